@@ -1,0 +1,123 @@
+package grantstore
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Bounds of a Batch.
+const (
+	// MaxBatch bounds the grants stored and the references deleted by one batch, together.
+	MaxBatch = 64
+	// OperationRetention is how long the answer to an operation id is kept.
+	OperationRetention = 10 * time.Minute
+	// ConsumedRetention is how long a consumed grant without Expires is kept to notice its reuse.
+	ConsumedRetention = 30 * 24 * time.Hour
+)
+
+// Batch is a set of changes that applies as a whole or not at all. All conditions are checked before anything is written. In the order
+// of application:
+//
+//  1. Use records that a client used a session, which must be live.
+//  2. Consume marks a code or refresh token as used. It must be live and unused.
+//  3. Delete removes grants; what is not there is no error.
+//  4. RevokeFamilies removes the live tokens of token families (see Revocation).
+//  5. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the
+//     batch consumes a grant that outlives it.
+type Batch struct {
+	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that was applied changes nothing and
+	// gets the same answer. Required; choose 128 random bits or more.
+	OperationID string
+	Use         *Use
+	Consume     *Consumption
+	Delete      []Ref
+	Revoke      []Revocation
+	Store       []Grant
+}
+
+// Use says that a client used a session. It also counts as the session's having been asked for by that client, whatever else the
+// batch does.
+type Use struct {
+	SessionID string
+	ClientID  string
+	// Notify: the client has a back-channel logout URI.
+	Notify bool
+	// Coordinated: the client's activity keeps the session alive.
+	Coordinated bool
+}
+
+// Consumption marks a grant as used.
+//
+// Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token removes the family's access
+// tokens, as rotation demands. Grants stored by the same batch take RequestID, SubjectID, SessionID, ClientID and Offline from the consumed
+// grant, whatever they say themselves.
+//
+// A grant that was used before is ErrConsumed. For a code, the store then revokes the code's family in that same transaction (RFC 6749,
+// section 4.1.2): this is the one change that a failing batch makes. A missing or expired one is ErrNotFound, one that its session does
+// not let live ErrSessionEnded.
+type Consumption struct {
+	Ref
+	// Grace lets a refresh token be used again this long after its first use, for a client that lost the answer. It does not apply to
+	// codes. Both answers' refresh tokens stay good; the access tokens of the earlier one are removed.
+	Grace time.Duration
+}
+
+// Revocation removes the live tokens of a token family: all types when Types is empty.
+type Revocation struct {
+	RequestID string
+	Types     []Type
+}
+
+// Result is what a Batch did.
+type Result struct {
+	// Revoked counts the live grants that Delete and Revoke removed.
+	Revoked int
+}
+
+// Validate refuses a batch that a store must not apply, naming the field at fault.
+func (b *Batch) Validate() error {
+	if err := ticketstore.CheckID("operation_id", b.OperationID); err != nil {
+		return err
+	}
+	if len(b.Store)+len(b.Delete)+len(b.Revoke) > MaxBatch {
+		return ticketstore.Invalid("store", "has more than %d changes", MaxBatch)
+	}
+	if err := b.validateUse(); err != nil {
+		return err
+	}
+	if c := b.Consume; c != nil {
+		if err := c.Validate(); err != nil {
+			return err
+		}
+		if !c.Type.Consumable() {
+			return ticketstore.Invalid("consume", "names a grant that is neither a code nor a refresh token")
+		}
+	}
+	for _, ref := range b.Delete {
+		if err := ref.Validate(); err != nil {
+			return err
+		}
+	}
+	for _, revocation := range b.Revoke {
+		if err := ticketstore.CheckID("request_id", revocation.RequestID); err != nil {
+			return err
+		}
+	}
+	for i := range b.Store {
+		if err := b.Store[i].Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Batch) validateUse() error {
+	if b.Use == nil {
+		return nil
+	}
+	if err := ticketstore.CheckID("session_id", b.Use.SessionID); err != nil {
+		return err
+	}
+	return ticketstore.CheckID("client_id", b.Use.ClientID)
+}

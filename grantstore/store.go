@@ -1,0 +1,60 @@
+package grantstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Store keeps grants. Implementations are safe for concurrent use and read no clock: every moment is passed in as now. Every method may
+// return ErrUnavailable, and ErrInvalid for a request that is wrong in itself.
+type Store interface {
+	// Get returns a grant that is live at now, judged by its session in the same snapshot. A missing, expired or revoked one is
+	// ErrNotFound. One whose session does not let it live is ErrSessionEnded. A used code or refresh token is returned together with
+	// ErrConsumed, unless its session has ended and took it along. For a code, Related holds the openid_request and pkce_request of its family.
+	Get(ctx context.Context, ref Ref, now time.Time) (*Found, error)
+
+	// Apply applies a batch in one transaction, durably before it returns. Of two concurrent batches that consume the same grant exactly one
+	// succeeds. A batch that races the end of its session is applied before it or not at all.
+	Apply(ctx context.Context, batch *Batch, now time.Time) (*Result, error)
+
+	// Query returns a page of grants that are live at now, without their Data, in the order of their creation. Paging follows the rules
+	// of ticketstore.SessionQuery.
+	Query(ctx context.Context, query Query, now time.Time) (*Page, error)
+
+	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. It
+	// returns how many it deleted: fewer than limit means that nothing is left to purge. Concurrent purges do no harm.
+	Purge(ctx context.Context, limit int, now time.Time) (int, error)
+}
+
+// Found is the answer of Get.
+type Found struct {
+	Grant   Grant
+	Related []Grant
+}
+
+// Filter selects grants. Its conditions AND together; a zero field is no condition.
+type Filter struct {
+	SubjectID string
+	SessionID string
+	ClientID  string
+	Type      Type
+}
+
+// Query asks for a page of grants. Its fields work as those of ticketstore.SessionQuery.
+type Query struct {
+	Filter       Filter
+	Order        ticketstore.Order
+	Count        int
+	ResultsToken string
+	Prior        bool
+}
+
+// Page is the answer to a Query. Totals are not counted: liveness depends on the moment.
+type Page struct {
+	Grants       []Grant
+	ResultsToken string
+	HasPrev      bool
+	HasNext      bool
+}

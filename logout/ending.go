@@ -1,0 +1,125 @@
+package logout
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Reason says why a session ended.
+type Reason string
+
+// The reasons.
+const (
+	UserLogout        Reason = "user_logout"
+	SessionExpiration Reason = "session_expiration"
+	Terminated        Reason = "terminated"
+	SessionReplaced   Reason = "session_replaced"
+)
+
+// MaxClientIDs bounds Ending.ClientIDs.
+const MaxClientIDs = 1000
+
+// Ending asks for sessions to end. Its zero flags end everything: the session, its tokens, its consents, and its clients are told.
+type Ending struct {
+	// OperationID makes repeating the call safe: for grantstore.OperationRetention the same id gets the same answer and changes nothing
+	// more. Required; choose 128 random bits or more.
+	OperationID string
+	// SubjectID, SessionID or both select what ends; both must match. At least one is required.
+	//
+	// By subject alone, the grants of the subject without a session, those that outlive a session, and all of its consents are revoked too,
+	// whether or not a session is live. By session, the consents of its subject to its clients are.
+	SubjectID string
+	SessionID string
+	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is ErrInvalid.
+	ClientIDs []string
+	Reason    Reason
+
+	// KeepSession leaves the session live. Named ClientIDs that are told, or have nowhere to be told, are detached from it.
+	KeepSession bool
+	// KeepTokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
+	KeepTokens bool
+	// KeepOffline lets Offline refresh tokens, and what they beget, outlive the session although other tokens are revoked
+	// (Back-Channel Logout 1.0, section 2.7).
+	KeepOffline bool
+	// KeepConsents leaves consents alone.
+	KeepConsents bool
+	// SkipNotification tells nobody.
+	SkipNotification bool
+	// DryRun counts what would be done and does nothing.
+	DryRun bool
+}
+
+// Result counts what an Ending did or, with DryRun, would do.
+type Result struct {
+	SessionsRemoved int
+	// GrantsRevoked counts tokens that were live until then (grantstore.Type.IsToken).
+	GrantsRevoked       int
+	ConsentsRevoked     int
+	NotificationsQueued int
+	// ClientsLeftAlone are the clients of the matched sessions that ClientIDs left out, sorted, each once.
+	ClientsLeftAlone []string
+}
+
+// Add adds the counts of other to r; the clients left alone are the caller's to merge.
+func (r *Result) Add(other Result) {
+	r.SessionsRemoved += other.SessionsRemoved
+	r.GrantsRevoked += other.GrantsRevoked
+	r.ConsentsRevoked += other.ConsentsRevoked
+	r.NotificationsQueued += other.NotificationsQueued
+}
+
+// Validate refuses an ending that a store must not carry out, naming the field at fault.
+func (e *Ending) Validate() error {
+	if err := ticketstore.CheckID("operation_id", e.OperationID); err != nil {
+		return err
+	}
+	if e.SubjectID == "" && e.SessionID == "" {
+		return ticketstore.Invalid("subject_id", "and session_id are both missing: name at least one")
+	}
+	if err := ticketstore.CheckText("subject_id", e.SubjectID, ticketstore.MaxID); err != nil {
+		return err
+	}
+	if err := ticketstore.CheckText("session_id", e.SessionID, ticketstore.MaxID); err != nil {
+		return err
+	}
+	switch e.Reason {
+	case UserLogout, SessionExpiration, Terminated, SessionReplaced:
+	default:
+		return ticketstore.Invalid("reason", "is not a reason for a session to end")
+	}
+	return e.validateClients()
+}
+
+func (e *Ending) validateClients() error {
+	if e.ClientIDs != nil && len(e.ClientIDs) == 0 {
+		return ticketstore.Invalid("client_ids", "is empty: leave it out to mean every client")
+	}
+	if len(e.ClientIDs) > MaxClientIDs {
+		return ticketstore.Invalid("client_ids", "has more than %d entries", MaxClientIDs)
+	}
+	for _, id := range e.ClientIDs {
+		if err := ticketstore.CheckID("client_ids", id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sweep asks for sessions that are due to end.
+type Sweep struct {
+	// Limit bounds the sessions ended by one call.
+	Limit int
+	// KeepOffline and SkipNotification work as in Ending.
+	KeepOffline      bool
+	SkipNotification bool
+}
+
+// Swept is the answer to a Sweep.
+type Swept struct {
+	Ended               int
+	NotificationsQueued int
+	// Next is when the next session falls due, as far as the index knows: a session that slid may turn out not to be due then. Zero means
+	// that there is none.
+	Next time.Time
+}

@@ -1,0 +1,39 @@
+package ticketstore
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits on sizes, in bytes. A value over its limit is refused with a *FieldError before anything is touched.
+const (
+	// MaxID bounds subject, session, client, request and operation ids.
+	MaxID = 512
+	// MaxText bounds display names, user agents, descriptions and other short texts.
+	MaxText = 4 << 10
+	// MaxTicket bounds Session.Ticket.
+	MaxTicket = 64 << 10
+	// MaxAMR bounds the number of entries in Session.AMR.
+	MaxAMR = 32
+)
+
+// CheckID refuses an id that is empty, longer than MaxID, not UTF-8, or has a NUL in it. Indexes rely on it.
+func CheckID(field, id string) error {
+	if id == "" {
+		return Invalid(field, "is empty")
+	}
+	return CheckText(field, id, MaxID)
+}
+
+// CheckText refuses a text that is longer than limit bytes, not UTF-8, or has a NUL in it. It may be empty.
+func CheckText(field, text string, limit int) error {
+	switch {
+	case len(text) > limit:
+		return Invalid(field, "is longer than %d bytes", limit)
+	case !utf8.ValidString(text):
+		return Invalid(field, "is not UTF-8")
+	case strings.IndexByte(text, 0) >= 0:
+		return Invalid(field, "contains a NUL byte")
+	}
+	return nil
+}

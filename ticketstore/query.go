@@ -1,0 +1,61 @@
+package ticketstore
+
+import (
+	"time"
+)
+
+// Bounds of SessionQuery.Count.
+const (
+	DefaultCount = 25
+	MaxCount     = 1000
+)
+
+// Order is the direction of a listing by creation.
+type Order string
+
+// The two orders. The zero value stands for Descending.
+const (
+	Descending Order = "desc"
+	Ascending  Order = "asc"
+)
+
+// SessionFilter selects sessions. Its conditions AND together; a zero field is no condition. Ranges include From and exclude Before.
+type SessionFilter struct {
+	SubjectID     string    // exact
+	SessionID     string    // exact
+	ClientID      string    // exact: sessions that this client used
+	DisplayName   string    // substring, without regard to case (Unicode simple folding)
+	CreatedFrom   time.Time // inclusive
+	CreatedBefore time.Time // exclusive
+	ExpiresFrom   time.Time // inclusive
+	ExpiresBefore time.Time // exclusive
+}
+
+// SessionQuery asks for a page of sessions ordered by Created, then SessionID.
+type SessionQuery struct {
+	Filter SessionFilter
+	// Order is Descending when empty.
+	Order Order
+	// Count is the number of rows wanted: 1 to MaxCount, 0 means DefaultCount.
+	Count int
+	// ResultsToken is that of an earlier page; empty asks for the first page. It carries filter and order: what is left out here is taken
+	// from it, a filter or order that differs is ErrResultsToken, and so is a malformed token.
+	ResultsToken string
+	// Prior asks for the page before the token's page instead of the one after it.
+	Prior bool
+}
+
+// Page is the answer to a SessionQuery.
+type Page struct {
+	Sessions []SessionDetail
+	// ResultsToken leads on from this page in either direction, also when the page is empty. It is empty only when the query had none and
+	// nothing matched.
+	ResultsToken string
+	HasPrev      bool
+	HasNext      bool
+	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where the store cannot tell them at a bounded cost. They are exact without
+	// filter and with exact filters.
+	TotalCount  int
+	TotalPages  int
+	CurrentPage int
+}

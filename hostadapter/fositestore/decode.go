@@ -1,0 +1,213 @@
+package fositestore
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
+	"golang.org/x/text/language"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+)
+
+var errData = errors.New("grant data is in a format that this build does not know")
+
+// decodeMessage takes apart what encodeRequest made.
+func decodeMessage(data []byte) (*requestpb.Request, error) {
+	if len(data) == 0 || data[0] != dataVersion {
+		return nil, errData
+	}
+	message := &requestpb.Request{}
+	if err := proto.Unmarshal(data[1:], message); err != nil {
+		return nil, fmt.Errorf("%w: %w", errData, err)
+	}
+	return message, nil
+}
+
+// decodeRequest returns the stored request with the given client and session, the session as it is.
+func decodeRequest(message *requestpb.Request, client fosite.Client, session fosite.Session) *fosite.Request {
+	return &fosite.Request{
+		ID:                message.GetId(),
+		RequestedAt:       decodeMoment(message.GetRequestedAt()),
+		Client:            client,
+		RequestedScope:    arguments(message.GetRequestedScopes()),
+		GrantedScope:      arguments(message.GetGrantedScopes()),
+		RequestedAudience: arguments(message.GetRequestedAudience()),
+		GrantedAudience:   arguments(message.GetGrantedAudience()),
+		Form:              decodeForm(message.GetForm()),
+		Session:           session,
+		Lang:              decodeLang(message.GetLang()),
+	}
+}
+
+// decodeAuthorizeRequest returns a stored pushed request, which has no session.
+func decodeAuthorizeRequest(message *requestpb.Request, client fosite.Client) (*fosite.AuthorizeRequest, error) {
+	authorize := message.GetAuthorize()
+	request := &fosite.AuthorizeRequest{
+		ResponseTypes:        arguments(authorize.GetResponseTypes()),
+		State:                string(authorize.GetState()),
+		HandledResponseTypes: arguments(authorize.GetHandledResponseTypes()),
+		ResponseMode:         fosite.ResponseModeType(authorize.GetResponseMode()),
+		DefaultResponseMode:  fosite.ResponseModeType(authorize.GetDefaultResponseMode()),
+		Request:              *decodeRequest(message, client, nil),
+	}
+	// fosite tells a request without redirect URI by nil.
+	if raw := authorize.GetRedirectUri(); raw != "" {
+		uri, err := url.Parse(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%w: redirect URI: %w", errData, err)
+		}
+		request.RedirectURI = uri
+	}
+	return request, nil
+}
+
+func arguments(list []string) fosite.Arguments {
+	if list == nil {
+		return fosite.Arguments{}
+	}
+	return list
+}
+
+func decodeForm(fields []*requestpb.Field) url.Values {
+	form := make(url.Values, len(fields))
+	for _, field := range fields {
+		values := make([]string, len(field.GetValues()))
+		for i, value := range field.GetValues() {
+			values[i] = string(value)
+		}
+		form[string(field.GetName())] = values
+	}
+	return form
+}
+
+func decodeLang(lang string) language.Tag {
+	if lang == "" {
+		return language.Und
+	}
+	return language.Make(lang)
+}
+
+// hydrate fills the session that fosite passes with what was stored. What was stored replaces what the session held, but for expiries that
+// were not stored: fosite sets those of the new tokens before it reads a code again.
+func hydrate(session fosite.Session, stored *requestpb.Session) error {
+	switch kind := stored.GetKind().(type) {
+	case nil:
+		return nil
+	case *requestpb.Session_Json:
+		return hydrateJSON(session, kind.Json)
+	case *requestpb.Session_OpenId:
+		return hydrateAs(session, kind.OpenId, hydrateOpenID)
+	case *requestpb.Session_Jwt:
+		return hydrateAs(session, kind.Jwt, hydrateJWT)
+	case *requestpb.Session_Plain:
+		return hydrateAs(session, kind.Plain, hydratePlain)
+	}
+	return errData
+}
+
+// hydrateAs fills a session of type *S directly, and one of another type, which a newer host may use, by way of JSON.
+func hydrateAs[S any, M any](session fosite.Session, message M, fill func(*S, M)) error {
+	if s, ok := any(session).(*S); ok {
+		fill(s, message)
+		return nil
+	}
+	var s S
+	fill(&s, message)
+	data, err := json.Marshal(&s)
+	if err != nil {
+		return fmt.Errorf("convert stored session: %w", err)
+	}
+	return hydrateJSON(session, data)
+}
+
+func hydrateJSON(session fosite.Session, data []byte) error {
+	if err := json.Unmarshal(data, session); err != nil {
+		return fmt.Errorf("decode session of type %T: %w", session, err)
+	}
+	return nil
+}
+
+func hydrateOpenID(s *openid.DefaultSession, message *requestpb.OpenIDSession) {
+	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
+	s.Username, s.Subject = message.GetUsername(), message.GetSubject()
+	s.Headers = decodeHeaders(s.Headers, message.GetHeaders())
+	c := message.GetClaims()
+	if c == nil {
+		s.Claims = nil
+		return
+	}
+	// Handlers hold on to the pointer (openid.Session).
+	if s.Claims == nil {
+		s.Claims = &jwt.IDTokenClaims{}
+	}
+	*s.Claims = jwt.IDTokenClaims{
+		JTI: c.GetJti(), Issuer: c.GetIssuer(), Subject: c.GetSubject(), Audience: c.GetAudience(), Nonce: c.GetNonce(),
+		ExpiresAt: decodeMoment(c.GetExpiresAt()), IssuedAt: decodeMoment(c.GetIssuedAt()),
+		RequestedAt: decodeMoment(c.GetRequestedAt()), AuthTime: decodeMoment(c.GetAuthTime()),
+		AccessTokenHash: c.GetAccessTokenHash(), AuthenticationContextClassReference: c.GetAcr(),
+		AuthenticationMethodsReferences: c.GetAmr(), CodeHash: c.GetCodeHash(), Extra: decodeObject(c.GetExtra()),
+	}
+}
+
+func hydrateJWT(s *oauth2.JWTSession, message *requestpb.JWTSession) {
+	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
+	s.Username, s.Subject = message.GetUsername(), message.GetSubject()
+	s.JWTHeader = decodeHeaders(s.JWTHeader, message.GetHeaders())
+	c := message.GetClaims()
+	if c == nil {
+		s.JWTClaims = nil
+		return
+	}
+	if s.JWTClaims == nil {
+		s.JWTClaims = &jwt.JWTClaims{}
+	}
+	*s.JWTClaims = jwt.JWTClaims{
+		Subject: c.GetSubject(), Issuer: c.GetIssuer(), Audience: c.GetAudience(), JTI: c.GetJti(),
+		IssuedAt: decodeMoment(c.GetIssuedAt()), NotBefore: decodeMoment(c.GetNotBefore()), ExpiresAt: decodeMoment(c.GetExpiresAt()),
+		Scope: c.GetScope(), Extra: decodeObject(c.GetExtra()), ScopeField: jwt.JWTScopeFieldEnum(c.GetScopeField()),
+	}
+	if c.GetHasScope() && s.JWTClaims.Scope == nil {
+		s.JWTClaims.Scope = []string{}
+	}
+}
+
+func hydratePlain(s *fosite.DefaultSession, message *requestpb.PlainSession) {
+	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
+	s.Username, s.Subject, s.Extra = message.GetUsername(), message.GetSubject(), decodeObject(message.GetExtra())
+}
+
+func decodeHeaders(headers *jwt.Headers, message *requestpb.Headers) *jwt.Headers {
+	if message == nil {
+		return nil
+	}
+	if headers == nil {
+		headers = &jwt.Headers{}
+	}
+	headers.Extra = decodeObject(message.GetExtra())
+	return headers
+}
+
+func decodeExpiry(expiry map[fosite.TokenType]time.Time, list []*requestpb.Expiry) map[fosite.TokenType]time.Time {
+	if expiry == nil && len(list) > 0 {
+		expiry = make(map[fosite.TokenType]time.Time, len(list)+1)
+	}
+	for _, entry := range list {
+		expiry[fosite.TokenType(entry.GetTokenType())] = decodeMoment(entry.GetAt())
+	}
+	return expiry
+}
+
+func decodeMoment(m *requestpb.Moment) time.Time {
+	if m == nil {
+		return time.Time{}
+	}
+	return time.Unix(m.GetSeconds(), int64(m.GetNanos())).UTC()
+}

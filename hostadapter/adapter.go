@@ -1,0 +1,141 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Errors of the stores, for callers that need no other package. They are the same values.
+var (
+	ErrUnavailable = ticketstore.ErrUnavailable
+	ErrNotFound    = ticketstore.ErrNotFound
+	ErrInvalid     = ticketstore.ErrInvalid
+)
+
+// describeTimeout bounds the question that New asks of the backend.
+const describeTimeout = 30 * time.Second
+
+// Adapter manages the sessions of a host's users. It is safe for concurrent use.
+type Adapter struct {
+	config     Config
+	ring       *keyRing
+	dispatcher *logout.Dispatcher
+
+	stop      context.CancelFunc
+	sweeping  sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New returns an Adapter at work: it sends the notices that wait in the backend and ends sessions that fall due. Its error names
+// every field of the configuration that is wrong. ctx bounds the start only. Call Close when done with it.
+func New(ctx context.Context, config Config) (*Adapter, error) {
+	if err := config.prepare(); err != nil {
+		return nil, err
+	}
+	ring, err := newKeyRing(config.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: %w", err)
+	}
+	// What was derived from them is all that is needed from here on.
+	config.Keys = nil
+	a := &Adapter{config: config, ring: ring}
+	describing, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	if err := a.checkBackend(describing); err != nil {
+		return nil, fmt.Errorf("hostadapter: %w", err)
+	}
+	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
+		return nil, fmt.Errorf("hostadapter: %w", err)
+	}
+	a.startSweeping()
+	return a, nil
+}
+
+func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
+	c := a.config
+	return logout.DispatcherConfig{
+		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients, AllowCIDRs: c.AllowLogoutCIDRs,
+		Timeout: c.DeliveryTimeout, Concurrency: c.DeliveryConcurrency, PerClient: c.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
+	}
+}
+
+// checkBackend refuses a backend that does not serve all three stores. One that says nothing about it is taken at its type.
+func (a *Adapter) checkBackend(ctx context.Context) error {
+	description, err := a.config.Backend.Describe(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the backend what it is: %w", err)
+	}
+	if len(description.Services) == 0 {
+		return nil
+	}
+	served := map[string]bool{}
+	for _, service := range description.Services {
+		served[service] = true
+	}
+	for _, service := range []string{"tickets", "grants", "logout"} {
+		if !served[service] {
+			return fmt.Errorf("backend %q does not serve %s", description.Name, service)
+		}
+	}
+	return nil
+}
+
+// Ready tells whether sessions can be served: nil, or why not. It suits a readiness probe.
+func (a *Adapter) Ready(ctx context.Context) error {
+	if err := a.checkBackend(ctx); err != nil {
+		return fmt.Errorf("hostadapter: %w", err)
+	}
+	return nil
+}
+
+// Close stops the sweeps and waits, bounded, for deliveries under way. The backend stays open: whoever opened it closes it afterwards.
+// Calling it again returns what the first call did.
+func (a *Adapter) Close() error {
+	a.closeOnce.Do(func() {
+		a.stop()
+		a.sweeping.Wait()
+		a.closeErr = errors.Join(a.dispatcher.Close())
+	})
+	return a.closeErr
+}
+
+// Backend returns the backend in use.
+func (a *Adapter) Backend() Backend { return a.config.Backend }
+
+// Issuer returns the issuer of the configuration.
+func (a *Adapter) Issuer() string { return a.config.Issuer }
+
+// Clients returns the source of clients of the configuration.
+func (a *Adapter) Clients() logout.ClientSource { return a.config.Clients }
+
+// Logger returns the logger in use.
+func (a *Adapter) Logger() *slog.Logger { return a.config.Logger }
+
+// Now returns the moment by the clock in use, in UTC.
+func (a *Adapter) Now() time.Time { return a.now() }
+
+func (a *Adapter) now() time.Time { return a.config.Now().UTC() }
+
+// Seal encrypts plaintext for a purpose and an id with the first of Config.Keys. Only Unseal with the same purpose and id opens it.
+func (a *Adapter) Seal(purpose string, id, plaintext []byte) ([]byte, error) {
+	return a.ring.seal(purpose, id, plaintext), nil
+}
+
+// Unseal opens what Seal sealed with any of Config.Keys. What cannot be opened is ErrSealed and is logged: it must be reported, never
+// taken for absent.
+func (a *Adapter) Unseal(purpose string, id, sealed []byte) ([]byte, error) {
+	plaintext, err := a.ring.unseal(purpose, id, sealed)
+	if err != nil {
+		a.config.Logger.LogAttrs(context.Background(), slog.LevelError, "sealed record cannot be opened",
+			slog.String("purpose", purpose), slog.String("error", err.Error()))
+	}
+	return plaintext, err
+}

@@ -1,0 +1,248 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Defaults of Config.
+const (
+	DefaultIdleTimeout = 10 * time.Hour
+	DefaultRenewEvery  = time.Minute
+	DefaultSweepEvery  = time.Second
+	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix "__Host-", unless the cookie has
+	// a Domain.
+	DefaultCookieName = "fosite_session"
+	// MinKey is the least length of a sealing key in bytes.
+	MinKey = 32
+)
+
+// Backend is where sessions, grants and notices are kept. The client of the plugin package is one.
+type Backend interface {
+	Tickets() ticketstore.Store
+	Grants() grantstore.Store
+	Logout() logout.Store
+	// Describe says what the backend is, and fails when it cannot be reached.
+	Describe(ctx context.Context) (ticketstore.Description, error)
+	Close() error
+}
+
+// IDTokenHints verifies ID tokens that clients show at sign-out (RP-Initiated Logout 1.0, section 2).
+type IDTokenHints interface {
+	// Verify checks that the token was issued and signed by this server and returns its sub, its sid (which may be empty) and the client it
+	// was issued to. A token past its exp is accepted. A token that is not this server's is an error.
+	Verify(ctx context.Context, token string) (sub, sid, clientID string, err error)
+}
+
+// Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required.
+type Config struct {
+	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter.
+	Backend Backend
+	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
+	Issuer string
+	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every one opens: to rotate,
+	// put the new one first and keep the old ones for as long as records sealed with them live.
+	Keys [][]byte
+	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.
+	Signer logout.Signer
+	// Clients finds the clients to tell.
+	Clients logout.ClientSource
+	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every sign-out is confirmed.
+	Hints IDTokenHints
+
+	// Cookie shapes the session cookie; its zero value is right for most servers.
+	Cookie Cookie
+	// IdleTimeout is how long a session lives without being used. DefaultIdleTimeout when zero.
+	IdleTimeout time.Duration
+	// AbsoluteTimeout is how long a session lives at most after a sign-in, however much it is used. Zero: no limit.
+	AbsoluteTimeout time.Duration
+	// RenewEvery is the least time between two renewals of one session, each of which is a write. DefaultRenewEvery when zero, or half
+	// of IdleTimeout where that is less.
+	RenewEvery time.Duration
+	// RevokeOfflineOnSignOut and RevokeOfflineOnExpiry end refresh tokens with offline access along with the session. By default they
+	// outlive it (Back-Channel Logout 1.0, section 2.7); a removal ends them in any case.
+	RevokeOfflineOnSignOut bool
+	RevokeOfflineOnExpiry  bool
+
+	// RemoteAddr tells a request's address, for hosts behind a proxy. By default it is the host in r.RemoteAddr.
+	RemoteAddr func(r *http.Request) string
+	// AllowLogoutCIDRs are private, loopback and link-local addresses to which logout tokens may go all the same.
+	AllowLogoutCIDRs []netip.Prefix
+	// DeliveryTimeout, DeliveryConcurrency and DeliveriesPerClient are those of logout.DispatcherConfig, and so are their defaults.
+	DeliveryTimeout     time.Duration
+	DeliveryConcurrency int
+	DeliveriesPerClient int
+	// SweepEvery is how often sessions that fell due are looked for. DefaultSweepEvery when zero.
+	SweepEvery time.Duration
+
+	// Now is the clock, time.Now by default.
+	Now func() time.Time
+	// Logger is slog.Default() by default.
+	Logger *slog.Logger
+}
+
+// Cookie shapes the session cookie. It is always HttpOnly, on path "/", and Secure when the issuer is https.
+type Cookie struct {
+	// Name replaces the default name and is used as it is. Ports share cookies: servers on one host need names of their own.
+	Name string
+	// Domain lets the server's sibling hosts receive the cookie. Not together with a name that begins with "__Host-".
+	Domain string
+	// SameSite is http.SameSiteLaxMode when zero. Strict makes users who come from another site look signed out; None needs https.
+	SameSite http.SameSite
+	// Persistent keeps the cookie when the browser is closed, for as long as the session lives.
+	Persistent bool
+}
+
+// prepare checks the whole configuration, names every field at fault, and fills in the defaults.
+func (c *Config) prepare() error {
+	c.setDefaults()
+	return errors.Join(c.checkRequired(), c.checkIssuer(), c.checkKeys(), c.checkCookie(), c.checkTimes())
+}
+
+func (c *Config) setDefaults() {
+	if c.IdleTimeout == 0 {
+		c.IdleTimeout = DefaultIdleTimeout
+	}
+	if c.RenewEvery == 0 {
+		c.RenewEvery = min(DefaultRenewEvery, c.IdleTimeout/2)
+	}
+	if c.SweepEvery == 0 {
+		c.SweepEvery = DefaultSweepEvery
+	}
+	if c.Cookie.SameSite == 0 {
+		c.Cookie.SameSite = http.SameSiteLaxMode
+	}
+	if c.Cookie.Name == "" {
+		c.Cookie.Name = DefaultCookieName
+		if c.secure() && c.Cookie.Domain == "" {
+			c.Cookie.Name = hostPrefix + DefaultCookieName
+		}
+	}
+	if c.RemoteAddr == nil {
+		c.RemoteAddr = remoteHost
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+}
+
+func (c *Config) secure() bool { return strings.HasPrefix(strings.ToLower(c.Issuer), "https://") }
+
+func remoteHost(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+func bad(field, problem string, args ...any) error {
+	return fmt.Errorf("hostadapter: %w", ticketstore.Invalid(field, problem, args...))
+}
+
+func (c *Config) checkRequired() error {
+	var errs []error
+	if c.Backend == nil {
+		errs = append(errs, bad("backend", "is not set"))
+	}
+	if c.Signer == nil {
+		errs = append(errs, bad("signer", "is not set: logout tokens need the key that signs ID tokens, see NewSigner"))
+	}
+	if c.Clients == nil {
+		errs = append(errs, bad("clients", "is not set: an empty logout.ClientMap means that no client is told"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkIssuer() error {
+	if err := ticketstore.CheckID("issuer", c.Issuer); err != nil {
+		return fmt.Errorf("hostadapter: %w", err)
+	}
+	u, err := url.Parse(c.Issuer)
+	switch {
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
+		return bad("issuer", "is not an http or https URL")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(c.Issuer, "#") || u.User != nil:
+		// OpenID Connect Discovery 1.0, section 3.
+		return bad("issuer", "has a query, a fragment or a user")
+	}
+	return nil
+}
+
+func (c *Config) checkKeys() error {
+	if len(c.Keys) == 0 {
+		return bad("keys", "is empty: at least one secret of %d bytes is needed", MinKey)
+	}
+	var errs []error
+	for i, key := range c.Keys {
+		if len(key) < MinKey {
+			errs = append(errs, bad(fmt.Sprintf("keys[%d]", i), "is shorter than %d bytes", MinKey))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkCookie() error {
+	var errs []error
+	name, domain := c.Cookie.Name, c.Cookie.Domain
+	hostOnly, secureOnly := hasPrefixFold(name, hostPrefix), hasPrefixFold(name, securePrefix)
+	switch {
+	case (&http.Cookie{Name: name, Value: "v"}).Valid() != nil:
+		errs = append(errs, bad("cookie.name", "is not a cookie name (RFC 6265, section 4.1.1)"))
+	case (hostOnly || secureOnly) && !c.secure():
+		errs = append(errs, bad("cookie.name", "has a prefix that needs an https issuer"))
+	case hostOnly && domain != "":
+		errs = append(errs, bad("cookie.domain", "does not go with a name that begins with __Host-"))
+	}
+	if domain != "" && (&http.Cookie{Name: "n", Value: "v", Domain: domain}).Valid() != nil {
+		errs = append(errs, bad("cookie.domain", "is not a domain"))
+	}
+	switch c.Cookie.SameSite {
+	case http.SameSiteLaxMode, http.SameSiteStrictMode:
+	case http.SameSiteNoneMode:
+		if !c.secure() {
+			errs = append(errs, bad("cookie.same_site", "None needs an https issuer"))
+		}
+	default:
+		errs = append(errs, bad("cookie.same_site", "is none of Lax, Strict and None"))
+	}
+	return errors.Join(errs...)
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+func (c *Config) checkTimes() error {
+	var errs []error
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"idle_timeout", c.IdleTimeout}, {"absolute_timeout", c.AbsoluteTimeout}, {"renew_every", c.RenewEvery},
+		{"sweep_every", c.SweepEvery}, {"delivery_timeout", c.DeliveryTimeout},
+	} {
+		if d.value < 0 {
+			errs = append(errs, bad(d.field, "is negative"))
+		}
+	}
+	if c.RenewEvery >= c.IdleTimeout && c.IdleTimeout > 0 && c.RenewEvery > 0 {
+		errs = append(errs, bad("renew_every", "is not shorter than idle_timeout: a session in use would end"))
+	}
+	return errors.Join(errs...)
+}

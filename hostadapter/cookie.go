@@ -1,0 +1,92 @@
+package hostadapter
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	hostPrefix   = "__Host-"
+	securePrefix = "__Secure-"
+	secretBytes  = 32
+)
+
+// secret is what a cookie holds. It stands for the user's session, so it prints as nothing.
+type secret [secretBytes]byte
+
+func newSecret() secret {
+	var s secret
+	rand.Read(s[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	return s
+}
+
+func (s secret) key() ticketstore.Key { return ticketstore.KeyOf(s[:]) }
+func (s secret) value() string        { return base64.RawURLEncoding.EncodeToString(s[:]) }
+func (secret) String() string         { return "[redacted]" }
+func (secret) GoString() string       { return "[redacted]" }
+
+// readCookie returns the secret of the request's session cookie. present: there is a cookie of that name, whether or not it can be one.
+func (a *Adapter) readCookie(r *http.Request) (s secret, ok, present bool) {
+	for _, cookie := range r.CookiesNamed(a.config.Cookie.Name) {
+		present = true
+		// Strict: one secret has one spelling.
+		n, err := base64.RawURLEncoding.Strict().Decode(s[:], decodable(cookie.Value))
+		if err == nil && n == secretBytes {
+			return s, true, true
+		}
+	}
+	return secret{}, false, present
+}
+
+// decodable returns the value's bytes, or none when they would not fit into a secret.
+func decodable(value string) []byte {
+	if len(value) != base64.RawURLEncoding.EncodedLen(secretBytes) || strings.ContainsAny(value, "\r\n") {
+		return nil
+	}
+	return []byte(value)
+}
+
+func (a *Adapter) writeCookie(w http.ResponseWriter, s secret, session *ticketstore.Session) {
+	cookie := a.cookie(s.value())
+	if a.config.Cookie.Persistent {
+		cookie.MaxAge = max(int(session.DueAt().Sub(a.now())/time.Second), 1)
+	}
+	setCookie(w, cookie)
+}
+
+func (a *Adapter) clearCookie(w http.ResponseWriter) {
+	if w == nil {
+		return
+	}
+	cookie := a.cookie("")
+	cookie.MaxAge = -1
+	setCookie(w, cookie)
+}
+
+func (a *Adapter) cookie(value string) *http.Cookie {
+	return &http.Cookie{
+		Name: a.config.Cookie.Name, Value: value, Path: "/", Domain: a.config.Cookie.Domain,
+		Secure: a.config.secure(), HttpOnly: true, SameSite: a.config.Cookie.SameSite,
+	}
+}
+
+// setCookie replaces a cookie of that name set earlier in the same response: clients need not honour the last of two.
+func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
+	header := w.Header()
+	var kept []string
+	for _, line := range header["Set-Cookie"] {
+		if !strings.HasPrefix(line, cookie.Name+"=") {
+			kept = append(kept, line)
+		}
+	}
+	header["Set-Cookie"] = append(kept, cookie.String())
+	// A response that hands out a session is nobody else's (RFC 9111, section 7.3).
+	if header.Get("Cache-Control") == "" {
+		header.Set("Cache-Control", "no-store")
+	}
+}

@@ -1,0 +1,124 @@
+package hostadapter
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// SessionManagement is what an operator does with sessions. An Adapter is one.
+type SessionManagement interface {
+	// QuerySessions returns a page of sessions. See ticketstore.SessionQuery for its rules.
+	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
+	// RemoveSessions ends sessions and what hangs on them, and counts what it did. Nothing matched is a zero Result and no error.
+	RemoveSessions(ctx context.Context, removal RemoveSessions) (*logout.Result, error)
+}
+
+var _ SessionManagement = (*Adapter)(nil)
+
+// RemoveSessions says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are told.
+type RemoveSessions struct {
+	// SubjectID, SessionID or both select sessions; both must match. At least one is required.
+	SubjectID string
+	SessionID string
+	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is an error.
+	ClientIDs []string
+	// Reason is free text for the log. Clients see logout.Terminated.
+	Reason string
+
+	KeepSession      bool
+	KeepTokens       bool
+	KeepConsents     bool
+	SkipNotification bool
+	// DryRun counts what would be done and does nothing.
+	DryRun bool
+}
+
+// SessionReport is what an operator sees of one session.
+type SessionReport struct {
+	ticketstore.SessionDetail
+	// Grants counts the session's live grants by type.
+	Grants map[grantstore.Type]int
+	// GrantsCounted is false when there are more grants than were counted (ticketstore.MaxCount).
+	GrantsCounted bool
+}
+
+// QuerySessions returns a page of sessions.
+func (a *Adapter) QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	page, err := a.config.Backend.Tickets().Query(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: querying sessions: %w", err)
+	}
+	return page, nil
+}
+
+// RemoveSessions ends what the removal selects with reason logout.Terminated. Offline refresh tokens end too, unless it keeps tokens.
+func (a *Adapter) RemoveSessions(ctx context.Context, removal RemoveSessions) (*logout.Result, error) {
+	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
+		return nil, err
+	}
+	ending := &logout.Ending{
+		OperationID: "unset", SubjectID: removal.SubjectID, SessionID: removal.SessionID, ClientIDs: removal.ClientIDs,
+		Reason: logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens, KeepConsents: removal.KeepConsents,
+		SkipNotification: removal.SkipNotification, DryRun: removal.DryRun,
+	}
+	if err := ending.Validate(); err != nil {
+		return nil, err
+	}
+	result, err := a.end(ctx, ending)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
+	}
+	a.config.Logger.InfoContext(ctx, "sessions removed", "subject_id", removal.SubjectID, "session_id", removal.SessionID,
+		"client_ids", removal.ClientIDs, "reason", removal.Reason, "dry_run", removal.DryRun, "sessions_removed", result.SessionsRemoved,
+		"grants_revoked", result.GrantsRevoked, "consents_revoked", result.ConsentsRevoked,
+		"notifications_queued", result.NotificationsQueued)
+	return result, nil
+}
+
+// SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended one is ErrNotFound.
+func (a *Adapter) SessionByID(ctx context.Context, sessionID string) (*SessionReport, error) {
+	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
+		return nil, err
+	}
+	detail, err := a.config.Backend.Tickets().Find(ctx, sessionID)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
+	}
+	report := &SessionReport{SessionDetail: *detail, Grants: map[grantstore.Type]int{}}
+	page, err := a.config.Backend.Grants().Query(ctx,
+		grantstore.Query{Filter: grantstore.Filter{SessionID: sessionID}, Count: ticketstore.MaxCount}, a.now())
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: counting the grants of a session: %w", err)
+	}
+	for i := range page.Grants {
+		report.Grants[page.Grants[i].Type]++
+	}
+	report.GrantsCounted = !page.HasNext
+	return report, nil
+}
+
+// Deliveries returns a page of notices to clients.
+func (a *Adapter) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+	page, err := a.config.Backend.Logout().Deliveries(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: querying deliveries: %w", err)
+	}
+	return page, nil
+}
+
+// RetryDelivery has a notice sent again now, whatever became of it. An unknown one is ErrNotFound.
+func (a *Adapter) RetryDelivery(ctx context.Context, id string) (*logout.Notification, error) {
+	if err := ticketstore.CheckID("id", id); err != nil {
+		return nil, err
+	}
+	notification, err := a.config.Backend.Logout().Retry(ctx, id, a.now())
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: sending a notice again: %w", err)
+	}
+	a.dispatcher.Wake()
+	return notification, nil
+}

@@ -1,0 +1,70 @@
+package hostadapter
+
+import (
+	"context"
+	"net/http"
+	"sync"
+)
+
+// holderKey finds an adapter's holder in a context: two adapters in one process do not see each other's.
+type holderKey struct{ adapter *Adapter }
+
+// holder is one request's place for its session. It lets a handler sign in and go on in the same request.
+type holder struct {
+	adapter *Adapter
+	request *http.Request
+	w       http.ResponseWriter
+
+	mu      sync.Mutex
+	loaded  bool
+	session *Session
+	secret  *secret // that of the cookie this request set, if it did
+}
+
+// Middleware gives each request a place for its session. It asks the store nothing: the first call of Session does.
+func (a *Adapter) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.holder(r.Context()) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		h := &holder{adapter: a, request: r, w: w}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{a}, h)))
+	})
+}
+
+func (a *Adapter) holder(ctx context.Context) *holder {
+	h, _ := ctx.Value(holderKey{a}).(*holder)
+	return h
+}
+
+// load returns the session, from the store the first time. A failure is not remembered.
+func (h *holder) load(r *http.Request) (*Session, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.loaded {
+		return h.session.clone(), nil
+	}
+	record, err := h.adapter.lookUp(r, h.w)
+	if err != nil {
+		return nil, err
+	}
+	var session *Session
+	if record != nil {
+		if session, err = h.adapter.public(record); err != nil {
+			return nil, err
+		}
+	}
+	h.loaded, h.session = true, session
+	return session.clone(), nil
+}
+
+// set puts the outcome of a sign-in or a sign-out in place.
+func (h *holder) set(session *Session, cookie *secret) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.loaded, h.session, h.secret = true, session.clone(), cookie
+}

@@ -1,0 +1,93 @@
+package hostadapter
+
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// ErrSealed: a record cannot be opened. It was sealed with a key that is no longer in Config.Keys, for another purpose or id, or was
+// changed. The record is kept as it is: with the key back in place it opens again.
+var ErrSealed = errors.New("sealed record cannot be opened")
+
+const (
+	sealVersion  = 1
+	sealKeyID    = 4
+	sealOverhead = 1 + sealKeyID + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
+)
+
+// keyRing seals with its first key and opens with any. What it seals is version, key id, nonce and ciphertext; the version, the key
+// id, the purpose and the id are associated data, so that a sealed record is worth nothing in another's place.
+type keyRing struct {
+	keys []sealKey
+}
+
+type sealKey struct {
+	id   [sealKeyID]byte
+	aead cipher.AEAD
+}
+
+func newKeyRing(secrets [][]byte) (*keyRing, error) {
+	ring := &keyRing{}
+	for _, secret := range secrets {
+		raw, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing key v1", chacha20poly1305.KeySize+sealKeyID)
+		if err != nil {
+			return nil, fmt.Errorf("deriving a sealing key: %w", err)
+		}
+		aead, err := chacha20poly1305.NewX(raw[:chacha20poly1305.KeySize])
+		if err != nil {
+			return nil, fmt.Errorf("deriving a sealing key: %w", err)
+		}
+		ring.keys = append(ring.keys, sealKey{id: [sealKeyID]byte(raw[chacha20poly1305.KeySize:]), aead: aead})
+	}
+	return ring, nil
+}
+
+func (k *keyRing) seal(purpose string, id, plaintext []byte) []byte {
+	key := k.keys[0]
+	out := make([]byte, 1+sealKeyID+chacha20poly1305.NonceSizeX, sealOverhead+len(plaintext))
+	out[0] = sealVersion
+	copy(out[1:], key.id[:])
+	nonce := out[1+sealKeyID:]
+	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	return key.aead.Seal(out, nonce, plaintext, sealContext(out[:1+sealKeyID], purpose, id))
+}
+
+func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
+	if len(sealed) < sealOverhead {
+		return nil, fmt.Errorf("%s: %w: too short", purpose, ErrSealed)
+	}
+	if sealed[0] != sealVersion {
+		return nil, fmt.Errorf("%s: %w: format %d is unknown", purpose, ErrSealed, sealed[0])
+	}
+	header, rest := sealed[:1+sealKeyID], sealed[1+sealKeyID:]
+	nonce, ciphertext := rest[:chacha20poly1305.NonceSizeX], rest[chacha20poly1305.NonceSizeX:]
+	known := false
+	for _, key := range k.keys {
+		if [sealKeyID]byte(header[1:]) != key.id {
+			continue
+		}
+		known = true
+		if plaintext, err := key.aead.Open(nil, nonce, ciphertext, sealContext(header, purpose, id)); err == nil {
+			return plaintext, nil
+		}
+	}
+	if !known {
+		return nil, fmt.Errorf("%s: %w: its key is not in the key ring", purpose, ErrSealed)
+	}
+	return nil, fmt.Errorf("%s: %w: changed, or not what it is taken for", purpose, ErrSealed)
+}
+
+func sealContext(header []byte, purpose string, id []byte) []byte {
+	out := make([]byte, 0, len(header)+binary.MaxVarintLen64+len(purpose)+len(id))
+	out = append(out, header...)
+	out = binary.AppendUvarint(out, uint64(len(purpose)))
+	out = append(out, purpose...)
+	return append(out, id...)
+}

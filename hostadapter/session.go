@@ -1,0 +1,201 @@
+package hostadapter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// ErrNoMiddleware: the context is not that of a request that passed the adapter's Middleware.
+var ErrNoMiddleware = errors.New("hostadapter: request did not pass the session middleware")
+
+// Session is the session of a signed-in user as a host sees it.
+type Session struct {
+	// SessionID is the sid claim.
+	SessionID string
+	// SubjectID is the sub claim.
+	SubjectID   string
+	DisplayName string
+	Issuer      string
+	ACR         string
+	AMR         []string
+	AuthTime    time.Time
+	Created     time.Time
+	Renewed     time.Time
+	// Expires is when it ends unless it is used before, EndsAt when it ends in any case (zero: never).
+	Expires time.Time
+	EndsAt  time.Time
+	// Properties are those of the Identity that signed in.
+	Properties map[string]string
+}
+
+// ticketPurpose is what tickets are sealed for, with the sid as id.
+const ticketPurpose = "ticket"
+
+// ticket is the content of ticketstore.Session.Ticket. It names the subject, so that a store cannot give a session to somebody else.
+type ticket struct {
+	Subject    string            `json:"sub"`
+	Properties map[string]string `json:"properties,omitempty"`
+}
+
+func (a *Adapter) sealTicket(sid string, identity *Identity) ([]byte, error) {
+	plain, err := json.Marshal(ticket{Subject: identity.Subject, Properties: identity.Properties})
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: sealing a ticket: %w", err)
+	}
+	if len(plain)+sealOverhead > ticketstore.MaxTicket {
+		return nil, ticketstore.Invalid("properties", "are larger than a ticket of %d bytes can hold", ticketstore.MaxTicket)
+	}
+	return a.Seal(ticketPurpose, []byte(sid), plain)
+}
+
+// public opens the record's ticket and returns the session for the host.
+func (a *Adapter) public(record *ticketstore.Session) (*Session, error) {
+	plain, err := a.Unseal(ticketPurpose, []byte(record.SessionID), record.Ticket)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: session %q: %w", record.SessionID, err)
+	}
+	var t ticket
+	if err := json.Unmarshal(plain, &t); err != nil {
+		return nil, fmt.Errorf("hostadapter: session %q: ticket is malformed", record.SessionID)
+	}
+	if t.Subject != record.SubjectID {
+		return nil, fmt.Errorf("hostadapter: session %q: %w: its ticket belongs to another subject", record.SessionID, ErrSealed)
+	}
+	return &Session{
+		SessionID: record.SessionID, SubjectID: record.SubjectID, DisplayName: record.DisplayName, Issuer: record.Issuer,
+		ACR: record.ACR, AMR: record.AMR, AuthTime: record.AuthTime.UTC(), Created: record.Created.UTC(), Renewed: record.Renewed.UTC(),
+		Expires: record.Expires.UTC(), EndsAt: record.EndsAt, Properties: t.Properties,
+	}, nil
+}
+
+// clone keeps what one caller does to its Session from the next.
+func (s *Session) clone() *Session {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	c.AMR, c.Properties = slices.Clone(s.AMR), maps.Clone(s.Properties)
+	return &c
+}
+
+// Session returns the session of the request's cookie, and renews it where that is due. It is nil without error when nobody is signed in:
+// no cookie, an unknown one, a session that is over. A cookie that is worth nothing is cleared if the request passed the Middleware. A
+// store that cannot be asked is ErrUnavailable, and a ticket that cannot be opened ErrSealed: the cookie is kept then, and the user is
+// neither signed in nor signed out.
+//
+// Below the Middleware the store is asked once a request.
+func (a *Adapter) Session(r *http.Request) (*Session, error) {
+	if h := a.holder(r.Context()); h != nil {
+		return h.load(r)
+	}
+	found, err := a.lookUp(r, nil)
+	if err != nil || found == nil {
+		return nil, err
+	}
+	return a.public(found)
+}
+
+// SessionFromContext returns what Session does, by the context of a request that passed the Middleware. A session that SignIn made in
+// the same request is seen. Any other context is ErrNoMiddleware.
+func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
+	h := a.holder(ctx)
+	if h == nil {
+		return nil, ErrNoMiddleware
+	}
+	return h.load(h.request.WithContext(ctx))
+}
+
+// lookUp returns the live record of the request's cookie, renewed where that is due, or nil. w may be nil.
+func (a *Adapter) lookUp(r *http.Request, w http.ResponseWriter) (*ticketstore.Session, error) {
+	s, ok, present := a.readCookie(r)
+	if !ok {
+		if present {
+			a.clearCookie(w)
+		}
+		return nil, nil
+	}
+	record, err := a.live(r.Context(), s.key())
+	if err != nil {
+		return nil, err
+	}
+	if record != nil {
+		record, err = a.renew(r.Context(), record, s, w)
+	}
+	if err == nil && record == nil {
+		a.clearCookie(w)
+	}
+	return record, err
+}
+
+// live returns the live session under that key, or nil. A session found to be over is ended.
+func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	record, err := a.config.Backend.Tickets().Get(ctx, key)
+	switch {
+	case errors.Is(err, ticketstore.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
+	case record.LiveAt(a.now()):
+		return record, nil
+	}
+	a.expire(ctx, record)
+	return nil, nil
+}
+
+// expire ends a session that is over. The sweep would do it within a second: its failure is no reason to fail the request.
+func (a *Adapter) expire(ctx context.Context, record *ticketstore.Session) {
+	_, err := a.end(ctx, &logout.Ending{
+		SessionID: record.SessionID, Reason: logout.SessionExpiration,
+		KeepOffline: !a.config.RevokeOfflineOnExpiry, KeepConsents: true,
+	})
+	if err != nil {
+		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id", record.SessionID, "error", err)
+	}
+}
+
+// renew slides the session if its last renewal is long enough ago. It returns nil if the session ended meanwhile.
+func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secret, w http.ResponseWriter) (*ticketstore.Session, error) {
+	now := a.now()
+	expires := capped(now.Add(a.config.IdleTimeout), record.EndsAt)
+	if now.Sub(record.Renewed) < a.config.RenewEvery || !expires.After(record.Expires) {
+		return record, nil
+	}
+	renewed, err := a.config.Backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)
+	switch {
+	case err == nil:
+		if a.config.Cookie.Persistent && w != nil {
+			a.writeCookie(w, s, renewed)
+		}
+		// What Renew returns need not have the ticket.
+		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
+		return record, nil
+	case errors.Is(err, ticketstore.ErrConflict):
+		// Another request renewed it at the same moment.
+		return record, nil
+	case errors.Is(err, ticketstore.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, ticketstore.ErrExpired):
+		a.expire(ctx, record)
+		return nil, nil
+	}
+	// It was read and is live: the next request renews it.
+	a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", record.SessionID, "error", err)
+	return record, nil
+}
+
+// capped returns t, or limit where there is one and it is earlier.
+func capped(t, limit time.Time) time.Time {
+	if !limit.IsZero() && limit.Before(t) {
+		return limit
+	}
+	return t
+}

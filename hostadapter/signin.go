@@ -1,0 +1,241 @@
+package hostadapter
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Identity is a user who has just proved who he is.
+type Identity struct {
+	// Subject is the sub claim. Required.
+	Subject string
+	// DisplayName is what an operator reads in a list of sessions.
+	DisplayName string
+	// ACR and AMR say how the user signed in (OpenID Connect Core 1.0, section 2).
+	ACR string
+	AMR []string
+	// AuthTime is when the user did; now when zero.
+	AuthTime time.Time
+	// Properties are kept, sealed, with the session. They and the subject share a ticket of at most ticketstore.MaxTicket bytes.
+	Properties map[string]string
+}
+
+const (
+	// clockSkew is how far in the future an AuthTime of another machine may lie.
+	clockSkew = time.Minute
+	// attempts bounds how often a call with an unknown outcome, or one that lost a race, is repeated.
+	attempts = 4
+	// retryPause is the pause before the first repetition; each further one is twice as long.
+	retryPause = 50 * time.Millisecond
+)
+
+// SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted before is worth
+// nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live session of another subject ends
+// (reason session_replaced). A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is touched.
+// After any other error nobody is known to be signed in: answer with it, or sign in again.
+func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
+	now := a.now()
+	if err := identity.check(now); err != nil {
+		return nil, err
+	}
+	cookie := newSecret()
+	record, err := a.signIn(r, &identity, cookie.key(), now)
+	if err != nil {
+		return nil, err
+	}
+	session, err := a.public(record)
+	if err != nil {
+		return nil, err
+	}
+	a.writeCookie(w, cookie, record)
+	a.holder(r.Context()).set(session, &cookie)
+	a.config.Logger.InfoContext(r.Context(), "signed in", "session_id", session.SessionID, "subject_id", session.SubjectID)
+	return session, nil
+}
+
+func (i *Identity) check(now time.Time) error {
+	if err := ticketstore.CheckID("subject", i.Subject); err != nil {
+		return err
+	}
+	for _, text := range []struct{ field, value string }{{"display_name", i.DisplayName}, {"acr", i.ACR}} {
+		if err := ticketstore.CheckText(text.field, text.value, ticketstore.MaxText); err != nil {
+			return err
+		}
+	}
+	if len(i.AMR) > ticketstore.MaxAMR {
+		return ticketstore.Invalid("amr", "has more than %d entries", ticketstore.MaxAMR)
+	}
+	for _, method := range i.AMR {
+		if err := ticketstore.CheckID("amr", method); err != nil {
+			return err
+		}
+	}
+	for name, value := range i.Properties {
+		if err := errors.Join(ticketstore.CheckText("properties", name, ticketstore.MaxTicket),
+			ticketstore.CheckText("properties", value, ticketstore.MaxTicket)); err != nil {
+			return ticketstore.Invalid("properties", "have a name or value that is too long, not UTF-8, or contains a NUL byte")
+		}
+	}
+	switch {
+	case i.AuthTime.IsZero() || (i.AuthTime.After(now) && !i.AuthTime.After(now.Add(clockSkew))):
+		i.AuthTime = now
+	case i.AuthTime.After(now):
+		return ticketstore.Invalid("auth_time", "is in the future")
+	}
+	i.AuthTime = i.AuthTime.UTC()
+	return nil
+}
+
+func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Key, now time.Time) (*ticketstore.Session, error) {
+	ctx := r.Context()
+	fresh := a.newRecord(r, identity, key, now)
+	var err error
+	if fresh.Ticket, err = a.sealTicket(fresh.SessionID, identity); err != nil {
+		return nil, err
+	}
+	if err := fresh.Validate(); err != nil {
+		return nil, err
+	}
+	old, err := a.current(r)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && old.SubjectID == identity.Subject && old.Issuer == a.config.Issuer {
+		record, err := a.stepUp(ctx, old, fresh, identity, now)
+		if err != nil || record != nil {
+			return record, err
+		}
+		old = nil // it ended meanwhile
+	}
+	if old != nil {
+		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
+			SessionID: old.SessionID, Reason: logout.SessionReplaced, KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("hostadapter: ending the session that is replaced: %w", err)
+		}
+	}
+	// Repeating a Create whose answer was lost succeeds.
+	if err := a.persist(ctx, func() error { return a.config.Backend.Tickets().Create(ctx, fresh) }); err != nil {
+		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
+	}
+	return fresh, nil
+}
+
+// current returns the live record that the browser has now: SignIn's in this request, else its cookie's. Its ticket is not opened: a
+// user whose ticket cannot be opened signs in anew.
+func (a *Adapter) current(r *http.Request) (*ticketstore.Session, error) {
+	s, ok, _ := a.readCookie(r)
+	if h := a.holder(r.Context()); h != nil {
+		h.mu.Lock()
+		if h.secret != nil {
+			s, ok = *h.secret, true
+		}
+		h.mu.Unlock()
+	}
+	if !ok {
+		return nil, nil
+	}
+	return a.live(r.Context(), s.key())
+}
+
+func (a *Adapter) newRecord(r *http.Request, identity *Identity, key ticketstore.Key, now time.Time) *ticketstore.Session {
+	record := &ticketstore.Session{
+		Key: key, SessionID: randomID(), SubjectID: identity.Subject, DisplayName: identity.DisplayName, Issuer: a.config.Issuer,
+		AuthTime: identity.AuthTime, ACR: identity.ACR, AMR: identity.AMR,
+		RemoteAddr: trimText(a.config.RemoteAddr(r)), UserAgent: trimText(r.UserAgent()),
+		Created: now, Renewed: now,
+	}
+	if a.config.AbsoluteTimeout > 0 {
+		record.EndsAt = now.Add(a.config.AbsoluteTimeout)
+	}
+	record.Expires = capped(now.Add(a.config.IdleTimeout), record.EndsAt)
+	return record
+}
+
+// stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. Nil: it ended meanwhile.
+func (a *Adapter) stepUp(
+	ctx context.Context, old, fresh *ticketstore.Session, identity *Identity, now time.Time,
+) (*ticketstore.Session, error) {
+	sealed, err := a.sealTicket(old.SessionID, identity)
+	if err != nil {
+		return nil, err
+	}
+	tickets := a.config.Backend.Tickets()
+	for range attempts {
+		rekey := ticketstore.Rekey{
+			Key: old.Key, Version: old.Version, NewKey: fresh.Key,
+			DisplayName: fresh.DisplayName, AuthTime: fresh.AuthTime, ACR: fresh.ACR, AMR: fresh.AMR,
+			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: fresh.Expires, EndsAt: fresh.EndsAt, Ticket: sealed,
+		}
+		lost := false
+		err = a.persist(ctx, func() error {
+			_, err := tickets.Rekey(ctx, rekey, now)
+			if lost && err != nil && !errors.Is(err, ErrUnavailable) {
+				// An earlier try may have succeeded without our hearing of it.
+				if _, again := tickets.Get(ctx, fresh.Key); again == nil {
+					return nil
+				}
+			}
+			lost = lost || errors.Is(err, ErrUnavailable)
+			return err
+		})
+		switch {
+		case err == nil:
+			return rekey.Apply(old, now), nil
+		case errors.Is(err, ticketstore.ErrExpired), errors.Is(err, ticketstore.ErrNotFound):
+			return nil, nil
+		case !errors.Is(err, ticketstore.ErrConflict):
+			return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
+		}
+		if old, err = a.live(ctx, old.Key); err != nil || old == nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
+}
+
+// persist repeats a call that may be repeated while its outcome is unknown, a few times.
+func (a *Adapter) persist(ctx context.Context, call func() error) error {
+	pause := retryPause
+	for try := 1; ; try++ {
+		err := call()
+		if err == nil || try == attempts || !errors.Is(err, ErrUnavailable) {
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+		pause *= 2
+	}
+}
+
+// randomID returns 128 random bits in hex: a sid, an operation id.
+func randomID() string {
+	var raw [16]byte
+	rand.Read(raw[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	return hex.EncodeToString(raw[:])
+}
+
+// maxHeader bounds what is kept of a request's headers; nobody's sign-in fails for their length.
+const maxHeader = 1 << 10
+
+func trimText(s string) string {
+	if len(s) > maxHeader {
+		s = s[:maxHeader]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
+}

@@ -1,0 +1,51 @@
+package hostadapter
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// SignOut ends the session of this browser, has its clients told, and clears the cookie. Offline refresh tokens outlive it unless
+// Config.RevokeOfflineOnSignOut; consents do in any case. Nobody signed in is no error. When the store cannot be asked the error is
+// ErrUnavailable and the cookie is kept, so that signing out can be tried again.
+func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
+	record, err := a.current(r)
+	if err != nil {
+		return err
+	}
+	if record != nil {
+		// A browser that goes away does not take its sign-out back.
+		result, err := a.end(context.WithoutCancel(r.Context()), &logout.Ending{
+			SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+		})
+		if err != nil {
+			return fmt.Errorf("hostadapter: signing out: %w", err)
+		}
+		a.config.Logger.InfoContext(r.Context(), "signed out", "session_id", record.SessionID, "subject_id", record.SubjectID,
+			"notifications_queued", result.NotificationsQueued)
+	}
+	a.clearCookie(w)
+	a.holder(r.Context()).set(nil, nil)
+	return nil
+}
+
+// end has the store end what the ending selects, under a new operation id, repeats it while the outcome is unknown, and wakes the
+// dispatcher.
+func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Result, error) {
+	ending.OperationID = randomID()
+	now := a.now()
+	var result *logout.Result
+	err := a.persist(ctx, func() (err error) {
+		result, err = a.config.Backend.Logout().End(ctx, ending, now)
+		return err
+	})
+	// After an error too: the ending may have been carried out.
+	a.dispatcher.Wake()
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}

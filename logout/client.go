@@ -1,0 +1,106 @@
+package logout
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Signer signs logout tokens. Implementations are safe for concurrent use.
+type Signer interface {
+	// Sign returns the compact JWS of the claims, which are a JSON object, with typ "logout+jwt" in its header and the key of the host's ID
+	// tokens (Back-Channel Logout 1.0, section 2.4). It never returns an unsigned token. An error has the delivery tried again later.
+	Sign(ctx context.Context, claims []byte) (string, error)
+}
+
+// Client is what a relying party registered about signing out.
+type Client struct {
+	ClientID string
+	// BackChannelLogoutURI is where its logout tokens go. Empty: it is told nothing.
+	BackChannelLogoutURI string
+	// SessionRequired is backchannel_logout_session_required: logout tokens then have a sid and no sub, because some clients end all
+	// sessions of a user when they see a sub.
+	SessionRequired bool
+	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings (RP-Initiated Logout 1.0, section 3).
+	PostLogoutRedirectURIs []string
+}
+
+// ClientSource finds clients. Implementations are safe for concurrent use.
+type ClientSource interface {
+	// LogoutClient returns the client as it is registered now. An unknown one is ErrNotFound; any other error means that it could not be
+	// looked up.
+	LogoutClient(ctx context.Context, clientID string) (*Client, error)
+}
+
+// ClientMap is a ClientSource that knows the clients it holds, by client id.
+type ClientMap map[string]Client
+
+var _ ClientSource = (ClientMap)(nil)
+
+// LogoutClient returns the client under that id.
+func (m ClientMap) LogoutClient(_ context.Context, clientID string) (*Client, error) {
+	client, ok := m[clientID]
+	if !ok {
+		return nil, fmt.Errorf("client %q: %w", clientID, ErrNotFound)
+	}
+	client.ClientID = clientID
+	return &client, nil
+}
+
+// ValidateClient refuses a client whose URIs could never work, with a *ticketstore.FieldError that has the registration's name of the field.
+func ValidateClient(client Client) error {
+	if err := ticketstore.CheckID("client_id", client.ClientID); err != nil {
+		return err
+	}
+	if client.BackChannelLogoutURI != "" {
+		// Back-Channel Logout 1.0, section 2.2: absolute, may have a query, must not have a fragment.
+		if err := checkURI("backchannel_logout_uri", client.BackChannelLogoutURI, true); err != nil {
+			return err
+		}
+	}
+	for _, uri := range client.PostLogoutRedirectURIs {
+		// Native applications register schemes of their own here.
+		if err := checkURI("post_logout_redirect_uris", uri, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkURI(field, raw string, web bool) error {
+	if err := ticketstore.CheckText(field, raw, ticketstore.MaxText); err != nil {
+		return err
+	}
+	uri, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return ticketstore.Invalid(field, "is not a URI")
+	case uri.Scheme == "":
+		return ticketstore.Invalid(field, "has no scheme: it must be absolute")
+	case uri.Fragment != "" || hasFragment(raw):
+		return ticketstore.Invalid(field, "has a fragment")
+	case uri.User != nil:
+		return ticketstore.Invalid(field, "has a user name or password")
+	}
+	if isWeb := uri.Scheme == "http" || uri.Scheme == "https"; isWeb || web {
+		switch {
+		case !isWeb:
+			return ticketstore.Invalid(field, "has a scheme other than http and https")
+		case uri.Hostname() == "":
+			return ticketstore.Invalid(field, "has no host")
+		}
+	}
+	return nil
+}
+
+// hasFragment sees the empty fragment too, which url.Parse drops.
+func hasFragment(raw string) bool {
+	for _, c := range raw {
+		if c == '#' {
+			return true
+		}
+	}
+	return false
+}

@@ -1,24 +1,264 @@
 package logout
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
+	"sync"
 	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-type DispatcherConfig struct {
-	Store                  Store
-	Signer                 Signer
-	Clients                ClientSource
-	AllowCIDRs             []netip.Prefix
-	Timeout                time.Duration
-	Concurrency, PerClient int
-	Poll                   time.Duration
-	Now                    func() time.Time
-	Logger                 *slog.Logger
-}
-type Dispatcher struct{}
+// Defaults of DispatcherConfig.
+const (
+	DefaultTimeout     = 10 * time.Second
+	DefaultConcurrency = 64
+	DefaultPerClient   = 4
+	DefaultPoll        = time.Second
+	DefaultRetryBase   = time.Second
+	DefaultRetryMost   = 15 * time.Minute
+)
 
-func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) { return &Dispatcher{}, nil }
-func (d *Dispatcher) Wake()                                      {}
-func (d *Dispatcher) Close() error                               { return nil }
+const (
+	// leaseMargin is what a claim holds beyond the delivery's timeout: time to record the outcome.
+	leaseMargin = 5 * time.Second
+	// storeTimeout bounds one call of the store.
+	storeTimeout = 5 * time.Second
+	// lookAgain is how soon to look for due work again that could not be had because its client was busy.
+	lookAgain = 250 * time.Millisecond
+	// closeGrace is how long Close lets deliveries under way finish before it cuts them off.
+	closeGrace = 5 * time.Second
+)
+
+// DispatcherConfig says how a Dispatcher works. Store, Signer and Clients are required.
+type DispatcherConfig struct {
+	Store   Store
+	Signer  Signer
+	Clients ClientSource
+	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may go all the same.
+	AllowCIDRs []netip.Prefix
+	// Timeout bounds one delivery, from looking up the client to the end of its answer.
+	Timeout time.Duration
+	// Concurrency bounds the deliveries under way, and PerClient those to one client.
+	Concurrency int
+	PerClient   int
+	// Poll is how often to look for work that nobody announced: another host's, or what an earlier run left.
+	Poll time.Duration
+	// RetryBase is the wait after the first failure. It doubles with each further one, up to RetryMost.
+	RetryBase time.Duration
+	RetryMost time.Duration
+	// TLS configures connections to clients, for certificates of a private authority. It is cloned.
+	TLS *tls.Config
+	// Now is the clock, time.Now by default.
+	Now func() time.Time
+	// Logger is slog.Default() by default.
+	Logger *slog.Logger
+}
+
+// Dispatcher delivers notices: it claims due ones from its Store, posts a logout token to each client, and records what came of it.
+type Dispatcher struct {
+	config DispatcherConfig
+	http   *http.Client
+
+	wake     chan struct{}
+	closing  chan struct{}
+	finished chan string // client ids of deliveries that are done
+	done     chan struct{}
+	running  sync.WaitGroup
+	close    sync.Once
+
+	// base is the context of all deliveries; cut ends it.
+	base context.Context //nolint:containedctx // it is the Dispatcher's own life, not a caller's
+	cut  context.CancelFunc
+
+	// What follows belongs to the goroutine of run.
+	busy    map[string]int
+	total   int
+	failing bool
+}
+
+// NewDispatcher returns a Dispatcher at work. Its error is a *ticketstore.FieldError for each wrong field. Call Close when done with it.
+func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
+	if err := config.prepare(); err != nil {
+		return nil, err
+	}
+	guard, err := newGuard(config.AllowCIDRs)
+	if err != nil {
+		return nil, err
+	}
+	d := &Dispatcher{
+		config: config, http: newHTTPClient(&config, guard),
+		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		finished: make(chan string, config.Concurrency), busy: map[string]int{},
+	}
+	d.base, d.cut = context.WithCancel(context.Background())
+	go d.run()
+	return d, nil
+}
+
+func (c *DispatcherConfig) prepare() error {
+	var errs []error
+	for _, required := range []struct {
+		field string
+		set   bool
+	}{{"store", c.Store != nil}, {"signer", c.Signer != nil}, {"clients", c.Clients != nil}} {
+		if !required.set {
+			errs = append(errs, ticketstore.Invalid(required.field, "is not set"))
+		}
+	}
+	for _, d := range []struct {
+		field    string
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{"timeout", &c.Timeout, DefaultTimeout}, {"poll", &c.Poll, DefaultPoll},
+		{"retry_base", &c.RetryBase, DefaultRetryBase}, {"retry_most", &c.RetryMost, DefaultRetryMost},
+	} {
+		if *d.value < 0 {
+			errs = append(errs, ticketstore.Invalid(d.field, "is negative"))
+		}
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+	for _, n := range []struct {
+		field    string
+		value    *int
+		standard int
+	}{{"concurrency", &c.Concurrency, DefaultConcurrency}, {"per_client", &c.PerClient, DefaultPerClient}} {
+		if *n.value < 0 || *n.value > ticketstore.MaxCount {
+			errs = append(errs, ticketstore.Invalid(n.field, "is outside 1 to %d", ticketstore.MaxCount))
+		}
+		if *n.value == 0 {
+			*n.value = n.standard
+		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return errors.Join(errs...)
+}
+
+// Wake has the queue looked at now, because something was put into it.
+func (d *Dispatcher) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it will be looked at anyway
+	}
+}
+
+// Close takes no more work, lets deliveries under way finish for a few seconds, cuts off the rest, and returns when their outcome has
+// been recorded. What was not delivered stays in the queue. It may be called again.
+func (d *Dispatcher) Close() error {
+	d.close.Do(func() {
+		close(d.closing)
+		<-d.done
+		grace := time.AfterFunc(closeGrace, d.cut)
+		d.running.Wait()
+		grace.Stop()
+		d.cut()
+		d.http.CloseIdleConnections()
+	})
+	return nil
+}
+
+func (d *Dispatcher) now() time.Time { return d.config.Now().UTC() }
+
+// run hands due notices to goroutines of their own, as many as there is room for.
+func (d *Dispatcher) run() {
+	defer close(d.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-d.closing:
+			return
+		case <-d.wake:
+		case <-timer.C:
+		case client := <-d.finished:
+			d.release(client)
+		}
+		timer.Reset(d.takeWork())
+	}
+}
+
+func (d *Dispatcher) release(client string) {
+	d.total--
+	if d.busy[client]--; d.busy[client] == 0 {
+		delete(d.busy, client)
+	}
+}
+
+// takeWork claims and starts what it can, and returns how long there is nothing to do unless something happens.
+func (d *Dispatcher) takeWork() time.Duration {
+	for d.total < d.config.Concurrency {
+		claimed, err := d.claim()
+		if err != nil {
+			return d.config.Poll
+		}
+		for _, work := range claimed.Work {
+			d.total++
+			d.busy[work.ClientID]++
+			d.running.Add(1)
+			go func() {
+				defer d.running.Done()
+				d.deliver(&work)
+				d.finished <- work.ClientID
+			}()
+		}
+		if len(claimed.Work) == 0 {
+			return d.pause(claimed.Next)
+		}
+		select {
+		case <-d.closing:
+			return d.config.Poll
+		default:
+		}
+	}
+	return d.config.Poll // a delivery that finishes comes first
+}
+
+// claim asks for as much as there is room for. Of a client with deliveries under way it takes no more than what PerClient leaves.
+func (d *Dispatcher) claim() (*Claimed, error) {
+	claim := Claim{
+		Limit: d.config.Concurrency - d.total, PerClient: d.config.PerClient, Lease: d.config.Timeout + leaseMargin,
+	}
+	for client, n := range d.busy {
+		if n >= d.config.PerClient {
+			claim.Busy = append(claim.Busy, client)
+			continue
+		}
+		claim.PerClient = min(claim.PerClient, d.config.PerClient-n)
+	}
+	ctx, cancel := context.WithTimeout(d.base, storeTimeout)
+	defer cancel()
+	claimed, err := d.config.Store.Claim(ctx, claim, d.now())
+	switch {
+	case err != nil && !d.failing:
+		d.config.Logger.ErrorContext(ctx, "logout notices cannot be taken from the queue, trying again", "error", err)
+	case err == nil && d.failing:
+		d.config.Logger.InfoContext(ctx, "logout notices are taken from the queue again")
+	}
+	d.failing = err != nil
+	return claimed, err
+}
+
+// pause returns how long to wait for a notice that is due at next, if there is one, and at most until the next poll.
+func (d *Dispatcher) pause(next time.Time) time.Duration {
+	if next.IsZero() {
+		return d.config.Poll
+	}
+	wait := next.Sub(d.now())
+	if wait <= 0 {
+		// It is due and was not handed out: its client is busy, or it fell due just now.
+		wait = lookAgain
+	}
+	return min(wait, d.config.Poll)
+}

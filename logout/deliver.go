@@ -1,0 +1,235 @@
+package logout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	// maxAnswer bounds what is read of an answer's body, and answerTime how long.
+	maxAnswer  = 16 << 10
+	answerTime = time.Second
+	// maxAnswerHeader bounds an answer's header.
+	maxAnswerHeader = 64 << 10
+	// settleAttempts and settlePause bound the attempts to record an outcome.
+	settleAttempts = 4
+	settlePause    = 100 * time.Millisecond
+)
+
+// newHTTPClient returns a client that follows no redirect, uses no proxy of the environment, and connects where the guard lets it.
+func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
+	dialer := &net.Dialer{Timeout: config.Timeout, Control: guard.control}
+	transport := &http.Transport{
+		DialContext:            dialer.DialContext,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConns:           config.Concurrency,
+		MaxIdleConnsPerHost:    config.PerClient,
+		IdleConnTimeout:        30 * time.Second,
+		TLSHandshakeTimeout:    config.Timeout,
+		MaxResponseHeaderBytes: maxAnswerHeader,
+	}
+	if config.TLS != nil {
+		transport.TLSClientConfig = config.TLS.Clone()
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// attempt is what came of trying to deliver a notice.
+type attempt struct {
+	state      State  // Delivered, Refused or Pending
+	problem    string // empty when delivered
+	retryAfter string // the header, when there was one
+}
+
+func failed(format string, args ...any) attempt {
+	return attempt{state: Pending, problem: fmt.Sprintf(format, args...)}
+}
+
+// deliver makes one attempt and records its outcome.
+func (d *Dispatcher) deliver(work *Delivery) {
+	ctx, cancel := context.WithTimeout(d.base, d.config.Timeout)
+	defer cancel()
+	tried := d.try(ctx, work)
+	outcome := d.outcome(work, tried)
+	if tried.state == Pending && d.base.Err() != nil {
+		outcome = Outcome{State: Pending, NextAttempt: d.now(), LastError: "the server was shutting down"}
+	}
+	log := d.config.Logger.With("notification_id", work.ID, "client_id", work.ClientID, "session_id", work.SessionID,
+		"state", outcome.State, "attempts", work.Attempts)
+	if outcome.State == Delivered {
+		log.InfoContext(ctx, "client was told of the end of a session")
+	} else {
+		log.WarnContext(ctx, "client was not told of the end of a session", "problem", outcome.LastError, "next_attempt", outcome.NextAttempt)
+	}
+	if err := d.settle(work, outcome); err != nil {
+		log.ErrorContext(ctx, "outcome of a logout notice was not recorded: it may be sent again", "error", err)
+	}
+}
+
+func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
+	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return failed("the client is not registered")
+	case err != nil:
+		d.config.Logger.ErrorContext(ctx, "client cannot be looked up", "client_id", work.ClientID, "error", err)
+		return failed("the client cannot be looked up")
+	case client == nil || client.BackChannelLogoutURI == "":
+		return failed("the client has no backchannel_logout_uri")
+	}
+	if err := checkURI("backchannel_logout_uri", client.BackChannelLogoutURI, true); err != nil {
+		return failed("%s", err)
+	}
+	claims, err := TokenClaims(&work.Notification, client, d.now())
+	if err != nil {
+		return failed("%s", err)
+	}
+	token, err := d.config.Signer.Sign(ctx, claims)
+	if err != nil || token == "" {
+		d.config.Logger.ErrorContext(ctx, "logout token cannot be signed", "client_id", work.ClientID, "error", err)
+		return failed("the logout token cannot be signed")
+	}
+	return d.post(ctx, client.BackChannelLogoutURI, token)
+}
+
+// post sends the token as Back-Channel Logout 1.0, section 2.5 says.
+func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
+	// The answer's body has less time than the rest.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	body := strings.NewReader(url.Values{"logout_token": {token}}.Encode())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, uri, body)
+	if err != nil {
+		return failed("the backchannel_logout_uri is not a URI")
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("User-Agent", "fosite-sessions")
+	response, err := d.http.Do(request)
+	if err != nil {
+		return failed("%s", d.describe(err))
+	}
+	defer response.Body.Close()
+	defer time.AfterFunc(answerTime, cancel).Stop()
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) //nolint:errcheck // the status is what counts
+	return judge(response, answer)
+}
+
+// judge tells what an answer means. Only the status counts.
+func judge(response *http.Response, answer []byte) attempt {
+	switch response.StatusCode {
+	case http.StatusOK, http.StatusNoContent:
+		return attempt{state: Delivered}
+	case http.StatusBadRequest:
+		problem := "the client answered 400"
+		if code := errorCode(answer); code != "" {
+			problem += ", " + code
+		}
+		return attempt{state: Refused, problem: problem}
+	}
+	tried := failed("the client answered %d", response.StatusCode)
+	if response.StatusCode >= 300 && response.StatusCode < 400 {
+		tried.problem += ": redirects are not followed"
+	}
+	tried.retryAfter = response.Header.Get("Retry-After")
+	return tried
+}
+
+// errorCode returns the "error" of an answer in JSON, if it looks like one (Back-Channel Logout 1.0, section 2.8).
+func errorCode(answer []byte) string {
+	var body struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(answer, &body) != nil || len(body.Error) > 64 {
+		return ""
+	}
+	for _, c := range body.Error {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+			return ""
+		}
+	}
+	return body.Error
+}
+
+// describe says what went wrong without the URI, whose query may hold a secret of the client's.
+func (d *Dispatcher) describe(err error) string {
+	var failure *url.Error
+	if errors.As(err, &failure) {
+		err = failure.Err
+	}
+	var timeout net.Error
+	if errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
+		return fmt.Sprintf("no answer within %s", d.config.Timeout)
+	}
+	return err.Error()
+}
+
+// outcome decides what becomes of the notice. The last attempt is made when the retry window closes.
+func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
+	out := Outcome{State: tried.state, LastError: cut(tried.problem, MaxLastError)}
+	if tried.state != Pending {
+		return out
+	}
+	now := d.now()
+	if !now.Before(work.GiveUpAt) {
+		out.State = GivenUp
+		return out
+	}
+	out.NextAttempt = now.Add(backoff(d.config.RetryBase, d.config.RetryMost, work.Attempts))
+	if after, ok := parseRetryAfter(tried.retryAfter, now); ok && after.After(out.NextAttempt) {
+		out.NextAttempt = after.UTC()
+	}
+	if out.NextAttempt.After(work.GiveUpAt) {
+		out.NextAttempt = work.GiveUpAt
+	}
+	return out
+}
+
+// settle records the outcome, also while the Dispatcher closes. A claim that is outdated by now is another's business.
+func (d *Dispatcher) settle(work *Delivery, outcome Outcome) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), storeTimeout)
+	defer cancel()
+	pause := settlePause
+	for try := 1; ; try++ {
+		err := d.config.Store.Settle(ctx, work.ID, work.Claim, outcome, d.now())
+		switch {
+		case err == nil, errors.Is(err, ErrOutdated), errors.Is(err, ErrNotFound):
+			return nil
+		case try == settleAttempts || ctx.Err() != nil || !errors.Is(err, ErrUnavailable):
+			return err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+		pause *= 2
+	}
+}
+
+// cut shortens a text to at most limit bytes of UTF-8.
+func cut(s string, limit int) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "?"), "\x00", "?")
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}

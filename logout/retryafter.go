@@ -1,0 +1,42 @@
+package logout
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// parseRetryAfter returns the moment that a Retry-After header asks to wait for: seconds or a date (RFC 9110, section 10.2.3). A header
+// that is neither is as good as none.
+func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return time.Time{}, false
+	}
+	if strings.Trim(value, "0123456789") == "" {
+		seconds, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || seconds > int64(RetryWindow/time.Second) {
+			seconds = int64(RetryWindow / time.Second)
+		}
+		return now.Add(time.Duration(seconds) * time.Second), true
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return time.Time{}, false
+	}
+	return date, true
+}
+
+// backoff returns how long to wait after so many attempts have failed: it doubles from base to most, give or take a quarter so that
+// what failed together is not tried again together.
+func backoff(base, most time.Duration, attempts int) time.Duration {
+	wait := most
+	// 62 doublings overflow whatever base is.
+	if attempts < 32 && base<<attempts < most && base<<attempts > 0 {
+		wait = base << attempts
+	}
+	//nolint:gosec // jitter needs no secrecy
+	return time.Duration(float64(wait) * (0.75 + rand.Float64()/2))
+}

@@ -10,6 +10,8 @@ import (
 const (
 	// MaxBatch bounds the grants stored and the references deleted by one batch, together.
 	MaxBatch = 64
+	// MaxBatchData bounds the Data of all grants stored by one batch, together, in bytes.
+	MaxBatchData = 1 << 20
 	// OperationRetention is how long the answer to an operation id is kept.
 	OperationRetention = 10 * time.Minute
 	// ConsumedRetention is how long a consumed grant without Expires is kept to notice its reuse.
@@ -104,10 +106,19 @@ func (b *Batch) Validate() error {
 			return err
 		}
 	}
+	return b.validateStored()
+}
+
+func (b *Batch) validateStored() error {
+	size := 0
 	for i := range b.Store {
 		if err := b.Store[i].Validate(); err != nil {
 			return err
 		}
+		size += len(b.Store[i].Data)
+	}
+	if size > MaxBatchData {
+		return ticketstore.Invalid("data", "of all grants together is longer than %d bytes", MaxBatchData)
 	}
 	return nil
 }

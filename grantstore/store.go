@@ -11,8 +11,9 @@ import (
 // return ErrUnavailable, and ErrInvalid for a request that is wrong in itself.
 type Store interface {
 	// Get returns a grant that is live at now, judged by its session in the same snapshot. A missing, expired or revoked one is
-	// ErrNotFound. One whose session does not let it live is ErrSessionEnded. A used code or refresh token is returned together with
-	// ErrConsumed, unless its session has ended and took it along. For a code, Related holds the openid_request and pkce_request of its family.
+	// ErrNotFound. One whose session does not let it live is returned together with ErrSessionEnded, a used code or refresh token, unless
+	// its session has ended and took it along, together with ErrConsumed. For a code that is live, Related holds the openid_request and
+	// pkce_request of its family.
 	Get(ctx context.Context, ref Ref, now time.Time) (*Found, error)
 
 	// Apply applies a batch in one transaction, durably before it returns. Of two concurrent batches that consume the same grant exactly one

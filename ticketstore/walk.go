@@ -2,6 +2,9 @@ package ticketstore
 
 import (
 	"cmp"
+	"strings"
+	"time"
+	"unicode"
 )
 
 // ListingSessions names the listing of sessions in results tokens.
@@ -26,6 +29,33 @@ func (f *SessionFilter) Validate() error {
 		}
 	}
 	return CheckText("display_name", f.DisplayName, MaxText)
+}
+
+// Matcher returns what tells whether a session meets the conditions on its own fields: all but ClientID.
+func (f SessionFilter) Matcher() func(s *Session) bool {
+	name := fold(f.DisplayName)
+	return func(s *Session) bool {
+		return (f.SubjectID == "" || s.SubjectID == f.SubjectID) &&
+			(f.SessionID == "" || s.SessionID == f.SessionID) &&
+			within(s.Created, f.CreatedFrom, f.CreatedBefore) &&
+			within(s.Expires, f.ExpiresFrom, f.ExpiresBefore) &&
+			(name == "" || strings.Contains(fold(s.DisplayName), name))
+	}
+}
+
+func within(t, from, before time.Time) bool {
+	return (from.IsZero() || !t.Before(from)) && (before.IsZero() || t.Before(before))
+}
+
+// fold maps every letter to one of those that differ from it in case alone.
+func fold(text string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+			least = min(least, next)
+		}
+		return least
+	}, text)
 }
 
 func keepSessionFilter(f *SessionFilter, kept SessionFilter) error {

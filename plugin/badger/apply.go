@@ -1,0 +1,270 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+	if err := batch.Validate(); err != nil {
+		return nil, err
+	}
+	a := &application{batch: batch, now: now}
+	if err := s.e.update(ctx, a.run); err != nil {
+		return nil, err
+	}
+	if a.refused != nil {
+		return nil, a.refused
+	}
+	return &grantstore.Result{Revoked: a.revoked}, nil
+}
+
+// application is a batch on its way into the database.
+type application struct {
+	batch    *grantstore.Batch
+	now      time.Time
+	tx       *tx
+	consumed *recordpb.Grant // what the batch consumes
+	outlives bool            // consumed was let live by an ended record, and so is what it begets
+	revoked  int
+	// refused is the answer of a batch that fails but for which something had to be changed all the same.
+	refused error
+}
+
+func (a *application) run(tx *tx) error {
+	a.tx = tx
+	before := &recordpb.Operation{}
+	again, err := load(tx, operationKey(a.batch.OperationID), before)
+	if err != nil {
+		return err
+	}
+	if again {
+		a.revoked = int(before.GetRevoked())
+		return nil
+	}
+	for _, step := range []func() error{a.use, a.consume, a.remove, a.revoke, a.store} {
+		if err := step(); err != nil || a.refused != nil {
+			return err
+		}
+	}
+	return tx.answered(a.batch.OperationID, &recordpb.Operation{When: nanos(a.now), Revoked: uint32(a.revoked)}) //nolint:gosec // bounded
+}
+
+// answered keeps the answer to an operation in the transaction that earned it.
+func (t *tx) answered(id string, answer *recordpb.Operation) error {
+	t.put(key(indexOperationAge, timeKey(answer.GetWhen()), last(id)), nil)
+	return t.save(operationKey(id), answer)
+}
+
+func (a *application) use() error {
+	u := a.batch.Use
+	if u == nil {
+		return nil
+	}
+	use, err := a.attach(u.SessionID, u.ClientID)
+	if err != nil {
+		return err
+	}
+	use.Notify, use.Coordinated = u.Notify, u.Coordinated
+	return a.tx.save(clientUseKey(u.SessionID, u.ClientID), use)
+}
+
+// attach returns the client's row in a session that must be live, as used now, for the caller to save. It is new or, after a removal
+// that detached it, back in its place.
+func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
+	session, err := loadSession(a.tx, sid)
+	if err != nil {
+		return nil, err
+	}
+	if session == nil || !liveSession(session, a.now) {
+		return nil, grantstore.ErrSessionEnded
+	}
+	use, err := loadClientUse(a.tx, sid, client)
+	if err != nil {
+		return nil, err
+	}
+	if use == nil || use.GetDetached() {
+		if use == nil {
+			use = &recordpb.ClientUse{FirstUsed: nanos(a.now)}
+		}
+		use.Detached = false
+		a.tx.put(sessionPosition(indexClient, more(client), session), nil)
+		if err := a.tx.count(client, +1); err != nil {
+			return nil, err
+		}
+	}
+	use.LastUsed = max(use.LastUsed, nanos(a.now))
+	return use, nil
+}
+
+func (a *application) consume() error {
+	c := a.batch.Consume
+	if c == nil {
+		return nil
+	}
+	g, err := loadGrant(a.tx, c.Ref)
+	if err != nil {
+		return err
+	}
+	if g == nil {
+		return fmt.Errorf("%s: %w", c.Type, grantstore.ErrNotFound)
+	}
+	switch verdict := judge(a.tx, c.Type, g, a.now); {
+	case verdict == nil:
+	case errors.Is(verdict, grantstore.ErrConsumed) && c.Type == grantstore.AuthorizationCode:
+		return a.refuseReusedCode(g)
+	case errors.Is(verdict, grantstore.ErrConsumed) && c.Grace > 0 && !a.now.After(moment(g.Consumed).Add(c.Grace)):
+	default:
+		return verdict
+	}
+	a.consumed = g
+	if err := a.survey(); err != nil {
+		return err
+	}
+	spent := []grantstore.Type{grantstore.ReferenceToken}
+	if c.Type == grantstore.AuthorizationCode {
+		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
+	}
+	if _, err := a.tx.dropFamily(g.RequestId, spent, a.now); err != nil || g.Consumed != 0 {
+		return err
+	}
+	return a.tx.consume(c.Ref, g, a.now)
+}
+
+// survey finds out whether the consumed grant outlives its session.
+func (a *application) survey() error {
+	if a.consumed.GetSessionId() == "" {
+		return nil
+	}
+	session, err := loadSession(a.tx, a.consumed.GetSessionId())
+	a.outlives = session == nil
+	return err
+}
+
+// refuseReusedCode revokes all that a code has begotten (RFC 6749, section 4.1.2). It is committed although the batch is refused.
+func (a *application) refuseReusedCode(code *recordpb.Grant) error {
+	// What the batch did before is not to be committed.
+	clear(a.tx.writes)
+	a.tx.order = nil
+	a.refused = grantstore.ErrConsumed
+	_, err := a.tx.dropFamily(code.GetRequestId(), nil, a.now)
+	return err
+}
+
+func (a *application) remove() error {
+	for _, ref := range a.batch.Delete {
+		if err := a.drop(ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *application) drop(ref grantstore.Ref) error {
+	g, err := loadGrant(a.tx, ref)
+	if err != nil || g == nil {
+		return err
+	}
+	if judge(a.tx, ref.Type, g, a.now) == nil {
+		a.revoked++
+	}
+	return a.tx.dropGrant(ref, g)
+}
+
+func (a *application) revoke() error {
+	for _, r := range a.batch.Revoke {
+		n, err := a.tx.dropFamily(r.RequestID, r.Types, a.now)
+		if err != nil {
+			return err
+		}
+		a.revoked += n
+	}
+	return nil
+}
+
+// dropFamily removes the tokens of a family, of the given types or (nil) all, and counts those that were live.
+func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time) (live int, err error) {
+	members, err := familyOf(t, requestID)
+	if err != nil {
+		return 0, err
+	}
+	for _, ref := range members {
+		if len(types) > 0 && !slices.Contains(types, ref.Type) {
+			continue
+		}
+		g, err := loadGrant(t, ref)
+		if err != nil {
+			return live, err
+		}
+		if g == nil {
+			continue
+		}
+		if judge(t, ref.Type, g, now) == nil {
+			live++
+		}
+		if err := t.dropGrant(ref, g); err != nil {
+			return live, err
+		}
+	}
+	return live, nil
+}
+
+func (a *application) store() error {
+	for i := range a.batch.Store {
+		given := &a.batch.Store[i]
+		g := grantRecord(given)
+		if c := a.consumed; c != nil {
+			g.RequestId, g.SubjectId, g.SessionId, g.ClientId = c.RequestId, c.SubjectId, c.SessionId, c.ClientId
+			g.Offline = c.Offline
+		}
+		if err := a.bind(g); err != nil {
+			return err
+		}
+		if err := a.vacate(given.Ref); err != nil {
+			return err
+		}
+		if err := a.tx.insertGrant(given.Ref, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind gives the grant the token number under which its session lets it live.
+func (a *application) bind(g *recordpb.Grant) error {
+	if g.SessionId == "" {
+		return nil
+	}
+	if a.outlives {
+		ended, err := loadEnded(a.tx, g.SessionId)
+		if err != nil {
+			return err
+		}
+		g.TokenNumber, g.Outlives = endedClient(ended, g.ClientId).GetTokenNumber(), true
+		return nil
+	}
+	use, err := a.attach(g.SessionId, g.ClientId)
+	if err != nil {
+		return err
+	}
+	g.TokenNumber = use.TokenNumber
+	return a.tx.save(clientUseKey(g.SessionId, g.ClientId), use)
+}
+
+// vacate makes room for a grant under a key that only an expired one may hold.
+func (a *application) vacate(ref grantstore.Ref) error {
+	old, err := loadGrant(a.tx, ref)
+	if err != nil || old == nil {
+		return err
+	}
+	if !errors.Is(judge(a.tx, ref.Type, old, a.now), grantstore.ErrNotFound) {
+		return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrExists)
+	}
+	return a.tx.dropGrant(ref, old)
+}

@@ -1,0 +1,12 @@
+// Package badger is the embedded storage engine: sessions, grants, ended records and the queue of logout notices in one Badger database,
+// owned by one process.
+//
+// All writes go through one committer (committer.go), which puts the changes that are waiting into one transaction. As it is the only
+// writer, a change sees every change before it and none beside it: that is what makes each rule that spans several rows hold. Reads use
+// snapshots of their own and never wait for it.
+//
+// What a grant may do is judged when it is read (judge.go), by the session or the ended record that its session left behind, so that a
+// session with any number of grants ends in one small transaction. The rows of dead grants are removed afterwards (purge.go).
+//
+// The layout of the keys, with the format's version, is in keys.go; the records are protobuf messages (internal/recordpb).
+package badger

@@ -1,0 +1,159 @@
+package badger
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
+	if sweep.Limit <= 0 {
+		return nil, ticketstore.Invalid("limit", "is not positive")
+	}
+	var due []dueEntry
+	err := s.e.view(ctx, func(r reader) (err error) {
+		due, err = dueEntries(r, indexExpiry, sweep.Limit, now)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	swept := &logout.Swept{}
+	var mutex sync.Mutex
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(together)
+	for _, d := range due {
+		group.Go(func() error {
+			result, err := s.e.endIfDue(groupCtx, d, sweep, now)
+			mutex.Lock()
+			defer mutex.Unlock()
+			swept.Ended += result.SessionsRemoved
+			swept.NotificationsQueued += result.NotificationsQueued
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if err := s.e.purgeEndings(ctx, sweep.Limit, now); err != nil {
+		return nil, err
+	}
+	err = s.e.view(ctx, func(r reader) (err error) {
+		swept.Next, err = firstDue(r, indexExpiry)
+		return err
+	})
+	return swept, err
+}
+
+// endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left behind is moved.
+func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (result logout.Result, err error) {
+	ending := &logout.Ending{
+		SessionID: string(d.id), Reason: logout.SessionExpiration,
+		KeepConsents: true, KeepOffline: sweep.KeepOffline, SkipNotification: sweep.SkipNotification,
+	}
+	left := false
+	err = e.update(ctx, func(tx *tx) error {
+		session, err := loadSession(tx, ending.SessionID)
+		if err != nil {
+			return err
+		}
+		if session == nil || nanos(d.at) != session.IndexedDue {
+			tx.delete(d.key) // another sweep was faster
+			return nil
+		}
+		if liveSession(session, now) {
+			return tx.saveSession(session, true)
+		}
+		c := e.closing(tx, ending, now)
+		if err := c.run(ending.SessionID); err != nil {
+			return err
+		}
+		result, left = c.result, c.purge
+		return nil
+	})
+	if err != nil || !left {
+		return result, err
+	}
+	return result, e.purgeSession(ctx, ending.SessionID, now, func(*tx, int) error { return nil })
+}
+
+// purgeEndings removes ended records that judge nothing any more and notices whose time is up.
+func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) error {
+	limit = min(limit, maxInline)
+	nothing := false
+	err := e.view(ctx, func(r reader) error {
+		ended, err := dueEntries(r, indexEndedDue, 1, now)
+		if err != nil {
+			return err
+		}
+		notices, err := dueEntries(r, indexNoticePurge, 1, now)
+		nothing = len(ended)+len(notices) == 0
+		return err
+	})
+	if err != nil || nothing {
+		return err // most sweeps: no write, no sync
+	}
+	return e.update(ctx, func(tx *tx) error {
+		if err := tx.purgeEnded(limit, now); err != nil {
+			return err
+		}
+		return tx.purgeNotices(limit, now)
+	})
+}
+
+// purgeEnded removes ended records under which no grant is left. The others are looked at again a day later.
+func (t *tx) purgeEnded(limit int, now time.Time) error {
+	due, err := dueEntries(t, indexEndedDue, limit, now)
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		sid := string(d.id)
+		t.delete(d.key)
+		left, err := anyUnder(t, key(indexGrantSession, more(sid)))
+		if err != nil {
+			return err
+		}
+		if left {
+			t.put(key(indexEndedDue, timeKey(nanos(now.Add(endedRetention))), last(sid)), nil)
+			continue
+		}
+		ended, err := loadEnded(t, sid)
+		if err != nil {
+			return err
+		}
+		t.delete(endedKey(sid))
+		t.delete(key(indexEndedSubject, more(ended.GetSubjectId()), last(sid)))
+	}
+	return nil
+}
+
+func (t *tx) purgeNotices(limit int, now time.Time) error {
+	due, err := dueEntries(t, indexNoticePurge, limit, now)
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		n := &recordpb.Notification{}
+		if _, err := load(t, noticeKey(string(d.id)), n); err != nil {
+			return err
+		}
+		t.delete(d.key)
+		t.dropNotice(string(d.id), n)
+	}
+	return nil
+}
+
+func anyUnder(r reader, prefix []byte) (found bool, err error) {
+	err = r.scan(prefix, nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+		found = true
+		return false, nil
+	})
+	return found, err
+}

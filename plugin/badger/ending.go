@@ -1,0 +1,271 @@
+package badger
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+// endedRetention is how long an ended record is kept at least.
+const endedRetention = 24 * time.Hour
+
+// maxInline bounds the rows of dead grants that are removed in the transaction that killed them. The rest is purged behind.
+const maxInline = 256
+
+// closing is the end of one session in one transaction.
+type closing struct {
+	engine *Engine
+	tx     *tx
+	ending *logout.Ending
+	now    time.Time
+	result logout.Result
+	// limit bounds the rows of dead grants removed along with the session: maxInline but in a dry run.
+	limit int
+	// purge: rows of dead grants are left behind.
+	purge bool
+}
+
+// run ends the session with that sid as the ending says. Nothing there to end is no error.
+func (c *closing) run(sid string) error {
+	session, err := loadSession(c.tx, sid)
+	if err != nil {
+		return err
+	}
+	if session == nil {
+		return c.revokeSurvivors(sid)
+	}
+	if c.ending.SubjectID != "" && c.ending.SubjectID != session.SubjectId {
+		return nil
+	}
+	clients, err := clientsOf(c.tx, sid)
+	if err != nil {
+		return err
+	}
+	if err := c.tell(session, clients); err != nil {
+		return err
+	}
+	if err := c.revokeConsents(session, clients); err != nil {
+		return err
+	}
+	if c.ending.KeepSession {
+		err = c.keep(session, clients)
+	} else {
+		err = c.replace(session, clients)
+	}
+	if err != nil {
+		return err
+	}
+	return c.purgeInline(sid)
+}
+
+// named tells whether the ending is about this client.
+func (c *closing) named(client string) bool {
+	return c.ending.ClientIDs == nil || slices.Contains(c.ending.ClientIDs, client)
+}
+
+// tell queues the notices and notes which clients are left alone.
+func (c *closing) tell(session *recordpb.Session, clients []usedClient) error {
+	for _, client := range clients {
+		switch {
+		case client.use.Detached:
+		case !c.named(client.id):
+			c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client.id)
+		case client.use.Notify && !c.ending.SkipNotification:
+			if err := c.queue(session, client); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *closing) queue(session *recordpb.Session, client usedClient) error {
+	c.result.NotificationsQueued++
+	n := &recordpb.Notification{
+		Issuer: session.Issuer, ClientId: client.id, SubjectId: session.SubjectId, SessionId: session.SessionId,
+		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: nanos(c.now),
+		NextAttempt: nanos(c.now), GiveUpAt: nanos(c.now.Add(logout.RetryWindow)),
+	}
+	if c.now.Sub(moment(client.use.LastUsed)) <= logout.RecentUse {
+		n.Again = nanos(c.now.Add(logout.SecondNotice))
+	}
+	return c.tx.insertNotice(c.engine.nextNoticeID(c.now), n)
+}
+
+// keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and detaches clients that were
+// named and have heard of it.
+func (c *closing) keep(session *recordpb.Session, clients []usedClient) error {
+	for _, client := range clients {
+		if client.use.Detached || !c.named(client.id) {
+			continue
+		}
+		if !c.ending.KeepTokens {
+			client.use.TokenNumber++
+			c.purge = true
+		}
+		if c.ending.ClientIDs != nil && (!c.ending.SkipNotification || !client.use.Notify) {
+			client.use.Detached = true
+			c.tx.delete(sessionPosition(indexClient, more(client.id), session))
+			if err := c.tx.count(client.id, -1); err != nil {
+				return err
+			}
+		}
+		if err := c.tx.save(clientUseKey(session.SessionId, client.id), client.use); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace puts the ended record in the session's place.
+func (c *closing) replace(session *recordpb.Session, clients []usedClient) error {
+	ended := &recordpb.Ended{
+		SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason), Survivors: c.survivors(),
+	}
+	for _, client := range clients {
+		if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {
+			ended.Clients = append(ended.Clients, &recordpb.EndedClient{
+				ClientId: client.id, TokenNumber: client.use.TokenNumber, Revoked: !c.lenient() && c.named(client.id),
+			})
+		}
+		c.tx.delete(clientUseKey(session.SessionId, client.id))
+		if client.use.Detached {
+			continue
+		}
+		c.tx.delete(sessionPosition(indexClient, more(client.id), session))
+		if err := c.tx.count(client.id, -1); err != nil {
+			return err
+		}
+	}
+	if err := c.tx.dropSession(session); err != nil {
+		return err
+	}
+	c.result.SessionsRemoved++
+	c.purge = true
+	c.tx.put(key(indexEndedDue, timeKey(nanos(c.now.Add(endedRetention))), last(session.SessionId)), nil)
+	if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {
+		c.tx.put(key(indexEndedSubject, more(session.SubjectId), last(session.SessionId)), nil)
+	}
+	return c.tx.save(endedKey(session.SessionId), ended)
+}
+
+// lenient: tokens of the clients that the ending is about may survive it.
+func (c *closing) lenient() bool { return c.ending.KeepTokens || c.ending.KeepOffline }
+
+// survivors says which tokens outlive the session. A removal narrowed to some clients leaves those of the others alone.
+func (c *closing) survivors() recordpb.Survivors {
+	switch {
+	case c.ending.KeepTokens, c.ending.ClientIDs != nil && !c.ending.KeepOffline:
+		return recordpb.Survivors_SURVIVORS_ALL
+	case c.ending.KeepOffline:
+		return recordpb.Survivors_SURVIVORS_OFFLINE
+	}
+	return recordpb.Survivors_SURVIVORS_NONE
+}
+
+// revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens without exception.
+func (c *closing) revokeSurvivors(sid string) error {
+	if c.lenient() || c.ending.Reason == logout.SessionExpiration {
+		return nil
+	}
+	ended, err := loadEnded(c.tx, sid)
+	if err != nil || ended == nil || ended.Survivors == recordpb.Survivors_SURVIVORS_NONE {
+		return err
+	}
+	if c.ending.SubjectID != "" && c.ending.SubjectID != ended.SubjectId {
+		return nil
+	}
+	left := false
+	for _, client := range ended.Clients {
+		client.Revoked = client.Revoked || c.named(client.ClientId)
+		left = left || !client.Revoked
+	}
+	if !left {
+		ended.Survivors = recordpb.Survivors_SURVIVORS_NONE
+		c.tx.delete(key(indexEndedSubject, more(ended.SubjectId), last(sid)))
+	}
+	c.purge = true
+	if err := c.tx.save(endedKey(sid), ended); err != nil {
+		return err
+	}
+	return c.purgeInline(sid)
+}
+
+// revokeConsents removes the subject's consents to the session's clients.
+func (c *closing) revokeConsents(session *recordpb.Session, clients []usedClient) error {
+	if c.ending.KeepConsents || c.ending.SessionID == "" {
+		return nil // by subject alone, all of its consents go at once
+	}
+	for _, client := range clients {
+		if !c.named(client.id) || client.use.Detached {
+			continue
+		}
+		prefix := key(indexGrantLoose, more(session.SubjectId), more(client.id), typePrefix(grantstore.UserConsent))
+		err := c.dropLoose(prefix, func(grantstore.Type, string) bool { return true })
+		if err != nil && !errors.Is(err, errMore) {
+			return err
+		}
+	}
+	return nil
+}
+
+func typePrefix(t grantstore.Type) []byte { return []byte{typeBytes[t]} }
+
+// errMore stops a scan that has found as much as one transaction takes.
+var errMore = errors.New("more to do")
+
+// dropLoose removes grants without a session that wanted picks, at most c.limit of them, and counts those that were live. errMore says
+// that there are more.
+func (c *closing) dropLoose(prefix []byte, wanted func(t grantstore.Type, client string) bool) error {
+	var rows []storedGrant
+	more := false
+	err := c.tx.scan(prefix, nil, false, true, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+		g, err := followGrant(c.tx, value)
+		if err != nil || g == nil || !wanted(g.ref.Type, g.grant.GetClientId()) {
+			return err == nil, err
+		}
+		if more = len(rows) == c.limit; !more {
+			rows = append(rows, *g)
+		}
+		return !more, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range rows {
+		if judge(c.tx, g.ref.Type, g.grant, c.now) == nil {
+			if g.ref.Type == grantstore.UserConsent {
+				c.result.ConsentsRevoked++
+			} else {
+				c.result.GrantsRevoked++
+			}
+		}
+		if err := c.tx.dropGrant(g.ref, g.grant); err != nil {
+			return err
+		}
+	}
+	if more {
+		return errMore
+	}
+	return nil
+}
+
+// purgeInline removes rows of grants that died just now, as many as belong in this transaction.
+func (c *closing) purgeInline(sid string) error {
+	if !c.purge {
+		return nil
+	}
+	revoked, more, err := c.tx.purgeDead(sid, c.limit, c.now)
+	if err != nil {
+		return err
+	}
+	c.result.GrantsRevoked += revoked
+	if c.purge = more; more {
+		c.tx.put(purgeKey(sid), nil)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Engine is an open database. It serves the three stores and is safe for concurrent use.
+type Engine struct {
+	db        *badger.DB
+	committer *committer
+	logger    *slog.Logger
+
+	// gate lets calls in until Close, which waits for those that are inside: a snapshot must not outlive the database.
+	gate   sync.RWMutex
+	closed bool
+
+	// base is the context of background work, which stop ends and Close waits for.
+	base       context.Context //nolint:containedctx // it is the engine's own life
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	jobs       jobLocks
+	noticeSeq  atomic.Uint32
+}
+
+// Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
+// folder that holds something else, a database of a newer format, one that another process has open, and a wrong encryption key.
+// Endings that a crash has interrupted go on in the background.
+func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *Engine, err error) {
+	encryption, err := settings.validate()
+	if err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	if err := prepareFolder(settings.Path); err != nil {
+		return nil, err
+	}
+	db, err := badger.Open(databaseOptions(settings, encryption, logger))
+	if err != nil {
+		return nil, explainOpen(settings.Path, err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	e := &Engine{db: db, logger: logger, base: background, stop: stop, committer: newCommitter(db)}
+	e.noticeSeq.Store(rand.Uint32())
+	if err := e.resume(background); err != nil {
+		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
+	}
+	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
+		"encrypted", len(encryption) > 0, "format", formatVersion)
+	return e, nil
+}
+
+func databaseOptions(settings Settings, encryption []byte, logger *slog.Logger) badger.Options {
+	cache := settings.CacheMiB
+	if cache == 0 {
+		cache = defaultCacheMiB
+	}
+	o := badger.DefaultOptions(settings.Path).
+		WithLogger(badgerLogger{logger}).
+		WithSyncWrites(settings.sync()).
+		WithNumVersionsToKeep(1).
+		// The committer is the only writer.
+		WithDetectConflicts(false).
+		// Compaction takes both cores of a small machine otherwise.
+		WithNumCompactors(2).
+		WithCompression(options.Snappy).
+		WithBlockCacheSize(int64(cache) << 20).
+		WithValueLogFileSize(128 << 20)
+	if len(encryption) > 0 {
+		o = o.WithEncryptionKey(encryption).WithIndexCacheSize(32 << 20)
+	}
+	return o
+}
+
+// Close ends background work, waits for the calls inside and closes the database. It is idempotent.
+func (e *Engine) Close() error {
+	e.gate.Lock()
+	if e.closed {
+		e.gate.Unlock()
+		return nil
+	}
+	e.closed = true
+	e.gate.Unlock()
+	e.stop()
+	e.background.Wait()
+	e.committer.close()
+	return e.db.Close()
+}
+
+// Describe says what this backend is.
+func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
+	return ticketstore.Description{
+		Name:     "badger",
+		Version:  version(),
+		Format:   formatVersion,
+		Services: []string{"tickets", "grants", "logout"},
+	}, nil
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// Tickets, Grants and Logout return the three stores.
+func (e *Engine) Tickets() ticketstore.Store { return tickets{e} }
+
+// Grants returns the grant store.
+func (e *Engine) Grants() grantstore.Store { return grants{e} }
+
+// Logout returns the logout store.
+func (e *Engine) Logout() logout.Store { return endings{e} }
+
+// inBackground runs f with a context that ends with the engine, which waits for it.
+func (e *Engine) inBackground(f func(ctx context.Context)) error {
+	e.gate.RLock()
+	defer e.gate.RUnlock()
+	if e.closed {
+		return errClosed()
+	}
+	e.background.Go(func() { f(e.base) })
+	return nil
+}
+
+func errClosed() error { return fmt.Errorf("%w: the database is closed", ticketstore.ErrUnavailable) }
+
+// view runs f on a snapshot.
+func (e *Engine) view(ctx context.Context, f func(r reader) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.gate.RLock()
+	defer e.gate.RUnlock()
+	if e.closed {
+		return errClosed()
+	}
+	txn := e.db.NewTransaction(false)
+	defer txn.Discard()
+	return f(snapshot{txn})
+}
+
+// update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it
+// changes nothing if it returns an error. An error of the database is ErrUnavailable, and so is ctx running out while the change is
+// under way: its outcome is not known then.
+func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.gate.RLock()
+	defer e.gate.RUnlock()
+	if e.closed {
+		return errClosed()
+	}
+	return e.committer.do(ctx, f)
+}

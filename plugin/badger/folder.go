@@ -1,0 +1,79 @@
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// markerFile tells a session store from any other folder, and its format, without opening the database.
+const (
+	markerFile   = "SESSIONS"
+	markerFormat = "fosite-sessions badger format %d\n"
+)
+
+// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty.
+func prepareFolder(path string) error {
+	entries, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return ticketstore.Invalid("path", "cannot be created: %v", err)
+		}
+	case err != nil:
+		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+	}
+	marker := filepath.Join(path, markerFile)
+	if len(entries) == 0 {
+		if err := os.WriteFile(marker, fmt.Appendf(nil, markerFormat, formatVersion), 0o600); err != nil {
+			return ticketstore.Invalid("path", "cannot be written: %v", err)
+		}
+		return nil
+	}
+	text, err := os.ReadFile(marker) //nolint:gosec // the operator names the folder
+	if errors.Is(err, os.ErrNotExist) {
+		return ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
+	}
+	if err != nil {
+		return ticketstore.Invalid("path", "cannot be read: %v", err)
+	}
+	var format int
+	if _, err := fmt.Sscanf(string(text), markerFormat, &format); err != nil {
+		return ticketstore.Invalid("path", "%s is not readable as the marker of a session store", marker)
+	}
+	if format > formatVersion {
+		return ticketstore.Invalid("path", "%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
+			path, format, formatVersion)
+	}
+	return nil
+}
+
+// explainOpen says what an operator can do about a database that does not open.
+func explainOpen(path string, err error) error {
+	switch text := err.Error(); {
+	case strings.Contains(text, "Cannot acquire directory lock"):
+		return ticketstore.Invalid("path", "%s is in use by another process: a badger store belongs to one plugin at a time", path)
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return ticketstore.Invalid("encryption_key", "is not the one that %s was created with", path)
+	}
+	return fmt.Errorf("open database %s: %w", path, err)
+}
+
+// badgerLogger passes Badger's own log on. Its info lines are of use when something is wrong only.
+type badgerLogger struct{ logger *slog.Logger }
+
+func (l badgerLogger) Errorf(format string, args ...any)   { l.logger.Error(line(format, args)) }
+func (l badgerLogger) Warningf(format string, args ...any) { l.logger.Warn(line(format, args)) }
+func (l badgerLogger) Infof(format string, args ...any)    { l.logger.Debug(line(format, args)) }
+func (l badgerLogger) Debugf(string, ...any)               {}
+
+func line(format string, args []any) string {
+	return "badger: " + strings.TrimSpace(fmt.Sprintf(format, args...))
+}

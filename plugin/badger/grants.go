@@ -1,0 +1,195 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+type grants struct{ e *Engine }
+
+var _ grantstore.Store = grants{}
+
+func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.Found, err error) {
+	if err := ref.Validate(); err != nil {
+		return nil, err
+	}
+	err = s.e.view(ctx, func(r reader) error {
+		record, err := loadGrant(r, ref)
+		if err != nil {
+			return err
+		}
+		if record == nil {
+			return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrNotFound)
+		}
+		verdict := judge(r, ref.Type, record, now)
+		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) && !errors.Is(verdict, grantstore.ErrSessionEnded) {
+			return verdict
+		}
+		found = &grantstore.Found{Grant: *grantOf(ref, record)}
+		if verdict == nil && ref.Type == grantstore.AuthorizationCode {
+			found.Related, err = related(r, record.GetRequestId())
+		}
+		return errors.Join(verdict, err)
+	})
+	return found, err
+}
+
+// related returns what a code exchange needs along with the code.
+func related(r reader, requestID string) (grantsOfFamily []grantstore.Grant, err error) {
+	members, err := familyOf(r, requestID)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range members {
+		if ref.Type != grantstore.OpenIDRequest && ref.Type != grantstore.PKCERequest {
+			continue
+		}
+		record, err := loadGrant(r, ref)
+		if err != nil {
+			return nil, err
+		}
+		if record != nil {
+			grantsOfFamily = append(grantsOfFamily, *grantOf(ref, record))
+		}
+	}
+	return grantsOfFamily, nil
+}
+
+// loadGrant returns nil where there is no such grant.
+func loadGrant(r reader, ref grantstore.Ref) (*recordpb.Grant, error) {
+	record := &recordpb.Grant{}
+	found, err := load(r, grantKey(ref), record)
+	if err != nil || !found {
+		return nil, err
+	}
+	return record, nil
+}
+
+// familyOf returns the live tokens of a request id.
+func familyOf(r reader, requestID string) ([]grantstore.Ref, error) {
+	if requestID == "" {
+		return nil, nil
+	}
+	family := &recordpb.Family{}
+	if _, err := load(r, familyKey(requestID), family); err != nil {
+		return nil, err
+	}
+	members := make([]grantstore.Ref, 0, len(family.GetMembers()))
+	for _, m := range family.GetMembers() {
+		ref, ok := refOf(m)
+		if !ok {
+			return nil, fmt.Errorf("record in table %q is damaged: member of %d bytes", tableFamily, len(m))
+		}
+		members = append(members, ref)
+	}
+	return members, nil
+}
+
+func (t *tx) saveFamily(requestID string, members []grantstore.Ref) error {
+	if len(members) == 0 {
+		t.delete(familyKey(requestID))
+		return nil
+	}
+	family := &recordpb.Family{}
+	for _, ref := range members {
+		family.Members = append(family.Members, refBytes(ref))
+	}
+	return t.save(familyKey(requestID), family)
+}
+
+// insertGrant writes a new grant, its family and its indexes.
+func (t *tx) insertGrant(ref grantstore.Ref, g *recordpb.Grant) error {
+	for _, k := range grantIndexes(ref, g) {
+		t.put(k, refBytes(ref))
+	}
+	if g.RequestId != "" && ref.Type.IsToken() {
+		members, err := familyOf(t, g.RequestId)
+		if err != nil {
+			return err
+		}
+		if err := t.saveFamily(g.RequestId, append(members, ref)); err != nil {
+			return err
+		}
+	}
+	return t.save(grantKey(ref), g)
+}
+
+// dropGrant removes a grant, from its family and its indexes too.
+func (t *tx) dropGrant(ref grantstore.Ref, g *recordpb.Grant) error {
+	for _, k := range grantIndexes(ref, g) {
+		t.delete(k)
+	}
+	t.delete(grantKey(ref))
+	return t.leaveFamily(ref, g)
+}
+
+func (t *tx) leaveFamily(ref grantstore.Ref, g *recordpb.Grant) error {
+	members, err := familyOf(t, g.GetRequestId())
+	if err != nil {
+		return err
+	}
+	at := slices.Index(members, ref)
+	if at < 0 {
+		return nil
+	}
+	return t.saveFamily(g.GetRequestId(), slices.Delete(members, at, at+1))
+}
+
+// consume marks a grant as used. It stays, outside its family, until it expires: its reuse must be noticed.
+func (t *tx) consume(ref grantstore.Ref, g *recordpb.Grant, now time.Time) error {
+	if err := t.leaveFamily(ref, g); err != nil {
+		return err
+	}
+	for _, k := range grantIndexes(ref, g) {
+		t.delete(k)
+	}
+	g.Consumed = nanos(now)
+	for _, k := range grantIndexes(ref, g) {
+		t.put(k, refBytes(ref))
+	}
+	return t.save(grantKey(ref), g)
+}
+
+// grantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed nowhere; a used grant can only
+// be found by its session and by its age.
+func grantIndexes(ref grantstore.Ref, g *recordpb.Grant) [][]byte {
+	var keys [][]byte
+	if due := grantDue(g); due != 0 {
+		keys = append(keys, key(indexGrantDue, timeKey(due), refBytes(ref)))
+	}
+	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
+		return keys
+	}
+	position := append(timeKey(g.GetCreated()), serial(ref)...)
+	if g.GetSessionId() != "" {
+		keys = append(keys, key(indexGrantSession, more(g.GetSessionId()), position))
+	}
+	if g.GetConsumed() != 0 {
+		return keys
+	}
+	keys = append(keys, key(indexGrantAll, position))
+	if g.GetSessionId() == "" && g.GetSubjectId() != "" {
+		keys = append(keys, key(indexGrantLoose, more(g.GetSubjectId()), more(g.GetClientId()), refBytes(ref)))
+	}
+	if g.GetSubjectId() != "" {
+		keys = append(keys, key(indexGrantSubject, more(g.GetSubjectId()), position))
+	}
+	if g.GetClientId() != "" {
+		keys = append(keys, key(indexGrantClient, more(g.GetClientId()), position))
+	}
+	return keys
+}
+
+// grantDue is when the grant may be purged, 0 for never.
+func grantDue(g *recordpb.Grant) int64 {
+	if g.GetExpires() != 0 || g.GetConsumed() == 0 {
+		return g.GetExpires()
+	}
+	return nanos(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
+}

@@ -1,0 +1,113 @@
+package badger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+// judge decides whether a grant is live at now. Every read and every write of a grant asks it, in its own snapshot, so that no token
+// outlives its session between two transactions. It returns nil, ErrNotFound for a grant past its Expires, ErrSessionEnded for one that
+// its session does not let live, or ErrConsumed for a used one.
+func judge(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error {
+	if expires := g.GetExpires(); expires != 0 && !now.Before(moment(expires)) {
+		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
+	}
+	if g.GetSessionId() != "" {
+		if err := judgeBySession(r, t, g, now); err != nil {
+			return err
+		}
+	}
+	if g.GetConsumed() != 0 {
+		return grantstore.ErrConsumed
+	}
+	return nil
+}
+
+func judgeBySession(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error {
+	session, err := loadSession(r, g.GetSessionId())
+	if err != nil {
+		return err
+	}
+	if session == nil {
+		return judgeByEnded(r, t, g)
+	}
+	if !liveSession(session, now) {
+		return grantstore.ErrSessionEnded
+	}
+	return judgeByNumber(r, g)
+}
+
+// judgeByNumber finds grants that were revoked while their session stayed.
+func judgeByNumber(r reader, g *recordpb.Grant) error {
+	use, err := loadClientUse(r, g.GetSessionId(), g.GetClientId())
+	if err != nil {
+		return err
+	}
+	if use == nil || g.GetTokenNumber() < use.GetTokenNumber() {
+		return fmt.Errorf("grant was revoked: %w", grantstore.ErrSessionEnded)
+	}
+	return nil
+}
+
+// judgeByEnded lets the grant live as far as the ended record of its session says.
+func judgeByEnded(r reader, t grantstore.Type, g *recordpb.Grant) error {
+	ended, err := loadEnded(r, g.GetSessionId())
+	if err != nil {
+		return err
+	}
+	if !survives(ended, t, g) {
+		return grantstore.ErrSessionEnded
+	}
+	return nil
+}
+
+func survives(ended *recordpb.Ended, t grantstore.Type, g *recordpb.Grant) bool {
+	client := endedClient(ended, g.GetClientId())
+	switch {
+	case client == nil, client.GetRevoked(), g.GetTokenNumber() < client.GetTokenNumber():
+		return false
+	case t.IsCode():
+		// A used code is judged by its family: its reuse must still be noticed.
+		return t == grantstore.AuthorizationCode && g.GetConsumed() != 0
+	case ended.GetSurvivors() == recordpb.Survivors_SURVIVORS_ALL:
+		return true
+	case ended.GetSurvivors() == recordpb.Survivors_SURVIVORS_OFFLINE:
+		return g.GetOutlives() || (t == grantstore.RefreshToken && g.GetOffline())
+	}
+	return false
+}
+
+func endedClient(ended *recordpb.Ended, clientID string) *recordpb.EndedClient {
+	if ended.GetSurvivors() == recordpb.Survivors_SURVIVORS_NONE {
+		return nil
+	}
+	for _, c := range ended.GetClients() {
+		if c.GetClientId() == clientID {
+			return c
+		}
+	}
+	return nil
+}
+
+// loadEnded returns nil where there is no such record, which lets nothing live.
+func loadEnded(r reader, sid string) (*recordpb.Ended, error) {
+	ended := &recordpb.Ended{}
+	found, err := load(r, endedKey(sid), ended)
+	if err != nil || !found {
+		return nil, err
+	}
+	return ended, nil
+}
+
+// loadClientUse returns nil where the client has no row in the session.
+func loadClientUse(r reader, sid, client string) (*recordpb.ClientUse, error) {
+	use := &recordpb.ClientUse{}
+	found, err := load(r, clientUseKey(sid, client), use)
+	if err != nil || !found {
+		return nil, err
+	}
+	return use, nil
+}

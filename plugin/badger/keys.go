@@ -1,0 +1,201 @@
+package badger
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// formatVersion is the version of everything below. An engine refuses a newer one.
+const formatVersion = 1
+
+// The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID), so an id that is
+// followed by something ends in one. Moments are 8 bytes that sort as the moments do (timeKey). Values are the messages of
+// internal/recordpb; an index has none, or the parts of the key that it leads to.
+//
+//	s  sid                                -> Session
+//	k  key                                -> sid                     session by cookie
+//	l  created sid                        -> Session without ticket  listing
+//	u  subject 0 created sid              ->                         sessions of a subject
+//	i  client 0 created sid               ->                         sessions of a client
+//	x  due sid                            ->                         expiry; may be early, never late
+//	c  sid 0 client                       -> ClientUse
+//	n  (client)                           -> count                   live sessions, all or of a client
+//
+//	e  sid                                -> Ended
+//	es subject 0 sid                      ->                         ended sessions with survivors
+//	ex due sid                            ->                         when to look whether an ended record may go
+//
+//	g  type key                           -> Grant
+//	f  request id                         -> Family
+//	ga created serial                     -> type key                grants in order of creation
+//	gs sid 0 created serial               -> type key                ... of a session
+//	gu subject 0 created serial           -> type key                ... of a subject
+//	gc client 0 created serial            -> type key                ... of a client
+//	gx due type key                       ->                         expiry
+//	gl subject 0 client 0 type key        ->                         grants of a subject without a session
+//
+//	o  operation id                       -> Operation
+//	ox time operation id                  ->                         age
+//	j  operation id                       -> Job                     ending under way
+//	p  sid                                ->                         session that may have rows of dead grants
+//
+//	q  id                                 -> Notification
+//	qd client 0 due id                    ->                         pending notices of a client
+//	qt state 0 id                         ->                         notices by state
+//	qc client 0 id                        ->                         ... by client
+//	qs sid 0 id                           ->                         ... by session
+//	qx due id                             ->                         when a settled notice may go
+//
+// The prefixes below start with a byte that no other table starts with, or are told apart by their second byte: a table whose name is
+// one letter and has sisters with two is written with a 0 after it.
+var (
+	tableSession       = []byte("s")
+	tableCookie        = []byte("k")
+	indexListing       = []byte("l")
+	indexSubject       = []byte("u")
+	indexClient        = []byte("i")
+	indexExpiry        = []byte("x")
+	tableClientUse     = []byte("c")
+	tableCount         = []byte("n")
+	tableEnded         = []byte("e\x00")
+	indexEndedSubject  = []byte("es")
+	indexEndedDue      = []byte("ex")
+	tableGrant         = []byte("g\x00")
+	tableFamily        = []byte("f")
+	indexGrantAll      = []byte("ga")
+	indexGrantSession  = []byte("gs")
+	indexGrantSubject  = []byte("gu")
+	indexGrantClient   = []byte("gc")
+	indexGrantDue      = []byte("gx")
+	indexGrantLoose    = []byte("gl")
+	tableOperation     = []byte("o\x00")
+	indexOperationAge  = []byte("ox")
+	tableJob           = []byte("j")
+	tablePurge         = []byte("p")
+	tableNotice        = []byte("q\x00")
+	indexNoticeDue     = []byte("qd")
+	indexNoticeState   = []byte("qt")
+	indexNoticeClient  = []byte("qc")
+	indexNoticeSession = []byte("qs")
+	indexNoticePurge   = []byte("qx")
+)
+
+// key joins a table and parts.
+func key(table []byte, parts ...[]byte) []byte {
+	n := len(table)
+	for _, p := range parts {
+		n += len(p)
+	}
+	k := append(make([]byte, 0, n), table...)
+	for _, p := range parts {
+		k = append(k, p...)
+	}
+	return k
+}
+
+// last is an id that ends a key, more an id that something follows.
+func last(id string) []byte { return []byte(id) }
+func more(id string) []byte { return append([]byte(id), 0) }
+
+// maxMoment is the latest moment that fits: later ones are stored as it.
+var maxMoment = time.Unix(0, math.MaxInt64).UTC()
+
+// nanos is how a moment is stored.
+func nanos(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.After(maxMoment):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+// moment is the reverse of nanos.
+func moment(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// timeKey sorts as the moments do, those before 1970 too.
+func timeKey(n int64) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63) //nolint:gosec // the bits are what is wanted
+}
+
+func timeOfKey(k []byte) time.Time {
+	return moment(int64(binary.BigEndian.Uint64(k) ^ 1<<63)) //nolint:gosec // the reverse of timeKey
+}
+
+// typeBytes gives each grant type its byte. The numbers are part of the format.
+var typeBytes = map[grantstore.Type]byte{
+	grantstore.AuthorizationCode:   1,
+	grantstore.OpenIDRequest:       2,
+	grantstore.PKCERequest:         3,
+	grantstore.RefreshToken:        4,
+	grantstore.ReferenceToken:      5,
+	grantstore.UserConsent:         6,
+	grantstore.PushedAuthorization: 7,
+	grantstore.JTI:                 8,
+}
+
+var typesOfBytes = func() map[byte]grantstore.Type {
+	types := make(map[byte]grantstore.Type, len(typeBytes))
+	for t, b := range typeBytes {
+		types[b] = t
+	}
+	return types
+}()
+
+const refLength = 1 + sha256.Size
+
+// refBytes is a grant's type and key, refOf its reverse.
+func refBytes(ref grantstore.Ref) []byte {
+	return append([]byte{typeBytes[ref.Type]}, ref.Key[:]...)
+}
+
+func refOf(b []byte) (grantstore.Ref, bool) {
+	if len(b) != refLength {
+		return grantstore.Ref{}, false
+	}
+	t, known := typesOfBytes[b[0]]
+	return grantstore.Ref{Type: t, Key: grantstore.Key(b[1:])}, known
+}
+
+// serial tells grants of the same moment apart in listings without giving their keys away.
+func serial(ref grantstore.Ref) []byte {
+	sum := sha256.Sum256(refBytes(ref))
+	return sum[:8]
+}
+
+func sessionKey(sid string) []byte           { return key(tableSession, last(sid)) }
+func cookieKey(k ticketstore.Key) []byte     { return key(tableCookie, k[:]) }
+func clientUsePrefix(sid string) []byte      { return key(tableClientUse, more(sid)) }
+func clientUseKey(sid, client string) []byte { return key(tableClientUse, more(sid), last(client)) }
+func countKey(client string) []byte          { return key(tableCount, last(client)) }
+func endedKey(sid string) []byte             { return key(tableEnded, last(sid)) }
+func grantKey(ref grantstore.Ref) []byte     { return key(tableGrant, refBytes(ref)) }
+func familyKey(requestID string) []byte      { return key(tableFamily, last(requestID)) }
+func operationKey(id string) []byte          { return key(tableOperation, last(id)) }
+func jobKey(id string) []byte                { return key(tableJob, last(id)) }
+func purgeKey(sid string) []byte             { return key(tablePurge, last(sid)) }
+func noticeKey(id string) []byte             { return key(tableNotice, last(id)) }
+
+// successor is the first key after all that start with prefix.
+func successor(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] < 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return nil
+}

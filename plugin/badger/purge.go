@@ -1,0 +1,193 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+// purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live, counts those that were
+// tokens in use until then, and tells whether there may be more.
+func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more bool, err error) {
+	dead, more, err := deadOf(t, sid, limit)
+	for _, d := range dead {
+		if d.grant.GetConsumed() == 0 && d.ref.Type.IsToken() && !expired(d.grant, now) {
+			revoked++
+		}
+		if err := t.dropGrant(d.ref, d.grant); err != nil {
+			return revoked, more, err
+		}
+	}
+	return revoked, more, err
+}
+
+func expired(g *recordpb.Grant, now time.Time) bool {
+	return g.GetExpires() != 0 && !now.Before(moment(g.GetExpires()))
+}
+
+type storedGrant struct {
+	ref   grantstore.Ref
+	grant *recordpb.Grant
+}
+
+// deadOf finds at most limit rows of grants of a session that it does not let live.
+//
+// A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no concern of a purge.
+func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
+	session, err := loadSession(r, sid)
+	if err != nil {
+		return nil, false, err
+	}
+	err = r.scan(key(indexGrantSession, more(sid)), nil, false, true,
+		func(_ []byte, value func() ([]byte, error)) (bool, error) {
+			g, err := followGrant(r, value)
+			if err != nil || g == nil {
+				return err == nil, err
+			}
+			verdict := judgeByNumber(r, g.grant)
+			if session == nil {
+				verdict = judgeByEnded(r, g.ref.Type, g.grant)
+			}
+			if verdict == nil || !errors.Is(verdict, grantstore.ErrSessionEnded) {
+				return verdict == nil, verdict
+			}
+			if rest = len(dead) == limit; !rest {
+				dead = append(dead, *g)
+			}
+			return !rest, nil
+		})
+	return dead, rest, err
+}
+
+// followGrant reads the grant that an index entry leads to, nil if it is gone.
+func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
+	v, err := value()
+	if err != nil {
+		return nil, err
+	}
+	ref, ok := refOf(v)
+	if !ok {
+		return nil, errors.New("a grant's index entry is damaged")
+	}
+	g, err := loadGrant(r, ref)
+	if err != nil || g == nil {
+		return nil, err
+	}
+	return &storedGrant{ref, g}, nil
+}
+
+// purgeSession removes the rows of dead grants that a closing has left behind, and tells progress how many were tokens in use, in the
+// transactions that remove them.
+func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time, progress func(tx *tx, revoked int) error) error {
+	for more := true; more; {
+		err := e.update(ctx, func(tx *tx) error {
+			marked, err := tx.get(purgeKey(sid))
+			if err != nil {
+				return err
+			}
+			if more = marked != nil; !more {
+				return nil // another call was faster
+			}
+			var revoked int
+			if revoked, more, err = tx.purgeDead(sid, maxInline, now); err != nil {
+				return err
+			}
+			if !more {
+				tx.delete(purgeKey(sid))
+			}
+			return progress(tx, revoked)
+		})
+		if err != nil {
+			return fmt.Errorf("purge after the end of a session: %w", err)
+		}
+	}
+	return nil
+}
+
+// Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but its words.
+func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
+	if limit <= 0 {
+		return 0, nil
+	}
+	for purged < limit && err == nil {
+		n := 0
+		err = s.e.update(ctx, func(tx *tx) (err error) {
+			if n, err = tx.purgeExpired(min(limit-purged, maxInline), now); err != nil || n > 0 {
+				return err
+			}
+			n, err = tx.purgeOperations(min(limit-purged, maxInline), now)
+			return err
+		})
+		purged += n
+		if n == 0 {
+			break
+		}
+	}
+	return purged, err
+}
+
+func (t *tx) purgeExpired(limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, indexGrantDue, limit, now)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range due {
+		t.delete(d.key)
+		ref, ok := refOf(d.id)
+		if !ok {
+			continue
+		}
+		g, err := loadGrant(t, ref)
+		if err != nil {
+			return 0, err
+		}
+		if g != nil {
+			if err := t.dropGrant(ref, g); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(due), nil
+}
+
+func (t *tx) purgeOperations(limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, indexOperationAge, limit, now.Add(-grantstore.OperationRetention))
+	for _, d := range due {
+		t.delete(d.key)
+		t.delete(operationKey(string(d.id)))
+	}
+	return len(due), err
+}
+
+// dueEntry is an entry of an index ordered by time.
+type dueEntry struct {
+	key []byte
+	at  time.Time
+	id  []byte
+}
+
+// dueEntries returns the first entries of an index ordered by time, up to and including now.
+func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
+	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		at := timeOfKey(k[len(index):])
+		if at.After(now) || len(due) == limit {
+			return false, nil
+		}
+		due = append(due, dueEntry{key: k, at: at, id: k[len(index)+8:]})
+		return true, nil
+	})
+	return due, err
+}
+
+// firstDue returns the time of the first entry of an index ordered by time, zero if it is empty.
+func firstDue(r reader, index []byte) (at time.Time, err error) {
+	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		at = timeOfKey(k[len(index):])
+		return false, nil
+	})
+	return at, err
+}

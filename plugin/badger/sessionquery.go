@@ -1,0 +1,138 @@
+package badger
+
+import (
+	"context"
+	"math"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (result *ticketstore.Page, err error) {
+	walk, err := query.Walk()
+	if err != nil {
+		return nil, err
+	}
+	err = s.e.view(ctx, func(r reader) error {
+		l := sessionListing(r, &walk.Filter)
+		p, err := readPage(l, walk)
+		if err != nil {
+			return err
+		}
+		result = &ticketstore.Page{HasPrev: p.hasPrev, HasNext: p.hasNext}
+		for _, record := range p.rows {
+			detail, err := detailOf(r, record)
+			if err != nil {
+				return err
+			}
+			result.Sessions = append(result.Sessions, *detail)
+		}
+		if result.TotalCount, err = countSessions(r, &walk.Filter, l); err != nil {
+			return err
+		}
+		paginate(result, walk)
+		if p.nothing {
+			return nil
+		}
+		result.ResultsToken, err = walk.Token(p.before, p.after, max(result.CurrentPage, 0))
+		return err
+	})
+	return result, err
+}
+
+// paginate numbers the page: the ends of the listing are certain, in between the token's count goes on.
+func paginate(p *ticketstore.Page, walk *ticketstore.Walk[ticketstore.SessionFilter]) {
+	p.TotalPages, p.CurrentPage = -1, walk.Page
+	if p.TotalCount >= 0 {
+		p.TotalPages = (p.TotalCount + walk.Count - 1) / walk.Count
+		if !p.HasNext && p.HasPrev && len(p.Sessions) > 0 {
+			p.CurrentPage = p.TotalPages
+		}
+		p.CurrentPage = min(p.CurrentPage, max(p.TotalPages, 1))
+	}
+	if !p.HasPrev {
+		p.CurrentPage = 1
+	}
+	if p.CurrentPage == 0 {
+		p.CurrentPage = -1
+	}
+}
+
+// sessionListing chooses the index that leads to the fewest rows and a match for what it leaves open.
+func sessionListing(r reader, f *ticketstore.SessionFilter) *listing[*recordpb.Session] {
+	l := &listing[*recordpb.Session]{r: r}
+	if !f.CreatedFrom.IsZero() {
+		l.low = timeKey(nanos(f.CreatedFrom))
+	}
+	if !f.CreatedBefore.IsZero() {
+		l.high = timeKey(nanos(f.CreatedBefore))
+	}
+	matches := f.Matcher()
+	check := func(record *recordpb.Session, err error) (**recordpb.Session, error) {
+		if err != nil || record == nil || !matches(summaryOf(record)) {
+			return nil, err
+		}
+		if f.ClientID != "" {
+			use, err := loadClientUse(r, record.GetSessionId(), f.ClientID)
+			if err != nil || use == nil || use.GetDetached() {
+				return nil, err
+			}
+		}
+		return &record, nil
+	}
+	follow := func(position []byte, _ func() ([]byte, error)) (**recordpb.Session, error) {
+		return check(loadSession(r, string(position[8:])))
+	}
+	switch {
+	case f.SessionID != "":
+		l.prefix, l.match = key(indexListing), follow
+		l.confine(r, f.SessionID)
+	case f.SubjectID != "":
+		l.prefix, l.match = key(indexSubject, more(f.SubjectID)), follow
+	case f.ClientID != "":
+		l.prefix, l.match = key(indexClient, more(f.ClientID)), follow
+	default:
+		l.prefix, l.values = indexListing, true
+		l.match = func(_ []byte, value func() ([]byte, error)) (**recordpb.Session, error) {
+			v, err := value()
+			if err != nil {
+				return nil, err
+			}
+			record := &recordpb.Session{}
+			return check(record, decode(indexListing, v, record))
+		}
+	}
+	return l
+}
+
+// confine bounds the listing to the one row of a session, or to nothing if there is no such session.
+func (l *listing[T]) confine(r reader, sid string) {
+	position := []byte{}
+	record, err := loadSession(r, sid)
+	if err == nil && record != nil {
+		position = sessionPosition(nil, nil, record)
+	}
+	if l.low == nil || string(l.low) < string(position) {
+		l.low = position
+	}
+	if end := append(position[:len(position):len(position)], 0); l.high == nil || string(end) < string(l.high) {
+		l.high = end
+	}
+}
+
+// countSessions is exact without filter and with exact filters, whatever it costs to count one subject's sessions; otherwise it gives up
+// at a bound.
+func countSessions(r reader, f *ticketstore.SessionFilter, l *listing[*recordpb.Session]) (int, error) {
+	exact := ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: f.SessionID, ClientID: f.ClientID}
+	switch {
+	case *f != exact:
+		return l.count(maxScan)
+	case f.SessionID == "" && f.SubjectID == "":
+		return counted(r, f.ClientID)
+	case f.SessionID == "" && f.ClientID == "":
+		keys := *l
+		keys.match = func([]byte, func() ([]byte, error)) (**recordpb.Session, error) { return new(*recordpb.Session), nil }
+		return keys.count(math.MaxInt)
+	}
+	return l.count(math.MaxInt)
+}

@@ -1,0 +1,275 @@
+package badger
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+type tickets struct{ e *Engine }
+
+var _ ticketstore.Store = tickets{}
+
+func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error {
+	if err := session.Validate(); err != nil {
+		return err
+	}
+	record := sessionRecord(session)
+	record.Version = 1
+	return s.e.update(ctx, func(tx *tx) error {
+		again, err := createdBefore(tx, session)
+		if err != nil || again {
+			return err
+		}
+		tx.put(cookieKey(session.Key), []byte(session.SessionID))
+		tx.put(sessionPosition(indexSubject, more(record.SubjectId), record), nil)
+		if err := tx.count("", +1); err != nil {
+			return err
+		}
+		return tx.saveSession(record, true)
+	})
+}
+
+// createdBefore tells whether this very session was created already: its answer was lost.
+func createdBefore(r reader, session *ticketstore.Session) (bool, error) {
+	sid, err := r.get(cookieKey(session.Key))
+	if err != nil {
+		return false, err
+	}
+	if string(sid) == session.SessionID {
+		return true, nil
+	}
+	for _, k := range [][]byte{sessionKey(session.SessionID), endedKey(session.SessionID)} {
+		taken, err := r.get(k)
+		if err != nil {
+			return false, err
+		}
+		if taken != nil {
+			return false, fmt.Errorf("session id: %w", ticketstore.ErrExists)
+		}
+	}
+	if sid != nil {
+		return false, fmt.Errorf("session key: %w", ticketstore.ErrExists)
+	}
+	return false, nil
+}
+
+func (s tickets) Get(ctx context.Context, k ticketstore.Key) (session *ticketstore.Session, err error) {
+	err = s.e.view(ctx, func(r reader) error {
+		record, err := sessionByCookie(r, k)
+		if err == nil {
+			session = sessionOf(record)
+		}
+		return err
+	})
+	return session, err
+}
+
+func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstore.SessionDetail, err error) {
+	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
+		return nil, err
+	}
+	err = s.e.view(ctx, func(r reader) error {
+		record, err := loadSession(r, sessionID)
+		if err != nil {
+			return err
+		}
+		if record == nil {
+			return fmt.Errorf("session: %w", ticketstore.ErrNotFound)
+		}
+		detail, err = detailOf(r, record)
+		return err
+	})
+	return detail, err
+}
+
+func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (session *ticketstore.Session, err error) {
+	err = s.e.update(ctx, func(tx *tx) error {
+		record, err := renewable(tx, renewal.Key, renewal.Version, now)
+		if err != nil {
+			return err
+		}
+		expires := nanos(renewal.Expires)
+		if end := record.GetEndsAt(); end != 0 {
+			expires = min(expires, end)
+		}
+		record.Expires = max(record.Expires, expires)
+		record.Renewed = nanos(now)
+		record.Version++
+		session = sessionOf(record)
+		return tx.saveSession(record, false)
+	})
+	return session, err
+}
+
+func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (session *ticketstore.Session, err error) {
+	err = s.e.update(ctx, func(tx *tx) error {
+		record, err := renewable(tx, rekey.Key, rekey.Version, now)
+		if err != nil {
+			return err
+		}
+		next := rekey.Apply(sessionOf(record), now)
+		if err := next.Validate(); err != nil {
+			return err
+		}
+		taken, err := tx.get(cookieKey(rekey.NewKey))
+		if err != nil {
+			return err
+		}
+		if taken != nil {
+			return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
+		}
+		tx.delete(cookieKey(rekey.Key))
+		tx.put(cookieKey(rekey.NewKey), []byte(record.SessionId))
+		due := record.IndexedDue
+		record = sessionRecord(next)
+		record.IndexedDue = due
+		session = next
+		// The session may end earlier now than the index knows: it must not be found late.
+		return tx.saveSession(record, nanos(next.DueAt()) < due)
+	})
+	return session, err
+}
+
+// renewable returns the session of a cookie if it is live at now and unchanged since version.
+func renewable(r reader, k ticketstore.Key, version uint64, now time.Time) (*recordpb.Session, error) {
+	record, err := sessionByCookie(r, k)
+	if err != nil {
+		return nil, err
+	}
+	if !liveSession(record, now) {
+		return nil, ticketstore.ErrExpired
+	}
+	if record.GetVersion() != version {
+		return nil, fmt.Errorf("session: %w", ticketstore.ErrConflict)
+	}
+	return record, nil
+}
+
+func sessionByCookie(r reader, k ticketstore.Key) (*recordpb.Session, error) {
+	sid, err := r.get(cookieKey(k))
+	if err != nil {
+		return nil, err
+	}
+	if sid == nil {
+		return nil, fmt.Errorf("session: %w", ticketstore.ErrNotFound)
+	}
+	record, err := loadSession(r, string(sid))
+	if err == nil && record == nil {
+		return nil, fmt.Errorf("session of a cookie's index entry: %w", ticketstore.ErrNotFound)
+	}
+	return record, err
+}
+
+// loadSession returns nil where there is no such session.
+func loadSession(r reader, sid string) (*recordpb.Session, error) {
+	record := &recordpb.Session{}
+	found, err := load(r, sessionKey(sid), record)
+	if err != nil || !found {
+		return nil, err
+	}
+	return record, nil
+}
+
+func liveSession(record *recordpb.Session, now time.Time) bool {
+	return now.Before(dueAt(record))
+}
+
+// dueAt is when the session is over: Expires or, if earlier, EndsAt.
+func dueAt(record *recordpb.Session) time.Time {
+	due := record.GetExpires()
+	if end := record.GetEndsAt(); end != 0 {
+		due = min(due, end)
+	}
+	return moment(due)
+}
+
+// sessionPosition is the place of a session in a listing ordered by creation.
+func sessionPosition(index, owner []byte, record *recordpb.Session) []byte {
+	return key(index, owner, timeKey(record.GetCreated()), last(record.GetSessionId()))
+}
+
+// saveSession writes the session and its row in the listing, and its place in the expiry index when reindex is set.
+func (t *tx) saveSession(record *recordpb.Session, reindex bool) error {
+	if reindex {
+		if record.IndexedDue != 0 {
+			t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
+		}
+		record.IndexedDue = nanos(dueAt(record))
+		t.put(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)), nil)
+	}
+	if err := t.save(sessionKey(record.SessionId), record); err != nil {
+		return err
+	}
+	ticket := record.Ticket
+	record.Ticket = nil
+	err := t.save(sessionPosition(indexListing, nil, record), record)
+	record.Ticket = ticket
+	return err
+}
+
+// dropSession removes everything of a session but its clients' rows.
+func (t *tx) dropSession(record *recordpb.Session) error {
+	t.delete(sessionKey(record.SessionId))
+	t.delete(key(tableCookie, record.Key))
+	t.delete(sessionPosition(indexListing, nil, record))
+	t.delete(sessionPosition(indexSubject, more(record.SubjectId), record))
+	t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
+	return t.count("", -1)
+}
+
+// count changes the number of live sessions, of a client or (empty) of all. The committer being the only writer, it is exact.
+func (t *tx) count(client string, by int) error {
+	n, err := counted(t, client)
+	if err == nil {
+		t.put(countKey(client), binary.AppendVarint(nil, int64(n+by)))
+	}
+	return err
+}
+
+func counted(r reader, client string) (int, error) {
+	value, err := r.get(countKey(client))
+	if err != nil || value == nil {
+		return 0, err
+	}
+	n, _ := binary.Varint(value)
+	return int(n), nil
+}
+
+// usedClient is a client's row in a session.
+type usedClient struct {
+	id  string
+	use *recordpb.ClientUse
+}
+
+// clientsOf returns the rows of all clients of a session, detached ones too, sorted by id.
+func clientsOf(r reader, sid string) (clients []usedClient, err error) {
+	prefix := clientUsePrefix(sid)
+	err = r.scan(prefix, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		v, err := value()
+		if err != nil {
+			return false, err
+		}
+		use := &recordpb.ClientUse{}
+		clients = append(clients, usedClient{id: string(k[len(prefix):]), use: use})
+		return true, decode(k, v, use)
+	})
+	return clients, err
+}
+
+func detailOf(r reader, record *recordpb.Session) (*ticketstore.SessionDetail, error) {
+	detail := &ticketstore.SessionDetail{Session: *summaryOf(record)}
+	clients, err := clientsOf(r, record.GetSessionId())
+	for _, c := range clients {
+		if !c.use.GetDetached() {
+			detail.Clients = append(detail.Clients, clientUseOf(c.id, c.use))
+		}
+	}
+	slices.SortStableFunc(detail.Clients, func(a, b ticketstore.ClientUse) int { return a.FirstUsed.Compare(b.FirstUsed) })
+	return detail, err
+}

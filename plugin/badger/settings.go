@@ -1,0 +1,88 @@
+package badger
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Settings configure the engine. They are what a host sends to the plugin as JSON.
+type Settings struct {
+	// Path is the folder of the database. It is created with mode 0700 when missing. Required.
+	Path string `json:"path"`
+	// Sync makes every acknowledged write durable before it is acknowledged. Default true; without it a crash of the machine may lose
+	// the last writes, a crash of the process does not.
+	Sync *bool `json:"sync,omitempty"`
+	// EncryptionKey encrypts the database at rest with AES: 16, 24 or 32 bytes in hex. Empty means no encryption. A database keeps the key
+	// that it was created with.
+	EncryptionKey string `json:"encryption_key,omitempty"`
+	// CacheMiB bounds the cache of decoded blocks, in MiB. Default 64.
+	CacheMiB int `json:"cache_mib,omitempty"`
+}
+
+const defaultCacheMiB = 64
+
+// String keeps the encryption key out of logs.
+func (s Settings) String() string {
+	encrypted := s.EncryptionKey != ""
+	return fmt.Sprintf("path=%s sync=%t encrypted=%t cache_mib=%d", s.Path, s.sync(), encrypted, s.CacheMiB)
+}
+
+// GoString does what String does.
+func (s Settings) GoString() string { return s.String() }
+
+func (s Settings) sync() bool { return s.Sync == nil || *s.Sync }
+
+var (
+	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
+	errTrailing  = errors.New("settings: more than one JSON value")
+)
+
+// ParseSettings reads settings from JSON. An unknown field and a bad value are *ticketstore.FieldError naming it.
+func ParseSettings(raw []byte) (Settings, error) {
+	var s Settings
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		var mismatch *json.UnmarshalTypeError
+		if errors.As(err, &mismatch) && mismatch.Field != "" {
+			return s, ticketstore.Invalid(mismatch.Field, "is a %s where a %s is wanted", mismatch.Value, mismatch.Type)
+		}
+		if field := unknownField.FindStringSubmatch(err.Error()); field != nil {
+			return s, ticketstore.Invalid(field[1], "is not a setting of the badger backend")
+		}
+		return s, fmt.Errorf("settings are not a JSON object: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return s, errTrailing
+	}
+	_, err := s.validate()
+	return s, err
+}
+
+// validate checks all of the settings and returns the encryption key.
+func (s *Settings) validate() (encryption []byte, err error) {
+	var problems []error
+	if s.Path == "" {
+		problems = append(problems, ticketstore.Invalid("path", "is missing: name the folder of the database"))
+	}
+	if s.CacheMiB < 0 || s.CacheMiB > 1<<16 {
+		problems = append(problems, ticketstore.Invalid("cache_mib", "is outside 0 to 65536"))
+	}
+	encryption, err = hex.DecodeString(s.EncryptionKey)
+	if err != nil || !validKeyLength(len(encryption)) {
+		problems = append(problems, ticketstore.Invalid("encryption_key", "is not 16, 24 or 32 bytes in hex"))
+	}
+	if len(problems) == 1 {
+		return nil, problems[0]
+	}
+	return encryption, errors.Join(problems...)
+}
+
+func validKeyLength(n int) bool { return n == 0 || n == 16 || n == 24 || n == 32 }

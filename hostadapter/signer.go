@@ -1,0 +1,120 @@
+package hostadapter
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/cryptosigner"
+
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// minRSABits is the least size of an RSA key (RFC 7518, sections 3.3 and 3.5).
+const minRSABits = 2048
+
+// SigningKey is a private key that signs logout tokens.
+type SigningKey struct {
+	// Key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey, or another crypto.Signer of such a key (an HSM's).
+	Key crypto.Signer
+	// KeyID is the key's kid in the server's JWKS. It may be empty.
+	KeyID string
+	// Algorithm is one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA. When empty it follows from the key, RS256 for RSA.
+	Algorithm string
+}
+
+// keySigner is a logout.Signer.
+type keySigner struct {
+	key func(ctx context.Context) (SigningKey, error)
+}
+
+// NewSigner returns a signer that asks for the key at each signature, so that a key may be changed while the server runs. It must be
+// the key that signs ID tokens (Back-Channel Logout 1.0, section 2.4). Signing fails for a key or algorithm that is not asymmetric.
+func NewSigner(key func(ctx context.Context) (SigningKey, error)) logout.Signer {
+	return &keySigner{key: key}
+}
+
+var _ logout.Signer = (*keySigner)(nil)
+
+// Sign returns the claims as a compact JWS of typ "logout+jwt".
+func (s *keySigner) Sign(ctx context.Context, claims []byte) (string, error) {
+	key, err := s.key(ctx)
+	if err != nil {
+		return "", fmt.Errorf("hostadapter: getting the signing key: %w", err)
+	}
+	signing, err := key.prepare()
+	if err != nil {
+		return "", fmt.Errorf("hostadapter: signing key %q: %w", key.KeyID, err)
+	}
+	options := (&jose.SignerOptions{}).WithType("logout+jwt")
+	if key.KeyID != "" {
+		options = options.WithHeader("kid", key.KeyID)
+	}
+	signer, err := jose.NewSigner(signing, options)
+	if err != nil {
+		return "", fmt.Errorf("hostadapter: signing key %q: %w", key.KeyID, err)
+	}
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		return "", fmt.Errorf("hostadapter: signing: %w", err)
+	}
+	return signed.CompactSerialize()
+}
+
+// prepare checks that key and algorithm fit.
+func (k *SigningKey) prepare() (jose.SigningKey, error) {
+	if k.Key == nil {
+		return jose.SigningKey{}, errors.New("is not set")
+	}
+	algorithms, err := algorithmsOf(k.Key.Public())
+	if err != nil {
+		return jose.SigningKey{}, err
+	}
+	algorithm := algorithms[0]
+	if k.Algorithm != "" {
+		algorithm = ""
+		for _, a := range algorithms {
+			if string(a) == k.Algorithm {
+				algorithm = a
+			}
+		}
+		if algorithm == "" {
+			return jose.SigningKey{}, fmt.Errorf("does not go with algorithm %q: want one of %v", k.Algorithm, algorithms)
+		}
+	}
+	switch key := k.Key.(type) {
+	case *rsa.PrivateKey, *ecdsa.PrivateKey, ed25519.PrivateKey:
+		return jose.SigningKey{Algorithm: algorithm, Key: key}, nil
+	}
+	return jose.SigningKey{Algorithm: algorithm, Key: cryptosigner.Opaque(k.Key)}, nil
+}
+
+// algorithmsOf returns the algorithms that a key is good for, the usual one first.
+func algorithmsOf(public crypto.PublicKey) ([]jose.SignatureAlgorithm, error) {
+	switch key := public.(type) {
+	case *rsa.PublicKey:
+		if key.N.BitLen() < minRSABits {
+			return nil, fmt.Errorf("has fewer than %d bits", minRSABits)
+		}
+		return []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512}, nil
+	case *ecdsa.PublicKey:
+		switch key.Curve {
+		case elliptic.P256():
+			return []jose.SignatureAlgorithm{jose.ES256}, nil
+		case elliptic.P384():
+			return []jose.SignatureAlgorithm{jose.ES384}, nil
+		case elliptic.P521():
+			return []jose.SignatureAlgorithm{jose.ES512}, nil
+		}
+		return nil, errors.New("is on a curve without a JWS algorithm")
+	case ed25519.PublicKey:
+		return []jose.SignatureAlgorithm{jose.EdDSA}, nil
+	}
+	return nil, fmt.Errorf("is a %T: want an RSA, ECDSA or Ed25519 key", public)
+}

@@ -1,0 +1,176 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var base = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+
+func openAt(t *testing.T, path string) *Engine {
+	t.Helper()
+	e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+func signIn(t *testing.T, e *Engine, sid, subject string) {
+	t.Helper()
+	s := &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
+		AuthTime: base, Created: base, Renewed: base, Expires: base.Add(time.Hour),
+	}
+	if err := e.Tickets().Create(t.Context(), s); err != nil {
+		t.Fatalf("create %s: %v", sid, err)
+	}
+}
+
+func issue(t *testing.T, e *Engine, sid, subject, client string, n int) {
+	t.Helper()
+	for i := range n {
+		handle := fmt.Sprintf("%s-%s-%d", sid, client, i)
+		b := &grantstore.Batch{
+			OperationID: handle,
+			Use:         &grantstore.Use{SessionID: sid, ClientID: client, Notify: true},
+			Store: []grantstore.Grant{{
+				Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(handle)},
+				RequestID: handle, SubjectID: subject, SessionID: sid, ClientID: client, Created: base, Expires: base.Add(time.Hour),
+			}},
+		}
+		if _, err := e.Grants().Apply(t.Context(), b, base); err != nil {
+			t.Fatalf("issue %s: %v", handle, err)
+		}
+	}
+}
+
+// A change that fails leaves its neighbours in the same transaction alone.
+func TestCommitterAnswersEachChangeAlone(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	boom := errors.New("boom")
+	var group sync.WaitGroup
+	for i := range 200 {
+		group.Go(func() {
+			err := e.update(t.Context(), func(tx *tx) error {
+				tx.put(key([]byte("T"), fmt.Appendf(nil, "%03d", i)), []byte("x"))
+				if i%3 == 0 {
+					return boom
+				}
+				return nil
+			})
+			if i%3 == 0 != errors.Is(err, boom) || (i%3 != 0 && err != nil) {
+				t.Errorf("change %d: answered %v", i, err)
+			}
+		})
+	}
+	group.Wait()
+	_ = e.view(t.Context(), func(r reader) error {
+		for i := range 200 {
+			value, err := r.get(key([]byte("T"), fmt.Appendf(nil, "%03d", i)))
+			if err != nil || (value != nil) != (i%3 != 0) {
+				t.Errorf("change %d: stored %t, error %v", i, value != nil, err)
+			}
+		}
+		return nil
+	})
+}
+
+// A removal that a crash interrupts after its job was written is finished at the next start.
+func TestInterruptedRemovalIsResumed(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	for i := range 5 {
+		sid := fmt.Sprintf("sid%d", i)
+		signIn(t, e, sid, "ann")
+		issue(t, e, sid, "ann", "app", 3)
+	}
+	signIn(t, e, "other", "bob")
+	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}
+	err := e.update(t.Context(), func(tx *tx) error { return tx.save(jobKey("op"), jobRecord(ending, base)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = openAt(t, path)
+	// The same operation joins the resumed one, or finds its answer.
+	result, err := e.Logout().End(t.Context(), ending, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.SessionsRemoved != 5 || result.GrantsRevoked != 15 || result.NotificationsQueued != 5 {
+		t.Errorf("result %+v, want 5 sessions, 15 grants, 5 notices", *result)
+	}
+	if _, err := e.Tickets().Find(t.Context(), "other"); err != nil {
+		t.Errorf("another subject's session: %v", err)
+	}
+}
+
+// A session with more grants than one transaction takes is dead at once and purged behind.
+func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	const many = 3*maxInline + 7
+	issue(t, e, "sid", "ann", "app", many)
+	for _, dry := range []bool{true, false} {
+		result, err := e.Logout().End(t.Context(),
+			&logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.Terminated, DryRun: dry}, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.SessionsRemoved != 1 || result.GrantsRevoked != many || result.NotificationsQueued != 1 {
+			t.Errorf("dry run %t: result %+v, want 1 session, %d grants, 1 notice", dry, *result, many)
+		}
+	}
+	_ = e.view(t.Context(), func(r reader) error {
+		for _, table := range [][]byte{tableGrant, tableFamily, indexGrantAll, indexGrantSession, indexGrantSubject, indexGrantClient, indexGrantDue} {
+			if left, err := anyUnder(r, table); left || err != nil {
+				t.Errorf("table %q still has rows (error %v)", table, err)
+			}
+		}
+		return nil
+	})
+}
+
+func TestCallsAfterCloseAreUnavailable(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	for range 2 {
+		if err := e.Close(); err != nil {
+			t.Fatalf("close: %v", err)
+		}
+	}
+	if _, err := e.Tickets().Find(t.Context(), "sid"); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("read: %v, want ErrUnavailable", err)
+	}
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.Terminated}, base)
+	if !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("write: %v, want ErrUnavailable", err)
+	}
+}
+
+func TestCanceledCallIsTheCallersError(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := e.Tickets().Find(ctx, "sid"); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled read: %v, want context.Canceled", err)
+	}
+}

@@ -1,0 +1,138 @@
+package badger_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func TestParseSettingsNamesTheBadField(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ json, field string }{
+		"unknown field":       {`{"path":"/x","pfad":1}`, "pfad"},
+		"wrong type":          {`{"path":"/x","sync":"yes"}`, "sync"},
+		"no path":             {`{}`, "path"},
+		"bad encryption key":  {`{"path":"/x","encryption_key":"zz"}`, "encryption_key"},
+		"short encryption":    {`{"path":"/x","encryption_key":"00ff"}`, "encryption_key"},
+		"cache out of bounds": {`{"path":"/x","cache_mib":-1}`, "cache_mib"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := badger.ParseSettings([]byte(c.json))
+			var field *ticketstore.FieldError
+			if !errors.As(err, &field) || field.Field != c.field {
+				t.Fatalf("error %v, want one that names %s", err, c.field)
+			}
+		})
+	}
+	for name, text := range map[string]string{"not JSON": "path=/x", "two values": `{"path":"/x"}{}`} {
+		if _, err := badger.ParseSettings([]byte(text)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestSettingsNeverPrintTheEncryptionKey(t *testing.T) {
+	t.Parallel()
+	key := strings.Repeat("ab", 32)
+	s := badger.Settings{Path: "/x", EncryptionKey: key}
+	for _, printed := range []string{s.String(), s.GoString()} {
+		if strings.Contains(printed, key) {
+			t.Errorf("printed settings show the encryption key: %s", printed)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	encrypted := strings.Repeat("ab", 32)
+	for name, c := range map[string]struct {
+		prepare  func(t *testing.T, path string)
+		settings badger.Settings
+		field    string
+		says     string
+	}{
+		"a folder of something else": {
+			prepare: func(t *testing.T, path string) { writeFile(t, path, "holiday.jpg", "x") },
+			field:   "path", says: "not a session store",
+		},
+		"a newer format": {
+			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n") },
+			field:   "path", says: "newer",
+		},
+		"a damaged marker": {
+			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "?") },
+			field:   "path", says: "marker",
+		},
+		"a file": {
+			prepare: func(t *testing.T, path string) {
+				if err := os.WriteFile(path, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			},
+			field: "path", says: "folder",
+		},
+		"a folder in use": {
+			prepare: func(t *testing.T, path string) { open(t, path) },
+			field:   "path", says: "in use",
+		},
+		"a wrong encryption key": {
+			prepare: func(t *testing.T, path string) {
+				e, err := badger.Open(t.Context(), badger.Settings{Path: path, EncryptionKey: encrypted}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+			},
+			settings: badger.Settings{EncryptionKey: strings.Repeat("cd", 32)},
+			field:    "encryption_key", says: "not the one",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store")
+			c.prepare(t, path)
+			before := names(t, path)
+			c.settings.Path = path
+			e, err := badger.Open(t.Context(), c.settings, slog.New(slog.DiscardHandler))
+			if err == nil {
+				_ = e.Close()
+			}
+			var field *ticketstore.FieldError
+			if !errors.As(err, &field) || field.Field != c.field || !strings.Contains(err.Error(), c.says) {
+				t.Fatalf("error %v, want one that names %s and says %q", err, c.field, c.says)
+			}
+			if after := names(t, path); after != before {
+				t.Errorf("the folder held %q before and %q after", before, after)
+			}
+		})
+	}
+}
+
+func writeFile(t *testing.T, folder, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t *testing.T, folder string) string {
+	t.Helper()
+	entries, _ := os.ReadDir(folder)
+	all := make([]string, 0, len(entries))
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return strings.Join(all, " ")
+}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// MaxResultsToken bounds the length of a results token in bytes.
-const MaxResultsToken = 16 << 10
+// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits, however much JSON escapes it.
+const MaxResultsToken = 64 << 10
 
 // Bound is a place between two rows of a listing: just beyond the row at Position, or just short of it when Inclusive. Position is the
 // engine's own sort key and is compared as bytes.

@@ -1,0 +1,43 @@
+package tickettest
+
+import (
+	"testing"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/internal/storetest"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Stores are the three stores of one backend. They share their data: a session created in Tickets is ended through Logout, and its grants
+// in Grants die with it.
+type Stores struct {
+	Tickets ticketstore.Store
+	Grants  grantstore.Store
+	Logout  logout.Store
+}
+
+// Config says how to open a backend.
+type Config struct {
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	New func(t *testing.T) Stores
+	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
+	Rows int
+}
+
+// Run checks the backend's ticket store.
+func Run(t *testing.T, config Config) {
+	open := func(t *testing.T, w *storetest.World) {
+		stores := config.New(t)
+		w.Tickets, w.Grants, w.Logout = stores.Tickets, stores.Grants, stores.Logout
+	}
+	storetest.Run(t, config.Rows, open, []storetest.Group{
+		{Name: "create", Cases: createCases},
+		{Name: "input", Cases: inputCases()},
+		{Name: "renew", Cases: renewCases},
+		{Name: "rekey", Cases: rekeyCases},
+		{Name: "query", Cases: queryCases},
+		{Name: "paging", Cases: pagingCases},
+		{Name: "walk", Cases: walkCases},
+	})
+}

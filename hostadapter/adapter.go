@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -118,6 +119,9 @@ func (a *Adapter) Clients() logout.ClientSource { return a.config.Clients }
 
 // Logger returns the logger in use.
 func (a *Adapter) Logger() *slog.Logger { return a.config.Logger }
+
+// RemoteAddr returns the address that a request came from, as Config.RemoteAddr tells it.
+func (a *Adapter) RemoteAddr(r *http.Request) string { return a.config.RemoteAddr(r) }
 
 // Now returns the moment by the clock in use, in UTC.
 func (a *Adapter) Now() time.Time { return a.now() }

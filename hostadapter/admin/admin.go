@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// Permission is what a request needs.
+type Permission string
+
+// The permissions.
+const (
+	ReadSessions   Permission = "read"
+	ChangeSessions Permission = "change"
+)
+
+// Actor is who sent a request, for the audit.
+type Actor struct {
+	// ID is what identifies the actor, such as a subject or an account. It may be empty.
+	ID string
+	// Name is what a person reads.
+	Name string
+}
+
+// Errors of an Authorizer.
+var (
+	// ErrUnauthenticated: it is not known who sent the request. The answer is 401.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrForbidden: the actor lacks the permission. The answer is 403. The Actor returned along with it goes to the audit.
+	ErrForbidden = errors.New("permission denied")
+)
+
+// Authorizer decides whether a request is let through and says who sent it. Its errors are ErrUnauthenticated, ErrForbidden, or
+// hostadapter.ErrUnavailable; any other is answered 500 and logged. It must not let a request through because it could not decide.
+type Authorizer func(r *http.Request, permission Permission) (Actor, error)
+
+// Manager is what the routes work on. A *hostadapter.Adapter is one.
+type Manager interface {
+	hostadapter.SessionManagement
+	// SessionByID returns one session; an unknown one is hostadapter.ErrNotFound.
+	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
+	// Deliveries returns a page of notices.
+	Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error)
+	// RetryDelivery has a notice sent again now; an unknown one is hostadapter.ErrNotFound.
+	RetryDelivery(ctx context.Context, id string) (*logout.Notification, error)
+	// RemoteAddr tells where a request came from.
+	RemoteAddr(r *http.Request) string
+	// Logger is where the audit goes.
+	Logger() *slog.Logger
+}
+
+var _ Manager = (*hostadapter.Adapter)(nil)
+
+// Mount adds the routes to a router, which is usually a subrouter below a path of its own. All of the router's other paths are answered
+// 404 as a problem, unless it has a NotFoundHandler. Without a manager or an authorizer Mount panics: the routes must not be open to
+// everybody by mistake.
+func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
+	if sessions == nil {
+		panic("admin.Mount: sessions is nil")
+	}
+	if authorize == nil {
+		panic("admin.Mount: authorize is nil: the admin routes need an Authorizer")
+	}
+	m := &mount{sessions: sessions, authorize: authorize, crossOrigin: http.NewCrossOriginProtection()}
+	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
+	change := func(action string, h handler) route { return route{permission: ChangeSessions, action: action, handle: h} }
+
+	// The order matters: an id may contain an escaped slash, so its pattern takes all that is left.
+	router.Handle("/sessions", m.methods(map[string]route{http.MethodGet: read(m.querySessions)}))
+	router.Handle("/sessions/remove", m.methods(map[string]route{http.MethodPost: change("remove_sessions", m.removeSessions)}))
+	router.Handle("/sessions/{session_id:.+}", m.methods(map[string]route{
+		http.MethodGet:    read(m.getSession),
+		http.MethodDelete: change("delete_session", m.deleteSession),
+	}))
+	router.Handle("/logout/deliveries", m.methods(map[string]route{http.MethodGet: read(m.queryDeliveries)}))
+	router.Handle("/logout/deliveries/{id:.+}/retry", m.methods(map[string]route{
+		http.MethodPost: change("retry_delivery", m.retryDelivery),
+	}))
+	if router.NotFoundHandler == nil {
+		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			protect(w)
+			writeProblem(w, http.StatusNotFound, "There is nothing at this address.", "")
+		})
+	}
+}

@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// maxBody bounds the body of a request.
+const maxBody = 64 << 10
+
+func badBody(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
+
+// readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null, or is of another type is
+// refused by its name.
+func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) error {
+	raw, err := readJSON(w, r)
+	if err != nil {
+		return err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	if first, err := decoder.Token(); err != nil || first != json.Delim('{') {
+		return badBody("The body is not a JSON object.")
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		name, ok := token.(string)
+		if err != nil || !ok {
+			return badBody("The body is not valid JSON.")
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return badBody("The body is not valid JSON.")
+		}
+		target, known := fields[name]
+		switch {
+		case !known:
+			return ticketstore.Invalid(printable(name), "is not a field of this request")
+		case seen[name]:
+			return ticketstore.Invalid(name, "occurs more than once")
+		case string(value) == "null":
+			return ticketstore.Invalid(name, "is null: leave it out instead")
+		}
+		seen[name] = true
+		if err := json.Unmarshal(value, target); err != nil || bytes.Contains(value, []byte("null")) && hasNull(value) {
+			return ticketstore.Invalid(name, "is not of the right type")
+		}
+	}
+	if _, err := decoder.Token(); err != nil { // the closing brace
+		return badBody("The body is not valid JSON.")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return badBody("The body has something after its JSON object.")
+	}
+	return nil
+}
+
+// hasNull tells whether a list has a null in it, which would be read as an empty string.
+func hasNull(value json.RawMessage) bool {
+	var list []any
+	if json.Unmarshal(value, &list) != nil {
+		return false
+	}
+	for _, element := range list {
+		if element == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
+		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: "The body must be application/json."}
+	}
+	return readLimited(w, r)
+}
+
+func readLimited(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &problem{status: http.StatusRequestEntityTooLarge, detail: "The body is larger than 64 KiB."}
+	case err != nil:
+		return nil, badBody("The body cannot be read.")
+	}
+	return raw, nil
+}
+
+// readNoBody refuses a body where none is expected: it might say something that would be ignored. An empty JSON object is let pass, for
+// clients that cannot send nothing.
+func readNoBody(w http.ResponseWriter, r *http.Request) error {
+	raw, err := readLimited(w, r)
+	if err != nil {
+		return err
+	}
+	if raw = bytes.TrimSpace(raw); len(raw) > 0 && string(raw) != "{}" {
+		return badBody("This request takes no body.")
+	}
+	return nil
+}

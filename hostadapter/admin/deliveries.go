@@ -1,0 +1,94 @@
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// deliveryBody is a notice in JSON.
+type deliveryBody struct {
+	ID        string        `json:"id"`
+	State     logout.State  `json:"state"`
+	ClientID  string        `json:"client_id"`
+	SubjectID string        `json:"subject_id,omitempty"`
+	SessionID string        `json:"session_id"`
+	Issuer    string        `json:"issuer"`
+	Reason    logout.Reason `json:"reason"`
+	Attempts  int           `json:"attempts"`
+	Queued    time.Time     `json:"queued"`
+	// NextAttempt and GiveUpAt are there while the notice is pending.
+	NextAttempt time.Time `json:"next_attempt,omitzero"`
+	GiveUpAt    time.Time `json:"give_up_at,omitzero"`
+	LastAttempt time.Time `json:"last_attempt,omitzero"`
+	LastError   string    `json:"last_error,omitempty"`
+}
+
+type deliveryPageBody struct {
+	Results        []deliveryBody `json:"results"`
+	ResultsToken   string         `json:"results_token,omitempty"`
+	HasPrevResults bool           `json:"has_prev_results"`
+	HasNextResults bool           `json:"has_next_results"`
+}
+
+func deliveryOf(n *logout.Notification) deliveryBody {
+	body := deliveryBody{
+		ID: n.ID, State: n.State, ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID, Issuer: n.Issuer, Reason: n.Reason,
+		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastError: n.LastError,
+	}
+	if n.State == logout.Pending {
+		body.NextAttempt, body.GiveUpAt = n.NextAttempt.UTC(), n.GiveUpAt.UTC()
+	}
+	if !n.LastAttempt.IsZero() {
+		body.LastAttempt = n.LastAttempt.UTC()
+	}
+	return body
+}
+
+func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit) error {
+	p := readParameters(r, append([]string{"state", "client_id", "session_id"}, pageParameters...)...)
+	query := logout.DeliveryQuery{
+		Filter: logout.DeliveryFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
+		Order:  p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.boolean("request_prior_results"),
+	}
+	if p.err != nil {
+		return p.err
+	}
+	page, err := m.sessions.Deliveries(r.Context(), query)
+	if err != nil {
+		return err
+	}
+	body := deliveryPageBody{
+		Results: make([]deliveryBody, 0, len(page.Deliveries)), ResultsToken: page.ResultsToken,
+		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
+	}
+	for i := range page.Deliveries {
+		body.Results = append(body.Results, deliveryOf(&page.Deliveries[i]))
+	}
+	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
+	writeJSON(w, body)
+	return nil
+}
+
+func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	id, err := pathValue(r, "id", "/retry")
+	if err != nil {
+		return err
+	}
+	audit.add(slog.String("notification_id", id))
+	if err := readNoBody(w, r); err != nil {
+		return err
+	}
+	notification, err := m.sessions.RetryDelivery(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	audit.add(slog.String("client_id", notification.ClientID), slog.String("session_id", notification.SessionID))
+	writeJSON(w, deliveryOf(notification))
+	return nil
+}

@@ -1,0 +1,16 @@
+// Package admin has the operator's HTTP routes: look at sessions, remove them, look at the notices to clients, send one again.
+//
+//	GET    /sessions                        a page of sessions
+//	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
+//	POST   /sessions/remove                 end sessions by subject_id, session_id or both
+//	DELETE /sessions/{session_id}           end one session and all that hangs on it
+//	GET    /logout/deliveries               a page of notices to clients
+//	POST   /logout/deliveries/{id}/retry    send a notice again now
+//
+// Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are problem details (RFC 9457)
+// that name the field at fault in "field". A query parameter or a JSON field that a route does not know is refused, so that a misspelled
+// condition never selects everything.
+//
+// Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every change and every refused
+// attempt is one line in the log, "admin audit": who, what, why, from where, and the result.
+package admin

@@ -1,0 +1,38 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// problem is an error with the status of its answer.
+type problem struct {
+	status int
+	detail string
+	field  string
+}
+
+func (p *problem) Error() string { return p.detail }
+
+// problemBody is a problem detail (RFC 9457, section 3.1).
+type problemBody struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Field is the query parameter, path variable or JSON field at fault.
+	Field string `json:"field,omitempty"`
+}
+
+func writeProblem(w http.ResponseWriter, status int, detail, field string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(problemBody{ //nolint:errcheck // a client that went away
+		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Field: field,
+	})
+}
+
+func writeJSON(w http.ResponseWriter, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(body) //nolint:errcheck // a client that went away
+}

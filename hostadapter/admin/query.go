@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// parameters are those of a query, each once. An empty one is as good as absent. The first error is kept.
+type parameters struct {
+	values url.Values
+	err    error
+}
+
+// readParameters refuses parameters that the route does not know, by name.
+func readParameters(r *http.Request, known ...string) *parameters {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &parameters{err: &problem{status: http.StatusBadRequest, detail: "The query cannot be read."}}
+	}
+	p := &parameters{values: values}
+	for name, given := range values {
+		switch {
+		case !slices.Contains(known, name):
+			p.fail(printable(name), "is not a parameter of this address")
+		case len(given) > 1:
+			p.fail(name, "occurs more than once")
+		}
+	}
+	return p
+}
+
+// printable shortens a name that a client made up.
+func printable(name string) string {
+	const most = 64
+	name = strings.ToValidUTF8(name, "?")
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return name
+}
+
+func (p *parameters) fail(field, text string) {
+	if p.err == nil {
+		p.err = ticketstore.Invalid(field, "%s", text)
+	}
+}
+
+func (p *parameters) text(name string) string { return p.values.Get(name) }
+
+func (p *parameters) time(name string) time.Time {
+	value := p.values.Get(name)
+	if value == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		p.fail(name, "is not a time like 2006-01-02T15:04:05Z (RFC 3339; a + must be escaped as %2B)")
+	}
+	return t.UTC()
+}
+
+func (p *parameters) boolean(name string) bool {
+	switch p.values.Get(name) {
+	case "", "false":
+		return false
+	case "true":
+		return true
+	}
+	p.fail(name, "is neither true nor false")
+	return false
+}
+
+func (p *parameters) count() int {
+	value := p.values.Get("count_requested")
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > ticketstore.MaxCount {
+		p.fail("count_requested", "is not a number from 1 to "+strconv.Itoa(ticketstore.MaxCount))
+	}
+	return n
+}
+
+func (p *parameters) order() ticketstore.Order {
+	value := ticketstore.Order(p.values.Get("order"))
+	if value != "" && value != ticketstore.Ascending && value != ticketstore.Descending {
+		p.fail("order", `is neither "asc" nor "desc"`)
+	}
+	return value
+}
+
+// pageParameters are known to every route that answers page by page.
+var pageParameters = []string{"order", "count_requested", "results_token", "request_prior_results"}
+
+// writeLinks adds the links to the neighbouring pages (RFC 8288). They are relative to the address of the request, which a proxy may have
+// changed on its way here. The token carries filter and order.
+func writeLinks(w http.ResponseWriter, p *parameters, token string, prev, next bool) {
+	if token == "" {
+		return
+	}
+	query := url.Values{"results_token": {token}}
+	if count := p.text("count_requested"); count != "" {
+		query.Set("count_requested", count)
+	}
+	if next {
+		w.Header().Add("Link", "<?"+query.Encode()+`>; rel="next"`)
+	}
+	if prev {
+		query.Set("request_prior_results", "true")
+		w.Header().Add("Link", "<?"+query.Encode()+`>; rel="prev"`)
+	}
+}

@@ -1,0 +1,173 @@
+package admin
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// mount is one set of routes.
+type mount struct {
+	sessions    Manager
+	authorize   Authorizer
+	crossOrigin *http.CrossOriginProtection
+}
+
+// handler answers a request that was let through, or returns the error to answer it with. What it knows of a change goes to the audit.
+type handler func(w http.ResponseWriter, r *http.Request, audit *audit) error
+
+type route struct {
+	permission Permission
+	action     string // what the audit calls it, for changes
+	handle     handler
+}
+
+// audit collects what is said of a request in the log.
+type audit struct {
+	action string
+	actor  Actor
+	attrs  []slog.Attr
+}
+
+func (a *audit) add(attrs ...slog.Attr) { a.attrs = append(a.attrs, attrs...) }
+
+// methods serves a path's methods, and 405 for all others.
+func (m *mount) methods(routes map[string]route) http.Handler {
+	allowed := slices.Sorted(maps.Keys(routes))
+	if _, ok := routes[http.MethodGet]; ok {
+		allowed = append(allowed, http.MethodHead)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w)
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		route, ok := routes[method]
+		if !ok {
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
+			writeProblem(w, http.StatusMethodNotAllowed, "This address does not take the method "+quoteMethod(r.Method)+".", "")
+			return
+		}
+		m.serve(w, r, route)
+	})
+}
+
+// quoteMethod keeps an arbitrary method out of the answer.
+func quoteMethod(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "of the request"
+}
+
+func protect(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+}
+
+func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route) {
+	record := &audit{action: cmp.Or(route.action, "read")}
+	err := m.admit(r, route, record)
+	refused := err != nil
+	if !refused {
+		err = route.handle(w, r, record)
+	}
+	status := http.StatusOK
+	if err != nil {
+		status = m.fail(w, r, err)
+	}
+	if refused || route.permission == ChangeSessions {
+		m.log(r, record, route.permission, status, err)
+	}
+}
+
+// admit asks the authorizer, and refuses changes that another site's page has a browser send.
+func (m *mount) admit(r *http.Request, route route, record *audit) error {
+	actor, err := m.authorize(r, route.permission)
+	record.actor = actor
+	if err != nil {
+		return err
+	}
+	if route.permission == ChangeSessions {
+		if err := m.crossOrigin.Check(r); err != nil {
+			return &problem{status: http.StatusForbidden, detail: "Changes must not come from the page of another site."}
+		}
+	}
+	return nil
+}
+
+func (m *mount) log(r *http.Request, record *audit, permission Permission, status int, err error) {
+	attrs := []slog.Attr{
+		slog.String("action", record.action), slog.String("permission", string(permission)),
+		slog.String("actor_id", record.actor.ID), slog.String("actor_name", record.actor.Name),
+		slog.String("remote_addr", m.sessions.RemoteAddr(r)), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", status),
+	}
+	attrs = append(attrs, record.attrs...)
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	m.sessions.Logger().LogAttrs(r.Context(), level, "admin audit", attrs...)
+}
+
+// fail answers an error and returns the status.
+func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	var own *problem
+	var field *ticketstore.FieldError
+	status, detail, name := http.StatusInternalServerError, "The request failed. The server's log says why.", ""
+	switch {
+	case errors.As(err, &own):
+		status, detail, name = own.status, own.detail, own.field
+	case errors.Is(err, ErrUnauthenticated):
+		status, detail = http.StatusUnauthorized, "It is not known who sends this request."
+		w.Header().Set("WWW-Authenticate", `Bearer realm="admin"`)
+	case errors.Is(err, ErrForbidden):
+		status, detail = http.StatusForbidden, "The permission for this request is missing."
+	case errors.As(err, &field):
+		status, detail, name = http.StatusBadRequest, field.Field+" "+field.Problem+".", field.Field
+	case errors.Is(err, hostadapter.ErrInvalid):
+		status, detail = http.StatusBadRequest, "The request is invalid."
+	case errors.Is(err, hostadapter.ErrNotFound):
+		status, detail = http.StatusNotFound, "It is not known here."
+	case errors.Is(err, ticketstore.ErrConflict), errors.Is(err, ticketstore.ErrExists):
+		status, detail = http.StatusConflict, "It has changed meanwhile."
+	case errors.Is(err, hostadapter.ErrUnavailable):
+		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached just now. A change may have been carried out."
+		w.Header().Set("Retry-After", "5")
+	case r.Context().Err() != nil:
+		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."
+	}
+	if status >= http.StatusInternalServerError {
+		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", r.URL.Path, "status", status, "error", err)
+	}
+	writeProblem(w, status, detail, name)
+	return status
+}
+
+// pathValue returns a variable of the path, which tail follows. A router with UseEncodedPath gives variables as they were sent, others
+// unescaped.
+func pathValue(r *http.Request, name, tail string) (string, error) {
+	value := mux.Vars(r)[name]
+	if strings.HasSuffix(r.URL.Path, value+tail) {
+		return value, nil
+	}
+	unescaped, err := url.PathUnescape(value)
+	if err != nil {
+		return "", ticketstore.Invalid(name, "is not escaped correctly")
+	}
+	return unescaped, nil
+}

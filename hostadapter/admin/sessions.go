@@ -1,0 +1,219 @@
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// sessionBody is a session in JSON. It has neither key nor ticket.
+type sessionBody struct {
+	SubjectID   string    `json:"subject_id"`
+	SessionID   string    `json:"session_id"`
+	DisplayName string    `json:"display_name,omitempty"`
+	Created     time.Time `json:"created"`
+	Renewed     time.Time `json:"renewed"`
+	Expires     time.Time `json:"expires"`
+	EndsAt      time.Time `json:"ends_at,omitzero"`
+	Issuer      string    `json:"issuer"`
+	AuthTime    time.Time `json:"auth_time"`
+	ACR         string    `json:"acr,omitempty"`
+	AMR         []string  `json:"amr,omitempty"`
+	RemoteAddr  string    `json:"remote_addr,omitempty"`
+	UserAgent   string    `json:"user_agent,omitempty"`
+	ClientIDs   []string  `json:"client_ids"`
+}
+
+type clientBody struct {
+	ClientID  string    `json:"client_id"`
+	FirstUsed time.Time `json:"first_used"`
+	LastUsed  time.Time `json:"last_used"`
+	// Notify: the client is told when the session ends.
+	Notify      bool `json:"notify"`
+	Coordinated bool `json:"coordinated"`
+}
+
+type reportBody struct {
+	sessionBody
+	Clients []clientBody `json:"clients"`
+	// Grants counts live grants by type. GrantsComplete is false when there are more than were counted.
+	Grants         map[grantstore.Type]int `json:"grants"`
+	GrantsComplete bool                    `json:"grants_complete"`
+}
+
+type pageBody struct {
+	Results        []sessionBody `json:"results"`
+	ResultsToken   string        `json:"results_token,omitempty"`
+	HasPrevResults bool          `json:"has_prev_results"`
+	HasNextResults bool          `json:"has_next_results"`
+	// The store may not know these.
+	TotalCount  *int `json:"total_count,omitempty"`
+	TotalPages  *int `json:"total_pages,omitempty"`
+	CurrentPage *int `json:"current_page,omitempty"`
+}
+
+type resultBody struct {
+	SessionsRemoved     int      `json:"sessions_removed"`
+	GrantsRevoked       int      `json:"grants_revoked"`
+	ConsentsRevoked     int      `json:"consents_revoked"`
+	NotificationsQueued int      `json:"notifications_queued"`
+	ClientsLeftAlone    []string `json:"clients_left_alone"`
+}
+
+func sessionOf(detail *ticketstore.SessionDetail) sessionBody {
+	body := sessionBody{
+		SubjectID: detail.SubjectID, SessionID: detail.SessionID, DisplayName: detail.DisplayName,
+		Created: detail.Created.UTC(), Renewed: detail.Renewed.UTC(), Expires: detail.Expires.UTC(), Issuer: detail.Issuer,
+		AuthTime: detail.AuthTime.UTC(), ACR: detail.ACR, AMR: detail.AMR, RemoteAddr: detail.RemoteAddr, UserAgent: detail.UserAgent,
+		ClientIDs: make([]string, 0, len(detail.Clients)),
+	}
+	if !detail.EndsAt.IsZero() {
+		body.EndsAt = detail.EndsAt.UTC()
+	}
+	for _, client := range detail.Clients {
+		body.ClientIDs = append(body.ClientIDs, client.ClientID)
+	}
+	return body
+}
+
+func known(n int) *int {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}
+
+func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) error {
+	p := readParameters(r, append([]string{
+		"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before", "expires_after", "expires_before",
+	}, pageParameters...)...)
+	query := ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{
+			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
+			DisplayName: p.text("display_name"),
+			CreatedFrom: p.time("created_after"), CreatedBefore: p.time("created_before"),
+			ExpiresFrom: p.time("expires_after"), ExpiresBefore: p.time("expires_before"),
+		},
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.boolean("request_prior_results"),
+	}
+	if p.err != nil {
+		return p.err
+	}
+	page, err := m.sessions.QuerySessions(r.Context(), query)
+	if err != nil {
+		return err
+	}
+	body := pageBody{
+		Results: make([]sessionBody, 0, len(page.Sessions)), ResultsToken: page.ResultsToken,
+		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
+		TotalCount: known(page.TotalCount), TotalPages: known(page.TotalPages), CurrentPage: known(page.CurrentPage),
+	}
+	for i := range page.Sessions {
+		body.Results = append(body.Results, sessionOf(&page.Sessions[i]))
+	}
+	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
+	writeJSON(w, body)
+	return nil
+}
+
+func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	sid, err := pathValue(r, "session_id", "")
+	if err != nil {
+		return err
+	}
+	report, err := m.sessions.SessionByID(r.Context(), sid)
+	if err != nil {
+		return err
+	}
+	body := reportBody{
+		sessionBody: sessionOf(&report.SessionDetail), Clients: make([]clientBody, 0, len(report.Clients)),
+		Grants: report.Grants, GrantsComplete: report.GrantsCounted,
+	}
+	for _, client := range report.Clients {
+		body.Clients = append(body.Clients, clientBody{
+			ClientID: client.ClientID, FirstUsed: client.FirstUsed.UTC(), LastUsed: client.LastUsed.UTC(),
+			Notify: client.Notify, Coordinated: client.Coordinated,
+		})
+	}
+	writeJSON(w, body)
+	return nil
+}
+
+func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	var removal hostadapter.RemoveSessions
+	var all bool
+	session, notify, tokens, consents := true, true, true, true
+	err := readBody(w, r, map[string]any{
+		"subject_id": &removal.SubjectID, "session_id": &removal.SessionID, "client_ids": &removal.ClientIDs, "reason": &removal.Reason,
+		"remove_server_side_session": &session, "send_backchannel_logout_notification": &notify,
+		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun, "all": &all,
+	})
+	if err != nil {
+		return err
+	}
+	removal.KeepSession, removal.SkipNotification, removal.KeepTokens, removal.KeepConsents = !session, !notify, !tokens, !consents
+	audit.add(
+		slog.String("subject_id", removal.SubjectID), slog.String("session_id", removal.SessionID),
+		slog.Any("client_ids", removal.ClientIDs), slog.String("reason", removal.Reason), slog.Bool("dry_run", removal.DryRun),
+		slog.Bool("remove_server_side_session", session), slog.Bool("send_backchannel_logout_notification", notify),
+		slog.Bool("revoke_tokens", tokens), slog.Bool("revoke_consents", consents),
+	)
+	if all {
+		return ticketstore.Invalid("all", "is not supported yet: name a subject_id or a session_id")
+	}
+	result, err := m.sessions.RemoveSessions(r.Context(), removal)
+	if err != nil {
+		return err
+	}
+	writeResult(w, audit, result)
+	return nil
+}
+
+func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	sid, err := pathValue(r, "session_id", "")
+	if err != nil {
+		return err
+	}
+	audit.add(slog.String("session_id", sid))
+	if err := readNoBody(w, r); err != nil {
+		return err
+	}
+	result, err := m.sessions.RemoveSessions(r.Context(), hostadapter.RemoveSessions{SessionID: sid})
+	if err != nil {
+		return err
+	}
+	if result.SessionsRemoved == 0 {
+		return hostadapter.ErrNotFound
+	}
+	writeResult(w, audit, result)
+	return nil
+}
+
+func writeResult(w http.ResponseWriter, audit *audit, result *logout.Result) {
+	audit.add(
+		slog.Int("sessions_removed", result.SessionsRemoved), slog.Int("grants_revoked", result.GrantsRevoked),
+		slog.Int("consents_revoked", result.ConsentsRevoked), slog.Int("notifications_queued", result.NotificationsQueued),
+	)
+	body := resultBody{
+		SessionsRemoved: result.SessionsRemoved, GrantsRevoked: result.GrantsRevoked, ConsentsRevoked: result.ConsentsRevoked,
+		NotificationsQueued: result.NotificationsQueued, ClientsLeftAlone: result.ClientsLeftAlone,
+	}
+	if body.ClientsLeftAlone == nil {
+		body.ClientsLeftAlone = []string{}
+	}
+	writeJSON(w, body)
+}

@@ -1,0 +1,70 @@
+package plugin
+
+import (
+	"context"
+
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Backend is what keeps the data: an engine in the plugin, a *Client in the host. It is safe for concurrent use.
+type Backend interface {
+	// Tickets, Grants and Logout return the three stores over the same data. They are good until Close.
+	Tickets() ticketstore.Store
+	Grants() grantstore.Store
+	Logout() logout.Store
+	// Describe says what the backend is.
+	Describe(ctx context.Context) (ticketstore.Description, error)
+	// Close ends the backend. Calls that come later are ticketstore.ErrUnavailable. It may be called again.
+	Close() error
+}
+
+// ProtocolVersion is the version of the plugin protocol that this package speaks.
+const ProtocolVersion = 1
+
+// handshake tells go-plugin that a process was started as a plugin of ours. The cookie is no secret.
+var handshake = goplugin.HandshakeConfig{
+	MagicCookieKey:   "FOSITE_SESSIONS_PLUGIN",
+	MagicCookieValue: "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e",
+}
+
+// Environment variables that the host sets for the plugin, besides go-plugin's own.
+const (
+	// lifelineEnv is lifelineStdin where the host holds the other end of the plugin's standard input.
+	lifelineEnv   = "FOSITE_SESSIONS_LIFELINE"
+	lifelineStdin = "stdin"
+	// levelEnv is the lowest level of log lines that the host wants.
+	levelEnv = "FOSITE_SESSIONS_LOG_LEVEL"
+)
+
+// serviceSet is the name of our only go-plugin "plugin": all services at once.
+const serviceSet = "sessions"
+
+// glue joins our services to go-plugin, on both sides.
+type glue struct {
+	goplugin.NetRPCUnsupportedPlugin
+	server *rpc.Server // nil in the host
+}
+
+var _ goplugin.GRPCPlugin = (*glue)(nil)
+
+// GRPCServer registers the services.
+func (g *glue) GRPCServer(_ *goplugin.GRPCBroker, server *grpc.Server) error {
+	g.server.Register(server)
+	return nil
+}
+
+// GRPCClient returns the connection, which our own clients share.
+func (g *glue) GRPCClient(_ context.Context, _ *goplugin.GRPCBroker, conn *grpc.ClientConn) (any, error) {
+	return conn, nil
+}
+
+// versions returns the protocol versions that we speak.
+func versions(g *glue) map[int]goplugin.PluginSet {
+	return map[int]goplugin.PluginSet{ProtocolVersion: {serviceSet: g}}
+}

@@ -1,0 +1,77 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Client is a backend in a plugin process. It is safe for concurrent use.
+type Client struct {
+	link    *link
+	caller  *rpc.Caller
+	tickets *rpc.Tickets
+	grants  *rpc.Grants
+	logout  *rpc.Logout
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+var _ Backend = (*Client)(nil)
+
+// Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context bounds the start only; Close
+// ends the plugin. An error says what was wrong with which binary, a *ticketstore.FieldError in it with which setting; no process, socket or
+// folder is left behind then.
+func Open(ctx context.Context, config Config) (*Client, error) {
+	settings, err := config.prepare()
+	if err != nil {
+		return nil, fmt.Errorf("plugin config: %w", err)
+	}
+	first, err := launch(ctx, &config, settings)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{link: newLink(&config, settings, first)}
+	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
+	c.tickets, c.grants, c.logout = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller}, &rpc.Logout{Caller: c.caller}
+	return c, nil
+}
+
+// Tickets returns the plugin's sessions.
+func (c *Client) Tickets() ticketstore.Store { return c.tickets }
+
+// Grants returns the plugin's grants.
+func (c *Client) Grants() grantstore.Store { return c.grants }
+
+// Logout returns the plugin's endings and notices.
+func (c *Client) Logout() logout.Store { return c.logout }
+
+// Describe asks the backend what it is.
+func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
+	return c.caller.Describe(ctx)
+}
+
+// PID returns the plugin's process id, 0 while there is none: after Close, and while a process that died is being replaced.
+func (c *Client) PID() int {
+	if in := c.link.state.Load().instance; in != nil && !in.dead() {
+		return in.pid()
+	}
+	return 0
+}
+
+// Close refuses further calls as ticketstore.ErrUnavailable, lets those that run finish within Config.CallTimeout, and ends the plugin, which
+// closes its database. A plugin that does not end in time is killed, which is an error.
+func (c *Client) Close() error {
+	c.closeOnce.Do(func() { c.closeErr = c.link.close() })
+	return c.closeErr
+}
+
+// errKilled: the plugin was killed, or failed, instead of ending well.
+var errKilled = errors.New("session plugin did not end well")

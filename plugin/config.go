@@ -1,0 +1,135 @@
+package plugin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Defaults of Config.
+const (
+	DefaultStartTimeout    = 30 * time.Second
+	DefaultCallTimeout     = 5 * time.Second
+	DefaultLongCallTimeout = time.Minute
+)
+
+// Config says which plugin a host runs, and how.
+type Config struct {
+	// Path is the plugin's binary. A name without a slash is looked up in PATH. Required.
+	Path string
+	// Args are arguments for it. Ours take none.
+	Args []string
+	// Env are "NAME=value" entries for it. It inherits nothing from the host's environment.
+	Env []string
+	// Settings are marshalled to JSON and given to the backend, which refuses what it does not know. Nil means none: {}.
+	Settings any
+	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; the sum seen is logged then. Nobody else
+	// should be able to write the binary, or its folder: it is read for the sum just before it is started.
+	Checksum string
+	// SocketDir is where the folder of the socket is made: os.TempDir() by default. Unix limits the length of a socket's path to some 100
+	// bytes, of which 40 are ours.
+	SocketDir string
+	// StartTimeout bounds the start: the process, its handshake, and opening the backend. DefaultStartTimeout when zero.
+	StartTimeout time.Duration
+	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A call that it ends is
+	// ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions, of which there may be many: DefaultLongCallTimeout.
+	CallTimeout     time.Duration
+	LongCallTimeout time.Duration
+	// Logger gets the plugin's log, and ours about it. slog.Default() when nil.
+	Logger *slog.Logger
+}
+
+// prepare fills the defaults in and refuses what cannot work.
+func (c *Config) prepare() (settings []byte, err error) {
+	if c.Path == "" {
+		return nil, ticketstore.Invalid("Path", "is empty: name the plugin's binary")
+	}
+	if sum, err := hex.DecodeString(c.Checksum); err != nil || (len(sum) != 0 && len(sum) != sha256.Size) {
+		return nil, ticketstore.Invalid("Checksum", "is not a SHA-256 in hex (%d digits)", 2*sha256.Size)
+	}
+	for _, timeout := range []struct {
+		field    string
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{"StartTimeout", &c.StartTimeout, DefaultStartTimeout},
+		{"CallTimeout", &c.CallTimeout, DefaultCallTimeout},
+		{"LongCallTimeout", &c.LongCallTimeout, DefaultLongCallTimeout},
+	} {
+		if *timeout.value < 0 {
+			return nil, ticketstore.Invalid(timeout.field, "is negative")
+		}
+		if *timeout.value == 0 {
+			*timeout.value = timeout.standard
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Settings == nil {
+		return []byte("{}"), nil
+	}
+	settings, err = json.Marshal(c.Settings)
+	if err != nil {
+		return nil, ticketstore.Invalid("Settings", "cannot be written as JSON: %v", err)
+	}
+	return settings, nil
+}
+
+// locate returns the path of the binary, or says what is wrong with it and what to do.
+func (c *Config) locate() (string, error) {
+	path, err := exec.LookPath(c.Path)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return "", errors.New("there is no such program in PATH: install it there or give its full path")
+	case errors.Is(err, fs.ErrNotExist):
+		return "", errors.New("there is no such file: build the plugin or correct the path")
+	}
+	// LookPath calls a folder and a file that may not be executed alike.
+	info, statErr := os.Stat(c.Path)
+	switch {
+	case err != nil && statErr == nil && info.IsDir():
+		return "", errors.New("it is a folder: give the path of the plugin's binary in it")
+	case errors.Is(err, fs.ErrPermission):
+		return "", errors.New("it may not be executed by this user: set its mode (chmod +x) or run as its owner")
+	case err != nil:
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+// verify compares the binary with the checksum and returns the sum that it has.
+func (c *Config) verify(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", err
+	}
+	sum := hash.Sum(nil)
+	seen := hex.EncodeToString(sum)
+	if c.Checksum == "" {
+		return seen, nil
+	}
+	want, err := hex.DecodeString(c.Checksum)
+	if err != nil || subtle.ConstantTimeCompare(want, sum) != 1 {
+		return "", fmt.Errorf("its SHA-256 is %s, Config.Checksum is %s: it is not the binary that was pinned, so it was not started",
+			seen, c.Checksum)
+	}
+	return seen, nil
+}

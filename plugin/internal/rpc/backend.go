@@ -1,0 +1,102 @@
+package rpc
+
+import (
+	"context"
+
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var (
+	configure = method{path: pb.BackendService_Configure_FullMethodName, name: "configure", long: true}
+	describe  = method{path: pb.BackendService_Describe_FullMethodName, name: "describe", again: true}
+)
+
+// Services names the stores that a backend must serve.
+var Services = []string{"tickets", "grants", "logout"}
+
+// maxServices bounds Description.Services.
+const maxServices = 64
+
+// Configure opens the plugin's backend with settings in JSON.
+func (c *Caller) Configure(ctx context.Context, settings []byte) error {
+	_, err := invoke[pb.ConfigureResponse](ctx, c, &configure, &pb.ConfigureRequest{Settings: settings})
+	return err
+}
+
+// Describe returns what the backend says of itself.
+func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) {
+	answer, err := invoke[pb.DescribeResponse](ctx, c, &describe, &pb.DescribeRequest{})
+	if err != nil {
+		return ticketstore.Description{}, err
+	}
+	d := ticketstore.Description{
+		Name: answer.GetName(), Version: answer.GetVersion(), Format: answer.GetFormat(), Services: answer.GetServices(), Shared: answer.GetShared(),
+	}
+	return d, checkDescription(d)
+}
+
+func checkDescription(d ticketstore.Description) error {
+	if len(d.Services) > maxServices {
+		return broken(&describe, "%d services", len(d.Services))
+	}
+	if err := ticketstore.CheckID("name", d.Name); err != nil {
+		return broken(&describe, "%v", err)
+	}
+	if err := ticketstore.CheckText("version", d.Version, ticketstore.MaxText); err != nil {
+		return broken(&describe, "%v", err)
+	}
+	for _, service := range d.Services {
+		if err := ticketstore.CheckID("services", service); err != nil {
+			return broken(&describe, "%v", err)
+		}
+	}
+	return nil
+}
+
+type backendServer struct {
+	pb.UnimplementedBackendServiceServer
+	server *Server
+}
+
+// Configure opens the backend once.
+func (b *backendServer) Configure(ctx context.Context, request *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
+	s := b.server
+	if !s.gate.Enter() {
+		return nil, s.status(ctx, configure.name, ticketstore.ErrUnavailable)
+	}
+	defer s.gate.Leave()
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if s.current() != nil {
+		return nil, s.status(ctx, configure.name, wire.ErrConfigured)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.giveUp = cancel
+	s.mu.Unlock()
+	backend, err := s.Open(ctx, request.GetSettings())
+	if err == nil && backend == nil {
+		err = errNoAnswer
+	}
+	if err != nil {
+		return nil, wire.ConfigureStatus(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.backend = backend
+	return &pb.ConfigureResponse{}, nil
+}
+
+// Describe answers for the backend.
+func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*pb.DescribeResponse, error) {
+	return serve(ctx, b.server, describe.name, func(backend Backend) (*pb.DescribeResponse, error) {
+		d, err := backend.Describe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &pb.DescribeResponse{Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared}, nil
+	})
+}

@@ -1,0 +1,151 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Limits of messages, in bytes. The largest request is a batch of grants with their data (8 MiB), the largest answer a page of 1,000
+// sessions with all of their clients.
+const (
+	MaxRequest = 16 << 20
+	MaxAnswer  = 64 << 20
+)
+
+// Waiting times between tries of a call whose outcome is unknown. There is one more try than there are of them.
+var backoff = [...]time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond}
+
+// ErrGone marks an ErrUnavailable that another try cannot mend: the process has ended and nobody starts it again.
+var ErrGone = fmt.Errorf("%w: the plugin process has ended", ticketstore.ErrUnavailable)
+
+// Caller makes calls within their bounds.
+type Caller struct {
+	// Conn leads to the plugin. It may put another process's connection behind itself between two calls.
+	Conn grpc.ClientConnInterface
+	// Timeout bounds a call whose caller has no earlier deadline, Long one that may end many sessions.
+	Timeout time.Duration
+	Long    time.Duration
+}
+
+// method is one call of the protocol.
+type method struct {
+	path string // gRPC's full name
+	name string // as errors call it
+	// again: sending the request a second time does no harm, so that an outcome left unknown is resolved by asking again.
+	again bool
+	// long: the call may take long by its nature.
+	long bool
+}
+
+// invoke makes a call and returns its answer or the domain's error.
+func invoke[Answer any, Message interface {
+	*Answer
+	proto.Message
+}](ctx context.Context, c *Caller, m *method, request proto.Message) (*Answer, error) {
+	answer := new(Answer)
+	if err := c.call(ctx, m, request, Message(answer)); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Message) error {
+	bound := c.Timeout
+	if m.long {
+		bound = c.Long
+	}
+	callCtx, ours := ctx, false
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > bound {
+		var cancel context.CancelFunc
+		callCtx, cancel = context.WithTimeout(ctx, bound)
+		defer cancel()
+		ours = true
+	}
+	for try := 0; ; try++ {
+		err := c.Conn.Invoke(callCtx, m.path, request, answer, grpc.StaticMethod())
+		if err == nil {
+			return nil
+		}
+		err = wire.Error(err)
+		if try < len(backoff) && m.again && mayMend(err) && wait(callCtx, backoff[try]) {
+			proto.Reset(answer)
+			continue
+		}
+		return &callError{method: m.name, err: outcome(ctx, err, ours, bound)}
+	}
+}
+
+// mayMend tells whether asking again can have another outcome.
+func mayMend(err error) bool {
+	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrGone)
+}
+
+// wait reports whether the time has passed before the context was done.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// outcome tells whose patience ended: the caller's is his own context error, the call's bound and a plugin that shuts down are
+// ErrUnavailable. Answers are passed on as they are.
+func outcome(ctx context.Context, err error, ours bool, bound time.Duration) error {
+	canceled, expired := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
+	if !canceled && !expired && !errors.Is(err, ticketstore.ErrUnavailable) {
+		return err
+	}
+	switch own := ctx.Err(); {
+	case own != nil:
+		return own
+	case expired && !ours:
+		return context.DeadlineExceeded // the plugin's clock for the caller's deadline ran out first
+	case expired:
+		return fmt.Errorf("%w: no answer within %s", ticketstore.ErrUnavailable, bound)
+	case canceled:
+		return fmt.Errorf("%w: the plugin gave the call up", ticketstore.ErrUnavailable)
+	}
+	return err
+}
+
+// callError adds the name of the call, without formatting where nobody reads it.
+type callError struct {
+	method string
+	err    error
+}
+
+func (e *callError) Error() string { return e.method + ": " + e.err.Error() }
+
+func (e *callError) Unwrap() error { return e.err }
+
+// broken returns the error of an answer that the plugin must not give. err's text is kept, its identity is not: it is not the caller's
+// fault.
+func broken(m *method, problem string, args ...any) error {
+	return &callError{method: m.name, err: errors.New("plugin gave a broken answer: " + fmt.Sprintf(problem, args...))}
+}
+
+// checkPage checks what all listings have in common. Rows are counted against what was asked for.
+func checkPage(m *method, rows, wanted int, token string) error {
+	if rows > wanted {
+		return broken(m, "%d rows where %d were asked for", rows, wanted)
+	}
+	if len(token) > ticketstore.MaxResultsToken {
+		return broken(m, "a results token of %d bytes", len(token))
+	}
+	if rows > 0 && token == "" {
+		return broken(m, "rows without a results token")
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var (
+	getGrant    = method{path: pb.GrantsService_GetGrant_FullMethodName, name: "get grant", again: true}
+	applyBatch  = method{path: pb.GrantsService_ApplyBatch_FullMethodName, name: "apply batch", again: true}
+	queryGrants = method{path: pb.GrantsService_QueryGrants_FullMethodName, name: "query grants", again: true}
+	purgeGrants = method{path: pb.GrantsService_PurgeGrants_FullMethodName, name: "purge grants", again: true}
+)
+
+// maxRelated bounds what Get brings along with a code.
+const maxRelated = grantstore.MaxBatch
+
+// Grants is a grantstore.Store in a plugin.
+type Grants struct{ Caller *Caller }
+
+var _ grantstore.Store = (*Grants)(nil)
+
+// Get implements grantstore.Store.
+func (g *Grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+	if err := ref.Validate(); err != nil {
+		return nil, err
+	}
+	request := &pb.GetGrantRequest{Ref: wire.FromRef(ref), Now: wire.FromTime(now)}
+	answer, err := invoke[pb.GetGrantResponse](ctx, g.Caller, &getGrant, request)
+	if err != nil {
+		return nil, err
+	}
+	found, consumed, err := wire.ToFound(answer)
+	if err != nil {
+		return nil, broken(&getGrant, "%v", err)
+	}
+	if err := checkFound(found, ref, consumed); err != nil {
+		return nil, err
+	}
+	if consumed {
+		return found, &callError{method: getGrant.name, err: grantstore.ErrConsumed}
+	}
+	return found, nil
+}
+
+func checkFound(found *grantstore.Found, ref grantstore.Ref, consumed bool) error {
+	if found.Grant.Ref != ref {
+		return broken(&getGrant, "another grant than the one asked for")
+	}
+	if consumed == found.Grant.Consumed.IsZero() {
+		return broken(&getGrant, "a grant that is used and unused at once")
+	}
+	if len(found.Related) > maxRelated {
+		return broken(&getGrant, "%d related grants", len(found.Related))
+	}
+	for i := range found.Related {
+		related := &found.Related[i]
+		if err := related.Validate(); err != nil {
+			return broken(&getGrant, "related: %v", err)
+		}
+		if related.RequestID != found.Grant.RequestID {
+			return broken(&getGrant, "a related grant of another family")
+		}
+	}
+	if err := found.Grant.Validate(); err != nil {
+		return broken(&getGrant, "%v", err)
+	}
+	return nil
+}
+
+// Apply implements grantstore.Store. An outcome left unknown is resolved by sending the batch again under its operation id.
+func (g *Grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+	if err := batch.Validate(); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.ApplyBatchResponse](ctx, g.Caller, &applyBatch, wire.FromBatch(batch, now))
+	if err != nil {
+		return nil, err
+	}
+	if answer.GetRevoked() < 0 {
+		return nil, broken(&applyBatch, "a negative count")
+	}
+	return &grantstore.Result{Revoked: int(answer.GetRevoked())}, nil
+}
+
+// Query implements grantstore.Store.
+func (g *Grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
+	walk, err := query.Walk()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.QueryGrantsResponse](ctx, g.Caller, &queryGrants, wire.FromGrantQuery(query, now))
+	if err != nil {
+		return nil, err
+	}
+	page, err := wire.ToGrantPage(answer)
+	if err != nil {
+		return nil, broken(&queryGrants, "%v", err)
+	}
+	if err := checkPage(&queryGrants, len(page.Grants), walk.Count, page.ResultsToken); err != nil {
+		return nil, err
+	}
+	for i := range page.Grants {
+		if err := checkGrantRow(&page.Grants[i], &walk.Filter); err != nil {
+			return nil, err
+		}
+	}
+	return page, nil
+}
+
+func checkGrantRow(row *grantstore.Grant, filter *grantstore.Filter) error {
+	if err := row.Validate(); err != nil {
+		return broken(&queryGrants, "%v", err)
+	}
+	for _, exact := range [][2]string{
+		{filter.SubjectID, row.SubjectID}, {filter.SessionID, row.SessionID}, {filter.ClientID, row.ClientID},
+		{string(filter.Type), string(row.Type)},
+	} {
+		if exact[0] != "" && exact[0] != exact[1] {
+			return broken(&queryGrants, "a grant that the filter leaves out")
+		}
+	}
+	return nil
+}
+
+// Purge implements grantstore.Store.
+func (g *Grants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
+	request := &pb.PurgeGrantsRequest{Limit: wire.FromLimit(limit), Now: wire.FromTime(now)}
+	answer, err := invoke[pb.PurgeGrantsResponse](ctx, g.Caller, &purgeGrants, request)
+	if err != nil {
+		return 0, err
+	}
+	deleted := int(answer.GetDeleted())
+	if deleted < 0 || deleted > max(limit, 0) {
+		return 0, broken(&purgeGrants, "%d deleted where %d were asked for", deleted, limit)
+	}
+	return deleted, nil
+}
+
+type grantsServer struct {
+	pb.UnimplementedGrantsServiceServer
+	server *Server
+}
+
+// GetGrant reads a grant. A used one is an answer, not an error: it carries the grant.
+func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest) (*pb.GetGrantResponse, error) {
+	return serve(ctx, g.server, getGrant.name, func(b Backend) (*pb.GetGrantResponse, error) {
+		ref, err := wire.ToRef(request.GetRef())
+		if err != nil {
+			return nil, err
+		}
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		found, err := b.Grants().Get(ctx, ref, now)
+		if found != nil && errors.Is(err, grantstore.ErrConsumed) && !errors.Is(err, ticketstore.ErrUnavailable) {
+			return wire.FromFound(found, true), nil
+		}
+		return wire.FromFound(found, false), err
+	})
+}
+
+// ApplyBatch applies a batch.
+func (g *grantsServer) ApplyBatch(ctx context.Context, request *pb.ApplyBatchRequest) (*pb.ApplyBatchResponse, error) {
+	return serve(ctx, g.server, applyBatch.name, func(b Backend) (*pb.ApplyBatchResponse, error) {
+		batch, err := wire.ToBatch(request)
+		if err != nil {
+			return nil, err
+		}
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		result, err := b.Grants().Apply(ctx, batch, now)
+		if result == nil {
+			return nil, err
+		}
+		return &pb.ApplyBatchResponse{Revoked: int64(result.Revoked)}, err
+	})
+}
+
+// QueryGrants lists grants.
+func (g *grantsServer) QueryGrants(ctx context.Context, request *pb.QueryGrantsRequest) (*pb.QueryGrantsResponse, error) {
+	return serve(ctx, g.server, queryGrants.name, func(b Backend) (*pb.QueryGrantsResponse, error) {
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
+		return wire.FromGrantPage(page), err
+	})
+}
+
+// PurgeGrants deletes what is past.
+func (g *grantsServer) PurgeGrants(ctx context.Context, request *pb.PurgeGrantsRequest) (*pb.PurgeGrantsResponse, error) {
+	return serve(ctx, g.server, purgeGrants.name, func(b Backend) (*pb.PurgeGrantsResponse, error) {
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		deleted, err := b.Grants().Purge(ctx, int(request.GetLimit()), now)
+		return &pb.PurgeGrantsResponse{Deleted: wire.FromLimit(deleted)}, err
+	})
+}

@@ -1,0 +1,251 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notices of the first to wait for their lease.
+var (
+	endSessions     = method{path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true}
+	endDueSessions  = method{path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", again: true, long: true}
+	claimDeliveries = method{path: pb.LogoutService_ClaimDeliveries_FullMethodName, name: "claim deliveries"}
+	settleDelivery  = method{path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true}
+	queryDeliveries = method{path: pb.LogoutService_QueryDeliveries_FullMethodName, name: "query deliveries", again: true}
+	retryDelivery   = method{path: pb.LogoutService_RetryDelivery_FullMethodName, name: "retry delivery", again: true}
+)
+
+// Logout is a logout.Store in a plugin.
+type Logout struct{ Caller *Caller }
+
+var _ logout.Store = (*Logout)(nil)
+
+// End implements logout.Store. An outcome left unknown is resolved by sending the ending again under its operation id.
+func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+	if err := ending.Validate(); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.EndSessionsResponse](ctx, l.Caller, &endSessions, wire.FromEnding(ending, now))
+	if err != nil {
+		return nil, err
+	}
+	result := wire.ToResult(answer)
+	if min(result.SessionsRemoved, result.GrantsRevoked, result.ConsentsRevoked, result.NotificationsQueued) < 0 {
+		return nil, broken(&endSessions, "a negative count")
+	}
+	for _, id := range result.ClientsLeftAlone {
+		if err := ticketstore.CheckID("clients_left_alone", id); err != nil {
+			return nil, broken(&endSessions, "%v", err)
+		}
+	}
+	return result, nil
+}
+
+// EndDue implements logout.Store.
+func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
+	answer, err := invoke[pb.EndDueSessionsResponse](ctx, l.Caller, &endDueSessions, wire.FromSweep(sweep, now))
+	if err != nil {
+		return nil, err
+	}
+	swept, err := wire.ToSwept(answer)
+	if err != nil {
+		return nil, broken(&endDueSessions, "%v", err)
+	}
+	if swept.Ended < 0 || swept.Ended > max(sweep.Limit, 0) || swept.NotificationsQueued < 0 {
+		return nil, broken(&endDueSessions, "%d ended where %d were asked for", swept.Ended, sweep.Limit)
+	}
+	return swept, nil
+}
+
+// Claim implements logout.Store.
+func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
+	if err := claim.Validate(); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.ClaimDeliveriesResponse](ctx, l.Caller, &claimDeliveries, wire.FromClaim(claim, now))
+	if err != nil {
+		return nil, err
+	}
+	claimed, err := wire.ToClaimed(answer)
+	if err != nil {
+		return nil, broken(&claimDeliveries, "%v", err)
+	}
+	if len(claimed.Work) > claim.Limit {
+		return nil, broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Work), claim.Limit)
+	}
+	for i := range claimed.Work {
+		if err := checkNotification(&claimDeliveries, &claimed.Work[i].Notification); err != nil {
+			return nil, err
+		}
+	}
+	return claimed, nil
+}
+
+// Settle implements logout.Store.
+func (l *Logout) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+	if err := cmp.Or(ticketstore.CheckText("id", id, ticketstore.MaxID), outcome.Validate()); err != nil {
+		return err
+	}
+	if len(outcome.LastError) > logout.MaxLastError {
+		outcome.LastError = outcome.LastError[:logout.MaxLastError]
+	}
+	outcome.LastError = strings.ToValidUTF8(outcome.LastError, "")
+	_, err := invoke[pb.SettleDeliveryResponse](ctx, l.Caller, &settleDelivery, wire.FromSettlement(id, claim, outcome, now))
+	return err
+}
+
+// Deliveries implements logout.Store.
+func (l *Logout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+	walk, err := query.Walk()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.QueryDeliveriesResponse](ctx, l.Caller, &queryDeliveries, wire.FromDeliveryQuery(query))
+	if err != nil {
+		return nil, err
+	}
+	page, err := wire.ToDeliveryPage(answer)
+	if err != nil {
+		return nil, broken(&queryDeliveries, "%v", err)
+	}
+	if err := checkPage(&queryDeliveries, len(page.Deliveries), walk.Count, page.ResultsToken); err != nil {
+		return nil, err
+	}
+	for i := range page.Deliveries {
+		if err := checkNotification(&queryDeliveries, &page.Deliveries[i]); err != nil {
+			return nil, err
+		}
+	}
+	return page, nil
+}
+
+// Retry implements logout.Store.
+func (l *Logout) Retry(ctx context.Context, id string, now time.Time) (*logout.Notification, error) {
+	if err := ticketstore.CheckText("id", id, ticketstore.MaxID); err != nil {
+		return nil, err
+	}
+	request := &pb.RetryDeliveryRequest{Id: id, Now: wire.FromTime(now)}
+	answer, err := invoke[pb.RetryDeliveryResponse](ctx, l.Caller, &retryDelivery, request)
+	if err != nil {
+		return nil, err
+	}
+	notification, err := wire.ToNotification(answer.GetNotification())
+	if err != nil {
+		return nil, broken(&retryDelivery, "%v", err)
+	}
+	if notification.ID != id {
+		return nil, broken(&retryDelivery, "another notice than the one asked for")
+	}
+	return notification, checkNotification(&retryDelivery, notification)
+}
+
+// checkNotification refuses a notice that nobody could deliver or show.
+func checkNotification(m *method, n *logout.Notification) error {
+	for _, id := range []struct{ field, value string }{
+		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID}, {"reason", string(n.Reason)},
+	} {
+		if err := ticketstore.CheckID(id.field, id.value); err != nil {
+			return broken(m, "%v", err)
+		}
+	}
+	state := logout.DeliveryFilter{State: n.State}
+	err := cmp.Or(
+		state.Validate(),
+		ticketstore.CheckText("subject_id", n.SubjectID, ticketstore.MaxID),
+		ticketstore.CheckText("last_error", n.LastError, logout.MaxLastError),
+	)
+	switch {
+	case err != nil:
+		return broken(m, "%v", err)
+	case n.State == "" || n.Queued.IsZero() || n.Attempts < 0:
+		return broken(m, "a notice without its state or times")
+	}
+	return nil
+}
+
+type logoutServer struct {
+	pb.UnimplementedLogoutServiceServer
+	server *Server
+}
+
+// EndSessions ends sessions.
+func (l *logoutServer) EndSessions(ctx context.Context, request *pb.EndSessionsRequest) (*pb.EndSessionsResponse, error) {
+	return serve(ctx, l.server, endSessions.name, func(b Backend) (*pb.EndSessionsResponse, error) {
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
+		return wire.FromResult(result), err
+	})
+}
+
+// EndDueSessions ends sessions that are over.
+func (l *logoutServer) EndDueSessions(ctx context.Context, request *pb.EndDueSessionsRequest) (*pb.EndDueSessionsResponse, error) {
+	return serve(ctx, l.server, endDueSessions.name, func(b Backend) (*pb.EndDueSessionsResponse, error) {
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
+		return wire.FromSwept(swept), err
+	})
+}
+
+// ClaimDeliveries hands out notices.
+func (l *logoutServer) ClaimDeliveries(ctx context.Context, request *pb.ClaimDeliveriesRequest) (*pb.ClaimDeliveriesResponse, error) {
+	return serve(ctx, l.server, claimDeliveries.name, func(b Backend) (*pb.ClaimDeliveriesResponse, error) {
+		claim, err := wire.ToClaim(request)
+		if err != nil {
+			return nil, err
+		}
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		claimed, err := b.Logout().Claim(ctx, claim, now)
+		return wire.FromClaimed(claimed), err
+	})
+}
+
+// SettleDelivery records an outcome.
+func (l *logoutServer) SettleDelivery(ctx context.Context, request *pb.SettleDeliveryRequest) (*pb.SettleDeliveryResponse, error) {
+	return serve(ctx, l.server, settleDelivery.name, func(b Backend) (*pb.SettleDeliveryResponse, error) {
+		outcome, err := wire.ToOutcome(request)
+		if err != nil {
+			return nil, err
+		}
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		return &pb.SettleDeliveryResponse{}, b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), outcome, now)
+	})
+}
+
+// QueryDeliveries lists notices.
+func (l *logoutServer) QueryDeliveries(ctx context.Context, request *pb.QueryDeliveriesRequest) (*pb.QueryDeliveriesResponse, error) {
+	return serve(ctx, l.server, queryDeliveries.name, func(b Backend) (*pb.QueryDeliveriesResponse, error) {
+		page, err := b.Logout().Deliveries(ctx, wire.ToDeliveryQuery(request))
+		return wire.FromDeliveryPage(page), err
+	})
+}
+
+// RetryDelivery has a notice sent again.
+func (l *logoutServer) RetryDelivery(ctx context.Context, request *pb.RetryDeliveryRequest) (*pb.RetryDeliveryResponse, error) {
+	return serve(ctx, l.server, retryDelivery.name, func(b Backend) (*pb.RetryDeliveryResponse, error) {
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		notification, err := b.Logout().Retry(ctx, request.GetId(), now)
+		return &pb.RetryDeliveryResponse{Notification: wire.FromNotification(notification)}, err
+	})
+}

@@ -1,0 +1,164 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Backend is plugin.Backend, which cannot be imported from here.
+type Backend interface {
+	Tickets() ticketstore.Store
+	Grants() grantstore.Store
+	Logout() logout.Store
+	Describe(ctx context.Context) (ticketstore.Description, error)
+	Close() error
+}
+
+// Server serves one backend, which Configure opens.
+type Server struct {
+	// Open opens the backend with settings in JSON.
+	Open   func(ctx context.Context, settings []byte) (Backend, error)
+	Logger *slog.Logger
+
+	gate      Gate
+	opening   sync.Mutex // held while Configure runs
+	mu        sync.RWMutex
+	backend   Backend
+	giveUp    context.CancelFunc // ends the Open that runs
+	closeOnce sync.Once
+	closeErr  error
+	logged    atomic.Int64 // when a failure was last logged, Unix nanoseconds
+}
+
+// Register makes the server answer on a gRPC server.
+func (s *Server) Register(registrar grpc.ServiceRegistrar) {
+	pb.RegisterBackendServiceServer(registrar, &backendServer{server: s})
+	pb.RegisterTicketsServiceServer(registrar, &ticketsServer{server: s})
+	pb.RegisterGrantsServiceServer(registrar, &grantsServer{server: s})
+	pb.RegisterLogoutServiceServer(registrar, &logoutServer{server: s})
+}
+
+// Close refuses further calls as unavailable, waits at most patience for those that run, and closes the backend.
+func (s *Server) Close(patience time.Duration) error {
+	s.closeOnce.Do(func() {
+		s.mu.RLock()
+		if s.giveUp != nil {
+			s.giveUp()
+		}
+		s.mu.RUnlock()
+		if !s.gate.Close(patience) {
+			s.Logger.WarnContext(context.Background(), "closing the backend under calls that have not ended")
+		}
+		s.opening.Lock()
+		defer s.opening.Unlock()
+		if backend := s.current(); backend != nil {
+			s.closeErr = backend.Close()
+		}
+	})
+	return s.closeErr
+}
+
+func (s *Server) current() Backend {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.backend
+}
+
+// serve runs one call against the backend and turns its error into a gRPC one.
+func serve[Answer any](ctx context.Context, s *Server, name string, call func(Backend) (*Answer, error)) (*Answer, error) {
+	if !s.gate.Enter() {
+		return nil, s.status(ctx, name, ticketstore.ErrUnavailable)
+	}
+	defer s.gate.Leave()
+	backend := s.current()
+	if backend == nil {
+		return nil, s.status(ctx, name, wire.ErrNotConfigured)
+	}
+	answer, err := call(backend)
+	if err == nil && answer == nil {
+		err = errNoAnswer
+	}
+	if err != nil {
+		return nil, s.status(ctx, name, err)
+	}
+	return answer, nil
+}
+
+// errNoAnswer: the engine returned neither an answer nor an error.
+var errNoAnswer = errors.New("the engine gave no answer")
+
+// logEvery is how often failures are logged at most.
+const logEvery = 100 * time.Millisecond
+
+// status logs what the host does not get to read: failures of the engine, and why it is unavailable.
+func (s *Server) status(ctx context.Context, name string, err error) error {
+	st, known := wire.Status(err)
+	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && ctx.Err() == nil {
+		now := time.Now().UnixNano()
+		if last := s.logged.Load(); now-last > int64(logEvery) && s.logged.CompareAndSwap(last, now) {
+			s.Logger.ErrorContext(ctx, "call failed", "call", name, "error", err)
+		}
+	}
+	return st
+}
+
+// Gate counts calls and can be closed behind them. The zero Gate is open.
+type Gate struct {
+	mu     sync.Mutex
+	inside int
+	closed bool
+	empty  chan struct{} // set by Close, closed when nobody is inside
+}
+
+// Enter reports whether the gate is open; Leave must follow if so.
+func (g *Gate) Enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.inside++
+	return true
+}
+
+// Leave ends what Enter began.
+func (g *Gate) Leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside--
+	if g.closed && g.inside == 0 {
+		close(g.empty)
+	}
+}
+
+// Close lets nobody in any more and reports whether everybody had left within patience.
+func (g *Gate) Close(patience time.Duration) bool {
+	g.mu.Lock()
+	if !g.closed {
+		g.closed, g.empty = true, make(chan struct{})
+		if g.inside == 0 {
+			close(g.empty)
+		}
+	}
+	g.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-g.empty:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

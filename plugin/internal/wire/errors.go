@@ -1,0 +1,201 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// errorDomain is the domain of the ErrorInfo that carries an error's identity.
+const errorDomain = "fosite-sessions"
+
+// maxErrorText bounds texts that a plugin sends about an error, in bytes.
+const maxErrorText = 4 << 10
+
+// maxFields bounds the fields at fault that one error names.
+const maxFields = 16
+
+// Errors of the protocol itself.
+var (
+	// ErrNotConfigured: a call came before Configure.
+	ErrNotConfigured = errors.New("plugin is not configured: call Configure first")
+	// ErrConfigured: Configure was called again.
+	ErrConfigured = errors.New("plugin is configured already")
+)
+
+// errorTable says how each sentinel crosses the boundary, both ways. An error that wraps several is the first of them: a lost store is never
+// anything else, and a results token at fault is also an invalid request.
+var errorTable = []struct {
+	sentinel error
+	code     codes.Code
+	reason   string
+}{
+	{ticketstore.ErrUnavailable, codes.Unavailable, "UNAVAILABLE"},
+	{ticketstore.ErrResultsToken, codes.InvalidArgument, "RESULTS_TOKEN"},
+	{ticketstore.ErrInvalid, codes.InvalidArgument, "INVALID"},
+	{ticketstore.ErrNotFound, codes.NotFound, "NOT_FOUND"},
+	{ticketstore.ErrExists, codes.AlreadyExists, "ALREADY_EXISTS"},
+	{ticketstore.ErrConflict, codes.Aborted, "CONFLICT"},
+	{ticketstore.ErrExpired, codes.FailedPrecondition, "SESSION_EXPIRED"},
+	{grantstore.ErrConsumed, codes.FailedPrecondition, "CONSUMED"},
+	{grantstore.ErrSessionEnded, codes.FailedPrecondition, "SESSION_ENDED"},
+	{logout.ErrOutdated, codes.FailedPrecondition, "CLAIM_OUTDATED"},
+	{ErrNotConfigured, codes.FailedPrecondition, "NOT_CONFIGURED"},
+	{ErrConfigured, codes.FailedPrecondition, "CONFIGURED"},
+}
+
+// Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a *ticketstore.FieldError cross:
+// whatever else an engine wrote into it may name keys. known is false for an error that the other side sees as internal only.
+func Status(err error) (st error, known bool) {
+	return statusOf(err, func(s error) string { return s.Error() })
+}
+
+// ConfigureStatus is Status for Configure: the whole text crosses, because it is about settings and files and an operator reads it.
+func ConfigureStatus(err error) error {
+	st, known := statusOf(err, func(error) string { return cut(err.Error()) })
+	if !known {
+		return status.Error(codes.FailedPrecondition, cut(err.Error()))
+	}
+	return st
+}
+
+func statusOf(err error, text func(sentinel error) string) (error, bool) {
+	for _, row := range errorTable {
+		if errors.Is(err, row.sentinel) {
+			st := status.New(row.code, text(row.sentinel))
+			info := &errdetails.ErrorInfo{Domain: errorDomain, Reason: row.reason}
+			if row.code == codes.InvalidArgument {
+				return withDetails(st, info, fieldErrors(err, nil)), true
+			}
+			return withDetails(st, info, nil), true
+		}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, "canceled"), true
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, "deadline exceeded"), true
+	}
+	return status.Error(codes.Internal, "internal error: the plugin's log has it"), false
+}
+
+// fieldErrors collects every *ticketstore.FieldError in err: settings may have several faults.
+func fieldErrors(err error, found []*ticketstore.FieldError) []*ticketstore.FieldError {
+	switch e := err.(type) { //nolint:errorlint // this walks the tree itself
+	case *ticketstore.FieldError:
+		return append(found, e)
+	case interface{ Unwrap() error }:
+		return fieldErrors(e.Unwrap(), found)
+	case interface{ Unwrap() []error }:
+		for _, each := range e.Unwrap() {
+			found = fieldErrors(each, found)
+		}
+	}
+	return found
+}
+
+func withDetails(st *status.Status, info *errdetails.ErrorInfo, fields []*ticketstore.FieldError) error {
+	details := []protoadapt.MessageV1{info}
+	if len(fields) > 0 {
+		request := &errdetails.BadRequest{}
+		for _, field := range fields[:min(len(fields), maxFields)] {
+			violation := &errdetails.BadRequest_FieldViolation{Field: cut(field.Field), Description: cut(field.Problem)}
+			request.FieldViolations = append(request.FieldViolations, violation)
+		}
+		details = append(details, request)
+	}
+	detailed, err := st.WithDetails(details...)
+	if err != nil {
+		return status.Error(codes.Internal, "internal error: its details cannot be sent")
+	}
+	return detailed.Err()
+}
+
+// Error returns the domain's error of a gRPC error: errors.Is and errors.As hold for it as they did in the plugin. The status code alone
+// makes nothing but ErrUnavailable and the context errors: a NotFound without our detail is a broken plugin, not a missing record.
+func Error(err error) error {
+	st, ok := status.FromError(err)
+	if !ok {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return &statusError{text: "connection lost", is: ticketstore.ErrUnavailable}
+		}
+		return err
+	}
+	var sentinel error
+	var fields []error
+	for _, detail := range st.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			sentinel = lookUp(d, st.Code())
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations()[:min(len(d.GetFieldViolations()), maxFields)] {
+				fields = append(fields, &ticketstore.FieldError{Field: cut(v.GetField()), Problem: cut(v.GetDescription())})
+			}
+		}
+	}
+	return domainError(st, sentinel, fields)
+}
+
+func domainError(st *status.Status, sentinel error, fields []error) error {
+	switch {
+	case len(fields) == 1 && sentinel != nil && errors.Is(fields[0], sentinel):
+		return fields[0]
+	case len(fields) > 1 && sentinel != nil && errors.Is(fields[0], sentinel):
+		return errors.Join(fields...)
+	case sentinel != nil && st.Message() == sentinel.Error():
+		return sentinel
+	case sentinel != nil:
+		return &statusError{text: cut(st.Message()), is: sentinel}
+	}
+	switch st.Code() {
+	case codes.Unavailable:
+		return &statusError{text: cut(st.Message()), is: ticketstore.ErrUnavailable}
+	case codes.Canceled:
+		return &statusError{text: cut(st.Message()), is: context.Canceled}
+	case codes.DeadlineExceeded:
+		return &statusError{text: cut(st.Message()), is: context.DeadlineExceeded}
+	}
+	return &statusError{text: "plugin answered " + st.Code().String() + ": " + cut(st.Message())}
+}
+
+func lookUp(info *errdetails.ErrorInfo, code codes.Code) error {
+	for _, row := range errorTable {
+		if info.GetDomain() == errorDomain && info.GetReason() == row.reason && code == row.code {
+			return row.sentinel
+		}
+	}
+	return nil
+}
+
+// statusError has the text of a status and the identity of a sentinel, where there is one.
+type statusError struct {
+	text string
+	is   error
+}
+
+func (e *statusError) Error() string {
+	if e.is == nil || strings.Contains(e.text, e.is.Error()) {
+		return e.text
+	}
+	return e.is.Error() + ": " + e.text
+}
+
+func (e *statusError) Unwrap() error { return e.is }
+
+// cut returns at most maxErrorText bytes of a text, in UTF-8.
+func cut(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	return strings.ToValidUTF8(text, "?")
+}

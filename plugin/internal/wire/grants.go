@@ -1,0 +1,160 @@
+package wire
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// FromRef returns the message of a reference.
+func FromRef(ref grantstore.Ref) *pb.GrantRef {
+	return &pb.GrantRef{Type: string(ref.Type), Key: fromKey(ref.Key)}
+}
+
+// ToRef returns the reference of a message.
+func ToRef(m *pb.GrantRef) (grantstore.Ref, error) {
+	var r reader
+	ref := r.ref(m)
+	return ref, r.err
+}
+
+func (r *reader) ref(m *pb.GrantRef) grantstore.Ref {
+	if m == nil {
+		r.fail(ticketstore.Invalid("ref", "is missing"))
+	}
+	return grantstore.Ref{Type: grantstore.Type(m.GetType()), Key: r.key("key", m.GetKey())}
+}
+
+// fromGrant returns the message of a grant with its data.
+func fromGrant(g *grantstore.Grant) *pb.Grant {
+	m := fromGrantSummary(g)
+	m.Data = g.Data
+	return m
+}
+
+func fromGrantSummary(g *grantstore.Grant) *pb.Grant {
+	return &pb.Grant{
+		Ref: FromRef(g.Ref), RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID,
+		Description: g.Description, Created: FromTime(g.Created), Expires: FromTime(g.Expires), Consumed: FromTime(g.Consumed),
+		Offline: g.Offline,
+	}
+}
+
+func (r *reader) grant(m *pb.Grant) grantstore.Grant {
+	if m == nil {
+		r.fail(ticketstore.Invalid("grant", "is missing"))
+		return grantstore.Grant{}
+	}
+	return grantstore.Grant{
+		Ref: r.ref(m.GetRef()), RequestID: m.GetRequestId(), SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(),
+		ClientID: m.GetClientId(), Description: m.GetDescription(),
+		Created: r.time("created", m.GetCreated()), Expires: r.time("expires", m.GetExpires()), Consumed: r.time("consumed", m.GetConsumed()),
+		Offline: m.GetOffline(), Data: m.GetData(),
+	}
+}
+
+// FromFound returns the answer of Get; nil stays nil. consumed tells that Get returned ErrConsumed along with it.
+func FromFound(f *grantstore.Found, consumed bool) *pb.GetGrantResponse {
+	if f == nil {
+		return nil
+	}
+	return &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant), Consumed: consumed}
+}
+
+// ToFound returns what was found.
+func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, consumed bool, err error) {
+	var r reader
+	found = &grantstore.Found{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
+	return found, m.GetConsumed(), r.err
+}
+
+// FromBatch returns the request of a batch.
+func FromBatch(b *grantstore.Batch, now time.Time) *pb.ApplyBatchRequest {
+	m := &pb.ApplyBatchRequest{
+		OperationId: b.OperationID,
+		Delete:      convert(b.Delete, FromRef),
+		Revoke:      convert(b.Revoke, fromRevocation),
+		Store:       convertPointers(b.Store, fromGrant),
+		Now:         FromTime(now),
+	}
+	if u := b.Use; u != nil {
+		m.Use = &pb.Use{SessionId: u.SessionID, ClientId: u.ClientID, Notify: u.Notify, Coordinated: u.Coordinated}
+	}
+	if c := b.Consume; c != nil {
+		m.Consume = &pb.Consumption{Ref: FromRef(c.Ref), Grace: FromDuration(c.Grace)}
+	}
+	return m
+}
+
+// ToBatch returns the batch of a request.
+func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
+	var r reader
+	b := &grantstore.Batch{
+		OperationID: m.GetOperationId(),
+		Delete:      convert(m.GetDelete(), r.ref),
+		Revoke:      convert(m.GetRevoke(), toRevocation),
+		Store:       convert(m.GetStore(), r.grant),
+	}
+	if u := m.GetUse(); u != nil {
+		b.Use = &grantstore.Use{SessionID: u.GetSessionId(), ClientID: u.GetClientId(), Notify: u.GetNotify(), Coordinated: u.GetCoordinated()}
+	}
+	if c := m.GetConsume(); c != nil {
+		b.Consume = &grantstore.Consumption{Ref: r.ref(c.GetRef()), Grace: r.duration("grace", c.GetGrace())}
+	}
+	return b, r.err
+}
+
+func fromRevocation(v grantstore.Revocation) *pb.Revocation {
+	types := convert(v.Types, func(t grantstore.Type) string { return string(t) })
+	return &pb.Revocation{RequestId: v.RequestID, Types: types}
+}
+
+func toRevocation(m *pb.Revocation) grantstore.Revocation {
+	types := convert(m.GetTypes(), func(t string) grantstore.Type { return grantstore.Type(t) })
+	return grantstore.Revocation{RequestID: m.GetRequestId(), Types: types}
+}
+
+// FromGrantQuery returns the request of a query.
+func FromGrantQuery(q grantstore.Query, now time.Time) *pb.QueryGrantsRequest {
+	return &pb.QueryGrantsRequest{
+		Filter: &pb.GrantFilter{
+			SubjectId: q.Filter.SubjectID, SessionId: q.Filter.SessionID, ClientId: q.Filter.ClientID, Type: string(q.Filter.Type),
+		},
+		Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior, Now: FromTime(now),
+	}
+}
+
+// ToGrantQuery returns the query of a request.
+func ToGrantQuery(m *pb.QueryGrantsRequest) grantstore.Query {
+	f := m.GetFilter()
+	return grantstore.Query{
+		Filter: grantstore.Filter{
+			SubjectID: f.GetSubjectId(), SessionID: f.GetSessionId(), ClientID: f.GetClientId(), Type: grantstore.Type(f.GetType()),
+		},
+		Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
+	}
+}
+
+// FromGrantPage returns the answer of a query, without the grants' data; nil stays nil.
+func FromGrantPage(p *grantstore.Page) *pb.QueryGrantsResponse {
+	if p == nil {
+		return nil
+	}
+	return &pb.QueryGrantsResponse{
+		Grants: convertPointers(p.Grants, fromGrantSummary), ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,
+	}
+}
+
+// ToGrantPage returns the page of an answer, without the grants' data whatever the message says.
+func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
+	var r reader
+	page := &grantstore.Page{
+		Grants: convert(m.GetGrants(), r.grant), ResultsToken: m.GetResultsToken(), HasPrev: m.GetHasPrev(), HasNext: m.GetHasNext(),
+	}
+	for i := range page.Grants {
+		page.Grants[i].Data = nil
+	}
+	return page, r.err
+}

@@ -1,0 +1,169 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	goplugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+
+	"github.com/fosite-sessions/sessions/plugin/internal/logline"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// errStartTimeout is the cause of a start's context that has lasted too long.
+var errStartTimeout = errors.New("start timeout")
+
+// instance is one plugin process, connected and with its backend open.
+type instance struct {
+	*process
+	client      *goplugin.Client
+	conn        *grpc.ClientConn
+	description ticketstore.Description
+}
+
+// launch starts the plugin and opens its backend. Nothing is left behind when it fails.
+func launch(ctx context.Context, config *Config, settings []byte) (_ *instance, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("session plugin %s: %w", config.Path, err)
+		}
+	}()
+	path, err := config.locate()
+	if err != nil {
+		return nil, err
+	}
+	sum, err := config.verify(path)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, config.StartTimeout, errStartTimeout)
+	defer cancel()
+
+	logger := config.Logger.With("plugin", filepath.Base(path))
+	p := &process{path: path, args: config.Args, env: config.Env, logger: logger, ended: make(chan struct{})}
+	p.aborted = func() bool { return ctx.Err() != nil }
+	in := &instance{process: p, client: newGoPluginClient(config, p, logger)}
+	defer func() {
+		if err != nil {
+			in.stop()
+		}
+	}()
+	// go-plugin's start knows no context: what is to end it is the end of the process.
+	stopKilling := context.AfterFunc(ctx, func() { _ = p.Kill(context.Background()) })
+	defer stopKilling()
+	if err := in.connect(); err != nil {
+		ended := p.endedByItself()
+		return nil, p.explain(ctx, err, ended, config.StartTimeout)
+	}
+	if err := in.configure(ctx, config, settings); err != nil {
+		return nil, err
+	}
+	if !stopKilling() {
+		return nil, p.explain(ctx, ctx.Err(), false, config.StartTimeout)
+	}
+	p.settled.Store(true)
+	p.logger.InfoContext(ctx, "session plugin is ready", "path", path, "sha256", sum, "pinned", config.Checksum != "",
+		"backend", in.description.Name, "version", in.description.Version, "format", in.description.Format)
+	return in, nil
+}
+
+func newGoPluginClient(config *Config, p *process, logger *slog.Logger) *goplugin.Client {
+	lines := logline.Writer{Logger: logger}
+	level := hclog.Warn
+	if logger.Enabled(context.Background(), slog.LevelDebug) {
+		level = hclog.Debug
+	}
+	return goplugin.NewClient(&goplugin.ClientConfig{
+		HandshakeConfig:  handshake,
+		VersionedPlugins: versions(&glue{}),
+		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, socketDir string) (runner.Runner, error) {
+			return p.attach(spec, socketDir)
+		},
+		AutoMTLS:         true,
+		SkipHostEnv:      true,
+		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
+		StartTimeout:     config.StartTimeout,
+		Logger:           hclog.New(&hclog.LoggerOptions{Output: lines, JSONFormat: true, Level: level}),
+		SyncStdout:       lines,
+		SyncStderr:       lines,
+		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: config.SocketDir},
+		GRPCDialOptions: []grpc.DialOption{grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(rpc.MaxAnswer), grpc.MaxCallSendMsgSize(rpc.MaxRequest),
+		)},
+	})
+}
+
+// connect starts the process and makes the connection.
+func (in *instance) connect() error {
+	protocol, err := in.client.Client()
+	if err != nil {
+		return err
+	}
+	raw, err := protocol.Dispense(serviceSet)
+	if err != nil {
+		return err
+	}
+	conn, ok := raw.(*grpc.ClientConn)
+	if !ok {
+		return errors.New("no gRPC connection")
+	}
+	in.conn = conn
+	return nil
+}
+
+// configure opens the backend and looks at what it is.
+func (in *instance) configure(ctx context.Context, config *Config, settings []byte) error {
+	caller := &rpc.Caller{Conn: in.conn, Timeout: config.StartTimeout, Long: config.StartTimeout}
+	if err := caller.Configure(ctx, settings); err != nil {
+		return in.startError(ctx, config, err)
+	}
+	var err error
+	if in.description, err = caller.Describe(ctx); err != nil {
+		return in.startError(ctx, config, err)
+	}
+	var missing []string
+	for _, service := range rpc.Services {
+		if !slices.Contains(in.description.Services, service) {
+			missing = append(missing, service)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("backend %s does not serve %s: this host needs them", in.description.Name, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// startError says what became of the process where that is the better answer.
+func (in *instance) startError(ctx context.Context, config *Config, err error) error {
+	switch {
+	case errors.Is(context.Cause(ctx), errStartTimeout) || errors.Is(err, context.DeadlineExceeded):
+		return in.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer", config.StartTimeout))
+	case errors.Is(err, ticketstore.ErrUnavailable) && in.endedByItself():
+		return in.withLastWords(fmt.Errorf("ended while it was starting (%s): %w", in.exit(), err))
+	}
+	return err
+}
+
+// stop ends the process, gracefully where its backend is open, and removes the socket's folder.
+func (in *instance) stop() {
+	if in.conn == nil {
+		// go-plugin would try to connect, in order to say good-bye.
+		_ = in.Kill(context.Background())
+	}
+	in.client.Kill()
+	_ = in.Kill(context.Background())
+	if in.socketDir != "" {
+		_ = os.RemoveAll(in.socketDir)
+	}
+}

@@ -1,0 +1,79 @@
+// Package plugintest runs the conformance suites of all stores against a backend through a real gRPC connection, as a host would use it.
+// A backend that passes in process and fails here does not survive the process boundary: an error loses its identity, a value its
+// precision, an answer its bounds.
+package plugintest
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/fosite-sessions/sessions/grantstore/granttest"
+	"github.com/fosite-sessions/sessions/logout/logouttest"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
+)
+
+const (
+	callTimeout = 30 * time.Second
+	bufferSize  = 1 << 20
+)
+
+// Run runs all three suites. open returns an empty backend each time; Run closes it.
+func Run(t *testing.T, open func(t *testing.T) plugin.Backend) {
+	stores := func(t *testing.T) tickettest.Stores { return Connect(t, open(t)) }
+	t.Run("Tickets", func(t *testing.T) { tickettest.Run(t, tickettest.Config{New: stores}) })
+	t.Run("Grants", func(t *testing.T) { granttest.Run(t, granttest.Config{New: stores}) })
+	t.Run("Logout", func(t *testing.T) { logouttest.Run(t, logouttest.Config{New: stores}) })
+}
+
+// Connect serves a backend and returns its stores at the other end of a connection. Both end with the test.
+func Connect(t *testing.T, backend plugin.Backend) tickettest.Stores {
+	t.Helper()
+	caller := &rpc.Caller{Conn: dial(t, backend), Timeout: callTimeout, Long: callTimeout}
+	if err := caller.Configure(t.Context(), []byte("{}")); err != nil {
+		t.Fatalf("configure: %v", err)
+	}
+	return tickettest.Stores{
+		Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
+	}
+}
+
+func dial(t *testing.T, backend plugin.Backend) grpc.ClientConnInterface {
+	t.Helper()
+	listener := bufconn.Listen(bufferSize)
+	server := &rpc.Server{
+		Open:   func(context.Context, []byte) (rpc.Backend, error) { return backend, nil },
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+	grpcServer := grpc.NewServer(grpc.MaxRecvMsgSize(rpc.MaxRequest))
+	server.Register(grpcServer)
+	served := make(chan error, 1)
+	go func() { served <- grpcServer.Serve(listener) }()
+
+	conn, err := grpc.NewClient("passthrough:///plugin",
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(rpc.MaxAnswer), grpc.MaxCallSendMsgSize(rpc.MaxRequest)))
+	if err != nil {
+		t.Fatalf("dial: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(callTimeout); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		_ = conn.Close()
+		grpcServer.Stop()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return conn
+}

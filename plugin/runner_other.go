@@ -1,0 +1,15 @@
+//go:build !unix
+
+package plugin
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+func ownGroup() *syscall.SysProcAttr { return nil }
+
+func askToEnd(*os.Process) error { return errors.ErrUnsupported }
+
+func killGroup(process *os.Process) { _ = process.Kill() }

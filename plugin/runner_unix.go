@@ -1,0 +1,19 @@
+//go:build unix
+
+package plugin
+
+import (
+	"os"
+	"syscall"
+)
+
+// ownGroup keeps the terminal's signals from the plugin: its host decides when it ends. It also lets killGroup reach the children of a
+// wrapper script.
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func askToEnd(process *os.Process) error { return process.Signal(syscall.SIGTERM) }
+
+func killGroup(process *os.Process) {
+	_ = syscall.Kill(-process.Pid, syscall.SIGKILL)
+	_ = process.Kill()
+}

@@ -1,0 +1,161 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Waiting times between starts of a plugin that does not stay.
+const (
+	firstRestart = 50 * time.Millisecond
+	lastRestart  = 10 * time.Second
+	// stable is how long a plugin must have lived for its death to be the first again.
+	stable = 30 * time.Second
+)
+
+// link is the connection as the stores see it. Behind it, a process that died is replaced by another.
+type link struct {
+	config   *Config
+	settings []byte
+	gate     rpc.Gate
+	state    atomic.Pointer[linkState] // replaced by supervise alone
+	closing  context.Context
+	cancel   context.CancelFunc
+	done     chan struct{} // closed when supervise has returned
+}
+
+// linkState is what a call finds.
+type linkState struct {
+	instance *instance     // nil while there is none
+	failure  error         // why the last start failed
+	changed  chan struct{} // closed when this state is over
+}
+
+var _ grpc.ClientConnInterface = (*link)(nil)
+
+func newLink(config *Config, settings []byte, first *instance) *link {
+	l := &link{config: config, settings: settings, done: make(chan struct{})}
+	l.closing, l.cancel = context.WithCancel(context.Background())
+	l.state.Store(&linkState{instance: first, changed: make(chan struct{})})
+	go l.supervise(first)
+	return l
+}
+
+// Invoke makes a call on the present process.
+func (l *link) Invoke(ctx context.Context, method string, request, answer any, options ...grpc.CallOption) error {
+	if !l.gate.Enter() {
+		return fmt.Errorf("%w: closed", rpc.ErrGone)
+	}
+	defer l.gate.Leave()
+	in, err := l.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	return in.conn.Invoke(ctx, method, request, answer, options...)
+}
+
+// NewStream is not used by the protocol.
+func (l *link) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return nil, fmt.Errorf("%w: the protocol has no streams", ticketstore.ErrUnavailable)
+}
+
+// acquire returns a live process. It waits for one that is being started, but not for one that could not be.
+func (l *link) acquire(ctx context.Context) (*instance, error) {
+	for {
+		state := l.state.Load()
+		switch {
+		case state.instance != nil && !state.instance.dead():
+			return state.instance, nil
+		case state.failure != nil:
+			// Why it does not start is not the caller's fault, whatever it is: only its text is kept.
+			return nil, fmt.Errorf("%w and does not start again: %v", rpc.ErrGone, state.failure)
+		}
+		select {
+		case <-state.changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-l.closing.Done():
+			return nil, fmt.Errorf("%w: closed", rpc.ErrGone)
+		}
+	}
+}
+
+func (l *link) become(state *linkState) {
+	state.changed = make(chan struct{})
+	close(l.state.Swap(state).changed)
+}
+
+// supervise starts the plugin again whenever it dies, until close.
+func (l *link) supervise(in *instance) {
+	defer close(l.done)
+	pause := firstRestart
+	for {
+		started := time.Now()
+		select {
+		case <-in.ended:
+		case <-l.closing.Done():
+			return
+		}
+		if time.Since(started) > stable {
+			pause = firstRestart
+		}
+		in.logger.ErrorContext(l.closing, "session plugin died and is started again", "exit", in.exit())
+		l.become(&linkState{})
+		in.stop()
+		if in = l.restart(&pause); in == nil {
+			return
+		}
+		l.become(&linkState{instance: in})
+	}
+}
+
+// restart returns a new process, or nil when the link is closing.
+func (l *link) restart(pause *time.Duration) *instance {
+	for {
+		select {
+		case <-time.After(*pause):
+		case <-l.closing.Done():
+			return nil
+		}
+		*pause = min(*pause*2, lastRestart)
+		in, err := launch(l.closing, l.config, l.settings)
+		if err == nil {
+			return in
+		}
+		if l.closing.Err() != nil {
+			return nil
+		}
+		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in", pause.String())
+		l.become(&linkState{failure: err})
+	}
+}
+
+// close ends the link and the process behind it.
+func (l *link) close() error {
+	// Calls that wait for a process would wait in vain.
+	if in := l.state.Load().instance; in == nil || in.dead() {
+		l.cancel()
+	}
+	l.gate.Close(l.config.CallTimeout)
+	l.cancel()
+	<-l.done
+	in := l.state.Load().instance
+	if in == nil || in.dead() {
+		if in != nil {
+			in.stop()
+		}
+		return nil
+	}
+	in.stop()
+	if in.err != nil {
+		return fmt.Errorf("%w: %s", errKilled, in.exit())
+	}
+	return nil
+}

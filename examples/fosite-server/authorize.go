@@ -1,0 +1,145 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/openid"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// authorize is the authorization endpoint. Where the user has to sign in or to consent first, the request goes on in the form's handler.
+func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
+	if err := r.ParseForm(); err != nil {
+		p.problem(w, r, http.StatusBadRequest, "The request cannot be read", "Its parameters are not form-encoded.", "invalid_request")
+		return
+	}
+	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: p.sessions.Now()}, "")
+}
+
+// proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back to the client. decision is
+// what the user answered to the consent page, if that is where we come from.
+func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pending, decision string) {
+	ctx := r.Context()
+	original, err := request.request(r)
+	if err != nil {
+		p.problem(w, r, http.StatusBadRequest, "The request cannot be read", "Its parameters are not form-encoded.", "invalid_request")
+		return
+	}
+	ar, err := p.oauth2.NewAuthorizeRequest(ctx, original)
+	if err != nil {
+		p.deny(w, r, ar, err)
+		return
+	}
+	if concrete, ok := ar.(*fosite.AuthorizeRequest); ok {
+		concrete.RequestedAt = request.Started
+	}
+	session, err := p.sessions.Session(r)
+	if err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
+	silent := slices.Contains(prompts(ar), "none")
+	if session == nil || p.sessions.NeedsSignIn(session, ar) {
+		if silent {
+			p.deny(w, r, ar, fosite.ErrLoginRequired)
+			return
+		}
+		p.showLogin(w, r, http.StatusOK, request, loginForm{Client: nameOf(ar), Current: nameIn(session), target: originOf(ar.GetRedirectURI())})
+		return
+	}
+	if decision == decisionDeny {
+		p.deny(w, r, ar, fosite.ErrAccessDenied.WithHint("The user has refused."))
+		return
+	}
+	if done := p.askConsent(w, r, request, ar, session, decision, silent); done {
+		return
+	}
+	p.grant(w, r, ar, session)
+}
+
+// grant answers the client.
+func (p *provider) grant(w http.ResponseWriter, r *http.Request, ar fosite.AuthorizeRequester, session *hostadapter.Session) {
+	ctx := r.Context()
+	for _, scope := range ar.GetRequestedScopes() {
+		ar.GrantScope(scope)
+	}
+	response, err := p.oauth2.NewAuthorizeResponse(ctx, ar, p.authorizeSession(ar, session))
+	if err != nil {
+		p.deny(w, r, ar, err)
+		return
+	}
+	p.oauth2.WriteAuthorizeResponse(ctx, w, ar, response)
+}
+
+// authorizeSession is the host's own fosite session: the claims that this server adds to ID tokens. The session manager adds iss, sub, sid,
+// auth_time, acr and amr.
+func (p *provider) authorizeSession(ar fosite.AuthorizeRequester, session *hostadapter.Session) *openid.DefaultSession {
+	s := newSession()
+	if u := p.users.bySubject[session.SubjectID]; u != nil {
+		s.Username = u.username
+		u.claims(ar.GetGrantedScopes(), s.Claims.Extra)
+	}
+	s.Claims.RequestedAt = ar.GetRequestedAt()
+	return s
+}
+
+// deny answers the client with an error, or the user where the client cannot be trusted to be the one that asked.
+func (p *provider) deny(w http.ResponseWriter, r *http.Request, ar fosite.AuthorizeRequester, err error) {
+	p.refused(r, "authorize", err)
+	if ar == nil || !ar.IsRedirectURIValid() {
+		reason := fosite.ErrorToRFC6749Error(err)
+		p.problem(w, r, reason.StatusCode(), "The application's request is wrong", reason.GetDescription(), reason.ErrorField)
+		return
+	}
+	p.oauth2.WriteAuthorizeError(r.Context(), w, ar, err)
+}
+
+// problem shows a page with an error.
+func (p *provider) problem(w http.ResponseWriter, r *http.Request, status int, title, message, code string) {
+	data := struct{ Title, Message, Code string }{title, message, code}
+	p.render(w, r, status, "error", title, data, "")
+}
+
+// failed says that the fault is ours.
+func (p *provider) failed(w http.ResponseWriter, r *http.Request, err error) {
+	p.logger.ErrorContext(r.Context(), "page was not made", "path", r.URL.Path, "error", err)
+	p.problem(w, r, http.StatusInternalServerError, "Something went wrong", "Please try again.", "server_error")
+}
+
+// unavailable says that the session store cannot be asked just now. The user keeps the cookie.
+func (p *provider) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	p.logger.ErrorContext(r.Context(), "session store failed", "error", err)
+	w.Header().Set("Retry-After", "1")
+	p.problem(w, r, http.StatusServiceUnavailable, "One moment, please", "Sessions cannot be looked up just now. Please try again.", "temporarily_unavailable")
+}
+
+func (p *provider) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any, formTarget string) {
+	if err := render(w, status, name, page{Title: title, Site: "Fosite Server", Accent: "server", Data: data}, formTarget); err != nil {
+		p.logger.WarnContext(r.Context(), "page was not written", "page", name, "error", err)
+	}
+}
+
+func prompts(ar fosite.AuthorizeRequester) []string {
+	return strings.Fields(ar.GetRequestForm().Get("prompt"))
+}
+
+func nameOf(ar fosite.AuthorizeRequester) string {
+	if c, ok := ar.GetClient().(*client); ok {
+		return c.displayName()
+	}
+	return ar.GetClient().GetID()
+}
+
+func nameIn(session *hostadapter.Session) string {
+	switch {
+	case session == nil:
+		return ""
+	case session.DisplayName != "":
+		return session.DisplayName
+	}
+	return session.SubjectID
+}

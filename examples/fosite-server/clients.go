@@ -1,0 +1,243 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v3"
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// The ways in which a client authenticates at the token endpoint.
+const (
+	authBasic = "client_secret_basic"
+	authPost  = "client_secret_post"
+	authNone  = "none"
+)
+
+// client is a registered client. Its fields are those of OpenID Connect Dynamic Client Registration 1.0, section 2, Back-Channel Logout
+// 1.0, section 2.2, Front-Channel Logout 1.0, section 2, and RP-Initiated Logout 1.0, section 3.1.
+type client struct {
+	id                     string
+	name                   string
+	secretHash             []byte
+	redirectURIs           []string
+	postLogoutRedirectURIs []string
+	backChannelURI         string
+	backChannelSession     bool
+	frontChannelURI        string
+	frontChannelSession    bool
+	scopes                 []string
+	grantTypes             []string
+	responseTypes          []string
+	authMethod             string
+	// skipConsent is our own: the operator vouches for the client, users are not asked.
+	skipConsent bool
+	// extra are the fields that this server has no use for; they are kept.
+	extra map[string]json.RawMessage
+}
+
+var (
+	_ fosite.Client              = (*client)(nil)
+	_ fosite.OpenIDConnectClient = (*client)(nil)
+)
+
+func (c *client) GetID() string                      { return c.id }
+func (c *client) GetHashedSecret() []byte            { return c.secretHash }
+func (c *client) GetRedirectURIs() []string          { return c.redirectURIs }
+func (c *client) GetGrantTypes() fosite.Arguments    { return c.grantTypes }
+func (c *client) GetResponseTypes() fosite.Arguments { return c.responseTypes }
+func (c *client) GetScopes() fosite.Arguments        { return c.scopes }
+func (c *client) GetAudience() fosite.Arguments      { return nil }
+func (c *client) IsPublic() bool                     { return c.authMethod == authNone }
+
+func (c *client) GetTokenEndpointAuthMethod() string           { return c.authMethod }
+func (c *client) GetTokenEndpointAuthSigningAlgorithm() string { return "" }
+func (c *client) GetRequestURIs() []string                     { return nil }
+func (c *client) GetJSONWebKeys() *jose.JSONWebKeySet          { return nil }
+func (c *client) GetJSONWebKeysURI() string                    { return "" }
+func (c *client) GetRequestObjectSigningAlgorithm() string     { return "" }
+
+// The session manager finds a client's logout settings by these methods.
+
+func (c *client) GetBackChannelLogoutURI() string           { return c.backChannelURI }
+func (c *client) GetBackChannelLogoutSessionRequired() bool { return c.backChannelSession }
+func (c *client) GetFrontChannelLogoutURI() string          { return c.frontChannelURI }
+func (c *client) GetFrontChannelLogoutSessionRequired() bool {
+	return c.frontChannelSession
+}
+func (c *client) GetPostLogoutRedirectURIs() []string { return c.postLogoutRedirectURIs }
+
+// displayName is what the pages call the client.
+func (c *client) displayName() string {
+	if c.name != "" {
+		return c.name
+	}
+	return c.id
+}
+
+// loadClients reads a file of clients. Its error names every problem of the file with its position.
+func loadClients(path string, hash secretHasher) (map[string]*client, error) {
+	records, p, err := readRecords(path, "clients")
+	if err != nil {
+		return nil, err
+	}
+	clients, ids := make(map[string]*client, len(records)), unique{}
+	for _, r := range records {
+		c := clientOf(p, r, hash)
+		ids.check(p, r, "client_id", c.id)
+		clients[c.id] = c
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	return clients, nil
+}
+
+func clientOf(p *problems, r record, hash secretHasher) *client {
+	c := &client{
+		id:                     textField(p, r, "client_id"),
+		name:                   textField(p, r, "client_name"),
+		redirectURIs:           listField(p, r, "redirect_uris"),
+		postLogoutRedirectURIs: listField(p, r, "post_logout_redirect_uris"),
+		backChannelURI:         textField(p, r, "backchannel_logout_uri"),
+		backChannelSession:     flagField(p, r, "backchannel_logout_session_required"),
+		frontChannelURI:        textField(p, r, "frontchannel_logout_uri"),
+		frontChannelSession:    flagField(p, r, "frontchannel_logout_session_required"),
+		scopes:                 strings.Fields(textField(p, r, "scope")),
+		grantTypes:             listField(p, r, "grant_types"),
+		responseTypes:          listField(p, r, "response_types"),
+		authMethod:             textField(p, r, "token_endpoint_auth_method"),
+		skipConsent:            flagField(p, r, "skip_consent"),
+	}
+	secret := textField(p, r, "client_secret")
+	c.extra = r.fields
+	c.setDefaults()
+	if err := ticketstore.CheckID("client_id", c.id); err != nil {
+		p.at(r, "client_id", "%s", problemOf(err))
+	}
+	c.checkSecret(p, r, secret)
+	c.checkFlows(p, r)
+	c.checkURIs(p, r)
+	c.secretHash = hash.sum([]byte(secret))
+	return c
+}
+
+func (c *client) setDefaults() {
+	if c.authMethod == "" {
+		c.authMethod = authBasic
+	}
+	if len(c.grantTypes) == 0 {
+		c.grantTypes = []string{"authorization_code"}
+	}
+	if len(c.responseTypes) == 0 && slices.Contains(c.grantTypes, "authorization_code") {
+		c.responseTypes = []string{"code"}
+	}
+	if len(c.scopes) == 0 {
+		c.scopes = slices.Clone(supportedScopes)
+	}
+}
+
+func (c *client) checkSecret(p *problems, r record, secret string) {
+	switch c.authMethod {
+	case authBasic, authPost:
+		if secret == "" {
+			p.at(r, "client_secret", "is missing: only a client with token_endpoint_auth_method %q has none", authNone)
+		}
+	case authNone:
+		if secret != "" {
+			p.at(r, "client_secret", "is set, but token_endpoint_auth_method is %q", authNone)
+		}
+		if slices.Contains(c.grantTypes, "client_credentials") {
+			p.at(r, "grant_types", "has client_credentials, but token_endpoint_auth_method is %q", authNone)
+		}
+	default:
+		p.at(r, "token_endpoint_auth_method", "is none of %s", strings.Join(supportedAuthMethods, ", "))
+	}
+}
+
+func (c *client) checkFlows(p *problems, r record) {
+	for i, grantType := range c.grantTypes {
+		if !slices.Contains(supportedGrantTypes, grantType) {
+			p.at(r, fmt.Sprintf("grant_types[%d]", i), "is none of %s", strings.Join(supportedGrantTypes, ", "))
+		}
+	}
+	for i, responseType := range c.responseTypes {
+		if !slices.Contains(supportedResponseTypes, responseType) {
+			p.at(r, fmt.Sprintf("response_types[%d]", i), "is none of %s", strings.Join(supportedResponseTypes, ", "))
+		}
+	}
+	if slices.Contains(c.responseTypes, "code") != slices.Contains(c.grantTypes, "authorization_code") {
+		p.at(r, "response_types", "and grant_types do not fit: code goes with authorization_code")
+	}
+}
+
+func (c *client) checkURIs(p *problems, r record) {
+	if len(c.redirectURIs) == 0 && slices.Contains(c.grantTypes, "authorization_code") {
+		p.at(r, "redirect_uris", "is missing")
+	}
+	for _, uris := range []struct {
+		field string
+		list  []string
+	}{{"redirect_uris", c.redirectURIs}, {"post_logout_redirect_uris", c.postLogoutRedirectURIs}} {
+		for i, uri := range uris.list {
+			if err := checkRedirectURI(uri); err != nil {
+				p.at(r, fmt.Sprintf("%s[%d]", uris.field, i), "%v", err)
+			}
+		}
+	}
+	if c.backChannelURI != "" {
+		if err := checkLogoutURI(c.backChannelURI); err != nil {
+			p.at(r, "backchannel_logout_uri", "%v", err)
+		}
+	}
+	if c.frontChannelURI != "" {
+		if err := checkLogoutURI(c.frontChannelURI); err != nil {
+			p.at(r, "frontchannel_logout_uri", "%v", err)
+		}
+	}
+}
+
+// checkRedirectURI refuses what fosite would refuse at each authorization, so that the operator learns of it at the start.
+func checkRedirectURI(uri string) error {
+	parsed, err := url.Parse(uri)
+	switch {
+	case err != nil:
+		return errors.New("is not a URI")
+	case parsed.Scheme == "":
+		return errors.New("has no scheme")
+	case parsed.Fragment != "" || strings.Contains(uri, "#"):
+		return errors.New("has a fragment")
+	case (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Host == "":
+		return errors.New("has no host")
+	case slices.Contains([]string{"javascript", "data", "vbscript"}, strings.ToLower(parsed.Scheme)):
+		return fmt.Errorf("has the scheme %q", parsed.Scheme)
+	case parsed.Scheme == "http" && !fosite.IsLocalhost(parsed):
+		return errors.New("is http on another host than localhost: use https")
+	}
+	return nil
+}
+
+// checkLogoutURI holds a logout URI to what the session manager can send to (Back-Channel Logout 1.0, section 2.2).
+func checkLogoutURI(uri string) error {
+	if err := logout.ValidateClient(logout.Client{ClientID: "-", BackChannelLogoutURI: uri}); err != nil {
+		return errors.New(problemOf(err))
+	}
+	return nil
+}
+
+// problemOf returns what a *ticketstore.FieldError says without the field's name, which the position gives already.
+func problemOf(err error) string {
+	var fieldError *ticketstore.FieldError
+	if errors.As(err, &fieldError) {
+		return fieldError.Problem
+	}
+	return err.Error()
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+)
+
+const (
+	logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+	logoutType  = "logout+jwt"
+	// logoutAge bounds how old a logout token may be, logoutSkew how far its clock may be ahead.
+	logoutAge  = 10 * time.Minute
+	logoutSkew = time.Minute
+	// maxLogoutBody bounds a back-channel request in bytes.
+	maxLogoutBody = 64 << 10
+)
+
+// backChannelLogout receives logout tokens (Back-Channel Logout 1.0, sections 2.5 to 2.8).
+func (d *demoClient) backChannelLogout(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	raw, err := logoutTokenOf(w, r)
+	if err == nil {
+		var provider *oidc.Provider
+		if provider, err = d.discover(r.Context()); err != nil {
+			// Not a 400: the token may be good, so the server should try again.
+			http.Error(w, "the issuer's keys are out of reach", http.StatusServiceUnavailable)
+			return
+		}
+		err = d.endByToken(oidc.ClientContext(r.Context(), demoHTTP), provider, raw)
+	}
+	if err != nil {
+		d.logger.WarnContext(r.Context(), "logout token was refused", "error", err)
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": err.Error()})
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// logoutTokenOf takes the logout token out of a form with exactly one.
+func logoutTokenOf(w http.ResponseWriter, r *http.Request) (string, error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+		return "", errors.New("the body is not form-encoded")
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
+	if err := r.ParseForm(); err != nil {
+		return "", errors.New("the body cannot be read as a form")
+	}
+	if tokens := r.PostForm["logout_token"]; len(tokens) == 1 && tokens[0] != "" {
+		return tokens[0], nil
+	}
+	return "", errors.New("the body has not exactly one logout_token")
+}
+
+func (d *demoClient) endByToken(ctx context.Context, provider *oidc.Provider, raw string) error {
+	token, err := d.tokens.verify(ctx, provider.Verifier(&oidc.Config{ClientID: d.id, Now: d.now}), raw, d.now())
+	if err != nil {
+		return err
+	}
+	count := d.sessions.end(token.Subject, token.SessionID, d.now())
+	d.logger.InfoContext(ctx, "logout token ended local sessions", "session_id", token.SessionID, "sessions", count)
+	return nil
+}
+
+// logoutTokens verifies logout tokens and remembers those it has seen.
+type logoutTokens struct {
+	mu   sync.Mutex
+	seen map[string]time.Time // jti to exp
+}
+
+func newLogoutTokens() *logoutTokens { return &logoutTokens{seen: map[string]time.Time{}} }
+
+// verify holds a logout token to all of Back-Channel Logout 1.0, section 2.6, and to what that section leaves to choice: the type, the age
+// and the jti, which must be new. go-oidc checks signature, algorithm, iss, aud, exp, nonce, and that sub or sid and the event are there.
+func (l *logoutTokens) verify(ctx context.Context, verifier *oidc.IDTokenVerifier, raw string, now time.Time) (*oidc.LogoutToken, error) {
+	if err := checkLogoutType(raw); err != nil {
+		return nil, err
+	}
+	token, err := verifier.VerifyLogout(ctx, raw)
+	if err != nil {
+		return nil, err
+	}
+	var claims struct {
+		IssuedAt *json.Number               `json:"iat"`
+		Events   map[string]json.RawMessage `json:"events"`
+	}
+	if err := token.Claims(&claims); err != nil || claims.IssuedAt == nil {
+		return nil, errors.New("the claims cannot be read, or iat is missing")
+	}
+	if event := bytes.TrimSpace(claims.Events[logoutEvent]); !bytes.HasPrefix(event, []byte("{")) {
+		return nil, errors.New("the logout event is not an object")
+	}
+	switch age := now.Sub(token.IssuedAt); {
+	case age > logoutAge:
+		return nil, fmt.Errorf("the token was issued more than %v ago", logoutAge)
+	case age < -logoutSkew:
+		return nil, errors.New("the token was issued in the future")
+	}
+	return token, l.use(token, now)
+}
+
+// use refuses a token whose jti came before.
+func (l *logoutTokens) use(token *oidc.LogoutToken, now time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.seen, func(_ string, expiry time.Time) bool { return now.After(expiry) })
+	if _, again := l.seen[token.TokenID]; again {
+		return errors.New("the jti was used before")
+	}
+	l.seen[token.TokenID] = token.Expiry
+	return nil
+}
+
+// checkLogoutType refuses everything that does not say it is a logout token, above all ID tokens.
+func checkLogoutType(raw string) error {
+	parsed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{
+		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+	})
+	if err != nil {
+		return errors.New("the token is not a JWS with an asymmetric signature")
+	}
+	kind, _ := parsed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string)
+	if strings.TrimPrefix(strings.ToLower(kind), "application/") != logoutType {
+		return fmt.Errorf("the token's typ is not %s", logoutType)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"crypto/subtle"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+var errSignInUnknown = errors.New("this sign-in was not begun in this browser, or too long ago")
+
+// Bounds of what a demo client keeps.
+const (
+	attemptLifetime = time.Hour
+	demoLifetime    = 24 * time.Hour
+)
+
+// demoAttempt is a sign-in under way.
+type demoAttempt struct {
+	state, nonce, verifier string
+	started                time.Time
+}
+
+// demoSession is the local session of one browser.
+type demoSession struct {
+	subject, sessionID, name, email string
+	authTime, started, ended        time.Time
+	idToken, accessToken            string
+	// revision names what a page has seen of the session; changed is closed when it moves on.
+	revision int
+	changed  chan struct{}
+}
+
+func (s *demoSession) seen() string { return s.sessionID + "/" + strconv.Itoa(s.revision) }
+
+// demoView is what a page shows of a session.
+type demoView struct {
+	State                           string // "out", "in", "ended"
+	Seen                            string
+	Name, Subject, SessionID, Email string
+	AuthTime, EndedAt               string
+}
+
+func (v *demoView) title() string {
+	switch v.State {
+	case "in":
+		return "Signed in"
+	case "ended":
+		return "Signed out by the server"
+	}
+	return "Signed out"
+}
+
+// demoSessions are a demo client's sessions, in memory.
+type demoSessions struct {
+	mu       sync.Mutex
+	sessions map[string]*demoSession
+	attempts map[string]demoAttempt
+}
+
+func newDemoSessions() *demoSessions {
+	return &demoSessions{sessions: map[string]*demoSession{}, attempts: map[string]demoAttempt{}}
+}
+
+// begin keeps an attempt and returns the cookie value that finishes it.
+func (d *demoSessions) begin(attempt demoAttempt) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.attempts, func(_ string, old demoAttempt) bool { return attempt.started.Sub(old.started) > attemptLifetime })
+	id := randomText()
+	d.attempts[id] = attempt
+	return id
+}
+
+// finish takes the attempt of a cookie; its state must be the one that the server sent back.
+func (d *demoSessions) finish(id, state string, now time.Time) (demoAttempt, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	attempt, ok := d.attempts[id]
+	if !ok || now.Sub(attempt.started) > attemptLifetime || subtle.ConstantTimeCompare([]byte(attempt.state), []byte(state)) != 1 {
+		return demoAttempt{}, false
+	}
+	delete(d.attempts, id)
+	return attempt, true
+}
+
+// add keeps a session and returns its cookie value.
+func (d *demoSessions) add(session *demoSession) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.sessions, func(_ string, old *demoSession) bool { return session.started.Sub(old.started) > demoLifetime })
+	session.changed = make(chan struct{})
+	id := randomText()
+	d.sessions[id] = session
+	return id
+}
+
+// forget drops the session of a cookie and returns it, nil if there was none.
+func (d *demoSessions) forget(id string) *demoSession {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	session := d.sessions[id]
+	if session != nil {
+		delete(d.sessions, id)
+		close(session.changed)
+	}
+	return session
+}
+
+// end ends the sessions that a logout token names and returns how many there were. Sessions that ended stay for their page to say so.
+func (d *demoSessions) end(subject, sessionID string, now time.Time) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	count := 0
+	for _, session := range d.sessions {
+		if !session.ended.IsZero() || (sessionID != "" && session.sessionID != sessionID) || (subject != "" && session.subject != subject) {
+			continue
+		}
+		session.ended, session.accessToken, session.idToken = now, "", ""
+		session.revision++
+		close(session.changed)
+		session.changed = make(chan struct{})
+		count++
+	}
+	return count
+}
+
+// watch returns what a page should have seen, and a channel that is closed when that changes; nil when it never will.
+func (d *demoSessions) watch(id string) (string, <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	session := d.sessions[id]
+	if session == nil {
+		return "", nil
+	}
+	return session.seen(), session.changed
+}
+
+func (d *demoSessions) accessToken(id string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if session := d.sessions[id]; session != nil {
+		return session.accessToken
+	}
+	return ""
+}
+
+func (d *demoSessions) view(id string) demoView {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	session := d.sessions[id]
+	if session == nil {
+		return demoView{State: "out"}
+	}
+	view := demoView{
+		State: "in", Seen: session.seen(), Name: session.name, Subject: session.subject, SessionID: session.sessionID, Email: session.email,
+		AuthTime: session.authTime.Format(time.DateTime),
+	}
+	if !session.ended.IsZero() {
+		view.State, view.EndedAt = "ended", session.ended.Format(time.TimeOnly)
+	}
+	return view
+}
+
+// cookie returns the name of a cookie of this client. Ports share cookies, so each client has names of its own.
+func (d *demoClient) cookie(kind string) string { return d.id + "_" + kind }
+
+func (d *demoClient) setCookie(w http.ResponseWriter, kind, value string) {
+	//nolint:gosec // the demo clients are only ever reached by http on the local machine
+	http.SetCookie(w, &http.Cookie{Name: d.cookie(kind), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+func cookieValue(r *http.Request, name string) string {
+	cookie, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// formOf encodes pairs of names and values.
+func formOf(pairs ...string) string {
+	form := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		form.Set(pairs[i], pairs[i+1])
+	}
+	return form.Encode()
+}

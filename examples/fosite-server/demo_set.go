@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// The demo clients. Users are asked for their consent by the first; the operator vouches for the second.
+const (
+	demoAsking  = "demo-photos"
+	demoTrusted = "demo-notes"
+)
+
+// demoUsers are there when no file of users is given.
+var demoUsers = []demoUser{
+	{Username: "ann", Password: "ann-demo", subject: "1001", name: "Ann Example", email: "ann@example.com"},
+	{Username: "ben", Password: "ben-demo", subject: "1002", name: "Ben Example", email: "ben@example.com"},
+}
+
+// demoUser is a user whose password the sign-in page tells.
+type demoUser struct {
+	Username, Password   string
+	subject, name, email string
+}
+
+func (d demoUser) user() *user {
+	hash, err := bcrypt.GenerateFromPassword([]byte(d.Password), passwordCost)
+	if err != nil {
+		panic(err) // a constant password
+	}
+	return &user{username: d.Username, passwordHash: hash, subject: d.subject, name: d.name, email: d.email}
+}
+
+// startDemoClients listens on the two ports after the server's, or on free ones where the server's was to be a free one. The returned
+// servers are running.
+func startDemoClients(ctx context.Context, o *options, issuer string, address net.Addr, logger *slog.Logger) ([]*demoClient, []*http.Server, error) {
+	specs := []struct{ id, name, accent string }{{demoAsking, "Demo Photos", "photos"}, {demoTrusted, "Demo Notes", "notes"}}
+	host, wanted, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	if host == "" || net.ParseIP(host).IsUnspecified() {
+		host = "localhost" // they keep to this machine whatever the server does
+	}
+	port, _ := strconv.Atoi(wanted)
+	if port != 0 {
+		port = address.(*net.TCPAddr).Port
+	}
+	var clients []*demoClient
+	var servers []*http.Server
+	for i, spec := range specs {
+		clientPort := 0
+		if port != 0 {
+			clientPort = port + 1 + i
+		}
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(clientPort)))
+		if err != nil {
+			closeAll(servers)
+			return nil, nil, err
+		}
+		d := newDemoClient(spec.id, spec.name, spec.accent, issuerOf(net.JoinHostPort(host, "0"), listener.Addr()), issuer, logger)
+		clients = append(clients, d)
+		servers = append(servers, d.serve(ctx, listener))
+	}
+	for i, d := range clients {
+		other := clients[1-i]
+		d.others = []link{{Name: other.name, URL: other.url}}
+	}
+	return clients, servers, nil
+}
+
+func (d *demoClient) serve(ctx context.Context, listener net.Listener) *http.Server {
+	server := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server.RegisterOnShutdown(func() { close(d.stop) })
+	go serve(context.WithoutCancel(ctx), server, listener, d.logger)
+	return server
+}
+
+func closeAll(servers []*http.Server) {
+	for _, server := range servers {
+		_ = server.Close()
+	}
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// homePage is the data of the page at the root.
+type homePage struct {
+	Form, User, Since, SinceText string
+	Clients                      []string
+	Apps                         []link
+}
+
+func (p *provider) home(w http.ResponseWriter, r *http.Request) {
+	session, err := p.sessions.Session(r)
+	if err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
+	data, title := homePage{User: nameIn(session)}, "Welcome"
+	for _, d := range p.demo {
+		data.Apps = append(data.Apps, link{Name: d.name, URL: d.url})
+	}
+	if session != nil {
+		title = "Signed in"
+		data.Since, data.SinceText = session.AuthTime.Format(time.RFC3339), session.AuthTime.Local().Format(time.DateTime)
+		if data.Clients, err = p.usedClients(r.Context(), session); err != nil {
+			p.unavailable(w, r, err)
+			return
+		}
+		if data.Form, err = p.forms.token(w, r, pending{}); err != nil {
+			p.failed(w, r, err)
+			return
+		}
+	}
+	p.render(w, r, http.StatusOK, "home", title, data, "")
+}
+
+// usedClients names the clients that took part in a session.
+func (p *provider) usedClients(ctx context.Context, session *hostadapter.Session) ([]string, error) {
+	detail, err := p.sessions.Backend().Tickets().Find(ctx, session.SessionID)
+	if errors.Is(err, ticketstore.ErrNotFound) {
+		return nil, nil // it has just ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, use := range detail.Clients {
+		if c := p.clients[use.ClientID]; c != nil {
+			names = append(names, c.displayName())
+		}
+	}
+	return names, nil
+}
+
+// signOut ends the session of this browser. Its clients are told.
+func (p *provider) signOut(w http.ResponseWriter, r *http.Request) {
+	if _, err := p.forms.open(r); err != nil {
+		p.problem(w, r, http.StatusForbidden, "Please start again", "This form cannot be used: "+err.Error()+".", "")
+		return
+	}
+	if err := p.sessions.SignOut(w, r); err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/go-jose/go-jose/v3"
+)
+
+// secrets are what the server keeps in its data folder, each in a file of its own that only its owner may read, so that tokens and cookies
+// outlive a restart.
+type secrets struct {
+	// signing signs ID tokens and logout tokens. RS256, which every relying party must know (OpenID Connect Core 1.0, section 15.1).
+	signing *jose.JSONWebKey
+	// global is fosite's GlobalSecret: it signs codes and tokens, and seals what the plugin stores.
+	global []byte
+	// adminToken opens the admin routes.
+	adminToken string
+}
+
+func loadSecrets(folder, adminToken string) (*secrets, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	signing, err := loadSigningKey(filepath.Join(folder, "signing-key.pem"))
+	if err != nil {
+		return nil, err
+	}
+	global, err := loadOrCreate(filepath.Join(folder, "global-secret"), func() ([]byte, error) { return []byte(randomText()), nil })
+	if err != nil {
+		return nil, err
+	}
+	secret, err := base64.RawURLEncoding.DecodeString(string(global))
+	if err != nil || len(secret) != 32 {
+		return nil, fmt.Errorf("%s: is not 32 bytes in base64", filepath.Join(folder, "global-secret"))
+	}
+	if adminToken == "" {
+		kept, err := loadOrCreate(filepath.Join(folder, "admin-token"), func() ([]byte, error) { return []byte(randomText()), nil })
+		if err != nil {
+			return nil, err
+		}
+		adminToken = string(kept)
+	}
+	if adminToken == "" {
+		return nil, fmt.Errorf("%s: is empty", filepath.Join(folder, "admin-token"))
+	}
+	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
+}
+
+// loadOrCreate returns a file's content, creating it first where it is missing. A file that was only half written never appears under its
+// name.
+func loadOrCreate(path string, create func() ([]byte, error)) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return content, err
+	}
+	if content, err = create(); err != nil {
+		return nil, err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.Write(content)
+	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
+		return nil, err
+	}
+	return content, os.Rename(temporary.Name(), path)
+}
+
+func loadSigningKey(path string) (*jose.JSONWebKey, error) {
+	content, err := loadOrCreate(path, createSigningKey)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return nil, fmt.Errorf("%s: is not a PEM file", path)
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	key, ok := parsed.(*rsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: is not an RSA key", path)
+	}
+	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(public)
+	kid := base64.RawURLEncoding.EncodeToString(sum[:12])
+	return &jose.JSONWebKey{Key: key, KeyID: kid, Algorithm: string(jose.RS256), Use: "sig"}, nil
+}
+
+func createSigningKey() ([]byte, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// signingKey is fosite's and the session manager's way to the key.
+func (s *secrets) signingKey(context.Context) (any, error) { return s.signing, nil }
+
+// randomText returns 256 random bits in base64.
+func randomText() string {
+	raw := make([]byte, 32)
+	_, _ = rand.Read(raw) // it never fails
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// randomID returns 128 random bits in hex.
+func randomID() string {
+	raw := make([]byte, 16)
+	_, _ = rand.Read(raw) // it never fails
+	return hex.EncodeToString(raw)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// loginForm is the data of the sign-in page.
+type loginForm struct {
+	Form, Client, Current, Username, Problem string
+	Demo                                     []demoUser
+	// target is where the client waits: browsers hold redirects after a form to the page's policy.
+	target string
+}
+
+// loginPage is a sign-in that no client asked for.
+func (p *provider) loginPage(w http.ResponseWriter, r *http.Request) {
+	session, err := p.sessions.Session(r)
+	if err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
+	p.showLogin(w, r, http.StatusOK, pending{Started: p.sessions.Now()}, loginForm{Current: nameIn(session)})
+}
+
+func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int, request pending, form loginForm) {
+	var err error
+	if form.Form, err = p.forms.token(w, r, request); err != nil {
+		p.failed(w, r, err)
+		return
+	}
+	form.Demo = p.hints
+	p.render(w, r, status, "login", "Sign in", form, form.target)
+}
+
+// login takes the sign-in form and goes on with the authorization request that it was shown for, if any.
+func (p *provider) login(w http.ResponseWriter, r *http.Request) {
+	request, err := p.forms.open(r)
+	if err != nil {
+		p.problem(w, r, http.StatusForbidden, "Please start again", "This form cannot be used: "+err.Error()+".", "")
+		return
+	}
+	username := r.PostFormValue("username")
+	u, err := p.users.authenticate(username, r.PostFormValue("password"))
+	if err != nil {
+		p.logger.InfoContext(r.Context(), "sign-in failed", "remote_addr", r.RemoteAddr)
+		p.tryAgain(w, r, *request, username)
+		return
+	}
+	_, err = p.sessions.SignIn(w, r, hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
+	if err != nil {
+		p.unavailable(w, r, err)
+		return
+	}
+	if request.Query == "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	p.proceed(w, r, *request, "")
+}
+
+func (p *provider) tryAgain(w http.ResponseWriter, r *http.Request, request pending, username string) {
+	form := loginForm{Username: username, Problem: "User name or password is wrong."}
+	if request.Query != "" {
+		if ar, err := p.authorizeRequest(r, request); err == nil {
+			form.Client, form.target = nameOf(ar), originOf(ar.GetRedirectURI())
+		}
+	}
+	p.showLogin(w, r, http.StatusUnauthorized, request, form)
+}
+
+// authorizeRequest parses the authorization request that a form carries.
+func (p *provider) authorizeRequest(r *http.Request, request pending) (fosite.AuthorizeRequester, error) {
+	original, err := request.request(r)
+	if err != nil {
+		return nil, err
+	}
+	return p.oauth2.NewAuthorizeRequest(r.Context(), original)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/fosite-sessions/sessions/plugin"
+)
+
+func main() {
+	if plugin.Launched() { // by ourselves, see openBackend
+		servePlugin()
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "fosite-server: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx is done. The lines that tell where go to stdout, logs to stderr.
+func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) error {
+	o, err := parseOptions(arguments, stderr)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	s, err := start(ctx, o, logger)
+	if err != nil {
+		return err
+	}
+	s.announce(stdout)
+	<-ctx.Done()
+	return s.stop(context.WithoutCancel(ctx))
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// options are the flags.
+type options struct {
+	addr       string
+	issuer     string
+	data       string
+	backend    string
+	dsn        string
+	plugin     string
+	clients    string
+	users      string
+	adminToken string
+	allowCIDRs []netip.Prefix
+}
+
+// defaultData lies in the folder that the server is started in.
+const defaultData = "fosite-server-data"
+
+func parseOptions(arguments []string, usage io.Writer) (*options, error) {
+	var o options
+	flags := flag.NewFlagSet("fosite-server", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&o.addr, "addr", "localhost:9000", "`address` to listen on; the demo clients take the two ports after it, or free ones after :0")
+	flags.StringVar(&o.issuer, "issuer", "", "`URL` under which browsers and clients reach this server (default http:// and the address)")
+	flags.StringVar(&o.data, "data", defaultData, "`folder` of the keys and, with the badger backend, of the sessions")
+	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger|postgres`")
+	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend")
+	flags.StringVar(&o.plugin, "plugin", "", "`file` of the storage plugin to run instead of the one built in")
+	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
+	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
+	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes (default: one kept in the data folder)")
+	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as 10.0.0.0/8; repeat or separate by commas", o.allowCIDR)
+	if err := flags.Parse(arguments); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return &o, o.validate()
+}
+
+func (o *options) allowCIDR(list string) error {
+	for text := range strings.SplitSeq(list, ",") {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
+		if err != nil {
+			return errors.New("not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8")
+		}
+		o.allowCIDRs = append(o.allowCIDRs, prefix.Masked())
+	}
+	return nil
+}
+
+func (o *options) validate() error {
+	switch {
+	case o.backend == "postgres":
+		return errors.New("-backend postgres is not built in yet: use -backend badger")
+	case o.backend != "badger":
+		return fmt.Errorf("-backend %q is neither badger nor postgres", o.backend)
+	case o.dsn != "":
+		return errors.New("-dsn is for -backend postgres")
+	case o.data == "":
+		return errors.New("-data is empty")
+	}
+	if _, _, err := net.SplitHostPort(o.addr); err != nil {
+		return fmt.Errorf("-addr: %w", err)
+	}
+	if o.issuer == "" {
+		return nil
+	}
+	issuer, err := url.Parse(o.issuer)
+	switch {
+	case err != nil:
+		return fmt.Errorf("-issuer: %w", err)
+	case issuer.Scheme != "https" && issuer.Scheme != "http" || issuer.Host == "":
+		return errors.New("-issuer is not an http or https URL")
+	case issuer.Path != "" || issuer.RawQuery != "" || issuer.Fragment != "" || issuer.User != nil:
+		return errors.New("-issuer has more than scheme, host and port: this server's pages are at the root, with no slash at the end")
+	}
+	return nil
+}
+
+// issuerOf returns the issuer for a server that listens on address and was asked to listen on wanted.
+func issuerOf(wanted string, address net.Addr) string {
+	host, _, _ := net.SplitHostPort(wanted)
+	if host == "" || net.ParseIP(host).IsUnspecified() {
+		host = "localhost"
+	}
+	_, port, _ := net.SplitHostPort(address.String())
+	return "http://" + net.JoinHostPort(host, port)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseOptions(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name      string
+		arguments []string
+		want      string
+	}{
+		{name: "none"},
+		{name: "an issuer behind a proxy", arguments: []string{"-issuer", "https://id.example"}},
+		{name: "postgres", arguments: []string{"-backend", "postgres", "-dsn", "x"}, want: "-backend postgres is not built in yet: use -backend badger"},
+		{name: "another backend", arguments: []string{"-backend", "redis"}, want: `-backend "redis" is neither badger nor postgres`},
+		{name: "a connection for badger", arguments: []string{"-dsn", "x"}, want: "-dsn is for -backend postgres"},
+		{name: "no data folder", arguments: []string{"-data", ""}, want: "-data is empty"},
+		{name: "no port", arguments: []string{"-addr", "localhost"}, want: "-addr: address localhost: missing port in address"},
+		{name: "an issuer that is no URL", arguments: []string{"-issuer", "id.example"}, want: "-issuer is not an http or https URL"},
+		{name: "an issuer with a path", arguments: []string{"-issuer", "https://id.example/"},
+			want: "-issuer has more than scheme, host and port: this server's pages are at the root, with no slash at the end"},
+		{name: "no network", arguments: []string{"-allow-logout-cidr", "10.0.0.1"},
+			want: `invalid value "10.0.0.1" for flag -allow-logout-cidr: not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8`},
+		{name: "more", arguments: []string{"more"}, want: `unexpected argument "more"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := ""
+			if _, err := parseOptions(c.arguments, io.Discard); err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("error is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAllowedNetworks(t *testing.T) {
+	t.Parallel()
+	o, err := parseOptions([]string{"-allow-logout-cidr", "10.1.2.3/8, fd00::/8", "-allow-logout-cidr", "192.168.0.0/16"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.168.0.0/16")}
+	if diff := cmp.Diff(want, o.allowCIDRs, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("networks differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestIssuerOf(t *testing.T) {
+	t.Parallel()
+	address := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9000}
+	for wanted, want := range map[string]string{
+		"localhost:9000": "http://localhost:9000",
+		"127.0.0.1:0":    "http://127.0.0.1:9000",
+		":9000":          "http://localhost:9000",
+		"0.0.0.0:9000":   "http://localhost:9000",
+		"[::1]:0":        "http://[::1]:9000",
+	} {
+		if got := issuerOf(wanted, address); got != want {
+			t.Errorf("issuer of %s is %s, want %s", wanted, got, want)
+		}
+	}
+}

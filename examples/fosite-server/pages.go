@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// pages are the templates by file name, each with the frame around it.
+var pages = func() map[string]*template.Template {
+	parsed := map[string]*template.Template{}
+	for _, name := range []string{"home", "login", "consent", "error", "demo"} {
+		parsed[name] = template.Must(template.ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
+	}
+	return parsed
+}()
+
+// page is what the frame needs of every page.
+type page struct {
+	Title string
+	// Site is the name at the top; Accent picks its colour.
+	Site   string
+	Accent string
+	// Script is the path of a script; empty for none.
+	Script string
+	Data   any
+}
+
+// render answers with a page. formTarget is the origin that a form of the page may lead on to besides our own; browsers apply the policy to
+// redirects as well.
+func render(w http.ResponseWriter, status int, name string, p page, formTarget string) error {
+	var body bytes.Buffer
+	if err := pages[name].ExecuteTemplate(&body, "frame", p); err != nil {
+		return err
+	}
+	policy := "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+	if formTarget != "" {
+		policy += " " + formTarget
+	}
+	if p.Script != "" {
+		policy += "; script-src 'self'; connect-src 'self'"
+	}
+	header := w.Header()
+	header.Set("Content-Security-Policy", policy)
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, err := body.WriteTo(w)
+	return err
+}
+
+// originOf returns what a Content-Security-Policy calls the target of a redirect: its origin, or the scheme of an app's own URI.
+func originOf(target *url.URL) string {
+	switch {
+	case target == nil:
+		return ""
+	case target.Scheme == "http" || target.Scheme == "https":
+		return target.Scheme + "://" + target.Host
+	}
+	return target.Scheme + ":"
+}
+
+// secured sets the headers that every answer has.
+func secured(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Set("X-Content-Type-Options", "nosniff")
+		header.Set("X-Frame-Options", "DENY")
+		// Not no-referrer: browsers then send "Origin: null" with our own forms.
+		header.Set("Referrer-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// staticHandler serves the style sheet, the scripts and the icon.
+func staticHandler() http.Handler {
+	files, err := fs.Sub(staticFiles, "static")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	serve := http.StripPrefix("/static/", http.FileServerFS(files))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=300")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		serve.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/gorilla/mux"
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+)
+
+// provider is the OpenID provider.
+type provider struct {
+	issuer   string
+	secrets  *secrets
+	clients  map[string]*client
+	users    *users
+	demo     []*demoClient // their links are shown
+	hints    []demoUser    // their passwords are shown
+	config   *fosite.Config
+	oauth2   fosite.OAuth2Provider
+	sessions *fositestore.Sessions
+	forms    *forms
+	logger   *slog.Logger
+}
+
+// routes puts the provider's own pages and endpoints on a router; those of the session manager are mounted in sessions.go.
+func (p *provider) routes(router *mux.Router) {
+	router.HandleFunc("/", p.home).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc("/login", p.loginPage).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc("/login", p.login).Methods(http.MethodPost)
+	router.HandleFunc("/sign-out", p.signOut).Methods(http.MethodPost)
+	router.HandleFunc("/consent", p.consent).Methods(http.MethodPost)
+	router.HandleFunc(pathAuthorize, p.authorize).Methods(http.MethodGet, http.MethodPost)
+	router.HandleFunc(pathToken, p.token).Methods(http.MethodPost)
+	router.HandleFunc(pathIntrospect, p.introspect).Methods(http.MethodPost)
+	router.HandleFunc(pathRevoke, p.revoke).Methods(http.MethodPost)
+	router.HandleFunc(pathUserInfo, p.userInfo).Methods(http.MethodGet, http.MethodPost)
+	router.HandleFunc(pathJWKS, p.jwks).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc("/.well-known/openid-configuration", p.discovery).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc("/.well-known/oauth-authorization-server", p.discovery).Methods(http.MethodGet, http.MethodHead)
+	router.PathPrefix("/static/").Handler(staticHandler()).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	router.HandleFunc("/readyz", p.ready)
+}
+
+func (p *provider) ready(w http.ResponseWriter, r *http.Request) {
+	if err := p.sessions.Ready(r.Context()); err != nil {
+		http.Error(w, "the session store is unavailable", http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}

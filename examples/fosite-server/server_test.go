@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bufio"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestStory is the main job: two users sign in, one session is removed, its clients know, the other user is left alone.
+func TestStory(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	photos, notes := s.provider.demo[0], s.provider.demo[1]
+	ann, ben := newBrowser(t), newBrowser(t)
+	ann.signIn(photos, demoUsers[0])
+	ann.expect(ann.get(notes.url+"/login"), http.StatusOK, "Hello, Ann") // nothing is asked
+	ben.signIn(photos, demoUsers[1])
+	ann.expect(ann.get(photos.url+"/check"), http.StatusOK, "accepts the access token")
+	stream := ann.stream(photos.url + "/events")
+
+	status, found := adminCall(t, s, http.MethodGet, "/sessions?subject_id="+demoUsers[0].subject, "")
+	if results, _ := found["results"].([]any); status != http.StatusOK || len(results) != 1 {
+		t.Fatalf("query is %d %v, want one session", status, found)
+	}
+	status, removed := adminCall(t, s, http.MethodPost, "/sessions/remove", `{"subject_id":"`+demoUsers[0].subject+`"}`)
+	if status != http.StatusOK || removed["sessions_removed"] != 1.0 || removed["notifications_queued"] != 2.0 {
+		t.Fatalf("removal is %d %v, want one session removed and two clients told", status, removed)
+	}
+	for _, client := range []*demoClient{photos, notes} {
+		eventually(t, client.name+" says that the server signed Ann out", func() bool {
+			return strings.Contains(ann.get(client.url).body, "Signed out by the server")
+		})
+	}
+	if first, second := <-stream, <-stream; first == second {
+		t.Errorf("the page was told %q twice, want a change", first)
+	}
+	ben.expect(ben.get(photos.url), http.StatusOK, "Hello, Ben")
+	ben.expect(ben.get(photos.url+"/check"), http.StatusOK, "accepts the access token")
+	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
+	// The removal took the consent along, so she is asked again.
+	page := ann.submit(ann.get(photos.url+"/login"), "/login", "username", "ann", "password", "ann-demo")
+	ann.expect(page, http.StatusOK, "asks for your permission")
+}
+
+// stream returns the data of server-sent events.
+func (b *browser) stream(address string) <-chan string {
+	b.t.Helper()
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	response, err := b.http.Do(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { response.Body.Close() })
+	events := make(chan string, 100)
+	go func() {
+		defer close(events)
+		for scanner := bufio.NewScanner(response.Body); scanner.Scan(); {
+			if data, ok := strings.CutPrefix(scanner.Text(), "data: "); ok {
+				events <- data
+			}
+		}
+	}()
+	return events
+}
+
+func TestSignOutAtAClient(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	photos, notes := s.provider.demo[0], s.provider.demo[1]
+	ann := newBrowser(t)
+	ann.signIn(photos, demoUsers[0])
+	ann.expect(ann.get(notes.url+"/login"), http.StatusOK, "Hello, Ann")
+	page := ann.post(photos.url + "/logout")
+	if got := page.url.Scheme + "://" + page.url.Host; got != photos.url {
+		t.Fatalf("the browser ended at %s, want it back at %s:\n%s", page.url, photos.url, page.body)
+	}
+	eventually(t, "the other client says so", func() bool { return strings.Contains(ann.get(notes.url).body, "Signed out by the server") })
+	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
+}
+
+func TestSignInForm(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	b := newBrowser(t)
+	page := b.get(s.provider.demo[0].url + "/login")
+	policy := page.header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "form-action 'self' "+s.provider.demo[0].url) {
+		t.Errorf("policy is %q, want one that lets nothing but our forms and the client through", policy)
+	}
+	again := b.submit(page, "/login", "username", "ann", "password", "wrong")
+	b.expect(again, http.StatusUnauthorized, "User name or password is wrong.")
+	b.expect(newBrowser(t).submit(page, "/login", "username", "ann", "password", "ann-demo"), http.StatusForbidden, "Please start again")
+	b.expect(b.submit(again, "/login", "username", "ann", "password", "ann-demo"), http.StatusOK, "asks for your permission")
+	denied := b.submit(b.get(s.provider.demo[0].url+"/login"), "/consent", "decision", decisionDeny)
+	b.expect(denied, http.StatusForbidden, "access_denied")
+	b.expect(b.get(s.provider.issuer+"/login"), http.StatusOK, "Ann Example")
+}
+
+// authorizeURL is an authorization request of the trusted demo client, whose answers go to a callback that does not know them.
+func authorizeURL(s *running, pairs ...string) string {
+	d := s.provider.demo[1]
+	query := formOf(append([]string{
+		"client_id", d.id, "redirect_uri", d.url + "/callback", "response_type", "code", "scope", "openid", "state", "12345678",
+	}, pairs...)...)
+	return s.provider.issuer + pathAuthorize + "?" + query
+}
+
+// answerOf stops at the client's callback and returns its parameters, none if the server shows a page instead.
+func (b *browser) answerOf(address string) url.Values {
+	b.t.Helper()
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	stop := *b.http
+	stop.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	response, err := stop.Do(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	response.Body.Close()
+	target, err := response.Location()
+	if err != nil {
+		return url.Values{}
+	}
+	return target.Query()
+}
+
+func TestPrompts(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	b := newBrowser(t)
+	if got := b.answerOf(authorizeURL(s, "prompt", "none")).Get("error"); got != "login_required" {
+		t.Errorf("prompt=none of nobody is answered with %q, want login_required", got)
+	}
+	b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
+	if answer := b.answerOf(authorizeURL(s, "prompt", "none")); answer.Get("code") == "" {
+		t.Errorf("prompt=none of Ann is answered with %v, want a code", answer)
+	}
+	for _, parameters := range [][]string{{"prompt", "login"}, {"max_age", "0"}} {
+		page := b.expect(b.get(authorizeURL(s, parameters...)), http.StatusOK, "Please prove once more")
+		page = b.submit(page, "/login", "username", "ann", "password", "ann-demo")
+		if page.url.Query().Get("code") == "" {
+			t.Errorf("after a sign-in for %v the browser is at %s, want it at the client with a code", parameters, page.url)
+		}
+	}
+	asking := strings.ReplaceAll(strings.ReplaceAll(authorizeURL(s, "prompt", "none"), demoTrusted, demoAsking),
+		url.QueryEscape(s.provider.demo[1].url), url.QueryEscape(s.provider.demo[0].url))
+	if got := b.answerOf(asking).Get("error"); got != "consent_required" {
+		t.Errorf("prompt=none of a client without consent is answered with %q, want consent_required", got)
+	}
+	page := b.get(authorizeURL(s, "redirect_uri", "https://evil.example/"))
+	b.expect(page, http.StatusBadRequest, "The application&#39;s request is wrong")
+}
+
+func TestDiscovery(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	page := newBrowser(t).get(s.provider.issuer + "/.well-known/openid-configuration")
+	for _, want := range []string{
+		`"issuer":"` + s.provider.issuer + `"`, `"backchannel_logout_supported":true`, `"backchannel_logout_session_supported":true`,
+		`"end_session_endpoint":"` + s.provider.issuer + `/logout"`, `"id_token_signing_alg_values_supported":["RS256"]`,
+	} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("discovery has no %s: %s", want, page.body)
+		}
+	}
+	if keys := newBrowser(t).get(s.provider.issuer + pathJWKS).body; !strings.Contains(keys, s.provider.secrets.signing.KeyID) || strings.Contains(keys, `"d"`) {
+		t.Errorf("key set is %s, want the public key alone", keys)
+	}
+}
+
+func TestAnnouncement(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	var text strings.Builder
+	s.announce(&text)
+	machine, _, _ := strings.Cut(text.String(), "\n\n")
+	got := map[string]string{}
+	var names []string
+	for line := range strings.SplitSeq(machine, "\n") {
+		name, value, _ := strings.Cut(line, ": ")
+		names, got[name] = append(names, name), value
+	}
+	want := []string{"issuer", "address", "admin_url", "admin_token", "plugin_pid", "data", "client", "client", "user", "user"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("lines differ (-want +got):\n%s", diff)
+	}
+	if got["admin_token"] != testToken || got["issuer"] != "http://"+got["address"] {
+		t.Errorf("admin_token is %q and issuer %q at %s", got["admin_token"], got["issuer"], got["address"])
+	}
+}
+
+func TestAdminNeedsItsToken(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	for _, header := range []string{"", "Bearer wrong", "Basic " + testToken, testToken} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathAdmin+"/sessions", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header != "" {
+			request.Header.Set("Authorization", header)
+		}
+		if page := newBrowser(t).do(request); page.status != http.StatusUnauthorized {
+			t.Errorf("with %q it is %d, want 401", header, page.status)
+		}
+	}
+}
+
+func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
+	t.Parallel()
+	clients := writeFile(t, `[{"client_id":"a b","client_secret":"s:%/ c","redirect_uris":["http://127.0.0.1:1/cb"],"scope":"openid offline_access",
+		"grant_types":["authorization_code","refresh_token","client_credentials"],"skip_consent":true}]`)
+	users := writeFile(t, `[{"username":"eve","password":"p","subject":"7","name":"Eve"}]`)
+	s := startServer(t, "-clients", clients, "-users", users)
+	if len(s.provider.demo) != 0 || len(s.provider.hints) != 0 {
+		t.Fatal("demo clients or users are there, want only those of the files")
+	}
+	b := newBrowser(t)
+	b.expect(b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "eve", "password", "p"), http.StatusOK, "Hello, Eve")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.provider.issuer+pathToken,
+		strings.NewReader("grant_type=client_credentials&scope=openid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", formType)
+	request.SetBasicAuth(url.QueryEscape("a b"), url.QueryEscape("s:%/ c"))
+	b.expect(b.do(request), http.StatusOK, `"access_token"`)
+}
+
+func TestFailedStartLeavesNothing(t *testing.T) {
+	t.Parallel()
+	clients := writeFile(t, `[{"client_id":"a"}]`)
+	o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", t.TempDir() + "/data", "-clients", clients}, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil || !strings.Contains(err.Error(), "clients[0].redirect_uris: is missing") {
+		t.Errorf("error is %v, want the file's problems", err)
+	}
+	if _, err := os.Stat(o.data); !os.IsNotExist(err) {
+		t.Errorf("the data folder was made although the start failed: %v", err)
+	}
+}

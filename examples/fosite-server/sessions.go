@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+// This file is all that session management needs of this server.
+
+// openBackend starts the storage plugin.
+func openBackend(ctx context.Context, o *options, logger *slog.Logger) (*plugin.Client, error) {
+	config := plugin.Config{
+		Path:     o.plugin,
+		Settings: badger.Settings{Path: filepath.Join(o.data, "sessions")},
+		Logger:   logger,
+	}
+	if o.plugin == "" { // run ourselves once more, as the plugin
+		var err error
+		if config.Path, err = os.Executable(); err != nil {
+			return nil, err
+		}
+	}
+	return plugin.Open(ctx, config)
+}
+
+// servePlugin is what this program does when it runs as the plugin.
+func servePlugin() {
+	plugin.Serve(plugin.ServeConfig{
+		Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+			settings, err := badger.ParseSettings(raw)
+			if err != nil {
+				return nil, err
+			}
+			return badger.Open(ctx, settings, logger)
+		},
+	})
+}
+
+// attachSessions puts session management between the provider and fosite.
+func (p *provider) attachSessions(ctx context.Context, o *options, backend hostadapter.Backend) error {
+	var err error
+	p.sessions, err = fositestore.Attach(ctx, fositestore.Config{
+		Backend: backend,
+		Fosite:  p.config,
+		Store:   clientStore(p.clients),
+		Key:     p.secrets.signingKey,
+		Host: hostadapter.Config{
+			Cookie:           hostadapter.Cookie{Name: p.cookieName()},
+			AllowLogoutCIDRs: o.allowCIDRs,
+			Logger:           p.logger,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	p.oauth2 = p.sessions.Provider(composeProvider(p.config, p.sessions.Store(), p.secrets.signingKey))
+	return nil
+}
+
+// mountSessions adds the routes of session management.
+func (p *provider) mountSessions(router *mux.Router) {
+	router.Use(p.sessions.Middleware)
+	router.Handle(pathEndSession, p.sessions.EndSession())
+	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.authorizeAdmin)
+}
+
+// authorizeAdmin lets any bearer of the admin token use every admin route.
+func (p *provider) authorizeAdmin(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(p.secrets.adminToken))
+	if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return admin.Actor{}, admin.ErrUnauthenticated
+	}
+	return admin.Actor{Name: "admin"}, nil
+}

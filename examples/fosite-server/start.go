@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/plugin"
+)
+
+// stopTimeout is how long requests under way have at the end.
+const stopTimeout = 5 * time.Second
+
+// running is a started server. Its parts are stopped in the reverse order of their start.
+type running struct {
+	options   *options
+	provider  *provider
+	backend   *plugin.Client
+	address   net.Addr
+	server    *http.Server
+	demo      []*http.Server
+	closeLast []func() error
+}
+
+// start brings everything up; when it fails, nothing stays behind.
+func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, err error) {
+	s := &running{options: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stop(context.WithoutCancel(ctx)))
+		}
+	}()
+	p := &provider{logger: logger}
+	s.provider = p
+	hash := newSecretHasher()
+	if err := p.loadFiles(ctx, o, hash); err != nil {
+		return nil, err
+	}
+	if o.data, err = filepath.Abs(o.data); err != nil {
+		return nil, err
+	}
+	if p.secrets, err = loadSecrets(o.data, o.adminToken); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
+	if err != nil {
+		return nil, err
+	}
+	s.closeLast = append(s.closeLast, func() error { return ignoreClosed(listener.Close()) })
+	s.address = listener.Addr()
+	if p.issuer = o.issuer; p.issuer == "" {
+		p.issuer = issuerOf(o.addr, listener.Addr())
+	}
+	if err := s.startDemo(ctx, hash); err != nil {
+		return nil, fmt.Errorf("demo clients: %w", err)
+	}
+	if err := s.startSessions(ctx, hash); err != nil {
+		return nil, err
+	}
+	router := mux.NewRouter()
+	p.mountSessions(router)
+	p.routes(router)
+	protection := http.NewCrossOriginProtection()
+	for _, path := range []string{pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession} {
+		protection.AddInsecureBypassPattern(path) // other sites may post here: the specifications say so
+	}
+	s.server = newHTTPServer(secured(bounded(protection.Handler(router))))
+	go serve(context.WithoutCancel(ctx), s.server, listener, logger)
+	return s, nil
+}
+
+// loadFiles reads what the flags name; the demo users stand in for a file of users.
+func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher) error {
+	var errs []error
+	var err error
+	p.clients = map[string]*client{}
+	if o.clients != "" {
+		p.clients, err = loadClients(o.clients, hash)
+		errs = append(errs, err)
+	}
+	if o.users != "" {
+		p.users, err = loadUsers(o.users)
+		errs = append(errs, err)
+	} else {
+		p.users, p.hints = newUsers(), demoUsers
+		for _, demo := range demoUsers {
+			p.users.add(demo.user())
+		}
+	}
+	for id, c := range p.clients {
+		if len(c.extra) > 0 {
+			p.logger.InfoContext(ctx, "client has fields that this server does not use", "client_id", id, "fields", unused(c.extra))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
+	if s.options.clients != "" {
+		return nil
+	}
+	p := s.provider
+	clients, servers, err := startDemoClients(ctx, s.options, p.issuer, s.address, p.logger)
+	if err != nil {
+		return err
+	}
+	p.demo, s.demo = clients, servers
+	for _, d := range clients {
+		p.clients[d.id] = d.registration(hash)
+	}
+	// The demo clients are on this machine.
+	s.options.allowCIDRs = append(slices.Clone(s.options.allowCIDRs), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128"))
+	return nil
+}
+
+func (s *running) startSessions(ctx context.Context, hash secretHasher) (err error) {
+	p := s.provider
+	if p.forms, err = newForms(p.secrets.global, p.issuer); err != nil {
+		return err
+	}
+	p.config = newFositeConfig(p.issuer, p.secrets, hash)
+	if s.backend, err = openBackend(ctx, s.options, p.logger); err != nil {
+		return fmt.Errorf("storage plugin: %w", err)
+	}
+	s.closeLast = append(s.closeLast, s.backend.Close)
+	if err := p.attachSessions(ctx, s.options, s.backend); err != nil {
+		return fmt.Errorf("session management: %w", err)
+	}
+	s.closeLast = append(s.closeLast, p.sessions.Close)
+	return nil
+}
+
+// stop lets requests finish, then closes everything.
+func (s *running) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	var errs []error
+	servers := s.demo
+	if s.server != nil {
+		servers = append([]*http.Server{s.server}, s.demo...)
+	}
+	for _, server := range servers {
+		if err := server.Shutdown(ctx); err != nil {
+			errs = append(errs, err, server.Close())
+		}
+	}
+	for _, closePart := range slices.Backward(s.closeLast) {
+		errs = append(errs, closePart())
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// announce prints "key: value" lines, which keep their names, up to an empty line; what follows is for people.
+func (s *running) announce(w io.Writer) {
+	p := s.provider
+	lines := [][2]string{
+		{"issuer", p.issuer},
+		{"address", s.address.String()},
+		{"admin_url", p.issuer + pathAdmin},
+		{"admin_token", p.secrets.adminToken},
+		{"plugin_pid", fmt.Sprint(s.backend.PID())},
+		{"data", s.options.data},
+	}
+	for _, d := range p.demo {
+		lines = append(lines, [2]string{"client", d.url + " " + d.id})
+	}
+	for _, u := range p.hints {
+		lines = append(lines, [2]string{"user", u.Username + " " + u.Password})
+	}
+	var text strings.Builder
+	for _, line := range lines {
+		fmt.Fprintf(&text, "%s: %s\n", line[0], line[1])
+	}
+	text.WriteString("\n")
+	if len(p.demo) > 0 && len(p.hints) > 0 {
+		fmt.Fprintf(&text, "Sign in at %s as %s with %s, then open %s: no password is asked.\n",
+			p.demo[0].url, p.hints[0].Username, p.hints[0].Password, p.demo[1].url)
+		fmt.Fprintf(&text, "Then end the session and watch both pages:\n\n  curl -H 'Authorization: Bearer %s' \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
+			p.secrets.adminToken, p.hints[0].subject, p.issuer, pathAdmin)
+	}
+	text.WriteString("Access tokens are opaque: they end with their session. Stop with Ctrl-C.\n")
+	_, _ = io.WriteString(w, text.String())
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// userInfo is the UserInfo endpoint (OpenID Connect Core 1.0, section 5.3).
+func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	w.Header().Set("Cache-Control", "no-store")
+	use, request, err := p.oauth2.IntrospectToken(ctx, fosite.AccessTokenFromRequest(r), fosite.AccessToken, newSession(), "openid")
+	switch {
+	case errors.Is(err, ticketstore.ErrUnavailable), errors.Is(err, fosite.ErrTemporarilyUnavailable):
+		w.Header().Set("Retry-After", "1")
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "temporarily_unavailable"})
+		return
+	case err != nil || use != fosite.AccessToken:
+		// RFC 6750, section 3.
+		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", error_description="The access token is expired, revoked or of no use here."`)
+		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
+		return
+	}
+	subject := request.GetSession().GetSubject()
+	claims := map[string]any{"sub": subject}
+	if u := p.users.bySubject[subject]; u != nil {
+		u.claims(request.GetGrantedScopes(), claims)
+	}
+	writeJSON(w, http.StatusOK, claims)
+}
+
+// claims adds what the scopes open (OpenID Connect Core 1.0, section 5.4). What is not known is left out.
+func (u *user) claims(scopes fosite.Arguments, claims map[string]any) {
+	if scopes.Has("profile") {
+		setText(claims, "name", u.name)
+		setText(claims, "preferred_username", u.username)
+	}
+	if scopes.Has("email") {
+		setText(claims, "email", u.email)
+	}
+}
+
+func setText(claims map[string]any, name, value string) {
+	if strings.TrimSpace(value) != "" {
+		claims[name] = value
+	}
+}

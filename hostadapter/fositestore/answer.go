@@ -1,0 +1,115 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// retryAfter is the Retry-After of a 503, in seconds.
+const retryAfter = "2"
+
+// endpoint says what the end of a session and the like mean there.
+type endpoint int
+
+const (
+	tokenEndpoint endpoint = iota
+	authorizeEndpoint
+	otherEndpoint // where fosite's own answer is right: inactive, revoked
+)
+
+// errStore marks an error of the store that no retry will mend, such as a grant that cannot be unsealed.
+var errStore = errors.New("session store failed")
+
+// answer returns what a call of fosite's must answer: the error as fosite made it, unless a store's error lies behind it that says
+// more. The store's error stays in the chain.
+func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err error) error {
+	if err == nil {
+		return nil
+	}
+	failure := c.failed()
+	switch {
+	case isUnavailable(failure):
+		return p.unavailable(ctx, failure)
+	case isUnavailable(err):
+		return p.unavailable(ctx, err)
+	case failure != nil:
+		p.store.adapter.Logger().ErrorContext(ctx, "session store failed", "error", failure)
+		return fosite.ErrServerError.WithWrap(fmt.Errorf("%w: %w", errStore, failure))
+	case errors.Is(err, ErrUnbound):
+		p.store.adapter.Logger().ErrorContext(ctx, "authorization was refused", "error", err)
+		return fosite.ErrServerError.WithWrap(err).
+			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the session middleware.")
+	}
+	switch at {
+	case tokenEndpoint:
+		return tokenAnswer(err)
+	case authorizeEndpoint:
+		return authorizeAnswer(err)
+	}
+	return err
+}
+
+func (p *Provider) unavailable(ctx context.Context, cause error) error {
+	p.store.adapter.Logger().WarnContext(ctx, "session store is unavailable", "error", cause)
+	if !errors.Is(cause, ticketstore.ErrUnavailable) {
+		cause = fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)
+	}
+	return fosite.ErrTemporarilyUnavailable.WithWrap(cause)
+}
+
+func tokenAnswer(err error) error {
+	switch {
+	case errors.Is(err, fosite.ErrInvalidClient):
+		return err
+	case errors.Is(err, grantstore.ErrSessionEnded):
+		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("The session in which it was granted has ended.")
+	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, grantstore.ErrNotFound):
+		if errors.Is(err, fosite.ErrInvalidGrant) {
+			return err // with fosite's own hint
+		}
+		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("It was used by another request.")
+	case errors.Is(err, fosite.ErrJTIKnown):
+		return fosite.ErrJTIKnown.WithWrap(err)
+	case errors.Is(err, fosite.ErrUnsupportedGrantType):
+		return fosite.ErrUnsupportedGrantType.WithWrap(err)
+	}
+	return err
+}
+
+func authorizeAnswer(err error) error {
+	switch {
+	case errors.Is(err, grantstore.ErrSessionEnded):
+		return fosite.ErrLoginRequired.WithWrap(err).WithHint("The session has ended.")
+	case errors.Is(err, grantstore.ErrInvalid):
+		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The request cannot be stored.").WithDebug(err.Error())
+	case errors.Is(err, fosite.ErrServerError) && errors.Is(err, fosite.ErrNotFound):
+		return fosite.ErrInvalidRequestURI.WithWrap(err).WithHint("The pushed authorization request was used before.")
+	}
+	return err
+}
+
+// wroteUnavailable answers 503 if that is what the error means.
+func (p *Provider) wroteUnavailable(ctx context.Context, rw http.ResponseWriter, err error) bool {
+	if !errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, fosite.ErrTemporarilyUnavailable) {
+		return false
+	}
+	rw.Header().Set("Retry-After", retryAfter)
+	p.OAuth2Provider.WriteAccessError(ctx, rw, nil, fosite.ErrTemporarilyUnavailable.WithWrap(err))
+	return true
+}
+
+// wroteFailure answers 500 where fosite would answer 200 for a store that failed.
+func (p *Provider) wroteFailure(ctx context.Context, rw http.ResponseWriter, err error) bool {
+	if !errors.Is(err, errStore) {
+		return false
+	}
+	p.OAuth2Provider.WriteAccessError(ctx, rw, nil, fosite.ErrServerError.WithWrap(err))
+	return true
+}

@@ -1,0 +1,76 @@
+package fositestore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/oauth2"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// Sessions are the sessions of a server built on fosite: the Adapter, which signs users in and out and removes sessions, and what joins
+// it to fosite.
+type Sessions struct {
+	*hostadapter.Adapter
+
+	store        *Store
+	fosite       *fosite.Config
+	allowUnbound bool
+}
+
+// Attach returns the sessions of a server, at work. Its error names every field of the configuration that is wrong. ctx bounds the start
+// only. Close the Sessions, then the backend.
+func Attach(ctx context.Context, config Config) (*Sessions, error) {
+	host, err := config.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	adapter, err := hostadapter.New(ctx, host)
+	if err != nil {
+		return nil, fmt.Errorf("fositestore: %w", err)
+	}
+	return &Sessions{
+		Adapter:      adapter,
+		store:        &Store{adapter: adapter, host: config.Store, fosite: config.Fosite, grace: config.RefreshGrace},
+		fosite:       config.Fosite,
+		allowUnbound: config.AllowUnbound,
+	}, nil
+}
+
+// Store returns the storage to give to compose.Compose or compose.ComposeAllEnabled in place of the host's own store.
+func (s *Sessions) Store() *Store { return s.store }
+
+// Provider decorates what compose returned. Use it wherever the server used fosite's.
+func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
+	if issuesJWT(s.fosite) {
+		s.Logger().InfoContext(context.Background(), "access tokens are JWTs: resource servers that check them by themselves accept them until "+
+			"their exp, also after the session has ended")
+	}
+	return &Provider{OAuth2Provider: provider, store: s.store, allowUnbound: s.allowUnbound}
+}
+
+// NeedsSignIn is the function of that name.
+func (s *Sessions) NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester) bool {
+	return NeedsSignIn(session, request)
+}
+
+// issuesJWT tells whether the composed handlers issue JWT access tokens, as far as their types say.
+func issuesJWT(config *fosite.Config) bool {
+	for _, handler := range config.TokenEndpointHandlers {
+		code, ok := handler.(*oauth2.AuthorizeExplicitGrantHandler)
+		if !ok {
+			continue
+		}
+		strategy := any(code.AccessTokenStrategy)
+		if common, ok := strategy.(*compose.CommonStrategy); ok {
+			strategy = common.CoreStrategy
+		}
+		if _, ok := strategy.(*oauth2.DefaultJWTStrategy); ok {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,181 @@
+package fositestore
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// ErrUnbound: a grant to a user cannot be bound to the session that he is signed in with. Either nobody is signed in (Adapter.SignIn, below
+// Adapter.Middleware), or somebody else is, or the host's type of fosite.Session has no place for a sid.
+var ErrUnbound = errors.New("authorization is not bound to a live session")
+
+// sidClaim is the claim of OpenID Connect Back-Channel Logout 1.0, section 2.1.
+const sidClaim = "sid"
+
+// SessionIDCarrier is what a custom fosite.Session implements that is neither an openid.Session nor an oauth2.JWTSessionContainer. The sid must
+// survive the session's JSON.
+type SessionIDCarrier interface {
+	SetSessionID(sid string)
+	GetSessionID() string
+}
+
+// Bind ties a session of fosite's to the session that the user is signed in with, as Provider.NewAuthorizeResponse does: iss, sub, sid,
+// auth_time, acr and amr of the ID token, sub and sid of a JWT access token. It serves openid.DefaultSession, oauth2.JWTSession,
+// fosite.DefaultSession, types that embed them, and every SessionIDCarrier. A session of another subject, and one of a type that has no place for
+// a sid, is ErrUnbound.
+func Bind(session fosite.Session, live *hostadapter.Session) error {
+	if isNil(session) || live == nil {
+		return fmt.Errorf("fositestore: %w: no session", ErrUnbound)
+	}
+	if subject := subjectOf(session); subject != "" && subject != live.SubjectID {
+		return fmt.Errorf("fositestore: %w: the grant is for another subject than the one signed in", ErrUnbound)
+	}
+	if s, ok := session.(openid.Session); ok {
+		if err := bindIDToken(s.IDTokenClaims(), live); err != nil {
+			return err
+		}
+	}
+	if s, ok := session.(oauth2.JWTSessionContainer); ok {
+		if claims, ok := s.GetJWTClaims().(*jwt.JWTClaims); ok && claims != nil {
+			claims.Subject = live.SubjectID
+			claims.Add(sidClaim, live.SessionID)
+		}
+	}
+	if s, ok := session.(*fosite.DefaultSession); ok {
+		s.GetExtraClaims()[sidClaim] = live.SessionID
+	}
+	if s, ok := session.(SessionIDCarrier); ok {
+		s.SetSessionID(live.SessionID)
+	}
+	if s, ok := session.(interface{ SetSubject(subject string) }); ok {
+		s.SetSubject(live.SubjectID)
+	}
+	if SessionIDOf(session) != live.SessionID {
+		return fmt.Errorf("fositestore: %w: type %T has no place for a sid: implement SetSessionID and GetSessionID", ErrUnbound, session)
+	}
+	return nil
+}
+
+func bindIDToken(claims *jwt.IDTokenClaims, live *hostadapter.Session) error {
+	if claims == nil {
+		return nil
+	}
+	if claims.Subject != "" && claims.Subject != live.SubjectID {
+		return fmt.Errorf("fositestore: %w: the ID token is for another subject than the one signed in", ErrUnbound)
+	}
+	claims.Issuer, claims.Subject = live.Issuer, live.SubjectID
+	// The claim is in seconds, and fosite compares it with other moments before it is written.
+	claims.AuthTime = live.AuthTime.UTC().Truncate(time.Second)
+	if live.ACR != "" {
+		claims.AuthenticationContextClassReference = live.ACR
+	}
+	if len(live.AMR) > 0 {
+		claims.AuthenticationMethodsReferences = live.AMR
+	}
+	claims.Add(sidClaim, live.SessionID)
+	return nil
+}
+
+// SessionIDOf returns the sid that Bind put into a session of fosite's, or "".
+func SessionIDOf(session fosite.Session) string {
+	if isNil(session) {
+		return ""
+	}
+	if s, ok := session.(SessionIDCarrier); ok {
+		if sid := s.GetSessionID(); sid != "" {
+			return sid
+		}
+	}
+	if s, ok := session.(openid.Session); ok {
+		if claims := s.IDTokenClaims(); claims != nil {
+			if sid, ok := claims.Extra[sidClaim].(string); ok {
+				return sid
+			}
+		}
+	}
+	if s, ok := session.(oauth2.JWTSessionContainer); ok {
+		if claims, ok := s.GetJWTClaims().(*jwt.JWTClaims); ok && claims != nil {
+			if sid, ok := claims.Extra[sidClaim].(string); ok {
+				return sid
+			}
+		}
+	}
+	if s, ok := session.(*fosite.DefaultSession); ok {
+		sid, _ := s.Extra[sidClaim].(string)
+		return sid
+	}
+	return ""
+}
+
+// subjectOf returns whom the session is for: some hosts set the ID token's claim only.
+func subjectOf(session fosite.Session) string {
+	if subject := session.GetSubject(); subject != "" {
+		return subject
+	}
+	if s, ok := session.(openid.Session); ok {
+		if claims := s.IDTokenClaims(); claims != nil {
+			return claims.Subject
+		}
+	}
+	return ""
+}
+
+// bindRequestTime sets the moment against which fosite checks prompt and max_age to that of the request: hosts make their session after the
+// login form, with the moment of its making, which would be after the sign-in. An earlier moment is the host's own and is kept.
+func bindRequestTime(session fosite.Session, requestedAt time.Time) {
+	s, ok := session.(openid.Session)
+	if !ok || s.IDTokenClaims() == nil {
+		return
+	}
+	claims := s.IDTokenClaims()
+	if claims.RequestedAt.IsZero() || claims.RequestedAt.After(requestedAt) {
+		claims.RequestedAt = requestedAt
+	}
+	claims.RequestedAt = claims.RequestedAt.UTC().Truncate(time.Second)
+}
+
+// addCodeHash gives the session the c_hash of a hybrid flow, which fosite computes after it stored the code and before it stored the
+// OpenID record.
+func addCodeHash(session fosite.Session, r *row) error {
+	s, ok := session.(openid.Session)
+	if !ok || isNil(session) || !strings.Contains(decodeForm(r.message.GetForm()).Get("response_type"), " ") {
+		return nil
+	}
+	stored, err := storedSession(session, r.message.GetSession())
+	if err != nil || stored == nil {
+		return err
+	}
+	if from := stored.(openid.Session).IDTokenClaims(); s.IDTokenClaims().CodeHash == "" {
+		s.IDTokenClaims().CodeHash = from.CodeHash
+	}
+	return nil
+}
+
+// newLike returns an empty session of the given one's type, or nil if that is not a pointer to a struct.
+func newLike(session fosite.Session) fosite.Session {
+	t := reflect.TypeOf(session)
+	if t == nil || t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	fresh, _ := reflect.New(t.Elem()).Interface().(fosite.Session)
+	return fresh
+}
+
+// isNil sees the nil pointer in an interface too.
+func isNil(session fosite.Session) bool {
+	if session == nil {
+		return true
+	}
+	v := reflect.ValueOf(session)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}

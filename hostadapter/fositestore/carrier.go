@@ -1,0 +1,215 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"weak"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// carrier goes along with one request through all of fosite's calls. It remembers what was read, so that nothing is read twice, gathers
+// what is to be written, so that it is written once, and notes why the store failed, which fosite's errors often do not tell.
+type carrier struct {
+	// request is the context of the HTTP request, in which the middleware's holder is: hosts may pass a context of their own to fosite.
+	request context.Context
+
+	mu      sync.Mutex
+	rows    map[grantstore.Ref]*row
+	clients map[string]fosite.Client
+	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
+	batch *grantstore.Batch
+	// failure is the first error that means that the answer of a store is not known.
+	failure error
+}
+
+type carrierKey struct{}
+
+func newCarrier(request context.Context) *carrier {
+	return &carrier{request: request, rows: map[grantstore.Ref]*row{}, clients: map[string]fosite.Client{}}
+}
+
+func (c *carrier) into(ctx context.Context) context.Context { return context.WithValue(ctx, carrierKey{}, c) }
+
+// gather makes the writes that follow wait for taken.
+func (c *carrier) gather() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.batch = &grantstore.Batch{}
+}
+
+// taken ends the gathering and returns what was gathered. After a failure, what revokes is all that is left of it.
+func (c *carrier) taken(failed bool) *grantstore.Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	batch := c.batch
+	c.batch = nil
+	if batch != nil && failed {
+		batch = &grantstore.Batch{Delete: batch.Delete, Revoke: batch.Revoke}
+	}
+	return batch
+}
+
+// change applies the change to the gathered batch and tells whether there is one.
+func (c *carrier) change(change func(*grantstore.Batch) error) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.batch == nil {
+		return false, nil
+	}
+	return true, change(c.batch)
+}
+
+func (c *carrier) row(ref grantstore.Ref) *row {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rows[ref]
+}
+
+func (c *carrier) keep(rows ...*row) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range rows {
+		c.rows[r.grant.Ref] = r
+	}
+}
+
+// note keeps an error that leaves it open what the store would have answered.
+func (c *carrier) note(err error) {
+	if c == nil || err == nil || isAnswer(err) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.failure == nil || (isUnavailable(err) && !isUnavailable(c.failure)) {
+		c.failure = err
+	}
+}
+
+func (c *carrier) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
+}
+
+// isAnswer tells whether the error is what a working store says of a grant.
+func isAnswer(err error) bool {
+	for _, answer := range []error{grantstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, grantstore.ErrExists,
+		grantstore.ErrInvalid} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}
+
+// isUnavailable tells whether trying again later may help. A call that ran out of time is as good as one that was never answered.
+func isUnavailable(err error) bool {
+	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
+
+// carriers finds the carrier of a request that fosite returned, for as long as somebody holds that request.
+type carriers struct {
+	access    weakMap[fosite.AccessRequest]
+	authorize weakMap[fosite.AuthorizeRequest]
+}
+
+// bind ties the carrier to a request. One that is not fosite's own type is left alone.
+func (m *carriers) bind(request fosite.Requester, c *carrier) {
+	switch r := request.(type) {
+	case *fosite.AccessRequest:
+		m.access.put(r, c)
+	case *fosite.AuthorizeRequest:
+		m.authorize.put(r, c)
+	}
+}
+
+// of returns the carrier of a request, or nil.
+func (m *carriers) of(request fosite.Requester) *carrier {
+	switch r := request.(type) {
+	case *fosite.AccessRequest:
+		return m.access.get(r)
+	case *fosite.AuthorizeRequest:
+		return m.authorize.get(r)
+	}
+	return nil
+}
+
+// release forgets the carrier of a request that was answered.
+func (m *carriers) release(request fosite.Requester) {
+	switch r := request.(type) {
+	case *fosite.AccessRequest:
+		m.access.drop(r)
+	case *fosite.AuthorizeRequest:
+		m.authorize.drop(r)
+	}
+}
+
+// from returns the carrier of a call to the Store: the provider's, or, for a host that uses the Store without the provider, one that goes
+// with fosite's token request.
+func (m *carriers) from(ctx context.Context) *carrier {
+	if c, ok := ctx.Value(carrierKey{}).(*carrier); ok {
+		return c
+	}
+	request, ok := ctx.Value(fosite.AccessRequestContextKey).(*fosite.AccessRequest)
+	if !ok || request == nil {
+		return nil
+	}
+	// Not with ctx: it holds the request, which would then never be forgotten.
+	return m.access.getOr(request, func() *carrier { return newCarrier(context.Background()) })
+}
+
+// weakMap holds a carrier for each *T without keeping the T alive.
+type weakMap[T any] struct {
+	mu      sync.Mutex
+	entries map[weak.Pointer[T]]*carrier
+}
+
+func (m *weakMap[T]) get(key *T) *carrier {
+	if key == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.entries[weak.Make(key)]
+}
+
+func (m *weakMap[T]) put(key *T, c *carrier) {
+	m.getOr(key, func() *carrier { return c })
+}
+
+func (m *weakMap[T]) getOr(key *T, create func() *carrier) *carrier {
+	if key == nil {
+		return nil
+	}
+	handle := weak.Make(key)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c, ok := m.entries[handle]; ok {
+		return c
+	}
+	if m.entries == nil {
+		m.entries = map[weak.Pointer[T]]*carrier{}
+	}
+	c := create()
+	m.entries[handle] = c
+	runtime.AddCleanup(key, m.forget, handle)
+	return c
+}
+
+func (m *weakMap[T]) drop(key *T) {
+	if key != nil {
+		m.forget(weak.Make(key))
+	}
+}
+
+func (m *weakMap[T]) forget(handle weak.Pointer[T]) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.entries, handle)
+}

@@ -1,0 +1,58 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// What a host's type of client may say about signing out, by the names of the registration.
+type (
+	backChannelClient interface{ GetBackChannelLogoutURI() string }
+	sessionClient     interface{ GetBackChannelLogoutSessionRequired() bool }
+	postLogoutClient  interface{ GetPostLogoutRedirectURIs() []string }
+)
+
+// clients finds the logout settings of the clients in the host's store.
+type clients struct {
+	store    fosite.ClientManager
+	settings logout.ClientSource // may be nil
+}
+
+var _ logout.ClientSource = (*clients)(nil)
+
+// LogoutClient returns what the client's own methods say, else what the configured settings do. A client without either is told nothing.
+func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Client, error) {
+	client, err := c.store.GetClient(ctx, clientID)
+	switch {
+	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, logout.ErrNotFound):
+		return nil, fmt.Errorf("client %q: %w", clientID, logout.ErrNotFound)
+	case err != nil:
+		return nil, fmt.Errorf("client %q: %w", clientID, err)
+	}
+	settings := &logout.Client{ClientID: clientID}
+	if c.settings != nil {
+		known, err := c.settings.LogoutClient(ctx, clientID)
+		if err != nil && !errors.Is(err, logout.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && known != nil {
+			merged := *known
+			settings = &merged
+		}
+	}
+	if own, ok := client.(backChannelClient); ok {
+		settings.BackChannelLogoutURI = own.GetBackChannelLogoutURI()
+	}
+	if own, ok := client.(sessionClient); ok {
+		settings.SessionRequired = own.GetBackChannelLogoutSessionRequired()
+	}
+	if own, ok := client.(postLogoutClient); ok {
+		settings.PostLogoutRedirectURIs = own.GetPostLogoutRedirectURIs()
+	}
+	return settings, nil
+}

@@ -1,0 +1,148 @@
+package fositestore
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Config says how sessions join a server. Backend, Fosite, Store and Key are required.
+type Config struct {
+	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
+	Backend hostadapter.Backend
+	// Fosite is the configuration that the server composes its provider with. From it come the issuer (IDTokenIssuer) and, by HKDF, the
+	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live).
+	Fosite *fosite.Config
+	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with PublicKeys also JWT bearer.
+	//
+	// A client's logout settings come from optional methods of the type that GetClient returns: GetBackChannelLogoutURI() string,
+	// GetBackChannelLogoutSessionRequired() bool, GetPostLogoutRedirectURIs() []string; else from Host.Clients.
+	Store fosite.ClientManager
+	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey, *ecdsa.PrivateKey, a JSONWebKey or an
+	// OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs logout tokens, and is asked for at each of them.
+	Key func(ctx context.Context) (any, error)
+	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
+	KeyID string
+
+	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in with SignIn. Such tokens end
+	// only with their subject.
+	AllowUnbound bool
+	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose answers. Zero, as in fosite: a
+	// second use revokes the whole family.
+	RefreshGrace time.Duration
+
+	// Host is everything else, and what is set in it goes before the defaults above.
+	Host hostadapter.Config
+}
+
+// prepare checks the configuration, names every field at fault, and returns that of the host adapter.
+func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
+	host := c.Host
+	errs := []error{c.check()}
+	if host.Backend == nil {
+		host.Backend = c.Backend
+	}
+	if host.Backend == nil {
+		errs = append(errs, bad("backend", "is not set"))
+	}
+	if c.Fosite != nil {
+		errs = append(errs, c.prepareIssuer(&host), c.prepareKeys(ctx, &host))
+	}
+	errs = append(errs, c.prepareSigner(ctx, &host))
+	if c.Store != nil {
+		host.Clients = &clients{store: c.Store, settings: c.Host.Clients}
+	}
+	return host, errors.Join(errs...)
+}
+
+func (c *Config) check() error {
+	var errs []error
+	if c.Fosite == nil {
+		errs = append(errs, bad("fosite", "is not set: it is the *fosite.Config given to compose"))
+	}
+	if c.Store == nil {
+		errs = append(errs, bad("store", "is not set: clients are read from it"))
+	}
+	if _, ours := c.Store.(*Store); ours {
+		errs = append(errs, bad("store", "is the Store that Attach returns: give it the host's own"))
+	}
+	if c.RefreshGrace < 0 {
+		errs = append(errs, bad("refresh_grace", "is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) prepareIssuer(host *hostadapter.Config) error {
+	issuer := c.Fosite.IDTokenIssuer
+	switch {
+	case issuer == "":
+		return bad("fosite.id_token_issuer", "is empty: logout tokens need the issuer of the ID tokens")
+	case host.Issuer != "" && host.Issuer != issuer:
+		return bad("host.issuer", "differs from Fosite.IDTokenIssuer")
+	}
+	host.Issuer = issuer
+	return nil
+}
+
+// prepareKeys derives the key ring. The secrets themselves go on serving fosite's signatures alone.
+func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) error {
+	if len(host.Keys) > 0 {
+		return nil
+	}
+	current, err := c.Fosite.GetGlobalSecret(ctx)
+	if err != nil {
+		return fmt.Errorf("fositestore: reading Fosite.GlobalSecret: %w", err)
+	}
+	rotated, err := c.Fosite.GetRotatedGlobalSecrets(ctx)
+	if err != nil {
+		return fmt.Errorf("fositestore: reading Fosite.RotatedGlobalSecrets: %w", err)
+	}
+	for i, secret := range append([][]byte{current}, rotated...) {
+		if len(secret) < hostadapter.MinKey {
+			field := "fosite.global_secret"
+			if i > 0 {
+				field = fmt.Sprintf("fosite.rotated_global_secrets[%d]", i-1)
+			}
+			return bad(field, "is shorter than %d bytes", hostadapter.MinKey)
+		}
+		key, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing secret v1", hostadapter.MinKey)
+		if err != nil {
+			return fmt.Errorf("fositestore: deriving a sealing key: %w", err)
+		}
+		host.Keys = append(host.Keys, key)
+	}
+	return nil
+}
+
+func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) error {
+	if c.Key == nil {
+		if host.Signer == nil {
+			return bad("key", "is not set: logout tokens are signed with the key of the ID tokens")
+		}
+		return nil
+	}
+	keys := &signingKeys{get: c.Key, keyID: c.KeyID}
+	if host.Signer == nil {
+		host.Signer = keys
+		// A key of a kind that cannot sign is better found now than at the first removal.
+		if _, err := keys.Sign(ctx, []byte("{}")); err != nil {
+			return fmt.Errorf("fositestore: key: %w", err)
+		}
+	}
+	if host.Hints == nil && c.Fosite != nil {
+		host.Hints = &idTokenHints{keys: keys, issuer: c.Fosite.IDTokenIssuer}
+	}
+	return nil
+}
+
+func bad(field, problem string, args ...any) error {
+	return fmt.Errorf("fositestore: %w", ticketstore.Invalid(field, problem, args...))
+}

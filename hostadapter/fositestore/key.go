@@ -1,0 +1,232 @@
+package fositestore
+
+import (
+	"context"
+	"crypto"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	josev3 "github.com/go-jose/go-jose/v3"
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// signingKeys is a logout.Signer over the key that the host gives to fosite, which holds keys of go-jose v3.
+type signingKeys struct {
+	get   func(ctx context.Context) (any, error)
+	keyID string
+}
+
+var _ logout.Signer = (*signingKeys)(nil)
+
+// Sign signs with the key as it is now.
+func (k *signingKeys) Sign(ctx context.Context, claims []byte) (string, error) {
+	key, err := k.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	if key.opaque != nil {
+		return key.signOpaque(claims)
+	}
+	return hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) { return key.SigningKey, nil }).Sign(ctx, claims)
+}
+
+// signingKey is a key of the host's, converted. opaque is set for one that is held elsewhere.
+type signingKey struct {
+	hostadapter.SigningKey
+	opaque josev3.OpaqueSigner
+}
+
+func (k *signingKeys) current(ctx context.Context) (*signingKey, error) {
+	raw, err := k.get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("getting the signing key: %w", err)
+	}
+	key := &signingKey{SigningKey: hostadapter.SigningKey{KeyID: k.keyID}}
+	if err := key.take(raw); err != nil {
+		return nil, err
+	}
+	return key, nil
+}
+
+func (k *signingKey) take(raw any) error {
+	switch key := raw.(type) {
+	case nil:
+		return errors.New("signing key is nil")
+	case *josev3.JSONWebKey:
+		if key == nil {
+			return errors.New("signing key is nil")
+		}
+		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
+	case josev3.JSONWebKey:
+		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
+	case *jose.JSONWebKey:
+		if key == nil {
+			return errors.New("signing key is nil")
+		}
+		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
+	case jose.JSONWebKey:
+		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
+	case crypto.Signer:
+		k.Key = key
+		return nil
+	case josev3.OpaqueSigner:
+		k.opaque = key
+		if public := key.Public(); public != nil && public.KeyID != "" {
+			k.KeyID = public.KeyID
+		}
+		return nil
+	}
+	return fmt.Errorf("signing key is a %T: want an RSA, ECDSA or Ed25519 private key, a JSONWebKey or an OpaqueSigner", raw)
+}
+
+func (k *signingKey) takeJWK(key any, keyID, algorithm string) error {
+	if keyID != "" {
+		k.KeyID = keyID
+	}
+	k.Algorithm = algorithm
+	return k.take(key)
+}
+
+// signOpaque signs with a key that is held elsewhere.
+func (k *signingKey) signOpaque(claims []byte) (string, error) {
+	algorithm := k.Algorithm
+	if algorithm == "" {
+		if algorithms := k.opaque.Algs(); len(algorithms) > 0 {
+			algorithm = string(algorithms[0])
+		}
+	}
+	if !isAsymmetric(algorithm) {
+		return "", fmt.Errorf("signing key's algorithm %q is not one for ID tokens", algorithm)
+	}
+	options := (&jose.SignerOptions{}).WithType("logout+jwt")
+	if k.KeyID != "" {
+		options = options.WithHeader("kid", k.KeyID)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(algorithm), Key: opaqueSigner{k.opaque}}, options)
+	if err != nil {
+		return "", err
+	}
+	signed, err := signer.Sign(claims)
+	if err != nil {
+		return "", err
+	}
+	return signed.CompactSerialize()
+}
+
+// public returns the public half of the key.
+func (k *signingKey) public() (crypto.PublicKey, error) {
+	if k.opaque == nil {
+		return k.Key.Public(), nil
+	}
+	public := k.opaque.Public()
+	if public == nil {
+		return nil, errors.New("signing key has no public half")
+	}
+	// fosite's own signer expects a private key here.
+	if private, ok := public.Key.(crypto.Signer); ok {
+		return private.Public(), nil
+	}
+	return public.Key, nil
+}
+
+// opaqueSigner makes go-jose v3's interface v4's.
+type opaqueSigner struct{ v3 josev3.OpaqueSigner }
+
+func (s opaqueSigner) Public() *jose.JSONWebKey {
+	public := s.v3.Public()
+	if public == nil {
+		return nil
+	}
+	return &jose.JSONWebKey{Key: public.Key, KeyID: public.KeyID, Algorithm: public.Algorithm, Use: public.Use}
+}
+
+func (s opaqueSigner) Algs() []jose.SignatureAlgorithm {
+	list := []jose.SignatureAlgorithm{}
+	for _, algorithm := range s.v3.Algs() {
+		list = append(list, jose.SignatureAlgorithm(algorithm))
+	}
+	return list
+}
+
+func (s opaqueSigner) SignPayload(payload []byte, algorithm jose.SignatureAlgorithm) ([]byte, error) {
+	return s.v3.SignPayload(payload, josev3.SignatureAlgorithm(algorithm))
+}
+
+// asymmetric are the algorithms that ID tokens may be signed with. "none" and those with a shared secret are not.
+var asymmetric = []jose.SignatureAlgorithm{
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+}
+
+func isAsymmetric(algorithm string) bool {
+	for _, a := range asymmetric {
+		if string(a) == algorithm {
+			return true
+		}
+	}
+	return false
+}
+
+// idTokenHints verifies the ID tokens of this server.
+type idTokenHints struct {
+	keys   *signingKeys
+	issuer string
+}
+
+var _ hostadapter.IDTokenHints = (*idTokenHints)(nil)
+
+// Verify accepts ID tokens signed with the present key, also expired ones.
+func (h *idTokenHints) Verify(ctx context.Context, token string) (sub, sid, clientID string, err error) {
+	key, err := h.keys.current(ctx)
+	if err != nil {
+		return "", "", "", err
+	}
+	public, err := key.public()
+	if err != nil {
+		return "", "", "", err
+	}
+	signed, err := jose.ParseSigned(token, asymmetric)
+	if err != nil {
+		return "", "", "", fmt.Errorf("id_token_hint is malformed: %w", err)
+	}
+	payload, err := signed.Verify(public)
+	if err != nil {
+		return "", "", "", fmt.Errorf("id_token_hint is not signed with this server's key: %w", err)
+	}
+	var claims struct {
+		Issuer   string   `json:"iss"`
+		Subject  string   `json:"sub"`
+		SID      string   `json:"sid"`
+		Azp      string   `json:"azp"`
+		Audience audience `json:"aud"`
+	}
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		return "", "", "", fmt.Errorf("id_token_hint has malformed claims: %w", err)
+	}
+	if claims.Issuer != h.issuer {
+		return "", "", "", errors.New("id_token_hint was issued by another server")
+	}
+	if claims.Azp == "" && len(claims.Audience) == 1 {
+		claims.Azp = claims.Audience[0]
+	}
+	if claims.Subject == "" || claims.Azp == "" {
+		return "", "", "", errors.New("id_token_hint names no subject or no client")
+	}
+	return claims.Subject, claims.SID, claims.Azp, nil
+}
+
+// audience is a string or a list of strings (RFC 7519, section 4.1.3).
+type audience []string
+
+// UnmarshalJSON reads either form.
+func (a *audience) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*a = audience{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(a))
+}

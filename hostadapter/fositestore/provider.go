@@ -1,0 +1,145 @@
+package fositestore
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+)
+
+// Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the stores, and answers what the
+// stores said rather than what fosite makes of it. Get one from Sessions.Provider and use it in place of fosite's.
+//
+// A store that cannot be asked is 503 with Retry-After at every endpoint; the error is hostadapter.ErrUnavailable. A session that has ended is
+// invalid_grant at the token endpoint, login_required at the authorization endpoint and {"active":false} at introspection.
+//
+// Hosts may pass any context to its methods: what belongs together is found by the requests that fosite returned.
+type Provider struct {
+	// OAuth2Provider is the decorated provider.
+	fosite.OAuth2Provider
+
+	store        *Store
+	allowUnbound bool
+}
+
+var _ fosite.OAuth2Provider = (*Provider)(nil)
+
+// carrierOf returns the carrier of a request that NewAuthorizeRequest or NewAccessRequest returned, or a new one for a request that the
+// host made or rebuilt itself.
+func (p *Provider) carrierOf(ctx context.Context, request fosite.Requester) *carrier {
+	if c := p.store.carriers.of(request); c != nil {
+		return c
+	}
+	c := newCarrier(ctx)
+	return c
+}
+
+// gathering runs a call of fosite's and applies what it wrote as one batch, completed by add. After an error only what revokes is applied:
+// fosite revokes a family when a code is used twice.
+func (p *Provider) gathering(ctx context.Context, c *carrier, call func(context.Context) error, add func(*grantstore.Batch)) error {
+	c.gather()
+	err := call(c.into(ctx))
+	batch := c.taken(err != nil)
+	if err == nil && add != nil {
+		add(batch)
+	}
+	if isEmpty(batch) {
+		return err
+	}
+	if _, applyErr := p.store.apply(ctx, c, batch); err == nil {
+		err = lostRace(applyErr)
+	}
+	return err
+}
+
+// NewAccessRequest is fosite's, with the store's errors as they are.
+func (p *Provider) NewAccessRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.AccessRequester, error) {
+	c := newCarrier(r.Context())
+	var request fosite.AccessRequester
+	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
+		request, err = p.OAuth2Provider.NewAccessRequest(ctx, r, session)
+		return err
+	}, nil)
+	p.store.carriers.bind(request, c)
+	return request, p.answer(ctx, c, tokenEndpoint, err)
+}
+
+// NewAccessResponse is fosite's, with one durable write for all that it stores and the store's errors as they are.
+func (p *Provider) NewAccessResponse(ctx context.Context, request fosite.AccessRequester) (fosite.AccessResponder, error) {
+	c := p.carrierOf(ctx, request)
+	var response fosite.AccessResponder
+	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
+		response, err = p.OAuth2Provider.NewAccessResponse(ctx, request)
+		return err
+	}, nil)
+	if err != nil {
+		return nil, p.answer(ctx, c, tokenEndpoint, err)
+	}
+	return response, nil
+}
+
+// WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does.
+func (p *Provider) WriteAccessError(ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error) {
+	p.store.carriers.release(request)
+	if p.wroteUnavailable(ctx, rw, err) {
+		return
+	}
+	p.OAuth2Provider.WriteAccessError(ctx, rw, request, err)
+}
+
+// WriteAccessResponse is fosite's.
+func (p *Provider) WriteAccessResponse(
+	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, response fosite.AccessResponder,
+) {
+	p.store.carriers.release(request)
+	p.OAuth2Provider.WriteAccessResponse(ctx, rw, request, response)
+}
+
+// NewRevocationRequest is fosite's, with one durable write. Success means that the token is revoked on disk.
+func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) error {
+	c := newCarrier(r.Context())
+	err := p.gathering(ctx, c, func(ctx context.Context) error { return p.OAuth2Provider.NewRevocationRequest(ctx, r) }, nil)
+	return p.answer(ctx, c, otherEndpoint, err)
+}
+
+// WriteRevocationResponse answers 503 with Retry-After for a store that cannot be asked: fosite would answer 200, as if the token
+// were revoked.
+func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.ResponseWriter, err error) {
+	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
+		return
+	}
+	p.OAuth2Provider.WriteRevocationResponse(ctx, rw, err)
+}
+
+// IntrospectToken is fosite's, with the store's errors as they are. It serves userinfo endpoints.
+func (p *Provider) IntrospectToken(
+	ctx context.Context, token string, tokenUse fosite.TokenUse, session fosite.Session, scope ...string,
+) (fosite.TokenUse, fosite.AccessRequester, error) {
+	c := newCarrier(ctx)
+	use, request, err := p.OAuth2Provider.IntrospectToken(c.into(ctx), token, tokenUse, session, scope...)
+	return use, request, p.answer(ctx, c, otherEndpoint, err)
+}
+
+// NewIntrospectionRequest is fosite's, with the store's errors as they are.
+func (p *Provider) NewIntrospectionRequest(
+	ctx context.Context, r *http.Request, session fosite.Session,
+) (fosite.IntrospectionResponder, error) {
+	c := newCarrier(r.Context())
+	response, err := p.OAuth2Provider.NewIntrospectionRequest(c.into(ctx), r, session)
+	return response, p.answer(ctx, c, otherEndpoint, err)
+}
+
+// WriteIntrospectionError answers 503 with Retry-After for a store that cannot be asked: fosite would answer {"active":false}.
+func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.ResponseWriter, err error) {
+	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
+		return
+	}
+	p.OAuth2Provider.WriteIntrospectionError(ctx, rw, err)
+}
+
+// WriteIntrospectionResponse is fosite's.
+func (p *Provider) WriteIntrospectionResponse(ctx context.Context, rw http.ResponseWriter, response fosite.IntrospectionResponder) {
+	p.OAuth2Provider.WriteIntrospectionResponse(ctx, rw, response)
+}

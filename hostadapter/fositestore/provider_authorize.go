@@ -1,0 +1,152 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none from a user who would have to sign
+// in is fosite.ErrLoginRequired, for WriteAuthorizeError, unless Config.AllowUnbound is set.
+func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
+	c := newCarrier(r.Context())
+	request, err := p.OAuth2Provider.NewAuthorizeRequest(c.into(ctx), r)
+	p.store.carriers.bind(request, c)
+	if err != nil {
+		return request, p.answer(ctx, c, authorizeEndpoint, err)
+	}
+	if mustNotAsk(request) && !p.allowUnbound {
+		live, err := p.live(ctx, c)
+		switch {
+		case err != nil:
+			return request, p.answer(ctx, c, authorizeEndpoint, err)
+		case NeedsSignIn(live, request):
+			return request, fosite.ErrLoginRequired.WithHint("The user would have to sign in, which prompt=none forbids.")
+		}
+	}
+	return request, nil
+}
+
+// NewAuthorizeResponse binds the grant to the session that the user is signed in with (Bind), has fosite answer, and writes all that it
+// stores, and that the client uses the session, in one durable step.
+//
+// A grant to a user without a live session is ErrUnbound, unless Config.AllowUnbound is set. A session that ended meanwhile is
+// fosite.ErrLoginRequired.
+func (p *Provider) NewAuthorizeResponse(
+	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
+) (fosite.AuthorizeResponder, error) {
+	c := p.carrierOf(ctx, request)
+	sid, err := p.bind(ctx, c, request, session)
+	if err != nil {
+		return nil, p.answer(ctx, c, authorizeEndpoint, err)
+	}
+	var response fosite.AuthorizeResponder
+	err = p.gathering(ctx, c, func(ctx context.Context) (err error) {
+		response, err = p.OAuth2Provider.NewAuthorizeResponse(ctx, request, session)
+		return err
+	}, func(batch *grantstore.Batch) {
+		if sid != "" {
+			batch.Use = p.store.use(ctx, sid, request.GetClient().GetID())
+		}
+	})
+	if err != nil {
+		return nil, p.answer(ctx, c, authorizeEndpoint, err)
+	}
+	return response, nil
+}
+
+// live returns the session of the user, or nil when nobody is signed in. The host's context may not be that of the HTTP request.
+func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, error) {
+	live, err := p.store.adapter.SessionFromContext(ctx)
+	if errors.Is(err, hostadapter.ErrNoMiddleware) {
+		live, err = p.store.adapter.SessionFromContext(c.request)
+	}
+	if errors.Is(err, hostadapter.ErrNoMiddleware) {
+		return nil, nil
+	}
+	c.note(err)
+	return live, err
+}
+
+// bind ties the grant to the session signed in, and returns its sid. It is empty for a grant that needs none.
+func (p *Provider) bind(ctx context.Context, c *carrier, request fosite.AuthorizeRequester, session fosite.Session) (string, error) {
+	if isNil(session) {
+		return "", nil
+	}
+	live, err := p.live(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	bindRequestTime(session, request.GetRequestedAt())
+	if live != nil {
+		if err := Bind(session, live); err != nil && !p.allowUnbound {
+			return "", err
+		}
+		return SessionIDOf(session), nil
+	}
+	// A host may have bound it itself, in a request of its own; the store checks that the session lives.
+	sid := SessionIDOf(session)
+	if sid == "" && subjectOf(session) != "" && !p.allowUnbound {
+		return "", ErrUnbound
+	}
+	return sid, nil
+}
+
+// WriteAuthorizeError answers 503 with Retry-After for a store that cannot be asked, so that the browser can try again, else what fosite does.
+func (p *Provider) WriteAuthorizeError(ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error) {
+	p.store.carriers.release(request)
+	if p.wroteUnavailable(ctx, rw, err) {
+		return
+	}
+	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, err)
+}
+
+// WriteAuthorizeResponse is fosite's.
+func (p *Provider) WriteAuthorizeResponse(
+	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, response fosite.AuthorizeResponder,
+) {
+	p.store.carriers.release(request)
+	p.OAuth2Provider.WriteAuthorizeResponse(ctx, rw, request, response)
+}
+
+// NewPushedAuthorizeRequest is fosite's, with the store's errors as they are.
+func (p *Provider) NewPushedAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
+	c := newCarrier(r.Context())
+	request, err := p.OAuth2Provider.NewPushedAuthorizeRequest(c.into(ctx), r)
+	p.store.carriers.bind(request, c)
+	return request, p.answer(ctx, c, authorizeEndpoint, err)
+}
+
+// NewPushedAuthorizeResponse is fosite's, with the store's errors as they are.
+func (p *Provider) NewPushedAuthorizeResponse(
+	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
+) (fosite.PushedAuthorizeResponder, error) {
+	c := p.carrierOf(ctx, request)
+	response, err := p.OAuth2Provider.NewPushedAuthorizeResponse(c.into(ctx), request, session)
+	if err != nil {
+		return nil, p.answer(ctx, c, authorizeEndpoint, err)
+	}
+	return response, nil
+}
+
+// WritePushedAuthorizeResponse is fosite's.
+func (p *Provider) WritePushedAuthorizeResponse(
+	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, response fosite.PushedAuthorizeResponder,
+) {
+	p.store.carriers.release(request)
+	p.OAuth2Provider.WritePushedAuthorizeResponse(ctx, rw, request, response)
+}
+
+// WritePushedAuthorizeError answers 503 with Retry-After for a store that cannot be asked, else what fosite does.
+func (p *Provider) WritePushedAuthorizeError(ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error) {
+	p.store.carriers.release(request)
+	if p.wroteUnavailable(ctx, rw, err) {
+		return
+	}
+	p.OAuth2Provider.WritePushedAuthorizeError(ctx, rw, request, err)
+}

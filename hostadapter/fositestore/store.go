@@ -1,0 +1,213 @@
+package fositestore
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/handler/pkce"
+	"github.com/ory/fosite/handler/rfc7523"
+	"github.com/ory/fosite/storage"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+)
+
+// Everything that compose.ComposeAllEnabled asserts of a storage.
+var (
+	_ fosite.Storage                                      = (*Store)(nil)
+	_ fosite.ClientManager                                = (*Store)(nil)
+	_ fosite.PARStorage                                   = (*Store)(nil)
+	_ oauth2.CoreStorage                                  = (*Store)(nil)
+	_ oauth2.TokenRevocationStorage                       = (*Store)(nil)
+	_ oauth2.ResourceOwnerPasswordCredentialsGrantStorage = (*Store)(nil)
+	_ openid.OpenIDConnectRequestStorage                  = (*Store)(nil)
+	_ pkce.PKCERequestStorage                             = (*Store)(nil)
+	_ rfc7523.RFC7523KeyStorage                           = (*Store)(nil)
+	_ storage.Transactional                               = (*Store)(nil)
+)
+
+// Store is the storage to give to fosite's compose. It keeps codes, tokens and the records between two requests as grants, bound to the
+// session they were made in; clients, users and keys stay in the host's own store. Use it together with Provider: without it every
+// call works, one by one, but errors of the store reach the client as fosite turns them.
+type Store struct {
+	adapter  *hostadapter.Adapter
+	host     fosite.ClientManager
+	fosite   *fosite.Config
+	grace    time.Duration
+	carriers carriers
+}
+
+// row is a grant as it was read.
+type row struct {
+	grant   grantstore.Grant
+	message *requestpb.Request
+	// related are the rows of the code's family.
+	related []*row
+}
+
+// Bounds on the repetition of a batch whose outcome is not known.
+const (
+	applyRepeats = 2
+	applyTimeout = 5 * time.Second
+	applyPause   = 50 * time.Millisecond
+)
+
+func (s *Store) now() time.Time { return s.adapter.Now().UTC() }
+
+func refOf(t grantstore.Type, handle string) grantstore.Ref {
+	return grantstore.Ref{Type: t, Key: grantstore.KeyOf(handle)}
+}
+
+// get reads a grant, once in a request. A used one comes together with grantstore.ErrConsumed. One that is missing, or that its session
+// does not let live, is fosite.ErrNotFound. An empty handle, which fosite passes for a malformed token, belongs to nothing.
+func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row, error) {
+	if handle == "" {
+		return nil, fosite.ErrNotFound
+	}
+	ref := refOf(t, handle)
+	c := s.carriers.from(ctx)
+	if c != nil {
+		if r := c.row(ref); r != nil {
+			return r, nil
+		}
+	}
+	r, err := s.read(ctx, ref)
+	c.note(err)
+	switch {
+	case errors.Is(err, grantstore.ErrNotFound), errors.Is(err, grantstore.ErrSessionEnded):
+		return nil, fosite.ErrNotFound.WithWrap(err)
+	case err != nil && r == nil:
+		return nil, err
+	}
+	if c != nil && err == nil {
+		c.keep(append([]*row{r}, r.related...)...)
+	}
+	return r, err
+}
+
+func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
+	if r := s.pending(ctx, ref); r != nil {
+		return s.open(*r)
+	}
+	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
+	consumed := errors.Is(err, grantstore.ErrConsumed) && found != nil
+	if err != nil && !consumed {
+		return nil, err
+	}
+	if found == nil {
+		return nil, fmt.Errorf("grant store answered neither grant nor error: %w", grantstore.ErrUnavailable)
+	}
+	r, openErr := s.open(found.Grant)
+	if openErr != nil {
+		return nil, s.reportData(ctx, ref, openErr)
+	}
+	for _, related := range found.Related {
+		other, openErr := s.open(related)
+		if openErr != nil {
+			return nil, s.reportData(ctx, related.Ref, openErr)
+		}
+		r.related = append(r.related, other)
+	}
+	return r, err
+}
+
+// open unseals a grant. A grant without a request, such as a jti, has no message.
+func (s *Store) open(grant grantstore.Grant) (*row, error) {
+	r := &row{grant: grant}
+	if len(grant.Data) == 0 {
+		return r, nil
+	}
+	data, err := s.adapter.Unseal(string(grant.Type), grant.Key[:], grant.Data)
+	if err != nil {
+		return nil, err
+	}
+	if r.message, err = decodeMessage(data); err != nil {
+		return nil, err
+	}
+	r.grant.Data = nil
+	return r, nil
+}
+
+func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) error {
+	s.adapter.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)
+	return fmt.Errorf("read %s: %w", ref.Type, err)
+}
+
+// pending returns a grant that is gathered to be written, so that a handler can read what it wrote.
+func (s *Store) pending(ctx context.Context, ref grantstore.Ref) (grant *grantstore.Grant) {
+	find := func(b *grantstore.Batch) error {
+		for i := range b.Store {
+			if b.Store[i].Ref == ref {
+				grant = &b.Store[i]
+			}
+		}
+		return nil
+	}
+	if tx := txFrom(ctx); tx != nil {
+		_ = find(&tx.batch)
+	}
+	if c := s.carriers.from(ctx); c != nil && grant == nil {
+		_, _ = c.change(find)
+	}
+	return grant
+}
+
+// write makes a change: in the transaction, else in what the provider gathers, else at once.
+func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error) error {
+	if tx := txFrom(ctx); tx != nil {
+		return change(&tx.batch)
+	}
+	c := s.carriers.from(ctx)
+	if c != nil {
+		if gathered, err := c.change(change); gathered {
+			return err
+		}
+	}
+	batch := &grantstore.Batch{}
+	if err := change(batch); err != nil {
+		return err
+	}
+	_, err := s.apply(ctx, c, batch)
+	return err
+}
+
+// apply writes a batch durably. An outcome left unknown is resolved by repeating the batch under its operation id, also after the client
+// has gone.
+func (s *Store) apply(ctx context.Context, c *carrier, batch *grantstore.Batch) (*grantstore.Result, error) {
+	if batch.OperationID == "" {
+		batch.OperationID = operationID()
+	}
+	now := s.now()
+	result, err := s.adapter.Backend().Grants().Apply(ctx, batch, now)
+	for repeat := 1; repeat <= applyRepeats && isUnavailable(err); repeat++ {
+		result, err = s.applyAgain(ctx, batch, now, time.Duration(repeat)*applyPause)
+	}
+	c.note(err)
+	if err == nil && result == nil {
+		result = &grantstore.Result{}
+	}
+	return result, err
+}
+
+func (s *Store) applyAgain(ctx context.Context, batch *grantstore.Batch, now time.Time, pause time.Duration) (*grantstore.Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	<-timer.C
+	return s.adapter.Backend().Grants().Apply(ctx, batch, now)
+}
+
+func operationID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails: it ends the program
+	return hex.EncodeToString(id[:])
+}

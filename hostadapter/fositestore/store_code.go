@@ -1,0 +1,131 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+)
+
+// CreateAuthorizeCodeSession keeps the request of a new code (oauth2.AuthorizeCodeStorage).
+func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, code string, request fosite.Requester) error {
+	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
+	return s.create(ctx, grantstore.AuthorizationCode, code, request, expires, encoding{})
+}
+
+// GetAuthorizeCodeSession returns the request of a code and fills the session; reading it again in the same token request leaves the
+// session as it is by then. A used code is fosite.ErrInvalidatedAuthorizeCode together with its request.
+func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, session fosite.Session) (fosite.Requester, error) {
+	c := s.carriers.from(ctx)
+	if code != "" && c != nil {
+		if r := c.row(refOf(grantstore.AuthorizationCode, code)); r != nil {
+			return asRequester(s.requester(ctx, r, session))
+		}
+	}
+	r, err := s.get(ctx, grantstore.AuthorizationCode, code)
+	used := errors.Is(err, grantstore.ErrConsumed)
+	if err != nil && !used {
+		return nil, err
+	}
+	request, openErr := asRequester(s.hydrated(ctx, r, session))
+	if openErr == nil && used {
+		return request, fmt.Errorf("%w: %w", fosite.ErrInvalidatedAuthorizeCode, err)
+	}
+	return request, openErr
+}
+
+// InvalidateAuthorizeCodeSession uses the code up. The store removes its PKCE and OpenID records in the same transaction.
+func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, code string) error {
+	if code == "" {
+		return fosite.ErrNotFound
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		return consume(b, grantstore.Consumption{Ref: refOf(grantstore.AuthorizationCode, code)})
+	})
+}
+
+func consume(b *grantstore.Batch, consumption grantstore.Consumption) error {
+	if b.Consume != nil && b.Consume.Ref != consumption.Ref {
+		return errors.New("fositestore: a transaction can use up one code or refresh token")
+	}
+	b.Consume = &consumption
+	return nil
+}
+
+// asRequester keeps a nil pointer from becoming an interface that is not nil.
+func asRequester(request *fosite.Request, err error) (fosite.Requester, error) {
+	if err != nil {
+		return nil, err
+	}
+	return request, nil
+}
+
+// CreatePKCERequestSession keeps the code challenge of a new code (pkce.PKCERequestStorage).
+func (s *Store) CreatePKCERequestSession(ctx context.Context, signature string, request fosite.Requester) error {
+	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
+	// Bound to the session all the same: newGrant reads the sid from it.
+	return s.create(ctx, grantstore.PKCERequest, signature, request, expires, encoding{withoutSession: true})
+}
+
+// GetPKCERequestSession returns the request with the code challenge, and the session as it is given.
+func (s *Store) GetPKCERequestSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+	r, err := s.related(ctx, grantstore.PKCERequest, signature, signature)
+	if err != nil {
+		return nil, err
+	}
+	return asRequester(s.requester(ctx, r, session))
+}
+
+// DeletePKCERequestSession does nothing: the record goes when its code is used up. fosite deletes it before it checks the verifier, so that
+// a wrong verifier, followed by none, would get tokens.
+func (s *Store) DeletePKCERequestSession(context.Context, string) error { return nil }
+
+// CreateOpenIDConnectSession keeps the OpenID request of a new code (openid.OpenIDConnectRequestStorage).
+func (s *Store) CreateOpenIDConnectSession(ctx context.Context, authorizeCode string, request fosite.Requester) error {
+	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
+	return s.create(ctx, grantstore.OpenIDRequest, authorizeCode, request, expires, encoding{})
+}
+
+// GetOpenIDConnectSession returns the OpenID request of a code. Where the code was read in the same token request, its session is that of the
+// given request, which was filled then and may have been changed by the host since.
+func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode string, request fosite.Requester) (fosite.Requester, error) {
+	if authorizeCode == "" {
+		return nil, fosite.ErrNotFound
+	}
+	var session fosite.Session
+	if request != nil {
+		session = request.GetSession()
+	}
+	c := s.carriers.from(ctx)
+	if c != nil {
+		if r := c.row(refOf(grantstore.OpenIDRequest, authorizeCode)); r != nil {
+			if err := addCodeHash(session, r); err != nil {
+				return nil, s.reportData(ctx, r.grant.Ref, err)
+			}
+			return asRequester(s.requester(ctx, r, session))
+		}
+	}
+	r, err := s.get(ctx, grantstore.OpenIDRequest, authorizeCode)
+	if err != nil {
+		return nil, err
+	}
+	return asRequester(s.hydrated(ctx, r, session))
+}
+
+// DeleteOpenIDConnectSession does nothing: the record goes when its code is used up.
+func (s *Store) DeleteOpenIDConnectSession(context.Context, string) error { return nil }
+
+// related reads a row of a code's family. When the code was read in this request, the row came along with it or does not exist.
+func (s *Store) related(ctx context.Context, t grantstore.Type, handle, code string) (*row, error) {
+	if handle == "" {
+		return nil, fosite.ErrNotFound
+	}
+	c := s.carriers.from(ctx)
+	if c != nil && c.row(refOf(t, handle)) == nil && c.row(refOf(grantstore.AuthorizationCode, code)) != nil {
+		return nil, fosite.ErrNotFound
+	}
+	return s.get(ctx, t, handle)
+}

@@ -1,0 +1,120 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+)
+
+// newGrant returns the request as a grant under a handle, bound to the session that Bind put into the request's.
+func (s *Store) newGrant(
+	t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
+) (grantstore.Grant, error) {
+	if handle == "" {
+		return grantstore.Grant{}, errors.New("fositestore: a " + string(t) + " without a signature cannot be stored")
+	}
+	grant := grantstore.Grant{
+		Ref:       refOf(t, handle),
+		RequestID: request.GetID(),
+		Created:   s.now(),
+		Offline:   request.GetGrantedScopes().HasOneOf("offline_access", "offline"),
+	}
+	if !expires.IsZero() {
+		grant.Expires = expires.UTC()
+	}
+	if client := request.GetClient(); client != nil {
+		grant.ClientID = client.GetID()
+	}
+	if session := request.GetSession(); !isNil(session) {
+		grant.SubjectID, grant.SessionID = subjectOf(session), SessionIDOf(session)
+	}
+	data, err := encodeRequest(request, what)
+	if err != nil {
+		return grant, err
+	}
+	grant.Data, err = s.adapter.Seal(string(t), grant.Key[:], data)
+	return grant, err
+}
+
+func (s *Store) create(
+	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
+) error {
+	grant, err := s.newGrant(t, handle, request, expires, what)
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		b.Store = append(b.Store, grant)
+		return nil
+	})
+}
+
+// expiry returns when a token of that type expires: what the session says, else the lifespan, as fosite's own strategies judge it.
+func expiry(request fosite.Requester, t fosite.TokenType, lifespan time.Duration) time.Time {
+	if session := request.GetSession(); !isNil(session) {
+		if at := session.GetExpiresAt(t); !at.IsZero() {
+			return at
+		}
+	}
+	return request.GetRequestedAt().Add(lifespan)
+}
+
+// requester returns the request of a row with the given session as it is.
+func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
+	if r.message == nil {
+		return nil, s.reportData(ctx, r.grant.Ref, errData)
+	}
+	client, err := s.client(ctx, r.message.GetClientId())
+	if err != nil {
+		return nil, err
+	}
+	return decodeRequest(r.message, client, session), nil
+}
+
+// hydrated returns the request of a row with the given session filled from it; a nil session stays nil.
+func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
+	if isNil(session) {
+		return s.requester(ctx, r, nil)
+	}
+	if err := hydrate(session, r.message.GetSession()); err != nil {
+		err = s.reportData(ctx, r.grant.Ref, err)
+		s.carriers.from(ctx).note(err)
+		return nil, err
+	}
+	return s.requester(ctx, r, session)
+}
+
+// client reads a stored request's client from the host's store, once in a request. A client that is gone takes its grants along.
+func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
+	if id == "" {
+		return &fosite.DefaultClient{}, nil
+	}
+	c := s.carriers.from(ctx)
+	if client := c.client(id); client != nil {
+		return client, nil
+	}
+	client, err := s.host.GetClient(ctx, id)
+	switch {
+	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, grantstore.ErrNotFound):
+		return nil, fosite.ErrNotFound.WithWrap(err)
+	case err != nil:
+		c.note(err)
+		return nil, err
+	}
+	c.keepClient(client)
+	return client, nil
+}
+
+// storedSession returns a new session of the given one's type with what the row holds.
+func storedSession(like fosite.Session, stored *requestpb.Session) (fosite.Session, error) {
+	fresh := newLike(like)
+	if fresh == nil {
+		return nil, nil
+	}
+	return fresh, hydrate(fresh, stored)
+}

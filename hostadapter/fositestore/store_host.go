@@ -1,0 +1,96 @@
+package fositestore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-jose/go-jose/v3"
+	"github.com/ory/fosite"
+)
+
+// Authenticator is what the host's store implements to serve the password grant.
+type Authenticator interface {
+	// Authenticate returns the subject of a user, fosite.ErrNotFound when name or secret are wrong.
+	Authenticate(ctx context.Context, name string, secret string) (subject string, err error)
+}
+
+// PublicKeys is what the host's store implements to serve the JWT bearer grant (RFC 7523).
+type PublicKeys interface {
+	// GetPublicKey, GetPublicKeys and GetPublicKeyScopes are those of rfc7523.RFC7523KeyStorage.
+	GetPublicKey(ctx context.Context, issuer string, subject string, keyID string) (*jose.JSONWebKey, error)
+	GetPublicKeys(ctx context.Context, issuer string, subject string) (*jose.JSONWebKeySet, error)
+	GetPublicKeyScopes(ctx context.Context, issuer string, subject string, keyID string) ([]string, error)
+}
+
+// GetClient returns the client from the host's store (fosite.ClientManager).
+func (s *Store) GetClient(ctx context.Context, id string) (fosite.Client, error) {
+	c := s.carriers.from(ctx)
+	if client := c.client(id); client != nil {
+		return client, nil
+	}
+	client, err := s.host.GetClient(ctx, id)
+	if err == nil {
+		c.keepClient(client)
+	}
+	return client, err
+}
+
+// Authenticate asks the host's store.
+func (s *Store) Authenticate(ctx context.Context, name string, secret string) (string, error) {
+	host, ok := s.host.(Authenticator)
+	if !ok {
+		return "", s.lacks("Authenticate", "password")
+	}
+	return host.Authenticate(ctx, name, secret)
+}
+
+// GetPublicKey asks the host's store.
+func (s *Store) GetPublicKey(ctx context.Context, issuer string, subject string, keyID string) (*jose.JSONWebKey, error) {
+	host, ok := s.host.(PublicKeys)
+	if !ok {
+		return nil, s.lacks("GetPublicKey", "JWT bearer")
+	}
+	return host.GetPublicKey(ctx, issuer, subject, keyID)
+}
+
+// GetPublicKeys asks the host's store.
+func (s *Store) GetPublicKeys(ctx context.Context, issuer string, subject string) (*jose.JSONWebKeySet, error) {
+	host, ok := s.host.(PublicKeys)
+	if !ok {
+		return nil, s.lacks("GetPublicKeys", "JWT bearer")
+	}
+	return host.GetPublicKeys(ctx, issuer, subject)
+}
+
+// GetPublicKeyScopes asks the host's store.
+func (s *Store) GetPublicKeyScopes(ctx context.Context, issuer string, subject string, keyID string) ([]string, error) {
+	host, ok := s.host.(PublicKeys)
+	if !ok {
+		return nil, s.lacks("GetPublicKeyScopes", "JWT bearer")
+	}
+	return host.GetPublicKeyScopes(ctx, issuer, subject, keyID)
+}
+
+// lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it is the client's.
+func (s *Store) lacks(method, grant string) error {
+	return fosite.ErrUnsupportedGrantType.WithDebugf("The %s grant needs a store that implements %s; %T does not.", grant, method, s.host).
+		WithWrap(fmt.Errorf("fositestore: %T has no method %s", s.host, method))
+}
+
+func (c *carrier) client(id string) fosite.Client {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clients[id]
+}
+
+func (c *carrier) keepClient(client fosite.Client) {
+	if c == nil || client == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clients[client.GetID()] = client
+}

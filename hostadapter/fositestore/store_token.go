@@ -1,0 +1,116 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+)
+
+// CreateAccessTokenSession keeps the request of a new access token (oauth2.AccessTokenStorage).
+func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, request fosite.Requester) error {
+	expires := expiry(request, fosite.AccessToken, s.fosite.GetAccessTokenLifespan(ctx))
+	return s.create(ctx, grantstore.ReferenceToken, signature, request, expires, encoding{})
+}
+
+// GetAccessTokenSession returns the request of a live access token and fills the session; a nil session stays nil.
+func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
+	if err != nil {
+		return nil, err
+	}
+	return asRequester(s.hydrated(ctx, r, session))
+}
+
+// DeleteAccessTokenSession removes one access token. A missing one is no error.
+func (s *Store) DeleteAccessTokenSession(ctx context.Context, signature string) error {
+	return s.remove(ctx, grantstore.ReferenceToken, signature)
+}
+
+// CreateRefreshTokenSession keeps the request of a new refresh token (oauth2.RefreshTokenStorage). The access token is of the same
+// family and needs no mention.
+func (s *Store) CreateRefreshTokenSession(ctx context.Context, signature, _ string, request fosite.Requester) error {
+	var expires time.Time // never, as fosite takes a session that does not say
+	if session := request.GetSession(); !isNil(session) {
+		expires = session.GetExpiresAt(fosite.RefreshToken)
+	}
+	return s.create(ctx, grantstore.RefreshToken, signature, request, expires, encoding{})
+}
+
+// GetRefreshTokenSession returns the request of a refresh token and fills the session; a nil session stays nil. A used one is
+// fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace.
+func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+	r, err := s.get(ctx, grantstore.RefreshToken, signature)
+	used := errors.Is(err, grantstore.ErrConsumed)
+	if err != nil && !used {
+		return nil, err
+	}
+	request, openErr := asRequester(s.hydrated(ctx, r, session))
+	switch {
+	case openErr != nil:
+		return nil, openErr
+	case !used:
+		return request, nil
+	case s.grace > 0 && s.now().Before(r.grant.Consumed.Add(s.grace)):
+		if c := s.carriers.from(ctx); c != nil {
+			c.keep(r)
+		}
+		return request, nil
+	}
+	return request, fosite.ErrInactiveToken.WithWrap(err)
+}
+
+// DeleteRefreshTokenSession removes one refresh token. A missing one is no error.
+func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string) error {
+	return s.remove(ctx, grantstore.RefreshToken, signature)
+}
+
+// RotateRefreshToken uses the refresh token up. The store removes the family's access tokens in the same transaction. Of two
+// concurrent ones with the same token exactly one succeeds.
+func (s *Store) RotateRefreshToken(ctx context.Context, _ string, refreshTokenSignature string) error {
+	if refreshTokenSignature == "" {
+		return fosite.ErrNotFound
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		return consume(b, grantstore.Consumption{Ref: refOf(grantstore.RefreshToken, refreshTokenSignature), Grace: s.grace})
+	})
+}
+
+// RevokeRefreshToken removes the live refresh tokens of a request (oauth2.TokenRevocationStorage). None is no error.
+func (s *Store) RevokeRefreshToken(ctx context.Context, requestID string) error {
+	return s.revoke(ctx, requestID, grantstore.RefreshToken)
+}
+
+// RevokeAccessToken removes the live access tokens of a request. None is no error.
+func (s *Store) RevokeAccessToken(ctx context.Context, requestID string) error {
+	return s.revoke(ctx, requestID, grantstore.ReferenceToken)
+}
+
+func (s *Store) remove(ctx context.Context, t grantstore.Type, signature string) error {
+	if signature == "" {
+		return nil
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		b.Delete = append(b.Delete, refOf(t, signature))
+		return nil
+	})
+}
+
+func (s *Store) revoke(ctx context.Context, requestID string, t grantstore.Type) error {
+	if requestID == "" {
+		return nil
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		for i := range b.Revoke {
+			if b.Revoke[i].RequestID == requestID {
+				b.Revoke[i].Types = append(b.Revoke[i].Types, t)
+				return nil
+			}
+		}
+		b.Revoke = append(b.Revoke, grantstore.Revocation{RequestID: requestID, Types: []grantstore.Type{t}})
+		return nil
+	})
+}

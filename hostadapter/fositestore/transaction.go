@@ -1,0 +1,92 @@
+package fositestore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+)
+
+// transaction gathers the writes between BeginTX and Commit.
+type transaction struct {
+	batch grantstore.Batch
+}
+
+type txKey struct{}
+
+func txFrom(ctx context.Context) *transaction {
+	tx, _ := ctx.Value(txKey{}).(*transaction)
+	return tx
+}
+
+// BeginTX returns a context in which writes wait for Commit (storage.Transactional). Nothing is held in the store meanwhile.
+func (s *Store) BeginTX(ctx context.Context) (context.Context, error) {
+	return context.WithValue(ctx, txKey{}, &transaction{batch: grantstore.Batch{OperationID: operationID()}}), nil
+}
+
+// Commit applies what was written since BeginTX as one batch. If a code or refresh token was used by another request first, the error is
+// also fosite.ErrInactiveToken.
+func (s *Store) Commit(ctx context.Context) error {
+	tx := txFrom(ctx)
+	if tx == nil {
+		return errors.New("fositestore: Commit without BeginTX")
+	}
+	if isEmpty(&tx.batch) {
+		return nil
+	}
+	c := s.carriers.from(ctx)
+	s.addUse(ctx, c, &tx.batch)
+	_, err := s.apply(ctx, c, &tx.batch)
+	return lostRace(err)
+}
+
+// Rollback drops what was written since BeginTX.
+func (s *Store) Rollback(ctx context.Context) error {
+	if tx := txFrom(ctx); tx != nil {
+		tx.batch = grantstore.Batch{}
+	}
+	return nil
+}
+
+func isEmpty(b *grantstore.Batch) bool {
+	return b.Use == nil && b.Consume == nil && len(b.Delete) == 0 && len(b.Revoke) == 0 && len(b.Store) == 0
+}
+
+// lostRace makes the loser of a race for a code or refresh token known to fosite.
+func lostRace(err error) error {
+	if errors.Is(err, grantstore.ErrConsumed) || errors.Is(err, grantstore.ErrNotFound) {
+		return fosite.ErrInactiveToken.WithWrap(err)
+	}
+	return err
+}
+
+// addUse records that the client got tokens in the session, where the consumed grant needs its session alive anyway: a client that got
+// them moments before the end is told twice.
+func (s *Store) addUse(ctx context.Context, c *carrier, batch *grantstore.Batch) {
+	if c == nil || batch.Consume == nil || batch.Use != nil {
+		return
+	}
+	consumed := c.row(batch.Consume.Ref)
+	if consumed == nil || consumed.grant.SessionID == "" || consumed.grant.ClientID == "" {
+		return
+	}
+	if consumed.grant.Type == grantstore.AuthorizationCode || !consumed.grant.Offline {
+		batch.Use = s.use(ctx, consumed.grant.SessionID, consumed.grant.ClientID)
+	}
+}
+
+func (s *Store) use(ctx context.Context, sessionID, clientID string) *grantstore.Use {
+	use := &grantstore.Use{SessionID: sessionID, ClientID: clientID}
+	client, err := s.adapter.Clients().LogoutClient(ctx, clientID)
+	switch {
+	case err == nil && client != nil:
+		use.Notify = client.BackChannelLogoutURI != ""
+	case err != nil && !errors.Is(err, grantstore.ErrNotFound):
+		// Better a notice too many: where the client has no URI, the dispatcher finds out.
+		s.adapter.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
+		use.Notify = true
+	}
+	return use
+}

@@ -19,7 +19,7 @@
 // # Sizes, in bytes
 //
 // Ids (subject, session, client, request, operation, notice) 512 and not empty where they are required; display names, user agents,
-// descriptions and other texts 4 KiB; a ticket 64 KiB; a grant's data 128 KiB; a results token 16 KiB. Texts are UTF-8 without NUL. A
+// descriptions and other texts 4 KiB; a ticket 64 KiB; a grant's data 128 KiB; a results token 64 KiB. Texts are UTF-8 without NUL. A
 // key is exactly 32 bytes, not all zero. A page has at most 1,000 rows. A plugin must accept requests of 16 MiB; a host
 // accepts answers of 64 MiB.
 //

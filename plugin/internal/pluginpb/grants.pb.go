@@ -279,8 +279,10 @@ type GetGrantResponse struct {
 	Grant *Grant `protobuf:"bytes,1,opt,name=grant,proto3" json:"grant,omitempty"`
 	// related are the openid_request and pkce_request of a code's family.
 	Related []*Grant `protobuf:"bytes,2,rep,name=related,proto3" json:"related,omitempty"`
-	// consumed: the grant was used before; its own consumed time is set then.
-	Consumed      bool `protobuf:"varint,3,opt,name=consumed,proto3" json:"consumed,omitempty"`
+	// dead says why the grant is not live; it is empty for one that is. "session_ended": its session does not let it live. "consumed": the code
+	// or refresh token was used before, and its session has not ended and taken it along; the grant's consumed time is set then, and not
+	// set in a live one.
+	Dead          string `protobuf:"bytes,3,opt,name=dead,proto3" json:"dead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -329,11 +331,11 @@ func (x *GetGrantResponse) GetRelated() []*Grant {
 	return nil
 }
 
-func (x *GetGrantResponse) GetConsumed() bool {
+func (x *GetGrantResponse) GetDead() string {
 	if x != nil {
-		return x.Consumed
+		return x.Dead
 	}
-	return false
+	return ""
 }
 
 // Use says that a client used a session, which must be live.
@@ -523,7 +525,8 @@ func (x *Revocation) GetTypes() []string {
 	return nil
 }
 
-// ApplyBatchRequest is a set of changes that applies as a whole or not at all. store, delete and revoke have at most 64 entries together.
+// ApplyBatchRequest is a set of changes that applies as a whole or not at all. store, delete and revoke have at most 64 entries together, the
+// data of the grants to store at most 1 MiB.
 type ApplyBatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// operation_id makes repeating the batch safe. Required.
@@ -1033,11 +1036,11 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x04data\x18\v \x01(\fR\x04data\"o\n" +
 	"\x0fGetGrantRequest\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.sessions.plugin.v1.GrantRefR\x03ref\x12,\n" +
-	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\x94\x01\n" +
+	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\x8c\x01\n" +
 	"\x10GetGrantResponse\x12/\n" +
 	"\x05grant\x18\x01 \x01(\v2\x19.sessions.plugin.v1.GrantR\x05grant\x123\n" +
-	"\arelated\x18\x02 \x03(\v2\x19.sessions.plugin.v1.GrantR\arelated\x12\x1a\n" +
-	"\bconsumed\x18\x03 \x01(\bR\bconsumed\"{\n" +
+	"\arelated\x18\x02 \x03(\v2\x19.sessions.plugin.v1.GrantR\arelated\x12\x12\n" +
+	"\x04dead\x18\x03 \x01(\tR\x04dead\"{\n" +
 	"\x03Use\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1b\n" +

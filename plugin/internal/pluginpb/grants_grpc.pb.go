@@ -34,9 +34,8 @@ const (
 // GrantsService keeps grants. Whether a grant is live is judged at every read and write, in the same snapshot, by the record of the session
 // it is bound to.
 type GrantsServiceClient interface {
-	// GetGrant returns a grant that is live at now. A missing, expired or revoked one is NOT_FOUND, one whose session does not let it live
-	// SESSION_ENDED. A used code or refresh token is an answer with consumed set, no error, unless its session has ended and took it
-	// along. For a code, related holds the openid_request and pkce_request of its family.
+	// GetGrant returns a grant and whether it is live at now. A missing, expired or revoked one is NOT_FOUND. One that is there but dead is an
+	// answer that says why in dead, not an error. For a code that is live, related holds the openid_request and pkce_request of its family.
 	GetGrant(ctx context.Context, in *GetGrantRequest, opts ...grpc.CallOption) (*GetGrantResponse, error)
 	// ApplyBatch applies a batch in one transaction, durably before it answers. All conditions are checked before anything is written. In the
 	// order of application: use, consume, delete, revoke, store. Of two concurrent batches that consume the same grant exactly one succeeds.
@@ -111,9 +110,8 @@ func (c *grantsServiceClient) PurgeGrants(ctx context.Context, in *PurgeGrantsRe
 // GrantsService keeps grants. Whether a grant is live is judged at every read and write, in the same snapshot, by the record of the session
 // it is bound to.
 type GrantsServiceServer interface {
-	// GetGrant returns a grant that is live at now. A missing, expired or revoked one is NOT_FOUND, one whose session does not let it live
-	// SESSION_ENDED. A used code or refresh token is an answer with consumed set, no error, unless its session has ended and took it
-	// along. For a code, related holds the openid_request and pkce_request of its family.
+	// GetGrant returns a grant and whether it is live at now. A missing, expired or revoked one is NOT_FOUND. One that is there but dead is an
+	// answer that says why in dead, not an error. For a code that is live, related holds the openid_request and pkce_request of its family.
 	GetGrant(context.Context, *GetGrantRequest) (*GetGrantResponse, error)
 	// ApplyBatch applies a batch in one transaction, durably before it answers. All conditions are checked before anything is written. In the
 	// order of application: use, consume, delete, revoke, store. Of two concurrent batches that consume the same grant exactly one succeeds.

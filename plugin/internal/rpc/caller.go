@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Limits of messages, in bytes. The largest request is a batch of grants with their data (8 MiB), the largest answer a page of 1,000
-// sessions with all of their clients.
+// Limits of messages, in bytes. The largest request is a batch of grants with their data, well over 1 MiB, the largest answer a page of
+// 1,000 sessions with all of their clients.
 const (
 	MaxRequest = 16 << 20
 	MaxAnswer  = 64 << 20

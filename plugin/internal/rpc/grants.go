@@ -8,7 +8,6 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 var (
@@ -36,24 +35,25 @@ func (g *Grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*g
 	if err != nil {
 		return nil, err
 	}
-	found, consumed, err := wire.ToFound(answer)
+	found, dead, err := wire.ToFound(answer)
 	if err != nil {
 		return nil, broken(&getGrant, "%v", err)
 	}
-	if err := checkFound(found, ref, consumed); err != nil {
+	if err := checkFound(found, ref, dead); err != nil {
 		return nil, err
 	}
-	if consumed {
-		return found, &callError{method: getGrant.name, err: grantstore.ErrConsumed}
+	if dead != nil {
+		return found, &callError{method: getGrant.name, err: dead}
 	}
 	return found, nil
 }
 
-func checkFound(found *grantstore.Found, ref grantstore.Ref, consumed bool) error {
+func checkFound(found *grantstore.Found, ref grantstore.Ref, dead error) error {
 	if found.Grant.Ref != ref {
 		return broken(&getGrant, "another grant than the one asked for")
 	}
-	if consumed == found.Grant.Consumed.IsZero() {
+	used := !found.Grant.Consumed.IsZero()
+	if (dead == nil && used) || (errors.Is(dead, grantstore.ErrConsumed) && !used) {
 		return broken(&getGrant, "a grant that is used and unused at once")
 	}
 	if len(found.Related) > maxRelated {
@@ -148,7 +148,7 @@ type grantsServer struct {
 	server *Server
 }
 
-// GetGrant reads a grant. A used one is an answer, not an error: it carries the grant.
+// GetGrant reads a grant. A dead one is an answer, not an error: it carries the grant.
 func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest) (*pb.GetGrantResponse, error) {
 	return serve(ctx, g.server, getGrant.name, func(b Backend) (*pb.GetGrantResponse, error) {
 		ref, err := wire.ToRef(request.GetRef())
@@ -160,10 +160,10 @@ func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest
 			return nil, err
 		}
 		found, err := b.Grants().Get(ctx, ref, now)
-		if found != nil && errors.Is(err, grantstore.ErrConsumed) && !errors.Is(err, ticketstore.ErrUnavailable) {
-			return wire.FromFound(found, true), nil
+		if answer := wire.FromFound(found, err); answer != nil {
+			return answer, nil
 		}
-		return wire.FromFound(found, false), err
+		return nil, err
 	})
 }
 

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -55,19 +56,44 @@ func (r *reader) grant(m *pb.Grant) grantstore.Grant {
 	}
 }
 
-// FromFound returns the answer of Get; nil stays nil. consumed tells that Get returned ErrConsumed along with it.
-func FromFound(f *grantstore.Found, consumed bool) *pb.GetGrantResponse {
+// verdicts say why a grant that was found is dead.
+var verdicts = []struct {
+	dead string
+	err  error
+}{{"session_ended", grantstore.ErrSessionEnded}, {"consumed", grantstore.ErrConsumed}}
+
+// FromFound returns the answer of Get, which is both a grant and an error where the grant is dead. It returns nil, and so leaves the error to
+// Status, where there is no grant or the error says more than that.
+func FromFound(f *grantstore.Found, err error) *pb.GetGrantResponse {
 	if f == nil {
 		return nil
 	}
-	return &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant), Consumed: consumed}
+	m := &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant)}
+	if err == nil {
+		return m
+	}
+	for _, verdict := range verdicts {
+		if errors.Is(err, verdict.err) && !errors.Is(err, ticketstore.ErrUnavailable) {
+			m.Dead = verdict.dead
+			return m
+		}
+	}
+	return nil
 }
 
-// ToFound returns what was found.
-func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, consumed bool, err error) {
+// ToFound returns what was found, and why it is dead where it is.
+func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, dead, err error) {
 	var r reader
 	found = &grantstore.Found{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
-	return found, m.GetConsumed(), r.err
+	for _, verdict := range verdicts {
+		if m.GetDead() == verdict.dead {
+			dead = verdict.err
+		}
+	}
+	if m.GetDead() != "" && dead == nil {
+		r.fail(ticketstore.Invalid("dead", "is not a reason for a grant to be dead"))
+	}
+	return found, dead, r.err
 }
 
 // FromBatch returns the request of a batch.

@@ -42,11 +42,11 @@ var trips = map[string]func(*rand.Rand) error{
 		p.TotalCount, p.TotalPages, p.CurrentPage = max(p.TotalCount, -1), max(p.TotalPages, -1), max(p.CurrentPage, -1)
 		return wire.FromPage(p)
 	}, wire.ToPage),
-	"Found": trip(func(f *grantstore.Found) *pb.GetGrantResponse { return wire.FromFound(f, true) },
+	"Found": trip(func(f *grantstore.Found) *pb.GetGrantResponse { return wire.FromFound(f, grantstore.ErrConsumed) },
 		func(m *pb.GetGrantResponse) (*grantstore.Found, error) {
-			found, consumed, err := wire.ToFound(m)
-			if !consumed {
-				return nil, errors.New("consumed was lost")
+			found, dead, err := wire.ToFound(m)
+			if !errors.Is(dead, grantstore.ErrConsumed) {
+				return nil, fmt.Errorf("got %v, want ErrConsumed", dead)
 			}
 			return found, err
 		}),

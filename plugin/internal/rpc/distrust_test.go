@@ -1,0 +1,252 @@
+package rpc_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// liar is a connection to a plugin that answers every call with the same message.
+type liar struct{ answer proto.Message }
+
+func (l liar) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.CallOption) error {
+	if l.answer != nil {
+		proto.Merge(answer.(proto.Message), l.answer)
+	}
+	return nil
+}
+
+func (liar) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	panic("the protocol has no streams")
+}
+
+// TestDistrust: no answer that a plugin must not give gets through, and none is mistaken for something else.
+func TestDistrust(t *testing.T) {
+	t.Parallel()
+	good := session("s")
+	spoil := func(change func(*pb.Session)) *pb.Session { m := wire.FromSession(good); change(m); return m }
+	detail := func(change func(*pb.SessionDetail)) *pb.SessionDetail {
+		m := wire.FromDetail(&ticketstore.SessionDetail{
+			Session: *good, Clients: []ticketstore.ClientUse{{ClientID: "c", FirstUsed: now, LastUsed: now}},
+		})
+		change(m)
+		return m
+	}
+	same := func(*pb.SessionDetail) {}
+	two := []*pb.SessionDetail{detail(same), detail(same)}
+	g := grant("h")
+	found := func(change func(*pb.GetGrantResponse)) proto.Message {
+		m := wire.FromFound(&grantstore.Found{Grant: g}, nil)
+		change(m)
+		return m
+	}
+	notice := func(change func(*logout.Notification)) *pb.Notification {
+		n := logout.Notification{
+			ID: "n", Issuer: "i", ClientID: "c", SessionID: "s", Reason: logout.Terminated, State: logout.Pending, Queued: now,
+		}
+		change(&n)
+		return wire.FromNotification(&n)
+	}
+	sound := func(*logout.Notification) {}
+	work := func(n ...*pb.Notification) proto.Message {
+		m := &pb.ClaimDeliveriesResponse{}
+		for _, each := range n {
+			m.Work = append(m.Work, &pb.Delivery{Notification: each, Claim: 1})
+		}
+		return m
+	}
+	one := int64(-7)
+
+	for name, test := range map[string]struct {
+		answer proto.Message
+		call   func(*rpc.Caller) error
+	}{
+		"get: empty":             {nil, get(good.Key)},
+		"get: another key":       {&pb.GetSessionResponse{Session: wire.FromSession(session("other"))}, get(good.Key)},
+		"get: no key":            {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Key = nil })}, get(good.Key)},
+		"get: short key":         {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Key = m.Key[:9] })}, get(good.Key)},
+		"get: no subject":        {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.SubjectId = "" })}, get(good.Key)},
+		"get: no sid":            {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.SessionId = "" })}, get(good.Key)},
+		"get: zero time":         {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Expires = nil })}, get(good.Key)},
+		"get: impossible time":   {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Created.Nanos = -1 })}, get(good.Key)},
+		"get: oversized ticket":  {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Ticket = make([]byte, 65<<10) })}, get(good.Key)},
+		"get: zero key asked":    {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Key = nil })}, get(ticketstore.Key{})},
+		"find: empty":            {nil, find("s")},
+		"find: another sid":      {&pb.FindSessionResponse{Detail: detail(same)}, find("t")},
+		"find: client no id":     {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].ClientId = "" })}, find("s")},
+		"find: client no time":   {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].LastUsed = nil })}, find("s")},
+		"renew: empty":           {nil, renew(good.Key)},
+		"renew: another":         {&pb.RenewSessionResponse{Session: wire.FromSession(session("other"))}, renew(good.Key)},
+		"rekey: old key":         {&pb.RekeySessionResponse{Session: wire.FromSession(session("other"))}, rekeyTo(good.Key)},
+		"query: more rows":       {&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"}, query(ticketstore.SessionQuery{Count: 1})},
+		"query: no token":        {&pb.QuerySessionsResponse{Sessions: two}, query(ticketstore.SessionQuery{})},
+		"query: long token":      {&pb.QuerySessionsResponse{ResultsToken: strings.Repeat("t", ticketstore.MaxResultsToken+1)}, query(ticketstore.SessionQuery{})},
+		"query: negative total":  {&pb.QuerySessionsResponse{TotalCount: &one}, query(ticketstore.SessionQuery{})},
+		"query: another subject": {&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"}, query(filter("43"))},
+		"query: nil row":         {&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{{}}, ResultsToken: "t"}, query(ticketstore.SessionQuery{})},
+		"grant: empty":           {nil, getGrant(g.Ref)},
+		"grant: another":         {found(func(m *pb.GetGrantResponse) { m.Grant.Ref.Key[0]++ }), getGrant(g.Ref)},
+		"grant: another type":    {found(func(m *pb.GetGrantResponse) { m.Grant.Ref.Type = "jti" }), getGrant(g.Ref)},
+		"grant: used in secret":  {found(func(m *pb.GetGrantResponse) { m.Grant.Consumed = wire.FromTime(now) }), getGrant(g.Ref)},
+		"grant: used at no time": {found(func(m *pb.GetGrantResponse) { m.Dead = "consumed" }), getGrant(g.Ref)},
+		"grant: dead of what":    {found(func(m *pb.GetGrantResponse) { m.Dead = "not_found" }), getGrant(g.Ref)},
+		"grant: zero time":       {found(func(m *pb.GetGrantResponse) { m.Grant.Created = nil }), getGrant(g.Ref)},
+		"grant: oversized":       {found(func(m *pb.GetGrantResponse) { m.Grant.Data = make([]byte, 129<<10) }), getGrant(g.Ref)},
+		"grant: nil related":     {found(func(m *pb.GetGrantResponse) { m.Related = []*pb.Grant{{}} }), getGrant(g.Ref)},
+		"apply: negative":        {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
+		"purge: more":            {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
+		"purge: negative":        {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
+		"end: negative":          {&pb.EndSessionsResponse{GrantsRevoked: -1}, endOne},
+		"end: client without id": {&pb.EndSessionsResponse{ClientsLeftAlone: []string{""}}, endOne},
+		"end due: more":          {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
+		"claim: more":            {work(notice(sound), notice(sound), notice(sound)), claim},
+		"claim: nil notice":      {work(nil), claim},
+		"claim: no sid":          {work(notice(func(n *logout.Notification) { n.SessionID = "" })), claim},
+		"claim: no state":        {work(notice(func(n *logout.Notification) { n.State = "" })), claim},
+		"claim: unknown state":   {work(notice(func(n *logout.Notification) { n.State = "lost" })), claim},
+		"claim: zero time":       {work(notice(func(n *logout.Notification) { n.Queued = time.Time{} })), claim},
+		"retry: empty":           {nil, retry("n")},
+		"retry: another":         {&pb.RetryDeliveryResponse{Notification: notice(sound)}, retry("m")},
+		"deliveries: more":       {&pb.QueryDeliveriesResponse{Deliveries: []*pb.Notification{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
+		"describe: empty":        {nil, func(c *rpc.Caller) error { _, err := c.Describe(context.Background()); return err }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := test.call(&rpc.Caller{Conn: liar{test.answer}, Timeout: time.Minute, Long: time.Minute})
+			if err == nil {
+				t.Fatal("the answer got through")
+			}
+			for _, known := range []error{
+				ticketstore.ErrNotFound, ticketstore.ErrUnavailable, ticketstore.ErrInvalid, ticketstore.ErrExists, grantstore.ErrConsumed,
+			} {
+				if errors.Is(err, known) {
+					t.Errorf("got %v, which is %q: want an error of no known kind", err, known)
+				}
+			}
+		})
+	}
+}
+
+func plain(call func(context.Context, *rpc.Caller) error) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error { return call(context.Background(), c) }
+}
+
+func filter(subject string) ticketstore.SessionQuery {
+	return ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: subject}}
+}
+
+func get(key ticketstore.Key) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Tickets{Caller: c}).Get(context.Background(), key)
+		return err
+	}
+}
+
+func find(id string) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Tickets{Caller: c}).Find(context.Background(), id)
+		return err
+	}
+}
+
+func renew(key ticketstore.Key) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Tickets{Caller: c}).Renew(context.Background(), ticketstore.Renewal{Key: key, Expires: now}, now)
+		return err
+	}
+}
+
+func rekeyTo(key ticketstore.Key) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Tickets{Caller: c}).Rekey(context.Background(), ticketstore.Rekey{NewKey: key}, now)
+		return err
+	}
+}
+
+func query(q ticketstore.SessionQuery) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Tickets{Caller: c}).Query(context.Background(), q)
+		return err
+	}
+}
+
+func getGrant(ref grantstore.Ref) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Grants{Caller: c}).Get(context.Background(), ref, now)
+		return err
+	}
+}
+
+func applyEmpty(c *rpc.Caller) error {
+	return apply(&grantstore.Batch{OperationID: "o"})(context.Background(), c)
+}
+
+func purge(c *rpc.Caller) error {
+	_, err := (&rpc.Grants{Caller: c}).Purge(context.Background(), 10, now)
+	return err
+}
+
+func endOne(c *rpc.Caller) error {
+	return end(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated})(context.Background(), c)
+}
+
+func endDue(c *rpc.Caller) error {
+	_, err := (&rpc.Logout{Caller: c}).EndDue(context.Background(), logout.Sweep{Limit: 10}, now)
+	return err
+}
+
+func claim(c *rpc.Caller) error {
+	_, err := (&rpc.Logout{Caller: c}).Claim(context.Background(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, now)
+	return err
+}
+
+func retry(id string) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Logout{Caller: c}).Retry(context.Background(), id, now)
+		return err
+	}
+}
+
+func deliveries(c *rpc.Caller) error {
+	_, err := (&rpc.Logout{Caller: c}).Deliveries(context.Background(), logout.DeliveryQuery{Count: 1})
+	return err
+}
+
+// What cannot cross the boundary is refused before it is sent, with the field at fault.
+func TestRequestsAreChecked(t *testing.T) {
+	t.Parallel()
+	bad := session("s")
+	bad.DisplayName = "\xff"
+	for name, call := range map[string]func(*rpc.Caller) error{
+		"create": func(c *rpc.Caller) error { return (&rpc.Tickets{Caller: c}).Create(context.Background(), bad) },
+		"find":   find("a\x00"),
+		"rekey": func(c *rpc.Caller) error {
+			_, err := (&rpc.Tickets{Caller: c}).Rekey(context.Background(), ticketstore.Rekey{ACR: "\xff"}, now)
+			return err
+		},
+		"query": query(filter(strings.Repeat("x", 10<<10))),
+		"token": query(ticketstore.SessionQuery{ResultsToken: "\xff"}),
+		"apply": plain(apply(&grantstore.Batch{})),
+		"grant": getGrant(grantstore.Ref{Type: "\xff", Key: grantstore.Key{1}}),
+		"end":   plain(end(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated, ClientIDs: []string{}})),
+		"retry": retry("\xff"),
+	} {
+		err := call(&rpc.Caller{Conn: liar{}, Timeout: time.Minute, Long: time.Minute})
+		var field *ticketstore.FieldError
+		if !errors.As(err, &field) {
+			t.Errorf("%s: got %v, want a *FieldError", name, err)
+		}
+	}
+}

@@ -34,7 +34,9 @@ func newCarrier(request context.Context) *carrier {
 	return &carrier{request: request, rows: map[grantstore.Ref]*row{}, clients: map[string]fosite.Client{}}
 }
 
-func (c *carrier) into(ctx context.Context) context.Context { return context.WithValue(ctx, carrierKey{}, c) }
+func (c *carrier) into(ctx context.Context) context.Context {
+	return context.WithValue(ctx, carrierKey{}, c)
+}
 
 // gather makes the writes that follow wait for taken.
 func (c *carrier) gather() {

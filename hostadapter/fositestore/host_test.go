@@ -1,0 +1,398 @@
+package fositestore_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/storage"
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+const (
+	issuer      = "http://localhost:9000"
+	redirectURI = "https://app.example/callback"
+	secret      = "app-secret-app-secret"
+	state       = "state-state-state"
+	nonce       = "nonce-nonce-nonce"
+)
+
+var hashed = sync.OnceValue(func() []byte {
+	hash, err := bcrypt.GenerateFromPassword([]byte(secret), bcrypt.MinCost)
+	if err != nil {
+		panic(err)
+	}
+	return hash
+})
+
+var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// host is a fosite server with sessions, as small as one can be.
+type host struct {
+	t        *testing.T
+	backend  *watched
+	memory   *storage.MemoryStore
+	fosite   *fosite.Config
+	sessions *fositestore.Sessions
+	provider *fositestore.Provider
+	server   *httptest.Server
+	// newSession makes the session that the host gives to fosite.
+	newSession func(subject string) fosite.Session
+	// ownContext has the host pass contexts of its own to fosite.
+	ownContext bool
+}
+
+type option func(*host, *fositestore.Config)
+
+func newHost(t *testing.T, options ...option) *host {
+	t.Helper()
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir()}, quiet())
+	if err != nil {
+		t.Fatalf("opening the engine: %v", err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	h := &host{t: t, backend: watch(engine), memory: newMemory(), newSession: openIDSession}
+	h.fosite = &fosite.Config{
+		IDTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)), TokenURL: issuer + "/token",
+		EnablePKCEPlainChallengeMethod: true,
+	}
+	config := fositestore.Config{
+		Backend: h.backend, Fosite: h.fosite, Store: h.memory,
+		Key:  func(context.Context) (any, error) { return signingKey(), nil },
+		Host: hostadapter.Config{Logger: quiet()},
+	}
+	for _, option := range options {
+		option(h, &config)
+	}
+	h.sessions, err = fositestore.Attach(t.Context(), config)
+	if err != nil {
+		t.Fatalf("attaching: %v", err)
+	}
+	t.Cleanup(func() { _ = h.sessions.Close() })
+	h.provider = h.sessions.Provider(compose.ComposeAllEnabled(h.fosite, h.sessions.Store(), signingKey()))
+	h.serve()
+	return h
+}
+
+func openIDSession(subject string) fosite.Session {
+	session := openid.NewDefaultSession()
+	session.Subject, session.Claims.Subject = subject, subject
+	return session
+}
+
+func newMemory() *storage.MemoryStore {
+	memory := storage.NewMemoryStore()
+	for _, id := range []string{"app", "other"} {
+		memory.Clients[id] = &fosite.DefaultClient{
+			ID: id, Secret: hashed(), RedirectURIs: []string{redirectURI},
+			GrantTypes:    []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit"},
+			ResponseTypes: []string{"code", "token", "id_token", "code id_token", "code token", "id_token token", "code id_token token"},
+			Scopes:        []string{"openid", "offline_access", "photos"},
+		}
+	}
+	memory.Users["peter"] = storage.MemoryUserRelation{Username: "peter", Password: "secret"}
+	return memory
+}
+
+func (h *host) serve() {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := h.sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user"), ACR: "1", AMR: []string{"pwd"}}); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/authorize", h.authorize)
+	mux.HandleFunc("/token", h.token)
+	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {
+		ctx := h.ctx(r)
+		response, err := h.provider.NewIntrospectionRequest(ctx, r, h.newSession(""))
+		if err != nil {
+			h.provider.WriteIntrospectionError(ctx, w, err)
+			return
+		}
+		h.provider.WriteIntrospectionResponse(ctx, w, response)
+	})
+	mux.HandleFunc("/revoke", func(w http.ResponseWriter, r *http.Request) {
+		ctx := h.ctx(r)
+		h.provider.WriteRevocationResponse(ctx, w, h.provider.NewRevocationRequest(ctx, r))
+	})
+	mux.HandleFunc("/par", h.push)
+	mux.HandleFunc("/userinfo", func(w http.ResponseWriter, r *http.Request) {
+		_, request, err := h.provider.IntrospectToken(h.ctx(r), fosite.AccessTokenFromRequest(r), fosite.AccessToken, h.newSession(""))
+		if err != nil {
+			h.provider.WriteAccessError(h.ctx(r), w, nil, err)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]string{"sub": request.GetSession().GetSubject()})
+	})
+	h.server = httptest.NewServer(h.sessions.Middleware(mux))
+	h.t.Cleanup(h.server.Close)
+}
+
+func (h *host) ctx(r *http.Request) context.Context {
+	if h.ownContext {
+		return context.Background()
+	}
+	return r.Context()
+}
+
+// authorize grants what is asked for to whoever is signed in. Its login form is "?user=", as a browser would post it.
+func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
+	ctx := h.ctx(r)
+	request, err := h.provider.NewAuthorizeRequest(ctx, r)
+	if err != nil {
+		h.provider.WriteAuthorizeError(ctx, w, request, err)
+		return
+	}
+	session, err := h.sessions.Session(r)
+	if err != nil {
+		h.provider.WriteAuthorizeError(ctx, w, request, err)
+		return
+	}
+	subject := r.FormValue("claim")
+	if user := r.FormValue("user"); user != "" {
+		session, err = h.sessions.SignIn(w, r, hostadapter.Identity{Subject: user})
+		if err != nil {
+			h.provider.WriteAuthorizeError(ctx, w, request, err)
+			return
+		}
+	} else if subject == "" && (session == nil || h.sessions.NeedsSignIn(session, request)) {
+		http.Error(w, "login form", http.StatusUnauthorized)
+		return
+	}
+	for _, scope := range request.GetRequestedScopes() {
+		request.GrantScope(scope)
+	}
+	if subject == "" {
+		subject = session.SubjectID
+	}
+	response, err := h.provider.NewAuthorizeResponse(ctx, request, h.newSession(subject))
+	if err != nil {
+		h.provider.WriteAuthorizeError(ctx, w, request, err)
+		return
+	}
+	h.provider.WriteAuthorizeResponse(ctx, w, request, response)
+}
+
+func (h *host) token(w http.ResponseWriter, r *http.Request) {
+	request, err := h.provider.NewAccessRequest(h.ctx(r), r, h.newSession(""))
+	if err != nil {
+		h.provider.WriteAccessError(h.ctx(r), w, request, err)
+		return
+	}
+	if request.GetGrantTypes().HasOneOf("client_credentials", "password") {
+		for _, scope := range request.GetRequestedScopes() {
+			request.GrantScope(scope)
+		}
+	}
+	response, err := h.provider.NewAccessResponse(h.ctx(r), request)
+	if err != nil {
+		h.provider.WriteAccessError(h.ctx(r), w, request, err)
+		return
+	}
+	h.provider.WriteAccessResponse(h.ctx(r), w, request, response)
+}
+
+func (h *host) push(w http.ResponseWriter, r *http.Request) {
+	ctx := h.ctx(r)
+	request, err := h.provider.NewPushedAuthorizeRequest(ctx, r)
+	if err != nil {
+		h.provider.WritePushedAuthorizeError(ctx, w, request, err)
+		return
+	}
+	response, err := h.provider.NewPushedAuthorizeResponse(ctx, request, h.newSession(""))
+	if err != nil {
+		h.provider.WritePushedAuthorizeError(ctx, w, request, err)
+		return
+	}
+	h.provider.WritePushedAuthorizeResponse(ctx, w, request, response)
+}
+
+// browser is a user's browser that does not follow redirects.
+type browser struct {
+	h      *host
+	client *http.Client
+}
+
+func (h *host) browser() *browser {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return &browser{h: h, client: &http.Client{
+		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// reply is an answer with its body read.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	// json is the body, if it is a JSON object; redirect the parameters of a redirect's query or fragment.
+	json     map[string]any
+	redirect url.Values
+}
+
+func (r *reply) str(name string) string { s, _ := r.json[name].(string); return s }
+
+func (h *host) read(response *http.Response, err error) *reply {
+	if err != nil {
+		h.t.Errorf("request: %v", err)
+		return &reply{header: http.Header{}}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		h.t.Errorf("reading the answer: %v", err)
+	}
+	r := &reply{status: response.StatusCode, header: response.Header, body: string(body)}
+	_ = json.Unmarshal(body, &r.json)
+	if location, err := url.Parse(response.Header.Get("Location")); err == nil {
+		r.redirect, _ = url.ParseQuery(location.RawQuery + "&" + location.Fragment)
+	}
+	return r
+}
+
+func (b *browser) get(path string, query url.Values) *reply {
+	return b.h.read(b.client.Get(b.h.server.URL + path + "?" + query.Encode()))
+}
+
+// signIn signs a user in and fails the test if that fails.
+func (b *browser) signIn(user string) *browser {
+	b.h.t.Helper()
+	if r := b.get("/login", url.Values{"user": {user}}); r.status != http.StatusOK {
+		b.h.t.Fatalf("signing in: %d %s", r.status, r.body)
+	}
+	return b
+}
+
+// authorization returns the parameters of an authorization request; changes are name, value pairs, an empty value takes one out.
+func authorization(changes ...string) url.Values {
+	query := url.Values{
+		"client_id": {"app"}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid offline_access"},
+		"state": {state}, "nonce": {nonce},
+	}
+	for i := 0; i+1 < len(changes); i += 2 {
+		query.Set(changes[i], changes[i+1])
+		if changes[i+1] == "" {
+			query.Del(changes[i])
+		}
+	}
+	return query
+}
+
+func (b *browser) code(changes ...string) string {
+	b.h.t.Helper()
+	r := b.get("/authorize", authorization(changes...))
+	code := r.redirect.Get("code")
+	if code == "" {
+		b.h.t.Fatalf("authorizing: want a code, got %d %s %v", r.status, r.body, r.redirect)
+	}
+	return code
+}
+
+func (h *host) post(path string, form url.Values) *reply {
+	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.server.URL+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	client := form.Get("as")
+	if client == "" {
+		client = "app"
+	}
+	form.Del("as")
+	r.SetBasicAuth(client, secret)
+	return h.read(http.DefaultClient.Do(r))
+}
+
+func (h *host) exchange(code string, extra ...string) *reply {
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}}
+	for i := 0; i+1 < len(extra); i += 2 {
+		form.Set(extra[i], extra[i+1])
+	}
+	return h.post("/token", form)
+}
+
+func (h *host) refresh(token string) *reply {
+	return h.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+}
+
+func (h *host) introspect(token string) *reply {
+	return h.post("/introspect", url.Values{"token": {token}})
+}
+
+// tokens signs a user in, authorizes and exchanges the code.
+func (h *host) tokens(user string, changes ...string) (*browser, *reply) {
+	h.t.Helper()
+	b := h.browser().signIn(user)
+	r := h.exchange(b.code(changes...))
+	if r.status != http.StatusOK || r.str("access_token") == "" {
+		h.t.Fatalf("exchanging a code: want tokens, got %d %s", r.status, r.body)
+	}
+	return b, r
+}
+
+func (h *host) mustActive(token string, want bool) {
+	h.t.Helper()
+	r := h.introspect(token)
+	if active, _ := r.json["active"].(bool); r.status != http.StatusOK || active != want {
+		h.t.Errorf("introspection: want active %v, got %d %s", want, r.status, r.body)
+	}
+}
+
+func (r *reply) must(t *testing.T, status int, errorCode string) {
+	t.Helper()
+	if r.status != status || (errorCode != "" && r.str("error") != errorCode) {
+		t.Errorf("want %d %q, got %d %s", status, errorCode, r.status, r.body)
+	}
+}
+
+// end ends the subject's sessions as an operator would.
+func (h *host) end(subject string) {
+	h.t.Helper()
+	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: subject}); err != nil {
+		h.t.Fatalf("removing the sessions of %s: %v", subject, err)
+	}
+}
+
+// eventually polls until the condition holds.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("did not happen within 10 s: %s", what)
+		}
+	}
+}
+
+var errNotFound = errors.New("not found by the host's store")

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -62,12 +61,16 @@ type host struct {
 	memory   *storage.MemoryStore
 	fosite   *fosite.Config
 	sessions *fositestore.Sessions
-	provider *fositestore.Provider
+	provider fosite.OAuth2Provider
 	server   *httptest.Server
 	// newSession makes the session that the host gives to fosite.
 	newSession func(subject string) fosite.Session
 	// ownContext has the host pass contexts of its own to fosite.
 	ownContext bool
+	// compose makes fosite's provider; ComposeAllEnabled by default.
+	compose func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider
+	// bare has the host use the Store without the Provider, and bind its grants itself.
+	bare bool
 }
 
 type option func(*host, *fositestore.Config)
@@ -97,7 +100,15 @@ func newHost(t *testing.T, options ...option) *host {
 		t.Fatalf("attaching: %v", err)
 	}
 	t.Cleanup(func() { _ = h.sessions.Close() })
-	h.provider = h.sessions.Provider(compose.ComposeAllEnabled(h.fosite, h.sessions.Store(), signingKey()))
+	if h.compose == nil {
+		h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
+			return compose.ComposeAllEnabled(config, store, signingKey())
+		}
+	}
+	h.provider = h.compose(h.fosite, h.sessions.Store())
+	if !h.bare {
+		h.provider = h.sessions.Provider(h.provider)
+	}
 	h.serve()
 	return h
 }
@@ -194,7 +205,13 @@ func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	if subject == "" {
 		subject = session.SubjectID
 	}
-	response, err := h.provider.NewAuthorizeResponse(ctx, request, h.newSession(subject))
+	granted := h.newSession(subject)
+	if h.bare {
+		if err := fositestore.Bind(granted, session); err != nil {
+			h.t.Errorf("binding: %v", err)
+		}
+	}
+	response, err := h.provider.NewAuthorizeResponse(ctx, request, granted)
 	if err != nil {
 		h.provider.WriteAuthorizeError(ctx, w, request, err)
 		return
@@ -394,5 +411,3 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		}
 	}
 }
-
-var errNotFound = errors.New("not found by the host's store")

@@ -64,8 +64,10 @@ type watchedGrants struct {
 	grantstore.Store
 	w             *watched
 	reads, writes atomic.Int64
-	// loseReads makes the next reads fail, loseAnswers the answers to the next writes, which are done.
-	loseReads, loseAnswers atomic.Int64
+	// lostType is the grantstore.Type whose reads fail.
+	lostType atomic.Value
+	// loseAnswers loses the answers to the next writes, which are done.
+	loseAnswers atomic.Int64
 	// before runs before each write.
 	before atomic.Pointer[func()]
 }
@@ -75,7 +77,7 @@ func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Ti
 	if err := s.w.lost(); err != nil {
 		return nil, err
 	}
-	if s.loseReads.Add(-1) >= 0 {
+	if s.lostType.Load() == ref.Type {
 		return nil, fmt.Errorf("lost: %w", ticketstore.ErrUnavailable)
 	}
 	return s.Store.Get(ctx, ref, now)

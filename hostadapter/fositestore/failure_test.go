@@ -1,0 +1,250 @@
+package fositestore_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+)
+
+// calls are all endpoints, each called in a way that succeeds, once prepared, as long as session and store are there. The subject is
+// "ann".
+var calls = []struct {
+	name string
+	// prepare returns the call.
+	prepare func(h *host) func() *reply
+	// ended is what the end of the session makes of it: status and error, or the error in a redirect.
+	endedStatus             int
+	endedError, endedResult string
+	// racing: the session ends during the call, at the write.
+	racing bool
+}{
+	{
+		name: "authorize",
+		prepare: func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization()) }
+		},
+		endedStatus: http.StatusUnauthorized, // the login form
+	},
+	{
+		name: "authorize while the session ends",
+		prepare: func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization()) }
+		},
+		racing: true, endedStatus: http.StatusSeeOther, endedResult: "login_required",
+	},
+	{
+		name: "authorize for an ID token alone while the session ends",
+		prepare: func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization("response_type", "id_token")) }
+		},
+		racing: true, endedStatus: http.StatusSeeOther, endedResult: "login_required",
+	},
+	{
+		name: "authorize without asking",
+		prepare: func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization("prompt", "none")) }
+		},
+		endedStatus: http.StatusSeeOther, endedResult: "login_required",
+	},
+	{
+		name: "authorize a pushed request",
+		prepare: func(h *host) func() *reply {
+			b, pushed := h.browser().signIn("ann"), h.post("/par", authorization())
+			return func() *reply {
+				return b.get("/authorize", url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
+			}
+		},
+		endedStatus: http.StatusUnauthorized,
+	},
+	{
+		name: "push",
+		prepare: func(h *host) func() *reply {
+			h.browser().signIn("ann")
+			return func() *reply { return h.post("/par", authorization()) }
+		},
+		endedStatus: http.StatusCreated, // it knows of no session
+	},
+	{
+		name: "token for a code",
+		prepare: func(h *host) func() *reply {
+			code := h.browser().signIn("ann").code()
+			return func() *reply { return h.exchange(code) }
+		},
+		endedStatus: http.StatusBadRequest, endedError: "invalid_grant",
+	},
+	{
+		name: "token for a code while the session ends",
+		prepare: func(h *host) func() *reply {
+			code := h.browser().signIn("ann").code()
+			return func() *reply { return h.exchange(code) }
+		},
+		racing: true, endedStatus: http.StatusBadRequest, endedError: "invalid_grant",
+	},
+	{
+		name: "token for a refresh token",
+		prepare: func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.refresh(r.str("refresh_token")) }
+		},
+		endedStatus: http.StatusBadRequest, endedError: "invalid_grant",
+	},
+	{
+		name: "token for a refresh token while the session ends",
+		prepare: func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.refresh(r.str("refresh_token")) }
+		},
+		racing: true, endedStatus: http.StatusBadRequest, endedError: "invalid_grant",
+	},
+	{
+		name: "token for client credentials",
+		prepare: func(h *host) func() *reply {
+			h.browser().signIn("ann")
+			return func() *reply { return h.post("/token", url.Values{"grant_type": {"client_credentials"}}) }
+		},
+		endedStatus: http.StatusOK, // there is no session in it
+	},
+	{
+		name: "introspect an access token",
+		prepare: func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.introspect(r.str("access_token")) }
+		},
+		endedStatus: http.StatusOK,
+	},
+	{
+		name: "introspect a refresh token",
+		prepare: func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.introspect(r.str("refresh_token")) }
+		},
+		endedStatus: http.StatusOK,
+	},
+	{
+		name: "revoke",
+		prepare: func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.post("/revoke", url.Values{"token": {r.str("refresh_token")}}) }
+		},
+		endedStatus: http.StatusOK, // RFC 7009, section 2.2
+	},
+	{
+		name: "userinfo",
+		prepare: func(h *host) func() *reply {
+			b, r := h.tokens("ann")
+			return func() *reply { return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}}) }
+		},
+		endedStatus: http.StatusUnauthorized, endedError: "request_unauthorized",
+	},
+}
+
+func TestEveryEndpointWhenTheSessionHasEnded(t *testing.T) {
+	t.Parallel()
+	for _, call := range calls {
+		t.Run(call.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			do := call.prepare(h)
+			if call.racing {
+				var once sync.Once
+				before := func() { once.Do(func() { h.end("ann") }) }
+				h.backend.grants.before.Store(&before)
+			} else {
+				h.end("ann")
+			}
+			r := do()
+			r.must(t, call.endedStatus, call.endedError)
+			if r.redirect.Get("error") != call.endedResult {
+				t.Errorf("want redirect with error %q, got %v", call.endedResult, r.redirect)
+			}
+			if active, there := r.json["active"]; there && active != false {
+				t.Errorf("want an inactive token, got %s", r.body)
+			}
+		})
+	}
+}
+
+func TestEveryEndpointWhenTheStoreIsUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, call := range calls {
+		t.Run(call.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			do := call.prepare(h)
+			h.backend.down.Store(true)
+			r := do()
+			r.must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+			if r.header.Get("Retry-After") == "" || r.header.Get("Set-Cookie") != "" || r.header.Get("Location") != "" {
+				t.Errorf("want Retry-After, no cookie touched and no redirect, got %v", r.header)
+			}
+			// Nothing was used up: the same call succeeds when the store is back.
+			h.backend.down.Store(false)
+			r = do()
+			if r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" || r.json["active"] == false {
+				t.Errorf("when the store is back: want success, got %d %s %v", r.status, r.body, r.redirect)
+			}
+		})
+	}
+}
+
+// fosite looks a token up as access and as refresh token, and drops the error of one of them.
+func TestIntrospectionWhenOneLookUpIsLost(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []grantstore.Type{grantstore.ReferenceToken, grantstore.RefreshToken} {
+		for _, hint := range []string{"access_token", "refresh_token"} {
+			t.Run(string(lost)+" with hint "+hint, func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t)
+				_, r := h.tokens("ann")
+				h.refresh(r.str("refresh_token"))
+				h.backend.grants.lostType.Store(lost)
+				form := url.Values{"token": {r.str("access_token")}, "token_type_hint": {hint}}
+				h.post("/introspect", form).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+				h.post("/revoke", form).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+			})
+		}
+	}
+}
+
+func TestLostAnswerIsResolved(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser().signIn("ann")
+	h.backend.grants.loseAnswers.Store(1)
+	code := b.code()
+	h.backend.grants.loseAnswers.Store(2)
+	r := h.exchange(code)
+	r.must(t, http.StatusOK, "")
+	h.mustActive(r.str("access_token"), true)
+	h.backend.grants.loseAnswers.Store(1)
+	second := h.refresh(r.str("refresh_token"))
+	second.must(t, http.StatusOK, "")
+	h.mustActive(second.str("access_token"), true)
+	// One that stays unknown is no success.
+	h.backend.grants.loseAnswers.Store(100)
+	h.refresh(second.str("refresh_token")).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+}
+
+func TestGrantThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	_, r := h.tokens("ann")
+	// As if the host came back with sealing keys of its own and without the old ones.
+	again := newHost(t, func(again *host, c *fositestore.Config) {
+		again.backend, c.Backend = h.backend, h.backend
+		c.Host.Keys = [][]byte{[]byte(strings.Repeat("k", 32))}
+	})
+	again.introspect(r.str("access_token")).must(t, http.StatusInternalServerError, "server_error")
+	again.refresh(r.str("refresh_token")).must(t, http.StatusInternalServerError, "server_error")
+	again.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusInternalServerError, "server_error")
+	h.mustActive(r.str("access_token"), true)
+}

@@ -1,0 +1,123 @@
+package fositestore_test
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ory/fosite"
+)
+
+// together runs the call n times at once and returns the answers.
+func together(n int, call func(i int) *reply) []*reply {
+	replies := make([]*reply, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { replies[i] = call(i) })
+	}
+	wg.Wait()
+	return replies
+}
+
+func winners(t *testing.T, replies []*reply) []*reply {
+	t.Helper()
+	var won []*reply
+	for _, r := range replies {
+		if r.status == http.StatusOK {
+			won = append(won, r)
+		} else {
+			r.must(t, http.StatusBadRequest, "invalid_grant")
+		}
+	}
+	return won
+}
+
+func TestCodeRaceHasOneWinner(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for range 10 {
+		b := h.browser().signIn("ann")
+		code := b.code()
+		won := winners(t, together(8, func(int) *reply { return h.exchange(code) }))
+		if len(won) != 1 {
+			t.Fatalf("want one winner, got %d", len(won))
+		}
+		// RFC 6749, section 4.1.2: a code used twice takes its tokens along.
+		h.mustActive(won[0].str("access_token"), false)
+	}
+}
+
+func TestRefreshRaceHasOneWinner(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for range 10 {
+		_, r := h.tokens("ann")
+		won := winners(t, together(8, func(int) *reply { return h.refresh(r.str("refresh_token")) }))
+		if len(won) != 1 {
+			t.Fatalf("want one winner, got %d", len(won))
+		}
+	}
+}
+
+func TestRemovalRacingAnExchangeAndARefresh(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for range 30 {
+		b, r := h.tokens("ann")
+		code := b.code()
+		replies := together(3, func(i int) *reply {
+			switch i {
+			case 0:
+				return h.exchange(code)
+			case 1:
+				return h.refresh(r.str("refresh_token"))
+			}
+			h.end("ann")
+			return nil
+		})
+		for _, r := range replies[:2] {
+			if r.status != http.StatusOK {
+				r.must(t, http.StatusBadRequest, "invalid_grant")
+				continue
+			}
+			h.mustActive(r.str("access_token"), false)
+			h.mustActive(r.str("refresh_token"), false)
+		}
+	}
+}
+
+func TestJTIIsUsedOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	store := h.sessions.Store()
+	exp := time.Now().Add(time.Minute)
+	var mu sync.Mutex
+	passed := 0
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if err := store.ClientAssertionJWTValid(t.Context(), "jti"); err != nil {
+				t.Errorf("want no error before the insert, got %v", err)
+			}
+			switch err := store.SetClientAssertionJWT(t.Context(), "jti", exp); {
+			case err == nil:
+				mu.Lock()
+				passed++
+				mu.Unlock()
+			case !fosite.ErrJTIKnown.Is(err):
+				t.Errorf("want ErrJTIKnown, got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if passed != 1 {
+		t.Errorf("want the jti to pass once, got %d", passed)
+	}
+	if used, err := store.IsJWTUsed(t.Context(), "jti"); !used || err != nil {
+		t.Errorf("want the jti known to be used, got %v, %v", used, err)
+	}
+	if err := store.MarkJWTUsedForTime(t.Context(), "jti", exp); !fosite.ErrJTIKnown.Is(err) {
+		t.Errorf("want ErrJTIKnown from the other setter too, got %v", err)
+	}
+}

@@ -125,13 +125,13 @@ func (p *process) await() {
 	})
 }
 
-func (p *process) remember(line string) {
-	if p.settled.Load() {
+func (p *process) remember(record slog.Record) {
+	if p.settled.Load() || record.Level < slog.LevelInfo {
 		return
 	}
 	p.tailMu.Lock()
 	defer p.tailMu.Unlock()
-	p.tail = strings.TrimPrefix(p.tail+"\n"+line, "\n")
+	p.tail = strings.TrimPrefix(p.tail+"\n"+logline.Text(record), "\n")
 	p.tail = p.tail[max(0, len(p.tail)-maxTail):]
 }
 

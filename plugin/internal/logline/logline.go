@@ -134,17 +134,18 @@ func (p *Parser) text(line string, now time.Time) slog.Record {
 	return slog.NewRecord(now, level, line, 0)
 }
 
-// Copy logs each line of r until it ends. seen, if not nil, is called with each line first.
-func Copy(r io.Reader, logger *slog.Logger, seen func(line string)) {
+// Copy logs each line of r until it ends. seen, if not nil, is called with each record first.
+func Copy(r io.Reader, logger *slog.Logger, seen func(record slog.Record)) {
 	reader := bufio.NewReaderSize(r, maxLine)
 	var parser Parser
 	for {
 		line, err := reader.ReadSlice('\n')
 		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			record := parser.Parse(line, time.Now())
 			if seen != nil {
-				seen(string(line))
+				seen(record)
 			}
-			log(logger, parser.Parse(line, time.Now()))
+			log(logger, record)
 		}
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = reader.ReadSlice('\n')
@@ -153,6 +154,16 @@ func Copy(r io.Reader, logger *slog.Logger, seen func(line string)) {
 			return
 		}
 	}
+}
+
+// Text returns the record in one line.
+func Text(record slog.Record) string {
+	line := record.Message
+	record.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	return line
 }
 
 func log(logger *slog.Logger, record slog.Record) {

@@ -41,6 +41,7 @@
 //	UNAVAILABLE      UNAVAILABLE          the store cannot be reached, took too long, or is shutting down
 //	NOT_CONFIGURED   FAILED_PRECONDITION  a call before Configure
 //	CONFIGURED       FAILED_PRECONDITION  a second Configure
+//	NOT_OPENED       FAILED_PRECONDITION  Configure could not open the backend: the status message says why
 //
 // INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
 // case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because

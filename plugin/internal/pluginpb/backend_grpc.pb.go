@@ -41,6 +41,7 @@
 //	UNAVAILABLE      UNAVAILABLE          the store cannot be reached, took too long, or is shutting down
 //	NOT_CONFIGURED   FAILED_PRECONDITION  a call before Configure
 //	CONFIGURED       FAILED_PRECONDITION  a second Configure
+//	NOT_OPENED       FAILED_PRECONDITION  Configure could not open the backend: the status message says why
 //
 // INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
 // case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because
@@ -81,7 +82,8 @@ type BackendServiceClient interface {
 	// that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
 	//
 	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other failure (the data folder cannot
-	// be read, is of a newer format, is in use by another process) says so in the status message, which an operator reads.
+	// be read, is of a newer format, is in use by another process) is NOT_OPENED and says so in the status message, which an operator reads: it
+	// holds no secrets.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Describe says what the backend is.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
@@ -125,7 +127,8 @@ type BackendServiceServer interface {
 	// that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
 	//
 	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other failure (the data folder cannot
-	// be read, is of a newer format, is in use by another process) says so in the status message, which an operator reads.
+	// be read, is of a newer format, is in use by another process) is NOT_OPENED and says so in the status message, which an operator reads: it
+	// holds no secrets.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Describe says what the backend is.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)

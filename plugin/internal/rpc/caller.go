@@ -74,12 +74,12 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 		if err == nil {
 			return nil
 		}
-		err = wire.Error(err)
+		err = outcome(ctx, wire.Error(err), ours, bound)
 		if try < len(backoff) && m.again && mayMend(err) && wait(callCtx, backoff[try]) {
 			proto.Reset(answer)
 			continue
 		}
-		return &callError{method: m.name, err: outcome(ctx, err, ours, bound)}
+		return &callError{method: m.name, err: err}
 	}
 }
 
@@ -100,8 +100,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// outcome tells whose patience ended: the caller's is his own context error, the call's bound and a plugin that shuts down are
-// ErrUnavailable. Answers are passed on as they are.
+// outcome tells whose patience ended: the caller's is his own context error; the call's bound, a plugin that shuts down and a connection that
+// was closed under the call are ErrUnavailable. Answers are passed on as they are.
 func outcome(ctx context.Context, err error, ours bool, bound time.Duration) error {
 	canceled, expired := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
 	if !canceled && !expired && !errors.Is(err, ticketstore.ErrUnavailable) {

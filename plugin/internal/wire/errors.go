@@ -31,6 +31,8 @@ var (
 	ErrNotConfigured = errors.New("plugin is not configured: call Configure first")
 	// ErrConfigured: Configure was called again.
 	ErrConfigured = errors.New("plugin is configured already")
+	// ErrNotOpened: the backend cannot be opened, for a reason that an operator must read.
+	ErrNotOpened = errors.New("backend cannot be opened")
 )
 
 // errorTable says how each sentinel crosses the boundary, both ways. An error that wraps several is the first of them: a lost store is never
@@ -52,6 +54,7 @@ var errorTable = []struct {
 	{logout.ErrOutdated, codes.FailedPrecondition, "CLAIM_OUTDATED"},
 	{ErrNotConfigured, codes.FailedPrecondition, "NOT_CONFIGURED"},
 	{ErrConfigured, codes.FailedPrecondition, "CONFIGURED"},
+	{ErrNotOpened, codes.FailedPrecondition, "NOT_OPENED"},
 }
 
 // Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a *ticketstore.FieldError cross:
@@ -62,9 +65,10 @@ func Status(err error) (st error, known bool) {
 
 // ConfigureStatus is Status for Configure: the whole text crosses, because it is about settings and files and an operator reads it.
 func ConfigureStatus(err error) error {
-	st, known := statusOf(err, func(error) string { return cut(err.Error()) })
+	text := func(error) string { return cut(err.Error()) }
+	st, known := statusOf(err, text)
 	if !known {
-		return status.Error(codes.FailedPrecondition, cut(err.Error()))
+		st, _ = statusOf(ErrNotOpened, text)
 	}
 	return st
 }

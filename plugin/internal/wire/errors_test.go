@@ -23,7 +23,8 @@ var sentinels = map[string]error{
 	"ErrExpired": ticketstore.ErrExpired, "ErrInvalid": ticketstore.ErrInvalid, "ErrResultsToken": ticketstore.ErrResultsToken,
 	"ErrUnavailable": ticketstore.ErrUnavailable, "ErrConsumed": grantstore.ErrConsumed, "ErrSessionEnded": grantstore.ErrSessionEnded,
 	"ErrOutdated": logout.ErrOutdated, "ErrNotConfigured": wire.ErrNotConfigured, "ErrConfigured": wire.ErrConfigured,
-	"Canceled": context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
+	"ErrNotOpened": wire.ErrNotOpened,
+	"Canceled":     context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
 }
 
 const secret = "key 5f3c"
@@ -80,7 +81,7 @@ func TestFieldErrors(t *testing.T) {
 func TestConfigureKeepsTheText(t *testing.T) {
 	t.Parallel()
 	locked := errors.New("folder /data is in use by process 17")
-	if got := wire.Error(wire.ConfigureStatus(locked)); !strings.Contains(got.Error(), locked.Error()) {
+	if got := wire.Error(wire.ConfigureStatus(locked)); !strings.Contains(got.Error(), locked.Error()) || !errors.Is(got, wire.ErrNotOpened) {
 		t.Errorf("got %q, want it to hold %q", got, locked)
 	}
 	down := fmt.Errorf("connect to db: %w", ticketstore.ErrUnavailable)

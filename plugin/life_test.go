@@ -1,0 +1,219 @@
+package plugin_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// A host that is killed leaves no plugin behind, and the plugin closes its backend first.
+func TestHostIsKilled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	host := exec.CommandContext(t.Context(), os.Args[0])
+	host.Env = append(os.Environ(), modeEnv+"=host", folderEnv+"="+b.folder)
+	host.Stderr = os.Stderr
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the host does not tell its plugin's pid: %v", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	b.poll("the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
+	b.nothingLeft()
+}
+
+// A plugin that is told to end closes its backend; the host starts another.
+func TestPluginIsTerminated(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{})
+	pid := client.PID()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	b.poll("the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
+	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
+}
+
+// Signals of the terminal are the host's affair.
+func TestTerminalSignals(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{})
+	pid := client.PID()
+	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP} {
+		if err := syscall.Kill(pid, sent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.Tickets().Create(t.Context(), session("s")); err != nil {
+		t.Error(err)
+	}
+	if group, err := syscall.Getpgid(pid); err != nil || group != pid {
+		t.Errorf("the plugin's process group is %d (%v), want its own, %d", group, err, pid)
+	}
+	if client.PID() != pid {
+		t.Error("the plugin has died")
+	}
+}
+
+// Calls under way when a plugin dies, and calls that come before another one runs, wait rather than fail.
+func TestPluginIsKilled(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	var mu sync.Mutex
+	var calls int
+	var failed []error
+	for range 4 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
+				mu.Lock()
+				calls++
+				if !errors.Is(err, ticketstore.ErrNotFound) {
+					failed = append(failed, err)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for range 3 {
+		pid := client.PID()
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
+	}
+	cancel()
+	callers.Wait()
+	if calls == 0 || len(failed) > 0 {
+		t.Errorf("%d of %d calls failed: %v", len(failed), calls, failed)
+	}
+	if err := client.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// A plugin that cannot be started again makes calls fail fast, and one that can ends that.
+func TestPluginDoesNotStartAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	path := b.folder + "/copy"
+	if out, err := exec.CommandContext(t.Context(), "cp", os.Args[0], path).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	config := b.config("plugin", settings{})
+	config.Path, config.CallTimeout = path, patience
+	client, err := plugin.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := os.Rename(path, path+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(client.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	_, err = client.Tickets().Get(t.Context(), ticketstore.Key{1})
+	if !errors.Is(err, ticketstore.ErrUnavailable) || time.Since(started) > patience/2 {
+		t.Errorf("got %v after %s, want ErrUnavailable soon", err, time.Since(started))
+	}
+	if client.PID() != 0 {
+		t.Errorf("PID: got %d, want 0", client.PID())
+	}
+	if err := os.Rename(path+"-away", path); err != nil {
+		t.Fatal(err)
+	}
+	b.poll("a call is answered", func() bool {
+		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
+		return errors.Is(err, ticketstore.ErrNotFound)
+	})
+}
+
+func TestCloseLetsCallsFinish(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := client.Tickets().Get(context.Background(), ticketstore.Key{0xff})
+		answered <- err
+	}()
+	b.poll("the call is there", func() bool { return b.marked("called") })
+	closed := make(chan error, 1)
+	go func() { closed <- client.Close() }()
+	b.poll("calls are refused", func() bool {
+		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
+		return errors.Is(err, ticketstore.ErrUnavailable)
+	})
+	mark(b.folder, "go on")
+	if err := <-answered; !errors.Is(err, ticketstore.ErrConflict) {
+		t.Errorf("the call under way: got %v, want its answer", err)
+	}
+	if err := <-closed; err != nil {
+		t.Errorf("close: %v", err)
+	}
+}
+
+// A backend may take longer to close than go-plugin waits.
+func TestSlowClose(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{SlowEnd: true})
+	pid := client.PID()
+	if err := client.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if !b.marked(fmt.Sprintf("closed-%d", pid)) {
+		t.Error("the plugin was killed before it had closed its backend")
+	}
+}
+
+// A panic in the plugin is in the host's log, and does not end the host.
+func TestPluginPanics(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{})
+	poison := session("s")
+	poison.SubjectID = "panic"
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := client.Tickets().Create(ctx, poison); err == nil {
+		t.Error("got no error from a plugin that panics")
+	}
+	b.poll("the panic is in the log", func() bool {
+		return strings.Contains(b.log.String(), "panic: told to")
+	})
+	b.poll("another plugin runs", func() bool { return client.PID() != 0 })
+}

@@ -1,0 +1,191 @@
+package plugin_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	goplugin "github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// modeEnv makes the test binary something else: a plugin, no plugin, or a host.
+const modeEnv = "PLUGIN_TEST_MODE"
+
+func TestMain(m *testing.M) {
+	mode := os.Getenv(modeEnv)
+	if mode == "" {
+		os.Exit(m.Run())
+	}
+	if folder := os.Getenv(folderEnv); folder != "" {
+		mark(folder, fmt.Sprintf("pid-%d", os.Getpid()))
+	}
+	switch mode {
+	case "plugin":
+		plugin.Serve(plugin.ServeConfig{Open: openMemory})
+	case "panics":
+		fmt.Fprintln(os.Stderr, `{"@message":5}`)
+		plugin.Serve(plugin.ServeConfig{Open: openMemory})
+	case "version 2":
+		goplugin.Serve(&goplugin.ServeConfig{
+			HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},
+			VersionedPlugins: map[int]goplugin.PluginSet{2: {"sessions": nothing{}}},
+			GRPCServer:       goplugin.DefaultGRPCServer,
+		})
+	case "another plugin":
+		goplugin.Serve(&goplugin.ServeConfig{
+			HandshakeConfig: goplugin.HandshakeConfig{MagicCookieKey: "VAULT_PLUGIN", MagicCookieValue: "1"},
+			GRPCServer:      goplugin.DefaultGRPCServer,
+		})
+	case "chatter":
+		fmt.Println("usage: something [options]")
+		select {}
+	case "silence":
+		select {}
+	case "exit":
+		fmt.Fprintln(os.Stderr, "error while loading shared libraries")
+		os.Exit(3)
+	case "deaf": // a handshake with nobody behind it
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
+		select {}
+	case "host":
+		host()
+	}
+}
+
+const (
+	// folderEnv is where a plugin of these tests leaves marks of what happened to it.
+	folderEnv = "PLUGIN_TEST_FOLDER"
+	cookieKey = "FOSITE_SESSIONS_PLUGIN"
+)
+
+func mark(folder, name string) {
+	if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+		panic(err)
+	}
+}
+
+type nothing struct {
+	goplugin.NetRPCUnsupportedPlugin
+}
+
+func (nothing) GRPCServer(*goplugin.GRPCBroker, *grpc.Server) error { return nil }
+
+func (nothing) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.ErrUnsupported
+}
+
+// host opens a plugin and does nothing until it is killed.
+func host() {
+	client, err := plugin.Open(context.Background(), plugin.Config{
+		Path: os.Args[0], Env: []string{modeEnv + "=plugin", folderEnv + "=" + os.Getenv(folderEnv)},
+		SocketDir: os.Getenv(folderEnv), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(client.PID())
+	select {}
+}
+
+// settings of the memory backend.
+type settings struct {
+	Fail     string   `json:"fail,omitempty"`     // the error of Open
+	Field    string   `json:"field,omitempty"`    // a field at fault
+	Services []string `json:"services,omitempty"` // instead of all
+	Hang     bool     `json:"hang,omitempty"`     // Open waits for its context
+	SlowEnd  bool     `json:"slow_end,omitempty"` // Close takes three seconds
+}
+
+func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+	var s settings
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return nil, err
+	}
+	switch {
+	case s.Fail != "":
+		return nil, errors.New(s.Fail)
+	case s.Field != "":
+		return nil, ticketstore.Invalid(s.Field, "is not a setting of the memory backend")
+	case s.Hang:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	logger.WarnContext(ctx, "memory backend is open", "settings", string(raw))
+	fmt.Fprintln(os.Stderr, "a line to go-plugin's standard error")
+	if s.Services == nil {
+		s.Services = []string{"tickets", "grants", "logout"}
+	}
+	return &memory{settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{}}, nil
+}
+
+// memory is a backend that keeps sessions only, and those only as long as it lives.
+type memory struct {
+	ticketstore.Store
+	settings settings
+	folder   string
+	mu       sync.Mutex
+	sessions map[ticketstore.Key]*ticketstore.Session
+}
+
+func (m *memory) Tickets() ticketstore.Store { return m }
+func (m *memory) Grants() grantstore.Store   { return nil }
+func (m *memory) Logout() logout.Store       { return nil }
+
+func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
+	return ticketstore.Description{Name: "memory", Version: "test", Format: 1, Services: m.settings.Services}, nil
+}
+
+func (m *memory) Close() error {
+	if m.settings.SlowEnd {
+		time.Sleep(3 * time.Second)
+	}
+	if m.folder != "" {
+		mark(m.folder, fmt.Sprintf("closed-%d", os.Getpid()))
+	}
+	return nil
+}
+
+func (m *memory) Create(_ context.Context, s *ticketstore.Session) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s.SubjectID == "panic" {
+		panic("told to")
+	}
+	m.sessions[s.Key] = s
+	return nil
+}
+
+func (m *memory) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	if key == (ticketstore.Key{0xff}) { // the test's wish for a call that takes long
+		mark(m.folder, "called")
+		for {
+			if _, err := os.Stat(filepath.Join(m.folder, "go on")); err == nil {
+				return nil, ticketstore.ErrConflict
+			}
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.sessions[key]; s != nil {
+		return s, nil
+	}
+	return nil, ticketstore.ErrNotFound
+}

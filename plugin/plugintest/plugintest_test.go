@@ -1,0 +1,24 @@
+package plugintest_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest"
+)
+
+// The Badger engine stands for all: what it does in process it does through gRPC.
+func TestBadger(t *testing.T) {
+	t.Parallel()
+	plugintest.Run(t, func(t *testing.T) plugin.Backend {
+		// What is acknowledged need not outlive the test.
+		sync := false
+		engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		if err != nil {
+			t.Fatalf("open: %v", err)
+		}
+		return engine
+	})
+}

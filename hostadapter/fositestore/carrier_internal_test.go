@@ -1,0 +1,55 @@
+package fositestore
+
+import (
+	"context"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/ory/fosite"
+)
+
+func (m *weakMap[T]) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
+func TestCarriersAreForgottenWithTheirRequests(t *testing.T) {
+	t.Parallel()
+	m := &carriers{}
+	kept := fosite.NewAuthorizeRequest()
+	c := newCarrier(t.Context())
+	m.bind(kept, c)
+	for range 100 {
+		m.bind(fosite.NewAuthorizeRequest(), newCarrier(t.Context()))
+		// Of a host that uses the Store alone.
+		m.from(context.WithValue(t.Context(), fosite.AccessRequestContextKey, fosite.NewAccessRequest(nil)))
+	}
+	for deadline := time.Now().Add(10 * time.Second); m.access.size() > 0 || m.authorize.size() > 1; {
+		if time.Now().After(deadline) {
+			t.Fatalf("want only the carrier of the request that is held, got %d and %d", m.access.size(), m.authorize.size())
+		}
+		runtime.GC()
+	}
+	if m.of(kept) != c {
+		t.Error("the carrier of a request that is held was forgotten")
+	}
+	m.release(kept)
+	if m.of(kept) != nil {
+		t.Error("the carrier of an answered request was kept")
+	}
+}
+
+func TestOneCarrierForATokenRequestWithoutProvider(t *testing.T) {
+	t.Parallel()
+	m := &carriers{}
+	request := fosite.NewAccessRequest(nil)
+	ctx := context.WithValue(t.Context(), fosite.AccessRequestContextKey, request)
+	if first := m.from(ctx); first == nil || m.from(ctx) != first {
+		t.Error("want the same carrier for each call of a token request")
+	}
+	if m.from(t.Context()) != nil {
+		t.Error("want no carrier without a request")
+	}
+}

@@ -1,0 +1,279 @@
+package fositestore
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
+	"golang.org/x/text/language"
+)
+
+// tenantSession is a session type of a host's own.
+type tenantSession struct {
+	*openid.DefaultSession
+	Tenant string `json:"tenant"`
+}
+
+func (s *tenantSession) Clone() fosite.Session {
+	inner, _ := s.DefaultSession.Clone().(*openid.DefaultSession)
+	return &tenantSession{DefaultSession: inner, Tenant: s.Tenant}
+}
+
+// randomRequest returns a request with anything in it that a host may put there.
+func randomRequest(r *rand.Rand) *fosite.Request {
+	return &fosite.Request{
+		ID: randomText(r), RequestedAt: randomTime(r), Client: &fosite.DefaultClient{ID: "client"},
+		RequestedScope: randomTexts(r), GrantedScope: randomTexts(r), RequestedAudience: randomTexts(r), GrantedAudience: randomTexts(r),
+		Form:    url.Values{"scope": randomTexts(r), "": {""}, "bytes": {"\xff\xfe", randomText(r)}, randomText(r): nil},
+		Session: randomSession(r), Lang: []language.Tag{language.Und, language.German, language.MustParse("en-GB")}[r.IntN(3)],
+	}
+}
+
+func randomSession(r *rand.Rand) fosite.Session {
+	switch r.IntN(4) {
+	case 0:
+		return randomOpenID(r)
+	case 1:
+		s := &oauth2.JWTSession{ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r)}
+		if r.IntN(4) > 0 {
+			s.JWTClaims = &jwt.JWTClaims{
+				Subject: randomText(r), Issuer: randomText(r), Audience: randomTexts(r), JTI: randomText(r), IssuedAt: randomTime(r),
+				NotBefore: randomTime(r), ExpiresAt: randomTime(r), Scope: [][]string{nil, {}, {"a", "b"}}[r.IntN(3)],
+				Extra: randomObject(r, 2), ScopeField: jwt.JWTScopeFieldEnum(r.IntN(4)),
+			}
+			s.JWTHeader = &jwt.Headers{Extra: randomObject(r, 2)}
+		}
+		return s
+	case 2:
+		return &fosite.DefaultSession{
+			ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r), Extra: randomObject(r, 2),
+		}
+	}
+	// JSON knows fewer types of numbers than Go.
+	inner := randomOpenID(r)
+	inner.Headers = &jwt.Headers{Extra: map[string]any{"kid": "k"}}
+	if inner.Claims != nil {
+		inner.Claims.Extra = map[string]any{"a": "b", "n": 1.5, "l": []any{"x"}}
+	}
+	return &tenantSession{DefaultSession: inner, Tenant: randomText(r)}
+}
+
+func randomOpenID(r *rand.Rand) *openid.DefaultSession {
+	s := &openid.DefaultSession{ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r)}
+	if r.IntN(4) > 0 {
+		s.Claims = &jwt.IDTokenClaims{
+			JTI: randomText(r), Issuer: randomText(r), Subject: randomText(r), Audience: randomTexts(r), Nonce: randomText(r),
+			ExpiresAt: randomTime(r), IssuedAt: randomTime(r), RequestedAt: randomTime(r), AuthTime: randomTime(r),
+			AccessTokenHash: randomText(r), AuthenticationContextClassReference: randomText(r),
+			AuthenticationMethodsReferences: randomTexts(r), CodeHash: randomText(r), Extra: randomObject(r, 2),
+		}
+		s.Headers = &jwt.Headers{Extra: randomObject(r, 2)}
+	}
+	return s
+}
+
+func randomExpiry(r *rand.Rand) map[fosite.TokenType]time.Time {
+	if r.IntN(4) == 0 {
+		return nil
+	}
+	return map[fosite.TokenType]time.Time{fosite.AccessToken: randomTime(r), fosite.RefreshToken: randomTime(r), fosite.TokenType(randomText(r)): randomTime(r)}
+}
+
+func randomText(r *rand.Rand) string {
+	return []string{"", "a", "Ä\"\\\n", "ory_at_x.y", fmt.Sprint(r.Uint64())}[r.IntN(5)]
+}
+
+func randomTexts(r *rand.Rand) []string {
+	var list []string
+	for range r.IntN(3) {
+		list = append(list, randomText(r))
+	}
+	return list
+}
+
+func randomTime(r *rand.Rand) time.Time {
+	switch r.IntN(4) {
+	case 0:
+		return time.Time{}
+	case 1:
+		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	case 2:
+		return time.Date(1969, 1, 1, 0, 0, 0, 1, time.UTC)
+	}
+	return time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC()
+}
+
+func randomObject(r *rand.Rand, depth int) map[string]any {
+	if r.IntN(4) == 0 {
+		return nil
+	}
+	object := map[string]any{}
+	for range r.IntN(5) {
+		object[randomText(r)] = randomValue(r, depth)
+	}
+	return object
+}
+
+func randomValue(r *rand.Rand, depth int) any {
+	kinds := 9
+	if depth == 0 {
+		kinds = 7
+	}
+	switch r.IntN(kinds) {
+	case 0:
+		return nil
+	case 1:
+		return r.IntN(2) == 0
+	case 2:
+		return randomText(r)
+	case 3:
+		return r.Int()
+	case 4:
+		return int64(r.Uint64())
+	case 5:
+		return r.NormFloat64()
+	case 6:
+		return randomTexts(r)
+	case 7:
+		return []any{randomValue(r, depth-1), randomTime(r)}
+	}
+	return map[string]any{"in": randomValue(r, depth-1)}
+}
+
+func TestRequestsRoundTrip(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		want := randomRequest(r)
+		data, err := encodeRequest(want, encoding{})
+		if err != nil {
+			t.Fatalf("seed %d: encoding: %v", seed, err)
+		}
+		message, err := decodeMessage(data)
+		if err != nil {
+			t.Fatalf("seed %d: decoding: %v", seed, err)
+		}
+		session := newLike(want.Session)
+		if err := hydrate(session, message.GetSession()); err != nil {
+			t.Fatalf("seed %d: session: %v", seed, err)
+		}
+		got := decodeRequest(message, want.Client, session)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool { return a == b })); diff != "" {
+			t.Fatalf("seed %d: want the request as it was (-want +got):\n%s", seed, diff)
+		}
+	}
+}
+
+func TestPushedRequestsRoundTrip(t *testing.T) {
+	t.Parallel()
+	redirect, _ := url.Parse("https://app.example/cb?x=1")
+	want := &fosite.AuthorizeRequest{
+		ResponseTypes: fosite.Arguments{"code", "id_token"}, RedirectURI: redirect, State: "st\xffate",
+		HandledResponseTypes: fosite.Arguments{"code"}, ResponseMode: fosite.ResponseModeFormPost, DefaultResponseMode: fosite.ResponseModeQuery,
+		Request: fosite.Request{
+			ID: "id", RequestedAt: time.Unix(1, 2).UTC(), Client: &fosite.DefaultClient{ID: "client"}, RequestedScope: fosite.Arguments{"openid"},
+			Form:    url.Values{"nonce": {"n"}, "client_secret": {"s"}, "client_assertion": {"a"}},
+			Session: openid.NewDefaultSession(),
+		},
+	}
+	data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: notStored})
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := decodeMessage(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeAuthorizeRequest(message, want.Client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Session, want.Form = nil, url.Values{"nonce": {"n"}}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool { return a == b })); diff != "" {
+		t.Errorf("want the request without session and credentials (-want +got):\n%s", diff)
+	}
+}
+
+// A host may move from fosite's session type to one of its own, and back, without losing its tokens.
+func TestSessionsOfAnotherType(t *testing.T) {
+	t.Parallel()
+	stored := openid.NewDefaultSession()
+	stored.Subject, stored.Claims.Subject = "ann", "ann"
+	stored.Claims.Add("sid", "s1")
+	for _, from := range []fosite.Session{stored, &tenantSession{DefaultSession: stored, Tenant: "t"}} {
+		message, err := encodeSession(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []fosite.Session{&openid.DefaultSession{}, &tenantSession{}} {
+			if err := hydrate(to, message); err != nil {
+				t.Fatalf("%T to %T: %v", from, to, err)
+			}
+			if to.GetSubject() != "ann" || SessionIDOf(to) != "s1" {
+				t.Errorf("%T to %T: want subject and sid, got %q and %q", from, to, to.GetSubject(), SessionIDOf(to))
+			}
+		}
+	}
+}
+
+// fosite sets the expiries of the new tokens before it reads a code again.
+func TestHydrateKeepsExpiriesThatWereNotStored(t *testing.T) {
+	t.Parallel()
+	stored, at := openid.NewDefaultSession(), time.Unix(1000, 0).UTC()
+	stored.SetExpiresAt(fosite.AuthorizeCode, at)
+	message, err := encodeSession(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := openid.NewDefaultSession()
+	claims := given.Claims
+	given.SetExpiresAt(fosite.AccessToken, at)
+	if err := hydrate(given, message); err != nil {
+		t.Fatal(err)
+	}
+	want := map[fosite.TokenType]time.Time{fosite.AuthorizeCode: at, fosite.AccessToken: at}
+	if !reflect.DeepEqual(given.ExpiresAt, want) || given.Claims != claims {
+		t.Errorf("want both expiries and the same pointer to the claims, got %v", given.ExpiresAt)
+	}
+}
+
+func TestUnknownFormatIsAnError(t *testing.T) {
+	t.Parallel()
+	for _, data := range [][]byte{nil, {}, {dataVersion + 1, 1}, {dataVersion, 0xff}} {
+		if message, err := decodeMessage(data); err == nil {
+			t.Errorf("%v: want an error, got %v", data, message)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	session := openid.NewDefaultSession()
+	session.Subject, session.Claims.Subject, session.Claims.AuthTime = "ann", "ann", time.Now()
+	session.Claims.Add("sid", "s1")
+	session.SetExpiresAt(fosite.AccessToken, time.Now())
+	request := fosite.NewRequest()
+	request.ID, request.GrantedScope, request.Session = "id", fosite.Arguments{"openid", "offline_access"}, session
+	data, err := encodeRequest(request, encoding{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		message, err := decodeMessage(data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := hydrate(&openid.DefaultSession{}, message.GetSession()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

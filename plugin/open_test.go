@@ -27,7 +27,7 @@ const patience = 20 * time.Second
 
 // bench is a folder for one test's plugin: its socket, and the marks of what happened to it.
 type bench struct {
-	t      *testing.T
+	t      testing.TB
 	folder string
 	log    buffer
 }
@@ -49,7 +49,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "sp") // t.TempDir is too long for a socket
 	if err != nil {
@@ -194,7 +194,7 @@ func (b *bench) socketIsPrivate() {
 	}
 }
 
-func checksum(t *testing.T, path string) string {
+func checksum(t testing.TB, path string) string {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -81,35 +81,37 @@ func (p *process) Start(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var files [6]*os.File
+	var stdin, stdout, stderr, lifeline *os.File
 	defer func() {
-		for i, file := range files {
-			if ours := i%2 == 0; file != nil && (!ours || err != nil) {
-				_ = file.Close()
+		for _, theirs := range []*os.File{stdin, stdout, stderr} {
+			_ = theirs.Close()
+		}
+		if err != nil {
+			for _, ours := range []*os.File{lifeline, p.stdout, p.stderr} {
+				_ = ours.Close()
 			}
 		}
 	}()
-	var stdin *os.File
-	if stdin, files[0], err = os.Pipe(); err != nil {
+	if stdin, lifeline, err = os.Pipe(); err != nil {
 		return err
 	}
-	files[1] = stdin
-	for i := 2; i < len(files); i += 2 {
-		if files[i], files[i+1], err = os.Pipe(); err != nil {
-			return err
-		}
+	if p.stdout, stdout, err = os.Pipe(); err != nil {
+		return err
 	}
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = files[1], files[3], files[5]
+	if p.stderr, stderr, err = os.Pipe(); err != nil {
+		return err
+	}
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, stderr
 	if err = p.cmd.Start(); err != nil {
 		return err
 	}
-	p.lifeline, p.stdout, p.stderr = files[0], files[2], files[4]
+	p.lifeline = lifeline
 	p.logger = p.logger.With("plugin_pid", p.cmd.Process.Pid)
 	p.drained.Go(func() { logline.Copy(p.stderr, p.logger, p.remember) })
 	p.proc.Store(p.cmd.Process)
 	go p.await()
 	if p.aborted() {
-		return errors.Join(context.Canceled, p.Kill(ctx))
+		return p.Kill(ctx)
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (l *link) acquire(ctx context.Context) (*instance, error) {
 			return state.instance, nil
 		case state.failure != nil:
 			// Why it does not start is not the caller's fault, whatever it is: only its text is kept.
-			return nil, fmt.Errorf("%w and does not start again: %v", rpc.ErrGone, state.failure)
+			return nil, fmt.Errorf("%w and does not start again: %s", rpc.ErrGone, state.failure.Error())
 		}
 		select {
 		case <-state.changed:

@@ -59,11 +59,11 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 func TestFieldErrors(t *testing.T) {
 	t.Parallel()
 	for _, field := range []string{"subject_id", ticketstore.FieldResultsToken} {
-		sent := ticketstore.Invalid(field, "is longer than %d bytes", 512)
+		sent := &ticketstore.FieldError{Field: field, Problem: "is longer than 512 bytes"}
 		st, _ := wire.Status(fmt.Errorf("engine: %w", sent))
 		got := wire.Error(st)
 		var fieldError *ticketstore.FieldError
-		if !errors.As(got, &fieldError) || *fieldError != *sent.(*ticketstore.FieldError) {
+		if !errors.As(got, &fieldError) || *fieldError != *sent {
 			t.Errorf("%s: got %v, want %v", field, got, sent)
 		}
 		if !errors.Is(got, ticketstore.ErrInvalid) || errors.Is(got, ticketstore.ErrResultsToken) != (field == ticketstore.FieldResultsToken) {

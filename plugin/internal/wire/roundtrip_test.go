@@ -46,7 +46,7 @@ var trips = map[string]func(*rand.Rand) error{
 		func(m *pb.GetGrantResponse) (*grantstore.Found, error) {
 			found, dead, err := wire.ToFound(m)
 			if !errors.Is(dead, grantstore.ErrConsumed) {
-				return nil, fmt.Errorf("got %v, want ErrConsumed", dead)
+				return nil, fmt.Errorf("got %w, want ErrConsumed", dead)
 			}
 			return found, err
 		}),

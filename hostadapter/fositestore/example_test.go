@@ -1,0 +1,96 @@
+package fositestore_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/gorilla/mux"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/storage"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/plugin"
+)
+
+// What the server has without sessions: its fosite configuration, its store of clients, its key, a router, a login form.
+var (
+	config        = &fosite.Config{IDTokenIssuer: "https://id.example.com", GlobalSecret: []byte(os.Getenv("SECRET"))}
+	store         = storage.NewMemoryStore()
+	privateKey, _ = rsa.GenerateKey(rand.Reader, 2048)
+	router        = mux.NewRouter()
+)
+
+// loginForm returns the user who filled in the form of the request; false: it has shown the form instead.
+func loginForm(http.ResponseWriter, *http.Request) (user string, ok bool) { return "42", true }
+
+// operator tells who may use the admin routes.
+func operator(*http.Request, admin.Permission) (admin.Actor, error) {
+	return admin.Actor{}, admin.ErrUnauthenticated
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A server with a login form gets sessions: the lines between "drop-in" are all there is to add.
+func Example() {
+	ctx := context.Background()
+	// drop-in
+	backend, err := plugin.Open(ctx, plugin.Config{Path: "sessions-badger", Settings: map[string]string{"path": "sessions"}})
+	check(err)
+	defer backend.Close()
+	keyFunc := func(context.Context) (any, error) { return privateKey, nil }
+	sm, err := fositestore.Attach(ctx, fositestore.Config{Backend: backend, Fosite: config, Store: store, Key: keyFunc})
+	check(err)
+	defer sm.Close()
+	oauth2 := sm.Provider(compose.ComposeAllEnabled(config, sm.Store(), privateKey)) // was: store in place of sm.Store()
+	router.Use(sm.Middleware)                                                        // lazy: costs nothing where no session is asked for
+	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, operator)
+	router.Handle("/logout", sm.EndSession())
+	// drop-in
+
+	router.HandleFunc("/authorize", func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		ar, err := oauth2.NewAuthorizeRequest(ctx, r)
+		if err != nil {
+			oauth2.WriteAuthorizeError(ctx, w, ar, err)
+			return
+		}
+		// drop-in
+		session, err := sm.Session(r)
+		if err == nil && (session == nil || sm.NeedsSignIn(session, ar)) { // prompt, max_age, acr
+			user, ok := loginForm(w, r)
+			if !ok {
+				return
+			}
+			session, err = sm.SignIn(w, r, hostadapter.Identity{Subject: user, DisplayName: "Ann"})
+		}
+		if err != nil {
+			oauth2.WriteAuthorizeError(ctx, w, ar, err)
+			return
+		}
+		// drop-in
+		for _, scope := range ar.GetRequestedScopes() {
+			ar.GrantScope(scope)
+		}
+		hostSession := openid.NewDefaultSession()
+		hostSession.Subject = session.SubjectID
+		response, err := oauth2.NewAuthorizeResponse(ctx, ar, hostSession) // the Provider binds: iss, sub, sid, auth_time, acr, amr
+		if err != nil {
+			oauth2.WriteAuthorizeError(ctx, w, ar, err)
+			return
+		}
+		oauth2.WriteAuthorizeResponse(ctx, w, ar, response)
+	})
+	check(http.ListenAndServe("localhost:9000", router))
+}

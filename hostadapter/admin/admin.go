@@ -70,7 +70,9 @@ func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
 	}
 	m := &mount{sessions: sessions, authorize: authorize, crossOrigin: http.NewCrossOriginProtection()}
 	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
-	change := func(action string, h handler) route { return route{permission: ChangeSessions, action: action, handle: h} }
+	change := func(action string, h handler) route {
+		return route{permission: ChangeSessions, action: action, handle: h}
+	}
 
 	// The order matters: an id may contain an escaped slash, so its pattern takes all that is left.
 	router.Handle("/sessions", m.methods(map[string]route{http.MethodGet: read(m.querySessions)}))

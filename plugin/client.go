@@ -67,7 +67,7 @@ func (c *Client) PID() int {
 }
 
 // Close refuses further calls as ticketstore.ErrUnavailable, lets those that run finish within Config.CallTimeout, and ends the plugin, which
-// closes its database. A plugin that does not end in time is killed, which is an error.
+// closes its database. A plugin that does not end within Config.CloseTimeout is killed, which is an error.
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() { c.closeErr = c.link.close() })
 	return c.closeErr

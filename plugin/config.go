@@ -23,6 +23,7 @@ const (
 	DefaultStartTimeout    = 30 * time.Second
 	DefaultCallTimeout     = 5 * time.Second
 	DefaultLongCallTimeout = time.Minute
+	DefaultCloseTimeout    = 10 * time.Second
 )
 
 // Config says which plugin a host runs, and how.
@@ -47,6 +48,8 @@ type Config struct {
 	// ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions, of which there may be many: DefaultLongCallTimeout.
 	CallTimeout     time.Duration
 	LongCallTimeout time.Duration
+	// CloseTimeout is how long the plugin may take to close its database before it is killed: DefaultCloseTimeout when zero.
+	CloseTimeout time.Duration
 	// Logger gets the plugin's log, and ours about it. slog.Default() when nil.
 	Logger *slog.Logger
 }
@@ -67,6 +70,7 @@ func (c *Config) prepare() (settings []byte, err error) {
 		{"StartTimeout", &c.StartTimeout, DefaultStartTimeout},
 		{"CallTimeout", &c.CallTimeout, DefaultCallTimeout},
 		{"LongCallTimeout", &c.LongCallTimeout, DefaultLongCallTimeout},
+		{"CloseTimeout", &c.CloseTimeout, DefaultCloseTimeout},
 	} {
 		if *timeout.value < 0 {
 			return nil, ticketstore.Invalid(timeout.field, "is negative")

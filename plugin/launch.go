@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -56,7 +57,7 @@ func launch(ctx context.Context, config *Config, settings []byte) (_ *instance, 
 	in := &instance{process: p, client: newGoPluginClient(config, p, logger)}
 	defer func() {
 		if err != nil {
-			in.stop()
+			in.stop(config.CloseTimeout)
 		}
 	}()
 	// go-plugin's start knows no context: what is to end it is the end of the process.
@@ -155,8 +156,14 @@ func (in *instance) startError(ctx context.Context, config *Config, err error) e
 	return err
 }
 
-// stop ends the process, gracefully where its backend is open, and removes the socket's folder.
-func (in *instance) stop() {
+// stop ends the process, gracefully where its backend is open, and removes the socket's folder. After patience it kills the process, which
+// may not even answer go-plugin's good-bye.
+func (in *instance) stop(patience time.Duration) {
+	watchdog := time.AfterFunc(patience, func() {
+		in.logger.WarnContext(context.Background(), "session plugin did not end in time and is killed", "patience", patience.String())
+		in.slay()
+	})
+	defer watchdog.Stop()
 	if in.conn == nil {
 		// go-plugin would try to connect, in order to say good-bye.
 		_ = in.Kill(context.Background())

@@ -1,3 +1,5 @@
+//go:build unix
+
 package plugin_test
 
 import (
@@ -197,6 +199,27 @@ func TestSlowClose(t *testing.T) {
 	}
 	if !b.marked(fmt.Sprintf("closed-%d", pid)) {
 		t.Error("the plugin was killed before it had closed its backend")
+	}
+}
+
+// A plugin that hangs does not take its host along.
+func TestPluginHangs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	config := b.config("plugin", settings{})
+	config.CloseTimeout, config.CallTimeout = 500*time.Millisecond, 100*time.Millisecond
+	client, err := plugin.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(client.PID(), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("get: got %v, want ErrUnavailable", err)
+	}
+	if err := client.Close(); err == nil {
+		t.Error("close: got no error for a plugin that had to be killed")
 	}
 }
 

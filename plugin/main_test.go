@@ -1,3 +1,5 @@
+//go:build unix
+
 package plugin_test
 
 import (
@@ -150,7 +152,7 @@ func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 
 func (m *memory) Close() error {
 	if m.settings.SlowEnd {
-		time.Sleep(3 * time.Second)
+		<-time.After(3 * time.Second)
 	}
 	if m.folder != "" {
 		mark(m.folder, fmt.Sprintf("closed-%d", os.Getpid()))

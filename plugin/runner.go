@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// killGrace is how long a plugin that did not end within go-plugin's two seconds has left to close its database, after SIGTERM.
-	killGrace = 8 * time.Second
 	// pipeGrace is how long we read on from a process that has ended: children of its own may hold its pipes open.
 	pipeGrace = 250 * time.Millisecond
 	// maxTail bounds the last words of a plugin that does not start, in bytes.
@@ -209,26 +207,32 @@ func (p *process) Wait(context.Context) error {
 	return p.err
 }
 
-// Kill ends the process. One that has a database open is asked first, and given time; one that never came so far is killed with all of
-// its children.
+// Kill ends the process. One that has a database open is asked, and has until instance.stop loses its patience; one that never came so far
+// is killed with all of its children.
 func (p *process) Kill(context.Context) error {
 	proc := p.proc.Load()
 	switch {
 	case proc == nil:
 		return nil
 	case p.settled.Load():
-		if p.dead() || (askToEnd(proc) == nil && p.endsWithin(killGrace)) {
-			return nil
+		if !p.dead() && askToEnd(proc) != nil {
+			p.slay()
 		}
-		p.logger.WarnContext(context.Background(), "session plugin did not end in time and is killed")
-	case p.endsWithin(pipeGrace): // on its own, or it is told apart from a plugin that we killed
+	case p.endsWithin(pipeGrace): // on its own, to be told apart from one that we killed
 		killGroup(proc)
-		return nil
+	default:
+		p.slay()
 	}
-	p.killed.Store(true)
-	killGroup(proc)
 	<-p.ended
 	return nil
+}
+
+// slay kills the process and all of its children.
+func (p *process) slay() {
+	if proc := p.proc.Load(); proc != nil && !p.dead() {
+		p.killed.Store(true)
+		killGroup(proc)
+	}
 }
 
 // PluginToHost and HostToPlugin have nothing to translate.

@@ -108,7 +108,7 @@ func (l *link) supervise(in *instance) {
 		}
 		in.logger.ErrorContext(l.closing, "session plugin died and is started again", "exit", in.exit())
 		l.become(&linkState{})
-		in.stop()
+		in.stop(l.config.CloseTimeout)
 		if in = l.restart(&pause); in == nil {
 			return
 		}
@@ -149,11 +149,11 @@ func (l *link) close() error {
 	in := l.state.Load().instance
 	if in == nil || in.dead() {
 		if in != nil {
-			in.stop()
+			in.stop(l.config.CloseTimeout)
 		}
 		return nil
 	}
-	in.stop()
+	in.stop(l.config.CloseTimeout)
 	if in.err != nil {
 		return fmt.Errorf("%w: %s", errKilled, in.exit())
 	}

@@ -1,0 +1,51 @@
+package integration
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// binaries are built once, on first use.
+var binaries struct {
+	folder string
+	build  map[string]func() error
+}
+
+func TestMain(m *testing.M) { os.Exit(runAll(m)) }
+
+func runAll(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "fosite-sessions-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	binaries.folder = folder
+	binaries.build = map[string]func() error{}
+	for name, source := range map[string]string{
+		"fosite-server":   "../examples/fosite-server",
+		"sessions-badger": "../plugin/cmd/sessions-badger",
+	} {
+		binaries.build[name] = sync.OnceValue(func() error {
+			output, err := exec.Command("go", "build", "-o", filepath.Join(folder, name), source).CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("build %s: %w\n%s", source, err, output)
+			}
+			return nil
+		})
+	}
+	return m.Run()
+}
+
+// binary returns the path of a built program.
+func binary(t testing.TB, name string) string {
+	t.Helper()
+	if err := binaries.build[name](); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(binaries.folder, name)
+}

@@ -1,0 +1,284 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a condition may take to come true on a slow machine.
+const patience = 30 * time.Second
+
+// provider is a running example server with its plugin.
+type provider struct {
+	data, clients, users string
+	// host and plugin are process ids.
+	host, plugin int
+	issuer       string
+	address      string
+	adminToken   string
+
+	discover sync.Once
+	metadata map[string]any
+
+	command *exec.Cmd
+	exited  chan struct{}
+	log     *logBuffer
+}
+
+// startProvider starts the example server with these clients and users in a folder of its own.
+func startProvider(t testing.TB, clients []map[string]any, users []user) *provider {
+	t.Helper()
+	folder := t.TempDir()
+	p := &provider{data: filepath.Join(folder, "data"), address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: &logBuffer{}}
+	p.clients = writeJSON(t, folder, "clients.json", clients)
+	p.users = writeJSON(t, folder, "users.json", users)
+	p.start(t)
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("the server's log:\n%s", p.log.tail(8<<10))
+		}
+	})
+	return p
+}
+
+// start starts the server where it was before.
+func (p *provider) start(t testing.TB) {
+	t.Helper()
+	p.command = exec.Command(binary(t, "fosite-server"), "-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users,
+		"-admin-token", p.adminToken, "-allow-logout-cidr", "127.0.0.1/32")
+	p.command.Stderr = p.log
+	stdout, err := p.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p.host, p.exited = p.command.Process.Pid, make(chan struct{})
+	said := announced(stdout)
+	go func() {
+		_ = p.command.Wait()
+		close(p.exited)
+	}()
+	select {
+	case values := <-said:
+		p.issuer, p.address = values["issuer"], values["address"]
+		p.plugin, _ = strconv.Atoi(values["plugin_pid"])
+		if p.issuer == "" || p.plugin == 0 {
+			t.Fatalf("the server announced %v\n%s", values, p.log.tail(4<<10))
+		}
+	case <-time.After(patience):
+		t.Fatalf("the server did not start:\n%s", p.log.tail(4<<10))
+	}
+}
+
+// announced reads the "key: value" lines up to the empty one, and then whatever follows.
+func announced(stdout io.Reader) <-chan map[string]string {
+	said := make(chan map[string]string, 1)
+	go func() {
+		values := map[string]string{}
+		lines := bufio.NewScanner(stdout)
+		for lines.Scan() && lines.Text() != "" {
+			key, value, _ := strings.Cut(lines.Text(), ": ")
+			values[key] = value
+		}
+		said <- values
+		_, _ = io.Copy(io.Discard, stdout)
+	}()
+	return said
+}
+
+// kill ends host and plugin at once, as a crash of the machine would, and waits until both are gone.
+func (p *provider) kill() {
+	_ = syscall.Kill(p.plugin, syscall.SIGKILL)
+	_ = syscall.Kill(p.host, syscall.SIGKILL)
+	<-p.exited
+	for deadline := time.Now().Add(patience); alive(p.plugin) && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// alive tells whether a process runs; one that is only waiting to be reaped does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	after := stat[bytes.LastIndexByte(stat, ')')+1:]
+	return !bytes.HasPrefix(after, []byte(" Z"))
+}
+
+// admin calls an admin route and returns status and answer.
+func (p *provider) admin(t testing.TB, method, path string, body any) (int, map[string]any) {
+	t.Helper()
+	var payload io.Reader
+	if body != nil {
+		raw, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		payload = bytes.NewReader(raw)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, p.issuer+"/admin"+path, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+p.adminToken)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer := map[string]any{}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatalf("%s %s: status %d, answer is not JSON: %v", method, path, response.StatusCode, err)
+	}
+	return response.StatusCode, answer
+}
+
+// remove calls POST /sessions/remove and returns its counts.
+func (p *provider) remove(t testing.TB, body map[string]any) map[string]any {
+	t.Helper()
+	status, answer := p.admin(t, http.MethodPost, "/sessions/remove", body)
+	if status != http.StatusOK {
+		t.Fatalf("remove %v: status %d, answer %v, want 200", body, status, answer)
+	}
+	return answer
+}
+
+// sessions queries sessions by the given parameters.
+func (p *provider) sessions(t testing.TB, query url.Values) []map[string]any {
+	t.Helper()
+	status, answer := p.admin(t, http.MethodGet, "/sessions?"+query.Encode(), nil)
+	if status != http.StatusOK {
+		t.Fatalf("query %v: status %d, answer %v, want 200", query, status, answer)
+	}
+	var found []map[string]any
+	list, _ := answer["results"].([]any)
+	for _, s := range list {
+		session, _ := s.(map[string]any)
+		found = append(found, session)
+	}
+	return found
+}
+
+// post sends a form to an endpoint, by its name in the metadata, as that client and returns status and answer.
+func (p *provider) post(t testing.TB, endpoint string, rp *relyingParty, form url.Values) (int, map[string]any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.endpoint(t, endpoint), strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth(url.QueryEscape(rp.id), url.QueryEscape(rp.secret))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatalf("POST to the %s: %v", endpoint, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer := map[string]any{}
+	_ = json.NewDecoder(response.Body).Decode(&answer)
+	return response.StatusCode, answer
+}
+
+func (p *provider) endpoint(t testing.TB, name string) string {
+	t.Helper()
+	p.discover.Do(func() {
+		response, err := http.Get(p.issuer + "/.well-known/openid-configuration")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		if err := json.NewDecoder(response.Body).Decode(&p.metadata); err != nil {
+			t.Fatal(err)
+		}
+	})
+	address, _ := p.metadata[name].(string)
+	if address == "" {
+		t.Fatalf("the provider's metadata have no %s", name)
+	}
+	return address
+}
+
+// active introspects a token.
+func (p *provider) active(t testing.TB, rp *relyingParty, token string) bool {
+	t.Helper()
+	status, answer := p.post(t, "introspection_endpoint", rp, url.Values{"token": {token}})
+	active, ok := answer["active"].(bool)
+	if status != http.StatusOK || !ok {
+		t.Fatalf("introspection: status %d, answer %v", status, answer)
+	}
+	return active
+}
+
+// refresh redeems a refresh token.
+func (p *provider) refresh(t testing.TB, rp *relyingParty, token string) (int, map[string]any) {
+	t.Helper()
+	return p.post(t, "token_endpoint", rp, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+}
+
+func writeJSON(t testing.TB, folder, name string, value any) string {
+	t.Helper()
+	raw, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, name)
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// logBuffer collects what a process logs.
+type logBuffer struct {
+	mutex sync.Mutex
+	text  []byte
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+func (b *logBuffer) tail(n int) string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return string(b.text[max(0, len(b.text)-n):])
+}
+
+func (b *logBuffer) contains(text string) bool {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return bytes.Contains(b.text, []byte(text))
+}
+
+// eventually waits for a condition.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for: %s", patience, what)
+		}
+	}
+}

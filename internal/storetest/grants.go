@@ -126,8 +126,11 @@ func (w *World) UsesSilently(s *ticketstore.Session, clientID string) {
 func (w *World) GrantErr(g grantstore.Grant) (*grantstore.Found, error) {
 	w.Helper()
 	found, err := w.Grants.Get(w.Ctx(), g.Ref, w.Now)
-	if found == nil && (err == nil || errors.Is(err, grantstore.ErrConsumed)) {
+	switch readable := err == nil || errors.Is(err, grantstore.ErrConsumed); {
+	case readable && found == nil:
 		w.Fatalf("Get the %s: got no grant with error %v", g.Type, err)
+	case found != nil && errors.Is(err, grantstore.ErrNotFound):
+		w.Fatalf("Get the %s: got a grant with error %v, want none", g.Type, err)
 	}
 	return found, err
 }

@@ -1,0 +1,152 @@
+package granttest
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/internal/storetest"
+)
+
+var batchCases = []storetest.Case{
+	{Name: "delete removes what is there and does not mind what is not", Run: func(w *storetest.World) {
+		a, b := w.Stored(w.Access(nil, "mail")), w.Stored(w.Access(nil, "mail"))
+		result := w.Apply(grantstore.Batch{Delete: []grantstore.Ref{a.Ref, w.Access(nil, "mail").Ref}})
+		w.Same(result.Revoked, 1, "Revoked")
+		w.Missing(a)
+		w.Live(b)
+		result = w.Apply(grantstore.Batch{Delete: []grantstore.Ref{a.Ref}})
+		w.Same(result.Revoked, 0, "Revoked the second time")
+	}},
+	{Name: "delete does not count what was no longer live", Run: func(w *storetest.World) {
+		expired, used := w.Stored(w.Access(nil, "mail", storetest.Lasting(time.Minute))), w.Stored(w.Refresh(nil, "mail"))
+		w.Consume(used)
+		w.Pass(time.Minute)
+		result := w.Apply(grantstore.Batch{Delete: []grantstore.Ref{expired.Ref, used.Ref}})
+		w.Same(result.Revoked, 0, "Revoked")
+		w.Missing(expired, used)
+	}},
+	{Name: "revoke removes the live tokens of a family", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		family := storetest.Family("the family")
+		code, access, refresh := w.Stored(w.Code(s, "mail", family)), w.Stored(w.Access(s, "mail", family)), w.Stored(w.Refresh(s, "mail", family))
+		expired := w.Stored(w.Access(s, "mail", family, storetest.Lasting(time.Minute)))
+		other := w.Stored(w.Access(s, "mail", storetest.Family("the family next door")))
+		alone := w.Stored(w.Access(s, "mail", storetest.Family("")))
+		w.Pass(time.Minute)
+		result := w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: "the family"}}})
+		w.Same(result.Revoked, 3, "Revoked")
+		w.Missing(code, access, refresh, expired)
+		w.Live(other, alone)
+		result = w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: "the family"}, {RequestID: "nobody's"}}})
+		w.Same(result.Revoked, 0, "Revoked the second time")
+	}},
+	{Name: "revoke keeps to the types named", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		family := storetest.Family("f")
+		access, refresh := w.Stored(w.Access(s, "mail", family)), w.Stored(w.Refresh(s, "mail", family))
+		only := grantstore.Revocation{RequestID: "f", Types: []grantstore.Type{grantstore.ReferenceToken}}
+		w.Same(w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{only}}).Revoked, 1, "Revoked")
+		w.Missing(access)
+		w.Live(refresh)
+	}},
+	{Name: "a batch deletes and revokes before it stores", Run: func(w *storetest.World) {
+		old := w.Stored(w.Access(nil, "mail", storetest.Family("f")))
+		fresh := old
+		fresh.Description = "the new one under the same key"
+		sibling := w.Access(nil, "mail", storetest.Family("f"))
+		result := w.Apply(grantstore.Batch{
+			Delete: []grantstore.Ref{old.Ref}, Revoke: []grantstore.Revocation{{RequestID: "f"}}, Store: []grantstore.Grant{fresh, sibling},
+		})
+		w.Same(result.Revoked, 1, "Revoked: a grant that is deleted and of a revoked family counts once")
+		found, err := w.GrantErr(old)
+		w.OK(err, "Get the grant stored under the deleted one's key")
+		w.Same(found.Grant, fresh, "the grant stored under the deleted one's key")
+		w.Live(sibling)
+	}},
+	{Name: "a key taken by a live grant is refused", Run: func(w *storetest.World) {
+		for _, kind := range grantstore.Types {
+			g := w.Stored(w.Grant(kind, nil, "mail", storetest.Lasting(time.Minute)))
+			again := g
+			again.Description = "another"
+			_, err := w.TryApply(grantstore.Batch{Store: []grantstore.Grant{again}})
+			w.Fails(err, "Apply with a taken key of type "+string(kind), grantstore.ErrExists)
+			found, err := w.GrantErr(g)
+			w.OK(err, "Get the grant that has the key")
+			w.Same(found.Grant, g, "the grant that has the key")
+		}
+	}},
+	{Name: "a key is free again when its grant has expired", Run: func(w *storetest.World) {
+		for _, kind := range grantstore.Types {
+			first := w.Stored(w.Grant(kind, nil, "mail", storetest.Lasting(time.Minute)))
+			w.Pass(time.Minute)
+			again := first
+			again.Created, again.Expires = w.Now, w.Now.Add(time.Minute)
+			w.Stored(again)
+			found, err := w.GrantErr(again)
+			w.OK(err, "Get the second grant with that key")
+			w.Same(found.Grant, again, "the second grant with that key")
+			if kind.IsToken() {
+				w.Same(descriptions(w.LiveGrants(grantstore.Filter{Type: kind})), []string{again.Description}, "live grants of its type")
+			}
+			w.Pass(time.Minute)
+			w.Missing(again)
+		}
+	}},
+	{Name: "a batch whose use fails writes nothing", Run: func(w *storetest.World) {
+		failsWhole(w, grantstore.ErrSessionEnded, func(batch *grantstore.Batch) { batch.Use.SessionID = "nobody's" })
+	}},
+	{Name: "a batch whose consumption is of a used token writes nothing", Run: func(w *storetest.World) {
+		used := w.Stored(w.Refresh(nil, "mail"))
+		w.Consume(used)
+		failsWhole(w, grantstore.ErrConsumed, func(batch *grantstore.Batch) { batch.Consume.Ref = used.Ref })
+	}},
+	{Name: "a batch whose consumption is of a missing token writes nothing", Run: func(w *storetest.World) {
+		failsWhole(w, grantstore.ErrNotFound, func(batch *grantstore.Batch) { batch.Consume.Key = grantstore.KeyOf("nobody's") })
+	}},
+	{Name: "a batch that stores under a taken key writes nothing", Run: func(w *storetest.World) {
+		taken := w.Stored(w.Access(nil, "mail"))
+		failsWhole(w, grantstore.ErrExists, func(batch *grantstore.Batch) { batch.Store = append(batch.Store, taken) })
+	}},
+	{Name: "a batch that stores for a session that is over writes nothing", Run: func(w *storetest.World) {
+		over := w.SignIn("bob", storetest.Idle(time.Minute))
+		w.Pass(time.Minute)
+		failsWhole(w, grantstore.ErrSessionEnded, func(batch *grantstore.Batch) {
+			batch.Consume = nil
+			batch.Store = append(batch.Store, w.Access(over, "mail"))
+		})
+	}},
+	{Name: "a batch that is wrong in itself writes nothing", Run: func(w *storetest.World) {
+		failsWhole(w, grantstore.ErrInvalid, func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
+	}},
+	{Name: "a batch that failed may be tried again under its id", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		taken := w.Stored(w.Access(s, "mail"))
+		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{taken}}
+		_, err := w.TryApply(batch)
+		w.Fails(err, "Apply with a taken key", grantstore.ErrExists)
+		w.Apply(grantstore.Batch{Delete: []grantstore.Ref{taken.Ref}})
+		w.Apply(batch)
+		w.Live(taken)
+	}},
+}
+
+// failsWhole applies a batch with a change of every kind, spoiled in one place, and checks that none of them was made.
+func failsWhole(w *storetest.World, target error, spoil func(batch *grantstore.Batch)) {
+	w.Helper()
+	s := w.SignIn("ann")
+	consumed, deleted := w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail"))
+	revoked := w.Stored(w.Access(s, "mail", storetest.Family("revoked")))
+	sibling := w.Stored(w.Access(s, "mail", storetest.Family(consumed.RequestID)))
+	stored := []grantstore.Grant{w.Access(s, "mail"), w.Refresh(s, "mail")}
+	batch := grantstore.Batch{
+		Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "chat"}, Consume: &grantstore.Consumption{Ref: consumed.Ref},
+		Delete: []grantstore.Ref{deleted.Ref}, Revoke: []grantstore.Revocation{{RequestID: "revoked"}}, Store: stored,
+	}
+	clients := w.Find(s).Clients
+	spoil(&batch)
+	_, err := w.TryApply(batch)
+	w.Fails(err, "Apply", target)
+	w.Live(consumed, deleted, revoked, sibling)
+	w.Missing(stored[:2]...)
+	w.Same(w.Find(s).Clients, clients, "clients of the session after the batch failed")
+}

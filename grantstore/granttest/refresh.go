@@ -1,0 +1,132 @@
+package granttest
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/internal/storetest"
+)
+
+// withGrace uses a refresh token for new ones, or once more within the grace.
+func withGrace(w *storetest.World, g grantstore.Grant, grace time.Duration) (access, refresh grantstore.Grant, err error) {
+	access, refresh = w.Access(nil, ""), w.Refresh(nil, "")
+	_, err = w.TryApply(grantstore.Batch{
+		Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace}, Store: []grantstore.Grant{access, refresh},
+	})
+	return access, refresh, err
+}
+
+var refreshCases = []storetest.Case{
+	{Name: "rotation uses the old token and removes the family's access tokens", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		a, other := authorize(w, s, "mail"), authorize(w, s, "mail")
+		access1, refresh1 := exchange(w, a.code)
+		otherAccess, otherRefresh := exchange(w, other.code)
+		w.Pass(time.Minute)
+		access2, refresh2 := exchange(w, refresh1)
+		w.Missing(access1)
+		w.Used(refresh1)
+		w.Live(access2, refresh2, otherAccess, otherRefresh)
+		found, err := w.GrantErr(refresh2)
+		w.OK(err, "Get the new refresh token")
+		w.Same(found.Grant.RequestID, a.code.RequestID, "the family of the new refresh token")
+		access3, refresh3 := exchange(w, refresh2)
+		w.Missing(access2)
+		w.Live(access3, refresh3)
+	}},
+	{Name: "a used token is read with the moment of its use", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		w.Pass(time.Minute)
+		w.Consume(g)
+		found, err := w.GrantErr(g)
+		w.Fails(err, "Get the used token", grantstore.ErrConsumed)
+		want := g
+		want.Consumed = w.Now
+		w.Same(found.Grant, want, "the used token")
+	}},
+	{Name: "a second use is refused and changes nothing", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		access, refresh := exchange(w, g)
+		late := w.Access(nil, "mail")
+		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: g.Ref}, Store: []grantstore.Grant{late}})
+		w.Fails(err, "Apply with a used token", grantstore.ErrConsumed)
+		w.Missing(late)
+		w.Live(access, refresh) // revoking the family of a refresh token is the host's decision
+		w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: g.RequestID}}})
+		w.Missing(access, refresh)
+		w.CannotConsume(g, grantstore.ErrConsumed, grantstore.ErrNotFound)
+	}},
+	{Name: "rotation without family removes nobody else's access tokens", Run: func(w *storetest.World) {
+		bystander := w.Stored(w.Access(nil, "wiki", storetest.Family("")))
+		g := w.Stored(w.Refresh(nil, "mail", storetest.Family("")))
+		access, refresh := exchange(w, g)
+		w.Live(bystander, access, refresh)
+	}},
+	{Name: "within its grace a token is good once more", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		access1, refresh1, err := withGrace(w, g, 10*time.Second)
+		w.OK(err, "the first use")
+		used := w.Now
+		w.Pass(6 * time.Second)
+		access2, refresh2, err := withGrace(w, g, 10*time.Second)
+		w.OK(err, "the use within the grace")
+		w.Missing(access1)
+		w.Live(refresh1, access2, refresh2)
+		found, err := w.GrantErr(g)
+		w.Fails(err, "Get the used token", grantstore.ErrConsumed)
+		w.At(found.Grant.Consumed, used, "Consumed, which is the first use")
+		access3, refresh3 := exchange(w, refresh1)
+		w.Live(access3, refresh3, refresh2)
+	}},
+	{Name: "grace counts from the first use and ends", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		_, _, err := withGrace(w, g, 10*time.Second)
+		w.OK(err, "the first use")
+		w.Pass(6 * time.Second)
+		_, refresh2, err := withGrace(w, g, 10*time.Second)
+		w.OK(err, "the use within the grace")
+		w.Pass(6 * time.Second)
+		access3, refresh3, err := withGrace(w, g, 10*time.Second)
+		w.Fails(err, "the use 12 s after the first", grantstore.ErrConsumed)
+		w.Missing(access3, refresh3)
+		w.Live(refresh2)
+	}},
+	{Name: "the grace is that of the later use", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		_, _, err := withGrace(w, g, time.Hour)
+		w.OK(err, "the first use")
+		w.Pass(time.Second)
+		w.CannotConsume(g, grantstore.ErrConsumed)
+	}},
+	{Name: "no grace brings a revoked family back", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		_, refresh, err := withGrace(w, g, time.Minute)
+		w.OK(err, "the first use")
+		w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: g.RequestID}}})
+		w.Missing(refresh)
+		w.Pass(time.Second)
+		access2, refresh2, err := withGrace(w, g, time.Minute)
+		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, grantstore.ErrNotFound)
+		w.Missing(access2, refresh2)
+	}},
+	{Name: "no grace brings a family back that the reuse of its code revoked", Run: func(w *storetest.World) {
+		a := authorize(w, w.SignIn("ann"), "mail")
+		_, refresh1 := exchange(w, a.code)
+		_, _, err := withGrace(w, refresh1, time.Minute)
+		w.OK(err, "the first use")
+		w.CannotConsume(a.code, grantstore.ErrConsumed)
+		access2, refresh2, err := withGrace(w, refresh1, time.Minute)
+		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, grantstore.ErrNotFound)
+		w.Missing(access2, refresh2)
+	}},
+	{Name: "no grace outlives the session", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		g := w.Stored(w.Refresh(s, "mail"))
+		w.Pass(time.Hour - time.Second)
+		_, _, err := withGrace(w, g, time.Minute)
+		w.OK(err, "the first use")
+		w.Pass(time.Second)
+		_, _, err = withGrace(w, g, time.Minute)
+		w.Fails(err, "the use within the grace after the session expired", grantstore.ErrSessionEnded)
+	}},
+}

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,10 @@ func (a *application) consume() error {
 	case verdict == nil:
 	case errors.Is(verdict, grantstore.ErrConsumed) && c.Type == grantstore.AuthorizationCode:
 		return a.refuseReusedCode(g)
-	case errors.Is(verdict, grantstore.ErrConsumed) && c.Grace > 0 && !a.now.After(moment(g.Consumed).Add(c.Grace)):
+	case errors.Is(verdict, grantstore.ErrConsumed):
+		if forgiven, err := a.forgiven(g); err != nil || !forgiven {
+			return cmp.Or(err, verdict)
+		}
 	default:
 		return verdict
 	}
@@ -135,6 +139,15 @@ func (a *application) consume() error {
 		return err
 	}
 	return a.tx.consume(c.Ref, g, a.now)
+}
+
+// forgiven tells whether a refresh token may be used once more: within its grace, and only while what it has begotten was not revoked.
+func (a *application) forgiven(g *recordpb.Grant) (bool, error) {
+	if a.batch.Consume.Grace <= 0 || a.now.After(moment(g.Consumed).Add(a.batch.Consume.Grace)) {
+		return false, nil
+	}
+	members, err := familyOf(a.tx, g.RequestId)
+	return slices.ContainsFunc(members, func(ref grantstore.Ref) bool { return ref.Type == grantstore.RefreshToken }), err
 }
 
 // survey finds out whether the consumed grant outlives its session.

@@ -3,6 +3,8 @@ package badger_test
 import (
 	"testing"
 
+	"github.com/fosite-sessions/sessions/grantstore/granttest"
+	"github.com/fosite-sessions/sessions/logout/logouttest"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
 )
 
@@ -11,6 +13,16 @@ import (
 func TestTickets(t *testing.T) {
 	t.Parallel()
 	tickettest.Run(t, tickettest.Config{New: stores})
+}
+
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	granttest.Run(t, granttest.Config{New: stores})
+}
+
+func TestLogout(t *testing.T) {
+	t.Parallel()
+	logouttest.Run(t, logouttest.Config{New: stores})
 }
 
 func stores(t *testing.T) tickettest.Stores {

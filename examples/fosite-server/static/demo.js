@@ -8,6 +8,8 @@ events.addEventListener("state", (event) => {
     location.replace("/");
   }
 });
+// Signing out changes the session before the browser has left for the server: loading this page again would stop it.
+document.addEventListener("submit", () => events.close());
 window.addEventListener("pagehide", () => events.close());
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();

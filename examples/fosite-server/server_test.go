@@ -236,6 +236,16 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 	request.Header.Set("Content-Type", formType)
 	request.SetBasicAuth(url.QueryEscape("a b"), url.QueryEscape("s:%/ c"))
 	b.expect(b.do(request), http.StatusOK, `"access_token"`)
+	for token, want := range map[string]int{"": http.StatusUnauthorized, "ory_at_x.y": http.StatusUnauthorized} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathUserInfo, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		if page := b.do(request); page.status != want || !strings.Contains(page.header.Get("WWW-Authenticate"), "invalid_token") {
+			t.Errorf("userinfo for %q is %d %q, want %d", token, page.status, page.header.Get("WWW-Authenticate"), want)
+		}
+	}
 }
 
 func TestFailedStartLeavesNothing(t *testing.T) {

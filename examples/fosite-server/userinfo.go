@@ -20,6 +20,14 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "temporarily_unavailable"})
 		return
+	case err != nil && fosite.ErrorToRFC6749Error(err).StatusCode() >= http.StatusInternalServerError:
+		p.refused(r, "userinfo", err)
+		writeJSON(w, http.StatusInternalServerError, map[string]string{"error": "server_error"})
+		return
+	case errors.Is(err, fosite.ErrInvalidScope):
+		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", scope="openid"`)
+		writeJSON(w, http.StatusForbidden, map[string]string{"error": "insufficient_scope"})
+		return
 	case err != nil || use != fosite.AccessToken:
 		// RFC 6750, section 3.
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", error_description="The access token is expired, revoked or of no use here."`)

@@ -1,0 +1,339 @@
+package hostadapter_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const issuer = "https://op.example"
+
+// clock is moved by hand.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// backend is the engine with faults and counters.
+type backend struct {
+	hostadapter.Backend
+	mu     sync.Mutex
+	calls  map[string]int
+	faults map[string][]fault
+}
+
+// fault fails a call: before it reaches the store, or after, so that only its answer is lost.
+type fault struct {
+	err   error
+	after bool
+}
+
+func (b *backend) fail(method string, faults ...fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults[method] = faults
+}
+
+func (b *backend) count(method string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.calls[method]
+}
+
+func (b *backend) do(method string, call func() error) error {
+	b.mu.Lock()
+	b.calls[method]++
+	var f fault
+	if waiting := b.faults[method]; len(waiting) > 0 {
+		f, b.faults[method] = waiting[0], waiting[1:]
+	}
+	b.mu.Unlock()
+	if f.err != nil && !f.after {
+		return f.err
+	}
+	if err := call(); err != nil {
+		return err
+	}
+	return f.err
+}
+
+func (b *backend) Tickets() ticketstore.Store { return &tickets{b.Backend.Tickets(), b} }
+func (b *backend) Logout() logout.Store       { return &endings{b.Backend.Logout(), b} }
+
+type tickets struct {
+	ticketstore.Store
+	b *backend
+}
+
+func (s *tickets) Create(ctx context.Context, session *ticketstore.Session) error {
+	return s.b.do("Create", func() error { return s.Store.Create(ctx, session) })
+}
+
+func (s *tickets) Get(ctx context.Context, key ticketstore.Key) (found *ticketstore.Session, err error) {
+	err = s.b.do("Get", func() (err error) { found, err = s.Store.Get(ctx, key); return err })
+	return found, err
+}
+
+func (s *tickets) Renew(ctx context.Context, r ticketstore.Renewal, now time.Time) (found *ticketstore.Session, err error) {
+	err = s.b.do("Renew", func() (err error) { found, err = s.Store.Renew(ctx, r, now); return err })
+	return found, err
+}
+
+func (s *tickets) Rekey(ctx context.Context, r ticketstore.Rekey, now time.Time) (found *ticketstore.Session, err error) {
+	err = s.b.do("Rekey", func() (err error) { found, err = s.Store.Rekey(ctx, r, now); return err })
+	return found, err
+}
+
+type endings struct {
+	logout.Store
+	b *backend
+}
+
+func (s *endings) End(ctx context.Context, e *logout.Ending, now time.Time) (result *logout.Result, err error) {
+	err = s.b.do("End", func() (err error) { result, err = s.Store.End(ctx, e, now); return err })
+	return result, err
+}
+
+func (s *endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.Swept, err error) {
+	err = s.b.do("EndDue", func() (err error) { swept, err = s.Store.EndDue(ctx, sweep, now); return err })
+	return swept, err
+}
+
+// host is an adapter over a fresh engine.
+type host struct {
+	*hostadapter.Adapter
+	t       *testing.T
+	backend *backend
+	clock   *clock
+	config  hostadapter.Config
+	log     *logBuffer
+}
+
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+type plainSigner struct{}
+
+func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
+
+func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
+	t.Helper()
+	noSync := false
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("open engine: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Errorf("close engine: %v", err)
+		}
+	})
+	h := &host{
+		t: t, backend: &backend{Backend: engine, calls: map[string]int{}, faults: map[string][]fault{}}, clock: newClock(), log: &logBuffer{},
+	}
+	h.config = hostadapter.Config{
+		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{},
+		Clients: logout.ClientMap{}, Now: h.clock.Now, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
+		SweepEvery: time.Hour, // sweeps are what one test is about
+	}
+	for _, c := range change {
+		c(&h.config)
+	}
+	h.start()
+	return h
+}
+
+// start opens an adapter over the backend, as after a restart.
+func (h *host) start() {
+	h.t.Helper()
+	adapter, err := hostadapter.New(h.t.Context(), h.config)
+	if err != nil {
+		h.t.Fatalf("New: %v", err)
+	}
+	h.t.Cleanup(func() {
+		if err := adapter.Close(); err != nil {
+			h.t.Errorf("Close: %v", err)
+		}
+	})
+	h.Adapter = adapter
+}
+
+// use has a client use a session, as an authorization does.
+func (h *host) use(sid, client string) {
+	h.t.Helper()
+	_, err := h.Backend().Grants().Apply(h.t.Context(), &grantstore.Batch{
+		OperationID: randomHex(), Use: &grantstore.Use{SessionID: sid, ClientID: client, Notify: true},
+	}, h.clock.Now())
+	if err != nil {
+		h.t.Fatalf("recording that %s used the session: %v", client, err)
+	}
+	// Clients that used a session within ten seconds of its end are told twice, which is another package's test.
+	h.clock.advance(time.Minute)
+}
+
+// notices returns all notices in the queue.
+func (h *host) notices() []logout.Notification {
+	h.t.Helper()
+	page, err := h.Deliveries(h.t.Context(), logout.DeliveryQuery{Order: ticketstore.Ascending})
+	if err != nil {
+		h.t.Fatalf("Deliveries: %v", err)
+	}
+	return page.Deliveries
+}
+
+func randomHex() string {
+	var raw [16]byte
+	_, _ = rand.Read(raw[:])
+	return hex.EncodeToString(raw[:])
+}
+
+// browser keeps cookies. It is of one test and one goroutine.
+type browser struct {
+	h       *host
+	cookies map[string]string
+}
+
+func (h *host) browser() *browser { return &browser{h: h, cookies: map[string]string{}} }
+
+// visit sends a request through the middleware to the handler.
+func (b *browser) visit(handler http.HandlerFunc) *http.Response {
+	return b.send(httptest.NewRequest(http.MethodGet, "/", nil), handler)
+}
+
+func (b *browser) send(r *http.Request, handler http.Handler) *http.Response {
+	b.h.t.Helper()
+	for name, value := range b.cookies {
+		r.AddCookie(&http.Cookie{Name: name, Value: value})
+	}
+	w := httptest.NewRecorder()
+	b.h.Middleware(handler).ServeHTTP(w, r)
+	response := w.Result()
+	for _, cookie := range response.Cookies() {
+		if cookie.MaxAge < 0 {
+			delete(b.cookies, cookie.Name)
+		} else {
+			b.cookies[cookie.Name] = cookie.Value
+		}
+	}
+	return response
+}
+
+func (b *browser) signIn(identity hostadapter.Identity) *hostadapter.Session {
+	b.h.t.Helper()
+	session, err := b.trySignIn(identity)
+	if err != nil {
+		b.h.t.Fatalf("SignIn: %v", err)
+	}
+	return session
+}
+
+func (b *browser) trySignIn(identity hostadapter.Identity) (session *hostadapter.Session, err error) {
+	b.h.t.Helper()
+	b.visit(func(w http.ResponseWriter, r *http.Request) { session, err = b.h.SignIn(w, r, identity) })
+	return session, err
+}
+
+func (b *browser) session() (session *hostadapter.Session, err error) {
+	b.h.t.Helper()
+	b.visit(func(_ http.ResponseWriter, r *http.Request) { session, err = b.h.Session(r) })
+	return session, err
+}
+
+// mustBe fails the test unless the browser is signed in as the subject, or signed out when it is empty.
+func (b *browser) mustBe(subject string) *hostadapter.Session {
+	b.h.t.Helper()
+	session, err := b.session()
+	switch {
+	case err != nil:
+		b.h.t.Fatalf("Session: %v", err)
+	case subject == "" && session != nil:
+		b.h.t.Fatalf("signed in as %q, want signed out", session.SubjectID)
+	case subject != "" && (session == nil || session.SubjectID != subject):
+		b.h.t.Fatalf("session %+v, want one of %q", session, subject)
+	}
+	return session
+}
+
+func (b *browser) signOut() (err error) {
+	b.h.t.Helper()
+	b.visit(func(w http.ResponseWriter, r *http.Request) { err = b.h.SignOut(w, r) })
+	return err
+}
+
+// get and post visit the end-session endpoint.
+func (b *browser) get(query url.Values) *http.Response {
+	b.h.t.Helper()
+	return b.send(httptest.NewRequest(http.MethodGet, "/logout?"+query.Encode(), nil), b.h.EndSession())
+}
+
+func (b *browser) post(form url.Values) *http.Response {
+	b.h.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.send(r, b.h.EndSession())
+}
+
+func bodyOf(t *testing.T, r *http.Response) string {
+	t.Helper()
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if ok() {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("gave up waiting until %s", what)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package hostadapter_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+func TestSeal(t *testing.T) {
+	t.Parallel()
+	oldKey, newKey := bytes.Repeat([]byte("o"), 32), bytes.Repeat([]byte("n"), 40)
+	before := newHost(t, func(c *hostadapter.Config) { c.Keys = [][]byte{oldKey} })
+	after := newHost(t, func(c *hostadapter.Config) { c.Keys = [][]byte{newKey, oldKey} })
+	without := newHost(t, func(c *hostadapter.Config) { c.Keys = [][]byte{newKey} })
+
+	plain, id := []byte("a card number"), []byte("id")
+	sealed, err := before.Seal("grant", id, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(sealed, plain) {
+		t.Error("the plaintext is in what was sealed")
+	}
+	if again, _ := before.Seal("grant", id, plain); bytes.Equal(again, sealed) {
+		t.Error("sealing twice gave the same bytes")
+	}
+	for name, h := range map[string]*host{"the same key": before, "a rotated ring": after} {
+		if got, err := h.Unseal("grant", id, sealed); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("with %s: %q, %v; want what was sealed", name, got, err)
+		}
+	}
+	fresh, _ := after.Seal("grant", id, plain)
+	if _, err := without.Unseal("grant", id, fresh); err != nil {
+		t.Errorf("the first key of a ring does not seal: %v", err)
+	}
+
+	refused := map[string]func() ([]byte, error){
+		"the key is gone":   func() ([]byte, error) { return without.Unseal("grant", id, sealed) },
+		"another purpose":   func() ([]byte, error) { return before.Unseal("ticket", id, sealed) },
+		"another id":        func() ([]byte, error) { return before.Unseal("grant", []byte("di"), sealed) },
+		"a shifted purpose": func() ([]byte, error) { return before.Unseal("granti", []byte("d"), sealed) },
+		"nothing":           func() ([]byte, error) { return before.Unseal("grant", id, nil) },
+		"cut":               func() ([]byte, error) { return before.Unseal("grant", id, sealed[:len(sealed)-1]) },
+	}
+	for i := range sealed {
+		changed := bytes.Clone(sealed)
+		changed[i] ^= 1
+		if _, err := before.Unseal("grant", id, changed); !errors.Is(err, hostadapter.ErrSealed) {
+			t.Errorf("byte %d changed: error %v, want ErrSealed", i, err)
+		}
+	}
+	for name, unseal := range refused {
+		if got, err := unseal(); !errors.Is(err, hostadapter.ErrSealed) || got != nil {
+			t.Errorf("%s: %q, %v; want ErrSealed", name, got, err)
+		}
+	}
+	if log := without.log.String(); !strings.Contains(log, "cannot be opened") || strings.Contains(log, string(plain)) {
+		t.Errorf("log %q, want it to report what cannot be opened", log)
+	}
+}

@@ -1,0 +1,435 @@
+package hostadapter_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var unavailable = fault{err: hostadapter.ErrUnavailable}
+
+func TestSignInAndAnswerInOneRequest(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 8*time.Hour })
+	b := h.browser()
+	now := h.clock.Now()
+	identity := hostadapter.Identity{
+		Subject: "ann", DisplayName: "Ann", ACR: "urn:mfa", AMR: []string{"pwd", "otp"}, AuthTime: now.Add(-time.Minute),
+		Properties: map[string]string{"email": "ann@example.com"},
+	}
+	var same *hostadapter.Session
+	b.visit(func(w http.ResponseWriter, r *http.Request) {
+		if session, err := h.Session(r); err != nil || session != nil {
+			t.Errorf("before: %v, %v; want nobody", session, err)
+		}
+		if _, err := h.SignIn(w, r, identity); err != nil {
+			t.Errorf("SignIn: %v", err)
+		}
+		var err error
+		if same, err = h.SessionFromContext(r.Context()); err != nil {
+			t.Errorf("SessionFromContext: %v", err)
+		}
+	})
+	want := &hostadapter.Session{
+		SubjectID: "ann", DisplayName: "Ann", Issuer: issuer, ACR: "urn:mfa", AMR: []string{"pwd", "otp"}, AuthTime: identity.AuthTime,
+		Created: now, Renewed: now, Expires: now.Add(time.Hour), EndsAt: now.Add(8 * time.Hour), Properties: identity.Properties,
+	}
+	next := b.mustBe("ann")
+	want.SessionID = next.SessionID
+	if diff := cmp.Diff(want, next); diff != "" {
+		t.Errorf("next request's session (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, same); diff != "" {
+		t.Errorf("same request's session (-want +got):\n%s", diff)
+	}
+	if len(want.SessionID) != 32 {
+		t.Errorf("sid %q, want 128 bits in hex", want.SessionID)
+	}
+}
+
+func TestStoreSeesNoSecret(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann", Properties: map[string]string{"card": "4111-1111"}})
+	secret, err := base64.RawURLEncoding.DecodeString(b.cookies["__Host-fosite_session"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := h.Backend().Tickets().Get(t.Context(), ticketstore.KeyOf(secret))
+	if err != nil {
+		t.Fatalf("the session is not under the SHA-256 of the secret: %v", err)
+	}
+	if bytes.Contains(stored.Ticket, []byte("4111")) {
+		t.Error("the ticket is not sealed")
+	}
+}
+
+func TestMiddlewareIsLazy(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	before := h.backend.count("Get")
+	b.visit(func(http.ResponseWriter, *http.Request) {})
+	if n := h.backend.count("Get") - before; n != 0 {
+		t.Errorf("%d reads of the store by a request that asks for no session, want none", n)
+	}
+	b.visit(func(_ http.ResponseWriter, r *http.Request) {
+		for range 3 {
+			if session, err := h.Session(r); err != nil || session == nil {
+				t.Errorf("Session: %v, %v", session, err)
+			}
+		}
+	})
+	if n := h.backend.count("Get") - before; n != 1 {
+		t.Errorf("%d reads of the store by a request that asks three times, want one", n)
+	}
+}
+
+func TestWithoutMiddleware(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	w := httptest.NewRecorder()
+	if _, err := h.SignIn(w, httptest.NewRequest(http.MethodGet, "/", nil), hostadapter.Identity{Subject: "ann"}); err != nil {
+		t.Fatalf("SignIn: %v", err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(w.Result().Cookies()[0])
+	if session, err := h.Session(r); err != nil || session == nil || session.SubjectID != "ann" {
+		t.Errorf("Session: %v, %v; want ann's", session, err)
+	}
+	if _, err := h.SessionFromContext(r.Context()); !errors.Is(err, hostadapter.ErrNoMiddleware) {
+		t.Errorf("SessionFromContext: %v, want ErrNoMiddleware", err)
+	}
+}
+
+func TestWorthlessCookiesAreCleared(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	for name, value := range map[string]string{
+		"unknown": strings.Repeat("A", 43), "malformed": "x", "empty": "", "not base64": strings.Repeat("!", 43), "long": strings.Repeat("A", 9000),
+	} {
+		b := h.browser()
+		b.cookies["__Host-fosite_session"] = value
+		b.mustBe("")
+		if _, kept := b.cookies["__Host-fosite_session"]; kept {
+			t.Errorf("%s cookie was kept, want it cleared", name)
+		}
+	}
+}
+
+func TestLostStoreIsNotSignedOut(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.backend.fail("Get", unavailable, unavailable, unavailable)
+	if session, err := b.session(); !errors.Is(err, hostadapter.ErrUnavailable) || session != nil {
+		t.Errorf("Session: %v, %v; want ErrUnavailable", session, err)
+	}
+	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); !errors.Is(err, hostadapter.ErrUnavailable) {
+		t.Errorf("SignIn: %v, want ErrUnavailable", err)
+	}
+	if err := b.signOut(); !errors.Is(err, hostadapter.ErrUnavailable) {
+		t.Errorf("SignOut: %v, want ErrUnavailable", err)
+	}
+	b.mustBe("ann")
+	h.backend.fail("End", unavailable, unavailable, unavailable, unavailable)
+	if err := b.signOut(); !errors.Is(err, hostadapter.ErrUnavailable) {
+		t.Errorf("SignOut: %v, want ErrUnavailable", err)
+	}
+	b.mustBe("ann")
+}
+
+func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	b := h.browser()
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "shop")
+	h.clock.advance(time.Hour)
+	b.mustBe("")
+	if len(b.cookies) != 0 {
+		t.Error("the cookie of an expired session was kept")
+	}
+	if _, err := h.SessionByID(t.Context(), session.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
+		t.Errorf("SessionByID: %v, want ErrNotFound", err)
+	}
+	notices := h.notices()
+	if len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
+		t.Errorf("notices %+v, want one of session_expiration", notices)
+	}
+}
+
+func TestSliding(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.IdleTimeout, c.AbsoluteTimeout, c.RenewEvery = time.Hour, 2*time.Hour, 5*time.Minute
+		c.Cookie.Persistent = true
+	})
+	b := h.browser()
+	begin := h.clock.Now()
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.clock.advance(4 * time.Minute)
+	b.mustBe("ann")
+	if n := h.backend.count("Renew"); n != 0 {
+		t.Errorf("renewed %d times within RenewEvery, want not at all", n)
+	}
+	h.clock.advance(time.Minute)
+	if got := b.mustBe("ann"); !got.Expires.Equal(begin.Add(65 * time.Minute)) {
+		t.Errorf("expires %v, want an hour from its use at 5 minutes", got.Expires)
+	}
+	for range 3 {
+		h.clock.advance(30 * time.Minute)
+		b.mustBe("ann")
+	}
+	if got := b.mustBe("ann"); !got.Expires.Equal(session.EndsAt) || !got.EndsAt.Equal(begin.Add(2*time.Hour)) {
+		t.Errorf("expires %v, want no later than its end at %v", got.Expires, session.EndsAt)
+	}
+	h.clock.advance(25 * time.Minute)
+	b.mustBe("")
+}
+
+func TestRenewalThatFails(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		err     error
+		subject string
+	}{
+		"another came first": {ticketstore.ErrConflict, "ann"},
+		"store is lost":      {hostadapter.ErrUnavailable, "ann"},
+		"ended meanwhile":    {ticketstore.ErrNotFound, ""},
+		"expired meanwhile":  {ticketstore.ErrExpired, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			b := h.browser()
+			b.signIn(hostadapter.Identity{Subject: "ann"})
+			h.clock.advance(time.Hour)
+			h.backend.fail("Renew", fault{err: test.err})
+			b.mustBe(test.subject)
+		})
+	}
+}
+
+func TestStepUpKeepsTheSession(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	first := b.signIn(hostadapter.Identity{Subject: "ann", ACR: "1", Properties: map[string]string{"a": "1"}})
+	h.use(first.SessionID, "shop")
+	stolen := h.browser()
+	stolen.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
+	second := b.signIn(hostadapter.Identity{Subject: "ann", ACR: "2", Properties: map[string]string{"b": "2"}})
+	if second.SessionID != first.SessionID || !second.Created.Equal(first.Created) {
+		t.Errorf("sid %q, created %v; want those of the session, %q, %v", second.SessionID, second.Created, first.SessionID, first.Created)
+	}
+	if got := b.mustBe("ann"); got.ACR != "2" || got.Properties["b"] != "2" || got.Properties["a"] != "" {
+		t.Errorf("session %+v, want what the second sign-in said", got)
+	}
+	stolen.mustBe("")
+	if notices := h.notices(); len(notices) != 0 {
+		t.Errorf("notices %+v, want none: nothing ended", notices)
+	}
+}
+
+func TestConcurrentStepUps(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	first := b.signIn(hostadapter.Identity{Subject: "ann"})
+	var group sync.WaitGroup
+	for range 8 {
+		other := h.browser()
+		other.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
+		group.Go(func() {
+			// The first keeps the session, the others' cookie is worth nothing by then: they begin sessions of their own.
+			if _, err := other.trySignIn(hostadapter.Identity{Subject: "ann"}); err != nil {
+				t.Errorf("SignIn: %v", err)
+				return
+			}
+			other.mustBe("ann")
+		})
+	}
+	group.Wait()
+	if _, err := h.SessionByID(t.Context(), first.SessionID); err != nil {
+		t.Errorf("the session is gone: %v", err)
+	}
+}
+
+func TestReplacement(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	ann := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(ann.SessionID, "shop")
+	bob := b.signIn(hostadapter.Identity{Subject: "bob"})
+	if bob.SessionID == ann.SessionID {
+		t.Error("bob got ann's sid")
+	}
+	b.mustBe("bob")
+	if _, err := h.SessionByID(t.Context(), ann.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
+		t.Errorf("ann's session: %v, want ErrNotFound", err)
+	}
+	notices := h.notices()
+	if len(notices) != 1 || notices[0].Reason != logout.SessionReplaced || notices[0].SubjectID != "ann" {
+		t.Errorf("notices %+v, want one of session_replaced for ann", notices)
+	}
+}
+
+func TestTwoSignInsInOneRequest(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	var first, second *hostadapter.Session
+	response := b.visit(func(w http.ResponseWriter, r *http.Request) {
+		first, _ = h.SignIn(w, r, hostadapter.Identity{Subject: "ann"})
+		second, _ = h.SignIn(w, r, hostadapter.Identity{Subject: "ann"})
+	})
+	if n := len(response.Header["Set-Cookie"]); n != 1 {
+		t.Errorf("%d cookies set, want one", n)
+	}
+	if first == nil || second == nil || first.SessionID != second.SessionID {
+		t.Errorf("sessions %+v and %+v, want one", first, second)
+	}
+	b.mustBe("ann")
+}
+
+func TestBadIdentity(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	long := strings.Repeat("x", 10<<10)
+	tests := []struct {
+		field    string
+		identity hostadapter.Identity
+	}{
+		{"subject", hostadapter.Identity{}},
+		{"subject", hostadapter.Identity{Subject: long}},
+		{"subject", hostadapter.Identity{Subject: "a\x00b"}},
+		{"subject", hostadapter.Identity{Subject: "a\xff"}},
+		{"display_name", hostadapter.Identity{Subject: "a", DisplayName: long}},
+		{"acr", hostadapter.Identity{Subject: "a", ACR: "\xff"}},
+		{"amr", hostadapter.Identity{Subject: "a", AMR: make([]string, 1)}},
+		{"amr", hostadapter.Identity{Subject: "a", AMR: strings.Split(strings.Repeat("a,", 40), ",")}},
+		{"auth_time", hostadapter.Identity{Subject: "a", AuthTime: h.clock.Now().Add(time.Hour)}},
+		{"properties", hostadapter.Identity{Subject: "a", Properties: map[string]string{"x": strings.Repeat("x", 64<<10)}}},
+		{"properties", hostadapter.Identity{Subject: "a", Properties: map[string]string{"x": "\xff"}}},
+	}
+	for _, test := range tests {
+		_, err := b.trySignIn(test.identity)
+		var field *ticketstore.FieldError
+		if !errors.As(err, &field) || field.Field != test.field {
+			t.Errorf("error %v, want one that names %s", err, test.field)
+		}
+	}
+	b.mustBe("ann")
+}
+
+func TestLongHeadersDoNotPreventSignIn(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.RemoteAddr = func(*http.Request) string { return "2001:db8::7\x00\xff" }
+	})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("User-Agent", strings.Repeat("é", 100_000))
+	session, err := h.SignIn(httptest.NewRecorder(), r, hostadapter.Identity{Subject: "ann"})
+	if err != nil {
+		t.Fatalf("SignIn: %v", err)
+	}
+	report, err := h.SessionByID(t.Context(), session.SessionID)
+	if err != nil || report.RemoteAddr != "2001:db8::7" || !strings.HasPrefix(report.UserAgent, "éé") {
+		t.Errorf("remote address %q, error %v; want what could be kept of it", report.RemoteAddr, err)
+	}
+}
+
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	lost := fault{err: hostadapter.ErrUnavailable, after: true}
+	h := newHost(t)
+	b := h.browser()
+	h.backend.fail("Create", unavailable, lost)
+	first := b.signIn(hostadapter.Identity{Subject: "ann"})
+	b.mustBe("ann")
+	h.backend.fail("Rekey", lost)
+	if second := b.signIn(hostadapter.Identity{Subject: "ann"}); second.SessionID != first.SessionID {
+		t.Errorf("sid %q, want it kept: the new cookie was stored although the answer was lost", second.SessionID)
+	}
+	b.mustBe("ann")
+	h.use(first.SessionID, "shop")
+	h.backend.fail("End", lost, unavailable)
+	if err := b.signOut(); err != nil {
+		t.Errorf("SignOut: %v", err)
+	}
+	b.mustBe("")
+	if notices := h.notices(); len(notices) != 1 {
+		t.Errorf("%d notices, want one: the ending was repeated under its id", len(notices))
+	}
+}
+
+func TestTicketThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	keys := h.config.Keys
+	h.config.Keys = [][]byte{bytes.Repeat([]byte("z"), 32)}
+	h.start()
+	if session, err := b.session(); !errors.Is(err, hostadapter.ErrSealed) || session != nil {
+		t.Errorf("Session: %v, %v; want ErrSealed", session, err)
+	}
+	if len(b.cookies) != 1 {
+		t.Error("the cookie was cleared, want it kept until the key is back")
+	}
+	h.config.Keys = append(h.config.Keys, keys...)
+	h.start()
+	b.mustBe("ann")
+	h.config.Keys = h.config.Keys[:1]
+	h.start()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	b.mustBe("ann")
+}
+
+func TestSignOut(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	if err := b.signOut(); err != nil {
+		t.Errorf("SignOut with nobody signed in: %v", err)
+	}
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "shop")
+	stolen := h.browser()
+	stolen.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
+	b.visit(func(w http.ResponseWriter, r *http.Request) {
+		if err := h.SignOut(w, r); err != nil {
+			t.Errorf("SignOut: %v", err)
+		}
+		if session, err := h.Session(r); err != nil || session != nil {
+			t.Errorf("after signing out in the same request: %v, %v; want nobody", session, err)
+		}
+	})
+	if len(b.cookies) != 0 {
+		t.Error("the cookie was kept")
+	}
+	stolen.mustBe("")
+	notices := h.notices()
+	if len(notices) != 1 || notices[0].Reason != logout.UserLogout || notices[0].ClientID != "shop" {
+		t.Errorf("notices %+v, want one of user_logout for shop", notices)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -93,7 +94,9 @@ func (nothing) GRPCClient(context.Context, *goplugin.GRPCBroker, *grpc.ClientCon
 func host() {
 	client, err := plugin.Open(context.Background(), plugin.Config{
 		Path: os.Args[0], Env: []string{modeEnv + "=plugin", folderEnv + "=" + os.Getenv(folderEnv)},
-		SocketDir: os.Getenv(folderEnv), Logger: slog.New(slog.DiscardHandler),
+		SocketDir: os.Getenv(folderEnv),
+		// The plugin writes to a log that nobody reads any more when this process is gone.
+		Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		panic(err)

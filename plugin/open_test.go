@@ -101,12 +101,22 @@ func (b *bench) nothingLeft() {
 	for _, entry := range entries {
 		if pid, ok := strings.CutPrefix(entry.Name(), "pid-"); ok {
 			n, _ := strconv.Atoi(pid)
-			b.poll(fmt.Sprintf("process %d ends", n), func() bool { return errors.Is(syscall.Kill(n, 0), syscall.ESRCH) })
+			b.poll(fmt.Sprintf("process %d ends", n), func() bool { return gone(n) })
 		}
 		if entry.IsDir() || entry.Type()&fs.ModeSocket != 0 {
 			b.poll(entry.Name()+" is removed", func() bool { return !b.marked(entry.Name()) })
 		}
 	}
+}
+
+// gone tells whether a process has ended. An orphan stays a zombie where process 1 reaps none.
+func gone(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return true
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, found := strings.Cut(string(stat), ") ")
+	return err == nil && found && strings.HasPrefix(state, "Z")
 }
 
 func (b *bench) poll(what string, done func() bool) {

@@ -65,7 +65,9 @@ func serve(config ServeConfig) error {
 	p.server = &rpc.Server{Logger: p.logger, Open: func(ctx context.Context, settings []byte) (rpc.Backend, error) {
 		return config.Open(ctx, settings, p.logger)
 	}}
-	signal.Ignore(syscall.SIGHUP) // the terminal's end is the host's affair, whose end is ours
+	// The terminal's end is the host's affair, whose end is ours. A log line that nobody reads must not end us before the database is
+	// closed: a broken pipe on standard error would.
+	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	p.watch()
 
 	goplugin.Serve(&goplugin.ServeConfig{

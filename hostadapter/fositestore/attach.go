@@ -33,8 +33,10 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 		return nil, fmt.Errorf("fositestore: %w", err)
 	}
 	return &Sessions{
-		Adapter:      adapter,
-		store:        &Store{adapter: adapter, host: config.Store, fosite: config.Fosite, grace: config.RefreshGrace},
+		Adapter: adapter,
+		store: &Store{
+			adapter: adapter, host: config.Store, clients: config.clients(), fosite: config.Fosite, grace: config.RefreshGrace,
+		},
 		fosite:       config.Fosite,
 		allowUnbound: config.AllowUnbound,
 	}, nil

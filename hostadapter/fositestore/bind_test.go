@@ -47,7 +47,7 @@ func TestBind(t *testing.T) {
 		if s, ok := session.(openid.Session); ok {
 			c := s.IDTokenClaims()
 			if c.Subject != "ann" || c.Issuer != issuer || c.AuthenticationContextClassReference != "2" ||
-				len(c.AuthenticationMethodsReferences) != 2 || c.AuthTime.Unix() != 1000 || c.Extra["sid"] != "s1" {
+				len(c.AuthenticationMethodsReferences) != 2 || !c.AuthTime.Equal(time.Unix(1000, 0)) || c.Extra["sid"] != "s1" {
 				t.Errorf("%s: want every claim of the session, got %+v", name, c)
 			}
 		}

@@ -73,6 +73,18 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 	return c.rows[ref]
 }
 
+// hasCode tells whether a code was read.
+func (c *carrier) hasCode() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ref := range c.rows {
+		if ref.Type == grantstore.AuthorizationCode {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *carrier) keep(rows ...*row) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/openid"
+	"github.com/ory/fosite/token/jwt"
 )
 
 func (m *weakMap[T]) size() int {
@@ -51,5 +53,21 @@ func TestOneCarrierForATokenRequestWithoutProvider(t *testing.T) {
 	}
 	if m.from(t.Context()) != nil {
 		t.Error("want no carrier without a request")
+	}
+}
+
+func TestRequestTime(t *testing.T) {
+	t.Parallel()
+	request := time.Unix(1000, 7).UTC()
+	for name, test := range map[string]struct{ host, want time.Time }{
+		"not set":            {time.Time{}, time.Unix(1000, 0)},
+		"set after the form": {time.Unix(1060, 0), time.Unix(1000, 0)},
+		"the host's own":     {time.Unix(900, 0), time.Unix(900, 0)},
+	} {
+		session := &openid.DefaultSession{Claims: &jwt.IDTokenClaims{RequestedAt: test.host}}
+		bindRequestTime(session, request)
+		if !session.Claims.RequestedAt.Equal(test.want) {
+			t.Errorf("%s: want %v, got %v", name, test.want, session.Claims.RequestedAt)
+		}
 	}
 }

@@ -34,9 +34,13 @@ func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Cl
 	case err != nil:
 		return nil, fmt.Errorf("client %q: %w", clientID, err)
 	}
-	settings := &logout.Client{ClientID: clientID}
+	return c.settingsOf(ctx, client)
+}
+
+func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout.Client, error) {
+	settings := &logout.Client{ClientID: client.GetID()}
 	if c.settings != nil {
-		known, err := c.settings.LogoutClient(ctx, clientID)
+		known, err := c.settings.LogoutClient(ctx, client.GetID())
 		if err != nil && !errors.Is(err, logout.ErrNotFound) {
 			return nil, err
 		}

@@ -58,10 +58,12 @@ func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	}
 	errs = append(errs, c.prepareSigner(ctx, &host))
 	if c.Store != nil {
-		host.Clients = &clients{store: c.Store, settings: c.Host.Clients}
+		host.Clients = c.clients()
 	}
 	return host, errors.Join(errs...)
 }
+
+func (c *Config) clients() *clients { return &clients{store: c.Store, settings: c.Host.Clients} }
 
 func (c *Config) check() error {
 	var errs []error

@@ -117,7 +117,7 @@ func TestSigningKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(test.algorithm)})
+			signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(test.algorithm)})
 			if err != nil {
 				t.Fatalf("want %s: %v", test.algorithm, err)
 			}

@@ -6,12 +6,14 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 
+	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -193,6 +195,71 @@ func TestRefreshGrace(t *testing.T) {
 	h.refresh(second.str("refresh_token")).must(t, http.StatusOK, "")
 }
 
+func TestRefreshAfterTheGrace(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	h := newHost(t, func(_ *host, c *fositestore.Config) {
+		c.RefreshGrace = time.Minute
+		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	_, first := h.tokens("ann")
+	second := h.refresh(first.str("refresh_token"))
+	ahead.Store(int64(2 * time.Minute))
+	h.mustActive(second.str("access_token"), true)
+	h.refresh(first.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	h.mustActive(second.str("access_token"), false)
+	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+}
+
+// A client that registers a logout URI in the middle of a session is told from its next code on.
+func TestCodeExchangeIsAUseOfTheSession(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	client := func() ticketstore.ClientUse {
+		found, err := h.backend.Tickets().Find(t.Context(), h.sid("ann"))
+		if err != nil || len(found.Clients) != 1 {
+			t.Fatalf("want one client, got %+v, %v", found, err)
+		}
+		return found.Clients[0]
+	}
+	code := h.browser().signIn("ann").code()
+	authorized := client()
+	h.memory.Clients["app"] = &logoutClient{h.memory.Clients["app"].(*fosite.DefaultClient), "https://app.example/logout"}
+	h.exchange(code).must(t, http.StatusOK, "")
+	if exchanged := client(); authorized.Notify || !exchanged.Notify || !exchanged.LastUsed.After(authorized.LastUsed) {
+		t.Errorf("want a later use by a client to tell, got %+v and then %+v", authorized, exchanged)
+	}
+}
+
+// A removal may leave tokens alone: they outlive the session, whatever their scopes.
+func TestTokensThatARemovalLeftAlone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.RefreshTokenScopes = []string{} })
+	_, r := h.tokens("ann", "scope", "openid")
+	_, err := h.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: h.sid("ann"), KeepTokens: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.mustActive(r.str("access_token"), true)
+	second := h.refresh(r.str("refresh_token"))
+	second.must(t, http.StatusOK, "")
+	h.mustActive(second.str("access_token"), true)
+}
+
+// Back-Channel Logout 1.0, section 2.7.
+func TestOfflineRefreshTokenOutlivesTheSignOut(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b, r := h.tokens("ann")
+	b.get("/logout", nil).must(t, http.StatusOK, "")
+	h.mustActive(r.str("access_token"), false)
+	second := h.refresh(r.str("refresh_token"))
+	second.must(t, http.StatusOK, "")
+	h.mustActive(second.str("access_token"), true)
+	h.end("ann")
+	h.mustActive(second.str("access_token"), false)
+}
+
 func TestRevocation(t *testing.T) {
 	t.Parallel()
 	for _, which := range []string{"access_token", "refresh_token"} {
@@ -252,11 +319,21 @@ func TestPushedAuthorization(t *testing.T) {
 	r.must(t, http.StatusCreated, "")
 	b := h.browser().signIn("ann")
 	query := url.Values{"client_id": {"app"}, "request_uri": {r.str("request_uri")}}
-	code := b.get("/authorize", query).redirect.Get("code")
-	if code == "" {
-		t.Fatal("want a code for a pushed request")
+	stored, err := h.sessions.Store().GetPARSession(t.Context(), r.str("request_uri"))
+	if err != nil || stored.GetSession() != nil || stored.GetRequestForm().Has("client_secret") || stored.GetState() != state {
+		t.Errorf("want the request without session and client secret, got %v, %v", stored, err)
 	}
-	h.exchange(code).must(t, http.StatusOK, "")
+	// A second request comes between the reading of the first and its deleting.
+	var between *reply
+	before := func() {
+		h.backend.grants.before.Store(nil)
+		between = b.get("/authorize", query)
+	}
+	h.backend.grants.before.Store(&before)
+	if late := b.get("/authorize", query); late.redirect.Get("code") != "" || late.redirect.Get("error") != "invalid_request_uri" {
+		t.Errorf("want invalid_request_uri for the slower of two, got %d %s %v", late.status, late.body, late.redirect)
+	}
+	h.exchange(between.redirect.Get("code")).must(t, http.StatusOK, "")
 	if again := b.get("/authorize", query); again.redirect.Get("code") != "" {
 		t.Error("a pushed request was good for two codes")
 	}

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
@@ -137,6 +136,11 @@ func (h *host) serve() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := h.sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user"), ACR: "1", AMR: []string{"pwd"}}); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/logout", func(w http.ResponseWriter, r *http.Request) {
+		if err := h.sessions.SignOut(w, r); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
@@ -399,15 +403,5 @@ func (h *host) end(subject string) {
 	h.t.Helper()
 	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: subject}); err != nil {
 		h.t.Fatalf("removing the sessions of %s: %v", subject, err)
-	}
-}
-
-// eventually polls until the condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("did not happen within 10 s: %s", what)
-		}
 	}
 }

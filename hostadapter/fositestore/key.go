@@ -188,7 +188,7 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (sub, sid, clie
 	if err != nil {
 		return "", "", "", err
 	}
-	signed, err := jose.ParseSigned(token, asymmetric)
+	signed, err := jose.ParseSignedCompact(token, asymmetric)
 	if err != nil {
 		return "", "", "", fmt.Errorf("id_token_hint is malformed: %w", err)
 	}

@@ -51,7 +51,7 @@ func (p *Provider) NewAuthorizeResponse(
 		return err
 	}, func(batch *grantstore.Batch) {
 		if sid != "" {
-			batch.Use = p.store.use(ctx, sid, request.GetClient().GetID())
+			batch.Use = p.store.use(ctx, c, sid, request.GetClient().GetID())
 		}
 	})
 	if err != nil {

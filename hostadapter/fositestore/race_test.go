@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
 // together runs the call n times at once and returns the answers.
@@ -56,6 +58,26 @@ func TestRefreshRaceHasOneWinner(t *testing.T) {
 		won := winners(t, together(8, func(int) *reply { return h.refresh(r.str("refresh_token")) }))
 		if len(won) != 1 {
 			t.Fatalf("want one winner, got %d", len(won))
+		}
+	}
+}
+
+// Without the Provider the losers get what fosite makes of it, which is no server error for refresh tokens.
+func TestRefreshRaceWithoutProvider(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(h *host, _ *fositestore.Config) { h.bare = true })
+	for range 10 {
+		_, r := h.tokens("ann")
+		won := 0
+		for _, r := range together(8, func(int) *reply { return h.refresh(r.str("refresh_token")) }) {
+			if r.status == http.StatusOK {
+				won++
+			} else {
+				r.must(t, http.StatusBadRequest, "")
+			}
+		}
+		if won != 1 {
+			t.Fatalf("want one winner, got %d", won)
 		}
 	}
 }

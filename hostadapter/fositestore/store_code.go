@@ -72,7 +72,7 @@ func (s *Store) CreatePKCERequestSession(ctx context.Context, signature string, 
 
 // GetPKCERequestSession returns the request with the code challenge, and the session as it is given.
 func (s *Store) GetPKCERequestSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
-	r, err := s.related(ctx, grantstore.PKCERequest, signature, signature)
+	r, err := s.related(ctx, grantstore.PKCERequest, signature)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode strin
 			return asRequester(s.requester(ctx, r, session))
 		}
 	}
-	r, err := s.get(ctx, grantstore.OpenIDRequest, authorizeCode)
+	r, err := s.related(ctx, grantstore.OpenIDRequest, authorizeCode)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +119,11 @@ func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode strin
 func (s *Store) DeleteOpenIDConnectSession(context.Context, string) error { return nil }
 
 // related reads a row of a code's family. When the code was read in this request, the row came along with it or does not exist.
-func (s *Store) related(ctx context.Context, t grantstore.Type, handle, code string) (*row, error) {
+func (s *Store) related(ctx context.Context, t grantstore.Type, handle string) (*row, error) {
 	if handle == "" {
 		return nil, fosite.ErrNotFound
 	}
-	c := s.carriers.from(ctx)
-	if c != nil && c.row(refOf(t, handle)) == nil && c.row(refOf(grantstore.AuthorizationCode, code)) != nil {
+	if c := s.carriers.from(ctx); c != nil && c.row(refOf(t, handle)) == nil && c.hasCode() {
 		return nil, fosite.ErrNotFound
 	}
 	return s.get(ctx, t, handle)

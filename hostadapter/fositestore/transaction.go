@@ -7,6 +7,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 )
 
 // transaction gathers the writes between BeginTX and Commit.
@@ -62,31 +63,36 @@ func lostRace(err error) error {
 	return err
 }
 
-// addUse records that the client got tokens in the session, where the consumed grant needs its session alive anyway: a client that got
-// them moments before the end is told twice.
+// addUse records that the client got tokens in the session, with its logout settings as they are now. Codes need their session alive
+// anyway; a refresh token may outlive it, and a use would then refuse the batch.
 func (s *Store) addUse(ctx context.Context, c *carrier, batch *grantstore.Batch) {
-	if c == nil || batch.Consume == nil || batch.Use != nil {
+	if c == nil || batch.Use != nil || batch.Consume == nil || batch.Consume.Type != grantstore.AuthorizationCode {
 		return
 	}
-	consumed := c.row(batch.Consume.Ref)
-	if consumed == nil || consumed.grant.SessionID == "" || consumed.grant.ClientID == "" {
-		return
-	}
-	if consumed.grant.Type == grantstore.AuthorizationCode || !consumed.grant.Offline {
-		batch.Use = s.use(ctx, consumed.grant.SessionID, consumed.grant.ClientID)
+	code := c.row(batch.Consume.Ref)
+	if code != nil && code.grant.SessionID != "" && code.grant.ClientID != "" {
+		batch.Use = s.use(ctx, c, code.grant.SessionID, code.grant.ClientID)
 	}
 }
 
-func (s *Store) use(ctx context.Context, sessionID, clientID string) *grantstore.Use {
+func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string) *grantstore.Use {
 	use := &grantstore.Use{SessionID: sessionID, ClientID: clientID}
-	client, err := s.adapter.Clients().LogoutClient(ctx, clientID)
+	settings, err := s.logoutSettings(ctx, c, clientID)
 	switch {
-	case err == nil && client != nil:
-		use.Notify = client.BackChannelLogoutURI != ""
-	case err != nil && !errors.Is(err, grantstore.ErrNotFound):
+	case err == nil:
+		use.Notify = settings.BackChannelLogoutURI != ""
+	case !errors.Is(err, grantstore.ErrNotFound):
 		// Better a notice too many: where the client has no URI, the dispatcher finds out.
 		s.adapter.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
 		use.Notify = true
 	}
 	return use
+}
+
+// logoutSettings asks the host's store for the client only where this request has not done so.
+func (s *Store) logoutSettings(ctx context.Context, c *carrier, clientID string) (*logout.Client, error) {
+	if client := c.client(clientID); client != nil {
+		return s.clients.settingsOf(ctx, client)
+	}
+	return s.clients.LogoutClient(ctx, clientID)
 }

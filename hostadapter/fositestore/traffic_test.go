@@ -1,0 +1,75 @@
+package fositestore_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Each flow asks the grant store as seldom as DESIGN says: a token request reads once and writes once, an authorization writes once,
+// introspection reads once.
+func TestRoundTripsAndDurableWrites(t *testing.T) {
+	t.Parallel()
+	verifier := strings.Repeat("v", 43)
+	for name, flow := range map[string]struct {
+		prepare       func(h *host) func() *reply
+		reads, writes int64
+	}{
+		"authorize, OpenID and PKCE": {func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply {
+				return b.get("/authorize", authorization("code_challenge", verifier, "code_challenge_method", "plain"))
+			}
+		}, 0, 1},
+		"code exchange": {func(h *host) func() *reply {
+			code := h.browser().signIn("ann").code("scope", "photos")
+			return func() *reply { return h.exchange(code) }
+		}, 1, 1},
+		"code exchange, OpenID and PKCE": {func(h *host) func() *reply {
+			code := h.browser().signIn("ann").code("code_challenge", verifier, "code_challenge_method", "plain")
+			return func() *reply { return h.exchange(code, "code_verifier", verifier) }
+		}, 1, 1},
+		"refresh": {func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.refresh(r.str("refresh_token")) }
+		}, 1, 1},
+		"client credentials": {func(h *host) func() *reply {
+			return func() *reply { return h.post("/token", url.Values{"grant_type": {"client_credentials"}}) }
+		}, 0, 1},
+		"introspection": {func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.introspect(r.str("access_token")) }
+		}, 1, 0},
+		"userinfo": {func(h *host) func() *reply {
+			b, r := h.tokens("ann")
+			return func() *reply { return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}}) }
+		}, 1, 0},
+		"revocation of a refresh token": {func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			return func() *reply { return h.post("/revoke", url.Values{"token": {r.str("refresh_token")}}) }
+		}, 1, 1},
+		"push": {func(h *host) func() *reply {
+			return func() *reply { return h.post("/par", authorization()) }
+		}, 0, 1},
+		"authorize a pushed request": {func(h *host) func() *reply {
+			b, pushed := h.browser().signIn("ann"), h.post("/par", authorization())
+			return func() *reply {
+				return b.get("/authorize", url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
+			}
+		}, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			do := flow.prepare(h)
+			h.backend.counts()
+			if r := do(); r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" {
+				t.Fatalf("want success, got %d %s %v", r.status, r.body, r.redirect)
+			}
+			if reads, writes := h.backend.counts(); reads != flow.reads || writes != flow.writes {
+				t.Errorf("want %d reads and %d durable writes, got %d and %d", flow.reads, flow.writes, reads, writes)
+			}
+		})
+	}
+}

@@ -1,0 +1,237 @@
+package hostadapter_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// grant stores a refresh token and a consent of the session's user.
+func (h *host) grant(session *hostadapter.Session, client string) {
+	h.t.Helper()
+	now := h.clock.Now()
+	token := grantstore.Grant{
+		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(session.SessionID + client)},
+		RequestID: "request-" + session.SessionID + client, SubjectID: session.SubjectID, SessionID: session.SessionID, ClientID: client,
+		Created: now, Expires: now.Add(24 * time.Hour),
+	}
+	consent := grantstore.Grant{
+		Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("consent" + session.SubjectID + client)},
+		SubjectID: session.SubjectID, ClientID: client, Created: now,
+	}
+	batch := &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{token, consent}}
+	if _, err := h.Backend().Grants().Apply(h.t.Context(), batch, now); err != nil {
+		h.t.Fatalf("storing grants: %v", err)
+	}
+}
+
+func TestRemoveSessions(t *testing.T) {
+	t.Parallel()
+	full := logout.Result{SessionsRemoved: 1, GrantsRevoked: 1, ConsentsRevoked: 1, NotificationsQueued: 1}
+	with := func(change func(*logout.Result)) logout.Result { r := full; change(&r); return r }
+	tests := []struct {
+		name     string
+		removal  hostadapter.RemoveSessions
+		want     logout.Result
+		signedIn bool
+	}{
+		{"everything", hostadapter.RemoveSessions{}, full, false},
+		{"keep session", hostadapter.RemoveSessions{KeepSession: true}, with(func(r *logout.Result) { r.SessionsRemoved = 0 }), true},
+		{"keep tokens", hostadapter.RemoveSessions{KeepTokens: true}, with(func(r *logout.Result) { r.GrantsRevoked = 0 }), false},
+		{"keep consents", hostadapter.RemoveSessions{KeepConsents: true}, with(func(r *logout.Result) { r.ConsentsRevoked = 0 }), false},
+		{"tell nobody", hostadapter.RemoveSessions{SkipNotification: true}, with(func(r *logout.Result) { r.NotificationsQueued = 0 }), false},
+		{"dry run", hostadapter.RemoveSessions{DryRun: true}, full, true},
+	}
+	for _, test := range tests {
+		for _, by := range []string{"subject", "session"} {
+			t.Run(test.name+" by "+by, func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t)
+				ann, bob := h.browser(), h.browser()
+				session := ann.signIn(hostadapter.Identity{Subject: "ann"})
+				bob.signIn(hostadapter.Identity{Subject: "bob"})
+				h.use(session.SessionID, "shop")
+				h.grant(session, "shop")
+				removal := test.removal
+				removal.Reason = "left the company"
+				if by == "subject" {
+					removal.SubjectID = "ann"
+				} else {
+					removal.SessionID = session.SessionID
+				}
+				result, err := h.RemoveSessions(t.Context(), removal)
+				if err != nil {
+					t.Fatalf("RemoveSessions: %v", err)
+				}
+				if diff := cmp.Diff(&test.want, result); diff != "" {
+					t.Errorf("result (-want +got):\n%s", diff)
+				}
+				bob.mustBe("bob")
+				if test.signedIn {
+					ann.mustBe("ann")
+				} else {
+					ann.mustBe("")
+				}
+				if !strings.Contains(h.log.String(), "left the company") {
+					t.Error("the reason is not in the log")
+				}
+				for _, n := range h.notices() {
+					if n.Reason != logout.Terminated {
+						t.Errorf("clients see reason %q, want terminated", n.Reason)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestBadRemoval(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	tests := []struct {
+		field   string
+		removal hostadapter.RemoveSessions
+	}{
+		{"subject_id", hostadapter.RemoveSessions{}},
+		{"subject_id", hostadapter.RemoveSessions{ClientIDs: []string{"shop"}}},
+		{"subject_id", hostadapter.RemoveSessions{SubjectID: strings.Repeat("x", 10<<10)}},
+		{"session_id", hostadapter.RemoveSessions{SessionID: "a\x00"}},
+		{"client_ids", hostadapter.RemoveSessions{SubjectID: "ann", ClientIDs: []string{}}},
+		{"client_ids", hostadapter.RemoveSessions{SubjectID: "ann", ClientIDs: []string{""}}},
+		{"reason", hostadapter.RemoveSessions{SubjectID: "ann", Reason: "\xff"}},
+	}
+	for _, test := range tests {
+		_, err := h.RemoveSessions(t.Context(), test.removal)
+		var field *ticketstore.FieldError
+		if !errors.As(err, &field) || field.Field != test.field {
+			t.Errorf("%+v: error %v, want one that names %s", test.removal, err, test.field)
+		}
+	}
+	if n := h.backend.count("End"); n != 0 {
+		t.Errorf("the store was asked %d times to end something, want never", n)
+	}
+}
+
+func TestQueryAndReport(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.browser().signIn(hostadapter.Identity{Subject: "bob"})
+	h.use(session.SessionID, "shop")
+	h.grant(session, "shop")
+	page, err := h.QuerySessions(t.Context(), ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "ann"}})
+	if err != nil || len(page.Sessions) != 1 || page.Sessions[0].SessionID != session.SessionID {
+		t.Errorf("page %+v, error %v; want ann's session", page, err)
+	}
+	report, err := h.SessionByID(t.Context(), session.SessionID)
+	if err != nil {
+		t.Fatalf("SessionByID: %v", err)
+	}
+	if diff := cmp.Diff(map[grantstore.Type]int{grantstore.RefreshToken: 1}, report.Grants); diff != "" || !report.GrantsCounted {
+		t.Errorf("grants (-want +got):\n%s, counted %t", diff, report.GrantsCounted)
+	}
+	if len(report.Clients) != 1 || report.Clients[0].ClientID != "shop" {
+		t.Errorf("clients %+v, want shop", report.Clients)
+	}
+	if _, err := h.SessionByID(t.Context(), ""); !errors.Is(err, hostadapter.ErrInvalid) {
+		t.Errorf("SessionByID without a sid: %v, want ErrInvalid", err)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.SweepEvery, c.IdleTimeout = 5*time.Millisecond, time.Hour })
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "shop")
+	h.backend.fail("EndDue", unavailable, unavailable, unavailable)
+	h.clock.advance(time.Hour)
+	eventually(t, "the session is gone", func() bool {
+		_, err := h.SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
+		return errors.Is(err, hostadapter.ErrNotFound)
+	})
+	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
+		t.Errorf("notices %+v, want one of session_expiration", notices)
+	}
+	eventually(t, "the log says that it works again", func() bool { return strings.Contains(h.log.String(), "are ended again") })
+	if n := strings.Count(h.log.String(), "fell due cannot be ended"); n != 1 {
+		t.Errorf("three failures in a row logged %d times, want once", n)
+	}
+}
+
+// TestNoticesAfterRestart: what waits in the store is delivered by the next adapter, and an operator can have it sent again.
+func TestNoticesAfterRestart(t *testing.T) {
+	t.Parallel()
+	got := make(chan map[string]any, 8)
+	rp := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var claims map[string]any
+		if err := json.Unmarshal([]byte(r.PostFormValue("logout_token")), &claims); err != nil {
+			t.Errorf("claims: %v", err)
+		}
+		got <- claims
+	}))
+	defer rp.Close()
+	h := newHost(t)
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "shop")
+	if err := h.Adapter.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	// The process dies between the removal and the delivery: nobody sends any more.
+	if _, err := h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: "ann"}); err != nil {
+		t.Fatalf("RemoveSessions: %v", err)
+	}
+	h.config.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: rp.URL}}
+	h.config.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	h.start()
+	if claims := <-got; claims["sid"] != session.SessionID || claims["sub"] != "ann" || claims["iss"] != issuer || claims["aud"] != "shop" {
+		t.Errorf("claims %v, want those of ann's session", claims)
+	}
+	eventually(t, "the notice is delivered", func() bool { return h.notices()[0].State == logout.Delivered })
+	if _, err := h.RetryDelivery(t.Context(), h.notices()[0].ID); err != nil {
+		t.Fatalf("RetryDelivery: %v", err)
+	}
+	<-got
+	if _, err := h.RetryDelivery(t.Context(), "unknown"); !errors.Is(err, hostadapter.ErrNotFound) {
+		t.Errorf("RetryDelivery of an unknown one: %v, want ErrNotFound", err)
+	}
+}
+
+func TestReadyAndClose(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	if err := h.Ready(t.Context()); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+	for range 2 {
+		if err := h.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	config := h.config
+	config.Backend = describing{config.Backend, ticketstore.Description{Name: "half", Services: []string{"tickets", "grants"}}}
+	if _, err := hostadapter.New(t.Context(), config); err == nil || !strings.Contains(err.Error(), "does not serve logout") {
+		t.Errorf("New over a backend without notices: %v, want an error that says so", err)
+	}
+}
+
+type describing struct {
+	hostadapter.Backend
+	description ticketstore.Description
+}
+
+func (d describing) Describe(context.Context) (ticketstore.Description, error) {
+	return d.description, nil
+}

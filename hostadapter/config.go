@@ -202,14 +202,14 @@ func (c *Config) checkCookie() error {
 	name, domain := c.Cookie.Name, c.Cookie.Domain
 	hostOnly, secureOnly := hasPrefixFold(name, hostPrefix), hasPrefixFold(name, securePrefix)
 	switch {
-	case (&http.Cookie{Name: name, Value: "v"}).Valid() != nil:
+	case (&http.Cookie{Name: name, Value: "v"}).Valid() != nil: //nolint:gosec // it is not sent
 		errs = append(errs, bad("cookie.name", "is not a cookie name (RFC 6265, section 4.1.1)"))
 	case (hostOnly || secureOnly) && !c.secure():
 		errs = append(errs, bad("cookie.name", "has a prefix that needs an https issuer"))
 	case hostOnly && domain != "":
 		errs = append(errs, bad("cookie.domain", "does not go with a name that begins with __Host-"))
 	}
-	if domain != "" && (&http.Cookie{Name: "n", Value: "v", Domain: domain}).Valid() != nil {
+	if domain != "" && (&http.Cookie{Name: "n", Value: "v", Domain: domain}).Valid() != nil { //nolint:gosec // it is not sent
 		errs = append(errs, bad("cookie.domain", "is not a domain"))
 	}
 	switch c.Cookie.SameSite {

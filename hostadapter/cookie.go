@@ -21,7 +21,7 @@ type secret [secretBytes]byte
 
 func newSecret() secret {
 	var s secret
-	rand.Read(s[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	rand.Read(s[:]) // never fails: it would end the program
 	return s
 }
 
@@ -52,7 +52,7 @@ func decodable(value string) []byte {
 }
 
 func (a *Adapter) writeCookie(w http.ResponseWriter, s secret, session *ticketstore.Session) {
-	cookie := a.cookie(s.value())
+	cookie := a.cookie(s.value()) //nolint:gosec // a.cookie sets its attributes
 	if a.config.Cookie.Persistent {
 		cookie.MaxAge = max(int(session.DueAt().Sub(a.now())/time.Second), 1)
 	}
@@ -63,13 +63,13 @@ func (a *Adapter) clearCookie(w http.ResponseWriter) {
 	if w == nil {
 		return
 	}
-	cookie := a.cookie("")
+	cookie := a.cookie("") //nolint:gosec // a.cookie sets its attributes
 	cookie.MaxAge = -1
 	setCookie(w, cookie)
 }
 
 func (a *Adapter) cookie(value string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure follows the issuer's scheme, SameSite the configuration
 		Name: a.config.Cookie.Name, Value: value, Path: "/", Domain: a.config.Cookie.Domain,
 		Secure: a.config.secure(), HttpOnly: true, SameSite: a.config.Cookie.SameSite,
 	}

@@ -84,7 +84,7 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, _, present := a.readCookie(r); !present && r.Method == http.MethodPost {
 		// A SameSite cookie does not come with a POST from another site, but it does with the GET that follows.
-		return a.sendOn(w, r, request)
+		return a.sendOn(w, request)
 	}
 	record, err := a.current(r)
 	switch {
@@ -187,7 +187,7 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, request *endReq
 		return err
 	}
 	if request.Redirect != "" {
-		http.Redirect(w, r, request.Redirect, http.StatusSeeOther)
+		http.Redirect(w, r, request.Redirect, http.StatusSeeOther) //nolint:gosec // it is registered for the client, or sealed by us
 		return nil
 	}
 	showPage(w, http.StatusOK, page{Title: "Signed out", Text: "You are signed out."})
@@ -195,7 +195,7 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, request *endReq
 }
 
 // sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an address.
-func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endRequest) error {
+func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
 	sealed, err := a.sealRequest(resumePurpose, nil, request)
 	if err != nil {
 		return err

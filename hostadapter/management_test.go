@@ -186,7 +186,7 @@ func TestNoticesAfterRestart(t *testing.T) {
 	h := newHost(t)
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "shop")
-	if err := h.Adapter.Close(); err != nil {
+	if err := h.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
 	// The process dies between the removal and the delivery: nobody sends any more.

@@ -39,7 +39,7 @@ func protect(w http.ResponseWriter) {
 func showPage(w http.ResponseWriter, status int, content page) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_ = pageTemplate.Execute(w, content) //nolint:errcheck // a browser that went away
+	_ = pageTemplate.Execute(w, content)
 }
 
 func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// ErrSealed: a record cannot be opened. It was sealed with a key that is no longer in Config.Keys, for another purpose or id, or was
+// ErrSealed means that a record cannot be opened. It was sealed with a key that is no longer in Config.Keys, for another purpose or id, or was
 // changed. The record is kept as it is: with the key back in place it opens again.
 var ErrSealed = errors.New("sealed record cannot be opened")
 
@@ -55,7 +55,7 @@ func (k *keyRing) seal(purpose string, id, plaintext []byte) []byte {
 	out[0] = sealVersion
 	copy(out[1:], key.id[:])
 	nonce := out[1+sealKeyID:]
-	rand.Read(nonce) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	rand.Read(nonce) // never fails: it would end the program
 	return key.aead.Seal(out, nonce, plaintext, sealContext(out[:1+sealKeyID], purpose, id))
 }
 

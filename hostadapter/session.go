@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrNoMiddleware: the context is not that of a request that passed the adapter's Middleware.
+// ErrNoMiddleware means that the context is not that of a request that passed the adapter's Middleware.
 var ErrNoMiddleware = errors.New("hostadapter: request did not pass the session middleware")
 
 // Session is the session of a signed-in user as a host sees it.
@@ -128,12 +128,12 @@ func (a *Adapter) lookUp(r *http.Request, w http.ResponseWriter) (*ticketstore.S
 		return nil, err
 	}
 	if record != nil {
-		record, err = a.renew(r.Context(), record, s, w)
+		record = a.renew(r.Context(), record, s, w)
 	}
-	if err == nil && record == nil {
+	if record == nil {
 		a.clearCookie(w)
 	}
-	return record, err
+	return record, nil
 }
 
 // live returns the live session under that key, or nil. A session found to be over is ended.
@@ -163,11 +163,11 @@ func (a *Adapter) expire(ctx context.Context, record *ticketstore.Session) {
 }
 
 // renew slides the session if its last renewal is long enough ago. It returns nil if the session ended meanwhile.
-func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secret, w http.ResponseWriter) (*ticketstore.Session, error) {
+func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secret, w http.ResponseWriter) *ticketstore.Session {
 	now := a.now()
 	expires := capped(now.Add(a.config.IdleTimeout), record.EndsAt)
 	if now.Sub(record.Renewed) < a.config.RenewEvery || !expires.After(record.Expires) {
-		return record, nil
+		return record
 	}
 	renewed, err := a.config.Backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)
 	switch {
@@ -177,19 +177,19 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secr
 		}
 		// What Renew returns need not have the ticket.
 		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
-		return record, nil
+		return record
 	case errors.Is(err, ticketstore.ErrConflict):
 		// Another request renewed it at the same moment.
-		return record, nil
+		return record
 	case errors.Is(err, ticketstore.ErrNotFound):
-		return nil, nil
+		return nil
 	case errors.Is(err, ticketstore.ErrExpired):
 		a.expire(ctx, record)
-		return nil, nil
+		return nil
 	}
 	// It was read and is live: the next request renews it.
 	a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", record.SessionID, "error", err)
-	return record, nil
+	return record
 }
 
 // capped returns t, or limit where there is one and it is earlier.

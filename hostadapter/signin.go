@@ -226,7 +226,7 @@ func (a *Adapter) persist(ctx context.Context, call func() error) error {
 // randomID returns 128 random bits in hex: a sid, an operation id.
 func randomID() string {
 	var raw [16]byte
-	rand.Read(raw[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	rand.Read(raw[:]) // never fails: it would end the program
 	return hex.EncodeToString(raw[:])
 }
 

@@ -30,7 +30,7 @@ type tokenClaims struct {
 // one that they have seen. The sid is always there, the sub unless the client asked for sessions only.
 func TokenClaims(notification *Notification, client *Client, now time.Time) ([]byte, error) {
 	var id [16]byte
-	rand.Read(id[:]) //nolint:errcheck // crypto/rand.Read never fails: it ends the program
+	rand.Read(id[:]) // never fails: it would end the program
 	claims := tokenClaims{
 		Issuer: notification.Issuer, Subject: notification.SubjectID, Audience: notification.ClientID, Session: notification.SessionID,
 		IssuedAt: now.Unix(), Expires: now.Add(TokenLifetime).Unix(), ID: hex.EncodeToString(id[:]),

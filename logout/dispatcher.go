@@ -72,7 +72,7 @@ type Dispatcher struct {
 	close    sync.Once
 
 	// base is the context of all deliveries; cut ends it.
-	base context.Context //nolint:containedctx // it is the Dispatcher's own life, not a caller's
+	base context.Context
 	cut  context.CancelFunc
 
 	// What follows belongs to the goroutine of run.

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrAddress: a client's logout URI leads to an address that is not public and not allowed.
+// ErrAddress means that a client's logout URI leads to an address that is not public and not allowed.
 var ErrAddress = errors.New("address is not public: allow its network if it is meant")
 
 // guard decides which addresses logout tokens may go to. It looks at the address that is being connected to, after every name has been

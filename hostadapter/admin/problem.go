@@ -27,12 +27,12 @@ type problemBody struct {
 func writeProblem(w http.ResponseWriter, status int, detail, field string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(problemBody{ //nolint:errcheck // a client that went away
+	_ = json.NewEncoder(w).Encode(problemBody{
 		Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Field: field,
 	})
 }
 
 func writeJSON(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(body) //nolint:errcheck // a client that went away
+	_ = json.NewEncoder(w).Encode(body)
 }

@@ -163,8 +163,7 @@ func (a *application) survey() error {
 // refuseReusedCode revokes all that a code has begotten (RFC 6749, section 4.1.2). It is committed although the batch is refused.
 func (a *application) refuseReusedCode(code *recordpb.Grant) error {
 	// What the batch did before is not to be committed.
-	clear(a.tx.writes)
-	a.tx.order = nil
+	a.tx.reset()
 	a.refused = grantstore.ErrConsumed
 	_, err := a.tx.dropFamily(code.GetRequestId(), nil, a.now)
 	return err

@@ -217,7 +217,7 @@ func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.T
 	var total logout.Result
 	err := e.view(ctx, func(r reader) error {
 		snapshot, _ := r.(snapshot)
-		c := e.closing(&tx{snapshot: snapshot, writes: map[string]write{}}, ending, now)
+		c := e.closing(&tx{group: newGroup(snapshot), writes: map[string]write{}}, ending, now)
 		c.limit = math.MaxInt
 		sids := []string{ending.SessionID}
 		if ending.SessionID == "" {

@@ -1,0 +1,139 @@
+package badger
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// What the engine does in process, durable writes on: the bottom of what a call over the process boundary costs.
+func BenchmarkEngine(b *testing.B) {
+	for _, callers := range []int{1, 64} {
+		for _, operation := range []struct {
+			name string
+			run  func(b *testing.B, e *Engine) func(i int) error
+		}{{"get", benchGet}, {"apply", benchApply}, {"create", benchCreate}, {"end", benchEnd}} {
+			b.Run(fmt.Sprintf("op=%s/callers=%d", operation.name, callers), func(b *testing.B) {
+				e, err := Open(b.Context(), Settings{Path: b.TempDir()}, slog.New(slog.DiscardHandler))
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = e.Close() }()
+				share(b, callers, operation.run(b, e))
+			})
+		}
+	}
+}
+
+func share(b *testing.B, callers int, operation func(i int) error) {
+	b.Helper()
+	b.ReportAllocs()
+	b.ResetTimer()
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				if err := operation(int(i)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+}
+
+func benchSession(i int) *ticketstore.Session {
+	sid := fmt.Sprintf("sid%d", i)
+	return &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: fmt.Sprintf("subject%d", i), DisplayName: "Ann Example",
+		Issuer: "https://op.example", AuthTime: base, Created: base, Renewed: base, Expires: base.AddDate(0, 0, 1), Ticket: make([]byte, 200),
+	}
+}
+
+func benchBatch(i int) *grantstore.Batch {
+	sid := fmt.Sprintf("sid%d", i)
+	batch := &grantstore.Batch{
+		OperationID: fmt.Sprintf("operation%d", i), Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
+	}
+	for _, t := range []grantstore.Type{grantstore.ReferenceToken, grantstore.RefreshToken} {
+		batch.Store = append(batch.Store, grantstore.Grant{
+			Ref: grantstore.Ref{Type: t, Key: grantstore.KeyOf(fmt.Sprint(t, i))}, RequestID: fmt.Sprintf("request%d", i),
+			SubjectID: fmt.Sprintf("subject%d", i), SessionID: sid, ClientID: "app", Created: base, Expires: base.AddDate(0, 0, 1),
+			Data: make([]byte, 800),
+		})
+	}
+	return batch
+}
+
+func benchGet(b *testing.B, e *Engine) func(i int) error {
+	const rows = 1000
+	create, apply := benchCreate(b, e), benchApplyTo(b, e)
+	for i := range rows {
+		if err := create(i); err != nil {
+			b.Fatal(err)
+		}
+		if err := apply(i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return func(i int) error {
+		_, err := e.Grants().Get(b.Context(), benchBatch(i % rows).Store[0].Ref, base)
+		return err
+	}
+}
+
+func benchApply(b *testing.B, e *Engine) func(i int) error {
+	create := benchCreate(b, e)
+	for i := range 100 {
+		if err := create(i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return func(i int) error {
+		batch := benchBatch(i)
+		batch.Use.SessionID = fmt.Sprintf("sid%d", i%100)
+		for j := range batch.Store {
+			batch.Store[j].SessionID = batch.Use.SessionID
+		}
+		_, err := e.Grants().Apply(b.Context(), batch, base)
+		return err
+	}
+}
+
+func benchApplyTo(b *testing.B, e *Engine) func(i int) error {
+	return func(i int) error {
+		_, err := e.Grants().Apply(b.Context(), benchBatch(i), base)
+		return err
+	}
+}
+
+func benchCreate(b *testing.B, e *Engine) func(i int) error {
+	return func(i int) error { return e.Tickets().Create(b.Context(), benchSession(i)) }
+}
+
+// benchEnd signs in and ends: the figure holds both.
+func benchEnd(b *testing.B, e *Engine) func(i int) error {
+	create, apply := benchCreate(b, e), benchApplyTo(b, e)
+	return func(i int) error {
+		if err := create(i); err != nil {
+			return err
+		}
+		if err := apply(i); err != nil {
+			return err
+		}
+		_, err := e.Logout().End(b.Context(), &logout.Ending{
+			OperationID: fmt.Sprintf("end%d", i), SessionID: fmt.Sprintf("sid%d", i), Reason: logout.Terminated,
+		}, base)
+		return err
+	}
+}

@@ -1,0 +1,193 @@
+package badger
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/google/btree"
+)
+
+// reader is what judging and listing need: a snapshot, or a change in the making.
+type reader interface {
+	// get returns nil where there is nothing.
+	get(k []byte) ([]byte, error)
+	// scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of that direction), in descending
+	// order when reverse. The key is f's to keep; value reads its value, ahead of time when values is set. It stops when f returns false.
+	scan(prefix, from []byte, reverse, values bool, f visit) error
+}
+
+type visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
+
+// tx is one change in the making. It reads what it has written itself, but scans what earlier changes have written only: look first,
+// then write. Its writes join the group when the change has succeeded.
+type tx struct {
+	*group
+	writes map[string]write
+}
+
+type write struct {
+	value   []byte
+	deleted bool
+}
+
+func (t *tx) get(k []byte) ([]byte, error) {
+	if w, ok := t.writes[string(k)]; ok {
+		return w.value, nil
+	}
+	return t.group.get(k)
+}
+
+// put writes a value, which may be empty but is never nil in what get returns.
+func (t *tx) put(k, value []byte) {
+	if value == nil {
+		value = []byte{}
+	}
+	t.writes[string(k)] = write{value: value}
+}
+
+func (t *tx) delete(k []byte) { t.writes[string(k)] = write{deleted: true} }
+
+// reset forgets what the change has written so far.
+func (t *tx) reset() { clear(t.writes) }
+
+func (t *tx) join() {
+	for name, w := range t.writes {
+		if _, again := t.group.writes[name]; !again {
+			t.keys.ReplaceOrInsert(name)
+		}
+		t.group.writes[name] = w
+		t.size += len(name) + len(w.value)
+	}
+}
+
+// group is what the changes of one transaction have written so far, over the snapshot that it began with. Badger's own transaction could
+// tell as much, but sorts all of its pending writes for every scan.
+type group struct {
+	base   snapshot
+	writes map[string]write
+	keys   *btree.BTreeG[string]
+	size   int
+}
+
+const btreeDegree = 16
+
+func newGroup(base snapshot) *group {
+	return &group{base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree)}
+}
+
+func (g *group) get(k []byte) ([]byte, error) {
+	if w, ok := g.writes[string(k)]; ok {
+		return w.value, nil
+	}
+	return g.base.get(k)
+}
+
+func (g *group) scan(prefix, from []byte, reverse, values bool, f visit) error {
+	pending := g.under(prefix, from, reverse)
+	if len(pending) == 0 {
+		return g.base.scan(prefix, from, reverse, values, f)
+	}
+	stopped := false
+	// show shows the pending keys up to, or as far back as, a limit, and tells whether to go on.
+	show := func(limit string, all bool) (bool, error) {
+		for len(pending) > 0 && (all || pending[0] == limit || (pending[0] < limit) != reverse) {
+			name := pending[0]
+			pending = pending[1:]
+			w := g.writes[name]
+			if w.deleted {
+				continue
+			}
+			if goOn, err := f([]byte(name), func() ([]byte, error) { return w.value, nil }); err != nil || !goOn {
+				stopped = true
+				return false, err
+			}
+		}
+		return true, nil
+	}
+	err := g.base.scan(prefix, from, reverse, values, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		name := string(k)
+		if goOn, err := show(name, false); err != nil || !goOn {
+			return false, err
+		}
+		if _, replaced := g.writes[name]; replaced {
+			return true, nil
+		}
+		goOn, err := f(k, value)
+		stopped = !goOn
+		return goOn, err
+	})
+	if err != nil || stopped {
+		return err
+	}
+	_, err = show("", true)
+	return err
+}
+
+// under returns the written keys that a scan would meet, in its order.
+func (g *group) under(prefix, from []byte, reverse bool) (names []string) {
+	p := string(prefix)
+	collect := func(name string) bool {
+		if !strings.HasPrefix(name, p) {
+			return false
+		}
+		names = append(names, name)
+		return true
+	}
+	switch {
+	case !reverse && from != nil:
+		g.keys.AscendGreaterOrEqual(string(from), collect)
+	case !reverse:
+		g.keys.AscendGreaterOrEqual(p, collect)
+	default:
+		g.keys.DescendLessOrEqual(string(seekLast(prefix, from)), collect)
+	}
+	return names
+}
+
+// seekLast is where a scan in descending order begins.
+func seekLast(prefix, from []byte) []byte {
+	if from != nil {
+		return from
+	}
+	// No id has a byte 0xff, and no moment begins with one.
+	return append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+}
+
+type snapshot struct{ txn *badger.Txn }
+
+func (s snapshot) get(k []byte) ([]byte, error) {
+	item, err := s.txn.Get(k)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unavailable("read", err)
+	}
+	value, err := item.ValueCopy([]byte{})
+	return value, unavailable("read", err)
+}
+
+func (s snapshot) scan(prefix, from []byte, reverse, values bool, f visit) error {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.PrefetchSize, o.Reverse, o.Prefix = values, 64, reverse, prefix
+	it := s.txn.NewIterator(o)
+	defer it.Close()
+	switch {
+	case reverse:
+		from = seekLast(prefix, from)
+	case from == nil:
+		from = prefix
+	}
+	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
+		item := it.Item()
+		goOn, err := f(item.KeyCopy(nil), func() ([]byte, error) {
+			value, err := item.ValueCopy([]byte{})
+			return value, unavailable("read", err)
+		})
+		if err != nil || !goOn {
+			return err
+		}
+	}
+	return nil
+}

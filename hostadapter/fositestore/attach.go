@@ -28,6 +28,7 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	if err != nil {
 		return nil, err
 	}
+	settle(ctx, config.Fosite)
 	adapter, err := hostadapter.New(ctx, host)
 	if err != nil {
 		return nil, fmt.Errorf("fositestore: %w", err)
@@ -40,6 +41,14 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 		fosite:       config.Fosite,
 		allowUnbound: config.AllowUnbound,
 	}, nil
+}
+
+// settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock, while it serves.
+func settle(ctx context.Context, config *fosite.Config) {
+	config.GetSecretsHasher(ctx)
+	config.GetScopeStrategy(ctx)
+	config.GetAudienceStrategy(ctx)
+	config.GetJWKSFetcherStrategy(ctx)
 }
 
 // Store returns the storage to give to compose.Compose or compose.ComposeAllEnabled in place of the host's own store.

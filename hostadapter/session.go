@@ -147,18 +147,19 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 	case record.LiveAt(a.now()):
 		return record, nil
 	}
-	a.expire(ctx, record)
+	a.EndExpired(ctx, record.SessionID)
 	return nil, nil
 }
 
-// expire ends a session that is over. The sweep would do it within a second: its failure is no reason to fail the request.
-func (a *Adapter) expire(ctx context.Context, record *ticketstore.Session) {
+// EndExpired ends a session that is past its time, which decides what outlives it. One that is live stays as it is. The sweep
+// would do it within a second: a failure is logged, and no reason to fail a request.
+func (a *Adapter) EndExpired(ctx context.Context, sessionID string) {
 	_, err := a.end(ctx, &logout.Ending{
-		SessionID: record.SessionID, Reason: logout.SessionExpiration,
+		SessionID: sessionID, Reason: logout.SessionExpiration,
 		KeepOffline: !a.config.RevokeOfflineOnExpiry, KeepConsents: true,
 	})
 	if err != nil {
-		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id", record.SessionID, "error", err)
+		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id", sessionID, "error", err)
 	}
 }
 
@@ -184,7 +185,7 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secr
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil
 	case errors.Is(err, ticketstore.ErrExpired):
-		a.expire(ctx, record)
+		a.EndExpired(ctx, record.SessionID)
 		return nil
 	}
 	// It was read and is live: the next request renews it.

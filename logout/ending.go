@@ -33,7 +33,9 @@ type Ending struct {
 	SessionID string
 	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is ErrInvalid.
 	ClientIDs []string
-	Reason    Reason
+	// Reason is what the clients' notices and the ended record say. With SessionExpiration a session that is live at now is left alone: it
+	// slid since somebody saw it due.
+	Reason Reason
 
 	// KeepSession leaves the session live. Named ClientIDs that are told, or have nowhere to be told, are detached from it.
 	KeepSession bool

@@ -383,3 +383,29 @@ func TestPrompt(t *testing.T) {
 	r := h.exchange(b.code("prompt", "login", "user", "ann"))
 	r.must(t, http.StatusOK, "")
 }
+
+// A session that expired a moment ago decides there and then what outlives it: a client must not lose its offline access because it came
+// before the sweep.
+func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
+	t.Parallel()
+	for name, revoke := range map[string]bool{"kept": false, "revoked": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var ahead atomic.Int64
+			h := newHost(t, func(_ *host, c *fositestore.Config) {
+				c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+				c.Host.IdleTimeout, c.Host.SweepEvery, c.Host.RevokeOfflineOnExpiry = time.Minute, time.Hour, revoke
+			})
+			_, r := h.tokens("ann")
+			ahead.Store(int64(2 * time.Minute))
+			h.mustActive(r.str("access_token"), false)
+			second := h.refresh(r.str("refresh_token"))
+			if revoke {
+				second.must(t, http.StatusBadRequest, "invalid_grant")
+				return
+			}
+			second.must(t, http.StatusOK, "")
+			h.mustActive(second.str("access_token"), true)
+		})
+	}
+}

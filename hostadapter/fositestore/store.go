@@ -99,6 +99,11 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		return s.open(*r)
 	}
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
+	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline && ref.Type == grantstore.RefreshToken {
+		// Its session may have expired without anybody having ended it yet. Only then is it known what outlives it.
+		s.adapter.EndExpired(ctx, found.Grant.SessionID)
+		found, err = s.adapter.Backend().Grants().Get(ctx, ref, s.now())
+	}
 	consumed := errors.Is(err, grantstore.ErrConsumed) && found != nil
 	if err != nil && !consumed {
 		return nil, err

@@ -41,6 +41,9 @@ func (c *closing) run(sid string) error {
 	if c.ending.SubjectID != "" && c.ending.SubjectID != session.SubjectId {
 		return nil
 	}
+	if c.ending.Reason == logout.SessionExpiration && liveSession(session, c.now) {
+		return nil // it slid since somebody saw it due
+	}
 	clients, err := clientsOf(c.tx, sid)
 	if err != nil {
 		return err

@@ -93,9 +93,8 @@ func (l *Logout) Settle(ctx context.Context, id string, claim uint64, outcome lo
 	if err := cmp.Or(ticketstore.CheckText("id", id, ticketstore.MaxID), outcome.Validate()); err != nil {
 		return err
 	}
-	if len(outcome.LastError) > logout.MaxLastError {
-		outcome.LastError = outcome.LastError[:logout.MaxLastError]
-	}
+	// The store cuts it to its length; here it is only made fit to cross.
+	outcome.LastError = outcome.LastError[:min(len(outcome.LastError), ticketstore.MaxText)]
 	outcome.LastError = strings.ToValidUTF8(outcome.LastError, "")
 	_, err := invoke[pb.SettleDeliveryResponse](ctx, l.Caller, &settleDelivery, wire.FromSettlement(id, claim, outcome, now))
 	return err

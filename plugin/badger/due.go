@@ -116,7 +116,7 @@ func (t *tx) purgeEnded(limit int, now time.Time) error {
 	for _, d := range due {
 		sid := string(d.id)
 		t.delete(d.key)
-		left, err := anyUnder(t, key(indexGrantSession, more(sid)))
+		left, err := anyToken(t, sid)
 		if err != nil {
 			return err
 		}
@@ -148,6 +148,17 @@ func (t *tx) purgeNotices(limit int, now time.Time) error {
 		t.dropNotice(string(d.id), n)
 	}
 	return nil
+}
+
+// anyToken tells whether a session has tokens left, dead or alive.
+func anyToken(r reader, sid string) (found bool, err error) {
+	err = r.scan(key(indexGrantSession, more(sid)), nil, false, true, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+		v, err := value()
+		ref, ok := refOf(v)
+		found = ok && ref.Type.IsToken()
+		return !found, err
+	})
+	return found, err
 }
 
 func anyUnder(r reader, prefix []byte) (found bool, err error) {

@@ -34,6 +34,8 @@ type Engine struct {
 	background sync.WaitGroup
 	jobs       jobLocks
 	noticeSeq  atomic.Uint32
+	// turn says which client's notices come first in the next claim.
+	turn atomic.Uint32
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a

@@ -174,7 +174,7 @@ func grantIndexes(ref grantstore.Ref, g *recordpb.Grant) [][]byte {
 		return keys
 	}
 	keys = append(keys, key(indexGrantAll, position))
-	if g.GetSessionId() == "" && g.GetSubjectId() != "" {
+	if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
 		keys = append(keys, key(indexGrantLoose, more(g.GetSubjectId()), more(g.GetClientId()), refBytes(ref)))
 	}
 	if g.GetSubjectId() != "" {

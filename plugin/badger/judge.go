@@ -15,7 +15,8 @@ func judge(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error 
 	if expires := g.GetExpires(); expires != 0 && !now.Before(moment(expires)) {
 		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
 	}
-	if g.GetSessionId() != "" {
+	// A consent may say in which session it was given; it is the subject's all the same.
+	if g.GetSessionId() != "" && t.IsToken() {
 		if err := judgeBySession(r, t, g, now); err != nil {
 			return err
 		}

@@ -38,7 +38,7 @@ const formatVersion = 1
 //	gu subject 0 created serial           -> type key                ... of a subject
 //	gc client 0 created serial            -> type key                ... of a client
 //	gx due type key                       ->                         expiry
-//	gl subject 0 client 0 type key        ->                         grants of a subject without a session
+//	gl subject 0 client 0 type key        ->                         grants of a subject that no session judges
 //
 //	o  operation id                       -> Operation
 //	ox time operation id                  ->                         age

@@ -45,7 +45,7 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 	err = r.scan(key(indexGrantSession, more(sid)), nil, false, true,
 		func(_ []byte, value func() ([]byte, error)) (bool, error) {
 			g, err := followGrant(r, value)
-			if err != nil || g == nil {
+			if err != nil || g == nil || !g.ref.Type.IsToken() {
 				return err == nil, err
 			}
 			verdict := judgeByNumber(r, g.grant)

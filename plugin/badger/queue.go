@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -61,16 +62,17 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return nil, err
 	}
 	// Most calls find nothing: look on a snapshot before asking for the committer.
+	turn := s.e.turn.Add(1)
 	var found *survey
 	err = s.e.view(ctx, func(r reader) (err error) {
-		found, err = surveyQueue(r, claim, now)
+		found, err = surveyQueue(r, claim, turn, now)
 		return err
 	})
 	if err != nil || len(found.due) == 0 {
 		return &logout.Claimed{Next: found.nextDue()}, err
 	}
 	err = s.e.update(ctx, func(tx *tx) error {
-		if found, err = surveyQueue(tx, claim, now); err != nil {
+		if found, err = surveyQueue(tx, claim, turn, now); err != nil {
 			return err
 		}
 		claimed = &logout.Claimed{}
@@ -80,6 +82,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			if there, err := load(tx, noticeKey(id), n); err != nil || !there {
 				return errors.Join(err, fmt.Errorf("notice of an index entry: %w", logout.ErrNotFound))
 			}
+			n.Claimed = true
 			n.Claim++
 			if err := tx.moveNotice(id, n, n.State, lease, 0); err != nil {
 				return err
@@ -109,16 +112,16 @@ func (s *survey) nextDue() time.Time {
 }
 
 // surveyQueue takes due notices in turns: of each client that is not busy, its earliest, at most PerClient. It jumps from client to
-// client, so that a long queue of a client that is busy or dead costs no more than a short one. The first client differs with
-// time, lest the limit always favour the same.
-func surveyQueue(r reader, claim logout.Claim, now time.Time) (*survey, error) {
+// client, so that a long queue of a client that is busy or dead costs no more than a short one. Who comes first changes with the turn, lest
+// the limit always favour the same.
+func surveyQueue(r reader, claim logout.Claim, turn uint32, now time.Time) (*survey, error) {
 	found := &survey{}
 	var queues [][]string
 	prefix := indexNoticeDue
 	for from := prefix; from != nil; {
 		head, err := firstKey(r, prefix, from)
 		if err != nil || head == nil {
-			return found.fill(queues, claim.Limit, now), err
+			return found.fill(queues, claim.Limit, turn, now), err
 		}
 		client := clientOfDue(head)
 		queue, next, err := dueOfClient(r, client, claim, now)
@@ -133,14 +136,14 @@ func surveyQueue(r reader, claim logout.Claim, now time.Time) (*survey, error) {
 		}
 		from = successor(key(prefix, more(client)))
 	}
-	return found.fill(queues, claim.Limit, now), nil
+	return found.fill(queues, claim.Limit, turn, now), nil
 }
 
-func (s *survey) fill(queues [][]string, limit int, now time.Time) *survey {
+func (s *survey) fill(queues [][]string, limit int, turn uint32, now time.Time) *survey {
 	if len(queues) == 0 {
 		return s
 	}
-	first := int(uint64(now.UnixNano()) % uint64(len(queues))) //nolint:gosec // any number does
+	first := int(turn) % len(queues)
 	for round, any := 0, true; any; round++ {
 		any = false
 		for i := range queues {
@@ -196,11 +199,10 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 		if err != nil {
 			return err
 		}
-		if n.Claim != claim || n.State != string(logout.Pending) {
+		if !n.Claimed || n.Claim != claim {
 			return logout.ErrOutdated
 		}
-		// Whoever else holds this number is too late from here on.
-		n.Claim++
+		n.Claimed = false
 		n.Attempts++
 		n.LastAttempt, n.LastError = nanos(now), cut(outcome.LastError)
 		if outcome.State == logout.Delivered && n.Again != 0 {
@@ -216,16 +218,9 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 	})
 }
 
-// cut bounds a text at a rune's start.
+// cut bounds a text between two letters.
 func cut(text string) string {
-	if len(text) <= logout.MaxLastError {
-		return text
-	}
-	text = text[:logout.MaxLastError]
-	for len(text) > 0 && text[len(text)-1] >= 0x80 {
-		text = text[:len(text)-1]
-	}
-	return text
+	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
 }
 
 func (s endings) Retry(ctx context.Context, id string, now time.Time) (notice *logout.Notification, err error) {
@@ -237,7 +232,7 @@ func (s endings) Retry(ctx context.Context, id string, now time.Time) (notice *l
 		if err != nil {
 			return err
 		}
-		n.Claim++
+		n.Claimed = false
 		n.Attempts, n.LastError = 0, ""
 		n.NextAttempt, n.GiveUpAt = nanos(now), nanos(now.Add(logout.RetryWindow))
 		if err := tx.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0); err != nil {

@@ -935,7 +935,9 @@ type Notification struct {
 	LastAttempt int64                  `protobuf:"varint,11,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
 	LastError   string                 `protobuf:"bytes,12,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	Again       int64                  `protobuf:"varint,13,opt,name=again,proto3" json:"again,omitempty"`
-	Claim       uint64                 `protobuf:"varint,14,opt,name=claim,proto3" json:"claim,omitempty"`
+	// claim is the number of the latest claim, claimed whether it is still to be settled.
+	Claim   uint64 `protobuf:"varint,14,opt,name=claim,proto3" json:"claim,omitempty"`
+	Claimed bool   `protobuf:"varint,17,opt,name=claimed,proto3" json:"claimed,omitempty"`
 	// due is where the notice stands in the due index: its next attempt, or the end of the lease that it is claimed under. 0 when it is in none.
 	Due int64 `protobuf:"varint,15,opt,name=due,proto3" json:"due,omitempty"`
 	// purge_at is where the notice stands in the purge index. 0 when it is in none.
@@ -1072,6 +1074,13 @@ func (x *Notification) GetClaim() uint64 {
 	return 0
 }
 
+func (x *Notification) GetClaimed() bool {
+	if x != nil {
+		return x.Claimed
+	}
+	return false
+}
+
 func (x *Notification) GetDue() int64 {
 	if x != nil {
 		return x.Due
@@ -1180,7 +1189,7 @@ const file_record_proto_rawDesc = "" +
 	"\rkeep_consents\x18\n" +
 	" \x01(\bR\fkeepConsents\x12+\n" +
 	"\x11skip_notification\x18\v \x01(\bR\x10skipNotification\x124\n" +
-	"\x04done\x18\f \x01(\v2 .sessions.badger.v1.EndingResultR\x04done\"\xbf\x03\n" +
+	"\x04done\x18\f \x01(\v2 .sessions.badger.v1.EndingResultR\x04done\"\xd9\x03\n" +
 	"\fNotification\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x1d\n" +
@@ -1200,7 +1209,8 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\f \x01(\tR\tlastError\x12\x14\n" +
 	"\x05again\x18\r \x01(\x03R\x05again\x12\x14\n" +
-	"\x05claim\x18\x0e \x01(\x04R\x05claim\x12\x10\n" +
+	"\x05claim\x18\x0e \x01(\x04R\x05claim\x12\x18\n" +
+	"\aclaimed\x18\x11 \x01(\bR\aclaimed\x12\x10\n" +
 	"\x03due\x18\x0f \x01(\x03R\x03due\x12\x19\n" +
 	"\bpurge_at\x18\x10 \x01(\x03R\apurgeAt*I\n" +
 	"\tSurvivors\x12\x12\n" +

@@ -1,0 +1,46 @@
+package integration
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/grantstore/granttest"
+	"github.com/fosite-sessions/sessions/logout/logouttest"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
+)
+
+// The suites run on the plugin as it is installed: a process of its own for each case.
+
+func TestBuiltPluginTickets(t *testing.T) {
+	t.Parallel()
+	tickettest.Run(t, tickettest.Config{New: builtPlugin})
+}
+
+func TestBuiltPluginGrants(t *testing.T) {
+	t.Parallel()
+	granttest.Run(t, granttest.Config{New: builtPlugin})
+}
+
+func TestBuiltPluginLogout(t *testing.T) {
+	t.Parallel()
+	logouttest.Run(t, logouttest.Config{New: builtPlugin})
+}
+
+func builtPlugin(t *testing.T) tickettest.Stores {
+	t.Helper()
+	client, err := plugin.Open(t.Context(), plugin.Config{
+		Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: t.TempDir()}, Logger: slog.New(slog.DiscardHandler),
+		CallTimeout: patience, LongCallTimeout: patience,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()}
+}

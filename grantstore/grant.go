@@ -15,14 +15,14 @@ type Type string
 
 // The types of grants. The first five are what "tokens" means in a removal.
 const (
-	AuthorizationCode  Type = "authorization_code"
-	OpenIDRequest      Type = "openid_request"
-	PKCERequest        Type = "pkce_request"
-	RefreshToken       Type = "refresh_token"
-	ReferenceToken     Type = "reference_token" // an access token
-	UserConsent        Type = "user_consent"
+	AuthorizationCode   Type = "authorization_code"
+	OpenIDRequest       Type = "openid_request"
+	PKCERequest         Type = "pkce_request"
+	RefreshToken        Type = "refresh_token"
+	ReferenceToken      Type = "reference_token" // an access token
+	UserConsent         Type = "user_consent"
 	PushedAuthorization Type = "pushed_authorization_request"
-	JTI                Type = "jti"
+	JTI                 Type = "jti"
 )
 
 // Types lists every type there is.

@@ -15,18 +15,18 @@ type authorized struct {
 	code, openID, pkce grantstore.Grant
 }
 
-// authorize stores a code with its OpenID and PKCE rows, and the client's use of the session.
-func authorize(w *storetest.World, s *ticketstore.Session, clientID string, options ...storetest.GrantOption) authorized {
+// authorize stores a code for the client mail with its OpenID and PKCE rows, and the use of the session.
+func authorize(w *storetest.World, s *ticketstore.Session, options ...storetest.GrantOption) authorized {
 	w.Helper()
 	options = append([]storetest.GrantOption{storetest.Family(w.Name("family"))}, options...)
 	a := authorized{
-		code:   w.Code(s, clientID, options...),
-		openID: w.Grant(grantstore.OpenIDRequest, s, clientID, options...),
-		pkce:   w.Grant(grantstore.PKCERequest, s, clientID, options...),
+		code:   w.Code(s, "mail", options...),
+		openID: w.Grant(grantstore.OpenIDRequest, s, "mail", options...),
+		pkce:   w.Grant(grantstore.PKCERequest, s, "mail", options...),
 	}
 	batch := grantstore.Batch{Store: []grantstore.Grant{a.code, a.openID, a.pkce}}
 	if s != nil {
-		batch.Use = &grantstore.Use{SessionID: s.SessionID, ClientID: clientID, Notify: true}
+		batch.Use = &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true}
 	}
 	w.Apply(batch)
 	return a
@@ -43,8 +43,8 @@ func exchange(w *storetest.World, code grantstore.Grant) (access, refresh grants
 var codeCases = []storetest.Case{
 	{Name: "a code comes with the OpenID and PKCE rows of its family", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
-		a := authorize(w, s, "mail")
-		authorize(w, s, "mail")
+		a := authorize(w, s)
+		authorize(w, s)
 		w.Stored(w.Access(s, "mail", storetest.Family(a.code.RequestID)))
 		found, err := w.GrantErr(a.code)
 		w.OK(err, "Get the code")
@@ -54,7 +54,7 @@ var codeCases = []storetest.Case{
 		w.Live(a.openID, a.pkce)
 	}},
 	{Name: "only codes come with related rows", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		found, err := w.GrantErr(a.openID)
 		w.OK(err, "Get the OpenID row")
 		w.Same(found.Related, []grantstore.Grant{}, "what comes with the OpenID row")
@@ -72,7 +72,7 @@ var codeCases = []storetest.Case{
 		w.Live(openID)
 	}},
 	{Name: "a used code is read as used, and what came with it is gone", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		w.Pass(time.Second)
 		access, refresh := exchange(w, a.code)
 		found, err := w.GrantErr(a.code)
@@ -86,7 +86,7 @@ var codeCases = []storetest.Case{
 	}},
 	{Name: "what is stored for a code takes its binding from the code", Run: func(w *storetest.World) {
 		ann, bob := w.SignIn("ann"), w.SignIn("bob")
-		a := authorize(w, ann, "mail", storetest.Offline)
+		a := authorize(w, ann, storetest.Offline)
 		access, refresh := w.Access(bob, "wiki"), w.Refresh(nil, "", storetest.Family(""))
 		w.Consume(a.code, access, refresh)
 		for _, g := range []grantstore.Grant{access, refresh} {
@@ -101,7 +101,7 @@ var codeCases = []storetest.Case{
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: ann.SessionID})), 2, "number of grants in ann's session")
 	}},
 	{Name: "offline is taken from the code even to be taken away", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		refresh := w.Refresh(nil, "", storetest.Offline)
 		w.Consume(a.code, refresh)
 		found, err := w.GrantErr(refresh)
@@ -110,7 +110,7 @@ var codeCases = []storetest.Case{
 	}},
 	{Name: "a second use of a code is refused and revokes its family in that same call", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
-		a, other := authorize(w, s, "mail"), authorize(w, s, "mail")
+		a, other := authorize(w, s), authorize(w, s)
 		access, refresh := exchange(w, a.code)
 		otherAccess, otherRefresh := exchange(w, other.code)
 		late := w.Access(nil, "mail")
@@ -121,7 +121,7 @@ var codeCases = []storetest.Case{
 		w.CannotConsume(refresh, grantstore.ErrNotFound)
 	}},
 	{Name: "a second use revokes what a rotation has begotten since", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		_, refresh := exchange(w, a.code)
 		access2, refresh2 := exchange(w, refresh)
 		w.Live(access2, refresh2)
@@ -129,21 +129,21 @@ var codeCases = []storetest.Case{
 		w.Missing(access2, refresh2)
 	}},
 	{Name: "a third use of a code is refused like the second", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		exchange(w, a.code)
 		w.CannotConsume(a.code, grantstore.ErrConsumed)
 		w.CannotConsume(a.code, grantstore.ErrConsumed)
 		w.Used(a.code)
 	}},
 	{Name: "no grace lets a code be used again", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		access, _ := exchange(w, a.code)
 		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: a.code.Ref, Grace: time.Hour}})
 		w.Fails(err, "Apply with a used code and grace", grantstore.ErrConsumed)
 		w.Missing(access)
 	}},
 	{Name: "a code without session is exchanged like others", Run: func(w *storetest.World) {
-		a := authorize(w, nil, "mail", storetest.Of("ann"))
+		a := authorize(w, nil, storetest.Of("ann"))
 		access, refresh := exchange(w, a.code)
 		w.Live(access, refresh)
 		found, err := w.GrantErr(refresh)

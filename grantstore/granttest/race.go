@@ -14,7 +14,7 @@ const racers = 32
 var raceCases = []storetest.Case{
 	{Name: "of many uses of one code one wins, and its family is revoked", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
-		a := authorize(w, s, "mail")
+		a := authorize(w, s)
 		errs := storetest.Race(racers, func(int) error {
 			_, _, err := withGrace(w, a.code, 0)
 			return err
@@ -90,7 +90,7 @@ func raceWithEnd(w *storetest.World, ending logout.Ending, subject string) {
 	if ending.SubjectID == "" {
 		ending.SessionID = s.SessionID
 	}
-	code := authorize(w, s, "mail").code
+	code := authorize(w, s).code
 	refresh := []grantstore.Grant{w.Stored(w.Refresh(s, "mail", storetest.Offline)), w.Stored(w.Refresh(s, "wiki"))}
 	stored := make([][]grantstore.Grant, 8)
 	for i := range stored {

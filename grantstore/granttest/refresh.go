@@ -19,7 +19,7 @@ func withGrace(w *storetest.World, g grantstore.Grant, grace time.Duration) (acc
 var refreshCases = []storetest.Case{
 	{Name: "rotation uses the old token and removes the family's access tokens", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
-		a, other := authorize(w, s, "mail"), authorize(w, s, "mail")
+		a, other := authorize(w, s), authorize(w, s)
 		access1, refresh1 := exchange(w, a.code)
 		otherAccess, otherRefresh := exchange(w, other.code)
 		w.Pass(time.Minute)
@@ -110,7 +110,7 @@ var refreshCases = []storetest.Case{
 		w.Missing(access2, refresh2)
 	}},
 	{Name: "no grace brings a family back that the reuse of its code revoked", Run: func(w *storetest.World) {
-		a := authorize(w, w.SignIn("ann"), "mail")
+		a := authorize(w, w.SignIn("ann"))
 		_, refresh1 := exchange(w, a.code)
 		_, _, err := withGrace(w, refresh1, time.Minute)
 		w.OK(err, "the first use")

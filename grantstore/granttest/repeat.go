@@ -12,7 +12,7 @@ import (
 var repeatCases = []storetest.Case{
 	{Name: "a repeated batch gets the same answer and applies nothing twice", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
-		a := authorize(w, s, "mail")
+		a := authorize(w, s)
 		gone := w.Stored(w.Access(s, "mail"))
 		access, refresh := w.Access(nil, ""), w.Refresh(nil, "")
 		batch := grantstore.Batch{
@@ -69,7 +69,7 @@ var repeatCases = []storetest.Case{
 		for i, err := range storetest.Race(16, func(int) error {
 			result, err := w.TryApply(batch)
 			if err == nil && result.Revoked != 1 {
-				err = fmt.Errorf("Revoked is %d, want 1", result.Revoked)
+				err = fmt.Errorf("result counts %d revoked, want 1", result.Revoked)
 			}
 			return err
 		}) {

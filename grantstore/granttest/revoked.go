@@ -23,7 +23,7 @@ var revokedCases = []storetest.Case{
 		for _, g := range []grantstore.Grant{tokens[0], tokens[4], used} {
 			w.CannotConsume(g, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
 		}
-		a := authorize(w, s, "mail")
+		a := authorize(w, s)
 		w.Live(a.code, a.openID, a.pkce)
 		access, refresh := exchange(w, a.code)
 		w.Live(access, refresh)
@@ -94,7 +94,7 @@ var revokedCases = []storetest.Case{
 	{Name: "revoking races exchanges and leaves no older token", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
 		for range 10 {
-			code, refresh := authorize(w, s, "mail").code, w.Stored(w.Refresh(s, "mail"))
+			code, refresh := authorize(w, s).code, w.Stored(w.Refresh(s, "mail"))
 			storetest.Race(3, func(i int) error {
 				var err error
 				switch i {

@@ -12,7 +12,7 @@ import (
 // everyToken stores a token of each type in the session, and returns them with a used refresh token.
 func everyToken(w *storetest.World, s *ticketstore.Session) (tokens []grantstore.Grant, used grantstore.Grant) {
 	w.Helper()
-	a := authorize(w, s, "mail")
+	a := authorize(w, s)
 	used = w.Stored(w.Refresh(s, "mail"))
 	access, refresh := exchange(w, used)
 	return []grantstore.Grant{a.code, a.openID, a.pkce, access, refresh}, used

@@ -96,7 +96,7 @@ var survivorCases = []storetest.Case{
 	}},
 	{Name: "kept tokens outlive the session, and codes never do", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
-		a := authorize(w, s, "mail", storetest.Offline)
+		a := authorize(w, s, storetest.Offline)
 		access, refresh := w.Stored(w.Access(s, "mail")), w.Stored(w.Refresh(s, "mail"))
 		w.End(logout.Ending{SessionID: s.SessionID, KeepTokens: true})
 		w.SessionGone(s)
@@ -147,7 +147,7 @@ var survivorCases = []storetest.Case{
 func offlineOutlives(w *storetest.World, end func(s *ticketstore.Session)) {
 	w.Helper()
 	s := w.SignIn("ann")
-	a := authorize(w, s, "mail", storetest.Offline)
+	a := authorize(w, s, storetest.Offline)
 	refresh := w.Stored(w.Refresh(s, "mail", storetest.Offline))
 	others := []grantstore.Grant{w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail")), w.Stored(w.Refresh(s, "wiki"))}
 	end(s)

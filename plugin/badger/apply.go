@@ -54,7 +54,7 @@ func (a *application) run(tx *tx) error {
 			return err
 		}
 	}
-	return tx.answered(a.batch.OperationID, &recordpb.Operation{When: nanos(a.now), Revoked: uint32(a.revoked)}) //nolint:gosec // bounded
+	return tx.answered(a.batch.OperationID, &recordpb.Operation{When: nanos(a.now), Revoked: uint32(a.revoked)})
 }
 
 // answered keeps the answer to an operation in the transaction that earned it.

@@ -2,10 +2,11 @@ package badger
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -58,7 +59,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e := &Engine{db: db, logger: logger, base: background, stop: stop, committer: newCommitter(db)}
-	e.noticeSeq.Store(rand.Uint32())
+	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
 	if err := e.resume(background); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}
@@ -121,7 +122,7 @@ func version() string {
 	return "unknown"
 }
 
-// Tickets, Grants and Logout return the three stores.
+// Tickets returns the ticket store.
 func (e *Engine) Tickets() ticketstore.Store { return tickets{e} }
 
 // Grants returns the grant store.

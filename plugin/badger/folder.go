@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,7 +38,7 @@ func prepareFolder(path string) error {
 		}
 		return nil
 	}
-	text, err := os.ReadFile(marker) //nolint:gosec // the operator names the folder
+	text, err := os.ReadFile(marker)
 	if errors.Is(err, os.ErrNotExist) {
 		return ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
 	}
@@ -69,11 +70,11 @@ func explainOpen(path string, err error) error {
 // badgerLogger passes Badger's own log on. Its info lines are of use when something is wrong only.
 type badgerLogger struct{ logger *slog.Logger }
 
-func (l badgerLogger) Errorf(format string, args ...any)   { l.logger.Error(line(format, args)) }
-func (l badgerLogger) Warningf(format string, args ...any) { l.logger.Warn(line(format, args)) }
-func (l badgerLogger) Infof(format string, args ...any)    { l.logger.Debug(line(format, args)) }
+func (l badgerLogger) Errorf(format string, args ...any)   { l.log(slog.LevelError, format, args) }
+func (l badgerLogger) Warningf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }
+func (l badgerLogger) Infof(format string, args ...any)    { l.log(slog.LevelDebug, format, args) }
 func (l badgerLogger) Debugf(string, ...any)               {}
 
-func line(format string, args []any) string {
-	return "badger: " + strings.TrimSpace(fmt.Sprintf(format, args...))
+func (l badgerLogger) log(level slog.Level, format string, args []any) {
+	l.logger.Log(context.Background(), level, "badger: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
 }

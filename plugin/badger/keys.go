@@ -127,11 +127,11 @@ func moment(n int64) time.Time {
 
 // timeKey sorts as the moments do, those before 1970 too.
 func timeKey(n int64) []byte {
-	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63) //nolint:gosec // the bits are what is wanted
+	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)
 }
 
 func timeOfKey(k []byte) time.Time {
-	return moment(int64(binary.BigEndian.Uint64(k) ^ 1<<63)) //nolint:gosec // the reverse of timeKey
+	return moment(int64(binary.BigEndian.Uint64(k) ^ 1<<63))
 }
 
 // typeBytes gives each grant type its byte. The numbers are part of the format.

@@ -15,7 +15,7 @@ import (
 
 // nextNoticeID returns an id that is new and sorts by the moment.
 func (e *Engine) nextNoticeID(now time.Time) string {
-	return fmt.Sprintf("%016x%08x", uint64(nanos(now)), e.noticeSeq.Add(1)) //nolint:gosec // the bits are what is wanted
+	return fmt.Sprintf("%016x%08x", uint64(nanos(now)), e.noticeSeq.Add(1))
 }
 
 // insertNotice writes a new notice and all of its index entries.

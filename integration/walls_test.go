@@ -1,0 +1,157 @@
+package integration
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const modulePath = "github.com/fosite-sessions/sessions"
+
+// wall says what packages must not depend on, directly or through others. Tests may: they need something to work with.
+type wall struct {
+	name string
+	// of tells whether the wall stands around the package, which is given without the module's path.
+	of func(pkg string) bool
+	// allowed are the only dependencies outside of the standard library; nil means any but those forbidden.
+	allowed []string
+	// forbidden are those, and what is below them, that are not allowed.
+	forbidden []string
+}
+
+const (
+	fositePath   = "github.com/ory/fosite"
+	goPluginPath = "github.com/hashicorp/go-plugin"
+	grpcPath     = "google.golang.org/grpc"
+	badgerPath   = "github.com/dgraph-io/badger/v4"
+	muxPath      = "github.com/gorilla/mux"
+	goCmpPath    = "github.com/google/go-cmp/cmp"
+	ourPlugin    = modulePath + "/plugin"
+	ourAdapter   = modulePath + "/hostadapter"
+)
+
+var domain = []string{modulePath + "/ticketstore", modulePath + "/grantstore", modulePath + "/logout"}
+
+var walls = []wall{
+	{name: "a ticket store knows nothing else", of: exactly("ticketstore"), allowed: domain[:1]},
+	{name: "a grant store knows ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
+	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
+	{
+		name: "suites know the domain and how to show a difference", of: exactly("ticketstore/tickettest", "grantstore/granttest", "logout/logouttest"),
+		allowed: append([]string{modulePath + "/ticketstore/tickettest", modulePath + "/internal/storetest", goCmpPath}, domain...),
+	},
+	{
+		name: "the adapter knows neither fosite nor plugins nor a database", of: exactly("hostadapter", "hostadapter/admin"),
+		forbidden: []string{fositePath, goPluginPath, grpcPath, badgerPath, ourPlugin, ourAdapter + "/fositestore"},
+	},
+	{name: "the adapter does not know a router", of: exactly("hostadapter"), forbidden: []string{muxPath}},
+	{
+		name: "nothing of the host's side knows the plugin's", of: below("hostadapter"),
+		forbidden: []string{ourPlugin, goPluginPath, badgerPath}, // fosite brings gRPC along, for its tracing
+	},
+	{
+		name: "only fositestore knows fosite", forbidden: []string{fositePath},
+		of: func(pkg string) bool {
+			return !below("hostadapter/fositestore")(pkg) && !below("examples")(pkg) && !below("integration")(pkg)
+		},
+	},
+	{name: "nothing of the plugin's side knows the host's", of: below("plugin"), forbidden: []string{fositePath, ourAdapter}},
+	{
+		name: "the plugin's glue knows no engine", of: exactly("plugin", "plugin/plugintest"),
+		forbidden: []string{badgerPath, ourPlugin + "/badger"},
+	},
+	{name: "an engine knows no glue", of: exactly("plugin/badger"), forbidden: []string{goPluginPath, grpcPath}},
+}
+
+func exactly(pkgs ...string) func(string) bool {
+	return func(pkg string) bool {
+		for _, one := range pkgs {
+			if pkg == one {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func below(folder string) func(string) bool {
+	return func(pkg string) bool { return pkg == folder || strings.HasPrefix(pkg, folder+"/") }
+}
+
+// The walls of the house: imports run one way.
+func TestWalls(t *testing.T) {
+	t.Parallel()
+	packages := listPackages(t)
+	for _, w := range walls {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			found := false
+			for pkg, deps := range packages {
+				if !w.of(pkg) {
+					continue
+				}
+				found = true
+				for _, dep := range deps {
+					if w.refuses(dep) {
+						t.Errorf("%s depends on %s, want it not to", pkg, dep)
+					}
+				}
+			}
+			if !found {
+				t.Error("the wall stands around no package: has it moved?")
+			}
+		})
+	}
+}
+
+func (w *wall) refuses(dep string) bool {
+	for _, path := range w.forbidden {
+		if below(path)(dep) {
+			return true
+		}
+	}
+	if w.allowed == nil || standard(dep) {
+		return false
+	}
+	for _, path := range w.allowed {
+		if dep == path || (path == goCmpPath && below(path)(dep)) {
+			return false
+		}
+	}
+	return true
+}
+
+// standard tells whether a package is of the standard library: its path does not begin with a domain name.
+func standard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return !strings.Contains(first, ".")
+}
+
+// listPackages returns the dependencies of each package of the module, by its path below the module's.
+func listPackages(t *testing.T) map[string][]string {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Deps", "./...")
+	command.Dir, command.Stdout, command.Stderr = "..", &stdout, &stderr
+	if err := command.Run(); err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	packages := map[string][]string{}
+	for decoder := json.NewDecoder(&stdout); ; {
+		var listed struct {
+			ImportPath string
+			Deps       []string
+		}
+		switch err := decoder.Decode(&listed); {
+		case errors.Is(err, io.EOF):
+			return packages
+		case err != nil:
+			t.Fatalf("read go list's answer: %v", err)
+		}
+		packages[strings.TrimPrefix(listed.ImportPath, modulePath+"/")] = listed.Deps
+	}
+}

@@ -76,5 +76,5 @@ func (l badgerLogger) Infof(format string, args ...any)    { l.log(slog.LevelDeb
 func (l badgerLogger) Debugf(string, ...any)               {}
 
 func (l badgerLogger) log(level slog.Level, format string, args []any) {
-	l.logger.Log(context.Background(), level, "badger: "+strings.TrimSpace(fmt.Sprintf(format, args...)))
+	l.logger.Log(context.Background(), level, "badger", "event", strings.TrimSpace(fmt.Sprintf(format, args...)))
 }

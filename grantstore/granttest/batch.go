@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 var batchCases = []storetest.Case{

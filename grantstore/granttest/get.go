@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 var getCases = []storetest.Case{

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 var repeatCases = []storetest.Case{

@@ -2,9 +2,9 @@ package granttest
 
 import (
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // keeping returns an ending that revokes the tokens of a session, or of some clients in it, and leaves the session.

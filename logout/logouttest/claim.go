@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // told ends a session that the clients used a minute ago, so that each has one notice, due now.

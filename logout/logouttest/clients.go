@@ -3,9 +3,9 @@ package logouttest
 import (
 	"time"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // only checks that the named clients have lost their tokens and consents, and that the others have kept theirs.

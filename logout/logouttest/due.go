@@ -4,9 +4,9 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // dueCases are about which sessions a sweep ends, and how.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // life is a session in use: two clients that can be told, mail and wiki, and one that cannot, tv; each with an access and a refresh token

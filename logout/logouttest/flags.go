@@ -3,8 +3,8 @@ package logouttest
 import (
 	"fmt"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 var flagCases = []storetest.Case{

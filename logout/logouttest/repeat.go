@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 var repeatCases = []storetest.Case{

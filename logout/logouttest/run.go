@@ -3,8 +3,8 @@ package logouttest
 import (
 	"testing"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // Config says how to open a backend.

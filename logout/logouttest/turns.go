@@ -3,8 +3,8 @@ package logouttest
 import (
 	"time"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // turnCases are about one client's queue not delaying another's.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // fill returns a text of n bytes.

@@ -3,9 +3,9 @@ package tickettest
 import (
 	"time"
 
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // rekeyed gives the session a new cookie and returns it as it is then.

@@ -4,9 +4,9 @@ import (
 	"testing"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/internal/storetest"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
 // Stores are the three stores of one backend. They share their data: a session created in Tickets is ended through Logout, and its grants

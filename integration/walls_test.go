@@ -42,7 +42,7 @@ var walls = []wall{
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
 	{
 		name: "suites know the domain and how to show a difference", of: exactly("ticketstore/tickettest", "grantstore/granttest", "logout/logouttest"),
-		allowed: append([]string{modulePath + "/ticketstore/tickettest", modulePath + "/internal/storetest", goCmpPath}, domain...),
+		allowed: append([]string{modulePath + "/ticketstore/tickettest", modulePath + "/ticketstore/tickettest/storetest", goCmpPath}, domain...),
 	},
 	{
 		name: "the adapter knows neither fosite nor plugins nor a database", of: exactly("hostadapter", "hostadapter/admin"),

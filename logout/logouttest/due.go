@@ -38,6 +38,16 @@ var dueCases = []storetest.Case{
 		w.Live(l.allConsents()...) // a consent is an answer to a question, not to be asked again after every idle hour
 		other.untouched(w)
 	}},
+	{Name: "a session that slid since it was seen due is not ended as expired", Run: func(w *storetest.World) {
+		s := w.SignIn("ann", storetest.Idle(time.Hour))
+		token := w.Stored(w.Access(s, "mail"))
+		w.Pass(time.Hour - time.Second)
+		w.Renew(s, time.Hour)
+		w.Pass(2 * time.Second)
+		w.Same(w.End(logout.Ending{SessionID: s.SessionID, Reason: logout.SessionExpiration}), logout.Result{}, "the answer")
+		w.SessionLives(s)
+		w.Live(token)
+	}},
 	{Name: "its notices say that it expired", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")

@@ -2,6 +2,8 @@ package grantstore
 
 import (
 	"crypto/sha256"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -58,6 +60,12 @@ func (Key) String() string { return "[redacted]" }
 
 // GoString returns what String does.
 func (Key) GoString() string { return "[redacted]" }
+
+// Format prints what String returns, whatever the verb.
+func (Key) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "[redacted]") }
+
+// MarshalText returns what String does, for JSON and for log handlers that write it.
+func (Key) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
 // IsZero tells whether the key was never set.
 func (k Key) IsZero() bool { return k == Key{} }

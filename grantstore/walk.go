@@ -33,6 +33,9 @@ func (f *Filter) Validate() error {
 }
 
 func keepFilter(f *Filter, kept Filter) error {
+	if kept.Validate() != nil {
+		return ticketstore.Invalid(ticketstore.FieldResultsToken, "is malformed")
+	}
 	return cmp.Or(
 		ticketstore.KeepSame(&f.SubjectID, kept.SubjectID),
 		ticketstore.KeepSame(&f.SessionID, kept.SessionID),

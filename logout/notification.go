@@ -170,6 +170,9 @@ func (f *DeliveryFilter) Validate() error {
 }
 
 func keepFilter(f *DeliveryFilter, kept DeliveryFilter) error {
+	if kept.Validate() != nil {
+		return ticketstore.Invalid(ticketstore.FieldResultsToken, "is malformed")
+	}
 	return cmp.Or(
 		ticketstore.KeepSame(&f.State, kept.State),
 		ticketstore.KeepSame(&f.ClientID, kept.ClientID),

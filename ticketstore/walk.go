@@ -59,6 +59,9 @@ func fold(text string) string {
 }
 
 func keepSessionFilter(f *SessionFilter, kept SessionFilter) error {
+	if kept.Validate() != nil {
+		return malformedToken()
+	}
 	return cmp.Or(
 		KeepSame(&f.SubjectID, kept.SubjectID),
 		KeepSame(&f.SessionID, kept.SessionID),

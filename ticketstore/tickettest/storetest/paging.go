@@ -1,9 +1,12 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -39,6 +42,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 	w.Same(first.IDs, reversed[:3], "the first page without an order")
 	rest := w.ask(listing, Question{Count: len(ids), Token: first.Token})
 	w.Same(rest.IDs, reversed[3:], "the page after it, with another count")
+	w.checkForged(listing, first.Token, ids)
 	for name, question := range map[string]Question{
 		"a malformed token":              {Token: "page-two"},
 		"a token cut short":              {Token: first.Token[:len(first.Token)-1]},
@@ -61,6 +65,39 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 	} {
 		_, err := listing(bad.question)
 		w.Refuses(err, bad.field, name)
+	}
+}
+
+// checkForged asks with tokens that no store made, as anybody may: they lead nowhere, or to rows that the filter selects.
+func (w *World) checkForged(listing Listing, token string, ids []string) {
+	w.Helper()
+	var cursor *ticketstore.Cursor
+	for _, name := range []string{ticketstore.ListingSessions, grantstore.ListingGrants, logout.ListingDeliveries} {
+		if decoded, err := ticketstore.DecodeCursor(name, token); err == nil {
+			cursor = decoded
+		}
+	}
+	if cursor == nil {
+		w.Fatal("the results token is not one of ticketstore.Cursor")
+	}
+	place := cursor.After.Position
+	for _, position := range [][]byte{nil, {0}, {0xff}, bytes.Repeat([]byte{0xff}, 100), place[:len(place)/2], append(slices.Clone(place), 0)} {
+		for _, bits := range []int{0, 1, 2, 3} {
+			cursor.Before = ticketstore.Bound{Position: position, Inclusive: bits&1 != 0}
+			cursor.After = cursor.Before
+			forged, err := cursor.Encode()
+			w.OK(err, "Encode a forged token")
+			answer, err := listing(Question{Count: len(ids), Token: forged, Prior: bits&2 != 0})
+			if err != nil {
+				w.RefusesToken(err, "a forged token")
+				continue
+			}
+			for _, id := range answer.IDs {
+				if !slices.Contains(ids, id) {
+					w.Fatalf("a token with the place %x leads to a row that the filter does not select: %s", position, id)
+				}
+			}
+		}
 	}
 }
 

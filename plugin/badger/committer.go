@@ -3,6 +3,7 @@ package badger
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -28,6 +29,8 @@ type change struct {
 	apply func(tx *tx) error
 	err   error
 	done  chan struct{}
+	// taken by the committer, to apply it, or back by its caller, who gave up before that.
+	taken atomic.Bool
 }
 
 func newCommitter(db *badger.DB) *committer {
@@ -42,7 +45,8 @@ func (c *committer) close() {
 	<-c.stopped
 }
 
-// do has the change applied and waits until it is durable.
+// do has the change applied and waits until it is durable. A caller who gives up before the change is begun takes it back; later he waits
+// for its end, which is near: what the change tells its caller is his alone once do has returned.
 func (c *committer) do(ctx context.Context, apply func(tx *tx) error) error {
 	ch := &change{apply: apply, done: make(chan struct{})}
 	select {
@@ -54,7 +58,11 @@ func (c *committer) do(ctx context.Context, apply func(tx *tx) error) error {
 	case <-ch.done:
 		return ch.err
 	case <-ctx.Done():
-		return fmt.Errorf("%w: outcome unknown: %w", ticketstore.ErrUnavailable, ctx.Err())
+		if ch.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-ch.done
+		return ch.err
 	}
 }
 
@@ -72,6 +80,10 @@ func (c *committer) commit(first *change) {
 	g := newGroup(snapshot{base})
 	var changes []*change
 	for next := first; next != nil; {
+		if !next.taken.CompareAndSwap(false, true) {
+			next = c.waiting() // its caller has given up
+			continue
+		}
 		changes = append(changes, next)
 		t := &tx{group: g, writes: map[string]write{}}
 		if next.err = next.apply(t); next.err == nil {

@@ -160,8 +160,7 @@ func (e *Engine) view(ctx context.Context, f func(r reader) error) error {
 }
 
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it
-// changes nothing if it returns an error. An error of the database is ErrUnavailable, and so is ctx running out while the change is
-// under way: its outcome is not known then.
+// changes nothing if it returns an error. An error of the database is ErrUnavailable. If ctx ends before f was begun, nothing was changed.
 func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err

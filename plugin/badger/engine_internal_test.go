@@ -174,3 +174,31 @@ func TestCanceledCallIsTheCallersError(t *testing.T) {
 		t.Errorf("canceled read: %v, want context.Canceled", err)
 	}
 }
+
+// Callers who give up while others write: what a call returns is never written to afterwards (the race detector watches), and a call that
+// was given up either happened or did not.
+func TestCallersWhoGiveUp(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	var group sync.WaitGroup
+	for i := range 200 {
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%20)*100*time.Microsecond)
+			defer cancel()
+			sid := fmt.Sprintf("sid%d", i)
+			var seen string
+			err := e.update(ctx, func(tx *tx) error {
+				seen = sid
+				tx.put(key([]byte("T"), []byte(sid)), []byte(sid))
+				return nil
+			})
+			if (err == nil) != (seen == sid) {
+				t.Errorf("change %d: error %v, but applied %t", i, err, seen == sid)
+			}
+			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("change %d: error %v, want the context's", i, err)
+			}
+		})
+	}
+	group.Wait()
+}

@@ -21,7 +21,7 @@ type Store interface {
 	Apply(ctx context.Context, batch *Batch, now time.Time) (*Result, error)
 
 	// Query returns a page of grants that are live at now, without their Data, in the order of their creation. Paging follows the rules
-	// of ticketstore.SessionQuery.
+	// of ticketstore.SessionQuery. Pushed requests and replay marks are nobody's and not listed.
 	Query(ctx context.Context, query Query, now time.Time) (*Page, error)
 
 	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. It

@@ -41,8 +41,8 @@ type Ending struct {
 	KeepSession bool
 	// KeepTokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
 	KeepTokens bool
-	// KeepOffline lets Offline refresh tokens, and what they beget, outlive the session although other tokens are revoked
-	// (Back-Channel Logout 1.0, section 2.7).
+	// KeepOffline lets Offline refresh tokens, and what they beget from then on, outlive the session although other tokens are revoked,
+	// access tokens issued before among them (Back-Channel Logout 1.0, section 2.7).
 	KeepOffline bool
 	// KeepConsents leaves consents alone.
 	KeepConsents bool

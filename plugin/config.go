@@ -24,6 +24,7 @@ const (
 	DefaultCallTimeout     = 5 * time.Second
 	DefaultLongCallTimeout = time.Minute
 	DefaultCloseTimeout    = 10 * time.Second
+	DefaultHealthTimeout   = 2 * time.Second
 )
 
 // Config says which plugin a host runs, and how.
@@ -50,6 +51,9 @@ type Config struct {
 	LongCallTimeout time.Duration
 	// CloseTimeout is how long the plugin may take to close its database before it is killed: DefaultCloseTimeout when zero.
 	CloseTimeout time.Duration
+	// HealthTimeout is how long the plugin may take to answer whether it is well, which it is asked once a second, before it is killed and
+	// started again: DefaultHealthTimeout when zero.
+	HealthTimeout time.Duration
 	// Logger gets the plugin's log, and ours about it. slog.Default() when nil.
 	Logger *slog.Logger
 }
@@ -71,6 +75,7 @@ func (c *Config) prepare() (settings []byte, err error) {
 		{"CallTimeout", &c.CallTimeout, DefaultCallTimeout},
 		{"LongCallTimeout", &c.LongCallTimeout, DefaultLongCallTimeout},
 		{"CloseTimeout", &c.CloseTimeout, DefaultCloseTimeout},
+		{"HealthTimeout", &c.HealthTimeout, DefaultHealthTimeout},
 	} {
 		if *timeout.value < 0 {
 			return nil, ticketstore.Invalid(timeout.field, "is negative")

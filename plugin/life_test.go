@@ -202,12 +202,38 @@ func TestSlowClose(t *testing.T) {
 	}
 }
 
+// A plugin that hangs is replaced, and the calls in between are answered by the next.
+func TestPluginThatHangsIsReplaced(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	config := b.config("plugin", settings{})
+	config.HealthTimeout, config.CallTimeout = 200*time.Millisecond, patience
+	client, err := plugin.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	hung := client.PID()
+	if err := syscall.Kill(hung, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("a call while the plugin hung: got %v, want ErrNotFound", err)
+	}
+	if pid := client.PID(); pid == hung || pid == 0 {
+		t.Errorf("PID: got %d, want that of another process than %d", pid, hung)
+	}
+	if !strings.Contains(b.log.String(), "hangs") {
+		t.Error("the log does not say that the plugin hung")
+	}
+}
+
 // A plugin that hangs does not take its host along.
 func TestPluginHangs(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	config := b.config("plugin", settings{})
-	config.CloseTimeout, config.CallTimeout = 500*time.Millisecond, 100*time.Millisecond
+	config.CloseTimeout, config.CallTimeout, config.HealthTimeout = 500*time.Millisecond, 100*time.Millisecond, time.Hour
 	client, err := plugin.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

@@ -92,12 +92,13 @@ func (l *link) become(state *linkState) {
 	close(l.state.Swap(state).changed)
 }
 
-// supervise starts the plugin again whenever it dies, until close.
+// supervise starts the plugin again whenever it dies, or hangs and is killed, until close.
 func (l *link) supervise(in *instance) {
 	defer close(l.done)
 	pause := firstRestart
 	for {
 		started := time.Now()
+		go l.watch(in)
 		select {
 		case <-in.ended:
 		case <-l.closing.Done():

@@ -1,0 +1,37 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// healthEvery is the pause between two questions whether the plugin is well.
+const healthEvery = time.Second
+
+// watch kills a process that does not answer within Config.HealthTimeout, so that it is replaced: calls that wait for a process that hangs
+// would wait in vain. It returns when the process has ended or the link is closing.
+func (l *link) watch(in *instance) {
+	caller := &rpc.Caller{Conn: in.conn, Timeout: l.config.HealthTimeout, Long: l.config.HealthTimeout}
+	pause := time.NewTicker(healthEvery)
+	defer pause.Stop()
+	for {
+		select {
+		case <-in.ended:
+			return
+		case <-l.closing.Done():
+			return
+		case <-pause.C:
+		}
+		_, err := caller.Describe(l.closing)
+		if !errors.Is(err, ticketstore.ErrUnavailable) || in.dead() || l.closing.Err() != nil {
+			continue
+		}
+		in.logger.ErrorContext(context.Background(), "session plugin hangs and is killed", "error", err, "health_timeout", l.config.HealthTimeout.String())
+		in.slay()
+		return
+	}
+}

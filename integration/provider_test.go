@@ -71,10 +71,10 @@ func (p *provider) start(t testing.TB) {
 	}
 	p.host, p.exited = p.command.Process.Pid, make(chan struct{})
 	said := announced(stdout)
-	go func() {
-		_ = p.command.Wait()
-		close(p.exited)
-	}()
+	go func(command *exec.Cmd, exited chan<- struct{}) {
+		_ = command.Wait()
+		close(exited)
+	}(p.command, p.exited)
 	select {
 	case values := <-said:
 		p.issuer, p.address = values["issuer"], values["address"]

@@ -68,7 +68,7 @@ func (d *Dispatcher) deliver(work *Delivery) {
 		outcome = Outcome{State: Pending, NextAttempt: d.now(), LastError: "the server was shutting down"}
 	}
 	log := d.config.Logger.With("notification_id", work.ID, "client_id", work.ClientID, "session_id", work.SessionID,
-		"state", outcome.State, "attempts", work.Attempts)
+		"state", outcome.State, "attempt", work.Attempts+1)
 	if outcome.State == Delivered {
 		log.InfoContext(ctx, "client was told of the end of a session")
 	} else {

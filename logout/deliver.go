@@ -2,6 +2,7 @@ package logout
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,7 +165,8 @@ func errorCode(answer []byte) string {
 	return body.Error
 }
 
-// describe says what went wrong without the URI, whose query may hold a secret of the client's.
+// describe says what went wrong without the URI, whose query may hold a secret of the client's, and without anything of an answer, which may
+// repeat the logout token.
 func (d *Dispatcher) describe(err error) string {
 	var failure *url.Error
 	if errors.As(err, &failure) {
@@ -174,7 +176,19 @@ func (d *Dispatcher) describe(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
 		return fmt.Sprintf("no answer within %s", d.config.Timeout)
 	}
-	return err.Error()
+	var operation *net.OpError
+	if errors.As(err, &operation) && operation.Op == "dial" {
+		return operation.Error()
+	}
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) {
+		return "the client's certificate is not accepted: " + certificate.Err.Error()
+	}
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return "the client does not speak TLS there"
+	}
+	return "the connection ended without an answer that is HTTP"
 }
 
 // outcome decides what becomes of the notice. The last attempt is made when the retry window closes.

@@ -70,6 +70,7 @@ type Dispatcher struct {
 	done     chan struct{}
 	running  sync.WaitGroup
 	close    sync.Once
+	closeErr error
 
 	// base is the context of all deliveries; cut ends it.
 	base context.Context
@@ -155,18 +156,39 @@ func (d *Dispatcher) Wake() {
 }
 
 // Close takes no more work, lets deliveries under way finish for a few seconds, cuts off the rest, and returns when their outcome has
-// been recorded. What was not delivered stays in the queue. It may be called again.
+// been recorded. What was not delivered stays in the queue. A Signer or ClientSource that ignores its context is not waited for: that is
+// an error. It may be called again.
 func (d *Dispatcher) Close() error {
 	d.close.Do(func() {
 		close(d.closing)
 		<-d.done
-		grace := time.AfterFunc(closeGrace, d.cut)
-		d.running.Wait()
-		grace.Stop()
+		ended := make(chan struct{})
+		go func() {
+			d.running.Wait()
+			close(ended)
+		}()
+		if !within(ended, closeGrace) {
+			d.cut()
+			if !within(ended, closeGrace+storeTimeout) {
+				d.closeErr = errors.New("logout: deliveries did not end: a Signer or ClientSource ignores its context")
+			}
+		}
 		d.cut()
 		d.http.CloseIdleConnections()
 	})
-	return nil
+	return d.closeErr
+}
+
+// within tells whether the channel is closed before the time has passed.
+func within(ended <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 func (d *Dispatcher) now() time.Time { return d.config.Now().UTC() }

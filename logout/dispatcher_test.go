@@ -43,7 +43,7 @@ func TestAnswers(t *testing.T) {
 		{"429", status(429), logout.Pending, "the client answered 429"},
 		{"500", status(500), logout.Pending, "the client answered 500"},
 		{"501", status(501), logout.Pending, "the client answered 501"},
-		{"no answer", func(http.ResponseWriter, *http.Request, int) { panic(http.ErrAbortHandler) }, logout.Pending, "EOF"},
+		{"no answer", func(http.ResponseWriter, *http.Request, int) { panic(http.ErrAbortHandler) }, logout.Pending, "the connection ended without an answer that is HTTP"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,6 +203,47 @@ func TestSlowClose(t *testing.T) {
 	}
 }
 
+// freeze stops a process and waits, where that can be seen, until each of its threads has stopped.
+func (b *bench) freeze(pid int) {
+	b.t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		b.t.Fatal(err)
+	}
+	b.poll("all threads have stopped", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			if err != nil || !strings.Contains(string(stat), ") T ") {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// A plugin that was told to end by a signal, and is slow to close its database, is replaced; calls wait for the next.
+func TestPluginEndedByASignalIsReplaced(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{SlowEnd: true})
+	pid := client.PID()
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	started, failed := time.Now(), 0
+	var last error
+	for client.PID() == pid || client.PID() == 0 {
+		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
+		if !errors.Is(err, ticketstore.ErrNotFound) {
+			failed++
+			last = err
+		}
+	}
+	if failed > 0 {
+		t.Errorf("%d calls failed within %s, the last with: %v", failed, time.Since(started), last)
+	}
+}
+
 // A plugin that hangs is replaced, and the calls in between are answered by the next.
 func TestPluginThatHangsIsReplaced(t *testing.T) {
 	t.Parallel()
@@ -214,9 +256,7 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	hung := client.PID()
-	if err := syscall.Kill(hung, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	b.freeze(hung)
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("a call while the plugin hung: got %v, want ErrNotFound", err)
 	}
@@ -238,9 +278,7 @@ func TestPluginHangs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(client.PID(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	b.freeze(client.PID())
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("get: got %v, want ErrUnavailable", err)
 	}

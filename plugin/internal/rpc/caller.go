@@ -20,8 +20,12 @@ const (
 	MaxAnswer  = 64 << 20
 )
 
-// Waiting times between tries of a call whose outcome is unknown. There is one more try than there are of them.
-var backoff = [...]time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 250 * time.Millisecond}
+// Waiting times between tries of a call whose outcome is unknown. Tries end with Caller.Timeout: a plugin that shuts down may take seconds
+// to close its database before another takes its place.
+const (
+	firstPause = 10 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
 
 // ErrGone marks an ErrUnavailable that another try cannot mend: the process has ended and nobody starts it again.
 var ErrGone = fmt.Errorf("%w: the plugin process has ended", ticketstore.ErrUnavailable)
@@ -69,13 +73,14 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 		defer cancel()
 		ours = true
 	}
-	for try := 0; ; try++ {
+	lastTry := time.Now().Add(c.Timeout)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := c.Conn.Invoke(callCtx, m.path, request, answer, grpc.StaticMethod())
 		if err == nil {
 			return nil
 		}
 		err = outcome(ctx, wire.Error(err), ours, bound)
-		if try < len(backoff) && m.again && mayMend(err) && wait(callCtx, backoff[try]) {
+		if m.again && mayMend(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
 			proto.Reset(answer)
 			continue
 		}

@@ -71,8 +71,9 @@ func TestCloseWaitsForCalls(t *testing.T) {
 	}()
 	<-inside
 	go func() { closed <- server.Close(time.Minute) }()
+	impatient := &rpc.Caller{Conn: caller.Conn, Timeout: 20 * time.Millisecond, Long: 20 * time.Millisecond}
 	for refused := false; !refused; { // until Close has begun
-		_, err := caller.Describe(t.Context())
+		_, err := impatient.Describe(t.Context())
 		refused = errors.Is(err, ticketstore.ErrUnavailable)
 	}
 	select {

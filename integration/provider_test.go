@@ -62,6 +62,8 @@ func (p *provider) start(t testing.TB) {
 	p.command = exec.Command(binary(t, "fosite-server"), "-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users,
 		"-admin-token", p.adminToken, "-allow-logout-cidr", "127.0.0.1/32")
 	p.command.Stderr = p.log
+	// A killed host cannot remove the folder of its socket.
+	p.command.Env = append(os.Environ(), "TMPDIR="+binaries.folder)
 	stdout, err := p.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

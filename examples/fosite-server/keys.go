@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/go-jose/go-jose/v3"
 )
@@ -27,6 +28,26 @@ type secrets struct {
 	global []byte
 	// adminToken opens the admin routes.
 	adminToken string
+}
+
+// dataFiles are what the data folder holds.
+var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", "sessions"}
+
+// checkDataFolder refuses a folder that holds nothing of ours but something else.
+func checkDataFolder(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if slices.Contains(dataFiles, entry.Name()) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s holds something that is not this server's data: choose an empty folder", folder)
 }
 
 func loadSecrets(folder, adminToken string) (*secrets, error) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -245,6 +246,32 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 		if page := b.do(request); page.status != want || !strings.Contains(page.header.Get("WWW-Authenticate"), "invalid_token") {
 			t.Errorf("userinfo for %q is %d %q, want %d", token, page.status, page.header.Get("WWW-Authenticate"), want)
 		}
+	}
+}
+
+func TestStartInAForeignFolderChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ file, plugin, says string }{
+		"a folder of something else": {"holiday.jpg", "", "choose an empty folder"},
+		"a plugin that is none":      {"admin-token", "/bin/true", "plugin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := t.TempDir()
+			if err := os.WriteFile(filepath.Join(data, c.file), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", data, "-plugin", c.plugin}, t.Output())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error is %v, want one that says %q", err, c.says)
+			}
+			if entries, err := os.ReadDir(data); err != nil || len(entries) != 1 {
+				t.Errorf("the folder holds %v, error %v, want what was there before", entries, err)
+			}
+		})
 	}
 }
 

@@ -80,9 +80,9 @@ func (p *provider) mountSessions(router *mux.Router) {
 
 // authorizeAdmin lets any bearer of the admin token use every admin route.
 func (p *provider) authorizeAdmin(r *http.Request, _ admin.Permission) (admin.Actor, error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(p.secrets.adminToken))
-	if !ok || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 		return admin.Actor{}, admin.ErrUnauthenticated
 	}
 	return admin.Actor{Name: "admin"}, nil

@@ -50,7 +50,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if o.data, err = filepath.Abs(o.data); err != nil {
 		return nil, err
 	}
-	if p.secrets, err = loadSecrets(o.data, o.adminToken); err != nil {
+	if err := checkDataFolder(o.data); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
@@ -64,6 +64,14 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	}
 	if err := s.startDemo(ctx, hash); err != nil {
 		return nil, fmt.Errorf("demo clients: %w", err)
+	}
+	if s.backend, err = openBackend(ctx, o, logger); err != nil {
+		return nil, fmt.Errorf("storage plugin: %w", err)
+	}
+	s.closeLast = append(s.closeLast, s.backend.Close)
+	// Not before all that may fail: a start that fails leaves no secrets behind.
+	if p.secrets, err = loadSecrets(o.data, o.adminToken); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	if err := s.startSessions(ctx, hash); err != nil {
 		return nil, err
@@ -130,10 +138,6 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 		return err
 	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
-	if s.backend, err = openBackend(ctx, s.options, p.logger); err != nil {
-		return fmt.Errorf("storage plugin: %w", err)
-	}
-	s.closeLast = append(s.closeLast, s.backend.Close)
 	if err := p.attachSessions(ctx, s.options, s.backend); err != nil {
 		return fmt.Errorf("session management: %w", err)
 	}

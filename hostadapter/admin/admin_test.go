@@ -175,6 +175,9 @@ func TestRefusals(t *testing.T) {
 		{"page of another site", with("Sec-Fetch-Site", "cross-site", remove(`{"subject_id":"ann"}`)), 403, ""},
 		{"origin of another site", with("Origin", "https://evil.example", request(http.MethodDelete, "/sessions/s1", "")), 403, ""},
 
+		{"empty session id", remove(`{"subject_id":"ann","session_id":""}`), 400, "session_id"},
+		{"empty subject id", remove(`{"subject_id":"","session_id":"s1"}`), 400, "subject_id"},
+		{"time before all times", get("created_before=0001-01-01T00:00:00Z"), 400, "created_before"},
 		{"unknown path", request(http.MethodGet, "/users", ""), 404, ""},
 		{"PUT sessions", request(http.MethodPut, "/sessions", ""), 405, ""},
 		{"GET remove", request(http.MethodGet, "/sessions/remove", ""), 405, ""},

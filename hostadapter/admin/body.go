@@ -16,6 +16,9 @@ const maxBody = 64 << 10
 
 func badBody(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
 
+// id is a text that is left out or says something: a script whose variable is empty must not end more than it meant to.
+type id string
+
 // readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null, or is of another type is
 // refused by its name.
 func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) error {
@@ -48,6 +51,9 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 			return ticketstore.Invalid(name, "is null: leave it out instead")
 		}
 		seen[name] = true
+		if _, isID := target.(*id); isID && string(value) == `""` {
+			return ticketstore.Invalid(name, "is empty: leave it out instead")
+		}
 		if err := json.Unmarshal(value, target); err != nil || bytes.Contains(value, []byte("null")) && hasNull(value) {
 			return ticketstore.Invalid(name, "is not of the right type")
 		}

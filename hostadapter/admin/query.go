@@ -61,6 +61,8 @@ func (p *parameters) time(name string) time.Time {
 	t, err := time.Parse(time.RFC3339, value)
 	if err != nil {
 		p.fail(name, "is not a time like 2006-01-02T15:04:05Z (RFC 3339; a + must be escaped as %2B)")
+	} else if t.IsZero() {
+		p.fail(name, "is before all times")
 	}
 	return t.UTC()
 }

@@ -152,16 +152,18 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 		return p.err
 	}
 	var removal hostadapter.RemoveSessions
+	var subjectID, sessionID id
 	var all bool
 	session, notify, tokens, consents := true, true, true, true
 	err := readBody(w, r, map[string]any{
-		"subject_id": &removal.SubjectID, "session_id": &removal.SessionID, "client_ids": &removal.ClientIDs, "reason": &removal.Reason,
+		"subject_id": &subjectID, "session_id": &sessionID, "client_ids": &removal.ClientIDs, "reason": &removal.Reason,
 		"remove_server_side_session": &session, "send_backchannel_logout_notification": &notify,
 		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun, "all": &all,
 	})
 	if err != nil {
 		return err
 	}
+	removal.SubjectID, removal.SessionID = string(subjectID), string(sessionID)
 	removal.KeepSession, removal.SkipNotification, removal.KeepTokens, removal.KeepConsents = !session, !notify, !tokens, !consents
 	audit.add(
 		slog.String("subject_id", removal.SubjectID), slog.String("session_id", removal.SessionID),

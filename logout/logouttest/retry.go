@@ -38,6 +38,22 @@ var retryCases = []storetest.Case{
 	{Name: "a notice that was never tried is sent again", Run: func(w *storetest.World) {
 		sentAgain(w, told(w, "mail"))
 	}},
+	{Name: "a client to be told twice is told twice although its notice is sent again in between", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		second := w.Now.Add(logout.SecondNotice)
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Pass(time.Second)
+		w.Retry(w.Notice(s, "mail").ID)
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		got := w.Notice(s, "mail")
+		w.Same(got.State, logout.Pending, "the state after it was sent again")
+		w.At(got.NextAttempt, second, "NextAttempt")
+		w.Now = second
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state in the end")
+	}},
 	{Name: "a notice put off is sent at once", Run: func(w *storetest.World) {
 		s := told(w, "mail")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500"})

@@ -32,11 +32,12 @@ func prepareFolder(path string) error {
 		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
 	}
 	marker := filepath.Join(path, markerFile)
-	if len(entries) == 0 {
-		if err := os.WriteFile(marker, fmt.Appendf(nil, markerFormat, formatVersion), 0o600); err != nil {
+	// A draft of the marker is what a crash in the very first moment has left.
+	if len(entries) == 0 || (len(entries) == 1 && entries[0].Name() == markerFile+".new") {
+		if err := writeMarker(marker); err != nil {
 			return ticketstore.Invalid("path", "cannot be written: %v", err)
 		}
-		return nil
+		return keepPrivate(path)
 	}
 	text, err := os.ReadFile(marker)
 	if errors.Is(err, os.ErrNotExist) {
@@ -46,12 +47,29 @@ func prepareFolder(path string) error {
 		return ticketstore.Invalid("path", "cannot be read: %v", err)
 	}
 	var format int
-	if _, err := fmt.Sscanf(string(text), markerFormat, &format); err != nil {
+	if _, err := fmt.Sscanf(string(text), markerFormat, &format); err != nil || format < 1 {
 		return ticketstore.Invalid("path", "%s is not readable as the marker of a session store", marker)
 	}
 	if format > formatVersion {
 		return ticketstore.Invalid("path", "%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
 			path, format, formatVersion)
+	}
+	return keepPrivate(path)
+}
+
+// writeMarker makes the marker appear whole or not at all.
+func writeMarker(marker string) error {
+	draft := marker + ".new"
+	if err := os.WriteFile(draft, fmt.Appendf(nil, markerFormat, formatVersion), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(draft, marker)
+}
+
+// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all.
+func keepPrivate(path string) error {
+	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a folder needs its x
+		return ticketstore.Invalid("path", "cannot be kept private: %v", err)
 	}
 	return nil
 }

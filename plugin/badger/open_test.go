@@ -66,6 +66,10 @@ func TestOpenRefuses(t *testing.T) {
 			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n") },
 			field:   "path", says: "newer",
 		},
+		"a format that never was": {
+			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 0\n") },
+			field:   "path", says: "marker",
+		},
 		"a damaged marker": {
 			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "?") },
 			field:   "path", says: "marker",
@@ -135,4 +139,26 @@ func names(t *testing.T, folder string) string {
 		all = append(all, e.Name())
 	}
 	return strings.Join(all, " ")
+}
+
+// A folder that somebody made for us is shut before anything is written into it.
+func TestFolderIsKeptPrivate(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store")
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, error %v, want 0700", info.Mode().Perm(), err)
+	}
+}
+
+// A crash between the first two steps of the very first start is no reason to refuse the folder.
+func TestDraftOfTheMarkerIsNoForeignFolder(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	writeFile(t, path, "SESSIONS.new", "")
+	open(t, path)
 }

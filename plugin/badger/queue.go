@@ -232,6 +232,9 @@ func (s endings) Retry(ctx context.Context, id string, now time.Time) (notice *l
 		if err != nil {
 			return err
 		}
+		if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
+			n.Again = n.NextAttempt // told once already: the second time stays where it was
+		}
 		n.Claimed = false
 		n.Attempts, n.LastError = 0, ""
 		n.NextAttempt, n.GiveUpAt = nanos(now), nanos(now.Add(logout.RetryWindow))

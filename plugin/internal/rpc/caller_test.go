@@ -161,6 +161,7 @@ func TestLostConnection(t *testing.T) {
 	if err := caller.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
+	caller.Timeout = 200 * time.Millisecond
 	time.AfterFunc(20*time.Millisecond, grpcServer.Stop)
 	_, err := (&rpc.Tickets{Caller: caller}).Get(t.Context(), ticketstore.Key{1})
 	if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, ticketstore.ErrNotFound) {

@@ -21,8 +21,8 @@ const (
 // Batch is a set of changes that applies as a whole or not at all. All conditions are checked before anything is written. In the order
 // of application:
 //
-//  1. Use records that a client used a session, which must be live.
-//  2. Consume marks a code or refresh token as used. It must be live and unused.
+//  1. Consume marks a code or refresh token as used. It must be live and unused.
+//  2. Use records that a client used a session, which must be live.
 //  3. Delete removes grants; what is not there is no error.
 //  4. RevokeFamilies removes the live tokens of token families (see Revocation).
 //  5. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the

@@ -119,6 +119,8 @@ func (g *Grant) Validate() error {
 		return err
 	}
 	switch {
+	case g.SessionID != "" && g.ClientID == "":
+		return ticketstore.Invalid("client_id", "is empty in a grant of a session")
 	case g.Created.IsZero():
 		return ticketstore.Invalid("created", "is not set")
 	case len(g.Data) > MaxData:

@@ -88,8 +88,8 @@ func TestEveryResponseTypeUsesTheSession(t *testing.T) {
 			if r.status != http.StatusSeeOther || r.redirect.Get("error") != "" {
 				t.Fatalf("want an answer, got %d %s %v", r.status, r.body, r.redirect)
 			}
-			if reads, writes := h.backend.counts(); reads != 0 || writes != 1 {
-				t.Errorf("want no read and one durable write, got %d and %d", reads, writes)
+			if reads, writes := h.backend.counts(); reads != 1 || writes != 1 {
+				t.Errorf("want one read, of the session, and one durable write, got %d and %d", reads, writes)
 			}
 			found, err := h.backend.Tickets().Find(t.Context(), h.sid("ann"))
 			if err != nil || len(found.Clients) != 1 || found.Clients[0].ClientID != "app" {

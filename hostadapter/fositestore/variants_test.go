@@ -1,9 +1,12 @@
 package fositestore_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,7 +63,9 @@ func newJWTSession(subject string) fosite.Session {
 
 func TestJWTAccessTokens(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(h *host, _ *fositestore.Config) {
+	var log bytes.Buffer
+	h := newHost(t, func(h *host, c *fositestore.Config) {
+		c.Host.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		h.newSession = newJWTSession
 		h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
 			key := func(context.Context) (any, error) { return signingKey(), nil }
@@ -72,6 +77,9 @@ func TestJWTAccessTokens(t *testing.T) {
 				compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory)
 		}
 	})
+	if !strings.Contains(log.String(), "access tokens are JWTs") {
+		t.Error("the log does not say at start what JWT access tokens mean")
+	}
 	_, r := h.tokens("ann")
 	sid := h.sid("ann")
 	second := h.refresh(r.str("refresh_token"))

@@ -8,37 +8,45 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// watched counts what reaches the stores, and can lose them or their answers.
+// watched counts what requests ask of the stores, and can lose them or their answers. What the adapter does by itself, once a second, is
+// not counted.
 type watched struct {
 	hostadapter.Backend
-	tickets *watchedTickets
-	grants  *watchedGrants
-	down    atomic.Bool
+	tickets       *watchedTickets
+	grants        *watchedGrants
+	logout        *watchedLogout
+	down          atomic.Bool
+	reads, writes atomic.Int64
 }
 
 func watch(backend hostadapter.Backend) *watched {
 	w := &watched{Backend: backend}
 	w.tickets = &watchedTickets{Store: backend.Tickets(), w: w}
 	w.grants = &watchedGrants{Store: backend.Grants(), w: w}
+	w.logout = &watchedLogout{Store: backend.Logout(), w: w}
 	return w
 }
 
 func (w *watched) Tickets() ticketstore.Store { return w.tickets }
 func (w *watched) Grants() grantstore.Store   { return w.grants }
+func (w *watched) Logout() logout.Store       { return w.logout }
 
-func (w *watched) lost() error {
+// asked counts a call and returns an error while the backend is down.
+func (w *watched) asked(count *atomic.Int64) error {
+	count.Add(1)
 	if w.down.Load() {
 		return fmt.Errorf("switched off: %w", ticketstore.ErrUnavailable)
 	}
 	return nil
 }
 
-// counts returns reads and durable writes of grants since the last call.
+// counts returns reads and durable writes since the last call.
 func (w *watched) counts() (reads, writes int64) {
-	return w.grants.reads.Swap(0), w.grants.writes.Swap(0)
+	return w.reads.Swap(0), w.writes.Swap(0)
 }
 
 type watchedTickets struct {
@@ -46,24 +54,63 @@ type watchedTickets struct {
 	w *watched
 }
 
-func (s *watchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	if err := s.w.lost(); err != nil {
-		return nil, err
-	}
-	return s.Store.Get(ctx, key)
-}
-
 func (s *watchedTickets) Create(ctx context.Context, session *ticketstore.Session) error {
-	if err := s.w.lost(); err != nil {
+	if err := s.w.asked(&s.w.writes); err != nil {
 		return err
 	}
 	return s.Store.Create(ctx, session)
 }
 
+func (s *watchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	if err := s.w.asked(&s.w.reads); err != nil {
+		return nil, err
+	}
+	return s.Store.Get(ctx, key)
+}
+
+func (s *watchedTickets) Find(ctx context.Context, sessionID string) (*ticketstore.SessionDetail, error) {
+	if err := s.w.asked(&s.w.reads); err != nil {
+		return nil, err
+	}
+	return s.Store.Find(ctx, sessionID)
+}
+
+func (s *watchedTickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (*ticketstore.Session, error) {
+	if err := s.w.asked(&s.w.writes); err != nil {
+		return nil, err
+	}
+	return s.Store.Renew(ctx, renewal, now)
+}
+
+func (s *watchedTickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
+	if err := s.w.asked(&s.w.writes); err != nil {
+		return nil, err
+	}
+	return s.Store.Rekey(ctx, rekey, now)
+}
+
+func (s *watchedTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	if err := s.w.asked(&s.w.reads); err != nil {
+		return nil, err
+	}
+	return s.Store.Query(ctx, query)
+}
+
+type watchedLogout struct {
+	logout.Store
+	w *watched
+}
+
+func (s *watchedLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+	if err := s.w.asked(&s.w.writes); err != nil {
+		return nil, err
+	}
+	return s.Store.End(ctx, ending, now)
+}
+
 type watchedGrants struct {
 	grantstore.Store
-	w             *watched
-	reads, writes atomic.Int64
+	w *watched
 	// lostType is the grantstore.Type whose reads fail.
 	lostType atomic.Value
 	// loseAnswers loses the answers to the next writes, which are done.
@@ -73,8 +120,7 @@ type watchedGrants struct {
 }
 
 func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
-	s.reads.Add(1)
-	if err := s.w.lost(); err != nil {
+	if err := s.w.asked(&s.w.reads); err != nil {
 		return nil, err
 	}
 	if s.lostType.Load() == ref.Type {
@@ -84,11 +130,10 @@ func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Ti
 }
 
 func (s *watchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
-	s.writes.Add(1)
 	if before := s.before.Load(); before != nil {
 		(*before)()
 	}
-	if err := s.w.lost(); err != nil {
+	if err := s.w.asked(&s.w.writes); err != nil {
 		return nil, err
 	}
 	result, err := s.Store.Apply(ctx, batch, now)
@@ -96,4 +141,11 @@ func (s *watchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now 
 		return nil, fmt.Errorf("answer lost: %w", ticketstore.ErrUnavailable)
 	}
 	return result, err
+}
+
+func (s *watchedGrants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
+	if err := s.w.asked(&s.w.reads); err != nil {
+		return nil, err
+	}
+	return s.Store.Query(ctx, query, now)
 }

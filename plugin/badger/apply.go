@@ -49,7 +49,7 @@ func (a *application) run(tx *tx) error {
 		a.revoked = int(before.GetRevoked())
 		return nil
 	}
-	for _, step := range []func() error{a.use, a.consume, a.remove, a.revoke, a.store} {
+	for _, step := range []func() error{a.consume, a.use, a.remove, a.revoke, a.store} {
 		if err := step(); err != nil || a.refused != nil {
 			return err
 		}

@@ -80,7 +80,8 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 	if err != nil || !left {
 		return result, err
 	}
-	return result, e.purgeSession(ctx, ending.SessionID, now, func(*tx, int) error { return nil })
+	// The caller may have gone; the session has ended all the same.
+	return result, e.purgeSession(e.base, ending.SessionID, now, func(*tx, int) error { return nil })
 }
 
 // purgeEndings removes ended records that judge nothing any more and notices whose time is up.

@@ -23,6 +23,8 @@ type closing struct {
 	ending *logout.Ending
 	now    time.Time
 	result logout.Result
+	// begunBy leaves sessions alone that were created later. Zero means none is.
+	begunBy time.Time
 	// limit bounds the rows of dead grants removed along with the session: maxInline but in a dry run.
 	limit int
 	// purge: rows of dead grants are left behind.
@@ -44,10 +46,16 @@ func (c *closing) run(sid string) error {
 	if c.ending.Reason == logout.SessionExpiration && liveSession(session, c.now) {
 		return nil // it slid since somebody saw it due
 	}
+	if !c.begunBy.IsZero() && moment(session.Created).After(c.begunBy) {
+		return nil // begun while the removal was interrupted
+	}
 	clients, err := clientsOf(c.tx, sid)
 	if err != nil {
 		return err
 	}
+	clients = slices.DeleteFunc(clients, func(client usedClient) bool {
+		return c.ending.OperationID != "" && client.use.LastEnding == c.ending.OperationID
+	})
 	if err := c.tell(session, clients); err != nil {
 		return err
 	}
@@ -106,6 +114,7 @@ func (c *closing) keep(session *recordpb.Session, clients []usedClient) error {
 		if client.use.Detached || !c.named(client.id) {
 			continue
 		}
+		client.use.LastEnding = c.ending.OperationID
 		if !c.ending.KeepTokens {
 			client.use.TokenNumber++
 			c.purge = true
@@ -127,12 +136,13 @@ func (c *closing) keep(session *recordpb.Session, clients []usedClient) error {
 // replace puts the ended record in the session's place.
 func (c *closing) replace(session *recordpb.Session, clients []usedClient) error {
 	ended := &recordpb.Ended{
-		SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason), Survivors: c.survivors(),
+		SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason),
 	}
 	for _, client := range clients {
-		if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {
+		if survivors := c.survivors(client.id); survivors != recordpb.Survivors_SURVIVORS_NONE {
+			ended.Survivors = max(ended.Survivors, survivors)
 			ended.Clients = append(ended.Clients, &recordpb.EndedClient{
-				ClientId: client.id, TokenNumber: client.use.TokenNumber, Revoked: !c.lenient() && c.named(client.id),
+				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
 			})
 		}
 		c.tx.delete(clientUseKey(session.SessionId, client.id))
@@ -159,10 +169,10 @@ func (c *closing) replace(session *recordpb.Session, clients []usedClient) error
 // lenient: tokens of the clients that the ending is about may survive it.
 func (c *closing) lenient() bool { return c.ending.KeepTokens || c.ending.KeepOffline }
 
-// survivors says which tokens outlive the session. A removal narrowed to some clients leaves those of the others alone.
-func (c *closing) survivors() recordpb.Survivors {
+// survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves those of the others alone.
+func (c *closing) survivors(client string) recordpb.Survivors {
 	switch {
-	case c.ending.KeepTokens, c.ending.ClientIDs != nil && !c.ending.KeepOffline:
+	case c.ending.KeepTokens, !c.named(client):
 		return recordpb.Survivors_SURVIVORS_ALL
 	case c.ending.KeepOffline:
 		return recordpb.Survivors_SURVIVORS_OFFLINE
@@ -182,13 +192,15 @@ func (c *closing) revokeSurvivors(sid string) error {
 	if c.ending.SubjectID != "" && c.ending.SubjectID != ended.SubjectId {
 		return nil
 	}
-	left := false
+	left := recordpb.Survivors_SURVIVORS_NONE
 	for _, client := range ended.Clients {
-		client.Revoked = client.Revoked || c.named(client.ClientId)
-		left = left || !client.Revoked
+		if c.named(client.ClientId) {
+			client.Survivors = recordpb.Survivors_SURVIVORS_NONE
+		}
+		left = max(left, client.Survivors)
 	}
-	if !left {
-		ended.Survivors = recordpb.Survivors_SURVIVORS_NONE
+	ended.Survivors = left
+	if left == recordpb.Survivors_SURVIVORS_NONE {
 		c.tx.delete(key(indexEndedSubject, more(ended.SubjectId), last(sid)))
 	}
 	c.purge = true

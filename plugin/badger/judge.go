@@ -68,23 +68,21 @@ func judgeByEnded(r reader, t grantstore.Type, g *recordpb.Grant) error {
 func survives(ended *recordpb.Ended, t grantstore.Type, g *recordpb.Grant) bool {
 	client := endedClient(ended, g.GetClientId())
 	switch {
-	case client == nil, client.GetRevoked(), g.GetTokenNumber() < client.GetTokenNumber():
+	case client.GetSurvivors() == recordpb.Survivors_SURVIVORS_NONE, g.GetTokenNumber() < client.GetTokenNumber():
 		return false
 	case t.IsCode():
 		// A used code is judged by its family: its reuse must still be noticed.
 		return t == grantstore.AuthorizationCode && g.GetConsumed() != 0
-	case ended.GetSurvivors() == recordpb.Survivors_SURVIVORS_ALL:
+	case client.GetSurvivors() == recordpb.Survivors_SURVIVORS_ALL:
 		return true
-	case ended.GetSurvivors() == recordpb.Survivors_SURVIVORS_OFFLINE:
+	case client.GetSurvivors() == recordpb.Survivors_SURVIVORS_OFFLINE:
 		return g.GetOutlives() || (t == grantstore.RefreshToken && g.GetOffline())
 	}
 	return false
 }
 
+// endedClient returns nil, which lets nothing live, where the client has no entry.
 func endedClient(ended *recordpb.Ended, clientID string) *recordpb.EndedClient {
-	if ended.GetSurvivors() == recordpb.Survivors_SURVIVORS_NONE {
-		return nil
-	}
 	for _, c := range ended.GetClients() {
 		if c.GetClientId() == clientID {
 			return c

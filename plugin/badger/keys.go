@@ -103,8 +103,11 @@ func key(table []byte, parts ...[]byte) []byte {
 func last(id string) []byte { return []byte(id) }
 func more(id string) []byte { return append([]byte(id), 0) }
 
-// maxMoment is the latest moment that fits: later ones are stored as it.
-var maxMoment = time.Unix(0, math.MaxInt64).UTC()
+// minMoment and maxMoment are the first and the last that fit: those beyond are stored as them.
+var (
+	minMoment = time.Unix(0, math.MinInt64).UTC()
+	maxMoment = time.Unix(0, math.MaxInt64).UTC()
+)
 
 // nanos is how a moment is stored.
 func nanos(t time.Time) int64 {
@@ -113,6 +116,10 @@ func nanos(t time.Time) int64 {
 		return 0
 	case t.After(maxMoment):
 		return math.MaxInt64
+	case t.Before(minMoment):
+		return math.MinInt64
+	case t.UnixNano() == 0:
+		return 1 // 0 is no moment
 	}
 	return t.UnixNano()
 }

@@ -16,6 +16,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
+// clockSkew is how far the clocks of hosts that share a store may be apart.
+const clockSkew = time.Minute
+
 // together is how many sessions of one removal end side by side: the committer puts them into few transactions.
 const together = 32
 
@@ -25,6 +28,9 @@ var _ logout.Store = endings{}
 
 func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	if err := ending.Validate(); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if ending.DryRun {
@@ -40,7 +46,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 		// Two calls with one operation id must not count the same work twice.
 		unlock, err := s.e.jobs.lock(background, ending.OperationID)
 		if err != nil {
-			answered <- answer{nil, err}
+			answered <- answer{nil, errClosed()} // its context is the engine's
 			return
 		}
 		defer unlock()
@@ -61,6 +67,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 // end ends one session in one transaction where that is all there is to do, and works through a job otherwise.
 func (e *Engine) end(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	var answer *logout.Result
+	var begunBy time.Time
 	begun := false
 	err := e.update(ctx, func(tx *tx) error {
 		done := &recordpb.Operation{}
@@ -69,7 +76,9 @@ func (e *Engine) end(ctx context.Context, ending *logout.Ending, now time.Time) 
 			answer = resultOf(done.GetEnding())
 			return err
 		}
-		if begun, err = load(tx, jobKey(ending.OperationID), &recordpb.Job{}); err != nil || begun {
+		job := &recordpb.Job{}
+		if begun, err = load(tx, jobKey(ending.OperationID), job); err != nil || begun {
+			begunBy = moment(job.GetNow()).Add(clockSkew)
 			return err
 		}
 		if ending.SessionID == "" {
@@ -81,7 +90,7 @@ func (e *Engine) end(ctx context.Context, ending *logout.Ending, now time.Time) 
 			return err
 		}
 		if begun = c.purge; begun {
-			job := jobRecord(ending, now)
+			job = jobRecord(ending, now)
 			job.Done = resultRecord(&c.result)
 			return tx.save(jobKey(ending.OperationID), job)
 		}
@@ -91,7 +100,7 @@ func (e *Engine) end(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if err != nil || !begun {
 		return answer, err
 	}
-	return e.work(ctx, ending, now)
+	return e.work(ctx, ending, now, begunBy)
 }
 
 func (e *Engine) closing(tx *tx, ending *logout.Ending, now time.Time) *closing {
@@ -99,7 +108,8 @@ func (e *Engine) closing(tx *tx, ending *logout.Ending, now time.Time) *closing 
 }
 
 // work does what is left of a job and answers it. It may be called again after a crash at any point.
-func (e *Engine) work(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+// Sessions created after begunBy, if that is set, are not the interrupted removal's.
+func (e *Engine) work(ctx context.Context, ending *logout.Ending, now, begunBy time.Time) (*logout.Result, error) {
 	if ending.SessionID != "" {
 		if err := e.purgeForJob(ctx, ending, ending.SessionID, now); err != nil {
 			return nil, err
@@ -113,7 +123,7 @@ func (e *Engine) work(ctx context.Context, ending *logout.Ending, now time.Time)
 			return idsUnder(r, key(indexEndedSubject, more(ending.SubjectID)), 0)
 		},
 	} {
-		if err := e.endAll(ctx, ending, now, list); err != nil {
+		if err := e.endAll(ctx, ending, now, begunBy, list); err != nil {
 			return nil, err
 		}
 	}
@@ -134,7 +144,9 @@ func (e *Engine) work(ctx context.Context, ending *logout.Ending, now time.Time)
 }
 
 // endAll ends listed sessions, each in its own transaction.
-func (e *Engine) endAll(ctx context.Context, ending *logout.Ending, now time.Time, list func(reader) ([]string, error)) error {
+func (e *Engine) endAll(
+	ctx context.Context, ending *logout.Ending, now, begunBy time.Time, list func(reader) ([]string, error),
+) error {
 	var sids []string
 	err := e.view(ctx, func(r reader) (err error) {
 		sids, err = list(r)
@@ -149,6 +161,7 @@ func (e *Engine) endAll(ctx context.Context, ending *logout.Ending, now time.Tim
 		group.Go(func() error {
 			err := e.update(ctx, func(tx *tx) error {
 				c := e.closing(tx, ending, now)
+				c.begunBy = begunBy
 				if err := c.run(sid); err != nil {
 					return err
 				}

@@ -14,7 +14,10 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (res
 		return nil, err
 	}
 	err = s.e.view(ctx, func(r reader) error {
-		l := sessionListing(r, &walk.Filter)
+		l, err := sessionListing(r, &walk.Filter)
+		if err != nil {
+			return err
+		}
 		p, err := readPage(l, walk)
 		if err != nil {
 			return err
@@ -59,7 +62,7 @@ func paginate(p *ticketstore.Page, walk *ticketstore.Walk[ticketstore.SessionFil
 }
 
 // sessionListing chooses the index that leads to the fewest rows and a match for what it leaves open.
-func sessionListing(r reader, f *ticketstore.SessionFilter) *listing[*recordpb.Session] {
+func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.Session], error) {
 	l := &listing[*recordpb.Session]{r: r}
 	if !f.CreatedFrom.IsZero() {
 		l.low = timeKey(nanos(f.CreatedFrom))
@@ -86,7 +89,7 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) *listing[*recordpb.S
 	switch {
 	case f.SessionID != "":
 		l.prefix, l.match = key(indexListing), follow
-		l.confine(r, f.SessionID)
+		return l, l.confine(r, f.SessionID)
 	case f.SubjectID != "":
 		l.prefix, l.match = key(indexSubject, more(f.SubjectID)), follow
 	case f.ClientID != "":
@@ -102,14 +105,17 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) *listing[*recordpb.S
 			return check(record, decode(indexListing, v, record))
 		}
 	}
-	return l
+	return l, nil
 }
 
 // confine bounds the listing to the one row of a session, or to nothing if there is no such session.
-func (l *listing[T]) confine(r reader, sid string) {
+func (l *listing[T]) confine(r reader, sid string) error {
 	position := []byte{}
 	record, err := loadSession(r, sid)
-	if err == nil && record != nil {
+	if err != nil {
+		return err
+	}
+	if record != nil {
 		position = sessionPosition(nil, nil, record)
 	}
 	if l.low == nil || string(l.low) < string(position) {
@@ -118,6 +124,7 @@ func (l *listing[T]) confine(r reader, sid string) {
 	if end := append(position[:len(position):len(position)], 0); l.high == nil || string(end) < string(l.high) {
 		l.high = end
 	}
+	return nil
 }
 
 // countSessions is exact without filter and with exact filters, whatever it costs to count one subject's sessions; otherwise it gives up

@@ -256,7 +256,9 @@ type ClientUse struct {
 	Coordinated bool                   `protobuf:"varint,4,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
 	TokenNumber uint64                 `protobuf:"varint,5,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
 	// detached: a removal that kept the session has told the client to forget it. The row stays for its token number.
-	Detached      bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
+	Detached bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
+	// last_ending is the operation that last dealt with the client while the session stayed: resumed after a crash, it does not do so twice.
+	LastEnding    string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -333,13 +335,20 @@ func (x *ClientUse) GetDetached() bool {
 	return false
 }
 
+func (x *ClientUse) GetLastEnding() string {
+	if x != nil {
+		return x.LastEnding
+	}
+	return ""
+}
+
 // Ended is what judges the grants of a session that is over.
 type Ended struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SubjectId string                 `protobuf:"bytes,1,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	When      int64                  `protobuf:"varint,2,opt,name=when,proto3" json:"when,omitempty"`
 	Reason    string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// survivors says which tokens outlive the session, as far as their client's entry lets them.
+	// survivors is the most that any client's entry lets live.
 	Survivors     Survivors      `protobuf:"varint,4,opt,name=survivors,proto3,enum=sessions.badger.v1.Survivors" json:"survivors,omitempty"`
 	Clients       []*EndedClient `protobuf:"bytes,5,rep,name=clients,proto3" json:"clients,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -412,10 +421,11 @@ func (x *Ended) GetClients() []*EndedClient {
 }
 
 type EndedClient struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ClientId      string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	TokenNumber   uint64                 `protobuf:"varint,2,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	Revoked       bool                   `protobuf:"varint,3,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ClientId    string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	TokenNumber uint64                 `protobuf:"varint,2,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
+	// survivors says which of the client's tokens outlive the session.
+	Survivors     Survivors `protobuf:"varint,3,opt,name=survivors,proto3,enum=sessions.badger.v1.Survivors" json:"survivors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,11 +474,11 @@ func (x *EndedClient) GetTokenNumber() uint64 {
 	return 0
 }
 
-func (x *EndedClient) GetRevoked() bool {
+func (x *EndedClient) GetSurvivors() Survivors {
 	if x != nil {
-		return x.Revoked
+		return x.Survivors
 	}
-	return false
+	return Survivors_SURVIVORS_NONE
 }
 
 type Grant struct {
@@ -1123,7 +1133,7 @@ const file_record_proto_rawDesc = "" +
 	"\aversion\x18\x0f \x01(\x04R\aversion\x12\x1f\n" +
 	"\vindexed_due\x18\x10 \x01(\x03R\n" +
 	"indexedDue\x12\x16\n" +
-	"\x06ticket\x18\x11 \x01(\fR\x06ticket\"\xc0\x01\n" +
+	"\x06ticket\x18\x11 \x01(\fR\x06ticket\"\xe1\x01\n" +
 	"\tClientUse\x12\x1d\n" +
 	"\n" +
 	"first_used\x18\x01 \x01(\x03R\tfirstUsed\x12\x1b\n" +
@@ -1131,18 +1141,20 @@ const file_record_proto_rawDesc = "" +
 	"\x06notify\x18\x03 \x01(\bR\x06notify\x12 \n" +
 	"\vcoordinated\x18\x04 \x01(\bR\vcoordinated\x12!\n" +
 	"\ftoken_number\x18\x05 \x01(\x04R\vtokenNumber\x12\x1a\n" +
-	"\bdetached\x18\x06 \x01(\bR\bdetached\"\xca\x01\n" +
+	"\bdetached\x18\x06 \x01(\bR\bdetached\x12\x1f\n" +
+	"\vlast_ending\x18\a \x01(\tR\n" +
+	"lastEnding\"\xca\x01\n" +
 	"\x05Ended\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x12\n" +
 	"\x04when\x18\x02 \x01(\x03R\x04when\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12;\n" +
 	"\tsurvivors\x18\x04 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\x129\n" +
-	"\aclients\x18\x05 \x03(\v2\x1f.sessions.badger.v1.EndedClientR\aclients\"g\n" +
+	"\aclients\x18\x05 \x03(\v2\x1f.sessions.badger.v1.EndedClientR\aclients\"\x8a\x01\n" +
 	"\vEndedClient\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12!\n" +
-	"\ftoken_number\x18\x02 \x01(\x04R\vtokenNumber\x12\x18\n" +
-	"\arevoked\x18\x03 \x01(\bR\arevoked\"\xe0\x02\n" +
+	"\ftoken_number\x18\x02 \x01(\x04R\vtokenNumber\x12;\n" +
+	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\xe0\x02\n" +
 	"\x05Grant\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1248,13 +1260,14 @@ var file_record_proto_goTypes = []any{
 var file_record_proto_depIdxs = []int32{
 	0, // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
 	4, // 1: sessions.badger.v1.Ended.clients:type_name -> sessions.badger.v1.EndedClient
-	8, // 2: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
-	8, // 3: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0, // 2: sessions.badger.v1.EndedClient.survivors:type_name -> sessions.badger.v1.Survivors
+	8, // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
+	8, // 4: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }

@@ -1,0 +1,189 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// A sign-out narrowed to one client leaves all tokens of the others alone, offline or not.
+func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	issue(t, e, "sid", "ann", "mail", 1)
+	issue(t, e, "sid", "ann", "wiki", 1)
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.UserLogout, ClientIDs: []string{"mail"}, KeepOffline: true}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid-wiki-0")}, base)
+	if err != nil {
+		t.Errorf("token of a client left alone: %v", err)
+	}
+}
+
+// A removal that keeps the sessions, interrupted half-way, tells nobody twice and spares what was issued meanwhile.
+func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	for i := range 2 {
+		sid := fmt.Sprintf("sid%d", i)
+		signIn(t, e, sid, "ann")
+		issue(t, e, sid, "ann", "app", 1)
+	}
+	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated, KeepSession: true}
+	err := e.update(t.Context(), func(tx *tx) error {
+		if err := tx.save(jobKey("op"), jobRecord(ending, base)); err != nil {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// the first session is done, then the plugin is killed
+	err = e.update(t.Context(), func(tx *tx) error {
+		c := e.closing(tx, ending, base)
+		if err := c.run("sid0"); err != nil {
+			return err
+		}
+		return tx.progress("op", &c.result)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = e.Close()
+	e = openAt(t, path)
+	after := issueOne(t, e, "sid0", "after")
+	r, err := e.Logout().End(t.Context(), ending, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, _ := e.Logout().Deliveries(t.Context(), logout.DeliveryQuery{})
+	if r.NotificationsQueued != 2 || len(page.Deliveries) != 2 {
+		t.Errorf("answer %+v, %d notices, want 2 and 2", *r, len(page.Deliveries))
+	}
+	if _, err := e.Grants().Get(t.Context(), after, base); err != nil {
+		t.Errorf("a token issued meanwhile: %v, want it live", err)
+	}
+}
+
+// Sessions that began while a removal lay interrupted are not its business.
+func TestResumedRemovalSparesSessionsBegunLater(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}
+	err := e.update(t.Context(), func(tx *tx) error { return tx.save(jobKey("op"), jobRecord(ending, base.Add(-48*time.Hour))) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	signIn(t, e, "sid", "ann") // two days later
+	issue(t, e, "sid", "ann", "app", 1)
+	_ = e.Close()
+	e = openAt(t, path)
+	if _, err := e.Logout().End(t.Context(), ending, base); err != nil { // joins the resumed one
+		t.Fatal(err)
+	}
+	if _, err := e.Tickets().Find(t.Context(), "sid"); err != nil {
+		t.Errorf("session that began after the removal: %v", err)
+	}
+}
+
+// A call that was over before it began ends nothing.
+func TestEndOfACallerWhoHasGone(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	signIn(t, e, "sid", "ann")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := e.Logout().End(ctx, &logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.Terminated}, base)
+	_ = e.Close() // lets work under way finish
+	e = openAt(t, path)
+	_, gone := e.Tickets().Find(t.Context(), "sid")
+	if gone != nil {
+		t.Errorf("a call with a context that was over from the start (%v) ended the session: %v", err, gone)
+	}
+}
+
+// A filter from before what can be stored is no filter.
+func TestMomentsBeforeAllMoments(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	p, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{CreatedFrom: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)}})
+	if err != nil || len(p.Sessions) != 1 {
+		t.Errorf("%v %v", p, err)
+	}
+}
+
+// A grant of a session without a client would be counted as all clients.
+func TestGrantOfASessionNeedsAClient(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("x")}, SubjectID: "ann", SessionID: "sid", Created: base}}}, base)
+	p, _ := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{})
+	if p.TotalCount != 1 {
+		t.Errorf("store answered %v, TotalCount %d, want 1", err, p.TotalCount)
+	}
+}
+
+// The first moment of 1970 is a moment, not none.
+func TestEpochIsAMoment(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("x")}, SubjectID: "ann", Created: base, Expires: time.Unix(0, 0)}}}, base)
+	_, err2 := e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("x")}, base)
+	if err2 == nil {
+		t.Errorf("a grant that expired in 1970 is live (%v)", err)
+	}
+}
+
+// The reuse of a code is noticed although its session has ended and the batch says that the client uses it.
+func TestReusedCodeRevokesItsFamilyAfterTheSession(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	g := func(k grantstore.Type, h string) grantstore.Grant {
+		return grantstore.Grant{Ref: grantstore.Ref{Type: k, Key: grantstore.KeyOf(h)}, RequestID: "f", SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true, Created: base}
+	}
+	apply := func(b *grantstore.Batch) error { _, err := e.Grants().Apply(t.Context(), b, base); return err }
+	use := &grantstore.Use{SessionID: "sid", ClientID: "app"}
+	code, refresh := g(grantstore.AuthorizationCode, "c"), g(grantstore.RefreshToken, "r")
+	if err := errors.Join(apply(&grantstore.Batch{OperationID: "1", Use: use, Store: []grantstore.Grant{code}}),
+		apply(&grantstore.Batch{OperationID: "2", Use: use, Consume: &grantstore.Consumption{Ref: code.Ref}, Store: []grantstore.Grant{refresh}})); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "3", SessionID: "sid", Reason: logout.UserLogout, KeepOffline: true}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = apply(&grantstore.Batch{OperationID: "4", Use: use, Consume: &grantstore.Consumption{Ref: code.Ref}})
+	if _, live := e.Grants().Get(t.Context(), refresh.Ref, base); live == nil {
+		t.Errorf("a code used again answers %v and leaves its family's survivor live", err)
+	}
+}
+
+func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
+	t.Helper()
+	ref := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(handle)}
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: handle, Store: []grantstore.Grant{{
+		Ref: ref, RequestID: handle, SubjectID: "ann", SessionID: sid, ClientID: "app", Created: base, Expires: base.Add(time.Hour),
+	}}}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}

@@ -225,9 +225,10 @@ func (a *Adapter) askFirst(w http.ResponseWriter, record *ticketstore.Session, r
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
 	s, ok, _ := a.readCookie(r)
 	if !ok {
-		// Signed out meanwhile, or a forgery: nothing that the form asks for is to be trusted.
-		a.clearCookie(w)
-		showPage(w, http.StatusOK, page{Title: "Signed out", Text: "You are signed out."})
+		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come: nothing that it asks for is to be
+		// trusted, and nothing known of the session. The GET that follows finds out.
+		w.Header().Set("Location", "?")
+		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
 	key := s.key()

@@ -145,9 +145,28 @@ func TestEndSessionConfirmation(t *testing.T) {
 	}
 	ann.mustBe("")
 	eve.mustBe("eve")
-	if got := ann.post(url.Values{"confirm": {"x"}}); got.StatusCode != http.StatusOK {
-		t.Errorf("a form without a session: %d, want to be told that nobody is signed in", got.StatusCode)
+}
+
+// TestEndSessionConfirmationFromAnotherSite: a Lax cookie does not come with such a POST, but the browser heeds the answer's Set-Cookie.
+func TestEndSessionConfirmationFromAnotherSite(t *testing.T) {
+	t.Parallel()
+	h := newEndSessionHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	cookies := b.cookies
+	b.cookies = map[string]string{}
+	got := b.post(url.Values{"confirm": {"x"}})
+	if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "?" {
+		t.Errorf("%d to %q, want to be sent to the bare path", got.StatusCode, got.Header.Get("Location"))
 	}
+	if lines := got.Header["Set-Cookie"]; len(lines) != 0 {
+		t.Errorf("cookies %q, want the user's left alone", lines)
+	}
+	b.cookies = cookies
+	if body := bodyOf(t, b.get(nil)); !strings.Contains(body, "Sign out?") {
+		t.Errorf("page %q after it, want the question", body)
+	}
+	b.mustBe("ann")
 }
 
 // TestEndSessionPostFromAnotherSite: the cookie does not come with the POST, so that the browser is sent on to come back with it.

@@ -128,10 +128,11 @@ func TestHostWithContextsOfItsOwn(t *testing.T) {
 	code := b.get("/authorize", authorization("user", "ann")).redirect.Get("code")
 	h.backend.counts()
 	r := h.exchange(code)
+	reads, writes := h.backend.counts()
 	if c := claims(t, r.str("id_token")); c["sid"] != h.sid("ann") {
 		t.Errorf("want the ID token bound to the session, got %v", c)
 	}
-	if reads, writes := h.backend.counts(); reads != 1 || writes != 1 {
+	if reads != 1 || writes != 1 {
 		t.Errorf("want one read and one write, got %d and %d", reads, writes)
 	}
 }

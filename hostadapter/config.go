@@ -101,7 +101,8 @@ type Cookie struct {
 	Domain string
 	// SameSite is http.SameSiteLaxMode when zero. Strict makes users who come from another site look signed out; None needs https.
 	SameSite http.SameSite
-	// Persistent keeps the cookie when the browser is closed, for as long as the session lives.
+	// Persistent keeps the cookie when the browser is closed, until the session's absolute end, or for 400 days where it has none. It is
+	// written at sign-in only.
 	Persistent bool
 }
 

@@ -84,7 +84,7 @@ func TestCookie(t *testing.T) {
 		{"name, strict and persistent", func(c *hostadapter.Config) {
 			c.Cookie = hostadapter.Cookie{Name: "s", SameSite: http.SameSiteStrictMode, Persistent: true}
 			c.IdleTimeout = time.Hour
-		}, "s=X; Path=/; Max-Age=3600; HttpOnly; Secure; SameSite=Strict"},
+		}, "s=X; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Strict"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

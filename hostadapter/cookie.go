@@ -14,6 +14,8 @@ const (
 	hostPrefix   = "__Host-"
 	securePrefix = "__Secure-"
 	secretBytes  = 32
+	// longestCookie is how long browsers keep a cookie at most (RFC 6265bis, section 5.5).
+	longestCookie = 400 * 24 * time.Hour
 )
 
 // secret is what a cookie holds. It stands for the user's session, so it prints as nothing.
@@ -54,15 +56,14 @@ func decodable(value string) []byte {
 func (a *Adapter) writeCookie(w http.ResponseWriter, s secret, session *ticketstore.Session) {
 	cookie := a.cookie(s.value()) //nolint:gosec // a.cookie sets its attributes
 	if a.config.Cookie.Persistent {
-		cookie.MaxAge = max(int(session.DueAt().Sub(a.now())/time.Second), 1)
+		// Not the idle timeout: a renewal does not write the cookie, for it could overwrite that of a parallel sign-in.
+		end := capped(a.now().Add(longestCookie), session.EndsAt)
+		cookie.MaxAge = max(int(end.Sub(a.now())/time.Second), 1)
 	}
 	setCookie(w, cookie)
 }
 
 func (a *Adapter) clearCookie(w http.ResponseWriter) {
-	if w == nil {
-		return
-	}
 	cookie := a.cookie("") //nolint:gosec // a.cookie sets its attributes
 	cookie.MaxAge = -1
 	setCookie(w, cookie)

@@ -13,7 +13,6 @@ type holderKey struct{ adapter *Adapter }
 type holder struct {
 	adapter *Adapter
 	request *http.Request
-	w       http.ResponseWriter
 
 	mu      sync.Mutex
 	loaded  bool
@@ -28,7 +27,7 @@ func (a *Adapter) Middleware(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		h := &holder{adapter: a, request: r, w: w}
+		h := &holder{adapter: a, request: r}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), holderKey{a}, h)))
 	})
 }
@@ -45,7 +44,7 @@ func (h *holder) load(r *http.Request) (*Session, error) {
 	if h.loaded {
 		return h.session.clone(), nil
 	}
-	record, err := h.adapter.lookUp(r, h.w)
+	record, err := h.adapter.lookUp(r)
 	if err != nil {
 		return nil, err
 	}

@@ -88,16 +88,16 @@ func (s *Session) clone() *Session {
 }
 
 // Session returns the session of the request's cookie, and renews it where that is due. It is nil without error when nobody is signed in:
-// no cookie, an unknown one, a session that is over. A cookie that is worth nothing is cleared if the request passed the Middleware. A
-// store that cannot be asked is ErrUnavailable, and a ticket that cannot be opened ErrSealed: the cookie is kept then, and the user is
-// neither signed in nor signed out.
+// no cookie, an unknown one, a session that is over. A store that cannot be asked is ErrUnavailable, and a ticket that cannot be opened
+// ErrSealed: the user is neither signed in nor signed out then. The cookie is left alone in any case: a parallel request may just have
+// signed in under its name. So this may be called from any goroutine.
 //
 // Below the Middleware the store is asked once a request.
 func (a *Adapter) Session(r *http.Request) (*Session, error) {
 	if h := a.holder(r.Context()); h != nil {
 		return h.load(r)
 	}
-	found, err := a.lookUp(r, nil)
+	found, err := a.lookUp(r)
 	if err != nil || found == nil {
 		return nil, err
 	}
@@ -114,26 +114,17 @@ func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 	return h.load(h.request.WithContext(ctx))
 }
 
-// lookUp returns the live record of the request's cookie, renewed where that is due, or nil. w may be nil.
-func (a *Adapter) lookUp(r *http.Request, w http.ResponseWriter) (*ticketstore.Session, error) {
-	s, ok, present := a.readCookie(r)
+// lookUp returns the live record of the request's cookie, renewed where that is due, or nil. It writes no cookie, see Session.
+func (a *Adapter) lookUp(r *http.Request) (*ticketstore.Session, error) {
+	s, ok, _ := a.readCookie(r)
 	if !ok {
-		if present {
-			a.clearCookie(w)
-		}
 		return nil, nil
 	}
 	record, err := a.live(r.Context(), s.key())
-	if err != nil {
+	if err != nil || record == nil {
 		return nil, err
 	}
-	if record != nil {
-		record = a.renew(r.Context(), record, s, w)
-	}
-	if record == nil {
-		a.clearCookie(w)
-	}
-	return record, nil
+	return a.renew(r.Context(), record), nil
 }
 
 // live returns the live session under that key, or nil. A session found to be over is ended.
@@ -164,7 +155,7 @@ func (a *Adapter) EndExpired(ctx context.Context, sessionID string) {
 }
 
 // renew slides the session if its last renewal is long enough ago. It returns nil if the session ended meanwhile.
-func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secret, w http.ResponseWriter) *ticketstore.Session {
+func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticketstore.Session {
 	now := a.now()
 	expires := capped(now.Add(a.config.IdleTimeout), record.EndsAt)
 	if now.Sub(record.Renewed) < a.config.RenewEvery || !expires.After(record.Expires) {
@@ -173,9 +164,6 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session, s secr
 	renewed, err := a.config.Backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)
 	switch {
 	case err == nil:
-		if a.config.Cookie.Persistent && w != nil {
-			a.writeCookie(w, s, renewed)
-		}
 		// What Renew returns need not have the ticket.
 		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
 		return record

@@ -58,14 +58,16 @@ func (a *Adapter) sweepOnce(ctx context.Context, failing bool) bool {
 func (a *Adapter) endDue(ctx context.Context) error {
 	sweep := logout.Sweep{Limit: sweepLimit, KeepOffline: !a.config.RevokeOfflineOnExpiry}
 	for range sweepCalls {
-		swept, err := a.config.Backend.Logout().EndDue(ctx, sweep, a.now())
+		now := a.now()
+		swept, err := a.config.Backend.Logout().EndDue(ctx, sweep, now)
 		if err != nil {
 			return err
 		}
 		if swept.NotificationsQueued > 0 {
 			a.dispatcher.Wake()
 		}
-		if swept.Ended < sweepLimit {
+		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
+		if swept.Ended < sweepLimit && (swept.Next.IsZero() || swept.Next.After(now)) {
 			return nil
 		}
 	}

@@ -42,9 +42,13 @@ type Backend interface {
 // IDTokenHints verifies ID tokens that clients show at sign-out (RP-Initiated Logout 1.0, section 2).
 type IDTokenHints interface {
 	// Verify checks that the token was issued and signed by this server and returns its sub, its sid (which may be empty) and the client it
-	// was issued to. A token past its exp is accepted. A token that is not this server's is an error.
+	// was issued to. A token past its exp is accepted. A token that is not this server's is an error; one whose signature cannot be checked, as
+	// that of a key that was rotated out, is ErrHintUnverified: the user is asked then. Keys that cannot be read are ErrUnavailable.
 	Verify(ctx context.Context, token string) (sub, sid, clientID string, err error)
 }
+
+// ErrHintUnverified means that the signature of an id_token_hint is by none of the keys that are known.
+var ErrHintUnverified = errors.New("hostadapter: id_token_hint is signed with a key that is not known")
 
 // Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required.
 type Config struct {

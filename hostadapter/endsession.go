@@ -130,6 +130,10 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 		switch {
 		case errors.Is(err, ErrUnavailable):
 			return nil, err
+		case errors.Is(err, ErrHintUnverified) && clientID == "":
+			return request, nil // as if there were no hint: the user is asked, and nobody is trusted with where to go
+		case errors.Is(err, ErrHintUnverified):
+			audience = clientID
 		case err != nil:
 			return nil, badRequest("The id_token_hint is not an ID token of this server.")
 		case clientID != "" && clientID != audience:

@@ -22,6 +22,9 @@ func (hints) Verify(_ context.Context, token string) (sub, sid, clientID string,
 	if token == "unavailable" {
 		return "", "", "", hostadapter.ErrUnavailable
 	}
+	if token == "rotated" {
+		return "", "", "", hostadapter.ErrHintUnverified
+	}
 	parts := strings.Split(token, "/")
 	if len(parts) != 3 {
 		return "", "", "", errors.New("not ours")
@@ -57,6 +60,9 @@ func TestEndSession(t *testing.T) {
 		{"hint without sid", url.Values{"id_token_hint": {"ann//shop"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye}}, 303, bye, false, ""},
 		{"a URI with a query", url.Values{"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye + "?from=op"}, "state": {"1"}},
 			303, bye + "?from=op&state=1", false, ""},
+		{"hint of a key rotated out", url.Values{"id_token_hint": {"rotated"}, "post_logout_redirect_uri": {bye}}, 200, "", true, "confirm"},
+		{"hint of a key rotated out, with client", url.Values{"id_token_hint": {"rotated"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye}},
+			200, "", true, "confirm"},
 		{"nowhere to go", url.Values{"id_token_hint": {"ann/SID/shop"}}, 200, "", false, "You are signed out"},
 		{"no hint", url.Values{}, 200, "", true, "You are signed in as Ann &lt;3"},
 		{"client only", url.Values{"client_id": {"shop"}, "post_logout_redirect_uri": {bye}}, 200, "", true, "Sign out?"},

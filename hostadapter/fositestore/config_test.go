@@ -129,8 +129,8 @@ func TestSigningKeys(t *testing.T) {
 			if err != nil || sub != "ann" || sid != "s1" || client != "app" {
 				t.Errorf("want the hint verified, also after its exp, got %q %q %q %v", sub, sid, client, err)
 			}
-			if _, _, _, err := hints.Verify(t.Context(), token[:len(token)-8]+"AAAAAAAA"); err == nil {
-				t.Error("a hint with another signature was verified")
+			if _, _, _, err := hints.Verify(t.Context(), token[:len(token)-8]+"AAAAAAAA"); !errors.Is(err, hostadapter.ErrHintUnverified) {
+				t.Errorf("a hint with another signature: got %v, want ErrHintUnverified", err)
 			}
 		})
 	}
@@ -144,6 +144,16 @@ func TestSigningKeys(t *testing.T) {
 		if _, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "key") {
 			t.Errorf("%s: want an error that names the key, got %v", name, err)
 		}
+	}
+}
+
+// Keys that cannot be read just now say nothing of the hint.
+func TestHintsWithoutKeysAreUnavailable(t *testing.T) {
+	t.Parallel()
+	lost := func(context.Context) (any, error) { return nil, errors.New("the key store is away") }
+	_, hints := fositestore.SignerAndHints(lost, "", issuer)
+	if _, _, _, err := hints.Verify(t.Context(), "a.b.c"); !errors.Is(err, hostadapter.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 }
 

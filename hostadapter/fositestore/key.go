@@ -182,11 +182,11 @@ var _ hostadapter.IDTokenHints = (*idTokenHints)(nil)
 func (h *idTokenHints) Verify(ctx context.Context, token string) (sub, sid, clientID string, err error) {
 	key, err := h.keys.current(ctx)
 	if err != nil {
-		return "", "", "", err
+		return "", "", "", fmt.Errorf("%w: signing key: %w", hostadapter.ErrUnavailable, err)
 	}
 	public, err := key.public()
 	if err != nil {
-		return "", "", "", err
+		return "", "", "", fmt.Errorf("%w: signing key: %w", hostadapter.ErrUnavailable, err)
 	}
 	signed, err := jose.ParseSignedCompact(token, asymmetric)
 	if err != nil {
@@ -194,7 +194,7 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (sub, sid, clie
 	}
 	payload, err := signed.Verify(public)
 	if err != nil {
-		return "", "", "", fmt.Errorf("id_token_hint is not signed with this server's key: %w", err)
+		return "", "", "", fmt.Errorf("%w: %w", hostadapter.ErrHintUnverified, err)
 	}
 	var claims struct {
 		Issuer   string   `json:"iss"`

@@ -91,6 +91,17 @@ var refreshCases = []storetest.Case{
 		w.Missing(access3, refresh3)
 		w.Live(refresh2)
 	}},
+	{Name: "the grace ends just after its time", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		_, _, err := withGrace(w, g, 10*time.Second)
+		w.OK(err, "the first use")
+		w.Pass(10 * time.Second)
+		_, _, err = withGrace(w, g, 10*time.Second)
+		w.OK(err, "the use at the end of the grace")
+		w.Pass(time.Microsecond)
+		_, _, err = withGrace(w, g, 10*time.Second)
+		w.Fails(err, "the use a moment later", grantstore.ErrConsumed)
+	}},
 	{Name: "the grace is that of the later use", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		_, _, err := withGrace(w, g, time.Hour)

@@ -89,6 +89,17 @@ var noticeCases = []storetest.Case{
 		w.At(w.Notice(s, "long ago").Again, time.Time{}, "Again of a client that used the session long ago")
 		w.At(w.Notice(s, "lately").Again, w.Now.Add(logout.SecondNotice), "Again of a client that used it lately")
 	}},
+	{Name: "lately ends just after its time", Run: func(w *storetest.World) {
+		on, after := w.SignIn("ann"), w.SignIn("ann")
+		w.Uses(on, "mail")
+		w.Uses(after, "mail")
+		w.Pass(logout.RecentUse)
+		w.End(logout.Ending{SessionID: on.SessionID})
+		w.At(w.Notice(on, "mail").Again, w.Now.Add(logout.SecondNotice), "Again of a client that used the session just as long ago")
+		w.Pass(time.Microsecond)
+		w.End(logout.Ending{SessionID: after.SessionID})
+		w.At(w.Notice(after, "mail").Again, time.Time{}, "Again a moment later")
+	}},
 	{Name: "the second notice comes when its time has come, and is the last", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")

@@ -161,11 +161,3 @@ func anyToken(r reader, sid string) (found bool, err error) {
 	})
 	return found, err
 }
-
-func anyUnder(r reader, prefix []byte) (found bool, err error) {
-	err = r.scan(prefix, nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
-		found = true
-		return false, nil
-	})
-	return found, err
-}

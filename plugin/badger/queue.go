@@ -22,7 +22,7 @@ func (e *Engine) nextNoticeID(now time.Time) string {
 func (t *tx) insertNotice(id string, n *recordpb.Notification) error {
 	t.put(key(indexNoticeClient, more(n.ClientId), last(id)), nil)
 	t.put(key(indexNoticeSession, more(n.SessionId), last(id)), nil)
-	return t.moveNotice(id, n, n.State, nanos(moment(n.NextAttempt)), 0)
+	return t.moveNotice(id, n, n.State, n.NextAttempt, 0)
 }
 
 // moveNotice writes a notice in a state, due at a moment and to be purged at another (0: never), and moves its index entries.

@@ -203,12 +203,17 @@ func (t *tx) progress(operationID string, done *logout.Result) error {
 		return err
 	}
 	total := resultOf(job.GetDone())
-	total.Add(*done)
-	total.ClientsLeftAlone = append(total.ClientsLeftAlone, done.ClientsLeftAlone...)
-	slices.Sort(total.ClientsLeftAlone)
-	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
+	sum(total, done)
 	job.Done = resultRecord(total)
 	return t.save(jobKey(operationID), job)
+}
+
+// sum adds a result to a total, in which each client left alone stands once.
+func sum(total, result *logout.Result) {
+	total.Add(*result)
+	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
+	slices.Sort(total.ClientsLeftAlone)
+	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
 }
 
 // finishJob turns the job into the operation's answer.
@@ -252,11 +257,9 @@ func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.T
 				return err
 			}
 		}
-		total = c.result
+		sum(&total, &c.result)
 		return nil
 	})
-	slices.Sort(total.ClientsLeftAlone)
-	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
 	return &total, err
 }
 

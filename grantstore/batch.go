@@ -8,7 +8,7 @@ import (
 
 // Bounds of a Batch.
 const (
-	// MaxBatch bounds the grants stored and the references deleted by one batch, together.
+	// MaxBatch bounds the grants stored, the references deleted and the families revoked by one batch, together; so it does Batch.Seen.
 	MaxBatch = 64
 	// MaxBatchData bounds the Data of all grants stored by one batch, together, in bytes.
 	MaxBatchData = 1 << 20
@@ -21,22 +21,35 @@ const (
 // Batch is a set of changes that applies as a whole or not at all. All conditions are checked before anything is written. In the order
 // of application:
 //
-//  1. Consume marks a code or refresh token as used. It must be live and unused.
-//  2. Use records that a client used a session, which must be live.
-//  3. Delete removes grants; what is not there is no error.
-//  4. RevokeFamilies removes the live tokens of token families (see Revocation).
-//  5. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the
+//  1. Seen names grants that must be as they were read.
+//  2. Consume marks a code or refresh token as used. It must be live and unused.
+//  3. Use records that a client used a session, which must be live.
+//  4. Delete removes grants; what is not there is no error.
+//  5. Revoke removes the live tokens of token families (see Revocation).
+//  6. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the
 //     batch consumes a grant that outlives it.
 type Batch struct {
 	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that was applied changes nothing and
 	// gets the same answer. Required; choose 128 random bits or more.
 	OperationID string
+	Seen        []Seen
 	Use         *Use
 	Consume     *Consumption
 	Delete      []Ref
 	Revoke      []Revocation
 	Store       []Grant
 }
+
+// Seen is a grant that a batch builds on as it was read: compare-and-set, for what is changed by reading it, deleting it and storing it
+// anew. It must be live at now and hold the same Data; else the batch is ErrConflict.
+type Seen struct {
+	Ref
+	// Data is the KeyOf of the Data that was read.
+	Data Key
+}
+
+// SeenGrant returns what a batch says to build on a grant that Get returned.
+func SeenGrant(g *Grant) Seen { return Seen{Ref: g.Ref, Data: KeyOf(string(g.Data))} }
 
 // Use says that a client used a session. It also counts as the session's having been asked for by that client, whatever else the
 // batch does.
@@ -84,6 +97,14 @@ func (b *Batch) Validate() error {
 	}
 	if len(b.Store)+len(b.Delete)+len(b.Revoke) > MaxBatch {
 		return ticketstore.Invalid("store", "has more than %d changes", MaxBatch)
+	}
+	if len(b.Seen) > MaxBatch {
+		return ticketstore.Invalid("seen", "has more than %d entries", MaxBatch)
+	}
+	for _, seen := range b.Seen {
+		if err := seen.Validate(); err != nil {
+			return err
+		}
 	}
 	if err := b.validateUse(); err != nil {
 		return err

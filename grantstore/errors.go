@@ -10,6 +10,7 @@ import (
 var (
 	ErrNotFound     = ticketstore.ErrNotFound
 	ErrExists       = ticketstore.ErrExists
+	ErrConflict     = ticketstore.ErrConflict
 	ErrInvalid      = ticketstore.ErrInvalid
 	ErrResultsToken = ticketstore.ErrResultsToken
 	ErrUnavailable  = ticketstore.ErrUnavailable

@@ -155,6 +155,8 @@ func TestBatchValidate(t *testing.T) {
 			func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{Ref: access} }, "consume",
 		},
 		"consume a refresh token": {func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{Ref: ref} }, ""},
+		"see nothing":             {func(b *grantstore.Batch) { b.Seen = make([]grantstore.Seen, 1) }, "type"},
+		"see too much":            {func(b *grantstore.Batch) { b.Seen = make([]grantstore.Seen, grantstore.MaxBatch+1) }, "seen"},
 		"delete nothing":          {func(b *grantstore.Batch) { b.Delete = []grantstore.Ref{{Type: grantstore.JTI}} }, "key"},
 		"revoke no family":        {func(b *grantstore.Batch) { b.Revoke = []grantstore.Revocation{{}} }, "request_id"},
 		"store a bad grant":       {func(b *grantstore.Batch) { b.Store = make([]grantstore.Grant, 1) }, "type"},

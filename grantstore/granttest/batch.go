@@ -115,6 +115,42 @@ var batchCases = []storetest.Case{
 			batch.Store = append(batch.Store, w.Access(over, "mail"))
 		})
 	}},
+	{Name: "a batch that builds on what has changed writes nothing", Run: func(w *storetest.World) {
+		gone, expired := w.Stored(w.Consent("ann", "mail")), w.Consent("ann", "wiki")
+		expired.Expires = w.Now.Add(time.Minute)
+		expired = w.Stored(expired)
+		used := w.Stored(w.Refresh(nil, "mail"))
+		changed := w.Stored(w.Consent("ann", "chat"))
+		seen := []grantstore.Seen{
+			grantstore.SeenGrant(&gone), grantstore.SeenGrant(&expired), grantstore.SeenGrant(&used), grantstore.SeenGrant(&changed),
+			{Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("nobody's")}},
+		}
+		other := changed
+		other.Data = []byte("other data")
+		w.Apply(grantstore.Batch{Delete: []grantstore.Ref{gone.Ref, changed.Ref}, Store: []grantstore.Grant{other}})
+		w.Consume(used)
+		w.Pass(time.Minute)
+		still := w.Stored(w.Consent("ann", "news"))
+		for _, one := range seen {
+			failsWhole(w, grantstore.ErrConflict, func(batch *grantstore.Batch) {
+				batch.Seen = []grantstore.Seen{grantstore.SeenGrant(&still), one}
+			})
+		}
+	}},
+	{Name: "a batch that builds on what is as it was is applied", Run: func(w *storetest.World) {
+		old := w.Stored(w.Consent("ann", "mail"))
+		fresh := old
+		fresh.Data = []byte("fresh data")
+		replace := grantstore.Batch{
+			OperationID: w.Op(), Seen: []grantstore.Seen{grantstore.SeenGrant(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
+		}
+		w.Apply(replace)
+		w.Apply(replace) // its answer was lost: it is not refused for the change that it made itself
+		found, err := w.GrantErr(fresh)
+		w.OK(err, "Get what was stored anew")
+		w.Same(found.Grant, fresh, "what was stored anew")
+		w.Same(w.Apply(grantstore.Batch{Seen: []grantstore.Seen{grantstore.SeenGrant(&fresh)}}).Revoked, 0, "Revoked by a batch that only looks")
+	}},
 	{Name: "a batch that is wrong in itself writes nothing", Run: func(w *storetest.World) {
 		failsWhole(w, grantstore.ErrInvalid, func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
 	}},

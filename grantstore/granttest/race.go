@@ -51,6 +51,21 @@ var raceCases = []storetest.Case{
 		w.OK(err, "Get the jti")
 		w.Same(found.Grant.Description, fmt.Sprint("attempt ", winner), "the jti that was stored")
 	}},
+	{Name: "of many that build on one grant one wins", Run: func(w *storetest.World) {
+		old := w.Stored(w.Consent("ann", "mail"))
+		errs := storetest.Race(racers, func(i int) error {
+			fresh := old
+			fresh.Data = fmt.Append(nil, "attempt ", i)
+			_, err := w.TryApply(grantstore.Batch{
+				Seen: []grantstore.Seen{grantstore.SeenGrant(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
+			})
+			return err
+		})
+		winner := w.OneWins(errs, grantstore.ErrConflict, "replacement of one grant")
+		found, err := w.GrantErr(old)
+		w.OK(err, "Get the grant")
+		w.Same(string(found.Grant.Data), fmt.Sprint("attempt ", winner), "the data of the grant")
+	}},
 	{Name: "of many uses of one pushed request in its deletion all are harmless", Run: func(w *storetest.World) {
 		par := w.Stored(w.Grant(grantstore.PushedAuthorization, nil, "mail"))
 		revoked := make([]int, racers)

@@ -49,7 +49,7 @@ func (a *application) run(tx *tx) error {
 		a.revoked = int(before.GetRevoked())
 		return nil
 	}
-	for _, step := range []func() error{a.consume, a.use, a.remove, a.revoke, a.store} {
+	for _, step := range []func() error{a.seen, a.consume, a.use, a.remove, a.revoke, a.store} {
 		if err := step(); err != nil || a.refused != nil {
 			return err
 		}
@@ -102,6 +102,28 @@ func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
 	}
 	use.LastUsed = max(use.LastUsed, nanos(a.now))
 	return use, nil
+}
+
+// seen checks that what the batch builds on is as its caller read it. All writes pass one committer, so nothing comes in between.
+func (a *application) seen() error {
+	for _, seen := range a.batch.Seen {
+		g, err := loadGrant(a.tx, seen.Ref)
+		if err != nil {
+			return err
+		}
+		changed := g == nil || grantstore.KeyOf(string(g.GetData())) != seen.Data
+		if !changed {
+			verdict := judge(a.tx, seen.Type, g, a.now)
+			if errors.Is(verdict, grantstore.ErrUnavailable) {
+				return verdict
+			}
+			changed = verdict != nil
+		}
+		if changed {
+			return fmt.Errorf("%s: %w", seen.Type, grantstore.ErrConflict)
+		}
+	}
+	return nil
 }
 
 func (a *application) consume() error {

@@ -525,6 +525,61 @@ func (x *Revocation) GetTypes() []string {
 	return nil
 }
 
+// Seen is a grant that a batch builds on as it was read: it must be live at now and hold the same data.
+type Seen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ref: required.
+	Ref *GrantRef `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	// data is the SHA-256 of the data that was read. Required.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seen) Reset() {
+	*x = Seen{}
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seen) ProtoMessage() {}
+
+func (x *Seen) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seen.ProtoReflect.Descriptor instead.
+func (*Seen) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Seen) GetRef() *GrantRef {
+	if x != nil {
+		return x.Ref
+	}
+	return nil
+}
+
+func (x *Seen) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // ApplyBatchRequest is a set of changes that applies as a whole or not at all. store, delete and revoke have at most 64 entries together, the
 // data of the grants to store at most 1 MiB.
 type ApplyBatchRequest struct {
@@ -542,14 +597,16 @@ type ApplyBatchRequest struct {
 	// store adds grants.
 	Store []*Grant `protobuf:"bytes,6,rep,name=store,proto3" json:"store,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=now,proto3" json:"now,omitempty"`
+	Now *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=now,proto3" json:"now,omitempty"`
+	// seen are grants that the batch builds on, at most 64.
+	Seen          []*Seen `protobuf:"bytes,8,rep,name=seen,proto3" json:"seen,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyBatchRequest) Reset() {
 	*x = ApplyBatchRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -561,7 +618,7 @@ func (x *ApplyBatchRequest) String() string {
 func (*ApplyBatchRequest) ProtoMessage() {}
 
 func (x *ApplyBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -574,7 +631,7 @@ func (x *ApplyBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApplyBatchRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApplyBatchRequest) GetOperationId() string {
@@ -626,6 +683,13 @@ func (x *ApplyBatchRequest) GetNow() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApplyBatchRequest) GetSeen() []*Seen {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
 // ApplyBatchResponse is what the batch did.
 type ApplyBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -637,7 +701,7 @@ type ApplyBatchResponse struct {
 
 func (x *ApplyBatchResponse) Reset() {
 	*x = ApplyBatchResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +713,7 @@ func (x *ApplyBatchResponse) String() string {
 func (*ApplyBatchResponse) ProtoMessage() {}
 
 func (x *ApplyBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +726,7 @@ func (x *ApplyBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApplyBatchResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApplyBatchResponse) GetRevoked() int64 {
@@ -689,7 +753,7 @@ type GrantFilter struct {
 
 func (x *GrantFilter) Reset() {
 	*x = GrantFilter{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +765,7 @@ func (x *GrantFilter) String() string {
 func (*GrantFilter) ProtoMessage() {}
 
 func (x *GrantFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +778,7 @@ func (x *GrantFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantFilter.ProtoReflect.Descriptor instead.
 func (*GrantFilter) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GrantFilter) GetSubjectId() string {
@@ -766,7 +830,7 @@ type QueryGrantsRequest struct {
 
 func (x *QueryGrantsRequest) Reset() {
 	*x = QueryGrantsRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -778,7 +842,7 @@ func (x *QueryGrantsRequest) String() string {
 func (*QueryGrantsRequest) ProtoMessage() {}
 
 func (x *QueryGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -791,7 +855,7 @@ func (x *QueryGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryGrantsRequest.ProtoReflect.Descriptor instead.
 func (*QueryGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{10}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *QueryGrantsRequest) GetFilter() *GrantFilter {
@@ -853,7 +917,7 @@ type QueryGrantsResponse struct {
 
 func (x *QueryGrantsResponse) Reset() {
 	*x = QueryGrantsResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -865,7 +929,7 @@ func (x *QueryGrantsResponse) String() string {
 func (*QueryGrantsResponse) ProtoMessage() {}
 
 func (x *QueryGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -878,7 +942,7 @@ func (x *QueryGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryGrantsResponse.ProtoReflect.Descriptor instead.
 func (*QueryGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{11}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *QueryGrantsResponse) GetGrants() []*Grant {
@@ -922,7 +986,7 @@ type PurgeGrantsRequest struct {
 
 func (x *PurgeGrantsRequest) Reset() {
 	*x = PurgeGrantsRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -934,7 +998,7 @@ func (x *PurgeGrantsRequest) String() string {
 func (*PurgeGrantsRequest) ProtoMessage() {}
 
 func (x *PurgeGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -947,7 +1011,7 @@ func (x *PurgeGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeGrantsRequest.ProtoReflect.Descriptor instead.
 func (*PurgeGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{12}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PurgeGrantsRequest) GetLimit() int32 {
@@ -975,7 +1039,7 @@ type PurgeGrantsResponse struct {
 
 func (x *PurgeGrantsResponse) Reset() {
 	*x = PurgeGrantsResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1051,7 @@ func (x *PurgeGrantsResponse) String() string {
 func (*PurgeGrantsResponse) ProtoMessage() {}
 
 func (x *PurgeGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1064,7 @@ func (x *PurgeGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeGrantsResponse.ProtoReflect.Descriptor instead.
 func (*PurgeGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{13}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PurgeGrantsResponse) GetDeleted() int32 {
@@ -1054,7 +1118,10 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"Revocation\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x14\n" +
-	"\x05types\x18\x02 \x03(\tR\x05types\"\xe9\x02\n" +
+	"\x05types\x18\x02 \x03(\tR\x05types\"J\n" +
+	"\x04Seen\x12.\n" +
+	"\x03ref\x18\x01 \x01(\v2\x1c.sessions.plugin.v1.GrantRefR\x03ref\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\x97\x03\n" +
 	"\x11ApplyBatchRequest\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x12)\n" +
 	"\x03use\x18\x02 \x01(\v2\x17.sessions.plugin.v1.UseR\x03use\x129\n" +
@@ -1062,7 +1129,8 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x06delete\x18\x04 \x03(\v2\x1c.sessions.plugin.v1.GrantRefR\x06delete\x126\n" +
 	"\x06revoke\x18\x05 \x03(\v2\x1e.sessions.plugin.v1.RevocationR\x06revoke\x12/\n" +
 	"\x05store\x18\x06 \x03(\v2\x19.sessions.plugin.v1.GrantR\x05store\x12,\n" +
-	"\x03now\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x03now\".\n" +
+	"\x03now\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12,\n" +
+	"\x04seen\x18\b \x03(\v2\x18.sessions.plugin.v1.SeenR\x04seen\".\n" +
 	"\x12ApplyBatchResponse\x12\x18\n" +
 	"\arevoked\x18\x01 \x01(\x03R\arevoked\"|\n" +
 	"\vGrantFilter\x12\x1d\n" +
@@ -1108,7 +1176,7 @@ func file_sessions_plugin_v1_grants_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_grants_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_grants_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_sessions_plugin_v1_grants_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_sessions_plugin_v1_grants_proto_goTypes = []any{
 	(*GrantRef)(nil),              // 0: sessions.plugin.v1.GrantRef
 	(*Grant)(nil),                 // 1: sessions.plugin.v1.Grant
@@ -1117,50 +1185,53 @@ var file_sessions_plugin_v1_grants_proto_goTypes = []any{
 	(*Use)(nil),                   // 4: sessions.plugin.v1.Use
 	(*Consumption)(nil),           // 5: sessions.plugin.v1.Consumption
 	(*Revocation)(nil),            // 6: sessions.plugin.v1.Revocation
-	(*ApplyBatchRequest)(nil),     // 7: sessions.plugin.v1.ApplyBatchRequest
-	(*ApplyBatchResponse)(nil),    // 8: sessions.plugin.v1.ApplyBatchResponse
-	(*GrantFilter)(nil),           // 9: sessions.plugin.v1.GrantFilter
-	(*QueryGrantsRequest)(nil),    // 10: sessions.plugin.v1.QueryGrantsRequest
-	(*QueryGrantsResponse)(nil),   // 11: sessions.plugin.v1.QueryGrantsResponse
-	(*PurgeGrantsRequest)(nil),    // 12: sessions.plugin.v1.PurgeGrantsRequest
-	(*PurgeGrantsResponse)(nil),   // 13: sessions.plugin.v1.PurgeGrantsResponse
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*Seen)(nil),                  // 7: sessions.plugin.v1.Seen
+	(*ApplyBatchRequest)(nil),     // 8: sessions.plugin.v1.ApplyBatchRequest
+	(*ApplyBatchResponse)(nil),    // 9: sessions.plugin.v1.ApplyBatchResponse
+	(*GrantFilter)(nil),           // 10: sessions.plugin.v1.GrantFilter
+	(*QueryGrantsRequest)(nil),    // 11: sessions.plugin.v1.QueryGrantsRequest
+	(*QueryGrantsResponse)(nil),   // 12: sessions.plugin.v1.QueryGrantsResponse
+	(*PurgeGrantsRequest)(nil),    // 13: sessions.plugin.v1.PurgeGrantsRequest
+	(*PurgeGrantsResponse)(nil),   // 14: sessions.plugin.v1.PurgeGrantsResponse
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
 }
 var file_sessions_plugin_v1_grants_proto_depIdxs = []int32{
 	0,  // 0: sessions.plugin.v1.Grant.ref:type_name -> sessions.plugin.v1.GrantRef
-	14, // 1: sessions.plugin.v1.Grant.created:type_name -> google.protobuf.Timestamp
-	14, // 2: sessions.plugin.v1.Grant.expires:type_name -> google.protobuf.Timestamp
-	14, // 3: sessions.plugin.v1.Grant.consumed:type_name -> google.protobuf.Timestamp
+	15, // 1: sessions.plugin.v1.Grant.created:type_name -> google.protobuf.Timestamp
+	15, // 2: sessions.plugin.v1.Grant.expires:type_name -> google.protobuf.Timestamp
+	15, // 3: sessions.plugin.v1.Grant.consumed:type_name -> google.protobuf.Timestamp
 	0,  // 4: sessions.plugin.v1.GetGrantRequest.ref:type_name -> sessions.plugin.v1.GrantRef
-	14, // 5: sessions.plugin.v1.GetGrantRequest.now:type_name -> google.protobuf.Timestamp
+	15, // 5: sessions.plugin.v1.GetGrantRequest.now:type_name -> google.protobuf.Timestamp
 	1,  // 6: sessions.plugin.v1.GetGrantResponse.grant:type_name -> sessions.plugin.v1.Grant
 	1,  // 7: sessions.plugin.v1.GetGrantResponse.related:type_name -> sessions.plugin.v1.Grant
 	0,  // 8: sessions.plugin.v1.Consumption.ref:type_name -> sessions.plugin.v1.GrantRef
-	15, // 9: sessions.plugin.v1.Consumption.grace:type_name -> google.protobuf.Duration
-	4,  // 10: sessions.plugin.v1.ApplyBatchRequest.use:type_name -> sessions.plugin.v1.Use
-	5,  // 11: sessions.plugin.v1.ApplyBatchRequest.consume:type_name -> sessions.plugin.v1.Consumption
-	0,  // 12: sessions.plugin.v1.ApplyBatchRequest.delete:type_name -> sessions.plugin.v1.GrantRef
-	6,  // 13: sessions.plugin.v1.ApplyBatchRequest.revoke:type_name -> sessions.plugin.v1.Revocation
-	1,  // 14: sessions.plugin.v1.ApplyBatchRequest.store:type_name -> sessions.plugin.v1.Grant
-	14, // 15: sessions.plugin.v1.ApplyBatchRequest.now:type_name -> google.protobuf.Timestamp
-	9,  // 16: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
-	14, // 17: sessions.plugin.v1.QueryGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	1,  // 18: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.Grant
-	14, // 19: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	2,  // 20: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
-	7,  // 21: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
-	10, // 22: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
-	12, // 23: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
-	3,  // 24: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
-	8,  // 25: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
-	11, // 26: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
-	13, // 27: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
-	24, // [24:28] is the sub-list for method output_type
-	20, // [20:24] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	16, // 9: sessions.plugin.v1.Consumption.grace:type_name -> google.protobuf.Duration
+	0,  // 10: sessions.plugin.v1.Seen.ref:type_name -> sessions.plugin.v1.GrantRef
+	4,  // 11: sessions.plugin.v1.ApplyBatchRequest.use:type_name -> sessions.plugin.v1.Use
+	5,  // 12: sessions.plugin.v1.ApplyBatchRequest.consume:type_name -> sessions.plugin.v1.Consumption
+	0,  // 13: sessions.plugin.v1.ApplyBatchRequest.delete:type_name -> sessions.plugin.v1.GrantRef
+	6,  // 14: sessions.plugin.v1.ApplyBatchRequest.revoke:type_name -> sessions.plugin.v1.Revocation
+	1,  // 15: sessions.plugin.v1.ApplyBatchRequest.store:type_name -> sessions.plugin.v1.Grant
+	15, // 16: sessions.plugin.v1.ApplyBatchRequest.now:type_name -> google.protobuf.Timestamp
+	7,  // 17: sessions.plugin.v1.ApplyBatchRequest.seen:type_name -> sessions.plugin.v1.Seen
+	10, // 18: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
+	15, // 19: sessions.plugin.v1.QueryGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	1,  // 20: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.Grant
+	15, // 21: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	2,  // 22: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
+	8,  // 23: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
+	11, // 24: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
+	13, // 25: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
+	3,  // 26: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
+	9,  // 27: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
+	12, // 28: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
+	14, // 29: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
+	26, // [26:30] is the sub-list for method output_type
+	22, // [22:26] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_grants_proto_init() }
@@ -1174,7 +1245,7 @@ func file_sessions_plugin_v1_grants_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_grants_proto_rawDesc), len(file_sessions_plugin_v1_grants_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,12 +38,12 @@ type GrantsServiceClient interface {
 	// answer that says why in dead, not an error. For a code that is live, related holds the openid_request and pkce_request of its family.
 	GetGrant(ctx context.Context, in *GetGrantRequest, opts ...grpc.CallOption) (*GetGrantResponse, error)
 	// ApplyBatch applies a batch in one transaction, durably before it answers. All conditions are checked before anything is written. In the
-	// order of application: use, consume, delete, revoke, store. Of two concurrent batches that consume the same grant exactly one succeeds.
+	// order of application: seen, consume, use, delete, revoke, store. Of two concurrent batches that consume the same grant exactly one succeeds.
 	// A batch that races the end of its session is applied before it or not at all.
 	//
 	// Within 10 minutes a batch with the operation id of one that was applied changes nothing and gets the same answer.
 	//
-	// ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; for a code the store then revokes
+	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; for a code the store then revokes
 	// the code's family in that same transaction, the one change that a failing batch makes. NOT_FOUND: the grant to consume is missing or
 	// expired. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
 	// outlive it.
@@ -114,12 +114,12 @@ type GrantsServiceServer interface {
 	// answer that says why in dead, not an error. For a code that is live, related holds the openid_request and pkce_request of its family.
 	GetGrant(context.Context, *GetGrantRequest) (*GetGrantResponse, error)
 	// ApplyBatch applies a batch in one transaction, durably before it answers. All conditions are checked before anything is written. In the
-	// order of application: use, consume, delete, revoke, store. Of two concurrent batches that consume the same grant exactly one succeeds.
+	// order of application: seen, consume, use, delete, revoke, store. Of two concurrent batches that consume the same grant exactly one succeeds.
 	// A batch that races the end of its session is applied before it or not at all.
 	//
 	// Within 10 minutes a batch with the operation id of one that was applied changes nothing and gets the same answer.
 	//
-	// ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; for a code the store then revokes
+	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; for a code the store then revokes
 	// the code's family in that same transaction, the one change that a failing batch makes. NOT_FOUND: the grant to consume is missing or
 	// expired. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
 	// outlive it.

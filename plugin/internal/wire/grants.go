@@ -100,6 +100,7 @@ func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, dead, err error) 
 func FromBatch(b *grantstore.Batch, now time.Time) *pb.ApplyBatchRequest {
 	m := &pb.ApplyBatchRequest{
 		OperationId: b.OperationID,
+		Seen:        convert(b.Seen, fromSeen),
 		Delete:      convert(b.Delete, FromRef),
 		Revoke:      convert(b.Revoke, fromRevocation),
 		Store:       convertPointers(b.Store, fromGrant),
@@ -119,6 +120,7 @@ func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
 	var r reader
 	b := &grantstore.Batch{
 		OperationID: m.GetOperationId(),
+		Seen:        convert(m.GetSeen(), r.seen),
 		Delete:      convert(m.GetDelete(), r.ref),
 		Revoke:      convert(m.GetRevoke(), toRevocation),
 		Store:       convert(m.GetStore(), r.grant),
@@ -130,6 +132,14 @@ func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
 		b.Consume = &grantstore.Consumption{Ref: r.ref(c.GetRef()), Grace: r.duration("grace", c.GetGrace())}
 	}
 	return b, r.err
+}
+
+func fromSeen(s grantstore.Seen) *pb.Seen {
+	return &pb.Seen{Ref: FromRef(s.Ref), Data: fromKey(s.Data)}
+}
+
+func (r *reader) seen(m *pb.Seen) grantstore.Seen {
+	return grantstore.Seen{Ref: r.ref(m.GetRef()), Data: r.key("seen", m.GetData())}
 }
 
 func fromRevocation(v grantstore.Revocation) *pb.Revocation {

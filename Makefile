@@ -41,6 +41,10 @@ check: fmt-check vet lint generate-check test-race ## Everything a change must p
 bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 2h $(BENCHFLAGS) $(BENCHPKGS)
 
+.PHONY: bench-large
+bench-large: ## Run the benchmarks with 1,000,000 sessions too, which takes tens of minutes (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)
+	SESSIONS_BENCH_LARGE=1 $(MAKE) bench
+
 .PHONY: fmt
 fmt: ## Format Go and proto files
 	go tool golangci-lint fmt

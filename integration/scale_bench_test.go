@@ -1,0 +1,231 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// What queries, a removal and a start of the plugin cost as the number of sessions grows, over the process boundary and with durable
+// writes. 1,000,000 sessions take minutes to make: only with SESSIONS_BENCH_LARGE set (make bench-large).
+func BenchmarkScale(b *testing.B) {
+	sizes := []int{10_000}
+	if os.Getenv("SESSIONS_BENCH_LARGE") != "" {
+		sizes = append(sizes, 1_000_000)
+	}
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
+			s := newScale(b, n)
+			s.pages(b)
+			b.Run("op=remove-subject", s.removals)
+			b.Run("op=open/end=close", func(b *testing.B) { s.opens(b, s.close) })
+			b.Run("op=open/end=kill", func(b *testing.B) { s.opens(b, s.kill) })
+		})
+	}
+}
+
+// scale is a plugin with n sessions, each of a subject of its own but for the many of one, all used by one client.
+type scale struct {
+	n       int
+	config  plugin.Config
+	backend *plugin.Client
+	start   time.Time
+	removed int
+}
+
+const (
+	// manySessions are those of scaleSubject.
+	manySessions = 1000
+	scaleSubject = "many"
+	scaleClient  = "app"
+)
+
+func newScale(b *testing.B, n int) *scale {
+	b.Helper()
+	s := &scale{n: n, start: time.Now().UTC(), config: plugin.Config{
+		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()}, Logger: slog.New(slog.DiscardHandler),
+	}}
+	s.open(b)
+	b.Cleanup(func() { s.close(b) })
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 256 {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := s.signIn(b.Context(), i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	return s
+}
+
+func (s *scale) subject(i int) string {
+	if i%(s.n/manySessions) == 0 {
+		return scaleSubject
+	}
+	return fmt.Sprintf("subject-%d", i)
+}
+
+func (s *scale) signIn(ctx context.Context, i int) error {
+	sid := fmt.Sprintf("sid-%d", i)
+	created := s.start.Add(time.Duration(i) * time.Millisecond)
+	err := s.backend.Tickets().Create(ctx, &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: s.subject(i), DisplayName: "Ann Example", Issuer: "https://op.example",
+		AuthTime: created, Created: created, Renewed: created, Expires: s.start.AddDate(0, 0, 30),
+		RemoteAddr: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", Ticket: make([]byte, 200),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.backend.Grants().Apply(ctx, &grantstore.Batch{
+		OperationID: "use-" + sid, Use: &grantstore.Use{SessionID: sid, ClientID: scaleClient, Notify: true},
+	}, created)
+	return err
+}
+
+// pages reads the first and the last page of 25, without filter, by subject and by client.
+func (s *scale) pages(b *testing.B) {
+	for _, filter := range []struct {
+		name string
+		ticketstore.SessionFilter
+	}{
+		{"none", ticketstore.SessionFilter{}},
+		{"subject", ticketstore.SessionFilter{SubjectID: scaleSubject}},
+		{"client", ticketstore.SessionFilter{ClientID: scaleClient}},
+	} {
+		b.Run("op=query/filter="+filter.name+"/page=first", func(b *testing.B) {
+			for b.Loop() {
+				s.query(b, ticketstore.SessionQuery{Filter: filter.SessionFilter})
+			}
+		})
+		b.Run("op=query/filter="+filter.name+"/page=last", func(b *testing.B) {
+			token := s.beforeLast(b, filter.SessionFilter)
+			for b.Loop() {
+				if page := s.query(b, ticketstore.SessionQuery{ResultsToken: token}); page.HasNext {
+					b.Fatal("the last page leads on")
+				}
+			}
+		})
+	}
+}
+
+func (s *scale) query(b *testing.B, query ticketstore.SessionQuery) *ticketstore.Page {
+	b.Helper()
+	page, err := s.backend.Tickets().Query(b.Context(), query)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if len(page.Sessions) == 0 {
+		b.Fatal("the page is empty")
+	}
+	return page
+}
+
+// beforeLast walks a listing and returns the token that leads to its last 25 rows.
+func (s *scale) beforeLast(b *testing.B, filter ticketstore.SessionFilter) string {
+	b.Helper()
+	page := s.query(b, ticketstore.SessionQuery{Filter: filter, Count: 25})
+	total, seen := page.TotalCount, len(page.Sessions)
+	for total-seen > 25 {
+		page = s.query(b, ticketstore.SessionQuery{ResultsToken: page.ResultsToken, Count: min(total-seen-25, ticketstore.MaxCount)})
+		seen += len(page.Sessions)
+	}
+	return page.ResultsToken
+}
+
+// removals ends the one session of one subject after the other.
+func (s *scale) removals(b *testing.B) {
+	for b.Loop() {
+		s.removed++
+		if s.removed%(s.n/manySessions) == 0 {
+			s.removed++
+		}
+		result, err := s.backend.Logout().End(b.Context(), &logout.Ending{
+			OperationID: fmt.Sprintf("end-%d", s.removed), SubjectID: s.subject(s.removed), Reason: logout.Terminated,
+		}, time.Now().UTC())
+		if err != nil || result.SessionsRemoved != 1 {
+			b.Fatalf("removal of session %d: %+v, error %v, want one session removed", s.removed, result, err)
+		}
+	}
+	// Of the process that made all the sessions, before it is ever started again.
+	b.ReportMetric(memory(b, s.backend.PID()), "MiB")
+}
+
+// opens times the start of the plugin on the sessions that another process has left behind, up to the first answer.
+func (s *scale) opens(b *testing.B, end func(b *testing.B)) {
+	for b.Loop() {
+		b.StopTimer()
+		end(b)
+		b.StartTimer()
+		s.open(b)
+		s.query(b, ticketstore.SessionQuery{})
+	}
+	b.ReportMetric(memory(b, s.backend.PID()), "MiB")
+}
+
+func (s *scale) open(b *testing.B) {
+	b.Helper()
+	backend, err := plugin.Open(b.Context(), s.config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.backend = backend
+}
+
+func (s *scale) close(b *testing.B) {
+	b.Helper()
+	if err := s.backend.Close(); err != nil {
+		b.Error(err)
+	}
+}
+
+// kill ends the plugin as a crash would, with sessions in it that are in the log only, and waits until it is gone.
+func (s *scale) kill(b *testing.B) {
+	b.Helper()
+	for range 1000 {
+		s.n++
+		if err := s.signIn(b.Context(), s.n-1); err != nil {
+			b.Fatal(err)
+		}
+	}
+	pid := s.backend.PID()
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	_ = s.backend.Close()
+	eventually(b, "the plugin being gone", func() bool { return !alive(pid) })
+}
+
+// memory returns what a process has in memory, in MiB.
+func memory(b *testing.B, pid int) float64 {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "VmRSS:")
+	kib, err := strconv.ParseFloat(strings.Fields(after)[0], 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kib / 1024
+}

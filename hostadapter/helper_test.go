@@ -50,6 +50,7 @@ type backend struct {
 	mu     sync.Mutex
 	calls  map[string]int
 	faults map[string][]fault
+	hooks  map[string]func()
 }
 
 // fault fails a call: before it reaches the store, or after, so that only its answer is lost.
@@ -62,6 +63,13 @@ func (b *backend) fail(method string, faults ...fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults[method] = faults
+}
+
+// before has a function run before each call of a method; nil ends it.
+func (b *backend) before(method string, run func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hooks[method] = run
 }
 
 func (b *backend) count(method string) int {
@@ -77,7 +85,11 @@ func (b *backend) do(method string, call func() error) error {
 	if waiting := b.faults[method]; len(waiting) > 0 {
 		f, b.faults[method] = waiting[0], waiting[1:]
 	}
+	hook := b.hooks[method]
 	b.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	if f.err != nil && !f.after {
 		return f.err
 	}
@@ -88,6 +100,7 @@ func (b *backend) do(method string, call func() error) error {
 }
 
 func (b *backend) Tickets() ticketstore.Store { return &tickets{b.Backend.Tickets(), b} }
+func (b *backend) Grants() grantstore.Store   { return &grants{b.Backend.Grants(), b} }
 func (b *backend) Logout() logout.Store       { return &endings{b.Backend.Logout(), b} }
 
 type tickets struct {
@@ -112,6 +125,26 @@ func (s *tickets) Renew(ctx context.Context, r ticketstore.Renewal, now time.Tim
 func (s *tickets) Rekey(ctx context.Context, r ticketstore.Rekey, now time.Time) (found *ticketstore.Session, err error) {
 	err = s.b.do("Rekey", func() (err error) { found, err = s.Store.Rekey(ctx, r, now); return err })
 	return found, err
+}
+
+type grants struct {
+	grantstore.Store
+	b *backend
+}
+
+func (s *grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.Found, err error) {
+	err = s.b.do("GetGrant", func() (err error) { found, err = s.Store.Get(ctx, ref, now); return err })
+	return found, err
+}
+
+func (s *grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (result *grantstore.Result, err error) {
+	err = s.b.do("Apply", func() (err error) { result, err = s.Store.Apply(ctx, batch, now); return err })
+	return result, err
+}
+
+func (s *grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (page *grantstore.Page, err error) {
+	err = s.b.do("QueryGrants", func() (err error) { page, err = s.Store.Query(ctx, query, now); return err })
+	return page, err
 }
 
 type endings struct {
@@ -173,7 +206,8 @@ func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 		}
 	})
 	h := &host{
-		t: t, backend: &backend{Backend: engine, calls: map[string]int{}, faults: map[string][]fault{}}, clock: newClock(), log: &logBuffer{},
+		t: t, backend: &backend{Backend: engine, calls: map[string]int{}, faults: map[string][]fault{}, hooks: map[string]func(){}},
+		clock: newClock(), log: &logBuffer{},
 	}
 	h.config = hostadapter.Config{
 		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{},

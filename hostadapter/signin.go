@@ -29,14 +29,8 @@ type Identity struct {
 	Properties map[string]string
 }
 
-const (
-	// clockSkew is how far in the future an AuthTime of another machine may lie.
-	clockSkew = time.Minute
-	// attempts bounds how often a call with an unknown outcome, or one that lost a race, is repeated.
-	attempts = 4
-	// retryPause is the pause before the first repetition; each further one is twice as long.
-	retryPause = 50 * time.Millisecond
-)
+// clockSkew is how far in the future an AuthTime of another machine may lie.
+const clockSkew = time.Minute
 
 // SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted before is worth
 // nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live session of another subject ends
@@ -125,7 +119,7 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 		}
 	}
 	// Repeating a Create whose answer was lost succeeds.
-	if err := a.persist(ctx, func() error { return a.config.Backend.Tickets().Create(ctx, fresh) }); err != nil {
+	if err := a.Persist(ctx, func(ctx context.Context) error { return a.config.Backend.Tickets().Create(ctx, fresh) }); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
 	}
 	return fresh, nil
@@ -178,15 +172,15 @@ func (a *Adapter) stepUp(
 			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: fresh.Expires, EndsAt: fresh.EndsAt, Ticket: sealed,
 		}
 		lost := false
-		err = a.persist(ctx, func() error {
+		err = a.Persist(ctx, func(ctx context.Context) error {
 			_, err := tickets.Rekey(ctx, rekey, now)
-			if lost && err != nil && !errors.Is(err, ErrUnavailable) {
+			if lost && err != nil && !IsUnavailable(err) {
 				// An earlier try may have succeeded without our hearing of it.
 				if _, again := tickets.Get(ctx, fresh.Key); again == nil {
 					return nil
 				}
 			}
-			lost = lost || errors.Is(err, ErrUnavailable)
+			lost = lost || IsUnavailable(err)
 			return err
 		})
 		switch {
@@ -202,25 +196,6 @@ func (a *Adapter) stepUp(
 		}
 	}
 	return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
-}
-
-// persist repeats a call that may be repeated while its outcome is unknown, a few times.
-func (a *Adapter) persist(ctx context.Context, call func() error) error {
-	pause := retryPause
-	for try := 1; ; try++ {
-		err := call()
-		if err == nil || try == attempts || !errors.Is(err, ErrUnavailable) {
-			return err
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return err
-		}
-		pause *= 2
-	}
 }
 
 // randomID returns 128 random bits in hex: a sid, an operation id.

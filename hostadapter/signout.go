@@ -38,7 +38,7 @@ func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Resul
 	ending.OperationID = randomID()
 	now := a.now()
 	var result *logout.Result
-	err := a.persist(ctx, func() (err error) {
+	err := a.Persist(ctx, func(ctx context.Context) (err error) {
 		result, err = a.config.Backend.Logout().End(ctx, ending, now)
 		return err
 	})

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
 	"slices"
 
 	"github.com/ory/fosite"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
@@ -79,67 +76,13 @@ func (p *provider) needsConsent(ctx context.Context, ar fosite.AuthorizeRequeste
 	if ok && c.skipConsent {
 		return false, nil
 	}
-	consents := consentStore{p}
+	consents, clientID := p.sessions.Consents(), ar.GetClient().GetID()
 	if decision == decisionAllow {
-		return false, consents.remember(ctx, session.SubjectID, ar.GetClient().GetID(), ar.GetRequestedScopes())
+		return false, consents.Remember(ctx, session.SubjectID, clientID, ar.GetRequestedScopes(), 0)
 	}
 	if slices.Contains(prompts(ar), "consent") {
 		return true, nil
 	}
-	given, err := consents.given(ctx, session.SubjectID, ar.GetClient().GetID())
-	return given == nil || !given.Has(ar.GetRequestedScopes()...), err
-}
-
-// consentStore keeps consents among the grants, where a removal finds them.
-type consentStore struct{ p *provider }
-
-const consentPurpose = "consent"
-
-func consentRef(subject, clientID string) grantstore.Ref {
-	return grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf(subject + "\x00" + clientID)}
-}
-
-// given returns the scopes that the user has consented to, nil if never asked.
-func (s consentStore) given(ctx context.Context, subject, clientID string) (fosite.Arguments, error) {
-	ref := consentRef(subject, clientID)
-	found, err := s.p.sessions.Backend().Grants().Get(ctx, ref, s.p.sessions.Now())
-	if errors.Is(err, grantstore.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	raw, err := s.p.sessions.Unseal(consentPurpose, ref.Key[:], found.Grant.Data)
-	if err != nil {
-		return nil, err
-	}
-	var scopes fosite.Arguments
-	return scopes, json.Unmarshal(raw, &scopes)
-}
-
-// remember adds scopes to those that the user has consented to.
-func (s consentStore) remember(ctx context.Context, subject, clientID string, scopes fosite.Arguments) error {
-	before, err := s.given(ctx, subject, clientID)
-	if err != nil || (before != nil && before.Has(scopes...)) {
-		return err
-	}
-	all := slices.Compact(append([]string{}, slices.Sorted(slices.Values(slices.Concat(before, scopes)))...))
-	raw, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	ref := consentRef(subject, clientID)
-	sealed, err := s.p.sessions.Seal(consentPurpose, ref.Key[:], raw)
-	if err != nil {
-		return err
-	}
-	now := s.p.sessions.Now()
-	_, err = s.p.sessions.Backend().Grants().Apply(ctx, &grantstore.Batch{
-		OperationID: randomID(),
-		Delete:      []grantstore.Ref{ref},
-		Store: []grantstore.Grant{{
-			Ref: ref, SubjectID: subject, ClientID: clientID, Description: "scopes asked for on the consent page", Created: now, Data: sealed,
-		}},
-	}, now)
-	return err
+	given, err := consents.Given(ctx, session.SubjectID, clientID, ar.GetRequestedScopes())
+	return !given, err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
 // carrier goes along with one request through all of fosite's calls. It remembers what was read, so that nothing is read twice, gathers
@@ -122,10 +122,8 @@ func isAnswer(err error) bool {
 	return false
 }
 
-// isUnavailable tells whether trying again later may help. A call that ran out of time is as good as one that was never answered.
-func isUnavailable(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
-}
+// isUnavailable tells whether trying again later may help.
+func isUnavailable(err error) bool { return hostadapter.IsUnavailable(err) }
 
 // carriers finds the carrier of a request that fosite returned, for as long as somebody holds that request.
 type carriers struct {

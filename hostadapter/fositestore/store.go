@@ -54,13 +54,6 @@ type row struct {
 	related []*row
 }
 
-// Bounds on the repetition of a batch whose outcome is not known.
-const (
-	applyRepeats = 2
-	applyTimeout = 5 * time.Second
-	applyPause   = 50 * time.Millisecond
-)
-
 func (s *Store) now() time.Time { return s.adapter.Now().UTC() }
 
 func refOf(t grantstore.Type, handle string) grantstore.Ref {
@@ -185,31 +178,21 @@ func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error)
 	return err
 }
 
-// apply writes a batch durably. An outcome left unknown is resolved by repeating the batch under its operation id, also after the client
-// has gone.
-func (s *Store) apply(ctx context.Context, c *carrier, batch *grantstore.Batch) (*grantstore.Result, error) {
+// apply writes a batch durably. An outcome left unknown is resolved by repeating the batch under its operation id.
+func (s *Store) apply(ctx context.Context, c *carrier, batch *grantstore.Batch) (result *grantstore.Result, err error) {
 	if batch.OperationID == "" {
 		batch.OperationID = operationID()
 	}
 	now := s.now()
-	result, err := s.adapter.Backend().Grants().Apply(ctx, batch, now)
-	for repeat := 1; repeat <= applyRepeats && isUnavailable(err); repeat++ {
-		result, err = s.applyAgain(ctx, batch, now, time.Duration(repeat)*applyPause)
-	}
+	err = s.adapter.Persist(ctx, func(ctx context.Context) (err error) {
+		result, err = s.adapter.Backend().Grants().Apply(ctx, batch, now)
+		return err
+	})
 	c.note(err)
 	if err == nil && result == nil {
 		result = &grantstore.Result{}
 	}
 	return result, err
-}
-
-func (s *Store) applyAgain(ctx context.Context, batch *grantstore.Batch, now time.Time, pause time.Duration) (*grantstore.Result, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
-	defer cancel()
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	<-timer.C
-	return s.adapter.Backend().Grants().Apply(ctx, batch, now)
 }
 
 func operationID() string {

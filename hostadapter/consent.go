@@ -1,0 +1,312 @@
+package hostadapter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// MaxScopes bounds the scopes of one consent.
+const MaxScopes = 256
+
+const (
+	consentPurpose = string(grantstore.UserConsent)
+	// consentTimeout bounds how long Remember goes on losing races against other changes of one consent.
+	consentTimeout = 10 * time.Second
+	// consentPause is the longest pause after a lost race.
+	consentPause = 20 * time.Millisecond
+)
+
+// Consents remember which scopes users have let clients have, for as long as somebody said, so that the consent page need not be shown
+// again. They belong to the user, not to a session, and are kept among the grants, sealed, where a removal that revokes consents finds
+// them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ErrUnavailable, a consent that cannot
+// be opened ErrSealed: neither means that the user was never asked, and neither that he agreed.
+type Consents struct{ adapter *Adapter }
+
+// Consents returns the consents of the adapter's users.
+func (a *Adapter) Consents() *Consents { return &Consents{a} }
+
+// Consent is what a user has let a client have.
+type Consent struct {
+	SubjectID string
+	ClientID  string
+	// Scopes are those that hold now, sorted by name.
+	Scopes []ConsentedScope
+}
+
+// ConsentedScope is one scope of a consent.
+type ConsentedScope struct {
+	Scope string
+	// Given is when the user last agreed to it.
+	Given time.Time
+	// Expires is when the user is to be asked again. Zero: not before the consent is revoked.
+	Expires time.Time
+}
+
+// Covers tells whether all of the scopes are consented to. A consent that is nil, or in which nothing holds any more, covers nothing, not
+// even an empty list: the user was never asked.
+func (c *Consent) Covers(scopes []string) bool {
+	if c == nil || len(c.Scopes) == 0 {
+		return false
+	}
+	for _, scope := range scopes {
+		if _, found := c.find(scope); !found {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Consent) find(scope string) (at int, found bool) {
+	return slices.BinarySearchFunc(c.Scopes, scope, func(s ConsentedScope, name string) int { return strings.Compare(s.Scope, name) })
+}
+
+// Remember adds scopes to what the user has let the client have; what it had stays. lifetime is how long these scopes hold from now, also
+// where they were consented to before; zero: until revoked. Without a scope there is nothing to remember. Of concurrent calls none loses its scopes, and none brings back what was
+// revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
+func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration) error {
+	if err := errors.Join(checkParties(subjectID, clientID), checkScopes(scopes)); err != nil {
+		return err
+	}
+	switch {
+	case lifetime < 0:
+		return ticketstore.Invalid("lifetime", "is negative")
+	case len(scopes) == 0:
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, consentTimeout)
+	defer cancel()
+	for {
+		err := c.add(ctx, subjectID, clientID, scopes, lifetime)
+		// Another call has changed the consent since it was read.
+		lost := errors.Is(err, grantstore.ErrConflict) || errors.Is(err, grantstore.ErrExists)
+		if !lost {
+			return wrapConsent("remembering", err)
+		}
+		timer := time.NewTimer(rand.N(consentPause)) //nolint:gosec // a pause is no secret
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return wrapConsent("remembering", fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err()))
+		}
+	}
+}
+
+// add makes one attempt. It replaces the consent by one with the scopes added, provided that it is still what was read: Seen holds against
+// every other writer in the batch's own transaction, and where there was none, the key must still be free.
+func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration) error {
+	now := c.adapter.now()
+	old, stored, err := c.read(ctx, subjectID, clientID, now)
+	if err != nil {
+		return err
+	}
+	if lifetime == 0 && old.holdsForGood(scopes) {
+		return nil
+	}
+	consent := old.with(scopes, lifetime, now)
+	if len(consent.Scopes) > MaxScopes {
+		return ticketstore.Invalid("scopes", "and those consented to before are more than %d", MaxScopes)
+	}
+	grant, err := c.seal(subjectID, clientID, consent, now)
+	if err != nil {
+		return err
+	}
+	batch := &grantstore.Batch{OperationID: randomID(), Store: []grantstore.Grant{*grant}}
+	if stored != nil {
+		batch.Seen = []grantstore.Seen{grantstore.SeenGrant(stored)}
+		batch.Delete = []grantstore.Ref{stored.Ref}
+	}
+	return c.adapter.Persist(ctx, func(ctx context.Context) error {
+		_, err := c.adapter.Backend().Grants().Apply(ctx, batch, now)
+		return err
+	})
+}
+
+// Given tells whether the user has let the client have all of these scopes, so that it need not be asked again.
+func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes []string) (bool, error) {
+	consent, err := c.Find(ctx, subjectID, clientID)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return consent.Covers(scopes), err
+}
+
+// Find returns what the user has let the client have. Nothing, or nothing that still holds, is ErrNotFound.
+func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Consent, error) {
+	if err := checkParties(subjectID, clientID); err != nil {
+		return nil, err
+	}
+	consent, _, err := c.read(ctx, subjectID, clientID, c.adapter.now())
+	switch {
+	case err != nil:
+		return nil, wrapConsent("reading", err)
+	case consent == nil || len(consent.Scopes) == 0:
+		return nil, wrapConsent("reading", ErrNotFound)
+	}
+	return consent, nil
+}
+
+// Revoke takes back what the user has let the client have. Nothing to take back is no error. Tokens that the client has got by then live on:
+// RemoveSessions revokes both.
+func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
+	if err := checkParties(subjectID, clientID); err != nil {
+		return err
+	}
+	batch := &grantstore.Batch{OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)}}
+	now := c.adapter.now()
+	return wrapConsent("revoking", c.adapter.Persist(ctx, func(ctx context.Context) error {
+		_, err := c.adapter.Backend().Grants().Apply(ctx, batch, now)
+		return err
+	}))
+}
+
+// List returns what the user has let clients have, by the order in which they were last changed. It costs one read a consent.
+func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error) {
+	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
+		return nil, err
+	}
+	now := c.adapter.now()
+	query := grantstore.Query{
+		Filter: grantstore.Filter{SubjectID: subjectID, Type: grantstore.UserConsent}, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
+	}
+	consents := []Consent{}
+	for {
+		page, err := c.adapter.Backend().Grants().Query(ctx, query, now)
+		if err != nil {
+			return nil, wrapConsent("listing", err)
+		}
+		for i := range page.Grants {
+			consent, _, err := c.read(ctx, subjectID, page.Grants[i].ClientID, now)
+			if err != nil {
+				return nil, wrapConsent("listing", err)
+			}
+			if consent != nil && len(consent.Scopes) > 0 { // else it went meanwhile
+				consents = append(consents, *consent)
+			}
+		}
+		if !page.HasNext {
+			return consents, nil
+		}
+		query.ResultsToken = page.ResultsToken
+	}
+}
+
+// read returns the consent with what holds of it at now, and the grant in which it is kept; nil where there is none.
+func (c *Consents) read(ctx context.Context, subjectID, clientID string, now time.Time) (*Consent, *grantstore.Grant, error) {
+	ref := consentRef(subjectID, clientID)
+	found, err := c.adapter.Backend().Grants().Get(ctx, ref, now)
+	switch {
+	case errors.Is(err, grantstore.ErrNotFound):
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	plain, err := c.adapter.Unseal(consentPurpose, ref.Key[:], found.Grant.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []ConsentedScope
+	if err := json.Unmarshal(plain, &all); err != nil {
+		return nil, nil, errors.New("consent is malformed")
+	}
+	consent := &Consent{SubjectID: subjectID, ClientID: clientID}
+	for _, scope := range all {
+		if scope.Expires.IsZero() || now.Before(scope.Expires) {
+			consent.Scopes = append(consent.Scopes, scope)
+		}
+	}
+	return consent, &found.Grant, nil
+}
+
+// seal returns the grant that keeps a consent. It expires when the last of its scopes does.
+func (c *Consents) seal(subjectID, clientID string, consent *Consent, now time.Time) (*grantstore.Grant, error) {
+	plain, err := json.Marshal(consent.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	if len(plain)+sealOverhead > grantstore.MaxData {
+		return nil, ticketstore.Invalid("scopes", "are longer than a consent of %d bytes can hold", grantstore.MaxData)
+	}
+	grant := &grantstore.Grant{Ref: consentRef(subjectID, clientID), SubjectID: subjectID, ClientID: clientID, Created: now}
+	grant.Expires = consent.Scopes[0].Expires
+	for _, scope := range consent.Scopes {
+		switch {
+		case grant.Expires.IsZero():
+		case scope.Expires.IsZero(), scope.Expires.After(grant.Expires):
+			grant.Expires = scope.Expires
+		}
+	}
+	grant.Data, err = c.adapter.Seal(consentPurpose, grant.Key[:], plain)
+	return grant, err
+}
+
+// with returns the consent, which may be nil, with scopes given at now.
+func (c *Consent) with(scopes []string, lifetime time.Duration, now time.Time) *Consent {
+	result := &Consent{}
+	if c != nil {
+		result.Scopes = slices.Clone(c.Scopes)
+	}
+	given := ConsentedScope{Given: now}
+	if lifetime > 0 {
+		given.Expires = now.Add(lifetime)
+	}
+	for _, given.Scope = range scopes {
+		at, found := result.find(given.Scope)
+		if found {
+			result.Scopes[at] = given
+			continue
+		}
+		result.Scopes = slices.Insert(result.Scopes, at, given)
+	}
+	return result
+}
+
+// holdsForGood tells whether all of the scopes hold until revoked.
+func (c *Consent) holdsForGood(scopes []string) bool {
+	if !c.Covers(scopes) {
+		return false
+	}
+	for _, scope := range scopes {
+		if at, _ := c.find(scope); !c.Scopes[at].Expires.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// consentRef names the consent of a user to a client. Ids have no NUL.
+func consentRef(subjectID, clientID string) grantstore.Ref {
+	return grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf(subjectID + "\x00" + clientID)}
+}
+
+func checkParties(subjectID, clientID string) error {
+	return errors.Join(ticketstore.CheckID("subject_id", subjectID), ticketstore.CheckID("client_id", clientID))
+}
+
+func checkScopes(scopes []string) error {
+	if len(scopes) > MaxScopes {
+		return ticketstore.Invalid("scopes", "are more than %d", MaxScopes)
+	}
+	for _, scope := range scopes {
+		if err := ticketstore.CheckID("scopes", scope); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func wrapConsent(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("hostadapter: %s a consent: %w", doing, err)
+}

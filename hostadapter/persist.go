@@ -1,0 +1,47 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// attempts bounds how often a call with an unknown outcome, or one that lost a race, is made.
+	attempts = 4
+	// retryPause is the pause before the first repetition; each further one is twice as long.
+	retryPause = 50 * time.Millisecond
+	// persistFor bounds the repetitions: none begins later than this after the first call. A backend that repeats calls by itself, as a
+	// plugin's client does, uses that time up, so that its patience and ours do not multiply.
+	persistFor = 5 * time.Second
+)
+
+// Persist makes a call to a store that may be made again, because it changes nothing the second time (such as a batch with an operation
+// id), and repeats it while its outcome is unknown, a few times and a few seconds at most: the store could not be asked, or time ran out.
+// Repetitions go on when the caller has gone, so that what is not known to be done is known to have been tried, but not past the deadline
+// of ctx.
+func (a *Adapter) Persist(ctx context.Context, call func(ctx context.Context) error) error {
+	deadline := time.Now().Add(persistFor)
+	if own, ok := ctx.Deadline(); ok && own.Before(deadline) {
+		deadline = own
+	}
+	err := call(ctx)
+	for try, pause := 1, retryPause; try < attempts && IsUnavailable(err) && time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
+		timer := time.NewTimer(pause)
+		<-timer.C
+		err = again(ctx, deadline, call)
+	}
+	return err
+}
+
+func again(ctx context.Context, deadline time.Time, call func(ctx context.Context) error) error {
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	return call(ctx)
+}
+
+// IsUnavailable tells whether an error leaves it open what a store would have answered, so that trying again later may help. A call that
+// ran out of time is as good as one that was never answered.
+func IsUnavailable(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}

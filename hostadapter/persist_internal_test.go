@@ -1,0 +1,43 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A backend that has been patient itself is not asked again: one patience must not multiply the other.
+func TestPersistIsOneBound(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		patience time.Duration
+		calls    int
+	}{
+		"a backend that gives up at once":           {0, attempts},
+		"a backend that waits half of the time":     {persistFor / 2, 2},
+		"a backend that waits as long as we would":  {persistFor, 1},
+		"a backend that waits longer than we would": {time.Minute, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				err := new(Adapter).Persist(t.Context(), func(ctx context.Context) error {
+					calls++
+					timer := time.NewTimer(test.patience)
+					defer timer.Stop()
+					select {
+					case <-timer.C:
+					case <-ctx.Done():
+					}
+					return ErrUnavailable
+				})
+				if !errors.Is(err, ErrUnavailable) || calls != test.calls {
+					t.Errorf("got %v after %d calls, want ErrUnavailable after %d", err, calls, test.calls)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,46 @@
+package hostadapter_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+func TestPersist(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	unknown, answer := hostadapter.ErrUnavailable, errors.New("an answer")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancelLate := context.WithTimeout(t.Context(), 0)
+	defer cancelLate()
+	for name, test := range map[string]struct {
+		ctx     context.Context
+		answers []error
+		want    error
+		calls   int
+	}{
+		"success at once":                 {t.Context(), []error{nil}, nil, 1},
+		"an answer is an answer":          {t.Context(), []error{answer}, answer, 1},
+		"an answer after lost ones":       {t.Context(), []error{unknown, context.DeadlineExceeded, answer}, answer, 3},
+		"never an answer":                 {t.Context(), []error{unknown, unknown, unknown, unknown, nil}, unknown, 4},
+		"the caller has gone":             {gone, []error{context.Canceled, nil}, nil, 2},
+		"past the deadline of the caller": {late, []error{context.DeadlineExceeded, nil}, context.DeadlineExceeded, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			calls := 0
+			err := h.Persist(test.ctx, func(ctx context.Context) error {
+				if calls++; calls > 1 && ctx.Err() != nil {
+					t.Errorf("call %d: its context is over", calls)
+				}
+				return test.answers[calls-1]
+			})
+			if !errors.Is(err, test.want) || calls != test.calls {
+				t.Errorf("got %v after %d calls, want %v after %d", err, calls, test.want, test.calls)
+			}
+		})
+	}
+}

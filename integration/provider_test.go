@@ -25,6 +25,7 @@ const patience = 30 * time.Second
 // provider is a running example server with its plugin.
 type provider struct {
 	data, clients, users string
+	flags                []string
 	// host and plugin are process ids.
 	host, plugin int
 	issuer       string
@@ -39,11 +40,13 @@ type provider struct {
 	log     *logBuffer
 }
 
-// startProvider starts the example server with these clients and users in a folder of its own.
-func startProvider(t testing.TB, clients []map[string]any, users []user) *provider {
+// startProvider starts the example server with these clients, users and more flags in a folder of its own.
+func startProvider(t testing.TB, clients []map[string]any, users []user, flags ...string) *provider {
 	t.Helper()
 	folder := t.TempDir()
-	p := &provider{data: filepath.Join(folder, "data"), address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: &logBuffer{}}
+	p := &provider{
+		data: filepath.Join(folder, "data"), flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: &logBuffer{},
+	}
 	p.clients = writeJSON(t, folder, "clients.json", clients)
 	p.users = writeJSON(t, folder, "users.json", users)
 	p.start(t)
@@ -59,8 +62,10 @@ func startProvider(t testing.TB, clients []map[string]any, users []user) *provid
 // start starts the server where it was before.
 func (p *provider) start(t testing.TB) {
 	t.Helper()
-	p.command = exec.Command(binary(t, "fosite-server"), "-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users,
-		"-admin-token", p.adminToken, "-allow-logout-cidr", "127.0.0.1/32")
+	p.command = exec.Command(binary(t, "fosite-server"), append([]string{
+		"-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users,
+		"-admin-token", p.adminToken, "-allow-logout-cidr", "127.0.0.1/32",
+	}, p.flags...)...)
 	p.command.Stderr = p.log
 	// A killed host cannot remove the folder of its socket.
 	p.command.Env = append(os.Environ(), "TMPDIR="+binaries.folder)

@@ -53,8 +53,12 @@ func (c *Client) Grants() grantstore.Store { return c.grants }
 // Logout returns the plugin's endings and notices.
 func (c *Client) Logout() logout.Store { return c.logout }
 
-// Describe asks the backend what it is.
+// Describe asks the backend what it is. While there is no plugin because it does not start again it does not wait as other calls do: its
+// error, ticketstore.ErrUnavailable, says at once why, for an operator to read.
 func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
+	if err := c.link.failure(); err != nil {
+		return ticketstore.Description{}, fmt.Errorf("describe: %w", err)
+	}
 	return c.caller.Describe(ctx)
 }
 

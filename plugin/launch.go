@@ -170,6 +170,7 @@ func (in *instance) stop(patience time.Duration) {
 	}
 	in.client.Kill()
 	_ = in.Kill(context.Background())
+	in.clearGroup()
 	if in.socketDir != "" {
 		_ = os.RemoveAll(in.socketDir)
 	}

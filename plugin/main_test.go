@@ -166,8 +166,11 @@ func (m *memory) Close() error {
 func (m *memory) Create(_ context.Context, s *ticketstore.Session) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s.SubjectID == "panic" {
+	switch s.SubjectID {
+	case "panic":
 		panic("told to")
+	case "exit":
+		os.Exit(7)
 	}
 	m.sessions[s.Key] = s
 	return nil

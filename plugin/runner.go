@@ -24,6 +24,10 @@ const (
 	pipeGrace = 250 * time.Millisecond
 	// maxTail bounds the last words of a plugin that does not start, in bytes.
 	maxTail = 1 << 10
+	// groupPoll is how often to look whether the children of a process that ended are still there.
+	groupPoll = 10 * time.Millisecond
+	// groupGrace is how long they have to end by themselves: they see that standard input was closed.
+	groupGrace = 3 * time.Second
 )
 
 // process is the plugin's operating system process. go-plugin has a runner of its own, but that one hands the host's standard input
@@ -232,6 +236,22 @@ func (p *process) slay() {
 	if proc := p.proc.Load(); proc != nil && !p.dead() {
 		p.killed.Store(true)
 		killGroup(proc)
+	}
+}
+
+// clearGroup waits, once the process has ended, for the children that it may have had, and kills those that stay: the plugin behind a
+// wrapper script holds the database, which the next one needs.
+func (p *process) clearGroup() {
+	proc := p.proc.Load()
+	if proc == nil {
+		return
+	}
+	for deadline := time.Now().Add(groupGrace); groupLives(proc); time.Sleep(groupPoll) {
+		if time.Now().After(deadline) {
+			p.logger.WarnContext(context.Background(), "session plugin left processes behind, which are killed")
+			killGroup(proc)
+			return
+		}
 	}
 }
 

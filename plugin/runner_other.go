@@ -13,3 +13,5 @@ func ownGroup() *syscall.SysProcAttr { return nil }
 func askToEnd(*os.Process) error { return errors.ErrUnsupported }
 
 func killGroup(process *os.Process) { _ = process.Kill() }
+
+func groupLives(*os.Process) bool { return false }

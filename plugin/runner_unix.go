@@ -17,3 +17,6 @@ func killGroup(process *os.Process) {
 	_ = syscall.Kill(-process.Pid, syscall.SIGKILL)
 	_ = process.Kill()
 }
+
+// groupLives tells whether the group of a process that has ended still has members.
+func groupLives(process *os.Process) bool { return syscall.Kill(-process.Pid, 0) == nil }

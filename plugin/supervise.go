@@ -12,12 +12,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Waiting times between starts of a plugin that does not stay.
+// Waiting times between the end of a plugin and the next start. They double from the first: up to lastRestart for one that starts but does
+// not stay, well within the time that calls wait for it, and up to lastRetry for one that does not start.
 const (
 	firstRestart = 50 * time.Millisecond
-	lastRestart  = 10 * time.Second
-	// stable is how long a plugin must have lived for its death to be the first again.
-	stable = 30 * time.Second
+	lastRestart  = time.Second
+	lastRetry    = 10 * time.Second
+	// stable is how long a plugin must have served for its death to be the first again.
+	stable = 500 * time.Millisecond
 )
 
 // link is the connection as the stores see it. Behind it, a process that died is replaced by another.
@@ -35,6 +37,7 @@ type link struct {
 type linkState struct {
 	instance *instance     // nil while there is none
 	failure  error         // why the last start failed
+	since    time.Time     // when the last process ended, while there is none
 	changed  chan struct{} // closed when this state is over
 }
 
@@ -66,25 +69,46 @@ func (l *link) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.Call
 	return nil, fmt.Errorf("%w: the protocol has no streams", ticketstore.ErrUnavailable)
 }
 
-// acquire returns a live process. It waits for one that is being started, but not for one that could not be.
+// acquire returns a live process. It waits for one that is being started, even over starts that fail, but not longer after the end of the
+// last one than a call may take: from then on, calls fail at once until there is one again.
 func (l *link) acquire(ctx context.Context) (*instance, error) {
 	for {
 		state := l.state.Load()
-		switch {
-		case state.instance != nil && !state.instance.dead():
+		if state.instance != nil && !state.instance.dead() {
 			return state.instance, nil
-		case state.failure != nil:
-			// Why it does not start is not the caller's fault, whatever it is: only its text is kept.
-			return nil, fmt.Errorf("%w and does not start again: %s", rpc.ErrGone, state.failure.Error())
+		}
+		var enough <-chan time.Time
+		if state.failure != nil {
+			left := l.config.CallTimeout - time.Since(state.since)
+			if left <= 0 {
+				return nil, state.gone()
+			}
+			timer := time.NewTimer(left)
+			defer timer.Stop()
+			enough = timer.C
 		}
 		select {
 		case <-state.changed:
+		case <-enough:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-l.closing.Done():
 			return nil, fmt.Errorf("%w: closed", rpc.ErrGone)
 		}
 	}
+}
+
+// gone says why there is no process. That is not the caller's fault, whatever it is: only its text is kept.
+func (s *linkState) gone() error {
+	return fmt.Errorf("%w and does not start again: %s", rpc.ErrGone, s.failure.Error())
+}
+
+// failure returns why the last start failed, nil unless that is why there is no process.
+func (l *link) failure() error {
+	if state := l.state.Load(); state.failure != nil {
+		return state.gone()
+	}
+	return nil
 }
 
 func (l *link) become(state *linkState) {
@@ -108,24 +132,25 @@ func (l *link) supervise(in *instance) {
 			pause = firstRestart
 		}
 		in.logger.ErrorContext(l.closing, "session plugin died and is started again", "exit", in.exit())
-		l.become(&linkState{})
+		ended := time.Now()
+		l.become(&linkState{since: ended})
 		in.stop(l.config.CloseTimeout)
-		if in = l.restart(&pause); in == nil {
+		if in = l.restart(pause, ended); in == nil {
 			return
 		}
+		pause = min(2*pause, lastRestart)
 		l.become(&linkState{instance: in})
 	}
 }
 
-// restart returns a new process, or nil when the link is closing.
-func (l *link) restart(pause *time.Duration) *instance {
+// restart returns a new process in place of the one that ended, or nil when the link is closing.
+func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 	for {
 		select {
-		case <-time.After(*pause):
+		case <-time.After(pause):
 		case <-l.closing.Done():
 			return nil
 		}
-		*pause = min(*pause*2, lastRestart)
 		in, err := launch(l.closing, l.config, l.settings)
 		if err == nil {
 			return in
@@ -133,8 +158,9 @@ func (l *link) restart(pause *time.Duration) *instance {
 		if l.closing.Err() != nil {
 			return nil
 		}
+		pause = min(2*pause, lastRetry)
 		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in", pause.String())
-		l.become(&linkState{failure: err})
+		l.become(&linkState{failure: err, since: ended})
 	}
 }
 

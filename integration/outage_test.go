@@ -1,0 +1,123 @@
+package integration
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/oauth2"
+)
+
+// A plugin that does not start again leaves its host up: it answers 503 with Retry-After, takes nobody's cookie, says why it is not ready, and
+// goes on where it was as soon as the plugin starts.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "sessions-badger")
+	if err := os.Link(binary(t, "sessions-badger"), path); err != nil {
+		t.Fatal(err)
+	}
+	rp := newRelyingParty(t, "shop")
+	p := startProvider(t, []map[string]any{rp.registration()}, []user{ann}, "-plugin", path)
+	rp.discover(t, p)
+	b := newBrowser()
+	login := b.signIn(t, rp, p, ann)
+	issuer, _ := url.Parse(p.issuer) // it was used as a URL just now
+	cookies := len(b.client.Jar.Cookies(issuer))
+
+	if err := os.Rename(path, path+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	_ = syscall.Kill(p.plugin, syscall.SIGKILL)
+	post := func(endpoint string, form url.Values) (*http.Response, error) {
+		request, err := http.NewRequest(http.MethodPost, p.endpoint(t, endpoint), strings.NewReader(form.Encode()))
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		request.SetBasicAuth(url.QueryEscape(rp.id), url.QueryEscape(rp.secret))
+		return http.DefaultClient.Do(request)
+	}
+	for name, send := range map[string]func() (*http.Response, error){
+		"introspection": func() (*http.Response, error) {
+			return post("introspection_endpoint", url.Values{"token": {login.token.AccessToken}})
+		},
+		"refresh": func() (*http.Response, error) {
+			return post("token_endpoint", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {login.token.RefreshToken}})
+		},
+		"authorization": func() (*http.Response, error) {
+			return b.client.Get(rp.authorizeURL(oauth2.SetAuthURLParam("prompt", "none")))
+		},
+		"query": func() (*http.Response, error) {
+			request, err := http.NewRequest(http.MethodGet, p.issuer+"/admin/sessions", nil)
+			if err != nil {
+				return nil, err
+			}
+			request.Header.Set("Authorization", "Bearer "+p.adminToken)
+			return http.DefaultClient.Do(request)
+		},
+	} {
+		response, err := send()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: status %d with Retry-After %q, want 503 with one", name, response.StatusCode, response.Header.Get("Retry-After"))
+		}
+		if set := response.Header.Values("Set-Cookie"); len(set) != 0 {
+			t.Errorf("%s: cookies were set: %v", name, set)
+		}
+	}
+	if n := len(b.client.Jar.Cookies(issuer)); n != cookies {
+		t.Errorf("the browser has %d cookies, want the %d it had", n, cookies)
+	}
+	if !alive(p.host) {
+		t.Fatal("the host has died with its plugin")
+	}
+	eventually(t, "the server's log saying why", func() bool { return p.log.contains("no such file") })
+
+	if err := os.Rename(path+"-away", path); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the server being ready again", func() bool {
+		response, err := http.Get(p.issuer + "/readyz")
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.StatusCode/100 == 2
+	})
+	if !p.active(t, rp, login.token.AccessToken) {
+		t.Error("the access token is inactive after the outage")
+	}
+	expectSignedIn(t, "Ann", b, rp, true)
+}
+
+// A host that is told to end answers what it was asked, closes its database, and leaves nothing behind; what it acknowledged is there afterwards.
+func TestHostIsToldToEnd(t *testing.T) {
+	t.Parallel()
+	rp := newRelyingParty(t, "shop")
+	p := startProvider(t, []map[string]any{rp.registration()}, []user{ann})
+	rp.discover(t, p)
+	b := newBrowser()
+	login := b.signIn(t, rp, p, ann)
+	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+	if state := p.command.ProcessState; !state.Success() {
+		t.Errorf("the host ended with %s\n%s", state, p.log.tail(4<<10))
+	}
+	if alive(p.plugin) {
+		t.Error("the plugin has outlived its host")
+	}
+	p.start(t)
+	if !p.active(t, rp, login.token.AccessToken) {
+		t.Error("the access token is inactive after the restart")
+	}
+	expectSignedIn(t, "Ann", b, rp, true)
+}

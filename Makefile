@@ -1,5 +1,5 @@
 # Every tool is pinned in go.mod and runs through `go tool`; nothing else is needed but Go, a C compiler (for -race),
-# diff and find.
+# diff and find. `test-rp` alone needs more, and installs it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -34,6 +34,21 @@ test: ## Run all tests (TESTFLAGS)
 test-race: ## Run all tests under the race detector (TESTFLAGS)
 	go test -race $(TESTFLAGS) ./...
 
+EXPRESS := integration/testdata/express
+
+.PHONY: test-rp
+test-rp: $(EXPRESS)/node_modules/.package-lock.json ## Sign in and out at relying parties that people run: Apache's mod_auth_openidc, express-openid-connect (Debian)
+	@modules=/usr/lib/apache2/modules; [ -e $$modules/mod_auth_openidc.so ] && [ -e $$modules/mod_include.so ] || { \
+		sudo=; [ "$$(id -u)" -eq 0 ] || sudo=sudo; set -x; \
+		$$sudo apt-get update -qq; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends apache2-bin libapache2-mod-auth-openidc; }
+	go test -tags rp -run '^TestRealParties' -timeout 5m $(TESTFLAGS) ./integration
+
+# Node 20.19 or later, which Debian has from 13 on, and npm. npm fails with a clear word when Node is older.
+$(EXPRESS)/node_modules/.package-lock.json: $(EXPRESS)/package.json $(EXPRESS)/package-lock.json
+	npm ci --prefix $(EXPRESS) --no-audit --no-fund
+	@touch $@
+
 .PHONY: check
 check: fmt-check vet lint generate-check test-race ## Everything a change must pass: format, vet, lint, generated code, tests with -race
 
@@ -58,6 +73,7 @@ fmt-check: ## Fail when a Go or proto file is not formatted
 .PHONY: vet
 vet: ## Run go vet
 	go vet ./...
+	go vet -tags rp ./integration
 
 .PHONY: lint
 lint: ## Run golangci-lint and buf's lint

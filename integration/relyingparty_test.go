@@ -264,7 +264,16 @@ type browser struct {
 
 func newBrowser() *browser {
 	jar, _ := cookiejar.New(nil) // it never fails
-	return &browser{client: &http.Client{Jar: jar}}
+	return &browser{client: &http.Client{Jar: jar, Transport: wantsPages{}}}
+}
+
+// wantsPages says, as browsers do, that pages are wanted.
+type wantsPages struct{}
+
+func (wantsPages) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]*)"`)

@@ -1,10 +1,12 @@
 package fositestore
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,13 +60,16 @@ func randomSession(r *rand.Rand) fosite.Session {
 			ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r), Extra: randomObject(r, 2),
 		}
 	}
-	// JSON knows fewer types of numbers than Go.
-	inner := randomOpenID(r)
+	// JSON knows fewer types of numbers than Go, and no text that is not UTF-8.
+	inner := &openid.DefaultSession{}
+	if raw, err := json.Marshal(randomOpenID(r)); err != nil || json.Unmarshal(raw, inner) != nil {
+		panic("a session that is not JSON")
+	}
 	inner.Headers = &jwt.Headers{Extra: map[string]any{"kid": "k"}}
 	if inner.Claims != nil {
 		inner.Claims.Extra = map[string]any{"a": "b", "n": 1.5, "l": []any{"x"}}
 	}
-	return &tenantSession{DefaultSession: inner, Tenant: randomText(r)}
+	return &tenantSession{DefaultSession: inner, Tenant: strings.ToValidUTF8(randomText(r), "")}
 }
 
 func randomOpenID(r *rand.Rand) *openid.DefaultSession {
@@ -89,7 +94,7 @@ func randomExpiry(r *rand.Rand) map[fosite.TokenType]time.Time {
 }
 
 func randomText(r *rand.Rand) string {
-	return []string{"", "a", "Ä\"\\\n", "ory_at_x.y", fmt.Sprint(r.Uint64())}[r.IntN(5)]
+	return []string{"", "a", "Ä\"\\\n", "ory_at_x.y", fmt.Sprint(r.Uint64()), "\xff\xfe", "\x00", "\u202etxt"}[r.IntN(8)]
 }
 
 func randomTexts(r *rand.Rand) []string {
@@ -142,7 +147,7 @@ func randomValue(r *rand.Rand, depth int) any {
 	case 5:
 		return r.NormFloat64()
 	case 6:
-		return randomTexts(r)
+		return append([]string{}, randomTexts(r)...)
 	case 7:
 		return []any{randomValue(r, depth-1), randomTime(r)}
 	}

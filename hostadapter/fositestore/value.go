@@ -1,6 +1,7 @@
 package fositestore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -42,8 +43,14 @@ func encodeValue(value any) (*requestpb.Value, error) {
 	case time.Time:
 		return &requestpb.Value{Kind: &requestpb.Value_TimeValue{TimeValue: timeValue(v)}}, nil
 	case []string:
+		if v == nil {
+			return &requestpb.Value{}, nil // null in a token, as before
+		}
 		return &requestpb.Value{Kind: &requestpb.Value_StringsValue{StringsValue: &requestpb.Strings{Values: v}}}, nil
 	case []any:
+		if v == nil {
+			return &requestpb.Value{}, nil
+		}
 		list := &requestpb.List{Values: make([]*requestpb.Value, len(v))}
 		for i := range v {
 			encoded, err := encodeValue(v[i])
@@ -54,10 +61,10 @@ func encodeValue(value any) (*requestpb.Value, error) {
 		}
 		return &requestpb.Value{Kind: &requestpb.Value_ListValue{ListValue: list}}, nil
 	case map[string]any:
-		object, err := encodeObject(v)
-		if object == nil {
-			object = &requestpb.Object{}
+		if v == nil {
+			return &requestpb.Value{}, nil
 		}
+		object, err := encodeObject(v)
 		return &requestpb.Value{Kind: &requestpb.Value_ObjectValue{ObjectValue: object}}, err
 	}
 	data, err := json.Marshal(value)
@@ -67,12 +74,18 @@ func encodeValue(value any) (*requestpb.Value, error) {
 	return &requestpb.Value{Kind: &requestpb.Value_JsonValue{JsonValue: data}}, nil
 }
 
-// timeValue keeps a zero time apart from nil.
+// timeValue keeps a zero time apart from nil, and the offset, which a token shows.
 func timeValue(t time.Time) *requestpb.Moment {
-	if t.IsZero() {
-		return &requestpb.Moment{Seconds: t.Unix()}
+	_, offset := t.Zone()
+	return &requestpb.Moment{Seconds: t.Unix(), Nanos: int32(t.Nanosecond()), Offset: int32(offset)}
+}
+
+func decodeTimeValue(m *requestpb.Moment) time.Time {
+	t := time.Unix(m.GetSeconds(), int64(m.GetNanos())).UTC()
+	if m.GetOffset() != 0 {
+		t = t.In(time.FixedZone("", int(m.GetOffset())))
 	}
-	return encodeMoment(t)
+	return t
 }
 
 func decodeObject(message *requestpb.Object) map[string]any {
@@ -99,7 +112,7 @@ func decodeValue(message *requestpb.Value) any {
 	case *requestpb.Value_Float64Value:
 		return v.Float64Value
 	case *requestpb.Value_TimeValue:
-		return decodeMoment(v.TimeValue)
+		return decodeTimeValue(v.TimeValue)
 	case *requestpb.Value_StringsValue:
 		return append([]string{}, v.StringsValue.GetValues()...)
 	case *requestpb.Value_ListValue:
@@ -112,8 +125,10 @@ func decodeValue(message *requestpb.Value) any {
 		return decodeObject(v.ObjectValue)
 	case *requestpb.Value_JsonValue:
 		var value any
+		decoder := json.NewDecoder(bytes.NewReader(v.JsonValue))
+		decoder.UseNumber() // a token shows each number as it was
 		// It was made by json.Marshal; what cannot be read is left out rather than keeping the whole grant from being read.
-		_ = json.Unmarshal(v.JsonValue, &value)
+		_ = decoder.Decode(&value)
 		return value
 	}
 	return nil

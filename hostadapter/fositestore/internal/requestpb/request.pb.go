@@ -25,19 +25,19 @@ const (
 
 type Request struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
-	Id          string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	RequestedAt *Moment                `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
+	Id          string                 `protobuf:"bytes,1,opt,name=id" json:"id,omitempty"`
+	RequestedAt *Moment                `protobuf:"bytes,2,opt,name=requested_at,json=requestedAt" json:"requested_at,omitempty"`
 	// The client is stored by its id alone and read from the host's store.
-	ClientId          string   `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	RequestedScopes   []string `protobuf:"bytes,4,rep,name=requested_scopes,json=requestedScopes,proto3" json:"requested_scopes,omitempty"`
-	GrantedScopes     []string `protobuf:"bytes,5,rep,name=granted_scopes,json=grantedScopes,proto3" json:"granted_scopes,omitempty"`
-	RequestedAudience []string `protobuf:"bytes,6,rep,name=requested_audience,json=requestedAudience,proto3" json:"requested_audience,omitempty"`
-	GrantedAudience   []string `protobuf:"bytes,7,rep,name=granted_audience,json=grantedAudience,proto3" json:"granted_audience,omitempty"`
-	Form              []*Field `protobuf:"bytes,8,rep,name=form,proto3" json:"form,omitempty"`
-	Lang              string   `protobuf:"bytes,9,opt,name=lang,proto3" json:"lang,omitempty"`
-	Session           *Session `protobuf:"bytes,10,opt,name=session,proto3" json:"session,omitempty"`
+	ClientId          string   `protobuf:"bytes,3,opt,name=client_id,json=clientId" json:"client_id,omitempty"`
+	RequestedScopes   []string `protobuf:"bytes,4,rep,name=requested_scopes,json=requestedScopes" json:"requested_scopes,omitempty"`
+	GrantedScopes     []string `protobuf:"bytes,5,rep,name=granted_scopes,json=grantedScopes" json:"granted_scopes,omitempty"`
+	RequestedAudience []string `protobuf:"bytes,6,rep,name=requested_audience,json=requestedAudience" json:"requested_audience,omitempty"`
+	GrantedAudience   []string `protobuf:"bytes,7,rep,name=granted_audience,json=grantedAudience" json:"granted_audience,omitempty"`
+	Form              []*Field `protobuf:"bytes,8,rep,name=form" json:"form,omitempty"`
+	Lang              string   `protobuf:"bytes,9,opt,name=lang" json:"lang,omitempty"`
+	Session           *Session `protobuf:"bytes,10,opt,name=session" json:"session,omitempty"`
 	// Of pushed authorization requests only.
-	Authorize     *Authorize `protobuf:"bytes,11,opt,name=authorize,proto3" json:"authorize,omitempty"`
+	Authorize     *Authorize `protobuf:"bytes,11,opt,name=authorize" json:"authorize,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -151,12 +151,12 @@ func (x *Request) GetAuthorize() *Authorize {
 
 type Authorize struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
-	ResponseTypes        []string               `protobuf:"bytes,1,rep,name=response_types,json=responseTypes,proto3" json:"response_types,omitempty"`
-	HandledResponseTypes []string               `protobuf:"bytes,2,rep,name=handled_response_types,json=handledResponseTypes,proto3" json:"handled_response_types,omitempty"`
-	RedirectUri          string                 `protobuf:"bytes,3,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
-	State                []byte                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`
-	ResponseMode         string                 `protobuf:"bytes,5,opt,name=response_mode,json=responseMode,proto3" json:"response_mode,omitempty"`
-	DefaultResponseMode  string                 `protobuf:"bytes,6,opt,name=default_response_mode,json=defaultResponseMode,proto3" json:"default_response_mode,omitempty"`
+	ResponseTypes        []string               `protobuf:"bytes,1,rep,name=response_types,json=responseTypes" json:"response_types,omitempty"`
+	HandledResponseTypes []string               `protobuf:"bytes,2,rep,name=handled_response_types,json=handledResponseTypes" json:"handled_response_types,omitempty"`
+	RedirectUri          string                 `protobuf:"bytes,3,opt,name=redirect_uri,json=redirectUri" json:"redirect_uri,omitempty"`
+	State                []byte                 `protobuf:"bytes,4,opt,name=state" json:"state,omitempty"`
+	ResponseMode         string                 `protobuf:"bytes,5,opt,name=response_mode,json=responseMode" json:"response_mode,omitempty"`
+	DefaultResponseMode  string                 `protobuf:"bytes,6,opt,name=default_response_mode,json=defaultResponseMode" json:"default_response_mode,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -325,19 +325,19 @@ type isSession_Kind interface {
 }
 
 type Session_OpenId struct {
-	OpenId *OpenIDSession `protobuf:"bytes,1,opt,name=open_id,json=openId,proto3,oneof"`
+	OpenId *OpenIDSession `protobuf:"bytes,1,opt,name=open_id,json=openId,oneof"`
 }
 
 type Session_Jwt struct {
-	Jwt *JWTSession `protobuf:"bytes,2,opt,name=jwt,proto3,oneof"`
+	Jwt *JWTSession `protobuf:"bytes,2,opt,name=jwt,oneof"`
 }
 
 type Session_Plain struct {
-	Plain *PlainSession `protobuf:"bytes,3,opt,name=plain,proto3,oneof"`
+	Plain *PlainSession `protobuf:"bytes,3,opt,name=plain,oneof"`
 }
 
 type Session_Json struct {
-	Json []byte `protobuf:"bytes,4,opt,name=json,proto3,oneof"`
+	Json []byte `protobuf:"bytes,4,opt,name=json,oneof"`
 }
 
 func (*Session_OpenId) isSession_Kind() {}
@@ -351,11 +351,11 @@ func (*Session_Json) isSession_Kind() {}
 // OpenIDSession is openid.DefaultSession.
 type OpenIDSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Claims        *IDTokenClaims         `protobuf:"bytes,1,opt,name=claims,proto3" json:"claims,omitempty"`
-	Headers       *Headers               `protobuf:"bytes,2,opt,name=headers,proto3" json:"headers,omitempty"`
-	ExpiresAt     []*Expiry              `protobuf:"bytes,3,rep,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	Username      string                 `protobuf:"bytes,4,opt,name=username,proto3" json:"username,omitempty"`
-	Subject       string                 `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	Claims        *IDTokenClaims         `protobuf:"bytes,1,opt,name=claims" json:"claims,omitempty"`
+	Headers       *Headers               `protobuf:"bytes,2,opt,name=headers" json:"headers,omitempty"`
+	ExpiresAt     []*Expiry              `protobuf:"bytes,3,rep,name=expires_at,json=expiresAt" json:"expires_at,omitempty"`
+	Username      string                 `protobuf:"bytes,4,opt,name=username" json:"username,omitempty"`
+	Subject       string                 `protobuf:"bytes,5,opt,name=subject" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -428,11 +428,11 @@ func (x *OpenIDSession) GetSubject() string {
 // JWTSession is oauth2.JWTSession.
 type JWTSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Claims        *JWTClaims             `protobuf:"bytes,1,opt,name=claims,proto3" json:"claims,omitempty"`
-	Headers       *Headers               `protobuf:"bytes,2,opt,name=headers,proto3" json:"headers,omitempty"`
-	ExpiresAt     []*Expiry              `protobuf:"bytes,3,rep,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	Username      string                 `protobuf:"bytes,4,opt,name=username,proto3" json:"username,omitempty"`
-	Subject       string                 `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
+	Claims        *JWTClaims             `protobuf:"bytes,1,opt,name=claims" json:"claims,omitempty"`
+	Headers       *Headers               `protobuf:"bytes,2,opt,name=headers" json:"headers,omitempty"`
+	ExpiresAt     []*Expiry              `protobuf:"bytes,3,rep,name=expires_at,json=expiresAt" json:"expires_at,omitempty"`
+	Username      string                 `protobuf:"bytes,4,opt,name=username" json:"username,omitempty"`
+	Subject       string                 `protobuf:"bytes,5,opt,name=subject" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,10 +505,10 @@ func (x *JWTSession) GetSubject() string {
 // PlainSession is fosite.DefaultSession.
 type PlainSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	ExpiresAt     []*Expiry              `protobuf:"bytes,1,rep,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	Username      string                 `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
-	Subject       string                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	Extra         *Object                `protobuf:"bytes,4,opt,name=extra,proto3" json:"extra,omitempty"`
+	ExpiresAt     []*Expiry              `protobuf:"bytes,1,rep,name=expires_at,json=expiresAt" json:"expires_at,omitempty"`
+	Username      string                 `protobuf:"bytes,2,opt,name=username" json:"username,omitempty"`
+	Subject       string                 `protobuf:"bytes,3,opt,name=subject" json:"subject,omitempty"`
+	Extra         *Object                `protobuf:"bytes,4,opt,name=extra" json:"extra,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -573,20 +573,20 @@ func (x *PlainSession) GetExtra() *Object {
 
 type IDTokenClaims struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
-	Jti             string                 `protobuf:"bytes,1,opt,name=jti,proto3" json:"jti,omitempty"`
-	Issuer          string                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	Subject         string                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	Audience        []string               `protobuf:"bytes,4,rep,name=audience,proto3" json:"audience,omitempty"`
-	Nonce           string                 `protobuf:"bytes,5,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	ExpiresAt       *Moment                `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	IssuedAt        *Moment                `protobuf:"bytes,7,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	RequestedAt     *Moment                `protobuf:"bytes,8,opt,name=requested_at,json=requestedAt,proto3" json:"requested_at,omitempty"`
-	AuthTime        *Moment                `protobuf:"bytes,9,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
-	AccessTokenHash string                 `protobuf:"bytes,10,opt,name=access_token_hash,json=accessTokenHash,proto3" json:"access_token_hash,omitempty"`
-	Acr             string                 `protobuf:"bytes,11,opt,name=acr,proto3" json:"acr,omitempty"`
-	Amr             []string               `protobuf:"bytes,12,rep,name=amr,proto3" json:"amr,omitempty"`
-	CodeHash        string                 `protobuf:"bytes,13,opt,name=code_hash,json=codeHash,proto3" json:"code_hash,omitempty"`
-	Extra           *Object                `protobuf:"bytes,14,opt,name=extra,proto3" json:"extra,omitempty"`
+	Jti             string                 `protobuf:"bytes,1,opt,name=jti" json:"jti,omitempty"`
+	Issuer          string                 `protobuf:"bytes,2,opt,name=issuer" json:"issuer,omitempty"`
+	Subject         string                 `protobuf:"bytes,3,opt,name=subject" json:"subject,omitempty"`
+	Audience        []string               `protobuf:"bytes,4,rep,name=audience" json:"audience,omitempty"`
+	Nonce           string                 `protobuf:"bytes,5,opt,name=nonce" json:"nonce,omitempty"`
+	ExpiresAt       *Moment                `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt" json:"expires_at,omitempty"`
+	IssuedAt        *Moment                `protobuf:"bytes,7,opt,name=issued_at,json=issuedAt" json:"issued_at,omitempty"`
+	RequestedAt     *Moment                `protobuf:"bytes,8,opt,name=requested_at,json=requestedAt" json:"requested_at,omitempty"`
+	AuthTime        *Moment                `protobuf:"bytes,9,opt,name=auth_time,json=authTime" json:"auth_time,omitempty"`
+	AccessTokenHash string                 `protobuf:"bytes,10,opt,name=access_token_hash,json=accessTokenHash" json:"access_token_hash,omitempty"`
+	Acr             string                 `protobuf:"bytes,11,opt,name=acr" json:"acr,omitempty"`
+	Amr             []string               `protobuf:"bytes,12,rep,name=amr" json:"amr,omitempty"`
+	CodeHash        string                 `protobuf:"bytes,13,opt,name=code_hash,json=codeHash" json:"code_hash,omitempty"`
+	Extra           *Object                `protobuf:"bytes,14,opt,name=extra" json:"extra,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -721,18 +721,18 @@ func (x *IDTokenClaims) GetExtra() *Object {
 
 type JWTClaims struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
-	Subject   string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	Issuer    string                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	Audience  []string               `protobuf:"bytes,3,rep,name=audience,proto3" json:"audience,omitempty"`
-	Jti       string                 `protobuf:"bytes,4,opt,name=jti,proto3" json:"jti,omitempty"`
-	IssuedAt  *Moment                `protobuf:"bytes,5,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
-	NotBefore *Moment                `protobuf:"bytes,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
-	ExpiresAt *Moment                `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Subject   string                 `protobuf:"bytes,1,opt,name=subject" json:"subject,omitempty"`
+	Issuer    string                 `protobuf:"bytes,2,opt,name=issuer" json:"issuer,omitempty"`
+	Audience  []string               `protobuf:"bytes,3,rep,name=audience" json:"audience,omitempty"`
+	Jti       string                 `protobuf:"bytes,4,opt,name=jti" json:"jti,omitempty"`
+	IssuedAt  *Moment                `protobuf:"bytes,5,opt,name=issued_at,json=issuedAt" json:"issued_at,omitempty"`
+	NotBefore *Moment                `protobuf:"bytes,6,opt,name=not_before,json=notBefore" json:"not_before,omitempty"`
+	ExpiresAt *Moment                `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt" json:"expires_at,omitempty"`
 	// A list of scopes that is there but empty is not the same to fosite as none.
-	Scope         []string `protobuf:"bytes,8,rep,name=scope,proto3" json:"scope,omitempty"`
-	HasScope      bool     `protobuf:"varint,9,opt,name=has_scope,json=hasScope,proto3" json:"has_scope,omitempty"`
-	Extra         *Object  `protobuf:"bytes,10,opt,name=extra,proto3" json:"extra,omitempty"`
-	ScopeField    int32    `protobuf:"varint,11,opt,name=scope_field,json=scopeField,proto3" json:"scope_field,omitempty"`
+	Scope         []string `protobuf:"bytes,8,rep,name=scope" json:"scope,omitempty"`
+	HasScope      bool     `protobuf:"varint,9,opt,name=has_scope,json=hasScope" json:"has_scope,omitempty"`
+	Extra         *Object  `protobuf:"bytes,10,opt,name=extra" json:"extra,omitempty"`
+	ScopeField    int32    `protobuf:"varint,11,opt,name=scope_field,json=scopeField" json:"scope_field,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,7 +846,7 @@ func (x *JWTClaims) GetScopeField() int32 {
 
 type Headers struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Extra         *Object                `protobuf:"bytes,1,opt,name=extra,proto3" json:"extra,omitempty"`
+	Extra         *Object                `protobuf:"bytes,1,opt,name=extra" json:"extra,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -890,8 +890,8 @@ func (x *Headers) GetExtra() *Object {
 
 type Expiry struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	TokenType     string                 `protobuf:"bytes,1,opt,name=token_type,json=tokenType,proto3" json:"token_type,omitempty"`
-	At            *Moment                `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	TokenType     string                 `protobuf:"bytes,1,opt,name=token_type,json=tokenType" json:"token_type,omitempty"`
+	At            *Moment                `protobuf:"bytes,2,opt,name=at" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -943,8 +943,8 @@ func (x *Expiry) GetAt() *Moment {
 // Field is bytes because a browser may send anything in a form.
 type Field struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Values        [][]byte               `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
+	Values        [][]byte               `protobuf:"bytes,2,rep,name=values" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -994,9 +994,11 @@ func (x *Field) GetValues() [][]byte {
 }
 
 type Moment struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Seconds       int64                  `protobuf:"varint,1,opt,name=seconds,proto3" json:"seconds,omitempty"`
-	Nanos         int32                  `protobuf:"varint,2,opt,name=nanos,proto3" json:"nanos,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Seconds int64                  `protobuf:"varint,1,opt,name=seconds" json:"seconds,omitempty"`
+	Nanos   int32                  `protobuf:"varint,2,opt,name=nanos" json:"nanos,omitempty"`
+	// In seconds east of UTC; of claims that hosts add only.
+	Offset        int32 `protobuf:"varint,3,opt,name=offset" json:"offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1045,10 +1047,17 @@ func (x *Moment) GetNanos() int32 {
 	return 0
 }
 
+func (x *Moment) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
 // Object is a map[string]any; an absent one is a nil map.
 type Object struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Members       []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	Members       []*Member              `protobuf:"bytes,1,rep,name=members" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1092,8 +1101,8 @@ func (x *Object) GetMembers() []*Member {
 
 type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Value         *Value                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name" json:"name,omitempty"`
+	Value         *Value                 `protobuf:"bytes,2,opt,name=value" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1294,44 +1303,44 @@ type isValue_Kind interface {
 }
 
 type Value_BoolValue struct {
-	BoolValue bool `protobuf:"varint,1,opt,name=bool_value,json=boolValue,proto3,oneof"`
+	BoolValue bool `protobuf:"varint,1,opt,name=bool_value,json=boolValue,oneof"`
 }
 
 type Value_StringValue struct {
-	StringValue string `protobuf:"bytes,2,opt,name=string_value,json=stringValue,proto3,oneof"`
+	StringValue string `protobuf:"bytes,2,opt,name=string_value,json=stringValue,oneof"`
 }
 
 type Value_IntValue struct {
-	IntValue int64 `protobuf:"varint,3,opt,name=int_value,json=intValue,proto3,oneof"`
+	IntValue int64 `protobuf:"varint,3,opt,name=int_value,json=intValue,oneof"`
 }
 
 type Value_Int64Value struct {
-	Int64Value int64 `protobuf:"varint,4,opt,name=int64_value,json=int64Value,proto3,oneof"`
+	Int64Value int64 `protobuf:"varint,4,opt,name=int64_value,json=int64Value,oneof"`
 }
 
 type Value_Float64Value struct {
-	Float64Value float64 `protobuf:"fixed64,5,opt,name=float64_value,json=float64Value,proto3,oneof"`
+	Float64Value float64 `protobuf:"fixed64,5,opt,name=float64_value,json=float64Value,oneof"`
 }
 
 type Value_TimeValue struct {
-	TimeValue *Moment `protobuf:"bytes,6,opt,name=time_value,json=timeValue,proto3,oneof"`
+	TimeValue *Moment `protobuf:"bytes,6,opt,name=time_value,json=timeValue,oneof"`
 }
 
 type Value_ListValue struct {
-	ListValue *List `protobuf:"bytes,7,opt,name=list_value,json=listValue,proto3,oneof"`
+	ListValue *List `protobuf:"bytes,7,opt,name=list_value,json=listValue,oneof"`
 }
 
 type Value_StringsValue struct {
-	StringsValue *Strings `protobuf:"bytes,8,opt,name=strings_value,json=stringsValue,proto3,oneof"`
+	StringsValue *Strings `protobuf:"bytes,8,opt,name=strings_value,json=stringsValue,oneof"`
 }
 
 type Value_ObjectValue struct {
-	ObjectValue *Object `protobuf:"bytes,9,opt,name=object_value,json=objectValue,proto3,oneof"`
+	ObjectValue *Object `protobuf:"bytes,9,opt,name=object_value,json=objectValue,oneof"`
 }
 
 type Value_JsonValue struct {
 	// Any other type, in JSON.
-	JsonValue []byte `protobuf:"bytes,10,opt,name=json_value,json=jsonValue,proto3,oneof"`
+	JsonValue []byte `protobuf:"bytes,10,opt,name=json_value,json=jsonValue,oneof"`
 }
 
 func (*Value_BoolValue) isValue_Kind() {}
@@ -1356,7 +1365,7 @@ func (*Value_JsonValue) isValue_Kind() {}
 
 type List struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Values        []*Value               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	Values        []*Value               `protobuf:"bytes,1,rep,name=values" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1400,7 +1409,7 @@ func (x *List) GetValues() []*Value {
 
 type Strings struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Values        []string               `protobuf:"bytes,1,rep,name=values,proto3" json:"values,omitempty"`
+	Values        []string               `protobuf:"bytes,1,rep,name=values" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1535,10 +1544,11 @@ const file_request_proto_rawDesc = "" +
 	"\x02at\x18\x02 \x01(\v2\x1a.sessions.fosite.v1.MomentR\x02at\"3\n" +
 	"\x05Field\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x16\n" +
-	"\x06values\x18\x02 \x03(\fR\x06values\"8\n" +
+	"\x06values\x18\x02 \x03(\fR\x06values\"P\n" +
 	"\x06Moment\x12\x18\n" +
 	"\aseconds\x18\x01 \x01(\x03R\aseconds\x12\x14\n" +
-	"\x05nanos\x18\x02 \x01(\x05R\x05nanos\">\n" +
+	"\x05nanos\x18\x02 \x01(\x05R\x05nanos\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x05R\x06offset\">\n" +
 	"\x06Object\x124\n" +
 	"\amembers\x18\x01 \x03(\v2\x1a.sessions.fosite.v1.MemberR\amembers\"M\n" +
 	"\x06Member\x12\x12\n" +
@@ -1565,7 +1575,7 @@ const file_request_proto_rawDesc = "" +
 	"\x04List\x121\n" +
 	"\x06values\x18\x01 \x03(\v2\x19.sessions.fosite.v1.ValueR\x06values\"!\n" +
 	"\aStrings\x12\x16\n" +
-	"\x06values\x18\x01 \x03(\tR\x06valuesBPZNgithub.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpbb\x06proto3"
+	"\x06values\x18\x01 \x03(\tR\x06valuesBWZNgithub.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
 
 var (
 	file_request_proto_rawDescOnce sync.Once

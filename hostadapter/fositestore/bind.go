@@ -33,6 +33,10 @@ type SessionIDCarrier interface {
 // auth_time, acr and amr of the ID token, sub and sid of a JWT access token. It serves openid.DefaultSession, oauth2.JWTSession,
 // fosite.DefaultSession, types that embed them, and every SessionIDCarrier. A session of another subject, and one of a type that has no place for
 // a sid, is ErrUnbound.
+//
+// Every client gets the subject of the session as sub. Pairwise subject identifiers (OpenID Connect Core 1.0, section 8.1) are another subject
+// for each client and refused: a removal by subject would not find their grants, and logout tokens would name somebody whom the
+// client does not know.
 func Bind(session fosite.Session, live *hostadapter.Session) error {
 	if isNil(session) || live == nil {
 		return fmt.Errorf("fositestore: %w: no session", ErrUnbound)
@@ -51,8 +55,8 @@ func Bind(session fosite.Session, live *hostadapter.Session) error {
 			claims.Add(sidClaim, live.SessionID)
 		}
 	}
-	if s, ok := session.(*fosite.DefaultSession); ok {
-		s.GetExtraClaims()[sidClaim] = live.SessionID
+	if extra := extraClaims(session); extra != nil {
+		extra[sidClaim] = live.SessionID
 	}
 	if s, ok := session.(SessionIDCarrier); ok {
 		s.SetSessionID(live.SessionID)
@@ -110,11 +114,20 @@ func SessionIDOf(session fosite.Session) string {
 			}
 		}
 	}
-	if s, ok := session.(*fosite.DefaultSession); ok {
-		sid, _ := s.Extra[sidClaim].(string)
-		return sid
+	sid, _ := extraClaims(session)[sidClaim].(string)
+	return sid
+}
+
+// extraClaims returns the claims of a session that has no better place for a sid, to be changed in place; else nil.
+func extraClaims(session fosite.Session) map[string]any {
+	switch session.(type) {
+	case SessionIDCarrier, openid.Session, oauth2.JWTSessionContainer: // a JWT session would return a copy
+		return nil
 	}
-	return ""
+	if s, ok := session.(fosite.ExtraClaimsSession); ok {
+		return s.GetExtraClaims()
+	}
+	return nil
 }
 
 // subjectOf returns whom the session is for: some hosts set the ID token's claim only.

@@ -83,7 +83,7 @@ func newHost(t *testing.T, options ...option) *host {
 	t.Cleanup(func() { _ = engine.Close() })
 	h := &host{t: t, backend: watch(engine), memory: newMemory(), newSession: openIDSession}
 	h.fosite = &fosite.Config{
-		IDTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)), TokenURL: issuer + "/token",
+		IDTokenIssuer: issuer, AccessTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)), TokenURL: issuer + "/token",
 		EnablePKCEPlainChallengeMethod: true,
 	}
 	config := fositestore.Config{
@@ -123,14 +123,22 @@ func newMemory() *storage.MemoryStore {
 	for _, id := range []string{"app", "other"} {
 		memory.Clients[id] = &fosite.DefaultClient{
 			ID: id, Secret: hashed(), RedirectURIs: []string{redirectURI},
-			GrantTypes:    []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit"},
-			ResponseTypes: []string{"code", "token", "id_token", "code id_token", "code token", "id_token token", "code id_token token"},
-			Scopes:        []string{"openid", "offline_access", "photos"},
+			GrantTypes:    grantTypes,
+			ResponseTypes: append([]string{"code"}, frontResponseTypes...),
+			Scopes:        []string{"openid", "offline_access", "photos", "albums.*"},
+			Audience:      []string{"https://api.example/"},
 		}
 	}
+	addAssertingClients(memory)
 	memory.Users["peter"] = storage.MemoryUserRelation{Username: "peter", Password: "secret"}
 	return memory
 }
+
+var (
+	grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit", jwtBearer}
+	// frontResponseTypes are those by which tokens come from the authorization endpoint.
+	frontResponseTypes = []string{"token", "id_token", "code id_token", "code token", "id_token token", "code id_token token"}
+)
 
 func (h *host) serve() {
 	mux := http.NewServeMux()
@@ -206,6 +214,9 @@ func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	for _, scope := range request.GetRequestedScopes() {
 		request.GrantScope(scope)
 	}
+	for _, audience := range request.GetRequestedAudience() {
+		request.GrantAudience(audience)
+	}
 	if subject == "" {
 		subject = session.SubjectID
 	}
@@ -232,6 +243,9 @@ func (h *host) token(w http.ResponseWriter, r *http.Request) {
 	if request.GetGrantTypes().HasOneOf("client_credentials", "password") {
 		for _, scope := range request.GetRequestedScopes() {
 			request.GrantScope(scope)
+		}
+		for _, audience := range request.GetRequestedAudience() {
+			request.GrantAudience(audience)
 		}
 	}
 	response, err := h.provider.NewAccessResponse(h.ctx(r), request)
@@ -341,18 +355,29 @@ func (b *browser) code(changes ...string) string {
 	return code
 }
 
+// nobody is a client that does not authenticate by its secret.
+const nobody = "nobody"
+
+// post sends a form as the client "app", as the one in its field "as", or with the access token in its field "bearer".
 func (h *host) post(path string, form url.Values) *reply {
+	client := form.Get("as")
+	if client == "" {
+		client = "app"
+	}
+	bearer := form.Get("bearer")
+	form.Del("as")
+	form.Del("bearer")
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.server.URL+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	client := form.Get("as")
-	if client == "" {
-		client = "app"
+	switch {
+	case bearer != "":
+		r.Header.Set("Authorization", "Bearer "+bearer)
+	case client != nobody:
+		r.SetBasicAuth(client, secret)
 	}
-	form.Del("as")
-	r.SetBasicAuth(client, secret)
 	return h.read(http.DefaultClient.Do(r))
 }
 

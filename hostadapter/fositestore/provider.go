@@ -2,6 +2,7 @@ package fositestore
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/ory/fosite"
@@ -104,10 +105,14 @@ func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) er
 	return p.answer(ctx, c, otherEndpoint, err)
 }
 
-// WriteRevocationResponse answers 503 with Retry-After for a store that cannot be asked: fosite would answer 200, as if the token
-// were revoked.
+// WriteRevocationResponse answers 503 with Retry-After for a store that cannot be asked, and an error for a client assertion that was used
+// before: fosite would answer 200, as if the token were revoked. It does so for a token of another client too, which stays as it is.
 func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
+		return
+	}
+	if errors.Is(err, fosite.ErrJTIKnown) {
+		p.OAuth2Provider.WriteAccessError(ctx, rw, nil, fosite.ErrJTIKnown.WithWrap(err))
 		return
 	}
 	p.OAuth2Provider.WriteRevocationResponse(ctx, rw, err)

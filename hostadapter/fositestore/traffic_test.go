@@ -37,6 +37,47 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 		"client credentials": {func(h *host) func() *reply {
 			return func() *reply { return h.post("/token", url.Values{"grant_type": {"client_credentials"}}) }
 		}, 0, 1},
+		"password": {func(h *host) func() *reply {
+			return func() *reply { return h.post("/token", passwordGrant()) }
+		}, 0, 1},
+		"JWT bearer": {func(h *host) func() *reply { // the assertion is used up whatever becomes of the request
+			form := bearerGrant(h.t)
+			return func() *reply { return h.post("/token", form) }
+		}, 0, 2},
+		"code exchange by private_key_jwt": {func(h *host) func() *reply {
+			code := h.browser().signIn("ann").code("client_id", asserting)
+			form := asserted(h.t, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}})
+			return func() *reply { return h.post("/token", form) }
+		}, 1, 2},
+		"authorize, hybrid": {func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization("response_type", "code id_token token")) }
+		}, 1, 1},
+		"authorize, implicit": {func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization("response_type", "id_token token")) }
+		}, 1, 1},
+		"authorize, an ID token alone": {func(h *host) func() *reply {
+			b := h.browser().signIn("ann")
+			return func() *reply { return b.get("/authorize", authorization("response_type", "id_token")) }
+		}, 1, 1},
+		"hybrid code exchange": {func(h *host) func() *reply {
+			code := h.browser().signIn("ann").code("response_type", "code id_token token")
+			return func() *reply { return h.exchange(code) }
+		}, 1, 1},
+		"revocation of an access token by hint": {func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			form := url.Values{"token": {r.str("access_token")}, "token_type_hint": {"access_token"}}
+			return func() *reply { return h.post("/revoke", form) }
+		}, 1, 1},
+		"introspection of a refresh token by hint": {func(h *host) func() *reply {
+			_, r := h.tokens("ann")
+			form := url.Values{"token": {r.str("refresh_token")}, "token_type_hint": {"refresh_token"}}
+			return func() *reply { return h.post("/introspect", form) }
+		}, 1, 0},
+		"introspection of no token": {func(h *host) func() *reply { // it may have been an access or a refresh token
+			return func() *reply { return h.introspect("ory_at_a.b") }
+		}, 2, 0},
 		"introspection": {func(h *host) func() *reply {
 			_, r := h.tokens("ann")
 			return func() *reply { return h.introspect(r.str("access_token")) }

@@ -2,7 +2,6 @@ package fositestore_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/ory/fosite"
-	"github.com/ory/fosite/compose"
 	"github.com/ory/fosite/handler/openid"
 	"github.com/ory/fosite/token/jwt"
 
@@ -67,15 +65,7 @@ func TestJWTAccessTokens(t *testing.T) {
 	h := newHost(t, func(h *host, c *fositestore.Config) {
 		c.Host.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		h.newSession = newJWTSession
-		h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
-			key := func(context.Context) (any, error) { return signingKey(), nil }
-			return compose.Compose(config, store, &compose.CommonStrategy{
-				CoreStrategy:               compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(config), config),
-				OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, config),
-				Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
-			}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory, compose.OpenIDConnectExplicitFactory,
-				compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory)
-		}
+		jwtAccessTokens(h, c)
 	})
 	if !strings.Contains(log.String(), "access tokens are JWTs") {
 		t.Error("the log does not say at start what JWT access tokens mean")

@@ -22,6 +22,8 @@ const (
 	DefaultIdleTimeout = 10 * time.Hour
 	DefaultRenewEvery  = time.Minute
 	DefaultSweepEvery  = time.Second
+	// DefaultFrontChannelWait is how long a browser stays with the frames of a sign-out at most.
+	DefaultFrontChannelWait = 5 * time.Second
 	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix "__Host-", unless the cookie has
 	// a Domain.
 	DefaultCookieName = "fosite_session"
@@ -39,17 +41,6 @@ type Backend interface {
 	Close() error
 }
 
-// IDTokenHints verifies ID tokens that clients show at sign-out (RP-Initiated Logout 1.0, section 2).
-type IDTokenHints interface {
-	// Verify checks that the token was issued and signed by this server and returns its sub, its sid (which may be empty) and the client it
-	// was issued to. A token past its exp is accepted. A token that is not this server's is an error; one whose signature cannot be checked, as
-	// that of a key that was rotated out, is ErrHintUnverified: the user is asked then. Keys that cannot be read are ErrUnavailable.
-	Verify(ctx context.Context, token string) (sub, sid, clientID string, err error)
-}
-
-// ErrHintUnverified means that the signature of an id_token_hint is by none of the keys that are known.
-var ErrHintUnverified = errors.New("hostadapter: id_token_hint is signed with a key that is not known")
-
 // Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required.
 type Config struct {
 	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter.
@@ -65,6 +56,18 @@ type Config struct {
 	Clients logout.ClientSource
 	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every sign-out is confirmed.
 	Hints IDTokenHints
+
+	// MatchLogoutHint tells whether a logout_hint means the user of the session. Where it says no the user is asked before signing out. Without it
+	// the parameter is ignored: what is in it is between the client and the host (RP-Initiated Logout 1.0, section 2).
+	MatchLogoutHint func(hint string, session *Session) bool
+	// WaitForNotices is how long the end-session endpoint waits, before it answers, until every client has taken its logout token or
+	// refused it. Zero: not at all.
+	WaitForNotices time.Duration
+	// FrontChannelWait is how long the browser stays at most with the frames in which clients clear their cookies, before it goes on.
+	// DefaultFrontChannelWait when zero.
+	FrontChannelWait time.Duration
+	// LogoutPage shows the pages of the end-session endpoint in the host's own look and in the user's language. Plain English ones when nil.
+	LogoutPage func(w http.ResponseWriter, r *http.Request, page *LogoutPage)
 
 	// Cookie shapes the session cookie; its zero value is right for most servers.
 	Cookie Cookie
@@ -125,6 +128,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.SweepEvery == 0 {
 		c.SweepEvery = DefaultSweepEvery
+	}
+	if c.FrontChannelWait == 0 {
+		c.FrontChannelWait = DefaultFrontChannelWait
 	}
 	if c.Cookie.SameSite == 0 {
 		c.Cookie.SameSite = http.SameSiteLaxMode
@@ -241,6 +247,7 @@ func (c *Config) checkTimes() error {
 	}{
 		{"idle_timeout", c.IdleTimeout}, {"absolute_timeout", c.AbsoluteTimeout}, {"renew_every", c.RenewEvery},
 		{"sweep_every", c.SweepEvery}, {"delivery_timeout", c.DeliveryTimeout},
+		{"wait_for_notices", c.WaitForNotices}, {"front_channel_wait", c.FrontChannelWait},
 	} {
 		if d.value < 0 {
 			errs = append(errs, bad(d.field, "is negative"))

@@ -10,13 +10,18 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
 	maxEndSessionBody = 64 << 10
+	// maxParameter bounds one parameter, an ID token with many claims among them. maxLocales bounds the languages that are looked at.
+	maxParameter = 16 << 10
+	maxLocales   = 16
 	// confirmWithin is how long a confirmation page may be left open.
 	confirmWithin = 10 * time.Minute
 	// retryAfterSeconds is what an answer 503 asks the browser to wait.
@@ -37,9 +42,14 @@ const (
 
 // endRequest is a request to sign out whose parameters have been checked.
 type endRequest struct {
-	// Subject and SessionID are those of the hint, if there was one.
+	// Subject and SessionID are those of the hint, if there was a genuine one.
 	Subject   string `json:"sub,omitempty"`
 	SessionID string `json:"sid,omitempty"`
+	// ClientID is the client that asks, proven by the hint or not.
+	ClientID string `json:"client,omitempty"`
+	// LogoutHint and Locales are the parameters logout_hint and ui_locales.
+	LogoutHint string   `json:"hint,omitempty"`
+	Locales    []string `json:"locales,omitempty"`
 	// Redirect is a registered post_logout_redirect_uri with the state in its query, or empty.
 	Redirect string `json:"redirect,omitempty"`
 	// Until is when a sealed request is no longer good.
@@ -53,7 +63,11 @@ func (b badRequest) Error() string { return string(b) }
 
 // EndSession returns the end-session endpoint of OpenID Connect RP-Initiated Logout 1.0, for GET and POST. It signs the browser out and
 // sends it to the post_logout_redirect_uri, which must be registered for the client of the id_token_hint or client_id. Without a hint
-// that belongs to the browser's session the user is asked first. Mount it where discovery's end_session_endpoint points.
+// that belongs to the browser's session the user is asked first. A browser that brings no cookie, as one that keeps it from requests that come
+// from other sites, is signed out of the session that the hint was issued in.
+//
+// Clients of the session are told by back channel, those with a frontchannel_logout_uri in frames of the page that follows
+// (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see Metadata.
 func (a *Adapter) EndSession() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protect(w)
@@ -61,7 +75,9 @@ func (a *Adapter) EndSession() http.Handler {
 		case http.MethodGet, http.MethodPost:
 		default:
 			w.Header().Set("Allow", "GET, POST")
-			showPage(w, http.StatusMethodNotAllowed, page{Title: "Not possible", Text: "This address takes GET and POST requests."})
+			a.showPage(w, r, &LogoutPage{
+				Kind: LogoutProblem, Status: http.StatusMethodNotAllowed, Title: "Not possible", Text: "This address takes GET and POST requests.",
+			})
 			return
 		}
 		if err := a.endSession(w, r); err != nil {
@@ -90,10 +106,15 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case err != nil:
 		return err
-	case record == nil || request.matches(record):
-		return a.finish(w, r, request)
+	case record == nil:
+		if record, err = a.hinted(r.Context(), request); err != nil {
+			return err
+		}
+		return a.finish(w, r, record, request)
+	case request.matches(record) && a.matchesLogoutHint(record, request):
+		return a.finish(w, r, record, request)
 	}
-	return a.askFirst(w, record, request)
+	return a.askFirst(w, r, record, request)
 }
 
 // endSessionParameters returns the parameters, each of which may come once.
@@ -111,8 +132,11 @@ func endSessionParameters(w http.ResponseWriter, r *http.Request) (url.Values, e
 		parameters = r.PostForm
 	}
 	for name, values := range parameters {
-		if len(values) > 1 {
-			return nil, badRequest(fmt.Sprintf("The parameter %q occurs more than once.", name))
+		switch {
+		case len(values) > 1:
+			return nil, badRequest(fmt.Sprintf("The parameter %q occurs more than once.", cutText(name)))
+		case len(name)+len(values[0]) > maxParameter:
+			return nil, badRequest(fmt.Sprintf("The parameter %q is too long.", cutText(name)))
 		}
 	}
 	return parameters, nil
@@ -123,32 +147,23 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	if parameters.Has(paramResume) {
 		return a.openRequest(resumePurpose, nil, parameters.Get(paramResume))
 	}
-	request := &endRequest{}
-	clientID := parameters.Get("client_id")
+	locales := strings.Fields(parameters.Get("ui_locales"))
+	request := &endRequest{
+		ClientID: parameters.Get("client_id"), LogoutHint: parameters.Get("logout_hint"), Locales: locales[:min(len(locales), maxLocales)],
+	}
 	if hint := parameters.Get("id_token_hint"); hint != "" && a.config.Hints != nil {
-		subject, sid, audience, err := a.config.Hints.Verify(ctx, hint)
-		switch {
-		case errors.Is(err, ErrUnavailable):
-			return nil, err
-		case errors.Is(err, ErrHintUnverified) && clientID == "":
-			return request, nil // as if there were no hint: the user is asked, and nobody is trusted with where to go
-		case errors.Is(err, ErrHintUnverified):
-			audience = clientID
-		case err != nil:
-			return nil, badRequest("The id_token_hint is not an ID token of this server.")
-		case clientID != "" && clientID != audience:
-			return nil, badRequest("The id_token_hint was issued to another client than client_id.")
+		if trusted, err := a.readHint(ctx, hint, request); err != nil || !trusted {
+			return request, err
 		}
-		request.Subject, request.SessionID, clientID = subject, sid, audience
 	}
 	target := parameters.Get("post_logout_redirect_uri")
 	if target == "" {
 		return request, nil
 	}
-	if clientID == "" {
+	if request.ClientID == "" {
 		return nil, badRequest("A post_logout_redirect_uri needs an id_token_hint or a client_id.")
 	}
-	client, err := a.config.Clients.LogoutClient(ctx, clientID)
+	client, err := a.config.Clients.LogoutClient(ctx, request.ClientID)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil, badRequest("The client is not known.")
@@ -161,11 +176,35 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	return request, err
 }
 
+// readHint takes over what a genuine hint says. It is not trusted where its key is not known and the request names no client: then it is as
+// if there were none, the user is asked, and nobody says where to go.
+func (a *Adapter) readHint(ctx context.Context, token string, request *endRequest) (trusted bool, err error) {
+	hint, err := a.config.Hints.Verify(ctx, token)
+	switch {
+	case errors.Is(err, ErrUnavailable):
+		return false, err
+	case errors.Is(err, ErrHintUnverified):
+		return request.ClientID != "", nil
+	case err != nil:
+		return false, badRequest("The id_token_hint is not an ID token of this server.")
+	}
+	client, ok := hint.client(request.ClientID)
+	switch {
+	case ok:
+	case client == "" && request.ClientID == "":
+		return false, badRequest("The id_token_hint was issued to several clients: client_id must name the one that asks.")
+	default:
+		return false, badRequest("The id_token_hint was issued to another client than client_id.")
+	}
+	request.Subject, request.SessionID, request.ClientID = hint.Subject, hint.SessionID, client
+	return true, nil
+}
+
 // withState adds the state to the URI's query as it is.
 func withState(target string, parameters url.Values) (string, error) {
 	uri, err := url.Parse(target)
-	if err != nil {
-		return "", badRequest("The post_logout_redirect_uri is not a URI.")
+	if err != nil || logout.ValidateClient(logout.Client{ClientID: "-", PostLogoutRedirectURIs: []string{target}}) != nil {
+		return "", badRequest("The post_logout_redirect_uri is not a URI that a browser can be sent to.")
 	}
 	if parameters.Has("state") {
 		state := url.Values{"state": {parameters.Get("state")}}.Encode()
@@ -185,18 +224,70 @@ func (e *endRequest) matches(record *ticketstore.Session) bool {
 	return e.SessionID == "" || e.SessionID == record.SessionID
 }
 
-// finish signs out and sends the browser on.
-func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, request *endRequest) error {
-	if err := a.SignOut(w, r); err != nil {
-		return err
+// matchesLogoutHint is false where the host knows that the client means another user.
+func (a *Adapter) matchesLogoutHint(record *ticketstore.Session, request *endRequest) bool {
+	if request.LogoutHint == "" || a.config.MatchLogoutHint == nil {
+		return true
 	}
-	if request.Redirect != "" {
+	session, err := a.public(record)
+	return err == nil && a.config.MatchLogoutHint(request.LogoutHint, session)
+}
+
+// hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live session. Nil: there is none.
+// Whoever has the ID token of a session is one of its clients, or was given it by one.
+func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
+	if request.SessionID == "" || ticketstore.CheckID("sid", request.SessionID) != nil {
+		return nil, nil
+	}
+	detail, err := a.config.Backend.Tickets().Find(ctx, request.SessionID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
+	case detail.SubjectID != request.Subject || detail.Issuer != a.config.Issuer:
+		return nil, nil
+	case !detail.LiveAt(a.now()):
+		a.EndExpired(ctx, detail.SessionID)
+		return nil, nil
+	}
+	return &detail.Session, nil
+}
+
+// finish signs out of the session, if there is one, and sends the browser on.
+func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest) error {
+	var frames []string
+	if record != nil {
+		var err error
+		// Before the end: afterwards nobody knows the clients any more.
+		if frames, err = a.FrontChannelURLs(r.Context(), record.SessionID); err != nil {
+			return err
+		}
+		result, err := a.signOut(r.Context(), record)
+		if err != nil {
+			return err
+		}
+		if result.NotificationsQueued > 0 && a.config.WaitForNotices > 0 {
+			a.awaitNotices(r.Context(), record.SessionID, a.config.WaitForNotices)
+		}
+	}
+	if _, _, present := a.readCookie(r); present {
+		// A browser that keeps its cookie from other sites may have that of another session than the hint's.
+		a.forget(w, r)
+	}
+	done := &LogoutPage{
+		Kind: LogoutDone, Status: http.StatusOK, Title: "Signed out", Text: "You are signed out.", ClientID: request.ClientID, UILocales: request.Locales,
+	}
+	switch {
+	case len(frames) > 0:
+		done.Kind, done.Frames, done.Continue, done.Wait = LogoutFrames, frames, request.Redirect, a.config.FrontChannelWait
+	case request.Redirect != "":
 		// Registered for the client, or sealed by us.
 		w.Header().Set("Location", request.Redirect)
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	showPage(w, http.StatusOK, page{Title: "Signed out", Text: "You are signed out."})
+	a.showPage(w, r, done)
 	return nil
 }
 
@@ -213,7 +304,7 @@ func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
 }
 
 // askFirst shows a form that only this browser's session can send.
-func (a *Adapter) askFirst(w http.ResponseWriter, record *ticketstore.Session, request *endRequest) error {
+func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest) error {
 	sealed, err := a.sealRequest(confirmPurpose, record.Key[:], request)
 	if err != nil {
 		return err
@@ -222,7 +313,10 @@ func (a *Adapter) askFirst(w http.ResponseWriter, record *ticketstore.Session, r
 	if name == "" {
 		name = record.SubjectID
 	}
-	showPage(w, http.StatusOK, page{Title: "Sign out?", Text: "You are signed in as " + name + ".", Confirm: sealed})
+	a.showPage(w, r, &LogoutPage{
+		Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?", Text: "You are signed in as " + name + ".", UserName: name,
+		ClientID: request.ClientID, UILocales: request.Locales, Confirm: sealed,
+	})
 	return nil
 }
 
@@ -240,7 +334,11 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 	if err != nil {
 		return err
 	}
-	return a.finish(w, r, request)
+	record, err := a.current(r)
+	if err != nil {
+		return err
+	}
+	return a.finish(w, r, record, request)
 }
 
 func (a *Adapter) sealRequest(purpose string, id []byte, request *endRequest) (string, error) {
@@ -273,12 +371,16 @@ func (a *Adapter) openRequest(purpose string, id []byte, value string) (*endRequ
 func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var wrong badRequest
 	if errors.As(err, &wrong) {
-		showPage(w, http.StatusBadRequest, page{Title: "Not possible", Text: wrong.Error()})
+		a.showPage(w, r, &LogoutPage{Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error()})
 		return
 	}
 	a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err)
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
-	showPage(w, http.StatusServiceUnavailable, page{
-		Title: "Not signed out", Text: "You could not be signed out just now. Please try again in a moment.",
+	a.showPage(w, r, &LogoutPage{
+		Kind: LogoutProblem, Status: http.StatusServiceUnavailable, Title: "Not signed out",
+		Text: "You could not be signed out just now. Please try again in a moment.",
 	})
 }
+
+// cutText shortens what is repeated to whoever sent it.
+func cutText(s string) string { return strings.ToValidUTF8(s[:min(len(s), 64)], "") }

@@ -5,39 +5,51 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// hints takes "sub/sid/client" for an ID token.
+// hints takes "sub/sid/client" for an ID token; several clients are divided by commas.
 type hints struct{}
 
-func (hints) Verify(_ context.Context, token string) (sub, sid, clientID string, err error) {
+func (hints) Verify(_ context.Context, token string) (*hostadapter.IDTokenHint, error) {
 	if token == "unavailable" {
-		return "", "", "", hostadapter.ErrUnavailable
+		return nil, hostadapter.ErrUnavailable
 	}
 	if token == "rotated" {
-		return "", "", "", hostadapter.ErrHintUnverified
+		return nil, hostadapter.ErrHintUnverified
 	}
 	parts := strings.Split(token, "/")
 	if len(parts) != 3 {
-		return "", "", "", errors.New("not ours")
+		return nil, errors.New("not ours")
 	}
-	return parts[0], parts[1], parts[2], nil
+	return &hostadapter.IDTokenHint{Subject: parts[0], SessionID: parts[1], Audience: strings.Split(parts[2], ",")}, nil
 }
 
 func newEndSessionHost(t *testing.T) *host {
 	return newHost(t, func(c *hostadapter.Config) {
 		c.Hints = hints{}
+		c.MatchLogoutHint = func(hint string, session *hostadapter.Session) bool { return hint == session.SubjectID+"@op.example" }
 		c.Clients = logout.ClientMap{
 			"shop": {PostLogoutRedirectURIs: []string{"https://shop.example/bye", "https://shop.example/bye?from=op"}},
 			"mail": {PostLogoutRedirectURIs: []string{"https://mail.example/bye"}},
+			"bad":  {PostLogoutRedirectURIs: []string{"javascript:alert(1)"}},
+			"front": {
+				FrontChannelLogoutURI:  "https://front.example:8443/clear?a=b&c=%20",
+				PostLogoutRedirectURIs: []string{"com.front.app:/bye"},
+			},
+			"frame": {FrontChannelLogoutURI: "https://frame.example/clear"},
 		}
 	})
 }
@@ -69,6 +81,17 @@ func TestEndSession(t *testing.T) {
 		{"hint of another session", url.Values{"id_token_hint": {"ann/other/shop"}}, 200, "", true, "Sign out?"},
 		{"hint of another user", url.Values{"id_token_hint": {"bob//shop"}}, 200, "", true, "Sign out?"},
 		{"hint that is not ours", url.Values{"id_token_hint": {"forged"}}, 400, "", true, "not an ID token"},
+		{"hint for several clients, one of them named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye}},
+			303, bye, false, ""},
+		{"hint for several clients, none named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}}, 400, "", true, "several clients"},
+		{"hint for several clients, another named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}, "client_id": {"x"}}, 400, "", true, "another client"},
+		{"logout_hint of the user", url.Values{"id_token_hint": {"ann/SID/shop"}, "logout_hint": {"ann@op.example"}}, 200, "", false, "You are signed out"},
+		{"logout_hint of another user", url.Values{"id_token_hint": {"ann/SID/shop"}, "logout_hint": {"bob@op.example"}}, 200, "", true, "Sign out?"},
+		{"logout_hint alone", url.Values{"logout_hint": {"ann@op.example"}}, 200, "", true, "Sign out?"},
+		{"languages", url.Values{"ui_locales": {"xx de-CH en"}}, 200, "", true, "Sign out?"},
+		{"a parameter that is too long", url.Values{"state": {strings.Repeat("x", 20_000)}}, 400, "", true, "too long"},
+		{"a client that is too long", url.Values{"client_id": {strings.Repeat("x", 5_000)}, "post_logout_redirect_uri": {bye}}, 400, "", true, "not known"},
+		{"a registered address that is a program", url.Values{"client_id": {"bad"}, "post_logout_redirect_uri": {"javascript:alert(1)"}}, 400, "", true, "browser"},
 		{"hint that cannot be checked", url.Values{"id_token_hint": {"unavailable"}}, 503, "", true, "try again"},
 		{"client that is not the hint's", url.Values{"id_token_hint": {"ann/SID/shop"}, "client_id": {"mail"}}, 400, "", true, "another client"},
 		{"URI of another client", url.Values{"id_token_hint": {"ann/SID/mail"}, "post_logout_redirect_uri": {bye}}, 400, "", true, "not registered"},
@@ -238,4 +261,206 @@ func TestEndSessionFails(t *testing.T) {
 		t.Errorf("a long form: %d, want 400", got.StatusCode)
 	}
 	b.mustBe("ann")
+}
+
+// TestEndSessionWithoutItsCookie: a browser may keep a Strict cookie to itself, also after the request was repeated as a GET. The session is
+// found by the hint.
+func TestEndSessionWithoutItsCookie(t *testing.T) {
+	t.Parallel()
+	const bye = "https://shop.example/bye"
+	for name, test := range map[string]struct {
+		hint   string // SID stands for the session's
+		signed bool   // still signed in afterwards
+	}{
+		"hint of the session": {"ann/SID/shop", false}, "another user's name": {"bob/SID/shop", true}, "no sid": {"ann//shop", true},
+		"a sid of nobody": {"ann/x/shop", true}, "a sid that cannot be one": {"ann/" + strings.Repeat("x", 600) + "/shop", true}, "no hint": {"", true},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			t.Run(name+" by "+method, func(t *testing.T) {
+				t.Parallel()
+				h := newEndSessionHost(t)
+				b, strict := h.browser(), h.browser()
+				session := b.signIn(hostadapter.Identity{Subject: "ann"})
+				h.use(session.SessionID, "shop")
+				parameters := url.Values{"client_id": {"shop"}, "post_logout_redirect_uri": {bye}}
+				if test.hint != "" {
+					parameters.Set("id_token_hint", strings.Replace(test.hint, "SID", session.SessionID, 1))
+				}
+				var response *http.Response
+				if method == http.MethodGet {
+					response = strict.get(parameters)
+				} else {
+					on, err := url.Parse(strict.post(parameters).Header.Get("Location"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					response = strict.get(on.Query())
+				}
+				if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != bye {
+					t.Errorf("%d to %q, want to be sent back", response.StatusCode, response.Header.Get("Location"))
+				}
+				if lines := response.Header["Set-Cookie"]; len(lines) != 0 {
+					t.Errorf("cookies %q, want one that was not seen left alone", lines)
+				}
+				if test.signed {
+					b.mustBe("ann")
+					return
+				}
+				b.mustBe("")
+				if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.UserLogout {
+					t.Errorf("notices %+v, want one of user_logout", notices)
+				}
+			})
+		}
+	}
+}
+
+// TestEndSessionOfAnExpiredSession: it ends as what it is.
+func TestEndSessionOfAnExpiredSession(t *testing.T) {
+	t.Parallel()
+	h := newEndSessionHost(t)
+	b := h.browser()
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "shop")
+	h.clock.advance(hostadapter.DefaultIdleTimeout)
+	h.browser().get(url.Values{"id_token_hint": {"ann/" + session.SessionID + "/shop"}})
+	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
+		t.Errorf("notices %+v, want one of session_expiration", notices)
+	}
+}
+
+// Front-Channel Logout 1.0, section 3: iss and sid are added to the address, whose own query is kept.
+func TestFrontChannelLogout_3_Frames(t *testing.T) {
+	t.Parallel()
+	h := newEndSessionHost(t)
+	b := h.browser()
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	for _, client := range []string{"front", "shop", "frame", "unknown"} {
+		h.use(session.SessionID, client)
+	}
+	response := b.get(url.Values{
+		"id_token_hint": {"ann/" + session.SessionID + "/front"}, "post_logout_redirect_uri": {"com.front.app:/bye"}, "state": {"1"},
+	})
+	body := bodyOf(t, response)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s, want a page", response.StatusCode, body)
+	}
+	added := "iss=" + url.QueryEscape(issuer) + "&amp;sid=" + session.SessionID
+	for _, want := range []string{
+		`<iframe src="https://front.example:8443/clear?a=b&amp;c=%20&amp;` + added + `"`, `<iframe src="https://frame.example/clear?` + added + `"`,
+		`href="com.front.app:/bye?state=1" data-wait="5000"`, "<script>" + hostadapter.LogoutScript + "</script>",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("page has no %s: %s", want, body)
+		}
+	}
+	policy := response.Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "frame-src https://front.example:8443 https://frame.example;") ||
+		!strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") {
+		t.Errorf("policy %q, want frames of these two clients and nothing else from outside", policy)
+	}
+	b.mustBe("")
+	if again := b.get(nil); strings.Contains(bodyOf(t, again), "<iframe") {
+		t.Error("frames of a session that has ended before, want none")
+	}
+}
+
+// A host may show the pages itself.
+func TestEndSessionPagesOfTheHost(t *testing.T) {
+	t.Parallel()
+	var seen []hostadapter.LogoutPage
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Hints = hints{}
+		c.Clients = logout.ClientMap{"frame": {FrontChannelLogoutURI: "https://frame.example/clear"}}
+		c.LogoutPage = func(w http.ResponseWriter, _ *http.Request, page *hostadapter.LogoutPage) {
+			seen = append(seen, *page)
+			w.WriteHeader(page.Status)
+		}
+	})
+	b := h.browser()
+	session := b.signIn(hostadapter.Identity{Subject: "ann", DisplayName: "Ann"})
+	h.use(session.SessionID, "frame")
+	b.get(url.Values{"ui_locales": {"de-CH en"}, "client_id": {"frame"}})
+	b.get(url.Values{"id_token_hint": {"forged"}})
+	if got := b.post(url.Values{"confirm": {seen[0].Confirm}}); !strings.Contains(got.Header.Get("Content-Security-Policy"), "script-src 'sha256-") {
+		t.Errorf("policy %q does not let the script run", got.Header.Get("Content-Security-Policy"))
+	}
+	b.get(nil)
+	confirm := seen[0].Confirm
+	want := []hostadapter.LogoutPage{
+		{
+			Kind: hostadapter.LogoutConfirm, Status: 200, Title: "Sign out?", Text: "You are signed in as Ann.", UserName: "Ann", ClientID: "frame",
+			UILocales: []string{"de-CH", "en"}, Confirm: confirm,
+		},
+		{Kind: hostadapter.LogoutProblem, Status: 400, Title: "Not possible", Text: "The id_token_hint is not an ID token of this server."},
+		{
+			Kind: hostadapter.LogoutFrames, Status: 200, Title: "Signed out", Text: "You are signed out.", ClientID: "frame", UILocales: []string{"de-CH", "en"},
+			Frames: []string{"https://frame.example/clear?iss=https%3A%2F%2Fop.example&sid=" + session.SessionID}, Wait: 5 * time.Second,
+		},
+		{Kind: hostadapter.LogoutDone, Status: 200, Title: "Signed out", Text: "You are signed out."},
+	}
+	if diff := cmp.Diff(want, seen, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("pages (-want +got):\n%s", diff)
+	}
+}
+
+// RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been told. A client that does
+// not answer holds it up no longer than the host allows.
+func TestRPInitiatedLogout_3_RedirectAfterTheNotices(t *testing.T) {
+	t.Parallel()
+	var told atomic.Bool
+	release := make(chan struct{})
+	client := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/dead" {
+			<-release
+		}
+		told.Store(true)
+	}))
+	t.Cleanup(client.Close)
+	t.Cleanup(func() { close(release) })
+	for _, path := range []string{"/slow", "/dead"} {
+		told.Store(false)
+		h := newHost(t, func(c *hostadapter.Config) {
+			c.Hints, c.WaitForNotices = hints{}, 30*time.Second
+			if path == "/dead" {
+				c.WaitForNotices = 50 * time.Millisecond
+			}
+			c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: client.URL + path, PostLogoutRedirectURIs: []string{"https://shop.example/bye"}}}
+		})
+		b := h.browser()
+		session := b.signIn(hostadapter.Identity{Subject: "ann"})
+		h.use(session.SessionID, "shop")
+		response := b.get(url.Values{"id_token_hint": {"ann/" + session.SessionID + "/shop"}, "post_logout_redirect_uri": {"https://shop.example/bye"}})
+		if response.StatusCode != http.StatusSeeOther {
+			t.Errorf("%s: %d, want to be sent back", path, response.StatusCode)
+		}
+		if told.Load() != (path == "/slow") {
+			t.Errorf("%s: told %v by then", path, told.Load())
+		}
+	}
+}
+
+func TestMetadata(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	type document struct {
+		Issuer string   `json:"issuer"`
+		Claims []string `json:"claims_supported"`
+		Back   bool     `json:"backchannel_logout_supported"`
+	}
+	got, err := h.Metadata(issuer + "/logout").MergeInto(document{Issuer: issuer, Claims: []string{"sub"}})
+	want := map[string]any{
+		"issuer": issuer, "claims_supported": []any{"sub", "sid"}, "end_session_endpoint": issuer + "/logout",
+		"backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
+		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
+	}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for _, wrong := range []any{document{Issuer: "https://other.example"}, 5, nil, []string{"a"}, func() {}} {
+		if got, err := h.Metadata("x").MergeInto(wrong); err == nil {
+			t.Errorf("%T: merged into %v, want an error", wrong, got)
+		}
+	}
 }

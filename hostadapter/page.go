@@ -1,28 +1,84 @@
 package hostadapter
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"html/template"
 	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
 )
 
-// page is what the end-session endpoint shows to a person.
-type page struct {
-	Title   string
-	Text    string
-	Confirm string // the sealed request that a form is to send, if there is to be a form
+// LogoutPageKind says what a page of the end-session endpoint is for.
+type LogoutPageKind string
+
+// The kinds of pages.
+const (
+	// LogoutConfirm asks the user whether to sign out.
+	LogoutConfirm LogoutPageKind = "confirm"
+	// LogoutDone says that the user is signed out.
+	LogoutDone LogoutPageKind = "done"
+	// LogoutFrames says so too, and holds the frames in which clients clear their cookies.
+	LogoutFrames LogoutPageKind = "frames"
+	// LogoutProblem says what is wrong with the request, or that the store cannot be asked just now.
+	LogoutProblem LogoutPageKind = "problem"
+)
+
+// LogoutPage is what the end-session endpoint shows to a person. The status and the headers, a Content-Security-Policy among them, are set
+// when Config.LogoutPage is called; it adds to the policy what its own style needs.
+type LogoutPage struct {
+	Kind   LogoutPageKind
+	Status int
+	// Title and Text are in English. Text of a problem names the parameter at fault.
+	Title string
+	Text  string
+	// UserName is who is signed in, for LogoutConfirm.
+	UserName string
+	// ClientID is the client that asked, if it is known. It is proven by an id_token_hint only.
+	ClientID string
+	// UILocales are the languages that the client asks for, the most wanted first (RP-Initiated Logout 1.0, section 2).
+	UILocales []string
+	// Confirm is the value of the field "confirm" of a form that is posted to the same address, for LogoutConfirm.
+	Confirm string
+	// Frames are the addresses of the frames, for LogoutFrames.
+	Frames []string
+	// Continue is where the browser goes on to from LogoutFrames; empty: nowhere. It is registered for the client.
+	Continue string
+	// Wait is how long the browser stays at most.
+	Wait time.Duration
 }
 
-var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
+// LogoutScript takes the browser on from LogoutFrames once all frames are loaded or the wait is over. It wants a link whose attributes are
+// id="continue", href={{.Continue}} and data-wait={{.Wait.Milliseconds}}. It is all that the page's policy lets run, between <script>
+// and </script> and unchanged.
+const LogoutScript = `{const link=document.getElementById("continue");if(link){const go=()=>location.replace(link.href);` +
+	`setTimeout(go,Number(link.dataset.wait));addEventListener("load",go)}}`
+
+const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem 2rem;font:16px/1.5 system-ui,sans-serif;` +
+	`background:light-dark(#f3f4f7,#101318);color:light-dark(#1b1f27,#e8eaee)}main{max-width:26rem;margin:auto;padding:2rem;border-radius:.9rem;` +
+	`background:light-dark(#fff,#191d25);border:1px solid light-dark(#d9dde4,#323946)}h1{margin:0 0 .5rem;font-size:1.5rem}p{overflow-wrap:anywhere}` +
+	`button{padding:.6rem 1.2rem;border:0;border-radius:.5rem;font:inherit;font-weight:600;background:light-dark(#3b5bdb,#8fa7ff);` +
+	`color:light-dark(#fff,#10131a);cursor:pointer}iframe{display:none}`
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	// What is left to trust: the address was registered, and has no scheme that runs (logout.ValidateClient).
+	"address": func(uri string) template.URL { return template.URL(uri) }, //nolint:gosec // checked before
+}).Parse(`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title>
+<style>` + pageStyle + `</style></head>
 <body>
 <main>
 <h1>{{.Title}}</h1>
 <p>{{.Text}}</p>
 {{if .Confirm}}<form method="post"><input type="hidden" name="confirm" value="{{.Confirm}}"><button type="submit">Sign out</button></form>
+{{end}}{{if .Continue}}<p><a id="continue" href="{{address .Continue}}" data-wait="{{.Wait.Milliseconds}}">Continue</a></p>
 {{end}}</main>
-</body>
+{{range .Frames}}<iframe src="{{.}}" sandbox="allow-scripts allow-same-origin" title="Signing out"></iframe>
+{{end}}{{if .Frames}}<script>` + LogoutScript + `</script>
+{{end}}</body>
 </html>
 `))
 
@@ -30,16 +86,54 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 func protect(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+	header.Set("Content-Security-Policy", pagePolicy)
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 }
 
-func showPage(w http.ResponseWriter, status int, content page) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
+const pagePolicy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+
+func hashSource(content string) string {
+	sum := sha256.Sum256([]byte(content))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+var (
+	styleSource  = "; style-src " + hashSource(pageStyle)
+	scriptSource = "; script-src " + hashSource(LogoutScript)
+)
+
+// showPage answers with a page, the host's or our own.
+func (a *Adapter) showPage(w http.ResponseWriter, r *http.Request, content *LogoutPage) {
+	policy := pagePolicy
+	if len(content.Frames) > 0 {
+		policy += scriptSource + "; frame-src " + strings.Join(origins(content.Frames), " ")
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	if a.config.LogoutPage != nil {
+		header.Set("Content-Security-Policy", policy)
+		a.config.LogoutPage(w, r, content)
+		return
+	}
+	header.Set("Content-Security-Policy", policy+styleSource)
+	w.WriteHeader(content.Status)
 	_ = pageTemplate.Execute(w, content)
+}
+
+// origins returns the origins of addresses, each once.
+func origins(addresses []string) (list []string) {
+	for _, address := range addresses {
+		uri, err := url.Parse(address)
+		if err != nil {
+			continue
+		}
+		if origin := uri.Scheme + "://" + uri.Host; !slices.Contains(list, origin) {
+			list = append(list, origin)
+		}
+	}
+	return list
 }
 
 func encodeSealed(sealed []byte) string { return base64.RawURLEncoding.EncodeToString(sealed) }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // SignOut ends the session of this browser, has its clients told, and clears the cookie. Offline refresh tokens outlive it unless
@@ -17,19 +18,31 @@ func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if record != nil {
-		// A browser that goes away does not take its sign-out back.
-		result, err := a.end(context.WithoutCancel(r.Context()), &logout.Ending{
-			SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
-		})
-		if err != nil {
-			return fmt.Errorf("hostadapter: signing out: %w", err)
+		if _, err := a.signOut(r.Context(), record); err != nil {
+			return err
 		}
-		a.config.Logger.InfoContext(r.Context(), "signed out", "session_id", record.SessionID, "subject_id", record.SubjectID,
-			"notifications_queued", result.NotificationsQueued)
 	}
+	a.forget(w, r)
+	return nil
+}
+
+// signOut ends the session at its user's wish. A browser that goes away does not take its sign-out back.
+func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*logout.Result, error) {
+	result, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
+		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: signing out: %w", err)
+	}
+	a.config.Logger.InfoContext(ctx, "signed out", "session_id", record.SessionID, "subject_id", record.SubjectID,
+		"notifications_queued", result.NotificationsQueued)
+	return result, nil
+}
+
+// forget takes the session from the browser and from the rest of the request.
+func (a *Adapter) forget(w http.ResponseWriter, r *http.Request) {
 	a.clearCookie(w)
 	a.holder(r.Context()).set(nil, nil)
-	return nil
 }
 
 // end has the store end what the ending selects, under a new operation id, repeats it while the outcome is unknown, and wakes the

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -23,6 +25,10 @@ type Client struct {
 	// SessionRequired is backchannel_logout_session_required: logout tokens then have a sid and no sub, because some clients end all
 	// sessions of a user when they see a sub.
 	SessionRequired bool
+	// FrontChannelLogoutURI is shown in a frame of the user's browser when the user signs out (Front-Channel Logout 1.0, section 2). Empty: none is.
+	FrontChannelLogoutURI string
+	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and sid in any case.
+	FrontChannelSessionRequired bool
 	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings (RP-Initiated Logout 1.0, section 3).
 	PostLogoutRedirectURIs []string
 }
@@ -60,6 +66,12 @@ func ValidateClient(client Client) error {
 			return err
 		}
 	}
+	if client.FrontChannelLogoutURI != "" {
+		// Front-Channel Logout 1.0, section 2: the same.
+		if err := checkURI("frontchannel_logout_uri", client.FrontChannelLogoutURI, true); err != nil {
+			return err
+		}
+	}
 	for _, uri := range client.PostLogoutRedirectURIs {
 		// Native applications register schemes of their own here.
 		if err := checkURI("post_logout_redirect_uris", uri, false); err != nil {
@@ -68,6 +80,9 @@ func ValidateClient(client Client) error {
 	}
 	return nil
 }
+
+// scriptSchemes are those of addresses that are programs or documents of the page that leads to them.
+var scriptSchemes = []string{"javascript", "data", "vbscript", "blob", "about", "file"}
 
 func checkURI(field, raw string, web bool) error {
 	if err := ticketstore.CheckText(field, raw, ticketstore.MaxText); err != nil {
@@ -83,6 +98,8 @@ func checkURI(field, raw string, web bool) error {
 		return ticketstore.Invalid(field, "has a fragment")
 	case uri.User != nil:
 		return ticketstore.Invalid(field, "has a user name or password")
+	case slices.Contains(scriptSchemes, strings.ToLower(uri.Scheme)):
+		return ticketstore.Invalid(field, "has a scheme that runs in the page that leads there")
 	}
 	if isWeb := uri.Scheme == "http" || uri.Scheme == "https"; isWeb || web {
 		switch {

@@ -6,7 +6,7 @@ import (
 	"github.com/go-jose/go-jose/v3"
 )
 
-// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414; the logout specifications' additions).
+// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without what the session manager adds.
 type metadata struct {
 	Issuer                   string   `json:"issuer"`
 	AuthorizationEndpoint    string   `json:"authorization_endpoint"`
@@ -15,7 +15,6 @@ type metadata struct {
 	JWKSURI                  string   `json:"jwks_uri"`
 	IntrospectionEndpoint    string   `json:"introspection_endpoint"`
 	RevocationEndpoint       string   `json:"revocation_endpoint"`
-	EndSessionEndpoint       string   `json:"end_session_endpoint"`
 	ScopesSupported          []string `json:"scopes_supported"`
 	ResponseTypesSupported   []string `json:"response_types_supported"`
 	ResponseModesSupported   []string `json:"response_modes_supported"`
@@ -31,14 +30,21 @@ type metadata struct {
 	RequestParameter         bool     `json:"request_parameter_supported"`
 	RequestURIParameter      bool     `json:"request_uri_parameter_supported"`
 	ClaimsParameter          bool     `json:"claims_parameter_supported"`
-	BackChannelLogout        bool     `json:"backchannel_logout_supported"`
-	BackChannelLogoutSession bool     `json:"backchannel_logout_session_supported"`
 }
 
-func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
+func (p *provider) discovery(w http.ResponseWriter, r *http.Request) {
+	document, err := p.sessions.Metadata(p.issuer + pathEndSession).MergeInto(p.metadata())
+	if err != nil {
+		p.failed(w, r, err)
+		return
+	}
 	w.Header().Set("Access-Control-Allow-Origin", "*")
 	w.Header().Set("Cache-Control", "max-age=60")
-	writeJSON(w, http.StatusOK, metadata{
+	writeJSON(w, http.StatusOK, document)
+}
+
+func (p *provider) metadata() metadata {
+	return metadata{
 		Issuer:                   p.issuer,
 		AuthorizationEndpoint:    p.issuer + pathAuthorize,
 		TokenEndpoint:            p.issuer + pathToken,
@@ -46,7 +52,6 @@ func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		JWKSURI:                  p.issuer + pathJWKS,
 		IntrospectionEndpoint:    p.issuer + pathIntrospect,
 		RevocationEndpoint:       p.issuer + pathRevoke,
-		EndSessionEndpoint:       p.issuer + pathEndSession,
 		ScopesSupported:          supportedScopes,
 		ResponseTypesSupported:   supportedResponseTypes,
 		ResponseModesSupported:   []string{"query", "fragment", "form_post"},
@@ -59,11 +64,9 @@ func (p *provider) discovery(w http.ResponseWriter, _ *http.Request) {
 		CodeChallengeMethods:     []string{"S256"},
 		PromptValues:             []string{"none", "login", "consent"},
 		ClaimsSupported: []string{
-			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "name", "preferred_username", "email",
+			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "name", "preferred_username", "email",
 		},
-		BackChannelLogout:        true,
-		BackChannelLogoutSession: true,
-	})
+	}
 }
 
 func (p *provider) jwks(w http.ResponseWriter, _ *http.Request) {

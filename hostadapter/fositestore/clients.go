@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 
 	"github.com/ory/fosite"
 
@@ -12,9 +15,11 @@ import (
 
 // What a host's type of client may say about signing out, by the names of the registration.
 type (
-	backChannelClient interface{ GetBackChannelLogoutURI() string }
-	sessionClient     interface{ GetBackChannelLogoutSessionRequired() bool }
-	postLogoutClient  interface{ GetPostLogoutRedirectURIs() []string }
+	backChannelClient  interface{ GetBackChannelLogoutURI() string }
+	sessionClient      interface{ GetBackChannelLogoutSessionRequired() bool }
+	frontChannelClient interface{ GetFrontChannelLogoutURI() string }
+	frontSessionClient interface{ GetFrontChannelLogoutSessionRequired() bool }
+	postLogoutClient   interface{ GetPostLogoutRedirectURIs() []string }
 )
 
 // clients finds the logout settings of the clients in the host's store.
@@ -55,8 +60,39 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	if own, ok := client.(sessionClient); ok {
 		settings.SessionRequired = own.GetBackChannelLogoutSessionRequired()
 	}
+	if own, ok := client.(frontChannelClient); ok {
+		settings.FrontChannelLogoutURI = own.GetFrontChannelLogoutURI()
+	}
+	if own, ok := client.(frontSessionClient); ok {
+		settings.FrontChannelSessionRequired = own.GetFrontChannelLogoutSessionRequired()
+	}
+	if !sameOrigin(settings.FrontChannelLogoutURI, client.GetRedirectURIs()) {
+		settings.FrontChannelLogoutURI = ""
+	}
 	if own, ok := client.(postLogoutClient); ok {
 		settings.PostLogoutRedirectURIs = own.GetPostLogoutRedirectURIs()
 	}
 	return settings, nil
+}
+
+// sameOrigin tells whether scheme, host and port of a frontchannel_logout_uri are those of a redirect URI, as they must be (Front-Channel Logout
+// 1.0, section 2): otherwise a client could have pages of others shown and told of the session.
+func sameOrigin(uri string, redirectURIs []string) bool {
+	origin, err := originOf(uri)
+	return err == nil && slices.ContainsFunc(redirectURIs, func(redirect string) bool {
+		other, err := originOf(redirect)
+		return err == nil && other == origin
+	})
+}
+
+func originOf(uri string) (string, error) {
+	parsed, err := url.Parse(uri)
+	if err != nil {
+		return "", err
+	}
+	port := parsed.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[parsed.Scheme]
+	}
+	return parsed.Scheme + "://" + strings.ToLower(parsed.Hostname()) + ":" + port, nil
 }

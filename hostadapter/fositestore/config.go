@@ -24,13 +24,17 @@ type Config struct {
 	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with PublicKeys also JWT bearer.
 	//
 	// A client's logout settings come from optional methods of the type that GetClient returns: GetBackChannelLogoutURI() string,
-	// GetBackChannelLogoutSessionRequired() bool, GetPostLogoutRedirectURIs() []string; else from Host.Clients.
+	// GetBackChannelLogoutSessionRequired() bool, GetFrontChannelLogoutURI() string, GetFrontChannelLogoutSessionRequired() bool,
+	// GetPostLogoutRedirectURIs() []string; else from Host.Clients.
 	Store fosite.ClientManager
 	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey, *ecdsa.PrivateKey, a JSONWebKey or an
 	// OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs logout tokens, and is asked for at each of them.
 	Key func(ctx context.Context) (any, error)
 	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
 	KeyID string
+	// FormerKeys returns keys that signed ID tokens before, or will, for id_token_hint at sign-out: public or private ones, of the kinds that Key
+	// returns, or a *JSONWebKeySet. Nil: ID tokens of a key that was rotated out have their users asked before they are signed out.
+	FormerKeys func(ctx context.Context) ([]any, error)
 
 	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in with SignIn. Such tokens end
 	// only with their subject.
@@ -140,7 +144,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		}
 	}
 	if host.Hints == nil && c.Fosite != nil {
-		host.Hints = &idTokenHints{keys: keys, issuer: c.Fosite.IDTokenIssuer}
+		host.Hints = &idTokenHints{keys: keys, former: c.FormerKeys, issuer: c.Fosite.IDTokenIssuer}
 	}
 	return nil
 }

@@ -12,3 +12,8 @@ func SignerAndHints(key func(context.Context) (any, error), keyID, issuer string
 	keys := &signingKeys{get: key, keyID: keyID}
 	return keys, &idTokenHints{keys: keys, issuer: issuer}
 }
+
+// Hints are what Attach makes of Config.Key and Config.FormerKeys.
+func Hints(key func(context.Context) (any, error), former func(context.Context) ([]any, error), issuer string) hostadapter.IDTokenHints {
+	return &idTokenHints{keys: &signingKeys{get: key}, former: former, issuer: issuer}
+}

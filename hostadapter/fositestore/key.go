@@ -3,7 +3,6 @@ package fositestore
 import (
 	"context"
 	"crypto"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -168,65 +167,4 @@ func isAsymmetric(algorithm string) bool {
 		}
 	}
 	return false
-}
-
-// idTokenHints verifies the ID tokens of this server.
-type idTokenHints struct {
-	keys   *signingKeys
-	issuer string
-}
-
-var _ hostadapter.IDTokenHints = (*idTokenHints)(nil)
-
-// Verify accepts ID tokens signed with the present key, also expired ones.
-func (h *idTokenHints) Verify(ctx context.Context, token string) (sub, sid, clientID string, err error) {
-	key, err := h.keys.current(ctx)
-	if err != nil {
-		return "", "", "", fmt.Errorf("%w: signing key: %w", hostadapter.ErrUnavailable, err)
-	}
-	public, err := key.public()
-	if err != nil {
-		return "", "", "", fmt.Errorf("%w: signing key: %w", hostadapter.ErrUnavailable, err)
-	}
-	signed, err := jose.ParseSignedCompact(token, asymmetric)
-	if err != nil {
-		return "", "", "", fmt.Errorf("id_token_hint is malformed: %w", err)
-	}
-	payload, err := signed.Verify(public)
-	if err != nil {
-		return "", "", "", fmt.Errorf("%w: %w", hostadapter.ErrHintUnverified, err)
-	}
-	var claims struct {
-		Issuer   string   `json:"iss"`
-		Subject  string   `json:"sub"`
-		SID      string   `json:"sid"`
-		Azp      string   `json:"azp"`
-		Audience audience `json:"aud"`
-	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
-		return "", "", "", fmt.Errorf("id_token_hint has malformed claims: %w", err)
-	}
-	if claims.Issuer != h.issuer {
-		return "", "", "", errors.New("id_token_hint was issued by another server")
-	}
-	if claims.Azp == "" && len(claims.Audience) == 1 {
-		claims.Azp = claims.Audience[0]
-	}
-	if claims.Subject == "" || claims.Azp == "" {
-		return "", "", "", errors.New("id_token_hint names no subject or no client")
-	}
-	return claims.Subject, claims.SID, claims.Azp, nil
-}
-
-// audience is a string or a list of strings (RFC 7519, section 4.1.3).
-type audience []string
-
-// UnmarshalJSON reads either form.
-func (a *audience) UnmarshalJSON(data []byte) error {
-	var one string
-	if json.Unmarshal(data, &one) == nil {
-		*a = audience{one}
-		return nil
-	}
-	return json.Unmarshal(data, (*[]string)(a))
 }

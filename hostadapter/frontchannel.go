@@ -1,0 +1,95 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// FrontChannelURLs returns the addresses of the frames in which the clients of a session clear their cookies (Front-Channel Logout 1.0,
+// section 3), for a host that signs out by SignOut and shows a page of its own. Ask before the session ends: an unknown or ended one has none.
+func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]string, error) {
+	detail, err := a.config.Backend.Tickets().Find(ctx, sessionID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("hostadapter: reading the clients of a session: %w", err)
+	}
+	var urls []string
+	for i := range detail.Clients {
+		address, err := a.frontChannelURL(ctx, detail.Clients[i].ClientID, &detail.Session)
+		if err != nil {
+			// One client's settings are no reason not to sign out.
+			a.config.Logger.WarnContext(ctx, "client is not told by front channel", "client_id", detail.Clients[i].ClientID, "error", err)
+			continue
+		}
+		if address != "" {
+			urls = append(urls, address)
+		}
+	}
+	return urls, nil
+}
+
+func (a *Adapter) frontChannelURL(ctx context.Context, clientID string, session *ticketstore.Session) (string, error) {
+	client, err := a.config.Clients.LogoutClient(ctx, clientID)
+	if errors.Is(err, ErrNotFound) || (err == nil && client == nil) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return client.FrontChannelURL(session.Issuer, session.SessionID)
+}
+
+// Pauses between looks at the notices of a session.
+const (
+	firstLook = 5 * time.Millisecond
+	mostPause = 200 * time.Millisecond
+)
+
+// awaitNotices returns when every client of the ended session has been told, was given up, or the time is over.
+func (a *Adapter) awaitNotices(ctx context.Context, sessionID string, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	timer := time.NewTimer(firstLook)
+	defer timer.Stop()
+	for pause := firstLook; ; pause = min(2*pause, mostPause) {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return
+		}
+		waiting, err := a.waitingNotices(ctx, sessionID)
+		if err == nil && waiting == 0 {
+			return
+		}
+		timer.Reset(pause)
+	}
+}
+
+// waitingNotices counts the clients of a session that were not told yet. One that is to be told a second time was.
+func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting int, err error) {
+	query := logout.DeliveryQuery{
+		Filter: logout.DeliveryFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
+	}
+	for {
+		page, err := a.config.Backend.Logout().Deliveries(ctx, query)
+		if err != nil {
+			return 0, err
+		}
+		for i := range page.Deliveries {
+			if n := &page.Deliveries[i]; n.LastAttempt.IsZero() || n.LastError != "" {
+				waiting++
+			}
+		}
+		if !page.HasNext {
+			return waiting, nil
+		}
+		query.ResultsToken = page.ResultsToken
+	}
+}

@@ -1,0 +1,61 @@
+package hostadapter
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Metadata is what a server's discovery document says of signing out: RP-Initiated Logout 1.0, section 2.1, Back-Channel Logout 1.0, section
+// 2.1, Front-Channel Logout 1.0, section 3.
+type Metadata struct {
+	EndSessionEndpoint        string `json:"end_session_endpoint"`
+	BackChannelLogout         bool   `json:"backchannel_logout_supported"`
+	BackChannelLogoutSession  bool   `json:"backchannel_logout_session_supported"`
+	FrontChannelLogout        bool   `json:"frontchannel_logout_supported"`
+	FrontChannelLogoutSession bool   `json:"frontchannel_logout_session_supported"`
+
+	issuer string
+}
+
+// Metadata returns what to publish; endSessionEndpoint is the whole URL under which EndSession is mounted.
+func (a *Adapter) Metadata(endSessionEndpoint string) *Metadata {
+	return &Metadata{
+		EndSessionEndpoint: endSessionEndpoint, BackChannelLogout: true, BackChannelLogoutSession: true,
+		FrontChannelLogout: true, FrontChannelLogoutSession: true, issuer: a.config.Issuer,
+	}
+}
+
+// MergeInto returns a host's discovery document with the metadata in it, ready to be sent as JSON. The document is anything that marshals to a
+// JSON object; what it says of signing out is replaced, and "sid" joins its claims_supported, if it has any. A document of another issuer
+// is a *ticketstore.FieldError: no client would accept it.
+func (m *Metadata) MergeInto(document any) (map[string]any, error) {
+	merged, err := asObject(document)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := asObject(m)
+	if err != nil {
+		return nil, err
+	}
+	if issuer := merged["issuer"]; issuer != m.issuer {
+		return nil, bad("issuer", "of the discovery document is not Config.Issuer")
+	}
+	maps.Copy(merged, ours)
+	if claims, ok := merged["claims_supported"].([]any); ok && !slices.Contains(claims, any("sid")) {
+		merged["claims_supported"] = append(claims, "sid")
+	}
+	return merged, nil
+}
+
+func asObject(document any) (object map[string]any, err error) {
+	raw, err := json.Marshal(document)
+	if err == nil {
+		err = json.Unmarshal(raw, &object)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: discovery document: %w", err)
+	}
+	return object, nil
+}

@@ -1,0 +1,28 @@
+package logout
+
+import (
+	"net/url"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// FrontChannelURL returns the address of the frame in which the client clears the session (Front-Channel Logout 1.0, section 3): its
+// frontchannel_logout_uri with iss and sid, its own query kept. It is empty for a client that has none.
+func (c *Client) FrontChannelURL(issuer, sessionID string) (string, error) {
+	if c.FrontChannelLogoutURI == "" {
+		return "", nil
+	}
+	if err := checkURI("frontchannel_logout_uri", c.FrontChannelLogoutURI, true); err != nil {
+		return "", err
+	}
+	uri, err := url.Parse(c.FrontChannelLogoutURI)
+	if err != nil {
+		return "", ticketstore.Invalid("frontchannel_logout_uri", "is not a URI")
+	}
+	added := url.Values{"iss": {issuer}, "sid": {sessionID}}.Encode()
+	if uri.RawQuery != "" {
+		added = uri.RawQuery + "&" + added
+	}
+	uri.RawQuery = added
+	return uri.String(), nil
+}

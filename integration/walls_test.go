@@ -40,6 +40,13 @@ var walls = []wall{
 	{name: "a ticket store knows nothing else", of: exactly("ticketstore"), allowed: domain[:1]},
 	{name: "a grant store knows ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
+	{name: "how stores are moved is the domain's", of: exactly("ticketstore/transfer"), allowed: domain[:1]},
+	{
+		name: "the suite of moves knows the others", of: exactly("ticketstore/transfer/transfertest"),
+		allowed: append([]string{
+			modulePath + "/ticketstore/transfer", modulePath + "/ticketstore/tickettest", modulePath + "/ticketstore/tickettest/storetest", goCmpPath,
+		}, domain...),
+	},
 	{
 		name: "suites know the domain and how to show a difference", of: exactly("ticketstore/tickettest", "grantstore/granttest", "logout/logouttest"),
 		allowed: append([]string{modulePath + "/ticketstore/tickettest", modulePath + "/ticketstore/tickettest/storetest", goCmpPath}, domain...),

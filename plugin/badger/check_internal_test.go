@@ -3,6 +3,7 @@ package badger
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -12,7 +13,7 @@ import (
 
 // Check compares the database with what its rows say should be in it: every index entry belongs to a row, every row has its entries.
 func (e *Engine) Check(ctx context.Context) (problems []string) {
-	_ = e.view(ctx, func(r reader) error {
+	_ = e.look(ctx, func(r reader) error {
 		want, counts := map[string]bool{}, map[string]int{}
 		add := func(k []byte) { want[string(k)] = true }
 		each(r, tableSession, func() *recordpb.Session { return &recordpb.Session{} }, func(_ string, s *recordpb.Session) {
@@ -76,10 +77,18 @@ func (e *Engine) Check(ctx context.Context) (problems []string) {
 				add(key(indexNoticePurge, timeKey(n.PurgeAt), last(id)))
 			}
 		})
+		contents, _, _ := loadContents(r)
+		actual, err := countContents(ctx, r)
+		if err != nil || !maps.Equal(contents, actual) {
+			problems = append(problems, fmt.Sprintf("contents %v, want %v (%v)", contents, actual, err))
+		}
 		looks := map[string]int{}
 		_ = r.scan(nil, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			name := string(k)
 			switch {
+			case tableOf(k) == nil:
+				problems = append(problems, fmt.Sprintf("key of no table: %q", name))
+			case name[:1] == "m", name[:1] == "j", name[:1] == "p":
 			case name[:1] == "n":
 				n, _ := counted(r, name[1:])
 				if n != counts[name[1:]] {

@@ -21,22 +21,28 @@ const (
 // database's only writer. Each change is answered alone: one that fails leaves no trace in the transaction of its neighbours.
 type committer struct {
 	db      *badger.DB
+	books   books
 	changes chan *change
 	stopped chan struct{}
 }
 
 type change struct {
 	apply func(tx *tx) error
+	// moves: the change is part of moving the store, which no state of it forbids.
+	moves bool
 	err   error
 	done  chan struct{}
 	// taken by the committer, to apply it, or back by its caller, who gave up before that.
 	taken atomic.Bool
 }
 
-func newCommitter(db *badger.DB) *committer {
+func newCommitter(db *badger.DB) (*committer, error) {
 	c := &committer{db: db, changes: make(chan *change, maxGroup), stopped: make(chan struct{})}
+	if err := c.books.open(db); err != nil {
+		return nil, err
+	}
 	go c.run()
-	return c
+	return c, nil
 }
 
 // close applies what is waiting and ends. Nobody may call do afterwards: Engine.gate sees to it.
@@ -47,8 +53,8 @@ func (c *committer) close() {
 
 // do has the change applied and waits until it is durable. A caller who gives up before the change is begun takes it back; later he waits
 // for its end, which is near: what the change tells its caller is his alone once do has returned.
-func (c *committer) do(ctx context.Context, apply func(tx *tx) error) error {
-	ch := &change{apply: apply, done: make(chan struct{})}
+func (c *committer) do(ctx context.Context, moves bool, apply func(tx *tx) error) error {
+	ch := &change{apply: apply, moves: moves, done: make(chan struct{})}
 	select {
 	case c.changes <- ch:
 	case <-ctx.Done():
@@ -78,6 +84,7 @@ func (c *committer) commit(first *change) {
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
 	g := newGroup(snapshot{base})
+	g.ledger = c.books.ledger.Load()
 	var changes []*change
 	for next := first; next != nil; {
 		if !next.taken.CompareAndSwap(false, true) {
@@ -86,7 +93,10 @@ func (c *committer) commit(first *change) {
 		}
 		changes = append(changes, next)
 		t := &tx{group: g, writes: map[string]write{}}
-		if next.err = next.apply(t); next.err == nil {
+		if next.err = admitted(g.ledger, next.moves); next.err == nil {
+			next.err = next.apply(t)
+		}
+		if next.err == nil {
 			t.join()
 		}
 		next = nil
@@ -99,8 +109,12 @@ func (c *committer) commit(first *change) {
 
 // write makes the changes of a group durable.
 func (c *committer) write(g *group) error {
-	if len(g.writes) == 0 {
+	if len(g.writes) == 0 && g.ledger == c.books.ledger.Load() {
 		return nil
+	}
+	entry, err := c.books.enter(g)
+	if err != nil {
+		return err
 	}
 	txn := c.db.NewTransaction(true)
 	defer txn.Discard()
@@ -115,7 +129,11 @@ func (c *committer) write(g *group) error {
 			return fmt.Errorf("%d bytes under %d keys: %w", g.size, len(g.writes), err)
 		}
 	}
-	return txn.Commit()
+	if err := txn.Commit(); err != nil {
+		return err
+	}
+	c.books.close(entry)
+	return nil
 }
 
 // waiting returns the next change if one is there.

@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // Engine is an open database. It serves the three stores and is safe for concurrent use.
@@ -33,8 +34,11 @@ type Engine struct {
 	base       context.Context //nolint:containedctx // it is the engine's own life
 	stop       context.CancelFunc
 	background sync.WaitGroup
-	jobs       jobLocks
-	noticeSeq  atomic.Uint32
+	// leaving ends exports, which hold the gate for as long as somebody reads on; leave begins Close.
+	leaving   context.Context //nolint:containedctx // as base
+	leave     context.CancelFunc
+	jobs      jobLocks
+	noticeSeq atomic.Uint32
 	// turn says which client's notices come first in the next claim.
 	turn atomic.Uint32
 }
@@ -58,7 +62,11 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 		return nil, explainOpen(settings.Path, err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e := &Engine{db: db, logger: logger, base: background, stop: stop, committer: newCommitter(db)}
+	e := &Engine{db: db, logger: logger, base: background, stop: stop}
+	e.leaving, e.leave = context.WithCancel(background)
+	if err := e.start(ctx, settings.Path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
+	}
 	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
 	if err := e.resume(background); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
@@ -90,8 +98,18 @@ func databaseOptions(settings Settings, encryption []byte, logger *slog.Logger) 
 	return o
 }
 
+// start brings an older database up to date and starts the committer.
+func (e *Engine) start(ctx context.Context, path string) (err error) {
+	if err := e.migrate(ctx, path); err != nil {
+		return err
+	}
+	e.committer, err = newCommitter(e.db)
+	return err
+}
+
 // Close ends background work, waits for the calls inside and closes the database. It is idempotent.
 func (e *Engine) Close() error {
+	e.leave()
 	e.gate.Lock()
 	if e.closed {
 		e.gate.Unlock()
@@ -101,7 +119,9 @@ func (e *Engine) Close() error {
 	e.gate.Unlock()
 	e.stop()
 	e.background.Wait()
-	e.committer.close()
+	if e.committer != nil {
+		e.committer.close()
+	}
 	return e.db.Close()
 }
 
@@ -111,7 +131,7 @@ func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 		Name:     "badger",
 		Version:  version(),
 		Format:   formatVersion,
-		Services: []string{"tickets", "grants", "logout"},
+		Services: []string{"tickets", "grants", "logout", transfer.Service},
 	}, nil
 }
 
@@ -144,8 +164,17 @@ func (e *Engine) inBackground(f func(ctx context.Context)) error {
 
 func errClosed() error { return fmt.Errorf("%w: the database is closed", ticketstore.ErrUnavailable) }
 
-// view runs f on a snapshot.
+// view runs f on a snapshot, unless the store is being filled from another: what is not complete answers nothing.
 func (e *Engine) view(ctx context.Context, f func(r reader) error) error {
+	switch transfer.State(e.committer.books.ledger.Load().GetState()) {
+	case transfer.Importing, transfer.Abandoned:
+		return errImporting
+	}
+	return e.look(ctx, f)
+}
+
+// look runs f on a snapshot, whatever the state of the store.
+func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -162,6 +191,11 @@ func (e *Engine) view(ctx context.Context, f func(r reader) error) error {
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it
 // changes nothing if it returns an error. An error of the database is ErrUnavailable. If ctx ends before f was begun, nothing was changed.
 func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
+	return e.change(ctx, false, f)
+}
+
+// change is update; with moves set, whatever the state of the store.
+func (e *Engine) change(ctx context.Context, moves bool, f func(tx *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -170,5 +204,5 @@ func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
 	if e.closed {
 		return errClosed()
 	}
-	return e.committer.do(ctx, f)
+	return e.committer.do(ctx, moves, f)
 }

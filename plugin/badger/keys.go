@@ -11,8 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// formatVersion is the version of everything below. An engine refuses a newer one.
-const formatVersion = 1
+// formatVersion is the version of everything below. An engine refuses a newer one, and migrates an older one when it opens it (migrate.go).
+// Version 1 had no contents in its ledger.
+const formatVersion = 2
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID), so an id that is
 // followed by something ends in one. Moments are 8 bytes that sort as the moments do (timeKey). Values are the messages of
@@ -52,6 +53,10 @@ const formatVersion = 1
 //	qs sid 0 id                           ->                         ... by session
 //	qx due id                             ->                         when a settled notice may go
 //
+//	ms                                    -> Ledger                  state of the store in a move
+//	mc                                    -> Contents                count and sum of each kind of records
+//	mj number                             -> key of a row            journal of changes while an export is open
+//
 // The prefixes below start with a byte that no other table starts with, or are told apart by their second byte: a table whose name is
 // one letter and has sisters with two is written with a 0 after it.
 var (
@@ -84,6 +89,10 @@ var (
 	indexNoticeClient  = []byte("qc")
 	indexNoticeSession = []byte("qs")
 	indexNoticePurge   = []byte("qx")
+	tableJournal       = []byte("mj")
+	tableLedger        = []byte("m")
+	ledgerKey          = []byte("ms")
+	contentsKey        = []byte("mc")
 )
 
 // key joins a table and parts.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/google/btree"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
 // reader is what judging and listing need: a snapshot, or a change in the making.
@@ -24,6 +26,8 @@ type visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
 type tx struct {
 	*group
 	writes map[string]write
+	// ledger replaces the group's when the change joins it.
+	ledger *recordpb.Ledger
 }
 
 type write struct {
@@ -59,7 +63,13 @@ func (t *tx) join() {
 		t.group.writes[name] = w
 		t.size += len(name) + len(w.value)
 	}
+	if t.ledger != nil {
+		t.group.ledger = t.ledger
+	}
 }
+
+// part returns a change of its own in the same group: what it writes is seen by the scans of the parts that come after its join.
+func (t *tx) part() *tx { return &tx{group: t.group, writes: map[string]write{}} }
 
 // group is what the changes of one transaction have written so far, over the snapshot that it began with. Badger's own transaction could
 // tell as much, but sorts all of its pending writes for every scan.
@@ -68,19 +78,35 @@ type group struct {
 	writes map[string]write
 	keys   *btree.BTreeG[string]
 	size   int
+	// ledger is the store's as the changes so far leave it.
+	ledger *recordpb.Ledger
+	// before remembers rows that were read from base, for the contents.
+	before map[string][]byte
 }
 
 const btreeDegree = 16
 
 func newGroup(base snapshot) *group {
-	return &group{base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree)}
+	return &group{base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree), before: map[string][]byte{}}
 }
 
 func (g *group) get(k []byte) ([]byte, error) {
 	if w, ok := g.writes[string(k)]; ok {
 		return w.value, nil
 	}
-	return g.base.get(k)
+	value, err := g.base.get(k)
+	if err == nil && kindOf(k) != 0 {
+		g.before[string(k)] = value
+	}
+	return value, err
+}
+
+// was returns a row as it was before the group.
+func (g *group) was(name string) ([]byte, error) {
+	if value, known := g.before[name]; known {
+		return value, nil
+	}
+	return g.base.get([]byte(name))
 }
 
 func (g *group) scan(prefix, from []byte, reverse, values bool, f visit) error {

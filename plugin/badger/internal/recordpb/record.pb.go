@@ -1105,6 +1105,208 @@ func (x *Notification) GetPurgeAt() int64 {
 	return 0
 }
 
+// Ledger is what the store knows of itself and of moves to and from other stores.
+type Ledger struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	State string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	// id is the move's, peer the name of the other store.
+	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Peer string `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
+	// journaled is the number of the latest entry of the journal, acknowledged that of the latest that was applied elsewhere.
+	Journaled    uint64 `protobuf:"varint,4,opt,name=journaled,proto3" json:"journaled,omitempty"`
+	Acknowledged uint64 `protobuf:"varint,5,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	// overflowed: the journal grew too long and was given up.
+	Overflowed bool `protobuf:"varint,6,opt,name=overflowed,proto3" json:"overflowed,omitempty"`
+	// origin is the move that filled the store.
+	Origin        string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_record_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Ledger) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Ledger) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Ledger) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Ledger) GetJournaled() uint64 {
+	if x != nil {
+		return x.Journaled
+	}
+	return 0
+}
+
+func (x *Ledger) GetAcknowledged() uint64 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
+func (x *Ledger) GetOverflowed() bool {
+	if x != nil {
+		return x.Overflowed
+	}
+	return false
+}
+
+func (x *Ledger) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+// Contents counts and sums up the records of each kind. It is written in each transaction that writes records.
+type Contents struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Contents      []*Content             `protobuf:"bytes,1,rep,name=contents,proto3" json:"contents,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Contents) Reset() {
+	*x = Contents{}
+	mi := &file_record_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Contents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Contents) ProtoMessage() {}
+
+func (x *Contents) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Contents.ProtoReflect.Descriptor instead.
+func (*Contents) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Contents) GetContents() []*Content {
+	if x != nil {
+		return x.Contents
+	}
+	return nil
+}
+
+type Content struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Count         int64                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	Sum           uint64                 `protobuf:"fixed64,3,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Content) Reset() {
+	*x = Content{}
+	mi := &file_record_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Content) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Content) ProtoMessage() {}
+
+func (x *Content) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Content.ProtoReflect.Descriptor instead.
+func (*Content) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Content) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Content) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Content) GetSum() uint64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
@@ -1224,7 +1426,23 @@ const file_record_proto_rawDesc = "" +
 	"\x05claim\x18\x0e \x01(\x04R\x05claim\x12\x18\n" +
 	"\aclaimed\x18\x11 \x01(\bR\aclaimed\x12\x10\n" +
 	"\x03due\x18\x0f \x01(\x03R\x03due\x12\x19\n" +
-	"\bpurge_at\x18\x10 \x01(\x03R\apurgeAt*I\n" +
+	"\bpurge_at\x18\x10 \x01(\x03R\apurgeAt\"\xbc\x01\n" +
+	"\x06Ledger\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
+	"\x04peer\x18\x03 \x01(\tR\x04peer\x12\x1c\n" +
+	"\tjournaled\x18\x04 \x01(\x04R\tjournaled\x12\"\n" +
+	"\facknowledged\x18\x05 \x01(\x04R\facknowledged\x12\x1e\n" +
+	"\n" +
+	"overflowed\x18\x06 \x01(\bR\n" +
+	"overflowed\x12\x16\n" +
+	"\x06origin\x18\a \x01(\tR\x06origin\"C\n" +
+	"\bContents\x127\n" +
+	"\bcontents\x18\x01 \x03(\v2\x1b.sessions.badger.v1.ContentR\bcontents\"E\n" +
+	"\aContent\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\x06R\x03sum*I\n" +
 	"\tSurvivors\x12\x12\n" +
 	"\x0eSURVIVORS_NONE\x10\x00\x12\x15\n" +
 	"\x11SURVIVORS_OFFLINE\x10\x01\x12\x11\n" +
@@ -1243,7 +1461,7 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_record_proto_goTypes = []any{
 	(Survivors)(0),       // 0: sessions.badger.v1.Survivors
 	(*Session)(nil),      // 1: sessions.badger.v1.Session
@@ -1256,18 +1474,22 @@ var file_record_proto_goTypes = []any{
 	(*EndingResult)(nil), // 8: sessions.badger.v1.EndingResult
 	(*Job)(nil),          // 9: sessions.badger.v1.Job
 	(*Notification)(nil), // 10: sessions.badger.v1.Notification
+	(*Ledger)(nil),       // 11: sessions.badger.v1.Ledger
+	(*Contents)(nil),     // 12: sessions.badger.v1.Contents
+	(*Content)(nil),      // 13: sessions.badger.v1.Content
 }
 var file_record_proto_depIdxs = []int32{
-	0, // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
-	4, // 1: sessions.badger.v1.Ended.clients:type_name -> sessions.badger.v1.EndedClient
-	0, // 2: sessions.badger.v1.EndedClient.survivors:type_name -> sessions.badger.v1.Survivors
-	8, // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
-	8, // 4: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
+	4,  // 1: sessions.badger.v1.Ended.clients:type_name -> sessions.badger.v1.EndedClient
+	0,  // 2: sessions.badger.v1.EndedClient.survivors:type_name -> sessions.badger.v1.Survivors
+	8,  // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
+	8,  // 4: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
+	13, // 5: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1281,7 +1503,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

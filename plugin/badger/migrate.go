@@ -1,0 +1,65 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// migrate brings a database of an older format up to date before anything else is done with it. It may be interrupted and begin anew: the
+// marker, which tells the format, is written last.
+func (e *Engine) migrate(ctx context.Context, path string) error {
+	txn := e.db.NewTransaction(false)
+	defer txn.Discard()
+	_, found, err := loadContents(snapshot{txn})
+	if err != nil || found {
+		return err
+	}
+	contents, err := countContents(ctx, snapshot{txn})
+	if err != nil {
+		return err
+	}
+	value, err := encodeContents(contents)
+	if err != nil {
+		return err
+	}
+	write := e.db.NewTransaction(true)
+	defer write.Discard()
+	if err := write.Set(contentsKey, value); err != nil {
+		return err
+	}
+	if err := write.Commit(); err != nil {
+		return fmt.Errorf("write the contents: %w", err)
+	}
+	return writeMarker(filepath.Join(path, markerFile))
+}
+
+// countContents counts and sums up all records.
+func countContents(ctx context.Context, r reader) (map[transfer.Kind]transfer.Content, error) {
+	contents := map[transfer.Kind]transfer.Content{}
+	for _, kind := range transfer.Kinds {
+		t := tableOfKind(kind)
+		c := contents[kind]
+		err := r.scan(t.prefix, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			if err != nil {
+				return false, err
+			}
+			record, err := recordOf(t, k, v)
+			if err != nil {
+				return false, err
+			}
+			c.Add(record)
+			return true, ctx.Err()
+		})
+		if err != nil {
+			return nil, err
+		}
+		if c != (transfer.Content{}) {
+			contents[kind] = c
+		}
+	}
+	return contents, nil
+}

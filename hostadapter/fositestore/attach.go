@@ -36,7 +36,8 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	return &Sessions{
 		Adapter: adapter,
 		store: &Store{
-			adapter: adapter, host: config.Store, clients: config.clients(), fosite: config.Fosite, grace: config.RefreshGrace,
+			adapter: adapter, host: config.Store, legacy: newLegacy(config.Store, config.LegacyUntil), clients: config.clients(),
+			fosite: config.Fosite, grace: config.RefreshGrace,
 		},
 		fosite:       config.Fosite,
 		allowUnbound: config.AllowUnbound,

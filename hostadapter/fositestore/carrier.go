@@ -22,6 +22,8 @@ type carrier struct {
 	mu      sync.Mutex
 	rows    map[grantstore.Ref]*row
 	clients map[string]fosite.Client
+	// legacy are requests that were read from the host's own store.
+	legacy map[grantstore.Ref]fosite.Requester
 	// batch gathers writes while the provider is inside a call of fosite's; nil lets them through one by one.
 	batch *grantstore.Batch
 	// failure is the first error that means that the answer of a store is not known.
@@ -73,12 +75,12 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 	return c.rows[ref]
 }
 
-// hasCode tells whether a code was read.
+// hasCode tells whether a code was read together with its whole family. One that was moved left its OpenID record in the host's store.
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for ref := range c.rows {
-		if ref.Type == grantstore.AuthorizationCode {
+	for ref, r := range c.rows {
+		if ref.Type == grantstore.AuthorizationCode && !r.moved() {
 			return true
 		}
 	}

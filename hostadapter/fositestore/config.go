@@ -42,6 +42,11 @@ type Config struct {
 	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose answers. Zero, as in fosite: a
 	// second use revokes the whole family.
 	RefreshGrace time.Duration
+	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had sessions, up to that moment: what the
+	// backend does not know is looked up in Store, which must still be the fosite storage that it was. A refresh moves the whole family to
+	// the backend, for good; revocations reach both. Tokens of before belong to no session: the end of one leaves them alone, and so does
+	// a removal of their subject until they have moved. Zero: they are not looked for.
+	LegacyUntil time.Time
 
 	// Host is everything else, and what is set in it goes before the defaults above.
 	Host hostadapter.Config
@@ -82,6 +87,10 @@ func (c *Config) check() error {
 	}
 	if c.RefreshGrace < 0 {
 		errs = append(errs, bad("refresh_grace", "is negative"))
+	}
+	if _, keeps := c.Store.(legacyStorage); c.Store != nil && !c.LegacyUntil.IsZero() && !keeps {
+		errs = append(errs, bad("legacy_until", "is set, but store is a %T, which kept no tokens: it has to implement oauth2.CoreStorage and "+
+			"oauth2.TokenRevocationStorage", c.Store))
 	}
 	return errors.Join(errs...)
 }

@@ -40,6 +40,7 @@ var (
 type Store struct {
 	adapter  *hostadapter.Adapter
 	host     fosite.ClientManager
+	legacy   *legacy // nil without Config.LegacyUntil
 	clients  *clients
 	fosite   *fosite.Config
 	grace    time.Duration

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ory/fosite"
 
@@ -26,6 +27,14 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 		}
 	}
 	r, err := s.get(ctx, grantstore.AuthorizationCode, code)
+	if s.mayBeLegacy(code, err) {
+		return s.fromLegacy(ctx, refOf(grantstore.AuthorizationCode, code), func() (fosite.Requester, error) {
+			return s.legacy.GetAuthorizeCodeSession(ctx, code, session)
+		})
+	}
+	if err == nil && r.moved() && !s.hasLegacy() {
+		return nil, fosite.ErrNotFound // its code challenge cannot be looked up any more
+	}
 	used := errors.Is(err, grantstore.ErrConsumed)
 	if err != nil && !used {
 		return nil, err
@@ -42,9 +51,24 @@ func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, code string)
 	if code == "" {
 		return fosite.ErrNotFound
 	}
-	return s.write(ctx, func(b *grantstore.Batch) error {
-		return consume(b, grantstore.Consumption{Ref: refOf(grantstore.AuthorizationCode, code)})
+	ref := refOf(grantstore.AuthorizationCode, code)
+	expires := func(request fosite.Requester) time.Time {
+		return expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
+	}
+	err := s.move(ctx, ref, code, expires, func() error {
+		return errors.Join(s.legacy.InvalidateAuthorizeCodeSession(ctx, code), s.deleteLegacyPKCE(ctx, code))
 	})
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error { return consume(b, grantstore.Consumption{Ref: ref}) })
+}
+
+func (s *Store) deleteLegacyPKCE(ctx context.Context, code string) error {
+	if s.legacy.pkce == nil {
+		return nil
+	}
+	return s.legacy.pkce.DeletePKCERequestSession(ctx, code)
 }
 
 func consume(b *grantstore.Batch, consumption grantstore.Consumption) error {
@@ -73,6 +97,11 @@ func (s *Store) CreatePKCERequestSession(ctx context.Context, signature string, 
 // GetPKCERequestSession returns the request with the code challenge, and the session as it is given.
 func (s *Store) GetPKCERequestSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
 	r, err := s.related(ctx, grantstore.PKCERequest, signature)
+	if s.mayBeLegacy(signature, err) && s.legacy.pkce != nil {
+		return s.fromLegacy(ctx, refOf(grantstore.PKCERequest, signature), func() (fosite.Requester, error) {
+			return s.legacy.pkce.GetPKCERequestSession(ctx, signature, session)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +138,30 @@ func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode strin
 		}
 	}
 	r, err := s.related(ctx, grantstore.OpenIDRequest, authorizeCode)
+	if s.mayBeLegacy(authorizeCode, err) && s.legacy.openID != nil {
+		return s.fromLegacy(ctx, refOf(grantstore.OpenIDRequest, authorizeCode), func() (fosite.Requester, error) {
+			return s.legacy.openID.GetOpenIDConnectSession(ctx, authorizeCode, request)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
 	return asRequester(s.hydrated(ctx, r, session))
 }
 
-// DeleteOpenIDConnectSession does nothing: the record goes when its code is used up.
-func (s *Store) DeleteOpenIDConnectSession(context.Context, string) error { return nil }
+// DeleteOpenIDConnectSession does nothing: the record goes when its code is used up. That of a code which came from the host's own store is
+// deleted there.
+func (s *Store) DeleteOpenIDConnectSession(ctx context.Context, authorizeCode string) error {
+	if !s.carriers.from(ctx).hasLegacyCode() {
+		return nil
+	}
+	return s.inLegacy(ctx, func(l *legacy) error {
+		if l.openID == nil {
+			return nil
+		}
+		return l.openID.DeleteOpenIDConnectSession(ctx, authorizeCode)
+	})
+}
 
 // related reads a row of a code's family. When the code was read in this request, the row came along with it or does not exist.
 func (s *Store) related(ctx context.Context, t grantstore.Type, handle string) (*row, error) {

@@ -19,6 +19,11 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, 
 // GetAccessTokenSession returns the request of a live access token and fills the session; a nil session stays nil.
 func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
+	if s.mayBeLegacy(signature, err) {
+		return s.fromLegacy(ctx, refOf(grantstore.ReferenceToken, signature), func() (fosite.Requester, error) {
+			return s.legacy.GetAccessTokenSession(ctx, signature, session)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -27,23 +32,35 @@ func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, ses
 
 // DeleteAccessTokenSession removes one access token. A missing one is no error.
 func (s *Store) DeleteAccessTokenSession(ctx context.Context, signature string) error {
+	if err := s.inLegacy(ctx, func(l *legacy) error { return l.DeleteAccessTokenSession(ctx, signature) }); err != nil {
+		return err
+	}
 	return s.remove(ctx, grantstore.ReferenceToken, signature)
 }
 
 // CreateRefreshTokenSession keeps the request of a new refresh token (oauth2.RefreshTokenStorage). The access token is of the same
 // family and needs no mention.
 func (s *Store) CreateRefreshTokenSession(ctx context.Context, signature, _ string, request fosite.Requester) error {
-	var expires time.Time // never, as fosite takes a session that does not say
+	return s.create(ctx, grantstore.RefreshToken, signature, request, refreshExpiry(request), encoding{})
+}
+
+// refreshExpiry is never, as fosite takes it, where the session does not say.
+func refreshExpiry(request fosite.Requester) time.Time {
 	if session := request.GetSession(); !isNil(session) {
-		expires = session.GetExpiresAt(fosite.RefreshToken)
+		return session.GetExpiresAt(fosite.RefreshToken)
 	}
-	return s.create(ctx, grantstore.RefreshToken, signature, request, expires, encoding{})
+	return time.Time{}
 }
 
 // GetRefreshTokenSession returns the request of a refresh token and fills the session; a nil session stays nil. A used one is
 // fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace.
 func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.RefreshToken, signature)
+	if s.mayBeLegacy(signature, err) {
+		return s.fromLegacy(ctx, refOf(grantstore.RefreshToken, signature), func() (fosite.Requester, error) {
+			return s.legacy.GetRefreshTokenSession(ctx, signature, session)
+		})
+	}
 	used := errors.Is(err, grantstore.ErrConsumed)
 	if err != nil && !used {
 		return nil, err
@@ -65,27 +82,41 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, se
 
 // DeleteRefreshTokenSession removes one refresh token. A missing one is no error.
 func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string) error {
+	if err := s.inLegacy(ctx, func(l *legacy) error { return l.DeleteRefreshTokenSession(ctx, signature) }); err != nil {
+		return err
+	}
 	return s.remove(ctx, grantstore.RefreshToken, signature)
 }
 
 // RotateRefreshToken uses the refresh token up. The store removes the family's access tokens in the same transaction. Of two
 // concurrent ones with the same token exactly one succeeds.
-func (s *Store) RotateRefreshToken(ctx context.Context, _ string, refreshTokenSignature string) error {
+func (s *Store) RotateRefreshToken(ctx context.Context, requestID string, refreshTokenSignature string) error {
 	if refreshTokenSignature == "" {
 		return fosite.ErrNotFound
 	}
-	return s.write(ctx, func(b *grantstore.Batch) error {
-		return consume(b, grantstore.Consumption{Ref: refOf(grantstore.RefreshToken, refreshTokenSignature), Grace: s.grace})
+	ref := refOf(grantstore.RefreshToken, refreshTokenSignature)
+	err := s.move(ctx, ref, refreshTokenSignature, refreshExpiry, func() error {
+		return s.legacy.RotateRefreshToken(ctx, requestID, refreshTokenSignature)
 	})
+	if err != nil {
+		return err
+	}
+	return s.write(ctx, func(b *grantstore.Batch) error { return consume(b, grantstore.Consumption{Ref: ref, Grace: s.grace}) })
 }
 
 // RevokeRefreshToken removes the live refresh tokens of a request (oauth2.TokenRevocationStorage). None is no error.
 func (s *Store) RevokeRefreshToken(ctx context.Context, requestID string) error {
+	if err := s.inLegacy(ctx, func(l *legacy) error { return l.RevokeRefreshToken(ctx, requestID) }); err != nil {
+		return err
+	}
 	return s.revoke(ctx, requestID, grantstore.RefreshToken)
 }
 
 // RevokeAccessToken removes the live access tokens of a request. None is no error.
 func (s *Store) RevokeAccessToken(ctx context.Context, requestID string) error {
+	if err := s.inLegacy(ctx, func(l *legacy) error { return l.RevokeAccessToken(ctx, requestID) }); err != nil {
+		return err
+	}
 	return s.revoke(ctx, requestID, grantstore.ReferenceToken)
 }
 

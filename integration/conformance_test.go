@@ -9,6 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer/transfertest"
 )
 
 // The suites run on the plugin as it is installed: a process of its own for each case.
@@ -28,7 +29,27 @@ func TestBuiltPluginLogout(t *testing.T) {
 	logouttest.Run(t, logouttest.Config{New: builtPlugin})
 }
 
+func TestBuiltPluginTransfer(t *testing.T) {
+	t.Parallel()
+	transfertest.Run(t, transfertest.Config{
+		MovesAlone: true,
+		New: func(t *testing.T) transfertest.Backend {
+			client := openBuiltPlugin(t)
+			return transfertest.Backend{Stores: storesOf(client), Transfer: client.Transfer()}
+		},
+	})
+}
+
 func builtPlugin(t *testing.T) tickettest.Stores {
+	t.Helper()
+	return storesOf(openBuiltPlugin(t))
+}
+
+func storesOf(client *plugin.Client) tickettest.Stores {
+	return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()}
+}
+
+func openBuiltPlugin(t *testing.T) *plugin.Client {
 	t.Helper()
 	client, err := plugin.Open(t.Context(), plugin.Config{
 		Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: t.TempDir()}, Logger: slog.New(slog.DiscardHandler),
@@ -42,5 +63,5 @@ func builtPlugin(t *testing.T) tickettest.Stores {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()}
+	return client
 }

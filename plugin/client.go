@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // Client is a backend in a plugin process. It is safe for concurrent use.
@@ -19,6 +21,9 @@ type Client struct {
 	tickets *rpc.Tickets
 	grants  *rpc.Grants
 	logout  *rpc.Logout
+	// transfer is of use where the backend is movable.
+	transfer *rpc.Transfer
+	movable  bool
 
 	closeOnce sync.Once
 	closeErr  error
@@ -41,6 +46,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c := &Client{link: newLink(&config, settings, first)}
 	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
 	c.tickets, c.grants, c.logout = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller}, &rpc.Logout{Caller: c.caller}
+	c.transfer, c.movable = &rpc.Transfer{Caller: c.caller}, slices.Contains(first.description.Services, transfer.Service)
 	return c, nil
 }
 
@@ -52,6 +58,14 @@ func (c *Client) Grants() grantstore.Store { return c.grants }
 
 // Logout returns the plugin's endings and notices.
 func (c *Client) Logout() logout.Store { return c.logout }
+
+// Transfer returns what moves the plugin's data, nil if the backend does not serve it.
+func (c *Client) Transfer() transfer.Store {
+	if !c.movable {
+		return nil
+	}
+	return c.transfer
+}
 
 // Describe asks the backend what it is. While there is no plugin because it does not start again it does not wait as other calls do: its
 // error, ticketstore.ErrUnavailable, says at once why, for an operator to read.

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Waiting times between the end of a plugin and the next start. They double from the first: up to lastRestart for one that starts but does
@@ -64,9 +63,22 @@ func (l *link) Invoke(ctx context.Context, method string, request, answer any, o
 	return in.conn.Invoke(ctx, method, request, answer, options...)
 }
 
-// NewStream is not used by the protocol.
-func (l *link) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
-	return nil, fmt.Errorf("%w: the protocol has no streams", ticketstore.ErrUnavailable)
+// NewStream opens a stream to the present process. It ends with the process and with the link; nobody moves it to another.
+func (l *link) NewStream(
+	ctx context.Context, description *grpc.StreamDesc, method string, options ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	if !l.gate.Enter() {
+		return nil, fmt.Errorf("%w: closed", rpc.ErrGone)
+	}
+	defer l.gate.Leave()
+	in, err := l.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(l.closing, cancel)
+	context.AfterFunc(ctx, func() { forget() }) // callers end their streams' contexts
+	return in.conn.NewStream(ctx, description, method, options...)
 }
 
 // acquire returns a live process. It waits for one that is being started, even over starts that fail, but not longer after the end of the

@@ -2,8 +2,10 @@ package plugintest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +18,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer/transfertest"
 )
 
 const (
@@ -23,23 +27,49 @@ const (
 	bufferSize  = 1 << 20
 )
 
-// Run runs all three suites. open returns an empty backend each time; Run closes it.
+// Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend each time; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) plugin.Backend) {
 	stores := func(t *testing.T) tickettest.Stores { return Connect(t, open(t)) }
 	t.Run("Tickets", func(t *testing.T) { tickettest.Run(t, tickettest.Config{New: stores}) })
 	t.Run("Grants", func(t *testing.T) { granttest.Run(t, granttest.Config{New: stores}) })
 	t.Run("Logout", func(t *testing.T) { logouttest.Run(t, logouttest.Config{New: stores}) })
+	t.Run("Transfer", func(t *testing.T) {
+		if movable(t, open(t)) {
+			transfertest.Run(t, transfertest.Config{New: func(t *testing.T) transfertest.Backend { return connect(t, open(t)) }})
+		}
+	})
+}
+
+func movable(t *testing.T, backend plugin.Backend) bool {
+	t.Helper()
+	description, err := backend.Describe(t.Context())
+	if err := errors.Join(err, backend.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, able := backend.(rpc.Mover)
+	if says := slices.Contains(description.Services, transfer.Service); says != able {
+		t.Fatalf("the backend says that it serves %v, and its method Transfer: %t", description.Services, able)
+	}
+	return able
 }
 
 // Connect serves a backend and returns its stores at the other end of a connection. Both end with the test.
 func Connect(t *testing.T, backend plugin.Backend) tickettest.Stores {
 	t.Helper()
+	return connect(t, backend).Stores
+}
+
+func connect(t *testing.T, backend plugin.Backend) transfertest.Backend {
+	t.Helper()
 	caller := &rpc.Caller{Conn: dial(t, backend), Timeout: callTimeout, Long: callTimeout}
 	if err := caller.Configure(t.Context(), []byte("{}")); err != nil {
 		t.Fatalf("configure: %v", err)
 	}
-	return tickettest.Stores{
-		Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
+	return transfertest.Backend{
+		Stores: tickettest.Stores{
+			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
+		},
+		Transfer: &rpc.Transfer{Caller: caller},
 	}
 }
 

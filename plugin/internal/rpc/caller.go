@@ -11,6 +11,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // Limits of messages, in bytes. The largest request is a batch of grants with their data, well over 1 MiB, the largest answer a page of
@@ -90,7 +91,7 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 
 // mayMend tells whether asking again can have another outcome.
 func mayMend(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrGone)
+	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrGone) && !errors.Is(err, transfer.ErrFenced)
 }
 
 // wait reports whether the time has passed before the context was done.

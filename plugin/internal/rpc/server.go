@@ -37,6 +37,8 @@ type Server struct {
 	mu        sync.RWMutex
 	backend   Backend
 	giveUp    context.CancelFunc // ends the Open that runs
+	leaving   context.Context    //nolint:containedctx // ends with Close: streams wait for it
+	leave     context.CancelFunc
 	closeOnce sync.Once
 	closeErr  error
 	logged    atomic.Int64 // when a failure was last logged, Unix nanoseconds
@@ -44,15 +46,20 @@ type Server struct {
 
 // Register makes the server answer on a gRPC server.
 func (s *Server) Register(registrar grpc.ServiceRegistrar) {
+	s.leaving, s.leave = context.WithCancel(context.Background())
 	pb.RegisterBackendServiceServer(registrar, &backendServer{server: s})
 	pb.RegisterTicketsServiceServer(registrar, &ticketsServer{server: s})
 	pb.RegisterGrantsServiceServer(registrar, &grantsServer{server: s})
 	pb.RegisterLogoutServiceServer(registrar, &logoutServer{server: s})
+	pb.RegisterTransferServiceServer(registrar, &transferServer{server: s})
 }
 
 // Close refuses further calls as unavailable, waits at most patience for those that run, and closes the backend.
 func (s *Server) Close(patience time.Duration) error {
 	s.closeOnce.Do(func() {
+		if s.leave != nil {
+			s.leave()
+		}
 		s.mu.RLock()
 		if s.giveUp != nil {
 			s.giveUp()

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // errorDomain is the domain of the ErrorInfo that carries an error's identity.
@@ -36,12 +37,13 @@ var (
 )
 
 // errorTable says how each sentinel crosses the boundary, both ways. An error that wraps several is the first of them: a lost store is never
-// anything else, and a results token at fault is also an invalid request.
+// anything else but one that takes no writes, and a results token at fault is also an invalid request.
 var errorTable = []struct {
 	sentinel error
 	code     codes.Code
 	reason   string
 }{
+	{transfer.ErrFenced, codes.Unavailable, "FENCED"},
 	{ticketstore.ErrUnavailable, codes.Unavailable, "UNAVAILABLE"},
 	{ticketstore.ErrResultsToken, codes.InvalidArgument, "RESULTS_TOKEN"},
 	{ticketstore.ErrInvalid, codes.InvalidArgument, "INVALID"},
@@ -52,6 +54,9 @@ var errorTable = []struct {
 	{grantstore.ErrConsumed, codes.FailedPrecondition, "CONSUMED"},
 	{grantstore.ErrSessionEnded, codes.FailedPrecondition, "SESSION_ENDED"},
 	{logout.ErrOutdated, codes.FailedPrecondition, "CLAIM_OUTDATED"},
+	{transfer.ErrState, codes.FailedPrecondition, "STATE"},
+	{transfer.ErrNotEmpty, codes.FailedPrecondition, "NOT_EMPTY"},
+	{transfer.ErrJournal, codes.FailedPrecondition, "JOURNAL"},
 	{ErrNotConfigured, codes.FailedPrecondition, "NOT_CONFIGURED"},
 	{ErrConfigured, codes.FailedPrecondition, "CONFIGURED"},
 	{ErrNotOpened, codes.FailedPrecondition, "NOT_OPENED"},

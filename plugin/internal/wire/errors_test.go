@@ -15,6 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // sentinels are all errors of the domain that have an identity.
@@ -23,7 +24,8 @@ var sentinels = map[string]error{
 	"ErrExpired": ticketstore.ErrExpired, "ErrInvalid": ticketstore.ErrInvalid, "ErrResultsToken": ticketstore.ErrResultsToken,
 	"ErrUnavailable": ticketstore.ErrUnavailable, "ErrConsumed": grantstore.ErrConsumed, "ErrSessionEnded": grantstore.ErrSessionEnded,
 	"ErrOutdated": logout.ErrOutdated, "ErrNotConfigured": wire.ErrNotConfigured, "ErrConfigured": wire.ErrConfigured,
-	"ErrNotOpened": wire.ErrNotOpened,
+	"ErrNotOpened": wire.ErrNotOpened, "ErrFenced": transfer.ErrFenced, "ErrState": transfer.ErrState,
+	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal,
 	"Canceled":     context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
 }
 
@@ -45,8 +47,9 @@ func TestErrorsKeepTheirIdentity(t *testing.T) {
 			}
 			got := wire.Error(st)
 			for other, candidate := range sentinels {
-				if is := errors.Is(got, candidate); is != (other == name) {
-					t.Errorf("%s %s: errors.Is(%v, %s) = %t, want %t", name, how, got, other, is, other == name)
+				want := errors.Is(sentinel, candidate)
+				if is := errors.Is(got, candidate); is != want {
+					t.Errorf("%s %s: errors.Is(%v, %s) = %t, want %t", name, how, got, other, is, want)
 				}
 			}
 			if strings.Contains(st.Error()+got.Error(), secret) {

@@ -1,0 +1,251 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	"google.golang.org/grpc"
+
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+var (
+	getTransferStatus = method{path: pb.TransferService_GetTransferStatus_FullMethodName, name: "get transfer status", again: true}
+	setTransferState  = method{path: pb.TransferService_SetTransferState_FullMethodName, name: "set transfer state", again: true, long: true}
+	exportRecords     = method{path: pb.TransferService_ExportRecords_FullMethodName, name: "export records"}
+	listChanges       = method{path: pb.TransferService_ListChanges_FullMethodName, name: "list changes", again: true}
+	importRecords     = method{path: pb.TransferService_ImportRecords_FullMethodName, name: "import records"}
+)
+
+// Transfer is a transfer.Store in a plugin. Its streams are bounded by their contexts alone: how long they take depends on the store's size.
+// A plugin that hangs is noticed all the same, and ends them.
+type Transfer struct{ Caller *Caller }
+
+var _ transfer.Store = (*Transfer)(nil)
+
+// Status implements transfer.Store.
+func (t *Transfer) Status(ctx context.Context) (*transfer.Status, error) {
+	answer, err := invoke[pb.GetTransferStatusResponse](ctx, t.Caller, &getTransferStatus, &pb.GetTransferStatusRequest{})
+	if err != nil {
+		return nil, err
+	}
+	status, err := wire.ToTransferStatus(answer)
+	if err != nil {
+		return nil, broken(&getTransferStatus, "%v", err)
+	}
+	return status, nil
+}
+
+// Become implements transfer.Store.
+func (t *Transfer) Become(ctx context.Context, turn transfer.Turn) error {
+	request := &pb.SetTransferStateRequest{State: string(turn.To), Id: turn.ID, Peer: turn.Peer}
+	_, err := invoke[pb.SetTransferStateResponse](ctx, t.Caller, &setTransferState, request)
+	return err
+}
+
+// Changes implements transfer.Store.
+func (t *Transfer) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
+	if limit <= 0 {
+		return nil, ticketstore.Invalid("limit", "is not positive")
+	}
+	request := &pb.ListChangesRequest{Id: id, After: after, Limit: uint32(limit)} //nolint:gosec // a page's length
+	answer, err := invoke[pb.ListChangesResponse](ctx, t.Caller, &listChanges, request)
+	if err != nil {
+		return nil, err
+	}
+	changes := &transfer.Changes{Through: answer.GetThrough(), Left: answer.GetLeft()}
+	if changes.Records, err = wire.ToRecords(answer.GetRecords()); err != nil {
+		return nil, broken(&listChanges, "%v", err)
+	}
+	if len(changes.Records) > limit || changes.Through < after {
+		return nil, broken(&listChanges, "%d records through %d after %d", len(changes.Records), changes.Through, after)
+	}
+	return changes, nil
+}
+
+// Export implements transfer.Store.
+func (t *Transfer) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
+	return func(yield func(*transfer.Batch, error) bool) {
+		streaming, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := pb.NewTransferServiceClient(t.Caller.Conn).ExportRecords(streaming, &pb.ExportRecordsRequest{After: after})
+		for err == nil {
+			var message *pb.ExportRecordsResponse
+			if message, err = stream.Recv(); err != nil {
+				break
+			}
+			batch := &transfer.Batch{Position: message.GetPosition()}
+			if batch.Records, err = wire.ToRecords(message.GetRecords()); err != nil {
+				yield(nil, broken(&exportRecords, "%v", err))
+				return
+			}
+			if len(batch.Records) == 0 || len(batch.Position) == 0 {
+				yield(nil, broken(&exportRecords, "a batch without records or position"))
+				return
+			}
+			if !yield(batch, nil) {
+				return
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			yield(nil, streamError(ctx, &exportRecords, err))
+		}
+	}
+}
+
+// Import implements transfer.Store.
+func (t *Transfer) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
+	streaming, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := pb.NewTransferServiceClient(t.Caller.Conn).ImportRecords(streaming)
+	if err != nil {
+		return streamError(ctx, &importRecords, err)
+	}
+	for records, err := range batches {
+		if err != nil {
+			return err
+		}
+		err = stream.Send(&pb.ImportRecordsRequest{Id: id, Records: wire.FromRecords(records)})
+		if errors.Is(err, io.EOF) {
+			break // the answer says why
+		}
+		if err != nil {
+			return streamError(ctx, &importRecords, err)
+		}
+	}
+	if _, err = stream.CloseAndRecv(); err != nil {
+		return streamError(ctx, &importRecords, err)
+	}
+	return nil
+}
+
+func streamError(ctx context.Context, m *method, err error) error {
+	return &callError{method: m.name, err: outcome(ctx, wire.Error(err), true, 0)}
+}
+
+// Mover is what a backend has that can be moved.
+type Mover interface {
+	Transfer() transfer.Store
+}
+
+// errNotServed is the answer of a backend that cannot be moved.
+var errNotServed = ticketstore.Invalid("service", "transfer is not served by this backend")
+
+func transferOf(backend Backend) (transfer.Store, error) {
+	mover, ok := backend.(Mover)
+	if !ok || mover.Transfer() == nil {
+		return nil, errNotServed
+	}
+	return mover.Transfer(), nil
+}
+
+type transferServer struct {
+	pb.UnimplementedTransferServiceServer
+	server *Server
+}
+
+func (t *transferServer) GetTransferStatus(ctx context.Context, _ *pb.GetTransferStatusRequest) (*pb.GetTransferStatusResponse, error) {
+	return serve(ctx, t.server, getTransferStatus.name, func(b Backend) (*pb.GetTransferStatusResponse, error) {
+		store, err := transferOf(b)
+		if err != nil {
+			return nil, err
+		}
+		status, err := store.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return wire.FromTransferStatus(status), nil
+	})
+}
+
+func (t *transferServer) SetTransferState(ctx context.Context, r *pb.SetTransferStateRequest) (*pb.SetTransferStateResponse, error) {
+	return serve(ctx, t.server, setTransferState.name, func(b Backend) (*pb.SetTransferStateResponse, error) {
+		store, err := transferOf(b)
+		if err != nil {
+			return nil, err
+		}
+		turn := transfer.Turn{To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer()}
+		return &pb.SetTransferStateResponse{}, store.Become(ctx, turn)
+	})
+}
+
+func (t *transferServer) ListChanges(ctx context.Context, r *pb.ListChangesRequest) (*pb.ListChangesResponse, error) {
+	return serve(ctx, t.server, listChanges.name, func(b Backend) (*pb.ListChangesResponse, error) {
+		store, err := transferOf(b)
+		if err != nil {
+			return nil, err
+		}
+		changes, err := store.Changes(ctx, r.GetId(), r.GetAfter(), int(r.GetLimit()))
+		if err != nil {
+			return nil, err
+		}
+		return &pb.ListChangesResponse{Records: wire.FromRecords(changes.Records), Through: changes.Through, Left: changes.Left}, nil
+	})
+}
+
+func (t *transferServer) ExportRecords(r *pb.ExportRecordsRequest, stream grpc.ServerStreamingServer[pb.ExportRecordsResponse]) error {
+	return t.stream(stream.Context(), exportRecords.name, func(ctx context.Context, store transfer.Store) error {
+		for batch, err := range store.Export(ctx, r.GetAfter()) {
+			if err != nil {
+				return err
+			}
+			err = stream.Send(&pb.ExportRecordsResponse{Records: wire.FromRecords(batch.Records), Position: batch.Position})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (t *transferServer) ImportRecords(stream grpc.ClientStreamingServer[pb.ImportRecordsRequest, pb.ImportRecordsResponse]) error {
+	err := t.stream(stream.Context(), importRecords.name, func(ctx context.Context, store transfer.Store) error {
+		for {
+			message, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			records, err := wire.ToRecords(message.GetRecords())
+			if err != nil {
+				return err
+			}
+			err = store.Import(ctx, message.GetId(), func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+			if err != nil {
+				return err
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&pb.ImportRecordsResponse{})
+}
+
+// stream runs a streaming call. It returns when the server closes, whatever the stream waits for: that ends the wait.
+func (t *transferServer) stream(ctx context.Context, name string, call func(ctx context.Context, store transfer.Store) error) error {
+	ended := make(chan error, 1)
+	go func() {
+		_, err := serve(ctx, t.server, name, func(b Backend) (*struct{}, error) {
+			store, err := transferOf(b)
+			if err != nil {
+				return nil, err
+			}
+			return &struct{}{}, call(ctx, store)
+		})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-t.server.leaving.Done():
+		return t.server.status(ctx, name, ticketstore.ErrUnavailable)
+	}
+}

@@ -1,0 +1,72 @@
+package wire
+
+import (
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// FromRecords returns rows in a move as they cross.
+func FromRecords(records []transfer.Record) []*pb.TransferRecord {
+	messages := make([]*pb.TransferRecord, 0, len(records))
+	for i := range records {
+		r := &records[i]
+		messages = append(messages, &pb.TransferRecord{Kind: uint32(r.Kind), Key: r.Key, Data: r.Data, Deleted: r.Deleted})
+	}
+	return messages
+}
+
+// ToRecords is the reverse of FromRecords.
+func ToRecords(messages []*pb.TransferRecord) ([]transfer.Record, error) {
+	records := make([]transfer.Record, 0, len(messages))
+	for _, m := range messages {
+		if m.GetKind() > uint32(^transfer.Kind(0)) {
+			return nil, ticketstore.Invalid("kind", "is larger than there are kinds")
+		}
+		r := transfer.Record{Kind: transfer.Kind(m.GetKind()), Key: m.GetKey(), Data: m.GetData(), Deleted: m.GetDeleted()}
+		switch {
+		case len(r.Key) == 0:
+			return nil, ticketstore.Invalid("key", "is empty")
+		case r.Deleted:
+			r.Data = nil
+		case r.Data == nil:
+			r.Data = []byte{}
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// FromTransferStatus returns a store's account of itself as it crosses.
+func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
+	m := &pb.GetTransferStatusResponse{
+		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled, Left: s.Left,
+	}
+	for _, kind := range transfer.Kinds {
+		if c, found := s.Content[kind]; found {
+			m.Contents = append(m.Contents, &pb.TransferContent{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
+		}
+	}
+	return m
+}
+
+// ToTransferStatus is the reverse of FromTransferStatus.
+func ToTransferStatus(m *pb.GetTransferStatusResponse) (*transfer.Status, error) {
+	s := &transfer.Status{
+		State: transfer.State(m.GetState()), ID: m.GetId(), Peer: m.GetPeer(), Origin: m.GetOrigin(),
+		Journaled: m.GetJournaled(), Left: m.GetLeft(), Content: map[transfer.Kind]transfer.Content{},
+	}
+	if s.State == "" {
+		return nil, ticketstore.Invalid("state", "is empty")
+	}
+	if s.Left > s.Journaled {
+		return nil, ticketstore.Invalid("left", "is more than was ever journaled")
+	}
+	for _, c := range m.GetContents() {
+		if c.GetKind() == 0 || c.GetKind() > uint32(^transfer.Kind(0)) || c.GetCount() < 0 {
+			return nil, ticketstore.Invalid("contents", "are none")
+		}
+		s.Content[transfer.Kind(c.GetKind())] = transfer.Content{Count: c.GetCount(), Sum: c.GetSum()}
+	}
+	return s, nil
+}

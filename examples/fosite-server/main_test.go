@@ -33,6 +33,11 @@ const testToken = "test-admin-token"
 // startServer starts a whole server in this process, with its plugin in one of its own, on free ports.
 func startServer(t *testing.T, arguments ...string) *running {
 	t.Helper()
+	return startServerLogging(t, t.Output(), arguments...)
+}
+
+func startServerLogging(t *testing.T, log io.Writer, arguments ...string) *running {
+	t.Helper()
 	arguments = append([]string{
 		"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-admin-token", testToken,
 	}, arguments...)
@@ -40,7 +45,7 @@ func startServer(t *testing.T, arguments ...string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	s, err := start(t.Context(), o, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

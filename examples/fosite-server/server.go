@@ -12,17 +12,18 @@ import (
 
 // provider is the OpenID provider.
 type provider struct {
-	issuer   string
-	secrets  *secrets
-	clients  map[string]*client
-	users    *users
-	demo     []*demoClient // their links are shown
-	hints    []demoUser    // their passwords are shown
-	config   *fosite.Config
-	oauth2   fosite.OAuth2Provider
-	sessions *fositestore.Sessions
-	forms    *forms
-	logger   *slog.Logger
+	issuer    string
+	secrets   *secrets
+	clients   map[string]*client
+	users     *users
+	demo      []*demoClient // their links are shown
+	hints     []demoUser    // their passwords are shown
+	config    *fosite.Config
+	oauth2    fosite.OAuth2Provider
+	sessions  *fositestore.Sessions
+	forms     *forms
+	operators *operators
+	logger    *slog.Logger
 }
 
 // routes puts the provider's own pages and endpoints on a router; those of the session manager are mounted in sessions.go.

@@ -192,7 +192,7 @@ func TestAnnouncement(t *testing.T) {
 		name, value, _ := strings.Cut(line, ": ")
 		names, got[name] = append(names, name), value
 	}
-	want := []string{"issuer", "address", "admin_url", "admin_token", "plugin_pid", "data", "client", "client", "user", "user"}
+	want := []string{"issuer", "address", "admin_url", "admin_page", "admin_token", "plugin_pid", "data", "client", "client", "user", "user"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("lines differ (-want +got):\n%s", diff)
 	}

@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -75,15 +71,6 @@ func (p *provider) attachSessions(ctx context.Context, o *options, backend hosta
 func (p *provider) mountSessions(router *mux.Router) {
 	router.Use(p.sessions.Middleware)
 	router.Handle(pathEndSession, p.sessions.EndSession())
-	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.authorizeAdmin)
-}
-
-// authorizeAdmin lets any bearer of the admin token use every admin route.
-func (p *provider) authorizeAdmin(r *http.Request, _ admin.Permission) (admin.Actor, error) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got, want := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(p.secrets.adminToken))
-	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return admin.Actor{}, admin.ErrUnauthenticated
-	}
-	return admin.Actor{Name: "admin"}, nil
+	p.operatorRoutes(router) // the sign-in of the admin page lies below the same path
+	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.operators.authorize)
 }

@@ -137,6 +137,9 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	if p.forms, err = newForms(p.secrets.global, p.issuer); err != nil {
 		return err
 	}
+	if p.operators, err = newOperators(p.secrets, p.issuer); err != nil {
+		return err
+	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
 	if err := p.attachSessions(ctx, s.options, s.backend); err != nil {
 		return fmt.Errorf("session management: %w", err)
@@ -179,6 +182,7 @@ func (s *running) announce(w io.Writer) {
 		{"issuer", p.issuer},
 		{"address", s.address.String()},
 		{"admin_url", p.issuer + pathAdmin},
+		{"admin_page", p.issuer + pathAdminPage},
 		{"admin_token", p.secrets.adminToken},
 		{"plugin_pid", fmt.Sprint(s.backend.PID())},
 		{"data", s.options.data},
@@ -197,8 +201,8 @@ func (s *running) announce(w io.Writer) {
 	if len(p.demo) > 0 && len(p.hints) > 0 {
 		fmt.Fprintf(&text, "Sign in at %s as %s with %s, then open %s: no password is asked.\n",
 			p.demo[0].url, p.hints[0].Username, p.hints[0].Password, p.demo[1].url)
-		fmt.Fprintf(&text, "Then end the session and watch both pages:\n\n  curl -H 'Authorization: Bearer %s' \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
-			p.secrets.adminToken, p.hints[0].subject, p.issuer, pathAdmin)
+		fmt.Fprintf(&text, "Then end the session at %s with the admin token, or with curl, and watch both pages:\n\n  curl -H 'Authorization: Bearer %s' \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
+			p.issuer+pathAdminPage, p.secrets.adminToken, p.hints[0].subject, p.issuer, pathAdmin)
 	}
 	text.WriteString("Access tokens are opaque: they end with their session. Stop with Ctrl-C.\n")
 	_, _ = io.WriteString(w, text.String())

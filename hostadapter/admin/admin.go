@@ -27,6 +27,8 @@ type Actor struct {
 	ID string
 	// Name is what a person reads.
 	Name string
+	// SignOut is where the page's "Sign out" posts to, on the host's own origin. Without it the page has no such button.
+	SignOut string
 }
 
 // Errors of an Authorizer.
@@ -37,8 +39,21 @@ var (
 	ErrForbidden = errors.New("permission denied")
 )
 
+// SignInError is an ErrUnauthenticated that knows where to sign in. The page leads a browser there; the JSON routes answer 401 as ever.
+type SignInError struct {
+	// URL is absolute or relative to the request's. It may lead back: the host has the request.
+	URL string
+}
+
+// Error says nothing of the URL, which goes into the log with it.
+func (e *SignInError) Error() string { return ErrUnauthenticated.Error() }
+
+// Is makes errors.Is(err, ErrUnauthenticated) hold.
+func (e *SignInError) Is(target error) bool { return target == ErrUnauthenticated }
+
 // Authorizer decides whether a request is let through and says who sent it. Its errors are ErrUnauthenticated, ErrForbidden, or
 // hostadapter.ErrUnavailable; any other is answered 500 and logged. It must not let a request through because it could not decide.
+// The page also asks for ChangeSessions to know whether to show buttons: asking alone changes nothing.
 type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 
 // Manager is what the routes work on. A *hostadapter.Adapter is one.
@@ -85,6 +100,7 @@ func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
 	router.Handle("/logout/deliveries/{id:.+}/retry", m.methods(map[string]route{
 		http.MethodPost: change("retry_delivery", m.retryDelivery),
 	}))
+	m.mountPages(router)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			protect(w)

@@ -6,10 +6,14 @@
 //	DELETE /sessions/{session_id}           end one session and all that hangs on it
 //	GET    /logout/deliveries               a page of notices to clients
 //	POST   /logout/deliveries/{id}/retry    send a notice again now
+//	GET    /ui/                             the admin page: all of this for people; / leads there
 //
 // Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are problem details (RFC 9457)
 // that name the field at fault in "field". A query parameter or a JSON field that a route does not know is refused, so that a misspelled
 // condition never selects everything.
+//
+// The page works without scripts, loads nothing from elsewhere and runs under a strict Content-Security-Policy. An Authorizer that returns
+// a *SignInError has browsers sent to where operators sign in; an Actor's SignOut gives the page a button for the way out.
 //
 // Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every change and every refused
 // attempt is one line in the log, "admin audit": who, what, why, from where, and the result.

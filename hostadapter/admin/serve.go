@@ -41,8 +41,13 @@ type audit struct {
 
 func (a *audit) add(attrs ...slog.Attr) { a.attrs = append(a.attrs, attrs...) }
 
-// methods serves a path's methods, and 405 for all others.
-func (m *mount) methods(routes map[string]route) http.Handler {
+// answerFailure answers a request that failed and returns the status of the answer.
+type answerFailure func(w http.ResponseWriter, r *http.Request, err error) int
+
+// methods serves a path's methods in JSON, and 405 for all others.
+func (m *mount) methods(routes map[string]route) http.Handler { return m.dispatch(routes, m.fail) }
+
+func (m *mount) dispatch(routes map[string]route, fail answerFailure) http.Handler {
 	allowed := slices.Sorted(maps.Keys(routes))
 	if _, ok := routes[http.MethodGet]; ok {
 		allowed = append(allowed, http.MethodHead)
@@ -56,10 +61,12 @@ func (m *mount) methods(routes map[string]route) http.Handler {
 		route, ok := routes[method]
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			writeProblem(w, http.StatusMethodNotAllowed, "This address does not take the method "+quoteMethod(r.Method)+".", "")
+			fail(w, r, &problem{
+				status: http.StatusMethodNotAllowed, detail: "This address does not take the method " + quoteMethod(r.Method) + ".",
+			})
 			return
 		}
-		m.serve(w, r, route)
+		m.serve(w, r, route, fail)
 	})
 }
 
@@ -77,7 +84,7 @@ func protect(w http.ResponseWriter) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 }
 
-func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route) {
+func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
 	record := &audit{action: cmp.Or(route.action, "read")}
 	err := m.admit(r, route, record)
 	refused := err != nil
@@ -86,7 +93,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route) {
 	}
 	status := http.StatusOK
 	if err != nil {
-		status = m.fail(w, r, err)
+		status = fail(w, r, err)
 	}
 	if refused || route.permission == ChangeSessions {
 		m.log(r, record, route.permission, status, err)
@@ -124,8 +131,15 @@ func (m *mount) log(r *http.Request, record *audit, permission Permission, statu
 	m.sessions.Logger().LogAttrs(r.Context(), level, "admin audit", attrs...)
 }
 
-// fail answers an error and returns the status.
+// fail answers an error with a problem and returns the status.
 func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
+	p := m.explain(w, r, err)
+	writeProblem(w, p.status, p.detail, p.field)
+	return p.status
+}
+
+// explain says what an error is to whoever sent the request, sets the headers that go with it, and logs what is our own fault.
+func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) problem {
 	var own *problem
 	var field *ticketstore.FieldError
 	status, detail, name := http.StatusInternalServerError, "The request failed. The server's log says why.", ""
@@ -154,8 +168,7 @@ func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	if status >= http.StatusInternalServerError {
 		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", r.URL.Path, "status", status, "error", err)
 	}
-	writeProblem(w, status, detail, name)
-	return status
+	return problem{status: status, detail: detail, field: name}
 }
 
 // pathValue returns a variable of the path, which tail follows. A router with UseEncodedPath gives variables as they were sent, others

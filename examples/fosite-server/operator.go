@@ -1,0 +1,200 @@
+package main
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+)
+
+const (
+	pathAdminPage    = pathAdmin + "/ui/"
+	pathAdminSignIn  = pathAdmin + "/sign-in"
+	pathAdminSignOut = pathAdmin + "/sign-out"
+
+	// operatorLifetime is how long an operator's cookie is good for.
+	operatorLifetime = time.Hour
+	nonceSize        = 16
+)
+
+// operators knows who may use the admin routes: any bearer of the admin token, and a browser in which it was given on the sign-in page. That
+// browser keeps no token but a signed cookie, which is good for an hour.
+type operators struct {
+	token    [sha256.Size]byte
+	key      []byte
+	cookie   string
+	secure   bool
+	now      func() time.Time
+	attempts failedAttempts
+
+	mu sync.Mutex
+	// ended are cookies that were signed out before their time, with the end of it.
+	ended map[[nonceSize]byte]time.Time
+}
+
+func newOperators(s *secrets, issuer string) (*operators, error) {
+	o := &operators{
+		token: sha256.Sum256([]byte(s.adminToken)), cookie: "fosite_server_operator", secure: strings.HasPrefix(issuer, "https:"),
+		now: time.Now, ended: map[[nonceSize]byte]time.Time{},
+	}
+	if o.secure {
+		o.cookie = "__Secure-" + o.cookie // not __Host-, which wants the path /
+	}
+	var err error
+	// With another admin token the cookies of the old one are worthless.
+	o.key, err = hkdf.Key(sha256.New, s.global, o.token[:], "fosite-server operator", sha256.Size)
+	return o, err
+}
+
+// authorize is the admin routes' Authorizer: whoever it knows may do everything.
+func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+	if header := r.Header.Get("Authorization"); header != "" {
+		scheme, token, _ := strings.Cut(header, " ")
+		if !strings.EqualFold(scheme, "Bearer") || !o.isToken(token) {
+			return admin.Actor{}, admin.ErrUnauthenticated
+		}
+		return admin.Actor{Name: "admin"}, nil
+	}
+	if _, ok := o.open(r); !ok {
+		next := pathAdminPage
+		if r.Method == http.MethodGet {
+			next = r.URL.RequestURI()
+		}
+		return admin.Actor{}, &admin.SignInError{URL: pathAdminSignIn + "?" + formOf("next", next)}
+	}
+	return admin.Actor{Name: "admin", SignOut: pathAdminSignOut}, nil
+}
+
+func (o *operators) isToken(given string) bool {
+	sum := sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(sum[:], o.token[:]) == 1
+}
+
+// operatorPass is what a cookie says.
+type operatorPass struct {
+	nonce   [nonceSize]byte
+	expires time.Time
+}
+
+func (o *operators) sign(content []byte) []byte {
+	mac := hmac.New(sha256.New, o.key)
+	mac.Write(content)
+	return mac.Sum(nil)
+}
+
+// issue returns a new cookie value.
+func (o *operators) issue() string {
+	content := make([]byte, nonceSize, nonceSize+8)
+	_, _ = rand.Read(content) // it never fails
+	content = binary.BigEndian.AppendUint64(content, uint64(o.now().Add(operatorLifetime).Unix()))
+	return base64.RawURLEncoding.EncodeToString(append(content, o.sign(content)...))
+}
+
+// open returns what the cookie of a request says, unless it is not ours, too old, or signed out.
+func (o *operators) open(r *http.Request) (operatorPass, bool) {
+	cookie, err := r.Cookie(o.cookie)
+	if err != nil {
+		return operatorPass{}, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie.Value)
+	if err != nil || len(raw) != nonceSize+8+sha256.Size {
+		return operatorPass{}, false
+	}
+	content, sum := raw[:nonceSize+8], raw[nonceSize+8:]
+	if !hmac.Equal(sum, o.sign(content)) {
+		return operatorPass{}, false
+	}
+	pass := operatorPass{nonce: [nonceSize]byte(content), expires: time.Unix(int64(binary.BigEndian.Uint64(content[nonceSize:])), 0)}
+	o.mu.Lock()
+	_, ended := o.ended[pass.nonce]
+	o.mu.Unlock()
+	return pass, !ended && o.now().Before(pass.expires)
+}
+
+// end makes a cookie worthless before its time.
+func (o *operators) end(pass operatorPass) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.DeleteFunc(o.ended, func(_ [nonceSize]byte, expires time.Time) bool { return !o.now().Before(expires) })
+	o.ended[pass.nonce] = pass.expires
+}
+
+func (o *operators) setCookie(w http.ResponseWriter, value string, maxAge time.Duration) {
+	age := int(maxAge / time.Second)
+	if age == 0 {
+		age = -1 // delete it
+	}
+	//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
+	http.SetCookie(w, &http.Cookie{
+		Name: o.cookie, Value: value, Path: pathAdmin, MaxAge: age, HttpOnly: true, Secure: o.secure, SameSite: http.SameSiteStrictMode,
+	})
+}
+
+// operatorRoutes serves the operator's sign-in, under the path that the cookie is sent to.
+func (p *provider) operatorRoutes(router *mux.Router) {
+	router.HandleFunc(pathAdminSignIn, p.operatorPage).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc(pathAdminSignIn, p.operatorSignIn).Methods(http.MethodPost)
+	router.HandleFunc(pathAdminSignOut, p.operatorSignOut).Methods(http.MethodPost)
+}
+
+// operatorForm is the data of the operator's sign-in page.
+type operatorForm struct{ Next, Problem string }
+
+func (p *provider) operatorPage(w http.ResponseWriter, r *http.Request) {
+	p.render(w, r, http.StatusOK, "operator", "Operator sign-in", operatorForm{Next: nextPage(r.URL.Query().Get("next"))}, "")
+}
+
+// operatorSignIn takes the admin token. The form needs no token of its own: whoever can send it knows the secret.
+func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
+	o, from := p.operators, p.sessions.RemoteAddr(r)
+	form := operatorForm{Next: nextPage(r.PostFormValue("next"))}
+	if wait := o.attempts.begin(from, o.now()); wait > 0 {
+		p.logger.WarnContext(r.Context(), "operator sign-in refused after too many failures", "remote_addr", from)
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		form.Problem = "Too many attempts. Please wait a minute."
+		p.render(w, r, http.StatusTooManyRequests, "operator", "Operator sign-in", form, "")
+		return
+	}
+	if !o.isToken(strings.TrimSpace(r.PostFormValue("token"))) {
+		p.logger.WarnContext(r.Context(), "operator sign-in failed", "remote_addr", from)
+		form.Problem = "This is not the admin token."
+		p.render(w, r, http.StatusUnauthorized, "operator", "Operator sign-in", form, "")
+		return
+	}
+	o.attempts.succeed(from)
+	p.logger.InfoContext(r.Context(), "operator signed in", "remote_addr", from)
+	o.setCookie(w, o.issue(), operatorLifetime)
+	http.Redirect(w, r, form.Next, http.StatusSeeOther)
+}
+
+func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
+	if pass, ok := p.operators.open(r); ok {
+		p.operators.end(pass)
+		p.logger.InfoContext(r.Context(), "operator signed out", "remote_addr", p.sessions.RemoteAddr(r))
+	}
+	p.operators.setCookie(w, "", 0)
+	http.Redirect(w, r, pathAdminSignIn, http.StatusSeeOther)
+}
+
+// nextPage returns where to go after the sign-in: to an address of the admin page, whatever was asked for.
+func nextPage(wanted string) string {
+	target, err := url.Parse(wanted)
+	if err != nil || target.Scheme != "" || target.Host != "" || !strings.HasPrefix(target.Path, pathAdminPage) || strings.Contains(target.Path, "..") {
+		return pathAdminPage
+	}
+	return (&url.URL{Path: target.Path, RawQuery: target.RawQuery}).String()
+}

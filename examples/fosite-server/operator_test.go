@@ -1,0 +1,204 @@
+package main
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+)
+
+func TestOperatorSignsIn(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	issuer := s.provider.issuer
+	operator := newBrowser(t)
+	page := operator.expect(operator.get(issuer+"/admin"), http.StatusOK, "Operator sign-in")
+	if page.url.Path != pathAdminSignIn {
+		t.Fatalf("the operator is at %s, want the sign-in", page.url)
+	}
+	operator.expect(operator.post(issuer+pathAdminSignIn, "token", "wrong"), http.StatusUnauthorized, "This is not the admin token")
+	operator.expect(operator.get(issuer+pathAdminPage), http.StatusOK, "Operator sign-in")
+
+	page = operator.post(issuer+pathAdminSignIn, "token", testToken, "next", "/admin/ui/deliveries?state=pending")
+	operator.expect(page, http.StatusOK, "<h1>Deliveries</h1>")
+	if page.url.RequestURI() != "/admin/ui/deliveries?state=pending" {
+		t.Errorf("the operator is at %s, want where he wanted to go", page.url)
+	}
+	operator.expect(operator.get(issuer+pathAdmin+"/sessions"), http.StatusOK, `"results"`)
+
+	// A signed-out cookie is worth nothing, even to somebody who has kept it.
+	target, _ := url.Parse(issuer + pathAdminPage)
+	kept := operator.http.Jar.Cookies(target)
+	operator.expect(operator.post(issuer+pathAdminSignOut), http.StatusOK, "Operator sign-in")
+	if left := operator.http.Jar.Cookies(target); len(left) != 0 {
+		t.Errorf("after the sign-out the browser has cookies %v", left)
+	}
+	thief := newBrowser(t)
+	thief.http.Jar.SetCookies(target, kept)
+	thief.expect(thief.get(issuer+pathAdmin+"/sessions"), http.StatusUnauthorized, "Unauthorized")
+}
+
+func TestOperatorCookie(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	known := &secrets{global: []byte("01234567890123456789012345678901"), adminToken: "right"}
+	know := func(issuer string, s *secrets) *operators {
+		o, err := newOperators(s, issuer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.now = func() time.Time { return now }
+		return o
+	}
+	o := know("https://op.example", known)
+	w := httptest.NewRecorder()
+	o.setCookie(w, o.issue(), operatorLifetime)
+	cookie := w.Result().Cookies()[0]
+	if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != pathAdmin || cookie.MaxAge != 3600 ||
+		cookie.Name != "__Secure-fosite_server_operator" || strings.Contains(cookie.Value, "right") {
+		t.Errorf("the cookie is %v", cookie)
+	}
+	allowed := func(o *operators, value string) bool {
+		r := httptest.NewRequest(http.MethodGet, pathAdminPage, nil)
+		r.AddCookie(&http.Cookie{Name: o.cookie, Value: value})
+		_, err := o.authorize(r, admin.ChangeSessions)
+		return err == nil
+	}
+	if !allowed(o, cookie.Value) {
+		t.Fatal("a good cookie is refused")
+	}
+	raw, _ := base64.RawURLEncoding.DecodeString(cookie.Value)
+	for i := range raw {
+		forged := append([]byte(nil), raw...)
+		forged[i] ^= 1
+		if allowed(o, base64.RawURLEncoding.EncodeToString(forged)) {
+			t.Errorf("a cookie changed at byte %d is let through", i)
+		}
+	}
+	for name, value := range map[string]string{"empty": "", "cut": cookie.Value[:20], "longer": cookie.Value + "AAAA", "no base64": "!", "all zero": strings.Repeat("A", len(cookie.Value))} {
+		if allowed(o, value) {
+			t.Errorf("a cookie that is %s is let through", name)
+		}
+	}
+	if allowed(know("https://op.example", &secrets{global: known.global, adminToken: "another"}), cookie.Value) {
+		t.Error("the cookie is good although the admin token has changed")
+	}
+	if !allowed(know("https://op.example", known), cookie.Value) {
+		t.Error("the cookie does not outlive a restart")
+	}
+	now = now.Add(operatorLifetime)
+	if allowed(o, cookie.Value) {
+		t.Error("the cookie is good after its hour")
+	}
+	if plain := know("http://localhost:9000", known); plain.cookie != "fosite_server_operator" || plain.secure {
+		t.Error("over http the cookie is Secure: browsers would not keep it")
+	}
+}
+
+func TestOperatorAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
+	log := &safeLog{}
+	s := startServerLogging(t, log)
+	b := newBrowser(t)
+	for range maxFailures {
+		b.expect(b.post(s.provider.issuer+pathAdminSignIn, "token", "guess-at-the-secret"), http.StatusUnauthorized, "not the admin token")
+	}
+	page := b.expect(b.post(s.provider.issuer+pathAdminSignIn, "token", testToken), http.StatusTooManyRequests, "Too many attempts")
+	if page.header.Get("Retry-After") == "" {
+		t.Error("429 without Retry-After")
+	}
+	if status, _ := adminCall(t, s, http.MethodGet, "/sessions", ""); status != http.StatusOK {
+		t.Errorf("the bearer of the token is answered %d, want 200", status)
+	}
+	text := log.String()
+	if strings.Count(text, "operator sign-in failed") != maxFailures || !strings.Contains(text, "too many failures") {
+		t.Errorf("the log has not every failure:\n%s", text)
+	}
+	if strings.Contains(text, "guess-at-the-secret") || strings.Contains(text, testToken) {
+		t.Error("the log has what was given as the token")
+	}
+}
+
+// safeLog is a log that is read while it is written.
+type safeLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *safeLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *safeLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func TestFailedAttempts(t *testing.T) {
+	t.Parallel()
+	var f failedAttempts
+	now := time.Now()
+	for range maxFailures {
+		if wait := f.begin("192.0.2.1", now); wait != 0 {
+			t.Fatalf("one of the first attempts has to wait %v", wait)
+		}
+	}
+	if wait := f.begin("192.0.2.1", now.Add(time.Second)); wait != failureWindow-time.Second {
+		t.Errorf("the next one waits %v, want the rest of the minute", wait)
+	}
+	if f.begin("192.0.2.2", now) != 0 {
+		t.Error("another address has to wait")
+	}
+	if f.begin("192.0.2.1", now.Add(failureWindow)) != 0 {
+		t.Error("after the minute it still has to wait")
+	}
+	for range maxFailures {
+		f.begin("[2001:db8::1]:443", now)
+	}
+	if f.begin("2001:db8::2", now) == 0 {
+		t.Error("a neighbour in the same /64 does not have to wait")
+	}
+	f.succeed("2001:db8::3")
+	if f.begin("2001:db8::1", now) != 0 {
+		t.Error("it has to wait although the token was right")
+	}
+	for i := range maxAddresses + 10 {
+		f.begin("name-"+strings.Repeat("x", i%7)+string(rune('a'+i%26))+time.Duration(i).String(), now)
+	}
+	if len(f.from) > maxAddresses {
+		t.Errorf("%d addresses are remembered, want at most %d", len(f.from), maxAddresses)
+	}
+}
+
+func TestNextPage(t *testing.T) {
+	t.Parallel()
+	for wanted, want := range map[string]string{
+		"":                                   pathAdminPage,
+		"/admin/ui/":                         "/admin/ui/",
+		"/admin/ui/session?session_id=a%2Fb": "/admin/ui/session?session_id=a%2Fb",
+		"https://evil.example/admin/ui/":     pathAdminPage,
+		"//evil.example/admin/ui/":           pathAdminPage,
+		"/admin/ui/../../logout":             pathAdminPage,
+		"/admin/ui/%2e%2e/%2e%2e/logout":     pathAdminPage,
+		"/logout":                            pathAdminPage,
+		"javascript:alert(1)":                pathAdminPage,
+		"/admin/ui/\r\nSet-Cookie: a=b":      pathAdminPage,
+		`\\evil.example/admin/ui/`:           pathAdminPage,
+		"/admin/ui/?display_name=x#fragment": "/admin/ui/?display_name=x",
+		"http:/admin/ui/":                    pathAdminPage,
+		"/admin/uianother":                   pathAdminPage,
+	} {
+		if got := nextPage(wanted); got != want {
+			t.Errorf("%q leads to %q, want %q", wanted, got, want)
+		}
+	}
+}

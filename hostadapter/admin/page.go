@@ -1,0 +1,216 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+//go:embed static/*
+var staticFiles embed.FS
+
+// pageTemplates are the pages by file name, each with the frame around it and the parts that several have.
+var pageTemplates = func() map[string]*template.Template {
+	parsed := map[string]*template.Template{}
+	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html"))
+	for _, name := range []string{"sessions", "session", "removal", "removed", "deliveries", "error"} {
+		parsed[name] = template.Must(template.Must(shared.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
+	}
+	return parsed
+}()
+
+// staticVersion changes with the files, so that browsers may keep them.
+var staticVersion = func() string {
+	sum := sha256.New()
+	for _, name := range []string{"static/style.css", "static/page.js", "static/icon.svg"} {
+		raw, err := staticFiles.ReadFile(name)
+		if err != nil {
+			panic(err) // it is embedded
+		}
+		sum.Write(raw)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}()
+
+// pagePolicy lets a page load its own style, script and icon and send forms to its own origin, and nothing else.
+const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// mountPages adds the admin page. All of its addresses lie side by side below ui/ and have ids in the query, so that links are relative:
+// neither the path of the mount nor what a proxy makes of it matters.
+//
+// Its forms carry no token against forgery: each change passes http.CrossOriginProtection, which refuses what another site's page, or one
+// of a sibling domain, has a browser send. A token would only add browsers that send neither Sec-Fetch-Site nor Origin, which are older than
+// everything else that the page needs; and no site may frame the page.
+func (m *mount) mountPages(router *mux.Router) {
+	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
+	change := func(action string, h handler) route {
+		return route{permission: ChangeSessions, action: action, handle: h}
+	}
+	get := func(h handler) http.Handler { return m.dispatch(map[string]route{http.MethodGet: read(h)}, m.failPage) }
+
+	router.Handle("", leadTo("ui/"))
+	router.Handle("/", leadTo("ui/"))
+	router.Handle("/ui", leadTo("ui/"))
+	router.Handle("/ui/", get(m.sessionsPage))
+	router.Handle("/ui/session", get(m.sessionPage))
+	router.Handle("/ui/remove", m.dispatch(map[string]route{
+		http.MethodGet: change("preview_removal", m.removalPage), http.MethodPost: change("remove_sessions", m.removalPage),
+	}, m.failPage))
+	router.Handle("/ui/deliveries", get(m.deliveriesPage))
+	router.Handle("/ui/retry", m.dispatch(map[string]route{http.MethodPost: change("retry_delivery", m.retryFromPage)}, m.failPage))
+	router.PathPrefix("/ui/static/").Handler(staticHandler())
+	router.Handle("/ui/{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
+		return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
+	}))
+}
+
+// leadTo redirects to an address beside or below that of the request, which may be another one outside of a proxy.
+func leadTo(target string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w)
+		location := target
+		if !strings.HasSuffix(r.URL.Path, "/") && !strings.HasSuffix(r.URL.Path, "/ui") {
+			location = path.Base(r.URL.Path) + "/" + target
+		}
+		seeOther(w, location)
+	})
+}
+
+func seeOther(w http.ResponseWriter, location string) {
+	w.Header().Set("Location", location)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// staticHandler serves style, script and icon to everybody: they say nothing of this server, and error pages need them.
+func staticHandler() http.Handler {
+	files, err := fs.Sub(staticFiles, "static")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w)
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		name := path.Base(r.URL.Path)
+		if info, err := fs.Stat(files, name); err != nil || info.IsDir() || !strings.HasSuffix(r.URL.Path, "/static/"+name) {
+			writeProblem(w, http.StatusNotFound, "There is nothing at this address.", "")
+			return
+		}
+		if r.URL.Query().Get("v") == staticVersion {
+			w.Header().Set("Cache-Control", "max-age=31536000, immutable")
+		}
+		http.ServeFileFS(w, r, files, name)
+	})
+}
+
+// view is what the frame needs of every page.
+type view struct {
+	Title string
+	// Section is the entry of the navigation that the page belongs to.
+	Section string
+	// Root leads to ui/, Version to the current static files.
+	Root    string
+	Version string
+	// Actor is nobody where it is not known who asks.
+	Actor Actor
+	// MayChange: the actor may change sessions, so there are buttons.
+	MayChange bool
+	Data      any
+}
+
+// show answers with a page.
+func (m *mount) show(w http.ResponseWriter, r *http.Request, record *audit, status int, name string, v view) error {
+	v.Actor, v.Version = record.actor, staticVersion
+	if _, err := m.authorize(r, ChangeSessions); err == nil {
+		v.MayChange = true
+	}
+	return writePage(w, r, status, name, v)
+}
+
+func writePage(w http.ResponseWriter, r *http.Request, status int, name string, v view) error {
+	v.Root = "./" + strings.Repeat("../", strings.Count(mux.Vars(r)["rest"], "/"))
+	var body bytes.Buffer
+	if err := pageTemplates[name].ExecuteTemplate(&body, "frame", v); err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Security-Policy", pagePolicy)
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	// Not no-referrer: browsers then send "Origin: null" with our own forms.
+	header.Set("Referrer-Policy", "same-origin")
+	w.WriteHeader(status)
+	_, _ = body.WriteTo(w) // an error is the reader's having gone away
+	return nil
+}
+
+// failPage answers an error with a page, or leads to where the operator signs in.
+func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) int {
+	var signIn *SignInError
+	reading := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if errors.As(err, &signIn) && reading {
+		seeOther(w, signIn.URL)
+		return http.StatusSeeOther
+	}
+	p := m.explain(w, r, err)
+	data := errorPage{Status: p.status, Text: p.detail}
+	switch {
+	case signIn != nil:
+		data.Text, data.SignIn = "You are no longer signed in. Nothing was changed.", signIn.URL
+	case p.status == http.StatusServiceUnavailable && reading:
+		data.Again = r.URL.RequestURI()
+	}
+	err = writePage(w, r, p.status, "error", view{Title: errorTitle(p.status), Version: staticVersion, Data: data})
+	if err != nil {
+		m.sessions.Logger().ErrorContext(r.Context(), "error page cannot be made", "error", err)
+		writeProblem(w, p.status, p.detail, p.field)
+	}
+	return p.status
+}
+
+// errorPage is the data of the page that says what went wrong.
+type errorPage struct {
+	Status int
+	Text   string
+	// SignIn and Again are where to go on, if anywhere.
+	SignIn string
+	Again  string
+}
+
+func errorTitle(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "Please sign in"
+	case http.StatusForbidden:
+		return "Not allowed"
+	case http.StatusNotFound:
+		return "Not found"
+	case http.StatusServiceUnavailable:
+		return "Not available just now"
+	case http.StatusInternalServerError:
+		return "Something went wrong"
+	}
+	return "This does not work"
+}
+
+// now is the moment by the clock of the sessions where they have one.
+func (m *mount) now() time.Time {
+	if clock, ok := m.sessions.(interface{ Now() time.Time }); ok {
+		return clock.Now()
+	}
+	return time.Now()
+}

@@ -1,0 +1,218 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// maxSelected bounds the sessions that one form ends.
+const maxSelected = 100
+
+// removalForm is what an operator wants to end: the sessions named, or all that a subject has.
+type removalForm struct {
+	SubjectID  string
+	SessionIDs []string
+	// The flags, as the JSON calls them.
+	Session, Notify, Tokens, Consents bool
+	Reason                            string
+	// Preview: count again, and do nothing.
+	Preview bool
+}
+
+// removalFlags are the names of the flags in a form. An unticked one is not sent.
+var removalFlags = []string{"remove_server_side_session", "send_backchannel_logout_notification", "revoke_tokens", "revoke_consents"}
+
+// readRemoval reads a form, or the query that first leads to it, in which the flags are left out and true.
+func readRemoval(values url.Values, first bool) (*removalForm, error) {
+	known := append([]string{"subject_id", "session_id"}, removalFlags...)
+	if !first {
+		known = append(known, "reason", "do")
+	}
+	for name, given := range values {
+		switch {
+		case !slices.Contains(known, name):
+			return nil, ticketstore.Invalid(printable(name), "is not a field of this form")
+		case len(given) > 1 && name != "session_id":
+			return nil, ticketstore.Invalid(name, "occurs more than once")
+		}
+	}
+	form := &removalForm{
+		SubjectID: values.Get("subject_id"), SessionIDs: values["session_id"], Reason: values.Get("reason"),
+		Preview: first || values.Get("do") == "preview",
+	}
+	for i, flag := range []*bool{&form.Session, &form.Notify, &form.Tokens, &form.Consents} {
+		*flag = first || values.Get(removalFlags[i]) != ""
+	}
+	switch {
+	case len(form.SessionIDs) > maxSelected:
+		return nil, ticketstore.Invalid("session_id", "occurs more than %d times", maxSelected)
+	case slices.Contains(form.SessionIDs, ""):
+		return nil, ticketstore.Invalid("session_id", "is empty")
+	case len(form.SessionIDs) == 0 && form.SubjectID == "":
+		return nil, &problem{status: http.StatusBadRequest, detail: "No session is selected. Go back and tick those that are to end."}
+	}
+	slices.Sort(form.SessionIDs)
+	form.SessionIDs = slices.Compact(form.SessionIDs)
+	return form, nil
+}
+
+// removals are the calls that the form stands for: each session ends by itself.
+func (f *removalForm) removals() []hostadapter.RemoveSessions {
+	one := hostadapter.RemoveSessions{
+		SubjectID: f.SubjectID, Reason: f.Reason, DryRun: f.Preview,
+		KeepSession: !f.Session, SkipNotification: !f.Notify, KeepTokens: !f.Tokens, KeepConsents: !f.Consents,
+	}
+	if len(f.SessionIDs) == 0 {
+		return []hostadapter.RemoveSessions{one}
+	}
+	all := make([]hostadapter.RemoveSessions, len(f.SessionIDs))
+	for i, sid := range f.SessionIDs {
+		all[i] = one
+		all[i].SessionID = sid
+	}
+	return all
+}
+
+func (f *removalForm) audit(record *audit) {
+	if f.Preview {
+		record.action = "preview_removal"
+	}
+	record.add(slog.String("subject_id", f.SubjectID))
+	if len(f.SessionIDs) == 1 {
+		record.add(slog.String("session_id", f.SessionIDs[0]))
+	} else {
+		record.add(slog.Any("session_ids", f.SessionIDs))
+	}
+	record.add(
+		slog.String("reason", f.Reason), slog.Bool("dry_run", f.Preview),
+		slog.Bool("remove_server_side_session", f.Session), slog.Bool("send_backchannel_logout_notification", f.Notify),
+		slog.Bool("revoke_tokens", f.Tokens), slog.Bool("revoke_consents", f.Consents),
+	)
+}
+
+// removalPage is the data of the page that asks before anything ends, and of the one that says what has.
+type removalPage struct {
+	Form removalForm
+	// Targets are sessions that the form selects; MoreTargets says how many are not shown.
+	Targets     []sessionRow
+	MoreTargets int
+	// Gone counts selected sessions that are not live any more.
+	Gone   int
+	Result logout.Result
+	// Problem says why a removal of several stopped; Left counts those that it did not get to.
+	Problem string
+	Left    int
+}
+
+// removalPage asks, or removes: after either it shows what was counted.
+func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	first := r.Method != http.MethodPost
+	values, err := r.URL.Query(), error(nil)
+	if !first {
+		values, err = readForm(w, r)
+	}
+	if err != nil {
+		return err
+	}
+	form, err := readRemoval(values, first)
+	if err != nil {
+		return err
+	}
+	form.audit(record)
+	data := &removalPage{Form: *form}
+	if err := m.findTargets(r.Context(), form, data); err != nil {
+		return err
+	}
+	status := http.StatusOK
+	for i, removal := range form.removals() {
+		result, err := m.sessions.RemoveSessions(r.Context(), removal)
+		if err != nil && (i == 0 || form.Preview) {
+			return err
+		}
+		if err != nil {
+			p := m.explain(w, r, err)
+			status, data.Problem, data.Left = p.status, p.detail, len(form.SessionIDs)-i
+			break
+		}
+		data.Result.Add(*result)
+	}
+	record.add(
+		slog.Int("sessions_removed", data.Result.SessionsRemoved), slog.Int("grants_revoked", data.Result.GrantsRevoked),
+		slog.Int("consents_revoked", data.Result.ConsentsRevoked), slog.Int("notifications_queued", data.Result.NotificationsQueued),
+	)
+	if form.Preview {
+		return m.show(w, r, record, status, "removal", view{Title: data.Title(), Section: "sessions", Data: data})
+	}
+	return m.show(w, r, record, status, "removed", view{Title: "Done", Section: "sessions", Data: data})
+}
+
+// findTargets looks up whom the form is about, for people to see.
+func (m *mount) findTargets(ctx context.Context, form *removalForm, data *removalPage) error {
+	filters := make([]ticketstore.SessionFilter, 0, len(form.SessionIDs))
+	for _, sid := range form.SessionIDs {
+		filters = append(filters, ticketstore.SessionFilter{SubjectID: form.SubjectID, SessionID: sid})
+	}
+	if len(filters) == 0 {
+		filters = append(filters, ticketstore.SessionFilter{SubjectID: form.SubjectID})
+	}
+	for _, filter := range filters {
+		page, err := m.sessions.QuerySessions(ctx, ticketstore.SessionQuery{Filter: filter})
+		if err != nil {
+			return err
+		}
+		if len(page.Sessions) == 0 {
+			data.Gone++
+		}
+		for i := range page.Sessions {
+			data.Targets = append(data.Targets, m.sessionRow(&page.Sessions[i]))
+		}
+		data.MoreTargets = max(page.TotalCount-len(page.Sessions), 0)
+	}
+	return nil
+}
+
+// Title is the question that the page asks.
+func (p *removalPage) Title() string {
+	switch {
+	case len(p.Form.SessionIDs) == 1:
+		return "End this session?"
+	case len(p.Form.SessionIDs) > 1:
+		return "End " + plural(len(p.Targets), "session", "sessions") + "?"
+	}
+	return "End all of this subject?"
+}
+
+// Button is what the button says that does it.
+func (p *removalPage) Button() string {
+	switch {
+	case !p.Form.Session:
+		return "Do it, keep the session"
+	case len(p.Form.SessionIDs) == 0:
+		return "End all of this subject"
+	}
+	return "End " + plural(len(p.Targets), "session", "sessions")
+}
+
+// Nothing tells whether no flag is set.
+func (p *removalPage) Nothing() bool {
+	return !p.Form.Session && !p.Form.Notify && !p.Form.Tokens && !p.Form.Consents
+}
+
+// countGrants lists the live grants of a session by type, in the order of grantstore.Types.
+func countGrants(report *hostadapter.SessionReport) []grantCount {
+	var result []grantCount
+	for _, t := range grantstore.Types {
+		if n := report.Grants[t]; n > 0 {
+			result = append(result, grantCount{Type: string(t), Count: n})
+		}
+	}
+	return result
+}

@@ -1,0 +1,217 @@
+package admin
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// sessionsPage is the data of the list of sessions.
+type sessionsPage struct {
+	// Filter holds the values of the form, by the names of the query.
+	Filter   map[string]string
+	Filtered bool
+	Orders   []choice
+	Counts   []choice
+	Problem  string
+	Rows     []sessionRow
+	Paging   paging
+	// Searching: the store has looked through a part of its sessions only, and goes on from there.
+	Searching bool
+}
+
+// sessionRow is one session of a list.
+type sessionRow struct {
+	SessionID, SubjectID, Name string
+	Device, UserAgent, Address string
+	Clients                    []string
+	MoreClients                int
+	Created, Renewed, Ends     stamp
+}
+
+var sessionFilters = []string{
+	"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before", "expires_after", "expires_before",
+}
+
+// shownClients is how many clients of a session a list names.
+const shownClients = 3
+
+func (m *mount) sessionRow(detail *ticketstore.SessionDetail) sessionRow {
+	now := m.now()
+	row := sessionRow{
+		SessionID: detail.SessionID, SubjectID: detail.SubjectID, Name: detail.DisplayName,
+		Device: device(detail.UserAgent), UserAgent: detail.UserAgent, Address: detail.RemoteAddr,
+		Created: stampOf(detail.Created, now), Renewed: stampOf(detail.Renewed, now), Ends: stampOf(detail.DueAt(), now),
+	}
+	for _, client := range detail.Clients {
+		row.Clients = append(row.Clients, client.ClientID)
+	}
+	if len(row.Clients) > shownClients {
+		row.MoreClients = len(row.Clients) - shownClients
+		row.Clients = row.Clients[:shownClients]
+	}
+	return row
+}
+
+func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	p := readParameters(r, append(sessionFilters[:len(sessionFilters):len(sessionFilters)], pageParameters...)...)
+	query := ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{
+			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
+			DisplayName: p.text("display_name"),
+			CreatedFrom: p.moment("created_after"), CreatedBefore: p.moment("created_before"),
+			ExpiresFrom: p.moment("expires_after"), ExpiresBefore: p.moment("expires_before"),
+		},
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.text("request_prior_results") == "true",
+	}
+	data := sessionsPage{
+		Filter: map[string]string{}, Orders: orderChoices(p.text("order")), Counts: countChoices(p.text("count_requested")),
+		Paging: paging{Total: -1},
+	}
+	for _, name := range sessionFilters {
+		data.Filter[name] = p.text(name)
+		data.Filtered = data.Filtered || p.text(name) != ""
+	}
+	status, err := http.StatusOK, p.err
+	var page *ticketstore.Page
+	if err == nil {
+		page, err = m.sessions.QuerySessions(r.Context(), query)
+	}
+	switch problem := listProblem(err); {
+	case problem != "":
+		status, data.Problem = http.StatusBadRequest, problem
+	case err != nil:
+		return err
+	default:
+		for i := range page.Sessions {
+			data.Rows = append(data.Rows, m.sessionRow(&page.Sessions[i]))
+		}
+		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
+		data.Paging.Total, data.Paging.Pages, data.Paging.Page = page.TotalCount, max(page.TotalPages, 0), max(page.CurrentPage, 0)
+		data.Searching = page.HasNext && page.TotalCount < 0 && len(page.Sessions) < wanted(query.Count)
+	}
+	return m.show(w, r, record, status, "sessions", view{Title: "Sessions", Section: "sessions", Data: data})
+}
+
+func wanted(count int) int {
+	if count == 0 {
+		return ticketstore.DefaultCount
+	}
+	return count
+}
+
+// listProblem says what is wrong with the conditions of a list, for the form that they came from; empty when it is not their fault.
+func listProblem(err error) string {
+	var field *ticketstore.FieldError
+	switch {
+	case errors.Is(err, ticketstore.ErrResultsToken):
+		return "This list cannot be continued from here. Please start at its first page."
+	case errors.As(err, &field):
+		return fieldLabel(field.Field) + " " + field.Problem + "."
+	}
+	return ""
+}
+
+// fieldLabels are how the forms call the parameters of the lists.
+var fieldLabels = map[string]string{
+	"subject_id": "Subject", "session_id": "Session ID", "display_name": "Name", "client_id": "Client", "created_after": "Signed in from",
+	"created_before": "Signed in before", "expires_after": "Ends from", "expires_before": "Ends before", "count_requested": "Rows",
+	"order": "Order", "state": "State", "reason": "Reason",
+}
+
+func fieldLabel(name string) string {
+	if text, ok := fieldLabels[name]; ok {
+		return text
+	}
+	return name
+}
+
+// sessionView is the data of one session's page.
+type sessionView struct {
+	sessionRow
+	Issuer, ACR     string
+	AMR             []string
+	AuthTime        stamp
+	Idle, Absolute  stamp
+	Uses            []clientRow
+	Grants          []grantCount
+	GrantsComplete  bool
+	Deliveries      []deliveryRow
+	MoreDeliveries  bool
+	OthersOfSubject bool
+}
+
+type clientRow struct {
+	ClientID              string
+	FirstUsed, LastUsed   stamp
+	Notified, Coordinated bool
+}
+
+type grantCount struct {
+	Type  string
+	Count int
+}
+
+func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	p := readParameters(r, "session_id")
+	if p.err != nil {
+		return p.err
+	}
+	sid := p.text("session_id")
+	report, err := m.sessions.SessionByID(r.Context(), sid)
+	if errors.Is(err, hostadapter.ErrNotFound) {
+		return m.endedSession(w, r, record, sid)
+	}
+	if err != nil {
+		return err
+	}
+	now := m.now()
+	data := sessionView{
+		sessionRow: m.sessionRow(&report.SessionDetail), Issuer: report.Issuer, ACR: report.ACR, AMR: report.AMR,
+		AuthTime: stampOf(report.AuthTime, now), Idle: stampOf(report.Expires, now), Absolute: stampOf(report.EndsAt, now),
+		GrantsComplete: report.GrantsCounted,
+	}
+	for _, client := range report.Clients {
+		data.Uses = append(data.Uses, clientRow{
+			ClientID: client.ClientID, FirstUsed: stampOf(client.FirstUsed, now), LastUsed: stampOf(client.LastUsed, now),
+			Notified: client.Notify, Coordinated: client.Coordinated,
+		})
+	}
+	data.Grants = countGrants(report)
+	if data.Deliveries, data.MoreDeliveries, err = m.deliveriesOf(r, sid); err != nil {
+		return err
+	}
+	return m.show(w, r, record, http.StatusOK, "session", view{Title: titleOf(&data.sessionRow), Section: "sessions", Data: data})
+}
+
+// endedSession answers for a session that is not there: there may be notices of it.
+func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *audit, sid string) error {
+	deliveries, more, err := m.deliveriesOf(r, sid)
+	if err != nil {
+		return err
+	}
+	if len(deliveries) == 0 {
+		return &problem{status: http.StatusNotFound, detail: "No such session is live. It may have ended, or never have been."}
+	}
+	data := sessionView{sessionRow: sessionRow{SessionID: sid}, Deliveries: deliveries, MoreDeliveries: more}
+	return m.show(w, r, record, http.StatusNotFound, "session", view{Title: "A session that has ended", Section: "sessions", Data: data})
+}
+
+// deliveriesOf returns the newest notices of a session's end, and whether there are more.
+func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, error) {
+	page, err := m.sessions.Deliveries(r.Context(), logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: sid}})
+	if err != nil {
+		return nil, false, err
+	}
+	return m.deliveryRows(page.Deliveries), page.HasNext, nil
+}
+
+// titleOf names a session's user in the title of its page, where no markup can keep the direction of his name from the rest: characters
+// that isolate it do.
+func titleOf(row *sessionRow) string {
+	return "\u2068" + clip(80, cmp.Or(row.Name, row.SubjectID)) + "\u2069"
+}

@@ -1,0 +1,169 @@
+package admin
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/mileusna/useragent"
+)
+
+// pageFuncs are what templates can do to a value.
+var pageFuncs = template.FuncMap{
+	"clip":   clip,
+	"plural": plural,
+	"number": number,
+	"label":  label,
+	"lower":  strings.ToLower,
+}
+
+// clip cuts a text for a place where it must not get long.
+func clip(most int, text string) string {
+	kept := 0
+	for at := range text {
+		if kept == most {
+			return text[:at] + "…"
+		}
+		kept++
+	}
+	return text
+}
+
+// number groups the digits of n by thousands.
+func number(n int) string {
+	digits := strconv.Itoa(n)
+	for at := len(digits) - 3; at > 0 && digits[at-1] != '-'; at -= 3 {
+		digits = digits[:at] + "," + digits[at:]
+	}
+	return digits
+}
+
+// plural counts things: "1 session", "2,000 sessions".
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return number(n) + " " + many
+}
+
+// labels are what people read for names of the protocol.
+var labels = map[string]string{
+	"authorization_code": "Authorization code", "openid_request": "OpenID request", "pkce_request": "PKCE request",
+	"refresh_token": "Refresh token", "reference_token": "Access token", "user_consent": "Consent",
+	"pushed_authorization_request": "Pushed authorization request",
+	"pending":                      "Pending", "delivered": "Delivered", "refused": "Refused", "given_up": "Given up",
+	"user_logout": "User signed out", "session_expiration": "Session expired", "terminated": "Ended by an operator",
+	"session_replaced": "Replaced by another sign-in",
+}
+
+// label returns what people read for a name, which is the name itself where there is nothing better.
+func label(name any) string {
+	text := fmt.Sprint(name)
+	if known, ok := labels[text]; ok {
+		return known
+	}
+	return text
+}
+
+// stamp is a moment on a page.
+type stamp struct {
+	// Machine is RFC 3339; it is empty for no moment at all.
+	Machine string
+	// Text is to the second, Short to the minute.
+	Text, Short string
+	// Away says how far it is from now.
+	Away string
+}
+
+func stampOf(t, now time.Time) stamp {
+	if t.IsZero() {
+		return stamp{}
+	}
+	t = t.UTC()
+	return stamp{
+		Machine: t.Format(time.RFC3339), Text: t.Format("2 Jan 2006, 15:04:05"), Short: t.Format("2 Jan 2006, 15:04"), Away: away(t.Sub(now)),
+	}
+}
+
+// away says how far a moment is from now, in its largest unit.
+func away(distance time.Duration) string {
+	ahead := distance > 0
+	distance = distance.Abs()
+	var text string
+	switch {
+	case distance < 10*time.Second && !ahead:
+		return "just now"
+	case distance < time.Minute:
+		text = fmt.Sprintf("%d s", distance/time.Second)
+	case distance < time.Hour:
+		text = fmt.Sprintf("%d min", distance/time.Minute)
+	case distance < 48*time.Hour:
+		text = fmt.Sprintf("%d h", distance/time.Hour)
+	default:
+		text = number(int(distance/(24*time.Hour))) + " days"
+	}
+	if ahead {
+		return "in " + text
+	}
+	return text + " ago"
+}
+
+// maxAgent is how much of a user agent is looked at: real ones are shorter.
+const maxAgent = 512
+
+// device says in a few words what a user agent stands for, or repeats the beginning of one that says nothing.
+func device(agent string) string {
+	if agent == "" {
+		return "Unknown device"
+	}
+	parsed := useragent.Parse(clip(maxAgent, agent))
+	name := strings.TrimPrefix(parsed.Name, "Headless ")
+	if !isWord(name) || (parsed.OS == "" && strings.ContainsAny(agent, "<>(){}")) {
+		return clip(60, agent)
+	}
+	if major, _, _ := strings.Cut(parsed.Version, "."); major != "" && len(major) <= 4 && isDigits(major) {
+		name += " " + major
+	}
+	if system := systemOf(&parsed); system != "" {
+		return name + " on " + system
+	}
+	return name
+}
+
+// systemOf names the operating system, with a version where user agents still tell the truth about it.
+func systemOf(parsed *useragent.UserAgent) string {
+	switch parsed.OS {
+	case useragent.IOS:
+		system := "iOS"
+		if parsed.Device == "iPad" || parsed.Device == "iPhone" {
+			system = parsed.Device
+		}
+		return system
+	case "":
+		return ""
+	}
+	if !isWord(parsed.OS) {
+		return ""
+	}
+	return parsed.OS
+}
+
+// isWord tells whether a name is one that a person can read at a glance, and no markup.
+func isWord(name string) bool {
+	if name == "" || len(name) > 40 {
+		return false
+	}
+	for _, r := range name {
+		if r > unicode.MaxASCII || (!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-/+", r)) {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigits(text string) bool {
+	return strings.IndexFunc(text, func(r rune) bool { return r < '0' || r > '9' }) < 0
+}

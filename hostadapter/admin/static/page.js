@@ -1,0 +1,23 @@
+// Comfort only: every page works without this script.
+for (const form of document.querySelectorAll("[data-select]")) {
+  const all = form.querySelector("[data-select-all]");
+  const submit = form.querySelector("[data-select-submit]");
+  const boxes = [...form.querySelectorAll("input[name=session_id]")];
+  if (!all || !submit || boxes.length === 0) continue;
+  const text = submit.textContent;
+  const count = () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+    submit.disabled = ticked === 0;
+    submit.textContent = ticked === 0 ? text : `End ${ticked} selected…`;
+  };
+  all.hidden = false;
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+    count();
+  });
+  form.addEventListener("change", count);
+  // A page that comes back from the browser's history has its ticks, but did not tell us.
+  window.addEventListener("pageshow", count);
+}

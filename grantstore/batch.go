@@ -24,9 +24,10 @@ const (
 //  1. Seen names grants that must be as they were read.
 //  2. Consume marks a code or refresh token as used. It must be live and unused.
 //  3. Use records that a client used a session, which must be live.
-//  4. Delete removes grants; what is not there is no error.
-//  5. Revoke removes the live tokens of token families (see Revocation).
-//  6. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the
+//  4. Slide has a session live longer, where it may.
+//  5. Delete removes grants; what is not there is no error.
+//  6. Revoke removes the live tokens of token families (see Revocation).
+//  7. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the
 //     batch consumes a grant that outlives it.
 type Batch struct {
 	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that was applied changes nothing and
@@ -34,6 +35,7 @@ type Batch struct {
 	OperationID string
 	Seen        []Seen
 	Use         *Use
+	Slide       *Slide
 	Consume     *Consumption
 	Delete      []Ref
 	Revoke      []Revocation
@@ -60,6 +62,17 @@ type Use struct {
 	Notify bool
 	// Coordinated: the client's activity keeps the session alive.
 	Coordinated bool
+	// Muted are the ends of the session that the client does not want to be told of.
+	Muted ticketstore.Ends
+}
+
+// Slide has a session that is used by a client expire later. It never fails a batch: a session that is over, or that was renewed after
+// RenewedBefore, stays as it is, and so does one that would not live longer. It passes no EndsAt, and the session's Version rises.
+type Slide struct {
+	SessionID string
+	Expires   time.Time
+	// RenewedBefore is the throttle: a session renewed later than that stays as it is.
+	RenewedBefore time.Time
 }
 
 // Consumption marks a grant as used.
@@ -88,6 +101,8 @@ type Revocation struct {
 type Result struct {
 	// Revoked counts the live grants that Delete and Revoke removed.
 	Revoked int
+	// Slid: the session slid. A repeated batch does not say so.
+	Slid bool
 }
 
 // Validate refuses a batch that a store must not apply, naming the field at fault.
@@ -108,6 +123,14 @@ func (b *Batch) Validate() error {
 	}
 	if err := b.validateUse(); err != nil {
 		return err
+	}
+	if s := b.Slide; s != nil {
+		if err := ticketstore.CheckID("session_id", s.SessionID); err != nil {
+			return err
+		}
+		if s.Expires.IsZero() {
+			return ticketstore.Invalid("expires", "is not set")
+		}
 	}
 	if c := b.Consume; c != nil {
 		if err := c.Validate(); err != nil {
@@ -150,6 +173,9 @@ func (b *Batch) validateUse() error {
 	}
 	if err := ticketstore.CheckID("session_id", b.Use.SessionID); err != nil {
 		return err
+	}
+	if b.Use.Muted&^ticketstore.EndByAny != 0 {
+		return ticketstore.Invalid("muted", "has an end that there is not")
 	}
 	return ticketstore.CheckID("client_id", b.Use.ClientID)
 }

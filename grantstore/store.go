@@ -33,6 +33,15 @@ type Store interface {
 type Found struct {
 	Grant   Grant
 	Related []Grant
+	// Session says how long the grant's session lives, where it has one that is live.
+	Session *SessionTimes
+}
+
+// SessionTimes are the times of a session: see ticketstore.Session.
+type SessionTimes struct {
+	Renewed time.Time
+	Expires time.Time
+	EndsAt  time.Time
 }
 
 // Filter selects grants. Its conditions AND together; a zero field is no condition.

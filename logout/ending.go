@@ -17,6 +17,21 @@ const (
 	SessionReplaced   Reason = "session_replaced"
 )
 
+// Ends returns the way of ending that the reason stands for.
+func (r Reason) Ends() ticketstore.Ends {
+	switch r {
+	case UserLogout:
+		return ticketstore.EndBySignOut
+	case SessionExpiration:
+		return ticketstore.EndByExpiry
+	case Terminated:
+		return ticketstore.EndByRemoval
+	case SessionReplaced:
+		return ticketstore.EndByReplacement
+	}
+	return 0
+}
+
 // MaxClientIDs bounds Ending.ClientIDs.
 const MaxClientIDs = 1000
 
@@ -48,6 +63,8 @@ type Ending struct {
 	KeepConsents bool
 	// SkipNotification tells nobody.
 	SkipNotification bool
+	// CoordinatedOnly tells only clients whose activity keeps the session alive.
+	CoordinatedOnly bool
 	// DryRun counts what would be done and does nothing.
 	DryRun bool
 }
@@ -61,9 +78,20 @@ type Result struct {
 	NotificationsQueued int
 	// ClientsLeftAlone are the clients of the matched sessions that ClientIDs left out, sorted, each once.
 	ClientsLeftAlone []string
+	// Ended are the sessions removed, as many as fit: at most MaxEnded. The count is exact.
+	Ended []EndedSession
 }
 
-// Add adds the counts of other to r; the clients left alone are the caller's to merge.
+// MaxEnded bounds Result.Ended.
+const MaxEnded = 256
+
+// EndedSession names a session that has ended.
+type EndedSession struct {
+	SessionID string
+	SubjectID string
+}
+
+// Add adds the counts of other to r; the lists are the caller's to merge.
 func (r *Result) Add(other Result) {
 	r.SessionsRemoved += other.SessionsRemoved
 	r.GrantsRevoked += other.GrantsRevoked
@@ -115,12 +143,15 @@ type Sweep struct {
 	// KeepOffline and SkipNotification work as in Ending.
 	KeepOffline      bool
 	SkipNotification bool
+	CoordinatedOnly  bool
 }
 
 // Swept is the answer to a Sweep.
 type Swept struct {
 	Ended               int
 	NotificationsQueued int
+	// Sessions are those that were ended.
+	Sessions []EndedSession
 	// Next is when the next session falls due, as far as the index knows: a session that slid may turn out not to be due then. Zero means
 	// that there is none.
 	Next time.Time

@@ -16,6 +16,8 @@ var (
 	ErrConflict = errors.New("changed meanwhile")
 	// ErrExpired: the session is past its Expires or EndsAt and cannot be renewed; it only remains to be ended.
 	ErrExpired = errors.New("session has expired")
+	// ErrTooManySessions: the subject has as many sessions as it may.
+	ErrTooManySessions = errors.New("subject has too many sessions")
 	// ErrInvalid: the request itself is wrong and would be wrong again. A *FieldError says which field.
 	ErrInvalid = errors.New("invalid")
 	// ErrResultsToken: a results token is malformed, or belongs to a query with another filter or order.

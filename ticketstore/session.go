@@ -132,6 +132,8 @@ type ClientUse struct {
 	Notify bool
 	// Coordinated: the client's activity keeps the session alive.
 	Coordinated bool
+	// Muted are the ends of the session that the client does not want to be told of.
+	Muted Ends
 	// TokenNumber rises when the client's tokens are revoked while the session stays: grants stored under a lower one are dead.
 	TokenNumber uint64
 }

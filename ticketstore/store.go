@@ -13,6 +13,12 @@ type Store interface {
 	// a Create whose answer was lost, with the same Key and SessionID, succeeds.
 	Create(ctx context.Context, session *Session) error
 
+	// CreateWithin does what Create does and holds the subject to the limit in the same transaction, so that concurrent ones cannot pass it
+	// together: sessions that are live at now count. Where there is no room it either ends the oldest and returns their sids, or refuses with
+	// ErrTooManySessions and changes nothing. Where so many have to go that one transaction cannot end them, those that are ended
+	// first stay ended whatever becomes of the rest. A repeated one succeeds and returns no sids.
+	CreateWithin(ctx context.Context, session *Session, limit Limit, now time.Time) (ended []string, err error)
+
 	// Get returns the session of a cookie with its Ticket. An unknown or ended one is ErrNotFound; an expired one that was not yet ended
 	// is returned as it is, so that the caller can end it: check LiveAt.
 	Get(ctx context.Context, key Key) (*Session, error)

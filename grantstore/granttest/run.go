@@ -30,6 +30,7 @@ func Run(t *testing.T, config Config) {
 		{Name: "repeat", Cases: repeatCases},
 		{Name: "session", Cases: sessionCases},
 		{Name: "use", Cases: useCases},
+		{Name: "slide", Cases: slideCases},
 		{Name: "revoked", Cases: revokedCases},
 		{Name: "survivors", Cases: survivorCases},
 		{Name: "race", Cases: raceCases},

@@ -27,6 +27,8 @@ func Run(t *testing.T, config Config) {
 		{Name: "input", Cases: inputCases},
 		{Name: "flags", Cases: flagCases},
 		{Name: "clients", Cases: clientCases},
+		{Name: "listed", Cases: listedCases},
+		{Name: "muted", Cases: mutedCases},
 		{Name: "repeat", Cases: repeatCases},
 		{Name: "race", Cases: raceCases},
 		{Name: "notice", Cases: noticeCases},

@@ -23,7 +23,7 @@ func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Tim
 	if a.refused != nil {
 		return nil, a.refused
 	}
-	return &grantstore.Result{Revoked: a.revoked}, nil
+	return &grantstore.Result{Revoked: a.revoked, Slid: a.slid}, nil
 }
 
 // application is a batch on its way into the database.
@@ -34,6 +34,7 @@ type application struct {
 	consumed *recordpb.Grant // what the batch consumes
 	outlives bool            // consumed was let live by an ended record, and so is what it begets
 	revoked  int
+	slid     bool
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
 	refused error
 }
@@ -49,7 +50,7 @@ func (a *application) run(tx *tx) error {
 		a.revoked = int(before.GetRevoked())
 		return nil
 	}
-	for _, step := range []func() error{a.seen, a.consume, a.use, a.remove, a.revoke, a.store} {
+	for _, step := range []func() error{a.seen, a.consume, a.use, a.slide, a.remove, a.revoke, a.store} {
 		if err := step(); err != nil || a.refused != nil {
 			return err
 		}
@@ -72,8 +73,31 @@ func (a *application) use() error {
 	if err != nil {
 		return err
 	}
-	use.Notify, use.Coordinated = u.Notify, u.Coordinated
+	use.Notify, use.Coordinated, use.Muted = u.Notify, u.Coordinated, uint32(u.Muted)
 	return a.tx.save(clientUseKey(u.SessionID, u.ClientID), use)
+}
+
+// slide has a session live longer that is live and was not renewed lately.
+func (a *application) slide() error {
+	s := a.batch.Slide
+	if s == nil {
+		return nil
+	}
+	session, err := loadSession(a.tx, s.SessionID)
+	if err != nil || session == nil || !liveSession(session, a.now) || moment(session.GetRenewed()).After(s.RenewedBefore) {
+		return err
+	}
+	expires := nanos(s.Expires)
+	if end := session.GetEndsAt(); end != 0 {
+		expires = min(expires, end)
+	}
+	if expires <= session.GetExpires() {
+		return nil
+	}
+	session.Expires, session.Renewed = expires, nanos(a.now)
+	session.Version++
+	a.slid = true
+	return a.tx.saveSession(session, false)
 }
 
 // attach returns the client's row in a session that must be live, as used now, for the caller to save. It is new or, after a removal

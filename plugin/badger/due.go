@@ -35,6 +35,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 			defer mutex.Unlock()
 			swept.Ended += result.SessionsRemoved
 			swept.NotificationsQueued += result.NotificationsQueued
+			swept.Sessions = append(swept.Sessions, result.Ended...)
 			return err
 		})
 	}
@@ -56,6 +57,7 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 	ending := &logout.Ending{
 		SessionID: string(d.id), Reason: logout.SessionExpiration,
 		KeepConsents: true, KeepOffline: sweep.KeepOffline, SkipNotification: sweep.SkipNotification,
+		CoordinatedOnly: sweep.CoordinatedOnly,
 	}
 	left := false
 	err = e.update(ctx, func(tx *tx) error {

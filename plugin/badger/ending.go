@@ -8,6 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // endedRetention is how long an ended record is kept at least.
@@ -85,13 +86,22 @@ func (c *closing) tell(session *recordpb.Session, clients []usedClient) error {
 		case client.use.Detached:
 		case !c.named(client.id):
 			c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client.id)
-		case client.use.Notify && !c.ending.SkipNotification:
+		case c.tells(client.use):
 			if err := c.queue(session, client); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// tells says whether the client is to hear of this end of the session.
+func (c *closing) tells(use *recordpb.ClientUse) bool {
+	switch {
+	case !use.Notify, c.ending.SkipNotification, c.ending.CoordinatedOnly && !use.Coordinated:
+		return false
+	}
+	return !ticketstore.Ends(use.Muted).Has(c.ending.Reason.Ends())
 }
 
 func (c *closing) queue(session *recordpb.Session, client usedClient) error {
@@ -158,6 +168,9 @@ func (c *closing) replace(session *recordpb.Session, clients []usedClient) error
 		return err
 	}
 	c.result.SessionsRemoved++
+	if len(c.result.Ended) < logout.MaxEnded {
+		c.result.Ended = append(c.result.Ended, logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
+	}
 	c.purge = true
 	c.tx.put(key(indexEndedDue, timeKey(nanos(c.now.Add(endedRetention))), last(session.SessionId)), nil)
 	if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {

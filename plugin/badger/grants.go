@@ -35,9 +35,23 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		if verdict == nil && ref.Type == grantstore.AuthorizationCode {
 			found.Related, err = related(r, record.GetRequestId())
 		}
+		if verdict == nil && err == nil && record.GetSessionId() != "" && ref.Type.IsToken() {
+			found.Session, err = sessionTimes(r, record.GetSessionId())
+		}
 		return errors.Join(verdict, err)
 	})
 	return found, err
+}
+
+// sessionTimes returns nil for a session that has ended.
+func sessionTimes(r reader, sid string) (*grantstore.SessionTimes, error) {
+	session, err := loadSession(r, sid)
+	if err != nil || session == nil {
+		return nil, err
+	}
+	return &grantstore.SessionTimes{
+		Renewed: moment(session.GetRenewed()), Expires: moment(session.GetExpires()), EndsAt: moment(session.GetEndsAt()),
+	}, nil
 }
 
 // related returns what a code exchange needs along with the code.

@@ -68,6 +68,7 @@ func clientUseOf(client string, r *recordpb.ClientUse) ticketstore.ClientUse {
 	return ticketstore.ClientUse{
 		ClientID: client, FirstUsed: moment(r.GetFirstUsed()), LastUsed: moment(r.GetLastUsed()),
 		Notify: r.GetNotify(), Coordinated: r.GetCoordinated(), TokenNumber: r.GetTokenNumber(),
+		Muted: ticketstore.Ends(r.GetMuted()),
 	}
 }
 
@@ -98,13 +99,24 @@ func noticeOf(id string, r *recordpb.Notification) *logout.Notification {
 func resultRecord(r *logout.Result) *recordpb.EndingResult {
 	return &recordpb.EndingResult{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
-		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone,
+		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: endedRecords(r.Ended),
 	}
 }
 
+func endedRecords(ended []logout.EndedSession) (records []*recordpb.EndedSession) {
+	for _, e := range ended {
+		records = append(records, &recordpb.EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
+	}
+	return records
+}
+
 func resultOf(r *recordpb.EndingResult) *logout.Result {
+	var ended []logout.EndedSession
+	for _, e := range r.GetEnded() {
+		ended = append(ended, logout.EndedSession{SessionID: e.GetSessionId(), SubjectID: e.GetSubjectId()})
+	}
 	return &logout.Result{
-		SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
+		Ended: ended, SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
 		NotificationsQueued: int(r.GetNotificationsQueued()), ClientsLeftAlone: r.GetClientsLeftAlone(),
 	}
 }

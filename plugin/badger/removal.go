@@ -211,6 +211,8 @@ func (t *tx) progress(operationID string, done *logout.Result) error {
 // sum adds a result to a total, in which each client left alone stands once.
 func sum(total, result *logout.Result) {
 	total.Add(*result)
+	total.Ended = append(total.Ended, result.Ended...)
+	total.Ended = total.Ended[:min(len(total.Ended), logout.MaxEnded)]
 	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
 	slices.Sort(total.ClientsLeftAlone)
 	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
@@ -281,7 +283,7 @@ func jobRecord(ending *logout.Ending, now time.Time) *recordpb.Job {
 		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID,
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
-		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification,
+		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
 	}
 }
 
@@ -290,6 +292,7 @@ func endingOf(operationID string, job *recordpb.Job) *logout.Ending {
 		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), Reason: logout.Reason(job.GetReason()),
 		KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(), KeepOffline: job.GetKeepOffline(),
 		KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
+		CoordinatedOnly: job.GetCoordinatedOnly(),
 	}
 	if job.GetNarrowed() {
 		ending.ClientIDs = job.GetClientIds()

@@ -26,13 +26,17 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 		if err != nil || again {
 			return err
 		}
-		tx.put(cookieKey(session.Key), []byte(session.SessionID))
-		tx.put(sessionPosition(indexSubject, more(record.SubjectId), record), nil)
-		if err := tx.count("", +1); err != nil {
-			return err
-		}
-		return tx.saveSession(record, true)
+		return tx.insertSession(record)
 	})
+}
+
+func (t *tx) insertSession(record *recordpb.Session) error {
+	t.put(key(tableCookie, record.Key), []byte(record.SessionId))
+	t.put(sessionPosition(indexSubject, more(record.SubjectId), record), nil)
+	if err := t.count("", +1); err != nil {
+		return err
+	}
+	return t.saveSession(record, true)
 }
 
 // createdBefore tells whether this very session was created already: its answer was lost.

@@ -34,6 +34,7 @@ func Run(t *testing.T, config Config) {
 	storetest.Run(t, config.Rows, open, []storetest.Group{
 		{Name: "create", Cases: createCases},
 		{Name: "input", Cases: inputCases()},
+		{Name: "limit", Cases: limitCases},
 		{Name: "renew", Cases: renewCases},
 		{Name: "rekey", Cases: rekeyCases},
 		{Name: "query", Cases: queryCases},

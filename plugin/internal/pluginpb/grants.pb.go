@@ -282,7 +282,9 @@ type GetGrantResponse struct {
 	// dead says why the grant is not live; it is empty for one that is. "session_ended": its session does not let it live. "consumed": the code
 	// or refresh token was used before, and its session has not ended and taken it along; the grant's consumed time is set then, and not
 	// set in a live one.
-	Dead          string `protobuf:"bytes,3,opt,name=dead,proto3" json:"dead,omitempty"`
+	Dead string `protobuf:"bytes,3,opt,name=dead,proto3" json:"dead,omitempty"`
+	// session says how long the grant's session lives, where it has one that is live.
+	Session       *SessionTimes `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +340,13 @@ func (x *GetGrantResponse) GetDead() string {
 	return ""
 }
 
+func (x *GetGrantResponse) GetSession() *SessionTimes {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
 // Use says that a client used a session, which must be live.
 type Use struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -348,7 +357,10 @@ type Use struct {
 	// notify: the client has a back-channel logout URI.
 	Notify bool `protobuf:"varint,3,opt,name=notify,proto3" json:"notify,omitempty"`
 	// coordinated: the client's activity keeps the session alive.
-	Coordinated   bool `protobuf:"varint,4,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
+	Coordinated bool `protobuf:"varint,4,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
+	// muted are the ends of the session that the client does not want to be told of, added up: 1 sign-out, 2 expiry, 4 removal,
+	// 8 replacement.
+	Muted         uint32 `protobuf:"varint,5,opt,name=muted,proto3" json:"muted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +423,142 @@ func (x *Use) GetCoordinated() bool {
 	return false
 }
 
+func (x *Use) GetMuted() uint32 {
+	if x != nil {
+		return x.Muted
+	}
+	return 0
+}
+
+// Slide has a session that a client uses expire later, at most at its ends_at and never sooner than it does. It never fails a batch: a session
+// that is over, and one renewed after renewed_before, stay as they are.
+type Slide struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// session_id: required.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// expires: required.
+	Expires *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires,proto3" json:"expires,omitempty"`
+	// renewed_before: the throttle.
+	RenewedBefore *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=renewed_before,json=renewedBefore,proto3" json:"renewed_before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Slide) Reset() {
+	*x = Slide{}
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Slide) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Slide) ProtoMessage() {}
+
+func (x *Slide) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Slide.ProtoReflect.Descriptor instead.
+func (*Slide) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Slide) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *Slide) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *Slide) GetRenewedBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RenewedBefore
+	}
+	return nil
+}
+
+// SessionTimes are the times of a session, see Session.
+type SessionTimes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// renewed: required.
+	Renewed *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=renewed,proto3" json:"renewed,omitempty"`
+	// expires: required.
+	Expires *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires,proto3" json:"expires,omitempty"`
+	// ends_at: absent means none.
+	EndsAt        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionTimes) Reset() {
+	*x = SessionTimes{}
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionTimes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionTimes) ProtoMessage() {}
+
+func (x *SessionTimes) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionTimes.ProtoReflect.Descriptor instead.
+func (*SessionTimes) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SessionTimes) GetRenewed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Renewed
+	}
+	return nil
+}
+
+func (x *SessionTimes) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *SessionTimes) GetEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsAt
+	}
+	return nil
+}
+
 // Consumption marks a code or refresh token as used. It must be live and unused.
 //
 // Consuming a code removes the openid_request and pkce_request of its family, consuming a refresh token the family's reference_token
@@ -428,7 +576,7 @@ type Consumption struct {
 
 func (x *Consumption) Reset() {
 	*x = Consumption{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +588,7 @@ func (x *Consumption) String() string {
 func (*Consumption) ProtoMessage() {}
 
 func (x *Consumption) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +601,7 @@ func (x *Consumption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Consumption.ProtoReflect.Descriptor instead.
 func (*Consumption) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{5}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Consumption) GetRef() *GrantRef {
@@ -483,7 +631,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +643,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +656,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{6}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Revocation) GetRequestId() string {
@@ -538,7 +686,7 @@ type Seen struct {
 
 func (x *Seen) Reset() {
 	*x = Seen{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +698,7 @@ func (x *Seen) String() string {
 func (*Seen) ProtoMessage() {}
 
 func (x *Seen) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +711,7 @@ func (x *Seen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seen.ProtoReflect.Descriptor instead.
 func (*Seen) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Seen) GetRef() *GrantRef {
@@ -599,14 +747,16 @@ type ApplyBatchRequest struct {
 	// now: required.
 	Now *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=now,proto3" json:"now,omitempty"`
 	// seen are grants that the batch builds on, at most 64.
-	Seen          []*Seen `protobuf:"bytes,8,rep,name=seen,proto3" json:"seen,omitempty"`
+	Seen []*Seen `protobuf:"bytes,8,rep,name=seen,proto3" json:"seen,omitempty"`
+	// slide: absent where no session slides.
+	Slide         *Slide `protobuf:"bytes,9,opt,name=slide,proto3" json:"slide,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyBatchRequest) Reset() {
 	*x = ApplyBatchRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -618,7 +768,7 @@ func (x *ApplyBatchRequest) String() string {
 func (*ApplyBatchRequest) ProtoMessage() {}
 
 func (x *ApplyBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -631,7 +781,7 @@ func (x *ApplyBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBatchRequest.ProtoReflect.Descriptor instead.
 func (*ApplyBatchRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplyBatchRequest) GetOperationId() string {
@@ -690,18 +840,27 @@ func (x *ApplyBatchRequest) GetSeen() []*Seen {
 	return nil
 }
 
+func (x *ApplyBatchRequest) GetSlide() *Slide {
+	if x != nil {
+		return x.Slide
+	}
+	return nil
+}
+
 // ApplyBatchResponse is what the batch did.
 type ApplyBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// revoked counts the live grants that delete and revoke removed.
-	Revoked       int64 `protobuf:"varint,1,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Revoked int64 `protobuf:"varint,1,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	// slid: the session slid. The answer to a repeated batch does not say so.
+	Slid          bool `protobuf:"varint,2,opt,name=slid,proto3" json:"slid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ApplyBatchResponse) Reset() {
 	*x = ApplyBatchResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -713,7 +872,7 @@ func (x *ApplyBatchResponse) String() string {
 func (*ApplyBatchResponse) ProtoMessage() {}
 
 func (x *ApplyBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,7 +885,7 @@ func (x *ApplyBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBatchResponse.ProtoReflect.Descriptor instead.
 func (*ApplyBatchResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApplyBatchResponse) GetRevoked() int64 {
@@ -734,6 +893,13 @@ func (x *ApplyBatchResponse) GetRevoked() int64 {
 		return x.Revoked
 	}
 	return 0
+}
+
+func (x *ApplyBatchResponse) GetSlid() bool {
+	if x != nil {
+		return x.Slid
+	}
+	return false
 }
 
 // GrantFilter selects grants. Its conditions AND together; an empty one is no condition.
@@ -753,7 +919,7 @@ type GrantFilter struct {
 
 func (x *GrantFilter) Reset() {
 	*x = GrantFilter{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +931,7 @@ func (x *GrantFilter) String() string {
 func (*GrantFilter) ProtoMessage() {}
 
 func (x *GrantFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +944,7 @@ func (x *GrantFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantFilter.ProtoReflect.Descriptor instead.
 func (*GrantFilter) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{10}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GrantFilter) GetSubjectId() string {
@@ -830,7 +996,7 @@ type QueryGrantsRequest struct {
 
 func (x *QueryGrantsRequest) Reset() {
 	*x = QueryGrantsRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +1008,7 @@ func (x *QueryGrantsRequest) String() string {
 func (*QueryGrantsRequest) ProtoMessage() {}
 
 func (x *QueryGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +1021,7 @@ func (x *QueryGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryGrantsRequest.ProtoReflect.Descriptor instead.
 func (*QueryGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{11}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QueryGrantsRequest) GetFilter() *GrantFilter {
@@ -917,7 +1083,7 @@ type QueryGrantsResponse struct {
 
 func (x *QueryGrantsResponse) Reset() {
 	*x = QueryGrantsResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1095,7 @@ func (x *QueryGrantsResponse) String() string {
 func (*QueryGrantsResponse) ProtoMessage() {}
 
 func (x *QueryGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1108,7 @@ func (x *QueryGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryGrantsResponse.ProtoReflect.Descriptor instead.
 func (*QueryGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{12}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QueryGrantsResponse) GetGrants() []*Grant {
@@ -986,7 +1152,7 @@ type PurgeGrantsRequest struct {
 
 func (x *PurgeGrantsRequest) Reset() {
 	*x = PurgeGrantsRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -998,7 +1164,7 @@ func (x *PurgeGrantsRequest) String() string {
 func (*PurgeGrantsRequest) ProtoMessage() {}
 
 func (x *PurgeGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1011,7 +1177,7 @@ func (x *PurgeGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeGrantsRequest.ProtoReflect.Descriptor instead.
 func (*PurgeGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{13}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PurgeGrantsRequest) GetLimit() int32 {
@@ -1039,7 +1205,7 @@ type PurgeGrantsResponse struct {
 
 func (x *PurgeGrantsResponse) Reset() {
 	*x = PurgeGrantsResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1217,7 @@ func (x *PurgeGrantsResponse) String() string {
 func (*PurgeGrantsResponse) ProtoMessage() {}
 
 func (x *PurgeGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1230,7 @@ func (x *PurgeGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeGrantsResponse.ProtoReflect.Descriptor instead.
 func (*PurgeGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{14}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PurgeGrantsResponse) GetDeleted() int32 {
@@ -1100,17 +1266,28 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x04data\x18\v \x01(\fR\x04data\"o\n" +
 	"\x0fGetGrantRequest\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.sessions.plugin.v1.GrantRefR\x03ref\x12,\n" +
-	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\x8c\x01\n" +
+	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xc8\x01\n" +
 	"\x10GetGrantResponse\x12/\n" +
 	"\x05grant\x18\x01 \x01(\v2\x19.sessions.plugin.v1.GrantR\x05grant\x123\n" +
 	"\arelated\x18\x02 \x03(\v2\x19.sessions.plugin.v1.GrantR\arelated\x12\x12\n" +
-	"\x04dead\x18\x03 \x01(\tR\x04dead\"{\n" +
+	"\x04dead\x18\x03 \x01(\tR\x04dead\x12:\n" +
+	"\asession\x18\x04 \x01(\v2 .sessions.plugin.v1.SessionTimesR\asession\"\x91\x01\n" +
 	"\x03Use\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x16\n" +
 	"\x06notify\x18\x03 \x01(\bR\x06notify\x12 \n" +
-	"\vcoordinated\x18\x04 \x01(\bR\vcoordinated\"n\n" +
+	"\vcoordinated\x18\x04 \x01(\bR\vcoordinated\x12\x14\n" +
+	"\x05muted\x18\x05 \x01(\rR\x05muted\"\x9f\x01\n" +
+	"\x05Slide\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x124\n" +
+	"\aexpires\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12A\n" +
+	"\x0erenewed_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\rrenewedBefore\"\xaf\x01\n" +
+	"\fSessionTimes\x124\n" +
+	"\arenewed\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\arenewed\x124\n" +
+	"\aexpires\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x123\n" +
+	"\aends_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\"n\n" +
 	"\vConsumption\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.sessions.plugin.v1.GrantRefR\x03ref\x12/\n" +
 	"\x05grace\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05grace\"A\n" +
@@ -1121,7 +1298,7 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x05types\x18\x02 \x03(\tR\x05types\"J\n" +
 	"\x04Seen\x12.\n" +
 	"\x03ref\x18\x01 \x01(\v2\x1c.sessions.plugin.v1.GrantRefR\x03ref\x12\x12\n" +
-	"\x04data\x18\x02 \x01(\fR\x04data\"\x97\x03\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"\xc8\x03\n" +
 	"\x11ApplyBatchRequest\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x12)\n" +
 	"\x03use\x18\x02 \x01(\v2\x17.sessions.plugin.v1.UseR\x03use\x129\n" +
@@ -1130,9 +1307,11 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x06revoke\x18\x05 \x03(\v2\x1e.sessions.plugin.v1.RevocationR\x06revoke\x12/\n" +
 	"\x05store\x18\x06 \x03(\v2\x19.sessions.plugin.v1.GrantR\x05store\x12,\n" +
 	"\x03now\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12,\n" +
-	"\x04seen\x18\b \x03(\v2\x18.sessions.plugin.v1.SeenR\x04seen\".\n" +
+	"\x04seen\x18\b \x03(\v2\x18.sessions.plugin.v1.SeenR\x04seen\x12/\n" +
+	"\x05slide\x18\t \x01(\v2\x19.sessions.plugin.v1.SlideR\x05slide\"B\n" +
 	"\x12ApplyBatchResponse\x12\x18\n" +
-	"\arevoked\x18\x01 \x01(\x03R\arevoked\"|\n" +
+	"\arevoked\x18\x01 \x01(\x03R\arevoked\x12\x12\n" +
+	"\x04slid\x18\x02 \x01(\bR\x04slid\"|\n" +
 	"\vGrantFilter\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x1d\n" +
@@ -1176,62 +1355,71 @@ func file_sessions_plugin_v1_grants_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_grants_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_grants_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_sessions_plugin_v1_grants_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sessions_plugin_v1_grants_proto_goTypes = []any{
 	(*GrantRef)(nil),              // 0: sessions.plugin.v1.GrantRef
 	(*Grant)(nil),                 // 1: sessions.plugin.v1.Grant
 	(*GetGrantRequest)(nil),       // 2: sessions.plugin.v1.GetGrantRequest
 	(*GetGrantResponse)(nil),      // 3: sessions.plugin.v1.GetGrantResponse
 	(*Use)(nil),                   // 4: sessions.plugin.v1.Use
-	(*Consumption)(nil),           // 5: sessions.plugin.v1.Consumption
-	(*Revocation)(nil),            // 6: sessions.plugin.v1.Revocation
-	(*Seen)(nil),                  // 7: sessions.plugin.v1.Seen
-	(*ApplyBatchRequest)(nil),     // 8: sessions.plugin.v1.ApplyBatchRequest
-	(*ApplyBatchResponse)(nil),    // 9: sessions.plugin.v1.ApplyBatchResponse
-	(*GrantFilter)(nil),           // 10: sessions.plugin.v1.GrantFilter
-	(*QueryGrantsRequest)(nil),    // 11: sessions.plugin.v1.QueryGrantsRequest
-	(*QueryGrantsResponse)(nil),   // 12: sessions.plugin.v1.QueryGrantsResponse
-	(*PurgeGrantsRequest)(nil),    // 13: sessions.plugin.v1.PurgeGrantsRequest
-	(*PurgeGrantsResponse)(nil),   // 14: sessions.plugin.v1.PurgeGrantsResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(*Slide)(nil),                 // 5: sessions.plugin.v1.Slide
+	(*SessionTimes)(nil),          // 6: sessions.plugin.v1.SessionTimes
+	(*Consumption)(nil),           // 7: sessions.plugin.v1.Consumption
+	(*Revocation)(nil),            // 8: sessions.plugin.v1.Revocation
+	(*Seen)(nil),                  // 9: sessions.plugin.v1.Seen
+	(*ApplyBatchRequest)(nil),     // 10: sessions.plugin.v1.ApplyBatchRequest
+	(*ApplyBatchResponse)(nil),    // 11: sessions.plugin.v1.ApplyBatchResponse
+	(*GrantFilter)(nil),           // 12: sessions.plugin.v1.GrantFilter
+	(*QueryGrantsRequest)(nil),    // 13: sessions.plugin.v1.QueryGrantsRequest
+	(*QueryGrantsResponse)(nil),   // 14: sessions.plugin.v1.QueryGrantsResponse
+	(*PurgeGrantsRequest)(nil),    // 15: sessions.plugin.v1.PurgeGrantsRequest
+	(*PurgeGrantsResponse)(nil),   // 16: sessions.plugin.v1.PurgeGrantsResponse
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
 }
 var file_sessions_plugin_v1_grants_proto_depIdxs = []int32{
 	0,  // 0: sessions.plugin.v1.Grant.ref:type_name -> sessions.plugin.v1.GrantRef
-	15, // 1: sessions.plugin.v1.Grant.created:type_name -> google.protobuf.Timestamp
-	15, // 2: sessions.plugin.v1.Grant.expires:type_name -> google.protobuf.Timestamp
-	15, // 3: sessions.plugin.v1.Grant.consumed:type_name -> google.protobuf.Timestamp
+	17, // 1: sessions.plugin.v1.Grant.created:type_name -> google.protobuf.Timestamp
+	17, // 2: sessions.plugin.v1.Grant.expires:type_name -> google.protobuf.Timestamp
+	17, // 3: sessions.plugin.v1.Grant.consumed:type_name -> google.protobuf.Timestamp
 	0,  // 4: sessions.plugin.v1.GetGrantRequest.ref:type_name -> sessions.plugin.v1.GrantRef
-	15, // 5: sessions.plugin.v1.GetGrantRequest.now:type_name -> google.protobuf.Timestamp
+	17, // 5: sessions.plugin.v1.GetGrantRequest.now:type_name -> google.protobuf.Timestamp
 	1,  // 6: sessions.plugin.v1.GetGrantResponse.grant:type_name -> sessions.plugin.v1.Grant
 	1,  // 7: sessions.plugin.v1.GetGrantResponse.related:type_name -> sessions.plugin.v1.Grant
-	0,  // 8: sessions.plugin.v1.Consumption.ref:type_name -> sessions.plugin.v1.GrantRef
-	16, // 9: sessions.plugin.v1.Consumption.grace:type_name -> google.protobuf.Duration
-	0,  // 10: sessions.plugin.v1.Seen.ref:type_name -> sessions.plugin.v1.GrantRef
-	4,  // 11: sessions.plugin.v1.ApplyBatchRequest.use:type_name -> sessions.plugin.v1.Use
-	5,  // 12: sessions.plugin.v1.ApplyBatchRequest.consume:type_name -> sessions.plugin.v1.Consumption
-	0,  // 13: sessions.plugin.v1.ApplyBatchRequest.delete:type_name -> sessions.plugin.v1.GrantRef
-	6,  // 14: sessions.plugin.v1.ApplyBatchRequest.revoke:type_name -> sessions.plugin.v1.Revocation
-	1,  // 15: sessions.plugin.v1.ApplyBatchRequest.store:type_name -> sessions.plugin.v1.Grant
-	15, // 16: sessions.plugin.v1.ApplyBatchRequest.now:type_name -> google.protobuf.Timestamp
-	7,  // 17: sessions.plugin.v1.ApplyBatchRequest.seen:type_name -> sessions.plugin.v1.Seen
-	10, // 18: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
-	15, // 19: sessions.plugin.v1.QueryGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	1,  // 20: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.Grant
-	15, // 21: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	2,  // 22: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
-	8,  // 23: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
-	11, // 24: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
-	13, // 25: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
-	3,  // 26: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
-	9,  // 27: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
-	12, // 28: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
-	14, // 29: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
-	26, // [26:30] is the sub-list for method output_type
-	22, // [22:26] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	6,  // 8: sessions.plugin.v1.GetGrantResponse.session:type_name -> sessions.plugin.v1.SessionTimes
+	17, // 9: sessions.plugin.v1.Slide.expires:type_name -> google.protobuf.Timestamp
+	17, // 10: sessions.plugin.v1.Slide.renewed_before:type_name -> google.protobuf.Timestamp
+	17, // 11: sessions.plugin.v1.SessionTimes.renewed:type_name -> google.protobuf.Timestamp
+	17, // 12: sessions.plugin.v1.SessionTimes.expires:type_name -> google.protobuf.Timestamp
+	17, // 13: sessions.plugin.v1.SessionTimes.ends_at:type_name -> google.protobuf.Timestamp
+	0,  // 14: sessions.plugin.v1.Consumption.ref:type_name -> sessions.plugin.v1.GrantRef
+	18, // 15: sessions.plugin.v1.Consumption.grace:type_name -> google.protobuf.Duration
+	0,  // 16: sessions.plugin.v1.Seen.ref:type_name -> sessions.plugin.v1.GrantRef
+	4,  // 17: sessions.plugin.v1.ApplyBatchRequest.use:type_name -> sessions.plugin.v1.Use
+	7,  // 18: sessions.plugin.v1.ApplyBatchRequest.consume:type_name -> sessions.plugin.v1.Consumption
+	0,  // 19: sessions.plugin.v1.ApplyBatchRequest.delete:type_name -> sessions.plugin.v1.GrantRef
+	8,  // 20: sessions.plugin.v1.ApplyBatchRequest.revoke:type_name -> sessions.plugin.v1.Revocation
+	1,  // 21: sessions.plugin.v1.ApplyBatchRequest.store:type_name -> sessions.plugin.v1.Grant
+	17, // 22: sessions.plugin.v1.ApplyBatchRequest.now:type_name -> google.protobuf.Timestamp
+	9,  // 23: sessions.plugin.v1.ApplyBatchRequest.seen:type_name -> sessions.plugin.v1.Seen
+	5,  // 24: sessions.plugin.v1.ApplyBatchRequest.slide:type_name -> sessions.plugin.v1.Slide
+	12, // 25: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
+	17, // 26: sessions.plugin.v1.QueryGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	1,  // 27: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.Grant
+	17, // 28: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	2,  // 29: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
+	10, // 30: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
+	13, // 31: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
+	15, // 32: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
+	3,  // 33: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
+	11, // 34: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
+	14, // 35: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
+	16, // 36: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
+	33, // [33:37] is the sub-list for method output_type
+	29, // [29:33] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_grants_proto_init() }
@@ -1245,7 +1433,7 @@ func file_sessions_plugin_v1_grants_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_grants_proto_rawDesc), len(file_sessions_plugin_v1_grants_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

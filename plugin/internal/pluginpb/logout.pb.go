@@ -99,9 +99,11 @@ type EndSessionsRequest struct {
 	// dry_run counts what would be done and does nothing.
 	DryRun bool `protobuf:"varint,11,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=now,proto3" json:"now,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Now *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=now,proto3" json:"now,omitempty"`
+	// coordinated_only tells only clients whose activity keeps the session alive.
+	CoordinatedOnly bool `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *EndSessionsRequest) Reset() {
@@ -218,6 +220,68 @@ func (x *EndSessionsRequest) GetNow() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *EndSessionsRequest) GetCoordinatedOnly() bool {
+	if x != nil {
+		return x.CoordinatedOnly
+	}
+	return false
+}
+
+// EndedSession names a session that has ended.
+type EndedSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// session_id: required.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// subject_id: required.
+	SubjectId     string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndedSession) Reset() {
+	*x = EndedSession{}
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndedSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndedSession) ProtoMessage() {}
+
+func (x *EndedSession) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndedSession.ProtoReflect.Descriptor instead.
+func (*EndedSession) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *EndedSession) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *EndedSession) GetSubjectId() string {
+	if x != nil {
+		return x.SubjectId
+	}
+	return ""
+}
+
 // EndSessionsResponse counts what was done or, with dry_run, would be.
 type EndSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -231,13 +295,15 @@ type EndSessionsResponse struct {
 	NotificationsQueued int64 `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
 	// clients_left_alone are the clients of the matched sessions that the selection left out, sorted, each once.
 	ClientsLeftAlone []string `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// ended are the sessions removed, at most 256 of them.
+	Ended         []*EndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndSessionsResponse) Reset() {
 	*x = EndSessionsResponse{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[2]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -249,7 +315,7 @@ func (x *EndSessionsResponse) String() string {
 func (*EndSessionsResponse) ProtoMessage() {}
 
 func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[2]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -262,7 +328,7 @@ func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
 func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{2}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *EndSessionsResponse) GetSessionsRemoved() int64 {
@@ -300,6 +366,13 @@ func (x *EndSessionsResponse) GetClientsLeftAlone() []string {
 	return nil
 }
 
+func (x *EndSessionsResponse) GetEnded() []*EndedSession {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
 // EndDueSessionsRequest asks for sessions that are due to end.
 type EndDueSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -310,14 +383,16 @@ type EndDueSessionsRequest struct {
 	// skip_notification: see EndSessionsRequest.
 	SkipNotification bool `protobuf:"varint,3,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=now,proto3" json:"now,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Now *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=now,proto3" json:"now,omitempty"`
+	// coordinated_only: see EndSessionsRequest.
+	CoordinatedOnly bool `protobuf:"varint,5,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *EndDueSessionsRequest) Reset() {
 	*x = EndDueSessionsRequest{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[3]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +404,7 @@ func (x *EndDueSessionsRequest) String() string {
 func (*EndDueSessionsRequest) ProtoMessage() {}
 
 func (x *EndDueSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[3]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +417,7 @@ func (x *EndDueSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndDueSessionsRequest.ProtoReflect.Descriptor instead.
 func (*EndDueSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{3}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EndDueSessionsRequest) GetLimit() int32 {
@@ -373,6 +448,13 @@ func (x *EndDueSessionsRequest) GetNow() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *EndDueSessionsRequest) GetCoordinatedOnly() bool {
+	if x != nil {
+		return x.CoordinatedOnly
+	}
+	return false
+}
+
 // EndDueSessionsResponse says what was done.
 type EndDueSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -381,14 +463,16 @@ type EndDueSessionsResponse struct {
 	// notifications_queued counts notices.
 	NotificationsQueued int64 `protobuf:"varint,2,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
 	// next is when the next session falls due, as far as the index knows. Absent means that there is none.
-	Next          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	Next *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
+	// sessions are those that were ended.
+	Sessions      []*EndedSession `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndDueSessionsResponse) Reset() {
 	*x = EndDueSessionsResponse{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +484,7 @@ func (x *EndDueSessionsResponse) String() string {
 func (*EndDueSessionsResponse) ProtoMessage() {}
 
 func (x *EndDueSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +497,7 @@ func (x *EndDueSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndDueSessionsResponse.ProtoReflect.Descriptor instead.
 func (*EndDueSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{4}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *EndDueSessionsResponse) GetEnded() int32 {
@@ -433,6 +517,13 @@ func (x *EndDueSessionsResponse) GetNotificationsQueued() int64 {
 func (x *EndDueSessionsResponse) GetNext() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Next
+	}
+	return nil
+}
+
+func (x *EndDueSessionsResponse) GetSessions() []*EndedSession {
+	if x != nil {
+		return x.Sessions
 	}
 	return nil
 }
@@ -474,7 +565,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +577,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +590,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{5}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Notification) GetId() string {
@@ -613,7 +704,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +716,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +729,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{6}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Delivery) GetNotification() *Notification {
@@ -674,7 +765,7 @@ type ClaimDeliveriesRequest struct {
 
 func (x *ClaimDeliveriesRequest) Reset() {
 	*x = ClaimDeliveriesRequest{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +777,7 @@ func (x *ClaimDeliveriesRequest) String() string {
 func (*ClaimDeliveriesRequest) ProtoMessage() {}
 
 func (x *ClaimDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +790,7 @@ func (x *ClaimDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ClaimDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClaimDeliveriesRequest) GetLimit() int32 {
@@ -751,7 +842,7 @@ type ClaimDeliveriesResponse struct {
 
 func (x *ClaimDeliveriesResponse) Reset() {
 	*x = ClaimDeliveriesResponse{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -763,7 +854,7 @@ func (x *ClaimDeliveriesResponse) String() string {
 func (*ClaimDeliveriesResponse) ProtoMessage() {}
 
 func (x *ClaimDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -776,7 +867,7 @@ func (x *ClaimDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ClaimDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClaimDeliveriesResponse) GetWork() []*Delivery {
@@ -814,7 +905,7 @@ type SettleDeliveryRequest struct {
 
 func (x *SettleDeliveryRequest) Reset() {
 	*x = SettleDeliveryRequest{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +917,7 @@ func (x *SettleDeliveryRequest) String() string {
 func (*SettleDeliveryRequest) ProtoMessage() {}
 
 func (x *SettleDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +930,7 @@ func (x *SettleDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*SettleDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SettleDeliveryRequest) GetId() string {
@@ -893,7 +984,7 @@ type SettleDeliveryResponse struct {
 
 func (x *SettleDeliveryResponse) Reset() {
 	*x = SettleDeliveryResponse{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -905,7 +996,7 @@ func (x *SettleDeliveryResponse) String() string {
 func (*SettleDeliveryResponse) ProtoMessage() {}
 
 func (x *SettleDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -918,7 +1009,7 @@ func (x *SettleDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*SettleDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{10}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{11}
 }
 
 // DeliveryFilter selects notices. Its conditions AND together; an empty one is no condition.
@@ -936,7 +1027,7 @@ type DeliveryFilter struct {
 
 func (x *DeliveryFilter) Reset() {
 	*x = DeliveryFilter{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1039,7 @@ func (x *DeliveryFilter) String() string {
 func (*DeliveryFilter) ProtoMessage() {}
 
 func (x *DeliveryFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1052,7 @@ func (x *DeliveryFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeliveryFilter.ProtoReflect.Descriptor instead.
 func (*DeliveryFilter) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{11}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeliveryFilter) GetState() string {
@@ -1004,7 +1095,7 @@ type QueryDeliveriesRequest struct {
 
 func (x *QueryDeliveriesRequest) Reset() {
 	*x = QueryDeliveriesRequest{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1107,7 @@ func (x *QueryDeliveriesRequest) String() string {
 func (*QueryDeliveriesRequest) ProtoMessage() {}
 
 func (x *QueryDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1120,7 @@ func (x *QueryDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*QueryDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{12}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *QueryDeliveriesRequest) GetFilter() *DeliveryFilter {
@@ -1084,7 +1175,7 @@ type QueryDeliveriesResponse struct {
 
 func (x *QueryDeliveriesResponse) Reset() {
 	*x = QueryDeliveriesResponse{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1096,7 +1187,7 @@ func (x *QueryDeliveriesResponse) String() string {
 func (*QueryDeliveriesResponse) ProtoMessage() {}
 
 func (x *QueryDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1109,7 +1200,7 @@ func (x *QueryDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*QueryDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{13}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QueryDeliveriesResponse) GetDeliveries() []*Notification {
@@ -1153,7 +1244,7 @@ type RetryDeliveryRequest struct {
 
 func (x *RetryDeliveryRequest) Reset() {
 	*x = RetryDeliveryRequest{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1165,7 +1256,7 @@ func (x *RetryDeliveryRequest) String() string {
 func (*RetryDeliveryRequest) ProtoMessage() {}
 
 func (x *RetryDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1178,7 +1269,7 @@ func (x *RetryDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*RetryDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{14}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryDeliveryRequest) GetId() string {
@@ -1206,7 +1297,7 @@ type RetryDeliveryResponse struct {
 
 func (x *RetryDeliveryResponse) Reset() {
 	*x = RetryDeliveryResponse{}
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1309,7 @@ func (x *RetryDeliveryResponse) String() string {
 func (*RetryDeliveryResponse) ProtoMessage() {}
 
 func (x *RetryDeliveryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1322,7 @@ func (x *RetryDeliveryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryDeliveryResponse.ProtoReflect.Descriptor instead.
 func (*RetryDeliveryResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{15}
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RetryDeliveryResponse) GetNotification() *Notification {
@@ -1248,7 +1339,7 @@ const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	"\x1fsessions/plugin/v1/logout.proto\x12\x12sessions.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"0\n" +
 	"\x0fClientSelection\x12\x1d\n" +
 	"\n" +
-	"client_ids\x18\x01 \x03(\tR\tclientIds\"\xcc\x03\n" +
+	"client_ids\x18\x01 \x03(\tR\tclientIds\"\xf7\x03\n" +
 	"\x12EndSessionsRequest\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x12\x1d\n" +
 	"\n" +
@@ -1265,22 +1356,31 @@ const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	"\x11skip_notification\x18\n" +
 	" \x01(\bR\x10skipNotification\x12\x17\n" +
 	"\adry_run\x18\v \x01(\bR\x06dryRun\x12,\n" +
-	"\x03now\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xf3\x01\n" +
+	"\x03now\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12)\n" +
+	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\"L\n" +
+	"\fEndedSession\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
+	"\n" +
+	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xab\x02\n" +
 	"\x13EndSessionsResponse\x12)\n" +
 	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
 	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x121\n" +
 	"\x14notifications_queued\x18\x04 \x01(\x03R\x13notificationsQueued\x12,\n" +
-	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\"\xab\x01\n" +
+	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\x126\n" +
+	"\x05ended\x18\x06 \x03(\v2 .sessions.plugin.v1.EndedSessionR\x05ended\"\xd6\x01\n" +
 	"\x15EndDueSessionsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12!\n" +
 	"\fkeep_offline\x18\x02 \x01(\bR\vkeepOffline\x12+\n" +
 	"\x11skip_notification\x18\x03 \x01(\bR\x10skipNotification\x12,\n" +
-	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\x91\x01\n" +
+	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12)\n" +
+	"\x10coordinated_only\x18\x05 \x01(\bR\x0fcoordinatedOnly\"\xcf\x01\n" +
 	"\x16EndDueSessionsResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\x05R\x05ended\x121\n" +
 	"\x14notifications_queued\x18\x02 \x01(\x03R\x13notificationsQueued\x12.\n" +
-	"\x04next\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\"\x98\x04\n" +
+	"\x04next\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\x12<\n" +
+	"\bsessions\x18\x04 \x03(\v2 .sessions.plugin.v1.EndedSessionR\bsessions\"\x98\x04\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x1b\n" +
@@ -1366,65 +1466,68 @@ func file_sessions_plugin_v1_logout_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_logout_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_logout_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_sessions_plugin_v1_logout_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sessions_plugin_v1_logout_proto_goTypes = []any{
 	(*ClientSelection)(nil),         // 0: sessions.plugin.v1.ClientSelection
 	(*EndSessionsRequest)(nil),      // 1: sessions.plugin.v1.EndSessionsRequest
-	(*EndSessionsResponse)(nil),     // 2: sessions.plugin.v1.EndSessionsResponse
-	(*EndDueSessionsRequest)(nil),   // 3: sessions.plugin.v1.EndDueSessionsRequest
-	(*EndDueSessionsResponse)(nil),  // 4: sessions.plugin.v1.EndDueSessionsResponse
-	(*Notification)(nil),            // 5: sessions.plugin.v1.Notification
-	(*Delivery)(nil),                // 6: sessions.plugin.v1.Delivery
-	(*ClaimDeliveriesRequest)(nil),  // 7: sessions.plugin.v1.ClaimDeliveriesRequest
-	(*ClaimDeliveriesResponse)(nil), // 8: sessions.plugin.v1.ClaimDeliveriesResponse
-	(*SettleDeliveryRequest)(nil),   // 9: sessions.plugin.v1.SettleDeliveryRequest
-	(*SettleDeliveryResponse)(nil),  // 10: sessions.plugin.v1.SettleDeliveryResponse
-	(*DeliveryFilter)(nil),          // 11: sessions.plugin.v1.DeliveryFilter
-	(*QueryDeliveriesRequest)(nil),  // 12: sessions.plugin.v1.QueryDeliveriesRequest
-	(*QueryDeliveriesResponse)(nil), // 13: sessions.plugin.v1.QueryDeliveriesResponse
-	(*RetryDeliveryRequest)(nil),    // 14: sessions.plugin.v1.RetryDeliveryRequest
-	(*RetryDeliveryResponse)(nil),   // 15: sessions.plugin.v1.RetryDeliveryResponse
-	(*timestamppb.Timestamp)(nil),   // 16: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 17: google.protobuf.Duration
+	(*EndedSession)(nil),            // 2: sessions.plugin.v1.EndedSession
+	(*EndSessionsResponse)(nil),     // 3: sessions.plugin.v1.EndSessionsResponse
+	(*EndDueSessionsRequest)(nil),   // 4: sessions.plugin.v1.EndDueSessionsRequest
+	(*EndDueSessionsResponse)(nil),  // 5: sessions.plugin.v1.EndDueSessionsResponse
+	(*Notification)(nil),            // 6: sessions.plugin.v1.Notification
+	(*Delivery)(nil),                // 7: sessions.plugin.v1.Delivery
+	(*ClaimDeliveriesRequest)(nil),  // 8: sessions.plugin.v1.ClaimDeliveriesRequest
+	(*ClaimDeliveriesResponse)(nil), // 9: sessions.plugin.v1.ClaimDeliveriesResponse
+	(*SettleDeliveryRequest)(nil),   // 10: sessions.plugin.v1.SettleDeliveryRequest
+	(*SettleDeliveryResponse)(nil),  // 11: sessions.plugin.v1.SettleDeliveryResponse
+	(*DeliveryFilter)(nil),          // 12: sessions.plugin.v1.DeliveryFilter
+	(*QueryDeliveriesRequest)(nil),  // 13: sessions.plugin.v1.QueryDeliveriesRequest
+	(*QueryDeliveriesResponse)(nil), // 14: sessions.plugin.v1.QueryDeliveriesResponse
+	(*RetryDeliveryRequest)(nil),    // 15: sessions.plugin.v1.RetryDeliveryRequest
+	(*RetryDeliveryResponse)(nil),   // 16: sessions.plugin.v1.RetryDeliveryResponse
+	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 18: google.protobuf.Duration
 }
 var file_sessions_plugin_v1_logout_proto_depIdxs = []int32{
 	0,  // 0: sessions.plugin.v1.EndSessionsRequest.clients:type_name -> sessions.plugin.v1.ClientSelection
-	16, // 1: sessions.plugin.v1.EndSessionsRequest.now:type_name -> google.protobuf.Timestamp
-	16, // 2: sessions.plugin.v1.EndDueSessionsRequest.now:type_name -> google.protobuf.Timestamp
-	16, // 3: sessions.plugin.v1.EndDueSessionsResponse.next:type_name -> google.protobuf.Timestamp
-	16, // 4: sessions.plugin.v1.Notification.queued:type_name -> google.protobuf.Timestamp
-	16, // 5: sessions.plugin.v1.Notification.next_attempt:type_name -> google.protobuf.Timestamp
-	16, // 6: sessions.plugin.v1.Notification.give_up_at:type_name -> google.protobuf.Timestamp
-	16, // 7: sessions.plugin.v1.Notification.last_attempt:type_name -> google.protobuf.Timestamp
-	16, // 8: sessions.plugin.v1.Notification.again:type_name -> google.protobuf.Timestamp
-	5,  // 9: sessions.plugin.v1.Delivery.notification:type_name -> sessions.plugin.v1.Notification
-	17, // 10: sessions.plugin.v1.ClaimDeliveriesRequest.lease:type_name -> google.protobuf.Duration
-	16, // 11: sessions.plugin.v1.ClaimDeliveriesRequest.now:type_name -> google.protobuf.Timestamp
-	6,  // 12: sessions.plugin.v1.ClaimDeliveriesResponse.work:type_name -> sessions.plugin.v1.Delivery
-	16, // 13: sessions.plugin.v1.ClaimDeliveriesResponse.next:type_name -> google.protobuf.Timestamp
-	16, // 14: sessions.plugin.v1.SettleDeliveryRequest.next_attempt:type_name -> google.protobuf.Timestamp
-	16, // 15: sessions.plugin.v1.SettleDeliveryRequest.now:type_name -> google.protobuf.Timestamp
-	11, // 16: sessions.plugin.v1.QueryDeliveriesRequest.filter:type_name -> sessions.plugin.v1.DeliveryFilter
-	5,  // 17: sessions.plugin.v1.QueryDeliveriesResponse.deliveries:type_name -> sessions.plugin.v1.Notification
-	16, // 18: sessions.plugin.v1.RetryDeliveryRequest.now:type_name -> google.protobuf.Timestamp
-	5,  // 19: sessions.plugin.v1.RetryDeliveryResponse.notification:type_name -> sessions.plugin.v1.Notification
-	1,  // 20: sessions.plugin.v1.LogoutService.EndSessions:input_type -> sessions.plugin.v1.EndSessionsRequest
-	3,  // 21: sessions.plugin.v1.LogoutService.EndDueSessions:input_type -> sessions.plugin.v1.EndDueSessionsRequest
-	7,  // 22: sessions.plugin.v1.LogoutService.ClaimDeliveries:input_type -> sessions.plugin.v1.ClaimDeliveriesRequest
-	9,  // 23: sessions.plugin.v1.LogoutService.SettleDelivery:input_type -> sessions.plugin.v1.SettleDeliveryRequest
-	12, // 24: sessions.plugin.v1.LogoutService.QueryDeliveries:input_type -> sessions.plugin.v1.QueryDeliveriesRequest
-	14, // 25: sessions.plugin.v1.LogoutService.RetryDelivery:input_type -> sessions.plugin.v1.RetryDeliveryRequest
-	2,  // 26: sessions.plugin.v1.LogoutService.EndSessions:output_type -> sessions.plugin.v1.EndSessionsResponse
-	4,  // 27: sessions.plugin.v1.LogoutService.EndDueSessions:output_type -> sessions.plugin.v1.EndDueSessionsResponse
-	8,  // 28: sessions.plugin.v1.LogoutService.ClaimDeliveries:output_type -> sessions.plugin.v1.ClaimDeliveriesResponse
-	10, // 29: sessions.plugin.v1.LogoutService.SettleDelivery:output_type -> sessions.plugin.v1.SettleDeliveryResponse
-	13, // 30: sessions.plugin.v1.LogoutService.QueryDeliveries:output_type -> sessions.plugin.v1.QueryDeliveriesResponse
-	15, // 31: sessions.plugin.v1.LogoutService.RetryDelivery:output_type -> sessions.plugin.v1.RetryDeliveryResponse
-	26, // [26:32] is the sub-list for method output_type
-	20, // [20:26] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	17, // 1: sessions.plugin.v1.EndSessionsRequest.now:type_name -> google.protobuf.Timestamp
+	2,  // 2: sessions.plugin.v1.EndSessionsResponse.ended:type_name -> sessions.plugin.v1.EndedSession
+	17, // 3: sessions.plugin.v1.EndDueSessionsRequest.now:type_name -> google.protobuf.Timestamp
+	17, // 4: sessions.plugin.v1.EndDueSessionsResponse.next:type_name -> google.protobuf.Timestamp
+	2,  // 5: sessions.plugin.v1.EndDueSessionsResponse.sessions:type_name -> sessions.plugin.v1.EndedSession
+	17, // 6: sessions.plugin.v1.Notification.queued:type_name -> google.protobuf.Timestamp
+	17, // 7: sessions.plugin.v1.Notification.next_attempt:type_name -> google.protobuf.Timestamp
+	17, // 8: sessions.plugin.v1.Notification.give_up_at:type_name -> google.protobuf.Timestamp
+	17, // 9: sessions.plugin.v1.Notification.last_attempt:type_name -> google.protobuf.Timestamp
+	17, // 10: sessions.plugin.v1.Notification.again:type_name -> google.protobuf.Timestamp
+	6,  // 11: sessions.plugin.v1.Delivery.notification:type_name -> sessions.plugin.v1.Notification
+	18, // 12: sessions.plugin.v1.ClaimDeliveriesRequest.lease:type_name -> google.protobuf.Duration
+	17, // 13: sessions.plugin.v1.ClaimDeliveriesRequest.now:type_name -> google.protobuf.Timestamp
+	7,  // 14: sessions.plugin.v1.ClaimDeliveriesResponse.work:type_name -> sessions.plugin.v1.Delivery
+	17, // 15: sessions.plugin.v1.ClaimDeliveriesResponse.next:type_name -> google.protobuf.Timestamp
+	17, // 16: sessions.plugin.v1.SettleDeliveryRequest.next_attempt:type_name -> google.protobuf.Timestamp
+	17, // 17: sessions.plugin.v1.SettleDeliveryRequest.now:type_name -> google.protobuf.Timestamp
+	12, // 18: sessions.plugin.v1.QueryDeliveriesRequest.filter:type_name -> sessions.plugin.v1.DeliveryFilter
+	6,  // 19: sessions.plugin.v1.QueryDeliveriesResponse.deliveries:type_name -> sessions.plugin.v1.Notification
+	17, // 20: sessions.plugin.v1.RetryDeliveryRequest.now:type_name -> google.protobuf.Timestamp
+	6,  // 21: sessions.plugin.v1.RetryDeliveryResponse.notification:type_name -> sessions.plugin.v1.Notification
+	1,  // 22: sessions.plugin.v1.LogoutService.EndSessions:input_type -> sessions.plugin.v1.EndSessionsRequest
+	4,  // 23: sessions.plugin.v1.LogoutService.EndDueSessions:input_type -> sessions.plugin.v1.EndDueSessionsRequest
+	8,  // 24: sessions.plugin.v1.LogoutService.ClaimDeliveries:input_type -> sessions.plugin.v1.ClaimDeliveriesRequest
+	10, // 25: sessions.plugin.v1.LogoutService.SettleDelivery:input_type -> sessions.plugin.v1.SettleDeliveryRequest
+	13, // 26: sessions.plugin.v1.LogoutService.QueryDeliveries:input_type -> sessions.plugin.v1.QueryDeliveriesRequest
+	15, // 27: sessions.plugin.v1.LogoutService.RetryDelivery:input_type -> sessions.plugin.v1.RetryDeliveryRequest
+	3,  // 28: sessions.plugin.v1.LogoutService.EndSessions:output_type -> sessions.plugin.v1.EndSessionsResponse
+	5,  // 29: sessions.plugin.v1.LogoutService.EndDueSessions:output_type -> sessions.plugin.v1.EndDueSessionsResponse
+	9,  // 30: sessions.plugin.v1.LogoutService.ClaimDeliveries:output_type -> sessions.plugin.v1.ClaimDeliveriesResponse
+	11, // 31: sessions.plugin.v1.LogoutService.SettleDelivery:output_type -> sessions.plugin.v1.SettleDeliveryResponse
+	14, // 32: sessions.plugin.v1.LogoutService.QueryDeliveries:output_type -> sessions.plugin.v1.QueryDeliveriesResponse
+	16, // 33: sessions.plugin.v1.LogoutService.RetryDelivery:output_type -> sessions.plugin.v1.RetryDeliveryResponse
+	28, // [28:34] is the sub-list for method output_type
+	22, // [22:28] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_logout_proto_init() }
@@ -1438,7 +1541,7 @@ func file_sessions_plugin_v1_logout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_logout_proto_rawDesc), len(file_sessions_plugin_v1_logout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

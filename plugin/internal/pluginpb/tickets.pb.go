@@ -219,7 +219,9 @@ type ClientUse struct {
 	// coordinated: the client's activity keeps the session alive.
 	Coordinated bool `protobuf:"varint,5,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
 	// token_number rises when the client's tokens are revoked while the session stays: grants stored under a lower one are dead.
-	TokenNumber   uint64 `protobuf:"varint,6,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
+	TokenNumber uint64 `protobuf:"varint,6,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
+	// muted: see Use.
+	Muted         uint32 `protobuf:"varint,7,opt,name=muted,proto3" json:"muted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -296,6 +298,13 @@ func (x *ClientUse) GetTokenNumber() uint64 {
 	return 0
 }
 
+func (x *ClientUse) GetMuted() uint32 {
+	if x != nil {
+		return x.Muted
+	}
+	return 0
+}
+
 // SessionDetail is a session, without key and ticket, and its clients in the order of their first use. Clients detached by a
 // removal that kept the session are left out.
 type SessionDetail struct {
@@ -356,7 +365,11 @@ func (x *SessionDetail) GetClients() []*ClientUse {
 type CreateSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required. Its version is ignored.
-	Session       *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Session *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// limit bounds the sessions of the subject. Absent means that there is no limit.
+	Limit *SessionLimit `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// now: required with limit.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,16 +411,96 @@ func (x *CreateSessionRequest) GetSession() *Session {
 	return nil
 }
 
+func (x *CreateSessionRequest) GetLimit() *SessionLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+func (x *CreateSessionRequest) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+// SessionLimit bounds the sessions of a subject that are live at once. It is held in the transaction that stores the new one.
+type SessionLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// max: positive, the new session counts.
+	Max int32 `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
+	// end_oldest ends the oldest with reason terminated to make room; otherwise the new one is TOO_MANY_SESSIONS.
+	EndOldest bool `protobuf:"varint,2,opt,name=end_oldest,json=endOldest,proto3" json:"end_oldest,omitempty"`
+	// keep_offline: see EndSessionsRequest.
+	KeepOffline   bool `protobuf:"varint,3,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionLimit) Reset() {
+	*x = SessionLimit{}
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionLimit) ProtoMessage() {}
+
+func (x *SessionLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionLimit.ProtoReflect.Descriptor instead.
+func (*SessionLimit) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SessionLimit) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *SessionLimit) GetEndOldest() bool {
+	if x != nil {
+		return x.EndOldest
+	}
+	return false
+}
+
+func (x *SessionLimit) GetKeepOffline() bool {
+	if x != nil {
+		return x.KeepOffline
+	}
+	return false
+}
+
 // CreateSessionResponse says that the session is stored.
 type CreateSessionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ended are the session ids that had to go to make room.
+	Ended         []string `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSessionResponse) Reset() {
 	*x = CreateSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +512,7 @@ func (x *CreateSessionResponse) String() string {
 func (*CreateSessionResponse) ProtoMessage() {}
 
 func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +525,14 @@ func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{4}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CreateSessionResponse) GetEnded() []string {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
 }
 
 // GetSessionRequest names a session by its key.
@@ -446,7 +546,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +558,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +571,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{5}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetSessionRequest) GetKey() []byte {
@@ -492,7 +592,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -504,7 +604,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -517,7 +617,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{6}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetSessionResponse) GetSession() *Session {
@@ -538,7 +638,7 @@ type FindSessionRequest struct {
 
 func (x *FindSessionRequest) Reset() {
 	*x = FindSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -550,7 +650,7 @@ func (x *FindSessionRequest) String() string {
 func (*FindSessionRequest) ProtoMessage() {}
 
 func (x *FindSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -563,7 +663,7 @@ func (x *FindSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindSessionRequest.ProtoReflect.Descriptor instead.
 func (*FindSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FindSessionRequest) GetSessionId() string {
@@ -584,7 +684,7 @@ type FindSessionResponse struct {
 
 func (x *FindSessionResponse) Reset() {
 	*x = FindSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +696,7 @@ func (x *FindSessionResponse) String() string {
 func (*FindSessionResponse) ProtoMessage() {}
 
 func (x *FindSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +709,7 @@ func (x *FindSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindSessionResponse.ProtoReflect.Descriptor instead.
 func (*FindSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FindSessionResponse) GetDetail() *SessionDetail {
@@ -636,7 +736,7 @@ type RenewSessionRequest struct {
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +748,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +761,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RenewSessionRequest) GetKey() []byte {
@@ -703,7 +803,7 @@ type RenewSessionResponse struct {
 
 func (x *RenewSessionResponse) Reset() {
 	*x = RenewSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -715,7 +815,7 @@ func (x *RenewSessionResponse) String() string {
 func (*RenewSessionResponse) ProtoMessage() {}
 
 func (x *RenewSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -728,7 +828,7 @@ func (x *RenewSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionResponse.ProtoReflect.Descriptor instead.
 func (*RenewSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{10}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RenewSessionResponse) GetSession() *Session {
@@ -773,7 +873,7 @@ type RekeySessionRequest struct {
 
 func (x *RekeySessionRequest) Reset() {
 	*x = RekeySessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +885,7 @@ func (x *RekeySessionRequest) String() string {
 func (*RekeySessionRequest) ProtoMessage() {}
 
 func (x *RekeySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +898,7 @@ func (x *RekeySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RekeySessionRequest.ProtoReflect.Descriptor instead.
 func (*RekeySessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{11}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RekeySessionRequest) GetKey() []byte {
@@ -903,7 +1003,7 @@ type RekeySessionResponse struct {
 
 func (x *RekeySessionResponse) Reset() {
 	*x = RekeySessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1015,7 @@ func (x *RekeySessionResponse) String() string {
 func (*RekeySessionResponse) ProtoMessage() {}
 
 func (x *RekeySessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1028,7 @@ func (x *RekeySessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RekeySessionResponse.ProtoReflect.Descriptor instead.
 func (*RekeySessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{12}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RekeySessionResponse) GetSession() *Session {
@@ -964,7 +1064,7 @@ type SessionFilter struct {
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +1076,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,7 +1089,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{13}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SessionFilter) GetSubjectId() string {
@@ -1068,7 +1168,7 @@ type QuerySessionsRequest struct {
 
 func (x *QuerySessionsRequest) Reset() {
 	*x = QuerySessionsRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1180,7 @@ func (x *QuerySessionsRequest) String() string {
 func (*QuerySessionsRequest) ProtoMessage() {}
 
 func (x *QuerySessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1193,7 @@ func (x *QuerySessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySessionsRequest.ProtoReflect.Descriptor instead.
 func (*QuerySessionsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{14}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QuerySessionsRequest) GetFilter() *SessionFilter {
@@ -1156,7 +1256,7 @@ type QuerySessionsResponse struct {
 
 func (x *QuerySessionsResponse) Reset() {
 	*x = QuerySessionsResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1268,7 @@ func (x *QuerySessionsResponse) String() string {
 func (*QuerySessionsResponse) ProtoMessage() {}
 
 func (x *QuerySessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1281,7 @@ func (x *QuerySessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySessionsResponse.ProtoReflect.Descriptor instead.
 func (*QuerySessionsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{15}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *QuerySessionsResponse) GetSessions() []*SessionDetail {
@@ -1259,7 +1359,7 @@ const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	"\aexpires\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x123\n" +
 	"\aends_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12\x16\n" +
 	"\x06ticket\x18\x0f \x01(\fR\x06ticket\x12\x18\n" +
-	"\aversion\x18\x10 \x01(\x04R\aversion\"\xf9\x01\n" +
+	"\aversion\x18\x10 \x01(\x04R\aversion\"\x8f\x02\n" +
 	"\tClientUse\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x129\n" +
 	"\n" +
@@ -1267,13 +1367,22 @@ const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	"\tlast_used\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\blastUsed\x12\x16\n" +
 	"\x06notify\x18\x04 \x01(\bR\x06notify\x12 \n" +
 	"\vcoordinated\x18\x05 \x01(\bR\vcoordinated\x12!\n" +
-	"\ftoken_number\x18\x06 \x01(\x04R\vtokenNumber\"\x7f\n" +
+	"\ftoken_number\x18\x06 \x01(\x04R\vtokenNumber\x12\x14\n" +
+	"\x05muted\x18\a \x01(\rR\x05muted\"\x7f\n" +
 	"\rSessionDetail\x125\n" +
 	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\x127\n" +
-	"\aclients\x18\x02 \x03(\v2\x1d.sessions.plugin.v1.ClientUseR\aclients\"M\n" +
+	"\aclients\x18\x02 \x03(\v2\x1d.sessions.plugin.v1.ClientUseR\aclients\"\xb3\x01\n" +
 	"\x14CreateSessionRequest\x125\n" +
-	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\"\x17\n" +
-	"\x15CreateSessionResponse\"%\n" +
+	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\x126\n" +
+	"\x05limit\x18\x02 \x01(\v2 .sessions.plugin.v1.SessionLimitR\x05limit\x12,\n" +
+	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"b\n" +
+	"\fSessionLimit\x12\x10\n" +
+	"\x03max\x18\x01 \x01(\x05R\x03max\x12\x1d\n" +
+	"\n" +
+	"end_oldest\x18\x02 \x01(\bR\tendOldest\x12!\n" +
+	"\fkeep_offline\x18\x03 \x01(\bR\vkeepOffline\"-\n" +
+	"\x15CreateSessionResponse\x12\x14\n" +
+	"\x05ended\x18\x01 \x03(\tR\x05ended\"%\n" +
 	"\x11GetSessionRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\"K\n" +
 	"\x12GetSessionResponse\x125\n" +
@@ -1360,70 +1469,73 @@ func file_sessions_plugin_v1_tickets_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_tickets_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_tickets_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_sessions_plugin_v1_tickets_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_sessions_plugin_v1_tickets_proto_goTypes = []any{
 	(*Session)(nil),               // 0: sessions.plugin.v1.Session
 	(*ClientUse)(nil),             // 1: sessions.plugin.v1.ClientUse
 	(*SessionDetail)(nil),         // 2: sessions.plugin.v1.SessionDetail
 	(*CreateSessionRequest)(nil),  // 3: sessions.plugin.v1.CreateSessionRequest
-	(*CreateSessionResponse)(nil), // 4: sessions.plugin.v1.CreateSessionResponse
-	(*GetSessionRequest)(nil),     // 5: sessions.plugin.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),    // 6: sessions.plugin.v1.GetSessionResponse
-	(*FindSessionRequest)(nil),    // 7: sessions.plugin.v1.FindSessionRequest
-	(*FindSessionResponse)(nil),   // 8: sessions.plugin.v1.FindSessionResponse
-	(*RenewSessionRequest)(nil),   // 9: sessions.plugin.v1.RenewSessionRequest
-	(*RenewSessionResponse)(nil),  // 10: sessions.plugin.v1.RenewSessionResponse
-	(*RekeySessionRequest)(nil),   // 11: sessions.plugin.v1.RekeySessionRequest
-	(*RekeySessionResponse)(nil),  // 12: sessions.plugin.v1.RekeySessionResponse
-	(*SessionFilter)(nil),         // 13: sessions.plugin.v1.SessionFilter
-	(*QuerySessionsRequest)(nil),  // 14: sessions.plugin.v1.QuerySessionsRequest
-	(*QuerySessionsResponse)(nil), // 15: sessions.plugin.v1.QuerySessionsResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*SessionLimit)(nil),          // 4: sessions.plugin.v1.SessionLimit
+	(*CreateSessionResponse)(nil), // 5: sessions.plugin.v1.CreateSessionResponse
+	(*GetSessionRequest)(nil),     // 6: sessions.plugin.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),    // 7: sessions.plugin.v1.GetSessionResponse
+	(*FindSessionRequest)(nil),    // 8: sessions.plugin.v1.FindSessionRequest
+	(*FindSessionResponse)(nil),   // 9: sessions.plugin.v1.FindSessionResponse
+	(*RenewSessionRequest)(nil),   // 10: sessions.plugin.v1.RenewSessionRequest
+	(*RenewSessionResponse)(nil),  // 11: sessions.plugin.v1.RenewSessionResponse
+	(*RekeySessionRequest)(nil),   // 12: sessions.plugin.v1.RekeySessionRequest
+	(*RekeySessionResponse)(nil),  // 13: sessions.plugin.v1.RekeySessionResponse
+	(*SessionFilter)(nil),         // 14: sessions.plugin.v1.SessionFilter
+	(*QuerySessionsRequest)(nil),  // 15: sessions.plugin.v1.QuerySessionsRequest
+	(*QuerySessionsResponse)(nil), // 16: sessions.plugin.v1.QuerySessionsResponse
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_sessions_plugin_v1_tickets_proto_depIdxs = []int32{
-	16, // 0: sessions.plugin.v1.Session.auth_time:type_name -> google.protobuf.Timestamp
-	16, // 1: sessions.plugin.v1.Session.created:type_name -> google.protobuf.Timestamp
-	16, // 2: sessions.plugin.v1.Session.renewed:type_name -> google.protobuf.Timestamp
-	16, // 3: sessions.plugin.v1.Session.expires:type_name -> google.protobuf.Timestamp
-	16, // 4: sessions.plugin.v1.Session.ends_at:type_name -> google.protobuf.Timestamp
-	16, // 5: sessions.plugin.v1.ClientUse.first_used:type_name -> google.protobuf.Timestamp
-	16, // 6: sessions.plugin.v1.ClientUse.last_used:type_name -> google.protobuf.Timestamp
+	17, // 0: sessions.plugin.v1.Session.auth_time:type_name -> google.protobuf.Timestamp
+	17, // 1: sessions.plugin.v1.Session.created:type_name -> google.protobuf.Timestamp
+	17, // 2: sessions.plugin.v1.Session.renewed:type_name -> google.protobuf.Timestamp
+	17, // 3: sessions.plugin.v1.Session.expires:type_name -> google.protobuf.Timestamp
+	17, // 4: sessions.plugin.v1.Session.ends_at:type_name -> google.protobuf.Timestamp
+	17, // 5: sessions.plugin.v1.ClientUse.first_used:type_name -> google.protobuf.Timestamp
+	17, // 6: sessions.plugin.v1.ClientUse.last_used:type_name -> google.protobuf.Timestamp
 	0,  // 7: sessions.plugin.v1.SessionDetail.session:type_name -> sessions.plugin.v1.Session
 	1,  // 8: sessions.plugin.v1.SessionDetail.clients:type_name -> sessions.plugin.v1.ClientUse
 	0,  // 9: sessions.plugin.v1.CreateSessionRequest.session:type_name -> sessions.plugin.v1.Session
-	0,  // 10: sessions.plugin.v1.GetSessionResponse.session:type_name -> sessions.plugin.v1.Session
-	2,  // 11: sessions.plugin.v1.FindSessionResponse.detail:type_name -> sessions.plugin.v1.SessionDetail
-	16, // 12: sessions.plugin.v1.RenewSessionRequest.expires:type_name -> google.protobuf.Timestamp
-	16, // 13: sessions.plugin.v1.RenewSessionRequest.now:type_name -> google.protobuf.Timestamp
-	0,  // 14: sessions.plugin.v1.RenewSessionResponse.session:type_name -> sessions.plugin.v1.Session
-	16, // 15: sessions.plugin.v1.RekeySessionRequest.auth_time:type_name -> google.protobuf.Timestamp
-	16, // 16: sessions.plugin.v1.RekeySessionRequest.expires:type_name -> google.protobuf.Timestamp
-	16, // 17: sessions.plugin.v1.RekeySessionRequest.ends_at:type_name -> google.protobuf.Timestamp
-	16, // 18: sessions.plugin.v1.RekeySessionRequest.now:type_name -> google.protobuf.Timestamp
-	0,  // 19: sessions.plugin.v1.RekeySessionResponse.session:type_name -> sessions.plugin.v1.Session
-	16, // 20: sessions.plugin.v1.SessionFilter.created_from:type_name -> google.protobuf.Timestamp
-	16, // 21: sessions.plugin.v1.SessionFilter.created_before:type_name -> google.protobuf.Timestamp
-	16, // 22: sessions.plugin.v1.SessionFilter.expires_from:type_name -> google.protobuf.Timestamp
-	16, // 23: sessions.plugin.v1.SessionFilter.expires_before:type_name -> google.protobuf.Timestamp
-	13, // 24: sessions.plugin.v1.QuerySessionsRequest.filter:type_name -> sessions.plugin.v1.SessionFilter
-	2,  // 25: sessions.plugin.v1.QuerySessionsResponse.sessions:type_name -> sessions.plugin.v1.SessionDetail
-	3,  // 26: sessions.plugin.v1.TicketsService.CreateSession:input_type -> sessions.plugin.v1.CreateSessionRequest
-	5,  // 27: sessions.plugin.v1.TicketsService.GetSession:input_type -> sessions.plugin.v1.GetSessionRequest
-	7,  // 28: sessions.plugin.v1.TicketsService.FindSession:input_type -> sessions.plugin.v1.FindSessionRequest
-	9,  // 29: sessions.plugin.v1.TicketsService.RenewSession:input_type -> sessions.plugin.v1.RenewSessionRequest
-	11, // 30: sessions.plugin.v1.TicketsService.RekeySession:input_type -> sessions.plugin.v1.RekeySessionRequest
-	14, // 31: sessions.plugin.v1.TicketsService.QuerySessions:input_type -> sessions.plugin.v1.QuerySessionsRequest
-	4,  // 32: sessions.plugin.v1.TicketsService.CreateSession:output_type -> sessions.plugin.v1.CreateSessionResponse
-	6,  // 33: sessions.plugin.v1.TicketsService.GetSession:output_type -> sessions.plugin.v1.GetSessionResponse
-	8,  // 34: sessions.plugin.v1.TicketsService.FindSession:output_type -> sessions.plugin.v1.FindSessionResponse
-	10, // 35: sessions.plugin.v1.TicketsService.RenewSession:output_type -> sessions.plugin.v1.RenewSessionResponse
-	12, // 36: sessions.plugin.v1.TicketsService.RekeySession:output_type -> sessions.plugin.v1.RekeySessionResponse
-	15, // 37: sessions.plugin.v1.TicketsService.QuerySessions:output_type -> sessions.plugin.v1.QuerySessionsResponse
-	32, // [32:38] is the sub-list for method output_type
-	26, // [26:32] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	4,  // 10: sessions.plugin.v1.CreateSessionRequest.limit:type_name -> sessions.plugin.v1.SessionLimit
+	17, // 11: sessions.plugin.v1.CreateSessionRequest.now:type_name -> google.protobuf.Timestamp
+	0,  // 12: sessions.plugin.v1.GetSessionResponse.session:type_name -> sessions.plugin.v1.Session
+	2,  // 13: sessions.plugin.v1.FindSessionResponse.detail:type_name -> sessions.plugin.v1.SessionDetail
+	17, // 14: sessions.plugin.v1.RenewSessionRequest.expires:type_name -> google.protobuf.Timestamp
+	17, // 15: sessions.plugin.v1.RenewSessionRequest.now:type_name -> google.protobuf.Timestamp
+	0,  // 16: sessions.plugin.v1.RenewSessionResponse.session:type_name -> sessions.plugin.v1.Session
+	17, // 17: sessions.plugin.v1.RekeySessionRequest.auth_time:type_name -> google.protobuf.Timestamp
+	17, // 18: sessions.plugin.v1.RekeySessionRequest.expires:type_name -> google.protobuf.Timestamp
+	17, // 19: sessions.plugin.v1.RekeySessionRequest.ends_at:type_name -> google.protobuf.Timestamp
+	17, // 20: sessions.plugin.v1.RekeySessionRequest.now:type_name -> google.protobuf.Timestamp
+	0,  // 21: sessions.plugin.v1.RekeySessionResponse.session:type_name -> sessions.plugin.v1.Session
+	17, // 22: sessions.plugin.v1.SessionFilter.created_from:type_name -> google.protobuf.Timestamp
+	17, // 23: sessions.plugin.v1.SessionFilter.created_before:type_name -> google.protobuf.Timestamp
+	17, // 24: sessions.plugin.v1.SessionFilter.expires_from:type_name -> google.protobuf.Timestamp
+	17, // 25: sessions.plugin.v1.SessionFilter.expires_before:type_name -> google.protobuf.Timestamp
+	14, // 26: sessions.plugin.v1.QuerySessionsRequest.filter:type_name -> sessions.plugin.v1.SessionFilter
+	2,  // 27: sessions.plugin.v1.QuerySessionsResponse.sessions:type_name -> sessions.plugin.v1.SessionDetail
+	3,  // 28: sessions.plugin.v1.TicketsService.CreateSession:input_type -> sessions.plugin.v1.CreateSessionRequest
+	6,  // 29: sessions.plugin.v1.TicketsService.GetSession:input_type -> sessions.plugin.v1.GetSessionRequest
+	8,  // 30: sessions.plugin.v1.TicketsService.FindSession:input_type -> sessions.plugin.v1.FindSessionRequest
+	10, // 31: sessions.plugin.v1.TicketsService.RenewSession:input_type -> sessions.plugin.v1.RenewSessionRequest
+	12, // 32: sessions.plugin.v1.TicketsService.RekeySession:input_type -> sessions.plugin.v1.RekeySessionRequest
+	15, // 33: sessions.plugin.v1.TicketsService.QuerySessions:input_type -> sessions.plugin.v1.QuerySessionsRequest
+	5,  // 34: sessions.plugin.v1.TicketsService.CreateSession:output_type -> sessions.plugin.v1.CreateSessionResponse
+	7,  // 35: sessions.plugin.v1.TicketsService.GetSession:output_type -> sessions.plugin.v1.GetSessionResponse
+	9,  // 36: sessions.plugin.v1.TicketsService.FindSession:output_type -> sessions.plugin.v1.FindSessionResponse
+	11, // 37: sessions.plugin.v1.TicketsService.RenewSession:output_type -> sessions.plugin.v1.RenewSessionResponse
+	13, // 38: sessions.plugin.v1.TicketsService.RekeySession:output_type -> sessions.plugin.v1.RekeySessionResponse
+	16, // 39: sessions.plugin.v1.TicketsService.QuerySessions:output_type -> sessions.plugin.v1.QuerySessionsResponse
+	34, // [34:40] is the sub-list for method output_type
+	28, // [28:34] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_tickets_proto_init() }
@@ -1431,14 +1543,14 @@ func file_sessions_plugin_v1_tickets_proto_init() {
 	if File_sessions_plugin_v1_tickets_proto != nil {
 		return
 	}
-	file_sessions_plugin_v1_tickets_proto_msgTypes[15].OneofWrappers = []any{}
+	file_sessions_plugin_v1_tickets_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_tickets_proto_rawDesc), len(file_sessions_plugin_v1_tickets_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

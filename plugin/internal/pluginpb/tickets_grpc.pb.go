@@ -37,7 +37,7 @@ const (
 type TicketsServiceClient interface {
 	// CreateSession stores a new session durably before it answers. One whose key or session id is taken, or whose session id belongs to an
 	// ended session on record, is ALREADY_EXISTS; of two concurrent ones exactly one succeeds. Repeating a call whose answer was lost,
-	// with the same key and session id, succeeds.
+	// with the same key and session id, succeeds. With a limit that leaves no room it is TOO_MANY_SESSIONS, or sessions of the subject end.
 	CreateSession(ctx context.Context, in *CreateSessionRequest, opts ...grpc.CallOption) (*CreateSessionResponse, error)
 	// GetSession returns the session of a cookie, key and ticket included. An unknown or ended one is NOT_FOUND. An expired one that was not
 	// yet ended is returned as it is.
@@ -133,7 +133,7 @@ func (c *ticketsServiceClient) QuerySessions(ctx context.Context, in *QuerySessi
 type TicketsServiceServer interface {
 	// CreateSession stores a new session durably before it answers. One whose key or session id is taken, or whose session id belongs to an
 	// ended session on record, is ALREADY_EXISTS; of two concurrent ones exactly one succeeds. Repeating a call whose answer was lost,
-	// with the same key and session id, succeeds.
+	// with the same key and session id, succeeds. With a limit that leaves no room it is TOO_MANY_SESSIONS, or sessions of the subject end.
 	CreateSession(context.Context, *CreateSessionRequest) (*CreateSessionResponse, error)
 	// GetSession returns the session of a cookie, key and ticket included. An unknown or ended one is NOT_FOUND. An expired one that was not
 	// yet ended is returned as it is.

@@ -56,6 +56,9 @@ func checkFound(found *grantstore.Found, ref grantstore.Ref, dead error) error {
 	if (dead == nil && used) || (errors.Is(dead, grantstore.ErrConsumed) && !used) {
 		return broken(&getGrant, "a grant that is used and unused at once")
 	}
+	if s := found.Session; s != nil && (s.Renewed.IsZero() || s.Expires.IsZero()) {
+		return broken(&getGrant, "a session without its times")
+	}
 	if len(found.Related) > maxRelated {
 		return broken(&getGrant, "%d related grants", len(found.Related))
 	}
@@ -86,7 +89,7 @@ func (g *Grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Ti
 	if answer.GetRevoked() < 0 {
 		return nil, broken(&applyBatch, "a negative count")
 	}
-	return &grantstore.Result{Revoked: int(answer.GetRevoked())}, nil
+	return &grantstore.Result{Revoked: int(answer.GetRevoked()), Slid: answer.GetSlid()}, nil
 }
 
 // Query implements grantstore.Store.
@@ -182,7 +185,7 @@ func (g *grantsServer) ApplyBatch(ctx context.Context, request *pb.ApplyBatchReq
 		if result == nil {
 			return nil, err
 		}
-		return &pb.ApplyBatchResponse{Revoked: int64(result.Revoked)}, err
+		return &pb.ApplyBatchResponse{Revoked: int64(result.Revoked), Slid: result.Slid}, err
 	})
 }
 

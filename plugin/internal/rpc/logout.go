@@ -45,7 +45,10 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 			return nil, broken(&endSessions, "%v", err)
 		}
 	}
-	return result, nil
+	if len(result.Ended) > logout.MaxEnded {
+		return nil, broken(&endSessions, "%d sessions where %d are listed at most", len(result.Ended), logout.MaxEnded)
+	}
+	return result, checkEnded(&endSessions, result.Ended)
 }
 
 // EndDue implements logout.Store.
@@ -61,7 +64,20 @@ func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if swept.Ended < 0 || swept.Ended > max(sweep.Limit, 0) || swept.NotificationsQueued < 0 {
 		return nil, broken(&endDueSessions, "%d ended where %d were asked for", swept.Ended, sweep.Limit)
 	}
-	return swept, nil
+	if len(swept.Sessions) > swept.Ended {
+		return nil, broken(&endDueSessions, "%d sessions where %d ended", len(swept.Sessions), swept.Ended)
+	}
+	return swept, checkEnded(&endDueSessions, swept.Sessions)
+}
+
+func checkEnded(m *method, ended []logout.EndedSession) error {
+	for _, e := range ended {
+		err := cmp.Or(ticketstore.CheckID("session_id", e.SessionID), ticketstore.CheckID("subject_id", e.SubjectID))
+		if err != nil {
+			return broken(m, "%v", err)
+		}
+	}
+	return nil
 }
 
 // Claim implements logout.Store.

@@ -35,6 +35,25 @@ func (t *Tickets) Create(ctx context.Context, session *ticketstore.Session) erro
 	return err
 }
 
+// CreateWithin implements ticketstore.Store.
+func (t *Tickets) CreateWithin(
+	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
+) (ended []string, err error) {
+	if err := cmp.Or(session.Validate(), limit.Validate()); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.CreateSessionResponse](ctx, t.Caller, &createSession, wire.FromLimited(session, limit, now))
+	if err != nil {
+		return nil, err
+	}
+	for _, sid := range answer.GetEnded() {
+		if err := ticketstore.CheckID("ended", sid); err != nil {
+			return nil, broken(&createSession, "%v", err)
+		}
+	}
+	return answer.GetEnded(), nil
+}
+
 // Get implements ticketstore.Store.
 func (t *Tickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 	answer, err := invoke[pb.GetSessionResponse](ctx, t.Caller, &getSession, &pb.GetSessionRequest{Key: key[:]})
@@ -180,7 +199,15 @@ func (t *ticketsServer) CreateSession(ctx context.Context, request *pb.CreateSes
 		if err != nil {
 			return nil, err
 		}
-		return &pb.CreateSessionResponse{}, b.Tickets().Create(ctx, session)
+		if request.GetLimit() == nil {
+			return &pb.CreateSessionResponse{}, b.Tickets().Create(ctx, session)
+		}
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		ended, err := b.Tickets().CreateWithin(ctx, session, wire.ToSessionLimit(request.GetLimit()), now)
+		return &pb.CreateSessionResponse{Ended: ended}, err
 	})
 }
 

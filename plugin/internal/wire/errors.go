@@ -51,6 +51,7 @@ var errorTable = []struct {
 	{ticketstore.ErrExists, codes.AlreadyExists, "ALREADY_EXISTS"},
 	{ticketstore.ErrConflict, codes.Aborted, "CONFLICT"},
 	{ticketstore.ErrExpired, codes.FailedPrecondition, "SESSION_EXPIRED"},
+	{ticketstore.ErrTooManySessions, codes.FailedPrecondition, "TOO_MANY_SESSIONS"},
 	{grantstore.ErrConsumed, codes.FailedPrecondition, "CONSUMED"},
 	{grantstore.ErrSessionEnded, codes.FailedPrecondition, "SESSION_ENDED"},
 	{logout.ErrOutdated, codes.FailedPrecondition, "CLAIM_OUTDATED"},

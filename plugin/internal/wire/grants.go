@@ -69,6 +69,9 @@ func FromFound(f *grantstore.Found, err error) *pb.GetGrantResponse {
 		return nil
 	}
 	m := &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant)}
+	if s := f.Session; s != nil {
+		m.Session = &pb.SessionTimes{Renewed: FromTime(s.Renewed), Expires: FromTime(s.Expires), EndsAt: FromTime(s.EndsAt)}
+	}
 	if err == nil {
 		return m
 	}
@@ -85,6 +88,11 @@ func FromFound(f *grantstore.Found, err error) *pb.GetGrantResponse {
 func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, dead, err error) {
 	var r reader
 	found = &grantstore.Found{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
+	if s := m.GetSession(); s != nil {
+		found.Session = &grantstore.SessionTimes{
+			Renewed: r.time("renewed", s.GetRenewed()), Expires: r.time("expires", s.GetExpires()), EndsAt: r.time("ends_at", s.GetEndsAt()),
+		}
+	}
 	for _, verdict := range verdicts {
 		if m.GetDead() == verdict.dead {
 			dead = verdict.err
@@ -107,7 +115,12 @@ func FromBatch(b *grantstore.Batch, now time.Time) *pb.ApplyBatchRequest {
 		Now:         FromTime(now),
 	}
 	if u := b.Use; u != nil {
-		m.Use = &pb.Use{SessionId: u.SessionID, ClientId: u.ClientID, Notify: u.Notify, Coordinated: u.Coordinated}
+		m.Use = &pb.Use{
+			SessionId: u.SessionID, ClientId: u.ClientID, Notify: u.Notify, Coordinated: u.Coordinated, Muted: uint32(u.Muted),
+		}
+	}
+	if s := b.Slide; s != nil {
+		m.Slide = &pb.Slide{SessionId: s.SessionID, Expires: FromTime(s.Expires), RenewedBefore: FromTime(s.RenewedBefore)}
 	}
 	if c := b.Consume; c != nil {
 		m.Consume = &pb.Consumption{Ref: FromRef(c.Ref), Grace: FromDuration(c.Grace)}
@@ -126,7 +139,15 @@ func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
 		Store:       convert(m.GetStore(), r.grant),
 	}
 	if u := m.GetUse(); u != nil {
-		b.Use = &grantstore.Use{SessionID: u.GetSessionId(), ClientID: u.GetClientId(), Notify: u.GetNotify(), Coordinated: u.GetCoordinated()}
+		b.Use = &grantstore.Use{
+			SessionID: u.GetSessionId(), ClientID: u.GetClientId(), Notify: u.GetNotify(), Coordinated: u.GetCoordinated(),
+			Muted: r.ends("muted", u.GetMuted()),
+		}
+	}
+	if s := m.GetSlide(); s != nil {
+		b.Slide = &grantstore.Slide{
+			SessionID: s.GetSessionId(), Expires: r.time("expires", s.GetExpires()), RenewedBefore: r.time("renewed_before", s.GetRenewedBefore()),
+		}
 	}
 	if c := m.GetConsume(); c != nil {
 		b.Consume = &grantstore.Consumption{Ref: r.ref(c.GetRef()), Grace: r.duration("grace", c.GetGrace())}

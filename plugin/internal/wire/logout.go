@@ -13,7 +13,7 @@ func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
 	m := &pb.EndSessionsRequest{
 		OperationId: e.OperationID, SubjectId: e.SubjectID, SessionId: e.SessionID, Reason: string(e.Reason),
 		KeepSession: e.KeepSession, KeepTokens: e.KeepTokens, KeepOffline: e.KeepOffline, KeepConsents: e.KeepConsents,
-		SkipNotification: e.SkipNotification, DryRun: e.DryRun, Now: FromTime(now),
+		SkipNotification: e.SkipNotification, CoordinatedOnly: e.CoordinatedOnly, DryRun: e.DryRun, Now: FromTime(now),
 	}
 	if e.ClientIDs != nil {
 		m.Clients = &pb.ClientSelection{ClientIds: e.ClientIDs}
@@ -26,7 +26,7 @@ func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
 	e := &logout.Ending{
 		OperationID: m.GetOperationId(), SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(), Reason: logout.Reason(m.GetReason()),
 		KeepSession: m.GetKeepSession(), KeepTokens: m.GetKeepTokens(), KeepOffline: m.GetKeepOffline(),
-		KeepConsents: m.GetKeepConsents(), SkipNotification: m.GetSkipNotification(), DryRun: m.GetDryRun(),
+		KeepConsents: m.GetKeepConsents(), SkipNotification: m.GetSkipNotification(), CoordinatedOnly: m.GetCoordinatedOnly(), DryRun: m.GetDryRun(),
 	}
 	if m.GetClients() != nil {
 		e.ClientIDs = append([]string{}, m.GetClients().GetClientIds()...)
@@ -41,8 +41,16 @@ func FromResult(r *logout.Result) *pb.EndSessionsResponse {
 	}
 	return &pb.EndSessionsResponse{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
-		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone,
+		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: convert(r.Ended, fromEnded),
 	}
+}
+
+func fromEnded(e logout.EndedSession) *pb.EndedSession {
+	return &pb.EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID}
+}
+
+func toEnded(m *pb.EndedSession) logout.EndedSession {
+	return logout.EndedSession{SessionID: m.GetSessionId(), SubjectID: m.GetSubjectId()}
 }
 
 // ToResult returns the result of an answer.
@@ -50,19 +58,23 @@ func ToResult(m *pb.EndSessionsResponse) *logout.Result {
 	return &logout.Result{
 		SessionsRemoved: int(m.GetSessionsRemoved()), GrantsRevoked: int(m.GetGrantsRevoked()), ConsentsRevoked: int(m.GetConsentsRevoked()),
 		NotificationsQueued: int(m.GetNotificationsQueued()), ClientsLeftAlone: m.GetClientsLeftAlone(),
+		Ended: convert(m.GetEnded(), toEnded),
 	}
 }
 
 // FromSweep returns the request of a sweep.
 func FromSweep(s logout.Sweep, now time.Time) *pb.EndDueSessionsRequest {
 	return &pb.EndDueSessionsRequest{
-		Limit: FromLimit(s.Limit), KeepOffline: s.KeepOffline, SkipNotification: s.SkipNotification, Now: FromTime(now),
+		Limit: FromLimit(s.Limit), KeepOffline: s.KeepOffline, SkipNotification: s.SkipNotification, CoordinatedOnly: s.CoordinatedOnly,
+		Now: FromTime(now),
 	}
 }
 
 // ToSweep returns the sweep of a request.
 func ToSweep(m *pb.EndDueSessionsRequest) logout.Sweep {
-	return logout.Sweep{Limit: int(m.GetLimit()), KeepOffline: m.GetKeepOffline(), SkipNotification: m.GetSkipNotification()}
+	return logout.Sweep{
+		Limit: int(m.GetLimit()), KeepOffline: m.GetKeepOffline(), SkipNotification: m.GetSkipNotification(), CoordinatedOnly: m.GetCoordinatedOnly(),
+	}
 }
 
 // FromSwept returns the answer of a sweep; nil stays nil.
@@ -72,6 +84,7 @@ func FromSwept(s *logout.Swept) *pb.EndDueSessionsResponse {
 	}
 	return &pb.EndDueSessionsResponse{
 		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued), Next: FromTime(s.Next),
+		Sessions: convert(s.Sessions, fromEnded),
 	}
 }
 
@@ -80,6 +93,7 @@ func ToSwept(m *pb.EndDueSessionsResponse) (*logout.Swept, error) {
 	var r reader
 	swept := &logout.Swept{
 		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()), Next: r.time("next", m.GetNext()),
+		Sessions: convert(m.GetSessions(), toEnded),
 	}
 	return swept, r.err
 }

@@ -31,7 +31,12 @@ var trips = map[string]func(*rand.Rand) error{
 		}, wire.ToDetail)(r)
 	},
 	"Renewal": trip(func(v *ticketstore.Renewal) *pb.RenewSessionRequest { return wire.FromRenewal(*v, now) }, pointer(wire.ToRenewal)),
-	"Rekey":   trip(func(v *ticketstore.Rekey) *pb.RekeySessionRequest { return wire.FromRekey(*v, now) }, pointer(wire.ToRekey)),
+	"Limit": trip(func(v *ticketstore.Limit) *pb.CreateSessionRequest { return wire.FromLimited(nil, *v, now) },
+		func(m *pb.CreateSessionRequest) (*ticketstore.Limit, error) {
+			l := wire.ToSessionLimit(m.GetLimit())
+			return &l, nil
+		}),
+	"Rekey": trip(func(v *ticketstore.Rekey) *pb.RekeySessionRequest { return wire.FromRekey(*v, now) }, pointer(wire.ToRekey)),
 	"SessionQuery": trip(func(v *ticketstore.SessionQuery) *pb.QuerySessionsRequest {
 		return wire.FromSessionQuery(*v)
 	}, pointer(wire.ToSessionQuery)),

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"math"
 	"time"
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
@@ -73,7 +74,7 @@ func (r *reader) detail(m *pb.SessionDetail) ticketstore.SessionDetail {
 func fromClientUse(u ticketstore.ClientUse) *pb.ClientUse {
 	return &pb.ClientUse{
 		ClientId: u.ClientID, FirstUsed: FromTime(u.FirstUsed), LastUsed: FromTime(u.LastUsed),
-		Notify: u.Notify, Coordinated: u.Coordinated, TokenNumber: u.TokenNumber,
+		Notify: u.Notify, Coordinated: u.Coordinated, TokenNumber: u.TokenNumber, Muted: uint32(u.Muted),
 	}
 }
 
@@ -81,7 +82,27 @@ func (r *reader) clientUse(m *pb.ClientUse) ticketstore.ClientUse {
 	return ticketstore.ClientUse{
 		ClientID: m.GetClientId(), FirstUsed: r.time("first_used", m.GetFirstUsed()), LastUsed: r.time("last_used", m.GetLastUsed()),
 		Notify: m.GetNotify(), Coordinated: m.GetCoordinated(), TokenNumber: m.GetTokenNumber(),
+		Muted: r.ends("muted", m.GetMuted()),
 	}
+}
+
+func (r *reader) ends(field string, bits uint32) ticketstore.Ends {
+	if bits > math.MaxUint8 {
+		r.fail(ticketstore.Invalid(field, "has an end that there is not"))
+		return 0
+	}
+	return ticketstore.Ends(bits)
+}
+
+// FromLimited returns the request of a session within a limit.
+func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb.CreateSessionRequest {
+	limit := &pb.SessionLimit{Max: FromLimit(l.Max), EndOldest: l.EndOldest, KeepOffline: l.KeepOffline}
+	return &pb.CreateSessionRequest{Session: FromSession(s), Limit: limit, Now: FromTime(now)}
+}
+
+// ToSessionLimit returns the limit of a request.
+func ToSessionLimit(m *pb.SessionLimit) ticketstore.Limit {
+	return ticketstore.Limit{Max: int(m.GetMax()), EndOldest: m.GetEndOldest(), KeepOffline: m.GetKeepOffline()}
 }
 
 // FromRenewal returns the request of a renewal.

@@ -19,7 +19,7 @@ func (w *World) End(ending logout.Ending) logout.Result {
 	return *result
 }
 
-// TryEnd does what End does and returns the error.
+// TryEnd does what End does and returns the error. Its result does not list the sessions that ended: EndListed does.
 func (w *World) TryEnd(ending logout.Ending) (*logout.Result, error) {
 	if ending.OperationID == "" {
 		ending.OperationID = w.Op()
@@ -27,7 +27,35 @@ func (w *World) TryEnd(ending logout.Ending) (*logout.Result, error) {
 	if ending.Reason == "" {
 		ending.Reason = logout.Terminated
 	}
-	return w.Logout.End(w.Ctx(), &ending, w.Now)
+	result, err := w.Logout.End(w.Ctx(), &ending, w.Now)
+	if result != nil {
+		result.Ended = nil
+	}
+	return result, err
+}
+
+// EndListed does what End does and returns the sids that the result lists, sorted.
+func (w *World) EndListed(ending logout.Ending) []string {
+	w.Helper()
+	ending.OperationID, ending.Reason = w.Op(), logout.Terminated
+	result, err := w.Logout.End(w.Ctx(), &ending, w.Now)
+	w.OK(err, "End")
+	again, err := w.Logout.End(w.Ctx(), &ending, w.Now)
+	w.OK(err, "End repeated")
+	if !ending.DryRun {
+		w.Same(again, result, "the repeated answer")
+	}
+	return SIDsOf(result.Ended)
+}
+
+// SIDsOf returns the sids of ended sessions, sorted.
+func SIDsOf(ended []logout.EndedSession) []string {
+	sids := make([]string, 0, len(ended))
+	for _, e := range ended {
+		sids = append(sids, e.SessionID)
+	}
+	slices.Sort(sids)
+	return sids
 }
 
 // Notices returns every notice that the filter selects, the oldest first.

@@ -258,7 +258,9 @@ type ClientUse struct {
 	// detached: a removal that kept the session has told the client to forget it. The row stays for its token number.
 	Detached bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
 	// last_ending is the operation that last dealt with the client while the session stayed: resumed after a crash, it does not do so twice.
-	LastEnding    string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
+	LastEnding string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
+	// muted are the ends of the session that the client does not want to be told of.
+	Muted         uint32 `protobuf:"varint,8,opt,name=muted,proto3" json:"muted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -340,6 +342,13 @@ func (x *ClientUse) GetLastEnding() string {
 		return x.LastEnding
 	}
 	return ""
+}
+
+func (x *ClientUse) GetMuted() uint32 {
+	if x != nil {
+		return x.Muted
+	}
+	return 0
 }
 
 // Ended is what judges the grants of a session that is over.
@@ -728,6 +737,7 @@ type EndingResult struct {
 	ConsentsRevoked     int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
 	NotificationsQueued int64                  `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
 	ClientsLeftAlone    []string               `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
+	Ended               []*EndedSession        `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -797,6 +807,65 @@ func (x *EndingResult) GetClientsLeftAlone() []string {
 	return nil
 }
 
+func (x *EndingResult) GetEnded() []*EndedSession {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+type EndedSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	SubjectId     string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndedSession) Reset() {
+	*x = EndedSession{}
+	mi := &file_record_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndedSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndedSession) ProtoMessage() {}
+
+func (x *EndedSession) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndedSession.ProtoReflect.Descriptor instead.
+func (*EndedSession) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *EndedSession) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *EndedSession) GetSubjectId() string {
+	if x != nil {
+		return x.SubjectId
+	}
+	return ""
+}
+
 // Job is an ending under way, resumed after a crash.
 type Job struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -812,13 +881,14 @@ type Job struct {
 	KeepConsents     bool                   `protobuf:"varint,10,opt,name=keep_consents,json=keepConsents,proto3" json:"keep_consents,omitempty"`
 	SkipNotification bool                   `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
 	Done             *EndingResult          `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
+	CoordinatedOnly  bool                   `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_record_proto_msgTypes[8]
+	mi := &file_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -830,7 +900,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[8]
+	mi := &file_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -843,7 +913,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{8}
+	return file_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Job) GetNow() int64 {
@@ -930,6 +1000,13 @@ func (x *Job) GetDone() *EndingResult {
 	return nil
 }
 
+func (x *Job) GetCoordinatedOnly() bool {
+	if x != nil {
+		return x.CoordinatedOnly
+	}
+	return false
+}
+
 type Notification struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Issuer      string                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
@@ -958,7 +1035,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_record_proto_msgTypes[9]
+	mi := &file_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1047,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[9]
+	mi := &file_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1060,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{9}
+	return file_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Notification) GetIssuer() string {
@@ -1125,7 +1202,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_record_proto_msgTypes[10]
+	mi := &file_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1214,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[10]
+	mi := &file_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1227,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{10}
+	return file_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Ledger) GetState() string {
@@ -1212,7 +1289,7 @@ type Contents struct {
 
 func (x *Contents) Reset() {
 	*x = Contents{}
-	mi := &file_record_proto_msgTypes[11]
+	mi := &file_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1301,7 @@ func (x *Contents) String() string {
 func (*Contents) ProtoMessage() {}
 
 func (x *Contents) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[11]
+	mi := &file_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1314,7 @@ func (x *Contents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contents.ProtoReflect.Descriptor instead.
 func (*Contents) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{11}
+	return file_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Contents) GetContents() []*Content {
@@ -1258,7 +1335,7 @@ type Content struct {
 
 func (x *Content) Reset() {
 	*x = Content{}
-	mi := &file_record_proto_msgTypes[12]
+	mi := &file_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1347,7 @@ func (x *Content) String() string {
 func (*Content) ProtoMessage() {}
 
 func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[12]
+	mi := &file_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1360,7 @@ func (x *Content) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content.ProtoReflect.Descriptor instead.
 func (*Content) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{12}
+	return file_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Content) GetKind() uint32 {
@@ -1335,7 +1412,7 @@ const file_record_proto_rawDesc = "" +
 	"\aversion\x18\x0f \x01(\x04R\aversion\x12\x1f\n" +
 	"\vindexed_due\x18\x10 \x01(\x03R\n" +
 	"indexedDue\x12\x16\n" +
-	"\x06ticket\x18\x11 \x01(\fR\x06ticket\"\xe1\x01\n" +
+	"\x06ticket\x18\x11 \x01(\fR\x06ticket\"\xf7\x01\n" +
 	"\tClientUse\x12\x1d\n" +
 	"\n" +
 	"first_used\x18\x01 \x01(\x03R\tfirstUsed\x12\x1b\n" +
@@ -1345,7 +1422,8 @@ const file_record_proto_rawDesc = "" +
 	"\ftoken_number\x18\x05 \x01(\x04R\vtokenNumber\x12\x1a\n" +
 	"\bdetached\x18\x06 \x01(\bR\bdetached\x12\x1f\n" +
 	"\vlast_ending\x18\a \x01(\tR\n" +
-	"lastEnding\"\xca\x01\n" +
+	"lastEnding\x12\x14\n" +
+	"\x05muted\x18\b \x01(\rR\x05muted\"\xca\x01\n" +
 	"\x05Ended\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x12\n" +
@@ -1379,13 +1457,19 @@ const file_record_proto_rawDesc = "" +
 	"\tOperation\x12\x12\n" +
 	"\x04when\x18\x01 \x01(\x03R\x04when\x12\x18\n" +
 	"\arevoked\x18\x02 \x01(\rR\arevoked\x128\n" +
-	"\x06ending\x18\x03 \x01(\v2 .sessions.badger.v1.EndingResultR\x06ending\"\xec\x01\n" +
+	"\x06ending\x18\x03 \x01(\v2 .sessions.badger.v1.EndingResultR\x06ending\"\xa4\x02\n" +
 	"\fEndingResult\x12)\n" +
 	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
 	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x121\n" +
 	"\x14notifications_queued\x18\x04 \x01(\x03R\x13notificationsQueued\x12,\n" +
-	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\"\x97\x03\n" +
+	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\x126\n" +
+	"\x05ended\x18\x06 \x03(\v2 .sessions.badger.v1.EndedSessionR\x05ended\"L\n" +
+	"\fEndedSession\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
+	"\n" +
+	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xc2\x03\n" +
 	"\x03Job\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x1d\n" +
 	"\n" +
@@ -1403,7 +1487,8 @@ const file_record_proto_rawDesc = "" +
 	"\rkeep_consents\x18\n" +
 	" \x01(\bR\fkeepConsents\x12+\n" +
 	"\x11skip_notification\x18\v \x01(\bR\x10skipNotification\x124\n" +
-	"\x04done\x18\f \x01(\v2 .sessions.badger.v1.EndingResultR\x04done\"\xd9\x03\n" +
+	"\x04done\x18\f \x01(\v2 .sessions.badger.v1.EndingResultR\x04done\x12)\n" +
+	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\"\xd9\x03\n" +
 	"\fNotification\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x1d\n" +
@@ -1461,7 +1546,7 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_record_proto_goTypes = []any{
 	(Survivors)(0),       // 0: sessions.badger.v1.Survivors
 	(*Session)(nil),      // 1: sessions.badger.v1.Session
@@ -1472,24 +1557,26 @@ var file_record_proto_goTypes = []any{
 	(*Family)(nil),       // 6: sessions.badger.v1.Family
 	(*Operation)(nil),    // 7: sessions.badger.v1.Operation
 	(*EndingResult)(nil), // 8: sessions.badger.v1.EndingResult
-	(*Job)(nil),          // 9: sessions.badger.v1.Job
-	(*Notification)(nil), // 10: sessions.badger.v1.Notification
-	(*Ledger)(nil),       // 11: sessions.badger.v1.Ledger
-	(*Contents)(nil),     // 12: sessions.badger.v1.Contents
-	(*Content)(nil),      // 13: sessions.badger.v1.Content
+	(*EndedSession)(nil), // 9: sessions.badger.v1.EndedSession
+	(*Job)(nil),          // 10: sessions.badger.v1.Job
+	(*Notification)(nil), // 11: sessions.badger.v1.Notification
+	(*Ledger)(nil),       // 12: sessions.badger.v1.Ledger
+	(*Contents)(nil),     // 13: sessions.badger.v1.Contents
+	(*Content)(nil),      // 14: sessions.badger.v1.Content
 }
 var file_record_proto_depIdxs = []int32{
 	0,  // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
 	4,  // 1: sessions.badger.v1.Ended.clients:type_name -> sessions.badger.v1.EndedClient
 	0,  // 2: sessions.badger.v1.EndedClient.survivors:type_name -> sessions.badger.v1.Survivors
 	8,  // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
-	8,  // 4: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
-	13, // 5: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
-	6,  // [6:6] is the sub-list for method output_type
-	6,  // [6:6] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	9,  // 4: sessions.badger.v1.EndingResult.ended:type_name -> sessions.badger.v1.EndedSession
+	8,  // 5: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
+	14, // 6: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
+	7,  // [7:7] is the sub-list for method output_type
+	7,  // [7:7] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1503,7 +1590,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,115 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Bounds of a transaction that makes room for a session: how many it ends, and how many rows of dead grants it removes with each. The rest is
+// purged behind.
+const (
+	maxMakeRoom      = 16
+	maxMakeRoomGrant = 16
+)
+
+// CreateWithin counts, ends and creates in one transaction. The committer being the only writer, no other sign-in comes between.
+func (s tickets) CreateWithin(
+	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
+) (ended []string, err error) {
+	if err := errors.Join(session.Validate(), limit.Validate()); err != nil {
+		return nil, err
+	}
+	record := sessionRecord(session)
+	record.Version = 1
+	for created := false; !created; {
+		var round *makingRoom
+		err := s.e.update(ctx, func(tx *tx) error {
+			again, err := createdBefore(tx, session)
+			if created = again; err != nil || again {
+				return err
+			}
+			round = &makingRoom{engine: s.e, tx: tx, limit: limit, now: now}
+			if created, err = round.run(record); err != nil || !created {
+				return err
+			}
+			return tx.insertSession(record)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if round == nil {
+			return nil, nil
+		}
+		ended = append(ended, round.ended...)
+		s.e.purgeBehind(ctx, round.left, now)
+	}
+	return ended, nil
+}
+
+// makingRoom ends the oldest sessions of a subject that are too many, as many as one transaction takes.
+type makingRoom struct {
+	engine *Engine
+	tx     *tx
+	limit  ticketstore.Limit
+	now    time.Time
+	ended  []string
+	// left are those with rows of dead grants left behind.
+	left []string
+}
+
+// run tells whether there is room now.
+func (m *makingRoom) run(record *recordpb.Session) (bool, error) {
+	live, err := m.live(record.SubjectId)
+	if err != nil {
+		return false, err
+	}
+	excess := len(live) - m.limit.Max + 1
+	if excess <= 0 {
+		return true, nil
+	}
+	if !m.limit.EndOldest {
+		return false, ticketstore.ErrTooManySessions
+	}
+	for _, sid := range live[:min(excess, maxMakeRoom)] {
+		c := m.engine.closing(m.tx, &logout.Ending{
+			SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: m.limit.KeepOffline,
+		}, m.now)
+		c.limit = maxMakeRoomGrant
+		if err := c.run(sid); err != nil {
+			return false, err
+		}
+		m.ended = append(m.ended, sid)
+		if c.purge {
+			m.left = append(m.left, sid)
+		}
+	}
+	return excess <= maxMakeRoom, nil
+}
+
+// live returns the subject's sessions that are live at now, the oldest first.
+func (m *makingRoom) live(subject string) ([]string, error) {
+	sids, err := sessionsOfSubject(m.tx, subject)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(sids, func(sid string) bool {
+		session, loadErr := loadSession(m.tx, sid)
+		err = errors.Join(err, loadErr)
+		return session == nil || !liveSession(session, m.now)
+	}), err
+}
+
+// purgeBehind removes rows of dead grants. What it cannot, a restart does: they are marked.
+func (e *Engine) purgeBehind(ctx context.Context, sids []string, now time.Time) {
+	for _, sid := range sids {
+		if err := e.purgeSession(e.base, sid, now, func(*tx, int) error { return nil }); err != nil {
+			e.logger.WarnContext(ctx, "rows of dead grants are left for the next start", "error", err)
+		}
+	}
+}

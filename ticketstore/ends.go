@@ -1,0 +1,37 @@
+package ticketstore
+
+// Ends is a set of the ways in which a session can end.
+type Ends uint8
+
+// The ways in which a session ends.
+const (
+	EndBySignOut     Ends = 1 << iota // the user signed out
+	EndByExpiry                       // nobody used it in time, or it came to its absolute limit
+	EndByRemoval                      // an operator removed it, or a limit did
+	EndByReplacement                  // another user signed in over it
+)
+
+// EndByAny is every way.
+const EndByAny = EndBySignOut | EndByExpiry | EndByRemoval | EndByReplacement
+
+// Has tells whether the set has one of the others.
+func (e Ends) Has(others Ends) bool { return e&others != 0 }
+
+// Limit bounds the sessions that a subject may have at once.
+type Limit struct {
+	// Max is how many, the new one among them. At least 1.
+	Max int
+	// EndOldest ends as many of the subject's oldest sessions as must go, with reason terminated; their clients are told, their consents stay.
+	// Otherwise the new one is refused.
+	EndOldest bool
+	// KeepOffline lets Offline refresh tokens of the sessions that go outlive them.
+	KeepOffline bool
+}
+
+// Validate refuses a limit that leaves room for nobody.
+func (l *Limit) Validate() error {
+	if l.Max < 1 {
+		return Invalid("max", "is not positive")
+	}
+	return nil
+}

@@ -49,6 +49,18 @@ $(EXPRESS)/node_modules/.package-lock.json: $(EXPRESS)/package.json $(EXPRESS)/p
 	npm ci --prefix $(EXPRESS) --no-audit --no-fund
 	@touch $@
 
+# Each fuzzer runs for FUZZTIME, those whose name matches FUZZ. What they find is written to testdata/fuzz of their package: commit it.
+FUZZTIME ?= 20s
+FUZZ ?= .
+
+.PHONY: fuzz
+fuzz: ## Run every fuzzer for a while (FUZZTIME, FUZZ)
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r package; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$package"/*_test.go | sed -n '/$(FUZZ)/p' | while read -r fuzzer; do \
+			go test -run '^$$' -fuzz "^$$fuzzer\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		done; \
+	done
+
 .PHONY: check
 check: fmt-check vet lint generate-check test-race ## Everything a change must pass: format, vet, lint, generated code, tests with -race
 

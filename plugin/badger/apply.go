@@ -138,7 +138,7 @@ func (a *application) seen() error {
 		changed := g == nil || grantstore.KeyOf(string(g.GetData())) != seen.Data
 		if !changed {
 			verdict := judge(a.tx, seen.Type, g, a.now)
-			if errors.Is(verdict, grantstore.ErrUnavailable) {
+			if verdict != nil && !isDeath(verdict) {
 				return verdict
 			}
 			changed = verdict != nil
@@ -321,8 +321,12 @@ func (a *application) vacate(ref grantstore.Ref) error {
 	if err != nil || old == nil {
 		return err
 	}
-	if !errors.Is(judge(a.tx, ref.Type, old, a.now), grantstore.ErrNotFound) {
+	switch verdict := judge(a.tx, ref.Type, old, a.now); {
+	case errors.Is(verdict, grantstore.ErrNotFound):
+	case verdict == nil || isDeath(verdict):
 		return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrExists)
+	default:
+		return verdict
 	}
 	return a.tx.dropGrant(ref, old)
 }

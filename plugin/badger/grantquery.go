@@ -2,7 +2,6 @@ package badger
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -52,10 +51,11 @@ func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grants
 		switch verdict := judge(r, g.Type, stored.grant, now); {
 		case verdict == nil:
 			return g, nil
-		case errors.Is(verdict, grantstore.ErrUnavailable):
-			return nil, verdict
+		case isDeath(verdict):
+			return nil, nil //nolint:nilnil // dead
+		default:
+			return nil, verdict // nobody knows
 		}
-		return nil, nil //nolint:nilnil // dead
 	}
 	return l
 }

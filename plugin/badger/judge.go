@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,11 @@ func judge(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error 
 		return grantstore.ErrConsumed
 	}
 	return nil
+}
+
+// isDeath tells whether a verdict says that a grant is dead, and not that nobody can tell.
+func isDeath(verdict error) bool {
+	return errors.Is(verdict, grantstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) || errors.Is(verdict, grantstore.ErrConsumed)
 }
 
 func judgeBySession(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error {

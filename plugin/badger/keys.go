@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"time"
 
@@ -146,9 +147,19 @@ func timeKey(n int64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)
 }
 
-func timeOfKey(k []byte) time.Time {
-	return moment(int64(binary.BigEndian.Uint64(k) ^ 1<<63))
+const timeKeyLength = 8
+
+// splitTimed takes apart what follows a prefix in an index key: a moment, and what comes after it.
+func splitTimed(k []byte, prefix int) (at time.Time, rest []byte, err error) {
+	if len(k) < prefix+timeKeyLength {
+		return time.Time{}, nil, damagedEntry(k)
+	}
+	rest = k[prefix+timeKeyLength:]
+	return moment(int64(binary.BigEndian.Uint64(k[prefix:]) ^ 1<<63)), rest, nil
 }
+
+// damagedEntry names the index of a key that is not in its form, never the key.
+func damagedEntry(k []byte) error { return fmt.Errorf("entry of index %q is damaged", k[:1]) }
 
 // typeBytes gives each grant type its byte. The numbers are part of the format.
 var typeBytes = map[grantstore.Type]byte{

@@ -173,11 +173,11 @@ type dueEntry struct {
 // dueEntries returns the first entries of an index ordered by time, up to and including now.
 func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
 	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		at := timeOfKey(k[len(index):])
-		if at.After(now) || len(due) == limit {
-			return false, nil
+		at, id, err := splitTimed(k, len(index))
+		if err != nil || at.After(now) || len(due) == limit {
+			return false, err
 		}
-		due = append(due, dueEntry{key: k, at: at, id: k[len(index)+8:]})
+		due = append(due, dueEntry{key: k, at: at, id: id})
 		return true, nil
 	})
 	return due, err
@@ -185,9 +185,9 @@ func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntr
 
 // firstDue returns the time of the first entry of an index ordered by time, zero if it is empty.
 func firstDue(r reader, index []byte) (at time.Time, err error) {
-	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		at = timeOfKey(k[len(index):])
-		return false, nil
+	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
+		at, _, err = splitTimed(k, len(index))
+		return false, err
 	})
 	return at, err
 }

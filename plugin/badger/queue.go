@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,10 @@ func surveyQueue(r reader, claim logout.Claim, turn uint32, now time.Time) (*sur
 		if err != nil || head == nil {
 			return found.fill(queues, claim.Limit, turn, now), err
 		}
-		client := clientOfDue(head)
+		client, err := clientOfDue(head)
+		if err != nil {
+			return nil, err
+		}
 		queue, next, err := dueOfClient(r, client, claim, now)
 		if err != nil {
 			return nil, err
@@ -166,12 +170,15 @@ func dueOfClient(r reader, client string, claim logout.Claim, now time.Time) (du
 	busy := slices.Contains(claim.Busy, client)
 	prefix := key(indexNoticeDue, more(client))
 	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		at := timeOfKey(k[len(prefix):])
+		at, id, err := splitTimed(k, len(prefix))
+		if err != nil {
+			return false, err
+		}
 		if busy || at.After(now) || len(due) == claim.PerClient {
 			next = at
 			return false, nil
 		}
-		due = append(due, string(k[len(prefix)+8:]))
+		due = append(due, string(id))
 		return true, nil
 	})
 	return due, next, err
@@ -185,9 +192,12 @@ func firstKey(r reader, prefix, from []byte) (first []byte, err error) {
 	return first, err
 }
 
-func clientOfDue(k []byte) string {
-	k = k[len(indexNoticeDue):]
-	return string(k[:slices.Index(k, 0)])
+func clientOfDue(k []byte) (string, error) {
+	client, _, found := bytes.Cut(k[len(indexNoticeDue):], []byte{0})
+	if !found {
+		return "", damagedEntry(k)
+	}
+	return string(client), nil
 }
 
 func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {

@@ -272,6 +272,9 @@ func sessionsOfSubject(r reader, subject string) ([]string, error) {
 // idsUnder returns the ids at the ends of the keys under a prefix, after skip bytes.
 func idsUnder(r reader, prefix []byte, skip int) (ids []string, err error) {
 	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		if len(k) < len(prefix)+skip {
+			return false, damagedEntry(k)
+		}
 		ids = append(ids, string(k[len(prefix)+skip:]))
 		return true, nil
 	})

@@ -84,7 +84,11 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 		return &record, nil
 	}
 	follow := func(position []byte, _ func() ([]byte, error)) (**recordpb.Session, error) {
-		return check(loadSession(r, string(position[8:])))
+		_, sid, err := splitTimed(position, 0)
+		if err != nil {
+			return nil, err
+		}
+		return check(loadSession(r, string(sid)))
 	}
 	switch {
 	case f.SessionID != "":

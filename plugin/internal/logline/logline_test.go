@@ -77,10 +77,30 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	f.Add([]byte(`{"@message":5}`))
-	f.Fuzz(func(_ *testing.T, line []byte) {
-		var parser logline.Parser
-		parser.Parse(line, time.Time{})
+// FuzzCopy: whatever a plugin writes, what reaches the host's log is one whole line for each of its lines, in the host's form.
+func FuzzCopy(f *testing.F) {
+	for _, seed := range []string{
+		`{"@message":5}`, `{"@level":"error","@message":"m","@timestamp":"2026-04-01T00:00:00.000001Z","a":{"b":[1,null]}}`, "panic: x\n\ta",
+		"[WARN] x\r\n[ERROR", "\x00\xff\n\xf0", `{"@message":"a\u2028\ud800"}`, `{"":""}`, `{"time":1,"level":2,"msg":3}`, "null\n[]\n\"x\"\n1e999",
+		`{"@message":{"@message":{"@message":[[[[]]]]}},"@level":{}}`, strings.Repeat("x", 70<<10), strings.Repeat("[", 20000),
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, written []byte) {
+		var out bytes.Buffer
+		var seen int
+		logger := slog.New(slog.NewJSONHandler(&out, nil))
+		logline.Copy(bytes.NewReader(written), logger, func(r slog.Record) { seen++; _ = logline.Text(r) })
+		if seen > bytes.Count(written, []byte("\n"))+1 {
+			t.Fatalf("%d records of %d lines", seen, bytes.Count(written, []byte("\n"))+1)
+		}
+		for line := range bytes.Lines(out.Bytes()) {
+			if !json.Valid(line) {
+				t.Fatalf("the host's log has a line that is not whole: %q", line)
+			}
+		}
+		if _, err := (logline.Writer{Logger: logger}).Write(written); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

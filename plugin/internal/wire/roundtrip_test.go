@@ -7,9 +7,13 @@ import (
 	"reflect"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -177,35 +181,85 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// Whatever a plugin answers, reading it neither panics nor loops.
-func FuzzFromWire(f *testing.F) {
-	whole, err := proto.Marshal(&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{{Clients: []*pb.ClientUse{{}}}}})
-	if err != nil {
-		f.Fatal(err)
+// readers are all the conversions of a message, whichever side reads it.
+var readers = map[string]func(raw []byte){
+	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage), "Renewal": reads(pointer(wire.ToRenewal)),
+	"Rekey": reads(pointer(wire.ToRekey)), "SessionQuery": reads(pointer(wire.ToSessionQuery)), "Ref": reads(pointer(wire.ToRef)),
+	"Found": reads(func(m *pb.GetGrantResponse) (*grantstore.Found, error) {
+		found, _, err := wire.ToFound(m)
+		return found, err
+	}),
+	"Batch": reads(wire.ToBatch), "GrantQuery": reads(sure(wire.ToGrantQuery)), "GrantPage": reads(wire.ToGrantPage),
+	"Ending": reads(func(m *pb.EndSessionsRequest) (*logout.Ending, error) { return wire.ToEnding(m), nil }),
+	"Result": reads(func(m *pb.EndSessionsResponse) (*logout.Result, error) { return wire.ToResult(m), nil }),
+	"Sweep":  reads(sure(wire.ToSweep)), "Swept": reads(wire.ToSwept), "Claim": reads(pointer(wire.ToClaim)), "Claimed": reads(wire.ToClaimed),
+	"Outcome": reads(pointer(wire.ToOutcome)), "DeliveryQuery": reads(sure(wire.ToDeliveryQuery)), "DeliveryPage": reads(wire.ToDeliveryPage),
+	"Notification": reads(wire.ToNotification),
+}
+
+func reads[M any, T any, Message interface {
+	*M
+	proto.Message
+}](to func(Message) (*T, error)) func([]byte) {
+	return func(raw []byte) {
+		message := Message(new(M))
+		if proto.Unmarshal(raw, message) == nil {
+			_, _ = to(message)
+		}
 	}
-	f.Add([]byte{})
-	f.Add(whole)
+}
+
+// Whatever the other side sends, reading it neither panics nor loops, and every error is one that a caller can tell.
+func FuzzFromWire(f *testing.F) {
+	for _, message := range []proto.Message{
+		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{nil, {Clients: []*pb.ClientUse{nil, {}}}}},
+		&pb.ApplyBatchRequest{Store: []*pb.Grant{{}}, Use: &pb.Use{}, Revoke: []*pb.Revocation{{}}},
+		&pb.ClaimDeliveriesResponse{Work: []*pb.Delivery{{}}}, wire.FromNotification(&logout.Notification{Queued: now}),
+		wire.FromEnding(&logout.Ending{ClientIDs: []string{""}}, now),
+	} {
+		raw, err := proto.Marshal(message)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+		f.Add(raw[:len(raw)/2])
+	}
 	f.Fuzz(func(_ *testing.T, raw []byte) {
-		read(raw, wire.ToSession)
-		read(raw, wire.ToDetail)
-		read(raw, wire.ToPage)
-		read(raw, wire.ToBatch)
-		read(raw, wire.ToGrantPage)
-		read(raw, wire.ToSwept)
-		read(raw, wire.ToClaimed)
-		read(raw, wire.ToDeliveryPage)
-		read(raw, wire.ToNotification)
+		for _, read := range readers {
+			read(raw)
+		}
 	})
 }
 
-func read[M any, T any, Message interface {
-	*M
-	proto.Message
-}](raw []byte, to func(Message) (*T, error)) {
-	message := Message(new(M))
-	if proto.Unmarshal(raw, message) == nil {
-		_, _ = to(message)
+// Whatever stands in an error of the other side, it is an error still, and can be told of.
+func FuzzError(f *testing.F) {
+	for _, err := range []error{
+		ticketstore.Invalid("subject_id", "is \xff"), grantstore.ErrConsumed, fmt.Errorf("%w: gone", ticketstore.ErrUnavailable), errors.New("x"),
+	} {
+		st, _ := wire.Status(err)
+		raw, err := proto.Marshal(status.Convert(st).Proto())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
 	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		message := &spb.Status{}
+		if proto.Unmarshal(raw, message) != nil || message.GetCode() == int32(codes.OK) {
+			t.Skip("gRPC gives no such error")
+		}
+		err := wire.Error(status.FromProto(message).Err())
+		if err == nil {
+			t.Fatalf("status %v became no error", message)
+		}
+		if text := err.Error(); text == "" || !utf8.ValidString(text) {
+			t.Fatalf("the error reads %q", text)
+		}
+		again, _ := wire.Status(err)
+		if wire.Error(again) == nil {
+			t.Fatalf("%v is no error when it is sent on", err)
+		}
+	})
 }
 
 func TestMalformed(t *testing.T) {

@@ -1,0 +1,137 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// FuzzRemoveBody: whatever is sent as a removal, it is refused by a problem that can be read, or it is one that names whom it means.
+func FuzzRemoveBody(f *testing.F) {
+	for _, seed := range []string{
+		`{"subject_id":"ann"}`, `{"session_id":"s","client_ids":["a","b"],"reason":"x","dry_run":true,"revoke_tokens":false}`,
+		`{"subject_id":""}`, `{"subject_id":null}`, `{"subject_id":"a","subject_id":"b"}`, `{"client_ids":[]}`, `{"client_ids":[null],"subject_id":"a"}`,
+		`{"subject_id":"a\u0000"}`, `{"subject_id":"\ud800"}`, `{"all":true}`, `[]`, `{}`, `null`, ``, `{"a":{"a":{}}}`, `{"SUBJECT_ID":"a"}`,
+		"{\"subject_id\":\"\xff\"}", `{"subject_id":"a"}{}`, `{"dry_run":"true","subject_id":"a"}`, `{"subject_id":1e400}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		m := &manager{}
+		r := request(http.MethodPost, "/sessions/remove", string(body))
+		r.Header.Set("Content-Type", "application/json")
+		response := serve(m, r)
+		expectReadable(t, response)
+		if !utf8.ValidString(m.log.String()) {
+			t.Errorf("the audit is not text: %q", m.log.String())
+		}
+		if m.removal == nil {
+			if response.StatusCode < http.StatusBadRequest {
+				t.Errorf("nothing was removed, but the answer is %d", response.StatusCode)
+			}
+			return
+		}
+		asked := logout.Ending{
+			OperationID: "x", SubjectID: m.removal.SubjectID, SessionID: m.removal.SessionID, ClientIDs: m.removal.ClientIDs, Reason: logout.Terminated,
+		}
+		if err := asked.Validate(); (err == nil) != (response.StatusCode == http.StatusOK) {
+			t.Errorf("status %d for a removal of which is said: %v", response.StatusCode, err)
+		}
+		var sent struct {
+			SubjectID *string `json:"subject_id"`
+			SessionID *string `json:"session_id"`
+		}
+		if response.StatusCode == http.StatusOK && (json.Unmarshal(body, &sent) != nil || sent.SubjectID == nil && sent.SessionID == nil) {
+			t.Errorf("a removal was done that %q does not ask for", body)
+		}
+	})
+}
+
+// FuzzQueryParameters: whatever stands in a query, it is refused by a problem that can be read, or it is one that a store takes.
+func FuzzQueryParameters(f *testing.F) {
+	for _, seed := range []string{
+		"subject_id=ann&order=asc&count_requested=10", "created_after=2026-01-01T00:00:00Z&expires_before=2026-01-01T00%3A00%3A00%2B02:00",
+		"results_token=AQ&request_prior_results=true", "state=pending&client_id=shop", "count_requested=-1", "count_requested=1e3",
+		"subject_id=%00", "subject_id=%ff", "subject_id=a&subject_id=b", "a;b", "%zz", "=", "display_name=%F0%9F%A6%84", "order=up",
+		"created_after=0001-01-01T00:00:00Z", "created_after=9999-12-31T23:59:60Z", strings.Repeat("x", 300) + "=1",
+	} {
+		f.Add(true, seed)
+		f.Add(false, seed)
+	}
+	f.Fuzz(func(t *testing.T, sessions bool, query string) {
+		m := &manager{page: ticketstore.Page{Sessions: []ticketstore.SessionDetail{detail}, ResultsToken: "t", HasNext: true}}
+		target := "/logout/deliveries"
+		if sessions {
+			target = "/sessions"
+		}
+		r := request(http.MethodGet, target, "")
+		r.URL.RawQuery = query
+		response := serve(m, r)
+		expectReadable(t, response)
+		if response.StatusCode != http.StatusOK {
+			return
+		}
+		var err error
+		if sessions {
+			_, err = m.query.Walk()
+		} else {
+			_, err = m.delivery.Walk()
+		}
+		if err != nil {
+			t.Errorf("%q was answered although no store takes it: %v", query, err)
+		}
+	})
+}
+
+// FuzzPath: whatever the path and method, the answer can be read, and only DELETE and POST change anything.
+func FuzzPath(f *testing.F) {
+	for _, path := range []string{"/sessions/s1", "/sessions/a%2Fb", "/sessions/%00", "/sessions/%ff", "/logout/deliveries/n1/retry", "//", "/sessions/remove", "/..", "/sessions/a/../remove"} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, "BREW"} {
+			f.Add(method, path)
+		}
+	}
+	f.Fuzz(func(t *testing.T, method, path string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://op.example/admin"+path, http.NoBody)
+		if err != nil || !strings.HasPrefix(path, "/") {
+			t.Skip("no request has this path or method")
+		}
+		r.Header.Set("Actor", "writer")
+		m := &manager{}
+		response := serve(m, r)
+		if response.StatusCode != http.StatusMovedPermanently && response.StatusCode != http.StatusPermanentRedirect && response.StatusCode != http.StatusTemporaryRedirect && method != http.MethodHead {
+			expectReadable(t, response)
+		}
+		if m.removal != nil && method != http.MethodDelete && method != http.MethodPost {
+			t.Errorf("%s %s has removed %+v", method, path, m.removal)
+		}
+	})
+}
+
+// expectReadable holds that an answer is JSON in UTF-8, and a problem that says its status when it is one.
+func expectReadable(t *testing.T, response *http.Response) {
+	t.Helper()
+	var answer map[string]any
+	if response.StatusCode == http.StatusNoContent {
+		return
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatalf("status %d with an answer that is not JSON: %v", response.StatusCode, err)
+	}
+	if response.StatusCode < http.StatusBadRequest {
+		return
+	}
+	if kind := response.Header.Get("Content-Type"); kind != "application/problem+json" {
+		t.Errorf("status %d is sent as %q, want a problem", response.StatusCode, kind)
+	}
+	if response.StatusCode >= http.StatusInternalServerError {
+		t.Errorf("the answer blames the server: %v", answer)
+	}
+	if answer["status"] != float64(response.StatusCode) {
+		t.Errorf("the problem says status %v, the answer has %d", answer["status"], response.StatusCode)
+	}
+}

@@ -1,0 +1,133 @@
+package fositestore
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
+	mathrand "math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/google/go-cmp/cmp"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/oauth2"
+	"github.com/ory/fosite/handler/openid"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// FuzzDecode: whatever the data of a grant opens to, it is refused, or it is a request that can be stored again and is then the same.
+func FuzzDecode(f *testing.F) {
+	for seed := range uint64(12) {
+		request := randomRequest(mathrand.New(mathrand.NewPCG(seed, 1)))
+		data, err := encodeRequest(request, encoding{})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		f.Add(data[:len(data)/2])
+	}
+	f.Add([]byte{})
+	f.Add([]byte{dataVersion})
+	f.Add([]byte{dataVersion + 1, 0})
+	client := &fosite.DefaultClient{ID: "client"}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		message, err := decodeMessage(data)
+		if err != nil {
+			if !errors.Is(err, errData) {
+				t.Fatalf("got %v, want errData", err)
+			}
+			return
+		}
+		for _, empty := range []func() fosite.Session{
+			func() fosite.Session { return &openid.DefaultSession{} }, func() fosite.Session { return &oauth2.JWTSession{} },
+			func() fosite.Session { return &fosite.DefaultSession{} },
+			func() fosite.Session { return &tenantSession{DefaultSession: &openid.DefaultSession{}} },
+		} {
+			session := empty()
+			if hydrate(session, message.GetSession()) != nil {
+				continue
+			}
+			expectSameAgain(t, decodeRequest(message, client, session), empty)
+		}
+		if request, err := decodeAuthorizeRequest(message, client); err != nil && !errors.Is(err, errData) {
+			t.Fatalf("as a pushed request: got %v, want errData", err)
+		} else if err == nil && request.Session != nil {
+			t.Fatal("a pushed request has a session")
+		}
+	})
+}
+
+// expectSameAgain stores a request that was read and reads it again. What the first reading has left out is gone for good.
+func expectSameAgain(t *testing.T, request *fosite.Request, empty func() fosite.Session) {
+	t.Helper()
+	again, err := encodeRequest(request, encoding{})
+	if err != nil {
+		return // a host's own JSON may hold what JSON cannot say
+	}
+	message, err := decodeMessage(again)
+	if err != nil {
+		t.Fatalf("what was read does not store: %v", err)
+	}
+	session := empty()
+	if err := hydrate(session, message.GetSession()); err != nil {
+		t.Fatalf("what was stored again does not read: %v", err)
+	}
+	third, err := encodeRequest(decodeRequest(message, request.Client, session), encoding{})
+	if err != nil {
+		t.Fatalf("what was stored again does not store: %v", err)
+	}
+	if len(third) != len(again) {
+		t.Fatalf("a request changes each time that it is stored:\n%s", cmp.Diff(again, third))
+	}
+}
+
+// FuzzIDTokenHint: a text is an ID token of this server with a subject and a client, or it is refused.
+func FuzzIDTokenHint(f *testing.F) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		f.Fatal(err)
+	}
+	keys := &signingKeys{get: func(context.Context) (any, error) { return key, nil }}
+	hints := &idTokenHints{keys: keys, issuer: "https://op.example"}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, claims := range []string{
+		`{"iss":"https://op.example","sub":"ann","sid":"s","aud":"shop"}`, `{"iss":"https://op.example","sub":"ann","aud":["a","b"],"azp":"a"}`,
+		`{"iss":"https://op.example","sub":"ann","aud":[]}`, `{"iss":"https://op.example","sub":"","aud":"shop"}`, `{"iss":"https://other.example"}`,
+		`{"iss":"https://op.example","sub":7,"aud":{}}`, `{"aud":null}`, `{"iss":"https://op.example","sub":"a","aud":"b","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}`,
+		`null`, `[]`, ``, `{"iss":"https://op.example","sub":"a","aud":[null]}`,
+	} {
+		f.Add(true, claims)
+	}
+	for _, token := range []string{"", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiJ9.e30.AA", "....", strings.Repeat("A", 20000), `{"payload":"e30"}`} {
+		f.Add(false, token)
+	}
+	f.Fuzz(func(t *testing.T, sign bool, text string) {
+		token := text
+		if sign {
+			signed, err := signer.Sign([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if token, err = signed.CompactSerialize(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hint, err := hints.Verify(t.Context(), token)
+		switch {
+		case err == nil && !sign:
+			t.Fatalf("%q is taken for an ID token", token)
+		case err == nil && (hint.Subject == "" || hint.AuthorizedParty == "" && len(hint.Audience) == 0):
+			t.Fatalf("%q is taken for an ID token that says %+v", text, hint)
+		case errors.Is(err, hostadapter.ErrUnavailable):
+			t.Fatalf("the hint's fault is taken for the server's: %v", err)
+		case sign && errors.Is(err, hostadapter.ErrHintUnverified):
+			t.Fatal("our own signature does not verify")
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// The ids of the world that a row is damaged in.
+const fuzzSID, fuzzSubject, fuzzClient = "sid", "ann", "client"
+
+var (
+	fuzzToken   = grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(fuzzSID + "-" + fuzzClient + "-0")}
+	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("refresh")}
+)
+
+// FuzzStoredRecords: whatever stands in a row, reading and changing what hangs on it ends with an answer or an error, and the rest can
+// still be read.
+func FuzzStoredRecords(f *testing.F) {
+	seedRecords(f)
+	f.Fuzz(func(t *testing.T, table byte, known bool, suffix, value []byte) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		e := inMemory(t)
+		signIn(t, e, fuzzSID, fuzzSubject)
+		issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
+		issueRefresh(t, e)
+		signIn(t, e, "other", "bob")
+		endWithNotice(t, e)
+		where := tables[int(table)%len(tables)].prefix
+		damaged := key(where, suffix)
+		if known {
+			damaged = firstOf(t, e, where, damaged)
+		}
+		// Past the committer, which keeps the books of what it writes.
+		if err := e.db.Update(func(txn *badger.Txn) error { return txn.Set(damaged, value) }); err != nil {
+			t.Skip("the database takes no such key")
+		}
+		useEverything(ctx, e)
+		if err := ctx.Err(); err != nil {
+			t.Fatalf("the engine hangs on row %q with %x", damaged, value)
+		}
+		if _, err := e.Describe(ctx); err != nil {
+			t.Fatalf("after row %q with %x: %v", damaged, value, err)
+		}
+	})
+}
+
+// firstOf returns a row that is there, so that it is an intact one that is replaced; otherwise the key given.
+func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
+	t.Helper()
+	found := otherwise
+	err := e.view(t.Context(), func(r reader) error {
+		return r.scan(table, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+			found = k
+			return false, nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// issueRefresh adds a refresh token to the family of the token that issue has made.
+func issueRefresh(t *testing.T, e *Engine) {
+	t.Helper()
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "refresh", Store: []grantstore.Grant{{
+		Ref: fuzzRefresh, RequestID: fuzzSID + "-" + fuzzClient + "-0", SubjectID: fuzzSubject, SessionID: fuzzSID, ClientID: fuzzClient,
+		Created: base, Offline: true,
+	}}}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// endWithNotice leaves an ended session with a notice in the queue.
+func endWithNotice(t *testing.T, e *Engine) {
+	t.Helper()
+	signIn(t, e, "ended", "cid")
+	issue(t, e, "ended", "cid", fuzzClient, 1)
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "ended", SessionID: "ended", Reason: logout.Terminated, KeepTokens: true}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inMemory opens an engine on a database that is small and quick to open.
+func inMemory(t *testing.T) *Engine {
+	t.Helper()
+	o := badger.DefaultOptions("").WithInMemory(true).WithLogger(nil).WithDetectConflicts(false).WithNumVersionsToKeep(1).
+		WithMemTableSize(2 << 20).WithBaseTableSize(1 << 20).WithValueThreshold(64 << 10).WithCompression(options.None).WithBlockCacheSize(0).WithNumCompactors(2)
+	db, err := badger.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	e := &Engine{db: db, logger: slog.New(slog.DiscardHandler), base: background, stop: stop}
+	e.leaving, e.leave = context.WithCancel(background)
+	if e.committer, err = newCommitter(db); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return e
+}
+
+// useEverything calls what a host calls; errors are answers too.
+func useEverything(ctx context.Context, e *Engine) {
+	later := base.Add(48 * time.Hour)
+	cookie := ticketstore.KeyOf([]byte(fuzzSID))
+	tickets, grants, logouts := e.Tickets(), e.Grants(), e.Logout()
+	for i, now := range []time.Time{base, later} {
+		_, _ = tickets.Get(ctx, cookie)
+		_, _ = tickets.Find(ctx, fuzzSID)
+		for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: fuzzSubject}, {ClientID: fuzzClient}, {DisplayName: "a"}, {SessionID: fuzzSID}} {
+			_, _ = tickets.Query(ctx, ticketstore.SessionQuery{Filter: filter, Count: 2})
+		}
+		_, _ = tickets.Renew(ctx, ticketstore.Renewal{Key: cookie, Expires: now.Add(time.Hour), Version: 1}, now)
+		_, _ = tickets.Rekey(ctx, ticketstore.Rekey{Key: cookie, Version: 2, NewKey: ticketstore.KeyOf([]byte("next")), Expires: now.Add(time.Hour)}, now)
+		_, _ = grants.Get(ctx, fuzzToken, now)
+		_, _ = grants.Get(ctx, fuzzRefresh, now)
+		for _, filter := range []grantstore.Filter{{}, {SubjectID: fuzzSubject}, {SessionID: fuzzSID}, {ClientID: fuzzClient}} {
+			_, _ = grants.Query(ctx, grantstore.Query{Filter: filter, Count: 2}, now)
+		}
+		_, _ = grants.Apply(ctx, &grantstore.Batch{
+			OperationID: fmt.Sprint("op", i), Consume: &grantstore.Consumption{Ref: fuzzRefresh},
+			Use: &grantstore.Use{SessionID: fuzzSID, ClientID: fuzzClient, Notify: true},
+		}, now)
+		_, _ = grants.Apply(ctx, &grantstore.Batch{
+			OperationID: fmt.Sprint("revoke", i), Revoke: []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
+		}, now)
+		for _, ending := range []logout.Ending{
+			{OperationID: "dry", SubjectID: fuzzSubject, DryRun: true}, {OperationID: fmt.Sprint("keep", i), SessionID: fuzzSID, KeepSession: true},
+			{OperationID: fmt.Sprint("one", i), SessionID: fuzzSID}, {OperationID: fmt.Sprint("all", i), SubjectID: fuzzSubject},
+		} {
+			ending.Reason = logout.Terminated
+			_, _ = logouts.End(ctx, &ending, now)
+		}
+		_, _ = logouts.EndDue(ctx, logout.Sweep{Limit: 10}, now)
+		claimed, err := logouts.Claim(ctx, logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
+		if err == nil {
+			for _, work := range claimed.Work {
+				_, _ = logouts.Retry(ctx, work.ID, now)
+				_ = logouts.Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, now)
+			}
+		}
+		_, _ = logouts.Deliveries(ctx, logout.DeliveryQuery{Count: 2})
+		_, _ = logouts.Deliveries(ctx, logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: fuzzSID}, Count: 2})
+		_, _ = grants.Purge(ctx, 10, now)
+	}
+	_ = e.resume(ctx)
+	_ = e.view(ctx, func(r reader) error {
+		_, err := countContents(ctx, r)
+		return err
+	})
+	_ = new(books).open(e.db)
+}
+
+// seedRecords adds a message of each table, whole and cut short, and keys of the wrong shape.
+func seedRecords(f *testing.F) {
+	f.Helper()
+	messages := []proto.Message{
+		&recordpb.Session{SessionId: fuzzSID, SubjectId: "someone else", Created: 1, Expires: -1, IndexedDue: 7},
+		&recordpb.ClientUse{FirstUsed: 1, TokenNumber: 1 << 63}, &recordpb.Ended{SubjectId: fuzzSubject, Clients: []*recordpb.EndedClient{nil, {}}},
+		&recordpb.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, refLength)}},
+		&recordpb.Notification{ClientId: fuzzClient, State: "lost", Due: 1, PurgeAt: -1},
+	}
+	for table := range tables {
+		raw, err := proto.Marshal(messages[table%len(messages)])
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(byte(table), true, []byte(nil), raw)
+		f.Add(byte(table), false, []byte("client\x00short"), raw[:len(raw)/2])
+		f.Add(byte(table), false, []byte{}, []byte{0xff})
+	}
+}
+
+// A damaged row is told of, not taken for one that is missing.
+func TestDamagedRowsAreReported(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, fuzzSID, fuzzSubject)
+	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
+	err := e.db.Update(func(txn *badger.Txn) error {
+		return errors.Join(txn.Set(grantKey(fuzzToken), []byte{0xff}), txn.Set(sessionKey(fuzzSID), []byte{0xff}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte(fuzzSID)))
+	_, byID := e.Tickets().Find(t.Context(), fuzzSID)
+	_, grant := e.Grants().Get(t.Context(), fuzzToken, base)
+	_, end := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: fuzzSID, Reason: logout.Terminated}, base)
+	for call, err := range map[string]error{"Get": byKey, "Find": byID, "Get of a grant": grant, "End": end} {
+		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, grantstore.ErrNotFound) {
+			t.Errorf("%s of a damaged row answered %v, want an error that says so", call, err)
+		}
+	}
+}

@@ -52,7 +52,7 @@ func storesOf(client *plugin.Client) tickettest.Stores {
 func openBuiltPlugin(t *testing.T) *plugin.Client {
 	t.Helper()
 	client, err := plugin.Open(t.Context(), plugin.Config{
-		Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: t.TempDir()}, Logger: slog.New(slog.DiscardHandler),
+		Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: t.TempDir()}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
 		CallTimeout: patience, LongCallTimeout: patience,
 	})
 	if err != nil {

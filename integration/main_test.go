@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -38,7 +39,12 @@ func runAll(m *testing.M) int {
 			return nil
 		})
 	}
-	return m.Run()
+	code := m.Run()
+	if found := watched.leaks(); len(found) > 0 {
+		fmt.Fprintf(os.Stderr, "The logs of this run have secrets:\n%s\n", strings.Join(found, "\n"))
+		return 1
+	}
+	return code
 }
 
 // binary returns the path of a built program.

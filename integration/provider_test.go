@@ -3,7 +3,11 @@ package integration
 import (
 	"bufio"
 	"bytes"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,7 +49,16 @@ func startProvider(t testing.TB, clients []map[string]any, users []user, flags .
 	t.Helper()
 	folder := t.TempDir()
 	p := &provider{
-		data: filepath.Join(folder, "data"), flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: &logBuffer{},
+		data: filepath.Join(folder, "data"), flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
+	}
+	handedOut("admin token", p.adminToken)
+	for _, u := range users {
+		handedOut("password", u.Password)
+	}
+	for _, client := range clients {
+		if secret, _ := client["client_secret"].(string); secret != "" {
+			handedOut("client secret", secret)
+		}
 	}
 	p.clients = writeJSON(t, folder, "clients.json", clients)
 	p.users = writeJSON(t, folder, "users.json", users)
@@ -89,8 +102,36 @@ func (p *provider) start(t testing.TB) {
 		if p.issuer == "" || p.plugin == 0 {
 			t.Fatalf("the server announced %v\n%s", values, p.log.tail(4<<10))
 		}
+		p.watchKeys(t)
 	case <-time.After(patience):
 		t.Fatalf("the server did not start:\n%s", p.log.tail(4<<10))
+	}
+}
+
+// watchKeys has the keys looked for that the server keeps in its data folder.
+func (p *provider) watchKeys(t testing.TB) {
+	t.Helper()
+	read := func(name string) []byte {
+		raw, err := os.ReadFile(filepath.Join(p.data, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	handedOut("global secret", string(read("global-secret")))
+	block, _ := pem.Decode(read("signing-key.pem"))
+	if block == nil {
+		t.Fatal("the signing key is not a PEM file")
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, ok := parsed.(*rsa.PrivateKey)
+	if err != nil || !ok {
+		t.Fatalf("the signing key is a %T, error %v", parsed, err)
+	}
+	handedOut("signing key", base64.RawURLEncoding.EncodeToString(key.D.Bytes()))
+	for _, prime := range key.Primes {
+		handedOut("signing key", base64.RawURLEncoding.EncodeToString(prime.Bytes()))
+		handedOut("signing key", prime.String()) // as %v has it
 	}
 }
 
@@ -203,6 +244,11 @@ func (p *provider) post(t testing.TB, endpoint string, rp *relyingParty, form ur
 	defer func() { _ = response.Body.Close() }()
 	answer := map[string]any{}
 	_ = json.NewDecoder(response.Body).Decode(&answer)
+	for field, kind := range map[string]string{"access_token": "access token", "refresh_token": "refresh token", "id_token": "ID token"} {
+		if token, _ := answer[field].(string); token != "" {
+			handedOut(kind, token)
+		}
+	}
 	return response.StatusCode, answer
 }
 
@@ -274,10 +320,13 @@ func (b *logBuffer) tail(n int) string {
 	return string(b.text[max(0, len(b.text)-n):])
 }
 
-func (b *logBuffer) contains(text string) bool {
+func (b *logBuffer) contains(text string) bool { return bytes.Contains(b.all(), []byte(text)) }
+
+// all returns what was logged so far; it is not to be changed.
+func (b *logBuffer) all() []byte {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
-	return bytes.Contains(b.text, []byte(text))
+	return b.text[:len(b.text):len(b.text)]
 }
 
 // eventually waits for a condition.

@@ -143,11 +143,16 @@ func (rp *relyingParty) redeem(ctx context.Context, callback url.Values) (*signe
 	case callback.Get("error") != "":
 		return nil, fmt.Errorf("the provider answered %s: %s", callback.Get("error"), callback.Get("error_description"))
 	}
+	handedOut("authorization code", callback.Get("code"))
+	handedOut("code verifier", a.verifier)
 	token, err := rp.config.Exchange(ctx, callback.Get("code"), oauth2.VerifierOption(a.verifier))
 	if err != nil {
 		return nil, err
 	}
 	raw, _ := token.Extra("id_token").(string)
+	handedOut("access token", token.AccessToken)
+	handedOut("refresh token", token.RefreshToken)
+	handedOut("ID token", raw)
 	idToken, err := rp.verifier.Verify(ctx, raw)
 	if err != nil {
 		return nil, err
@@ -191,6 +196,7 @@ func (rp *relyingParty) verifyLogout(r *http.Request) (*oidc.LogoutToken, error)
 	case r.URL.Query().Get("from") != "op":
 		return nil, errors.New("the logout URI's query was lost")
 	}
+	handedOut("logout token", r.PostFormValue("logout_token"))
 	token, err := rp.verifier.VerifyLogout(r.Context(), r.PostFormValue("logout_token"))
 	if err != nil {
 		return nil, err
@@ -267,13 +273,21 @@ func newBrowser() *browser {
 	return &browser{client: &http.Client{Jar: jar, Transport: wantsPages{}}}
 }
 
-// wantsPages says, as browsers do, that pages are wanted.
+// wantsPages says, as browsers do, that pages are wanted, and notes the cookies that come.
 type wantsPages struct{}
 
 func (wantsPages) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Accept", "text/html,*/*;q=0.8")
-	return http.DefaultTransport.RoundTrip(r)
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		for _, cookie := range response.Cookies() {
+			if len(cookie.Value) >= shortestSecret {
+				handedOut("cookie", cookie.Value)
+			}
+		}
+	}
+	return response, err
 }
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]*)"`)
@@ -298,6 +312,7 @@ func (b *browser) open(t testing.TB, address string, p *provider, u user) string
 			break
 		}
 		values := url.Values{"form": {html.UnescapeString(form[1])}}
+		handedOut("form", values.Get("form"))
 		path := "/consent"
 		if strings.Contains(page, `name="password"`) {
 			path = "/login"

@@ -1,44 +1,99 @@
 package integration
 
 import (
+	"encoding/hex"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// What is secret is in no log: not what the server handed out, and not what was handed to it, whether it was right or wrong.
+// What is secret is in no log: not what the server handed out, and not what was handed to it, whether it was right or wrong. Every process
+// that the tests of this package start is watched, and TestMain looks through all that they have written; this test does what the others
+// do not, and sees to it that no kind of secret is missing.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	secrets := map[string]string{
-		"the admin token": w.adminToken, "Ann's password": ann.Password, "Bob's password": bob.Password,
-		"the shop's secret": w.shop.secret, "mail's secret": w.mail.secret,
-	}
-	for who, login := range map[string]signedIn{"Ann's": w.annAtShop, "Bob's": w.bobAtMail} {
-		secrets[who+" access token"] = login.token.AccessToken
-		secrets[who+" refresh token"] = login.token.RefreshToken
-		secrets[who+" ID token"] = login.idToken
-	}
-	issuer, err := url.Parse(w.issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, cookie := range w.annsBrowser.client.Jar.Cookies(issuer) {
-		secrets["the cookie "+cookie.Name] = cookie.Value
-	}
 	code := w.annsBrowser.code(t, w.shop).Get("code")
-	secrets["an authorization code"] = code
+	handedOut("authorization code", code)
 	w.post(t, "token_endpoint", w.mail, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"https://elsewhere.example"}})
 	w.refresh(t, w.mail, w.annAtShop.token.RefreshToken) // another client's
+	w.post(t, "token_endpoint", &relyingParty{id: "shop", secret: w.mail.secret}, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {code}})
+	w.post(t, "revocation_endpoint", w.mail, url.Values{"token": {w.annAtShop.token.AccessToken}})
+	sendSecretsAstray(t, w)
 	w.remove(t, map[string]any{"subject_id": ann.Subject})
 	w.expectDead(t, "Ann", w.shop, w.annAtShop)
-	w.admin(t, http.MethodGet, "/sessions?results_token="+url.QueryEscape(w.annAtShop.token.AccessToken), nil)
 	w.expectTold(t, w.shop, w.annAtShop.sid)
-	for what, secret := range secrets {
-		if secret == "" {
-			t.Errorf("%s is empty: nothing was looked for", what)
-		} else if w.log.contains(secret) {
-			t.Errorf("the log has %s", what)
+
+	openWithKey(t, hex.EncodeToString([]byte(randomText()[:16])))
+	for _, kind := range []string{
+		"admin token", "password", "client secret", "authorization code", "access token", "refresh token", "ID token", "logout token", "cookie",
+		"form", "code verifier", "global secret", "signing key", "encryption key",
+	} {
+		if !watched.knows(kind) {
+			t.Errorf("no %s was looked for", kind)
 		}
+	}
+	if found := watched.leaks(); len(found) > 0 {
+		t.Errorf("the logs have secrets:\n%s", strings.Join(found, "\n"))
+	}
+}
+
+// sendSecretsAstray puts secrets where they do not belong, as people do.
+func sendSecretsAstray(t *testing.T, w *world) {
+	t.Helper()
+	token := url.QueryEscape(w.annAtShop.token.AccessToken)
+	w.admin(t, http.MethodGet, "/sessions?results_token="+token, nil)
+	w.admin(t, http.MethodGet, "/sessions?"+token+"=1", nil)
+	w.admin(t, http.MethodPost, "/sessions/remove", map[string]any{w.annAtShop.token.RefreshToken: true})
+	for _, path := range []string{
+		"/logout?id_token_hint=" + w.annAtShop.idToken + "x", "/logout?client_id=shop&post_logout_redirect_uri=" + token, "/userinfo?access_token=" + token,
+		"/oauth2/auth?client_id=" + token, "/nowhere/" + token,
+	} {
+		w.annsBrowser.do(t, func() (*http.Response, error) { return w.annsBrowser.client.Get(w.issuer + path) })
+	}
+	for _, credentials := range []string{"Bearer " + w.annAtShop.token.RefreshToken, "Bearer " + w.adminToken + "x", "Basic " + w.adminToken} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.issuer+"/admin/sessions", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", credentials)
+		w.annsBrowser.do(t, func() (*http.Response, error) { return http.DefaultClient.Do(request) })
+	}
+	// The name and the password in each other's field.
+	w.annsBrowser.open(t, w.issuer+"/login", w.provider, user{Username: ann.Password, Password: ann.Username})
+}
+
+// openWithKey runs the plugin with an encrypted database, and with settings that it refuses.
+func openWithKey(t *testing.T, key string) {
+	t.Helper()
+	handedOut("encryption key", key)
+	folder := t.TempDir()
+	log := watched.log()
+	open := func(key string) error {
+		client, err := plugin.Open(t.Context(), plugin.Config{
+			Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: folder, EncryptionKey: key}, CallTimeout: patience,
+			Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		})
+		if err != nil {
+			return err
+		}
+		return client.Close()
+	}
+	if err := open(key); err != nil {
+		t.Fatalf("open with an encryption key: %v", err)
+	}
+	for name, wrong := range map[string]string{"another key": "00" + key[2:], "half a key": key[:len(key)-1], "no hex": key + "xx"} {
+		handedOut("encryption key", wrong)
+		err := open(wrong)
+		if err == nil {
+			t.Errorf("%s opened the database", name)
+			continue
+		}
+		_, _ = log.Write([]byte(err.Error() + "\n")) // a host logs it
 	}
 }

@@ -44,7 +44,7 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 		target, known := fields[name]
 		switch {
 		case !known:
-			return ticketstore.Invalid(printable(name), "is not a field of this request")
+			return unknownName(name, "is not a field of this request")
 		case seen[name]:
 			return ticketstore.Invalid(name, "occurs more than once")
 		case string(value) == "null":

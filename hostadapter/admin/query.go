@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,13 +28,26 @@ func readParameters(r *http.Request, known ...string) *parameters {
 	for name, given := range values {
 		switch {
 		case !slices.Contains(known, name):
-			p.fail(printable(name), "is not a parameter of this address")
+			p.err = cmp.Or(p.err, unknownName(name, "is not a parameter of this address"))
 		case len(given) > 1:
 			p.fail(name, "occurs more than once")
 		}
 	}
 	return p
 }
+
+// nameError is about a name that the client made up. Its answer says which; the audit does not, for it may be a secret in the wrong place.
+type nameError struct{ *ticketstore.FieldError }
+
+func unknownName(name, text string) error {
+	return nameError{&ticketstore.FieldError{Field: printable(name), Problem: text}}
+}
+
+// Error is what the audit says.
+func (e nameError) Error() string { return "invalid request: a name in it " + e.Problem }
+
+// Unwrap is what the answer says.
+func (e nameError) Unwrap() error { return e.FieldError }
 
 // printable shortens a name that a client made up.
 func printable(name string) string {

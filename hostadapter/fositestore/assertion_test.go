@@ -52,17 +52,22 @@ func addAssertingClients(memory *storage.MemoryStore) {
 // assertion returns a JWT of an issuer for a subject, signed by clientKey, good once.
 func assertion(t *testing.T, iss, sub string) string {
 	t.Helper()
+	var id [16]byte
+	_, _ = rand.Read(id[:])
+	now := time.Now()
+	return assertionWith(t, jwt.Claims{
+		Issuer: iss, Subject: sub, Audience: jwt.Audience{issuer + "/token"}, ID: hex.EncodeToString(id[:]),
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(5 * time.Minute)),
+	})
+}
+
+func assertionWith(t *testing.T, claims any) string {
+	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: clientKey()}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:])
-	now := time.Now()
-	token, err := jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: iss, Subject: sub, Audience: jwt.Audience{issuer + "/token"}, ID: hex.EncodeToString(id[:]),
-		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(5 * time.Minute)),
-	}).Serialize()
+	token, err := jwt.Signed(signer).Claims(claims).Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}

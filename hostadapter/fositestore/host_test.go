@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/compose"
@@ -428,5 +429,15 @@ func (h *host) end(subject string) {
 	h.t.Helper()
 	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: subject}); err != nil {
 		h.t.Fatalf("removing the sessions of %s: %v", subject, err)
+	}
+}
+
+// eventually waits until the condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("gave up waiting until %s", what)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package fositestore_test
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,66 @@ func TestRefreshRaceHasOneWinner(t *testing.T) {
 			t.Fatalf("want one winner, got %d", len(won))
 		}
 	}
+}
+
+// Within its grace a client may repeat a refresh as often as it likes, also at once: each answer's refresh token is good, and one access token
+// is left.
+func TestRefreshRaceWithinTheGrace(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
+	for range 5 {
+		_, r := h.tokens("ann")
+		replies := together(8, func(int) *reply { return h.refresh(r.str("refresh_token")) })
+		active := 0
+		for _, one := range replies {
+			one.must(t, http.StatusOK, "")
+			if h.introspect(one.str("access_token")).json["active"] == true {
+				active++
+			}
+		}
+		if active != 1 {
+			t.Errorf("want one access token left, got %d", active)
+		}
+		for _, next := range together(8, func(i int) *reply { return h.refresh(replies[i].str("refresh_token")) }) {
+			next.must(t, http.StatusOK, "")
+		}
+	}
+}
+
+// Of refreshes that come after the grace none wins, and the family is revoked.
+func TestRefreshRaceAfterTheGrace(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	h := newHost(t, func(_ *host, c *fositestore.Config) {
+		c.RefreshGrace = time.Minute
+		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	_, first := h.tokens("ann")
+	second := h.refresh(first.str("refresh_token"))
+	second.must(t, http.StatusOK, "")
+	ahead.Store(int64(2 * time.Minute))
+	if won := winners(t, together(8, func(int) *reply { return h.refresh(first.str("refresh_token")) })); len(won) != 0 {
+		t.Errorf("want no winner, got %d", len(won))
+	}
+	h.mustActive(second.str("access_token"), false)
+	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+}
+
+// A loser that has read the token before the winner used it takes nothing along: what revokes a family is a token that was used when it came.
+func TestLoserThatCameInTimeRevokesNothing(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	_, r := h.tokens("ann")
+	var winner *reply
+	before := func() {
+		h.backend.grants.before.Store(nil)
+		winner = h.refresh(r.str("refresh_token"))
+	}
+	h.backend.grants.before.Store(&before)
+	h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	winner.must(t, http.StatusOK, "")
+	h.mustActive(winner.str("access_token"), true)
+	h.refresh(winner.str("refresh_token")).must(t, http.StatusOK, "")
 }
 
 // Without the Provider the loser gets what fosite makes of it, which is no server error.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -68,4 +69,18 @@ func ExampleAdapter_RemoveSessions() {
 		return nil
 	}
 	_ = remove
+}
+
+// Before the consent page and after it.
+func ExampleConsents() {
+	askConsent := func(ctx context.Context, sessions *hostadapter.Adapter, subject, clientID string, scopes []string) error {
+		consents := sessions.Consents()
+		given, err := consents.Given(ctx, subject, clientID, scopes)
+		if err != nil || given {
+			return err // given: no page
+		}
+		// The page. The user says yes and ticks "for 30 days":
+		return consents.Remember(ctx, subject, clientID, scopes, 30*24*time.Hour)
+	}
+	_ = askConsent
 }

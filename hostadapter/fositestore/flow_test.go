@@ -311,33 +311,6 @@ func TestGrantsWithoutASession(t *testing.T) {
 	}
 }
 
-func TestPushedAuthorization(t *testing.T) {
-	t.Parallel()
-	h := newHost(t)
-	r := h.post("/par", authorization("client_secret", secret))
-	r.must(t, http.StatusCreated, "")
-	b := h.browser().signIn("ann")
-	query := url.Values{"client_id": {"app"}, "request_uri": {r.str("request_uri")}}
-	stored, err := h.sessions.Store().GetPARSession(t.Context(), r.str("request_uri"))
-	if err != nil || stored.GetSession() != nil || stored.GetRequestForm().Has("client_secret") || stored.GetState() != state {
-		t.Errorf("want the request without session and client secret, got %v, %v", stored, err)
-	}
-	// A second request comes between the reading of the first and its deleting.
-	var between *reply
-	before := func() {
-		h.backend.grants.before.Store(nil)
-		between = b.get("/authorize", query)
-	}
-	h.backend.grants.before.Store(&before)
-	if late := b.get("/authorize", query); late.redirect.Get("code") != "" || late.redirect.Get("error") != "invalid_request_uri" {
-		t.Errorf("want invalid_request_uri for the slower of two, got %d %s %v", late.status, late.body, late.redirect)
-	}
-	h.exchange(between.redirect.Get("code")).must(t, http.StatusOK, "")
-	if again := b.get("/authorize", query); again.redirect.Get("code") != "" {
-		t.Error("a pushed request was good for two codes")
-	}
-}
-
 func TestUnbound(t *testing.T) {
 	t.Parallel()
 	t.Run("refused", func(t *testing.T) {

@@ -72,6 +72,13 @@ bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS,
 bench-large: ## Run the benchmarks with 1,000,000 sessions too, which takes tens of minutes (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)
 	SESSIONS_BENCH_LARGE=1 $(MAKE) bench
 
+# How many faults `make torture` commits. It takes about 25 minutes for 1,000 on two cores.
+KILLS ?= 1000
+
+.PHONY: torture
+torture: ## Kill, stop and starve host and plugin while many work, and hold what everybody was told against the rules (KILLS)
+	TORTURE_KILLS=$(KILLS) go test -count 1 -run '^TestTorture$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
+
 .PHONY: fmt
 fmt: ## Format Go and proto files
 	go tool golangci-lint fmt

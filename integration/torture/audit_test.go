@@ -1,0 +1,170 @@
+package torture
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+)
+
+// world is a host with everybody who works on it.
+type world struct {
+	history *history
+	parties *parties
+	caller  *caller
+	users   []*user
+	terms   terms
+	// patience is how long an audit waits for what must come.
+	patience time.Duration
+}
+
+// newWorld makes users and relying parties; the host comes later.
+func newWorld(terms terms) *world {
+	h := &history{}
+	return &world{history: h, parties: newParties(h), terms: terms, patience: time.Minute}
+}
+
+func (w *world) config(data string) hostConfig {
+	return hostConfig{Data: data, Clients: w.parties.clients, Idle: w.terms.idle, RenewEach: w.terms.renewEvery}
+}
+
+// populate makes users who work on the host at that address.
+func (w *world) populate(base, prefix string, n int) {
+	w.caller = newCaller(base, w.history)
+	for i := range n {
+		w.users = append(w.users, newUser(w.caller, fmt.Sprintf("%s%d", prefix, i)))
+	}
+}
+
+func (w *world) close() {
+	w.caller.http.CloseIdleConnections()
+	w.parties.close()
+}
+
+// each runs f for each user, some side by side.
+func (w *world) each(f func(u *user)) {
+	var group sync.WaitGroup
+	for _, u := range w.users {
+		group.Go(func() { f(u) })
+	}
+	group.Wait()
+}
+
+// audit asks, when everybody has come to rest, for everything that is known, and once more when every session must be over. Its own
+// calls are part of the history.
+func (w *world) audit(t testing.TB) {
+	t.Helper()
+	w.parties.behave.Store(true)
+	w.each(func(u *user) {
+		for _, seen := range u.seen {
+			w.caller.find(seen.sid, seen.subject, false, false)
+		}
+		if u.sid != "" {
+			w.caller.authorize(u.sid, u.subject, u.cookie, u.clients[0], false)
+		}
+		for _, g := range u.grants {
+			for _, token := range append([]string{g.access}, g.outdated...) {
+				if token != "" {
+					w.caller.introspect(g, token)
+				}
+			}
+			if g.refresh != "" {
+				u.rotate(g)
+			}
+		}
+	})
+	// From here on nobody uses a session.
+	w.await(t, w.terms.idle+w.terms.slack+w.patience, "every session's end", func() bool { return w.listed("/admin/sessions") == 0 })
+	w.await(t, w.patience, "every client being told", func() bool {
+		missing := w.untold()
+		if missing > 0 {
+			w.sendAgain()
+		}
+		return missing == 0
+	})
+	w.each(func(u *user) {
+		for _, seen := range u.seen {
+			w.caller.find(seen.sid, seen.subject, false, true)
+		}
+	})
+}
+
+// await waits for a condition. When it does not come true, the checker finds what is missing.
+func (w *world) await(t testing.TB, patience time.Duration, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			if patience >= time.Minute {
+				t.Logf("waited %s in vain for %s", patience, what)
+			}
+			return
+		}
+	}
+}
+
+// listed counts the rows of an admin listing's first page; -1 when it cannot be had.
+func (w *world) listed(path string) int {
+	a, _, _ := w.caller.send(http.MethodGet, path, "", nil, nil)
+	rows, is := a.body["results"].([]any)
+	if !is {
+		return -1
+	}
+	return len(rows)
+}
+
+// untold counts the clients that took part in a session and have not been told of its end.
+func (w *world) untold() int {
+	type part struct{ sid, client string }
+	waiting := map[part]bool{}
+	events := w.history.all()
+	for _, e := range events {
+		if e.Kind == authorize && e.Outcome == done {
+			waiting[part{e.Session, e.Client}] = true
+		}
+	}
+	for _, e := range events {
+		if e.Kind == told {
+			delete(waiting, part{e.Session, e.Client})
+		}
+	}
+	return len(waiting)
+}
+
+// sendAgain does what an operator does about clients that did not answer for long: it has their notices sent again now.
+func (w *world) sendAgain() {
+	a, _, _ := w.caller.send(http.MethodGet, "/admin/logout/deliveries?state=pending&count_requested=1000", "", nil, nil)
+	rows, _ := a.body["results"].([]any)
+	for _, row := range rows {
+		delivery, _ := row.(map[string]any)
+		id, _ := delivery["id"].(string)
+		if failed, _ := delivery["last_error"].(string); failed != "" {
+			w.caller.send(http.MethodPost, "/admin/logout/deliveries/"+url.PathEscape(id)+"/retry", "", nil, map[string]string{})
+		}
+	}
+}
+
+// report fails the test for each violation and tells how much was done.
+func (w *world) report(t testing.TB, violations []violation) {
+	t.Helper()
+	for i, v := range violations {
+		if i == 20 {
+			t.Errorf("and %d more", len(violations)-i)
+			break
+		}
+		t.Error(v)
+	}
+	t.Log(w.summary())
+}
+
+func (w *world) summary() string {
+	counts := map[kind]map[outcome]int{}
+	for _, e := range w.history.all() {
+		if counts[e.Kind] == nil {
+			counts[e.Kind] = map[outcome]int{}
+		}
+		counts[e.Kind][e.Outcome]++
+	}
+	return fmt.Sprint(counts)
+}

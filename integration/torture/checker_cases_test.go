@@ -1,0 +1,129 @@
+package torture
+
+import (
+	"testing"
+	"time"
+)
+
+var caseTerms = terms{idle: time.Minute, renewEvery: time.Second, slack: time.Second, stall: 10 * time.Second, late: 5 * time.Second}
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+// calls are a history in the making: each call begins a second after the one before and takes half of one.
+type calls []event
+
+func (c calls) then(e event) calls {
+	e.Start = noon.Add(time.Duration(len(c)) * time.Second)
+	e.End = e.Start.Add(500 * time.Millisecond)
+	if e.Session == "" && e.Kind != removeAll {
+		e.Session = "sid"
+	}
+	e.Subject, e.Client = "ann", "shop"
+	return append(c, e)
+}
+
+// began is a session with tokens: access A1, refresh token R1.
+func began() calls {
+	return calls{}.
+		then(event{Kind: signIn, Outcome: done}).
+		then(event{Kind: authorize, Outcome: done}).
+		then(event{Kind: exchange, Outcome: done, Family: 1, Token: "C", Access: "A1", Refresh: "R1"})
+}
+
+func offline(c calls) calls {
+	for i := range c {
+		c[i].Offline = c[i].Family != 0
+	}
+	return c
+}
+
+func rotated() calls {
+	return began().then(event{Kind: refresh, Outcome: done, Family: 1, Token: "R1", Access: "A2", Refresh: "R2"})
+}
+
+func introspects(token string, got outcome) event {
+	return event{Kind: introspec, Outcome: got, Family: 1, Token: token}
+}
+
+func refreshes(token string, got outcome) event {
+	return event{Kind: refresh, Outcome: got, Family: 1, Token: token, Access: token + "a", Refresh: token + "r"}
+}
+
+func TestChecker(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		history calls
+		want    rule // empty: nothing is wrong
+	}{
+		"a life": {rotated().then(introspects("A2", done)).then(introspects("A1", refused)).
+			then(event{Kind: find, Outcome: done}).then(event{Kind: removeOne, Outcome: done}).then(introspects("A2", refused)).
+			then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: refused, Last: true}), ""},
+		"a token is lost":           {began().then(introspects("A1", refused)), ruleLost},
+		"a refresh token is lost":   {began().then(refreshes("R1", refused)), ruleLost},
+		"a new token is lost":       {rotated().then(introspects("A2", refused)), ruleLost},
+		"a session is not found":    {began().then(event{Kind: find, Outcome: refused}), ruleLost},
+		"a session is not known":    {began().then(event{Kind: authorize, Outcome: refused}), ruleLost},
+		"a lost answer excuses":     {began().then(refreshes("R1", unknown)).then(introspects("A1", refused)), ""},
+		"an unknown end excuses":    {began().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)), ""},
+		"an unknown end half done":  {began().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)).then(event{Kind: find, Outcome: done}), ruleHalf},
+		"a token after a removal":   {began().then(event{Kind: removeOne, Outcome: done}).then(introspects("A1", done)), ruleUndead},
+		"a refresh after a removal": {offline(began().then(event{Kind: removeAll, Outcome: done}).then(refreshes("R1", done))), ruleUndead},
+		"a cookie after a removal":  {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: authorize, Outcome: done}), ruleUndead},
+		"found after a removal":     {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: done}), ruleUndead},
+		"alive after a refusal":     {began().then(event{Kind: removeOne, Outcome: unknown}).then(event{Kind: find, Outcome: refused}).then(introspects("A1", done)), ruleUndead},
+		"offline survives":          {offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done))), ""},
+		"offline does not survive":  {offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", refused))), ruleLost},
+		"offline access survives":   {offline(began().then(event{Kind: signOut, Outcome: done}).then(introspects("A1", done))), ruleUndead},
+		"online survives":           {began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done)), ruleUndead},
+		"a code twice":              {began().then(event{Kind: exchange, Outcome: done, Family: 1, Token: "C", Access: "A9"}), ruleTwice},
+		"a refresh token twice":     {rotated().then(refreshes("R1", done)), ruleTwice},
+		"a replaced token":          {rotated().then(introspects("A1", done)), ruleRotated},
+		"after a reuse":             {rotated().then(refreshes("R1", refused)).then(introspects("A2", done)), ruleUndead},
+		"told too early":            {began().then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: done}), ruleEarly},
+		"told twice the same":       {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: told, Outcome: done, ID: "j"}), ruleReplay},
+		"never told":                {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: refused, Last: true}), ruleNotice},
+		"lingers":                   {began().then(event{Kind: find, Outcome: done, Last: true}), ruleLingers},
+		"a bad answer":              {began().then(event{Kind: find, Outcome: wrong, Problem: "status 500"}), ruleAnswer},
+		"a lost cookie excuses":     {began().then(event{Kind: stepUp, Outcome: unknown}).then(event{Kind: authorize, Outcome: refused}), ""},
+		"a removal of others":       {began().then(event{Kind: removeAll, Outcome: unknown}).then(introspects("A1", refused)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := check(test.history, caseTerms)
+			if test.want == "" && len(found) > 0 {
+				t.Errorf("found %v in a history without fault", found)
+			}
+			for _, v := range found {
+				if v.rule == test.want {
+					return
+				}
+			}
+			if test.want != "" {
+				t.Errorf("want %q, found %v", test.want, found)
+			}
+		})
+	}
+}
+
+func TestCheckerOfTime(t *testing.T) {
+	t.Parallel()
+	slow := began()
+	slow[2].End = slow[2].Start.Add(time.Minute)
+	expired := began().then(introspects("A1", done))
+	expired[3].Start = noon.Add(time.Hour)
+	expired[3].End = expired[3].Start
+	due := began().then(introspects("A1", refused))
+	due[3].Start = noon.Add(time.Hour)
+	due[3].End = due[3].Start
+	for name, test := range map[string]struct {
+		history calls
+		want    rule
+	}{
+		"an answer after a minute": {slow, ruleStall}, "a token after its session's time": {expired, ruleUndead}, "a refusal then": {due, ""},
+	} {
+		found := check(test.history, caseTerms)
+		if (test.want == "") != (len(found) == 0) || (len(found) > 0 && found[0].rule != test.want) {
+			t.Errorf("%s: want %q, found %v", name, test.want, found)
+		}
+	}
+}

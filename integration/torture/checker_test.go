@@ -1,0 +1,335 @@
+package torture
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// rule names what a history can break.
+type rule string
+
+const (
+	ruleLost    rule = "an acknowledged write is lost"
+	ruleUndead  rule = "what was ended lives"
+	ruleTwice   rule = "a code or refresh token is accepted twice"
+	ruleRotated rule = "a token that was replaced lives"
+	ruleHalf    rule = "a session is half ended"
+	ruleNotice  rule = "a notice was not delivered"
+	ruleEarly   rule = "a client was told of the end of a session that lives"
+	ruleReplay  rule = "a logout token was sent twice"
+	ruleStall   rule = "an answer took too long"
+	ruleAnswer  rule = "an answer that must never be given"
+	ruleLingers rule = "a session is not ended when it is due"
+)
+
+type violation struct {
+	rule rule
+	text string
+}
+
+func (v violation) String() string { return string(v.rule) + ": " + v.text }
+
+// terms are what the host was configured with and what the checker grants it.
+type terms struct {
+	idle, renewEvery time.Duration
+	// slack is what clocks and schedulers may be off.
+	slack time.Duration
+	// stall is how long an answer may take.
+	stall time.Duration
+	// late is how long after its client has gone a call may still take effect.
+	late time.Duration
+}
+
+// ending is something that ends a session, or may.
+type ending struct {
+	start, end time.Time
+	known      bool // it was acknowledged
+	strict     bool // no token survives it
+}
+
+// session is what the history tells of one.
+type session struct {
+	sid, subject string
+	created      event
+	endings      []ending
+	// renewedAt is when each known use began, mayRenew when the last thing that may have renewed it can have happened.
+	renewedAt []time.Time
+	mayRenew  time.Time
+	// notEnded is the last moment at which it had not ended for sure.
+	notEnded time.Time
+	// cookieLost is when the answer to a step-up was lost, and with it the cookie.
+	cookieLost time.Time
+	clients    map[string]bool // that were authorized
+	told       map[string]time.Time
+	deadSeen   time.Time // the first moment at which it had ended for sure, by what was seen
+}
+
+// family is an authorization with all of its code and tokens.
+type family struct {
+	session *session
+	offline bool
+	// attempts are the exchanges and refreshes, each of which used what an earlier one had issued.
+	attempts []event
+	probes   []event // introspections
+}
+
+type checker struct {
+	terms    terms
+	sessions map[string]*session
+	families map[int]*family
+	found    []violation
+}
+
+// check holds a history against the rules.
+func check(events []event, terms terms) []violation {
+	c := &checker{terms: terms, sessions: map[string]*session{}, families: map[int]*family{}}
+	slices.SortStableFunc(events, func(a, b event) int { return a.Start.Compare(b.Start) })
+	c.answers(events)
+	c.collect(events)
+	bySession, bySubject := map[string][]event{}, map[string][]event{}
+	for _, e := range events {
+		bySession[e.Session] = append(bySession[e.Session], e)
+		if e.Kind == removeAll {
+			bySubject[e.Subject] = append(bySubject[e.Subject], e)
+		}
+	}
+	for _, s := range c.sessions {
+		c.session(s, bySession[s.sid], bySubject[s.subject])
+	}
+	for _, e := range events {
+		if s := c.sessions[e.Session]; s != nil && e.Family == 0 {
+			c.use(s, e)
+		}
+	}
+	for _, f := range c.families {
+		c.family(f)
+	}
+	slices.SortFunc(c.found, func(a, b violation) int { return cmp.Compare(a.String(), b.String()) })
+	return c.found
+}
+
+func (c *checker) violate(r rule, e event, text string, args ...any) {
+	c.found = append(c.found, violation{r, fmt.Sprintf("%s of session %s (family %d, client %s) at %s for %s: ", e.Kind, e.Session, e.Family, e.Client,
+		e.Start.Format("15:04:05.000"), e.End.Sub(e.Start)) + fmt.Sprintf(text, args...)})
+}
+
+// answers looks at each event by itself.
+func (c *checker) answers(events []event) {
+	jtis := map[string]bool{}
+	for _, e := range events {
+		if e.Outcome == wrong {
+			c.violate(ruleAnswer, e, "%s", e.Problem)
+		}
+		if took := e.End.Sub(e.Start); took > c.terms.stall {
+			c.violate(ruleStall, e, "want an answer within %s", c.terms.stall)
+		}
+		if e.Kind == told && e.ID != "" {
+			if jtis[e.ID] {
+				c.violate(ruleReplay, e, "jti %s came before", e.ID)
+			}
+			jtis[e.ID] = true
+		}
+	}
+}
+
+// collect sorts events by session and family.
+func (c *checker) collect(events []event) {
+	for _, e := range events {
+		if e.Kind == signIn && e.Outcome == done {
+			c.sessions[e.Session] = &session{
+				sid: e.Session, subject: e.Subject, created: e, notEnded: e.Start, renewedAt: []time.Time{e.Start}, mayRenew: e.End,
+				clients: map[string]bool{}, told: map[string]time.Time{},
+			}
+		}
+	}
+	for _, e := range events {
+		s := c.sessions[e.Session]
+		if s == nil || e.Family == 0 {
+			continue
+		}
+		f := c.families[e.Family]
+		if f == nil {
+			f = &family{session: s, offline: e.Offline}
+			c.families[e.Family] = f
+		}
+		if e.Kind == introspec {
+			f.probes = append(f.probes, e)
+		} else {
+			f.attempts = append(f.attempts, e)
+		}
+	}
+}
+
+// resumeSkew is for how long after its begin a removal of a subject that a crash interrupted takes along sessions that began meanwhile.
+const resumeSkew = 61 * time.Second
+
+// session gathers what is known of one session's life from what was asked of it and from the removals of its subject.
+func (c *checker) session(s *session, events, removals []event) {
+	for _, e := range removals {
+		reach := e.End
+		if e.Outcome != done {
+			reach = reach.Add(resumeSkew)
+		}
+		if s.created.Start.Before(reach) {
+			// One that began meanwhile may be left.
+			s.endings = append(s.endings, ending{e.Start, e.End, e.Outcome == done && s.created.End.Before(e.Start), true})
+		}
+	}
+	for _, e := range events {
+		switch e.Kind {
+		case removeOne:
+			s.endings = append(s.endings, ending{e.Start, e.End, e.Outcome == done, true})
+		case signOut, replaced:
+			s.endings = append(s.endings, ending{e.Start, e.End, e.Outcome == done, false})
+		case authorize, stepUp:
+			c.noteUse(s, e)
+		case find:
+			if e.Outcome == done {
+				s.notEnded = later(s.notEnded, e.Start)
+			}
+		case told:
+			if first, again := s.told[e.Client]; !again || e.Start.Before(first) {
+				s.told[e.Client] = e.Start
+			}
+		}
+	}
+	for _, e := range events {
+		c.noteDeath(s, e)
+	}
+}
+
+func (c *checker) noteUse(s *session, e event) {
+	switch e.Outcome {
+	case done:
+		s.notEnded = later(s.notEnded, e.Start)
+		s.mayRenew = later(s.mayRenew, e.End)
+		// One that took long may have gone on without having renewed.
+		if e.Kind == stepUp || e.End.Sub(e.Start) < 4*time.Second {
+			s.renewedAt = append(s.renewedAt, e.Start)
+		}
+	case unknown, wrong:
+		s.mayRenew = later(s.mayRenew, e.End.Add(c.terms.late))
+	}
+	if e.Kind == authorize && e.Outcome == done && e.Client != "" {
+		s.clients[e.Client] = true
+	}
+	if e.Kind == stepUp && e.Outcome != done && (s.cookieLost.IsZero() || e.Start.Before(s.cookieLost)) {
+		s.cookieLost = e.Start
+	}
+}
+
+// noteDeath: what was seen of the end of a session, apart from the end's own answer.
+func (c *checker) noteDeath(s *session, e event) {
+	seen := false
+	switch e.Kind {
+	case authorize:
+		seen = e.Outcome == refused && c.hasCookie(s, e.End)
+	case find:
+		seen = e.Outcome == refused
+	case told:
+		seen = true
+	}
+	if seen {
+		s.deadSeen = earliest(s.deadSeen, e.End)
+	}
+}
+
+func (c *checker) hasCookie(s *session, at time.Time) bool {
+	return s.cookieLost.IsZero() || at.Before(s.cookieLost)
+}
+
+// live tells whether the session was live for sure at a moment.
+func (c *checker) live(s *session, at time.Time) bool {
+	return !c.mayHaveEnded(s, at) && c.notDue(s, at)
+}
+
+// notDue tells whether a known use has kept the session from expiring until then.
+func (c *checker) notDue(s *session, at time.Time) bool {
+	for _, used := range s.renewedAt {
+		if used.Before(at) && at.Before(used.Add(c.terms.idle-c.terms.renewEvery-c.terms.slack)) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayHaveEnded tells whether anything had begun by then that ends the session; what had not happened later had not happened.
+func (c *checker) mayHaveEnded(s *session, at time.Time) bool {
+	if at.Before(s.notEnded) {
+		return false
+	}
+	for _, e := range s.endings {
+		if e.start.Before(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// dead returns the first moment from which the session was over for sure, and from which none of its tokens could survive it. Zero: never.
+func (c *checker) dead(s *session) (over, strict time.Time) {
+	over = s.deadSeen
+	for _, e := range s.endings {
+		if e.known {
+			over = earliest(over, e.end)
+			if e.strict {
+				strict = earliest(strict, e.end)
+			}
+		}
+	}
+	return over, strict
+}
+
+// expired is when the session was past its time at the latest.
+func (c *checker) expired(s *session) time.Time { return s.mayRenew.Add(c.terms.idle + c.terms.slack) }
+
+// use holds what was asked of the session itself.
+func (c *checker) use(s *session, e event) {
+	over, _ := c.dead(s)
+	late := after(e.Start, over)
+	switch {
+	case e.Kind == authorize && e.Outcome == done && (late || after(e.Start, c.expired(s))):
+		c.violate(ruleUndead, e, "the session was over at %s", over.Format("15:04:05.000"))
+	case e.Kind == find && e.Outcome == done && e.Last:
+		c.violate(ruleLingers, e, "it was due at %s", c.expired(s).Format("15:04:05.000"))
+	case e.Kind == find && e.Outcome == done && late:
+		c.violate(ruleUndead, e, "the session was over at %s", over.Format("15:04:05.000"))
+	case e.Kind == find && e.Outcome == refused && c.live(s, e.End):
+		c.violate(ruleLost, e, "the session of %s is not found", s.created.Start.Format("15:04:05.000"))
+	case e.Kind == authorize && e.Outcome == refused && c.hasCookie(s, e.End) && c.live(s, e.End):
+		c.violate(ruleLost, e, "the session of %s is not known", s.created.Start.Format("15:04:05.000"))
+	case e.Kind == told && e.Start.Before(s.notEnded) && len(s.endings) == 0 && c.notDue(s, e.Start):
+		c.violate(ruleEarly, e, "it was used at %s", s.notEnded.Format("15:04:05.000"))
+	case e.Kind == find && e.Last:
+		c.notices(s, e)
+	}
+}
+
+// notices holds that every client of a session that is over was told.
+func (c *checker) notices(s *session, last event) {
+	for client := range s.clients {
+		if s.told[client].IsZero() {
+			last.Client = client
+			c.violate(ruleNotice, last, "the client was authorized in it")
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// earliest treats the zero time as never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+func after(t, limit time.Time) bool { return !limit.IsZero() && t.After(limit) }

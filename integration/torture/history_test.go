@@ -1,0 +1,87 @@
+package torture
+
+import (
+	"sync"
+	"time"
+)
+
+// kind is what somebody asked for.
+type kind string
+
+const (
+	signIn    kind = "sign-in"   // of a new session
+	stepUp    kind = "step-up"   // the same user signs in again: the same session gets another cookie
+	authorize kind = "authorize" // a code, by the cookie
+	exchange  kind = "exchange"
+	refresh   kind = "refresh"
+	introspec kind = "introspect"
+	find      kind = "find" // an admin's query
+	removeOne kind = "remove session"
+	removeAll kind = "remove subject"
+	signOut   kind = "sign-out"
+	replaced  kind = "replacement" // another user signs in over the session
+	told      kind = "notice"      // a relying party got a logout token and answered 200
+)
+
+// outcome is what was answered.
+type outcome string
+
+const (
+	done    outcome = "done"
+	refused outcome = "refused" // login required, invalid grant, inactive, nothing found
+	unknown outcome = "unknown" // 503, or no answer: it happened or did not
+	wrong   outcome = "wrong"   // what must never be answered
+)
+
+// event is one call and its answer, or one notice that came.
+type event struct {
+	Kind       kind
+	Start, End time.Time
+	Outcome    outcome
+	// Problem says what was wrong with a wrong answer.
+	Problem string
+
+	Session string // sid
+	Subject string
+	Client  string
+	Offline bool
+	// Family is the number of the authorization that code and tokens descend from.
+	Family int
+	// Token is what was used: a code, a refresh token, an access token.
+	Token string
+	// Access and Refresh are what was issued.
+	Access, Refresh string
+	// ID is the jti of a notice.
+	ID string
+	// Last: asked after every session should have been over for long.
+	Last bool
+}
+
+// history collects events.
+type history struct {
+	mutex  sync.Mutex
+	events []event
+	fine   int // events that are done
+}
+
+func (h *history) add(e event) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.events = append(h.events, e)
+	if e.Outcome == done {
+		h.fine++
+	}
+}
+
+// good counts the events that are done.
+func (h *history) good() int {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return h.fine
+}
+
+func (h *history) all() []event {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	return append([]event(nil), h.events...)
+}

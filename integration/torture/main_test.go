@@ -1,0 +1,93 @@
+package torture
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+// Environment variables that make the test binary a host or a plugin.
+const (
+	modeEnv   = "TORTURE_MODE"
+	configEnv = "TORTURE_CONFIG"
+	// listenerFD is where a host finds its listening socket, which outlives it: callers meet no closed port while another takes its place.
+	listenerFD = 3
+)
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(modeEnv) {
+	case "host":
+		if err := runHost(); err != nil {
+			fmt.Fprintln(os.Stderr, "host:", err)
+			os.Exit(1)
+		}
+	case "plugin":
+		plugin.Serve(plugin.ServeConfig{
+			Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+				settings, err := badger.ParseSettings(raw)
+				if err != nil {
+					return nil, err
+				}
+				return badger.Open(ctx, settings, logger)
+			},
+		})
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// runHost serves until it is told to end, which it does in good order.
+func runHost() (err error) {
+	var config hostConfig
+	if err := json.Unmarshal([]byte(os.Getenv(configEnv)), &config); err != nil {
+		return err
+	}
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM)
+	logger := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	listener, err := net.FileListener(os.NewFile(listenerFD, "listener"))
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	backend, err := plugin.Open(ctx, plugin.Config{
+		Path: os.Args[0], Env: []string{modeEnv + "=plugin"}, Settings: badger.Settings{Path: config.Data}, Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, backend.Close()) }()
+	h, err := newHost(ctx, config, backend, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.sessions.Close()) }()
+	routes := http.NewServeMux()
+	routes.HandleFunc("/plugin", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]int{"pid": backend.PID(), "host": os.Getpid()})
+	})
+	routes.Handle("/", h.handler)
+	server := &http.Server{Handler: routes}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-told:
+	}
+	stopping, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return server.Shutdown(stopping)
+}

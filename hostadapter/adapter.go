@@ -18,6 +18,8 @@ var (
 	ErrUnavailable = ticketstore.ErrUnavailable
 	ErrNotFound    = ticketstore.ErrNotFound
 	ErrInvalid     = ticketstore.ErrInvalid
+	// ErrTooManySessions: see Config.MaxSessions.
+	ErrTooManySessions = ticketstore.ErrTooManySessions
 )
 
 // describeTimeout bounds the question that New asks of the backend.
@@ -29,6 +31,7 @@ type Adapter struct {
 	ring       *keyRing
 	dispatcher *logout.Dispatcher
 
+	sliding   sliding
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
 	closeOnce sync.Once

@@ -21,7 +21,8 @@ import (
 const (
 	DefaultIdleTimeout = 10 * time.Hour
 	DefaultRenewEvery  = time.Minute
-	DefaultSweepEvery  = time.Second
+	DefaultSweepEvery  = time.Minute
+	DefaultSweepBatch  = 200
 	// DefaultFrontChannelWait is how long a browser stays with the frames of a sign-out at most.
 	DefaultFrontChannelWait = 5 * time.Second
 	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix "__Host-", unless the cookie has
@@ -91,14 +92,39 @@ type Config struct {
 	DeliveryTimeout     time.Duration
 	DeliveryConcurrency int
 	DeliveriesPerClient int
-	// SweepEvery is how often sessions that fell due are looked for. DefaultSweepEvery when zero.
+
+	// ExpiryOff leaves it to another host of the same backend to end sessions that fall due. Such a session is worth nothing here either way.
+	ExpiryOff bool
+	// SweepBatch is how many sessions end in one call of the store. DefaultSweepBatch when zero.
+	SweepBatch int
+	// SweepEvery is how often the store is asked although nothing is known to be due: for sessions of other hosts that live shorter than ours,
+	// and to purge what is past its time. DefaultSweepEvery when zero. A session that falls due is ended within a second in any case.
 	SweepEvery time.Duration
+	// TellOnExpiry says which clients are told of a session that expired. TellAll when empty.
+	TellOnExpiry TellClients
+	// CoordinateClients has sessions live on while their clients refresh, have tokens introspected or ask for userinfo, unless a client has
+	// a setting of its own (logout.Client.Coordinate).
+	CoordinateClients bool
+	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest ones, or, with RefuseSignIn, fails
+	// with ErrTooManySessions.
+	MaxSessions  int
+	RefuseSignIn bool
 
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 	// Logger is slog.Default() by default.
 	Logger *slog.Logger
 }
+
+// TellClients says which clients of a session are told of its end.
+type TellClients string
+
+// Which clients are told.
+const (
+	TellAll          TellClients = "all"
+	TellCoordinating TellClients = "coordinating" // those whose activity keeps the session alive
+	TellNone         TellClients = "none"
+)
 
 // Cookie shapes the session cookie. It is always HttpOnly, on path "/", and Secure when the issuer is https.
 type Cookie struct {
@@ -125,6 +151,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.RenewEvery == 0 {
 		c.RenewEvery = min(DefaultRenewEvery, c.IdleTimeout/2)
+	}
+	if c.SweepBatch == 0 {
+		c.SweepBatch = DefaultSweepBatch
+	}
+	if c.TellOnExpiry == "" {
+		c.TellOnExpiry = TellAll
 	}
 	if c.SweepEvery == 0 {
 		c.SweepEvery = DefaultSweepEvery
@@ -252,6 +284,17 @@ func (c *Config) checkTimes() error {
 		if d.value < 0 {
 			errs = append(errs, bad(d.field, "is negative"))
 		}
+	}
+	if c.SweepBatch < 0 || c.SweepBatch > ticketstore.MaxCount {
+		errs = append(errs, bad("sweep_batch", "is outside 1 to %d", ticketstore.MaxCount))
+	}
+	if c.MaxSessions < 0 {
+		errs = append(errs, bad("max_sessions", "is negative"))
+	}
+	switch c.TellOnExpiry {
+	case TellAll, TellCoordinating, TellNone:
+	default:
+		errs = append(errs, bad("tell_on_expiry", "is none of %s, %s, %s", TellAll, TellCoordinating, TellNone))
 	}
 	if c.RenewEvery >= c.IdleTimeout && c.IdleTimeout > 0 && c.RenewEvery > 0 {
 		errs = append(errs, bad("renew_every", "is not shorter than idle_timeout: a session in use would end"))

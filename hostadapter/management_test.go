@@ -157,7 +157,9 @@ func TestQueryAndReport(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.SweepEvery, c.IdleTimeout = 5*time.Millisecond, time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.ExpiryOff, c.SweepEvery, c.IdleTimeout = false, 5*time.Millisecond, time.Hour
+	})
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "shop")
 	h.backend.fail("EndDue", unavailable, unavailable, unavailable)

@@ -153,6 +153,7 @@ func (a *Adapter) EndExpired(ctx context.Context, sessionID string) {
 	_, err := a.end(ctx, &logout.Ending{
 		SessionID: sessionID, Reason: logout.SessionExpiration,
 		KeepOffline: !a.config.RevokeOfflineOnExpiry, KeepConsents: true,
+		SkipNotification: a.config.TellOnExpiry == TellNone, CoordinatedOnly: a.config.TellOnExpiry == TellCoordinating,
 	})
 	if err != nil {
 		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id", sessionID, "error", err)

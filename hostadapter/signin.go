@@ -35,6 +35,7 @@ const clockSkew = time.Minute
 // SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted before is worth
 // nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live session of another subject ends
 // (reason session_replaced). A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is touched.
+// ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and Config.RefuseSignIn is set.
 // After any other error nobody is known to be signed in: answer with it, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()
@@ -118,11 +119,33 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 			return nil, fmt.Errorf("hostadapter: ending the session that is replaced: %w", err)
 		}
 	}
-	// Repeating a Create whose answer was lost succeeds.
-	if err := a.Persist(ctx, func(ctx context.Context) error { return a.config.Backend.Tickets().Create(ctx, fresh) }); err != nil {
+	if err := a.create(ctx, fresh, now); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
 	}
 	return fresh, nil
+}
+
+// create stores the session, within the limit where there is one. Repeating it after an answer was lost succeeds.
+func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now time.Time) error {
+	tickets := a.config.Backend.Tickets()
+	if a.config.MaxSessions == 0 {
+		return a.Persist(ctx, func(ctx context.Context) error { return tickets.Create(ctx, fresh) })
+	}
+	limit := ticketstore.Limit{
+		Max: a.config.MaxSessions, EndOldest: !a.config.RefuseSignIn, KeepOffline: !a.config.RevokeOfflineOnSignOut,
+	}
+	var ended []string
+	err := a.Persist(ctx, func(ctx context.Context) (err error) {
+		ended, err = tickets.CreateWithin(ctx, fresh, limit, now)
+		return err
+	})
+	if len(ended) > 0 || err != nil {
+		a.dispatcher.Wake()
+	}
+	if len(ended) > 0 {
+		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id", fresh.SubjectID, "session_ids", ended)
+	}
+	return err
 }
 
 // current returns the live record that the browser has now: SignIn's in this request, else its cookie's. Its ticket is not opened: a
@@ -149,11 +172,16 @@ func (a *Adapter) newRecord(r *http.Request, identity *Identity, key ticketstore
 		RemoteAddr: trimText(a.config.RemoteAddr(r)), UserAgent: trimText(r.UserAgent()),
 		Created: now, Renewed: now,
 	}
-	if a.config.AbsoluteTimeout > 0 {
-		record.EndsAt = now.Add(a.config.AbsoluteTimeout)
-	}
-	record.Expires = capped(now.Add(a.config.IdleTimeout), record.EndsAt)
+	record.Expires, record.EndsAt = a.lifetime(now)
 	return record
+}
+
+// lifetime returns the idle and the absolute limit of a session that somebody signs in to at that moment.
+func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
+	if a.config.AbsoluteTimeout > 0 {
+		endsAt = from.Add(a.config.AbsoluteTimeout)
+	}
+	return capped(from.Add(a.config.IdleTimeout), endsAt), endsAt
 }
 
 // stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. Nil: it ended meanwhile.
@@ -165,11 +193,17 @@ func (a *Adapter) stepUp(
 		return nil, err
 	}
 	tickets := a.config.Backend.Tickets()
+	// A clock that was set back must not have the session end before it began.
+	from := now
+	if old.Created.After(from) {
+		from = old.Created
+	}
+	expires, endsAt := a.lifetime(from)
 	for range attempts {
 		rekey := ticketstore.Rekey{
 			Key: old.Key, Version: old.Version, NewKey: fresh.Key,
 			DisplayName: fresh.DisplayName, AuthTime: fresh.AuthTime, ACR: fresh.ACR, AMR: fresh.AMR,
-			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: fresh.Expires, EndsAt: fresh.EndsAt, Ticket: sealed,
+			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: expires, EndsAt: endsAt, Ticket: sealed,
 		}
 		lost := false
 		err = a.Persist(ctx, func(ctx context.Context) error {

@@ -8,76 +8,123 @@ import (
 )
 
 const (
-	// sweepLimit bounds what one call of EndDue or Purge does, sweepCalls how often each is called in one round.
-	sweepLimit = 200
+	// sweepCalls bounds how often EndDue or Purge is called in one round.
 	sweepCalls = 20
 	// sweepTimeout bounds one round.
 	sweepTimeout = 30 * time.Second
+	// lookAtClock is how often the clock is looked at while nothing is due: it may be set, and a machine may sleep.
+	lookAtClock = time.Second
+	// purgeLimit bounds what one call of Purge does.
+	purgeLimit = 200
 )
 
-// startSweeping ends sessions that fell due and purges records whose time is up, until Close.
+// sweeper ends sessions that fall due and purges records whose time is up. It asks the store when the next session is due, and not again
+// before that moment: a session that begins meanwhile lives at least as long as the shortest lifetime. It belongs to one goroutine.
+type sweeper struct {
+	adapter *Adapter
+	// next is when to ask again; the zero time means now.
+	next time.Time
+	// asked and purged are when that was last done. They pace the sweeper and say nothing of sessions, so they are real time.
+	asked, purged time.Time
+	failing       bool
+}
+
+// startSweeping runs a sweeper until Close.
 func (a *Adapter) startSweeping() {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	a.sweeping.Add(1)
-	go func() {
-		defer a.sweeping.Done()
-		ticker := time.NewTicker(a.config.SweepEvery)
-		defer ticker.Stop()
-		failing := false
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-			failing = a.sweepOnce(ctx, failing)
-		}
-	}()
+	a.sweeping.Go(func() { (&sweeper{adapter: a}).run(ctx) })
 }
 
-// sweepOnce returns whether it failed. Only a change from failing to working and back is worth a line in the log.
-func (a *Adapter) sweepOnce(ctx context.Context, failing bool) bool {
+func (s *sweeper) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if s.due() {
+			s.round(ctx)
+		}
+		timer.Reset(s.pause())
+	}
+}
+
+// due tells whether it is time to ask the store. A host that shares it with others asks now and then in any case: their sessions may live
+// shorter than ours.
+func (s *sweeper) due() bool {
+	return !s.adapter.now().Before(s.next) || time.Since(s.asked) >= s.adapter.config.SweepEvery
+}
+
+// pause is how long there is nothing to do.
+func (s *sweeper) pause() time.Duration {
+	most := min(lookAtClock, max(s.adapter.config.SweepEvery-time.Since(s.asked), time.Millisecond))
+	return min(most, max(s.next.Sub(s.adapter.now()), time.Millisecond))
+}
+
+// round asks the store and does what there is to do. Only a change from failing to working and back is worth a line in the log.
+func (s *sweeper) round(ctx context.Context) {
 	round, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	err := a.endDue(round)
-	if err == nil {
-		err = a.purge(round)
+	s.asked = time.Now()
+	next, err := s.adapter.endDue(round)
+	if err == nil && time.Since(s.purged) >= s.adapter.config.SweepEvery {
+		if err = s.adapter.purge(round); err == nil {
+			s.purged = time.Now()
+		}
 	}
+	if ctx.Err() != nil {
+		return
+	}
+	log := s.adapter.config.Logger
 	switch {
-	case ctx.Err() != nil:
-		return failing
-	case err != nil && !failing:
-		a.config.Logger.ErrorContext(ctx, "sessions that fell due cannot be ended, trying again", "error", err)
-	case err == nil && failing:
-		a.config.Logger.InfoContext(ctx, "sessions that fall due are ended again")
+	case err != nil && !s.failing:
+		log.ErrorContext(ctx, "sessions that fell due cannot be ended, trying again", "error", err)
+	case err == nil && s.failing:
+		log.InfoContext(ctx, "sessions that fall due are ended again")
 	}
-	return err != nil
+	if s.failing = err != nil; s.failing {
+		next = s.adapter.now().Add(min(lookAtClock, s.adapter.config.SweepEvery))
+	}
+	s.next = next
 }
 
-func (a *Adapter) endDue(ctx context.Context) error {
-	sweep := logout.Sweep{Limit: sweepLimit, KeepOffline: !a.config.RevokeOfflineOnExpiry}
+// endDue ends sessions that are due, in batches, and returns when the next one may be.
+func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
+	shortest := a.config.IdleTimeout
+	if a.config.AbsoluteTimeout > 0 {
+		shortest = min(shortest, a.config.AbsoluteTimeout)
+	}
+	if a.config.ExpiryOff {
+		return a.now().Add(shortest), nil
+	}
+	sweep := logout.Sweep{
+		Limit: a.config.SweepBatch, KeepOffline: !a.config.RevokeOfflineOnExpiry,
+		SkipNotification: a.config.TellOnExpiry == TellNone, CoordinatedOnly: a.config.TellOnExpiry == TellCoordinating,
+	}
 	for range sweepCalls {
 		now := a.now()
 		swept, err := a.config.Backend.Logout().EndDue(ctx, sweep, now)
 		if err != nil {
-			return err
+			return time.Time{}, err
 		}
 		if swept.NotificationsQueued > 0 {
 			a.dispatcher.Wake()
 		}
 		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
-		if swept.Ended < sweepLimit && (swept.Next.IsZero() || swept.Next.After(now)) {
-			return nil
+		if swept.Next.IsZero() || swept.Next.After(now) {
+			return capped(now.Add(shortest), swept.Next), nil
 		}
 	}
-	return nil
+	return a.now(), nil
 }
 
 func (a *Adapter) purge(ctx context.Context) error {
 	for range sweepCalls {
-		purged, err := a.config.Backend.Grants().Purge(ctx, sweepLimit, a.now())
-		if err != nil || purged < sweepLimit {
+		purged, err := a.config.Backend.Grants().Purge(ctx, purgeLimit, a.now())
+		if err != nil || purged < purgeLimit {
 			return err
 		}
 	}

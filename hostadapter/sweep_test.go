@@ -2,10 +2,17 @@ package hostadapter_test
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // TestSweepGoesPastSessionsThatSlid: they stand in the index before the one that is due, more of them than one call looks at.
@@ -25,10 +32,170 @@ func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 		b.mustBe("active")
 	}
 	h.clock.advance(31 * time.Minute)
-	h.config.SweepEvery = 4 * time.Second // five rounds would take longer than eventually waits
+	h.config.ExpiryOff = false
 	h.start()
 	eventually(t, "the idle session ended", func() bool {
 		_, err := h.SessionByID(t.Context(), idle.SessionID)
 		return errors.Is(err, hostadapter.ErrNotFound)
 	})
+}
+
+// gone waits until the sessions have ended.
+func (h *host) gone(sids ...string) {
+	h.t.Helper()
+	for _, sid := range sids {
+		eventually(h.t, "session "+sid+" ended", func() bool {
+			_, err := h.SessionByID(h.t.Context(), sid)
+			return errors.Is(err, hostadapter.ErrNotFound)
+		})
+	}
+}
+
+// TestRule8_ExpiryIsDrivenByTheNextDueTime: the store is asked when something is due and not while nothing is. Of the time in which this test
+// runs a poll each second would ask several times.
+func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.ExpiryOff, c.IdleTimeout = false, time.Hour })
+	eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	first := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.clock.advance(59 * time.Minute)
+	second := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	if n := h.backend.count("EndDue"); n != 1 {
+		t.Errorf("asked %d times before anything was due, want once", n)
+	}
+	h.clock.advance(time.Minute)
+	h.gone(first.SessionID)
+	if _, err := h.SessionByID(t.Context(), second.SessionID); err != nil {
+		t.Errorf("a session that is not due: %v", err)
+	}
+	asked := h.backend.count("EndDue")
+	h.clock.advance(58 * time.Minute)
+	h.clock.advance(-time.Hour) // a clock that is set back ends nothing early
+	h.clock.advance(time.Hour)
+	if n := h.backend.count("EndDue"); n != asked {
+		t.Errorf("asked %d times while nothing was due, want not at all", n-asked)
+	}
+	h.clock.advance(time.Minute)
+	h.gone(second.SessionID)
+}
+
+// TestRule8_TwoHostsEndASessionOnce: both sweep the same store.
+func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	var sids []string
+	for i := range 50 {
+		session := h.browser().signIn(hostadapter.Identity{Subject: fmt.Sprint("user ", i)})
+		h.use(session.SessionID, "shop")
+		sids = append(sids, session.SessionID)
+	}
+	h.clock.advance(2 * time.Hour)
+	h.config.ExpiryOff, h.config.SweepBatch = false, 7
+	h.start()
+	h.start()
+	h.gone(sids...)
+	told := map[string]int{}
+	query := logout.DeliveryQuery{Count: ticketstore.MaxCount}
+	page, err := h.Deliveries(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range page.Deliveries {
+		told[n.SessionID]++
+	}
+	for _, sid := range sids {
+		if told[sid] != 1 {
+			t.Errorf("session %s has %d notices, want one", sid, told[sid])
+		}
+	}
+}
+
+func TestWhoIsToldOfExpiry(t *testing.T) {
+	t.Parallel()
+	for tell, want := range map[hostadapter.TellClients][]string{
+		hostadapter.TellAll: {"other", "shop"}, hostadapter.TellCoordinating: {"shop"}, hostadapter.TellNone: nil,
+	} {
+		for name, end := range map[string]func(h *host, b *browser){
+			"by the sweep":   func(h *host, _ *browser) { h.config.ExpiryOff = false; h.start() },
+			"by the browser": func(_ *host, b *browser) { b.mustBe("") },
+		} {
+			t.Run(string(tell)+" "+name, func(t *testing.T) {
+				t.Parallel()
+				h := newHost(t, func(c *hostadapter.Config) { c.TellOnExpiry = tell })
+				b := h.browser()
+				session := b.signIn(hostadapter.Identity{Subject: "ann"})
+				h.use(session.SessionID, "other")
+				_, err := h.Backend().Grants().Apply(t.Context(), &grantstore.Batch{
+					OperationID: randomHex(), Use: &grantstore.Use{SessionID: session.SessionID, ClientID: "shop", Notify: true, Coordinated: true},
+				}, h.clock.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.clock.advance(24 * time.Hour)
+				end(h, b)
+				h.gone(session.SessionID)
+				var told []string
+				for _, n := range h.notices() {
+					told = append(told, n.ClientID)
+				}
+				if diff := cmp.Diff(want, told); diff != "" {
+					t.Errorf("clients told (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestMaxSessions(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.MaxSessions = 2 })
+	var browsers []*browser
+	for range 3 {
+		browsers = append(browsers, h.browser())
+		session := browsers[len(browsers)-1].signIn(hostadapter.Identity{Subject: "ann"})
+		h.use(session.SessionID, "shop")
+	}
+	browsers[0].mustBe("")
+	browsers[1].mustBe("ann")
+	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.Terminated {
+		t.Errorf("notices %+v, want one of terminated", notices)
+	}
+	browsers[1].signIn(hostadapter.Identity{Subject: "ann"}) // stepping up begins no session
+	browsers[2].mustBe("ann")
+
+	h.config.RefuseSignIn = true
+	h.start()
+	refused := h.browser()
+	if _, err := refused.trySignIn(hostadapter.Identity{Subject: "ann"}); !errors.Is(err, hostadapter.ErrTooManySessions) {
+		t.Errorf("a third session: %v, want ErrTooManySessions", err)
+	}
+	if len(refused.cookies) != 0 {
+		t.Error("a refused sign-in set a cookie")
+	}
+	browsers[1].mustBe("ann")
+	browsers[2].mustBe("ann")
+	if err := browsers[1].signOut(); err != nil {
+		t.Fatal(err)
+	}
+	refused.signIn(hostadapter.Identity{Subject: "ann"})
+}
+
+// A clock that is set back by an hour ends no session early, keeps none beyond its time, and does not stand in the way of a sign-in.
+func TestClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 2*time.Hour })
+	b := h.browser()
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.clock.advance(-time.Hour)
+	b.visit(func(_ http.ResponseWriter, r *http.Request) {
+		if got, err := h.Session(r); err != nil || got == nil || !got.Expires.Equal(session.Expires) {
+			t.Errorf("session %+v, %v; want it as it was", got, err)
+		}
+	})
+	if again := b.signIn(hostadapter.Identity{Subject: "ann"}); again.SessionID != session.SessionID {
+		t.Errorf("sid %q, want that of the session", again.SessionID)
+	}
+	h.browser().signIn(hostadapter.Identity{Subject: "bob"})
+	h.clock.advance(2 * time.Hour)
+	b.mustBe("")
 }

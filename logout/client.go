@@ -29,6 +29,10 @@ type Client struct {
 	FrontChannelLogoutURI string
 	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and sid in any case.
 	FrontChannelSessionRequired bool
+	// Coordinate says whether the client's activity keeps sessions alive. Nil: as the host does by default.
+	Coordinate *bool
+	// Muted are the ends of a session that the client does not want to be told of by back channel. Zero: it is told of all.
+	Muted ticketstore.Ends
 	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings (RP-Initiated Logout 1.0, section 3).
 	PostLogoutRedirectURIs []string
 }
@@ -71,6 +75,9 @@ func ValidateClient(client Client) error {
 		if err := checkURI("frontchannel_logout_uri", client.FrontChannelLogoutURI, true); err != nil {
 			return err
 		}
+	}
+	if client.Muted&^ticketstore.EndByAny != 0 {
+		return ticketstore.Invalid("muted", "has an end that there is not")
 	}
 	for _, uri := range client.PostLogoutRedirectURIs {
 		// Native applications register schemes of their own here.

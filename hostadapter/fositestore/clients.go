@@ -11,6 +11,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // What a host's type of client may say about signing out, by the names of the registration.
@@ -19,7 +20,11 @@ type (
 	sessionClient      interface{ GetBackChannelLogoutSessionRequired() bool }
 	frontChannelClient interface{ GetFrontChannelLogoutURI() string }
 	frontSessionClient interface{ GetFrontChannelLogoutSessionRequired() bool }
-	postLogoutClient   interface{ GetPostLogoutRedirectURIs() []string }
+	coordinatingClient interface {
+		GetCoordinateLifetimeWithUserSession() *bool
+	}
+	mutedClient      interface{ GetMutedSessionEnds() ticketstore.Ends }
+	postLogoutClient interface{ GetPostLogoutRedirectURIs() []string }
 )
 
 // clients finds the logout settings of the clients in the host's store.
@@ -65,6 +70,12 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	}
 	if own, ok := client.(frontSessionClient); ok {
 		settings.FrontChannelSessionRequired = own.GetFrontChannelLogoutSessionRequired()
+	}
+	if own, ok := client.(coordinatingClient); ok {
+		settings.Coordinate = own.GetCoordinateLifetimeWithUserSession()
+	}
+	if own, ok := client.(mutedClient); ok {
+		settings.Muted = own.GetMutedSessionEnds() & ticketstore.EndByAny
 	}
 	if !sameOrigin(settings.FrontChannelLogoutURI, client.GetRedirectURIs()) {
 		settings.FrontChannelLogoutURI = ""

@@ -25,7 +25,7 @@ type Config struct {
 	//
 	// A client's logout settings come from optional methods of the type that GetClient returns: GetBackChannelLogoutURI() string,
 	// GetBackChannelLogoutSessionRequired() bool, GetFrontChannelLogoutURI() string, GetFrontChannelLogoutSessionRequired() bool,
-	// GetPostLogoutRedirectURIs() []string; else from Host.Clients.
+	// GetPostLogoutRedirectURIs() []string, GetCoordinateLifetimeWithUserSession() *bool, GetMutedSessionEnds() ticketstore.Ends; else from Host.Clients.
 	Store fosite.ClientManager
 	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey, *ecdsa.PrivateKey, a JSONWebKey or an
 	// OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs logout tokens, and is asked for at each of them.

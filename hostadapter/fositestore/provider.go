@@ -124,6 +124,9 @@ func (p *Provider) IntrospectToken(
 ) (fosite.TokenUse, fosite.AccessRequester, error) {
 	c := newCarrier(ctx)
 	use, request, err := p.OAuth2Provider.IntrospectToken(c.into(ctx), token, tokenUse, session, scope...)
+	if err == nil {
+		p.store.slide(ctx, c)
+	}
 	return use, request, p.answer(ctx, c, otherEndpoint, err)
 }
 
@@ -133,6 +136,9 @@ func (p *Provider) NewIntrospectionRequest(
 ) (fosite.IntrospectionResponder, error) {
 	c := newCarrier(r.Context())
 	response, err := p.OAuth2Provider.NewIntrospectionRequest(c.into(ctx), r, session)
+	if err == nil && response.IsActive() {
+		p.store.slide(ctx, c)
+	}
 	return response, p.answer(ctx, c, otherEndpoint, err)
 }
 

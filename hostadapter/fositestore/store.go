@@ -51,6 +51,8 @@ type Store struct {
 type row struct {
 	grant   grantstore.Grant
 	message *requestpb.Request
+	// session says how long the grant's session lives, where it has one that is live.
+	session *grantstore.SessionTimes
 	// related are the rows of the code's family.
 	related []*row
 }
@@ -109,6 +111,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if openErr != nil {
 		return nil, s.reportData(ctx, ref, openErr)
 	}
+	r.session = found.Session
 	for _, related := range found.Related {
 		other, openErr := s.open(related)
 		if openErr != nil {

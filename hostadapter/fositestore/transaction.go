@@ -39,6 +39,7 @@ func (s *Store) Commit(ctx context.Context) error {
 	}
 	c := s.carriers.from(ctx)
 	s.addUse(ctx, c, &tx.batch)
+	s.addSlide(ctx, c, &tx.batch)
 	_, err := s.apply(ctx, c, &tx.batch)
 	return lostRace(err)
 }
@@ -80,7 +81,8 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 	settings, err := s.logoutSettings(ctx, c, clientID)
 	switch {
 	case err == nil:
-		use.Notify = settings.BackChannelLogoutURI != ""
+		use.Notify, use.Muted = settings.BackChannelLogoutURI != "", settings.Muted
+		use.Coordinated = s.adapter.Coordinates(settings)
 	case !errors.Is(err, grantstore.ErrNotFound):
 		// Better a notice too many: where the client has no URI, the dispatcher finds out.
 		s.adapter.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)

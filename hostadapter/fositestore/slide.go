@@ -1,0 +1,44 @@
+package fositestore
+
+import (
+	"context"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+)
+
+// addSlide has the session of a refresh token live on, in the batch that is written anyway, where the client coordinates.
+func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batch) {
+	if c == nil || batch.Slide != nil || batch.Consume == nil || batch.Consume.Type != grantstore.RefreshToken {
+		return
+	}
+	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && s.coordinates(ctx, c, r.grant.ClientID) {
+		batch.Slide = s.adapter.Slide(r.grant.SessionID)
+	}
+}
+
+// slide has the sessions of the access tokens that were shown in a request live on, where their clients coordinate.
+func (s *Store) slide(ctx context.Context, c *carrier) {
+	for _, r := range c.shown() {
+		if s.coordinates(ctx, c, r.grant.ClientID) {
+			s.adapter.SlideNow(ctx, r.grant.SessionID, r.session)
+		}
+	}
+}
+
+// shown returns the live access tokens that were read and that have a session.
+func (c *carrier) shown() (rows []*row) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for ref, r := range c.rows {
+		if ref.Type == grantstore.ReferenceToken && r.session != nil {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// coordinates is false for a client whose settings cannot be read: a session ends rather early than late.
+func (s *Store) coordinates(ctx context.Context, c *carrier, clientID string) bool {
+	settings, err := s.logoutSettings(ctx, c, clientID)
+	return err == nil && s.adapter.Coordinates(settings)
+}

@@ -1,0 +1,67 @@
+package hostadapter
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// Coordinates tells whether the client's activity keeps sessions alive.
+func (a *Adapter) Coordinates(client *logout.Client) bool {
+	if client != nil && client.Coordinate != nil {
+		return *client.Coordinate
+	}
+	return a.config.CoordinateClients
+}
+
+// Slide returns what has a session live on in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
+// it no more often than Config.RenewEvery.
+func (a *Adapter) Slide(sessionID string) *grantstore.Slide {
+	now := a.now()
+	return &grantstore.Slide{SessionID: sessionID, Expires: now.Add(a.config.IdleTimeout), RenewedBefore: now.Add(-a.config.RenewEvery)}
+}
+
+// sliding holds the sids that a request of this host is sliding just now: the others need not write the same.
+type sliding struct {
+	mu   sync.Mutex
+	sids map[string]bool
+}
+
+func (s *sliding) begin(sid string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sids[sid] {
+		return false
+	}
+	if s.sids == nil {
+		s.sids = map[string]bool{}
+	}
+	s.sids[sid] = true
+	return true
+}
+
+func (s *sliding) end(sid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sids, sid)
+}
+
+// SlideNow has a session live on that a client uses without anything being written, as by introspection. times are those that came with the
+// client's token: where they say that it is too early, nothing is written. A failure is logged; the session was live and the next
+// use slides it.
+func (a *Adapter) SlideNow(ctx context.Context, sessionID string, times *grantstore.SessionTimes) {
+	slide := a.Slide(sessionID)
+	if times.Renewed.After(slide.RenewedBefore) || !capped(slide.Expires, times.EndsAt).After(times.Expires) {
+		return
+	}
+	if !a.sliding.begin(sessionID) {
+		return
+	}
+	defer a.sliding.end(sessionID)
+	batch := &grantstore.Batch{OperationID: randomID(), Slide: slide}
+	if _, err := a.config.Backend.Grants().Apply(ctx, batch, a.now()); err != nil {
+		a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", sessionID, "error", err)
+	}
+}

@@ -30,6 +30,9 @@ type Adapter struct {
 	config     Config
 	ring       *keyRing
 	dispatcher *logout.Dispatcher
+	// backends is what config.Backend is in use; swaps is what changes it.
+	backends *backendSwitch
+	swaps    swaps
 
 	sliding   sliding
 	stop      context.CancelFunc
@@ -51,13 +54,16 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	// What was derived from them is all that is needed from here on.
 	config.Keys = nil
 	a := &Adapter{config: config, ring: ring}
+	if err := a.openBackend(ctx); err != nil {
+		return nil, fmt.Errorf("hostadapter: %w", err)
+	}
 	describing, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	if err := a.checkBackend(describing); err != nil {
-		return nil, fmt.Errorf("hostadapter: %w", err)
+		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
 	}
 	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
-		return nil, fmt.Errorf("hostadapter: %w", err)
+		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
 	}
 	a.startSweeping()
 	return a, nil
@@ -100,18 +106,19 @@ func (a *Adapter) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Close stops the sweeps and waits, bounded, for deliveries under way. The backend stays open: whoever opened it closes it afterwards.
-// Calling it again returns what the first call did.
+// Close aborts a swap, stops the sweeps and waits, bounded, for deliveries under way. Config.Backend stays open: whoever opened it closes it
+// afterwards. Calling it again returns what the first call did.
 func (a *Adapter) Close() error {
 	a.closeOnce.Do(func() {
+		a.stopSwapping()
 		a.stop()
 		a.sweeping.Wait()
-		a.closeErr = errors.Join(a.dispatcher.Close())
+		a.closeErr = errors.Join(a.dispatcher.Close(), a.closeOpened())
 	})
 	return a.closeErr
 }
 
-// Backend returns the backend in use.
+// Backend returns the backend in use. It stays good through swaps.
 func (a *Adapter) Backend() Backend { return a.config.Backend }
 
 // Issuer returns the issuer of the configuration.

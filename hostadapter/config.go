@@ -44,8 +44,14 @@ type Backend interface {
 
 // Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required.
 type Config struct {
-	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter.
+	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap has replaced is closed then, and
+	// its Close must stand being called again. It may be nil where Backends has BackendName.
 	Backend Backend
+	// Backends open the backends that may be swapped to (Swap), by name. Whoever they open the Adapter closes.
+	Backends map[string]func(ctx context.Context) (Backend, error)
+	// BackendName is what Backend is called, in Backends or, if it is not among them, elsewhere. Required with Backends: a backend keeps the
+	// name of the one that has taken its place, so that a host which starts with the old one goes on with the new one.
+	BackendName string
 	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
 	Issuer string
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every one opens: to rotate,
@@ -200,9 +206,7 @@ func bad(field, problem string, args ...any) error {
 
 func (c *Config) checkRequired() error {
 	var errs []error
-	if c.Backend == nil {
-		errs = append(errs, bad("backend", "is not set"))
-	}
+	errs = append(errs, c.checkBackends())
 	if c.Signer == nil {
 		errs = append(errs, bad("signer", "is not set: logout tokens need the key that signs ID tokens, see NewSigner"))
 	}
@@ -210,6 +214,26 @@ func (c *Config) checkRequired() error {
 		errs = append(errs, bad("clients", "is not set: an empty logout.ClientMap means that no client is told"))
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) checkBackends() error {
+	switch open, named := c.Backends[c.BackendName]; {
+	case c.Backend == nil && len(c.Backends) == 0:
+		return bad("backend", "is not set")
+	case len(c.Backends) > 0 && c.BackendName == "":
+		return bad("backend_name", "is empty: say what the backend is called among Backends")
+	case c.Backend == nil && (!named || open == nil):
+		return bad("backend_name", "is none of Backends, and Backend is not set")
+	}
+	for name, open := range c.Backends {
+		if err := ticketstore.CheckID("backends", name); err != nil {
+			return fmt.Errorf("hostadapter: %w", err)
+		}
+		if open == nil {
+			return bad("backends", "%q has no function", name)
+		}
+	}
+	return nil
 }
 
 func (c *Config) checkIssuer() error {

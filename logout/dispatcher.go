@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +66,7 @@ type Dispatcher struct {
 	http   *http.Client
 
 	wake     chan struct{}
+	pauses   chan pausing
 	closing  chan struct{}
 	finished chan string // client ids of deliveries that are done
 	done     chan struct{}
@@ -80,6 +82,13 @@ type Dispatcher struct {
 	busy    map[string]int
 	total   int
 	failing bool
+	paused  []pausing
+}
+
+// pausing is somebody's wish for a pause.
+type pausing struct {
+	idle    chan struct{} // closed when nothing is under way
+	resumed chan struct{} // closed by him
 }
 
 // NewDispatcher returns a Dispatcher at work. Its error is a *ticketstore.FieldError for each wrong field. Call Close when done with it.
@@ -93,7 +102,7 @@ func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		config: config, http: newHTTPClient(&config, guard),
-		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), pauses: make(chan pausing), closing: make(chan struct{}), done: make(chan struct{}),
 		finished: make(chan string, config.Concurrency), busy: map[string]int{},
 	}
 	d.base, d.cut = context.WithCancel(context.Background())
@@ -155,6 +164,49 @@ func (d *Dispatcher) Wake() {
 	}
 }
 
+// Pause takes no more work until resume is called, and returns when no delivery is under way, so that no claim is held. When ctx ends first it
+// returns its error; the pause lasts until resume all the same.
+func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
+	p := pausing{idle: make(chan struct{}), resumed: make(chan struct{})}
+	resume = sync.OnceFunc(func() { close(p.resumed); d.Wake() })
+	select {
+	case d.pauses <- p:
+	case <-d.done:
+		return resume, nil
+	case <-ctx.Done():
+		return resume, ctx.Err()
+	}
+	select {
+	case <-p.idle:
+	case <-d.done:
+	case <-ctx.Done():
+		return resume, ctx.Err()
+	}
+	return resume, nil
+}
+
+// resting tells whether there is a pause, and those who asked for it when nothing is under way.
+func (d *Dispatcher) resting() bool {
+	d.paused = slices.DeleteFunc(d.paused, func(p pausing) bool {
+		select {
+		case <-p.resumed:
+			return true
+		default:
+			return false
+		}
+	})
+	for _, p := range d.paused {
+		select {
+		case <-p.idle:
+		default:
+			if d.total == 0 {
+				close(p.idle)
+			}
+		}
+	}
+	return len(d.paused) > 0
+}
+
 // Close takes no more work, lets deliveries under way finish for a few seconds, cuts off the rest, and returns when their outcome has
 // been recorded. What was not delivered stays in the queue. A Signer or ClientSource that ignores its context is not waited for: that is
 // an error. It may be called again.
@@ -206,6 +258,12 @@ func (d *Dispatcher) run() {
 		case <-timer.C:
 		case client := <-d.finished:
 			d.release(client)
+		case p := <-d.pauses:
+			d.paused = append(d.paused, p)
+		}
+		if d.resting() {
+			timer.Reset(d.config.Poll)
+			continue
 		}
 		timer.Reset(d.takeWork())
 	}

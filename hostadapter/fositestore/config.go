@@ -16,7 +16,8 @@ import (
 
 // Config says how sessions join a server. Backend, Fosite, Store and Key are required.
 type Config struct {
-	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
+	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions. Host.Backends and Host.BackendName name
+	// others that it may be swapped for while the server serves.
 	Backend hostadapter.Backend
 	// Fosite is the configuration that the server composes its provider with. From it come the issuer (IDTokenIssuer) and, by HKDF, the
 	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live).
@@ -59,7 +60,7 @@ func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	if host.Backend == nil {
 		host.Backend = c.Backend
 	}
-	if host.Backend == nil {
+	if host.Backend == nil && len(host.Backends) == 0 {
 		errs = append(errs, bad("backend", "is not set"))
 	}
 	if c.Fosite != nil {

@@ -1,0 +1,109 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// moverOf returns what moves a backend, nil if nothing does.
+func moverOf(backend Backend) transfer.Store {
+	if mover, ok := backend.(interface{ Transfer() transfer.Store }); ok {
+		return mover.Transfer()
+	}
+	return nil
+}
+
+// openBackend finds the backend that serves: the one of the configuration, or what has taken its place in a swap. What a swap that came to no
+// end has left is put right first.
+func (a *Adapter) openBackend(ctx context.Context) (err error) {
+	opened := map[string]Backend{}
+	defer func() {
+		for name, backend := range opened {
+			if err == nil && name == a.backends.name() {
+				a.keep(backend)
+				continue
+			}
+			if closeErr := backend.Close(); closeErr != nil {
+				a.config.Logger.WarnContext(ctx, "backend did not close well", "backend", name, "error", closeErr)
+			}
+		}
+	}()
+	open := func(ctx context.Context, name string) (Backend, error) {
+		if backend, found := opened[name]; found {
+			return backend, nil
+		}
+		f, found := a.config.Backends[name]
+		if !found {
+			return nil, fmt.Errorf("backend %q is not configured", name)
+		}
+		backend, err := f(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("open backend %q: %w", name, err)
+		}
+		opened[name] = backend
+		return backend, nil
+	}
+	name, backend := a.config.BackendName, a.config.Backend
+	if backend == nil {
+		if backend, err = open(ctx, name); err != nil {
+			return err
+		}
+	}
+	for passed := []string{name}; ; passed = append(passed, name) {
+		store := moverOf(backend)
+		if store == nil {
+			break
+		}
+		follow, err := transfer.Recover(ctx, store, func(ctx context.Context, name string) (transfer.Store, error) {
+			other, err := open(ctx, name)
+			if err != nil {
+				return nil, err
+			}
+			if target := moverOf(other); target != nil {
+				return target, nil
+			}
+			return nil, fmt.Errorf("backend %q does not serve transfer", name)
+		})
+		if err != nil {
+			return fmt.Errorf("backend %q: %w", name, err)
+		}
+		if follow == "" {
+			break
+		}
+		if slices.Contains(passed, follow) {
+			return fmt.Errorf("backends %q supersede each other", append(passed, follow))
+		}
+		a.config.Logger.InfoContext(ctx, "backend was superseded", "backend", name, "by", follow)
+		if backend, err = open(ctx, follow); err != nil {
+			return fmt.Errorf("backend %q was superseded: %w", name, err)
+		}
+		name = follow
+	}
+	a.backends = newSwitch(name, backend)
+	a.config.Backend = a.backends
+	return nil
+}
+
+// keep notes a backend that is ours to close.
+func (a *Adapter) keep(backend Backend) {
+	a.swaps.mu.Lock()
+	defer a.swaps.mu.Unlock()
+	a.swaps.opened = append(a.swaps.opened, backend)
+}
+
+// closeOpened closes the backends that the adapter has opened, the latest first.
+func (a *Adapter) closeOpened() error {
+	a.swaps.mu.Lock()
+	opened := a.swaps.opened
+	a.swaps.opened = nil
+	a.swaps.mu.Unlock()
+	var errs []error
+	for _, backend := range slices.Backward(opened) {
+		errs = append(errs, backend.Close())
+	}
+	return errors.Join(errs...)
+}

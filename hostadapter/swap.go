@@ -1,0 +1,265 @@
+package hostadapter
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one that cannot be moved, or
+// another one is under way. The text says which.
+var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
+
+const (
+	// openTimeout bounds the start of the backend that is swapped to.
+	openTimeout = 45 * time.Second
+	// quietTimeout bounds the wait for deliveries under way before a switch: those that are not settled by then are made again.
+	quietTimeout = 20 * time.Second
+	// leaveTimeout bounds the wait for calls under way on a backend that was replaced.
+	leaveTimeout = time.Minute
+	// askAgain is the pause between two questions whether a backend that could not be asked has taken over.
+	askAgain = time.Second
+	// keptSwaps is how many swaps are remembered.
+	keptSwaps = 100
+)
+
+// SwapState is how a swap stands.
+type SwapState struct {
+	ID       string
+	From, To string
+	Started  time.Time
+	// Finished is zero while it runs, Err why it failed or was aborted.
+	Finished time.Time
+	Err      error
+	Progress transfer.Progress
+}
+
+// swaps keeps what is known of swaps, and lets one run at a time.
+type swaps struct {
+	mu      sync.Mutex
+	running context.CancelFunc // nil when none runs
+	closed  bool
+	ended   sync.WaitGroup
+	known   []*SwapState
+	opened  []Backend // by us, to be closed by us
+}
+
+// Swap has another backend, one that Config.Backends names and that is empty, take the place of the one that serves, while it serves. It
+// returns the id of the swap, which goes on: SwapByID tells how far it is, AbortSwap ends it before the switch. ctx bounds the start only. An
+// unknown name is ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
+func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) {
+	if err := ticketstore.CheckID("backend", name); err != nil {
+		return "", err
+	}
+	if _, found := a.config.Backends[name]; !found {
+		return "", fmt.Errorf("%w: backend %q is not configured", ErrNotFound, name)
+	}
+	if name == a.backends.name() {
+		return "", fmt.Errorf("%w: %q serves already", ErrSwap, name)
+	}
+	running, state, err := a.begin(name)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			a.finishSwap(state, err)
+			a.swaps.ended.Done()
+		}
+	}()
+	source := moverOf(a.backends.serving())
+	if source == nil {
+		return "", fmt.Errorf("%w: %q does not serve transfer", ErrSwap, state.From)
+	}
+	target, err := a.openTarget(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	move := &transfer.Move{
+		Source: source, Target: moverOf(target), ID: state.ID, SourceName: state.From, TargetName: name,
+		Report: func(p transfer.Progress) { a.report(state, p) },
+	}
+	go func() {
+		defer a.swaps.ended.Done()
+		a.finishSwap(state, a.runSwap(running, move, target))
+	}()
+	return state.ID, nil
+}
+
+// begin takes the only place of a swap that runs.
+func (a *Adapter) begin(name string) (context.Context, *SwapState, error) {
+	s := &a.swaps
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, nil, fmt.Errorf("%w: the server ends", ErrUnavailable)
+	case s.running != nil:
+		return nil, nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
+	}
+	running, cancel := context.WithCancel(context.Background())
+	s.running = cancel
+	s.ended.Add(1)
+	state := &SwapState{ID: rand.Text(), From: a.backends.name(), To: name, Started: a.now()}
+	state.Progress.Phase = transfer.Preparing
+	s.known = append(s.known, state)
+	s.known = s.known[max(0, len(s.known)-keptSwaps):]
+	return running, state, nil
+}
+
+// openTarget opens the backend and looks whether it may become a target, so that whoever asked hears of it at once.
+func (a *Adapter) openTarget(ctx context.Context, name string) (target Backend, err error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	target, err = a.config.Backends[name](ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q does not open: %w", ErrSwap, name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, target.Close())
+		}
+	}()
+	mover := moverOf(target)
+	if mover == nil {
+		return target, fmt.Errorf("%w: %q does not serve transfer", ErrSwap, name)
+	}
+	status, err := mover.Status(ctx)
+	switch {
+	case err != nil:
+		return target, fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
+	case status.State == transfer.Importing || status.State == transfer.Abandoned:
+		return target, nil // left from a swap that never came to its end
+	case status.State != transfer.Active:
+		return target, fmt.Errorf("%w: %q is %s", ErrSwap, name, status.State)
+	case status.Records() > 0:
+		return target, fmt.Errorf("%w: %q is not empty, it holds %d records", ErrSwap, name, status.Records())
+	}
+	return target, nil
+}
+
+// runSwap moves everything and switches. On an error the backend that served goes on serving.
+func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target Backend) error {
+	resume := func() {}
+	defer func() { resume() }()
+	// A claim would be lost by the switch, and its notice sent twice: let deliveries under way come to their end.
+	move.BeforeFence = func(ctx context.Context) (err error) {
+		bounded, cancel := context.WithTimeout(ctx, quietTimeout)
+		defer cancel()
+		if resume, err = a.dispatcher.Pause(bounded); err != nil && ctx.Err() == nil {
+			a.config.Logger.WarnContext(ctx, "deliveries under way did not end before the switch: some may be sent again")
+		}
+		return ctx.Err()
+	}
+	err := move.Run(ctx)
+	if errors.Is(err, transfer.ErrUndecided) {
+		err = a.decide(ctx, move)
+	}
+	if err != nil {
+		a.backends.lifted()
+		return errors.Join(err, target.Close())
+	}
+	a.keep(target)
+	old := a.backends.replace(move.TargetName, target)
+	resume()
+	select {
+	case <-old.left:
+	case <-time.After(leaveTimeout):
+	}
+	if err := old.Close(); err != nil {
+		a.config.Logger.WarnContext(ctx, "the backend that was replaced did not close well", "backend", move.SourceName, "error", err)
+	}
+	return nil
+}
+
+// decide asks until it is known whether the target has taken over. Writes are refused meanwhile.
+func (a *Adapter) decide(ctx context.Context, move *transfer.Move) error {
+	for {
+		follow, err := transfer.Recover(context.WithoutCancel(ctx), move.Source,
+			func(context.Context, string) (transfer.Store, error) { return move.Target, nil })
+		switch {
+		case err == nil && follow != "":
+			return nil
+		case err == nil:
+			return errors.New("hostadapter: the other backend did not take over")
+		}
+		a.config.Logger.ErrorContext(ctx, "it is not known which backend serves, asking again", "error", err)
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return transfer.ErrUndecided // the next start finds out
+		}
+	}
+}
+
+func (a *Adapter) report(state *SwapState, p transfer.Progress) {
+	a.swaps.mu.Lock()
+	before := state.Progress.Phase
+	state.Progress = p
+	a.swaps.mu.Unlock()
+	if before != p.Phase {
+		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From, "to", state.To, "phase", p.Phase,
+			"records", p.Total, "copied", p.Copied, "changed", p.Changed, "held", p.Held.String())
+	}
+}
+
+func (a *Adapter) finishSwap(state *SwapState, err error) {
+	a.swaps.mu.Lock()
+	a.swaps.running()
+	a.swaps.running = nil
+	state.Finished, state.Err = a.now(), err
+	if err != nil && state.Progress.Phase != transfer.Aborted {
+		state.Progress.Phase = transfer.Failed
+	}
+	a.swaps.mu.Unlock()
+	if err != nil {
+		a.config.Logger.ErrorContext(context.Background(), "backend was not swapped", "swap", state.ID, "from", state.From, "to", state.To,
+			"error", err)
+	}
+}
+
+// SwapByID tells how far a swap is. Swaps are remembered until the host ends; an unknown one is ErrNotFound.
+func (a *Adapter) SwapByID(id string) (*SwapState, error) {
+	a.swaps.mu.Lock()
+	defer a.swaps.mu.Unlock()
+	for _, state := range a.swaps.known {
+		if state.ID == id {
+			found := *state
+			return &found, nil
+		}
+	}
+	return nil, fmt.Errorf("swap: %w", ErrNotFound)
+}
+
+// AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID tells what came of
+// it. One that is over or unknown is ErrNotFound.
+func (a *Adapter) AbortSwap(id string) error {
+	a.swaps.mu.Lock()
+	defer a.swaps.mu.Unlock()
+	at := slices.IndexFunc(a.swaps.known, func(s *SwapState) bool { return s.ID == id && s.Finished.IsZero() })
+	if at < 0 || a.swaps.running == nil {
+		return fmt.Errorf("swap under way: %w", ErrNotFound)
+	}
+	a.swaps.running()
+	return nil
+}
+
+// BackendName returns what the backend that serves is called, empty where it has no name.
+func (a *Adapter) BackendName() string { return a.backends.name() }
+
+func (a *Adapter) stopSwapping() {
+	a.swaps.mu.Lock()
+	a.swaps.closed = true
+	if a.swaps.running != nil {
+		a.swaps.running()
+	}
+	a.swaps.mu.Unlock()
+	a.swaps.ended.Wait()
+}

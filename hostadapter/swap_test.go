@@ -1,0 +1,252 @@
+package hostadapter_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// swappable configures stores by the names of their folders.
+func swappable(t *testing.T, names ...string) func(*hostadapter.Config) {
+	t.Helper()
+	folder := t.TempDir()
+	noSync := false
+	return func(c *hostadapter.Config) {
+		c.Backends = map[string]func(context.Context) (hostadapter.Backend, error){}
+		for _, name := range names {
+			c.Backends[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+				return badger.Open(ctx, badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync}, slog.New(slog.DiscardHandler))
+			}
+		}
+		c.Backend, c.BackendName = nil, names[0]
+	}
+}
+
+// swap starts a swap and waits for its end.
+func (h *host) swap(name string) *hostadapter.SwapState {
+	h.t.Helper()
+	id, err := h.Swap(h.t.Context(), name)
+	if err != nil {
+		h.t.Fatalf("Swap: %v", err)
+	}
+	return h.swapped(id)
+}
+
+func (h *host) swapped(id string) (state *hostadapter.SwapState) {
+	h.t.Helper()
+	eventually(h.t, "the swap ended", func() bool {
+		var err error
+		if state, err = h.SwapByID(id); err != nil {
+			h.t.Fatal(err)
+		}
+		return !state.Finished.IsZero()
+	})
+	return state
+}
+
+func TestSwapKeepsUsersSignedIn(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, swappable(t, "old", "new", "newer"))
+	b := h.browser()
+	s := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(s.SessionID, "photos")
+	for _, name := range []string{"new", "newer"} {
+		if state := h.swap(name); state.Err != nil || state.Progress.Phase != transfer.Done || h.BackendName() != name {
+			t.Fatalf("swap %+v, backend %q", state, h.BackendName())
+		}
+		b.mustBe("ann")
+	}
+	if err := b.signOut(); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.notices(); len(n) != 1 {
+		t.Fatalf("%d notices, want one", len(n))
+	}
+}
+
+func TestSwapIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, swappable(t, "old", "full"), func(c *hostadapter.Config) {
+		c.Backends["broken"] = func(context.Context) (hostadapter.Backend, error) { return nil, errors.New("no disk") }
+		full, err := c.Backends["full"](t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := ticketstore.Session{
+			Key: ticketstore.KeyOf([]byte("x")), SessionID: "x", SubjectID: "x", Issuer: issuer, AuthTime: newClock().Now(),
+			Created: newClock().Now(), Renewed: newClock().Now(), Expires: newClock().Now().Add(time.Hour), Ticket: []byte("x"),
+		}
+		if err := errors.Join(full.Tickets().Create(t.Context(), &s), full.Close()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for name, c := range map[string]struct {
+		to   string
+		want error
+	}{
+		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap}, "not configured": {"x", hostadapter.ErrNotFound},
+		"no name": {"", hostadapter.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
+	} {
+		if _, err := h.Swap(t.Context(), c.to); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+}
+
+func TestSwapUnderLoad(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, swappable(t, "old", "new"))
+	stop := make(chan struct{})
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	live := map[string]bool{}
+	for i := range 8 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				b := h.browser()
+				session, err := b.trySignIn(hostadapter.Identity{Subject: "ann"})
+				if err != nil {
+					t.Errorf("sign in: %v", err)
+					return
+				}
+				if got, err := b.session(); err != nil || got == nil {
+					t.Errorf("session %v, error %v", got, err)
+					return
+				}
+				if i%2 == 0 {
+					_, err = h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: session.SessionID})
+				} else {
+					mu.Lock()
+					live[session.SessionID] = true
+					mu.Unlock()
+				}
+				if err != nil {
+					t.Errorf("remove: %v", err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	eventually(t, "there is load", func() bool { return done.Load() > 200 })
+	state := h.swap("new")
+	after := done.Load()
+	eventually(t, "the load went on", func() bool { return done.Load() > after+100 || t.Failed() })
+	close(stop)
+	wg.Wait()
+	if state.Err != nil || h.BackendName() != "new" {
+		t.Fatalf("swap: %v", state.Err)
+	}
+	found := map[string]bool{}
+	for query := (ticketstore.SessionQuery{Count: ticketstore.MaxCount}); ; {
+		page, err := h.QuerySessions(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page.Sessions {
+			found[page.Sessions[i].SessionID] = true
+		}
+		if query.ResultsToken = page.ResultsToken; !page.HasNext {
+			break
+		}
+	}
+	if len(found) != len(live) {
+		t.Errorf("%d sessions, want the %d that were signed in and not removed", len(found), len(live))
+	}
+	for sid := range live {
+		if !found[sid] {
+			t.Errorf("session %s is lost", sid)
+		}
+	}
+}
+
+func TestHostStartsOnTheBackendThatServes(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, swappable(t, "old", "new"))
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	if state := h.swap("new"); state.Err != nil {
+		t.Fatal(state.Err)
+	}
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.start() // with the configuration of before the swap
+	if h.BackendName() != "new" {
+		t.Fatalf("the host serves from %q, want new", h.BackendName())
+	}
+	b.mustBe("ann")
+}
+
+func TestSwapIsAborted(t *testing.T) {
+	t.Parallel()
+	posted := make(chan struct{})
+	answer := make(chan struct{})
+	h := newHost(t, swappable(t, "old", "new"), func(c *hostadapter.Config) {
+		// A delivery under way holds the switch up.
+		c.Signer = signerFunc(func(ctx context.Context) {
+			close(posted)
+			select {
+			case <-answer:
+			case <-ctx.Done():
+			}
+		})
+		c.Clients = logout.ClientMap{"photos": {BackChannelLogoutURI: "https://photos.example/logout"}}
+	})
+	b := h.browser()
+	s := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(s.SessionID, "photos")
+	if err := b.signOut(); err != nil {
+		t.Fatal(err)
+	}
+	<-posted
+	id, err := h.Swap(t.Context(), "new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Swap(t.Context(), "new"); !errors.Is(err, hostadapter.ErrSwap) {
+		t.Errorf("a second swap: %v, want ErrSwap", err)
+	}
+	eventually(t, "everything is copied", func() bool {
+		state, err := h.SwapByID(id)
+		return err == nil && state.Progress.Phase == transfer.CatchingUp
+	})
+	if err := h.AbortSwap(id); err != nil {
+		t.Fatal(err)
+	}
+	state := h.swapped(id)
+	close(answer)
+	if state.Progress.Phase != transfer.Aborted || state.Err == nil || h.BackendName() != "old" {
+		t.Fatalf("swap %+v, backend %q", state, h.BackendName())
+	}
+	b.signIn(hostadapter.Identity{Subject: "bob"})
+	if state := h.swap("new"); state.Err != nil {
+		t.Fatalf("swap after an aborted one: %v", state.Err)
+	}
+	b.mustBe("bob")
+}
+
+type signerFunc func(ctx context.Context)
+
+func (f signerFunc) Sign(ctx context.Context, _ []byte) (string, error) {
+	f(ctx)
+	return "", errors.New("no key")
+}

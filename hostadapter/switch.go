@@ -1,0 +1,222 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// switchPatience is how long a write waits for the switch from one backend to another.
+const switchPatience = 15 * time.Second
+
+// backendSwitch is the Backend that everything in the host uses. Behind it one backend takes the place of another: calls that run end where
+// they began, and a write that the old one refused, because it is fenced, waits and is made on whichever serves then. Nothing was written by a call
+// that is refused so: that is decided in its transaction.
+type backendSwitch struct {
+	mu      sync.Mutex
+	current *placed
+}
+
+// placed is a backend in its place.
+type placed struct {
+	Backend
+	name string
+	// over is closed when another backend has taken its place, or the fence was lifted.
+	over chan struct{}
+	// inside counts the calls that run on it; left is closed when there are none after it was replaced.
+	inside   int
+	replaced bool
+	left     chan struct{}
+}
+
+func newPlaced(name string, backend Backend) *placed {
+	return &placed{Backend: backend, name: name, over: make(chan struct{}), left: make(chan struct{})}
+}
+
+func newSwitch(name string, backend Backend) *backendSwitch {
+	return &backendSwitch{current: newPlaced(name, backend)}
+}
+
+var _ Backend = (*backendSwitch)(nil)
+
+func (s *backendSwitch) enter() (p *placed, over <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.current.inside++
+	return s.current, s.current.over
+}
+
+func (s *backendSwitch) leave(p *placed) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.inside--
+	p.settle()
+}
+
+// settle must be called with the lock held.
+func (p *placed) settle() {
+	if p.replaced && p.inside == 0 {
+		close(p.left)
+	}
+}
+
+// name returns what the host calls the backend that serves.
+func (s *backendSwitch) name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current.name
+}
+
+// replace puts a backend in the place of the one that serves, and returns that one.
+func (s *backendSwitch) replace(name string, backend Backend) *placed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.current
+	s.current = newPlaced(name, backend)
+	old.replaced = true
+	close(old.over)
+	old.settle()
+	return old
+}
+
+// lifted has the writes that wait tried again: the backend that serves takes them again.
+func (s *backendSwitch) lifted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.current.over)
+	s.current.over = make(chan struct{})
+}
+
+// through makes a call on the backend that serves.
+func through[R any](ctx context.Context, s *backendSwitch, call func(b Backend) (R, error)) (R, error) {
+	var patience <-chan time.Time
+	for {
+		p, over := s.enter()
+		result, err := call(p.Backend)
+		s.leave(p)
+		if !errors.Is(err, transfer.ErrFenced) {
+			return result, err
+		}
+		if patience == nil {
+			timer := time.NewTimer(switchPatience)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case <-over:
+		case <-patience:
+			return result, err
+		case <-ctx.Done():
+			return result, err
+		}
+	}
+}
+
+func (s *backendSwitch) Describe(ctx context.Context) (ticketstore.Description, error) {
+	return through(ctx, s, func(b Backend) (ticketstore.Description, error) { return b.Describe(ctx) })
+}
+
+// Close closes the backend that serves.
+func (s *backendSwitch) Close() error {
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
+	return current.Close()
+}
+
+func (s *backendSwitch) Tickets() ticketstore.Store { return switchedTickets{s} }
+func (s *backendSwitch) Grants() grantstore.Store   { return switchedGrants{s} }
+func (s *backendSwitch) Logout() logout.Store       { return switchedLogout{s} }
+
+type switchedTickets struct{ s *backendSwitch }
+
+var _ ticketstore.Store = switchedTickets{}
+
+func (t switchedTickets) Create(ctx context.Context, session *ticketstore.Session) error {
+	_, err := through(ctx, t.s, func(b Backend) (struct{}, error) { return struct{}{}, b.Tickets().Create(ctx, session) })
+	return err
+}
+
+func (t switchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Get(ctx, key) })
+}
+
+func (t switchedTickets) Find(ctx context.Context, sessionID string) (*ticketstore.SessionDetail, error) {
+	return through(ctx, t.s, func(b Backend) (*ticketstore.SessionDetail, error) { return b.Tickets().Find(ctx, sessionID) })
+}
+
+func (t switchedTickets) Renew(ctx context.Context, r ticketstore.Renewal, now time.Time) (*ticketstore.Session, error) {
+	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Renew(ctx, r, now) })
+}
+
+func (t switchedTickets) Rekey(ctx context.Context, r ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
+	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Rekey(ctx, r, now) })
+}
+
+func (t switchedTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	return through(ctx, t.s, func(b Backend) (*ticketstore.Page, error) { return b.Tickets().Query(ctx, query) })
+}
+
+type switchedGrants struct{ s *backendSwitch }
+
+var _ grantstore.Store = switchedGrants{}
+
+func (g switchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+	return through(ctx, g.s, func(b Backend) (*grantstore.Found, error) { return b.Grants().Get(ctx, ref, now) })
+}
+
+func (g switchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+	return through(ctx, g.s, func(b Backend) (*grantstore.Result, error) { return b.Grants().Apply(ctx, batch, now) })
+}
+
+func (g switchedGrants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
+	return through(ctx, g.s, func(b Backend) (*grantstore.Page, error) { return b.Grants().Query(ctx, query, now) })
+}
+
+func (g switchedGrants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
+	return through(ctx, g.s, func(b Backend) (int, error) { return b.Grants().Purge(ctx, limit, now) })
+}
+
+type switchedLogout struct{ s *backendSwitch }
+
+var _ logout.Store = switchedLogout{}
+
+func (l switchedLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.Result, error) { return b.Logout().End(ctx, ending, now) })
+}
+
+func (l switchedLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.Swept, error) { return b.Logout().EndDue(ctx, sweep, now) })
+}
+
+func (l switchedLogout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.Claimed, error) { return b.Logout().Claim(ctx, claim, now) })
+}
+
+func (l switchedLogout) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+	_, err := through(ctx, l.s, func(b Backend) (struct{}, error) {
+		return struct{}{}, b.Logout().Settle(ctx, id, claim, outcome, now)
+	})
+	return err
+}
+
+func (l switchedLogout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.DeliveryPage, error) { return b.Logout().Deliveries(ctx, query) })
+}
+
+func (l switchedLogout) Retry(ctx context.Context, id string, now time.Time) (*logout.Notification, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.Notification, error) { return b.Logout().Retry(ctx, id, now) })
+}
+
+// serving returns the backend that serves. What it is asked for outside of a swap goes through the switch.
+func (s *backendSwitch) serving() Backend {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current.Backend
+}

@@ -143,6 +143,12 @@ func (t switchedTickets) Create(ctx context.Context, session *ticketstore.Sessio
 	return err
 }
 
+func (t switchedTickets) CreateWithin(
+	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
+) ([]string, error) {
+	return through(ctx, t.s, func(b Backend) ([]string, error) { return b.Tickets().CreateWithin(ctx, session, limit, now) })
+}
+
 func (t switchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Get(ctx, key) })
 }

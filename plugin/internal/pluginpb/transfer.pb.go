@@ -976,7 +976,9 @@ type TransferClientUse struct {
 	// detached: a removal that kept the session has told the client to forget it. The row stays for its token number.
 	Detached bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
 	// last_ending is the operation that last dealt with the client while the session stayed: resumed after a crash, it does not do so twice.
-	LastEnding    string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
+	LastEnding string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
+	// muted are the ends of the session that the client does not want to be told of.
+	Muted         uint32 `protobuf:"varint,8,opt,name=muted,proto3" json:"muted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1058,6 +1060,13 @@ func (x *TransferClientUse) GetLastEnding() string {
 		return x.LastEnding
 	}
 	return ""
+}
+
+func (x *TransferClientUse) GetMuted() uint32 {
+	if x != nil {
+		return x.Muted
+	}
+	return 0
 }
 
 // TransferEnded is what judges the grants of a session that is over.
@@ -1398,12 +1407,13 @@ func (x *TransferOperation) GetEnding() *TransferEndingResult {
 
 // TransferEndingResult is what an ending did.
 type TransferEndingResult struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	SessionsRemoved     int64                  `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
-	GrantsRevoked       int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
-	ConsentsRevoked     int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
-	NotificationsQueued int64                  `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
-	ClientsLeftAlone    []string               `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
+	state               protoimpl.MessageState  `protogen:"open.v1"`
+	SessionsRemoved     int64                   `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
+	GrantsRevoked       int64                   `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
+	ConsentsRevoked     int64                   `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
+	NotificationsQueued int64                   `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
+	ClientsLeftAlone    []string                `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
+	Ended               []*TransferEndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -1473,6 +1483,66 @@ func (x *TransferEndingResult) GetClientsLeftAlone() []string {
 	return nil
 }
 
+func (x *TransferEndingResult) GetEnded() []*TransferEndedSession {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// TransferEndedSession names a session that an ending has ended.
+type TransferEndedSession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	SubjectId     string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferEndedSession) Reset() {
+	*x = TransferEndedSession{}
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferEndedSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferEndedSession) ProtoMessage() {}
+
+func (x *TransferEndedSession) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferEndedSession.ProtoReflect.Descriptor instead.
+func (*TransferEndedSession) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TransferEndedSession) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *TransferEndedSession) GetSubjectId() string {
+	if x != nil {
+		return x.SubjectId
+	}
+	return ""
+}
+
 // TransferJob is an ending under way, resumed after a crash.
 type TransferJob struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1488,13 +1558,14 @@ type TransferJob struct {
 	KeepConsents     bool                   `protobuf:"varint,10,opt,name=keep_consents,json=keepConsents,proto3" json:"keep_consents,omitempty"`
 	SkipNotification bool                   `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
 	Done             *TransferEndingResult  `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
+	CoordinatedOnly  bool                   `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *TransferJob) Reset() {
 	*x = TransferJob{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1577,7 @@ func (x *TransferJob) String() string {
 func (*TransferJob) ProtoMessage() {}
 
 func (x *TransferJob) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1590,7 @@ func (x *TransferJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferJob.ProtoReflect.Descriptor instead.
 func (*TransferJob) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{19}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TransferJob) GetNow() int64 {
@@ -1606,6 +1677,13 @@ func (x *TransferJob) GetDone() *TransferEndingResult {
 	return nil
 }
 
+func (x *TransferJob) GetCoordinatedOnly() bool {
+	if x != nil {
+		return x.CoordinatedOnly
+	}
+	return false
+}
+
 // TransferNotification is a notice; nobody has claimed it.
 type TransferNotification struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1632,7 +1710,7 @@ type TransferNotification struct {
 
 func (x *TransferNotification) Reset() {
 	*x = TransferNotification{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1722,7 @@ func (x *TransferNotification) String() string {
 func (*TransferNotification) ProtoMessage() {}
 
 func (x *TransferNotification) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1735,7 @@ func (x *TransferNotification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferNotification.ProtoReflect.Descriptor instead.
 func (*TransferNotification) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{20}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TransferNotification) GetIssuer() string {
@@ -1831,7 +1909,7 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\aexpires\x18\r \x01(\x03R\aexpires\x12\x17\n" +
 	"\aends_at\x18\x0e \x01(\x03R\x06endsAt\x12\x18\n" +
 	"\aversion\x18\x0f \x01(\x04R\aversion\x12\x16\n" +
-	"\x06ticket\x18\x11 \x01(\fR\x06ticketJ\x04\b\x10\x10\x11\"\xe9\x01\n" +
+	"\x06ticket\x18\x11 \x01(\fR\x06ticketJ\x04\b\x10\x10\x11\"\xff\x01\n" +
 	"\x11TransferClientUse\x12\x1d\n" +
 	"\n" +
 	"first_used\x18\x01 \x01(\x03R\tfirstUsed\x12\x1b\n" +
@@ -1841,7 +1919,8 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\ftoken_number\x18\x05 \x01(\x04R\vtokenNumber\x12\x1a\n" +
 	"\bdetached\x18\x06 \x01(\bR\bdetached\x12\x1f\n" +
 	"\vlast_ending\x18\a \x01(\tR\n" +
-	"lastEnding\"\xe2\x01\n" +
+	"lastEnding\x12\x14\n" +
+	"\x05muted\x18\b \x01(\rR\x05muted\"\xe2\x01\n" +
 	"\rTransferEnded\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x12\n" +
@@ -1873,13 +1952,19 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\x11TransferOperation\x12\x12\n" +
 	"\x04when\x18\x01 \x01(\x03R\x04when\x12\x18\n" +
 	"\arevoked\x18\x02 \x01(\rR\arevoked\x12@\n" +
-	"\x06ending\x18\x03 \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x06ending\"\xf4\x01\n" +
+	"\x06ending\x18\x03 \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x06ending\"\xb4\x02\n" +
 	"\x14TransferEndingResult\x12)\n" +
 	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
 	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x121\n" +
 	"\x14notifications_queued\x18\x04 \x01(\x03R\x13notificationsQueued\x12,\n" +
-	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\"\xa7\x03\n" +
+	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\x12>\n" +
+	"\x05ended\x18\x06 \x03(\v2(.sessions.plugin.v1.TransferEndedSessionR\x05ended\"T\n" +
+	"\x14TransferEndedSession\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
+	"\n" +
+	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xd2\x03\n" +
 	"\vTransferJob\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x1d\n" +
 	"\n" +
@@ -1897,7 +1982,8 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\rkeep_consents\x18\n" +
 	" \x01(\bR\fkeepConsents\x12+\n" +
 	"\x11skip_notification\x18\v \x01(\bR\x10skipNotification\x12<\n" +
-	"\x04done\x18\f \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x04done\"\xc1\x03\n" +
+	"\x04done\x18\f \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x04done\x12)\n" +
+	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\"\xc1\x03\n" +
 	"\x14TransferNotification\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x1d\n" +
@@ -1943,7 +2029,7 @@ func file_sessions_plugin_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_sessions_plugin_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sessions_plugin_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_sessions_plugin_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_sessions_plugin_v1_transfer_proto_goTypes = []any{
 	(TransferSurvivors)(0),            // 0: sessions.plugin.v1.TransferSurvivors
 	(*TransferRecord)(nil),            // 1: sessions.plugin.v1.TransferRecord
@@ -1965,8 +2051,9 @@ var file_sessions_plugin_v1_transfer_proto_goTypes = []any{
 	(*TransferGrant)(nil),             // 17: sessions.plugin.v1.TransferGrant
 	(*TransferOperation)(nil),         // 18: sessions.plugin.v1.TransferOperation
 	(*TransferEndingResult)(nil),      // 19: sessions.plugin.v1.TransferEndingResult
-	(*TransferJob)(nil),               // 20: sessions.plugin.v1.TransferJob
-	(*TransferNotification)(nil),      // 21: sessions.plugin.v1.TransferNotification
+	(*TransferEndedSession)(nil),      // 20: sessions.plugin.v1.TransferEndedSession
+	(*TransferJob)(nil),               // 21: sessions.plugin.v1.TransferJob
+	(*TransferNotification)(nil),      // 22: sessions.plugin.v1.TransferNotification
 }
 var file_sessions_plugin_v1_transfer_proto_depIdxs = []int32{
 	2,  // 0: sessions.plugin.v1.GetTransferStatusResponse.contents:type_name -> sessions.plugin.v1.TransferContent
@@ -1977,22 +2064,23 @@ var file_sessions_plugin_v1_transfer_proto_depIdxs = []int32{
 	16, // 5: sessions.plugin.v1.TransferEnded.clients:type_name -> sessions.plugin.v1.TransferEndedClient
 	0,  // 6: sessions.plugin.v1.TransferEndedClient.survivors:type_name -> sessions.plugin.v1.TransferSurvivors
 	19, // 7: sessions.plugin.v1.TransferOperation.ending:type_name -> sessions.plugin.v1.TransferEndingResult
-	19, // 8: sessions.plugin.v1.TransferJob.done:type_name -> sessions.plugin.v1.TransferEndingResult
-	3,  // 9: sessions.plugin.v1.TransferService.GetTransferStatus:input_type -> sessions.plugin.v1.GetTransferStatusRequest
-	5,  // 10: sessions.plugin.v1.TransferService.SetTransferState:input_type -> sessions.plugin.v1.SetTransferStateRequest
-	7,  // 11: sessions.plugin.v1.TransferService.ExportRecords:input_type -> sessions.plugin.v1.ExportRecordsRequest
-	9,  // 12: sessions.plugin.v1.TransferService.ListChanges:input_type -> sessions.plugin.v1.ListChangesRequest
-	11, // 13: sessions.plugin.v1.TransferService.ImportRecords:input_type -> sessions.plugin.v1.ImportRecordsRequest
-	4,  // 14: sessions.plugin.v1.TransferService.GetTransferStatus:output_type -> sessions.plugin.v1.GetTransferStatusResponse
-	6,  // 15: sessions.plugin.v1.TransferService.SetTransferState:output_type -> sessions.plugin.v1.SetTransferStateResponse
-	8,  // 16: sessions.plugin.v1.TransferService.ExportRecords:output_type -> sessions.plugin.v1.ExportRecordsResponse
-	10, // 17: sessions.plugin.v1.TransferService.ListChanges:output_type -> sessions.plugin.v1.ListChangesResponse
-	12, // 18: sessions.plugin.v1.TransferService.ImportRecords:output_type -> sessions.plugin.v1.ImportRecordsResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	20, // 8: sessions.plugin.v1.TransferEndingResult.ended:type_name -> sessions.plugin.v1.TransferEndedSession
+	19, // 9: sessions.plugin.v1.TransferJob.done:type_name -> sessions.plugin.v1.TransferEndingResult
+	3,  // 10: sessions.plugin.v1.TransferService.GetTransferStatus:input_type -> sessions.plugin.v1.GetTransferStatusRequest
+	5,  // 11: sessions.plugin.v1.TransferService.SetTransferState:input_type -> sessions.plugin.v1.SetTransferStateRequest
+	7,  // 12: sessions.plugin.v1.TransferService.ExportRecords:input_type -> sessions.plugin.v1.ExportRecordsRequest
+	9,  // 13: sessions.plugin.v1.TransferService.ListChanges:input_type -> sessions.plugin.v1.ListChangesRequest
+	11, // 14: sessions.plugin.v1.TransferService.ImportRecords:input_type -> sessions.plugin.v1.ImportRecordsRequest
+	4,  // 15: sessions.plugin.v1.TransferService.GetTransferStatus:output_type -> sessions.plugin.v1.GetTransferStatusResponse
+	6,  // 16: sessions.plugin.v1.TransferService.SetTransferState:output_type -> sessions.plugin.v1.SetTransferStateResponse
+	8,  // 17: sessions.plugin.v1.TransferService.ExportRecords:output_type -> sessions.plugin.v1.ExportRecordsResponse
+	10, // 18: sessions.plugin.v1.TransferService.ListChanges:output_type -> sessions.plugin.v1.ListChangesResponse
+	12, // 19: sessions.plugin.v1.TransferService.ImportRecords:output_type -> sessions.plugin.v1.ImportRecordsResponse
+	15, // [15:20] is the sub-list for method output_type
+	10, // [10:15] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_transfer_proto_init() }
@@ -2006,7 +2094,7 @@ func file_sessions_plugin_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_transfer_proto_rawDesc), len(file_sessions_plugin_v1_transfer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -53,7 +53,7 @@ func (t *Transfer) Changes(ctx context.Context, id string, after uint64, limit i
 	if limit <= 0 {
 		return nil, ticketstore.Invalid("limit", "is not positive")
 	}
-	request := &pb.ListChangesRequest{Id: id, After: after, Limit: uint32(limit)} //nolint:gosec // a page's length
+	request := &pb.ListChangesRequest{Id: id, After: after, Limit: uint32(limit)}
 	answer, err := invoke[pb.ListChangesResponse](ctx, t.Caller, &listChanges, request)
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ var sentinels = map[string]error{
 	"ErrOutdated": logout.ErrOutdated, "ErrNotConfigured": wire.ErrNotConfigured, "ErrConfigured": wire.ErrConfigured,
 	"ErrNotOpened": wire.ErrNotOpened, "ErrFenced": transfer.ErrFenced, "ErrState": transfer.ErrState,
 	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal,
-	"Canceled":     context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
+	"Canceled": context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
 }
 
 const secret = "key 5f3c"

@@ -108,6 +108,10 @@ var fenceCases = []moveCase{
 		ctx, now := p.Ctx(), p.Now
 		for name, write := range map[string]func() error{
 			"Create": func() error { return p.Tickets.Create(ctx, p.Session("dan")) },
+			"CreateWithin": func() error {
+				_, err := p.Tickets.CreateWithin(ctx, p.Session("dan"), ticketstore.Limit{Max: 2}, now)
+				return err
+			},
 			"Renew": func() error {
 				_, err := p.Tickets.Renew(ctx, ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: now.Add(time.Hour)}, now)
 				return err

@@ -1,0 +1,143 @@
+package badger
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// Rows move as the engine stores them, so what it stores is what the protocol says of records, but for what is the engine's own.
+func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
+	t.Parallel()
+	own := map[protoreflect.FullName]bool{
+		"sessions.badger.v1.Session.indexed_due": true, "sessions.badger.v1.Notification.due": true, "sessions.badger.v1.Notification.claimed": true,
+	}
+	for _, pair := range []struct{ stored, protocol proto.Message }{
+		{&recordpb.Session{}, &pb.TransferSession{}}, {&recordpb.ClientUse{}, &pb.TransferClientUse{}},
+		{&recordpb.Ended{}, &pb.TransferEnded{}}, {&recordpb.Grant{}, &pb.TransferGrant{}},
+		{&recordpb.Operation{}, &pb.TransferOperation{}}, {&recordpb.Job{}, &pb.TransferJob{}},
+		{&recordpb.Notification{}, &pb.TransferNotification{}},
+	} {
+		alikeMessages(t, pair.stored.ProtoReflect().Descriptor(), pair.protocol.ProtoReflect().Descriptor(), own)
+	}
+}
+
+func alikeMessages(t *testing.T, stored, protocol protoreflect.MessageDescriptor, own map[protoreflect.FullName]bool) {
+	t.Helper()
+	for i := range stored.Fields().Len() {
+		field := stored.Fields().Get(i)
+		if own[field.FullName()] {
+			if !protocol.ReservedRanges().Has(field.Number()) {
+				t.Errorf("%s: its number is not reserved in the protocol", field.FullName())
+			}
+			continue
+		}
+		other := protocol.Fields().ByNumber(field.Number())
+		if other == nil || other.Name() != field.Name() || other.Kind() != field.Kind() || other.Cardinality() != field.Cardinality() {
+			t.Errorf("%s is stored and not what the protocol says: add it to transfer.proto", field.FullName())
+			continue
+		}
+		if field.Kind() == protoreflect.MessageKind {
+			alikeMessages(t, field.Message(), other.Message(), own)
+		}
+	}
+	if a, b := stored.Fields().Len()-protocol.ReservedRanges().Len(), protocol.Fields().Len(); a != b {
+		t.Errorf("%s has %d fields that move, the protocol %d", stored.FullName(), a, b)
+	}
+}
+
+// A store of format 1 has no contents: the first opening counts them.
+func TestMigrationFromFormat1(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	err = e.Tickets().Create(t.Context(), &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte("x")), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("x"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := e.Transfer().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	txn := e.db.NewTransaction(true)
+	if err := txn.Delete(contentsKey); err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	marker := filepath.Join(path, markerFile)
+	if err := os.WriteFile(marker, []byte("fosite-sessions badger format 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	got, err := e.Transfer().Status(t.Context())
+	if err != nil || got.Records() != 1 || got.Content[1] != want.Content[1] {
+		t.Fatalf("contents %v, error %v, want %v", got.Content, err, want.Content)
+	}
+	if text, err := os.ReadFile(marker); err != nil || !bytes.Contains(text, []byte("format 2")) {
+		t.Errorf("marker %q, error %v, want format 2", text, err)
+	}
+}
+
+// The journal survives a plugin that dies, and so does the fence.
+func TestMoveSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for number := range uint64(3) {
+		k := key(tablePurge, []byte{'a' + byte(number)})
+		if number == 1 {
+			if err := (mover{e}).Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.update(t.Context(), func(tx *tx) error { tx.put(k, nil); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := (mover{e}).Become(t.Context(), transfer.Turn{To: transfer.Fenced, ID: "m", Peer: "new"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if e, err = Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	changes, err := (mover{e}).Changes(t.Context(), "m", 0, 10)
+	if err != nil || len(changes.Records) != 2 || changes.Through != 2 || changes.Left != 0 {
+		t.Fatalf("changes %+v, error %v, want two", changes, err)
+	}
+	if err := e.update(t.Context(), func(tx *tx) error { tx.put(key(tablePurge, []byte("x")), nil); return nil }); err == nil {
+		t.Error("a write passed the fence")
+	}
+}

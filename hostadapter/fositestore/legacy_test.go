@@ -363,3 +363,21 @@ func TestLegacyLookUpsThatFailAreNotInactive(t *testing.T) {
 	l.mustActive(r.str("access_token"), true)
 	l.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 }
+
+// A refresh that has read the token before its family moved and was revoked does not move it a second time.
+func TestLegacyTokenMovesOnce(t *testing.T) {
+	t.Parallel()
+	l := newLegacyHost(t)
+	_, refresh := l.oldTokens()
+	var moved *reply
+	before := func() {
+		l.backend.grants.before.Store(nil)
+		moved = l.refresh(refresh)
+		l.refresh(refresh).must(t, http.StatusBadRequest, "invalid_grant") // reuse
+	}
+	l.backend.grants.before.Store(&before)
+	late := l.refresh(refresh)
+	late.must(t, http.StatusBadRequest, "invalid_grant")
+	moved.must(t, http.StatusOK, "")
+	l.mustActive(moved.str("access_token"), false)
+}

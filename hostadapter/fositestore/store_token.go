@@ -85,6 +85,12 @@ func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string)
 	if err := s.inLegacy(ctx, func(l *legacy) error { return l.DeleteRefreshTokenSession(ctx, signature) }); err != nil {
 		return err
 	}
+	if s.hasLegacy() {
+		// A used one stays as long as it may have come from the host's store: a request that has read it there must not move it again.
+		if _, err := s.get(ctx, grantstore.RefreshToken, signature); errors.Is(err, grantstore.ErrConsumed) {
+			return nil
+		}
+	}
 	return s.remove(ctx, grantstore.RefreshToken, signature)
 }
 

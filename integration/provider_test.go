@@ -35,6 +35,8 @@ type provider struct {
 	issuer       string
 	address      string
 	adminToken   string
+	// demo are the addresses of the demo clients, if they run.
+	demo []string
 
 	discover sync.Once
 	metadata map[string]any
@@ -62,6 +64,24 @@ func startProvider(t testing.TB, clients []map[string]any, users []user, flags .
 	}
 	p.clients = writeJSON(t, folder, "clients.json", clients)
 	p.users = writeJSON(t, folder, "users.json", users)
+	p.run(t)
+	return p
+}
+
+// startDemo starts the example server with its demo clients and users, as somebody does who tries it.
+func startDemo(t testing.TB) *provider {
+	t.Helper()
+	p := &provider{
+		data: filepath.Join(t.TempDir(), "data"), address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
+	}
+	handedOut("admin token", p.adminToken)
+	p.run(t)
+	return p
+}
+
+// run starts the server until the end of the test.
+func (p *provider) run(t testing.TB) {
+	t.Helper()
 	p.start(t)
 	t.Cleanup(func() {
 		p.kill()
@@ -69,7 +89,6 @@ func startProvider(t testing.TB, clients []map[string]any, users []user, flags .
 			t.Logf("the server's log:\n%s", p.log.tail(8<<10))
 		}
 	})
-	return p
 }
 
 // start starts the server where it was before.
@@ -97,7 +116,11 @@ func (p *provider) start(t testing.TB) {
 	}(p.command, p.exited)
 	select {
 	case values := <-said:
-		p.issuer, p.address = values["issuer"], values["address"]
+		p.issuer, p.address, p.demo = values["issuer"], values["address"], nil
+		for line := range strings.Lines(values["client"]) {
+			address, _, _ := strings.Cut(line, " ")
+			p.demo = append(p.demo, address)
+		}
 		p.plugin, _ = strconv.Atoi(values["plugin_pid"])
 		if p.issuer == "" || p.plugin == 0 {
 			t.Fatalf("the server announced %v\n%s", values, p.log.tail(4<<10))
@@ -135,7 +158,7 @@ func (p *provider) watchKeys(t testing.TB) {
 	}
 }
 
-// announced reads the "key: value" lines up to the empty one, and then whatever follows.
+// announced reads the "key: value" lines up to the empty one, and then whatever follows. A key that occurs again has a line for each value.
 func announced(stdout io.Reader) <-chan map[string]string {
 	said := make(chan map[string]string, 1)
 	go func() {
@@ -143,7 +166,7 @@ func announced(stdout io.Reader) <-chan map[string]string {
 		lines := bufio.NewScanner(stdout)
 		for lines.Scan() && lines.Text() != "" {
 			key, value, _ := strings.Cut(lines.Text(), ": ")
-			values[key] = value
+			values[key] = strings.TrimPrefix(values[key]+"\n"+value, "\n")
 		}
 		said <- values
 		_, _ = io.Copy(io.Discard, stdout)

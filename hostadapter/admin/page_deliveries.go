@@ -28,6 +28,8 @@ type deliveryRow struct {
 	Attempts                                          int
 	Queued, Last, Next, GiveUp                        stamp
 	LastError                                         string
+	// Once: the client has been told, and is to be told a second time.
+	Once bool
 }
 
 var deliveryFilters = []string{"state", "client_id", "session_id"}
@@ -42,6 +44,7 @@ func (m *mount) deliveryRows(notices []logout.Notification) []deliveryRow {
 			Attempts: n.Attempts, Queued: stampOf(n.Queued, now), Last: stampOf(n.LastAttempt, now), LastError: n.LastError,
 		}
 		if n.State == logout.Pending {
+			row.Once = n.LastError == "" && !n.LastAttempt.IsZero()
 			row.Next, row.GiveUp = stampOf(n.NextAttempt, now), stampOf(n.GiveUpAt, now)
 		}
 		rows = append(rows, row)

@@ -1,6 +1,7 @@
 // Comfort only: every page works without this script.
 for (const form of document.querySelectorAll("[data-select]")) {
-  const all = form.querySelector("[data-select-all]");
+  const label = form.querySelector("[data-select-all]");
+  const all = label?.querySelector("input");
   const submit = form.querySelector("[data-select-submit]");
   const boxes = [...form.querySelectorAll("input[name=session_id]")];
   if (!all || !submit || boxes.length === 0) continue;
@@ -12,7 +13,7 @@ for (const form of document.querySelectorAll("[data-select]")) {
     submit.disabled = ticked === 0;
     submit.textContent = ticked === 0 ? text : `End ${ticked} selected…`;
   };
-  all.hidden = false;
+  label.hidden = false;
   all.addEventListener("change", () => {
     for (const box of boxes) box.checked = all.checked;
     count();

@@ -1,0 +1,308 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// chromePatience is how long a page may take to do what is expected of it on a slow machine.
+const chromePatience = 60 * time.Second
+
+// chrome is a running headless Chromium.
+type chrome struct {
+	t       testing.TB
+	context context.Context
+
+	mu sync.Mutex
+	// complaints are errors that the browser found in pages, such as violations of their policy.
+	complaints []string
+}
+
+// startChrome starts a browser. In CI a missing one fails the test.
+func startChrome(t testing.TB) *chrome {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("chromium is not installed")
+		}
+		t.Skip("chromium is not installed: on Debian, apt-get install chromium")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:len(chromedp.DefaultExecAllocatorOptions):len(chromedp.DefaultExecAllocatorOptions)],
+		chromedp.ExecPath(path))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
+	}
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	browser, cancelBrowser := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		closing, done := context.WithTimeout(browser, chromePatience)
+		defer done()
+		if err := chromedp.Cancel(closing); err != nil && !errors.Is(err, context.Canceled) {
+			t.Logf("closing chromium: %v", err)
+		}
+		cancelBrowser()
+		cancel()
+	})
+	c := &chrome{t: t, context: browser}
+	c.tab() // the first one belongs to the browser and lives as long as it does
+	return c
+}
+
+// handOutCookies has the cookies that the browser sends to an address looked for in the logs.
+func (c *chrome) handOutCookies(address string) {
+	c.t.Helper()
+	found, err := chromedp.Call(c.context, network.GetCookies, network.GetCookiesParams{URLs: []string{address}})
+	if err != nil || len(found.Cookies) == 0 {
+		c.t.Fatalf("cookies of %s: %v, error %v", address, found.Cookies, err)
+	}
+	for _, cookie := range found.Cookies {
+		handedOut("cookie", cookie.Value)
+	}
+}
+
+// tab is a page of the browser.
+type tab struct {
+	t       testing.TB
+	context context.Context
+}
+
+func (c *chrome) tab() *tab {
+	c.t.Helper()
+	page := c.context
+	if chromedp.FromContext(page).Target != nil {
+		var cancel context.CancelFunc
+		page, cancel = chromedp.NewContext(c.context)
+		c.t.Cleanup(cancel)
+	}
+	err := chromedp.Do(page, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, cdplog.Enable, cdp.Empty{})
+		return err
+	}))
+	if err == nil {
+		err = chromedp.Listen(page, func(event any) {
+			entry, ok := event.(*cdplog.EventEntryAdded)
+			// What the browser says of an answer's status is no news.
+			if ok && entry.Entry.Level == cdplog.EntryLevelError && entry.Entry.Source != cdplog.EntrySourceNetwork {
+				c.mu.Lock()
+				c.complaints = append(c.complaints, entry.Entry.URL+": "+entry.Entry.Text)
+				c.mu.Unlock()
+			}
+		})
+	}
+	if err != nil {
+		c.t.Fatalf("opening a tab: %v", err)
+	}
+	return &tab{t: c.t, context: page}
+}
+
+func (c *chrome) mustNotComplain() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, complaint := range c.complaints {
+		c.t.Errorf("the browser complains: %s", complaint)
+	}
+}
+
+// do runs steps of a page.
+func (p *tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.context, chromePatience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		p.t.Fatalf("%s: %v\n%s", what, err, p.text())
+	}
+}
+
+func (p *tab) open(address string) {
+	p.t.Helper()
+	p.do("opening "+address, chromedp.Navigate(address))
+}
+
+// click presses what a selector finds, once it is there.
+func (p *tab) click(selector string) {
+	p.t.Helper()
+	p.do("clicking "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
+}
+
+func (p *tab) fill(selector, text string) {
+	p.t.Helper()
+	p.do("filling in "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.SetValue(chromedp.CSS(selector), text))
+}
+
+// until waits until an expression is true, across navigations.
+func (p *tab) until(what, expression string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(chromePatience); ; time.Sleep(50 * time.Millisecond) {
+		answer, err := p.evaluate("String(document.readyState === 'complete' && Boolean(" + expression + "))")
+		if answer == "true" {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("gave up waiting until %s (error %v):\n%s", what, err, p.text())
+		}
+	}
+}
+
+// says waits until the page has a text.
+func (p *tab) says(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf("the page says %q", text), fmt.Sprintf("document.body.innerText.includes(%q)", text))
+}
+
+// text is what the page says, for failures.
+func (p *tab) text() string {
+	ctx, cancel := context.WithTimeout(p.context, 10*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// look has the page shown that wide, in light or dark.
+func (p *tab) look(width int64, scheme string) {
+	p.t.Helper()
+	p.do("resizing", chromedp.EmulateViewport(width, 800), chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+		return err
+	}))
+}
+
+// The main job by hand: an operator finds Ann, ends her session, and both of her clients know by themselves.
+func TestOperatorEndsASessionInABrowser(t *testing.T) {
+	t.Parallel()
+	c := startChrome(t)
+	p := startDemo(t)
+	if len(p.demo) != 2 {
+		t.Fatalf("demo clients at %v, want two", p.demo)
+	}
+	photos, notes, admin := c.tab(), c.tab(), c.tab()
+	photos.open(p.demo[0])
+	photos.click("a.primary")
+	photos.fill("#username", "ann")
+	photos.fill("#password", "ann-demo")
+	photos.click("button.primary")
+	photos.click("button[value=allow]")
+	photos.says("Hello, Ann")
+	notes.open(p.demo[1])
+	notes.click("a.primary")
+	notes.says("Hello, Ann") // nothing is asked
+
+	admin.look(1280, "light")
+	admin.open(p.issuer + "/admin")
+	admin.fill("#token", p.adminToken)
+	admin.click("button.primary")
+	admin.says("1 session")
+	c.handOutCookies(p.issuer + "/admin/")
+	admin.fill("#display_name", "ann")
+	admin.click("form.filter button[type=submit]")
+	admin.says("1 session matches")
+	// The script: ticking all offers to end them.
+	admin.click("[data-select-all] input")
+	admin.says("End 1 selected…")
+
+	for _, width := range []int64{1280, 360} {
+		for _, scheme := range []string{"light", "dark"} {
+			admin.look(width, scheme)
+			admin.mustFit(width, scheme)
+		}
+	}
+	admin.click("tbody th a.name")
+	admin.says("Ends when idle")
+	admin.mustFit(360, "dark")
+	admin.look(1280, "light")
+	admin.click(`a.danger[href^="remove?session_id="]`)
+	admin.says("End this session?")
+	for _, want := range []string{"1\nsession ended", "2\nnotices queued"} {
+		admin.says(want)
+	}
+	photos.says("Hello, Ann") // asking has ended nothing
+	admin.fill("#reason", "a lost laptop")
+	admin.look(360, "light")
+	admin.mustFit(360, "light")
+	admin.click("button[value=remove]")
+	admin.says("What was done")
+
+	photos.says("Signed out by the server")
+	notes.says("Signed out by the server")
+	admin.click(`a[href^="deliveries?session_id="]`)
+	admin.says("demo-photos")
+	admin.says("demo-notes")
+	admin.mustFit(360, "light")
+	admin.click(".who button")
+	admin.says("Operator sign-in")
+	admin.open(p.issuer + "/admin/ui/deliveries")
+	admin.says("Operator sign-in")
+	c.mustNotComplain()
+	if !p.log.contains(`reason="a lost laptop"`) || !p.log.contains("sessions_removed=1") || p.log.contains(p.adminToken) {
+		t.Error("the log lacks what the operator did, or has his token")
+	}
+}
+
+// mustFit holds that the page is no wider than its window and looks as it should there.
+func (p *tab) mustFit(width int64, scheme string) {
+	p.t.Helper()
+	where := fmt.Sprintf("at %d px, %s", width, scheme)
+	p.until("it fits "+where, fmt.Sprintf("window.innerWidth === %d && document.documentElement.scrollWidth <= %d", width, width))
+	dark := "(([r, g, b]) => r + g + b < 384)(getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number))"
+	if scheme == "light" {
+		dark = "!" + dark
+	}
+	p.until("its colours are right "+where, dark)
+	for what, offenders := range map[string]string{
+		"nothing lies outside of it": `[...document.querySelectorAll("main *:not(.vh, .vh *, thead, thead *)")].filter(e =>
+			e.getBoundingClientRect().right > innerWidth + 1)`,
+		"tables are cards when it is narrow": `[...document.querySelectorAll("tbody td[data-label]")].filter(e =>
+			(getComputedStyle(e).display === "block") !== (innerWidth < 600))`,
+		"every field has a label": `[...document.querySelectorAll("input:not([type=hidden]), select")].filter(e => !e.labels.length && !e.ariaLabel)`,
+		"what is focused can be seen": `[...document.querySelectorAll("main a, main button, main input")].filter(e => {
+			e.focus({focusVisible: true});
+			return document.activeElement === e && getComputedStyle(e).outlineStyle === "none";
+		})`,
+		"it has one heading and one main": `["h1", "main"].flatMap(name => [...document.querySelectorAll(name)].slice(1))`,
+	} {
+		expression := offenders + `.map(e => e.outerHTML.slice(0, 200) + " " + JSON.stringify(e.getBoundingClientRect())).join("\n")`
+		found := ""
+		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // it may not be laid out anew yet
+			var err error
+			if found, err = p.evaluate(expression); err != nil {
+				p.t.Fatalf("%s %s: %v", what, where, err)
+			}
+			if found == "" || time.Now().After(deadline) {
+				break
+			}
+		}
+		if found != "" {
+			p.t.Errorf("%s: not so %s:\n%.2000s", what, where, found)
+		}
+	}
+}
+
+func (p *tab) evaluate(expression string) (string, error) {
+	ctx, cancel := context.WithTimeout(p.context, chromePatience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[string](expression))
+}

@@ -103,7 +103,11 @@ func FuzzPath(f *testing.F) {
 		r.Header.Set("Actor", "writer")
 		m := &manager{}
 		response := serve(m, r)
-		if response.StatusCode != http.StatusMovedPermanently && response.StatusCode != http.StatusPermanentRedirect && response.StatusCode != http.StatusTemporaryRedirect && method != http.MethodHead {
+		switch {
+		case response.StatusCode >= http.StatusInternalServerError:
+			t.Errorf("%s %q: the answer blames the server: %d", method, path, response.StatusCode)
+		case strings.HasPrefix(r.URL.Path, "/admin/ui"), response.StatusCode/100 == 3, method == http.MethodHead:
+		default:
 			expectReadable(t, response)
 		}
 		if m.removal != nil && method != http.MethodDelete && method != http.MethodPost {

@@ -1,0 +1,250 @@
+package account
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const maxBody = 16 << 10
+
+// Config says how users see their sessions. Sessions is required.
+type Config struct {
+	Sessions *hostadapter.Adapter
+	// ClientName names a client as users know it. By default they see its id.
+	ClientName func(clientID string) string
+	// SignIn answers a browser that nobody is signed in with. By default it is told so, with 401.
+	SignIn http.Handler
+	// Page shows the page in the host's own look; the status and a Content-Security-Policy that allows no more than forms to itself are set. A
+	// plain page in English when nil.
+	Page func(w http.ResponseWriter, r *http.Request, page *Page)
+}
+
+// Page is what a user sees.
+type Page struct {
+	// UserName is who is signed in.
+	UserName string
+	// Sessions are the user's, the one in hand first.
+	Sessions []Session
+	// Token goes into the field "token" of the forms. They are posted to "end", with the field "session_id", and to "end-others".
+	Token string
+}
+
+// Session is one session of the user.
+type Session struct {
+	SessionID string `json:"session_id"`
+	// Current: it is the one in hand.
+	Current bool `json:"current"`
+	// Device is what the user agent says it is: "Firefox on Linux".
+	Device     string `json:"device"`
+	RemoteAddr string `json:"remote_addr,omitempty"`
+	// Created is when the user signed in, LastUsed about when the session was last used.
+	Created  time.Time `json:"created"`
+	LastUsed time.Time `json:"last_used"`
+	// Clients are the names of the applications that were used in it.
+	Clients []string `json:"clients"`
+}
+
+type handler struct {
+	config     Config
+	protection *http.CrossOriginProtection
+}
+
+// New returns the handler. Its error names the field of the configuration that is wrong.
+func New(config Config) (http.Handler, error) {
+	if config.Sessions == nil {
+		return nil, ticketstore.Invalid("sessions", "is not set")
+	}
+	if config.ClientName == nil {
+		config.ClientName = func(id string) string { return id }
+	}
+	h := &handler{config: config, protection: http.NewCrossOriginProtection()}
+	return config.Sessions.Middleware(h), nil
+}
+
+// problem is an answer that is not what was asked for.
+type problem struct {
+	status int
+	text   string
+}
+
+func (p *problem) Error() string { return p.text }
+
+// ServeHTTP lists the sessions, or ends one or all others.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", pagePolicy)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "same-origin")
+	header.Add("Vary", "Accept")
+	session, err := h.config.Sessions.Session(r)
+	if err == nil && session == nil {
+		if h.config.SignIn != nil && !wantsJSON(r) {
+			h.config.SignIn.ServeHTTP(w, r)
+			return
+		}
+		err = &problem{http.StatusUnauthorized, "You are not signed in."}
+	}
+	if err == nil {
+		err = h.serve(w, r, session)
+	}
+	if err != nil {
+		h.failed(w, r, err)
+	}
+}
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+	action := path.Base(r.URL.Path)
+	if action != "end" && action != "end-others" {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			return &problem{http.StatusMethodNotAllowed, "This address takes GET requests."}
+		}
+		return h.list(w, r, session)
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		return &problem{http.StatusMethodNotAllowed, "This address takes POST requests."}
+	}
+	if err := h.checkForm(w, r, session); err != nil {
+		return err
+	}
+	if action == "end" {
+		return h.end(w, r, session)
+	}
+	ended, err := h.config.Sessions.EndOtherSessions(r.Context(), session)
+	if err != nil {
+		return err
+	}
+	return done(w, r, ended)
+}
+
+func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+	sid := r.PostForm.Get("session_id")
+	if sid == session.SessionID {
+		if err := h.config.Sessions.SignOut(w, r); err != nil {
+			return err
+		}
+		return done(w, r, 1)
+	}
+	err := h.config.Sessions.EndOwnSession(r.Context(), session, sid)
+	if errors.Is(err, hostadapter.ErrNotFound) && !wantsJSON(r) {
+		return done(w, r, 0) // it has ended in the meantime: the page will say so
+	}
+	if err != nil {
+		return err
+	}
+	return done(w, r, 1)
+}
+
+// checkForm refuses what another site, or a page that was made for another session, had sent.
+func (h *handler) checkForm(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+	if err := h.protection.Check(r); err != nil {
+		return &problem{http.StatusForbidden, "The request comes from another site."}
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return &problem{http.StatusUnsupportedMediaType, "The request is not a form."}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		return &problem{http.StatusBadRequest, "The form cannot be read."}
+	}
+	if !h.config.Sessions.CheckFormToken(session, r.PostForm.Get("token")) {
+		return &problem{http.StatusForbidden, "The page was open for too long, or does not belong to your session. Please try again."}
+	}
+	return nil
+}
+
+func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+	details, err := h.config.Sessions.OwnSessions(r.Context(), session)
+	if err != nil {
+		return err
+	}
+	page := &Page{UserName: session.DisplayName, Token: h.config.Sessions.FormToken(session)}
+	if page.UserName == "" {
+		page.UserName = session.SubjectID
+	}
+	for i := range details {
+		shown := h.show(&details[i], session)
+		if shown.Current {
+			page.Sessions = append([]Session{shown}, page.Sessions...)
+		} else {
+			page.Sessions = append(page.Sessions, shown)
+		}
+	}
+	switch {
+	case wantsJSON(r):
+		return writeJSON(w, http.StatusOK, map[string]any{"sessions": page.Sessions, "token": page.Token})
+	case h.config.Page != nil:
+		h.config.Page(w, r, page)
+		return nil
+	}
+	return showPage(w, http.StatusOK, &view{Page: page})
+}
+
+func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.Session) Session {
+	shown := Session{
+		SessionID: detail.SessionID, Current: detail.SessionID == session.SessionID, Device: Device(detail.UserAgent),
+		RemoteAddr: detail.RemoteAddr, Created: detail.Created.UTC(), LastUsed: detail.Renewed.UTC(), Clients: []string{},
+	}
+	for _, client := range detail.Clients {
+		shown.Clients = append(shown.Clients, h.config.ClientName(client.ClientID))
+		if client.LastUsed.After(shown.LastUsed) {
+			shown.LastUsed = client.LastUsed.UTC()
+		}
+	}
+	return shown
+}
+
+// done answers a change.
+func done(w http.ResponseWriter, r *http.Request, ended int) error {
+	if wantsJSON(r) {
+		return writeJSON(w, http.StatusOK, map[string]int{"sessions_ended": ended})
+	}
+	w.Header().Set("Location", "./") // where the page is
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
+}
+
+func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
+	var known *problem
+	var field *ticketstore.FieldError
+	switch {
+	case errors.As(err, &known):
+	case errors.As(err, &field):
+		known = &problem{http.StatusBadRequest, field.Error()}
+	case errors.Is(err, hostadapter.ErrNotFound):
+		known = &problem{http.StatusNotFound, "There is no such session of yours."}
+	default:
+		h.config.Sessions.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)
+		w.Header().Set("Retry-After", "5")
+		known = &problem{http.StatusServiceUnavailable, "Your sessions cannot be looked up just now. Please try again in a moment."}
+	}
+	if wantsJSON(r) {
+		_ = writeJSON(w, known.status, map[string]string{"error": known.text})
+		return
+	}
+	_ = showPage(w, known.status, &view{Problem: known.text})
+}
+
+// wantsJSON tells whether the request asks for JSON and not for a page.
+func wantsJSON(r *http.Request) bool {
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
+}
+
+func writeJSON(w http.ResponseWriter, status int, answer any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	return json.NewEncoder(w).Encode(answer)
+}

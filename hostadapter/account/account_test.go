@@ -1,0 +1,286 @@
+package account_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/account"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+type signer struct{}
+
+func (signer) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
+
+// server is a host whose users see their sessions below /me/.
+type server struct {
+	t        *testing.T
+	sessions *hostadapter.Adapter
+	url      string
+}
+
+func newServer(t *testing.T, change ...func(*account.Config)) *server {
+	t.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	noSync := false
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	sessions, err := hostadapter.New(t.Context(), hostadapter.Config{
+		Backend: engine, Issuer: "http://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: signer{}, Clients: logout.ClientMap{},
+		Logger: logger,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = sessions.Close() })
+	config := account.Config{Sessions: sessions, ClientName: func(id string) string { return "The " + id }}
+	for _, c := range change {
+		c(&config)
+	}
+	handler, err := account.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/me/", handler)
+	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user"), DisplayName: "<" + r.FormValue("user") + ">"}); err != nil {
+			t.Error(err)
+		}
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return &server{t: t, sessions: sessions, url: s.URL}
+}
+
+// browser is a user's browser with a user agent of its own.
+type browser struct {
+	s     *server
+	agent string
+	http  *http.Client
+}
+
+func (s *server) browser(agent, user string) *browser {
+	s.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b := &browser{s: s, agent: agent, http: &http.Client{Jar: jar}}
+	if user != "" {
+		b.do(http.MethodGet, "/login?user="+user, nil)
+	}
+	return b
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (b *browser) do(method, path string, form url.Values, headers ...string) *answer {
+	b.s.t.Helper()
+	r, err := http.NewRequestWithContext(b.s.t.Context(), method, b.s.url+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.s.t.Fatal(err)
+	}
+	r.Header.Set("User-Agent", b.agent)
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := b.http.Do(r)
+	if err != nil {
+		b.s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var body bytes.Buffer
+	if _, err := body.ReadFrom(response.Body); err != nil {
+		b.s.t.Fatal(err)
+	}
+	return &answer{response.StatusCode, response.Header, body.String()}
+}
+
+type listing struct {
+	Sessions []account.Session `json:"sessions"`
+	Token    string            `json:"token"`
+}
+
+func (b *browser) list() *listing {
+	b.s.t.Helper()
+	a := b.do(http.MethodGet, "/me/", nil, "Accept", "application/json")
+	var l listing
+	if err := json.Unmarshal([]byte(a.body), &l); a.status != http.StatusOK || err != nil {
+		b.s.t.Fatalf("list: %d %s %v", a.status, a.body, err)
+	}
+	return &l
+}
+
+const (
+	firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+	iphone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+)
+
+var hidden = regexp.MustCompile(`name="token" value="([^"]+)"`)
+
+func TestOwnSessions(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	laptop, phone, other := s.browser(firefox, "ann"), s.browser(iphone, "ann"), s.browser(firefox, "bob")
+	l := laptop.list()
+	var shown []string
+	for _, session := range l.Sessions {
+		mark := ""
+		if session.Current {
+			mark = "*"
+		}
+		shown = append(shown, mark+session.Device+" "+session.RemoteAddr)
+	}
+	if diff := cmp.Diff([]string{"*Firefox on Linux 127.0.0.1", "Safari on iPhone 127.0.0.1"}, shown); diff != "" {
+		t.Errorf("sessions (-want +got):\n%s", diff)
+	}
+	_, err := s.sessions.Backend().Grants().Apply(t.Context(), &grantstore.Batch{
+		OperationID: "op", Use: &grantstore.Use{SessionID: l.Sessions[1].SessionID, ClientID: "shop", Notify: true},
+	}, s.sessions.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := laptop.do(http.MethodGet, "/me/", nil, "Accept", "text/html")
+	for _, want := range []string{"&lt;ann&gt;", "this one", "Safari on iPhone", "The shop", "Sign out everywhere else"} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("page has no %q: %s", want, page.body)
+		}
+	}
+	if policy := page.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || page.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v", page.header)
+	}
+	// One: from the page, whose form leads back to it.
+	token := hidden.FindStringSubmatch(page.body)[1]
+	back := laptop.do(http.MethodPost, "/me/end", url.Values{"token": {token}, "session_id": {l.Sessions[1].SessionID}}, "Accept", "text/html")
+	if back.status != http.StatusOK || strings.Contains(back.body, "iPhone") {
+		t.Errorf("after it: %d %s, want the page without the phone", back.status, back.body)
+	}
+	if got := phone.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
+		t.Errorf("the phone: %d, want it signed out", got.status)
+	}
+	notices, err := s.sessions.Deliveries(t.Context(), logout.DeliveryQuery{})
+	if err != nil || len(notices.Deliveries) != 1 || notices.Deliveries[0].Reason != logout.UserLogout {
+		t.Errorf("notices %+v, %v; want one of user_logout", notices, err)
+	}
+	// All others.
+	for range 3 {
+		s.browser(iphone, "ann")
+	}
+	ended := laptop.do(http.MethodPost, "/me/end-others", url.Values{"token": {token}}, "Accept", "application/json")
+	if ended.status != http.StatusOK || strings.TrimSpace(ended.body) != `{"sessions_ended":3}` || len(laptop.list().Sessions) != 1 {
+		t.Errorf("all others: %d %s", ended.status, ended.body)
+	}
+	if len(other.list().Sessions) != 1 {
+		t.Error("another user's session ended")
+	}
+	// This one.
+	laptop.do(http.MethodPost, "/me/end", url.Values{"token": {token}, "session_id": {l.Sessions[0].SessionID}}, "Accept", "application/json")
+	if got := laptop.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
+		t.Errorf("the laptop: %d, want it signed out", got.status)
+	}
+}
+
+// TestNobodyElseEndsASession: neither another site, nor another user, nor a page of another session.
+func TestNobodyElseEndsASession(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann, eve := s.browser(firefox, "ann"), s.browser(firefox, "eve")
+	a, e := ann.list(), eve.list()
+	sid := a.Sessions[0].SessionID
+	form := func(token, sid string) url.Values { return url.Values{"token": {token}, "session_id": {sid}} }
+	for name, test := range map[string]struct {
+		b       *browser
+		form    url.Values
+		headers []string
+		status  int
+	}{
+		"another user's sid":           {eve, form(e.Token, sid), nil, http.StatusNotFound},
+		"another session's token":      {ann, form(e.Token, sid), nil, http.StatusForbidden},
+		"no token":                     {ann, form("", sid), nil, http.StatusForbidden},
+		"a forged token":               {ann, form(strings.Repeat("A", 80), sid), nil, http.StatusForbidden},
+		"another site":                 {ann, form(a.Token, sid), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
+		"another origin":               {ann, form(a.Token, sid), []string{"Origin", "https://evil.example"}, http.StatusForbidden},
+		"nobody signed in":             {s.browser(firefox, ""), form(a.Token, sid), nil, http.StatusUnauthorized},
+		"a sid that is none":           {ann, form(a.Token, strings.Repeat("x", 600)), nil, http.StatusBadRequest},
+		"no sid":                       {ann, form(a.Token, ""), nil, http.StatusBadRequest},
+		"a form that is too long":      {ann, form(a.Token, strings.Repeat("x", 20_000)), nil, http.StatusBadRequest},
+		"a body that is no form":       {ann, form(a.Token, sid), []string{"Content-Type", "application/json"}, http.StatusUnsupportedMediaType},
+		"a sid of a session long gone": {ann, form(a.Token, "gone"), nil, http.StatusNotFound},
+	} {
+		if got := test.b.do(http.MethodPost, "/me/end", test.form, append(test.headers, "Accept", "application/json")...); got.status != test.status {
+			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, test.status)
+		}
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
+		if got := ann.do(method, "/me/end?session_id="+sid+"&token="+a.Token, nil); got.status != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %d, want 405", method, got.status)
+		}
+	}
+	if got := ann.do(http.MethodDelete, "/me/", nil); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("DELETE of the page: %d, want 405", got.status)
+	}
+	if len(ann.list().Sessions) != 1 {
+		t.Error("ann's session ended")
+	}
+}
+
+func TestHostsOwnPages(t *testing.T) {
+	t.Parallel()
+	var page *account.Page
+	s := newServer(t, func(c *account.Config) {
+		c.Page = func(_ http.ResponseWriter, _ *http.Request, p *account.Page) { page = p }
+		c.SignIn = http.RedirectHandler("/login?user=ann", http.StatusSeeOther)
+	})
+	b := s.browser(firefox, "")
+	b.do(http.MethodGet, "/me/", nil)
+	b.do(http.MethodGet, "/me/", nil)
+	if page == nil || page.UserName != "<ann>" || len(page.Sessions) != 1 || page.Token == "" {
+		t.Errorf("page %+v", page)
+	}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	if _, err := account.New(account.Config{}); err == nil || !strings.Contains(err.Error(), "sessions") {
+		t.Errorf("got %v, want an error that names the field", err)
+	}
+}
+
+func TestDevice(t *testing.T) {
+	t.Parallel()
+	for agent, want := range map[string]string{
+		firefox: "Firefox on Linux", iphone: "Safari on iPhone", "": "Unknown device", "curl/8.5.0": "curl", "\xff": "Unknown device",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0": "Edge on Windows",
+		"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36":         "Chrome on Android",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15":         "Safari on macOS",
+	} {
+		if got := account.Device(agent); got != want {
+			t.Errorf("%q is %q, want %q", agent, got, want)
+		}
+	}
+}

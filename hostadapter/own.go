@@ -1,0 +1,101 @@
+package hostadapter
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// OwnSessions returns the live sessions of the session's user, the newest first, at most ticketstore.MaxCount.
+func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketstore.SessionDetail, error) {
+	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
+		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: reading a user's sessions: %w", err)
+	}
+	var live []ticketstore.SessionDetail
+	for i := range page.Sessions {
+		if page.Sessions[i].LiveAt(a.now()) {
+			live = append(live, page.Sessions[i])
+		}
+	}
+	return live, nil
+}
+
+// EndOwnSession ends another session of the session's user, as if that user had signed out there. A sid that is unknown, has ended or is
+// another user's is ErrNotFound.
+func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID string) error {
+	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
+		return err
+	}
+	// The store ends what both select, in one transaction: nobody ends another's session.
+	result, err := a.end(ctx, &logout.Ending{
+		SubjectID: session.SubjectID, SessionID: sessionID, Reason: logout.UserLogout,
+		KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("hostadapter: ending a user's session: %w", err)
+	case result.SessionsRemoved == 0:
+		return fmt.Errorf("hostadapter: session of the user: %w", ErrNotFound)
+	}
+	a.config.Logger.InfoContext(ctx, "signed out on another device", "session_id", sessionID, "subject_id", session.SubjectID,
+		"by_session_id", session.SessionID)
+	return nil
+}
+
+// EndOtherSessions ends every session of the session's user but that one, and returns how many.
+func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
+	for {
+		sessions, err := a.OwnSessions(ctx, session)
+		if err != nil {
+			return ended, err
+		}
+		before := ended
+		for i := range sessions {
+			if sessions[i].SessionID == session.SessionID {
+				continue
+			}
+			err := a.EndOwnSession(ctx, session, sessions[i].SessionID)
+			switch {
+			case err == nil:
+				ended++
+			case !errors.Is(err, ErrNotFound):
+				return ended, err
+			}
+		}
+		if ended == before || len(sessions) < ticketstore.MaxCount {
+			return ended, nil
+		}
+	}
+}
+
+// formLife is how long a page with a form may stay open.
+const formLife = time.Hour
+
+// formPurpose is what the tokens of forms are sealed for, with the sid as id.
+const formPurpose = "form"
+
+// FormToken returns a value for a hidden field of a form that changes something for the session's user. CheckFormToken accepts it for an hour,
+// from the same session only: no other site can make one.
+func (a *Adapter) FormToken(session *Session) string {
+	until := binary.BigEndian.AppendUint64(nil, uint64(a.now().Add(formLife).Unix())) //nolint:gosec // it is after 1970
+	return encodeSealed(a.ring.seal(formPurpose, []byte(session.SessionID), until))
+}
+
+// CheckFormToken tells whether the token is one that FormToken made for the session, not too long ago.
+func (a *Adapter) CheckFormToken(session *Session, token string) bool {
+	sealed, err := decodeSealed(token)
+	if err != nil {
+		return false
+	}
+	// Anybody may send anything here: that it does not open is no event for the log.
+	until, err := a.ring.unseal(formPurpose, []byte(session.SessionID), sealed)
+	return err == nil && len(until) == 8 && uint64(a.now().Unix()) < binary.BigEndian.Uint64(until) //nolint:gosec // it is after 1970
+}

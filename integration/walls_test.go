@@ -52,10 +52,10 @@ var walls = []wall{
 		allowed: append([]string{modulePath + "/ticketstore/tickettest", modulePath + "/ticketstore/tickettest/storetest", goCmpPath}, domain...),
 	},
 	{
-		name: "the adapter knows neither fosite nor plugins nor a database", of: exactly("hostadapter", "hostadapter/admin"),
+		name: "the adapter knows neither fosite nor plugins nor a database", of: exactly("hostadapter", "hostadapter/admin", "hostadapter/account"),
 		forbidden: []string{fositePath, goPluginPath, grpcPath, badgerPath, ourPlugin, ourAdapter + "/fositestore"},
 	},
-	{name: "the adapter does not know a router", of: exactly("hostadapter"), forbidden: []string{muxPath}},
+	{name: "the adapter does not know a router", of: exactly("hostadapter", "hostadapter/account"), forbidden: []string{muxPath}},
 	{
 		name: "nothing of the host's side knows the plugin's", of: below("hostadapter"),
 		forbidden: []string{ourPlugin, goPluginPath, badgerPath}, // fosite brings gRPC along, for its tracing

@@ -18,8 +18,8 @@ var staticFiles embed.FS
 // pages are the templates by file name, each with the frame around it.
 var pages = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
-	for _, name := range []string{"home", "login", "operator", "consent", "error", "demo"} {
-		parsed[name] = template.Must(template.ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
+	for _, name := range []string{"home", "account", "login", "operator", "consent", "error", "demo"} {
+		parsed[name] = template.Must(template.New(name).Funcs(template.FuncMap{"ago": ago}).ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
 	}
 	return parsed
 }()

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -47,6 +48,28 @@ func TestStory(t *testing.T) {
 	// The removal took the consent along, so she is asked again.
 	page := ann.submit(ann.get(photos.url+"/login"), "/login", "username", "ann", "password", "ann-demo")
 	ann.expect(page, http.StatusOK, "asks for your permission")
+}
+
+// TestMySessions: Ann signs her other browser out from this one.
+func TestMySessions(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	here, there := newBrowser(t), newBrowser(t)
+	here.signIn(s.provider.demo[0], demoUsers[0])
+	there.signIn(s.provider.demo[0], demoUsers[0])
+	here.expect(here.get(s.provider.issuer), http.StatusOK, "See where you are signed in")
+	page := here.expect(here.get(s.provider.issuer+pathAccount), http.StatusOK, "This one")
+	here.expect(page, http.StatusOK, s.provider.demo[0].name)
+	token := regexp.MustCompile(`name="token" value="([^"]+)"`).FindStringSubmatch(page.body)[1]
+	page = here.post(s.provider.issuer+pathAccount+"end-others", "token", token)
+	if page.status != http.StatusOK || strings.Contains(page.body, "everywhere else") {
+		t.Errorf("%s is %d, want the page with this session alone:\n%s", page.url, page.status, page.body)
+	}
+	there.expect(there.get(s.provider.issuer+pathAccount), http.StatusOK, "Sign in") // it leads to the login page
+	eventually(t, "the client knows", func() bool {
+		return strings.Contains(there.get(s.provider.demo[0].url).body, "Signed out by the server")
+	})
+	here.expect(here.get(s.provider.demo[0].url), http.StatusOK, "Hello, Ann")
 }
 
 // stream returns the data of server-sent events.

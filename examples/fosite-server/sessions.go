@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 
 	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/account"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/plugin"
@@ -68,9 +70,17 @@ func (p *provider) attachSessions(ctx context.Context, o *options, backend hosta
 }
 
 // mountSessions adds the routes of session management.
-func (p *provider) mountSessions(router *mux.Router) {
+func (p *provider) mountSessions(router *mux.Router) error {
+	mySessions, err := account.New(account.Config{
+		Sessions: p.sessions.Adapter, ClientName: p.clientName, SignIn: http.RedirectHandler("/login", http.StatusSeeOther), Page: p.accountPage,
+	})
+	if err != nil {
+		return err
+	}
 	router.Use(p.sessions.Middleware)
 	router.Handle(pathEndSession, p.sessions.EndSession())
 	p.operatorRoutes(router) // the sign-in of the admin page lies below the same path
 	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.operators.authorize)
+	router.PathPrefix(pathAccount).Handler(mySessions)
+	return nil
 }

@@ -77,7 +77,9 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 		return nil, err
 	}
 	router := mux.NewRouter()
-	p.mountSessions(router)
+	if err := p.mountSessions(router); err != nil {
+		return nil, fmt.Errorf("session management: %w", err)
+	}
 	p.routes(router)
 	protection := http.NewCrossOriginProtection()
 	for _, path := range []string{pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession} {

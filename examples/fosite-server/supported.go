@@ -18,4 +18,5 @@ const (
 	pathJWKS       = "/.well-known/jwks.json"
 	pathEndSession = "/logout"
 	pathAdmin      = "/admin"
+	pathAccount    = "/account/sessions/"
 )

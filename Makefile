@@ -62,7 +62,7 @@ fuzz: ## Run every fuzzer for a while (FUZZTIME, FUZZ)
 	done
 
 .PHONY: check
-check: fmt-check vet lint generate-check test-race ## Everything a change must pass: format, vet, lint, generated code, tests with -race
+check: fmt-check vet lint vulncheck generate-check test-race ## Everything a change must pass: format, vet, lint, vulnerabilities, generated code, tests with -race
 
 .PHONY: bench
 bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)
@@ -98,6 +98,18 @@ vet: ## Run go vet
 lint: ## Run golangci-lint and buf's lint
 	go tool golangci-lint run
 	go tool buf lint
+
+# Another vulnerability database than https://vuln.go.dev, as a URL (also file://).
+VULNDB ?=
+
+# A database that cannot be reached is no finding: it is said loudly, and is an error only where VULNDB names one.
+.PHONY: vulncheck
+vulncheck: ## Fail when code that is reached has a known vulnerability (VULNDB)
+	@if said=$$(go tool govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); then echo "$$said"; \
+	elif [ -z "$(VULNDB)" ] && grep -q '^govulncheck: fetching vulnerabilities' <<<"$$said"; then \
+		printf '%s\n' "$$said" '' '*** NOT CHECKED for known vulnerabilities: https://vuln.go.dev cannot be reached. ***' \
+			'*** Run make vulncheck where it can, or name a copy: make vulncheck VULNDB=URL     ***' '' >&2; \
+	else echo "$$said" >&2; exit 1; fi
 
 .PHONY: generate
 generate: ## Generate Go code from the proto files

@@ -3,6 +3,7 @@ package hostadapter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -37,7 +38,12 @@ func (a *Adapter) Persist(ctx context.Context, call func(ctx context.Context) er
 func again(ctx context.Context, deadline time.Time, call func(ctx context.Context) error) error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
-	return call(ctx)
+	err := call(ctx)
+	if IsUnavailable(err) && !errors.Is(err, ErrUnavailable) {
+		// The time that ran out is ours, not the caller's.
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
 }
 
 // IsUnavailable tells whether an error leaves it open what a store would have answered, so that trying again later may help. A call that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
@@ -42,5 +43,25 @@ func TestPersist(t *testing.T) {
 				t.Errorf("got %v after %d calls, want %v after %d", err, calls, test.want, test.calls)
 			}
 		})
+	}
+}
+
+// A repetition that its own bound ends leaves the store unavailable: it is not the caller who ran out of time.
+func TestPersistThatRunsOutOfTime(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	first := true
+	err := h.Persist(ctx, func(ctx context.Context) error {
+		if first {
+			first = false
+			return hostadapter.ErrUnavailable
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	if first || !errors.Is(err, hostadapter.ErrUnavailable) {
+		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 }

@@ -28,9 +28,8 @@ const (
 
 // newHTTPClient returns a client that follows no redirect, uses no proxy of the environment, and connects where the guard lets it.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
-	dialer := &net.Dialer{Timeout: config.Timeout, Control: guard.control}
 	transport := &http.Transport{
-		DialContext:            dialer.DialContext,
+		DialContext:            newDialer(config, guard).DialContext,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
 		MaxIdleConns:           config.Concurrency,
@@ -46,6 +45,11 @@ func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// newDialer returns a dialer that has the guard look at each address after the name was resolved, just before it is connected to.
+func newDialer(config *DispatcherConfig, guard *guard) *net.Dialer {
+	return &net.Dialer{Timeout: config.Timeout, Control: guard.control}
 }
 
 // attempt is what came of trying to deliver a notice.

@@ -303,6 +303,19 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 		}
 	}
 	hang := func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() }
+	header := func(w http.ResponseWriter, _ *http.Request, _ int) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\n"))
+		for err == nil { // until the other side has had enough
+			_, err = conn.Write([]byte("X-More: to come\r\n"))
+			time.Sleep(time.Millisecond)
+		}
+	}
 	tests := []struct {
 		name   string
 		answer func(http.ResponseWriter, *http.Request, int)
@@ -311,6 +324,7 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 	}{
 		{"endless body of a 200", drip(200), logout.Delivered, ""},
 		{"endless body of a 500", drip(500), logout.Pending, "the client answered 500"},
+		{"endless header", header, logout.Pending, "no answer within 300ms"},
 		{"no header", hang, logout.Pending, "no answer within 300ms"},
 	}
 	for _, test := range tests {

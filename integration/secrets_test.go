@@ -32,7 +32,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	openWithKey(t, hex.EncodeToString([]byte(randomText()[:16])))
 	for _, kind := range []string{
 		"admin token", "password", "client secret", "authorization code", "access token", "refresh token", "ID token", "logout token", "cookie",
-		"form", "code verifier", "global secret", "signing key", "encryption key",
+		"operator cookie", "form", "code verifier", "global secret", "signing key", "encryption key",
 	} {
 		if !watched.knows(kind) {
 			t.Errorf("no %s was looked for", kind)
@@ -64,8 +64,30 @@ func sendSecretsAstray(t *testing.T, w *world) {
 		request.Header.Set("Authorization", credentials)
 		w.annsBrowser.do(t, func() (*http.Response, error) { return http.DefaultClient.Do(request) })
 	}
+	operatorSignsIn(t, w)
 	// The name and the password in each other's field.
 	w.annsBrowser.open(t, w.issuer+"/login", w.provider, user{Username: ann.Password, Password: ann.Username})
+}
+
+// operatorSignsIn opens the admin page, after a try with something else than the admin token.
+func operatorSignsIn(t *testing.T, w *world) {
+	t.Helper()
+	b := newBrowser()
+	for _, token := range []string{w.annAtShop.token.AccessToken, w.adminToken} {
+		b.do(t, func() (*http.Response, error) {
+			return b.client.PostForm(w.issuer+"/admin/sign-in", url.Values{"token": {token}, "next": {"/admin/ui/"}})
+		})
+	}
+	page, err := url.Parse(w.issuer + "/admin/ui/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cookie := range b.client.Jar.Cookies(page) {
+		handedOut("operator cookie", cookie.Value)
+	}
+	b.do(t, func() (*http.Response, error) {
+		return b.client.Get(page.String() + "?token=" + url.QueryEscape(w.adminToken))
+	})
 }
 
 // openWithKey runs the plugin with an encrypted database, and with settings that it refuses.

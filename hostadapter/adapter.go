@@ -35,6 +35,7 @@ type Adapter struct {
 	swaps    swaps
 
 	sliding   sliding
+	events    *eventStream
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
 	closeOnce sync.Once
@@ -62,7 +63,9 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err := a.checkBackend(describing); err != nil {
 		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
 	}
+	a.events = newEventStream(config.Events, config.Logger)
 	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
+		a.events.close()
 		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
 	}
 	a.startSweeping()
@@ -74,6 +77,7 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	return logout.DispatcherConfig{
 		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients, AllowCIDRs: c.AllowLogoutCIDRs,
 		Timeout: c.DeliveryTimeout, Concurrency: c.DeliveryConcurrency, PerClient: c.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
+		Settled: a.settled,
 	}
 }
 
@@ -114,6 +118,7 @@ func (a *Adapter) Close() error {
 		a.stop()
 		a.sweeping.Wait()
 		a.closeErr = errors.Join(a.dispatcher.Close(), a.closeOpened())
+		a.events.close()
 	})
 	return a.closeErr
 }

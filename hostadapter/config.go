@@ -116,6 +116,9 @@ type Config struct {
 	MaxSessions  int
 	RefuseSignIn bool
 
+	// Events are told what happens to sessions. NewEventLog returns one that writes a log.
+	Events []Subscriber
+
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 	// Logger is slog.Default() by default.

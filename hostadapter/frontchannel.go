@@ -83,7 +83,7 @@ func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting
 			return 0, err
 		}
 		for i := range page.Deliveries {
-			if n := &page.Deliveries[i]; n.LastAttempt.IsZero() || n.LastError != "" {
+			if !wasTold(&page.Deliveries[i]) {
 				waiting++
 			}
 		}
@@ -92,4 +92,9 @@ func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting
 		}
 		query.ResultsToken = page.ResultsToken
 	}
+}
+
+// wasTold tells whether a client has taken a pending notice once and is only to be told a second time.
+func wasTold(n *logout.Notification) bool {
+	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

@@ -172,6 +172,7 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticke
 	case err == nil:
 		// What Renew returns need not have the ticket.
 		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
+		a.Slid(record.SessionID, record.SubjectID)
 		return record
 	case errors.Is(err, ticketstore.ErrConflict):
 		// Another request renewed it at the same moment.

@@ -106,6 +106,9 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	}
 	if old != nil && old.SubjectID == identity.Subject && old.Issuer == a.config.Issuer {
 		record, err := a.stepUp(ctx, old, fresh, identity, now)
+		if record != nil && err == nil {
+			a.Slid(record.SessionID, record.SubjectID)
+		}
 		if err != nil || record != nil {
 			return record, err
 		}
@@ -122,6 +125,14 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	if err := a.create(ctx, fresh, now); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
 	}
+	if old != nil {
+		a.events.tell(&SessionReplaced{
+			Time: now, SessionID: old.SessionID, SubjectID: old.SubjectID, NewSessionID: fresh.SessionID, NewSubjectID: fresh.SubjectID,
+		})
+	}
+	a.events.tell(&SessionStarted{
+		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent,
+	})
 	return fresh, nil
 }
 
@@ -141,6 +152,9 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 	})
 	if len(ended) > 0 || err != nil {
 		a.dispatcher.Wake()
+	}
+	for _, sid := range ended {
+		a.events.tell(&SessionEnded{Time: now, SessionID: sid, SubjectID: fresh.SubjectID, Reason: logout.Terminated})
 	}
 	if len(ended) > 0 {
 		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id", fresh.SubjectID, "session_ids", ended)

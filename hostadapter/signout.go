@@ -60,5 +60,6 @@ func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Resul
 	if err != nil {
 		return nil, err
 	}
+	a.tellEnding(ctx, ending, result)
 	return result, nil
 }

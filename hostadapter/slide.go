@@ -51,7 +51,7 @@ func (s *sliding) end(sid string) {
 // SlideNow has a session live on that a client uses without anything being written, as by introspection. times are those that came with the
 // client's token: where they say that it is too early, nothing is written. A failure is logged; the session was live and the next
 // use slides it.
-func (a *Adapter) SlideNow(ctx context.Context, sessionID string, times *grantstore.SessionTimes) {
+func (a *Adapter) SlideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
 	slide := a.Slide(sessionID)
 	if times.Renewed.After(slide.RenewedBefore) || !capped(slide.Expires, times.EndsAt).After(times.Expires) {
 		return
@@ -61,7 +61,11 @@ func (a *Adapter) SlideNow(ctx context.Context, sessionID string, times *grantst
 	}
 	defer a.sliding.end(sessionID)
 	batch := &grantstore.Batch{OperationID: randomID(), Slide: slide}
-	if _, err := a.config.Backend.Grants().Apply(ctx, batch, a.now()); err != nil {
+	result, err := a.config.Backend.Grants().Apply(ctx, batch, a.now())
+	switch {
+	case err != nil:
 		a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", sessionID, "error", err)
+	case result.Slid:
+		a.Slid(sessionID, subjectID)
 	}
 }

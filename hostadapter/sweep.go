@@ -113,6 +113,9 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 		if swept.NotificationsQueued > 0 {
 			a.dispatcher.Wake()
 		}
+		for _, ended := range swept.Sessions {
+			a.events.tell(&SessionEnded{Time: now, SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: logout.SessionExpiration})
+		}
 		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
 		if swept.Next.IsZero() || swept.Next.After(now) {
 			return capped(now.Add(shortest), swept.Next), nil

@@ -79,8 +79,12 @@ func (d *Dispatcher) deliver(work *Delivery) {
 	} else {
 		log.WarnContext(ctx, "client was not told of the end of a session", "problem", outcome.LastError, "next_attempt", outcome.NextAttempt)
 	}
-	if err := d.settle(work, outcome); err != nil {
+	recorded, err := d.settle(work, outcome)
+	if err != nil {
 		log.ErrorContext(ctx, "outcome of a logout notice was not recorded: it may be sent again", "error", err)
+	}
+	if recorded && d.config.Settled != nil {
+		d.config.Settled(&work.Notification, outcome)
 	}
 }
 
@@ -217,24 +221,26 @@ func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 }
 
 // settle records the outcome, also while the Dispatcher closes. A claim that is outdated by now is another's business.
-func (d *Dispatcher) settle(work *Delivery, outcome Outcome) error {
+func (d *Dispatcher) settle(work *Delivery, outcome Outcome) (recorded bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), storeTimeout)
 	defer cancel()
 	pause := settlePause
 	for try := 1; ; try++ {
 		err := d.config.Store.Settle(ctx, work.ID, work.Claim, outcome, d.now())
 		switch {
-		case err == nil, errors.Is(err, ErrOutdated), errors.Is(err, ErrNotFound):
-			return nil
+		case err == nil:
+			return true, nil
+		case errors.Is(err, ErrOutdated), errors.Is(err, ErrNotFound):
+			return false, nil
 		case try == settleAttempts || ctx.Err() != nil || !errors.Is(err, ErrUnavailable):
-			return err
+			return false, err
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return err
+			return false, err
 		}
 		pause *= 2
 	}

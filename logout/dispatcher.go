@@ -54,6 +54,8 @@ type DispatcherConfig struct {
 	RetryMost time.Duration
 	// TLS configures connections to clients, for certificates of a private authority. It is cloned.
 	TLS *tls.Config
+	// Settled, if set, is called with each notice whose outcome was recorded. It must not block.
+	Settled func(notice *Notification, outcome Outcome)
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 	// Logger is slog.Default() by default.

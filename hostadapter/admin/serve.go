@@ -89,6 +89,8 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 	err := m.admit(r, route, record)
 	refused := err != nil
 	if !refused {
+		// For the events that tell of what the actor does.
+		r = r.WithContext(hostadapter.WithActor(r.Context(), cmp.Or(record.actor.ID, record.actor.Name)))
 		err = route.handle(w, r, record)
 	}
 	status := http.StatusOK

@@ -20,7 +20,7 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 func (s *Store) slide(ctx context.Context, c *carrier) {
 	for _, r := range c.shown() {
 		if s.coordinates(ctx, c, r.grant.ClientID) {
-			s.adapter.SlideNow(ctx, r.grant.SessionID, r.session)
+			s.adapter.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
 		}
 	}
 }

@@ -40,7 +40,10 @@ func (s *Store) Commit(ctx context.Context) error {
 	c := s.carriers.from(ctx)
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
-	_, err := s.apply(ctx, c, &tx.batch)
+	result, err := s.apply(ctx, c, &tx.batch)
+	if err == nil && result.Slid {
+		s.adapter.Slid(tx.batch.Slide.SessionID, c.row(tx.batch.Consume.Ref).grant.SubjectID)
+	}
 	return lostRace(err)
 }
 

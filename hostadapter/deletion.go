@@ -1,0 +1,134 @@
+package hostadapter
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// UserDeletion is what DeleteUser did.
+type UserDeletion struct {
+	// Sessions, Tokens and Consents count what is gone, Notices the clients to tell.
+	Sessions int
+	Tokens   int
+	Consents int
+	Notices  int
+
+	adapter *Adapter
+	sids    []string
+}
+
+// NoticeCount says what became of the notices of a deletion.
+type NoticeCount struct {
+	Delivered int
+	Refused   int
+	GivenUp   int
+}
+
+// DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and those without a session too. When it
+// returns without an error none of them is left, and every client has its notice in the queue: Wait tells when the last is delivered. Have
+// your server refuse the user's sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
+func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeletion, error) {
+	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
+		return nil, err
+	}
+	deletion := &UserDeletion{adapter: a}
+	// One by one, so that each sid is known whose notices are to be waited for.
+	for {
+		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
+			Filter: ticketstore.SessionFilter{SubjectID: subjectID}, Count: ticketstore.MaxCount,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("hostadapter: deleting a user: %w", err)
+		}
+		if len(page.Sessions) == 0 {
+			break
+		}
+		for i := range page.Sessions {
+			sid := page.Sessions[i].SessionID
+			if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, SessionID: sid, Reason: logout.Terminated}); err != nil {
+				return nil, err
+			}
+			deletion.sids = append(deletion.sids, sid)
+		}
+	}
+	if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated}); err != nil {
+		return nil, err
+	}
+	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID, "sessions_removed", deletion.Sessions,
+		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued", deletion.Notices)
+	return deletion, nil
+}
+
+func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
+	result, err := d.adapter.end(ctx, ending)
+	if err != nil {
+		return fmt.Errorf("hostadapter: deleting a user: %w", err)
+	}
+	d.Sessions += result.SessionsRemoved
+	d.Tokens += result.GrantsRevoked
+	d.Consents += result.ConsentsRevoked
+	d.Notices += result.NotificationsQueued
+	if ending.SessionID == "" {
+		for _, ended := range result.Ended {
+			d.sids = append(d.sids, ended.SessionID)
+		}
+	}
+	return nil
+}
+
+// waitLook is how often Wait looks.
+const waitLook = 100 * time.Millisecond
+
+// Wait returns when every client has taken its notice, refused it, or was given up, and says how many did; or with the context's error and
+// what is known by then. A store that cannot be asked just now is asked again.
+func (d *UserDeletion) Wait(ctx context.Context) (NoticeCount, error) {
+	ticker := time.NewTicker(waitLook)
+	defer ticker.Stop()
+	for {
+		count, waiting, err := d.look(ctx)
+		if err == nil && waiting == 0 {
+			return count, nil
+		}
+		if err != nil && !IsUnavailable(err) {
+			return count, fmt.Errorf("hostadapter: waiting for notices: %w", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return count, ctx.Err()
+		}
+	}
+}
+
+func (d *UserDeletion) look(ctx context.Context) (count NoticeCount, waiting int, err error) {
+	for _, sid := range d.sids {
+		query := logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: sid}, Count: ticketstore.MaxCount}
+		for {
+			page, err := d.adapter.config.Backend.Logout().Deliveries(ctx, query)
+			if err != nil {
+				return count, 0, err
+			}
+			for i := range page.Deliveries {
+				switch n := &page.Deliveries[i]; {
+				case n.State == logout.Delivered, wasTold(n):
+					count.Delivered++
+				case n.State == logout.Refused:
+					count.Refused++
+				case n.State == logout.GivenUp:
+					count.GivenUp++
+				default:
+					waiting++
+				}
+			}
+			if !page.HasNext {
+				break
+			}
+			query.ResultsToken = page.ResultsToken
+		}
+	}
+	return count, waiting, nil
+}

@@ -1,0 +1,227 @@
+package hostadapter_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// recorder is a subscriber that remembers.
+type recorder struct {
+	mu   sync.Mutex
+	seen []hostadapter.Event
+}
+
+func (r *recorder) Receive(_ context.Context, event hostadapter.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, event)
+}
+
+// lines returns the events in short, those of notices, which come in any order, last.
+func (r *recorder) lines() (lines []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var notices []string
+	for _, event := range r.seen {
+		switch e := event.(type) {
+		case *hostadapter.SessionEnded:
+			lines = append(lines, fmt.Sprintf("%s %s %s by %q", e.Name(), e.SubjectID, e.Reason, e.Actor))
+		case *hostadapter.SessionStarted:
+			lines = append(lines, e.Name()+" "+e.SubjectID)
+		case *hostadapter.SessionRenewed:
+			lines = append(lines, e.Name()+" "+e.SubjectID)
+		case *hostadapter.SessionReplaced:
+			lines = append(lines, e.Name()+" "+e.SubjectID+" "+e.NewSubjectID)
+		case *hostadapter.GrantsRevoked:
+			lines = append(lines, fmt.Sprintf("%s %d %d", e.Name(), e.Tokens, e.Consents))
+		case *hostadapter.NoticeDelivered:
+			notices = append(notices, e.Name()+" "+e.Notice.ClientID)
+		case *hostadapter.NoticeGivenUp:
+			notices = append(notices, e.Name()+" "+e.Notice.ClientID)
+		}
+	}
+	slices.Sort(notices)
+	return append(lines, notices...)
+}
+
+// relyingParty answers logout tokens: 400 at /refuse.
+func relyingParty(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/refuse" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func (h *host) token(sid, subject, client string) {
+	h.t.Helper()
+	key := grantstore.KeyOf(randomHex())
+	_, err := h.Backend().Grants().Apply(h.t.Context(), &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: key}, RequestID: randomHex(), SubjectID: subject, SessionID: sid, ClientID: client,
+		Created: h.clock.Now(),
+	}}}, h.clock.Now())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	events, uri := &recorder{}, relyingParty(t)
+	text := &logBuffer{}
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Events = []hostadapter.Subscriber{events, hostadapter.NewEventLog(slog.New(slog.NewTextHandler(text, nil)))}
+		c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"}}
+	})
+	b := h.browser()
+	ann := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(ann.SessionID, "shop")
+	h.use(ann.SessionID, "rude")
+	h.token(ann.SessionID, "ann", "shop")
+	h.clock.advance(time.Minute)
+	b.mustBe("ann")
+	bob := b.signIn(hostadapter.Identity{Subject: "bob"})
+	if _, err := h.RemoveSessions(hostadapter.WithActor(t.Context(), "operator"), hostadapter.RemoveSessions{SessionID: bob.SessionID}); err != nil {
+		t.Fatal(err)
+	}
+	h.browser().signIn(hostadapter.Identity{Subject: "eve"})
+	h.clock.advance(24 * time.Hour)
+	h.config.ExpiryOff, h.config.Events = false, []hostadapter.Subscriber{events}
+	h.start()
+	want := []string{
+		"session_started ann", "session_renewed ann", `session_ended ann session_replaced by ""`, "grants_revoked 1 0",
+		"session_replaced ann bob", "session_started bob", `session_ended bob terminated by "operator"`, "session_started eve",
+		`session_ended eve session_expiration by ""`, "notice_delivered shop", "notice_given_up rude",
+	}
+	eventually(t, "all events were told", func() bool { return len(events.lines()) >= len(want) })
+	eventually(t, "the log has them", func() bool {
+		return strings.Contains(text.String(), "msg=session_ended") && strings.Contains(text.String(), "reason=terminated actor=operator")
+	})
+	got := events.lines()
+	slices.Sort(got[:len(got)-2])
+	slices.Sort(want[:len(want)-2])
+	if !slices.Equal(got, want) {
+		t.Errorf("events:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// hard is a subscriber that panics and then holds everything it gets.
+type hard struct {
+	release  chan struct{}
+	received chan struct{}
+	once     sync.Once
+}
+
+func (s *hard) Receive(ctx context.Context, _ hostadapter.Event) {
+	s.once.Do(func() { panic("first") })
+	select {
+	case s.received <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.release:
+	case <-ctx.Done():
+	}
+}
+
+// TestSubscribersHarmNothing: one panics, one stands still; the other gets every event and no request waits.
+func TestSubscribersHarmNothing(t *testing.T) {
+	t.Parallel()
+	const sessions = 1200
+	events, slow := &recorder{}, &hard{release: make(chan struct{}), received: make(chan struct{}, 1)}
+	h := newHost(t, func(c *hostadapter.Config) { c.Events = []hostadapter.Subscriber{slow, events} })
+	for range sessions {
+		h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	}
+	eventually(t, "the other had every event", func() bool { return len(events.lines()) == sessions })
+	<-slow.received
+	close(slow.release)
+	eventually(t, "the log tells of the panic and of what was missed", func() bool {
+		return strings.Contains(h.log.String(), "subscriber panicked") && strings.Contains(h.log.String(), "missed events")
+	})
+}
+
+func TestDeleteUser(t *testing.T) {
+	t.Parallel()
+	uri := relyingParty(t)
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"}}
+	})
+	other := h.browser()
+	other.signIn(hostadapter.Identity{Subject: "bob"})
+	var browsers []*browser
+	for _, client := range []string{"shop", "shop", "rude"} {
+		b := h.browser()
+		session := b.signIn(hostadapter.Identity{Subject: "ann"})
+		h.use(session.SessionID, client)
+		h.token(session.SessionID, "ann", client)
+		browsers = append(browsers, b)
+	}
+	h.token("", "ann", "batch") // without a session
+	h.clock.advance(time.Minute)
+	deletion, err := h.DeleteUser(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deletion.Sessions != 3 || deletion.Tokens != 4 || deletion.Notices != 3 {
+		t.Errorf("%+v, want 3 sessions, 4 tokens, 3 notices", deletion)
+	}
+	for _, b := range browsers {
+		b.mustBe("")
+	}
+	other.mustBe("bob")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	count, err := deletion.Wait(ctx)
+	if err != nil || count != (hostadapter.NoticeCount{Delivered: 2, Refused: 1}) {
+		t.Errorf("%+v, %v; want two delivered and one refused", count, err)
+	}
+	again, err := h.DeleteUser(t.Context(), "ann")
+	if err != nil || again.Sessions+again.Tokens+again.Consents+again.Notices != 0 {
+		t.Errorf("%+v, %v; want nothing left", again, err)
+	}
+	if count, err := again.Wait(ctx); err != nil || count != (hostadapter.NoticeCount{}) {
+		t.Errorf("%+v, %v; want nobody to wait for", count, err)
+	}
+	if _, err := h.DeleteUser(t.Context(), ""); !errors.Is(err, hostadapter.ErrInvalid) {
+		t.Errorf("nobody: %v, want ErrInvalid", err)
+	}
+}
+
+// A client that is away is waited for no longer than the caller wants.
+func TestDeleteUserWhoseClientIsAway(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Clients = logout.ClientMap{"away": {BackChannelLogoutURI: "https://away.invalid/"}}
+	})
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(session.SessionID, "away")
+	deletion, err := h.DeleteUser(t.Context(), "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if count, err := deletion.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || count != (hostadapter.NoticeCount{}) {
+		t.Errorf("%+v, %v; want the context's error", count, err)
+	}
+}

@@ -12,7 +12,7 @@ RUNFLAGS ?=
 # Arguments added to every `go test`, such as TESTFLAGS='-run TestName -v'.
 TESTFLAGS ?=
 # What `make bench` runs: the packages, the benchmarks, and how often (benchstat wants six or more to compare).
-BENCHPKGS ?= ./integration/...
+BENCHPKGS ?= ./integration/... ./plugin/badger
 BENCH ?= .
 COUNT ?= 6
 # More arguments of the benchmarks, such as BENCHFLAGS='-benchtime 3s -cpu 1,2'.

@@ -24,6 +24,8 @@ type committer struct {
 	books   books
 	changes chan *change
 	stopped chan struct{}
+	// most bounds the changes of one transaction.
+	most int
 }
 
 type change struct {
@@ -37,7 +39,7 @@ type change struct {
 }
 
 func newCommitter(db *badger.DB) (*committer, error) {
-	c := &committer{db: db, changes: make(chan *change, maxGroup), stopped: make(chan struct{})}
+	c := &committer{db: db, changes: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup}
 	if err := c.books.open(db); err != nil {
 		return nil, err
 	}
@@ -100,7 +102,7 @@ func (c *committer) commit(first *change) {
 			t.join()
 		}
 		next = nil
-		if len(changes) < maxGroup && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes {
+		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes {
 			next = c.waiting()
 		}
 	}

@@ -71,6 +71,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := e.resume(background); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}
+	if err := e.inBackground(e.tendValueLog); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
 		"encrypted", len(encryption) > 0, "format", formatVersion)
 	return e, nil

@@ -1,0 +1,52 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+const (
+	// valueLogEvery is how often the value log is looked at. It holds values over 1 MiB only, which are rare: all others lie in the tables,
+	// where compaction sees to them.
+	valueLogEvery = 10 * time.Minute
+	// discardRatio is how much of a file must be waste for it to be written anew.
+	discardRatio = 0.5
+)
+
+// tendValueLog collects the value log's garbage until the engine ends.
+func (e *Engine) tendValueLog(ctx context.Context) {
+	ticker := time.NewTicker(valueLogEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		files, err := collectValueLog(ctx, e.db)
+		switch {
+		case err != nil:
+			e.logger.ErrorContext(ctx, "value log cannot be collected, trying again", "error", err)
+		case files > 0:
+			e.logger.InfoContext(ctx, "value log collected", "files", files)
+		}
+	}
+}
+
+// collectValueLog removes files of the value log that are mostly waste, and returns how many.
+func collectValueLog(ctx context.Context, db *badger.DB) (files int, err error) {
+	for ctx.Err() == nil {
+		err := db.RunValueLogGC(discardRatio)
+		if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
+			return files, nil
+		}
+		if err != nil {
+			return files, err
+		}
+		files++
+	}
+	return files, nil
+}

@@ -79,6 +79,13 @@ KILLS ?= 1000
 torture: ## Kill, stop and starve host and plugin while many work, and hold what everybody was told against the rules (KILLS)
 	TORTURE_KILLS=$(KILLS) go test -count 1 -run '^TestTorture$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
 
+# How many operations `make soak` makes.
+OPERATIONS ?= 1000000
+
+.PHONY: soak
+soak: ## Run the engine for long with removals and show that nothing grows (OPERATIONS)
+	SOAK_OPERATIONS=$(OPERATIONS) go test -count 1 -run '^TestSoak$$' -v -timeout 3h $(TESTFLAGS) ./plugin/badger
+
 .PHONY: fmt
 fmt: ## Format Go and proto files
 	go tool golangci-lint fmt

@@ -1,0 +1,240 @@
+package badger
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// soakEnv is how many operations the soak has; a few thousand when unset.
+const soakEnv = "SOAK_OPERATIONS"
+
+const (
+	perLife   = 8                   // operations of one session's life, about
+	soakSpan  = 30 * 24 * time.Hour // what the run covers by the stores' clock, more than anything is kept
+	soakLooks = 40                  // samples
+)
+
+// sample is what the process and its database take at a moment.
+type sample struct {
+	rows, heapKiB, goroutines, files, diskKiB int
+}
+
+// soak is a run over a month of the stores' time.
+type soak struct {
+	t    *testing.T
+	e    *Engine
+	path string
+	step time.Duration // between the beginnings of two sessions
+	now  time.Time
+}
+
+// Nothing grows over a long run with removals, and all that was kept for a while is purged when its time is up.
+func TestSoak(t *testing.T) {
+	operations := 4000
+	if text := os.Getenv(soakEnv); text != "" {
+		var err error
+		if operations, err = strconv.Atoi(text); err != nil || operations < 1000 {
+			t.Fatalf("%s=%q is not a number from 1000", soakEnv, text)
+		}
+	}
+	lives := operations / perLife
+	sync := false // the disk's speed is no matter here
+	s := &soak{t: t, path: t.TempDir(), step: soakSpan / time.Duration(lives), now: base}
+	var err error
+	if s.e, err = Open(t.Context(), Settings{Path: s.path, Sync: &sync}, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.e.Close() }()
+	var samples []sample
+	for i := range lives {
+		s.life(i)
+		if i%10 == 9 {
+			s.housekeeping()
+		}
+		if (i+1)%max(1, lives/soakLooks) == 0 {
+			samples = append(samples, s.look())
+		}
+	}
+	t.Logf("%d operations\n%s", lives*perLife, graph(samples))
+	flat(t, samples)
+	for range 3 { // what is queued is delivered, what is over ends, what has ended is forgotten
+		s.housekeeping()
+		s.now = s.now.Add(60 * 24 * time.Hour)
+	}
+	s.housekeeping()
+	s.empty()
+}
+
+func (s *soak) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// life is a session with a code, tokens and a refresh, and mostly an end that somebody asks for.
+func (s *soak) life(i int) {
+	s.now = s.now.Add(s.step)
+	ctx, sid, subject := s.t.Context(), fmt.Sprintf("sid%d", i), fmt.Sprintf("subject%d", i%100)
+	s.must(s.e.Tickets().Create(ctx, &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, Issuer: "https://op.example", Ticket: make([]byte, 200),
+		AuthTime: s.now, Created: s.now, Renewed: s.now, Expires: s.now.Add(10 * s.step),
+	}))
+	grant := func(t grantstore.Type, name string, lifetime time.Duration) grantstore.Grant {
+		return grantstore.Grant{
+			Ref: grantstore.Ref{Type: t, Key: grantstore.KeyOf(sid + name)}, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: "app",
+			Created: s.now, Expires: s.now.Add(lifetime), Offline: i%4 == 0, Data: make([]byte, 800),
+		}
+	}
+	code, first := grant(grantstore.AuthorizationCode, "code", 10*time.Minute), grant(grantstore.RefreshToken, "first", 24*time.Hour)
+	for n, batch := range []*grantstore.Batch{
+		{Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true}, Store: []grantstore.Grant{code}},
+		{Consume: &grantstore.Consumption{Ref: code.Ref}, Store: []grantstore.Grant{grant(grantstore.ReferenceToken, "a", time.Hour), first}},
+		{Consume: &grantstore.Consumption{Ref: first.Ref}, Store: []grantstore.Grant{
+			grant(grantstore.ReferenceToken, "b", time.Hour), grant(grantstore.RefreshToken, "second", 24*time.Hour),
+		}},
+	} {
+		batch.OperationID = fmt.Sprintf("%s-%d", sid, n)
+		_, err := s.e.Grants().Apply(ctx, batch, s.now)
+		s.must(err)
+	}
+	_, err := s.e.Tickets().Query(ctx, ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: subject}})
+	s.must(err)
+	ending := &logout.Ending{OperationID: sid + "-end", Reason: logout.Terminated}
+	switch i % 4 {
+	case 0:
+		ending.SessionID, ending.Reason, ending.KeepOffline = sid, logout.UserLogout, true
+	case 1:
+		ending.SessionID = sid
+	case 2:
+		ending.SubjectID = subject
+	default:
+		return // it is left to expire
+	}
+	_, err = s.e.Logout().End(ctx, ending, s.now)
+	s.must(err)
+}
+
+// housekeeping is what a host does all the time.
+func (s *soak) housekeeping() {
+	ctx := s.t.Context()
+	for {
+		swept, err := s.e.Logout().EndDue(ctx, logout.Sweep{Limit: 200, KeepOffline: true}, s.now)
+		s.must(err)
+		if swept.Ended < 200 {
+			break
+		}
+	}
+	for {
+		claimed, err := s.e.Logout().Claim(ctx, logout.Claim{Limit: 64, PerClient: 64, Lease: time.Minute}, s.now)
+		s.must(err)
+		for _, work := range claimed.Work {
+			s.must(s.e.Logout().Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, s.now))
+		}
+		if len(claimed.Work) == 0 {
+			break
+		}
+	}
+	for {
+		purged, err := s.e.Grants().Purge(ctx, 200, s.now)
+		s.must(err)
+		if purged < 200 {
+			break
+		}
+	}
+}
+
+func (s *soak) look() sample {
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	files, _ := os.ReadDir("/proc/self/fd") // none elsewhere
+	look := sample{heapKiB: int(memory.HeapInuse >> 10), goroutines: runtime.NumGoroutine(), files: len(files)}
+	_ = filepath.WalkDir(s.path, func(_ string, entry fs.DirEntry, err error) error {
+		// Logs are made large and stay sparse.
+		if err == nil && strings.HasSuffix(entry.Name(), ".sst") {
+			if info, err := entry.Info(); err == nil {
+				look.diskKiB += int(info.Size() >> 10)
+			}
+		}
+		return nil
+	})
+	s.must(s.e.view(s.t.Context(), func(r reader) error {
+		return r.scan(nil, nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+			look.rows++
+			return true, nil
+		})
+	}))
+	return look
+}
+
+// empty holds that nothing is left but what the engine keeps of itself.
+func (s *soak) empty() {
+	left := map[string]int{}
+	s.must(s.e.view(s.t.Context(), func(r reader) error {
+		return r.scan(nil, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+			left[string(k[:1])]++
+			return true, nil
+		})
+	}))
+	for _, table := range [][]byte{tableSession, tableEnded, tableGrant, tableFamily, tableOperation, tableNotice, tableJob, tablePurge} {
+		if n := left[string(table[:1])]; n > 0 {
+			s.t.Errorf("table %q still has %d rows", table, n)
+		}
+	}
+	s.t.Logf("rows left, by their first letter: %v", left)
+}
+
+// graph shows the samples, one a line.
+func graph(samples []sample) string {
+	var text strings.Builder
+	most := 1
+	for _, s := range samples {
+		most = max(most, s.rows)
+	}
+	text.WriteString("rows,heap_kib,goroutines,files,tables_kib\n")
+	for _, s := range samples {
+		fmt.Fprintf(&text, "%d,%d,%d,%d,%d %s\n", s.rows, s.heapKiB, s.goroutines, s.files, s.diskKiB, strings.Repeat("#", 40*s.rows/most))
+	}
+	return text.String()
+}
+
+// flat compares the third with the last quarter of the run: before, what is kept for a week had not come to its end.
+func flat(t *testing.T, samples []sample) {
+	t.Helper()
+	for _, measure := range []struct {
+		name   string
+		of     func(sample) int
+		growth float64 // that is let pass, and
+		slack  int     // so much on top of it
+	}{
+		{"rows", func(s sample) int { return s.rows }, 1.2, 200},
+		{"heap in KiB", func(s sample) int { return s.heapKiB }, 1.3, 64 << 10},
+		{"goroutines", func(s sample) int { return s.goroutines }, 1, 10},
+		{"files", func(s sample) int { return s.files }, 1.2, 20},
+		{"tables in KiB", func(s sample) int { return s.diskKiB }, 1.5, 64 << 10},
+	} {
+		mean := func(part []sample) (sum int) {
+			for _, s := range part {
+				sum += measure.of(s)
+			}
+			return sum / len(part)
+		}
+		third, last := mean(samples[len(samples)/2:len(samples)*3/4]), mean(samples[len(samples)*3/4:])
+		if float64(last) > float64(third)*measure.growth+float64(measure.slack) {
+			t.Errorf("%s grew from %d to %d", measure.name, third, last)
+		}
+	}
+}

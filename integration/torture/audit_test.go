@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// patience is how long anything may take on a machine with much to do.
+const patience = time.Minute
+
 // world is a host with everybody who works on it.
 type world struct {
 	history *history
@@ -23,7 +26,7 @@ type world struct {
 // newWorld makes users and relying parties; the host comes later.
 func newWorld(terms terms) *world {
 	h := &history{}
-	return &world{history: h, parties: newParties(h), terms: terms, patience: time.Minute}
+	return &world{history: h, parties: newParties(h), terms: terms, patience: patience}
 }
 
 func (w *world) config(data string) hostConfig {
@@ -96,7 +99,7 @@ func (w *world) await(t testing.TB, patience time.Duration, what string, conditi
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			if patience >= time.Minute {
+			if w.patience == time.Minute {
 				t.Logf("waited %s in vain for %s", patience, what)
 			}
 			return

@@ -1,3 +1,5 @@
+//go:build linux
+
 package torture
 
 import (
@@ -17,8 +19,6 @@ import (
 	"time"
 )
 
-// patience is how long anything may take on a machine with much to do.
-const patience = time.Minute
 
 // victim is a host in a process of its own, and its plugin.
 type victim struct {

@@ -1,0 +1,54 @@
+//go:build linux
+
+package torture
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What clients see while the plugin is killed once a second, the processes being real: requests that failed, and the longest that one took.
+// One iteration is one kill.
+func BenchmarkPluginKilledOnceASecond(b *testing.B) {
+	w := newWorld(tortureTerms)
+	w.parties.behave.Store(true)
+	v := newVictim(b, w.config(filepath.Join(b.TempDir(), "db")))
+	w.populate(v.base, "user", 16)
+	if err := v.start(); err != nil {
+		b.Fatalf("%v\n%s", err, v.log.last(4<<10))
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	var working sync.WaitGroup
+	working.Go(func() { w.each(func(u *user) { u.run(ctx) }) })
+	b.ResetTimer()
+	ticker := time.NewTicker(time.Second)
+	for range b.N {
+		<-ticker.C
+		kill(v.awaitPlugin(), syscall.SIGKILL)
+	}
+	b.StopTimer()
+	ticker.Stop()
+	v.awaitPlugin()
+	stop()
+	working.Wait()
+	v.end()
+	w.close()
+	requests, failed, longest := 0, 0, time.Duration(0)
+	for _, e := range w.history.all() {
+		if e.Kind == told {
+			continue
+		}
+		requests++
+		if e.Outcome == unknown || e.Outcome == wrong {
+			failed++
+		}
+		longest = max(longest, e.End.Sub(e.Start))
+	}
+	b.ReportMetric(float64(requests)/b.Elapsed().Seconds(), "requests/s")
+	b.ReportMetric(float64(failed), "failed")
+	b.ReportMetric(longest.Seconds()*1e3, "longest-ms")
+}

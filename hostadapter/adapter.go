@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -30,6 +31,8 @@ type Adapter struct {
 	config     Config
 	ring       *keyRing
 	dispatcher *logout.Dispatcher
+	// description is what the backend said of itself last.
+	description atomic.Pointer[ticketstore.Description]
 	// backends is what config.Backend is in use; swaps is what changes it.
 	backends *backendSwitch
 	swaps    swaps
@@ -87,6 +90,7 @@ func (a *Adapter) checkBackend(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking the backend what it is: %w", err)
 	}
+	a.description.Store(&description)
 	if len(description.Services) == 0 {
 		return nil
 	}

@@ -13,7 +13,8 @@ import (
 type SessionManagement interface {
 	// QuerySessions returns a page of sessions. See ticketstore.SessionQuery for its rules.
 	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
-	// RemoveSessions ends sessions and what hangs on them, and counts what it did. Nothing matched is a zero Result and no error.
+	// RemoveSessions ends sessions and what hangs on them, and counts what it did. Nothing matched is a zero Result and no error. A removal
+	// of all, unless it is a dry run, is begun and goes on by itself: the Result has nothing but the JobID.
 	RemoveSessions(ctx context.Context, removal RemoveSessions) (*logout.Result, error)
 }
 
@@ -21,9 +22,11 @@ var _ SessionManagement = (*Adapter)(nil)
 
 // RemoveSessions says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are told.
 type RemoveSessions struct {
-	// SubjectID, SessionID or both select sessions; both must match. At least one is required.
+	// SubjectID, SessionID or both select sessions; both must match. One of them is required, or else All.
 	SubjectID string
 	SessionID string
+	// All selects every session, and what every subject has without one. It excludes SubjectID and SessionID.
+	All bool
 	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is an error.
 	ClientIDs []string
 	// Reason is free text for the log. Clients see logout.Terminated.
@@ -61,7 +64,7 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal RemoveSessions) (*
 		return nil, err
 	}
 	ending := &logout.Ending{
-		OperationID: "unset", SubjectID: removal.SubjectID, SessionID: removal.SessionID, ClientIDs: removal.ClientIDs,
+		OperationID: "unset", SubjectID: removal.SubjectID, SessionID: removal.SessionID, All: removal.All, ClientIDs: removal.ClientIDs,
 		Reason: logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens, KeepConsents: removal.KeepConsents,
 		SkipNotification: removal.SkipNotification, DryRun: removal.DryRun,
 	}
@@ -72,7 +75,12 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal RemoveSessions) (*
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
 	}
-	a.config.Logger.InfoContext(ctx, "sessions removed", "subject_id", removal.SubjectID, "session_id", removal.SessionID,
+	if result.JobID != "" {
+		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID, "client_ids", removal.ClientIDs,
+			"reason", removal.Reason)
+		return result, nil
+	}
+	a.config.Logger.InfoContext(ctx, "sessions removed", "all", removal.All, "subject_id", removal.SubjectID, "session_id", removal.SessionID,
 		"client_ids", removal.ClientIDs, "reason", removal.Reason, "dry_run", removal.DryRun, "sessions_removed", result.SessionsRemoved,
 		"grants_revoked", result.GrantsRevoked, "consents_revoked", result.ConsentsRevoked,
 		"notifications_queued", result.NotificationsQueued)
@@ -99,26 +107,4 @@ func (a *Adapter) SessionByID(ctx context.Context, sessionID string) (*SessionRe
 	}
 	report.GrantsCounted = !page.HasNext
 	return report, nil
-}
-
-// Deliveries returns a page of notices to clients.
-func (a *Adapter) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
-	page, err := a.config.Backend.Logout().Deliveries(ctx, query)
-	if err != nil {
-		return nil, fmt.Errorf("hostadapter: querying deliveries: %w", err)
-	}
-	return page, nil
-}
-
-// RetryDelivery has a notice sent again now, whatever became of it. An unknown one is ErrNotFound.
-func (a *Adapter) RetryDelivery(ctx context.Context, id string) (*logout.Notification, error) {
-	if err := ticketstore.CheckID("id", id); err != nil {
-		return nil, err
-	}
-	notification, err := a.config.Backend.Logout().Retry(ctx, id, a.now())
-	if err != nil {
-		return nil, fmt.Errorf("hostadapter: sending a notice again: %w", err)
-	}
-	a.dispatcher.Wake()
-	return notification, nil
 }

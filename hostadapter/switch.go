@@ -185,6 +185,10 @@ func (g switchedGrants) Query(ctx context.Context, query grantstore.Query, now t
 	return through(ctx, g.s, func(b Backend) (*grantstore.Page, error) { return b.Grants().Query(ctx, query, now) })
 }
 
+func (g switchedGrants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.Removed, error) {
+	return through(ctx, g.s, func(b Backend) (*grantstore.Removed, error) { return b.Grants().Remove(ctx, removal, now) })
+}
+
 func (g switchedGrants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
 	return through(ctx, g.s, func(b Backend) (int, error) { return b.Grants().Purge(ctx, limit, now) })
 }
@@ -216,8 +220,12 @@ func (l switchedLogout) Deliveries(ctx context.Context, query logout.DeliveryQue
 	return through(ctx, l.s, func(b Backend) (*logout.DeliveryPage, error) { return b.Logout().Deliveries(ctx, query) })
 }
 
-func (l switchedLogout) Retry(ctx context.Context, id string, now time.Time) (*logout.Notification, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.Notification, error) { return b.Logout().Retry(ctx, id, now) })
+func (l switchedLogout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.Retried, error) { return b.Logout().Retry(ctx, retry, now) })
+}
+
+func (l switchedLogout) Job(ctx context.Context, id string) (*logout.Job, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.Job, error) { return b.Logout().Job(ctx, id) })
 }
 
 // serving returns the backend that serves. What it is asked for outside of a swap goes through the switch.

@@ -40,12 +40,16 @@ type Ending struct {
 	// OperationID makes repeating the call safe: for grantstore.OperationRetention the same id gets the same answer and changes nothing
 	// more. Required; choose 128 random bits or more.
 	OperationID string
-	// SubjectID, SessionID or both select what ends; both must match. At least one is required.
+	// SubjectID, SessionID or both select what ends; both must match. One of them is required, or else All.
 	//
 	// By subject alone, the grants of the subject without a session, those that outlive a session, and all of its consents are revoked too,
 	// whether or not a session is live. By session, the consents of its subject to its clients are.
 	SubjectID string
 	SessionID string
+	// All ends every session that there is when the ending begins, and revokes for every subject what an ending by subject alone does. It
+	// excludes SubjectID and SessionID. It is always a job (see Store.End), but in a dry run. Grants without a subject, such as those
+	// of client credentials, are no user's and stay.
+	All bool
 	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is ErrInvalid.
 	ClientIDs []string
 	// Reason is what the clients' notices and the ended record say. With SessionExpiration a session that is live at now is left alone: it
@@ -80,6 +84,8 @@ type Result struct {
 	ClientsLeftAlone []string
 	// Ended are the sessions removed, as many as fit: at most MaxEnded. The count is exact.
 	Ended []EndedSession
+	// JobID is set instead of the counts in the answer to an Ending of All: the job to look at.
+	JobID string
 }
 
 // MaxEnded bounds Result.Ended.
@@ -104,8 +110,13 @@ func (e *Ending) Validate() error {
 	if err := ticketstore.CheckID("operation_id", e.OperationID); err != nil {
 		return err
 	}
-	if e.SubjectID == "" && e.SessionID == "" {
-		return ticketstore.Invalid("subject_id", "and session_id are both missing: name at least one")
+	switch {
+	case e.All && (e.SubjectID != "" || e.SessionID != ""):
+		return ticketstore.Invalid("all", "excludes subject_id and session_id")
+	case e.All && e.Reason == SessionExpiration:
+		return ticketstore.Invalid("reason", "of an ending of all sessions cannot be that they have expired")
+	case !e.All && e.SubjectID == "" && e.SessionID == "":
+		return ticketstore.Invalid("subject_id", "and session_id are both missing: name at least one, or say all")
 	}
 	if err := ticketstore.CheckText("subject_id", e.SubjectID, ticketstore.MaxID); err != nil {
 		return err

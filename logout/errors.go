@@ -15,4 +15,7 @@ var (
 
 	// ErrOutdated: the claim under which a delivery was reported is no longer the current one. Nothing was changed.
 	ErrOutdated = errors.New("claim is outdated")
+
+	// ErrBusy: an ending of all sessions is under way, so that another cannot begin. Nothing was changed.
+	ErrBusy = errors.New("an ending of all sessions is under way")
 )

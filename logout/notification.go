@@ -120,6 +120,44 @@ func (o *Outcome) Validate() error {
 	return ticketstore.Invalid("state", "is not a state of a notice")
 }
 
+// Retry asks for notices to be sent again: the one with that ID, or those that the filter selects.
+type Retry struct {
+	ID string
+	// Filter selects notices where there is no ID. At least one condition is required.
+	Filter DeliveryFilter
+	// Limit bounds the notices that one call with a filter looks at: 1 to ticketstore.MaxCount.
+	Limit int
+	// After has the call go on behind the notice with that id: Retried.Next of the call before.
+	After string
+}
+
+// Retried is the answer to a Retry.
+type Retried struct {
+	// Notification is the notice with the ID as it is then. It is nil in the answer to a filter.
+	Notification *Notification
+	// Count is how many notices will be sent again.
+	Count int
+	// Next is where the next call goes on. Empty means that all have been looked at.
+	Next string
+}
+
+// Validate refuses a retry of nothing, or of everything by mistake.
+func (r *Retry) Validate() error {
+	if r.ID != "" {
+		if r.Filter != (DeliveryFilter{}) || r.After != "" {
+			return ticketstore.Invalid("id", "excludes a filter")
+		}
+		return ticketstore.CheckID("id", r.ID)
+	}
+	switch {
+	case r.Filter == DeliveryFilter{}:
+		return ticketstore.Invalid("state", "and client_id and session_id are all missing: name at least one")
+	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
+		return ticketstore.Invalid("limit", "is outside 1 to %d", ticketstore.MaxCount)
+	}
+	return cmp.Or(r.Filter.Validate(), ticketstore.CheckText("after", r.After, ticketstore.MaxID))
+}
+
 // DeliveryFilter selects notices. Its conditions AND together; a zero field is no condition.
 type DeliveryFilter struct {
 	State     State

@@ -12,6 +12,9 @@ type Store interface {
 	// replaces it by its ended record and queues its notices, together or not at all; from then on all of its grants are judged by that
 	// record. Several sessions end one by one under a job that is written first and resumed after a crash. Sessions that begin while
 	// it runs may be left. Nothing matched is a zero Result and no error: so is ending what another call has ended first.
+	//
+	// With All it returns as soon as the job is written, with nothing but the JobID; ErrBusy while another ending of all is under way. A dry
+	// run of All counts, and so takes as long as looking at every session does.
 	End(ctx context.Context, ending *Ending, now time.Time) (*Result, error)
 
 	// EndDue ends sessions that are over at now, with reason session_expiration, at most sweep.Limit of them, each after checking in its
@@ -30,7 +33,12 @@ type Store interface {
 	// Deliveries returns a page of notices.
 	Deliveries(ctx context.Context, query DeliveryQuery) (*DeliveryPage, error)
 
-	// Retry makes a notice due now, whatever its state, with a new retry window, and returns it. A claim on it becomes outdated. An
-	// unknown one is ErrNotFound.
-	Retry(ctx context.Context, id string, now time.Time) (*Notification, error)
+	// Retry makes notices due now, with a new retry window. The one named by its id is, whatever its state, and a claim on it becomes
+	// outdated; an unknown one is ErrNotFound. Of those selected by a filter, pending ones that are due or being delivered are left as they
+	// are, and so are those queued after now. Nothing matched is no error. A crash between two batches leaves the rest as it was.
+	Retry(ctx context.Context, retry Retry, now time.Time) (*Retried, error)
+
+	// Job returns the progress of an ending: of one under way, and of one that was a job for JobRetention after its end. Endings of All and
+	// by subject alone always are, one by session where it leaves much to purge. Any other id is ErrNotFound.
+	Job(ctx context.Context, id string) (*Job, error)
 }

@@ -35,6 +35,7 @@ func Run(t *testing.T, config Config) {
 		{Name: "survivors", Cases: survivorCases},
 		{Name: "race", Cases: raceCases},
 		{Name: "query", Cases: queryCases},
+		{Name: "remove", Cases: removeCases},
 		{Name: "purge", Cases: purgeCases},
 	})
 }

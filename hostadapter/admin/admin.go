@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 )
@@ -59,16 +60,41 @@ type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 // Manager is what the routes work on. A *hostadapter.Adapter is one.
 type Manager interface {
 	hostadapter.SessionManagement
+	GrantManagement
+	DeliveryManagement
+	Operations
 	// SessionByID returns one session; an unknown one is hostadapter.ErrNotFound.
 	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
-	// Deliveries returns a page of notices.
-	Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error)
-	// RetryDelivery has a notice sent again now; an unknown one is hostadapter.ErrNotFound.
-	RetryDelivery(ctx context.Context, id string) (*logout.Notification, error)
 	// RemoteAddr tells where a request came from.
 	RemoteAddr(r *http.Request) string
 	// Logger is where the audit goes.
 	Logger() *slog.Logger
+}
+
+// GrantManagement is what the routes do with grants.
+type GrantManagement interface {
+	// QueryGrants returns a page of live grants.
+	QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error)
+	// RemoveGrants removes grants and counts them.
+	RemoveGrants(ctx context.Context, removal hostadapter.RemoveGrants) (*hostadapter.GrantsRemoved, error)
+}
+
+// DeliveryManagement is what the routes do with notices to clients.
+type DeliveryManagement interface {
+	// Deliveries returns a page of notices.
+	Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error)
+	// RetryDelivery has a notice sent again now; an unknown one is hostadapter.ErrNotFound.
+	RetryDelivery(ctx context.Context, id string) (*logout.Notification, error)
+	// RetryDeliveries has the notices that a filter selects sent again now, and counts them.
+	RetryDeliveries(ctx context.Context, filter logout.DeliveryFilter) (int, error)
+}
+
+// Operations is what the routes tell of the work that goes on.
+type Operations interface {
+	// Job returns the progress of a job; an unknown one is hostadapter.ErrNotFound.
+	Job(ctx context.Context, id string) (*hostadapter.Job, error)
+	// BackendStatus tells what runs and how it is.
+	BackendStatus(ctx context.Context) *hostadapter.BackendStatus
 }
 
 var _ Manager = (*hostadapter.Adapter)(nil)
@@ -97,9 +123,16 @@ func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
 		http.MethodDelete: change("delete_session", m.deleteSession),
 	}))
 	router.Handle("/logout/deliveries", m.methods(map[string]route{http.MethodGet: read(m.queryDeliveries)}))
+	router.Handle("/logout/deliveries/retry", m.methods(map[string]route{
+		http.MethodPost: change("retry_deliveries", m.retryDeliveries),
+	}))
 	router.Handle("/logout/deliveries/{id:.+}/retry", m.methods(map[string]route{
 		http.MethodPost: change("retry_delivery", m.retryDelivery),
 	}))
+	router.Handle("/grants", m.methods(map[string]route{http.MethodGet: read(m.queryGrants)}))
+	router.Handle("/grants/remove", m.methods(map[string]route{http.MethodPost: change("remove_grants", m.removeGrants)}))
+	router.Handle("/jobs/{id:.+}", m.methods(map[string]route{http.MethodGet: read(m.getJob)}))
+	router.Handle("/backend", m.methods(map[string]route{http.MethodGet: read(m.getBackend)}))
 	m.mountPages(router)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -34,6 +34,45 @@ type manager struct {
 	removal  *hostadapter.RemoveSessions
 	delivery *logout.DeliveryQuery
 	id       string
+
+	job      hostadapter.Job
+	status   hostadapter.BackendStatus
+	grants   *grantstore.Query
+	revoked  *hostadapter.RemoveGrants
+	selected *logout.DeliveryFilter
+}
+
+func (m *manager) Job(_ context.Context, id string) (*hostadapter.Job, error) {
+	m.id = id
+	return &m.job, m.err
+}
+
+func (m *manager) BackendStatus(context.Context) *hostadapter.BackendStatus { return &m.status }
+
+func (m *manager) QueryGrants(_ context.Context, q grantstore.Query) (*grantstore.Page, error) {
+	m.grants = &q
+	if _, err := q.Walk(); err != nil {
+		return nil, err
+	}
+	return &grantstore.Page{Grants: []grantstore.Grant{grant}, ResultsToken: "t", HasNext: true}, m.err
+}
+
+func (m *manager) RemoveGrants(_ context.Context, r hostadapter.RemoveGrants) (*hostadapter.GrantsRemoved, error) {
+	removal := grantstore.Removal{OperationID: "x", Filter: r.Filter, Limit: 1}
+	if err := removal.Validate(); err != nil {
+		return nil, err
+	}
+	m.revoked = &r
+	return &hostadapter.GrantsRemoved{GrantsRevoked: 2, ConsentsRevoked: 1}, m.err
+}
+
+func (m *manager) RetryDeliveries(_ context.Context, f logout.DeliveryFilter) (int, error) {
+	retry := logout.Retry{Filter: f, Limit: 1}
+	if err := retry.Validate(); err != nil {
+		return 0, err
+	}
+	m.selected = &f
+	return 3, m.err
 }
 
 func (m *manager) QuerySessions(_ context.Context, q ticketstore.SessionQuery) (*ticketstore.Page, error) {
@@ -46,7 +85,9 @@ func (m *manager) QuerySessions(_ context.Context, q ticketstore.SessionQuery) (
 
 func (m *manager) RemoveSessions(_ context.Context, r hostadapter.RemoveSessions) (*logout.Result, error) {
 	m.removal = &r
-	ending := logout.Ending{OperationID: "x", SubjectID: r.SubjectID, SessionID: r.SessionID, ClientIDs: r.ClientIDs, Reason: logout.Terminated}
+	ending := logout.Ending{
+		OperationID: "x", SubjectID: r.SubjectID, SessionID: r.SessionID, All: r.All, ClientIDs: r.ClientIDs, Reason: logout.Terminated,
+	}
 	if err := ending.Validate(); err != nil {
 		return nil, err
 	}
@@ -80,6 +121,10 @@ var (
 		ID: "n1", Issuer: "https://op.example", ClientID: "shop", SubjectID: "ann", SessionID: "s1", Reason: logout.Terminated,
 		State: logout.Pending, Queued: moment, Attempts: 2, NextAttempt: moment.Add(time.Minute), GiveUpAt: moment.Add(24 * time.Hour),
 		LastAttempt: moment, LastError: "the client answered 500",
+	}
+	grant = grantstore.Grant{
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("HANDLE")}, RequestID: "r1", SubjectID: "ann", SessionID: "s1",
+		ClientID: "shop", Created: moment, Expires: moment.Add(time.Hour), Offline: true, Data: []byte("SEALED"),
 	}
 	detail = ticketstore.SessionDetail{
 		Session: ticketstore.Session{
@@ -158,7 +203,8 @@ func TestRefusals(t *testing.T) {
 	with := func(name, value string, r *http.Request) *http.Request { r.Header.Set(name, value); return r }
 	long := strings.Repeat("x", 513)
 	get := func(query string) *http.Request { return request(http.MethodGet, "/sessions?"+query, "") }
-	remove := func(body string) *http.Request { return request(http.MethodPost, "/sessions/remove", body) }
+	post := func(target, body string) *http.Request { return request(http.MethodPost, target, body) }
+	remove := func(body string) *http.Request { return post("/sessions/remove", body) }
 	tests := []struct {
 		name    string
 		request *http.Request
@@ -222,7 +268,34 @@ func TestRefusals(t *testing.T) {
 		{"another type", remove(`{"subject_id":"ann","revoke_tokens":"no"}`), 400, "revoke_tokens"},
 		{"neither subject nor session", remove(`{}`), 400, "subject_id"},
 		{"no client", remove(`{"subject_id":"ann","client_ids":[]}`), 400, "client_ids"},
-		{"all", remove(`{"all":true}`), 400, "all"},
+		{"all and a subject", remove(`{"all":true,"subject_id":"ann"}`), 400, "all"},
+		{"all of no client", remove(`{"all":true,"client_ids":[]}`), 400, "client_ids"},
+		{"all false", remove(`{"all":false}`), 400, "subject_id"},
+		{"only clients", remove(`{"client_ids":["shop"]}`), 400, "subject_id"},
+
+		{"reader removes grants", as("reader", post("/grants/remove", `{"subject_id":"ann"}`)), 403, ""},
+		{"reader retries many", as("reader", post("/logout/deliveries/retry", `{"state":"refused"}`)), 403, ""},
+		{"nobody reads the backend", as("", request(http.MethodGet, "/backend", "")), 401, ""},
+		{"DELETE grants", request(http.MethodDelete, "/grants", ""), 405, ""},
+		{"GET grants removal", request(http.MethodGet, "/grants/remove", ""), 405, ""},
+		{"GET bulk retry", request(http.MethodGet, "/logout/deliveries/retry", ""), 405, ""},
+		{"POST a job", post("/jobs/j1", `{}`), 405, ""},
+		{"PUT the backend", request(http.MethodPut, "/backend", ""), 405, ""},
+		{"no job", request(http.MethodGet, "/jobs/", ""), 404, ""},
+		{"type of grants", request(http.MethodGet, "/grants?type=token", ""), 400, "type"},
+		{"parameter of grants", request(http.MethodGet, "/grants?state=live", ""), 400, "state"},
+		{"parameter of a job", request(http.MethodGet, "/jobs/j1?x=1", ""), 400, "x"},
+		{"parameter of the backend", request(http.MethodGet, "/backend?x=1", ""), 400, "x"},
+		{"removal of all grants", post("/grants/remove", `{}`), 400, "subject_id"},
+		{"removal of grants of nobody", post("/grants/remove", `{"subject_id":""}`), 400, "subject_id"},
+		{"removal of grants by a list", post("/grants/remove", `{"client_id":["shop"]}`), 400, "client_id"},
+		{"removal of grants of a type", post("/grants/remove", `{"type":"token"}`), 400, "type"},
+		{"removal of grants by client_ids", post("/grants/remove", `{"client_ids":["shop"]}`), 400, "client_ids"},
+		{"retry of all", post("/logout/deliveries/retry", `{}`), 400, "state"},
+		{"retry of a state", post("/logout/deliveries/retry", `{"state":"lost"}`), 400, "state"},
+		{"retry of no client", post("/logout/deliveries/retry", `{"client_id":""}`), 400, "client_id"},
+		{"form of a bulk retry", with("Content-Type", "text/plain", post("/logout/deliveries/retry", `{"state":"refused"}`)), 415, ""},
+		{"large removal of grants", post("/grants/remove", strings.Repeat(" ", 65<<10)), 413, ""},
 		{"body of a delete", request(http.MethodDelete, "/sessions/s1", `{"revoke_tokens":false}`), 400, ""},
 		{"body of a retry", request(http.MethodPost, "/logout/deliveries/n1/retry", `{"state":"pending"}`), 400, ""},
 	}
@@ -232,7 +305,7 @@ func TestRefusals(t *testing.T) {
 			m := &manager{page: ticketstore.Page{}}
 			response := serve(m, test.request)
 			mustFail(t, response, test.status, test.field)
-			if m.id != "" || (m.removal != nil && test.field == "") {
+			if m.id != "" || m.revoked != nil || m.selected != nil || (m.removal != nil && test.field == "") {
 				t.Error("something was done all the same")
 			}
 			switch test.status {
@@ -262,13 +335,18 @@ func TestStoreErrors(t *testing.T) {
 	for _, route := range [][2]string{
 		{http.MethodGet, "/sessions"}, {http.MethodGet, "/sessions/s1"}, {http.MethodDelete, "/sessions/s1"},
 		{http.MethodPost, "/sessions/remove"}, {http.MethodGet, "/logout/deliveries"}, {http.MethodPost, "/logout/deliveries/n1/retry"},
+		{http.MethodGet, "/grants"}, {http.MethodPost, "/grants/remove"}, {http.MethodPost, "/logout/deliveries/retry"},
+		{http.MethodGet, "/jobs/j1"},
 	} {
 		for status, err := range map[int]error{
 			503: hostadapter.ErrUnavailable, 404: hostadapter.ErrNotFound, 409: ticketstore.ErrConflict, 500: io.ErrUnexpectedEOF,
 		} {
 			body := ""
-			if route[1] == "/sessions/remove" {
+			switch route[1] {
+			case "/sessions/remove", "/grants/remove":
 				body = `{"subject_id":"ann"}`
+			case "/logout/deliveries/retry":
+				body = `{"client_id":"shop"}`
 			}
 			m := &manager{err: err}
 			response := serve(m, request(route[0], route[1], body))
@@ -433,6 +511,105 @@ func TestDeliveries(t *testing.T) {
 	for _, body := range []string{"", "{}"} {
 		mustBe(t, serve(m, request(http.MethodPost, "/logout/deliveries/n1/retry", body)), noticeJSON)
 	}
+}
+
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	m := &manager{}
+	response := serve(m, request(http.MethodGet, "/grants?subject_id=ann&session_id=s1&client_id=shop&type=refresh_token&order=asc&count_requested=1", ""))
+	mustBe(t, response, `{"results":[{"type":"refresh_token","subject_id":"ann","session_id":"s1","client_id":"shop","request_id":"r1",
+		"created":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","offline":true}],"results_token":"t","has_prev_results":false,
+		"has_next_results":true}`)
+	want := &grantstore.Query{
+		Filter: grantstore.Filter{SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.RefreshToken},
+		Order:  ticketstore.Ascending, Count: 1,
+	}
+	if diff := cmp.Diff(want, m.grants); diff != "" {
+		t.Errorf("query (-want +got):\n%s", diff)
+	}
+	links := []string{`<?count_requested=1&results_token=t>; rel="next"`}
+	if diff := cmp.Diff(links, response.Header.Values("Link")); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
+	}
+	mustBe(t, serve(m, request(http.MethodPost, "/grants/remove",
+		`{"subject_id":"ann","session_id":"s1","client_id":"shop","type":"user_consent","reason":"asked for"}`)),
+		`{"grants_revoked":2,"consents_revoked":1}`)
+	removal := &hostadapter.RemoveGrants{
+		Filter: grantstore.Filter{SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.UserConsent}, Reason: "asked for",
+	}
+	if diff := cmp.Diff(removal, m.revoked); diff != "" {
+		t.Errorf("removal (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"action=remove_grants", "subject_id=ann", "type=user_consent", `reason="asked for"`, "grants_revoked=2"} {
+		if !strings.Contains(m.log.String(), want) {
+			t.Errorf("audit %q lacks %s", m.log.String(), want)
+		}
+	}
+}
+
+func TestRetryDeliveries(t *testing.T) {
+	t.Parallel()
+	m := &manager{}
+	mustBe(t, serve(m, request(http.MethodPost, "/logout/deliveries/retry", `{"state":"given_up","client_id":"shop","session_id":"s1"}`)),
+		`{"notifications_queued":3}`)
+	want := &logout.DeliveryFilter{State: logout.GivenUp, ClientID: "shop", SessionID: "s1"}
+	if diff := cmp.Diff(want, m.selected); diff != "" {
+		t.Errorf("filter (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"action=retry_deliveries", "state=given_up", "client_id=shop", "notifications_queued=3"} {
+		if !strings.Contains(m.log.String(), want) {
+			t.Errorf("audit %q lacks %s", m.log.String(), want)
+		}
+	}
+}
+
+func TestRemoveAll(t *testing.T) {
+	t.Parallel()
+	m := &manager{result: logout.Result{JobID: "j 1"}}
+	response := serve(m, request(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"reason":"drill"}`))
+	raw, _ := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusAccepted || strings.TrimSpace(string(raw)) != `{"job":"j 1"}` {
+		t.Errorf("answer %d %s, want 202 and the job", response.StatusCode, raw)
+	}
+	if got := response.Header.Get("Location"); got != "../jobs/j%201" {
+		t.Errorf("Location %q, want ../jobs/j%%201", got)
+	}
+	if diff := cmp.Diff(&hostadapter.RemoveSessions{All: true, ClientIDs: []string{"shop"}, Reason: "drill"}, m.removal); diff != "" {
+		t.Errorf("removal (-want +got):\n%s", diff)
+	}
+	for _, want := range []string{"all=true", `job="j 1"`, "status=202", "reason=drill"} {
+		if !strings.Contains(m.log.String(), want) {
+			t.Errorf("audit %q lacks %s", m.log.String(), want)
+		}
+	}
+	mustFail(t, serve(&manager{err: logout.ErrBusy}, request(http.MethodPost, "/sessions/remove", `{"all":true}`)), http.StatusConflict, "")
+}
+
+func TestJob(t *testing.T) {
+	t.Parallel()
+	m := &manager{job: hostadapter.Job{
+		ID: "j1", Kind: hostadapter.JobRemoval, State: hostadapter.JobRunning, Phase: "sessions", Started: moment, Total: 10, Done: 4,
+		Removed: &logout.Result{SessionsRemoved: 4},
+	}}
+	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"running","phase":"sessions",
+		"started":"2026-03-01T12:00:00Z","total":10,"done":4,"result":{"sessions_removed":4,"grants_revoked":0,"consents_revoked":0,
+		"notifications_queued":0,"clients_left_alone":[]}}`)
+	m.job = hostadapter.Job{ID: "j1", State: hostadapter.JobFailed, Started: moment, Finished: moment, Total: -1, Error: "disk full"}
+	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"","state":"failed",
+		"started":"2026-03-01T12:00:00Z","finished":"2026-03-01T12:00:00Z","done":0,"error":"disk full"}`)
+}
+
+func TestBackend(t *testing.T) {
+	t.Parallel()
+	m := &manager{status: hostadapter.BackendStatus{
+		Description: ticketstore.Description{Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true},
+		Sessions:    7, PendingDeliveries: 1000,
+	}}
+	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger","version":"v1","format":1,
+		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,"pending_deliveries_complete":false}`)
+	m = &manager{status: hostadapter.BackendStatus{Err: hostadapter.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}}
+	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
+		`{"status":"unavailable","error":"session store is unavailable","services":[],"shared":false}`)
 }
 
 func TestAudit(t *testing.T) {

@@ -68,7 +68,7 @@ func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit
 		body.Results = append(body.Results, deliveryOf(&page.Deliveries[i]))
 	}
 	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
-	writeJSON(w, body)
+	writeJSON(w, http.StatusOK, body)
 	return nil
 }
 
@@ -89,6 +89,32 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 		return err
 	}
 	audit.add(slog.String("client_id", notification.ClientID), slog.String("session_id", notification.SessionID))
-	writeJSON(w, deliveryOf(notification))
+	writeJSON(w, http.StatusOK, deliveryOf(notification))
+	return nil
+}
+
+// retriedBody counts the notices that will be sent again.
+type retriedBody struct {
+	NotificationsQueued int `json:"notifications_queued"`
+}
+
+func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	var state, clientID, sessionID id
+	err := readBody(w, r, map[string]any{"state": &state, "client_id": &clientID, "session_id": &sessionID})
+	if err != nil {
+		return err
+	}
+	audit.add(slog.String("state", string(state)), slog.String("client_id", string(clientID)), slog.String("session_id", string(sessionID)))
+	count, err := m.sessions.RetryDeliveries(r.Context(), logout.DeliveryFilter{
+		State: logout.State(state), ClientID: string(clientID), SessionID: string(sessionID),
+	})
+	if err != nil {
+		return err
+	}
+	audit.add(slog.Int("notifications_queued", count))
+	writeJSON(w, http.StatusOK, retriedBody{NotificationsQueued: count})
 	return nil
 }

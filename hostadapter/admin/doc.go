@@ -1,11 +1,17 @@
-// Package admin has the operator's HTTP routes: look at sessions, remove them, look at the notices to clients, send one again.
+// Package admin has the operator's HTTP routes: look at sessions and grants, remove them, look at the notices to clients, send
+// them again, see what runs.
 //
 //	GET    /sessions                        a page of sessions
 //	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
-//	POST   /sessions/remove                 end sessions by subject_id, session_id or both
+//	POST   /sessions/remove                 end sessions by subject_id, session_id or both, or all of them as a job
 //	DELETE /sessions/{session_id}           end one session and all that hangs on it
+//	GET    /jobs/{id}                       the progress of a removal of many
+//	GET    /grants                          a page of live grants
+//	POST   /grants/remove                   remove grants by subject_id, session_id, client_id, type
 //	GET    /logout/deliveries               a page of notices to clients
 //	POST   /logout/deliveries/{id}/retry    send a notice again now
+//	POST   /logout/deliveries/retry         send again those of a client, session or state
+//	GET    /backend                         what keeps the sessions, and how it is
 //	GET    /ui/                             the admin page: all of this for people; / leads there
 //
 // Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are problem details (RFC 9457)

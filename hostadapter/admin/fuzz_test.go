@@ -37,7 +37,8 @@ func FuzzRemoveBody(f *testing.F) {
 			return
 		}
 		asked := logout.Ending{
-			OperationID: "x", SubjectID: m.removal.SubjectID, SessionID: m.removal.SessionID, ClientIDs: m.removal.ClientIDs, Reason: logout.Terminated,
+			OperationID: "x", SubjectID: m.removal.SubjectID, SessionID: m.removal.SessionID, All: m.removal.All,
+			ClientIDs: m.removal.ClientIDs, Reason: logout.Terminated,
 		}
 		if err := asked.Validate(); (err == nil) != (response.StatusCode == http.StatusOK) {
 			t.Errorf("status %d for a removal of which is said: %v", response.StatusCode, err)
@@ -45,8 +46,10 @@ func FuzzRemoveBody(f *testing.F) {
 		var sent struct {
 			SubjectID *string `json:"subject_id"`
 			SessionID *string `json:"session_id"`
+			All       bool    `json:"all"`
 		}
-		if response.StatusCode == http.StatusOK && (json.Unmarshal(body, &sent) != nil || sent.SubjectID == nil && sent.SessionID == nil) {
+		if response.StatusCode == http.StatusOK &&
+			(json.Unmarshal(body, &sent) != nil || sent.SubjectID == nil && sent.SessionID == nil && !sent.All) {
 			t.Errorf("a removal was done that %q does not ask for", body)
 		}
 	})

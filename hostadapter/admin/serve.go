@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -36,6 +37,7 @@ type route struct {
 type audit struct {
 	action string
 	actor  Actor
+	status int // of an answer that is not 200
 	attrs  []slog.Attr
 }
 
@@ -93,7 +95,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 		r = r.WithContext(hostadapter.WithActor(r.Context(), cmp.Or(record.actor.ID, record.actor.Name)))
 		err = route.handle(w, r, record)
 	}
-	status := http.StatusOK
+	status := cmp.Or(record.status, http.StatusOK)
 	if err != nil {
 		status = fail(w, r, err)
 	}
@@ -159,6 +161,8 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		status, detail = http.StatusBadRequest, "The request is invalid."
 	case errors.Is(err, hostadapter.ErrNotFound):
 		status, detail = http.StatusNotFound, "It is not known here."
+	case errors.Is(err, logout.ErrBusy):
+		status, detail = http.StatusConflict, "Another removal of all sessions is under way."
 	case errors.Is(err, ticketstore.ErrConflict), errors.Is(err, ticketstore.ErrExists):
 		status, detail = http.StatusConflict, "It has changed meanwhile."
 	case errors.Is(err, hostadapter.ErrUnavailable):

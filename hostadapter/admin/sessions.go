@@ -117,7 +117,7 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 		body.Results = append(body.Results, sessionOf(&page.Sessions[i]))
 	}
 	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
-	writeJSON(w, body)
+	writeJSON(w, http.StatusOK, body)
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) err
 			Notify: client.Notify, Coordinated: client.Coordinated,
 		})
 	}
-	writeJSON(w, body)
+	writeJSON(w, http.StatusOK, body)
 	return nil
 }
 
@@ -153,12 +153,11 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	}
 	var removal hostadapter.RemoveSessions
 	var subjectID, sessionID id
-	var all bool
 	session, notify, tokens, consents := true, true, true, true
 	err := readBody(w, r, map[string]any{
 		"subject_id": &subjectID, "session_id": &sessionID, "client_ids": &removal.ClientIDs, "reason": &removal.Reason,
 		"remove_server_side_session": &session, "send_backchannel_logout_notification": &notify,
-		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun, "all": &all,
+		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun, "all": &removal.All,
 	})
 	if err != nil {
 		return err
@@ -166,17 +165,20 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	removal.SubjectID, removal.SessionID = string(subjectID), string(sessionID)
 	removal.KeepSession, removal.SkipNotification, removal.KeepTokens, removal.KeepConsents = !session, !notify, !tokens, !consents
 	audit.add(
-		slog.String("subject_id", removal.SubjectID), slog.String("session_id", removal.SessionID),
+		slog.Bool("all", removal.All), slog.String("subject_id", removal.SubjectID), slog.String("session_id", removal.SessionID),
 		slog.Any("client_ids", removal.ClientIDs), slog.String("reason", removal.Reason), slog.Bool("dry_run", removal.DryRun),
 		slog.Bool("remove_server_side_session", session), slog.Bool("send_backchannel_logout_notification", notify),
 		slog.Bool("revoke_tokens", tokens), slog.Bool("revoke_consents", consents),
 	)
-	if all {
-		return ticketstore.Invalid("all", "is not supported yet: name a subject_id or a session_id")
-	}
 	result, err := m.sessions.RemoveSessions(r.Context(), removal)
 	if err != nil {
 		return err
+	}
+	if result.JobID != "" {
+		audit.add(slog.String("job", result.JobID))
+		audit.status = http.StatusAccepted
+		writeStarted(w, "../", result.JobID)
+		return nil
 	}
 	writeResult(w, audit, result)
 	return nil
@@ -210,6 +212,10 @@ func writeResult(w http.ResponseWriter, audit *audit, result *logout.Result) {
 		slog.Int("sessions_removed", result.SessionsRemoved), slog.Int("grants_revoked", result.GrantsRevoked),
 		slog.Int("consents_revoked", result.ConsentsRevoked), slog.Int("notifications_queued", result.NotificationsQueued),
 	)
+	writeJSON(w, http.StatusOK, resultOf(result))
+}
+
+func resultOf(result *logout.Result) resultBody {
 	body := resultBody{
 		SessionsRemoved: result.SessionsRemoved, GrantsRevoked: result.GrantsRevoked, ConsentsRevoked: result.ConsentsRevoked,
 		NotificationsQueued: result.NotificationsQueued, ClientsLeftAlone: result.ClientsLeftAlone,
@@ -217,5 +223,5 @@ func writeResult(w http.ResponseWriter, audit *audit, result *logout.Result) {
 	if body.ClientsLeftAlone == nil {
 		body.ClientsLeftAlone = []string{}
 	}
-	writeJSON(w, body)
+	return body
 }

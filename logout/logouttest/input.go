@@ -102,10 +102,10 @@ var inputCases = []storetest.Case{
 		d := w.ClaimOne()
 		err := w.Logout.Settle(w.Ctx(), "no-"+d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
 		w.Fails(err, "Settle an unknown notice", logout.ErrNotFound)
-		_, err = w.Logout.Retry(w.Ctx(), "no-"+d.ID, w.Now)
+		_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: "no-" + d.ID}, w.Now)
 		w.Fails(err, "Retry an unknown notice", logout.ErrNotFound)
 		for _, bad := range append(badIDs, struct{ name, id string }{"empty", ""}) {
-			_, err = w.Logout.Retry(w.Ctx(), bad.id, w.Now)
+			_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: bad.id}, w.Now)
 			w.Fails(err, "Retry a notice with an id "+bad.name, logout.ErrNotFound, logout.ErrInvalid)
 		}
 	}},

@@ -89,7 +89,7 @@ var retryCases = []storetest.Case{
 		d := w.ClaimOne()
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
 		for _, err := range storetest.Race(8, func(int) error {
-			_, err := w.Logout.Retry(w.Ctx(), d.ID, w.Now)
+			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: d.ID}, w.Now)
 			return err
 		}) {
 			w.OK(err, "Retry")
@@ -98,4 +98,103 @@ var retryCases = []storetest.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(len(w.Claim(10).Work), 0, "number of notices handed out afterwards")
 	}},
+	{Name: "those that a client and a state select are sent again, the others are not", Run: func(w *storetest.World) {
+		for _, name := range []string{"state", "client and state", "client"} {
+			w.Log(name)
+			mail, wiki := w.Name("mail"), w.Name("wiki")
+			filter := map[string]logout.DeliveryFilter{
+				"client and state": {ClientID: mail, State: logout.GivenUp}, "client": {ClientID: mail}, "state": {State: logout.GivenUp},
+			}[name]
+			s := told(w, mail, wiki)
+			for _, d := range w.Claim(10).Work {
+				w.Settle(d, logout.Outcome{State: logout.GivenUp, LastError: "no answer"})
+			}
+			delivered := told(w, mail)
+			w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+			w.Pass(time.Hour)
+			want := map[string]int{"client and state": 1, "client": 2, "state": 2}[name]
+			w.Same(retryAll(w, filter, 100), want, "notices sent again by "+name)
+			again := func(s *ticketstore.Session, client string) bool {
+				n := w.Notice(s, client)
+				if n.State == logout.Pending {
+					w.At(n.NextAttempt, w.Now, "NextAttempt")
+					w.At(n.GiveUpAt, w.Now.Add(logout.RetryWindow), "GiveUpAt")
+					w.Same(n.Attempts, 0, "Attempts")
+				}
+				return n.State == logout.Pending
+			}
+			w.Same([]bool{again(s, mail), again(s, wiki), again(delivered, mail)},
+				[]bool{true, name == "state", name == "client"}, "which were sent again by "+name)
+			for _, d := range w.Claim(10).Work {
+				w.Settle(d, logout.Outcome{State: logout.Refused})
+			}
+		}
+	}},
+	{Name: "of the pending, only those put off are sent again", Run: func(w *storetest.World) {
+		told(w, "mail")
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500"})
+		told(w, "mail")
+		claimed := w.ClaimOne()
+		told(w, "mail")
+		w.Same(retryAll(w, logout.DeliveryFilter{State: logout.Pending}, 100), 1, "notices sent again")
+		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
+		w.Same(len(w.Claim(10).Work), 2, "notices handed out: the one put off and the one that was due")
+	}},
+	{Name: "many are sent again by bounded calls, each once", Run: func(w *storetest.World) {
+		n := w.Rows / 3
+		for range n {
+			told(w, "mail")
+		}
+		for _, d := range w.Claim(n).Work {
+			w.Settle(d, logout.Outcome{State: logout.Refused, LastError: "answered 400"})
+		}
+		for _, limit := range []int{7, ticketstore.MaxCount} {
+			w.Pass(time.Hour)
+			w.Same(retryAll(w, logout.DeliveryFilter{ClientID: "mail"}, limit), n, "notices sent again")
+			for _, d := range w.Claim(n).Work {
+				w.Settle(d, logout.Outcome{State: logout.Delivered})
+			}
+		}
+		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Delivered})), n, "notices delivered in the end")
+	}},
+	{Name: "nothing selected is no error", Run: func(w *storetest.World) {
+		told(w, "mail")
+		w.Same(retryAll(w, logout.DeliveryFilter{ClientID: "wiki"}, 10), 0, "notices sent again")
+	}},
+	{Name: "a selection without a condition, or a bad one, is refused by the name of its field", Run: func(w *storetest.World) {
+		told(w, "mail")
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused})
+		for field, retry := range map[string]logout.Retry{
+			"state": {Limit: 1}, "client_id": {Filter: logout.DeliveryFilter{ClientID: "\xff"}, Limit: 1},
+			"session_id": {Filter: logout.DeliveryFilter{SessionID: "a\x00"}, Limit: 1},
+			"limit":      {Filter: logout.DeliveryFilter{ClientID: "mail"}}, "id": {ID: "n", Filter: logout.DeliveryFilter{ClientID: "mail"}},
+			"after": {Filter: logout.DeliveryFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
+		} {
+			_, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
+			w.Refuses(err, field, "Retry with a bad "+field)
+		}
+		_, err := w.Logout.Retry(w.Ctx(), logout.Retry{Filter: logout.DeliveryFilter{State: "lost"}, Limit: 1}, w.Now)
+		w.Refuses(err, "state", "Retry of an unknown state")
+		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Refused})), 1, "notices left as they were")
+	}},
+}
+
+// retryAll sends again what the filter selects, by calls of that limit, and returns how many notices that were.
+func retryAll(w *storetest.World, filter logout.DeliveryFilter, limit int) int {
+	w.Helper()
+	retry := logout.Retry{Filter: filter, Limit: limit}
+	count := 0
+	for range 1000 {
+		retried, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
+		w.OK(err, "Retry by a filter")
+		if retried.Count > limit || retried.Notification != nil {
+			w.Fatalf("Retry by a filter with limit %d: got %+v", limit, retried)
+		}
+		count += retried.Count
+		if retry.After = retried.Next; retry.After == "" {
+			return count
+		}
+	}
+	w.Fatal("sending again does not come to an end")
+	return 0
 }

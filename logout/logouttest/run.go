@@ -24,6 +24,8 @@ func Run(t *testing.T, config Config) {
 	storetest.Run(t, config.Rows, open, []storetest.Group{
 		{Name: "end", Cases: endCases},
 		{Name: "subject", Cases: subjectCases},
+		{Name: "all", Cases: allCases},
+		{Name: "job", Cases: jobCases},
 		{Name: "input", Cases: inputCases},
 		{Name: "flags", Cases: flagCases},
 		{Name: "clients", Cases: clientCases},

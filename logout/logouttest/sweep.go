@@ -99,7 +99,7 @@ var sweepCases = []storetest.Case{
 			w.Pass(2 * time.Minute)
 			w.Sweep(logout.Sweep{})
 			w.Same(w.Told(s), []string{}, "clients with a notice after its time is up")
-			_, err := w.Logout.Retry(w.Ctx(), id, w.Now)
+			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 			w.Fails(err, "Retry a purged notice", logout.ErrNotFound)
 		}
 	}},

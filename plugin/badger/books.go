@@ -33,12 +33,12 @@ type entry struct {
 func (b *books) open(db *badger.DB) error {
 	txn := db.NewTransaction(false)
 	defer txn.Discard()
-	ledger, err := loadLedger(snapshot{txn})
+	ledger, err := loadLedger(snapshot{txn: txn})
 	if err != nil {
 		return err
 	}
 	b.ledger.Store(ledger)
-	b.contents, _, err = loadContents(snapshot{txn})
+	b.contents, _, err = loadContents(snapshot{txn: txn})
 	return err
 }
 

@@ -65,6 +65,14 @@ func (e *Engine) Check(ctx context.Context) (problems []string) {
 			add(operationKey(id))
 			add(key(indexOperationAge, timeKey(o.When), last(id)))
 		})
+		each(r, tableJob, func() *recordpb.Job { return &recordpb.Job{} }, func(id string, job *recordpb.Job) {
+			add(jobKey(id))
+			if job.Phase != "" {
+				add(key(indexJobRunning, last(id)))
+			} else {
+				add(jobAgeKey(id, job))
+			}
+		})
 		each(r, tableNotice, func() *recordpb.Notification { return &recordpb.Notification{} }, func(id string, n *recordpb.Notification) {
 			add(noticeKey(id))
 			add(key(indexNoticeClient, more(n.ClientId), last(id)))

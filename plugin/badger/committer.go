@@ -85,7 +85,7 @@ func (c *committer) run() {
 func (c *committer) commit(first *change) {
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
-	g := newGroup(snapshot{base})
+	g := newGroup(snapshot{txn: base})
 	g.ledger = c.books.ledger.Load()
 	var changes []*change
 	for next := first; next != nil; {

@@ -14,7 +14,7 @@ import (
 
 func TestTickets(t *testing.T) {
 	t.Parallel()
-	tickettest.Run(t, tickettest.Config{New: stores})
+	tickettest.Run(t, tickettest.Config{New: stores, WalkRows: 10_000})
 }
 
 func TestGrants(t *testing.T) {

@@ -12,6 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
+// together is how many sessions of one sweep end side by side: the committer puts them into few transactions.
+const together = 32
+
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
 	if sweep.Limit <= 0 {
 		return nil, ticketstore.Invalid("limit", "is not positive")
@@ -83,10 +86,10 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 		return result, err
 	}
 	// The caller may have gone; the session has ended all the same.
-	return result, e.purgeSession(e.base, ending.SessionID, now, func(*tx, int) error { return nil })
+	return result, e.purgeSession(e.base, ending.SessionID, now)
 }
 
-// purgeEndings removes ended records that judge nothing any more and notices whose time is up.
+// purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up.
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) error {
 	limit = min(limit, maxInline)
 	nothing := false
@@ -96,7 +99,11 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) err
 			return err
 		}
 		notices, err := dueEntries(r, indexNoticePurge, 1, now)
-		nothing = len(ended)+len(notices) == 0
+		if err != nil {
+			return err
+		}
+		jobs, err := dueEntries(r, indexJobAge, 1, now.Add(-logout.JobRetention))
+		nothing = len(ended)+len(notices)+len(jobs) == 0
 		return err
 	})
 	if err != nil || nothing {
@@ -106,7 +113,10 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) err
 		if err := tx.purgeEnded(limit, now); err != nil {
 			return err
 		}
-		return tx.purgeNotices(limit, now)
+		if err := tx.purgeNotices(limit, now); err != nil {
+			return err
+		}
+		return tx.purgeJobs(limit, now)
 	})
 }
 

@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -24,12 +23,13 @@ type closing struct {
 	ending *logout.Ending
 	now    time.Time
 	result logout.Result
-	// begunBy leaves sessions alone that were created later. Zero means none is.
-	begunBy time.Time
 	// limit bounds the rows of dead grants removed along with the session: maxInline but in a dry run.
 	limit int
 	// purge: rows of dead grants are left behind.
 	purge bool
+	// consents are the clients of whose consents some are left behind, and consentsOf their subject.
+	consents   []string
+	consentsOf string
 }
 
 // run ends the session with that sid as the ending says. Nothing there to end is no error.
@@ -46,9 +46,6 @@ func (c *closing) run(sid string) error {
 	}
 	if c.ending.Reason == logout.SessionExpiration && liveSession(session, c.now) {
 		return nil // it slid since somebody saw it due
-	}
-	if !c.begunBy.IsZero() && moment(session.Created).After(c.begunBy) {
-		return nil // begun while the removal was interrupted
 	}
 	clients, err := clientsOf(c.tx, sid)
 	if err != nil {
@@ -223,47 +220,50 @@ func (c *closing) revokeSurvivors(sid string) error {
 	return c.purgeInline(sid)
 }
 
-// revokeConsents removes the subject's consents to the session's clients.
+// revokeConsents removes the subject's consents to the session's clients, and notes those clients of which it could not remove all.
 func (c *closing) revokeConsents(session *recordpb.Session, clients []usedClient) error {
 	if c.ending.KeepConsents || c.ending.SessionID == "" {
-		return nil // by subject alone, all of its consents go at once
+		return nil // without a sid, all consents go in a phase of their own
 	}
 	for _, client := range clients {
 		if !c.named(client.id) || client.use.Detached {
 			continue
 		}
-		prefix := key(indexGrantLoose, more(session.SubjectId), more(client.id), typePrefix(grantstore.UserConsent))
-		err := c.dropLoose(prefix, func(grantstore.Type, string) bool { return true })
-		if err != nil && !errors.Is(err, errMore) {
+		left, err := c.dropConsents(session.SubjectId, client.id)
+		if err != nil {
 			return err
+		}
+		if left {
+			c.consents, c.consentsOf = append(c.consents, client.id), session.SubjectId
 		}
 	}
 	return nil
 }
 
-func typePrefix(t grantstore.Type) []byte { return []byte{typeBytes[t]} }
-
-// errMore stops a scan that has found as much as one transaction takes.
-var errMore = errors.New("more to do")
-
-// dropLoose removes grants without a session that wanted picks, at most c.limit of them, and counts those that were live. errMore says
-// that there are more.
-func (c *closing) dropLoose(prefix []byte, wanted func(t grantstore.Type, client string) bool) error {
+// dropConsents removes consents of a subject to a client, at most c.limit of them, and tells whether there are more.
+func (c *closing) dropConsents(subject, client string) (left bool, err error) {
+	prefix := key(indexGrantLoose, more(subject), more(client), typePrefix(grantstore.UserConsent))
 	var rows []storedGrant
-	more := false
-	err := c.tx.scan(prefix, nil, false, true, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+	err = c.tx.scan(prefix, nil, false, true, func(_ []byte, value func() ([]byte, error)) (bool, error) {
 		g, err := followGrant(c.tx, value)
-		if err != nil || g == nil || !wanted(g.ref.Type, g.grant.GetClientId()) {
+		if err != nil || g == nil {
 			return err == nil, err
 		}
-		if more = len(rows) == c.limit; !more {
+		if left = len(rows) == c.limit; !left {
 			rows = append(rows, *g)
 		}
-		return !more, nil
+		return !left, nil
 	})
 	if err != nil {
-		return err
+		return false, err
 	}
+	return left, c.drop(rows)
+}
+
+func typePrefix(t grantstore.Type) []byte { return []byte{typeBytes[t]} }
+
+// drop removes grants without a session and counts those that were live.
+func (c *closing) drop(rows []storedGrant) error {
 	for _, g := range rows {
 		if judge(c.tx, g.ref.Type, g.grant, c.now) == nil {
 			if g.ref.Type == grantstore.UserConsent {
@@ -275,9 +275,6 @@ func (c *closing) dropLoose(prefix []byte, wanted func(t grantstore.Type, client
 		if err := c.tx.dropGrant(g.ref, g.grant); err != nil {
 			return err
 		}
-	}
-	if more {
-		return errMore
 	}
 	return nil
 }
@@ -292,8 +289,17 @@ func (c *closing) purgeInline(sid string) error {
 		return err
 	}
 	c.result.GrantsRevoked += revoked
-	if c.purge = more; more {
+	if c.purge = more; !more {
+		return nil
+	}
+	// The rows count for the operation that has left them: with a sweep, which has none, for whoever is named there already.
+	if c.ending.OperationID != "" {
+		c.tx.put(purgeKey(sid), []byte(c.ending.OperationID))
+		return nil
+	}
+	marked, err := c.tx.get(purgeKey(sid))
+	if err == nil && marked == nil {
 		c.tx.put(purgeKey(sid), nil)
 	}
-	return nil
+	return err
 }

@@ -112,7 +112,9 @@ func (e *Engine) start(ctx context.Context, path string) (err error) {
 
 // Close ends background work, waits for the calls inside and closes the database. It is idempotent.
 func (e *Engine) Close() error {
+	// Scans and exports under way give up, so that the gate opens soon.
 	e.leave()
+	e.stop()
 	e.gate.Lock()
 	if e.closed {
 		e.gate.Unlock()
@@ -120,7 +122,6 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	e.gate.Unlock()
-	e.stop()
 	e.background.Wait()
 	if e.committer != nil {
 		e.committer.close()
@@ -167,7 +168,8 @@ func (e *Engine) inBackground(f func(ctx context.Context)) error {
 
 func errClosed() error { return fmt.Errorf("%w: the database is closed", ticketstore.ErrUnavailable) }
 
-// view runs f on a snapshot, unless the store is being filled from another: what is not complete answers nothing.
+// view runs f on a snapshot, whose scans end when the caller goes or the engine closes, unless the store is being filled from another: what
+// is not complete answers nothing.
 func (e *Engine) view(ctx context.Context, f func(r reader) error) error {
 	switch transfer.State(e.committer.books.ledger.Load().GetState()) {
 	case transfer.Importing, transfer.Abandoned:
@@ -188,7 +190,12 @@ func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
 	}
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
-	return f(snapshot{txn})
+	return f(snapshot{txn: txn, ended: func() error {
+		if e.base.Err() != nil {
+			return errClosed()
+		}
+		return ctx.Err()
+	}})
 }
 
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it

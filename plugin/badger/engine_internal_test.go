@@ -99,10 +99,7 @@ func TestInterruptedRemovalIsResumed(t *testing.T) {
 	}
 	signIn(t, e, "other", "bob")
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}
-	err := e.update(t.Context(), func(tx *tx) error { return tx.save(jobKey("op"), jobRecord(ending, base)) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	interrupted(t, e, ending, base)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -156,7 +156,7 @@ func useEverything(ctx context.Context, e *Engine) {
 		claimed, err := logouts.Claim(ctx, logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
 		if err == nil {
 			for _, work := range claimed.Work {
-				_, _ = logouts.Retry(ctx, work.ID, now)
+				_, _ = logouts.Retry(ctx, logout.Retry{ID: work.ID}, now)
 				_ = logouts.Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, now)
 			}
 		}

@@ -44,8 +44,7 @@ func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grants
 		}
 		g := grantOf(stored.ref, stored.grant)
 		g.Data = nil
-		if (f.SubjectID != "" && g.SubjectID != f.SubjectID) || (f.SessionID != "" && g.SessionID != f.SessionID) ||
-			(f.ClientID != "" && g.ClientID != f.ClientID) || (f.Type != "" && g.Type != f.Type) {
+		if !grantMatches(f, g) {
 			return nil, nil //nolint:nilnil // no row is what is meant
 		}
 		switch verdict := judge(r, g.Type, stored.grant, now); {
@@ -58,4 +57,9 @@ func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grants
 		}
 	}
 	return l
+}
+
+func grantMatches(f *grantstore.Filter, g *grantstore.Grant) bool {
+	return (f.SubjectID == "" || g.SubjectID == f.SubjectID) && (f.SessionID == "" || g.SessionID == f.SessionID) &&
+		(f.ClientID == "" || g.ClientID == f.ClientID) && (f.Type == "" || g.Type == f.Type)
 }

@@ -67,9 +67,10 @@ func (t *tx) take(r *transfer.Record) error {
 	case transfer.Operations:
 		return t.takeOperation(r)
 	case transfer.Jobs:
-		return takePlain(t, r, &recordpb.Job{})
+		return t.takeJob(r)
 	case transfer.Purges:
-		return takePlain(t, r, nil)
+		t.row(r)
+		return nil
 	case transfer.Notices:
 		return t.takeNotice(r)
 	}
@@ -97,13 +98,26 @@ func read(r *transfer.Record, message proto.Message) error {
 	return nil
 }
 
-func takePlain(t *tx, r *transfer.Record, message proto.Message) error {
-	if message != nil {
-		if err := read(r, message); err != nil {
-			return err
-		}
+func (t *tx) takeJob(r *transfer.Record) error {
+	id := string(r.Key)
+	next, old := &recordpb.Job{}, &recordpb.Job{}
+	if err := read(r, next); err != nil {
+		return err
 	}
-	t.row(r)
+	found, err := load(t, jobKey(id), old)
+	if err != nil {
+		return err
+	}
+	if found {
+		t.dropJob(id, old)
+	}
+	if r.Deleted {
+		return nil
+	}
+	if err := t.saveJob(id, next); err != nil {
+		return err
+	}
+	t.row(r) // as it came
 	return nil
 }
 

@@ -44,8 +44,10 @@ const formatVersion = 2
 //
 //	o  operation id                       -> Operation
 //	ox time operation id                  ->                         age
-//	j  operation id                       -> Job                     ending under way
-//	p  sid                                ->                         session that may have rows of dead grants
+//	j  operation id                       -> Job                     ending of several steps
+//	dr operation id                       ->                         those under way
+//	dx time operation id                  ->                         age of those that are done
+//	p  sid                                -> operation id            session that may have rows of dead grants, and whose they are
 //
 //	q  id                                 -> Notification
 //	qd client 0 due id                    ->                         pending notices of a client
@@ -83,6 +85,8 @@ var (
 	tableOperation     = []byte("o\x00")
 	indexOperationAge  = []byte("ox")
 	tableJob           = []byte("j")
+	indexJobRunning    = []byte("dr")
+	indexJobAge        = []byte("dx")
 	tablePurge         = []byte("p")
 	tableNotice        = []byte("q\x00")
 	indexNoticeDue     = []byte("qd")

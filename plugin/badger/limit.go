@@ -108,8 +108,21 @@ func (m *makingRoom) live(subject string) ([]string, error) {
 // purgeBehind removes rows of dead grants. What it cannot, a restart does: they are marked.
 func (e *Engine) purgeBehind(ctx context.Context, sids []string, now time.Time) {
 	for _, sid := range sids {
-		if err := e.purgeSession(e.base, sid, now, func(*tx, int) error { return nil }); err != nil {
+		if err := e.purgeSession(e.base, sid, now); err != nil {
 			e.logger.WarnContext(ctx, "rows of dead grants are left for the next start", "error", err)
 		}
 	}
+}
+
+// sessionsOfSubject returns the sids of a subject, the oldest session first.
+func sessionsOfSubject(r reader, subject string) (sids []string, err error) {
+	prefix := key(indexSubject, more(subject))
+	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		if len(k) <= len(prefix)+8 {
+			return false, damagedEntry(k)
+		}
+		sids = append(sids, string(k[len(prefix)+8:]))
+		return true, nil
+	})
+	return sids, err
 }

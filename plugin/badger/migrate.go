@@ -13,11 +13,11 @@ import (
 func (e *Engine) migrate(ctx context.Context, path string) error {
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
-	_, found, err := loadContents(snapshot{txn})
+	_, found, err := loadContents(snapshot{txn: txn})
 	if err != nil || found {
 		return err
 	}
-	contents, err := countContents(ctx, snapshot{txn})
+	contents, err := countContents(ctx, snapshot{txn: txn})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
@@ -80,32 +81,35 @@ func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
 	return &storedGrant{ref, g}, nil
 }
 
-// purgeSession removes the rows of dead grants that a closing has left behind, and tells progress how many were tokens in use, in the
-// transactions that remove them.
-func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time, progress func(tx *tx, revoked int) error) error {
+// purgeSession removes the rows of dead grants that a closing has left behind. How many were tokens in use is added, in the transaction
+// that removes them, to the job that has left them: none is lost or counted twice, whoever does the work.
+func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) error {
 	for more := true; more; {
-		err := e.update(ctx, func(tx *tx) error {
+		err := e.update(ctx, func(tx *tx) (err error) {
 			marked, err := tx.get(purgeKey(sid))
-			if err != nil {
+			if more = marked != nil; err != nil || !more {
+				return err // another call was faster
+			}
+			revoked := 0
+			if revoked, more, err = tx.purgeMarked(sid, now); err != nil || revoked == 0 || len(marked) == 0 {
 				return err
 			}
-			if more = marked != nil; !more {
-				return nil // another call was faster
-			}
-			var revoked int
-			if revoked, more, err = tx.purgeDead(sid, maxInline, now); err != nil {
-				return err
-			}
-			if !more {
-				tx.delete(purgeKey(sid))
-			}
-			return progress(tx, revoked)
+			return tx.progress(string(marked), &logout.Result{GrantsRevoked: revoked})
 		})
 		if err != nil {
 			return fmt.Errorf("purge after the end of a session: %w", err)
 		}
 	}
 	return nil
+}
+
+// purgeMarked removes a bounded number of those rows, and the mark when there are no more.
+func (t *tx) purgeMarked(sid string, now time.Time) (revoked int, more bool, err error) {
+	revoked, more, err = t.purgeDead(sid, maxInline, now)
+	if err == nil && !more {
+		t.delete(purgeKey(sid))
+	}
+	return revoked, more, err
 }
 
 // Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but its words.

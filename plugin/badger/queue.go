@@ -11,7 +11,6 @@ import (
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // nextNoticeID returns an id that is new and sorts by the moment.
@@ -231,30 +230,6 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 // cut bounds a text between two letters.
 func cut(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
-}
-
-func (s endings) Retry(ctx context.Context, id string, now time.Time) (notice *logout.Notification, err error) {
-	if err := ticketstore.CheckID("id", id); err != nil {
-		return nil, err
-	}
-	err = s.e.update(ctx, func(tx *tx) error {
-		n, err := loadNotice(tx, id)
-		if err != nil {
-			return err
-		}
-		if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
-			n.Again = n.NextAttempt // told once already: the second time stays where it was
-		}
-		n.Claimed = false
-		n.Attempts, n.LastError = 0, ""
-		n.NextAttempt, n.GiveUpAt = nanos(now), nanos(now.Add(logout.RetryWindow))
-		if err := tx.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0); err != nil {
-			return err
-		}
-		notice = noticeOf(id, n)
-		return nil
-	})
-	return notice, err
 }
 
 func loadNotice(r reader, id string) (*recordpb.Notification, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -40,22 +41,19 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 		issue(t, e, sid, "ann", "app", 1)
 	}
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated, KeepSession: true}
-	err := e.update(t.Context(), func(tx *tx) error {
-		if err := tx.save(jobKey("op"), jobRecord(ending, base)); err != nil {
-			return err
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	interrupted(t, e, ending, base)
 	// the first session is done, then the plugin is killed
-	err = e.update(t.Context(), func(tx *tx) error {
-		c := e.closing(tx, ending, base)
-		if err := c.run("sid0"); err != nil {
+	err := e.update(t.Context(), func(tx *tx) error {
+		job := &recordpb.Job{}
+		if _, err := load(tx, jobKey("op"), job); err != nil {
 			return err
 		}
-		return tx.progress("op", &c.result)
+		s := &stride{closing: e.closing(tx, ending, base), job: job}
+		first := sessionPosition(nil, nil, &recordpb.Session{SessionId: "sid0", Created: nanos(base)})
+		if _, err := s.endEach([][]byte{first}, func([]byte) string { return "sid0" }); err != nil {
+			return err
+		}
+		return tx.saveJob("op", job)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -76,16 +74,28 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	}
 }
 
+// interrupted leaves a job as it is when the plugin is killed after it was written.
+func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) {
+	t.Helper()
+	err := e.update(t.Context(), func(tx *tx) error {
+		job, err := newJob(tx, ending, now)
+		if err != nil {
+			return err
+		}
+		return tx.saveJob(ending.OperationID, job)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Sessions that began while a removal lay interrupted are not its business.
 func TestResumedRemovalSparesSessionsBegunLater(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	e := openAt(t, path)
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}
-	err := e.update(t.Context(), func(tx *tx) error { return tx.save(jobKey("op"), jobRecord(ending, base.Add(-48*time.Hour))) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	interrupted(t, e, ending, base.Add(-48*time.Hour))
 	signIn(t, e, "sid", "ann") // two days later
 	issue(t, e, "sid", "ann", "app", 1)
 	_ = e.Close()

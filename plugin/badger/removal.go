@@ -4,23 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// clockSkew is how far the clocks of hosts that share a store may be apart.
-const clockSkew = time.Minute
-
-// together is how many sessions of one removal end side by side: the committer puts them into few transactions.
-const together = 32
 
 type endings struct{ e *Engine }
 
@@ -43,14 +33,15 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	answered := make(chan answer, 1)
 	// The work goes on when the caller has gone: a job half done would wait for a restart.
 	err := s.e.inBackground(func(background context.Context) {
-		// Two calls with one operation id must not count the same work twice.
-		unlock, err := s.e.jobs.lock(background, ending.OperationID)
-		if err != nil {
-			answered <- answer{nil, errClosed()} // its context is the engine's
+		if ending.All {
+			result, left, err := s.e.begin(background, ending, now)
+			answered <- answer{result, err}
+			if err == nil && left {
+				s.e.workAlone(background, ending.OperationID)
+			}
 			return
 		}
-		defer unlock()
-		result, err := s.e.end(background, ending, now)
+		result, err := s.e.endAtOnce(background, ending, now)
 		answered <- answer{result, err}
 	})
 	if err != nil {
@@ -64,148 +55,181 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	}
 }
 
-// end ends one session in one transaction where that is all there is to do, and works through a job otherwise.
-func (e *Engine) end(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
-	var answer *logout.Result
-	var begunBy time.Time
-	begun := false
-	err := e.update(ctx, func(tx *tx) error {
-		done := &recordpb.Operation{}
-		found, err := load(tx, operationKey(ending.OperationID), done)
-		if err != nil || found {
-			answer = resultOf(done.GetEnding())
+// endAtOnce ends what the ending selects and returns the answer. Two calls with one operation id do not work side by side: the second waits
+// for the first and has its answer.
+func (e *Engine) endAtOnce(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+	unlock, err := e.jobs.lock(ctx, ending.OperationID)
+	if err != nil {
+		return nil, errClosed() // its context is the engine's
+	}
+	defer unlock()
+	result, left, err := e.begin(ctx, ending, now)
+	if err != nil || !left {
+		return result, err
+	}
+	return e.work(ctx, ending.OperationID)
+}
+
+// workAlone goes on with a job whose answer nobody waits for.
+func (e *Engine) workAlone(ctx context.Context, id string) {
+	unlock, err := e.jobs.lock(ctx, id)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	if _, err := e.work(ctx, id); err != nil && ctx.Err() == nil {
+		e.logger.ErrorContext(ctx, "job has stopped", "job", id, "error", err)
+	}
+}
+
+// begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all there is to do; otherwise the
+// job was written in that transaction and work is left. Of an ending of all, only the job is written.
+func (e *Engine) begin(ctx context.Context, ending *logout.Ending, now time.Time) (answer *logout.Result, left bool, err error) {
+	err = e.update(ctx, func(tx *tx) error {
+		answer, left = nil, false
+		known, err := tx.recall(ending.OperationID)
+		if err != nil || known != nil {
+			answer = known
 			return err
 		}
 		job := &recordpb.Job{}
-		if begun, err = load(tx, jobKey(ending.OperationID), job); err != nil || begun {
-			begunBy = moment(job.GetNow()).Add(clockSkew)
+		if left, err = jobUnderWay(tx, ending.OperationID, job); err != nil || left {
+			answer = &logout.Result{JobID: ending.OperationID}
 			return err
 		}
-		if ending.SessionID == "" {
-			begun = true
-			return tx.save(jobKey(ending.OperationID), jobRecord(ending, now))
-		}
-		c := e.closing(tx, ending, now)
-		if err := c.run(ending.SessionID); err != nil {
+		if ending.SessionID != "" {
+			answer, left, err = e.beginOne(tx, ending, now)
 			return err
 		}
-		if begun = c.purge; begun {
-			job = jobRecord(ending, now)
-			job.Done = resultRecord(&c.result)
-			return tx.save(jobKey(ending.OperationID), job)
+		if job, err = newJob(tx, ending, now); err != nil {
+			return err
 		}
-		answer = &c.result
-		return tx.answered(ending.OperationID, &recordpb.Operation{When: nanos(now), Ending: resultRecord(&c.result)})
+		if ending.All {
+			answer, left = &logout.Result{JobID: ending.OperationID}, true
+			return tx.saveJob(ending.OperationID, job)
+		}
+		s := &stride{closing: e.closing(tx, ending, now), job: job}
+		if err := s.run(); err != nil {
+			return err
+		}
+		if left = job.Phase != ""; !left {
+			answer, job.Finished = resultOf(job.Done), nanos(now)
+		}
+		return tx.saveJob(ending.OperationID, job)
 	})
-	if err != nil || !begun {
-		return answer, err
+	return answer, left, err
+}
+
+// beginOne ends one session. A job is written only for what does not belong in its transaction.
+func (e *Engine) beginOne(tx *tx, ending *logout.Ending, now time.Time) (answer *logout.Result, left bool, err error) {
+	c := e.closing(tx, ending, now)
+	if err := c.run(ending.SessionID); err != nil {
+		return nil, false, err
 	}
-	return e.work(ctx, ending, now, begunBy)
+	if !c.purge && len(c.consents) == 0 {
+		operation := &recordpb.Operation{When: nanos(now), Ending: resultRecord(&c.result)}
+		return &c.result, false, tx.answered(ending.OperationID, operation)
+	}
+	job := jobRecord(ending, now)
+	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, resultRecord(&c.result)
+	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
+	return nil, true, tx.saveJob(ending.OperationID, job)
 }
 
 func (e *Engine) closing(tx *tx, ending *logout.Ending, now time.Time) *closing {
 	return &closing{engine: e, tx: tx, ending: ending, now: now, limit: maxInline}
 }
 
-// work does what is left of a job and answers it. It may be called again after a crash at any point.
-// Sessions created after begunBy, if that is set, are not the interrupted removal's.
-func (e *Engine) work(ctx context.Context, ending *logout.Ending, now, begunBy time.Time) (*logout.Result, error) {
-	if ending.SessionID != "" {
-		if err := e.purgeForJob(ctx, ending, ending.SessionID, now); err != nil {
-			return nil, err
-		}
-		return e.finishJob(ctx, ending, now)
+// recall returns the answer to an operation that is done, nil if it is not.
+func (t *tx) recall(operationID string) (*logout.Result, error) {
+	operation, job := &recordpb.Operation{}, &recordpb.Job{}
+	found, err := load(t, operationKey(operationID), operation)
+	if err != nil || found {
+		return resultOf(operation.GetEnding()), err
 	}
-	// First the live sessions, then those that ended before: one that ends in between is among the latter.
-	for _, list := range []func(reader) ([]string, error){
-		func(r reader) ([]string, error) { return sessionsOfSubject(r, ending.SubjectID) },
-		func(r reader) ([]string, error) {
-			return idsUnder(r, key(indexEndedSubject, more(ending.SubjectID)), 0)
-		},
-	} {
-		if err := e.endAll(ctx, ending, now, begunBy, list); err != nil {
-			return nil, err
-		}
+	found, err = load(t, jobKey(operationID), job)
+	switch {
+	case err != nil || !found || job.Phase != "":
+		return nil, err
+	case job.All:
+		return &logout.Result{JobID: operationID}, nil
 	}
-	for left := true; left; {
-		err := e.update(ctx, func(tx *tx) error {
-			c := e.closing(tx, ending, now)
-			err := c.revokeLoose()
-			if left = errors.Is(err, errMore); err != nil && !left {
-				return err
-			}
-			return tx.progress(ending.OperationID, &c.result)
+	return resultOf(job.Done), nil
+}
+
+// work goes on with a job until it is done, one transaction after another. It may be called again after a crash at any point. A job that
+// cannot go on says so itself.
+func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
+	for done := false; !done; {
+		err := e.update(ctx, func(tx *tx) (err error) {
+			answer, done, err = e.goOn(tx, id)
+			return err
 		})
 		if err != nil {
-			return nil, err
+			if ctx.Err() != nil {
+				return nil, errClosed()
+			}
+			return nil, errors.Join(err, e.update(ctx, func(tx *tx) error { return tx.jobFailed(id, err) }))
 		}
 	}
-	return e.finishJob(ctx, ending, now)
+	return answer, nil
 }
 
-// endAll ends listed sessions, each in its own transaction.
-func (e *Engine) endAll(
-	ctx context.Context, ending *logout.Ending, now, begunBy time.Time, list func(reader) ([]string, error),
-) error {
-	var sids []string
-	err := e.view(ctx, func(r reader) (err error) {
-		sids, err = list(r)
-		return err
-	})
+// goOn takes a stride of a job in one transaction.
+func (e *Engine) goOn(tx *tx, id string) (answer *logout.Result, done bool, err error) {
+	job := &recordpb.Job{}
+	found, err := jobUnderWay(tx, id, job)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(together)
-	for _, sid := range sids {
-		group.Go(func() error {
-			err := e.update(ctx, func(tx *tx) error {
-				c := e.closing(tx, ending, now)
-				c.begunBy = begunBy
-				if err := c.run(sid); err != nil {
-					return err
-				}
-				return tx.progress(ending.OperationID, &c.result)
-			})
-			if err != nil {
+	if !found {
+		answer, err := tx.recall(id)
+		return answer, true, err
+	}
+	job.Error = ""
+	now := moment(job.Now)
+	// What came while the job was under way is not its business.
+	s := &stride{closing: e.closing(tx, endingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
+	if err := s.run(); err != nil {
+		return nil, false, err
+	}
+	return resultOf(job.Done), job.Phase == "", tx.saveJob(id, job)
+}
+
+// rehearse counts what an ending would do on a snapshot, in strides whose changes are thrown away.
+func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+	var total *logout.Result
+	err := e.view(ctx, func(r reader) error {
+		snapshot, _ := r.(snapshot)
+		discarded := func() *closing {
+			c := e.closing(&tx{group: newGroup(snapshot), writes: map[string]write{}}, ending, now)
+			c.limit = maxRehearsed
+			return c
+		}
+		if ending.SessionID != "" {
+			c := discarded()
+			err := c.run(ending.SessionID)
+			total = &c.result
+			sum(total, &logout.Result{})
+			return err
+		}
+		job, err := newJob(discarded().tx, ending, now)
+		if err != nil {
+			return err
+		}
+		for job.Phase != "" {
+			if err := snapshot.ended(); err != nil {
 				return err
 			}
-			return e.purgeForJob(ctx, ending, sid, now)
-		})
-	}
-	return group.Wait()
-}
-
-func (e *Engine) purgeForJob(ctx context.Context, ending *logout.Ending, sid string, now time.Time) error {
-	return e.purgeSession(ctx, sid, now, func(tx *tx, revoked int) error {
-		return tx.progress(ending.OperationID, &logout.Result{GrantsRevoked: revoked})
-	})
-}
-
-// revokeLoose revokes what the subject has without a session, consents among it.
-func (c *closing) revokeLoose() error {
-	return c.dropLoose(key(indexGrantLoose, more(c.ending.SubjectID)), func(t grantstore.Type, client string) bool {
-		switch {
-		case !c.named(client):
-			return false
-		case t == grantstore.UserConsent:
-			return !c.ending.KeepConsents
+			s := &stride{closing: discarded(), job: job}
+			if err := s.run(); err != nil {
+				return err
+			}
 		}
-		return t.IsToken() && !c.ending.KeepTokens
+		total = resultOf(job.Done)
+		return nil
 	})
-}
-
-// progress adds what was done to the job, in the transaction that did it.
-func (t *tx) progress(operationID string, done *logout.Result) error {
-	job := &recordpb.Job{}
-	found, err := load(t, jobKey(operationID), job)
-	if err != nil || !found {
-		return err
-	}
-	total := resultOf(job.GetDone())
-	sum(total, done)
-	job.Done = resultRecord(total)
-	return t.save(jobKey(operationID), job)
+	return total, err
 }
 
 // sum adds a result to a total, in which each client left alone stands once.
@@ -216,89 +240,4 @@ func sum(total, result *logout.Result) {
 	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
 	slices.Sort(total.ClientsLeftAlone)
 	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
-}
-
-// finishJob turns the job into the operation's answer.
-func (e *Engine) finishJob(ctx context.Context, ending *logout.Ending, now time.Time) (answer *logout.Result, err error) {
-	err = e.update(ctx, func(tx *tx) error {
-		job := &recordpb.Job{}
-		if _, err := load(tx, jobKey(ending.OperationID), job); err != nil {
-			return err
-		}
-		answer = resultOf(job.GetDone())
-		tx.delete(jobKey(ending.OperationID))
-		return tx.answered(ending.OperationID, &recordpb.Operation{When: nanos(now), Ending: job.GetDone()})
-	})
-	return answer, err
-}
-
-// rehearse counts what an ending would do on a snapshot that is thrown away.
-func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
-	var total logout.Result
-	err := e.view(ctx, func(r reader) error {
-		snapshot, _ := r.(snapshot)
-		c := e.closing(&tx{group: newGroup(snapshot), writes: map[string]write{}}, ending, now)
-		c.limit = math.MaxInt
-		sids := []string{ending.SessionID}
-		if ending.SessionID == "" {
-			live, err := sessionsOfSubject(r, ending.SubjectID)
-			if err != nil {
-				return err
-			}
-			ended, err := idsUnder(r, key(indexEndedSubject, more(ending.SubjectID)), 0)
-			if err != nil {
-				return err
-			}
-			sids = append(live, ended...)
-			if err := c.revokeLoose(); err != nil {
-				return err
-			}
-		}
-		for _, sid := range sids {
-			if err := c.run(sid); err != nil {
-				return err
-			}
-		}
-		sum(&total, &c.result)
-		return nil
-	})
-	return &total, err
-}
-
-func sessionsOfSubject(r reader, subject string) ([]string, error) {
-	return idsUnder(r, key(indexSubject, more(subject)), 8)
-}
-
-// idsUnder returns the ids at the ends of the keys under a prefix, after skip bytes.
-func idsUnder(r reader, prefix []byte, skip int) (ids []string, err error) {
-	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if len(k) < len(prefix)+skip {
-			return false, damagedEntry(k)
-		}
-		ids = append(ids, string(k[len(prefix)+skip:]))
-		return true, nil
-	})
-	return ids, err
-}
-
-func jobRecord(ending *logout.Ending, now time.Time) *recordpb.Job {
-	return &recordpb.Job{
-		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID,
-		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
-		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
-		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
-	}
-}
-
-func endingOf(operationID string, job *recordpb.Job) *logout.Ending {
-	ending := &logout.Ending{
-		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), Reason: logout.Reason(job.GetReason()),
-		KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(), KeepOffline: job.GetKeepOffline(),
-		KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
-		CoordinatedOnly: job.GetCoordinatedOnly(),
-	}
-	if job.GetNarrowed() {
-		ending.ClientIDs = job.GetClientIds()
-	}
-	return ending
 }

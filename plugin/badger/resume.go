@@ -2,11 +2,8 @@ package badger
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
-
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
 // resume goes on with what a crash has interrupted: jobs, and the purge of dead grants' rows.
@@ -16,55 +13,43 @@ func (e *Engine) resume(ctx context.Context) error {
 	if admitted(e.committer.books.ledger.Load(), false) != nil {
 		return nil
 	}
-	var operations, sids []string
-	jobs := map[string]*recordpb.Job{}
+	var jobs, sids []string
 	err := e.view(ctx, func(r reader) (err error) {
-		if operations, err = idsUnder(r, tableJob, 0); err != nil {
+		if jobs, err = idsUnder(r, indexJobRunning); err != nil {
 			return err
 		}
-		for _, id := range operations {
-			jobs[id] = &recordpb.Job{}
-			if _, err := load(r, jobKey(id), jobs[id]); err != nil {
-				return err
-			}
-		}
-		sids, err = idsUnder(r, tablePurge, 0)
+		sids, err = idsUnder(r, tablePurge)
 		return err
 	})
-	if err != nil || len(operations)+len(sids) == 0 {
+	if err != nil || len(jobs)+len(sids) == 0 {
 		return err
 	}
 	return e.inBackground(func(ctx context.Context) {
-		e.logger.InfoContext(ctx, "resuming interrupted endings", "jobs", len(operations), "purges", len(sids))
-		err := errors.Join(e.resumeJobs(ctx, jobs), e.resumePurges(ctx, sids))
-		if err != nil && ctx.Err() == nil {
-			e.logger.ErrorContext(ctx, "interrupted endings could not be finished", "error", err)
+		e.logger.InfoContext(ctx, "resuming interrupted endings", "jobs", len(jobs), "purges", len(sids))
+		for _, id := range jobs {
+			e.workAlone(ctx, id)
+		}
+		for _, sid := range sids {
+			if err := e.purgeSession(ctx, sid, time.Time{}); err != nil {
+				if ctx.Err() == nil {
+					e.logger.ErrorContext(ctx, "interrupted purge could not be finished", "error", err)
+				}
+				return
+			}
 		}
 	})
 }
 
-func (e *Engine) resumeJobs(ctx context.Context, jobs map[string]*recordpb.Job) error {
-	for id, job := range jobs {
-		unlock, err := e.jobs.lock(ctx, id)
-		if err != nil {
-			return err
+// idsUnder returns the ids at the ends of the keys under a prefix.
+func idsUnder(r reader, prefix []byte) (ids []string, err error) {
+	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		if len(k) == len(prefix) {
+			return false, damagedEntry(k)
 		}
-		_, err = e.end(ctx, endingOf(id, job), moment(job.GetNow()))
-		unlock()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *Engine) resumePurges(ctx context.Context, sids []string) error {
-	for _, sid := range sids {
-		if err := e.purgeSession(ctx, sid, time.Time{}, func(*tx, int) error { return nil }); err != nil {
-			return err
-		}
-	}
-	return nil
+		ids = append(ids, string(k[len(prefix):]))
+		return true, nil
+	})
+	return ids, err
 }
 
 // jobLocks lets one call at a time work for an operation id.

@@ -44,6 +44,8 @@ var tables = []table{
 	{indexGrantDue, 0, "grants by expiry"},
 	{indexGrantLoose, 0, "grants without session"},
 	{indexOperationAge, 0, "operations by age"},
+	{indexJobRunning, 0, "jobs under way"},
+	{indexJobAge, 0, "jobs by age"},
 	{indexNoticeDue, 0, "notices by client and time"},
 	{indexNoticeState, 0, "notices by state"},
 	{indexNoticeClient, 0, "notices by client"},

@@ -109,6 +109,7 @@ func (g *group) was(name string) ([]byte, error) {
 	return g.base.get([]byte(name))
 }
 
+//nolint:unparam // a reader has it
 func (g *group) scan(prefix, from []byte, reverse, values bool, f visit) error {
 	pending := g.under(prefix, from, reverse)
 	if len(pending) == 0 {
@@ -180,7 +181,15 @@ func seekLast(prefix, from []byte) []byte {
 	return append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 }
 
-type snapshot struct{ txn *badger.Txn }
+// snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its caller has gone, or the engine
+// closes.
+type snapshot struct {
+	txn   *badger.Txn
+	ended func() error
+}
+
+// scanPatience is how many rows a scan reads before it asks whether it is still wanted.
+const scanPatience = 256
 
 func (s snapshot) get(k []byte) ([]byte, error) {
 	item, err := s.txn.Get(k)
@@ -205,7 +214,13 @@ func (s snapshot) scan(prefix, from []byte, reverse, values bool, f visit) error
 	case from == nil:
 		from = prefix
 	}
+	n := 0
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
+		if n++; n%scanPatience == 0 && s.ended != nil {
+			if err := s.ended(); err != nil {
+				return err
+			}
+		}
 		item := it.Item()
 		goOn, err := f(item.KeyCopy(nil), func() ([]byte, error) {
 			value, err := item.ValueCopy([]byte{})

@@ -1,6 +1,7 @@
 package tickettest
 
 import (
+	"cmp"
 	"testing"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -23,6 +24,8 @@ type Config struct {
 	New func(t *testing.T) Stores
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
+	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is what walks with a filter use.
+	WalkRows int
 }
 
 // Run checks the backend's ticket store.
@@ -31,6 +34,7 @@ func Run(t *testing.T, config Config) {
 		stores := config.New(t)
 		w.Tickets, w.Grants, w.Logout = stores.Tickets, stores.Grants, stores.Logout
 	}
+	rows := cmp.Or(config.Rows, storetest.DefaultRows)
 	storetest.Run(t, config.Rows, open, []storetest.Group{
 		{Name: "create", Cases: createCases},
 		{Name: "input", Cases: inputCases()},
@@ -39,6 +43,6 @@ func Run(t *testing.T, config Config) {
 		{Name: "rekey", Cases: rekeyCases},
 		{Name: "query", Cases: queryCases},
 		{Name: "paging", Cases: pagingCases},
-		{Name: "walk", Cases: walkCases},
+		{Name: "walk", Cases: walkCases(cmp.Or(config.WalkRows, rows), rows)},
 	})
 }

@@ -11,25 +11,42 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
-var walkCases = []storetest.Case{
-	{Name: "a walk shows each staying session once whatever comes and goes", Run: func(w *storetest.World) {
-		newChurn(w, 1, ticketstore.SessionFilter{}).check()
-	}},
-	{Name: "a walk by subject shows each staying session once", Run: func(w *storetest.World) {
-		newChurn(w, 2, ticketstore.SessionFilter{SubjectID: "ann"}).check()
-	}},
-	{Name: "a walk by client shows each staying session once", Run: func(w *storetest.World) {
-		newChurn(w, 3, ticketstore.SessionFilter{ClientID: "mail"}).check()
-	}},
-	{Name: "a walk by name shows each staying session once", Run: func(w *storetest.World) {
-		newChurn(w, 4, ticketstore.SessionFilter{DisplayName: "aNN"}).check()
-	}},
+// walkCases walk a listing of all rows, and filtered ones.
+func walkCases(all, filtered int) []storetest.Case {
+	var cases []storetest.Case
+	for i, walk := range []struct {
+		name   string
+		filter ticketstore.SessionFilter
+	}{
+		{"a walk", ticketstore.SessionFilter{}},
+		{"a walk by subject", ticketstore.SessionFilter{SubjectID: "ann"}},
+		{"a walk by client", ticketstore.SessionFilter{ClientID: "mail"}},
+		{"a walk by name", ticketstore.SessionFilter{DisplayName: "aNN"}},
+		{"a walk by moments", ticketstore.SessionFilter{
+			CreatedFrom: storetest.Base, CreatedBefore: storetest.Base.Add(time.Hour), ExpiresFrom: storetest.Base.Add(time.Minute),
+			ExpiresBefore: storetest.Base.Add(10000 * time.Hour),
+		}},
+		{"a walk by all at once", ticketstore.SessionFilter{
+			SubjectID: "ann", ClientID: "mail", DisplayName: "joanne", CreatedFrom: storetest.Base, ExpiresFrom: storetest.Base,
+		}},
+	} {
+		rows := filtered
+		if walk.filter == (ticketstore.SessionFilter{}) {
+			rows = all
+		}
+		cases = append(cases, storetest.Case{
+			Name: walk.name + " shows each staying session once whatever comes and goes",
+			Run:  func(w *storetest.World) { newChurn(w, rows, uint64(i), walk.filter).check() },
+		})
+	}
+	return cases
 }
 
 // churn is a listing that changes while it is walked: sessions begin and end before and behind the reader, and others slide or get a
 // new cookie.
 type churn struct {
 	w      *storetest.World
+	rows   int
 	random *rand.Rand
 	filter ticketstore.SessionFilter
 	// staying are present from beginning to end, leaving are those that may be ended.
@@ -37,10 +54,10 @@ type churn struct {
 	leaving []*ticketstore.Session
 }
 
-func newChurn(w *storetest.World, seed uint64, filter ticketstore.SessionFilter) *churn {
+func newChurn(w *storetest.World, rows int, seed uint64, filter ticketstore.SessionFilter) *churn {
 	w.Helper()
-	c := &churn{w: w, random: rand.New(rand.NewPCG(seed, 7)), filter: filter} //nolint:gosec // a test's choice, made the same each time
-	sessions := make([]*ticketstore.Session, w.Rows)
+	c := &churn{w: w, rows: rows, random: rand.New(rand.NewPCG(seed, 7)), filter: filter} //nolint:gosec // a test's choice, made the same each time
+	sessions := make([]*ticketstore.Session, rows)
 	for i := range sessions {
 		sessions[i] = c.session()
 	}
@@ -57,7 +74,7 @@ func newChurn(w *storetest.World, seed uint64, filter ticketstore.SessionFilter)
 
 // session returns a session created within some time of the others; many are created at the same moment.
 func (c *churn) session() *ticketstore.Session {
-	created := storetest.Base.Add(time.Duration(c.random.IntN(c.w.Rows/2+1)) * time.Millisecond)
+	created := storetest.Base.Add(time.Duration(c.random.IntN(c.rows/2+1)) * time.Millisecond)
 	return c.w.Session("ann", storetest.Named("Joanne"), storetest.CreatedAt(created), storetest.Absolute(0), storetest.Idle(1000*time.Hour))
 }
 
@@ -90,10 +107,10 @@ func (c *churn) walk(query ticketstore.SessionQuery) string {
 	seen := map[string]bool{}
 	var last *ticketstore.Session
 	for pages := 0; ; pages++ {
-		if pages > 100+10*w.Rows {
+		if pages > 100+10*c.rows {
 			w.Fatalf("%s does not come to an end", what)
 		}
-		query.Count = 1 + c.random.IntN(40)
+		query.Count = 1 + c.random.IntN(max(40, min(c.rows/20, ticketstore.MaxCount)))
 		page := w.Query(query)
 		if len(page.Sessions) > query.Count {
 			w.Fatalf("%s: a page has %d rows, want at most %d", what, len(page.Sessions), query.Count)

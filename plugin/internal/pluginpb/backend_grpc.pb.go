@@ -38,6 +38,7 @@
 //	CONSUMED         FAILED_PRECONDITION  the code or refresh token was used before
 //	SESSION_ENDED    FAILED_PRECONDITION  the grant's session does not let it live
 //	CLAIM_OUTDATED   FAILED_PRECONDITION  the claim is no longer the current one
+//	BUSY             FAILED_PRECONDITION  an ending of all sessions is under way
 //	INVALID          INVALID_ARGUMENT     the request is wrong in itself
 //	RESULTS_TOKEN    INVALID_ARGUMENT     a results token is malformed or belongs to another query
 //	UNAVAILABLE      UNAVAILABLE          the store cannot be reached, took too long, or is shutting down

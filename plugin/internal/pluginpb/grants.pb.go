@@ -1139,6 +1139,162 @@ func (x *QueryGrantsResponse) GetHasNext() bool {
 	return false
 }
 
+// RemoveGrantsRequest selects grants.
+type RemoveGrantsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// operation_id makes repeating the call safe. Required.
+	OperationId string `protobuf:"bytes,1,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	// filter: at least one condition is required.
+	Filter *GrantFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// limit bounds the grants that one call removes: 1 to 1,000.
+	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// after has the call go on behind a place: next of the answer before. At most 4 KiB.
+	After []byte `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	// now: required.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveGrantsRequest) Reset() {
+	*x = RemoveGrantsRequest{}
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveGrantsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveGrantsRequest) ProtoMessage() {}
+
+func (x *RemoveGrantsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveGrantsRequest.ProtoReflect.Descriptor instead.
+func (*RemoveGrantsRequest) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RemoveGrantsRequest) GetOperationId() string {
+	if x != nil {
+		return x.OperationId
+	}
+	return ""
+}
+
+func (x *RemoveGrantsRequest) GetFilter() *GrantFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *RemoveGrantsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RemoveGrantsRequest) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *RemoveGrantsRequest) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+// RemoveGrantsResponse counts.
+type RemoveGrantsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// met counts the grants that the call came upon: those that it removed, dead ones among them, and those that were used up before it could. At
+	// most limit.
+	Met int32 `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
+	// grants_revoked counts tokens that were live until then.
+	GrantsRevoked int32 `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
+	// consents_revoked counts consents that were.
+	ConsentsRevoked int32 `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
+	// next is where the next call goes on. Empty means that all have been looked at.
+	Next          []byte `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveGrantsResponse) Reset() {
+	*x = RemoveGrantsResponse{}
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveGrantsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveGrantsResponse) ProtoMessage() {}
+
+func (x *RemoveGrantsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveGrantsResponse.ProtoReflect.Descriptor instead.
+func (*RemoveGrantsResponse) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RemoveGrantsResponse) GetMet() int32 {
+	if x != nil {
+		return x.Met
+	}
+	return 0
+}
+
+func (x *RemoveGrantsResponse) GetGrantsRevoked() int32 {
+	if x != nil {
+		return x.GrantsRevoked
+	}
+	return 0
+}
+
+func (x *RemoveGrantsResponse) GetConsentsRevoked() int32 {
+	if x != nil {
+		return x.ConsentsRevoked
+	}
+	return 0
+}
+
+func (x *RemoveGrantsResponse) GetNext() []byte {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
 // PurgeGrantsRequest bounds the purge.
 type PurgeGrantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1152,7 +1308,7 @@ type PurgeGrantsRequest struct {
 
 func (x *PurgeGrantsRequest) Reset() {
 	*x = PurgeGrantsRequest{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1320,7 @@ func (x *PurgeGrantsRequest) String() string {
 func (*PurgeGrantsRequest) ProtoMessage() {}
 
 func (x *PurgeGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1333,7 @@ func (x *PurgeGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeGrantsRequest.ProtoReflect.Descriptor instead.
 func (*PurgeGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{15}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PurgeGrantsRequest) GetLimit() int32 {
@@ -1205,7 +1361,7 @@ type PurgeGrantsResponse struct {
 
 func (x *PurgeGrantsResponse) Reset() {
 	*x = PurgeGrantsResponse{}
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[16]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1373,7 @@ func (x *PurgeGrantsResponse) String() string {
 func (*PurgeGrantsResponse) ProtoMessage() {}
 
 func (x *PurgeGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[16]
+	mi := &file_sessions_plugin_v1_grants_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1386,7 @@ func (x *PurgeGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeGrantsResponse.ProtoReflect.Descriptor instead.
 func (*PurgeGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{16}
+	return file_sessions_plugin_v1_grants_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PurgeGrantsResponse) GetDeleted() int32 {
@@ -1330,17 +1486,29 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x06grants\x18\x01 \x03(\v2\x19.sessions.plugin.v1.GrantR\x06grants\x12#\n" +
 	"\rresults_token\x18\x02 \x01(\tR\fresultsToken\x12\x19\n" +
 	"\bhas_prev\x18\x03 \x01(\bR\ahasPrev\x12\x19\n" +
-	"\bhas_next\x18\x04 \x01(\bR\ahasNext\"X\n" +
+	"\bhas_next\x18\x04 \x01(\bR\ahasNext\"\xcb\x01\n" +
+	"\x13RemoveGrantsRequest\x12!\n" +
+	"\foperation_id\x18\x01 \x01(\tR\voperationId\x127\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1f.sessions.plugin.v1.GrantFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\fR\x05after\x12,\n" +
+	"\x03now\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\x8e\x01\n" +
+	"\x14RemoveGrantsResponse\x12\x10\n" +
+	"\x03met\x18\x01 \x01(\x05R\x03met\x12%\n" +
+	"\x0egrants_revoked\x18\x02 \x01(\x05R\rgrantsRevoked\x12)\n" +
+	"\x10consents_revoked\x18\x03 \x01(\x05R\x0fconsentsRevoked\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\fR\x04next\"X\n" +
 	"\x12PurgeGrantsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12,\n" +
 	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"/\n" +
 	"\x13PurgeGrantsResponse\x12\x18\n" +
-	"\adeleted\x18\x01 \x01(\x05R\adeleted2\x83\x03\n" +
+	"\adeleted\x18\x01 \x01(\x05R\adeleted2\xe6\x03\n" +
 	"\rGrantsService\x12U\n" +
 	"\bGetGrant\x12#.sessions.plugin.v1.GetGrantRequest\x1a$.sessions.plugin.v1.GetGrantResponse\x12[\n" +
 	"\n" +
 	"ApplyBatch\x12%.sessions.plugin.v1.ApplyBatchRequest\x1a&.sessions.plugin.v1.ApplyBatchResponse\x12^\n" +
-	"\vQueryGrants\x12&.sessions.plugin.v1.QueryGrantsRequest\x1a'.sessions.plugin.v1.QueryGrantsResponse\x12^\n" +
+	"\vQueryGrants\x12&.sessions.plugin.v1.QueryGrantsRequest\x1a'.sessions.plugin.v1.QueryGrantsResponse\x12a\n" +
+	"\fRemoveGrants\x12'.sessions.plugin.v1.RemoveGrantsRequest\x1a(.sessions.plugin.v1.RemoveGrantsResponse\x12^\n" +
 	"\vPurgeGrants\x12&.sessions.plugin.v1.PurgeGrantsRequest\x1a'.sessions.plugin.v1.PurgeGrantsResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
 
 var (
@@ -1355,7 +1523,7 @@ func file_sessions_plugin_v1_grants_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_grants_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_grants_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sessions_plugin_v1_grants_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sessions_plugin_v1_grants_proto_goTypes = []any{
 	(*GrantRef)(nil),              // 0: sessions.plugin.v1.GrantRef
 	(*Grant)(nil),                 // 1: sessions.plugin.v1.Grant
@@ -1372,54 +1540,60 @@ var file_sessions_plugin_v1_grants_proto_goTypes = []any{
 	(*GrantFilter)(nil),           // 12: sessions.plugin.v1.GrantFilter
 	(*QueryGrantsRequest)(nil),    // 13: sessions.plugin.v1.QueryGrantsRequest
 	(*QueryGrantsResponse)(nil),   // 14: sessions.plugin.v1.QueryGrantsResponse
-	(*PurgeGrantsRequest)(nil),    // 15: sessions.plugin.v1.PurgeGrantsRequest
-	(*PurgeGrantsResponse)(nil),   // 16: sessions.plugin.v1.PurgeGrantsResponse
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 18: google.protobuf.Duration
+	(*RemoveGrantsRequest)(nil),   // 15: sessions.plugin.v1.RemoveGrantsRequest
+	(*RemoveGrantsResponse)(nil),  // 16: sessions.plugin.v1.RemoveGrantsResponse
+	(*PurgeGrantsRequest)(nil),    // 17: sessions.plugin.v1.PurgeGrantsRequest
+	(*PurgeGrantsResponse)(nil),   // 18: sessions.plugin.v1.PurgeGrantsResponse
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_sessions_plugin_v1_grants_proto_depIdxs = []int32{
 	0,  // 0: sessions.plugin.v1.Grant.ref:type_name -> sessions.plugin.v1.GrantRef
-	17, // 1: sessions.plugin.v1.Grant.created:type_name -> google.protobuf.Timestamp
-	17, // 2: sessions.plugin.v1.Grant.expires:type_name -> google.protobuf.Timestamp
-	17, // 3: sessions.plugin.v1.Grant.consumed:type_name -> google.protobuf.Timestamp
+	19, // 1: sessions.plugin.v1.Grant.created:type_name -> google.protobuf.Timestamp
+	19, // 2: sessions.plugin.v1.Grant.expires:type_name -> google.protobuf.Timestamp
+	19, // 3: sessions.plugin.v1.Grant.consumed:type_name -> google.protobuf.Timestamp
 	0,  // 4: sessions.plugin.v1.GetGrantRequest.ref:type_name -> sessions.plugin.v1.GrantRef
-	17, // 5: sessions.plugin.v1.GetGrantRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 5: sessions.plugin.v1.GetGrantRequest.now:type_name -> google.protobuf.Timestamp
 	1,  // 6: sessions.plugin.v1.GetGrantResponse.grant:type_name -> sessions.plugin.v1.Grant
 	1,  // 7: sessions.plugin.v1.GetGrantResponse.related:type_name -> sessions.plugin.v1.Grant
 	6,  // 8: sessions.plugin.v1.GetGrantResponse.session:type_name -> sessions.plugin.v1.SessionTimes
-	17, // 9: sessions.plugin.v1.Slide.expires:type_name -> google.protobuf.Timestamp
-	17, // 10: sessions.plugin.v1.Slide.renewed_before:type_name -> google.protobuf.Timestamp
-	17, // 11: sessions.plugin.v1.SessionTimes.renewed:type_name -> google.protobuf.Timestamp
-	17, // 12: sessions.plugin.v1.SessionTimes.expires:type_name -> google.protobuf.Timestamp
-	17, // 13: sessions.plugin.v1.SessionTimes.ends_at:type_name -> google.protobuf.Timestamp
+	19, // 9: sessions.plugin.v1.Slide.expires:type_name -> google.protobuf.Timestamp
+	19, // 10: sessions.plugin.v1.Slide.renewed_before:type_name -> google.protobuf.Timestamp
+	19, // 11: sessions.plugin.v1.SessionTimes.renewed:type_name -> google.protobuf.Timestamp
+	19, // 12: sessions.plugin.v1.SessionTimes.expires:type_name -> google.protobuf.Timestamp
+	19, // 13: sessions.plugin.v1.SessionTimes.ends_at:type_name -> google.protobuf.Timestamp
 	0,  // 14: sessions.plugin.v1.Consumption.ref:type_name -> sessions.plugin.v1.GrantRef
-	18, // 15: sessions.plugin.v1.Consumption.grace:type_name -> google.protobuf.Duration
+	20, // 15: sessions.plugin.v1.Consumption.grace:type_name -> google.protobuf.Duration
 	0,  // 16: sessions.plugin.v1.Seen.ref:type_name -> sessions.plugin.v1.GrantRef
 	4,  // 17: sessions.plugin.v1.ApplyBatchRequest.use:type_name -> sessions.plugin.v1.Use
 	7,  // 18: sessions.plugin.v1.ApplyBatchRequest.consume:type_name -> sessions.plugin.v1.Consumption
 	0,  // 19: sessions.plugin.v1.ApplyBatchRequest.delete:type_name -> sessions.plugin.v1.GrantRef
 	8,  // 20: sessions.plugin.v1.ApplyBatchRequest.revoke:type_name -> sessions.plugin.v1.Revocation
 	1,  // 21: sessions.plugin.v1.ApplyBatchRequest.store:type_name -> sessions.plugin.v1.Grant
-	17, // 22: sessions.plugin.v1.ApplyBatchRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 22: sessions.plugin.v1.ApplyBatchRequest.now:type_name -> google.protobuf.Timestamp
 	9,  // 23: sessions.plugin.v1.ApplyBatchRequest.seen:type_name -> sessions.plugin.v1.Seen
 	5,  // 24: sessions.plugin.v1.ApplyBatchRequest.slide:type_name -> sessions.plugin.v1.Slide
 	12, // 25: sessions.plugin.v1.QueryGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
-	17, // 26: sessions.plugin.v1.QueryGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 26: sessions.plugin.v1.QueryGrantsRequest.now:type_name -> google.protobuf.Timestamp
 	1,  // 27: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.Grant
-	17, // 28: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	2,  // 29: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
-	10, // 30: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
-	13, // 31: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
-	15, // 32: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
-	3,  // 33: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
-	11, // 34: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
-	14, // 35: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
-	16, // 36: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
-	33, // [33:37] is the sub-list for method output_type
-	29, // [29:33] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	12, // 28: sessions.plugin.v1.RemoveGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
+	19, // 29: sessions.plugin.v1.RemoveGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 30: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	2,  // 31: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
+	10, // 32: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
+	13, // 33: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
+	15, // 34: sessions.plugin.v1.GrantsService.RemoveGrants:input_type -> sessions.plugin.v1.RemoveGrantsRequest
+	17, // 35: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
+	3,  // 36: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
+	11, // 37: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
+	14, // 38: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
+	16, // 39: sessions.plugin.v1.GrantsService.RemoveGrants:output_type -> sessions.plugin.v1.RemoveGrantsResponse
+	18, // 40: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
+	36, // [36:41] is the sub-list for method output_type
+	31, // [31:36] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_grants_proto_init() }
@@ -1433,7 +1607,7 @@ func file_sessions_plugin_v1_grants_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_grants_proto_rawDesc), len(file_sessions_plugin_v1_grants_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,10 +21,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GrantsService_GetGrant_FullMethodName    = "/sessions.plugin.v1.GrantsService/GetGrant"
-	GrantsService_ApplyBatch_FullMethodName  = "/sessions.plugin.v1.GrantsService/ApplyBatch"
-	GrantsService_QueryGrants_FullMethodName = "/sessions.plugin.v1.GrantsService/QueryGrants"
-	GrantsService_PurgeGrants_FullMethodName = "/sessions.plugin.v1.GrantsService/PurgeGrants"
+	GrantsService_GetGrant_FullMethodName     = "/sessions.plugin.v1.GrantsService/GetGrant"
+	GrantsService_ApplyBatch_FullMethodName   = "/sessions.plugin.v1.GrantsService/ApplyBatch"
+	GrantsService_QueryGrants_FullMethodName  = "/sessions.plugin.v1.GrantsService/QueryGrants"
+	GrantsService_RemoveGrants_FullMethodName = "/sessions.plugin.v1.GrantsService/RemoveGrants"
+	GrantsService_PurgeGrants_FullMethodName  = "/sessions.plugin.v1.GrantsService/PurgeGrants"
 )
 
 // GrantsServiceClient is the client API for GrantsService service.
@@ -50,6 +51,10 @@ type GrantsServiceClient interface {
 	ApplyBatch(ctx context.Context, in *ApplyBatchRequest, opts ...grpc.CallOption) (*ApplyBatchResponse, error)
 	// QueryGrants returns a page of grants that are live at now, without their data, ordered by creation.
 	QueryGrants(ctx context.Context, in *QueryGrantsRequest, opts ...grpc.CallOption) (*QueryGrantsResponse, error)
+	// RemoveGrants removes grants that a filter selects, a bounded number in one transaction, durably before it answers. Pushed requests, replay
+	// marks and used codes and refresh tokens are left. Repeat the walk until one meets nothing. Within 10 minutes a call with the
+	// operation id of one that met something changes nothing more and gets the same answer.
+	RemoveGrants(ctx context.Context, in *RemoveGrantsRequest, opts ...grpc.CallOption) (*RemoveGrantsResponse, error)
 	// PurgeGrants deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Concurrent
 	// purges do no harm.
 	PurgeGrants(ctx context.Context, in *PurgeGrantsRequest, opts ...grpc.CallOption) (*PurgeGrantsResponse, error)
@@ -93,6 +98,16 @@ func (c *grantsServiceClient) QueryGrants(ctx context.Context, in *QueryGrantsRe
 	return out, nil
 }
 
+func (c *grantsServiceClient) RemoveGrants(ctx context.Context, in *RemoveGrantsRequest, opts ...grpc.CallOption) (*RemoveGrantsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveGrantsResponse)
+	err := c.cc.Invoke(ctx, GrantsService_RemoveGrants_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *grantsServiceClient) PurgeGrants(ctx context.Context, in *PurgeGrantsRequest, opts ...grpc.CallOption) (*PurgeGrantsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PurgeGrantsResponse)
@@ -126,6 +141,10 @@ type GrantsServiceServer interface {
 	ApplyBatch(context.Context, *ApplyBatchRequest) (*ApplyBatchResponse, error)
 	// QueryGrants returns a page of grants that are live at now, without their data, ordered by creation.
 	QueryGrants(context.Context, *QueryGrantsRequest) (*QueryGrantsResponse, error)
+	// RemoveGrants removes grants that a filter selects, a bounded number in one transaction, durably before it answers. Pushed requests, replay
+	// marks and used codes and refresh tokens are left. Repeat the walk until one meets nothing. Within 10 minutes a call with the
+	// operation id of one that met something changes nothing more and gets the same answer.
+	RemoveGrants(context.Context, *RemoveGrantsRequest) (*RemoveGrantsResponse, error)
 	// PurgeGrants deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Concurrent
 	// purges do no harm.
 	PurgeGrants(context.Context, *PurgeGrantsRequest) (*PurgeGrantsResponse, error)
@@ -147,6 +166,9 @@ func (UnimplementedGrantsServiceServer) ApplyBatch(context.Context, *ApplyBatchR
 }
 func (UnimplementedGrantsServiceServer) QueryGrants(context.Context, *QueryGrantsRequest) (*QueryGrantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method QueryGrants not implemented")
+}
+func (UnimplementedGrantsServiceServer) RemoveGrants(context.Context, *RemoveGrantsRequest) (*RemoveGrantsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveGrants not implemented")
 }
 func (UnimplementedGrantsServiceServer) PurgeGrants(context.Context, *PurgeGrantsRequest) (*PurgeGrantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PurgeGrants not implemented")
@@ -226,6 +248,24 @@ func _GrantsService_QueryGrants_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _GrantsService_RemoveGrants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveGrantsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GrantsServiceServer).RemoveGrants(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GrantsService_RemoveGrants_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GrantsServiceServer).RemoveGrants(ctx, req.(*RemoveGrantsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _GrantsService_PurgeGrants_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PurgeGrantsRequest)
 	if err := dec(in); err != nil {
@@ -262,6 +302,10 @@ var GrantsService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "QueryGrants",
 			Handler:    _GrantsService_QueryGrants_Handler,
+		},
+		{
+			MethodName: "RemoveGrants",
+			Handler:    _GrantsService_RemoveGrants_Handler,
 		},
 		{
 			MethodName: "PurgeGrants",

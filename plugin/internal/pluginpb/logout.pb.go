@@ -76,7 +76,7 @@ type EndSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// operation_id makes repeating the call safe. Required.
 	OperationId string `protobuf:"bytes,1,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
-	// subject_id, session_id or both select what ends; both must match. At least one is required. By subject alone, the grants of the subject
+	// subject_id, session_id or both select what ends; both must match. One of them is required, or else all. By subject alone, the grants of the subject
 	// without a session, those that outlive a session, and all of its consents are revoked too, whether or not a session is live. By session,
 	// the consents of its subject to its clients are.
 	SubjectId string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
@@ -102,8 +102,11 @@ type EndSessionsRequest struct {
 	Now *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=now,proto3" json:"now,omitempty"`
 	// coordinated_only tells only clients whose activity keeps the session alive.
 	CoordinatedOnly bool `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// all ends every session that there is when the ending begins, and revokes for every subject what an ending by subject alone does. It excludes
+	// subject_id and session_id. Grants without a subject stay.
+	All           bool `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndSessionsRequest) Reset() {
@@ -227,6 +230,13 @@ func (x *EndSessionsRequest) GetCoordinatedOnly() bool {
 	return false
 }
 
+func (x *EndSessionsRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
 // EndedSession names a session that has ended.
 type EndedSession struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -296,7 +306,9 @@ type EndSessionsResponse struct {
 	// clients_left_alone are the clients of the matched sessions that the selection left out, sorted, each once.
 	ClientsLeftAlone []string `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
 	// ended are the sessions removed, at most 256 of them.
-	Ended         []*EndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
+	Ended []*EndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
+	// job_id is set, and nothing else, in the answer to an ending of all: the job to look at.
+	JobId         string `protobuf:"bytes,7,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +383,13 @@ func (x *EndSessionsResponse) GetEnded() []*EndedSession {
 		return x.Ended
 	}
 	return nil
+}
+
+func (x *EndSessionsResponse) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
 }
 
 // EndDueSessionsRequest asks for sessions that are due to end.
@@ -1231,13 +1250,19 @@ func (x *QueryDeliveriesResponse) GetHasNext() bool {
 	return false
 }
 
-// RetryDeliveryRequest names a notice.
+// RetryDeliveryRequest names a notice or selects some.
 type RetryDeliveryRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// id: required.
+	// id names one notice.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
+	Now *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
+	// filter selects notices where there is no id. At least one condition is required.
+	Filter *DeliveryFilter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// limit bounds the notices that one call with a filter looks at: 1 to 1,000.
+	Limit int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// after has the call go on behind the notice with that id: next of the answer before.
+	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1286,11 +1311,36 @@ func (x *RetryDeliveryRequest) GetNow() *timestamppb.Timestamp {
 	return nil
 }
 
-// RetryDeliveryResponse carries the notice as it is then.
+func (x *RetryDeliveryRequest) GetFilter() *DeliveryFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *RetryDeliveryRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *RetryDeliveryRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// RetryDeliveryResponse says what will be sent again.
 type RetryDeliveryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// notification: required.
-	Notification  *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	// notification is the notice with the id as it is then. Absent in the answer to a filter.
+	Notification *Notification `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
+	// count is how many notices will be sent again.
+	Count int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// next is where the next call goes on. Empty means that all have been looked at.
+	Next          string `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1332,6 +1382,185 @@ func (x *RetryDeliveryResponse) GetNotification() *Notification {
 	return nil
 }
 
+func (x *RetryDeliveryResponse) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *RetryDeliveryResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// GetJobRequest names a job.
+type GetJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id is the operation id of the ending. Required.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJobRequest) Reset() {
+	*x = GetJobRequest{}
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJobRequest) ProtoMessage() {}
+
+func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
+func (*GetJobRequest) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetJobResponse is the progress of an ending.
+type GetJobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// id: required.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// state is running, done or failed. Required. A job that failed is taken up again when the store is opened again, or when its ending is
+	// repeated.
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// phase is what a job that is not done is at.
+	Phase string `protobuf:"bytes,3,opt,name=phase,proto3" json:"phase,omitempty"`
+	// started is the now of the ending. Required.
+	Started *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started,proto3" json:"started,omitempty"`
+	// finished is when the job was done. Absent until somebody has told the store what time it is since.
+	Finished *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=finished,proto3" json:"finished,omitempty"`
+	// total is how many sessions there were to look at when the job began, -1 where that is not known.
+	Total int64 `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	// done is how many of them have been looked at.
+	Done int64 `protobuf:"varint,7,opt,name=done,proto3" json:"done,omitempty"`
+	// result counts what was done so far.
+	Result *EndSessionsResponse `protobuf:"bytes,8,opt,name=result,proto3" json:"result,omitempty"`
+	// error says why a job failed, at most 512 bytes.
+	Error         string `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJobResponse) Reset() {
+	*x = GetJobResponse{}
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJobResponse) ProtoMessage() {}
+
+func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_logout_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
+func (*GetJobResponse) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_logout_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetJobResponse) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *GetJobResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *GetJobResponse) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *GetJobResponse) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *GetJobResponse) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
+}
+
+func (x *GetJobResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *GetJobResponse) GetDone() int64 {
+	if x != nil {
+		return x.Done
+	}
+	return 0
+}
+
+func (x *GetJobResponse) GetResult() *EndSessionsResponse {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *GetJobResponse) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_sessions_plugin_v1_logout_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
@@ -1339,7 +1568,7 @@ const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	"\x1fsessions/plugin/v1/logout.proto\x12\x12sessions.plugin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"0\n" +
 	"\x0fClientSelection\x12\x1d\n" +
 	"\n" +
-	"client_ids\x18\x01 \x03(\tR\tclientIds\"\xf7\x03\n" +
+	"client_ids\x18\x01 \x03(\tR\tclientIds\"\x89\x04\n" +
 	"\x12EndSessionsRequest\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x12\x1d\n" +
 	"\n" +
@@ -1357,19 +1586,21 @@ const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	" \x01(\bR\x10skipNotification\x12\x17\n" +
 	"\adry_run\x18\v \x01(\bR\x06dryRun\x12,\n" +
 	"\x03now\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12)\n" +
-	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\"L\n" +
+	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\x12\x10\n" +
+	"\x03all\x18\r \x01(\bR\x03all\"L\n" +
 	"\fEndedSession\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
 	"\n" +
-	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xab\x02\n" +
+	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xc2\x02\n" +
 	"\x13EndSessionsResponse\x12)\n" +
 	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
 	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x121\n" +
 	"\x14notifications_queued\x18\x04 \x01(\x03R\x13notificationsQueued\x12,\n" +
 	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\x126\n" +
-	"\x05ended\x18\x06 \x03(\v2 .sessions.plugin.v1.EndedSessionR\x05ended\"\xd6\x01\n" +
+	"\x05ended\x18\x06 \x03(\v2 .sessions.plugin.v1.EndedSessionR\x05ended\x12\x15\n" +
+	"\x06job_id\x18\a \x01(\tR\x05jobId\"\xd6\x01\n" +
 	"\x15EndDueSessionsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12!\n" +
 	"\fkeep_offline\x18\x02 \x01(\bR\vkeepOffline\x12+\n" +
@@ -1440,19 +1671,37 @@ const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	"deliveries\x12#\n" +
 	"\rresults_token\x18\x02 \x01(\tR\fresultsToken\x12\x19\n" +
 	"\bhas_prev\x18\x03 \x01(\bR\ahasPrev\x12\x19\n" +
-	"\bhas_next\x18\x04 \x01(\bR\ahasNext\"T\n" +
+	"\bhas_next\x18\x04 \x01(\bR\ahasNext\"\xbc\x01\n" +
 	"\x14RetryDeliveryRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
-	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"]\n" +
+	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12:\n" +
+	"\x06filter\x18\x03 \x01(\v2\".sessions.plugin.v1.DeliveryFilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\"\x87\x01\n" +
 	"\x15RetryDeliveryResponse\x12D\n" +
-	"\fnotification\x18\x01 \x01(\v2 .sessions.plugin.v1.NotificationR\fnotification2\xff\x04\n" +
+	"\fnotification\x18\x01 \x01(\v2 .sessions.plugin.v1.NotificationR\fnotification\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\tR\x04next\"\x1f\n" +
+	"\rGetJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xbb\x02\n" +
+	"\x0eGetJobResponse\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n" +
+	"\x05phase\x18\x03 \x01(\tR\x05phase\x124\n" +
+	"\astarted\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
+	"\bfinished\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\x03R\x05total\x12\x12\n" +
+	"\x04done\x18\a \x01(\x03R\x04done\x12?\n" +
+	"\x06result\x18\b \x01(\v2'.sessions.plugin.v1.EndSessionsResponseR\x06result\x12\x14\n" +
+	"\x05error\x18\t \x01(\tR\x05error2\xd0\x05\n" +
 	"\rLogoutService\x12^\n" +
 	"\vEndSessions\x12&.sessions.plugin.v1.EndSessionsRequest\x1a'.sessions.plugin.v1.EndSessionsResponse\x12g\n" +
 	"\x0eEndDueSessions\x12).sessions.plugin.v1.EndDueSessionsRequest\x1a*.sessions.plugin.v1.EndDueSessionsResponse\x12j\n" +
 	"\x0fClaimDeliveries\x12*.sessions.plugin.v1.ClaimDeliveriesRequest\x1a+.sessions.plugin.v1.ClaimDeliveriesResponse\x12g\n" +
 	"\x0eSettleDelivery\x12).sessions.plugin.v1.SettleDeliveryRequest\x1a*.sessions.plugin.v1.SettleDeliveryResponse\x12j\n" +
 	"\x0fQueryDeliveries\x12*.sessions.plugin.v1.QueryDeliveriesRequest\x1a+.sessions.plugin.v1.QueryDeliveriesResponse\x12d\n" +
-	"\rRetryDelivery\x12(.sessions.plugin.v1.RetryDeliveryRequest\x1a).sessions.plugin.v1.RetryDeliveryResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
+	"\rRetryDelivery\x12(.sessions.plugin.v1.RetryDeliveryRequest\x1a).sessions.plugin.v1.RetryDeliveryResponse\x12O\n" +
+	"\x06GetJob\x12!.sessions.plugin.v1.GetJobRequest\x1a\".sessions.plugin.v1.GetJobResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
 
 var (
 	file_sessions_plugin_v1_logout_proto_rawDescOnce sync.Once
@@ -1466,7 +1715,7 @@ func file_sessions_plugin_v1_logout_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_logout_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_logout_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sessions_plugin_v1_logout_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_sessions_plugin_v1_logout_proto_goTypes = []any{
 	(*ClientSelection)(nil),         // 0: sessions.plugin.v1.ClientSelection
 	(*EndSessionsRequest)(nil),      // 1: sessions.plugin.v1.EndSessionsRequest
@@ -1485,49 +1734,57 @@ var file_sessions_plugin_v1_logout_proto_goTypes = []any{
 	(*QueryDeliveriesResponse)(nil), // 14: sessions.plugin.v1.QueryDeliveriesResponse
 	(*RetryDeliveryRequest)(nil),    // 15: sessions.plugin.v1.RetryDeliveryRequest
 	(*RetryDeliveryResponse)(nil),   // 16: sessions.plugin.v1.RetryDeliveryResponse
-	(*timestamppb.Timestamp)(nil),   // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 18: google.protobuf.Duration
+	(*GetJobRequest)(nil),           // 17: sessions.plugin.v1.GetJobRequest
+	(*GetJobResponse)(nil),          // 18: sessions.plugin.v1.GetJobResponse
+	(*timestamppb.Timestamp)(nil),   // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),     // 20: google.protobuf.Duration
 }
 var file_sessions_plugin_v1_logout_proto_depIdxs = []int32{
 	0,  // 0: sessions.plugin.v1.EndSessionsRequest.clients:type_name -> sessions.plugin.v1.ClientSelection
-	17, // 1: sessions.plugin.v1.EndSessionsRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 1: sessions.plugin.v1.EndSessionsRequest.now:type_name -> google.protobuf.Timestamp
 	2,  // 2: sessions.plugin.v1.EndSessionsResponse.ended:type_name -> sessions.plugin.v1.EndedSession
-	17, // 3: sessions.plugin.v1.EndDueSessionsRequest.now:type_name -> google.protobuf.Timestamp
-	17, // 4: sessions.plugin.v1.EndDueSessionsResponse.next:type_name -> google.protobuf.Timestamp
+	19, // 3: sessions.plugin.v1.EndDueSessionsRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 4: sessions.plugin.v1.EndDueSessionsResponse.next:type_name -> google.protobuf.Timestamp
 	2,  // 5: sessions.plugin.v1.EndDueSessionsResponse.sessions:type_name -> sessions.plugin.v1.EndedSession
-	17, // 6: sessions.plugin.v1.Notification.queued:type_name -> google.protobuf.Timestamp
-	17, // 7: sessions.plugin.v1.Notification.next_attempt:type_name -> google.protobuf.Timestamp
-	17, // 8: sessions.plugin.v1.Notification.give_up_at:type_name -> google.protobuf.Timestamp
-	17, // 9: sessions.plugin.v1.Notification.last_attempt:type_name -> google.protobuf.Timestamp
-	17, // 10: sessions.plugin.v1.Notification.again:type_name -> google.protobuf.Timestamp
+	19, // 6: sessions.plugin.v1.Notification.queued:type_name -> google.protobuf.Timestamp
+	19, // 7: sessions.plugin.v1.Notification.next_attempt:type_name -> google.protobuf.Timestamp
+	19, // 8: sessions.plugin.v1.Notification.give_up_at:type_name -> google.protobuf.Timestamp
+	19, // 9: sessions.plugin.v1.Notification.last_attempt:type_name -> google.protobuf.Timestamp
+	19, // 10: sessions.plugin.v1.Notification.again:type_name -> google.protobuf.Timestamp
 	6,  // 11: sessions.plugin.v1.Delivery.notification:type_name -> sessions.plugin.v1.Notification
-	18, // 12: sessions.plugin.v1.ClaimDeliveriesRequest.lease:type_name -> google.protobuf.Duration
-	17, // 13: sessions.plugin.v1.ClaimDeliveriesRequest.now:type_name -> google.protobuf.Timestamp
+	20, // 12: sessions.plugin.v1.ClaimDeliveriesRequest.lease:type_name -> google.protobuf.Duration
+	19, // 13: sessions.plugin.v1.ClaimDeliveriesRequest.now:type_name -> google.protobuf.Timestamp
 	7,  // 14: sessions.plugin.v1.ClaimDeliveriesResponse.work:type_name -> sessions.plugin.v1.Delivery
-	17, // 15: sessions.plugin.v1.ClaimDeliveriesResponse.next:type_name -> google.protobuf.Timestamp
-	17, // 16: sessions.plugin.v1.SettleDeliveryRequest.next_attempt:type_name -> google.protobuf.Timestamp
-	17, // 17: sessions.plugin.v1.SettleDeliveryRequest.now:type_name -> google.protobuf.Timestamp
+	19, // 15: sessions.plugin.v1.ClaimDeliveriesResponse.next:type_name -> google.protobuf.Timestamp
+	19, // 16: sessions.plugin.v1.SettleDeliveryRequest.next_attempt:type_name -> google.protobuf.Timestamp
+	19, // 17: sessions.plugin.v1.SettleDeliveryRequest.now:type_name -> google.protobuf.Timestamp
 	12, // 18: sessions.plugin.v1.QueryDeliveriesRequest.filter:type_name -> sessions.plugin.v1.DeliveryFilter
 	6,  // 19: sessions.plugin.v1.QueryDeliveriesResponse.deliveries:type_name -> sessions.plugin.v1.Notification
-	17, // 20: sessions.plugin.v1.RetryDeliveryRequest.now:type_name -> google.protobuf.Timestamp
-	6,  // 21: sessions.plugin.v1.RetryDeliveryResponse.notification:type_name -> sessions.plugin.v1.Notification
-	1,  // 22: sessions.plugin.v1.LogoutService.EndSessions:input_type -> sessions.plugin.v1.EndSessionsRequest
-	4,  // 23: sessions.plugin.v1.LogoutService.EndDueSessions:input_type -> sessions.plugin.v1.EndDueSessionsRequest
-	8,  // 24: sessions.plugin.v1.LogoutService.ClaimDeliveries:input_type -> sessions.plugin.v1.ClaimDeliveriesRequest
-	10, // 25: sessions.plugin.v1.LogoutService.SettleDelivery:input_type -> sessions.plugin.v1.SettleDeliveryRequest
-	13, // 26: sessions.plugin.v1.LogoutService.QueryDeliveries:input_type -> sessions.plugin.v1.QueryDeliveriesRequest
-	15, // 27: sessions.plugin.v1.LogoutService.RetryDelivery:input_type -> sessions.plugin.v1.RetryDeliveryRequest
-	3,  // 28: sessions.plugin.v1.LogoutService.EndSessions:output_type -> sessions.plugin.v1.EndSessionsResponse
-	5,  // 29: sessions.plugin.v1.LogoutService.EndDueSessions:output_type -> sessions.plugin.v1.EndDueSessionsResponse
-	9,  // 30: sessions.plugin.v1.LogoutService.ClaimDeliveries:output_type -> sessions.plugin.v1.ClaimDeliveriesResponse
-	11, // 31: sessions.plugin.v1.LogoutService.SettleDelivery:output_type -> sessions.plugin.v1.SettleDeliveryResponse
-	14, // 32: sessions.plugin.v1.LogoutService.QueryDeliveries:output_type -> sessions.plugin.v1.QueryDeliveriesResponse
-	16, // 33: sessions.plugin.v1.LogoutService.RetryDelivery:output_type -> sessions.plugin.v1.RetryDeliveryResponse
-	28, // [28:34] is the sub-list for method output_type
-	22, // [22:28] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	19, // 20: sessions.plugin.v1.RetryDeliveryRequest.now:type_name -> google.protobuf.Timestamp
+	12, // 21: sessions.plugin.v1.RetryDeliveryRequest.filter:type_name -> sessions.plugin.v1.DeliveryFilter
+	6,  // 22: sessions.plugin.v1.RetryDeliveryResponse.notification:type_name -> sessions.plugin.v1.Notification
+	19, // 23: sessions.plugin.v1.GetJobResponse.started:type_name -> google.protobuf.Timestamp
+	19, // 24: sessions.plugin.v1.GetJobResponse.finished:type_name -> google.protobuf.Timestamp
+	3,  // 25: sessions.plugin.v1.GetJobResponse.result:type_name -> sessions.plugin.v1.EndSessionsResponse
+	1,  // 26: sessions.plugin.v1.LogoutService.EndSessions:input_type -> sessions.plugin.v1.EndSessionsRequest
+	4,  // 27: sessions.plugin.v1.LogoutService.EndDueSessions:input_type -> sessions.plugin.v1.EndDueSessionsRequest
+	8,  // 28: sessions.plugin.v1.LogoutService.ClaimDeliveries:input_type -> sessions.plugin.v1.ClaimDeliveriesRequest
+	10, // 29: sessions.plugin.v1.LogoutService.SettleDelivery:input_type -> sessions.plugin.v1.SettleDeliveryRequest
+	13, // 30: sessions.plugin.v1.LogoutService.QueryDeliveries:input_type -> sessions.plugin.v1.QueryDeliveriesRequest
+	15, // 31: sessions.plugin.v1.LogoutService.RetryDelivery:input_type -> sessions.plugin.v1.RetryDeliveryRequest
+	17, // 32: sessions.plugin.v1.LogoutService.GetJob:input_type -> sessions.plugin.v1.GetJobRequest
+	3,  // 33: sessions.plugin.v1.LogoutService.EndSessions:output_type -> sessions.plugin.v1.EndSessionsResponse
+	5,  // 34: sessions.plugin.v1.LogoutService.EndDueSessions:output_type -> sessions.plugin.v1.EndDueSessionsResponse
+	9,  // 35: sessions.plugin.v1.LogoutService.ClaimDeliveries:output_type -> sessions.plugin.v1.ClaimDeliveriesResponse
+	11, // 36: sessions.plugin.v1.LogoutService.SettleDelivery:output_type -> sessions.plugin.v1.SettleDeliveryResponse
+	14, // 37: sessions.plugin.v1.LogoutService.QueryDeliveries:output_type -> sessions.plugin.v1.QueryDeliveriesResponse
+	16, // 38: sessions.plugin.v1.LogoutService.RetryDelivery:output_type -> sessions.plugin.v1.RetryDeliveryResponse
+	18, // 39: sessions.plugin.v1.LogoutService.GetJob:output_type -> sessions.plugin.v1.GetJobResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_logout_proto_init() }
@@ -1541,7 +1798,7 @@ func file_sessions_plugin_v1_logout_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_logout_proto_rawDesc), len(file_sessions_plugin_v1_logout_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

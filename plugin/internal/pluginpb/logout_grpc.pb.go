@@ -27,6 +27,7 @@ const (
 	LogoutService_SettleDelivery_FullMethodName  = "/sessions.plugin.v1.LogoutService/SettleDelivery"
 	LogoutService_QueryDeliveries_FullMethodName = "/sessions.plugin.v1.LogoutService/QueryDeliveries"
 	LogoutService_RetryDelivery_FullMethodName   = "/sessions.plugin.v1.LogoutService/RetryDelivery"
+	LogoutService_GetJob_FullMethodName          = "/sessions.plugin.v1.LogoutService/GetJob"
 )
 
 // LogoutServiceClient is the client API for LogoutService service.
@@ -40,6 +41,8 @@ type LogoutServiceClient interface {
 	// written first and resumed after a crash. Nothing matched is an answer of zeros.
 	//
 	// Within 10 minutes a call with the operation id of one that was carried out changes nothing more and gets the same answer.
+	//
+	// With all it answers as soon as the job is written, with nothing but its id; BUSY: another ending of all is under way.
 	EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error)
 	// EndDueSessions ends sessions that are over at now with reason session_expiration, each after checking in its own transaction that it is
 	// still due, and purges ended records and notices whose time is up. Concurrent calls end each session once.
@@ -52,9 +55,13 @@ type LogoutServiceClient interface {
 	SettleDelivery(ctx context.Context, in *SettleDeliveryRequest, opts ...grpc.CallOption) (*SettleDeliveryResponse, error)
 	// QueryDeliveries returns a page of notices in the order of their queueing.
 	QueryDeliveries(ctx context.Context, in *QueryDeliveriesRequest, opts ...grpc.CallOption) (*QueryDeliveriesResponse, error)
-	// RetryDelivery makes a notice due now, whatever its state, with a new retry window. A claim on it becomes outdated. An unknown one is
-	// NOT_FOUND.
+	// RetryDelivery makes notices due now, with a new retry window. The one named by its id is, whatever its state, and a claim on it becomes
+	// outdated; an unknown one is NOT_FOUND. Of those selected by a filter, pending ones that are due or being delivered are left as they are,
+	// and so are those queued after now. Nothing matched is an answer of zeros.
 	RetryDelivery(ctx context.Context, in *RetryDeliveryRequest, opts ...grpc.CallOption) (*RetryDeliveryResponse, error)
+	// GetJob returns the progress of an ending: of one under way, and of one that was a job for 24 hours after its end. Endings of all and by
+	// subject alone always are, one by session where it leaves much to purge. Any other id is NOT_FOUND.
+	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 }
 
 type logoutServiceClient struct {
@@ -125,6 +132,16 @@ func (c *logoutServiceClient) RetryDelivery(ctx context.Context, in *RetryDelive
 	return out, nil
 }
 
+func (c *logoutServiceClient) GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetJobResponse)
+	err := c.cc.Invoke(ctx, LogoutService_GetJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LogoutServiceServer is the server API for LogoutService service.
 // All implementations must embed UnimplementedLogoutServiceServer
 // for forward compatibility.
@@ -136,6 +153,8 @@ type LogoutServiceServer interface {
 	// written first and resumed after a crash. Nothing matched is an answer of zeros.
 	//
 	// Within 10 minutes a call with the operation id of one that was carried out changes nothing more and gets the same answer.
+	//
+	// With all it answers as soon as the job is written, with nothing but its id; BUSY: another ending of all is under way.
 	EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error)
 	// EndDueSessions ends sessions that are over at now with reason session_expiration, each after checking in its own transaction that it is
 	// still due, and purges ended records and notices whose time is up. Concurrent calls end each session once.
@@ -148,9 +167,13 @@ type LogoutServiceServer interface {
 	SettleDelivery(context.Context, *SettleDeliveryRequest) (*SettleDeliveryResponse, error)
 	// QueryDeliveries returns a page of notices in the order of their queueing.
 	QueryDeliveries(context.Context, *QueryDeliveriesRequest) (*QueryDeliveriesResponse, error)
-	// RetryDelivery makes a notice due now, whatever its state, with a new retry window. A claim on it becomes outdated. An unknown one is
-	// NOT_FOUND.
+	// RetryDelivery makes notices due now, with a new retry window. The one named by its id is, whatever its state, and a claim on it becomes
+	// outdated; an unknown one is NOT_FOUND. Of those selected by a filter, pending ones that are due or being delivered are left as they are,
+	// and so are those queued after now. Nothing matched is an answer of zeros.
 	RetryDelivery(context.Context, *RetryDeliveryRequest) (*RetryDeliveryResponse, error)
+	// GetJob returns the progress of an ending: of one under way, and of one that was a job for 24 hours after its end. Endings of all and by
+	// subject alone always are, one by session where it leaves much to purge. Any other id is NOT_FOUND.
+	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	mustEmbedUnimplementedLogoutServiceServer()
 }
 
@@ -178,6 +201,9 @@ func (UnimplementedLogoutServiceServer) QueryDeliveries(context.Context, *QueryD
 }
 func (UnimplementedLogoutServiceServer) RetryDelivery(context.Context, *RetryDeliveryRequest) (*RetryDeliveryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RetryDelivery not implemented")
+}
+func (UnimplementedLogoutServiceServer) GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetJob not implemented")
 }
 func (UnimplementedLogoutServiceServer) mustEmbedUnimplementedLogoutServiceServer() {}
 func (UnimplementedLogoutServiceServer) testEmbeddedByValue()                       {}
@@ -308,6 +334,24 @@ func _LogoutService_RetryDelivery_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LogoutService_GetJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LogoutServiceServer).GetJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LogoutService_GetJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LogoutServiceServer).GetJob(ctx, req.(*GetJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LogoutService_ServiceDesc is the grpc.ServiceDesc for LogoutService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -338,6 +382,10 @@ var LogoutService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RetryDelivery",
 			Handler:    _LogoutService_RetryDelivery_Handler,
+		},
+		{
+			MethodName: "GetJob",
+			Handler:    _LogoutService_GetJob_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -118,6 +118,26 @@ func TestDistrust(t *testing.T) {
 		"claim: unknown state":   {work(notice(func(n *logout.Notification) { n.State = "lost" })), claim},
 		"claim: zero time":       {work(notice(func(n *logout.Notification) { n.Queued = time.Time{} })), claim},
 		"retry: empty":           {nil, retry("n")},
+		"retry: no notice":       {&pb.RetryDeliveryResponse{Count: 1}, retry("n")},
+		"retry: more":            {&pb.RetryDeliveryResponse{Notification: notice(sound), Count: 2}, retry("n")},
+		"retry some: more":       {&pb.RetryDeliveryResponse{Count: 11}, retrySome("")},
+		"retry some: negative":   {&pb.RetryDeliveryResponse{Count: -1}, retrySome("")},
+		"retry some: in circles": {&pb.RetryDeliveryResponse{Count: 1, Next: "n"}, retrySome("n")},
+		"job: empty":             {nil, job},
+		"job: another":           {goodJob(func(m *pb.GetJobResponse) { m.Id = "other" }), job},
+		"job: no state":          {goodJob(func(m *pb.GetJobResponse) { m.State = "" }), job},
+		"job: unknown state":     {goodJob(func(m *pb.GetJobResponse) { m.State = "lost" }), job},
+		"job: no time":           {goodJob(func(m *pb.GetJobResponse) { m.Started = nil }), job},
+		"job: negative":          {goodJob(func(m *pb.GetJobResponse) { m.Done = -1 }), job},
+		"job: negative result":   {goodJob(func(m *pb.GetJobResponse) { m.Result = &pb.EndSessionsResponse{GrantsRevoked: -1} }), job},
+		"job: long error":        {goodJob(func(m *pb.GetJobResponse) { m.Error = strings.Repeat("e", 513) }), job},
+		"end all: no job":        {&pb.EndSessionsResponse{SessionsRemoved: 1}, endAll},
+		"end all: another job":   {&pb.EndSessionsResponse{JobId: "other"}, endAll},
+		"end: a job":             {&pb.EndSessionsResponse{JobId: "o"}, endOne},
+		"remove: more":           {&pb.RemoveGrantsResponse{Met: 11}, remove(nil)},
+		"remove: negative":       {&pb.RemoveGrantsResponse{GrantsRevoked: -1}, remove(nil)},
+		"remove: more than met":  {&pb.RemoveGrantsResponse{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}, remove(nil)},
+		"remove: in circles":     {&pb.RemoveGrantsResponse{Met: 1, Next: []byte("n")}, remove([]byte("n"))},
 		"retry: another":         {&pb.RetryDeliveryResponse{Notification: notice(sound)}, retry("m")},
 		"deliveries: more":       {&pb.QueryDeliveriesResponse{Deliveries: []*pb.Notification{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
 		"describe: empty":        {nil, func(c *rpc.Caller) error { _, err := c.Describe(context.Background()); return err }},
@@ -214,7 +234,38 @@ func claim(c *rpc.Caller) error {
 
 func retry(id string) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		_, err := (&rpc.Logout{Caller: c}).Retry(context.Background(), id, now)
+		_, err := (&rpc.Logout{Caller: c}).Retry(context.Background(), logout.Retry{ID: id}, now)
+		return err
+	}
+}
+
+func retrySome(after string) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		selection := logout.Retry{Filter: logout.DeliveryFilter{ClientID: "c"}, Limit: 10, After: after}
+		_, err := (&rpc.Logout{Caller: c}).Retry(context.Background(), selection, now)
+		return err
+	}
+}
+
+func goodJob(change func(*pb.GetJobResponse)) *pb.GetJobResponse {
+	m := wire.FromJob(&logout.Job{ID: "j", State: logout.JobRunning, Phase: logout.PhaseSessions, Started: now, Total: -1})
+	change(m)
+	return m
+}
+
+func job(c *rpc.Caller) error {
+	_, err := (&rpc.Logout{Caller: c}).Job(context.Background(), "j")
+	return err
+}
+
+func endAll(c *rpc.Caller) error {
+	return end(&logout.Ending{OperationID: "o", All: true, Reason: logout.Terminated})(context.Background(), c)
+}
+
+func remove(after []byte) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		removal := grantstore.Removal{OperationID: "o", Filter: grantstore.Filter{ClientID: "c"}, Limit: 10, After: after}
+		_, err := (&rpc.Grants{Caller: c}).Remove(context.Background(), removal, now)
 		return err
 	}
 }
@@ -242,6 +293,14 @@ func TestRequestsAreChecked(t *testing.T) {
 		"grant": getGrant(grantstore.Ref{Type: "\xff", Key: grantstore.Key{1}}),
 		"end":   plain(end(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated, ClientIDs: []string{}})),
 		"retry": retry("\xff"),
+		"remove": func(c *rpc.Caller) error {
+			_, err := (&rpc.Grants{Caller: c}).Remove(context.Background(), grantstore.Removal{OperationID: "o", Limit: 1}, now)
+			return err
+		},
+		"job": func(c *rpc.Caller) error {
+			_, err := (&rpc.Logout{Caller: c}).Job(context.Background(), "")
+			return err
+		},
 	} {
 		err := call(&rpc.Caller{Conn: liar{}, Timeout: time.Minute, Long: time.Minute})
 		var field *ticketstore.FieldError

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -11,10 +12,11 @@ import (
 )
 
 var (
-	getGrant    = method{path: pb.GrantsService_GetGrant_FullMethodName, name: "get grant", again: true}
-	applyBatch  = method{path: pb.GrantsService_ApplyBatch_FullMethodName, name: "apply batch", again: true}
-	queryGrants = method{path: pb.GrantsService_QueryGrants_FullMethodName, name: "query grants", again: true}
-	purgeGrants = method{path: pb.GrantsService_PurgeGrants_FullMethodName, name: "purge grants", again: true}
+	getGrant     = method{path: pb.GrantsService_GetGrant_FullMethodName, name: "get grant", again: true}
+	applyBatch   = method{path: pb.GrantsService_ApplyBatch_FullMethodName, name: "apply batch", again: true}
+	queryGrants  = method{path: pb.GrantsService_QueryGrants_FullMethodName, name: "query grants", again: true}
+	removeGrants = method{path: pb.GrantsService_RemoveGrants_FullMethodName, name: "remove grants", again: true}
+	purgeGrants  = method{path: pb.GrantsService_PurgeGrants_FullMethodName, name: "purge grants", again: true}
 )
 
 // maxRelated bounds what Get brings along with a code.
@@ -146,6 +148,27 @@ func (g *Grants) Purge(ctx context.Context, limit int, now time.Time) (int, erro
 	return deleted, nil
 }
 
+// Remove implements grantstore.Store. An outcome left unknown is resolved by sending the removal again under its operation id.
+func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.Removed, error) {
+	if err := removal.Validate(); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.RemoveGrantsResponse](ctx, g.Caller, &removeGrants, wire.FromRemoval(removal, now))
+	if err != nil {
+		return nil, err
+	}
+	removed := wire.ToRemoved(answer)
+	switch {
+	case min(removed.GrantsRevoked, removed.ConsentsRevoked) < 0 || removed.GrantsRevoked+removed.ConsentsRevoked > removed.Met:
+		return nil, broken(&removeGrants, "counts that cannot be")
+	case removed.Met > removal.Limit:
+		return nil, broken(&removeGrants, "%d removed where %d were asked for", removed.Met, removal.Limit)
+	case len(removed.Next) > grantstore.MaxRemovalPlace, len(removed.Next) > 0 && bytes.Equal(removed.Next, removal.After):
+		return nil, broken(&removeGrants, "a place that leads nowhere")
+	}
+	return removed, nil
+}
+
 type grantsServer struct {
 	pb.UnimplementedGrantsServiceServer
 	server *Server
@@ -198,6 +221,18 @@ func (g *grantsServer) QueryGrants(ctx context.Context, request *pb.QueryGrantsR
 		}
 		page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
 		return wire.FromGrantPage(page), err
+	})
+}
+
+// RemoveGrants removes grants.
+func (g *grantsServer) RemoveGrants(ctx context.Context, request *pb.RemoveGrantsRequest) (*pb.RemoveGrantsResponse, error) {
+	return serve(ctx, g.server, removeGrants.name, func(b Backend) (*pb.RemoveGrantsResponse, error) {
+		now, err := wire.Now(request.GetNow())
+		if err != nil {
+			return nil, err
+		}
+		removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
+		return wire.FromRemoved(removed), err
 	})
 }
 

@@ -20,6 +20,7 @@ var (
 	settleDelivery  = method{path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true}
 	queryDeliveries = method{path: pb.LogoutService_QueryDeliveries_FullMethodName, name: "query deliveries", again: true}
 	retryDelivery   = method{path: pb.LogoutService_RetryDelivery_FullMethodName, name: "retry delivery", again: true}
+	getJob          = method{path: pb.LogoutService_GetJob_FullMethodName, name: "get job", again: true}
 )
 
 // Logout is a logout.Store in a plugin.
@@ -37,18 +38,29 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 		return nil, err
 	}
 	result := wire.ToResult(answer)
+	wanted := ""
+	if ending.All && !ending.DryRun {
+		wanted = ending.OperationID
+	}
+	if result.JobID != wanted {
+		return nil, broken(&endSessions, "another job than the one asked for")
+	}
+	return result, checkResult(&endSessions, result)
+}
+
+func checkResult(m *method, result *logout.Result) error {
 	if min(result.SessionsRemoved, result.GrantsRevoked, result.ConsentsRevoked, result.NotificationsQueued) < 0 {
-		return nil, broken(&endSessions, "a negative count")
+		return broken(m, "a negative count")
 	}
 	for _, id := range result.ClientsLeftAlone {
 		if err := ticketstore.CheckID("clients_left_alone", id); err != nil {
-			return nil, broken(&endSessions, "%v", err)
+			return broken(m, "%v", err)
 		}
 	}
 	if len(result.Ended) > logout.MaxEnded {
-		return nil, broken(&endSessions, "%d sessions where %d are listed at most", len(result.Ended), logout.MaxEnded)
+		return broken(m, "%d sessions where %d are listed at most", len(result.Ended), logout.MaxEnded)
 	}
-	return result, checkEnded(&endSessions, result.Ended)
+	return checkEnded(m, result.Ended)
 }
 
 // EndDue implements logout.Store.
@@ -142,23 +154,68 @@ func (l *Logout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*l
 }
 
 // Retry implements logout.Store.
-func (l *Logout) Retry(ctx context.Context, id string, now time.Time) (*logout.Notification, error) {
-	if err := ticketstore.CheckText("id", id, ticketstore.MaxID); err != nil {
+func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
-	request := &pb.RetryDeliveryRequest{Id: id, Now: wire.FromTime(now)}
-	answer, err := invoke[pb.RetryDeliveryResponse](ctx, l.Caller, &retryDelivery, request)
+	answer, err := invoke[pb.RetryDeliveryResponse](ctx, l.Caller, &retryDelivery, wire.FromRetry(retry, now))
 	if err != nil {
 		return nil, err
 	}
-	notification, err := wire.ToNotification(answer.GetNotification())
+	retried, err := wire.ToRetried(answer)
 	if err != nil {
 		return nil, broken(&retryDelivery, "%v", err)
 	}
-	if notification.ID != id {
-		return nil, broken(&retryDelivery, "another notice than the one asked for")
+	if retry.ID == "" {
+		return retried, checkRetried(retry, retried)
 	}
-	return notification, checkNotification(&retryDelivery, notification)
+	switch n := retried.Notification; {
+	case n == nil || n.ID != retry.ID:
+		return nil, broken(&retryDelivery, "another notice than the one asked for")
+	case retried.Count != 1 || retried.Next != "":
+		return nil, broken(&retryDelivery, "more than the one notice asked for")
+	}
+	return retried, checkNotification(&retryDelivery, retried.Notification)
+}
+
+func checkRetried(retry logout.Retry, retried *logout.Retried) error {
+	switch {
+	case retried.Count < 0 || retried.Count > retry.Limit:
+		return broken(&retryDelivery, "%d notices where %d were asked for", retried.Count, retry.Limit)
+	case retried.Next != "" && retried.Next == retry.After:
+		return broken(&retryDelivery, "a place that leads nowhere")
+	}
+	if err := ticketstore.CheckText("next", retried.Next, ticketstore.MaxID); err != nil {
+		return broken(&retryDelivery, "%v", err)
+	}
+	return nil
+}
+
+// Job implements logout.Store.
+func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
+	if err := ticketstore.CheckID("id", id); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.GetJobResponse](ctx, l.Caller, &getJob, &pb.GetJobRequest{Id: id})
+	if err != nil {
+		return nil, err
+	}
+	job, err := wire.ToJob(answer)
+	if err != nil {
+		return nil, broken(&getJob, "%v", err)
+	}
+	switch {
+	case job.ID != id:
+		return nil, broken(&getJob, "another job than the one asked for")
+	case job.State != logout.JobRunning && job.State != logout.JobDone && job.State != logout.JobFailed:
+		return nil, broken(&getJob, "a job in a state that there is not")
+	case job.Started.IsZero() || job.Total < -1 || job.Done < 0 || job.Result.JobID != "":
+		return nil, broken(&getJob, "a job without its time or counts")
+	}
+	if err := ticketstore.CheckText("error", job.Error, logout.MaxLastError); err != nil {
+		return nil, broken(&getJob, "%v", err)
+	}
+	return job, checkResult(&getJob, &job.Result)
 }
 
 // checkNotification refuses a notice that nobody could deliver or show.
@@ -260,7 +317,15 @@ func (l *logoutServer) RetryDelivery(ctx context.Context, request *pb.RetryDeliv
 		if err != nil {
 			return nil, err
 		}
-		notification, err := b.Logout().Retry(ctx, request.GetId(), now)
-		return &pb.RetryDeliveryResponse{Notification: wire.FromNotification(notification)}, err
+		retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
+		return wire.FromRetried(retried), err
+	})
+}
+
+// GetJob returns the progress of an ending.
+func (l *logoutServer) GetJob(ctx context.Context, request *pb.GetJobRequest) (*pb.GetJobResponse, error) {
+	return serve(ctx, l.server, getJob.name, func(b Backend) (*pb.GetJobResponse, error) {
+		job, err := b.Logout().Job(ctx, request.GetId())
+		return wire.FromJob(job), err
 	})
 }

@@ -58,6 +58,7 @@ var errorTable = []struct {
 	{transfer.ErrState, codes.FailedPrecondition, "STATE"},
 	{transfer.ErrNotEmpty, codes.FailedPrecondition, "NOT_EMPTY"},
 	{transfer.ErrJournal, codes.FailedPrecondition, "JOURNAL"},
+	{logout.ErrBusy, codes.FailedPrecondition, "BUSY"},
 	{ErrNotConfigured, codes.FailedPrecondition, "NOT_CONFIGURED"},
 	{ErrConfigured, codes.FailedPrecondition, "CONFIGURED"},
 	{ErrNotOpened, codes.FailedPrecondition, "NOT_OPENED"},

@@ -176,10 +176,7 @@ func toRevocation(m *pb.Revocation) grantstore.Revocation {
 // FromGrantQuery returns the request of a query.
 func FromGrantQuery(q grantstore.Query, now time.Time) *pb.QueryGrantsRequest {
 	return &pb.QueryGrantsRequest{
-		Filter: &pb.GrantFilter{
-			SubjectId: q.Filter.SubjectID, SessionId: q.Filter.SessionID, ClientId: q.Filter.ClientID, Type: string(q.Filter.Type),
-		},
-		Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior, Now: FromTime(now),
+		Filter: fromGrantFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior, Now: FromTime(now),
 	}
 }
 
@@ -214,4 +211,45 @@ func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 		page.Grants[i].Data = nil
 	}
 	return page, r.err
+}
+
+// FromRemoval returns the request of a removal.
+func FromRemoval(r grantstore.Removal, now time.Time) *pb.RemoveGrantsRequest {
+	return &pb.RemoveGrantsRequest{
+		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit), After: r.After, Now: FromTime(now),
+	}
+}
+
+// ToRemoval returns the removal of a request.
+func ToRemoval(m *pb.RemoveGrantsRequest) grantstore.Removal {
+	return grantstore.Removal{
+		OperationID: m.GetOperationId(), Filter: toGrantFilter(m.GetFilter()), Limit: int(m.GetLimit()), After: m.GetAfter(),
+	}
+}
+
+// FromRemoved returns the answer of a removal; nil stays nil.
+func FromRemoved(r *grantstore.Removed) *pb.RemoveGrantsResponse {
+	if r == nil {
+		return nil
+	}
+	return &pb.RemoveGrantsResponse{
+		Met: FromLimit(r.Met), GrantsRevoked: FromLimit(r.GrantsRevoked), ConsentsRevoked: FromLimit(r.ConsentsRevoked), Next: r.Next,
+	}
+}
+
+// ToRemoved returns what was removed.
+func ToRemoved(m *pb.RemoveGrantsResponse) *grantstore.Removed {
+	return &grantstore.Removed{
+		Met: int(m.GetMet()), GrantsRevoked: int(m.GetGrantsRevoked()), ConsentsRevoked: int(m.GetConsentsRevoked()), Next: m.GetNext(),
+	}
+}
+
+func fromGrantFilter(f grantstore.Filter) *pb.GrantFilter {
+	return &pb.GrantFilter{SubjectId: f.SubjectID, SessionId: f.SessionID, ClientId: f.ClientID, Type: string(f.Type)}
+}
+
+func toGrantFilter(m *pb.GrantFilter) grantstore.Filter {
+	return grantstore.Filter{
+		SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(), ClientID: m.GetClientId(), Type: grantstore.Type(m.GetType()),
+	}
 }

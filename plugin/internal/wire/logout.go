@@ -13,7 +13,7 @@ func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
 	m := &pb.EndSessionsRequest{
 		OperationId: e.OperationID, SubjectId: e.SubjectID, SessionId: e.SessionID, Reason: string(e.Reason),
 		KeepSession: e.KeepSession, KeepTokens: e.KeepTokens, KeepOffline: e.KeepOffline, KeepConsents: e.KeepConsents,
-		SkipNotification: e.SkipNotification, CoordinatedOnly: e.CoordinatedOnly, DryRun: e.DryRun, Now: FromTime(now),
+		SkipNotification: e.SkipNotification, CoordinatedOnly: e.CoordinatedOnly, DryRun: e.DryRun, Now: FromTime(now), All: e.All,
 	}
 	if e.ClientIDs != nil {
 		m.Clients = &pb.ClientSelection{ClientIds: e.ClientIDs}
@@ -26,7 +26,8 @@ func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
 	e := &logout.Ending{
 		OperationID: m.GetOperationId(), SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(), Reason: logout.Reason(m.GetReason()),
 		KeepSession: m.GetKeepSession(), KeepTokens: m.GetKeepTokens(), KeepOffline: m.GetKeepOffline(),
-		KeepConsents: m.GetKeepConsents(), SkipNotification: m.GetSkipNotification(), CoordinatedOnly: m.GetCoordinatedOnly(), DryRun: m.GetDryRun(),
+		KeepConsents: m.GetKeepConsents(), SkipNotification: m.GetSkipNotification(), CoordinatedOnly: m.GetCoordinatedOnly(),
+		DryRun: m.GetDryRun(), All: m.GetAll(),
 	}
 	if m.GetClients() != nil {
 		e.ClientIDs = append([]string{}, m.GetClients().GetClientIds()...)
@@ -42,6 +43,7 @@ func FromResult(r *logout.Result) *pb.EndSessionsResponse {
 	return &pb.EndSessionsResponse{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
 		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: convert(r.Ended, fromEnded),
+		JobId: r.JobID,
 	}
 }
 
@@ -58,7 +60,7 @@ func ToResult(m *pb.EndSessionsResponse) *logout.Result {
 	return &logout.Result{
 		SessionsRemoved: int(m.GetSessionsRemoved()), GrantsRevoked: int(m.GetGrantsRevoked()), ConsentsRevoked: int(m.GetConsentsRevoked()),
 		NotificationsQueued: int(m.GetNotificationsQueued()), ClientsLeftAlone: m.GetClientsLeftAlone(),
-		Ended: convert(m.GetEnded(), toEnded),
+		Ended: convert(m.GetEnded(), toEnded), JobID: m.GetJobId(),
 	}
 }
 
@@ -187,17 +189,14 @@ func ToOutcome(m *pb.SettleDeliveryRequest) (logout.Outcome, error) {
 // FromDeliveryQuery returns the request of a query.
 func FromDeliveryQuery(q logout.DeliveryQuery) *pb.QueryDeliveriesRequest {
 	return &pb.QueryDeliveriesRequest{
-		Filter: &pb.DeliveryFilter{State: string(q.Filter.State), ClientId: q.Filter.ClientID, SessionId: q.Filter.SessionID},
-		Order:  string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior,
+		Filter: fromDeliveryFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior,
 	}
 }
 
 // ToDeliveryQuery returns the query of a request.
 func ToDeliveryQuery(m *pb.QueryDeliveriesRequest) logout.DeliveryQuery {
-	f := m.GetFilter()
 	return logout.DeliveryQuery{
-		Filter: logout.DeliveryFilter{State: logout.State(f.GetState()), ClientID: f.GetClientId(), SessionID: f.GetSessionId()},
-		Order:  ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
+		Filter: toDeliveryFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
 }
 

@@ -108,6 +108,39 @@ func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
 	w.Fails(err, "consume the "+string(g.Type), targets...)
 }
 
+// Remove removes the grants that the filter selects, walk after walk until one meets nothing, and returns what that counts.
+func (w *World) Remove(filter grantstore.Filter) grantstore.Removed {
+	w.Helper()
+	total, err := w.TryRemove(filter)
+	w.OK(err, "Remove")
+	return total
+}
+
+// TryRemove does what Remove does and returns the error.
+func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.Removed, err error) {
+	removal := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount}
+	inWalk := 0
+	for range 1000 {
+		removal.OperationID = w.Op()
+		removed, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
+		if err != nil {
+			return total, err
+		}
+		inWalk += removed.Met
+		total.Met += removed.Met
+		total.GrantsRevoked += removed.GrantsRevoked
+		total.ConsentsRevoked += removed.ConsentsRevoked
+		if removal.After = removed.Next; len(removal.After) > 0 {
+			continue
+		}
+		if inWalk == 0 {
+			return total, nil
+		}
+		inWalk = 0
+	}
+	return total, errors.New("removing grants does not come to an end")
+}
+
 // Uses records that the client, which can be told of a logout, used the session.
 func (w *World) Uses(s *ticketstore.Session, clientIDs ...string) {
 	w.Helper()

@@ -58,6 +58,34 @@ func SIDsOf(ended []logout.EndedSession) []string {
 	return sids
 }
 
+// patience is how long work in the background of a store may take on a machine that is busy with other tests.
+const patience = 2 * time.Minute
+
+// JobDone waits until the job is done and returns it, without the list of the sessions that ended. Its counts never fall while it is under way.
+func (w *World) JobDone(id string) logout.Job {
+	w.Helper()
+	last := logout.Job{}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		job, err := w.Logout.Job(w.Ctx(), id)
+		w.OK(err, "Job")
+		switch {
+		case job.ID != id:
+			w.Fatalf("Job %s: got the job %s", id, job.ID)
+		case job.Done < last.Done || job.Result.SessionsRemoved < last.Result.SessionsRemoved:
+			w.Fatalf("Job %s: got %+v after %+v, want its counts not to fall", id, *job, last)
+		case job.State == logout.JobDone:
+			w.Same(len(job.Result.Ended), min(job.Result.SessionsRemoved, logout.MaxEnded), "number of sessions that the job lists")
+			job.Result.Ended = nil
+			return *job
+		case job.State != logout.JobRunning || job.Phase == "" || !job.Finished.IsZero():
+			w.Fatalf("Job %s: got %+v, want it to be running in some phase, or done", id, *job)
+		}
+		last = *job
+	}
+	w.Fatalf("Job %s is not done after %v: %+v", id, patience, last)
+	return last
+}
+
 // Notices returns every notice that the filter selects, the oldest first.
 func (w *World) Notices(filter logout.DeliveryFilter) []logout.Notification {
 	w.Helper()
@@ -149,9 +177,12 @@ func (w *World) Settle(d logout.Delivery, outcome logout.Outcome) {
 // Retry has a notice sent again.
 func (w *World) Retry(id string) *logout.Notification {
 	w.Helper()
-	n, err := w.Logout.Retry(w.Ctx(), id, w.Now)
+	retried, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 	w.OK(err, "Retry")
-	return n
+	if retried.Notification == nil || retried.Count != 1 || retried.Next != "" {
+		w.Fatalf("Retry of one notice: got %+v, want that notice and nothing to go on with", retried)
+	}
+	return retried.Notification
 }
 
 // Sweep ends what is due until nothing is, and returns how many sessions that ended.

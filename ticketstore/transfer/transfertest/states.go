@@ -128,7 +128,7 @@ var fenceCases = []moveCase{
 			"Settle": func() error {
 				return p.Logout.Settle(ctx, notice.ID, 1, logout.Outcome{State: logout.Delivered}, now)
 			},
-			"Retry": func() error { _, err := p.Logout.Retry(ctx, notice.ID, now); return err },
+			"Retry": func() error { _, err := p.Logout.Retry(ctx, logout.Retry{ID: notice.ID}, now); return err },
 		} {
 			p.fenced(write(), name)
 		}

@@ -675,6 +675,7 @@ type Operation struct {
 	When          int64                  `protobuf:"varint,1,opt,name=when,proto3" json:"when,omitempty"`
 	Revoked       uint32                 `protobuf:"varint,2,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	Ending        *EndingResult          `protobuf:"bytes,3,opt,name=ending,proto3" json:"ending,omitempty"`
+	Removed       *Removed               `protobuf:"bytes,4,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -730,6 +731,81 @@ func (x *Operation) GetEnding() *EndingResult {
 	return nil
 }
 
+func (x *Operation) GetRemoved() *Removed {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+type Removed struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Met             int64                  `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
+	GrantsRevoked   int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
+	ConsentsRevoked int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
+	Next            []byte                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Removed) Reset() {
+	*x = Removed{}
+	mi := &file_record_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Removed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Removed) ProtoMessage() {}
+
+func (x *Removed) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Removed.ProtoReflect.Descriptor instead.
+func (*Removed) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Removed) GetMet() int64 {
+	if x != nil {
+		return x.Met
+	}
+	return 0
+}
+
+func (x *Removed) GetGrantsRevoked() int64 {
+	if x != nil {
+		return x.GrantsRevoked
+	}
+	return 0
+}
+
+func (x *Removed) GetConsentsRevoked() int64 {
+	if x != nil {
+		return x.ConsentsRevoked
+	}
+	return 0
+}
+
+func (x *Removed) GetNext() []byte {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
 type EndingResult struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
 	SessionsRemoved     int64                  `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
@@ -744,7 +820,7 @@ type EndingResult struct {
 
 func (x *EndingResult) Reset() {
 	*x = EndingResult{}
-	mi := &file_record_proto_msgTypes[7]
+	mi := &file_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +832,7 @@ func (x *EndingResult) String() string {
 func (*EndingResult) ProtoMessage() {}
 
 func (x *EndingResult) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[7]
+	mi := &file_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +845,7 @@ func (x *EndingResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndingResult.ProtoReflect.Descriptor instead.
 func (*EndingResult) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{7}
+	return file_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *EndingResult) GetSessionsRemoved() int64 {
@@ -824,7 +900,7 @@ type EndedSession struct {
 
 func (x *EndedSession) Reset() {
 	*x = EndedSession{}
-	mi := &file_record_proto_msgTypes[8]
+	mi := &file_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +912,7 @@ func (x *EndedSession) String() string {
 func (*EndedSession) ProtoMessage() {}
 
 func (x *EndedSession) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[8]
+	mi := &file_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +925,7 @@ func (x *EndedSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndedSession.ProtoReflect.Descriptor instead.
 func (*EndedSession) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{8}
+	return file_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *EndedSession) GetSessionId() string {
@@ -866,7 +942,7 @@ func (x *EndedSession) GetSubjectId() string {
 	return ""
 }
 
-// Job is an ending under way, resumed after a crash.
+// Job is an ending of several steps, resumed after a crash and kept for a while after its end.
 type Job struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Now              int64                  `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
@@ -882,13 +958,30 @@ type Job struct {
 	SkipNotification bool                   `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
 	Done             *EndingResult          `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
 	CoordinatedOnly  bool                   `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	All              bool                   `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
+	// phase is one of the phases of logout.Job, empty once the job is done. cursor is the last position of the phase's index that was looked
+	// at.
+	Phase  string `protobuf:"bytes,23,opt,name=phase,proto3" json:"phase,omitempty"`
+	Cursor []byte `protobuf:"bytes,15,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// last is the position of the last session that there was when the job began.
+	Last []byte `protobuf:"bytes,16,opt,name=last,proto3" json:"last,omitempty"`
+	// total is how many sessions there were then, -1 where that was not counted; looked_at how many of them the job has come past.
+	Total    int64 `protobuf:"varint,17,opt,name=total,proto3" json:"total,omitempty"`
+	LookedAt int64 `protobuf:"varint,18,opt,name=looked_at,json=lookedAt,proto3" json:"looked_at,omitempty"`
+	// finished is when the job was done, 0 as long as nobody has said what time it is since.
+	Finished int64 `protobuf:"varint,19,opt,name=finished,proto3" json:"finished,omitempty"`
+	// error says why the job has stopped.
+	Error string `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`
+	// consents_subject and consents_clients: consents of an ended session that did not fit into its transaction.
+	ConsentsSubject string   `protobuf:"bytes,21,opt,name=consents_subject,json=consentsSubject,proto3" json:"consents_subject,omitempty"`
+	ConsentsClients []string `protobuf:"bytes,22,rep,name=consents_clients,json=consentsClients,proto3" json:"consents_clients,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_record_proto_msgTypes[9]
+	mi := &file_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +993,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[9]
+	mi := &file_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1006,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{9}
+	return file_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Job) GetNow() int64 {
@@ -1007,6 +1100,76 @@ func (x *Job) GetCoordinatedOnly() bool {
 	return false
 }
 
+func (x *Job) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *Job) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *Job) GetCursor() []byte {
+	if x != nil {
+		return x.Cursor
+	}
+	return nil
+}
+
+func (x *Job) GetLast() []byte {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *Job) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Job) GetLookedAt() int64 {
+	if x != nil {
+		return x.LookedAt
+	}
+	return 0
+}
+
+func (x *Job) GetFinished() int64 {
+	if x != nil {
+		return x.Finished
+	}
+	return 0
+}
+
+func (x *Job) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Job) GetConsentsSubject() string {
+	if x != nil {
+		return x.ConsentsSubject
+	}
+	return ""
+}
+
+func (x *Job) GetConsentsClients() []string {
+	if x != nil {
+		return x.ConsentsClients
+	}
+	return nil
+}
+
 type Notification struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Issuer      string                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
@@ -1035,7 +1198,7 @@ type Notification struct {
 
 func (x *Notification) Reset() {
 	*x = Notification{}
-	mi := &file_record_proto_msgTypes[10]
+	mi := &file_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1210,7 @@ func (x *Notification) String() string {
 func (*Notification) ProtoMessage() {}
 
 func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[10]
+	mi := &file_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1223,7 @@ func (x *Notification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notification.ProtoReflect.Descriptor instead.
 func (*Notification) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{10}
+	return file_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Notification) GetIssuer() string {
@@ -1202,7 +1365,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_record_proto_msgTypes[11]
+	mi := &file_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1377,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[11]
+	mi := &file_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1390,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{11}
+	return file_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ledger) GetState() string {
@@ -1289,7 +1452,7 @@ type Contents struct {
 
 func (x *Contents) Reset() {
 	*x = Contents{}
-	mi := &file_record_proto_msgTypes[12]
+	mi := &file_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1464,7 @@ func (x *Contents) String() string {
 func (*Contents) ProtoMessage() {}
 
 func (x *Contents) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[12]
+	mi := &file_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1477,7 @@ func (x *Contents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contents.ProtoReflect.Descriptor instead.
 func (*Contents) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{12}
+	return file_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Contents) GetContents() []*Content {
@@ -1335,7 +1498,7 @@ type Content struct {
 
 func (x *Content) Reset() {
 	*x = Content{}
-	mi := &file_record_proto_msgTypes[13]
+	mi := &file_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1510,7 @@ func (x *Content) String() string {
 func (*Content) ProtoMessage() {}
 
 func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[13]
+	mi := &file_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1523,7 @@ func (x *Content) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content.ProtoReflect.Descriptor instead.
 func (*Content) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{13}
+	return file_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Content) GetKind() uint32 {
@@ -1453,11 +1616,17 @@ const file_record_proto_rawDesc = "" +
 	"\boutlives\x18\v \x01(\bR\boutlives\x12\x12\n" +
 	"\x04data\x18\f \x01(\fR\x04data\"\"\n" +
 	"\x06Family\x12\x18\n" +
-	"\amembers\x18\x01 \x03(\fR\amembers\"s\n" +
+	"\amembers\x18\x01 \x03(\fR\amembers\"\xaa\x01\n" +
 	"\tOperation\x12\x12\n" +
 	"\x04when\x18\x01 \x01(\x03R\x04when\x12\x18\n" +
 	"\arevoked\x18\x02 \x01(\rR\arevoked\x128\n" +
-	"\x06ending\x18\x03 \x01(\v2 .sessions.badger.v1.EndingResultR\x06ending\"\xa4\x02\n" +
+	"\x06ending\x18\x03 \x01(\v2 .sessions.badger.v1.EndingResultR\x06ending\x125\n" +
+	"\aremoved\x18\x04 \x01(\v2\x1b.sessions.badger.v1.RemovedR\aremoved\"\x81\x01\n" +
+	"\aRemoved\x12\x10\n" +
+	"\x03met\x18\x01 \x01(\x03R\x03met\x12%\n" +
+	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
+	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\fR\x04next\"\xa4\x02\n" +
 	"\fEndingResult\x12)\n" +
 	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
@@ -1469,7 +1638,7 @@ const file_record_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
 	"\n" +
-	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xc2\x03\n" +
+	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xd1\x05\n" +
 	"\x03Job\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x1d\n" +
 	"\n" +
@@ -1488,7 +1657,17 @@ const file_record_proto_rawDesc = "" +
 	" \x01(\bR\fkeepConsents\x12+\n" +
 	"\x11skip_notification\x18\v \x01(\bR\x10skipNotification\x124\n" +
 	"\x04done\x18\f \x01(\v2 .sessions.badger.v1.EndingResultR\x04done\x12)\n" +
-	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\"\xd9\x03\n" +
+	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\x12\x10\n" +
+	"\x03all\x18\r \x01(\bR\x03all\x12\x14\n" +
+	"\x05phase\x18\x17 \x01(\tR\x05phase\x12\x16\n" +
+	"\x06cursor\x18\x0f \x01(\fR\x06cursor\x12\x12\n" +
+	"\x04last\x18\x10 \x01(\fR\x04last\x12\x14\n" +
+	"\x05total\x18\x11 \x01(\x03R\x05total\x12\x1b\n" +
+	"\tlooked_at\x18\x12 \x01(\x03R\blookedAt\x12\x1a\n" +
+	"\bfinished\x18\x13 \x01(\x03R\bfinished\x12\x14\n" +
+	"\x05error\x18\x14 \x01(\tR\x05error\x12)\n" +
+	"\x10consents_subject\x18\x15 \x01(\tR\x0fconsentsSubject\x12)\n" +
+	"\x10consents_clients\x18\x16 \x03(\tR\x0fconsentsClients\"\xd9\x03\n" +
 	"\fNotification\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x1d\n" +
@@ -1546,7 +1725,7 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_record_proto_goTypes = []any{
 	(Survivors)(0),       // 0: sessions.badger.v1.Survivors
 	(*Session)(nil),      // 1: sessions.badger.v1.Session
@@ -1556,27 +1735,29 @@ var file_record_proto_goTypes = []any{
 	(*Grant)(nil),        // 5: sessions.badger.v1.Grant
 	(*Family)(nil),       // 6: sessions.badger.v1.Family
 	(*Operation)(nil),    // 7: sessions.badger.v1.Operation
-	(*EndingResult)(nil), // 8: sessions.badger.v1.EndingResult
-	(*EndedSession)(nil), // 9: sessions.badger.v1.EndedSession
-	(*Job)(nil),          // 10: sessions.badger.v1.Job
-	(*Notification)(nil), // 11: sessions.badger.v1.Notification
-	(*Ledger)(nil),       // 12: sessions.badger.v1.Ledger
-	(*Contents)(nil),     // 13: sessions.badger.v1.Contents
-	(*Content)(nil),      // 14: sessions.badger.v1.Content
+	(*Removed)(nil),      // 8: sessions.badger.v1.Removed
+	(*EndingResult)(nil), // 9: sessions.badger.v1.EndingResult
+	(*EndedSession)(nil), // 10: sessions.badger.v1.EndedSession
+	(*Job)(nil),          // 11: sessions.badger.v1.Job
+	(*Notification)(nil), // 12: sessions.badger.v1.Notification
+	(*Ledger)(nil),       // 13: sessions.badger.v1.Ledger
+	(*Contents)(nil),     // 14: sessions.badger.v1.Contents
+	(*Content)(nil),      // 15: sessions.badger.v1.Content
 }
 var file_record_proto_depIdxs = []int32{
 	0,  // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
 	4,  // 1: sessions.badger.v1.Ended.clients:type_name -> sessions.badger.v1.EndedClient
 	0,  // 2: sessions.badger.v1.EndedClient.survivors:type_name -> sessions.badger.v1.Survivors
-	8,  // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
-	9,  // 4: sessions.badger.v1.EndingResult.ended:type_name -> sessions.badger.v1.EndedSession
-	8,  // 5: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
-	14, // 6: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
-	7,  // [7:7] is the sub-list for method output_type
-	7,  // [7:7] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	9,  // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
+	8,  // 4: sessions.badger.v1.Operation.removed:type_name -> sessions.badger.v1.Removed
+	10, // 5: sessions.badger.v1.EndingResult.ended:type_name -> sessions.badger.v1.EndedSession
+	9,  // 6: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
+	15, // 7: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1590,7 +1771,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,48 @@
+package grantstore
+
+import (
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// MaxRemovalPlace bounds Removal.After in bytes.
+const MaxRemovalPlace = 4 << 10
+
+// Removal asks for grants to be removed.
+type Removal struct {
+	// OperationID makes repeating the call safe, as that of a Batch does. Required; each call that goes on has one of its own.
+	OperationID string
+	// Filter selects grants. At least one condition is required.
+	Filter Filter
+	// Limit bounds the grants that one call removes: 1 to ticketstore.MaxCount.
+	Limit int
+	// After has the call go on behind a place in the order of creation: Removed.Next of the call before.
+	After []byte
+}
+
+// Removed is the answer to a Removal.
+type Removed struct {
+	// Met counts the grants that the call came upon: those that it removed, dead ones among them, and those that were used up before it
+	// could. A walk that meets none is the last one.
+	Met int
+	// GrantsRevoked and ConsentsRevoked count tokens (Type.IsToken) and consents that were live until then.
+	GrantsRevoked   int
+	ConsentsRevoked int
+	// Next is where the next call goes on. Empty means that all have been looked at.
+	Next []byte
+}
+
+// Validate refuses a removal that a store must not carry out, naming the field at fault.
+func (r *Removal) Validate() error {
+	if err := ticketstore.CheckID("operation_id", r.OperationID); err != nil {
+		return err
+	}
+	switch {
+	case r.Filter == Filter{}:
+		return ticketstore.Invalid("subject_id", "and session_id, client_id and type are all missing: name at least one")
+	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
+		return ticketstore.Invalid("limit", "is outside 1 to %d", ticketstore.MaxCount)
+	case len(r.After) > MaxRemovalPlace:
+		return ticketstore.Invalid("after", "is longer than %d bytes", MaxRemovalPlace)
+	}
+	return r.Filter.Validate()
+}

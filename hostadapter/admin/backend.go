@@ -1,0 +1,51 @@
+package admin
+
+import (
+	"net/http"
+)
+
+// The health of a backend.
+const (
+	statusReady       = "ready"
+	statusUnavailable = "unavailable"
+)
+
+// backendBody is what runs, in JSON. What is not known is absent.
+type backendBody struct {
+	// Status is "ready" or "unavailable", and Error says why.
+	Status string `json:"status"`
+	Error  string `json:"error,omitempty"`
+	// Name and the rest of the description are what the backend said last, also while it is unavailable.
+	Name     string   `json:"name,omitempty"`
+	Version  string   `json:"version,omitempty"`
+	Format   uint32   `json:"format,omitempty"`
+	Services []string `json:"services"`
+	Shared   bool     `json:"shared"`
+	Sessions *int     `json:"sessions,omitempty"`
+	// PendingDeliveries are the notices that wait. There are more when PendingDeliveriesComplete is false.
+	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
+	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
+}
+
+// getBackend answers 200 also when the backend is unavailable: that is what an operator wants to read.
+func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	status := m.sessions.BackendStatus(r.Context())
+	body := backendBody{
+		Status: statusReady, Name: status.Name, Version: status.Version, Format: status.Format, Services: status.Services, Shared: status.Shared,
+		Sessions: known(status.Sessions), PendingDeliveries: known(status.PendingDeliveries),
+	}
+	if body.Services == nil {
+		body.Services = []string{}
+	}
+	if body.PendingDeliveries != nil {
+		body.PendingDeliveriesComplete = &status.PendingCounted
+	}
+	if status.Err != nil {
+		body.Status, body.Error = statusUnavailable, status.Err.Error()
+	}
+	writeJSON(w, http.StatusOK, body)
+	return nil
+}

@@ -1,0 +1,450 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// site is the admin routes of a real adapter over the real engine, served over HTTP.
+type site struct {
+	t       *testing.T
+	engine  *badger.Engine
+	adapter *hostadapter.Adapter
+	url     string
+	log     *safeBuffer
+	serial  int
+}
+
+type safeBuffer struct {
+	mutex sync.Mutex
+	buf   bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	return b.buf.String()
+}
+
+type claimSigner struct{}
+
+func (claimSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
+
+// newSite's clients refuse every logout token.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	t.Cleanup(refusing.Close)
+	sync := false
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	s := &site{t: t, engine: engine, log: &safeBuffer{}}
+	s.adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
+		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: claimSigner{},
+		Clients: logout.ClientMap{
+			"shop": {ClientID: "shop", BackChannelLogoutURI: refusing.URL}, "mail": {ClientID: "mail", BackChannelLogoutURI: refusing.URL},
+		},
+		AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.adapter.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	router := mux.NewRouter()
+	admin.Mount(router.PathPrefix("/ops/sessions-admin").Subrouter(), s.adapter, authorize)
+	server := httptest.NewServer(router)
+	t.Cleanup(server.Close)
+	s.url = server.URL + "/ops/sessions-admin"
+	return s
+}
+
+// signIn stores a session of the subject, used by a client that can be told, with a token and a consent.
+func (s *site) signIn(subject, client string) (sid string) {
+	s.t.Helper()
+	s.serial++
+	now := time.Now().UTC().Add(-time.Minute)
+	sid = fmt.Sprintf("sid %03d", s.serial)
+	err := s.engine.Tickets().Create(s.t.Context(), &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, DisplayName: "The user " + subject,
+		Issuer: "https://op.example", AuthTime: now, Created: now.Add(time.Duration(s.serial) * time.Millisecond), Renewed: now,
+		Expires: now.Add(time.Hour),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	grant := func(kind grantstore.Type, session string) grantstore.Grant {
+		return grantstore.Grant{
+			Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf(sid + string(kind))}, RequestID: sid, SubjectID: subject, SessionID: session,
+			ClientID: client, Created: now, Expires: now.Add(time.Hour), Data: []byte("SEALED"),
+		}
+	}
+	_, err = s.engine.Grants().Apply(s.t.Context(), &grantstore.Batch{
+		OperationID: "stored " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: client, Notify: true},
+		Store: []grantstore.Grant{grant(grantstore.RefreshToken, sid), grant(grantstore.UserConsent, "")},
+	}, now)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sid
+}
+
+// call sends a request as writer and returns the answer with its body read.
+func (s *site) call(method, target, body string, change ...func(*http.Request)) (*http.Response, []byte) {
+	s.t.Helper()
+	if !strings.HasPrefix(target, "http") {
+		target = s.url + target
+	}
+	r, err := http.NewRequestWithContext(s.t.Context(), method, target, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header.Set("Actor", "writer")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, c := range change {
+		c(r)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	raw, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return response, raw
+}
+
+// get decodes the answer to a request that must succeed.
+func (s *site) get(method, target, body string, status int, into any) *http.Response {
+	s.t.Helper()
+	response, raw := s.call(method, target, body)
+	if response.StatusCode != status {
+		s.t.Fatalf("%s %s: status %d %s, want %d", method, target, response.StatusCode, raw, status)
+	}
+	if into != nil {
+		if err := json.Unmarshal(raw, into); err != nil {
+			s.t.Fatalf("%s %s: answer %q: %v", method, target, raw, err)
+		}
+	}
+	return response
+}
+
+type removed struct {
+	Sessions int      `json:"sessions_removed"`
+	Grants   int      `json:"grants_revoked"`
+	Consents int      `json:"consents_revoked"`
+	Notices  int      `json:"notifications_queued"`
+	Left     []string `json:"clients_left_alone"`
+}
+
+type jobAnswer struct {
+	ID, Kind, State, Phase, Error string
+	Started, Finished             time.Time
+	Total, Done                   int
+	Result                        removed
+}
+
+// Every status that the routes document, against the real thing.
+func TestEveryStatus(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	sid := url.PathEscape(s.signIn("ann", "shop"))
+	as := func(actor string) func(*http.Request) { return func(r *http.Request) { r.Header.Set("Actor", actor) } }
+	header := func(name, value string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set(name, value) }
+	}
+	changes := [][3]string{
+		{http.MethodPost, "/sessions/remove", `{"subject_id":"nobody"}`}, {http.MethodDelete, "/sessions/unknown", ""},
+		{http.MethodPost, "/grants/remove", `{"subject_id":"nobody"}`}, {http.MethodPost, "/logout/deliveries/retry", `{"state":"refused"}`},
+		{http.MethodPost, "/logout/deliveries/unknown/retry", ""},
+	}
+	reads := []string{"/sessions", "/sessions/" + sid, "/grants", "/logout/deliveries", "/jobs/unknown", "/backend"}
+	check := func(status int, method, target, body string, change ...func(*http.Request)) {
+		t.Helper()
+		response, raw := s.call(method, target, body, change...)
+		if response.StatusCode != status {
+			t.Errorf("%s %s: status %d %s, want %d", method, target, response.StatusCode, raw, status)
+		}
+		if status >= http.StatusBadRequest && response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d is no problem but %s", method, target, status, response.Header.Get("Content-Type"))
+		}
+	}
+	for _, target := range reads {
+		check(http.StatusUnauthorized, http.MethodGet, target, "", as(""))
+		check(http.StatusMethodNotAllowed, http.MethodPatch, target, "")
+		check(http.StatusBadRequest, http.MethodGet, target+"?misspelled=1", "")
+		if target != "/jobs/unknown" {
+			check(http.StatusOK, http.MethodGet, target, "", as("reader"))
+		}
+	}
+	for _, c := range changes {
+		check(http.StatusUnauthorized, c[0], c[1], c[2], as(""))
+		check(http.StatusForbidden, c[0], c[1], c[2], as("reader"))
+		check(http.StatusForbidden, c[0], c[1], c[2], header("Sec-Fetch-Site", "cross-site"))
+		check(http.StatusRequestEntityTooLarge, c[0], c[1], strings.Repeat(" ", 65<<10))
+		check(http.StatusMethodNotAllowed, http.MethodPut, c[1], "")
+		check(http.StatusBadRequest, c[0], c[1]+"?dry_run=true", c[2])
+		if c[2] != "" {
+			check(http.StatusOK, c[0], c[1], c[2])
+			check(http.StatusUnsupportedMediaType, c[0], c[1], c[2], header("Content-Type", "text/plain"))
+			check(http.StatusBadRequest, c[0], c[1], `{}`)
+			check(http.StatusBadRequest, c[0], c[1], `{"misspelled":1}`)
+		}
+	}
+	for _, c := range [][2]string{
+		{http.MethodGet, "/sessions/unknown"}, {http.MethodDelete, "/sessions/unknown"}, {http.MethodGet, "/jobs/unknown"},
+		{http.MethodPost, "/logout/deliveries/unknown/retry"}, {http.MethodGet, "/elsewhere"}, {http.MethodGet, "/jobs"},
+	} {
+		check(http.StatusNotFound, c[0], c[1], "")
+	}
+	s.get(http.MethodGet, "/sessions/"+sid, "", http.StatusOK, nil) // none of that has removed it
+
+	if err := s.engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range reads[:5] {
+		check(http.StatusServiceUnavailable, http.MethodGet, target, "")
+	}
+	for _, c := range changes {
+		check(http.StatusServiceUnavailable, c[0], c[1], c[2])
+	}
+	// How a backend is that cannot be reached is what an operator wants to read.
+	var backend struct{ Status, Error, Name string }
+	s.get(http.MethodGet, "/backend", "", http.StatusOK, &backend)
+	if backend.Status != "unavailable" || backend.Error == "" || backend.Name != "badger" {
+		t.Errorf("backend %+v, want it unavailable, why, and what it was", backend)
+	}
+}
+
+// A removal of all is a job: 202, Location leads to it, it comes to its end with the counts of the dry run.
+func TestRemovalOfAllOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for i := range 40 {
+		s.signIn(fmt.Sprint("subject ", i%9), []string{"shop", "mail"}[i%2])
+	}
+	var planned removed
+	s.get(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"dry_run":true}`, http.StatusOK, &planned)
+	want := removed{Sessions: 40, Grants: 20, Consents: 20, Notices: 20, Left: []string{"mail"}}
+	if fmt.Sprint(planned) != fmt.Sprint(want) {
+		t.Errorf("dry run %+v, want %+v", planned, want)
+	}
+	var started struct{ Job string }
+	response := s.get(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"reason":"drill"}`, http.StatusAccepted, &started)
+	location, err := response.Location()
+	if err != nil || !strings.HasSuffix(location.Path, "/jobs/"+started.Job) || started.Job == "" {
+		t.Fatalf("Location %v (%v), job %q; want the job's address", location, err, started.Job)
+	}
+	job := s.finished(location.String())
+	if fmt.Sprint(job.Result) != fmt.Sprint(want) || job.Total != 40 || job.Done != 40 || job.Kind != "removal" || job.Started.IsZero() {
+		t.Errorf("job %+v, want the counts %+v and 40 of 40", job, want)
+	}
+	var backend struct {
+		Status   string
+		Sessions int
+		Pending  int `json:"pending_deliveries"`
+	}
+	s.get(http.MethodGet, "/backend", "", http.StatusOK, &backend)
+	if backend.Status != "ready" || backend.Sessions != 0 {
+		t.Errorf("backend %+v, want it ready and empty", backend)
+	}
+	for _, want := range []string{"action=remove_sessions", "all=true", "job=" + started.Job, "actor_id=writer", "reason=drill", "status=202"} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the audit lacks %s", want)
+		}
+	}
+}
+
+// Of removals of all that are asked for at once, one goes on and those that come meanwhile are 409. All sessions end in any case.
+func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	const sessions = 600
+	for i := range sessions {
+		s.signIn(fmt.Sprint("subject ", i), "shop")
+	}
+	const callers = 8
+	jobs, refused := make(chan string, callers), make(chan struct{}, callers)
+	var group sync.WaitGroup
+	for range callers {
+		group.Go(func() {
+			response, raw := s.call(http.MethodPost, "/sessions/remove", `{"all":true}`)
+			switch response.StatusCode {
+			case http.StatusAccepted:
+				jobs <- response.Header.Get("Location")
+			case http.StatusConflict:
+				refused <- struct{}{}
+			default:
+				t.Errorf("status %d %s, want 202 or 409", response.StatusCode, raw)
+			}
+		})
+	}
+	group.Wait()
+	close(jobs)
+	if len(refused) == 0 {
+		t.Error("no removal was refused while another was under way")
+	}
+	removed := 0
+	for location := range jobs {
+		removed += s.finished(s.url + "/sessions/" + location).Result.Sessions
+	}
+	if removed != sessions {
+		t.Errorf("%d sessions removed in all, want %d", removed, sessions)
+	}
+}
+
+func (s *site) finished(address string) jobAnswer {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		var job jobAnswer
+		s.get(http.MethodGet, address, "", http.StatusOK, &job)
+		if job.State == "done" {
+			return job
+		}
+		if job.State != "running" {
+			s.t.Fatalf("job %+v, want it running or done", job)
+		}
+	}
+	s.t.Fatal("the job is not done after a minute")
+	return jobAnswer{}
+}
+
+// follow reads a listing page by page along its Link headers.
+func (s *site) follow(target, rel string) (rows []map[string]any, last string) {
+	s.t.Helper()
+	for address := s.url + target; ; {
+		var page struct {
+			Results []map[string]any
+		}
+		response := s.get(http.MethodGet, address, "", http.StatusOK, &page)
+		if rel == "prev" {
+			rows = append(page.Results, rows...)
+		} else {
+			rows = append(rows, page.Results...)
+		}
+		last = address
+		next := ""
+		for _, link := range response.Header.Values("Link") {
+			reference, parameter, _ := strings.Cut(link, ">; ")
+			if parameter == `rel="`+rel+`"` {
+				to, err := response.Request.URL.Parse(strings.TrimPrefix(reference, "<"))
+				if err != nil {
+					s.t.Fatal(err)
+				}
+				next = to.String()
+			}
+		}
+		if next == "" {
+			return rows, last
+		}
+		address = next
+	}
+}
+
+// Sessions, grants and deliveries are paged alike, forward and back, along their links.
+func TestPagingOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for range 11 {
+		s.signIn("ann", "shop")
+	}
+	for i := range 11 {
+		sid := s.signIn("bob", "shop")
+		if i%2 == 0 {
+			s.get(http.MethodDelete, "/sessions/"+url.PathEscape(sid), "", http.StatusOK, nil)
+		}
+	}
+	for target, want := range map[string]int{
+		"/sessions?subject_id=ann&count_requested=3": 11, "/grants?subject_id=ann&count_requested=3": 22,
+		"/grants?subject_id=ann&type=refresh_token&count_requested=2&order=asc": 11, "/logout/deliveries?client_id=shop&count_requested=4": 6,
+	} {
+		forward, last := s.follow(target, "next")
+		if len(forward) != want {
+			t.Errorf("%s: %d rows along the links, want %d", target, len(forward), want)
+		}
+		back, _ := s.follow(strings.TrimPrefix(last, s.url), "prev")
+		if fmt.Sprint(back) != fmt.Sprint(forward) {
+			t.Errorf("%s: the way back shows\n%v, want\n%v", target, back, forward)
+		}
+		for _, row := range forward {
+			for _, secret := range []string{"data", "key", "ticket"} {
+				if _, shown := row[secret]; shown {
+					t.Errorf("%s shows %q", target, secret)
+				}
+			}
+		}
+	}
+	var counted struct {
+		Grants   int `json:"grants_revoked"`
+		Consents int `json:"consents_revoked"`
+	}
+	s.get(http.MethodPost, "/grants/remove", `{"subject_id":"ann","type":"refresh_token"}`, http.StatusOK, &counted)
+	if counted.Grants != 11 || counted.Consents != 0 {
+		t.Errorf("removal of ann's refresh tokens %+v, want 11", counted)
+	}
+	if left, _ := s.follow("/grants?subject_id=ann", "next"); len(left) != 11 {
+		t.Errorf("%d grants of ann left, want her 11 consents", len(left))
+	}
+}
+
+// Notices that were refused are sent again by client and state.
+func TestBulkRetryOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	for range 5 {
+		s.get(http.MethodDelete, "/sessions/"+url.PathEscape(s.signIn("ann", "shop")), "", http.StatusOK, nil)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if rows, _ := s.follow("/logout/deliveries?client_id=shop&state=refused", "next"); len(rows) == 5 {
+			break
+		}
+	}
+	var counted struct {
+		Queued int `json:"notifications_queued"`
+	}
+	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"shop","state":"refused"}`, http.StatusOK, &counted)
+	if counted.Queued != 5 {
+		t.Errorf("%d notices sent again, want 5", counted.Queued)
+	}
+	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"mail"}`, http.StatusOK, &counted)
+	if counted.Queued != 0 {
+		t.Errorf("%d notices of another client sent again, want none", counted.Queued)
+	}
+}

@@ -1,0 +1,54 @@
+package hostadapter
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Deliveries returns a page of notices to clients.
+func (a *Adapter) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+	page, err := a.config.Backend.Logout().Deliveries(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: querying deliveries: %w", err)
+	}
+	return page, nil
+}
+
+// RetryDelivery has a notice sent again now, whatever became of it. An unknown one is ErrNotFound.
+func (a *Adapter) RetryDelivery(ctx context.Context, id string) (*logout.Notification, error) {
+	if err := ticketstore.CheckID("id", id); err != nil {
+		return nil, err
+	}
+	retried, err := a.config.Backend.Logout().Retry(ctx, logout.Retry{ID: id}, a.now())
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: sending a notice again: %w", err)
+	}
+	a.dispatcher.Wake()
+	return retried.Notification, nil
+}
+
+// RetryDeliveries has the notices that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
+// one condition. Pending notices that are due or being delivered, and those queued meanwhile, are left as they are. An error says nothing of how
+// many will be sent before; sending again does no harm.
+func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.DeliveryFilter) (int, error) {
+	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
+	if err := retry.Validate(); err != nil {
+		return 0, err
+	}
+	now := a.now()
+	count := 0
+	for {
+		retried, err := a.config.Backend.Logout().Retry(ctx, retry, now)
+		a.dispatcher.Wake()
+		if err != nil {
+			return 0, fmt.Errorf("hostadapter: sending notices again: %w", err)
+		}
+		count += retried.Count
+		if retry.After = retried.Next; retry.After == "" {
+			return count, nil
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package hostadapter
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// RemoveGrants says which grants to remove. The session that a grant belongs to stays, and no client is told.
+type RemoveGrants struct {
+	// Filter selects grants. At least one condition is required.
+	Filter grantstore.Filter
+	// Reason is free text for the log.
+	Reason string
+}
+
+// GrantsRemoved counts what a removal of grants did.
+type GrantsRemoved struct {
+	// GrantsRevoked and ConsentsRevoked count tokens and consents that were live until then.
+	GrantsRevoked   int
+	ConsentsRevoked int
+}
+
+// QueryGrants returns a page of live grants, without what is sealed in them.
+func (a *Adapter) QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error) {
+	page, err := a.config.Backend.Grants().Query(ctx, query, a.now())
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: querying grants: %w", err)
+	}
+	return page, nil
+}
+
+// RemoveGrants removes the grants that the removal selects, in bounded batches until there are none, and counts them. A code exchange or a
+// refresh that races it loses: it finds its code or refresh token gone, or what it was given is removed too. An error says nothing of how much
+// was removed before; removing again does no harm.
+func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*GrantsRemoved, error) {
+	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
+		return nil, err
+	}
+	batch := grantstore.Removal{OperationID: "unset", Filter: removal.Filter, Limit: ticketstore.MaxCount}
+	if err := batch.Validate(); err != nil {
+		return nil, err
+	}
+	total := &GrantsRemoved{}
+	// Walk after walk, until one meets nothing: then there was a moment at which nothing was left.
+	for met := 0; ; {
+		removed, err := a.removeBatch(ctx, batch)
+		if err != nil {
+			return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
+		}
+		met += removed.Met
+		total.GrantsRevoked += removed.GrantsRevoked
+		total.ConsentsRevoked += removed.ConsentsRevoked
+		if batch.After = removed.Next; len(batch.After) > 0 {
+			continue
+		}
+		if met == 0 {
+			break
+		}
+		met = 0
+	}
+	f := removal.Filter
+	a.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id", f.SessionID, "client_id", f.ClientID,
+		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked, "consents_revoked", total.ConsentsRevoked)
+	return total, nil
+}
+
+func (a *Adapter) removeBatch(ctx context.Context, batch grantstore.Removal) (removed *grantstore.Removed, err error) {
+	batch.OperationID = randomID()
+	now := a.now()
+	err = a.Persist(ctx, func(ctx context.Context) error {
+		removed, err = a.config.Backend.Grants().Remove(ctx, batch, now)
+		return err
+	})
+	return removed, err
+}

@@ -1,0 +1,63 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// statusTimeout bounds how long BackendStatus waits for a backend that does not answer.
+const statusTimeout = 5 * time.Second
+
+// BackendStatus is what an operator sees of the backend.
+type BackendStatus struct {
+	// Description is what the backend says of itself or, while it cannot be reached, what it said last.
+	ticketstore.Description
+	// Err is why the backend cannot be used just now, nil if it can.
+	Err error
+	// Sessions counts the sessions, -1 where that is not known.
+	Sessions int
+	// PendingDeliveries counts notices that wait to be delivered, -1 where that is not known. There are more if PendingCounted is
+	// false: no more than ticketstore.MaxCount are counted.
+	PendingDeliveries int
+	PendingCounted    bool
+}
+
+// BackendStatus asks the backend how it is. A backend that cannot be reached, or does not answer within seconds, is an answer and no error.
+func (a *Adapter) BackendStatus(ctx context.Context) *BackendStatus {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	status := &BackendStatus{Sessions: -1, PendingDeliveries: -1}
+	err := a.checkBackend(ctx)
+	if err == nil {
+		err = a.countForStatus(ctx, status)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: no answer within %s", ErrUnavailable, statusTimeout)
+	}
+	if last := a.description.Load(); last != nil {
+		status.Description = *last
+	}
+	status.Err = err
+	return status
+}
+
+func (a *Adapter) countForStatus(ctx context.Context, status *BackendStatus) error {
+	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 1})
+	if err != nil {
+		return fmt.Errorf("counting sessions: %w", err)
+	}
+	status.Sessions = page.TotalCount
+	deliveries, err := a.config.Backend.Logout().Deliveries(ctx, logout.DeliveryQuery{
+		Filter: logout.DeliveryFilter{State: logout.Pending}, Count: ticketstore.MaxCount,
+	})
+	if err != nil {
+		return fmt.Errorf("counting deliveries: %w", err)
+	}
+	status.PendingDeliveries, status.PendingCounted = len(deliveries.Deliveries), !deliveries.HasNext
+	return nil
+}

@@ -1,0 +1,119 @@
+package badger
+
+import (
+	"context"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Remove looks for grants on a snapshot, which does not keep the committer, and looks at each once more in the transaction that removes it.
+//
+// The committer puts an exchange or a refresh that races it before or behind that transaction. One that comes behind finds its code or
+// refresh token gone. One that came first has used it up, which leaves it to Consume's rules, and has stored its successors, with a later
+// moment of creation: they are ahead of the walk, or else in the way of the next, which a caller makes until one meets nothing.
+func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.Removed, error) {
+	if err := removal.Validate(); err != nil {
+		return nil, err
+	}
+	var rows []grantstore.Grant
+	var next []byte
+	err := s.e.view(ctx, func(r reader) error {
+		var from *ticketstore.Bound
+		if len(removal.After) > 0 {
+			from = &ticketstore.Bound{Position: removal.After}
+		}
+		found, err := grantsToRemove(r, &removal.Filter).read(from, false, min(removal.Limit, maxInline), maxScan)
+		if err != nil {
+			return err
+		}
+		rows = found.rows
+		if found.more {
+			next = found.seen
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var removed *grantstore.Removed
+	err = s.e.update(ctx, func(tx *tx) error {
+		before := &recordpb.Operation{}
+		again, err := load(tx, operationKey(removal.OperationID), before)
+		if err != nil {
+			return err
+		}
+		if again {
+			removed = removedOf(before.GetRemoved())
+			return nil
+		}
+		removed = &grantstore.Removed{Met: len(rows), Next: next}
+		if len(rows) == 0 {
+			return nil // what has done nothing need not be remembered
+		}
+		if err := tx.remove(rows, now, removed); err != nil {
+			return err
+		}
+		return tx.answered(removal.OperationID, &recordpb.Operation{When: nanos(now), Removed: removedRecord(removed)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return removed, nil
+}
+
+// grantsToRemove lists what a removal selects, dead or alive: a session that is over but has not ended yet may still let its grants live
+// again. A used code or refresh token is left, lest its reuse go unnoticed.
+func grantsToRemove(r reader, f *grantstore.Filter) *listing[grantstore.Grant] {
+	l := grantListing(r, f, time.Time{})
+	l.match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
+		stored, err := followGrant(r, value)
+		if err != nil || stored == nil || stored.grant.GetConsumed() != 0 {
+			return nil, err
+		}
+		if g := grantOf(stored.ref, stored.grant); grantMatches(f, g) {
+			return &grantstore.Grant{Ref: g.Ref}, nil
+		}
+		return nil, nil //nolint:nilnil // no row is what is meant
+	}
+	return l
+}
+
+// remove removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's.
+func (t *tx) remove(rows []grantstore.Grant, now time.Time, removed *grantstore.Removed) error {
+	for i := range rows {
+		ref := rows[i].Ref
+		g, err := loadGrant(t, ref)
+		if err != nil {
+			return err
+		}
+		if g == nil || g.GetConsumed() != 0 {
+			continue
+		}
+		if judge(t, ref.Type, g, now) == nil {
+			if ref.Type == grantstore.UserConsent {
+				removed.ConsentsRevoked++
+			} else {
+				removed.GrantsRevoked++
+			}
+		}
+		if err := t.dropGrant(ref, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func removedRecord(r *grantstore.Removed) *recordpb.Removed {
+	return &recordpb.Removed{
+		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
+	}
+}
+
+func removedOf(r *recordpb.Removed) *grantstore.Removed {
+	return &grantstore.Removed{
+		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
+	}
+}

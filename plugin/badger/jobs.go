@@ -1,0 +1,213 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err error) {
+	if err := ticketstore.CheckID("id", id); err != nil {
+		return nil, err
+	}
+	err = s.e.view(ctx, func(r reader) error {
+		job := &recordpb.Job{}
+		there, err := load(r, jobKey(id), job)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return fmt.Errorf("job: %w", logout.ErrNotFound)
+		}
+		state := logout.JobRunning
+		switch {
+		case job.Phase == "":
+			state = logout.JobDone
+		case job.Error != "":
+			state = logout.JobFailed
+		}
+		found = &logout.Job{
+			ID: id, State: state, Phase: job.Phase, Started: moment(job.Now), Finished: moment(job.Finished),
+			Total: int(job.Total), Done: int(job.LookedAt), Result: *resultOf(job.Done), Error: job.Error,
+		}
+		return nil
+	})
+	return found, err
+}
+
+// newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is now.
+func newJob(r reader, ending *logout.Ending, now time.Time) (*recordpb.Job, error) {
+	job := jobRecord(ending, now)
+	job.Phase = logout.PhaseSessions
+	if !ending.All {
+		index := key(indexSubject, more(ending.SubjectID))
+		if err := lastSession(r, index, job); err != nil {
+			return nil, err
+		}
+		n, err := countKeys(r, index, maxScan)
+		job.Total = int64(n)
+		return job, err
+	}
+	if busy, err := endingAll(r); err != nil || busy {
+		if busy && !ending.DryRun {
+			err = logout.ErrBusy
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := lastSession(r, indexListing, job); err != nil {
+		return nil, err
+	}
+	n, err := counted(r, "")
+	job.Total = int64(n)
+	return job, err
+}
+
+func lastSession(r reader, index []byte, job *recordpb.Job) error {
+	return r.scan(index, nil, true, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		job.Last = k[len(index):]
+		return false, nil
+	})
+}
+
+// countKeys counts the keys under a prefix, -1 if there are more than most.
+func countKeys(r reader, prefix []byte, most int) (n int, err error) {
+	err = r.scan(prefix, nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+		n++
+		return n <= most, nil
+	})
+	if n > most {
+		n = -1
+	}
+	return n, err
+}
+
+// endingAll tells whether an ending of all sessions is under way. One that has stopped is not.
+func endingAll(r reader) (busy bool, err error) {
+	ids, err := idsUnder(r, indexJobRunning)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		job := &recordpb.Job{}
+		if _, err := load(r, jobKey(id), job); err != nil {
+			return false, err
+		}
+		busy = busy || (job.All && job.Error == "")
+	}
+	return busy, nil
+}
+
+// jobUnderWay loads a job that is not done and tells whether there is one.
+func jobUnderWay(r reader, id string, job *recordpb.Job) (bool, error) {
+	found, err := load(r, jobKey(id), job)
+	return found && job.Phase != "", err
+}
+
+// saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job that is done is kept as the answer
+// to its operation id too. Where it is not known when that was, the next call that says what time it is tells (purgeJobs).
+func (t *tx) saveJob(id string, job *recordpb.Job) error {
+	if job.Phase != "" {
+		t.put(key(indexJobRunning, last(id)), nil)
+		return t.save(jobKey(id), job)
+	}
+	job.Cursor, job.Last, job.Error = nil, nil, ""
+	t.delete(key(indexJobRunning, last(id)))
+	t.put(jobAgeKey(id, job), nil)
+	return t.save(jobKey(id), job)
+}
+
+// dropJob removes a job and its place.
+func (t *tx) dropJob(id string, job *recordpb.Job) {
+	t.delete(key(indexJobRunning, last(id)))
+	if job.GetPhase() == "" {
+		t.delete(jobAgeKey(id, job))
+	}
+	t.delete(jobKey(id))
+}
+
+// progress adds what was done to a job under way, in the transaction that did it.
+func (t *tx) progress(id string, done *logout.Result) error {
+	job := &recordpb.Job{}
+	found, err := jobUnderWay(t, id, job)
+	if err != nil || !found {
+		return err
+	}
+	total := resultOf(job.GetDone())
+	sum(total, done)
+	job.Done = resultRecord(total)
+	return t.saveJob(id, job)
+}
+
+// jobFailed notes why a job cannot go on.
+func (t *tx) jobFailed(id string, cause error) error {
+	job := &recordpb.Job{}
+	found, err := jobUnderWay(t, id, job)
+	if err != nil || !found {
+		return err
+	}
+	job.Error = cut(cause.Error())
+	return t.saveJob(id, job)
+}
+
+// jobAgeKey is a done job's place in the order of ages. Those without a time come first.
+func jobAgeKey(id string, job *recordpb.Job) []byte {
+	finished := job.GetFinished()
+	if finished == 0 {
+		finished = math.MinInt64
+	}
+	return key(indexJobAge, timeKey(finished), last(id))
+}
+
+// purgeJobs removes jobs that were done long ago, and gives those their time that have none.
+func (t *tx) purgeJobs(limit int, now time.Time) error {
+	due, err := dueEntries(t, indexJobAge, limit, now.Add(-logout.JobRetention))
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		id := string(d.id)
+		t.delete(d.key)
+		job := &recordpb.Job{}
+		if _, err := load(t, jobKey(id), job); err != nil {
+			return err
+		}
+		if job.Finished != 0 {
+			t.dropJob(id, job)
+			continue
+		}
+		job.Finished = nanos(now)
+		if err := t.saveJob(id, job); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func jobRecord(ending *logout.Ending, now time.Time) *recordpb.Job {
+	return &recordpb.Job{
+		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
+		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
+		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
+		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
+	}
+}
+
+func endingOf(operationID string, job *recordpb.Job) *logout.Ending {
+	ending := &logout.Ending{
+		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
+		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
+		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
+		CoordinatedOnly: job.GetCoordinatedOnly(),
+	}
+	if job.GetNarrowed() {
+		ending.ClientIDs = job.GetClientIds()
+	}
+	return ending
+}

@@ -1,0 +1,183 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// reopenedAfter has a job begun, and as many strides taken, when the database is closed and opened again.
+func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, strides int) *Engine {
+	t.Helper()
+	if _, left, err := e.begin(t.Context(), ending, base); err != nil || !left {
+		t.Fatalf("begin: work left %t, error %v, want work to be left", left, err)
+	}
+	for range strides {
+		if err := e.update(t.Context(), func(tx *tx) error { _, _, err := e.goOn(tx, ending.OperationID); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return openAt(t, path)
+}
+
+func finishedJob(t *testing.T, e *Engine, id string) *logout.Job {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		job, err := e.Logout().Job(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job.State == logout.JobDone {
+			return job
+		}
+	}
+	t.Fatal("the job is not done after a minute")
+	return nil
+}
+
+// A crash between the end of a session and the purge of its many grants loses nothing of the count, wherever it strikes.
+func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
+	t.Parallel()
+	const many = 2*maxInline + 7
+	for strides := range 3 {
+		for name, ending := range map[string]*logout.Ending{
+			"by sid": {SessionID: "sid"}, "by subject": {SubjectID: "ann"}, "all": {All: true}, "kept": {SessionID: "sid", KeepSession: true},
+		} {
+			t.Run(fmt.Sprint(name, ", ", strides, " strides"), func(t *testing.T) {
+				t.Parallel()
+				path := t.TempDir()
+				e := openAt(t, path)
+				signIn(t, e, "sid", "ann")
+				issue(t, e, "sid", "ann", "app", many)
+				ending.OperationID, ending.Reason = "op", logout.Terminated
+				e = reopenedAfter(t, e, path, ending, strides)
+				if job := finishedJob(t, e, "op"); job.Result.GrantsRevoked != many || job.Result.NotificationsQueued != 1 {
+					t.Errorf("result %+v, want %d grants revoked and one notice", job.Result, many)
+				}
+				// An answer is kept however long the job lay still.
+				if _, err := e.Grants().Purge(t.Context(), 100, base.Add(time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+				again, err := e.Logout().End(t.Context(), ending, base.Add(time.Hour))
+				if err != nil || (!ending.All && again.GrantsRevoked != many) {
+					t.Errorf("the repeated ending answers %+v, %v; want the same again", again, err)
+				}
+				if problems := e.Check(context.Background()); len(problems) > 0 {
+					t.Errorf("not consistent: %q", problems)
+				}
+			})
+		}
+	}
+}
+
+// A job over many sessions, interrupted anywhere, ends each once and counts each once, whether they go or stay.
+func TestInterruptedEndingOfAll(t *testing.T) {
+	t.Parallel()
+	const sessions = 3*strideSessions + 5
+	for _, keep := range []bool{false, true} {
+		for strides := range 5 {
+			t.Run(fmt.Sprintf("keep %t, %d strides", keep, strides), func(t *testing.T) {
+				t.Parallel()
+				path := t.TempDir()
+				e := openAt(t, path)
+				for i := range sessions {
+					sid := fmt.Sprintf("sid%03d", i)
+					signIn(t, e, sid, fmt.Sprint("subject", i%7))
+					issue(t, e, sid, fmt.Sprint("subject", i%7), "app", 1)
+				}
+				e = reopenedAfter(t, e, path, &logout.Ending{OperationID: "op", All: true, KeepSession: keep, Reason: logout.Terminated}, strides)
+				job := finishedJob(t, e, "op")
+				gone := sessions
+				if keep {
+					gone = 0
+				}
+				if r := job.Result; r.SessionsRemoved != gone || r.GrantsRevoked != sessions || r.NotificationsQueued != sessions {
+					t.Errorf("result %+v, want %d sessions removed, %d grants and notices", r, gone, sessions)
+				}
+				if job.Total != sessions || job.Done != sessions {
+					t.Errorf("%d of %d sessions looked at, want all %d", job.Done, job.Total, sessions)
+				}
+			})
+		}
+	}
+}
+
+// One ending of all at a time; one that has stopped is in nobody's way.
+func TestOneEndingOfAllAtATime(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	first := &logout.Ending{OperationID: "first", All: true, Reason: logout.Terminated}
+	interrupted(t, e, first, base)
+	second := &logout.Ending{OperationID: "second", All: true, Reason: logout.Terminated}
+	if _, err := e.Logout().End(t.Context(), second, base); !errors.Is(err, logout.ErrBusy) {
+		t.Fatalf("a second ending of all: error %v, want ErrBusy", err)
+	}
+	if _, err := e.Logout().Job(t.Context(), "second"); !errors.Is(err, logout.ErrNotFound) {
+		t.Errorf("the refused job: error %v, want ErrNotFound", err)
+	}
+	dry := &logout.Ending{OperationID: "dry", All: true, Reason: logout.Terminated, DryRun: true}
+	if _, err := e.Logout().End(t.Context(), dry, base); err != nil {
+		t.Errorf("a dry run meanwhile: %v", err)
+	}
+	err := e.update(t.Context(), func(tx *tx) error { return tx.jobFailed("first", errors.New("disk full")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job, err := e.Logout().Job(t.Context(), "first"); err != nil || job.State != logout.JobFailed || job.Error != "disk full" {
+		t.Errorf("the stopped job: %+v, %v; want it failed and to say why", job, err)
+	}
+	if _, err := e.Logout().End(t.Context(), second, base); err != nil {
+		t.Errorf("an ending of all after the other stopped: %v", err)
+	}
+	finishedJob(t, e, "second")
+	// Its ending repeated, a stopped job goes on.
+	if _, err := e.Logout().End(t.Context(), first, base); err != nil {
+		t.Fatal(err)
+	}
+	finishedJob(t, e, "first")
+}
+
+// A walk that looks at many rows ends when its caller goes, and when the engine closes.
+func TestWalksAreGivenUp(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	err := e.update(t.Context(), func(tx *tx) error {
+		for i := range 4 * scanPatience {
+			tx.put(key([]byte("T"), fmt.Appendf(nil, "%05d", i)), nil)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	rows := 0
+	err = e.view(ctx, func(r reader) error {
+		return r.scan([]byte("T"), nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+			if rows++; rows == 1 {
+				cancel()
+			}
+			return true, nil
+		})
+	})
+	if !errors.Is(err, context.Canceled) || rows > scanPatience {
+		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows, err, scanPatience)
+	}
+	err = e.view(t.Context(), func(r reader) error {
+		return r.scan([]byte("T"), nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+			e.stop()
+			return true, nil
+		})
+	})
+	if !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("a walk while the engine closes: error %v, want ErrUnavailable", err)
+	}
+}

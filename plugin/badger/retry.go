@@ -1,0 +1,104 @@
+package badger
+
+import (
+	"context"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// maxRetries bounds the notices that one transaction sends again.
+const maxRetries = 256
+
+func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+	if err := retry.Validate(); err != nil {
+		return nil, err
+	}
+	if retry.ID == "" {
+		return s.e.retrySelected(ctx, retry, now)
+	}
+	retried := &logout.Retried{Count: 1}
+	err := s.e.update(ctx, func(tx *tx) error {
+		n, err := loadNotice(tx, retry.ID)
+		if err != nil {
+			return err
+		}
+		if err := tx.sendAgain(retry.ID, n, now); err != nil {
+			return err
+		}
+		retried.Notification = noticeOf(retry.ID, n)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return retried, nil
+}
+
+// retrySelected looks for notices on a snapshot, which does not keep the committer, and asks each once more what it is in the transaction
+// that sends it again.
+func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+	var ids []string
+	retried := &logout.Retried{}
+	err := e.view(ctx, func(r reader) error {
+		l := noticeListing(r, &retry.Filter)
+		from := &ticketstore.Bound{Position: []byte(retry.After)}
+		if retry.After == "" {
+			from = nil
+		}
+		found, err := l.read(from, false, min(retry.Limit, maxRetries), maxScan)
+		if err != nil {
+			return err
+		}
+		if found.more && found.seen != nil {
+			retried.Next = string(found.seen)
+		}
+		for i := range found.rows {
+			ids = append(ids, found.rows[i].ID)
+		}
+		return nil
+	})
+	if err != nil || len(ids) == 0 {
+		return retried, err
+	}
+	err = e.update(ctx, func(tx *tx) error {
+		retried.Count = 0
+		for _, id := range ids {
+			n := &recordpb.Notification{}
+			found, err := load(tx, noticeKey(id), n)
+			if err != nil {
+				return err
+			}
+			if !found || !noticeMatches(&retry.Filter, n) || n.Queued > nanos(now) || underWay(n, now) {
+				continue
+			}
+			if err := tx.sendAgain(id, n, now); err != nil {
+				return err
+			}
+			retried.Count++
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return retried, nil
+}
+
+// underWay tells whether a notice is being delivered, or will be without being asked for.
+func underWay(n *recordpb.Notification, now time.Time) bool {
+	return n.GetState() == string(logout.Pending) && (n.GetClaimed() || n.GetNextAttempt() <= nanos(now))
+}
+
+// sendAgain makes a notice due now, with a new retry window.
+func (t *tx) sendAgain(id string, n *recordpb.Notification, now time.Time) error {
+	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
+		n.Again = n.NextAttempt // told once already: the second time stays where it was
+	}
+	n.Claimed = false
+	n.Attempts, n.LastError = 0, ""
+	n.NextAttempt, n.GiveUpAt = nanos(now), nanos(now.Add(logout.RetryWindow))
+	return t.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0)
+}

@@ -19,7 +19,6 @@ import (
 	"time"
 )
 
-
 // victim is a host in a process of its own, and its plugin.
 type victim struct {
 	t        testing.TB

@@ -26,7 +26,7 @@ var staticFiles embed.FS
 var pageTemplates = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
 	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html"))
-	for _, name := range []string{"sessions", "session", "removal", "removed", "deliveries", "error"} {
+	for _, name := range []string{"sessions", "session", "removal", "removed", "deliveries", "backend", "job", "error"} {
 		parsed[name] = template.Must(template.Must(shared.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
 	}
 	return parsed
@@ -72,6 +72,11 @@ func (m *mount) mountPages(router *mux.Router) {
 	}, m.failPage))
 	router.Handle("/ui/deliveries", get(m.deliveriesPage))
 	router.Handle("/ui/retry", m.dispatch(map[string]route{http.MethodPost: change("retry_delivery", m.retryFromPage)}, m.failPage))
+	router.Handle("/ui/retry-all", m.dispatch(map[string]route{
+		http.MethodPost: change("retry_deliveries", m.retryAllFromPage),
+	}, m.failPage))
+	router.Handle("/ui/backend", get(m.backendPage))
+	router.Handle("/ui/job", get(m.jobPage))
 	router.PathPrefix("/ui/static/").Handler(staticHandler())
 	router.Handle("/ui/{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
 		return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}

@@ -172,7 +172,7 @@ func TestDeliveriesPage(t *testing.T) {
 	if back.status != http.StatusSeeOther || back.header.Get("Location") != "deliveries?again=1&client_id=wiki" {
 		t.Errorf("send again: %d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
-	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "It is sent again now", "wiki")
+	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "1 notice is sent again now", "wiki")
 	eventually(t, "the client was told again", func() bool {
 		now := state("wiki")
 		return now.State == logout.Refused && now.LastAttempt.After(before.LastAttempt)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/fosite-sessions/sessions/logout"
 )
@@ -16,8 +17,8 @@ type deliveriesPage struct {
 	Orders   []choice
 	Counts   []choice
 	Problem  string
-	// Again: a notice has just been made due.
-	Again  bool
+	// Again says how many notices have just been made due, -1 for none.
+	Again  int
 	Rows   []deliveryRow
 	Paging paging
 }
@@ -62,7 +63,10 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 		Filter: map[string]string{}, Orders: orderChoices(p.text("order")), Counts: countChoices(p.text("count_requested")),
 		States: choices(p.text("state"), "", "All", string(logout.Pending), label(logout.Pending), string(logout.Delivered), label(logout.Delivered),
 			string(logout.Refused), label(logout.Refused), string(logout.GivenUp), label(logout.GivenUp)),
-		Again: p.text("again") != "", Paging: paging{Total: -1},
+		Again: -1, Paging: paging{Total: -1},
+	}
+	if n, err := strconv.Atoi(p.text("again")); err == nil && n >= 0 {
+		data.Again = n
 	}
 	p.values.Del("again")
 	for _, name := range deliveryFilters {

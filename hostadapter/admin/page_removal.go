@@ -20,6 +20,8 @@ const maxSelected = 100
 type removalForm struct {
 	SubjectID  string
 	SessionIDs []string
+	// All: every session there is. Sure: the operator has said that he means it.
+	All, Sure bool
 	// The flags, as the JSON calls them.
 	Session, Notify, Tokens, Consents bool
 	Reason                            string
@@ -32,9 +34,9 @@ var removalFlags = []string{"remove_server_side_session", "send_backchannel_logo
 
 // readRemoval reads a form, or the query that first leads to it, in which the flags are left out and true.
 func readRemoval(values url.Values, first bool) (*removalForm, error) {
-	known := append([]string{"subject_id", "session_id"}, removalFlags...)
+	known := append([]string{"subject_id", "session_id", "all"}, removalFlags...)
 	if !first {
-		known = append(known, "reason", "do")
+		known = append(known, "reason", "do", "sure")
 	}
 	for name, given := range values {
 		switch {
@@ -46,7 +48,7 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	}
 	form := &removalForm{
 		SubjectID: values.Get("subject_id"), SessionIDs: values["session_id"], Reason: values.Get("reason"),
-		Preview: first || values.Get("do") == "preview",
+		Preview: first || values.Get("do") == "preview", All: values.Get("all") == "true", Sure: values.Get("sure") == "true",
 	}
 	for i, flag := range []*bool{&form.Session, &form.Notify, &form.Tokens, &form.Consents} {
 		*flag = first || values.Get(removalFlags[i]) != ""
@@ -56,7 +58,11 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 		return nil, ticketstore.Invalid("session_id", "occurs more than %d times", maxSelected)
 	case slices.Contains(form.SessionIDs, ""):
 		return nil, ticketstore.Invalid("session_id", "is empty")
-	case len(form.SessionIDs) == 0 && form.SubjectID == "":
+	case form.All && (len(form.SessionIDs) > 0 || form.SubjectID != ""):
+		return nil, ticketstore.Invalid("all", "goes with neither session_id nor subject_id")
+	case form.All && !form.Preview && !form.Sure:
+		return nil, &problem{status: http.StatusBadRequest, detail: "Go back and tick that you mean every session."}
+	case !form.All && len(form.SessionIDs) == 0 && form.SubjectID == "":
 		return nil, &problem{status: http.StatusBadRequest, detail: "No session is selected. Go back and tick those that are to end."}
 	}
 	slices.Sort(form.SessionIDs)
@@ -67,7 +73,7 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 // removals are the calls that the form stands for: each session ends by itself.
 func (f *removalForm) removals() []hostadapter.RemoveSessions {
 	one := hostadapter.RemoveSessions{
-		SubjectID: f.SubjectID, Reason: f.Reason, DryRun: f.Preview,
+		SubjectID: f.SubjectID, All: f.All, Reason: f.Reason, DryRun: f.Preview,
 		KeepSession: !f.Session, SkipNotification: !f.Notify, KeepTokens: !f.Tokens, KeepConsents: !f.Consents,
 	}
 	if len(f.SessionIDs) == 0 {
@@ -85,7 +91,7 @@ func (f *removalForm) audit(record *audit) {
 	if f.Preview {
 		record.action = "preview_removal"
 	}
-	record.add(slog.String("subject_id", f.SubjectID))
+	record.add(slog.Bool("all", f.All), slog.String("subject_id", f.SubjectID))
 	if len(f.SessionIDs) == 1 {
 		record.add(slog.String("session_id", f.SessionIDs[0]))
 	} else {
@@ -142,6 +148,12 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 			status, data.Problem, data.Left = p.status, p.detail, len(form.SessionIDs)-i
 			break
 		}
+		if result.JobID != "" {
+			record.add(slog.String("job", result.JobID))
+			record.status = http.StatusSeeOther
+			seeOther(w, "job?"+url.Values{"id": {result.JobID}}.Encode())
+			return nil
+		}
 		data.Result.Add(*result)
 	}
 	record.add(
@@ -156,6 +168,9 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 
 // findTargets looks up whom the form is about, for people to see.
 func (m *mount) findTargets(ctx context.Context, form *removalForm, data *removalPage) error {
+	if form.All {
+		return nil // everybody
+	}
 	filters := make([]ticketstore.SessionFilter, 0, len(form.SessionIDs))
 	for _, sid := range form.SessionIDs {
 		filters = append(filters, ticketstore.SessionFilter{SubjectID: form.SubjectID, SessionID: sid})
@@ -182,6 +197,8 @@ func (m *mount) findTargets(ctx context.Context, form *removalForm, data *remova
 // Title is the question that the page asks.
 func (p *removalPage) Title() string {
 	switch {
+	case p.Form.All:
+		return "End all sessions?"
 	case len(p.Form.SessionIDs) == 1:
 		return "End this session?"
 	case len(p.Form.SessionIDs) > 1:
@@ -195,6 +212,8 @@ func (p *removalPage) Button() string {
 	switch {
 	case !p.Form.Session:
 		return "Do it, keep the session"
+	case p.Form.All:
+		return "End all sessions"
 	case len(p.Form.SessionIDs) == 0:
 		return "End all of this subject"
 	}

@@ -133,16 +133,17 @@ func fieldLabel(name string) string {
 // sessionView is the data of one session's page.
 type sessionView struct {
 	sessionRow
-	Issuer, ACR     string
-	AMR             []string
-	AuthTime        stamp
-	Idle, Absolute  stamp
-	Uses            []clientRow
-	Grants          []grantCount
-	GrantsComplete  bool
-	Deliveries      []deliveryRow
-	MoreDeliveries  bool
-	OthersOfSubject bool
+	Issuer, ACR    string
+	AMR            []string
+	AuthTime       stamp
+	Idle, Absolute stamp
+	Uses           []clientRow
+	Counts         []grantCount
+	GrantsComplete bool
+	Grants         []grantRow
+	MoreGrants     bool
+	Deliveries     []deliveryRow
+	MoreDeliveries bool
 }
 
 type clientRow struct {
@@ -181,7 +182,10 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 			Notified: client.Notify, Coordinated: client.Coordinated,
 		})
 	}
-	data.Grants = countGrants(report)
+	data.Counts = countGrants(report)
+	if data.Grants, data.MoreGrants, err = m.grantsOf(r, sid); err != nil {
+		return err
+	}
 	if data.Deliveries, data.MoreDeliveries, err = m.deliveriesOf(r, sid); err != nil {
 		return err
 	}

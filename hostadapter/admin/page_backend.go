@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to show.
+func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: m.sessions.BackendStatus(r.Context())})
+}
+
+// jobView is the data of a job's page.
+type jobView struct {
+	*hostadapter.Job
+	Began, Ended stamp
+	// Running: the page loads itself again.
+	Running bool
+}
+
+func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	p := readParameters(r, "id")
+	if p.err != nil {
+		return p.err
+	}
+	job, err := m.sessions.Job(r.Context(), p.text("id"))
+	if err != nil {
+		return err
+	}
+	now := m.now()
+	data := jobView{
+		Job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now), Running: job.State == hostadapter.JobRunning,
+	}
+	if data.Running {
+		w.Header().Set("Refresh", "2")
+	}
+	return m.show(w, r, record, http.StatusOK, "job", view{Title: "Ending all sessions", Section: "backend", Data: data})
+}
+
+// grantRow is one grant of a list.
+type grantRow struct {
+	Type, ClientID, Description string
+	Offline                     bool
+	Created, Expires            stamp
+}
+
+// grantsOf returns the newest grants of a session, and whether there are more.
+func (m *mount) grantsOf(r *http.Request, sid string) ([]grantRow, bool, error) {
+	page, err := m.sessions.QueryGrants(r.Context(), grantstore.Query{Filter: grantstore.Filter{SessionID: sid}})
+	if err != nil {
+		return nil, false, err
+	}
+	now := m.now()
+	rows := make([]grantRow, 0, len(page.Grants))
+	for i := range page.Grants {
+		g := &page.Grants[i]
+		rows = append(rows, grantRow{
+			Type: string(g.Type), ClientID: g.ClientID, Description: g.Description, Offline: g.Offline,
+			Created: stampOf(g.Created, now), Expires: stampOf(g.Expires, now),
+		})
+	}
+	return rows, page.HasNext, nil
+}
+
+// retryAllFromPage has the notices that a filter selects sent again and leads back to their list.
+func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	filter := logout.DeliveryFilter{State: logout.State(form.Get("state")), ClientID: form.Get("client_id"), SessionID: form.Get("session_id")}
+	record.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID), slog.String("session_id", filter.SessionID))
+	count, err := m.sessions.RetryDeliveries(r.Context(), filter)
+	if err != nil {
+		return err
+	}
+	record.add(slog.Int("notifications_queued", count))
+	back := url.Values{"again": {strconv.Itoa(count)}}
+	for name, value := range map[string]string{"client_id": filter.ClientID, "session_id": filter.SessionID} {
+		if value != "" {
+			back.Set(name, value)
+		}
+	}
+	seeOther(w, "deliveries?"+back.Encode())
+	return nil
+}

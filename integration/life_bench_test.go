@@ -1,0 +1,234 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// large is for figures that take minutes to prepare: make bench-large.
+func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
+
+type lifeSigner struct{}
+
+func (lifeSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
+
+// lifeHost is an adapter over the plugin, durable writes on, with a clock that can be put forward.
+type lifeHost struct {
+	*hostadapter.Adapter
+	ahead atomic.Int64
+}
+
+func newLifeHost(b *testing.B, change ...func(*hostadapter.Config)) *lifeHost {
+	b.Helper()
+	logger := slog.New(slog.DiscardHandler)
+	backend, err := plugin.Open(b.Context(), plugin.Config{
+		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()}, Logger: logger,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = backend.Close() })
+	h := &lifeHost{}
+	config := hostadapter.Config{
+		Backend: backend, Issuer: "http://localhost:9000", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: lifeSigner{},
+		Clients: logout.ClientMap{}, Logger: logger, Now: func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	if h.Adapter, err = hostadapter.New(b.Context(), config); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = h.Close() })
+	return h
+}
+
+// signIn returns the request of a browser that is signed in as somebody new.
+func (h *lifeHost) signIn() (*http.Request, error) {
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+	if _, err := h.SignIn(w, r, hostadapter.Identity{Subject: rand.Text(), DisplayName: "Ann"}); err != nil {
+		return nil, err
+	}
+	next := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, cookie := range w.Result().Cookies() { //nolint:bodyclose // it has none
+		next.AddCookie(cookie)
+	}
+	return next, nil
+}
+
+// What it costs to sign in, to slide and to sign out over the plugin.
+func BenchmarkLife(b *testing.B) {
+	for _, callers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("step=sign-in/callers=%d", callers), func(b *testing.B) {
+			h := newLifeHost(b)
+			share(b, callers, func(int, int) error { _, err := h.signIn(); return err })
+		})
+		for step, run := range map[string]func(h *lifeHost, r *http.Request) error{
+			"slide":    func(h *lifeHost, r *http.Request) error { _, err := h.Session(r); return err },
+			"sign-out": func(h *lifeHost, r *http.Request) error { return h.SignOut(httptest.NewRecorder(), r) },
+		} {
+			b.Run(fmt.Sprintf("step=%s/callers=%d", step, callers), func(b *testing.B) {
+				h := newLifeHost(b)
+				browsers := make([]*http.Request, b.N)
+				prepare(b, b.N, func(i int) (err error) { browsers[i], err = h.signIn(); return err })
+				h.ahead.Store(int64(5 * time.Minute)) // each slides once
+				share(b, callers, func(_, i int) error { return run(h, browsers[i]) })
+			})
+		}
+	}
+}
+
+// prepare runs n steps side by side, outside of what is measured.
+func prepare(b *testing.B, n int, step func(i int) error) {
+	b.Helper()
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range 64 {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				if err := step(i); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// fill stores sessions with clients in each, that fall due idle from now and step after one another.
+func (h *lifeHost) fill(b *testing.B, sessions, clients int, idle, step time.Duration) {
+	b.Helper()
+	now := h.Now()
+	prepare(b, sessions, func(i int) error {
+		sid := rand.Text()
+		err := h.Backend().Tickets().Create(b.Context(), &ticketstore.Session{
+			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "user " + sid, Issuer: h.Issuer(), AuthTime: now, Created: now, Renewed: now,
+			Expires: now.Add(idle + time.Duration(i)*step),
+		})
+		for c := 0; c < clients && err == nil; c++ {
+			_, err = h.Backend().Grants().Apply(b.Context(), &grantstore.Batch{
+				OperationID: rand.Text(), Use: &grantstore.Use{SessionID: sid, ClientID: fmt.Sprint("client ", c), Notify: true},
+			}, now)
+		}
+		return err
+	})
+}
+
+// Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes meanwhile.
+func BenchmarkExpiryAtOnce(b *testing.B) {
+	sessions := 2_000
+	if large() {
+		sessions = 100_000
+	}
+	for b.Loop() {
+		b.StopTimer()
+		h := newLifeHost(b, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+		h.fill(b, sessions, 10, time.Hour, 0)
+		before := h.signInTimes(b, func(n int) bool { return n >= 500 })
+		h.ahead.Store(int64(2 * time.Hour))
+		begin := time.Now()
+		b.StartTimer()
+		during := h.signInTimes(b, func(int) bool {
+			page, err := h.QuerySessions(b.Context(), ticketstore.SessionQuery{
+				Filter: ticketstore.SessionFilter{ExpiresBefore: h.Now()}, Count: 1,
+			})
+			return err != nil || len(page.Sessions) == 0
+		})
+		b.ReportMetric(float64(sessions)/time.Since(begin).Seconds(), "ended/s")
+		b.ReportMetric(percentile(before, 99), "ms-signin-p99-idle")
+		b.ReportMetric(percentile(during, 99), "ms-signin-p99")
+	}
+}
+
+// signInTimes signs in again and again until done, and returns how long each took.
+func (h *lifeHost) signInTimes(b *testing.B, done func(n int) bool) (times []time.Duration) {
+	b.Helper()
+	for !done(len(times)) {
+		begin := time.Now()
+		if _, err := h.signIn(); err != nil {
+			b.Fatal(err)
+		}
+		times = append(times, time.Since(begin))
+	}
+	return times
+}
+
+// Sessions that fall due one after another, 20 ms apart, among many that are not: how late each end is noticed.
+func BenchmarkExpiryLag(b *testing.B) {
+	others, due := 10_000, 200
+	if large() {
+		others = 1_000_000
+	}
+	for b.Loop() {
+		b.StopTimer()
+		events := &lagRecorder{}
+		h := newLifeHost(b, func(c *hostadapter.Config) { c.Events, c.IdleTimeout = []hostadapter.Subscriber{events}, 2*time.Second })
+		h.fill(b, others, 0, 24*time.Hour, 0)
+		events.first, events.step = h.Now().Add(2*time.Second), 20*time.Millisecond
+		h.fill(b, due, 0, 2*time.Second, events.step)
+		b.StartTimer()
+		for events.count() < due {
+			time.Sleep(events.step) // the sessions fall due in their own time
+		}
+		lags := events.lags()
+		b.ReportMetric(percentile(lags, 50), "ms-lag-p50")
+		b.ReportMetric(percentile(lags, 99), "ms-lag-p99")
+	}
+}
+
+// lagRecorder notes when ends are told. The n-th session fell due n steps after the first.
+type lagRecorder struct {
+	mu    sync.Mutex
+	ended []time.Time
+	first time.Time
+	step  time.Duration
+}
+
+func (l *lagRecorder) Receive(_ context.Context, event hostadapter.Event) {
+	if e, ok := event.(*hostadapter.SessionEnded); ok {
+		l.mu.Lock()
+		l.ended = append(l.ended, e.Time)
+		l.mu.Unlock()
+	}
+}
+
+func (l *lagRecorder) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ended)
+}
+
+func (l *lagRecorder) lags() (lags []time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.SortFunc(l.ended, time.Time.Compare)
+	for i, at := range l.ended {
+		lags = append(lags, at.Sub(l.first.Add(time.Duration(i)*l.step)))
+	}
+	return lags
+}
+
+// percentile returns milliseconds.
+func percentile(times []time.Duration, p int) float64 {
+	slices.Sort(times)
+	return float64(times[min(len(times)*p/100, len(times)-1)].Microseconds()) / 1000
+}

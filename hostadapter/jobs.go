@@ -11,8 +11,13 @@ import (
 // JobKind says what a job does.
 type JobKind string
 
-// JobRemoval is the removal of many sessions: all of them, or those of one subject.
-const JobRemoval JobKind = "removal"
+// The kinds of jobs.
+const (
+	// JobRemoval is the removal of many sessions: all of them, or those of one subject.
+	JobRemoval JobKind = "removal"
+	// JobSwap is the move to another backend while the host serves.
+	JobSwap JobKind = "swap"
+)
 
 // JobState is the state of a job.
 type JobState string
@@ -34,17 +39,24 @@ type Job struct {
 	Started time.Time
 	// Finished is when the job was done, zero where that is not known (yet).
 	Finished time.Time
-	// Total is how much there was to do when the job began, -1 where that is not known, and Done how much of it is done: sessions.
+	// Total is how much there was to do when the job began, -1 where that is not known, and Done how much of it is done: sessions, or
+	// for a swap all records.
 	Total int
 	Done  int
 	// Removed counts what a removal has done so far. It is nil for other kinds.
 	Removed *logout.Result
+	// Swap is what else is known of a swap. It is nil for other kinds.
+	Swap *SwapState
 	// Error says why a job failed.
 	Error string
 }
 
-// Job returns the progress of a job by its id. One that is done is kept for a day; an unknown one is ErrNotFound.
+// Job returns the progress of a job by its id. One that is done is kept for a day, a swap until the host ends; an unknown one
+// is ErrNotFound.
 func (a *Adapter) Job(ctx context.Context, id string) (*Job, error) {
+	if swap, err := a.SwapByID(id); err == nil {
+		return swap.job(), nil
+	}
 	found, err := a.config.Backend.Logout().Job(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: reading a job: %w", err)

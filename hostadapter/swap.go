@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +40,29 @@ type SwapState struct {
 	Finished time.Time
 	Err      error
 	Progress transfer.Progress
+	// Rate is how many records were copied a second, so far or in all.
+	Rate float64
+}
+
+// Left is how many records and changes are still to be copied.
+func (s *SwapState) Left() int64 {
+	return max(0, s.Progress.Total-s.Progress.Copied) + int64(min(s.Progress.Left, math.MaxInt32))
+}
+
+// job is the swap as a job.
+func (s *SwapState) job() *Job {
+	j := &Job{
+		ID: s.ID, Kind: JobSwap, State: JobRunning, Phase: string(s.Progress.Phase), Started: s.Started, Finished: s.Finished,
+		Total: int(s.Progress.Total), Done: int(s.Progress.Copied), Swap: s,
+	}
+	switch {
+	case s.Finished.IsZero():
+	case s.Err != nil:
+		j.State, j.Error = JobFailed, s.Err.Error()
+	default:
+		j.State = JobDone
+	}
+	return j
 }
 
 // swaps keeps what is known of swaps, and lets one run at a time.
@@ -203,6 +227,9 @@ func (a *Adapter) report(state *SwapState, p transfer.Progress) {
 	a.swaps.mu.Lock()
 	before := state.Progress.Phase
 	state.Progress = p
+	if seconds := a.now().Sub(state.Started).Seconds(); p.Phase == transfer.Copying && seconds > 0 {
+		state.Rate = float64(p.Copied) / seconds
+	}
 	a.swaps.mu.Unlock()
 	if before != p.Phase {
 		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From, "to", state.To, "phase", p.Phase,

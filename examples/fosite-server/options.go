@@ -19,6 +19,7 @@ type options struct {
 	backend    string
 	dsn        string
 	plugin     string
+	stores     map[string]string // folders by name
 	clients    string
 	users      string
 	adminToken string
@@ -38,6 +39,7 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger|postgres`")
 	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend")
 	flags.StringVar(&o.plugin, "plugin", "", "`file` of the storage plugin to run instead of the one built in")
+	flags.Func("store", "`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it for more", o.store)
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes (default: one kept in the data folder)")
@@ -59,6 +61,23 @@ func (o *options) allowCIDR(list string) error {
 		}
 		o.allowCIDRs = append(o.allowCIDRs, prefix.Masked())
 	}
+	return nil
+}
+
+func (o *options) store(text string) error {
+	name, folder, _ := strings.Cut(text, "=")
+	switch _, twice := o.stores[name]; {
+	case name == "" || folder == "":
+		return errors.New("not a name and a folder, such as next=/var/lib/sessions-next")
+	case name == mainStore:
+		return fmt.Errorf("%s is what the store in the data folder is called", mainStore)
+	case twice:
+		return fmt.Errorf("%s is named twice", name)
+	}
+	if o.stores == nil {
+		o.stores = map[string]string{}
+	}
+	o.stores[name] = folder
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 
 	"github.com/gorilla/mux"
 
@@ -19,13 +18,12 @@ import (
 
 // This file is all that session management needs of this server.
 
-// openBackend starts the storage plugin.
-func openBackend(ctx context.Context, o *options, logger *slog.Logger) (*plugin.Client, error) {
-	config := plugin.Config{
-		Path:     o.plugin,
-		Settings: badger.Settings{Path: filepath.Join(o.data, "sessions")},
-		Logger:   logger,
-	}
+// mainStore is the name of the store that a server starts with.
+const mainStore = "main"
+
+// openBackend starts the storage plugin over a folder.
+func openBackend(ctx context.Context, o *options, folder string, logger *slog.Logger) (*plugin.Client, error) {
+	config := plugin.Config{Path: o.plugin, Settings: badger.Settings{Path: folder}, Logger: logger}
 	if o.plugin == "" { // run ourselves once more, as the plugin
 		var err error
 		if config.Path, err = os.Executable(); err != nil {
@@ -33,6 +31,22 @@ func openBackend(ctx context.Context, o *options, logger *slog.Logger) (*plugin.
 		}
 	}
 	return plugin.Open(ctx, config)
+}
+
+// stores are what the sessions can be swapped to while the server serves.
+func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (hostadapter.Backend, error) {
+	stores := map[string]func(context.Context) (hostadapter.Backend, error){}
+	for name, folder := range s.options.stores {
+		stores[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+			client, err := openBackend(ctx, s.options, folder, logger)
+			if err != nil {
+				return nil, err
+			}
+			s.plugins.Store(name, client)
+			return client, nil
+		}
+	}
+	return stores
 }
 
 // servePlugin is what this program does when it runs as the plugin.
@@ -49,16 +63,19 @@ func servePlugin() {
 }
 
 // attachSessions puts session management between the provider and fosite.
-func (p *provider) attachSessions(ctx context.Context, o *options, backend hostadapter.Backend) error {
+func (s *running) attachSessions(ctx context.Context) error {
+	p := s.provider
 	var err error
 	p.sessions, err = fositestore.Attach(ctx, fositestore.Config{
-		Backend: backend,
+		Backend: s.backend,
 		Fosite:  p.config,
 		Store:   clientStore(p.clients),
 		Key:     p.secrets.signingKey,
 		Host: hostadapter.Config{
 			Cookie:           hostadapter.Cookie{Name: p.cookieName()},
-			AllowLogoutCIDRs: o.allowCIDRs,
+			AllowLogoutCIDRs: s.options.allowCIDRs,
+			Backends:         s.stores(p.logger),
+			BackendName:      mainStore,
 			Logger:           p.logger,
 		},
 	})

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -26,7 +27,8 @@ const stopTimeout = 5 * time.Second
 type running struct {
 	options   *options
 	provider  *provider
-	backend   *plugin.Client
+	backend   *plugin.Client // that the server started with
+	plugins   sync.Map       // *plugin.Client by the name of the store
 	address   net.Addr
 	server    *http.Server
 	demo      []*http.Server
@@ -65,9 +67,10 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err := s.startDemo(ctx, hash); err != nil {
 		return nil, fmt.Errorf("demo clients: %w", err)
 	}
-	if s.backend, err = openBackend(ctx, o, logger); err != nil {
+	if s.backend, err = openBackend(ctx, o, filepath.Join(o.data, "sessions"), logger); err != nil {
 		return nil, fmt.Errorf("storage plugin: %w", err)
 	}
+	s.plugins.Store(mainStore, s.backend)
 	s.closeLast = append(s.closeLast, s.backend.Close)
 	// Not before all that may fail: a start that fails leaves no secrets behind.
 	if p.secrets, err = loadSecrets(o.data, o.adminToken); err != nil {
@@ -143,11 +146,14 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 		return err
 	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
-	if err := p.attachSessions(ctx, s.options, s.backend); err != nil {
+	if err := s.attachSessions(ctx); err != nil {
 		return fmt.Errorf("session management: %w", err)
 	}
 	s.closeLast = append(s.closeLast, p.sessions.Close)
-	return nil
+	if p.sessions.BackendName() == mainStore {
+		return nil
+	}
+	return s.backend.Close() // another one took its place in a swap, before this start
 }
 
 // stop lets requests finish, then closes everything.
@@ -177,6 +183,15 @@ func ignoreClosed(err error) error {
 	return err
 }
 
+// pluginPID is the process id of the plugin that serves.
+func (s *running) pluginPID() int {
+	client, _ := s.plugins.Load(s.provider.sessions.BackendName())
+	if client, ok := client.(*plugin.Client); ok {
+		return client.PID()
+	}
+	return 0
+}
+
 // announce prints "key: value" lines, which keep their names, up to an empty line; what follows is for people.
 func (s *running) announce(w io.Writer) {
 	p := s.provider
@@ -186,7 +201,7 @@ func (s *running) announce(w io.Writer) {
 		{"admin_url", p.issuer + pathAdmin},
 		{"admin_page", p.issuer + pathAdminPage},
 		{"admin_token", p.secrets.adminToken},
-		{"plugin_pid", fmt.Sprint(s.backend.PID())},
+		{"plugin_pid", fmt.Sprint(s.pluginPID())},
 		{"data", s.options.data},
 	}
 	for _, d := range p.demo {

@@ -21,6 +21,7 @@ type jobBody struct {
 	Done  int  `json:"done"`
 	// Result counts what a removal has done so far.
 	Result *resultBody `json:"result,omitempty"`
+	Swap   *swapBody   `json:"swap,omitempty"`
 	Error  string      `json:"error,omitempty"`
 }
 
@@ -58,6 +59,9 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if job.Removed != nil {
 		result := resultOf(job.Removed)
 		body.Result = &result
+	}
+	if job.Swap != nil {
+		body.Swap = swapOf(job.Swap)
 	}
 	writeJSON(w, http.StatusOK, body)
 	return nil

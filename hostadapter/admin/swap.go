@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Swapper is what a Manager also is whose backend can be replaced while it serves. A hostadapter.Adapter is one.
+type Swapper interface {
+	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is hostadapter.ErrNotFound, a swap that
+	// cannot be is hostadapter.ErrSwap.
+	Swap(ctx context.Context, name string) (job string, err error)
+	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrNotFound.
+	AbortSwap(job string) error
+}
+
+var _ Swapper = (*hostadapter.Adapter)(nil)
+
+// swapBody is what a job in JSON tells of a swap. Rows of a store are counted in total and done; changes are those made to them meanwhile.
+type swapBody struct {
+	From    string  `json:"from"`
+	To      string  `json:"to"`
+	Left    int64   `json:"left"`
+	Changed int64   `json:"changed"`
+	Rate    float64 `json:"rate_per_second"`
+	HeldMS  float64 `json:"writes_held_ms,omitempty"`
+}
+
+func swapOf(s *hostadapter.SwapState) *swapBody {
+	return &swapBody{
+		From: s.From, To: s.To, Left: s.Left(), Changed: s.Progress.Changed, Rate: s.Rate,
+		HeldMS: float64(s.Progress.Held.Microseconds()) / 1000,
+	}
+}
+
+// mountSwap adds the routes of swaps where there is something to swap.
+func (m *mount) mountSwap(router *mux.Router, change func(action string, h handler) route) {
+	swapper, ok := m.sessions.(Swapper)
+	if !ok {
+		return
+	}
+	router.Handle("/backend/swap", m.methods(map[string]route{
+		http.MethodPost: change("swap_backend", func(w http.ResponseWriter, r *http.Request, audit *audit) error {
+			return swapBackend(w, r, audit, swapper)
+		}),
+	}))
+	router.Handle("/backend/swap/{id:.+}", m.methods(map[string]route{
+		http.MethodDelete: change("abort_swap", func(w http.ResponseWriter, r *http.Request, audit *audit) error {
+			return abortSwap(w, r, audit, swapper)
+		}),
+	}))
+}
+
+func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swapper) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	var name id
+	if err := readBody(w, r, map[string]any{"backend": &name}); err != nil {
+		return err
+	}
+	if name == "" {
+		return ticketstore.Invalid("backend", "is missing: name a backend of the server's configuration")
+	}
+	audit.add(slog.String("backend", string(name)))
+	job, err := swapper.Swap(r.Context(), string(name))
+	switch {
+	case errors.Is(err, hostadapter.ErrSwap):
+		return &problem{status: http.StatusConflict, detail: err.Error(), field: "backend"}
+	case errors.Is(err, hostadapter.ErrNotFound):
+		return &problem{status: http.StatusNotFound, detail: "There is no backend of this name in the server's configuration.", field: "backend"}
+	case err != nil:
+		return err
+	}
+	audit.add(slog.String("job", job))
+	writeStarted(w, "../", job)
+	return nil
+}
+
+func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swapper) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	job, err := pathValue(r, "id", "")
+	if err != nil {
+		return err
+	}
+	audit.add(slog.String("job", job))
+	if err := readNoBody(w, r); err != nil {
+		return err
+	}
+	if err := swapper.AbortSwap(job); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

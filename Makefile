@@ -72,6 +72,13 @@ bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS,
 bench-large: ## Run the benchmarks with 1,000,000 sessions too, which takes tens of minutes (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)
 	SESSIONS_BENCH_LARGE=1 $(MAKE) bench
 
+# How often `make swap-kills` kills the server or a plugin in the middle of a swap.
+SWAPKILLS ?= 200
+
+.PHONY: swap-kills
+swap-kills: ## Kill the server or a plugin at random points of swaps (SWAPKILLS)
+	SESSIONS_SWAP_KILLS=$(SWAPKILLS) go test -count 1 -timeout 2h -run '^TestSwapKilledHalfWay$$' ./integration
+
 # How many faults `make torture` commits. It takes about 25 minutes for 1,000 on two cores.
 KILLS ?= 1000
 

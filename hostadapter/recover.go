@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
@@ -40,7 +41,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		if !found {
 			return nil, fmt.Errorf("backend %q is not configured", name)
 		}
-		backend, err := f(ctx)
+		backend, err := openPatiently(ctx, f)
 		if err != nil {
 			return nil, fmt.Errorf("open backend %q: %w", name, err)
 		}
@@ -87,6 +88,24 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 	a.config.Backend = a.backends
 	return nil
 }
+
+// openPatiently opens a backend that the process of a host which was killed may be about to leave.
+func openPatiently(ctx context.Context, open func(ctx context.Context) (Backend, error)) (Backend, error) {
+	for deadline := time.Now().Add(openPatience); ; {
+		backend, err := open(ctx)
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return backend, err
+		}
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// openPatience is how long a start tries to open a backend.
+const openPatience = 10 * time.Second
 
 // keep notes a backend that is ours to close.
 func (a *Adapter) keep(backend Backend) {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -176,10 +177,13 @@ func announced(stdout io.Reader) <-chan map[string]string {
 
 // kill ends host and plugin at once, as a crash of the machine would, and waits until both are gone.
 func (p *provider) kill() {
-	_ = syscall.Kill(p.plugin, syscall.SIGKILL)
+	plugins := append(children(p.host), p.plugin) // in a swap there are two
+	for _, pid := range plugins {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 	_ = syscall.Kill(p.host, syscall.SIGKILL)
 	<-p.exited
-	for deadline := time.Now().Add(patience); alive(p.plugin) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); slices.ContainsFunc(plugins, alive) && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 }

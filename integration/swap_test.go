@@ -1,0 +1,171 @@
+package integration
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// swapper is a provider with stores to swap to and users that are signed in.
+type swapper struct {
+	*provider
+	rp     *relyingParty
+	users  []user
+	logins []signedIn
+}
+
+func newSwapper(t *testing.T, users, stores int) *swapper {
+	t.Helper()
+	s := &swapper{rp: newRelyingParty(t, "shop")}
+	for i := range users {
+		name := fmt.Sprintf("swap%d", i)
+		s.users = append(s.users, user{name, "password of " + name, "sub-" + name, name, name + "@example.com"})
+	}
+	folder := t.TempDir()
+	var flags []string
+	for i := range stores {
+		flags = append(flags, "-store", fmt.Sprintf("s%d=%s", i, filepath.Join(folder, strconv.Itoa(i))))
+	}
+	s.provider = startProvider(t, []map[string]any{s.rp.registration()}, s.users, flags...)
+	s.rp.discover(t, s.provider)
+	for _, u := range s.users {
+		s.logins = append(s.logins, newBrowser().signIn(t, s.rp, s.provider, u))
+	}
+	return s
+}
+
+func (s *swapper) swap(t *testing.T, store string) (status int) {
+	t.Helper()
+	status, _ = s.admin(t, http.MethodPost, "/backend/swap", map[string]string{"backend": store})
+	return status
+}
+
+// expectWhole holds that every user is signed in, with live tokens, and nobody else.
+func (s *swapper) expectWhole(t *testing.T) {
+	t.Helper()
+	for i := range s.logins {
+		if !s.active(t, s.rp, s.logins[i].token.AccessToken) {
+			t.Errorf("the access token of %s is dead", s.users[i].Username)
+		}
+	}
+	if n := len(s.sessions(t, url.Values{"count_requested": {"1000"}})); n != len(s.users) {
+		t.Errorf("%d sessions, want %d", n, len(s.users))
+	}
+}
+
+func TestSwapWhileUsersWork(t *testing.T) {
+	t.Parallel()
+	s := newSwapper(t, 4, 1)
+	stop := make(chan struct{})
+	var requests atomic.Int64
+	var wg sync.WaitGroup
+	for i := range s.users {
+		wg.Go(func() {
+			for !t.Failed() {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
+				if status != http.StatusOK {
+					t.Errorf("a refresh answered %d %v", status, answer)
+					return
+				}
+				s.logins[i].token.AccessToken, _ = answer["access_token"].(string)
+				s.logins[i].token.RefreshToken, _ = answer["refresh_token"].(string)
+				if !s.active(t, s.rp, s.logins[i].token.AccessToken) {
+					t.Error("a token that was just issued is dead")
+				}
+				requests.Add(2)
+			}
+		})
+	}
+	eventually(t, "there is load", func() bool { return requests.Load() > 20 })
+	status, answer := s.admin(t, http.MethodPost, "/backend/swap", map[string]string{"backend": "s0"})
+	job, _ := answer["job"].(string)
+	if status != http.StatusAccepted || job == "" {
+		t.Errorf("the swap answered %d %v, want 202 and a job", status, answer)
+	}
+	eventually(t, "the swap to be done", func() bool {
+		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
+		if told["state"] == "done" && (told["kind"] != "swap" || told["done"] != told["total"]) {
+			t.Errorf("the job is told as %v", told)
+		}
+		return told["state"] == "done" || t.Failed()
+	})
+	after := requests.Load()
+	eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
+	close(stop)
+	wg.Wait()
+	s.expectWhole(t)
+	for store, want := range map[string]int{"s0": 409, "nowhere": 404} {
+		if status := s.swap(t, store); status != want {
+			t.Errorf("a swap to %s answered %d, want %d", store, status, want)
+		}
+	}
+	s.remove(t, map[string]any{"subject_id": s.users[0].Subject})
+	s.users, s.logins = s.users[1:], s.logins[1:]
+	s.kill()
+	s.start(t)
+	s.expectWhole(t)
+}
+
+// Killed at any point of a swap, the server comes back with everything, from the old store or from the new one. SESSIONS_SWAP_KILLS says
+// how often (make swap-kills).
+func TestSwapKilledHalfWay(t *testing.T) {
+	t.Parallel()
+	kills := 6
+	if n, err := strconv.Atoi(os.Getenv("SESSIONS_SWAP_KILLS")); err == nil {
+		kills = n
+	}
+	s := newSwapper(t, 3, kills)
+	for i := range kills {
+		eventually(t, "a swap to begin after the one before", func() bool {
+			return s.swap(t, fmt.Sprintf("s%d", i)) == http.StatusAccepted
+		})
+		time.Sleep(rand.N(120 * time.Millisecond)) // a random point, not a wait
+		plugins := children(s.host)
+		if i%2 == 0 || len(plugins) == 0 {
+			_ = syscall.Kill(s.host, syscall.SIGKILL)
+			<-s.exited
+			eventually(t, "the plugins to notice that their host is gone", func() bool {
+				for _, pid := range plugins {
+					if alive(pid) {
+						return false
+					}
+				}
+				return true
+			})
+			s.start(t)
+		} else {
+			_ = syscall.Kill(plugins[rand.N(len(plugins))], syscall.SIGKILL)
+			eventually(t, "one plugin to be left", func() bool { return len(children(s.host)) == 1 })
+		}
+		s.expectWhole(t)
+	}
+}
+
+// children returns the processes that a process has started and that live.
+func children(pid int) (pids []int) {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, task := range tasks {
+		raw, _ := os.ReadFile(task)
+		for field := range strings.FieldsSeq(string(raw)) {
+			if child, err := strconv.Atoi(field); err == nil && alive(child) {
+				pids = append(pids, child)
+			}
+		}
+	}
+	return pids
+}

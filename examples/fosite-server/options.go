@@ -64,23 +64,6 @@ func (o *options) allowCIDR(list string) error {
 	return nil
 }
 
-func (o *options) store(text string) error {
-	name, folder, _ := strings.Cut(text, "=")
-	switch _, twice := o.stores[name]; {
-	case name == "" || folder == "":
-		return errors.New("not a name and a folder, such as next=/var/lib/sessions-next")
-	case name == mainStore:
-		return fmt.Errorf("%s is what the store in the data folder is called", mainStore)
-	case twice:
-		return fmt.Errorf("%s is named twice", name)
-	}
-	if o.stores == nil {
-		o.stores = map[string]string{}
-	}
-	o.stores[name] = folder
-	return nil
-}
-
 func (o *options) validate() error {
 	switch {
 	case o.backend == "postgres":

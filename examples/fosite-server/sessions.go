@@ -18,9 +18,6 @@ import (
 
 // This file is all that session management needs of this server.
 
-// mainStore is the name of the store that a server starts with.
-const mainStore = "main"
-
 // openBackend starts the storage plugin over a folder.
 func openBackend(ctx context.Context, o *options, folder string, logger *slog.Logger) (*plugin.Client, error) {
 	config := plugin.Config{Path: o.plugin, Settings: badger.Settings{Path: folder}, Logger: logger}
@@ -31,22 +28,6 @@ func openBackend(ctx context.Context, o *options, folder string, logger *slog.Lo
 		}
 	}
 	return plugin.Open(ctx, config)
-}
-
-// stores are what the sessions can be swapped to while the server serves.
-func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (hostadapter.Backend, error) {
-	stores := map[string]func(context.Context) (hostadapter.Backend, error){}
-	for name, folder := range s.options.stores {
-		stores[name] = func(ctx context.Context) (hostadapter.Backend, error) {
-			client, err := openBackend(ctx, s.options, folder, logger)
-			if err != nil {
-				return nil, err
-			}
-			s.plugins.Store(name, client)
-			return client, nil
-		}
-	}
-	return stores
 }
 
 // servePlugin is what this program does when it runs as the plugin.

@@ -46,7 +46,7 @@ const DefaultSwitchTimeout = 5 * time.Second
 // Progress is how far a move has come.
 type Progress struct {
 	Phase Phase
-	// Total is how many records the source held at the beginning, Copied how many were copied, and Changed how many changes made meanwhile
+	// Total is how many records the source held at the beginning, and once all are copied, how many those were; Copied how many were copied, and Changed how many changes made meanwhile
 	// were applied. Left is how many changes are to be applied.
 	Total   int64
 	Copied  int64
@@ -185,6 +185,8 @@ func (m *Move) copyAll(ctx context.Context) error {
 			return fmt.Errorf("copy: %w", err)
 		}
 	}
+	// What was added or deleted while it was read makes the total of the beginning a guess.
+	m.report(func(p *Progress) { p.Total = p.Copied })
 	return nil
 }
 

@@ -1350,6 +1350,7 @@ type TransferOperation struct {
 	When          int64                  `protobuf:"varint,1,opt,name=when,proto3" json:"when,omitempty"`
 	Revoked       uint32                 `protobuf:"varint,2,opt,name=revoked,proto3" json:"revoked,omitempty"`
 	Ending        *TransferEndingResult  `protobuf:"bytes,3,opt,name=ending,proto3" json:"ending,omitempty"`
+	Removed       *TransferRemoved       `protobuf:"bytes,4,opt,name=removed,proto3" json:"removed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1405,6 +1406,82 @@ func (x *TransferOperation) GetEnding() *TransferEndingResult {
 	return nil
 }
 
+func (x *TransferOperation) GetRemoved() *TransferRemoved {
+	if x != nil {
+		return x.Removed
+	}
+	return nil
+}
+
+// TransferRemoved is what a removal of grants did.
+type TransferRemoved struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Met             int64                  `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
+	GrantsRevoked   int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
+	ConsentsRevoked int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
+	Next            []byte                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TransferRemoved) Reset() {
+	*x = TransferRemoved{}
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRemoved) ProtoMessage() {}
+
+func (x *TransferRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRemoved.ProtoReflect.Descriptor instead.
+func (*TransferRemoved) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *TransferRemoved) GetMet() int64 {
+	if x != nil {
+		return x.Met
+	}
+	return 0
+}
+
+func (x *TransferRemoved) GetGrantsRevoked() int64 {
+	if x != nil {
+		return x.GrantsRevoked
+	}
+	return 0
+}
+
+func (x *TransferRemoved) GetConsentsRevoked() int64 {
+	if x != nil {
+		return x.ConsentsRevoked
+	}
+	return 0
+}
+
+func (x *TransferRemoved) GetNext() []byte {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
 // TransferEndingResult is what an ending did.
 type TransferEndingResult struct {
 	state               protoimpl.MessageState  `protogen:"open.v1"`
@@ -1420,7 +1497,7 @@ type TransferEndingResult struct {
 
 func (x *TransferEndingResult) Reset() {
 	*x = TransferEndingResult{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[18]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1432,7 +1509,7 @@ func (x *TransferEndingResult) String() string {
 func (*TransferEndingResult) ProtoMessage() {}
 
 func (x *TransferEndingResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[18]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1445,7 +1522,7 @@ func (x *TransferEndingResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferEndingResult.ProtoReflect.Descriptor instead.
 func (*TransferEndingResult) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{18}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TransferEndingResult) GetSessionsRemoved() int64 {
@@ -1501,7 +1578,7 @@ type TransferEndedSession struct {
 
 func (x *TransferEndedSession) Reset() {
 	*x = TransferEndedSession{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1590,7 @@ func (x *TransferEndedSession) String() string {
 func (*TransferEndedSession) ProtoMessage() {}
 
 func (x *TransferEndedSession) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[19]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1603,7 @@ func (x *TransferEndedSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferEndedSession.ProtoReflect.Descriptor instead.
 func (*TransferEndedSession) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{19}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *TransferEndedSession) GetSessionId() string {
@@ -1543,7 +1620,7 @@ func (x *TransferEndedSession) GetSubjectId() string {
 	return ""
 }
 
-// TransferJob is an ending under way, resumed after a crash.
+// TransferJob is an ending of several steps, resumed after a crash and kept for a while after its end.
 type TransferJob struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Now              int64                  `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
@@ -1559,13 +1636,30 @@ type TransferJob struct {
 	SkipNotification bool                   `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
 	Done             *TransferEndingResult  `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
 	CoordinatedOnly  bool                   `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	All              bool                   `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
+	// phase is one of the phases of a job, empty once the job is done. cursor is the last position of the phase's listing that was looked at:
+	// listings are in order of creation, then of session id. A backend that cannot read it begins the phase anew, which does no harm.
+	Phase  string `protobuf:"bytes,23,opt,name=phase,proto3" json:"phase,omitempty"`
+	Cursor []byte `protobuf:"bytes,15,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// last is the position of the last session that there was when the job began.
+	Last []byte `protobuf:"bytes,16,opt,name=last,proto3" json:"last,omitempty"`
+	// total is how many sessions there were then, -1 where that was not counted; looked_at how many of them the job has come past.
+	Total    int64 `protobuf:"varint,17,opt,name=total,proto3" json:"total,omitempty"`
+	LookedAt int64 `protobuf:"varint,18,opt,name=looked_at,json=lookedAt,proto3" json:"looked_at,omitempty"`
+	// finished is when the job was done, 0 as long as nobody has said what time it is since.
+	Finished int64 `protobuf:"varint,19,opt,name=finished,proto3" json:"finished,omitempty"`
+	// error says why the job has stopped.
+	Error string `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`
+	// consents_subject and consents_clients: consents of an ended session that did not fit into its transaction.
+	ConsentsSubject string   `protobuf:"bytes,21,opt,name=consents_subject,json=consentsSubject,proto3" json:"consents_subject,omitempty"`
+	ConsentsClients []string `protobuf:"bytes,22,rep,name=consents_clients,json=consentsClients,proto3" json:"consents_clients,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TransferJob) Reset() {
 	*x = TransferJob{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1671,7 @@ func (x *TransferJob) String() string {
 func (*TransferJob) ProtoMessage() {}
 
 func (x *TransferJob) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[20]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1684,7 @@ func (x *TransferJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferJob.ProtoReflect.Descriptor instead.
 func (*TransferJob) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{20}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TransferJob) GetNow() int64 {
@@ -1684,6 +1778,76 @@ func (x *TransferJob) GetCoordinatedOnly() bool {
 	return false
 }
 
+func (x *TransferJob) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+func (x *TransferJob) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *TransferJob) GetCursor() []byte {
+	if x != nil {
+		return x.Cursor
+	}
+	return nil
+}
+
+func (x *TransferJob) GetLast() []byte {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *TransferJob) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *TransferJob) GetLookedAt() int64 {
+	if x != nil {
+		return x.LookedAt
+	}
+	return 0
+}
+
+func (x *TransferJob) GetFinished() int64 {
+	if x != nil {
+		return x.Finished
+	}
+	return 0
+}
+
+func (x *TransferJob) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *TransferJob) GetConsentsSubject() string {
+	if x != nil {
+		return x.ConsentsSubject
+	}
+	return ""
+}
+
+func (x *TransferJob) GetConsentsClients() []string {
+	if x != nil {
+		return x.ConsentsClients
+	}
+	return nil
+}
+
 // TransferNotification is a notice; nobody has claimed it.
 type TransferNotification struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -1710,7 +1874,7 @@ type TransferNotification struct {
 
 func (x *TransferNotification) Reset() {
 	*x = TransferNotification{}
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[21]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1886,7 @@ func (x *TransferNotification) String() string {
 func (*TransferNotification) ProtoMessage() {}
 
 func (x *TransferNotification) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[21]
+	mi := &file_sessions_plugin_v1_transfer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1899,7 @@ func (x *TransferNotification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferNotification.ProtoReflect.Descriptor instead.
 func (*TransferNotification) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{21}
+	return file_sessions_plugin_v1_transfer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TransferNotification) GetIssuer() string {
@@ -1948,11 +2112,17 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\ftoken_number\x18\n" +
 	" \x01(\x04R\vtokenNumber\x12\x1a\n" +
 	"\boutlives\x18\v \x01(\bR\boutlives\x12\x12\n" +
-	"\x04data\x18\f \x01(\fR\x04data\"\x83\x01\n" +
+	"\x04data\x18\f \x01(\fR\x04data\"\xc2\x01\n" +
 	"\x11TransferOperation\x12\x12\n" +
 	"\x04when\x18\x01 \x01(\x03R\x04when\x12\x18\n" +
 	"\arevoked\x18\x02 \x01(\rR\arevoked\x12@\n" +
-	"\x06ending\x18\x03 \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x06ending\"\xb4\x02\n" +
+	"\x06ending\x18\x03 \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x06ending\x12=\n" +
+	"\aremoved\x18\x04 \x01(\v2#.sessions.plugin.v1.TransferRemovedR\aremoved\"\x89\x01\n" +
+	"\x0fTransferRemoved\x12\x10\n" +
+	"\x03met\x18\x01 \x01(\x03R\x03met\x12%\n" +
+	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
+	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\fR\x04next\"\xb4\x02\n" +
 	"\x14TransferEndingResult\x12)\n" +
 	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
@@ -1964,7 +2134,7 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
 	"\n" +
-	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xd2\x03\n" +
+	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xe1\x05\n" +
 	"\vTransferJob\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x1d\n" +
 	"\n" +
@@ -1983,7 +2153,17 @@ const file_sessions_plugin_v1_transfer_proto_rawDesc = "" +
 	" \x01(\bR\fkeepConsents\x12+\n" +
 	"\x11skip_notification\x18\v \x01(\bR\x10skipNotification\x12<\n" +
 	"\x04done\x18\f \x01(\v2(.sessions.plugin.v1.TransferEndingResultR\x04done\x12)\n" +
-	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\"\xc1\x03\n" +
+	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\x12\x10\n" +
+	"\x03all\x18\r \x01(\bR\x03all\x12\x14\n" +
+	"\x05phase\x18\x17 \x01(\tR\x05phase\x12\x16\n" +
+	"\x06cursor\x18\x0f \x01(\fR\x06cursor\x12\x12\n" +
+	"\x04last\x18\x10 \x01(\fR\x04last\x12\x14\n" +
+	"\x05total\x18\x11 \x01(\x03R\x05total\x12\x1b\n" +
+	"\tlooked_at\x18\x12 \x01(\x03R\blookedAt\x12\x1a\n" +
+	"\bfinished\x18\x13 \x01(\x03R\bfinished\x12\x14\n" +
+	"\x05error\x18\x14 \x01(\tR\x05error\x12)\n" +
+	"\x10consents_subject\x18\x15 \x01(\tR\x0fconsentsSubject\x12)\n" +
+	"\x10consents_clients\x18\x16 \x03(\tR\x0fconsentsClients\"\xc1\x03\n" +
 	"\x14TransferNotification\x12\x16\n" +
 	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
 	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x1d\n" +
@@ -2029,7 +2209,7 @@ func file_sessions_plugin_v1_transfer_proto_rawDescGZIP() []byte {
 }
 
 var file_sessions_plugin_v1_transfer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_sessions_plugin_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_sessions_plugin_v1_transfer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_sessions_plugin_v1_transfer_proto_goTypes = []any{
 	(TransferSurvivors)(0),            // 0: sessions.plugin.v1.TransferSurvivors
 	(*TransferRecord)(nil),            // 1: sessions.plugin.v1.TransferRecord
@@ -2050,10 +2230,11 @@ var file_sessions_plugin_v1_transfer_proto_goTypes = []any{
 	(*TransferEndedClient)(nil),       // 16: sessions.plugin.v1.TransferEndedClient
 	(*TransferGrant)(nil),             // 17: sessions.plugin.v1.TransferGrant
 	(*TransferOperation)(nil),         // 18: sessions.plugin.v1.TransferOperation
-	(*TransferEndingResult)(nil),      // 19: sessions.plugin.v1.TransferEndingResult
-	(*TransferEndedSession)(nil),      // 20: sessions.plugin.v1.TransferEndedSession
-	(*TransferJob)(nil),               // 21: sessions.plugin.v1.TransferJob
-	(*TransferNotification)(nil),      // 22: sessions.plugin.v1.TransferNotification
+	(*TransferRemoved)(nil),           // 19: sessions.plugin.v1.TransferRemoved
+	(*TransferEndingResult)(nil),      // 20: sessions.plugin.v1.TransferEndingResult
+	(*TransferEndedSession)(nil),      // 21: sessions.plugin.v1.TransferEndedSession
+	(*TransferJob)(nil),               // 22: sessions.plugin.v1.TransferJob
+	(*TransferNotification)(nil),      // 23: sessions.plugin.v1.TransferNotification
 }
 var file_sessions_plugin_v1_transfer_proto_depIdxs = []int32{
 	2,  // 0: sessions.plugin.v1.GetTransferStatusResponse.contents:type_name -> sessions.plugin.v1.TransferContent
@@ -2063,24 +2244,25 @@ var file_sessions_plugin_v1_transfer_proto_depIdxs = []int32{
 	0,  // 4: sessions.plugin.v1.TransferEnded.survivors:type_name -> sessions.plugin.v1.TransferSurvivors
 	16, // 5: sessions.plugin.v1.TransferEnded.clients:type_name -> sessions.plugin.v1.TransferEndedClient
 	0,  // 6: sessions.plugin.v1.TransferEndedClient.survivors:type_name -> sessions.plugin.v1.TransferSurvivors
-	19, // 7: sessions.plugin.v1.TransferOperation.ending:type_name -> sessions.plugin.v1.TransferEndingResult
-	20, // 8: sessions.plugin.v1.TransferEndingResult.ended:type_name -> sessions.plugin.v1.TransferEndedSession
-	19, // 9: sessions.plugin.v1.TransferJob.done:type_name -> sessions.plugin.v1.TransferEndingResult
-	3,  // 10: sessions.plugin.v1.TransferService.GetTransferStatus:input_type -> sessions.plugin.v1.GetTransferStatusRequest
-	5,  // 11: sessions.plugin.v1.TransferService.SetTransferState:input_type -> sessions.plugin.v1.SetTransferStateRequest
-	7,  // 12: sessions.plugin.v1.TransferService.ExportRecords:input_type -> sessions.plugin.v1.ExportRecordsRequest
-	9,  // 13: sessions.plugin.v1.TransferService.ListChanges:input_type -> sessions.plugin.v1.ListChangesRequest
-	11, // 14: sessions.plugin.v1.TransferService.ImportRecords:input_type -> sessions.plugin.v1.ImportRecordsRequest
-	4,  // 15: sessions.plugin.v1.TransferService.GetTransferStatus:output_type -> sessions.plugin.v1.GetTransferStatusResponse
-	6,  // 16: sessions.plugin.v1.TransferService.SetTransferState:output_type -> sessions.plugin.v1.SetTransferStateResponse
-	8,  // 17: sessions.plugin.v1.TransferService.ExportRecords:output_type -> sessions.plugin.v1.ExportRecordsResponse
-	10, // 18: sessions.plugin.v1.TransferService.ListChanges:output_type -> sessions.plugin.v1.ListChangesResponse
-	12, // 19: sessions.plugin.v1.TransferService.ImportRecords:output_type -> sessions.plugin.v1.ImportRecordsResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	20, // 7: sessions.plugin.v1.TransferOperation.ending:type_name -> sessions.plugin.v1.TransferEndingResult
+	19, // 8: sessions.plugin.v1.TransferOperation.removed:type_name -> sessions.plugin.v1.TransferRemoved
+	21, // 9: sessions.plugin.v1.TransferEndingResult.ended:type_name -> sessions.plugin.v1.TransferEndedSession
+	20, // 10: sessions.plugin.v1.TransferJob.done:type_name -> sessions.plugin.v1.TransferEndingResult
+	3,  // 11: sessions.plugin.v1.TransferService.GetTransferStatus:input_type -> sessions.plugin.v1.GetTransferStatusRequest
+	5,  // 12: sessions.plugin.v1.TransferService.SetTransferState:input_type -> sessions.plugin.v1.SetTransferStateRequest
+	7,  // 13: sessions.plugin.v1.TransferService.ExportRecords:input_type -> sessions.plugin.v1.ExportRecordsRequest
+	9,  // 14: sessions.plugin.v1.TransferService.ListChanges:input_type -> sessions.plugin.v1.ListChangesRequest
+	11, // 15: sessions.plugin.v1.TransferService.ImportRecords:input_type -> sessions.plugin.v1.ImportRecordsRequest
+	4,  // 16: sessions.plugin.v1.TransferService.GetTransferStatus:output_type -> sessions.plugin.v1.GetTransferStatusResponse
+	6,  // 17: sessions.plugin.v1.TransferService.SetTransferState:output_type -> sessions.plugin.v1.SetTransferStateResponse
+	8,  // 18: sessions.plugin.v1.TransferService.ExportRecords:output_type -> sessions.plugin.v1.ExportRecordsResponse
+	10, // 19: sessions.plugin.v1.TransferService.ListChanges:output_type -> sessions.plugin.v1.ListChangesResponse
+	12, // 20: sessions.plugin.v1.TransferService.ImportRecords:output_type -> sessions.plugin.v1.ImportRecordsResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_transfer_proto_init() }
@@ -2094,7 +2276,7 @@ func file_sessions_plugin_v1_transfer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_transfer_proto_rawDesc), len(file_sessions_plugin_v1_transfer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

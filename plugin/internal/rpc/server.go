@@ -15,6 +15,7 @@ import (
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // Backend is plugin.Backend, which cannot be imported from here.
@@ -112,7 +113,8 @@ const logEvery = 100 * time.Millisecond
 // status logs what the host does not get to read: failures of the engine, and why it is unavailable.
 func (s *Server) status(ctx context.Context, name string, err error) error {
 	st, known := wire.Status(err)
-	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && ctx.Err() == nil {
+	fenced := errors.Is(err, transfer.ErrFenced) // as it should be in a swap: the host waits
+	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !fenced && ctx.Err() == nil {
 		now := time.Now().UnixNano()
 		if last := s.logged.Load(); now-last > int64(logEvery) && s.logged.CompareAndSwap(last, now) {
 			s.Logger.ErrorContext(ctx, "call failed", "call", name, "error", err)

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// mainStore is the name of the store that a server starts with.
+const mainStore = "main"
+
+// store reads a -store flag.
+func (o *options) store(text string) error {
+	name, folder, _ := strings.Cut(text, "=")
+	switch _, twice := o.stores[name]; {
+	case name == "" || folder == "":
+		return errors.New("not a name and a folder, such as next=/var/lib/sessions-next")
+	case name == mainStore:
+		return fmt.Errorf("%s is what the store in the data folder is called", mainStore)
+	case twice:
+		return fmt.Errorf("%s is named twice", name)
+	}
+	if o.stores == nil {
+		o.stores = map[string]string{}
+	}
+	o.stores[name] = folder
+	return nil
+}
+
+// stores are what the sessions can be swapped to while the server serves.
+func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (hostadapter.Backend, error) {
+	stores := map[string]func(context.Context) (hostadapter.Backend, error){}
+	for name, folder := range s.options.stores {
+		stores[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+			client, err := openBackend(ctx, s.options, folder, logger)
+			if err != nil {
+				return nil, err
+			}
+			s.plugins.Store(name, client)
+			return client, nil
+		}
+	}
+	return stores
+}

@@ -68,7 +68,7 @@ func (h *lifeHost) signIn() (*http.Request, error) {
 		return nil, err
 	}
 	next := httptest.NewRequest(http.MethodGet, "/", nil)
-	for _, cookie := range w.Result().Cookies() { //nolint:bodyclose // it has none
+	for _, cookie := range w.Result().Cookies() {
 		next.AddCookie(cookie)
 	}
 	return next, nil

@@ -5,13 +5,15 @@
 //	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
 //	POST   /sessions/remove                 end sessions by subject_id, session_id or both, or all of them as a job
 //	DELETE /sessions/{session_id}           end one session and all that hangs on it
-//	GET    /jobs/{id}                       the progress of a removal of many
+//	GET    /jobs/{id}                       the progress of a removal of many, or of a swap
 //	GET    /grants                          a page of live grants
 //	POST   /grants/remove                   remove grants by subject_id, session_id, client_id, type
 //	GET    /logout/deliveries               a page of notices to clients
 //	POST   /logout/deliveries/{id}/retry    send a notice again now
 //	POST   /logout/deliveries/retry         send again those of a client, session or state
 //	GET    /backend                         what keeps the sessions, and how it is
+//	POST   /backend/swap                    move to another backend while the server serves, as a job
+//	DELETE /backend/swap/{job}              abort a swap before its switch
 //	GET    /ui/                             the admin page: all of this for people; / leads there
 //
 // Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are problem details (RFC 9457)

@@ -3,7 +3,10 @@ package integration
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
@@ -13,7 +16,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/mux"
+
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
@@ -31,6 +38,7 @@ func BenchmarkScale(b *testing.B) {
 		b.Run(fmt.Sprintf("sessions=%d", n), func(b *testing.B) {
 			s := newScale(b, n)
 			s.pages(b)
+			b.Run("op=admin-page", s.adminPage)
 			b.Run("op=remove-subject", s.removals)
 			b.Run("op=open/end=close", func(b *testing.B) { s.opens(b, s.close) })
 			b.Run("op=open/end=kill", func(b *testing.B) { s.opens(b, s.kill) })
@@ -152,6 +160,36 @@ func (s *scale) beforeLast(b *testing.B, filter ticketstore.SessionFilter) strin
 		seen += len(page.Sessions)
 	}
 	return page.ResultsToken
+}
+
+// adminPage renders the admin page's first view over HTTP.
+func (s *scale) adminPage(b *testing.B) {
+	adapter, err := hostadapter.New(b.Context(), hostadapter.Config{
+		Backend: s.backend, Issuer: "https://op.example", Keys: [][]byte{make([]byte, hostadapter.MinKey)}, Clients: logout.ClientMap{},
+		Signer: hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
+			return hostadapter.SigningKey{Key: benchKey()}, nil
+		}),
+		Logger: slog.New(slog.DiscardHandler), ExpiryOff: true,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = adapter.Close() }()
+	router := mux.NewRouter()
+	admin.Mount(router, adapter, func(*http.Request, admin.Permission) (admin.Actor, error) { return admin.Actor{ID: "bench"}, nil })
+	server := httptest.NewServer(router)
+	defer server.Close()
+	for b.Loop() {
+		response, err := http.Get(server.URL + "/ui/")
+		if err != nil {
+			b.Fatal(err)
+		}
+		page, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(page), "Ann Example") {
+			b.Fatalf("the admin page answered %d, %v, want 200 with sessions", response.StatusCode, err)
+		}
+	}
 }
 
 // removals ends the one session of one subject after the other.

@@ -1,0 +1,56 @@
+package badger
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Under a substring a page looks at a bounded number of rows: it is short then, without totals, and its token goes on behind them.
+func TestSubstringWalkIsBounded(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	const others, callers = maxScan + 500, 100
+	sign := func(i int, name string) error {
+		s := benchSession(i)
+		s.DisplayName, s.Created = name, base.Add(time.Duration(i)*time.Millisecond)
+		return e.Tickets().Create(t.Context(), s)
+	}
+	// The oldest, which a walk from the newest meets last.
+	if err := sign(0, "Zoe Needle"); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for caller := range callers {
+		group.Go(func() {
+			for i := 1 + caller; i <= others; i += callers {
+				if err := sign(i, fmt.Sprint("Ann ", i)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	query := ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{DisplayName: "needle"}}
+	page, err := e.Tickets().Query(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Sessions) != 0 || !page.HasNext || page.ResultsToken == "" {
+		t.Fatalf("first page: %d rows, has next %t, want a short page that leads on", len(page.Sessions), page.HasNext)
+	}
+	if page.TotalCount != -1 || page.TotalPages != -1 {
+		t.Errorf("totals %d and %d, want them unknown", page.TotalCount, page.TotalPages)
+	}
+	page, err = e.Tickets().Query(t.Context(), ticketstore.SessionQuery{ResultsToken: page.ResultsToken})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Sessions) != 1 || page.Sessions[0].DisplayName != "Zoe Needle" || page.HasNext {
+		t.Errorf("second page: %+v, want the one that matches and no more", page)
+	}
+}

@@ -42,9 +42,14 @@ var walls = []wall{
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
 	{name: "how stores are moved is the domain's", of: exactly("ticketstore/transfer"), allowed: domain[:1]},
 	{
+		name: "how stores are backed up is the domain's", of: exactly("ticketstore/transfer/backup"),
+		allowed: append([]string{modulePath + "/ticketstore/transfer"}, domain[0]),
+	},
+	{
 		name: "the suite of moves knows the others", of: exactly("ticketstore/transfer/transfertest"),
 		allowed: append([]string{
-			modulePath + "/ticketstore/transfer", modulePath + "/ticketstore/tickettest", modulePath + "/ticketstore/tickettest/storetest", goCmpPath,
+			modulePath + "/ticketstore/transfer", modulePath + "/ticketstore/transfer/backup", modulePath + "/ticketstore/tickettest",
+			modulePath + "/ticketstore/tickettest/storetest", goCmpPath,
 		}, domain...),
 	},
 	{

@@ -38,8 +38,8 @@ func Run(t *testing.T, config Config) {
 	for _, g := range []struct {
 		name  string
 		cases []moveCase
-	}{{"move", moveCases}, {"journal", journalCases}, {"fence", fenceCases}, {"states", stateCases}, {"recover", recoverCases}} {
-		if config.MovesAlone && g.name != "move" {
+	}{{"move", moveCases}, {"backup", backupCases}, {"journal", journalCases}, {"fence", fenceCases}, {"states", stateCases}, {"recover", recoverCases}} {
+		if config.MovesAlone && g.name != "move" && g.name != "backup" {
 			continue
 		}
 		group := storetest.Group{Name: g.name}
@@ -132,14 +132,25 @@ func (p *pair) export(b Backend, after []byte) (records []transfer.Record) {
 	return records
 }
 
-func counted(p *pair, b Backend) map[transfer.Kind]transfer.Content {
-	content := map[transfer.Kind]transfer.Content{}
-	for _, r := range p.export(b, nil) {
-		c := content[r.Kind]
-		c.Add(&r)
-		content[r.Kind] = c
+// content is counted from rows.
+type content map[transfer.Kind]transfer.Content
+
+func (c content) add(r *transfer.Record) {
+	sum := c[r.Kind]
+	sum.Add(r)
+	c[r.Kind] = sum
+}
+
+func contentOf(records []transfer.Record) content {
+	c := content{}
+	for i := range records {
+		c.add(&records[i])
 	}
-	return content
+	return c
+}
+
+func counted(p *pair, b Backend) map[transfer.Kind]transfer.Content {
+	return contentOf(p.export(b, nil))
 }
 
 func (p *pair) importAll(records []transfer.Record) error {

@@ -68,6 +68,23 @@ var journalCases = []moveCase{
 			p.Errorf("%d changes of another move", len(c.Records))
 		}
 	}},
+	{"an export is one snapshot, whatever is written meanwhile", func(p *pair) {
+		first := p.SignIn("ann")
+		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
+		before := p.status(p.source).Content
+		seen, batches := contentOf(nil), 0
+		for batch, err := range p.source.Transfer.Export(p.Ctx(), nil) {
+			p.OK(err, "Export")
+			for i := range batch.Records {
+				seen.add(&batch.Records[i])
+			}
+			if batches++; batches == 1 {
+				p.End(logout.Ending{SessionID: first.SessionID})
+				p.Stored(p.Refresh(p.SignIn("bob"), "photos"))
+			}
+		}
+		p.Same(map[transfer.Kind]transfer.Content(seen), before, "what was exported, against the store as it was")
+	}},
 	{"an export goes on behind a position", func(p *pair) {
 		p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		p.End(logout.Ending{SubjectID: "nobody"})

@@ -91,7 +91,7 @@ func (e *Engine) Check(ctx context.Context) (problems []string) {
 			problems = append(problems, fmt.Sprintf("contents %v, want %v (%v)", contents, actual, err))
 		}
 		looks := map[string]int{}
-		_ = r.scan(nil, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		_ = r.scan(nil, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			name := string(k)
 			switch {
 			case tableOf(k) == nil:
@@ -127,7 +127,7 @@ func (e *Engine) Check(ctx context.Context) (problems []string) {
 }
 
 func each[M proto.Message](r reader, table []byte, empty func() M, f func(id string, m M)) {
-	_ = r.scan(table, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	_ = r.scan(table, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		v, _ := value()
 		m := empty()
 		if err := decode(k, v, m); err != nil {

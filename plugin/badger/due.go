@@ -165,7 +165,7 @@ func (t *tx) purgeNotices(limit int, now time.Time) error {
 
 // anyToken tells whether a session has tokens left, dead or alive.
 func anyToken(r reader, sid string) (found bool, err error) {
-	err = r.scan(key(indexGrantSession, more(sid)), nil, false, true, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+	err = r.scan(key(indexGrantSession, more(sid)), nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
 		ref, ok := refOf(v)
 		found = ok && ref.Type.IsToken()

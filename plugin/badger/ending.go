@@ -244,7 +244,7 @@ func (c *closing) revokeConsents(session *recordpb.Session, clients []usedClient
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	prefix := key(indexGrantLoose, more(subject), more(client), typePrefix(grantstore.UserConsent))
 	var rows []storedGrant
-	err = c.tx.scan(prefix, nil, false, true, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+	err = c.tx.scan(prefix, nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
 		g, err := followGrant(c.tx, value)
 		if err != nil || g == nil {
 			return err == nil, err

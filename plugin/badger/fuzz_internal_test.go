@@ -63,7 +63,7 @@ func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 	t.Helper()
 	found := otherwise
 	err := e.view(t.Context(), func(r reader) error {
-		return r.scan(table, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		return r.scan(table, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 			found = k
 			return false, nil
 		})

@@ -28,7 +28,7 @@ func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time
 }
 
 func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grantstore.Grant] {
-	l := &listing[grantstore.Grant]{r: r, values: true, prefix: indexGrantAll}
+	l := &listing[grantstore.Grant]{r: r, prefix: indexGrantAll}
 	switch {
 	case f.SessionID != "":
 		l.prefix = key(indexGrantSession, more(f.SessionID))

@@ -70,7 +70,7 @@ func newJob(r reader, ending *logout.Ending, now time.Time) (*recordpb.Job, erro
 }
 
 func lastSession(r reader, index []byte, job *recordpb.Job) error {
-	return r.scan(index, nil, true, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	return r.scan(index, nil, true, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		job.Last = k[len(index):]
 		return false, nil
 	})
@@ -78,7 +78,7 @@ func lastSession(r reader, index []byte, job *recordpb.Job) error {
 
 // countKeys counts the keys under a prefix, -1 if there are more than most.
 func countKeys(r reader, prefix []byte, most int) (n int, err error) {
-	err = r.scan(prefix, nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+	err = r.scan(prefix, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 		n++
 		return n <= most, nil
 	})

@@ -161,7 +161,7 @@ func TestWalksAreGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	rows := 0
 	err = e.view(ctx, func(r reader) error {
-		return r.scan([]byte("T"), nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+		return r.scan([]byte("T"), nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 			if rows++; rows == 1 {
 				cancel()
 			}
@@ -172,7 +172,7 @@ func TestWalksAreGivenUp(t *testing.T) {
 		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows, err, scanPatience)
 	}
 	err = e.view(t.Context(), func(r reader) error {
-		return r.scan([]byte("T"), nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+		return r.scan([]byte("T"), nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 			e.stop()
 			return true, nil
 		})

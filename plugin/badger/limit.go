@@ -117,7 +117,7 @@ func (e *Engine) purgeBehind(ctx context.Context, sids []string, now time.Time) 
 // sessionsOfSubject returns the sids of a subject, the oldest session first.
 func sessionsOfSubject(r reader, subject string) (sids []string, err error) {
 	prefix := key(indexSubject, more(subject))
-	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if len(k) <= len(prefix)+8 {
 			return false, damagedEntry(k)
 		}

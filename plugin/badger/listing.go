@@ -17,8 +17,6 @@ type listing[T any] struct {
 	prefix []byte
 	// low and high bound the positions: from low, before high. Nil means no bound.
 	low, high []byte
-	// values: match needs the entry's value.
-	values bool
 	// match reads the row at a position and returns nil if the filter leaves it out.
 	match func(position []byte, value func() ([]byte, error)) (*T, error)
 }
@@ -38,7 +36,7 @@ func (l *listing[T]) read(from *ticketstore.Bound, reverse bool, count, scan int
 	s := &stretch[T]{}
 	scanned := 0
 	start := l.start(from, reverse)
-	err := l.r.scan(l.prefix, start, reverse, l.values, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err := l.r.scan(l.prefix, start, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		position := k[len(l.prefix):]
 		switch {
 		case from != nil && !from.Inclusive && bytes.Equal(position, from.Position), reverse && l.beyondHigh(position):
@@ -144,7 +142,7 @@ func readPage[T, F any](l *listing[T], w *ticketstore.Walk[F]) (*page[T], error)
 func (l *listing[T]) count(scan int) (n int, err error) {
 	scanned := 0
 	start := l.start(nil, false)
-	err = l.r.scan(l.prefix, start, false, l.values, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err = l.r.scan(l.prefix, start, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		position := k[len(l.prefix):]
 		if l.beyondHigh(position) {
 			return false, nil

@@ -42,7 +42,7 @@ func countContents(ctx context.Context, r reader) (map[transfer.Kind]transfer.Co
 	for _, kind := range transfer.Kinds {
 		t := tableOfKind(kind)
 		c := contents[kind]
-		err := r.scan(t.prefix, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		err := r.scan(t.prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
 			if err != nil {
 				return false, err

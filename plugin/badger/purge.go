@@ -43,7 +43,7 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 	if err != nil {
 		return nil, false, err
 	}
-	err = r.scan(key(indexGrantSession, more(sid)), nil, false, true,
+	err = r.scan(key(indexGrantSession, more(sid)), nil, false,
 		func(_ []byte, value func() ([]byte, error)) (bool, error) {
 			g, err := followGrant(r, value)
 			if err != nil || g == nil || !g.ref.Type.IsToken() {
@@ -176,7 +176,7 @@ type dueEntry struct {
 
 // dueEntries returns the first entries of an index ordered by time, up to and including now.
 func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
-	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err = r.scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		at, id, err := splitTimed(k, len(index))
 		if err != nil || at.After(now) || len(due) == limit {
 			return false, err
@@ -189,7 +189,7 @@ func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntr
 
 // firstDue returns the time of the first entry of an index ordered by time, zero if it is empty.
 func firstDue(r reader, index []byte) (at time.Time, err error) {
-	err = r.scan(index, nil, false, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
+	err = r.scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
 		at, _, err = splitTimed(k, len(index))
 		return false, err
 	})

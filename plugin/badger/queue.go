@@ -168,7 +168,7 @@ func (s *survey) fill(queues [][]string, limit int, turn uint32, now time.Time) 
 func dueOfClient(r reader, client string, claim logout.Claim, now time.Time) (due []string, next time.Time, err error) {
 	busy := slices.Contains(claim.Busy, client)
 	prefix := key(indexNoticeDue, more(client))
-	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		at, id, err := splitTimed(k, len(prefix))
 		if err != nil {
 			return false, err
@@ -184,7 +184,7 @@ func dueOfClient(r reader, client string, claim logout.Claim, now time.Time) (du
 }
 
 func firstKey(r reader, prefix, from []byte) (first []byte, err error) {
-	err = r.scan(prefix, from, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err = r.scan(prefix, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		first = k
 		return false, nil
 	})

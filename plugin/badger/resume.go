@@ -42,7 +42,7 @@ func (e *Engine) resume(ctx context.Context) error {
 
 // idsUnder returns the ids at the ends of the keys under a prefix.
 func idsUnder(r reader, prefix []byte) (ids []string, err error) {
-	err = r.scan(prefix, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if len(k) == len(prefix) {
 			return false, damagedEntry(k)
 		}

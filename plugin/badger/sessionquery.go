@@ -71,11 +71,14 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 		l.high = timeKey(nanos(f.CreatedBefore))
 	}
 	matches := f.Matcher()
-	check := func(record *recordpb.Session, err error) (**recordpb.Session, error) {
-		if err != nil || record == nil || !matches(summaryOf(record)) {
+	// An index of clients has no entry of a client that was detached.
+	byClient := f.ClientID != "" && f.SessionID == "" && f.SubjectID == ""
+	check := func(v []byte) (**recordpb.Session, error) {
+		record := &recordpb.Session{}
+		if err := decode(indexListing, v, record); err != nil || !matches(summaryOf(record)) {
 			return nil, err
 		}
-		if f.ClientID != "" {
+		if f.ClientID != "" && !byClient {
 			use, err := loadClientUse(r, record.GetSessionId(), f.ClientID)
 			if err != nil || use == nil || use.GetDetached() {
 				return nil, err
@@ -83,12 +86,13 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 		}
 		return &record, nil
 	}
+	// The positions of all indexes are those of the listing, whose rows lie together and are without the ticket.
 	follow := func(position []byte, _ func() ([]byte, error)) (**recordpb.Session, error) {
-		_, sid, err := splitTimed(position, 0)
-		if err != nil {
+		v, err := r.get(key(indexListing, position))
+		if err != nil || v == nil {
 			return nil, err
 		}
-		return check(loadSession(r, string(sid)))
+		return check(v)
 	}
 	switch {
 	case f.SessionID != "":
@@ -96,17 +100,16 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 		return l, l.confine(r, f.SessionID)
 	case f.SubjectID != "":
 		l.prefix, l.match = key(indexSubject, more(f.SubjectID)), follow
-	case f.ClientID != "":
+	case byClient:
 		l.prefix, l.match = key(indexClient, more(f.ClientID)), follow
 	default:
-		l.prefix, l.values = indexListing, true
+		l.prefix = indexListing
 		l.match = func(_ []byte, value func() ([]byte, error)) (**recordpb.Session, error) {
 			v, err := value()
 			if err != nil {
 				return nil, err
 			}
-			record := &recordpb.Session{}
-			return check(record, decode(indexListing, v, record))
+			return check(v)
 		}
 	}
 	return l, nil

@@ -254,7 +254,7 @@ type usedClient struct {
 // clientsOf returns the rows of all clients of a session, detached ones too, sorted by id.
 func clientsOf(r reader, sid string) (clients []usedClient, err error) {
 	prefix := clientUsePrefix(sid)
-	err = r.scan(prefix, nil, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err = r.scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
 		if err != nil {
 			return false, err

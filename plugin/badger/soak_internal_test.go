@@ -172,7 +172,7 @@ func (s *soak) look() sample {
 		return nil
 	})
 	s.must(s.e.view(s.t.Context(), func(r reader) error {
-		return r.scan(nil, nil, false, false, func([]byte, func() ([]byte, error)) (bool, error) {
+		return r.scan(nil, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 			look.rows++
 			return true, nil
 		})
@@ -184,7 +184,7 @@ func (s *soak) look() sample {
 func (s *soak) empty() {
 	left := map[string]int{}
 	s.must(s.e.view(s.t.Context(), func(r reader) error {
-		return r.scan(nil, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		return r.scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 			left[string(k[:1])]++
 			return true, nil
 		})

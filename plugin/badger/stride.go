@@ -77,7 +77,7 @@ func (s *stride) owner() []byte {
 
 // ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and tells whether that was all there is.
 func (s *stride) ahead(
-	prefix []byte, limit int, values bool, f func(position []byte, value func() ([]byte, error)) (bool, error),
+	prefix []byte, limit int, f func(position []byte, value func() ([]byte, error)) (bool, error),
 ) (all bool, err error) {
 	var from []byte
 	if s.job.Cursor != nil {
@@ -85,7 +85,7 @@ func (s *stride) ahead(
 	}
 	n := 0
 	all = true
-	err = s.tx.scan(prefix, from, false, values, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err = s.tx.scan(prefix, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		position := k[len(prefix):]
 		if s.job.Cursor != nil && bytes.Equal(position, s.job.Cursor) {
 			return true, nil
@@ -135,7 +135,7 @@ func (s *stride) sessions() error {
 		index = indexSubject
 	}
 	var positions [][]byte
-	all, err := s.ahead(key(index, s.owner()), strideSessions, false, func(position []byte, _ func() ([]byte, error)) (bool, error) {
+	all, err := s.ahead(key(index, s.owner()), strideSessions, func(position []byte, _ func() ([]byte, error)) (bool, error) {
 		if bytes.Compare(position, s.job.Last) > 0 {
 			return false, nil
 		}
@@ -158,7 +158,7 @@ func (s *stride) survivors() error {
 		return nil
 	}
 	var positions [][]byte
-	all, err := s.ahead(key(indexEndedSubject, s.owner()), strideSessions, false,
+	all, err := s.ahead(key(indexEndedSubject, s.owner()), strideSessions,
 		func(position []byte, _ func() ([]byte, error)) (bool, error) {
 			positions = append(positions, position)
 			return true, nil
@@ -183,7 +183,7 @@ func (s *stride) grants() error {
 	}
 	var rows []storedGrant
 	var cursor []byte
-	all, err := s.ahead(key(indexGrantLoose, s.owner()), strideRows, true,
+	all, err := s.ahead(key(indexGrantLoose, s.owner()), strideRows,
 		func(position []byte, value func() ([]byte, error)) (bool, error) {
 			cursor = position
 			g, err := followGrant(s.tx, value)
@@ -248,7 +248,7 @@ func (s *stride) purges() error {
 		return nil
 	}
 	var sid string
-	_, err := s.ahead(tablePurge, math.MaxInt, true, func(position []byte, value func() ([]byte, error)) (bool, error) {
+	_, err := s.ahead(tablePurge, math.MaxInt, func(position []byte, value func() ([]byte, error)) (bool, error) {
 		whose, err := value()
 		if err == nil && string(whose) == s.ending.OperationID {
 			sid = string(position)

@@ -163,7 +163,7 @@ func firstRow(tx *tx) (found bool, err error) {
 // clearSome deletes as many keys as one transaction takes, the ledger and the contents excepted, and tells whether that was all.
 func (t *tx) clearSome() (done bool, err error) {
 	n := 0
-	err = t.scan(nil, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err = t.scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if table := tableOf(k); table != nil && bytes.Equal(table.prefix, tableLedger) {
 			return true, nil
 		}
@@ -197,7 +197,7 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 				if len(after) > 0 && t.kind == transfer.Kind(after[0]) {
 					from = append(key(t.prefix, after[1:]), 0)
 				}
-				err := r.scan(t.prefix, from, false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+				err := r.scan(t.prefix, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 					v, err := value()
 					if err != nil {
 						return false, err
@@ -245,7 +245,7 @@ func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) 
 		}
 		named := map[string]bool{}
 		size := 0
-		err = r.scan(tableJournal, journalKey(after+1), false, true, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		err = r.scan(tableJournal, journalKey(after+1), false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			name, err := value()
 			if err != nil {
 				return false, err
@@ -330,7 +330,7 @@ const maxTrim = 10_000
 
 func (t *tx) trimSome(upTo uint64) error {
 	n := 0
-	return t.scan(tableJournal, nil, false, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	return t.scan(tableJournal, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if binary.BigEndian.Uint64(k[len(tableJournal):]) > upTo || n == maxTrim {
 			return false, nil
 		}

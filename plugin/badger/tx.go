@@ -15,8 +15,8 @@ type reader interface {
 	// get returns nil where there is nothing.
 	get(k []byte) ([]byte, error)
 	// scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of that direction), in descending
-	// order when reverse. The key is f's to keep; value reads its value, ahead of time when values is set. It stops when f returns false.
-	scan(prefix, from []byte, reverse, values bool, f visit) error
+	// order when reverse. The key is f's to keep; value reads its value. It stops when f returns false.
+	scan(prefix, from []byte, reverse bool, f visit) error
 }
 
 type visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
@@ -110,10 +110,10 @@ func (g *group) was(name string) ([]byte, error) {
 }
 
 //nolint:unparam // a reader has it
-func (g *group) scan(prefix, from []byte, reverse, values bool, f visit) error {
+func (g *group) scan(prefix, from []byte, reverse bool, f visit) error {
 	pending := g.under(prefix, from, reverse)
 	if len(pending) == 0 {
-		return g.base.scan(prefix, from, reverse, values, f)
+		return g.base.scan(prefix, from, reverse, f)
 	}
 	stopped := false
 	// show shows the pending keys up to, or as far back as, a limit, and tells whether to go on.
@@ -132,7 +132,7 @@ func (g *group) scan(prefix, from []byte, reverse, values bool, f visit) error {
 		}
 		return true, nil
 	}
-	err := g.base.scan(prefix, from, reverse, values, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err := g.base.scan(prefix, from, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		name := string(k)
 		if goOn, err := show(name, false); err != nil || !goOn {
 			return false, err
@@ -203,10 +203,9 @@ func (s snapshot) get(k []byte) ([]byte, error) {
 	return value, unavailable("read", err)
 }
 
-func (s snapshot) scan(prefix, from []byte, reverse, values bool, f visit) error {
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues, o.PrefetchSize, o.Reverse, o.Prefix = values, 64, reverse, prefix
-	it := s.txn.NewIterator(o)
+func (s snapshot) scan(prefix, from []byte, reverse bool, f visit) error {
+	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for each.
+	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
 	defer it.Close()
 	switch {
 	case reverse:

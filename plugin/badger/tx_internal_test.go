@@ -64,7 +64,7 @@ func compareScan(t *testing.T, r reader, stored map[string]string, from string, 
 	if from != "" {
 		start = []byte(from)
 	}
-	err := r.scan([]byte("T"), start, reverse, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err := r.scan([]byte("T"), start, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
 		got = append(got, string(k)+"="+string(v))
 		return true, err
@@ -73,7 +73,7 @@ func compareScan(t *testing.T, r reader, stored map[string]string, from string, 
 		t.Errorf("scan from %q, reverse %t:\n got %s\nwant %s\nerror %v", from, reverse, strings.Join(got, " "), strings.Join(want, " "), err)
 	}
 	got = nil
-	_ = r.scan([]byte("T"), start, reverse, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	_ = r.scan([]byte("T"), start, reverse, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		got = append(got, string(k))
 		return len(got) < 2, nil
 	})

@@ -149,6 +149,16 @@ func (h *host) serve() {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
+	mux.Handle("/end_session", h.sessions.EndSession())
+	mux.HandleFunc("/whoami", func(w http.ResponseWriter, r *http.Request) {
+		session, err := h.sessions.Session(r)
+		switch {
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		case session != nil:
+			_, _ = w.Write([]byte(session.SubjectID))
+		}
+	})
 	mux.HandleFunc("/authorize", h.authorize)
 	mux.HandleFunc("/token", h.token)
 	mux.HandleFunc("/introspect", func(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,8 @@
 package fositestore
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,30 +14,54 @@ import (
 )
 
 // NeedsSignIn tells whether an authorization request asks for more than the session has to offer, so that the login form must be shown
-// although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1): prompt=login or select_account and a sign-in before the
-// request, a sign-in longer ago than max_age, or an acr that is not among acr_values, where the host has signed in with one. Nobody
-// signed in needs to.
+// although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1): prompt=login or select_account, a sign-in longer ago than
+// max_age, an id_token_hint of another user, or an acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs
+// to. A user who has signed in since the request came is asked no more: fosite refuses what is still not met, but for acr_values, which are
+// voluntary. The claims parameter, which could make an acr essential, is none that fosite reads.
 //
-// A host whose login form is a page of its own, which sends the browser back to the authorization endpoint, takes "prompt" out of the
-// request on the way back: otherwise it comes again as a new request for a new sign-in.
+// A host whose login form is a page of its own, which sends the browser back to the authorization endpoint, takes "prompt", "max_age" and
+// "acr_values" out of the request on the way back: otherwise it comes again as a new request for a new sign-in.
 func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester) bool {
 	if session == nil {
 		return true
 	}
 	form := request.GetRequestForm()
-	stale := session.AuthTime.Before(request.GetRequestedAt())
-	for _, prompt := range prompts(request) {
-		if (prompt == "login" || prompt == "select_account") && stale {
-			return true
-		}
-	}
 	if seconds, err := strconv.ParseInt(form.Get("max_age"), 10, 32); err == nil && seconds >= 0 {
 		if session.AuthTime.Add(time.Duration(seconds) * time.Second).Before(request.GetRequestedAt()) {
 			return true
 		}
 	}
+	if !session.AuthTime.Before(request.GetRequestedAt()) {
+		return false
+	}
+	for _, prompt := range prompts(request) {
+		if prompt == "login" || prompt == "select_account" {
+			return true
+		}
+	}
+	if subject := hintedSubject(form.Get("id_token_hint")); subject != "" && subject != session.SubjectID {
+		return true
+	}
 	acrs := strings.Fields(form.Get("acr_values"))
 	return session.ACR != "" && len(acrs) > 0 && !slices.Contains(acrs, session.ACR)
+}
+
+// hintedSubject returns the sub of an ID token. Nobody has verified it: a forged one has the user asked to sign in, as prompt=login does, and is
+// refused by fosite afterwards.
+func hintedSubject(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	_ = json.Unmarshal(raw, &claims)
+	return claims.Subject
 }
 
 func prompts(request fosite.AuthorizeRequester) []string {

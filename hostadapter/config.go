@@ -103,8 +103,8 @@ type Config struct {
 	ExpiryOff bool
 	// SweepBatch is how many sessions end in one call of the store. DefaultSweepBatch when zero.
 	SweepBatch int
-	// SweepEvery is how often the store is asked although nothing is known to be due: for sessions of other hosts that live shorter than ours,
-	// and to purge what is past its time. DefaultSweepEvery when zero. A session that falls due is ended within a second in any case.
+	// SweepEvery is how often what is past its time is purged, and the store asked although nothing is known to be due. DefaultSweepEvery when
+	// zero. A session that falls due is ended within a second in any case; where several hosts share a store, one of another host's too.
 	SweepEvery time.Duration
 	// TellOnExpiry says which clients are told of a session that expired. TellAll when empty.
 	TellOnExpiry TellClients

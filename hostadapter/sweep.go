@@ -14,16 +14,20 @@ const (
 	sweepTimeout = 30 * time.Second
 	// lookAtClock is how often the clock is looked at while nothing is due: it may be set, and a machine may sleep.
 	lookAtClock = time.Second
+	// askShared is how often a store that other hosts share is asked: their sessions may live shorter than ours.
+	askShared = 500 * time.Millisecond
 	// purgeLimit bounds what one call of Purge does.
 	purgeLimit = 200
 )
 
 // sweeper ends sessions that fall due and purges records whose time is up. It asks the store when the next session is due, and not again
-// before that moment: a session that begins meanwhile lives at least as long as the shortest lifetime. It belongs to one goroutine.
+// before that moment: a session that begins meanwhile lives at least as long as the shortest lifetime, by a clock that goes forward. It belongs
+// to one goroutine.
 type sweeper struct {
 	adapter *Adapter
-	// next is when to ask again; the zero time means now.
-	next time.Time
+	// next is when to ask again; the zero time means now. It was worked out at from: a clock before that was set back, and a session may have
+	// begun since that is due before next.
+	next, from time.Time
 	// asked and purged are when that was last done. They pace the sweeper and say nothing of sessions, so they are real time.
 	asked, purged time.Time
 	failing       bool
@@ -52,15 +56,23 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// due tells whether it is time to ask the store. A host that shares it with others asks now and then in any case: their sessions may live
-// shorter than ours.
+// due tells whether it is time to ask the store.
 func (s *sweeper) due() bool {
-	return !s.adapter.now().Before(s.next) || time.Since(s.asked) >= s.adapter.config.SweepEvery
+	now := s.adapter.now()
+	return !now.Before(s.next) || now.Before(s.from) || time.Since(s.asked) >= s.every()
+}
+
+// every is how often the store is asked in any case.
+func (s *sweeper) every() time.Duration {
+	if d := s.adapter.description.Load(); d.Shared && !s.adapter.config.ExpiryOff {
+		return min(askShared, s.adapter.config.SweepEvery)
+	}
+	return s.adapter.config.SweepEvery
 }
 
 // pause is how long there is nothing to do.
 func (s *sweeper) pause() time.Duration {
-	most := min(lookAtClock, max(s.adapter.config.SweepEvery-time.Since(s.asked), time.Millisecond))
+	most := min(lookAtClock, max(s.every()-time.Since(s.asked), time.Millisecond))
 	return min(most, max(s.next.Sub(s.adapter.now()), time.Millisecond))
 }
 
@@ -70,6 +82,7 @@ func (s *sweeper) round(ctx context.Context) {
 	defer cancel()
 	s.asked = time.Now()
 	next, err := s.adapter.endDue(round)
+	s.from = s.adapter.now()
 	if err == nil && time.Since(s.purged) >= s.adapter.config.SweepEvery {
 		if err = s.adapter.purge(round); err == nil {
 			s.purged = time.Now()

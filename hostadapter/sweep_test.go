@@ -1,9 +1,11 @@
 package hostadapter_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -70,8 +72,6 @@ func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	}
 	asked := h.backend.count("EndDue")
 	h.clock.advance(58 * time.Minute)
-	h.clock.advance(-time.Hour) // a clock that is set back ends nothing early
-	h.clock.advance(time.Hour)
 	if n := h.backend.count("EndDue"); n != asked {
 		t.Errorf("asked %d times while nothing was due, want not at all", n-asked)
 	}
@@ -108,6 +108,68 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 			t.Errorf("session %s has %d notices, want one", sid, told[sid])
 		}
 	}
+}
+
+// TestRule8_SweepAndBrowsersEndASessionOnce: whoever comes first, its client is told once.
+func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	var browsers []*browser
+	for range 20 {
+		b := h.browser()
+		h.use(b.signIn(hostadapter.Identity{Subject: "ann"}).SessionID, "shop")
+		browsers = append(browsers, b)
+	}
+	h.clock.advance(2 * time.Hour)
+	h.config.ExpiryOff = false
+	h.start()
+	var group sync.WaitGroup
+	for _, b := range browsers {
+		group.Go(func() { b.mustBe("") })
+	}
+	group.Wait()
+	told := map[string]int{}
+	for _, n := range h.notices() {
+		if told[n.SessionID]++; told[n.SessionID] > 1 || n.Reason != logout.SessionExpiration {
+			t.Errorf("notice %+v, want one of session_expiration", n)
+		}
+	}
+	if len(told) != len(browsers) {
+		t.Errorf("clients of %d sessions are told, want of %d", len(told), len(browsers))
+	}
+}
+
+// sharedBackend says that several hosts may use it.
+type sharedBackend struct{ hostadapter.Backend }
+
+func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, error) {
+	description, err := b.Backend.Describe(ctx)
+	description.Shared = true
+	return description, err
+}
+
+// TestRule8_ShorterSessionsOfAnotherHost: a host with a shorter idle time signs users in over the same store, and leaves expiry to us.
+func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.Backend, c.ExpiryOff = sharedBackend{c.Backend}, false })
+	eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	h.config.IdleTimeout, h.config.ExpiryOff = time.Minute, true
+	h.start()
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.clock.advance(time.Minute)
+	h.gone(session.SessionID)
+}
+
+// TestRule8_ClockThatIsSetBack: by it the next session is due earlier than what the store said before.
+func TestRule8_ClockThatIsSetBack(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.ExpiryOff, c.IdleTimeout = false, time.Hour })
+	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	h.clock.advance(-3 * time.Hour)
+	session := h.browser().signIn(hostadapter.Identity{Subject: "bob"})
+	h.clock.advance(time.Hour)
+	h.gone(session.SessionID)
 }
 
 func TestWhoIsToldOfExpiry(t *testing.T) {

@@ -1,0 +1,66 @@
+package hostadapter_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// TestRule10_EverySignInChangesTheSecret: of nobody, of the same user, of another one. What an attacker planted or saw before is worth nothing.
+func TestRule10_EverySignInChangesTheSecret(t *testing.T) {
+	t.Parallel()
+	const cookie = "__Host-fosite_session"
+	h := newHost(t)
+	b, attacker := h.browser(), h.browser()
+	b.cookies[cookie] = "cGxhbnRlZCBieSBhbiBhdHRhY2tlciwgMzIgYnl0ZXM"
+	for _, subject := range []string{"ann", "ann", "bob", "bob", "ann"} {
+		attacker.cookies[cookie] = b.cookies[cookie]
+		b.signIn(hostadapter.Identity{Subject: subject})
+		if b.cookies[cookie] == attacker.cookies[cookie] {
+			t.Fatalf("the secret stayed when %s signed in", subject)
+		}
+		attacker.mustBe("")
+		b.mustBe(subject)
+	}
+}
+
+// TestRule10_TwoUsersSignInOverOneSession, in two tabs at once: it ends once, its client is told once, and each has a session.
+func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	ann := b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.use(ann.SessionID, "shop")
+	var group sync.WaitGroup
+	for _, subject := range []string{"bob", "eve"} {
+		tab := h.browser()
+		tab.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
+		group.Go(func() {
+			if _, err := tab.trySignIn(hostadapter.Identity{Subject: subject}); err != nil {
+				t.Errorf("%s: %v", subject, err)
+				return
+			}
+			tab.mustBe(subject)
+		})
+	}
+	group.Wait()
+	b.mustBe("")
+	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionReplaced || notices[0].SessionID != ann.SessionID {
+		t.Errorf("notices %+v, want one of session_replaced", notices)
+	}
+}
+
+// TestRule10_AReplacementThatFailsSignsNobodyIn: the old session lives on, so that its clients are told when it ends at last.
+func TestRule10_AReplacementThatFailsSignsNobodyIn(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.backend.fail("End", fault{err: hostadapter.ErrInvalid})
+	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); err == nil {
+		t.Error("bob is signed in, want an error: the session that is replaced did not end")
+	}
+	b.mustBe("ann")
+}

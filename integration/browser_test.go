@@ -46,8 +46,18 @@ func startChrome(t testing.TB) *chrome {
 		}
 		t.Skip("chromium is not installed: on Debian, apt-get install chromium")
 	}
+	// The browser leaves files where temporary ones go. t.TempDir is too long a name for the socket among them.
+	temporary, err := os.MkdirTemp("", "chrome")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(temporary); err != nil {
+			t.Error(err)
+		}
+	})
 	options := append(chromedp.DefaultExecAllocatorOptions[:len(chromedp.DefaultExecAllocatorOptions):len(chromedp.DefaultExecAllocatorOptions)],
-		chromedp.ExecPath(path))
+		chromedp.ExecPath(path), chromedp.Env("TMPDIR="+temporary))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it refuses to run as root with one
 	}

@@ -391,6 +391,11 @@ func TestPagingOverHTTP(t *testing.T) {
 			s.get(http.MethodDelete, "/sessions/"+url.PathEscape(sid), "", http.StatusOK, nil)
 		}
 	}
+	// A notice on its way changes while its page is read.
+	eventually(t, "no notice is on its way", func() bool {
+		rows, _ := s.follow("/logout/deliveries?state=pending", "next")
+		return len(rows) == 0
+	})
 	for target, want := range map[string]int{
 		"/sessions?subject_id=ann&count_requested=3": 11, "/grants?subject_id=ann&count_requested=3": 22,
 		"/grants?subject_id=ann&type=refresh_token&count_requested=2&order=asc": 11, "/logout/deliveries?client_id=shop&count_requested=4": 6,

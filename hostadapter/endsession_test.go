@@ -348,7 +348,8 @@ func TestFrontChannelLogout_3_Frames(t *testing.T) {
 	added := "iss=" + url.QueryEscape(issuer) + "&amp;sid=" + session.SessionID
 	for _, want := range []string{
 		`<iframe src="https://front.example:8443/clear?a=b&amp;c=%20&amp;` + added + `"`, `<iframe src="https://frame.example/clear?` + added + `"`,
-		`href="com.front.app:/bye?state=1" data-wait="5000"`, "<script>" + hostadapter.LogoutScript + "</script>",
+		`href="com.front.app:/bye?state=1" data-wait="5000"`,
+		`<noscript><meta http-equiv="refresh" content="5;url=com.front.app:/bye?state=1"></noscript>`, "<script>" + hostadapter.LogoutScript + "</script>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("page has no %s: %s", want, body)

@@ -3,7 +3,9 @@ package hostadapter
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"html/template"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -52,9 +54,18 @@ type LogoutPage struct {
 
 // LogoutScript takes the browser on from LogoutFrames once all frames are loaded or the wait is over. It wants a link whose attributes are
 // id="continue", href={{.Continue}} and data-wait={{.Wait.Milliseconds}}. It is all that the page's policy lets run, between <script>
-// and </script> and unchanged.
+// and </script> and unchanged. A browser that runs none is taken on by LogoutPage.Refresh.
 const LogoutScript = `{const link=document.getElementById("continue");if(link){const go=()=>location.replace(link.href);` +
 	`setTimeout(go,Number(link.dataset.wait));addEventListener("load",go)}}`
+
+// Refresh is the content of <meta http-equiv="refresh"> within <noscript> in the page's head, which takes a browser without scripts on from
+// LogoutFrames when the wait is over. Empty: nowhere.
+func (p *LogoutPage) Refresh() string {
+	if p.Continue == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d;url=%s", int(math.Ceil(p.Wait.Seconds())), p.Continue)
+}
 
 const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem 2rem;font:16px/1.5 system-ui,sans-serif;` +
 	`background:light-dark(#f3f4f7,#101318);color:light-dark(#1b1f27,#e8eaee)}main{max-width:26rem;margin:auto;padding:2rem;border-radius:.9rem;` +
@@ -68,7 +79,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 }).Parse(`<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title>
-<style>` + pageStyle + `</style></head>
+{{with .Refresh}}<noscript><meta http-equiv="refresh" content="{{.}}"></noscript>
+{{end}}<style>` + pageStyle + `</style></head>
 <body>
 <main>
 <h1>{{.Title}}</h1>

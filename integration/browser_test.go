@@ -209,18 +209,8 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	if len(p.demo) != 2 {
 		t.Fatalf("demo clients at %v, want two", p.demo)
 	}
-	photos, notes, admin := c.tab(), c.tab(), c.tab()
-	photos.open(p.demo[0])
-	photos.click("a.primary")
-	photos.fill("#username", "ann")
-	photos.fill("#password", "ann-demo")
-	photos.click("button.primary")
-	photos.click("button[value=allow]")
-	photos.says("Hello, Ann")
-	notes.open(p.demo[1])
-	notes.click("a.primary")
-	notes.says("Hello, Ann") // nothing is asked
-
+	photos, notes := c.signInAtDemo(p)
+	admin := c.tab()
 	admin.look(1280, "light")
 	admin.open(p.issuer + "/admin")
 	admin.fill("#token", p.adminToken)

@@ -118,7 +118,7 @@ func (p *provider) unavailable(w http.ResponseWriter, r *http.Request, err error
 }
 
 func (p *provider) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any, formTarget string) {
-	if err := render(w, status, name, page{Title: title, Site: "Fosite Server", Accent: "server", Data: data}, formTarget); err != nil {
+	if err := render(w, status, name, page{Title: title, Site: siteName, Accent: "server", Data: data}, formTarget); err != nil {
 		p.logger.WarnContext(r.Context(), "page was not written", "page", name, "error", err)
 	}
 }

@@ -34,10 +34,13 @@ type client struct {
 	backChannelSession     bool
 	frontChannelURI        string
 	frontChannelSession    bool
-	scopes                 []string
-	grantTypes             []string
-	responseTypes          []string
-	authMethod             string
+	// coordinate and mutedEnds are our own: whether the client's activity keeps sessions alive, and the ends that it is not told of.
+	coordinate    *bool
+	mutedEnds     ticketstore.Ends
+	scopes        []string
+	grantTypes    []string
+	responseTypes []string
+	authMethod    string
 	// skipConsent is our own: the operator vouches for the client, users are not asked.
 	skipConsent bool
 	// extra are the fields that this server has no use for; they are kept.
@@ -73,7 +76,9 @@ func (c *client) GetFrontChannelLogoutURI() string          { return c.frontChan
 func (c *client) GetFrontChannelLogoutSessionRequired() bool {
 	return c.frontChannelSession
 }
-func (c *client) GetPostLogoutRedirectURIs() []string { return c.postLogoutRedirectURIs }
+func (c *client) GetPostLogoutRedirectURIs() []string         { return c.postLogoutRedirectURIs }
+func (c *client) GetCoordinateLifetimeWithUserSession() *bool { return c.coordinate }
+func (c *client) GetMutedSessionEnds() ticketstore.Ends       { return c.mutedEnds }
 
 // displayName is what the pages call the client.
 func (c *client) displayName() string {
@@ -111,12 +116,14 @@ func clientOf(p *problems, r record, hash secretHasher) *client {
 		backChannelSession:     flagField(p, r, "backchannel_logout_session_required"),
 		frontChannelURI:        textField(p, r, "frontchannel_logout_uri"),
 		frontChannelSession:    flagField(p, r, "frontchannel_logout_session_required"),
+		mutedEnds:              endsField(p, r, "muted_session_ends"),
 		scopes:                 strings.Fields(textField(p, r, "scope")),
 		grantTypes:             listField(p, r, "grant_types"),
 		responseTypes:          listField(p, r, "response_types"),
 		authMethod:             textField(p, r, "token_endpoint_auth_method"),
 		skipConsent:            flagField(p, r, "skip_consent"),
 	}
+	field(p, r, "coordinate_lifetime_with_user_session", "true or false", &c.coordinate)
 	secret := textField(p, r, "client_secret")
 	c.extra = r.fields
 	c.setDefaults()
@@ -201,8 +208,39 @@ func (c *client) checkURIs(p *problems, r record) {
 	if c.frontChannelURI != "" {
 		if err := checkLogoutURI(c.frontChannelURI); err != nil {
 			p.at(r, "frontchannel_logout_uri", "%v", err)
+		} else if !slices.ContainsFunc(c.redirectURIs, func(uri string) bool { return sameOrigin(uri, c.frontChannelURI) }) {
+			p.at(r, "frontchannel_logout_uri", "has not scheme, host and port of one of redirect_uris")
 		}
 	}
+}
+
+// sameOrigin: see Front-Channel Logout 1.0, section 2. No frame of another origin would be shown.
+func sameOrigin(a, b string) bool {
+	first, err := url.Parse(a)
+	second, err2 := url.Parse(b)
+	return err == nil && err2 == nil && strings.EqualFold(webOrigin(first), webOrigin(second))
+}
+
+// webOrigin is the origin without a port that the scheme has anyway.
+func webOrigin(uri *url.URL) string {
+	return strings.TrimSuffix(originOf(uri), map[string]string{"http": ":80", "https": ":443"}[uri.Scheme])
+}
+
+// endNames are how a file of clients calls the ways in which a session ends.
+var endNames = map[string]ticketstore.Ends{
+	"sign_out": ticketstore.EndBySignOut, "expiry": ticketstore.EndByExpiry, "removal": ticketstore.EndByRemoval,
+	"replacement": ticketstore.EndByReplacement,
+}
+
+func endsField(p *problems, r record, name string) (ends ticketstore.Ends) {
+	for i, text := range listField(p, r, name) {
+		end, known := endNames[text]
+		if !known {
+			p.at(r, fmt.Sprintf("%s[%d]", name, i), "is none of sign_out, expiry, removal, replacement")
+		}
+		ends |= end
+	}
+	return ends
 }
 
 // checkRedirectURI refuses what fosite would refuse at each authorization, so that the operator learns of it at the start.

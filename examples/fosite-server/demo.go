@@ -48,7 +48,7 @@ func newDemoClient(id, name, accent, url, issuer string, logger *slog.Logger) *d
 
 // registration is what the server knows of the client.
 func (d *demoClient) registration(hash secretHasher) *client {
-	return &client{
+	c := &client{
 		id: d.id, name: d.name, secretHash: hash.sum([]byte(d.secret)),
 		redirectURIs:           []string{d.url + "/callback"},
 		postLogoutRedirectURIs: []string{d.url + "/"},
@@ -58,8 +58,14 @@ func (d *demoClient) registration(hash secretHasher) *client {
 		grantTypes:             []string{"authorization_code", "refresh_token"},
 		responseTypes:          []string{"code"},
 		authMethod:             authBasic,
-		skipConsent:            d.id == demoTrusted,
 	}
+	if d.id == demoTrusted {
+		c.skipConsent = true
+		c.frontChannelURI, c.frontChannelSession = d.url+"/frontchannel-logout", true
+		yes := true
+		c.coordinate = &yes // its use keeps the session alive
+	}
+	return c
 }
 
 func (d *demoClient) handler() http.Handler {
@@ -71,6 +77,7 @@ func (d *demoClient) handler() http.Handler {
 	mux.HandleFunc("POST /logout", d.logout)
 	mux.HandleFunc("GET /events", d.events)
 	mux.HandleFunc("POST /backchannel-logout", d.backChannelLogout)
+	mux.HandleFunc("GET /frontchannel-logout", d.frontChannelLogout)
 	mux.Handle("GET /static/", staticHandler())
 	protection := http.NewCrossOriginProtection()
 	protection.AddInsecureBypassPattern("POST /backchannel-logout") // it comes from a server and proves itself by its signature

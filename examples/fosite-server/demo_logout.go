@@ -70,9 +70,26 @@ func (d *demoClient) endByToken(ctx context.Context, provider *oidc.Provider, ra
 	if err != nil {
 		return err
 	}
-	count := d.sessions.end(token.Subject, token.SessionID, d.now())
+	count := d.sessions.end(token.Subject, token.SessionID, byLogoutToken, d.now())
 	d.logger.InfoContext(ctx, "logout token ended local sessions", "session_id", token.SessionID, "sessions", count)
 	return nil
+}
+
+// frontChannelLogout is loaded in a frame of the server's page (Front-Channel Logout 1.0, section 2). Browsers may keep this client's cookie from it,
+// so the session is found by its sid, which nobody guesses.
+func (d *demoClient) frontChannelLogout(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Del("X-Frame-Options")
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+d.issuer)
+	issuer, sid := r.URL.Query().Get("iss"), r.URL.Query().Get("sid")
+	if issuer != d.issuer || sid == "" {
+		http.Error(w, "iss and sid are not those of a session", http.StatusBadRequest)
+		return
+	}
+	count := d.sessions.end("", sid, byFrame, d.now())
+	d.logger.InfoContext(r.Context(), "frame ended local sessions", "session_id", sid, "sessions", count)
+	_, _ = w.Write([]byte("signed out"))
 }
 
 // logoutTokens verifies logout tokens and remembers those it has seen.

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -30,6 +32,8 @@ type demoSession struct {
 	subject, sessionID, name, email string
 	authTime, started, ended        time.Time
 	idToken, accessToken            string
+	// told is by what channels its end was heard of, and when.
+	told []string
 	// revision names what a page has seen of the session; changed is closed when it moves on.
 	revision int
 	changed  chan struct{}
@@ -42,8 +46,15 @@ type demoView struct {
 	State                           string // "out", "in", "ended"
 	Seen                            string
 	Name, Subject, SessionID, Email string
-	AuthTime, EndedAt               string
+	AuthTime                        string
+	Told                            []string
 }
+
+// The channels by which a demo client hears of a session's end.
+const (
+	byLogoutToken = "a logout token came (back channel)"
+	byFrame       = "the sign-out page loaded our address in a frame (front channel)"
+)
 
 func (v *demoView) title() string {
 	switch v.State {
@@ -111,20 +122,24 @@ func (d *demoSessions) forget(id string) *demoSession {
 	return session
 }
 
-// end ends the sessions that a logout token names and returns how many there were. Sessions that ended stay for their page to say so.
-func (d *demoSessions) end(subject, sessionID string, now time.Time) int {
+// end ends the sessions that are named and returns how many there were. Sessions that ended stay for their page to say so.
+func (d *demoSessions) end(subject, sessionID, channel string, now time.Time) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	count := 0
 	for _, session := range d.sessions {
-		if !session.ended.IsZero() || (sessionID != "" && session.sessionID != sessionID) || (subject != "" && session.subject != subject) {
+		if (sessionID != "" && session.sessionID != sessionID) || (subject != "" && session.subject != subject) ||
+			slices.ContainsFunc(session.told, func(told string) bool { return strings.HasSuffix(told, channel) }) {
 			continue
 		}
-		session.ended, session.accessToken, session.idToken = now, "", ""
+		session.told = append(session.told, now.Format(time.TimeOnly)+" "+channel)
 		session.revision++
 		close(session.changed)
 		session.changed = make(chan struct{})
-		count++
+		if session.ended.IsZero() {
+			session.ended, session.accessToken, session.idToken = now, "", ""
+			count++
+		}
 	}
 	return count
 }
@@ -161,7 +176,7 @@ func (d *demoSessions) view(id string) demoView {
 		AuthTime: session.authTime.Format(time.DateTime),
 	}
 	if !session.ended.IsZero() {
-		view.State, view.EndedAt = "ended", session.ended.Format(time.TimeOnly)
+		view.State, view.Told = "ended", slices.Clone(session.told)
 	}
 	return view
 }

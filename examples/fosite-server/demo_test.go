@@ -235,6 +235,26 @@ func TestLogoutRequestsRefused(t *testing.T) {
 	})
 }
 
+func TestFrontChannelLogoutOfAClient(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	for name, c := range map[string]struct{ query, live string }{
+		"its session": {formOf("iss", i.URL, "sid", "s1"), "c2 c3"}, "an unknown sid": {formOf("iss", i.URL, "sid", "s9"), "c1 c2 c3"},
+		"another issuer": {formOf("iss", "https://other.example", "sid", "s1"), "c1 c2 c3"}, "no sid": {formOf("iss", i.URL), "c1 c2 c3"},
+		"nothing": {"", "c1 c2 c3"},
+	} {
+		d := newTestClient(i)
+		recorder := httptest.NewRecorder()
+		d.handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/frontchannel-logout?"+c.query, nil))
+		if got := d.live(); got != c.live {
+			t.Errorf("%s: sessions left are %q, want %q", name, got, c.live)
+		}
+		if recorder.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: headers are %v, want no-store", name, recorder.Header())
+		}
+	}
+}
+
 func TestDemoPageFollowsItsSession(t *testing.T) {
 	t.Parallel()
 	d := newTestClient(newIssuer(t))
@@ -244,7 +264,7 @@ func TestDemoPageFollowsItsSession(t *testing.T) {
 		t.Fatal("changed before the session did")
 	default:
 	}
-	if count := d.sessions.end("", "s1", time.Now()); count != 1 {
+	if count := d.sessions.end("", "s1", byLogoutToken, time.Now()); count != 1 {
 		t.Fatalf("%d sessions ended, want 1", count)
 	}
 	<-changed

@@ -12,9 +12,10 @@ import (
 
 // homePage is the data of the page at the root.
 type homePage struct {
-	Form, User, Since, SinceText string
-	Clients                      []string
-	Apps                         []link
+	User                                   string
+	Since, SinceText, Expires, ExpiresText string
+	Clients                                []string
+	Apps                                   []link
 }
 
 func (p *provider) home(w http.ResponseWriter, r *http.Request) {
@@ -29,13 +30,10 @@ func (p *provider) home(w http.ResponseWriter, r *http.Request) {
 	}
 	if session != nil {
 		title = "Signed in"
-		data.Since, data.SinceText = session.AuthTime.Format(time.RFC3339), session.AuthTime.Local().Format(time.DateTime)
+		data.Since, data.SinceText = session.AuthTime.Format(time.RFC3339), session.AuthTime.Local().Format("2 January, 15:04")
+		data.Expires, data.ExpiresText = session.Expires.Format(time.RFC3339), session.Expires.Local().Format("2 January, 15:04")
 		if data.Clients, err = p.usedClients(r.Context(), session); err != nil {
 			p.unavailable(w, r, err)
-			return
-		}
-		if data.Form, err = p.forms.token(w, r, pending{}); err != nil {
-			p.failed(w, r, err)
 			return
 		}
 	}
@@ -58,17 +56,4 @@ func (p *provider) usedClients(ctx context.Context, session *hostadapter.Session
 		}
 	}
 	return names, nil
-}
-
-// signOut ends the session of this browser. Its clients are told.
-func (p *provider) signOut(w http.ResponseWriter, r *http.Request) {
-	if _, err := p.forms.open(r); err != nil {
-		p.problem(w, r, http.StatusForbidden, "Please start again", "This form cannot be used: "+err.Error()+".", "")
-		return
-	}
-	if err := p.sessions.SignOut(w, r); err != nil {
-		p.unavailable(w, r, err)
-		return
-	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

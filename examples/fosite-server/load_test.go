@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // loadCase is a file and what must be said of it: every line of want, and nothing else.
@@ -97,6 +99,14 @@ func TestLoadClients(t *testing.T) {
 				`FILE:1: clients[0].backchannel_logout_uri: has a user name or password`,
 				`FILE:1: clients[0].frontchannel_logout_uri: has a scheme other than http and https`,
 			}},
+		{name: "a front-channel logout URI of the client's own", content: `[{` + goodClient + `,"frontchannel_logout_uri":"https://A.example:443/out"}]`},
+		{name: "a front-channel logout URI elsewhere", content: `[{` + goodClient + `,"frontchannel_logout_uri":"https://a.example:8443/out"}]`,
+			want: []string{`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of redirect_uris`}},
+		{name: "ends that there are not", content: `[{` + goodClient + `,"muted_session_ends":["expiry","all"],"coordinate_lifetime_with_user_session":"no"}]`,
+			want: []string{
+				`FILE:1: clients[0].muted_session_ends[1]: is none of sign_out, expiry, removal, replacement`,
+				`FILE:1: clients[0].coordinate_lifetime_with_user_session: is not true or false`,
+			}},
 		{name: "flows", content: `[{` + goodClient + `,"grant_types":["authorization_code","magic"],"response_types":["token"],"token_endpoint_auth_method":"private_key_jwt"}]`,
 			want: []string{
 				`FILE:1: clients[0].token_endpoint_auth_method: is none of client_secret_basic, client_secret_post, none`,
@@ -121,7 +131,8 @@ func TestLoadedClient(t *testing.T) {
 	t.Parallel()
 	hash := newSecretHasher()
 	clients, err := loadClients(writeFile(t, `[{"client_id":"a","client_name":"The A","client_secret":"s e/c","redirect_uris":["https://a.example/cb"],
-		"backchannel_logout_uri":"https://a.example/out","backchannel_logout_session_required":true,"scope":"openid email","contacts":["x"]}]`), hash)
+		"backchannel_logout_uri":"https://a.example/out","backchannel_logout_session_required":true,"frontchannel_logout_uri":"https://a.example/frame",
+		"coordinate_lifetime_with_user_session":false,"muted_session_ends":["expiry","replacement"],"scope":"openid email","contacts":["x"]}]`), hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,6 +148,13 @@ func TestLoadedClient(t *testing.T) {
 	}
 	if got, want := c.GetBackChannelLogoutURI(), "https://a.example/out"; got != want || !c.GetBackChannelLogoutSessionRequired() {
 		t.Errorf("logout settings are %q, %v; want %q, true", got, c.GetBackChannelLogoutSessionRequired(), want)
+	}
+	if got := c.GetFrontChannelLogoutURI(); got != "https://a.example/frame" {
+		t.Errorf("front-channel logout URI is %q", got)
+	}
+	if coordinate := c.GetCoordinateLifetimeWithUserSession(); coordinate == nil || *coordinate ||
+		c.GetMutedSessionEnds() != ticketstore.EndByExpiry|ticketstore.EndByReplacement {
+		t.Errorf("coordinate is %v and muted ends are %b, want what the file says", coordinate, c.GetMutedSessionEnds())
 	}
 	if got := string(c.extra["contacts"]); got != `["x"]` {
 		t.Errorf("contacts were not kept: %q", got)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/ory/fosite"
@@ -47,10 +48,16 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	u, err := p.users.authenticate(username, r.PostFormValue("password"))
 	if err != nil {
 		p.logger.InfoContext(r.Context(), "sign-in failed", "remote_addr", r.RemoteAddr)
-		p.tryAgain(w, r, *request, username)
+		p.tryAgain(w, r, *request, http.StatusUnauthorized, loginForm{Username: username, Problem: "User name or password is wrong."})
 		return
 	}
 	_, err = p.sessions.SignIn(w, r, hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
+	if errors.Is(err, hostadapter.ErrTooManySessions) {
+		p.tryAgain(w, r, *request, http.StatusForbidden, loginForm{
+			Username: username, Problem: "You are signed in on as many devices as you may be. Sign out on one of them first.",
+		})
+		return
+	}
 	if err != nil {
 		p.unavailable(w, r, err)
 		return
@@ -62,14 +69,14 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, *request, "")
 }
 
-func (p *provider) tryAgain(w http.ResponseWriter, r *http.Request, request pending, username string) {
-	form := loginForm{Username: username, Problem: "User name or password is wrong."}
+// tryAgain shows the form with what was wrong.
+func (p *provider) tryAgain(w http.ResponseWriter, r *http.Request, request pending, status int, form loginForm) {
 	if request.Query != "" {
 		if ar, err := p.authorizeRequest(r, request); err == nil {
 			form.Client, form.target = nameOf(ar), originOf(ar.GetRedirectURI())
 		}
 	}
-	p.showLogin(w, r, http.StatusUnauthorized, request, form)
+	p.showLogin(w, r, status, request, form)
 }
 
 // authorizeRequest parses the authorization request that a form carries.

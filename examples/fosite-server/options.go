@@ -9,6 +9,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
 // options are the flags.
@@ -24,6 +27,10 @@ type options struct {
 	users      string
 	adminToken string
 	allowCIDRs []netip.Prefix
+
+	idle, absolute time.Duration
+	maxSessions    int
+	refuseSignIn   bool
 }
 
 // defaultData lies in the folder that the server is started in.
@@ -44,6 +51,10 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes (default: one kept in the data folder)")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as 10.0.0.0/8; repeat or separate by commas", o.allowCIDR)
+	flags.DurationVar(&o.idle, "session-idle", hostadapter.DefaultIdleTimeout, "how long a session lives without being used")
+	flags.DurationVar(&o.absolute, "session-absolute", 0, "how long a session lives at most after a sign-in; 0: as long as it is used")
+	flags.IntVar(&o.maxSessions, "max-sessions", 0, "how many sessions a user may have at once; 0: no limit")
+	flags.BoolVar(&o.refuseSignIn, "refuse-sign-in", false, "refuse a sign-in above -max-sessions, where otherwise the oldest session ends")
 	if err := flags.Parse(arguments); err != nil {
 		return nil, err
 	}
@@ -72,6 +83,14 @@ func (o *options) validate() error {
 		return fmt.Errorf("-backend %q is neither badger nor postgres", o.backend)
 	case o.dsn != "":
 		return errors.New("-dsn is for -backend postgres")
+	case o.idle <= 0:
+		return errors.New("-session-idle is not positive")
+	case o.absolute < 0:
+		return errors.New("-session-absolute is negative")
+	case o.maxSessions < 0:
+		return errors.New("-max-sessions is negative")
+	case o.refuseSignIn && o.maxSessions == 0:
+		return errors.New("-refuse-sign-in needs -max-sessions")
 	case o.data == "":
 		return errors.New("-data is empty")
 	}

@@ -35,6 +35,11 @@ func TestParseOptions(t *testing.T) {
 			want: `invalid value "main=/a" for flag -store: main is what the store in the data folder is called`},
 		{name: "a store twice", arguments: []string{"-store", "a=/a", "-store", "a=/b"},
 			want: `invalid value "a=/b" for flag -store: a is named twice`},
+		{name: "limits", arguments: []string{"-session-idle", "1h", "-session-absolute", "8h", "-max-sessions", "3", "-refuse-sign-in"}},
+		{name: "no idle time", arguments: []string{"-session-idle", "0s"}, want: "-session-idle is not positive"},
+		{name: "a negative end", arguments: []string{"-session-absolute", "-1s"}, want: "-session-absolute is negative"},
+		{name: "a negative limit", arguments: []string{"-max-sessions", "-1"}, want: "-max-sessions is negative"},
+		{name: "a refusal without limit", arguments: []string{"-refuse-sign-in"}, want: "-refuse-sign-in needs -max-sessions"},
 		{name: "more", arguments: []string{"more"}, want: `unexpected argument "more"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,8 +18,9 @@ var staticFiles embed.FS
 // pages are the templates by file name, each with the frame around it.
 var pages = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
-	for _, name := range []string{"home", "account", "login", "operator", "consent", "error", "demo"} {
-		parsed[name] = template.Must(template.New(name).Funcs(template.FuncMap{"ago": ago}).ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
+	for _, name := range []string{"home", "account", "login", "logout", "operator", "consent", "error", "demo"} {
+		functions := template.FuncMap{"ago": ago, "script": logoutScript, "address": registered}
+		parsed[name] = template.Must(template.New(name).Funcs(functions).ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
 	}
 	return parsed
 }()
@@ -35,13 +36,12 @@ type page struct {
 	Data   any
 }
 
+// siteName is what the server's own pages are headed with.
+const siteName = "Fosite Server"
+
 // render answers with a page. formTarget is the origin that a form of the page may lead on to besides our own; browsers apply the policy to
 // redirects as well.
 func render(w http.ResponseWriter, status int, name string, p page, formTarget string) error {
-	var body bytes.Buffer
-	if err := pages[name].ExecuteTemplate(&body, "frame", p); err != nil {
-		return err
-	}
 	policy := "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 	if formTarget != "" {
 		policy += " " + formTarget
@@ -49,8 +49,17 @@ func render(w http.ResponseWriter, status int, name string, p page, formTarget s
 	if p.Script != "" {
 		policy += "; script-src 'self'; connect-src 'self'"
 	}
+	w.Header().Set("Content-Security-Policy", policy)
+	return writePage(w, status, name, p)
+}
+
+// writePage answers with a page whose policy is set.
+func writePage(w http.ResponseWriter, status int, name string, p page) error {
+	var body bytes.Buffer
+	if err := pages[name].ExecuteTemplate(&body, "frame", p); err != nil {
+		return err
+	}
 	header := w.Header()
-	header.Set("Content-Security-Policy", policy)
 	header.Set("Content-Type", "text/html; charset=utf-8")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -31,7 +31,6 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc("/", p.home).Methods(http.MethodGet, http.MethodHead)
 	router.HandleFunc("/login", p.loginPage).Methods(http.MethodGet, http.MethodHead)
 	router.HandleFunc("/login", p.login).Methods(http.MethodPost)
-	router.HandleFunc("/sign-out", p.signOut).Methods(http.MethodPost)
 	router.HandleFunc("/consent", p.consent).Methods(http.MethodPost)
 	router.HandleFunc(pathAuthorize, p.authorize).Methods(http.MethodGet, http.MethodPost)
 	router.HandleFunc(pathToken, p.token).Methods(http.MethodPost)

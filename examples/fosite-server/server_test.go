@@ -2,14 +2,18 @@ package main
 
 import (
 	"bufio"
+	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -103,12 +107,101 @@ func TestSignOutAtAClient(t *testing.T) {
 	ann := newBrowser(t)
 	ann.signIn(photos, demoUsers[0])
 	ann.expect(ann.get(notes.url+"/login"), http.StatusOK, "Hello, Ann")
-	page := ann.post(photos.url + "/logout")
-	if got := page.url.Scheme + "://" + page.url.Host; got != photos.url {
-		t.Fatalf("the browser ended at %s, want it back at %s:\n%s", page.url, photos.url, page.body)
+	sid := sessionOf(t, s, demoUsers[0].subject)["session_id"]
+	page := ann.expect(ann.post(photos.url+"/logout"), http.StatusOK, "You are signed out")
+	frame := notes.url + "/frontchannel-logout?" + html.EscapeString(formOf("iss", s.provider.issuer, "sid", fmt.Sprint(sid)))
+	for _, want := range []string{`<iframe src="` + frame + `"`, `id="continue" href="` + photos.url + `/"`, "Back to Demo Photos", "5;url=" + photos.url + "/"} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("the page has no %s:\n%s", want, page.body)
+		}
 	}
-	eventually(t, "the other client says so", func() bool { return strings.Contains(ann.get(notes.url).body, "Signed out by the server") })
+	if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy, "frame-src "+notes.url+";") || !strings.Contains(policy, "style-src 'self'") {
+		t.Errorf("policy is %q, want one with the frame and our style", policy)
+	}
+	for _, channel := range []string{"back channel", "front channel"} {
+		if channel == "front channel" {
+			if framed := ann.get(html.UnescapeString(frame)); framed.header.Get("X-Frame-Options") != "" || framed.header.Get("Cache-Control") != "no-store" ||
+				!strings.Contains(framed.header.Get("Content-Security-Policy"), "frame-ancestors "+s.provider.issuer) {
+				t.Errorf("the frame has headers %v, want it shown by the server alone, and kept nowhere", framed.header)
+			}
+		}
+		eventually(t, "the other client says so", func() bool {
+			body := ann.get(notes.url).body
+			return strings.Contains(body, "Signed out by the server") && strings.Contains(body, channel)
+		})
+	}
 	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
+}
+
+// sessionOf returns a user's only session, as the admin routes tell it.
+func sessionOf(t *testing.T, s *running, subject string) map[string]any {
+	t.Helper()
+	_, answer := adminCall(t, s, http.MethodGet, "/sessions?subject_id="+subject, "")
+	list, _ := answer["results"].([]any)
+	if len(list) != 1 {
+		t.Fatalf("sessions %v, want one", answer)
+	}
+	session, _ := list[0].(map[string]any)
+	return session
+}
+
+// With no client to be shown in a frame, the browser goes straight back.
+func TestSignOutAtTheOnlyClient(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	ann := newBrowser(t)
+	ann.signIn(s.provider.demo[0], demoUsers[0])
+	if page := ann.post(s.provider.demo[0].url + "/logout"); page.url.Scheme+"://"+page.url.Host != s.provider.demo[0].url {
+		t.Fatalf("the browser ended at %s, want it back at the client:\n%s", page.url, page.body)
+	}
+}
+
+var confirmForm = regexp.MustCompile(`name="confirm" value="([^"]*)"`)
+
+// The server's own sign-out asks first.
+func TestSignOutAtTheServer(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	ann := newBrowser(t)
+	ann.submit(ann.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
+	ann.expect(ann.get(s.provider.issuer), http.StatusOK, `href="/logout"`)
+	asked := ann.expect(ann.get(s.provider.issuer+"/logout?client_id="+demoAsking), http.StatusOK, "Sign out?")
+	if !strings.Contains(asked.body, "Demo Photos") || !strings.Contains(asked.body, "Ann Example") {
+		t.Errorf("the page does not say who asks whom:\n%s", asked.body)
+	}
+	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "Hello, Ann")
+	found := confirmForm.FindStringSubmatch(asked.body)
+	if found == nil {
+		t.Fatalf("no form:\n%s", asked.body)
+	}
+	ann.expect(ann.post(s.provider.issuer+"/logout", "confirm", found[1]), http.StatusOK, "You are signed out")
+	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
+	ann.expect(ann.get(s.provider.issuer+"/logout?post_logout_redirect_uri=https://evil.example/"), http.StatusBadRequest, "post_logout_redirect_uri")
+}
+
+func TestMaxSessionsOfTheServer(t *testing.T) {
+	t.Parallel()
+	for _, refuse := range []bool{false, true} {
+		s := startServer(t, "-max-sessions", "1", "-session-idle", "2h", "-session-absolute", "3h", "-refuse-sign-in="+strconv.FormatBool(refuse))
+		first, second := newBrowser(t), newBrowser(t)
+		first.submit(first.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
+		page := second.submit(second.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
+		if refuse {
+			second.expect(page, http.StatusForbidden, "as many devices as you may be")
+			first.expect(first.get(s.provider.issuer), http.StatusOK, "Hello, Ann")
+		} else {
+			second.expect(page, http.StatusOK, "Hello, Ann")
+			first.expect(first.get(s.provider.issuer), http.StatusOK, "You are not signed in")
+		}
+		session := sessionOf(t, s, demoUsers[0].subject)
+		for field, want := range map[string]time.Duration{"expires": 2 * time.Hour, "ends_at": 3 * time.Hour} {
+			begun, _ := time.Parse(time.RFC3339Nano, fmt.Sprint(session["created"]))
+			got, err := time.Parse(time.RFC3339Nano, fmt.Sprint(session[field]))
+			if err != nil || got.Sub(begun) != want {
+				t.Errorf("%s is %v after %v, want %v later", field, session[field], session["created"], want)
+			}
+		}
+	}
 }
 
 func TestSignInForm(t *testing.T) {

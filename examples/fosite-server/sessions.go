@@ -54,6 +54,11 @@ func (s *running) attachSessions(ctx context.Context) error {
 		Key:     p.secrets.signingKey,
 		Host: hostadapter.Config{
 			Cookie:           hostadapter.Cookie{Name: p.cookieName()},
+			LogoutPage:       p.logoutPage,
+			IdleTimeout:      s.options.idle,
+			AbsoluteTimeout:  s.options.absolute,
+			MaxSessions:      s.options.maxSessions,
+			RefuseSignIn:     s.options.refuseSignIn,
 			AllowLogoutCIDRs: s.options.allowCIDRs,
 			Backends:         s.stores(p.logger),
 			BackendName:      mainStore,

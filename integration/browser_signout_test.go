@@ -1,0 +1,144 @@
+package integration
+
+import (
+	"context"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// signInAtDemo signs Ann in at the demo clients, in a tab each.
+func (c *chrome) signInAtDemo(p *provider) (photos, notes *tab) {
+	c.t.Helper()
+	photos, notes = c.tab(), c.tab()
+	photos.open(p.demo[0])
+	photos.click("a.primary")
+	photos.fillInSignIn()
+	photos.click("button[value=allow]")
+	photos.says("Hello, Ann")
+	notes.open(p.demo[1])
+	notes.click("a.primary")
+	notes.says("Hello, Ann") // nothing is asked
+	return photos, notes
+}
+
+func (p *tab) fillInSignIn() {
+	p.t.Helper()
+	p.fill("#username", "ann")
+	p.fill("#password", "ann-demo")
+	p.click("button.primary")
+}
+
+// mustFitAll holds that the page looks as it should on a desk and in a hand, by day and by night.
+func (p *tab) mustFitAll() {
+	p.t.Helper()
+	for _, width := range []int64{1280, 360} {
+		for _, scheme := range []string{"light", "dark"} {
+			p.look(width, scheme)
+			p.mustFit(width, scheme)
+		}
+	}
+	p.look(1280, "light")
+}
+
+// A user signs out at one client. The server's page has the other load its front-channel logout address in a frame, with iss and sid, and sends
+// the user back to the first, with scripts and without.
+func TestSignOutAtAClientInABrowser(t *testing.T) {
+	t.Parallel()
+	for _, scripts := range []bool{true, false} {
+		name := "with scripts"
+		if !scripts {
+			name = "without scripts"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := startChrome(t)
+			p := startDemo(t)
+			photos, notes := c.signInAtDemo(p)
+			c.handOutCookies(p.issuer)
+			if !scripts {
+				photos.do("switching scripts off", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+					_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+					return err
+				}))
+			}
+			photos.click(`form[action="/logout"] button`)
+			photos.says("knows nobody yet") // back at the client, which has forgotten the user
+			photos.until("the browser is back at the client", "location.origin === '"+p.demo[0]+"'")
+			notes.says("Signed out by the server")
+			// The frame is checked by the client: it wants the issuer and a sid that it knows.
+			notes.says("front channel")
+			notes.says("back channel")
+			notes.mustFitAll()
+			server := c.tab()
+			server.open(p.issuer)
+			server.says("You are not signed in")
+			c.mustNotComplain()
+		})
+	}
+}
+
+// Signing out at the server itself asks first. Its clients are told, one of them in a frame.
+func TestSignOutAtTheServerInABrowser(t *testing.T) {
+	t.Parallel()
+	c := startChrome(t)
+	p := startDemo(t)
+	photos, notes := c.signInAtDemo(p)
+	server := c.tab()
+	server.open(p.issuer)
+	server.says("Hello, Ann")
+	server.mustFitAll()
+	server.click(`a[href="/logout"]`)
+	server.says("Sign out?")
+	server.mustFitAll()
+	server.click(`a[href="/"]`) // stay signed in
+	server.says("Hello, Ann")
+	server.click(`a[href="/logout"]`)
+	server.says("You are signed in as Ann Example")
+	server.click("form button.primary")
+	server.says("You are signed out")
+	server.mustFitAll()
+	photos.says("back channel")
+	notes.says("front channel")
+	server.open(p.issuer + "/logout?post_logout_redirect_uri=https://elsewhere.example/")
+	server.says("Not possible")
+	server.mustFitAll()
+	c.mustNotComplain()
+}
+
+// A user sees where she is signed in, signs another device out, and then all others.
+func TestMySessionsInABrowser(t *testing.T) {
+	t.Parallel()
+	p := startDemo(t)
+	desk, phone, tablet := startChrome(t), startChrome(t), startChrome(t)
+	tabs := map[*chrome]*tab{}
+	for _, c := range []*chrome{desk, phone, tablet} {
+		tabs[c] = c.tab()
+		tabs[c].open(p.issuer + "/login")
+		tabs[c].fillInSignIn()
+		tabs[c].says("Hello, Ann")
+	}
+	mine := tabs[desk]
+	mine.click(`a[href="/account/sessions/"]`)
+	mine.says("This one")
+	mine.until("there are three", "document.querySelectorAll('.devices li').length === 3")
+	mine.mustFitAll()
+	mine.click(".devices li:nth-child(2) button") // the one used last but this
+	mine.until("there are two", "document.querySelectorAll('.devices li').length === 2")
+	mine.says("This one")
+	tabs[tablet].open(p.issuer)
+	tabs[tablet].says("You are not signed in")
+	tabs[phone].open(p.issuer)
+	tabs[phone].says("Hello, Ann")
+	mine.click(`form[action="end-others"] button`)
+	mine.until("this one is left", "document.querySelectorAll('.devices li').length === 1")
+	mine.says("This one")
+	tabs[phone].open(p.issuer)
+	tabs[phone].says("You are not signed in")
+	mine.open(p.issuer)
+	mine.says("Hello, Ann")
+	for _, c := range []*chrome{desk, phone, tablet} {
+		c.mustNotComplain()
+	}
+}

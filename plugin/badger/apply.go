@@ -257,6 +257,14 @@ func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time
 			continue
 		}
 		g, err := loadGrant(t, ref)
+		if isDamage(err) {
+			// It is of use to nobody, and its family goes without it.
+			g = &recordpb.Grant{RequestId: requestID}
+			if err := errors.Join(t.abandon(err), t.leaveFamily(ref, g)); err != nil {
+				return live, err
+			}
+			continue
+		}
 		if err != nil {
 			return live, err
 		}

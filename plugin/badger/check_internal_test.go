@@ -96,7 +96,7 @@ func (e *Engine) Check(ctx context.Context) (problems []string) {
 			switch {
 			case tableOf(k) == nil:
 				problems = append(problems, fmt.Sprintf("key of no table: %q", name))
-			case name[:1] == "m", name[:1] == "j", name[:1] == "p":
+			case name[:1] == "m", name[:1] == "j", name[:1] == "p", name[:1] == "z":
 			case name[:1] == "n":
 				n, _ := counted(r, name[1:])
 				if n != counts[name[1:]] {

@@ -25,7 +25,12 @@ type committer struct {
 	changes chan *change
 	stopped chan struct{}
 	// most bounds the changes of one transaction.
-	most int
+	most    int
+	damages *damages
+	// queued counts the transactions in which notices fell due. It is raised after each.
+	queued atomic.Uint64
+	// doubts wakes whoever counts the contents anew.
+	doubts chan struct{}
 }
 
 type change struct {
@@ -38,8 +43,11 @@ type change struct {
 	taken atomic.Bool
 }
 
-func newCommitter(db *badger.DB) (*committer, error) {
-	c := &committer{db: db, changes: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup}
+func newCommitter(db *badger.DB, damages *damages) (*committer, error) {
+	c := &committer{
+		db: db, changes: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
+		damages: damages, doubts: make(chan struct{}, 1),
+	}
 	if err := c.books.open(db); err != nil {
 		return nil, err
 	}
@@ -85,7 +93,7 @@ func (c *committer) run() {
 func (c *committer) commit(first *change) {
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
-	g := newGroup(snapshot{txn: base})
+	g := newGroup(snapshot{txn: base, damages: c.damages})
 	g.ledger = c.books.ledger.Load()
 	var changes []*change
 	for next := first; next != nil; {
@@ -135,6 +143,12 @@ func (c *committer) write(g *group) error {
 		return err
 	}
 	c.books.close(entry)
+	if g.queued {
+		c.queued.Add(1)
+	}
+	if g.recount {
+		c.doubt()
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	for _, d := range due {
 		group.Go(func() error {
 			result, err := s.e.endIfDue(groupCtx, d, sweep, now)
+			if isDamage(err) {
+				result, err = s.e.endDamaged(groupCtx, d, sweep, now)
+			}
 			mutex.Lock()
 			defer mutex.Unlock()
 			swept.Ended += result.SessionsRemoved
@@ -57,11 +61,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 
 // endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left behind is moved.
 func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (result logout.Result, err error) {
-	ending := &logout.Ending{
-		SessionID: string(d.id), Reason: logout.SessionExpiration,
-		KeepConsents: true, KeepOffline: sweep.KeepOffline, SkipNotification: sweep.SkipNotification,
-		CoordinatedOnly: sweep.CoordinatedOnly,
-	}
+	ending := expiration(d, sweep)
 	left := false
 	err = e.update(ctx, func(tx *tx) error {
 		session, err := loadSession(tx, ending.SessionID)
@@ -86,6 +86,41 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 		return result, err
 	}
 	// The caller may have gone; the session has ended all the same.
+	return result, e.purgeSession(e.base, ending.SessionID, now)
+}
+
+func expiration(d dueEntry, sweep logout.Sweep) *logout.Ending {
+	return &logout.Ending{
+		SessionID: string(d.id), Reason: logout.SessionExpiration,
+		KeepConsents: true, KeepOffline: sweep.KeepOffline, SkipNotification: sweep.SkipNotification,
+		CoordinatedOnly: sweep.CoordinatedOnly,
+	}
+}
+
+// endDamaged ends a session whose row is damaged, by what the listing tells of it. It is of no use to anybody, due or not. Where the listing
+// does not tell either, the row stays, and nobody is told to look at it again.
+func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (result logout.Result, err error) {
+	ending := expiration(d, sweep)
+	listed, err := e.positionListed(ctx, ending.SessionID)
+	if err != nil {
+		return result, err
+	}
+	left := false
+	err = e.update(ctx, func(tx *tx) error {
+		tx.delete(d.key)
+		c := e.closing(tx, ending, now)
+		c.listed = listed
+		if err := c.run(ending.SessionID); err != nil {
+			tx.reset()
+			tx.delete(d.key)
+			return tx.stepOver(err)
+		}
+		result, left = c.result, c.purge
+		return nil
+	})
+	if err != nil || !left {
+		return result, err
+	}
 	return result, e.purgeSession(e.base, ending.SessionID, now)
 }
 
@@ -138,7 +173,7 @@ func (t *tx) purgeEnded(limit int, now time.Time) error {
 			continue
 		}
 		ended, err := loadEnded(t, sid)
-		if err != nil {
+		if err := t.abandon(err); err != nil {
 			return err
 		}
 		t.delete(endedKey(sid))
@@ -154,11 +189,14 @@ func (t *tx) purgeNotices(limit int, now time.Time) error {
 	}
 	for _, d := range due {
 		n := &recordpb.Notification{}
-		if _, err := load(t, noticeKey(string(d.id)), n); err != nil {
+		t.delete(d.key)
+		found, err := load(t, noticeKey(string(d.id)), n)
+		if err := t.abandon(err); err != nil {
 			return err
 		}
-		t.delete(d.key)
-		t.dropNotice(string(d.id), n)
+		if err == nil && found {
+			t.dropNotice(string(d.id), n)
+		}
 	}
 	return nil
 }
@@ -167,8 +205,11 @@ func (t *tx) purgeNotices(limit int, now time.Time) error {
 func anyToken(r reader, sid string) (found bool, err error) {
 	err = r.scan(key(indexGrantSession, more(sid)), nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
-		ref, ok := refOf(v)
-		found = ok && ref.Type.IsToken()
+		if ref, ok := refOf(v); ok && ref.Type.IsToken() {
+			// A row that was damaged and set aside has left its entry.
+			row, rowErr := r.get(grantKey(ref))
+			found, err = row != nil, errors.Join(err, rowErr)
+		}
 		return !found, err
 	})
 	return found, err

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -25,6 +26,9 @@ type closing struct {
 	result logout.Result
 	// limit bounds the rows of dead grants removed along with the session: maxInline but in a dry run.
 	limit int
+	// listed is where the listing has the session, for one whose own row is damaged: broken.
+	listed []byte
+	broken bool
 	// purge: rows of dead grants are left behind.
 	purge bool
 	// consents are the clients of whose consents some are left behind, and consentsOf their subject.
@@ -34,7 +38,7 @@ type closing struct {
 
 // run ends the session with that sid as the ending says. Nothing there to end is no error.
 func (c *closing) run(sid string) error {
-	session, err := loadSession(c.tx, sid)
+	session, err := c.session(sid)
 	if err != nil {
 		return err
 	}
@@ -44,12 +48,20 @@ func (c *closing) run(sid string) error {
 	if c.ending.SubjectID != "" && c.ending.SubjectID != session.SubjectId {
 		return nil
 	}
-	if c.ending.Reason == logout.SessionExpiration && liveSession(session, c.now) {
+	if c.ending.Reason == logout.SessionExpiration && !c.broken && liveSession(session, c.now) {
 		return nil // it slid since somebody saw it due
 	}
 	clients, err := clientsOf(c.tx, sid)
 	if err != nil {
 		return err
+	}
+	for _, client := range clients {
+		if !client.damaged {
+			continue
+		}
+		if err := c.mended(session, client); err != nil {
+			return err
+		}
 	}
 	clients = slices.DeleteFunc(clients, func(client usedClient) bool {
 		return c.ending.OperationID != "" && client.use.LastEnding == c.ending.OperationID
@@ -146,7 +158,7 @@ func (c *closing) replace(session *recordpb.Session, clients []usedClient) error
 		SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason),
 	}
 	for _, client := range clients {
-		if survivors := c.survivors(client.id); survivors != recordpb.Survivors_SURVIVORS_NONE {
+		if survivors := c.survivors(client); survivors != recordpb.Survivors_SURVIVORS_NONE {
 			ended.Survivors = max(ended.Survivors, survivors)
 			ended.Clients = append(ended.Clients, &recordpb.EndedClient{
 				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
@@ -180,9 +192,11 @@ func (c *closing) replace(session *recordpb.Session, clients []usedClient) error
 func (c *closing) lenient() bool { return c.ending.KeepTokens || c.ending.KeepOffline }
 
 // survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves those of the others alone.
-func (c *closing) survivors(client string) recordpb.Survivors {
+func (c *closing) survivors(client usedClient) recordpb.Survivors {
 	switch {
-	case c.ending.KeepTokens, !c.named(client):
+	case client.damaged:
+		return recordpb.Survivors_SURVIVORS_NONE // some may have been revoked before
+	case c.ending.KeepTokens, !c.named(client.id):
 		return recordpb.Survivors_SURVIVORS_ALL
 	case c.ending.KeepOffline:
 		return recordpb.Survivors_SURVIVORS_OFFLINE
@@ -196,6 +210,10 @@ func (c *closing) revokeSurvivors(sid string) error {
 		return nil
 	}
 	ended, err := loadEnded(c.tx, sid)
+	if isDamage(err) {
+		c.purge = true // without it nothing survives
+		return errors.Join(c.tx.abandon(err), c.purgeInline(sid))
+	}
 	if err != nil || ended == nil || ended.Survivors == recordpb.Survivors_SURVIVORS_NONE {
 		return err
 	}
@@ -244,8 +262,11 @@ func (c *closing) revokeConsents(session *recordpb.Session, clients []usedClient
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	prefix := key(indexGrantLoose, more(subject), more(client), typePrefix(grantstore.UserConsent))
 	var rows []storedGrant
-	err = c.tx.scan(prefix, nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+	err = c.tx.scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		g, err := followGrant(c.tx, value)
+		if isDamage(err) {
+			g, err = &storedGrant{damaged: err, entry: k}, nil
+		}
 		if err != nil || g == nil {
 			return err == nil, err
 		}
@@ -265,6 +286,13 @@ func typePrefix(t grantstore.Type) []byte { return []byte{typeBytes[t]} }
 // drop removes grants without a session and counts those that were live.
 func (c *closing) drop(rows []storedGrant) error {
 	for _, g := range rows {
+		if g.damaged != nil {
+			c.tx.delete(g.entry)
+			if err := c.tx.abandon(g.damaged); err != nil {
+				return err
+			}
+			continue
+		}
 		if judge(c.tx, g.ref.Type, g.grant, c.now) == nil {
 			if g.ref.Type == grantstore.UserConsent {
 				c.result.ConsentsRevoked++

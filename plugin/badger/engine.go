@@ -25,6 +25,7 @@ type Engine struct {
 	db        *badger.DB
 	committer *committer
 	logger    *slog.Logger
+	damages   *damages
 
 	// gate lets calls in until Close, which waits for those that are inside: a snapshot must not outlive the database.
 	gate   sync.RWMutex
@@ -39,8 +40,7 @@ type Engine struct {
 	leave     context.CancelFunc
 	jobs      jobLocks
 	noticeSeq atomic.Uint32
-	// turn says which client's notices come first in the next claim.
-	turn atomic.Uint32
+	turns     turns
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
@@ -62,7 +62,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 		return nil, explainOpen(settings.Path, err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e := &Engine{db: db, logger: logger, base: background, stop: stop}
+	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, base: background, stop: stop}
 	e.leaving, e.leave = context.WithCancel(background)
 	if err := e.start(ctx, settings.Path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
@@ -71,8 +71,10 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := e.resume(background); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}
-	if err := e.inBackground(e.tendValueLog); err != nil {
-		return nil, errors.Join(err, e.Close())
+	for _, tend := range []func(context.Context){e.tendValueLog, e.tendContents} {
+		if err := e.inBackground(tend); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
 	}
 	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
 		"encrypted", len(encryption) > 0, "format", formatVersion)
@@ -106,7 +108,7 @@ func (e *Engine) start(ctx context.Context, path string) (err error) {
 	if err := e.migrate(ctx, path); err != nil {
 		return err
 	}
-	e.committer, err = newCommitter(e.db)
+	e.committer, err = newCommitter(e.db, e.damages)
 	return err
 }
 
@@ -188,9 +190,10 @@ func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
 	if e.closed {
 		return errClosed()
 	}
+	queued := e.committer.queued.Load()
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
-	return f(snapshot{txn: txn, ended: func() error {
+	return f(snapshot{txn: txn, damages: e.damages, queued: queued, ended: func() error {
 		if e.base.Err() != nil {
 			return errClosed()
 		}

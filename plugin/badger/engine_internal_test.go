@@ -18,7 +18,8 @@ var base = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 
 func openAt(t *testing.T, path string) *Engine {
 	t.Helper()
-	e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))
+	noSync := false // no power fails here, and thousands of syncs are slow
+	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

@@ -2,7 +2,6 @@ package badger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -107,9 +106,9 @@ func inMemory(t *testing.T) *Engine {
 		t.Fatal(err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	e := &Engine{db: db, logger: slog.New(slog.DiscardHandler), base: background, stop: stop}
+	e := &Engine{db: db, logger: slog.New(slog.DiscardHandler), damages: &damages{logger: slog.New(slog.DiscardHandler)}, base: background, stop: stop}
 	e.leaving, e.leave = context.WithCancel(background)
-	if e.committer, err = newCommitter(db); err != nil {
+	if e.committer, err = newCommitter(db, e.damages); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -189,28 +188,5 @@ func seedRecords(f *testing.F) {
 		f.Add(byte(table), true, []byte(nil), raw)
 		f.Add(byte(table), false, []byte("client\x00short"), raw[:len(raw)/2])
 		f.Add(byte(table), false, []byte{}, []byte{0xff})
-	}
-}
-
-// A damaged row is told of, not taken for one that is missing.
-func TestDamagedRowsAreReported(t *testing.T) {
-	t.Parallel()
-	e := openAt(t, t.TempDir())
-	signIn(t, e, fuzzSID, fuzzSubject)
-	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
-	err := e.db.Update(func(txn *badger.Txn) error {
-		return errors.Join(txn.Set(grantKey(fuzzToken), []byte{0xff}), txn.Set(sessionKey(fuzzSID), []byte{0xff}))
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte(fuzzSID)))
-	_, byID := e.Tickets().Find(t.Context(), fuzzSID)
-	_, grant := e.Grants().Get(t.Context(), fuzzToken, base)
-	_, end := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: fuzzSID, Reason: logout.Terminated}, base)
-	for call, err := range map[string]error{"Get": byKey, "Find": byID, "Get of a grant": grant, "End": end} {
-		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, grantstore.ErrNotFound) {
-			t.Errorf("%s of a damaged row answered %v, want an error that says so", call, err)
-		}
 	}
 }

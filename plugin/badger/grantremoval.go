@@ -86,7 +86,7 @@ func (t *tx) remove(rows []grantstore.Grant, now time.Time, removed *grantstore.
 	for i := range rows {
 		ref := rows[i].Ref
 		g, err := loadGrant(t, ref)
-		if err != nil {
+		if err := t.stepOver(err); err != nil {
 			return err
 		}
 		if g == nil || g.GetConsumed() != 0 {

@@ -198,12 +198,12 @@ func (t *tx) takeClient(r *transfer.Record) error {
 		return err
 	}
 	if session != nil && old != nil {
-		if err := t.listClient(session, usedClient{string(client), old}, false); err != nil {
+		if err := t.listClient(session, usedClient{id: string(client), use: old}, false); err != nil {
 			return err
 		}
 	}
 	if session != nil && !r.Deleted {
-		if err := t.listClient(session, usedClient{string(client), next}, true); err != nil {
+		if err := t.listClient(session, usedClient{id: string(client), use: next}, true); err != nil {
 			return err
 		}
 	}

@@ -97,7 +97,10 @@ func endingAll(r reader) (busy bool, err error) {
 	for _, id := range ids {
 		job := &recordpb.Job{}
 		if _, err := load(r, jobKey(id), job); err != nil {
-			return false, err
+			if err := r.stepOver(err); err != nil {
+				return false, err
+			}
+			continue // it cannot go on
 		}
 		busy = busy || (job.All && job.Error == "")
 	}
@@ -137,7 +140,7 @@ func (t *tx) progress(id string, done *logout.Result) error {
 	job := &recordpb.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
-		return err
+		return t.stepOver(err) // nobody counts any more
 	}
 	total := resultOf(job.GetDone())
 	sum(total, done)
@@ -175,8 +178,12 @@ func (t *tx) purgeJobs(limit int, now time.Time) error {
 		id := string(d.id)
 		t.delete(d.key)
 		job := &recordpb.Job{}
-		if _, err := load(t, jobKey(id), job); err != nil {
+		found, err := load(t, jobKey(id), job)
+		if err := t.abandon(err); err != nil {
 			return err
+		}
+		if err != nil || !found {
+			continue
 		}
 		if job.Finished != 0 {
 			t.dropJob(id, job)

@@ -14,7 +14,7 @@ import (
 // reopenedAfter has a job begun, and as many strides taken, when the database is closed and opened again.
 func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, strides int) *Engine {
 	t.Helper()
-	if _, left, err := e.begin(t.Context(), ending, base); err != nil || !left {
+	if _, left, err := e.begin(t.Context(), ending, nil, base); err != nil || !left {
 		t.Fatalf("begin: work left %t, error %v, want work to be left", left, err)
 	}
 	for range strides {

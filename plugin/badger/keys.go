@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"math"
 	"time"
 
@@ -58,7 +58,10 @@ const formatVersion = 2
 //
 //	ms                                    -> Ledger                  state of the store in a move
 //	mc                                    -> Contents                count and sum of each kind of records
+//	mr                                    -> number                  the contents are to be counted anew: how often that was found
 //	mj number                             -> key of a row            journal of changes while an export is open
+//
+//	z  key                                -> value                   a row that was damaged, as it was
 //
 // The prefixes below start with a byte that no other table starts with, or are told apart by their second byte: a table whose name is
 // one letter and has sisters with two is written with a 0 after it.
@@ -94,10 +97,12 @@ var (
 	indexNoticeClient  = []byte("qc")
 	indexNoticeSession = []byte("qs")
 	indexNoticePurge   = []byte("qx")
+	tableDamaged       = []byte("z")
 	tableJournal       = []byte("mj")
 	tableLedger        = []byte("m")
 	ledgerKey          = []byte("ms")
 	contentsKey        = []byte("mc")
+	recountKey         = []byte("mr")
 )
 
 // key joins a table and parts.
@@ -162,8 +167,9 @@ func splitTimed(k []byte, prefix int) (at time.Time, rest []byte, err error) {
 	return moment(int64(binary.BigEndian.Uint64(k[prefix:]) ^ 1<<63)), rest, nil
 }
 
-// damagedEntry names the index of a key that is not in its form, never the key.
-func damagedEntry(k []byte) error { return fmt.Errorf("entry of index %q is damaged", k[:1]) }
+func damagedEntry(k []byte) error { return &damage{k, errEntry} }
+
+var errEntry = errors.New("it is not in its form")
 
 // typeBytes gives each grant type its byte. The numbers are part of the format.
 var typeBytes = map[grantstore.Type]byte{

@@ -100,7 +100,7 @@ func (m *makingRoom) live(subject string) ([]string, error) {
 	}
 	return slices.DeleteFunc(sids, func(sid string) bool {
 		session, loadErr := loadSession(m.tx, sid)
-		err = errors.Join(err, loadErr)
+		err = errors.Join(err, m.tx.stepOver(loadErr)) // a damaged one is of no use to anybody: it does not count
 		return session == nil || !liveSession(session, m.now)
 	}), err
 }
@@ -118,8 +118,8 @@ func (e *Engine) purgeBehind(ctx context.Context, sids []string, now time.Time) 
 func sessionsOfSubject(r reader, subject string) (sids []string, err error) {
 	prefix := key(indexSubject, more(subject))
 	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if len(k) <= len(prefix)+8 {
-			return false, damagedEntry(k)
+		if len(k) <= len(prefix)+timeKeyLength {
+			return true, r.stepOver(damagedEntry(k))
 		}
 		sids = append(sids, string(k[len(prefix)+8:]))
 		return true, nil

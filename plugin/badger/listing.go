@@ -49,7 +49,8 @@ func (l *listing[T]) read(from *ticketstore.Bound, reverse bool, count, scan int
 		}
 		scanned++
 		row, err := l.match(position, value)
-		if err != nil {
+		// A page without a row that is damaged is better than no page.
+		if err := l.r.stepOver(err); err != nil {
 			return false, err
 		}
 		if row != nil {
@@ -151,10 +152,10 @@ func (l *listing[T]) count(scan int) (n int, err error) {
 			return false, errTooMany
 		}
 		row, err := l.match(position, value)
-		if row != nil {
+		if row != nil && err == nil {
 			n++
 		}
-		return true, err
+		return true, l.r.stepOver(err)
 	})
 	if errors.Is(err, errTooMany) {
 		return -1, nil

@@ -13,11 +13,15 @@ import (
 func (e *Engine) migrate(ctx context.Context, path string) error {
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
-	_, found, err := loadContents(snapshot{txn: txn})
+	r := snapshot{txn: txn, damages: e.damages}
+	_, found, err := loadContents(r)
+	if isDamage(err) {
+		found, err = false, r.stepOver(err) // nothing is easier to replace
+	}
 	if err != nil || found {
 		return err
 	}
-	contents, err := countContents(ctx, snapshot{txn: txn})
+	contents, err := countContents(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -36,7 +40,7 @@ func (e *Engine) migrate(ctx context.Context, path string) error {
 	return writeMarker(filepath.Join(path, markerFile))
 }
 
-// countContents counts and sums up all records.
+// countContents counts and sums up all records but damaged ones: they are in no move.
 func countContents(ctx context.Context, r reader) (map[transfer.Kind]transfer.Content, error) {
 	contents := map[transfer.Kind]transfer.Content{}
 	for _, kind := range transfer.Kinds {
@@ -49,7 +53,7 @@ func countContents(ctx context.Context, r reader) (map[transfer.Kind]transfer.Co
 			}
 			record, err := recordOf(t, k, v)
 			if err != nil {
-				return false, err
+				return true, r.stepOver(err)
 			}
 			c.Add(record)
 			return true, ctx.Err()

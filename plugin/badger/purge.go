@@ -16,6 +16,13 @@ import (
 func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit)
 	for _, d := range dead {
+		if d.damaged != nil {
+			t.delete(d.entry)
+			if err := t.abandon(d.damaged); err != nil {
+				return revoked, more, err
+			}
+			continue
+		}
 		if d.grant.GetConsumed() == 0 && d.ref.Type.IsToken() && !expired(d.grant, now) {
 			revoked++
 		}
@@ -33,6 +40,9 @@ func expired(g *recordpb.Grant, now time.Time) bool {
 type storedGrant struct {
 	ref   grantstore.Ref
 	grant *recordpb.Grant
+	// damaged is why there is no grant at the end of an index entry.
+	damaged error
+	entry   []byte
 }
 
 // deadOf finds at most limit rows of grants of a session that it does not let live.
@@ -40,20 +50,33 @@ type storedGrant struct {
 // A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no concern of a purge.
 func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
+	if isDamage(err) {
+		session, err = &recordpb.Session{}, r.stepOver(err) // it is there: its clients' rows tell what is dead
+	}
 	if err != nil {
 		return nil, false, err
 	}
 	err = r.scan(key(indexGrantSession, more(sid)), nil, false,
-		func(_ []byte, value func() ([]byte, error)) (bool, error) {
+		func(k []byte, value func() ([]byte, error)) (bool, error) {
 			g, err := followGrant(r, value)
-			if err != nil || g == nil || !g.ref.Type.IsToken() {
+			if isDamage(err) {
+				g, err = &storedGrant{damaged: err, entry: k}, nil
+			}
+			if err != nil || g == nil || (g.damaged == nil && !g.ref.Type.IsToken()) {
 				return err == nil, err
 			}
+			if g.damaged != nil && session != nil {
+				return true, r.stepOver(g.damaged) // it may be any client's
+			}
 			verdict := judgeByNumber(r, g.grant)
-			if session == nil {
+			switch {
+			case g.damaged != nil:
+				verdict = grantstore.ErrSessionEnded // it is of use to nobody
+			case session == nil:
 				verdict = judgeByEnded(r, g.ref.Type, g.grant)
 			}
 			if verdict == nil || !errors.Is(verdict, grantstore.ErrSessionEnded) {
+				verdict = r.stepOver(verdict)
 				return verdict == nil, verdict
 			}
 			if rest = len(dead) == limit; !rest {
@@ -72,13 +95,13 @@ func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
 	}
 	ref, ok := refOf(v)
 	if !ok {
-		return nil, errors.New("a grant's index entry is damaged")
+		return nil, &damage{indexGrantAll, errEntry}
 	}
 	g, err := loadGrant(r, ref)
 	if err != nil || g == nil {
 		return nil, err
 	}
-	return &storedGrant{ref, g}, nil
+	return &storedGrant{ref: ref, grant: g}, nil
 }
 
 // purgeSession removes the rows of dead grants that a closing has left behind. How many were tokens in use is added, in the transaction
@@ -146,7 +169,7 @@ func (t *tx) purgeExpired(limit int, now time.Time) (int, error) {
 			continue
 		}
 		g, err := loadGrant(t, ref)
-		if err != nil {
+		if err := t.abandon(err); err != nil {
 			return 0, err
 		}
 		if g != nil {
@@ -174,10 +197,14 @@ type dueEntry struct {
 	id  []byte
 }
 
-// dueEntries returns the first entries of an index ordered by time, up to and including now.
+// dueEntries returns the first entries of an index ordered by time, up to and including now. One that is not in its form has no id: nothing
+// is due there, and it goes as the others do.
 func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
 	err = r.scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		at, id, err := splitTimed(k, len(index))
+		if err != nil {
+			at, err = time.Time{}, r.stepOver(err)
+		}
 		if err != nil || at.After(now) || len(due) == limit {
 			return false, err
 		}
@@ -191,7 +218,7 @@ func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntr
 func firstDue(r reader, index []byte) (at time.Time, err error) {
 	err = r.scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
 		at, _, err = splitTimed(k, len(index))
-		return false, err
+		return err != nil, r.stepOver(err)
 	})
 	return at, err
 }

@@ -1,11 +1,9 @@
 package badger
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +29,7 @@ func (t *tx) moveNotice(id string, n *recordpb.Notification, state string, due, 
 	n.State, n.Due, n.PurgeAt = state, due, purgeAt
 	t.put(key(indexNoticeState, more(n.State), last(id)), nil)
 	if n.Due != 0 {
+		t.queued = true
 		t.put(key(indexNoticeDue, more(n.ClientId), timeKey(n.Due), last(id)), nil)
 	}
 	if n.PurgeAt != 0 {
@@ -62,142 +61,78 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return nil, err
 	}
 	// Most calls find nothing: look on a snapshot before asking for the committer.
-	turn := s.e.turn.Add(1)
 	var found *survey
 	err = s.e.view(ctx, func(r reader) (err error) {
-		found, err = surveyQueue(r, claim, turn, now)
+		snapshot, _ := r.(snapshot)
+		found, err = s.e.surveyQueue(snapshot, &claim, now)
 		return err
 	})
-	if err != nil || len(found.due) == 0 {
+	if err != nil || len(found.due)+len(found.damaged) == 0 {
 		return &logout.Claimed{Next: found.nextDue()}, err
 	}
 	err = s.e.update(ctx, func(tx *tx) error {
-		if found, err = surveyQueue(tx, claim, turn, now); err != nil {
-			return err
-		}
-		claimed = &logout.Claimed{}
+		claimed = &logout.Claimed{Next: found.next}
 		lease := nanos(now.Add(claim.Lease))
-		for _, id := range found.due {
-			n := &recordpb.Notification{}
-			if there, err := load(tx, noticeKey(id), n); err != nil || !there {
-				return errors.Join(err, fmt.Errorf("notice of an index entry: %w", logout.ErrNotFound))
+		for _, k := range found.damaged {
+			tx.delete(k)
+			if err := tx.stepOver(damagedEntry(k)); err != nil {
+				return err
+			}
+		}
+		for i := range found.due {
+			d := &found.due[i]
+			n, err := tx.takeDue(d)
+			if err != nil {
+				return err
+			}
+			if n == nil {
+				claimed.Next = now // another call was faster: look again
+				continue
 			}
 			n.Claimed = true
 			n.Claim++
-			if err := tx.moveNotice(id, n, n.State, lease, 0); err != nil {
+			if err := tx.moveNotice(d.id, n, n.State, lease, 0); err != nil {
 				return err
 			}
-			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *noticeOf(id, n), Claim: n.Claim})
+			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *noticeOf(d.id, n), Claim: n.Claim})
 		}
-		claimed.Next = found.nextDue()
-		if leased := moment(lease); len(found.due) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
+		if leased := moment(lease); len(claimed.Work) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
 			claimed.Next = leased
 		}
 		return nil
 	})
-	return claimed, err
-}
-
-// survey is what a look along the heads of all clients' queues finds.
-type survey struct {
-	due  []string
-	next time.Time
-}
-
-func (s *survey) nextDue() time.Time {
-	if s == nil {
-		return time.Time{}
+	if err != nil {
+		return nil, err
 	}
-	return s.next
+	return claimed, nil
 }
 
-// surveyQueue takes due notices in turns: of each client that is not busy, its earliest, at most PerClient. It jumps from client to
-// client, so that a long queue of a client that is busy or dead costs no more than a short one. Who comes first changes with the turn, lest
-// the limit always favour the same.
-func surveyQueue(r reader, claim logout.Claim, turn uint32, now time.Time) (*survey, error) {
-	found := &survey{}
-	var queues [][]string
-	prefix := indexNoticeDue
-	for from := prefix; from != nil; {
-		head, err := firstKey(r, prefix, from)
-		if err != nil || head == nil {
-			return found.fill(queues, claim.Limit, turn, now), err
-		}
-		client, err := clientOfDue(head)
-		if err != nil {
-			return nil, err
-		}
-		queue, next, err := dueOfClient(r, client, claim, now)
-		if err != nil {
-			return nil, err
-		}
-		if len(queue) > 0 {
-			queues = append(queues, queue)
-		}
-		if !next.IsZero() && (found.next.IsZero() || next.Before(found.next)) {
-			found.next = next
-		}
-		from = successor(key(prefix, more(client)))
+// takeDue returns the notice of an entry that a survey has found, nil if it does not stand there any more. An entry that leads to nothing, or
+// to a row that is damaged, goes: it would be due for ever.
+func (t *tx) takeDue(d *dueNotice) (*recordpb.Notification, error) {
+	entry, err := t.get(d.key)
+	if err != nil || entry == nil {
+		return nil, err
 	}
-	return found.fill(queues, claim.Limit, turn, now), nil
-}
-
-func (s *survey) fill(queues [][]string, limit int, turn uint32, now time.Time) *survey {
-	if len(queues) == 0 {
-		return s
+	n := &recordpb.Notification{}
+	found, err := load(t, noticeKey(d.id), n)
+	if isDamage(err) {
+		t.delete(d.key)
+		t.delete(key(indexNoticeState, more(string(logout.Pending)), last(d.id)))
+		t.delete(key(indexNoticeClient, more(d.client), last(d.id)))
+		return nil, t.abandon(err)
 	}
-	first := int(turn) % len(queues)
-	for round, any := 0, true; any; round++ {
-		any = false
-		for i := range queues {
-			queue := queues[(first+i)%len(queues)]
-			if round >= len(queue) {
-				continue
-			}
-			if len(s.due) == limit {
-				s.next = now // there is more at once
-				return s
-			}
-			s.due, any = append(s.due, queue[round]), true
-		}
+	if err != nil {
+		return nil, err
 	}
-	return s
-}
-
-// dueOfClient returns the client's earliest due notices, none if it is busy, and when its next one is due.
-func dueOfClient(r reader, client string, claim logout.Claim, now time.Time) (due []string, next time.Time, err error) {
-	busy := slices.Contains(claim.Busy, client)
-	prefix := key(indexNoticeDue, more(client))
-	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		at, id, err := splitTimed(k, len(prefix))
-		if err != nil {
-			return false, err
-		}
-		if busy || at.After(now) || len(due) == claim.PerClient {
-			next = at
-			return false, nil
-		}
-		due = append(due, string(id))
-		return true, nil
-	})
-	return due, next, err
-}
-
-func firstKey(r reader, prefix, from []byte) (first []byte, err error) {
-	err = r.scan(prefix, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		first = k
-		return false, nil
-	})
-	return first, err
-}
-
-func clientOfDue(k []byte) (string, error) {
-	client, _, found := bytes.Cut(k[len(indexNoticeDue):], []byte{0})
-	if !found {
-		return "", damagedEntry(k)
+	if !found || n.Due != nanos(d.at) || n.ClientId != d.client {
+		t.delete(d.key)
+		return nil, t.stepOver(&damage{noticeKey(d.id), errDangling})
 	}
-	return string(client), nil
+	return n, nil
 }
+
+var errDangling = errors.New("an entry of those that are due leads to it, and it is not there")
 
 func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
 	if err := outcome.Validate(); err != nil {

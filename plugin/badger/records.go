@@ -23,7 +23,7 @@ func load(r reader, k []byte, message proto.Message) (bool, error) {
 // decode names the table of a record that cannot be read, never its key.
 func decode(k, value []byte, message proto.Message) error {
 	if err := proto.Unmarshal(value, message); err != nil {
-		return fmt.Errorf("record in table %q is damaged: %w", k[:1], err)
+		return &damage{k, err}
 	}
 	return nil
 }

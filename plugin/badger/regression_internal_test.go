@@ -50,7 +50,7 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 		}
 		s := &stride{closing: e.closing(tx, ending, base), job: job}
 		first := sessionPosition(nil, nil, &recordpb.Session{SessionId: "sid0", Created: nanos(base)})
-		if _, err := s.endEach([][]byte{first}, func([]byte) string { return "sid0" }); err != nil {
+		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string { return "sid0" }); err != nil {
 			return err
 		}
 		return tx.saveJob("op", job)

@@ -34,7 +34,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	// The work goes on when the caller has gone: a job half done would wait for a restart.
 	err := s.e.inBackground(func(background context.Context) {
 		if ending.All {
-			result, left, err := s.e.begin(background, ending, now)
+			result, left, err := s.e.begin(background, ending, nil, now)
 			answered <- answer{result, err}
 			if err == nil && left {
 				s.e.workAlone(background, ending.OperationID)
@@ -63,7 +63,15 @@ func (e *Engine) endAtOnce(ctx context.Context, ending *logout.Ending, now time.
 		return nil, errClosed() // its context is the engine's
 	}
 	defer unlock()
-	result, left, err := e.begin(ctx, ending, now)
+	result, left, err := e.begin(ctx, ending, nil, now)
+	if isDamage(err) && ending.SessionID != "" {
+		// Its own row cannot be read; perhaps the one in the listing can.
+		listed, listedErr := e.positionListed(ctx, ending.SessionID)
+		if listedErr != nil {
+			return nil, listedErr
+		}
+		result, left, err = e.begin(ctx, ending, listed, now)
+	}
 	if err != nil || !left {
 		return result, err
 	}
@@ -84,7 +92,11 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 
 // begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all there is to do; otherwise the
 // job was written in that transaction and work is left. Of an ending of all, only the job is written.
-func (e *Engine) begin(ctx context.Context, ending *logout.Ending, now time.Time) (answer *logout.Result, left bool, err error) {
+//
+// listed is where the listing has the session of an ending by sid, if its own row is known to be damaged.
+func (e *Engine) begin(
+	ctx context.Context, ending *logout.Ending, listed []byte, now time.Time,
+) (answer *logout.Result, left bool, err error) {
 	err = e.update(ctx, func(tx *tx) error {
 		answer, left = nil, false
 		known, err := tx.recall(ending.OperationID)
@@ -98,7 +110,7 @@ func (e *Engine) begin(ctx context.Context, ending *logout.Ending, now time.Time
 			return err
 		}
 		if ending.SessionID != "" {
-			answer, left, err = e.beginOne(tx, ending, now)
+			answer, left, err = e.beginOne(tx, ending, listed, now)
 			return err
 		}
 		if job, err = newJob(tx, ending, now); err != nil {
@@ -121,8 +133,9 @@ func (e *Engine) begin(ctx context.Context, ending *logout.Ending, now time.Time
 }
 
 // beginOne ends one session. A job is written only for what does not belong in its transaction.
-func (e *Engine) beginOne(tx *tx, ending *logout.Ending, now time.Time) (answer *logout.Result, left bool, err error) {
+func (e *Engine) beginOne(tx *tx, ending *logout.Ending, listed []byte, now time.Time) (answer *logout.Result, left bool, err error) {
 	c := e.closing(tx, ending, now)
+	c.listed = listed
 	if err := c.run(ending.SessionID); err != nil {
 		return nil, false, err
 	}
@@ -209,6 +222,12 @@ func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.T
 		if ending.SessionID != "" {
 			c := discarded()
 			err := c.run(ending.SessionID)
+			if isDamage(err) {
+				c = discarded()
+				if c.listed, err = findListed(r, ending.SessionID); err == nil {
+					err = c.run(ending.SessionID)
+				}
+			}
 			total = &c.result
 			sum(total, &logout.Result{})
 			return err

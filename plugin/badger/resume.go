@@ -31,10 +31,10 @@ func (e *Engine) resume(ctx context.Context) error {
 		}
 		for _, sid := range sids {
 			if err := e.purgeSession(ctx, sid, time.Time{}); err != nil {
-				if ctx.Err() == nil {
-					e.logger.ErrorContext(ctx, "interrupted purge could not be finished", "error", err)
+				if ctx.Err() != nil {
+					return
 				}
-				return
+				e.logger.ErrorContext(ctx, "interrupted purge could not be finished", "error", err)
 			}
 		}
 	})
@@ -44,7 +44,7 @@ func (e *Engine) resume(ctx context.Context) error {
 func idsUnder(r reader, prefix []byte) (ids []string, err error) {
 	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if len(k) == len(prefix) {
-			return false, damagedEntry(k)
+			return true, r.stepOver(damagedEntry(k))
 		}
 		ids = append(ids, string(k[len(prefix):]))
 		return true, nil

@@ -68,10 +68,10 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 		for _, id := range ids {
 			n := &recordpb.Notification{}
 			found, err := load(tx, noticeKey(id), n)
-			if err != nil {
+			if err := tx.stepOver(err); err != nil {
 				return err
 			}
-			if !found || !noticeMatches(&retry.Filter, n) || n.Queued > nanos(now) || underWay(n, now) {
+			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > nanos(now) || underWay(n, now) {
 				continue
 			}
 			if err := tx.sendAgain(id, n, now); err != nil {

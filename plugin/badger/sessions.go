@@ -249,6 +249,8 @@ func counted(r reader, client string) (int, error) {
 type usedClient struct {
 	id  string
 	use *recordpb.ClientUse
+	// damaged: nobody knows what the row says.
+	damaged bool
 }
 
 // clientsOf returns the rows of all clients of a session, detached ones too, sorted by id.
@@ -259,9 +261,11 @@ func clientsOf(r reader, sid string) (clients []usedClient, err error) {
 		if err != nil {
 			return false, err
 		}
-		use := &recordpb.ClientUse{}
-		clients = append(clients, usedClient{id: string(k[len(prefix):]), use: use})
-		return true, decode(k, v, use)
+		client := usedClient{id: string(k[len(prefix):]), use: &recordpb.ClientUse{}}
+		err = decode(k, v, client.use)
+		client.damaged = isDamage(err)
+		clients = append(clients, client)
+		return true, r.stepOver(err)
 	})
 	return clients, err
 }
@@ -270,7 +274,7 @@ func detailOf(r reader, record *recordpb.Session) (*ticketstore.SessionDetail, e
 	detail := &ticketstore.SessionDetail{Session: *summaryOf(record)}
 	clients, err := clientsOf(r, record.GetSessionId())
 	for _, c := range clients {
-		if !c.use.GetDetached() {
+		if !c.damaged && !c.use.GetDetached() {
 			detail.Clients = append(detail.Clients, clientUseOf(c.id, c.use))
 		}
 	}

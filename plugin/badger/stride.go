@@ -101,11 +101,14 @@ func (s *stride) ahead(
 	return all, err
 }
 
-// endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share, and returns how many.
-func (s *stride) endEach(positions [][]byte, sid func(position []byte) string) (n int, err error) {
+// endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share, and returns how many. One that
+// nobody can read, not even in the listing, is stepped over: it is of no use to anybody, and the others are to end.
+func (s *stride) endEach(positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string) (n int, err error) {
 	for _, position := range positions {
 		c := *s.closing
-		if err := c.run(sid(position)); err != nil {
+		c.listed = listed(position)
+		before := s.tx.wrote
+		if err := c.run(sid(position)); err != nil && (s.tx.wrote > before || s.tx.stepOver(err) != nil) {
 			return n, err
 		}
 		n++
@@ -145,7 +148,9 @@ func (s *stride) sessions() error {
 	if err != nil {
 		return err
 	}
-	n, err := s.endEach(positions, func(position []byte) string { return string(position[min(8, len(position)):]) })
+	// A position is one in the listing, whosever it is.
+	listed := func(position []byte) []byte { return position }
+	n, err := s.endEach(positions, listed, func(position []byte) string { return string(position[min(timeKeyLength, len(position)):]) })
 	s.job.LookedAt += int64(n)
 	s.reached(all, logout.PhaseSurvivors)
 	return err
@@ -167,7 +172,8 @@ func (s *stride) survivors() error {
 		return err
 	}
 	// A position is a sid, behind the subject's name where the index is not one subject's.
-	_, err = s.endEach(positions, func(position []byte) string { return string(position[bytes.IndexByte(position, 0)+1:]) })
+	none := func([]byte) []byte { return nil }
+	_, err = s.endEach(positions, none, func(position []byte) string { return string(position[bytes.IndexByte(position, 0)+1:]) })
 	s.reached(all, logout.PhaseGrants)
 	return err
 }
@@ -187,6 +193,11 @@ func (s *stride) grants() error {
 		func(position []byte, value func() ([]byte, error)) (bool, error) {
 			cursor = position
 			g, err := followGrant(s.tx, value)
+			if isDamage(err) {
+				// It is of use to nobody, whosever it is.
+				rows = append(rows, storedGrant{damaged: err, entry: key(indexGrantLoose, s.owner(), position)})
+				return true, nil
+			}
 			if err != nil || g == nil {
 				return err == nil, err
 			}

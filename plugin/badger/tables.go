@@ -52,6 +52,7 @@ var tables = []table{
 	{indexNoticeSession, 0, "notices by session"},
 	{indexNoticePurge, 0, "notices by age"},
 
+	{tableDamaged, 0, "damaged"},
 	{tableJournal, 0, "journal"}, // before the ledger, whose prefix is the shorter
 	{tableLedger, 0, "ledger"},
 }

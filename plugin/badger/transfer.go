@@ -160,11 +160,11 @@ func firstRow(tx *tx) (found bool, err error) {
 	return false, nil
 }
 
-// clearSome deletes as many keys as one transaction takes, the ledger and the contents excepted, and tells whether that was all.
+// clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set aside. It tells whether that was all.
 func (t *tx) clearSome() (done bool, err error) {
 	n := 0
 	err = t.scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if table := tableOf(k); table != nil && bytes.Equal(table.prefix, tableLedger) {
+		if table := tableOf(k); table != nil && (bytes.Equal(table.prefix, tableLedger) || bytes.Equal(table.prefix, tableDamaged)) {
 			return true, nil
 		}
 		t.delete(k)

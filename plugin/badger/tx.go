@@ -8,6 +8,7 @@ import (
 	"github.com/google/btree"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // reader is what judging and listing need: a snapshot, or a change in the making.
@@ -17,6 +18,8 @@ type reader interface {
 	// scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of that direction), in descending
 	// order when reverse. The key is f's to keep; value reads its value. It stops when f returns false.
 	scan(prefix, from []byte, reverse bool, f visit) error
+	// stepOver tells the log of a damaged row, and is nil then. Other errors it returns.
+	stepOver(err error) error
 }
 
 type visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
@@ -26,8 +29,14 @@ type visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
 type tx struct {
 	*group
 	writes map[string]write
+	// wrote counts the writes.
+	wrote int
 	// ledger replaces the group's when the change joins it.
 	ledger *recordpb.Ledger
+	// recount: rows were taken away of which nobody knows what they added to the contents.
+	recount bool
+	// queued: a notice falls due that may be earlier than others.
+	queued bool
 }
 
 type write struct {
@@ -47,10 +56,14 @@ func (t *tx) put(k, value []byte) {
 	if value == nil {
 		value = []byte{}
 	}
+	t.wrote++
 	t.writes[string(k)] = write{value: value}
 }
 
-func (t *tx) delete(k []byte) { t.writes[string(k)] = write{deleted: true} }
+func (t *tx) delete(k []byte) {
+	t.wrote++
+	t.writes[string(k)] = write{deleted: true}
+}
 
 // reset forgets what the change has written so far.
 func (t *tx) reset() { clear(t.writes) }
@@ -66,6 +79,8 @@ func (t *tx) join() {
 	if t.ledger != nil {
 		t.group.ledger = t.ledger
 	}
+	t.group.recount = t.group.recount || t.recount
+	t.group.queued = t.group.queued || t.queued
 }
 
 // part returns a change of its own in the same group: what it writes is seen by the scans of the parts that come after its join.
@@ -79,7 +94,10 @@ type group struct {
 	keys   *btree.BTreeG[string]
 	size   int
 	// ledger is the store's as the changes so far leave it.
-	ledger *recordpb.Ledger
+	ledger          *recordpb.Ledger
+	recount, queued bool
+	// correction is what is to be added to the contents.
+	correction map[transfer.Kind]transfer.Content
 	// before remembers rows that were read from base, for the contents.
 	before map[string][]byte
 }
@@ -184,8 +202,11 @@ func seekLast(prefix, from []byte) []byte {
 // snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its caller has gone, or the engine
 // closes.
 type snapshot struct {
-	txn   *badger.Txn
-	ended func() error
+	txn     *badger.Txn
+	ended   func() error
+	damages *damages
+	// queued is what the committer's count of that name was before.
+	queued uint64
 }
 
 // scanPatience is how many rows a scan reads before it asks whether it is still wanted.
@@ -230,4 +251,37 @@ func (s snapshot) scan(prefix, from []byte, reverse bool, f visit) error {
 		}
 	}
 	return nil
+}
+
+// hop calls f with a key under prefix, from the key from on, and then with the first from the key on that f has returned, or with the next if
+// that is nil, until f says that it is enough. One iterator is enough for it all: to make one costs more than to move it.
+func (s snapshot) hop(prefix, from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
+	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	n := 0
+	for it.Seek(from); it.ValidForPrefix(prefix); {
+		if n++; n%scanPatience == 0 && s.ended != nil {
+			if err := s.ended(); err != nil {
+				return err
+			}
+		}
+		next, goOn, err := f(it.Item().KeyCopy(nil))
+		if err != nil || !goOn {
+			return err
+		}
+		if next == nil {
+			it.Next()
+		} else {
+			it.Seek(next)
+		}
+	}
+	return nil
+}
+
+func firstKey(r reader, prefix, from []byte) (first []byte, err error) {
+	err = r.scan(prefix, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		first = k
+		return false, nil
+	})
+	return first, err
 }

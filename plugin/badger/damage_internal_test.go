@@ -1,0 +1,524 @@
+package badger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// logLines collects what the engine logs.
+type logLines struct {
+	mutex sync.Mutex
+	bytes.Buffer
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.Buffer.Write(p)
+}
+
+func (l *logLines) text() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.String()
+}
+
+func openLogged(t *testing.T) (*Engine, *logLines) {
+	t.Helper()
+	log := &logLines{}
+	noSync := false
+	e, err := Open(t.Context(), Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e, log
+}
+
+// spoiled is what stands in a damaged row: it must never be in a log.
+var spoiled = []byte("\xff\xffa secret\xff")
+
+// spoil damages rows past the committer, which keeps the books of what it writes.
+func spoil(t *testing.T, e *Engine, keys ...[]byte) {
+	t.Helper()
+	err := e.db.Update(func(txn *badger.Txn) error {
+		for _, k := range keys {
+			if err := txn.Set(k, spoiled); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// row returns what stands under a key, nil if nothing does.
+func row(t *testing.T, e *Engine, k []byte) (value []byte) {
+	t.Helper()
+	err := e.look(t.Context(), func(r reader) (err error) {
+		value, err = r.get(k)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// wantAside tells whether damaged rows were kept out of the way.
+func wantAside(t *testing.T, e *Engine, keys ...[]byte) {
+	t.Helper()
+	for _, k := range keys {
+		if row(t, e, k) != nil {
+			t.Errorf("row %q is still in the way", k)
+		}
+		if !bytes.Equal(row(t, e, key(tableDamaged, k)), spoiled) {
+			t.Errorf("the bytes of row %q were not kept", k)
+		}
+	}
+}
+
+func wantTold(t *testing.T, log *logLines, times int) {
+	t.Helper()
+	if n := strings.Count(log.text(), "damaged row stepped over"); n != times {
+		t.Errorf("the log tells %d times of damaged rows, want %d:\n%s", n, times, log.text())
+	}
+	if strings.Contains(log.text(), "a secret") {
+		t.Error("the log tells what stands in a damaged row")
+	}
+}
+
+// wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's back.
+func wantContents(t *testing.T, e *Engine) {
+	t.Helper()
+	var problems []string
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		problems = e.Check(t.Context())
+		problems = slices.DeleteFunc(problems, func(p string) bool { return !strings.HasPrefix(p, "contents") })
+		if len(problems) == 0 && row(t, e, recountKey) == nil {
+			return
+		}
+	}
+	t.Errorf("a minute later the contents are still wrong: %v", problems)
+}
+
+// Whoever asks for one row gets an error when it is damaged, never "not found".
+func TestDamagedRowsAreReported(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, fuzzSID, fuzzSubject)
+	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
+	spoil(t, e, grantKey(fuzzToken), sessionKey(fuzzSID))
+	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte(fuzzSID)))
+	_, byID := e.Tickets().Find(t.Context(), fuzzSID)
+	_, grant := e.Grants().Get(t.Context(), fuzzToken, base)
+	for call, err := range map[string]error{"Get": byKey, "Find": byID, "Get of a grant": grant} {
+		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, grantstore.ErrNotFound) {
+			t.Errorf("%s of a damaged row answered %v, want an error that says so", call, err)
+		}
+	}
+}
+
+// tellClients ends a session of each client's, so that each has a notice that is due, and returns the notices' ids by client.
+func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
+	t.Helper()
+	for _, client := range clients {
+		sid := "sid-" + client
+		signIn(t, e, sid, "ann")
+		issue(t, e, sid, "ann", client, 1)
+		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end-" + client, SessionID: sid, Reason: logout.Terminated}, base.Add(time.Minute))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := e.Logout().Deliveries(t.Context(), logout.DeliveryQuery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[string]string{}
+	for _, n := range page.Deliveries {
+		ids[n.ClientID] = n.ID
+	}
+	return ids
+}
+
+// claimAll claims until nothing is due, and returns the clients of what was handed out.
+func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
+	t.Helper()
+	for range 20 {
+		claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Hour}, now)
+		if err != nil {
+			t.Fatalf("claim: %v", err)
+		}
+		for _, work := range claimed.Work {
+			clients = append(clients, work.ClientID)
+		}
+		if claimed.Next.IsZero() || claimed.Next.After(now) {
+			slices.Sort(clients)
+			return clients
+		}
+	}
+	t.Fatal("after 20 claims there is still work due now: the queue spins")
+	return nil
+}
+
+// A notice that is damaged, one that is gone and an entry without form keep no other notice waiting, and are not due for ever.
+func TestDamagedNoticesStopNoDelivery(t *testing.T) {
+	t.Parallel()
+	e, log := openLogged(t)
+	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
+	spoil(t, e, noticeKey(ids["a"]), key(indexNoticeDue, []byte("no end")), key(indexNoticeDue, more("e"), []byte{1}))
+	err := e.db.Update(func(txn *badger.Txn) error {
+		entry := key(indexNoticeDue, more("f"), timeKey(nanos(base)), last(ids["f"])) // a second one, where it does not stand
+		return errors.Join(txn.Delete(noticeKey(ids["c"])), txn.Set(entry, nil))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := base.Add(2 * time.Minute)
+	if got, want := claimAll(t, e, now), []string{"b", "d", "e", "f"}; !slices.Equal(got, want) {
+		t.Errorf("notices of %q were handed out, want those of %q, once each", got, want)
+	}
+	wantAside(t, e, noticeKey(ids["a"]))
+	wantTold(t, log, 5)
+	wantContents(t, e)
+	n := 0
+	_ = e.view(t.Context(), func(r reader) (err error) { n, err = countKeys(r, indexNoticeDue, 100); return err })
+	if n != 4 {
+		t.Errorf("%d entries are due some time, want 4", n)
+	}
+}
+
+// A damaged session ends when it falls due, as the listing knows it, and its clients are told: all others end too.
+func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
+	t.Parallel()
+	e, log := openLogged(t)
+	for i := range 3 {
+		signIn(t, e, fmt.Sprint("sid", i), "ann")
+		issue(t, e, fmt.Sprint("sid", i), "ann", "mail", 2)
+	}
+	issue(t, e, "sid1", "ann", "wiki", 2)
+	issue(t, e, "sid2", "ann", "wiki", 2)
+	spoil(t, e, sessionKey("sid1"), clientUseKey("sid1", "wiki"), clientUseKey("sid2", "wiki"), grantKey(grantstore.Ref{
+		Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid0-mail-0"),
+	}), key(indexExpiry, []byte("no"))) // before all others
+	later := base.Add(2 * time.Hour)
+	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if swept.Ended != 3 || swept.NotificationsQueued != 5 || !swept.Next.IsZero() {
+		t.Errorf("swept %+v, want 3 sessions ended, 5 clients told, and none due any more", swept)
+	}
+	wantTold(t, log, 5)
+	wantContents(t, e)
+	if _, err := e.Grants().Purge(t.Context(), 100, later); err != nil {
+		t.Errorf("purge: %v", err)
+	}
+}
+
+// Where nothing is left to tell of a session what its end needs, its row stays, and no sweep meets it again.
+func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
+	t.Parallel()
+	e, log := openLogged(t)
+	signIn(t, e, "sid", "ann")
+	signIn(t, e, "other", "ann")
+	listed := sessionPosition(indexListing, nil, &recordpb.Session{SessionId: "sid", Created: nanos(base)})
+	spoil(t, e, sessionKey("sid"), listed)
+	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour))
+	if err != nil || swept.Ended != 1 || !swept.Next.IsZero() {
+		t.Errorf("swept %+v, %v; want the other one ended and nothing due", swept, err)
+	}
+	if !bytes.Equal(row(t, e, sessionKey("sid")), spoiled) {
+		t.Error("the damaged row has gone")
+	}
+	wantTold(t, log, 1)
+	// Nor does it keep its subject from being removed.
+	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}, base)
+	if err != nil || result.SessionsRemoved != 0 {
+		t.Errorf("removal of its subject: %+v, %v", result, err)
+	}
+}
+
+// A removal ends damaged sessions too, as far as the listing knows them, and with them the rest.
+func TestRemovalEndsDamagedSessions(t *testing.T) {
+	t.Parallel()
+	for name, ending := range map[string]logout.Ending{
+		"by sid": {SessionID: "sid1"}, "by subject": {SubjectID: "ann"}, "of all": {All: true},
+		"by sid, kept": {SessionID: "sid1", KeepSession: true}, "by subject, kept": {SubjectID: "ann", KeepSession: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, _ := openLogged(t)
+			for i := range 3 {
+				signIn(t, e, fmt.Sprint("sid", i), "ann")
+				issue(t, e, fmt.Sprint("sid", i), "ann", "mail", 2)
+			}
+			consent := grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("consent")}
+			outlived := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("ended-mail-0")}
+			endKeepingTokens(t, e, "ended")
+			if _, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "consent", Store: []grantstore.Grant{
+				{Ref: consent, SubjectID: "ann", ClientID: "mail", Created: base},
+			}}, base); err != nil {
+				t.Fatal(err)
+			}
+			spoil(t, e, sessionKey("sid1"), clientUseKey("sid1", "mail"), grantKey(consent), endedKey("ended"),
+				grantKey(grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid2-mail-1")}))
+			ending.OperationID, ending.Reason = "op", logout.Terminated
+			dry := ending
+			dry.OperationID, dry.DryRun = "dry", true
+			want := 3
+			if ending.SessionID != "" {
+				want = 1
+			}
+			for _, ending := range []*logout.Ending{&dry, &ending} {
+				result, err := e.Logout().End(t.Context(), ending, base)
+				if err == nil && ending.All && !ending.DryRun {
+					result = &finishedJob(t, e, "op").Result
+				}
+				removed := want
+				if ending.KeepSession {
+					removed = 0
+				}
+				if err != nil || result.SessionsRemoved != removed || result.NotificationsQueued != want {
+					t.Errorf("dry run %t: result %+v, error %v; want %d sessions removed and %d clients told", ending.DryRun, result, err, removed, want)
+				}
+			}
+			for _, ref := range []grantstore.Ref{consent, outlived, {Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid1-mail-0")}} {
+				if _, err := e.Grants().Get(t.Context(), ref, base); err == nil {
+					t.Errorf("a grant of type %s is alive", ref.Type)
+				}
+			}
+			if !ending.KeepSession { // else the damaged row is still there
+				wantContents(t, e)
+			}
+		})
+	}
+}
+
+// endKeepingTokens ends a session of Ann's whose tokens outlive it.
+func endKeepingTokens(t *testing.T, e *Engine, sid string) {
+	t.Helper()
+	signIn(t, e, sid, "ann")
+	issue(t, e, sid, "ann", "mail", 1)
+	_, err := e.Logout().End(t.Context(),
+		&logout.Ending{OperationID: "end-" + sid, SessionID: sid, Reason: logout.Terminated, KeepTokens: true, SkipNotification: true}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A listing shows what can be read.
+func TestListingsStepOverDamagedRows(t *testing.T) {
+	t.Parallel()
+	e, log := openLogged(t)
+	ids := tellClients(t, e, "a", "b")
+	for i := range 3 {
+		sid := fmt.Sprint("sid", i)
+		signIn(t, e, sid, "ann")
+		issue(t, e, sid, "ann", "mail", 1)
+	}
+	listed := sessionPosition(indexListing, nil, &recordpb.Session{SessionId: "sid0", Created: nanos(base)})
+	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid1-mail-0")}
+	spoil(t, e, sessionKey("sid0"), listed, clientUseKey("sid2", "mail"), noticeKey(ids["a"]), grantKey(token))
+	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
+		page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: filter})
+		if err != nil || len(page.Sessions) != 2 {
+			t.Errorf("sessions %+v: %d of them, error %v; want 2", filter, len(page.Sessions), err)
+		}
+	}
+	both := ticketstore.SessionFilter{SubjectID: "ann", ClientID: "mail"}
+	if page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: both}); err != nil || len(page.Sessions) != 1 {
+		t.Errorf("sessions of a subject and a client: %d, error %v; want the one whose row and client's row can be read", len(page.Sessions), err)
+	}
+	deliveries, err := e.Logout().Deliveries(t.Context(), logout.DeliveryQuery{})
+	if err != nil || len(deliveries.Deliveries) != 1 {
+		t.Errorf("notices: %v, error %v; want one", deliveries, err)
+	}
+	// The tokens of sid0 and of sid2 cannot be judged, sid1's cannot be read.
+	if page, err := e.Grants().Query(t.Context(), grantstore.Query{}, base); err != nil || len(page.Grants) != 0 {
+		t.Errorf("grants: %v, error %v; want none and no error", page, err)
+	}
+	if _, err := e.Logout().Retry(t.Context(), logout.Retry{Filter: logout.DeliveryFilter{State: logout.Pending}, Limit: 10}, base); err != nil {
+		t.Errorf("retry of many: %v", err)
+	}
+	removed, err := e.Grants().Remove(t.Context(), grantstore.Removal{OperationID: "r", Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 10}, base)
+	if err != nil || removed.Met != 2 {
+		t.Errorf("grants removed: %+v, error %v; want the two met that can be read", removed, err)
+	}
+	if n := strings.Count(log.text(), "damaged row stepped over"); n < 4 {
+		t.Errorf("the log tells of %d damaged rows, want all:\n%s", n, log.text())
+	}
+}
+
+// A user may sign in although one of his sessions is damaged.
+func TestDamagedSessionIsInNoSignInsWay(t *testing.T) {
+	t.Parallel()
+	e, _ := openLogged(t)
+	signIn(t, e, "sid", "ann")
+	spoil(t, e, sessionKey("sid"))
+	s := benchSession(1)
+	s.SubjectID = "ann"
+	if _, err := e.Tickets().CreateWithin(t.Context(), s, ticketstore.Limit{Max: 1}, base); err != nil {
+		t.Errorf("sign-in: %v", err)
+	}
+}
+
+// What has had its time goes, damaged or not, and what is damaged is kept aside.
+func TestPurgesStepOverDamagedRows(t *testing.T) {
+	t.Parallel()
+	e, log := openLogged(t)
+	ids := tellClients(t, e, "a", "b")
+	for range 2 {
+		work := e.claimOne(t, base.Add(time.Minute))
+		if err := e.Logout().Settle(t.Context(), work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, base.Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	endKeepingTokens(t, e, "ended")
+	if _, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "job", SubjectID: "bob", Reason: logout.Terminated}, base); err != nil {
+		t.Fatal(err)
+	}
+	signIn(t, e, "sid", "ann")
+	issue(t, e, "sid", "ann", "mail", 3)
+	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid-mail-0")}, {Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid-mail-1")}}
+	rows := [][]byte{noticeKey(ids["a"]), jobKey("job"), grantKey(family[0])}
+	spoil(t, e, rows...)
+	spoil(t, e, familyKey("sid-mail-1"), endedKey("sid-a"))
+	later := base.AddDate(1, 0, 0)
+	for range 3 {
+		if _, err := e.Grants().Purge(t.Context(), 100, later); err != nil {
+			t.Errorf("purge of grants: %v", err)
+		}
+		if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, later); err != nil {
+			t.Errorf("purge of the rest: %v", err)
+		}
+	}
+	wantAside(t, e, append(rows, endedKey("sid-a"))...)
+	wantTold(t, log, 5)
+	wantContents(t, e)
+	_ = e.view(t.Context(), func(r reader) error {
+		for _, table := range [][]byte{noticeKey(ids["b"]), tableJob, tableEnded, indexEndedDue, indexNoticePurge, indexJobAge} {
+			k, err := firstKey(r, table, table)
+			// What the last sweep has ended is still there.
+			if err != nil || (k != nil && !bytes.Contains(k, []byte("sid"))) {
+				t.Errorf("%q is left (%v)", k, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (e *Engine) claimOne(t *testing.T, now time.Time) logout.Delivery {
+	t.Helper()
+	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, now)
+	if err != nil || len(claimed.Work) != 1 {
+		t.Fatalf("claimed %+v, %v; want one notice", claimed, err)
+	}
+	return claimed.Work[0]
+}
+
+// A damaged row that is overwritten or deleted fails nobody, the neighbours in its transaction least of all.
+func TestDamagedRowFailsNoGroup(t *testing.T) {
+	t.Parallel()
+	e, _ := openLogged(t)
+	ids := tellClients(t, e, "a", "b")
+	signIn(t, e, "sid", "ann")
+	spoil(t, e, noticeKey(ids["a"]), noticeKey(ids["b"]), sessionKey("sid"))
+	err := e.update(t.Context(), func(tx *tx) error {
+		tx.delete(sessionKey("sid"))
+		tx.delete(noticeKey(ids["a"]))
+		return tx.save(noticeKey(ids["b"]), &recordpb.Notification{ClientId: "b", State: string(logout.Pending)})
+	})
+	if err != nil {
+		t.Fatalf("a change over damaged rows: %v", err)
+	}
+	wantContents(t, e)
+}
+
+// A revocation of a family goes past a member that is damaged.
+func TestRevocationStepsOverDamagedMember(t *testing.T) {
+	t.Parallel()
+	e, _ := openLogged(t)
+	signIn(t, e, fuzzSID, fuzzSubject)
+	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
+	issueRefresh(t, e)
+	spoil(t, e, grantKey(fuzzToken))
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
+		OperationID: "revoke", Revoke: []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
+	}, base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Grants().Get(t.Context(), fuzzRefresh, base); !errors.Is(err, grantstore.ErrNotFound) {
+		t.Errorf("the refresh token of a revoked family: %v, want ErrNotFound", err)
+	}
+	wantAside(t, e, grantKey(fuzzToken))
+	wantContents(t, e)
+}
+
+// A start goes on with what can be gone on with.
+func TestStartStepsOverDamagedRows(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	signIn(t, e, "sid", "ann")
+	interrupted(t, e, &logout.Ending{OperationID: "a", SubjectID: "bob", Reason: logout.Terminated}, base)
+	interrupted(t, e, &logout.Ending{OperationID: "b", SubjectID: "ann", Reason: logout.Terminated}, base)
+	spoil(t, e, jobKey("a"), indexJobRunning, tablePurge, contentsKey)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = openAt(t, path)
+	if job := finishedJob(t, e, "b"); job.Result.SessionsRemoved != 1 {
+		t.Errorf("result %+v, want one session removed", job.Result)
+	}
+	wantContents(t, e)
+}
+
+// A move refuses a store with a damaged row: what it cannot read it can neither carry nor compare. Once the row's time has come it is in no
+// move's way.
+func TestMoveRefusesDamagedRows(t *testing.T) {
+	t.Parallel()
+	e, _ := openLogged(t)
+	signIn(t, e, "sid", "ann")
+	spoil(t, e, sessionKey("sid"))
+	export := func() (err error) {
+		for _, batchErr := range e.Transfer().Export(context.Background(), nil) {
+			err = errors.Join(err, batchErr)
+		}
+		return err
+	}
+	if err := export(); !isDamage(err) {
+		t.Errorf("export: %v, want an error that tells of the damage", err)
+	}
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := export(); err != nil {
+		t.Errorf("export without the row: %v", err)
+	}
+	wantContents(t, e)
+	status, err := e.Transfer().Status(t.Context())
+	if err != nil || status.Content[transfer.Sessions] != (transfer.Content{}) {
+		t.Errorf("content %+v, error %v; want no session", status.Content, err)
+	}
+}

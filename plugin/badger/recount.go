@@ -1,0 +1,80 @@
+package badger
+
+import (
+	"context"
+	"encoding/binary"
+	"maps"
+
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// The contents tell what a row added to them by what it holds. Of a damaged row that has gone nobody knows any more: then a key says in the
+// same transaction that the contents are in doubt, and all rows are counted anew behind it, so that the next move finds them right.
+
+// doubt wakes tendContents.
+func (c *committer) doubt() {
+	select {
+	case c.doubts <- struct{}{}:
+	default:
+	}
+}
+
+// recounts returns how often the contents came into doubt since they were counted, 0 when they are right.
+func recounts(r reader) (uint64, error) {
+	value, err := r.get(recountKey)
+	n, _ := binary.Uvarint(value)
+	return n, err
+}
+
+// tendContents counts the contents anew whenever they are in doubt, until the engine ends.
+func (e *Engine) tendContents(ctx context.Context) {
+	e.committer.doubt() // perhaps since before the start
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.committer.doubts:
+		}
+		if err := e.recount(ctx); err != nil && ctx.Err() == nil {
+			e.logger.ErrorContext(ctx, "contents cannot be counted anew: a move will find them wrong until a restart", "error", err)
+		}
+	}
+}
+
+// recount counts the rows of a snapshot and adds what is wrong to the contents, whatever has been written meanwhile: sums can be added.
+func (e *Engine) recount(ctx context.Context) error {
+	var counted map[transfer.Kind]transfer.Content
+	var doubts uint64
+	txn := e.db.NewTransaction(false)
+	txn.Discard()
+	// In the committer no commit comes between the snapshot and the contents that belong to it.
+	err := e.change(ctx, true, func(tx *tx) (err error) {
+		if doubts, err = recounts(tx.base); doubts == 0 {
+			return err
+		}
+		txn = e.db.NewTransaction(false)
+		counted = maps.Clone(e.committer.books.contents)
+		return err
+	})
+	defer func() { txn.Discard() }()
+	if err != nil || doubts == 0 {
+		return err
+	}
+	actual, err := countContents(ctx, snapshot{txn: txn, damages: e.damages})
+	if err != nil {
+		return err
+	}
+	wrong := map[transfer.Kind]transfer.Content{}
+	for _, kind := range transfer.Kinds {
+		a, c := actual[kind], counted[kind]
+		wrong[kind] = transfer.Content{Count: a.Count - c.Count, Sum: a.Sum - c.Sum}
+	}
+	return e.change(ctx, true, func(tx *tx) error {
+		tx.correction = wrong
+		now, err := recounts(tx)
+		if err == nil && now == doubts {
+			tx.delete(recountKey)
+		}
+		return err
+	})
+}

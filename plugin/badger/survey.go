@@ -1,0 +1,151 @@
+package badger
+
+import (
+	"bytes"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// maxSurveyed bounds the clients whose queues one claim looks at.
+const maxSurveyed = 4096
+
+// turns is what claims remember of the queue. It is lost with the process, and then found out again.
+type turns struct {
+	mutex sync.Mutex
+	// last is the client that had its turn last: the next survey begins behind it.
+	last string
+	// quiet: when queued stood at that count, nothing was due before next (zero: nothing was in the queue).
+	quiet  bool
+	queued uint64
+	next   time.Time
+}
+
+// dueNotice is an entry of the queue.
+type dueNotice struct {
+	key    []byte
+	client string
+	at     time.Time
+	id     string
+}
+
+// survey is what a look along the heads of the clients' queues finds.
+type survey struct {
+	claim *logout.Claim
+	now   time.Time
+	due   []dueNotice
+	// damaged are entries that are not in their form.
+	damaged [][]byte
+	// next is when there is more to hand out, head when the first notice of all is due, busy clients' too.
+	next, head time.Time
+	// client is the one being looked at, the n-th, and busy if it is to be passed over; taken counts what was taken of its notices.
+	client string
+	n      int
+	busy   bool
+	taken  int
+	// full: there may be more that was not looked at.
+	full bool
+}
+
+func (s *survey) nextDue() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.next
+}
+
+// surveyQueue takes due notices in turns: of each client that is not busy, its earliest, at most PerClient. It jumps from client to client, so
+// that a long queue of a client that is busy or dead costs no more than a short one, and ends when it has enough; the next one goes on with
+// the client behind. While nothing falls due it does not look at all.
+func (e *Engine) surveyQueue(r snapshot, claim *logout.Claim, now time.Time) (*survey, error) {
+	t := &e.turns
+	s := &survey{claim: claim, now: now}
+	t.mutex.Lock()
+	// The count is raised after the commit of what it counts, and was read before the snapshot was made: at worst one looks in vain.
+	behind, quiet := t.last, t.quiet && t.queued == r.queued && (t.next.IsZero() || now.Before(t.next))
+	if quiet {
+		s.next = t.next
+	}
+	t.mutex.Unlock()
+	if quiet {
+		return s, nil
+	}
+	start := successor(key(indexNoticeDue, more(behind)))
+	if err := r.hop(indexNoticeDue, start, s.visit); err != nil {
+		return nil, err
+	}
+	if !s.full {
+		err := r.hop(indexNoticeDue, indexNoticeDue, func(k []byte) ([]byte, bool, error) {
+			if bytes.Compare(k, start) >= 0 {
+				return nil, false, nil
+			}
+			return s.visit(k)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	switch {
+	case s.full && len(s.due) < claim.Limit:
+		t.last = s.client
+	case len(s.due) > 0:
+		t.last = s.due[len(s.due)-1].client
+	}
+	t.quiet = !s.full && len(s.damaged) == 0 && (s.head.IsZero() || s.head.After(now))
+	t.queued, t.next = r.queued, s.head
+	return s, nil
+}
+
+// visit looks at an entry and says where to go on: at the key next or, where that is nil, at the next entry.
+func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
+	client, err := clientOfDue(k)
+	if err != nil {
+		s.damaged = append(s.damaged, k)
+		return nil, true, nil
+	}
+	at, id, err := splitTimed(k, len(indexNoticeDue)+len(more(client)))
+	if err != nil {
+		s.damaged = append(s.damaged, k)
+		return nil, true, nil
+	}
+	if s.n == 0 || client != s.client {
+		if s.n++; s.n > maxSurveyed {
+			s.enough()
+			return nil, false, nil
+		}
+		s.client, s.busy, s.taken = client, slices.Contains(s.claim.Busy, client), 0
+		s.head = earlier(s.head, at)
+	}
+	if s.busy || at.After(s.now) || s.taken == s.claim.PerClient {
+		s.next = earlier(s.next, at)
+		return successor(key(indexNoticeDue, more(client))), true, nil
+	}
+	if len(s.due) == s.claim.Limit {
+		s.enough()
+		return nil, false, nil
+	}
+	s.due, s.taken = append(s.due, dueNotice{key: k, client: client, at: at, id: string(id)}), s.taken+1
+	return nil, true, nil
+}
+
+// enough ends the survey before its end: there is more at once.
+func (s *survey) enough() { s.full, s.next = true, s.now }
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func clientOfDue(k []byte) (string, error) {
+	client, _, found := bytes.Cut(k[len(indexNoticeDue):], []byte{0})
+	if !found {
+		return "", damagedEntry(k)
+	}
+	return string(client), nil
+}

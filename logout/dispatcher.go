@@ -260,6 +260,7 @@ func (d *Dispatcher) run() {
 		case <-timer.C:
 		case client := <-d.finished:
 			d.release(client)
+			d.releaseAll()
 		case p := <-d.pauses:
 			d.paused = append(d.paused, p)
 		}
@@ -275,6 +276,18 @@ func (d *Dispatcher) release(client string) {
 	d.total--
 	if d.busy[client]--; d.busy[client] == 0 {
 		delete(d.busy, client)
+	}
+}
+
+// releaseAll releases whatever else has finished meanwhile, so that one claim makes up for all of it: while the store answers, more finish.
+func (d *Dispatcher) releaseAll() {
+	for {
+		select {
+		case client := <-d.finished:
+			d.release(client)
+		default:
+			return
+		}
 	}
 }
 
@@ -295,9 +308,10 @@ func (d *Dispatcher) takeWork() time.Duration {
 				d.finished <- work.ClientID
 			}()
 		}
-		if len(claimed.Work) == 0 {
-			return d.pause(claimed.Next)
+		if len(claimed.Work) == 0 || claimed.Next.After(d.now()) {
+			return d.pause(claimed.Next) // that was all there is to do now
 		}
+		d.releaseAll()
 		select {
 		case <-d.closing:
 			return d.config.Poll

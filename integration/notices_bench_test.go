@@ -1,0 +1,147 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// The notices of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are told, while the last answers as well and while it never
+// does. Durable writes are on. One run makes both, so that their rates compare.
+func BenchmarkNotices(b *testing.B) {
+	var rates [2]float64
+	for range b.N {
+		for i, mute := range []bool{false, true} {
+			rate, claims := benchNotices(b, mute)
+			rates[i] += rate / float64(b.N)
+			if mute {
+				b.ReportMetric(claims, "claims/notice")
+			}
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(rates[0], "all-answer-notices/s")
+	b.ReportMetric(rates[1], "one-mute-notices/s")
+	b.ReportMetric(rates[1]/rates[0], "ratio")
+}
+
+const benchClientsTold, benchSessionsEnded = 100, 100
+
+// benchParties are the clients. told is closed when all but the first have been told of everything.
+func benchParties(b *testing.B, mute bool) (clients logout.ClientMap, told <-chan struct{}) {
+	b.Helper()
+	var left atomic.Int32
+	left.Store((benchClientsTold - 1) * benchSessionsEnded)
+	done, release := make(chan struct{}), make(chan struct{})
+	clients = logout.ClientMap{}
+	for i := range benchClientsTold {
+		server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			switch {
+			case i > 0:
+				if left.Add(-1) == 0 {
+					close(done)
+				}
+			case mute:
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+			}
+		}))
+		b.Cleanup(server.Close)
+		clients[fmt.Sprintf("client%d", i)] = logout.Client{BackChannelLogoutURI: server.URL}
+	}
+	b.Cleanup(sync.OnceFunc(func() { close(release) }))
+	return clients, done
+}
+
+// countedClaims counts the claims made of a store.
+type countedClaims struct {
+	logout.Store
+	n atomic.Int64
+}
+
+func (c *countedClaims) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
+	c.n.Add(1)
+	return c.Store.Claim(ctx, claim, now)
+}
+
+// benchNotices returns the rate in which the 99 are told, and how many claims that takes a notice.
+func benchNotices(b *testing.B, mute bool) (rate, claims float64) {
+	b.Helper()
+	engine, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer engine.Close()
+	clients, told := benchParties(b, mute)
+	queueNotices(b, engine, time.Now().Add(-time.Minute)) // so long ago that nobody is told twice
+	store := &countedClaims{Store: engine.Logout()}
+	signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
+		return hostadapter.SigningKey{Key: benchKey()}, nil
+	})
+	started := time.Now()
+	dispatcher, err := logout.NewDispatcher(logout.DispatcherConfig{
+		Store: store, Signer: signer, Clients: clients, Logger: slog.New(slog.DiscardHandler),
+		AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	select {
+	case <-told:
+	case <-time.After(5 * time.Minute):
+		b.Fatal("after five minutes not all of the 99 clients were told")
+	}
+	const notices = (benchClientsTold - 1) * benchSessionsEnded
+	rate, claims = notices/time.Since(started).Seconds(), float64(store.n.Load())/notices
+	if err := dispatcher.Close(); err != nil && !mute {
+		b.Error(err)
+	}
+	return rate, claims
+}
+
+// queueNotices signs users in at every client and ends their sessions.
+func queueNotices(b *testing.B, engine *badger.Engine, now time.Time) {
+	b.Helper()
+	var group sync.WaitGroup
+	for s := range benchSessionsEnded {
+		group.Go(func() {
+			sid := fmt.Sprintf("sid%d", s)
+			err := engine.Tickets().Create(b.Context(), &ticketstore.Session{
+				Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+				AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
+			})
+			for c := range benchClientsTold {
+				if err == nil {
+					_, err = engine.Grants().Apply(b.Context(), &grantstore.Batch{
+						OperationID: fmt.Sprintf("%s-%d", sid, c),
+						Use:         &grantstore.Use{SessionID: sid, ClientID: fmt.Sprintf("client%d", c), Notify: true},
+					}, now)
+				}
+			}
+			if err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	result, err := engine.Logout().End(b.Context(),
+		&logout.Ending{OperationID: "end", SubjectID: "ann", Reason: logout.Terminated}, now.Add(30*time.Second))
+	if err != nil || result.NotificationsQueued != benchClientsTold*benchSessionsEnded {
+		b.Fatalf("queued %+v, error %v", result, err)
+	}
+}

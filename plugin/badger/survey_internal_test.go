@@ -1,0 +1,67 @@
+package badger
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+// One claim looks at a bounded number of clients, the next ones at the rest; and none looks at all while nothing falls due.
+func TestSurveyIsBounded(t *testing.T) {
+	t.Parallel()
+	e := inMemory(t)
+	queue := func(client string, due time.Time) {
+		t.Helper()
+		err := e.update(t.Context(), func(tx *tx) error {
+			return tx.insertNotice(e.nextNoticeID(base), &recordpb.Notification{
+				ClientId: client, SessionId: "sid", State: string(logout.Pending), NextAttempt: nanos(due), Due: nanos(due),
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	claim := func(now time.Time) *logout.Claimed {
+		t.Helper()
+		claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return claimed
+	}
+	for first := 0; first < maxSurveyed+10; first += 500 {
+		err := e.update(t.Context(), func(tx *tx) error {
+			for i := range 500 {
+				tx.put(key(indexNoticeDue, more(fmt.Sprintf("client%05d", first+i)), timeKey(nanos(base.Add(time.Hour))), last("id")), nil)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	queue("the last", base)
+	if got := claim(base); len(got.Work) != 0 || got.Next.After(base) {
+		t.Errorf("the first claim: %d notices, the next at %v; want none of so many clients, and more at once", len(got.Work), got.Next)
+	}
+	if got := claim(base); len(got.Work) != 1 {
+		t.Errorf("the second claim: %d notices, want that of the client behind", len(got.Work))
+	}
+	for range 3 { // once around
+		claim(base)
+	}
+	if err := e.db.DropPrefix(indexNoticeDue); err != nil { // nobody tells the committer: who looks finds nothing
+		t.Fatal(err)
+	}
+	e.turns.quiet, e.turns.queued, e.turns.next = true, e.committer.queued.Load(), base.Add(time.Hour)
+	if got := claim(base.Add(time.Minute)); !got.Next.Equal(base.Add(time.Hour)) {
+		t.Errorf("while nothing falls due the next is due at %v, want what is remembered", got.Next)
+	}
+	queue("another", base.Add(time.Minute))
+	if got := claim(base.Add(time.Minute)); len(got.Work) != 1 {
+		t.Errorf("after another was queued: %d notices, want it", len(got.Work))
+	}
+}

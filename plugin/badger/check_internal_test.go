@@ -1,139 +1,275 @@
 package badger
 
 import (
-	"context"
+	"bytes"
+	"encoding/hex"
+	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"strings"
+	"testing"
+	"time"
 
-	"google.golang.org/protobuf/proto"
+	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
-// Check compares the database with what its rows say should be in it: every index entry belongs to a row, every row has its entries.
-func (e *Engine) Check(ctx context.Context) (problems []string) {
-	_ = e.look(ctx, func(r reader) error {
-		want, counts := map[string]bool{}, map[string]int{}
-		add := func(k []byte) { want[string(k)] = true }
-		each(r, tableSession, func() *recordpb.Session { return &recordpb.Session{} }, func(_ string, s *recordpb.Session) {
-			add(sessionKey(s.SessionId))
-			add(key(tableCookie, s.Key))
-			add(sessionPosition(indexListing, nil, s))
-			add(sessionPosition(indexSubject, more(s.SubjectId), s))
-			add(key(indexExpiry, timeKey(s.IndexedDue), last(s.SessionId)))
-			counts[""]++
-			clients, _ := clientsOf(r, s.SessionId)
-			for _, c := range clients {
-				add(clientUseKey(s.SessionId, c.id))
-				if !c.use.Detached {
-					add(sessionPosition(indexClient, more(c.id), s))
-					counts[c.id]++
-				}
-			}
-		})
-		each(r, tableEnded, func() *recordpb.Ended { return &recordpb.Ended{} }, func(sid string, ended *recordpb.Ended) {
-			add(endedKey(sid))
-			if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {
-				add(key(indexEndedSubject, more(ended.SubjectId), last(sid)))
-			}
-		})
-		families := map[string][]string{}
-		each(r, tableGrant, func() *recordpb.Grant { return &recordpb.Grant{} }, func(id string, g *recordpb.Grant) {
-			ref, _ := refOf([]byte(id))
-			add(grantKey(ref))
-			for _, k := range grantIndexes(ref, g) {
-				add(k)
-			}
-			if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
-				families[g.RequestId] = append(families[g.RequestId], id)
-				add(familyKey(g.RequestId))
-			}
-		})
-		each(r, tableFamily, func() *recordpb.Family { return &recordpb.Family{} }, func(id string, f *recordpb.Family) {
-			got := []string{}
-			for _, m := range f.Members {
-				got = append(got, string(m))
-			}
-			slices.Sort(got)
-			slices.Sort(families[id])
-			if !slices.Equal(got, families[id]) {
-				problems = append(problems, fmt.Sprintf("family %q has %d members, want %d", id, len(got), len(families[id])))
-			}
-		})
-		each(r, tableOperation, func() *recordpb.Operation { return &recordpb.Operation{} }, func(id string, o *recordpb.Operation) {
-			add(operationKey(id))
-			add(key(indexOperationAge, timeKey(o.When), last(id)))
-		})
-		each(r, tableJob, func() *recordpb.Job { return &recordpb.Job{} }, func(id string, job *recordpb.Job) {
-			add(jobKey(id))
-			if job.Phase != "" {
-				add(key(indexJobRunning, last(id)))
-			} else {
-				add(jobAgeKey(id, job))
-			}
-		})
-		each(r, tableNotice, func() *recordpb.Notification { return &recordpb.Notification{} }, func(id string, n *recordpb.Notification) {
-			add(noticeKey(id))
-			add(key(indexNoticeClient, more(n.ClientId), last(id)))
-			add(key(indexNoticeSession, more(n.SessionId), last(id)))
-			add(key(indexNoticeState, more(n.State), last(id)))
-			if n.Due != 0 {
-				add(key(indexNoticeDue, more(n.ClientId), timeKey(n.Due), last(id)))
-			}
-			if n.PurgeAt != 0 {
-				add(key(indexNoticePurge, timeKey(n.PurgeAt), last(id)))
-			}
-		})
-		contents, _, _ := loadContents(r)
-		actual, err := countContents(ctx, r)
-		if err != nil || !maps.Equal(contents, actual) {
-			problems = append(problems, fmt.Sprintf("contents %v, want %v (%v)", contents, actual, err))
+// stocked returns a store with a row in every table.
+func stocked(t *testing.T) *Engine {
+	t.Helper()
+	e := inMemory(t)
+	for _, sid := range []string{"ann-1", "ann-2", "bob-1"} {
+		subject, _, _ := strings.Cut(sid, "-")
+		signIn(t, e, sid, subject)
+		issue(t, e, sid, subject, "photos", 1)
+		issue(t, e, sid, subject, "mail", 1)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
 		}
-		looks := map[string]int{}
-		_ = r.scan(nil, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-			name := string(k)
-			switch {
-			case tableOf(k) == nil:
-				problems = append(problems, fmt.Sprintf("key of no table: %q", name))
-			case name[:1] == "m", name[:1] == "j", name[:1] == "p", name[:1] == "z":
-			case name[:1] == "n":
-				n, _ := counted(r, name[1:])
-				if n != counts[name[1:]] {
-					problems = append(problems, fmt.Sprintf("count of %q is %d, want %d", name[1:], n, counts[name[1:]]))
-				}
-			case len(name) > 1 && name[:2] == "ex":
-				looks[name[10:]]++
-			case !want[name]:
-				problems = append(problems, fmt.Sprintf("entry that belongs to nothing: %q", name))
-			}
-			delete(want, name)
-			return true, nil
-		})
-		each(r, tableEnded, func() *recordpb.Ended { return &recordpb.Ended{} }, func(sid string, _ *recordpb.Ended) {
-			looks[sid]--
-		})
-		for sid, n := range looks {
-			if n != 0 {
-				problems = append(problems, fmt.Sprintf("ended record %q: %d looks too many", sid, n))
-			}
-		}
-		for name := range want {
-			problems = append(problems, fmt.Sprintf("entry missing: %q", name))
-		}
-		return nil
-	})
-	return problems
+	}
+	refresh := grantstore.Grant{
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("refresh")}, RequestID: "family",
+		SubjectID: "ann", SessionID: "ann-1", ClientID: "photos", Created: base,
+	}
+	consent := grantstore.Grant{
+		Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("consent")}, SubjectID: "dan", ClientID: "photos", Created: base,
+	}
+	jti := grantstore.Grant{
+		Ref: grantstore.Ref{Type: grantstore.JTI, Key: grantstore.KeyOf("jti")}, Created: base, Expires: base.Add(time.Hour),
+	}
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "grants", Store: []grantstore.Grant{refresh, consent, jti}}, base)
+	must(err)
+	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "use", Consume: &grantstore.Consumption{Ref: refresh.Ref}}, base)
+	must(err)
+	end := func(ending logout.Ending) {
+		t.Helper()
+		_, err := e.Logout().End(t.Context(), &ending, base.Add(time.Minute))
+		must(err)
+	}
+	end(logout.Ending{OperationID: "end-ann-2", SessionID: "ann-2", Reason: logout.UserLogout, KeepTokens: true})
+	end(logout.Ending{OperationID: "end-bob", SubjectID: "bob", ClientIDs: []string{"mail"}, KeepSession: true, Reason: logout.Terminated})
+	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, base.Add(time.Minute))
+	must(err)
+	must(e.Logout().Settle(t.Context(), claimed.Work[0].ID, claimed.Work[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
+	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated}, base)
+	must(e.update(t.Context(), func(tx *tx) error { tx.put(purgeKey("ann-2"), []byte("end-ann-2")); return nil }))
+	must(e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "move", Peer: "new"}))
+	signIn(t, e, "cid-1", "cid")
+	return e
 }
 
-func each[M proto.Message](r reader, table []byte, empty func() M, f func(id string, m M)) {
-	_ = r.scan(table, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-		v, _ := value()
-		m := empty()
-		if err := decode(k, v, m); err != nil {
-			return false, err
+func checked(t *testing.T, e *Engine, config CheckConfig) *Report {
+	t.Helper()
+	report, err := e.Check(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// put changes the database behind the engine's back; a nil value deletes.
+func put(t *testing.T, e *Engine, k, v []byte) {
+	t.Helper()
+	err := e.db.Update(func(txn *badger.Txn) error {
+		if v == nil {
+			return txn.Delete(k)
 		}
-		f(string(k[len(table):]), m)
-		return true, nil
+		return txn.Set(k, v)
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// everyRow returns all rows, but for the ledger: nothing else says what it should be.
+func everyRow(t *testing.T, e *Engine) (all []storedRow) {
+	t.Helper()
+	err := e.look(t.Context(), func(r reader) error {
+		return r.scan(nil, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			if !bytes.Equal(k, ledgerKey) {
+				all = append(all, storedRow{k, v})
+			}
+			return true, err
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestCheckOfAStoreWithEverything(t *testing.T) {
+	t.Parallel()
+	e := stocked(t)
+	found := map[string]bool{}
+	for _, r := range everyRow(t, e) {
+		found[tableOf(r.k).name] = true
+	}
+	for _, table := range tables {
+		if !found[table.name] && table.name != "ledger" && table.name != "damaged" {
+			t.Errorf("there is no row of %s: what is wrong with one is not tested", table.name)
+		}
+	}
+	report := checked(t, e, CheckConfig{Ages: true})
+	status, err := e.Transfer().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Findings) > 0 || report.More || report.Records != status.Records() || report.State != transfer.Exporting {
+		t.Errorf("report %+v, want no findings and %d records", report, status.Records())
+	}
+	if int(report.Records+report.Entries)+1 != len(everyRow(t, e)) { // all but the contents
+		t.Errorf("%d records and %d entries were looked at, of %d rows", report.Records, report.Entries, len(everyRow(t, e)))
+	}
+}
+
+// Whatever single row is missing, changed, or there without being wanted: it is found, at the right place, and no secret is told.
+func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
+	t.Parallel()
+	e := stocked(t)
+	for _, r := range everyRow(t, e) {
+		table, id := placeOf(r.k)
+		place := fmt.Sprintf("%s, %s", table, id)
+		put(t, e, r.k, nil)
+		foundAt(t, e, "missing: "+place)
+		switch {
+		case table == "journal": // which row it should name nothing else says
+		case len(r.v) > 0:
+			changed := bytes.Clone(r.v)
+			changed[len(changed)/2] ^= 1
+			put(t, e, r.k, changed)
+			foundAt(t, e, "changed: "+place)
+		default:
+			put(t, e, r.k, []byte("x"))
+			foundAt(t, e, "with a value: "+place)
+		}
+		put(t, e, r.k, r.v)
+		stranger := append(bytes.Clone(r.k), 'x')
+		put(t, e, stranger, r.v)
+		foundAt(t, e, "another beside: "+place)
+		put(t, e, stranger, nil)
+	}
+	if report := checked(t, e, CheckConfig{}); len(report.Findings) > 0 {
+		t.Errorf("findings after everything was put back: %v", report.Findings)
+	}
+}
+
+func foundAt(t *testing.T, e *Engine, what string) {
+	t.Helper()
+	report := checked(t, e, CheckConfig{})
+	if len(report.Findings) == 0 {
+		t.Errorf("%s: nothing was found", what)
+	}
+	for _, f := range report.Findings {
+		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti", "ann-1-photos-0"} {
+			hash := ticketstore.KeyOf([]byte(secret))
+			grant := grantstore.KeyOf(secret)
+			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]), fmt.Sprintf("%q", hash[:])[1:20], string(grant[:])} {
+				if strings.Contains(f.String(), never) {
+					t.Errorf("%s: the finding %q tells a key", what, f)
+				}
+			}
+		}
+	}
+}
+
+func TestCheckNamesTheBrokenRule(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		breaks func(e *Engine, tx *tx) error
+		says   string
+	}{
+		"a token whose session was never there": {func(e *Engine, tx *tx) error {
+			tx.delete(endedKey("ann-2"))
+			return nil
+		}, "neither exists nor has left an ended record"},
+		"a session that ended and is there": {func(e *Engine, tx *tx) error {
+			return tx.save(endedKey("ann-1"), &recordpb.Ended{SubjectId: "ann", When: 1})
+		}, "judges the grants of a session that is there"},
+		"a client of no session": {func(e *Engine, tx *tx) error {
+			tx.put(clientUseKey("nobody", "photos"), nil)
+			return nil
+		}, "is of a session that does not exist"},
+		"a session found due too late": {func(e *Engine, tx *tx) error {
+			s, err := loadSession(tx, "ann-1")
+			s.IndexedDue = nanos(base.Add(time.Hour * 2))
+			return errors.Join(err, tx.save(sessionKey("ann-1"), s))
+		}, "would be found due too late"},
+		"a notice that is never sent": {func(e *Engine, tx *tx) error {
+			return tx.save(noticeKey("n"), &recordpb.Notification{State: "pending", ClientId: "photos", SessionId: "x"})
+		}, "is due never"},
+		"a notice that stays for ever": {func(e *Engine, tx *tx) error {
+			return tx.save(noticeKey("n"), &recordpb.Notification{State: "delivered", ClientId: "photos", SessionId: "x"})
+		}, "kept for ever"},
+		"a job in no phase": {func(e *Engine, tx *tx) error {
+			return tx.save(jobKey("under way"), &recordpb.Job{Phase: "resting"})
+		}, "phase that does not exist"},
+		"a session under another's key": {func(e *Engine, tx *tx) error {
+			s, err := loadSession(tx, "ann-1")
+			return errors.Join(err, tx.save(sessionKey("ann-3"), s))
+		}, "another session than its key says"},
+		"a key of no table": {func(e *Engine, tx *tx) error {
+			tx.put([]byte("Zx"), nil)
+			return nil
+		}, "key of no table"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := stocked(t)
+			if err := e.update(t.Context(), func(tx *tx) error { return c.breaks(e, tx) }); err != nil {
+				t.Fatal(err)
+			}
+			report := checked(t, e, CheckConfig{})
+			for _, f := range report.Findings {
+				if strings.Contains(f.Problem, c.says) {
+					return
+				}
+			}
+			t.Errorf("findings %q, want one that says %q", report.Findings, c.says)
+		})
+	}
+}
+
+// Ended records that nobody sweeps are found by the store's own time, not by the clock of whoever looks.
+func TestCheckFindsEndedRecordsThatNobodySweeps(t *testing.T) {
+	t.Parallel()
+	e := stocked(t)
+	late := base.AddDate(0, 1, 0)
+	err := e.Tickets().Create(t.Context(), &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte("late")), SessionID: "late", SubjectID: "ann", Issuer: "https://op.example", AuthTime: late, Created: late,
+		Renewed: late, Expires: late.Add(time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report := checked(t, e, CheckConfig{}); len(report.Findings) > 0 {
+		t.Errorf("findings %v where ages are not asked for", report.Findings)
+	}
+	report := checked(t, e, CheckConfig{Ages: true})
+	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].String(), `"ann-2"`) {
+		t.Errorf("findings %v, want the ended record", report.Findings)
+	}
+}
+
+func TestCheckBoundsItsFindings(t *testing.T) {
+	t.Parallel()
+	e := stocked(t)
+	for i := range 20 {
+		put(t, e, key(indexSubject, more("ann"), timeKey(1), fmt.Append(nil, i)), []byte{})
+	}
+	report := checked(t, e, CheckConfig{MaxFindings: 5})
+	if len(report.Findings) != 5 || !report.More {
+		t.Errorf("%d findings, more %t, want five and more", len(report.Findings), report.More)
+	}
+	if report := checked(t, e, CheckConfig{}); len(report.Findings) != 20 || report.More {
+		t.Errorf("%d findings, more %t, want 20 and no more", len(report.Findings), report.More)
+	}
 }

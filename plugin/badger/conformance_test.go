@@ -1,8 +1,6 @@
 package badger_test
 
 import (
-	"context"
-	"strings"
 	"testing"
 
 	"github.com/fosite-sessions/sessions/grantstore/granttest"
@@ -30,10 +28,6 @@ func TestLogout(t *testing.T) {
 func stores(t *testing.T) tickettest.Stores {
 	t.Helper()
 	e := open(t, t.TempDir())
-	t.Cleanup(func() {
-		if problems := e.Check(context.Background()); len(problems) > 0 {
-			t.Errorf("the database is not consistent:\n%s", strings.Join(problems, "\n"))
-		}
-	})
+	t.Cleanup(func() { consistent(t, e) })
 	return tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout()}
 }

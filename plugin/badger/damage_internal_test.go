@@ -109,10 +109,9 @@ func wantTold(t *testing.T, log *logLines, times int) {
 // wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's back.
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()
-	var problems []string
+	var problems []Finding
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		problems = e.Check(t.Context())
-		problems = slices.DeleteFunc(problems, func(p string) bool { return !strings.HasPrefix(p, "contents") })
+		problems = slices.DeleteFunc(checked(t, e, CheckConfig{MaxFindings: 1000}).Findings, func(f Finding) bool { return f.ID != "contents" })
 		if len(problems) == 0 && row(t, e, recountKey) == nil {
 			return
 		}

@@ -26,6 +26,10 @@ type Engine struct {
 	committer *committer
 	logger    *slog.Logger
 	damages   *damages
+	// still: the database was opened to be looked at. No change is taken, and nothing goes on in the background.
+	still bool
+	// format is that of the database when it was opened.
+	format int
 
 	// gate lets calls in until Close, which waits for those that are inside: a snapshot must not outlive the database.
 	gate   sync.RWMutex
@@ -61,14 +65,12 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, base: background, stop: stop}
-	e.leaving, e.leave = context.WithCancel(background)
+	e := newEngine(ctx, db, logger)
 	if err := e.start(ctx, settings.Path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
 	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
-	if err := e.resume(background); err != nil {
+	if err := e.resume(e.base); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}
 	for _, tend := range []func(context.Context){e.tendValueLog, e.tendContents} {
@@ -79,6 +81,13 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
 		"encrypted", len(encryption) > 0, "format", formatVersion)
 	return e, nil
+}
+
+func newEngine(ctx context.Context, db *badger.DB, logger *slog.Logger) *Engine {
+	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, format: formatVersion}
+	e.base, e.stop = context.WithCancel(context.WithoutCancel(ctx))
+	e.leaving, e.leave = context.WithCancel(e.base)
+	return e
 }
 
 func databaseOptions(settings Settings, encryption []byte, logger *slog.Logger) badger.Options {
@@ -211,6 +220,9 @@ func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
 func (e *Engine) change(ctx context.Context, moves bool, f func(tx *tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if e.still {
+		return errStill
 	}
 	e.gate.RLock()
 	defer e.gate.RUnlock()

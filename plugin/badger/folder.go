@@ -39,22 +39,30 @@ func prepareFolder(path string) error {
 		}
 		return keepPrivate(path)
 	}
-	text, err := os.ReadFile(marker)
-	if errors.Is(err, os.ErrNotExist) {
-		return ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
-	}
-	if err != nil {
-		return ticketstore.Invalid("path", "cannot be read: %v", err)
-	}
-	var format int
-	if _, err := fmt.Sscanf(string(text), markerFormat, &format); err != nil || format < 1 {
-		return ticketstore.Invalid("path", "%s is not readable as the marker of a session store", marker)
-	}
-	if format > formatVersion {
-		return ticketstore.Invalid("path", "%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
-			path, format, formatVersion)
+	if _, err := readMarker(path); err != nil {
+		return err
 	}
 	return keepPrivate(path)
+}
+
+// readMarker returns the format of a session store, if the folder is one and it is known.
+func readMarker(path string) (format int, err error) {
+	marker := filepath.Join(path, markerFile)
+	text, err := os.ReadFile(marker)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
+	}
+	if err != nil {
+		return 0, ticketstore.Invalid("path", "cannot be read: %v", err)
+	}
+	if _, err := fmt.Sscanf(string(text), markerFormat, &format); err != nil || format < 1 {
+		return 0, ticketstore.Invalid("path", "%s is not readable as the marker of a session store", marker)
+	}
+	if format > formatVersion {
+		return 0, ticketstore.Invalid("path", "%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
+			path, format, formatVersion)
+	}
+	return format, nil
 }
 
 // writeMarker makes the marker appear whole or not at all.

@@ -105,9 +105,7 @@ func inMemory(t *testing.T) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	e := &Engine{db: db, logger: slog.New(slog.DiscardHandler), damages: &damages{logger: slog.New(slog.DiscardHandler)}, base: background, stop: stop}
-	e.leaving, e.leave = context.WithCancel(background)
+	e := newEngine(t.Context(), db, slog.New(slog.DiscardHandler))
 	if e.committer, err = newCommitter(db, e.damages); err != nil {
 		t.Fatal(err)
 	}

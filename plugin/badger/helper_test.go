@@ -1,6 +1,7 @@
 package badger_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -20,4 +21,17 @@ func open(t *testing.T, path string) *badger.Engine {
 		}
 	})
 	return e
+}
+
+// consistent holds all of a database against its rules.
+func consistent(t *testing.T, e *badger.Engine) {
+	t.Helper()
+	report, err := e.Check(context.Background(), badger.CheckConfig{})
+	if err != nil {
+		t.Errorf("the database cannot be checked: %v", err)
+		return
+	}
+	for _, f := range report.Findings {
+		t.Errorf("the database is not consistent: %s", f)
+	}
 }

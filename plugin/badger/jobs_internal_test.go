@@ -70,8 +70,8 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 				if err != nil || (!ending.All && again.GrantsRevoked != many) {
 					t.Errorf("the repeated ending answers %+v, %v; want the same again", again, err)
 				}
-				if problems := e.Check(context.Background()); len(problems) > 0 {
-					t.Errorf("not consistent: %q", problems)
+				if report, err := e.Check(t.Context(), CheckConfig{}); err != nil || len(report.Findings) > 0 {
+					t.Errorf("not consistent: %v, %v", report.Findings, err)
 				}
 			})
 		}

@@ -1,7 +1,6 @@
 package badger_test
 
 import (
-	"context"
 	"log/slog"
 	"strings"
 	"testing"
@@ -37,9 +36,7 @@ func movable(t *testing.T, settings badger.Settings) transfertest.Backend {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if problems := e.Check(context.Background()); len(problems) > 0 {
-			t.Errorf("the database is not consistent:\n%s", strings.Join(problems, "\n"))
-		}
+		consistent(t, e)
 		if err := e.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}

@@ -1,0 +1,339 @@
+package badger
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// Finding is something that is not as it should be in a database.
+type Finding struct {
+	// Table is the table or index, and ID what tells the row from others there: ids, never a key of a session or a grant.
+	Table string `json:"table"`
+	ID    string `json:"id,omitempty"`
+	// Problem is what is wrong with it.
+	Problem string `json:"problem"`
+}
+
+func (f Finding) String() string {
+	if f.ID == "" {
+		return f.Table + ": " + f.Problem
+	}
+	return fmt.Sprintf("%s, %s: %s", f.Table, f.ID, f.Problem)
+}
+
+// Report is the outcome of a check.
+type Report struct {
+	// State is what the store is in a move, and Peer the other store of the latest one. A store that is Importing or Abandoned is not
+	// complete, which is no finding: it does not serve.
+	State transfer.State `json:"state"`
+	Peer  string         `json:"peer,omitempty"`
+	// Records are the rows that move with a store, Entries those that are made from them.
+	Records int64 `json:"records"`
+	Entries int64 `json:"entries"`
+	// Findings are at most as many as were asked for. Then More says that there are others.
+	Findings []Finding `json:"findings"`
+	More     bool      `json:"more"`
+	// SetAside are rows that were damaged and are kept out of everybody's way. They are no findings: nothing leads to them any more.
+	SetAside int64 `json:"set_aside"`
+}
+
+// CheckConfig says what to check and whom to tell.
+type CheckConfig struct {
+	// MaxFindings bounds the findings in the report: 100 when zero.
+	MaxFindings int
+	// Files checks the sums of the database's files too.
+	Files bool
+	// Ages looks for what should have been purged long ago, by the latest moment that the database knows of.
+	Ages bool
+	// Progress, if set, is told how many rows of about how many were looked at.
+	Progress func(done, total int64)
+}
+
+const defaultMaxFindings = 100
+
+// Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every index entry belongs to a record, every
+// record has its entries; grants are bound to a session or to what is left of it; counts and sums are right. Its memory does not grow with
+// the database: it reads every row once, in order, and a second time where something is wrong. It may be called while the engine works.
+func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
+	if config.MaxFindings <= 0 {
+		config.MaxFindings = defaultMaxFindings
+	}
+	report := &Report{Findings: []Finding{}}
+	err := e.look(ctx, func(r reader) error {
+		c := newChecker(r, config, report)
+		c.total, c.format = keysOf(e.db), e.format
+		if config.Files {
+			if err := e.db.VerifyChecksum(); err != nil {
+				c.finding(Finding{Table: "files", Problem: fmt.Sprintf("are damaged, and nothing else was looked at: %v", err)})
+				return nil
+			}
+		}
+		return c.run()
+	})
+	return report, err
+}
+
+// keysOf says about how many keys there are.
+func keysOf(db *badger.DB) (n int64) {
+	for _, t := range db.Tables() {
+		n += int64(t.KeyCount)
+	}
+	return n
+}
+
+// checker walks through a database.
+type checker struct {
+	r      reader
+	config CheckConfig
+	report *Report
+	// format is the database's. One of format 1 keeps no account of its contents.
+	format int
+	done   int64
+	total  int64
+
+	balance *balance
+	// kept is what the database keeps account of, contents what there is.
+	kept, contents map[transfer.Kind]transfer.Content
+	// live counts the sessions of each client, and all under "".
+	live map[string]int
+	// latest is the latest moment at which anything was written.
+	latest int64
+	// again: the walk is the second one, which names what the first has found to be there.
+	again bool
+}
+
+func newChecker(r reader, config CheckConfig, report *Report) *checker {
+	return &checker{
+		r: r, config: config, report: report, balance: newBalance(), contents: map[transfer.Kind]transfer.Content{},
+		live: map[string]int{},
+	}
+}
+
+func (c *checker) run() error {
+	if err := c.walk(); err != nil {
+		return err
+	}
+	c.checkTotals()
+	if err := c.strangers(); err != nil {
+		return err
+	}
+	if c.balance.even() {
+		return nil
+	}
+	c.again = true
+	c.balance.suspect()
+	if err := c.walk(); err != nil {
+		return err
+	}
+	c.balance.each(func(k []byte, problem string) { c.bad(k, "%s", problem) })
+	if c.balance.cut {
+		c.report.More = true
+	}
+	return nil
+}
+
+// walk goes through all rows once.
+func (c *checker) walk() error {
+	for _, step := range []func() error{c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.families, c.counts, c.own, c.indexes} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finding adds to the report.
+func (c *checker) finding(f Finding) {
+	if len(c.report.Findings) >= c.config.MaxFindings {
+		c.report.More = true
+		return
+	}
+	c.report.Findings = append(c.report.Findings, f)
+}
+
+// bad reports a row by its key.
+func (c *checker) bad(k []byte, format string, args ...any) {
+	table, id := placeOf(k)
+	c.finding(Finding{Table: table, ID: id, Problem: fmt.Sprintf(format, args...)})
+}
+
+// rule reports a row that breaks a rule, in the first walk alone.
+func (c *checker) rule(k []byte, broken bool, format string, args ...any) {
+	if broken && !c.again {
+		c.bad(k, format, args...)
+	}
+}
+
+// scan calls f for each row of a table.
+func (c *checker) scan(prefix []byte, values bool, f func(k, v []byte) error) error {
+	return c.r.scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		var v []byte
+		if values {
+			var err error
+			if v, err = value(); err != nil {
+				return false, err
+			}
+		}
+		if err := f(k, v); err != nil {
+			return false, err
+		}
+		c.seen()
+		return true, nil
+	})
+}
+
+// progressEvery is how many rows go by between two words on progress.
+const progressEvery = 10_000
+
+func (c *checker) seen() {
+	if c.done++; c.config.Progress != nil && c.done%progressEvery == 0 {
+		c.config.Progress(c.done, max(c.total, c.done))
+	}
+}
+
+// record notes a record and tells whether it can be read into the message, nil where it needs none.
+func (c *checker) record(k, v []byte, message proto.Message) bool {
+	if !c.again {
+		c.report.Records++
+	}
+	if message != nil {
+		err := decode(k, v, message)
+		c.rule(k, err != nil, "cannot be read: it is damaged")
+		if err != nil {
+			return false
+		}
+	}
+	if c.again {
+		return true
+	}
+	r, err := recordOf(tableOf(k), k, v)
+	if err != nil {
+		return false
+	}
+	content := c.contents[r.Kind]
+	content.Add(r)
+	c.contents[r.Kind] = content
+	return true
+}
+
+// entry notes what is there of an index.
+func (c *checker) entry(k, v []byte) {
+	if !c.again {
+		c.report.Entries++
+	}
+	c.balance.has(k, v)
+}
+
+// at remembers a moment at which something was written.
+func (c *checker) at(moment int64) { c.latest = max(c.latest, moment) }
+
+// checkTotals compares what was counted with what the database keeps account of.
+func (c *checker) checkTotals() {
+	if c.kept != nil {
+		for _, kind := range transfer.Kinds {
+			kept, counted := c.kept[kind], c.contents[kind]
+			switch {
+			case kept.Count != counted.Count:
+				c.bad(contentsKey, "say that there are %d of %s, and there are %d", kept.Count, kind, counted.Count)
+			case kept.Sum != counted.Sum:
+				c.bad(contentsKey, "have a sum of %s that their rows do not have", kind)
+			}
+		}
+	}
+	for client, n := range c.live {
+		c.rule(countKey(client), n != 0, "there are %d more than it says", n)
+	}
+}
+
+// strangers finds keys of no table, from table to table.
+func (c *checker) strangers() error {
+	for from := []byte{0}; from != nil; {
+		first, err := firstKey(c.r, nil, from)
+		if err != nil || first == nil {
+			return err
+		}
+		table := tableOf(first)
+		if table != nil {
+			from = successor(table.prefix)
+			continue
+		}
+		c.bad(first, "is a key of no table")
+		if from = append(first, 0); c.report.More {
+			return nil
+		}
+	}
+	return nil
+}
+
+// own checks what the database keeps of itself.
+func (c *checker) own() error {
+	if c.again {
+		return nil
+	}
+	ledger, err := loadLedger(c.r)
+	if err != nil {
+		c.bad(ledgerKey, "cannot be read: it is damaged")
+		ledger = &recordpb.Ledger{State: string(transfer.Active)}
+	}
+	contents, found, err := loadContents(c.r)
+	if err != nil {
+		c.bad(contentsKey, "cannot be read: they are damaged")
+	} else if found {
+		c.kept = contents
+	} else if c.format > 1 {
+		c.bad(contentsKey, "are missing")
+	}
+	if n, err := recounts(c.r); err != nil || n > 0 {
+		c.kept = nil
+		c.bad(contentsKey, "are in doubt: the next start counts them anew")
+	}
+	c.report.State, c.report.Peer = transfer.State(ledger.GetState()), ledger.GetPeer()
+	switch c.report.State {
+	case transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing, transfer.Abandoned:
+	default:
+		c.bad(ledgerKey, "the store is in a state that does not exist")
+	}
+	err = c.scan(tableLedger, false, func(k, _ []byte) error {
+		if t := tableOf(k); bytes.Equal(t.prefix, tableLedger) && !isOneOf(k, ledgerKey, contentsKey, recountKey) {
+			c.bad(k, "is a key of no table")
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.journal(ledger)
+}
+
+// journal must name what was changed since an export began. What was acknowledged may be there still.
+func (c *checker) journal(ledger *recordpb.Ledger) error {
+	next := ledger.GetAcknowledged() + 1
+	err := c.scan(tableJournal, true, func(k, v []byte) error {
+		c.report.Entries++
+		number, ok := journalNumber(k)
+		switch {
+		case !ok:
+			c.bad(k, "is no entry of the journal")
+		case kindOf(v) == 0:
+			c.bad(k, "names a row that does not move")
+		case number < next:
+		case number > next && journals(ledger):
+			c.bad(k, "comes after entry %d: some are missing", next-1)
+			next = number + 1
+		default:
+			next = number + 1
+		}
+		return nil
+	})
+	if journals(ledger) && next != ledger.GetJournaled()+1 {
+		c.bad(ledgerKey, "the journal ends at %d, not at %d", next-1, ledger.GetJournaled())
+	}
+	return err
+}

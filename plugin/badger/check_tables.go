@@ -1,0 +1,198 @@
+package badger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+var canonical = proto.MarshalOptions{Deterministic: true}
+
+func (c *checker) grants() error {
+	return c.scan(tableGrant, true, func(k, v []byte) error {
+		ref, ok := refOf(k[len(tableGrant):])
+		c.rule(k, !ok, "has a key that is none of a grant")
+		g := &recordpb.Grant{}
+		if !c.record(k, v, g) || !ok {
+			return nil
+		}
+		c.rule(k, g.Created == 0, "does not say when it was stored")
+		for _, entry := range grantIndexes(ref, g) {
+			c.balance.wants(entry, refBytes(ref))
+		}
+		if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
+			c.balance.wants(memberKey(g.RequestId, refBytes(ref)), nil)
+		}
+		return nil
+	})
+}
+
+// memberKey stands for a grant in its family. It is no key of the database.
+func memberKey(requestID string, member []byte) []byte {
+	return key(tableFamily, more(requestID), member)
+}
+
+func (c *checker) families() error {
+	return c.scan(tableFamily, true, func(k, v []byte) error {
+		family := &recordpb.Family{}
+		err := decode(k, v, family)
+		c.rule(k, err != nil, "cannot be read: it is damaged")
+		c.rule(k, err == nil && len(family.Members) == 0, "has no members")
+		if !c.again {
+			c.report.Entries++
+		}
+		for _, member := range family.Members {
+			c.balance.has(memberKey(string(k[len(tableFamily):]), member), nil)
+		}
+		return nil
+	})
+}
+
+func (c *checker) operations() error {
+	return c.scan(tableOperation, true, func(k, v []byte) error {
+		o := &recordpb.Operation{}
+		if c.record(k, v, o) {
+			c.at(o.When)
+			c.balance.wants(key(indexOperationAge, timeKey(o.When), k[len(tableOperation):]), nil)
+		}
+		return nil
+	})
+}
+
+var phases = []string{"", logout.PhaseSessions, logout.PhaseSurvivors, logout.PhaseGrants, logout.PhasePurge}
+
+func (c *checker) jobs() error {
+	return c.scan(tableJob, true, func(k, v []byte) error {
+		job := &recordpb.Job{}
+		if !c.record(k, v, job) {
+			return nil
+		}
+		id := string(k[len(tableJob):])
+		c.rule(k, !slices.Contains(phases, job.Phase), "is in a phase that does not exist")
+		c.rule(k, job.Phase == "" && job.Error != "", "is done and has failed")
+		if job.Phase != "" {
+			c.balance.wants(key(indexJobRunning, last(id)), nil)
+		} else {
+			c.balance.wants(jobAgeKey(id, job), nil)
+		}
+		return nil
+	})
+}
+
+func (c *checker) purges() error {
+	return c.scan(tablePurge, true, func(k, v []byte) error {
+		c.record(k, v, nil)
+		return nil
+	})
+}
+
+func (c *checker) notices() error {
+	return c.scan(tableNotice, true, func(k, v []byte) error {
+		n := &recordpb.Notification{}
+		if !c.record(k, v, n) {
+			return nil
+		}
+		id := string(k[len(tableNotice):])
+		pending := n.State == string(logout.Pending)
+		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp}, logout.State(n.State))
+		c.rule(k, !known, "is in a state that does not exist")
+		c.rule(k, pending && n.Due == 0, "waits, and is due never")
+		c.rule(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
+		c.rule(k, known && !pending && n.PurgeAt == 0, "is settled, and would be kept for ever")
+		c.rule(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
+		c.at(n.Queued)
+		c.at(n.LastAttempt)
+		c.balance.wants(key(indexNoticeClient, more(n.ClientId), last(id)), nil)
+		c.balance.wants(key(indexNoticeSession, more(n.SessionId), last(id)), nil)
+		c.balance.wants(key(indexNoticeState, more(n.State), last(id)), nil)
+		if n.Due != 0 {
+			c.balance.wants(key(indexNoticeDue, more(n.ClientId), timeKey(n.Due), last(id)), nil)
+		}
+		if n.PurgeAt != 0 {
+			c.balance.wants(key(indexNoticePurge, timeKey(n.PurgeAt), last(id)), nil)
+		}
+		return nil
+	})
+}
+
+// counts holds the counts against the sessions, which were counted by now. What is left is without a count.
+func (c *checker) counts() error {
+	return c.scan(tableCount, true, func(k, v []byte) error {
+		if c.again {
+			return nil
+		}
+		c.report.Entries++
+		client := string(k[len(tableCount):])
+		n, used := binary.Varint(v)
+		c.rule(k, used <= 0, "is damaged")
+		c.rule(k, used > 0 && n != int64(c.live[client]), "is %d, and there are %d sessions", n, c.live[client])
+		delete(c.live, client)
+		return nil
+	})
+}
+
+// indexes notes the entries that are there, but for those that bySession has met.
+func (c *checker) indexes() error {
+	for i := range tables {
+		t := &tables[i]
+		var take func(k, v []byte)
+		switch {
+		case t.kind != 0 || isOneOf(t.prefix, tableFamily, tableCount, tableJournal, tableLedger, indexGrantSession):
+			continue
+		case bytes.Equal(t.prefix, tableDamaged):
+			take = c.setAside
+		case bytes.Equal(t.prefix, indexListing):
+			take = c.listing
+		case bytes.Equal(t.prefix, indexEndedDue):
+			take = c.look
+		default:
+			take = c.entry
+		}
+		if err := c.scan(t.prefix, true, func(k, v []byte) error { take(k, v); return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isOneOf(prefix []byte, prefixes ...[]byte) bool {
+	return slices.ContainsFunc(prefixes, func(p []byte) bool { return bytes.Equal(p, prefix) })
+}
+
+func (c *checker) setAside(_, _ []byte) {
+	if !c.again {
+		c.report.SetAside++
+	}
+}
+
+func (c *checker) listing(k, v []byte) {
+	s := &recordpb.Session{}
+	err := decode(k, v, s)
+	c.rule(k, err != nil, "cannot be read: it is damaged")
+	if err == nil {
+		v = listed(s)
+	}
+	c.entry(k, v)
+}
+
+// look notes that an ended record is to be looked at, at whatever time.
+func (c *checker) look(k, v []byte) {
+	at, sid, err := splitTimed(k, len(indexEndedDue))
+	if err != nil {
+		c.entry(k, v)
+		return
+	}
+	c.entry(key(indexEndedDue, timeKey(0), sid), v)
+	// By now all records were read, and the latest moment is known.
+	c.rule(k, c.config.Ages && nanos(at) < c.latest-overdue,
+		"was to be looked at, and perhaps to go, more than a week before the latest write: no host sweeps this store")
+}
+
+// overdue is how long the purge of an ended record may be late, in nanoseconds.
+const overdue = int64(7 * 24 * time.Hour)

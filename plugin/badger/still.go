@@ -1,0 +1,77 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var errStill = errors.New("the database was opened to be looked at: it takes no changes")
+
+// OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, and every change is refused. It refuses what Open
+// refuses, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone: Badger brings its
+// log to an end first, as at any start, which changes no record.
+func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
+	encryption, err := settings.validate()
+	if err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	format, err := formatAt(settings.Path)
+	if err != nil {
+		return nil, err
+	}
+	options := databaseOptions(settings, encryption, logger)
+	db, err := badger.Open(options.WithReadOnly(true))
+	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) {
+		db, err = badger.Open(options)
+	}
+	if err != nil {
+		return nil, explainOpen(settings.Path, err)
+	}
+	e := newEngine(ctx, db, logger)
+	e.still, e.format = true, format
+	if e.committer, err = newCommitter(db, e.damages); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
+	}
+	return e, nil
+}
+
+// formatAt returns the format of the database in a folder.
+func formatAt(path string) (int, error) {
+	entries, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, ticketstore.Invalid("path", "%s does not exist", path)
+	case err != nil:
+		return 0, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+	case len(entries) == 0:
+		return 0, ticketstore.Invalid("path", "%s is empty: there is no session store in it", path)
+	}
+	return readMarker(path)
+}
+
+// Format is that of the database when it was opened, and Newest the one that this engine writes.
+func (e *Engine) Format() (opened, newest int) { return e.format, formatVersion }
+
+// Migrate brings a database to the newest format and closes it again. It returns the format before. Open does the same.
+func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from, to int, err error) {
+	if from, err = formatAt(settings.Path); err != nil {
+		return 0, 0, err
+	}
+	e, err := Open(ctx, settings, logger)
+	if err != nil {
+		return from, from, err
+	}
+	return from, formatVersion, e.Close()
+}

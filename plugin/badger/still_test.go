@@ -1,0 +1,156 @@
+package badger_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func create(t *testing.T, e *badger.Engine, sid string) error {
+	t.Helper()
+	return e.Tickets().Create(t.Context(), &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Renewed: now, Expires: now.Add(time.Hour),
+	})
+}
+
+func openStill(t *testing.T, settings badger.Settings) *badger.Engine {
+	t.Helper()
+	e, err := badger.OpenStill(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return e
+}
+
+func TestOpenStillTakesNoChanges(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]string{"plain": "", "encrypted": strings.Repeat("ab", 32)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := badger.Settings{Path: t.TempDir(), EncryptionKey: key}
+			e, err := badger.Open(t.Context(), settings, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(create(t, e, "sid"), e.Close()); err != nil {
+				t.Fatal(err)
+			}
+			before := names(t, settings.Path)
+			for range 2 { // several may look at once
+				e := openStill(t, settings)
+				if _, err := e.Tickets().Find(t.Context(), "sid"); err != nil {
+					t.Errorf("find: %v", err)
+				}
+				if create(t, e, "another") == nil {
+					t.Error("a session was created")
+				}
+				consistent(t, e)
+			}
+			if after := names(t, settings.Path); after != before {
+				t.Errorf("the folder held %q before and %q after", before, after)
+			}
+			if _, err := badger.Open(t.Context(), settings, nil); err == nil || !strings.Contains(err.Error(), "in use") {
+				t.Errorf("open while somebody looks at it: %v", err)
+			}
+		})
+	}
+}
+
+// The files of a process that was killed are those of one that still runs.
+func TestOpenStillAfterACrash(t *testing.T) {
+	t.Parallel()
+	path, crashed := t.TempDir(), filepath.Join(t.TempDir(), "crashed")
+	e := open(t, path)
+	if err := create(t, e, "sid"); err != nil {
+		t.Fatal(err)
+	}
+	copyFolder(t, path, crashed)
+	still := openStill(t, badger.Settings{Path: crashed})
+	if _, err := still.Tickets().Find(t.Context(), "sid"); err != nil {
+		t.Errorf("find: %v", err)
+	}
+	if create(t, still, "another") == nil {
+		t.Error("a session was created")
+	}
+	consistent(t, still)
+}
+
+// copyFolder copies files that are mostly zeros.
+func copyFolder(t *testing.T, from, to string) {
+	t.Helper()
+	for name := range strings.FieldsSeq(names(t, from)) {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, to, name, strings.TrimRight(string(data), "\x00"))
+		if err := os.Truncate(filepath.Join(to, name), int64(len(data))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOpenStillRefuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prepare func(t *testing.T, path string)
+		says    string
+	}{
+		"a folder that is missing":   {func(*testing.T, string) {}, "does not exist"},
+		"an empty folder":            {func(t *testing.T, path string) { writeFile(t, path, "x", ""); os.Remove(filepath.Join(path, "x")) }, "is empty"},
+		"a folder of something else": {func(t *testing.T, path string) { writeFile(t, path, "holiday.jpg", "x") }, "not a session store"},
+		"a newer format": {
+			func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n") }, "newer",
+		},
+		"a folder in use": {func(t *testing.T, path string) { open(t, path) }, "in use by another process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store")
+			c.prepare(t, path)
+			before := names(t, path)
+			_, err := badger.OpenStill(t.Context(), badger.Settings{Path: path}, nil)
+			if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("error %v, want one that says %q", err, c.says)
+			}
+			if after := names(t, path); after != before {
+				t.Errorf("the folder held %q before and %q after", before, after)
+			}
+		})
+	}
+}
+
+func TestStats(t *testing.T) {
+	t.Parallel()
+	settings := badger.Settings{Path: t.TempDir(), EncryptionKey: strings.Repeat("ab", 32)}
+	e, err := badger.Open(t.Context(), settings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(create(t, e, "sid"), create(t, e, "another"), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	stats, err := openStill(t, settings).Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats.Format != stats.Newest || !stats.Encrypted || stats.State != "active" || stats.Records["sessions"] != 2 || stats.Records["grants"] != 0 ||
+		stats.Bytes.Tables == 0 {
+		t.Errorf("stats %+v", stats)
+	}
+}

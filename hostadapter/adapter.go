@@ -114,7 +114,7 @@ func (a *Adapter) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Close aborts a swap, stops the sweeps and waits, bounded, for deliveries under way. Config.Backend stays open: whoever opened it closes it
+// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way. Config.Backend stays open: whoever opened it closes it
 // afterwards. Calling it again returns what the first call did.
 func (a *Adapter) Close() error {
 	a.closeOnce.Do(func() {

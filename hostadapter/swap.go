@@ -65,10 +65,11 @@ func (s *SwapState) job() *Job {
 	return j
 }
 
-// swaps keeps what is known of swaps, and lets one run at a time.
+// swaps keeps what is known of swaps, and lets one run at a time, or one backup.
 type swaps struct {
 	mu      sync.Mutex
 	running context.CancelFunc // nil when none runs
+	backup  context.CancelFunc // nil when none is taken
 	closed  bool
 	ended   sync.WaitGroup
 	known   []*SwapState
@@ -127,6 +128,8 @@ func (a *Adapter) begin(name string) (context.Context, *SwapState, error) {
 		return nil, nil, fmt.Errorf("%w: the server ends", ErrUnavailable)
 	case s.running != nil:
 		return nil, nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
+	case s.backup != nil:
+		return nil, nil, fmt.Errorf("%w: a backup is being taken", ErrSwap)
 	}
 	running, cancel := context.WithCancel(context.Background())
 	s.running = cancel
@@ -286,6 +289,9 @@ func (a *Adapter) stopSwapping() {
 	a.swaps.closed = true
 	if a.swaps.running != nil {
 		a.swaps.running()
+	}
+	if a.swaps.backup != nil {
+		a.swaps.backup()
 	}
 	a.swaps.mu.Unlock()
 	a.swaps.ended.Wait()

@@ -225,6 +225,9 @@ func TestSwapIsAborted(t *testing.T) {
 	if _, err := h.Swap(t.Context(), "new"); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("a second swap: %v, want ErrSwap", err)
 	}
+	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
+		t.Errorf("a backup meanwhile: %v, want ErrBackup", err)
+	}
 	eventually(t, "everything is copied", func() bool {
 		state, err := h.SwapByID(id)
 		return err == nil && state.Progress.Phase == transfer.CatchingUp

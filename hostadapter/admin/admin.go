@@ -134,6 +134,7 @@ func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
 	router.Handle("/jobs/{id:.+}", m.methods(map[string]route{http.MethodGet: read(m.getJob)}))
 	router.Handle("/backend", m.methods(map[string]route{http.MethodGet: read(m.getBackend)}))
 	m.mountSwap(router, change)
+	m.mountBackup(router, change)
 	m.mountPages(router)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

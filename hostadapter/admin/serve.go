@@ -96,11 +96,15 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 		err = route.handle(w, r, record)
 	}
 	status := cmp.Or(record.status, http.StatusOK)
-	if err != nil {
+	var broken *brokenOff
+	if err != nil && !errors.As(err, &broken) {
 		status = fail(w, r, err)
 	}
 	if refused || route.permission == ChangeSessions {
 		m.log(r, record, route.permission, status, err)
+	}
+	if broken != nil {
+		panic(http.ErrAbortHandler) // net/http's word for an answer that ends without its end
 	}
 }
 

@@ -1,17 +1,32 @@
 // Command sessions-badger is a session plugin that keeps everything in an embedded Badger database. An authorization server starts it
-// (plugin.Config.Path); its settings are those of package badger.
+// (plugin.Config.Path); its settings are those of package badger. Started by hand it says what it can do for a store (package byhand).
 package main
 
 import (
 	"context"
 	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
 
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
 )
 
 func main() {
-	plugin.Serve(plugin.ServeConfig{Open: open})
+	if plugin.Launched() {
+		plugin.Serve(plugin.ServeConfig{Open: open})
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := byhand.Run(ctx, byhand.Env{
+		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: plugin.ProtocolVersion,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: terminal(os.Stderr),
+	})
+	stop()
+	os.Exit(code)
 }
 
 func open(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
@@ -20,4 +35,10 @@ func open(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend,
 		return nil, err
 	}
 	return badger.Open(ctx, settings, logger)
+}
+
+// terminal tells whether somebody looks.
+func terminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -1,0 +1,65 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
+)
+
+// ErrBackup means that no backup can be taken now: one is being taken, a swap is under way, or the backend has none to give. The text says
+// which.
+var ErrBackup = errors.New("hostadapter: no backup can be taken")
+
+// Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package backup. Nothing is written before
+// an ErrBackup. A backup that has begun and fails lacks its end, which whoever restores it notices; the backend stays as it is. It ends when
+// ctx does, or the adapter closes.
+func (a *Adapter) Backup(ctx context.Context, w io.Writer) error {
+	ctx, end, err := a.beginBackup(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	name, serving := a.backends.name(), a.backends.serving()
+	source := backup.Source{Store: moverOf(serving)}
+	if source.Store == nil {
+		return fmt.Errorf("%w: %q does not serve transfer", ErrBackup, name)
+	}
+	if source.Description, err = serving.Describe(ctx); err != nil {
+		return fmt.Errorf("hostadapter: asking the backend what it is: %w", err)
+	}
+	began := a.now()
+	summary, err := backup.Write(ctx, w, source, began, nil)
+	if err != nil {
+		a.config.Logger.ErrorContext(ctx, "backup was not finished", "backend", name, "error", err)
+		return fmt.Errorf("hostadapter: backup: %w", err)
+	}
+	a.config.Logger.InfoContext(ctx, "backup taken", "backend", name, "records", summary.Records, "took", a.now().Sub(began).String())
+	return nil
+}
+
+// beginBackup takes the only place of a backup. A swap, which ends with the backend closed that is copied from, must not come between.
+func (a *Adapter) beginBackup(ctx context.Context) (running context.Context, end func(), err error) {
+	s := &a.swaps
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, nil, fmt.Errorf("%w: the server ends", ErrUnavailable)
+	case s.backup != nil:
+		return nil, nil, fmt.Errorf("%w: another is being taken", ErrBackup)
+	case s.running != nil:
+		return nil, nil, fmt.Errorf("%w: a swap is under way", ErrBackup)
+	}
+	running, s.backup = context.WithCancel(ctx)
+	s.ended.Add(1)
+	return running, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.backup()
+		s.backup = nil
+		s.ended.Done()
+	}, nil
+}

@@ -1,0 +1,363 @@
+package byhand_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	dgraph "github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const sessions = 20
+
+// newStore makes a store with sessions and grants, and closes it.
+func newStore(t *testing.T, settings badger.Settings) string {
+	t.Helper()
+	if settings.Path == "" {
+		settings.Path = filepath.Join(t.TempDir(), "store")
+	}
+	e := openStore(t, settings)
+	for i := range sessions {
+		sid := fmt.Sprintf("sid-%d", i)
+		err := e.Tickets().Create(t.Context(), &ticketstore.Session{
+			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+			Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("sealed"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "op-" + sid, Store: []grantstore.Grant{{
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(sid)}, RequestID: sid, SubjectID: "ann", SessionID: sid,
+			ClientID: "photos", Created: now, Expires: now.Add(time.Hour),
+		}}}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return settings.Path
+}
+
+func openStore(t *testing.T, settings badger.Settings) *badger.Engine {
+	t.Helper()
+	noSync := false
+	settings.Sync = &noSync
+	e, err := badger.Open(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// outcome is what a command line came to.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+func command(t *testing.T, args ...string) outcome {
+	t.Helper()
+	return commandWith(t, byhand.Env{Args: args})
+}
+
+func commandWith(t *testing.T, env byhand.Env) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	env.Name, env.Stderr = "sessions-badger", &stderr
+	if env.Stdout == nil {
+		env.Stdout = &stdout
+	}
+	if env.Stdin == nil {
+		env.Stdin = strings.NewReader("")
+	}
+	code := byhand.Run(t.Context(), env)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+func (o outcome) want(t *testing.T, code int, says ...string) {
+	t.Helper()
+	if o.code != code {
+		t.Errorf("exit code %d, want %d; standard output:\n%s\nstandard error:\n%s", o.code, code, o.stdout, o.stderr)
+	}
+	for _, text := range says {
+		if !strings.Contains(o.stdout+o.stderr, text) {
+			t.Errorf("it does not say %q; standard output:\n%s\nstandard error:\n%s", text, o.stdout, o.stderr)
+		}
+	}
+}
+
+// object reads the one JSON object on standard output.
+func (o outcome) object(t *testing.T) map[string]any {
+	t.Helper()
+	var object map[string]any
+	decoder := json.NewDecoder(strings.NewReader(o.stdout))
+	if err := decoder.Decode(&object); err != nil {
+		t.Fatalf("standard output is no JSON object: %v\n%s", err, o.stdout)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		t.Errorf("there is more than one JSON object:\n%s", o.stdout)
+	}
+	return object
+}
+
+func files(t *testing.T, folder string) string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	all := make([]string, 0, len(entries))
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return strings.Join(all, " ")
+}
+
+func TestHelpSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	command(t).want(t, byhand.Failed, "A server starts it by itself", "check FOLDER", "export FOLDER FILE", "store format", "Exit codes")
+	command(t, "help").want(t, byhand.Done, "migrate FOLDER")
+	command(t, "check", "-h").want(t, byhand.Done, "migrate FOLDER")
+	command(t, "repair").want(t, byhand.Failed, `there is no command "repair"`)
+}
+
+// A backup of a plain store becomes an encrypted one, and back again through standard output and input.
+func TestExportAndImport(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path := newStore(t, badger.Settings{})
+	file, key := filepath.Join(folder, "sessions.backup"), filepath.Join(folder, "key")
+	if err := os.WriteFile(key, []byte(strings.Repeat("ab", 32)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second replaces the first
+		command(t, "export", path, file).want(t, byhand.Done, "20 sessions, 20 grants")
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the backup has mode %v, error %v; want 0600", info.Mode(), err)
+	}
+	encrypted := filepath.Join(folder, "encrypted")
+	done := command(t, "import", "-json", encrypted, "-encryption-key-file", key, file)
+	done.want(t, byhand.Done)
+	if object := done.object(t); object["records"] != float64(4*sessions) {
+		t.Errorf("the answer is %v, want %d records", object, 4*sessions)
+	}
+	command(t, "check", encrypted).want(t, byhand.Failed, "encryption_key")
+	command(t, "check", encrypted, "-encryption-key-file", key).want(t, byhand.Done, "80 records", "nothing wrong")
+	command(t, "stats", encrypted, "-encryption-key-file", key).want(t, byhand.Done, "encrypted    yes", "sessions     20", "state        active")
+
+	var stream bytes.Buffer
+	commandWith(t, byhand.Env{Args: []string{"export", "-encryption-key-file", key, encrypted, "-"}, Stdout: &stream}).want(t, byhand.Done, "20 sessions")
+	plain := filepath.Join(folder, "plain")
+	commandWith(t, byhand.Env{Args: []string{"import", plain, "-"}, Stdin: &stream}).want(t, byhand.Done, "is as it was on")
+	command(t, "check", plain).want(t, byhand.Done, "nothing wrong")
+	e := openStore(t, badger.Settings{Path: plain})
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("sid-7"))); err != nil {
+		t.Errorf("a session of the restored store: %v", err)
+	}
+	if left := files(t, folder); left != "encrypted key plain sessions.backup" {
+		t.Errorf("the folder holds %q", left)
+	}
+}
+
+func TestCheckFindsDamage(t *testing.T) {
+	t.Parallel()
+	path := newStore(t, badger.Settings{})
+	command(t, "check", path).want(t, byhand.Done, "nothing wrong")
+	change(t, path, func(txn *dgraph.Txn) error {
+		return errors.Join(txn.Delete([]byte("ssid-3")), txn.Set([]byte("ssid-4"), []byte("?")))
+	})
+	before := files(t, path)
+	found := command(t, "check", path)
+	found.want(t, byhand.Findings, `sessions, "sid-4": cannot be read`, "belongs to no record", "is bound to a session that neither exists", "findings")
+	key := ticketstore.KeyOf([]byte("sid-3"))
+	if strings.Contains(found.stdout, string(key[:])) {
+		t.Error("the findings tell the key of a session")
+	}
+	few := command(t, "check", "-json", "-max", "2", path)
+	few.want(t, byhand.Findings)
+	if object := few.object(t); len(object["findings"].([]any)) != 2 || object["more"] != true {
+		t.Errorf("the answer is %v, want two findings and more", object)
+	}
+	if after := files(t, path); after != before {
+		t.Errorf("the folder held %q before and %q after", before, after)
+	}
+	// What is damaged is not copied as if it were not.
+	command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, byhand.Failed, "damaged")
+}
+
+func TestAStoreInUseIsRefused(t *testing.T) {
+	t.Parallel()
+	path := newStore(t, badger.Settings{})
+	file := filepath.Join(t.TempDir(), "file")
+	command(t, "export", path, file).want(t, byhand.Done)
+	openStore(t, badger.Settings{Path: path})
+	for _, args := range [][]string{{"check", path}, {"stats", path}, {"export", path, file + "2"}, {"import", path, file}, {"migrate", path}} {
+		command(t, args...).want(t, byhand.Failed, "in use by another process")
+	}
+	if left := files(t, filepath.Dir(file)); left != "file" {
+		t.Errorf("the folder holds %q", left)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path, file := newStore(t, badger.Settings{}), filepath.Join(folder, "good")
+	command(t, "export", path, file).want(t, byhand.Done)
+	write := func(name, text string) string {
+		t.Helper()
+		name = filepath.Join(folder, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	nowhere, empty := filepath.Join(folder, "nowhere"), filepath.Join(folder, "empty")
+	if err := os.Mkdir(empty, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"no folder":                    {[]string{"check"}, "it takes FOLDER"},
+		"too many":                     {[]string{"check", path, path}, "it takes FOLDER"},
+		"an unknown flag":              {[]string{"check", path, "-fix"}, "-fix"},
+		"a folder that is missing":     {[]string{"check", nowhere}, "does not exist"},
+		"an empty folder":              {[]string{"stats", empty}, "is empty"},
+		"a file for a folder":          {[]string{"export", file, nowhere}, "folder"},
+		"a folder for a file":          {[]string{"export", path, empty}, "is no file"},
+		"a file in no folder":          {[]string{"export", path, filepath.Join(nowhere, "x")}, "no such file"},
+		"JSON into the backup":         {[]string{"export", "-json", path, "-"}, "name a file"},
+		"no key file":                  {[]string{"check", "-encryption-key-file", nowhere, path}, "no such file"},
+		"an empty key file":            {[]string{"check", "-encryption-key-file", write("no-key", "\n"), path}, "is empty"},
+		"a key file without a key":     {[]string{"check", "-encryption-key-file", write("bad-key", "secret!"), path}, "encryption_key"},
+		"a key for a plain store":      {[]string{"check", "-encryption-key-file", write("key", strings.Repeat("ab", 16)), path}, "encryption_key"},
+		"a backup that is missing":     {[]string{"import", nowhere, nowhere}, "no such file"},
+		"a backup that is none":        {[]string{"import", nowhere, write("none", "holiday pictures")}, "no backup"},
+		"an empty backup":              {[]string{"import", nowhere, write("nothing", "")}, "no backup"},
+		"a backup cut in its header":   {[]string{"import", nowhere, write("header", "fosite-sessions backup\nH")}, "cut short"},
+		"a folder of something else":   {[]string{"import", folder, file}, "not a session store"},
+		"a store with something in it": {[]string{"import", path, file}, "not empty"},
+		"migrate nothing":              {[]string{"migrate", nowhere}, "does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := command(t, c.args...)
+			o.want(t, byhand.Failed, c.says)
+			if strings.Contains(o.stderr, "secret!") {
+				t.Error("the encryption key is told")
+			}
+		})
+	}
+	if _, err := os.Stat(nowhere); err == nil {
+		t.Error("a folder was made")
+	}
+	if left := files(t, empty); left != "" {
+		t.Errorf("the empty folder holds %q", left)
+	}
+	command(t, "check", path).want(t, byhand.Done, "80 records")
+}
+
+// Of a damaged backup nothing serves; the folder says so, and takes a good one.
+func TestADamagedBackupNeverServes(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	file, bad, target := filepath.Join(folder, "good"), filepath.Join(folder, "bad"), filepath.Join(folder, "target")
+	command(t, "export", newStore(t, badger.Settings{}), file).want(t, byhand.Done)
+	good, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := bytes.Clone(good)
+	edited[len(edited)/2] ^= 1
+	for name, damaged := range map[string][]byte{"cut short": good[:len(good)-10], "edited": edited, "with more behind": append(bytes.Clone(good), '\n')} {
+		if err := os.WriteFile(bad, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		command(t, "import", target, bad).want(t, byhand.Failed, "damaged or cut short", "is not complete and does not serve")
+		command(t, "check", target).want(t, byhand.Findings, "is not complete")
+		command(t, "stats", target).want(t, byhand.Done, "abandoned: not complete")
+		command(t, "export", target, bad+"2").want(t, byhand.Failed, "not complete")
+		e := openStore(t, badger.Settings{Path: target})
+		_, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("sid-7")))
+		if !errors.Is(err, ticketstore.ErrUnavailable) {
+			t.Errorf("%s: it serves: %v", name, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command(t, "import", target, file).want(t, byhand.Done)
+	command(t, "check", target).want(t, byhand.Done, "80 records")
+}
+
+// failing is a disk without room for more.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestExportThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	path := newStore(t, badger.Settings{})
+	commandWith(t, byhand.Env{Args: []string{"export", path, "-"}, Stdout: failing{}}).want(t, byhand.Failed, "no space left on device")
+	command(t, "check", path).want(t, byhand.Done)
+}
+
+func TestProgressOnATerminal(t *testing.T) {
+	t.Parallel()
+	path := newStore(t, badger.Settings{})
+	clock := now
+	tick := func() time.Time { clock = clock.Add(time.Second); return clock }
+	file := filepath.Join(t.TempDir(), "file")
+	commandWith(t, byhand.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, byhand.Done, "\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
+	if o := commandWith(t, byhand.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
+		t.Errorf("where nobody looks it says %q", o.stderr)
+	}
+}
+
+// change changes a database that no engine has open.
+func change(t *testing.T, path string, f func(txn *dgraph.Txn) error) {
+	t.Helper()
+	db, err := dgraph.Open(dgraph.DefaultOptions(path).WithLogger(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Update(f), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnOlderFormat(t *testing.T) {
+	t.Parallel()
+	path, file := newStore(t, badger.Settings{}), filepath.Join(t.TempDir(), "file")
+	change(t, path, func(txn *dgraph.Txn) error { return txn.Delete([]byte("mc")) })
+	if err := os.WriteFile(filepath.Join(path, "SESSIONS"), []byte("fosite-sessions badger format 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	command(t, "check", path).want(t, byhand.Done, "80 records", "nothing wrong")
+	command(t, "stats", path).want(t, byhand.Done, "1, of which 2 is the newest", "sessions     20")
+	command(t, "export", path, file).want(t, byhand.Failed, "bring it to 2 first")
+	command(t, "migrate", path).want(t, byhand.Done, "had format 1 and has format 2 now")
+	command(t, "migrate", path).want(t, byhand.Done, "has format 2, the newest")
+	command(t, "migrate", path, "-json").want(t, byhand.Done, `"from": 2`)
+	command(t, "export", path, file).want(t, byhand.Done, "80 records")
+}

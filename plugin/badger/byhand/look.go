@@ -1,0 +1,122 @@
+package byhand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// still opens the store to look at it.
+func (c *call) still(ctx context.Context, f func(e *badger.Engine) error) error {
+	e, err := badger.OpenStill(ctx, c.settings, c.logger)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(e), e.Close())
+}
+
+func check(ctx context.Context, c *call) (code int, err error) {
+	var report *badger.Report
+	p := c.progress("check")
+	err = c.still(ctx, func(e *badger.Engine) (err error) {
+		report, err = e.Check(ctx, badger.CheckConfig{MaxFindings: c.max, Files: true, Ages: true, Progress: p.report})
+		return err
+	})
+	p.end()
+	if err != nil {
+		return Failed, err
+	}
+	if report.State == transfer.Importing || report.State == transfer.Abandoned {
+		report.Findings = append([]badger.Finding{{
+			Table: "store", Problem: fmt.Sprintf("was being filled from %s and is not complete: it does not serve", report.Peer),
+		}}, report.Findings...)
+	}
+	if len(report.Findings) > 0 {
+		code = Findings
+	}
+	if c.json {
+		c.answer(report)
+		return code, nil
+	}
+	for _, f := range report.Findings {
+		fmt.Fprintln(c.Stdout, f)
+	}
+	verdict := "nothing wrong"
+	switch {
+	case report.More:
+		verdict = fmt.Sprintf("%d findings and more", len(report.Findings))
+	case len(report.Findings) > 0:
+		verdict = fmt.Sprintf("%d findings", len(report.Findings))
+	}
+	fmt.Fprintf(c.Stdout, "%s: %s records and %s index entries in %s: %s\n",
+		c.settings.Path, grouped(report.Records), grouped(report.Entries), p.took(), verdict)
+	return code, nil
+}
+
+func stats(ctx context.Context, c *call) (code int, err error) {
+	var s *badger.Stats
+	err = c.still(ctx, func(e *badger.Engine) (err error) {
+		s, err = e.Stats(ctx)
+		return err
+	})
+	if err != nil {
+		return Failed, err
+	}
+	if c.json {
+		c.answer(s)
+		return Done, nil
+	}
+	for _, line := range linesOf(s) {
+		fmt.Fprintf(c.Stdout, "%-12s %s\n", line[0], line[1])
+	}
+	return Done, nil
+}
+
+func linesOf(s *badger.Stats) [][2]string {
+	format := fmt.Sprint(s.Format)
+	if s.Format < s.Newest {
+		format = fmt.Sprintf("%d, of which %d is the newest: migrate, or the next start of a server, brings it there", s.Format, s.Newest)
+	}
+	encrypted := "no"
+	if s.Encrypted {
+		encrypted = "yes"
+	}
+	state := string(s.State)
+	switch s.State {
+	case transfer.Superseded:
+		state = fmt.Sprintf("superseded: %q has taken its place", s.Peer)
+	case transfer.Fenced:
+		state = fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides", s.Peer)
+	case transfer.Importing, transfer.Abandoned:
+		state = fmt.Sprintf("%s: not complete, it was being filled from %s", s.State, s.Peer)
+	}
+	lines := [][2]string{{"format", format}, {"encrypted", encrypted}, {"state", state}}
+	for _, kind := range transfer.Kinds {
+		text := grouped(s.Records[kind.String()])
+		if kind == transfer.Notices && len(s.Deliveries) > 0 {
+			text += " (" + states(s.Deliveries) + ")"
+		}
+		if kind == transfer.Jobs && s.JobsRunning > 0 {
+			text += fmt.Sprintf(" (%d under way, of which %d have stopped)", s.JobsRunning, s.JobsStopped)
+		}
+		lines = append(lines, [2]string{kind.String(), text})
+	}
+	if s.Journaled > 0 {
+		lines = append(lines, [2]string{"journal", grouped(int64(s.Journaled))})
+	}
+	return append(lines, [2]string{"size", fmt.Sprintf("tables %s, logs up to %s, other %s", size(s.Bytes.Tables), size(s.Bytes.Logs), size(s.Bytes.Other))})
+}
+
+func states(deliveries map[string]int64) string {
+	parts := make([]string, 0, len(deliveries))
+	for _, state := range slices.Sorted(maps.Keys(deliveries)) {
+		parts = append(parts, grouped(deliveries[state])+" "+state)
+	}
+	return strings.Join(parts, ", ")
+}

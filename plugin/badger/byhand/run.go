@@ -1,0 +1,178 @@
+package byhand
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+// Exit codes.
+const (
+	Done     = 0 // and nothing was found wrong
+	Findings = 1 // a check has found something
+	Failed   = 2 // the text on standard error says why
+)
+
+// Env is what a command line works with.
+type Env struct {
+	// Name is the program's, Args what follows it.
+	Name string
+	Args []string
+	// Protocol is the version of the plugin protocol that the program speaks to servers.
+	Protocol int
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	// Terminal: Stderr is one, and is told of progress.
+	Terminal bool
+	// Now is time.Now when nil.
+	Now func() time.Time
+}
+
+// command is one of those that may be given.
+type command struct {
+	name string
+	args []string
+	does string
+	run  func(ctx context.Context, c *call) (code int, err error)
+}
+
+var commands = []command{
+	{"check", []string{"FOLDER"}, "compare every index with its records, and every record with the rules; changes nothing", check},
+	{"stats", []string{"FOLDER"}, "tell what is in the store", stats},
+	{"export", []string{"FOLDER", "FILE"}, "write a backup of the store; \"-\" is standard output", export},
+	{"import", []string{"FOLDER", "FILE"}, "make a store of a backup, in an empty folder; \"-\" is standard input", restore},
+	{"migrate", []string{"FOLDER"}, "bring the store to the newest format, as a server's start does", migrate},
+}
+
+// call is a command line that is run.
+type call struct {
+	Env
+	args     []string
+	settings badger.Settings
+	json     bool
+	max      int
+	logger   *slog.Logger
+}
+
+// Run runs a command line and returns its exit code.
+func Run(ctx context.Context, env Env) int {
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	if len(env.Args) == 0 {
+		usage(env, env.Stderr)
+		return Failed
+	}
+	switch env.Args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(env, env.Stdout)
+		return Done
+	}
+	for i := range commands {
+		if commands[i].name == env.Args[0] {
+			return run(ctx, env, &commands[i])
+		}
+	}
+	fmt.Fprintf(env.Stderr, "%s: there is no command %q\n\n", env.Name, env.Args[0])
+	usage(env, env.Stderr)
+	return Failed
+}
+
+func usage(env Env, w io.Writer) {
+	about := badger.About()
+	fmt.Fprintf(w, `%s keeps the sessions of an authorization server in a folder. A server starts it by itself: name this file as plugin.Config.Path.
+Version %s, store format %d, plugin protocol %d.
+
+By hand it looks after a store that no server has open:
+
+`, env.Name, about.Version, about.Format, env.Protocol)
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-21s %s\n", c.name+" "+strings.Join(c.args, " "), c.does)
+	}
+	fmt.Fprint(w, `
+Flags, before or after the folder:
+
+  -encryption-key-file FILE   of an encrypted store: a file with the setting encryption_key (hex)
+  -json                       one JSON object on standard output
+  -max N                      check: list at most N findings (100)
+
+Exit codes: 0 done and nothing wrong, 1 a check has found something, 2 it could not be done.
+`)
+}
+
+func run(ctx context.Context, env Env, command *command) int {
+	c := &call{Env: env, logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	err := c.parse(command)
+	if errors.Is(err, flag.ErrHelp) {
+		usage(env, env.Stdout)
+		return Done
+	}
+	code := Failed
+	if err == nil {
+		code, err = command.run(ctx, c)
+	}
+	if err == nil {
+		return code
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("it was given up: %w", err)
+	}
+	if c.json {
+		c.answer(struct {
+			Error string `json:"error"`
+		}{err.Error()})
+	}
+	fmt.Fprintf(env.Stderr, "%s %s: %v\n", env.Name, command.name, err)
+	return Failed
+}
+
+// parse reads flags and arguments in any order.
+func (c *call) parse(command *command) error {
+	flags := flag.NewFlagSet(command.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	keyFile := flags.String("encryption-key-file", "", "")
+	flags.BoolVar(&c.json, "json", false, "")
+	flags.IntVar(&c.max, "max", 0, "")
+	for rest := c.Args[1:]; ; {
+		if err := flags.Parse(rest); err != nil {
+			return err
+		}
+		if flags.NArg() == 0 {
+			break
+		}
+		c.args, rest = append(c.args, flags.Arg(0)), flags.Args()[1:]
+	}
+	if len(c.args) != len(command.args) {
+		return fmt.Errorf("it takes %s", strings.Join(command.args, " and "))
+	}
+	c.settings.Path = c.args[0]
+	if *keyFile == "" {
+		return nil
+	}
+	key, err := os.ReadFile(*keyFile)
+	if err != nil {
+		return fmt.Errorf("the file with the encryption key: %w", err)
+	}
+	if c.settings.EncryptionKey = strings.TrimSpace(string(key)); c.settings.EncryptionKey == "" {
+		return fmt.Errorf("the file with the encryption key: %s is empty", *keyFile)
+	}
+	return nil
+}
+
+// answer writes one JSON object.
+func (c *call) answer(value any) {
+	encoder := json.NewEncoder(c.Stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value)
+}

@@ -47,6 +47,9 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	for _, f := range report.Findings {
 		fmt.Fprintln(c.Stdout, f)
 	}
+	if report.SetAside > 0 {
+		fmt.Fprintf(c.Stdout, "%s rows were damaged at some time and are kept aside: nothing leads to them any more\n", grouped(report.SetAside))
+	}
 	verdict := "nothing wrong"
 	switch {
 	case report.More:

@@ -1,60 +1,44 @@
 package integration
 
 import (
+	"encoding/json"
+	"flag"
 	"log/slog"
+	"strings"
 	"testing"
 
-	"github.com/fosite-sessions/sessions/grantstore/granttest"
-	"github.com/fosite-sessions/sessions/logout/logouttest"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/transfertest"
+	"github.com/fosite-sessions/sessions/plugin/plugintest"
 )
 
-// The suites run on the plugin as it is installed: a process of its own for each case.
+// Authors of plugins run the suites on their own binary: plugin/README.md.
+var (
+	pluginFlag = flag.String("plugin", "", "run TestBuiltPlugin on this binary")
+	settings   = flag.String("settings", "{}", "its settings in JSON, in which FOLDER is replaced by an empty folder for each backend")
+)
 
-func TestBuiltPluginTickets(t *testing.T) {
+// The suites run on plugins as they are installed: a process of its own for each case.
+func TestBuiltPlugin(t *testing.T) {
 	t.Parallel()
-	tickettest.Run(t, tickettest.Config{New: builtPlugin})
+	if *pluginFlag != "" {
+		plugintest.RunBinary(t, func(t *testing.T) plugin.Config {
+			raw := strings.ReplaceAll(*settings, "FOLDER", t.TempDir())
+			return patient(*pluginFlag, json.RawMessage(raw))
+		})
+		return
+	}
+	for name, config := range map[string]func(t *testing.T) plugin.Config{"badger": badgerConfig, "memory": memoryConfig} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			plugintest.RunBinary(t, config)
+		})
+	}
 }
 
-func TestBuiltPluginGrants(t *testing.T) {
-	t.Parallel()
-	granttest.Run(t, granttest.Config{New: builtPlugin})
-}
-
-func TestBuiltPluginLogout(t *testing.T) {
-	t.Parallel()
-	logouttest.Run(t, logouttest.Config{New: builtPlugin})
-}
-
-func TestBuiltPluginTransfer(t *testing.T) {
-	t.Parallel()
-	transfertest.Run(t, transfertest.Config{
-		MovesAlone: true,
-		New: func(t *testing.T) transfertest.Backend {
-			client := openBuiltPlugin(t)
-			return transfertest.Backend{Stores: storesOf(client), Transfer: client.Transfer()}
-		},
-	})
-}
-
-func builtPlugin(t *testing.T) tickettest.Stores {
+func openPlugin(t *testing.T, config plugin.Config) *plugin.Client {
 	t.Helper()
-	return storesOf(openBuiltPlugin(t))
-}
-
-func storesOf(client *plugin.Client) tickettest.Stores {
-	return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()}
-}
-
-func openBuiltPlugin(t *testing.T) *plugin.Client {
-	t.Helper()
-	client, err := plugin.Open(t.Context(), plugin.Config{
-		Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: t.TempDir()}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
-		CallTimeout: patience, LongCallTimeout: patience,
-	})
+	client, err := plugin.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,4 +48,20 @@ func openBuiltPlugin(t *testing.T) *plugin.Client {
 		}
 	})
 	return client
+}
+
+func badgerConfig(t *testing.T) plugin.Config {
+	t.Helper()
+	return patient(binary(t, "sessions-badger"), badger.Settings{Path: t.TempDir()})
+}
+
+func memoryConfig(t *testing.T) plugin.Config {
+	t.Helper()
+	return patient(binary(t, "sessions-memory"), nil)
+}
+
+func patient(path string, settings any) plugin.Config {
+	return plugin.Config{
+		Path: path, Settings: settings, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)), CallTimeout: patience, LongCallTimeout: patience,
+	}
 }

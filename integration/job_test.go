@@ -15,7 +15,7 @@ import (
 // The end of all sessions goes on where the plugin was killed, and counts each of them once.
 func TestEndingOfAllSurvivesKills(t *testing.T) {
 	t.Parallel()
-	client := openBuiltPlugin(t)
+	client := openPlugin(t, badgerConfig(t))
 	ctx, now := t.Context(), time.Now().UTC()
 	const n, callers, kills = 2000, 100, 3
 	var group sync.WaitGroup

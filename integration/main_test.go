@@ -30,6 +30,7 @@ func runAll(m *testing.M) int {
 	for name, source := range map[string]string{
 		"fosite-server":   "../examples/fosite-server",
 		"sessions-badger": "../plugin/cmd/sessions-badger",
+		"sessions-memory": "./memory/sessions-memory",
 	} {
 		binaries.build[name] = sync.OnceValue(func() error {
 			output, err := exec.Command("go", "build", "-o", filepath.Join(folder, name), source).CombinedOutput()

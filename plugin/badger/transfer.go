@@ -30,7 +30,7 @@ func (m mover) Status(ctx context.Context) (status *transfer.Status, err error) 
 		}
 		status = &transfer.Status{
 			State: transfer.State(ledger.GetState()), ID: ledger.GetId(), Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
-			Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(),
+			Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(), RecordVersion: transfer.RecordVersion,
 		}
 		status.Content, _, err = loadContents(r)
 		return err

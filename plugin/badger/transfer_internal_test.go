@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
-	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
@@ -45,7 +45,7 @@ func alikeMessages(t *testing.T, stored, protocol protoreflect.MessageDescriptor
 		}
 		other := protocol.Fields().ByNumber(field.Number())
 		if other == nil || other.Name() != field.Name() || other.Kind() != field.Kind() || other.Cardinality() != field.Cardinality() {
-			t.Errorf("%s is stored and not what the protocol says: add it to transfer.proto", field.FullName())
+			t.Errorf("%s is stored and not what the protocol says: add it to records.proto", field.FullName())
 			continue
 		}
 		if field.Kind() == protoreflect.MessageKind {

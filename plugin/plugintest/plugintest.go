@@ -40,6 +40,44 @@ func Run(t *testing.T, open func(t *testing.T) plugin.Backend) {
 	})
 }
 
+// RunBinary runs all suites on a built plugin, which may be written in any language: a process of its own for each case. config says
+// how to start one with an empty backend each time. A plugin that does not name transfer among its services is not asked to move.
+func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
+	open := func(t *testing.T) *plugin.Client {
+		t.Helper()
+		client, err := plugin.Open(t.Context(), config(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := client.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		})
+		return client
+	}
+	stores := func(t *testing.T) tickettest.Stores {
+		client := open(t)
+		return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()}
+	}
+	t.Run("Tickets", func(t *testing.T) { t.Parallel(); tickettest.Run(t, tickettest.Config{New: stores}) })
+	t.Run("Grants", func(t *testing.T) { t.Parallel(); granttest.Run(t, granttest.Config{New: stores}) })
+	t.Run("Logout", func(t *testing.T) { t.Parallel(); logouttest.Run(t, logouttest.Config{New: stores}) })
+	t.Run("Transfer", func(t *testing.T) {
+		t.Parallel()
+		if open(t).Transfer() == nil {
+			return
+		}
+		transfertest.Run(t, transfertest.Config{New: func(t *testing.T) transfertest.Backend {
+			client := open(t)
+			return transfertest.Backend{
+				Stores:   tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()},
+				Transfer: client.Transfer(),
+			}
+		}})
+	})
+}
+
 func movable(t *testing.T, backend plugin.Backend) bool {
 	t.Helper()
 	description, err := backend.Describe(t.Context())

@@ -128,6 +128,9 @@ func (m *Move) report(change func(*Progress)) {
 }
 
 func (m *Move) prepare(ctx context.Context) error {
+	if err := m.compareVersions(ctx); err != nil {
+		return err
+	}
 	err := again(ctx, func() error { return m.Target.Become(ctx, Turn{To: Importing, ID: m.ID, Peer: m.SourceName}) })
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
@@ -142,6 +145,22 @@ func (m *Move) prepare(ctx context.Context) error {
 		}
 	}
 	return errors.Join(fmt.Errorf("source: %w", err), m.giveUp(context.WithoutCancel(ctx)))
+}
+
+// compareVersions refuses a target that would lose what it does not know, before anything has happened.
+func (m *Move) compareVersions(ctx context.Context) error {
+	source, err := statusOf(ctx, m.Source)
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	target, err := statusOf(ctx, m.Target)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	if source.RecordVersion > target.RecordVersion {
+		return fmt.Errorf("%w: its records are of version %d, those of the source of version %d", ErrOlder, target.RecordVersion, source.RecordVersion)
+	}
+	return nil
 }
 
 // copyAll sends the rows. After a failure that may pass it goes on behind the last ones that were imported.
@@ -352,6 +371,9 @@ func again(ctx context.Context, f func() error) error {
 // ErrTarget means that the store is the unfinished target of a move and not to be used.
 var ErrTarget = errors.New("the store was being filled from another one and is not complete")
 
+// ErrStranger means that the store under the name of the one that has taken over is another one, or has lost what it held.
+var ErrStranger = errors.New("it is not the store that has taken over")
+
 // Recover brings a store that a move may have left behind back to work. It returns the name of the store that has taken its place, empty
 // if that is the store itself. open returns the store of that name, which a fenced one must ask: an error leaves everything as it is.
 func Recover(ctx context.Context, store Store, open func(ctx context.Context, name string) (Store, error)) (follow string, err error) {
@@ -361,7 +383,7 @@ func Recover(ctx context.Context, store Store, open func(ctx context.Context, na
 	}
 	switch status.State {
 	case Superseded:
-		return status.Peer, nil
+		return follows(ctx, status, open)
 	case Importing, Abandoned:
 		return "", fmt.Errorf("%w (from %s)", ErrTarget, status.Peer)
 	case Exporting:
@@ -374,6 +396,25 @@ func Recover(ctx context.Context, store Store, open func(ctx context.Context, na
 		return recoverFenced(ctx, store, target, status)
 	}
 	return "", nil
+}
+
+// follows returns the name of the store that has taken over, after a look whether it is that one: another folder under its name would serve as
+// if nobody were signed in.
+func follows(
+	ctx context.Context, status *Status, open func(ctx context.Context, name string) (Store, error),
+) (follow string, err error) {
+	target, err := open(ctx, status.Peer)
+	if err != nil {
+		return "", fmt.Errorf("superseded by %q: %w", status.Peer, err)
+	}
+	other, err := statusOf(ctx, target)
+	if err != nil {
+		return "", fmt.Errorf("superseded by %q: %w", status.Peer, err)
+	}
+	if other.Origin != status.ID {
+		return "", fmt.Errorf("superseded by %q: %w", status.Peer, ErrStranger)
+	}
+	return status.Peer, nil
 }
 
 func recoverFenced(ctx context.Context, store, target Store, status *Status) (follow string, err error) {

@@ -14,6 +14,9 @@ import (
 // Service is the name under which a backend's description says that it can be moved.
 const Service = "transfer"
 
+// RecordVersion is the version of the records that cross, as plugin/proto/sessions/transfer/v1/records.proto says it.
+const RecordVersion = 1
+
 // Bounds of a batch: a source ends one at the first that is reached.
 const (
 	MaxBatchRecords = 500
@@ -29,6 +32,8 @@ var (
 	ErrState = errors.New("the store's state does not allow it")
 	// ErrNotEmpty: the store holds records already and cannot become a target.
 	ErrNotEmpty = errors.New("the store is not empty")
+	// ErrOlder: the target does not know all that the source may hold.
+	ErrOlder = errors.New("the target is of an older version")
 	// ErrJournal: so much has changed that the journal was given up. The move must begin anew.
 	ErrJournal = errors.New("the journal of changes was given up")
 )
@@ -121,6 +126,8 @@ type Status struct {
 	// Journaled is the number of the latest entry of the journal, and Left how many entries nobody has acknowledged.
 	Journaled uint64
 	Left      uint64
+	// RecordVersion is the version of the records that the store writes and reads. A target must have its source's, or a later one.
+	RecordVersion uint32
 }
 
 // Records is how many records the store holds.

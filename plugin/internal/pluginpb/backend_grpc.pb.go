@@ -30,21 +30,22 @@
 // A failed call ends with a gRPC status that carries a google.rpc.ErrorInfo of the domain "fosite-sessions", whose reason says what went
 // wrong. The status code alone is not enough: a NOT_FOUND without that detail is taken for a broken plugin.
 //
-//	reason           code                 meaning
-//	NOT_FOUND        NOT_FOUND            nothing is stored under that key; never used for "could not look"
-//	ALREADY_EXISTS   ALREADY_EXISTS       a record with the same key or id is there
-//	CONFLICT         ABORTED              the record changed since the version that was named
-//	SESSION_EXPIRED  FAILED_PRECONDITION  the session is past its limits and can only be ended
-//	CONSUMED         FAILED_PRECONDITION  the code or refresh token was used before
-//	SESSION_ENDED    FAILED_PRECONDITION  the grant's session does not let it live
-//	CLAIM_OUTDATED   FAILED_PRECONDITION  the claim is no longer the current one
-//	BUSY             FAILED_PRECONDITION  an ending of all sessions is under way
-//	INVALID          INVALID_ARGUMENT     the request is wrong in itself
-//	RESULTS_TOKEN    INVALID_ARGUMENT     a results token is malformed or belongs to another query
-//	UNAVAILABLE      UNAVAILABLE          the store cannot be reached, took too long, or is shutting down
-//	NOT_CONFIGURED   FAILED_PRECONDITION  a call before Configure
-//	CONFIGURED       FAILED_PRECONDITION  a second Configure
-//	NOT_OPENED       FAILED_PRECONDITION  Configure could not open the backend: the status message says why
+//	reason             code                 meaning
+//	NOT_FOUND          NOT_FOUND            nothing is stored under that key; never used for "could not look"
+//	ALREADY_EXISTS     ALREADY_EXISTS       a record with the same key or id is there
+//	CONFLICT           ABORTED              the record changed since the version that was named
+//	SESSION_EXPIRED    FAILED_PRECONDITION  the session is past its limits and can only be ended
+//	TOO_MANY_SESSIONS  FAILED_PRECONDITION  the subject has as many sessions as it may
+//	CONSUMED           FAILED_PRECONDITION  the code or refresh token was used before
+//	SESSION_ENDED      FAILED_PRECONDITION  the grant's session does not let it live
+//	CLAIM_OUTDATED     FAILED_PRECONDITION  the claim is no longer the current one
+//	BUSY               FAILED_PRECONDITION  an ending of all sessions is under way
+//	INVALID            INVALID_ARGUMENT     the request is wrong in itself
+//	RESULTS_TOKEN      INVALID_ARGUMENT     a results token is malformed or belongs to another query
+//	UNAVAILABLE        UNAVAILABLE          the store cannot be reached, took too long, or is shutting down
+//	NOT_CONFIGURED     FAILED_PRECONDITION  a call before Configure
+//	CONFIGURED         FAILED_PRECONDITION  a second Configure
+//	NOT_OPENED         FAILED_PRECONDITION  Configure could not open the backend: the status message says why
 //
 // INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
 // case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because

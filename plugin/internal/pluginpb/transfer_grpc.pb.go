@@ -17,29 +17,7 @@
 //
 // The state is kept in the store, durably.
 //
-// # Records
-//
-// A record is a kind, a key and data. Data is the protobuf message of that kind below, with its fields in ascending order and defaults left out,
-// so that two stores with the same records have the same sums. Times are nanoseconds since 1970 UTC, 0 for none. Texts in keys are
-// UTF-8; a session and a client in one key have a zero byte between them.
-//
-//	kind  key                                    data
-//	1     session id                             TransferSession
-//	2     session id, 0, client id               TransferClientUse
-//	3     session id                             TransferEnded
-//	4     grant type (one byte), key (32 bytes)  TransferGrant
-//	5     operation id                           TransferOperation
-//	6     operation id                           TransferJob
-//	7     session id                             nothing
-//	8     notice id                              TransferNotification
-//
-// Everything else, such as indexes, counts and families, the target makes from them. Records come in any order.
-//
-// # Contents
-//
-// For each kind a store keeps the count of its records and the sum, modulo 2^64, of their hashes, and changes both in the
-// transaction that changes a record. The hash is the first eight bytes, big-endian, of the SHA-256 of: the kind (one byte), the length of the
-// key (four bytes, big-endian), the key, the data.
+// What a record is, and how records are counted and summed up, is said in sessions/transfer/v1/records.proto.
 //
 // # Errors, besides those in backend.proto
 //

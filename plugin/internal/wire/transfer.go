@@ -41,6 +41,7 @@ func ToRecords(messages []*pb.TransferRecord) ([]transfer.Record, error) {
 func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 	m := &pb.GetTransferStatusResponse{
 		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled, Left: s.Left,
+		RecordVersion: s.RecordVersion,
 	}
 	for _, kind := range transfer.Kinds {
 		if c, found := s.Content[kind]; found {
@@ -54,10 +55,14 @@ func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 func ToTransferStatus(m *pb.GetTransferStatusResponse) (*transfer.Status, error) {
 	s := &transfer.Status{
 		State: transfer.State(m.GetState()), ID: m.GetId(), Peer: m.GetPeer(), Origin: m.GetOrigin(),
-		Journaled: m.GetJournaled(), Left: m.GetLeft(), Content: map[transfer.Kind]transfer.Content{},
+		Journaled: m.GetJournaled(), Left: m.GetLeft(), RecordVersion: m.GetRecordVersion(),
+		Content: map[transfer.Kind]transfer.Content{},
 	}
 	if s.State == "" {
 		return nil, ticketstore.Invalid("state", "is empty")
+	}
+	if s.RecordVersion == 0 {
+		return nil, ticketstore.Invalid("record_version", "is missing")
 	}
 	if s.Left > s.Journaled {
 		return nil, ticketstore.Invalid("left", "is more than was ever journaled")

@@ -96,6 +96,32 @@ var moveCases = []moveCase{
 		}
 		p.SessionGone(s)
 	}},
+	{"a walk goes on after a move", func(p *pair) {
+		var want []string
+		for range 5 {
+			s := p.SignIn("ann")
+			want = append(want, s.SessionID)
+			p.Stored(p.Access(s, "photos"))
+			p.Pass(time.Second)
+		}
+		sessions := p.Query(ticketstore.SessionQuery{Count: 2, Order: ticketstore.Ascending})
+		tokens, err := p.Grants.Query(p.Ctx(), grantstore.Query{Count: 2, Order: ticketstore.Ascending}, p.Now)
+		p.OK(err, "query grants")
+		p.moved()
+		next := p.Query(ticketstore.SessionQuery{Count: 5, ResultsToken: sessions.ResultsToken})
+		var sids []string
+		for i := range next.Sessions {
+			sids = append(sids, next.Sessions[i].SessionID)
+		}
+		p.Same(sids, want[2:], "sessions after the move")
+		rest, err := p.Grants.Query(p.Ctx(), grantstore.Query{Count: 5, ResultsToken: tokens.ResultsToken}, p.Now)
+		p.OK(err, "query grants after the move")
+		sids = nil
+		for i := range rest.Grants {
+			sids = append(sids, rest.Grants[i].SessionID)
+		}
+		p.Same(sids, want[2:], "grants after the move")
+	}},
 	{"nothing is lost of what is written all the while", moveUnderWrites},
 	{"an aborted move leaves the source as it was", func(p *pair) {
 		s := p.SignIn("ann")
@@ -138,7 +164,8 @@ func moveUnderWrites(p *pair) {
 	p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("before")) })
 	var mu sync.Mutex
 	live, ended := map[string]bool{}, map[string]bool{}
-	stop := make(chan struct{})
+	stop, begun := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	deadline := time.Now().Add(time.Minute)
 	write := func(f func(b Backend) error) error {
 		for b := p.source; ; {
@@ -176,6 +203,9 @@ func moveUnderWrites(p *pair) {
 		} else {
 			live[s.SessionID] = true
 		}
+		if len(live) > writers && len(ended) > writers {
+			once.Do(func() { close(begun) })
+		}
 		return nil
 	}
 	var wg sync.WaitGroup
@@ -192,7 +222,17 @@ func moveUnderWrites(p *pair) {
 			}
 		})
 	}
-	err := p.move().Run(p.Ctx())
+	move := p.move()
+	move.BeforeFence = func(ctx context.Context) error {
+		// A move may be over before anybody has written.
+		select {
+		case <-begun:
+		case <-time.After(time.Until(deadline)):
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	}
+	err := move.Run(p.Ctx())
 	close(stop)
 	wg.Wait()
 	p.OK(errors.Join(append(errs, err)...), "move and write")

@@ -46,7 +46,7 @@ func Run(t *testing.T, config Config) {
 		for _, c := range g.cases {
 			group.Cases = append(group.Cases, storetest.Case{Name: c.name, Run: func(w *storetest.World) {
 				source := config.New(w.T)
-				m := &pair{World: w, source: source, target: config.Target(w.T)}
+				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Backend { return config.Target(w.T) }}
 				m.use(source)
 				c.run(m)
 			}})
@@ -66,6 +66,8 @@ type pair struct {
 	*storetest.World
 	source Backend
 	target Backend
+	// another opens one more target.
+	another func() Backend
 }
 
 const moveID = "move-1"

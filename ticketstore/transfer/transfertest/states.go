@@ -186,12 +186,10 @@ var stateCases = []moveCase{
 		p.become(p.target, transfer.Importing)
 		p.OK(p.importAll(p.export(p.source, nil)), "import")
 		p.use(p.target)
-		_, err := p.Tickets.Get(p.Ctx(), s.Key)
-		p.Fails(err, "read from a target", ticketstore.ErrUnavailable)
-		p.Fails(p.Tickets.Create(p.Ctx(), p.Session("bob")), "write to a target", ticketstore.ErrUnavailable)
+		p.unavailable("read from a target", func(ctx context.Context) error { _, err := p.Tickets.Get(ctx, s.Key); return err })
+		p.unavailable("write to a target", func(ctx context.Context) error { return p.Tickets.Create(ctx, p.Session("bob")) })
 		p.become(p.target, transfer.Abandoned)
-		_, err = p.Tickets.Get(p.Ctx(), s.Key)
-		p.Fails(err, "read from an abandoned target", ticketstore.ErrUnavailable)
+		p.unavailable("read from an abandoned target", func(ctx context.Context) error { _, err := p.Tickets.Get(ctx, s.Key); return err })
 	}},
 	{"steps that are out of turn are refused, those that were made before are not", func(p *pair) {
 		for _, step := range []struct {
@@ -329,7 +327,25 @@ var recoverCases = []moveCase{
 		p.moved()
 		p.recovers("new")
 	}},
+	{"another store is not taken for the successor", func(p *pair) {
+		p.SignIn("ann")
+		p.moved()
+		p.target = p.another()
+		_, err := transfer.Recover(p.Ctx(), p.source.Transfer, p.open)
+		p.Fails(err, "recover", transfer.ErrStranger)
+	}},
 }
+
+// unavailable ends the case unless a call is. A client asks again what may pass, for as long as the call may take.
+func (p *pair) unavailable(doing string, call func(ctx context.Context) error) {
+	p.Helper()
+	ctx, cancel := context.WithTimeout(p.Ctx(), brief)
+	defer cancel()
+	p.Fails(call(ctx), doing, ticketstore.ErrUnavailable, context.DeadlineExceeded)
+}
+
+// brief bounds calls that fail.
+const brief = 300 * time.Millisecond
 
 func (p *pair) recovers(want string) {
 	p.Helper()

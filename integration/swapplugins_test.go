@@ -1,0 +1,88 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// pluginHost is an adapter without HTTP, over built plugins.
+func pluginHost(t *testing.T, first string, plugins map[string]plugin.Config) *hostadapter.Adapter {
+	t.Helper()
+	backends := map[string]func(context.Context) (hostadapter.Backend, error){}
+	for name, config := range plugins {
+		backends[name] = func(ctx context.Context) (hostadapter.Backend, error) { return plugin.Open(ctx, config) }
+	}
+	adapter, err := hostadapter.New(t.Context(), hostadapter.Config{
+		Backends: backends, BackendName: first, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},
+		Signer:  signer(func(context.Context, []byte) (string, error) { return "", errors.New("nobody is told") }),
+		Clients: logout.ClientMap{}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := adapter.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return adapter
+}
+
+type signer func(ctx context.Context, payload []byte) (string, error)
+
+func (f signer) Sign(ctx context.Context, payload []byte) (string, error) { return f(ctx, payload) }
+
+// swapped starts a swap and waits for its end.
+func swapped(t *testing.T, adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState) {
+	t.Helper()
+	id, err := adapter.Swap(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the swap to end", func() bool {
+		if state, err = adapter.SwapByID(id); err != nil {
+			t.Fatal(err)
+		}
+		return !state.Finished.IsZero()
+	})
+	return state
+}
+
+// A backend that was written by a stranger takes part in swaps, as a target and as a source.
+func TestSwapBetweenEngines(t *testing.T) {
+	t.Parallel()
+	adapter := pluginHost(t, "badger", map[string]plugin.Config{
+		"badger": badgerConfig(t), "memory": memoryConfig(t), "another badger": badgerConfig(t),
+	})
+	now := time.Now().UTC()
+	session := &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte("cookie")), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("sealed"),
+	}
+	tickets := adapter.Backend().Tickets()
+	if err := tickets.Create(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"memory", "another badger"} {
+		if state := swapped(t, adapter, name); state.Err != nil || adapter.BackendName() != name {
+			t.Fatalf("swap to %s: %+v", name, state)
+		}
+		description, err := adapter.Backend().Describe(t.Context())
+		if err != nil || (description.Name == "memory") != (name == "memory") {
+			t.Fatalf("behind %s there is %+v, error %v", name, description, err)
+		}
+		version := uint64(i) + 1
+		got, err := tickets.Renew(t.Context(), ticketstore.Renewal{Key: session.Key, Version: version, Expires: now.Add(2 * time.Hour)}, now)
+		if err != nil || string(got.Ticket) != "sealed" {
+			t.Fatalf("renew on %s: %+v, error %v", name, got, err)
+		}
+	}
+}

@@ -23,6 +23,8 @@ type books struct {
 	// ledger is read by others too; the committer alone replaces it, and never changes what it has published.
 	ledger   atomic.Pointer[recordpb.Ledger]
 	contents map[transfer.Kind]transfer.Content
+	// maxJournal is the constant of that name, unless a test has it smaller.
+	maxJournal uint64
 }
 
 // entry is what the books become with a group's commit.
@@ -39,6 +41,7 @@ func (b *books) open(db *badger.DB) error {
 		return err
 	}
 	b.ledger.Store(ledger)
+	b.maxJournal = maxJournal
 	b.contents, _, err = loadContents(snapshot{txn: txn})
 	return err
 }
@@ -114,7 +117,7 @@ func (b *books) enter(g *group) (*entry, error) {
 	if len(rows) > 0 {
 		// A move that begins in this group may do without the changes before it: they are in its export. They do no harm.
 		if (journals(published) || journals(g.ledger)) && !g.ledger.GetOverflowed() {
-			e.journal(g, rows)
+			e.journal(g, rows, b.maxJournal)
 		}
 	}
 	if e.ledger == published {
@@ -192,13 +195,13 @@ func journals(ledger *recordpb.Ledger) bool {
 }
 
 // journal notes the keys of the rows that a group writes.
-func (e *entry) journal(g *group, rows []string) {
+func (e *entry) journal(g *group, rows []string, most uint64) {
 	ledger := proto.CloneOf(e.ledger)
 	for _, name := range rows {
 		ledger.Journaled++
 		g.writes[string(journalKey(ledger.Journaled))] = write{value: []byte(name)}
 	}
-	ledger.Overflowed = ledger.GetJournaled()-ledger.GetAcknowledged() > maxJournal
+	ledger.Overflowed = ledger.GetJournaled()-ledger.GetAcknowledged() > most
 	e.ledger = ledger
 }
 

@@ -2,6 +2,8 @@ package badger
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -140,4 +142,54 @@ func TestMoveSurvivesARestart(t *testing.T) {
 	if err := e.update(t.Context(), func(tx *tx) error { tx.put(key(tablePurge, []byte("x")), nil); return nil }); err == nil {
 		t.Error("a write passed the fence")
 	}
+}
+
+// An export that nobody reads on does not fill the disk: the journal is given up at its bound, and with it the move, while the store goes on.
+func TestJournalIsBounded(t *testing.T) {
+	t.Parallel()
+	e, target := inMemory(t), inMemory(t)
+	const most, written = 50, 200
+	e.committer.books.maxJournal = most
+	source := mover{e}
+	move := &transfer.Move{Source: source, Target: target.Transfer(), ID: "m", SourceName: "old", TargetName: "new"}
+	// The move stands still while the store is written to, as it does when its target takes nothing more.
+	move.Report = func(p transfer.Progress) {
+		if p.Phase != transfer.Copying || p.Copied > 0 {
+			return
+		}
+		for i := range written {
+			signIn(t, e, fmt.Sprintf("sid%03d", i), "ann")
+		}
+	}
+	signIn(t, e, "first", "ann")
+	if err := move.Run(t.Context()); !errors.Is(err, transfer.ErrJournal) {
+		t.Errorf("the move ended with %v, want ErrJournal", err)
+	}
+	status, err := source.Status(t.Context())
+	if err != nil || status.State != transfer.Active || status.Left != 0 {
+		t.Errorf("status %+v, error %v; want an active store with no journal", status, err)
+	}
+	if status.Journaled <= most || status.Journaled >= written {
+		t.Errorf("%d entries were journaled, want some more than %d and none of the rest", status.Journaled, most)
+	}
+	deadline := time.Now().Add(time.Minute)
+	for left := -1; left != 0; time.Sleep(time.Millisecond) {
+		if left = countUnder(t, e, tableJournal); left > 0 && time.Now().After(deadline) {
+			t.Fatalf("a minute later the journal still has %d entries", left)
+		}
+	}
+	// With a journal that is read, the same store moves.
+	again := inMemory(t)
+	move = &transfer.Move{Source: source, Target: again.Transfer(), ID: "m2", SourceName: "old", TargetName: "new"}
+	if err := move.Run(t.Context()); err != nil {
+		t.Errorf("the next move: %v", err)
+	}
+}
+
+func countUnder(t *testing.T, e *Engine, prefix []byte) (n int) {
+	t.Helper()
+	if err := e.look(t.Context(), func(r reader) (err error) { n, err = countKeys(r, prefix, 1_000_000); return err }); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -25,9 +25,13 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 const sessions = 20
 
-// newStore makes a store with sessions and grants, and closes it.
-func newStore(t *testing.T, settings badger.Settings) string {
+// newStore makes a store with sessions, with tickets of so many bytes, and grants, and closes it.
+func newStore(t *testing.T, settings badger.Settings, ticket ...int) string {
 	t.Helper()
+	sealed := []byte("sealed")
+	if len(ticket) > 0 {
+		sealed = bytes.Repeat([]byte("t"), ticket[0])
+	}
 	if settings.Path == "" {
 		settings.Path = filepath.Join(t.TempDir(), "store")
 	}
@@ -36,7 +40,7 @@ func newStore(t *testing.T, settings badger.Settings) string {
 		sid := fmt.Sprintf("sid-%d", i)
 		err := e.Tickets().Create(t.Context(), &ticketstore.Session{
 			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
-			Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("sealed"),
+			Renewed: now, Expires: now.Add(time.Hour), Ticket: sealed,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,117 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// backUp takes a backup of the live store into a file.
+func (p *provider) backUp(ctx context.Context, t *testing.T, file string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.issuer+"/admin/backend/backup", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+p.adminToken)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("the backup answered %d, error %v", response.StatusCode, err)
+	}
+	if err := os.WriteFile(file, body, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// No token, cookie or password may be in it either.
+	_, _ = watched.log().Write(body)
+}
+
+// byHand runs sessions-badger and returns its exit code and what it said.
+func byHand(t *testing.T, args ...string) (code int, said string) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), binary(t, "sessions-badger"), args...).CombinedOutput()
+	var exited *exec.ExitError
+	if errors.As(err, &exited) {
+		return exited.ExitCode(), string(output)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return 0, string(output)
+}
+
+func mustByHand(t *testing.T, code int, says string, args ...string) {
+	t.Helper()
+	if got, said := byHand(t, args...); got != code || !strings.Contains(said, says) {
+		t.Errorf("sessions-badger %s: exit code %d, want %d and %q; it said:\n%s", strings.Join(args, " "), got, code, says, said)
+	}
+}
+
+// A backup that was taken while users work becomes the store of the next start: whoever was signed in still is.
+func TestBackupOfALiveStoreIsRestored(t *testing.T) {
+	t.Parallel()
+	s := newSwapper(t, 4, 0)
+	file, store := filepath.Join(t.TempDir(), "sessions.backup"), filepath.Join(s.data, "sessions")
+	stop := make(chan struct{})
+	var requests atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 2 { // the others rest
+		wg.Go(func() {
+			for !t.Failed() {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
+				if status != http.StatusOK {
+					t.Errorf("a refresh answered %d %v", status, answer)
+					return
+				}
+				s.logins[i].token.RefreshToken, _ = answer["refresh_token"].(string)
+				requests.Add(1)
+			}
+		})
+	}
+	eventually(t, "there is load", func() bool { return requests.Load() > 20 || t.Failed() })
+	s.backUp(t.Context(), t, file)
+	mustByHand(t, 2, "in use by another process", "check", store)
+	after := requests.Load()
+	eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
+	close(stop)
+	wg.Wait()
+	s.remove(t, map[string]any{"subject_id": s.users[3].Subject})
+
+	s.kill()
+	mustByHand(t, 0, "nothing wrong", "check", store) // as the crash has left it
+	if err := os.Rename(store, store+"-lost"); err != nil {
+		t.Fatal(err)
+	}
+	mustByHand(t, 0, "4 sessions", "import", store, file)
+	mustByHand(t, 0, "nothing wrong", "check", store)
+	s.start(t)
+	if n := len(s.sessions(t, url.Values{})); n != 4 {
+		t.Errorf("%d sessions, want the 4 of the backup", n)
+	}
+	for _, rested := range s.logins[2:] {
+		if !s.active(t, s.rp, rested.token.AccessToken) {
+			t.Error("an access token from before the backup is dead")
+		}
+		if status, answer := s.refresh(t, s.rp, rested.token.RefreshToken); status != http.StatusOK {
+			t.Errorf("a refresh token from before the backup answered %d %v", status, answer)
+		}
+	}
+}

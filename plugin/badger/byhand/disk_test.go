@@ -1,0 +1,115 @@
+//go:build linux
+
+package byhand_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+)
+
+const (
+	// diskEnv names a folder where a small disk is to be mounted: set by the test itself, in a namespace of its own.
+	diskEnv = "BYHAND_DISK"
+	// runEnv makes the test binary the program.
+	runEnv = "BYHAND_RUN"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runEnv) != "" {
+		os.Exit(byhand.Run(context.Background(), byhand.Env{
+			Name: "sessions-badger", Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		}))
+	}
+	os.Exit(m.Run())
+}
+
+// A full disk leaves no half backup, and no half store that serves.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := os.Getenv(diskEnv)
+	if disk == "" {
+		onSmallDisk(t)
+		return
+	}
+	mount := func(flags uintptr, size string) {
+		t.Helper()
+		if err := syscall.Mount("byhand", disk, "tmpfs", flags, "mode=0700,size="+size); err != nil {
+			t.Fatalf("mounting a small disk: %v", err)
+		}
+	}
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		t.Fatalf("a mount namespace of its own: %v", err)
+	}
+	mount(0, "64k")
+	path, file := newStore(t, badger.Settings{}, 32<<10), filepath.Join(t.TempDir(), "file")
+	command(t, "export", path, filepath.Join(disk, "file")).want(t, byhand.Failed, "no space left on device")
+	if left := files(t, disk); left != "" {
+		t.Errorf("the full disk holds %q", left)
+	}
+	command(t, "export", path, file).want(t, byhand.Done)
+
+	target := filepath.Join(disk, "target")
+	program := func(args ...string) outcome {
+		t.Helper()
+		// A process of its own: on a full disk, what writes to a file in memory is ended by the system.
+		child := exec.CommandContext(t.Context(), os.Args[0], args...)
+		child.Env = append(os.Environ(), runEnv+"=1")
+		var stdout, stderr bytes.Buffer
+		child.Stdout, child.Stderr = &stdout, &stderr
+		err := child.Run()
+		var exited *exec.ExitError
+		if err != nil && !errors.As(err, &exited) {
+			t.Fatal(err)
+		}
+		return outcome{child.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	}
+	for _, size := range []string{"256k", "512k"} {
+		mount(syscall.MS_REMOUNT, size)
+		if o := program("import", target, file); o.code == byhand.Done {
+			t.Errorf("an import on a disk of %s: exit code %d, %s", size, o.code, o.stdout)
+		}
+	}
+	mount(syscall.MS_REMOUNT, "1g")
+	if o := program("check", target); o.code == byhand.Done && !strings.Contains(o.stdout, ": 0 records") {
+		t.Errorf("a check of half a store: exit code %d, %s%s", o.code, o.stdout, o.stderr)
+	}
+	if err := os.RemoveAll(target); err != nil {
+		t.Fatal(err)
+	}
+	program("import", target, file).want(t, byhand.Done)
+	program("check", target).want(t, byhand.Done, "80 records")
+}
+
+// onSmallDisk runs the test once more where it has a disk of its own, which goes when its last process does.
+func onSmallDisk(t *testing.T) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+	child.Env = append(os.Environ(), diskEnv+"="+t.TempDir())
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	output, err := child.CombinedOutput()
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSPC):
+		t.Log("no small disk can be had here: the disk is not filled")
+	case err != nil:
+		t.Errorf("%v\n%s", err, output)
+	case testing.Verbose():
+		fmt.Printf("%s", output)
+	}
+}

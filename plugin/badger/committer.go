@@ -17,12 +17,23 @@ const (
 	maxGroupBytes = 4 << 20
 )
 
+// Bounds of what a transaction takes of the changes that nobody waits for, in keys; one change may go beyond. Whoever waits does so for the
+// transaction under way and for his own: with somebody waiting there is less room beside him.
+const (
+	behindKeys       = 1024
+	behindKeysBeside = 128
+)
+
 // committer applies changes one after another, as many as are waiting in one transaction, and so with one sync of the disk. It is the
 // database's only writer. Each change is answered alone: one that fails leaves no trace in the transaction of its neighbours.
+//
+// Users wait for some changes. The others, such as the ends of sessions that fell due, stand in a line of their own, behind: each transaction
+// takes what is asked of the first line, and some of the second, so that neither keeps the other waiting.
 type committer struct {
 	db      *badger.DB
 	books   books
 	changes chan *change
+	behind  chan *change
 	stopped chan struct{}
 	// most bounds the changes of one transaction.
 	most    int
@@ -37,15 +48,17 @@ type change struct {
 	apply func(tx *tx) error
 	// moves: the change is part of moving the store, which no state of it forbids.
 	moves bool
-	err   error
-	done  chan struct{}
+	// behind: no user waits for it.
+	behind bool
+	err    error
+	done   chan struct{}
 	// taken by the committer, to apply it, or back by its caller, who gave up before that.
 	taken atomic.Bool
 }
 
 func newCommitter(db *badger.DB, damages *damages) (*committer, error) {
 	c := &committer{
-		db: db, changes: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
+		db: db, changes: make(chan *change, maxGroup), behind: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
 		damages: damages, doubts: make(chan struct{}, 1),
 	}
 	if err := c.books.open(db); err != nil {
@@ -58,15 +71,20 @@ func newCommitter(db *badger.DB, damages *damages) (*committer, error) {
 // close applies what is waiting and ends. Nobody may call do afterwards: Engine.gate sees to it.
 func (c *committer) close() {
 	close(c.changes)
+	close(c.behind)
 	<-c.stopped
 }
 
 // do has the change applied and waits until it is durable. A caller who gives up before the change is begun takes it back; later he waits
 // for its end, which is near: what the change tells its caller is his alone once do has returned.
-func (c *committer) do(ctx context.Context, moves bool, apply func(tx *tx) error) error {
-	ch := &change{apply: apply, moves: moves, done: make(chan struct{})}
+func (c *committer) do(ctx context.Context, ch *change) error {
+	ch.done = make(chan struct{})
+	line := c.changes
+	if ch.behind {
+		line = c.behind
+	}
 	select {
-	case c.changes <- ch:
+	case line <- ch:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -84,8 +102,21 @@ func (c *committer) do(ctx context.Context, moves bool, apply func(tx *tx) error
 
 func (c *committer) run() {
 	defer close(c.stopped)
-	for first := range c.changes {
-		c.commit(first)
+	for changes, behind := c.changes, c.behind; changes != nil || behind != nil; {
+		var first *change
+		select {
+		case first = <-changes:
+			if first == nil {
+				changes = nil // closed and drained
+			}
+		case first = <-behind:
+			if first == nil {
+				behind = nil
+			}
+		}
+		if first != nil {
+			c.commit(first)
+		}
 	}
 }
 
@@ -96,9 +127,10 @@ func (c *committer) commit(first *change) {
 	g := newGroup(snapshot{txn: base, damages: c.damages})
 	g.ledger = c.books.ledger.Load()
 	var changes []*change
+	var room room
 	for next := first; next != nil; {
 		if !next.taken.CompareAndSwap(false, true) {
-			next = c.waiting() // its caller has given up
+			next = c.waiting(&room) // its caller has given up
 			continue
 		}
 		changes = append(changes, next)
@@ -109,9 +141,10 @@ func (c *committer) commit(first *change) {
 		if next.err == nil {
 			t.join()
 		}
+		room.took(next, len(t.writes))
 		next = nil
 		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes {
-			next = c.waiting()
+			next = c.waiting(&room)
 		}
 	}
 	finish(changes, unavailable("commit", c.write(g)))
@@ -152,10 +185,43 @@ func (c *committer) write(g *group) error {
 	return nil
 }
 
-// waiting returns the next change if one is there.
-func (c *committer) waiting() *change {
+// room is what a transaction has taken of the line behind, in keys, and whether it holds anything that somebody waits for.
+type room struct {
+	behind int
+	beside bool
+}
+
+func (r *room) took(ch *change, keys int) {
+	if ch.behind {
+		r.behind += keys
+	} else {
+		r.beside = true
+	}
+}
+
+// left tells whether there is room for more of the line behind.
+func (r *room) left() bool {
+	if r.beside {
+		return r.behind < behindKeysBeside
+	}
+	return r.behind < behindKeys
+}
+
+// waiting returns the next change if one is there, rather one that somebody waits for.
+func (c *committer) waiting(room *room) *change {
+	// nil from a line once it is closed and drained
 	select {
-	case ch := <-c.changes: // nil once closed and drained
+	case ch := <-c.changes:
+		if ch != nil {
+			return ch
+		}
+	default:
+	}
+	if !room.left() {
+		return nil
+	}
+	select {
+	case ch := <-c.behind:
 		return ch
 	default:
 		return nil

@@ -63,7 +63,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (result logout.Result, err error) {
 	ending := expiration(d, sweep)
 	left := false
-	err = e.update(ctx, func(tx *tx) error {
+	err = e.updateBehind(ctx, func(tx *tx) error {
 		session, err := loadSession(tx, ending.SessionID)
 		if err != nil {
 			return err
@@ -144,7 +144,7 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) err
 	if err != nil || nothing {
 		return err // most sweeps: no write, no sync
 	}
-	return e.update(ctx, func(tx *tx) error {
+	return e.updateBehind(ctx, func(tx *tx) error {
 		if err := tx.purgeEnded(limit, now); err != nil {
 			return err
 		}

@@ -216,11 +216,20 @@ func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it
 // changes nothing if it returns an error. An error of the database is ErrUnavailable. If ctx ends before f was begun, nothing was changed.
 func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
-	return e.change(ctx, false, f)
+	return e.commit(ctx, &change{apply: f})
 }
 
-// change is update; with moves set, whatever the state of the store.
-func (e *Engine) change(ctx context.Context, moves bool, f func(tx *tx) error) error {
+// updateBehind is update for what no user waits for: it lets the others go first.
+func (e *Engine) updateBehind(ctx context.Context, f func(tx *tx) error) error {
+	return e.commit(ctx, &change{apply: f, behind: true})
+}
+
+// move is update for a part of moving the store, which no state of it forbids.
+func (e *Engine) move(ctx context.Context, f func(tx *tx) error) error {
+	return e.commit(ctx, &change{apply: f, moves: true})
+}
+
+func (e *Engine) commit(ctx context.Context, ch *change) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -232,5 +241,5 @@ func (e *Engine) change(ctx context.Context, moves bool, f func(tx *tx) error) e
 	if e.closed {
 		return errClosed()
 	}
-	return e.committer.do(ctx, moves, f)
+	return e.committer.do(ctx, ch)
 }

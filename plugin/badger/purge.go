@@ -108,7 +108,7 @@ func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
 // that removes them, to the job that has left them: none is lost or counted twice, whoever does the work.
 func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) error {
 	for more := true; more; {
-		err := e.update(ctx, func(tx *tx) (err error) {
+		err := e.updateBehind(ctx, func(tx *tx) (err error) {
 			marked, err := tx.get(purgeKey(sid))
 			if more = marked != nil; err != nil || !more {
 				return err // another call was faster
@@ -142,7 +142,7 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 	}
 	for purged < limit && err == nil {
 		n := 0
-		err = s.e.update(ctx, func(tx *tx) (err error) {
+		err = s.e.updateBehind(ctx, func(tx *tx) (err error) {
 			if n, err = tx.purgeExpired(min(limit-purged, maxInline), now); err != nil || n > 0 {
 				return err
 			}

@@ -70,7 +70,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	if err != nil || len(found.due)+len(found.damaged) == 0 {
 		return &logout.Claimed{Next: found.nextDue()}, err
 	}
-	err = s.e.update(ctx, func(tx *tx) error {
+	err = s.e.updateBehind(ctx, func(tx *tx) error {
 		claimed = &logout.Claimed{Next: found.next}
 		lease := nanos(now.Add(claim.Lease))
 		for _, k := range found.damaged {
@@ -138,7 +138,7 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 	if err := outcome.Validate(); err != nil {
 		return err
 	}
-	return s.e.update(ctx, func(tx *tx) error {
+	return s.e.updateBehind(ctx, func(tx *tx) error {
 		n, err := loadNotice(tx, id)
 		if err != nil {
 			return err

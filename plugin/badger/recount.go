@@ -48,7 +48,7 @@ func (e *Engine) recount(ctx context.Context) error {
 	txn := e.db.NewTransaction(false)
 	txn.Discard()
 	// In the committer no commit comes between the snapshot and the contents that belong to it.
-	err := e.change(ctx, true, func(tx *tx) (err error) {
+	err := e.move(ctx, func(tx *tx) (err error) {
 		if doubts, err = recounts(tx.base); doubts == 0 {
 			return err
 		}
@@ -69,7 +69,7 @@ func (e *Engine) recount(ctx context.Context) error {
 		a, c := actual[kind], counted[kind]
 		wrong[kind] = transfer.Content{Count: a.Count - c.Count, Sum: a.Sum - c.Sum}
 	}
-	return e.change(ctx, true, func(tx *tx) error {
+	return e.move(ctx, func(tx *tx) error {
 		tx.correction = wrong
 		now, err := recounts(tx)
 		if err == nil && now == doubts {

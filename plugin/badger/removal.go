@@ -174,7 +174,7 @@ func (t *tx) recall(operationID string) (*logout.Result, error) {
 // cannot go on says so itself.
 func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
 	for done := false; !done; {
-		err := e.update(ctx, func(tx *tx) (err error) {
+		err := e.updateBehind(ctx, func(tx *tx) (err error) {
 			answer, done, err = e.goOn(tx, id)
 			return err
 		})

@@ -49,7 +49,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Turn) error {
 		}
 	}
 	var before transfer.State
-	err := m.e.change(ctx, true, func(tx *tx) error {
+	err := m.e.move(ctx, func(tx *tx) error {
 		before = transfer.State(tx.group.ledger.GetState())
 		next, err := turned(tx, turn)
 		if err != nil || next == nil {
@@ -120,7 +120,7 @@ func turned(tx *tx, turn transfer.Turn) (*recordpb.Ledger, error) {
 // makeEmpty empties a target that was never completed, and refuses any other store with something in it.
 func (m mover) makeEmpty(ctx context.Context, turn transfer.Turn) error {
 	for done := false; !done; {
-		err := m.e.change(ctx, true, func(tx *tx) error {
+		err := m.e.move(ctx, func(tx *tx) error {
 			ledger := tx.group.ledger
 			state := transfer.State(ledger.GetState())
 			if state == transfer.Importing && ledger.GetId() == turn.ID {
@@ -295,7 +295,7 @@ func (m mover) acknowledge(ctx context.Context, id string, number uint64) error 
 	case number <= ledger.GetAcknowledged():
 		return nil
 	}
-	err := m.e.change(ctx, true, func(tx *tx) error {
+	err := m.e.move(ctx, func(tx *tx) error {
 		now := tx.group.ledger
 		if !journals(now) || now.GetId() != id || number > now.GetJournaled() {
 			return fmt.Errorf("%w: it is %s", transfer.ErrState, now.GetState())
@@ -310,7 +310,7 @@ func (m mover) acknowledge(ctx context.Context, id string, number uint64) error 
 // trim deletes what is left of the journal up to what was acknowledged.
 func (m mover) trim(ctx context.Context) error {
 	for left := true; left; {
-		err := m.e.change(ctx, true, func(tx *tx) error {
+		err := m.e.move(ctx, func(tx *tx) error {
 			upTo := tx.group.ledger.GetAcknowledged()
 			if err := tx.trimSome(upTo); err != nil {
 				return err

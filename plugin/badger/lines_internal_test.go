@@ -1,0 +1,124 @@
+package badger
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// noted is what a test of the committer's lines sees: who was applied, and in which transaction.
+type noted struct {
+	behind bool
+	group  *group
+}
+
+// wideKeys is how many keys a change of such a test writes.
+const wideKeys = 100
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("gave up waiting until %s", what)
+		}
+	}
+}
+
+// What a user waits for does not stand behind the ends of sessions that fell due: it is in the next transaction, which is a short one.
+func TestUsersGoFirst(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	var applied []noted // by the committer alone
+	begun, release := make(chan struct{}), make(chan struct{})
+	change := func(i int, behind bool) func(tx *tx) error {
+		return func(tx *tx) error {
+			if i == 0 {
+				close(begun)
+				<-release
+			}
+			applied = append(applied, noted{behind, tx.group})
+			for n := range wideKeys {
+				tx.put(key([]byte("T"), fmt.Appendf(nil, "%d-%t-%d", i, behind, n)), nil)
+			}
+			return nil
+		}
+	}
+	var all sync.WaitGroup
+	do := func(f func(context.Context, func(tx *tx) error) error, apply func(tx *tx) error) {
+		all.Go(func() {
+			if err := f(t.Context(), apply); err != nil {
+				t.Errorf("update: %v", err)
+			}
+		})
+	}
+	do(e.updateBehind, change(0, true))
+	<-begun
+	const waiting = 60
+	for i := range waiting {
+		do(e.updateBehind, change(i+1, true))
+	}
+	until(t, "they stand in line", func() bool { return len(e.committer.behind) == waiting })
+	do(e.update, change(-1, false))
+	until(t, "the user stands in line", func() bool { return len(e.committer.changes) == 1 })
+	close(release)
+	all.Wait()
+
+	if len(applied) != waiting+2 || !applied[0].behind || applied[1].behind {
+		t.Fatalf("%d changes applied, the user's was not the second: %+v", len(applied), applied[:min(len(applied), 4)])
+	}
+	byGroup := map[*group]int{}
+	for _, n := range applied {
+		byGroup[n.group]++
+	}
+	if n := byGroup[applied[1].group]; n > 1+behindKeysBeside/wideKeys+1 {
+		t.Errorf("%d changes in the user's transaction, want few", n)
+	}
+	for _, n := range byGroup {
+		if n > behindKeys/wideKeys+1 {
+			t.Errorf("%d changes in one transaction, want no more than has room", n)
+		}
+	}
+}
+
+// Sessions end also while users come without a pause.
+func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	var stop atomic.Bool
+	var users sync.WaitGroup
+	var served atomic.Int64
+	for i := range 16 {
+		users.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				err := e.update(t.Context(), func(tx *tx) error {
+					tx.put(key([]byte("T"), fmt.Appendf(nil, "user %d", i)), nil)
+					return nil
+				})
+				if err != nil {
+					t.Errorf("update: %v", err)
+					return
+				}
+				served.Add(1)
+			}
+		})
+	}
+	until(t, "users are served", func() bool { return served.Load() > 16 })
+	before := served.Load()
+	for i := range 50 {
+		err := e.updateBehind(t.Context(), func(tx *tx) error {
+			for n := range wideKeys {
+				tx.put(key([]byte("T"), fmt.Appendf(nil, "due %d-%d", i, n)), nil)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("updateBehind: %v", err)
+		}
+	}
+	until(t, "users are served meanwhile", func() bool { return served.Load() > before })
+	stop.Store(true)
+	users.Wait()
+}

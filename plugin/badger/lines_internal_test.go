@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -33,7 +32,7 @@ func TestUsersGoFirst(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	var applied []noted // by the committer alone
 	begun, release := make(chan struct{}), make(chan struct{})
-	change := func(i int, behind bool) func(tx *tx) error {
+	writing := func(i int, behind bool) func(tx *tx) error {
 		return func(tx *tx) error {
 			if i == 0 {
 				close(begun)
@@ -46,25 +45,25 @@ func TestUsersGoFirst(t *testing.T) {
 			return nil
 		}
 	}
-	var all sync.WaitGroup
-	do := func(f func(context.Context, func(tx *tx) error) error, apply func(tx *tx) error) {
-		all.Go(func() {
-			if err := f(t.Context(), apply); err != nil {
-				t.Errorf("update: %v", err)
-			}
-		})
+	var all []*change
+	stand := func(line chan *change, apply func(tx *tx) error) {
+		ch := &change{apply: apply, behind: line == e.committer.behind, done: make(chan struct{})}
+		all = append(all, ch)
+		line <- ch
 	}
-	do(e.updateBehind, change(0, true))
+	stand(e.committer.behind, writing(0, true))
 	<-begun
 	const waiting = 60
 	for i := range waiting {
-		do(e.updateBehind, change(i+1, true))
+		stand(e.committer.behind, writing(i+1, true))
 	}
-	until(t, "they stand in line", func() bool { return len(e.committer.behind) == waiting })
-	do(e.update, change(-1, false))
-	until(t, "the user stands in line", func() bool { return len(e.committer.changes) == 1 })
+	stand(e.committer.changes, writing(-1, false))
 	close(release)
-	all.Wait()
+	for _, ch := range all {
+		if <-ch.done; ch.err != nil {
+			t.Fatalf("a change: %v", ch.err)
+		}
+	}
 
 	if len(applied) != waiting+2 || !applied[0].behind || applied[1].behind {
 		t.Fatalf("%d changes applied, the user's was not the second: %+v", len(applied), applied[:min(len(applied), 4)])

@@ -38,6 +38,8 @@ type committer struct {
 	// most bounds the changes of one transaction.
 	most    int
 	damages *damages
+	// commits counts the transactions.
+	commits atomic.Uint64
 	// queued counts the transactions in which notices fell due. It is raised after each.
 	queued atomic.Uint64
 	// doubts wakes whoever counts the contents anew.
@@ -175,6 +177,7 @@ func (c *committer) write(g *group) error {
 	if err := txn.Commit(); err != nil {
 		return err
 	}
+	c.commits.Add(1)
 	c.books.close(entry)
 	if g.queued {
 		c.queued.Add(1)

@@ -93,15 +93,21 @@ func BenchmarkRemoval(b *testing.B) {
 	if large() {
 		among = 1_000_000
 	}
-	b.Run("sessions=10000", func(b *testing.B) {
-		e := openBench(b)
-		for n := range b.N {
-			b.StopTimer()
-			fillSubject(b, e, n, 10_000)
-			b.StartTimer()
-			removeSubject(b, e, fmt.Sprintf("many%d", n), fmt.Sprintf("op%d", n), 10_000)
-		}
-	})
+	for _, tokens := range []bool{false, true} {
+		b.Run(fmt.Sprintf("sessions=10000/tokens=%t", tokens), func(b *testing.B) {
+			e := openBench(b)
+			commits := uint64(0)
+			for n := range b.N {
+				b.StopTimer()
+				fillSubject(b, e, n, 10_000, tokens)
+				before := e.committer.commits.Load()
+				b.StartTimer()
+				removeSubject(b, e, fmt.Sprintf("many%d", n), fmt.Sprintf("op%d", n), 10_000)
+				commits += e.committer.commits.Load() - before
+			}
+			b.ReportMetric(float64(commits)/float64(b.N), "commits/op")
+		})
+	}
 	b.Run(fmt.Sprintf("sessions=1/among=%d", among), func(b *testing.B) {
 		e := openBench(b)
 		benchMany(b, among, benchCreate(b, e))
@@ -115,12 +121,17 @@ func BenchmarkRemoval(b *testing.B) {
 // large tells whether the large variants are wanted.
 func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
 
-func fillSubject(b *testing.B, e *Engine, n, sessions int) {
+// fillSubject signs a subject in that often, and with tokens set at a client that is to be told and holds two.
+func fillSubject(b *testing.B, e *Engine, n, sessions int, tokens bool) {
 	b.Helper()
+	apply := benchApplyTo(b, e)
 	benchMany(b, sessions, func(i int) error {
 		s := benchSession(n*sessions + i)
 		s.SubjectID = fmt.Sprintf("many%d", n)
-		return e.Tickets().Create(b.Context(), s)
+		if err := e.Tickets().Create(b.Context(), s); err != nil || !tokens {
+			return err
+		}
+		return apply(n*sessions + i)
 	})
 }
 

@@ -10,11 +10,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
-// Bounds of one transaction of a job. Other calls wait for it, so it takes a few milliseconds at most.
+// Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but each costs a sync, which takes as
+// long as the end of many sessions.
 const (
-	strideSessions = 32
+	strideSessions = 128
 	strideRows     = 512
-	strideKeys     = 4096
+	strideKeys     = 2048
 )
 
 // maxRehearsed stands for no bound: a rehearsal counts a session's rows at once.
@@ -104,6 +105,8 @@ func (s *stride) ahead(
 // endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share, and returns how many. One that
 // nobody can read, not even in the listing, is stepped over: it is of no use to anybody, and the others are to end.
 func (s *stride) endEach(positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string) (n int, err error) {
+	done := &logout.Result{}
+	defer func() { s.did(done) }()
 	for _, position := range positions {
 		c := *s.closing
 		c.listed = listed(position)
@@ -112,7 +115,7 @@ func (s *stride) endEach(positions [][]byte, listed func(position []byte) []byte
 			return n, err
 		}
 		n++
-		s.did(&c.result)
+		sum(done, &c.result)
 		s.marked = s.marked || c.purge
 		s.job.Cursor = position
 		if s.spent = len(s.tx.writes) > strideKeys; s.spent {

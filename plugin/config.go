@@ -46,7 +46,9 @@ type Config struct {
 	// StartTimeout bounds the start: the process, its handshake, and opening the backend. DefaultStartTimeout when zero.
 	StartTimeout time.Duration
 	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A call that it ends is
-	// ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions, of which there may be many: DefaultLongCallTimeout.
+	// ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions, of which there may be many: DefaultLongCallTimeout. A plugin
+	// that dies or hangs meanwhile (HealthTimeout) does not make its caller wait for that: the call goes on with the next plugin, or ends
+	// CallTimeout later.
 	CallTimeout     time.Duration
 	LongCallTimeout time.Duration
 	// CloseTimeout is how long the plugin may take to close its database before it is killed: DefaultCloseTimeout when zero.

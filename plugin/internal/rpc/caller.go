@@ -21,8 +21,8 @@ const (
 	MaxAnswer  = 64 << 20
 )
 
-// Waiting times between tries of a call whose outcome is unknown. Tries end with Caller.Timeout: a plugin that shuts down may take seconds
-// to close its database before another takes its place.
+// Waiting times between tries of a call whose outcome is unknown. Tries end Caller.Timeout after the plugin was lost: one that shuts down may
+// take seconds to close its database before another takes its place.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 250 * time.Millisecond
@@ -76,11 +76,16 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	}
 	lastTry := time.Now().Add(c.Timeout)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		tried := time.Now()
 		err := c.Conn.Invoke(callCtx, m.path, request, answer, grpc.StaticMethod())
 		if err == nil {
 			return nil
 		}
 		err = outcome(ctx, wire.Error(err), ours, bound)
+		if time.Since(tried) > c.Timeout {
+			// A long call that was under way until now: the next try joins what it has begun.
+			lastTry, pause = time.Now().Add(c.Timeout), firstPause
+		}
 		if m.again && mayMend(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
 			proto.Reset(answer)
 			continue

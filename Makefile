@@ -90,8 +90,8 @@ torture: ## Kill, stop and starve host and plugin while many work, and hold what
 OPERATIONS ?= 1000000
 
 .PHONY: soak
-soak: ## Run the engine for long with removals and show that nothing grows (OPERATIONS)
-	SOAK_OPERATIONS=$(OPERATIONS) go test -count 1 -run '^TestSoak$$' -v -timeout 3h $(TESTFLAGS) ./plugin/badger
+soak: ## Run the engine, then host and plugin as processes, for long with removals and show that nothing grows (OPERATIONS)
+	SOAK_OPERATIONS=$(OPERATIONS) go test -count 1 -p 1 -run '^TestSoak$$' -v -timeout 6h $(TESTFLAGS) ./plugin/badger ./integration/torture
 
 .PHONY: fmt
 fmt: ## Format Go and proto files

@@ -62,12 +62,19 @@ type history struct {
 	mutex  sync.Mutex
 	events []event
 	fine   int // events that are done
+	// brief keeps no more than the first events that are unknown or wrong.
+	brief bool
 }
+
+// maxOdd bounds a brief history.
+const maxOdd = 20
 
 func (h *history) add(e event) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
-	h.events = append(h.events, e)
+	if odd := e.Outcome == unknown || e.Outcome == wrong; !h.brief || (odd && len(h.events) < maxOdd) {
+		h.events = append(h.events, e)
+	}
 	if e.Outcome == done {
 		h.fine++
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -22,6 +24,9 @@ import (
 const (
 	modeEnv   = "TORTURE_MODE"
 	configEnv = "TORTURE_CONFIG"
+	// countEnv has a plugin write down how many goroutines it has, in a file beside its database.
+	countEnv       = "TORTURE_COUNT"
+	goroutinesFile = "-goroutines"
 	// listenerFD is where a host finds its listening socket, which outlives it: callers meet no closed port while another takes its place.
 	listenerFD = 3
 )
@@ -40,11 +45,21 @@ func TestMain(m *testing.M) {
 				if err != nil {
 					return nil, err
 				}
+				if os.Getenv(countEnv) != "" {
+					go countGoroutines(settings.Path + goroutinesFile)
+				}
 				return badger.Open(ctx, settings, logger)
 			},
 		})
 	default:
 		os.Exit(m.Run())
+	}
+}
+
+// countGoroutines writes their number down, again and again until the process ends.
+func countGoroutines(path string) {
+	for range time.Tick(100 * time.Millisecond) {
+		_ = os.WriteFile(path, []byte(strconv.Itoa(runtime.NumGoroutine())), 0o600)
 	}
 }
 
@@ -63,7 +78,7 @@ func runHost() (err error) {
 	}
 	ctx := context.Background()
 	backend, err := plugin.Open(ctx, plugin.Config{
-		Path: os.Args[0], Env: []string{modeEnv + "=plugin"}, Settings: badger.Settings{Path: config.Data}, Logger: logger,
+		Path: os.Args[0], Env: []string{modeEnv + "=plugin", countEnv + "=" + os.Getenv(countEnv)}, Settings: badger.Settings{Path: config.Data}, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -76,7 +91,7 @@ func runHost() (err error) {
 	defer func() { err = errors.Join(err, h.sessions.Close()) }()
 	routes := http.NewServeMux()
 	routes.HandleFunc("/plugin", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]int{"pid": backend.PID(), "host": os.Getpid()})
+		_ = json.NewEncoder(w).Encode(map[string]int{"pid": backend.PID(), "host": os.Getpid(), "goroutines": runtime.NumGoroutine()})
 	})
 	routes.Handle("/", h.handler)
 	server := &http.Server{Handler: routes}

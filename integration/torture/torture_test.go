@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	killsEnv = "TORTURE_KILLS" // how many faults; 10 when unset
+	killsEnv = "TORTURE_KILLS" // how many faults; 7 when unset
 	usersEnv = "TORTURE_USERS" // how many users side by side; 12 when unset
 	// diskEnv names a small disk that may be filled: set by the test itself, in a namespace of its own.
 	diskEnv = "TORTURE_DISK"
@@ -59,7 +59,7 @@ func TestTorture(t *testing.T) {
 	} else {
 		mountSmallDisk(t, disk)
 	}
-	kills, users := number(t, killsEnv, 10), number(t, usersEnv, 12)
+	kills, users := number(t, killsEnv, 7), number(t, usersEnv, 12)
 	for from := 0; from < kills && !t.Failed(); from += epoch {
 		runEpoch(t, disk, min(epoch, kills-from), users)
 		t.Logf("%d of %d faults", min(kills, from+epoch), kills)

@@ -27,6 +27,8 @@ type victim struct {
 	base     string
 	client   *http.Client
 	temp     string // where sockets go
+	// goroutines of the host, when it was asked last.
+	goroutines int
 
 	command *exec.Cmd
 	exited  chan struct{}
@@ -94,11 +96,13 @@ func (v *victim) pluginPID() int {
 	}
 	defer func() { _ = response.Body.Close() }()
 	var said struct {
-		PID int `json:"pid"`
+		PID        int `json:"pid"`
+		Goroutines int `json:"goroutines"`
 	}
 	if json.NewDecoder(response.Body).Decode(&said) != nil {
 		return -1
 	}
+	v.goroutines = said.Goroutines
 	return said.PID
 }
 

@@ -1,0 +1,176 @@
+//go:build linux
+
+package torture
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// soakEnv is how many operations the soak has; some hundreds when unset.
+const soakEnv = "SOAK_OPERATIONS"
+
+const soakLooks = 40 // samples
+
+// taken is what a process takes at a moment.
+type taken struct{ rssKiB, goroutines, files int }
+
+type soakSample struct {
+	operations   int
+	host, plugin taken
+	diskKiB      int
+}
+
+// Host and plugin, as processes, take no more and no more of anything while users, clients and operators work for long and sessions end by
+// removals, sign-outs and expiry. The disk is an exception: an ended session leaves its record for a day and its notices for longer, so it
+// may grow by what is kept of each operation. That all of it is purged when its time is up is shown by the soak of the engine, whose
+// clock can be moved.
+func TestSoak(t *testing.T) {
+	operations := number(t, soakEnv, 600)
+	w := newWorld(tortureTerms)
+	w.parties.behave.Store(true)
+	w.history.brief = true
+	data := filepath.Join(t.TempDir(), "db")
+	t.Setenv(countEnv, "1")
+	v := newVictim(t, w.config(data))
+	w.populate(v.base, "user", 16)
+	if err := v.start(); err != nil {
+		t.Fatalf("%v\n%s", err, v.log.last(4<<10))
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	working.Go(func() { w.each(func(u *user) { u.run(ctx) }) })
+	var samples []soakSample
+	begun := time.Now()
+	for i := 1; i <= soakLooks && !t.Failed(); i++ {
+		w.reach(t, operations*i/soakLooks)
+		samples = append(samples, v.look(t, data, w.history.good()))
+	}
+	took := time.Since(begun)
+	stop()
+	working.Wait()
+	v.end()
+	w.close()
+	t.Logf("%d operations in %s\n%s", w.history.good(), took.Round(time.Second), soakGraph(samples))
+	for _, e := range w.history.all() {
+		t.Errorf("%s was answered %s: %s", e.Kind, e.Outcome, e.Problem)
+	}
+	if trouble := v.log.trouble(); trouble != "" {
+		t.Errorf("the processes' log says:\n%s", trouble)
+	}
+	if !t.Failed() {
+		soakFlat(t, samples)
+	}
+}
+
+// reach waits until that many calls were answered well, as long as some are.
+func (w *world) reach(t *testing.T, operations int) {
+	t.Helper()
+	last, deadline := w.history.good(), time.Now().Add(patience)
+	for last < operations {
+		time.Sleep(5 * time.Millisecond)
+		if now := w.history.good(); now > last {
+			last, deadline = now, time.Now().Add(patience)
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("no progress within %s", patience)
+			return
+		}
+	}
+}
+
+// look takes a sample.
+func (v *victim) look(t *testing.T, data string, operations int) soakSample {
+	t.Helper()
+	pid := v.awaitPlugin()
+	s := soakSample{operations: operations, host: takenBy(v.command.Process.Pid), plugin: takenBy(pid)}
+	s.host.goroutines = v.goroutines
+	// It is written down some time after the start, and now and then it is just being written.
+	for deadline := time.Now().Add(patience); s.plugin.goroutines == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		text, _ := os.ReadFile(data + goroutinesFile)
+		s.plugin.goroutines, _ = strconv.Atoi(string(text))
+	}
+	_ = filepath.WalkDir(data, func(_ string, entry fs.DirEntry, err error) error {
+		// Logs are made large and stay sparse.
+		if err == nil && strings.HasSuffix(entry.Name(), ".sst") {
+			if info, err := entry.Info(); err == nil {
+				s.diskKiB += int(info.Size() >> 10)
+			}
+		}
+		return nil
+	})
+	if s.host.rssKiB == 0 || s.plugin.rssKiB == 0 || s.host.files == 0 || s.plugin.files == 0 || s.host.goroutines == 0 || s.plugin.goroutines == 0 {
+		t.Errorf("a sample is not complete: %+v", s)
+	}
+	return s
+}
+
+func takenBy(pid int) (is taken) {
+	files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	is.files = len(files)
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if _, rest, found := bytes.Cut(status, []byte("VmRSS:")); found {
+		is.rssKiB, _ = strconv.Atoi(string(bytes.Fields(rest)[0]))
+	}
+	return is
+}
+
+// soakGraph shows the samples, one a line, with a bar for the memory of both.
+func soakGraph(samples []soakSample) string {
+	var text strings.Builder
+	most := 1
+	for _, s := range samples {
+		most = max(most, s.host.rssKiB+s.plugin.rssKiB)
+	}
+	text.WriteString("operations,host_rss_kib,host_goroutines,host_files,plugin_rss_kib,plugin_goroutines,plugin_files,tables_kib\n")
+	for _, s := range samples {
+		fmt.Fprintf(&text, "%d,%d,%d,%d,%d,%d,%d,%d %s\n", s.operations, s.host.rssKiB, s.host.goroutines, s.host.files,
+			s.plugin.rssKiB, s.plugin.goroutines, s.plugin.files, s.diskKiB, strings.Repeat("#", 40*(s.host.rssKiB+s.plugin.rssKiB)/most))
+	}
+	return text.String()
+}
+
+// keptPerOperation is how much the tables may grow with an operation: a third of them end a session, begin one or issue something.
+const keptPerOperation = 2 // KiB
+
+// soakFlat compares the second quarter of the run with the last: the first is for warming up.
+func soakFlat(t *testing.T, samples []soakSample) {
+	t.Helper()
+	mean := func(part []soakSample, of func(soakSample) int) (sum int) {
+		for _, s := range part {
+			sum += of(s)
+		}
+		return sum / len(part)
+	}
+	early, late := samples[len(samples)/4:len(samples)/2], samples[len(samples)*3/4:]
+	for _, measure := range []struct {
+		name   string
+		of     func(soakSample) int
+		growth float64 // that is let pass, and
+		slack  int     // so much on top of it
+	}{
+		{"memory of the host in KiB", func(s soakSample) int { return s.host.rssKiB }, 1.2, 48 << 10},
+		{"memory of the plugin in KiB", func(s soakSample) int { return s.plugin.rssKiB }, 1.2, 192 << 10}, // its cache and tables in memory fill
+		{"goroutines of the host", func(s soakSample) int { return s.host.goroutines }, 1.2, 40},
+		{"goroutines of the plugin", func(s soakSample) int { return s.plugin.goroutines }, 1.2, 40},
+		{"files of the host", func(s soakSample) int { return s.host.files }, 1.2, 40},
+		{"files of the plugin", func(s soakSample) int { return s.plugin.files }, 1.2, 40},
+	} {
+		if before, after := mean(early, measure.of), mean(late, measure.of); float64(after) > float64(before)*measure.growth+float64(measure.slack) {
+			t.Errorf("%s grew from %d to %d", measure.name, before, after)
+		}
+	}
+	first, last := samples[len(samples)/4], samples[len(samples)-1]
+	if grown := last.diskKiB - first.diskKiB; grown > keptPerOperation*(last.operations-first.operations)+64<<10 {
+		t.Errorf("tables grew by %d KiB within %d operations", grown, last.operations-first.operations)
+	}
+}

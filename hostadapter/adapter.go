@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // Errors of the stores, for callers that need no other package. They are the same values.
@@ -66,6 +69,7 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err := a.checkBackend(describing); err != nil {
 		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
 	}
+	a.warnOfLimits(ctx)
 	a.events = newEventStream(config.Events, config.Logger)
 	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
 		a.events.close()
@@ -91,19 +95,54 @@ func (a *Adapter) checkBackend(ctx context.Context) error {
 		return fmt.Errorf("asking the backend what it is: %w", err)
 	}
 	a.description.Store(&description)
+	return checkServices(&description)
+}
+
+// checkServices refuses a backend that lacks what no host can do without, and names all of it.
+func checkServices(description *ticketstore.Description) error {
 	if len(description.Services) == 0 {
 		return nil
 	}
-	served := map[string]bool{}
-	for _, service := range description.Services {
-		served[service] = true
-	}
+	var lacks []string
 	for _, service := range []string{"tickets", "grants", "logout"} {
-		if !served[service] {
-			return fmt.Errorf("backend %q does not serve %s", description.Name, service)
+		if !slices.Contains(description.Services, service) {
+			lacks = append(lacks, service)
 		}
 	}
+	if len(lacks) > 0 {
+		return fmt.Errorf("backend %q does not serve %s", description.Name, strings.Join(lacks, ", "))
+	}
 	return nil
+}
+
+// limitsOf says, for an operator, what will not work with a backend.
+func limitsOf(description *ticketstore.Description) (limits []string) {
+	if !slices.Contains(description.Services, transfer.Service) {
+		limits = append(limits, "it does not serve "+transfer.Service+": it can be neither swapped nor backed up while it serves")
+	}
+	if description.StoreID == "" {
+		limits = append(limits, "its data does not outlive its process: a crash of it loses all sessions, and a newer program cannot take its place")
+	}
+	return limits
+}
+
+// warnOfLimits logs them, once for each backend that comes to serve.
+func (a *Adapter) warnOfLimits(ctx context.Context) {
+	description := a.description.Load()
+	for _, limit := range limitsOf(description) {
+		a.config.Logger.WarnContext(ctx, "backend has a limit", "backend", description.Name, "limit", limit)
+	}
+}
+
+// noteServing asks a backend that has just come to serve what it is, for those who read of it.
+func (a *Adapter) noteServing(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if err := a.checkBackend(ctx); err != nil {
+		a.config.Logger.WarnContext(ctx, "the backend that serves now could not be asked what it is", "error", err)
+		return
+	}
+	a.warnOfLimits(ctx)
 }
 
 // Ready tells whether sessions can be served: nil, or why not. It suits a readiness probe.

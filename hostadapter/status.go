@@ -17,6 +17,8 @@ const statusTimeout = 5 * time.Second
 type BackendStatus struct {
 	// Description is what the backend says of itself or, while it cannot be reached, what it said last.
 	ticketstore.Description
+	// Limits say what does not work with this backend, in words.
+	Limits []string
 	// Err is why the backend cannot be used just now, nil if it can.
 	Err error
 	// Sessions counts the sessions, -1 where that is not known.
@@ -40,7 +42,7 @@ func (a *Adapter) BackendStatus(ctx context.Context) *BackendStatus {
 		err = fmt.Errorf("%w: no answer within %s", ErrUnavailable, statusTimeout)
 	}
 	if last := a.description.Load(); last != nil {
-		status.Description = *last
+		status.Description, status.Limits = *last, limitsOf(last)
 	}
 	status.Err = err
 	return status

@@ -35,7 +35,9 @@ const (
 type SwapState struct {
 	ID       string
 	From, To string
-	Started  time.Time
+	// Upgrade: another program was to serve the same data.
+	Upgrade bool
+	Started time.Time
 	// Finished is zero while it runs, Err why it failed or was aborted.
 	Finished time.Time
 	Err      error
@@ -89,7 +91,7 @@ func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) 
 	if name == a.backends.name() {
 		return "", fmt.Errorf("%w: %q serves already", ErrSwap, name)
 	}
-	running, state, err := a.begin(name)
+	running, state, err := a.begin(name, false)
 	if err != nil {
 		return "", err
 	}
@@ -119,7 +121,7 @@ func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) 
 }
 
 // begin takes the only place of a swap that runs.
-func (a *Adapter) begin(name string) (context.Context, *SwapState, error) {
+func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState, error) {
 	s := &a.swaps
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +136,7 @@ func (a *Adapter) begin(name string) (context.Context, *SwapState, error) {
 	running, cancel := context.WithCancel(context.Background())
 	s.running = cancel
 	s.ended.Add(1)
-	state := &SwapState{ID: rand.Text(), From: a.backends.name(), To: name, Started: a.now()}
+	state := &SwapState{ID: rand.Text(), From: a.backends.name(), To: name, Upgrade: upgrade, Started: a.now()}
 	state.Progress.Phase = transfer.Preparing
 	s.known = append(s.known, state)
 	s.known = s.known[max(0, len(s.known)-keptSwaps):]
@@ -196,6 +198,7 @@ func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target Backe
 	a.keep(target)
 	old := a.backends.replace(move.TargetName, target)
 	resume()
+	a.noteServing(ctx)
 	select {
 	case <-old.left:
 	case <-time.After(leaveTimeout):

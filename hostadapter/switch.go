@@ -3,6 +3,7 @@ package hostadapter
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ const switchPatience = 15 * time.Second
 type backendSwitch struct {
 	mu      sync.Mutex
 	current *placed
+	// held is not nil while nobody may call: nothing serves until it is closed.
+	held chan struct{}
 }
 
 // placed is a backend in its place.
@@ -45,11 +48,59 @@ func newSwitch(name string, backend Backend) *backendSwitch {
 
 var _ Backend = (*backendSwitch)(nil)
 
-func (s *backendSwitch) enter() (p *placed, over <-chan struct{}) {
+// enter begins a call. While calls are held it waits, bounded.
+func (s *backendSwitch) enter(ctx context.Context) (p *placed, over <-chan struct{}, err error) {
+	var patience <-chan time.Time
+	for {
+		s.mu.Lock()
+		if s.held == nil {
+			defer s.mu.Unlock()
+			s.current.inside++
+			return s.current, s.current.over, nil
+		}
+		held := s.held
+		s.mu.Unlock()
+		if patience == nil {
+			timer := time.NewTimer(switchPatience)
+			defer timer.Stop()
+			patience = timer.C
+		}
+		select {
+		case <-held:
+		case <-patience:
+			return nil, nil, errHeld
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+var errHeld = fmt.Errorf("%w: its program is being replaced", ErrUnavailable)
+
+// hold has calls wait from now on, and waits, bounded, for those that run. release must follow.
+func (s *backendSwitch) hold(limit time.Duration) {
+	s.mu.Lock()
+	s.held = make(chan struct{})
+	current := s.current
+	current.replaced = true
+	current.settle()
+	s.mu.Unlock()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-current.left:
+	case <-timer.C:
+	}
+}
+
+// release puts a backend in the place of the one that was held, and has the calls that wait go on there.
+func (s *backendSwitch) release(name string, backend Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.current.inside++
-	return s.current, s.current.over
+	close(s.current.over)
+	s.current = newPlaced(name, backend)
+	close(s.held)
+	s.held = nil
 }
 
 func (s *backendSwitch) leave(p *placed) {
@@ -97,7 +148,11 @@ func (s *backendSwitch) lifted() {
 func through[R any](ctx context.Context, s *backendSwitch, call func(b Backend) (R, error)) (R, error) {
 	var patience <-chan time.Time
 	for {
-		p, over := s.enter()
+		p, over, err := s.enter(ctx)
+		if err != nil {
+			var none R
+			return none, err
+		}
 		result, err := call(p.Backend)
 		s.leave(p)
 		if !errors.Is(err, transfer.ErrFenced) {

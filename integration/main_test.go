@@ -28,12 +28,17 @@ func runAll(m *testing.M) int {
 	binaries.folder = folder
 	binaries.build = map[string]func() error{}
 	for name, source := range map[string]string{
-		"fosite-server":   "../examples/fosite-server",
-		"sessions-badger": "../plugin/cmd/sessions-badger",
-		"sessions-memory": "./memory/sessions-memory",
+		"fosite-server":      "../examples/fosite-server",
+		"sessions-badger":    "../plugin/cmd/sessions-badger",
+		"sessions-badger-v2": "../plugin/cmd/sessions-badger",
+		"sessions-memory":    "./memory/sessions-memory",
 	} {
+		flags := ""
+		if _, version, found := strings.Cut(name, "-v"); found {
+			flags = "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v" + version
+		}
 		binaries.build[name] = sync.OnceValue(func() error {
-			output, err := exec.Command("go", "build", "-o", filepath.Join(folder, name), source).CombinedOutput()
+			output, err := exec.Command("go", "build", "-ldflags", flags, "-o", filepath.Join(folder, name), source).CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("build %s: %w\n%s", source, err, output)
 			}

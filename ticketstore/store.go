@@ -87,4 +87,7 @@ type Description struct {
 	Services []string
 	// Shared: several hosts may use it at once.
 	Shared bool
+	// StoreID names the stored data: another binary that serves the same data says the same, and no other data ever does. Empty where the data
+	// does not outlive the process.
+	StoreID string
 }

@@ -21,6 +21,8 @@ type backendBody struct {
 	Format   uint32   `json:"format,omitempty"`
 	Services []string `json:"services"`
 	Shared   bool     `json:"shared"`
+	// Limits say what does not work with this backend.
+	Limits   []string `json:"limits,omitempty"`
 	Sessions *int     `json:"sessions,omitempty"`
 	// PendingDeliveries are the notices that wait. There are more when PendingDeliveriesComplete is false.
 	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
@@ -35,6 +37,7 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	status := m.sessions.BackendStatus(r.Context())
 	body := backendBody{
 		Status: statusReady, Name: status.Name, Version: status.Version, Format: status.Format, Services: status.Services, Shared: status.Shared,
+		Limits:   status.Limits,
 		Sessions: known(status.Sessions), PendingDeliveries: known(status.PendingDeliveries),
 	}
 	if body.Services == nil {

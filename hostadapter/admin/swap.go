@@ -17,6 +17,8 @@ type Swapper interface {
 	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is hostadapter.ErrNotFound, a swap that
 	// cannot be is hostadapter.ErrSwap.
 	Swap(ctx context.Context, name string) (job string, err error)
+	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are those of Swap.
+	Upgrade(ctx context.Context, name string) (job string, err error)
 	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrNotFound.
 	AbortSwap(job string) error
 }
@@ -25,17 +27,18 @@ var _ Swapper = (*hostadapter.Adapter)(nil)
 
 // swapBody is what a job in JSON tells of a swap. Rows of a store are counted in total and done; changes are those made to them meanwhile.
 type swapBody struct {
-	From    string  `json:"from"`
-	To      string  `json:"to"`
-	Left    int64   `json:"left"`
-	Changed int64   `json:"changed"`
-	Rate    float64 `json:"rate_per_second"`
-	HeldMS  float64 `json:"writes_held_ms,omitempty"`
+	From     string  `json:"from"`
+	To       string  `json:"to"`
+	SameData bool    `json:"same_data,omitempty"`
+	Left     int64   `json:"left"`
+	Changed  int64   `json:"changed"`
+	Rate     float64 `json:"rate_per_second"`
+	HeldMS   float64 `json:"writes_held_ms,omitempty"`
 }
 
 func swapOf(s *hostadapter.SwapState) *swapBody {
 	return &swapBody{
-		From: s.From, To: s.To, Left: s.Left(), Changed: s.Progress.Changed, Rate: s.Rate,
+		From: s.From, To: s.To, SameData: s.Upgrade, Left: s.Left(), Changed: s.Progress.Changed, Rate: s.Rate,
 		HeldMS: float64(s.Progress.Held.Microseconds()) / 1000,
 	}
 }
@@ -63,14 +66,19 @@ func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper S
 		return p.err
 	}
 	var name id
-	if err := readBody(w, r, map[string]any{"backend": &name}); err != nil {
+	var sameData bool
+	if err := readBody(w, r, map[string]any{"backend": &name, "same_data": &sameData}); err != nil {
 		return err
 	}
 	if name == "" {
 		return ticketstore.Invalid("backend", "is missing: name a backend of the server's configuration")
 	}
-	audit.add(slog.String("backend", string(name)))
-	job, err := swapper.Swap(r.Context(), string(name))
+	audit.add(slog.String("backend", string(name)), slog.Bool("same_data", sameData))
+	begin := swapper.Swap
+	if sameData {
+		begin = swapper.Upgrade
+	}
+	job, err := begin(r.Context(), string(name))
 	switch {
 	case errors.Is(err, hostadapter.ErrSwap):
 		return &problem{status: http.StatusConflict, detail: err.Error(), field: "backend"}
@@ -80,6 +88,7 @@ func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper S
 		return err
 	}
 	audit.add(slog.String("job", job))
+	audit.status = http.StatusAccepted
 	writeStarted(w, "../", job)
 	return nil
 }
@@ -99,6 +108,7 @@ func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swa
 	if err := swapper.AbortSwap(job); err != nil {
 		return err
 	}
+	audit.status = http.StatusNoContent
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

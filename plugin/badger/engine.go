@@ -44,7 +44,9 @@ type Engine struct {
 	leave     context.CancelFunc
 	jobs      jobLocks
 	noticeSeq atomic.Uint32
-	turns     turns
+	// id is the store's.
+	id    string
+	turns turns
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
@@ -117,6 +119,9 @@ func (e *Engine) start(ctx context.Context, path string) (err error) {
 	if err := e.migrate(ctx, path); err != nil {
 		return err
 	}
+	if e.id, err = storeID(e.db); err != nil {
+		return err
+	}
 	e.committer, err = newCommitter(e.db, e.damages)
 	return err
 }
@@ -141,9 +146,13 @@ func (e *Engine) Close() error {
 }
 
 // Describe says what this backend is.
-func (e *Engine) Describe(context.Context) (ticketstore.Description, error) { return About(), nil }
+func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
+	d := About()
+	d.StoreID = e.id
+	return d, nil
+}
 
-// About is what Describe says. It needs no database.
+// About is what Describe says, but for the id of the store. It needs no database.
 func About() ticketstore.Description {
 	return ticketstore.Description{
 		Name:     "badger",
@@ -153,7 +162,29 @@ func About() ticketstore.Description {
 	}
 }
 
+// storeID returns what names the data, chosen when the store is opened for the first time. Nobody else writes yet.
+func storeID(db *badger.DB) (id string, err error) {
+	err = db.Update(func(txn *badger.Txn) error {
+		item, err := txn.Get(storeIDKey)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			id = rand.Text()
+			return txn.Set(storeIDKey, []byte(id))
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(value []byte) error { id = string(value); return nil })
+	})
+	return id, err
+}
+
+// buildVersion is set by -ldflags "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v1.2.3" where the module has no version.
+var buildVersion string
+
 func version() string {
+	if buildVersion != "" {
+		return buildVersion
+	}
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
 		return info.Main.Version
 	}

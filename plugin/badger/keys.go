@@ -59,6 +59,7 @@ const formatVersion = 2
 //	ms                                    -> Ledger                  state of the store in a move
 //	mc                                    -> Contents                count and sum of each kind of records
 //	mr                                    -> number                  the contents are to be counted anew: how often that was found
+//	mi                                    -> id                      of the store, for good
 //	mj number                             -> key of a row            journal of changes while an export is open
 //
 //	z  key                                -> value                   a row that was damaged, as it was
@@ -102,6 +103,7 @@ var (
 	tableLedger        = []byte("m")
 	ledgerKey          = []byte("ms")
 	contentsKey        = []byte("mc")
+	storeIDKey         = []byte("mi")
 	recountKey         = []byte("mr")
 )
 

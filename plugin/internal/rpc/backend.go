@@ -33,6 +33,7 @@ func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) 
 	}
 	d := ticketstore.Description{
 		Name: answer.GetName(), Version: answer.GetVersion(), Format: answer.GetFormat(), Services: answer.GetServices(), Shared: answer.GetShared(),
+		StoreID: answer.GetStoreId(),
 	}
 	return d, checkDescription(d)
 }
@@ -45,6 +46,9 @@ func checkDescription(d ticketstore.Description) error {
 		return broken(&describe, "%v", err)
 	}
 	if err := ticketstore.CheckText("version", d.Version, ticketstore.MaxText); err != nil {
+		return broken(&describe, "%v", err)
+	}
+	if err := ticketstore.CheckText("store_id", d.StoreID, ticketstore.MaxID); err != nil {
 		return broken(&describe, "%v", err)
 	}
 	for _, service := range d.Services {
@@ -97,6 +101,6 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 		if err != nil {
 			return nil, err
 		}
-		return &pb.DescribeResponse{Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared}, nil
+		return &pb.DescribeResponse{Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared, StoreId: d.StoreID}, nil
 	})
 }

@@ -1,0 +1,124 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// callsTimeout bounds the wait for calls under way before the program that serves them is closed. Those that last longer are ended by it.
+const callsTimeout = 5 * time.Second
+
+// Upgrade has what Config.Backends opens under the name serve the data that is served now: a newer program over the same store, without a
+// restart of the host. The name may be that of the backend that serves, whose program was replaced on disk. Calls wait while the one is closed
+// and the other opened, which is a fraction of a second. If the other does not open, or turns out to have other data, the one that
+// served is opened again, which its name in Config.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
+// be aborted. An unknown name is ErrNotFound, an upgrade that cannot be ErrSwap.
+func (a *Adapter) Upgrade(ctx context.Context, name string) (id string, err error) {
+	if err := ticketstore.CheckID("backend", name); err != nil {
+		return "", err
+	}
+	if _, found := a.config.Backends[name]; !found {
+		return "", fmt.Errorf("%w: backend %q is not configured", ErrNotFound, name)
+	}
+	serving := a.backends.name()
+	if _, found := a.config.Backends[serving]; !found {
+		return "", fmt.Errorf("%w: %q is not among Backends, so that it could not come back", ErrSwap, serving)
+	}
+	_, state, err := a.begin(name, true)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			a.finishSwap(state, err)
+			a.swaps.ended.Done()
+		}
+	}()
+	before, err := a.backends.Describe(ctx)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("hostadapter: asking backend %q: %w", serving, err)
+	case before.StoreID == "":
+		return "", fmt.Errorf("%w: the data of %q does not outlive its process", ErrSwap, serving)
+	}
+	go func() {
+		defer a.swaps.ended.Done()
+		a.finishSwap(state, a.runUpgrade(state, before.StoreID))
+	}()
+	return state.ID, nil
+}
+
+// runUpgrade replaces the program. Two processes cannot own one store, so there is a time in which nothing serves.
+func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
+	ctx := context.Background()
+	a.report(state, transfer.Progress{Phase: transfer.Switching})
+	began := time.Now()
+	a.backends.hold(callsTimeout)
+	if err := a.backends.serving().Close(); err != nil {
+		a.config.Logger.WarnContext(ctx, "the backend that is replaced did not close well", "backend", state.From, "error", err)
+	}
+	next, err := a.openUpgrade(ctx, state.To, storeID)
+	name := state.To
+	if err != nil {
+		name, next = state.From, a.openAgain(ctx, state.From, storeID)
+	}
+	if next == nil {
+		a.backends.release(name, a.backends.serving()) // closed: the host is about to be, too
+		return errors.Join(err, errors.New("hostadapter: the server ended before a backend was open again"))
+	}
+	a.keep(next)
+	a.backends.release(name, next)
+	a.noteServing(ctx)
+	phase := transfer.Done
+	if err != nil {
+		phase = transfer.Failed
+	}
+	a.report(state, transfer.Progress{Phase: phase, Held: time.Since(began)})
+	return err
+}
+
+// openUpgrade opens a backend that must have the data of that id and be fit to serve.
+func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (_ Backend, err error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	backend, err := a.config.Backends[name](ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %q does not open: %w", ErrSwap, name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, backend.Close())
+		}
+	}()
+	description, err := backend.Describe(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
+	}
+	if description.StoreID != storeID {
+		return nil, fmt.Errorf("%w: %q has other data", ErrSwap, name)
+	}
+	return backend, checkServices(&description)
+}
+
+// openAgain opens the backend that served before, until it is open or the server ends, which is when it returns nil.
+func (a *Adapter) openAgain(ctx context.Context, name, storeID string) Backend {
+	for {
+		backend, err := a.openUpgrade(ctx, name, storeID)
+		if err == nil {
+			return backend
+		}
+		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, trying once more", "backend", name, "error", err)
+		a.swaps.mu.Lock()
+		closed := a.swaps.closed
+		a.swaps.mu.Unlock()
+		if closed {
+			return nil
+		}
+		time.Sleep(askAgain)
+	}
+}

@@ -1,0 +1,149 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// upgraded starts an upgrade and waits for its end.
+func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState) {
+	t.Helper()
+	id, err := adapter.Upgrade(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the upgrade to end", func() bool {
+		if state, err = adapter.SwapByID(id); err != nil {
+			t.Fatal(err)
+		}
+		return !state.Finished.IsZero()
+	})
+	return state
+}
+
+// signingIn has users sign in and their sessions read until stop, and returns how many were acknowledged.
+func signingIn(t *testing.T, backend hostadapter.Backend) (count *atomic.Int64, stop func() []string) {
+	t.Helper()
+	count = &atomic.Int64{}
+	stopped := make(chan struct{})
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var sids []string
+	now := time.Now().UTC()
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				sid := fmt.Sprintf("sid-%d-%d", worker, i)
+				session := &ticketstore.Session{
+					Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
+					Created: now, Renewed: now, Expires: now.Add(time.Hour),
+				}
+				err := backend.Tickets().Create(t.Context(), session)
+				if err == nil {
+					_, err = backend.Grants().Apply(t.Context(), &grantstore.Batch{
+						OperationID: "op-" + sid, Use: &grantstore.Use{SessionID: sid, ClientID: "app"},
+					}, now)
+				}
+				if err == nil {
+					_, err = backend.Tickets().Get(t.Context(), session.Key)
+				}
+				if err != nil {
+					t.Errorf("a request failed: %v", err)
+					return
+				}
+				mu.Lock()
+				sids = append(sids, sid)
+				mu.Unlock()
+				count.Add(1)
+			}
+		})
+	}
+	return count, func() []string {
+		close(stopped)
+		wg.Wait()
+		return sids
+	}
+}
+
+// A newer program takes over the data of the one that serves while users work. One that cannot leaves everything as it was.
+func TestUpgradeWhileUsersWork(t *testing.T) {
+	t.Parallel()
+	folder := badger.Settings{Path: t.TempDir()}
+	broken := filepath.Join(t.TempDir(), "broken")
+	if err := os.WriteFile(broken, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	adapter := pluginHost(t, "v1", map[string]plugin.Config{
+		"v1": patient(binary(t, "sessions-badger"), folder), "v2": patient(binary(t, "sessions-badger-v2"), folder),
+		"broken": patient(broken, folder), "other data": badgerConfig(t),
+	})
+	backend := adapter.Backend()
+	serves := func(want bool) {
+		t.Helper()
+		description, err := backend.Describe(t.Context())
+		if err != nil || (description.Version == "v2") != want {
+			t.Errorf("version %q serves, error %v, want v2: %t", description.Version, err, want)
+		}
+	}
+	count, stop := signingIn(t, backend)
+	work := func() {
+		before := count.Load()
+		eventually(t, "the load to go on", func() bool { return count.Load() > before+50 || t.Failed() })
+	}
+	work()
+	for name, old := range map[string]string{"broken": "v1", "other data": "v1"} {
+		if state := upgraded(t, adapter, name); !errors.Is(state.Err, hostadapter.ErrSwap) || adapter.BackendName() != old {
+			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.BackendName())
+		}
+		serves(false)
+		work()
+	}
+	for _, name := range []string{"v2", "v2"} { // the second time, the program under its own name
+		state := upgraded(t, adapter, name)
+		if state.Err != nil || state.Progress.Phase != transfer.Done || state.Progress.Held <= 0 || adapter.BackendName() != name {
+			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.BackendName())
+		}
+		t.Logf("calls waited for %s", state.Progress.Held)
+		serves(true)
+		work()
+	}
+	sids := stop()
+	for _, sid := range sids {
+		if detail, err := backend.Tickets().Find(t.Context(), sid); err != nil || len(detail.Clients) != 1 {
+			t.Errorf("session %s was acknowledged: %+v, error %v", sid, detail, err)
+		}
+	}
+}
+
+// What cannot be replaced is not touched.
+func TestUpgradeIsRefused(t *testing.T) {
+	t.Parallel()
+	adapter := pluginHost(t, "memory", map[string]plugin.Config{"memory": memoryConfig(t)})
+	if _, err := adapter.Upgrade(t.Context(), "memory"); !errors.Is(err, hostadapter.ErrSwap) {
+		t.Errorf("upgrade of data that would be lost: %v, want ErrSwap", err)
+	}
+	if _, err := adapter.Upgrade(t.Context(), "nowhere"); !errors.Is(err, hostadapter.ErrNotFound) {
+		t.Errorf("upgrade to a name that is not configured: %v, want ErrNotFound", err)
+	}
+	if status := adapter.BackendStatus(t.Context()); status.Err != nil || len(status.Limits) != 1 {
+		t.Errorf("status %+v, want one limit", status)
+	}
+}

@@ -110,16 +110,15 @@ func TestSignOutAtTheServerInABrowser(t *testing.T) {
 // A user sees where she is signed in, signs another device out, and then all others.
 func TestMySessionsInABrowser(t *testing.T) {
 	t.Parallel()
-	p := startDemo(t)
-	desk, phone, tablet := startChrome(t), startChrome(t), startChrome(t)
-	tabs := map[*chrome]*tab{}
-	for _, c := range []*chrome{desk, phone, tablet} {
-		tabs[c] = c.tab()
-		tabs[c].open(p.issuer + "/login")
-		tabs[c].fillInSignIn()
-		tabs[c].says("Hello, Ann")
+	c, p := startChrome(t), startDemo(t)
+	machine := func() *tab {
+		m := c.tab(chromedp.WithNewBrowserContext())
+		m.open(p.issuer + "/login")
+		m.fillInSignIn()
+		m.says("Hello, Ann")
+		return m
 	}
-	mine := tabs[desk]
+	mine, phone, tablet := machine(), machine(), machine()
 	mine.click(`a[href="/account/sessions/"]`)
 	mine.says("This one")
 	mine.until("there are three", "document.querySelectorAll('.devices li').length === 3")
@@ -127,18 +126,16 @@ func TestMySessionsInABrowser(t *testing.T) {
 	mine.click(".devices li:nth-child(2) button") // the one used last but this
 	mine.until("there are two", "document.querySelectorAll('.devices li').length === 2")
 	mine.says("This one")
-	tabs[tablet].open(p.issuer)
-	tabs[tablet].says("You are not signed in")
-	tabs[phone].open(p.issuer)
-	tabs[phone].says("Hello, Ann")
+	tablet.open(p.issuer)
+	tablet.says("You are not signed in")
+	phone.open(p.issuer)
+	phone.says("Hello, Ann")
 	mine.click(`form[action="end-others"] button`)
 	mine.until("this one is left", "document.querySelectorAll('.devices li').length === 1")
 	mine.says("This one")
-	tabs[phone].open(p.issuer)
-	tabs[phone].says("You are not signed in")
+	phone.open(p.issuer)
+	phone.says("You are not signed in")
 	mine.open(p.issuer)
 	mine.says("Hello, Ann")
-	for _, c := range []*chrome{desk, phone, tablet} {
-		c.mustNotComplain()
-	}
+	c.mustNotComplain()
 }

@@ -95,12 +95,13 @@ type tab struct {
 	context context.Context
 }
 
-func (c *chrome) tab() *tab {
+// tab opens one; chromedp.WithNewBrowserContext gives it cookies of its own, as if it were on another machine.
+func (c *chrome) tab(options ...chromedp.ContextOption) *tab {
 	c.t.Helper()
 	page := c.context
 	if chromedp.FromContext(page).Target != nil {
 		var cancel context.CancelFunc
-		page, cancel = chromedp.NewContext(c.context)
+		page, cancel = chromedp.NewContext(c.context, options...)
 		c.t.Cleanup(cancel)
 	}
 	err := chromedp.Do(page, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {

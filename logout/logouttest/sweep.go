@@ -2,6 +2,8 @@ package logouttest
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -33,6 +35,12 @@ var sweepCases = []storetest.Case{
 			end := min(at+2, len(sessions))
 			swept := w.SweepOnce(logout.Sweep{Limit: 2})
 			w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{end - at, end - at}, "sessions ended and notices queued")
+			var named []logout.EndedSession
+			for _, s := range sessions[at:end] {
+				named = append(named, logout.EndedSession{SessionID: s.SessionID, SubjectID: s.SubjectID})
+			}
+			slices.SortFunc(swept.Sessions, func(a, b logout.EndedSession) int { return strings.Compare(a.SubjectID, b.SubjectID) })
+			w.Same(swept.Sessions, named, "the sessions that it names")
 			w.SessionGone(sessions[at:end]...)
 			w.SessionLives(sessions[end:]...)
 			if end < len(sessions) && swept.Next.After(w.Now) {

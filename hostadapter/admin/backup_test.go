@@ -24,7 +24,10 @@ func TestBackup(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	sid := s.signIn("ann", "shop")
-	response, file := s.call(http.MethodPost, "/backend/backup", "")
+	response, file := s.call(http.MethodPost, "/backend/backup", "", func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as the page's button sends it
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	})
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/octet-stream" ||
 		response.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("status %d, headers %v", response.StatusCode, response.Header)

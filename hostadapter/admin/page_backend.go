@@ -4,11 +4,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to show.
@@ -16,7 +18,18 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 	if p := readParameters(r); p.err != nil {
 		return p.err
 	}
-	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: m.sessions.BackendStatus(r.Context())})
+	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
+	if _, ok := m.sessions.(Backuper); ok {
+		data.Movable = slices.Contains(data.Services, transfer.Service)
+	}
+	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: data})
+}
+
+// backendView is the data of the backend's page.
+type backendView struct {
+	*hostadapter.BackendStatus
+	// Movable: a backup can be taken.
+	Movable bool
 }
 
 // jobView is the data of a job's page.

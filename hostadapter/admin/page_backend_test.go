@@ -16,8 +16,9 @@ func TestBackendPage(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")
-	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Ready", "badger", "<strong>1</strong> <a href=\"./\">sessions", "End all sessions…")
-	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "Ready", "!End all sessions…")
+	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Ready", "badger", "<strong>1</strong> <a href=\"./\">sessions", "End all sessions…",
+		"Download a backup", `action="../backend/backup"`)
+	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "Ready", "!End all sessions…", "!Download a backup")
 	h.get("writer", "/ui/backend?x=1").mustSay(http.StatusBadRequest)
 
 	lost := &manager{err: hostadapter.ErrUnavailable}

@@ -1,0 +1,19 @@
+package byhand_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+)
+
+func Example() {
+	code := byhand.Run(context.Background(), byhand.Env{
+		Name: "sessions-badger", Args: []string{"check", "no-such-folder"}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stdout,
+	})
+	fmt.Println(code)
+	// Output:
+	// sessions-badger check: invalid path: no-such-folder does not exist
+	// 2
+}

@@ -14,6 +14,7 @@
 //	GET    /backend                         what keeps the sessions, and how it is
 //	POST   /backend/swap                    move to another backend while the server serves, as a job
 //	DELETE /backend/swap/{job}              abort a swap before its switch
+//	POST   /backend/backup                  a file with all that the store holds, taken while the server serves
 //	GET    /ui/                             the admin page: all of this for people; / leads there
 //
 // Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are problem details (RFC 9457)

@@ -79,6 +79,13 @@ SWAPKILLS ?= 200
 swap-kills: ## Kill the server or a plugin at random points of swaps (SWAPKILLS)
 	SESSIONS_SWAP_KILLS=$(SWAPKILLS) go test -count 1 -timeout 2h -run '^TestSwapKilledHalfWay$$' ./integration
 
+# How many sessions the store of `make swap-load` has.
+SWAPLOAD ?= 100000
+
+.PHONY: swap-load
+swap-load: ## Swap a large store while users work, and report what it costs them (SWAPLOAD)
+	SESSIONS_SWAP_LOAD=$(SWAPLOAD) go test -count 1 -timeout 1h -run '^TestSwapOfALargeStoreUnderLoad$$' -v ./integration
+
 # How many faults `make torture` commits. It takes about 25 minutes for 1,000 on two cores.
 KILLS ?= 1000
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -286,6 +287,9 @@ func (a *Adapter) AbortSwap(id string) error {
 
 // BackendName returns what the backend that serves is called, empty where it has no name.
 func (a *Adapter) BackendName() string { return a.backends.name() }
+
+// BackendNames returns the names of Config.Backends, sorted.
+func (a *Adapter) BackendNames() []string { return slices.Sorted(maps.Keys(a.config.Backends)) }
 
 func (a *Adapter) stopSwapping() {
 	a.swaps.mu.Lock()

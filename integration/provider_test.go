@@ -70,10 +70,11 @@ func startProvider(t testing.TB, clients []map[string]any, users []user, flags .
 }
 
 // startDemo starts the example server with its demo clients and users, as somebody does who tries it.
-func startDemo(t testing.TB) *provider {
+func startDemo(t testing.TB, flags ...string) *provider {
 	t.Helper()
 	p := &provider{
-		data: filepath.Join(t.TempDir(), "data"), address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
+		flags: flags,
+		data:  filepath.Join(t.TempDir(), "data"), address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
 	}
 	handedOut("admin token", p.adminToken)
 	p.run(t)

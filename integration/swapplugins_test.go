@@ -14,17 +14,23 @@ import (
 )
 
 // pluginHost is an adapter without HTTP, over built plugins.
-func pluginHost(t *testing.T, first string, plugins map[string]plugin.Config) *hostadapter.Adapter {
+func pluginHost(
+	t *testing.T, first string, plugins map[string]plugin.Config, changes ...func(*hostadapter.Config),
+) *hostadapter.Adapter {
 	t.Helper()
 	backends := map[string]func(context.Context) (hostadapter.Backend, error){}
 	for name, config := range plugins {
 		backends[name] = func(ctx context.Context) (hostadapter.Backend, error) { return plugin.Open(ctx, config) }
 	}
-	adapter, err := hostadapter.New(t.Context(), hostadapter.Config{
+	config := hostadapter.Config{
 		Backends: backends, BackendName: first, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},
 		Signer:  signer(func(context.Context, []byte) (string, error) { return "", errors.New("nobody is told") }),
 		Clients: logout.ClientMap{}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	adapter, err := hostadapter.New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,8 @@ func (m *mount) mountPages(router *mux.Router) {
 	}, m.failPage))
 	router.Handle("/ui/backend", get(m.backendPage))
 	router.Handle("/ui/job", get(m.jobPage))
+	router.Handle("/ui/swap", m.dispatch(map[string]route{http.MethodPost: change("swap_backend", m.swapFromPage)}, m.failPage))
+	router.Handle("/ui/abort-swap", m.dispatch(map[string]route{http.MethodPost: change("abort_swap", m.abortFromPage)}, m.failPage))
 	router.PathPrefix("/ui/static/").Handler(staticHandler())
 	router.Handle("/ui/{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
 		return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}

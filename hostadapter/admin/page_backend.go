@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -13,31 +12,30 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
-// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to show.
-func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	if p := readParameters(r); p.err != nil {
-		return p.err
-	}
-	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
-	if _, ok := m.sessions.(Backuper); ok {
-		data.Movable = slices.Contains(data.Services, transfer.Service)
-	}
-	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: data})
-}
-
-// backendView is the data of the backend's page.
-type backendView struct {
-	*hostadapter.BackendStatus
-	// Movable: a backup can be taken.
-	Movable bool
-}
-
 // jobView is the data of a job's page.
 type jobView struct {
 	*hostadapter.Job
 	Began, Ended stamp
 	// Running: the page loads itself again.
 	Running bool
+	// Move is what is shown of a swap, nil for other jobs.
+	Move *moveView
+}
+
+// Title says what the job does.
+func (v *jobView) Title() string {
+	switch {
+	case v.Swap == nil:
+		return "Ending all sessions"
+	case v.Swap.Upgrade:
+		return "Upgrading the backend"
+	}
+	return "Moving to another backend"
+}
+
+// Abortable: the swap has not come to its switch, from which there is no way back.
+func (v *jobView) Abortable() bool {
+	return v.Running && v.Swap != nil && !v.Swap.Upgrade && v.Swap.Progress.Phase != transfer.Switching
 }
 
 func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) error {
@@ -50,13 +48,16 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 		return err
 	}
 	now := m.now()
-	data := jobView{
+	data := &jobView{
 		Job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now), Running: job.State == hostadapter.JobRunning,
+	}
+	if job.Swap != nil {
+		data.Move = &moveView{job.Swap}
 	}
 	if data.Running {
 		w.Header().Set("Refresh", "2")
 	}
-	return m.show(w, r, record, http.StatusOK, "job", view{Title: "Ending all sessions", Section: "backend", Data: data})
+	return m.show(w, r, record, http.StatusOK, "job", view{Title: data.Title(), Section: "backend", Data: data})
 }
 
 // grantRow is one grant of a list.

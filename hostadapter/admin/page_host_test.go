@@ -60,7 +60,7 @@ type plainSigner struct{}
 func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
 
 // newPageHost starts a server. Its clients shop, mail and wiki answer notices with 200, 500 and 400.
-func newPageHost(t *testing.T) *pageHost {
+func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	t.Helper()
 	noSync := false
 	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
@@ -83,10 +83,14 @@ func newPageHost(t *testing.T) *pageHost {
 		clientMap[id] = logout.Client{BackChannelLogoutURI: told.URL + "/" + id}
 	}
 	h := &pageHost{t: t, log: &lockedBuffer{}, start: time.Now().UTC().Truncate(time.Second)}
-	h.Adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
+	config := hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{}, Clients: clientMap,
 		AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	h.Adapter, err = hostadapter.New(t.Context(), config)
 	if err != nil {
 		t.Fatalf("New: %v", err)
 	}

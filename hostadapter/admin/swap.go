@@ -21,6 +21,9 @@ type Swapper interface {
 	Upgrade(ctx context.Context, name string) (job string, err error)
 	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrNotFound.
 	AbortSwap(job string) error
+	// BackendName is what the backend that serves is called, BackendNames are those of the configuration, sorted.
+	BackendName() string
+	BackendNames() []string
 }
 
 var _ Swapper = (*hostadapter.Adapter)(nil)
@@ -73,24 +76,35 @@ func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper S
 	if name == "" {
 		return ticketstore.Invalid("backend", "is missing: name a backend of the server's configuration")
 	}
-	audit.add(slog.String("backend", string(name)), slog.Bool("same_data", sameData))
+	job, err := beginSwap(r.Context(), audit, swapper, string(name), sameData)
+	if err != nil {
+		return err
+	}
+	audit.status = http.StatusAccepted
+	writeStarted(w, "../", job)
+	return nil
+}
+
+// beginSwap begins a swap, or an upgrade over the same data, and returns its job.
+func beginSwap(ctx context.Context, audit *audit, swapper Swapper, name string, sameData bool) (job string, err error) {
+	audit.add(slog.String("backend", name), slog.Bool("same_data", sameData))
 	begin := swapper.Swap
 	if sameData {
 		begin = swapper.Upgrade
 	}
-	job, err := begin(r.Context(), string(name))
+	job, err = begin(ctx, name)
 	switch {
 	case errors.Is(err, hostadapter.ErrSwap):
-		return &problem{status: http.StatusConflict, detail: err.Error(), field: "backend"}
+		return "", &problem{status: http.StatusConflict, detail: err.Error(), field: "backend"}
 	case errors.Is(err, hostadapter.ErrNotFound):
-		return &problem{status: http.StatusNotFound, detail: "There is no backend of this name in the server's configuration.", field: "backend"}
+		return "", &problem{
+			status: http.StatusNotFound, detail: "There is no backend of this name in the server's configuration.", field: "backend",
+		}
 	case err != nil:
-		return err
+		return "", err
 	}
 	audit.add(slog.String("job", job))
-	audit.status = http.StatusAccepted
-	writeStarted(w, "../", job)
-	return nil
+	return job, nil
 }
 
 func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swapper) error {

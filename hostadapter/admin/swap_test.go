@@ -35,6 +35,9 @@ func (m *swapManager) AbortSwap(job string) error {
 	return m.err
 }
 
+func (m *swapManager) BackendName() string    { return "main" }
+func (m *swapManager) BackendNames() []string { return []string{"main", "next"} }
+
 // What the audit says of the answer is what was answered.
 func TestSwapsAreAudited(t *testing.T) {
 	t.Parallel()

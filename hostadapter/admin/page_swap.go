@@ -1,0 +1,104 @@
+package admin
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// backendView is the data of the backend's page.
+type backendView struct {
+	*hostadapter.BackendStatus
+	// Serving is what the backend is called, Names are those that it can be replaced by. Both are empty where there is nothing to swap.
+	Serving string
+	Names   []string
+	// Movable: a backup can be taken.
+	Movable bool
+}
+
+// moveView is what a job's page shows of a swap.
+type moveView struct{ *hostadapter.SwapState }
+
+// Copied and Changed count records, HeldMS is for how long writes waited.
+func (v *moveView) Copied() int     { return int(v.Progress.Copied) }
+func (v *moveView) Changed() int    { return int(v.Progress.Changed) }
+func (v *moveView) HeldMS() float64 { return float64(v.Progress.Held.Microseconds()) / 1000 }
+
+// PhaseText says in words what a swap is at.
+func (v *moveView) PhaseText() string {
+	switch v.Progress.Phase {
+	case transfer.Preparing:
+		return "Preparing"
+	case transfer.Copying:
+		return "Copying, while the old one serves"
+	case transfer.CatchingUp:
+		return "Copying what has changed meanwhile"
+	case transfer.Switching:
+		return "Switching: requests wait a moment"
+	case transfer.Done:
+		return "The new one serves"
+	}
+	return "The old one goes on serving"
+}
+
+// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to show.
+func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	if p := readParameters(r); p.err != nil {
+		return p.err
+	}
+	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
+	if swapper, ok := m.sessions.(Swapper); ok {
+		data.Serving, data.Names = swapper.BackendName(), swapper.BackendNames()
+	}
+	if _, ok := m.sessions.(Backuper); ok {
+		data.Movable = slices.Contains(data.Services, transfer.Service)
+	}
+	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: data})
+}
+
+// swapFromPage begins a swap or an upgrade and leads to its job.
+func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	swapper, ok := m.sessions.(Swapper)
+	if !ok {
+		return &problem{status: http.StatusNotFound, detail: "There is nothing to swap here."}
+	}
+	if form.Get("backend") == "" {
+		return ticketstore.Invalid("backend", "is missing: choose one")
+	}
+	job, err := beginSwap(r.Context(), record, swapper, form.Get("backend"), form.Get("same_data") == "true")
+	if err != nil {
+		return err
+	}
+	record.status = http.StatusSeeOther
+	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())
+	return nil
+}
+
+// abortFromPage aborts a swap and leads back to its job.
+func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	job := form.Get("id")
+	record.add(slog.String("job", job))
+	swapper, ok := m.sessions.(Swapper)
+	if !ok {
+		return hostadapter.ErrNotFound
+	}
+	if err := swapper.AbortSwap(job); err != nil {
+		return err
+	}
+	record.status = http.StatusSeeOther
+	seeOther(w, "job?"+url.Values{"id": {job}}.Encode())
+	return nil
+}

@@ -1,0 +1,57 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+func TestSwapFromThePage(t *testing.T) {
+	t.Parallel()
+	noSync := false
+	folder := t.TempDir()
+	h := newPageHost(t, func(config *hostadapter.Config) {
+		config.BackendName = "main"
+		config.Backends = map[string]func(context.Context) (hostadapter.Backend, error){
+			"next": func(ctx context.Context) (hostadapter.Backend, error) {
+				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync}, slog.New(slog.DiscardHandler))
+			},
+			"broken": func(context.Context) (hostadapter.Backend, error) { return nil, errors.New("it is not there") },
+		}
+	})
+	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")
+	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "<bdi>main</bdi>", "!Replace the backend")
+	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Replace the backend", `<option value="next">next</option>`)
+	for name, form := range map[string]url.Values{
+		"no backend": {}, "one that is not configured": {"backend": {"nowhere"}},
+		"one that does not open": {"backend": {"broken"}}, "an upgrade that could not come back": {"backend": {"next"}, "same_data": {"true"}},
+	} {
+		if page := h.post("writer", "/ui/swap", form); page.status < 400 || page.status >= 500 {
+			t.Errorf("a swap to %s answered %d", name, page.status)
+		}
+	}
+	h.post("reader", "/ui/swap", url.Values{"backend": {"next"}}).mustSay(http.StatusForbidden)
+	begun := h.post("writer", "/ui/swap", url.Values{"backend": {"next"}})
+	job, led := strings.CutPrefix(begun.header.Get("Location"), "job?id=")
+	if begun.status != http.StatusSeeOther || !led || job == "" {
+		t.Fatalf("%d to %q, want 303 to the job", begun.status, begun.header.Get("Location"))
+	}
+	eventually(t, "the swap is done", func() bool {
+		return strings.Contains(h.get("reader", "/ui/job?id="+job).body, `delivered">Done`)
+	})
+	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Moving to another backend", "The new one serves", "<bdi>next</bdi>", "Writes waited", "!Abort")
+	h.get("writer", "/ui/backend").mustSay(http.StatusOK, `<option value="next">next (serves now)</option>`)
+	h.get("writer", "/ui/session?session_id=s1").mustSay(http.StatusOK, "Ann Example")
+	h.post("writer", "/ui/abort-swap", url.Values{"id": {job}}).mustSay(http.StatusNotFound)
+	if log := h.log.String(); !strings.Contains(log, "action=swap_backend") || !strings.Contains(log, "status=303") {
+		t.Errorf("the audit lacks the swap:\n%s", log)
+	}
+}

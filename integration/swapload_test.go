@@ -1,0 +1,373 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// crowd are users at work on a host whose backend is swapped, and what they were told.
+type crowd struct {
+	t       *testing.T
+	backend hostadapter.Backend
+	// pace lets a request through each time; nil lets all through.
+	pace <-chan time.Time
+
+	requests atomic.Int64
+	users    atomic.Int64
+	mu       sync.Mutex
+	writes   []span
+	live     []life
+	ended    []life
+	told     map[string]int
+}
+
+// span is when a write was asked for and answered.
+type span struct{ from, to time.Time }
+
+// life is a user's session and the latest of its tokens, and those that were used up.
+type life struct {
+	sid             string
+	key             ticketstore.Key
+	refresh, access grantstore.Ref
+	used            []grantstore.Ref
+}
+
+func (c *crowd) request(write bool, call func(ctx context.Context, now time.Time) error) error {
+	if c.pace != nil {
+		select {
+		case <-c.pace:
+		case <-c.t.Context().Done():
+			return c.t.Context().Err()
+		}
+	}
+	from := time.Now()
+	err := call(c.t.Context(), from.UTC())
+	c.requests.Add(1)
+	if write {
+		c.mu.Lock()
+		c.writes = append(c.writes, span{from, time.Now()})
+		c.mu.Unlock()
+	}
+	return err
+}
+
+func (c *crowd) apply(batch *grantstore.Batch) error {
+	return c.request(true, func(ctx context.Context, now time.Time) error {
+		// A minute ago: a client that got tokens just before the end of its session is told twice.
+		_, err := c.backend.Grants().Apply(ctx, batch, now.Add(-time.Minute))
+		return err
+	})
+}
+
+func grantOf(l *life, kind grantstore.Type, handle string, now time.Time) grantstore.Grant {
+	return grantstore.Grant{
+		Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf(handle + l.sid)}, RequestID: "request " + l.sid, SubjectID: "subject " + l.sid,
+		SessionID: l.sid, ClientID: "app", Created: now, Expires: now.Add(time.Hour), Data: make([]byte, 512),
+	}
+}
+
+// begin signs a user in at a client: a session, a code, and its exchange.
+func (c *crowd) begin() (*life, error) {
+	sid := fmt.Sprintf("sid-%d", c.users.Add(1))
+	l := &life{sid: sid, key: ticketstore.KeyOf([]byte(sid))}
+	past := time.Now().UTC().Add(-time.Minute)
+	err := c.request(true, func(ctx context.Context, _ time.Time) error {
+		return c.backend.Tickets().Create(ctx, &ticketstore.Session{
+			Key: l.key, SessionID: sid, SubjectID: "subject " + sid, DisplayName: "User of " + sid, Issuer: "https://op.example",
+			AuthTime: past, Created: past, Renewed: past, Expires: past.Add(time.Hour), Ticket: make([]byte, 256),
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sign in: %w", err)
+	}
+	code := grantOf(l, grantstore.AuthorizationCode, "code", past)
+	err = c.apply(&grantstore.Batch{
+		OperationID: "code " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true}, Store: []grantstore.Grant{code},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("authorize: %w", err)
+	}
+	return l, c.exchange(l, code.Ref, "0")
+}
+
+// exchange uses up a code or a refresh token.
+func (c *crowd) exchange(l *life, used grantstore.Ref, turn string) error {
+	now := time.Now().UTC().Add(-time.Minute)
+	refresh, access := grantOf(l, grantstore.RefreshToken, "refresh"+turn, now), grantOf(l, grantstore.ReferenceToken, "access"+turn, now)
+	err := c.apply(&grantstore.Batch{
+		OperationID: "exchange " + turn + " " + l.sid, Consume: &grantstore.Consumption{Ref: used}, Store: []grantstore.Grant{refresh, access},
+	})
+	if err != nil {
+		return fmt.Errorf("exchange %s: %w", turn, err)
+	}
+	l.used, l.refresh, l.access = append(l.used, used), refresh.Ref, access.Ref
+	return nil
+}
+
+// turn is a user's visit, with a request of every kind.
+func (c *crowd) turn(i int) error {
+	l, err := c.begin()
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		c.request(false, func(ctx context.Context, now time.Time) error {
+			_, err := c.backend.Grants().Get(ctx, l.access, now)
+			return err
+		}),
+		c.request(true, func(ctx context.Context, now time.Time) error {
+			_, err := c.backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: l.key, Version: 1, Expires: now.Add(2 * time.Hour)}, now)
+			return err
+		}),
+		c.exchange(l, l.refresh, "1"),
+		c.request(false, func(ctx context.Context, _ time.Time) error {
+			_, err := c.backend.Tickets().Get(ctx, l.key)
+			return err
+		}),
+		c.request(false, func(ctx context.Context, _ time.Time) error {
+			_, err := c.backend.Tickets().Query(ctx, ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "subject " + l.sid}})
+			return err
+		}),
+	)
+	if err != nil || i%2 == 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.live = append(c.live, *l)
+		return err
+	}
+	err = c.request(true, func(ctx context.Context, now time.Time) error {
+		result, err := c.backend.Logout().End(ctx, &logout.Ending{OperationID: "end " + l.sid, SessionID: l.sid, Reason: logout.UserLogout}, now)
+		if err == nil && result.SessionsRemoved+result.NotificationsQueued != 2 {
+			err = fmt.Errorf("end: %+v", result)
+		}
+		return err
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = append(c.ended, *l)
+	return err
+}
+
+// work has so many users work until stop.
+func (c *crowd) work(users int) (stop func()) {
+	stopped := make(chan struct{})
+	var wg sync.WaitGroup
+	for worker := range users {
+		wg.Go(func() {
+			for i := worker; !c.t.Failed(); i++ {
+				select {
+				case <-stopped:
+					return
+				default:
+				}
+				if err := c.turn(i); err != nil {
+					c.t.Errorf("a request failed: %v", err)
+				}
+			}
+		})
+	}
+	c.await(users)
+	return func() {
+		c.await(users)
+		close(stopped)
+		wg.Wait()
+	}
+}
+
+// await waits until so many more visits have come to their end.
+func (c *crowd) await(visits int) {
+	c.t.Helper()
+	seen := func() int { c.mu.Lock(); defer c.mu.Unlock(); return len(c.live) + len(c.ended) }
+	from := seen()
+	eventually(c.t, "the users to work", func() bool { return seen() >= from+visits || c.t.Failed() })
+}
+
+// ServeHTTP is the client that is told of ended sessions.
+func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	var claims struct {
+		Session string `json:"sid"`
+	}
+	if err := json.Unmarshal([]byte(r.PostFormValue("logout_token")), &claims); err != nil {
+		c.t.Errorf("a notice cannot be read: %v", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told[claims.Session]++
+}
+
+// expectWhole holds that all that was acknowledged is there, all that was ended is over, and everybody was told once.
+func (c *crowd) expectWhole() {
+	c.t.Helper()
+	ctx, now := c.t.Context(), time.Now().UTC()
+	eventually(c.t, "all notices to be sent", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.told) >= len(c.ended)
+	})
+	for _, l := range c.live {
+		if _, err := c.backend.Tickets().Get(ctx, l.key); err != nil {
+			c.t.Errorf("session %s was acknowledged: %v", l.sid, err)
+		}
+		for _, ref := range []grantstore.Ref{l.refresh, l.access} {
+			if _, err := c.backend.Grants().Get(ctx, ref, now); err != nil {
+				c.t.Errorf("a %s of %s was acknowledged: %v", ref.Type, l.sid, err)
+			}
+		}
+		for _, ref := range l.used {
+			if _, err := c.backend.Grants().Get(ctx, ref, now); !errors.Is(err, grantstore.ErrConsumed) {
+				c.t.Errorf("a %s of %s was used: %v", ref.Type, l.sid, err)
+			}
+		}
+	}
+	for _, l := range c.ended {
+		if _, err := c.backend.Tickets().Get(ctx, l.key); !errors.Is(err, ticketstore.ErrNotFound) {
+			c.t.Errorf("session %s was ended: %v", l.sid, err)
+		}
+		if _, err := c.backend.Grants().Get(ctx, l.access, now); err == nil {
+			c.t.Errorf("a token of %s lives on", l.sid)
+		}
+		if n := c.told[l.sid]; n != 1 {
+			c.t.Errorf("the client was told %d times of the end of %s", n, l.sid)
+		}
+	}
+	if len(c.live) == 0 || len(c.ended) == 0 {
+		c.t.Errorf("%d lives and %d ends: nothing was shown", len(c.live), len(c.ended))
+	}
+}
+
+// pause is the p99 of writes that were under way in a time.
+func (c *crowd) pause(from, to time.Time) (p99 time.Duration, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var took []time.Duration
+	for _, w := range c.writes {
+		if w.from.Before(to) && w.to.After(from) {
+			took = append(took, w.to.Sub(w.from))
+		}
+	}
+	slices.Sort(took)
+	if len(took) == 0 {
+		return 0, 0
+	}
+	return took[min(len(took)-1, len(took)*99/100)], len(took)
+}
+
+// A large store is swapped while users work, twice: at 200 requests a second, and at as many as there can be. SESSIONS_SWAP_LOAD says how
+// many sessions there are (make swap-load); the figures are in the test's log.
+func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
+	t.Parallel()
+	sessions := 1000
+	if n, err := strconv.Atoi(os.Getenv("SESSIONS_SWAP_LOAD")); err == nil {
+		sessions = n
+	}
+	c := &crowd{t: t, told: map[string]int{}}
+	client := httptest.NewServer(c)
+	defer client.Close()
+	stores := map[string]plugin.Config{}
+	for _, name := range []string{"old", "new", "newer"} {
+		stores[name] = patient(binary(t, "sessions-badger"), badger.Settings{Path: t.TempDir()})
+	}
+	adapter := pluginHost(t, "old", stores, func(config *hostadapter.Config) {
+		config.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: client.URL}}
+		config.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		config.Signer = signer(func(_ context.Context, claims []byte) (string, error) { return string(claims), nil })
+	})
+	c.backend = adapter.Backend()
+	c.seed(sessions)
+
+	ticker := time.NewTicker(time.Second / 200)
+	defer ticker.Stop()
+	c.pace = ticker.C
+	stop := c.work(16)
+	state, switched := c.swap(adapter, "new")
+	stop()
+	p99, n := c.pause(switched, state.Finished)
+	t.Logf("at 200 requests/s: %d records, %.0f records/s, writes held %s, p99 of %d writes in the switch %s",
+		state.Progress.Copied, state.Rate, state.Progress.Held, n, p99)
+	c.expectWhole()
+
+	c.pace = nil
+	stop = c.work(16)
+	before := c.rate(func() { time.Sleep(2 * time.Second) })
+	during := c.rate(func() { state, switched = c.swap(adapter, "newer") })
+	stop()
+	p99, n = c.pause(switched, state.Finished)
+	t.Logf("at full load: %.0f requests/s before, %.0f during the swap (%.2f), %.0f records/s, writes held %s, p99 of %d writes in the switch %s",
+		before, during, during/before, state.Rate, state.Progress.Held, n, p99)
+	c.expectWhole()
+}
+
+// rate is how many requests a second are answered while f runs.
+func (c *crowd) rate(f func()) float64 {
+	from, n := time.Now(), c.requests.Load()
+	f()
+	return float64(c.requests.Load()-n) / time.Since(from).Seconds()
+}
+
+// seed signs in users who do nothing more.
+func (c *crowd) seed(n int) {
+	c.t.Helper()
+	var wg sync.WaitGroup
+	const workers = 64
+	for worker := range workers {
+		wg.Go(func() {
+			for i := worker; i < n && !c.t.Failed(); i += workers {
+				if _, err := c.begin(); err != nil {
+					c.t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c.writes = nil
+}
+
+// swap swaps and returns how it went, and when the switch began.
+func (c *crowd) swap(adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState, switched time.Time) {
+	c.t.Helper()
+	id, err := adapter.Swap(c.t.Context(), name)
+	if err != nil {
+		c.t.Error(err)
+		return &hostadapter.SwapState{}, time.Now()
+	}
+	for {
+		if state, err = adapter.SwapByID(id); err != nil {
+			c.t.Error(err)
+			return state, switched
+		}
+		if switched.IsZero() && state.Progress.Phase == transfer.Switching {
+			switched = time.Now()
+		}
+		if !state.Finished.IsZero() {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if state.Err != nil || adapter.BackendName() != name {
+		c.t.Errorf("swap to %s: %+v", name, state)
+	}
+	if switched.IsZero() {
+		switched = state.Finished.Add(-state.Progress.Held)
+	}
+	return state, switched
+}

@@ -48,6 +48,15 @@ var sweepCases = []storetest.Case{
 			}
 		}
 	}},
+	{Name: "a sweep of no sessions is refused", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		w.Now = s.Expires
+		for _, limit := range []int{0, -1} {
+			_, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: limit}, w.Now)
+			w.Refuses(err, "limit", "EndDue")
+		}
+		w.Same(w.Sweep(logout.Sweep{}), 1, "sessions ended")
+	}},
 	{Name: "next is when the next session is due", Run: func(w *storetest.World) {
 		sessions := dueOneByOne(w, 3)
 		w.At(w.SweepOnce(logout.Sweep{Limit: 10}).Next, sessions[0].Expires, "Next before any is due")

@@ -197,3 +197,29 @@ func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 	}
 	return ref
 }
+
+// More rows of dead grants than go along with the end of a session that fell due are removed behind it, before the sweep answers.
+func TestSweptSessionLeavesNoRows(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	issue(t, e, "sid", "ann", "app", maxInline+20)
+	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(1000*time.Hour))
+	if err != nil || swept.Ended != 1 {
+		t.Fatalf("swept %+v, %v; want one session ended", swept, err)
+	}
+	err = e.look(t.Context(), func(r reader) error {
+		left, err := anyToken(r, "sid")
+		if err != nil || left {
+			t.Errorf("rows of dead grants are left: %t, %v", left, err)
+		}
+		marked, err := r.get(purgeKey("sid"))
+		if marked != nil {
+			t.Error("the mark of rows left behind is there still")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

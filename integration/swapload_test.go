@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -283,9 +284,10 @@ func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	c := &crowd{t: t, told: map[string]int{}}
 	client := httptest.NewServer(c)
 	defer client.Close()
-	stores := map[string]plugin.Config{}
+	stores, folders := map[string]plugin.Config{}, map[string]string{}
 	for _, name := range []string{"old", "new", "newer"} {
-		stores[name] = patient(binary(t, "sessions-badger"), badger.Settings{Path: t.TempDir()})
+		folders[name] = t.TempDir()
+		stores[name] = patient(binary(t, "sessions-badger"), badger.Settings{Path: folders[name]})
 	}
 	adapter := pluginHost(t, "old", stores, func(config *hostadapter.Config) {
 		config.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: client.URL}}
@@ -315,6 +317,29 @@ func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	t.Logf("at full load: %.0f requests/s before, %.0f during the swap (%.2f), %.0f records/s, writes held %s, p99 of %d writes in the switch %s",
 		before, during, during/before, state.Rate, state.Progress.Held, n, p99)
 	c.expectWhole()
+	if err := adapter.Close(); err != nil {
+		t.Error(err)
+	}
+	for name, want := range map[string]transfer.State{"old": transfer.Superseded, "new": transfer.Superseded, "newer": transfer.Active} {
+		c.check(folders[name], want)
+	}
+}
+
+// check holds a store that nobody serves against the rules of the engine.
+func (c *crowd) check(folder string, want transfer.State) {
+	c.t.Helper()
+	engine, err := badger.Open(c.t.Context(), badger.Settings{Path: folder}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	report, err := engine.Check(c.t.Context(), badger.CheckConfig{})
+	if err != nil || report.State != want || len(report.Findings) > 0 {
+		c.t.Errorf("the store is %+v, error %v, want it %s and without findings", report, err, want)
+	}
+	if err := engine.Close(); err != nil {
+		c.t.Error(err)
+	}
 }
 
 // rate is how many requests a second are answered while f runs.

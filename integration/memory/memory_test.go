@@ -1,6 +1,7 @@
 package memory_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -61,6 +62,9 @@ func movableBadger(t *testing.T) transfertest.Backend {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if report, err := e.Check(context.Background(), badger.CheckConfig{}); err != nil || len(report.Findings) > 0 {
+			t.Errorf("the database is not consistent: %+v, error %v", report, err)
+		}
 		if err := e.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}

@@ -92,8 +92,18 @@ func TestSwapWhileUsersWork(t *testing.T) {
 		})
 	}
 	eventually(t, "there is load", func() bool { return requests.Load() > 20 })
-	status, answer := s.admin(t, http.MethodPost, "/backend/swap", map[string]string{"backend": "s0"})
+	// First another process takes over the same data, as a newer program would.
+	status, answer := s.admin(t, http.MethodPost, "/backend/swap", map[string]any{"backend": "main", "same_data": true})
 	job, _ := answer["job"].(string)
+	if status != http.StatusAccepted || job == "" {
+		t.Errorf("the upgrade answered %d %v, want 202 and a job", status, answer)
+	}
+	eventually(t, "the upgrade to be done", func() bool {
+		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
+		return told["state"] == "done" || t.Failed()
+	})
+	status, answer = s.admin(t, http.MethodPost, "/backend/swap", map[string]string{"backend": "s0"})
+	job, _ = answer["job"].(string)
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the swap answered %d %v, want 202 and a job", status, answer)
 	}

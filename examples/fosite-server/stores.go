@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"path/filepath"
 	"strings"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
@@ -31,10 +33,12 @@ func (o *options) store(text string) error {
 	return nil
 }
 
-// stores are what the sessions can be swapped to while the server serves.
+// stores are what the sessions can be swapped to while the server serves. The main store is among them for a newer plugin to take it over.
 func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (hostadapter.Backend, error) {
 	stores := map[string]func(context.Context) (hostadapter.Backend, error){}
-	for name, folder := range s.options.stores {
+	folders := map[string]string{mainStore: filepath.Join(s.options.data, "sessions")}
+	maps.Copy(folders, s.options.stores)
+	for name, folder := range folders {
 		stores[name] = func(ctx context.Context) (hostadapter.Backend, error) {
 			client, err := openBackend(ctx, s.options, folder, logger)
 			if err != nil {

@@ -54,6 +54,16 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
 	if swapper, ok := m.sessions.(Swapper); ok {
 		data.Serving, data.Names = swapper.BackendName(), swapper.BackendNames()
+		// The one that serves comes last: it can only be upgraded.
+		slices.SortStableFunc(data.Names, func(a, b string) int {
+			switch data.Serving {
+			case a:
+				return 1
+			case b:
+				return -1
+			}
+			return 0
+		})
 	}
 	if _, ok := m.sessions.(Backuper); ok {
 		data.Movable = slices.Contains(data.Services, transfer.Service)

@@ -146,6 +146,14 @@ var moveCases = []moveCase{
 		p.is(p.target, transfer.Active)
 		p.SessionLives(s)
 	}},
+	{"a target of an older version is refused, and nothing has happened", func(p *pair) {
+		p.SignIn("ann")
+		m := p.move()
+		m.Source = newer{p.source.Transfer}
+		p.Fails(m.Run(p.Ctx()), "a move to an older store", transfer.ErrOlder)
+		p.is(p.source, transfer.Active)
+		p.is(p.target, transfer.Active)
+	}},
 	{"a copy that differs is given up", func(p *pair) {
 		p.SignIn("ann")
 		m := p.move()
@@ -156,6 +164,17 @@ var moveCases = []moveCase{
 		p.is(p.source, transfer.Active)
 		p.SignIn("bob")
 	}},
+}
+
+// newer is a store that may hold what others do not know.
+type newer struct{ transfer.Store }
+
+func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
+	status, err := n.Store.Status(ctx)
+	if status != nil {
+		status.RecordVersion++
+	}
+	return status, err
 }
 
 // moveUnderWrites has writers sign in, use and end sessions on whichever store takes their writes.

@@ -32,7 +32,7 @@ test: ## Run all tests (TESTFLAGS)
 
 .PHONY: test-race
 test-race: ## Run all tests under the race detector (TESTFLAGS)
-	go test -race $(TESTFLAGS) ./...
+	go test -race -timeout 20m $(TESTFLAGS) ./...
 
 EXPRESS := integration/testdata/express
 

@@ -50,7 +50,8 @@ type Config struct {
 	// Backends open the backends that may be swapped to (Swap), by name. Whoever they open the Adapter closes.
 	Backends map[string]func(ctx context.Context) (Backend, error)
 	// BackendName is what Backend is called, in Backends or, if it is not among them, elsewhere. Required with Backends: a backend keeps the
-	// name of the one that has taken its place, so that a host which starts with the old one goes on with the new one.
+	// name of the one that has taken its place, so that a host which starts with the old one goes on with the new one. Each store on that way is opened at the start: after some swaps, name
+	// the newest here.
 	BackendName string
 	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
 	Issuer string

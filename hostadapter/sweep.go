@@ -80,9 +80,9 @@ func (s *sweeper) pause() time.Duration {
 func (s *sweeper) round(ctx context.Context) {
 	round, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	s.asked = time.Now()
+	// The clock may be set back while the store answers: what it answers belongs to the time before.
+	s.asked, s.from = time.Now(), s.adapter.now()
 	next, err := s.adapter.endDue(round)
-	s.from = s.adapter.now()
 	if err == nil && time.Since(s.purged) >= s.adapter.config.SweepEvery {
 		if err = s.adapter.purge(round); err == nil {
 			s.purged = time.Now()

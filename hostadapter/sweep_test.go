@@ -172,6 +172,22 @@ func TestRule8_ClockThatIsSetBack(t *testing.T) {
 	h.gone(session.SessionID)
 }
 
+// TestRule8_ClockThatIsSetBackMeanwhile: while the store works out when the next session is due.
+func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	var once sync.Once
+	before := h.clock.Now()
+	h.backend.before("EndDue", func() { once.Do(func() { h.clock.advance(-3 * time.Hour) }) })
+	h.config.ExpiryOff = false
+	h.start()
+	eventually(t, "the clock was set back", func() bool { return h.clock.Now().Before(before) })
+	session := h.browser().signIn(hostadapter.Identity{Subject: "bob"})
+	h.clock.advance(time.Hour)
+	h.gone(session.SessionID)
+}
+
 func TestWhoIsToldOfExpiry(t *testing.T) {
 	t.Parallel()
 	for tell, want := range map[hostadapter.TellClients][]string{

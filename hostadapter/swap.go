@@ -83,11 +83,8 @@ type swaps struct {
 // returns the id of the swap, which goes on: SwapByID tells how far it is, AbortSwap ends it before the switch. ctx bounds the start only. An
 // unknown name is ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
 func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) {
-	if err := ticketstore.CheckID("backend", name); err != nil {
+	if err := a.checkName(name); err != nil {
 		return "", err
-	}
-	if _, found := a.config.Backends[name]; !found {
-		return "", fmt.Errorf("%w: backend %q is not configured", ErrNotFound, name)
 	}
 	if name == a.backends.name() {
 		return "", fmt.Errorf("%w: %q serves already", ErrSwap, name)
@@ -121,6 +118,17 @@ func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) 
 	return state.ID, nil
 }
 
+// checkName refuses what is no name of Config.Backends.
+func (a *Adapter) checkName(name string) error {
+	if err := ticketstore.CheckID("backend", name); err != nil {
+		return err
+	}
+	if _, found := a.config.Backends[name]; !found {
+		return fmt.Errorf("%w: backend %q is not configured", ErrNotFound, name)
+	}
+	return nil
+}
+
 // begin takes the only place of a swap that runs.
 func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState, error) {
 	s := &a.swaps
@@ -144,35 +152,40 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 	return running, state, nil
 }
 
-// openTarget opens the backend and looks whether it may become a target, so that whoever asked hears of it at once.
-func (a *Adapter) openTarget(ctx context.Context, name string) (target Backend, err error) {
+// openFit opens the backend of a name, and closes it again if it is not fit for what it was opened for.
+func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context.Context, backend Backend) error) (Backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	target, err = a.config.Backends[name](ctx)
+	backend, err := a.config.Backends[name](ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q does not open: %w", ErrSwap, name, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, target.Close())
+	if err := fit(ctx, backend); err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	return backend, nil
+}
+
+// openTarget opens the backend and looks whether it may become a target, so that whoever asked hears of it at once.
+func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) {
+	return a.openFit(ctx, name, func(ctx context.Context, target Backend) error {
+		mover := moverOf(target)
+		if mover == nil {
+			return fmt.Errorf("%w: %q does not serve transfer", ErrSwap, name)
 		}
-	}()
-	mover := moverOf(target)
-	if mover == nil {
-		return target, fmt.Errorf("%w: %q does not serve transfer", ErrSwap, name)
-	}
-	status, err := mover.Status(ctx)
-	switch {
-	case err != nil:
-		return target, fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
-	case status.State == transfer.Importing || status.State == transfer.Abandoned:
-		return target, nil // left from a swap that never came to its end
-	case status.State != transfer.Active:
-		return target, fmt.Errorf("%w: %q is %s", ErrSwap, name, status.State)
-	case status.Records() > 0:
-		return target, fmt.Errorf("%w: %q is not empty, it holds %d records", ErrSwap, name, status.Records())
-	}
-	return target, nil
+		status, err := mover.Status(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
+		case status.State == transfer.Importing || status.State == transfer.Abandoned:
+			return nil // left from a swap that never came to its end
+		case status.State != transfer.Active:
+			return fmt.Errorf("%w: %q is %s", ErrSwap, name, status.State)
+		case status.Records() > 0:
+			return fmt.Errorf("%w: %q is not empty, it holds %d records", ErrSwap, name, status.Records())
+		}
+		return nil
+	})
 }
 
 // runSwap moves everything and switches. On an error the backend that served goes on serving.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
@@ -19,11 +18,8 @@ const callsTimeout = 5 * time.Second
 // served is opened again, which its name in Config.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
 // be aborted. An unknown name is ErrNotFound, an upgrade that cannot be ErrSwap.
 func (a *Adapter) Upgrade(ctx context.Context, name string) (id string, err error) {
-	if err := ticketstore.CheckID("backend", name); err != nil {
+	if err := a.checkName(name); err != nil {
 		return "", err
-	}
-	if _, found := a.config.Backends[name]; !found {
-		return "", fmt.Errorf("%w: backend %q is not configured", ErrNotFound, name)
 	}
 	serving := a.backends.name()
 	if _, found := a.config.Backends[serving]; !found {
@@ -83,26 +79,17 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 }
 
 // openUpgrade opens a backend that must have the data of that id and be fit to serve.
-func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (_ Backend, err error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	backend, err := a.config.Backends[name](ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %q does not open: %w", ErrSwap, name, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, backend.Close())
+func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (Backend, error) {
+	return a.openFit(ctx, name, func(ctx context.Context, backend Backend) error {
+		description, err := backend.Describe(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
+		case description.StoreID != storeID:
+			return fmt.Errorf("%w: %q has other data", ErrSwap, name)
 		}
-	}()
-	description, err := backend.Describe(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
-	}
-	if description.StoreID != storeID {
-		return nil, fmt.Errorf("%w: %q has other data", ErrSwap, name)
-	}
-	return backend, checkServices(&description)
+		return checkServices(&description)
+	})
 }
 
 // openAgain opens the backend that served before, until it is open or the server ends, which is when it returns nil.

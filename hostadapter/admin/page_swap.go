@@ -27,7 +27,7 @@ type moveView struct{ *hostadapter.SwapState }
 // Copied and Changed count records, HeldMS is for how long writes waited.
 func (v *moveView) Copied() int     { return int(v.Progress.Copied) }
 func (v *moveView) Changed() int    { return int(v.Progress.Changed) }
-func (v *moveView) HeldMS() float64 { return float64(v.Progress.Held.Microseconds()) / 1000 }
+func (v *moveView) HeldMS() float64 { return heldMS(v.SwapState) }
 
 // PhaseText says in words what a swap is at.
 func (v *moveView) PhaseText() string {

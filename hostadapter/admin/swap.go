@@ -42,9 +42,12 @@ type swapBody struct {
 func swapOf(s *hostadapter.SwapState) *swapBody {
 	return &swapBody{
 		From: s.From, To: s.To, SameData: s.Upgrade, Left: s.Left(), Changed: s.Progress.Changed, Rate: s.Rate,
-		HeldMS: float64(s.Progress.Held.Microseconds()) / 1000,
+		HeldMS: heldMS(s),
 	}
 }
+
+// heldMS is for how long writes waited, in milliseconds.
+func heldMS(s *hostadapter.SwapState) float64 { return float64(s.Progress.Held.Microseconds()) / 1000 }
 
 // mountSwap adds the routes of swaps where there is something to swap.
 func (m *mount) mountSwap(router *mux.Router, change func(action string, h handler) route) {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v3"
 	"github.com/ory/fosite"
 
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -208,22 +209,10 @@ func (c *client) checkURIs(p *problems, r record) {
 	if c.frontChannelURI != "" {
 		if err := checkLogoutURI(c.frontChannelURI); err != nil {
 			p.at(r, "frontchannel_logout_uri", "%v", err)
-		} else if !slices.ContainsFunc(c.redirectURIs, func(uri string) bool { return sameOrigin(uri, c.frontChannelURI) }) {
+		} else if !fositestore.FrontChannelAllowed(c.frontChannelURI, c.redirectURIs) {
 			p.at(r, "frontchannel_logout_uri", "has not scheme, host and port of one of redirect_uris")
 		}
 	}
-}
-
-// sameOrigin: see Front-Channel Logout 1.0, section 2. No frame of another origin would be shown.
-func sameOrigin(a, b string) bool {
-	first, err := url.Parse(a)
-	second, err2 := url.Parse(b)
-	return err == nil && err2 == nil && strings.EqualFold(webOrigin(first), webOrigin(second))
-}
-
-// webOrigin is the origin without a port that the scheme has anyway.
-func webOrigin(uri *url.URL) string {
-	return strings.TrimSuffix(originOf(uri), map[string]string{"http": ":80", "https": ":443"}[uri.Scheme])
 }
 
 // endNames are how a file of clients calls the ways in which a session ends.

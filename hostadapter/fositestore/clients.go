@@ -77,7 +77,7 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	if own, ok := client.(mutedClient); ok {
 		settings.Muted = own.GetMutedSessionEnds() & ticketstore.EndByAny
 	}
-	if !sameOrigin(settings.FrontChannelLogoutURI, client.GetRedirectURIs()) {
+	if !FrontChannelAllowed(settings.FrontChannelLogoutURI, client.GetRedirectURIs()) {
 		settings.FrontChannelLogoutURI = ""
 	}
 	if own, ok := client.(postLogoutClient); ok {
@@ -86,9 +86,10 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	return settings, nil
 }
 
-// sameOrigin tells whether scheme, host and port of a frontchannel_logout_uri are those of a redirect URI, as they must be (Front-Channel Logout
-// 1.0, section 2): otherwise a client could have pages of others shown and told of the session.
-func sameOrigin(uri string, redirectURIs []string) bool {
+// FrontChannelAllowed tells whether scheme, host and port of a frontchannel_logout_uri are those of a redirect URI, as they must be
+// (Front-Channel Logout 1.0, section 2): otherwise a client could have pages of others shown and told of the session. A client whose URI is not
+// allowed is never told by front channel, so a host refuses such a registration.
+func FrontChannelAllowed(uri string, redirectURIs []string) bool {
 	origin, err := originOf(uri)
 	return err == nil && slices.ContainsFunc(redirectURIs, func(redirect string) bool {
 		other, err := originOf(redirect)

@@ -209,6 +209,15 @@ func journalKey(number uint64) []byte {
 	return binary.BigEndian.AppendUint64(key(tableJournal), number)
 }
 
+// journalNumber is the reverse of journalKey.
+func journalNumber(k []byte) (number uint64, ok bool) {
+	rest := k[len(tableJournal):]
+	if len(rest) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(rest), true
+}
+
 // close publishes what was committed.
 func (b *books) close(e *entry) {
 	b.ledger.Store(e.ledger)

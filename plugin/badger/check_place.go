@@ -2,7 +2,6 @@ package badger
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 )
@@ -81,12 +80,4 @@ func grantID(b []byte) string {
 
 func serialID(position []byte) string {
 	return "grant " + hex.EncodeToString(position[min(len(position), timeKeyLength):])
-}
-
-func journalNumber(k []byte) (uint64, bool) {
-	rest := k[len(tableJournal):]
-	if len(rest) != 8 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint64(rest), true
 }

@@ -106,7 +106,7 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 		return result, err
 	}
 	left := false
-	err = e.update(ctx, func(tx *tx) error {
+	err = e.updateBehind(ctx, func(tx *tx) error {
 		tx.delete(d.key)
 		c := e.closing(tx, ending, now)
 		c.listed = listed

@@ -3,7 +3,6 @@ package badger
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"iter"
 
@@ -250,7 +249,11 @@ func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) 
 			if err != nil {
 				return false, err
 			}
-			changes.Through = binary.BigEndian.Uint64(k[len(tableJournal):])
+			number, ok := journalNumber(k)
+			if !ok {
+				return false, damagedEntry(k)
+			}
+			changes.Through = number
 			if !named[string(name)] {
 				named[string(name)] = true
 				record, err := rowNow(r, name)
@@ -331,7 +334,11 @@ const maxTrim = 10_000
 func (t *tx) trimSome(upTo uint64) error {
 	n := 0
 	return t.scan(tableJournal, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if binary.BigEndian.Uint64(k[len(tableJournal):]) > upTo || n == maxTrim {
+		number, ok := journalNumber(k)
+		switch {
+		case !ok:
+			return false, damagedEntry(k)
+		case number > upTo || n == maxTrim:
 			return false, nil
 		}
 		t.delete(k)

@@ -46,8 +46,8 @@ const DefaultSwitchTimeout = 5 * time.Second
 // Progress is how far a move has come.
 type Progress struct {
 	Phase Phase
-	// Total is how many records the source held at the beginning, and once all are copied, how many those were; Copied how many were copied, and Changed how many changes made meanwhile
-	// were applied. Left is how many changes are to be applied.
+	// Total is how many records the source held at the beginning, and once all are copied, how many those were; Copied how many were copied,
+	// and Changed how many changes made meanwhile were applied. Left is how many changes are to be applied.
 	Total   int64
 	Copied  int64
 	Changed int64

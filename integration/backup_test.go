@@ -76,12 +76,9 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 					return
 				default:
 				}
-				status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
-				if status != http.StatusOK {
-					t.Errorf("a refresh answered %d %v", status, answer)
+				if !s.refreshLogin(t, i) {
 					return
 				}
-				s.logins[i].token.RefreshToken, _ = answer["refresh_token"].(string)
 				requests.Add(1)
 			}
 		})

@@ -159,13 +159,9 @@ func newMemoryHost(b *testing.B) *benchHost {
 func newPluginHost(b *testing.B) *benchHost {
 	b.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	backend, err := plugin.Open(b.Context(), plugin.Config{
+	backend := openPlugin(b, plugin.Config{
 		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()}, Logger: logger,
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = backend.Close() })
 	config := benchConfig()
 	sessions, err := fositestore.Attach(b.Context(), fositestore.Config{
 		Backend: backend, Fosite: config, Store: benchClients(), Key: func(context.Context) (any, error) { return benchKey(), nil },

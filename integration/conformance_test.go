@@ -36,7 +36,7 @@ func TestBuiltPlugin(t *testing.T) {
 	}
 }
 
-func openPlugin(t *testing.T, config plugin.Config) *plugin.Client {
+func openPlugin(t testing.TB, config plugin.Config) *plugin.Client {
 	t.Helper()
 	client, err := plugin.Open(t.Context(), config)
 	if err != nil {

@@ -40,13 +40,9 @@ type lifeHost struct {
 func newLifeHost(b *testing.B, change ...func(*hostadapter.Config)) *lifeHost {
 	b.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	backend, err := plugin.Open(b.Context(), plugin.Config{
+	backend := openPlugin(b, plugin.Config{
 		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()}, Logger: logger,
 	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = backend.Close() })
 	h := &lifeHost{}
 	config := hostadapter.Config{
 		Backend: backend, Issuer: "http://localhost:9000", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: lifeSigner{},
@@ -55,6 +51,7 @@ func newLifeHost(b *testing.B, change ...func(*hostadapter.Config)) *lifeHost {
 	for _, c := range change {
 		c(&config)
 	}
+	var err error
 	if h.Adapter, err = hostadapter.New(b.Context(), config); err != nil {
 		b.Fatal(err)
 	}

@@ -63,6 +63,19 @@ func (s *swapper) expectWhole(t *testing.T) {
 	}
 }
 
+// refreshLogin refreshes a user's tokens, and tells whether that went well.
+func (s *swapper) refreshLogin(t *testing.T, i int) bool {
+	t.Helper()
+	status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
+	if status != http.StatusOK {
+		t.Errorf("a refresh answered %d %v", status, answer)
+		return false
+	}
+	s.logins[i].token.AccessToken, _ = answer["access_token"].(string)
+	s.logins[i].token.RefreshToken, _ = answer["refresh_token"].(string)
+	return true
+}
+
 func TestSwapWhileUsersWork(t *testing.T) {
 	t.Parallel()
 	s := newSwapper(t, 4, 1)
@@ -77,13 +90,9 @@ func TestSwapWhileUsersWork(t *testing.T) {
 					return
 				default:
 				}
-				status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
-				if status != http.StatusOK {
-					t.Errorf("a refresh answered %d %v", status, answer)
+				if !s.refreshLogin(t, i) {
 					return
 				}
-				s.logins[i].token.AccessToken, _ = answer["access_token"].(string)
-				s.logins[i].token.RefreshToken, _ = answer["refresh_token"].(string)
 				if !s.active(t, s.rp, s.logins[i].token.AccessToken) {
 					t.Error("a token that was just issued is dead")
 				}

@@ -47,13 +47,20 @@ type signer func(ctx context.Context, payload []byte) (string, error)
 func (f signer) Sign(ctx context.Context, payload []byte) (string, error) { return f(ctx, payload) }
 
 // swapped starts a swap and waits for its end.
-func swapped(t *testing.T, adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState) {
+func swapped(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadapter.SwapState {
 	t.Helper()
 	id, err := adapter.Swap(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return swapEnd(t, adapter, id)
+}
+
+// swapEnd waits for the end of a swap or an upgrade.
+func swapEnd(t *testing.T, adapter *hostadapter.Adapter, id string) (state *hostadapter.SwapState) {
+	t.Helper()
 	eventually(t, "the swap to end", func() bool {
+		var err error
 		if state, err = adapter.SwapByID(id); err != nil {
 			t.Fatal(err)
 		}

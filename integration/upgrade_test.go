@@ -19,19 +19,13 @@ import (
 )
 
 // upgraded starts an upgrade and waits for its end.
-func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState) {
+func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadapter.SwapState {
 	t.Helper()
 	id, err := adapter.Upgrade(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the upgrade to end", func() bool {
-		if state, err = adapter.SwapByID(id); err != nil {
-			t.Fatal(err)
-		}
-		return !state.Finished.IsZero()
-	})
-	return state
+	return swapEnd(t, adapter, id)
 }
 
 // signingIn has users sign in and their sessions read until stop, and returns how many were acknowledged.

@@ -38,6 +38,7 @@ type committer struct {
 	// most bounds the changes of one transaction.
 	most    int
 	damages *damages
+	gaps    *gaps
 	// commits counts the transactions.
 	commits atomic.Uint64
 	// queued counts the transactions in which notices fell due. It is raised after each.
@@ -61,7 +62,7 @@ type change struct {
 func newCommitter(db *badger.DB, damages *damages) (*committer, error) {
 	c := &committer{
 		db: db, changes: make(chan *change, maxGroup), behind: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
-		damages: damages, doubts: make(chan struct{}, 1),
+		damages: damages, gaps: newGaps(), doubts: make(chan struct{}, 1),
 	}
 	if err := c.books.open(db); err != nil {
 		return nil, err
@@ -124,9 +125,11 @@ func (c *committer) run() {
 
 // commit applies first and whatever else is waiting.
 func (c *committer) commit(first *change) {
+	gaps := c.gaps.lookOut()
+	defer gaps.close()
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
-	g := newGroup(snapshot{txn: base, damages: c.damages})
+	g := newGroup(snapshot{txn: base, damages: c.damages, gaps: gaps})
 	g.ledger = c.books.ledger.Load()
 	var changes []*change
 	var room room
@@ -163,9 +166,12 @@ func (c *committer) write(g *group) error {
 	}
 	txn := c.db.NewTransaction(true)
 	defer txn.Discard()
+	var put, deleted []string // of the emptied indexes
 	for name, w := range g.writes {
 		var err error
+		touched := &put
 		if w.deleted {
+			touched = &deleted
 			err = txn.Delete([]byte(name))
 		} else {
 			err = txn.Set([]byte(name), w.value)
@@ -173,10 +179,16 @@ func (c *committer) write(g *group) error {
 		if err != nil {
 			return fmt.Errorf("%d bytes under %d keys: %w", g.size, len(g.writes), err)
 		}
+		if isEmptied(name) {
+			*touched = append(*touched, name)
+		}
 	}
+	c.gaps.put(put)
 	if err := txn.Commit(); err != nil {
+		c.gaps.committed(nil)
 		return err
 	}
+	c.gaps.committed(deleted)
 	c.commits.Add(1)
 	c.books.close(entry)
 	if g.queued {

@@ -234,9 +234,11 @@ func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
 		return errClosed()
 	}
 	queued := e.committer.queued.Load()
+	gaps := e.committer.gaps.lookOut()
+	defer gaps.close()
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
-	return f(snapshot{txn: txn, damages: e.damages, queued: queued, ended: func() error {
+	return f(snapshot{txn: txn, damages: e.damages, queued: queued, gaps: gaps, ended: func() error {
 		if e.base.Err() != nil {
 			return errClosed()
 		}

@@ -207,6 +207,8 @@ type snapshot struct {
 	damages *damages
 	// queued is what the committer's count of that name was before.
 	queued uint64
+	// gaps is what it knows and finds of the emptied indexes.
+	gaps *lookout
 }
 
 // scanPatience is how many rows a scan reads before it asks whether it is still wanted.
@@ -225,6 +227,14 @@ func (s snapshot) get(k []byte) ([]byte, error) {
 }
 
 func (s snapshot) scan(prefix, from []byte, reverse bool, f visit) error {
+	if s.gaps != nil && !reverse && isEmptied(string(prefix)) {
+		w := s.walk(prefix)
+		defer w.close()
+		if from == nil {
+			from = prefix
+		}
+		return w.scan(from, f)
+	}
 	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for each.
 	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
 	defer it.Close()
@@ -248,31 +258,6 @@ func (s snapshot) scan(prefix, from []byte, reverse bool, f visit) error {
 		})
 		if err != nil || !goOn {
 			return err
-		}
-	}
-	return nil
-}
-
-// hop calls f with a key under prefix, from the key from on, and then with the first from the key on that f has returned, or with the next if
-// that is nil, until f says that it is enough. One iterator is enough for it all: to make one costs more than to move it.
-func (s snapshot) hop(prefix, from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
-	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
-	defer it.Close()
-	n := 0
-	for it.Seek(from); it.ValidForPrefix(prefix); {
-		if n++; n%scanPatience == 0 && s.ended != nil {
-			if err := s.ended(); err != nil {
-				return err
-			}
-		}
-		next, goOn, err := f(it.Item().KeyCopy(nil))
-		if err != nil || !goOn {
-			return err
-		}
-		if next == nil {
-			it.Next()
-		} else {
-			it.Seek(next)
 		}
 	}
 	return nil

@@ -139,6 +139,11 @@ type grants struct {
 	b *backend
 }
 
+func (s *grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
+	err = s.b.do("Purge", func() (err error) { purged, err = s.Store.Purge(ctx, limit, now); return err })
+	return purged, err
+}
+
 func (s *grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.Found, err error) {
 	err = s.b.do("GetGrant", func() (err error) { found, err = s.Store.Get(ctx, ref, now); return err })
 	return found, err

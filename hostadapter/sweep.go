@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// sweepCalls bounds how often EndDue or Purge is called in one round.
+	// sweepCalls bounds how often EndDue or Purge is called in one round. What that leaves is done in the next, which begins at once.
 	sweepCalls = 20
 	// sweepTimeout bounds one round.
 	sweepTimeout = 30 * time.Second
@@ -84,7 +84,11 @@ func (s *sweeper) round(ctx context.Context) {
 	s.asked, s.from = time.Now(), s.adapter.now()
 	next, err := s.adapter.endDue(round)
 	if err == nil && time.Since(s.purged) >= s.adapter.config.SweepEvery {
-		if err = s.adapter.purge(round); err == nil {
+		var left bool
+		switch left, err = s.adapter.purge(round); {
+		case left:
+			next = s.from // the rest is a matter of the next round, which begins at once
+		case err == nil:
 			s.purged = time.Now()
 		}
 	}
@@ -130,19 +134,20 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 			a.events.tell(&SessionEnded{Time: now, SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: logout.SessionExpiration})
 		}
 		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
-		if swept.Next.IsZero() || swept.Next.After(now) {
+		if (swept.Next.IsZero() || swept.Next.After(now)) && !swept.PurgeLeft {
 			return capped(now.Add(shortest), swept.Next), nil
 		}
 	}
 	return a.now(), nil
 }
 
-func (a *Adapter) purge(ctx context.Context) error {
+// purge purges grants whose time is up, in batches, and tells whether any were left.
+func (a *Adapter) purge(ctx context.Context) (left bool, err error) {
 	for range sweepCalls {
 		purged, err := a.config.Backend.Grants().Purge(ctx, purgeLimit, a.now())
 		if err != nil || purged < purgeLimit {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }

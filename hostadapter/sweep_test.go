@@ -188,6 +188,30 @@ func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
 	h.gone(session.SessionID)
 }
 
+// TestPurgesUntilNothingIsLeft: what more than one round takes does not wait for the time of the next.
+func TestPurgesUntilNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	const batches, each = 80, 64
+	h := newHost(t, func(c *hostadapter.Config) { c.SweepEvery = time.Hour })
+	for i := range batches {
+		batch := &grantstore.Batch{OperationID: fmt.Sprint("batch ", i)}
+		for j := range each {
+			batch.Store = append(batch.Store, grantstore.Grant{
+				Ref:     grantstore.Ref{Type: grantstore.JTI, Key: grantstore.KeyOf(fmt.Sprint("jti ", i, j))},
+				Created: h.clock.Now(), Expires: h.clock.Now().Add(time.Minute),
+			})
+		}
+		_, err := h.backend.Grants().Apply(t.Context(), batch, h.clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.clock.advance(time.Hour)
+	before := h.backend.count("Purge")
+	h.start()
+	eventually(t, "all grants were purged", func() bool { return h.backend.count("Purge")-before > batches*each/200 })
+}
+
 func TestWhoIsToldOfExpiry(t *testing.T) {
 	t.Parallel()
 	for tell, want := range map[hostadapter.TellClients][]string{

@@ -166,4 +166,6 @@ type Swept struct {
 	// Next is when the next session falls due, as far as the index knows: a session that slid may turn out not to be due then. Zero means
 	// that there is none.
 	Next time.Time
+	// PurgeLeft: records whose time is up were left, and another call takes more of them.
+	PurgeLeft bool
 }

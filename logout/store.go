@@ -18,8 +18,8 @@ type Store interface {
 	End(ctx context.Context, ending *Ending, now time.Time) (*Result, error)
 
 	// EndDue ends sessions that are over at now, with reason session_expiration, at most sweep.Limit of them, each after checking in its
-	// own transaction that it is still due. It also purges ended records and notices whose time is up. Concurrent sweeps end each
-	// session once.
+	// own transaction that it is still due. It also purges ended records, jobs and notices whose time is up, a bounded number of each, and
+	// says whether any were left. Concurrent sweeps end each session once.
 	EndDue(ctx context.Context, sweep Sweep, now time.Time) (*Swept, error)
 
 	// Claim hands out due notices, each under a new claim number and to one caller at a time until its lease has passed. Clients named busy

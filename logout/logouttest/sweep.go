@@ -120,6 +120,24 @@ var sweepCases = []storetest.Case{
 			w.Fails(err, "Retry a purged notice", logout.ErrNotFound)
 		}
 	}},
+	{Name: "a sweep tells what it has left to purge", Run: func(w *storetest.World) {
+		const many = 7
+		for range many {
+			s := w.SignIn("ann")
+			w.Uses(s, "mail")
+			w.Pass(time.Minute)
+			w.End(logout.Ending{SessionID: s.SessionID})
+			w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		}
+		w.Pass(logout.NotificationRetention + time.Minute)
+		for range many + 1 {
+			if !w.SweepOnce(logout.Sweep{Limit: 2}).PurgeLeft {
+				break
+			}
+		}
+		w.Same(w.Notices(logout.DeliveryFilter{}), []logout.Notification{}, "notices after their time is up")
+		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.Swept{}, "the answer when nothing is left")
+	}},
 	{Name: "a notice that is waiting is not purged", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")

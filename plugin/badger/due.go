@@ -49,7 +49,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if err := s.e.purgeEndings(ctx, sweep.Limit, now); err != nil {
+	if swept.PurgeLeft, err = s.e.purgeEndings(ctx, sweep.Limit, now); err != nil {
 		return nil, err
 	}
 	err = s.e.view(ctx, func(r reader) (err error) {
@@ -124,11 +124,12 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 	return result, e.purgeSession(e.base, ending.SessionID, now)
 }
 
-// purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up.
-func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) error {
-	limit = min(limit, maxInline)
+// purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up, at most so many of each, and tells
+// whether it has left any.
+func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
+	limit = min(limit, maxPurge)
 	nothing := false
-	err := e.view(ctx, func(r reader) error {
+	err = e.view(ctx, func(r reader) error {
 		ended, err := dueEntries(r, indexEndedDue, 1, now)
 		if err != nil {
 			return err
@@ -142,31 +143,34 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) err
 		return err
 	})
 	if err != nil || nothing {
-		return err // most sweeps: no write, no sync
+		return false, err // most sweeps: no write, no sync
 	}
-	return e.updateBehind(ctx, func(tx *tx) error {
-		if err := tx.purgeEnded(limit, now); err != nil {
-			return err
+	err = e.updateBehind(ctx, func(tx *tx) error {
+		left = false
+		for _, purge := range []func(int, time.Time) (int, error){tx.purgeEnded, tx.purgeNotices, tx.purgeJobs} {
+			n, err := purge(limit, now)
+			if err != nil {
+				return err
+			}
+			left = left || n == limit
 		}
-		if err := tx.purgeNotices(limit, now); err != nil {
-			return err
-		}
-		return tx.purgeJobs(limit, now)
+		return nil
 	})
+	return left, err
 }
 
 // purgeEnded removes ended records under which no grant is left. The others are looked at again a day later.
-func (t *tx) purgeEnded(limit int, now time.Time) error {
+func (t *tx) purgeEnded(limit int, now time.Time) (int, error) {
 	due, err := dueEntries(t, indexEndedDue, limit, now)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, d := range due {
 		sid := string(d.id)
 		t.delete(d.key)
 		left, err := anyToken(t, sid)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if left {
 			t.put(key(indexEndedDue, timeKey(nanos(now.Add(endedRetention))), last(sid)), nil)
@@ -174,31 +178,31 @@ func (t *tx) purgeEnded(limit int, now time.Time) error {
 		}
 		ended, err := loadEnded(t, sid)
 		if err := t.abandon(err); err != nil {
-			return err
+			return 0, err
 		}
 		t.delete(endedKey(sid))
 		t.delete(key(indexEndedSubject, more(ended.GetSubjectId()), last(sid)))
 	}
-	return nil
+	return len(due), nil
 }
 
-func (t *tx) purgeNotices(limit int, now time.Time) error {
+func (t *tx) purgeNotices(limit int, now time.Time) (int, error) {
 	due, err := dueEntries(t, indexNoticePurge, limit, now)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, d := range due {
 		n := &recordpb.Notification{}
 		t.delete(d.key)
 		found, err := load(t, noticeKey(string(d.id)), n)
 		if err := t.abandon(err); err != nil {
-			return err
+			return 0, err
 		}
 		if err == nil && found {
 			t.dropNotice(string(d.id), n)
 		}
 	}
-	return nil
+	return len(due), nil
 }
 
 // anyToken tells whether a session has tokens left, dead or alive.

@@ -169,10 +169,10 @@ func jobAgeKey(id string, job *recordpb.Job) []byte {
 }
 
 // purgeJobs removes jobs that were done long ago, and gives those their time that have none.
-func (t *tx) purgeJobs(limit int, now time.Time) error {
+func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
 	due, err := dueEntries(t, indexJobAge, limit, now.Add(-logout.JobRetention))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, d := range due {
 		id := string(d.id)
@@ -180,7 +180,7 @@ func (t *tx) purgeJobs(limit int, now time.Time) error {
 		job := &recordpb.Job{}
 		found, err := load(t, jobKey(id), job)
 		if err := t.abandon(err); err != nil {
-			return err
+			return 0, err
 		}
 		if err != nil || !found {
 			continue
@@ -191,10 +191,10 @@ func (t *tx) purgeJobs(limit int, now time.Time) error {
 		}
 		job.Finished = nanos(now)
 		if err := t.saveJob(id, job); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return len(due), nil
 }
 
 func jobRecord(ending *logout.Ending, now time.Time) *recordpb.Job {

@@ -135,6 +135,9 @@ func (t *tx) purgeMarked(sid string, now time.Time) (revoked int, more bool, err
 	return revoked, more, err
 }
 
+// maxPurge bounds the records that one transaction purges of a kind: whoever waits for the next one waits for this.
+const maxPurge = 64
+
 // Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but its words.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
@@ -143,10 +146,10 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 	for purged < limit && err == nil {
 		n := 0
 		err = s.e.updateBehind(ctx, func(tx *tx) (err error) {
-			if n, err = tx.purgeExpired(min(limit-purged, maxInline), now); err != nil || n > 0 {
+			if n, err = tx.purgeExpired(min(limit-purged, maxPurge), now); err != nil || n > 0 {
 				return err
 			}
-			n, err = tx.purgeOperations(min(limit-purged, maxInline), now)
+			n, err = tx.purgeOperations(min(limit-purged, maxPurge), now)
 			return err
 		})
 		purged += n

@@ -31,6 +31,10 @@ type sample struct {
 	rows, heapKiB, goroutines, files, diskKiB int
 }
 
+func (s sample) String() string {
+	return fmt.Sprintf("rows %d, heap %d KiB, goroutines %d, files %d, tables %d KiB", s.rows, s.heapKiB, s.goroutines, s.files, s.diskKiB)
+}
+
 // soak is a run over a month of the stores' time.
 type soak struct {
 	t    *testing.T
@@ -65,6 +69,7 @@ func TestSoak(t *testing.T) {
 		}
 		if (i+1)%max(1, lives/soakLooks) == 0 {
 			samples = append(samples, s.look())
+			t.Logf("%d operations, %s", (i+1)*perLife, samples[len(samples)-1])
 		}
 	}
 	t.Logf("%d operations\n%s", lives*perLife, graph(samples))
@@ -133,7 +138,7 @@ func (s *soak) housekeeping() {
 	for {
 		swept, err := s.e.Logout().EndDue(ctx, logout.Sweep{Limit: 200, KeepOffline: true}, s.now)
 		s.must(err)
-		if swept.Ended < 200 {
+		if swept.Ended < 200 && !swept.PurgeLeft {
 			break
 		}
 	}

@@ -484,7 +484,9 @@ type EndDueSessionsResponse struct {
 	// next is when the next session falls due, as far as the index knows. Absent means that there is none.
 	Next *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next,proto3" json:"next,omitempty"`
 	// sessions are those that were ended.
-	Sessions      []*EndedSession `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Sessions []*EndedSession `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	// purge_left: records whose time is up were left, and another call takes more of them.
+	PurgeLeft     bool `protobuf:"varint,5,opt,name=purge_left,json=purgeLeft,proto3" json:"purge_left,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -545,6 +547,13 @@ func (x *EndDueSessionsResponse) GetSessions() []*EndedSession {
 		return x.Sessions
 	}
 	return nil
+}
+
+func (x *EndDueSessionsResponse) GetPurgeLeft() bool {
+	if x != nil {
+		return x.PurgeLeft
+	}
+	return false
 }
 
 // Notification is one client's notice of the end of one session.
@@ -1606,12 +1615,14 @@ const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	"\fkeep_offline\x18\x02 \x01(\bR\vkeepOffline\x12+\n" +
 	"\x11skip_notification\x18\x03 \x01(\bR\x10skipNotification\x12,\n" +
 	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12)\n" +
-	"\x10coordinated_only\x18\x05 \x01(\bR\x0fcoordinatedOnly\"\xcf\x01\n" +
+	"\x10coordinated_only\x18\x05 \x01(\bR\x0fcoordinatedOnly\"\xee\x01\n" +
 	"\x16EndDueSessionsResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\x05R\x05ended\x121\n" +
 	"\x14notifications_queued\x18\x02 \x01(\x03R\x13notificationsQueued\x12.\n" +
 	"\x04next\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04next\x12<\n" +
-	"\bsessions\x18\x04 \x03(\v2 .sessions.plugin.v1.EndedSessionR\bsessions\"\x98\x04\n" +
+	"\bsessions\x18\x04 \x03(\v2 .sessions.plugin.v1.EndedSessionR\bsessions\x12\x1d\n" +
+	"\n" +
+	"purge_left\x18\x05 \x01(\bR\tpurgeLeft\"\x98\x04\n" +
 	"\fNotification\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x1b\n" +

@@ -86,7 +86,7 @@ func FromSwept(s *logout.Swept) *pb.EndDueSessionsResponse {
 	}
 	return &pb.EndDueSessionsResponse{
 		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued), Next: FromTime(s.Next),
-		Sessions: convert(s.Sessions, fromEnded),
+		Sessions: convert(s.Sessions, fromEnded), PurgeLeft: s.PurgeLeft,
 	}
 }
 
@@ -95,7 +95,7 @@ func ToSwept(m *pb.EndDueSessionsResponse) (*logout.Swept, error) {
 	var r reader
 	swept := &logout.Swept{
 		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()), Next: r.time("next", m.GetNext()),
-		Sessions: convert(m.GetSessions(), toEnded),
+		Sessions: convert(m.GetSessions(), toEnded), PurgeLeft: m.GetPurgeLeft(),
 	}
 	return swept, r.err
 }

@@ -185,7 +185,7 @@ func (w *World) Retry(id string) *logout.Notification {
 	return retried.Notification
 }
 
-// Sweep ends what is due until nothing is, and returns how many sessions that ended.
+// Sweep ends what is due until nothing is and nothing is left to purge, and returns how many sessions that ended.
 func (w *World) Sweep(sweep logout.Sweep) int {
 	w.Helper()
 	if sweep.Limit == 0 {
@@ -195,11 +195,11 @@ func (w *World) Sweep(sweep logout.Sweep) int {
 	for range 1000 {
 		swept := w.SweepOnce(sweep)
 		ended += swept.Ended
-		if swept.Ended == 0 && (swept.Next.IsZero() || swept.Next.After(w.Now)) {
+		if swept.Ended == 0 && (swept.Next.IsZero() || swept.Next.After(w.Now)) && !swept.PurgeLeft {
 			return ended
 		}
 	}
-	w.Fatal("sweeping does not come to an end: Next is never after now")
+	w.Fatal("sweeping does not come to an end: Next is never after now, or PurgeLeft stays")
 	return 0
 }
 

@@ -37,7 +37,7 @@ func TestSwapToAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	adapter := pluginHost(t, "old", map[string]plugin.Config{
-		"old": badgerConfig(t), "new": patient(binary(t, "sessions-badger"), badger.Settings{Path: filepath.Join(disk, "new")}),
+		"old": badgerConfig(t), "new": patient(binary(t, "sessions-badger"), badger.Settings{Path: filepath.Join(disk, "new"), MinFreeMiB: 1}),
 	})
 	tickets, now := adapter.Backend().Tickets(), time.Now().UTC()
 	const sessions = 400 // of 64 KiB each
@@ -64,6 +64,9 @@ func TestSwapToAFullDisk(t *testing.T) {
 	}
 	if err != nil || state.Err == nil || state.Progress.Phase != transfer.Failed || adapter.BackendName() != "old" {
 		t.Fatalf("the swap %+v, error %v, %s serves: want it failed", state, err, adapter.BackendName())
+	}
+	if !errors.Is(state.Err, ticketstore.ErrNoSpace) {
+		t.Errorf("the swap failed: %v, want ErrNoSpace", state.Err)
 	}
 	t.Logf("the swap failed after %s: %.300s", state.Finished.Sub(state.Started), state.Err)
 	for i := range sessions {

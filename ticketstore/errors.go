@@ -24,6 +24,9 @@ var (
 	ErrResultsToken = errors.New("results token does not fit")
 	// ErrUnavailable: the store is unreachable, took too long, or is shutting down. Nothing is known of the record that was asked for.
 	ErrUnavailable = errors.New("session store is unavailable")
+	// ErrNoSpace: the store's disk is nearly full. Nothing was written, and nothing will be until somebody makes room. It is an
+	// ErrUnavailable.
+	ErrNoSpace = fmt.Errorf("%w: its disk is nearly full", ErrUnavailable)
 )
 
 // FieldError is an ErrInvalid that names the field at fault and what is wrong with it. Problem never repeats the value.

@@ -39,6 +39,7 @@ type committer struct {
 	most    int
 	damages *damages
 	gaps    *gaps
+	space   *space
 	// commits counts the transactions.
 	commits atomic.Uint64
 	// queued counts the transactions in which notices fell due. It is raised after each.
@@ -59,10 +60,10 @@ type change struct {
 	taken atomic.Bool
 }
 
-func newCommitter(db *badger.DB, damages *damages) (*committer, error) {
+func newCommitter(db *badger.DB, damages *damages, space *space) (*committer, error) {
 	c := &committer{
 		db: db, changes: make(chan *change, maxGroup), behind: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
-		damages: damages, gaps: newGaps(), doubts: make(chan struct{}, 1),
+		damages: damages, gaps: newGaps(), space: space, doubts: make(chan struct{}, 1),
 	}
 	if err := c.books.open(db); err != nil {
 		return nil, err
@@ -159,6 +160,11 @@ func (c *committer) commit(first *change) {
 func (c *committer) write(g *group) error {
 	if len(g.writes) == 0 && g.ledger == c.books.ledger.Load() {
 		return nil
+	}
+	if g.ledger == c.books.ledger.Load() { // a turn in a move is small, and without it a store could not come back from one
+		if err := c.space.check(g.size); err != nil {
+			return err
+		}
 	}
 	entry, err := c.books.enter(g)
 	if err != nil {

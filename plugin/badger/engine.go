@@ -26,6 +26,7 @@ type Engine struct {
 	committer *committer
 	logger    *slog.Logger
 	damages   *damages
+	space     *space
 	// still: the database was opened to be looked at. No change is taken, and nothing goes on in the background.
 	still bool
 	// format is that of the database when it was opened.
@@ -67,7 +68,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
-	e := newEngine(ctx, db, logger)
+	e := newEngine(ctx, db, &settings, logger)
 	if err := e.start(ctx, settings.Path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
@@ -85,8 +86,8 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	return e, nil
 }
 
-func newEngine(ctx context.Context, db *badger.DB, logger *slog.Logger) *Engine {
-	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, format: formatVersion}
+func newEngine(ctx context.Context, db *badger.DB, settings *Settings, logger *slog.Logger) *Engine {
+	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, space: newSpace(settings, logger), format: formatVersion}
 	e.base, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.leaving, e.leave = context.WithCancel(e.base)
 	return e
@@ -122,7 +123,7 @@ func (e *Engine) start(ctx context.Context, path string) (err error) {
 	if e.id, err = storeID(e.db); err != nil {
 		return err
 	}
-	e.committer, err = newCommitter(e.db, e.damages)
+	e.committer, err = newCommitter(e.db, e.damages, e.space)
 	return err
 }
 

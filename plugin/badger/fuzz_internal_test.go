@@ -105,8 +105,8 @@ func inMemory(t *testing.T) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(t.Context(), db, slog.New(slog.DiscardHandler))
-	if e.committer, err = newCommitter(db, e.damages); err != nil {
+	e := newEngine(t.Context(), db, &Settings{}, slog.New(slog.DiscardHandler))
+	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -21,6 +21,7 @@ func TestParseSettingsNamesTheBadField(t *testing.T) {
 		"bad encryption key":  {`{"path":"/x","encryption_key":"zz"}`, "encryption_key"},
 		"short encryption":    {`{"path":"/x","encryption_key":"00ff"}`, "encryption_key"},
 		"cache out of bounds": {`{"path":"/x","cache_mib":-1}`, "cache_mib"},
+		"room out of bounds":  {`{"path":"/x","min_free_mib":-1}`, "min_free_mib"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

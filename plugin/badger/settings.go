@@ -24,14 +24,20 @@ type Settings struct {
 	EncryptionKey string `json:"encryption_key,omitempty"`
 	// CacheMiB bounds the cache of decoded blocks, in MiB. Default 64.
 	CacheMiB int `json:"cache_mib,omitempty"`
+	// MinFreeMiB is how much of the disk stays free, in MiB: with less, changes are refused as ErrUnavailable and reads go on. Default 256, which
+	// is what compaction needs beside the database.
+	MinFreeMiB int `json:"min_free_mib,omitempty"`
 }
 
-const defaultCacheMiB = 64
+const (
+	defaultCacheMiB   = 64
+	defaultMinFreeMiB = 256
+)
 
 // String keeps the encryption key out of logs.
 func (s Settings) String() string {
 	encrypted := s.EncryptionKey != ""
-	return fmt.Sprintf("path=%s sync=%t encrypted=%t cache_mib=%d", s.Path, s.sync(), encrypted, s.CacheMiB)
+	return fmt.Sprintf("path=%s sync=%t encrypted=%t cache_mib=%d min_free_mib=%d", s.Path, s.sync(), encrypted, s.CacheMiB, s.MinFreeMiB)
 }
 
 // GoString does what String does.
@@ -74,6 +80,9 @@ func (s *Settings) validate() (encryption []byte, err error) {
 	}
 	if s.CacheMiB < 0 || s.CacheMiB > 1<<16 {
 		problems = append(problems, ticketstore.Invalid("cache_mib", "is outside 0 to 65536"))
+	}
+	if s.MinFreeMiB < 0 || s.MinFreeMiB > 1<<20 {
+		problems = append(problems, ticketstore.Invalid("min_free_mib", "is outside 0 to 1048576"))
 	}
 	encryption, err = hex.DecodeString(s.EncryptionKey)
 	if err != nil || !validKeyLength(len(encryption)) {

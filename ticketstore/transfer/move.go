@@ -355,7 +355,8 @@ func again(ctx context.Context, f func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
 		err := f()
-		if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, ErrFenced) || time.Now().After(deadline) {
+		final := errors.Is(err, ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
+		if !errors.Is(err, ticketstore.ErrUnavailable) || final || time.Now().After(deadline) {
 			return err
 		}
 		timer := time.NewTimer(pause)

@@ -43,6 +43,7 @@
 //	INVALID            INVALID_ARGUMENT     the request is wrong in itself
 //	RESULTS_TOKEN      INVALID_ARGUMENT     a results token is malformed or belongs to another query
 //	UNAVAILABLE        UNAVAILABLE          the store cannot be reached, took too long, or is shutting down
+//	NO_SPACE           UNAVAILABLE          the store's disk is nearly full; nothing was written, and asking again does not help
 //	NOT_CONFIGURED     FAILED_PRECONDITION  a call before Configure
 //	CONFIGURED         FAILED_PRECONDITION  a second Configure
 //	NOT_OPENED         FAILED_PRECONDITION  Configure could not open the backend: the status message says why

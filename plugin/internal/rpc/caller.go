@@ -96,7 +96,8 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 
 // mayMend tells whether asking again can have another outcome.
 func mayMend(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrGone) && !errors.Is(err, transfer.ErrFenced)
+	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrGone) && !errors.Is(err, transfer.ErrFenced) &&
+		!errors.Is(err, ticketstore.ErrNoSpace)
 }
 
 // wait reports whether the time has passed before the context was done.

@@ -44,6 +44,7 @@ var errorTable = []struct {
 	reason   string
 }{
 	{transfer.ErrFenced, codes.Unavailable, "FENCED"},
+	{ticketstore.ErrNoSpace, codes.Unavailable, "NO_SPACE"},
 	{ticketstore.ErrUnavailable, codes.Unavailable, "UNAVAILABLE"},
 	{ticketstore.ErrResultsToken, codes.InvalidArgument, "RESULTS_TOKEN"},
 	{ticketstore.ErrInvalid, codes.InvalidArgument, "INVALID"},

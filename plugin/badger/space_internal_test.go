@@ -1,0 +1,59 @@
+package badger
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// On a disk that is nearly full nothing is written and everything is read; when there is room again, all is as it was.
+func TestFullDiskTakesNoChange(t *testing.T) {
+	t.Parallel()
+	e, log := openLogged(t)
+	create := func(sid string) error {
+		return e.Tickets().Create(t.Context(), &ticketstore.Session{
+			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+			AuthTime: base, Created: base, Renewed: base, Expires: base.Add(time.Hour),
+		})
+	}
+	if err := create("before"); err != nil {
+		t.Fatal(err)
+	}
+	space := e.committer.space
+	whole := space.free
+	// The committer asks while it applies a change, and so not beside this.
+	set := func(free func(string) (uint64, error)) {
+		t.Helper()
+		if err := e.update(t.Context(), func(*tx) error { space.free = free; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(func(string) (uint64, error) { return space.least, nil })
+	for range 2 {
+		err := create("meanwhile")
+		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "256 MiB are free") {
+			t.Fatalf("Create on a disk that is nearly full: %v, want ErrUnavailable that says so", err)
+		}
+		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("meanwhile"))); !errors.Is(err, ticketstore.ErrNotFound) {
+			t.Errorf("Get of what was refused: %v", err)
+		}
+	}
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); err != nil {
+		t.Errorf("Get on a disk that is nearly full: %v", err)
+	}
+	if _, err := e.Grants().Purge(t.Context(), 10, base); err != nil {
+		t.Errorf("a change without a row: %v", err)
+	}
+	set(whole)
+	if err := create("meanwhile"); err != nil {
+		t.Errorf("Create with room again: %v", err)
+	}
+	for _, line := range []string{"the disk is nearly full", "the disk has room again"} {
+		if n := strings.Count(log.text(), line); n != 1 {
+			t.Errorf("%d lines of the log say %q, want one", n, line)
+		}
+	}
+}

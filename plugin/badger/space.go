@@ -33,7 +33,7 @@ func (s *space) check(bytes int) error {
 	if err != nil {
 		return nil //nolint:nilerr // what the system does not tell stops nobody
 	}
-	if free >= s.least+uint64(bytes) { //nolint:gosec // a length
+	if free >= s.least+uint64(bytes) {
 		if s.short {
 			s.short = false
 			s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken", s.figures(free)...)

@@ -9,5 +9,5 @@ func freeSpace(path string) (uint64, error) {
 	if err := syscall.Statfs(path, &disk); err != nil {
 		return 0, err
 	}
-	return disk.Bavail * uint64(disk.Bsize), nil //nolint:gosec // a size of blocks, which is signed on some systems
+	return disk.Bavail * uint64(disk.Bsize), nil
 }

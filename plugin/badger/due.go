@@ -21,7 +21,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		return nil, ticketstore.Invalid("limit", "is not positive")
 	}
 	var due []dueEntry
-	err := s.e.view(ctx, func(r reader) (err error) {
+	err := s.e.viewAlong(ctx, func(r reader) (err error) {
 		due, err = dueEntries(r, indexExpiry, sweep.Limit, now)
 		return err
 	})
@@ -52,7 +52,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if swept.PurgeLeft, err = s.e.purgeEndings(ctx, sweep.Limit, now); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) (err error) {
+	err = s.e.viewAlong(ctx, func(r reader) (err error) {
 		swept.Next, err = firstDue(r, indexExpiry)
 		return err
 	})
@@ -129,7 +129,7 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	limit = min(limit, maxPurge)
 	nothing := false
-	err = e.view(ctx, func(r reader) error {
+	err = e.viewAlong(ctx, func(r reader) error {
 		ended, err := dueEntries(r, indexEndedDue, 1, now)
 		if err != nil {
 			return err

@@ -217,15 +217,36 @@ func errClosed() error { return fmt.Errorf("%w: the database is closed", tickets
 // view runs f on a snapshot, whose scans end when the caller goes or the engine closes, unless the store is being filled from another: what
 // is not complete answers nothing.
 func (e *Engine) view(ctx context.Context, f func(r reader) error) error {
-	switch transfer.State(e.committer.books.ledger.Load().GetState()) {
-	case transfer.Importing, transfer.Abandoned:
-		return errImporting
+	if err := e.complete(); err != nil {
+		return err
 	}
 	return e.look(ctx, f)
 }
 
+// viewAlong is view for what walks along an emptied index.
+func (e *Engine) viewAlong(ctx context.Context, f func(r reader) error) error {
+	if err := e.complete(); err != nil {
+		return err
+	}
+	gaps := e.committer.gaps.lookOut()
+	defer gaps.close()
+	return e.snapshot(ctx, gaps, f)
+}
+
+func (e *Engine) complete() error {
+	switch transfer.State(e.committer.books.ledger.Load().GetState()) {
+	case transfer.Importing, transfer.Abandoned:
+		return errImporting
+	}
+	return nil
+}
+
 // look runs f on a snapshot, whatever the state of the store.
 func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
+	return e.snapshot(ctx, nil, f)
+}
+
+func (e *Engine) snapshot(ctx context.Context, gaps *lookout, f func(r reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -235,8 +256,6 @@ func (e *Engine) look(ctx context.Context, f func(r reader) error) error {
 		return errClosed()
 	}
 	queued := e.committer.queued.Load()
-	gaps := e.committer.gaps.lookOut()
-	defer gaps.close()
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
 	return f(snapshot{txn: txn, damages: e.damages, queued: queued, gaps: gaps, ended: func() error {

@@ -12,10 +12,28 @@ import (
 // compacted, and whoever reads such an index from its beginning passes all of it: after a day of work that takes longer than the work itself.
 var emptied = [][]byte{
 	indexExpiry, indexSubject, indexEndedDue, indexGrantDue, indexOperationAge, indexJobRunning, indexJobAge, indexNoticeDue, indexNoticePurge,
+	tableJournal,
 }
 
+// emptiedByByte lists them by the first byte of their keys.
+var emptiedByByte = func() (lists [256][]string) {
+	for _, index := range emptied {
+		lists[index[0]] = append(lists[index[0]], string(index))
+	}
+	return lists
+}()
+
+// isEmptied tells whether a key, or a prefix, is of one of them.
 func isEmptied(k string) bool {
-	return slices.ContainsFunc(emptied, func(index []byte) bool { return strings.HasPrefix(k, string(index)) })
+	if k == "" {
+		return false
+	}
+	for _, index := range emptiedByByte[k[0]] {
+		if strings.HasPrefix(k, index) {
+			return true
+		}
+	}
+	return false
 }
 
 const (

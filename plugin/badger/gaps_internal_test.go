@@ -40,7 +40,7 @@ func numbers(from, to int) (list []int) {
 // walked returns what a walk finds, and how many keys it reads for it.
 func walked(t *testing.T, e *Engine, from []byte) (found []string, read int) {
 	t.Helper()
-	err := e.look(t.Context(), func(r reader) error {
+	err := e.viewAlong(t.Context(), func(r reader) error {
 		w := r.(snapshot).walk(indexNoticeDue)
 		defer w.close()
 		defer func() { read = w.read }()

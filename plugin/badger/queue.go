@@ -62,7 +62,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	}
 	// Most calls find nothing: look on a snapshot before asking for the committer.
 	var found *survey
-	err = s.e.view(ctx, func(r reader) (err error) {
+	err = s.e.viewAlong(ctx, func(r reader) (err error) {
 		snapshot, _ := r.(snapshot)
 		found, err = s.e.surveyQueue(snapshot, &claim, now)
 		return err

@@ -216,6 +216,12 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			s, err := loadSession(tx, "ann-1")
 			return errors.Join(err, tx.save(sessionKey("ann-3"), s))
 		}, "another session than its key says"},
+		"a token that a revocation would miss": {func(_ *Engine, tx *tx) error {
+			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("refresh")}
+			g, err := loadGrant(tx, ref)
+			g.TokenNumber = 7
+			return errors.Join(err, tx.save(grantKey(ref), g))
+		}, "has token number 7, and its client is at 0"},
 		"a key of no table": {func(e *Engine, tx *tx) error {
 			tx.put([]byte("Zx"), nil)
 			return nil

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
@@ -29,8 +30,24 @@ func (c *checker) grants() error {
 		if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
 			c.balance.wants(memberKey(g.RequestId, refBytes(ref)), nil)
 		}
-		return nil
+		return c.number(k, ref, g)
 	})
+}
+
+// number finds tokens that are ahead of their client. Most have number 0, which none can be behind.
+func (c *checker) number(k []byte, ref grantstore.Ref, g *recordpb.Grant) error {
+	if g.TokenNumber == 0 || g.SessionId == "" || !ref.Type.IsToken() || c.again {
+		return nil
+	}
+	use, err := loadClientUse(c.r, g.SessionId, g.ClientId)
+	if isDamage(err) {
+		return nil // the row itself is a finding
+	}
+	if err == nil && use != nil {
+		const says = "has token number %d, and its client is at %d: a revocation would miss it"
+		c.rule(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
+	}
+	return err
 }
 
 // memberKey stands for a grant in its family. It is no key of the database.

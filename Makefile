@@ -93,6 +93,13 @@ KILLS ?= 1000
 torture: ## Kill, stop and starve host and plugin while many work, and hold what everybody was told against the rules (KILLS)
 	TORTURE_KILLS=$(KILLS) go test -count 1 -run '^TestTorture$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
 
+# How many swaps `make torture-swaps` disturbs.
+SWAPS ?= 100
+
+.PHONY: torture-swaps
+torture-swaps: ## Swap stores again and again, kill and stop whoever takes part, and hold what everybody was told against the rules (SWAPS)
+	TORTURE_SWAPS=$(SWAPS) go test -count 1 -run '^TestTortureOfSwaps$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
+
 # How many operations `make soak` makes.
 OPERATIONS ?= 1000000
 

@@ -29,9 +29,18 @@ func newWorld(terms terms) *world {
 	return &world{history: h, parties: newParties(h), terms: terms, patience: patience}
 }
 
-func (w *world) config(data string) hostConfig {
-	return hostConfig{Data: data, Clients: w.parties.clients, Idle: w.terms.idle, RenewEach: w.terms.renewEvery}
+// config of a host whose stores are in those folders. The first of them serves.
+func (w *world) config(folders ...string) hostConfig {
+	c := hostConfig{
+		Stores: map[string]string{}, Serving: storeName(0), Clients: w.parties.clients, Idle: w.terms.idle, RenewEach: w.terms.renewEvery,
+	}
+	for i, folder := range folders {
+		c.Stores[storeName(i)] = folder
+	}
+	return c
 }
+
+func storeName(i int) string { return fmt.Sprintf("store-%d", i) }
 
 // populate makes users who work on the host at that address.
 func (w *world) populate(base, prefix string, n int) {
@@ -79,7 +88,16 @@ func (w *world) audit(t testing.TB) {
 		}
 	})
 	// From here on nobody uses a session.
-	w.await(t, w.terms.idle+w.terms.slack+w.patience, "every session's end", func() bool { return w.listed("/admin/sessions") == 0 })
+	last := w.terms.idle + w.terms.slack
+	if w.terms.idle >= time.Hour { // nobody waits for that
+		last = 0
+		w.each(func(u *user) {
+			for _, subject := range u.subjects() {
+				w.caller.remove(removeAll, "", subject)
+			}
+		})
+	}
+	w.await(t, last+w.patience, "every session's end", func() bool { return w.listed("/admin/sessions") == 0 })
 	w.await(t, w.patience, "every client being told", func() bool {
 		missing := w.untold()
 		if missing > 0 {
@@ -92,6 +110,17 @@ func (w *world) audit(t testing.TB) {
 			w.caller.find(seen.sid, seen.subject, false, true)
 		}
 	})
+}
+
+// progress waits until so many more calls were answered well.
+func (w *world) progress(t *testing.T, n int) {
+	from := w.history.good()
+	for deadline := time.Now().Add(patience); w.history.good() < from+n; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("no progress within %s", patience)
+			return
+		}
+	}
 }
 
 // await waits for a condition. When it does not come true, the checker finds what is missing.
@@ -143,6 +172,9 @@ func (w *world) sendAgain() {
 		delivery, _ := row.(map[string]any)
 		id, _ := delivery["id"].(string)
 		if failed, _ := delivery["last_error"].(string); failed != "" {
+			sid, _ := delivery["session_id"].(string)
+			client, _ := delivery["client_id"].(string)
+			w.history.add(event{Kind: resent, Start: time.Now(), End: time.Now(), Session: sid, Client: client})
 			w.caller.send(http.MethodPost, "/admin/logout/deliveries/"+url.PathEscape(id)+"/retry", "", nil, map[string]string{})
 		}
 	}

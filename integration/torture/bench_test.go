@@ -28,7 +28,8 @@ func BenchmarkPluginKilledOnceASecond(b *testing.B) {
 	ticker := time.NewTicker(time.Second)
 	for range b.N {
 		<-ticker.C
-		kill(v.awaitPlugin(), syscall.SIGKILL)
+		_, pid := v.awaitPlugin()
+		kill(pid, syscall.SIGKILL)
 	}
 	b.StopTimer()
 	ticker.Stop()

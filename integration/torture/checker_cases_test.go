@@ -1,6 +1,7 @@
 package torture
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -14,7 +15,11 @@ type calls []event
 
 func (c calls) then(e event) calls {
 	e.Start = noon.Add(time.Duration(len(c)) * time.Second)
-	e.End = e.Start.Add(500 * time.Millisecond)
+	if e.Kind != told { // a client answers at once
+		e.End = e.Start.Add(500 * time.Millisecond)
+	} else {
+		e.End = e.Start
+	}
 	if e.Session == "" && e.Kind != removeAll {
 		e.Session = "sid"
 	}
@@ -41,6 +46,18 @@ func rotated() calls {
 	return began().then(event{Kind: refresh, Outcome: done, Family: 1, Token: "R1", Access: "A2", Refresh: "R2"})
 }
 
+// harmed: something was done to the processes.
+func (c calls) harmed() calls { return c.then(event{Kind: harm}) }
+
+// removed and then told so many times.
+func removedAndTold(c calls, times int) calls {
+	c = c.then(event{Kind: removeOne, Outcome: done})
+	for i := range times {
+		c = c.then(event{Kind: told, Outcome: done, ID: fmt.Sprint("j", i)})
+	}
+	return c
+}
+
 func introspects(token string, got outcome) event {
 	return event{Kind: introspec, Outcome: got, Family: 1, Token: token}
 }
@@ -63,14 +80,14 @@ func TestChecker(t *testing.T) {
 		"a new token is lost":       {rotated().then(introspects("A2", refused)), ruleLost},
 		"a session is not found":    {began().then(event{Kind: find, Outcome: refused}), ruleLost},
 		"a session is not known":    {began().then(event{Kind: authorize, Outcome: refused}), ruleLost},
-		"a lost answer excuses":     {began().then(refreshes("R1", unknown)).then(introspects("A1", refused)), ""},
-		"an unknown end excuses":    {began().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)), ""},
-		"an unknown end half done":  {began().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)).then(event{Kind: find, Outcome: done}), ruleHalf},
+		"a lost answer excuses":     {began().harmed().then(refreshes("R1", unknown)).then(introspects("A1", refused)), ""},
+		"an unknown end excuses":    {began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)), ""},
+		"an unknown end half done":  {began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)).then(event{Kind: find, Outcome: done}), ruleHalf},
 		"a token after a removal":   {began().then(event{Kind: removeOne, Outcome: done}).then(introspects("A1", done)), ruleUndead},
 		"a refresh after a removal": {offline(began().then(event{Kind: removeAll, Outcome: done}).then(refreshes("R1", done))), ruleUndead},
 		"a cookie after a removal":  {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: authorize, Outcome: done}), ruleUndead},
 		"found after a removal":     {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: done}), ruleUndead},
-		"alive after a refusal":     {began().then(event{Kind: removeOne, Outcome: unknown}).then(event{Kind: find, Outcome: refused}).then(introspects("A1", done)), ruleUndead},
+		"alive after a refusal":     {began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(event{Kind: find, Outcome: refused}).then(introspects("A1", done)), ruleUndead},
 		"offline survives":          {offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done))), ""},
 		"offline does not survive":  {offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", refused))), ruleLost},
 		"offline access survives":   {offline(began().then(event{Kind: signOut, Outcome: done}).then(introspects("A1", done))), ruleUndead},
@@ -84,8 +101,15 @@ func TestChecker(t *testing.T) {
 		"never told":                {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: refused, Last: true}), ruleNotice},
 		"lingers":                   {began().then(event{Kind: find, Outcome: done, Last: true}), ruleLingers},
 		"a bad answer":              {began().then(event{Kind: find, Outcome: wrong, Problem: "status 500"}), ruleAnswer},
-		"a lost cookie excuses":     {began().then(event{Kind: stepUp, Outcome: unknown}).then(event{Kind: authorize, Outcome: refused}), ""},
-		"a removal of others":       {began().then(event{Kind: removeAll, Outcome: unknown}).then(introspects("A1", refused)), ""},
+		"a lost cookie excuses":     {began().harmed().then(event{Kind: stepUp, Outcome: unknown}).then(event{Kind: authorize, Outcome: refused}), ""},
+		"a removal of others":       {began().harmed().then(event{Kind: removeAll, Outcome: unknown}).then(introspects("A1", refused)), ""},
+		"a failure without a cause": {began().then(refreshes("R1", unknown)), ruleFailed},
+		"told twice":                {removedAndTold(began(), 2), ""},
+		"told three times":          {removedAndTold(began(), 3), ruleAgain},
+		"told again after a crash":  {removedAndTold(began().harmed(), 3), ""},
+		"sent again by an operator": {removedAndTold(began().then(event{Kind: resent}), 3), ""},
+		"known to the store left behind": {began().then(event{Kind: removeOne, Outcome: done}).
+			then(event{Kind: introspec, Outcome: done, Family: 1, Token: "A1", Store: "store-0"}), ruleUndead},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,6 +22,8 @@ const (
 	ruleStall   rule = "an answer took too long"
 	ruleAnswer  rule = "an answer that must never be given"
 	ruleLingers rule = "a session is not ended when it is due"
+	ruleFailed  rule = "a call failed, and nothing had happened"
+	ruleAgain   rule = "a client was told again and again"
 )
 
 type violation struct {
@@ -77,6 +79,7 @@ type family struct {
 
 type checker struct {
 	terms    terms
+	harms    []event
 	sessions map[string]*session
 	families map[int]*family
 	found    []violation
@@ -86,8 +89,9 @@ type checker struct {
 func check(events []event, terms terms) []violation {
 	c := &checker{terms: terms, sessions: map[string]*session{}, families: map[int]*family{}}
 	slices.SortStableFunc(events, func(a, b event) int { return a.Start.Compare(b.Start) })
-	c.answers(events)
 	c.collect(events)
+	c.answers(events)
+	c.again(events)
 	bySession, bySubject := map[string][]event{}, map[string][]event{}
 	for _, e := range events {
 		bySession[e.Session] = append(bySession[e.Session], e)
@@ -111,8 +115,8 @@ func check(events []event, terms terms) []violation {
 }
 
 func (c *checker) violate(r rule, e event, text string, args ...any) {
-	c.found = append(c.found, violation{r, fmt.Sprintf("%s of session %s (family %d, client %s) at %s for %s: ", e.Kind, e.Session, e.Family, e.Client,
-		e.Start.Format("15:04:05.000"), e.End.Sub(e.Start)) + fmt.Sprintf(text, args...)})
+	c.found = append(c.found, violation{r, fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session, e.Family, e.Client,
+		e.where(), e.Start.Format("15:04:05.000"), e.End.Sub(e.Start)) + fmt.Sprintf(text, args...)})
 }
 
 // answers looks at each event by itself.
@@ -122,7 +126,7 @@ func (c *checker) answers(events []event) {
 		if e.Outcome == wrong {
 			c.violate(ruleAnswer, e, "%s", e.Problem)
 		}
-		if took := e.End.Sub(e.Start); took > c.terms.stall {
+		if took := e.End.Sub(e.Start); took > c.terms.stall && e.Kind != harm && e.Store == "" {
 			c.violate(ruleStall, e, "want an answer within %s", c.terms.stall)
 		}
 		if e.Kind == told && e.ID != "" {
@@ -131,12 +135,18 @@ func (c *checker) answers(events []event) {
 			}
 			jtis[e.ID] = true
 		}
+		if e.Outcome == unknown && c.calm(e.Start, e.End) {
+			c.violate(ruleFailed, e, "want an answer")
+		}
 	}
 }
 
 // collect sorts events by session and family.
 func (c *checker) collect(events []event) {
 	for _, e := range events {
+		if e.Kind == harm {
+			c.harms = append(c.harms, e)
+		}
 		if e.Kind == signIn && e.Outcome == done {
 			c.sessions[e.Session] = &session{
 				sid: e.Session, subject: e.Subject, created: e, notEnded: e.Start, renewedAt: []time.Time{e.Start}, mayRenew: e.End,
@@ -222,17 +232,17 @@ func (c *checker) noteUse(s *session, e event) {
 
 // noteDeath: what was seen of the end of a session, apart from the end's own answer.
 func (c *checker) noteDeath(s *session, e event) {
-	seen := false
+	seen, at := false, e.End
 	switch e.Kind {
 	case authorize:
 		seen = e.Outcome == refused && c.hasCookie(s, e.End)
 	case find:
 		seen = e.Outcome == refused
 	case told:
-		seen = true
+		seen, at = true, e.Start
 	}
 	if seen {
-		s.deadSeen = earliest(s.deadSeen, e.End)
+		s.deadSeen = earliest(s.deadSeen, at)
 	}
 }
 

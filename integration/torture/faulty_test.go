@@ -267,7 +267,8 @@ func (f *fault) run(t *testing.T, folder string) error {
 	tickets, grants, ends := &faultyTickets{Store: engine.Tickets()}, &faultyGrants{Store: engine.Grants()}, &faultyLogout{Store: engine.Logout()}
 	f.seed(tickets, grants, ends)
 	w := newWorld(f.terms())
-	h, err := newHost(t.Context(), w.config(""), &faulty{engine, tickets, grants, ends}, slog.New(slog.DiscardHandler))
+	backends := openers{storeName(0): func(context.Context) (hostadapter.Backend, error) { return &faulty{engine, tickets, grants, ends}, nil }}
+	h, err := newHost(t.Context(), w.config(folder), backends, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ const (
 	signOut   kind = "sign-out"
 	replaced  kind = "replacement" // another user signs in over the session
 	told      kind = "notice"      // a relying party got a logout token and answered 200
+	// What was done to those who answer.
+	harm   kind = "harm"   // done to the processes or their disk
+	resent kind = "resent" // an operator had a notice sent again
 )
 
 // outcome is what was answered.
@@ -53,6 +56,8 @@ type event struct {
 	Access, Refresh string
 	// ID is the jti of a notice.
 	ID string
+	// Store is the store that was asked when another had taken its place. Empty: the host was asked.
+	Store string
 	// Last: asked after every session should have been over for long.
 	Last bool
 }
@@ -91,4 +96,12 @@ func (h *history) all() []event {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	return append([]event(nil), h.events...)
+}
+
+// where says which store was asked if it was not the host.
+func (e *event) where() string {
+	if e.Store == "" {
+		return ""
+	}
+	return " in " + e.Store
 }

@@ -36,7 +36,8 @@ const (
 
 // hostConfig is what a host needs to know, also one in another process.
 type hostConfig struct {
-	Data      string            // folder of the database
+	Stores    map[string]string // folders of databases by the names of the stores
+	Serving   string            // the store that is configured to serve
 	Clients   map[string]string // logout URIs by client id
 	Idle      time.Duration
 	RenewEach time.Duration
@@ -79,7 +80,10 @@ var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 	return key
 })
 
-func newHost(ctx context.Context, config hostConfig, backend hostadapter.Backend, logger *slog.Logger) (*host, error) {
+// openers open backends by the names of their stores.
+type openers map[string]func(ctx context.Context) (hostadapter.Backend, error)
+
+func newHost(ctx context.Context, config hostConfig, backends openers, logger *slog.Logger) (*host, error) {
 	memory := storage.NewMemoryStore()
 	for id, uri := range config.Clients {
 		memory.Clients[id] = party{&fosite.DefaultClient{
@@ -93,8 +97,9 @@ func newHost(ctx context.Context, config hostConfig, backend hostadapter.Backend
 	}
 	key := func(context.Context) (any, error) { return signingKey(), nil }
 	sessions, err := fositestore.Attach(ctx, fositestore.Config{
-		Backend: backend, Fosite: server, Store: memory, Key: key,
+		Fosite: server, Store: memory, Key: key,
 		Host: hostadapter.Config{
+			Backends: backends, BackendName: config.Serving,
 			Logger: logger, IdleTimeout: config.Idle, RenewEvery: config.RenewEach, DeliveryTimeout: deliveryTimeout,
 			AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 		},

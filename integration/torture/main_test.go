@@ -12,10 +12,12 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
@@ -77,21 +79,15 @@ func runHost() (err error) {
 		return err
 	}
 	ctx := context.Background()
-	backend, err := plugin.Open(ctx, plugin.Config{
-		Path: os.Args[0], Env: []string{modeEnv + "=plugin", countEnv + "=" + os.Getenv(countEnv)}, Settings: badger.Settings{Path: config.Data}, Logger: logger,
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, backend.Close()) }()
-	h, err := newHost(ctx, config, backend, logger)
+	running := &programs{config: config, logger: logger, opened: map[string]*plugin.Client{}}
+	h, err := newHost(ctx, config, running.openers(), logger)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, h.sessions.Close()) }()
 	routes := http.NewServeMux()
 	routes.HandleFunc("/plugin", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]int{"pid": backend.PID(), "host": os.Getpid(), "goroutines": runtime.NumGoroutine()})
+		_ = json.NewEncoder(w).Encode(processes{h.sessions.BackendName(), running.pids(), runtime.NumGoroutine()})
 	})
 	routes.Handle("/", h.handler)
 	server := &http.Server{Handler: routes}
@@ -105,4 +101,54 @@ func runHost() (err error) {
 	stopping, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	return server.Shutdown(stopping)
+}
+
+// processes are what a host tells of itself and its plugins.
+type processes struct {
+	// Serving is the store that serves, Plugins are the process ids by store.
+	Serving    string
+	Plugins    map[string]int
+	Goroutines int
+}
+
+// programs are the plugins that a host has started.
+type programs struct {
+	config hostConfig
+	logger *slog.Logger
+
+	mutex  sync.Mutex
+	opened map[string]*plugin.Client // the latest of each store
+}
+
+func (p *programs) openers() openers {
+	all := openers{}
+	for name, folder := range p.config.Stores {
+		all[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+			client, err := plugin.Open(ctx, plugin.Config{
+				Path: os.Args[0], Env: []string{modeEnv + "=plugin", countEnv + "=" + os.Getenv(countEnv)},
+				Settings: badger.Settings{Path: folder, MinFreeMiB: 64}, Logger: p.logger,
+			})
+			if err != nil {
+				return nil, err
+			}
+			p.mutex.Lock()
+			defer p.mutex.Unlock()
+			p.opened[name] = client
+			return client, nil
+		}
+	}
+	return all
+}
+
+// pids are the processes that run.
+func (p *programs) pids() map[string]int {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	pids := map[string]int{}
+	for name, client := range p.opened {
+		if pid := client.PID(); pid > 0 {
+			pids[name] = pid
+		}
+	}
+	return pids
 }

@@ -64,7 +64,7 @@ func (p *parties) backChannel(w http.ResponseWriter, r *http.Request, id string)
 			time.Sleep(rand.N(deliveryTimeout / 2))
 		}
 	}
-	p.history.add(event{Kind: told, Start: start, End: start, Outcome: done, Session: sid, Client: id, ID: jti})
+	p.history.add(event{Kind: told, Start: start, End: time.Now(), Outcome: done, Session: sid, Client: id, ID: jti})
 }
 
 // readLogoutToken reads the claims. That the token is signed and complete is held by other tests, with strict relying parties.

@@ -92,9 +92,9 @@ func (w *world) reach(t *testing.T, operations int) {
 // look takes a sample.
 func (v *victim) look(t *testing.T, data string, operations int) soakSample {
 	t.Helper()
-	pid := v.awaitPlugin()
+	said, pid := v.awaitPlugin()
 	s := soakSample{operations: operations, host: takenBy(v.command.Process.Pid), plugin: takenBy(pid)}
-	s.host.goroutines = v.goroutines
+	s.host.goroutines = said.Goroutines
 	// It is written down some time after the start, and now and then it is just being written.
 	for deadline := time.Now().Add(patience); s.plugin.goroutines == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		text, _ := os.ReadFile(data + goroutinesFile)

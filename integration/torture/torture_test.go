@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,11 +21,12 @@ import (
 const (
 	killsEnv = "TORTURE_KILLS" // how many faults; 7 when unset
 	usersEnv = "TORTURE_USERS" // how many users side by side; 12 when unset
+	swapsEnv = "TORTURE_SWAPS" // how many swaps; 4 when unset
 	// diskEnv names a small disk that may be filled: set by the test itself, in a namespace of its own.
 	diskEnv = "TORTURE_DISK"
 	// epoch is after how many faults everything is audited and a new store begins.
 	epoch    = 100
-	diskSize = 600 << 20
+	diskSize = 1 << 30
 )
 
 var tortureTerms = terms{
@@ -45,8 +45,8 @@ func number(t *testing.T, name string, standard int) int {
 	return n
 }
 
-// Host and plugin are killed at random points while many users, clients and operators work; the disk fills; plugins hang; relying parties
-// answer slowly, wrongly or never. What everybody was told holds.
+// Host and plugin are killed at random points while many users, clients and operators work; the disk fills; plugins hang; stores are swapped
+// meanwhile; relying parties answer slowly, wrongly or never. What everybody was told holds, whichever store served.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	disk := os.Getenv(diskEnv)
@@ -61,7 +61,10 @@ func TestTorture(t *testing.T) {
 	}
 	kills, users := number(t, killsEnv, 7), number(t, usersEnv, 12)
 	for from := 0; from < kills && !t.Failed(); from += epoch {
-		runEpoch(t, disk, min(epoch, kills-from), users)
+		c := trial{
+			terms: tortureTerms, faults: min(epoch, kills-from), users: users, weights: []int{60, 18, 7, 7, 8, 20}, fills: os.Getenv(diskEnv) != "",
+		}
+		c.epoch(t, disk)
 		t.Logf("%d of %d faults", min(kills, from+epoch), kills)
 	}
 }
@@ -100,76 +103,50 @@ func mountSmallDisk(t *testing.T, disk string) {
 	}
 }
 
-// runEpoch tortures one store and holds the history against the rules.
-func runEpoch(t *testing.T, disk string, kills, users int) {
+// trial is what is done to host and plugin.
+type trial struct {
+	terms         terms
+	faults, users int
+	// weights of the kinds of faults: see torment.
+	weights []int
+	// fills: the disk is small and is filled now and then.
+	fills bool
+}
+
+// epoch tortures the stores of one host and holds the history against the rules.
+func (c *trial) epoch(t *testing.T, disk string) {
 	data, err := os.MkdirTemp(disk, "store")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(data)
-	w := newWorld(tortureTerms)
-	v := newVictim(t, w.config(filepath.Join(data, "db")))
-	w.populate(v.base, "user", users)
+	w := newWorld(c.terms)
+	folders := make([]string, c.faults+1) // each fault may be a swap to the next
+	for i := range folders {
+		folders[i] = filepath.Join(data, storeName(i))
+	}
+	v := newVictim(t, w.config(folders...))
+	w.populate(v.base, "user", c.users)
 	if err := v.start(); err != nil {
 		t.Fatalf("%v\n%s", err, v.log.last(4<<10))
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var working sync.WaitGroup
 	working.Go(func() { w.each(func(u *user) { u.run(ctx) }) })
-	torment(t, w, v, disk, kills)
+	m := &tormentor{t: t, w: w, v: v, disk: disk, trial: c}
+	m.run()
 	stop()
 	working.Wait()
-	v.awaitPlugin()
+	said, _ := v.awaitPlugin()
 	w.audit(t)
 	v.end()
 	w.close()
+	m.inspect(said.Serving)
 	w.report(t, check(w.history.all(), w.terms))
 	if trouble := v.log.trouble(); trouble != "" {
 		t.Errorf("the processes' log says:\n%s", trouble)
 	}
 	if t.Failed() {
 		t.Logf("the end of the processes' log:\n%s", v.log.last(8<<10))
-	}
-}
-
-// torment does the given number of things to host and plugin, with some progress between each two.
-func torment(t *testing.T, w *world, v *victim, disk string, kills int) {
-	full := rand.IntN(kills) // when the disk fills, and again each fifty
-	for i := range kills {
-		w.progress(t, 20)
-		time.Sleep(rand.N(150 * time.Millisecond))
-		if i%50 == full%50 && os.Getenv(diskEnv) != "" {
-			if err := fill(disk, time.Second+rand.N(2*time.Second)); err != nil {
-				t.Errorf("filling the disk: %v", err)
-			}
-			continue
-		}
-		switch choose(60, 18, 7, 7, 8) {
-		case 0:
-			kill(v.pluginPID(), syscall.SIGKILL)
-		case 1:
-			v.killHost(syscall.SIGKILL, false)
-		case 2:
-			v.killHost(syscall.SIGKILL, true)
-		case 3:
-			v.killHost(syscall.SIGTERM, false)
-		case 4:
-			pid := v.pluginPID()
-			kill(pid, syscall.SIGSTOP)
-			time.Sleep(rand.N(3500 * time.Millisecond))
-			kill(pid, syscall.SIGCONT)
-		}
-	}
-	w.progress(t, 50)
-}
-
-// progress waits until so many more calls were answered well.
-func (w *world) progress(t *testing.T, n int) {
-	from := w.history.good()
-	for deadline := time.Now().Add(patience); w.history.good() < from+n; time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Errorf("no progress within %s", patience)
-			return
-		}
 	}
 }

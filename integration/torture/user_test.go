@@ -107,7 +107,7 @@ func (u *user) over() {
 // rename makes a new subject of the user: what is not known of the old one would blur all that follows.
 func (u *user) rename() {
 	u.renamed++
-	u.subject = fmt.Sprintf("%s.%d", u.name, u.renamed)
+	u.subject = renamed(u.name, u.renamed)
 }
 
 func (u *user) began(sid, cookie string) {
@@ -165,6 +165,17 @@ func (u *user) removeAll() {
 		u.rename()
 	}
 }
+
+// subjects are all that he was.
+func (u *user) subjects() []string {
+	all := []string{u.name}
+	for i := range u.renamed {
+		all = append(all, renamed(u.name, i+1))
+	}
+	return all
+}
+
+func renamed(name string, times int) string { return fmt.Sprintf("%s.%d", name, times) }
 
 // authorize gets a code and mostly redeems it.
 func (u *user) authorize() {

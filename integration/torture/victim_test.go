@@ -22,25 +22,18 @@ import (
 // victim is a host in a process of its own, and its plugin.
 type victim struct {
 	t        testing.TB
-	config   string
+	config   hostConfig
 	listener *os.File
 	base     string
 	client   *http.Client
 	temp     string // where sockets go
-	// goroutines of the host, when it was asked last.
-	goroutines int
-
-	command *exec.Cmd
-	exited  chan struct{}
-	log     tail
+	command  *exec.Cmd
+	exited   chan struct{}
+	log      tail
 }
 
 func newVictim(t testing.TB, config hostConfig) *victim {
 	t.Helper()
-	raw, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	temp, err := os.MkdirTemp("", "tv") // short: it holds sockets
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +47,7 @@ func newVictim(t testing.TB, config hostConfig) *victim {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &victim{t: t, config: string(raw), listener: file, base: "http://" + listener.Addr().String(), temp: temp}
+	v := &victim{t: t, config: config, listener: file, base: "http://" + listener.Addr().String(), temp: temp}
 	_ = listener.Close() // the file stays
 	v.client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	return v
@@ -62,8 +55,12 @@ func newVictim(t testing.TB, config hostConfig) *victim {
 
 // start starts the host and waits until it serves.
 func (v *victim) start() error {
+	raw, err := json.Marshal(v.config)
+	if err != nil {
+		return err
+	}
 	v.command = exec.Command(os.Args[0])
-	v.command.Env = append(os.Environ(), modeEnv+"=host", configEnv+"="+v.config, "TMPDIR="+v.temp)
+	v.command.Env = append(os.Environ(), modeEnv+"=host", configEnv+"="+string(raw), "TMPDIR="+v.temp)
 	v.command.ExtraFiles = []*os.File{v.listener}
 	v.command.Stderr, v.command.Stdout = &v.log, &v.log
 	v.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -75,11 +72,11 @@ func (v *victim) start() error {
 		_ = command.Wait()
 		close(exited)
 	}(v.command, v.exited)
-	answered := make(chan int, 1)
-	go func() { answered <- v.pluginPID() }()
+	answered := make(chan *processes, 1)
+	go func() { answered <- v.ask() }()
 	select {
-	case pid := <-answered:
-		if pid >= 0 {
+	case said := <-answered:
+		if said != nil {
 			return nil
 		}
 		return errors.New("the host does not answer")
@@ -88,47 +85,53 @@ func (v *victim) start() error {
 	}
 }
 
-// pluginPID asks the host for its plugin's process id, 0 while there is none. -1: the host does not answer.
-func (v *victim) pluginPID() int {
+// ask has the host tell of its processes. Nil: it does not answer.
+func (v *victim) ask() *processes {
 	response, err := v.client.Get(v.base + "/plugin")
 	if err != nil {
-		return -1
+		return nil
 	}
 	defer func() { _ = response.Body.Close() }()
-	var said struct {
-		PID        int `json:"pid"`
-		Goroutines int `json:"goroutines"`
+	said := &processes{}
+	if json.NewDecoder(response.Body).Decode(said) != nil {
+		return nil
 	}
-	if json.NewDecoder(response.Body).Decode(&said) != nil {
-		return -1
-	}
-	v.goroutines = said.Goroutines
-	return said.PID
+	return said
 }
 
-// awaitPlugin returns the process id of a plugin that runs.
-func (v *victim) awaitPlugin() int {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if pid := v.pluginPID(); pid > 0 {
-			return pid
-		}
+// serving is the process id of the plugin that serves, 0 without one.
+func (v *victim) serving() int {
+	if said := v.ask(); said != nil {
+		return said.Plugins[said.Serving]
 	}
-	v.t.Error("there is no plugin")
 	return 0
 }
 
-// killHost kills the host, holds that its plugin ends by itself, and starts another.
-func (v *victim) killHost(sent syscall.Signal, pluginToo bool) {
-	pid := v.awaitPlugin()
-	if pluginToo {
-		kill(pid, syscall.SIGKILL)
+// awaitPlugin returns the processes when the plugin that serves runs, and its process id.
+func (v *victim) awaitPlugin() (said *processes, pid int) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if said = v.ask(); said != nil && said.Plugins[said.Serving] > 0 {
+			return said, said.Plugins[said.Serving]
+		}
+	}
+	v.t.Error("there is no plugin")
+	return &processes{}, 0
+}
+
+// killHost kills the host, holds that its plugins end by themselves, and starts another.
+func (v *victim) killHost(sent syscall.Signal, pluginsToo bool) {
+	said, _ := v.awaitPlugin()
+	if pluginsToo {
+		for _, pid := range said.Plugins {
+			kill(pid, syscall.SIGKILL)
+		}
 	}
 	_ = v.command.Process.Signal(sent)
 	<-v.exited
-	if sent == syscall.SIGTERM && !v.command.ProcessState.Success() && !pluginToo {
+	if sent == syscall.SIGTERM && !v.command.ProcessState.Success() && !pluginsToo {
 		v.t.Errorf("a host that was told to end ended with %s", v.command.ProcessState)
 	}
-	v.awaitOrphans(v.command.Process.Pid, pid)
+	v.awaitOrphans(said)
 	v.restart()
 }
 
@@ -149,18 +152,20 @@ func (v *victim) restart() {
 }
 
 // awaitOrphans holds that no plugin survives its host.
-func (v *victim) awaitOrphans(host, plugin int) {
-	for deadline := time.Now().Add(patience); runs(plugin); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			v.t.Errorf("plugin %d has outlived its host %d", plugin, host)
-			return
+func (v *victim) awaitOrphans(said *processes) {
+	for _, plugin := range said.Plugins {
+		for deadline := time.Now().Add(patience); runs(plugin); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				v.t.Errorf("plugin %d has outlived its host %d", plugin, v.command.Process.Pid)
+				return
+			}
 		}
 	}
 }
 
 // end stops the host in good order.
 func (v *victim) end() {
-	pid := v.pluginPID()
+	said := v.ask()
 	_ = v.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-v.exited:
@@ -169,8 +174,8 @@ func (v *victim) end() {
 		_ = v.command.Process.Kill()
 		<-v.exited
 	}
-	if pid > 0 {
-		v.awaitOrphans(v.command.Process.Pid, pid)
+	if said != nil {
+		v.awaitOrphans(said)
 	}
 	_ = v.listener.Close()
 	_ = os.RemoveAll(v.temp)

@@ -1,0 +1,171 @@
+package torture
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// faultySwap is seeded into the target of a swap, which also lies about what it holds: the sums that both sides keep would tell otherwise.
+type faultySwap struct {
+	name  string
+	rules []rule // empty: nothing must be found
+	// loses tells which records the target throws away; late ones were changed while the copy was under way.
+	loses func(r *transfer.Record, late bool) bool
+}
+
+var faultySwaps = []faultySwap{
+	{"none", nil, func(*transfer.Record, bool) bool { return false }},
+	{"a sign-in during the copy is lost", []rule{ruleLost}, func(r *transfer.Record, late bool) bool {
+		return late && r.Kind == transfer.Sessions && !r.Deleted
+	}},
+	{"tokens that were issued during the copy are lost", []rule{ruleLost}, func(r *transfer.Record, late bool) bool {
+		return late && r.Kind == transfer.Grants && !r.Deleted
+	}},
+	{"what was removed or revoked during the copy comes back", []rule{ruleUndead, ruleTwice, ruleRotated}, func(r *transfer.Record, late bool) bool {
+		return late && (r.Deleted || r.Kind == transfer.Ended)
+	}},
+}
+
+// lossy is a backend whose engine is a target as above.
+type lossy struct {
+	*badger.Engine
+	mover transfer.Store
+}
+
+func (l *lossy) Transfer() transfer.Store { return l.mover }
+
+type lossyMover struct {
+	transfer.Store
+	source transfer.Store
+	loses  func(r *transfer.Record, late bool) bool
+	// busy waits until users have done something while the copy is under way.
+	busy func()
+
+	mutex  sync.Mutex
+	copied bool // the first import has ended: what comes now are changes
+}
+
+func (l *lossyMover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	err := l.Store.Import(ctx, id, func(yield func([]transfer.Record, error) bool) {
+		for batch, err := range batches {
+			kept := slices.DeleteFunc(slices.Clone(batch), func(r transfer.Record) bool { return l.loses(&r, l.copied) })
+			if !yield(kept, err) {
+				return
+			}
+		}
+	})
+	if !l.copied && err == nil {
+		l.copied = true
+		l.busy()
+	}
+	return err
+}
+
+func (l *lossyMover) Status(ctx context.Context) (*transfer.Status, error) {
+	status, err := l.Store.Status(ctx)
+	if err != nil || status.State != transfer.Importing {
+		return status, err
+	}
+	source, err := l.source.Status(ctx)
+	if err == nil {
+		status.Content = source.Content
+	}
+	return status, err
+}
+
+// The checker of the whole history finds a swap that lost something, and nothing in one that did not.
+func TestSeededFaultsOfASwapAreFound(t *testing.T) {
+	t.Parallel()
+	for _, f := range faultySwaps {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			f.run(t)
+		})
+	}
+}
+
+func (f *faultySwap) run(t *testing.T) {
+	terms := terms{idle: time.Hour, renewEvery: 500 * time.Millisecond, slack: 500 * time.Millisecond, stall: patience, late: 2 * time.Second}
+	w := newWorld(terms)
+	source, target := openQuick(t), openQuick(t)
+	target.mover = &lossyMover{
+		Store: target.Engine.Transfer(), source: source.Engine.Transfer(), loses: f.loses, busy: func() { w.progress(t, 150) },
+	}
+	h, err := newHost(t.Context(), w.config("source", "target"), openers{
+		storeName(0): func(context.Context) (hostadapter.Backend, error) { return source, nil },
+		storeName(1): func(context.Context) (hostadapter.Backend, error) { return target, nil },
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h.handler)
+	w.populate(server.URL, "user", 7)
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	working.Go(func() { w.each(func(u *user) { u.run(ctx) }) })
+	defer func() {
+		stop()
+		working.Wait()
+		w.close()
+		server.Close()
+		_ = h.sessions.Close()
+	}()
+	w.progress(t, 150)
+	answer, _, _ := w.caller.send(http.MethodPost, "/admin/backend/swap", "", nil, map[string]string{"backend": storeName(1)})
+	job := answer.text("job")
+	w.await(t, patience, "the swap's end", func() bool {
+		answer, _, _ = w.caller.send(http.MethodGet, "/admin/jobs/"+job, "", nil, nil)
+		return answer.text("state") == "done" || answer.text("state") == "failed"
+	})
+	if answer.text("state") != "done" {
+		t.Fatalf("the swap: %d %s", answer.status, answer.raw)
+	}
+	w.progress(t, 300)
+	stop()
+	working.Wait()
+	for range stretches { // until somebody uses what is lost, or what came back
+		violations := check(w.history.all(), terms)
+		if len(f.rules) == 0 {
+			if len(violations) > 0 {
+				t.Errorf("found %.2000v in a sound swap", violations)
+			}
+			return
+		}
+		if slices.ContainsFunc(violations, func(v violation) bool { return slices.Contains(f.rules, v.rule) }) {
+			return
+		}
+		w.each(func(u *user) {
+			for _, seen := range u.seen {
+				w.caller.find(seen.sid, seen.subject, false, false)
+			}
+			for range stretch {
+				u.moment()
+			}
+		})
+	}
+	t.Errorf("want violations of %q, found none\n%s", f.rules, w.summary())
+}
+
+func openQuick(t *testing.T) *lossy {
+	t.Helper()
+	sync := false // no process dies here
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), CacheMiB: 1, Sync: &sync}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = engine.Close() })
+	return &lossy{engine, engine.Transfer()}
+}

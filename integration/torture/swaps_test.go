@@ -1,0 +1,171 @@
+//go:build linux
+
+package torture
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// move is a swap that was done.
+type move struct {
+	job, source, target string
+	// from is a moment at which the source was not yet fenced, to one at which the target served.
+	from, to time.Time
+}
+
+// attempt is a swap that was asked for, or an upgrade of the program that serves.
+type attempt struct {
+	*tormentor
+	source, target string
+	upgrade        bool
+	// disturbed: something was done to the processes, or it was aborted.
+	disturbed bool
+
+	mutex sync.Mutex
+	job   string
+	from  time.Time
+	// state is the job's last one, and failure why it failed.
+	state, failure string
+}
+
+// swap has the next store take the place of the one that serves, or another process take over its data. Mostly something happens meanwhile.
+// It returns when it is over, one way or the other.
+func (m *tormentor) swap() {
+	said, _ := m.v.awaitPlugin()
+	a := &attempt{tormentor: m, source: said.Serving, target: m.nextStore(), upgrade: oneIn(5)}
+	if a.upgrade {
+		a.target = a.source
+	}
+	// The first one of all is left alone, so that there is one in each run.
+	kind := choose(3, 2, 4, 2, 1, 3, 3, 1, 1, 1)
+	a.disturbed = len(m.moves) > 0 && kind > 0
+	var watching sync.WaitGroup
+	watching.Go(a.watch)
+	if a.disturbed {
+		time.Sleep(rand.N(400 * time.Millisecond)) // a random point, not a wait
+		a.meddle(kind)
+	}
+	watching.Wait()
+	a.settle()
+}
+
+// nextStore is the one after those that have served.
+func (m *tormentor) nextStore() string { return storeName(len(m.moves) + 1) }
+
+// meddle does something in the middle of it.
+func (a *attempt) meddle(kind int) {
+	plugin := func(store string) int {
+		if said := a.v.ask(); said != nil {
+			return said.Plugins[store]
+		}
+		return 0
+	}
+	switch kind {
+	case 1:
+		if job, _ := a.known(); job != "" {
+			a.w.caller.send(http.MethodDelete, "/admin/backend/swap/"+job, "", nil, nil)
+		}
+	case 2:
+		a.disturb(func() { a.v.killHost(syscall.SIGKILL, false) })
+	case 3:
+		a.disturb(func() { a.v.killHost(syscall.SIGKILL, true) })
+	case 4:
+		a.disturb(func() { a.v.killHost(syscall.SIGTERM, false) })
+	case 5:
+		a.disturb(func() { kill(plugin(a.source), syscall.SIGKILL) })
+	case 6:
+		a.disturb(func() { kill(plugin(a.target), syscall.SIGKILL) })
+	case 7:
+		a.disturb(func() { hang(plugin(a.source)) })
+	case 8:
+		a.disturb(func() { hang(plugin(a.target)) })
+	case 9:
+		if a.fills {
+			a.disturb(a.fill)
+		}
+	}
+}
+
+// watch asks for the swap and follows it until it is over, or forgotten by a host that was started again.
+func (a *attempt) watch() {
+	body := map[string]any{"backend": a.target, "same_data": a.upgrade}
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		start := time.Now()
+		answer, _, _ := a.w.caller.send(http.MethodPost, "/admin/backend/swap", "", nil, body)
+		a.mutex.Lock()
+		a.from, a.job = start, answer.text("job")
+		a.mutex.Unlock()
+		switch {
+		case answer.status == http.StatusAccepted:
+			a.follow()
+			return
+		case answer.status == 0 && a.disturbed:
+			return // the host was killed
+		case time.Now().After(deadline):
+			a.t.Errorf("a swap from %s to %s is answered %d %s", a.source, a.target, answer.status, answer.raw)
+			return
+		}
+	}
+}
+
+// follow looks at the job until it is over.
+func (a *attempt) follow() {
+	for deadline := time.Now().Add(2 * patience); ; time.Sleep(3 * time.Millisecond) {
+		answer, start, _ := a.w.caller.send(http.MethodGet, "/admin/jobs/"+a.job, "", nil, nil)
+		a.mutex.Lock()
+		a.state, a.failure = answer.text("state"), answer.text("error")
+		if phase := answer.text("phase"); phase == "preparing" || phase == "copying" || phase == "catching_up" {
+			a.from = start
+		}
+		a.mutex.Unlock()
+		switch {
+		case a.state == "done", a.state == "failed", answer.status == http.StatusNotFound:
+			return
+		case time.Now().After(deadline):
+			a.t.Errorf("a swap from %s to %s does not end: %d %s", a.source, a.target, answer.status, answer.raw)
+			return
+		}
+	}
+}
+
+func (a *attempt) known() (job string, from time.Time) {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	return a.job, a.from
+}
+
+// settle notes which store serves after it.
+func (a *attempt) settle() {
+	said, _ := a.v.awaitPlugin()
+	job, from := a.known()
+	switch {
+	case a.state != "done" && !a.disturbed:
+		a.t.Errorf("a swap from %s to %s that nothing disturbed is %q: %s", a.source, a.target, a.state, a.failure)
+	case a.state == "done" && said.Serving != a.target:
+		a.t.Errorf("a swap from %s to %s is done, and %s serves", a.source, a.target, said.Serving)
+	case said.Serving != a.source && said.Serving != a.target:
+		a.t.Errorf("after a swap from %s to %s %s serves", a.source, a.target, said.Serving)
+	}
+	if said.Serving == a.source {
+		return
+	}
+	a.moves = append(a.moves, move{job, a.source, a.target, from, time.Now()})
+	// An operator may correct the configuration, or leave it as it was: then the host follows from store to store.
+	if oneIn(2) {
+		a.v.config.Serving = said.Serving
+	}
+}
+
+// The shorter trial of swaps alone, each of them disturbed but for the first.
+func TestTortureOfSwaps(t *testing.T) {
+	t.Parallel()
+	terms := tortureTerms
+	terms.idle = time.Hour // so that no session ends but by what was asked
+	c := trial{terms: terms, faults: number(t, swapsEnv, 4), users: number(t, usersEnv, 12), weights: []int{0, 0, 0, 0, 0, 1}}
+	c.epoch(t, t.TempDir())
+}

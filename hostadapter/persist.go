@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
@@ -27,13 +29,16 @@ func (a *Adapter) Persist(ctx context.Context, call func(ctx context.Context) er
 		deadline = own
 	}
 	err := call(ctx)
-	for try, pause := 1, retryPause; try < attempts && IsUnavailable(err) && time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
+	for try, pause := 1, retryPause; try < attempts && mayMend(err) && time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
 		timer := time.NewTimer(pause)
 		<-timer.C
 		err = again(ctx, deadline, call)
 	}
 	return err
 }
+
+// mayMend tells whether asking again may help.
+func mayMend(err error) bool { return IsUnavailable(err) && !errors.Is(err, ticketstore.ErrNoSpace) }
 
 func again(ctx context.Context, deadline time.Time, call func(ctx context.Context) error) error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)

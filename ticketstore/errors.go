@@ -24,7 +24,7 @@ var (
 	ErrResultsToken = errors.New("results token does not fit")
 	// ErrUnavailable: the store is unreachable, took too long, or is shutting down. Nothing is known of the record that was asked for.
 	ErrUnavailable = errors.New("session store is unavailable")
-	// ErrNoSpace: the store's disk is nearly full. Nothing was written, and nothing will be until somebody makes room. It is an
+	// ErrNoSpace: the store's disk is nearly full. The change was not written, and will not be until somebody makes room. It is an
 	// ErrUnavailable.
 	ErrNoSpace = fmt.Errorf("%w: its disk is nearly full", ErrUnavailable)
 )

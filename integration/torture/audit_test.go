@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -191,6 +192,30 @@ func (w *world) report(t testing.TB, violations []violation) {
 		t.Error(v)
 	}
 	t.Log(w.summary())
+	if len(violations) > 0 {
+		t.Log(w.lifeIn(violations[0].String()))
+	}
+}
+
+// lifeIn tells all that was asked of the session that a violation names.
+func (w *world) lifeIn(violation string) string {
+	_, text, _ := strings.Cut(violation, "of session ")
+	sid, _, _ := strings.Cut(text, " ")
+	events := w.history.all()
+	subject := ""
+	for _, e := range events {
+		if e.Session == sid && e.Subject != "" {
+			subject = e.Subject
+		}
+	}
+	var life strings.Builder
+	for _, e := range events {
+		if e.Kind == harm || e.Session == sid || e.Session == "" && e.Subject == subject {
+			fmt.Fprintf(&life, "%s +%s %s %s family %d client %s offline %t%s\n", e.Start.Format("15:04:05.000"), e.End.Sub(e.Start).Round(time.Millisecond),
+				e.Kind, e.Outcome, e.Family, e.Client, e.Offline, e.where())
+		}
+	}
+	return life.String()
 }
 
 func (w *world) summary() string {

@@ -37,7 +37,7 @@ type attempt struct {
 // It returns when it is over, one way or the other.
 func (m *tormentor) swap() {
 	said, _ := m.v.awaitPlugin()
-	a := &attempt{tormentor: m, source: said.Serving, target: m.nextStore(), upgrade: oneIn(5)}
+	a := &attempt{tormentor: m, source: said.Serving, target: m.nextStore(), upgrade: len(m.moves) > 0 && oneIn(5)}
 	if a.upgrade {
 		a.target = a.source
 	}

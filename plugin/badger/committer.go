@@ -54,8 +54,10 @@ type change struct {
 	moves bool
 	// behind: no user waits for it.
 	behind bool
-	err    error
-	done   chan struct{}
+	// spare: it may use the room on the disk that is kept free.
+	spare bool
+	err   error
+	done  chan struct{}
 	// taken by the committer, to apply it, or back by its caller, who gave up before that.
 	taken atomic.Bool
 }
@@ -132,6 +134,7 @@ func (c *committer) commit(first *change) {
 	defer base.Discard()
 	g := newGroup(snapshot{txn: base, damages: c.damages, gaps: gaps})
 	g.ledger = c.books.ledger.Load()
+	disk := c.space.look()
 	var changes []*change
 	var room room
 	for next := first; next != nil; {
@@ -141,7 +144,11 @@ func (c *committer) commit(first *change) {
 		}
 		changes = append(changes, next)
 		t := &tx{group: g, writes: map[string]write{}}
-		if next.err = admitted(g.ledger, next.moves); next.err == nil {
+		next.err = admitted(g.ledger, next.moves)
+		if next.err == nil && !next.spare {
+			next.err = disk.refuses()
+		}
+		if next.err == nil {
 			next.err = next.apply(t)
 		}
 		if next.err == nil {
@@ -153,18 +160,16 @@ func (c *committer) commit(first *change) {
 			next = c.waiting(&room)
 		}
 	}
-	finish(changes, unavailable("commit", c.write(g)))
+	finish(changes, unavailable("commit", c.write(g, disk)))
 }
 
 // write makes the changes of a group durable.
-func (c *committer) write(g *group) error {
+func (c *committer) write(g *group, disk diskRoom) error {
 	if len(g.writes) == 0 && g.ledger == c.books.ledger.Load() {
 		return nil
 	}
-	if g.ledger == c.books.ledger.Load() { // a turn in a move is small, and without it a store could not come back from one
-		if err := c.space.check(g.size); err != nil {
-			return err
-		}
+	if err := disk.refusesAll(g.size); err != nil {
+		return err
 	}
 	entry, err := c.books.enter(g)
 	if err != nil {
@@ -249,10 +254,11 @@ func (c *committer) waiting(room *room) *change {
 	}
 }
 
-// finish answers a group. A change that had failed by itself keeps its own error.
+// finish answers a group. A change that had failed by itself keeps its own error, unless the group was not written: it may have failed for
+// what another one would have changed.
 func finish(changes []*change, err error) {
 	for _, ch := range changes {
-		if ch.err == nil {
+		if err != nil {
 			ch.err = err
 		}
 		close(ch.done)

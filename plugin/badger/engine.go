@@ -274,11 +274,21 @@ func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
 
 // updateBehind is update for what no user waits for: it lets the others go first.
 func (e *Engine) updateBehind(ctx context.Context, f func(tx *tx) error) error {
-	return e.commit(ctx, &change{apply: f, behind: true})
+	return e.commit(ctx, &change{apply: f, behind: true, spare: true})
 }
 
-// move is update for a part of moving the store, which no state of it forbids.
+// end is update for what ends and revokes: a disk that is nearly full has room for that.
+func (e *Engine) end(ctx context.Context, f func(tx *tx) error) error {
+	return e.commit(ctx, &change{apply: f, spare: true})
+}
+
+// move is update for a part of moving the store, which no state of it forbids. It is small, and without it a store could not come back.
 func (e *Engine) move(ctx context.Context, f func(tx *tx) error) error {
+	return e.commit(ctx, &change{apply: f, moves: true, spare: true})
+}
+
+// fill is move for the records themselves.
+func (e *Engine) fill(ctx context.Context, f func(tx *tx) error) error {
 	return e.commit(ctx, &change{apply: f, moves: true})
 }
 

@@ -39,7 +39,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		return nil, err
 	}
 	var removed *grantstore.Removed
-	err = s.e.update(ctx, func(tx *tx) error {
+	err = s.e.end(ctx, func(tx *tx) error {
 		before := &recordpb.Operation{}
 		again, err := load(tx, operationKey(removal.OperationID), before)
 		if err != nil {

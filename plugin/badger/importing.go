@@ -32,7 +32,7 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 }
 
 func (m mover) importSome(ctx context.Context, id string, records []transfer.Record) error {
-	return m.e.move(ctx, func(tx *tx) error {
+	return m.e.fill(ctx, func(tx *tx) error {
 		ledger := tx.group.ledger
 		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
 			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())

@@ -1,11 +1,16 @@
 package badger
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // noted is what a test of the committer's lines sees: who was applied, and in which transaction.
@@ -120,4 +125,43 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 	until(t, "users are served meanwhile", func() bool { return served.Load() > before })
 	stop.Store(true)
 	users.Wait()
+}
+
+// What a change is told rests on what the one before it in the same transaction did. If that was not written, it is told nothing.
+func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	signIn(t, e, "sid", "ann")
+	begun, release := make(chan struct{}), make(chan struct{})
+	var group sync.WaitGroup
+	group.Go(func() {
+		_ = e.update(t.Context(), func(*tx) error { close(begun); <-release; return nil })
+	})
+	<-begun
+	var ended, judged error
+	group.Go(func() {
+		ended = e.update(t.Context(), func(tx *tx) error {
+			tx.delete(sessionKey("sid"))
+			tx.put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database takes such a key
+			return nil
+		})
+	})
+	until(t, "the end is waiting", func() bool { return len(e.committer.changes) == 1 })
+	group.Go(func() {
+		judged = e.update(t.Context(), func(tx *tx) error {
+			session, err := loadSession(tx, "sid")
+			if err == nil && session == nil {
+				return grantstore.ErrSessionEnded
+			}
+			return err
+		})
+	})
+	until(t, "the judged one is waiting", func() bool { return len(e.committer.changes) == 2 })
+	close(release)
+	group.Wait()
+	for what, err := range map[string]error{"the end": ended, "the grant that was judged by it": judged} {
+		if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, grantstore.ErrSessionEnded) {
+			t.Errorf("%s in a transaction that was not written: %v, want ErrUnavailable alone", what, err)
+		}
+	}
 }

@@ -97,7 +97,7 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 func (e *Engine) begin(
 	ctx context.Context, ending *logout.Ending, listed []byte, now time.Time,
 ) (answer *logout.Result, left bool, err error) {
-	err = e.update(ctx, func(tx *tx) error {
+	err = e.end(ctx, func(tx *tx) error {
 		answer, left = nil, false
 		known, err := tx.recall(ending.OperationID)
 		if err != nil || known != nil {
@@ -182,7 +182,7 @@ func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, er
 			if ctx.Err() != nil {
 				return nil, errClosed()
 			}
-			return nil, errors.Join(err, e.update(ctx, func(tx *tx) error { return tx.jobFailed(id, err) }))
+			return nil, errors.Join(err, e.end(ctx, func(tx *tx) error { return tx.jobFailed(id, err) }))
 		}
 	}
 	return answer, nil

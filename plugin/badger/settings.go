@@ -24,8 +24,8 @@ type Settings struct {
 	EncryptionKey string `json:"encryption_key,omitempty"`
 	// CacheMiB bounds the cache of decoded blocks, in MiB. Default 64.
 	CacheMiB int `json:"cache_mib,omitempty"`
-	// MinFreeMiB is how much of the disk stays free, in MiB: with less, changes are refused as ErrUnavailable and reads go on. Default 256, which
-	// is what compaction needs beside the database.
+	// MinFreeMiB is how much of the disk stays free, in MiB: with less, changes are refused as ErrNoSpace. Reads go on,
+	// and so do ends, revocations and purges until a quarter of it is left. Default 256.
 	MinFreeMiB int `json:"min_free_mib,omitempty"`
 }
 

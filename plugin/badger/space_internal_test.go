@@ -6,10 +6,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// On a disk that is nearly full nothing is written and everything is read; when there is room again, all is as it was.
+// On a disk that is nearly full nothing begins, everything is read, and what is to end ends; when there is room again, all is as it was.
 func TestFullDiskTakesNoChange(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -27,7 +28,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	// The committer asks while it applies a change, and so not beside this.
 	set := func(free func(string) (uint64, error)) {
 		t.Helper()
-		if err := e.update(t.Context(), func(*tx) error { space.free = free; return nil }); err != nil {
+		if err := e.end(t.Context(), func(*tx) error { space.free = free; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,8 +45,22 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); err != nil {
 		t.Errorf("Get on a disk that is nearly full: %v", err)
 	}
-	if _, err := e.Grants().Purge(t.Context(), 10, base); err != nil {
-		t.Errorf("a change without a row: %v", err)
+	end := func(sid string) error {
+		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid, Reason: logout.Terminated}, base)
+		return err
+	}
+	if err := end("before"); err != nil {
+		t.Errorf("the end of a session on a disk that is nearly full: %v", err)
+	}
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("Get of the session that ended: %v", err)
+	}
+	set(func(string) (uint64, error) { return space.least / 4, nil })
+	if err := end("whoever"); !errors.Is(err, ticketstore.ErrNoSpace) {
+		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
+	}
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 1}, base.Add(48*time.Hour)); !errors.Is(err, ticketstore.ErrNoSpace) {
+		t.Errorf("a purge on a disk that is full: %v, want ErrNoSpace", err)
 	}
 	set(whole)
 	if err := create("meanwhile"); err != nil {

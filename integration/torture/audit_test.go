@@ -193,14 +193,12 @@ func (w *world) report(t testing.TB, violations []violation) {
 	}
 	t.Log(w.summary())
 	if len(violations) > 0 {
-		t.Log(w.lifeIn(violations[0].String()))
+		t.Log(w.lifeOf(violations[0].sid))
 	}
 }
 
-// lifeIn tells all that was asked of the session that a violation names.
-func (w *world) lifeIn(violation string) string {
-	_, text, _ := strings.Cut(violation, "of session ")
-	sid, _, _ := strings.Cut(text, " ")
+// lifeOf tells all that was asked of a session.
+func (w *world) lifeOf(sid string) string {
 	events := w.history.all()
 	subject := ""
 	for _, e := range events {

@@ -29,6 +29,7 @@ const (
 type violation struct {
 	rule rule
 	text string
+	sid  string
 }
 
 func (v violation) String() string { return string(v.rule) + ": " + v.text }
@@ -115,8 +116,9 @@ func check(events []event, terms terms) []violation {
 }
 
 func (c *checker) violate(r rule, e event, text string, args ...any) {
-	c.found = append(c.found, violation{r, fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session, e.Family, e.Client,
-		e.where(), e.Start.Format("15:04:05.000"), e.End.Sub(e.Start)) + fmt.Sprintf(text, args...)})
+	what := fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session, e.Family, e.Client,
+		e.where(), e.Start.Format("15:04:05.000"), e.End.Sub(e.Start))
+	c.found = append(c.found, violation{r, what + fmt.Sprintf(text, args...), e.Session})
 }
 
 // answers looks at each event by itself.

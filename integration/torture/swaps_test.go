@@ -42,7 +42,7 @@ func (m *tormentor) swap() {
 		a.target = a.source
 	}
 	// The first one of all is left alone, so that there is one in each run.
-	kind := choose(3, 2, 4, 2, 1, 3, 3, 1, 1, 1)
+	kind := choose(3, 4, 2, 1, 2, 3, 3, 1, 1, 1)
 	a.disturbed = len(m.moves) > 0 && kind > 0
 	var watching sync.WaitGroup
 	watching.Go(a.watch)
@@ -66,16 +66,12 @@ func (a *attempt) meddle(kind int) {
 		return 0
 	}
 	switch kind {
-	case 1:
+	case 1, 2, 3:
+		a.torment(kind) // the host is killed
+	case 4:
 		if job, _ := a.known(); job != "" {
 			a.w.caller.send(http.MethodDelete, "/admin/backend/swap/"+job, "", nil, nil)
 		}
-	case 2:
-		a.disturb(func() { a.v.killHost(syscall.SIGKILL, false) })
-	case 3:
-		a.disturb(func() { a.v.killHost(syscall.SIGKILL, true) })
-	case 4:
-		a.disturb(func() { a.v.killHost(syscall.SIGTERM, false) })
 	case 5:
 		a.disturb(func() { kill(plugin(a.source), syscall.SIGKILL) })
 	case 6:

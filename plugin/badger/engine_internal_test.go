@@ -29,12 +29,16 @@ func openAt(t *testing.T, path string) *Engine {
 
 func signIn(t *testing.T, e *Engine, sid, subject string) {
 	t.Helper()
-	s := &ticketstore.Session{
+	if err := e.Tickets().Create(t.Context(), anHour(sid, subject)); err != nil {
+		t.Fatalf("create %s: %v", sid, err)
+	}
+}
+
+// anHour is a session of an hour from base on.
+func anHour(sid, subject string) *ticketstore.Session {
+	return &ticketstore.Session{
 		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
 		AuthTime: base, Created: base, Renewed: base, Expires: base.Add(time.Hour),
-	}
-	if err := e.Tickets().Create(t.Context(), s); err != nil {
-		t.Fatalf("create %s: %v", sid, err)
 	}
 }
 

@@ -54,7 +54,8 @@ type gap struct {
 
 // gaps remembers stretches of the emptied indexes that are long to read and have nothing in them. It is a memory of reads: to lose it costs
 // time alone. That no gap hides an entry rests on the committer, the only writer: it says what it is about to put, which takes that key out of
-// every gap, known or being found, before a reader can see it.
+// every gap, known or being found, before a reader can see it. A gap may be newer than the snapshot of a reader who jumps over it: he misses an
+// entry that is gone by now, and where it was moved, he finds it when he looks again. The committer's own snapshot is the newest.
 type gaps struct {
 	mutex sync.Mutex
 	known *btree.BTreeG[gap]
@@ -126,8 +127,10 @@ func (l *lookout) found(from, to []byte) {
 		return
 	}
 	g.add(gap{from: string(from), to: string(to)})
-	for _, k := range l.filled {
-		g.cut(k)
+	for _, k := range l.filled { // others were cut out of what was known when they were put
+		if k >= string(from) && k < string(to) {
+			g.cut(k)
+		}
 	}
 }
 

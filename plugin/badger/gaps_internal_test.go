@@ -44,9 +44,9 @@ func walked(t *testing.T, e *Engine, from []byte) (found []string, read int) {
 		w := r.(snapshot).walk(indexNoticeDue)
 		defer w.close()
 		defer func() { read = w.read }()
-		return w.scan(from, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		return w.each(from, func(k []byte) ([]byte, bool, error) {
 			found = append(found, string(k))
-			return true, nil
+			return nil, true, nil
 		})
 	})
 	if err != nil {

@@ -14,15 +14,8 @@ import (
 func TestFullDiskTakesNoChange(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
-	create := func(sid string) error {
-		return e.Tickets().Create(t.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
-			AuthTime: base, Created: base, Renewed: base, Expires: base.Add(time.Hour),
-		})
-	}
-	if err := create("before"); err != nil {
-		t.Fatal(err)
-	}
+	create := func(sid string) error { return e.Tickets().Create(t.Context(), anHour(sid, "ann")) }
+	signIn(t, e, "before", "ann")
 	space := e.committer.space
 	whole := space.free
 	// The committer asks while it applies a change, and so not beside this.

@@ -227,22 +227,17 @@ func (s snapshot) get(k []byte) ([]byte, error) {
 }
 
 func (s snapshot) scan(prefix, from []byte, reverse bool, f visit) error {
+	if from == nil && !reverse {
+		from = prefix
+	}
 	if s.gaps != nil && !reverse && isEmptied(string(prefix)) {
-		w := s.walk(prefix)
-		defer w.close()
-		if from == nil {
-			from = prefix
-		}
-		return w.scan(from, f)
+		return s.scanEmptied(prefix, from, f)
 	}
 	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for each.
 	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
 	defer it.Close()
-	switch {
-	case reverse:
+	if reverse {
 		from = seekLast(prefix, from)
-	case from == nil:
-		from = prefix
 	}
 	n := 0
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {

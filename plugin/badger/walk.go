@@ -36,12 +36,17 @@ func (w *walker) seek(from []byte) (found bool, err error) {
 // next is seek from the next key on.
 func (w *walker) next() (found bool, err error) {
 	from := w.behind()
-	if to := w.gaps.jump(from); bytes.Equal(to, from) {
+	w.advance(from)
+	return w.settle(from)
+}
+
+// advance leaves the key that it stands at for the one behind, past the gap where there is one.
+func (w *walker) advance(behind []byte) {
+	if to := w.gaps.jump(behind); bytes.Equal(to, behind) {
 		w.it.Next()
 	} else {
 		w.it.Seek(to)
 	}
-	return w.settle(from)
 }
 
 // settle passes what was deleted, and older versions. There is nothing between from and where it stands.
@@ -66,12 +71,10 @@ func (w *walker) settle(from []byte) (found bool, err error) {
 			return true, nil
 		}
 		if passed++; passed%worthGap == 0 {
-			if next := w.behind(); !bytes.Equal(w.gaps.jump(next), next) {
-				w.it.Seek(w.gaps.jump(next))
-				continue
-			}
+			w.advance(w.behind())
+		} else {
+			w.it.Next()
 		}
-		w.it.Next()
 	}
 	if passed >= worthGap {
 		w.gaps.found(from, successor(w.prefix))
@@ -79,21 +82,34 @@ func (w *walker) settle(from []byte) (found bool, err error) {
 	return false, nil
 }
 
-// scan is a reader's, of an index that is emptied, in ascending order.
-func (w *walker) scan(from []byte, f visit) error {
-	for found, err := w.seek(from); found || err != nil; found, err = w.next() {
-		if err != nil {
-			return err
+// each calls f with the keys that are there, from one on. f says where to go on: at the first from the key next on or, where that is nil, at the
+// next; and whether to.
+func (w *walker) each(from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
+	found, err := w.seek(from)
+	for found && err == nil {
+		var next []byte
+		switch next, found, err = f(bytes.Clone(w.at)); {
+		case err != nil || !found:
+		case next == nil:
+			found, err = w.next()
+		default:
+			found, err = w.seek(next)
 		}
-		goOn, err := f(bytes.Clone(w.at), func() ([]byte, error) {
+	}
+	return err
+}
+
+// scanEmptied is scan of an index that is emptied, in ascending order.
+func (s snapshot) scanEmptied(prefix, from []byte, f visit) error {
+	w := s.walk(prefix)
+	defer w.close()
+	return w.each(from, func(k []byte) (next []byte, goOn bool, err error) {
+		goOn, err = f(k, func() ([]byte, error) {
 			value, err := w.it.Item().ValueCopy([]byte{})
 			return value, unavailable("read", err)
 		})
-		if err != nil || !goOn {
-			return err
-		}
-	}
-	return nil
+		return nil, goOn, err
+	})
 }
 
 // hop calls f with a key under prefix, from the key from on, and then with the first from the key on that f has returned, or with the next if
@@ -101,20 +117,5 @@ func (w *walker) scan(from []byte, f visit) error {
 func (s snapshot) hop(prefix, from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
 	w := s.walk(prefix)
 	defer w.close()
-	found, err := w.seek(from)
-	for found && err == nil {
-		next, goOn, err := f(bytes.Clone(w.at))
-		if err != nil || !goOn {
-			return err
-		}
-		if next == nil {
-			found, err = w.next()
-		} else {
-			found, err = w.seek(next)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return err
+	return w.each(from, f)
 }

@@ -350,13 +350,18 @@ func statusOf(ctx context.Context, store Store) (status *Status, err error) {
 	return status, err
 }
 
+// MayMend tells whether asking the same store again can have another outcome: it is ticketstore.ErrUnavailable, and neither fenced nor out of
+// room, which others must change.
+func MayMend(err error) bool {
+	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) && !errors.Is(err, ticketstore.ErrNoSpace)
+}
+
 // again repeats what may be repeated while a store is unavailable, as it is while its process is started again.
 func again(ctx context.Context, f func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
 		err := f()
-		final := errors.Is(err, ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
-		if !errors.Is(err, ticketstore.ErrUnavailable) || final || time.Now().After(deadline) {
+		if !MayMend(err) || time.Now().After(deadline) {
 			return err
 		}
 		timer := time.NewTimer(pause)

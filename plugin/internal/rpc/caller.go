@@ -95,10 +95,7 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 }
 
 // mayMend tells whether asking again can have another outcome.
-func mayMend(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrGone) && !errors.Is(err, transfer.ErrFenced) &&
-		!errors.Is(err, ticketstore.ErrNoSpace)
-}
+func mayMend(err error) bool { return transfer.MayMend(err) && !errors.Is(err, ErrGone) }
 
 // wait reports whether the time has passed before the context was done.
 func wait(ctx context.Context, d time.Duration) bool {

@@ -145,7 +145,8 @@ func (a *Adapter) noteServing(ctx context.Context) {
 	a.warnOfLimits(ctx)
 }
 
-// Ready tells whether sessions can be served: nil, or why not. It suits a readiness probe.
+// Ready tells whether sessions can be served: nil, or why not. It suits a readiness probe. A backend that refuses some changes, because its
+// disk is nearly full, is ready for all others: BackendStatus has its Trouble.
 func (a *Adapter) Ready(ctx context.Context) error {
 	if err := a.checkBackend(ctx); err != nil {
 		return fmt.Errorf("hostadapter: %w", err)

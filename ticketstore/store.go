@@ -90,4 +90,6 @@ type Description struct {
 	// StoreID names the stored data: another binary that serves the same data says the same, and no other data ever does. Empty where the data
 	// does not outlive the process.
 	StoreID string
+	// Trouble is why the backend refuses some changes just now, in words, such as a disk that is nearly full. Empty while all is well.
+	Trouble string
 }

@@ -610,6 +610,22 @@ func TestBackend(t *testing.T) {
 	m = &manager{status: hostadapter.BackendStatus{Err: hostadapter.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
 		`{"status":"unavailable","error":"session store is unavailable","services":[],"shared":false}`)
+	m = &manager{status: hostadapter.BackendStatus{
+		Description: ticketstore.Description{Name: "badger", Trouble: "its disk is nearly full"}, Sessions: 7, PendingDeliveries: -1,
+	}}
+	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
+		`{"status":"degraded","error":"its disk is nearly full","name":"badger","services":[],"shared":false,"sessions":7}`)
+}
+
+// On a full disk an operator hears what to do, and not that the store cannot be reached.
+func TestChangeOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	m := &manager{err: ticketstore.ErrNoSpace}
+	response := serve(m, request(http.MethodPost, "/sessions/remove", `{"subject_id":"ann"}`))
+	body, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(body), "Make room") || response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("answered %d %s, want 503 that says to make room", response.StatusCode, body)
+	}
 }
 
 func TestAudit(t *testing.T) {

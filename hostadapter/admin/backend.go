@@ -7,12 +7,13 @@ import (
 // The health of a backend.
 const (
 	statusReady       = "ready"
+	statusDegraded    = "degraded" // it refuses some changes, and goes on with the rest
 	statusUnavailable = "unavailable"
 )
 
 // backendBody is what runs, in JSON. What is not known is absent.
 type backendBody struct {
-	// Status is "ready" or "unavailable", and Error says why.
+	// Status is "ready", or "degraded" or "unavailable", and then Error says why.
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"`
 	// Name and the rest of the description are what the backend said last, also while it is unavailable.
@@ -46,8 +47,11 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	if body.PendingDeliveries != nil {
 		body.PendingDeliveriesComplete = &status.PendingCounted
 	}
-	if status.Err != nil {
-		body.Status, body.Error = statusUnavailable, status.Err.Error()
+	switch {
+	case status.Err != nil:
+		body.Status, body.Error = statusUnavailable, plainly(status.Err)
+	case status.Trouble != "":
+		body.Status, body.Error = statusDegraded, status.Trouble
 	}
 	writeJSON(w, http.StatusOK, body)
 	return nil

@@ -169,6 +169,9 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		status, detail = http.StatusConflict, "Another removal of all sessions is under way."
 	case errors.Is(err, ticketstore.ErrConflict), errors.Is(err, ticketstore.ErrExists):
 		status, detail = http.StatusConflict, "It has changed meanwhile."
+	case errors.Is(err, ticketstore.ErrNoSpace):
+		status, detail = http.StatusServiceUnavailable, "The disk of the session store is nearly full, and this change was refused. Make room on it."
+		w.Header().Set("Retry-After", "60")
 	case errors.Is(err, hostadapter.ErrUnavailable):
 		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached just now. A change may have been carried out."
 		w.Header().Set("Retry-After", "5")

@@ -51,7 +51,8 @@ type Engine struct {
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
-// folder that holds something else, a database of a newer format, one that another process has open, and a wrong encryption key.
+// folder that holds something else, a database of a newer format, one that another process has open, a wrong encryption key, and a disk that
+// is full (ErrNoSpace).
 // Endings that a crash has interrupted go on in the background.
 func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *Engine, err error) {
 	encryption, err := settings.validate()
@@ -60,6 +61,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
+	}
+	if err := newSpace(&settings, logger).room().refusesOpening(); err != nil {
+		return nil, err
 	}
 	if err := prepareFolder(settings.Path); err != nil {
 		return nil, err
@@ -146,10 +150,13 @@ func (e *Engine) Close() error {
 	return e.db.Close()
 }
 
-// Describe says what this backend is.
+// Describe says what this backend is, and whether its disk is nearly full.
 func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 	d := About()
 	d.StoreID = e.id
+	if err := e.space.room().refuses(); err != nil {
+		d.Trouble = err.Error()
+	}
 	return d, nil
 }
 

@@ -2,22 +2,26 @@ package badger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math"
+	"path/filepath"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // space keeps room on the disk of a database. Badger maps its logs and tables into memory: a process that writes to such a file on a full disk
 // is ended by the system, so changes are refused when no more than least is free. What ends, revokes and purges goes on until a quarter of
-// that is left, and reads do. It is the committer's.
+// that is left, and reads do.
 type space struct {
 	path   string
 	least  uint64
 	logger *slog.Logger
 	// free returns the bytes that may still be written, or an error where nobody can tell.
-	free  func(path string) (uint64, error)
+	free func(path string) (uint64, error)
+	// short: the log was told. It is the committer's.
 	short bool
 }
 
@@ -29,22 +33,33 @@ func newSpace(settings *Settings, logger *slog.Logger) *space {
 	return &space{path: settings.Path, least: least << 20, logger: logger, free: freeSpace}
 }
 
-// look asks the disk, and tells the log when it has become nearly full and when it has room again.
-func (s *space) look() diskRoom {
-	free, err := s.free(s.path)
-	if err != nil {
-		return diskRoom{least: s.least, path: s.path, free: math.MaxInt64} // what the system does not tell stops nobody
+// room asks the disk, also for a folder that is yet to be made.
+func (s *space) room() diskRoom {
+	path := s.path
+	free, err := s.free(path)
+	for errors.Is(err, fs.ErrNotExist) && path != filepath.Dir(path) {
+		path = filepath.Dir(path)
+		free, err = s.free(path)
 	}
-	switch {
-	case !s.short && free <= s.least:
-		s.short = true
-		s.logger.LogAttrs(context.Background(), slog.LevelError,
-			"the disk is nearly full: nothing but the ends of sessions is written until there is room", s.figures(free)...)
-	case s.short && free > s.least+s.least/8:
-		s.short = false
-		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken", s.figures(free)...)
+	if err != nil {
+		free = math.MaxInt64 // what the system does not tell stops nobody
 	}
 	return diskRoom{path: s.path, free: free, least: s.least}
+}
+
+// look is room for the committer: it tells the log when the disk has become nearly full and when it has room again.
+func (s *space) look() diskRoom {
+	room := s.room()
+	switch {
+	case !s.short && room.free <= s.least:
+		s.short = true
+		s.logger.LogAttrs(context.Background(), slog.LevelError,
+			"the disk is nearly full: nothing but the ends of sessions is written until there is room", s.figures(room.free)...)
+	case s.short && room.free > s.least+s.least/8:
+		s.short = false
+		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken", s.figures(room.free)...)
+	}
+	return room
 }
 
 func (s *space) figures(free uint64) []slog.Attr {
@@ -72,4 +87,13 @@ func (r diskRoom) refusesAll(bytes int) error {
 		return nil
 	}
 	return fmt.Errorf("%w: %d MiB are free at %s: make room", ticketstore.ErrNoSpace, r.free>>20, r.path)
+}
+
+// refusesOpening is the error of opening a database, which brings what its last process left in memory to the disk.
+func (r diskRoom) refusesOpening() error {
+	if r.free > r.least/4 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d MiB are free at %s, and more than %d are needed to open the store: make room",
+		ticketstore.ErrNoSpace, r.free>>20, r.path, r.least>>22)
 }

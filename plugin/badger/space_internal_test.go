@@ -35,6 +35,9 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 			t.Errorf("Get of what was refused: %v", err)
 		}
 	}
+	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "256 MiB are free") {
+		t.Errorf("Describe: %v, trouble %q, want it to tell of the disk", err, d.Trouble)
+	}
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); err != nil {
 		t.Errorf("Get on a disk that is nearly full: %v", err)
 	}
@@ -58,6 +61,9 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	set(whole)
 	if err := create("meanwhile"); err != nil {
 		t.Errorf("Create with room again: %v", err)
+	}
+	if d, err := e.Describe(t.Context()); err != nil || d.Trouble != "" {
+		t.Errorf("Describe with room again: %v, trouble %q", err, d.Trouble)
 	}
 	for _, line := range []string{"the disk is nearly full", "the disk has room again"} {
 		if n := strings.Count(log.text(), line); n != 1 {

@@ -210,7 +210,10 @@ type DescribeResponse struct {
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`
 	// store_id names the stored data: chosen at random when it is created, kept with it, and the same whatever binary serves it. Empty where the
 	// data does not outlive the process. A host replaces a binary by a newer one, without a restart, only where both say the same.
-	StoreId       string `protobuf:"bytes,6,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	StoreId string `protobuf:"bytes,6,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
+	// trouble is why the backend refuses some changes just now (as NO_SPACE), while it goes on with the rest, for an operator to read. Empty
+	// while all is well.
+	Trouble       string `protobuf:"bytes,7,opt,name=trouble,proto3" json:"trouble,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -287,6 +290,13 @@ func (x *DescribeResponse) GetStoreId() string {
 	return ""
 }
 
+func (x *DescribeResponse) GetTrouble() string {
+	if x != nil {
+		return x.Trouble
+	}
+	return ""
+}
+
 var File_sessions_plugin_v1_backend_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
@@ -295,14 +305,15 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\x10ConfigureRequest\x12\x1a\n" +
 	"\bsettings\x18\x01 \x01(\fR\bsettings\"\x13\n" +
 	"\x11ConfigureResponse\"\x11\n" +
-	"\x0fDescribeRequest\"\xa7\x01\n" +
+	"\x0fDescribeRequest\"\xc1\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06format\x18\x03 \x01(\rR\x06format\x12\x1a\n" +
 	"\bservices\x18\x04 \x03(\tR\bservices\x12\x16\n" +
 	"\x06shared\x18\x05 \x01(\bR\x06shared\x12\x19\n" +
-	"\bstore_id\x18\x06 \x01(\tR\astoreId2\xc1\x01\n" +
+	"\bstore_id\x18\x06 \x01(\tR\astoreId\x12\x18\n" +
+	"\atrouble\x18\a \x01(\tR\atrouble2\xc1\x01\n" +
 	"\x0eBackendService\x12X\n" +
 	"\tConfigure\x12$.sessions.plugin.v1.ConfigureRequest\x1a%.sessions.plugin.v1.ConfigureResponse\x12U\n" +
 	"\bDescribe\x12#.sessions.plugin.v1.DescribeRequest\x1a$.sessions.plugin.v1.DescribeResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"

@@ -33,7 +33,7 @@ func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) 
 	}
 	d := ticketstore.Description{
 		Name: answer.GetName(), Version: answer.GetVersion(), Format: answer.GetFormat(), Services: answer.GetServices(), Shared: answer.GetShared(),
-		StoreID: answer.GetStoreId(),
+		StoreID: answer.GetStoreId(), Trouble: answer.GetTrouble(),
 	}
 	return d, checkDescription(d)
 }
@@ -49,6 +49,9 @@ func checkDescription(d ticketstore.Description) error {
 		return broken(&describe, "%v", err)
 	}
 	if err := ticketstore.CheckText("store_id", d.StoreID, ticketstore.MaxID); err != nil {
+		return broken(&describe, "%v", err)
+	}
+	if err := ticketstore.CheckText("trouble", d.Trouble, ticketstore.MaxText); err != nil {
 		return broken(&describe, "%v", err)
 	}
 	for _, service := range d.Services {
@@ -101,6 +104,8 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 		if err != nil {
 			return nil, err
 		}
-		return &pb.DescribeResponse{Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared, StoreId: d.StoreID}, nil
+		return &pb.DescribeResponse{
+			Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared, StoreId: d.StoreID, Trouble: d.Trouble,
+		}, nil
 	})
 }

@@ -140,7 +140,8 @@ func TestDistrust(t *testing.T) {
 		"remove: in circles":     {&pb.RemoveGrantsResponse{Met: 1, Next: []byte("n")}, remove([]byte("n"))},
 		"retry: another":         {&pb.RetryDeliveryResponse{Notification: notice(sound)}, retry("m")},
 		"deliveries: more":       {&pb.QueryDeliveriesResponse{Deliveries: []*pb.Notification{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
-		"describe: empty":        {nil, func(c *rpc.Caller) error { _, err := c.Describe(context.Background()); return err }},
+		"describe: empty":        {nil, describe},
+		"describe: no end":       {&pb.DescribeResponse{Name: "x", Trouble: strings.Repeat("x", ticketstore.MaxText+1)}, describe},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -211,6 +212,11 @@ func getGrant(ref grantstore.Ref) func(*rpc.Caller) error {
 
 func applyEmpty(c *rpc.Caller) error {
 	return apply(&grantstore.Batch{OperationID: "o"})(context.Background(), c)
+}
+
+func describe(c *rpc.Caller) error {
+	_, err := c.Describe(context.Background())
+	return err
 }
 
 func purge(c *rpc.Caller) error {

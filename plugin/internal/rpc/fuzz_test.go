@@ -70,7 +70,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		for _, call := range []func(*rpc.Caller) error{
 			renew(good.Key), rekeyTo(good.Key), applyEmpty, purge, endOne, endDue, claim, retry("n"), deliveries,
-			func(c *rpc.Caller) error { _, err := c.Describe(ctx); return err },
+			describe,
 			func(c *rpc.Caller) error { _, err := grants.Query(ctx, grantstore.Query{Count: 3}, now); return err },
 			func(c *rpc.Caller) error {
 				return (&rpc.Logout{Caller: c}).Settle(ctx, "n", 1, logout.Outcome{State: logout.Delivered}, now)

@@ -39,7 +39,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		}
 		f, found := a.config.Backends[name]
 		if !found {
-			return nil, fmt.Errorf("backend %q is not configured", name)
+			return nil, &MissingBackendError{Name: name}
 		}
 		backend, err := openPatiently(ctx, f)
 		if err != nil {
@@ -125,4 +125,16 @@ func (a *Adapter) closeOpened() error {
 		errs = append(errs, backend.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// MissingBackendError is the failure of a start: the sessions were moved to a backend in a swap, and Config.Backends does not name it. What they
+// were moved from must not serve in its place.
+type MissingBackendError struct {
+	// Name is what the backend was called when it took over.
+	Name string
+}
+
+// Error names the backend.
+func (e *MissingBackendError) Error() string {
+	return fmt.Sprintf("backend %q is not among Config.Backends", e.Name)
 }

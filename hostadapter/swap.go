@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,8 +62,10 @@ func (s *SwapState) job() *Job {
 	}
 	switch {
 	case s.Finished.IsZero():
+	case s.Progress.Phase == transfer.Aborted:
+		j.State, j.Error = JobFailed, "it was aborted before its switch"
 	case s.Err != nil:
-		j.State, j.Error = JobFailed, s.Err.Error()
+		j.State, j.Error = JobFailed, strings.ReplaceAll(s.Err.Error(), "hostadapter: ", "")
 	default:
 		j.State = JobDone
 	}
@@ -180,7 +184,7 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) 
 		case status.State == transfer.Importing || status.State == transfer.Abandoned:
 			return nil // left from a swap that never came to its end
 		case status.State != transfer.Active:
-			return fmt.Errorf("%w: %q is %s", ErrSwap, name, status.State)
+			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap, name, status.State)
 		case status.Records() > 0:
 			return fmt.Errorf("%w: %q is not empty, it holds %d records", ErrSwap, name, status.Records())
 		}
@@ -262,13 +266,17 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 	a.swaps.running()
 	a.swaps.running = nil
 	state.Finished, state.Err = a.now(), err
-	if err != nil && state.Progress.Phase != transfer.Aborted {
+	level, aborted := slog.LevelError, state.Progress.Phase == transfer.Aborted
+	switch {
+	case aborted:
+		level = slog.LevelWarn
+	case err != nil:
 		state.Progress.Phase = transfer.Failed
 	}
 	a.swaps.mu.Unlock()
 	if err != nil {
-		a.config.Logger.ErrorContext(context.Background(), "backend was not swapped", "swap", state.ID, "from", state.From, "to", state.To,
-			"error", err)
+		a.config.Logger.Log(context.Background(), level, "backend was not swapped", "swap", state.ID, "from", state.From, "to", state.To,
+			"aborted", aborted, "error", err)
 	}
 }
 
@@ -286,13 +294,16 @@ func (a *Adapter) SwapByID(id string) (*SwapState, error) {
 }
 
 // AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID tells what came of
-// it. One that is over or unknown is ErrNotFound.
+// it. One that is over is ErrSwap, an unknown one ErrNotFound.
 func (a *Adapter) AbortSwap(id string) error {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
-	at := slices.IndexFunc(a.swaps.known, func(s *SwapState) bool { return s.ID == id && s.Finished.IsZero() })
-	if at < 0 || a.swaps.running == nil {
-		return fmt.Errorf("swap under way: %w", ErrNotFound)
+	at := slices.IndexFunc(a.swaps.known, func(s *SwapState) bool { return s.ID == id })
+	switch {
+	case at < 0:
+		return fmt.Errorf("swap: %w", ErrNotFound)
+	case !a.swaps.known[at].Finished.IsZero():
+		return fmt.Errorf("%w: it is over, and %q serves", ErrSwap, a.backends.name())
 	}
 	a.swaps.running()
 	return nil

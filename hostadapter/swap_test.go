@@ -194,6 +194,16 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 		t.Fatalf("the host serves from %q, want new", h.BackendName())
 	}
 	b.mustBe("ann")
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The old one must not serve in the place of what it was moved to.
+	lost := h.config
+	lost.Backends = map[string]func(context.Context) (hostadapter.Backend, error){"old": h.config.Backends["old"]}
+	var missing *hostadapter.MissingBackendError
+	if _, err := hostadapter.New(t.Context(), lost); !errors.As(err, &missing) || missing.Name != "new" {
+		t.Errorf("a start that cannot know the backend that serves: %v, want MissingBackendError", err)
+	}
 }
 
 func TestSwapIsAborted(t *testing.T) {
@@ -239,6 +249,14 @@ func TestSwapIsAborted(t *testing.T) {
 	close(answer)
 	if state.Progress.Phase != transfer.Aborted || state.Err == nil || h.BackendName() != "old" {
 		t.Fatalf("swap %+v, backend %q", state, h.BackendName())
+	}
+	if job, err := h.Job(t.Context(), id); err != nil || job.State != hostadapter.JobFailed || job.Error != "it was aborted before its switch" {
+		t.Errorf("the job of an aborted swap: %+v, %v", job, err)
+	}
+	for id, want := range map[string]error{id: hostadapter.ErrSwap, "unknown": hostadapter.ErrNotFound} {
+		if err := h.AbortSwap(id); !errors.Is(err, want) {
+			t.Errorf("aborting %q: %v, want %v", id, err, want)
+		}
 	}
 	b.signIn(hostadapter.Identity{Subject: "bob"})
 	if state := h.swap("new"); state.Err != nil {

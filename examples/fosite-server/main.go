@@ -34,8 +34,11 @@ func main() {
 // run serves until ctx is done. The lines that tell where go to stdout, logs to stderr.
 func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) error {
 	o, err := parseOptions(arguments, stderr)
-	if err != nil {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return err
+	case err != nil:
+		return fmt.Errorf("%w (-help lists the flags)", err)
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	s, err := start(ctx, o, logger)

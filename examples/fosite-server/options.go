@@ -39,12 +39,12 @@ const defaultData = "fosite-server-data"
 func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	var o options
 	flags := flag.NewFlagSet("fosite-server", flag.ContinueOnError)
-	flags.SetOutput(usage)
+	flags.SetOutput(io.Discard) // its word on an error is ours, and the list of flags hides it
 	flags.StringVar(&o.addr, "addr", "localhost:9000", "`address` to listen on; the demo clients take the two ports after it, or free ones after :0")
 	flags.StringVar(&o.issuer, "issuer", "", "`URL` under which browsers and clients reach this server (default http:// and the address)")
 	flags.StringVar(&o.data, "data", defaultData, "`folder` of the keys and, with the badger backend, of the sessions")
-	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger|postgres`")
-	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend")
+	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger`; postgres is to come")
+	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend, to come")
 	flags.StringVar(&o.plugin, "plugin", "", "`file` of the storage plugin to run instead of the one built in")
 	flags.Func("store", "`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it for more", o.store)
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
@@ -55,7 +55,14 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.DurationVar(&o.absolute, "session-absolute", 0, "how long a session lives at most after a sign-in; 0: as long as it is used")
 	flags.IntVar(&o.maxSessions, "max-sessions", 0, "how many sessions a user may have at once; 0: no limit")
 	flags.BoolVar(&o.refuseSignIn, "refuse-sign-in", false, "refuse a sign-in above -max-sessions, where otherwise the oldest session ends")
-	if err := flags.Parse(arguments); err != nil {
+	err := flags.Parse(arguments)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(usage, "fosite-server is an OpenID provider with sessions and two demo clients. Its flags:")
+		flags.SetOutput(usage)
+		flags.PrintDefaults()
+		return nil, err
+	case err != nil:
 		return nil, err
 	}
 	if flags.NArg() > 0 {
@@ -93,6 +100,9 @@ func (o *options) validate() error {
 		return errors.New("-refuse-sign-in needs -max-sessions")
 	case o.data == "":
 		return errors.New("-data is empty")
+	}
+	if err := o.checkStores(); err != nil {
+		return err
 	}
 	if _, _, err := net.SplitHostPort(o.addr); err != nil {
 		return fmt.Errorf("-addr: %w", err)

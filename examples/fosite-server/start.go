@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
@@ -57,7 +58,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("-addr: %w", err)
 	}
 	s.closeLast = append(s.closeLast, func() error { return ignoreClosed(listener.Close()) })
 	s.address = listener.Addr()
@@ -99,12 +100,14 @@ func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher)
 	var err error
 	p.clients = map[string]*client{}
 	if o.clients != "" {
-		p.clients, err = loadClients(o.clients, hash)
-		errs = append(errs, err)
+		if p.clients, err = loadClients(o.clients, hash); err != nil {
+			errs = append(errs, fmt.Errorf("-clients: %w", err))
+		}
 	}
 	if o.users != "" {
-		p.users, err = loadUsers(o.users)
-		errs = append(errs, err)
+		if p.users, err = loadUsers(o.users); err != nil {
+			errs = append(errs, fmt.Errorf("-users: %w", err))
+		}
 	} else {
 		p.users, p.hints = newUsers(), demoUsers
 		for _, demo := range demoUsers {
@@ -146,7 +149,12 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 		return err
 	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
-	if err := s.attachSessions(ctx); err != nil {
+	err = s.attachSessions(ctx)
+	var missing *hostadapter.MissingBackendError
+	switch {
+	case errors.As(err, &missing):
+		return fmt.Errorf("the sessions were moved to the store %q: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
+	case err != nil:
 		return fmt.Errorf("session management: %w", err)
 	}
 	s.closeLast = append(s.closeLast, p.sessions.Close)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
@@ -30,6 +31,19 @@ func (o *options) store(text string) error {
 		o.stores = map[string]string{}
 	}
 	o.stores[name] = folder
+	return nil
+}
+
+// checkStores refuses two stores in one folder: a store belongs to one plugin at a time.
+func (o *options) checkStores() error {
+	folders := map[string]string{filepath.Join(o.data, "sessions"): "the sessions of -data"}
+	for _, name := range slices.Sorted(maps.Keys(o.stores)) {
+		folder := filepath.Clean(o.stores[name])
+		if other, taken := folders[folder]; taken {
+			return fmt.Errorf("-store %s: %s is the folder of %s", name, folder, other)
+		}
+		folders[folder] = "-store " + name
+	}
 	return nil
 }
 

@@ -51,7 +51,7 @@ func backUp(w http.ResponseWriter, r *http.Request, backuper Backuper) error {
 	case download.begun:
 		return &brokenOff{err}
 	case errors.Is(err, hostadapter.ErrBackup):
-		return &problem{status: http.StatusConflict, detail: err.Error()}
+		return &problem{status: http.StatusConflict, detail: sentence(err)}
 	}
 	return err
 }

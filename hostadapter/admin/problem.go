@@ -3,6 +3,7 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 )
 
 // problem is an error with the status of its answer.
@@ -22,6 +23,15 @@ type problemBody struct {
 	Detail string `json:"detail,omitempty"`
 	// Field is the query parameter, path variable or JSON field at fault.
 	Field string `json:"field,omitempty"`
+}
+
+// plainly returns an error's text for somebody who does not know our packages.
+func plainly(err error) string { return strings.ReplaceAll(err.Error(), "hostadapter: ", "") }
+
+// sentence is plainly for a text of its own.
+func sentence(err error) string {
+	text := plainly(err)
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 func writeProblem(w http.ResponseWriter, status int, detail, field string) {

@@ -19,7 +19,7 @@ type Swapper interface {
 	Swap(ctx context.Context, name string) (job string, err error)
 	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are those of Swap.
 	Upgrade(ctx context.Context, name string) (job string, err error)
-	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrNotFound.
+	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrSwap, an unknown one hostadapter.ErrNotFound.
 	AbortSwap(job string) error
 	// BackendName is what the backend that serves is called, BackendNames are those of the configuration, sorted.
 	BackendName() string
@@ -98,7 +98,7 @@ func beginSwap(ctx context.Context, audit *audit, swapper Swapper, name string, 
 	job, err = begin(ctx, name)
 	switch {
 	case errors.Is(err, hostadapter.ErrSwap):
-		return "", &problem{status: http.StatusConflict, detail: err.Error(), field: "backend"}
+		return "", swapProblem(err, "backend")
 	case errors.Is(err, hostadapter.ErrNotFound):
 		return "", &problem{
 			status: http.StatusNotFound, detail: "There is no backend of this name in the server's configuration.", field: "backend",
@@ -122,10 +122,24 @@ func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swa
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	if err := swapper.AbortSwap(job); err != nil {
+	if err := endSwap(swapper, job); err != nil {
 		return err
 	}
 	audit.status = http.StatusNoContent
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// endSwap aborts a swap.
+func endSwap(swapper Swapper, job string) error {
+	err := swapper.AbortSwap(job)
+	if errors.Is(err, hostadapter.ErrSwap) {
+		return swapProblem(err, "id")
+	}
+	return err
+}
+
+// swapProblem says why what was asked of a swap cannot be.
+func swapProblem(err error, field string) error {
+	return &problem{status: http.StatusConflict, detail: sentence(err), field: field}
 }

@@ -141,6 +141,8 @@ func TestHelpSaysWhatItIs(t *testing.T) {
 	command(t, "help").want(t, byhand.Done, "migrate FOLDER")
 	command(t, "check", "-h").want(t, byhand.Done, "migrate FOLDER")
 	command(t, "repair").want(t, byhand.Failed, `there is no command "repair"`)
+	command(t, "-loud", "check").want(t, byhand.Failed, "-loud")
+	command(t, "-json", "check").want(t, byhand.Failed, `"error": "it takes FOLDER"`) // flags may stand first
 }
 
 // A backup of a plain store becomes an encrypted one, and back again through standard output and input.

@@ -59,6 +59,9 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	}
 	fmt.Fprintf(c.Stdout, "%s: %s records and %s index entries in %s: %s\n",
 		c.settings.Path, grouped(report.Records), grouped(report.Entries), p.took(), verdict)
+	if report.State == transfer.Superseded || report.State == transfer.Fenced {
+		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.settings.Path, stateText(report.State, report.Peer))
+	}
 	return code, nil
 }
 
@@ -90,16 +93,7 @@ func linesOf(s *badger.Stats) [][2]string {
 	if s.Encrypted {
 		encrypted = "yes"
 	}
-	state := string(s.State)
-	switch s.State {
-	case transfer.Superseded:
-		state = fmt.Sprintf("superseded: %q has taken its place", s.Peer)
-	case transfer.Fenced:
-		state = fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides", s.Peer)
-	case transfer.Importing, transfer.Abandoned:
-		state = fmt.Sprintf("%s: not complete, it was being filled from %s", s.State, s.Peer)
-	}
-	lines := [][2]string{{"format", format}, {"encrypted", encrypted}, {"state", state}}
+	lines := [][2]string{{"format", format}, {"encrypted", encrypted}, {"state", stateText(s.State, s.Peer)}}
 	for _, kind := range transfer.Kinds {
 		text := grouped(s.Records[kind.String()])
 		if kind == transfer.Notices && len(s.Deliveries) > 0 {
@@ -114,6 +108,19 @@ func linesOf(s *badger.Stats) [][2]string {
 		lines = append(lines, [2]string{"journal", grouped(int64(s.Journaled))})
 	}
 	return append(lines, [2]string{"size", fmt.Sprintf("tables %s, logs up to %s, other %s", size(s.Bytes.Tables), size(s.Bytes.Logs), size(s.Bytes.Other))})
+}
+
+// stateText says what a store is in a move, or after one.
+func stateText(state transfer.State, peer string) string {
+	switch state {
+	case transfer.Superseded:
+		return fmt.Sprintf("superseded: %q has taken its place", peer)
+	case transfer.Fenced:
+		return fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides", peer)
+	case transfer.Importing, transfer.Abandoned:
+		return fmt.Sprintf("%s: not complete, it was being filled from %s", state, peer)
+	}
+	return string(state)
 }
 
 func states(deliveries map[string]int64) string {

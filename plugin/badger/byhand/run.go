@@ -59,6 +59,7 @@ type call struct {
 	Env
 	args     []string
 	settings badger.Settings
+	keyFile  string
 	json     bool
 	max      int
 	logger   *slog.Logger
@@ -69,23 +70,25 @@ func Run(ctx context.Context, env Env) int {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	if len(env.Args) == 0 {
+	c := &call{Env: env, logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	given, err := c.parse()
+	switch {
+	case errors.Is(err, flag.ErrHelp), err == nil && len(given) > 0 && given[0] == "help":
+		usage(env, env.Stdout)
+		return Done
+	case err != nil:
+		return c.failed(env.Name, err)
+	case len(given) == 0:
 		usage(env, env.Stderr)
 		return Failed
 	}
-	switch env.Args[0] {
-	case "help", "-h", "-help", "--help":
-		usage(env, env.Stdout)
-		return Done
-	}
 	for i := range commands {
-		if commands[i].name == env.Args[0] {
-			return run(ctx, env, &commands[i])
+		if commands[i].name == given[0] {
+			c.args = given[1:]
+			return c.run(ctx, &commands[i])
 		}
 	}
-	fmt.Fprintf(env.Stderr, "%s: there is no command %q\n\n", env.Name, env.Args[0])
-	usage(env, env.Stderr)
-	return Failed
+	return c.failed(env.Name, fmt.Errorf("there is no command %q: %s help lists them", given[0], env.Name))
 }
 
 func usage(env Env, w io.Writer) {
@@ -100,7 +103,7 @@ By hand it looks after a store that no server has open:
 		fmt.Fprintf(w, "  %-21s %s\n", c.name+" "+strings.Join(c.args, " "), c.does)
 	}
 	fmt.Fprint(w, `
-Flags, before or after the folder:
+Flags, anywhere on the line:
 
   -encryption-key-file FILE   of an encrypted store: a file with the setting encryption_key (hex)
   -json                       one JSON object on standard output
@@ -110,13 +113,8 @@ Exit codes: 0 done and nothing wrong, 1 a check has found something, 2 it could 
 `)
 }
 
-func run(ctx context.Context, env Env, command *command) int {
-	c := &call{Env: env, logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	err := c.parse(command)
-	if errors.Is(err, flag.ErrHelp) {
-		usage(env, env.Stdout)
-		return Done
-	}
+func (c *call) run(ctx context.Context, command *command) int {
+	err := c.take(command)
 	code := Failed
 	if err == nil {
 		code, err = command.run(ctx, c)
@@ -127,44 +125,53 @@ func run(ctx context.Context, env Env, command *command) int {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("it was given up: %w", err)
 	}
+	return c.failed(c.Name+" "+command.name, err)
+}
+
+// failed says why it could not be done.
+func (c *call) failed(what string, err error) int {
 	if c.json {
 		c.answer(struct {
 			Error string `json:"error"`
 		}{err.Error()})
 	}
-	fmt.Fprintf(env.Stderr, "%s %s: %v\n", env.Name, command.name, err)
+	fmt.Fprintf(c.Stderr, "%s: %v\n", what, err)
 	return Failed
 }
 
-// parse reads flags and arguments in any order.
-func (c *call) parse(command *command) error {
-	flags := flag.NewFlagSet(command.name, flag.ContinueOnError)
+// parse reads the flags, wherever they stand, and returns everything else.
+func (c *call) parse() (given []string, err error) {
+	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	keyFile := flags.String("encryption-key-file", "", "")
+	flags.StringVar(&c.keyFile, "encryption-key-file", "", "")
 	flags.BoolVar(&c.json, "json", false, "")
 	flags.IntVar(&c.max, "max", 0, "")
-	for rest := c.Args[1:]; ; {
+	for rest := c.Args; ; {
 		if err := flags.Parse(rest); err != nil {
-			return err
+			return nil, err
 		}
 		if flags.NArg() == 0 {
-			break
+			return given, nil
 		}
-		c.args, rest = append(c.args, flags.Arg(0)), flags.Args()[1:]
+		given, rest = append(given, flags.Arg(0)), flags.Args()[1:]
 	}
+}
+
+// take looks whether the arguments are those of the command, and reads what they name.
+func (c *call) take(command *command) error {
 	if len(c.args) != len(command.args) {
 		return fmt.Errorf("it takes %s", strings.Join(command.args, " and "))
 	}
 	c.settings.Path = c.args[0]
-	if *keyFile == "" {
+	if c.keyFile == "" {
 		return nil
 	}
-	key, err := os.ReadFile(*keyFile)
+	key, err := os.ReadFile(c.keyFile)
 	if err != nil {
 		return fmt.Errorf("the file with the encryption key: %w", err)
 	}
 	if c.settings.EncryptionKey = strings.TrimSpace(string(key)); c.settings.EncryptionKey == "" {
-		return fmt.Errorf("the file with the encryption key: %s is empty", *keyFile)
+		return fmt.Errorf("the file with the encryption key: %s is empty", c.keyFile)
 	}
 	return nil
 }

@@ -100,7 +100,8 @@ type Config struct {
 	DeliveryConcurrency int
 	DeliveriesPerClient int
 
-	// ExpiryOff leaves it to another host of the same backend to end sessions that fall due. Such a session is worth nothing here either way.
+	// ExpiryOff leaves it to another host of the same backend to end sessions that fall due, and to purge what is left of ended ones, of notices
+	// and of jobs: one host must do it. Such a session is worth nothing here either way.
 	ExpiryOff bool
 	// SweepBatch is how many sessions end in one call of the store. DefaultSweepBatch when zero.
 	SweepBatch int

@@ -19,7 +19,8 @@ type Store interface {
 
 	// EndDue ends sessions that are over at now, with reason session_expiration, at most sweep.Limit of them, each after checking in its
 	// own transaction that it is still due. It also purges ended records, jobs and notices whose time is up, a bounded number of each, and
-	// says whether any were left. Concurrent sweeps end each session once.
+	// says whether any were left. Concurrent sweeps end each session once. A sweep that fails half-way is no error: it tells what it ended, and
+	// that the next one is due now.
 	EndDue(ctx context.Context, sweep Sweep, now time.Time) (*Swept, error)
 
 	// Claim hands out due notices, each under a new claim number and to one caller at a time until its lease has passed. Clients named busy

@@ -28,15 +28,35 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
+	swept, err := s.e.endAll(ctx, due, sweep, now)
+	if err == nil {
+		swept.PurgeLeft, err = s.e.purgeEndings(ctx, sweep.Limit, now)
+	}
+	if err == nil {
+		err = s.e.viewAlong(ctx, func(r reader) (err error) {
+			swept.Next, err = firstDue(r, indexExpiry)
+			return err
+		})
+	}
+	if err != nil && swept.Ended > 0 {
+		// What has ended is told. What has not is due still: the next sweep, which is to come at once, meets the error again if it stays.
+		s.e.logger.WarnContext(ctx, "a sweep did not come to its end", "ended", swept.Ended, "error", err)
+		swept.Next, err = now, nil
+	}
+	return swept, err
+}
+
+// endAll ends sessions that are due, and tells also beside an error what it did.
+func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
 	swept := &logout.Swept{}
 	var mutex sync.Mutex
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(together)
 	for _, d := range due {
 		group.Go(func() error {
-			result, err := s.e.endIfDue(groupCtx, d, sweep, now)
+			result, err := e.endIfDue(groupCtx, d, sweep, now)
 			if isDamage(err) {
-				result, err = s.e.endDamaged(groupCtx, d, sweep, now)
+				result, err = e.endDamaged(groupCtx, d, sweep, now)
 			}
 			mutex.Lock()
 			defer mutex.Unlock()
@@ -46,17 +66,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	if swept.PurgeLeft, err = s.e.purgeEndings(ctx, sweep.Limit, now); err != nil {
-		return nil, err
-	}
-	err = s.e.viewAlong(ctx, func(r reader) (err error) {
-		swept.Next, err = firstDue(r, indexExpiry)
-		return err
-	})
-	return swept, err
+	return swept, group.Wait()
 }
 
 // endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left behind is moved.
@@ -82,8 +92,11 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 		result, left = c.result, c.purge
 		return nil
 	})
-	if err != nil || !left {
-		return result, err
+	switch {
+	case err != nil:
+		return logout.Result{}, err // what was counted was not committed
+	case !left:
+		return result, nil
 	}
 	// The caller may have gone; the session has ended all the same.
 	return result, e.purgeSession(e.base, ending.SessionID, now)
@@ -118,8 +131,11 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 		result, left = c.result, c.purge
 		return nil
 	})
-	if err != nil || !left {
-		return result, err
+	switch {
+	case err != nil:
+		return logout.Result{}, err // what was counted was not committed
+	case !left:
+		return result, nil
 	}
 	return result, e.purgeSession(e.base, ending.SessionID, now)
 }

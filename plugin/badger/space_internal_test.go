@@ -2,6 +2,8 @@ package badger
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,50 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
+
+// A sweep that fails half-way tells what it has ended: whoever listens for ends hears of each once.
+func TestSweepThatFailsHalfWay(t *testing.T) {
+	t.Parallel()
+	const sessions = 3 * together
+	e, _ := openLogged(t)
+	for i := range sessions {
+		signIn(t, e, fmt.Sprint(i), "ann")
+	}
+	space := e.committer.space
+	whole, asked := space.free, 0
+	set := func(free func(string) (uint64, error)) {
+		t.Helper()
+		if err := e.end(t.Context(), func(*tx) error { space.free = free; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(func(path string) (uint64, error) {
+		if asked++; asked > 2 {
+			return 0, nil
+		}
+		return whole(path)
+	})
+	now := base.Add(2 * time.Hour)
+	first, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now)
+	if err != nil || first.Ended == 0 || first.Ended == sessions || !first.Next.Equal(now) {
+		t.Fatalf("a sweep that the disk broke off: %+v, %v, want some ended and the next one due", first, err)
+	}
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now); !errors.Is(err, ticketstore.ErrNoSpace) {
+		t.Errorf("a sweep that can end nothing: %v, want ErrNoSpace", err)
+	}
+	asked = -1 << 30
+	rest, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now)
+	if err != nil || first.Ended+rest.Ended != sessions {
+		t.Fatalf("with room again %+v, %v, after %d of %d", rest, err, first.Ended, sessions)
+	}
+	told := map[string]bool{}
+	for _, s := range slices.Concat(first.Sessions, rest.Sessions) {
+		told[s.SessionID] = true
+	}
+	if len(told) != sessions {
+		t.Errorf("told of %d sessions, want each of %d", len(told), sessions)
+	}
+}
 
 // On a disk that is nearly full nothing begins, everything is read, and what is to end ends; when there is room again, all is as it was.
 func TestFullDiskTakesNoChange(t *testing.T) {

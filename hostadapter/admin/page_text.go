@@ -88,10 +88,15 @@ func stampOf(t, now time.Time) stamp {
 	}
 }
 
-// away says how far a moment is from now, in its largest unit.
+// away says how far a moment is from now, in its largest unit: what is ahead as the nearest number of them, what is past as a full one.
 func away(distance time.Duration) string {
 	ahead := distance > 0
 	distance = distance.Abs()
+	for _, unit := range []time.Duration{time.Minute, time.Hour} {
+		if ahead && distance > unit {
+			distance = distance.Round(unit)
+		}
+	}
 	var text string
 	switch {
 	case distance < 10*time.Second && !ahead:

@@ -26,7 +26,7 @@ const (
 	diskEnv = "TORTURE_DISK"
 	// epoch is after how many faults everything is audited and a new store begins.
 	epoch    = 100
-	diskSize = 1 << 30
+	diskSize = 3 << 29
 )
 
 var tortureTerms = terms{

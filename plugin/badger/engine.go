@@ -110,6 +110,8 @@ func databaseOptions(settings Settings, encryption []byte, logger *slog.Logger) 
 		WithDetectConflicts(false).
 		// Compaction takes both cores of a small machine otherwise.
 		WithNumCompactors(2).
+		// A compaction writes level 0 anew before it deletes it: see defaultMinFreeMiB.
+		WithNumLevelZeroTables(3).
 		WithCompression(options.Snappy).
 		WithBlockCacheSize(int64(cache) << 20).
 		WithValueLogFileSize(128 << 20)

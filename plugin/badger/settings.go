@@ -25,13 +25,15 @@ type Settings struct {
 	// CacheMiB bounds the cache of decoded blocks, in MiB. Default 64.
 	CacheMiB int `json:"cache_mib,omitempty"`
 	// MinFreeMiB is how much of the disk stays free, in MiB: with less, changes are refused as ErrNoSpace. Reads go on,
-	// and so do ends, revocations and purges until a quarter of it is left. Default 256.
+	// and so do ends, revocations and purges until half of it is left, which a database also needs to be opened. Default 512.
 	MinFreeMiB int `json:"min_free_mib,omitempty"`
 }
 
 const (
-	defaultCacheMiB   = 64
-	defaultMinFreeMiB = 256
+	defaultCacheMiB = 64
+	// Half of it is more than what Badger needs for a moment: 64 MiB to write what is in memory to a table, and up to 145 (seen while a million
+	// sessions signed in) for a compaction, which deletes nothing before it has written all.
+	defaultMinFreeMiB = 512
 )
 
 // String keeps the encryption key out of logs.

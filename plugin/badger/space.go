@@ -13,8 +13,8 @@ import (
 )
 
 // space keeps room on the disk of a database. Badger maps its logs and tables into memory: a process that writes to such a file on a full disk
-// is ended by the system, so changes are refused when no more than least is free. What ends, revokes and purges goes on until a quarter of
-// that is left, and reads do.
+// is ended by the system, so changes are refused when no more than least is free. What ends, revokes and purges goes on until half of that is
+// left, and reads do.
 type space struct {
 	path   string
 	least  uint64
@@ -81,9 +81,9 @@ func (r diskRoom) refuses() error {
 		ticketstore.ErrNoSpace, r.free>>20, r.path, r.least>>20)
 }
 
-// refusesAll is the error of a transaction of so many bytes, also of one that may use what is kept free: a quarter of that stays.
+// refusesAll is the error of a transaction of so many bytes, also of one that may use what is kept free: half of that stays.
 func (r diskRoom) refusesAll(bytes int) error {
-	if r.free > r.least/4+uint64(bytes) {
+	if r.free > r.least/2+uint64(bytes) {
 		return nil
 	}
 	return fmt.Errorf("%w: %d MiB are free at %s: make room", ticketstore.ErrNoSpace, r.free>>20, r.path)
@@ -91,9 +91,9 @@ func (r diskRoom) refusesAll(bytes int) error {
 
 // refusesOpening is the error of opening a database, which brings what its last process left in memory to the disk.
 func (r diskRoom) refusesOpening() error {
-	if r.free > r.least/4 {
+	if r.free > r.least/2 {
 		return nil
 	}
 	return fmt.Errorf("%w: %d MiB are free at %s, and more than %d are needed to open the store: make room",
-		ticketstore.ErrNoSpace, r.free>>20, r.path, r.least>>22)
+		ticketstore.ErrNoSpace, r.free>>20, r.path, r.least>>21)
 }

@@ -74,14 +74,14 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	set(func(string) (uint64, error) { return space.least, nil })
 	for range 2 {
 		err := create("meanwhile")
-		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "256 MiB are free") {
+		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
 			t.Fatalf("Create on a disk that is nearly full: %v, want ErrUnavailable that says so", err)
 		}
 		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("meanwhile"))); !errors.Is(err, ticketstore.ErrNotFound) {
 			t.Errorf("Get of what was refused: %v", err)
 		}
 	}
-	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "256 MiB are free") {
+	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "512 MiB are free") {
 		t.Errorf("Describe: %v, trouble %q, want it to tell of the disk", err, d.Trouble)
 	}
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); err != nil {
@@ -97,7 +97,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("Get of the session that ended: %v", err)
 	}
-	set(func(string) (uint64, error) { return space.least / 4, nil })
+	set(func(string) (uint64, error) { return space.least / 2, nil })
 	if err := end("whoever"); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
 	}

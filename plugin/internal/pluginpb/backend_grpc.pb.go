@@ -3,10 +3,10 @@
 // A plugin may be written in any language. It is started by hashicorp/go-plugin: the host sets the environment variable
 // FOSITE_SESSIONS_PLUGIN to "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e" (go-plugin's magic cookie), sends its protocol versions in
 // PLUGIN_PROTOCOL_VERSIONS, its certificate in PLUGIN_CLIENT_CERT and the folder for the socket in PLUGIN_UNIX_SOCKET_DIR, and reads one
-// line from the plugin's standard output: "1|1|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, DER in base64 without
-// padding. Each side accepts the other's certificate alone. This package is protocol version 1; go-plugin's guide to plugins in other
-// languages names the services that it wants beside ours (health, and plugin.GRPCController to shut the plugin down). The host
-// then calls Configure once, Describe, and from then on everything else, concurrently.
+// line from the plugin's standard output: "1|1|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, signed by itself for the
+// name localhost, DER in base64 without padding. Each side accepts the other's certificate alone. This package is protocol version 1;
+// go-plugin's guide to plugins in other languages names the services that it wants beside ours (health, and plugin.GRPCController to shut
+// the plugin down). The host then calls Configure once, Describe, and from then on everything else, concurrently.
 //
 // Standard input: where FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes. End of file means that the host
 // is gone: close the database and exit. Standard error: log lines, each a JSON object with "@level" (debug, info, warn, error),

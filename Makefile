@@ -34,6 +34,10 @@ test: ## Run all tests (TESTFLAGS)
 test-race: ## Run all tests under the race detector (TESTFLAGS)
 	go test -race -timeout 20m $(TESTFLAGS) ./...
 
+.PHONY: test-plugins
+test-plugins: ## Run the suites on the plugins as they are installed, a process for each case (TESTFLAGS)
+	go test -count 1 -run '^TestBuiltPlugin$$' $(TESTFLAGS) ./integration
+
 EXPRESS := integration/testdata/express
 
 .PHONY: test-rp
@@ -62,7 +66,7 @@ fuzz: ## Run every fuzzer for a while (FUZZTIME, FUZZ)
 	done
 
 .PHONY: check
-check: fmt-check vet lint vulncheck generate-check test-race ## Everything a change must pass: format, vet, lint, vulnerabilities, generated code, tests with -race
+check: fmt-check vet lint vulncheck generate-check test-race test-plugins ## Everything a change must pass: format, vet, lint, vulnerabilities, generated code, tests with -race
 
 .PHONY: bench
 bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)

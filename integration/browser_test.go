@@ -161,6 +161,12 @@ func (p *tab) fill(selector, text string) {
 }
 
 // until waits until an expression is true, across navigations.
+// choose picks an option of a list.
+func (p *tab) choose(selector, value string) {
+	p.t.Helper()
+	p.do("choose in "+selector, chromedp.SetValue(chromedp.CSS(selector), value))
+}
+
 func (p *tab) until(what, expression string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(chromePatience); ; time.Sleep(50 * time.Millisecond) {

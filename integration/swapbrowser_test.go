@@ -24,6 +24,7 @@ func TestOperatorSwapsTheBackendInABrowser(t *testing.T) {
 		admin.mustFit(width, "dark")
 	}
 	admin.look(1280, "light")
+	admin.choose(`form[action=swap] select`, "next")
 	admin.click("form[action=swap] button")
 	admin.says("The new one serves")
 	admin.says("Done")

@@ -113,8 +113,9 @@ const logEvery = 100 * time.Millisecond
 // status logs what the host does not get to read: failures of the engine, and why it is unavailable.
 func (s *Server) status(ctx context.Context, name string, err error) error {
 	st, known := wire.Status(err)
-	fenced := errors.Is(err, transfer.ErrFenced) // as it should be in a swap: the host waits
-	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !fenced && ctx.Err() == nil {
+	// A fenced store is as it should be in a swap: the host waits. That there is no space the engine says once, and Describe says it.
+	expected := errors.Is(err, transfer.ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
+	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !expected && ctx.Err() == nil {
 		now := time.Now().UnixNano()
 		if last := s.logged.Load(); now-last > int64(logEvery) && s.logged.CompareAndSwap(last, now) {
 			s.Logger.ErrorContext(ctx, "call failed", "call", name, "error", err)

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,104 +18,6 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
-
-// logLines collects what the engine logs.
-type logLines struct {
-	mutex sync.Mutex
-	bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.Buffer.Write(p)
-}
-
-func (l *logLines) text() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.String()
-}
-
-func openLogged(t *testing.T) (*Engine, *logLines) {
-	t.Helper()
-	log := &logLines{}
-	noSync := false
-	e, err := Open(t.Context(), Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
-	t.Cleanup(func() { _ = e.Close() })
-	return e, log
-}
-
-// spoiled is what stands in a damaged row: it must never be in a log.
-var spoiled = []byte("\xff\xffa secret\xff")
-
-// spoil damages rows past the committer, which keeps the books of what it writes.
-func spoil(t *testing.T, e *Engine, keys ...[]byte) {
-	t.Helper()
-	err := e.db.Update(func(txn *badger.Txn) error {
-		for _, k := range keys {
-			if err := txn.Set(k, spoiled); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// row returns what stands under a key, nil if nothing does.
-func row(t *testing.T, e *Engine, k []byte) (value []byte) {
-	t.Helper()
-	err := e.look(t.Context(), func(r reader) (err error) {
-		value, err = r.get(k)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
-// wantAside tells whether damaged rows were kept out of the way.
-func wantAside(t *testing.T, e *Engine, keys ...[]byte) {
-	t.Helper()
-	for _, k := range keys {
-		if row(t, e, k) != nil {
-			t.Errorf("row %q is still in the way", k)
-		}
-		if !bytes.Equal(row(t, e, key(tableDamaged, k)), spoiled) {
-			t.Errorf("the bytes of row %q were not kept", k)
-		}
-	}
-}
-
-func wantTold(t *testing.T, log *logLines, times int) {
-	t.Helper()
-	if n := strings.Count(log.text(), "damaged row stepped over"); n != times {
-		t.Errorf("the log tells %d times of damaged rows, want %d:\n%s", n, times, log.text())
-	}
-	if strings.Contains(log.text(), "a secret") {
-		t.Error("the log tells what stands in a damaged row")
-	}
-}
-
-// wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's back.
-func wantContents(t *testing.T, e *Engine) {
-	t.Helper()
-	var problems []Finding
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		problems = slices.DeleteFunc(checked(t, e, CheckConfig{MaxFindings: 1000}).Findings, func(f Finding) bool { return f.ID != "contents" })
-		if len(problems) == 0 && row(t, e, recountKey) == nil {
-			return
-		}
-	}
-	t.Errorf("a minute later the contents are still wrong: %v", problems)
-}
 
 // Whoever asks for one row gets an error when it is damaged, never "not found".
 func TestDamagedRowsAreReported(t *testing.T) {

@@ -1,0 +1,216 @@
+package admin_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/mux"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// manager answers what a test gives it, and keeps what it was asked.
+type manager struct {
+	err      error
+	page     ticketstore.Page
+	report   hostadapter.SessionReport
+	result   logout.Result
+	log      bytes.Buffer
+	query    *ticketstore.SessionQuery
+	removal  *hostadapter.RemoveSessions
+	delivery *logout.DeliveryQuery
+	id       string
+
+	job      hostadapter.Job
+	status   hostadapter.BackendStatus
+	grants   *grantstore.Query
+	revoked  *hostadapter.RemoveGrants
+	selected *logout.DeliveryFilter
+}
+
+func (m *manager) Job(_ context.Context, id string) (*hostadapter.Job, error) {
+	m.id = id
+	return &m.job, m.err
+}
+
+func (m *manager) BackendStatus(context.Context) *hostadapter.BackendStatus { return &m.status }
+
+func (m *manager) QueryGrants(_ context.Context, q grantstore.Query) (*grantstore.Page, error) {
+	m.grants = &q
+	if _, err := q.Walk(); err != nil {
+		return nil, err
+	}
+	return &grantstore.Page{Grants: []grantstore.Grant{grant}, ResultsToken: "t", HasNext: true}, m.err
+}
+
+func (m *manager) RemoveGrants(_ context.Context, r hostadapter.RemoveGrants) (*hostadapter.GrantsRemoved, error) {
+	removal := grantstore.Removal{OperationID: "x", Filter: r.Filter, Limit: 1}
+	if err := removal.Validate(); err != nil {
+		return nil, err
+	}
+	m.revoked = &r
+	return &hostadapter.GrantsRemoved{GrantsRevoked: 2, ConsentsRevoked: 1}, m.err
+}
+
+func (m *manager) RetryDeliveries(_ context.Context, f logout.DeliveryFilter) (int, error) {
+	retry := logout.Retry{Filter: f, Limit: 1}
+	if err := retry.Validate(); err != nil {
+		return 0, err
+	}
+	m.selected = &f
+	return 3, m.err
+}
+
+func (m *manager) QuerySessions(_ context.Context, q ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	m.query = &q
+	if _, err := q.Walk(); err != nil {
+		return nil, err
+	}
+	return &m.page, m.err
+}
+
+func (m *manager) RemoveSessions(_ context.Context, r hostadapter.RemoveSessions) (*logout.Result, error) {
+	m.removal = &r
+	ending := logout.Ending{
+		OperationID: "x", SubjectID: r.SubjectID, SessionID: r.SessionID, All: r.All, ClientIDs: r.ClientIDs, Reason: logout.Terminated,
+	}
+	if err := ending.Validate(); err != nil {
+		return nil, err
+	}
+	return &m.result, m.err
+}
+
+func (m *manager) SessionByID(_ context.Context, id string) (*hostadapter.SessionReport, error) {
+	m.id = id
+	return &m.report, m.err
+}
+
+func (m *manager) Deliveries(_ context.Context, q logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+	m.delivery = &q
+	if _, err := q.Walk(); err != nil {
+		return nil, err
+	}
+	return &logout.DeliveryPage{Deliveries: []logout.Notification{notification}, ResultsToken: "t"}, m.err
+}
+
+func (m *manager) RetryDelivery(_ context.Context, id string) (*logout.Notification, error) {
+	m.id = id
+	return &notification, m.err
+}
+
+func (m *manager) RemoteAddr(*http.Request) string { return "192.0.2.7" }
+func (m *manager) Logger() *slog.Logger            { return slog.New(slog.NewTextHandler(&m.log, nil)) }
+
+var (
+	moment       = time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600))
+	notification = logout.Notification{
+		ID: "n1", Issuer: "https://op.example", ClientID: "shop", SubjectID: "ann", SessionID: "s1", Reason: logout.Terminated,
+		State: logout.Pending, Queued: moment, Attempts: 2, NextAttempt: moment.Add(time.Minute), GiveUpAt: moment.Add(24 * time.Hour),
+		LastAttempt: moment, LastError: "the client answered 500",
+	}
+	grant = grantstore.Grant{
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("HANDLE")}, RequestID: "r1", SubjectID: "ann", SessionID: "s1",
+		ClientID: "shop", Created: moment, Expires: moment.Add(time.Hour), Offline: true, Data: []byte("SEALED"),
+	}
+	detail = ticketstore.SessionDetail{
+		Session: ticketstore.Session{
+			Key: ticketstore.KeyOf([]byte("secret")), SessionID: "s1", SubjectID: "ann", DisplayName: "Ann", Issuer: "https://op.example",
+			AuthTime: moment, ACR: "1", AMR: []string{"pwd"}, RemoteAddr: "192.0.2.1", UserAgent: "curl",
+			Created: moment, Renewed: moment, Expires: moment.Add(time.Hour), Ticket: []byte("TICKET"),
+		},
+		Clients: []ticketstore.ClientUse{{ClientID: "shop", FirstUsed: moment, LastUsed: moment, Notify: true, TokenNumber: 7}},
+	}
+)
+
+// serve sends a request to routes mounted under /admin, as the actor whose name is in the header Actor: reader may read, writer change.
+func serve(m *manager, r *http.Request) *http.Response {
+	router := mux.NewRouter()
+	admin.Mount(router.PathPrefix("/admin").Subrouter(), m, authorize)
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func authorize(r *http.Request, permission admin.Permission) (admin.Actor, error) {
+	actor := admin.Actor{ID: r.Header.Get("Actor"), Name: "the " + r.Header.Get("Actor")}
+	switch {
+	case actor.ID == "":
+		return admin.Actor{}, admin.ErrUnauthenticated
+	case actor.ID == "lost":
+		return actor, hostadapter.ErrUnavailable
+	case actor.ID == "broken":
+		return actor, io.ErrUnexpectedEOF
+	case actor.ID == "reader" && permission != admin.ReadSessions:
+		return actor, admin.ErrForbidden
+	}
+	return actor, nil
+}
+
+func request(method, target, body string) *http.Request {
+	r := httptest.NewRequest(method, "/admin"+target, strings.NewReader(body))
+	r.Header.Set("Actor", "writer")
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+type problem struct {
+	Type, Title, Detail, Field string
+	Status                     int
+}
+
+// mustFail checks that the answer is a problem of that status which names the field.
+func mustFail(t *testing.T, response *http.Response, status int, field string) {
+	t.Helper()
+	var p problem
+	raw, _ := io.ReadAll(response.Body)
+	if err := json.Unmarshal(raw, &p); err != nil {
+		t.Errorf("answer %d %q is no problem: %v", response.StatusCode, raw, err)
+		return
+	}
+	if response.StatusCode != status || p.Status != status || p.Field != field {
+		t.Errorf("status %d, problem %+v; want %d and field %q", response.StatusCode, p, status, field)
+	}
+	if p.Type != "about:blank" || p.Title != http.StatusText(status) || p.Detail == "" {
+		t.Errorf("problem %+v lacks type, title or detail", p)
+	}
+	if got := response.Header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("Content-Type %q, want application/problem+json", got)
+	}
+	if response.Header.Get("Cache-Control") != "no-store" {
+		t.Error("the answer may be cached")
+	}
+}
+
+// mustBe checks that the answer is 200 with that JSON.
+func mustBe(t *testing.T, response *http.Response, want string) {
+	t.Helper()
+	raw, _ := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%d %s, want 200 and JSON", response.StatusCode, response.Header.Get("Content-Type"))
+	}
+	var got, wanted any
+	if err := json.Unmarshal(raw, &got); err != nil {
+		t.Fatalf("answer %q: %v", raw, err)
+	}
+	if err := json.Unmarshal([]byte(want), &wanted); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wanted, got); diff != "" {
+		t.Errorf("answer (-want +got):\n%s", diff)
+	}
+}

@@ -127,10 +127,10 @@ func (a *Adapter) closeOpened() error {
 	return errors.Join(errs...)
 }
 
-// MissingBackendError is the failure of a start: the sessions were moved to a backend in a swap, and Config.Backends does not name it. What they
-// were moved from must not serve in its place.
+// MissingBackendError is the failure of a start: the sessions were moved, or may have been, to a backend in a swap, and Config.Backends does not
+// name it. What they were moved from must not serve in its place.
 type MissingBackendError struct {
-	// Name is what the backend was called when it took over.
+	// Name is what the backend was called in that swap.
 	Name string
 }
 

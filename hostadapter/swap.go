@@ -303,7 +303,7 @@ func (a *Adapter) AbortSwap(id string) error {
 	case at < 0:
 		return fmt.Errorf("swap: %w", ErrNotFound)
 	case !a.swaps.known[at].Finished.IsZero():
-		return fmt.Errorf("%w: it is over, and %q serves", ErrSwap, a.backends.name())
+		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, a.backends.name())
 	}
 	a.swaps.running()
 	return nil

@@ -153,7 +153,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	var missing *hostadapter.MissingBackendError
 	switch {
 	case errors.As(err, &missing):
-		return fmt.Errorf("the sessions were moved to the store %q: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
+		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
 	case err != nil:
 		return fmt.Errorf("session management: %w", err)
 	}

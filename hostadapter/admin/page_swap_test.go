@@ -50,7 +50,7 @@ func TestSwapFromThePage(t *testing.T) {
 	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Moving to another backend", "The new one serves", "<bdi>next</bdi>", "Writes waited", "!Abort")
 	h.get("writer", "/ui/backend").mustSay(http.StatusOK, `<option value="next">next (serves now)</option>`)
 	h.get("writer", "/ui/session?session_id=s1").mustSay(http.StatusOK, "Ann Example")
-	h.post("writer", "/ui/abort-swap", url.Values{"id": {job}}).mustSay(http.StatusConflict, "it is over")
+	h.post("writer", "/ui/abort-swap", url.Values{"id": {job}}).mustSay(http.StatusConflict, "the swap is over")
 	h.post("writer", "/ui/abort-swap", url.Values{"id": {"unknown"}}).mustSay(http.StatusNotFound)
 	if log := h.log.String(); !strings.Contains(log, "action=swap_backend") || !strings.Contains(log, "status=303") {
 		t.Errorf("the audit lacks the swap:\n%s", log)

@@ -156,8 +156,8 @@ func (e *Engine) Close() error {
 func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 	d := About()
 	d.StoreID = e.id
-	if err := e.space.room().refuses(); err != nil {
-		d.Trouble = err.Error()
+	if trouble := e.space.room().trouble(); trouble != "" {
+		d.Trouble = "its disk is nearly full: " + trouble
 	}
 	return d, nil
 }

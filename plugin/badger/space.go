@@ -72,13 +72,20 @@ type diskRoom struct {
 	free, least uint64
 }
 
+// trouble says what is wrong with the room, nothing where there is enough.
+func (r diskRoom) trouble() string {
+	if r.free > r.least {
+		return ""
+	}
+	return fmt.Sprintf("%d MiB are free at %s, and %d (min_free_mib) are kept free: make room", r.free>>20, r.path, r.least>>20)
+}
+
 // refuses is the error of a change, nil where there is room.
 func (r diskRoom) refuses() error {
-	if r.free > r.least {
-		return nil
+	if trouble := r.trouble(); trouble != "" {
+		return fmt.Errorf("%w: %s", ticketstore.ErrNoSpace, trouble)
 	}
-	return fmt.Errorf("%w: %d MiB are free at %s, and %d (min_free_mib) are kept free: make room",
-		ticketstore.ErrNoSpace, r.free>>20, r.path, r.least>>20)
+	return nil
 }
 
 // refusesAll is the error of a transaction of so many bytes, also of one that may use what is kept free: half of that stays.

@@ -118,6 +118,31 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 	}
 }
 
+// That a disk is nearly full an engine says once: a line for each change that is refused would fill it.
+func TestRefusalsForSpaceAreNotLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (rpc.Backend, error) {
+		return &engine{rekey: func() (*ticketstore.Session, error) {
+			return nil, fmt.Errorf("%w: 1 MiB is free", ticketstore.ErrNoSpace)
+		}}, nil
+	}}
+	caller, _ := serve(t, server.Register)
+	if err := caller.Configure(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s := session("s")
+	_, err := (&rpc.Tickets{Caller: caller}).Rekey(t.Context(), ticketstore.Rekey{
+		Key: s.Key, NewKey: ticketstore.Key{2}, AuthTime: now, Expires: now.Add(time.Hour),
+	}, now)
+	if !errors.Is(err, ticketstore.ErrNoSpace) {
+		t.Errorf("got %v, want ErrNoSpace", err)
+	}
+	if log.Len() > 0 {
+		t.Errorf("the plugin's log says %s", log.String())
+	}
+}
+
 func TestEngineWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	e := &engine{

@@ -45,7 +45,8 @@ type LogoutServiceClient interface {
 	// With all it answers as soon as the job is written, with nothing but its id; BUSY: another ending of all is under way.
 	EndSessions(ctx context.Context, in *EndSessionsRequest, opts ...grpc.CallOption) (*EndSessionsResponse, error)
 	// EndDueSessions ends sessions that are over at now with reason session_expiration, each after checking in its own transaction that it is
-	// still due, and purges ended records and notices whose time is up. Concurrent calls end each session once.
+	// still due, and purges ended records and notices whose time is up. Concurrent calls end each session once. One that fails when it has
+	// ended some is no error: it tells of those, and next is now.
 	EndDueSessions(ctx context.Context, in *EndDueSessionsRequest, opts ...grpc.CallOption) (*EndDueSessionsResponse, error)
 	// ClaimDeliveries hands out due notices, each under a new claim number and to one caller at a time until its lease has passed. Clients named
 	// busy are passed over at a cost that does not grow with their queue, and each client has its turn.
@@ -157,7 +158,8 @@ type LogoutServiceServer interface {
 	// With all it answers as soon as the job is written, with nothing but its id; BUSY: another ending of all is under way.
 	EndSessions(context.Context, *EndSessionsRequest) (*EndSessionsResponse, error)
 	// EndDueSessions ends sessions that are over at now with reason session_expiration, each after checking in its own transaction that it is
-	// still due, and purges ended records and notices whose time is up. Concurrent calls end each session once.
+	// still due, and purges ended records and notices whose time is up. Concurrent calls end each session once. One that fails when it has
+	// ended some is no error: it tells of those, and next is now.
 	EndDueSessions(context.Context, *EndDueSessionsRequest) (*EndDueSessionsResponse, error)
 	// ClaimDeliveries hands out due notices, each under a new claim number and to one caller at a time until its lease has passed. Clients named
 	// busy are passed over at a cost that does not grow with their queue, and each client has its turn.

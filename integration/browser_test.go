@@ -160,13 +160,13 @@ func (p *tab) fill(selector, text string) {
 	p.do("filling in "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.SetValue(chromedp.CSS(selector), text))
 }
 
-// until waits until an expression is true, across navigations.
 // choose picks an option of a list.
 func (p *tab) choose(selector, value string) {
 	p.t.Helper()
 	p.do("choose in "+selector, chromedp.SetValue(chromedp.CSS(selector), value))
 }
 
+// until waits until an expression is true, across navigations.
 func (p *tab) until(what, expression string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(chromePatience); ; time.Sleep(50 * time.Millisecond) {

@@ -21,7 +21,7 @@ var (
 // The suites run on plugins as they are installed: a process of its own for each case, of 900. The race detector sees nothing of those, and
 // the host's side of the connection in plugintest; with it this takes three times as long.
 func TestBuiltPlugin(t *testing.T) {
-	if raced {
+	if raced && *pluginFlag == "" {
 		t.Skip("runs without the race detector: make test-plugins")
 	}
 	t.Parallel()

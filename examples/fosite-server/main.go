@@ -34,10 +34,7 @@ func main() {
 // run serves until ctx is done. The lines that tell where go to stdout, logs to stderr.
 func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) error {
 	o, err := parseOptions(arguments, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return err
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("%w (-help lists the flags)", err)
 	}
 	logger := slog.New(slog.NewTextHandler(stderr, nil))

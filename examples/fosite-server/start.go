@@ -68,7 +68,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err := s.startDemo(ctx, hash); err != nil {
 		return nil, fmt.Errorf("demo clients: %w", err)
 	}
-	if s.backend, err = openBackend(ctx, o, filepath.Join(o.data, "sessions"), logger); err != nil {
+	if s.backend, err = openBackend(ctx, o, o.mainFolder(), logger); err != nil {
 		return nil, fmt.Errorf("storage plugin: %w", err)
 	}
 	s.plugins.Store(mainStore, s.backend)

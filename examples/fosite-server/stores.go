@@ -16,6 +16,9 @@ import (
 // mainStore is the name of the store that a server starts with.
 const mainStore = "main"
 
+// mainFolder is that store's.
+func (o *options) mainFolder() string { return filepath.Join(o.data, "sessions") }
+
 // store reads a -store flag.
 func (o *options) store(text string) error {
 	name, folder, _ := strings.Cut(text, "=")
@@ -36,7 +39,7 @@ func (o *options) store(text string) error {
 
 // checkStores refuses two stores in one folder: a store belongs to one plugin at a time.
 func (o *options) checkStores() error {
-	folders := map[string]string{filepath.Join(o.data, "sessions"): "the sessions of -data"}
+	folders := map[string]string{o.mainFolder(): "the sessions of -data"}
 	for _, name := range slices.Sorted(maps.Keys(o.stores)) {
 		folder := filepath.Clean(o.stores[name])
 		if other, taken := folders[folder]; taken {
@@ -50,7 +53,7 @@ func (o *options) checkStores() error {
 // stores are what the sessions can be swapped to while the server serves. The main store is among them for a newer plugin to take it over.
 func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (hostadapter.Backend, error) {
 	stores := map[string]func(context.Context) (hostadapter.Backend, error){}
-	folders := map[string]string{mainStore: filepath.Join(s.options.data, "sessions")}
+	folders := map[string]string{mainStore: s.options.mainFolder()}
 	maps.Copy(folders, s.options.stores)
 	for name, folder := range folders {
 		stores[name] = func(ctx context.Context) (hostadapter.Backend, error) {

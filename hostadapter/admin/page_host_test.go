@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,26 +32,8 @@ type pageHost struct {
 	*hostadapter.Adapter
 	t      *testing.T
 	server *httptest.Server
-	log    *lockedBuffer
+	log    *safeBuffer
 	start  time.Time
-}
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 type plainSigner struct{}
@@ -82,7 +63,7 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	for _, id := range []string{"shop", "mail", "wiki"} {
 		clientMap[id] = logout.Client{BackChannelLogoutURI: told.URL + "/" + id}
 	}
-	h := &pageHost{t: t, log: &lockedBuffer{}, start: time.Now().UTC().Truncate(time.Second)}
+	h := &pageHost{t: t, log: &safeBuffer{}, start: time.Now().UTC().Truncate(time.Second)}
 	config := hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{}, Clients: clientMap,
 		AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Logger: slog.New(slog.NewTextHandler(h.log, nil)),

@@ -70,36 +70,42 @@ func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep,
 }
 
 // endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left behind is moved.
-func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (result logout.Result, err error) {
+func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (logout.Result, error) {
 	ending := expiration(d, sweep)
-	left := false
-	err = e.updateBehind(ctx, func(tx *tx) error {
+	return e.endBehind(ctx, ending.SessionID, now, func(tx *tx) (*closing, error) {
 		session, err := loadSession(tx, ending.SessionID)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if session == nil || nanos(d.at) != session.IndexedDue {
 			tx.delete(d.key) // another sweep was faster
-			return nil
+			return nil, nil
 		}
 		if liveSession(session, now) {
-			return tx.saveSession(session, true)
+			return nil, tx.saveSession(session, true)
 		}
 		c := e.closing(tx, ending, now)
-		if err := c.run(ending.SessionID); err != nil {
-			return err
-		}
-		result, left = c.result, c.purge
-		return nil
+		return c, c.run(ending.SessionID)
+	})
+}
+
+// endBehind ends a session in a transaction that no user waits for, as f says, and purges what is left of it. Nil from f ends none.
+func (e *Engine) endBehind(
+	ctx context.Context, sid string, now time.Time, f func(tx *tx) (*closing, error),
+) (logout.Result, error) {
+	var done *closing
+	err := e.updateBehind(ctx, func(tx *tx) (err error) {
+		done, err = f(tx)
+		return err
 	})
 	switch {
-	case err != nil:
-		return logout.Result{}, err // what was counted was not committed
-	case !left:
-		return result, nil
+	case err != nil || done == nil: // what was counted before an error was not committed
+		return logout.Result{}, err
+	case !done.purge:
+		return done.result, nil
 	}
 	// The caller may have gone; the session has ended all the same.
-	return result, e.purgeSession(e.base, ending.SessionID, now)
+	return done.result, e.purgeSession(e.base, sid, now)
 }
 
 func expiration(d dueEntry, sweep logout.Sweep) *logout.Ending {
@@ -112,32 +118,23 @@ func expiration(d dueEntry, sweep logout.Sweep) *logout.Ending {
 
 // endDamaged ends a session whose row is damaged, by what the listing tells of it. It is of no use to anybody, due or not. Where the listing
 // does not tell either, the row stays, and nobody is told to look at it again.
-func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (result logout.Result, err error) {
+func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (logout.Result, error) {
 	ending := expiration(d, sweep)
 	listed, err := e.positionListed(ctx, ending.SessionID)
 	if err != nil {
-		return result, err
+		return logout.Result{}, err
 	}
-	left := false
-	err = e.updateBehind(ctx, func(tx *tx) error {
+	return e.endBehind(ctx, ending.SessionID, now, func(tx *tx) (*closing, error) {
 		tx.delete(d.key)
 		c := e.closing(tx, ending, now)
 		c.listed = listed
 		if err := c.run(ending.SessionID); err != nil {
 			tx.reset()
 			tx.delete(d.key)
-			return tx.stepOver(err)
+			return nil, tx.stepOver(err)
 		}
-		result, left = c.result, c.purge
-		return nil
+		return c, nil
 	})
-	switch {
-	case err != nil:
-		return logout.Result{}, err // what was counted was not committed
-	case !left:
-		return result, nil
-	}
-	return result, e.purgeSession(e.base, ending.SessionID, now)
 }
 
 // purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up, at most so many of each, and tells

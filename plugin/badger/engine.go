@@ -62,7 +62,8 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	if err := newSpace(&settings, logger).room().refusesOpening(); err != nil {
+	space := newSpace(&settings, logger)
+	if err := space.room().refusesOpening(); err != nil {
 		return nil, err
 	}
 	if err := prepareFolder(settings.Path); err != nil {
@@ -72,7 +73,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
-	e := newEngine(ctx, db, &settings, logger)
+	e := newEngine(ctx, db, space, logger)
 	if err := e.start(ctx, settings.Path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
@@ -90,8 +91,8 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	return e, nil
 }
 
-func newEngine(ctx context.Context, db *badger.DB, settings *Settings, logger *slog.Logger) *Engine {
-	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, space: newSpace(settings, logger), format: formatVersion}
+func newEngine(ctx context.Context, db *badger.DB, space *space, logger *slog.Logger) *Engine {
+	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, space: space, format: formatVersion}
 	e.base, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.leaving, e.leave = context.WithCancel(e.base)
 	return e

@@ -105,7 +105,8 @@ func inMemory(t *testing.T) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEngine(t.Context(), db, &Settings{}, slog.New(slog.DiscardHandler))
+	logger := slog.New(slog.DiscardHandler)
+	e := newEngine(t.Context(), db, newSpace(&Settings{}, logger), logger)
 	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type Settings struct {
 
 const (
 	defaultCacheMiB = 64
-	// Half of it is more than what Badger needs for a moment: 64 MiB to write what is in memory to a table, and up to 145 (seen while a million
+	// Half of it is more than what Badger needs for a moment: 64 MiB to write what is in memory to a table, and up to 145 (seen while 300,000
 	// sessions signed in) for a compaction, which deletes nothing before it has written all.
 	defaultMinFreeMiB = 512
 )

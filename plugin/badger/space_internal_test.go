@@ -12,6 +12,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
+// setFree replaces the question how much room the disk has. The committer asks it while it applies a change, and so not beside this.
+func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
+	t.Helper()
+	if err := e.end(t.Context(), func(*tx) error { e.committer.space.free = free; return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A sweep that fails half-way tells what it has ended: whoever listens for ends hears of each once.
 func TestSweepThatFailsHalfWay(t *testing.T) {
 	t.Parallel()
@@ -22,13 +30,7 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	}
 	space := e.committer.space
 	whole, asked := space.free, 0
-	set := func(free func(string) (uint64, error)) {
-		t.Helper()
-		if err := e.end(t.Context(), func(*tx) error { space.free = free; return nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(func(path string) (uint64, error) {
+	setFree(t, e, func(path string) (uint64, error) {
 		if asked++; asked > 2 {
 			return 0, nil
 		}
@@ -64,14 +66,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	signIn(t, e, "before", "ann")
 	space := e.committer.space
 	whole := space.free
-	// The committer asks while it applies a change, and so not beside this.
-	set := func(free func(string) (uint64, error)) {
-		t.Helper()
-		if err := e.end(t.Context(), func(*tx) error { space.free = free; return nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	set(func(string) (uint64, error) { return space.least, nil })
+	setFree(t, e, func(string) (uint64, error) { return space.least, nil })
 	for range 2 {
 		err := create("meanwhile")
 		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
@@ -97,14 +92,14 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("Get of the session that ended: %v", err)
 	}
-	set(func(string) (uint64, error) { return space.least / 2, nil })
+	setFree(t, e, func(string) (uint64, error) { return space.least / 2, nil })
 	if err := end("whoever"); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
 	}
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 1}, base.Add(48*time.Hour)); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("a purge on a disk that is full: %v, want ErrNoSpace", err)
 	}
-	set(whole)
+	setFree(t, e, whole)
 	if err := create("meanwhile"); err != nil {
 		t.Errorf("Create with room again: %v", err)
 	}

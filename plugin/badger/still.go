@@ -39,7 +39,7 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
-	e := newEngine(ctx, db, &settings, logger)
+	e := newEngine(ctx, db, newSpace(&settings, logger), logger)
 	e.still, e.format = true, format
 	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -65,7 +64,7 @@ func (s *SwapState) job() *Job {
 	case s.Progress.Phase == transfer.Aborted:
 		j.State, j.Error = JobFailed, "it was aborted before its switch"
 	case s.Err != nil:
-		j.State, j.Error = JobFailed, strings.ReplaceAll(s.Err.Error(), "hostadapter: ", "")
+		j.State, j.Error = JobFailed, s.Err.Error()
 	default:
 		j.State = JobDone
 	}

@@ -49,7 +49,7 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	}
 	switch {
 	case status.Err != nil:
-		body.Status, body.Error = statusUnavailable, plainly(status.Err)
+		body.Status, body.Error = statusUnavailable, plain(status.Err.Error())
 	case status.Trouble != "":
 		body.Status, body.Error = statusDegraded, status.Trouble
 	}

@@ -51,7 +51,7 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	}
 	body := jobBody{
 		ID: job.ID, Kind: job.Kind, State: job.State, Phase: job.Phase, Started: job.Started.UTC(), Total: known(job.Total), Done: job.Done,
-		Error: job.Error,
+		Error: plain(job.Error),
 	}
 	if !job.Finished.IsZero() {
 		body.Finished = job.Finished.UTC()

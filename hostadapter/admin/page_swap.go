@@ -21,9 +21,6 @@ type backendView struct {
 	Movable bool
 }
 
-// Problem says why the backend cannot be used.
-func (v *backendView) Problem() string { return plainly(v.Err) }
-
 // moveView is what a job's page shows of a swap.
 type moveView struct{ *hostadapter.SwapState }
 
@@ -71,7 +68,7 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 	if _, ok := m.sessions.(Backuper); ok {
 		data.Movable = slices.Contains(data.Services, transfer.Service)
 	}
-	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: &data})
+	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: data})
 }
 
 // swapFromPage begins a swap or an upgrade and leads to its job.

@@ -14,6 +14,7 @@ import (
 // pageFuncs are what templates can do to a value.
 var pageFuncs = template.FuncMap{
 	"clip":   clip,
+	"plain":  plain,
 	"plural": plural,
 	"number": number,
 	"label":  label,

@@ -25,12 +25,12 @@ type problemBody struct {
 	Field string `json:"field,omitempty"`
 }
 
-// plainly returns an error's text for somebody who does not know our packages.
-func plainly(err error) string { return strings.ReplaceAll(err.Error(), "hostadapter: ", "") }
+// plain is an error's text for somebody who does not know our packages.
+func plain(text string) string { return strings.ReplaceAll(text, "hostadapter: ", "") }
 
-// sentence is plainly for a text of its own.
+// sentence is an error's plain text, to stand alone.
 func sentence(err error) string {
-	text := plainly(err)
+	text := plain(err.Error())
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 

@@ -31,6 +31,17 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand there too.
+func stand(e *Engine, behind bool, apply func(tx *tx) error) *change {
+	ch := &change{apply: apply, behind: behind, done: make(chan struct{})}
+	line := e.committer.changes
+	if behind {
+		line = e.committer.behind
+	}
+	line <- ch
+	return ch
+}
+
 // What a user waits for does not stand behind the ends of sessions that fell due: it is in the next transaction, which is a short one.
 func TestUsersGoFirst(t *testing.T) {
 	t.Parallel()
@@ -50,19 +61,13 @@ func TestUsersGoFirst(t *testing.T) {
 			return nil
 		}
 	}
-	var all []*change
-	stand := func(line chan *change, apply func(tx *tx) error) {
-		ch := &change{apply: apply, behind: line == e.committer.behind, done: make(chan struct{})}
-		all = append(all, ch)
-		line <- ch
-	}
-	stand(e.committer.behind, writing(0, true))
+	all := []*change{stand(e, true, writing(0, true))}
 	<-begun
 	const waiting = 60
 	for i := range waiting {
-		stand(e.committer.behind, writing(i+1, true))
+		all = append(all, stand(e, true, writing(i+1, true)))
 	}
-	stand(e.committer.changes, writing(-1, false))
+	all = append(all, stand(e, false, writing(-1, false)))
 	close(release)
 	for _, ch := range all {
 		if <-ch.done; ch.err != nil {
@@ -133,33 +138,24 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
 	begun, release := make(chan struct{}), make(chan struct{})
-	var group sync.WaitGroup
-	group.Go(func() {
-		_ = e.update(t.Context(), func(*tx) error { close(begun); <-release; return nil })
+	stand(e, false, func(*tx) error { close(begun); <-release; return nil })
+	<-begun // what stands in line from here on is applied in its transaction
+	ended := stand(e, false, func(tx *tx) error {
+		tx.delete(sessionKey("sid"))
+		tx.put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database takes such a key
+		return nil
 	})
-	<-begun
-	var ended, judged error
-	group.Go(func() {
-		ended = e.update(t.Context(), func(tx *tx) error {
-			tx.delete(sessionKey("sid"))
-			tx.put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database takes such a key
-			return nil
-		})
+	judged := stand(e, false, func(tx *tx) error {
+		session, err := loadSession(tx, "sid")
+		if err == nil && session == nil {
+			return grantstore.ErrSessionEnded
+		}
+		return err
 	})
-	until(t, "the end is waiting", func() bool { return len(e.committer.changes) == 1 })
-	group.Go(func() {
-		judged = e.update(t.Context(), func(tx *tx) error {
-			session, err := loadSession(tx, "sid")
-			if err == nil && session == nil {
-				return grantstore.ErrSessionEnded
-			}
-			return err
-		})
-	})
-	until(t, "the judged one is waiting", func() bool { return len(e.committer.changes) == 2 })
 	close(release)
-	group.Wait()
-	for what, err := range map[string]error{"the end": ended, "the grant that was judged by it": judged} {
+	<-ended.done
+	<-judged.done
+	for what, err := range map[string]error{"the end": ended.err, "the grant that was judged by it": judged.err} {
 		if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, grantstore.ErrSessionEnded) {
 			t.Errorf("%s in a transaction that was not written: %v, want ErrUnavailable alone", what, err)
 		}

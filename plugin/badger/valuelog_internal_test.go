@@ -24,11 +24,21 @@ func TestValueLogIsCollected(t *testing.T) {
 		return db
 	}
 	value := func(round byte) []byte { return bytes.Repeat([]byte{round}, 8<<10) }
-	const rows, rounds = 128, 6
+	files := func() int {
+		names, _ := filepath.Glob(filepath.Join(settings.Path, "*.vlog"))
+		return len(names)
+	}
+	const rows = 128
 	db := open()
-	for round := range rounds {
+	defer func() { _ = db.Close() }()
+	// When Badger takes note of waste is its own affair: a compaction does, of what lies behind its read mark, which follows in the background.
+	var round byte
+	for collected := 0; collected == 0; round++ {
+		if round == 100 {
+			t.Fatalf("nothing is collected of %d files", files())
+		}
 		for i := range rows {
-			err := db.Update(func(txn *badger.Txn) error { return txn.Set(fmt.Appendf(nil, "row%d", i), value(byte(round))) })
+			err := db.Update(func(txn *badger.Txn) error { return txn.Set(fmt.Appendf(nil, "row%d", i), value(round)) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,28 +48,23 @@ func TestValueLogIsCollected(t *testing.T) {
 			t.Fatal(err)
 		}
 		db = open()
+		if err := db.Flatten(1); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		before := files()
+		if collected, err = collectValueLog(t.Context(), db); err != nil || (collected > 0 && files() >= before) {
+			t.Fatalf("collected %d files, error %v; %d of %d are left", collected, err, files(), before)
+		}
 	}
-	defer func() { _ = db.Close() }()
-	if err := db.Flatten(1); err != nil { // compaction is what finds out about waste
-		t.Fatal(err)
-	}
-	files := func() int {
-		names, _ := filepath.Glob(filepath.Join(settings.Path, "*.vlog"))
-		return len(names)
-	}
-	before := files()
-	collected, err := collectValueLog(t.Context(), db)
-	if err != nil || collected == 0 || files() >= before {
-		t.Errorf("collected %d files, error %v; %d of %d are left", collected, err, files(), before)
-	}
-	err = db.View(func(txn *badger.Txn) error {
+	err := db.View(func(txn *badger.Txn) error {
 		for i := range rows {
 			item, err := txn.Get(fmt.Appendf(nil, "row%d", i))
 			if err != nil {
 				return err
 			}
 			got, err := item.ValueCopy(nil)
-			if err != nil || !bytes.Equal(got, value(rounds-1)) {
+			if err != nil || !bytes.Equal(got, value(round-1)) {
 				return fmt.Errorf("row %d has another value (error %w)", i, err)
 			}
 		}

@@ -18,7 +18,7 @@ var errStill = errors.New("the database was opened to be looked at: it takes no 
 
 // OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, and every change is refused. It refuses what Open
 // refuses, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone: Badger brings its
-// log to an end first, as at any start, which changes no record.
+// log to an end first, as at any start: that changes no record, and needs the room on the disk that a start needs (ErrNoSpace).
 func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	encryption, err := settings.validate()
 	if err != nil {
@@ -33,13 +33,17 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	}
 	options := databaseOptions(settings, encryption, logger)
 	db, err := badger.Open(options.WithReadOnly(true))
+	space := newSpace(&settings, logger)
 	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) {
+		if err := space.room().refusesOpening(); err != nil {
+			return nil, err
+		}
 		db, err = badger.Open(options)
 	}
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
-	e := newEngine(ctx, db, newSpace(&settings, logger), logger)
+	e := newEngine(ctx, db, space, logger)
 	e.still, e.format = true, format
 	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())

@@ -88,6 +88,37 @@ func TestFullDisk(t *testing.T) {
 	}
 	program("import", target, file).want(t, byhand.Done)
 	program("check", target).want(t, byhand.Done, "80 records")
+
+	killed := filepath.Join(disk, "killed")
+	copyOpen(t, target, killed)
+	mount(syscall.MS_REMOUNT, "100m")
+	program("check", target).want(t, byhand.Done, "80 records")
+	program("check", killed).want(t, byhand.Failed, "more than 256 are needed to open the store: make room")
+}
+
+// copyOpen copies a store while it is open, which makes it what a process leaves that is killed.
+func copyOpen(t *testing.T, from, to string) {
+	t.Helper()
+	e := openStore(t, badger.Settings{Path: from})
+	defer func() {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	if err := os.Mkdir(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(files(t, from)) {
+		data, err := os.ReadFile(filepath.Join(from, name)) //nolint:gosec // a file of the test's own
+		if err != nil {
+			t.Fatal(err)
+		}
+		// They are mostly zeros, for which there is no room.
+		err = os.WriteFile(filepath.Join(to, name), bytes.TrimRight(data, "\x00"), 0o600)
+		if err := errors.Join(err, os.Truncate(filepath.Join(to, name), int64(len(data)))); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // onSmallDisk runs the test once more where it has a disk of its own, which goes when its last process does.

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -137,18 +136,14 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	}
 	config := b.config("plugin", settings{})
 	config.Path, config.CallTimeout = path, time.Second
-	client, err := plugin.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := b.start(config)
 	if err := os.Rename(path, path+"-away"); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(client.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.Tickets().Get(t.Context(), ticketstore.Key{1})
+	_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("the first call: got %v, want ErrUnavailable", err)
 	}
@@ -185,11 +180,7 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 	}
 	config := b.config("plugin", settings{})
 	config.Path, config.CallTimeout = path, patience
-	client, err := plugin.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := b.start(config)
 	if err := os.Rename(path, path+"-away"); err != nil {
 		t.Fatal(err)
 	}
@@ -216,11 +207,7 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 	b := newBench(t)
 	config := b.config("plugin", settings{})
 	config.CallTimeout = patience
-	client, err := plugin.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := b.start(config)
 	poison := session("s")
 	poison.SubjectID = "exit"
 	for range 3 {
@@ -245,11 +232,7 @@ func TestWrapperIsKilled(t *testing.T) {
 	}
 	config := b.config("plugin", settings{})
 	config.Path, config.CallTimeout = path, patience
-	client, err := plugin.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := b.start(config)
 	wrapper := client.PID()
 	hung := 0
 	entries, _ := os.ReadDir(b.folder)
@@ -340,7 +323,9 @@ func (b *bench) freeze(pid int) {
 func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	client := b.open(settings{SlowEnd: true})
+	config := b.config("plugin", settings{SlowEnd: true})
+	config.CallTimeout = patience
+	client := b.start(config)
 	pid := client.PID()
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -365,11 +350,7 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	b := newBench(t)
 	config := b.config("plugin", settings{})
 	config.HealthTimeout, config.CallTimeout = 200*time.Millisecond, patience
-	client, err := plugin.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
+	client := b.start(config)
 	hung := client.PID()
 	b.freeze(hung)
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
@@ -389,10 +370,7 @@ func TestPluginHangs(t *testing.T) {
 	b := newBench(t)
 	config := b.config("plugin", settings{})
 	config.CloseTimeout, config.CallTimeout, config.HealthTimeout = 500*time.Millisecond, 100*time.Millisecond, time.Hour
-	client, err := plugin.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := b.start(config)
 	b.freeze(client.PID())
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("get: got %v, want ErrUnavailable", err)

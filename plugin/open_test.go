@@ -77,7 +77,12 @@ func (b *bench) config(mode string, s settings) plugin.Config {
 
 func (b *bench) open(s settings) *plugin.Client {
 	b.t.Helper()
-	client, err := plugin.Open(b.t.Context(), b.config("plugin", s))
+	return b.start(b.config("plugin", s))
+}
+
+func (b *bench) start(config plugin.Config) *plugin.Client {
+	b.t.Helper()
+	client, err := plugin.Open(b.t.Context(), config)
 	if err != nil {
 		b.t.Fatalf("open: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
@@ -141,12 +142,14 @@ func TestCloseEndsABackup(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- h.Backup(t.Context(), client) }()
 	<-client.begun
+	goOn := sync.OnceFunc(func() { close(client.goOn) })
+	t.Cleanup(goOn) // or Close waits on
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close() }()
 	eventually(t, "the adapter closes", func() bool {
 		return errors.Is(h.Backup(t.Context(), io.Discard), hostadapter.ErrUnavailable)
 	})
-	close(client.goOn)
+	goOn()
 	if err := <-ended; err == nil {
 		t.Error("the backup was finished")
 	}

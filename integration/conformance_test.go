@@ -67,5 +67,6 @@ func memoryConfig(t *testing.T) plugin.Config {
 func patient(path string, settings any) plugin.Config {
 	return plugin.Config{
 		Path: path, Settings: settings, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)), CallTimeout: patience, LongCallTimeout: patience,
+		HealthTimeout: patience,
 	}
 }

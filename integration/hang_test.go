@@ -46,6 +46,9 @@ func TestRemovalOnAPluginThatHangs(t *testing.T) {
 			const n = 300
 			signInOften(t, client, "ann", n)
 			hung := client.PID()
+			if hung == 0 {
+				t.Fatal("the plugin has died")
+			}
 			if !startsAgain {
 				if err := os.Remove(path); err != nil {
 					t.Fatal(err)

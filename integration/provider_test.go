@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a condition may take to come true on a slow machine.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // provider is a running example server with its plugin.
 type provider struct {
@@ -84,13 +84,13 @@ func startDemo(t testing.TB, flags ...string) *provider {
 // run starts the server until the end of the test.
 func (p *provider) run(t testing.TB) {
 	t.Helper()
-	p.start(t)
-	t.Cleanup(func() {
+	t.Cleanup(func() { // also after a start that failed
 		p.kill()
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", p.log.tail(8<<10))
 		}
 	})
+	p.start(t)
 }
 
 // start starts the server where it was before.
@@ -178,7 +178,13 @@ func announced(stdout io.Reader) <-chan map[string]string {
 
 // kill ends host and plugin at once, as a crash of the machine would, and waits until both are gone.
 func (p *provider) kill() {
-	plugins := append(children(p.host), p.plugin) // in a swap there are two
+	if p.host == 0 {
+		return
+	}
+	plugins := children(p.host) // in a swap there are two
+	if p.plugin > 0 {
+		plugins = append(plugins, p.plugin)
+	}
 	for _, pid := range plugins {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}

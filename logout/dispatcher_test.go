@@ -321,18 +321,20 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 		answer func(http.ResponseWriter, *http.Request, int)
 		state  logout.State
 		want   string
+		// within is the dispatcher's timeout: that of a body is its own.
+		within time.Duration
 	}{
-		{"endless body of a 200", drip(200), logout.Delivered, ""},
-		{"endless body of a 500", drip(500), logout.Pending, "the client answered 500"},
-		{"endless header", header, logout.Pending, "no answer within 300ms"},
-		{"no header", hang, logout.Pending, "no answer within 300ms"},
+		{"endless body of a 200", drip(200), logout.Delivered, "", time.Minute},
+		{"endless body of a 500", drip(500), logout.Pending, "the client answered 500", time.Minute},
+		{"endless header", header, logout.Pending, "no answer within 300ms", 300 * time.Millisecond},
+		{"no header", hang, logout.Pending, "no answer within 300ms", 300 * time.Millisecond},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			rp := newRelyingParty(t, test.answer)
 			q := newQueue(due("n", "rp"))
-			start(t, q, logout.ClientMap{"rp": rp.client("rp")}, once, func(c *logout.DispatcherConfig) { c.Timeout = 300 * time.Millisecond })
+			start(t, q, logout.ClientMap{"rp": rp.client("rp")}, once, func(c *logout.DispatcherConfig) { c.Timeout = test.within })
 			if n := q.waitAttempts(t, "n", 1); n.State != test.state || n.LastError != test.want {
 				t.Errorf("state %q, last error %q; want %q, %q", n.State, n.LastError, test.state, test.want)
 			}
@@ -392,7 +394,7 @@ func TestCloseLetsDeliveriesFinish(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	q := newQueue(due("n", "rp"))
-	d := start(t, q, logout.ClientMap{"rp": rp.client("rp")})
+	d := start(t, q, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) { c.Timeout = time.Minute })
 	<-arrived
 	closed := make(chan error, 1)
 	go func() { closed <- d.Close() }()

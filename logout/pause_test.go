@@ -19,7 +19,10 @@ func TestPause(t *testing.T) {
 	rp := newRelyingParty(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
 		if asked.Add(1) == 1 {
 			close(began)
-			<-answer
+			select {
+			case <-answer:
+			case <-t.Context().Done():
+			}
 		}
 		w.WriteHeader(http.StatusOK)
 	})

@@ -134,7 +134,7 @@ func (q *queue) waitAttempts(t *testing.T, id string, attempts int) logout.Notif
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -56,9 +57,7 @@ func TestPluginIsTerminated(t *testing.T) {
 	b := newBench(t)
 	client := b.open(settings{})
 	pid := client.PID()
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	b.signal(pid, syscall.SIGTERM)
 	b.poll("the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
 	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
 }
@@ -70,9 +69,7 @@ func TestTerminalSignals(t *testing.T) {
 	client := b.open(settings{})
 	pid := client.PID()
 	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGHUP} {
-		if err := syscall.Kill(pid, sent); err != nil {
-			t.Fatal(err)
-		}
+		b.signal(pid, sent)
 	}
 	if err := client.Tickets().Create(t.Context(), session("s")); err != nil {
 		t.Error(err)
@@ -110,9 +107,7 @@ func TestPluginIsKilled(t *testing.T) {
 	}
 	for range 3 {
 		pid := client.PID()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		b.signal(pid, syscall.SIGKILL)
 		b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
 	}
 	cancel()
@@ -140,9 +135,7 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	if err := os.Rename(path, path+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(client.PID(), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	b.signal(client.PID(), syscall.SIGKILL)
 	_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("the first call: got %v, want ErrUnavailable", err)
@@ -179,14 +172,12 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	config := b.config("plugin", settings{})
-	config.Path, config.CallTimeout = path, patience
+	config.Path = path
 	client := b.start(config)
 	if err := os.Rename(path, path+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(client.PID(), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	b.signal(client.PID(), syscall.SIGKILL)
 	answered := make(chan error, 1)
 	go func() {
 		_, err := client.Tickets().Get(context.Background(), ticketstore.Key{1})
@@ -205,17 +196,17 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 func TestPluginThatExitsIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	config := b.config("plugin", settings{})
-	config.CallTimeout = patience
-	client := b.start(config)
+	client := b.open(settings{})
 	poison := session("s")
 	poison.SubjectID = "exit"
 	for range 3 {
 		pid := client.PID()
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		_ = client.Tickets().Create(ctx, poison)
-		cancel()
+		ctx, cancel := context.WithCancel(t.Context())
+		var call sync.WaitGroup
+		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
 		b.poll("it has ended", func() bool { return client.PID() != pid })
+		cancel() // before the next one is asked too
+		call.Wait()
 		if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
 			t.Errorf("a call after the exit: got %v, want ErrNotFound", err)
 		}
@@ -231,7 +222,7 @@ func TestWrapperIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := b.config("plugin", settings{})
-	config.Path, config.CallTimeout = path, patience
+	config.Path = path
 	client := b.start(config)
 	wrapper := client.PID()
 	hung := 0
@@ -245,9 +236,7 @@ func TestWrapperIsKilled(t *testing.T) {
 		t.Fatalf("the plugin's pid is %d, that of its wrapper %d", hung, wrapper)
 	}
 	b.freeze(hung)
-	if err := syscall.Kill(wrapper, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	b.signal(wrapper, syscall.SIGKILL)
 	// The system wakes whom the death of a process leaves stopped and without a parent: until it is killed, it may answer.
 	b.poll("the next plugin serves", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
@@ -304,9 +293,7 @@ func TestSlowClose(t *testing.T) {
 // freeze stops a process and waits, where that can be seen, until each of its threads has stopped.
 func (b *bench) freeze(pid int) {
 	b.t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		b.t.Fatal(err)
-	}
+	b.signal(pid, syscall.SIGSTOP)
 	b.poll("all threads have stopped", func() bool {
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 		for _, thread := range threads {
@@ -324,15 +311,16 @@ func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	config := b.config("plugin", settings{SlowEnd: true})
-	config.CallTimeout = patience
+	config.HealthTimeout = plugin.DefaultHealthTimeout
 	client := b.start(config)
 	pid := client.PID()
-	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	b.signal(pid, syscall.SIGTERM)
 	started, failed := time.Now(), 0
 	var last error
 	for client.PID() == pid || client.PID() == 0 {
+		if time.Since(started) > patience {
+			t.Fatalf("it is not replaced within %s", patience)
+		}
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		if !errors.Is(err, ticketstore.ErrNotFound) {
 			failed++
@@ -349,16 +337,14 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	config := b.config("plugin", settings{})
-	config.HealthTimeout, config.CallTimeout = 200*time.Millisecond, patience
+	config.HealthTimeout = plugin.DefaultHealthTimeout
 	client := b.start(config)
 	hung := client.PID()
 	b.freeze(hung)
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("a call while the plugin hung: got %v, want ErrNotFound", err)
 	}
-	if pid := client.PID(); pid == hung || pid == 0 {
-		t.Errorf("PID: got %d, want that of another process than %d", pid, hung)
-	}
+	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != hung })
 	if !strings.Contains(b.log.String(), "hangs") {
 		t.Error("the log does not say that the plugin hung")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,9 +30,10 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 		signIn(t, e, fmt.Sprint(i), "ann")
 	}
 	space := e.committer.space
-	whole, asked := space.free, 0
+	whole := space.free
+	var asked atomic.Int64 // by the committer
 	setFree(t, e, func(path string) (uint64, error) {
-		if asked++; asked > 2 {
+		if asked.Add(1) > 2 {
 			return 0, nil
 		}
 		return whole(path)
@@ -44,7 +46,7 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("a sweep that can end nothing: %v, want ErrNoSpace", err)
 	}
-	asked = -1 << 30
+	asked.Store(-1 << 30)
 	rest, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now)
 	if err != nil || first.Ended+rest.Ended != sessions {
 		t.Fatalf("with room again %+v, %v, after %d of %d", rest, err, first.Ended, sessions)

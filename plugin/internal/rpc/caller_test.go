@@ -122,7 +122,7 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 			conn := &flaky{ClientConnInterface: caller.Conn, lose: test.lose, err: test.err}
 			caller.Conn = conn
 			if test.lose == math.MaxInt {
-				caller.Timeout = 300 * time.Millisecond
+				caller.Timeout = 2 * time.Second
 			}
 			err := test.call(t.Context(), caller)
 			if conn.calls != test.tries && (test.lose != math.MaxInt || conn.calls < test.tries) {

@@ -6,6 +6,7 @@ import (
 	"html"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -57,6 +58,28 @@ func startServerLogging(t *testing.T, log io.Writer, arguments ...string) *runni
 	return s
 }
 
+// A browser opens connections that it may come to need: they make no failure of a stop.
+func TestStopWithAConnectionOpenedAhead(t *testing.T) {
+	t.Parallel()
+	dialer, ctx := new(net.Dialer), context.Background() // the connection outlives the server, whose stop startServer looks at
+	var ahead net.Conn
+	t.Cleanup(func() {
+		if ahead != nil {
+			_ = ahead.Close()
+		}
+	})
+	s := startServer(t)
+	var err error
+	ahead, err = dialer.DialContext(ctx, "tcp", s.address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What is answered later was accepted later.
+	if status := newBrowser(t).get(s.provider.issuer + "/healthz").status; status != http.StatusNoContent {
+		t.Errorf("/healthz answers %d", status)
+	}
+}
+
 // browser is a user's browser: it keeps cookies and follows redirects.
 type browser struct {
 	t    *testing.T
@@ -77,7 +100,7 @@ func newBrowser(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &browser{t: t, http: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+	return &browser{t: t, http: &http.Client{Jar: jar, Timeout: time.Minute}}
 }
 
 func (b *browser) do(request *http.Request) *pageSeen {
@@ -148,7 +171,7 @@ func (b *browser) signIn(client *demoClient, user demoUser) {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,12 @@ func stocked(t *testing.T) *Engine {
 	}
 	end(logout.Ending{OperationID: "end-ann-2", SessionID: "ann-2", Reason: logout.UserLogout, KeepTokens: true})
 	end(logout.Ending{OperationID: "end-bob", SubjectID: "bob", ClientIDs: []string{"mail"}, KeepSession: true, Reason: logout.Terminated})
+	numbered := grantstore.Grant{
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("numbered")}, RequestID: "numbered",
+		SubjectID: "bob", SessionID: "bob-1", ClientID: "mail", Created: base.Add(time.Minute), Expires: base.Add(time.Hour),
+	}
+	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "numbered", Store: []grantstore.Grant{numbered}}, base.Add(time.Minute))
+	must(err)
 	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, base.Add(time.Minute))
 	must(err)
 	must(e.Logout().Settle(t.Context(), claimed.Work[0].ID, claimed.Work[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
@@ -131,6 +138,51 @@ func TestCheckOfAStoreWithEverything(t *testing.T) {
 	}
 }
 
+// A store that is being filled has what was copied at several moments, or half of that: it is not complete, and nothing is wrong with it.
+func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
+	t.Parallel()
+	source, e := stocked(t), inMemory(t)
+	var records []transfer.Record
+	for batch, err := range source.Transfer().Export(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, batch.Records...)
+	}
+	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	fill := func(what string, records ...transfer.Record) {
+		t.Helper()
+		err := e.Transfer().Import(t.Context(), "move", func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if report := checked(t, e, CheckConfig{Ages: true}); len(report.Findings) > 0 {
+			t.Errorf("%s: %v", what, report.Findings)
+		}
+	}
+	for i, r := range records {
+		if r.Kind == transfer.Sessions { // ended at a later moment
+			ended := transfer.Record{Kind: transfer.Ended, Key: r.Key, Data: records[slices.IndexFunc(records, func(r transfer.Record) bool {
+				return r.Kind == transfer.Ended
+			})].Data}
+			fill("an ended record beside its session", r, ended)
+			fill("without it", transfer.Record{Kind: transfer.Ended, Key: r.Key, Deleted: true}, transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
+		}
+		fill(fmt.Sprintf("record %d alone, of %d", i, r.Kind), r)
+		fill("nothing", transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
+	}
+	fill("all", records...)
+	for i, r := range records {
+		fill(fmt.Sprintf("all but record %d, of %d", i, r.Kind), transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
+		if r.Kind == transfer.Clients {
+			fill("a client of an earlier moment than its tokens", transfer.Record{Kind: r.Kind, Key: r.Key})
+		}
+		fill("all again", r)
+	}
+}
+
 // Whatever single row is missing, changed, or there without being wanted: it is found, at the right place, and no secret is told.
 func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 	t.Parallel()
@@ -169,7 +221,7 @@ func foundAt(t *testing.T, e *Engine, what string) {
 		t.Errorf("%s: nothing was found", what)
 	}
 	for _, f := range report.Findings {
-		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti", "ann-1-photos-0"} {
+		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti", "numbered", "ann-1-photos-0"} {
 			hash := ticketstore.KeyOf([]byte(secret))
 			grant := grantstore.KeyOf(secret)
 			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]), fmt.Sprintf("%q", hash[:])[1:20], string(grant[:])} {

@@ -138,7 +138,7 @@ func (c *checker) count(client string, by int) {
 
 func (c *checker) ended(o *owner, k, v []byte) {
 	o.ended = true
-	c.rule(k, o.hasSession, "judges the grants of a session that is there")
+	c.together(k, o.hasSession, "judges the grants of a session that is there")
 	ended := &recordpb.Ended{}
 	if !c.record(k, v, ended) {
 		return
@@ -161,7 +161,7 @@ func (c *checker) client(o *owner, k, v []byte) {
 	_, id, ok := bytes.Cut(k[len(tableClientUse):], []byte{0})
 	use := &recordpb.ClientUse{}
 	c.rule(k, !ok || len(id) == 0, "names no client")
-	c.rule(k, !o.hasSession, "is of a session that does not exist")
+	c.together(k, !o.hasSession, "is of a session that does not exist")
 	if !c.record(k, v, use) || o.session == nil || use.Detached {
 		return
 	}
@@ -173,5 +173,5 @@ func (c *checker) client(o *owner, k, v []byte) {
 func (c *checker) grantOfSession(o *owner, k, v []byte) {
 	c.entry(k, v)
 	ref, ok := refOf(v)
-	c.rule(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended, "is bound to a session that neither exists nor has left an ended record")
+	c.together(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended, "is bound to a session that neither exists nor has left an ended record")
 }

@@ -45,7 +45,7 @@ func (c *checker) number(k []byte, ref grantstore.Ref, g *recordpb.Grant) error 
 	}
 	if err == nil && use != nil {
 		const says = "has token number %d, and its client is at %d: a revocation would miss it"
-		c.rule(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
+		c.together(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
 	}
 	return err
 }

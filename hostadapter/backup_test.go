@@ -32,6 +32,16 @@ type stalled struct {
 
 func newStalled() *stalled { return &stalled{begun: make(chan struct{}), goOn: make(chan struct{})} }
 
+// begins waits until a backup has begun, which one that is refused never does.
+func (s *stalled) begins(t *testing.T, ended <-chan error) {
+	t.Helper()
+	select {
+	case <-s.begun:
+	case err := <-ended:
+		t.Fatalf("a backup ended at once: %v", err)
+	}
+}
+
 func (s *stalled) Write(data []byte) (int, error) {
 	if s.taken.Len() == 0 {
 		close(s.begun)
@@ -65,7 +75,7 @@ func TestBackupIsOneMomentWhileUsersWork(t *testing.T) {
 	client := newStalled()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Backup(t.Context(), client) }()
-	<-client.begun
+	client.begins(t, ended)
 	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("a second backup: %v, want ErrBackup", err)
 	}
@@ -113,7 +123,7 @@ func TestBackupEndsWithItsClient(t *testing.T) {
 	client := newStalled()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Backup(ctx, client) }()
-	<-client.begun
+	client.begins(t, ended)
 	leave()
 	close(client.goOn)
 	if err := <-ended; !errors.Is(err, context.Canceled) {
@@ -141,7 +151,7 @@ func TestCloseEndsABackup(t *testing.T) {
 	client := newStalled()
 	ended := make(chan error, 1)
 	go func() { ended <- h.Backup(t.Context(), client) }()
-	<-client.begun
+	client.begins(t, ended)
 	goOn := sync.OnceFunc(func() { close(client.goOn) })
 	t.Cleanup(goOn) // or Close waits on
 	closed := make(chan error, 1)

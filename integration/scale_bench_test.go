@@ -250,6 +250,9 @@ func (s *scale) kill(b *testing.B) {
 		}
 	}
 	pid := s.backend.PID()
+	if pid == 0 {
+		b.Fatal("the plugin has died")
+	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	_ = s.backend.Close()
 	eventually(b, "the plugin being gone", func() bool { return !alive(pid) })

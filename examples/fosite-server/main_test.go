@@ -61,17 +61,19 @@ func startServerLogging(t *testing.T, log io.Writer, arguments ...string) *runni
 // A browser opens connections that it may come to need: they make no failure of a stop.
 func TestStopWithAConnectionOpenedAhead(t *testing.T) {
 	t.Parallel()
-	dialer, ctx := new(net.Dialer), context.Background() // the connection outlives the server, whose stop startServer looks at
 	var ahead net.Conn
-	t.Cleanup(func() {
+	log := &safeLog{}
+	t.Cleanup(func() { // when the server has stopped, at which startServerLogging looks
 		if ahead != nil {
 			_ = ahead.Close()
 		}
+		if strings.Contains(log.String(), "cut off") {
+			t.Errorf("the connection was waited for in vain:\n%s", log)
+		}
 	})
-	s := startServer(t)
+	s := startServerLogging(t, log)
 	var err error
-	ahead, err = dialer.DialContext(ctx, "tcp", s.address.String())
-	if err != nil {
+	if ahead, err = new(net.Dialer).DialContext(t.Context(), "tcp", s.address.String()); err != nil {
 		t.Fatal(err)
 	}
 	// What is answered later was accepted later.

@@ -164,7 +164,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	return s.backend.Close() // another one took its place in a swap, before this start
 }
 
-// stop lets requests finish, then closes everything.
+// stop lets requests finish, cuts off those that take longer than stopTimeout, which the log tells, and closes everything.
 func (s *running) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
@@ -175,7 +175,7 @@ func (s *running) stop(ctx context.Context) error {
 	}
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-			s.provider.logger.WarnContext(ctx, "requests under way are cut off", "after", stopTimeout)
+			s.provider.logger.WarnContext(ctx, "connections with requests under way are cut off", "after", stopTimeout)
 			errs = append(errs, server.Close())
 		} else if err != nil {
 			errs = append(errs, err)

@@ -31,7 +31,7 @@ func (f Finding) String() string {
 // Report is the outcome of a check.
 type Report struct {
 	// State is what the store is in a move, and Peer the other store of the latest one. A store that is Importing or Abandoned is not
-	// complete, which is no finding: it does not serve.
+	// complete, which is no finding: it does not serve. Nothing but the ledger of an Abandoned one is looked at: it may be half emptied too.
 	State transfer.State `json:"state"`
 	Peer  string         `json:"peer,omitempty"`
 	// Records are the rows that move with a store, Entries those that are made from them.
@@ -59,7 +59,7 @@ type CheckConfig struct {
 const defaultMaxFindings = 100
 
 // Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every index entry belongs to a record, every
-// record has its entries; grants are bound to a session or to what is left of it; counts and sums are right. Its memory does not grow with
+// record has its entries; in a store that is complete, grants are bound to a session or to what is left of it; counts and sums are right. Its memory does not grow with
 // the database: it reads every row once, in order, and a second time where something is wrong. It may be called while the engine works.
 func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	if config.MaxFindings <= 0 {
@@ -105,7 +105,7 @@ type checker struct {
 	live map[string]int
 	// latest is the latest moment at which anything was written.
 	latest int64
-	// complete: the store is not being filled from another.
+	// complete: the store is not Importing.
 	complete bool
 	// again: the walk is the second one, which names what the first has found to be there.
 	again bool
@@ -119,11 +119,12 @@ func newChecker(r reader, config CheckConfig, report *Report) *checker {
 }
 
 func (c *checker) run() error {
-	c.complete = true
-	if ledger, err := loadLedger(c.r); err == nil { // own reports a damaged one
-		state := transfer.State(ledger.GetState())
-		c.complete = state != transfer.Importing && state != transfer.Abandoned
+	ledger, err := loadLedger(c.r) // own reports a damaged one
+	state := transfer.State(ledger.GetState())
+	if err == nil && state == transfer.Abandoned {
+		return c.own()
 	}
+	c.complete = err != nil || state != transfer.Importing
 	if err := c.walk(); err != nil {
 		return err
 	}
@@ -178,7 +179,7 @@ func (c *checker) rule(k []byte, broken bool, format string, args ...any) {
 	}
 }
 
-// together reports a row that does not go with another. In a store that is not complete they need not go together: they were copied at
+// together reports a row that does not go with another. While a store is being filled they need not go together: they were copied at
 // several moments.
 func (c *checker) together(k []byte, broken bool, format string, args ...any) {
 	c.rule(k, broken && c.complete, format, args...)

@@ -162,24 +162,37 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 			t.Errorf("%s: %v", what, report.Findings)
 		}
 	}
+	ended := records[slices.IndexFunc(records, func(r transfer.Record) bool { return r.Kind == transfer.Ended })]
 	for i, r := range records {
-		if r.Kind == transfer.Sessions { // ended at a later moment
-			ended := transfer.Record{Kind: transfer.Ended, Key: r.Key, Data: records[slices.IndexFunc(records, func(r transfer.Record) bool {
-				return r.Kind == transfer.Ended
-			})].Data}
-			fill("an ended record beside its session", r, ended)
+		if r.Kind == transfer.Sessions {
+			fill("a session of an earlier moment than its end", r, transfer.Record{Kind: transfer.Ended, Key: r.Key, Data: ended.Data})
 			fill("without it", transfer.Record{Kind: transfer.Ended, Key: r.Key, Deleted: true}, transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
 		}
-		fill(fmt.Sprintf("record %d alone, of %d", i, r.Kind), r)
+		fill(fmt.Sprintf("record %d alone, of %s", i, r.Kind), r)
 		fill("nothing", transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
 	}
 	fill("all", records...)
 	for i, r := range records {
-		fill(fmt.Sprintf("all but record %d, of %d", i, r.Kind), transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
+		fill(fmt.Sprintf("all but record %d, of %s", i, r.Kind), transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
 		if r.Kind == transfer.Clients {
 			fill("a client of an earlier moment than its tokens", transfer.Record{Kind: r.Kind, Key: r.Key})
 		}
 		fill("all again", r)
+	}
+
+	var entry []byte
+	for _, r := range everyRow(t, e) {
+		if bytes.HasPrefix(r.k, indexSubject) {
+			entry = r.k
+		}
+	}
+	put(t, e, entry, nil)
+	foundAt(t, e, "an index entry is missing")
+	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Abandoned, ID: "move", Peer: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	if report := checked(t, e, CheckConfig{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {
+		t.Errorf("a store that was abandoned, and perhaps half emptied: %+v", report)
 	}
 }
 

@@ -31,7 +31,8 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand there too.
+// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand there too: the length
+// of a line tells nothing.
 func stand(e *Engine, behind bool, apply func(tx *tx) error) *change {
 	ch := &change{apply: apply, behind: behind, done: make(chan struct{})}
 	line := e.committer.changes
@@ -40,6 +41,16 @@ func stand(e *Engine, behind bool, apply func(tx *tx) error) *change {
 	}
 	line <- ch
 	return ch
+}
+
+// begins waits until a change has begun, which one that is refused never does.
+func begins(t *testing.T, begun <-chan struct{}, ch *change) {
+	t.Helper()
+	select {
+	case <-begun:
+	case <-ch.done:
+		t.Fatalf("a change is refused: %v", ch.err)
+	}
 }
 
 // What a user waits for does not stand behind the ends of sessions that fell due: it is in the next transaction, which is a short one.
@@ -62,7 +73,7 @@ func TestUsersGoFirst(t *testing.T) {
 		}
 	}
 	all := []*change{stand(e, true, writing(0, true))}
-	<-begun
+	begins(t, begun, all[0])
 	const waiting = 60
 	for i := range waiting {
 		all = append(all, stand(e, true, writing(i+1, true)))
@@ -138,8 +149,8 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
 	begun, release := make(chan struct{}), make(chan struct{})
-	stand(e, false, func(*tx) error { close(begun); <-release; return nil })
-	<-begun // what stands in line from here on is applied in its transaction
+	begins(t, begun, stand(e, false, func(*tx) error { close(begun); <-release; return nil }))
+	// What stands in line from here on is applied in its transaction.
 	ended := stand(e, false, func(tx *tx) error {
 		tx.delete(sessionKey("sid"))
 		tx.put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database takes such a key

@@ -31,7 +31,7 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	}
 	space := e.committer.space
 	whole := space.free
-	var asked atomic.Int64 // by the committer
+	var asked atomic.Int64 // by the committer, for changes of the engine's own too
 	setFree(t, e, func(path string) (uint64, error) {
 		if asked.Add(1) > 2 {
 			return 0, nil

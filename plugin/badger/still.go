@@ -17,7 +17,7 @@ import (
 var errStill = errors.New("the database was opened to be looked at: it takes no changes")
 
 // OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, and every change is refused. It refuses what Open
-// refuses, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone: Badger brings its
+// refuses, but for a full disk, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone: Badger brings its
 // log to an end first, as at any start: that changes no record, and needs the room on the disk that a start needs (ErrNoSpace).
 func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	encryption, err := settings.validate()
@@ -31,9 +31,8 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	if err != nil {
 		return nil, err
 	}
-	options := databaseOptions(settings, encryption, logger)
+	options, space := databaseOptions(settings, encryption, logger), newSpace(&settings, logger)
 	db, err := badger.Open(options.WithReadOnly(true))
-	space := newSpace(&settings, logger)
 	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) {
 		if err := space.room().refusesOpening(); err != nil {
 			return nil, err

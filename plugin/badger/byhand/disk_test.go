@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A full disk leaves no half backup, and no half store that serves.
+// A full disk leaves no half backup, and no half store that serves; there a store that a killed process left is not opened.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := os.Getenv(diskEnv)

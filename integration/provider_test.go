@@ -181,28 +181,36 @@ func (p *provider) kill() {
 	if p.host == 0 {
 		return
 	}
+	deadline := time.Now().Add(patience)
+	// A host that does not run starts no plugin in the place of one that is killed.
+	_ = syscall.Kill(p.host, syscall.SIGSTOP)
+	for !strings.ContainsAny(processState(p.host), "TZ") && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
 	plugins := children(p.host) // in a swap there are two
 	if p.plugin > 0 {
-		plugins = append(plugins, p.plugin)
+		plugins = append(plugins, p.plugin) // an orphan, where the host has gone before
 	}
+	_ = syscall.Kill(p.host, syscall.SIGKILL)
 	for _, pid := range plugins {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	_ = syscall.Kill(p.host, syscall.SIGKILL)
 	<-p.exited
-	for deadline := time.Now().Add(patience); slices.ContainsFunc(plugins, alive) && time.Now().Before(deadline); {
+	for slices.ContainsFunc(plugins, alive) && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
 
 // alive tells whether a process runs; one that is only waiting to be reaped does not.
-func alive(pid int) bool {
+func alive(pid int) bool { return processState(pid) != "Z" }
+
+// processState is the letter that the system has for it, Z also of a process that has gone.
+func processState(pid int) string {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return "Z"
 	}
-	after := stat[bytes.LastIndexByte(stat, ')')+1:]
-	return !bytes.HasPrefix(after, []byte(" Z"))
+	return string(stat[bytes.LastIndexByte(stat, ')')+2:][:1])
 }
 
 // admin calls an admin route and returns status and answer.

@@ -201,8 +201,15 @@ func (p *provider) kill() {
 	}
 }
 
-// alive tells whether a process runs; one that is only waiting to be reaped does not.
-func alive(pid int) bool { return processState(pid) != "Z" }
+// alive tells whether a process runs; one that is only waiting to be reaped does not. Its first thread may have ended before another that is
+// still in a sync: until that has ended too, the process holds its files, and the lock of its database.
+func alive(pid int) bool {
+	if processState(pid) != "Z" {
+		return true
+	}
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return len(threads) > 1
+}
 
 // processState is the letter that the system has for it, Z also of a process that has gone.
 func processState(pid int) string {

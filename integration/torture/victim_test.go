@@ -189,13 +189,15 @@ func kill(pid int, sent syscall.Signal) {
 	}
 }
 
-// runs tells whether a process runs; one that is only waiting to be reaped does not.
+// runs tells whether a process runs; one that is only waiting to be reaped does not, once all of its threads have ended: until then it holds
+// the lock of its database.
 func runs(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return false
 	}
-	return !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return len(threads) > 1 || !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
 }
 
 // tail keeps the end of what the processes wrote.

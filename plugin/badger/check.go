@@ -59,8 +59,9 @@ type CheckConfig struct {
 const defaultMaxFindings = 100
 
 // Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every index entry belongs to a record, every
-// record has its entries; in a store that is complete, grants are bound to a session or to what is left of it; counts and sums are right. Its memory does not grow with
-// the database: it reads every row once, in order, and a second time where something is wrong. It may be called while the engine works.
+// record has its entries; in a store that is complete, grants are bound to a session or to what is left of it; counts and sums are right. Its
+// memory does not grow with the database: it reads every row once, in order, and a second time where something is wrong. It may be called while
+// the engine works.
 func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	if config.MaxFindings <= 0 {
 		config.MaxFindings = defaultMaxFindings
@@ -105,8 +106,6 @@ type checker struct {
 	live map[string]int
 	// latest is the latest moment at which anything was written.
 	latest int64
-	// complete: the store is not Importing.
-	complete bool
 	// again: the walk is the second one, which names what the first has found to be there.
 	again bool
 }
@@ -119,12 +118,10 @@ func newChecker(r reader, config CheckConfig, report *Report) *checker {
 }
 
 func (c *checker) run() error {
-	ledger, err := loadLedger(c.r) // own reports a damaged one
-	state := transfer.State(ledger.GetState())
-	if err == nil && state == transfer.Abandoned {
-		return c.own()
+	// The state says which rules hold for the rows.
+	if err := c.own(); err != nil || c.report.State == transfer.Abandoned {
+		return err
 	}
-	c.complete = err != nil || state != transfer.Importing
 	if err := c.walk(); err != nil {
 		return err
 	}
@@ -149,7 +146,7 @@ func (c *checker) run() error {
 
 // walk goes through all rows once.
 func (c *checker) walk() error {
-	for _, step := range []func() error{c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.families, c.counts, c.own, c.indexes} {
+	for _, step := range []func() error{c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.families, c.counts, c.indexes} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -182,7 +179,7 @@ func (c *checker) rule(k []byte, broken bool, format string, args ...any) {
 // together reports a row that does not go with another. While a store is being filled they need not go together: they were copied at
 // several moments.
 func (c *checker) together(k []byte, broken bool, format string, args ...any) {
-	c.rule(k, broken && c.complete, format, args...)
+	c.rule(k, broken && c.report.State != transfer.Importing, format, args...)
 }
 
 // scan calls f for each row of a table.
@@ -282,9 +279,6 @@ func (c *checker) strangers() error {
 
 // own checks what the database keeps of itself.
 func (c *checker) own() error {
-	if c.again {
-		return nil
-	}
 	ledger, err := loadLedger(c.r)
 	if err != nil {
 		c.bad(ledgerKey, "cannot be read: it is damaged")

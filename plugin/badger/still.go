@@ -17,8 +17,9 @@ import (
 var errStill = errors.New("the database was opened to be looked at: it takes no changes")
 
 // OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, and every change is refused. It refuses what Open
-// refuses, but for a full disk, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone: Badger brings its
-// log to an end first, as at any start: that changes no record, and needs the room on the disk that a start needs (ErrNoSpace).
+// refuses, but for a full disk, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone:
+// Badger brings its log to an end first, as at any start. That changes no record, and needs the room on the disk that a start needs
+// (ErrNoSpace).
 func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	encryption, err := settings.validate()
 	if err != nil {

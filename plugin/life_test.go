@@ -59,7 +59,7 @@ func TestPluginIsTerminated(t *testing.T) {
 	pid := client.PID()
 	b.signal(pid, syscall.SIGTERM)
 	b.poll("the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
-	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
+	b.replaced(client, pid)
 }
 
 // Signals of the terminal are the host's affair.
@@ -108,7 +108,7 @@ func TestPluginIsKilled(t *testing.T) {
 	for range 3 {
 		pid := client.PID()
 		b.signal(pid, syscall.SIGKILL)
-		b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
+		b.replaced(client, pid)
 	}
 	cancel()
 	callers.Wait()
@@ -344,7 +344,7 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("a call while the plugin hung: got %v, want ErrNotFound", err)
 	}
-	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != hung })
+	b.replaced(client, hung)
 	if !strings.Contains(b.log.String(), "hangs") {
 		t.Error("the log does not say that the plugin hung")
 	}
@@ -384,5 +384,5 @@ func TestPluginPanics(t *testing.T) {
 	b.poll("the panic is in the log", func() bool { return strings.Contains(b.log.String(), "panic: told to") })
 	cancel()
 	call.Wait()
-	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
+	b.replaced(client, pid)
 }

@@ -125,7 +125,8 @@ func gone(pid int) bool {
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, found := strings.Cut(string(stat), ") ")
-	return err == nil && found && strings.HasPrefix(state, "Z")
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)) // the first may have ended before the others
+	return err == nil && found && strings.HasPrefix(state, "Z") && len(threads) <= 1
 }
 
 // signal sends a signal to a process. 0 would be all of our own group.
@@ -137,6 +138,12 @@ func (b *bench) signal(pid int, sent syscall.Signal) {
 	if err := syscall.Kill(pid, sent); err != nil {
 		b.t.Fatalf("sending %s: %v", sent, err)
 	}
+}
+
+// replaced waits until another plugin runs than the one of that pid.
+func (b *bench) replaced(client *plugin.Client, pid int) {
+	b.t.Helper()
+	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
 }
 
 func (b *bench) poll(what string, done func() bool) {

@@ -76,7 +76,9 @@ const moveID = "move-1"
 func (p *pair) use(b Backend) { p.Tickets, p.Grants, p.Logout = b.Tickets, b.Grants, b.Logout }
 
 func (p *pair) move() *transfer.Move {
-	return &transfer.Move{Source: p.source.Transfer, Target: p.target.Transfer, ID: moveID, SourceName: "old", TargetName: "new", SwitchTimeout: time.Minute}
+	return &transfer.Move{
+		Source: p.source.Transfer, Target: p.target.Transfer, ID: moveID, SourceName: "old", TargetName: "new", SwitchTimeout: time.Minute,
+	}
 }
 
 // moved moves everything, and has the world use the target.

@@ -18,6 +18,7 @@ type Sessions struct {
 
 	store        *Store
 	fosite       *fosite.Config
+	hints        hostadapter.IDTokenHints // nil for a host that verifies none
 	allowUnbound bool
 }
 
@@ -40,6 +41,7 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 			fosite: config.Fosite, grace: config.RefreshGrace,
 		},
 		fosite:       config.Fosite,
+		hints:        host.Hints,
 		allowUnbound: config.AllowUnbound,
 	}, nil
 }
@@ -61,7 +63,7 @@ func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 		s.Logger().InfoContext(context.Background(), "access tokens are JWTs: resource servers that check them by themselves accept them until "+
 			"their exp, also after the session has ended")
 	}
-	return &Provider{OAuth2Provider: provider, store: s.store, allowUnbound: s.allowUnbound}
+	return &Provider{OAuth2Provider: provider, store: s.store, hints: s.hints, allowUnbound: s.allowUnbound}
 }
 
 // NeedsSignIn is the function of that name.

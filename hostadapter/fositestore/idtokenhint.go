@@ -1,6 +1,7 @@
 package fositestore
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 
 	josev3 "github.com/go-jose/go-jose/v3"
 	"github.com/go-jose/go-jose/v4"
+	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -17,9 +19,10 @@ import (
 
 // idTokenHints verifies the ID tokens of this server.
 type idTokenHints struct {
-	keys   *signingKeys
-	former func(ctx context.Context) ([]any, error) // may be nil
-	issuer string
+	keys    *signingKeys
+	former  func(ctx context.Context) ([]any, error) // may be nil
+	clients fosite.ClientManager
+	issuer  string
 }
 
 var _ hostadapter.IDTokenHints = (*idTokenHints)(nil)
@@ -37,11 +40,11 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (*hostadapter.I
 	// ID tokens have no typ or the general one: a logout token has its own (Back-Channel Logout 1.0, section 2.4), and so has an access
 	// token by RFC 9068.
 	if typ, _ := signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); typ != "" && !strings.EqualFold(typ, "JWT") {
-		return nil, fmt.Errorf("id_token_hint is a token of type %.64q", typ)
+		return nil, fmt.Errorf("%w but one of type %.64q", hostadapter.ErrNotIDToken, typ)
 	}
 	for _, public := range publics {
 		if payload, err := signed.Verify(public); err == nil {
-			return h.read(payload)
+			return h.read(ctx, payload)
 		}
 	}
 	return nil, hostadapter.ErrHintUnverified
@@ -99,8 +102,12 @@ func publicsOf(raw any) (publics []crypto.PublicKey) {
 	return []crypto.PublicKey{raw}
 }
 
+// notInIDTokens are claims of access tokens (RFC 9068, section 2.2; scp is fosite's list of scopes). Hosts sign those with the same key and give
+// them to others than clients, so that none of them may speak for its user here.
+var notInIDTokens = []string{"scp", "scope", "client_id"}
+
 // read returns what a token of this server says, if it is an ID token.
-func (h *idTokenHints) read(payload []byte) (*hostadapter.IDTokenHint, error) {
+func (h *idTokenHints) read(ctx context.Context, payload []byte) (*hostadapter.IDTokenHint, error) {
 	var claims struct {
 		Issuer   string                     `json:"iss"`
 		Subject  string                     `json:"sub"`
@@ -109,21 +116,60 @@ func (h *idTokenHints) read(payload []byte) (*hostadapter.IDTokenHint, error) {
 		Audience audience                   `json:"aud"`
 		Events   map[string]json.RawMessage `json:"events"`
 	}
-	if err := json.Unmarshal(payload, &claims); err != nil {
+	var names map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(payload, &claims), json.Unmarshal(payload, &names)); err != nil {
 		return nil, fmt.Errorf("id_token_hint has malformed claims: %w", err)
 	}
-	_, told := claims.Events[logout.EventBackChannelLogout]
+	if _, told := claims.Events[logout.EventBackChannelLogout]; told {
+		return nil, fmt.Errorf("%w but a logout token", hostadapter.ErrNotIDToken)
+	}
+	for _, name := range notInIDTokens {
+		if _, has := names[name]; has {
+			return nil, fmt.Errorf("%w: it has the claim %s", hostadapter.ErrNotIDToken, name)
+		}
+	}
 	switch {
-	case told:
-		return nil, errors.New("id_token_hint is a logout token")
 	case claims.Issuer != h.issuer:
 		return nil, errors.New("id_token_hint was issued by another server")
-	case claims.Subject == "" || (claims.Azp == "" && len(claims.Audience) == 0):
+	case claims.Subject == "" || len(claims.Audience) == 0:
 		return nil, errors.New("id_token_hint names no subject or no client")
+	}
+	if err := h.forClient(ctx, claims.Azp, claims.Audience); err != nil {
+		return nil, err
 	}
 	return &hostadapter.IDTokenHint{
 		Subject: claims.Subject, SessionID: claims.SID, Audience: claims.Audience, AuthorizedParty: claims.Azp,
 	}, nil
+}
+
+// maxAudience bounds the look-ups for one hint.
+const maxAudience = 16
+
+// forClient returns nil if a registered client is in the audience (OpenID Connect Core 1.0, section 2: aud MUST contain the client_id), and the
+// authorized party, if there is one, is registered too. The audience of an access token is a resource server.
+func (h *idTokenHints) forClient(ctx context.Context, authorized string, audience audience) error {
+	if authorized != "" {
+		if known, err := h.registered(ctx, authorized); err != nil || !known {
+			return cmp.Or(err, fmt.Errorf("%w: its azp is not a registered client", hostadapter.ErrNotIDToken))
+		}
+	}
+	for _, id := range audience[:min(len(audience), maxAudience)] {
+		if known, err := h.registered(ctx, id); err != nil || known {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: no registered client is in its audience", hostadapter.ErrNotIDToken)
+}
+
+func (h *idTokenHints) registered(ctx context.Context, id string) (bool, error) {
+	client, err := h.clients.GetClient(ctx, id)
+	switch {
+	case errors.Is(err, fosite.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("%w: client %.64q: %w", hostadapter.ErrUnavailable, id, err)
+	}
+	return client != nil && id != "", nil
 }
 
 // audience is a string or a list of strings (RFC 7519, section 4.1.3).

@@ -7,12 +7,15 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
 	josev3 "github.com/go-jose/go-jose/v3"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/storage"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
@@ -70,13 +73,87 @@ func TestRPInitiatedLogout_2_HintsThatAreNotIDTokensOfThisServer(t *testing.T) {
 		"a logout token": sign(t, signingKey(), "ES256", "logout+jwt", good),
 		"a logout token without its type": sign(t, signingKey(), "ES256", "",
 			`{"iss":"`+issuer+`","sub":"ann","aud":"app","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}`),
-		"an access token": sign(t, signingKey(), "ES256", "at+jwt", good),
-		"alg none":        none, "a shared secret": sign(t, []byte(strings.Repeat("k", 32)), "HS256", "", good),
+		"an access token":                   sign(t, signingKey(), "ES256", "at+jwt", good),
+		"an access token by the long type":  sign(t, signingKey(), "ES256", "application/at+jwt", good),
+		"an access token by its scp":        sign(t, signingKey(), "ES256", "JWT", with(good, `"scp":["openid"]`)),
+		"an access token with an empty scp": sign(t, signingKey(), "ES256", "", with(good, `"scp":null`)),
+		"an access token by its scope":      sign(t, signingKey(), "ES256", "JWT", with(good, `"scope":"openid"`)),
+		"an access token by its client_id":  sign(t, signingKey(), "ES256", "JWT", with(good, `"client_id":"app"`)),
+		"an audience that is no client":     sign(t, signingKey(), "ES256", "JWT", `{"iss":"`+issuer+`","sub":"ann","aud":["https://api.example/"]}`),
+		"an empty audience":                 sign(t, signingKey(), "ES256", "JWT", `{"iss":"`+issuer+`","sub":"ann","aud":[],"azp":"app"}`),
+		"an azp that is no client":          sign(t, signingKey(), "ES256", "JWT", with(good, `"azp":"gone"`)),
+		"alg none":                          none, "a shared secret": sign(t, []byte(strings.Repeat("k", 32)), "HS256", "", good),
 		"a code": "ory_ac_x.y", "nothing": "", "three dots": "...", "not an object": sign(t, signingKey(), "ES256", "", `[]`),
 	} {
 		if hint, err := hints.Verify(t.Context(), token); err == nil || errors.Is(err, hostadapter.ErrHintUnverified) {
 			t.Errorf("%s: got %+v, %v; want a refusal", name, hint, err)
 		}
+	}
+}
+
+// with returns a JSON object with one member more.
+func with(object, member string) string { return strings.TrimSuffix(object, "}") + "," + member + "}" }
+
+// A client that cannot be looked up says nothing of the hint.
+func TestHintsWithoutClientsAreUnavailable(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(h *host, c *fositestore.Config) { c.Store = lostClients{h.memory} })
+	b := h.browser().signIn("ann")
+	hint := sign(t, signingKey(), "ES256", "JWT", `{"iss":"`+issuer+`","sub":"ann","aud":"lost"}`)
+	if r := b.endSession(http.MethodGet, url.Values{"id_token_hint": {hint}}); r.status != http.StatusServiceUnavailable {
+		t.Errorf("end session: want 503, got %d %s", r.status, r.body)
+	}
+	if r := b.get("/authorize", authorization("id_token_hint", hint)); r.status != http.StatusServiceUnavailable {
+		t.Errorf("authorize: want 503, got %d %s", r.status, r.body)
+	}
+	b.mustBe("ann")
+}
+
+// lostClients cannot look up the client "lost".
+type lostClients struct{ *storage.MemoryStore }
+
+func (s lostClients) GetClient(ctx context.Context, id string) (fosite.Client, error) {
+	if id == "lost" {
+		return nil, errors.New("the database is away")
+	}
+	return s.MemoryStore.GetClient(ctx, id)
+}
+
+// An access token that is a JWT is signed by the key of the ID tokens and has iss, sub and sid as they do. It is given to resource servers, which
+// must not sign the user out with it.
+func TestAccessTokenIsNoHint(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, jwtAccessTokens, func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession })
+	for name, changes := range map[string][]string{
+		"for an API": {"audience", "https://api.example/"}, "for a client": {"audience", "app"}, "without audience": nil,
+	} {
+		if client, ok := h.memory.Clients["app"].(*fosite.DefaultClient); ok {
+			client.Audience = []string{"https://api.example/", "app"}
+		}
+		b, r := h.tokens("ann", changes...)
+		access, id := r.str("access_token"), r.str("id_token")
+		stranger := h.browser()
+		for _, browser := range []*browser{b, stranger} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				got := browser.endSession(method, url.Values{"id_token_hint": {access}})
+				if got.status == http.StatusSeeOther { // a POST without a cookie is sent on as a GET
+					got = h.read(browser.client.Get(h.server.URL + "/end_session" + got.header.Get("Location")))
+				}
+				got.must(t, http.StatusBadRequest, "")
+			}
+		}
+		b.mustBe("ann")
+		h.mustActive(access, true)
+		if got := b.get("/authorize", authorization("id_token_hint", access)); got.redirect.Get("error") != "invalid_request" {
+			t.Errorf("%s: authorize with an access token as hint: want invalid_request, got %d %v", name, got.status, got.redirect)
+		}
+		if got := b.get("/authorize", authorization("id_token_hint", id)); got.redirect.Get("code") == "" {
+			t.Errorf("%s: authorize with an ID token as hint: want a code, got %d %v", name, got.status, got.redirect)
+		}
+		if got := b.endSession(http.MethodGet, url.Values{"id_token_hint": {id}}); got.status != http.StatusOK {
+			t.Errorf("%s: sign-out by an ID token: %d %s", name, got.status, got.body)
+		}
+		b.mustBe("")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
 // Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the stores, and answers what the
@@ -22,6 +23,7 @@ type Provider struct {
 	fosite.OAuth2Provider
 
 	store        *Store
+	hints        hostadapter.IDTokenHints
 	allowUnbound bool
 }
 

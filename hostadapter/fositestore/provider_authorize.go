@@ -20,6 +20,9 @@ func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fo
 	if err != nil {
 		return request, p.answer(ctx, c, authorizeEndpoint, err)
 	}
+	if err := p.checkHint(ctx, request); err != nil {
+		return request, p.answer(ctx, c, authorizeEndpoint, err)
+	}
 	if mustNotAsk(request) && !p.allowUnbound {
 		live, err := p.live(ctx, c)
 		switch {
@@ -30,6 +33,21 @@ func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fo
 		}
 	}
 	return request, nil
+}
+
+// checkHint refuses an id_token_hint that is genuine, but no ID token. Any other is left to fosite and NeedsSignIn.
+func (p *Provider) checkHint(ctx context.Context, request fosite.AuthorizeRequester) error {
+	hint := request.GetRequestForm().Get("id_token_hint")
+	if hint == "" || p.hints == nil {
+		return nil
+	}
+	switch _, err := p.hints.Verify(ctx, hint); {
+	case errors.Is(err, hostadapter.ErrUnavailable):
+		return err
+	case errors.Is(err, hostadapter.ErrNotIDToken):
+		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The id_token_hint is not an ID token of this server.")
+	}
+	return nil
 }
 
 // NewAuthorizeResponse binds the grant to the session that the user is signed in with (Bind), has fosite answer, and writes all that it

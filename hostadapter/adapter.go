@@ -88,7 +88,7 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	}
 }
 
-// checkBackend refuses a backend that does not serve all three stores. One that says nothing about it is taken at its type.
+// checkBackend refuses a backend that does not serve all that a host needs. One that says nothing about it is taken at its type.
 func (a *Adapter) checkBackend(ctx context.Context) error {
 	description, err := a.config.Backend.Describe(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func checkServices(description *ticketstore.Description) error {
 		return nil
 	}
 	var lacks []string
-	for _, service := range []string{"tickets", "grants", "logout"} {
+	for _, service := range []string{"tickets", "grants", "logout", ticketstore.PropertiesService} {
 		if !slices.Contains(description.Services, service) {
 			lacks = append(lacks, service)
 		}

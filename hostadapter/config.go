@@ -37,6 +37,8 @@ type Backend interface {
 	Tickets() ticketstore.Store
 	Grants() grantstore.Store
 	Logout() logout.Store
+	// Properties are what the host keeps in the store about the store.
+	Properties() ticketstore.Properties
 	// Describe says what the backend is, and fails when it cannot be reached.
 	Describe(ctx context.Context) (ticketstore.Description, error)
 	Close() error

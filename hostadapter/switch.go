@@ -189,6 +189,8 @@ func (s *backendSwitch) Tickets() ticketstore.Store { return switchedTickets{s} 
 func (s *backendSwitch) Grants() grantstore.Store   { return switchedGrants{s} }
 func (s *backendSwitch) Logout() logout.Store       { return switchedLogout{s} }
 
+func (s *backendSwitch) Properties() ticketstore.Properties { return switchedProperties{s} }
+
 type switchedTickets struct{ s *backendSwitch }
 
 var _ ticketstore.Store = switchedTickets{}
@@ -281,6 +283,21 @@ func (l switchedLogout) Retry(ctx context.Context, retry logout.Retry, now time.
 
 func (l switchedLogout) Job(ctx context.Context, id string) (*logout.Job, error) {
 	return through(ctx, l.s, func(b Backend) (*logout.Job, error) { return b.Logout().Job(ctx, id) })
+}
+
+type switchedProperties struct{ s *backendSwitch }
+
+var _ ticketstore.Properties = switchedProperties{}
+
+func (p switchedProperties) Property(ctx context.Context, name string) ([]byte, error) {
+	return through(ctx, p.s, func(b Backend) ([]byte, error) { return b.Properties().Property(ctx, name) })
+}
+
+func (p switchedProperties) SetProperty(ctx context.Context, name string, old, value []byte) error {
+	_, err := through(ctx, p.s, func(b Backend) (struct{}, error) {
+		return struct{}{}, b.Properties().SetProperty(ctx, name, old, value)
+	})
+	return err
 }
 
 // serving returns the backend that serves. What it is asked for outside of a swap goes through the switch.

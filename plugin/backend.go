@@ -18,6 +18,8 @@ type Backend interface {
 	Tickets() ticketstore.Store
 	Grants() grantstore.Store
 	Logout() logout.Store
+	// Properties returns what the host keeps in the store about the store. It is good until Close.
+	Properties() ticketstore.Properties
 	// Describe says what the backend is.
 	Describe(ctx context.Context) (ticketstore.Description, error)
 	// Close ends the backend. Calls that come later are ticketstore.ErrUnavailable. It may be called again.

@@ -21,6 +21,7 @@ type Client struct {
 	tickets *rpc.Tickets
 	grants  *rpc.Grants
 	logout  *rpc.Logout
+	props   *rpc.Properties
 	// transfer is of use where the backend is movable.
 	transfer *rpc.Transfer
 	movable  bool
@@ -46,6 +47,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c := &Client{link: newLink(&config, settings, first)}
 	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
 	c.tickets, c.grants, c.logout = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller}, &rpc.Logout{Caller: c.caller}
+	c.props = &rpc.Properties{Caller: c.caller}
 	c.transfer, c.movable = &rpc.Transfer{Caller: c.caller}, slices.Contains(first.description.Services, transfer.Service)
 	return c, nil
 }
@@ -58,6 +60,9 @@ func (c *Client) Grants() grantstore.Store { return c.grants }
 
 // Logout returns the plugin's endings and notices.
 func (c *Client) Logout() logout.Store { return c.logout }
+
+// Properties returns what the host keeps in the plugin about the store.
+func (c *Client) Properties() ticketstore.Properties { return c.props }
 
 // Transfer returns what moves the plugin's data, nil if the backend does not serve it.
 func (c *Client) Transfer() transfer.Store {

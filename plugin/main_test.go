@@ -131,7 +131,7 @@ func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Ba
 	logger.WarnContext(ctx, "memory backend is open", "settings", string(raw))
 	fmt.Fprintln(os.Stderr, "a line to go-plugin's standard error")
 	if s.Services == nil {
-		s.Services = []string{"tickets", "grants", "logout"}
+		s.Services = []string{"tickets", "grants", "logout", "properties"}
 	}
 	return &memory{settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{}}, nil
 }
@@ -148,6 +148,8 @@ type memory struct {
 func (m *memory) Tickets() ticketstore.Store { return m }
 func (m *memory) Grants() grantstore.Store   { return nil }
 func (m *memory) Logout() logout.Store       { return nil }
+
+func (m *memory) Properties() ticketstore.Properties { return nil }
 
 func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 	return ticketstore.Description{Name: "memory", Version: "test", Format: 1, Services: m.settings.Services}, nil

@@ -287,7 +287,7 @@ func TestOpenFails(t *testing.T) {
 		}, "was not ready within 1s"},
 		"unknown setting": {"plugin", settings{Field: "paht"}, nil, "invalid paht: is not a setting of the memory backend"},
 		"backend fails":   {"plugin", settings{Fail: "folder /data is in use"}, nil, "folder /data is in use"},
-		"lacks a service": {"plugin", settings{Services: []string{"grants"}}, nil, "does not serve tickets, logout"},
+		"lacks a service": {"plugin", settings{Services: []string{"grants"}}, nil, "does not serve tickets, logout, properties"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -83,7 +83,7 @@ type Description struct {
 	Version string
 	// Format is the version of the stored data.
 	Format uint32
-	// Services are the stores that it serves: "tickets", "grants", "logout".
+	// Services are what it serves: "tickets", "grants", "logout", "properties".
 	Services []string
 	// Shared: several hosts may use it at once.
 	Shared bool

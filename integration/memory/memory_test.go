@@ -17,7 +17,7 @@ import (
 
 func stores(*testing.T) tickettest.Stores {
 	s := memory.New()
-	return tickettest.Stores{Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout()}
+	return tickettest.Stores{Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout(), Properties: s.Properties()}
 }
 
 func TestTickets(t *testing.T) { t.Parallel(); tickettest.Run(t, tickettest.Config{New: stores}) }
@@ -49,7 +49,7 @@ func TestFromBadger(t *testing.T) {
 func movable(*testing.T) transfertest.Backend {
 	s := memory.New()
 	return transfertest.Backend{
-		Stores: tickettest.Stores{Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout()}, Transfer: s.Transfer(),
+		Stores: tickettest.Stores{Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout(), Properties: s.Properties()}, Transfer: s.Transfer(),
 	}
 }
 
@@ -70,6 +70,6 @@ func movableBadger(t *testing.T) transfertest.Backend {
 		}
 	})
 	return transfertest.Backend{
-		Stores: tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout()}, Transfer: e.Transfer(),
+		Stores: tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
 	}
 }

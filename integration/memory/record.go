@@ -35,6 +35,8 @@ func messageOf(kind transfer.Kind) proto.Message {
 		return &pb.TransferJob{}
 	case transfer.Notices:
 		return &pb.TransferNotification{}
+	case transfer.Properties:
+		return &pb.TransferProperty{}
 	}
 	return nil
 }

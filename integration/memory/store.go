@@ -61,13 +61,16 @@ func (s *Store) Grants() grantstore.Store { return grants{s} }
 // Logout implements plugin.Backend.
 func (s *Store) Logout() logout.Store { return endings{s} }
 
+// Properties implements plugin.Backend.
+func (s *Store) Properties() ticketstore.Properties { return properties{s} }
+
 // Transfer makes it a store that can be moved.
 func (s *Store) Transfer() transfer.Store { return mover{s} }
 
 // Describe implements plugin.Backend. It names transfer because there is a method Transfer.
 func (s *Store) Describe(context.Context) (ticketstore.Description, error) {
 	return ticketstore.Description{
-		Name: "memory", Version: "example", Format: 1, Services: []string{"tickets", "grants", "logout", transfer.Service},
+		Name: "memory", Version: "example", Format: 1, Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
 	}, nil
 }
 

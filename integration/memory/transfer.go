@@ -232,6 +232,14 @@ func (t *tx) take(r *transfer.Record) error {
 	if s, ok := message.(*pb.TransferSession); ok && (s.SessionId != key || len(s.Key) != len(ticketstore.Key{}) || s.Expires == 0) {
 		return ticketstore.Invalid("data", "is not the session that its key says")
 	}
+	if p, ok := message.(*pb.TransferProperty); ok {
+		if err := ticketstore.CheckProperty(key, p.GetValue()); err != nil {
+			return err
+		}
+		if len(p.GetValue()) == 0 {
+			return ticketstore.Invalid("data", "is a property without a value")
+		}
+	}
 	t.put(r.Kind, key, append([]byte{}, r.Data...))
 	return nil
 }

@@ -146,7 +146,7 @@ func (c *checker) run() error {
 
 // walk goes through all rows once.
 func (c *checker) walk() error {
-	for _, step := range []func() error{c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.families, c.counts, c.indexes} {
+	for _, step := range []func() error{c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.properties, c.families, c.counts, c.indexes} {
 		if err := step(); err != nil {
 			return err
 		}

@@ -67,6 +67,7 @@ func stocked(t *testing.T) *Engine {
 	must(e.Logout().Settle(t.Context(), claimed.Work[0].ID, claimed.Work[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
 	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated}, base)
 	must(e.update(t.Context(), func(tx *tx) error { tx.put(purgeKey("ann-2"), []byte("end-ann-2")); return nil }))
+	must(e.Properties().SetProperty(t.Context(), "issuer", nil, []byte("https://op.example")))
 	must(e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "move", Peer: "new"}))
 	signIn(t, e, "cid-1", "cid")
 	return e

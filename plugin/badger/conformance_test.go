@@ -29,5 +29,5 @@ func stores(t *testing.T) tickettest.Stores {
 	t.Helper()
 	e := open(t, t.TempDir())
 	t.Cleanup(func() { consistent(t, e) })
-	return tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout()}
+	return tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}
 }

@@ -45,7 +45,7 @@ func tableName(k []byte) string {
 
 // public returns the part of a row's key that may be logged: ids that are no credential.
 func public(k []byte) string {
-	for _, table := range [][]byte{tableSession, tableClientUse, tableEnded, tableJob, tablePurge, tableNotice} {
+	for _, table := range [][]byte{tableSession, tableClientUse, tableEnded, tableJob, tablePurge, tableNotice, tableProperty} {
 		if bytes.HasPrefix(k, table) {
 			return string(bytes.ReplaceAll(k[len(table):], []byte{0}, []byte{'/'}))
 		}

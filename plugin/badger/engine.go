@@ -169,7 +169,7 @@ func About() ticketstore.Description {
 		Name:     "badger",
 		Version:  version(),
 		Format:   formatVersion,
-		Services: []string{"tickets", "grants", "logout", transfer.Service},
+		Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
 	}
 }
 

@@ -73,6 +73,8 @@ func (t *tx) take(r *transfer.Record) error {
 		return nil
 	case transfer.Notices:
 		return t.takeNotice(r)
+	case transfer.Properties:
+		return t.takeProperty(r)
 	}
 	return ticketstore.Invalid("kind", "%d is none that this store knows", r.Kind)
 }

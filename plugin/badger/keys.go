@@ -13,8 +13,8 @@ import (
 )
 
 // formatVersion is the version of everything below. An engine refuses a newer one, and migrates an older one when it opens it (migrate.go).
-// Version 1 had no contents in its ledger.
-const formatVersion = 2
+// Version 1 had no contents in its ledger, version 2 no properties: an engine that does not know them would lose count of them.
+const formatVersion = 3
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID), so an id that is
 // followed by something ends in one. Moments are 8 bytes that sort as the moments do (timeKey). Values are the messages of
@@ -55,6 +55,8 @@ const formatVersion = 2
 //	qc client 0 id                        ->                         ... by client
 //	qs sid 0 id                           ->                         ... by session
 //	qx due id                             ->                         when a settled notice may go
+//
+//	v  name                               -> Property                of the host's
 //
 //	ms                                    -> Ledger                  state of the store in a move
 //	mc                                    -> Contents                count and sum of each kind of records
@@ -98,6 +100,7 @@ var (
 	indexNoticeClient  = []byte("qc")
 	indexNoticeSession = []byte("qs")
 	indexNoticePurge   = []byte("qx")
+	tableProperty      = []byte("v")
 	tableDamaged       = []byte("z")
 	tableJournal       = []byte("mj")
 	tableLedger        = []byte("m")
@@ -226,6 +229,7 @@ func operationKey(id string) []byte          { return key(tableOperation, last(i
 func jobKey(id string) []byte                { return key(tableJob, last(id)) }
 func purgeKey(sid string) []byte             { return key(tablePurge, last(sid)) }
 func noticeKey(id string) []byte             { return key(tableNotice, last(id)) }
+func propertyKey(name string) []byte         { return key(tableProperty, last(name)) }
 
 // successor is the first key after all that start with prefix.
 func successor(prefix []byte) []byte {

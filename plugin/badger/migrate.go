@@ -18,8 +18,11 @@ func (e *Engine) migrate(ctx context.Context, path string) error {
 	if isDamage(err) {
 		found, err = false, r.stepOver(err) // nothing is easier to replace
 	}
-	if err != nil || found {
+	if err != nil {
 		return err
+	}
+	if found {
+		return e.mark(path)
 	}
 	contents, err := countContents(ctx, r)
 	if err != nil {
@@ -36,6 +39,15 @@ func (e *Engine) migrate(ctx context.Context, path string) error {
 	}
 	if err := write.Commit(); err != nil {
 		return fmt.Errorf("write the contents: %w", err)
+	}
+	return e.mark(path)
+}
+
+// mark writes the format into the marker where that has an older one.
+func (e *Engine) mark(path string) error {
+	format, err := readMarker(path)
+	if err != nil || format == formatVersion {
+		return err
 	}
 	return writeMarker(filepath.Join(path, markerFile))
 }

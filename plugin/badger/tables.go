@@ -27,6 +27,7 @@ var tables = []table{
 	{tableJob, transfer.Jobs, "jobs"},
 	{tablePurge, transfer.Purges, "purges"},
 	{tableNotice, transfer.Notices, "notices"},
+	{tableProperty, transfer.Properties, "properties"},
 
 	{tableCookie, 0, "sessions by cookie"},
 	{indexListing, 0, "sessions by creation"},

@@ -101,8 +101,28 @@ func TestMigrationFromFormat1(t *testing.T) {
 	if err != nil || got.Records() != 1 || got.Content[1] != want.Content[1] {
 		t.Fatalf("contents %v, error %v, want %v", got.Content, err, want.Content)
 	}
-	if text, err := os.ReadFile(marker); err != nil || !bytes.Contains(text, []byte("format 2")) {
-		t.Errorf("marker %q, error %v, want format 2", text, err)
+	if text, err := os.ReadFile(marker); err != nil || !bytes.Contains(text, []byte("format 3")) {
+		t.Errorf("marker %q, error %v, want format 3", text, err)
+	}
+}
+
+// A store of format 2 is one without properties. An engine that does not know them refuses it from then on.
+func TestMigrationFromFormat2(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	for range 2 {
+		e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		marker := filepath.Join(path, markerFile)
+		text, err := os.ReadFile(marker)
+		if err != nil || !bytes.Contains(text, []byte("format 3")) {
+			t.Errorf("marker %q, error %v, want format 3", text, err)
+		}
+		if err := errors.Join(e.Close(), os.WriteFile(marker, bytes.Replace(text, []byte("format 3"), []byte("format 2"), 1), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -42,6 +42,6 @@ func movable(t *testing.T, settings badger.Settings) transfertest.Backend {
 		}
 	})
 	return transfertest.Backend{
-		Stores: tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout()}, Transfer: e.Transfer(),
+		Stores: tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
 	}
 }

@@ -58,7 +58,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 	}
 	stores := func(t *testing.T) tickettest.Stores {
 		client := open(t)
-		return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()}
+		return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties()}
 	}
 	t.Run("Tickets", func(t *testing.T) { t.Parallel(); tickettest.Run(t, tickettest.Config{New: stores}) })
 	t.Run("Grants", func(t *testing.T) { t.Parallel(); granttest.Run(t, granttest.Config{New: stores}) })
@@ -71,7 +71,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 		transfertest.Run(t, transfertest.Config{New: func(t *testing.T) transfertest.Backend {
 			client := open(t)
 			return transfertest.Backend{
-				Stores:   tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout()},
+				Stores:   tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties()},
 				Transfer: client.Transfer(),
 			}
 		}})
@@ -106,6 +106,7 @@ func connect(t *testing.T, backend plugin.Backend) transfertest.Backend {
 	return transfertest.Backend{
 		Stores: tickettest.Stores{
 			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
+			Properties: &rpc.Properties{Caller: caller},
 		},
 		Transfer: &rpc.Transfer{Caller: caller},
 	}

@@ -10,12 +10,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
-// Stores are the three stores of one backend. They share their data: a session created in Tickets is ended through Logout, and its grants
+// Stores are the stores of one backend. They share their data: a session created in Tickets is ended through Logout, and its grants
 // in Grants die with it.
 type Stores struct {
 	Tickets ticketstore.Store
 	Grants  grantstore.Store
 	Logout  logout.Store
+	// Properties are those of the same data.
+	Properties ticketstore.Properties
 }
 
 // Config says how to open a backend.
@@ -32,7 +34,7 @@ type Config struct {
 func Run(t *testing.T, config Config) {
 	open := func(t *testing.T, w *storetest.World) {
 		stores := config.New(t)
-		w.Tickets, w.Grants, w.Logout = stores.Tickets, stores.Grants, stores.Logout
+		w.Tickets, w.Grants, w.Logout, w.Properties = stores.Tickets, stores.Grants, stores.Logout, stores.Properties
 	}
 	rows := cmp.Or(config.Rows, storetest.DefaultRows)
 	storetest.Run(t, config.Rows, open, []storetest.Group{
@@ -43,6 +45,7 @@ func Run(t *testing.T, config Config) {
 		{Name: "rekey", Cases: rekeyCases},
 		{Name: "query", Cases: queryCases},
 		{Name: "paging", Cases: pagingCases},
+		{Name: "properties", Cases: propertyCases},
 		{Name: "walk", Cases: walkCases(cmp.Or(config.WalkRows, rows), rows)},
 	})
 }

@@ -15,7 +15,7 @@ import (
 const Service = "transfer"
 
 // RecordVersion is the version of the records that cross, as plugin/proto/sessions/transfer/v1/records.proto says it.
-const RecordVersion = 1
+const RecordVersion = 2
 
 // Bounds of a batch: a source ends one at the first that is reached.
 const (
@@ -64,14 +64,15 @@ const (
 	Jobs       Kind = 6 // endings under way, by operation id
 	Purges     Kind = 7 // sessions with rows of dead grants, by sid
 	Notices    Kind = 8 // by id
+	Properties Kind = 9 // by name
 )
 
 // Kinds are all of them, in order.
-var Kinds = []Kind{Sessions, Clients, Ended, Grants, Operations, Jobs, Purges, Notices}
+var Kinds = []Kind{Sessions, Clients, Ended, Grants, Operations, Jobs, Purges, Notices, Properties}
 
 // String names the kind.
 func (k Kind) String() string {
-	names := [...]string{"?", "sessions", "clients", "ended", "grants", "operations", "jobs", "purges", "notices"}
+	names := [...]string{"?", "sessions", "clients", "ended", "grants", "operations", "jobs", "purges", "notices", "properties"}
 	if int(k) >= len(names) {
 		k = 0
 	}

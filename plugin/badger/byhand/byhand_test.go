@@ -360,10 +360,10 @@ func TestAnOlderFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	command(t, "check", path).want(t, byhand.Done, "80 records", "nothing wrong")
-	command(t, "stats", path).want(t, byhand.Done, "1, of which 2 is the newest", "sessions     20")
-	command(t, "export", path, file).want(t, byhand.Failed, "bring it to 2 first")
-	command(t, "migrate", path).want(t, byhand.Done, "had format 1 and has format 2 now")
-	command(t, "migrate", path).want(t, byhand.Done, "has format 2, the newest")
-	command(t, "migrate", path, "-json").want(t, byhand.Done, `"from": 2`)
+	command(t, "stats", path).want(t, byhand.Done, "1, of which 3 is the newest", "sessions     20")
+	command(t, "export", path, file).want(t, byhand.Failed, "bring it to 3 first")
+	command(t, "migrate", path).want(t, byhand.Done, "had format 1 and has format 3 now")
+	command(t, "migrate", path).want(t, byhand.Done, "has format 3, the newest")
+	command(t, "migrate", path, "-json").want(t, byhand.Done, `"from": 3`)
 	command(t, "export", path, file).want(t, byhand.Done, "80 records")
 }

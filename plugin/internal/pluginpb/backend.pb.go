@@ -204,7 +204,7 @@ type DescribeResponse struct {
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// format is the version of the stored data.
 	Format uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
-	// services are the stores that it serves: "tickets", "grants", "logout". A host refuses a plugin that lacks one of them.
+	// services are what it serves: "tickets", "grants", "logout", "properties". A host refuses a plugin that lacks one of them.
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
 	// shared: several hosts may use the backend's data at once.
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`
@@ -297,6 +297,198 @@ func (x *DescribeResponse) GetTrouble() string {
 	return ""
 }
 
+// GetPropertyRequest asks for a property.
+type GetPropertyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is 1 to 64 bytes of a to z and _.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPropertyRequest) Reset() {
+	*x = GetPropertyRequest{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPropertyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPropertyRequest) ProtoMessage() {}
+
+func (x *GetPropertyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPropertyRequest.ProtoReflect.Descriptor instead.
+func (*GetPropertyRequest) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetPropertyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// GetPropertyResponse has its value.
+type GetPropertyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// value has at most 4 KiB. It is empty where there is no such property.
+	Value         []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPropertyResponse) Reset() {
+	*x = GetPropertyResponse{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPropertyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPropertyResponse) ProtoMessage() {}
+
+func (x *GetPropertyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPropertyResponse.ProtoReflect.Descriptor instead.
+func (*GetPropertyResponse) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetPropertyResponse) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// SetPropertyRequest changes a property.
+type SetPropertyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// old is the present value as the host knows it, empty for none.
+	Old []byte `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	// value replaces it; an empty one removes the property. The first property beyond 64 is INVALID and names the field name.
+	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPropertyRequest) Reset() {
+	*x = SetPropertyRequest{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPropertyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPropertyRequest) ProtoMessage() {}
+
+func (x *SetPropertyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPropertyRequest.ProtoReflect.Descriptor instead.
+func (*SetPropertyRequest) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SetPropertyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetPropertyRequest) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *SetPropertyRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+// SetPropertyResponse says that the property has the value, durably.
+type SetPropertyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPropertyResponse) Reset() {
+	*x = SetPropertyResponse{}
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPropertyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPropertyResponse) ProtoMessage() {}
+
+func (x *SetPropertyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_backend_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPropertyResponse.ProtoReflect.Descriptor instead.
+func (*SetPropertyResponse) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_backend_proto_rawDescGZIP(), []int{7}
+}
+
 var File_sessions_plugin_v1_backend_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
@@ -313,10 +505,21 @@ const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\bservices\x18\x04 \x03(\tR\bservices\x12\x16\n" +
 	"\x06shared\x18\x05 \x01(\bR\x06shared\x12\x19\n" +
 	"\bstore_id\x18\x06 \x01(\tR\astoreId\x12\x18\n" +
-	"\atrouble\x18\a \x01(\tR\atrouble2\xc1\x01\n" +
+	"\atrouble\x18\a \x01(\tR\atrouble\"(\n" +
+	"\x12GetPropertyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"+\n" +
+	"\x13GetPropertyResponse\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\"P\n" +
+	"\x12SetPropertyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\fR\x03old\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\"\x15\n" +
+	"\x13SetPropertyResponse2\x81\x03\n" +
 	"\x0eBackendService\x12X\n" +
 	"\tConfigure\x12$.sessions.plugin.v1.ConfigureRequest\x1a%.sessions.plugin.v1.ConfigureResponse\x12U\n" +
-	"\bDescribe\x12#.sessions.plugin.v1.DescribeRequest\x1a$.sessions.plugin.v1.DescribeResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
+	"\bDescribe\x12#.sessions.plugin.v1.DescribeRequest\x1a$.sessions.plugin.v1.DescribeResponse\x12^\n" +
+	"\vGetProperty\x12&.sessions.plugin.v1.GetPropertyRequest\x1a'.sessions.plugin.v1.GetPropertyResponse\x12^\n" +
+	"\vSetProperty\x12&.sessions.plugin.v1.SetPropertyRequest\x1a'.sessions.plugin.v1.SetPropertyResponseB>Z<github.com/fosite-sessions/sessions/plugin/internal/pluginpbb\x06proto3"
 
 var (
 	file_sessions_plugin_v1_backend_proto_rawDescOnce sync.Once
@@ -330,20 +533,28 @@ func file_sessions_plugin_v1_backend_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_backend_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_sessions_plugin_v1_backend_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_sessions_plugin_v1_backend_proto_goTypes = []any{
-	(*ConfigureRequest)(nil),  // 0: sessions.plugin.v1.ConfigureRequest
-	(*ConfigureResponse)(nil), // 1: sessions.plugin.v1.ConfigureResponse
-	(*DescribeRequest)(nil),   // 2: sessions.plugin.v1.DescribeRequest
-	(*DescribeResponse)(nil),  // 3: sessions.plugin.v1.DescribeResponse
+	(*ConfigureRequest)(nil),    // 0: sessions.plugin.v1.ConfigureRequest
+	(*ConfigureResponse)(nil),   // 1: sessions.plugin.v1.ConfigureResponse
+	(*DescribeRequest)(nil),     // 2: sessions.plugin.v1.DescribeRequest
+	(*DescribeResponse)(nil),    // 3: sessions.plugin.v1.DescribeResponse
+	(*GetPropertyRequest)(nil),  // 4: sessions.plugin.v1.GetPropertyRequest
+	(*GetPropertyResponse)(nil), // 5: sessions.plugin.v1.GetPropertyResponse
+	(*SetPropertyRequest)(nil),  // 6: sessions.plugin.v1.SetPropertyRequest
+	(*SetPropertyResponse)(nil), // 7: sessions.plugin.v1.SetPropertyResponse
 }
 var file_sessions_plugin_v1_backend_proto_depIdxs = []int32{
 	0, // 0: sessions.plugin.v1.BackendService.Configure:input_type -> sessions.plugin.v1.ConfigureRequest
 	2, // 1: sessions.plugin.v1.BackendService.Describe:input_type -> sessions.plugin.v1.DescribeRequest
-	1, // 2: sessions.plugin.v1.BackendService.Configure:output_type -> sessions.plugin.v1.ConfigureResponse
-	3, // 3: sessions.plugin.v1.BackendService.Describe:output_type -> sessions.plugin.v1.DescribeResponse
-	2, // [2:4] is the sub-list for method output_type
-	0, // [0:2] is the sub-list for method input_type
+	4, // 2: sessions.plugin.v1.BackendService.GetProperty:input_type -> sessions.plugin.v1.GetPropertyRequest
+	6, // 3: sessions.plugin.v1.BackendService.SetProperty:input_type -> sessions.plugin.v1.SetPropertyRequest
+	1, // 4: sessions.plugin.v1.BackendService.Configure:output_type -> sessions.plugin.v1.ConfigureResponse
+	3, // 5: sessions.plugin.v1.BackendService.Describe:output_type -> sessions.plugin.v1.DescribeResponse
+	5, // 6: sessions.plugin.v1.BackendService.GetProperty:output_type -> sessions.plugin.v1.GetPropertyResponse
+	7, // 7: sessions.plugin.v1.BackendService.SetProperty:output_type -> sessions.plugin.v1.SetPropertyResponse
+	4, // [4:8] is the sub-list for method output_type
+	0, // [0:4] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -360,7 +571,7 @@ func file_sessions_plugin_v1_backend_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_backend_proto_rawDesc), len(file_sessions_plugin_v1_backend_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

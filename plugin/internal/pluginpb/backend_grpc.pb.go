@@ -73,8 +73,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	BackendService_Configure_FullMethodName = "/sessions.plugin.v1.BackendService/Configure"
-	BackendService_Describe_FullMethodName  = "/sessions.plugin.v1.BackendService/Describe"
+	BackendService_Configure_FullMethodName   = "/sessions.plugin.v1.BackendService/Configure"
+	BackendService_Describe_FullMethodName    = "/sessions.plugin.v1.BackendService/Describe"
+	BackendService_GetProperty_FullMethodName = "/sessions.plugin.v1.BackendService/GetProperty"
+	BackendService_SetProperty_FullMethodName = "/sessions.plugin.v1.BackendService/SetProperty"
 )
 
 // BackendServiceClient is the client API for BackendService service.
@@ -92,6 +94,13 @@ type BackendServiceClient interface {
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Describe says what the backend is.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
+	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store, such as whose it is. They are records
+	// of kind 9 and move with the store. A host reads and writes them when it starts, before anything else.
+	GetProperty(ctx context.Context, in *GetPropertyRequest, opts ...grpc.CallOption) (*GetPropertyResponse, error)
+	// SetProperty replaces the value of a property, if it is what the host believes that it is; decided in the transaction that writes it. Where
+	// the present value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every write it is FENCED by a
+	// store that is being replaced.
+	SetProperty(ctx context.Context, in *SetPropertyRequest, opts ...grpc.CallOption) (*SetPropertyResponse, error)
 }
 
 type backendServiceClient struct {
@@ -122,6 +131,26 @@ func (c *backendServiceClient) Describe(ctx context.Context, in *DescribeRequest
 	return out, nil
 }
 
+func (c *backendServiceClient) GetProperty(ctx context.Context, in *GetPropertyRequest, opts ...grpc.CallOption) (*GetPropertyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPropertyResponse)
+	err := c.cc.Invoke(ctx, BackendService_GetProperty_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *backendServiceClient) SetProperty(ctx context.Context, in *SetPropertyRequest, opts ...grpc.CallOption) (*SetPropertyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetPropertyResponse)
+	err := c.cc.Invoke(ctx, BackendService_SetProperty_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // BackendServiceServer is the server API for BackendService service.
 // All implementations must embed UnimplementedBackendServiceServer
 // for forward compatibility.
@@ -137,6 +166,13 @@ type BackendServiceServer interface {
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Describe says what the backend is.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
+	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store, such as whose it is. They are records
+	// of kind 9 and move with the store. A host reads and writes them when it starts, before anything else.
+	GetProperty(context.Context, *GetPropertyRequest) (*GetPropertyResponse, error)
+	// SetProperty replaces the value of a property, if it is what the host believes that it is; decided in the transaction that writes it. Where
+	// the present value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every write it is FENCED by a
+	// store that is being replaced.
+	SetProperty(context.Context, *SetPropertyRequest) (*SetPropertyResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }
 
@@ -152,6 +188,12 @@ func (UnimplementedBackendServiceServer) Configure(context.Context, *ConfigureRe
 }
 func (UnimplementedBackendServiceServer) Describe(context.Context, *DescribeRequest) (*DescribeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Describe not implemented")
+}
+func (UnimplementedBackendServiceServer) GetProperty(context.Context, *GetPropertyRequest) (*GetPropertyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProperty not implemented")
+}
+func (UnimplementedBackendServiceServer) SetProperty(context.Context, *SetPropertyRequest) (*SetPropertyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetProperty not implemented")
 }
 func (UnimplementedBackendServiceServer) mustEmbedUnimplementedBackendServiceServer() {}
 func (UnimplementedBackendServiceServer) testEmbeddedByValue()                        {}
@@ -210,6 +252,42 @@ func _BackendService_Describe_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _BackendService_GetProperty_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPropertyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).GetProperty(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_GetProperty_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).GetProperty(ctx, req.(*GetPropertyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _BackendService_SetProperty_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPropertyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(BackendServiceServer).SetProperty(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: BackendService_SetProperty_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(BackendServiceServer).SetProperty(ctx, req.(*SetPropertyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // BackendService_ServiceDesc is the grpc.ServiceDesc for BackendService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -224,6 +302,14 @@ var BackendService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Describe",
 			Handler:    _BackendService_Describe_Handler,
+		},
+		{
+			MethodName: "GetProperty",
+			Handler:    _BackendService_GetProperty_Handler,
+		},
+		{
+			MethodName: "SetProperty",
+			Handler:    _BackendService_SetProperty_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

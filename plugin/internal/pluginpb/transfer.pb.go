@@ -231,7 +231,7 @@ type GetTransferStatusResponse struct {
 	// journaled is the number of the latest journal entry, left how many are not acknowledged.
 	Journaled uint64 `protobuf:"varint,6,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Left      uint64 `protobuf:"varint,7,opt,name=left,proto3" json:"left,omitempty"`
-	// record_version is the version of the records that the store writes and reads: 1. A host moves a store only into one that has the same
+	// record_version is the version of the records that the store writes and reads: 2. A host moves a store only into one that has the same
 	// version or a later one.
 	RecordVersion uint32 `protobuf:"varint,8,opt,name=record_version,json=recordVersion,proto3" json:"record_version,omitempty"`
 	unknownFields protoimpl.UnknownFields

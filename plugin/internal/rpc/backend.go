@@ -13,8 +13,8 @@ var (
 	describe  = method{path: pb.BackendService_Describe_FullMethodName, name: "describe", again: true}
 )
 
-// Services names the stores that a backend must serve.
-var Services = []string{"tickets", "grants", "logout"}
+// Services names what a backend must serve.
+var Services = []string{"tickets", "grants", "logout", ticketstore.PropertiesService}
 
 // maxServices bounds Description.Services.
 const maxServices = 64

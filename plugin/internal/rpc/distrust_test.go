@@ -140,6 +140,7 @@ func TestDistrust(t *testing.T) {
 		"remove: in circles":     {&pb.RemoveGrantsResponse{Met: 1, Next: []byte("n")}, remove([]byte("n"))},
 		"retry: another":         {&pb.RetryDeliveryResponse{Notification: notice(sound)}, retry("m")},
 		"deliveries: more":       {&pb.QueryDeliveriesResponse{Deliveries: []*pb.Notification{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
+		"property: oversized":    {&pb.GetPropertyResponse{Value: make([]byte, ticketstore.MaxProperty+1)}, property},
 		"describe: empty":        {nil, describe},
 		"describe: no end":       {&pb.DescribeResponse{Name: "x", Trouble: strings.Repeat("x", ticketstore.MaxText+1)}, describe},
 	} {
@@ -212,6 +213,11 @@ func getGrant(ref grantstore.Ref) func(*rpc.Caller) error {
 
 func applyEmpty(c *rpc.Caller) error {
 	return apply(&grantstore.Batch{OperationID: "o"})(context.Background(), c)
+}
+
+func property(c *rpc.Caller) error {
+	_, err := (&rpc.Properties{Caller: c}).Property(context.Background(), "issuer")
+	return err
 }
 
 func describe(c *rpc.Caller) error {

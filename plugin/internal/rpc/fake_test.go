@@ -35,6 +35,8 @@ func (e *engine) Grants() grantstore.Store   { return &e.grants }
 func (e *engine) Logout() logout.Store       { return &e.ending }
 func (e *engine) Close() error               { e.closed++; return nil }
 
+func (e *engine) Properties() ticketstore.Properties { return nil }
+
 func (e *engine) Describe(context.Context) (ticketstore.Description, error) {
 	return ticketstore.Description{Name: "fake", Services: rpc.Services}, nil
 }

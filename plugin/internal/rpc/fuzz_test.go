@@ -70,7 +70,7 @@ func FuzzAnswers(f *testing.F) {
 		}
 		for _, call := range []func(*rpc.Caller) error{
 			renew(good.Key), rekeyTo(good.Key), applyEmpty, purge, endOne, endDue, claim, retry("n"), deliveries,
-			describe,
+			describe, property,
 			func(c *rpc.Caller) error { _, err := grants.Query(ctx, grantstore.Query{Count: 3}, now); return err },
 			func(c *rpc.Caller) error {
 				return (&rpc.Logout{Caller: c}).Settle(ctx, "n", 1, logout.Outcome{State: logout.Delivered}, now)
@@ -103,6 +103,7 @@ func FuzzRequests(f *testing.F) {
 		wire.FromEnding(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now), wire.FromSweep(logout.Sweep{Limit: 1}, now),
 		wire.FromClaim(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, now),
 		wire.FromSettlement("n", 1, logout.Outcome{State: logout.Delivered}, now), &pb.FindSessionRequest{SessionId: "\x01"},
+		&pb.SetPropertyRequest{Name: "issuer", Value: []byte("a")},
 	} {
 		raw, err := proto.Marshal(request)
 		if err != nil {

@@ -23,6 +23,7 @@ type Backend interface {
 	Tickets() ticketstore.Store
 	Grants() grantstore.Store
 	Logout() logout.Store
+	Properties() ticketstore.Properties
 	Describe(ctx context.Context) (ticketstore.Description, error)
 	Close() error
 }

@@ -23,9 +23,10 @@ const DefaultRows = 300
 // runs beside it calls the stores.
 type World struct {
 	*testing.T
-	Tickets ticketstore.Store
-	Grants  grantstore.Store
-	Logout  logout.Store
+	Tickets    ticketstore.Store
+	Grants     grantstore.Store
+	Logout     logout.Store
+	Properties ticketstore.Properties
 	// Now is the clock.
 	Now time.Time
 	// Rows is how many rows the larger cases use.

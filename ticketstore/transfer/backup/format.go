@@ -13,8 +13,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
-// Format is the version of the format. A newer one is refused.
-const Format = 1
+// Format is the version of the format. A newer one is refused. Version 2 added records of a kind that readers of version 1 do not know: the
+// properties of a store.
+const Format = 2
 
 const (
 	magic = "fosite-sessions backup\n"

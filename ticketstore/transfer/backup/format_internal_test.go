@@ -33,7 +33,7 @@ func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
 		want error
 	}{
 		"nothing in it":                  {framed(t, header, none), nil},
-		"a newer format":                 {framed(t, []byte(`H{"format":2,"news":true}`)), ErrFormat},
+		"a newer format":                 {framed(t, []byte(`H{"format":3,"news":true}`)), ErrFormat},
 		"no JSON":                        {framed(t, []byte(`H?`)), ErrDamaged},
 		"a header with something else":   {framed(t, []byte(`H{"format":1,"news":true}`)), ErrDamaged},
 		"an unknown frame":               {framed(t, header, []byte(`X`), none), ErrDamaged},

@@ -87,6 +87,20 @@ var moveCases = []moveCase{
 		}
 		p.Settle(again, logout.Outcome{State: logout.Delivered})
 	}},
+	{"properties come along", func(p *pair) {
+		p.OK(p.Properties.SetProperty(p.Ctx(), "issuer", nil, []byte("https://a.example")), "set a property")
+		move := p.move()
+		move.BeforeFence = func(ctx context.Context) error { return p.Properties.SetProperty(ctx, "canary", nil, []byte{0, 0xff}) }
+		p.OK(move.Run(p.Ctx()), "move")
+		p.alike()
+		p.use(p.target)
+		for name, want := range map[string]string{"issuer": "https://a.example", "canary": "\x00\xff"} {
+			got, err := p.Properties.Property(p.Ctx(), name)
+			p.OK(err, "read a property")
+			p.Same(string(got), want, name)
+		}
+		p.OK(p.Properties.SetProperty(p.Ctx(), "issuer", []byte("https://a.example"), []byte("https://b.example")), "change it")
+	}},
 	{"sessions fall due after a move", func(p *pair) {
 		s := p.SignIn("ann")
 		p.moved()

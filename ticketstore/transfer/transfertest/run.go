@@ -73,7 +73,9 @@ type pair struct {
 
 const moveID = "move-1"
 
-func (p *pair) use(b Backend) { p.Tickets, p.Grants, p.Logout = b.Tickets, b.Grants, b.Logout }
+func (p *pair) use(b Backend) {
+	p.Tickets, p.Grants, p.Logout, p.Properties = b.Tickets, b.Grants, b.Logout, b.Properties
+}
 
 func (p *pair) move() *transfer.Move {
 	return &transfer.Move{

@@ -145,7 +145,8 @@ var fenceCases = []moveCase{
 			"Settle": func() error {
 				return p.Logout.Settle(ctx, notice.ID, 1, logout.Outcome{State: logout.Delivered}, now)
 			},
-			"Retry": func() error { _, err := p.Logout.Retry(ctx, logout.Retry{ID: notice.ID}, now); return err },
+			"SetProperty": func() error { return p.Properties.SetProperty(ctx, "issuer", nil, []byte("a")) },
+			"Retry":       func() error { _, err := p.Logout.Retry(ctx, logout.Retry{ID: notice.ID}, now); return err },
 		} {
 			p.fenced(write(), name)
 		}
@@ -230,12 +231,14 @@ var stateCases = []moveCase{
 	{"a bad record is refused", func(p *pair) {
 		p.become(p.target, transfer.Importing)
 		for name, r := range map[string]transfer.Record{
-			"no key":            {Kind: transfer.Sessions},
-			"unknown kind":      {Kind: 99, Key: []byte("x")},
-			"not a session":     {Kind: transfer.Sessions, Key: []byte("sid"), Data: []byte("?")},
-			"another's session": {Kind: transfer.Sessions, Key: []byte("sid"), Data: nil},
-			"not a grant's key": {Kind: transfer.Grants, Key: []byte("x")},
-			"half a client":     {Kind: transfer.Clients, Key: []byte("sid")},
+			"no key":             {Kind: transfer.Sessions},
+			"unknown kind":       {Kind: 99, Key: []byte("x")},
+			"not a session":      {Kind: transfer.Sessions, Key: []byte("sid"), Data: []byte("?")},
+			"another's session":  {Kind: transfer.Sessions, Key: []byte("sid"), Data: nil},
+			"not a grant's key":  {Kind: transfer.Grants, Key: []byte("x")},
+			"no property's name": {Kind: transfer.Properties, Key: []byte("A"), Data: []byte("\n\x01x")},
+			"an empty property":  {Kind: transfer.Properties, Key: []byte("a"), Data: []byte{}},
+			"half a client":      {Kind: transfer.Clients, Key: []byte("sid")},
 		} {
 			p.Fails(p.importAll([]transfer.Record{r}), name, ticketstore.ErrInvalid)
 		}

@@ -1547,6 +1547,51 @@ func (x *Content) GetSum() uint64 {
 	return 0
 }
 
+// Property is a small value of the host's.
+type Property struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Property) Reset() {
+	*x = Property{}
+	mi := &file_record_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Property) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Property) ProtoMessage() {}
+
+func (x *Property) ProtoReflect() protoreflect.Message {
+	mi := &file_record_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Property.ProtoReflect.Descriptor instead.
+func (*Property) Descriptor() ([]byte, []int) {
+	return file_record_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Property) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
@@ -1706,7 +1751,9 @@ const file_record_proto_rawDesc = "" +
 	"\aContent\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
-	"\x03sum\x18\x03 \x01(\x06R\x03sum*I\n" +
+	"\x03sum\x18\x03 \x01(\x06R\x03sum\" \n" +
+	"\bProperty\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value*I\n" +
 	"\tSurvivors\x12\x12\n" +
 	"\x0eSURVIVORS_NONE\x10\x00\x12\x15\n" +
 	"\x11SURVIVORS_OFFLINE\x10\x01\x12\x11\n" +
@@ -1725,7 +1772,7 @@ func file_record_proto_rawDescGZIP() []byte {
 }
 
 var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_record_proto_goTypes = []any{
 	(Survivors)(0),       // 0: sessions.badger.v1.Survivors
 	(*Session)(nil),      // 1: sessions.badger.v1.Session
@@ -1743,6 +1790,7 @@ var file_record_proto_goTypes = []any{
 	(*Ledger)(nil),       // 13: sessions.badger.v1.Ledger
 	(*Contents)(nil),     // 14: sessions.badger.v1.Contents
 	(*Content)(nil),      // 15: sessions.badger.v1.Content
+	(*Property)(nil),     // 16: sessions.badger.v1.Property
 }
 var file_record_proto_depIdxs = []int32{
 	0,  // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
@@ -1771,7 +1819,7 @@ func file_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,62 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var (
+	getProperty = method{path: pb.BackendService_GetProperty_FullMethodName, name: "get property", again: true}
+	setProperty = method{path: pb.BackendService_SetProperty_FullMethodName, name: "set property", again: true}
+)
+
+// Properties are those of a plugin's store.
+type Properties struct{ Caller *Caller }
+
+var _ ticketstore.Properties = (*Properties)(nil)
+
+// Property implements ticketstore.Properties.
+func (p *Properties) Property(ctx context.Context, name string) ([]byte, error) {
+	if err := ticketstore.CheckPropertyName(name); err != nil {
+		return nil, err
+	}
+	answer, err := invoke[pb.GetPropertyResponse](ctx, p.Caller, &getProperty, &pb.GetPropertyRequest{Name: name})
+	if err != nil {
+		return nil, err
+	}
+	if err := ticketstore.CheckProperty(name, answer.GetValue()); err != nil {
+		return nil, broken(&getProperty, "%v", err)
+	}
+	if len(answer.GetValue()) == 0 {
+		return nil, nil
+	}
+	return answer.GetValue(), nil
+}
+
+// SetProperty implements ticketstore.Properties.
+func (p *Properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
+	if err := ticketstore.CheckProperty(name, value); err != nil {
+		return err
+	}
+	_, err := invoke[pb.SetPropertyResponse](ctx, p.Caller, &setProperty, &pb.SetPropertyRequest{Name: name, Old: old, Value: value})
+	return err
+}
+
+// GetProperty answers for the backend.
+func (b *backendServer) GetProperty(ctx context.Context, request *pb.GetPropertyRequest) (*pb.GetPropertyResponse, error) {
+	return serve(ctx, b.server, getProperty.name, func(backend Backend) (*pb.GetPropertyResponse, error) {
+		value, err := backend.Properties().Property(ctx, request.GetName())
+		return &pb.GetPropertyResponse{Value: bytes.Clone(value)}, err
+	})
+}
+
+// SetProperty answers for the backend.
+func (b *backendServer) SetProperty(ctx context.Context, request *pb.SetPropertyRequest) (*pb.SetPropertyResponse, error) {
+	return serve(ctx, b.server, setProperty.name, func(backend Backend) (*pb.SetPropertyResponse, error) {
+		err := backend.Properties().SetProperty(ctx, request.GetName(), request.GetOld(), request.GetValue())
+		return &pb.SetPropertyResponse{}, err
+	})
+}

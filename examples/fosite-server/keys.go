@@ -17,6 +17,8 @@ import (
 	"slices"
 
 	"github.com/go-jose/go-jose/v3"
+
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 // secrets are what the server keeps in its data folder, each in a file of its own that only its owner may read, so that tokens and cookies
@@ -36,11 +38,16 @@ var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", "ses
 // checkDataFolder refuses a folder that holds nothing of ours but something else.
 func checkDataFolder(folder string) error {
 	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) || (err == nil && len(entries) == 0) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	// What a crash in the very first moment has left is nothing.
+	entries = slices.DeleteFunc(entries, func(entry fs.DirEntry) bool { return smallfile.IsDraft(entry.Name()) })
+	if len(entries) == 0 {
+		return nil
 	}
 	for _, entry := range entries {
 		if slices.Contains(dataFiles, entry.Name()) {
@@ -79,8 +86,7 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
 }
 
-// loadOrCreate returns a file's content, creating it first where it is missing. A file that was only half written never appears under its
-// name.
+// loadOrCreate returns a file's content, creating it first where it is missing.
 func loadOrCreate(path string, create func() ([]byte, error)) ([]byte, error) {
 	content, err := os.ReadFile(path)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
@@ -89,16 +95,7 @@ func loadOrCreate(path string, create func() ([]byte, error)) ([]byte, error) {
 	if content, err = create(); err != nil {
 		return nil, err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(temporary.Name())
-	_, err = temporary.Write(content)
-	if err = errors.Join(err, temporary.Sync(), temporary.Close()); err != nil {
-		return nil, err
-	}
-	return content, os.Rename(temporary.Name(), path)
+	return content, smallfile.Write(path, content, 0o600)
 }
 
 func loadSigningKey(path string) (*jose.JSONWebKey, error) {

@@ -46,8 +46,10 @@ type Engine struct {
 	jobs      jobLocks
 	noticeSeq atomic.Uint32
 	// id is the store's.
-	id    string
-	turns turns
+	id string
+	// marker is that of the folder once the store was marked as open.
+	marker *marker
+	turns  turns
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
@@ -66,15 +68,17 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := space.room().refusesOpening(); err != nil {
 		return nil, err
 	}
-	if err := prepareFolder(settings.Path); err != nil {
+	m, err := prepareFolder(settings.Path)
+	if err != nil {
 		return nil, err
 	}
-	db, err := badger.Open(databaseOptions(settings, encryption, logger))
+	options := databaseOptions(settings, encryption, logger)
+	db, err := badger.Open(options)
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
 	e := newEngine(ctx, db, space, logger)
-	if err := e.start(ctx, settings.Path); err != nil {
+	if err := e.start(ctx, m, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
 	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
@@ -122,14 +126,19 @@ func databaseOptions(settings Settings, encryption []byte, logger *slog.Logger) 
 	return o
 }
 
-// start brings an older database up to date and starts the committer.
-func (e *Engine) start(ctx context.Context, path string) (err error) {
-	if err := e.migrate(ctx, path); err != nil {
+// start brings an older database up to date, marks the store as open and starts the committer.
+func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (err error) {
+	if err := e.migrate(ctx); err != nil {
 		return err
 	}
 	if e.id, err = storeID(e.db); err != nil {
 		return err
 	}
+	m.format, m.store, m.state, m.memoryTable = formatVersion, e.id, stateOpen, options.MemTableSize
+	if err := m.write(options.Dir); err != nil {
+		return err
+	}
+	e.marker = m
 	e.committer, err = newCommitter(e.db, e.damages, e.space)
 	return err
 }
@@ -150,7 +159,10 @@ func (e *Engine) Close() error {
 	if e.committer != nil {
 		e.committer.close()
 	}
-	return e.db.Close()
+	if err := e.db.Close(); err != nil || e.marker == nil {
+		return err
+	}
+	return e.marker.close(e.db.Opts().Dir)
 }
 
 // Describe says what this backend is, and whether its disk is nearly full.

@@ -4,74 +4,48 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// markerFile tells a session store from any other folder, and its format, without opening the database.
-const (
-	markerFile   = "SESSIONS"
-	markerFormat = "fosite-sessions badger format %d\n"
-)
-
-// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty.
-func prepareFolder(path string) error {
+// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty. It returns the
+// store's marker.
+func prepareFolder(path string) (m *marker, err error) {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		if err := os.MkdirAll(path, 0o700); err != nil {
-			return ticketstore.Invalid("path", "cannot be created: %v", err)
+			return nil, ticketstore.Invalid("path", "cannot be created: %v", err)
 		}
 	case err != nil:
-		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
 	}
-	marker := filepath.Join(path, markerFile)
-	// A draft of the marker is what a crash in the very first moment has left.
-	if len(entries) == 0 || (len(entries) == 1 && entries[0].Name() == markerFile+".new") {
-		if err := writeMarker(marker); err != nil {
-			return ticketstore.Invalid("path", "cannot be written: %v", err)
+	if isNew(entries) {
+		m = &marker{format: formatVersion}
+		if err := m.write(path); err != nil {
+			return nil, ticketstore.Invalid("path", "cannot be written: %v", err)
 		}
-		return keepPrivate(path)
+	} else if m, err = readMarker(path); err != nil {
+		return nil, err
 	}
-	if _, err := readMarker(path); err != nil {
-		return err
-	}
-	return keepPrivate(path)
+	return m, keepPrivate(path)
 }
 
-// readMarker returns the format of a session store, if the folder is one and it is known.
-func readMarker(path string) (format int, err error) {
-	marker := filepath.Join(path, markerFile)
-	text, err := os.ReadFile(marker)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
+// isNew reports whether a folder has nothing in it but what a crash in the very first moment has left: drafts of the marker.
+func isNew(entries []fs.DirEntry) bool {
+	for _, entry := range entries {
+		if !smallfile.IsDraft(entry.Name()) && entry.Name() != markerFile+".new" {
+			return false
+		}
 	}
-	if err != nil {
-		return 0, ticketstore.Invalid("path", "cannot be read: %v", err)
-	}
-	if _, err := fmt.Sscanf(string(text), markerFormat, &format); err != nil || format < 1 {
-		return 0, ticketstore.Invalid("path", "%s is not readable as the marker of a session store", marker)
-	}
-	if format > formatVersion {
-		return 0, ticketstore.Invalid("path", "%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
-			path, format, formatVersion)
-	}
-	return format, nil
-}
-
-// writeMarker makes the marker appear whole or not at all.
-func writeMarker(marker string) error {
-	draft := marker + ".new"
-	if err := os.WriteFile(draft, fmt.Appendf(nil, markerFormat, formatVersion), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(draft, marker)
+	return true
 }
 
 // keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all.
@@ -81,6 +55,9 @@ func keepPrivate(path string) error {
 	}
 	return nil
 }
+
+// errInUse: a database is open in the folder.
+var errInUse = errors.New("is in use by another process")
 
 // explainOpen says what an operator can do about a database that does not open.
 func explainOpen(path string, err error) error {

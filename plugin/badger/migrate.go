@@ -3,14 +3,13 @@ package badger
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // migrate brings a database of an older format up to date before anything else is done with it. It may be interrupted and begin anew: the
-// marker, which tells the format, is written last.
-func (e *Engine) migrate(ctx context.Context, path string) error {
+// marker, which tells the format, is written after it.
+func (e *Engine) migrate(ctx context.Context) error {
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
 	r := snapshot{txn: txn, damages: e.damages}
@@ -18,11 +17,8 @@ func (e *Engine) migrate(ctx context.Context, path string) error {
 	if isDamage(err) {
 		found, err = false, r.stepOver(err) // nothing is easier to replace
 	}
-	if err != nil {
+	if err != nil || found {
 		return err
-	}
-	if found {
-		return e.mark(path)
 	}
 	contents, err := countContents(ctx, r)
 	if err != nil {
@@ -40,16 +36,7 @@ func (e *Engine) migrate(ctx context.Context, path string) error {
 	if err := write.Commit(); err != nil {
 		return fmt.Errorf("write the contents: %w", err)
 	}
-	return e.mark(path)
-}
-
-// mark writes the format into the marker where that has an older one.
-func (e *Engine) mark(path string) error {
-	format, err := readMarker(path)
-	if err != nil || format == formatVersion {
-		return err
-	}
-	return writeMarker(filepath.Join(path, markerFile))
+	return nil
 }
 
 // countContents counts and sums up all records but damaged ones: they are in no move.

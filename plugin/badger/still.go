@@ -28,7 +28,7 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	format, err := formatAt(settings.Path)
+	m, err := markerAt(settings.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -44,23 +44,23 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 		return nil, explainOpen(settings.Path, err)
 	}
 	e := newEngine(ctx, db, space, logger)
-	e.still, e.format = true, format
+	e.still, e.format = true, m.format
 	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
 	return e, nil
 }
 
-// formatAt returns the format of the database in a folder.
-func formatAt(path string) (int, error) {
+// markerAt returns the marker of a store that has to be there.
+func markerAt(path string) (*marker, error) {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return 0, ticketstore.Invalid("path", "%s does not exist", path)
+		return nil, ticketstore.Invalid("path", "%s does not exist", path)
 	case err != nil:
-		return 0, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
 	case len(entries) == 0:
-		return 0, ticketstore.Invalid("path", "%s is empty: there is no session store in it", path)
+		return nil, ticketstore.Invalid("path", "%s is empty: there is no session store in it", path)
 	}
 	return readMarker(path)
 }
@@ -70,12 +70,13 @@ func (e *Engine) Format() (opened, newest int) { return e.format, formatVersion 
 
 // Migrate brings a database to the newest format and closes it again. It returns the format before. Open does the same.
 func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from, to int, err error) {
-	if from, err = formatAt(settings.Path); err != nil {
+	m, err := markerAt(settings.Path)
+	if err != nil {
 		return 0, 0, err
 	}
 	e, err := Open(ctx, settings, logger)
 	if err != nil {
-		return from, from, err
+		return m.format, m.format, err
 	}
-	return from, formatVersion, e.Close()
+	return m.format, formatVersion, e.Close()
 }

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
 )
@@ -68,7 +68,7 @@ func export(ctx context.Context, c *call) (code int, err error) {
 		if file == standard {
 			return write(c.Stdout)
 		}
-		return writeFile(file, write)
+		return smallfile.WriteFrom(file, 0o600, write)
 	})
 	p.end()
 	if err != nil {
@@ -93,47 +93,6 @@ func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Stat
 			"state", status.State, "other", status.Peer)
 	}
 	return status, nil
-}
-
-// writeFile makes a file appear whole or not at all, readable by its owner alone.
-func writeFile(path string, write func(w io.Writer) error) (err error) {
-	folder := filepath.Dir(path)
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is there and is no file", path)
-	}
-	draft, err := os.CreateTemp(folder, "."+filepath.Base(path)+".*.part") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(draft.Name()))
-		}
-	}()
-	buffered := bufio.NewWriterSize(draft, buffer)
-	err = write(buffered)
-	if err == nil {
-		err = buffered.Flush()
-	}
-	if err == nil {
-		err = draft.Sync()
-	}
-	if err = errors.Join(err, draft.Close()); err != nil {
-		return err
-	}
-	if err = os.Rename(draft.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(folder)
-}
-
-// syncFolder makes a new name durable.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 type counter struct {

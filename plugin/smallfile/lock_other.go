@@ -1,0 +1,11 @@
+//go:build !unix || solaris || aix
+
+package smallfile
+
+import (
+	"errors"
+	"os"
+)
+
+// lock takes a file for this process. Where files cannot be locked, drafts are left alone.
+func lock(*os.File) error { return errors.ErrUnsupported }

@@ -1,0 +1,132 @@
+// Package smallfile writes the files that a start depends on: markers, keys, tokens, backups. After a crash or a power loss such a file is
+// there whole, in its old or its new form, or not at all.
+package smallfile
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// draftPrefix and draftSuffix surround a file's name and a random part in the name of its draft.
+const (
+	draftPrefix = "."
+	draftSuffix = ".draft"
+	// buffer is how much is written at a time: backups are no small files, but are written in the same way.
+	buffer = 1 << 20
+	// draftTries bounds how often a draft is made anew that another process took for an abandoned one.
+	draftTries = 10
+)
+
+// Write makes the file at path hold content, with the mode given, whatever the umask. A file that is there is replaced, unless it is no
+// regular file. When Write returns nil the content and the name are on disk; when it returns an error the file is as it was and no draft is
+// left behind, except where only the last step failed, the sync of the folder: then the new file is there, but may not outlast a power loss.
+func Write(path string, content []byte, mode fs.FileMode) error {
+	return WriteFrom(path, mode, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// WriteFrom is Write for content that is made while it is written. An error of write is returned as it is.
+func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is there and is no file", path)
+	}
+	draft, err := createDraft(path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil && draft != nil {
+			err = errors.Join(err, draft.Close(), os.Remove(draft.Name()))
+		}
+	}()
+	buffered := bufio.NewWriterSize(draft, buffer)
+	if err = write(buffered); err != nil {
+		return err
+	}
+	if err = buffered.Flush(); err != nil {
+		return err
+	}
+	if err = draft.Chmod(mode); err != nil {
+		return err
+	}
+	if err = draft.Sync(); err != nil {
+		return err
+	}
+	// The draft stays open, and so locked, until it has its name.
+	if err = os.Rename(draft.Name(), path); err != nil {
+		return err
+	}
+	named := draft
+	draft = nil
+	return errors.Join(named.Close(), SyncFolder(filepath.Dir(path)))
+}
+
+// createDraft creates a draft of the file, and removes those that a crash has left. A draft that somebody writes is locked.
+func createDraft(path string) (*os.File, error) {
+	folder, name := filepath.Split(path)
+	if folder == "" {
+		folder = "."
+	}
+	removeAbandoned(folder, name)
+	for range draftTries {
+		draft, err := os.CreateTemp(folder, draftPrefix+name+".*"+draftSuffix) // mode 0600
+		if err != nil {
+			return nil, err
+		}
+		if err := lock(draft); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return nil, errors.Join(err, draft.Close(), os.Remove(draft.Name()))
+		}
+		// Before it was locked another process may have removed it as an abandoned one.
+		if _, err := os.Lstat(draft.Name()); err == nil {
+			return draft, nil
+		}
+		if err := draft.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("a draft of %s cannot be kept: something removes it", path)
+}
+
+// removeAbandoned does what it can: a draft that stays is in nobody's way.
+func removeAbandoned(folder, name string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if !IsDraft(entry.Name()) || !strings.HasPrefix(entry.Name(), draftPrefix+name+".") {
+			continue
+		}
+		path := filepath.Join(folder, entry.Name())
+		draft, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		if lock(draft) == nil {
+			_ = os.Remove(path)
+		}
+		_ = draft.Close()
+	}
+}
+
+// IsDraft reports whether a file's name is that of a draft. One that is found at a start was left by a crash and holds nothing of use.
+func IsDraft(name string) bool {
+	return strings.HasPrefix(name, draftPrefix) && strings.HasSuffix(name, draftSuffix)
+}
+
+// SyncFolder makes the names in a folder durable: what was created, renamed and removed there.
+func SyncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

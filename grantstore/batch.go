@@ -12,6 +12,8 @@ const (
 	MaxBatch = 64
 	// MaxBatchData bounds the Data of all grants stored by one batch, together, in bytes.
 	MaxBatchData = 1 << 20
+	// MaxLines bounds the live refresh tokens of a family: see Consumption.Grace.
+	MaxLines = 64
 	// OperationRetention is how long the answer to an operation id is kept.
 	OperationRetention = 10 * time.Minute
 	// ConsumedRetention is how long a consumed grant without Expires is kept to notice its reuse.
@@ -77,17 +79,19 @@ type Slide struct {
 
 // Consumption marks a grant as used.
 //
-// Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token removes the family's access
-// tokens, as rotation demands. Grants stored by the same batch take RequestID, SubjectID, SessionID, ClientID and Offline from the consumed
-// grant, whatever they say themselves.
+// Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token for the first time removes the access
+// token that it was issued with, as rotation demands: the one stored by the same batch. Where a batch stored a refresh token with none, or
+// with several, it removes the access tokens of the family. Grants stored by the same batch take RequestID, SubjectID, SessionID, ClientID
+// and Offline from the consumed grant, whatever they say themselves.
 //
-// A grant that was used before is ErrConsumed. For a code, the store then revokes the code's family in that same transaction (RFC 6749,
-// section 4.1.2): this is the one change that a failing batch makes. A missing or expired one is ErrNotFound, one that its session does
-// not let live ErrSessionEnded.
+// A grant that was used before is ErrConsumed, and the store revokes its family in that same transaction (RFC 6749, section 4.1.2, and
+// RFC 9700, section 4.14.2), however little later it comes: this is the one change that a failing batch makes. A missing or expired one is
+// ErrNotFound, one that its session does not let live ErrSessionEnded.
 type Consumption struct {
 	Ref
 	// Grace lets a refresh token be used again this long after its first use, for a client that lost the answer. It does not apply to
-	// codes. Both answers' refresh tokens stay good; the access tokens of the earlier one are removed.
+	// codes. Both answers' tokens stay good, each line with an access token of its own. A use that would have the family grow beyond MaxLines
+	// live refresh tokens is ErrConsumed, and revokes nothing.
 	Grace time.Duration
 }
 
@@ -103,6 +107,21 @@ type Result struct {
 	Revoked int
 	// Slid: the session slid. A repeated batch does not say so.
 	Slid bool
+}
+
+// Access returns the access token that goes when a refresh token of this batch is used: the only one that it stores. It is zero where there
+// is none, or more than one.
+func (b *Batch) Access() (access Ref) {
+	for i := range b.Store {
+		if b.Store[i].Type != ReferenceToken {
+			continue
+		}
+		if access.Type != "" {
+			return Ref{}
+		}
+		access = b.Store[i].Ref
+	}
+	return access
 }
 
 // Validate refuses a batch that a store must not apply, naming the field at fault.

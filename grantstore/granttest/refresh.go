@@ -1,6 +1,7 @@
 package granttest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -44,17 +45,40 @@ var refreshCases = []storetest.Case{
 		want.Consumed = w.Now
 		w.Same(found.Grant, want, "the used token")
 	}},
-	{Name: "a second use is refused and changes nothing", Run: func(w *storetest.World) {
+	{Name: "a second use is refused and revokes the family in that same call", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		other := w.Stored(w.Refresh(w.SignIn("bob"), "mail"))
 		access, refresh := exchange(w, g)
 		late := w.Access(nil, "mail")
-		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: g.Ref}, Store: []grantstore.Grant{late}})
+		_, err := w.TryApply(grantstore.Batch{
+			Consume: &grantstore.Consumption{Ref: g.Ref}, Delete: []grantstore.Ref{other.Ref}, Store: []grantstore.Grant{late},
+		})
 		w.Fails(err, "Apply with a used token", grantstore.ErrConsumed)
-		w.Missing(late)
-		w.Live(access, refresh) // revoking the family of a refresh token is the host's decision
-		w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: g.RequestID}}})
-		w.Missing(access, refresh)
-		w.CannotConsume(g, grantstore.ErrConsumed, grantstore.ErrNotFound)
+		w.Missing(access, refresh, late)
+		w.Live(other)
+		w.CannotConsume(refresh, grantstore.ErrNotFound)
+		w.CannotConsume(g, grantstore.ErrConsumed)
+	}},
+	{Name: "a second use revokes all that later rotations have begotten", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		_, refresh1 := exchange(w, g)
+		_, refresh2 := exchange(w, refresh1)
+		access3, refresh3 := exchange(w, refresh2)
+		w.Pass(time.Minute)
+		w.CannotConsume(g, grantstore.ErrConsumed)
+		w.Missing(access3, refresh3)
+	}},
+	{Name: "a repeated operation is no second use", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		access, refresh := w.Access(nil, ""), w.Refresh(nil, "")
+		batch := grantstore.Batch{
+			OperationID: w.Name("op"), Consume: &grantstore.Consumption{Ref: g.Ref}, Store: []grantstore.Grant{access, refresh},
+		}
+		for range 3 {
+			_, err := w.TryApply(batch)
+			w.OK(err, "the same operation")
+		}
+		w.Live(access, refresh)
 	}},
 	{Name: "rotation without family removes nobody else's access tokens", Run: func(w *storetest.World) {
 		bystander := w.Stored(w.Access(nil, "wiki", storetest.Family("")))
@@ -70,13 +94,50 @@ var refreshCases = []storetest.Case{
 		w.Pass(6 * time.Second)
 		access2, refresh2, err := withGrace(w, g, 10*time.Second)
 		w.OK(err, "the use within the grace")
-		w.Missing(access1)
-		w.Live(refresh1, access2, refresh2)
+		w.Live(access1, refresh1, access2, refresh2)
 		found, err := w.GrantErr(g)
 		w.Fails(err, "Get the used token", grantstore.ErrConsumed)
 		w.At(found.Grant.Consumed, used, "Consumed, which is the first use")
 		access3, refresh3 := exchange(w, refresh1)
 		w.Live(access3, refresh3, refresh2)
+	}},
+	{Name: "each line that a grace begets has an access token of its own", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		access1, refresh1, err := withGrace(w, g, time.Minute)
+		w.OK(err, "the first use")
+		access2, refresh2, err := withGrace(w, g, time.Minute)
+		w.OK(err, "the use within the grace")
+		access3, refresh3 := exchange(w, refresh1)
+		w.Missing(access1)
+		w.Live(access3, access2)
+		access4, _ := exchange(w, refresh2)
+		w.Missing(access2)
+		w.Live(access3, access4)
+		access5, _ := exchange(w, refresh3)
+		w.Missing(access3)
+		w.Live(access4, access5)
+	}},
+	{Name: "a grace lets a family grow to its bound, and no further", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		g := w.Stored(w.Refresh(s, "mail"))
+		var last grantstore.Grant
+		for i := range grantstore.MaxLines {
+			_, refresh, err := withGrace(w, g, time.Minute)
+			w.OK(err, fmt.Sprint("use ", i+1))
+			last = refresh
+		}
+		access, refresh, err := withGrace(w, g, time.Minute)
+		w.Fails(err, "one use too many", grantstore.ErrConsumed)
+		w.Missing(access, refresh)
+		w.Live(last) // nothing is revoked
+		access, refresh, err = withGrace(w, last, time.Minute)
+		w.OK(err, "rotation in a family that is full")
+		w.Live(access, refresh)
+		lines := w.LiveGrants(grantstore.Filter{SessionID: s.SessionID, Type: grantstore.RefreshToken})
+		w.Same(len(lines), grantstore.MaxLines, "live refresh tokens of the family")
+		w.Pass(time.Hour / 2)
+		w.CannotConsume(g, grantstore.ErrConsumed)
+		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 0, "live grants after its reuse")
 	}},
 	{Name: "grace counts from the first use and ends", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
@@ -88,8 +149,7 @@ var refreshCases = []storetest.Case{
 		w.Pass(6 * time.Second)
 		access3, refresh3, err := withGrace(w, g, 10*time.Second)
 		w.Fails(err, "the use 12 s after the first", grantstore.ErrConsumed)
-		w.Missing(access3, refresh3)
-		w.Live(refresh2)
+		w.Missing(access3, refresh3, refresh2)
 	}},
 	{Name: "the grace ends just after its time", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))

@@ -40,8 +40,9 @@ type Config struct {
 	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in with SignIn. Such tokens end
 	// only with their subject.
 	AllowUnbound bool
-	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose answers. Zero, as in fosite: a
-	// second use revokes the whole family.
+	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose answers. Each answer begins a
+	// line of its own, at most grantstore.MaxLines live ones in a family. Zero, as in fosite: a second use, also one at the same moment,
+	// revokes the whole family.
 	RefreshGrace time.Duration
 	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had sessions, up to that moment: what the
 	// backend does not know is looked up in Store, which must still be the fosite storage that it was. A refresh moves the whole family to

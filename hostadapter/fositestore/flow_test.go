@@ -189,9 +189,14 @@ func TestRefreshGrace(t *testing.T) {
 	second, third := h.refresh(first.str("refresh_token")), h.refresh(first.str("refresh_token"))
 	second.must(t, http.StatusOK, "")
 	third.must(t, http.StatusOK, "")
+	h.mustActive(second.str("access_token"), true)
+	h.mustActive(third.str("access_token"), true)
+	// Each line goes on by itself.
+	fourth := h.refresh(second.str("refresh_token"))
+	fourth.must(t, http.StatusOK, "")
 	h.mustActive(second.str("access_token"), false)
 	h.mustActive(third.str("access_token"), true)
-	h.refresh(second.str("refresh_token")).must(t, http.StatusOK, "")
+	h.mustActive(fourth.str("access_token"), true)
 }
 
 func TestRefreshAfterTheGrace(t *testing.T) {

@@ -251,7 +251,7 @@ func TestLegacyRefreshTokenWithinItsGrace(t *testing.T) {
 	first, second := l.refresh(refresh), l.refresh(refresh)
 	first.must(t, http.StatusOK, "")
 	second.must(t, http.StatusOK, "")
-	l.mustActive(first.str("access_token"), false)
+	l.mustActive(first.str("access_token"), true)
 	l.mustActive(second.str("access_token"), true)
 }
 

@@ -75,37 +75,49 @@ func (a *application) consume() error {
 	if g == nil {
 		return fmt.Errorf("%s: %w", c.Type, grantstore.ErrNotFound)
 	}
-	switch verdict := a.judge(c.Type, g, a.now); {
-	case verdict == nil:
-	case errors.Is(verdict, grantstore.ErrConsumed) && c.Type == grantstore.AuthorizationCode:
-		// All that a reused code has begotten is revoked (RFC 6749, section 4.1.2), although the batch is refused.
-		a.rollback()
-		a.dropFamily(g.GetRequestId(), nil, a.now)
-		a.refused = grantstore.ErrConsumed
-		return nil
-	case !errors.Is(verdict, grantstore.ErrConsumed) || !a.forgiven(g):
+	verdict := a.judge(c.Type, g, a.now)
+	if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) {
 		return verdict
 	}
 	a.consumed = g
 	a.outlives = g.GetSessionId() != "" && a.session(g.GetSessionId()) == nil
-	spent := []grantstore.Type{grantstore.ReferenceToken}
-	if c.Type == grantstore.AuthorizationCode {
-		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
+	if verdict != nil {
+		return a.again(g)
 	}
-	a.dropFamily(g.GetRequestId(), spent, a.now)
-	if g.GetConsumed() == 0 {
-		used := proto.CloneOf(g)
-		used.Consumed = nanos(a.now)
-		a.save(transfer.Grants, refKey(c.Ref), used)
+	switch {
+	case c.Type == grantstore.AuthorizationCode:
+		a.dropFamily(g.GetRequestId(), []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}, a.now)
+	case len(g.GetAccess()) > 0:
+		a.delete(transfer.Grants, string(g.GetAccess()))
+	default:
+		a.dropFamily(g.GetRequestId(), []grantstore.Type{grantstore.ReferenceToken}, a.now)
 	}
+	used := proto.CloneOf(g)
+	used.Consumed = nanos(a.now)
+	a.save(transfer.Grants, refKey(c.Ref), used)
 	return nil
 }
 
-// forgiven tells whether a refresh token may be used once more: within its grace, and only while what it has begotten was not revoked.
-func (a *application) forgiven(g *pb.TransferGrant) bool {
-	grace := a.batch.Consume.Grace
-	return grace > 0 && !a.now.After(moment(g.GetConsumed()).Add(grace)) &&
-		slices.ContainsFunc(a.family(g.GetRequestId()), func(g storedGrant) bool { return g.kind() == grantstore.RefreshToken })
+// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what it has begotten was not
+// revoked and its family has room. Else all that it has begotten is revoked, although the batch is refused.
+func (a *application) again(g *pb.TransferGrant) error {
+	c := a.batch.Consume
+	lines := 0
+	for _, member := range a.family(g.GetRequestId()) {
+		if member.kind() == grantstore.RefreshToken {
+			lines++
+		}
+	}
+	forgiven := c.Type == grantstore.RefreshToken && c.Grace > 0 && !a.now.After(moment(g.GetConsumed()).Add(c.Grace)) && lines > 0
+	if forgiven && lines >= grantstore.MaxLines {
+		return fmt.Errorf("its family has %d live refresh tokens: %w", lines, grantstore.ErrConsumed)
+	}
+	if !forgiven {
+		a.rollback()
+		a.dropFamily(g.GetRequestId(), nil, a.now)
+		a.refused = grantstore.ErrConsumed
+	}
+	return nil
 }
 
 func (a *application) use() error {
@@ -187,6 +199,7 @@ func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time
 }
 
 func (a *application) store() error {
+	access := a.batch.Access()
 	for i := range a.batch.Store {
 		given := &a.batch.Store[i]
 		g := &pb.TransferGrant{
@@ -195,6 +208,9 @@ func (a *application) store() error {
 		}
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId, g.Offline = c.RequestId, c.SubjectId, c.SessionId, c.ClientId, c.Offline
+		}
+		if given.Type == grantstore.RefreshToken && access.Type != "" {
+			g.Access = []byte(refKey(access))
 		}
 		if err := a.bind(g); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,38 +161,60 @@ func (a *application) consume() error {
 	if g == nil {
 		return fmt.Errorf("%s: %w", c.Type, grantstore.ErrNotFound)
 	}
-	switch verdict := judge(a.tx, c.Type, g, a.now); {
-	case verdict == nil:
-	case errors.Is(verdict, grantstore.ErrConsumed) && c.Type == grantstore.AuthorizationCode:
-		return a.refuseReusedCode(g)
-	case errors.Is(verdict, grantstore.ErrConsumed):
-		if forgiven, err := a.forgiven(g); err != nil || !forgiven {
-			return cmp.Or(err, verdict)
-		}
-	default:
+	verdict := judge(a.tx, c.Type, g, a.now)
+	if errors.Is(verdict, grantstore.ErrConsumed) {
+		return a.again(g)
+	}
+	if verdict != nil {
 		return verdict
 	}
 	a.consumed = g
-	if err := a.survey(); err != nil {
-		return err
-	}
-	spent := []grantstore.Type{grantstore.ReferenceToken}
-	if c.Type == grantstore.AuthorizationCode {
-		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
-	}
-	if _, err := a.tx.dropFamily(g.RequestId, spent, a.now); err != nil || g.Consumed != 0 {
+	if err := errors.Join(a.survey(), a.spend(g)); err != nil {
 		return err
 	}
 	return a.tx.consume(c.Ref, g, a.now)
 }
 
-// forgiven tells whether a refresh token may be used once more: within its grace, and only while what it has begotten was not revoked.
-func (a *application) forgiven(g *recordpb.Grant) (bool, error) {
-	if a.batch.Consume.Grace <= 0 || a.now.After(moment(g.Consumed).Add(a.batch.Consume.Grace)) {
-		return false, nil
+// spend removes what goes with a code or refresh token that is used for the first time.
+func (a *application) spend(g *recordpb.Grant) error {
+	spent := []grantstore.Type{grantstore.ReferenceToken}
+	switch access, known := refOf(g.GetAccess()); {
+	case a.batch.Consume.Type == grantstore.AuthorizationCode:
+		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
+	case known:
+		row, err := loadGrant(a.tx, access)
+		if err := a.tx.abandon(err); err != nil {
+			return err
+		}
+		if row != nil {
+			a.tx.dropRow(access, row)
+		}
+		return a.tx.leaveFamily(access, g)
+	}
+	_, err := a.tx.dropFamily(g.RequestId, spent, a.now)
+	return err
+}
+
+// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what it has begotten was not
+// revoked and its family has room.
+func (a *application) again(g *recordpb.Grant) error {
+	c := a.batch.Consume
+	if c.Type != grantstore.RefreshToken || c.Grace <= 0 || a.now.After(moment(g.Consumed).Add(c.Grace)) {
+		return a.refuseReused(g)
 	}
 	members, err := familyOf(a.tx, g.RequestId)
-	return slices.ContainsFunc(members, func(ref grantstore.Ref) bool { return ref.Type == grantstore.RefreshToken }), err
+	if err != nil {
+		return err
+	}
+	members = slices.DeleteFunc(members, func(ref grantstore.Ref) bool { return ref.Type != grantstore.RefreshToken })
+	switch {
+	case len(members) == 0:
+		return a.refuseReused(g)
+	case len(members) >= grantstore.MaxLines:
+		return fmt.Errorf("its family has %d live refresh tokens: %w", len(members), grantstore.ErrConsumed)
+	}
+	a.consumed = g
+	return a.survey()
 }
 
 // survey finds out whether the consumed grant outlives its session.
@@ -206,12 +227,12 @@ func (a *application) survey() error {
 	return err
 }
 
-// refuseReusedCode revokes all that a code has begotten (RFC 6749, section 4.1.2). It is committed although the batch is refused.
-func (a *application) refuseReusedCode(code *recordpb.Grant) error {
+// refuseReused revokes all that a code or refresh token has begotten. It is committed although the batch is refused.
+func (a *application) refuseReused(g *recordpb.Grant) error {
 	// What the batch did before is not to be committed.
 	a.tx.reset()
 	a.refused = grantstore.ErrConsumed
-	_, err := a.tx.dropFamily(code.GetRequestId(), nil, a.now)
+	_, err := a.tx.dropFamily(g.GetRequestId(), nil, a.now)
 	return err
 }
 
@@ -249,23 +270,17 @@ func (a *application) revoke() error {
 // dropFamily removes the tokens of a family, of the given types or (nil) all, and counts those that were live.
 func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time) (live int, err error) {
 	members, err := familyOf(t, requestID)
-	if err != nil {
+	if err != nil || len(members) == 0 {
 		return 0, err
 	}
+	kept := make([]grantstore.Ref, 0, len(members))
 	for _, ref := range members {
 		if len(types) > 0 && !slices.Contains(types, ref.Type) {
+			kept = append(kept, ref)
 			continue
 		}
 		g, err := loadGrant(t, ref)
-		if isDamage(err) {
-			// It is of use to nobody, and its family goes without it.
-			g = &recordpb.Grant{RequestId: requestID}
-			if err := errors.Join(t.abandon(err), t.leaveFamily(ref, g)); err != nil {
-				return live, err
-			}
-			continue
-		}
-		if err != nil {
+		if err := t.abandon(err); err != nil { // a damaged one is of use to nobody
 			return live, err
 		}
 		if g == nil {
@@ -274,20 +289,25 @@ func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time
 		if judge(t, ref.Type, g, now) == nil {
 			live++
 		}
-		if err := t.dropGrant(ref, g); err != nil {
-			return live, err
-		}
+		t.dropRow(ref, g)
 	}
-	return live, nil
+	if len(kept) == len(members) {
+		return 0, nil
+	}
+	return live, t.saveFamily(requestID, kept)
 }
 
 func (a *application) store() error {
+	access := a.batch.Access()
 	for i := range a.batch.Store {
 		given := &a.batch.Store[i]
 		g := grantRecord(given)
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId = c.RequestId, c.SubjectId, c.SessionId, c.ClientId
 			g.Offline = c.Offline
+		}
+		if given.Type == grantstore.RefreshToken && access.Type != "" {
+			g.Access = refBytes(access)
 		}
 		if err := a.bind(g); err != nil {
 			return err

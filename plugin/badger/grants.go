@@ -136,11 +136,16 @@ func (t *tx) insertGrant(ref grantstore.Ref, g *recordpb.Grant) error {
 
 // dropGrant removes a grant, from its family and its indexes too.
 func (t *tx) dropGrant(ref grantstore.Ref, g *recordpb.Grant) error {
+	t.dropRow(ref, g)
+	return t.leaveFamily(ref, g)
+}
+
+// dropRow leaves the grant in its family.
+func (t *tx) dropRow(ref grantstore.Ref, g *recordpb.Grant) {
 	for _, k := range grantIndexes(ref, g) {
 		t.delete(k)
 	}
 	t.delete(grantKey(ref))
-	return t.leaveFamily(ref, g)
 }
 
 func (t *tx) leaveFamily(ref grantstore.Ref, g *recordpb.Grant) error {

@@ -561,14 +561,15 @@ func (x *SessionTimes) GetEndsAt() *timestamppb.Timestamp {
 
 // Consumption marks a code or refresh token as used. It must be live and unused.
 //
-// Consuming a code removes the openid_request and pkce_request of its family, consuming a refresh token the family's reference_token
-// grants. Grants stored by the same batch take request_id, subject_id, session_id, client_id and offline from the consumed grant,
+// Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token for the first time removes the
+// reference_token grant that the same batch stored with it; of one that was stored with none or several, all of the family. Grants stored by the same batch take request_id, subject_id, session_id, client_id and offline from the consumed grant,
 // whatever they say themselves.
 type Consumption struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ref: required, an authorization_code or a refresh_token.
 	Ref *GrantRef `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	// grace lets a refresh token be used again this long after its first use. It does not apply to codes.
+	// grace lets a refresh token be used again this long after its first use, while its family has less than 64 live refresh tokens: more is
+	// CONSUMED, and revokes nothing. It does not apply to codes.
 	Grace         *durationpb.Duration `protobuf:"bytes,2,opt,name=grace,proto3" json:"grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -44,8 +44,8 @@ type GrantsServiceClient interface {
 	//
 	// Within 10 minutes a batch with the operation id of one that was applied changes nothing and gets the same answer.
 	//
-	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; for a code the store then revokes
-	// the code's family in that same transaction, the one change that a failing batch makes. NOT_FOUND: the grant to consume is missing or
+	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; the store then
+	// revokes its family in that same transaction, the one change that a failing batch makes, but for a repeat within the grace. NOT_FOUND: the grant to consume is missing or
 	// expired. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
 	// outlive it.
 	ApplyBatch(ctx context.Context, in *ApplyBatchRequest, opts ...grpc.CallOption) (*ApplyBatchResponse, error)
@@ -134,8 +134,8 @@ type GrantsServiceServer interface {
 	//
 	// Within 10 minutes a batch with the operation id of one that was applied changes nothing and gets the same answer.
 	//
-	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; for a code the store then revokes
-	// the code's family in that same transaction, the one change that a failing batch makes. NOT_FOUND: the grant to consume is missing or
+	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; the store then
+	// revokes its family in that same transaction, the one change that a failing batch makes, but for a repeat within the grace. NOT_FOUND: the grant to consume is missing or
 	// expired. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
 	// outlive it.
 	ApplyBatch(context.Context, *ApplyBatchRequest) (*ApplyBatchResponse, error)

@@ -504,8 +504,11 @@ type Grant struct {
 	// token_number is that of the client's row when the grant was stored.
 	TokenNumber uint64 `protobuf:"varint,10,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
 	// outlives: begotten after its session's end by a grant that survived it.
-	Outlives      bool   `protobuf:"varint,11,opt,name=outlives,proto3" json:"outlives,omitempty"`
-	Data          []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
+	Outlives bool   `protobuf:"varint,11,opt,name=outlives,proto3" json:"outlives,omitempty"`
+	Data     []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
+	// access is the type and key of the access token that was stored together with this refresh token, and goes when it is used. Absent where
+	// none, or more than one, was.
+	Access        []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -620,6 +623,13 @@ func (x *Grant) GetOutlives() bool {
 func (x *Grant) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *Grant) GetAccess() []byte {
+	if x != nil {
+		return x.Access
 	}
 	return nil
 }
@@ -1642,7 +1652,7 @@ const file_record_proto_rawDesc = "" +
 	"\vEndedClient\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12!\n" +
 	"\ftoken_number\x18\x02 \x01(\x04R\vtokenNumber\x12;\n" +
-	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\xe0\x02\n" +
+	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\xf8\x02\n" +
 	"\x05Grant\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1659,7 +1669,8 @@ const file_record_proto_rawDesc = "" +
 	"\ftoken_number\x18\n" +
 	" \x01(\x04R\vtokenNumber\x12\x1a\n" +
 	"\boutlives\x18\v \x01(\bR\boutlives\x12\x12\n" +
-	"\x04data\x18\f \x01(\fR\x04data\"\"\n" +
+	"\x04data\x18\f \x01(\fR\x04data\x12\x16\n" +
+	"\x06access\x18\r \x01(\fR\x06access\"\"\n" +
 	"\x06Family\x12\x18\n" +
 	"\amembers\x18\x01 \x03(\fR\amembers\"\xaa\x01\n" +
 	"\tOperation\x12\x12\n" +

@@ -1,0 +1,59 @@
+package badger
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+)
+
+// What a grace lets grow is bounded, and so is what a second use takes of the only writer: see the suite for the bound itself.
+func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	refresh := familyGrant(grantstore.RefreshToken, "first")
+	rowsOf(t, e, &grantstore.Batch{OperationID: "issue", Store: []grantstore.Grant{refresh, familyGrant(grantstore.ReferenceToken, "access")}})
+	var last grantstore.Grant
+	var first, most int
+	for i := range grantstore.MaxLines {
+		last = familyGrant(grantstore.RefreshToken, fmt.Sprint("refresh", i))
+		batch := &grantstore.Batch{
+			OperationID: fmt.Sprint("use", i), Consume: &grantstore.Consumption{Ref: refresh.Ref, Grace: time.Hour},
+			Store: []grantstore.Grant{last, familyGrant(grantstore.ReferenceToken, fmt.Sprint("access", i))},
+		}
+		wrote := rowsOf(t, e, batch)
+		if i == 0 {
+			first = wrote
+		}
+		most = max(most, wrote)
+	}
+	if wrote := rowsOf(t, e, &grantstore.Batch{
+		OperationID: "rotate", Consume: &grantstore.Consumption{Ref: last.Ref},
+		Store: []grantstore.Grant{familyGrant(grantstore.RefreshToken, "next"), familyGrant(grantstore.ReferenceToken, "its access")},
+	}); wrote > first || most > first {
+		t.Errorf("the first use wrote %d rows, a repeat at most %d, rotation in a full family %d", first, most, wrote)
+	}
+}
+
+// rowsOf applies a batch and tells how many rows it wrote.
+func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
+	t.Helper()
+	a := &application{batch: batch, now: base}
+	err := e.update(t.Context(), func(tx *tx) error {
+		err := a.run(tx)
+		wrote = len(tx.writes)
+		return err
+	})
+	if err != nil || a.refused != nil {
+		t.Fatal(err, a.refused)
+	}
+	return wrote
+}
+
+func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
+	return grantstore.Grant{
+		Ref: grantstore.Ref{Type: t, Key: grantstore.KeyOf(handle)}, RequestID: "family", SubjectID: "ann", ClientID: "app",
+		Created: base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
+	}
+}

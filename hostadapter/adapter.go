@@ -196,9 +196,37 @@ func (a *Adapter) Seal(purpose string, id, plaintext []byte) ([]byte, error) {
 // taken for absent.
 func (a *Adapter) Unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	plaintext, err := a.ring.unseal(purpose, id, sealed)
+	a.reportSealed(purpose, err)
+	return plaintext, err
+}
+
+// Binding is what a record is sealed for.
+type Binding struct {
+	Purpose string
+	ID      []byte
+}
+
+// UnsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than what the record
+// belongs to: it is to be sealed anew where it can. Later such a record is ErrFormerSeal. Any other that cannot be opened is
+// ErrSealed, as with Unseal.
+func (a *Adapter) UnsealBound(bound, former Binding, sealed []byte) (plaintext []byte, isFormer bool, err error) {
+	plaintext, err = a.ring.unseal(bound.Purpose, bound.ID, sealed)
+	if err == nil {
+		return plaintext, false, nil
+	}
+	if plaintext, formerErr := a.ring.unseal(former.Purpose, former.ID, sealed); formerErr == nil {
+		if a.now().Before(a.config.UnboundUntil) {
+			return plaintext, true, nil
+		}
+		err = fmt.Errorf("%s: %w", former.Purpose, ErrFormerSeal)
+	}
+	a.reportSealed(bound.Purpose, err)
+	return nil, false, err
+}
+
+func (a *Adapter) reportSealed(purpose string, err error) {
 	if err != nil {
 		a.config.Logger.LogAttrs(context.Background(), slog.LevelError, "sealed record cannot be opened",
 			slog.String("purpose", purpose), slog.String("error", err.Error()))
 	}
-	return plaintext, err
 }

@@ -60,6 +60,11 @@ type Config struct {
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every one opens: to rotate,
 	// put the new one first and keep the old ones for as long as records sealed with them live.
 	Keys [][]byte
+	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They were not sealed
+	// for all that they belong to: until then a store that lies, or a backup that was changed, can give one user's session
+	// to another. Set it when upgrading a server that has such sessions, to the end of their lives or earlier. Sessions
+	// are sealed anew when they are next used, tokens when they are refreshed. Zero: their users sign in again.
+	UnboundUntil time.Time
 	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.
 	Signer logout.Signer
 	// Clients finds the clients to tell.

@@ -158,7 +158,7 @@ func (a *Adapter) matchesLogoutHint(record *ticketstore.Session, request *endReq
 	if request.LogoutHint == "" || a.config.MatchLogoutHint == nil {
 		return true
 	}
-	session, err := a.public(record)
+	session, _, err := a.public(record)
 	return err == nil && a.config.MatchLogoutHint(request.LogoutHint, session)
 }
 

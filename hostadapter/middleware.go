@@ -44,15 +44,9 @@ func (h *holder) load(r *http.Request) (*Session, error) {
 	if h.loaded {
 		return h.session.clone(), nil
 	}
-	record, err := h.adapter.lookUp(r)
+	session, err := h.adapter.lookUp(r)
 	if err != nil {
 		return nil, err
-	}
-	var session *Session
-	if record != nil {
-		if session, err = h.adapter.public(record); err != nil {
-			return nil, err
-		}
 	}
 	h.loaded, h.session = true, session
 	return session.clone(), nil

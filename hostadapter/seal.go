@@ -16,6 +16,14 @@ import (
 // changed. The record is kept as it is: with the key back in place it opens again.
 var ErrSealed = errors.New("sealed record cannot be opened")
 
+// Two kinds of ErrSealed that no key mends.
+var (
+	// ErrChanged means that a record was changed since it was sealed, or given out in another's place.
+	ErrChanged = fmt.Errorf("%w: changed, or not what it is taken for", ErrSealed)
+	// ErrFormerSeal means that an earlier release sealed the record without all that it belongs to. See Config.UnboundUntil.
+	ErrFormerSeal = fmt.Errorf("%w: an earlier release sealed it, and Config.UnboundUntil does not accept that now", ErrSealed)
+)
+
 const (
 	sealVersion  = 1
 	sealKeyID    = 4
@@ -61,7 +69,7 @@ func (k *keyRing) seal(purpose string, id, plaintext []byte) []byte {
 
 func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	if len(sealed) < sealOverhead {
-		return nil, fmt.Errorf("%s: %w: too short", purpose, ErrSealed)
+		return nil, fmt.Errorf("%s: %w: too short", purpose, ErrChanged)
 	}
 	if sealed[0] != sealVersion {
 		return nil, fmt.Errorf("%s: %w: format %d is unknown", purpose, ErrSealed, sealed[0])
@@ -81,7 +89,7 @@ func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	if !known {
 		return nil, fmt.Errorf("%s: %w: its key is not in the key ring", purpose, ErrSealed)
 	}
-	return nil, fmt.Errorf("%s: %w: changed, or not what it is taken for", purpose, ErrSealed)
+	return nil, fmt.Errorf("%s: %w", purpose, ErrChanged)
 }
 
 func sealContext(header []byte, purpose string, id []byte) []byte {

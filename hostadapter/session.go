@@ -2,7 +2,6 @@ package hostadapter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,7 +21,8 @@ type Session struct {
 	// SessionID is the sid claim.
 	SessionID string
 	// SubjectID is the sub claim.
-	SubjectID   string
+	SubjectID string
+	// DisplayName, Renewed and Expires are what the store says; all else is sealed for the session's cookie.
 	DisplayName string
 	Issuer      string
 	ACR         string
@@ -35,46 +35,6 @@ type Session struct {
 	EndsAt  time.Time
 	// Properties are those of the Identity that signed in.
 	Properties map[string]string
-}
-
-// ticketPurpose is what tickets are sealed for, with the sid as id.
-const ticketPurpose = "ticket"
-
-// ticket is the content of ticketstore.Session.Ticket. It names the subject, so that a store cannot give a session to somebody else.
-type ticket struct {
-	Subject    string            `json:"sub"`
-	Properties map[string]string `json:"properties,omitempty"`
-}
-
-func (a *Adapter) sealTicket(sid string, identity *Identity) ([]byte, error) {
-	plain, err := json.Marshal(ticket{Subject: identity.Subject, Properties: identity.Properties})
-	if err != nil {
-		return nil, fmt.Errorf("hostadapter: sealing a ticket: %w", err)
-	}
-	if len(plain)+sealOverhead > ticketstore.MaxTicket {
-		return nil, ticketstore.Invalid("properties", "are larger than a ticket of %d bytes can hold", ticketstore.MaxTicket)
-	}
-	return a.Seal(ticketPurpose, []byte(sid), plain)
-}
-
-// public opens the record's ticket and returns the session for the host.
-func (a *Adapter) public(record *ticketstore.Session) (*Session, error) {
-	plain, err := a.Unseal(ticketPurpose, []byte(record.SessionID), record.Ticket)
-	if err != nil {
-		return nil, fmt.Errorf("hostadapter: session %q: %w", record.SessionID, err)
-	}
-	var t ticket
-	if err := json.Unmarshal(plain, &t); err != nil {
-		return nil, fmt.Errorf("hostadapter: session %q: ticket is malformed", record.SessionID)
-	}
-	if t.Subject != record.SubjectID {
-		return nil, fmt.Errorf("hostadapter: session %q: %w: its ticket belongs to another subject", record.SessionID, ErrSealed)
-	}
-	return &Session{
-		SessionID: record.SessionID, SubjectID: record.SubjectID, DisplayName: record.DisplayName, Issuer: record.Issuer,
-		ACR: record.ACR, AMR: record.AMR, AuthTime: record.AuthTime.UTC(), Created: record.Created.UTC(), Renewed: record.Renewed.UTC(),
-		Expires: record.Expires.UTC(), EndsAt: record.EndsAt, Properties: t.Properties,
-	}, nil
 }
 
 // clone keeps what one caller does to its Session from the next.
@@ -97,11 +57,7 @@ func (a *Adapter) Session(r *http.Request) (*Session, error) {
 	if h := a.holder(r.Context()); h != nil {
 		return h.load(r)
 	}
-	found, err := a.lookUp(r)
-	if err != nil || found == nil {
-		return nil, err
-	}
-	return a.public(found)
+	return a.lookUp(r)
 }
 
 // SessionFromContext returns what Session does, by the context of a request that passed the Middleware. A session that SignIn made in
@@ -114,8 +70,8 @@ func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 	return h.load(h.request.WithContext(ctx))
 }
 
-// lookUp returns the live record of the request's cookie, renewed where that is due, or nil. It writes no cookie, see Session.
-func (a *Adapter) lookUp(r *http.Request) (*ticketstore.Session, error) {
+// lookUp returns the live session of the request's cookie, renewed where that is due, or nil. It writes no cookie, see Session.
+func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 	s, ok, _ := a.readCookie(r)
 	if !ok {
 		return nil, nil
@@ -124,7 +80,22 @@ func (a *Adapter) lookUp(r *http.Request) (*ticketstore.Session, error) {
 	if err != nil || record == nil {
 		return nil, err
 	}
-	return a.renew(r.Context(), record), nil
+	session, former, err := a.public(record)
+	switch {
+	case errors.Is(err, ErrFormerSeal):
+		return nil, nil // refused for good: the user can sign in, which ends it
+	case err != nil:
+		return nil, err
+	case former:
+		record = a.reseal(r.Context(), record, session.Properties)
+	default:
+		record = a.renew(r.Context(), record)
+	}
+	if record == nil {
+		return nil, nil
+	}
+	session.Expires, session.Renewed = capped(record.Expires, session.EndsAt).UTC(), record.Renewed.UTC()
+	return session, nil
 }
 
 // live returns the live session under that key, or nil. A session found to be over is ended.
@@ -135,6 +106,8 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
+	case record.Key != key:
+		return nil, fmt.Errorf("hostadapter: reading a session: %w: the store gave that of another cookie", ErrChanged)
 	case record.LiveAt(a.now()):
 		return record, nil
 	}

@@ -25,7 +25,8 @@ type Identity struct {
 	AMR []string
 	// AuthTime is when the user did; now when zero.
 	AuthTime time.Time
-	// Properties are kept, sealed, with the session. They and the subject share a ticket of at most ticketstore.MaxTicket bytes.
+	// Properties are kept, sealed, with the session, in a ticket of at most ticketstore.MaxTicket bytes that also holds the subject,
+	// the issuer and how the user signed in.
 	Properties map[string]string
 }
 
@@ -47,7 +48,7 @@ func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identi
 	if err != nil {
 		return nil, err
 	}
-	session, err := a.public(record)
+	session, _, err := a.public(record)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	ctx := r.Context()
 	fresh := a.newRecord(r, identity, key, now)
 	var err error
-	if fresh.Ticket, err = a.sealTicket(fresh.SessionID, identity); err != nil {
+	if fresh.Ticket, err = a.sealTicket(fresh, identity.Properties); err != nil {
 		return nil, err
 	}
 	if err := fresh.Validate(); err != nil {
@@ -104,7 +105,7 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	if err != nil {
 		return nil, err
 	}
-	if old != nil && old.SubjectID == identity.Subject && old.Issuer == a.config.Issuer {
+	if old != nil && a.isSame(old, identity) {
 		record, err := a.stepUp(ctx, old, fresh, identity, now)
 		if record != nil && err == nil {
 			a.Slid(record.SessionID, record.SubjectID)
@@ -134,6 +135,13 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent,
 	})
 	return fresh, nil
+}
+
+// isSame reports whether the session is one of the identity and of this issuer. One whose ticket cannot be opened is
+// nobody's: it is replaced.
+func (a *Adapter) isSame(old *ticketstore.Session, identity *Identity) bool {
+	session, _, err := a.public(old)
+	return err == nil && session.SubjectID == identity.Subject && session.Issuer == a.config.Issuer
 }
 
 // create stores the session, within the limit where there is one. Repeating it after an answer was lost succeeds.
@@ -202,10 +210,7 @@ func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
 func (a *Adapter) stepUp(
 	ctx context.Context, old, fresh *ticketstore.Session, identity *Identity, now time.Time,
 ) (*ticketstore.Session, error) {
-	sealed, err := a.sealTicket(old.SessionID, identity)
-	if err != nil {
-		return nil, err
-	}
+	var err error
 	tickets := a.config.Backend.Tickets()
 	// A clock that was set back must not have the session end before it began.
 	from := now
@@ -217,7 +222,10 @@ func (a *Adapter) stepUp(
 		rekey := ticketstore.Rekey{
 			Key: old.Key, Version: old.Version, NewKey: fresh.Key,
 			DisplayName: fresh.DisplayName, AuthTime: fresh.AuthTime, ACR: fresh.ACR, AMR: fresh.AMR,
-			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: expires, EndsAt: endsAt, Ticket: sealed,
+			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: expires, EndsAt: endsAt,
+		}
+		if rekey.Ticket, err = a.sealTicket(rekey.Apply(old, now), identity.Properties); err != nil {
+			return nil, err
 		}
 		lost := false
 		err = a.Persist(ctx, func(ctx context.Context) error {
@@ -239,7 +247,7 @@ func (a *Adapter) stepUp(
 		case !errors.Is(err, ticketstore.ErrConflict):
 			return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
 		}
-		if old, err = a.live(ctx, old.Key); err != nil || old == nil {
+		if old, err = a.live(ctx, old.Key); err != nil || old == nil || !a.isSame(old, identity) {
 			return nil, err
 		}
 	}

@@ -33,8 +33,8 @@ type Store interface {
 	Renew(ctx context.Context, renewal Renewal, now time.Time) (*Session, error)
 
 	// Rekey replaces the cookie's key, the ticket and how the user signed in, and keeps sid, clients and creation: the same user signed
-	// in again or stepped up. The old key is ErrNotFound from then on. Missing, over, changed and taken keys are errors as with Renew
-	// and Create.
+	// in again or stepped up. The old key is ErrNotFound from then on. A NewKey that is the old one keeps the cookie: the host seals the
+	// ticket anew. Missing, over, changed and taken keys are errors as with Renew and Create.
 	Rekey(ctx context.Context, rekey Rekey, now time.Time) (*Session, error)
 
 	// Query returns a page of sessions, expired ones that were not yet ended included. The rules of order, tokens and totals are those of
@@ -53,7 +53,7 @@ type Renewal struct {
 type Rekey struct {
 	Key     Key    // as it is
 	Version uint64 // as read
-	NewKey  Key
+	NewKey  Key    // may be Key
 
 	DisplayName string
 	AuthTime    time.Time

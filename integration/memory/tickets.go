@@ -185,7 +185,7 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 		if err := next.Validate(); err != nil {
 			return err
 		}
-		if _, taken := t.cookies[string(rekey.NewKey[:])]; taken {
+		if _, taken := t.cookies[string(rekey.NewKey[:])]; taken && rekey.NewKey != rekey.Key {
 			return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
 		}
 		t.save(transfer.Sessions, row.SessionId, sessionRow(next))

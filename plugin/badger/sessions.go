@@ -121,15 +121,17 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 		if err := next.Validate(); err != nil {
 			return err
 		}
-		taken, err := tx.get(cookieKey(rekey.NewKey))
-		if err != nil {
-			return err
+		if rekey.NewKey != rekey.Key {
+			taken, err := tx.get(cookieKey(rekey.NewKey))
+			if err != nil {
+				return err
+			}
+			if taken != nil {
+				return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
+			}
+			tx.delete(cookieKey(rekey.Key))
+			tx.put(cookieKey(rekey.NewKey), []byte(record.SessionId))
 		}
-		if taken != nil {
-			return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
-		}
-		tx.delete(cookieKey(rekey.Key))
-		tx.put(cookieKey(rekey.NewKey), []byte(record.SessionId))
 		due := record.IndexedDue
 		record = sessionRecord(next)
 		record.IndexedDue = due

@@ -100,6 +100,18 @@ var rekeyCases = []storetest.Case{
 		w.Same(w.Get(s), s, "the session after the refusal")
 		w.Same(w.Get(other), other, "the session that has the key")
 	}},
+	{Name: "the same key again replaces the ticket and keeps the cookie", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		w.Pass(time.Minute)
+		rekey := w.Rekey(s)
+		rekey.NewKey = s.Key
+		got := rekeyed(w, rekey)
+		sameSession(w, got, rekey.Apply(s, w.Now), "the session after the rekey")
+		w.Same(w.Get(s), got, "the session by its key")
+		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{s.SessionID}, "sessions: it is still one")
+		_, err := w.Tickets.Rekey(w.Ctx(), rekey, w.Now)
+		w.Fails(err, "Rekey with the version before", ticketstore.ErrConflict)
+	}},
 	{Name: "unknown, ended and expired sessions get no cookie", Run: func(w *storetest.World) {
 		_, err := w.Tickets.Rekey(w.Ctx(), w.Rekey(w.Session("nobody")), w.Now)
 		w.Fails(err, "Rekey an unknown session", ticketstore.ErrNotFound)

@@ -845,7 +845,7 @@ type RekeySessionRequest struct {
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// version is that of the session as it was read.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// new_key: required.
+	// new_key: required. Equal to the old key it keeps the cookie: only the rest is replaced.
 	NewKey []byte `protobuf:"bytes,3,opt,name=new_key,json=newKey,proto3" json:"new_key,omitempty"`
 	// display_name: see Session, as all that follow.
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`

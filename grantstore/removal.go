@@ -1,6 +1,8 @@
 package grantstore
 
 import (
+	"time"
+
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -17,6 +19,18 @@ type Removal struct {
 	Limit int
 	// After has the call go on behind a place in the order of creation: Removed.Next of the call before.
 	After []byte
+	// AsOf has the removal leave what was stored after that moment, as a walk takes many calls: grants created behind it, unless they descend by
+	// use from one that is older, as a refreshed token does. Zero leaves nothing.
+	AsOf time.Time
+}
+
+// Takes reports whether the removal takes a grant that was created then. began is Created of the first grant that it descends from by use, zero
+// where it descends from none.
+func (r *Removal) Takes(created, began time.Time) bool {
+	if began.IsZero() {
+		began = created
+	}
+	return r.AsOf.IsZero() || !began.After(r.AsOf)
 }
 
 // Removed is the answer to a Removal.

@@ -27,7 +27,8 @@ type Store interface {
 	// Remove removes grants that the filter selects, at most removal.Limit of them in one transaction, durably before it returns. What is
 	// nobody's (see Query) is left, and so are used codes and refresh tokens: their reuse must be noticed. An exchange or refresh that races it
 	// loses, or was first; what it has stored then is met by this walk or, where the order of creation has it earlier, by the next one.
-	// So repeat the walk until one meets nothing. Nothing matched is no error.
+	// So repeat the walk until one meets nothing, with an AsOf, or what is stored meanwhile keeps it from coming to an end. Nothing matched is
+	// no error.
 	Remove(ctx context.Context, removal Removal, now time.Time) (*Removed, error)
 
 	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. It

@@ -3,6 +3,7 @@ package hostadapter
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -32,15 +33,19 @@ func (a *Adapter) QueryGrants(ctx context.Context, query grantstore.Query) (*gra
 	return page, nil
 }
 
-// RemoveGrants removes the grants that the removal selects, in bounded batches until there are none, and counts them. A code exchange or a
-// refresh that races it loses: it finds its code or refresh token gone, or what it was given is removed too. An error says nothing of how much
-// was removed before; removing again does no harm.
+// RemoveGrants removes the grants that the removal selects and that were there when it was called, in bounded batches until there are none, and
+// counts them. A code exchange or a refresh that races it loses: it finds its code or refresh token gone, or what it was given is removed too.
+// What users and clients are granted anew meanwhile stays. An error says nothing of how much was removed before; removing again does no harm.
 func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*GrantsRemoved, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err
 	}
 	batch := grantstore.Removal{OperationID: "unset", Filter: removal.Filter, Limit: ticketstore.MaxCount}
 	if err := batch.Validate(); err != nil {
+		return nil, err
+	}
+	var err error
+	if batch.AsOf, err = a.lastGrant(ctx, removal.Filter); err != nil {
 		return nil, err
 	}
 	total := &GrantsRemoved{}
@@ -65,6 +70,21 @@ func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*Gran
 	a.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id", f.SessionID, "client_id", f.ClientID,
 		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked, "consents_revoked", total.ConsentsRevoked)
 	return total, nil
+}
+
+// lastGrant is the present, or the creation of the last grant there is, where a clock is or was ahead of this one.
+func (a *Adapter) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
+	now := a.now()
+	page, err := a.QueryGrants(ctx, grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1})
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, g := range page.Grants {
+		if g.Created.After(now) {
+			return g.Created, nil
+		}
+	}
+	return now, nil
 }
 
 func (a *Adapter) removeBatch(ctx context.Context, batch grantstore.Removal) (removed *grantstore.Removed, err error) {

@@ -159,6 +159,11 @@ func (s *grants) Query(ctx context.Context, query grantstore.Query, now time.Tim
 	return page, err
 }
 
+func (s *grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (removed *grantstore.Removed, err error) {
+	err = s.b.do("RemoveGrants", func() (err error) { removed, err = s.Store.Remove(ctx, removal, now); return err })
+	return removed, err
+}
+
 type endings struct {
 	logout.Store
 	b *backend

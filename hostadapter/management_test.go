@@ -241,3 +241,53 @@ type describing struct {
 func (d describing) Describe(context.Context) (ticketstore.Description, error) {
 	return d.description, nil
 }
+
+// A removal takes many calls, and users go on granting: what they grant meanwhile is not what was to be removed.
+func TestGrantsStoredDuringARemovalStay(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	stored := 0
+	store := func() {
+		stored++
+		h.clock.advance(time.Second)
+		now := h.clock.Now()
+		_, err := h.Backend().Grants().Apply(t.Context(), &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(randomHex())},
+			SubjectID: "ann", SessionID: session.SessionID, ClientID: "app", Created: now, Expires: now.Add(time.Hour),
+		}}}, now)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	store()
+	h.backend.before("RemoveGrants", func() {
+		if h.backend.count("RemoveGrants") > 100 {
+			t.Fatal("the removal does not come to an end while grants are stored")
+		}
+		store()
+	})
+	removed, err := h.RemoveGrants(t.Context(), hostadapter.RemoveGrants{Filter: grantstore.Filter{SubjectID: "ann"}})
+	h.backend.before("RemoveGrants", nil)
+	if err != nil || removed.GrantsRevoked != 1 {
+		t.Errorf("want the one grant removed that was there, got %+v, %v", removed, err)
+	}
+	page, err := h.QueryGrants(t.Context(), grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
+	if err != nil || len(page.Grants) != stored-1 || stored < 2 {
+		t.Errorf("want the %d grants left that came later, got %+v, %v", stored-1, page, err)
+	}
+}
+
+func TestClockThatWasSetBackKeepsNoGrantFromARemoval(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+	h.clock.advance(time.Minute)
+	h.grant(session, "app")
+	h.clock.advance(-30 * time.Second)
+	h.grant(session, "other")
+	removed, err := h.RemoveGrants(t.Context(), hostadapter.RemoveGrants{Filter: grantstore.Filter{SubjectID: "ann"}})
+	if want := (hostadapter.GrantsRemoved{GrantsRevoked: 2, ConsentsRevoked: 2}); err != nil || *removed != want {
+		t.Errorf("want %+v, got %+v, %v", want, removed, err)
+	}
+}

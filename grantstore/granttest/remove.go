@@ -185,6 +185,47 @@ var removeCases = []storetest.Case{
 			w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 0, "number of live grants")
 		}
 	}},
+	{Name: "a removal leaves what was stored after it began, and comes to its end", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		var old, later []grantstore.Grant
+		for range 6 {
+			old = append(old, w.Stored(w.Refresh(s, "mail")))
+			w.Pass(time.Millisecond)
+		}
+		code := w.Stored(w.Code(s, "mail"))
+		removal := grantstore.Removal{Filter: grantstore.Filter{SessionID: s.SessionID}, Limit: 2, AsOf: w.Now}
+		last := old[len(old)-1]
+		for met := -1; met != 0; {
+			met, removal.After = 0, nil
+			for first := true; first || len(removal.After) > 0; first = false {
+				removal.OperationID = w.Op()
+				removed, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
+				w.OK(err, "Remove")
+				met, removal.After = met+removed.Met, removed.Next
+				w.Pass(time.Second)
+				later = append(later, w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail")))
+				if len(later) > 100 {
+					w.Fatalf("removing grants does not come to an end while others are stored")
+				}
+				// What was there lives on in its successors: of the first call alone, they are used behind its back.
+				if len(later) == 2 {
+					for range 2 {
+						next := w.Refresh(s, "mail")
+						w.Consume(last, next, w.Access(s, "mail"))
+						last = next
+						w.Pass(time.Second)
+					}
+					next := w.Refresh(s, "mail")
+					w.Consume(code, next)
+					old = append(old, next)
+				}
+			}
+		}
+		w.Missing(last, old[len(old)-1])
+		w.Missing(old[:5]...)
+		w.Live(later...)
+		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(later), "number of live grants")
+	}},
 	{Name: "a removal without a condition, or with a bad one, is refused by the name of its field", Run: func(w *storetest.World) {
 		kept := w.Stored(w.Consent("ann", "mail"))
 		good := func() grantstore.Removal {

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -208,6 +209,7 @@ func (a *application) store() error {
 		}
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId, g.Offline = c.RequestId, c.SubjectId, c.SessionId, c.ClientId, c.Offline
+			g.Began = cmp.Or(c.Began, c.Created)
 		}
 		if given.Type == grantstore.RefreshToken && access.Type != "" {
 			g.Access = []byte(refKey(access))

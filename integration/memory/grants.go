@@ -101,7 +101,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		}
 		removed = &grantstore.Removed{}
 		for _, e := range t.listed(&removal.Filter) {
-			if e.position <= string(removal.After) {
+			if e.position <= string(removal.After) || !removal.Takes(moment(e.row.GetCreated()), moment(e.row.GetBegan())) {
 				continue
 			}
 			if removed.Met == removal.Limit {

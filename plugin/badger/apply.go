@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -304,7 +305,7 @@ func (a *application) store() error {
 		g := grantRecord(given)
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId = c.RequestId, c.SubjectId, c.SessionId, c.ClientId
-			g.Offline = c.Offline
+			g.Offline, g.Began = c.Offline, cmp.Or(c.Began, c.Created)
 		}
 		if given.Type == grantstore.RefreshToken && access.Type != "" {
 			g.Access = refBytes(access)

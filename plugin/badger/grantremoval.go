@@ -25,7 +25,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if len(removal.After) > 0 {
 			from = &ticketstore.Bound{Position: removal.After}
 		}
-		found, err := grantsToRemove(r, &removal.Filter).read(from, false, min(removal.Limit, maxInline), maxScan)
+		found, err := grantsToRemove(r, &removal).read(from, false, min(removal.Limit, maxInline), maxScan)
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if len(rows) == 0 {
 			return nil // what has done nothing need not be remembered
 		}
-		if err := tx.remove(rows, now, removed); err != nil {
+		if err := tx.remove(rows, &removal, now, removed); err != nil {
 			return err
 		}
 		return tx.answered(removal.OperationID, &recordpb.Operation{When: nanos(now), Removed: removedRecord(removed)})
@@ -66,14 +66,15 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 
 // grantsToRemove lists what a removal selects, dead or alive: a session that is over but has not ended yet may still let its grants live
 // again. A used code or refresh token is left, lest its reuse go unnoticed.
-func grantsToRemove(r reader, f *grantstore.Filter) *listing[grantstore.Grant] {
+func grantsToRemove(r reader, removal *grantstore.Removal) *listing[grantstore.Grant] {
+	f := &removal.Filter
 	l := grantListing(r, f, time.Time{})
 	l.match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
 		stored, err := followGrant(r, value)
 		if err != nil || stored == nil || stored.grant.GetConsumed() != 0 {
 			return nil, err
 		}
-		if g := grantOf(stored.ref, stored.grant); grantMatches(f, g) {
+		if g := grantOf(stored.ref, stored.grant); grantMatches(f, g) && takes(removal, stored.grant) {
 			return &grantstore.Grant{Ref: g.Ref}, nil
 		}
 		return nil, nil //nolint:nilnil // no row is what is meant
@@ -81,15 +82,20 @@ func grantsToRemove(r reader, f *grantstore.Filter) *listing[grantstore.Grant] {
 	return l
 }
 
-// remove removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's.
-func (t *tx) remove(rows []grantstore.Grant, now time.Time, removed *grantstore.Removed) error {
+func takes(removal *grantstore.Removal, g *recordpb.Grant) bool {
+	return removal.Takes(moment(g.GetCreated()), moment(g.GetBegan()))
+}
+
+// remove removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's, but there may
+// be a later consent.
+func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now time.Time, removed *grantstore.Removed) error {
 	for i := range rows {
 		ref := rows[i].Ref
 		g, err := loadGrant(t, ref)
 		if err := t.stepOver(err); err != nil {
 			return err
 		}
-		if g == nil || g.GetConsumed() != 0 {
+		if g == nil || g.GetConsumed() != 0 || !takes(removal, g) {
 			continue
 		}
 		if judge(t, ref.Type, g, now) == nil {

@@ -1152,7 +1152,10 @@ type RemoveGrantsRequest struct {
 	// after has the call go on behind a place: next of the answer before. At most 4 KiB.
 	After []byte `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=now,proto3" json:"now,omitempty"`
+	Now *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=now,proto3" json:"now,omitempty"`
+	// as_of has the call leave what was stored later, as a walk takes many calls: grants created behind it, unless they descend by use from one that
+	// is older. The calls of one removal have the same. Absent: the call leaves nothing.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1218,6 +1221,13 @@ func (x *RemoveGrantsRequest) GetAfter() []byte {
 func (x *RemoveGrantsRequest) GetNow() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Now
+	}
+	return nil
+}
+
+func (x *RemoveGrantsRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
 	}
 	return nil
 }
@@ -1487,13 +1497,14 @@ const file_sessions_plugin_v1_grants_proto_rawDesc = "" +
 	"\x06grants\x18\x01 \x03(\v2\x19.sessions.plugin.v1.GrantR\x06grants\x12#\n" +
 	"\rresults_token\x18\x02 \x01(\tR\fresultsToken\x12\x19\n" +
 	"\bhas_prev\x18\x03 \x01(\bR\ahasPrev\x12\x19\n" +
-	"\bhas_next\x18\x04 \x01(\bR\ahasNext\"\xcb\x01\n" +
+	"\bhas_next\x18\x04 \x01(\bR\ahasNext\"\xfc\x01\n" +
 	"\x13RemoveGrantsRequest\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x127\n" +
 	"\x06filter\x18\x02 \x01(\v2\x1f.sessions.plugin.v1.GrantFilterR\x06filter\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x14\n" +
 	"\x05after\x18\x04 \x01(\fR\x05after\x12,\n" +
-	"\x03now\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\x8e\x01\n" +
+	"\x03now\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12/\n" +
+	"\x05as_of\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"\x8e\x01\n" +
 	"\x14RemoveGrantsResponse\x12\x10\n" +
 	"\x03met\x18\x01 \x01(\x05R\x03met\x12%\n" +
 	"\x0egrants_revoked\x18\x02 \x01(\x05R\rgrantsRevoked\x12)\n" +
@@ -1579,22 +1590,23 @@ var file_sessions_plugin_v1_grants_proto_depIdxs = []int32{
 	1,  // 27: sessions.plugin.v1.QueryGrantsResponse.grants:type_name -> sessions.plugin.v1.Grant
 	12, // 28: sessions.plugin.v1.RemoveGrantsRequest.filter:type_name -> sessions.plugin.v1.GrantFilter
 	19, // 29: sessions.plugin.v1.RemoveGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	19, // 30: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
-	2,  // 31: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
-	10, // 32: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
-	13, // 33: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
-	15, // 34: sessions.plugin.v1.GrantsService.RemoveGrants:input_type -> sessions.plugin.v1.RemoveGrantsRequest
-	17, // 35: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
-	3,  // 36: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
-	11, // 37: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
-	14, // 38: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
-	16, // 39: sessions.plugin.v1.GrantsService.RemoveGrants:output_type -> sessions.plugin.v1.RemoveGrantsResponse
-	18, // 40: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
-	36, // [36:41] is the sub-list for method output_type
-	31, // [31:36] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	19, // 30: sessions.plugin.v1.RemoveGrantsRequest.as_of:type_name -> google.protobuf.Timestamp
+	19, // 31: sessions.plugin.v1.PurgeGrantsRequest.now:type_name -> google.protobuf.Timestamp
+	2,  // 32: sessions.plugin.v1.GrantsService.GetGrant:input_type -> sessions.plugin.v1.GetGrantRequest
+	10, // 33: sessions.plugin.v1.GrantsService.ApplyBatch:input_type -> sessions.plugin.v1.ApplyBatchRequest
+	13, // 34: sessions.plugin.v1.GrantsService.QueryGrants:input_type -> sessions.plugin.v1.QueryGrantsRequest
+	15, // 35: sessions.plugin.v1.GrantsService.RemoveGrants:input_type -> sessions.plugin.v1.RemoveGrantsRequest
+	17, // 36: sessions.plugin.v1.GrantsService.PurgeGrants:input_type -> sessions.plugin.v1.PurgeGrantsRequest
+	3,  // 37: sessions.plugin.v1.GrantsService.GetGrant:output_type -> sessions.plugin.v1.GetGrantResponse
+	11, // 38: sessions.plugin.v1.GrantsService.ApplyBatch:output_type -> sessions.plugin.v1.ApplyBatchResponse
+	14, // 39: sessions.plugin.v1.GrantsService.QueryGrants:output_type -> sessions.plugin.v1.QueryGrantsResponse
+	16, // 40: sessions.plugin.v1.GrantsService.RemoveGrants:output_type -> sessions.plugin.v1.RemoveGrantsResponse
+	18, // 41: sessions.plugin.v1.GrantsService.PurgeGrants:output_type -> sessions.plugin.v1.PurgeGrantsResponse
+	37, // [37:42] is the sub-list for method output_type
+	32, // [32:37] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_grants_proto_init() }

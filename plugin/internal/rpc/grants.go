@@ -231,7 +231,11 @@ func (g *grantsServer) RemoveGrants(ctx context.Context, request *pb.RemoveGrant
 		if err != nil {
 			return nil, err
 		}
-		removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
+		removal, err := wire.ToRemoval(request)
+		if err != nil {
+			return nil, err
+		}
+		removed, err := b.Grants().Remove(ctx, removal, now)
 		return wire.FromRemoved(removed), err
 	})
 }

@@ -216,15 +216,17 @@ func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 // FromRemoval returns the request of a removal.
 func FromRemoval(r grantstore.Removal, now time.Time) *pb.RemoveGrantsRequest {
 	return &pb.RemoveGrantsRequest{
-		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit), After: r.After, Now: FromTime(now),
+		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit), After: r.After, Now: FromTime(now), AsOf: FromTime(r.AsOf),
 	}
 }
 
 // ToRemoval returns the removal of a request.
-func ToRemoval(m *pb.RemoveGrantsRequest) grantstore.Removal {
+func ToRemoval(m *pb.RemoveGrantsRequest) (grantstore.Removal, error) {
+	var r reader
 	return grantstore.Removal{
 		OperationID: m.GetOperationId(), Filter: toGrantFilter(m.GetFilter()), Limit: int(m.GetLimit()), After: m.GetAfter(),
-	}
+		AsOf: r.time("as_of", m.GetAsOf()),
+	}, r.err
 }
 
 // FromRemoved returns the answer of a removal; nil stays nil.

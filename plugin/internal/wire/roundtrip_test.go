@@ -83,7 +83,7 @@ var trips = map[string]func(*rand.Rand) error{
 	"Job":          trip(wire.FromJob, wire.ToJob),
 	"Retry":        trip(func(v *logout.Retry) *pb.RetryDeliveryRequest { return wire.FromRetry(*v, now) }, sure(wire.ToRetry)),
 	"Retried":      trip(wire.FromRetried, wire.ToRetried),
-	"Removal":      trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest { return wire.FromRemoval(*v, now) }, sure(wire.ToRemoval)),
+	"Removal":      trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest { return wire.FromRemoval(*v, now) }, pointer(wire.ToRemoval)),
 	"Removed": trip(wire.FromRemoved,
 		func(m *pb.RemoveGrantsResponse) (*grantstore.Removed, error) { return wire.ToRemoved(m), nil }),
 	"Notification": trip(wire.FromNotification, wire.ToNotification),
@@ -201,7 +201,7 @@ var readers = map[string]func(raw []byte){
 	"Sweep":  reads(sure(wire.ToSweep)), "Swept": reads(wire.ToSwept), "Claim": reads(pointer(wire.ToClaim)), "Claimed": reads(wire.ToClaimed),
 	"Outcome": reads(pointer(wire.ToOutcome)), "DeliveryQuery": reads(sure(wire.ToDeliveryQuery)), "DeliveryPage": reads(wire.ToDeliveryPage),
 	"Notification": reads(wire.ToNotification), "Job": reads(wire.ToJob), "Retry": reads(sure(wire.ToRetry)), "Retried": reads(wire.ToRetried),
-	"Removal": reads(sure(wire.ToRemoval)),
+	"Removal": reads(pointer(wire.ToRemoval)),
 	"Removed": reads(func(m *pb.RemoveGrantsResponse) (*grantstore.Removed, error) { return wire.ToRemoved(m), nil }),
 }
 

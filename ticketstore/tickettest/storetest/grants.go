@@ -108,7 +108,7 @@ func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
 	w.Fails(err, "consume the "+string(g.Type), targets...)
 }
 
-// Remove removes the grants that the filter selects, walk after walk until one meets nothing, and returns what that counts.
+// Remove removes the grants that are there and that the filter selects, walk after walk until one meets nothing, and returns what that counts.
 func (w *World) Remove(filter grantstore.Filter) grantstore.Removed {
 	w.Helper()
 	total, err := w.TryRemove(filter)
@@ -118,7 +118,7 @@ func (w *World) Remove(filter grantstore.Filter) grantstore.Removed {
 
 // TryRemove does what Remove does and returns the error.
 func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.Removed, err error) {
-	removal := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount}
+	removal := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount, AsOf: w.Now}
 	inWalk := 0
 	for range 1000 {
 		removal.OperationID = w.Op()

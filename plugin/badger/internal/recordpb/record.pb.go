@@ -508,7 +508,10 @@ type Grant struct {
 	Data     []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
 	// access is the type and key of the access token that was stored together with this refresh token, and goes when it is used. Absent where
 	// none, or more than one, was.
-	Access        []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
+	Access []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
+	// began is when the first of the grants was created that this one descends from by use: of a code's access token, the code. 0 for a grant that
+	// was stored in exchange for none.
+	Began         int64 `protobuf:"varint,14,opt,name=began,proto3" json:"began,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -632,6 +635,13 @@ func (x *Grant) GetAccess() []byte {
 		return x.Access
 	}
 	return nil
+}
+
+func (x *Grant) GetBegan() int64 {
+	if x != nil {
+		return x.Began
+	}
+	return 0
 }
 
 // Family lists the live tokens of one request id, so that they can be found and removed without a search.
@@ -1652,7 +1662,7 @@ const file_record_proto_rawDesc = "" +
 	"\vEndedClient\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12!\n" +
 	"\ftoken_number\x18\x02 \x01(\x04R\vtokenNumber\x12;\n" +
-	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\xf8\x02\n" +
+	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\x8e\x03\n" +
 	"\x05Grant\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1670,7 +1680,8 @@ const file_record_proto_rawDesc = "" +
 	" \x01(\x04R\vtokenNumber\x12\x1a\n" +
 	"\boutlives\x18\v \x01(\bR\boutlives\x12\x12\n" +
 	"\x04data\x18\f \x01(\fR\x04data\x12\x16\n" +
-	"\x06access\x18\r \x01(\fR\x06access\"\"\n" +
+	"\x06access\x18\r \x01(\fR\x06access\x12\x14\n" +
+	"\x05began\x18\x0e \x01(\x03R\x05began\"\"\n" +
 	"\x06Family\x12\x18\n" +
 	"\amembers\x18\x01 \x03(\fR\amembers\"\xaa\x01\n" +
 	"\tOperation\x12\x12\n" +

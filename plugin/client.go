@@ -33,14 +33,18 @@ type Client struct {
 var _ Backend = (*Client)(nil)
 
 // Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context bounds the start only; Close
-// ends the plugin. An error says what was wrong with which binary, a *ticketstore.FieldError in it with which setting; no process, socket or
-// folder is left behind then.
+// ends the plugin. An error says what was wrong with which binary, a *ticketstore.FieldError in it with which setting, a
+// *ticketstore.OtherStoreError that the store is not the one that is wanted; no process, socket or folder is left behind then.
 func Open(ctx context.Context, config Config) (*Client, error) {
 	settings, err := config.prepare()
 	if err != nil {
 		return nil, fmt.Errorf("plugin config: %w", err)
 	}
-	first, err := launch(ctx, &config, settings)
+	wanted := ticketstore.StoreIDs(ctx)
+	if config.StoreID != "" {
+		wanted = []string{config.StoreID}
+	}
+	first, err := launch(ctx, &config, settings, wanted)
 	if err != nil {
 		return nil, err
 	}

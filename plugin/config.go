@@ -40,6 +40,11 @@ type Config struct {
 	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; the sum seen is logged then. Nobody else
 	// should be able to write the binary, or its folder: it is read for the sum just before it is started.
 	Checksum string
+	// StoreID pins the store: the backend must have the one of that id (ticketstore.Description.StoreID). Another one, or none, is refused as
+	// ticketstore.ErrOtherStore, and nothing is created. Where it is empty, the ids of the context that Open is given count
+	// (ticketstore.WithStoreIDs), of which there may be several; without any, whatever is there is opened, or created. A plugin that is
+	// started again after that must come back with the store that was opened first, or is not served.
+	StoreID string
 	// SocketDir is where the folder of the socket is made: os.TempDir() by default. Unix limits the length of a socket's path to some 100
 	// bytes, of which 40 are ours.
 	SocketDir string
@@ -85,6 +90,9 @@ func (c *Config) prepare() (settings []byte, err error) {
 		if *timeout.value == 0 {
 			*timeout.value = timeout.standard
 		}
+	}
+	if err := ticketstore.CheckText("StoreID", c.StoreID, ticketstore.MaxID); err != nil {
+		return nil, err
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -13,7 +13,7 @@ import (
 const healthEvery = time.Second
 
 // watch kills a process that does not answer within Config.HealthTimeout, so that it is replaced: calls that wait for a process that hangs
-// would wait in vain. It returns when the process has ended or the link is closing.
+// would wait in vain. So is one that has come to serve another store. It returns when the process has ended or the link is closing.
 func (l *link) watch(in *instance) {
 	caller := &rpc.Caller{Conn: in.conn, Timeout: l.config.HealthTimeout, Long: l.config.HealthTimeout}
 	pause := time.NewTicker(healthEvery)
@@ -26,7 +26,14 @@ func (l *link) watch(in *instance) {
 			return
 		case <-pause.C:
 		}
-		_, err := caller.Describe(l.closing)
+		description, err := caller.Describe(l.closing)
+		if err == nil && description.StoreID != l.storeID {
+			// Its database was replaced under it. The next start finds out what is there, and tells.
+			in.logger.ErrorContext(context.Background(), "session plugin serves another store and is killed", "store_id", description.StoreID,
+				"wanted", l.storeID)
+			in.slay()
+			return
+		}
 		if !errors.Is(err, ticketstore.ErrUnavailable) || in.dead() || l.closing.Err() != nil {
 			continue
 		}

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,8 +34,9 @@ type instance struct {
 	description ticketstore.Description
 }
 
-// launch starts the plugin and opens its backend. Nothing is left behind when it fails.
-func launch(ctx context.Context, config *Config, settings []byte) (_ *instance, err error) {
+// launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are any. Nothing is left behind when it
+// fails.
+func launch(ctx context.Context, config *Config, settings []byte, wanted []string) (_ *instance, err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("session plugin %s: %w", config.Path, err)
@@ -67,7 +69,7 @@ func launch(ctx context.Context, config *Config, settings []byte) (_ *instance, 
 		ended := p.endedByItself()
 		return nil, p.explain(ctx, err, ended, config.StartTimeout)
 	}
-	if err := in.configure(ctx, config, settings); err != nil {
+	if err := in.configure(ctx, config, settings, wanted); err != nil {
 		return nil, err
 	}
 	if !stopKilling() {
@@ -124,14 +126,24 @@ func (in *instance) connect() error {
 }
 
 // configure opens the backend and looks at what it is.
-func (in *instance) configure(ctx context.Context, config *Config, settings []byte) error {
+func (in *instance) configure(ctx context.Context, config *Config, settings []byte, wanted []string) error {
 	caller := &rpc.Caller{Conn: in.conn, Timeout: config.StartTimeout, Long: config.StartTimeout}
-	if err := caller.Configure(ctx, settings); err != nil {
+	ids := wanted
+	if slices.Contains(ids, "") { // a store without an id cannot be asked for, only looked at
+		ids = nil
+	}
+	err := caller.Configure(ctx, settings, ids...)
+	if other := (*ticketstore.OtherStoreError)(nil); errors.As(err, &other) {
+		return otherStore(settings, wanted, other.Found)
+	}
+	if err != nil {
 		return in.startError(ctx, config, err)
 	}
-	var err error
 	if in.description, err = caller.Describe(ctx); err != nil {
 		return in.startError(ctx, config, err)
+	}
+	if len(wanted) > 0 && !slices.Contains(wanted, in.description.StoreID) {
+		return otherStore(settings, wanted, in.description.StoreID)
 	}
 	var missing []string
 	for _, service := range rpc.Services {
@@ -143,6 +155,21 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 		return fmt.Errorf("backend %s does not serve %s: this host needs them", in.description.Name, strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+// otherStore says which store was found where, as far as the settings say it. Nothing else of them is said: they may hold secrets.
+func otherStore(settings []byte, wanted []string, found string) error {
+	var where struct {
+		Path string `json:"path"`
+	}
+	_ = json.Unmarshal(settings, &where) // what they are is the backend's business
+	if where.Path != "" {
+		// A relative one leads elsewhere when the host has changed its working directory.
+		if path, err := filepath.Abs(where.Path); err == nil {
+			where.Path = path
+		}
+	}
+	return &ticketstore.OtherStoreError{Place: where.Path, Wanted: wanted, Found: found}
 }
 
 // startError says what became of the process where that is the better answer.

@@ -112,6 +112,7 @@ type settings struct {
 	Services []string `json:"services,omitempty"` // instead of all
 	Hang     bool     `json:"hang,omitempty"`     // Open waits for its context
 	SlowEnd  bool     `json:"slow_end,omitempty"` // Close takes three seconds
+	Path     string   `json:"path,omitempty"`     // a file with the id of the store, which is missing where there is none
 }
 
 func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
@@ -152,7 +153,8 @@ func (m *memory) Logout() logout.Store       { return nil }
 func (m *memory) Properties() ticketstore.Properties { return nil }
 
 func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
-	return ticketstore.Description{Name: "memory", Version: "test", Format: 1, Services: m.settings.Services}, nil
+	id, _ := os.ReadFile(m.settings.Path)
+	return ticketstore.Description{Name: "memory", Version: "test", Format: 1, Services: m.settings.Services, StoreID: string(id)}, nil
 }
 
 func (m *memory) Close() error {

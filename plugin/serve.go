@@ -34,7 +34,9 @@ const (
 type ServeConfig struct {
 	// Open opens the backend with the host's settings, a JSON object. It is called by the host's Configure, again after it failed. A
 	// *ticketstore.FieldError reaches the host as one; the text of any other error reaches the host's operator, so that it must
-	// not hold secrets. The context ends when Open returns. The logger writes to the host's log. Required.
+	// not hold secrets. The context ends when Open returns. Where it has ids (ticketstore.StoreIDs), the store must have one of them: otherwise
+	// Open creates and changes nothing and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another all the same. The
+	// logger writes to the host's log. Required.
 	Open func(ctx context.Context, settings []byte, logger *slog.Logger) (Backend, error)
 }
 

@@ -25,6 +25,7 @@ const (
 type link struct {
 	config   *Config
 	settings []byte
+	storeID  string // of the first process's store, which every other must have
 	gate     rpc.Gate
 	state    atomic.Pointer[linkState] // replaced by supervise alone
 	closing  context.Context
@@ -43,7 +44,7 @@ type linkState struct {
 var _ grpc.ClientConnInterface = (*link)(nil)
 
 func newLink(config *Config, settings []byte, first *instance) *link {
-	l := &link{config: config, settings: settings, done: make(chan struct{})}
+	l := &link{config: config, settings: settings, storeID: first.description.StoreID, done: make(chan struct{})}
 	l.closing, l.cancel = context.WithCancel(context.Background())
 	l.state.Store(&linkState{instance: first, changed: make(chan struct{})})
 	go l.supervise(first)
@@ -163,7 +164,7 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 		case <-l.closing.Done():
 			return nil
 		}
-		in, err := launch(l.closing, l.config, l.settings)
+		in, err := launch(l.closing, l.config, l.settings, []string{l.storeID})
 		if err == nil {
 			return in
 		}

@@ -54,7 +54,7 @@ type Engine struct {
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
 // folder that holds something else, a database of a newer format, one that another process has open, a wrong encryption key, and a disk that
-// is full (ErrNoSpace).
+// is full (ErrNoSpace). Where the context has ids of stores (ticketstore.WithStoreIDs), what is none of those is refused as ErrOtherStore.
 // Endings that a crash has interrupted go on in the background.
 func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *Engine, err error) {
 	encryption, err := settings.validate()
@@ -63,6 +63,10 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
+	}
+	wanted := ticketstore.StoreIDs(ctx)
+	if len(wanted) > 0 && isVacant(settings.Path) {
+		return nil, otherStore(settings.Path, wanted, "")
 	}
 	space := newSpace(&settings, logger)
 	if err := space.room().refusesOpening(); err != nil {
@@ -76,6 +80,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	db, err := badger.Open(options)
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
+	}
+	if err := checkStoreID(db, settings.Path, wanted); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	e := newEngine(ctx, db, space, logger)
 	if err := e.start(ctx, m, options); err != nil {
@@ -183,22 +190,6 @@ func About() ticketstore.Description {
 		Format:   formatVersion,
 		Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
 	}
-}
-
-// storeID returns what names the data, chosen when the store is opened for the first time. Nobody else writes yet.
-func storeID(db *badger.DB) (id string, err error) {
-	err = db.Update(func(txn *badger.Txn) error {
-		item, err := txn.Get(storeIDKey)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			id = rand.Text()
-			return txn.Set(storeIDKey, []byte(id))
-		}
-		if err != nil {
-			return err
-		}
-		return item.Value(func(value []byte) error { id = string(value); return nil })
-	})
-	return id, err
 }
 
 // buildVersion is set by -ldflags "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v1.2.3" where the module has no version.

@@ -163,3 +163,44 @@ func TestDraftOfTheMarkerIsNoForeignFolder(t *testing.T) {
 	writeFile(t, path, "SESSIONS.new", "")
 	open(t, path)
 }
+
+// A store is opened by the ids that are wanted, or not touched at all.
+func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "store")
+	open := func(wanted ...string) (id string, err error) {
+		e, err := badger.Open(ticketstore.WithStoreIDs(t.Context(), wanted...), badger.Settings{Path: path}, nil)
+		if err != nil {
+			return "", err
+		}
+		description, err := e.Describe(t.Context())
+		return description.StoreID, errors.Join(err, e.Close())
+	}
+	refused := func(found string) {
+		t.Helper()
+		_, err := open("a", "b")
+		var other *ticketstore.OtherStoreError
+		if !errors.As(err, &other) || other.Found != found || other.Place != path || len(other.Wanted) != 2 {
+			t.Errorf("got %v, want ErrOtherStore with the id %q", err, found)
+		}
+	}
+	refused("")
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the folder: got error %v, want none to be there", err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	refused("")
+	if entries, err := os.ReadDir(path); len(entries) > 0 || err != nil {
+		t.Errorf("the folder has %v, error %v, want it empty", entries, err)
+	}
+	id, err := open()
+	if err != nil || id == "" {
+		t.Fatalf("got id %q, error %v", id, err)
+	}
+	refused(id)
+	if again, err := open(id); again != id || err != nil {
+		t.Errorf("got id %q, error %v, want %q", again, err, id)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout/logouttest"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer/transfertest"
@@ -63,6 +64,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 	t.Run("Tickets", func(t *testing.T) { t.Parallel(); tickettest.Run(t, tickettest.Config{New: stores}) })
 	t.Run("Grants", func(t *testing.T) { t.Parallel(); granttest.Run(t, granttest.Config{New: stores}) })
 	t.Run("Logout", func(t *testing.T) { t.Parallel(); logouttest.Run(t, logouttest.Config{New: stores}) })
+	t.Run("StoreID", func(t *testing.T) { t.Parallel(); pinned(t, config(t)) })
 	t.Run("Transfer", func(t *testing.T) {
 		t.Parallel()
 		if open(t).Transfer() == nil {
@@ -76,6 +78,43 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 			}
 		}})
 	})
+}
+
+// pinned holds that a store is opened where its id is wanted, and that nothing else is, or is made.
+func pinned(t *testing.T, config plugin.Config) {
+	t.Helper()
+	open := func(wanted ...string) (id string, err error) {
+		client, err := plugin.Open(ticketstore.WithStoreIDs(t.Context(), wanted...), config)
+		if err != nil {
+			return "", err
+		}
+		description, err := client.Describe(t.Context())
+		return description.StoreID, errors.Join(err, client.Close())
+	}
+	refused := func(found string) {
+		t.Helper()
+		_, err := open("a store that is nowhere")
+		var other *ticketstore.OtherStoreError
+		if !errors.As(err, &other) || other.Found != found {
+			t.Errorf("another store is wanted: got %v, want ErrOtherStore with the id %q", err, found)
+		}
+	}
+	refused("") // and not made
+	refused("")
+	id, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(id)
+	if again, err := open(); again != id || err != nil {
+		t.Errorf("the store is opened again: got %q, error %v, want %q", again, err, id)
+	}
+	if id == "" {
+		return // its data does not outlive the process
+	}
+	if again, err := open("a store that is nowhere", id); again != id || err != nil {
+		t.Errorf("the store is wanted: got %q, error %v, want %q", again, err, id)
+	}
 }
 
 func movable(t *testing.T, backend plugin.Backend) bool {

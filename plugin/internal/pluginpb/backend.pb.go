@@ -47,6 +47,8 @@
 //	NOT_CONFIGURED     FAILED_PRECONDITION  a call before Configure
 //	CONFIGURED         FAILED_PRECONDITION  a second Configure
 //	NOT_OPENED         FAILED_PRECONDITION  Configure could not open the backend: the status message says why
+//	OTHER_STORE        FAILED_PRECONDITION  Configure found none of the stores that are wanted; the ErrorInfo's metadata has the
+//	                                        id of the one that is there as "store_id", which is absent where there is none
 //
 // INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
 // case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because
@@ -79,7 +81,12 @@ const (
 type ConfigureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// settings is a JSON object, {} when the host has none to send. What is in it is the backend's own business.
-	Settings      []byte `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	Settings []byte `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	// store_ids, where there are any, are ids of which the store must have one (DescribeResponse.store_id). A store with another one, or
+	// none, and a place without a store are OTHER_STORE: nothing is created or changed there. A host sends them when it knows which store
+	// it served before, so that a folder that was moved or a volume that is not mounted does not look like a store in which nobody is
+	// signed in. It compares the id that Describe says all the same. Without any, whatever is there is opened, or created.
+	StoreIds      []string `protobuf:"bytes,2,rep,name=store_ids,json=storeIds,proto3" json:"store_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -117,6 +124,13 @@ func (*ConfigureRequest) Descriptor() ([]byte, []int) {
 func (x *ConfigureRequest) GetSettings() []byte {
 	if x != nil {
 		return x.Settings
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetStoreIds() []string {
+	if x != nil {
+		return x.StoreIds
 	}
 	return nil
 }
@@ -209,7 +223,8 @@ type DescribeResponse struct {
 	// shared: several hosts may use the backend's data at once.
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`
 	// store_id names the stored data: chosen at random when it is created, kept with it, and the same whatever binary serves it. Empty where the
-	// data does not outlive the process. A host replaces a binary by a newer one, without a restart, only where both say the same.
+	// data does not outlive the process. A host replaces a binary by a newer one, without a restart, only where both say the same, and
+	// serves nothing of a plugin that was started again and says another.
 	StoreId string `protobuf:"bytes,6,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
 	// trouble is why the backend refuses some changes just now (as NO_SPACE), while it goes on with the rest, for an operator to read. Empty
 	// while all is well.
@@ -493,9 +508,10 @@ var File_sessions_plugin_v1_backend_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_backend_proto_rawDesc = "" +
 	"\n" +
-	" sessions/plugin/v1/backend.proto\x12\x12sessions.plugin.v1\".\n" +
+	" sessions/plugin/v1/backend.proto\x12\x12sessions.plugin.v1\"K\n" +
 	"\x10ConfigureRequest\x12\x1a\n" +
-	"\bsettings\x18\x01 \x01(\fR\bsettings\"\x13\n" +
+	"\bsettings\x18\x01 \x01(\fR\bsettings\x12\x1b\n" +
+	"\tstore_ids\x18\x02 \x03(\tR\bstoreIds\"\x13\n" +
 	"\x11ConfigureResponse\"\x11\n" +
 	"\x0fDescribeRequest\"\xc1\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +

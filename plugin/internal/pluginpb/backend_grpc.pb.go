@@ -47,6 +47,8 @@
 //	NOT_CONFIGURED     FAILED_PRECONDITION  a call before Configure
 //	CONFIGURED         FAILED_PRECONDITION  a second Configure
 //	NOT_OPENED         FAILED_PRECONDITION  Configure could not open the backend: the status message says why
+//	OTHER_STORE        FAILED_PRECONDITION  Configure found none of the stores that are wanted; the ErrorInfo's metadata has the
+//	                                        id of the one that is there as "store_id", which is absent where there is none
 //
 // INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
 // case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
@@ -19,9 +21,10 @@ var Services = []string{"tickets", "grants", "logout", ticketstore.PropertiesSer
 // maxServices bounds Description.Services.
 const maxServices = 64
 
-// Configure opens the plugin's backend with settings in JSON.
-func (c *Caller) Configure(ctx context.Context, settings []byte) error {
-	_, err := invoke[pb.ConfigureResponse](ctx, c, &configure, &pb.ConfigureRequest{Settings: settings})
+// Configure opens the plugin's backend with settings in JSON. The store must have one of the ids, if there are any.
+func (c *Caller) Configure(ctx context.Context, settings []byte, storeIDs ...string) error {
+	request := &pb.ConfigureRequest{Settings: settings, StoreIds: storeIDs}
+	_, err := invoke[pb.ConfigureResponse](ctx, c, &configure, request)
 	return err
 }
 
@@ -84,10 +87,7 @@ func (b *backendServer) Configure(ctx context.Context, request *pb.ConfigureRequ
 	s.mu.Lock()
 	s.giveUp = cancel
 	s.mu.Unlock()
-	backend, err := s.Open(ctx, request.GetSettings())
-	if err == nil && backend == nil {
-		err = errNoAnswer
-	}
+	backend, err := s.open(ctx, request)
 	if err != nil {
 		return nil, wire.ConfigureStatus(err)
 	}
@@ -95,6 +95,29 @@ func (b *backendServer) Configure(ctx context.Context, request *pb.ConfigureRequ
 	defer s.mu.Unlock()
 	s.backend = backend
 	return &pb.ConfigureResponse{}, nil
+}
+
+// open opens the backend. One that did not look for the store that is wanted itself is closed again if it is another.
+func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (Backend, error) {
+	wanted := request.GetStoreIds()
+	if len(wanted) > 0 {
+		ctx = ticketstore.WithStoreIDs(ctx, wanted...)
+	}
+	backend, err := s.Open(ctx, request.GetSettings())
+	if err == nil && backend == nil {
+		err = errNoAnswer
+	}
+	if err != nil || len(wanted) == 0 {
+		return backend, err
+	}
+	description, err := backend.Describe(ctx)
+	if err == nil && !slices.Contains(wanted, description.StoreID) {
+		err = &ticketstore.OtherStoreError{Wanted: wanted, Found: description.StoreID}
+	}
+	if err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	return backend, nil
 }
 
 // Describe answers for the backend.

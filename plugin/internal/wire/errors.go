@@ -63,7 +63,11 @@ var errorTable = []struct {
 	{ErrNotConfigured, codes.FailedPrecondition, "NOT_CONFIGURED"},
 	{ErrConfigured, codes.FailedPrecondition, "CONFIGURED"},
 	{ErrNotOpened, codes.FailedPrecondition, "NOT_OPENED"},
+	{ticketstore.ErrOtherStore, codes.FailedPrecondition, "OTHER_STORE"},
 }
+
+// storeIDEntry is where the metadata of an ErrOtherStore has the id of the store that was found.
+const storeIDEntry = "store_id"
 
 // Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a *ticketstore.FieldError cross:
 // whatever else an engine wrote into it may name keys. known is false for an error that the other side sees as internal only.
@@ -86,6 +90,9 @@ func statusOf(err error, text func(sentinel error) string) (error, bool) {
 		if errors.Is(err, row.sentinel) {
 			st := status.New(row.code, text(row.sentinel))
 			info := &errdetails.ErrorInfo{Domain: errorDomain, Reason: row.reason}
+			if other := (*ticketstore.OtherStoreError)(nil); errors.As(err, &other) && other.Found != "" {
+				info.Metadata = map[string]string{storeIDEntry: other.Found}
+			}
 			if row.code == codes.InvalidArgument {
 				return withDetails(st, info, fieldErrors(err, nil)), true
 			}
@@ -148,7 +155,9 @@ func Error(err error) error {
 	for _, detail := range st.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
-			sentinel = lookUp(d, st.Code())
+			if sentinel = lookUp(d, st.Code()); sentinel == ticketstore.ErrOtherStore { //nolint:errorlint // it is from the table
+				return &ticketstore.OtherStoreError{Found: cut(d.GetMetadata()[storeIDEntry])}
+			}
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations()[:min(len(d.GetFieldViolations()), maxFields)] {
 				fields = append(fields, &ticketstore.FieldError{Field: cut(v.GetField()), Problem: cut(v.GetDescription())})

@@ -25,7 +25,7 @@ var sentinels = map[string]error{
 	"ErrUnavailable": ticketstore.ErrUnavailable, "ErrConsumed": grantstore.ErrConsumed, "ErrSessionEnded": grantstore.ErrSessionEnded,
 	"ErrOutdated": logout.ErrOutdated, "ErrNotConfigured": wire.ErrNotConfigured, "ErrConfigured": wire.ErrConfigured,
 	"ErrNotOpened": wire.ErrNotOpened, "ErrFenced": transfer.ErrFenced, "ErrState": transfer.ErrState,
-	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal,
+	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal, "ErrOtherStore": ticketstore.ErrOtherStore,
 	"Canceled": context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
 }
 

@@ -1,0 +1,62 @@
+package badger
+
+import (
+	"crypto/rand"
+	"errors"
+	"os"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// storeID returns what names the data, chosen when the store is opened for the first time. Nobody else writes yet.
+func storeID(db *badger.DB) (id string, err error) {
+	if id, err = readStoreID(db); err != nil || id != "" {
+		return id, err
+	}
+	id = rand.Text()
+	return id, db.Update(func(txn *badger.Txn) error { return txn.Set(storeIDKey, []byte(id)) })
+}
+
+// readStoreID returns the id that a store has, empty where it has none yet.
+func readStoreID(db *badger.DB) (id string, err error) {
+	err = db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(storeIDKey)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(value []byte) error { id = string(value); return nil })
+	})
+	return id, err
+}
+
+// checkStoreID refuses a store that has none of the wanted ids, if there are any, before anything is written to it.
+func checkStoreID(db *badger.DB, path string, wanted []string) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	id, err := readStoreID(db)
+	if err == nil && !slices.Contains(wanted, id) {
+		err = otherStore(path, wanted, id)
+	}
+	return err
+}
+
+func otherStore(path string, wanted []string, found string) error {
+	return &ticketstore.OtherStoreError{Place: path, Wanted: wanted, Found: found}
+}
+
+// isVacant reports whether a store would be made in the folder: it is missing, empty, or was left in the first moment of one.
+func isVacant(path string) bool {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist)
+	}
+	// A draft of the marker is what a crash in the very first moment has left.
+	return len(entries) == 0 || (len(entries) == 1 && entries[0].Name() == markerFile+".new")
+}

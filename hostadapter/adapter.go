@@ -39,6 +39,8 @@ type Adapter struct {
 	// backends is what config.Backend is in use; swaps is what changes it.
 	backends *backendSwitch
 	swaps    swaps
+	// pinned belongs to the start, and after it to the swap that runs.
+	pinned pinned
 
 	sliding   sliding
 	events    *eventStream
@@ -61,6 +63,9 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	// What was derived from them is all that is needed from here on.
 	config.Keys = nil
 	a := &Adapter{config: config, ring: ring}
+	if err := a.loadPins(ctx); err != nil {
+		return nil, fmt.Errorf("hostadapter: %w", err)
+	}
 	if err := a.openBackend(ctx); err != nil {
 		return nil, fmt.Errorf("hostadapter: %w", err)
 	}
@@ -68,6 +73,9 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	defer cancel()
 	if err := a.checkBackend(describing); err != nil {
 		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
+	}
+	if err := a.pin(ctx); err != nil {
+		return nil, errors.Join(err, a.closeOpened())
 	}
 	a.warnOfLimits(ctx)
 	a.events = newEventStream(config.Events, config.Logger)

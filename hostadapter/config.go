@@ -55,6 +55,8 @@ type Config struct {
 	// name of the one that has taken its place, so that a host which starts with the old one goes on with the new one. Each store on that way is opened at the start: after some swaps, name
 	// the newest here.
 	BackendName string
+	// Pins, if set, keep which stores may serve across restarts: a start over another store, or none, is refused as ticketstore.ErrOtherStore.
+	Pins Pins
 	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
 	Issuer string
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every one opens: to rotate,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
@@ -41,7 +42,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		if !found {
 			return nil, &MissingBackendError{Name: name}
 		}
-		backend, err := openPatiently(ctx, f)
+		backend, err := openPatiently(ticketstore.WithStoreIDs(ctx, a.pinned.wantedIDs()...), f)
 		if err != nil {
 			return nil, fmt.Errorf("open backend %q: %w", name, err)
 		}
@@ -55,6 +56,9 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		}
 	}
 	for passed := []string{name}; ; passed = append(passed, name) {
+		if a.pinned.serving, err = pinnedAs(ctx, name, backend); err != nil {
+			return err
+		}
 		store := moverOf(backend)
 		if store == nil {
 			break
@@ -82,7 +86,11 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		if backend, err = open(ctx, follow); err != nil {
 			return fmt.Errorf("backend %q was superseded: %w", name, err)
 		}
+		a.pinned.left = append(a.pinned.left, a.pinned.serving)
 		name = follow
+	}
+	if err := a.checkPin(); err != nil {
+		return err
 	}
 	a.backends = newSwitch(name, backend)
 	a.config.Backend = a.backends
@@ -93,7 +101,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 func openPatiently(ctx context.Context, open func(ctx context.Context) (Backend, error)) (Backend, error) {
 	for deadline := time.Now().Add(openPatience); ; {
 		backend, err := open(ctx)
-		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, ticketstore.ErrOtherStore) {
 			return backend, err
 		}
 		select {

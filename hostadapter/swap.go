@@ -110,13 +110,17 @@ func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) 
 	if err != nil {
 		return "", err
 	}
+	next, err := pinnedAs(ctx, name, target)
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("hostadapter: %w", err), target.Close())
+	}
 	move := &transfer.Move{
 		Source: source, Target: moverOf(target), ID: state.ID, SourceName: state.From, TargetName: name,
 		Report: func(p transfer.Progress) { a.report(state, p) },
 	}
 	go func() {
 		defer a.swaps.ended.Done()
-		a.finishSwap(state, a.runSwap(running, move, target))
+		a.finishSwap(state, a.runSwap(running, move, target, next))
 	}()
 	return state.ID, nil
 }
@@ -192,11 +196,14 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) 
 }
 
 // runSwap moves everything and switches. On an error the backend that served goes on serving.
-func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target Backend) error {
+func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target Backend, next PinnedStore) error {
 	resume := func() {}
 	defer func() { resume() }()
 	// A claim would be lost by the switch, and its notice sent twice: let deliveries under way come to their end.
 	move.BeforeFence = func(ctx context.Context) (err error) {
+		if err := a.pin(ctx, next); err != nil {
+			return err
+		}
 		bounded, cancel := context.WithTimeout(ctx, quietTimeout)
 		defer cancel()
 		if resume, err = a.dispatcher.Pause(bounded); err != nil && ctx.Err() == nil {
@@ -210,11 +217,16 @@ func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target Backe
 	}
 	if err != nil {
 		a.backends.lifted()
+		if !errors.Is(err, transfer.ErrUndecided) {
+			a.pinAnyway(context.WithoutCancel(ctx))
+		}
 		return errors.Join(err, target.Close())
 	}
 	a.keep(target)
 	old := a.backends.replace(move.TargetName, target)
 	resume()
+	a.pinned.left, a.pinned.serving = append(a.pinned.left, a.pinned.serving), next
+	a.pinAnyway(context.WithoutCancel(ctx))
 	a.noteServing(ctx)
 	select {
 	case <-old.left:

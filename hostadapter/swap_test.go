@@ -20,7 +20,10 @@ import (
 // swappable configures stores by the names of their folders.
 func swappable(t *testing.T, names ...string) func(*hostadapter.Config) {
 	t.Helper()
-	folder := t.TempDir()
+	return swappableIn(t.TempDir(), names...)
+}
+
+func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 	noSync := false
 	return func(c *hostadapter.Config) {
 		c.Backends = map[string]func(context.Context) (hostadapter.Backend, error){}

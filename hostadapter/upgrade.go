@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
@@ -69,6 +70,8 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	}
 	a.keep(next)
 	a.backends.release(name, next)
+	a.pinned.serving.Name = name
+	a.pinAnyway(ctx)
 	a.noteServing(ctx)
 	phase := transfer.Done
 	if err != nil {
@@ -80,7 +83,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 
 // openUpgrade opens a backend that must have the data of that id and be fit to serve.
 func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (Backend, error) {
-	return a.openFit(ctx, name, func(ctx context.Context, backend Backend) error {
+	return a.openFit(ticketstore.WithStoreIDs(ctx, storeID), name, func(ctx context.Context, backend Backend) error {
 		description, err := backend.Describe(ctx)
 		switch {
 		case err != nil:

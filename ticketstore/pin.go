@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ErrOtherStore: what was to be opened is not the store that is wanted, or no store at all. A *OtherStoreError has both ids.
+// ErrOtherStore means that what was to be opened is not the store that is wanted, or no store at all. A *OtherStoreError has both ids.
 var ErrOtherStore = errors.New("it is another store")
 
 // OtherStoreError is an ErrOtherStore that tells what is wanted and what is there.

@@ -1,0 +1,119 @@
+package hostadapter
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// PinnedStore is a store that a host knows by its id.
+type PinnedStore struct {
+	// Name is what the host calls it, see Config.BackendName.
+	Name string `json:"name"`
+	// StoreID is its ticketstore.Description.StoreID.
+	StoreID string `json:"store_id"`
+	// Left: another one has taken its place in a swap. It may not serve any more, but a host that starts with it is led to the one that does.
+	Left bool `json:"left,omitempty"`
+}
+
+// Pins keep, outside of the stores and across restarts of the host, which stores may serve: a start over another one, or over an empty folder where
+// a volume is not mounted, is refused instead of serving as if nobody were signed in. They follow a swap: before its switch the new store is
+// pinned beside the old one, and after it the old one is left.
+//
+// The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so that none is made by mistake. The functions
+// of Config.Backends get a context that has the ids wherever they are known.
+type Pins interface {
+	// Pinned returns what Pin was given last, nothing before the first time.
+	Pinned(ctx context.Context) ([]PinnedStore, error)
+	// Pin keeps these stores in the place of those that were pinned. They are on disk when it returns.
+	Pin(ctx context.Context, stores []PinnedStore) error
+}
+
+// pinned is what the adapter knows of its stores.
+type pinned struct {
+	// left are those that led to the one that serves, before it.
+	left    []PinnedStore
+	serving PinnedStore
+	// kept is what Config.Pins was given last.
+	kept []PinnedStore
+}
+
+// wantedIDs returns the ids of which an opened store must have one, none if nothing is pinned.
+func (p *pinned) wantedIDs() (ids []string) {
+	for _, store := range p.kept {
+		if store.StoreID != "" {
+			ids = append(ids, store.StoreID)
+		}
+	}
+	return ids
+}
+
+// loadPins reads what is pinned.
+func (a *Adapter) loadPins(ctx context.Context) (err error) {
+	if a.config.Pins == nil {
+		return nil
+	}
+	if a.pinned.kept, err = a.config.Pins.Pinned(ctx); err != nil {
+		return fmt.Errorf("reading which stores are pinned: %w", err)
+	}
+	return nil
+}
+
+// checkPin refuses a store that must not serve: none of those that are pinned, or one that was left.
+func (a *Adapter) checkPin() error {
+	if len(a.pinned.kept) == 0 {
+		return nil
+	}
+	var wanted []string
+	for _, store := range a.pinned.kept {
+		if store.Left {
+			continue
+		}
+		if store.StoreID == a.pinned.serving.StoreID {
+			return nil
+		}
+		wanted = append(wanted, store.StoreID)
+	}
+	return &ticketstore.OtherStoreError{
+		Place: fmt.Sprintf("backend %q", a.pinned.serving.Name), Wanted: wanted, Found: a.pinned.serving.StoreID,
+	}
+}
+
+// pin pins the stores as they are now, and next beside the one that serves, if there is one.
+func (a *Adapter) pin(ctx context.Context, next ...PinnedStore) error {
+	if a.config.Pins == nil {
+		return nil
+	}
+	var stores []PinnedStore
+	for _, store := range a.pinned.left {
+		store.Left = true
+		stores = append(stores, store)
+	}
+	stores = append(append(stores, a.pinned.serving), next...)
+	if slices.Equal(stores, a.pinned.kept) {
+		return nil
+	}
+	if err := a.config.Pins.Pin(ctx, stores); err != nil {
+		return fmt.Errorf("hostadapter: pinning the stores: %w", err)
+	}
+	a.pinned.kept = stores
+	return nil
+}
+
+// pinAnyway is pin for what has happened already. The next start puts right what it could not.
+func (a *Adapter) pinAnyway(ctx context.Context) {
+	if err := a.pin(ctx); err != nil {
+		a.config.Logger.ErrorContext(ctx, "which stores may serve was not written down", "error", err)
+	}
+}
+
+// pinnedAs asks a store for its id.
+func pinnedAs(ctx context.Context, name string, backend Backend) (PinnedStore, error) {
+	description, err := backend.Describe(ctx)
+	if err != nil {
+		return PinnedStore{}, fmt.Errorf("asking backend %q what it is: %w", name, err)
+	}
+	return PinnedStore{Name: name, StoreID: description.StoreID}, nil
+}

@@ -65,8 +65,8 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 		logger = slog.New(slog.DiscardHandler)
 	}
 	wanted := ticketstore.StoreIDs(ctx)
-	if len(wanted) > 0 && isVacant(settings.Path) {
-		return nil, otherStore(settings.Path, wanted, "")
+	if err := checkPlace(settings.Path, wanted); err != nil {
+		return nil, err
 	}
 	space := newSpace(&settings, logger)
 	if err := space.room().refusesOpening(); err != nil {

@@ -35,7 +35,23 @@ func readStoreID(db *badger.DB) (id string, err error) {
 	return id, err
 }
 
-// checkStoreID refuses a store that has none of the wanted ids, if there are any, before anything is written to it.
+// checkPlace refuses a folder without a store, and one whose marker has none of the wanted ids, if there are any.
+func checkPlace(path string, wanted []string) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(path)
+	if errors.Is(err, os.ErrNotExist) || (err == nil && isNew(entries)) {
+		return otherStore(path, wanted, "")
+	}
+	m, err := readMarker(path)
+	if err == nil && m.store != "" && !slices.Contains(wanted, m.store) {
+		err = otherStore(path, wanted, m.store)
+	}
+	return err
+}
+
+// checkStoreID is checkPlace for what the database says: an older marker has no id. Nothing was written yet.
 func checkStoreID(db *badger.DB, path string, wanted []string) error {
 	if len(wanted) == 0 {
 		return nil
@@ -49,14 +65,4 @@ func checkStoreID(db *badger.DB, path string, wanted []string) error {
 
 func otherStore(path string, wanted []string, found string) error {
 	return &ticketstore.OtherStoreError{Place: path, Wanted: wanted, Found: found}
-}
-
-// isVacant reports whether a store would be made in the folder: it is missing, empty, or was left in the first moment of one.
-func isVacant(path string) bool {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return errors.Is(err, os.ErrNotExist)
-	}
-	// A draft of the marker is what a crash in the very first moment has left.
-	return len(entries) == 0 || (len(entries) == 1 && entries[0].Name() == markerFile+".new")
 }

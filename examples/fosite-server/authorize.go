@@ -17,12 +17,11 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, http.StatusBadRequest, "The request cannot be read", "Its parameters are not form-encoded.", "invalid_request")
 		return
 	}
-	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: p.sessions.Now()}, "")
+	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: p.sessions.Now()}, reply{})
 }
 
-// proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back to the client. decision is
-// what the user answered to the consent page, if that is where we come from.
-func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pending, decision string) {
+// proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back to the client.
+func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pending, answer reply) {
 	ctx := r.Context()
 	original, err := request.request(r)
 	if err != nil {
@@ -51,11 +50,12 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 		p.showLogin(w, r, http.StatusOK, request, loginForm{Client: nameOf(ar), Current: nameIn(session), target: originOf(ar.GetRedirectURI())})
 		return
 	}
-	if decision == decisionDeny {
+	answer = answer.to(p, ar, session)
+	if answer.decision == decisionDeny {
 		p.deny(w, r, ar, fosite.ErrAccessDenied.WithHint("The user has refused."))
 		return
 	}
-	if done := p.askConsent(w, r, request, ar, session, decision, silent); done {
+	if done := p.askConsent(w, r, request, ar, session, answer, silent); done {
 		return
 	}
 	p.grant(w, r, ar, session)

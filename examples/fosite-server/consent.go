@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/hmac"
 	"net/http"
 	"slices"
 
@@ -24,11 +25,38 @@ var scopeTexts = map[string]string{
 	"offline_access": "Stay signed in when you are away",
 }
 
+// reply is what a user has answered to a consent page: nothing, where that is not where the request comes from.
+type reply struct {
+	form     *form
+	decision string
+	// again: the page is to be shown once more although the consent may be remembered, as the answer was to another one.
+	again bool
+}
+
+// to is the reply as far as it is one to the page that this request would show now: it counts once, in the session and for the client and the
+// scopes that the page named.
+func (a reply) to(p *provider, ar fosite.AuthorizeRequester, session *hostadapter.Session) reply {
+	switch {
+	case a.form == nil || a.again:
+	case a.form.SessionID != session.SessionID || !hmac.Equal(a.form.Shown, shownFor(ar, session)):
+		return reply{again: true}
+	case !p.forms.spend(a.form):
+		return reply{} // what it granted is remembered, unless it was taken back
+	}
+	return a
+}
+
+// shownFor is the hash of what the consent page says.
+func shownFor(ar fosite.AuthorizeRequester, session *hostadapter.Session) []byte {
+	texts := []string{ar.GetClient().GetID(), nameOf(ar), session.SubjectID, ar.GetRedirectURI().String()}
+	return hashOf(append(texts, ar.GetRequestedScopes()...)...)
+}
+
 // askConsent shows the consent page unless the user need not be asked, and tells whether it has answered the request.
 func (p *provider) askConsent(
-	w http.ResponseWriter, r *http.Request, request pending, ar fosite.AuthorizeRequester, session *hostadapter.Session, decision string, silent bool,
+	w http.ResponseWriter, r *http.Request, request pending, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply, silent bool,
 ) bool {
-	needed, err := p.needsConsent(r.Context(), ar, session, decision)
+	needed, err := p.needsConsent(r.Context(), ar, session, answer)
 	switch {
 	case err != nil:
 		p.unavailable(w, r, err)
@@ -39,15 +67,18 @@ func (p *provider) askConsent(
 		p.deny(w, r, ar, fosite.ErrConsentRequired)
 		return true
 	}
-	form, err := p.forms.token(w, r, request)
+	token, err := p.forms.token(w, r, form{
+		pending: request, Purpose: forConsent, SessionID: session.SessionID, Shown: shownFor(ar, session),
+	})
 	if err != nil {
 		p.failed(w, r, err)
 		return true
 	}
 	data := struct {
 		Form, Client, User, Target string
+		Again                      bool
 		Scopes                     []string
-	}{Form: form, Client: nameOf(ar), User: nameIn(session), Target: originOf(ar.GetRedirectURI())}
+	}{Form: token, Again: answer.again, Client: nameOf(ar), User: nameIn(session), Target: originOf(ar.GetRedirectURI())}
 	for _, scope := range ar.GetRequestedScopes() {
 		text := scopeTexts[scope]
 		if text == "" {
@@ -59,28 +90,31 @@ func (p *provider) askConsent(
 	return true
 }
 
-// consent takes the consent form.
+// consent takes the consent form. One that cannot be used leads on: to the page as it would be now, or to the start where nobody knows what it was for.
 func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
-	request, err := p.forms.open(r)
-	decision := r.PostFormValue("decision")
-	if err != nil || request.Query == "" || (decision != decisionAllow && decision != decisionDeny) {
-		p.problem(w, r, http.StatusForbidden, "Please start again", "This form cannot be used: "+errForm.Error()+".", "")
+	opened, err := p.forms.open(r, forConsent)
+	if opened == nil || opened.Query == "" {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	p.proceed(w, r, *request, decision)
+	answer := reply{form: opened, decision: r.PostFormValue("decision"), again: err != nil}
+	if answer.again || (answer.decision != decisionAllow && answer.decision != decisionDeny) {
+		answer = reply{again: true}
+	}
+	p.proceed(w, r, opened.pending, answer)
 }
 
 // needsConsent tells whether the user must be asked. A yes is remembered for all sessions until somebody revokes the consent.
-func (p *provider) needsConsent(ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, decision string) (bool, error) {
+func (p *provider) needsConsent(ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply) (bool, error) {
 	c, ok := ar.GetClient().(*client)
 	if ok && c.skipConsent {
 		return false, nil
 	}
 	consents, clientID := p.sessions.Consents(), ar.GetClient().GetID()
-	if decision == decisionAllow {
+	if answer.decision == decisionAllow {
 		return false, consents.Remember(ctx, session.SubjectID, clientID, ar.GetRequestedScopes(), 0)
 	}
-	if slices.Contains(prompts(ar), "consent") {
+	if answer.again || slices.Contains(prompts(ar), "consent") {
 		return true, nil
 	}
 	given, err := consents.Given(ctx, session.SubjectID, clientID, ar.GetRequestedScopes())

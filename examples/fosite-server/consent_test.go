@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
 // The consent page is shown once for what it asks, and again after a removal that revokes consents.
@@ -49,4 +51,93 @@ func TestConsentIsRemembered(t *testing.T) {
 	remove(subject + `}`)
 	signIn()
 	b.expect(b.get(ask("openid")), http.StatusOK, "asks for your permission")
+}
+
+// A consent page counts once, for whom and what it named. Whatever has changed since, the page is shown anew.
+func TestConsentIsBoundToWhatItShowed(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	p, photos := s.provider, s.provider.demo[0]
+	asks := func(pairs ...string) string {
+		request := authorizeURL(s, append([]string{"redirect_uri", photos.url + "/callback", "client_id", demoAsking}, pairs...)...)
+		return request
+	}
+	signIn := func(b *browser, user demoUser) {
+		t.Helper()
+		b.expect(b.submit(b.get(p.issuer+"/login"), "/login", "username", user.Username, "password", user.Password), http.StatusOK, "Hello, "+user.name)
+	}
+	given := func(user demoUser) bool {
+		t.Helper()
+		yes, err := p.sessions.Consents().Given(t.Context(), user.subject, demoAsking, []string{"openid"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return yes
+	}
+	ann, ben := demoUsers[0], demoUsers[1]
+
+	t.Run("of another user", func(t *testing.T) {
+		b := newBrowser(t)
+		signIn(b, ann)
+		page := b.expect(b.get(asks()), http.StatusOK, ann.name)
+		signIn(b, ben) // in another tab
+		shown := b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "Nothing was granted")
+		if !strings.Contains(shown.body, ben.name) || strings.Contains(shown.body, ann.name) || given(ben) || given(ann) {
+			t.Errorf("Ann's page was taken for Ben's, or not shown anew:\n%s", shown.body)
+		}
+		if target := b.submit(shown, "/consent", "decision", decisionAllow).url; target.Query().Get("code") == "" || !given(ben) || given(ann) {
+			t.Errorf("Ben's own page leads to %s, want it to grant", target)
+		}
+		// Also where Ben has granted it before: the click was on Ann's page.
+		signIn(b, ann)
+		page = b.get(asks())
+		signIn(b, ben)
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "Nothing was granted")
+	})
+	t.Run("of nobody any more", func(t *testing.T) {
+		b := newBrowser(t)
+		signIn(b, ann)
+		page := b.expect(b.get(asks()), http.StatusOK, ann.name)
+		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: ann.subject}); err != nil {
+			t.Fatal(err)
+		}
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "<h1>Sign in</h1>")
+	})
+	t.Run("once", func(t *testing.T) {
+		b := newBrowser(t)
+		signIn(b, ann)
+		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, ann.name)
+		if target := b.submit(page, "/consent", "decision", decisionAllow).url; target.Query().Get("code") == "" {
+			t.Fatalf("the page leads to %s, want a code", target)
+		}
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "asks for your permission")
+	})
+	t.Run("for no other purpose", func(t *testing.T) {
+		b := newBrowser(t)
+		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, "<h1>Sign in</h1>")
+		signIn(b, ann)
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "Nothing was granted")
+	})
+	t.Run("and a form that is none leads on", func(t *testing.T) {
+		b := newBrowser(t)
+		b.expect(b.post(p.issuer+"/consent", "form", "x", "decision", decisionAllow), http.StatusOK, "You are not signed in")
+		b.expect(b.post(p.issuer+"/login", "form", "x", "username", "ann", "password", "ann-demo"), http.StatusOK, "<h1>Sign in</h1>")
+	})
+}
+
+// A browser that opened two sign-in pages at once signs in at either.
+func TestSignInBegunInTwoTabs(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	b, other := newBrowser(t), newBrowser(t)
+	// Both pages are asked for before either answer, and its cookie, is there.
+	first, second := b.get(authorizeURL(s)), other.get(authorizeURL(s, "state", "abcdefgh"))
+	address, _ := url.Parse(s.provider.issuer)
+	b.http.Jar.SetCookies(address, other.http.Jar.Cookies(address))
+	for page, state := range map[*pageSeen]string{first: "12345678", second: "abcdefgh"} {
+		done := b.submit(page, "/login", "username", "ann", "password", "ann-demo")
+		if query := done.url.Query(); query.Get("code") == "" || query.Get("state") != state {
+			t.Errorf("signing in leads to %s, want a code with state %s", done.url, state)
+		}
+	}
 }

@@ -5,11 +5,14 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -37,15 +40,46 @@ func (p *pending) request(r *http.Request) (*http.Request, error) {
 	return clone, nil
 }
 
-// forms protects forms against forgery: a form's token is signed over its content and over a cookie of the browser that it was made for.
+// purpose is what a form is for. A form for one purpose is of no use for another.
+type purpose string
+
+const (
+	forSignIn  purpose = "sign-in"
+	forConsent purpose = "consent"
+)
+
+// form is what a form's token says of the page that it is on.
+type form struct {
+	pending
+	Purpose purpose `json:"p"`
+	// Browser is the hash of a cookie of the browser that the page was made for.
+	Browser []byte `json:"b"`
+	// SessionID is the session of the user whom the page names, empty for nobody's. Shown is the hash of what else the page asks the user about.
+	SessionID string `json:"s,omitempty"`
+	Shown     []byte `json:"w,omitempty"`
+	// ID is what a form that grants something can be used by once.
+	ID   string    `json:"i"`
+	Made time.Time `json:"m"`
+}
+
+// forms protects forms against forgery, and against being taken for what they did not show.
 type forms struct {
 	key    []byte
 	cookie string
 	secure bool
 	now    func() time.Time
+	used   usedForms
 }
 
-var errForm = errors.New("this page was opened in another browser, or too long ago")
+var (
+	// errNoForm: nothing that was sent is a form of ours.
+	errNoForm = errors.New("this form was not made by this server")
+	// errStale: the form is ours, but of another browser, for another purpose, or too old. Its request can be shown anew.
+	errStale = errors.New("this page was open for too long, or in another browser")
+)
+
+// maxFormCookies bounds the cookies of forms that are looked at. A browser has more than one where it opened several pages at once.
+const maxFormCookies = 32
 
 func newForms(globalSecret []byte, issuer string) (*forms, error) {
 	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server forms", sha256.Size)
@@ -59,58 +93,101 @@ func newForms(globalSecret []byte, issuer string) (*forms, error) {
 	return f, nil
 }
 
-// token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it.
-func (f *forms) token(w http.ResponseWriter, r *http.Request, p pending) (string, error) {
-	browser := f.browser(r)
-	if browser == "" {
-		browser = randomText()
+// token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it where there is none. Each such cookie has a
+// name of its own: of two pages that are opened at once, the second must not take away the first one's.
+func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) (string, error) {
+	browsers := f.browsers(r)
+	if len(browsers) == 0 {
+		browsers = []string{randomText()}
 		//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
 		http.SetCookie(w, &http.Cookie{
-			Name: f.cookie, Value: browser, Path: "/", HttpOnly: true, Secure: f.secure, SameSite: http.SameSiteLaxMode,
+			Name: f.cookie + "_" + randomID()[:8], Value: browsers[0], Path: "/", HttpOnly: true, Secure: f.secure, SameSite: http.SameSiteLaxMode,
 		})
 	}
-	content, err := json.Marshal(struct {
-		pending
-		Made time.Time `json:"m"`
-	}{p, f.now()})
+	made.Browser, made.ID, made.Made = hashOf(browsers[0]), randomID(), f.now()
+	content, err := json.Marshal(made)
 	if err != nil {
 		return "", err
 	}
-	return base64.RawURLEncoding.EncodeToString(append(f.sign(browser, content), content...)), nil
+	return base64.RawURLEncoding.EncodeToString(append(f.sign(content), content...)), nil
 }
 
-// open returns what a form carried, or errForm.
-func (f *forms) open(r *http.Request) (*pending, error) {
+// open returns what the form of a request carries. With errStale it returns it too, for the page to be shown anew.
+func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(r.PostFormValue("form"))
 	if err != nil || len(raw) < sha256.Size {
-		return nil, errForm
+		return nil, errNoForm
 	}
-	browser, sum, content := f.browser(r), raw[:sha256.Size], raw[sha256.Size:]
-	if browser == "" || !hmac.Equal(sum, f.sign(browser, content)) {
-		return nil, errForm
+	sum, content := raw[:sha256.Size], raw[sha256.Size:]
+	var opened form
+	if !hmac.Equal(sum, f.sign(content)) || json.Unmarshal(content, &opened) != nil {
+		return nil, errNoForm
 	}
-	var opened struct {
-		pending
-		Made time.Time `json:"m"`
+	ours := slices.ContainsFunc(f.browsers(r), func(browser string) bool { return hmac.Equal(opened.Browser, hashOf(browser)) })
+	if !ours || opened.Purpose != wanted || f.now().Sub(opened.Made) > formLifetime {
+		opened.Started = f.now() // as if its request came now
+		return &opened, errStale
 	}
-	if err := json.Unmarshal(content, &opened); err != nil || f.now().Sub(opened.Made) > formLifetime {
-		return nil, errForm
-	}
-	return &opened.pending, nil
+	return &opened, nil
 }
 
-func (f *forms) browser(r *http.Request) string {
-	cookie, err := r.Cookie(f.cookie)
-	if err != nil {
-		return ""
-	}
-	return cookie.Value
+// spend reports whether the form is used for the first time.
+func (f *forms) spend(used *form) bool {
+	return f.used.add(used.ID, used.Made.Add(formLifetime), f.now())
 }
 
-func (f *forms) sign(browser string, content []byte) []byte {
+// browsers returns the values of the browser's cookies of forms.
+func (f *forms) browsers(r *http.Request) (values []string) {
+	for _, cookie := range r.Cookies() {
+		if (cookie.Name == f.cookie || strings.HasPrefix(cookie.Name, f.cookie+"_")) && cookie.Value != "" && len(values) < maxFormCookies {
+			values = append(values, cookie.Value)
+		}
+	}
+	return values
+}
+
+func (f *forms) sign(content []byte) []byte {
 	mac := hmac.New(sha256.New, f.key)
-	mac.Write([]byte(browser))
-	mac.Write([]byte{0}) // no cookie has it
 	mac.Write(content)
 	return mac.Sum(nil)
+}
+
+// hashOf hashes texts so that no two lists of them have the same.
+func hashOf(texts ...string) []byte {
+	sum := sha256.New()
+	for _, text := range texts {
+		_ = binary.Write(sum, binary.BigEndian, uint64(len(text))) // a hash takes everything
+		sum.Write([]byte(text))
+	}
+	return sum.Sum(nil)
+}
+
+// maxUsedForms bounds what usedForms remembers.
+const maxUsedForms = 10_000
+
+// usedForms remembers the forms that were used, until they are too old anyway. This server is one process, so that its memory is enough: a
+// restart forgets them, and a form that is used again after one grants what its user has granted with it before.
+type usedForms struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+	order []string // the oldest first
+}
+
+// add reports whether the id is new.
+func (u *usedForms) add(id string, until, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, known := u.until[id]; known {
+		return false
+	}
+	if u.until == nil {
+		u.until = map[string]time.Time{}
+	}
+	for len(u.order) > 0 && (len(u.order) >= maxUsedForms || now.After(u.until[u.order[0]])) {
+		delete(u.until, u.order[0])
+		u.order = u.order[1:]
+	}
+	u.until[id] = until
+	u.order = append(u.order, id)
+	return true
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,33 +30,68 @@ func TestForms(t *testing.T) {
 	f.now = func() time.Time { return now }
 	newForm := func() (string, []*http.Cookie) {
 		recorder := httptest.NewRecorder()
-		token, err := f.token(recorder, httptest.NewRequest(http.MethodGet, "/login", nil), pending{Query: "a=b", Started: now})
+		made := form{pending: pending{Query: "a=b", Started: now}, Purpose: forConsent}
+		token, err := f.token(recorder, httptest.NewRequest(http.MethodGet, "/login", nil), made)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return token, recorder.Result().Cookies()
 	}
 	token, cookies := newForm()
-	got, err := f.open(formPost(token, cookies))
+	got, err := f.open(formPost(token, cookies), forConsent)
 	if err != nil || got.Query != "a=b" || !got.Started.Equal(now) {
 		t.Fatalf("the form carried %+v, %v; want what was put in", got, err)
 	}
-	_, others := newForm()
+	second, others := newForm()
 	changed := []byte(token)
 	changed[len(changed)-2] ^= 1
-	for name, request := range map[string]*http.Request{
-		"no token":               formPost("", cookies),
-		"no cookie":              formPost(token, nil),
-		"another browser's form": formPost(token, others),
-		"a changed form":         formPost(string(changed), cookies),
-	} {
-		if _, err := f.open(request); err == nil {
-			t.Errorf("%s was accepted", name)
+	for name, request := range map[string]*http.Request{"no token": formPost("", cookies), "a changed form": formPost(string(changed), cookies)} {
+		if got, err := f.open(request, forConsent); !errors.Is(err, errNoForm) || got != nil {
+			t.Errorf("%s: got %+v, %v; want errNoForm", name, got, err)
 		}
 	}
+	stale := func(name string, request *http.Request, wanted purpose) {
+		t.Helper()
+		if got, err := f.open(request, wanted); !errors.Is(err, errStale) || got == nil || got.Query != "a=b" {
+			t.Errorf("%s: got %+v, %v; want errStale and the request", name, got, err)
+		}
+	}
+	stale("no cookie", formPost(token, nil), forConsent)
+	stale("another browser's form", formPost(token, others), forConsent)
+	stale("a form for another purpose", formPost(token, cookies), forSignIn)
+	// Two pages that are opened at once have a cookie each, and the browser keeps both.
+	both := append(cookies, others...)
+	for _, token := range []string{token, second} {
+		if _, err := f.open(formPost(token, both), forConsent); err != nil {
+			t.Errorf("a form beside another one: %v", err)
+		}
+	}
+	if cookies[0].Name == others[0].Name {
+		t.Error("the second page's cookie takes the place of the first one's")
+	}
+	if !f.spend(got) || f.spend(got) {
+		t.Error("a form is not used exactly once")
+	}
 	now = now.Add(formLifetime + time.Second)
-	if _, err := f.open(formPost(token, cookies)); err == nil {
-		t.Error("a form that is too old was accepted")
+	stale("a form that is too old", formPost(token, cookies), forConsent)
+}
+
+func TestUsedFormsAreBounded(t *testing.T) {
+	t.Parallel()
+	var used usedForms
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i := range maxUsedForms + 10 {
+		used.add(strconv.Itoa(i), now.Add(formLifetime), now)
+	}
+	if len(used.until) != maxUsedForms || len(used.order) != maxUsedForms {
+		t.Errorf("%d and %d are remembered, want %d", len(used.until), len(used.order), maxUsedForms)
+	}
+	if used.add(strconv.Itoa(maxUsedForms+9), now.Add(formLifetime), now) {
+		t.Error("the last one is forgotten")
+	}
+	used.add("late", now.Add(3*formLifetime), now.Add(2*formLifetime))
+	if len(used.until) != 1 || len(used.order) != 1 {
+		t.Errorf("%d are remembered after their time, want the new one alone", len(used.until))
 	}
 }
 

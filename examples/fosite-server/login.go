@@ -27,24 +27,31 @@ func (p *provider) loginPage(w http.ResponseWriter, r *http.Request) {
 	p.showLogin(w, r, http.StatusOK, pending{Started: p.sessions.Now()}, loginForm{Current: nameIn(session)})
 }
 
-func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int, request pending, form loginForm) {
+func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int, request pending, page loginForm) {
 	var err error
-	if form.Form, err = p.forms.token(w, r, request); err != nil {
+	if page.Form, err = p.forms.token(w, r, form{pending: request, Purpose: forSignIn}); err != nil {
 		p.failed(w, r, err)
 		return
 	}
-	form.Demo = p.hints
-	p.render(w, r, status, "login", "Sign in", form, form.target)
+	page.Demo = p.hints
+	p.render(w, r, status, "login", "Sign in", page, page.target)
 }
 
-// login takes the sign-in form and goes on with the authorization request that it was shown for, if any.
+// login takes the sign-in form and goes on with the authorization request that it was shown for, if any. The form is bound to the browser alone:
+// whoever is signed in there, the password says who signs in now.
 func (p *provider) login(w http.ResponseWriter, r *http.Request) {
-	request, err := p.forms.open(r)
-	if err != nil {
-		p.problem(w, r, http.StatusForbidden, "Please start again", "This form cannot be used: "+err.Error()+".", "")
+	opened, err := p.forms.open(r, forSignIn)
+	if opened == nil {
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	}
-	username := r.PostFormValue("username")
+	request, username := &opened.pending, r.PostFormValue("username")
+	if err != nil {
+		p.tryAgain(w, r, *request, http.StatusOK, loginForm{
+			Username: username, Problem: "This page was open for too long, or in another browser. Please sign in once more.",
+		})
+		return
+	}
 	u, err := p.users.authenticate(username, r.PostFormValue("password"))
 	if err != nil {
 		p.logger.InfoContext(r.Context(), "sign-in failed", "remote_addr", r.RemoteAddr)
@@ -66,17 +73,17 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	p.proceed(w, r, *request, "")
+	p.proceed(w, r, *request, reply{})
 }
 
 // tryAgain shows the form with what was wrong.
-func (p *provider) tryAgain(w http.ResponseWriter, r *http.Request, request pending, status int, form loginForm) {
+func (p *provider) tryAgain(w http.ResponseWriter, r *http.Request, request pending, status int, page loginForm) {
 	if request.Query != "" {
 		if ar, err := p.authorizeRequest(r, request); err == nil {
-			form.Client, form.target = nameOf(ar), originOf(ar.GetRedirectURI())
+			page.Client, page.target = nameOf(ar), originOf(ar.GetRedirectURI())
 		}
 	}
-	p.showLogin(w, r, status, request, form)
+	p.showLogin(w, r, status, request, page)
 }
 
 // authorizeRequest parses the authorization request that a form carries.

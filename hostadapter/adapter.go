@@ -43,6 +43,7 @@ type Adapter struct {
 	pinned pinned
 
 	sliding   sliding
+	missing   missingKeys
 	events    *eventStream
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -72,6 +73,9 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	describing, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	if err := a.checkBackend(describing); err != nil {
+		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
+	}
+	if err := a.claim(describing); err != nil {
 		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
 	}
 	if err := a.pin(ctx); err != nil {

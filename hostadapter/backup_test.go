@@ -170,7 +170,7 @@ func TestCloseEndsABackup(t *testing.T) {
 
 func TestBackupOfABackendThatHasNone(t *testing.T) {
 	t.Parallel()
-	h := newHost(t) // its backend is wrapped, without a Transfer
+	h := newHost(t, func(c *hostadapter.Config) { c.Backend = struct{ hostadapter.Backend }{c.Backend} }) // without a Transfer
 	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("backup: %v, want ErrBackup", err)
 	}

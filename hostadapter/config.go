@@ -59,6 +59,10 @@ type Config struct {
 	Pins Pins
 	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
 	Issuer string
+	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers its issuer, and belongs to it alone: one
+	// of any other is refused (ErrOtherIssuer). A session of a former issuer signs nobody in any more and is not renewed; its refresh tokens are
+	// good until it ends, their ID tokens and its logout tokens keep its issuer, and the next sign-in over its cookie ends it.
+	FormerIssuers []string
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every one opens: to rotate,
 	// put the new one first and keep the old ones for as long as records sealed with them live.
 	Keys [][]byte
@@ -67,6 +71,9 @@ type Config struct {
 	// to another. Set it when upgrading a server that has such sessions, to the end of their lives or earlier. Sessions
 	// are sealed anew when they are next used, tokens when they are refreshed. Zero: their users sign in again.
 	UnboundUntil time.Time
+	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What is in it lets nobody in: users sign in
+	// again, which ends their old sessions, and the tokens of then are inactive. A store that the keys open is not touched by it.
+	KeysLost bool
 	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.
 	Signer logout.Signer
 	// Clients finds the clients to tell.
@@ -251,16 +258,28 @@ func (c *Config) checkBackends() error {
 }
 
 func (c *Config) checkIssuer() error {
-	if err := ticketstore.CheckID("issuer", c.Issuer); err != nil {
+	errs := []error{checkIssuer("issuer", c.Issuer)}
+	for i, issuer := range c.FormerIssuers {
+		field := fmt.Sprintf("former_issuers[%d]", i)
+		errs = append(errs, checkIssuer(field, issuer))
+		if issuer == c.Issuer {
+			errs = append(errs, bad(field, "is the issuer itself"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkIssuer(field, issuer string) error {
+	if err := ticketstore.CheckID(field, issuer); err != nil {
 		return fmt.Errorf("hostadapter: %w", err)
 	}
-	u, err := url.Parse(c.Issuer)
+	u, err := url.Parse(issuer)
 	switch {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "":
-		return bad("issuer", "is not an http or https URL")
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(c.Issuer, "#") || u.User != nil:
+		return bad(field, "is not an http or https URL")
+	case u.RawQuery != "" || u.ForceQuery || strings.Contains(issuer, "#") || u.User != nil:
 		// OpenID Connect Discovery 1.0, section 3.
-		return bad("issuer", "has a query, a fragment or a user")
+		return bad(field, "has a query, a fragment or a user")
 	}
 	return nil
 }

@@ -266,7 +266,7 @@ func TestConsentThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.remember("mail", 0, "openid")
-	h.config.Keys = [][]byte{[]byte(strings.Repeat("n", 32))}
+	h.config.Keys, h.config.KeysLost = [][]byte{[]byte(strings.Repeat("n", 32))}, true
 	h.start()
 	ctx, consents := t.Context(), h.Consents()
 	given, err := consents.Given(ctx, "ann", "mail", []string{"openid"})

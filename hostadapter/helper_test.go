@@ -20,6 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 const issuer = "https://op.example"
@@ -102,6 +103,11 @@ func (b *backend) do(method string, call func() error) error {
 func (b *backend) Tickets() ticketstore.Store { return &tickets{b.Backend.Tickets(), b} }
 func (b *backend) Grants() grantstore.Store   { return &grants{b.Backend.Grants(), b} }
 func (b *backend) Logout() logout.Store       { return &endings{b.Backend.Logout(), b} }
+
+// Transfer moves the engine.
+func (b *backend) Transfer() transfer.Store {
+	return b.Backend.(interface{ Transfer() transfer.Store }).Transfer()
+}
 
 type tickets struct {
 	ticketstore.Store

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -36,8 +37,11 @@ type keyRing struct {
 	keys []sealKey
 }
 
+// keyID tells keys apart. It is public: each sealed record begins with that of its key.
+type keyID [sealKeyID]byte
+
 type sealKey struct {
-	id   [sealKeyID]byte
+	id   keyID
 	aead cipher.AEAD
 }
 
@@ -52,7 +56,7 @@ func newKeyRing(secrets [][]byte) (*keyRing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("deriving a sealing key: %w", err)
 		}
-		ring.keys = append(ring.keys, sealKey{id: [sealKeyID]byte(raw[chacha20poly1305.KeySize:]), aead: aead})
+		ring.keys = append(ring.keys, sealKey{id: keyID(raw[chacha20poly1305.KeySize:]), aead: aead})
 	}
 	return ring, nil
 }
@@ -78,7 +82,7 @@ func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	nonce, ciphertext := rest[:chacha20poly1305.NonceSizeX], rest[chacha20poly1305.NonceSizeX:]
 	known := false
 	for _, key := range k.keys {
-		if [sealKeyID]byte(header[1:]) != key.id {
+		if keyID(header[1:]) != key.id {
 			continue
 		}
 		known = true
@@ -90,6 +94,25 @@ func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w: its key is not in the key ring", purpose, ErrSealed)
 	}
 	return nil, fmt.Errorf("%s: %w", purpose, ErrChanged)
+}
+
+// sealedKeyID returns the id of the key that has sealed a record, whatever the format of what follows it.
+func sealedKeyID(sealed []byte) (id keyID, ok bool) {
+	if len(sealed) < sealOverhead {
+		return id, false
+	}
+	return keyID(sealed[1:]), true
+}
+
+// has reports whether the key of that id is in the ring.
+func (k *keyRing) has(id keyID) bool {
+	return slices.ContainsFunc(k.keys, func(key sealKey) bool { return key.id == id })
+}
+
+// sealedByFirst reports whether a record is sealed with the key that seals now, and can be opened with it.
+func (k *keyRing) sealedByFirst(purpose string, id, sealed []byte) bool {
+	_, err := (&keyRing{keys: k.keys[:1]}).unseal(purpose, id, sealed)
+	return err == nil
 }
 
 func sealContext(header []byte, purpose string, id []byte) []byte {

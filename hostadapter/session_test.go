@@ -407,7 +407,7 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 	b := h.browser()
 	b.signIn(hostadapter.Identity{Subject: "ann"})
 	keys := h.config.Keys
-	h.config.Keys = [][]byte{bytes.Repeat([]byte("z"), 32)}
+	h.config.Keys, h.config.KeysLost = [][]byte{bytes.Repeat([]byte("z"), 32)}, true
 	h.start()
 	if session, err := b.session(); !errors.Is(err, hostadapter.ErrSealed) || session != nil {
 		t.Errorf("Session: %v, %v; want ErrSealed", session, err)

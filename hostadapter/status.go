@@ -44,6 +44,12 @@ func (a *Adapter) BackendStatus(ctx context.Context) *BackendStatus {
 	if last := a.description.Load(); last != nil {
 		status.Description, status.Limits = *last, limitsOf(last)
 	}
+	if missing := a.missing.trouble(); missing != "" {
+		if status.Trouble != "" {
+			missing = status.Trouble + "; " + missing
+		}
+		status.Trouble = missing
+	}
 	status.Err = err
 	return status
 }

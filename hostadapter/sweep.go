@@ -38,6 +38,7 @@ func (a *Adapter) startSweeping() {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.sweeping.Go(func() { (&sweeper{adapter: a}).run(ctx) })
+	a.sweeping.Go(func() { a.countMissing(ctx) })
 }
 
 func (s *sweeper) run(ctx context.Context) {

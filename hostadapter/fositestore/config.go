@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ory/fosite"
@@ -37,6 +38,11 @@ type Config struct {
 	// returns, or a *JSONWebKeySet. Nil: ID tokens of a key that was rotated out have their users asked before they are signed out.
 	FormerKeys func(ctx context.Context) ([]any, error)
 
+	// FormerIssuers are those that the server had before it was renamed to IDTokenIssuer, and KeysLost goes on with a store that none of the keys opens: see
+	// the fields of those names in hostadapter.Config.
+	FormerIssuers []string
+	KeysLost      bool
+
 	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in with SignIn. Such tokens end
 	// only with their subject.
 	AllowUnbound bool
@@ -57,6 +63,8 @@ type Config struct {
 // prepare checks the configuration, names every field at fault, and returns that of the host adapter.
 func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	host := c.Host
+	host.KeysLost = host.KeysLost || c.KeysLost
+	host.FormerIssuers = append(slices.Clone(host.FormerIssuers), c.FormerIssuers...)
 	errs := []error{c.check()}
 	if host.Backend == nil {
 		host.Backend = c.Backend

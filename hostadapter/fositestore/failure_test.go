@@ -105,7 +105,7 @@ func TestGrantThatCannotBeOpened(t *testing.T) {
 	// As if the host came back with sealing keys of its own and without the old ones.
 	again := newHost(t, func(again *host, c *fositestore.Config) {
 		again.backend, c.Backend = h.backend, h.backend
-		c.Host.Keys = [][]byte{[]byte(strings.Repeat("k", 32))}
+		c.Host.Keys, c.KeysLost = [][]byte{[]byte(strings.Repeat("k", 32))}, true
 	})
 	again.introspect(r.str("access_token")).must(t, http.StatusInternalServerError, "server_error")
 	again.refresh(r.str("refresh_token")).must(t, http.StatusInternalServerError, "server_error")

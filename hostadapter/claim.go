@@ -1,0 +1,153 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// A store keeps, as properties, whose it is and with which keys the host has sealed what is in it. They are looked at before a host serves: one
+// of another issuer, and one that has none of the keys, would sign everybody out or do worse, without a word.
+const (
+	issuerProperty = "issuer"
+	// canaryProperty is sealed with the first key: whatever opens it opens what was sealed by then.
+	canaryProperty = "canary"
+	// keysProperty lists the ids of the keys that have sealed something, the latest first. They are public: each sealed record has one.
+	keysProperty = "keys"
+)
+
+var (
+	// ErrOtherIssuer means that a store is that of another issuer. The text names both.
+	ErrOtherIssuer = errors.New("the store belongs to another issuer")
+	// ErrKeysLost means that none of Config.Keys opens what the store holds.
+	ErrKeysLost = errors.New("none of Config.Keys opens what the store holds")
+)
+
+// claim makes sure that the store is this host's, and says so in the store where it does not know yet. A refusal changes nothing.
+func (a *Adapter) claim(ctx context.Context) (err error) {
+	for range attempts {
+		if err = a.tryClaim(ctx); !errors.Is(err, ticketstore.ErrConflict) {
+			return err
+		}
+	}
+	return fmt.Errorf("other hosts change whose the store is: %w", err)
+}
+
+func (a *Adapter) tryClaim(ctx context.Context) error {
+	issuer, err := a.property(ctx, issuerProperty)
+	if err != nil {
+		return err
+	}
+	if err := a.checkStoreIssuer(ctx, string(issuer)); err != nil {
+		return err
+	}
+	if err := a.claimKeys(ctx); err != nil {
+		return err
+	}
+	if string(issuer) == a.config.Issuer {
+		return nil
+	}
+	if issuer != nil {
+		a.config.Logger.WarnContext(ctx, "the store was that of another issuer, and is this one's now", "former", string(issuer), "issuer", a.config.Issuer)
+	}
+	return a.setProperty(ctx, issuerProperty, issuer, []byte(a.config.Issuer))
+}
+
+// checkStoreIssuer refuses the store of another issuer. One that does not say whose it is, is that of its newest session.
+func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
+	if issuer == "" {
+		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 1})
+		switch {
+		case err != nil:
+			return fmt.Errorf("looking for sessions: %w", err)
+		case len(page.Sessions) == 0:
+			return nil
+		}
+		issuer = page.Sessions[0].Issuer
+	}
+	if a.isOurs(issuer) {
+		return nil
+	}
+	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its own. Where the issuer was "+
+		"renamed, name the former one in Config.FormerIssuers", ErrOtherIssuer, issuer, a.config.Issuer)
+}
+
+// isOurs reports whether the issuer is this host's, or was.
+func (a *Adapter) isOurs(issuer string) bool {
+	return issuer == a.config.Issuer || slices.Contains(a.config.FormerIssuers, issuer)
+}
+
+// claimKeys makes sure that the keys are those with which the store was filled.
+func (a *Adapter) claimKeys(ctx context.Context) error {
+	canary, err := a.property(ctx, canaryProperty)
+	if err != nil {
+		return err
+	}
+	used, err := a.property(ctx, keysProperty)
+	if err != nil {
+		return err
+	}
+	lost := false
+	ids := splitKeyIDs(used)
+	if canary != nil {
+		_, err := a.ring.unseal(canaryProperty, nil, canary)
+		lost = err != nil
+	} else {
+		found, err := a.sealedWith(ctx)
+		if err != nil {
+			return err
+		}
+		lost = len(found) > 0 && !slices.ContainsFunc(found, a.ring.has)
+		ids = append(ids, found...)
+	}
+	if lost && !a.config.KeysLost {
+		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys that it had. To go on without the "+
+			"old sessions and tokens, whose users have to sign in again, set Config.KeysLost", ErrKeysLost)
+	}
+	if lost {
+		a.config.Logger.WarnContext(ctx, "the keys were lost: sessions and tokens of before are worth nothing", "keys", formatKeyIDs(ids))
+		ids = nil
+	}
+	if !a.ring.sealedByFirst(canaryProperty, nil, canary) {
+		if err := a.setProperty(ctx, canaryProperty, canary, a.ring.seal(canaryProperty, nil, []byte("canary"))); err != nil {
+			return err
+		}
+	}
+	return a.noteKeys(ctx, used, ids)
+}
+
+// noteKeys has the store know the key that seals from now on, and the host those that it lacks.
+func (a *Adapter) noteKeys(ctx context.Context, before []byte, used []keyID) error {
+	first := a.ring.keys[0].id
+	ids := []keyID{first}
+	for _, id := range used {
+		if !slices.Contains(ids, id) && len(ids) < maxKeyIDs {
+			ids = append(ids, id)
+		}
+	}
+	a.missing.watch(slices.DeleteFunc(slices.Clone(ids), a.ring.has))
+	if after := joinKeyIDs(ids); string(after) != string(before) {
+		return a.setProperty(ctx, keysProperty, before, after)
+	}
+	return nil
+}
+
+func (a *Adapter) property(ctx context.Context, name string) (value []byte, err error) {
+	if value, err = a.config.Backend.Properties().Property(ctx, name); err != nil {
+		return nil, fmt.Errorf("reading property %s of the store: %w", name, err)
+	}
+	return value, nil
+}
+
+func (a *Adapter) setProperty(ctx context.Context, name string, old, value []byte) error {
+	err := a.Persist(ctx, func(ctx context.Context) error {
+		return a.config.Backend.Properties().SetProperty(ctx, name, old, value)
+	})
+	if err != nil {
+		return fmt.Errorf("writing property %s of the store: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package hostadapter_test
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+func sealingKey(letter string) []byte { return bytes.Repeat([]byte(letter), hostadapter.MinKey) }
+
+// refused opens an adapter over the backend, which must not be let.
+func (h *host) refused(want error, says ...string) {
+	h.t.Helper()
+	adapter, err := hostadapter.New(h.t.Context(), h.config)
+	if err == nil {
+		_ = adapter.Close()
+	}
+	if !errors.Is(err, want) {
+		h.t.Fatalf("New: %v, want %v", err, want)
+	}
+	for _, text := range says {
+		if !strings.Contains(err.Error(), text) {
+			h.t.Errorf("New: %v, want it to say %q", err, text)
+		}
+	}
+}
+
+// forget takes a property away, as a store of before has none.
+func (h *host) forget(name string) {
+	h.t.Helper()
+	value, err := h.backend.Properties().Property(h.t.Context(), name)
+	if err == nil {
+		err = h.backend.Properties().SetProperty(h.t.Context(), name, value, nil)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestKeysLost: a store that no key opens is refused, and with KeysLost gone on with.
+func TestKeysLost(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]func(h *host){
+		"a store that has a canary":      func(*host) {},
+		"a store that never had one":     func(h *host) { h.forget("canary"); h.forget("keys") },
+		"a store without sessions":       func(h *host) { h.mustEndAll() },
+		"a store that keeps consents":    func(h *host) { h.mustEndAll(); h.remember("mail", 0, "openid"); h.forget("canary"); h.forget("keys") },
+		"a store that had KeysLost once": func(h *host) { h.config.Keys, h.config.KeysLost = [][]byte{sealingKey("a")}, true; h.start() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+			before(h)
+			h.config.Keys, h.config.KeysLost = [][]byte{sealingKey("z")}, false
+			h.refused(hostadapter.ErrKeysLost, "Config.KeysLost")
+			h.refused(hostadapter.ErrKeysLost)
+			h.config.KeysLost = true
+			h.start()
+			h.config.KeysLost = false
+			h.start() // they are the store's from then on
+			if status := h.BackendStatus(t.Context()); status.Err != nil || status.Trouble != "" {
+				t.Errorf("status %v, %q; want no trouble: it was said that they are lost", status.Err, status.Trouble)
+			}
+		})
+	}
+}
+
+// TestKeysOfAnEmptyStore: a store that holds nothing takes any keys.
+func TestKeysOfAnEmptyStore(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.forget("canary")
+	h.forget("keys")
+	h.config.Keys = [][]byte{sealingKey("z")}
+	h.start()
+	h.config.Keys = [][]byte{sealingKey("y")}
+	h.refused(hostadapter.ErrKeysLost)
+}
+
+// TestRotation: a rotated key opens the store for as long as it is kept, and one that was taken out too early is said.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	h.remember("mail", 0, "openid")
+	former := h.config.Keys[0]
+	h.config.Keys = [][]byte{sealingKey("z"), former}
+	h.start()
+	b.mustBe("ann")
+	h.config.Keys = [][]byte{sealingKey("z")}
+	h.start()
+	trouble := func() string { return h.BackendStatus(t.Context()).Trouble }
+	eventually(t, "the status says what cannot be opened", func() bool {
+		return strings.Contains(trouble(), "1 sessions and 1 tokens or consents cannot be opened")
+	})
+	if err := h.Ready(t.Context()); err != nil {
+		t.Errorf("Ready: %v", err)
+	}
+	h.config.Keys = append(h.config.Keys, former)
+	h.start()
+	if text := trouble(); text != "" {
+		t.Errorf("with the key back in place the status says %q", text)
+	}
+	h.mustEndAll()
+	if err := h.Consents().Revoke(t.Context(), "ann", "mail"); err != nil {
+		t.Fatal(err)
+	}
+	h.config.Keys = h.config.Keys[:1]
+	h.start()
+	// Nothing that it sealed is left: the store forgets it.
+	eventually(t, "the key is forgotten", func() bool {
+		ids, err := h.backend.Properties().Property(t.Context(), "keys")
+		return err == nil && len(ids) == 4
+	})
+	if text := trouble(); text != "" {
+		t.Errorf("the status says %q, and nothing of the key is left", text)
+	}
+}
+
+func (h *host) mustEndAll() {
+	h.t.Helper()
+	if _, err := h.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: "ann", KeepConsents: true}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestOneStoreOneIssuer: a store is that of one issuer.
+func TestOneStoreOneIssuer(t *testing.T) {
+	t.Parallel()
+	const renamed = "https://renamed.example"
+	for name, before := range map[string]func(h *host){
+		"a store that knows its issuer": func(*host) {},
+		"a store of before":             func(h *host) { h.forget("issuer") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			h.browser().signIn(hostadapter.Identity{Subject: "ann"})
+			before(h)
+			h.config.Issuer = renamed
+			h.refused(hostadapter.ErrOtherIssuer, issuer, renamed, "Config.FormerIssuers")
+			h.config.FormerIssuers = []string{"https://another.example"}
+			h.refused(hostadapter.ErrOtherIssuer, issuer, renamed)
+			h.config.FormerIssuers = append(h.config.FormerIssuers, issuer)
+			h.start()
+			h.config.FormerIssuers = nil
+			h.start() // it is the store's from then on
+			h.config.Issuer = issuer
+			h.refused(hostadapter.ErrOtherIssuer, issuer, renamed)
+		})
+	}
+}

@@ -1,0 +1,229 @@
+package hostadapter
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+const (
+	// maxKeyIDs bounds the keys that a store remembers: the latest ones.
+	maxKeyIDs = 16
+	// countAgain is how often the records that lack their key are counted, while there are some.
+	countAgain = time.Hour
+)
+
+func splitKeyIDs(value []byte) (ids []keyID) {
+	for id := range slices.Chunk(value, sealKeyID) {
+		if len(id) == sealKeyID {
+			ids = append(ids, keyID(id))
+		}
+	}
+	return ids
+}
+
+func joinKeyIDs(ids []keyID) (value []byte) {
+	for _, id := range ids {
+		value = append(value, id[:]...)
+	}
+	return value
+}
+
+func formatKeyIDs(ids []keyID) string {
+	texts := make([]string, 0, len(ids))
+	for _, id := range ids {
+		texts = append(texts, hex.EncodeToString(id[:]))
+	}
+	return strings.Join(texts, ", ")
+}
+
+// missingKeys are keys with which the store was filled and that the host does not have: they were taken out of Config.Keys while something
+// that they sealed was still there, or nothing is left of that. Only the records say which.
+type missingKeys struct {
+	mu  sync.Mutex
+	ids []keyID
+	// sealed counts what they have sealed, as of the latest count, nil before the first; uncounted says why there is none.
+	sealed    *sealedCounts
+	uncounted error
+}
+
+type sealedCounts struct{ sessions, grants int }
+
+func (m *missingKeys) watch(ids []keyID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ids, m.sealed, m.uncounted = ids, nil, nil
+}
+
+func (m *missingKeys) watched() []keyID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ids
+}
+
+// trouble says, for an operator, what cannot be opened.
+func (m *missingKeys) trouble() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch ids := formatKeyIDs(m.ids); {
+	case len(m.ids) == 0 || (m.sealed == nil && m.uncounted == nil):
+		return ""
+	case m.sealed == nil:
+		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among Config.Keys, cannot be opened; how many there are "+
+			"cannot be told: %v", ids, m.uncounted)
+	default:
+		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with keys %s, which are not among Config.Keys: "+
+			"they were taken out too early", m.sealed.sessions, m.sealed.grants, ids)
+	}
+}
+
+// countMissing counts what was sealed with keys that are missing, until nothing of them is left: then the store forgets them. It walks through
+// the whole store, which nothing but a missing key is a reason for.
+func (a *Adapter) countMissing(ctx context.Context) {
+	for missing := a.missing.watched(); len(missing) > 0; missing = a.missing.watched() {
+		counts, left, err := a.countSealed(ctx, missing)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			a.config.Logger.WarnContext(ctx, "records that lack their key cannot be counted", "keys", formatKeyIDs(missing), "error", err)
+			a.missing.mu.Lock()
+			a.missing.uncounted = err
+			a.missing.mu.Unlock()
+		default:
+			a.foundMissing(ctx, missing, left, counts)
+		}
+		if len(left) == 0 && err == nil {
+			return
+		}
+		select {
+		case <-time.After(countAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// foundMissing keeps the outcome of a count.
+func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, counts *sealedCounts) {
+	a.missing.mu.Lock()
+	a.missing.ids, a.missing.sealed = left, counts
+	a.missing.mu.Unlock()
+	if len(left) > 0 {
+		a.config.Logger.WarnContext(ctx, "sessions and tokens were sealed with keys that are not among Config.Keys", "keys", formatKeyIDs(left),
+			"sessions", counts.sessions, "grants", counts.grants)
+	}
+	if len(left) == len(missing) {
+		return
+	}
+	before, err := a.property(ctx, keysProperty)
+	if err == nil {
+		after := slices.DeleteFunc(splitKeyIDs(before), func(id keyID) bool { return slices.Contains(missing, id) && !slices.Contains(left, id) })
+		err = a.setProperty(ctx, keysProperty, before, joinKeyIDs(after))
+	}
+	if err != nil {
+		// The next start counts again.
+		a.config.Logger.WarnContext(ctx, "the store could not be told that keys are of no use any more", "error", err)
+	}
+}
+
+var errNotMovable = errors.New("the backend does not serve " + transfer.Service)
+
+// countSealed walks through the records. left are those of the keys with which some are sealed.
+func (a *Adapter) countSealed(ctx context.Context, missing []keyID) (counts *sealedCounts, left []keyID, err error) {
+	store := moverOf(a.backends.serving())
+	if store == nil {
+		return nil, missing, errNotMovable
+	}
+	counts = &sealedCounts{}
+	for batch, err := range store.Export(ctx, nil) {
+		if err != nil {
+			return nil, missing, err
+		}
+		for i := range batch.Records {
+			r := &batch.Records[i]
+			id, sealed := sealedBy(r)
+			switch {
+			case r.Kind > transfer.Grants:
+				return counts, left, nil // they come kind by kind
+			case !sealed || !slices.Contains(missing, id):
+				continue
+			case r.Kind == transfer.Sessions:
+				counts.sessions++
+			default:
+				counts.grants++
+			}
+			if !slices.Contains(left, id) {
+				left = append(left, id)
+			}
+		}
+	}
+	return counts, left, nil
+}
+
+// sealedWith returns the keys with which the first records of a store are sealed, for one that does not remember.
+func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
+	store := moverOf(a.backends.serving())
+	if store == nil {
+		return nil, nil // it cannot be told
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for batch, err := range store.Export(ctx, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("looking for sealed records: %w", err)
+		}
+		for i := range batch.Records {
+			if id, sealed := sealedBy(&batch.Records[i]); sealed && !slices.Contains(ids, id) && len(ids) < maxKeyIDs {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) > 0 || batch.Records[len(batch.Records)-1].Kind > transfer.Grants {
+			break
+		}
+	}
+	return ids, nil
+}
+
+// Fields of the records in plugin/proto/sessions/transfer/v1/records.proto, which are for good.
+const (
+	sessionTicketField protowire.Number = 17
+	grantDataField     protowire.Number = 12
+)
+
+// sealedBy returns the id of the key that has sealed what is in a record, if something is.
+func sealedBy(r *transfer.Record) (id keyID, sealed bool) {
+	field := grantDataField
+	switch r.Kind {
+	case transfer.Sessions:
+		field = sessionTicketField
+	case transfer.Grants:
+	default:
+		return id, false
+	}
+	for data := r.Data; len(data) > 0; {
+		number, kind, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return id, false
+		}
+		data = data[n:]
+		if number == field && kind == protowire.BytesType {
+			value, _ := protowire.ConsumeBytes(data)
+			return sealedKeyID(value)
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, data); n < 0 {
+			return id, false
+		}
+		data = data[n:]
+	}
+	return id, false
+}

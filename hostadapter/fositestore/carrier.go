@@ -116,7 +116,7 @@ func (c *carrier) failed() error {
 // isAnswer tells whether the error is what a working store says of a grant.
 func isAnswer(err error) bool {
 	for _, answer := range []error{grantstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, grantstore.ErrExists,
-		grantstore.ErrInvalid} {
+		grantstore.ErrInvalid, errRefused} {
 		if errors.Is(err, answer) {
 			return true
 		}

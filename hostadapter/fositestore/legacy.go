@@ -1,6 +1,7 @@
 package fositestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,7 +113,7 @@ func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, exp
 		if challenge := c.legacyRequest(refOf(grantstore.PKCERequest, handle)); ref.Type == grantstore.AuthorizationCode && challenge != nil {
 			// With the code, so that the next try asks for the verifier too, whatever has become of it in the host's store.
 			err := s.addMoved(batch, grantstore.PKCERequest, handle, challenge, expires(request), encoding{withoutSession: true})
-			if err != nil {
+			if err = cmp.Or(err, s.announce(ctx, batch, ref, hasPKCEField)); err != nil {
 				return err
 			}
 		}
@@ -131,12 +132,15 @@ func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, exp
 func (s *Store) addMoved(
 	batch *grantstore.Batch, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
 ) error {
-	grant, err := s.newGrant(t, handle, request, expires, what)
+	grant, err := s.newGrant(t, handle, request, expires)
 	if err != nil {
 		return err
 	}
 	// A sid that the host had before is none of ours.
 	grant.SessionID, grant.Description = "", movedMark
+	if err := s.sealRequest(&grant, request, what); err != nil {
+		return err
+	}
 	batch.Store = append(batch.Store, grant)
 	return nil
 }

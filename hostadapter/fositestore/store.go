@@ -55,6 +55,8 @@ type row struct {
 	session *grantstore.SessionTimes
 	// related are the rows of the code's family.
 	related []*row
+	// used: the store says that it was used before. Its request need not be there any more.
+	used bool
 }
 
 func (s *Store) now() time.Time { return s.adapter.Now().UTC() }
@@ -79,6 +81,8 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 	r, err := s.read(ctx, ref)
 	c.note(err)
 	switch {
+	case errors.Is(err, errRefused):
+		return nil, err
 	case errors.Is(err, grantstore.ErrNotFound), errors.Is(err, grantstore.ErrSessionEnded):
 		return nil, fosite.ErrNotFound.WithWrap(err)
 	case err != nil && r == nil:
@@ -107,11 +111,17 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	if found == nil {
 		return nil, fmt.Errorf("grant store answered neither grant nor error: %w", grantstore.ErrUnavailable)
 	}
-	r, openErr := s.open(found.Grant)
-	if openErr != nil {
-		return nil, s.reportData(ctx, ref, openErr)
+	if found.Grant.Ref != ref {
+		return nil, s.refuse(ctx, ref, errors.New("it is another than was asked for"))
 	}
-	r.session = found.Session
+	r, openErr := s.open(found.Grant)
+	switch {
+	case openErr != nil:
+		return nil, s.reportData(ctx, ref, openErr)
+	case r.message == nil && !consumed && ref.Type != grantstore.JTI:
+		return nil, s.refuse(ctx, ref, errors.New("its data is missing"))
+	}
+	r.session, r.used = found.Session, consumed
 	for _, related := range found.Related {
 		other, openErr := s.open(related)
 		if openErr != nil {
@@ -119,16 +129,19 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		}
 		r.related = append(r.related, other)
 	}
+	if at := r.grant.Expires; !at.IsZero() && !s.now().Before(at) {
+		return nil, fmt.Errorf("%s: %w", ref.Type, grantstore.ErrNotFound)
+	}
 	return r, err
 }
 
-// open unseals a grant. A grant without a request, such as a jti, has no message.
+// open unseals a grant. A grant without a request, such as a jti or a used token, has no message.
 func (s *Store) open(grant grantstore.Grant) (*row, error) {
 	r := &row{grant: grant}
 	if len(grant.Data) == 0 {
 		return r, nil
 	}
-	data, err := s.adapter.Unseal(string(grant.Type), grant.Key[:], grant.Data)
+	data, _, err := s.adapter.UnsealBound(bindingOf(&grant), formerBindingOf(&grant), grant.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +152,11 @@ func (s *Store) open(grant grantstore.Grant) (*row, error) {
 	return r, nil
 }
 
+// reportData logs why a grant cannot be read. One that no key opens any more is refused.
 func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) error {
+	if errors.Is(err, hostadapter.ErrChanged) || errors.Is(err, hostadapter.ErrFormerSeal) {
+		return s.refuse(ctx, ref, err)
+	}
 	s.adapter.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)
 	return fmt.Errorf("read %s: %w", ref.Type, err)
 }

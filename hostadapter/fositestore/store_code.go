@@ -39,6 +39,11 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	if err != nil && !used {
 		return nil, err
 	}
+	if !used {
+		if err := s.checkWhole(ctx, r); err != nil {
+			return nil, err
+		}
+	}
 	request, openErr := asRequester(s.hydrated(ctx, r, session))
 	if openErr == nil && used {
 		return request, fmt.Errorf("%w: %w", fosite.ErrInvalidatedAuthorizeCode, err)
@@ -91,7 +96,10 @@ func asRequester(request *fosite.Request, err error) (fosite.Requester, error) {
 func (s *Store) CreatePKCERequestSession(ctx context.Context, signature string, request fosite.Requester) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
 	// Bound to the session all the same: newGrant reads the sid from it.
-	return s.create(ctx, grantstore.PKCERequest, signature, request, expires, encoding{withoutSession: true})
+	return s.createWith(ctx, grantstore.PKCERequest, signature, request, expires, encoding{withoutSession: true},
+		func(b *grantstore.Batch) error {
+			return s.announce(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasPKCEField)
+		})
 }
 
 // GetPKCERequestSession returns the request with the code challenge, and the session as it is given.
@@ -115,7 +123,11 @@ func (s *Store) DeletePKCERequestSession(context.Context, string) error { return
 // CreateOpenIDConnectSession keeps the OpenID request of a new code (openid.OpenIDConnectRequestStorage).
 func (s *Store) CreateOpenIDConnectSession(ctx context.Context, authorizeCode string, request fosite.Requester) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
-	return s.create(ctx, grantstore.OpenIDRequest, authorizeCode, request, expires, encoding{})
+	return s.createWith(ctx, grantstore.OpenIDRequest, authorizeCode, request, expires, encoding{},
+		func(b *grantstore.Batch) error {
+			signature := s.strategies(ctx).code.AuthorizeCodeSignature(ctx, authorizeCode)
+			return s.announce(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasOpenIDField)
+		})
 }
 
 // GetOpenIDConnectSession returns the OpenID request of a code. Where the code was read in the same token request, its session is that of the

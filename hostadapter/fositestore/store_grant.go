@@ -3,6 +3,7 @@ package fositestore
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/ory/fosite"
@@ -11,10 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
 
-// newGrant returns the request as a grant under a handle, bound to the session that Bind put into the request's.
-func (s *Store) newGrant(
-	t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
-) (grantstore.Grant, error) {
+// newGrant returns the request as a grant under a handle, bound to the session that Bind put into the request's. It has no data yet: what it
+// is sealed for may still change.
+func (s *Store) newGrant(t grantstore.Type, handle string, request fosite.Requester, expires time.Time) (grantstore.Grant, error) {
 	if handle == "" {
 		return grantstore.Grant{}, errors.New("fositestore: a " + string(t) + " without a signature cannot be stored")
 	}
@@ -22,10 +22,8 @@ func (s *Store) newGrant(
 		Ref:       refOf(t, handle),
 		RequestID: request.GetID(),
 		Created:   s.now(),
+		Expires:   storable(expires),
 		Offline:   request.GetGrantedScopes().HasOneOf("offline_access", "offline"),
-	}
-	if !expires.IsZero() {
-		grant.Expires = expires.UTC()
 	}
 	if client := request.GetClient(); client != nil {
 		grant.ClientID = client.GetID()
@@ -33,24 +31,45 @@ func (s *Store) newGrant(
 	if session := request.GetSession(); !isNil(session) {
 		grant.SubjectID, grant.SessionID = subjectOf(session), SessionIDOf(session)
 	}
+	return grant, nil
+}
+
+// sealRequest puts the request into its grant.
+func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, what encoding) error {
 	data, err := encodeRequest(request, what)
 	if err != nil {
-		return grant, err
+		return err
 	}
-	grant.Data, err = s.adapter.Seal(string(t), grant.Key[:], data)
-	return grant, err
+	return s.seal(grant, data)
 }
 
 func (s *Store) create(
 	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
 ) error {
-	grant, err := s.newGrant(t, handle, request, expires, what)
+	return s.createWith(ctx, t, handle, request, expires, what, nil)
+}
+
+// createWith does what create does, together with another change.
+func (s *Store) createWith(
+	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
+	also func(*grantstore.Batch) error,
+) error {
+	grant, err := s.newGrant(t, handle, request, expires)
 	if err != nil {
+		return err
+	}
+	if err := s.inherit(ctx, &grant); err != nil {
+		return err
+	}
+	if err := s.sealRequest(&grant, request, what); err != nil {
 		return err
 	}
 	return s.write(ctx, func(b *grantstore.Batch) error {
 		b.Store = append(b.Store, grant)
-		return nil
+		if also == nil {
+			return nil
+		}
+		return also(b)
 	})
 }
 
@@ -66,6 +85,11 @@ func expiry(request fosite.Requester, t fosite.TokenType, lifespan time.Duration
 
 // requester returns the request of a row with the given session as it is.
 func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
+	if r.message == nil && r.used {
+		// That it was used is all that is to be known of it.
+		client, err := s.client(ctx, r.grant.ClientID)
+		return &fosite.Request{ID: r.grant.RequestID, Client: client, Session: session, Form: url.Values{}}, err
+	}
 	if r.message == nil {
 		return nil, s.reportData(ctx, r.grant.Ref, errData)
 	}

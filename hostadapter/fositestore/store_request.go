@@ -21,13 +21,15 @@ func (s *Store) CreatePARSession(ctx context.Context, requestURI string, request
 			expires = at
 		}
 	}
-	grant, err := s.newGrant(grantstore.PushedAuthorization, requestURI, request, expires,
-		encoding{withoutSession: true, dropFormFields: notStored})
+	grant, err := s.newGrant(grantstore.PushedAuthorization, requestURI, request, expires)
 	if err != nil {
 		return err
 	}
 	// A pushed request comes from a client, before anybody signs in.
 	grant.SessionID, grant.SubjectID, grant.Offline = "", "", false
+	if err := s.sealRequest(&grant, request, encoding{withoutSession: true, dropFormFields: notStored}); err != nil {
+		return err
+	}
 	return s.write(ctx, func(b *grantstore.Batch) error {
 		b.Store = append(b.Store, grant)
 		return nil

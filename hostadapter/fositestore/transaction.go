@@ -41,7 +41,7 @@ func (s *Store) Commit(ctx context.Context) error {
 	s.addUse(ctx, c, &tx.batch)
 	s.addSlide(ctx, c, &tx.batch)
 	result, err := s.apply(ctx, c, &tx.batch)
-	if err == nil && result.Slid {
+	if err == nil && result.Slid && tx.batch.Slide != nil {
 		s.adapter.Slid(tx.batch.Slide.SessionID, c.row(tx.batch.Consume.Ref).grant.SubjectID)
 	}
 	return lostRace(err)

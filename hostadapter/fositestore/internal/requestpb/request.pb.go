@@ -37,7 +37,10 @@ type Request struct {
 	Lang              string   `protobuf:"bytes,9,opt,name=lang" json:"lang,omitempty"`
 	Session           *Session `protobuf:"bytes,10,opt,name=session" json:"session,omitempty"`
 	// Of pushed authorization requests only.
-	Authorize     *Authorize `protobuf:"bytes,11,opt,name=authorize" json:"authorize,omitempty"`
+	Authorize *Authorize `protobuf:"bytes,11,opt,name=authorize" json:"authorize,omitempty"`
+	// Of codes only: a PKCE record, an OpenID record belongs to it. A store that gives the code without it is refused.
+	HasPkce       bool `protobuf:"varint,12,opt,name=has_pkce,json=hasPkce" json:"has_pkce,omitempty"`
+	HasOpenid     bool `protobuf:"varint,13,opt,name=has_openid,json=hasOpenid" json:"has_openid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,6 +150,20 @@ func (x *Request) GetAuthorize() *Authorize {
 		return x.Authorize
 	}
 	return nil
+}
+
+func (x *Request) GetHasPkce() bool {
+	if x != nil {
+		return x.HasPkce
+	}
+	return false
+}
+
+func (x *Request) GetHasOpenid() bool {
+	if x != nil {
+		return x.HasOpenid
+	}
+	return false
 }
 
 type Authorize struct {
@@ -1455,7 +1472,7 @@ var File_request_proto protoreflect.FileDescriptor
 
 const file_request_proto_rawDesc = "" +
 	"\n" +
-	"\rrequest.proto\x12\x12sessions.fosite.v1\"\xd8\x03\n" +
+	"\rrequest.proto\x12\x12sessions.fosite.v1\"\x92\x04\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.sessions.fosite.v1.MomentR\vrequestedAt\x12\x1b\n" +
@@ -1468,7 +1485,10 @@ const file_request_proto_rawDesc = "" +
 	"\x04lang\x18\t \x01(\tR\x04lang\x125\n" +
 	"\asession\x18\n" +
 	" \x01(\v2\x1b.sessions.fosite.v1.SessionR\asession\x12;\n" +
-	"\tauthorize\x18\v \x01(\v2\x1d.sessions.fosite.v1.AuthorizeR\tauthorize\"\xfa\x01\n" +
+	"\tauthorize\x18\v \x01(\v2\x1d.sessions.fosite.v1.AuthorizeR\tauthorize\x12\x19\n" +
+	"\bhas_pkce\x18\f \x01(\bR\ahasPkce\x12\x1d\n" +
+	"\n" +
+	"has_openid\x18\r \x01(\bR\thasOpenid\"\xfa\x01\n" +
 	"\tAuthorize\x12%\n" +
 	"\x0eresponse_types\x18\x01 \x03(\tR\rresponseTypes\x124\n" +
 	"\x16handled_response_types\x18\x02 \x03(\tR\x14handledResponseTypes\x12!\n" +

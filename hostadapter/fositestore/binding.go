@@ -1,0 +1,187 @@
+package fositestore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/ory/fosite"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+)
+
+// errRefused marks a grant that the store gives and that is not what the host stored: changed, another's, without a row that belongs to it.
+// It is logged, and to fosite it does not exist.
+var errRefused = errors.New("the store gave a grant that is not what was stored")
+
+// bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though it lies beside the data. A
+// store that changes any of it, or gives the data out for another grant, gives nothing that can be opened. Each text has its
+// length before it.
+func bindingOf(g *grantstore.Grant) hostadapter.Binding {
+	id := append(make([]byte, 0, 256), g.Key[:]...)
+	for _, text := range []string{g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Description} {
+		id = binary.AppendUvarint(id, uint64(len(text)))
+		id = append(id, text...)
+	}
+	id = append(id, 0)
+	if g.Offline {
+		id[len(id)-1] = 1
+	}
+	if !g.Expires.IsZero() {
+		id = binary.AppendVarint(id, g.Expires.UnixNano())
+	}
+	return hostadapter.Binding{Purpose: "bound " + string(g.Type), ID: id}
+}
+
+// formerBindingOf returns what earlier releases sealed a grant's data for.
+func formerBindingOf(g *grantstore.Grant) hostadapter.Binding {
+	return hostadapter.Binding{Purpose: string(g.Type), ID: g.Key[:]}
+}
+
+// seal puts the data into a grant that is complete but for it.
+func (s *Store) seal(g *grantstore.Grant, data []byte) (err error) {
+	binding := bindingOf(g)
+	g.Data, err = s.adapter.Seal(binding.Purpose, binding.ID, data)
+	return err
+}
+
+// lastMoment is the latest that stores keep.
+var lastMoment = time.Unix(0, math.MaxInt64).UTC()
+
+// storable returns the moment as stores give it back.
+func storable(t time.Time) time.Time {
+	switch {
+	case t.IsZero():
+		return time.Time{}
+	case t.After(lastMoment):
+		return lastMoment
+	}
+	return t.UTC()
+}
+
+// inherit gives the grant what a store gives to all that is stored by a batch which uses up a code or refresh token (grantstore.Consumption).
+// It has to be known before the grant is sealed.
+func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) error {
+	from, err := s.usedUp(ctx)
+	if from != nil {
+		from := &from.grant
+		g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Offline = from.RequestID, from.SubjectID, from.SessionID, from.ClientID, from.Offline
+	}
+	return err
+}
+
+// usedUp returns the code or refresh token that the batch under way uses up, or nil.
+func (s *Store) usedUp(ctx context.Context) (*row, error) {
+	var used *grantstore.Consumption
+	look := func(b *grantstore.Batch) error { used = b.Consume; return nil }
+	c := s.carriers.from(ctx)
+	if tx := txFrom(ctx); tx != nil {
+		_ = look(&tx.batch)
+	} else if c != nil {
+		_, _ = c.change(look)
+	}
+	if used == nil {
+		return nil, nil
+	}
+	if c != nil {
+		if r := c.row(used.Ref); r != nil {
+			return r, nil
+		}
+	}
+	// Nobody has read it in this request, or it has just come from the host's own store.
+	r, err := s.read(ctx, used.Ref)
+	switch {
+	case r != nil && r.message != nil:
+		return r, nil
+	case err == nil || isAnswer(err):
+		return nil, nil // the batch will be refused
+	}
+	return nil, err
+}
+
+// Fields of requestpb.Request that say which rows belong to a code.
+const (
+	hasPKCEField   protowire.Number = 12
+	hasOpenIDField protowire.Number = 13
+)
+
+// announce has a code's sealed record say that a row belongs to it, so that no store can withhold that row: without its PKCE row a code would
+// be good without a verifier. The code is in the same batch or, where writes go one by one, in the store.
+func (s *Store) announce(ctx context.Context, b *grantstore.Batch, code grantstore.Ref, field protowire.Number) error {
+	for i := range b.Store {
+		if b.Store[i].Ref == code {
+			return s.mark(&b.Store[i], field)
+		}
+	}
+	found, err := s.adapter.Backend().Grants().Get(ctx, code, s.now())
+	switch {
+	case isAnswer(err):
+		return nil // no code, no exchange
+	case err != nil:
+		return err
+	}
+	b.Seen = append(b.Seen, grantstore.SeenGrant(&found.Grant))
+	if err := s.mark(&found.Grant, field); err != nil {
+		return err
+	}
+	b.Delete = append(b.Delete, code)
+	b.Store = append(b.Store, found.Grant)
+	return nil
+}
+
+// mark sets a field of the sealed record. Protobuf messages that follow one another are one message.
+func (s *Store) mark(code *grantstore.Grant, field protowire.Number) error {
+	binding := bindingOf(code)
+	data, err := s.adapter.Unseal(binding.Purpose, binding.ID, code.Data)
+	if err != nil {
+		return err
+	}
+	data = protowire.AppendTag(data, field, protowire.VarintType)
+	return s.seal(code, protowire.AppendVarint(data, 1))
+}
+
+// checkWhole refuses a code that the store gives without the rows that belong to it.
+func (s *Store) checkWhole(ctx context.Context, code *row) error {
+	for _, part := range []struct {
+		belongs bool
+		ref     grantstore.Ref
+	}{
+		{code.message.GetHasPkce(), grantstore.Ref{Type: grantstore.PKCERequest, Key: code.grant.Key}},
+		{code.message.GetHasOpenid(), grantstore.Ref{Type: grantstore.OpenIDRequest, Key: openIDKey(ctx)}},
+	} {
+		if part.belongs && !code.hasRelated(part.ref) {
+			return s.refuse(ctx, code.grant.Ref, fmt.Errorf("its %s is missing", part.ref.Type))
+		}
+	}
+	return nil
+}
+
+// openIDKey returns the key of the OpenID record of the code in a token request, or the zero key: it is kept under the whole code.
+func openIDKey(ctx context.Context) grantstore.Key {
+	if request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && request != nil {
+		return grantstore.KeyOf(request.GetRequestForm().Get("code"))
+	}
+	return grantstore.Key{}
+}
+
+// hasRelated reports whether a row came along. A zero key stands for any.
+func (r *row) hasRelated(ref grantstore.Ref) bool {
+	for _, other := range r.related {
+		if other.grant.Type == ref.Type && (ref.Key.IsZero() || other.grant.Key == ref.Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not exist.
+func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
+	s.adapter.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or whoever can write to it, is not to be trusted",
+		"type", string(ref.Type), "error", err)
+	return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
+}

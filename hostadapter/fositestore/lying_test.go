@@ -1,0 +1,392 @@
+package fositestore_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// liar is a backend that says what it likes.
+type liar struct {
+	hostadapter.Backend
+	// session and grant change answers; nil leaves them as they are. grant is given what was asked for and the true answer.
+	session atomic.Pointer[func(ticketstore.Key, *ticketstore.Session)]
+	grant   atomic.Pointer[func(grantstore.Ref, *grantstore.Found, error) (*grantstore.Found, error)]
+	slid    atomic.Bool
+}
+
+func (l *liar) Tickets() ticketstore.Store { return &lyingTickets{l.Backend.Tickets(), l} }
+func (l *liar) Grants() grantstore.Store   { return &lyingGrants{l.Backend.Grants(), l} }
+
+type lyingTickets struct {
+	ticketstore.Store
+	l *liar
+}
+
+func (t *lyingTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	found, err := t.Store.Get(ctx, key)
+	if lie := t.l.session.Load(); lie != nil && err == nil {
+		(*lie)(key, found)
+	}
+	return found, err
+}
+
+type lyingGrants struct {
+	grantstore.Store
+	l *liar
+}
+
+func (g *lyingGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+	found, err := g.Store.Get(ctx, ref, now)
+	if lie := g.l.grant.Load(); lie != nil {
+		found, err = (*lie)(ref, found, err)
+	}
+	return found, err
+}
+
+func (g *lyingGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+	result, err := g.Store.Apply(ctx, batch, now)
+	if err == nil && g.l.slid.Load() {
+		result.Slid = true
+	}
+	return result, err
+}
+
+// about has the liar lie about grants of one type that it has.
+func (l *liar) about(t grantstore.Type, lie func(*grantstore.Found)) {
+	f := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+		if err == nil && ref.Type == t {
+			lie(found)
+		}
+		return found, err
+	}
+	l.grant.Store(&f)
+}
+
+// truth ends the lies.
+func (l *liar) truth() {
+	l.grant.Store(nil)
+	l.session.Store(nil)
+}
+
+type safeLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *safeLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// taken returns what was logged since the last call.
+func (l *safeLog) taken() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer l.buf.Reset()
+	return l.buf.String()
+}
+
+func newLyingHost(t *testing.T, options ...option) (*host, *liar, *safeLog) {
+	t.Helper()
+	l, log := &liar{}, &safeLog{}
+	h := newHost(t, append(options, func(_ *host, c *fositestore.Config) {
+		l.Backend = c.Backend
+		c.Backend = l
+		c.Host.Logger = slog.New(slog.NewTextHandler(log, nil))
+	})...)
+	return h, l, log
+}
+
+// refusedLog fails the test unless a refused grant was logged.
+func (l *safeLog) refused(t *testing.T, what string) {
+	t.Helper()
+	if log := l.taken(); !strings.Contains(log, "a stored grant is refused") {
+		t.Errorf("%s: log %q, want it to say that a grant is refused", what, log)
+	}
+}
+
+// changedGrant are the changes of a grant that are noticed, whatever its type.
+var changedGrant = map[string]func(*grantstore.Grant){
+	"client":      func(g *grantstore.Grant) { g.ClientID = "other" },
+	"subject":     func(g *grantstore.Grant) { g.SubjectID = "ben" },
+	"session":     func(g *grantstore.Grant) { g.SessionID = "another" },
+	"no session":  func(g *grantstore.Grant) { g.SessionID = "" },
+	"request":     func(g *grantstore.Grant) { g.RequestID = "another" },
+	"later end":   func(g *grantstore.Grant) { g.Expires = g.Expires.Add(time.Hour) },
+	"no end":      func(g *grantstore.Grant) { g.Expires = time.Time{} },
+	"offline":     func(g *grantstore.Grant) { g.Offline = !g.Offline },
+	"description": func(g *grantstore.Grant) { g.Description = "moved from the server's own store" },
+	"no data":     func(g *grantstore.Grant) { g.Data = nil },
+	"as if used, without data": func(g *grantstore.Grant) {
+		g.Data, g.Consumed = nil, g.Created
+	},
+	"another key": func(g *grantstore.Grant) { g.Key = grantstore.KeyOf("another") },
+}
+
+func TestLyingStoreChangesAGrant(t *testing.T) {
+	t.Parallel()
+	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
+	b, r := h.tokens("ann")
+	for name, change := range changedGrant {
+		l.about(grantstore.ReferenceToken, func(f *grantstore.Found) { change(&f.Grant) })
+		h.mustActive(r.str("access_token"), false)
+		log.refused(t, "access token, "+name)
+		h.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
+		l.truth()
+		h.mustActive(r.str("access_token"), true)
+		if name != "no end" { // it has one only where the host gives it one
+			l.about(grantstore.RefreshToken, func(f *grantstore.Found) { change(&f.Grant) })
+			h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+			log.refused(t, "refresh token, "+name)
+		}
+		code := b.code()
+		l.about(grantstore.AuthorizationCode, func(f *grantstore.Found) { change(&f.Grant) })
+		h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
+		log.refused(t, "code, "+name)
+		l.truth()
+		h.exchange(code).must(t, http.StatusOK, "")
+	}
+	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
+}
+
+func TestLyingStoreGivesAnothersGrant(t *testing.T) {
+	t.Parallel()
+	h, l, log := newLyingHost(t)
+	_, anns := h.tokens("ann")
+	bens, ben := h.tokens("ben")
+	stolen := map[grantstore.Type]grantstore.Found{}
+	steal := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+		if err == nil {
+			stolen[ref.Type] = *found
+		}
+		return found, err
+	}
+	l.grant.Store(&steal)
+	h.introspect(anns.str("access_token"))
+	h.introspect(anns.str("refresh_token"))
+	code := h.browser().signIn("cid").code("code_challenge", "", "code_challenge_method", "")
+	h.post("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"https://elsewhere.example/"}})
+	if len(stolen) != 3 {
+		t.Fatalf("%d kinds of grants were read, want three", len(stolen))
+	}
+	for _, key := range []string{"another's record", "another's record under the key asked for"} {
+		give := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+			other, ok := stolen[ref.Type]
+			if err != nil || !ok {
+				return found, err
+			}
+			if key != "another's record" {
+				other.Grant.Ref = ref
+			}
+			return &other, nil
+		}
+		mine := bens.code()
+		l.grant.Store(&give)
+		h.mustActive(ben.str("access_token"), false)
+		log.refused(t, key)
+		h.refresh(ben.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+		log.refused(t, key)
+		h.exchange(mine).must(t, http.StatusBadRequest, "invalid_grant")
+		log.refused(t, key)
+		l.truth()
+	}
+	h.mustActive(ben.str("access_token"), true)
+}
+
+const (
+	verifier  = "a-verifier-a-verifier-a-verifier-a-verifier-a"
+	challenge = verifier // plain
+)
+
+func TestLyingStoreWithholdsARow(t *testing.T) {
+	t.Parallel()
+	for _, bare := range []bool{false, true} {
+		name := "below the provider"
+		if bare {
+			name = "the store alone"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, l, log := newLyingHost(t, func(h *host, _ *fositestore.Config) { h.bare = bare })
+			b := h.browser().signIn("ann")
+			pkce := []string{"code_challenge", challenge, "code_challenge_method", "plain"}
+			h.exchange(b.code(pkce...), "code_verifier", verifier).must(t, http.StatusOK, "")
+			h.exchange(b.code(pkce...)).must(t, http.StatusBadRequest, "invalid_grant")
+			for what, keep := range map[string]func(grantstore.Type) bool{
+				"PKCE":   func(t grantstore.Type) bool { return t != grantstore.PKCERequest },
+				"OpenID": func(t grantstore.Type) bool { return t != grantstore.OpenIDRequest },
+				"both":   func(grantstore.Type) bool { return false },
+			} {
+				code := b.code(pkce...)
+				hide := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+					if !keep(ref.Type) && ref.Type != grantstore.AuthorizationCode && ref.Type != grantstore.ReferenceToken {
+						return nil, grantstore.ErrNotFound
+					}
+					if err == nil {
+						var kept []grantstore.Grant
+						for _, row := range found.Related {
+							if keep(row.Type) {
+								kept = append(kept, row)
+							}
+						}
+						found.Related = kept
+					}
+					return found, err
+				}
+				l.grant.Store(&hide)
+				log.taken()
+				h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
+				log.refused(t, what+" without verifier")
+				h.exchange(code, "code_verifier", verifier).must(t, http.StatusBadRequest, "invalid_grant")
+				log.refused(t, what+" with verifier")
+				l.truth()
+				h.exchange(code, "code_verifier", verifier).must(t, http.StatusOK, "")
+			}
+			// Rows of another code stand for none.
+			other := b.code("code_challenge", strings.Repeat("o", 43), "code_challenge_method", "plain")
+			var theirs []grantstore.Grant
+			l.about(grantstore.AuthorizationCode, func(f *grantstore.Found) { theirs = f.Related })
+			h.exchange(other).must(t, http.StatusBadRequest, "invalid_grant")
+			code := b.code(pkce...)
+			l.about(grantstore.AuthorizationCode, func(f *grantstore.Found) { f.Related = theirs })
+			log.taken()
+			h.exchange(code, "code_verifier", strings.Repeat("o", 43)).must(t, http.StatusBadRequest, "invalid_grant")
+			log.refused(t, "rows of another code")
+		})
+	}
+}
+
+func TestLyingStoreBringsBackWhatIsOver(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	h, l, _ := newLyingHost(t, func(_ *host, c *fositestore.Config) {
+		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	pushed := h.post("/par", authorization()).str("request_uri")
+	b := h.browser().signIn("ann")
+	asked := url.Values{"client_id": {"app"}, "request_uri": {pushed}}
+	give := func(ref grantstore.Ref, _ *grantstore.Found, _ error) (*grantstore.Found, error) {
+		return l.Backend.Grants().Get(context.Background(), ref, time.Now()) // its clock stands still
+	}
+	l.grant.Store(&give)
+	ahead.Store(int64(time.Hour))
+	if reply := b.get("/authorize", asked); reply.redirect.Get("code") != "" {
+		t.Errorf("a pushed request that has expired was answered with %v", reply.redirect)
+	}
+}
+
+// Releases before Config.UnboundUntil sealed a grant's data for its type and key alone.
+func TestGrantOfAFormerRelease(t *testing.T) {
+	t.Parallel()
+	var ahead atomic.Int64
+	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) {
+		c.Host.UnboundUntil = time.Now().Add(time.Hour)
+		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	b, r := h.tokens("ann")
+	code := b.code()
+	former := func(_ grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+		if err == nil {
+			found.Grant = fositestore.SealedBefore(t, h.sessions, found.Grant)
+			for i := range found.Related {
+				found.Related[i] = fositestore.SealedBefore(t, h.sessions, found.Related[i])
+			}
+		}
+		return found, err
+	}
+	l.grant.Store(&former)
+	h.mustActive(r.str("access_token"), true)
+	r = h.refresh(r.str("refresh_token"))
+	r.must(t, http.StatusOK, "")
+	exchanged := h.exchange(code)
+	exchanged.must(t, http.StatusOK, "")
+	l.truth() // what came of them is sealed for all that it belongs to
+	h.mustActive(exchanged.str("access_token"), true)
+	r = h.refresh(r.str("refresh_token"))
+	r.must(t, http.StatusOK, "")
+
+	late := b.code()
+	ahead.Store(int64(time.Hour))
+	l.grant.Store(&former)
+	log.taken()
+	h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	log.refused(t, "refresh token after UnboundUntil")
+	h.exchange(late).must(t, http.StatusBadRequest, "invalid_grant")
+	l.truth()
+	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
+}
+
+func TestLyingStoreSlidesUnasked(t *testing.T) {
+	t.Parallel()
+	h, l, _ := newLyingHost(t)
+	l.slid.Store(true)
+	_, r := h.tokens("ann")
+	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
+	h.mustActive(r.str("access_token"), false)
+}
+
+func TestLyingStoreSignsNobodyIn(t *testing.T) {
+	t.Parallel()
+	h, l, _ := newLyingHost(t)
+	var victim ticketstore.Session
+	see := func(_ ticketstore.Key, s *ticketstore.Session) { victim = *s }
+	l.session.Store(&see)
+	ann := h.browser().signIn("ann")
+	ann.mustBe("ann")
+	ben := h.browser().signIn("ben")
+	give := func(key ticketstore.Key, s *ticketstore.Session) {
+		*s = victim
+		s.Key = key // as in a backup in which the session's key was replaced
+	}
+	l.session.Store(&give)
+	if who := ben.get("/whoami", nil); who.status != http.StatusServiceUnavailable || who.body == "ann" {
+		t.Errorf("with another's record: %d %q, want 503", who.status, who.body)
+	}
+	if reply := ben.get("/authorize", authorization()); reply.redirect.Get("code") != "" {
+		t.Errorf("with another's record: %v, want no code", reply.redirect)
+	}
+	l.truth()
+	ben.mustBe("ben")
+}
+
+func TestLyingStoreGivesAnothersConsent(t *testing.T) {
+	t.Parallel()
+	h, l, _ := newLyingHost(t)
+	consents := h.sessions.Consents()
+	for _, client := range []string{"app", "other"} {
+		if err := consents.Remember(t.Context(), "ann", client, []string{"photos", client}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var theirs grantstore.Grant
+	l.about(grantstore.UserConsent, func(f *grantstore.Found) { theirs = f.Grant })
+	if _, err := consents.Find(t.Context(), "ann", "app"); err != nil {
+		t.Fatal(err)
+	}
+	for _, who := range []struct{ subject, client string }{{"ben", "app"}, {"ann", "other"}} {
+		lie := func(ref grantstore.Ref, _ *grantstore.Found, _ error) (*grantstore.Found, error) {
+			g := theirs
+			g.Ref, g.SubjectID, g.ClientID = ref, who.subject, who.client
+			return &grantstore.Found{Grant: g}, nil
+		}
+		l.grant.Store(&lie)
+		if given, err := consents.Given(t.Context(), who.subject, who.client, []string{"photos"}); given || !errors.Is(err, hostadapter.ErrSealed) {
+			t.Errorf("consent of %s to %s: %v, %v; want ErrSealed", who.subject, who.client, given, err)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,8 +109,18 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	if err := os.Rename(store, store+"-lost"); err != nil {
 		t.Fatal(err)
 	}
-	mustByHand(t, 0, "4 sessions", "import", store, file)
+	code, said := byHand(t, "import", store, file)
+	told := regexp.MustCompile(`Its id is (\w+)`).FindStringSubmatch(said)
+	if code != 0 || !strings.Contains(said, "4 sessions") || told == nil {
+		t.Fatalf("import: exit code %d, want 0, 4 sessions and an id; it said:\n%s", code, said)
+	}
 	mustByHand(t, 0, "nothing wrong", "check", store)
+	// The restored store has an id of its own, which the server does not know yet.
+	refusal := s.mustRefuse(t)
+	if accept := "-accept-store " + told[1]; !strings.Contains(refusal, s.pinnedID(t)) || !strings.Contains(refusal, accept) {
+		t.Errorf("the refusal does not name %s and %s:\n%s", s.pinnedID(t), accept, refusal)
+	}
+	s.flags = append(s.flags, "-accept-store", told[1])
 	s.start(t)
 	if n := len(s.sessions(t, url.Values{})); n != 4 {
 		t.Errorf("%d sessions, want the 4 of the backup", n)
@@ -122,4 +133,10 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 			t.Errorf("a refresh token from before the backup answered %d %v", status, answer)
 		}
 	}
+	if s.pinnedID(t) != told[1] {
+		t.Errorf("pinned is %s, want the restored store, %s", s.pinnedID(t), told[1])
+	}
+	s.kill()
+	s.flags = nil // once is enough
+	s.start(t)
 }

@@ -138,6 +138,17 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	s.kill()
 	s.start(t)
 	s.expectWhole(t)
+	// The new store in the place of the old one is the one that is pinned.
+	s.kill()
+	main := filepath.Join(s.data, "sessions")
+	_, folder, _ := strings.Cut(s.flags[1], "=")
+	if err := os.RemoveAll(main); err != nil {
+		t.Fatal(err)
+	}
+	rename(t, folder, main)
+	s.flags = nil
+	s.start(t)
+	s.expectWhole(t)
 }
 
 // Killed at any point of a swap, the server comes back with everything, from the old store or from the new one. SESSIONS_SWAP_KILLS says
@@ -176,6 +187,7 @@ func killSwaps(t *testing.T, kills int) {
 				return true
 			})
 			s.start(t)
+			s.pinnedID(t) // is one again
 		} else {
 			_ = syscall.Kill(plugins[rand.N(len(plugins))], syscall.SIGKILL)
 			eventually(t, "one plugin to be left", func() bool { return len(children(s.host)) == 1 })

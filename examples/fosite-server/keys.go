@@ -33,7 +33,7 @@ type secrets struct {
 }
 
 // dataFiles are what the data folder holds.
-var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", "sessions"}
+var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", pinFile, "sessions"}
 
 // checkDataFolder refuses a folder that holds nothing of ours but something else.
 func checkDataFolder(folder string) error {

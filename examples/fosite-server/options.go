@@ -16,17 +16,19 @@ import (
 
 // options are the flags.
 type options struct {
-	addr       string
-	issuer     string
-	data       string
-	backend    string
-	dsn        string
-	plugin     string
-	stores     map[string]string // folders by name
-	clients    string
-	users      string
-	adminToken string
-	allowCIDRs []netip.Prefix
+	addr    string
+	issuer  string
+	data    string
+	backend string
+	dsn     string
+	plugin  string
+	stores  map[string]string // folders by name
+	// acceptStore is the id of a store that may take the place of the one that is pinned.
+	acceptStore string
+	clients     string
+	users       string
+	adminToken  string
+	allowCIDRs  []netip.Prefix
 
 	idle, absolute time.Duration
 	maxSessions    int
@@ -47,6 +49,7 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend, to come")
 	flags.StringVar(&o.plugin, "plugin", "", "`file` of the storage plugin to run instead of the one built in")
 	flags.Func("store", "`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it for more", o.store)
+	flags.StringVar(&o.acceptStore, "accept-store", "", "`id` of a store that may serve in the place of the one that the data folder has pinned, such as a restored one")
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes (default: one kept in the data folder)")

@@ -62,6 +62,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 			AllowLogoutCIDRs: s.options.allowCIDRs,
 			Backends:         s.stores(p.logger),
 			BackendName:      mainStore,
+			Pins:             s.options.pins(),
 			Logger:           p.logger,
 		},
 	})

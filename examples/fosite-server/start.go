@@ -68,8 +68,12 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err := s.startDemo(ctx, hash); err != nil {
 		return nil, fmt.Errorf("demo clients: %w", err)
 	}
-	if s.backend, err = openBackend(ctx, o, o.mainFolder(), logger); err != nil {
-		return nil, fmt.Errorf("storage plugin: %w", err)
+	wanted, err := o.pins().wanted(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if s.backend, err = openBackend(wanted, o, o.mainFolder(), logger); err != nil {
+		return nil, fmt.Errorf("storage plugin: %w", o.pins().explain(err))
 	}
 	s.plugins.Store(mainStore, s.backend)
 	s.closeLast = append(s.closeLast, s.backend.Close)
@@ -155,7 +159,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	case errors.As(err, &missing):
 		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
 	case err != nil:
-		return fmt.Errorf("session management: %w", err)
+		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}
 	s.closeLast = append(s.closeLast, p.sessions.Close)
 	if p.sessions.BackendName() == mainStore {

@@ -29,6 +29,8 @@ type copied struct {
 	Taken   time.Time      `json:"taken"`
 	State   transfer.State `json:"state"`
 	Seconds float64        `json:"seconds"`
+	// StoreID is that of the store that import has made.
+	StoreID string `json:"store_id,omitempty"`
 	*backup.Summary
 }
 
@@ -126,7 +128,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 		return Failed, err
 	}
 	p := c.progress("import")
-	err = c.restore(ctx, r, p)
+	id, err := c.restore(ctx, r, p)
 	p.end()
 	if err != nil {
 		return Failed, err
@@ -134,11 +136,13 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 	header := r.Header()
 	done := &copied{
 		File: file, Bytes: counted.n, Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(), Summary: r.Summary(),
+		StoreID: id,
 	}
 	c.tell(done, "imported", file, c.settings.Path)
 	if !c.json {
 		fmt.Fprintf(c.Stdout, "The store is as it was on %s: what was ended, revoked or used up since then is not.\n",
 			header.Taken.UTC().Format(time.RFC1123))
+		fmt.Fprintf(c.Stdout, "Its id is %s: a server that pins its store must be told of it.\n", id)
 	}
 	return Done, nil
 }
@@ -162,16 +166,21 @@ func (c *call) importable(ctx context.Context) error {
 	})
 }
 
-func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) error {
+// restore returns the id of the store that it has made. It is a new one: the store that the backup was taken of may live on.
+func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id string, err error) {
 	e, err := badger.Open(ctx, c.settings, c.logger)
 	if err != nil {
-		return err
+		return "", err
+	}
+	description, err := e.Describe(ctx)
+	if err != nil {
+		return "", errors.Join(err, e.Close())
 	}
 	err = backup.Restore(ctx, e.Transfer(), r, rand.Text(), p.report)
 	if err != nil {
 		err = fmt.Errorf("%w; %s is not complete and does not serve: remove it, or import again", err, c.settings.Path)
 	}
-	return errors.Join(err, e.Close())
+	return description.StoreID, errors.Join(err, e.Close())
 }
 
 type countingReader struct {

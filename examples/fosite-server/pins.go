@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// pinFile lies next to the keys.
+const pinFile = "stores.json"
+
+// pins keep which stores may serve in a file of the data folder, so that a start without the volume of the sessions is refused instead of signing
+// everybody out.
+type pins struct {
+	path string
+	// accept is the id of -accept-store: that store may serve, too.
+	accept string
+}
+
+var _ hostadapter.Pins = (*pins)(nil)
+
+func (o *options) pins() *pins {
+	return &pins{path: filepath.Join(o.data, pinFile), accept: o.acceptStore}
+}
+
+// Pinned implements hostadapter.Pins.
+func (p *pins) Pinned(context.Context) (stores []hostadapter.PinnedStore, err error) {
+	content, err := os.ReadFile(p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(content, &stores); err != nil || len(stores) == 0 {
+		return nil, fmt.Errorf("%s is damaged: remove it to pin the store that is there now", p.path)
+	}
+	accepted := hostadapter.PinnedStore{Name: mainStore, StoreID: p.accept}
+	if p.accept != "" && !slices.ContainsFunc(stores, func(s hostadapter.PinnedStore) bool { return !s.Left && s.StoreID == p.accept }) {
+		stores = append(stores, accepted)
+	}
+	return stores, nil
+}
+
+// Pin implements hostadapter.Pins.
+func (p *pins) Pin(_ context.Context, stores []hostadapter.PinnedStore) error {
+	content, err := json.MarshalIndent(stores, "", "  ")
+	if err != nil {
+		return err
+	}
+	return smallfile.Write(p.path, append(content, '\n'), 0o600)
+}
+
+// wanted returns a context for opening the main store: it must be one of those that are pinned.
+func (p *pins) wanted(ctx context.Context) (context.Context, error) {
+	stores, err := p.Pinned(ctx)
+	var ids []string
+	for _, store := range stores {
+		ids = append(ids, store.StoreID)
+	}
+	return ticketstore.WithStoreIDs(ctx, ids...), err
+}
+
+// explain says what to do about a store that is not the one that is pinned.
+func (p *pins) explain(err error) error {
+	var other *ticketstore.OtherStoreError
+	switch {
+	case !errors.As(err, &other):
+		return err
+	case other.Found == "":
+		return fmt.Errorf("%w Put it back; or put a restored one there and start with -accept-store and its id; or remove %s to begin with "+
+			"an empty store, in which nobody is signed in", err, p.path)
+	}
+	return fmt.Errorf("%w Put the right one back; or start with -accept-store %s to serve the one that is there from now on", err, other.Found)
+}

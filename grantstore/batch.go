@@ -25,7 +25,8 @@ const (
 //
 //  1. Seen names grants that must be as they were read.
 //  2. Consume marks a code or refresh token as used. It must be live and unused.
-//  3. Use records that a client used a session, which must be live.
+//  3. Use records that a client used a session, which must be live. A client beyond ticketstore.MaxClients, here or in Store, is
+//     ErrTooManyClients.
 //  4. Slide has a session live longer, where it may.
 //  5. Delete removes grants; what is not there is no error.
 //  6. Revoke removes the live tokens of token families (see Revocation).

@@ -2,6 +2,7 @@ package hostadapter
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -84,14 +85,16 @@ func (s *sweeper) round(ctx context.Context) {
 	// The clock may be set back while the store answers: what it answers belongs to the time before.
 	s.asked, s.from = time.Now(), s.adapter.now()
 	next, err := s.adapter.endDue(round)
-	if err == nil && time.Since(s.purged) >= s.adapter.config.SweepEvery {
-		var left bool
-		switch left, err = s.adapter.purge(round); {
+	// A session that cannot be ended keeps nothing else from going.
+	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.SweepEvery {
+		left, purgeErr := s.adapter.purge(round)
+		switch {
 		case left:
 			next = s.from // the rest is a matter of the next round, which begins at once
-		case err == nil:
+		case purgeErr == nil:
 			s.purged = time.Now()
 		}
+		err = errors.Join(err, purgeErr)
 	}
 	if ctx.Err() != nil {
 		return

@@ -18,6 +18,8 @@ var (
 	ErrExpired = errors.New("session has expired")
 	// ErrTooManySessions: the subject has as many sessions as it may.
 	ErrTooManySessions = errors.New("subject has too many sessions")
+	// ErrTooManyClients: the session is used by as many clients as it may (MaxClients). It goes on for those.
+	ErrTooManyClients = errors.New("session has too many clients")
 	// ErrInvalid: the request itself is wrong and would be wrong again. A *FieldError says which field.
 	ErrInvalid = errors.New("invalid")
 	// ErrResultsToken: a results token is malformed, or belongs to a query with another filter or order.

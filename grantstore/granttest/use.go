@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
@@ -74,6 +75,38 @@ var useCases = []storetest.Case{
 		slices.Sort(got)
 		w.Same(got, want, "clients")
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(want), "number of live grants")
+	}},
+	{Name: "a session has a bounded number of clients, and goes on for those", Run: func(w *storetest.World) {
+		s, other := w.SignIn("ann"), w.SignIn("bob")
+		name := func(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
+		for i := range ticketstore.MaxClients {
+			w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: name(i), Notify: true}})
+		}
+		late := w.Code(s, "late")
+		for _, batch := range []grantstore.Batch{
+			{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "late", Notify: true}, Store: []grantstore.Grant{late}},
+			{Store: []grantstore.Grant{late}},
+		} {
+			_, err := w.TryApply(batch)
+			w.Fails(err, "one client too many", ticketstore.ErrTooManyClients)
+		}
+		w.Missing(late)
+		w.Live(w.Stored(w.Access(s, name(7))))
+		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: name(8), Notify: true}})
+		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: other.SessionID, ClientID: "late"}})
+		w.Same(len(w.Clients(s)), ticketstore.MaxClients, "number of clients")
+		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, ticketstore.MaxClients, "notices queued by its end")
+	}},
+	{Name: "one batch does not pass the bound of clients either", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		for i := range ticketstore.MaxClients - 2 {
+			w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: fmt.Sprint("client ", i)}})
+		}
+		three := []grantstore.Grant{w.Access(s, "x"), w.Access(s, "y"), w.Access(s, "z")}
+		_, err := w.TryApply(grantstore.Batch{Store: three})
+		w.Fails(err, "three clients where there is room for two", ticketstore.ErrTooManyClients)
+		w.Missing(three...)
+		w.Live(w.Stored(three[0]), w.Stored(three[1]))
 	}},
 	{Name: "concurrent uses by one client are one client", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")

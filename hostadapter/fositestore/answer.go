@@ -46,6 +46,10 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 		p.store.adapter.Logger().ErrorContext(ctx, "authorization was refused", "error", err)
 		return fosite.ErrServerError.WithWrap(err).
 			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the session middleware.")
+	case errors.Is(err, ticketstore.ErrTooManyClients):
+		p.store.adapter.Logger().WarnContext(ctx, "authorization was refused", "error", err, "most", ticketstore.MaxClients)
+		return fosite.ErrInvalidRequest.WithWrap(err).
+			WithHint("The user's session is used by as many clients as it may: sign out and in again to use others.")
 	}
 	switch at {
 	case tokenEndpoint:

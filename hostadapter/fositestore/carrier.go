@@ -11,6 +11,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // carrier goes along with one request through all of fosite's calls. It remembers what was read, so that nothing is read twice, gathers
@@ -116,7 +117,7 @@ func (c *carrier) failed() error {
 // isAnswer tells whether the error is what a working store says of a grant.
 func isAnswer(err error) bool {
 	for _, answer := range []error{grantstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, grantstore.ErrExists,
-		grantstore.ErrInvalid, errRefused} {
+		grantstore.ErrInvalid, ticketstore.ErrTooManyClients, errRefused} {
 		if errors.Is(err, answer) {
 			return true
 		}

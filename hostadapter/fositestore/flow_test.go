@@ -3,6 +3,8 @@ package fositestore_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -385,4 +388,35 @@ func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 			h.mustActive(second.str("access_token"), true)
 		})
 	}
+}
+
+// A session is used by a bounded number of clients; those that use it go on.
+func TestAuthorizationOfAClientTooMany(t *testing.T) {
+	t.Parallel()
+	var logged strings.Builder
+	h := newHost(t, func(_ *host, c *fositestore.Config) {
+		c.Host.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	b := h.browser().signIn("ann")
+	code := b.code()
+	for i := range ticketstore.MaxClients - 1 {
+		_, err := h.backend.Grants().Apply(t.Context(), &grantstore.Batch{
+			OperationID: fmt.Sprint("use ", i), Use: &grantstore.Use{SessionID: h.sid("ann"), ClientID: fmt.Sprint("client ", i)},
+		}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := *h.memory.Clients["app"].(*fosite.DefaultClient)
+	late.ID = "late"
+	h.memory.Clients["late"] = &late
+	r := b.get("/authorize", authorization("client_id", "late"))
+	if r.redirect.Get("error") != "invalid_request" || !strings.Contains(r.redirect.Get("error_description"), "sign out and in again") {
+		t.Errorf("want invalid_request with advice, got %d %s %v", r.status, r.body, r.redirect)
+	}
+	if !strings.Contains(logged.String(), "authorization was refused") {
+		t.Errorf("want it logged, got %q", logged.String())
+	}
+	h.exchange(code).must(t, http.StatusOK, "")
+	h.exchange(b.code()).must(t, http.StatusOK, "")
 }

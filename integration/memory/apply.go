@@ -12,6 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
@@ -142,6 +143,9 @@ func (a *application) attach(sid, client string) (*pb.TransferClientUse, error) 
 	}
 	use := a.tx.use(sid, client)
 	if use == nil {
+		if len(a.clients(sid)) >= ticketstore.MaxClients {
+			return nil, ticketstore.ErrTooManyClients
+		}
 		use = &pb.TransferClientUse{FirstUsed: nanos(a.now)}
 	}
 	use.Detached = false

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
@@ -40,7 +42,7 @@ type application struct {
 }
 
 func (a *application) run(tx *tx) error {
-	a.tx = tx
+	*a = application{batch: a.batch, now: a.now, tx: tx} // it may be applied a second time
 	before := &recordpb.Operation{}
 	again, err := load(tx, operationKey(a.batch.OperationID), before)
 	if err != nil {
@@ -116,6 +118,9 @@ func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
 	}
 	if use == nil || use.GetDetached() {
 		if use == nil {
+			if err := a.roomFor(sid); err != nil {
+				return nil, err
+			}
 			use = &recordpb.ClientUse{FirstUsed: nanos(a.now)}
 		}
 		use.Detached = false
@@ -126,6 +131,31 @@ func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
 	}
 	use.LastUsed = max(use.LastUsed, nanos(a.now))
 	return use, nil
+}
+
+// roomFor tells whether a session may be used by one more client.
+func (a *application) roomFor(sid string) error {
+	prefix := clientUsePrefix(sid)
+	n, err := countKeys(a.tx, prefix, ticketstore.MaxClients)
+	if err != nil || n < 0 {
+		return cmp.Or(err, ticketstore.ErrTooManyClients)
+	}
+	// A scan does not see what the batch itself has written.
+	for name := range a.tx.writes {
+		if strings.HasPrefix(name, string(prefix)) {
+			before, err := a.tx.group.get([]byte(name))
+			if err != nil {
+				return err
+			}
+			if before == nil {
+				n++
+			}
+		}
+	}
+	if n >= ticketstore.MaxClients {
+		return ticketstore.ErrTooManyClients
+	}
+	return nil
 }
 
 // seen checks that what the batch builds on is as its caller read it. All writes pass one committer, so nothing comes in between.

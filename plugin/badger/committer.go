@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Bounds of one transaction. Badger takes about 10 MB or 100,000 keys; a single change stays far below the rest.
+// Bounds of a transaction that is to take one more change. What Badger takes is measured: see extent.
 const (
 	maxGroup      = 512
 	maxGroupKeys  = 20_000
@@ -36,7 +36,10 @@ type committer struct {
 	behind  chan *change
 	stopped chan struct{}
 	// most bounds the changes of one transaction.
-	most    int
+	most int
+	// takes is what a transaction may take, held a change that did not fit into the one before.
+	takes   extent
+	held    *change
 	damages *damages
 	gaps    *gaps
 	space   *space
@@ -49,6 +52,7 @@ type committer struct {
 }
 
 type change struct {
+	// apply may be called a second time, with another tx, when the change did not fit into the transaction of its neighbours.
 	apply func(tx *tx) error
 	// moves: the change is part of moving the store, which no state of it forbids.
 	moves bool
@@ -60,11 +64,14 @@ type change struct {
 	done  chan struct{}
 	// taken by the committer, to apply it, or back by its caller, who gave up before that.
 	taken atomic.Bool
+	// held: it did not fit into the transaction before. The committer's alone.
+	held bool
 }
 
 func newCommitter(db *badger.DB, damages *damages, space *space) (*committer, error) {
 	c := &committer{
 		db: db, changes: make(chan *change, maxGroup), behind: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
+		takes:   extentOf(db),
 		damages: damages, gaps: newGaps(), space: space, doubts: make(chan struct{}, 1),
 	}
 	if err := c.books.open(db); err != nil {
@@ -120,8 +127,9 @@ func (c *committer) run() {
 				behind = nil
 			}
 		}
-		if first != nil {
+		for first != nil {
 			c.commit(first)
+			first, c.held = c.held, nil
 		}
 	}
 }
@@ -138,11 +146,10 @@ func (c *committer) commit(first *change) {
 	var changes []*change
 	var room room
 	for next := first; next != nil; {
-		if !next.taken.CompareAndSwap(false, true) {
+		if !next.held && !next.taken.CompareAndSwap(false, true) {
 			next = c.waiting(&room) // its caller has given up
 			continue
 		}
-		changes = append(changes, next)
 		t := &tx{group: g, writes: map[string]write{}}
 		next.err = admitted(g.ledger, next.moves)
 		if next.err == nil && !next.spare {
@@ -151,12 +158,22 @@ func (c *committer) commit(first *change) {
 		if next.err == nil {
 			next.err = next.apply(t)
 		}
+		takes := t.measure()
+		if next.err == nil && len(t.writes) > 0 {
+			if !takes.within(c.takes) {
+				next.err = &errTooLarge{takes, c.takes}
+			} else if !takes.and(g.takes).within(c.takes) {
+				next.held, c.held = true, next // applied anew to the next transaction
+				break
+			}
+		}
+		changes = append(changes, next)
 		if next.err == nil {
-			t.join()
+			t.join(takes)
 		}
 		room.took(next, len(t.writes))
 		next = nil
-		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes {
+		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes && g.takes.bytes < c.takes.bytes/2 {
 			next = c.waiting(&room)
 		}
 	}

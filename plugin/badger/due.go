@@ -29,9 +29,9 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		return nil, err
 	}
 	swept, err := s.e.endAll(ctx, due, sweep, now)
-	if err == nil {
-		swept.PurgeLeft, err = s.e.purgeEndings(ctx, sweep.Limit, now)
-	}
+	var purgeErr error
+	swept.PurgeLeft, purgeErr = s.e.purgeEndings(ctx, sweep.Limit, now)
+	err = errors.Join(err, purgeErr)
 	if err == nil {
 		err = s.e.viewAlong(ctx, func(r reader) (err error) {
 			swept.Next, err = firstDue(r, indexExpiry)
@@ -46,17 +46,17 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	return swept, err
 }
 
-// endAll ends sessions that are due, and tells also beside an error what it did.
+// endAll ends sessions that are due, and tells also beside an error what it did: one that cannot be ended keeps no other.
 func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
 	swept := &logout.Swept{}
 	var mutex sync.Mutex
-	group, groupCtx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.SetLimit(together)
 	for _, d := range due {
 		group.Go(func() error {
-			result, err := e.endIfDue(groupCtx, d, sweep, now)
+			result, err := e.endIfDue(ctx, d, sweep, now)
 			if isDamage(err) {
-				result, err = e.endDamaged(groupCtx, d, sweep, now)
+				result, err = e.endDamaged(ctx, d, sweep, now)
 			}
 			mutex.Lock()
 			defer mutex.Unlock()

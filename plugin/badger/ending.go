@@ -31,6 +31,8 @@ type closing struct {
 	broken bool
 	// purge: rows of dead grants are left behind.
 	purge bool
+	// thins: the session has tooMany clients, of which some are dealt with beforehand. thinned: some were.
+	thins, thinned bool
 	// consents are the clients of whose consents some are left behind, and consentsOf their subject.
 	consents   []string
 	consentsOf string
@@ -66,10 +68,16 @@ func (c *closing) run(sid string) error {
 	clients = slices.DeleteFunc(clients, func(client usedClient) bool {
 		return c.ending.OperationID != "" && client.use.LastEnding == c.ending.OperationID
 	})
-	if err := c.tell(session, clients); err != nil {
-		return err
+	switch work := c.work(clients); {
+	case c.limit == maxRehearsed: // nothing of it is written
+	case len(work) > ticketstore.MaxClients && !c.thins:
+		return &tooMany{sid: sid, ending: c.ending, now: c.now}
+	case len(work) > ticketstore.MaxClients:
+		return c.thin(session, work[:ticketstore.MaxClients])
+	case c.thins:
+		return nil
 	}
-	if err := c.revokeConsents(session, clients); err != nil {
+	if err := c.deal(session, clients); err != nil {
 		return err
 	}
 	if c.ending.KeepSession {
@@ -81,6 +89,14 @@ func (c *closing) run(sid string) error {
 		return err
 	}
 	return c.purgeInline(sid)
+}
+
+// deal does what an ending does of clients, whether the session stays or goes.
+func (c *closing) deal(session *recordpb.Session, clients []usedClient) error {
+	if err := c.tell(session, clients); err != nil {
+		return err
+	}
+	return c.revokeConsents(session, clients)
 }
 
 // named tells whether the ending is about this client.
@@ -154,24 +170,9 @@ func (c *closing) keep(session *recordpb.Session, clients []usedClient) error {
 
 // replace puts the ended record in the session's place.
 func (c *closing) replace(session *recordpb.Session, clients []usedClient) error {
-	ended := &recordpb.Ended{
-		SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason),
-	}
-	for _, client := range clients {
-		if survivors := c.survivors(client); survivors != recordpb.Survivors_SURVIVORS_NONE {
-			ended.Survivors = max(ended.Survivors, survivors)
-			ended.Clients = append(ended.Clients, &recordpb.EndedClient{
-				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
-			})
-		}
-		c.tx.delete(clientUseKey(session.SessionId, client.id))
-		if client.use.Detached {
-			continue
-		}
-		c.tx.delete(sessionPosition(indexClient, more(client.id), session))
-		if err := c.tx.count(client.id, -1); err != nil {
-			return err
-		}
+	ended, err := c.leave(session, clients)
+	if err != nil {
+		return err
 	}
 	if err := c.tx.dropSession(session); err != nil {
 		return err
@@ -186,6 +187,34 @@ func (c *closing) replace(session *recordpb.Session, clients []usedClient) error
 		c.tx.put(key(indexEndedSubject, more(session.SubjectId), last(session.SessionId)), nil)
 	}
 	return c.tx.save(endedKey(session.SessionId), ended)
+}
+
+// leave takes clients out of a session that ends, and returns the record of what survives it.
+func (c *closing) leave(session *recordpb.Session, clients []usedClient) (*recordpb.Ended, error) {
+	ended, err := loadEnded(c.tx, session.SessionId) // of a session that was thinned before
+	if err := c.tx.abandon(err); err != nil {
+		return nil, err
+	}
+	if ended == nil {
+		ended = &recordpb.Ended{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
+	}
+	for _, client := range clients {
+		if survivors := c.survivors(client); survivors != recordpb.Survivors_SURVIVORS_NONE {
+			ended.Survivors = max(ended.Survivors, survivors)
+			ended.Clients = append(ended.Clients, &recordpb.EndedClient{
+				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
+			})
+		}
+		c.tx.delete(clientUseKey(session.SessionId, client.id))
+		if client.use.Detached {
+			continue
+		}
+		c.tx.delete(sessionPosition(indexClient, more(client.id), session))
+		if err := c.tx.count(client.id, -1); err != nil {
+			return nil, err
+		}
+	}
+	return ended, nil
 }
 
 // lenient: tokens of the clients that the ending is about may survive it.

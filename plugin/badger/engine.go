@@ -282,17 +282,17 @@ func (e *Engine) snapshot(ctx context.Context, gaps *lookout, f func(r reader) e
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it
 // changes nothing if it returns an error. An error of the database is ErrUnavailable. If ctx ends before f was begun, nothing was changed.
 func (e *Engine) update(ctx context.Context, f func(tx *tx) error) error {
-	return e.commit(ctx, &change{apply: f})
+	return e.commitThinned(ctx, &change{apply: f})
 }
 
 // updateBehind is update for what no user waits for: it lets the others go first.
 func (e *Engine) updateBehind(ctx context.Context, f func(tx *tx) error) error {
-	return e.commit(ctx, &change{apply: f, behind: true, spare: true})
+	return e.commitThinned(ctx, &change{apply: f, behind: true, spare: true})
 }
 
 // end is update for what ends and revokes: a disk that is nearly full has room for that.
 func (e *Engine) end(ctx context.Context, f func(tx *tx) error) error {
-	return e.commit(ctx, &change{apply: f, spare: true})
+	return e.commitThinned(ctx, &change{apply: f, spare: true})
 }
 
 // move is update for a part of moving the store, which no state of it forbids. It is small, and without it a store could not come back.

@@ -44,7 +44,7 @@ func (m mover) importSome(ctx context.Context, id string, records []transfer.Rec
 			if err := part.take(&records[i]); err != nil {
 				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records), records[i].Kind, err)
 			}
-			part.join()
+			part.join(part.measure())
 		}
 		return nil
 	})

@@ -68,7 +68,9 @@ func (t *tx) delete(k []byte) {
 // reset forgets what the change has written so far.
 func (t *tx) reset() { clear(t.writes) }
 
-func (t *tx) join() {
+// takes is what measure returned of it.
+func (t *tx) join(takes extent) {
+	t.takes = t.takes.and(takes)
 	for name, w := range t.writes {
 		if _, again := t.group.writes[name]; !again {
 			t.keys.ReplaceOrInsert(name)
@@ -93,6 +95,7 @@ type group struct {
 	writes map[string]write
 	keys   *btree.BTreeG[string]
 	size   int
+	takes  extent
 	// ledger is the store's as the changes so far leave it.
 	ledger          *recordpb.Ledger
 	recount, queued bool

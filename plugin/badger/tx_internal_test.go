@@ -32,7 +32,7 @@ func TestScanMergesWhatIsPending(t *testing.T) {
 		}
 		err := e.update(t.Context(), func(first *tx) error {
 			change(first)
-			first.join()
+			first.join(first.measure())
 			second := &tx{group: first.group, writes: map[string]write{}}
 			for _, from := range []string{"", "T17", "T30"} {
 				for _, reverse := range []bool{false, true} {

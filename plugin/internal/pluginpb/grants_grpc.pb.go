@@ -46,7 +46,8 @@ type GrantsServiceClient interface {
 	//
 	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; the store then
 	// revokes its family in that same transaction, the one change that a failing batch makes, but for a repeat within the grace. NOT_FOUND: the grant to consume is missing or
-	// expired. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
+	// expired. TOO_MANY_CLIENTS: the session is used by 256 clients, and neither that of use nor that of a grant to store is among
+	// them. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
 	// outlive it.
 	ApplyBatch(ctx context.Context, in *ApplyBatchRequest, opts ...grpc.CallOption) (*ApplyBatchResponse, error)
 	// QueryGrants returns a page of grants that are live at now, without their data, ordered by creation.
@@ -136,7 +137,8 @@ type GrantsServiceServer interface {
 	//
 	// CONFLICT: a grant seen is not live or not what it was. ALREADY_EXISTS: a key to store is taken by a live grant. CONSUMED: the grant to consume was used before; the store then
 	// revokes its family in that same transaction, the one change that a failing batch makes, but for a repeat within the grace. NOT_FOUND: the grant to consume is missing or
-	// expired. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
+	// expired. TOO_MANY_CLIENTS: the session is used by 256 clients, and neither that of use nor that of a grant to store is among
+	// them. SESSION_ENDED: the session used, or that of the grant consumed or of one stored, is not live, and the consumed grant does not
 	// outlive it.
 	ApplyBatch(context.Context, *ApplyBatchRequest) (*ApplyBatchResponse, error)
 	// QueryGrants returns a page of grants that are live at now, without their data, ordered by creation.

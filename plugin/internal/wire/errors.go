@@ -53,6 +53,7 @@ var errorTable = []struct {
 	{ticketstore.ErrConflict, codes.Aborted, "CONFLICT"},
 	{ticketstore.ErrExpired, codes.FailedPrecondition, "SESSION_EXPIRED"},
 	{ticketstore.ErrTooManySessions, codes.FailedPrecondition, "TOO_MANY_SESSIONS"},
+	{ticketstore.ErrTooManyClients, codes.FailedPrecondition, "TOO_MANY_CLIENTS"},
 	{grantstore.ErrConsumed, codes.FailedPrecondition, "CONSUMED"},
 	{grantstore.ErrSessionEnded, codes.FailedPrecondition, "SESSION_ENDED"},
 	{logout.ErrOutdated, codes.FailedPrecondition, "CLAIM_OUTDATED"},

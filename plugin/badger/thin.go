@@ -1,0 +1,86 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+// tooMany is the end of a session that has more clients than one transaction deals with. Only stores of before there was a bound
+// (ticketstore.MaxClients) hold some.
+type tooMany struct {
+	sid    string
+	ending *logout.Ending
+	now    time.Time
+}
+
+func (*tooMany) Error() string { return "session has more clients than end in one transaction" }
+
+// commitThinned makes a change, and thins the sessions that it is to end and that have too many clients. What it tells of these clients is not
+// in the change's counts.
+func (e *Engine) commitThinned(ctx context.Context, ch *change) error {
+	for {
+		err := e.commit(ctx, ch)
+		var found *tooMany
+		if !errors.As(err, &found) {
+			return err
+		}
+		if err := e.thin(ctx, found); err != nil {
+			return err
+		}
+		ch = &change{apply: ch.apply, behind: ch.behind, spare: ch.spare}
+	}
+}
+
+// thin deals with the clients of such a session, so many in each transaction, until the rest may end in one. From the first one on the session
+// is over, so that none of its tokens is live, and is due: after a crash a sweep goes on. Where the ending keeps the session, it goes on and
+// each client is dealt with as a whole.
+func (e *Engine) thin(ctx context.Context, found *tooMany) error {
+	for more := true; more; {
+		err := e.commit(ctx, &change{behind: true, spare: true, apply: func(tx *tx) error {
+			c := e.closing(tx, found.ending, found.now)
+			c.thins = true
+			err := c.run(found.sid)
+			more = c.thinned
+			return err
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// work returns the clients for which an ending writes something.
+func (c *closing) work(clients []usedClient) []usedClient {
+	if !c.ending.KeepSession {
+		return clients
+	}
+	return slices.DeleteFunc(slices.Clone(clients), func(client usedClient) bool {
+		return client.use.Detached || !c.named(client.id)
+	})
+}
+
+// thin deals with some of the clients of a session.
+func (c *closing) thin(session *recordpb.Session, clients []usedClient) error {
+	c.thinned = true
+	if err := c.deal(session, clients); err != nil {
+		return err
+	}
+	if c.ending.KeepSession {
+		return c.keep(session, clients)
+	}
+	ended, err := c.leave(session, clients)
+	if err != nil {
+		return err
+	}
+	session.Expires = min(session.Expires, nanos(c.now))
+	if err := c.tx.saveSession(session, true); err != nil {
+		return err
+	}
+	return c.tx.save(endedKey(session.SessionId), ended)
+}

@@ -1,0 +1,237 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// giantClients is how many clients a session of a store from before the bound has here, with ids as long as they may be.
+const giantClients = 3000
+
+// giantSession makes such a session. Its last client has a refresh token.
+func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
+	t.Helper()
+	signIn(t, e, sid, subject)
+	for from := 0; from < giantClients; from += 500 {
+		err := e.update(t.Context(), func(tx *tx) error {
+			session, err := loadSession(tx, sid)
+			if err != nil {
+				return err
+			}
+			for i := from; i < from+500; i++ {
+				client := giantClient(i)
+				tx.put(sessionPosition(indexClient, more(client), session), nil)
+				use := &recordpb.ClientUse{FirstUsed: nanos(base), LastUsed: nanos(base), Notify: true}
+				if err := errors.Join(tx.count(client, 1), tx.save(clientUseKey(sid, client), use)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	refresh := grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(sid)}
+	rowsOf(t, e, &grantstore.Batch{OperationID: sid, Store: []grantstore.Grant{{
+		Ref: refresh, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: giantClient(giantClients - 1), Created: base, Offline: true,
+	}}})
+	return refresh
+}
+
+func giantClient(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
+
+// A session from before there was a bound ends all the same, in steps, and keeps nobody from signing in meanwhile.
+func TestSessionsWithTooManyClientsEnd(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(ctx context.Context, e *Engine) error{
+		"by sid": func(ctx context.Context, e *Engine) error {
+			_, err := e.Logout().End(ctx, &logout.Ending{
+				OperationID: "op", SessionID: "giant", Reason: logout.Terminated, KeepOffline: true,
+			}, base)
+			return err
+		},
+		"by subject": func(ctx context.Context, e *Engine) error {
+			_, err := e.Logout().End(ctx, &logout.Ending{
+				OperationID: "op", SubjectID: "ann", Reason: logout.Terminated, KeepOffline: true,
+			}, base)
+			return err
+		},
+		"by expiry": func(ctx context.Context, e *Engine) error {
+			_, err := e.Logout().EndDue(ctx, logout.Sweep{Limit: 10, KeepOffline: true}, base.Add(2*time.Hour))
+			return err
+		},
+		"by a limit": func(ctx context.Context, e *Engine) error {
+			s := anHour("next", "ann")
+			_, err := e.Tickets().CreateWithin(ctx, s, ticketstore.Limit{Max: 1, EndOldest: true, KeepOffline: true}, base)
+			if err != nil {
+				return err
+			}
+			// Once some of its clients were told, it is no live session any more: the rest is a sweep's.
+			_, err = e.Logout().EndDue(ctx, logout.Sweep{Limit: 10, KeepOffline: true}, base)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := openAt(t, t.TempDir())
+			refresh := giantSession(t, e, "giant", "ann")
+			var group sync.WaitGroup
+			for i := range 50 {
+				group.Go(func() {
+					if err := e.Tickets().Create(t.Context(), anHour(fmt.Sprint("other", i), "bob")); err != nil {
+						t.Errorf("another user's sign-in: %v", err)
+					}
+				})
+			}
+			if err := end(t.Context(), e); err != nil {
+				t.Fatalf("end: %v", err)
+			}
+			group.Wait()
+			if _, err := e.Tickets().Find(t.Context(), "giant"); !errors.Is(err, ticketstore.ErrNotFound) {
+				t.Errorf("the session is still there: %v", err)
+			}
+			stats, err := e.Stats(t.Context())
+			if err != nil || stats.Deliveries[string(logout.Pending)] != giantClients {
+				t.Errorf("want a notice for each client, got %v, %v", stats.Deliveries, err)
+			}
+			if _, err := e.Grants().Get(t.Context(), refresh, base.Add(2*time.Hour)); err != nil {
+				t.Errorf("the offline refresh token of its last client: %v", err)
+			}
+			report, err := e.Check(t.Context(), CheckConfig{})
+			if err != nil || len(report.Findings) > 0 {
+				t.Errorf("check: %v, %+v", err, report)
+			}
+		})
+	}
+}
+
+// Tokens of clients that are revoked while a session with too many of them stays.
+func TestKeptSessionWithTooManyClients(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	refresh := giantSession(t, e, "giant", "ann")
+	named := &logout.Ending{
+		OperationID: "named", SessionID: "giant", Reason: logout.Terminated, KeepSession: true,
+		ClientIDs: []string{giantClient(giantClients - 1)}, SkipNotification: true, KeepTokens: true,
+	}
+	result, err := e.Logout().End(t.Context(), named, base)
+	if err != nil || len(result.ClientsLeftAlone) != giantClients-1 {
+		t.Fatalf("one client: %v, %d left alone", err, len(result.ClientsLeftAlone))
+	}
+	if _, err := e.Grants().Get(t.Context(), refresh, base); err != nil {
+		t.Fatalf("its token: %v", err)
+	}
+	all := &logout.Ending{OperationID: "all", SessionID: "giant", Reason: logout.Terminated, KeepSession: true}
+	if _, err := e.Logout().End(t.Context(), all, base); err != nil {
+		t.Fatalf("all clients: %v", err)
+	}
+	if _, err := e.Grants().Get(t.Context(), refresh, base); err == nil {
+		t.Error("a token of a client that was revoked lives")
+	}
+	if _, err := e.Tickets().Find(t.Context(), "giant"); err != nil {
+		t.Errorf("the session: %v", err)
+	}
+}
+
+// A change is measured before it joins a transaction: one that is too large fails alone, and one that does not fit beside its neighbours goes
+// into the next.
+func TestChangesAreMeasured(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	most := e.committer.takes
+	large := strings.Repeat("x", most.bytes/8)
+	writing := func(name string, pieces int) func(tx *tx) error {
+		return func(tx *tx) error {
+			for i := range pieces {
+				tx.put(key([]byte("T"), fmt.Appendf(nil, "%s %d", name, i)), []byte(large))
+			}
+			return nil
+		}
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	first := stand(e, false, func(tx *tx) error {
+		select {
+		case <-begun:
+		default:
+			close(begun)
+		}
+		<-release
+		return writing("first", 3)(tx)
+	})
+	begins(t, begun, first)
+	fits := []*change{first, stand(e, false, writing("second", 7)), stand(e, true, writing("third", 6)), stand(e, false, writing("fourth", 1))}
+	alone := stand(e, false, writing("too large", 9))
+	close(release)
+	for i, ch := range fits {
+		if <-ch.done; ch.err != nil {
+			t.Errorf("change %d: %v", i, ch.err)
+		}
+	}
+	<-alone.done
+	var tooLarge *errTooLarge
+	if !errors.As(alone.err, &tooLarge) || tooLarge.takes.within(most) {
+		t.Errorf("want a change that is too large to say so, got %v", alone.err)
+	}
+	many := stand(e, false, func(tx *tx) error {
+		for i := range most.keys {
+			tx.put(key([]byte("T"), fmt.Appendf(nil, "many %d", i)), nil)
+		}
+		return nil
+	})
+	if <-many.done; !errors.As(many.err, &tooLarge) {
+		t.Errorf("want a change of too many keys to say so, got %v", many.err)
+	}
+	signIn(t, e, "sid", "ann")
+}
+
+// A sweep that meets a session which cannot be ended goes on with the others, and purges.
+func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	e := openAt(t, t.TempDir())
+	for i := range 5 {
+		signIn(t, e, fmt.Sprint("ended", i), "ann")
+	}
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, base.Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	signIn(t, e, "large", "ann")
+	for i := range 40 {
+		rowsOf(t, e, &grantstore.Batch{
+			OperationID: fmt.Sprint("use", i), Use: &grantstore.Use{SessionID: "large", ClientID: fmt.Sprint("client", i), Notify: true},
+		})
+	}
+	for i := range 20 {
+		signIn(t, e, fmt.Sprint("small", i), "bob")
+	}
+	err := e.update(t.Context(), func(*tx) error { // in the committer, whose alone it is
+		e.committer.takes.keys = 150
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := base.Add(endedRetention + 2*time.Hour)
+	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, late)
+	if err != nil || swept.Ended != 20 {
+		t.Errorf("want 20 sessions ended, got %+v, %v", swept, err)
+	}
+	if stats, err := e.Stats(t.Context()); err != nil || stats.Records["ended"] != 20 {
+		t.Errorf("want the old ended records purged, got %v, %v", stats.Records, err)
+	}
+	// With nothing else to do, the error is told.
+	var tooLarge *errTooLarge
+	if _, err = e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, late); !errors.As(err, &tooLarge) {
+		t.Errorf("want the error of the session that is left, got %v", err)
+	}
+}

@@ -69,7 +69,12 @@ func (s *Store) fromLegacy(ctx context.Context, ref grantstore.Ref, get func() (
 		return request, nil
 	case err == nil:
 		return nil, fosite.ErrNotFound
-	case errors.Is(err, fosite.ErrNotFound), errors.Is(err, fosite.ErrInactiveToken), errors.Is(err, fosite.ErrInvalidatedAuthorizeCode):
+	case errors.Is(err, fosite.ErrInactiveToken), errors.Is(err, fosite.ErrInvalidatedAuthorizeCode):
+		if request != nil && !s.mayRevoke(ctx, ref.Type, request.GetClient().GetID()) {
+			return nil, fosite.ErrNotFound
+		}
+		return request, err
+	case errors.Is(err, fosite.ErrNotFound):
 		return request, err
 	}
 	return nil, s.legacyFailed(ctx, err)

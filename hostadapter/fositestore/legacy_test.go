@@ -113,9 +113,11 @@ func (l *legacyHost) oldCode(changes ...string) string {
 }
 
 // oldTokens are tokens of the server as it was.
-func (l *legacyHost) oldTokens() (access, refresh string) {
+func (l *legacyHost) oldTokens() (access, refresh string) { return l.oldExchange(l.oldCode()) }
+
+func (l *legacyHost) oldExchange(code string) (access, refresh string) {
 	l.t.Helper()
-	form := url.Values{"grant_type": {"authorization_code"}, "code": {l.oldCode()}, "redirect_uri": {redirectURI}}
+	form := url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}}
 	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("app", secret)

@@ -18,7 +18,8 @@ func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, code string, req
 }
 
 // GetAuthorizeCodeSession returns the request of a code and fills the session; reading it again in the same token request leaves the
-// session as it is by then. A used code is fosite.ErrInvalidatedAuthorizeCode together with its request.
+// session as it is by then. A used code is fosite.ErrInvalidatedAuthorizeCode together with its request, so that fosite revokes what came of it;
+// to a token request of another client, or with no more of the code than its signature, it does not exist.
 func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, session fosite.Session) (fosite.Requester, error) {
 	c := s.carriers.from(ctx)
 	if code != "" && c != nil {
@@ -39,7 +40,10 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	if err != nil && !used {
 		return nil, err
 	}
-	if !used {
+	switch {
+	case used && !s.mayRevoke(ctx, grantstore.AuthorizationCode, r.grant.ClientID):
+		return nil, fosite.ErrNotFound
+	case !used:
 		if err := s.checkWhole(ctx, r); err != nil {
 			return nil, err
 		}

@@ -18,6 +18,9 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, 
 
 // GetAccessTokenSession returns the request of a live access token and fills the session; a nil session stays nil.
 func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+	if s.isHalf(ctx, grantstore.ReferenceToken, session) {
+		return nil, fosite.ErrNotFound
+	}
 	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
 	if s.mayBeLegacy(signature, err) {
 		return s.fromLegacy(ctx, refOf(grantstore.ReferenceToken, signature), func() (fosite.Requester, error) {
@@ -53,8 +56,12 @@ func refreshExpiry(request fosite.Requester) time.Time {
 }
 
 // GetRefreshTokenSession returns the request of a refresh token and fills the session; a nil session stays nil. A used one is
-// fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace.
+// fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace;
+// to a token request of another client, or with no more of the token than its signature, it does not exist.
 func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+	if s.isHalf(ctx, grantstore.RefreshToken, session) {
+		return nil, fosite.ErrNotFound
+	}
 	r, err := s.get(ctx, grantstore.RefreshToken, signature)
 	if s.mayBeLegacy(signature, err) {
 		return s.fromLegacy(ctx, refOf(grantstore.RefreshToken, signature), func() (fosite.Requester, error) {
@@ -76,6 +83,8 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, se
 			c.keep(r)
 		}
 		return request, nil
+	case !s.mayRevoke(ctx, grantstore.RefreshToken, r.grant.ClientID):
+		return nil, fosite.ErrNotFound
 	}
 	return request, fosite.ErrInactiveToken.WithWrap(err)
 }

@@ -18,10 +18,10 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, 
 
 // GetAccessTokenSession returns the request of a live access token and fills the session; a nil session stays nil.
 func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
-	if s.isHalf(ctx, grantstore.ReferenceToken, session) {
+	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
+	if (err == nil || errors.Is(err, grantstore.ErrNotFound)) && s.isHalf(ctx, grantstore.ReferenceToken, session) {
 		return nil, fosite.ErrNotFound
 	}
-	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
 	if s.mayBeLegacy(signature, err) {
 		return s.fromLegacy(ctx, refOf(grantstore.ReferenceToken, signature), func() (fosite.Requester, error) {
 			return s.legacy.GetAccessTokenSession(ctx, signature, session)
@@ -59,10 +59,10 @@ func refreshExpiry(request fosite.Requester) time.Time {
 // fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace;
 // to a token request of another client, or with no more of the token than its signature, it does not exist.
 func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
-	if s.isHalf(ctx, grantstore.RefreshToken, session) {
+	r, err := s.get(ctx, grantstore.RefreshToken, signature)
+	if (err == nil || errors.Is(err, grantstore.ErrNotFound)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
 		return nil, fosite.ErrNotFound
 	}
-	r, err := s.get(ctx, grantstore.RefreshToken, signature)
 	if s.mayBeLegacy(signature, err) {
 		return s.fromLegacy(ctx, refOf(grantstore.RefreshToken, signature), func() (fosite.Requester, error) {
 			return s.legacy.GetRefreshTokenSession(ctx, signature, session)

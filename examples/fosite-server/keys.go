@@ -11,10 +11,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v3"
 
@@ -33,14 +35,25 @@ type secrets struct {
 }
 
 // dataFiles are what the data folder holds.
-var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", pinFile, "sessions"}
+var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", pinFile, "sessions", endedOperatorsFile}
 
-// checkDataFolder refuses a folder that holds nothing of ours but something else.
+// checkDataFolder refuses a folder that is not this user's alone to write to, and one that holds nothing of ours but something else.
 func checkDataFolder(folder string) error {
-	entries, err := os.ReadDir(folder)
+	info, err := os.Stat(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	// Who may write there may put keys of his own in the place of ours.
+	if owner, known := ownerOf(info); known && owner != os.Geteuid() {
+		return fmt.Errorf("%s belongs to the user id %d, and this server runs as %d: run it as that user, or chown -R the folder", folder, owner, os.Geteuid())
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%s has mode %04o and can be written to by others: chmod go-w the folder", folder, mode)
+	}
+	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
@@ -80,10 +93,35 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 		}
 		adminToken = string(kept)
 	}
-	if adminToken == "" {
-		return nil, fmt.Errorf("%s: is empty", filepath.Join(folder, "admin-token"))
+	if len(adminToken) < minAdminToken {
+		return nil, fmt.Errorf("%s: is shorter than %d characters: remove it, and a new one is made", filepath.Join(folder, "admin-token"), minAdminToken)
 	}
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
+}
+
+// minAdminToken is how many characters the admin token has at least: it is guarded against guessing by its length alone.
+const minAdminToken = 16
+
+// readAdminToken returns the token in a file that nobody else may read, without the end of its line.
+func readAdminToken(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return "", fmt.Errorf("%s has mode %04o and can be read by others: chmod 600 it", path, mode)
+	}
+	raw, err := io.ReadAll(io.LimitReader(file, maxFile))
+	token := strings.TrimSpace(string(raw))
+	if err == nil && len(token) < minAdminToken {
+		err = fmt.Errorf("%s has fewer than %d characters", path, minAdminToken)
+	}
+	return token, err
 }
 
 // loadOrCreate returns a file's content, creating it first where it is missing.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,7 +222,7 @@ func TestSecretsOutliveARestart(t *testing.T) {
 	if string(first.global) != string(second.global) || first.adminToken != second.adminToken || first.signing.KeyID != second.signing.KeyID {
 		t.Error("secrets differ after a restart, want the same")
 	}
-	if given, err := loadSecrets(folder, "given"); err != nil || given.adminToken != "given" {
+	if given, err := loadSecrets(folder, testToken); err != nil || given.adminToken != testToken {
 		t.Errorf("a given admin token was not taken: %v", err)
 	}
 	for _, name := range []string{"signing-key.pem", "global-secret", "admin-token"} {
@@ -243,5 +245,81 @@ func TestExampleFiles(t *testing.T) {
 	loaded, err := loadUsers("testdata/users.json")
 	if err != nil || len(loaded.byUsername) != 2 {
 		t.Errorf("users: %v, want 2 of them", err)
+	}
+}
+
+func TestAdminTokenFile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		content string
+		mode    os.FileMode
+		want    string
+	}{
+		"a token":               {testToken, 0o600, ""},
+		"a token with its line": {testToken + "\r\n", 0o400, ""},
+		"a short one":           {"fifteen-letters\n", 0o600, "has fewer than 16 characters"},
+		"an empty one":          {"", 0o600, "has fewer than 16 characters"},
+		"read by the group":     {testToken, 0o640, "has mode 0640 and can be read by others: chmod 600 it"},
+		"read by everybody":     {testToken, 0o604, "has mode 0604 and can be read by others: chmod 600 it"},
+	} {
+		path := writeFile(t, c.content)
+		if err := os.Chmod(path, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		switch token, err := readAdminToken(path); {
+		case c.want == "" && (err != nil || token != testToken):
+			t.Errorf("%s: %q, %v", name, token, err)
+		case c.want != "" && (err == nil || err.Error() != path+" "+c.want):
+			t.Errorf("%s: error is %v, want %q", name, err, c.want)
+		case err != nil && c.content != "" && strings.Contains(err.Error(), strings.TrimSpace(c.content)):
+			t.Errorf("%s: the error has the token", name)
+		}
+	}
+	path := writeFile(t, testToken)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-admin-token-file", path}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := start(t.Context(), o, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "-admin-token-file: ") {
+		t.Errorf("a start with a file that others can read: %v", err)
+	}
+}
+
+func TestAdminTokenFlagWarns(t *testing.T) {
+	t.Parallel()
+	log := &safeLog{}
+	startServerLogging(t, log)
+	if text := log.String(); !strings.Contains(text, "use -admin-token-file") || strings.Contains(text, testToken) {
+		t.Errorf("the log says\n%s\nwant a warning", text)
+	}
+}
+
+func TestDataFolderOfOthers(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for mode, want := range map[os.FileMode]string{
+		0o700: "", 0o755: "", 0o775: "has mode 0775 and can be written to by others", 0o707: "has mode 0707 and can be written to by others",
+	} {
+		if err := os.Chmod(folder, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkDataFolder(folder); (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("mode %o: %v, want %q", mode, err, want)
+		}
+	}
+	if err := os.Chmod(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a folder to somebody else")
+	}
+	if err := os.Chown(folder, 4711, -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkDataFolder(folder); err == nil || !strings.Contains(err.Error(), "belongs to the user id 4711, and this server runs as 0") {
+		t.Errorf("another owner: %v", err)
 	}
 }

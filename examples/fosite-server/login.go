@@ -2,7 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/ory/fosite"
 
@@ -52,12 +55,23 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	from := p.sessions.RemoteAddr(r)
+	succeed, wait := p.throttle.try(r, username, from, p.sessions.Now())
+	if wait > 0 {
+		seconds := int(wait/time.Second) + 1
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		p.tryAgain(w, r, *request, http.StatusTooManyRequests, loginForm{
+			Username: username, Problem: fmt.Sprintf("Too many attempts. Please wait %d seconds.", seconds),
+		})
+		return
+	}
 	u, err := p.users.authenticate(username, r.PostFormValue("password"))
 	if err != nil {
-		p.logger.InfoContext(r.Context(), "sign-in failed", "remote_addr", r.RemoteAddr)
+		p.logger.InfoContext(r.Context(), "sign-in failed", "remote_addr", from)
 		p.tryAgain(w, r, *request, http.StatusUnauthorized, loginForm{Username: username, Problem: "User name or password is wrong."})
 		return
 	}
+	succeed()
 	_, err = p.sessions.SignIn(w, r, hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
 	if errors.Is(err, hostadapter.ErrTooManySessions) {
 		p.tryAgain(w, r, *request, http.StatusForbidden, loginForm{
@@ -69,6 +83,7 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 		p.unavailable(w, r, err)
 		return
 	}
+	p.throttle.remember(w, r, username)
 	if request.Query == "" {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return

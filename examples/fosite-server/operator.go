@@ -8,9 +8,13 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +23,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 const (
@@ -42,17 +47,25 @@ type operators struct {
 	attempts failedAttempts
 
 	mu sync.Mutex
-	// ended are cookies that were signed out before their time, with the end of it.
+	// ended are cookies that were signed out before their time, with the end of it. They are kept in a file, if it has a name: a restart must not
+	// sign an operator in again.
 	ended map[[nonceSize]byte]time.Time
+	file  string
 }
 
-func newOperators(s *secrets, issuer string) (*operators, error) {
+// endedOperatorsFile is the file's name in the data folder.
+const endedOperatorsFile = "operators-signed-out"
+
+func newOperators(s *secrets, issuer, file string) (*operators, error) {
 	o := &operators{
 		token: sha256.Sum256([]byte(s.adminToken)), cookie: "fosite_server_operator", secure: strings.HasPrefix(issuer, "https:"),
-		now: time.Now, ended: map[[nonceSize]byte]time.Time{},
+		now: time.Now, ended: map[[nonceSize]byte]time.Time{}, file: file,
 	}
 	if o.secure {
 		o.cookie = "__Secure-" + o.cookie // not __Host-, which wants the path /
+	}
+	if err := o.readEnded(); err != nil {
+		return nil, err
 	}
 	var err error
 	// With another admin token the cookies of the old one are worthless.
@@ -125,12 +138,43 @@ func (o *operators) open(r *http.Request) (operatorPass, bool) {
 	return pass, !ended && o.now().Before(pass.expires)
 }
 
-// end makes a cookie worthless before its time.
-func (o *operators) end(pass operatorPass) {
+// end makes a cookie worthless before its time. After an error it is worthless until the next start.
+func (o *operators) end(pass operatorPass) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	maps.DeleteFunc(o.ended, func(_ [nonceSize]byte, expires time.Time) bool { return !o.now().Before(expires) })
 	o.ended[pass.nonce] = pass.expires
+	if o.file == "" {
+		return nil
+	}
+	var text strings.Builder
+	for nonce, expires := range o.ended {
+		fmt.Fprintf(&text, "%x %d\n", nonce, expires.Unix())
+	}
+	return smallfile.Write(o.file, []byte(text.String()), 0o600)
+}
+
+// readEnded reads what end has written: a line with nonce and end of each cookie.
+func (o *operators) readEnded() error {
+	if o.file == "" {
+		return nil
+	}
+	content, err := os.ReadFile(o.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(content)) {
+		var nonce []byte
+		var expires int64
+		if _, err := fmt.Sscanf(line, "%x %d\n", &nonce, &expires); err != nil || len(nonce) != nonceSize {
+			return fmt.Errorf("%s: is damaged: remove it, and restart an hour after the last sign-out of an operator", o.file)
+		}
+		o.ended[[nonceSize]byte(nonce)] = time.Unix(expires, 0)
+	}
+	return nil
 }
 
 func (o *operators) setCookie(w http.ResponseWriter, value string, maxAge time.Duration) {
@@ -183,7 +227,11 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 
 func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
 	if pass, ok := p.operators.open(r); ok {
-		p.operators.end(pass)
+		if err := p.operators.end(pass); err != nil {
+			p.operators.setCookie(w, "", 0)
+			p.failed(w, r, fmt.Errorf("keeping that an operator has signed out: %w", err))
+			return
+		}
 		p.logger.InfoContext(r.Context(), "operator signed out", "remote_addr", p.sessions.RemoteAddr(r))
 	}
 	p.operators.setCookie(w, "", 0)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +51,7 @@ func TestOperatorCookie(t *testing.T) {
 	now := time.Now()
 	known := &secrets{global: []byte("01234567890123456789012345678901"), adminToken: "right"}
 	know := func(issuer string, s *secrets) *operators {
-		o, err := newOperators(s, issuer)
+		o, err := newOperators(s, issuer, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,5 +202,60 @@ func TestNextPage(t *testing.T) {
 		if got := nextPage(wanted); got != want {
 			t.Errorf("%q leads to %q, want %q", wanted, got, want)
 		}
+	}
+}
+
+func TestOperatorStaysSignedOut(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), endedOperatorsFile)
+	known := &secrets{global: []byte(strings.Repeat("s", 32)), adminToken: testToken}
+	now := time.Now()
+	start := func() *operators {
+		t.Helper()
+		o, err := newOperators(known, "https://op.example", file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.now = func() time.Time { return now }
+		return o
+	}
+	signedIn := func(o *operators, cookie string) (operatorPass, bool) {
+		r := httptest.NewRequest(http.MethodGet, pathAdminPage, nil)
+		r.AddCookie(&http.Cookie{Name: o.cookie, Value: cookie})
+		return o.open(r)
+	}
+	o := start()
+	var cookies []string
+	for range 3 {
+		cookies = append(cookies, o.issue())
+		pass, ok := signedIn(o, cookies[len(cookies)-1])
+		if !ok {
+			t.Fatal("a new cookie is refused")
+		}
+		if len(cookies) < 3 {
+			if err := o.end(pass); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	o = start()
+	for i, cookie := range cookies {
+		if _, ok := signedIn(o, cookie); ok != (i == 2) {
+			t.Errorf("cookie %d signs in after the restart: %v", i, ok)
+		}
+	}
+	pass, _ := signedIn(o, cookies[2])
+	now = now.Add(operatorLifetime + time.Second)
+	if err := o.end(pass); err != nil {
+		t.Fatal(err)
+	}
+	if content, err := os.ReadFile(file); err != nil || strings.Count(string(content), "\n") != 1 {
+		t.Errorf("the file holds %q, %v; want what is over left out", content, err)
+	}
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newOperators(known, "https://op.example", file); err == nil || !strings.Contains(err.Error(), "is damaged") {
+		t.Errorf("a damaged file: %v", err)
 	}
 }

@@ -28,6 +28,8 @@ type options struct {
 	clients     string
 	users       string
 	adminToken  string
+	tokenFile   string
+	fileToken   string // that tokenFile holds
 	allowCIDRs  []netip.Prefix
 
 	idle, absolute time.Duration
@@ -52,7 +54,8 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.acceptStore, "accept-store", "", "`id` of a store that may serve in the place of the one that the data folder has pinned, such as a restored one")
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
-	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes (default: one kept in the data folder)")
+	flags.StringVar(&o.tokenFile, "admin-token-file", "", "`file` with the bearer token of the admin routes, which only its owner may read (default: one kept in the data folder)")
+	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes; lists of processes show it: prefer -admin-token-file")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as 10.0.0.0/8; repeat or separate by commas", o.allowCIDR)
 	flags.DurationVar(&o.idle, "session-idle", hostadapter.DefaultIdleTimeout, "how long a session lives without being used")
 	flags.DurationVar(&o.absolute, "session-absolute", 0, "how long a session lives at most after a sign-in; 0: as long as it is used")
@@ -101,6 +104,10 @@ func (o *options) validate() error {
 		return errors.New("-max-sessions is negative")
 	case o.refuseSignIn && o.maxSessions == 0:
 		return errors.New("-refuse-sign-in needs -max-sessions")
+	case o.adminToken != "" && o.tokenFile != "":
+		return errors.New("-admin-token and -admin-token-file are both given: leave one of them out")
+	case o.adminToken != "" && len(o.adminToken) < minAdminToken:
+		return fmt.Errorf("-admin-token has fewer than %d characters", minAdminToken)
 	case o.data == "":
 		return errors.New("-data is empty")
 	}

@@ -22,6 +22,7 @@ type provider struct {
 	oauth2    fosite.OAuth2Provider
 	sessions  *fositestore.Sessions
 	forms     *forms
+	throttle  *signInThrottle
 	operators *operators
 	logger    *slog.Logger
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	if err := p.loadFiles(ctx, o, hash); err != nil {
 		return nil, err
 	}
+	if o.adminToken != "" {
+		logger.WarnContext(ctx, "lists of processes show the token of -admin-token to every user of this machine: use -admin-token-file")
+	}
 	if o.data, err = filepath.Abs(o.data); err != nil {
 		return nil, err
 	}
@@ -78,7 +82,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	s.plugins.Store(mainStore, s.backend)
 	s.closeLast = append(s.closeLast, s.backend.Close)
 	// Not before all that may fail: a start that fails leaves no secrets behind.
-	if p.secrets, err = loadSecrets(o.data, o.adminToken); err != nil {
+	if p.secrets, err = loadSecrets(o.data, cmp.Or(o.adminToken, o.fileToken)); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
 	if err := s.startSessions(ctx, hash); err != nil {
@@ -123,6 +127,11 @@ func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher)
 			p.logger.InfoContext(ctx, "client has fields that this server does not use", "client_id", id, "fields", unused(c.extra))
 		}
 	}
+	if o.tokenFile != "" {
+		if o.fileToken, err = readAdminToken(o.tokenFile); err != nil {
+			errs = append(errs, fmt.Errorf("-admin-token-file: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -149,7 +158,10 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	if p.forms, err = newForms(p.secrets.global, p.issuer); err != nil {
 		return err
 	}
-	if p.operators, err = newOperators(p.secrets, p.issuer); err != nil {
+	if p.throttle, err = newSignInThrottle(p.secrets.global, p.issuer); err != nil {
+		return err
+	}
+	if p.operators, err = newOperators(p.secrets, p.issuer, filepath.Join(s.options.data, endedOperatorsFile)); err != nil {
 		return err
 	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)

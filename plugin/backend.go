@@ -26,6 +26,16 @@ type Backend interface {
 	Close() error
 }
 
+// Failing is a Backend that may fail for good, as one whose disk did: what it knows may not be what is stored. From then on each of its calls is
+// ticketstore.ErrUnavailable. Serve ends the process of such a backend, with status 3, and the host starts another, which reads what is stored.
+type Failing interface {
+	Backend
+	// Failed is closed when the backend has failed.
+	Failed() <-chan struct{}
+	// Failure is why the backend has failed, nil while it has not. It reaches the operator's log.
+	Failure() error
+}
+
 // ProtocolVersion is the version of the plugin protocol that this package speaks.
 const ProtocolVersion = 1
 

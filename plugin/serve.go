@@ -26,6 +26,8 @@ const (
 	drain = time.Second
 	// closeLimit is how long a backend may take to close before the process ends without it.
 	closeLimit = 30 * time.Second
+	// exitFailed is the status of a plugin whose backend has failed.
+	exitFailed = 3
 	// parentEvery is how often a plugin without a lifeline looks whether its host lives.
 	parentEvery = time.Second
 )
@@ -46,7 +48,7 @@ func Launched() bool { return os.Getenv(handshake.MagicCookieKey) == handshake.M
 
 // Serve is all that the main function of a plugin does: it serves a backend to the host that started the process, and returns when the
 // backend is closed: told to by the host, on SIGTERM, or because the host has died. It ends the process with status 2 when it
-// was not started by a host, and 1 when the backend did not close well.
+// was not started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can (Failing) has failed.
 func Serve(config ServeConfig) {
 	if !Launched() {
 		name := filepath.Base(os.Args[0])
@@ -65,7 +67,11 @@ func serve(config ServeConfig) error {
 	level, _ := logline.ParseLevel(os.Getenv(levelEnv))
 	p := &served{logger: slog.New(logline.NewHandler(stderr, level)), ended: make(chan struct{})}
 	p.server = &rpc.Server{Logger: p.logger, Open: func(ctx context.Context, settings []byte) (rpc.Backend, error) {
-		return config.Open(ctx, settings, p.logger)
+		backend, err := config.Open(ctx, settings, p.logger)
+		if failing, ok := backend.(Failing); ok && err == nil {
+			go p.endWith(failing) //nolint:gosec // it lives as long as the backend
+		}
+		return backend, err
 	}}
 	// The terminal's end is the host's affair, whose end is ours. A log line that nobody reads must not end us before the database is
 	// closed: a broken pipe on standard error would.
@@ -145,6 +151,16 @@ func (p *served) stop(why string) {
 		os.Exit(1)
 	}
 	p.grpc.Stop()
+}
+
+// endWith ends the process when its backend has failed, at once and without closing it: what it still has in memory must not be stored.
+func (p *served) endWith(backend Failing) {
+	select {
+	case <-backend.Failed():
+		p.logger.ErrorContext(context.Background(), "plugin ends", "reason", "its backend has failed", "error", backend.Failure())
+		os.Exit(exitFailed)
+	case <-p.ended:
+	}
 }
 
 // watch ends the plugin on SIGTERM and when its host is gone.

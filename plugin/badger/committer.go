@@ -2,7 +2,9 @@ package badger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -48,7 +50,11 @@ type committer struct {
 	// queued counts the transactions in which notices fell due. It is raised after each.
 	queued atomic.Uint64
 	// doubts wakes whoever counts the contents anew.
-	doubts chan struct{}
+	doubts  chan struct{}
+	failure *failure
+	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there is one that may yet fail.
+	settled    atomic.Uint64
+	committing sync.RWMutex
 }
 
 type change struct {
@@ -68,15 +74,18 @@ type change struct {
 	held bool
 }
 
-func newCommitter(db *badger.DB, damages *damages, space *space) (*committer, error) {
+func newCommitter(db *badger.DB, damages *damages, space *space, failure *failure) (*committer, error) {
 	c := &committer{
 		db: db, changes: make(chan *change, maxGroup), behind: make(chan *change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
 		takes:   extentOf(db),
-		damages: damages, gaps: newGaps(), space: space, doubts: make(chan struct{}, 1),
+		damages: damages, gaps: newGaps(), space: space, doubts: make(chan struct{}, 1), failure: failure,
 	}
 	if err := c.books.open(db); err != nil {
 		return nil, err
 	}
+	now := db.NewTransaction(false)
+	c.settled.Store(now.ReadTs())
+	now.Discard()
 	go c.run()
 	return c, nil
 }
@@ -177,7 +186,11 @@ func (c *committer) commit(first *change) {
 			next = c.waiting(&room)
 		}
 	}
-	finish(changes, unavailable("commit", c.write(g, disk)))
+	err := c.failure.err() // of what is done in the background, and of the commit before: its rows were just read
+	if err == nil {
+		err = unavailable("commit", c.write(g, disk))
+	}
+	finish(changes, err)
 }
 
 // write makes the changes of a group durable.
@@ -212,7 +225,7 @@ func (c *committer) write(g *group, disk diskRoom) error {
 		}
 	}
 	c.gaps.put(put)
-	if err := txn.Commit(); err != nil {
+	if err := c.settle(txn); err != nil {
 		c.gaps.committed(nil)
 		return err
 	}
@@ -226,6 +239,32 @@ func (c *committer) write(g *group, disk diskRoom) error {
 		c.doubt()
 	}
 	return nil
+}
+
+// settle commits a transaction and notes the outcome before anybody who reads may answer with it. Badger shows the rows to readers when the
+// sync has ended, however it did.
+func (c *committer) settle(txn *badger.Txn) error {
+	c.committing.Lock()
+	defer c.committing.Unlock()
+	err := txn.Commit()
+	if err != nil && !errors.Is(err, badger.ErrTxnTooBig) { // which is refused before anything was written
+		c.failure.note("commit", err)
+	}
+	// Of a failed sync of the value log Badger tells its log alone.
+	if failed := c.failure.err(); failed != nil {
+		return failed
+	}
+	c.settled.Store(txn.ReadTs() + 1)
+	return err
+}
+
+// awaitOutcome returns when it is known what became of all commits that a snapshot has in it.
+func (c *committer) awaitOutcome(readTs uint64) {
+	if c.settled.Load() >= readTs {
+		return
+	}
+	c.committing.RLock()
+	defer c.committing.RUnlock()
 }
 
 // room is what a transaction has taken of the line behind, in keys, and whether it holds anything that somebody waits for.
@@ -283,8 +322,8 @@ func finish(changes []*change, err error) {
 }
 
 func unavailable(doing string, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, ticketstore.ErrUnavailable) {
+		return err
 	}
 	return fmt.Errorf("%w: %s: %w", ticketstore.ErrUnavailable, doing, err)
 }

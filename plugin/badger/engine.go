@@ -27,6 +27,9 @@ type Engine struct {
 	logger    *slog.Logger
 	damages   *damages
 	space     *space
+	failure   *failure
+	// compactions is nil in an engine that was opened to be looked at.
+	compactions *compactions
 	// still: the database was opened to be looked at. No change is taken, and nothing goes on in the background.
 	still bool
 	// format is that of the database when it was opened.
@@ -72,19 +75,26 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := space.room().refusesOpening(); err != nil {
 		return nil, err
 	}
+	if err := onDisk(settings.Path); err != nil {
+		return nil, err
+	}
 	m, err := prepareFolder(settings.Path)
 	if err != nil {
 		return nil, err
 	}
-	options := databaseOptions(settings, encryption, logger)
+	failure := newFailure(settings.Path, logger)
+	log := newBadgerLogger(failure)
+	options := databaseOptions(settings, encryption, log)
 	db, err := badger.Open(options)
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
+	log.compactions.watch(db)
 	if err := checkStoreID(db, settings.Path, wanted); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	e := newEngine(ctx, db, space, logger)
+	e := newEngine(ctx, db, space, failure)
+	e.compactions = log.compactions
 	if err := e.start(ctx, m, options); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
@@ -92,30 +102,41 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := e.resume(e.base); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}
-	for _, tend := range []func(context.Context){e.tendValueLog, e.tendContents} {
+	for _, tend := range []func(context.Context){e.tendValueLog, e.tendContents, e.compactions.renew} {
 		if err := e.inBackground(tend); err != nil {
 			return nil, errors.Join(err, e.Close())
 		}
+	}
+	if e.failure.err() != nil {
+		return nil, e.Close()
 	}
 	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
 		"encrypted", len(encryption) > 0, "format", formatVersion)
 	return e, nil
 }
 
-func newEngine(ctx context.Context, db *badger.DB, space *space, logger *slog.Logger) *Engine {
-	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, space: space, format: formatVersion}
+func newEngine(ctx context.Context, db *badger.DB, space *space, failure *failure) *Engine {
+	logger := failure.logger
+	e := &Engine{db: db, logger: logger, damages: &damages{logger: logger}, space: space, failure: failure, format: formatVersion}
 	e.base, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	e.leaving, e.leave = context.WithCancel(e.base)
+	go func() { // what goes on in the background ends with the first failure
+		select {
+		case <-failure.happened:
+			e.stop()
+		case <-e.base.Done():
+		}
+	}()
 	return e
 }
 
-func databaseOptions(settings Settings, encryption []byte, logger *slog.Logger) badger.Options {
+func databaseOptions(settings Settings, encryption []byte, logger badgerLogger) badger.Options {
 	cache := settings.CacheMiB
 	if cache == 0 {
 		cache = defaultCacheMiB
 	}
 	o := badger.DefaultOptions(settings.Path).
-		WithLogger(badgerLogger{logger}).
+		WithLogger(logger).
 		WithSyncWrites(settings.sync()).
 		WithNumVersionsToKeep(1).
 		// The committer is the only writer.
@@ -139,22 +160,31 @@ func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (
 		return err
 	}
 	if e.id, err = storeID(e.db); err != nil {
-		return err
+		e.failure.note("open", err)
+		return e.failure.err()
 	}
 	m.format, m.store, m.state, m.memoryTable = formatVersion, e.id, stateOpen, options.MemTableSize
 	if err := m.write(options.Dir); err != nil {
 		return err
 	}
 	e.marker = m
-	e.committer, err = newCommitter(e.db, e.damages, e.space)
+	e.committer, err = newCommitter(e.db, e.damages, e.space, e.failure)
 	return err
 }
 
-// Close ends background work, waits for the calls inside and closes the database. It is idempotent.
+// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A database that has failed (Failed) is
+// closed within two seconds, which is an error.
 func (e *Engine) Close() error {
 	// Scans and exports under way give up, so that the gate opens soon.
 	e.leave()
 	e.stop()
+	if e.failure.err() != nil {
+		return e.abandon()
+	}
+	return e.shut()
+}
+
+func (e *Engine) shut() error {
 	e.gate.Lock()
 	if e.closed {
 		e.gate.Unlock()
@@ -166,7 +196,17 @@ func (e *Engine) Close() error {
 	if e.committer != nil {
 		e.committer.close()
 	}
-	if err := e.db.Close(); err != nil || e.marker == nil {
+	letGo := func() {}
+	if e.compactions != nil {
+		letGo = e.compactions.hold()
+	}
+	err := e.db.Close()
+	// Badger tells its log alone what it could not write.
+	if failed := e.failure.err(); failed != nil {
+		return errors.Join(err, failed)
+	}
+	letGo()
+	if err != nil || e.marker == nil {
 		return err
 	}
 	return e.marker.close(e.db.Opts().Dir)
@@ -174,6 +214,9 @@ func (e *Engine) Close() error {
 
 // Describe says what this backend is, and whether its disk is nearly full.
 func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
+	if err := e.failure.err(); err != nil {
+		return ticketstore.Description{}, err
+	}
 	d := About()
 	d.StoreID = e.id
 	if trouble := e.space.room().trouble(); trouble != "" {
@@ -220,6 +263,9 @@ func (e *Engine) inBackground(f func(ctx context.Context)) error {
 	defer e.gate.RUnlock()
 	if e.closed {
 		return errClosed()
+	}
+	if err := e.failure.err(); err != nil {
+		return err
 	}
 	e.background.Go(func() { f(e.base) })
 	return nil
@@ -268,15 +314,24 @@ func (e *Engine) snapshot(ctx context.Context, gaps *lookout, f func(r reader) e
 	if e.closed {
 		return errClosed()
 	}
+	if err := e.failure.err(); err != nil {
+		return err
+	}
 	queued := e.committer.queued.Load()
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
-	return f(snapshot{txn: txn, damages: e.damages, queued: queued, gaps: gaps, ended: func() error {
+	err := f(snapshot{txn: txn, damages: e.damages, queued: queued, gaps: gaps, ended: func() error {
 		if e.base.Err() != nil {
-			return errClosed()
+			return e.gone()
 		}
 		return ctx.Err()
 	}})
+	// What was read, or not found, may be the work of a commit that has failed.
+	e.committer.awaitOutcome(txn.ReadTs())
+	if failed := e.failure.err(); failed != nil {
+		return failed
+	}
+	return err
 }
 
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so it must be short; it
@@ -316,6 +371,9 @@ func (e *Engine) commit(ctx context.Context, ch *change) error {
 	defer e.gate.RUnlock()
 	if e.closed {
 		return errClosed()
+	}
+	if err := e.failure.err(); err != nil {
+		return err
 	}
 	return e.committer.do(ctx, ch)
 }

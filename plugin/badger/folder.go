@@ -1,11 +1,9 @@
 package badger
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -63,21 +61,13 @@ var errInUse = errors.New("is in use by another process")
 func explainOpen(path string, err error) error {
 	switch text := err.Error(); {
 	case strings.Contains(text, "Cannot acquire directory lock"):
-		return ticketstore.Invalid("path", "%s is in use by another process: a badger store belongs to one plugin at a time", path)
+		return inUse(path)
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
 		return ticketstore.Invalid("encryption_key", "is not the one that %s was created with", path)
 	}
-	return fmt.Errorf("open database %s: %w", path, err)
+	return fmt.Errorf("open database %s: %w", path, explainDisk(path, err))
 }
 
-// badgerLogger passes Badger's own log on. Its info lines are of use when something is wrong only.
-type badgerLogger struct{ logger *slog.Logger }
-
-func (l badgerLogger) Errorf(format string, args ...any)   { l.log(slog.LevelError, format, args) }
-func (l badgerLogger) Warningf(format string, args ...any) { l.log(slog.LevelWarn, format, args) }
-func (l badgerLogger) Infof(format string, args ...any)    { l.log(slog.LevelDebug, format, args) }
-func (l badgerLogger) Debugf(string, ...any)               {}
-
-func (l badgerLogger) log(level slog.Level, format string, args []any) {
-	l.logger.Log(context.Background(), level, "badger", "event", strings.TrimSpace(fmt.Sprintf(format, args...)))
+func inUse(path string) error {
+	return ticketstore.Invalid("path", "%s is in use by another process: a badger store belongs to one plugin at a time", path)
 }

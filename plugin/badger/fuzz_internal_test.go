@@ -106,8 +106,8 @@ func inMemory(t *testing.T) *Engine {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.DiscardHandler)
-	e := newEngine(t.Context(), db, newSpace(&Settings{}, logger), logger)
-	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
+	e := newEngine(t.Context(), db, newSpace(&Settings{}, logger), newFailure("", logger))
+	if e.committer, err = newCommitter(db, e.damages, e.space, e.failure); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -2,7 +2,6 @@ package badger
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
@@ -34,7 +33,8 @@ func (e *Engine) migrate(ctx context.Context) error {
 		return err
 	}
 	if err := write.Commit(); err != nil {
-		return fmt.Errorf("write the contents: %w", err)
+		e.failure.note("migrate", err)
+		return e.failure.err()
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 func (e *Engine) endAtOnce(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	unlock, err := e.jobs.lock(ctx, ending.OperationID)
 	if err != nil {
-		return nil, errClosed() // its context is the engine's
+		return nil, e.gone() // its context is the engine's
 	}
 	defer unlock()
 	result, left, err := e.begin(ctx, ending, nil, now)
@@ -180,7 +180,7 @@ func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, er
 		})
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil, errClosed()
+				return nil, e.gone()
 			}
 			return nil, errors.Join(err, e.end(ctx, func(tx *tx) error { return tx.jobFailed(id, err) }))
 		}

@@ -32,7 +32,8 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	if err != nil {
 		return nil, err
 	}
-	options, space := databaseOptions(settings, encryption, logger), newSpace(&settings, logger)
+	failure, space := newFailure(settings.Path, logger), newSpace(&settings, logger)
+	options := databaseOptions(settings, encryption, newBadgerLogger(failure))
 	db, err := badger.Open(options.WithReadOnly(true))
 	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) {
 		if err := space.room().refusesOpening(); err != nil {
@@ -43,9 +44,9 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	if err != nil {
 		return nil, explainOpen(settings.Path, err)
 	}
-	e := newEngine(ctx, db, space, logger)
+	e := newEngine(ctx, db, space, failure)
 	e.still, e.format = true, m.format
-	if e.committer, err = newCommitter(db, e.damages, e.space); err != nil {
+	if e.committer, err = newCommitter(db, e.damages, e.space, failure); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
 	return e, nil

@@ -17,10 +17,14 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func create(t *testing.T, e *badger.Engine, sid string) error {
 	t.Helper()
-	return e.Tickets().Create(t.Context(), &ticketstore.Session{
+	return e.Tickets().Create(t.Context(), session(sid))
+}
+
+func session(sid string) *ticketstore.Session {
+	return &ticketstore.Session{
 		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour),
-	})
+	}
 }
 
 func openStill(t *testing.T, settings badger.Settings) *badger.Engine {

@@ -212,7 +212,7 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 						return true, nil
 					}
 					if m.e.leaving.Err() != nil {
-						return false, errClosed()
+						return false, m.e.gone()
 					}
 					return flush(), ctx.Err()
 				})

@@ -3,6 +3,7 @@ package badger
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -27,7 +28,10 @@ func (e *Engine) tendValueLog(ctx context.Context) {
 		case <-ticker.C:
 		}
 		files, err := collectValueLog(ctx, e.db)
+		var errno syscall.Errno
 		switch {
+		case errors.As(err, &errno):
+			e.failure.note("collecting the value log", err)
 		case err != nil:
 			e.logger.ErrorContext(ctx, "value log cannot be collected, trying again", "error", err)
 		case files > 0:

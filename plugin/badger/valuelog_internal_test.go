@@ -3,7 +3,6 @@ package badger
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"testing"
 
@@ -14,7 +13,7 @@ import (
 func TestValueLogIsCollected(t *testing.T) {
 	t.Parallel()
 	settings := Settings{Path: t.TempDir()}
-	options := databaseOptions(settings, nil, slog.New(slog.DiscardHandler)).
+	options := databaseOptions(settings, nil, badgerLogger{}).WithLogger(nil).
 		WithSyncWrites(false).WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20).WithMemTableSize(1 << 20).WithNumLevelZeroTables(1)
 	open := func() *badger.DB {
 		db, err := badger.Open(options)

@@ -1,0 +1,28 @@
+package baddisk
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"testing"
+)
+
+// need skips a test, and fails it in CI, where it may not do what it is about: that takes root on Linux and some tools of Debian's.
+func need(t testing.TB, tools ...string) {
+	t.Helper()
+	missing := func(what string) {
+		t.Helper()
+		if os.Getenv("CI") != "" {
+			t.Fatalf("there is no %s: see .ci/run", what)
+		}
+		t.Skipf("there is no %s", what)
+	}
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		missing("root on Linux")
+	}
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing(tool)
+		}
+	}
+}

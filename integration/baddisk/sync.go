@@ -1,0 +1,89 @@
+//go:build linux
+
+package baddisk
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// syncs are the system calls that bring data to the disk: Badger's logs and tables use msync, its manifest fsync.
+const syncs = "msync,fsync,fdatasync"
+
+// Failing has syncs of a process fail.
+type Failing struct {
+	tracer *exec.Cmd
+	ended  chan struct{}
+
+	mutex sync.Mutex
+	said  bytes.Buffer
+}
+
+// FailSync has the next sync of each thread of a running process fail with an input/output error, until Stop. It returns when that is so.
+func FailSync(t testing.TB, pid int) (*Failing, error) {
+	t.Helper()
+	need(t, "strace")
+	f := &Failing{ended: make(chan struct{})}
+	f.tracer = exec.Command("strace", append(injection(1), "-p", strconv.Itoa(pid))...) //nolint:noctx // a test's own process
+	f.tracer.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	f.tracer.Stderr = writer
+	err = f.tracer.Start()
+	_ = writer.Close()
+	if err != nil {
+		_ = reader.Close()
+		return nil, err
+	}
+	attached := make(chan bool, 1)
+	go func() {
+		defer func() { _ = reader.Close() }()
+		for lines := bufio.NewScanner(reader); lines.Scan(); {
+			f.mutex.Lock()
+			fmt.Fprintln(&f.said, lines.Text())
+			f.mutex.Unlock()
+			if strings.Contains(lines.Text(), " attached") {
+				select {
+				case attached <- true:
+				default:
+				}
+			}
+		}
+		_ = f.tracer.Wait()
+		close(f.ended)
+		close(attached)
+	}()
+	if !<-attached {
+		return nil, fmt.Errorf("strace does not attach: %s", f.output())
+	}
+	return f, nil
+}
+
+func injection(nth int) []string {
+	return []string{"-f", "-e", "trace=" + syncs, "-e", "signal=none", "-e", "inject=" + syncs + ":error=EIO:when=" + strconv.Itoa(nth)}
+}
+
+// Met reports whether a sync has failed.
+func (f *Failing) Met() bool { return strings.Contains(f.output(), "(INJECTED)") }
+
+func (f *Failing) output() string {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	return f.said.String()
+}
+
+// Stop lets the process go on undisturbed, if it still runs. It may be called again.
+func (f *Failing) Stop() {
+	_ = f.tracer.Process.Signal(syscall.SIGTERM)
+	<-f.ended
+}

@@ -1,0 +1,239 @@
+package badger_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/integration/baddisk"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// failingEnv makes the test binary a process that works on the database in that folder until its disk fails.
+const failingEnv = "SESSIONS_FAILING_DISK"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(failingEnv); path != "" {
+		workUntilFailure(path)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// A write that failed is the last thing that an engine does. What it had acknowledged, and what anybody was shown, is in the database when it
+// is opened anew, and the database is consistent: what failed is there whole or not at all.
+func TestFailedWriteIsFinal(t *testing.T) {
+	t.Parallel()
+	t.Run("a sync fails once", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "store")
+		said := tormentDisk(t, path, func(pid int) {
+			failing, err := baddisk.FailSync(t, pid)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(failing.Stop)
+		})
+		if !said.ended {
+			t.Errorf("the process did not come to its end:\n%s", said.text)
+		}
+		said.hold(t, path)
+	})
+	t.Run("the file system turns read-only", func(t *testing.T) {
+		t.Parallel()
+		disk := baddisk.Mount(t, 256)
+		path := filepath.Join(disk.Path, "store")
+		said := tormentDisk(t, path, func(int) {
+			if err := disk.Fail(); err != nil {
+				t.Error(err)
+			}
+		})
+		// A process that writes to a mapped page of such a file system may be ended by the system: that is final too.
+		if !said.ended && !strings.Contains(said.text, "fatal error: fault") {
+			t.Errorf("the process did not come to its end:\n%s", said.text)
+		}
+		_, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
+		if err == nil || !strings.Contains(err.Error(), "the file system at "+path+" is read-only") {
+			t.Errorf("open on the file system that turned read-only: %v, want that said", err)
+		}
+		if err := disk.Mend(); err != nil {
+			t.Fatal(err)
+		}
+		said.hold(t, path)
+	})
+}
+
+// testimony is what a process said before its disk failed, and after.
+type testimony struct {
+	acknowledged, seen []string
+	text               string
+	ended              bool
+}
+
+// tormentDisk has a process work on a new database and its disk fail meanwhile.
+func tormentDisk(t *testing.T, path string, fail func(pid int)) *testimony {
+	t.Helper()
+	command := exec.Command(os.Args[0])
+	command.Env = append(os.Environ(), failingEnv+"="+path)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	limit := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
+	defer limit.Stop()
+	said := &testimony{}
+	var failing sync.WaitGroup
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		what, sid, _ := strings.Cut(lines.Text(), " ")
+		switch what {
+		case "acknowledged":
+			said.acknowledged = append(said.acknowledged, sid)
+			if len(said.acknowledged) == 200 {
+				failing.Go(func() { fail(command.Process.Pid) })
+			}
+		case "seen":
+			said.seen = append(said.seen, sid)
+		case "ended":
+			said.ended = true
+		default:
+			t.Errorf("the process says: %s", lines.Text())
+		}
+	}
+	failing.Wait()
+	_ = command.Wait()
+	said.text = stderr.String()
+	t.Logf("%d sign-ins were acknowledged, %d seen before or after", len(said.acknowledged), len(said.seen))
+	if len(said.acknowledged) < 200 {
+		t.Fatalf("the process ended too soon:\n%s", said.text)
+	}
+	return said
+}
+
+// hold opens the database and holds it against what was said.
+func (said *testimony) hold(t *testing.T, path string) {
+	t.Helper()
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for what, sids := range map[string][]string{"acknowledged": said.acknowledged, "shown to somebody": said.seen} {
+		lost := 0
+		for _, sid := range sids {
+			if _, err := e.Tickets().Find(t.Context(), sid); err != nil {
+				lost++
+			}
+		}
+		if lost > 0 {
+			t.Errorf("%d of %d sign-ins that were %s are lost", lost, len(sids), what)
+		}
+	}
+	consistent(t, e)
+	if err := create(t, e, "afterwards"); err != nil {
+		t.Errorf("sign in afterwards: %v", err)
+	}
+}
+
+// workUntilFailure signs users in, many side by side, and looks for sessions whose sign-in was not acknowledged yet, until the first failure. It
+// holds that nothing is served from then on, and writes down what happened, a line each.
+func workUntilFailure(path string) {
+	var mutex sync.Mutex
+	say := func(format string, args ...any) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		fmt.Printf(format+"\n", args...)
+	}
+	ctx := context.Background()
+	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		say("open: %v", err)
+		return
+	}
+	var working sync.WaitGroup
+	for worker := range 8 {
+		working.Go(func() {
+			for i := 0; ; i++ {
+				s := session(fmt.Sprintf("sid-%d-%d", worker, i))
+				looked := make(chan struct{})
+				go func() {
+					defer close(looked)
+					for range 20 {
+						switch _, err := e.Tickets().Get(ctx, s.Key); {
+						case err == nil:
+							say("seen %s", s.SessionID)
+							return
+						case !errors.Is(err, ticketstore.ErrNotFound):
+							return
+						}
+					}
+				}()
+				err := e.Tickets().Create(ctx, s)
+				<-looked
+				if err == nil {
+					say("acknowledged %s", s.SessionID)
+					continue
+				}
+				if !errors.Is(err, ticketstore.ErrUnavailable) {
+					say("sign in: %v", err)
+				}
+				return
+			}
+		})
+	}
+	working.Wait()
+	servesNothing(ctx, e, say)
+	start := time.Now()
+	err = e.Close()
+	if took := time.Since(start); err == nil || took > 2*time.Second {
+		say("close after %s: %v", took, err)
+	}
+	say("ended")
+}
+
+// servesNothing holds that an engine that has failed answers nothing, and why.
+func servesNothing(ctx context.Context, e *badger.Engine, say func(format string, args ...any)) {
+	select {
+	case <-e.Failed():
+	default:
+		say("the engine has not failed")
+	}
+	s := session("sid-0-0")
+	for name, call := range map[string]func() error{
+		"get":      func() error { _, err := e.Tickets().Get(ctx, s.Key); return err },
+		"find":     func() error { _, err := e.Tickets().Find(ctx, s.SessionID); return err },
+		"query":    func() error { _, err := e.Tickets().Query(ctx, ticketstore.SessionQuery{}); return err },
+		"create":   func() error { return e.Tickets().Create(ctx, s) },
+		"grants":   func() error { _, err := e.Grants().Query(ctx, grantstore.Query{}, now); return err },
+		"notices":  func() error { _, err := e.Logout().Deliveries(ctx, logout.DeliveryQuery{}); return err },
+		"describe": func() error { _, err := e.Describe(ctx); return err },
+		"status":   func() error { _, err := e.Transfer().Status(ctx); return err },
+		"failure":  func() error { return e.Failure() },
+		"end": func() error {
+			_, err := e.Logout().End(ctx, &logout.Ending{OperationID: strings.Repeat("e", 32), SessionID: s.SessionID, Reason: logout.Terminated}, now)
+			return err
+		},
+	} {
+		if err := call(); !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "the database has failed") {
+			say("%s: %v, want that the database has failed", name, err)
+		}
+	}
+}

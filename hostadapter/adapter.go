@@ -44,6 +44,7 @@ type Adapter struct {
 
 	sliding   sliding
 	missing   missingKeys
+	unopened  newsOnly
 	events    *eventStream
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -204,8 +205,8 @@ func (a *Adapter) Seal(purpose string, id, plaintext []byte) ([]byte, error) {
 	return a.ring.seal(purpose, id, plaintext), nil
 }
 
-// Unseal opens what Seal sealed with any of Config.Keys. What cannot be opened is ErrSealed and is logged: it must be reported, never
-// taken for absent.
+// Unseal opens what Seal sealed with any of Config.Keys. What cannot be opened is ErrSealed, and is logged, the
+// same once a minute at most. It is worth nothing to anybody, and must not stand in anybody's way either.
 func (a *Adapter) Unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	plaintext, err := a.ring.unseal(purpose, id, sealed)
 	a.reportSealed(purpose, err)
@@ -236,8 +237,9 @@ func (a *Adapter) UnsealBound(bound, former Binding, sealed []byte) (plaintext [
 	return nil, false, err
 }
 
+// reportSealed logs each kind of failure once a minute at most: a key that was lost fails many requests.
 func (a *Adapter) reportSealed(purpose string, err error) {
-	if err != nil {
+	if err != nil && a.unopened.isNews(err.Error()) {
 		a.config.Logger.LogAttrs(context.Background(), slog.LevelError, "sealed record cannot be opened",
 			slog.String("purpose", purpose), slog.String("error", err.Error()))
 	}

@@ -27,8 +27,9 @@ const (
 
 // Consents remember which scopes users have let clients have, for as long as somebody said, so that the consent page need not be shown
 // again. They belong to the user, not to a session, and are kept among the grants, sealed, where a removal that revokes consents finds
-// them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ErrUnavailable, a consent that cannot
-// be opened ErrSealed: neither means that the user was never asked, and neither that he agreed.
+// them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ErrUnavailable, which
+// means neither that the user was never asked nor that he agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the
+// user is asked again.
 type Consents struct{ adapter *Adapter }
 
 // Consents returns the consents of the adapter's users.
@@ -211,6 +212,9 @@ func (c *Consents) read(ctx context.Context, subjectID, clientID string, now tim
 		return nil, nil, err
 	}
 	plain, err := c.adapter.Unseal(consentPurpose, ref.Key[:], found.Grant.Data)
+	if errors.Is(err, ErrSealed) {
+		return nil, &found.Grant, nil // the user is asked again, and what the answer is takes its place
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,17 +33,19 @@ func (s secret) value() string        { return base64.RawURLEncoding.EncodeToStr
 func (secret) String() string         { return "[redacted]" }
 func (secret) GoString() string       { return "[redacted]" }
 
-// readCookie returns the secret of the request's session cookie. present: there is a cookie of that name, whether or not it can be one.
-func (a *Adapter) readCookie(r *http.Request) (s secret, ok, present bool) {
+// readCookies returns the secrets of the request's session cookies, each once, at most maxCookies. present: there is a cookie of that name,
+// whether or not it can be one.
+func (a *Adapter) readCookies(r *http.Request) (secrets []secret, present bool) {
 	for _, cookie := range r.CookiesNamed(a.config.Cookie.Name) {
 		present = true
 		// Strict: one secret has one spelling.
+		var s secret
 		n, err := base64.RawURLEncoding.Strict().Decode(s[:], decodable(cookie.Value))
-		if err == nil && n == secretBytes {
-			return s, true, true
+		if err == nil && n == secretBytes && !slices.Contains(secrets, s) && len(secrets) < maxCookies {
+			secrets = append(secrets, s)
 		}
 	}
-	return secret{}, false, present
+	return secrets, present
 }
 
 // decodable returns the value's bytes, or none when they would not fit into a secret.

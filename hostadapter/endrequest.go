@@ -154,12 +154,8 @@ func (e *endRequest) matches(record *ticketstore.Session) bool {
 }
 
 // matchesLogoutHint is false where the host knows that the client means another user.
-func (a *Adapter) matchesLogoutHint(record *ticketstore.Session, request *endRequest) bool {
-	if request.LogoutHint == "" || a.config.MatchLogoutHint == nil {
-		return true
-	}
-	session, _, err := a.public(record)
-	return err == nil && a.config.MatchLogoutHint(request.LogoutHint, session)
+func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool {
+	return request.LogoutHint == "" || a.config.MatchLogoutHint == nil || a.config.MatchLogoutHint(request.LogoutHint, session)
 }
 
 func (a *Adapter) sealRequest(purpose string, id []byte, request *endRequest) (string, error) {

@@ -63,23 +63,30 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, _, present := a.readCookie(r); !present && r.Method == http.MethodPost {
+	if _, present := a.readCookies(r); !present && r.Method == http.MethodPost {
 		// A SameSite cookie does not come with a POST from another site, but it does with the GET that follows.
 		return a.sendOn(w, request)
 	}
-	record, err := a.current(r)
-	switch {
-	case err != nil:
+	all, err := a.present(r)
+	if err != nil {
 		return err
-	case record == nil:
-		if record, err = a.hinted(r.Context(), request); err != nil {
+	}
+	records := recordsOf(all)
+	switch current := signedIn(all); {
+	case len(records) == 0:
+		record, err := a.hinted(r.Context(), request)
+		if err != nil {
 			return err
 		}
-		return a.finish(w, r, record, request)
-	case request.matches(record) && a.matchesLogoutHint(record, request):
-		return a.finish(w, r, record, request)
+		if record != nil {
+			records = append(records, record)
+		}
+	case current == nil:
+		// Sessions that let nobody in: nobody need be asked whether they may end.
+	case !request.matches(current.record) || !a.matchesLogoutHint(current.session, request):
+		return a.askFirst(w, r, current.record, request)
 	}
-	return a.askFirst(w, r, record, request)
+	return a.finish(w, r, records, request)
 }
 
 // hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live session. Nil: there is none.
@@ -103,24 +110,25 @@ func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore
 	return &detail.Session, nil
 }
 
-// finish signs out of the session, if there is one, and sends the browser on.
-func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest) error {
+// finish signs out of the sessions, of which there may be none, and sends the browser on.
+func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*ticketstore.Session, request *endRequest) error {
 	var frames []string
-	if record != nil {
-		var err error
+	for _, record := range records {
 		// Before the end: afterwards nobody knows the clients any more.
-		if frames, err = a.FrontChannelURLs(r.Context(), record.SessionID); err != nil {
-			return err
-		}
-		result, err := a.signOut(r.Context(), record)
+		urls, err := a.FrontChannelURLs(r.Context(), record.SessionID)
 		if err != nil {
 			return err
 		}
-		if result.NotificationsQueued > 0 && a.config.WaitForNotices > 0 {
-			a.awaitNotices(r.Context(), record.SessionID, a.config.WaitForNotices)
-		}
+		frames = append(frames, urls...)
 	}
-	if _, _, present := a.readCookie(r); present {
+	notices, err := a.signOutOf(r.Context(), records)
+	if err != nil {
+		return err
+	}
+	if notices > 0 && a.config.WaitForNotices > 0 {
+		a.awaitNotices(r.Context(), records, a.config.WaitForNotices)
+	}
+	if _, present := a.readCookies(r); present {
 		// A browser that keeps its cookie from other sites may have that of another session than the hint's.
 		a.forget(w, r)
 	}
@@ -170,24 +178,30 @@ func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticke
 }
 
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
-	s, ok, _ := a.readCookie(r)
-	if !ok {
+	secrets, _ := a.readCookies(r)
+	if len(secrets) == 0 {
 		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come: nothing that it asks for is to be
 		// trusted, and nothing known of the session. The GET that follows finds out.
 		w.Header().Set("Location", "?")
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	key := s.key()
-	request, err := a.openRequest(confirmPurpose, key[:], sealed)
+	var request *endRequest
+	err := error(nil)
+	for _, s := range secrets {
+		key := s.key()
+		if request, err = a.openRequest(confirmPurpose, key[:], sealed); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}
-	record, err := a.current(r)
+	all, err := a.present(r)
 	if err != nil {
 		return err
 	}
-	return a.finish(w, r, record, request)
+	return a.finish(w, r, recordsOf(all), request)
 }
 
 func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err error) {

@@ -52,8 +52,8 @@ const (
 	mostPause = 200 * time.Millisecond
 )
 
-// awaitNotices returns when every client of the ended session has been told, was given up, or the time is over.
-func (a *Adapter) awaitNotices(ctx context.Context, sessionID string, limit time.Duration) {
+// awaitNotices returns when every client of the ended sessions has been told, was given up, or the time is over.
+func (a *Adapter) awaitNotices(ctx context.Context, ended []*ticketstore.Session, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	timer := time.NewTimer(firstLook)
@@ -64,8 +64,13 @@ func (a *Adapter) awaitNotices(ctx context.Context, sessionID string, limit time
 		case <-ctx.Done():
 			return
 		}
-		waiting, err := a.waitingNotices(ctx, sessionID)
-		if err == nil && waiting == 0 {
+		for len(ended) > 0 {
+			if waiting, err := a.waitingNotices(ctx, ended[0].SessionID); err != nil || waiting > 0 {
+				break
+			}
+			ended = ended[1:]
+		}
+		if len(ended) == 0 {
 			return
 		}
 		timer.Reset(pause)

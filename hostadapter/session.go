@@ -48,9 +48,12 @@ func (s *Session) clone() *Session {
 }
 
 // Session returns the session of the request's cookie, and renews it where that is due. It is nil without error when nobody is signed in:
-// no cookie, an unknown one, a session that is over. A store that cannot be asked is ErrUnavailable, and a ticket that cannot be opened
-// ErrSealed: the user is neither signed in nor signed out then. The cookie is left alone in any case: a parallel request may just have
-// signed in under its name. So this may be called from any goroutine.
+// no cookie, an unknown one, a session that is over, one of a former issuer, one whose ticket cannot be opened because its key was lost. A store that
+// cannot be asked is ErrUnavailable. The cookie is left alone in any case: a parallel request may just have signed in under its name. So this
+// may be called from any goroutine.
+//
+// Of several cookies of one name, which browsers send in no order that could be relied on, the first of a live session counts; 8 are looked up
+// at most. SignOut ends the sessions of all of them, SignIn those of other subjects.
 //
 // Below the Middleware the store is asked once a request.
 func (a *Adapter) Session(r *http.Request) (*Session, error) {
@@ -72,30 +75,35 @@ func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 
 // lookUp returns the live session of the request's cookie, renewed where that is due, or nil. It writes no cookie, see Session.
 func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
-	s, ok, _ := a.readCookie(r)
-	if !ok {
-		return nil, nil
+	secrets, _ := a.readCookies(r)
+	for _, s := range secrets {
+		p, err := a.presentedBy(r.Context(), s)
+		if err != nil {
+			return nil, err
+		}
+		if session := a.slid(r.Context(), p); session != nil {
+			return session, nil
+		}
 	}
-	record, err := a.live(r.Context(), s.key())
-	if err != nil || record == nil {
-		return nil, err
+	return nil, nil
+}
+
+// slid renews the session, where it lets somebody in and that is due, and returns it, nil if it ended meanwhile.
+func (a *Adapter) slid(ctx context.Context, p *presented) *Session {
+	if p == nil || p.session == nil {
+		return nil
 	}
-	session, former, err := a.public(record)
-	switch {
-	case errors.Is(err, ErrFormerSeal):
-		return nil, nil // refused for good: the user can sign in, which ends it
-	case err != nil:
-		return nil, err
-	case former:
-		record = a.reseal(r.Context(), record, session.Properties)
-	default:
-		record = a.renew(r.Context(), record)
+	record, session := p.record, p.session
+	if p.former {
+		record = a.reseal(ctx, record, session.Properties)
+	} else {
+		record = a.renew(ctx, record)
 	}
 	if record == nil {
-		return nil, nil
+		return nil
 	}
 	session.Expires, session.Renewed = capped(record.Expires, session.EndsAt).UTC(), record.Renewed.UTC()
-	return session, nil
+	return session
 }
 
 // live returns the live session under that key, or nil. A session found to be over is ended.
@@ -107,7 +115,9 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
 	case record.Key != key:
-		return nil, fmt.Errorf("hostadapter: reading a session: %w: the store gave that of another cookie", ErrChanged)
+		// Whatever it is, it is not this browser's: to it there is none.
+		a.reportSealed(ticketPurpose, fmt.Errorf("%w: the store gave the session of another cookie", ErrChanged))
+		return nil, nil
 	case record.LiveAt(a.now()):
 		return record, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ const clockSkew = time.Minute
 
 // SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted before is worth
 // nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live session of another subject ends
-// (reason session_replaced). A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is touched.
+// (reason session_replaced), and so does one that cannot be opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is touched.
 // ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and Config.RefuseSignIn is set.
 // After any other error nobody is known to be signed in: answer with it, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
@@ -101,47 +102,48 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	if err := fresh.Validate(); err != nil {
 		return nil, err
 	}
-	old, err := a.current(r)
+	all, err := a.present(r)
 	if err != nil {
 		return nil, err
 	}
-	if old != nil && a.isSame(old, identity) {
-		record, err := a.stepUp(ctx, old, fresh, identity, now)
-		if record != nil && err == nil {
-			a.Slid(record.SessionID, record.SubjectID)
-		}
-		if err != nil || record != nil {
-			return record, err
-		}
-		old = nil // it ended meanwhile
-	}
-	if old != nil {
+	isSame := func(p presented) bool { return p.isOf(identity.Subject) }
+	replaced := slices.DeleteFunc(slices.Clone(all), isSame)
+	for i := range replaced {
 		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
-			SessionID: old.SessionID, Reason: logout.SessionReplaced, KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+			SessionID: replaced[i].record.SessionID, Reason: logout.SessionReplaced,
+			KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("hostadapter: ending the session that is replaced: %w", err)
 		}
 	}
+	tellReplaced := func(by *ticketstore.Session) {
+		for i := range replaced {
+			a.events.tell(&SessionReplaced{
+				Time: now, SessionID: replaced[i].record.SessionID, SubjectID: replaced[i].record.SubjectID,
+				NewSessionID: by.SessionID, NewSubjectID: by.SubjectID,
+			})
+		}
+	}
+	if same := slices.IndexFunc(all, isSame); same >= 0 {
+		record, err := a.stepUp(ctx, all[same].record, fresh, identity, now)
+		if record != nil && err == nil {
+			tellReplaced(record)
+			a.Slid(record.SessionID, record.SubjectID)
+		}
+		if err != nil || record != nil {
+			return record, err
+		}
+		// it ended meanwhile
+	}
 	if err := a.create(ctx, fresh, now); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
 	}
-	if old != nil {
-		a.events.tell(&SessionReplaced{
-			Time: now, SessionID: old.SessionID, SubjectID: old.SubjectID, NewSessionID: fresh.SessionID, NewSubjectID: fresh.SubjectID,
-		})
-	}
+	tellReplaced(fresh)
 	a.events.tell(&SessionStarted{
 		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent,
 	})
 	return fresh, nil
-}
-
-// isSame reports whether the session is one of the identity and of this issuer. One whose ticket cannot be opened is
-// nobody's: it is replaced.
-func (a *Adapter) isSame(old *ticketstore.Session, identity *Identity) bool {
-	session, _, err := a.public(old)
-	return err == nil && session.SubjectID == identity.Subject && session.Issuer == a.config.Issuer
 }
 
 // create stores the session, within the limit where there is one. Repeating it after an answer was lost succeeds.
@@ -168,23 +170,6 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id", fresh.SubjectID, "session_ids", ended)
 	}
 	return err
-}
-
-// current returns the live record that the browser has now: SignIn's in this request, else its cookie's. Its ticket is not opened: a
-// user whose ticket cannot be opened signs in anew.
-func (a *Adapter) current(r *http.Request) (*ticketstore.Session, error) {
-	s, ok, _ := a.readCookie(r)
-	if h := a.holder(r.Context()); h != nil {
-		h.mu.Lock()
-		if h.secret != nil {
-			s, ok = *h.secret, true
-		}
-		h.mu.Unlock()
-	}
-	if !ok {
-		return nil, nil
-	}
-	return a.live(r.Context(), s.key())
 }
 
 func (a *Adapter) newRecord(r *http.Request, identity *Identity, key ticketstore.Key, now time.Time) *ticketstore.Session {
@@ -247,7 +232,7 @@ func (a *Adapter) stepUp(
 		case !errors.Is(err, ticketstore.ErrConflict):
 			return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
 		}
-		if old, err = a.live(ctx, old.Key); err != nil || old == nil || !a.isSame(old, identity) {
+		if old, err = a.live(ctx, old.Key); err != nil || old == nil || !a.judged(old).isOf(identity.Subject) {
 			return nil, err
 		}
 	}

@@ -9,18 +9,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// SignOut ends the session of this browser, has its clients told, and clears the cookie. Offline refresh tokens outlive it unless
+// SignOut ends the session of this browser, or each of those whose cookies it brings, has their clients told, and clears the cookie. Offline refresh tokens outlive it unless
 // Config.RevokeOfflineOnSignOut; consents do in any case. Nobody signed in is no error. When the store cannot be asked the error is
 // ErrUnavailable and the cookie is kept, so that signing out can be tried again.
 func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
-	record, err := a.current(r)
+	all, err := a.present(r)
 	if err != nil {
 		return err
 	}
-	if record != nil {
-		if _, err := a.signOut(r.Context(), record); err != nil {
-			return err
-		}
+	if _, err := a.signOutOf(r.Context(), recordsOf(all)); err != nil {
+		return err
 	}
 	a.forget(w, r)
 	return nil

@@ -15,9 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// errRefused marks a grant that the store gives and that is not what the host stored: changed, another's, without a row that belongs to it.
-// It is logged, and to fosite it does not exist.
-var errRefused = errors.New("the store gave a grant that is not what was stored")
+// errRefused marks a grant that the store gives and that is not what the host stored: changed, another's, without a row that belongs to it; or that
+// no key opens any more. It is logged, and to fosite it does not exist.
+var errRefused = errors.New("a stored grant is worth nothing")
 
 // bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though it lies beside the data. A
 // store that changes any of it, or gives the data out for another grant, gives nothing that can be opened. Each text has its

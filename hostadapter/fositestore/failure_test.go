@@ -101,14 +101,16 @@ func TestLostAnswerIsResolved(t *testing.T) {
 func TestGrantThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	_, r := h.tokens("ann")
+	b, r := h.tokens("ann")
+	code := b.code()
 	// As if the host came back with sealing keys of its own and without the old ones.
 	again := newHost(t, func(again *host, c *fositestore.Config) {
 		again.backend, c.Backend = h.backend, h.backend
 		c.Host.Keys, c.KeysLost = [][]byte{[]byte(strings.Repeat("k", 32))}, true
 	})
-	again.introspect(r.str("access_token")).must(t, http.StatusInternalServerError, "server_error")
-	again.refresh(r.str("refresh_token")).must(t, http.StatusInternalServerError, "server_error")
-	again.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusInternalServerError, "server_error")
+	again.mustActive(r.str("access_token"), false)
+	again.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	again.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
+	again.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
 	h.mustActive(r.str("access_token"), true)
 }

@@ -157,6 +157,10 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 	if errors.Is(err, hostadapter.ErrChanged) || errors.Is(err, hostadapter.ErrFormerSeal) {
 		return s.refuse(ctx, ref, err)
 	}
+	if errors.Is(err, hostadapter.ErrSealed) {
+		// Its key was lost, which UnsealBound has logged. A token that nobody can read is inactive, and its client gets another.
+		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
+	}
 	s.adapter.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)
 	return fmt.Errorf("read %s: %w", ref.Type, err)
 }

@@ -1,0 +1,218 @@
+package hostadapter_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const cookieName = "__Host-fosite_session"
+
+// several is a browser with several session cookies, as of sibling hosts and of an earlier Cookie.Domain, in an order that is not its own.
+type several struct {
+	h      *host
+	values []string
+}
+
+// bring returns a browser that sends the cookies of the others, in that order.
+func (h *host) bring(browsers ...*browser) *several {
+	s := &several{h: h}
+	for _, b := range browsers {
+		s.values = append(s.values, b.cookies[cookieName])
+	}
+	return s
+}
+
+func (s *several) send(r *http.Request, handler http.Handler) *http.Response {
+	pairs := make([]string, 0, len(s.values))
+	for _, value := range s.values {
+		pairs = append(pairs, cookieName+"="+value)
+	}
+	r.Header.Set("Cookie", strings.Join(pairs, "; "))
+	w := httptest.NewRecorder()
+	s.h.Middleware(handler).ServeHTTP(w, r)
+	return w.Result()
+}
+
+func (s *several) visit(handler http.HandlerFunc) *http.Response {
+	return s.send(httptest.NewRequest(http.MethodGet, "/", nil), handler)
+}
+
+func (s *several) subject() (subject string) {
+	s.visit(func(_ http.ResponseWriter, r *http.Request) {
+		session, err := s.h.Session(r)
+		if err != nil {
+			s.h.t.Fatalf("Session: %v", err)
+		}
+		if session != nil {
+			subject = session.SubjectID
+		}
+	})
+	return subject
+}
+
+func (h *host) live() (subjects []string) {
+	h.t.Helper()
+	page, err := h.QuerySessions(h.t.Context(), ticketstore.SessionQuery{})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for i := range page.Sessions {
+		subjects = append(subjects, page.Sessions[i].SubjectID)
+	}
+	slices.Sort(subjects)
+	return subjects
+}
+
+// lineup is a host with two users signed in, a third whose session has ended, and one who brings nonsense.
+func lineup(t *testing.T) (h *host, ann, bob, gone, junk *browser) {
+	h = newHost(t)
+	ann, bob, gone, junk = h.browser(), h.browser(), h.browser(), h.browser()
+	ann.signIn(hostadapter.Identity{Subject: "ann"})
+	bob.signIn(hostadapter.Identity{Subject: "bob"})
+	session := gone.signIn(hostadapter.Identity{Subject: "cid"})
+	if _, err := h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: session.SessionID}); err != nil {
+		t.Fatal(err)
+	}
+	junk.cookies[cookieName] = "junk"
+	return h, ann, bob, gone, junk
+}
+
+// TestSeveralCookies: of cookies of one name each is tried, whatever their order.
+func TestSeveralCookies(t *testing.T) {
+	t.Parallel()
+	h, ann, bob, gone, junk := lineup(t)
+	for _, c := range []struct {
+		brings []*browser
+		want   string
+	}{
+		{[]*browser{gone, ann}, "ann"}, {[]*browser{ann, gone}, "ann"}, {[]*browser{junk, gone, junk, ann}, "ann"}, {[]*browser{gone, junk}, ""},
+		{[]*browser{ann, bob}, "ann"}, {[]*browser{bob, ann}, "bob"}, {[]*browser{gone, gone, gone, gone, gone, gone, gone, gone, gone, ann}, "ann"},
+	} {
+		if got := h.bring(c.brings...).subject(); got != c.want {
+			t.Errorf("signed in as %q, want %q", got, c.want)
+		}
+	}
+	// So many that a request costs no more than a few reads.
+	flood := h.bring(ann)
+	for i := range 50 {
+		flood.values = append([]string{fmt.Sprintf("%043d", 10*i)}, flood.values...)
+	}
+	before := h.backend.count("Get")
+	if got := flood.subject(); got != "" {
+		t.Errorf("signed in as %q behind 50 other cookies", got)
+	}
+	if n := h.backend.count("Get") - before; n > 8 {
+		t.Errorf("%d sessions were read for one request, want 8 at most", n)
+	}
+}
+
+// TestSeveralCookiesSignOut: signing out ends every live session of the browser.
+func TestSeveralCookiesSignOut(t *testing.T) {
+	t.Parallel()
+	for name, signOut := range map[string]func(h *host, s *several){
+		"SignOut": func(h *host, s *several) {
+			s.visit(func(w http.ResponseWriter, r *http.Request) {
+				if err := h.SignOut(w, r); err != nil {
+					t.Errorf("SignOut: %v", err)
+				}
+			})
+		},
+		"the end-session endpoint": func(h *host, s *several) {
+			page := bodyOf(t, s.send(httptest.NewRequest(http.MethodGet, "/logout", nil), h.EndSession()))
+			_, rest, asks := strings.Cut(page, `name="confirm" value="`)
+			token, _, _ := strings.Cut(rest, `"`)
+			if !asks {
+				t.Fatalf("the user was not asked: %s", page)
+			}
+			slices.Reverse(s.values) // the order is no matter
+			r := httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(url.Values{"confirm": {token}}.Encode()))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			if page := bodyOf(t, s.send(r, h.EndSession())); !strings.Contains(page, "You are signed out.") {
+				t.Errorf("after the confirmation: %s", page)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h, ann, bob, gone, junk := lineup(t)
+			other := h.browser()
+			other.signIn(hostadapter.Identity{Subject: "eve"})
+			signOut(h, h.bring(junk, gone, bob, ann))
+			if got := h.live(); !slices.Equal(got, []string{"eve"}) {
+				t.Errorf("sessions of %v live, want that of another browser alone", got)
+			}
+		})
+	}
+}
+
+// TestSeveralCookiesSignIn: a sign-in replaces every session of another subject, and goes on with one of the same.
+func TestSeveralCookiesSignIn(t *testing.T) {
+	t.Parallel()
+	h, ann, bob, gone, junk := lineup(t)
+	annsSession := ann.mustBe("ann")
+	h.use(bob.mustBe("bob").SessionID, "shop")
+	s := h.bring(gone, bob, junk, ann)
+	s.visit(func(w http.ResponseWriter, r *http.Request) {
+		session, err := h.SignIn(w, r, hostadapter.Identity{Subject: "ann"})
+		if err != nil || session.SessionID != annsSession.SessionID {
+			t.Errorf("SignIn: %+v, %v; want the session that the user had", session, err)
+		}
+	})
+	if got := h.live(); !slices.Equal(got, []string{"ann"}) {
+		t.Errorf("sessions of %v live, want ann's alone", got)
+	}
+	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionReplaced {
+		t.Errorf("notices %+v, want one of session_replaced", notices)
+	}
+	s.visit(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := h.SignIn(w, r, hostadapter.Identity{Subject: "dan"}); err != nil {
+			t.Errorf("SignIn: %v", err)
+		}
+	})
+	if got := h.live(); !slices.Equal(got, []string{"ann", "dan"}) {
+		t.Errorf("sessions of %v live: ann's has another cookie by now", got)
+	}
+}
+
+// TestFormerIssuersSession: a session of a former issuer signs nobody in, does not slide, and ends at the next sign-in.
+func TestFormerIssuersSession(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	b, out := h.browser(), h.browser()
+	old := b.signIn(hostadapter.Identity{Subject: "ann"})
+	out.signIn(hostadapter.Identity{Subject: "bob"})
+	h.use(old.SessionID, "shop")
+	h.config.Issuer, h.config.FormerIssuers = "https://renamed.example", []string{issuer}
+	h.start()
+	h.clock.advance(hostadapter.DefaultRenewEvery)
+	b.mustBe("")
+	if kept, err := h.SessionByID(t.Context(), old.SessionID); err != nil || !kept.Expires.Equal(old.Expires) {
+		t.Errorf("%+v, %v; want the session to live until %v", kept, err, old.Expires)
+	}
+	session := b.signIn(hostadapter.Identity{Subject: "ann"})
+	if session.SessionID == old.SessionID || session.Issuer != h.config.Issuer {
+		t.Errorf("%+v, want a session of its own", session)
+	}
+	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
+		t.Errorf("the former session: %v, want it ended", err)
+	}
+	if notices := h.notices(); len(notices) != 1 || notices[0].Issuer != issuer || notices[0].Reason != logout.SessionReplaced {
+		t.Errorf("notices %+v, want one of the former issuer", notices)
+	}
+	if err := out.signOut(); err != nil {
+		t.Error(err)
+	}
+	if got := h.live(); !slices.Equal(got, []string{"ann"}) {
+		t.Errorf("sessions of %v live, want ann's alone", got)
+	}
+}

@@ -45,8 +45,8 @@ type Config struct {
 	// (ticketstore.WithStoreIDs), of which there may be several; without any, whatever is there is opened, or created. A plugin that is
 	// started again after that must come back with the store that was opened first, or is not served.
 	StoreID string
-	// SocketDir is where the folder of the socket is made: os.TempDir() by default. Unix limits the length of a socket's path to some 100
-	// bytes, of which 40 are ours.
+	// SocketDir is where the folder of the socket is made: os.TempDir() by default, which TMPDIR names. Unix limits the length of a socket's
+	// path to some 100 bytes, of which 40 are ours.
 	SocketDir string
 	// StartTimeout bounds the start: the process, its handshake, and opening the backend. DefaultStartTimeout when zero.
 	StartTimeout time.Duration
@@ -121,6 +121,8 @@ func (c *Config) locate() (string, error) {
 	switch {
 	case err != nil && statErr == nil && info.IsDir():
 		return "", errors.New("it is a folder: give the path of the plugin's binary in it")
+	case errors.Is(err, fs.ErrPermission) && statErr == nil && info.Mode()&0o111 != 0 && onNoExec(c.Path):
+		return "", errNoExec
 	case errors.Is(err, fs.ErrPermission):
 		return "", errors.New("it may not be executed by this user: set its mode (chmod +x) or run as its owner")
 	case err != nil:

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +45,7 @@ func (g *greeting) String() string {
 // ended tells that the process had ended before we ended it.
 func (p *process) explain(ctx context.Context, err error, ended bool, timeout time.Duration) error {
 	if p.pid() == 0 {
-		return fmt.Errorf("cannot be started: %w (it must be a binary for %s/%s)", err, runtime.GOOS, runtime.GOARCH)
+		return explainExec(p.path, err)
 	}
 	said := p.greeting.String()
 	parts := strings.Split(said, "|")
@@ -56,7 +55,7 @@ func (p *process) explain(ctx context.Context, err error, ended bool, timeout ti
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case said == "" && ended:
-		return p.withLastWords(fmt.Errorf("ended before its handshake (%s): it is no session plugin", p.exit()))
+		return p.withLastWords(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.verdict()))
 	case said == "":
 		return p.withLastWords(fmt.Errorf("gave no handshake: it is no session plugin: %w", err))
 	case len(parts) < 5:

@@ -50,6 +50,9 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if err != nil {
 		return nil, err
 	}
+	if err := config.checkSocketDir(); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, config.StartTimeout, errStartTimeout)
 	defer cancel()
 

@@ -225,16 +225,7 @@ func TestWrapperIsKilled(t *testing.T) {
 	config.Path = path
 	client := b.start(config)
 	wrapper := client.PID()
-	hung := 0
-	entries, _ := os.ReadDir(b.folder)
-	for _, entry := range entries {
-		if pid, ok := strings.CutPrefix(entry.Name(), "pid-"); ok {
-			hung, _ = strconv.Atoi(pid)
-		}
-	}
-	if hung == 0 || hung == wrapper {
-		t.Fatalf("the plugin's pid is %d, that of its wrapper %d", hung, wrapper)
-	}
+	hung := b.wrapped(wrapper)
 	b.freeze(hung)
 	b.signal(wrapper, syscall.SIGKILL)
 	// The system wakes whom the death of a process leaves stopped and without a parent: until it is killed, it may answer.
@@ -249,6 +240,21 @@ func TestWrapperIsKilled(t *testing.T) {
 	if !gone(hung) {
 		t.Error("the plugin that hung is still there")
 	}
+}
+
+// wrapped returns the process id of the only plugin that was started, by a wrapper.
+func (b *bench) wrapped(wrapper int) (pid int) {
+	b.t.Helper()
+	entries, _ := os.ReadDir(b.folder)
+	for _, entry := range entries {
+		if text, ok := strings.CutPrefix(entry.Name(), "pid-"); ok {
+			pid, _ = strconv.Atoi(text)
+		}
+	}
+	if pid == 0 || pid == wrapper {
+		b.t.Fatalf("the plugin's pid is %d, that of its wrapper %d", pid, wrapper)
+	}
+	return pid
 }
 
 func TestCloseLetsCallsFinish(t *testing.T) {

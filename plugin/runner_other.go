@@ -15,3 +15,6 @@ func askToEnd(*os.Process) error { return errors.ErrUnsupported }
 func killGroup(process *os.Process) { _ = process.Kill() }
 
 func groupLives(*os.Process) bool { return false }
+
+// maxSocketPath is the length of the longest path that a unix socket may have.
+const maxSocketPath = 107

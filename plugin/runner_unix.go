@@ -18,5 +18,10 @@ func killGroup(process *os.Process) {
 	_ = process.Kill()
 }
 
-// groupLives tells whether the group of a process that has ended still has members.
-func groupLives(process *os.Process) bool { return syscall.Kill(-process.Pid, 0) == nil }
+// groupLives reports whether the group of a process that has ended still has members that run.
+func groupLives(process *os.Process) bool {
+	return syscall.Kill(-process.Pid, 0) == nil && !onlyZombies(process.Pid)
+}
+
+// maxSocketPath is the length of the longest path that a unix socket may have.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1

@@ -1,0 +1,97 @@
+package plugin
+
+import (
+	"bufio"
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+)
+
+// The shell's exit codes, which dynamic loaders share, for what is missing and for what may not be executed.
+const (
+	exitNotExecutable = 126
+	exitMissing       = 127
+)
+
+// maxShebang bounds the first line of a script, as Linux does.
+const maxShebang = 256
+
+var errNoExec = errors.New("it lies on a file system that is mounted noexec: put it elsewhere, or mount that without noexec")
+
+// explainExec says why the system did not execute a binary that is there: its words are those for a binary that is missing, or may not be
+// executed, where in truth that is what the binary needs.
+func explainExec(path string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		return fmt.Errorf("cannot be started: %w (it must be a binary for %s/%s)", err, runtime.GOOS, runtime.GOARCH)
+	case errors.Is(err, fs.ErrPermission) && onNoExec(path):
+		return errNoExec
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		kind, interpreter := interpreterOf(path)
+		if interpreter == "" {
+			break
+		}
+		remedy := "install it, or correct the first line"
+		if kind == "dynamic loader" {
+			remedy = "install the C library that the binary was built for, or build it with CGO_ENABLED=0"
+		}
+		switch _, lookErr := os.Stat(interpreter); {
+		case errors.Is(lookErr, fs.ErrNotExist):
+			return fmt.Errorf("cannot be started: its %s, %q, does not exist: %s", kind, interpreter, remedy)
+		case errors.Is(err, fs.ErrPermission):
+			return fmt.Errorf("cannot be started: its %s, %q, may not be executed: %s", kind, interpreter, remedy)
+		}
+	}
+	return fmt.Errorf("cannot be started: %w", err)
+}
+
+// interpreterOf returns what the system starts in the place of a file: what a script names in its first line, or the loader of a dynamically linked
+// binary. Empty where there is none.
+func interpreterOf(path string) (kind, interpreter string) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", ""
+	}
+	defer file.Close()
+	line, _ := bufio.NewReader(io.LimitReader(file, maxShebang)).ReadString('\n')
+	if command, script := strings.CutPrefix(line, "#!"); script {
+		// A carriage return at the end is part of the name to the system.
+		interpreter, _, _ = strings.Cut(strings.Trim(command, " \t\n"), " ")
+		return "interpreter", interpreter
+	}
+	binary, err := elf.NewFile(file)
+	if err != nil {
+		return "", ""
+	}
+	for _, part := range binary.Progs {
+		if part.Type == elf.PT_INTERP {
+			name, _ := io.ReadAll(io.LimitReader(part.Open(), maxShebang))
+			return "dynamic loader", string(bytes.TrimRight(name, "\x00"))
+		}
+	}
+	return "", ""
+}
+
+// verdict says what an end before the handshake means.
+func (p *process) verdict() string {
+	var exit *exec.ExitError
+	switch {
+	case !errors.As(p.err, &exit):
+		return "it is no session plugin"
+	case exit.ExitCode() == exitMissing:
+		return "a program or library that it needs is missing"
+	case exit.ExitCode() == exitNotExecutable:
+		return "a program that it needs may not be executed"
+	case exit.ExitCode() < 0:
+		return "a signal ended it"
+	}
+	return "it is no session plugin"
+}

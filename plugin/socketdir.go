@@ -1,0 +1,46 @@
+package plugin
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// socketName is as long as what go-plugin, on both sides, adds to the folder of the socket.
+const socketName = "/plugin-dir1234567890/plugin1234567890"
+
+// checkSocketDir refuses a folder in which no socket can be made, before anything is started: its fault would look like the binary's.
+func (c *Config) checkSocketDir() error {
+	folder, from := c.SocketDir, "SocketDir"
+	if folder == "" {
+		folder, from = os.TempDir(), "TMPDIR"
+	}
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	// The plugin is started in our working directory, but need not stay there.
+	problem := func(what, remedy string) error {
+		return fmt.Errorf("the folder for its socket, %s from %s, %s: %s, or set SocketDir (else TMPDIR of the host) to another one", folder, from, what, remedy)
+	}
+	if longest := maxSocketPath - len(socketName); len(folder) > longest {
+		return problem(fmt.Sprintf("has %d bytes, and a unix socket allows for %d", len(folder), longest), "make it shorter")
+	}
+	probe, err := os.MkdirTemp(folder, "plugin-dir")
+	switch {
+	case err == nil:
+		return os.Remove(probe)
+	case errors.Is(err, fs.ErrNotExist):
+		return problem("does not exist", "create it")
+	case errors.Is(err, syscall.ENOTDIR):
+		return problem("is no folder", "remove what is there")
+	case errors.Is(err, syscall.EROFS):
+		return problem("is on a read-only file system", "mount it writable")
+	case errors.Is(err, fs.ErrPermission):
+		return problem("may not be written by this user", "change its mode or owner")
+	}
+	return problem(fmt.Sprintf("cannot be used (%v)", err), "put it right")
+}

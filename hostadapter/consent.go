@@ -179,14 +179,19 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 	query := grantstore.Query{
 		Filter: grantstore.Filter{SubjectID: subjectID, Type: grantstore.UserConsent}, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
 	}
-	consents := []Consent{}
+	consents, seen, pages := []Consent{}, map[string]bool{}, walk{}
 	for {
 		page, err := c.adapter.Backend().Grants().Query(ctx, query, now)
 		if err != nil {
 			return nil, wrapConsent("listing", err)
 		}
 		for i := range page.Grants {
-			consent, _, err := c.read(ctx, subjectID, page.Grants[i].ClientID, now)
+			client := page.Grants[i].ClientID
+			if seen[client] {
+				continue // given anew meanwhile
+			}
+			seen[client] = true
+			consent, _, err := c.read(ctx, subjectID, client, now)
 			if err != nil {
 				return nil, wrapConsent("listing", err)
 			}
@@ -198,6 +203,9 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 			return consents, nil
 		}
 		query.ResultsToken = page.ResultsToken
+		if err := pages.on(page.ResultsToken); err != nil {
+			return nil, wrapConsent("listing", err)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ func (d *UserDeletion) Wait(ctx context.Context) (NoticeCount, error) {
 
 func (d *UserDeletion) look(ctx context.Context) (count NoticeCount, waiting int, err error) {
 	for _, sid := range d.sids {
-		query := logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: sid}, Count: ticketstore.MaxCount}
+		query, pages := logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: sid}, Count: ticketstore.MaxCount}, walk{}
 		for {
 			page, err := d.adapter.config.Backend.Logout().Deliveries(ctx, query)
 			if err != nil {
@@ -128,6 +128,9 @@ func (d *UserDeletion) look(ctx context.Context) (count NoticeCount, waiting int
 				break
 			}
 			query.ResultsToken = page.ResultsToken
+			if err := pages.on(page.ResultsToken); err != nil {
+				return count, 0, err
+			}
 		}
 	}
 	return count, waiting, nil

@@ -39,7 +39,7 @@ func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.DeliveryFil
 		return 0, err
 	}
 	now := a.now()
-	count := 0
+	count, places := 0, walk{}
 	for {
 		retried, err := a.config.Backend.Logout().Retry(ctx, retry, now)
 		a.dispatcher.Wake()
@@ -49,6 +49,9 @@ func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.DeliveryFil
 		count += retried.Count
 		if retry.After = retried.Next; retry.After == "" {
 			return count, nil
+		}
+		if err := places.on(retry.After); err != nil {
+			return 0, fmt.Errorf("hostadapter: sending notices again: %w", err)
 		}
 	}
 }

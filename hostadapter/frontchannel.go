@@ -82,7 +82,7 @@ func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting
 	query := logout.DeliveryQuery{
 		Filter: logout.DeliveryFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
 	}
-	for {
+	for pages := (walk{}); ; {
 		page, err := a.config.Backend.Logout().Deliveries(ctx, query)
 		if err != nil {
 			return 0, err
@@ -96,6 +96,9 @@ func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting
 			return waiting, nil
 		}
 		query.ResultsToken = page.ResultsToken
+		if err := pages.on(page.ResultsToken); err != nil {
+			return 0, err
+		}
 	}
 }
 

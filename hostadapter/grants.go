@@ -48,9 +48,9 @@ func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*Gran
 	if batch.AsOf, err = a.lastGrant(ctx, removal.Filter); err != nil {
 		return nil, err
 	}
-	total := &GrantsRemoved{}
+	total, places := &GrantsRemoved{}, walk{}
 	// Walk after walk, until one meets nothing: then there was a moment at which nothing was left.
-	for met := 0; ; {
+	for met, done := 0, false; !done; {
 		removed, err := a.removeBatch(ctx, batch)
 		if err != nil {
 			return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
@@ -58,13 +58,17 @@ func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*Gran
 		met += removed.Met
 		total.GrantsRevoked += removed.GrantsRevoked
 		total.ConsentsRevoked += removed.ConsentsRevoked
-		if batch.After = removed.Next; len(batch.After) > 0 {
-			continue
+		switch batch.After = removed.Next; {
+		case len(batch.After) > 0:
+			err = places.on(string(batch.After))
+		case met > 0:
+			met, err = 0, places.again()
+		default:
+			done = true
 		}
-		if met == 0 {
-			break
+		if err != nil {
+			return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
 		}
-		met = 0
 	}
 	f := removal.Filter
 	a.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id", f.SessionID, "client_id", f.ClientID,

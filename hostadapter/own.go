@@ -52,6 +52,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 
 // EndOtherSessions ends every session of the session's user but that one, and returns how many.
 func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended int, err error) {
+	gone := map[string]bool{}
 	for {
 		sessions, err := a.OwnSessions(ctx, session)
 		if err != nil {
@@ -59,13 +60,17 @@ func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended
 		}
 		before := ended
 		for i := range sessions {
-			if sessions[i].SessionID == session.SessionID {
+			sid := sessions[i].SessionID
+			if sid == session.SessionID {
 				continue
 			}
-			err := a.EndOwnSession(ctx, session, sessions[i].SessionID)
+			err := a.EndOwnSession(ctx, session, sid)
 			switch {
+			case err == nil && gone[sid], len(gone) >= maxCalls:
+				return ended, errEndless
 			case err == nil:
 				ended++
+				gone[sid] = true
 			case !errors.Is(err, ErrNotFound):
 				return ended, err
 			}

@@ -17,6 +17,10 @@ const (
 	lookAtClock = time.Second
 	// askShared is how often a store that other hosts share is asked: their sessions may live shorter than ours.
 	askShared = 500 * time.Millisecond
+	// manyRounds is how many rounds in a row may leave work for the next and have it begin at once: more than it takes to end some million
+	// sessions. After that a store that never comes to an end is asked less often: there is breath between two rounds.
+	manyRounds = 1000
+	breath     = 100 * time.Millisecond
 	// purgeLimit bounds what one call of Purge does.
 	purgeLimit = 200
 )
@@ -32,6 +36,8 @@ type sweeper struct {
 	// asked and purged are when that was last done. They pace the sweeper and say nothing of sessions, so they are real time.
 	asked, purged time.Time
 	failing       bool
+	// unfinished counts the rounds in a row that left work for the next.
+	unfinished int
 }
 
 // startSweeping runs a sweeper until Close.
@@ -74,8 +80,12 @@ func (s *sweeper) every() time.Duration {
 
 // pause is how long there is nothing to do.
 func (s *sweeper) pause() time.Duration {
-	most := min(lookAtClock, max(s.every()-time.Since(s.asked), time.Millisecond))
-	return min(most, max(s.next.Sub(s.adapter.now()), time.Millisecond))
+	least := time.Millisecond
+	if s.unfinished > manyRounds {
+		least = breath
+	}
+	most := min(lookAtClock, max(s.every()-time.Since(s.asked), least))
+	return min(most, max(s.next.Sub(s.adapter.now()), least))
 }
 
 // round asks the store and does what there is to do. Only a change from failing to working and back is worth a line in the log.
@@ -105,6 +115,13 @@ func (s *sweeper) round(ctx context.Context) {
 		log.ErrorContext(ctx, "sessions that fell due cannot be ended, trying again", "error", err)
 	case err == nil && s.failing:
 		log.InfoContext(ctx, "sessions that fall due are ended again")
+	}
+	s.unfinished++
+	if err != nil || next.After(s.adapter.now()) {
+		s.unfinished = 0
+	}
+	if s.unfinished == manyRounds {
+		log.WarnContext(ctx, "the store still has records whose time is up, after many rounds; it is asked less often from now on")
 	}
 	if s.failing = err != nil; s.failing {
 		next = s.adapter.now().Add(min(lookAtClock, s.adapter.config.SweepEvery))

@@ -145,16 +145,27 @@ func broken(m *method, problem string, args ...any) error {
 	return &callError{method: m.name, err: errors.New("plugin gave a broken answer: " + fmt.Sprintf(problem, args...))}
 }
 
-// checkPage checks what all listings have in common. Rows are counted against what was asked for.
-func checkPage(m *method, rows, wanted int, token string) error {
+// asked is what a query for a page asked for.
+type asked struct {
+	count int
+	token string
+	prior bool
+}
+
+// checkPage checks what all listings have in common. Rows are counted against what was asked for, and a page that others follow leads on.
+func checkPage(m *method, asked asked, rows int, token string, hasNext bool) error {
+	wanted := asked.count
 	if rows > wanted {
 		return broken(m, "%d rows where %d were asked for", rows, wanted)
 	}
 	if len(token) > ticketstore.MaxResultsToken {
 		return broken(m, "a results token of %d bytes", len(token))
 	}
-	if rows > 0 && token == "" {
+	if token == "" && (rows > 0 || hasNext) {
 		return broken(m, "rows without a results token")
+	}
+	if hasNext && !asked.prior && token == asked.token {
+		return broken(m, "a next page that is the same again")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // liar is a connection to a plugin that answers every call with the same message.
@@ -105,6 +106,13 @@ func TestDistrust(t *testing.T) {
 		"grant: zero time":       {found(func(m *pb.GetGrantResponse) { m.Grant.Created = nil }), getGrant(g.Ref)},
 		"grant: oversized":       {found(func(m *pb.GetGrantResponse) { m.Grant.Data = make([]byte, 129<<10) }), getGrant(g.Ref)},
 		"grant: nil related":     {found(func(m *pb.GetGrantResponse) { m.Related = []*pb.Grant{{}} }), getGrant(g.Ref)},
+		"query: in circles":      {&pb.QuerySessionsResponse{ResultsToken: tokenOf("sessions"), HasNext: true}, query(ticketstore.SessionQuery{ResultsToken: tokenOf("sessions")})},
+		"query: next of nowhere": {&pb.QuerySessionsResponse{HasNext: true}, query(ticketstore.SessionQuery{})},
+		"grants: in circles":     {&pb.QueryGrantsResponse{ResultsToken: tokenOf("grants"), HasNext: true}, grantsAfter(tokenOf("grants"))},
+		"apply: slid unasked":    {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
+		"changes: in circles":    {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
+		"changes: back":          {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
+		"claim: twice the same":  {work(notice(sound), notice(sound)), claim},
 		"apply: negative":        {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
 		"purge: more":            {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
 		"purge: negative":        {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
@@ -139,6 +147,7 @@ func TestDistrust(t *testing.T) {
 		"remove: more than met":  {&pb.RemoveGrantsResponse{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}, remove(nil)},
 		"remove: in circles":     {&pb.RemoveGrantsResponse{Met: 1, Next: []byte("n")}, remove([]byte("n"))},
 		"retry: another":         {&pb.RetryDeliveryResponse{Notification: notice(sound)}, retry("m")},
+		"deliveries: in circles": {&pb.QueryDeliveriesResponse{ResultsToken: tokenOf("deliveries"), HasNext: true}, deliveriesAfter(tokenOf("deliveries"))},
 		"deliveries: more":       {&pb.QueryDeliveriesResponse{Deliveries: []*pb.Notification{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
 		"property: oversized":    {&pb.GetPropertyResponse{Value: make([]byte, ticketstore.MaxProperty+1)}, property},
 		"describe: empty":        {nil, describe},
@@ -282,9 +291,72 @@ func remove(after []byte) func(*rpc.Caller) error {
 	}
 }
 
-func deliveries(c *rpc.Caller) error {
-	_, err := (&rpc.Logout{Caller: c}).Deliveries(context.Background(), logout.DeliveryQuery{Count: 1})
-	return err
+// tokenOf returns a results token of a listing without filter.
+func tokenOf(listing string) string {
+	token, err := ticketstore.Cursor{Listing: listing, Order: ticketstore.Descending, Filter: []byte("{}"), After: ticketstore.Bound{Position: []byte("p")}}.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return token
+}
+
+func deliveries(c *rpc.Caller) error { return deliveriesAfter("")(c) }
+
+func deliveriesAfter(token string) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Logout{Caller: c}).Deliveries(context.Background(), logout.DeliveryQuery{Count: 1, ResultsToken: token})
+		return err
+	}
+}
+
+func grantsAfter(token string) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Grants{Caller: c}).Query(context.Background(), grantstore.Query{ResultsToken: token}, now)
+		return err
+	}
+}
+
+func changesAfter(number uint64) func(*rpc.Caller) error {
+	return func(c *rpc.Caller) error {
+		_, err := (&rpc.Transfer{Caller: c}).Changes(context.Background(), "m", number, 10)
+		return err
+	}
+}
+
+// exporter is a connection to a plugin whose export is of one position for ever.
+type exporter struct{ liar }
+
+type endless struct{ grpc.ClientStream }
+
+func (exporter) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+	return endless{}, nil
+}
+
+func (endless) SendMsg(any) error { return nil }
+func (endless) CloseSend() error  { return nil }
+
+func (endless) RecvMsg(message any) error {
+	proto.Merge(message.(proto.Message), &pb.ExportRecordsResponse{
+		Position: []byte("p"), Records: []*pb.TransferRecord{{Kind: uint32(transfer.Sessions), Key: []byte("k"), Data: []byte("d")}},
+	})
+	return nil
+}
+
+func TestExportThatNeverMoves(t *testing.T) {
+	t.Parallel()
+	store := &rpc.Transfer{Caller: &rpc.Caller{Conn: exporter{}, Timeout: time.Minute, Long: time.Minute}}
+	for after, want := range map[string]int{"": 1, "p": 0} {
+		batches, err := 0, error(nil)
+		for _, err = range store.Export(t.Context(), []byte(after)) {
+			if err != nil {
+				break
+			}
+			batches++
+		}
+		if err == nil || batches != want {
+			t.Errorf("after %q: %d batches, then %v; want %d, then an error", after, batches, err, want)
+		}
+	}
 }
 
 // What cannot cross the boundary is refused before it is sent, with the field at fault.

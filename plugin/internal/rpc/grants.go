@@ -91,6 +91,9 @@ func (g *Grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Ti
 	if answer.GetRevoked() < 0 {
 		return nil, broken(&applyBatch, "a negative count")
 	}
+	if answer.GetSlid() && batch.Slide == nil {
+		return nil, broken(&applyBatch, "a session that slid unasked")
+	}
 	return &grantstore.Result{Revoked: int(answer.GetRevoked()), Slid: answer.GetSlid()}, nil
 }
 
@@ -108,7 +111,8 @@ func (g *Grants) Query(ctx context.Context, query grantstore.Query, now time.Tim
 	if err != nil {
 		return nil, broken(&queryGrants, "%v", err)
 	}
-	if err := checkPage(&queryGrants, len(page.Grants), walk.Count, page.ResultsToken); err != nil {
+	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+	if err := checkPage(&queryGrants, want, len(page.Grants), page.ResultsToken, page.HasNext); err != nil {
 		return nil, err
 	}
 	for i := range page.Grants {

@@ -108,7 +108,12 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	if len(claimed.Work) > claim.Limit {
 		return nil, broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Work), claim.Limit)
 	}
+	handed := map[string]bool{}
 	for i := range claimed.Work {
+		if id := claimed.Work[i].ID; handed[id] {
+			return nil, broken(&claimDeliveries, "the same notice twice")
+		}
+		handed[claimed.Work[i].ID] = true
 		if err := checkNotification(&claimDeliveries, &claimed.Work[i].Notification); err != nil {
 			return nil, err
 		}
@@ -142,7 +147,8 @@ func (l *Logout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*l
 	if err != nil {
 		return nil, broken(&queryDeliveries, "%v", err)
 	}
-	if err := checkPage(&queryDeliveries, len(page.Deliveries), walk.Count, page.ResultsToken); err != nil {
+	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+	if err := checkPage(&queryDeliveries, want, len(page.Deliveries), page.ResultsToken, page.HasNext); err != nil {
 		return nil, err
 	}
 	for i := range page.Deliveries {

@@ -117,7 +117,8 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 	if err != nil {
 		return nil, broken(&querySessions, "%v", err)
 	}
-	if err := checkPage(&querySessions, len(page.Sessions), walk.Count, page.ResultsToken); err != nil {
+	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
+	if err := checkPage(&querySessions, want, len(page.Sessions), page.ResultsToken, page.HasNext); err != nil {
 		return nil, err
 	}
 	if page.TotalCount < -1 || page.TotalPages < -1 || page.CurrentPage < -1 {

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -65,12 +66,16 @@ func (t *Transfer) Changes(ctx context.Context, id string, after uint64, limit i
 	if len(changes.Records) > limit || changes.Through < after {
 		return nil, broken(&listChanges, "%d records through %d after %d", len(changes.Records), changes.Through, after)
 	}
+	if changes.Left > 0 && changes.Through == after {
+		return nil, broken(&listChanges, "%d changes left, and none named after %d", changes.Left, after)
+	}
 	return changes, nil
 }
 
 // Export implements transfer.Store.
 func (t *Transfer) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
 	return func(yield func(*transfer.Batch, error) bool) {
+		at := after
 		streaming, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream, err := pb.NewTransferServiceClient(t.Caller.Conn).ExportRecords(streaming, &pb.ExportRecordsRequest{After: after})
@@ -88,6 +93,11 @@ func (t *Transfer) Export(ctx context.Context, after []byte) iter.Seq2[*transfer
 				yield(nil, broken(&exportRecords, "a batch without records or position"))
 				return
 			}
+			if bytes.Equal(batch.Position, at) {
+				yield(nil, broken(&exportRecords, "a position that leads nowhere"))
+				return
+			}
+			at = batch.Position
 			if !yield(batch, nil) {
 				return
 			}

@@ -1,0 +1,150 @@
+package hostadapter_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// endless is a backend whose answers never come to an end. Where it moves, each answer leads somewhere else.
+type endless struct {
+	hostadapter.Backend
+	moves bool
+	calls atomic.Int64
+	began atomic.Bool // it is honest before
+}
+
+func (e *endless) Tickets() ticketstore.Store { return &endlessTickets{e.Backend.Tickets(), e} }
+func (e *endless) Grants() grantstore.Store   { return &endlessGrants{e.Backend.Grants(), e} }
+func (e *endless) Logout() logout.Store       { return &endlessLogout{e.Backend.Logout(), e} }
+
+func (e *endless) place() string {
+	n := e.calls.Add(1)
+	if !e.moves {
+		n = 0
+	}
+	return fmt.Sprint("place ", n)
+}
+
+type endlessTickets struct {
+	ticketstore.Store
+	e *endless
+}
+
+func (t *endlessTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	if !t.e.began.Load() {
+		return t.Store.Query(ctx, query)
+	}
+	page := &ticketstore.Page{HasNext: true, ResultsToken: t.e.place()}
+	for i := range ticketstore.MaxCount {
+		s := ticketstore.SessionDetail{}
+		s.SessionID, s.SubjectID, s.Expires = fmt.Sprint("sid ", i), "ann", time.Now().AddDate(100, 0, 0)
+		page.Sessions = append(page.Sessions, s)
+	}
+	return page, nil
+}
+
+type endlessGrants struct {
+	grantstore.Store
+	e *endless
+}
+
+func (g *endlessGrants) Query(context.Context, grantstore.Query, time.Time) (*grantstore.Page, error) {
+	return &grantstore.Page{Grants: []grantstore.Grant{{ClientID: "shop"}}, HasNext: true, ResultsToken: g.e.place()}, nil
+}
+
+func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.Removed, error) {
+	removed := &grantstore.Removed{Met: 1, GrantsRevoked: 1}
+	if place := g.e.place(); g.e.moves {
+		removed.Next = []byte(place)
+	}
+	return removed, nil
+}
+
+type endlessLogout struct {
+	logout.Store
+	e *endless
+}
+
+func (l *endlessLogout) End(context.Context, *logout.Ending, time.Time) (*logout.Result, error) {
+	return &logout.Result{SessionsRemoved: 1}, nil
+}
+
+func (l *endlessLogout) Deliveries(context.Context, logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+	return &logout.DeliveryPage{HasNext: true, ResultsToken: l.e.place()}, nil
+}
+
+func (l *endlessLogout) Retry(context.Context, logout.Retry, time.Time) (*logout.Retried, error) {
+	return &logout.Retried{Count: 1, Next: l.e.place()}, nil
+}
+
+func (l *endlessLogout) EndDue(context.Context, logout.Sweep, time.Time) (*logout.Swept, error) {
+	l.e.calls.Add(1)
+	return &logout.Swept{PurgeLeft: true}, nil
+}
+
+func endlessHost(t *testing.T, moves bool, change ...func(*hostadapter.Config)) (*host, *endless) {
+	t.Helper()
+	e := &endless{moves: moves}
+	h := newHost(t, append(change, func(c *hostadapter.Config) {
+		e.Backend = c.Backend
+		c.Backend = e
+	})...)
+	e.began.Store(true)
+	return h, e
+}
+
+func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
+	t.Parallel()
+	for _, moves := range []bool{false, true} {
+		h, _ := endlessHost(t, moves)
+		// Its consent is a real one: the walk reads it.
+		if err := h.Consents().Remember(t.Context(), "ann", "shop", []string{"photos"}, 0); err != nil {
+			t.Fatal(err)
+		}
+		for name, walk := range map[string]func(ctx context.Context) error{
+			"consents": func(ctx context.Context) error {
+				_, err := h.Consents().List(ctx, "ann")
+				return err
+			},
+			"removal of grants": func(ctx context.Context) error {
+				_, err := h.RemoveGrants(ctx, hostadapter.RemoveGrants{Filter: grantstore.Filter{SubjectID: "ann"}})
+				return err
+			},
+			"notices sent again": func(ctx context.Context) error {
+				_, err := h.RetryDeliveries(ctx, logout.DeliveryFilter{ClientID: "shop"})
+				return err
+			},
+			"other sessions": func(ctx context.Context) error {
+				_, err := h.EndOtherSessions(ctx, &hostadapter.Session{SessionID: "mine", SubjectID: "ann"})
+				return err
+			},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			if err := walk(ctx); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "lead nowhere") {
+				t.Errorf("%s, moving %v: %v; want an error that says that it leads nowhere", name, moves, err)
+			}
+			cancel()
+		}
+	}
+}
+
+func TestSweepOfAnEndlessStoreIsPaced(t *testing.T) {
+	t.Parallel()
+	h, e := endlessHost(t, true, func(c *hostadapter.Config) { c.ExpiryOff = false })
+	eventually(t, "the store is asked less often", func() bool { return strings.Contains(h.log.String(), "asked less often") })
+	// The next two rounds are of twenty calls each, with a pause between them.
+	before, began := e.calls.Load(), time.Now()
+	eventually(t, "the sweep goes on", func() bool { return e.calls.Load() > before+60 })
+	if took := time.Since(began); took < 100*time.Millisecond {
+		t.Errorf("three rounds took %s, want a pause between them", took)
+	}
+}

@@ -50,9 +50,15 @@ type provider struct {
 // startProvider starts the example server with these clients, users and more flags in a folder of its own.
 func startProvider(t testing.TB, clients []map[string]any, users []user, flags ...string) *provider {
 	t.Helper()
+	return startProviderAt(t, filepath.Join(t.TempDir(), "data"), clients, users, flags...)
+}
+
+// startProviderAt is startProvider with its data in that folder.
+func startProviderAt(t testing.TB, data string, clients []map[string]any, users []user, flags ...string) *provider {
+	t.Helper()
 	folder := t.TempDir()
 	p := &provider{
-		data: filepath.Join(folder, "data"), flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
+		data: data, flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
 	}
 	handedOut("admin token", p.adminToken)
 	for _, u := range users {

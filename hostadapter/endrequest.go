@@ -37,6 +37,8 @@ type endRequest struct {
 	Locales    []string `json:"locales,omitempty"`
 	// Redirect is a registered post_logout_redirect_uri with the state in its query, or empty.
 	Redirect string `json:"redirect,omitempty"`
+	// For is the key of the session that a confirmation page was made for.
+	For []byte `json:"for,omitempty"`
 	// Until is when a sealed request is no longer good.
 	Until int64 `json:"until,omitempty"`
 }
@@ -74,7 +76,11 @@ func endSessionParameters(w http.ResponseWriter, r *http.Request) (url.Values, e
 // endRequest checks the parameters (RP-Initiated Logout 1.0, sections 2 to 4).
 func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRequest, error) {
 	if parameters.Has(paramResume) {
-		return a.openRequest(resumePurpose, nil, parameters.Get(paramResume))
+		request, err := a.openRequest(resumePurpose, parameters.Get(paramResume))
+		if err != nil || a.now().Unix() >= request.Until {
+			return nil, badRequest("The page was open for too long. Please try again.")
+		}
+		return request, nil
 	}
 	locales := strings.Fields(parameters.Get("ui_locales"))
 	request := &endRequest{
@@ -158,29 +164,28 @@ func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool 
 	return request.LogoutHint == "" || a.config.MatchLogoutHint == nil || a.config.MatchLogoutHint(request.LogoutHint, session)
 }
 
-func (a *Adapter) sealRequest(purpose string, id []byte, request *endRequest) (string, error) {
+func (a *Adapter) sealRequest(purpose string, request *endRequest) (string, error) {
 	request.Until = a.now().Add(confirmWithin).Unix()
 	plain, err := json.Marshal(request)
 	if err != nil {
 		return "", fmt.Errorf("hostadapter: %w", err)
 	}
-	return encodeSealed(a.ring.seal(purpose, id, plain)), nil
+	return encodeSealed(a.ring.seal(purpose, nil, plain)), nil
 }
 
-func (a *Adapter) openRequest(purpose string, id []byte, value string) (*endRequest, error) {
-	stale := badRequest("The page was open for too long, or does not belong to your session. Please try again.")
+// openRequest returns what sealRequest sealed, also after its time. Anybody may send anything here: that it does not open is no event for the log.
+func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
 	sealed, err := decodeSealed(value)
 	if err != nil {
-		return nil, stale
+		return nil, err
 	}
-	// Anybody may send anything here: that it does not open is no event for the log.
-	plain, err := a.ring.unseal(purpose, id, sealed)
+	plain, err := a.ring.unseal(purpose, nil, sealed)
 	if err != nil {
-		return nil, stale
+		return nil, err
 	}
 	var request endRequest
-	if json.Unmarshal(plain, &request) != nil || a.now().Unix() >= request.Until {
-		return nil, stale
+	if err := json.Unmarshal(plain, &request); err != nil {
+		return nil, err
 	}
 	return &request, nil
 }

@@ -1,11 +1,13 @@
 package hostadapter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -150,7 +152,7 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*tick
 
 // sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an address.
 func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
-	sealed, err := a.sealRequest(resumePurpose, nil, request)
+	sealed, err := a.sealRequest(resumePurpose, request)
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,8 @@ func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
 
 // askFirst shows a form that only this browser's session can send.
 func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest) error {
-	sealed, err := a.sealRequest(confirmPurpose, record.Key[:], request)
+	request.For = record.Key[:]
+	sealed, err := a.sealRequest(confirmPurpose, request)
 	if err != nil {
 		return err
 	}
@@ -177,29 +180,24 @@ func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticke
 	return nil
 }
 
+// confirmed takes the form of the confirmation page. One that is too old, or that was made for another session, is shown anew for this one.
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
 	secrets, _ := a.readCookies(r)
-	if len(secrets) == 0 {
+	request, unreadable := a.openRequest(confirmPurpose, sealed)
+	if len(secrets) == 0 || unreadable != nil {
 		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come: nothing that it asks for is to be
 		// trusted, and nothing known of the session. The GET that follows finds out.
 		w.Header().Set("Location", "?")
 		w.WriteHeader(http.StatusSeeOther)
 		return nil
 	}
-	var request *endRequest
-	err := error(nil)
-	for _, s := range secrets {
-		key := s.key()
-		if request, err = a.openRequest(confirmPurpose, key[:], sealed); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		return err
-	}
 	all, err := a.present(r)
 	if err != nil {
 		return err
+	}
+	current, madeFor := signedIn(all), func(p presented) bool { return bytes.Equal(request.For, p.record.Key[:]) }
+	if current != nil && (!slices.ContainsFunc(all, madeFor) || a.now().Unix() >= request.Until) {
+		return a.askFirst(w, r, current.record, request)
 	}
 	return a.finish(w, r, recordsOf(all), request)
 }

@@ -108,7 +108,7 @@ func (hintOf) Verify(_ context.Context, token string) (*IDTokenHint, error) {
 func FuzzEndSession(f *testing.F) {
 	a := fuzzed(f)
 	a.config.Hints = hintOf{}
-	resume, err := a.sealRequest(resumePurpose, nil, &endRequest{Redirect: "https://shop.example/bye?x=1"})
+	resume, err := a.sealRequest(resumePurpose, &endRequest{Redirect: "https://shop.example/bye?x=1"})
 	if err != nil {
 		f.Fatal(err)
 	}

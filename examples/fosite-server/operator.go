@@ -193,6 +193,9 @@ func (p *provider) operatorRoutes(router *mux.Router) {
 	router.HandleFunc(pathAdminSignIn, p.operatorPage).Methods(http.MethodGet, http.MethodHead)
 	router.HandleFunc(pathAdminSignIn, p.operatorSignIn).Methods(http.MethodPost)
 	router.HandleFunc(pathAdminSignOut, p.operatorSignOut).Methods(http.MethodPost)
+	// Here, as the admin routes' own answer comes otherwise.
+	router.Handle(pathAdminSignIn, takesOnly(http.MethodGet, http.MethodHead, http.MethodPost))
+	router.Handle(pathAdminSignOut, takesOnly(http.MethodPost))
 }
 
 // operatorForm is the data of the operator's sign-in page.

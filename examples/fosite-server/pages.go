@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 //go:embed pages/*.html
@@ -78,10 +79,11 @@ func originOf(target *url.URL) string {
 	return target.Scheme + ":"
 }
 
-// secured sets the headers that every answer has.
+// secured sets the headers that every answer has. What may be kept says so itself.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
+		header.Set("Cache-Control", "no-store")
 		header.Set("X-Content-Type-Options", "nosniff")
 		header.Set("X-Frame-Options", "DENY")
 		// Not no-referrer: browsers then send "Origin: null" with our own forms.
@@ -98,6 +100,10 @@ func staticHandler() http.Handler {
 	}
 	serve := http.StripPrefix("/static/", http.FileServerFS(files))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/") {
+			http.NotFound(w, r) // no list of what is there
+			return
+		}
 		w.Header().Set("Cache-Control", "max-age=300")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		serve.ServeHTTP(w, r)

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/gorilla/mux"
 	"github.com/ory/fosite"
@@ -42,8 +43,33 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc("/.well-known/openid-configuration", p.discovery).Methods(http.MethodGet, http.MethodHead)
 	router.HandleFunc("/.well-known/oauth-authorization-server", p.discovery).Methods(http.MethodGet, http.MethodHead)
 	router.PathPrefix("/static/").Handler(staticHandler()).Methods(http.MethodGet, http.MethodHead)
+	router.MethodNotAllowedHandler = methodNotAllowed(router)
 	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	router.HandleFunc("/readyz", p.ready)
+}
+
+// methodNotAllowed names the methods that an address takes (RFC 9110, section 15.5.6), which the router's own answer leaves out.
+func methodNotAllowed(router *mux.Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var allowed []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			var match mux.RouteMatch
+			if router.Match(other, &match) && match.MatchErr == nil {
+				allowed = append(allowed, method)
+			}
+		}
+		takesOnly(allowed...).ServeHTTP(w, r)
+	})
+}
+
+// takesOnly answers methods that an address does not take.
+func takesOnly(allowed ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		http.Error(w, "this address does not take the method of the request", http.StatusMethodNotAllowed)
+	})
 }
 
 func (p *provider) ready(w http.ResponseWriter, r *http.Request) {

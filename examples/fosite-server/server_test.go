@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"html"
 	"log/slog"
@@ -353,7 +354,21 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 	}
 	request.Header.Set("Content-Type", formType)
 	request.SetBasicAuth(url.QueryEscape("a b"), url.QueryEscape("s:%/ c"))
-	b.expect(b.do(request), http.StatusOK, `"access_token"`)
+	page := b.expect(b.do(request), http.StatusOK, `"access_token"`)
+	var granted struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(page.body), &granted); err != nil {
+		t.Fatal(err)
+	}
+	if request, err = http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathUserInfo, nil); err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+granted.AccessToken)
+	if page := b.do(request); page.status != http.StatusForbidden || strings.Contains(page.body, "sub") ||
+		!strings.Contains(page.header.Get("WWW-Authenticate"), `error="insufficient_scope"`) {
+		t.Errorf("userinfo of a client's own token is %d %q %s, want 403", page.status, page.header.Get("WWW-Authenticate"), page.body)
+	}
 	for token, want := range map[string]int{"": http.StatusUnauthorized, "ory_at_x.y": http.StatusUnauthorized} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathUserInfo, nil)
 		if err != nil {
@@ -404,5 +419,49 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(o.data); !os.IsNotExist(err) {
 		t.Errorf("the data folder was made although the start failed: %v", err)
+	}
+}
+
+// Nothing that an address answers is kept, unless it says so, and an address that does not take a method says which it takes.
+func TestHeadersOfEveryAddress(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	b := newBrowser(t)
+	b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	ask := func(method, address string) *pageSeen {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.do(request)
+	}
+	issuer := s.provider.issuer
+	for path, allow := range map[string]string{
+		"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/consent": "POST", pathAuthorize: "GET, POST", pathToken: "POST", pathIntrospect: "POST",
+		pathRevoke: "POST", pathUserInfo: "GET, POST", pathJWKS: "GET, HEAD", "/static/style.css": "GET, HEAD", pathEndSession: "GET, POST",
+		"/.well-known/openid-configuration": "GET, HEAD", pathAdminSignIn: "GET, HEAD, POST", pathAdminSignOut: "POST",
+		pathAdmin: "GET, HEAD", pathAdmin + "/": "GET, HEAD", pathAdmin + "/ui": "GET, HEAD", pathAdmin + "/ui/static/page.js": "GET, HEAD",
+		pathAdmin + "/sessions": "GET, HEAD", pathAdmin + "/sessions/remove": "POST", pathAdmin + "/grants": "GET, HEAD",
+		pathAdmin + "/backend": "GET, HEAD", pathAdminPage: "GET, HEAD", pathAdminPage + "remove": "GET, POST, HEAD", pathAdminPage + "retry": "POST",
+	} {
+		got := ask(http.MethodPatch, issuer+path)
+		if got.status != http.StatusMethodNotAllowed || got.header.Get("Allow") != allow || got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("PATCH %s: %d, Allow %q, Cache-Control %q; want 405 with %q", path, got.status, got.header.Get("Allow"), got.header.Get("Cache-Control"), allow)
+		}
+	}
+	for _, address := range []string{
+		issuer + pathAdmin, issuer + pathAdmin + "/ui", issuer + pathAdminPage, issuer + pathAccount, issuer + "//login", authorizeURL(s, "prompt", "none"),
+		s.provider.demo[0].url + "/login", s.provider.demo[0].url + "/callback",
+	} {
+		got := ask(http.MethodGet, address)
+		if got.status/100 == 2 || got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("GET %s: %d, Cache-Control %q; want a redirect that is not kept", address, got.status, got.header.Get("Cache-Control"))
+		}
+	}
+	for _, address := range []string{issuer + "/static/", s.provider.demo[0].url + "/static/", issuer + pathAdmin + "/ui/static/", issuer + "/static"} {
+		if got := ask(http.MethodGet, address); got.status != http.StatusNotFound || strings.Contains(got.body, ".css") {
+			t.Errorf("GET %s: %d %s, want no list of files", address, got.status, got.body)
+		}
 	}
 }

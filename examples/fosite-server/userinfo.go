@@ -13,7 +13,6 @@ import (
 // userInfo is the UserInfo endpoint (OpenID Connect Core 1.0, section 5.3).
 func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	w.Header().Set("Cache-Control", "no-store")
 	use, request, err := p.oauth2.IntrospectToken(ctx, fosite.AccessTokenFromRequest(r), fosite.AccessToken, newSession(), "openid")
 	switch {
 	case errors.Is(err, ticketstore.ErrUnavailable), errors.Is(err, fosite.ErrTemporarilyUnavailable):
@@ -35,6 +34,11 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	subject := request.GetSession().GetSubject()
+	if subject == "" { // a client's own token, or one of a user whom its session does not name
+		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", error_description="The access token is not a user's."`)
+		writeJSON(w, http.StatusForbidden, map[string]string{"error": "insufficient_scope"})
+		return
+	}
 	claims := map[string]any{"sub": subject}
 	if u := p.users.bySubject[subject]; u != nil {
 		u.claims(request.GetGrantedScopes(), claims)

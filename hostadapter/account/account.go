@@ -116,6 +116,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 		return &problem{http.StatusMethodNotAllowed, "This address takes POST requests."}
 	}
 	if err := h.checkForm(w, r, session); err != nil {
+		if errors.Is(err, errStale) && !wantsJSON(r) {
+			return done(w, r, 0) // to the page as it is now
+		}
 		return err
 	}
 	if action == "end" {
@@ -146,6 +149,9 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapt
 	return done(w, r, 1)
 }
 
+// errStale: the form was made for another session, or is none of ours.
+var errStale = &problem{http.StatusForbidden, "The page does not belong to your session. Please get it anew."}
+
 // checkForm refuses what another site, or a page that was made for another session, had sent.
 func (h *handler) checkForm(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
 	if err := h.protection.Check(r); err != nil {
@@ -160,7 +166,7 @@ func (h *handler) checkForm(w http.ResponseWriter, r *http.Request, session *hos
 		return &problem{http.StatusBadRequest, "The form cannot be read."}
 	}
 	if !h.config.Sessions.CheckFormToken(session, r.PostForm.Get("token")) {
-		return &problem{http.StatusForbidden, "The page was open for too long, or does not belong to your session. Please try again."}
+		return errStale
 	}
 	return nil
 }

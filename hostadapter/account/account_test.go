@@ -236,6 +236,10 @@ func TestNobodyElseEndsASession(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, test.status)
 		}
 	}
+	// A person is shown the page as it is now instead.
+	if got := ann.do(http.MethodPost, "/me/end", form(e.Token, sid)); got.status != http.StatusOK || !strings.Contains(got.body, "this one") {
+		t.Errorf("another session's page: %d %s, want to be led to one's own", got.status, got.body)
+	}
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
 		if got := ann.do(method, "/me/end?session_id="+sid+"&token="+a.Token, nil); got.status != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d, want 405", method, got.status)

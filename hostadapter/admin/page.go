@@ -62,9 +62,9 @@ func (m *mount) mountPages(router *mux.Router) {
 	}
 	get := func(h handler) http.Handler { return m.dispatch(map[string]route{http.MethodGet: read(h)}, m.failPage) }
 
-	router.Handle("", leadTo("ui/"))
-	router.Handle("/", leadTo("ui/"))
-	router.Handle("/ui", leadTo("ui/"))
+	router.Handle("", toRead(leadTo("ui/")))
+	router.Handle("/", toRead(leadTo("ui/")))
+	router.Handle("/ui", toRead(leadTo("ui/")))
 	router.Handle("/ui/", get(m.sessionsPage))
 	router.Handle("/ui/session", get(m.sessionPage))
 	router.Handle("/ui/remove", m.dispatch(map[string]route{
@@ -79,16 +79,28 @@ func (m *mount) mountPages(router *mux.Router) {
 	router.Handle("/ui/job", get(m.jobPage))
 	router.Handle("/ui/swap", m.dispatch(map[string]route{http.MethodPost: change("swap_backend", m.swapFromPage)}, m.failPage))
 	router.Handle("/ui/abort-swap", m.dispatch(map[string]route{http.MethodPost: change("abort_swap", m.abortFromPage)}, m.failPage))
-	router.PathPrefix("/ui/static/").Handler(staticHandler())
+	router.PathPrefix("/ui/static/").Handler(toRead(staticHandler()))
 	router.Handle("/ui/{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
 		return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
 	}))
 }
 
+// toRead serves what anybody may read by GET and HEAD alone.
+func toRead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protect(w)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			writeProblem(w, http.StatusMethodNotAllowed, "This address does not take the method "+quoteMethod(r.Method)+".", "")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // leadTo redirects to an address beside or below that of the request, which may be another one outside of a proxy.
 func leadTo(target string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		protect(w)
 		location := target
 		if !strings.HasSuffix(r.URL.Path, "/") && !strings.HasSuffix(r.URL.Path, "/ui") {
 			location = path.Base(r.URL.Path) + "/" + target
@@ -109,7 +121,6 @@ func staticHandler() http.Handler {
 		panic(err) // the folder is embedded
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		protect(w)
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		name := path.Base(r.URL.Path)
 		if info, err := fs.Stat(files, name); err != nil || info.IsDir() || !strings.HasSuffix(r.URL.Path, "/static/"+name) {

@@ -48,7 +48,8 @@ type Config struct {
 	// SocketDir is where the folder of the socket is made: os.TempDir() by default, which TMPDIR names. Unix limits the length of a socket's
 	// path to some 100 bytes, of which 40 are ours.
 	SocketDir string
-	// StartTimeout bounds the start: the process, its handshake, and opening the backend. DefaultStartTimeout when zero.
+	// StartTimeout bounds the start: the process, its handshake, and opening the backend, for which the badger plugin waits until a
+	// process that ends has let go of the folder. DefaultStartTimeout when zero.
 	StartTimeout time.Duration
 	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A call that it ends is
 	// ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions, of which there may be many: DefaultLongCallTimeout. A plugin

@@ -58,6 +58,7 @@ type Engine struct {
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
 // folder that holds something else, a database of a newer format, one that another process has open, a wrong encryption key, and a disk that
 // is full (ErrNoSpace). Where the context has ids of stores (ticketstore.WithStoreIDs), what is none of those is refused as ErrOtherStore.
+// For a process that has the database open it waits until shortly before the context's deadline, if there is one.
 // Endings that a crash has interrupted go on in the background.
 func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *Engine, err error) {
 	encryption, err := settings.validate()
@@ -66,6 +67,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
+	}
+	if err := awaitFolder(ctx, settings.Path, logger); err != nil {
+		return nil, err
 	}
 	wanted := ticketstore.StoreIDs(ctx)
 	if err := checkPlace(settings.Path, wanted); err != nil {

@@ -1,12 +1,16 @@
 package badger_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -203,4 +207,69 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	if again, err := open(id); again != id || err != nil {
 		t.Errorf("got id %q, error %v, want %q", again, err, id)
 	}
+}
+
+// An open waits for whoever has the database open to let go of it, as long as its context says, and then says who it is.
+func TestOpenWaitsForTheFolder(t *testing.T) {
+	t.Parallel()
+	settings := badger.Settings{Path: t.TempDir()}
+	first, err := badger.Open(t.Context(), settings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := fmt.Sprintf("%s is in use by another process, process %d: a badger store", settings.Path, os.Getpid())
+	refused := func(ctx context.Context) {
+		t.Helper()
+		second, err := badger.Open(ctx, settings, nil)
+		if err == nil {
+			_ = second.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want it to say %q", err, says)
+		}
+	}
+	refused(t.Context()) // at once: nothing says how long to wait
+	const patience = time.Second
+	brief, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	began := time.Now()
+	refused(brief)
+	if waited := time.Since(began); waited < patience/2 || brief.Err() != nil {
+		t.Errorf("it waited %s, want most of %s and an answer within it", waited, patience)
+	}
+
+	log := &waiting{began: make(chan struct{})}
+	long, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() {
+		second, err := badger.Open(long, settings, slog.New(log))
+		if err == nil {
+			err = second.Close()
+		}
+		opened <- err
+	}()
+	<-log.began
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Errorf("after it was let go of: %v", err)
+	}
+}
+
+// waiting is a log that notices a wait.
+type waiting struct {
+	slog.Handler
+	once  sync.Once
+	began chan struct{}
+}
+
+func (w *waiting) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w *waiting) Handle(_ context.Context, record slog.Record) error {
+	if strings.Contains(record.Message, "waiting") {
+		w.once.Do(func() { close(w.began) })
+	}
+	return nil
 }

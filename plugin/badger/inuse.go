@@ -1,0 +1,82 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// lockPoll is how often to look whether a folder was let go of.
+	lockPoll = 50 * time.Millisecond
+	// lockAnswer is what is left of the time to open for saying why it is not open, or a fifth of that time where that is less.
+	lockAnswer = time.Second
+	// lockPIDFile is where Badger writes which process has a database open.
+	lockPIDFile = "LOCK"
+)
+
+// awaitFolder waits for another process to let go of a folder: one that was killed or told to end may still be about it. It gives up shortly before the
+// context's deadline; without one it does not wait. A folder that is missing is nobody's.
+func awaitFolder(ctx context.Context, path string, logger *slog.Logger) error {
+	limit := time.Now()
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		limit = limit.Add(left - min(lockAnswer, left/5))
+	}
+	for waited := false; ; waited = true {
+		unlock, err := lockFolder(path, false)
+		switch {
+		case err == nil:
+			return unlock()
+		case !errors.Is(err, errInUse):
+			return nil // whoever opens it says what is wrong with it
+		case !time.Now().Before(limit):
+			return folderInUse(path)
+		case !waited:
+			logger.InfoContext(ctx, "database folder is in use by another process, waiting", "path", path, "pid", ownerOf(path))
+		}
+		select {
+		case <-time.After(lockPoll):
+		case <-ctx.Done():
+			return folderInUse(path)
+		}
+	}
+}
+
+// folderInUse names the process that has the folder, where it can be found.
+func folderInUse(path string) error {
+	owner := ""
+	if pid := ownerOf(path); pid != 0 {
+		owner = fmt.Sprintf(", process %d", pid)
+	}
+	return ticketstore.Invalid("path", "%s is in use by another process%s: a badger store belongs to one plugin at a time", path, owner)
+}
+
+// ownerOf returns the process that has a database open, 0 if it cannot be found. What Badger wrote down may be of a process that has gone, or of
+// another machine's or container's: it is believed of one that has the folder open.
+func ownerOf(path string) (pid int) {
+	text, err := os.ReadFile(filepath.Join(path, lockPIDFile))
+	if err != nil {
+		return 0
+	}
+	folder, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && os.SameFile(info, folder) {
+			return pid
+		}
+	}
+	return 0
+}

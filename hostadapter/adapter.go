@@ -95,7 +95,8 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	c := a.config
 	return logout.DispatcherConfig{
-		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients, AllowCIDRs: c.AllowLogoutCIDRs,
+		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients,
+		Issuers: append([]string{c.Issuer}, c.FormerIssuers...), AllowCIDRs: c.AllowLogoutCIDRs,
 		Timeout: c.DeliveryTimeout, Concurrency: c.DeliveryConcurrency, PerClient: c.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
 		Settled: a.settled,
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -89,6 +90,9 @@ func (d *Dispatcher) deliver(work *Delivery) {
 }
 
 func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
+	if len(d.config.Issuers) > 0 && !slices.Contains(d.config.Issuers, work.Issuer) {
+		return failed("the notice is of another issuer than this server's")
+	}
 	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
 	switch {
 	case errors.Is(err, ErrNotFound):

@@ -40,6 +40,9 @@ type DispatcherConfig struct {
 	Store   Store
 	Signer  Signer
 	Clients ClientSource
+	// Issuers are those whose logout tokens the Signer signs. A notice of another one, which the store may have made up, is not sent. Any
+	// when empty.
+	Issuers []string
 	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may go all the same.
 	AllowCIDRs []netip.Prefix
 	// Timeout bounds one delivery, from looking up the client to the end of its answer.
@@ -82,6 +85,7 @@ type Dispatcher struct {
 
 	// What follows belongs to the goroutine of run.
 	busy    map[string]int
+	handed  handed
 	total   int
 	failing bool
 	paused  []pausing
@@ -298,7 +302,15 @@ func (d *Dispatcher) takeWork() time.Duration {
 		if err != nil {
 			return d.config.Poll
 		}
+		paced := false
 		for _, work := range claimed.Work {
+			if often, first := d.handed.tooOften(work.ID); often {
+				if paced = true; first {
+					d.config.Logger.ErrorContext(d.base, "the store hands out a logout notice again and again; it is left alone for a minute",
+						"notification_id", work.ID, "client_id", work.ClientID)
+				}
+				continue
+			}
 			d.total++
 			d.busy[work.ClientID]++
 			d.running.Add(1)
@@ -307,6 +319,9 @@ func (d *Dispatcher) takeWork() time.Duration {
 				d.deliver(&work)
 				d.finished <- work.ClientID
 			}()
+		}
+		if paced {
+			return d.config.Poll
 		}
 		if len(claimed.Work) == 0 || claimed.Next.After(d.now()) {
 			return d.pause(claimed.Next) // that was all there is to do now

@@ -1,0 +1,89 @@
+package logout_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+)
+
+// forgetful is a queue that hands out one notice for ever, whatever became of it.
+type forgetful struct {
+	*queue
+	mu    sync.Mutex
+	claim uint64
+}
+
+func (f *forgetful) Claim(context.Context, logout.Claim, time.Time) (*logout.Claimed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.claim++
+	return &logout.Claimed{Work: []logout.Delivery{{Notification: due("n", "rp"), Claim: f.claim}}, Next: time.Now()}, nil
+}
+
+func (f *forgetful) Settle(context.Context, string, uint64, logout.Outcome, time.Time) error {
+	return nil
+}
+
+type logText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
+	t.Parallel()
+	rp, log := newRelyingParty(t, status(200)), &logText{}
+	f := &forgetful{queue: newQueue()}
+	start(t, f.queue, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) {
+		c.Store, c.Logger = f, slog.New(slog.NewTextHandler(log, nil))
+	})
+	eventually(t, "the notice is left alone", func() bool { return strings.Contains(log.String(), "again and again") })
+	f.mu.Lock()
+	before := f.claim
+	f.mu.Unlock()
+	eventually(t, "it was claimed some times more", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.claim > before+3
+	})
+	if n := len(rp.received()); n > 100 {
+		t.Errorf("the client was told %d times, want 100 at most", n)
+	}
+}
+
+func TestNoticeOfAnotherIssuerIsNotSigned(t *testing.T) {
+	t.Parallel()
+	rp := newRelyingParty(t, status(200))
+	other, former := due("other", "rp"), due("former", "rp")
+	other.Issuer, former.Issuer = "https://bank.example", "https://old.example"
+	q := newQueue(due("own", "rp"), other, former)
+	start(t, q, logout.ClientMap{"rp": rp.client("rp")}, once, func(c *logout.DispatcherConfig) {
+		c.Issuers = []string{"https://op.example", "https://old.example"}
+	})
+	q.waitState(t, "own", logout.Delivered)
+	q.waitState(t, "former", logout.Delivered)
+	if n := q.waitAttempts(t, "other", 1); n.State != logout.Pending || !strings.Contains(n.LastError, "another issuer") {
+		t.Errorf("state %q, last error %q; want it to wait, and why", n.State, n.LastError)
+	}
+	for _, token := range rp.received() {
+		if token.Issuer == other.Issuer {
+			t.Error("a logout token of another issuer was signed")
+		}
+	}
+}

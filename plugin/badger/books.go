@@ -109,10 +109,9 @@ func (b *books) enter(g *group) (*entry, error) {
 	if g.correction != nil {
 		e.correct(g.correction)
 	}
-	if len(rows) > 0 || g.correction != nil {
-		if err := e.saveContents(g); err != nil {
-			return nil, err
-		}
+	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store tell whether one is missing (look.go).
+	if err := e.saveContents(g); err != nil {
+		return nil, err
 	}
 	if len(rows) > 0 {
 		// A move that begins in this group may do without the changes before it: they are in its export. They do no harm.

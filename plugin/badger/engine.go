@@ -32,6 +32,8 @@ type Engine struct {
 	compactions *compactions
 	// still: the database was opened to be looked at. No change is taken, and nothing goes on in the background.
 	still bool
+	// seen is what such a database was opened from.
+	seen *view
 	// format is that of the database when it was opened.
 	format int
 
@@ -50,9 +52,10 @@ type Engine struct {
 	noticeSeq atomic.Uint32
 	// id is the store's.
 	id string
-	// marker is that of the folder once the store was marked as open.
-	marker *marker
-	turns  turns
+	// marker is that of the folder, unless that is of another store. Marking guards it.
+	marker  *marker
+	marking sync.Mutex
+	turns   turns
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses, without changing anything, a
@@ -60,7 +63,7 @@ type Engine struct {
 // is full (ErrNoSpace). Where the context has ids of stores (ticketstore.WithStoreIDs), what is none of those is refused as ErrOtherStore.
 // For a process that has the database open it waits until shortly before the context's deadline, if there is one.
 // Endings that a crash has interrupted go on in the background.
-func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *Engine, err error) {
+func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	encryption, err := settings.validate()
 	if err != nil {
 		return nil, err
@@ -71,8 +74,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := awaitFolder(ctx, settings.Path, logger); err != nil {
 		return nil, err
 	}
-	wanted := ticketstore.StoreIDs(ctx)
-	if err := checkPlace(settings.Path, wanted); err != nil {
+	if err := checkPlace(settings.Path, ticketstore.StoreIDs(ctx)); err != nil {
 		return nil, err
 	}
 	space := newSpace(&settings, logger)
@@ -82,31 +84,40 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if err := onDisk(settings.Path); err != nil {
 		return nil, err
 	}
-	m, err := prepareFolder(settings.Path)
+	if err := prepareFolder(settings.Path); err != nil {
+		return nil, err
+	}
+	log := newBadgerLogger(newFailure(settings.Path, logger))
+	e, err := openFolder(ctx, databaseOptions(settings, encryption, log), space, log)
 	if err != nil {
 		return nil, err
 	}
-	failure := newFailure(settings.Path, logger)
-	log := newBadgerLogger(failure)
-	options := databaseOptions(settings, encryption, log)
+	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
+		"encrypted", len(encryption) > 0, "format", formatVersion)
+	return e, nil
+}
+
+// openFolder opens the database of a folder that is a session store.
+func openFolder(ctx context.Context, options badger.Options, space *space, log badgerLogger) (*Engine, error) {
+	m, err := readyFolder(ctx, options, log.failure.logger)
+	if err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(options)
 	if err != nil {
-		return nil, explainOpen(settings.Path, err)
+		return nil, explainOpen(options.Dir, err)
 	}
 	log.compactions.watch(db)
-	if err := checkStoreID(db, settings.Path, wanted); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	e := newEngine(ctx, db, space, failure)
+	e := newEngine(ctx, db, space, log.failure)
 	e.compactions = log.compactions
 	if err := e.start(ctx, m, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", options.Dir, err), e.Close())
 	}
 	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
 	if err := e.resume(e.base); err != nil {
 		return nil, errors.Join(fmt.Errorf("resume interrupted endings: %w", err), e.Close())
 	}
-	for _, tend := range []func(context.Context){e.tendValueLog, e.tendContents, e.compactions.renew} {
+	for _, tend := range []func(context.Context){e.tendValueLog, e.tendContents, e.tendMarker, e.compactions.renew} {
 		if err := e.inBackground(tend); err != nil {
 			return nil, errors.Join(err, e.Close())
 		}
@@ -114,8 +125,6 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (engine *
 	if e.failure.err() != nil {
 		return nil, e.Close()
 	}
-	logger.InfoContext(ctx, "database opened", "path", settings.Path, "sync", settings.sync(),
-		"encrypted", len(encryption) > 0, "format", formatVersion)
 	return e, nil
 }
 
@@ -160,6 +169,13 @@ func databaseOptions(settings Settings, encryption []byte, logger badgerLogger) 
 
 // start brings an older database up to date, marks the store as open and starts the committer.
 func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (err error) {
+	if err := m.fits(e.db); err != nil {
+		return err
+	}
+	e.marker = m // Close marks the store as closed, also where the start fails: the logs may be gone then.
+	if err := checkStoreID(e.db, options.Dir, ticketstore.StoreIDs(ctx)); err != nil {
+		return err
+	}
 	if err := e.migrate(ctx); err != nil {
 		return err
 	}
@@ -168,10 +184,9 @@ func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (
 		return e.failure.err()
 	}
 	m.format, m.store, m.state, m.memoryTable = formatVersion, e.id, stateOpen, options.MemTableSize
-	if err := m.write(options.Dir); err != nil {
+	if err := errors.Join(m.note(options.Dir), m.write(options.Dir)); err != nil {
 		return err
 	}
-	e.marker = m
 	e.committer, err = newCommitter(e.db, e.damages, e.space, e.failure)
 	return err
 }
@@ -200,6 +215,10 @@ func (e *Engine) shut() error {
 	if e.committer != nil {
 		e.committer.close()
 	}
+	// From here on the logs may be gone, which Badger writes to tables: where the marker still asks for them they have to stay.
+	if err := e.markClosed(); err != nil {
+		return errors.Join(err, e.failure.err())
+	}
 	letGo := func() {}
 	if e.compactions != nil {
 		letGo = e.compactions.hold()
@@ -210,10 +229,7 @@ func (e *Engine) shut() error {
 		return errors.Join(err, failed)
 	}
 	letGo()
-	if err != nil || e.marker == nil {
-		return err
-	}
-	return e.marker.close(e.db.Opts().Dir)
+	return errors.Join(err, e.seen.close())
 }
 
 // Describe says what this backend is, and whether its disk is nearly full.

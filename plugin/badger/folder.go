@@ -1,10 +1,13 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -13,27 +16,57 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty. It returns the
-// store's marker.
-func prepareFolder(path string) (m *marker, err error) {
+// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty.
+func prepareFolder(path string) error {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		if err := os.MkdirAll(path, 0o700); err != nil {
-			return nil, ticketstore.Invalid("path", "cannot be created: %v", err)
+			return ticketstore.Invalid("path", "cannot be created: %v", err)
 		}
 	case err != nil:
-		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
 	}
 	if isNew(entries) {
-		m = &marker{format: formatVersion}
+		m := &marker{format: formatVersion}
 		if err := m.write(path); err != nil {
-			return nil, ticketstore.Invalid("path", "cannot be written: %v", err)
+			return ticketstore.Invalid("path", "cannot be written: %v", err)
 		}
-	} else if m, err = readMarker(path); err != nil {
+	} else if _, err := readMarker(path); err != nil {
+		return err
+	}
+	return keepPrivate(path)
+}
+
+// readyFolder looks at a store before Badger does, while nothing else has it open, and readies it. It returns its marker.
+func readyFolder(ctx context.Context, options badger.Options, logger *slog.Logger) (m *marker, err error) {
+	path := options.Dir
+	unlock, err := lockFolder(path, false)
+	if err != nil {
+		return nil, explainOpen(path, err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	// Until now another process may have changed it.
+	if m, err = readMarker(path); err != nil {
 		return nil, err
 	}
-	return m, keepPrivate(path)
+	found, err := lookAt(path, m, options.EncryptionKey)
+	if err != nil {
+		return nil, err
+	}
+	if err := found.fit(m, options); err != nil {
+		return nil, err
+	}
+	found.report(ctx, m, logger)
+	if err := found.sweep(); err != nil {
+		return nil, err
+	}
+	// Badger removes logs that hold nothing before it begins a new one.
+	if m.state == stateOpen && found.idle() {
+		m.state = stateClosed
+		return m, m.write(path)
+	}
+	return m, nil
 }
 
 // isNew reports whether a folder has nothing in it but what a crash in the very first moment has left: drafts of the marker.
@@ -60,7 +93,7 @@ var errInUse = errors.New("is in use by another process")
 // explainOpen says what an operator can do about a database that does not open.
 func explainOpen(path string, err error) error {
 	switch text := err.Error(); {
-	case strings.Contains(text, "Cannot acquire directory lock"):
+	case errors.Is(err, errInUse), strings.Contains(text, "Cannot acquire directory lock"):
 		return inUse(path)
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
 		return ticketstore.Invalid("encryption_key", "is not the one that %s was created with", path)
@@ -70,4 +103,17 @@ func explainOpen(path string, err error) error {
 
 func inUse(path string) error {
 	return ticketstore.Invalid("path", "%s is in use by another process: a badger store belongs to one plugin at a time", path)
+}
+
+// ownedBy says whose a folder is, and how to work on it, where it is another user's.
+func ownedBy(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	owner, known := folderOwnerOf(info)
+	if !known || owner.uid == os.Geteuid() {
+		return ""
+	}
+	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)", owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
 }

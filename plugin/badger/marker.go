@@ -1,13 +1,20 @@
 package badger
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -18,8 +25,11 @@ import (
 //	store ID              of the data: the database has to have the same
 //	state open|closed     open from when a process has opened the database until it has closed it; a killed one leaves it open
 //	memory_table BYTES    size of the memory tables that the database was last opened with
+//	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one has to be there
+//	values NUMBER:BYTES   a file of the value log that has to be there, and how long it is at least; one line for each
 //
-// Lines that this program does not know are kept. The marker is written when a store is opened and closed, never in between.
+// Lines that this program does not know are kept. The marker is written when a store is opened and closed, and when a log or a file of the
+// value log is begun or collected, which is rare; no write of a session waits for it.
 const (
 	markerFile   = "SESSIONS"
 	markerFormat = "fosite-sessions badger format %d\n"
@@ -37,24 +47,36 @@ type marker struct {
 	store       string
 	state       string
 	memoryTable int64
+	log         uint64
+	values      map[uint64]int64
 	// others are the lines that this program does not know.
 	others []string
+	// written is the text that the folder has.
+	written string
+	// damaged: what the folder has is no marker.
+	damaged bool
 }
 
 var errMarkerDamaged = errors.New("is not readable as the marker of a session store")
 
-// readMarker returns the marker of a session store, if the folder is one and its format is known.
+// readMarker returns the marker of a session store, if the folder is one and its format is known. A marker that is damaged or missing, as a
+// power loss leaves it on some file systems, is one without a store where there is a database: that has to say which it is.
 func readMarker(path string) (*marker, error) {
 	file := filepath.Join(path, markerFile)
+	_, err := os.Stat(filepath.Join(path, files.Manifest))
+	database := err == nil
 	text, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
+	switch missing := errors.Is(err, os.ErrNotExist); {
+	case missing && !database:
 		return nil, ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
-	}
-	if err != nil {
-		return nil, ticketstore.Invalid("path", "cannot be read: %v", err)
+	case err != nil && !missing:
+		return nil, unreadable(path, err)
 	}
 	m, err := parseMarker(string(text))
-	if err != nil {
+	switch {
+	case err != nil && database:
+		return &marker{format: formatVersion, damaged: true}, nil
+	case err != nil:
 		return nil, ticketstore.Invalid("path", "%s %v", file, err)
 	}
 	if m.format > formatVersion {
@@ -65,7 +87,7 @@ func readMarker(path string) (*marker, error) {
 }
 
 func parseMarker(text string) (*marker, error) {
-	m := &marker{}
+	m := &marker{values: map[uint64]int64{}}
 	first, rest, _ := strings.Cut(text, "\n")
 	if _, err := fmt.Sscanf(first+"\n", markerFormat, &m.format); err != nil || m.format < 1 {
 		return nil, errMarkerDamaged
@@ -80,21 +102,35 @@ func parseMarker(text string) (*marker, error) {
 	for line := range strings.Lines(lines) {
 		line = strings.TrimSuffix(line, "\n")
 		name, value, _ := strings.Cut(line, " ")
-		switch name {
-		case "store":
-			m.store = value
-		case "state":
-			m.state = value
-		case "memory_table":
-			var err error
-			if m.memoryTable, err = strconv.ParseInt(value, 10, 64); err != nil || m.memoryTable < 0 {
-				return nil, errMarkerDamaged
-			}
-		default:
+		if err := m.take(name, value); err != nil {
+			return nil, errMarkerDamaged
+		}
+		if !slices.Contains(markerNames, name) {
 			m.others = append(m.others, line)
 		}
 	}
 	return m, nil
+}
+
+var markerNames = []string{"store", "state", "memory_table", "log", "values"}
+
+func (m *marker) take(name, value string) (err error) {
+	switch name {
+	case "store":
+		m.store = value
+	case "state":
+		m.state = value
+	case "memory_table":
+		m.memoryTable, err = strconv.ParseInt(value, 10, 64)
+	case "log":
+		m.log, err = strconv.ParseUint(value, 10, 64)
+	case "values":
+		var id uint64
+		var size int64
+		_, err = fmt.Sscanf(value, "%d:%d", &id, &size)
+		m.values[id] = size
+	}
+	return err
 }
 
 func (m *marker) String() string {
@@ -103,7 +139,10 @@ func (m *marker) String() string {
 	if m.store == "" {
 		return text.String()
 	}
-	fmt.Fprintf(&text, "store %s\nstate %s\nmemory_table %d\n", m.store, m.state, m.memoryTable)
+	fmt.Fprintf(&text, "store %s\nstate %s\nmemory_table %d\nlog %d\n", m.store, m.state, m.memoryTable, m.log)
+	for _, id := range slices.Sorted(maps.Keys(m.values)) {
+		fmt.Fprintf(&text, "values %d:%d\n", id, m.values[id])
+	}
 	for _, line := range m.others {
 		fmt.Fprintln(&text, line)
 	}
@@ -113,22 +152,122 @@ func (m *marker) String() string {
 
 // write makes the marker that of the folder, whole or not at all.
 func (m *marker) write(path string) error {
-	if err := smallfile.Write(filepath.Join(path, markerFile), []byte(m.String()), 0o600); err != nil {
+	text := m.String()
+	if err := smallfile.Write(filepath.Join(path, markerFile), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the marker: %w", err)
+	}
+	m.written, m.damaged = text, false
+	return nil
+}
+
+// note takes down which logs and files of the value log an open database has.
+func (m *marker) note(path string) error {
+	listing, err := files.List(path)
+	if err != nil {
+		return err
+	}
+	for _, file := range listing.Logs {
+		header, _, err := files.Begins(path, file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // Badger has removed it meanwhile
+			return err
+		}
+		if header {
+			m.log = file.ID
+		}
+	}
+	m.values = map[uint64]int64{}
+	for i, file := range listing.Values {
+		_, value, err := files.Begins(path, file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		switch {
+		case value && i < len(listing.Values)-1:
+			m.values[file.ID] = file.Size
+		case value: // it is longer than what was written
+			m.values[file.ID] = files.LogHeader
+		}
 	}
 	return nil
 }
 
-// close marks a store as closed whose database was closed without an error. Another process may have it open already: then that one's marker
-// stays.
-func (m *marker) close(path string) error {
-	unlock, err := lockFolder(path, false)
-	if errors.Is(err, errInUse) {
+// markClosed marks the store as closed, if it was marked as open.
+func (e *Engine) markClosed() error {
+	e.marking.Lock()
+	defer e.marking.Unlock()
+	if e.marker == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("mark the store as closed: %w", err)
+	path := e.db.Opts().Dir
+	e.marker.state = stateClosed
+	return errors.Join(e.marker.note(path), e.marker.write(path))
+}
+
+// markerEvery is how often the marker is compared with the folder. A new log is begun after tens of MiB.
+const markerEvery = 2 * time.Second
+
+// tendMarker keeps the marker up with the logs and the value log until the engine ends.
+func (e *Engine) tendMarker(ctx context.Context) {
+	ticker := time.NewTicker(markerEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		e.marking.Lock()
+		if err := e.remark(); err != nil {
+			e.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again", "error", err)
+		}
+		e.marking.Unlock()
 	}
-	m.state = stateClosed
-	return errors.Join(m.write(path), unlock())
+}
+
+// remark writes the marker where it is behind.
+func (e *Engine) remark() error {
+	path := e.db.Opts().Dir
+	if err := e.marker.note(path); err != nil || e.marker.String() == e.marker.written {
+		return err
+	}
+	return e.marker.write(path)
+}
+
+// withoutValues runs what may remove files of the value log, which the marker does not ask for meanwhile.
+func (e *Engine) withoutValues(f func() error) error {
+	e.marking.Lock()
+	defer e.marking.Unlock()
+	if len(e.marker.values) == 0 {
+		return f()
+	}
+	e.marker.values = map[uint64]int64{}
+	if err := e.marker.write(e.db.Opts().Dir); err != nil {
+		return err
+	}
+	return errors.Join(f(), e.remark())
+}
+
+// fits refuses a database that is not that of the store which the marker names.
+func (m *marker) fits(db *badger.DB) error {
+	if m.store == "" && !m.damaged {
+		return nil
+	}
+	id, err := readStoreID(db)
+	switch {
+	case err != nil:
+		return err
+	case m.damaged && id == "":
+		return ticketstore.Invalid("path", "holds a database that is not a session store's, and no marker: choose an empty folder")
+	case m.damaged:
+		m.store = id
+	}
+	if id == m.store {
+		return nil
+	}
+	what := "the database is that of another one, " + id
+	if id == "" {
+		what = "the database is that of none"
+	}
+	return ticketstore.Invalid("path", "is not whole: the marker is that of the store %s, and %s. Put back the files as they were, all of one "+
+		"moment; otherwise import a backup into an empty folder", m.store, what)
 }

@@ -73,7 +73,11 @@ func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Bytes, err = sizesOf(e.db.Opts().Dir)
+	folder := e.db.Opts().Dir
+	if e.seen != nil {
+		folder = e.seen.found.path
+	}
+	s.Bytes, err = sizesOf(folder)
 	return s, err
 }
 

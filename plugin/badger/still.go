@@ -7,19 +7,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"strings"
-
-	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 var errStill = errors.New("the database was opened to be looked at: it takes no changes")
 
-// OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, and every change is refused. It refuses what Open
-// refuses, but for a full disk, and a folder that is missing or empty. A database whose process was killed is an exception to reading alone:
-// Badger brings its log to an end first, as at any start. That changes no record, and needs the room on the disk that a start needs
-// (ErrNoSpace).
+// OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, every change is refused, and nothing in the folder
+// is written. It refuses what Open refuses, but for a full disk, and a folder that is missing or empty. Of a database whose process was killed
+// it makes a private view in the folder for temporary files, with copies of the logs that Badger would bring to an end in place.
 func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	encryption, err := settings.validate()
 	if err != nil {
@@ -28,25 +24,26 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	m, err := markerAt(settings.Path)
+	if _, err := markerAt(settings.Path); err != nil {
+		return nil, err
+	}
+	v, err := openView(settings.Path, encryption)
 	if err != nil {
 		return nil, err
 	}
+	v.found.report(ctx, v.marker, logger)
 	failure, space := newFailure(settings.Path, logger), newSpace(&settings, logger)
-	options := databaseOptions(settings, encryption, newBadgerLogger(failure))
-	db, err := badger.Open(options.WithReadOnly(true))
-	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) {
-		if err := space.room().refusesOpening(); err != nil {
-			return nil, err
-		}
-		db, err = badger.Open(options)
-	}
+	db, err := v.open(databaseOptions(settings, encryption, newBadgerLogger(failure)))
 	if err != nil {
-		return nil, explainOpen(settings.Path, err)
+		return nil, errors.Join(explainOpen(settings.Path, err), v.close())
 	}
 	e := newEngine(ctx, db, space, failure)
-	e.still, e.format = true, m.format
-	if e.committer, err = newCommitter(db, e.damages, e.space, failure); err != nil {
+	e.seen, e.still, e.format = v, true, v.marker.format
+	err = v.marker.fits(db)
+	if err == nil {
+		e.committer, err = newCommitter(db, e.damages, space, failure)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
 	return e, nil
@@ -59,7 +56,7 @@ func markerAt(path string) (*marker, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, ticketstore.Invalid("path", "%s does not exist", path)
 	case err != nil:
-		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v%s", err, ownedBy(path))
 	case len(entries) == 0:
 		return nil, ticketstore.Invalid("path", "%s is empty: there is no session store in it", path)
 	}

@@ -120,7 +120,13 @@ func TestMigrationFromFormat2(t *testing.T) {
 		if err != nil || !bytes.Contains(text, []byte("format 3")) {
 			t.Errorf("marker %q, error %v, want format 3", text, err)
 		}
-		if err := errors.Join(e.Close(), os.WriteFile(marker, bytes.Replace(text, []byte("format 3"), []byte("format 2"), 1), 0o600)); err != nil {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if text, err = os.ReadFile(marker); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(marker, bytes.Replace(text, []byte("format 3"), []byte("format 2"), 1), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

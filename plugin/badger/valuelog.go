@@ -27,7 +27,11 @@ func (e *Engine) tendValueLog(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		files, err := collectValueLog(ctx, e.db)
+		files := 0
+		err := e.withoutValues(func() (err error) {
+			files, err = collectValueLog(ctx, e.db)
+			return err
+		})
 		var errno syscall.Errno
 		switch {
 		case errors.As(err, &errno):

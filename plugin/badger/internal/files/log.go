@@ -1,0 +1,200 @@
+package files
+
+import (
+	"bufio"
+	"crypto/aes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4/y"
+)
+
+// LogHeader is how long the header of a log is: the number of a key, and a random part.
+const LogHeader = 20
+
+const (
+	keyIDLength = 8
+	maxKey      = 1 << 16
+	maxEntry    = 1 << 30
+
+	bitValuePointer = 1 << 1
+	bitTxn          = 1 << 6
+	bitFinTxn       = 1 << 7
+)
+
+// Log is the log of a memory table.
+type Log struct {
+	File
+	// Blank: it has no header, as one that was just created.
+	Blank bool
+	// End is where its last whole transaction ends. Entries are counted up to there.
+	End     int64
+	Entries int
+	// Torn: something follows that is no whole transaction.
+	Torn bool
+	// First and Last are the versions of the first and the last transaction.
+	First, Last uint64
+	// Values are the value-log files that its rows lie in.
+	Values map[uint64]bool
+}
+
+// ReadLog reads a log to its end, as Badger does when it opens a database. An error that is not the system's is ErrRegistry.
+func ReadLog(path string, file File, keys *Keys) (*Log, error) {
+	opened, err := os.Open(filepath.Join(path, file.Name))
+	if err != nil {
+		return nil, err
+	}
+	defer opened.Close()
+	l := &Log{File: file, End: min(file.Size, LogHeader), Values: map[uint64]bool{}}
+	header := make([]byte, LogHeader)
+	if _, err := io.ReadFull(opened, header); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || allZero(header) {
+		l.Blank = true
+		return l, nil
+	} else if err != nil {
+		return nil, err
+	}
+	r := &entryReader{r: bufio.NewReaderSize(opened, 1<<20), offset: LogHeader, iv: header[keyIDLength:]}
+	if r.key, err = keys.of(binary.BigEndian.Uint64(header)); err != nil {
+		return nil, err
+	}
+	err = l.read(r)
+	return l, err
+}
+
+func (l *Log) read(r *entryReader) error {
+	var begun []entry
+	for {
+		e, err := r.next()
+		if errors.Is(err, errNoEntry) {
+			l.Torn = len(begun) > 0 || !r.blank
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case e.meta&bitTxn != 0:
+			begun = append(begun, e)
+			continue
+		case e.meta&bitFinTxn != 0:
+			for _, e := range begun {
+				if l.First == 0 {
+					l.First = e.version
+				}
+				l.Last = e.version
+				l.take(e)
+			}
+			begun = begun[:0]
+		default: // Badger has moved it from the value log
+			if len(begun) > 0 {
+				l.Torn = true
+				return nil
+			}
+			l.take(e)
+		}
+		l.End = r.offset
+	}
+}
+
+func (l *Log) take(e entry) {
+	l.Entries++
+	if e.meta&bitValuePointer != 0 {
+		l.Values[e.values] = true
+	}
+}
+
+type entry struct {
+	meta    byte
+	version uint64
+	// values is the value-log file that its value lies in.
+	values uint64
+}
+
+// errNoEntry: what follows is no entry.
+var errNoEntry = errors.New("no entry")
+
+type entryReader struct {
+	r      *bufio.Reader
+	offset int64
+	key    []byte
+	iv     []byte
+	// blank: where no entry followed there were zeros, or the end.
+	blank bool
+}
+
+// next reads an entry: its head of meta, user meta, and the lengths of key and value and an expiry as varints; key and value; a checksum.
+func (r *entryReader) next() (e entry, err error) {
+	head, err := r.r.Peek(headMax)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return e, err
+	}
+	if r.blank = allZero(head); r.blank {
+		return e, errNoEntry
+	}
+	const metas = 2
+	at, lengths := metas, [3]uint64{} // of the key and the value; the expiry
+	for i := range lengths {
+		if at >= len(head) {
+			return e, errNoEntry
+		}
+		number, n := binary.Uvarint(head[at:])
+		if n <= 0 {
+			return e, errNoEntry
+		}
+		lengths[i] = number
+		at += n
+	}
+	if lengths[0] > maxKey || lengths[1] > maxEntry || lengths[0] == 0 {
+		return e, errNoEntry
+	}
+	data := make([]byte, at+int(lengths[0])+int(lengths[1])+crc32.Size)
+	if _, err := io.ReadFull(r.r, data); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return e, errNoEntry
+	} else if err != nil {
+		return e, err
+	}
+	sum := len(data) - crc32.Size
+	if crc32.Checksum(data[:sum], y.CastagnoliCrcTable) != binary.BigEndian.Uint32(data[sum:]) {
+		return e, errNoEntry
+	}
+	body := data[at:sum]
+	if r.key != nil {
+		iv := make([]byte, aes.BlockSize)
+		copy(iv, r.iv)
+		binary.BigEndian.PutUint32(iv[len(r.iv):], uint32(r.offset))
+		if body, err = y.XORBlockAllocate(body, r.key, iv); err != nil {
+			return e, err
+		}
+	}
+	e.meta, e.version = data[0], y.ParseTs(body[:lengths[0]])
+	if value := body[lengths[0]:]; e.meta&bitValuePointer != 0 && len(value) >= crc32.Size {
+		e.values = uint64(binary.NativeEndian.Uint32(value))
+	}
+	r.offset += int64(len(data))
+	return e, nil
+}
+
+// headMax is the longest head of an entry.
+const headMax = 22
+
+// Begins reports whether a log, or a file of the value log, has a header and an entry. It reads no more than that.
+func Begins(path string, file File) (header, entry bool, err error) {
+	opened, err := os.Open(filepath.Join(path, file.Name))
+	if err != nil {
+		return false, false, err
+	}
+	defer opened.Close()
+	begin := make([]byte, LogHeader+headMax)
+	n, err := io.ReadFull(opened, begin)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, false, err
+	}
+	if n < LogHeader {
+		return false, false, nil
+	}
+	return !allZero(begin[:LogHeader]), !allZero(begin[LogHeader:]), nil
+}

@@ -1,0 +1,206 @@
+package files
+
+import (
+	"crypto/aes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/fb"
+	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/y"
+	"github.com/klauspost/compress/snappy"
+	"google.golang.org/protobuf/proto"
+)
+
+// ErrTable means that a table is not what Badger has written.
+var ErrTable = errors.New("the table is damaged")
+
+// Table is a table whose end was read: where its blocks lie, with a checksum.
+type Table struct {
+	// Version is the highest of its rows.
+	Version uint64
+
+	name        string
+	key         []byte
+	compression options.CompressionType
+	blocks      []span
+}
+
+type span struct{ offset, length int64 }
+
+// ReadTable reads the end of a table. An error that is not the system's is ErrTable or ErrRegistry.
+func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys) (t *Table, err error) {
+	key, err := keys.of(about.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(filepath.Join(path, TableName(id)))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	// What the checksum does not cover is believed by nobody: the reader of the index may panic.
+	defer func() {
+		if recover() != nil {
+			t, err = nil, fmt.Errorf("%w: its index cannot be read", ErrTable)
+		}
+	}()
+	t = &Table{name: file.Name(), key: key, compression: about.Compression}
+	index, end, err := readIndex(file, info.Size())
+	if err != nil {
+		return nil, err
+	}
+	if key != nil {
+		if index, err = decrypt(index, key); err != nil {
+			return nil, err
+		}
+	}
+	parsed := fb.GetRootAsTableIndex(index, 0)
+	t.Version = parsed.MaxVersion()
+	for i := range parsed.OffsetsLength() {
+		var block fb.BlockOffset
+		parsed.Offsets(&block, i)
+		s := span{int64(block.Offset()), int64(block.Len())}
+		if s.offset+s.length > end {
+			return nil, fmt.Errorf("%w: block %d lies outside of it", ErrTable, i)
+		}
+		t.blocks = append(t.blocks, s)
+	}
+	return t, nil
+}
+
+// ReadStray is ReadTable for a table that the manifest does not name, so that nothing says what it is encrypted and compressed with.
+func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
+	for keyID := uint64(0); ; keyID++ {
+		for _, compression := range []options.CompressionType{options.Snappy, options.None} {
+			t, err := ReadTable(path, id, badger.TableManifest{KeyID: keyID, Compression: compression}, keys)
+			switch {
+			case errors.Is(err, errNoKey):
+				return nil, fmt.Errorf("%w: no key opens it", ErrTable)
+			case errors.Is(err, ErrTable):
+				continue
+			case err != nil:
+				return nil, err
+			}
+			if len(t.blocks) > 0 && t.verifyFirst() == nil {
+				return t, nil
+			}
+		}
+	}
+}
+
+// readIndex returns the index of a table and where it begins. The file ends in the index, its length, a checksum, and the length of that.
+func readIndex(file *os.File, size int64) (index []byte, start int64, err error) {
+	const word = 4
+	at := size
+	back := func(n uint64) ([]byte, error) {
+		at -= int64(min(n, uint64(size)+1))
+		data, err := readAt(file, at, n)
+		if err != nil {
+			return nil, fmt.Errorf("%w: it is cut short", ErrTable)
+		}
+		return data, nil
+	}
+	length, err := back(word)
+	if err != nil {
+		return nil, 0, err
+	}
+	sum, err := back(uint64(binary.BigEndian.Uint32(length)))
+	if err != nil {
+		return nil, 0, err
+	}
+	var checksum pb.Checksum
+	if len(sum) == 0 || proto.Unmarshal(sum, &checksum) != nil {
+		return nil, 0, fmt.Errorf("%w: its end is not that of a table", ErrTable)
+	}
+	if length, err = back(word); err != nil {
+		return nil, 0, err
+	}
+	if index, err = back(uint64(binary.BigEndian.Uint32(length))); err != nil {
+		return nil, 0, err
+	}
+	if len(index) == 0 || y.VerifyChecksum(index, &checksum) != nil {
+		return nil, 0, fmt.Errorf("%w: the checksum of its index is wrong", ErrTable)
+	}
+	return index, at, nil
+}
+
+// decrypt decrypts what ends in its initialization vector.
+func decrypt(data, key []byte) ([]byte, error) {
+	if len(data) < aes.BlockSize {
+		return nil, fmt.Errorf("%w: it is cut short", ErrTable)
+	}
+	n := len(data) - aes.BlockSize
+	return y.XORBlockAllocate(data[:n], key, data[n:])
+}
+
+// Verify reads every block of the table and compares it with its checksum.
+func (t *Table) Verify() error {
+	file, err := os.Open(t.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for i, block := range t.blocks {
+		if err := t.verify(file, block); err != nil {
+			return fmt.Errorf("%w: block %d of %d, at byte %d: %w", ErrTable, i+1, len(t.blocks), block.offset, err)
+		}
+	}
+	return nil
+}
+
+func (t *Table) verifyFirst() error {
+	file, err := os.Open(t.name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return t.verify(file, t.blocks[0])
+}
+
+var errSum = errors.New("its checksum is wrong")
+
+func (t *Table) verify(file *os.File, block span) error {
+	data, err := readAt(file, block.offset, uint64(block.length))
+	if err != nil {
+		return err
+	}
+	if t.key != nil {
+		if data, err = decrypt(data, t.key); err != nil {
+			return err
+		}
+	}
+	switch t.compression {
+	case options.None:
+	case options.Snappy:
+		if data, err = snappy.Decode(nil, data); err != nil {
+			return err
+		}
+	default:
+		return nil // no table of ours
+	}
+	// A block ends in its checksum, and the length of that.
+	const word = 4
+	if len(data) < word {
+		return errSum
+	}
+	n := len(data) - word
+	length := int64(binary.BigEndian.Uint32(data[n:]))
+	if length == 0 || length > int64(n) {
+		return errSum
+	}
+	var checksum pb.Checksum
+	if proto.Unmarshal(data[n-int(length):n], &checksum) != nil || y.VerifyChecksum(data[:n-int(length)], &checksum) != nil {
+		return errSum
+	}
+	return nil
+}

@@ -1,0 +1,270 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// findings are what a look at the files of a store has found.
+type findings struct {
+	path    string
+	listing *files.Listing
+	keys    *files.Keys
+	// tables are those of the database, logs those of its memory tables.
+	tables map[uint64]*files.Table
+	logs   []*files.Log
+	// strays are tables that a crash has left: the database goes on without them.
+	strays []files.File
+	// warnings are what an operator should know of a store that opens.
+	warnings []slog.Attr
+}
+
+// lookAt looks at the files of a store before Badger does, for reading only. Badger makes the best of what it finds: it deletes every table
+// that its manifest does not name, and leaves out what it cannot read. A store that is not whole is refused here instead, and nothing in its
+// folder is changed. What cannot be told from a crash is no reason to refuse: the end of the newest log, or of the newest file of the value
+// log, may be missing.
+func lookAt(path string, m *marker, encryption []byte) (*findings, error) {
+	listing, err := files.List(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	f := &findings{path: path, listing: listing, tables: map[uint64]*files.Table{}}
+	if !listing.Manifest {
+		if m.store == "" && len(listing.Tables)+len(listing.Logs)+len(listing.Values) == 0 {
+			return f, nil // Badger was never here
+		}
+		return nil, f.missing(files.Manifest)
+	}
+	if f.keys, err = files.ReadKeys(path, encryption); err != nil {
+		return nil, f.explain(files.KeyRegistry, err)
+	}
+	manifest, err := files.ReadManifest(path)
+	if err != nil {
+		return nil, f.explain(files.Manifest, err)
+	}
+	for _, look := range []func(*files.Tables, *marker) error{f.lookAtTables, f.lookAtLogs, f.lookAtStrays, f.lookAtValues} {
+		if err := look(manifest, m); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// lookAtTables demands every table of the manifest.
+func (f *findings) lookAtTables(manifest *files.Tables, _ *marker) error {
+	for id, about := range manifest.Live {
+		table, err := files.ReadTable(f.path, id, about, f.keys)
+		if err != nil {
+			return f.explain(files.TableName(id), err)
+		}
+		f.tables[id] = table
+	}
+	return nil
+}
+
+// lookAtLogs demands that nothing is missing between the tables and the end of the newest log. Versions of transactions follow one another,
+// and the committer leaves a row of each that compaction keeps.
+func (f *findings) lookAtLogs(_ *files.Tables, m *marker) error {
+	newest := uint64(0)
+	for _, file := range f.listing.Logs {
+		log, err := files.ReadLog(f.path, file, f.keys)
+		if err != nil {
+			return f.explain(file.Name, err)
+		}
+		f.logs = append(f.logs, log)
+		if !log.Blank {
+			newest = log.ID
+		}
+	}
+	if m.state != stateOpen {
+		return nil
+	}
+	if newest < m.log || newest == 0 {
+		return f.missing(fmt.Sprintf("%05d.mem, or a newer one", m.log))
+	}
+	covered := f.newestTable()
+	for i, log := range f.logs {
+		if log.Entries == 0 {
+			continue
+		}
+		if log.First > covered+1 {
+			return f.refuse(fmt.Sprintf("what was written before %s is missing: the log before it was removed or cut", log.Name))
+		}
+		covered = max(covered, log.Last)
+		if last := i == len(f.logs)-1 || f.logs[i+1].Blank; last && (log.Torn || log.Size < 2*m.memoryTable) {
+			f.warn(log.Name, log.End)
+		}
+	}
+	return nil
+}
+
+// newestTable is the newest version in the tables.
+func (f *findings) newestTable() (version uint64) {
+	for _, table := range f.tables {
+		version = max(version, table.Version)
+	}
+	return version
+}
+
+// lookAtStrays looks at tables that the manifest does not name. A crash leaves them where a compaction or the writing of a log to a table was
+// not over: then everything in them is elsewhere too. One that has something newer means that the manifest was cut.
+func (f *findings) lookAtStrays(manifest *files.Tables, _ *marker) error {
+	newest := f.newestTable()
+	for _, file := range f.listing.Tables {
+		if _, live := manifest.Live[file.ID]; live {
+			continue
+		}
+		f.strays = append(f.strays, file)
+		if manifest.Dropped[file.ID] {
+			continue
+		}
+		table, err := files.ReadStray(f.path, file.ID, f.keys)
+		if errors.Is(err, files.ErrTable) {
+			continue // it was never finished
+		}
+		if err != nil {
+			return f.explain(file.Name, err)
+		}
+		logged := slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Last == table.Version })
+		if table.Version > newest && !logged {
+			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it knows", files.Manifest, file.Name))
+		}
+	}
+	return nil
+}
+
+// lookAtValues demands the files of the value log that the marker and the logs name.
+func (f *findings) lookAtValues(_ *files.Tables, m *marker) error {
+	wanted := map[uint64]int64{}
+	for _, log := range f.logs {
+		for id := range log.Values {
+			wanted[id] = files.LogHeader
+		}
+	}
+	for id, size := range m.values {
+		wanted[id] = max(wanted[id], size)
+	}
+	for _, file := range f.listing.Values {
+		size, named := wanted[file.ID]
+		delete(wanted, file.ID)
+		if !named {
+			continue
+		}
+		if err := f.lookAtValue(file, size, m); err != nil {
+			return err
+		}
+	}
+	for id := range wanted {
+		return f.missing(fmt.Sprintf("%06d.vlog", id))
+	}
+	return nil
+}
+
+func (f *findings) lookAtValue(file files.File, size int64, m *marker) error {
+	header, _, err := files.Begins(f.path, file)
+	switch {
+	case err != nil:
+		return f.explain(file.Name, err)
+	case !header:
+		return f.refuse(file.Name + " is empty or overwritten")
+	case file.Size < size:
+		return f.refuse(fmt.Sprintf("%s is cut to %d of %d bytes", file.Name, file.Size, size))
+	case file.ID != f.listing.Values[len(f.listing.Values)-1].ID:
+		return nil
+	}
+	// A file of the value log is made like a log, its entries in no transaction.
+	log, err := files.ReadLog(f.path, file, f.keys)
+	switch {
+	case err != nil:
+		return f.explain(file.Name, err)
+	case log.Torn && m.state == stateClosed:
+		return f.refuse(file.Name + " is cut or overwritten")
+	case log.Torn || log.End == files.LogHeader:
+		f.warn(file.Name, log.End)
+	}
+	return nil
+}
+
+func (f *findings) warn(name string, end int64) {
+	f.warnings = append(f.warnings, slog.Group(name, slog.Int64("ends_at", end)))
+}
+
+// report tells the log of what was found.
+func (f *findings) report(ctx context.Context, m *marker, logger *slog.Logger) {
+	if m.damaged {
+		logger.LogAttrs(ctx, slog.LevelWarn, "the marker of the store is damaged or missing, as after a power loss: the database says which store it is, and a "+
+			"start writes the marker anew", slog.String("path", f.path))
+	}
+	if len(f.warnings) > 0 {
+		logger.LogAttrs(ctx, slog.LevelWarn, "the store was not closed: its newest log ends in a write that was not finished, or was cut",
+			append([]slog.Attr{slog.String("path", f.path)}, f.warnings...)...)
+	}
+}
+
+// idle reports whether the logs hold nothing that is not in the tables: the store is as good as closed.
+func (f *findings) idle() bool {
+	return !slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Entries > 0 })
+}
+
+// sweep removes files that are no more than a name, which Badger trips over: a crash leaves a log or a file of the value log so right after
+// it was created, or right before it is removed. The statistics of waste are made anew where they were cut.
+func (f *findings) sweep() error {
+	var names []string
+	for _, file := range slices.Concat(f.listing.Logs, f.listing.Values) {
+		if file.Size == 0 {
+			names = append(names, file.Name)
+		}
+	}
+	if size := f.listing.Discard; size > 0 && size < discardSize {
+		names = append(names, files.Discard)
+	}
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(f.path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// discardSize is the least that Badger makes of that file.
+const discardSize = 1 << 20
+
+func (f *findings) missing(name string) error { return f.refuse(name + " is missing") }
+
+// refuse says what is wrong with a store that is not whole, and what can be done.
+func (f *findings) refuse(what string) error {
+	return ticketstore.Invalid("path", "%s is not whole: %s. Nothing was changed. Put back the files as they were, all of one moment; "+
+		"otherwise import a backup into an empty folder", f.path, what)
+}
+
+// explain says what is wrong with a file.
+func (f *findings) explain(name string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return unreadable(f.path, err)
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return explainOpen(f.path, err)
+	case errors.Is(err, fs.ErrNotExist):
+		return f.missing(name)
+	case errors.Is(err, files.ErrRegistry) && name == files.KeyRegistry:
+		return f.refuse(fmt.Sprintf("%s is damaged (a store that was never encrypted can do without it: remove it)", name))
+	case errors.Is(err, files.ErrRegistry):
+		return f.refuse(fmt.Sprintf("%s does not have the key of %s", files.KeyRegistry, name))
+	}
+	return f.refuse(fmt.Sprintf("%s cannot be read: %v", name, err))
+}
+
+func unreadable(path string, err error) error {
+	return ticketstore.Invalid("path", "%s cannot be read: %v%s", path, err, ownedBy(path))
+}

@@ -1,0 +1,301 @@
+package badger
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// wholeEnv makes the test binary the process that fills a store and is killed, or closes it. It names the folder.
+const wholeEnv = "BADGER_WHOLE"
+
+const wholeKey = "abababababababababababababababab"
+
+// kindOfStore is one whose files are harmed.
+type kindOfStore struct {
+	name      string
+	encrypted bool
+	// closed: its process has ended in peace. Others were killed.
+	closed bool
+	// logs is how many the process has when it is killed: with more than one, flushing has come to a halt.
+	logs int
+}
+
+var kindsOfStore = []kindOfStore{
+	{name: "closed", closed: true},
+	{name: "closed encrypted", closed: true, encrypted: true},
+	{name: "killed", logs: 1},
+	{name: "killed encrypted", logs: 1, encrypted: true},
+	{name: "killed with several logs", logs: 3},
+	{name: "killed with several logs encrypted", logs: 3, encrypted: true},
+}
+
+func (k kindOfStore) settings(path string) Settings {
+	s := Settings{Path: path, MinFreeMiB: 1}
+	if k.encrypted {
+		s.EncryptionKey = wholeKey
+	}
+	return s
+}
+
+// options make small files, so that there are several of each, and leave big values to the value log.
+func (k kindOfStore) options(t *testing.T, path string) badger.Options {
+	t.Helper()
+	settings := k.settings(path)
+	encryption, err := settings.validate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := databaseOptions(settings, encryption, newBadgerLogger(newFailure(path, slog.New(slog.DiscardHandler)))).
+		WithMemTableSize(1 << 20).WithValueThreshold(8 << 10).WithValueLogFileSize(1 << 20)
+	if k.logs > 1 {
+		o = o.WithNumCompactors(0).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2)
+	}
+	return o
+}
+
+func wholeSession(i int) *ticketstore.Session {
+	sid, at := fmt.Sprintf("sid%04d", i), time.Date(2026, 3, 1, 12, 0, 0, i, time.UTC)
+	return &ticketstore.Session{
+		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: at, Created: at,
+		Renewed: at, Expires: at.Add(time.Hour), Ticket: bytes.Repeat([]byte{byte(i)}, 1<<10+i%4*(4<<10)),
+	}
+}
+
+// TestWholeStoreIsMade is no test of its own: it is the process that fills a store.
+func TestWholeStoreIsMade(t *testing.T) {
+	path, name := os.Getenv(wholeEnv), os.Getenv(wholeEnv+"_KIND")
+	if path == "" {
+		t.Skip("it is run by TestStoreThatIsNotWhole")
+	}
+	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
+	options := kind.options(t, path)
+	if err := prepareFolder(path); err != nil {
+		t.Fatal(err)
+	}
+	settings := kind.settings(path)
+	e, err := openFolder(t.Context(), options, newSpace(&settings, slog.New(slog.DiscardHandler)), options.Logger.(badgerLogger))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	for ; ; made++ {
+		logs, _ := filepath.Glob(filepath.Join(path, "*.mem"))
+		tables, _ := filepath.Glob(filepath.Join(path, "*.sst"))
+		if made >= 250 && (kind.closed || len(tables) > 0 && len(logs) >= kind.logs && (kind.logs > 1 || len(logs) == 1)) {
+			break
+		}
+		if err := e.Tickets().Create(t.Context(), wholeSession(made)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kind.closed {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		// The marker follows the logs.
+		for deadline := time.Now().Add(time.Minute); ; {
+			e.marking.Lock()
+			err := e.remark()
+			e.marking.Unlock()
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+	}
+	fmt.Println("made", made)
+	if !kind.closed {
+		<-t.Context().Done()
+		select {} // until it is killed
+	}
+}
+
+// make fills a store and returns how many sessions it has.
+func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWholeStoreIsMade$", "-test.v")
+	child.Env = append(os.Environ(), wholeEnv+"="+path, wholeEnv+"_KIND="+k.name)
+	output, err := child.StdoutPipe()
+	if err == nil {
+		err = child.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for lines := bufio.NewScanner(output); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		if _, err := fmt.Sscanf(lines.Text(), "made %d", &sessions); err == nil {
+			break
+		}
+	}
+	if !k.closed {
+		_ = child.Process.Kill()
+	}
+	err = child.Wait()
+	if sessions == 0 || (k.closed && err != nil) {
+		t.Fatalf("the store was not made: %v\n%s", err, said.String())
+	}
+	return sessions
+}
+
+// contents are the names and sums of what a folder holds.
+func contents(t *testing.T, path string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(path, entry.Name()))
+		info, infoErr := entry.Info()
+		if err := errors.Join(err, infoErr); err != nil {
+			t.Fatal(err)
+		}
+		all[entry.Name()] = fmt.Sprintf("%x %v %v", sha256.Sum256(data), info.Mode(), info.ModTime())
+	}
+	return all
+}
+
+func copyStore(t *testing.T, from, to string) {
+	t.Helper()
+	for name := range contents(t, from) {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// harms are what is done to one file.
+var harms = map[string]func(file string, data []byte) error{
+	"missing":  func(file string, _ []byte) error { return os.Remove(file) },
+	"empty":    func(file string, _ []byte) error { return os.Truncate(file, 0) },
+	"16 bytes": func(file string, data []byte) error { return os.Truncate(file, int64(min(len(data), 16))) },
+	"half":     func(file string, data []byte) error { return os.Truncate(file, int64(len(data)/2)) },
+	"zeros":    func(file string, data []byte) error { return os.WriteFile(file, make([]byte, len(data)), 0o600) },
+}
+
+// Each file of a store, removed, cut or overwritten in turn: the store opens with all that is in it, or is refused with a word on what to do
+// and nothing is changed. That goes for looking too, which never changes anything. The end of the newest log may be missing, as after a crash:
+// that is said in the log.
+func TestStoreThatIsNotWhole(t *testing.T) {
+	t.Parallel()
+	for _, kind := range kindsOfStore {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			whole := t.TempDir()
+			sessions := kind.make(t, whole)
+			names := slices.Sorted(maps.Keys(contents(t, whole)))
+			for _, ext := range []string{".sst", ".vlog"} {
+				if slices.IndexFunc(names, func(name string) bool { return filepath.Ext(name) == ext }) < 0 {
+					t.Fatalf("there is no %s in %q", ext, names)
+				}
+			}
+			t.Log(names)
+			for _, name := range append(names, "") {
+				for harm, do := range harms {
+					if name == "" && harm != "missing" { // the store as it is
+						continue
+					}
+					if harm == "16 bytes" && filepath.Ext(name) != "" || (name == "LOCK" || name == "DISCARD") && kind.logs != 1 {
+						continue // nothing new
+					}
+					path := t.TempDir()
+					copyStore(t, whole, path)
+					file := filepath.Join(path, name)
+					if name != "" {
+						data, err := os.ReadFile(file)
+						if err == nil {
+							err = do(file, data)
+						}
+						if err != nil {
+							t.Fatal(err)
+						}
+					}
+					kind.judge(t, name+" "+harm, path, sessions, name == newestOf(names, filepath.Ext(name)))
+					if err := os.RemoveAll(path); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// newestOf is the newest log, or file of the value log.
+func newestOf(names []string, ext string) (newest string) {
+	for _, name := range names {
+		if filepath.Ext(name) == ext && (ext == ".mem" || ext == ".vlog") {
+			newest = name
+		}
+	}
+	return newest
+}
+
+func (k kindOfStore) judge(t *testing.T, harm, path string, sessions int, mayWarn bool) {
+	t.Helper()
+	before := contents(t, path)
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	opens := func(how string, open func(context.Context, Settings, *slog.Logger) (*Engine, error)) bool {
+		log.Reset()
+		e, err := open(t.Context(), k.settings(path), logger)
+		if err != nil {
+			if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), "backup") {
+				t.Errorf("%s: %s: %v, which does not say what to do", harm, how, err)
+			}
+			return false
+		}
+		found := 0
+		for i := range sessions {
+			want := wholeSession(i)
+			got, err := e.Tickets().Get(t.Context(), want.Key)
+			if err == nil && bytes.Equal(got.Ticket, want.Ticket) {
+				found++
+			}
+		}
+		if warned := strings.Contains(log.String(), "ends_at"); found < sessions && (!mayWarn || !warned) {
+			t.Errorf("%s: %s: %d of %d sessions are there; log %s", harm, how, found, sessions, log.String())
+		}
+		if err := e.Close(); err != nil {
+			t.Errorf("%s: %s: close: %v", harm, how, err)
+		}
+		return true
+	}
+	looked := opens("look", OpenStill)
+	if after := contents(t, path); !maps.Equal(before, after) {
+		t.Errorf("%s: looking has changed the folder from %v to %v", harm, before, after)
+	}
+	opened := opens("open", Open)
+	if after := contents(t, path); !opened && !maps.Equal(before, after) {
+		t.Errorf("%s: an open that refuses has changed the folder from %v to %v", harm, before, after)
+	}
+	if looked != opened {
+		t.Errorf("%s: looked at %t, opened %t", harm, looked, opened)
+	}
+}

@@ -1,0 +1,101 @@
+package hostadapter_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// edited moves the host's store into a new one, as a backup that was edited in between is restored, and has the host serve that.
+func (h *host) edited(edit func(*pb.TransferSession)) {
+	h.t.Helper()
+	noSync := false
+	target, err := badger.Open(h.t.Context(), badger.Settings{Path: h.t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = target.Close() })
+	must := func(err error) {
+		h.t.Helper()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	from, to := h.backend.Backend.(*badger.Engine).Transfer(), target.Transfer()
+	must(to.Become(h.t.Context(), transfer.Turn{To: transfer.Importing, ID: "restore", Peer: "backup"}))
+	must(to.Import(h.t.Context(), "restore", func(yield func([]transfer.Record, error) bool) {
+		for batch, err := range from.Export(h.t.Context(), nil) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range batch.Records {
+				r := &batch.Records[i]
+				session := &pb.TransferSession{}
+				if r.Kind != transfer.Sessions {
+					continue
+				}
+				must(proto.Unmarshal(r.Data, session))
+				edit(session)
+				r.Data, err = proto.Marshal(session)
+				must(err)
+			}
+			if !yield(batch.Records, nil) {
+				return
+			}
+		}
+	}))
+	must(to.Become(h.t.Context(), transfer.Turn{To: transfer.Active, ID: "restore", Peer: "backup"}))
+	h.backend.Backend = target
+	h.start()
+}
+
+// TestEditedBackup: its sums tell accidents, whoever edits it can make them right. What is sealed tells.
+func TestEditedBackup(t *testing.T) {
+	t.Parallel()
+	for name, edit := range map[string]func(ann, mallory *pb.TransferSession){
+		"the cookie's key": func(ann, mallory *pb.TransferSession) { ann.Key, mallory.Key = mallory.Key, ann.Key },
+		"the ticket":       func(ann, mallory *pb.TransferSession) { mallory.Ticket = ann.Ticket },
+		"key and ticket": func(ann, mallory *pb.TransferSession) {
+			ann.Key, mallory.Key, ann.Ticket, mallory.Ticket = mallory.Key, ann.Key, mallory.Ticket, ann.Ticket
+		},
+		"the subject": func(_, mallory *pb.TransferSession) { mallory.SubjectId = "ann" },
+		"the acr":     func(_, mallory *pb.TransferSession) { mallory.Acr = "gold" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t)
+			ann, mallory := h.browser(), h.browser()
+			ann.signIn(hostadapter.Identity{Subject: "ann", ACR: "gold"})
+			mallory.signIn(hostadapter.Identity{Subject: "mallory", ACR: "silver"})
+			records := map[string]*pb.TransferSession{}
+			h.edited(func(s *pb.TransferSession) { records[s.SubjectId] = s })
+			ann.mustBe("ann")
+			mallory.mustBe("mallory")
+			edit(records["ann"], records["mallory"])
+			h.edited(func(s *pb.TransferSession) {
+				for _, record := range records {
+					if s.SessionId == record.SessionId {
+						proto.Reset(s)
+						proto.Merge(s, record)
+						return
+					}
+				}
+			})
+			if session, err := mallory.session(); err != nil || session != nil {
+				t.Errorf("mallory's cookie: %+v, %v; want nobody", session, err)
+			}
+			page, err := h.QuerySessions(t.Context(), ticketstore.SessionQuery{})
+			if err != nil || len(page.Sessions) != 2 {
+				t.Errorf("%+v, %v; want both sessions kept", page, err)
+			}
+		})
+	}
+}

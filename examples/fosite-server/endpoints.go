@@ -1,7 +1,10 @@
 package main
 
 import (
+	"log/slog"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/ory/fosite"
 )
@@ -49,5 +52,35 @@ func (p *provider) revoke(w http.ResponseWriter, r *http.Request) {
 // refused notes a request that was turned away, without anything that the client sent.
 func (p *provider) refused(r *http.Request, endpoint string, err error) {
 	reason := fosite.ErrorToRFC6749Error(err)
-	p.logger.InfoContext(r.Context(), "request refused", "endpoint", endpoint, "error", reason.ErrorField, "description", reason.DescriptionField)
+	p.noting(r).InfoContext(r.Context(), "request refused", "endpoint", endpoint, "error", reason.ErrorField, "description", reason.DescriptionField)
 }
+
+// How many lines a log gets of what anybody can have said there: from one address, and altogether.
+var (
+	notesOfOne = rate{burst: 20, every: 3 * time.Second}
+	notesOfAll = rate{burst: 300, every: 200 * time.Millisecond}
+)
+
+// notes bounds the lines of a log that need no credentials.
+type notes struct {
+	limiter limiter
+	missed  atomic.Int64
+}
+
+// noting is the logger for what anybody can have said in the log. Lines beyond the bounds are left out, and counted in the next that is not.
+func (p *provider) noting(r *http.Request) *slog.Logger {
+	from, now := p.sessions.RemoteAddr(r), p.sessions.Now()
+	one, all := limitKey(hashOf("address", neighbourhood(from))), limitKey(hashOf("all"))
+	if p.notes.limiter.take(notesOfOne, one, now) > 0 || p.notes.limiter.take(notesOfAll, all, now) > 0 {
+		p.notes.missed.Add(1)
+		return slog.New(slog.DiscardHandler)
+	}
+	logger := p.logger.With("remote_addr", from[:min(len(from), maxNoted)])
+	if missed := p.notes.missed.Swap(0); missed > 0 {
+		logger = logger.With("lines_left_out", missed)
+	}
+	return logger
+}
+
+// maxNoted bounds what a sender makes up in a line of the log in bytes.
+const maxNoted = 128

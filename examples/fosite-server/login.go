@@ -67,7 +67,7 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	}
 	u, err := p.users.authenticate(username, r.PostFormValue("password"))
 	if err != nil {
-		p.logger.InfoContext(r.Context(), "sign-in failed", "remote_addr", from)
+		p.noting(r).InfoContext(r.Context(), "sign-in failed")
 		p.tryAgain(w, r, *request, http.StatusUnauthorized, loginForm{Username: username, Problem: "User name or password is wrong."})
 		return
 	}

@@ -210,14 +210,14 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	o, from := p.operators, p.sessions.RemoteAddr(r)
 	form := operatorForm{Next: nextPage(r.PostFormValue("next"))}
 	if wait := o.attempts.begin(from, o.now()); wait > 0 {
-		p.logger.WarnContext(r.Context(), "operator sign-in refused after too many failures", "remote_addr", from)
+		p.noting(r).WarnContext(r.Context(), "operator sign-in refused after too many failures")
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		form.Problem = "Too many attempts. Please wait a minute."
 		p.render(w, r, http.StatusTooManyRequests, "operator", "Operator sign-in", form, "")
 		return
 	}
 	if !o.isToken(strings.TrimSpace(r.PostFormValue("token"))) {
-		p.logger.WarnContext(r.Context(), "operator sign-in failed", "remote_addr", from)
+		p.noting(r).WarnContext(r.Context(), "operator sign-in failed")
 		form.Problem = "This is not the admin token."
 		p.render(w, r, http.StatusUnauthorized, "operator", "Operator sign-in", form, "")
 		return

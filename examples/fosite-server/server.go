@@ -25,6 +25,7 @@ type provider struct {
 	forms     *forms
 	throttle  *signInThrottle
 	operators *operators
+	notes     notes
 	logger    *slog.Logger
 }
 

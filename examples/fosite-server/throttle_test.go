@@ -179,3 +179,16 @@ func TestSignInIsThrottled(t *testing.T) {
 	ben := newBrowser(t)
 	ben.expect(ben.submit(ben.get(s.provider.issuer+"/login"), "/login", "username", "ben", "password", "ben-demo"), http.StatusOK, "Hello, Ben")
 }
+
+func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	log := &safeLog{}
+	s := startServerLogging(t, log)
+	b := newBrowser(t)
+	for range 100 {
+		b.expect(b.get(s.provider.issuer+pathAuthorize+"?client_id=nobody"), http.StatusUnauthorized, "wrong")
+	}
+	if lines := strings.Count(log.String(), "request refused"); lines < notesOfOne.burst || lines > 2*notesOfOne.burst {
+		t.Errorf("100 requests without credentials made %d lines, want about %d", lines, notesOfOne.burst)
+	}
+}

@@ -34,7 +34,8 @@ type Actor struct {
 
 // Errors of an Authorizer.
 var (
-	// ErrUnauthenticated: it is not known who sent the request. The answer is 401.
+	// ErrUnauthenticated: it is not known who sent the request. The answer is 401, and 429 where there were more than 20 of them from an address,
+	// or 300 altogether, within a minute. Those that the Authorizer lets through are never throttled, so it compares secrets in constant time.
 	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrForbidden: the actor lacks the permission. The answer is 403. The Actor returned along with it goes to the audit.
 	ErrForbidden = errors.New("permission denied")

@@ -38,6 +38,14 @@ func TestRefusals(t *testing.T) {
 		{"page of another site", with("Sec-Fetch-Site", "cross-site", remove(`{"subject_id":"ann"}`)), 403, ""},
 		{"origin of another site", with("Origin", "https://evil.example", request(http.MethodDelete, "/sessions/s1", "")), 403, ""},
 
+		{"a lone high surrogate", remove(`{"subject_id":"ann\ud800"}`), 400, "subject_id"},
+		{"a high surrogate before another escape", remove(`{"subject_id":"\ud800\n"}`), 400, "subject_id"},
+		{"two high surrogates", remove(`{"subject_id":"\uD83d\uD83d"}`), 400, "subject_id"},
+		{"a lone low surrogate", remove(`{"subject_id":"ann","reason":"\udc00x"}`), 400, "reason"},
+		{"a lone surrogate in a list", remove(`{"all":true,"client_ids":["a","\ud83d"]}`), 400, "client_ids"},
+		{"invalid UTF-8", remove("{\"subject_id\":\"ann\xff\"}"), 400, "subject_id"},
+		{"invalid UTF-8 in grants", post("/grants/remove", "{\"client_id\":\"\xc3\x28\"}"), 400, "client_id"},
+		{"a lone surrogate in deliveries", post("/logout/deliveries/retry", `{"client_id":"\udfff"}`), 400, "client_id"},
 		{"empty session id", remove(`{"subject_id":"ann","session_id":""}`), 400, "session_id"},
 		{"empty subject id", remove(`{"subject_id":"","session_id":"s1"}`), 400, "subject_id"},
 		{"time before all times", get("created_before=0001-01-01T00:00:00Z"), 400, "created_before"},
@@ -214,5 +222,17 @@ func TestMountNeedsItsParts(t *testing.T) {
 			}()
 			mount()
 		}()
+	}
+}
+
+func TestEscapedTextIsTakenAsItIs(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"subject_id":"\\ud800"}`: `\ud800`, `{"subject_id":"\ud83d\ude00!"}`: "\U0001f600!", `{"subject_id":"\u00e9\ud83d\udE00"}`: "é\U0001f600",
+	} {
+		m := &manager{}
+		if got := serve(m, request(http.MethodPost, "/sessions/remove", body)); got.StatusCode != http.StatusOK || m.removal.SubjectID != want {
+			t.Errorf("%s: %d, removal %+v; want one of %q", body, got.StatusCode, m.removal, want)
+		}
 	}
 }

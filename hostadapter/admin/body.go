@@ -7,6 +7,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -51,6 +55,9 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 			return ticketstore.Invalid(name, "is null: leave it out instead")
 		}
 		seen[name] = true
+		if !isText(value) {
+			return ticketstore.Invalid(name, "has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
+		}
 		if _, isID := target.(*id); isID && string(value) == `""` {
 			return ticketstore.Invalid(name, "is empty: leave it out instead")
 		}
@@ -65,6 +72,40 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 		return badBody("The body has something after its JSON object.")
 	}
 	return nil
+}
+
+// isText reports whether the strings in a JSON value are Unicode. The decoder would put U+FFFD in the place of what is not, and what is then looked
+// for is another name than the one that was sent.
+func isText(value json.RawMessage) bool {
+	if !utf8.Valid(value) {
+		return false
+	}
+	for i := 0; i < len(value); i++ {
+		if value[i] != '\\' {
+			continue
+		}
+		first := surrogate(value[i:])
+		if first != 0 {
+			if utf16.DecodeRune(first, surrogate(value[i+6:])) == unicode.ReplacementChar {
+				return false
+			}
+			i += 6
+		}
+		i++ // what is escaped
+	}
+	return true
+}
+
+// surrogate returns the surrogate that is escaped where text begins, or 0.
+func surrogate(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	if err != nil || !utf16.IsSurrogate(rune(n)) {
+		return 0
+	}
+	return rune(n)
 }
 
 // hasNull tells whether a list has a null in it, which would be read as an empty string.

@@ -25,5 +25,6 @@
 // a *SignInError has browsers sent to where operators sign in; an Actor's SignOut gives the page a button for the way out.
 //
 // Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every change and every refused
-// attempt is one line in the log, "admin audit": who, what, why, from where, and the result.
+// attempt is one line in the log, "admin audit": who, what, why, from where, and the result. Of requests of nobody known the first of a minute have
+// a line each, and the others a line with their number ("more_refused") before the next request after that minute.
 package admin

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -50,13 +51,24 @@ func (e nameError) Error() string { return "invalid request: a name in it " + e.
 func (e nameError) Unwrap() error { return e.FieldError }
 
 // printable shortens a name that a client made up.
-func printable(name string) string {
-	const most = 64
-	name = strings.ToValidUTF8(name, "?")
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "") + "…"
+func printable(name string) string { return cut(name, 64) }
+
+func cut(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
-	return name
+	return strings.ToValidUTF8(text, "?")
+}
+
+// bounded is what a sender made up, fit for a line of a log, whatever writes it: not too long, and without characters that end a line or change
+// a terminal.
+func bounded(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, cut(text, maxAuditText))
 }
 
 func (p *parameters) fail(field, text string) {

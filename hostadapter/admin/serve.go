@@ -22,6 +22,7 @@ type mount struct {
 	sessions    Manager
 	authorize   Authorizer
 	crossOrigin *http.CrossOriginProtection
+	refusals    refusals
 }
 
 // handler answers a request that was let through, or returns the error to answer it with. What it knows of a change goes to the audit.
@@ -87,10 +88,13 @@ func protect(w http.ResponseWriter) {
 }
 
 func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail answerFailure) {
+	m.logMissed(r.Context())
 	record := &audit{action: cmp.Or(route.action, "read")}
 	err := m.admit(r, route, record)
-	refused := err != nil
-	if !refused {
+	refused, logged := err != nil, true
+	if refused {
+		err, logged = m.refused(w, r, err)
+	} else {
 		// For the events that tell of what the actor does.
 		r = r.WithContext(hostadapter.WithActor(r.Context(), cmp.Or(record.actor.ID, record.actor.Name)))
 		err = route.handle(w, r, record)
@@ -100,7 +104,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 	if err != nil && !errors.As(err, &broken) {
 		status = fail(w, r, err)
 	}
-	if refused || route.permission == ChangeSessions {
+	if logged && (refused || route.permission == ChangeSessions) {
 		m.log(r, record, route.permission, status, err)
 	}
 	if broken != nil {
@@ -127,7 +131,8 @@ func (m *mount) log(r *http.Request, record *audit, permission Permission, statu
 	attrs := []slog.Attr{
 		slog.String("action", record.action), slog.String("permission", string(permission)),
 		slog.String("actor_id", record.actor.ID), slog.String("actor_name", record.actor.Name),
-		slog.String("remote_addr", m.sessions.RemoteAddr(r)), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.String("remote_addr", bounded(m.sessions.RemoteAddr(r))), slog.String("method", bounded(r.Method)),
+		slog.String("path", bounded(r.URL.Path)),
 		slog.Int("status", status),
 	}
 	attrs = append(attrs, record.attrs...)
@@ -179,7 +184,7 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."
 	}
 	if status >= http.StatusInternalServerError {
-		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", r.URL.Path, "status", status, "error", err)
+		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", bounded(r.URL.Path), "status", status, "error", err)
 	}
 	return problem{status: status, detail: detail, field: name}
 }

@@ -68,15 +68,15 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 		}
 		issuer = page.Sessions[0].Issuer
 	}
-	if a.isOurs(issuer) {
+	if a.ServesIssuer(issuer) {
 		return nil
 	}
 	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its own. Where the issuer was "+
 		"renamed, name the former one in Config.FormerIssuers", ErrOtherIssuer, issuer, a.config.Issuer)
 }
 
-// isOurs reports whether the issuer is this host's, or was.
-func (a *Adapter) isOurs(issuer string) bool {
+// ServesIssuer reports whether the issuer is Config.Issuer or one of Config.FormerIssuers.
+func (a *Adapter) ServesIssuer(issuer string) bool {
 	return issuer == a.config.Issuer || slices.Contains(a.config.FormerIssuers, issuer)
 }
 

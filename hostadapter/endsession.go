@@ -103,7 +103,7 @@ func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
-	case detail.SubjectID != request.Subject || detail.Issuer != a.config.Issuer:
+	case detail.SubjectID != request.Subject || !a.ServesIssuer(detail.Issuer):
 		return nil, nil
 	case !detail.LiveAt(a.now()):
 		a.EndExpired(ctx, detail.SessionID)

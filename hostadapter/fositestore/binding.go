@@ -1,6 +1,7 @@
 package fositestore
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -66,13 +67,29 @@ func storable(t time.Time) time.Time {
 
 // inherit gives the grant what a store gives to all that is stored by a batch which uses up a code or refresh token (grantstore.Consumption).
 // It has to be known before the grant is sealed.
-func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) error {
-	from, err := s.usedUp(ctx)
-	if from != nil {
-		from := &from.grant
+// issuer is that of its session.
+func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string, err error) {
+	row, err := s.usedUp(ctx)
+	if row != nil {
+		issuer = row.issuer()
+		from := &row.grant
 		g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Offline = from.RequestID, from.SubjectID, from.SessionID, from.ClientID, from.Offline
 	}
-	return err
+	return issuer, err
+}
+
+// issuer returns the issuer of the session that the grant is bound to, empty where it is bound to none or an earlier release did not say.
+func (r *row) issuer() string {
+	if r.grant.SessionID == "" {
+		return ""
+	}
+	return cmp.Or(r.message.GetIssuer(), r.message.GetSession().GetOpenId().GetClaims().GetIssuer())
+}
+
+// isOf reports whether the grant is of a session of the issuer, or of none.
+func (r *row) isOf(issuer string) bool {
+	of := r.issuer()
+	return of == "" || of == issuer
 }
 
 // usedUp returns the code or refresh token that the batch under way uses up, or nil.

@@ -163,7 +163,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		}
 	}
 	if host.Hints == nil && c.Fosite != nil {
-		host.Hints = &idTokenHints{keys: keys, former: c.FormerKeys, clients: c.Store, issuer: c.Fosite.IDTokenIssuer}
+		host.Hints = &idTokenHints{keys: keys, former: c.FormerKeys, clients: c.Store, issuers: append([]string{c.Fosite.IDTokenIssuer}, host.FormerIssuers...)}
 	}
 	return nil
 }

@@ -15,12 +15,12 @@ import (
 // SignerAndHints are what Attach makes of Config.Key.
 func SignerAndHints(key func(context.Context) (any, error), keyID, issuer string) (logout.Signer, hostadapter.IDTokenHints) {
 	keys := &signingKeys{get: key, keyID: keyID}
-	return keys, &idTokenHints{keys: keys, clients: knownClients(), issuer: issuer}
+	return keys, &idTokenHints{keys: keys, clients: knownClients(), issuers: []string{issuer}}
 }
 
 // Hints are what Attach makes of Config.Key and Config.FormerKeys.
 func Hints(key func(context.Context) (any, error), former func(context.Context) ([]any, error), issuer string) hostadapter.IDTokenHints {
-	return &idTokenHints{keys: &signingKeys{get: key}, former: former, clients: knownClients(), issuer: issuer}
+	return &idTokenHints{keys: &signingKeys{get: key}, former: former, clients: knownClients(), issuers: []string{issuer}}
 }
 
 // SealedBefore returns the grant with its data sealed as releases before hostadapter.Config.UnboundUntil did.

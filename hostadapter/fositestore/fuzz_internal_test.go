@@ -92,7 +92,7 @@ func FuzzIDTokenHint(f *testing.F) {
 		f.Fatal(err)
 	}
 	keys := &signingKeys{get: func(context.Context) (any, error) { return key, nil }}
-	hints := &idTokenHints{keys: keys, clients: knownClients(), issuer: "https://op.example"}
+	hints := &idTokenHints{keys: keys, clients: knownClients(), issuers: []string{"https://op.example"}}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: key}, nil)
 	if err != nil {
 		f.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	josev3 "github.com/go-jose/go-jose/v3"
@@ -22,7 +23,7 @@ type idTokenHints struct {
 	keys    *signingKeys
 	former  func(ctx context.Context) ([]any, error) // may be nil
 	clients fosite.ClientManager
-	issuer  string
+	issuers []string // the present one and former ones
 }
 
 var _ hostadapter.IDTokenHints = (*idTokenHints)(nil)
@@ -129,7 +130,7 @@ func (h *idTokenHints) read(ctx context.Context, payload []byte) (*hostadapter.I
 		}
 	}
 	switch {
-	case claims.Issuer != h.issuer:
+	case !slices.Contains(h.issuers, claims.Issuer):
 		return nil, errors.New("id_token_hint was issued by another server")
 	case claims.Subject == "" || len(claims.Audience) == 0:
 		return nil, errors.New("id_token_hint names no subject or no client")

@@ -143,7 +143,7 @@ func (s *Store) addMoved(
 	}
 	// A sid that the host had before is none of ours.
 	grant.SessionID, grant.Description = "", movedMark
-	if err := s.sealRequest(&grant, request, what); err != nil {
+	if err := s.sealRequest(&grant, request, what, ""); err != nil {
 		return err
 	}
 	batch.Store = append(batch.Store, grant)

@@ -11,15 +11,16 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 	if c == nil || batch.Slide != nil || batch.Consume == nil || batch.Consume.Type != grantstore.RefreshToken {
 		return
 	}
-	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && s.coordinates(ctx, c, r.grant.ClientID) {
+	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.isOf(s.adapter.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
 		batch.Slide = s.adapter.Slide(r.grant.SessionID)
 	}
 }
 
-// slide has the sessions of the access tokens that were shown in a request live on, where their clients coordinate.
+// slide has the sessions of the access tokens that were shown in a request live on, where their clients coordinate. One of a former issuer ends
+// when it would by itself.
 func (s *Store) slide(ctx context.Context, c *carrier) {
 	for _, r := range c.shown() {
-		if s.coordinates(ctx, c, r.grant.ClientID) {
+		if r.isOf(s.adapter.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
 			s.adapter.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
 		}
 	}

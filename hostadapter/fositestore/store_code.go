@@ -44,6 +44,9 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	case used && !s.mayRevoke(ctx, grantstore.AuthorizationCode, r.grant.ClientID):
 		return nil, fosite.ErrNotFound
 	case !used:
+		if !r.isOf(s.adapter.Issuer()) {
+			return nil, fosite.ErrNotFound.WithWrap(fmt.Errorf("the code's session is of the former issuer %q", r.issuer()))
+		}
 		if err := s.checkWhole(ctx, r); err != nil {
 			return nil, err
 		}

@@ -1,12 +1,14 @@
 package fositestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
 	"time"
 
 	"github.com/ory/fosite"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
@@ -34,11 +36,19 @@ func (s *Store) newGrant(t grantstore.Type, handle string, request fosite.Reques
 	return grant, nil
 }
 
-// sealRequest puts the request into its grant.
-func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, what encoding) error {
+// issuerField is that field of requestpb.Request.
+const issuerField protowire.Number = 14
+
+// sealRequest puts the request into its grant. issuer is that of the grant that it inherits from, empty where there is none: then its session is one
+// that somebody is signed in with.
+func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, what encoding, issuer string) error {
 	data, err := encodeRequest(request, what)
 	if err != nil {
 		return err
+	}
+	if grant.SessionID != "" {
+		data = protowire.AppendTag(data, issuerField, protowire.BytesType)
+		data = protowire.AppendString(data, cmp.Or(issuer, s.adapter.Issuer()))
 	}
 	return s.seal(grant, data)
 }
@@ -58,10 +68,11 @@ func (s *Store) createWith(
 	if err != nil {
 		return err
 	}
-	if err := s.inherit(ctx, &grant); err != nil {
+	issuer, err := s.inherit(ctx, &grant)
+	if err != nil {
 		return err
 	}
-	if err := s.sealRequest(&grant, request, what); err != nil {
+	if err := s.sealRequest(&grant, request, what, issuer); err != nil {
 		return err
 	}
 	return s.write(ctx, func(b *grantstore.Batch) error {

@@ -27,7 +27,7 @@ func (s *Store) CreatePARSession(ctx context.Context, requestURI string, request
 	}
 	// A pushed request comes from a client, before anybody signs in.
 	grant.SessionID, grant.SubjectID, grant.Offline = "", "", false
-	if err := s.sealRequest(&grant, request, encoding{withoutSession: true, dropFormFields: notStored}); err != nil {
+	if err := s.sealRequest(&grant, request, encoding{withoutSession: true, dropFormFields: notStored}, ""); err != nil {
 		return err
 	}
 	return s.write(ctx, func(b *grantstore.Batch) error {

@@ -39,8 +39,10 @@ type Request struct {
 	// Of pushed authorization requests only.
 	Authorize *Authorize `protobuf:"bytes,11,opt,name=authorize" json:"authorize,omitempty"`
 	// Of codes only: a PKCE record, an OpenID record belongs to it. A store that gives the code without it is refused.
-	HasPkce       bool `protobuf:"varint,12,opt,name=has_pkce,json=hasPkce" json:"has_pkce,omitempty"`
-	HasOpenid     bool `protobuf:"varint,13,opt,name=has_openid,json=hasOpenid" json:"has_openid,omitempty"`
+	HasPkce   bool `protobuf:"varint,12,opt,name=has_pkce,json=hasPkce" json:"has_pkce,omitempty"`
+	HasOpenid bool `protobuf:"varint,13,opt,name=has_openid,json=hasOpenid" json:"has_openid,omitempty"`
+	// The issuer of the session that the grant is bound to. Empty for one that is bound to none.
+	Issuer        string `protobuf:"bytes,14,opt,name=issuer" json:"issuer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +166,13 @@ func (x *Request) GetHasOpenid() bool {
 		return x.HasOpenid
 	}
 	return false
+}
+
+func (x *Request) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
 }
 
 type Authorize struct {
@@ -1472,7 +1481,7 @@ var File_request_proto protoreflect.FileDescriptor
 
 const file_request_proto_rawDesc = "" +
 	"\n" +
-	"\rrequest.proto\x12\x12sessions.fosite.v1\"\x92\x04\n" +
+	"\rrequest.proto\x12\x12sessions.fosite.v1\"\xaa\x04\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12=\n" +
 	"\frequested_at\x18\x02 \x01(\v2\x1a.sessions.fosite.v1.MomentR\vrequestedAt\x12\x1b\n" +
@@ -1488,7 +1497,8 @@ const file_request_proto_rawDesc = "" +
 	"\tauthorize\x18\v \x01(\v2\x1d.sessions.fosite.v1.AuthorizeR\tauthorize\x12\x19\n" +
 	"\bhas_pkce\x18\f \x01(\bR\ahasPkce\x12\x1d\n" +
 	"\n" +
-	"has_openid\x18\r \x01(\bR\thasOpenid\"\xfa\x01\n" +
+	"has_openid\x18\r \x01(\bR\thasOpenid\x12\x16\n" +
+	"\x06issuer\x18\x0e \x01(\tR\x06issuer\"\xfa\x01\n" +
 	"\tAuthorize\x12%\n" +
 	"\x0eresponse_types\x18\x01 \x03(\tR\rresponseTypes\x124\n" +
 	"\x16handled_response_types\x18\x02 \x03(\tR\x14handledResponseTypes\x12!\n" +

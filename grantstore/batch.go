@@ -91,7 +91,7 @@ type Slide struct {
 type Consumption struct {
 	Ref
 	// Grace lets a refresh token be used again this long after its first use, for a client that lost the answer. It does not apply to
-	// codes. Both answers' tokens stay good, each line with an access token of its own. A use that would have the family grow beyond MaxLines
+	// codes, and that of the first use bounds it too: what a repeat needs is kept no longer. Both answers' tokens stay good, each line with an access token of its own. A use that would have the family grow beyond MaxLines
 	// live refresh tokens is ErrConsumed, and revokes nothing.
 	Grace time.Duration
 }

@@ -90,7 +90,8 @@ type Grant struct {
 	Created     time.Time
 	// Expires is when the grant stops being live. Zero means never.
 	Expires time.Time
-	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it.
+	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it. Once the grace of its use is over, a used
+	// grant has no SubjectID, Description and Data any more: what is left notices its reuse.
 	Consumed time.Time
 	// Offline: the scope offline_access or offline was granted.
 	Offline bool

@@ -31,8 +31,9 @@ type Store interface {
 	// no error.
 	Remove(ctx context.Context, removal Removal, now time.Time) (*Removed, error)
 
-	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. It
-	// returns how many it deleted: fewer than limit means that nothing is left to purge. Concurrent purges do no harm.
+	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Of a used grant whose
+	// grace is over it deletes what noticing its reuse does not need, and counts it. It returns how many it counted: fewer than limit
+	// means that nothing is left to purge. Concurrent purges do no harm.
 	Purge(ctx context.Context, limit int, now time.Time) (int, error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
 )
 
@@ -15,6 +16,20 @@ func withGrace(w *storetest.World, g grantstore.Grant, grace time.Duration) (acc
 		Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace}, Store: []grantstore.Grant{access, refresh},
 	})
 	return access, refresh, err
+}
+
+// used returns a grant that was used.
+func used(w *storetest.World, g grantstore.Grant) grantstore.Grant {
+	w.Helper()
+	found, err := w.GrantErr(g)
+	w.Fails(err, "Get the used "+string(g.Type), grantstore.ErrConsumed)
+	return found.Grant
+}
+
+// small is what is left of a grant that was used, once its grace is over.
+func small(g grantstore.Grant, at time.Time) grantstore.Grant {
+	g.Consumed, g.SubjectID, g.Description, g.Data = at, "", "", nil
+	return g
 }
 
 var refreshCases = []storetest.Case{
@@ -36,14 +51,48 @@ var refreshCases = []storetest.Case{
 		w.Live(access3, refresh3)
 	}},
 	{Name: "a used token is read with the moment of its use", Run: func(w *storetest.World) {
-		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail", storetest.Offline))
 		w.Pass(time.Minute)
 		w.Consume(g)
-		found, err := w.GrantErr(g)
-		w.Fails(err, "Get the used token", grantstore.ErrConsumed)
+		w.Same(used(w, g), small(g, w.Now), "the used token")
+	}},
+	{Name: "a used token keeps its data for its grace, and no longer", Run: func(w *storetest.World) {
+		s := w.SignIn("ann")
+		g := w.Stored(w.Refresh(s, "mail"))
+		_, next, err := withGrace(w, g, time.Minute)
+		w.OK(err, "the first use")
+		at := w.Now
+		w.Pass(time.Minute)
+		w.PurgeGrants()
 		want := g
-		want.Consumed = w.Now
-		w.Same(found.Grant, want, "the used token")
+		want.Consumed = at
+		w.Same(used(w, g), want, "the used token at the end of its grace")
+		_, _, err = withGrace(w, g, time.Hour)
+		w.OK(err, "the use at the end of the grace")
+		w.Pass(time.Microsecond)
+		w.PurgeGrants()
+		w.Same(used(w, g), small(g, at), "the used token after its grace")
+		w.Live(next)
+		w.CannotConsume(g, grantstore.ErrConsumed)
+		w.Missing(next)
+		w.Same(used(w, g), small(g, at), "the used token after its reuse")
+	}},
+	{Name: "used tokens go with their session", Run: func(w *storetest.World) {
+		s, other := w.SignIn("ann"), w.SignIn("ann")
+		var all []grantstore.Grant
+		for range 3 {
+			g := w.Stored(w.Refresh(s, "mail"))
+			w.Consume(g)
+			all = append(all, g)
+		}
+		kept := w.Stored(w.Refresh(other, "mail"))
+		w.Consume(kept)
+		w.End(logout.Ending{SessionID: s.SessionID})
+		for _, g := range all {
+			_, err := w.GrantErr(g)
+			w.Fails(err, "Get a used token of the session", grantstore.ErrNotFound, grantstore.ErrSessionEnded)
+		}
+		w.Used(kept)
 	}},
 	{Name: "a second use is refused and revokes the family in that same call", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
@@ -161,6 +210,13 @@ var refreshCases = []storetest.Case{
 		w.Pass(time.Microsecond)
 		_, _, err = withGrace(w, g, 10*time.Second)
 		w.Fails(err, "the use a moment later", grantstore.ErrConsumed)
+	}},
+	{Name: "a grace that the first use did not have does not begin later", Run: func(w *storetest.World) {
+		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
+		_, refresh := exchange(w, g)
+		_, _, err := withGrace(w, g, time.Hour)
+		w.Fails(err, "the second use", grantstore.ErrConsumed)
+		w.Missing(refresh)
 	}},
 	{Name: "the grace is that of the later use", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -96,21 +97,47 @@ func (a *application) consume() error {
 	}
 	used := proto.CloneOf(g)
 	used.Consumed = nanos(a.now)
-	a.save(transfer.Grants, refKey(c.Ref), used)
+	a.saveUsed(refKey(c.Ref), used, graceOf(c))
 	return nil
+}
+
+// graceOf is none for codes.
+func graceOf(c *grantstore.Consumption) time.Duration {
+	if c.Type != grantstore.RefreshToken {
+		return 0
+	}
+	return c.Grace
+}
+
+// saveUsed writes a used grant that may be used again for that long. Without a grace, what notices its reuse is kept, and no more.
+func (t *tx) saveUsed(key string, g *pb.TransferGrant, grace time.Duration) {
+	g.Used = 1
+	if grace > 0 {
+		g.Used += uint64(grace)
+	} else {
+		g.SubjectId, g.Description, g.Access, g.Began, g.Data = "", "", nil, 0, nil
+	}
+	t.save(transfer.Grants, key, g)
+}
+
+// usedAgain tells whether a used grant may be used again: within the grace of its use and within that of the next one.
+func usedAgain(g *pb.TransferGrant, grace time.Duration, now time.Time) bool {
+	if g.GetUsed() != 0 {
+		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
+	}
+	return grace > 0 && !now.After(moment(g.GetConsumed()).Add(grace))
 }
 
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what it has begotten was not
 // revoked and its family has room. Else all that it has begotten is revoked, although the batch is refused.
 func (a *application) again(g *pb.TransferGrant) error {
-	c := a.batch.Consume
 	lines := 0
 	for _, member := range a.family(g.GetRequestId()) {
 		if member.kind() == grantstore.RefreshToken {
 			lines++
 		}
 	}
-	forgiven := c.Type == grantstore.RefreshToken && c.Grace > 0 && !a.now.After(moment(g.GetConsumed()).Add(c.Grace)) && lines > 0
+	forgiven := usedAgain(g, graceOf(a.batch.Consume), a.now) && lines > 0
 	if forgiven && lines >= grantstore.MaxLines {
 		return fmt.Errorf("its family has %d live refresh tokens: %w", lines, grantstore.ErrConsumed)
 	}

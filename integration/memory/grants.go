@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
@@ -141,11 +144,16 @@ func (t *tx) removed(removal *grantstore.Removal, r *grantstore.Removed, now tim
 
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	err = s.s.change(ctx, func(t *tx) error {
-		for _, g := range t.grantsWhere(func(_ grantstore.Type, g *pb.TransferGrant) bool { return purgeable(g, now) }) {
-			if purged < limit {
+		for _, g := range t.grantsWhere(func(_ grantstore.Type, g *pb.TransferGrant) bool { return purgeable(g, now) || large(g, now) }) {
+			switch {
+			case purged == limit:
+				return nil
+			case purgeable(g.TransferGrant, now):
 				t.delete(transfer.Grants, g.key)
-				purged++
+			default:
+				t.saveUsed(g.key, proto.CloneOf(g.TransferGrant), 0)
 			}
+			purged++
 		}
 		for _, id := range t.keys(transfer.Operations) {
 			over := moment(load[pb.TransferOperation](t, transfer.Operations, id).GetWhen()).Add(grantstore.OperationRetention)
@@ -157,6 +165,11 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 		return nil
 	})
 	return purged, err
+}
+
+// large tells whether a used grant has more than its grace, which is over, needs; one of a store of before had an hour.
+func large(g *pb.TransferGrant, now time.Time) bool {
+	return g.GetConsumed() != 0 && g.GetUsed() != 1 && !usedAgain(g, max(time.Hour, time.Duration(min(g.GetUsed(), math.MaxInt64))), now)
 }
 
 // purgeable: a used grant is kept until its Expires, so that its reuse is noticed.

@@ -203,7 +203,7 @@ func (a *application) consume() error {
 	if err := errors.Join(a.survey(), a.spend(g)); err != nil {
 		return err
 	}
-	return a.tx.consume(c.Ref, g, a.now)
+	return a.tx.consume(c.Ref, g, graceOf(c), a.now)
 }
 
 // spend removes what goes with a code or refresh token that is used for the first time.
@@ -226,11 +226,19 @@ func (a *application) spend(g *recordpb.Grant) error {
 	return err
 }
 
+// graceOf is none for codes.
+func graceOf(c *grantstore.Consumption) time.Duration {
+	if c.Type != grantstore.RefreshToken {
+		return 0
+	}
+	return c.Grace
+}
+
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what it has begotten was not
 // revoked and its family has room.
 func (a *application) again(g *recordpb.Grant) error {
 	c := a.batch.Consume
-	if c.Type != grantstore.RefreshToken || c.Grace <= 0 || a.now.After(moment(g.Consumed).Add(c.Grace)) {
+	if !usedAgain(g, graceOf(c), a.now) {
 		return a.refuseReused(g)
 	}
 	members, err := familyOf(a.tx, g.RequestId)

@@ -303,7 +303,7 @@ func (c *checker) own() error {
 		c.bad(ledgerKey, "the store is in a state that does not exist")
 	}
 	err = c.scan(tableLedger, false, func(k, _ []byte) error {
-		if t := tableOf(k); bytes.Equal(t.prefix, tableLedger) && !isOneOf(k, ledgerKey, contentsKey, recountKey, storeIDKey) {
+		if t := tableOf(k); bytes.Equal(t.prefix, tableLedger) && !isOneOf(k, ledgerKey, contentsKey, recountKey, storeIDKey, makeSmallKey) {
 			c.bad(k, "is a key of no table")
 		}
 		return nil

@@ -28,6 +28,8 @@ func placeOf(k []byte) (table, id string) {
 		return t.name, grantID(rest)
 	case string(indexGrantDue):
 		return t.name, grantID(rest[min(len(rest), timeKeyLength):])
+	case string(indexGrantUsed):
+		return t.name, grantID(rest[min(len(rest), usedSessionLength):])
 	case string(indexGrantAll):
 		return t.name, serialID(rest)
 	case string(indexGrantSession), string(indexGrantSubject), string(indexGrantClient):

@@ -25,7 +25,7 @@ func (c *checker) grants() error {
 		}
 		c.rule(k, g.Created == 0, "does not say when it was stored")
 		for _, entry := range grantIndexes(ref, g) {
-			c.balance.wants(entry, refBytes(ref))
+			c.balance.wants(entry.key, entry.value)
 		}
 		if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
 			c.balance.wants(memberKey(g.RequestId, refBytes(ref)), nil)
@@ -138,6 +138,14 @@ func (c *checker) notices() error {
 	})
 }
 
+// grantDue takes an entry as version 2 of the format has it too: it led to the grant once more.
+func (c *checker) grantDue(k, v []byte) {
+	if bytes.HasSuffix(k, v) && len(v) == refLength {
+		v = nil
+	}
+	c.entry(k, v)
+}
+
 // counts holds the counts against the sessions, which were counted by now. What is left is without a count.
 func (c *checker) counts() error {
 	return c.scan(tableCount, true, func(k, v []byte) error {
@@ -166,6 +174,8 @@ func (c *checker) indexes() error {
 			take = c.setAside
 		case bytes.Equal(t.prefix, indexListing):
 			take = c.listing
+		case bytes.Equal(t.prefix, indexGrantDue):
+			take = c.grantDue
 		case bytes.Equal(t.prefix, indexEndedDue):
 			take = c.look
 		default:

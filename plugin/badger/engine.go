@@ -176,7 +176,7 @@ func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (
 	if err := checkStoreID(e.db, options.Dir, ticketstore.StoreIDs(ctx)); err != nil {
 		return err
 	}
-	if err := e.migrate(ctx); err != nil {
+	if err := e.migrate(ctx, m.format); err != nil {
 		return err
 	}
 	if e.id, err = storeID(e.db); err != nil {

@@ -119,9 +119,7 @@ func (t *tx) saveFamily(requestID string, members []grantstore.Ref) error {
 
 // insertGrant writes a new grant, its family and its indexes.
 func (t *tx) insertGrant(ref grantstore.Ref, g *recordpb.Grant) error {
-	for _, k := range grantIndexes(ref, g) {
-		t.put(k, refBytes(ref))
-	}
+	t.putIndexes(ref, g)
 	if g.RequestId != "" && ref.Type.IsToken() {
 		members, err := familyOf(t, g.RequestId)
 		if err != nil {
@@ -142,10 +140,20 @@ func (t *tx) dropGrant(ref grantstore.Ref, g *recordpb.Grant) error {
 
 // dropRow leaves the grant in its family.
 func (t *tx) dropRow(ref grantstore.Ref, g *recordpb.Grant) {
-	for _, k := range grantIndexes(ref, g) {
-		t.delete(k)
-	}
+	t.dropIndexes(ref, g)
 	t.delete(grantKey(ref))
+}
+
+func (t *tx) putIndexes(ref grantstore.Ref, g *recordpb.Grant) {
+	for _, entry := range grantIndexes(ref, g) {
+		t.put(entry.key, entry.value)
+	}
+}
+
+func (t *tx) dropIndexes(ref grantstore.Ref, g *recordpb.Grant) {
+	for _, entry := range grantIndexes(ref, g) {
+		t.delete(entry.key)
+	}
 }
 
 func (t *tx) leaveFamily(ref grantstore.Ref, g *recordpb.Grant) error {
@@ -161,54 +169,60 @@ func (t *tx) leaveFamily(ref grantstore.Ref, g *recordpb.Grant) error {
 }
 
 // consume marks a grant as used. It stays, outside its family, until it expires: its reuse must be noticed.
-func (t *tx) consume(ref grantstore.Ref, g *recordpb.Grant, now time.Time) error {
+func (t *tx) consume(ref grantstore.Ref, g *recordpb.Grant, grace time.Duration, now time.Time) error {
 	if err := t.leaveFamily(ref, g); err != nil {
 		return err
 	}
-	for _, k := range grantIndexes(ref, g) {
-		t.delete(k)
-	}
+	t.dropIndexes(ref, g)
 	g.Consumed = nanos(now)
-	for _, k := range grantIndexes(ref, g) {
-		t.put(k, refBytes(ref))
-	}
-	return t.save(grantKey(ref), g)
+	return t.saveUsed(ref, g, grace)
 }
+
+// indexEntry is an entry of an index: where it stands, and the type and key of what it leads to unless its place tells.
+type indexEntry struct{ key, value []byte }
 
 // grantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed nowhere; a used grant can only
 // be found by its session and by its age.
-func grantIndexes(ref grantstore.Ref, g *recordpb.Grant) [][]byte {
-	var keys [][]byte
+func grantIndexes(ref grantstore.Ref, g *recordpb.Grant) (entries []indexEntry) {
 	if due := grantDue(g); due != 0 {
-		keys = append(keys, key(indexGrantDue, timeKey(due), refBytes(ref)))
+		entries = append(entries, indexEntry{key: key(indexGrantDue, timeKey(due), refBytes(ref))})
 	}
 	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
-		return keys
+		return entries
 	}
+	lead := func(k []byte) { entries = append(entries, indexEntry{k, refBytes(ref)}) }
 	position := append(timeKey(g.GetCreated()), serial(ref)...)
-	if g.GetSessionId() != "" {
-		keys = append(keys, key(indexGrantSession, more(g.GetSessionId()), position))
+	switch {
+	case g.GetSessionId() == "":
+	case g.GetUsed() != 0:
+		entries = append(entries, indexEntry{key: usedKey(g.GetSessionId(), ref)})
+	default:
+		lead(key(indexGrantSession, more(g.GetSessionId()), position))
 	}
 	if g.GetConsumed() != 0 {
-		return keys
+		return entries
 	}
-	keys = append(keys, key(indexGrantAll, position))
+	lead(key(indexGrantAll, position))
 	if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
-		keys = append(keys, key(indexGrantLoose, more(g.GetSubjectId()), more(g.GetClientId()), refBytes(ref)))
+		lead(key(indexGrantLoose, more(g.GetSubjectId()), more(g.GetClientId()), refBytes(ref)))
 	}
 	if g.GetSubjectId() != "" {
-		keys = append(keys, key(indexGrantSubject, more(g.GetSubjectId()), position))
+		lead(key(indexGrantSubject, more(g.GetSubjectId()), position))
 	}
 	if g.GetClientId() != "" {
-		keys = append(keys, key(indexGrantClient, more(g.GetClientId()), position))
+		lead(key(indexGrantClient, more(g.GetClientId()), position))
 	}
-	return keys
+	return entries
 }
 
-// grantDue is when the grant may be purged, 0 for never.
+// grantDue is when the grant may be purged, or made small, 0 for never.
 func grantDue(g *recordpb.Grant) int64 {
-	if g.GetExpires() != 0 || g.GetConsumed() == 0 {
-		return g.GetExpires()
+	due := g.GetExpires()
+	if due == 0 && g.GetConsumed() != 0 {
+		due = nanos(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
 	}
-	return nanos(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
+	if g.GetUsed() > 1 {
+		due = min(due, graceOver(g))
+	}
+	return due
 }

@@ -266,8 +266,9 @@ func (t *tx) takeGrant(r *transfer.Record) error {
 	case next.Consumed == 0:
 		err = t.insertGrant(ref, next)
 	default: // it is of no family any more
-		for _, k := range grantIndexes(ref, next) {
-			t.put(k, refBytes(ref))
+		t.putIndexes(ref, next)
+		if next.Used == 0 {
+			t.put(makeSmallKey, nil)
 		}
 	}
 	t.row(r) // as it came

@@ -13,7 +13,8 @@ import (
 )
 
 // formatVersion is the version of everything below. An engine refuses a newer one, and migrates an older one when it opens it (migrate.go).
-// Version 1 had no contents in its ledger, version 2 no properties: an engine that does not know them would lose count of them.
+// Version 1 had no contents in its ledger, version 2 no properties: an engine that does not know them would lose count of them. Up to version 2
+// used grants stayed whole, among the grants of their session; they are made small behind (used.go).
 const formatVersion = 3
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID), so an id that is
@@ -39,7 +40,8 @@ const formatVersion = 3
 //	gs sid 0 created serial               -> type key                ... of a session
 //	gu subject 0 created serial           -> type key                ... of a subject
 //	gc client 0 created serial            -> type key                ... of a client
-//	gx due type key                       ->                         expiry
+//	gd hash of sid, start of type key     ->                         used ones of a session, see usedKey
+//	gx due type key                       ->                         expiry, or the end of a used one's grace
 //	gl subject 0 client 0 type key        ->                         grants of a subject that no session judges
 //
 //	o  operation id                       -> Operation
@@ -62,6 +64,7 @@ const formatVersion = 3
 //	mc                                    -> Contents                count and sum of each kind of records
 //	mr                                    -> number                  the contents are to be counted anew: how often that was found
 //	mi                                    -> id                      of the store, for good
+//	mu                                    -> place                   used grants are to be made small, and how far that has come
 //	mj number                             -> key of a row            journal of changes while an export is open
 //
 //	z  key                                -> value                   a row that was damaged, as it was
@@ -86,6 +89,7 @@ var (
 	indexGrantSession  = []byte("gs")
 	indexGrantSubject  = []byte("gu")
 	indexGrantClient   = []byte("gc")
+	indexGrantUsed     = []byte("gd")
 	indexGrantDue      = []byte("gx")
 	indexGrantLoose    = []byte("gl")
 	tableOperation     = []byte("o\x00")
@@ -108,6 +112,7 @@ var (
 	contentsKey        = []byte("mc")
 	storeIDKey         = []byte("mi")
 	recountKey         = []byte("mr")
+	makeSmallKey       = []byte("mu")
 )
 
 // key joins a table and parts.

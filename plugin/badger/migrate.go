@@ -8,7 +8,7 @@ import (
 
 // migrate brings a database of an older format up to date before anything else is done with it. It may be interrupted and begin anew: the
 // marker, which tells the format, is written after it.
-func (e *Engine) migrate(ctx context.Context) error {
+func (e *Engine) migrate(ctx context.Context, format int) error {
 	txn := e.db.NewTransaction(false)
 	defer txn.Discard()
 	r := snapshot{txn: txn, damages: e.damages}
@@ -16,21 +16,28 @@ func (e *Engine) migrate(ctx context.Context) error {
 	if isDamage(err) {
 		found, err = false, r.stepOver(err) // nothing is easier to replace
 	}
-	if err != nil || found {
-		return err
-	}
-	contents, err := countContents(ctx, r)
-	if err != nil {
-		return err
-	}
-	value, err := encodeContents(contents)
-	if err != nil {
+	if err != nil || (found && format > 2) {
 		return err
 	}
 	write := e.db.NewTransaction(true)
 	defer write.Discard()
-	if err := write.Set(contentsKey, value); err != nil {
-		return err
+	if !found {
+		contents, err := countContents(ctx, r)
+		if err != nil {
+			return err
+		}
+		value, err := encodeContents(contents)
+		if err != nil {
+			return err
+		}
+		if err := write.Set(contentsKey, value); err != nil {
+			return err
+		}
+	}
+	if format <= 2 {
+		if err := write.Set(makeSmallKey, []byte{}); err != nil { // for the purges that come
+			return err
+		}
 	}
 	if err := write.Commit(); err != nil {
 		e.failure.note("migrate", err)

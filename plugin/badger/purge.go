@@ -56,34 +56,43 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 	if err != nil {
 		return nil, false, err
 	}
+	take := func(g *storedGrant) (bool, error) {
+		if g.damaged == nil && !g.ref.Type.IsToken() {
+			return true, nil
+		}
+		if g.damaged != nil && session != nil {
+			return true, r.stepOver(g.damaged) // it may be any client's
+		}
+		verdict := judgeByNumber(r, g.grant)
+		switch {
+		case g.damaged != nil:
+			verdict = grantstore.ErrSessionEnded // it is of use to nobody
+		case session == nil:
+			verdict = judgeByEnded(r, g.ref.Type, g.grant)
+		}
+		if verdict == nil || !errors.Is(verdict, grantstore.ErrSessionEnded) {
+			verdict = r.stepOver(verdict)
+			return verdict == nil, verdict
+		}
+		if rest = len(dead) == limit; !rest {
+			dead = append(dead, *g)
+		}
+		return !rest, nil
+	}
 	err = r.scan(key(indexGrantSession, more(sid)), nil, false,
 		func(k []byte, value func() ([]byte, error)) (bool, error) {
 			g, err := followGrant(r, value)
 			if isDamage(err) {
 				g, err = &storedGrant{damaged: err, entry: k}, nil
 			}
-			if err != nil || g == nil || (g.damaged == nil && !g.ref.Type.IsToken()) {
+			if err != nil || g == nil {
 				return err == nil, err
 			}
-			if g.damaged != nil && session != nil {
-				return true, r.stepOver(g.damaged) // it may be any client's
-			}
-			verdict := judgeByNumber(r, g.grant)
-			switch {
-			case g.damaged != nil:
-				verdict = grantstore.ErrSessionEnded // it is of use to nobody
-			case session == nil:
-				verdict = judgeByEnded(r, g.ref.Type, g.grant)
-			}
-			if verdict == nil || !errors.Is(verdict, grantstore.ErrSessionEnded) {
-				verdict = r.stepOver(verdict)
-				return verdict == nil, verdict
-			}
-			if rest = len(dead) == limit; !rest {
-				dead = append(dead, *g)
-			}
-			return !rest, nil
+			return take(g)
 		})
+	if err == nil && !rest {
+		err = usedOf(r, sid, take)
+	}
 	return dead, rest, err
 }
 
@@ -149,7 +158,10 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 			if n, err = tx.purgeExpired(min(limit-purged, maxPurge), now); err != nil || n > 0 {
 				return err
 			}
-			n, err = tx.purgeOperations(min(limit-purged, maxPurge), now)
+			if n, err = tx.purgeOperations(min(limit-purged, maxPurge), now); err != nil || n > 0 {
+				return err
+			}
+			n, err = tx.makeSmall(min(limit-purged, maxMakeSmall), now)
 			return err
 		})
 		purged += n
@@ -175,10 +187,15 @@ func (t *tx) purgeExpired(limit int, now time.Time) (int, error) {
 		if err := t.abandon(err); err != nil {
 			return 0, err
 		}
-		if g != nil {
-			if err := t.dropGrant(ref, g); err != nil {
-				return 0, err
-			}
+		if g == nil {
+			continue
+		}
+		stays, err := t.shrink(ref, g, now)
+		if err == nil && !stays {
+			err = t.dropGrant(ref, g)
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
 	return len(due), nil

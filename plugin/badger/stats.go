@@ -31,6 +31,8 @@ type Stats struct {
 	// JobsRunning are endings under way, JobsStopped those of them that an error has stopped.
 	JobsRunning int `json:"jobs_running"`
 	JobsStopped int `json:"jobs_stopped"`
+	// RowBytes is what the rows of each table take, keys and values, before they are compressed. A database is read for them.
+	RowBytes map[string]int64 `json:"row_bytes"`
 	// Bytes is what the files take: tables, logs and all others.
 	Bytes Sizes `json:"bytes"`
 }
@@ -46,7 +48,7 @@ type Sizes struct {
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{
 		Format: e.format, Newest: formatVersion, Encrypted: len(e.db.Opts().EncryptionKey) > 0,
-		Records: map[string]int64{}, Deliveries: map[string]int64{},
+		Records: map[string]int64{}, Deliveries: map[string]int64{}, RowBytes: map[string]int64{},
 	}
 	err := e.look(ctx, func(r reader) error {
 		ledger, err := loadLedger(r)
@@ -66,6 +68,9 @@ func (e *Engine) Stats(ctx context.Context) (*Stats, error) {
 			s.Records[kind.String()] = contents[kind].Count
 		}
 		if err := s.countDeliveries(r); err != nil {
+			return err
+		}
+		if err := s.measureRows(r); err != nil {
 			return err
 		}
 		return s.countJobs(r)
@@ -90,6 +95,23 @@ func (s *Stats) countDeliveries(r reader) error {
 		s.Deliveries[string(state)]++
 		return true, nil
 	})
+}
+
+func (s *Stats) measureRows(r reader) error {
+	for i := range tables {
+		t := &tables[i]
+		err := r.scan(t.prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			if tableOf(k) == t {
+				s.RowBytes[t.name] += int64(len(k) + len(v))
+			}
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Stats) countJobs(r reader) error {

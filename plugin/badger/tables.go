@@ -42,6 +42,7 @@ var tables = []table{
 	{indexGrantSession, 0, "grants by session"},
 	{indexGrantSubject, 0, "grants by subject"},
 	{indexGrantClient, 0, "grants by client"},
+	{indexGrantUsed, 0, "used grants by session"},
 	{indexGrantDue, 0, "grants by expiry"},
 	{indexGrantLoose, 0, "grants without session"},
 	{indexOperationAge, 0, "operations by age"},

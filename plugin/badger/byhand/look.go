@@ -1,6 +1,7 @@
 package byhand
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,25 @@ func linesOf(s *badger.Stats) [][2]string {
 	if s.Journaled > 0 {
 		lines = append(lines, [2]string{"journal", grouped(int64(s.Journaled))})
 	}
+	lines = append(lines, [2]string{"rows", rowsText(s.RowBytes)})
 	return append(lines, [2]string{"size", fmt.Sprintf("tables %s, logs up to %s, other %s", size(s.Bytes.Tables), size(s.Bytes.Logs), size(s.Bytes.Other))})
+}
+
+// rowsText says what rows take, and those of which tables take most.
+func rowsText(bytes map[string]int64) string {
+	const named = 4
+	var total int64
+	for _, n := range bytes {
+		total += n
+	}
+	most := slices.SortedFunc(maps.Keys(bytes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(bytes[b], bytes[a]), strings.Compare(a, b))
+	})
+	var parts []string
+	for _, name := range most[:min(len(most), named)] {
+		parts = append(parts, name+" "+size(bytes[name]))
+	}
+	return fmt.Sprintf("%s before compression, most of it: %s", size(total), strings.Join(parts, ", "))
 }
 
 // stateText says what a store is in a move, or after one.

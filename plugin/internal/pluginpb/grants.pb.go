@@ -100,7 +100,8 @@ type Grant struct {
 	Created *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created,proto3" json:"created,omitempty"`
 	// expires is when the grant stops being live. Absent means never.
 	Expires *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires,proto3" json:"expires,omitempty"`
-	// consumed is when a code or refresh token was used. Absent means not yet. The store sets it.
+	// consumed is when a code or refresh token was used. Absent means not yet. The store sets it. Once the grace of its use is over, a used grant
+	// has no subject_id, description and data any more.
 	Consumed *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=consumed,proto3" json:"consumed,omitempty"`
 	// offline: the scope offline_access or offline was granted.
 	Offline bool `protobuf:"varint,10,opt,name=offline,proto3" json:"offline,omitempty"`
@@ -568,7 +569,7 @@ type Consumption struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ref: required, an authorization_code or a refresh_token.
 	Ref *GrantRef `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
-	// grace lets a refresh token be used again this long after its first use, while its family has less than 64 live refresh tokens: more is
+	// grace lets a refresh token be used again this long after its first use, and no longer than the grace of that use, while its family has less than 64 live refresh tokens: more is
 	// CONSUMED, and revokes nothing. It does not apply to codes.
 	Grace         *durationpb.Duration `protobuf:"bytes,2,opt,name=grace,proto3" json:"grace,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1364,7 +1365,7 @@ func (x *PurgeGrantsRequest) GetNow() *timestamppb.Timestamp {
 // PurgeGrantsResponse counts.
 type PurgeGrantsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// deleted counts the records deleted: fewer than limit means that nothing is left to purge.
+	// deleted counts the records deleted, and the used grants made small: fewer than limit means that nothing is left to purge.
 	Deleted       int32 `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

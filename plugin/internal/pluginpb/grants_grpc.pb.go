@@ -56,8 +56,8 @@ type GrantsServiceClient interface {
 	// marks and used codes and refresh tokens are left. Repeat the walk until one meets nothing. Within 10 minutes a call with the
 	// operation id of one that met something changes nothing more and gets the same answer.
 	RemoveGrants(ctx context.Context, in *RemoveGrantsRequest, opts ...grpc.CallOption) (*RemoveGrantsResponse, error)
-	// PurgeGrants deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Concurrent
-	// purges do no harm.
+	// PurgeGrants deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Of a used grant whose
+	// grace is over it deletes what noticing its reuse does not need. Concurrent purges do no harm.
 	PurgeGrants(ctx context.Context, in *PurgeGrantsRequest, opts ...grpc.CallOption) (*PurgeGrantsResponse, error)
 }
 
@@ -147,8 +147,8 @@ type GrantsServiceServer interface {
 	// marks and used codes and refresh tokens are left. Repeat the walk until one meets nothing. Within 10 minutes a call with the
 	// operation id of one that met something changes nothing more and gets the same answer.
 	RemoveGrants(context.Context, *RemoveGrantsRequest) (*RemoveGrantsResponse, error)
-	// PurgeGrants deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Concurrent
-	// purges do no harm.
+	// PurgeGrants deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Of a used grant whose
+	// grace is over it deletes what noticing its reuse does not need. Concurrent purges do no harm.
 	PurgeGrants(context.Context, *PurgeGrantsRequest) (*PurgeGrantsResponse, error)
 	mustEmbedUnimplementedGrantsServiceServer()
 }

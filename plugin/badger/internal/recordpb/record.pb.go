@@ -511,7 +511,10 @@ type Grant struct {
 	Access []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
 	// began is when the first of the grants was created that this one descends from by use: of a code's access token, the code. 0 for a grant that
 	// was stored in exchange for none.
-	Began         int64 `protobuf:"varint,14,opt,name=began,proto3" json:"began,omitempty"`
+	Began int64 `protobuf:"varint,14,opt,name=began,proto3" json:"began,omitempty"`
+	// used tells the form of a grant that was consumed. 1: its grace is over, or it had none, and subject_id, description, access, began and
+	// data are gone. More: it may be consumed again for that many nanoseconds less one. 0: a release before kept it whole.
+	Used          uint64 `protobuf:"varint,15,opt,name=used,proto3" json:"used,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -640,6 +643,13 @@ func (x *Grant) GetAccess() []byte {
 func (x *Grant) GetBegan() int64 {
 	if x != nil {
 		return x.Began
+	}
+	return 0
+}
+
+func (x *Grant) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
 	}
 	return 0
 }
@@ -1662,7 +1672,7 @@ const file_record_proto_rawDesc = "" +
 	"\vEndedClient\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12!\n" +
 	"\ftoken_number\x18\x02 \x01(\x04R\vtokenNumber\x12;\n" +
-	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\x8e\x03\n" +
+	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\xa2\x03\n" +
 	"\x05Grant\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1681,7 +1691,8 @@ const file_record_proto_rawDesc = "" +
 	"\boutlives\x18\v \x01(\bR\boutlives\x12\x12\n" +
 	"\x04data\x18\f \x01(\fR\x04data\x12\x16\n" +
 	"\x06access\x18\r \x01(\fR\x06access\x12\x14\n" +
-	"\x05began\x18\x0e \x01(\x03R\x05began\"\"\n" +
+	"\x05began\x18\x0e \x01(\x03R\x05began\x12\x12\n" +
+	"\x04used\x18\x0f \x01(\x04R\x04used\"\"\n" +
 	"\x06Family\x12\x18\n" +
 	"\amembers\x18\x01 \x03(\fR\amembers\"\xaa\x01\n" +
 	"\tOperation\x12\x12\n" +

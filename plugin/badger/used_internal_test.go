@@ -1,0 +1,314 @@
+package badger
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+const (
+	// What a used refresh token may take with its indexes, and all rows of a session after a month of hourly refreshes.
+	mostUsed    = 250
+	mostMonth   = 200_000
+	monthHours  = 720
+	sealedBytes = 850 // what fosite's request is about, sealed
+)
+
+// month is sessions that live for one, each with a client that refreshes every hour. Their ids are as long as the host makes them, and the
+// client's is a UUID.
+type month struct {
+	t       *testing.T
+	e       *Engine
+	now     time.Time
+	refresh []grantstore.Grant
+	grace   time.Duration
+}
+
+const monthClient = "3b0fd4ff-4cb0-4b02-a4a7-1d4a8a1b3c55"
+
+func newMonth(t *testing.T, e *Engine, sessions int, grace time.Duration) *month {
+	t.Helper()
+	m := &month{t: t, e: e, now: base, grace: grace}
+	for i := range sessions {
+		sid, subject := fmt.Sprintf("%032x", i), fmt.Sprintf("%036x", i)
+		s := anHour(sid, subject)
+		s.Expires, s.Ticket = base.Add(60*24*time.Hour), sealed()
+		if err := e.Tickets().Create(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		g := grantstore.Grant{
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(sid)}, RequestID: fmt.Sprintf("%036x", i+1_000_000),
+			SubjectID: subject, SessionID: sid, ClientID: monthClient, Offline: true,
+		}
+		m.refresh = append(m.refresh, m.fresh(g, 0))
+		m.apply(&grantstore.Batch{
+			OperationID: "first " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: monthClient, Notify: true}, Store: m.refresh[i : i+1],
+		})
+	}
+	return m
+}
+
+func sealed() []byte {
+	data := make([]byte, sealedBytes)
+	_, _ = rand.Read(data)
+	return data
+}
+
+func (m *month) fresh(like grantstore.Grant, n int) grantstore.Grant {
+	like.Key = grantstore.KeyOf(fmt.Sprint(like.SessionID, like.Type, n))
+	like.Created, like.Expires, like.Data = m.now, m.now.Add(30*24*time.Hour), sealed()
+	if like.Type == grantstore.ReferenceToken {
+		like.Expires = m.now.Add(time.Hour)
+	}
+	return like
+}
+
+func (m *month) apply(batch *grantstore.Batch) {
+	m.t.Helper()
+	if _, err := m.e.Grants().Apply(m.t.Context(), batch, m.now); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// hour has each client refresh its tokens.
+func (m *month) hour(n int) {
+	m.t.Helper()
+	m.now = m.now.Add(time.Hour)
+	for i, old := range m.refresh {
+		access := old
+		access.Type = grantstore.ReferenceToken
+		m.refresh[i] = m.fresh(old, n+1)
+		m.apply(&grantstore.Batch{
+			OperationID: fmt.Sprintf("%d %032x", n, i), Consume: &grantstore.Consumption{Ref: old.Ref, Grace: m.grace},
+			Store: []grantstore.Grant{m.fresh(access, n), m.refresh[i]},
+		})
+	}
+	m.purge()
+}
+
+func (m *month) purge() {
+	m.t.Helper()
+	for {
+		n, err := m.e.Grants().Purge(m.t.Context(), 200, m.now)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if n < 200 {
+			return
+		}
+	}
+}
+
+func rowBytes(t *testing.T, e *Engine) (total int64) {
+	t.Helper()
+	stats, err := e.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range stats.RowBytes {
+		total += n
+	}
+	return total
+}
+
+// usedRows returns what each used grant takes, with its indexes.
+func usedRows(t *testing.T, e *Engine) (sizes []int) {
+	t.Helper()
+	err := e.view(t.Context(), func(r reader) error {
+		return r.scan(tableGrant, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			g := &recordpb.Grant{}
+			if err == nil {
+				err = decode(k, v, g)
+			}
+			if err != nil || g.Consumed == 0 {
+				return err == nil, err
+			}
+			size := len(k) + len(v)
+			ref, _ := refOf(k[len(tableGrant):])
+			for _, entry := range grantIndexes(ref, g) {
+				there, err := r.get(entry.key)
+				if err != nil || there == nil {
+					t.Errorf("an index entry is missing: %v", err)
+				}
+				size += len(entry.key) + len(there)
+			}
+			sizes = append(sizes, size)
+			return true, nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sizes
+}
+
+func mustBeSound(t *testing.T, e *Engine) {
+	t.Helper()
+	report, err := e.Check(t.Context(), CheckConfig{})
+	if err != nil || len(report.Findings) > 0 {
+		t.Errorf("check: %v, %+v", err, report)
+	}
+}
+
+// A client that refreshes every hour for a month leaves little, with a grace or without.
+func TestUsedRefreshTokensAreSmall(t *testing.T) {
+	t.Parallel()
+	for name, grace := range map[string]time.Duration{"without a grace": 0, "with a grace": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := openAt(t, t.TempDir())
+			m := newMonth(t, e, 1, grace)
+			for n := range monthHours - 1 { // the last hour's would expire the first
+				m.hour(n)
+			}
+			m.now = m.now.Add(30 * time.Minute)
+			m.purge()
+			sizes := usedRows(t, e)
+			most, sum := 0, 0
+			for _, size := range sizes {
+				most, sum = max(most, size), sum+size
+			}
+			total := rowBytes(t, e)
+			t.Logf("%d used refresh tokens of at most %d bytes, %d in all; %d bytes for all rows of the session", len(sizes), most, sum, total)
+			if len(sizes) < monthHours-1 || most > mostUsed || total > mostMonth {
+				t.Errorf("want %d used refresh tokens of at most %d bytes, and %d for all rows", monthHours-1, mostUsed, mostMonth)
+			}
+			mustBeSound(t, e)
+		})
+	}
+}
+
+// Used grants of a store from before stay whole until purges come by, in steps that another start goes on with.
+func TestOlderStoreIsMadeSmall(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	signIn(t, e, "sid", "ann")
+	const many = 3*maxMakeSmall + 7
+	refs := make([]grantstore.Ref, many)
+	for i := range refs {
+		g := familyGrant(grantstore.RefreshToken, fmt.Sprint("refresh", i))
+		g.RequestID, g.SessionID, refs[i] = fmt.Sprint("family", i), "sid", g.Ref
+		rowsOf(t, e, &grantstore.Batch{OperationID: fmt.Sprint("issue", i), Store: []grantstore.Grant{g}})
+	}
+	err := e.update(t.Context(), func(tx *tx) error {
+		for i, ref := range refs {
+			g, err := loadGrant(tx, ref)
+			if err != nil {
+				return err
+			}
+			if err := tx.leaveFamily(ref, g); err != nil {
+				return err
+			}
+			tx.dropIndexes(ref, g)
+			g.Consumed, g.Data, g.Expires = nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes), nanos(base.Add(24*time.Hour))
+			for _, entry := range grantIndexes(ref, g) {
+				tx.put(entry.key, refBytes(ref)) // also where it tells nothing new
+			}
+			if err := tx.save(grantKey(ref), g); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustBeSound(t, e)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m, err := readMarker(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.format = 2
+	if err := m.write(path); err != nil {
+		t.Fatal(err)
+	}
+	now := base.Add(time.Hour)
+	for starts := 0; ; starts++ {
+		e = openAt(t, path)
+		n, err := e.Grants().Purge(t.Context(), 200, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustBeSound(t, e)
+		if n < 200 {
+			if starts < 3 {
+				t.Errorf("want several steps, got %d", starts)
+			}
+			break
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What was used within the last hour may still be within a grace.
+	if sizes := usedRows(t, e); len(sizes) != many || sizes[0] < sealedBytes && sizes[many-1] < sealedBytes {
+		t.Errorf("want %d used tokens with data, got %d", many, len(sizes))
+	}
+	for now = now.Add(time.Hour); ; {
+		n, err := e.Grants().Purge(t.Context(), 200, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n < 200 {
+			break
+		}
+	}
+	for _, size := range usedRows(t, e) {
+		if size > mostUsed {
+			t.Fatalf("a used grant takes %d bytes", size)
+		}
+	}
+	mustBeSound(t, e)
+	if _, err := e.Grants().Get(t.Context(), refs[0], base); err == nil {
+		t.Error("a used grant is live")
+	}
+}
+
+// monthEnv is how many sessions TestMonthOnDisk has; a few when unset.
+const monthEnv = "MONTH_SESSIONS"
+
+// It tells what live sessions take on the disk after a month, compacted.
+func TestMonthOnDisk(t *testing.T) {
+	t.Parallel()
+	sessions := 5
+	if text := os.Getenv(monthEnv); text != "" {
+		var err error
+		if sessions, err = strconv.Atoi(text); err != nil || sessions < 1 {
+			t.Fatalf("%s=%q is not a number from 1", monthEnv, text)
+		}
+	}
+	path := t.TempDir()
+	e := openAt(t, path)
+	m := newMonth(t, e, sessions, 0)
+	for n := range monthHours {
+		m.hour(n)
+	}
+	total := rowBytes(t, e)
+	if err := e.Close(); err != nil { // writes what is in memory to tables
+		t.Fatal(err)
+	}
+	e = openAt(t, path)
+	if err := e.db.Flatten(1); err != nil {
+		t.Fatal(err)
+	}
+	sizes, err := sizesOf(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d sessions after %d hourly refreshes: %d bytes of rows and %d bytes of tables each",
+		sessions, monthHours, total/int64(sessions), sizes.Tables/int64(sessions))
+	if got := total / int64(sessions); got > mostMonth {
+		t.Errorf("want at most %d bytes of rows a session", mostMonth)
+	}
+}

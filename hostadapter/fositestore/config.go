@@ -21,7 +21,8 @@ type Config struct {
 	// others that it may be swapped for while the server serves.
 	Backend hostadapter.Backend
 	// Fosite is the configuration that the server composes its provider with. From it come the issuer (IDTokenIssuer) and, by HKDF, the
-	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live).
+	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live). The strategies of its
+	// oauth2.AuthorizeExplicitGrantHandler, else those of compose, check the whole of a code or token before anything is revoked.
 	Fosite *fosite.Config
 	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with PublicKeys also JWT bearer.
 	//

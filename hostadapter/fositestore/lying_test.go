@@ -3,6 +3,7 @@ package fositestore_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -328,6 +329,28 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	h.exchange(late).must(t, http.StatusBadRequest, "invalid_grant")
 	l.truth()
 	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
+}
+
+// TestUsedGrantNeedsNoData: a store may keep no more of a used code or refresh token than whose it was.
+func TestUsedGrantNeedsNoData(t *testing.T) {
+	t.Parallel()
+	h, l, _ := newLyingHost(t)
+	bare := func(_ grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+		if errors.Is(err, grantstore.ErrConsumed) {
+			found.Grant.Data = nil
+		}
+		return found, err
+	}
+	l.grant.Store(&bare)
+	b := h.browser().signIn("ann")
+	code := b.code()
+	first := h.exchange(code)
+	h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
+	h.mustActive(first.str("access_token"), false)
+	second := h.exchange(b.code())
+	third := h.refresh(second.str("refresh_token"))
+	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	h.mustActive(third.str("access_token"), false)
 }
 
 func TestLyingStoreSlidesUnasked(t *testing.T) {

@@ -3,11 +3,15 @@ package badger
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
@@ -71,14 +75,65 @@ func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error)
 		c := newChecker(r, config, report)
 		c.total, c.format = keysOf(e.db), e.format
 		if config.Files {
-			if err := e.db.VerifyChecksum(); err != nil {
-				c.finding(Finding{Table: "files", Problem: fmt.Sprintf("are damaged, and nothing else was looked at: %v", err)})
+			if err := verifyFiles(e.db); err != nil {
+				c.finding(damagedFiles(err))
 				return nil
 			}
 		}
 		return c.run()
 	})
 	return report, err
+}
+
+func damagedFiles(err error) Finding {
+	return Finding{Table: "files", Problem: fmt.Sprintf("are damaged, and nothing else was looked at: %v", err)}
+}
+
+// verifyFiles has Badger look at all of its tables. It panics about one that it cannot read.
+func verifyFiles(db *badger.DB) (err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("a table cannot be read: %v", problem)
+		}
+	}()
+	return db.VerifyChecksum()
+}
+
+// CheckFiles reads every table of a database that no process has open, without opening it, and returns a finding for each that is damaged.
+func CheckFiles(ctx context.Context, settings Settings) (findings []Finding, err error) {
+	encryption, err := settings.validate()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := markerAt(settings.Path); err != nil {
+		return nil, err
+	}
+	unlock, err := lockFolder(settings.Path, true)
+	if err != nil {
+		return nil, explainView(settings.Path, err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	m, err := readMarker(settings.Path)
+	if err != nil {
+		return nil, err
+	}
+	found, err := lookAt(settings.Path, m, encryption)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range slices.Sorted(maps.Keys(found.tables)) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		err := found.tables[id].Verify()
+		switch {
+		case errors.Is(err, files.ErrTable):
+			findings = append(findings, damagedFiles(fmt.Errorf("%s: %w", files.TableName(id), err)))
+		case err != nil:
+			return nil, err
+		}
+	}
+	return findings, nil
 }
 
 // keysOf says about how many keys there are.

@@ -81,10 +81,10 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 	if err := space.room().refusesOpening(); err != nil {
 		return nil, err
 	}
-	if err := onDisk(settings.Path); err != nil {
+	if err := prepareFolder(settings.Path, logger); err != nil {
 		return nil, err
 	}
-	if err := prepareFolder(settings.Path); err != nil {
+	if err := onDisk(settings.Path); err != nil {
 		return nil, err
 	}
 	log := newBadgerLogger(newFailure(settings.Path, logger))

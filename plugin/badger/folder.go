@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -16,8 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty.
-func prepareFolder(path string) error {
+// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty. It is nobody else's
+// to read or write from then on, but for the group of a volume that belongs to one. What is refused stays as it is.
+func prepareFolder(path string, logger *slog.Logger) error {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -25,17 +25,25 @@ func prepareFolder(path string) error {
 			return ticketstore.Invalid("path", "cannot be created: %v", err)
 		}
 	case err != nil:
-		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return ticketstore.Invalid("path", "cannot be read as a folder: %v%s", err, ownedBy(path))
 	}
-	if isNew(entries) {
-		m := &marker{format: formatVersion}
-		if err := m.write(path); err != nil {
-			return ticketstore.Invalid("path", "cannot be written: %v", err)
+	fresh := isNew(entries)
+	if !fresh {
+		if _, err := readMarker(path); err != nil {
+			return err
 		}
-	} else if _, err := readMarker(path); err != nil {
+	}
+	if err := keepPrivate(path, logger); err != nil {
 		return err
 	}
-	return keepPrivate(path)
+	if !fresh {
+		return nil
+	}
+	m := &marker{format: formatVersion}
+	if err := m.write(path); err != nil {
+		return ticketstore.Invalid("path", "cannot be written: %v", err)
+	}
+	return nil
 }
 
 // readyFolder looks at a store before Badger does, while nothing else has it open, and readies it. It returns its marker.
@@ -79,14 +87,6 @@ func isNew(entries []fs.DirEntry) bool {
 	return true
 }
 
-// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all.
-func keepPrivate(path string) error {
-	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a folder needs its x
-		return ticketstore.Invalid("path", "cannot be kept private: %v", err)
-	}
-	return nil
-}
-
 // errInUse: a database is open in the folder.
 var errInUse = errors.New("is in use by another process")
 
@@ -103,17 +103,4 @@ func explainOpen(path string, err error) error {
 
 func inUse(path string) error {
 	return ticketstore.Invalid("path", "%s is in use by another process: a badger store belongs to one plugin at a time", path)
-}
-
-// ownedBy says whose a folder is, and how to work on it, where it is another user's.
-func ownedBy(path string) string {
-	info, err := os.Stat(path)
-	if err != nil {
-		return ""
-	}
-	owner, known := folderOwnerOf(info)
-	if !known || owner.uid == os.Geteuid() {
-		return ""
-	}
-	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)", owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
 }

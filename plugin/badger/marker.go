@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -152,8 +153,11 @@ func (m *marker) String() string {
 
 // write makes the marker that of the folder, whole or not at all.
 func (m *marker) write(path string) error {
-	text := m.String()
-	if err := smallfile.Write(filepath.Join(path, markerFile), []byte(text), 0o600); err != nil {
+	text, mode := m.String(), fs.FileMode(0o600)
+	if ofGroup(path) {
+		mode = groupOfFile
+	}
+	if err := smallfile.Write(filepath.Join(path, markerFile), []byte(text), mode); err != nil {
 		return fmt.Errorf("write the marker: %w", err)
 	}
 	m.written, m.damaged = text, false
@@ -162,6 +166,9 @@ func (m *marker) write(path string) error {
 
 // note takes down which logs and files of the value log an open database has.
 func (m *marker) note(path string) error {
+	if err := shareFiles(path); err != nil {
+		return err
+	}
 	listing, err := files.List(path)
 	if err != nil {
 		return err

@@ -2,7 +2,10 @@
 
 package badger
 
-import "os"
+import (
+	"io/fs"
+	"os"
+)
 
 // folderOwner is whom a folder belongs to.
 type folderOwner struct{ uid, gid int }
@@ -12,3 +15,6 @@ func folderOwnerOf(os.FileInfo) (folderOwner, bool) { return folderOwner{}, fals
 
 func (o folderOwner) name() string  { return "" }
 func (o folderOwner) runAs() string { return "" }
+func (o folderOwner) inGroup() bool { return false }
+
+func fileMode() fs.FileMode { return 0 }

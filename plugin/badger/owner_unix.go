@@ -4,8 +4,10 @@ package badger
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -36,4 +38,17 @@ func (o folderOwner) runAs() string {
 		return "runuser -u " + found.Username + " --"
 	}
 	return fmt.Sprintf("setpriv --reuid=%d --regid=%d --clear-groups", o.uid, o.gid)
+}
+
+// inGroup reports whether this process is in the group of the folder.
+func (o folderOwner) inGroup() bool {
+	groups, err := os.Getgroups()
+	return err == nil && (o.gid == os.Getegid() || slices.Contains(groups, o.gid))
+}
+
+// fileMode is the mode of a file that Badger makes.
+func fileMode() fs.FileMode {
+	umask := syscall.Umask(0o077) // there is no other way to read it
+	syscall.Umask(umask)
+	return 0o666 &^ fs.FileMode(umask)
 }

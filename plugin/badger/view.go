@@ -25,11 +25,8 @@ type view struct {
 // openView looks at a store and makes of it what Badger can open for reading only.
 func openView(path string, encryption []byte) (v *view, err error) {
 	unlock, err := lockFolder(path, true)
-	if errors.Is(err, os.ErrPermission) {
-		return nil, unreadable(path, err)
-	}
 	if err != nil {
-		return nil, explainOpen(path, err)
+		return nil, explainView(path, err)
 	}
 	v = &view{path: path, unlock: unlock}
 	defer func() {
@@ -53,6 +50,14 @@ func openView(path string, encryption []byte) (v *view, err error) {
 func (v *view) open(options badger.Options) (*badger.DB, error) {
 	options.Dir, options.ValueDir = v.path, v.path
 	return badger.Open(options.WithReadOnly(true))
+}
+
+// explainView says why a folder cannot be looked at.
+func explainView(path string, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return unreadable(path, err)
+	}
+	return explainOpen(path, err)
 }
 
 // settled reports whether Badger opens the files as they are, without changing any of them: even for reading only it removes tables that the

@@ -149,6 +149,9 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 
 // importable refuses a store with something in it without opening it for changes: one that was being filled is emptied instead.
 func (c *call) importable(ctx context.Context) error {
+	if err := badger.CheckOwner(c.settings.Path); err != nil {
+		return err
+	}
 	if entries, err := os.ReadDir(c.settings.Path); len(entries) == 0 && (err == nil || errors.Is(err, os.ErrNotExist)) {
 		return nil
 	}
@@ -195,6 +198,9 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 func migrate(ctx context.Context, c *call) (code int, err error) {
+	if err := badger.CheckOwner(c.settings.Path); err != nil {
+		return Failed, err
+	}
 	from, to, err := badger.Migrate(ctx, c.settings, c.logger)
 	if err != nil {
 		return Failed, err

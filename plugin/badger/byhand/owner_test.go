@@ -1,0 +1,106 @@
+//go:build linux
+
+package byhand_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+)
+
+// stateOf is all that is known of the files in a folder, and of the folder, but for when they were read.
+func stateOf(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	state := map[string]string{}
+	err := filepath.Walk(folder, func(path string, info os.FileInfo, err error) error {
+		if err != nil {
+			return err
+		}
+		var data []byte
+		if info.Mode().IsRegular() {
+			data, err = os.ReadFile(path)
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		state[path] = fmt.Sprintf("%v %v %d:%d %x", info.Mode(), info.ModTime(), owner.Uid, owner.Gid, sha256.Sum256(data))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// Who looks leaves no trace, whoever it is and whether or not the server was killed; who would write is told to do so as the owner.
+func TestLookingAsAnotherUser(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("it gives files to other users, which root alone may")
+	}
+	closed := newStore(t, badger.Settings{})
+	killed := filepath.Join(t.TempDir(), "killed")
+	copyOpen(t, closed, killed)
+	for _, path := range []string{closed, killed} {
+		err := filepath.Walk(path, func(name string, _ os.FileInfo, err error) error {
+			return errors.Join(err, os.Lchown(name, 1000, 1000))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := stateOf(t, path)
+		command(t, "check", path).want(t, byhand.Done, "80 records", "nothing wrong")
+		command(t, "stats", path).want(t, byhand.Done, "sessions     20")
+		command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, byhand.Done, "80 records")
+		command(t, "migrate", path).want(t, byhand.Failed, "belongs to", "run the command as that user")
+		command(t, "import", path, "-").want(t, byhand.Failed)
+		if after := stateOf(t, path); !maps.Equal(before, after) {
+			t.Errorf("the folder was\n%v and is\n%v", before, after)
+		}
+	}
+}
+
+// A table with a block that was overwritten is named, and nothing ends in a panic.
+func TestCheckNamesADamagedTable(t *testing.T) {
+	t.Parallel()
+	for name, settings := range map[string]badger.Settings{"plain": {}, "encrypted": {EncryptionKey: strings.Repeat("ab", 16)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := newStore(t, settings, 1<<10)
+			args := []string{"check", path}
+			if settings.EncryptionKey != "" {
+				key := filepath.Join(t.TempDir(), "key")
+				if err := os.WriteFile(key, []byte(settings.EncryptionKey), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				args = append(args, "-encryption-key-file", key)
+			}
+			tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+			if err != nil || len(tables) == 0 {
+				t.Fatalf("tables %v, error %v", tables, err)
+			}
+			table, err := os.ReadFile(tables[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			command(t, args...).want(t, byhand.Done, "nothing wrong")
+			for at := range 64 {
+				damaged := append([]byte(nil), table...)
+				for i := range 16 {
+					damaged[at*len(table)/256+i] ^= 0xff
+				}
+				if err := os.WriteFile(tables[0], damaged, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				command(t, args...).want(t, byhand.Findings, "are damaged", filepath.Base(tables[0]))
+			}
+		})
+	}
+}

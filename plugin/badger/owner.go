@@ -1,0 +1,127 @@
+package badger
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	forOwner  fs.FileMode = 0o700
+	forOthers fs.FileMode = 0o007
+	// What the group of a volume gets, of a folder and of a file.
+	forGroup     fs.FileMode = 0o070
+	groupOfFile  fs.FileMode = 0o660
+	writeByOther fs.FileMode = 0o002
+)
+
+// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A folder of another user cannot be shut. It
+// is taken where it belongs to a group of this process, as a Kubernetes volume with an fsGroup does, nobody else may write in it, and no file
+// in it can be read by others.
+func keepPrivate(path string, logger *slog.Logger) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+	}
+	owner, known := folderOwnerOf(info)
+	if !known || owner.uid == os.Geteuid() || os.Geteuid() == 0 {
+		if info.Mode().Perm() == forOwner {
+			return nil
+		}
+		if err := os.Chmod(path, forOwner); err != nil {
+			return ticketstore.Invalid("path", "cannot be kept private: %v", err)
+		}
+		return nil
+	}
+	refuse := func(why string) error {
+		return ticketstore.Invalid("path", "%s belongs to %s and group %d with mode %04o, and this process is uid %d, gid %d: %s. "+
+			"Give the folder to this user (chown -R %d %s), or to a group of this process and to nobody else (chgrp -R GROUP %[9]s && chmod -R o=,g+rwX %[9]s)",
+			path, owner.name(), owner.gid, modeOf(info), os.Geteuid(), os.Getegid(), why, os.Geteuid(), path)
+	}
+	mode := info.Mode().Perm()
+	switch {
+	case mode&writeByOther != 0:
+		return refuse("others may write in it")
+	case !owner.inGroup() || mode&forGroup != forGroup:
+		return refuse("it may not write in it")
+	case mode&forOthers != 0 && fileMode()&forOthers != 0:
+		return refuse(fmt.Sprintf("others may look into it, and would read its files (the umask of this process leaves them mode %04o)", fileMode()))
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && mode&forOthers != 0 && info.Mode().Perm()&forOthers != 0 {
+			return refuse(entry.Name() + " can be read by others")
+		}
+	}
+	logger.Warn("the folder of the store belongs to another user: all of its group may read and write the store",
+		"path", path, "owner", owner.name(), "group", owner.gid, "mode", fmt.Sprintf("%04o", modeOf(info)))
+	return nil
+}
+
+// modeOf is a mode as chmod takes it.
+func modeOf(info os.FileInfo) uint32 {
+	mode := uint32(info.Mode().Perm())
+	if info.Mode()&fs.ModeSetgid != 0 {
+		mode |= 0o2000
+	}
+	return mode
+}
+
+// ofGroup reports whether a folder is one that this process shares with a group.
+func ofGroup(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Perm()&forGroup == forGroup
+}
+
+// shareFiles gives the group what it needs of the files that this process has made: Badger makes some for their owner alone.
+func shareFiles(path string) error {
+	if !ofGroup(path) {
+		return nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm() == groupOfFile {
+			continue // gone meanwhile
+		}
+		if owner, known := folderOwnerOf(info); !known || owner.uid != os.Geteuid() {
+			continue
+		}
+		if err := os.Chmod(filepath.Join(path, entry.Name()), groupOfFile); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownedBy says whose a folder is, and how to work on it, where it is another user's.
+func ownedBy(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	owner, known := folderOwnerOf(info)
+	if !known || owner.uid == os.Geteuid() {
+		return ""
+	}
+	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)", owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
+}
+
+// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root would write there a server of its owner
+// could not read. A folder that is missing is nobody's, and one of a group is taken as Open takes it.
+func CheckOwner(path string) error {
+	if whose := ownedBy(path); whose != "" && !(ofGroup(path) && os.Geteuid() != 0) {
+		return ticketstore.Invalid("path", "%s is not this user's%s", path, whose)
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+//go:build linux
+
+package badger_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+// Settings of the process of another user.
+const (
+	ownerEnv    = "BADGER_OWNER_PATH"
+	ownerSIDEnv = "BADGER_OWNER_SID"
+	ownerUmask  = "BADGER_OWNER_UMASK"
+)
+
+// needRoot skips a test that becomes other users.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	t.Skip("it has to become other users, which root alone may")
+}
+
+// TestOpenOfAnotherUser is no test of its own: it is the process of another user, which creates a session.
+func TestOpenOfAnotherUser(t *testing.T) {
+	path := os.Getenv(ownerEnv)
+	if path == "" {
+		t.Skip("it is run by TestFolderOfAGroup")
+	}
+	umask, err := strconv.ParseInt(os.Getenv(ownerUmask), 8, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.Umask(int(umask))
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path}, slog.New(slog.NewTextHandler(os.Stdout, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(create(t, e, os.Getenv(ownerSIDEnv)), e.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// program is a copy of the test's own program that every user may run.
+func program(t *testing.T) string {
+	t.Helper()
+	self, err := os.Open(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	path := filepath.Join(openToAll(t), "program")
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(file, self)
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// openToAll is a folder that every user may enter.
+func openToAll(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	for at := folder; at != filepath.Clean(os.TempDir()) && at != "/"; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// A volume that belongs to a group of the process is taken, with a warning; what is refused says whose it is, and stays empty.
+func TestFolderOfAGroup(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	binary := program(t)
+	for name, c := range map[string]struct {
+		uid, gid int // of the folder
+		mode     os.FileMode
+		umask    string
+		says     string // of the refusal
+	}{
+		"a Kubernetes volume":                  {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "007"},
+		"a folder of the group alone":          {uid: 0, gid: 1000, mode: 0o770 | fs.ModeSetgid, umask: "007"},
+		"files that others could read":         {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "022", says: "umask"},
+		"a folder that others may write in":    {uid: 0, gid: 1000, mode: 0o777, umask: "007", says: "others may write in it"},
+		"a folder that the group may not use":  {uid: 0, gid: 1000, mode: 0o755, umask: "007", says: "it may not write in it"},
+		"a folder of another group":            {uid: 1002, gid: 1002, mode: 0o775, umask: "007", says: "belongs to uid 1002 and group 1002"},
+		"a folder that only another user uses": {uid: 1002, gid: 1002, mode: 0o700, umask: "007", says: "belongs to uid 1002"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(openToAll(t), "store")
+			if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, c.uid, c.gid), os.Chmod(path, c.mode)); err != nil {
+				t.Fatal(err)
+			}
+			for i, uid := range []uint32{1000, 1001, 1000} {
+				child := exec.CommandContext(t.Context(), binary, "-test.run=^TestOpenOfAnotherUser$", "-test.v")
+				child.Env = append(os.Environ(), ownerEnv+"="+path, ownerSIDEnv+"=sid"+strconv.Itoa(i), ownerUmask+"="+c.umask)
+				child.Dir = "/"
+				child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 1000}}
+				output, err := child.CombinedOutput()
+				switch {
+				case c.says == "" && (err != nil || !bytes.Contains(output, []byte("belongs to another user"))):
+					t.Fatalf("uid %d: error %v, want it to open with a warning\n%s", uid, err, output)
+				case c.says != "" && (err == nil || !bytes.Contains(output, []byte(c.says))):
+					t.Fatalf("uid %d: error %v, want one that says %q\n%s", uid, err, c.says, output)
+				}
+			}
+			entries, err := os.ReadDir(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.says != "" {
+				if len(entries) > 0 {
+					t.Errorf("the folder was refused and holds %v", entries)
+				}
+				return
+			}
+			for _, entry := range entries {
+				info, err := entry.Info()
+				if err != nil || info.Mode().Perm()&0o007 != 0 || info.Mode().Perm()&0o060 != 0o060 {
+					t.Errorf("%s has mode %v, error %v: others may read it, or the group not write", entry.Name(), info.Mode(), err)
+				}
+			}
+			for i := range 3 {
+				if _, err := openStill(t, badger.Settings{Path: path}).Tickets().Find(t.Context(), "sid"+strconv.Itoa(i)); err != nil {
+					t.Errorf("session %d: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+// CheckOwner names the owner, for a command that root runs.
+func TestCheckOwner(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	path := t.TempDir()
+	if err := badger.CheckOwner(path); err != nil {
+		t.Errorf("of an own folder: %v", err)
+	}
+	if err := badger.CheckOwner(filepath.Join(path, "missing")); err != nil {
+		t.Errorf("of a folder that is missing: %v", err)
+	}
+	if err := os.Chown(path, 1000, 1000); err != nil {
+		t.Fatal(err)
+	}
+	if err := badger.CheckOwner(path); err == nil || !strings.Contains(err.Error(), "run the command as that user") {
+		t.Errorf("of another user's folder: %v", err)
+	}
+}

@@ -1,7 +1,9 @@
 package baddisk
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,67 +11,107 @@ import (
 	"testing"
 )
 
-// Disk is an ext4 file system on a loop device, mounted with errors=remount-ro as distributions do. It goes with its test.
+// Disk is an ext4 file system on a loop device, mounted with errors=remount-ro as distributions do.
 type Disk struct {
 	// Path is the folder where it is mounted.
-	Path   string
-	image  string
-	device string
+	Path  string
+	image string
 }
 
-// Mount makes a disk of so many MiB.
+// Mount makes a disk of so many MiB. It goes with its test.
 func Mount(t testing.TB, mib int) *Disk {
 	t.Helper()
-	need(t, "mkfs.ext4", "e2fsck", "losetup", "mount", "umount")
-	folder := t.TempDir()
-	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
-	image, err := os.Create(d.image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = image.Truncate(int64(mib) << 20)
-	_ = image.Close()
-	if err == nil {
-		err = os.Mkdir(d.Path, 0o700)
-	}
-	if err == nil {
-		_, err = run("mkfs.ext4", "-q", "-F", "-m", "0", d.image)
-	}
-	if err == nil {
-		d.device, err = run("losetup", "--find", "--show", d.image)
-	}
+	need(t, "mkfs.ext4", "e2fsck", "findmnt", "mount", "umount")
+	d, err := MountIn(t.TempDir(), mib)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_, _ = run("umount", "--lazy", d.Path)
-		_, _ = run("losetup", "--detach", d.device)
+		if err := d.Unmount(); err != nil {
+			t.Error(err)
+		}
 	})
-	if err := d.mount(); err != nil {
-		t.Fatal(err)
-	}
 	return d
 }
 
+// MountIn makes a disk of so many MiB in a folder, where its image lies as well. An error says why that cannot be done here.
+func MountIn(folder string, mib int) (*Disk, error) {
+	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
+	image, err := os.Create(d.image)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(image.Truncate(int64(mib)<<20), image.Close(), os.Mkdir(d.Path, 0o700)); err != nil {
+		return nil, err
+	}
+	if _, err := run("mkfs.ext4", "-q", "-F", "-m", "0", d.image); err != nil {
+		return nil, err
+	}
+	return d, d.mount()
+}
+
+// mount has the loop device made and taken away with the mount, so that nothing is left of a test that is killed. What is freed on the disk is
+// freed in the image.
 func (d *Disk) mount() error {
-	_, err := run("mount", "-o", "errors=remount-ro", d.device, d.Path)
+	_, err := run("mount", "-o", "loop,discard,errors=remount-ro", d.image, d.Path)
+	return err
+}
+
+// Unmount takes the disk away, also under those who have a file of it open.
+func (d *Disk) Unmount() error {
+	_, err := run("umount", "--lazy", d.Path)
 	return err
 }
 
 // Fail has the file system meet an error, upon which it turns read-only. What was not synced is lost.
 func (d *Disk) Fail() error {
-	return os.WriteFile(filepath.Join("/sys/fs/ext4", filepath.Base(d.device), "trigger_fs_error"), []byte("a test\n"), 0)
+	device, err := run("findmnt", "--noheadings", "--output", "SOURCE", d.Path)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error"), []byte("a test\n"), 0)
 }
 
-// Mend checks the file system and mounts it anew, as a start of the machine does. Nobody may have a file of it open.
+// Mend checks the file system and mounts it anew, as a start of the machine does. Nobody may have a file of it open: then it is an error, and
+// nothing was done.
 func (d *Disk) Mend() error {
 	if _, err := run("umount", d.Path); err != nil {
 		return err
 	}
-	if _, err := run("e2fsck", "-f", "-y", d.device); err != nil && !strings.Contains(err.Error(), "exit status 1") { // 1: mended
+	return errors.Join(check(d.image), d.mount())
+}
+
+// check has a file system mended as far as it needs that.
+func check(image string) error {
+	_, err := run("e2fsck", "-f", "-y", image)
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 { // mended
+		return nil
+	}
+	return err
+}
+
+// AfterPowerLoss makes another disk, in an empty folder, of what is on this one at the moment: what was not synced may be missing.
+func (d *Disk) AfterPowerLoss(folder string) (*Disk, error) {
+	lost := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
+	if err := errors.Join(copyFile(d.image, lost.image), os.Mkdir(lost.Path, 0o700)); err != nil {
+		return nil, err
+	}
+	return lost, errors.Join(check(lost.image), lost.mount())
+}
+
+func copyFile(from, to string) error {
+	source, err := os.Open(from)
+	if err != nil {
 		return err
 	}
-	return d.mount()
+	defer source.Close()
+	target, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	return errors.Join(err, target.Close())
 }
 
 func run(name string, args ...string) (output string, err error) {

@@ -26,3 +26,13 @@ func need(t testing.TB, tools ...string) {
 		}
 	}
 }
+
+// Traces reports whether syncs of another process can be made to fail here. In CI they must.
+func Traces(t testing.TB) bool {
+	t.Helper()
+	_, err := exec.LookPath("strace")
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("there is no strace: see .ci/run")
+	}
+	return err == nil
+}

@@ -31,6 +31,11 @@ type Failing struct {
 func FailSync(t testing.TB, pid int) (*Failing, error) {
 	t.Helper()
 	need(t, "strace")
+	return FailSyncOf(pid)
+}
+
+// FailSyncOf is FailSync, with an error where it cannot be done.
+func FailSyncOf(pid int) (*Failing, error) {
 	f := &Failing{ended: make(chan struct{})}
 	f.tracer = exec.Command("strace", append(injection(1), "-p", strconv.Itoa(pid))...) //nolint:noctx // a test's own process
 	f.tracer.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
@@ -69,6 +74,13 @@ func FailSync(t testing.TB, pid int) (*Failing, error) {
 	return f, nil
 }
 
+// WithFailingSync returns a command that runs a program in which the nth sync of each thread fails.
+func WithFailingSync(t testing.TB, nth int, program string, args ...string) *exec.Cmd {
+	t.Helper()
+	need(t, "strace")
+	return exec.CommandContext(t.Context(), "strace", append(append(injection(nth), program), args...)...)
+}
+
 func injection(nth int) []string {
 	return []string{"-f", "-e", "trace=" + syncs, "-e", "signal=none", "-e", "inject=" + syncs + ":error=EIO:when=" + strconv.Itoa(nth)}
 }
@@ -81,6 +93,9 @@ func (f *Failing) output() string {
 	defer f.mutex.Unlock()
 	return f.said.String()
 }
+
+// Ended is closed when the process has ended.
+func (f *Failing) Ended() <-chan struct{} { return f.ended }
 
 // Stop lets the process go on undisturbed, if it still runs. It may be called again.
 func (f *Failing) Stop() {

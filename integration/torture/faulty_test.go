@@ -159,6 +159,34 @@ var faults = []fault{
 			return &logout.Result{}, nil
 		}
 	}},
+	{"goes on after a commit that failed, which its next start undoes", []rule{ruleUndead}, func(t *faultyTickets, g *faultyGrants, l *faultyLogout) {
+		var ended sync.Map // until its next start
+		gone := func(sid string) bool {
+			until, found := ended.Load(sid)
+			return found && time.Now().Before(until.(time.Time))
+		}
+		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
+			if e.SessionID == "" || e.DryRun || oneIn(2) {
+				return l.Store.End(ctx, e, now)
+			}
+			ended.Store(e.SessionID, time.Now().Add(500*time.Millisecond))
+			return &logout.Result{SessionsRemoved: 1}, nil
+		}
+		t.get = func(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+			s, err := t.Store.Get(ctx, key)
+			if err == nil && gone(s.SessionID) {
+				return nil, ticketstore.ErrNotFound
+			}
+			return s, err
+		}
+		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+			found, err := g.Store.Get(ctx, ref, now)
+			if err == nil && gone(found.Grant.SessionID) {
+				return nil, grantstore.ErrSessionEnded
+			}
+			return found, err
+		}
+	}},
 	{"accepts refresh tokens twice", []rule{ruleTwice, ruleUndead}, func(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
 		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
 			found, err := g.Store.Get(ctx, ref, now)

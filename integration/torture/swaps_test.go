@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/integration/baddisk"
 )
 
 // move is a swap that was done.
@@ -42,7 +44,7 @@ func (m *tormentor) swap() {
 		a.target = a.source
 	}
 	// The first one of all is left alone, so that there is one in each run.
-	kind := choose(3, 4, 2, 1, 2, 3, 3, 1, 1, 1)
+	kind := choose(3, 4, 2, 1, 2, 3, 3, 1, 1, 1, 2, 2)
 	a.disturbed = len(m.moves) > 0 && kind > 0
 	var watching sync.WaitGroup
 	watching.Go(a.watch)
@@ -84,6 +86,10 @@ func (a *attempt) meddle(kind int) {
 		if a.fills {
 			a.disturb(a.fill)
 		}
+	case 10:
+		a.disturb(func() { a.failSync(plugin(a.source)) })
+	case 11:
+		a.disturb(func() { a.failSync(plugin(a.target)) })
 	}
 }
 
@@ -164,7 +170,7 @@ func TestTortureOfSwaps(t *testing.T) {
 	terms.idle = time.Hour // so that no session ends but by what was asked
 	swaps, users := number(t, swapsEnv, 4), number(t, usersEnv, 12)
 	for from := 0; from < swaps && !t.Failed(); from += maxSwapped {
-		c := trial{terms: terms, faults: min(maxSwapped, swaps-from), users: users, weights: []int{0, 0, 0, 0, 0, 1}}
+		c := trial{terms: terms, faults: min(maxSwapped, swaps-from), users: users, weights: []int{0, 0, 0, 0, 0, 1}, traces: baddisk.Traces(t)}
 		c.epoch(t, t.TempDir())
 		t.Logf("%d of %d swaps", min(swaps, from+maxSwapped), swaps)
 	}

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/integration/baddisk"
 )
 
 // tormentor does things to host and plugin.
@@ -18,37 +20,69 @@ type tormentor struct {
 	disk string
 	// moves are the swaps that were done, in their order.
 	moves []move
+	// syncs and readOnly count the failures of the disk that were met.
+	syncs, readOnly int
 }
 
 // run does as many as there are to be, with some progress between each two.
 func (m *tormentor) run() {
-	full := rand.IntN(m.faults) // when the disk fills, and again each fifty
+	rare := rand.Perm(min(m.faults, 50)) // when the disk does what it does once in fifty faults
 	for i := range m.faults {
 		m.w.progress(m.t, 20)
 		time.Sleep(rand.N(150 * time.Millisecond))
-		if i%50 == full%50 && m.fills {
-			m.disturb(m.fill)
-			continue
+		switch at := i % 50; {
+		case m.fills && at == rare[0]:
+			m.torment(diskFull)
+		case m.bad != nil && at == rare[1%len(rare)]:
+			m.torment(turnsReadOnly)
+		case m.fills && m.traces && at == rare[2%len(rare)]:
+			for before := m.syncs; m.syncs == before && !m.t.Failed(); { // the plugin may just have ended
+				m.torment(syncFails)
+			}
+		default:
+			m.torment(choose(m.weights...))
 		}
-		m.torment(choose(m.weights...))
 	}
 	m.w.progress(m.t, 50)
 }
 
+// The kinds of faults, which trial.weights has the weights of.
+const (
+	pluginKilled = iota
+	hostKilled
+	bothKilled
+	hostStopped
+	pluginHangs
+	swapped
+	syncFails
+	diskFull
+	turnsReadOnly
+)
+
 func (m *tormentor) torment(kind int) {
 	switch kind {
-	case 0:
+	case pluginKilled:
 		m.disturb(func() { kill(m.v.serving(), syscall.SIGKILL) })
-	case 1:
+	case hostKilled:
 		m.disturb(func() { m.v.killHost(syscall.SIGKILL, false) })
-	case 2:
+	case bothKilled:
 		m.disturb(func() { m.v.killHost(syscall.SIGKILL, true) })
-	case 3:
+	case hostStopped:
 		m.disturb(func() { m.v.killHost(syscall.SIGTERM, false) })
-	case 4:
+	case pluginHangs:
 		m.disturb(func() { hang(m.v.serving()) })
-	case 5:
+	case swapped:
 		m.swap()
+	case syncFails:
+		m.disturb(func() { m.failSync(m.v.serving()) })
+	case diskFull:
+		if m.fills {
+			m.disturb(m.fill)
+		}
+	case turnsReadOnly:
+		if m.bad != nil {
+			m.disturb(m.turnReadOnly)
+		}
 	}
 }
 
@@ -64,6 +98,48 @@ func (m *tormentor) fill() {
 	if err := fill(m.disk, time.Second+rand.N(2*time.Second)); err != nil {
 		m.t.Errorf("filling the disk: %v", err)
 	}
+}
+
+// failSync has a sync of a plugin fail, which ends it.
+func (m *tormentor) failSync(pid int) {
+	if pid == 0 || !m.traces {
+		return
+	}
+	failing, err := baddisk.FailSyncOf(pid)
+	if err != nil {
+		return // it has just ended
+	}
+	defer failing.Stop()
+	select {
+	case <-failing.Ended():
+	case <-time.After(2 * time.Second): // nobody writes in it
+	}
+	if failing.Met() {
+		m.syncs++
+	}
+}
+
+// turnReadOnly has the file system turn read-only for a while, which ends the plugins, and then the machine started anew, as far as the disk
+// is concerned. It returns when it serves again.
+func (m *tormentor) turnReadOnly() {
+	if err := m.bad.Fail(); err != nil {
+		m.t.Errorf("turning the file system read-only: %v", err)
+		return
+	}
+	time.Sleep(rand.N(2 * time.Second))
+	err := m.bad.Mend()
+	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = m.bad.Mend() {
+		// A plugin that has nothing to write does not notice.
+		for _, pid := range m.v.ask().all() {
+			kill(pid, syscall.SIGKILL)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		m.t.Errorf("mending the file system: %v", err)
+	}
+	m.readOnly++
+	m.v.awaitPlugin()
 }
 
 // hang stops a process for a while.

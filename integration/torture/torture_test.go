@@ -12,10 +12,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/integration/baddisk"
 )
 
 const (
@@ -59,10 +62,18 @@ func TestTorture(t *testing.T) {
 	} else {
 		mountSmallDisk(t, disk)
 	}
+	var bad *baddisk.Disk
+	traces := baddisk.Traces(t)
+	if os.Getenv(diskEnv) != "" {
+		if bad = badDisk(t, disk); bad != nil {
+			disk = bad.Path
+		}
+	}
 	kills, users := number(t, killsEnv, 7), number(t, usersEnv, 12)
 	for from := 0; from < kills && !t.Failed(); from += epoch {
 		c := trial{
-			terms: tortureTerms, faults: min(epoch, kills-from), users: users, weights: []int{60, 18, 7, 7, 8, 20}, fills: os.Getenv(diskEnv) != "",
+			terms: tortureTerms, faults: min(epoch, kills-from), users: users, weights: []int{57, 17, 7, 7, 7, 19, 6}, fills: os.Getenv(diskEnv) != "",
+			bad: bad, traces: traces,
 		}
 		c.epoch(t, disk)
 		t.Logf("%d of %d faults", min(kills, from+epoch), kills)
@@ -103,6 +114,26 @@ func mountSmallDisk(t *testing.T, disk string) {
 	}
 }
 
+// badDisk makes a disk in the memory of the small one that can turn read-only, nil where that is not allowed.
+func badDisk(t *testing.T, disk string) *baddisk.Disk {
+	bad, err := baddisk.MountIn(disk, diskSize>>20-64)
+	switch {
+	case err == nil:
+		t.Cleanup(func() { _ = bad.Unmount() })
+	case os.Getenv("CI") != "" && isRoot():
+		t.Fatal(err)
+	default:
+		t.Logf("the file system is not turned read-only: %v", err)
+	}
+	return bad
+}
+
+// isRoot reports whether this is the system's root and not that of a namespace.
+func isRoot() bool {
+	uids, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(uids)), " ") == "0 0 4294967295"
+}
+
 // trial is what is done to host and plugin.
 type trial struct {
 	terms         terms
@@ -111,6 +142,10 @@ type trial struct {
 	weights []int
 	// fills: the disk is small and is filled now and then.
 	fills bool
+	// bad is the disk, where it can turn read-only.
+	bad *baddisk.Disk
+	// traces: syncs of a process can be made to fail.
+	traces bool
 }
 
 // epoch tortures the stores of one host and holds the history against the rules.
@@ -142,6 +177,10 @@ func (c *trial) epoch(t *testing.T, disk string) {
 	v.end()
 	w.close()
 	m.inspect(said.Serving)
+	t.Logf("%d times a sync has failed, %d times the file system has turned read-only", m.syncs, m.readOnly)
+	if c.faults >= 3 && (c.fills && c.traces && m.syncs == 0 || c.bad != nil && m.readOnly == 0) {
+		t.Error("the disk did not fail in each of its ways")
+	}
 	w.report(t, check(w.history.all(), w.terms))
 	if trouble := v.log.trouble(); trouble != "" {
 		t.Errorf("the processes' log says:\n%s", trouble)

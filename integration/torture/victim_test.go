@@ -99,6 +99,16 @@ func (v *victim) ask() *processes {
 	return said
 }
 
+// all are the process ids of the plugins.
+func (said *processes) all() (pids []int) {
+	if said != nil {
+		for _, pid := range said.Plugins {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // serving is the process id of the plugin that serves, 0 without one.
 func (v *victim) serving() int {
 	if said := v.ask(); said != nil {

@@ -111,7 +111,7 @@ func openFolder(ctx context.Context, options badger.Options, space *space, log b
 	e := newEngine(ctx, db, space, log.failure)
 	e.compactions = log.compactions
 	if err := e.start(ctx, m, options); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", options.Dir, err), e.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", options.Dir, explainDisk(options.Dir, err)), e.Close())
 	}
 	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
 	if err := e.resume(e.base); err != nil {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,9 +28,16 @@ import (
 // failingEnv makes the test binary a process that works on the database in that folder until its disk fails.
 const failingEnv = "SESSIONS_FAILING_DISK"
 
+// startEnv has such a process do no more than start, work a little, and end.
+const startEnv = "SESSIONS_FAILING_START"
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv(failingEnv); path != "" {
-		workUntilFailure(path)
+		if os.Getenv(startEnv) != "" {
+			startAndEnd(path)
+		} else {
+			workUntilFailure(path)
+		}
 		return
 	}
 	os.Exit(m.Run())
@@ -77,6 +85,65 @@ func TestFailedWriteIsFinal(t *testing.T) {
 		}
 		said.hold(t, path)
 	})
+}
+
+// What was acknowledged is there after a power loss.
+func TestPowerLoss(t *testing.T) {
+	t.Parallel()
+	disk, folder := baddisk.Mount(t, 256), t.TempDir()
+	var after *baddisk.Disk
+	said := tormentDisk(t, filepath.Join(disk.Path, "store"), func(pid int) {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		var err error
+		if after, err = disk.AfterPowerLoss(folder); err != nil {
+			t.Error(err)
+		}
+	})
+	if after == nil {
+		t.FailNow()
+	}
+	defer func() { _ = after.Unmount() }()
+	said.hold(t, filepath.Join(after.Path, "store"))
+}
+
+// A start that meets a failed sync, at whatever point, does no harm, and neither does one that comes to its end after it.
+func TestStartMeetsAFailedSync(t *testing.T) {
+	t.Parallel()
+	for nth := range 8 {
+		t.Run(fmt.Sprint(nth+1), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "store")
+			for _, state := range []string{"a new database", "one that is there"} {
+				command := baddisk.WithFailingSync(t, nth+1, os.Args[0])
+				command.Env = append(os.Environ(), failingEnv+"="+path, startEnv+"=yes")
+				stdout, _ := command.Output() // it ends well or not
+				said := &testimony{}
+				for line := range strings.Lines(string(stdout)) {
+					if sid, is := strings.CutPrefix(strings.TrimSpace(line), "acknowledged "); is {
+						said.acknowledged = append(said.acknowledged, sid)
+					}
+				}
+				t.Logf("%s: %d sign-ins were acknowledged", state, len(said.acknowledged))
+				said.hold(t, path)
+			}
+		})
+	}
+}
+
+// startAndEnd opens a database, signs some users in and closes it.
+func startAndEnd(path string) {
+	e, err := badger.Open(context.Background(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
+	if err != nil {
+		fmt.Println("open:", err)
+		return
+	}
+	for i := range 5 {
+		s := session(fmt.Sprintf("sid-%d-%d", os.Getpid(), i))
+		if err := e.Tickets().Create(context.Background(), s); err == nil {
+			fmt.Println("acknowledged", s.SessionID)
+		}
+	}
+	fmt.Println("close:", e.Close())
 }
 
 // testimony is what a process said before its disk failed, and after.
@@ -150,7 +217,7 @@ func (said *testimony) hold(t *testing.T, path string) {
 		}
 	}
 	consistent(t, e)
-	if err := create(t, e, "afterwards"); err != nil {
+	if err := create(t, e, fmt.Sprintf("afterwards-%d", len(said.acknowledged))); err != nil && !errors.Is(err, ticketstore.ErrExists) {
 		t.Errorf("sign in afterwards: %v", err)
 	}
 }

@@ -854,7 +854,7 @@ type ApplyBatchResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// revoked counts the live grants that delete and revoke removed.
 	Revoked int64 `protobuf:"varint,1,opt,name=revoked,proto3" json:"revoked,omitempty"`
-	// slid: the session slid. The answer to a repeated batch does not say so.
+	// slid: the session slid, as the batch asked. The answer to a repeated batch does not say so.
 	Slid          bool `protobuf:"varint,2,opt,name=slid,proto3" json:"slid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1077,7 +1077,7 @@ type QueryGrantsResponse struct {
 	ResultsToken string `protobuf:"bytes,2,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// has_prev: there are rows before this page.
 	HasPrev bool `protobuf:"varint,3,opt,name=has_prev,json=hasPrev,proto3" json:"has_prev,omitempty"`
-	// has_next: there are rows after this page.
+	// has_next: there are rows after this page. Its token then differs from the one that was asked with.
 	HasNext       bool `protobuf:"varint,4,opt,name=has_next,json=hasNext,proto3" json:"has_next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

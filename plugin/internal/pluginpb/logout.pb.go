@@ -859,7 +859,7 @@ func (x *ClaimDeliveriesRequest) GetNow() *timestamppb.Timestamp {
 // ClaimDeliveriesResponse carries the work.
 type ClaimDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// work: at most limit.
+	// work: at most limit, each notice once.
 	Work []*Delivery `protobuf:"bytes,1,rep,name=work,proto3" json:"work,omitempty"`
 	// next is when the next notice falls due, of any client: claimed ones by the end of their lease, those passed over by their due time.
 	// Absent means that the queue is empty.
@@ -1195,7 +1195,7 @@ type QueryDeliveriesResponse struct {
 	ResultsToken string `protobuf:"bytes,2,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// has_prev: there are rows before this page.
 	HasPrev bool `protobuf:"varint,3,opt,name=has_prev,json=hasPrev,proto3" json:"has_prev,omitempty"`
-	// has_next: there are rows after this page.
+	// has_next: there are rows after this page. Its token then differs from the one that was asked with.
 	HasNext       bool `protobuf:"varint,4,opt,name=has_next,json=hasNext,proto3" json:"has_next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

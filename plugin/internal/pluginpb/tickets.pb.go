@@ -1241,7 +1241,7 @@ type QuerySessionsResponse struct {
 	ResultsToken string `protobuf:"bytes,2,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// has_prev: there are rows before this page.
 	HasPrev bool `protobuf:"varint,3,opt,name=has_prev,json=hasPrev,proto3" json:"has_prev,omitempty"`
-	// has_next: there are rows after this page.
+	// has_next: there are rows after this page. Its token then differs from the one that was asked with.
 	HasNext bool `protobuf:"varint,4,opt,name=has_next,json=hasNext,proto3" json:"has_next,omitempty"`
 	// total_count, total_pages and current_page (from 1) are absent where they cannot be told at a bounded cost. They are exact without
 	// filter and with exact filters.

@@ -49,8 +49,8 @@ type TicketsServiceClient interface {
 	// NOT_FOUND, one that is over at now SESSION_EXPIRED, one whose version is not the given one CONFLICT.
 	RenewSession(ctx context.Context, in *RenewSessionRequest, opts ...grpc.CallOption) (*RenewSessionResponse, error)
 	// RekeySession gives a session a new key, a new ticket and the circumstances of a new sign-in of the same user. Session id, subject,
-	// issuer, creation and clients are kept; renewed becomes now; version rises. The old key is NOT_FOUND from then on. Errors are those of
-	// RenewSession, and ALREADY_EXISTS when the new key is taken.
+	// issuer, creation and clients are kept; renewed becomes now; version rises. The old key is NOT_FOUND from then on, unless
+	// new_key is the same. Errors are those of RenewSession, and ALREADY_EXISTS when the new key is taken.
 	RekeySession(ctx context.Context, in *RekeySessionRequest, opts ...grpc.CallOption) (*RekeySessionResponse, error)
 	// QuerySessions returns a page of sessions ordered by creation, then session id; expired ones that were not yet ended are included. A
 	// session present throughout a walk is shown exactly once, whatever is added or ended meanwhile.
@@ -145,8 +145,8 @@ type TicketsServiceServer interface {
 	// NOT_FOUND, one that is over at now SESSION_EXPIRED, one whose version is not the given one CONFLICT.
 	RenewSession(context.Context, *RenewSessionRequest) (*RenewSessionResponse, error)
 	// RekeySession gives a session a new key, a new ticket and the circumstances of a new sign-in of the same user. Session id, subject,
-	// issuer, creation and clients are kept; renewed becomes now; version rises. The old key is NOT_FOUND from then on. Errors are those of
-	// RenewSession, and ALREADY_EXISTS when the new key is taken.
+	// issuer, creation and clients are kept; renewed becomes now; version rises. The old key is NOT_FOUND from then on, unless
+	// new_key is the same. Errors are those of RenewSession, and ALREADY_EXISTS when the new key is taken.
 	RekeySession(context.Context, *RekeySessionRequest) (*RekeySessionResponse, error)
 	// QuerySessions returns a page of sessions ordered by creation, then session id; expired ones that were not yet ended are included. A
 	// session present throughout a walk is shown exactly once, whatever is added or ended meanwhile.

@@ -471,7 +471,7 @@ func (x *ExportRecordsRequest) GetAfter() []byte {
 type ExportRecordsResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Records []*TransferRecord      `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// position is where to go on behind them. It is the backend's own.
+	// position is where to go on behind them. It is the backend's own, and another with each batch.
 	Position      []byte `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,7 +587,7 @@ func (x *ListChangesRequest) GetLimit() uint32 {
 type ListChangesResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Records []*TransferRecord      `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// through is the number of the last entry among them, left how many come after.
+	// through is the number of the last entry among them, left how many come after. While some are left, through moves on.
 	Through       uint64 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"`
 	Left          uint64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields

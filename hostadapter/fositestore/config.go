@@ -39,10 +39,12 @@ type Config struct {
 	// returns, or a *JSONWebKeySet. Nil: ID tokens of a key that was rotated out have their users asked before they are signed out.
 	FormerKeys func(ctx context.Context) ([]any, error)
 
-	// FormerIssuers are those that the server had before it was renamed to IDTokenIssuer, and KeysLost goes on with a store that none of the keys opens: see
-	// the fields of those names in hostadapter.Config.
+	// FormerIssuers are those that the server had before it was renamed to IDTokenIssuer, KeysLost goes on with a store that none of the
+	// keys opens, and UnboundUntil lets sessions and tokens of a release before that setting pass until then: see the fields of those
+	// names in hostadapter.Config.
 	FormerIssuers []string
 	KeysLost      bool
+	UnboundUntil  time.Time
 
 	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in with SignIn. Such tokens end
 	// only with their subject.
@@ -65,6 +67,9 @@ type Config struct {
 func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	host := c.Host
 	host.KeysLost = host.KeysLost || c.KeysLost
+	if host.UnboundUntil.IsZero() {
+		host.UnboundUntil = c.UnboundUntil
+	}
 	host.FormerIssuers = append(slices.Clone(host.FormerIssuers), c.FormerIssuers...)
 	errs := []error{c.check()}
 	if host.Backend == nil {

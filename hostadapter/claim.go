@@ -71,6 +71,10 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 	if a.ServesIssuer(issuer) {
 		return nil
 	}
+	return a.otherIssuer(issuer)
+}
+
+func (a *Adapter) otherIssuer(issuer string) error {
 	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its own. Where the issuer was "+
 		"renamed, name the former one in Config.FormerIssuers", ErrOtherIssuer, issuer, a.config.Issuer)
 }

@@ -2,6 +2,7 @@ package hostadapter_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -155,3 +156,25 @@ func TestOneStoreOneIssuer(t *testing.T) {
 		})
 	}
 }
+
+// TestSwapToAnotherIssuersStore: a swap wants an empty store, and says whose the other one is.
+func TestSwapToAnotherIssuersStore(t *testing.T) {
+	t.Parallel()
+	const other = "https://other.example"
+	theirs := newHost(t, func(c *hostadapter.Config) { c.Issuer = other })
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.BackendName = "ours"
+		c.Backends = map[string]func(context.Context) (hostadapter.Backend, error){
+			"theirs": func(context.Context) (hostadapter.Backend, error) { return kept{theirs.backend}, nil },
+		}
+	})
+	_, err := h.Swap(t.Context(), "theirs")
+	if !errors.Is(err, hostadapter.ErrSwap) || !errors.Is(err, hostadapter.ErrOtherIssuer) || !strings.Contains(err.Error(), other) {
+		t.Errorf("Swap: %v, want a refusal that names %s", err, other)
+	}
+}
+
+// kept is a backend that others go on using when it is closed here.
+type kept struct{ *backend }
+
+func (kept) Close() error { return nil }

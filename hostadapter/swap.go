@@ -189,6 +189,10 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) 
 		case status.State != transfer.Active:
 			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap, name, status.State)
 		case status.Records() > 0:
+			issuer, err := target.Properties().Property(ctx, issuerProperty)
+			if err == nil && issuer != nil && !a.ServesIssuer(string(issuer)) {
+				return fmt.Errorf("%w: %q: %w", ErrSwap, name, a.otherIssuer(string(issuer)))
+			}
 			return fmt.Errorf("%w: %q is not empty, it holds %d records", ErrSwap, name, status.Records())
 		}
 		return nil

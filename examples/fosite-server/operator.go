@@ -82,7 +82,7 @@ func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor,
 		}
 		return admin.Actor{Name: "admin"}, nil
 	}
-	if _, ok := o.open(r); !ok {
+	if len(o.open(r)) == 0 {
 		next := pathAdminPage
 		if r.Method == http.MethodGet {
 			next = r.URL.RequestURI()
@@ -117,13 +117,22 @@ func (o *operators) issue() string {
 	return base64.RawURLEncoding.EncodeToString(append(content, o.sign(content)...))
 }
 
-// open returns what the cookie of a request says, unless it is not ours, too old, or signed out.
-func (o *operators) open(r *http.Request) (operatorPass, bool) {
-	cookie, err := r.Cookie(o.cookie)
-	if err != nil {
-		return operatorPass{}, false
+// maxOperatorCookies bounds how many cookies of the name are looked at. Another server on a port of this host may have set its own.
+const maxOperatorCookies = 8
+
+// open returns what the cookies of a request say that are good: ours, not too old, and not signed out.
+func (o *operators) open(r *http.Request) (passes []operatorPass) {
+	cookies := r.CookiesNamed(o.cookie)
+	for _, cookie := range cookies[:min(len(cookies), maxOperatorCookies)] {
+		if pass, ok := o.openOne(cookie.Value); ok {
+			passes = append(passes, pass)
+		}
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(cookie.Value)
+	return passes
+}
+
+func (o *operators) openOne(value string) (operatorPass, bool) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
 	if err != nil || len(raw) != nonceSize+8+sha256.Size {
 		return operatorPass{}, false
 	}
@@ -229,7 +238,7 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
-	if pass, ok := p.operators.open(r); ok {
+	for _, pass := range p.operators.open(r) {
 		if err := p.operators.end(pass); err != nil {
 			p.operators.setCookie(w, "", 0)
 			p.failed(w, r, fmt.Errorf("keeping that an operator has signed out: %w", err))

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,7 +223,10 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 	signedIn := func(o *operators, cookie string) (operatorPass, bool) {
 		r := httptest.NewRequest(http.MethodGet, pathAdminPage, nil)
 		r.AddCookie(&http.Cookie{Name: o.cookie, Value: cookie})
-		return o.open(r)
+		if passes := o.open(r); len(passes) > 0 {
+			return passes[0], true
+		}
+		return operatorPass{}, false
 	}
 	o := start()
 	var cookies []string
@@ -257,5 +261,40 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 	}
 	if _, err := newOperators(known, "https://op.example", file); err == nil || !strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("a damaged file: %v", err)
+	}
+}
+
+// TestSeveralOperatorCookies: another server on a port of this host may have set a cookie of that name.
+func TestSeveralOperatorCookies(t *testing.T) {
+	t.Parallel()
+	o, err := newOperators(&secrets{global: make([]byte, 32), adminToken: testToken}, "https://op.example", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := func(values ...string) *http.Request {
+		r := httptest.NewRequest(http.MethodPost, pathAdminSignOut, nil)
+		for _, value := range values {
+			r.AddCookie(&http.Cookie{Name: o.cookie, Value: value})
+		}
+		return r
+	}
+	first, second, foreign := o.issue(), o.issue(), strings.Repeat("A", 75)
+	for _, values := range [][]string{{first}, {foreign, first}, {first, foreign}, {"", "x", foreign, second}} {
+		if _, err := o.authorize(request(values...), admin.ChangeSessions); err != nil {
+			t.Errorf("a good cookie among %d is refused: %v", len(values), err)
+		}
+	}
+	if _, err := o.authorize(request(append(slices.Repeat([]string{foreign}, maxOperatorCookies), first)...), admin.ChangeSessions); err == nil {
+		t.Error("any number of cookies is looked at")
+	}
+	for _, pass := range o.open(request(second, foreign, first)) {
+		if err := o.end(pass); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, value := range []string{first, second} {
+		if _, err := o.authorize(request(value), admin.ChangeSessions); err == nil {
+			t.Error("a cookie is good after the sign-out of both")
+		}
 	}
 }

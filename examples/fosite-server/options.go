@@ -34,6 +34,8 @@ type options struct {
 
 	idle, absolute time.Duration
 	maxSessions    int
+	formerIssuers  []string
+	keysLost       bool
 	refuseSignIn   bool
 }
 
@@ -46,12 +48,14 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.SetOutput(io.Discard) // its word on an error is ours, and the list of flags hides it
 	flags.StringVar(&o.addr, "addr", "localhost:9000", "`address` to listen on; the demo clients take the two ports after it, or free ones after :0")
 	flags.StringVar(&o.issuer, "issuer", "", "`URL` under which browsers and clients reach this server (default http:// and the address)")
+	flags.Func("former-issuers", "`URLs` that this server was reached under before, separated by commas: their sessions go on until they end, and nobody is signed in with them any more", o.formerIssuer)
 	flags.StringVar(&o.data, "data", defaultData, "`folder` of the keys and, with the badger backend, of the sessions")
 	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger`; postgres is to come")
 	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend, to come")
 	flags.StringVar(&o.plugin, "plugin", "", "`file` of the storage plugin to run instead of the one built in")
 	flags.Func("store", "`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it for more", o.store)
 	flags.StringVar(&o.acceptStore, "accept-store", "", "`id` of a store that may serve in the place of the one that the data folder has pinned, such as a restored one")
+	flags.BoolVar(&o.keysLost, "keys-lost", false, "go on with sessions whose keys, in the data folder, were lost: their users sign in again, and their tokens are worth nothing")
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.tokenFile, "admin-token-file", "", "`file` with the bearer token of the admin routes, which only its owner may read (default: one kept in the data folder)")
@@ -88,6 +92,17 @@ func (o *options) allowCIDR(list string) error {
 	return nil
 }
 
+func (o *options) formerIssuer(list string) error {
+	for text := range strings.SplitSeq(list, ",") {
+		issuer := strings.TrimSpace(text)
+		if err := checkIssuer(issuer); err != nil {
+			return err
+		}
+		o.formerIssuers = append(o.formerIssuers, issuer)
+	}
+	return nil
+}
+
 func (o *options) validate() error {
 	switch {
 	case o.backend == "postgres":
@@ -120,14 +135,21 @@ func (o *options) validate() error {
 	if o.issuer == "" {
 		return nil
 	}
-	issuer, err := url.Parse(o.issuer)
+	if err := checkIssuer(o.issuer); err != nil {
+		return fmt.Errorf("-issuer %w", err)
+	}
+	return nil
+}
+
+func checkIssuer(text string) error {
+	issuer, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("-issuer: %w", err)
+		return fmt.Errorf("is no URL: %w", err)
 	case issuer.Scheme != "https" && issuer.Scheme != "http" || issuer.Host == "":
-		return errors.New("-issuer is not an http or https URL")
+		return errors.New("is not an http or https URL")
 	case issuer.Path != "" || issuer.RawQuery != "" || issuer.Fragment != "" || issuer.User != nil:
-		return errors.New("-issuer has more than scheme, host and port: this server's pages are at the root, with no slash at the end")
+		return errors.New("has more than scheme, host and port: this server's pages are at the root, with no slash at the end")
 	}
 	return nil
 }

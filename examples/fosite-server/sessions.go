@@ -52,6 +52,9 @@ func (s *running) attachSessions(ctx context.Context) error {
 		Fosite:  p.config,
 		Store:   clientStore(p.clients),
 		Key:     p.secrets.signingKey,
+
+		FormerIssuers: s.options.formerIssuers,
+		KeysLost:      s.options.keysLost,
 		Host: hostadapter.Config{
 			Cookie:           hostadapter.Cookie{Name: p.cookieName()},
 			LogoutPage:       p.logoutPage,

@@ -170,6 +170,12 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	switch {
 	case errors.As(err, &missing):
 		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
+	case errors.Is(err, hostadapter.ErrKeysLost):
+		return fmt.Errorf("%s is not the one with which the sessions were sealed: put the old one back; or start with -keys-lost to go on without "+
+			"them (%w)", filepath.Join(s.options.data, "global-secret"), err)
+	case errors.Is(err, hostadapter.ErrOtherIssuer):
+		return fmt.Errorf("start with the -issuer, or the -addr, that it had, or with another -data folder; or, where this server was renamed, with "+
+			"-former-issuers and the old one (%w)", err)
 	case err != nil:
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tryStart starts a server over a data folder and stops it again.
+func tryStart(t *testing.T, data string, arguments ...string) error {
+	t.Helper()
+	o, err := parseOptions(append([]string{"-addr", "127.0.0.1:0", "-data", data}, arguments...), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	if err != nil {
+		return err
+	}
+	return s.stop(context.Background())
+}
+
+// says fails the test unless the error has all of the texts, or there is none where none is wanted.
+func says(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	if len(texts) == 0 && err != nil {
+		t.Fatalf("start: %v", err)
+	}
+	for _, text := range texts {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Fatalf("start: %v, want it to say %q", err, text)
+		}
+	}
+}
+
+// TestLostKeys: a data folder whose keys were lost is refused, and gone on with when that is asked for.
+func TestLostKeys(t *testing.T) {
+	t.Parallel()
+	const issuer = "http://op.example"
+	data := filepath.Join(t.TempDir(), "data")
+	says(t, tryStart(t, data, "-issuer", issuer))
+	secret := filepath.Join(data, "global-secret")
+	kept, err := os.ReadFile(secret)
+	if err == nil {
+		err = os.Remove(secret)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, tryStart(t, data, "-issuer", issuer), "-keys-lost", secret)
+	says(t, tryStart(t, data, "-issuer", issuer), "-keys-lost", secret)
+	other, err := os.ReadFile(secret)
+	if err == nil {
+		err = os.WriteFile(secret, kept, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, tryStart(t, data, "-issuer", issuer)) // it was found again
+	if err := os.WriteFile(secret, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says(t, tryStart(t, data, "-issuer", issuer, "-keys-lost"))
+	says(t, tryStart(t, data, "-issuer", issuer))
+}
+
+// TestAnotherIssuer: a data folder is that of one issuer, unless that was renamed.
+func TestAnotherIssuer(t *testing.T) {
+	t.Parallel()
+	const former, renamed = "http://op.example", "https://renamed.example"
+	data := filepath.Join(t.TempDir(), "data")
+	says(t, tryStart(t, data, "-issuer", former))
+	says(t, tryStart(t, data, "-issuer", renamed), "-former-issuers", former, renamed)
+	says(t, tryStart(t, data, "-issuer", renamed, "-former-issuers", "https://x.example, "+former))
+	says(t, tryStart(t, data, "-issuer", renamed))
+	says(t, tryStart(t, data, "-issuer", former), "-former-issuers", former, renamed)
+}

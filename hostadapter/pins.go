@@ -14,16 +14,19 @@ type PinnedStore struct {
 	Name string `json:"name"`
 	// StoreID is its ticketstore.Description.StoreID.
 	StoreID string `json:"store_id"`
-	// Left: another one has taken its place in a swap. It may not serve any more, but a host that starts with it is led to the one that does.
+	// Left: another one has taken its place in a swap. It may not serve any more, but a host that starts with it
+	// is led to the one that does.
 	Left bool `json:"left,omitempty"`
 }
 
-// Pins keep, outside of the stores and across restarts of the host, which stores may serve: a start over another one, or over an empty folder where
-// a volume is not mounted, is refused instead of serving as if nobody were signed in. They follow a swap: before its switch the new store is
-// pinned beside the old one, and after it the old one is left.
+// Pins keep, outside of the stores and across restarts of the host, which stores may serve: a start over
+// another one, or over an empty folder where a volume is not mounted, is refused instead of serving as if
+// nobody were signed in. They follow a swap: before its switch the new store is pinned beside the old one,
+// and after it the old one is left.
 //
-// The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so that none is made by mistake. The functions
-// of Config.Backends get a context that has the ids wherever they are known.
+// The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so
+// that none is made by mistake. The functions of Config.Backends get a context that has the ids wherever they
+// are known.
 type Pins interface {
 	// Pinned returns what Pin was given last, nothing before the first time.
 	Pinned(ctx context.Context) ([]PinnedStore, error)
@@ -61,7 +64,8 @@ func (a *Adapter) loadPins(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkPin refuses a store that must not serve: none of those that are pinned, or one that was left.
+// checkPin refuses a store that must not serve: none of those that are pinned, or one that was left. A pin
+// without an id is of data that did not outlive its process: any other store is as good.
 func (a *Adapter) checkPin() error {
 	if len(a.pinned.kept) == 0 {
 		return nil
@@ -71,7 +75,7 @@ func (a *Adapter) checkPin() error {
 		if store.Left {
 			continue
 		}
-		if store.StoreID == a.pinned.serving.StoreID {
+		if store.StoreID == "" || store.StoreID == a.pinned.serving.StoreID {
 			return nil
 		}
 		wanted = append(wanted, store.StoreID)

@@ -87,7 +87,9 @@ func TestPinsFollowASwap(t *testing.T) {
 			t.Fatal(state.Err)
 		}
 	}
-	want := [][]string{{"old"}, {"old", "new"}, {"-old", "new"}, {"-old", "new", "newer"}, {"-old", "-new", "newer"}}
+	want := [][]string{
+		{"old"}, {"old", "new"}, {"-old", "new"}, {"-old", "new", "newer"}, {"-old", "-new", "newer"},
+	}
 	p.mustBe(t, want...)
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
@@ -103,6 +105,17 @@ func TestPinsFollowASwap(t *testing.T) {
 	h.start()
 	b.mustBe("ann")
 	p.mustBe(t, append(want, []string{"newer"})...)
+}
+
+// Data that does not outlive its process has no id: a host that pinned it may move on to a store that lasts.
+func TestPinWithoutAnID(t *testing.T) {
+	t.Parallel()
+	p := &pins{was: [][]hostadapter.PinnedStore{{{Name: "old"}}}}
+	newHost(t, swappable(t, "old"), func(c *hostadapter.Config) { c.Pins = p })
+	stores, err := p.Pinned(t.Context())
+	if err != nil || len(stores) != 1 || stores[0].StoreID == "" {
+		t.Errorf("pinned %v, error %v, want the id of the store that is there", stores, err)
+	}
 }
 
 // A swap whose target cannot be pinned does not happen, and one that is given up takes its pin off again.
@@ -174,28 +187,31 @@ func TestPinsOfASwapThatWasCutShort(t *testing.T) {
 	})
 }
 
+// folders gives each store's folder.
+type folders func(name string) string
+
 func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	// Each leaves something else in the place of the store that serves, whose folder is named.
 	for name, c := range map[string]struct {
 		swapped bool
-		spoil   func(t *testing.T, folder func(string) string)
+		spoil   func(t *testing.T, folder folders)
 		away    string // the store that is missing, and must not be made
 	}{
-		"no store": {away: "old", spoil: func(t *testing.T, folder func(string) string) {
+		"no store": {away: "old", spoil: func(t *testing.T, folder folders) {
 			rename(t, folder("old"), folder("away"))
 		}},
-		"another store": {spoil: func(t *testing.T, folder func(string) string) {
+		"another store": {spoil: func(t *testing.T, folder folders) {
 			rename(t, folder("old"), folder("away"))
 			rename(t, folder("other"), folder("old"))
 		}},
-		"no store after a swap": {swapped: true, away: "new", spoil: func(t *testing.T, folder func(string) string) {
+		"no store after a swap": {swapped: true, away: "new", spoil: func(t *testing.T, folder folders) {
 			rename(t, folder("new"), folder("away"))
 		}},
-		"no first store after a swap": {swapped: true, away: "old", spoil: func(t *testing.T, folder func(string) string) {
+		"no first store after a swap": {swapped: true, away: "old", spoil: func(t *testing.T, folder folders) {
 			rename(t, folder("old"), folder("away"))
 		}},
-		"the store as it was before a swap": {swapped: true, spoil: func(t *testing.T, folder func(string) string) {
+		"the store as it was before a swap": {swapped: true, spoil: func(t *testing.T, folder folders) {
 			if err := os.RemoveAll(folder("old")); err != nil {
 				t.Fatal(err)
 			}
@@ -247,7 +263,7 @@ func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 			pinned, _ := p.Pinned(t.Context())
 			for _, store := range pinned {
 				if !store.Left && !slices.Contains(refusal.Wanted, store.StoreID) {
-					t.Errorf("the refusal wants %v, where %q of %s is not among them", refusal.Wanted, store.StoreID, store.Name)
+					t.Errorf("the refusal wants %v, where %q of %s is missing", refusal.Wanted, store.StoreID, store.Name)
 				}
 			}
 			if _, err := os.Stat(folder(c.away)); c.away != "" && !errors.Is(err, os.ErrNotExist) {

@@ -90,8 +90,8 @@ func bind(t *testing.T, from, to string) {
 	}
 }
 
-// A plugin that dies while its store is gone, or another one is in its place, leaves users signed in: they get 503 until the right store is back,
-// and operators read both ids. A start is refused in the same case.
+// A plugin that dies while its store is gone, or another one is in its place, leaves users signed in: they
+// get 503 until the right store is back, and operators read both ids. A start is refused in the same case.
 func TestStoreIsGone(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -153,7 +153,9 @@ func TestStoreIsGone(t *testing.T) {
 				why, _ := answer["error"].(string)
 				return status == http.StatusOK && answer["status"] == "unavailable" && said(why)
 			})
-			if ready, err := http.Get(p.issuer + "/readyz"); err != nil || ready.Body.Close() != nil || ready.StatusCode != http.StatusServiceUnavailable {
+			const unavailable = http.StatusServiceUnavailable
+			ready, err := http.Get(p.issuer + "/readyz")
+			if err != nil || ready.Body.Close() != nil || ready.StatusCode != unavailable {
 				t.Errorf("/readyz: %v, %v, want 503", ready, err)
 			}
 			response, err := b.client.Get(rp.authorizeURL(oauth2.SetAuthURLParam("prompt", "none")))
@@ -161,10 +163,11 @@ func TestStoreIsGone(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = response.Body.Close()
-			if set := response.Header.Values("Set-Cookie"); response.StatusCode != http.StatusServiceUnavailable || len(set) != 0 {
+			if set := response.Header.Values("Set-Cookie"); response.StatusCode != unavailable || len(set) != 0 {
 				t.Errorf("a user who is signed in gets %d and cookies %v, want 503 and none", response.StatusCode, set)
 			}
-			if status, answer := p.post(t, "introspection_endpoint", rp, url.Values{"token": {login.token.AccessToken}}); status != http.StatusServiceUnavailable {
+			token := url.Values{"token": {login.token.AccessToken}}
+			if status, answer := p.post(t, "introspection_endpoint", rp, token); status != unavailable {
 				t.Errorf("introspection: %d %v, want 503", status, answer)
 			}
 			c.back(t, store)
@@ -219,9 +222,11 @@ func TestStoreBelowAnotherWorkingDirectory(t *testing.T) {
 	_ = syscall.Kill(client.PID(), syscall.SIGKILL)
 	eventually(t, "the host says where it looks", func() bool {
 		_, err := client.Describe(t.Context())
-		return err != nil && strings.Contains(err.Error(), description.StoreID) && strings.Contains(err.Error(), filepath.Join(second, "sessions"))
+		return err != nil && strings.Contains(err.Error(), description.StoreID) &&
+			strings.Contains(err.Error(), filepath.Join(second, "sessions"))
 	})
-	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
+	_, err = client.Tickets().Get(t.Context(), ticketstore.Key{1})
+	if !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("a call: got %v, want ErrUnavailable", err)
 	}
 	if entries, err := os.ReadDir(second); len(entries) > 0 || err != nil {

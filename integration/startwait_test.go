@@ -48,7 +48,8 @@ func TestStartWaitsForTheLastPlugin(t *testing.T) {
 	}
 }
 
-// A store that another plugin goes on using is refused when StartTimeout is over, which names the folder and the process.
+// A store that another plugin goes on using is refused when StartTimeout is over, which names the folder and
+// the process.
 func TestStartOverAStoreInUse(t *testing.T) {
 	t.Parallel()
 	config := badgerConfig(t)

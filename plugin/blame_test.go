@@ -70,7 +70,9 @@ func TestStartErrorsBlameTheRightThing(t *testing.T) {
 		},
 		"missing dynamic loader": {
 			func(b *bench, c *plugin.Config) { c.Path = b.compile("-Wl,--dynamic-linker=/nowhere/ld-musl.so.1") },
-			[]string{`its dynamic loader, "/nowhere/ld-musl.so.1", does not exist: install the C library`, "CGO_ENABLED=0"},
+			[]string{
+				`its dynamic loader, "/nowhere/ld-musl.so.1", does not exist: install the C library`, "CGO_ENABLED=0",
+			},
 		},
 		"missing library": {
 			func(b *bench, c *plugin.Config) {
@@ -118,7 +120,8 @@ func TestStartErrorNamesTMPDIR(t *testing.T) {
 	if err == nil {
 		_ = client.Close()
 	}
-	if want := "/nowhere from TMPDIR, does not exist: create it, or set SocketDir"; err == nil || !strings.Contains(err.Error(), want) {
+	const want = "/nowhere from TMPDIR, does not exist: create it, or set SocketDir"
+	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want it to say %q", err, want)
 	}
 }
@@ -204,8 +207,8 @@ func (b *bench) run(name string, args ...string) {
 	}
 }
 
-// A plugin behind a wrapper that was killed ends by itself, and stays a zombie where nobody reaps it. The next start does not take it for one that
-// lives on.
+// A plugin behind a wrapper that was killed ends by itself, and stays a zombie where nobody reaps it. The
+// next start does not take it for one that lives on.
 func TestZombieIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	// Orphans become ours, and we reap none, as process 1 of many containers.

@@ -24,14 +24,16 @@ const (
 // maxShebang bounds the first line of a script, as Linux does.
 const maxShebang = 256
 
-var errNoExec = errors.New("it lies on a file system that is mounted noexec: put it elsewhere, or mount that without noexec")
+var errNoExec = errors.New(
+	"it lies on a file system that is mounted noexec: put it elsewhere, or mount that without noexec")
 
-// explainExec says why the system did not execute a binary that is there: its words are those for a binary that is missing, or may not be
-// executed, where in truth that is what the binary needs.
+// explainExec says why the system did not execute a binary that is there: its words are those for a binary
+// that is missing, or may not be executed, where in truth that is what the binary needs.
 func explainExec(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
-		return fmt.Errorf("cannot be started: %w (it must be a binary for %s/%s)", err, runtime.GOOS, runtime.GOARCH)
+		return fmt.Errorf("cannot be started: %w (it must be a binary for %s/%s)",
+			err, runtime.GOOS, runtime.GOARCH)
 	case errors.Is(err, fs.ErrPermission) && onNoExec(path):
 		return errNoExec
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
@@ -53,8 +55,8 @@ func explainExec(path string, err error) error {
 	return fmt.Errorf("cannot be started: %w", err)
 }
 
-// interpreterOf returns what the system starts in the place of a file: what a script names in its first line, or the loader of a dynamically linked
-// binary. Empty where there is none.
+// interpreterOf returns what the system starts in the place of a file: what a script names in its first line,
+// or the loader of a dynamically linked binary. Empty where there is none.
 func interpreterOf(path string) (kind, interpreter string) {
 	file, err := os.Open(path)
 	if err != nil {

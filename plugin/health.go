@@ -29,8 +29,8 @@ func (l *link) watch(in *instance) {
 		description, err := caller.Describe(l.closing)
 		if err == nil && description.StoreID != l.storeID {
 			// Its database was replaced under it. The next start finds out what is there, and tells.
-			in.logger.ErrorContext(context.Background(), "session plugin serves another store and is killed", "store_id", description.StoreID,
-				"wanted", l.storeID)
+			in.logger.ErrorContext(context.Background(), "session plugin serves another store and is killed",
+				"store_id", description.StoreID, "wanted", l.storeID)
 			in.slay()
 			return
 		}

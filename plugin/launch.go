@@ -34,8 +34,8 @@ type instance struct {
 	description ticketstore.Description
 }
 
-// launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are any. Nothing is left behind when it
-// fails.
+// launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are any.
+// Nothing is left behind when it fails.
 func launch(ctx context.Context, config *Config, settings []byte, wanted []string) (_ *instance, err error) {
 	defer func() {
 		if err != nil {
@@ -80,7 +80,8 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	}
 	p.settled.Store(true)
 	p.logger.InfoContext(ctx, "session plugin is ready", "path", path, "sha256", sum, "pinned", config.Checksum != "",
-		"backend", in.description.Name, "version", in.description.Version, "format", in.description.Format)
+		"backend", in.description.Name, "version", in.description.Version, "format", in.description.Format,
+		"store_id", in.description.StoreID)
 	return in, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// onlyZombies reports whether all that is left of a process group waits to be reaped. Signal 0 reaches those, too, for ever where process 1 reaps
-// nobody, as in many containers.
+// onlyZombies reports whether all that is left of a process group waits to be reaped. Signal 0 reaches those,
+// too, for ever where process 1 reaps nobody, as in many containers.
 func onlyZombies(group int) bool {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil || len(stats) == 0 {
@@ -25,7 +25,8 @@ func onlyZombies(group int) bool {
 		if len(fields) < 3 || fields[2] != strconv.Itoa(group) {
 			continue
 		}
-		// A first thread may have ended before another that is still in a sync: the process holds its files until then.
+		// A first thread may have ended before another that is still in a sync: the process holds its files until
+		// then.
 		threads, _ := os.ReadDir(filepath.Join(filepath.Dir(path), "task"))
 		if fields[0] != "Z" && fields[0] != "X" || len(threads) > 1 {
 			return false

@@ -12,7 +12,8 @@ import (
 // socketName is as long as what go-plugin, on both sides, adds to the folder of the socket.
 const socketName = "/plugin-dir1234567890/plugin1234567890"
 
-// checkSocketDir refuses a folder in which no socket can be made, before anything is started: its fault would look like the binary's.
+// checkSocketDir refuses a folder in which no socket can be made, before anything is started: its fault would
+// look like the binary's.
 func (c *Config) checkSocketDir() error {
 	folder, from := c.SocketDir, "SocketDir"
 	if folder == "" {
@@ -24,10 +25,12 @@ func (c *Config) checkSocketDir() error {
 	}
 	// The plugin is started in our working directory, but need not stay there.
 	problem := func(what, remedy string) error {
-		return fmt.Errorf("the folder for its socket, %s from %s, %s: %s, or set SocketDir (else TMPDIR of the host) to another one", folder, from, what, remedy)
+		return fmt.Errorf("the folder for its socket, %s from %s, %s: %s, or set SocketDir (else TMPDIR of "+
+			"the host) to another one", folder, from, what, remedy)
 	}
 	if longest := maxSocketPath - len(socketName); len(folder) > longest {
-		return problem(fmt.Sprintf("has %d bytes, and a unix socket allows for %d", len(folder), longest), "make it shorter")
+		what := fmt.Sprintf("has %d bytes, and a unix socket allows for %d", len(folder), longest)
+		return problem(what, "make it shorter")
 	}
 	probe, err := os.MkdirTemp(folder, "plugin-dir")
 	switch {

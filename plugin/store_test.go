@@ -16,7 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A plugin that comes back with another store is not served: its host says both ids and the path until the right one is there again.
+// A plugin that comes back with another store is not served: its host says both ids and the path until the
+// right one is there again.
 func TestAnotherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -51,12 +52,12 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 			}
 			b.poll("the host says why", func() bool {
 				_, err := client.Describe(t.Context())
-				return errors.Is(err, ticketstore.ErrUnavailable) && !slices.ContainsFunc(append(c.says, path), func(part string) bool {
-					return !strings.Contains(err.Error(), part)
-				})
+				unsaid := func(part string) bool { return !strings.Contains(err.Error(), part) }
+				return errors.Is(err, ticketstore.ErrUnavailable) && !slices.ContainsFunc(append(c.says, path), unsaid)
 			})
 			for range 3 {
-				if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
+				_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
+				if !errors.Is(err, ticketstore.ErrUnavailable) {
 					t.Errorf("a call: got %v, want ErrUnavailable", err)
 				}
 			}
@@ -84,12 +85,16 @@ func TestPinnedStore(t *testing.T) {
 		context []string // ticketstore.WithStoreIDs
 		wanted  []string // in the error, nil if there is none
 	}{
-		"by the config":                   {config: "store-a"},
-		"another by the config":           {config: "store-b", wanted: []string{"store-b"}},
-		"by the context":                  {context: []string{"store-b", "store-a"}},
-		"others by the context":           {context: []string{"store-b", "store-c"}, wanted: []string{"store-b", "store-c"}},
-		"the config before the context":   {config: "store-a", context: []string{"store-b"}},
-		"the config against the context":  {config: "store-b", context: []string{"store-a"}, wanted: []string{"store-b"}},
+		"by the config":         {config: "store-a"},
+		"another by the config": {config: "store-b", wanted: []string{"store-b"}},
+		"by the context":        {context: []string{"store-b", "store-a"}},
+		"others by the context": {
+			context: []string{"store-b", "store-c"}, wanted: []string{"store-b", "store-c"},
+		},
+		"the config before the context": {config: "store-a", context: []string{"store-b"}},
+		"the config against the context": {
+			config: "store-b", context: []string{"store-a"}, wanted: []string{"store-b"},
+		},
 		"no ids by the context, any will": {context: []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,14 +7,16 @@ import (
 	"strings"
 )
 
-// ErrOtherStore means that what was to be opened is not the store that is wanted, or no store at all. A *OtherStoreError has both ids.
+// ErrOtherStore means that what was to be opened is not the store that is wanted, or no store at all. A
+// *OtherStoreError has both ids.
 var ErrOtherStore = errors.New("it is another store")
 
 // OtherStoreError is an ErrOtherStore that tells what is wanted and what is there.
 type OtherStoreError struct {
 	// Place is where the store was looked for, such as its folder. Empty where that is not known.
 	Place string
-	// Wanted are the ids (Description.StoreID) of which the store must have one, Found is its own: empty where there is no store.
+	// Wanted are the ids (Description.StoreID) of which the store must have one, Found is its own: empty where
+	// there is no store.
 	Wanted []string
 	Found  string
 }
@@ -32,7 +34,8 @@ func (e *OtherStoreError) Error() string {
 	if wanted == "" {
 		wanted = "one without an id"
 	}
-	return fmt.Sprintf("%v: %s holds %s, wanted is %s; was a volume not mounted, or the folder moved or replaced?", ErrOtherStore, place, found, wanted)
+	return fmt.Sprintf("%v: %s holds %s, wanted is %s; was a volume not mounted, or the folder moved or "+
+		"replaced?", ErrOtherStore, place, found, wanted)
 }
 
 // Is makes errors.Is(err, ErrOtherStore) hold.
@@ -40,9 +43,10 @@ func (e *OtherStoreError) Is(target error) bool { return target == ErrOtherStore
 
 type storeIDsKey struct{}
 
-// WithStoreIDs returns a context for opening a store: it must be there already and have one of the ids, otherwise it is refused as
-// ErrOtherStore, and nothing is created or changed. Without ids any store is good, and a new one is made where there is none. It is
-// how a host that knows which store it served before tells what opens it, through however many hands.
+// WithStoreIDs returns a context for opening a store: it must be there already and have one of the ids,
+// otherwise it is refused as ErrOtherStore, and nothing is created or changed. Without ids any store is good,
+// and a new one is made where there is none. It is how a host that knows which store it served before tells
+// what opens it, through however many hands.
 func WithStoreIDs(ctx context.Context, ids ...string) context.Context {
 	return context.WithValue(ctx, storeIDsKey{}, ids)
 }

@@ -18,8 +18,8 @@ import (
 // pinFile lies next to the keys.
 const pinFile = "stores.json"
 
-// pins keep which stores may serve in a file of the data folder, so that a start without the volume of the sessions is refused instead of signing
-// everybody out.
+// pins keep which stores may serve in a file of the data folder, so that a start without the volume of the
+// sessions is refused instead of signing everybody out.
 type pins struct {
 	path string
 	// accept is the id of -accept-store: that store may serve, too.
@@ -44,9 +44,9 @@ func (p *pins) Pinned(context.Context) (stores []hostadapter.PinnedStore, err er
 	if err := json.Unmarshal(content, &stores); err != nil || len(stores) == 0 {
 		return nil, fmt.Errorf("%s is damaged: remove it to pin the store that is there now", p.path)
 	}
-	accepted := hostadapter.PinnedStore{Name: mainStore, StoreID: p.accept}
-	if p.accept != "" && !slices.ContainsFunc(stores, func(s hostadapter.PinnedStore) bool { return !s.Left && s.StoreID == p.accept }) {
-		stores = append(stores, accepted)
+	known := func(s hostadapter.PinnedStore) bool { return !s.Left && s.StoreID == p.accept }
+	if p.accept != "" && !slices.ContainsFunc(stores, known) {
+		stores = append(stores, hostadapter.PinnedStore{Name: mainStore, StoreID: p.accept})
 	}
 	return stores, nil
 }
@@ -77,8 +77,9 @@ func (p *pins) explain(err error) error {
 	case !errors.As(err, &other):
 		return err
 	case other.Found == "":
-		return fmt.Errorf("%w Put it back; or put a restored one there and start with -accept-store and its id; or remove %s to begin with "+
-			"an empty store, in which nobody is signed in", err, p.path)
+		return fmt.Errorf("%w Put it back; or put a restored one there and start with -accept-store and its id; "+
+			"or remove %s to begin with an empty store, in which nobody is signed in", err, p.path)
 	}
-	return fmt.Errorf("%w Put the right one back; or start with -accept-store %s to serve the one that is there from now on", err, other.Found)
+	return fmt.Errorf("%w Put the right one back; or start with -accept-store %s to serve the one that is "+
+		"there from now on", err, other.Found)
 }

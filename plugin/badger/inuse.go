@@ -17,14 +17,16 @@ import (
 const (
 	// lockPoll is how often to look whether a folder was let go of.
 	lockPoll = 50 * time.Millisecond
-	// lockAnswer is what is left of the time to open for saying why it is not open, or a fifth of that time where that is less.
+	// lockAnswer is what is left of the time to open for saying why it is not open, or a fifth of that time
+	// where that is less.
 	lockAnswer = time.Second
 	// lockPIDFile is where Badger writes which process has a database open.
 	lockPIDFile = "LOCK"
 )
 
-// awaitFolder waits for another process to let go of a folder: one that was killed or told to end may still be about it. It gives up shortly before the
-// context's deadline; without one it does not wait. A folder that is missing is nobody's.
+// awaitFolder waits for another process to let go of a folder: one that was killed or told to end may still
+// be about it. It gives up shortly before the context's deadline; without one it does not wait. A folder that
+// is missing is nobody's.
 func awaitFolder(ctx context.Context, path string, logger *slog.Logger) error {
 	limit := time.Now()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -41,7 +43,8 @@ func awaitFolder(ctx context.Context, path string, logger *slog.Logger) error {
 		case !time.Now().Before(limit):
 			return folderInUse(path)
 		case !waited:
-			logger.InfoContext(ctx, "database folder is in use by another process, waiting", "path", path, "pid", ownerOf(path))
+			logger.InfoContext(ctx, "database folder is in use by another process, waiting",
+				"path", path, "pid", ownerOf(path))
 		}
 		select {
 		case <-time.After(lockPoll):
@@ -57,11 +60,13 @@ func folderInUse(path string) error {
 	if pid := ownerOf(path); pid != 0 {
 		owner = fmt.Sprintf(", process %d", pid)
 	}
-	return ticketstore.Invalid("path", "%s is in use by another process%s: a badger store belongs to one plugin at a time", path, owner)
+	return ticketstore.Invalid("path",
+		"%s is in use by another process%s: a badger store belongs to one plugin at a time", path, owner)
 }
 
-// ownerOf returns the process that has a database open, 0 if it cannot be found. What Badger wrote down may be of a process that has gone, or of
-// another machine's or container's: it is believed of one that has the folder open.
+// ownerOf returns the process that has a database open, 0 if it cannot be found. What Badger wrote down may
+// be of a process that has gone, or of another machine's or container's: it is believed of one that has the
+// folder open.
 func ownerOf(path string) (pid int) {
 	text, err := os.ReadFile(filepath.Join(path, lockPIDFile))
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// storeID returns what names the data, chosen when the store is opened for the first time. Nobody else writes yet.
+// storeID returns what names the data, chosen when the store is opened for the first time. Nobody else writes
+// yet.
 func storeID(db *badger.DB) (id string, err error) {
 	if id, err = readStoreID(db); err != nil || id != "" {
 		return id, err
@@ -35,7 +36,8 @@ func readStoreID(db *badger.DB) (id string, err error) {
 	return id, err
 }
 
-// checkPlace refuses a folder without a store, and one whose marker has none of the wanted ids, if there are any.
+// checkPlace refuses a folder without a store, and one whose marker has none of the wanted ids, if there are
+// any.
 func checkPlace(path string, wanted []string) error {
 	if len(wanted) == 0 {
 		return nil

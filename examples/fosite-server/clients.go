@@ -51,6 +51,7 @@ type client struct {
 var (
 	_ fosite.Client              = (*client)(nil)
 	_ fosite.OpenIDConnectClient = (*client)(nil)
+	_ fosite.ResponseModeClient  = (*client)(nil)
 )
 
 func (c *client) GetID() string                      { return c.id }
@@ -59,8 +60,13 @@ func (c *client) GetRedirectURIs() []string          { return c.redirectURIs }
 func (c *client) GetGrantTypes() fosite.Arguments    { return c.grantTypes }
 func (c *client) GetResponseTypes() fosite.Arguments { return c.responseTypes }
 func (c *client) GetScopes() fosite.Arguments        { return c.scopes }
-func (c *client) GetAudience() fosite.Arguments      { return nil }
-func (c *client) IsPublic() bool                     { return c.authMethod == authNone }
+func (c *client) GetResponseModes() []fosite.ResponseModeType {
+	return []fosite.ResponseModeType{
+		fosite.ResponseModeDefault, fosite.ResponseModeQuery, fosite.ResponseModeFragment, fosite.ResponseModeFormPost,
+	}
+}
+func (c *client) GetAudience() fosite.Arguments { return nil }
+func (c *client) IsPublic() bool                { return c.authMethod == authNone }
 
 func (c *client) GetTokenEndpointAuthMethod() string           { return c.authMethod }
 func (c *client) GetTokenEndpointAuthSigningAlgorithm() string { return "" }

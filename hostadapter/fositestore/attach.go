@@ -20,6 +20,8 @@ type Sessions struct {
 	fosite       *fosite.Config
 	hints        hostadapter.IDTokenHints // nil for a host that verifies none
 	allowUnbound bool
+
+	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool // may be nil
 }
 
 // Attach returns the sessions of a server, at work. Its error names every field of the configuration that is wrong. ctx bounds the start
@@ -43,15 +45,21 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 		fosite:       config.Fosite,
 		hints:        host.Hints,
 		allowUnbound: config.AllowUnbound,
+
+		mayIntrospect: config.MayIntrospect,
 	}, nil
 }
 
-// settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock, while it serves.
+// settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock, while it serves, and gives it a page for
+// response_mode=form_post that a policy fits.
 func settle(ctx context.Context, config *fosite.Config) {
 	config.GetSecretsHasher(ctx)
 	config.GetScopeStrategy(ctx)
 	config.GetAudienceStrategy(ctx)
 	config.GetJWKSFetcherStrategy(ctx)
+	if config.FormPostHTMLTemplate == nil {
+		config.FormPostHTMLTemplate = formPostTemplate
+	}
 }
 
 // Store returns the storage to give to compose.Compose or compose.ComposeAllEnabled in place of the host's own store.
@@ -63,7 +71,9 @@ func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 		s.Logger().InfoContext(context.Background(), "access tokens are JWTs: resource servers that check them by themselves accept them until "+
 			"their exp, also after the session has ended")
 	}
-	return &Provider{OAuth2Provider: provider, store: s.store, hints: s.hints, allowUnbound: s.allowUnbound}
+	return &Provider{
+		OAuth2Provider: provider, store: s.store, hints: s.hints, allowUnbound: s.allowUnbound, mayIntrospect: s.mayIntrospect,
+	}
 }
 
 // NeedsSignIn is the function of that name.

@@ -58,6 +58,10 @@ type Config struct {
 	// the backend, for good; revocations reach both. Tokens of before belong to no session: the end of one leaves them alone, and so does
 	// a removal of their subject until they have moved. Zero: they are not looked for.
 	LegacyUntil time.Time
+	// MayIntrospect decides whether the client that asks the introspection endpoint is told of a live token, whose request has its client, subject,
+	// scopes and audience. A no is answered {"active":false}, as a token that is not live, and keeps no session alive. Nil, as in fosite: every client
+	// that authenticates, by its secret or an access token of its own, is told of every token (RFC 7662, section 2.1, leaves it to the server).
+	MayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 
 	// Host is everything else, and what is set in it goes before the defaults above.
 	Host hostadapter.Config

@@ -1,9 +1,16 @@
 package fositestore_test
 
 import (
+	"context"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
+
+	"github.com/ory/fosite"
+
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
 // hints are what a client may say of a token: nothing, what is right or wrong, or what nobody knows (RFC 7009 and 7662, section 2.1).
@@ -96,5 +103,53 @@ func TestRevocationWithAnyHint(t *testing.T) {
 				h.post("/revoke", url.Values{"token": {"ory_at_a.b"}, "token_type_hint": {hint}}).must(t, http.StatusOK, "")
 			})
 		}
+	}
+}
+
+// A host may keep tokens from clients that have no business with them. To those a token that is live looks like one that is not, and being asked for it
+// keeps no session alive.
+func TestMayIntrospect(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	h := newHost(t, func(_ *host, c *fositestore.Config) {
+		c.MayIntrospect = func(_ context.Context, client fosite.Client, token fosite.AccessRequester) bool {
+			asked = append(asked, client.GetID()+" for "+token.GetClient().GetID()+" of "+token.GetSession().GetSubject())
+			return client.GetID() == token.GetClient().GetID()
+		}
+	})
+	_, r := h.tokens("ann")
+	others := h.post("/token", url.Values{"grant_type": {"client_credentials"}, "as": {"other"}})
+	own := h.post("/token", url.Values{"grant_type": {"client_credentials"}})
+	for name, test := range map[string]struct {
+		form   url.Values
+		active bool
+		asked  string
+	}{
+		"its own client":                   {url.Values{}, true, "app for app of ann"},
+		"another client":                   {url.Values{"as": {"other"}}, false, "other for app of ann"},
+		"its own client's access token":    {url.Values{"bearer": {own.str("access_token")}}, true, "app for app of ann"},
+		"another client's access token":    {url.Values{"bearer": {others.str("access_token")}}, false, "other for app of ann"},
+		"another client, of a dead token":  {url.Values{"as": {"other"}, "token": {"ory_at_a.b"}}, false, ""},
+		"another client, of a wrong scope": {url.Values{"as": {"other"}, "scope": {"photos"}}, false, ""},
+	} {
+		asked = nil
+		for _, which := range []string{"access_token", "refresh_token"} {
+			form := url.Values{"token": {r.str(which)}}
+			maps.Copy(form, test.form)
+			got := h.post("/introspect", form)
+			if got.status != http.StatusOK || got.json["active"] != test.active || !test.active && len(got.json) != 1 {
+				t.Errorf("%s, %s: %d %s, want active %v", name, which, got.status, got.body, test.active)
+			}
+		}
+		want := []string{test.asked, test.asked}
+		if test.asked == "" {
+			want = nil
+		}
+		if !slices.Equal(asked, want) {
+			t.Errorf("%s: the host was asked %q, want %q", name, asked, want)
+		}
+	}
+	if got := h.post("/introspect", url.Values{"token": {r.str("access_token")}, "as": {nobody}}); got.status != http.StatusUnauthorized {
+		t.Errorf("nobody: %d %s", got.status, got.body)
 	}
 }

@@ -1,9 +1,11 @@
 package fositestore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/ory/fosite"
 
@@ -25,6 +27,8 @@ type Provider struct {
 	store        *Store
 	hints        hostadapter.IDTokenHints
 	allowUnbound bool
+
+	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 }
 
 var _ fosite.OAuth2Provider = (*Provider)(nil)
@@ -132,16 +136,45 @@ func (p *Provider) IntrospectToken(
 	return use, request, p.answer(ctx, c, otherEndpoint, err)
 }
 
-// NewIntrospectionRequest is fosite's, with the store's errors as they are.
+// NewIntrospectionRequest is fosite's, with the store's errors as they are, unless Config.MayIntrospect has a say.
 func (p *Provider) NewIntrospectionRequest(
 	ctx context.Context, r *http.Request, session fosite.Session,
 ) (fosite.IntrospectionResponder, error) {
 	c := newCarrier(r.Context())
 	response, err := p.OAuth2Provider.NewIntrospectionRequest(c.into(ctx), r, session)
+	if err == nil && response.IsActive() && p.mayIntrospect != nil {
+		asks, unknown := p.asks(ctx, c, r, session)
+		if unknown != nil || !p.mayIntrospect(ctx, asks, response.GetAccessRequester()) {
+			response = &fosite.IntrospectionResponse{Active: false}
+			err = cmp.Or(unknown, error(fosite.ErrInactiveToken.WithHint("The client is not told of this token.")))
+		}
+	}
 	if err == nil && response.IsActive() {
 		p.store.slide(ctx, c)
 	}
 	return response, p.answer(ctx, c, otherEndpoint, err)
+}
+
+// asks returns the client that sent an introspection request which fosite has authenticated, without telling who it was.
+func (p *Provider) asks(ctx context.Context, c *carrier, r *http.Request, session fosite.Session) (fosite.Client, error) {
+	if token := fosite.AccessTokenFromRequest(r); token != "" {
+		own := newCarrier(r.Context())
+		empty := newLike(session)
+		if empty == nil {
+			empty = session.Clone()
+		}
+		_, request, err := p.OAuth2Provider.IntrospectToken(own.into(ctx), token, fosite.AccessToken, empty)
+		if err != nil {
+			return nil, p.answer(ctx, own, otherEndpoint, err)
+		}
+		return request.GetClient(), nil
+	}
+	name, _, _ := r.BasicAuth()
+	id, err := url.QueryUnescape(name)
+	if err != nil {
+		return nil, fosite.ErrRequestUnauthorized.WithWrap(err)
+	}
+	return p.store.GetClient(c.into(ctx), id)
 }
 
 // WriteIntrospectionError answers 503 with Retry-After for a store that cannot be asked: fosite would answer {"active":false}.

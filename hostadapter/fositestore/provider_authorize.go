@@ -121,14 +121,16 @@ func (p *Provider) WriteAuthorizeError(ctx context.Context, rw http.ResponseWrit
 	if p.wroteUnavailable(ctx, rw, err) {
 		return
 	}
+	p.protectFormPost(rw, request)
 	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, err)
 }
 
-// WriteAuthorizeResponse is fosite's.
+// WriteAuthorizeResponse is fosite's, with a Content-Security-Policy where it is a page (response_mode=form_post).
 func (p *Provider) WriteAuthorizeResponse(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, response fosite.AuthorizeResponder,
 ) {
 	p.store.carriers.release(request)
+	p.protectFormPost(rw, request)
 	p.OAuth2Provider.WriteAuthorizeResponse(ctx, rw, request, response)
 }
 

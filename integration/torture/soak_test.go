@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
 // soakEnv is how many operations the soak has; some hundreds when unset.
@@ -61,6 +64,7 @@ func TestSoak(t *testing.T) {
 	working.Wait()
 	v.end()
 	w.close()
+	weigh(t, data)
 	t.Logf("%d operations in %s\n%s", w.history.good(), took.Round(time.Second), soakGraph(samples))
 	for _, e := range w.history.all() {
 		t.Errorf("%s was answered %s: %s", e.Kind, e.Outcome, e.Problem)
@@ -71,6 +75,28 @@ func TestSoak(t *testing.T) {
 	if !t.Failed() {
 		soakFlat(t, samples)
 	}
+}
+
+// weigh tells what the store keeps for each session that lives, with all that is kept for a while of those that ended.
+func weigh(t *testing.T, data string) {
+	t.Helper()
+	e, err := badger.OpenStill(t.Context(), badger.Settings{Path: data}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Errorf("opening the store: %v", err)
+		return
+	}
+	defer func() { _ = e.Close() }()
+	stats, err := e.Stats(t.Context())
+	if err != nil {
+		t.Errorf("stats: %v", err)
+		return
+	}
+	var rows int64
+	for _, n := range stats.RowBytes {
+		rows += n
+	}
+	live := max(stats.Records["sessions"], 1)
+	t.Logf("%v: %d bytes of rows and %d bytes of tables for each session", stats.Records, rows/live, stats.Bytes.Tables/live)
 }
 
 // reach waits until that many calls were answered well, as long as some are.

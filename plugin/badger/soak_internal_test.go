@@ -3,10 +3,11 @@ package badger
 import (
 	"fmt"
 	"io/fs"
-	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -54,13 +55,8 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	lives := operations / perLife
-	sync := false // the disk's speed is no matter here
 	s := &soak{t: t, path: t.TempDir(), step: soakSpan / time.Duration(lives), now: base}
-	var err error
-	if s.e, err = Open(t.Context(), Settings{Path: s.path, Sync: &sync}, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.e.Close() }()
+	s.e = openAt(t, s.path)
 	var samples []sample
 	for i := range lives {
 		s.life(i)
@@ -74,6 +70,7 @@ func TestSoak(t *testing.T) {
 	}
 	t.Logf("%d operations\n%s", lives*perLife, graph(samples))
 	flat(t, samples)
+	s.weigh()
 	for range 3 { // what is queued is delivered, what is over ends, what has ended is forgotten
 		s.housekeeping()
 		s.now = s.now.Add(60 * 24 * time.Hour)
@@ -183,6 +180,28 @@ func (s *soak) look() sample {
 		})
 	}))
 	return look
+}
+
+// weigh tells what is kept for each session that lives at the end of the month, after the housekeeping that a host does all the time.
+func (s *soak) weigh() {
+	s.housekeeping()
+	tables := compacted(s.t, s.e, s.path)
+	s.e = openAt(s.t, s.path)
+	stats, err := s.e.Stats(s.t.Context())
+	s.must(err)
+	live := stats.Records["sessions"]
+	if live == 0 {
+		s.t.Error("no session lives at the end of the run")
+		return
+	}
+	var rows int64
+	var text strings.Builder
+	for _, table := range slices.Sorted(maps.Keys(stats.RowBytes)) {
+		rows += stats.RowBytes[table]
+		fmt.Fprintf(&text, "\n%-26s %d", table, stats.RowBytes[table])
+	}
+	s.t.Logf("%d live sessions and %v: %d bytes of rows and %d bytes of tables on the disk for each%s",
+		live, stats.Records, rows/live, tables/live, &text)
 }
 
 // empty holds that nothing is left but what the engine keeps of itself.

@@ -108,11 +108,41 @@ func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 			if _, err := e.Grants().Get(t.Context(), refresh, base.Add(2*time.Hour)); err != nil {
 				t.Errorf("the offline refresh token of its last client: %v", err)
 			}
-			report, err := e.Check(t.Context(), CheckConfig{})
-			if err != nil || len(report.Findings) > 0 {
-				t.Errorf("check: %v, %+v", err, report)
-			}
+			mustBeSound(t, e)
 		})
+	}
+}
+
+// A crash between two steps leaves a session that is over, and that a sweep ends.
+func TestThinningThatIsCutOff(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openAt(t, path)
+	refresh := giantSession(t, e, "giant", "ann")
+	ending := &logout.Ending{SessionID: "giant", Reason: logout.Terminated, KeepOffline: true}
+	err := e.update(t.Context(), func(tx *tx) error {
+		c := e.closing(tx, ending, base)
+		c.thins = true
+		return c.run("giant")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = openAt(t, path)
+	mustBeSound(t, e)
+	if _, err := e.Grants().Get(t.Context(), refresh, base); !errors.Is(err, grantstore.ErrSessionEnded) {
+		t.Errorf("a token of a session that ends in steps: %v", err)
+	}
+	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10, KeepOffline: true}, base)
+	if err != nil || swept.Ended != 1 {
+		t.Errorf("want the session ended, got %+v, %v", swept, err)
+	}
+	mustBeSound(t, e)
+	if _, err := e.Grants().Get(t.Context(), refresh, base); err != nil {
+		t.Errorf("its offline refresh token: %v", err)
 	}
 }
 

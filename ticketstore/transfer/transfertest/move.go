@@ -48,6 +48,33 @@ var moveCases = []moveCase{
 		p.End(logout.Ending{SessionID: s.SessionID})
 		p.Dead(refresh, access)
 	}},
+	{"used refresh tokens keep their grace, and the lines that it begot their access tokens", func(p *pair) {
+		s := p.SignIn("ann")
+		repeated, once := p.Stored(p.Refresh(s, "photos")), p.Stored(p.Refresh(s, "photos"))
+		use := func(g grantstore.Grant, grace time.Duration) (access, refresh grantstore.Grant) {
+			access, refresh = p.Access(s, "photos"), p.Refresh(s, "photos")
+			p.Apply(grantstore.Batch{
+				Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace}, Store: []grantstore.Grant{access, refresh},
+			})
+			return access, refresh
+		}
+		access1, refresh1 := use(repeated, time.Hour)
+		access2, _ := use(repeated, time.Hour)
+		use(once, 0)
+		p.moved()
+		access3, _ := use(repeated, time.Hour)
+		access4, _ := use(refresh1, 0)
+		p.Missing(access1)
+		p.Live(access2, access3, access4)
+		p.CannotConsume(once, grantstore.ErrConsumed)
+		p.Pass(59 * time.Minute)
+		p.PurgeGrants()
+		found, err := p.GrantErr(repeated)
+		p.Fails(err, "Get the used refresh token", grantstore.ErrConsumed)
+		p.Same(found.Grant.Data, repeated.Data, "its data within the grace")
+		p.End(logout.Ending{SessionID: s.SessionID})
+		p.Dead(repeated, once, access2, access3, access4)
+	}},
 	{"what outlived its session still does, and no more", func(p *pair) {
 		s := p.SignIn("ann")
 		access, offline := p.Access(s, "photos"), p.Refresh(s, "photos")

@@ -97,8 +97,9 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 	lost := false
 	ids := splitKeyIDs(used)
 	if canary != nil {
+		// Where the latest key alone is missing, as after going back to an earlier configuration, not everything is lost.
 		_, err := a.ring.unseal(canaryProperty, nil, canary)
-		lost = err != nil
+		lost = err != nil && !slices.ContainsFunc(ids, a.ring.has)
 	} else {
 		found, err := a.sealedWith(ctx)
 		if err != nil {

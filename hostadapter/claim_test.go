@@ -93,6 +93,11 @@ func TestRotation(t *testing.T) {
 	h.config.Keys = [][]byte{sealingKey("z"), former}
 	h.start()
 	b.mustBe("ann")
+	h.config.Keys = [][]byte{former}
+	h.start() // back to where it was
+	b.mustBe("ann")
+	h.config.Keys = [][]byte{sealingKey("z"), former}
+	h.start()
 	h.config.Keys = [][]byte{sealingKey("z")}
 	h.start()
 	trouble := func() string { return h.BackendStatus(t.Context()).Trouble }

@@ -27,6 +27,7 @@ type Provider struct {
 	store        *Store
 	hints        hostadapter.IDTokenHints
 	allowUnbound bool
+	outage       seldom
 
 	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 }

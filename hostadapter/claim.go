@@ -9,13 +9,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A store keeps, as properties, whose it is and with which keys the host has sealed what is in it. They are looked at before a host serves: one
-// of another issuer, and one that has none of the keys, would sign everybody out or do worse, without a word.
+// A store keeps, as properties, whose it is and with which keys the host has sealed what is in it. They are
+// looked at before a host serves: one of another issuer, and one that has none of the keys, would sign
+// everybody out or do worse, without a word.
 const (
 	issuerProperty = "issuer"
 	// canaryProperty is sealed with the first key: whatever opens it opens what was sealed by then.
 	canaryProperty = "canary"
-	// keysProperty lists the ids of the keys that have sealed something, the latest first. They are public: each sealed record has one.
+	// keysProperty lists the ids of the keys that have sealed something, the latest first. They are public:
+	// each sealed record has one.
 	keysProperty = "keys"
 )
 
@@ -26,7 +28,8 @@ var (
 	ErrKeysLost = errors.New("none of Config.Keys opens what the store holds")
 )
 
-// claim makes sure that the store is this host's, and says so in the store where it does not know yet. A refusal changes nothing.
+// claim makes sure that the store is this host's, and says so in the store where it does not know yet. A
+// refusal changes nothing.
 func (a *Adapter) claim(ctx context.Context) (err error) {
 	for range attempts {
 		if err = a.tryClaim(ctx); !errors.Is(err, ticketstore.ErrConflict) {
@@ -51,12 +54,14 @@ func (a *Adapter) tryClaim(ctx context.Context) error {
 		return nil
 	}
 	if issuer != nil {
-		a.config.Logger.WarnContext(ctx, "the store was that of another issuer, and is this one's now", "former", string(issuer), "issuer", a.config.Issuer)
+		a.config.Logger.WarnContext(ctx, "the store was that of another issuer, and is this one's now",
+			"former", string(issuer), "issuer", a.config.Issuer)
 	}
 	return a.setProperty(ctx, issuerProperty, issuer, []byte(a.config.Issuer))
 }
 
-// checkStoreIssuer refuses the store of another issuer. One that does not say whose it is, is that of its newest session.
+// checkStoreIssuer refuses the store of another issuer. One that does not say whose it is, is that of its
+// newest session.
 func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 	if issuer == "" {
 		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 1})
@@ -75,8 +80,8 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 }
 
 func (a *Adapter) otherIssuer(issuer string) error {
-	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its own. Where the issuer was "+
-		"renamed, name the former one in Config.FormerIssuers", ErrOtherIssuer, issuer, a.config.Issuer)
+	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its "+
+		"own. Where the issuer was renamed, name the former one in Config.FormerIssuers", ErrOtherIssuer, issuer, a.config.Issuer)
 }
 
 // ServesIssuer reports whether the issuer is Config.Issuer or one of Config.FormerIssuers.
@@ -97,7 +102,8 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 	lost := false
 	ids := splitKeyIDs(used)
 	if canary != nil {
-		// Where the latest key alone is missing, as after going back to an earlier configuration, not everything is lost.
+		// Where the latest key alone is missing, as after going back to an earlier configuration, not
+		// everything is lost.
 		_, err := a.ring.unseal(canaryProperty, nil, canary)
 		lost = err != nil && !slices.ContainsFunc(ids, a.ring.has)
 	} else {
@@ -109,15 +115,18 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 		ids = append(ids, found...)
 	}
 	if lost && !a.config.KeysLost {
-		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys that it had. To go on without the "+
-			"old sessions and tokens, whose users have to sign in again, set Config.KeysLost", ErrKeysLost)
+		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys "+
+			"that it had. To go on without the old sessions and tokens, whose users have to sign in again, set "+
+			"Config.KeysLost", ErrKeysLost)
 	}
 	if lost {
-		a.config.Logger.WarnContext(ctx, "the keys were lost: sessions and tokens of before are worth nothing", "keys", formatKeyIDs(ids))
+		a.config.Logger.WarnContext(ctx, "the keys were lost: sessions and tokens of before are worth nothing",
+			"keys", formatKeyIDs(ids))
 		ids = nil
 	}
 	if !a.ring.sealedByFirst(canaryProperty, nil, canary) {
-		if err := a.setProperty(ctx, canaryProperty, canary, a.ring.seal(canaryProperty, nil, []byte("canary"))); err != nil {
+		next := a.ring.seal(canaryProperty, nil, []byte("canary"))
+		if err := a.setProperty(ctx, canaryProperty, canary, next); err != nil {
 			return err
 		}
 	}

@@ -46,12 +46,14 @@ func formatKeyIDs(ids []keyID) string {
 	return strings.Join(texts, ", ")
 }
 
-// missingKeys are keys with which the store was filled and that the host does not have: they were taken out of Config.Keys while something
-// that they sealed was still there, or nothing is left of that. Only the records say which.
+// missingKeys are keys with which the store was filled and that the host does not have: they were taken out
+// of Config.Keys while something that they sealed was still there, or nothing is left of that. Only the
+// records say which.
 type missingKeys struct {
 	mu  sync.Mutex
 	ids []keyID
-	// sealed counts what they have sealed, as of the latest count, nil before the first; uncounted says why there is none.
+	// sealed counts what they have sealed, as of the latest count, nil before the first; uncounted says why
+	// there is none.
 	sealed    *sealedCounts
 	uncounted error
 }
@@ -78,16 +80,16 @@ func (m *missingKeys) trouble() string {
 	case len(m.ids) == 0 || (m.sealed == nil && m.uncounted == nil):
 		return ""
 	case m.sealed == nil:
-		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among Config.Keys, cannot be opened; how many there are "+
-			"cannot be told: %v", ids, m.uncounted)
+		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among Config.Keys, "+
+			"cannot be opened; how many there are cannot be told: %v", ids, m.uncounted)
 	default:
-		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with keys %s, which are not among Config.Keys: "+
-			"they were taken out too early", m.sealed.sessions, m.sealed.grants, ids)
+		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with keys %s, "+
+			"which are not among Config.Keys: they were taken out too early", m.sealed.sessions, m.sealed.grants, ids)
 	}
 }
 
-// countMissing counts what was sealed with keys that are missing, until nothing of them is left: then the store forgets them. It walks through
-// the whole store, which nothing but a missing key is a reason for.
+// countMissing counts what was sealed with keys that are missing, until nothing of them is left: then the
+// store forgets them. It walks through the whole store, which nothing but a missing key is a reason for.
 func (a *Adapter) countMissing(ctx context.Context) {
 	for missing := a.missing.watched(); len(missing) > 0; missing = a.missing.watched() {
 		counts, left, err := a.countSealed(ctx, missing)
@@ -95,7 +97,8 @@ func (a *Adapter) countMissing(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			a.config.Logger.WarnContext(ctx, "records that lack their key cannot be counted", "keys", formatKeyIDs(missing), "error", err)
+			a.config.Logger.WarnContext(ctx, "records that lack their key cannot be counted",
+				"keys", formatKeyIDs(missing), "error", err)
 			a.missing.mu.Lock()
 			a.missing.uncounted = err
 			a.missing.mu.Unlock()
@@ -119,15 +122,17 @@ func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, count
 	a.missing.ids, a.missing.sealed = left, counts
 	a.missing.mu.Unlock()
 	if len(left) > 0 {
-		a.config.Logger.WarnContext(ctx, "sessions and tokens were sealed with keys that are not among Config.Keys", "keys", formatKeyIDs(left),
-			"sessions", counts.sessions, "grants", counts.grants)
+		a.config.Logger.WarnContext(ctx, "sessions and tokens were sealed with keys that are not among Config.Keys",
+			"keys", formatKeyIDs(left), "sessions", counts.sessions, "grants", counts.grants)
 	}
 	if len(left) == len(missing) {
 		return
 	}
 	before, err := a.property(ctx, keysProperty)
 	if err == nil {
-		after := slices.DeleteFunc(splitKeyIDs(before), func(id keyID) bool { return slices.Contains(missing, id) && !slices.Contains(left, id) })
+		after := slices.DeleteFunc(splitKeyIDs(before), func(id keyID) bool {
+			return slices.Contains(missing, id) && !slices.Contains(left, id)
+		})
 		err = a.setProperty(ctx, keysProperty, before, joinKeyIDs(after))
 	}
 	if err != nil {
@@ -170,7 +175,8 @@ func (a *Adapter) countSealed(ctx context.Context, missing []keyID) (counts *sea
 	return counts, left, nil
 }
 
-// sealedWith returns the keys with which the first records of a store are sealed, for one that does not remember.
+// sealedWith returns the keys with which the first records of a store are sealed, for one that does not
+// remember.
 func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	store := moverOf(a.backends.serving())
 	if store == nil {

@@ -9,21 +9,23 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxCookies bounds how many session cookies of one request are looked up. A browser sends several of one name where another host of the
-// domain, or the server under another Cookie.Domain, has set its own; the server can neither tell them apart nor rely on their order
-// (RFC 6265, section 5.4).
+// maxCookies bounds how many session cookies of one request are looked up. A browser sends several of one
+// name where another host of the domain, or the server under another Cookie.Domain, has set its own; the
+// server can neither tell them apart nor rely on their order (RFC 6265, section 5.4).
 const maxCookies = 8
 
 // presented is a live session whose cookie a request brings.
 type presented struct {
 	record *ticketstore.Session
-	// session is nil where the record lets nobody in: its ticket cannot be opened, or it is of another issuer.
+	// session is nil where the record lets nobody in: its ticket cannot be opened, or it is of another
+	// issuer.
 	session *Session
 	// former: see public.
 	former bool
 }
 
-// secrets returns what a request brings to be looked up: that of SignIn in this request first, then the cookies'.
+// secrets returns what a request brings to be looked up: that of SignIn in this request first, then the
+// cookies'.
 func (a *Adapter) secrets(r *http.Request) []secret {
 	secrets, _ := a.readCookies(r)
 	if h := a.holder(r.Context()); h != nil {
@@ -63,8 +65,8 @@ func (a *Adapter) presentedBy(ctx context.Context, s secret) (*presented, error)
 func (a *Adapter) judged(record *ticketstore.Session) *presented {
 	p := &presented{record: record}
 	session, former, err := a.public(record)
-	// What cannot be opened, whatever is wrong with it, lets nobody in and keeps nobody out: the next sign-in ends it. That it could not be
-	// opened is in the log.
+	// What cannot be opened, whatever is wrong with it, lets nobody in and keeps nobody out: the next sign-in
+	// ends it. That it could not be opened is in the log.
 	if err == nil && session.Issuer == a.config.Issuer {
 		p.session, p.former = session, former
 	}
@@ -84,7 +86,8 @@ func signedIn(all []presented) *presented {
 	return nil
 }
 
-// signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that are told.
+// signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that
+// are told.
 func (a *Adapter) signOutOf(ctx context.Context, records []*ticketstore.Session) (notices int, err error) {
 	var errs []error
 	for _, record := range records {

@@ -35,7 +35,8 @@ func loadProperty(r reader, name string) ([]byte, error) {
 	return property.GetValue(), err
 }
 
-// SetProperty may use the room on the disk that is kept free: there are few of them, they are small, and without them a host cannot start.
+// SetProperty may use the room on the disk that is kept free: there are few of them, they are small, and
+// without them a host cannot start.
 func (s properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
 	if err := ticketstore.CheckProperty(name, value); err != nil {
 		return err

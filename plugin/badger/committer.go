@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -250,12 +252,32 @@ func (c *committer) settle(txn *badger.Txn) error {
 	if err != nil && !errors.Is(err, badger.ErrTxnTooBig) { // which is refused before anything was written
 		c.failure.note("commit", err)
 	}
+	if err == nil {
+		c.checkWritable()
+	}
 	// Of a failed sync of the value log Badger tells its log alone.
 	if failed := c.failure.err(); failed != nil {
 		return failed
 	}
 	c.settled.Store(txn.ReadTs() + 1)
 	return err
+}
+
+// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync that waits for the journal when the
+// file system meets an error may succeed although its transaction was given up. What opens a file for writing is told of the error a moment
+// later. (Setting a time of a file is told at once, but takes part in the journal, which was seen to slow sign-ins down.)
+func (c *committer) checkWritable() {
+	options := c.db.Opts()
+	if !options.SyncWrites {
+		return
+	}
+	file, err := syscall.Open(filepath.Join(options.Dir, markerFile), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	switch {
+	case err == nil:
+		_ = syscall.Close(file)
+	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
+		c.failure.note("commit", err)
+	}
 }
 
 // awaitOutcome returns when it is known what became of all commits that a snapshot has in it.

@@ -9,4 +9,8 @@
 // session with any number of grants ends in one small transaction. The rows of dead grants are removed afterwards (purge.go).
 //
 // The layout of the keys, with the format's version, is in keys.go; the records are protobuf messages (internal/recordpb).
+//
+// A write that fails is the last thing that an engine does (Engine.Failed): after an error of a commit, a sync, a flush or a compaction it answers
+// nothing more, reads neither, because what it knows may not be on the disk. Open syncs the files that Badger appends to and reads them from the
+// disk. A file UNFINISHED in the folder says that tables were being written: the next Open looks after the manifest and removes it.
 package badger

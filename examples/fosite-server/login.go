@@ -41,7 +41,7 @@ func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int,
 }
 
 // login takes the sign-in form and goes on with the authorization request that it was shown for, if any. The form is bound to the browser alone:
-// whoever is signed in there, the password says who signs in now.
+// the password says who signs in now, not who is signed in there.
 func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forSignIn)
 	if opened == nil {

@@ -81,7 +81,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 	if err := space.room().refusesOpening(); err != nil {
 		return nil, err
 	}
-	if err := prepareFolder(settings.Path, logger); err != nil {
+	if err := prepareFolder(ctx, settings.Path, logger); err != nil {
 		return nil, err
 	}
 	if err := onDisk(settings.Path); err != nil {

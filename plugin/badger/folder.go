@@ -17,7 +17,7 @@ import (
 
 // prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty. It is nobody else's
 // to read or write from then on, but for the group of a volume that belongs to one. What is refused stays as it is.
-func prepareFolder(path string, logger *slog.Logger) error {
+func prepareFolder(ctx context.Context, path string, logger *slog.Logger) error {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -33,7 +33,7 @@ func prepareFolder(path string, logger *slog.Logger) error {
 			return err
 		}
 	}
-	if err := keepPrivate(path, logger); err != nil {
+	if err := keepPrivate(ctx, path, logger); err != nil {
 		return err
 	}
 	if !fresh {

@@ -86,7 +86,7 @@ func TestWholeStoreIsMade(t *testing.T) {
 	}
 	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
 	options := kind.options(t, path)
-	if err := prepareFolder(path, slog.New(slog.DiscardHandler)); err != nil {
+	if err := prepareFolder(t.Context(), path, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	settings := kind.settings(path)

@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -22,7 +23,7 @@ const (
 // keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A folder of another user cannot be shut. It
 // is taken where it belongs to a group of this process, as a Kubernetes volume with an fsGroup does, nobody else may write in it, and no file
 // in it can be read by others.
-func keepPrivate(path string, logger *slog.Logger) error {
+func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
@@ -60,7 +61,7 @@ func keepPrivate(path string, logger *slog.Logger) error {
 			return refuse(entry.Name() + " can be read by others")
 		}
 	}
-	logger.Warn("the folder of the store belongs to another user: all of its group may read and write the store",
+	logger.WarnContext(ctx, "the folder of the store belongs to another user: all of its group may read and write the store",
 		"path", path, "owner", owner.name(), "group", owner.gid, "mode", fmt.Sprintf("%04o", modeOf(info)))
 	return nil
 }
@@ -120,7 +121,7 @@ func ownedBy(path string) string {
 // CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root would write there a server of its owner
 // could not read. A folder that is missing is nobody's, and one of a group is taken as Open takes it.
 func CheckOwner(path string) error {
-	if whose := ownedBy(path); whose != "" && !(ofGroup(path) && os.Geteuid() != 0) {
+	if whose := ownedBy(path); whose != "" && (!ofGroup(path) || os.Geteuid() == 0) {
 		return ticketstore.Invalid("path", "%s is not this user's%s", path, whose)
 	}
 	return nil

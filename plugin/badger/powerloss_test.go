@@ -1,0 +1,202 @@
+//go:build linux
+
+package badger_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+)
+
+const powerEnv = "BADGER_POWER_PATH"
+
+// TestWritesUntilThePowerFails is no test of its own: it is the process that the power is taken from.
+func TestWritesUntilThePowerFails(t *testing.T) {
+	path := os.Getenv(powerEnv)
+	if path == "" {
+		t.Skip("it is run by TestPowerLossOnEachFileSystem")
+	}
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A line that comes in is the order to make so many sessions, and then to say so; 0 is the order to close.
+	made := 0
+	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
+		var more int
+		if _, err := fmt.Sscan(orders.Text(), &more); err != nil {
+			t.Fatal(err)
+		}
+		for range more {
+			if err := create(t, e, fmt.Sprint("sid", made)); err != nil {
+				t.Fatal(err)
+			}
+			made++
+		}
+		if more == 0 {
+			if err := e.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fmt.Println("made", made)
+	}
+}
+
+// The power fails: what a file system has on its disk at that moment is a store that opens, with every session that was acknowledged. The
+// moments are that after the first session, one in full work, and that after the store was closed.
+func TestPowerLossOnEachFileSystem(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("it mounts file systems, which root alone may")
+	}
+	for _, kind := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			d := newPowerDisk(t, kind)
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWritesUntilThePowerFails$", "-test.v")
+			child.Env = append(os.Environ(), powerEnv+"="+filepath.Join(d.mounted, "store"))
+			orders, err := child.StdinPipe()
+			output, outErr := child.StdoutPipe()
+			if err := errors.Join(err, outErr, child.Start()); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = child.Process.Kill() })
+			answers := bufio.NewReader(output)
+			images := map[string]int{}
+			for i, order := range []int{1, 500, 0} {
+				if _, err := fmt.Fprintln(orders, order); err != nil {
+					t.Fatal(err)
+				}
+				made := answer(t, answers)
+				image := filepath.Join(t.TempDir(), fmt.Sprint("image", i))
+				d.snapshot(t, image)
+				images[image] = made
+			}
+			if err := errors.Join(orders.Close(), child.Wait()); err != nil {
+				t.Error(err)
+			}
+			d.unmount(t)
+			for image, made := range images {
+				copied := &powerDisk{image: image, mounted: t.TempDir()}
+				copied.mount(t)
+				judgePowerLoss(t, filepath.Join(copied.mounted, "store"), made)
+				copied.unmount(t)
+			}
+		})
+	}
+}
+
+func answer(t *testing.T, answers *bufio.Reader) (made int) {
+	t.Helper()
+	var said strings.Builder
+	for {
+		line, err := answers.ReadString('\n')
+		said.WriteString(line)
+		if _, scanErr := fmt.Sscanf(line, "made %d", &made); scanErr == nil {
+			return made
+		}
+		if err != nil {
+			t.Fatalf("the process ended: %v\n%s", err, said.String())
+		}
+	}
+}
+
+func judgePowerLoss(t *testing.T, path string, made int) {
+	t.Helper()
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Errorf("with %d sessions: %v", made, err)
+		return
+	}
+	for i := range made {
+		if _, err := e.Tickets().Find(t.Context(), fmt.Sprint("sid", i)); err != nil {
+			t.Errorf("session %d of %d: %v", i, made, err)
+			break
+		}
+	}
+	consistent(t, e)
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// powerDisk is a file system in a file.
+type powerDisk struct{ image, mounted string }
+
+func newPowerDisk(t *testing.T, kind string) *powerDisk {
+	t.Helper()
+	tool, err := exec.LookPath("mkfs." + kind)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	d := &powerDisk{image: filepath.Join(t.TempDir(), "image"), mounted: t.TempDir()}
+	file, err := os.Create(d.image)
+	if err := errors.Join(err, file.Truncate(400<<20), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if output, err := exec.CommandContext(t.Context(), tool, d.image).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	d.mount(t)
+	return d
+}
+
+func (d *powerDisk) mount(t *testing.T) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", d.image, d.mounted).CombinedOutput()
+	if err != nil {
+		t.Skipf("no file system of this kind can be mounted here: %v\n%s", err, output)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(d.mounted, syscall.MNT_DETACH) })
+}
+
+func (d *powerDisk) unmount(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		err := syscall.Unmount(d.mounted, 0)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// snapshot copies the disk as it is at a moment: nothing was written between two copies that are the same.
+func (d *powerDisk) snapshot(t *testing.T, to string) {
+	t.Helper()
+	second := to + ".again"
+	for deadline := time.Now().Add(time.Minute); ; {
+		for _, name := range []string{to, second} {
+			if output, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", d.image, name).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, output)
+			}
+		}
+		output, err := exec.CommandContext(t.Context(), "cmp", to, second).CombinedOutput()
+		if err == nil {
+			if err := os.Remove(second); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the disk does not come to rest: %v\n%s", err, bytes.TrimSpace(output))
+		}
+	}
+}

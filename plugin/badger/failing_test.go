@@ -200,7 +200,10 @@ func tormentDisk(t *testing.T, path string, fail func(pid int)) *testimony {
 // hold opens the database and holds it against what was said.
 func (said *testimony) hold(t *testing.T, path string) {
 	t.Helper()
-	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
+	// The system may take a moment to let go of what a process that has ended had open, for which Open waits within its time.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,8 @@ import (
 //	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one has to be there
 //	values NUMBER:BYTES   a file of the value log that has to be there, and how long it is at least; one line for each
 //
+// Without the line "state" a store opens without the logs that it asks for: what was in them is lost then.
+//
 // Lines that this program does not know are kept. The marker is written when a store is opened and closed, and when a log or a file of the
 // value log is begun or collected, which is rare; no write of a session waits for it.
 const (

@@ -14,7 +14,8 @@ import (
 
 // Settings configure the engine. They are what a host sends to the plugin as JSON.
 type Settings struct {
-	// Path is the folder of the database. It is created with mode 0700 when missing. Required.
+	// Path is the folder of the database. It is created with mode 0700 when missing. A folder of another user is taken, with a warning, where it
+	// belongs to a group of this process, as a Kubernetes volume with an fsGroup does, and others cannot read its files. Required.
 	Path string `json:"path"`
 	// Sync makes every acknowledged write durable before it is acknowledged. Default true; without it a crash of the machine may lose
 	// the last writes, a crash of the process does not.

@@ -27,5 +27,8 @@ func lockFolder(path string, shared bool) (unlock func() error, err error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), folder.Close())
 	}
-	return folder.Close, nil
+	return func() error {
+		// A child that is being started has the folder open as well until it runs its program: closing it here alone would leave the lock to it.
+		return errors.Join(syscall.Flock(int(folder.Fd()), syscall.LOCK_UN), folder.Close())
+	}, nil
 }

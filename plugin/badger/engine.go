@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,13 @@ func openFolder(ctx context.Context, options badger.Options, space *space, log b
 	if err != nil {
 		return nil, err
 	}
+	// Badger's Open waits until its line of logs that become tables takes all of those it finds. With level 0 full they wait for a compaction,
+	// and that for the end of Open (compactions.watch).
+	logs, err := filepath.Glob(filepath.Join(options.Dir, "*.mem"))
+	if err != nil {
+		return nil, err
+	}
+	options.NumMemtables = max(options.NumMemtables, len(logs)+1)
 	db, err := badger.Open(options)
 	if err != nil {
 		return nil, explainOpen(options.Dir, err)

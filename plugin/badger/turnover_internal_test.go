@@ -1,0 +1,102 @@
+package badger
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const turnoverEnv = "BADGER_TURNOVER"
+
+// TestTurnsLogsOverUntilItIsKilled is no test of its own: it is the process that is killed. It writes so much that logs become tables and
+// tables are merged, and deletes most of it again.
+func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
+	path := os.Getenv(turnoverEnv)
+	if path == "" {
+		t.Skip("it is run by TestKilledWhileLogsTurnOver")
+	}
+	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
+	settings := kind.settings(path)
+	if err := prepareFolder(t.Context(), path, logger); err != nil {
+		t.Fatal(err)
+	}
+	// Without syncs it is faster; a process that is killed loses nothing either way.
+	options := kind.options(t, path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).WithSyncWrites(false)
+	e, err := openFolder(t.Context(), options, newSpace(&settings, logger), options.Logger.(badgerLogger))
+	if err != nil {
+		fmt.Println("refused", err)
+		return
+	}
+	fmt.Println("opened")
+	var group sync.WaitGroup
+	for writer := range 8 {
+		group.Go(func() {
+			for i := 0; ; i++ {
+				put := func(tx *tx) error { tx.put(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i)), make([]byte, 4<<10)); return nil }
+				drop := func(tx *tx) error { tx.delete(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i-3))); return nil }
+				for _, f := range []func(tx *tx) error{put, drop, drop} {
+					if err := e.update(context.Background(), f); err != nil {
+						fmt.Println("refused", err)
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// A process that is killed while its logs become tables, and tables are merged and removed, leaves a store that is taken for whole.
+func TestKilledWhileLogsTurnOver(t *testing.T) {
+	t.Parallel()
+	path, opened := t.TempDir(), 0
+	const kills = 12
+	for range kills {
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTurnsLogsOverUntilItIsKilled$", "-test.v")
+		child.Env = append(os.Environ(), turnoverEnv+"="+path)
+		child.Stderr = os.Stderr
+		output, err := child.StdoutPipe()
+		if err == nil {
+			err = child.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for lines := bufio.NewScanner(output); lines.Scan(); {
+			switch line := lines.Text(); {
+			case strings.HasPrefix(line, "refused"):
+				t.Fatal(line)
+			case line == "opened":
+				opened++
+				timer := time.AfterFunc(time.Duration(rand.Int64N(int64(2*time.Second))), func() { _ = child.Process.Kill() })
+				defer timer.Stop()
+			}
+		}
+		_ = child.Wait()
+	}
+	names := slices.Sorted(maps.Keys(contents(t, path)))
+	t.Log(names)
+	if !slices.ContainsFunc(names, func(name string) bool { return name > "00030.mem" && strings.HasSuffix(name, ".mem") }) {
+		t.Errorf("the logs did not turn over: %q", names)
+	}
+	if opened != kills {
+		t.Errorf("opened %d times, want %d", opened, kills)
+	}
+	e, err := Open(t.Context(), Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -42,7 +42,10 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	for writer := range 8 {
 		group.Go(func() {
 			for i := 0; ; i++ {
-				put := func(tx *tx) error { tx.put(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i)), make([]byte, 4<<10)); return nil }
+				put := func(tx *tx) error {
+					tx.put(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i)), make([]byte, 4<<10))
+					return nil
+				}
 				drop := func(tx *tx) error { tx.delete(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i-3))); return nil }
 				for _, f := range []func(tx *tx) error{put, drop, drop} {
 					if err := e.update(context.Background(), f); err != nil {

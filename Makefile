@@ -1,4 +1,4 @@
-# Every tool is pinned in go.mod and runs through `go tool`; nothing else is needed but Go, a C compiler (for -race),
+# Every tool is pinned in .ci/tools, a module of its own, and runs through `go tool`; nothing else is needed but Go, a C compiler (for -race),
 # diff and find. `test-rp` alone needs more, and installs it.
 
 SHELL := /bin/bash
@@ -6,6 +6,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # The steps of `check` run in their order, also under `make -j`.
 .NOTPARALLEL:
+
+# Runs a pinned tool from any folder of the repository.
+TOOL := GOWORK=off go tool -modfile=$(CURDIR)/.ci/tools/go.mod
 
 # Arguments of the example server.
 RUNFLAGS ?=
@@ -113,13 +116,13 @@ soak: ## Run the engine, then host and plugin as processes, for long with remova
 
 .PHONY: fmt
 fmt: ## Format Go and proto files
-	go tool golangci-lint fmt
-	go tool buf format --write
+	$(TOOL) golangci-lint fmt
+	$(TOOL) buf format --write
 
 .PHONY: fmt-check
 fmt-check: ## Fail when a Go or proto file is not formatted
-	go tool golangci-lint fmt --diff
-	go tool buf format --diff --exit-code
+	$(TOOL) golangci-lint fmt --diff
+	$(TOOL) buf format --diff --exit-code
 
 .PHONY: vet
 vet: ## Run go vet
@@ -128,8 +131,8 @@ vet: ## Run go vet
 
 .PHONY: lint
 lint: ## Run golangci-lint and buf's lint
-	go tool golangci-lint run
-	go tool buf lint
+	$(TOOL) golangci-lint run
+	$(TOOL) buf lint
 
 # Another vulnerability database than https://vuln.go.dev, as a URL (also file://).
 VULNDB ?=
@@ -137,7 +140,7 @@ VULNDB ?=
 # A database that cannot be reached is no finding: it is said loudly, and is an error only where VULNDB names one.
 .PHONY: vulncheck
 vulncheck: ## Fail when code that is reached has a known vulnerability (VULNDB)
-	@if said=$$(go tool govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); then echo "$$said"; \
+	@if said=$$($(TOOL) govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); then echo "$$said"; \
 	elif [ -z "$(VULNDB)" ] && grep -q '^govulncheck: fetching vulnerabilities' <<<"$$said"; then \
 		printf '%s\n' "$$said" '' '*** NOT CHECKED for known vulnerabilities: https://vuln.go.dev cannot be reached. ***' \
 			'*** Run make vulncheck where it can, or name a copy: make vulncheck VULNDB=URL     ***' '' >&2; \
@@ -145,14 +148,14 @@ vulncheck: ## Fail when code that is reached has a known vulnerability (VULNDB)
 
 .PHONY: generate
 generate: ## Generate Go code from the proto files
-	go tool buf generate
+	$(TOOL) buf generate
 
 # Generates into a folder of its own, so that it neither needs git nor touches the tree; it sees changed, missing and
 # left-over files.
 .PHONY: generate-check
 generate-check: ## Fail when generated code is stale
 	@want=$$(mktemp -d); have=$$(mktemp -d); trap 'rm -rf "$$want" "$$have"' EXIT; \
-	go tool buf generate --output "$$want"; \
+	$(TOOL) buf generate --output "$$want"; \
 	find . -name .git -prune -o -name '*.pb.go' -exec cp --parents {} "$$have" \; ; \
 	diff -ru "$$have" "$$want" || { echo "generated code is stale: run make generate" >&2; exit 1; }; \
 	echo "generated code is current"

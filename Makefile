@@ -107,6 +107,17 @@ SWAPS ?= 100
 torture-swaps: ## Swap stores again and again, kill and stop whoever takes part, and hold what everybody was told against the rules (SWAPS)
 	TORTURE_SWAPS=$(SWAPS) go test -count 1 -run '^TestTortureOfSwaps$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
 
+# How many sessions `make memory` makes in a cgroup of 256 MiB, which wants root, and how many to measure the plugin.
+MEMORY_CGROUP ?= 100000
+MEMORY_SESSIONS ?= 10000 100000 1000000
+
+.PHONY: memory
+memory: ## Serve within 256 MiB for host and plugin, then measure the plugin's memory by sessions and memory_mib (MEMORY_CGROUP, MEMORY_SESSIONS)
+	FOOTPRINT_SESSIONS=$(MEMORY_CGROUP) go test -count 1 -run '^TestServesWithinACgroup$$' -v -timeout 2h $(TESTFLAGS) ./integration/footprint
+	for n in $(MEMORY_SESSIONS); do \
+		FOOTPRINT_SESSIONS=$$n FOOTPRINT_MEMORY=64,256,default go test -count 1 -run '^TestMemoryOfThePlugin$$' -v -timeout 4h $(TESTFLAGS) ./integration/footprint; \
+	done
+
 # How many operations `make soak` makes.
 OPERATIONS ?= 1000000
 

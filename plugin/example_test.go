@@ -40,6 +40,7 @@ func ExampleServe() {
 			if err != nil {
 				return nil, err
 			}
+			settings.LimitProcess()
 			return badger.Open(ctx, settings, logger)
 		},
 	})

@@ -38,6 +38,7 @@ func servePlugin() {
 			if err != nil {
 				return nil, err
 			}
+			settings.LimitProcess()
 			return badger.Open(ctx, settings, logger)
 		},
 	})

@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 				if os.Getenv(countEnv) != "" {
 					go countGoroutines(settings.Path + goroutinesFile)
 				}
+				settings.LimitProcess()
 				return badger.Open(ctx, settings, logger)
 			},
 		})

@@ -152,7 +152,7 @@ func (c *committer) commit(first *change) {
 	base := c.db.NewTransaction(false)
 	defer base.Discard()
 	g := newGroup(snapshot{txn: base, damages: c.damages, gaps: gaps})
-	g.ledger = c.books.ledger.Load()
+	g.ledger, g.most = c.books.ledger.Load(), c.takes
 	disk := c.space.look()
 	var changes []*change
 	var room room

@@ -68,12 +68,13 @@ func (c *closing) run(sid string) error {
 	clients = slices.DeleteFunc(clients, func(client usedClient) bool {
 		return c.ending.OperationID != "" && client.use.LastEnding == c.ending.OperationID
 	})
-	switch work := c.work(clients); {
+	work := c.work(clients)
+	switch most := c.tx.clientsAtOnce(session, work); {
 	case c.limit == maxRehearsed: // nothing of it is written
-	case len(work) > ticketstore.MaxClients && !c.thins:
+	case len(work) > most && !c.thins:
 		return &tooMany{sid: sid, ending: c.ending, now: c.now}
-	case len(work) > ticketstore.MaxClients:
-		return c.thin(session, work[:ticketstore.MaxClients])
+	case len(work) > most:
+		return c.thin(session, work[:most])
 	case c.thins:
 		return nil
 	}
@@ -291,6 +292,7 @@ func (c *closing) revokeConsents(session *recordpb.Session, clients []usedClient
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	prefix := key(indexGrantLoose, more(subject), more(client), typePrefix(grantstore.UserConsent))
 	var rows []storedGrant
+	room := c.tx.most.part(6).bytes
 	err = c.tx.scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		g, err := followGrant(c.tx, value)
 		if isDamage(err) {
@@ -299,7 +301,8 @@ func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 		if err != nil || g == nil {
 			return err == nil, err
 		}
-		if left = len(rows) == c.limit; !left {
+		room -= g.removes()
+		if left = len(rows) == c.limit || (c.limit != maxRehearsed && len(rows) > 0 && (room < 0 || c.tx.full())); !left {
 			rows = append(rows, *g)
 		}
 		return !left, nil

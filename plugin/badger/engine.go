@@ -104,18 +104,15 @@ func openFolder(ctx context.Context, options badger.Options, space *space, log b
 	if err != nil {
 		return nil, err
 	}
-	// Badger's Open waits until its line of logs that become tables takes all of those it finds. With level 0 full they wait for a compaction,
-	// and that for the end of Open (compactions.watch).
-	logs, err := filepath.Glob(filepath.Join(options.Dir, "*.mem"))
-	if err != nil {
+	if err := settleLogs(m, options, log.failure); err != nil {
 		return nil, err
 	}
-	options.NumMemtables = max(options.NumMemtables, len(logs)+1)
 	db, err := badger.Open(options)
 	if err != nil {
 		return nil, explainOpen(options.Dir, err)
 	}
 	log.compactions.watch(db)
+	releaseBuffers(db)
 	e := newEngine(ctx, db, space, log.failure)
 	e.compactions = log.compactions
 	if err := e.start(ctx, m, options); err != nil {
@@ -152,27 +149,18 @@ func newEngine(ctx context.Context, db *badger.DB, space *space, failure *failur
 }
 
 func databaseOptions(settings Settings, encryption []byte, logger badgerLogger) badger.Options {
-	cache := settings.CacheMiB
-	if cache == 0 {
-		cache = defaultCacheMiB
-	}
 	o := badger.DefaultOptions(settings.Path).
 		WithLogger(logger).
 		WithSyncWrites(settings.sync()).
 		WithNumVersionsToKeep(1).
 		// The committer is the only writer.
 		WithDetectConflicts(false).
-		// Compaction takes both cores of a small machine otherwise.
-		WithNumCompactors(2).
-		// A compaction writes level 0 anew before it deletes it: see defaultMinFreeMiB.
-		WithNumLevelZeroTables(3).
 		WithCompression(options.Snappy).
-		WithBlockCacheSize(int64(cache) << 20).
 		WithValueLogFileSize(128 << 20)
 	if len(encryption) > 0 {
-		o = o.WithEncryptionKey(encryption).WithIndexCacheSize(32 << 20)
+		o = o.WithEncryptionKey(encryption)
 	}
-	return o
+	return settings.budget().apply(o)
 }
 
 // start brings an older database up to date, marks the store as open and starts the committer.

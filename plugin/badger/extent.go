@@ -4,6 +4,9 @@ import (
 	"fmt"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // extent is what writes take of a Badger transaction, which bounds both. A commit that goes beyond fails, with all that is in it.
@@ -36,6 +39,34 @@ func (t *tx) measure() (e extent) {
 		}
 	}
 	return e
+}
+
+// part is that part of it.
+func (e extent) part(of int) extent { return extent{e.keys / of, e.bytes / of} }
+
+// full reports whether the change has taken its part of a transaction: what goes on in steps leaves the rest to the next one. The largest
+// step, the end of a session, takes less than the other two thirds.
+func (t *tx) full() bool { return !t.measure().within(t.most.part(3)) }
+
+// clientsAtOnce is how many of a session's clients its end deals with in one transaction.
+func (t *tx) clientsAtOnce(session *recordpb.Session, clients []usedClient) int {
+	room := t.most.part(3).bytes
+	for i, client := range clients {
+		// Its row, its place in the listing, its count, and a notice with five index entries; some of them twice, for the journal.
+		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) + 2*len(session.Issuer) + 1<<10
+		if room < 0 || i == ticketstore.MaxClients {
+			return max(i, 1)
+		}
+	}
+	return len(clients)
+}
+
+// grantBytes is more than the removal of a grant takes whose ids are as long as they may be.
+const grantBytes = 12 << 10
+
+// removes is what the removal of a grant takes: its row and seven index entries.
+func (g *storedGrant) removes() int {
+	return 8 * (len(g.grant.GetSubjectId()) + len(g.grant.GetSessionId()) + len(g.grant.GetClientId()) + len(g.grant.GetRequestId()) + 64)
 }
 
 // errTooLarge is a change that no transaction takes, which nothing but the change itself can mend.

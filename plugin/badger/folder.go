@@ -58,6 +58,9 @@ func readyFolder(ctx context.Context, options badger.Options, logger *slog.Logge
 	if m, err = readMarker(path); err != nil {
 		return nil, err
 	}
+	if err := restoreLogs(path); err != nil {
+		return nil, err
+	}
 	found, err := lookAt(path, m, options.EncryptionKey)
 	if err != nil {
 		return nil, err

@@ -20,12 +20,13 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 	}
 	var rows []grantstore.Grant
 	var next []byte
+	most := min(removal.Limit, maxInline, s.e.committer.takes.bytes/2/grantBytes)
 	err := s.e.view(ctx, func(r reader) error {
 		var from *ticketstore.Bound
 		if len(removal.After) > 0 {
 			from = &ticketstore.Bound{Position: removal.After}
 		}
-		found, err := grantsToRemove(r, &removal).read(from, false, min(removal.Limit, maxInline), maxScan)
+		found, err := grantsToRemove(r, &removal).read(from, false, most, maxScan)
 		if err != nil {
 			return err
 		}

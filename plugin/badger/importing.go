@@ -14,25 +14,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
-// Import implements transfer.Store: a batch is one transaction.
+// Import implements transfer.Store: a batch is one transaction, or as many as it takes.
 func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
 	for batch, err := range batches {
 		if err != nil {
 			return err
 		}
 		for len(batch) > 0 {
-			some := batch[:min(len(batch), transfer.MaxBatchRecords)]
-			batch = batch[len(some):]
-			if err := m.importSome(ctx, id, some); err != nil {
+			n, err := m.importSome(ctx, id, batch[:min(len(batch), transfer.MaxBatchRecords)])
+			if err != nil {
 				return err
 			}
+			batch = batch[n:]
 		}
 	}
 	return nil
 }
 
-func (m mover) importSome(ctx context.Context, id string, records []transfer.Record) error {
-	return m.e.fill(ctx, func(tx *tx) error {
+// importSome imports as many records as one transaction takes, and returns how many.
+func (m mover) importSome(ctx context.Context, id string, records []transfer.Record) (n int, err error) {
+	err = m.e.fill(ctx, func(tx *tx) error {
+		n = 0
 		ledger := tx.group.ledger
 		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
 			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
@@ -44,10 +46,20 @@ func (m mover) importSome(ctx context.Context, id string, records []transfer.Rec
 			if err := part.take(&records[i]); err != nil {
 				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records), records[i].Kind, err)
 			}
-			part.join(part.measure())
+			takes := part.measure()
+			switch {
+			case takes.and(tx.takes).within(tx.most):
+			case tx.takes.keys == 0:
+				return &errTooLarge{takes, tx.most}
+			default:
+				return nil // the next transaction takes it
+			}
+			part.join(takes)
+			n++
 		}
 		return nil
 	})
+	return n, err
 }
 
 // take puts a record, and what is made from it, in the place of what has its key.

@@ -76,7 +76,10 @@ func (m *makingRoom) run(record *recordpb.Session) (bool, error) {
 	if !m.limit.EndOldest {
 		return false, ticketstore.ErrTooManySessions
 	}
-	for _, sid := range live[:min(excess, maxMakeRoom)] {
+	for i, sid := range live[:min(excess, maxMakeRoom)] {
+		if i > 0 && m.tx.full() {
+			return false, nil
+		}
 		c := m.engine.closing(m.tx, &logout.Ending{
 			SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: m.limit.KeepOffline,
 		}, m.now)

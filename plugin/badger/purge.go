@@ -15,7 +15,11 @@ import (
 // tokens in use until then, and tells whether there may be more.
 func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit)
-	for _, d := range dead {
+	room := t.most.part(6).bytes
+	for i, d := range dead {
+		if room -= d.removes(); room < 0 && i > 0 && limit != maxRehearsed {
+			return revoked, true, err
+		}
 		if d.damaged != nil {
 			t.delete(d.entry)
 			if err := t.abandon(d.damaged); err != nil {

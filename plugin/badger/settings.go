@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"regexp"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -23,15 +24,22 @@ type Settings struct {
 	// EncryptionKey encrypts the database at rest with AES: 16, 24 or 32 bytes in hex. Empty means no encryption. A database keeps the key
 	// that it was created with.
 	EncryptionKey string `json:"encryption_key,omitempty"`
-	// CacheMiB bounds the cache of decoded blocks, in MiB. Default 64.
+	// MemoryMiB is how much memory the database is to get along with, in MiB: its tables in memory, its caches, and what writing and sorting
+	// tables takes for a moment follow from it. Not less than MinMemoryMiB. Default: half of the machine's memory, or of the limit of the
+	// process's cgroup where that is less, but at most DefaultMemoryMiB. A database may be opened with another value at any time.
+	MemoryMiB int `json:"memory_mib,omitempty"`
+	// CacheMiB bounds the cache of decoded blocks, in MiB, where it is to be another than the eighth of MemoryMiB. What it is larger
+	// comes on top of that.
 	CacheMiB int `json:"cache_mib,omitempty"`
 	// MinFreeMiB is how much of the disk stays free, in MiB: with less, changes are refused as ErrNoSpace. Reads go on,
 	// and so do ends, revocations and purges until half of it is left, which a database also needs to be opened. Default 512.
 	MinFreeMiB int `json:"min_free_mib,omitempty"`
+
+	// root is the file system that tells the machine's memory; os.DirFS("/") when nil.
+	root fs.FS
 }
 
 const (
-	defaultCacheMiB = 64
 	// Half of it is more than what Badger needs for a moment: 64 MiB to write what is in memory to a table, and up to 145 (seen while 300,000
 	// sessions signed in) for a compaction, which deletes nothing before it has written all.
 	defaultMinFreeMiB = 512
@@ -40,7 +48,8 @@ const (
 // String keeps the encryption key out of logs.
 func (s Settings) String() string {
 	encrypted := s.EncryptionKey != ""
-	return fmt.Sprintf("path=%s sync=%t encrypted=%t cache_mib=%d min_free_mib=%d", s.Path, s.sync(), encrypted, s.CacheMiB, s.MinFreeMiB)
+	return fmt.Sprintf("path=%s sync=%t encrypted=%t memory_mib=%d cache_mib=%d min_free_mib=%d",
+		s.Path, s.sync(), encrypted, s.MemoryMiB, s.CacheMiB, s.MinFreeMiB)
 }
 
 // GoString does what String does.
@@ -80,6 +89,9 @@ func (s *Settings) validate() (encryption []byte, err error) {
 	var problems []error
 	if s.Path == "" {
 		problems = append(problems, ticketstore.Invalid("path", "is missing: name the folder of the database"))
+	}
+	if s.MemoryMiB != 0 && (s.MemoryMiB < MinMemoryMiB || s.MemoryMiB > maxMemoryMiB) {
+		problems = append(problems, ticketstore.Invalid("memory_mib", "is outside %d to %d", MinMemoryMiB, maxMemoryMiB))
 	}
 	if s.CacheMiB < 0 || s.CacheMiB > 1<<16 {
 		problems = append(problems, ticketstore.Invalid("cache_mib", "is outside 0 to 65536"))

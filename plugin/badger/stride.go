@@ -118,7 +118,7 @@ func (s *stride) endEach(positions [][]byte, listed func(position []byte) []byte
 		sum(done, &c.result)
 		s.marked = s.marked || c.purge
 		s.job.Cursor = position
-		if s.spent = len(s.tx.writes) > strideKeys; s.spent {
+		if s.spent = len(s.tx.writes) > strideKeys || s.tx.full(); s.spent {
 			break
 		}
 	}
@@ -192,6 +192,7 @@ func (s *stride) grants() error {
 	}
 	var rows []storedGrant
 	var cursor []byte
+	room := s.tx.most.part(3).bytes
 	all, err := s.ahead(key(indexGrantLoose, s.owner()), strideRows,
 		func(position []byte, value func() ([]byte, error)) (bool, error) {
 			cursor = position
@@ -206,8 +207,9 @@ func (s *stride) grants() error {
 			}
 			if s.wants(g) {
 				rows = append(rows, *g)
+				room -= g.removes()
 			}
-			return true, nil
+			return room > 0, nil
 		})
 	if err != nil {
 		return err
@@ -218,7 +220,7 @@ func (s *stride) grants() error {
 	}
 	s.did(&c.result)
 	s.job.Cursor = cursor
-	s.reached(all, logout.PhasePurge)
+	s.reached(all && room > 0, logout.PhasePurge)
 	return nil
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
-// tooMany is the end of a session that has more clients than one transaction deals with. Only stores of before there was a bound
-// (ticketstore.MaxClients) hold some.
+// tooMany is the end of a session that has more clients than one transaction deals with. Stores of before there was a bound
+// (ticketstore.MaxClients) hold some; with little memory, and so small transactions, there are others.
 type tooMany struct {
 	sid    string
 	ending *logout.Ending

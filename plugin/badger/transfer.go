@@ -161,16 +161,17 @@ func firstRow(tx *tx) (found bool, err error) {
 
 // clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set aside. It tells whether that was all.
 func (t *tx) clearSome() (done bool, err error) {
-	n := 0
+	n, more := 0, false
 	err = t.scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if table := tableOf(k); table != nil && (bytes.Equal(table.prefix, tableLedger) || bytes.Equal(table.prefix, tableDamaged)) {
 			return true, nil
 		}
 		t.delete(k)
 		n++
-		return n < maxGroupKeys/2, nil
+		more = n%maxPurge == 0 && t.full()
+		return !more, nil
 	})
-	return n < maxGroupKeys/2, err
+	return !more, err
 }
 
 func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"errors"
+	"math"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -96,6 +97,8 @@ type group struct {
 	keys   *btree.BTreeG[string]
 	size   int
 	takes  extent
+	// most is what the transaction may take.
+	most extent
 	// ledger is the store's as the changes so far leave it.
 	ledger          *recordpb.Ledger
 	recount, queued bool
@@ -108,7 +111,10 @@ type group struct {
 const btreeDegree = 16
 
 func newGroup(base snapshot) *group {
-	return &group{base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree), before: map[string][]byte{}}
+	return &group{
+		base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree), before: map[string][]byte{},
+		most: extent{math.MaxInt, math.MaxInt},
+	}
 }
 
 func (g *group) get(k []byte) ([]byte, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // view is a store that is looked at. While it is open no other process opens the store for changes.
@@ -38,6 +39,9 @@ func openView(path string, encryption []byte) (v *view, err error) {
 	if v.marker, err = readMarker(path); err != nil {
 		return v, err
 	}
+	if logs, err := namesOf(path, putOff); err != nil || len(logs) > 0 {
+		return v, errors.Join(err, ticketstore.Invalid("path", "%s is just being started, or a start of it was interrupted: start it once", path))
+	}
 	if v.found, err = lookAt(path, v.marker, encryption); err != nil {
 		return v, err
 	}
@@ -49,7 +53,7 @@ func openView(path string, encryption []byte) (v *view, err error) {
 
 func (v *view) open(options badger.Options) (*badger.DB, error) {
 	options.Dir, options.ValueDir = v.path, v.path
-	return badger.Open(options.WithReadOnly(true))
+	return badger.Open(v.marker.former(options).WithReadOnly(true))
 }
 
 // explainView says why a folder cannot be looked at.
@@ -85,7 +89,7 @@ func (f *findings) fit(m *marker, options badger.Options) error {
 	if !m.damaged && (m.store == "" || !f.settled()) {
 		return nil
 	}
-	v := &view{found: f, path: f.path, unlock: func() error { return nil }}
+	v := &view{marker: m, found: f, path: f.path, unlock: func() error { return nil }}
 	if err := v.fill(); err != nil {
 		return errors.Join(err, v.close())
 	}

@@ -34,6 +34,7 @@ func open(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend,
 	if err != nil {
 		return nil, err
 	}
+	settings.LimitProcess()
 	return badger.Open(ctx, settings, logger)
 }
 

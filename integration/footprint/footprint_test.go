@@ -1,0 +1,89 @@
+//go:build linux
+
+package footprint
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Environment variables of the long forms (make memory): how many sessions, and which settings, "default" or MiB, separated by commas.
+const (
+	sessionsEnv = "FOOTPRINT_SESSIONS"
+	memoryEnv   = "FOOTPRINT_MEMORY"
+)
+
+func number(t *testing.T, name string, standard int) int {
+	text := os.Getenv(name)
+	if text == "" {
+		return standard
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n <= 0 {
+		t.Fatalf("%s=%q is not a positive number", name, text)
+	}
+	return n
+}
+
+// Host and plugin together stay within a cgroup's 256 MiB while users sign in under load, after a kill, and while all is read and ended.
+func TestServesWithinACgroup(t *testing.T) {
+	sessions := number(t, sessionsEnv, 10_000)
+	for _, sizes := range []struct {
+		name             string
+		sessions, ticket int
+	}{
+		{"tickets of 1 kB", sessions, 1 << 10},
+		{"tickets of 64 KiB", sessions / 25, 64 << 10},
+	} {
+		t.Run(sizes.name, func(t *testing.T) {
+			group := newCgroup(t, 256<<20)
+			todo := task{
+				Sessions: sizes.sessions, Ticket: sizes.ticket, Callers: 64, Settings: map[string]any{"path": t.TempDir()},
+			}
+			h := start(t, todo, group)
+			most, last := h.done()
+			t.Logf("%d sessions signed in: the plugin had at most %d MiB, then %d", todo.Sessions, most, last)
+			h.kill()
+			todo.Filled = true
+			h = start(t, todo, group)
+			most, last = h.done()
+			t.Logf("%d sessions read and ended: the plugin had at most %d MiB, then %d", todo.Sessions, most, last)
+			h.kill()
+			if n := group.killed(t); n > 0 {
+				t.Errorf("%d processes were killed for want of memory", n)
+			}
+		})
+	}
+}
+
+// The memory of the plugin stays near its setting, however many sessions there are.
+func TestMemoryOfThePlugin(t *testing.T) {
+	sessions, memory := number(t, sessionsEnv, 10_000), os.Getenv(memoryEnv)
+	if memory == "" {
+		memory = "64"
+	}
+	for name := range strings.SplitSeq(memory, ",") {
+		t.Run(name, func(t *testing.T) {
+			settings, bound := map[string]any{"path": t.TempDir()}, 512
+			if name != "default" {
+				var err error
+				if bound, err = strconv.Atoi(name); err != nil {
+					t.Fatal(err)
+				}
+				settings["memory_mib"] = bound
+			}
+			if os.Getenv(pluginEnv) != "" {
+				delete(settings, "memory_mib") // it may be of before there was one
+			}
+			h := start(t, task{Sessions: sessions, Ticket: 1 << 10, Callers: 64, Settings: settings}, nil)
+			most, last := h.done()
+			t.Logf("%d sessions: at most %d MiB, then %d", sessions, most, last)
+			// The smallest settings need more than they say for a moment: see README.
+			if bound = max(bound, 128) + 44; most > bound {
+				t.Errorf("the plugin had %d MiB, want at most %d", most, bound)
+			}
+		})
+	}
+}

@@ -1,0 +1,208 @@
+//go:build linux
+
+package footprint
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// host is a host in a process of its own, and its plugin.
+type host struct {
+	t       *testing.T
+	command *exec.Cmd
+	input   io.WriteCloser
+	lines   *bufio.Scanner
+	errors  bytes.Buffer
+	temp    string
+	plugin  int
+}
+
+// start starts a host in a cgroup, nil for none, up to where its plugin has opened the store.
+func start(t *testing.T, todo task, group *cgroup) *host {
+	t.Helper()
+	todo.Plugin = builtPlugin
+	raw, err := json.Marshal(todo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temp, err := os.MkdirTemp("", "fp") // short: it holds sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &host{t: t, command: exec.Command(os.Args[0]), temp: temp}
+	h.command.Env = append(os.Environ(), taskEnv+"="+string(raw), "TMPDIR="+temp)
+	h.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	h.command.Stderr = &h.errors
+	output, err := h.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.lines = bufio.NewScanner(output)
+	if h.input, err = h.command.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.kill)
+	if group != nil {
+		group.add(t, h.command.Process.Pid)
+	}
+	_, _ = io.WriteString(h.input, "begin\n")
+	h.plugin = h.said("plugin")
+	return h
+}
+
+// said waits for a line and returns the plugin's process id in it.
+func (h *host) said(what string) int {
+	h.t.Helper()
+	if h.lines.Scan() {
+		if word, id, _ := strings.Cut(h.lines.Text(), " "); word == what {
+			pid, _ := strconv.Atoi(id)
+			return pid
+		}
+	}
+	err := h.command.Wait()
+	h.t.Fatalf("the host has ended before it said %q: %v\n%s", what, err, h.errors.String())
+	return 0
+}
+
+// done waits until the task is done and returns the most that the plugin had of memory of its own, and what it has after that, in MiB.
+func (h *host) done() (most, last int) {
+	h.t.Helper()
+	stop := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			most = max(most, anonymous(h.plugin))
+			select {
+			case <-stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	})
+	pid := h.said("done")
+	last = anonymous(h.plugin)
+	close(stop)
+	watching.Wait()
+	if pid != h.plugin {
+		h.t.Errorf("the plugin was process %d and is %d now: it has ended meanwhile\n%s", h.plugin, pid, h.errors.String())
+	}
+	return most >> 10, last >> 10
+}
+
+// kill ends host and plugin as a crash does, and waits until they are gone.
+func (h *host) kill() {
+	if h.command == nil {
+		return
+	}
+	_ = h.command.Process.Kill()
+	if h.plugin > 0 {
+		_ = syscall.Kill(h.plugin, syscall.SIGKILL)
+	}
+	_ = h.command.Wait()
+	h.command = nil
+	for deadline := time.Now().Add(time.Minute); h.plugin > 0 && anonymous(h.plugin) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Error("the plugin is not gone")
+			break
+		}
+	}
+	_ = os.RemoveAll(h.temp)
+}
+
+// anonymous is the memory of a process that no file stands behind, in KiB; 0 when it is gone.
+func anonymous(pid int) int {
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return 0
+	}
+	_, after, found := strings.Cut(string(status), "RssAnon:")
+	if !found {
+		return 0
+	}
+	kib, _ := strconv.Atoi(strings.Fields(after)[0])
+	return kib
+}
+
+// cgroup is a group of processes with a limit of their memory.
+type cgroup struct{ path, limit string }
+
+// newCgroup makes one of version 2, or of version 1 where that is what has the memory.
+func newCgroup(t *testing.T, bytes int) *cgroup {
+	t.Helper()
+	g := &cgroup{path: "/sys/fs/cgroup", limit: "memory.max"}
+	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.limit_in_bytes"); err == nil {
+		g = &cgroup{path: "/sys/fs/cgroup/memory", limit: "memory.limit_in_bytes"}
+	}
+	parent := g.path
+	g.path = filepath.Join(parent, fmt.Sprintf("fosite-sessions-%d", os.Getpid()))
+	err := os.Mkdir(g.path, 0o750)
+	if err == nil {
+		t.Cleanup(func() {
+			for deadline := time.Now().Add(time.Minute); os.Remove(g.path) != nil && time.Now().Before(deadline); {
+				time.Sleep(10 * time.Millisecond) // the system lets go of a process a moment after its end
+			}
+		})
+		if g.limit == "memory.max" { // the parent's affair
+			_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0o600)
+		}
+		err = os.WriteFile(filepath.Join(g.path, g.limit), []byte(strconv.Itoa(bytes)), 0o600)
+	}
+	if err != nil {
+		missing(t, "no cgroup with a limit can be made here, which root may where a memory controller is: "+err.Error())
+	}
+	return g
+}
+
+// missing skips the test, but in CI nothing may be missing.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+func (g *cgroup) add(t *testing.T, pid int) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(g.path, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// killed is how many processes the system has killed for want of memory.
+func (g *cgroup) killed(t *testing.T) (n int) {
+	t.Helper()
+	file := "memory.events"
+	if g.limit != "memory.max" {
+		file = "memory.oom_control"
+	}
+	text, err := os.ReadFile(filepath.Join(g.path, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "oom_kill ")
+	if !found {
+		t.Fatalf("%s does not say how many were killed", file)
+	}
+	n, err = strconv.Atoi(strings.Fields(after)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,199 @@
+package badger
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// openWith opens a database that gets along with some memory.
+func openWith(t *testing.T, path string, mib int) *Engine {
+	t.Helper()
+	noSync := false
+	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync, MemoryMiB: mib}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("open with %d MiB: %v", mib, err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	return e
+}
+
+// killed is what a killed process would leave of a database that is open.
+func killed(t *testing.T, path string) string {
+	t.Helper()
+	to := t.TempDir()
+	if err := os.CopyFS(to, os.DirFS(path)); err != nil {
+		t.Fatal(err)
+	}
+	if logs, err := namesOf(to, logSuffix); err != nil || len(logs) == 0 {
+		t.Fatalf("there is no log in what is left of the database: %v", err)
+	}
+	return to
+}
+
+// A database that was killed with one setting of its memory opens with any other, and has all in it: its logs are read with memory tables of
+// the size that it had, which the marker tells.
+func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
+	t.Parallel()
+	// Sessions of 64 KiB: less than a memory table of the setting holds, but with the larger ones more than one of the smaller.
+	for before, sessions := range map[int]int{1024: 440, 512: 440, 64: 100} {
+		path := t.TempDir()
+		e := openWith(t, path, before)
+		for i := range sessions {
+			s := anHour(fmt.Sprint(i), "ann")
+			s.Ticket = bytes.Repeat([]byte{byte(i)}, ticketstore.MaxTicket)
+			if err := e.Tickets().Create(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		left := killed(t, path)
+		for _, after := range []int{1024, 256, 64} {
+			t.Run(fmt.Sprintf("%d MiB, then %d", before, after), func(t *testing.T) {
+				again := killed(t, left)
+				holds(t, openWith(t, again, after), sessions)
+				// Nothing but what the new one has may be remembered: it opens with the first one again.
+				holds(t, openWith(t, killed(t, again), before), sessions)
+			})
+		}
+		if before == 1024 { // the size that stores have whose marker does not say it
+			old := killed(t, left)
+			if err := os.WriteFile(filepath.Join(old, markerFile), fmt.Appendf(nil, markerFormat, formatVersion), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, openWith(t, old, 64), sessions)
+		}
+	}
+}
+
+func holds(t *testing.T, e *Engine, sessions int) {
+	t.Helper()
+	for i := range sessions {
+		s, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte(fmt.Sprint(i))))
+		if err != nil || len(s.Ticket) != ticketstore.MaxTicket || s.Ticket[0] != byte(i) {
+			t.Fatalf("session %d: %v", i, err)
+		}
+	}
+}
+
+// A look at such a database reads its logs with the size that they had, too.
+func TestLookWithOtherMemory(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	e := openWith(t, path, 1024)
+	s := anHour("sid", "ann")
+	for i := range 300 {
+		s.SessionID, s.Key, s.Ticket = fmt.Sprint(i), ticketstore.KeyOf([]byte(fmt.Sprint(i))), make([]byte, ticketstore.MaxTicket)
+		if err := e.Tickets().Create(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	still, err := OpenStill(t.Context(), Settings{Path: killed(t, path), MemoryMiB: 64}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = still.Close() }()
+	if _, err := still.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("299"))); err != nil {
+		t.Error(err)
+	}
+}
+
+// pileEnv has the test below be a process that is killed while its logs pile up in the folder of that name.
+const pileEnv = "SESSIONS_TEST_PILE"
+
+const pileRows = 60 // of 1 MiB: five memory tables
+
+// Logs that piled up are brought to tables one after another, so that no more memory is taken than for one, and a process that is killed
+// meanwhile leaves nothing that the next one does not find.
+func TestLogsThatPiledUp(t *testing.T) {
+	if path := os.Getenv(pileEnv); path != "" {
+		pileUp(t, path)
+		return
+	}
+	t.Parallel()
+	path := t.TempDir()
+	if err := prepareFolder(path, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLogsThatPiledUp$", "-test.count=1")
+	process.Env = append(os.Environ(), pileEnv+"="+path)
+	said, err := process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, _ := bufio.NewReader(said).ReadString('\n')
+	_ = process.Process.Kill()
+	_ = process.Wait()
+	logs, err := namesOf(path, logSuffix)
+	if err != nil || len(logs) < 3 || line != "piled up\n" {
+		t.Fatalf("%d logs have piled up, %v, want some: %q", len(logs), err, line)
+	}
+	holdsPile(t, openWith(t, killed(t, path), 64))
+
+	// Killed while the second is brought in: Badger has begun a log with the number of one that is put off.
+	for _, name := range logs[1:] {
+		if err := putOffLog(path, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(path, logs[1]), make([]byte, 1<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if still, err := OpenStill(t.Context(), Settings{Path: path}, nil); err == nil || !strings.Contains(err.Error(), "was interrupted") {
+		t.Errorf("a look at a store whose start was interrupted: %v, %v, want it to say so", still, err)
+	}
+	holdsPile(t, openWith(t, path, 64))
+}
+
+// pileUp writes to a database that writes no log to a table: there are two tables of level 0 already, and nothing compacts them.
+func pileUp(t *testing.T, path string) {
+	settings := Settings{Path: path, MemoryMiB: 64}
+	db, err := badger.Open(databaseOptions(settings, nil, newBadgerLogger(newFailure(path, slog.New(slog.DiscardHandler)))).WithSyncWrites(false).
+		WithNumMemtables(8).WithNumCompactors(0).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pileRows {
+		err := db.Update(func(txn *badger.Txn) error { return txn.Set(pileKey(i), make([]byte, 1<<20-64)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for logs := []string{""}; logs[0] < "00003"; time.Sleep(time.Millisecond) { // the first two go to tables
+		if logs, err = namesOf(path, logSuffix); err != nil || len(logs) == 0 {
+			t.Fatal(logs, err)
+		}
+	}
+	fmt.Println("piled up")
+	select {}
+}
+
+func pileKey(i int) []byte { return fmt.Appendf(nil, "pile-%d", i) }
+
+func holdsPile(t *testing.T, e *Engine) {
+	t.Helper()
+	err := e.db.View(func(txn *badger.Txn) error {
+		for i := range pileRows {
+			if _, err := txn.Get(pileKey(i)); err != nil {
+				return fmt.Errorf("row %d: %w", i, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

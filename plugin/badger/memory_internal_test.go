@@ -1,0 +1,177 @@
+package badger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+func TestMemoryDefault(t *testing.T) {
+	t.Parallel()
+	for limit, want := range map[string]int64{"": 512, "8589934592": 512, "536870912": 256, "134217728": 64, "67108864": 64, "max": 512} {
+		root := fstest.MapFS{
+			"proc/meminfo":        &fstest.MapFile{Data: []byte("MemTotal: 8388608 kB\n")},
+			"proc/self/cgroup":    &fstest.MapFile{Data: []byte("0::/app\n")},
+			"proc/self/mountinfo": &fstest.MapFile{Data: []byte("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")},
+		}
+		if limit != "" {
+			root["sys/fs/cgroup/app/memory.max"] = &fstest.MapFile{Data: []byte(limit)}
+		}
+		s := Settings{root: root}
+		if got := s.budget().total >> 20; got != want {
+			t.Errorf("with a limit of %q bytes it is %d MiB, want %d", limit, got, want)
+		}
+	}
+}
+
+func TestMemorySetting(t *testing.T) {
+	t.Parallel()
+	for text, field := range map[string]string{
+		`{"path":"x","memory_mib":64}`:    "",
+		`{"path":"x","memory_mib":63}`:    "memory_mib",
+		`{"path":"x","memory_mib":-1}`:    "memory_mib",
+		`{"path":"x","memory_mib":"64"}`:  "memory_mib",
+		`{"path":"x","memory_mib":1e300}`: "memory_mib",
+	} {
+		var invalid *ticketstore.FieldError
+		switch _, err := ParseSettings([]byte(text)); {
+		case field == "" && err != nil:
+			t.Errorf("%s: %v", text, err)
+		case field != "" && (!errors.As(err, &invalid) || invalid.Field != field):
+			t.Errorf("%s: %v, want an error that names %s", text, err, field)
+		}
+	}
+	cached := Settings{MemoryMiB: 256, CacheMiB: 128}
+	if b := cached.budget(); b.cache != 128<<20 || b.total != (256+128-32)<<20 {
+		t.Errorf("a larger cache comes on top of the rest: %+v", b)
+	}
+}
+
+// Badger has the buffers that are to be released. Should another version of it have them no more, the memory has to be measured anew.
+func TestBuffersAreReleased(t *testing.T) {
+	t.Parallel()
+	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db) {
+		t.Error("there is no pool of buffers in this version of Badger")
+	}
+}
+
+// long is an id that is as long as it may be.
+func long(format string, args ...any) string {
+	id := fmt.Sprintf(format, args...)
+	return id + strings.Repeat("x", ticketstore.MaxID-len(id))
+}
+
+// longGrants are as many grants as a batch takes, with as much data, and all ids as long as they may be.
+func longGrants(sid string, batch int) *grantstore.Batch {
+	b := &grantstore.Batch{OperationID: fmt.Sprint("batch", batch), Use: &grantstore.Use{SessionID: sid, ClientID: long("app"), Notify: true}}
+	for i := range grantstore.MaxBatch {
+		b.Store = append(b.Store, grantstore.Grant{
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(fmt.Sprint(sid, batch, i))},
+			RequestID: long("%d-%d", batch, i), SubjectID: long("ann"), SessionID: sid, ClientID: long("app"),
+			Created: base, Expires: base.Add(time.Hour), Data: make([]byte, grantstore.MaxBatchData/grantstore.MaxBatch),
+		})
+	}
+	return b
+}
+
+// The largest of each change fits under the smallest setting, also while the store is moved, and what is ended in one transaction under a
+// larger one ends in several.
+func TestLargestChangesWithLeastMemory(t *testing.T) {
+	t.Parallel()
+	e := openWith(t, t.TempDir(), MinMemoryMiB)
+	sid := long("sid")
+	s := anHour(sid, long("ann"))
+	s.Ticket = bytes.Repeat([]byte("t"), ticketstore.MaxTicket)
+	if err := e.Tickets().Create(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "move", Peer: "next"}); err != nil {
+		t.Fatal(err)
+	}
+	const batches = 8
+	for i := range batches {
+		if _, err := e.Grants().Apply(t.Context(), longGrants(sid, i), base); err != nil {
+			t.Fatalf("the largest batch: %v", err)
+		}
+	}
+	largest := &grantstore.Batch{OperationID: "largest"}
+	for i := range grantstore.MaxBatchData / grantstore.MaxData {
+		largest.Store = append(largest.Store, grantstore.Grant{
+			Ref:       grantstore.Ref{Type: grantstore.AuthorizationCode, Key: grantstore.KeyOf(fmt.Sprint("code", i))},
+			RequestID: "r", SubjectID: long("ann"), SessionID: sid, ClientID: long("app"),
+			Created: base, Expires: base.Add(time.Hour), Data: make([]byte, grantstore.MaxData),
+		})
+	}
+	if _, err := e.Grants().Apply(t.Context(), largest, base); err != nil {
+		t.Fatalf("the largest grants: %v", err)
+	}
+	for i := range ticketstore.MaxClients - 1 {
+		_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
+			OperationID: fmt.Sprint("use", i), Use: &grantstore.Use{SessionID: sid, ClientID: long("client%d", i), Notify: true},
+		}, base)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	// Everything moves to another store with as little memory.
+	next := openWith(t, t.TempDir(), MinMemoryMiB)
+	if err := next.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Transfer().Import(t.Context(), "move", imported(t, e)); err != nil {
+		t.Fatalf("import: %v", err)
+	}
+	was, err := e.Transfer().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := next.Transfer().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(was.Content) != fmt.Sprint(is.Content) {
+		t.Errorf("after the import the content is %v, want %v", is.Content, was.Content)
+	}
+	// An import that begins anew empties what it has.
+	if err := next.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
+		t.Errorf("a store that is emptied: %v", err)
+	}
+
+	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end", SubjectID: long("ann"), Reason: logout.Terminated}, base)
+	if err != nil {
+		t.Fatalf("the end of the largest session: %v", err)
+	}
+	if result.SessionsRemoved != 1 || result.GrantsRevoked != batches*grantstore.MaxBatch+len(largest.Store) {
+		t.Errorf("%+v, want 1 session and %d grants", result, batches*grantstore.MaxBatch+len(largest.Store))
+	}
+	if report, err := e.Check(t.Context(), CheckConfig{}); err != nil || len(report.Findings) > 0 {
+		t.Errorf("check: %v, %+v", err, report)
+	}
+}
+
+// imported are the records of a store in batches as large as a caller may make them.
+func imported(t *testing.T, e *Engine) iter.Seq2[[]transfer.Record, error] {
+	t.Helper()
+	return func(yield func([]transfer.Record, error) bool) {
+		for batch, err := range e.Transfer().Export(t.Context(), nil) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(batch.Records, nil) {
+				return
+			}
+		}
+	}
+}

@@ -33,6 +33,8 @@ type Engine struct {
 	compactions *compactions
 	// still: the database was opened to be looked at. No change is taken, and nothing goes on in the background.
 	still bool
+	// refusal is why a database that is still for want of room takes no changes.
+	refusal error
 	// seen is what such a database was opened from.
 	seen *view
 	// format is that of the database when it was opened.
@@ -90,6 +92,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 	}
 	log := newBadgerLogger(newFailure(settings.Path, logger))
 	e, err := openFolder(ctx, databaseOptions(settings, encryption, log), space, log)
+	if refusedByDisk(err) {
+		return openRefusing(ctx, settings, log, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +107,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 func openFolder(ctx context.Context, options badger.Options, space *space, log badgerLogger) (*Engine, error) {
 	m, err := readyFolder(ctx, options, log.failure.logger)
 	if err != nil {
+		return nil, err
+	}
+	if err := takesWrites(options); err != nil {
 		return nil, err
 	}
 	if err := settleLogs(m, options, log.failure); err != nil {
@@ -222,7 +230,7 @@ func (e *Engine) shut() error {
 	err := e.db.Close()
 	// Badger tells its log alone what it could not write.
 	if failed := e.failure.err(); failed != nil {
-		return errors.Join(err, failed)
+		return errors.Join(err, failed, e.seen.close())
 	}
 	letGo()
 	return errors.Join(err, e.seen.close())
@@ -235,7 +243,9 @@ func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 	}
 	d := About()
 	d.StoreID = e.id
-	if trouble := e.space.room().trouble(); trouble != "" {
+	if e.refusal != nil {
+		d.Trouble = e.refusal.Error()
+	} else if trouble := e.space.room().trouble(); trouble != "" {
 		d.Trouble = "its disk is nearly full: " + trouble
 	}
 	return d, nil
@@ -379,6 +389,9 @@ func (e *Engine) fill(ctx context.Context, f func(tx *tx) error) error {
 func (e *Engine) commit(ctx context.Context, ch *change) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if e.refusal != nil {
+		return e.refusal
 	}
 	if e.still {
 		return errStill

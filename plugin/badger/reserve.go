@@ -1,0 +1,182 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Files that a database creates before it removes others. With no more than leastInodes left on the file system changes are refused. What ends
+// goes on until few are left, then with those of the reserve, which are files with nothing in them, made when the database is opened.
+const (
+	leastInodes   = 64
+	fewInodes     = 16
+	reserveFolder = "RESERVE"
+	reserveInodes = 32
+)
+
+// makeReserve makes the reserve, and finds out on the way whether the system lets this process create files.
+func makeReserve(path string) error {
+	folder := filepath.Join(path, reserveFolder)
+	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for i := range reserveInodes {
+		file, err := os.OpenFile(filepath.Join(folder, fmt.Sprint(i)), os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := file.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// giveReserve gives the reserve up and reports whether there was one.
+func giveReserve(path string) bool {
+	folder := filepath.Join(path, reserveFolder)
+	if _, err := os.Stat(folder); err != nil {
+		return false
+	}
+	return os.RemoveAll(folder) == nil
+}
+
+const (
+	probeFile = reserveFolder + "/probe"
+	// probeLeast is what is written where no log wants more.
+	probeLeast = 1 << 20
+)
+
+// probe finds out whether the system takes what a start writes: a quota shows at a write alone, and Badger, which writes by mapped files, is
+// ended by the system then. It writes as much as there is in logs.
+func probe(path string) (err error) {
+	if err := makeReserve(path); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(path, probeFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	logs := logBytes(path)
+	if _, err := io.CopyN(file, zeros{}, probeLeast+logs); err != nil || logs == 0 {
+		return err
+	}
+	return file.Sync() // some file systems say it no earlier
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// logBytes is what the logs of a store take of the disk, as far as the system says it.
+func logBytes(path string) (bytes int64) {
+	names, _ := namesOf(path, logSuffix)
+	for _, name := range names {
+		if info, err := os.Stat(filepath.Join(path, name)); err == nil {
+			bytes += onDiskSize(info)
+		}
+	}
+	return bytes
+}
+
+// refusedByDisk reports whether the system takes no writes, for a reason that may pass.
+func refusedByDisk(err error) bool {
+	for _, reason := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+// probeEvery is how often a database that takes no changes tries whether its disk takes writes again.
+var probeEvery = 10 * time.Second
+
+// openRefusing opens a database whose disk takes no writes for reading alone. Every change is refused with the reason. Once the disk takes
+// writes again the engine has failed, and the next one takes changes.
+func openRefusing(ctx context.Context, settings Settings, log badgerLogger, reason error) (*Engine, error) {
+	path := settings.Path
+	refusal := fmt.Errorf("%w: it is read only until there is room: %w", ticketstore.ErrNoSpace, explainDisk(path, reason))
+	if m, err := readMarker(path); err != nil || m.store == "" || m.format != formatVersion {
+		return nil, errors.Join(refusal, err)
+	}
+	e, err := OpenStill(ctx, settings, log.failure.logger)
+	if err != nil {
+		return nil, errors.Join(refusal, err)
+	}
+	e.refusal, e.id = refusal, e.seen.marker.store
+	e.logger.ErrorContext(ctx, "the store is served for reading alone: its disk takes no writes", "path", path, "error", reason)
+	if err := e.inBackground(func(ctx context.Context) { e.awaitDisk(ctx, &settings) }); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// awaitDisk tries whether the disk takes writes until it does.
+func (e *Engine) awaitDisk(ctx context.Context, settings *Settings) {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if takesWrites(databaseOptions(*settings, nil, badgerLogger{})) == nil {
+			e.failure.note("reading alone", errors.New("the disk takes writes again"))
+			return
+		}
+	}
+}
+
+// errLimit is a limit of the process that is too low.
+type errLimit struct{ name, ask, have, want string }
+
+func (e *errLimit) Error() string {
+	return fmt.Sprintf("this process may have %s, and the database needs %s: raise %s (%s)", e.have, e.want, e.name, e.ask)
+}
+
+func (e *errLimit) Unwrap() error { return syscall.EFBIG }
+
+// limits refuses to work where the system would end the process, or fail it, at a later write.
+func limits(path string, o badger.Options) error {
+	largest := uint64(max(2*o.ValueLogFileSize, 2*o.MemTableSize, formerTable))
+	if most := fileSizeLimit(); most < largest {
+		return &errLimit{
+			name: "RLIMIT_FSIZE", ask: "ulimit -f, LimitFSIZE=", have: fmt.Sprintf("files of %d MiB", most>>20), want: fmt.Sprintf("%d MiB", largest>>20),
+		}
+	}
+	tables, _ := namesOf(path, ".sst")
+	if most, want := openFilesLimit(), uint64(len(tables)+spareFiles); most < want {
+		return &errLimit{
+			name: "RLIMIT_NOFILE", ask: "ulimit -n, LimitNOFILE=", have: fmt.Sprintf("%d open files", most), want: fmt.Sprint(want),
+		}
+	}
+	return nil
+}
+
+// spareFiles are those besides tables: logs, sockets, and tables that a compaction writes.
+const spareFiles = 128
+
+// takesWrites is nil where neither the limits of the process nor the disk refuse what a database writes.
+func takesWrites(o badger.Options) error {
+	if err := limits(o.Dir, o); err != nil {
+		return err
+	}
+	return probe(o.Dir)
+}

@@ -1,0 +1,172 @@
+//go:build linux
+
+package badger
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// smallDisk is a file system that takes so many files.
+func smallDisk(t *testing.T, inodes int) string {
+	t.Helper()
+	disk := t.TempDir()
+	err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
+	if err != nil {
+		what := "no file system can be mounted here, which root may: " + err.Error()
+		if os.Getenv("CI") == "true" {
+			t.Fatal(what)
+		}
+		t.Skip(what)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return disk
+}
+
+// fillInodes creates files until so many more can be made.
+func fillInodes(t *testing.T, disk string, left uint64) (folder string) {
+	t.Helper()
+	folder = filepath.Join(disk, "others")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		if free, err := freeInodes(disk); err != nil || free <= left {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return folder
+		}
+		if err := os.WriteFile(filepath.Join(folder, fmt.Sprint(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Where hardly another file can be made nothing begins, what is to end goes on from the reserve, and a start serves reads and says why; when
+// others have removed files all is as it was.
+func TestNoInodes(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t, 400)
+	path := filepath.Join(disk, "db")
+	noSync := false
+	settings := Settings{Path: path, Sync: &noSync, MinFreeMiB: 64, MemoryMiB: 64}
+	e, err := Open(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if e != nil {
+			_ = e.Close()
+		}
+	}()
+	for _, sid := range []string{"first", "second", "third"} {
+		signIn(t, e, sid, "ann")
+	}
+	create := func(e *Engine) error { return e.Tickets().Create(t.Context(), anHour("meanwhile", "ann")) }
+	end := func(e *Engine, sid string) error {
+		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid, Reason: logout.Terminated}, base)
+		return err
+	}
+	others := fillInodes(t, disk, leastInodes)
+	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) || !strings.Contains(err.Error(), "more files") {
+		t.Errorf("a sign-in: %v, want ErrNoSpace that says why", err)
+	}
+	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "more files") {
+		t.Errorf("Describe: %v, trouble %q", err, d.Trouble)
+	}
+	if err := end(e, "first"); err != nil {
+		t.Errorf("an end: %v", err)
+	}
+	fillInodes(t, disk, 0)
+	if err := end(e, "second"); err != nil {
+		t.Errorf("an end from the reserve: %v", err)
+	}
+	if free, err := freeInodes(disk); err != nil || free < reserveInodes {
+		t.Errorf("%d files can be made, %v, want those of the reserve", free, err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	fillInodes(t, disk, 0)
+	e, err = Open(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("a start without inodes: %v, want one that reads", err)
+	}
+	if _, err := e.Tickets().Find(t.Context(), "third"); err != nil {
+		t.Errorf("a session: %v", err)
+	}
+	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) {
+		t.Errorf("a sign-in: %v, want ErrNoSpace", err)
+	}
+	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "no room") || d.StoreID == "" {
+		t.Errorf("Describe: %v, %+v", err, d)
+	}
+	if err := os.RemoveAll(others); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-e.Failed():
+	case <-time.After(time.Minute):
+		t.Fatal("the engine does not notice that there is room again")
+	}
+	_ = e.Close()
+	e, err = Open(t.Context(), settings, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := create(e); err != nil {
+		t.Errorf("a sign-in with room again: %v", err)
+	}
+}
+
+// limitEnv has the test below be a process with a limit, and names its store.
+const limitEnv = "SESSIONS_TEST_LIMIT"
+
+// A limit of the process is told before a file meets it: the store is read, and changes are refused with the limit's name.
+func TestLimitsOfTheProcess(t *testing.T) {
+	if path := os.Getenv(limitEnv); path != "" {
+		e := openWith(t, path, 64)
+		if _, err := e.Tickets().Find(t.Context(), "sid"); err != nil {
+			t.Error(err)
+		}
+		err := e.Tickets().Create(t.Context(), anHour("other", "ann"))
+		if !errors.Is(err, ticketstore.ErrNoSpace) {
+			t.Errorf("%v, want ErrNoSpace", err)
+		}
+		fmt.Println(err)
+		return
+	}
+	t.Parallel()
+	path := t.TempDir()
+	e := openWith(t, path, 64)
+	signIn(t, e, "sid", "ann")
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, ulimit := range map[string]string{"RLIMIT_FSIZE": "ulimit -f 10000", "RLIMIT_NOFILE": "ulimit -n 100"} {
+		script := ulimit + `; exec "$0" -test.run=^TestLimitsOfTheProcess$ -test.count=1`
+		process := exec.CommandContext(t.Context(), "/bin/sh", "-c", script, os.Args[0])
+		process.Env = append(os.Environ(), limitEnv+"="+path)
+		said, err := process.CombinedOutput()
+		if err != nil || !strings.Contains(string(said), name) {
+			t.Errorf("%s: %v, want the limit %s in\n%s", ulimit, err, name, said)
+		}
+	}
+}

@@ -153,7 +153,6 @@ func TestLimitsOfTheProcess(t *testing.T) {
 		fmt.Println(err)
 		return
 	}
-	t.Parallel()
 	path := t.TempDir()
 	e := openWith(t, path, 64)
 	signIn(t, e, "sid", "ann")

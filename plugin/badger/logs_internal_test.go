@@ -121,7 +121,7 @@ func TestLogsThatPiledUp(t *testing.T) {
 		return
 	}
 	path := t.TempDir()
-	if err := prepareFolder(path, slog.New(slog.DiscardHandler)); err != nil {
+	if err := prepareFolder(t.Context(), path, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLogsThatPiledUp$", "-test.count=1")

@@ -168,6 +168,9 @@ func contents(t *testing.T, path string) map[string]string {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
+		if entry.IsDir() {
+			continue // the reserve
+		}
 		data, err := os.ReadFile(filepath.Join(path, entry.Name()))
 		info, infoErr := entry.Info()
 		if err := errors.Join(err, infoErr); err != nil {

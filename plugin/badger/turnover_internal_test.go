@@ -89,7 +89,7 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(contents(t, path)))
 	t.Log(names)
-	if !slices.ContainsFunc(names, func(name string) bool { return name > "00030.mem" && strings.HasSuffix(name, ".mem") }) {
+	if !slices.ContainsFunc(names, func(name string) bool { return name > "000100.sst" && strings.HasSuffix(name, ".sst") }) {
 		t.Errorf("the logs did not turn over: %q", names)
 	}
 	if opened != kills {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"maps"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -56,23 +55,4 @@ func (f *failedAttempts) succeed(address string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.from, neighbourhood(address))
-}
-
-// neighbourhood is what addresses of one user have in common: whoever has one IPv6 address has a /64 of them.
-func neighbourhood(address string) string {
-	if withPort, err := netip.ParseAddrPort(address); err == nil {
-		address = withPort.Addr().String()
-	}
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	if ip = ip.Unmap(); ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return address
-	}
-	return prefix.String()
 }

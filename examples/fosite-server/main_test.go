@@ -86,6 +86,7 @@ func TestStopWithAConnectionOpenedAhead(t *testing.T) {
 type browser struct {
 	t    *testing.T
 	http *http.Client
+	from string // what a proxy says of its address, if any
 }
 
 // pageSeen is where a browser ended up.
@@ -107,6 +108,9 @@ func newBrowser(t *testing.T) *browser {
 
 func (b *browser) do(request *http.Request) *pageSeen {
 	b.t.Helper()
+	if b.from != "" {
+		request.Header.Set("X-Forwarded-For", b.from)
+	}
 	response, err := b.http.Do(request.WithContext(b.t.Context()))
 	if err != nil {
 		b.t.Fatal(err)

@@ -31,6 +31,7 @@ type options struct {
 	tokenFile   string
 	fileToken   string // that tokenFile holds
 	allowCIDRs  []netip.Prefix
+	proxies     []netip.Prefix
 
 	idle, absolute time.Duration
 	maxSessions    int
@@ -60,7 +61,10 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.tokenFile, "admin-token-file", "", "`file` with the bearer token of the admin routes, which only its owner may read (default: one kept in the data folder)")
 	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes; lists of processes show it: prefer -admin-token-file")
-	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as 10.0.0.0/8; repeat or separate by commas", o.allowCIDR)
+	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as 10.0.0.0/8; repeat or "+
+		"separate by commas", networks(&o.allowCIDRs))
+	flags.Func("trusted-proxy", "`network` of the proxies in front of this server, whose X-Forwarded-For is believed; without it "+
+		"all that comes through a proxy has its address; repeat or separate by commas", networks(&o.proxies))
 	flags.DurationVar(&o.idle, "session-idle", hostadapter.DefaultIdleTimeout, "how long a session lives without being used")
 	flags.DurationVar(&o.absolute, "session-absolute", 0, "how long a session lives at most after a sign-in; 0: as long as it is used")
 	flags.IntVar(&o.maxSessions, "max-sessions", 0, "how many sessions a user may have at once; 0: no limit")
@@ -81,15 +85,18 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	return &o, o.validate()
 }
 
-func (o *options) allowCIDR(list string) error {
-	for text := range strings.SplitSeq(list, ",") {
-		prefix, err := netip.ParsePrefix(strings.TrimSpace(text))
-		if err != nil {
-			return errors.New("not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8")
+// networks adds those of a flag to a list.
+func networks(list *[]netip.Prefix) func(text string) error {
+	return func(text string) error {
+		for one := range strings.SplitSeq(text, ",") {
+			prefix, err := netip.ParsePrefix(strings.TrimSpace(one))
+			if err != nil {
+				return errors.New("not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8")
+			}
+			*list = append(*list, prefix.Masked())
 		}
-		o.allowCIDRs = append(o.allowCIDRs, prefix.Masked())
+		return nil
 	}
-	return nil
 }
 
 func (o *options) formerIssuer(list string) error {

@@ -64,6 +64,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 			MaxSessions:      s.options.maxSessions,
 			RefuseSignIn:     s.options.refuseSignIn,
 			AllowLogoutCIDRs: s.options.allowCIDRs,
+			RemoteAddr:       s.options.remoteAddr,
 			Backends:         s.stores(p.logger),
 			BackendName:      mainStore,
 			Pins:             s.options.pins(),

@@ -8,18 +8,20 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
 // How often a password may be tried: so many times at once, and then once in an interval. A success takes its try back.
 var (
-	// accountAndAddress is strict: whoever mistypes a password is alone there, also behind a proxy with many others.
+	// accountAndAddress is strict: a user who mistypes a password is alone there, also behind a proxy with many others.
 	accountAndAddress = rate{burst: 5, every: 30 * time.Second}
-	// wholeAccount bounds guesses from many addresses. It delays, so that nobody can lock a user out.
+	// wholeAccount bounds guesses from many addresses, and wholeAddress guesses at many accounts. Beyond them an account from an address has its
+	// first tries and no more, so that neither an attacker behind a user's proxy nor one at the user's account keeps the user out.
 	wholeAccount = rate{burst: 20, every: 5 * time.Second}
-	// wholeAddress bounds guesses at many accounts. It is high: a whole company may come from one address.
 	wholeAddress = rate{burst: 100, every: time.Second}
+	firstTries   = rate{burst: 2, every: time.Hour}
+	// strangers bounds the first tries at an account beyond wholeAccount, from however many addresses they come.
+	strangers = rate{burst: 1000, every: time.Hour / 1000}
 	// knownBrowser takes the place of the others in a browser in which that user has signed in before: what others do does not count there.
 	knownBrowser = rate{burst: 10, every: 10 * time.Second}
 )
@@ -35,9 +37,11 @@ const (
 // signInThrottle bounds how often passwords are guessed, by account, by address, and by both.
 type signInThrottle struct {
 	limiter limiter
-	key     []byte
-	cookie  string
-	secure  bool
+	// firsts has the first tries. They are remembered for hours, and must not have what is in the other forgotten.
+	firsts limiter
+	key    []byte
+	cookie string
+	secure bool
 }
 
 func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, error) {
@@ -53,25 +57,53 @@ func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, err
 }
 
 // try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password is not to be looked at. succeed takes
-// it back. Counting first leaves nothing to attempts that are made all at once.
+// it back. Counting first leaves nothing to attempts that are made all at once. Accounts that do not exist are counted as those that do: otherwise
+// the answers would tell which is which.
 func (t *signInThrottle) try(r *http.Request, account, address string, now time.Time) (succeed func(), wait time.Duration) {
 	address = neighbourhood(address)
-	limits := []limit{{accountAndAddress, "pair", account, address}, {wholeAccount, "account", account, ""}, {wholeAddress, "address", "", address}}
+	var taken taken
 	if id := t.known(r, account); id != nil {
-		limits = []limit{{knownBrowser, "browser", account, string(id)}}
+		wait = taken.take(&t.limiter, limit{knownBrowser, "browser", account, string(id)}, now)
+	} else {
+		wait = t.tryUnknown(&taken, account, address, now)
 	}
-	for i, l := range limits {
-		if wait = t.limiter.take(l.rate, l.key(), now); wait > 0 {
-			t.giveBack(limits[:i])
-			return nil, wait
-		}
+	if wait > 0 {
+		taken.giveBack()
+		return nil, wait
 	}
-	return func() { t.giveBack(limits) }, 0
+	return taken.giveBack, 0
 }
 
-func (t *signInThrottle) giveBack(limits []limit) {
-	for _, l := range limits {
-		t.limiter.giveBack(l.rate, l.key())
+// tryUnknown is try in a browser in which the user has not signed in before.
+func (t *signInThrottle) tryUnknown(taken *taken, account, address string, now time.Time) time.Duration {
+	if wait := taken.take(&t.limiter, limit{accountAndAddress, "pair", account, address}, now); wait > 0 {
+		return wait
+	}
+	ofAccount := taken.take(&t.limiter, limit{wholeAccount, "account", account, ""}, now)
+	ofAddress := taken.take(&t.limiter, limit{wholeAddress, "address", "", address}, now)
+	wait := max(ofAccount, ofAddress)
+	if wait == 0 || taken.take(&t.firsts, limit{firstTries, "pair", account, address}, now) > 0 {
+		return wait
+	}
+	if ofAccount == 0 {
+		return 0
+	}
+	return taken.take(&t.limiter, limit{strangers, "strangers", account, ""}, now)
+}
+
+// taken is what an attempt counts for.
+type taken []func()
+
+func (a *taken) take(from *limiter, l limit, now time.Time) (wait time.Duration) {
+	if wait = from.take(l.rate, l.key(), now); wait == 0 {
+		*a = append(*a, func() { from.giveBack(l.rate, l.key()) })
+	}
+	return wait
+}
+
+func (a *taken) giveBack() {
+	for _, back := range *a {
+		back()
 	}
 }
 
@@ -136,69 +168,4 @@ func (t *signInThrottle) sign(id []byte, account string) []byte {
 	mac.Write(id)
 	mac.Write([]byte(account))
 	return mac.Sum(nil)[:deviceSumSize]
-}
-
-// rate is so many at once, and then one in an interval.
-type rate struct {
-	burst int
-	every time.Duration
-}
-
-const (
-	// maxLimited bounds what a limiter remembers.
-	maxLimited = 50_000
-	// evictionTries is how many entries are looked at for the one to forget.
-	evictionTries = 8
-)
-
-type limitKey [sha256.Size]byte
-
-// limiter counts by the generic cell rate algorithm: each key has one moment, at which all that was taken is given back.
-type limiter struct {
-	mu   sync.Mutex
-	full map[limitKey]time.Time
-}
-
-// take takes one, or returns how long to wait for it.
-func (l *limiter) take(r rate, key limitKey, now time.Time) (wait time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	full := l.full[key]
-	if full.Before(now) {
-		full = now
-	}
-	if wait = full.Sub(now) - time.Duration(r.burst-1)*r.every; wait > 0 {
-		return wait
-	}
-	if l.full == nil {
-		l.full = map[limitKey]time.Time{}
-	}
-	if _, there := l.full[key]; !there && len(l.full) >= maxLimited {
-		l.evict()
-	}
-	l.full[key] = full.Add(r.every)
-	return 0
-}
-
-// evict forgets, of some entries in no order, the one that is due first: one that was hit often outlives those that an attacker makes up.
-func (l *limiter) evict() {
-	var first limitKey
-	tries := 0
-	for key, full := range l.full {
-		if tries == 0 || full.Before(l.full[first]) {
-			first = key
-		}
-		if tries++; tries == evictionTries {
-			break
-		}
-	}
-	delete(l.full, first)
-}
-
-func (l *limiter) giveBack(r rate, key limitKey) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if full, there := l.full[key]; there {
-		l.full[key] = full.Add(-r.every)
-	}
 }

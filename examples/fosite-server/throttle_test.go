@@ -1,8 +1,10 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -80,8 +82,8 @@ func TestThrottleBehindOneProxy(t *testing.T) {
 	}
 }
 
-// An account is guarded against many addresses, and an address against many accounts; a browser in which its user has signed in before is let
-// through both.
+// Beyond the bounds of an account and of an address there are first tries and no more; a browser in which its user has signed in before has a
+// count of its own.
 func TestThrottleOfAnAttack(t *testing.T) {
 	t.Parallel()
 	throttle := newThrottled(t)
@@ -90,11 +92,15 @@ func TestThrottleOfAnAttack(t *testing.T) {
 	for i := range 100 {
 		looked += throttle.fail(from(), "ann", "192.0.2."+strconv.Itoa(i))
 	}
-	if looked != wholeAccount.burst {
-		t.Errorf("%d guesses from many addresses were looked at, want %d", looked, wholeAccount.burst)
+	alone := wholeAccount.burst / accountAndAddress.burst
+	if want := wholeAccount.burst + (100-alone)*firstTries.burst; looked != want {
+		t.Errorf("%d guesses from 100 addresses were looked at, want %d", looked, want)
 	}
-	if throttle.mayTry(from(), "ann", "198.51.100.1") || throttle.mayTry(from(throttle.signedIn("ben")), "ann", "198.51.100.1") {
-		t.Error("somebody without Ann's browser is let through")
+	if throttle.mayTry(from(), "ann", "192.0.2.50") || throttle.mayTry(from(throttle.signedIn("ben")), "ann", "192.0.2.50") {
+		t.Error("somebody without Ann's browser is let through at an address that was used for guesses")
+	}
+	if !throttle.mayTry(from(), "ann", "198.51.100.1") {
+		t.Error("Ann is locked out of a new browser elsewhere")
 	}
 	if !throttle.mayTry(from(anns), "ann", "198.51.100.1") {
 		t.Error("Ann is locked out of her own browser")
@@ -104,12 +110,11 @@ func TestThrottleOfAnAttack(t *testing.T) {
 	}
 	looked = 0
 	for i := range 1000 {
-		if throttle.fail(from(), "user-"+strconv.Itoa(i), "203.0.113.1") > 0 {
-			looked++
-		}
+		looked += throttle.fail(from(), "user-"+strconv.Itoa(i), "203.0.113.1")
 	}
-	if looked > wholeAddress.burst {
-		t.Errorf("%d accounts were tried from one address, want at most %d", looked, wholeAddress.burst)
+	alone = wholeAddress.burst / accountAndAddress.burst
+	if want := wholeAddress.burst + (1000-alone)*firstTries.burst; looked != want {
+		t.Errorf("%d guesses at 1,000 accounts from one address were looked at, want %d", looked, want)
 	}
 }
 
@@ -190,5 +195,91 @@ func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
 	}
 	if lines := strings.Count(log.String(), "request refused"); lines < notesOfOne.burst || lines > 2*notesOfOne.burst {
 		t.Errorf("100 requests without credentials made %d lines, want about %d", lines, notesOfOne.burst)
+	}
+}
+
+// An attacker behind the same proxy, at many accounts, keeps nobody there out; nor do the answers tell which accounts exist.
+func TestFirstTriesBehindABusyProxy(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	issuer := s.provider.issuer
+	login := func(b *browser, page *pageSeen, username, password string) *pageSeen {
+		return b.submit(page, "/login", "username", username, "password", password)
+	}
+	attacker, ben := newBrowser(t), newBrowser(t)
+	page := attacker.get(issuer + "/login")
+	for i := range 200 {
+		attacker.expect(login(attacker, page, "user-"+strconv.Itoa(i), "wrong"), http.StatusUnauthorized, "is wrong")
+	}
+	for _, account := range []string{"ann", "nobody"} {
+		var answers []int
+		for len(answers) < accountAndAddress.burst+1 && !slices.Contains(answers, http.StatusTooManyRequests) {
+			answers = append(answers, login(attacker, page, account, "wrong").status)
+		}
+		last := len(answers) - 1
+		if last < firstTries.burst || answers[0] != http.StatusUnauthorized || answers[last] != http.StatusTooManyRequests {
+			t.Errorf("guesses at %s are answered %v, want the first looked at and an end of them", account, answers)
+		}
+	}
+	ben.expect(login(ben, ben.get(issuer+"/login"), "ben", "mistyped"), http.StatusUnauthorized, "is wrong")
+	ben.expect(login(ben, ben.get(issuer+"/login"), "ben", "ben-demo"), http.StatusOK, "Hello, Ben")
+}
+
+// An attack on an account from many addresses keeps its user out of no browser elsewhere, until it comes from hundreds of networks.
+func TestFirstTriesOfAnAttackedUser(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "-trusted-proxy", "127.0.0.0/8, ::1/128")
+	attempt := func(from, password string) *pageSeen {
+		b := newBrowser(t)
+		b.from = from
+		return b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", password)
+	}
+	for i := range 50 {
+		from := "203.0.113." + strconv.Itoa(i)
+		for status := http.StatusUnauthorized; status == http.StatusUnauthorized; {
+			status = attempt(from, "wrong").status
+		}
+	}
+	if page := attempt("198.51.100.7", "ann-demo"); page.status != http.StatusOK || !strings.Contains(page.body, "Hello, Ann") {
+		t.Errorf("Ann in a new browser elsewhere is answered %d", page.status)
+	}
+	throttle := newThrottled(t)
+	looked := 0
+	for i := range 2000 {
+		looked += throttle.fail(from(), "ann", "10.0."+strconv.Itoa(i/250)+"."+strconv.Itoa(i%250))
+	}
+	if want := wholeAccount.burst + strangers.burst; looked != want {
+		t.Errorf("%d guesses from 2,000 addresses were looked at, want %d", looked, want)
+	}
+}
+
+func TestRemoteAddr(t *testing.T) {
+	t.Parallel()
+	o, err := parseOptions([]string{"-trusted-proxy", "10.0.0.0/8,2001:db8:1::/48"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		peer      string
+		forwarded []string
+		want      string
+	}{
+		"no proxy":                     {"192.0.2.1:1", nil, "192.0.2.1"},
+		"a sender that says it is one": {"192.0.2.1:1", []string{"198.51.100.1"}, "192.0.2.1"},
+		"a proxy":                      {"10.0.0.1:1", []string{"192.0.2.1"}, "192.0.2.1"},
+		"two proxies":                  {"10.0.0.1:1", []string{"198.51.100.1, 192.0.2.1", "[2001:db8:1::2]:443"}, "192.0.2.1"},
+		"a mapped address":             {"[::ffff:10.0.0.1]:1", []string{"192.0.2.1:80"}, "192.0.2.1"},
+		"nothing said":                 {"10.0.0.1:1", nil, "10.0.0.1"},
+		"no address":                   {"10.0.0.1:1", []string{"192.0.2.1, unknown"}, "10.0.0.1"},
+		"proxies alone":                {"10.0.0.1:1", []string{"10.0.0.3,10.0.0.2"}, "10.0.0.3"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = c.peer
+		for _, value := range c.forwarded {
+			r.Header.Add("X-Forwarded-For", value)
+		}
+		if got := o.remoteAddr(r); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
 	}
 }

@@ -21,8 +21,15 @@ type Config struct {
 	// others that it may be swapped for while the server serves.
 	Backend hostadapter.Backend
 	// Fosite is the configuration that the server composes its provider with. From it come the issuer (IDTokenIssuer) and, by HKDF, the
-	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live). The strategies of its
-	// oauth2.AuthorizeExplicitGrantHandler, else those of compose, check the whole of a code or token before anything is revoked.
+	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live).
+	//
+	// The whole of a code or token is checked before anything is revoked, with the strategies of its
+	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and oauth2.AuthorizeExplicitGrantHandler.
+	// Of a host that wraps them the HMAC strategy of compose is assumed, with GlobalSecret; tokens of another
+	// form than its "key.signature" are then revoked by their signature alone.
+	//
+	// Attach fills in what fosite would at first use, and FormPostHTMLTemplate where that is nil: a page for
+	// response_mode=form_post whose content security policy the Provider sends along.
 	Fosite *fosite.Config
 	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with PublicKeys also JWT bearer.
 	//

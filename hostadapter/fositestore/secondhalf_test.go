@@ -1,10 +1,15 @@
 package fositestore_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/compose"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
@@ -12,11 +17,15 @@ import (
 // secondHalf returns a token that shares no more than its signature with the given one: what leaks where signatures are taken for harmless.
 func secondHalf(t *testing.T, token string) string {
 	t.Helper()
-	first, second, ok := strings.Cut(token, ".")
-	if !ok {
+	last := strings.LastIndex(token, ".")
+	if last < 0 {
 		t.Fatalf("%q has no halves", token)
 	}
-	at := strings.LastIndex(first, "_") + 1
+	first, second := token[:last], token[last+1:]
+	if head, payload, ok := strings.Cut(first, "."); ok { // a JWT
+		return head + "." + strings.Repeat("x", len(payload)) + "." + second
+	}
+	at := len("ory_at_") // what follows may have underscores of its own
 	return first[:at] + strings.Repeat("x", len(first)-at) + "." + second
 }
 
@@ -32,14 +41,17 @@ func withoutRights(t *testing.T, token string) map[string]url.Values {
 
 func TestSecondHalfDoesNothing(t *testing.T) {
 	t.Parallel()
-	for _, bare := range []bool{false, true} {
-		name := "below the provider"
-		if bare {
-			name = "the store alone"
-		}
+	bare := func(h *host, _ *fositestore.Config) { h.bare = true }
+	for name, options := range map[string][]option{
+		"below the provider":                  nil,
+		"the store alone":                     {bare},
+		"JWT access tokens":                   {jwtAccessTokens, func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession }},
+		"handlers of the host's own":          {wrappedHandlers},
+		"such handlers, with the store alone": {wrappedHandlers, bare},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHost(t, func(h *host, _ *fositestore.Config) { h.bare = bare })
+			h := newHost(t, options...)
 			b := h.browser().signIn("ann")
 			code := b.code()
 			first := h.exchange(code)
@@ -81,6 +93,83 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 			h.post("/revoke", url.Values{"token": {third.str("access_token")}}).must(t, http.StatusOK, "")
 			h.mustActive(third.str("access_token"), false)
 			h.mustActive(third.str("refresh_token"), false)
+		})
+	}
+}
+
+// TestSecondHalfWithinTheGrace: while a used refresh token may be used again, its second half still ends nothing.
+func TestSecondHalfWithinTheGrace(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
+	_, first := h.tokens("ann")
+	second := h.refresh(first.str("refresh_token"))
+	second.must(t, http.StatusOK, "")
+	for what, form := range withoutRights(t, first.str("refresh_token")) {
+		h.post("/revoke", form)
+		if h.mustActive(second.str("access_token"), true); t.Failed() {
+			t.Fatalf("revoking a used refresh token as %s did", what)
+		}
+	}
+	h.post("/revoke", url.Values{"token": {first.str("refresh_token")}}).must(t, http.StatusOK, "")
+	h.mustActive(second.str("access_token"), false)
+}
+
+// wrappedTokens and wrappedRevocation hide fosite's handlers, as a host does that adds to them.
+type (
+	wrappedTokens     struct{ fosite.TokenEndpointHandler }
+	wrappedRevocation struct{ fosite.RevocationHandler }
+)
+
+// wrappedHandlers composes a server whose handlers are of types of its own.
+func wrappedHandlers(h *host, c *fositestore.Config) {
+	inner := h.compose
+	if inner == nil {
+		inner = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
+			return compose.ComposeAllEnabled(config, store, signingKey())
+		}
+	}
+	h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
+		provider := inner(config, store)
+		for i, handler := range config.TokenEndpointHandlers {
+			config.TokenEndpointHandlers[i] = wrappedTokens{handler}
+		}
+		for i, handler := range config.RevocationHandlers {
+			config.RevocationHandlers[i] = wrappedRevocation{handler}
+		}
+		return provider
+	}
+}
+
+// jwtsForClients composes a server that issues JWTs to clients, for themselves, and nothing else.
+func jwtsForClients(h *host, _ *fositestore.Config) {
+	h.newSession = newJWTSession
+	h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
+		key := func(context.Context) (any, error) { return signingKey(), nil }
+		return compose.Compose(config, store, compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(config), config),
+			compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory)
+	}
+}
+
+// TestRevocationWhateverIsComposed: a revocation that is answered 200 has revoked.
+func TestRevocationWhateverIsComposed(t *testing.T) {
+	t.Parallel()
+	jwts := func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession }
+	for name, options := range map[string][]option{
+		"all of fosite":                       nil,
+		"JWTs":                                {jwts, jwtAccessTokens},
+		"JWTs for clients only":               {jwtsForClients},
+		"handlers of the host's own":          {wrappedHandlers},
+		"JWTs, handlers of the host's own":    {jwts, jwtAccessTokens, wrappedHandlers},
+		"JWTs for clients only, own handlers": {jwtsForClients, wrappedHandlers},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, options...)
+			r := h.post("/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"photos"}})
+			r.must(t, http.StatusOK, "")
+			h.mustActive(r.str("access_token"), true)
+			h.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
+			h.mustActive(r.str("access_token"), false)
 		})
 	}
 }

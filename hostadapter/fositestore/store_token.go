@@ -19,7 +19,7 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, 
 // GetAccessTokenSession returns the request of a live access token and fills the session; a nil session stays nil.
 func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
-	if (err == nil || errors.Is(err, grantstore.ErrNotFound)) && s.isHalf(ctx, grantstore.ReferenceToken, session) {
+	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.ReferenceToken, session) {
 		return nil, fosite.ErrNotFound
 	}
 	if s.mayBeLegacy(signature, err) {
@@ -60,7 +60,7 @@ func refreshExpiry(request fosite.Requester) time.Time {
 // to a token request of another client, or with no more of the token than its signature, it does not exist.
 func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.RefreshToken, signature)
-	if (err == nil || errors.Is(err, grantstore.ErrNotFound)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
+	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
 		return nil, fosite.ErrNotFound
 	}
 	if s.mayBeLegacy(signature, err) {

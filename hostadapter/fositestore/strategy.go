@@ -3,6 +3,7 @@ package fositestore
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -19,15 +20,45 @@ type strategies struct {
 	refresh oauth2.RefreshTokenStrategy
 }
 
-// strategies finds them in fosite's handler of codes. A host that has another one uses, we take it, what compose gives it.
+// assumed is the strategy that compose makes, for a host whose handlers do not show theirs. Tokens of
+// another form, such as JWTs, pass: a revocation must not be answered without being done.
+type assumed struct{ *oauth2.HMACSHAStrategy }
+
+func isHMAC(token string) bool { return strings.Count(token, ".") == 1 }
+
+func (a assumed) ValidateAccessToken(ctx context.Context, r fosite.Requester, token string) error {
+	if !isHMAC(token) {
+		return nil
+	}
+	return a.HMACSHAStrategy.ValidateAccessToken(ctx, r, token)
+}
+
+func (a assumed) ValidateRefreshToken(ctx context.Context, r fosite.Requester, token string) error {
+	if !isHMAC(token) {
+		return nil
+	}
+	return a.HMACSHAStrategy.ValidateRefreshToken(ctx, r, token)
+}
+
+// strategies finds them in fosite's handlers. A host may have composed some of these only, or wrapped them.
 func (s *Store) strategies(ctx context.Context) strategies {
+	common := assumed{compose.NewOAuth2HMACStrategy(s.fosite)}
+	found := strategies{code: common, access: common, refresh: common}
 	for _, handler := range s.fosite.GetTokenEndpointHandlers(ctx) {
-		if h, ok := handler.(*oauth2.AuthorizeExplicitGrantHandler); ok {
-			return strategies{code: h.AuthorizeCodeStrategy, access: h.AccessTokenStrategy, refresh: h.RefreshTokenStrategy}
+		switch h := handler.(type) {
+		case *oauth2.AuthorizeExplicitGrantHandler:
+			found.code = h.AuthorizeCodeStrategy
+			found.access, found.refresh = h.AccessTokenStrategy, h.RefreshTokenStrategy
+		case *oauth2.RefreshTokenGrantHandler:
+			found.access, found.refresh = h.AccessTokenStrategy, h.RefreshTokenStrategy
 		}
 	}
-	common := compose.NewOAuth2HMACStrategy(s.fosite)
-	return strategies{code: common, access: common, refresh: common}
+	for _, handler := range s.fosite.GetRevocationHandlers(ctx) {
+		if h, ok := handler.(*oauth2.TokenRevocationHandler); ok {
+			found.access, found.refresh = h.AccessTokenStrategy, h.RefreshTokenStrategy
+		}
+	}
+	return found
 }
 
 // validate checks the whole of a code or token. Whether it has expired is another question.

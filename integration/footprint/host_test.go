@@ -43,7 +43,7 @@ func start(t *testing.T, todo task, group *cgroup) *host {
 		t.Fatal(err)
 	}
 	h := &host{t: t, command: exec.Command(os.Args[0]), temp: temp}
-	h.command.Env = append(os.Environ(), taskEnv+"="+string(raw), "TMPDIR="+temp)
+	h.command.Env = append(os.Environ(), taskEnv+"="+string(raw), "TMPDIR="+temp, "GOMEMLIMIT=96MiB") // as README advises
 	h.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	h.command.Stderr = &h.errors
 	output, err := h.command.StdoutPipe()

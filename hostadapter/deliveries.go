@@ -47,6 +47,7 @@ func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.DeliveryFil
 			return 0, fmt.Errorf("hostadapter: sending notices again: %w", err)
 		}
 		count += retried.Count
+		places.changed += retried.Count
 		if retry.After = retried.Next; retry.After == "" {
 			return count, nil
 		}

@@ -56,6 +56,7 @@ func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*Gran
 			return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
 		}
 		met += removed.Met
+		places.changed += removed.Met
 		total.GrantsRevoked += removed.GrantsRevoked
 		total.ConsentsRevoked += removed.ConsentsRevoked
 		switch batch.After = removed.Next; {

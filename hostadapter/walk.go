@@ -2,7 +2,9 @@ package hostadapter
 
 import "errors"
 
-// maxCalls bounds the calls of one walk. At ticketstore.MaxCount rows a call it is far beyond what a store holds of anything that is walked.
+// maxCalls bounds the calls of one walk that get nowhere. Walks that read are over rows of one session or
+// user, and end long before. Those that change rows may come upon any number, and earn more calls by them:
+// a store that lies about these keeps a walk going until its context ends.
 const maxCalls = 10_000
 
 // errEndless ends a walk that a store leads in circles, or on for ever.
@@ -12,11 +14,13 @@ var errEndless = errors.New("the store gave a broken answer: its pages lead nowh
 type walk struct {
 	calls int
 	at    string
+	// changed counts rows. Every second one is worth a call.
+	changed int
 }
 
 // on goes on at next.
 func (w *walk) on(next string) error {
-	if w.calls++; w.calls >= maxCalls || next == w.at {
+	if w.calls++; w.calls >= maxCalls+w.changed/2 || next == w.at {
 		return errEndless
 	}
 	w.at = next

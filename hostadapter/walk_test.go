@@ -69,6 +69,68 @@ func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (
 	return removed, nil
 }
 
+// manyGrants is a store that holds more grants, and more notices, than a test can make. Each call meets 13
+// of 10,000 rows: the others are used refresh tokens, which a removal leaves.
+type manyGrants struct {
+	hostadapter.Backend
+	live  int
+	calls atomic.Int64
+}
+
+const metAtOnce = 13
+
+func (m *manyGrants) Grants() grantstore.Store { return &manyGrantsStore{m.Backend.Grants(), m} }
+func (m *manyGrants) Logout() logout.Store     { return &manyNotices{m.Backend.Logout(), m} }
+
+// next answers a call: how many rows it met, and where the next one goes on.
+func (m *manyGrants) next() (met int, place string) {
+	n := int(m.calls.Add(1))
+	if left := m.live - (n-1)*metAtOnce; left <= metAtOnce {
+		return max(left, 0), ""
+	}
+	return metAtOnce, fmt.Sprint("place ", n)
+}
+
+type manyGrantsStore struct {
+	grantstore.Store
+	m *manyGrants
+}
+
+func (g *manyGrantsStore) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.Removed, error) {
+	met, place := g.m.next()
+	return &grantstore.Removed{Met: met, GrantsRevoked: met, Next: []byte(place)}, nil
+}
+
+type manyNotices struct {
+	logout.Store
+	m *manyGrants
+}
+
+func (l *manyNotices) Retry(context.Context, logout.Retry, time.Time) (*logout.Retried, error) {
+	met, place := l.m.next()
+	return &logout.Retried{Count: met, Next: place}, nil
+}
+
+// TestWalksOverManyRowsEnd: 3,000,000 grants can be removed in one call, as can be what is queued for them.
+func TestWalksOverManyRowsEnd(t *testing.T) {
+	t.Parallel()
+	const many = 3_000_000
+	m := &manyGrants{live: many}
+	h := newHost(t, func(c *hostadapter.Config) {
+		m.Backend = c.Backend
+		c.Backend = m
+	})
+	removed, err := h.RemoveGrants(t.Context(), hostadapter.RemoveGrants{Filter: grantstore.Filter{ClientID: "shop"}})
+	if err != nil || removed.GrantsRevoked != many {
+		t.Errorf("RemoveGrants: %+v, %v; want %d removed", removed, err, many)
+	}
+	m.calls.Store(0)
+	retried, err := h.RetryDeliveries(t.Context(), logout.DeliveryFilter{ClientID: "shop"})
+	if err != nil || retried != many {
+		t.Errorf("RetryDeliveries: %d, %v; want %d", retried, err, many)
+	}
+}
+
 type endlessLogout struct {
 	logout.Store
 	e *endless

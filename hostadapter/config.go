@@ -107,7 +107,8 @@ type Config struct {
 	RevokeOfflineOnSignOut bool
 	RevokeOfflineOnExpiry  bool
 
-	// RemoteAddr tells a request's address, for hosts behind a proxy. By default it is the host in r.RemoteAddr.
+	// RemoteAddr tells a request's address. By default it is the host in r.RemoteAddr. A host behind a proxy must set it: otherwise all
+	// requests have the address of the proxy, and package admin throttles guesses by address.
 	RemoteAddr func(r *http.Request) string
 	// AllowLogoutCIDRs are private, loopback and link-local addresses to which logout tokens may go all the same.
 	AllowLogoutCIDRs []netip.Prefix

@@ -2,10 +2,13 @@ package admin_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +25,11 @@ type addressed struct {
 
 func (a *addressed) RemoteAddr(r *http.Request) string { return r.Header.Get("From") }
 func (a *addressed) Now() time.Time                    { return a.now }
+
+// quiet has no log: the manager's takes one line at a time.
+type quiet struct{ *addressed }
+
+func (quiet) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // guessed are the routes, for requests that show a secret.
 func guessed() (m *addressed, ask func(secret, from, path string) *http.Response) {
@@ -49,46 +57,112 @@ func guessed() (m *addressed, ask func(secret, from, path string) *http.Response
 	}
 }
 
-// Guesses are throttled by address and altogether, and what is let through never is.
+// Guesses of an address are looked at 20 times a minute, whatever others do. Where the right secret came from lately it still passes.
 func TestGuessesAreThrottled(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
 	guess := func(from string) int { return ask("wrong", from, "/sessions").StatusCode }
-	refused := 0
-	for refused < 1000 && guess("2001:db8::1") == http.StatusUnauthorized {
-		refused++
+	right := func(from string) int { return ask("right", from, "/sessions").StatusCode }
+	if got := right("192.0.2.9"); got != http.StatusOK {
+		t.Fatalf("the right secret is answered %d", got)
 	}
-	if refused != 20 {
-		t.Errorf("%d guesses were answered 401, want 20", refused)
+	for _, from := range []string{"2001:db8::1", "192.0.2.9"} {
+		refused := 0
+		for refused < 1000 && guess(from) == http.StatusUnauthorized {
+			refused++
+		}
+		if refused != 20 {
+			t.Errorf("%d guesses were answered 401, want 20", refused)
+		}
 	}
 	got := ask("wrong", "[2001:db8::2]:443", "/sessions")
 	if seconds, err := strconv.Atoi(got.Header.Get("Retry-After")); got.StatusCode != http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 60 {
 		t.Errorf("a guess of a neighbour: %d, Retry-After %q", got.StatusCode, got.Header.Get("Retry-After"))
 	}
-	if guess("192.0.2.1") != http.StatusUnauthorized {
-		t.Error("another address is throttled")
+	if got := right("2001:db8::1"); got != http.StatusTooManyRequests {
+		t.Errorf("one of more guesses, which is right, is answered %d: the authorizer was asked", got)
 	}
-	for i := range 2000 {
-		if guess(fmt.Sprintf("198.51.%d.%d", i/250, i%250)) == http.StatusUnauthorized {
-			refused++
-		}
-	}
-	if refused != 299 {
-		t.Errorf("%d guesses from anywhere were answered 401, want 299", refused)
-	}
-	if got := ask("right", "2001:db8::1", "/sessions").StatusCode; got != http.StatusOK {
-		t.Errorf("the right secret is answered %d behind all that", got)
+	if got := right("192.0.2.9"); got != http.StatusOK {
+		t.Errorf("where the right secret came from before it is answered %d", got)
 	}
 	if got := ask("", "2001:db8::1", "/ui/").StatusCode; got != http.StatusSeeOther {
 		t.Errorf("an operator on the way to sign in is answered %d", got)
 	}
 	m.now = m.now.Add(time.Minute)
-	if guess("2001:db8::1") != http.StatusUnauthorized {
+	if guess("2001:db8::1") != http.StatusUnauthorized || right("2001:db8::1") != http.StatusOK {
 		t.Error("after a minute it is still throttled")
+	}
+	m.now = m.now.Add(time.Hour)
+	for range 30 {
+		guess("192.0.2.9")
+	}
+	if got := right("192.0.2.9"); got != http.StatusTooManyRequests {
+		t.Errorf("an hour after the right secret it is answered %d behind 30 guesses", got)
 	}
 }
 
-// What nobody known sends cannot fill the log: the first refusals of a minute have a line each, which is not long, and the others are counted.
+// The bound of all refusals together limits what is said of them. It keeps no address from being asked, however many there are.
+func TestGuessesFromEverywhere(t *testing.T) {
+	t.Parallel()
+	m, ask := guessed()
+	refused := 0
+	for i := range 30_000 {
+		if ask("wrong", fmt.Sprintf("10.%d.%d.1", i/250, i%250), "/sessions").StatusCode == http.StatusUnauthorized {
+			refused++
+		}
+	}
+	if lines := strings.Count(m.log.String(), "\n"); refused != 300 || lines != 300 {
+		t.Errorf("%d guesses were answered 401 and %d logged, want 300", refused, lines)
+	}
+	if got := ask("right", "192.0.2.1", "/sessions").StatusCode; got != http.StatusOK {
+		t.Errorf("the right secret from elsewhere is answered %d", got)
+	}
+}
+
+// Right secrets are no guesses, in whatever number and however many at once; wrong ones are counted before they are looked at.
+func TestGuessesAllAtOnce(t *testing.T) {
+	t.Parallel()
+	m := quiet{&addressed{&manager{}, moment}}
+	var asked atomic.Int64
+	release := make(chan struct{})
+	router := mux.NewRouter()
+	admin.Mount(router, m, func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+		if r.Header.Get("Authorization") == "right" {
+			return admin.Actor{Name: "admin"}, nil
+		}
+		asked.Add(1)
+		<-release
+		return admin.Actor{}, admin.ErrUnauthenticated
+	})
+	send := func(secret, from string) int {
+		r := httptest.NewRequest(http.MethodGet, "/sessions", nil)
+		r.Header.Set("From", from)
+		r.Header.Set("Authorization", secret)
+		w := httptest.NewRecorder()
+		router.ServeHTTP(w, r)
+		return w.Code
+	}
+	for range 100 {
+		if got := send("right", "192.0.2.1"); got != http.StatusOK {
+			t.Fatalf("the right secret is answered %d", got)
+		}
+	}
+	var all sync.WaitGroup
+	var early atomic.Int64
+	for range 100 {
+		all.Go(func() {
+			if send("wrong", "192.0.2.2") == http.StatusTooManyRequests && early.Add(1) == 80 {
+				close(release)
+			}
+		})
+	}
+	all.Wait()
+	if got := asked.Load(); got != 20 {
+		t.Errorf("of 100 guesses at once the authorizer was asked %d, want 20", got)
+	}
+}
+
+// What unknown senders send cannot fill the log: the first refusals of a minute have a line each, which is not long, and the others are counted.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()

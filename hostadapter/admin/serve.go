@@ -114,7 +114,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 
 // admit asks the authorizer, and refuses changes that another site's page has a browser send.
 func (m *mount) admit(r *http.Request, route route, record *audit) error {
-	actor, err := m.authorize(r, route.permission)
+	actor, err := m.authenticate(r, route.permission)
 	record.actor = actor
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	return p.status
 }
 
-// explain says what an error is to whoever sent the request, sets the headers that go with it, and logs what is our own fault.
+// explain says what an error is to the sender of the request, sets the headers that go with it, and logs what is our own fault.
 func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) problem {
 	var own *problem
 	var field *ticketstore.FieldError

@@ -56,6 +56,8 @@ type marker struct {
 	others []string
 	// written is the text that the folder has.
 	written string
+	// synced are the files that this process has brought to the disk.
+	synced map[string]bool
 	// damaged: what the folder has is no marker.
 	damaged bool
 }
@@ -166,7 +168,8 @@ func (m *marker) write(path string) error {
 	return nil
 }
 
-// note takes down which logs and files of the value log an open database has.
+// note takes down which logs and files of the value log an open database has. They are on the disk before the marker
+// asks for them: a power loss would leave a store that is refused otherwise.
 func (m *marker) note(path string) error {
 	if err := shareFiles(path); err != nil {
 		return err
@@ -175,29 +178,62 @@ func (m *marker) note(path string) error {
 	if err != nil {
 		return err
 	}
+	log, values := m.log, map[uint64]int64{}
+	var asked []files.File
 	for _, file := range listing.Logs {
 		header, _, err := files.Begins(path, file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // Badger has removed it meanwhile
 			return err
 		}
 		if header {
-			m.log = file.ID
+			log, asked = file.ID, append(asked, file)
 		}
 	}
-	m.values = map[uint64]int64{}
 	for i, file := range listing.Values {
 		_, value, err := files.Begins(path, file)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
-		switch {
-		case value && i < len(listing.Values)-1:
-			m.values[file.ID] = file.Size
-		case value: // it is longer than what was written
-			m.values[file.ID] = files.LogHeader
+		if !value {
+			continue
+		}
+		values[file.ID], asked = files.LogHeader, append(asked, file) // the last is longer than what was written
+		if i < len(listing.Values)-1 {
+			values[file.ID] = file.Size
 		}
 	}
+	if err := m.sync(path, asked); err != nil {
+		return err
+	}
+	m.log, m.values = log, values
 	return nil
+}
+
+// errSync: what a file has may not be on the disk, and no repetition tells.
+var errSync = errors.New("the database cannot be synced")
+
+// sync brings files to the disk in their order, where one of them is new: what an older log has must not be lost
+// where a newer one is kept.
+func (m *marker) sync(path string, asked []files.File) error {
+	if !slices.ContainsFunc(asked, func(file files.File) bool { return !m.synced[file.Name] }) {
+		return nil
+	}
+	synced := map[string]bool{}
+	for _, file := range asked {
+		opened, err := os.OpenFile(filepath.Join(path, file.Name), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // Badger has removed it meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(opened.Sync(), opened.Close()); err != nil {
+			return fmt.Errorf("%w: %w", errSync, err)
+		}
+		synced[file.Name] = true
+	}
+	m.synced = synced
+	return smallfile.SyncFolder(path)
 }
 
 // markClosed marks the store as closed, if it was marked as open.
@@ -236,7 +272,11 @@ func (e *Engine) tendMarker(ctx context.Context) {
 // remark writes the marker where it is behind.
 func (e *Engine) remark() error {
 	path := e.db.Opts().Dir
-	if err := e.marker.note(path); err != nil || e.marker.String() == e.marker.written {
+	err := e.marker.note(path)
+	if errors.Is(err, errSync) {
+		e.failure.note("sync", err)
+	}
+	if err != nil || e.marker.String() == e.marker.written {
 		return err
 	}
 	return e.marker.write(path)

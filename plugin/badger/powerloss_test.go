@@ -32,7 +32,8 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A line that comes in is the order to make so many sessions, and then to say so; 0 is the order to close.
+	// A line that comes in is the order to make so many sessions, and then to say so; 0 is the order to close, -1 to
+	// open again.
 	made := 0
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
 		var more int
@@ -45,17 +46,22 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 			}
 			made++
 		}
-		if more == 0 {
-			if err := e.Close(); err != nil {
-				t.Fatal(err)
-			}
+		switch more {
+		case 0:
+			err = e.Close()
+		case -1:
+			e, err = badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 		fmt.Println("made", made)
 	}
 }
 
 // The power fails: what a file system has on its disk at that moment is a store that opens, with every session that was acknowledged. The
-// moments are that after the first session, one in full work, and that after the store was closed.
+// moments are that after the first session, one in full work, that after the store was closed, and that after a start
+// that has written nothing yet.
 func TestPowerLossOnEachFileSystem(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
@@ -75,7 +81,7 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 			t.Cleanup(func() { _ = child.Process.Kill() })
 			answers := bufio.NewReader(output)
 			images := map[string]int{}
-			for i, order := range []int{1, 500, 0} {
+			for i, order := range []int{1, 500, 0, -1} {
 				if _, err := fmt.Fprintln(orders, order); err != nil {
 					t.Fatal(err)
 				}

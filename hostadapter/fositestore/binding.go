@@ -16,8 +16,10 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// errRefused marks a grant that the store gives and that is not what the host stored: changed, another's, without a row that belongs to it; or that
-// no key opens any more. It is logged, and to fosite it does not exist.
+// errRefused marks a grant that the store gives and that counts for nothing: it is not what the host stored
+// (changed, another's, without a row that belongs to it), no key opens it any more, or it is sealed as an
+// earlier release did and Config.UnboundUntil is over. To fosite it does not exist. The log says so, within
+// bounds: the first kind once a second, the others once a minute.
 var errRefused = errors.New("a stored grant is worth nothing")
 
 // bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though it lies beside the data. A
@@ -198,7 +200,9 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 
 // refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not exist.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
-	s.adapter.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or whoever can write to it, is not to be trusted",
-		"type", string(ref.Type), "error", err)
+	if missed, log := s.refusals.line(s.now()); log {
+		s.adapter.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or somebody who can write to it, is not "+
+			"to be trusted", "type", string(ref.Type), "error", err, "lines_left_out", missed)
+	}
 	return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 }

@@ -85,6 +85,8 @@ func (l *liar) truth() {
 type safeLog struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
+	// ahead is how far the host's clock is, in nanoseconds.
+	ahead atomic.Int64
 }
 
 func (l *safeLog) Write(p []byte) (int, error) {
@@ -108,15 +110,45 @@ func newLyingHost(t *testing.T, options ...option) (*host, *liar, *safeLog) {
 		l.Backend = c.Backend
 		c.Backend = l
 		c.Host.Logger = slog.New(slog.NewTextHandler(log, nil))
+		now := c.Host.Now
+		if now == nil {
+			now = time.Now
+		}
+		c.Host.Now = func() time.Time { return now().Add(time.Duration(log.ahead.Load())) }
 	})...)
 	return h, l, log
 }
 
-// refusedLog fails the test unless a refused grant was logged.
+// refused fails the test unless a refused grant was logged. It moves the host's clock to where the next line may come.
 func (l *safeLog) refused(t *testing.T, what string) {
 	t.Helper()
 	if log := l.taken(); !strings.Contains(log, "a stored grant is refused") {
 		t.Errorf("%s: log %q, want it to say that a grant is refused", what, log)
+	}
+	l.ahead.Add(int64(time.Second))
+}
+
+// TestRefusedGrantsAreBoundedInTheLog: anybody who has a token can present it again and again.
+func TestRefusedGrantsAreBoundedInTheLog(t *testing.T) {
+	t.Parallel()
+	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) {
+		at := time.Now()
+		c.Host.Now = func() time.Time { return at }
+	})
+	_, r := h.tokens("ann")
+	lie := func(_ grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+		if found != nil {
+			found.Grant.ClientID = "other"
+		}
+		return found, err
+	}
+	l.grant.Store(&lie)
+	log.taken()
+	for range 20 {
+		h.mustActive(r.str("access_token"), false)
+	}
+	if n := strings.Count(log.taken(), "a stored grant is refused"); n != 1 {
+		t.Errorf("20 requests with a refused grant left %d lines in the log, want 1", n)
 	}
 }
 
@@ -324,8 +356,17 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	ahead.Store(int64(time.Hour))
 	l.grant.Store(&former)
 	log.taken()
-	h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
-	log.refused(t, "refresh token after UnboundUntil")
+	for range 5 {
+		h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	}
+	// Nobody has changed it: the upgrade came without UnboundUntil, or that is over.
+	text := log.taken()
+	if strings.Contains(text, "not to be trusted") || strings.Contains(text, "a stored grant is refused") {
+		t.Errorf("log %q, want no word against the store", text)
+	}
+	if n := strings.Count(text, "UnboundUntil"); n != 1 {
+		t.Errorf("log %q names UnboundUntil %d times, want once a minute", text, n)
+	}
 	h.exchange(late).must(t, http.StatusBadRequest, "invalid_grant")
 	l.truth()
 	h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")

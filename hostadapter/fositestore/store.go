@@ -45,6 +45,7 @@ type Store struct {
 	fosite   *fosite.Config
 	grace    time.Duration
 	carriers carriers
+	refusals seldom
 }
 
 // row is a grant as it was read.
@@ -157,11 +158,12 @@ func (s *Store) open(grant grantstore.Grant) (*row, error) {
 
 // reportData logs why a grant cannot be read. One that no key opens any more is refused.
 func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) error {
-	if errors.Is(err, hostadapter.ErrChanged) || errors.Is(err, hostadapter.ErrFormerSeal) {
+	if errors.Is(err, hostadapter.ErrChanged) {
 		return s.refuse(ctx, ref, err)
 	}
 	if errors.Is(err, hostadapter.ErrSealed) {
-		// Its key was lost, which UnsealBound has logged. A token that nobody can read is inactive, and its client gets another.
+		// Its key was lost, or its seal is that of a former release, which UnsealBound has logged. A token that
+		// nobody can read is inactive, and its client gets another.
 		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 	}
 	s.adapter.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)

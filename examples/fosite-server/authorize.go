@@ -36,6 +36,11 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 	if concrete, ok := ar.(*fosite.AuthorizeRequest); ok {
 		concrete.RequestedAt = request.Started
 	}
+	if answer.decision == decisionDeny { // whatever has changed since the page was shown, and however often it is said
+		p.forms.spend(answer.form)
+		p.deny(w, r, ar, fosite.ErrAccessDenied.WithHint("The user has refused."))
+		return
+	}
 	session, err := p.sessions.Session(r)
 	if err != nil {
 		p.unavailable(w, r, err)
@@ -51,10 +56,6 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 		return
 	}
 	answer = answer.to(p, ar, session)
-	if answer.decision == decisionDeny {
-		p.deny(w, r, ar, fosite.ErrAccessDenied.WithHint("The user has refused."))
-		return
-	}
 	if done := p.askConsent(w, r, request, ar, session, answer, silent); done {
 		return
 	}

@@ -98,7 +98,7 @@ func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer := reply{form: opened, decision: r.PostFormValue("decision"), again: err != nil}
-	if answer.again || (answer.decision != decisionAllow && answer.decision != decisionDeny) {
+	if answer.decision != decisionDeny && (answer.again || answer.decision != decisionAllow) {
 		answer = reply{again: true}
 	}
 	p.proceed(w, r, opened.pending, answer)

@@ -112,6 +112,31 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		}
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "asks for your permission")
 	})
+	t.Run("and a denial always", func(t *testing.T) {
+		b := newBrowser(t)
+		signIn(b, ann)
+		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, ann.name)
+		denied := func(when string) {
+			t.Helper()
+			if query := b.submit(page, "/consent", "decision", decisionDeny).url.Query(); query.Get("error") != "access_denied" || query.Has("code") {
+				t.Errorf("a denial %s leads to %v, want access_denied", when, query)
+			}
+		}
+		if target := b.submit(page, "/consent", "decision", decisionAllow).url; target.Query().Get("code") == "" {
+			t.Fatalf("the page leads to %s, want a code", target)
+		}
+		denied("after a yes on the same page")
+		page = b.expect(b.get(strings.Replace(asks(), "scope=openid", "scope=openid+email", 1)), http.StatusOK, "asks for your permission")
+		denied("on a page of its own")
+		denied("again")
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "asks for your permission") // it was answered
+		signIn(b, ben)
+		denied("on the page of another user")
+		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: ben.subject}); err != nil {
+			t.Fatal(err)
+		}
+		denied("of nobody any more")
+	})
 	t.Run("for no other purpose", func(t *testing.T) {
 		b := newBrowser(t)
 		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, "<h1>Sign in</h1>")

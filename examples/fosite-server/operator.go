@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -121,17 +122,27 @@ func (o *operators) issue() string {
 const maxOperatorCookies = 8
 
 // open returns what the cookies of a request say that are good: ours, not too old, and not signed out.
-func (o *operators) open(r *http.Request) (passes []operatorPass) {
+func (o *operators) open(r *http.Request) []operatorPass {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.DeleteFunc(o.presented(r), func(pass operatorPass) bool {
+		_, ended := o.ended[pass.nonce]
+		return ended
+	})
+}
+
+// presented is open with those that were signed out.
+func (o *operators) presented(r *http.Request) (passes []operatorPass) {
 	cookies := r.CookiesNamed(o.cookie)
 	for _, cookie := range cookies[:min(len(cookies), maxOperatorCookies)] {
-		if pass, ok := o.openOne(cookie.Value); ok {
+		if pass, ok := o.read(cookie.Value); ok {
 			passes = append(passes, pass)
 		}
 	}
 	return passes
 }
 
-func (o *operators) openOne(value string) (operatorPass, bool) {
+func (o *operators) read(value string) (operatorPass, bool) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(value)
 	if err != nil || len(raw) != nonceSize+8+sha256.Size {
 		return operatorPass{}, false
@@ -140,20 +151,19 @@ func (o *operators) openOne(value string) (operatorPass, bool) {
 	if !hmac.Equal(sum, o.sign(content)) {
 		return operatorPass{}, false
 	}
-	pass := operatorPass{nonce: [nonceSize]byte(content), expires: time.Unix(int64(binary.BigEndian.Uint64(content[nonceSize:])), 0)}
-	o.mu.Lock()
-	_, ended := o.ended[pass.nonce]
-	o.mu.Unlock()
-	return pass, !ended && o.now().Before(pass.expires)
+	expires := time.Unix(int64(binary.BigEndian.Uint64(content[nonceSize:])), 0)
+	return operatorPass{nonce: [nonceSize]byte(content), expires: expires}, o.now().Before(expires)
 }
 
-// end makes a cookie worthless before its time. After an error it is worthless until the next start.
-func (o *operators) end(pass operatorPass) error {
+// end makes cookies worthless before their time. After an error they are so until the next start, and end is to be called again.
+func (o *operators) end(passes []operatorPass) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	maps.DeleteFunc(o.ended, func(_ [nonceSize]byte, expires time.Time) bool { return !o.now().Before(expires) })
-	o.ended[pass.nonce] = pass.expires
-	if o.file == "" {
+	for _, pass := range passes {
+		o.ended[pass.nonce] = pass.expires
+	}
+	if o.file == "" || len(passes) == 0 {
 		return nil
 	}
 	var text strings.Builder
@@ -237,13 +247,17 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 
+// operatorSignOut ends all that the browser has. Where that cannot be kept the browser keeps its cookies, so that it can ask again.
 func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
-	for _, pass := range p.operators.open(r) {
-		if err := p.operators.end(pass); err != nil {
-			p.operators.setCookie(w, "", 0)
-			p.failed(w, r, fmt.Errorf("keeping that an operator has signed out: %w", err))
-			return
-		}
+	passes := p.operators.presented(r)
+	if err := p.operators.end(passes); err != nil {
+		p.logger.ErrorContext(r.Context(), "operator's sign-out was not kept", "error", err)
+		w.Header().Set("Retry-After", "10")
+		p.problem(w, r, http.StatusServiceUnavailable, "Your sign-out was not kept", "You are signed out until this server restarts, as its data "+
+			"folder cannot be written to. Go back and sign out again once it can: its log says why.", "temporarily_unavailable")
+		return
+	}
+	if len(passes) > 0 {
 		p.logger.InfoContext(r.Context(), "operator signed out", "remote_addr", p.sessions.RemoteAddr(r))
 	}
 	p.operators.setCookie(w, "", 0)

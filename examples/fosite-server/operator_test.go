@@ -237,7 +237,7 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 			t.Fatal("a new cookie is refused")
 		}
 		if len(cookies) < 3 {
-			if err := o.end(pass); err != nil {
+			if err := o.end([]operatorPass{pass}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -250,7 +250,7 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 	}
 	pass, _ := signedIn(o, cookies[2])
 	now = now.Add(operatorLifetime + time.Second)
-	if err := o.end(pass); err != nil {
+	if err := o.end([]operatorPass{pass}); err != nil {
 		t.Fatal(err)
 	}
 	if content, err := os.ReadFile(file); err != nil || strings.Count(string(content), "\n") != 1 {
@@ -287,14 +287,65 @@ func TestSeveralOperatorCookies(t *testing.T) {
 	if _, err := o.authorize(request(append(slices.Repeat([]string{foreign}, maxOperatorCookies), first)...), admin.ChangeSessions); err == nil {
 		t.Error("any number of cookies is looked at")
 	}
-	for _, pass := range o.open(request(second, foreign, first)) {
-		if err := o.end(pass); err != nil {
-			t.Fatal(err)
-		}
+	if err := o.end(o.presented(request(second, foreign, first))); err != nil {
+		t.Fatal(err)
 	}
 	for _, value := range []string{first, second} {
 		if _, err := o.authorize(request(value), admin.ChangeSessions); err == nil {
 			t.Error("a cookie is good after the sign-out of both")
 		}
+	}
+}
+
+// A sign-out that cannot be kept counts at once for every cookie, and can be asked for again.
+func TestOperatorSignOutIsNotKept(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	o, issuer := s.provider.operators, s.provider.issuer
+	target, err := url.Parse(issuer + pathAdminPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := []string{o.issue(), o.issue()}
+	post := func() *pageSeen {
+		b := newBrowser(t)
+		b.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		request, err := http.NewRequest(http.MethodPost, issuer+pathAdminSignOut, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range cookies {
+			request.AddCookie(&http.Cookie{Name: o.cookie, Value: value})
+		}
+		return b.do(request)
+	}
+	// Nothing can take the place of a folder that has something in it.
+	if err := os.MkdirAll(filepath.Join(o.file, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		page := post()
+		if page.status != http.StatusServiceUnavailable || page.header.Get("Retry-After") == "" || !strings.Contains(page.body, "until this server restarts") {
+			t.Errorf("a sign-out that cannot be kept is answered %d:\n%s", page.status, page.body)
+		}
+		if page.header.Get("Set-Cookie") != "" {
+			t.Error("the browser loses the cookie with which it could ask again")
+		}
+		for i, value := range cookies {
+			thief := newBrowser(t)
+			thief.http.Jar.SetCookies(target, []*http.Cookie{{Name: o.cookie, Value: value, Path: pathAdmin}})
+			if got := thief.get(issuer + pathAdmin + "/sessions").status; got != http.StatusUnauthorized {
+				t.Errorf("cookie %d is answered %d, want 401", i, got)
+			}
+		}
+	}
+	if err := os.RemoveAll(o.file); err != nil {
+		t.Fatal(err)
+	}
+	if page := post(); page.status != http.StatusSeeOther || page.header.Get("Set-Cookie") == "" {
+		t.Errorf("the sign-out that can be kept is answered %d", page.status)
+	}
+	if content, err := os.ReadFile(o.file); err != nil || strings.Count(string(content), "\n") != len(cookies) {
+		t.Errorf("the file holds %q, %v, want both cookies", content, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,12 +47,8 @@ func checkDataFolder(folder string) error {
 	if err != nil {
 		return err
 	}
-	// Who may write there may put keys of his own in the place of ours.
-	if owner, known := ownerOf(info); known && owner != os.Geteuid() {
-		return fmt.Errorf("%s belongs to the user id %d, and this server runs as %d: run it as that user, or chown -R the folder", folder, owner, os.Geteuid())
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("%s has mode %04o and can be written to by others: chmod go-w the folder", folder, mode)
+	if err := checkOwner(folder, info); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -68,6 +65,20 @@ func checkDataFolder(folder string) error {
 		}
 	}
 	return fmt.Errorf("%s holds something that is not this server's data: choose an empty folder", folder)
+}
+
+// checkOwner refuses a folder in which another user could put keys in the place of ours. A system that knows no owners has no modes either.
+func checkOwner(folder string, info fs.FileInfo) error {
+	owner, known := ownerOf(info)
+	mode := info.Mode().Perm()
+	switch {
+	case known && owner != os.Geteuid():
+		return fmt.Errorf("%s belongs to the user id %d, and this server runs as %d: run it as that user, or chown -R the folder",
+			folder, owner, os.Geteuid())
+	case known && mode&0o022 != 0:
+		return fmt.Errorf("%s has mode %04o and can be written to by others: chmod go-w the folder", folder, mode)
+	}
+	return nil
 }
 
 func loadSecrets(folder, adminToken string) (*secrets, error) {
@@ -94,7 +105,8 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 		adminToken = string(kept)
 	}
 	if len(adminToken) < minAdminToken {
-		return nil, fmt.Errorf("%s: is shorter than %d characters: remove it, and a new one is made", filepath.Join(folder, "admin-token"), minAdminToken)
+		return nil, fmt.Errorf("%s: is shorter than %d characters: remove it, and a new one is made",
+			filepath.Join(folder, "admin-token"), minAdminToken)
 	}
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
 }
@@ -102,8 +114,9 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 // minAdminToken is how many characters the admin token has at least: it is guarded against guessing by its length alone.
 const minAdminToken = 16
 
-// readAdminToken returns the token in a file that nobody else may read, without the end of its line.
-func readAdminToken(path string) (string, error) {
+// readAdminToken returns the token in a file, without the end of its line. The file's group may read it, as it does a Kubernetes secret's; others
+// may not.
+func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -113,8 +126,13 @@ func readAdminToken(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return "", fmt.Errorf("%s has mode %04o and can be read by others: chmod 600 it", path, mode)
+	_, known := ownerOf(info)
+	mode := info.Mode().Perm()
+	switch {
+	case known && mode&0o007 != 0:
+		return "", fmt.Errorf("%s has mode %04o and is open to others: chmod o= it", path, mode)
+	case known && mode&0o070 != 0:
+		logger.WarnContext(ctx, "the group of the file of the admin token has access to it", "path", path, "mode", fmt.Sprintf("%04o", mode))
 	}
 	raw, err := io.ReadAll(io.LimitReader(file, maxFile))
 	token := strings.TrimSpace(string(raw))

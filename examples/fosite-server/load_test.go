@@ -2,11 +2,13 @@ package main
 
 import (
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -259,14 +261,19 @@ func TestAdminTokenFile(t *testing.T) {
 		"a token with its line": {testToken + "\r\n", 0o400, ""},
 		"a short one":           {"fifteen-letters\n", 0o600, "has fewer than 16 characters"},
 		"an empty one":          {"", 0o600, "has fewer than 16 characters"},
-		"read by the group":     {testToken, 0o640, "has mode 0640 and can be read by others: chmod 600 it"},
-		"read by everybody":     {testToken, 0o604, "has mode 0604 and can be read by others: chmod 600 it"},
+		"read by the group":     {testToken, 0o440, ""},
+		"read by everybody":     {testToken, 0o604, "has mode 0604 and is open to others: chmod o= it"},
 	} {
 		path := writeFile(t, c.content)
 		if err := os.Chmod(path, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		switch token, err := readAdminToken(path); {
+		log := &safeLog{}
+		token, err := readAdminToken(t.Context(), path, slog.New(slog.NewTextHandler(log, nil)))
+		if warned := strings.Contains(log.String(), "the group of the file"); warned != (c.mode&0o070 != 0) {
+			t.Errorf("%s: warned %v", name, warned)
+		}
+		switch {
 		case c.want == "" && (err != nil || token != testToken):
 			t.Errorf("%s: %q, %v", name, token, err)
 		case c.want != "" && (err == nil || err.Error() != path+" "+c.want):
@@ -321,5 +328,27 @@ func TestDataFolderOfOthers(t *testing.T) {
 	}
 	if err := checkDataFolder(folder); err == nil || !strings.Contains(err.Error(), "belongs to the user id 4711, and this server runs as 0") {
 		t.Errorf("another owner: %v", err)
+	}
+}
+
+// A system without owners reports modes that mean nothing, as a file system without them does here.
+func TestModesWithoutOwners(t *testing.T) {
+	t.Parallel()
+	info, err := fs.Stat(fstest.MapFS{"data": {Mode: fs.ModeDir | 0o777}}, "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwner("data", info); err != nil {
+		t.Errorf("a folder without an owner is refused: %v", err)
+	}
+	folder := t.TempDir()
+	if err := os.Chmod(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if info, err = os.Stat(folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkOwner(folder, info); err == nil || !strings.Contains(err.Error(), "can be written to by others") {
+		t.Errorf("a folder that others may write in: %v", err)
 	}
 }

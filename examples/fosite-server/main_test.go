@@ -46,6 +46,11 @@ func startServerLogging(t *testing.T, log io.Writer, arguments ...string) *runni
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startServerWith(t, log, o)
+}
+
+func startServerWith(t *testing.T, log io.Writer, o *options) *running {
+	t.Helper()
 	s, err := start(t.Context(), o, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)

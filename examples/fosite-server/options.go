@@ -59,7 +59,8 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.BoolVar(&o.keysLost, "keys-lost", false, "go on with sessions whose keys, in the data folder, were lost: their users sign in again, and their tokens are worth nothing")
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
-	flags.StringVar(&o.tokenFile, "admin-token-file", "", "`file` with the bearer token of the admin routes, which only its owner may read (default: one kept in the data folder)")
+	flags.StringVar(&o.tokenFile, "admin-token-file", "", "`file` with the bearer token of the admin routes, closed to others "+
+		"(default: one kept in the data folder)")
 	flags.StringVar(&o.adminToken, "admin-token", "", "bearer `token` of the admin routes; lists of processes show it: prefer -admin-token-file")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as 10.0.0.0/8; repeat or "+
 		"separate by commas", networks(&o.allowCIDRs))

@@ -300,22 +300,39 @@ func TestDiscovery(t *testing.T) {
 
 func TestAnnouncement(t *testing.T) {
 	t.Parallel()
-	s := startServer(t)
-	var text strings.Builder
-	s.announce(&text)
-	machine, _, _ := strings.Cut(text.String(), "\n\n")
-	got := map[string]string{}
-	var names []string
-	for line := range strings.SplitSeq(machine, "\n") {
-		name, value, _ := strings.Cut(line, ": ")
-		names, got[name] = append(names, name), value
+	announced := func(s *running) (text string, names []string, values map[string]string) {
+		var all strings.Builder
+		s.announce(&all)
+		machine, _, _ := strings.Cut(all.String(), "\n\n")
+		values = map[string]string{}
+		for line := range strings.SplitSeq(machine, "\n") {
+			name, value, _ := strings.Cut(line, ": ")
+			names, values[name] = append(names, name), value
+		}
+		return all.String(), names, values
 	}
+	file := writeFile(t, testToken)
+	o := &options{addr: "127.0.0.1:0", backend: "badger", idle: time.Hour, data: filepath.Join(t.TempDir(), "data")}
+	made := startServerWith(t, t.Output(), o)
+	text, names, got := announced(made)
 	want := []string{"issuer", "address", "admin_url", "admin_page", "admin_token", "plugin_pid", "data", "client", "client", "user", "user"}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("lines differ (-want +got):\n%s", diff)
 	}
-	if got["admin_token"] != testToken || got["issuer"] != "http://"+got["address"] {
+	token := made.provider.secrets.adminToken
+	if got["admin_token"] != token || got["issuer"] != "http://"+got["address"] || !strings.Contains(text, "Bearer "+token) {
 		t.Errorf("admin_token is %q and issuer %q at %s", got["admin_token"], got["issuer"], got["address"])
+	}
+	// One that was given is known, and not put where it may end in a log.
+	text, _, got = announced(startServer(t))
+	if strings.Contains(text, testToken) || got["admin_token_from"] != "-admin-token" {
+		t.Errorf("with -admin-token the server says\n%s", text)
+	}
+	other := *o
+	other.data, other.tokenFile = filepath.Join(t.TempDir(), "data"), file
+	text, _, got = announced(startServerWith(t, t.Output(), &other))
+	if strings.Contains(text, testToken) || got["admin_token_from"] != "-admin-token-file "+file || !strings.Contains(text, "$(cat '"+file+"')") {
+		t.Errorf("with -admin-token-file the server says\n%s", text)
 	}
 }
 

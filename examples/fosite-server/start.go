@@ -128,7 +128,7 @@ func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher)
 		}
 	}
 	if o.tokenFile != "" {
-		if o.fileToken, err = readAdminToken(o.tokenFile); err != nil {
+		if o.fileToken, err = readAdminToken(ctx, o.tokenFile, p.logger); err != nil {
 			errs = append(errs, fmt.Errorf("-admin-token-file: %w", err))
 		}
 	}
@@ -233,7 +233,7 @@ func (s *running) announce(w io.Writer) {
 		{"address", s.address.String()},
 		{"admin_url", p.issuer + pathAdmin},
 		{"admin_page", p.issuer + pathAdminPage},
-		{"admin_token", p.secrets.adminToken},
+		s.adminTokenLine(),
 		{"plugin_pid", fmt.Sprint(s.pluginPID())},
 		{"data", s.options.data},
 	}
@@ -251,9 +251,31 @@ func (s *running) announce(w io.Writer) {
 	if len(p.demo) > 0 && len(p.hints) > 0 {
 		fmt.Fprintf(&text, "Sign in at %s as %s with %s, then open %s: no password is asked.\n",
 			p.demo[0].url, p.hints[0].Username, p.hints[0].Password, p.demo[1].url)
-		fmt.Fprintf(&text, "Then end the session at %s with the admin token, or with curl, and watch both pages:\n\n  curl -H 'Authorization: Bearer %s' \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
-			p.issuer+pathAdminPage, p.secrets.adminToken, p.hints[0].subject, p.issuer, pathAdmin)
+		fmt.Fprintf(&text, "Then end the session at %s with the admin token, or with curl, and watch both pages:\n\n"+
+			"  curl -H \"Authorization: Bearer %s\" \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
+			p.issuer+pathAdminPage, s.adminTokenForShell(), p.hints[0].subject, p.issuer, pathAdmin)
 	}
 	text.WriteString("Access tokens are opaque: they end with their session. Stop with Ctrl-C.\n")
 	_, _ = io.WriteString(w, text.String())
+}
+
+// adminTokenLine is the admin token where this server has made it, and otherwise where it is from: the output may go to a log.
+func (s *running) adminTokenLine() [2]string {
+	switch {
+	case s.options.tokenFile != "":
+		return [2]string{"admin_token_from", "-admin-token-file " + s.options.tokenFile}
+	case s.options.adminToken != "":
+		return [2]string{"admin_token_from", "-admin-token"}
+	}
+	return [2]string{"admin_token", s.provider.secrets.adminToken}
+}
+
+func (s *running) adminTokenForShell() string {
+	switch {
+	case s.options.tokenFile != "":
+		return fmt.Sprintf("$(cat '%s')", s.options.tokenFile)
+	case s.options.adminToken != "":
+		return "$ADMIN_TOKEN"
+	}
+	return s.provider.secrets.adminToken
 }

@@ -42,7 +42,8 @@ func (l badgerLogger) Errorf(format string, args ...any) {
 		return
 	}
 	if format == flushFailed {
-		leaveUnfinished(l.failure.path) // first: the process may end with the failure
+		// First: the process may end with the failure. Where it cannot be written, the manifest could not be either.
+		_ = l.compactions.note.keep()
 	}
 	l.failure.note("the database's background work", loggedError(format, args))
 	if format == flushFailed {
@@ -58,7 +59,7 @@ func (l badgerLogger) Warningf(format string, args ...any) {
 		return
 	}
 	if err := loggedError(format, args); !strings.Contains(err.Error(), nothingToCompact) {
-		leaveUnfinished(l.failure.path)
+		_ = l.compactions.note.keep() // it was written when the compaction began
 		l.failure.note("compacting the database", err)
 		runtime.Goexit() // see Errorf: the same tables would be compacted again
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -22,6 +20,7 @@ import (
 // of the manifest (finishManifest).
 type compactions struct {
 	failure *failure
+	note    tableNote
 	ready   chan struct{} // closed when db is known
 
 	mutex sync.Mutex
@@ -30,6 +29,8 @@ type compactions struct {
 	txn   *badger.Txn
 	work  map[int]*compaction
 	taken map[uint64]bool // tables that were counted for one compaction, which no other may count
+	// held: Engine.shut holds all tables, and the database is closed next.
+	held bool
 }
 
 // compaction is one that is under way.
@@ -55,6 +56,31 @@ func (c *compactions) watch(db *badger.DB) {
 	close(c.ready)
 }
 
+// open opens the database and watches it. Where it has failed on the way, a compaction may wait for a database that does
+// not open: it is held until the process ends.
+func (c *compactions) open(options badger.Options) (*badger.DB, error) {
+	var db *badger.DB
+	var err error
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		if db, err = badger.Open(options); err == nil {
+			c.watch(db)
+		}
+	}()
+	select {
+	case <-opened:
+		return db, err
+	case <-c.failure.happened:
+	}
+	select {
+	case <-opened:
+		return db, err
+	case <-time.After(abandonPatience):
+		return nil, c.failure.err()
+	}
+}
+
 // renew replaces the transaction now and then, until the context ends.
 func (c *compactions) renew(ctx context.Context) {
 	ticker := time.NewTicker(renewEvery)
@@ -77,28 +103,29 @@ func (c *compactions) renew(ctx context.Context) {
 
 // writes takes down that a compaction is about to write a table.
 func (c *compactions) writes(id int, keys uint64) {
-	select {
-	case <-c.ready:
-	case <-c.failure.happened: // the database does not open
-		return
-	}
+	<-c.ready // without the database nothing keeps the old tables
 	c.mutex.Lock()
-	defer c.mutex.Unlock()
 	work := c.work[id]
+	if work == nil {
+		if err := c.note.begin(); err != nil {
+			c.mutex.Unlock()
+			c.failure.note("compacting the database", err)
+			select {} // this table must not be named; the compaction would go on without it
+		}
+	}
+	defer c.mutex.Unlock()
 	if work == nil {
 		work = &compaction{before: map[uint64]bool{}}
 		for _, t := range c.db.Tables() {
 			work.before[t.ID] = true
 		}
 		c.work[id] = work
-		// Should the process be killed before the compaction was looked at.
-		leaveUnfinished(c.failure.path)
 	}
 	if keys > 0 {
 		work.keys = append(work.keys, keys)
 	}
-	if c.db.IsClosed() {
-		return // Engine.shut holds all tables
+	if c.held || c.db.IsClosed() {
+		return
 	}
 	// The newest iterator is enough, and an old one keeps memory tables from being freed.
 	held := work.held
@@ -128,7 +155,9 @@ func (c *compactions) done(id int) {
 	delete(c.work, id)
 	if len(c.work) == 0 {
 		clear(c.taken)
-		_ = os.Remove(filepath.Join(c.failure.path, unfinishedFile))
+		if c.failure.err() == nil {
+			c.note.end()
+		}
 	}
 	if work.held != nil {
 		work.held.Close()
@@ -160,6 +189,7 @@ func (c *compactions) missing(work *compaction) (n int) {
 func (c *compactions) hold() (letGo func()) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
+	c.held = true
 	held := c.txn.NewIterator(badger.IteratorOptions{})
 	return held.Close
 }

@@ -12,5 +12,5 @@
 //
 // A write that fails is the last thing that an engine does (Engine.Failed): after an error of a commit, a sync, a flush or a compaction it answers
 // nothing more, reads neither, because what it knows may not be on the disk. Open syncs the files that Badger appends to and reads them from the
-// disk. A file UNFINISHED in the folder says that tables were being written: the next Open looks after the manifest and removes it.
+// disk. The first byte of the file UNFINISHED says whether tables were being written: the next Open then looks after the manifest.
 package badger

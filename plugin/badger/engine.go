@@ -103,7 +103,7 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 }
 
 // openFolder opens the database of a folder that is a session store.
-func openFolder(ctx context.Context, options badger.Options, space *space, log badgerLogger) (*Engine, error) {
+func openFolder(ctx context.Context, options badger.Options, space *space, log badgerLogger) (_ *Engine, err error) {
 	m, err := readyFolder(ctx, options, log.failure.logger)
 	if err != nil {
 		return nil, err
@@ -111,14 +111,22 @@ func openFolder(ctx context.Context, options badger.Options, space *space, log b
 	if err := takesWrites(options); err != nil {
 		return nil, err
 	}
+	note := &log.compactions.note
+	if err := note.open(options.Dir); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", options.Dir, explainDisk(options.Dir, err))
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, note.close())
+		}
+	}()
 	if err := settleLogs(m, options, log.failure); err != nil {
 		return nil, err
 	}
-	db, err := badger.Open(options)
+	db, err := log.compactions.open(options)
 	if err != nil {
 		return nil, explainOpen(options.Dir, err)
 	}
-	log.compactions.watch(db)
 	releaseBuffers(db)
 	e := newEngine(ctx, db, space, log.failure)
 	e.compactions = log.compactions
@@ -232,6 +240,9 @@ func (e *Engine) shut() error {
 		return errors.Join(err, failed, e.seen.close())
 	}
 	letGo()
+	if e.compactions != nil {
+		err = errors.Join(err, e.compactions.note.close(), shareFiles(e.db.Opts().Dir))
+	}
 	return errors.Join(err, e.seen.close())
 }
 

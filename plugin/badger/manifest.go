@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
@@ -17,31 +20,118 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// unfinishedFile stands in the folder of a database while tables are compacted, and stays where tables could not be written. The manifest may
-// then name tables that are not there, or lack some that could not be written: what Badger has appended to it may be on the disk although the sync
-// has failed, and a compaction names what it has (see compactions). All rows are there nevertheless: in the memory table that was to be flushed, or
-// in the old tables.
+// unfinishedFile stands in the folder of a database. Its first byte says whether tables are being compacted, or could not
+// be written. The manifest may then name tables that are not there, or lack some that could not be written: what Badger
+// has appended to it may be on the disk although the sync has failed, and a compaction names what it has (see
+// compactions). All rows are there nevertheless: in the memory table that was to be flushed, or in the old tables.
 const unfinishedFile = "UNFINISHED"
 
-const unfinishedText = "Tables are being compacted, or could not be written: the next start looks after the MANIFEST and removes this file.\n"
+// The first byte, and what follows it.
+const (
+	tablesFinished   = '-'
+	tablesUnfinished = '!'
+	unfinishedText   = " ! is for tables that are being written: the next start looks after the MANIFEST.\n"
+)
 
-// leaveUnfinished is best effort: where it cannot be written, the manifest could not be either.
-func leaveUnfinished(folder string) {
-	file, err := os.OpenFile(filepath.Join(folder, unfinishedFile), os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return
-	}
-	_, _ = file.WriteString(unfinishedText)
-	_ = file.Sync()
-	_ = file.Close()
+// tableNote is the file of that name. It is made before any table is written, and kept open: later there may be no room
+// for another file, or no descriptor.
+type tableNote struct {
+	mutex      sync.Mutex
+	file       *os.File // nil before open and after close
+	unfinished bool
+	// kept: it stays so until the next start.
+	kept bool
 }
 
-// finishManifest takes from the manifest the changes of a process that did not finish them: each set of changes, but the first, with a table that
-// has no file, or that replaces tables whose files are all still there. That is done only if all tables that remain have their files.
-func finishManifest(path string) error {
-	note := filepath.Join(path, unfinishedFile)
-	if _, err := os.Stat(note); errors.Is(err, fs.ErrNotExist) {
+var errNoNote = errors.New("the file " + unfinishedFile + " is not open")
+
+// open opens the file, or makes it. What it says stays.
+func (n *tableNote) open(folder string) error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	file, err := os.OpenFile(filepath.Join(folder, unfinishedFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() == 0 {
+		_, err = file.WriteString(string(tablesFinished) + unfinishedText)
+		err = errors.Join(err, file.Sync(), smallfile.SyncFolder(folder))
+	}
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	n.file = file
+	return nil
+}
+
+// begin says that tables are unfinished, and is an error where that is not on the disk: none may be written then.
+func (n *tableNote) begin() error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.unfinished {
 		return nil
+	}
+	if n.file == nil {
+		return errNoNote
+	}
+	if err := writeNote(n.file, tablesUnfinished); err != nil {
+		return err
+	}
+	n.unfinished = true
+	return nil
+}
+
+// keep is begin, for good.
+func (n *tableNote) keep() error {
+	n.mutex.Lock()
+	n.kept = true
+	n.mutex.Unlock()
+	return n.begin()
+}
+
+// end says that tables are finished. Where that does not come to the disk, the next start looks in vain.
+func (n *tableNote) end() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.kept || n.file == nil {
+		return
+	}
+	if _, err := n.file.WriteAt([]byte{tablesFinished}, 0); err == nil {
+		n.unfinished = false
+	}
+}
+
+func (n *tableNote) close() error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.file == nil {
+		return nil
+	}
+	defer func() { n.file = nil }()
+	return n.file.Close()
+}
+
+func writeNote(file *os.File, state byte) error {
+	_, err := file.WriteAt([]byte{state}, 0)
+	return errors.Join(err, file.Sync())
+}
+
+// finishManifest takes from the manifest the changes of a process that did not finish them: each set of changes, but
+// the first, with a table that has no file, or that replaces tables whose files are all still there. That is done only
+// if all tables that remain have their files.
+func finishManifest(path string) (err error) {
+	note, err := os.OpenFile(filepath.Join(path, unfinishedFile), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, note.Close()) }()
+	state := make([]byte, 1)
+	if n, err := note.ReadAt(state, 0); n == 1 && state[0] == tablesFinished || err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
 	manifest := filepath.Join(path, badger.ManifestFilename)
 	text, err := os.ReadFile(manifest)
@@ -55,11 +145,15 @@ func finishManifest(path string) error {
 		_, err := os.Stat(sstable.NewFilename(id, path))
 		return err == nil
 	}); !bytes.Equal(finished, text) {
-		if err := smallfile.Write(manifest, finished, 0o600); err != nil {
+		err := smallfile.Write(manifest, finished, 0o600)
+		if errors.Is(err, syscall.ENOSPC) && giveReserve(path) {
+			err = smallfile.Write(manifest, finished, 0o600)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return os.Remove(note)
+	return writeNote(note, tablesFinished)
 }
 
 // manifestHeader is Badger's magic text, and two versions.

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -134,6 +136,69 @@ func TestNoInodes(t *testing.T) {
 	if err := create(e); err != nil {
 		t.Errorf("a sign-in with room again: %v", err)
 	}
+}
+
+// A compaction that finds no inode for its tables loses none of their rows, also where the engine has failed before.
+func TestCompactionWithoutInodes(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]bool{"a sound engine": false, "one that has failed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			compactWithoutInodes(t, failed)
+		})
+	}
+}
+
+func compactWithoutInodes(t *testing.T, failed bool) {
+	t.Helper()
+	disk := smallDisk(t, 100)
+	path := filepath.Join(disk, "db")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	failure := newFailure(path, slog.New(slog.DiscardHandler))
+	log := newBadgerLogger(failure)
+	options := databaseOptions(Settings{Path: path}, nil, log).
+		WithSyncWrites(false).WithMemTableSize(1 << 20).WithNumLevelZeroTables(1).WithValueThreshold(1 << 10)
+	if err := log.compactions.note.open(path); err != nil {
+		t.Fatal(err)
+	}
+	db, err := badger.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	flushed := func() bool { // and the log is removed
+		logs, err := namesOf(path, logSuffix)
+		return err == nil && len(logs) == 1 && len(db.Tables()) > 0
+	}
+	for deadline := time.Now().Add(time.Minute); !flushed(); {
+		if rows < 4000 {
+			err = db.Update(func(txn *badger.Txn) error { return txn.Set(rowName(rows), make([]byte, 500)) })
+			rows++
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("no memory table became a table after %d rows: %v", rows, err)
+		}
+	}
+	// The compaction waits until the database is known.
+	others := fillInodes(t, disk, 0)
+	if failed {
+		failure.note("sign in", syscall.EIO)
+	}
+	log.compactions.watch(db)
+	gone := func() bool { return len(db.Tables()) == 0 }
+	for deadline := time.Now().Add(time.Minute); !gone() || failure.err() == nil; {
+		if time.Now().After(deadline) {
+			t.Fatalf("the compaction does not end in a failure: %v, tables %+v", failure.err(), db.Tables())
+		}
+		time.Sleep(time.Millisecond)
+	}
+	closeFailed(t, path, db)
+	if err := os.RemoveAll(others); err != nil {
+		t.Fatal(err)
+	}
+	rowsAreThere(t, path, options, rows)
 }
 
 // limitEnv has the test below be a process with a limit, and names its store.

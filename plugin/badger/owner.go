@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -20,9 +21,10 @@ const (
 	writeByOther fs.FileMode = 0o002
 )
 
-// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A folder of another user cannot be shut. It
-// is taken where it belongs to a group of this process, as a Kubernetes volume with an fsGroup does, nobody else may write in it, and no file
-// in it can be read by others.
+// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A folder of another
+// user cannot be shut. It is taken where it belongs to a group of this process, as a Kubernetes volume with an fsGroup
+// does, nobody else may write in it, and no file in it can be read by others. A volume of a group that is not the
+// process's own stays open to it, also for its owner and for root: the server may be one of the group.
 func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -30,10 +32,15 @@ func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	}
 	owner, known := folderOwnerOf(info)
 	if !known || owner.uid == os.Geteuid() || os.Geteuid() == 0 {
-		if info.Mode().Perm() == forOwner {
+		wanted := forOwner
+		if known && owner.ofOtherGroup(info) {
+			wanted = info.Mode()&(fs.ModeSetgid|fs.ModePerm)&^forOthers | forOwner
+			warnOfGroup(ctx, path, owner, info, logger)
+		}
+		if info.Mode().Perm() == wanted.Perm() {
 			return nil
 		}
-		if err := os.Chmod(path, forOwner); err != nil {
+		if err := os.Chmod(path, wanted); err != nil {
 			return ticketstore.Invalid("path", "cannot be kept private: %v", err)
 		}
 		return nil
@@ -61,9 +68,18 @@ func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 			return refuse(entry.Name() + " can be read by others")
 		}
 	}
-	logger.WarnContext(ctx, "the folder of the store belongs to another user: all of its group may read and write the store",
-		"path", path, "owner", owner.name(), "group", owner.gid, "mode", fmt.Sprintf("%04o", modeOf(info)))
+	warnOfGroup(ctx, path, owner, info, logger)
 	return nil
+}
+
+func warnOfGroup(ctx context.Context, path string, owner folderOwner, info os.FileInfo, logger *slog.Logger) {
+	logger.WarnContext(ctx, "the folder of the store belongs to a group: all of it may read and write the store",
+		"path", path, "owner", owner.name(), "group", owner.gid, "mode", fmt.Sprintf("%04o", modeOf(info)))
+}
+
+// ofOtherGroup reports whether a folder is shared with a group that is not this process's own.
+func (o folderOwner) ofOtherGroup(info os.FileInfo) bool {
+	return info.Mode().Perm()&forGroup == forGroup && o.gid != os.Getegid()
 }
 
 // modeOf is a mode as chmod takes it.
@@ -118,11 +134,30 @@ func ownedBy(path string) string {
 	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)", owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
 }
 
-// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root would write there a server of its owner
-// could not read. A folder that is missing is nobody's, and one of a group is taken as Open takes it.
+// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root would write there
+// a server of its owner could not read. A folder that is missing is nobody's, and one of a group is taken as Open takes
+// it, but not by root, unless the store in it is root's.
 func CheckOwner(path string) error {
 	if whose := ownedBy(path); whose != "" && (!ofGroup(path) || os.Geteuid() == 0) {
 		return ticketstore.Invalid("path", "%s is not this user's%s", path, whose)
 	}
-	return nil
+	info, err := os.Stat(path)
+	if err != nil || os.Geteuid() != 0 {
+		return nil //nolint:nilerr // whoever opens it says so
+	}
+	folder, known := folderOwnerOf(info)
+	if !known || !folder.ofOtherGroup(info) {
+		return nil
+	}
+	uid := "UID"
+	if info, err := os.Stat(filepath.Join(path, markerFile)); err == nil {
+		owner, _ := folderOwnerOf(info)
+		if owner.uid == 0 {
+			return nil
+		}
+		uid = strconv.Itoa(owner.uid)
+	}
+	return ticketstore.Invalid("path", "%s belongs to group %d, whose server could not read what root writes there: "+
+		"run the command as the user of the server (setpriv --reuid=%s --regid=%d --clear-groups %s …)",
+		path, folder.gid, uid, folder.gid, filepath.Base(os.Args[0]))
 }

@@ -119,7 +119,7 @@ func TestFolderOfAGroup(t *testing.T) {
 				child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 1000}}
 				output, err := child.CombinedOutput()
 				switch {
-				case c.says == "" && (err != nil || !bytes.Contains(output, []byte("belongs to another user"))):
+				case c.says == "" && (err != nil || !bytes.Contains(output, []byte("belongs to a group"))):
 					t.Fatalf("uid %d: error %v, want it to open with a warning\n%s", uid, err, output)
 				case c.says != "" && (err == nil || !bytes.Contains(output, []byte(c.says))):
 					t.Fatalf("uid %d: error %v, want one that says %q\n%s", uid, err, c.says, output)
@@ -167,4 +167,45 @@ func TestCheckOwner(t *testing.T) {
 	if err := badger.CheckOwner(path); err == nil || !strings.Contains(err.Error(), "run the command as that user") {
 		t.Errorf("of another user's folder: %v", err)
 	}
+}
+
+// Root neither shuts a group out of its volume nor is let at it by hand: what it wrote there the server could not read.
+func TestRootOnTheFolderOfAGroup(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	binary := program(t)
+	path := filepath.Join(openToAll(t), "store")
+	err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, 0, 1000), os.Chmod(path, 0o775|fs.ModeSetgid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(who string) {
+		t.Helper()
+		want := "--reuid=" + who + " --regid=1000"
+		if err := badger.CheckOwner(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("root by hand: %v, want it refused with %q", err, want)
+		}
+	}
+	signIn := func(sid string, as syscall.Credential) {
+		t.Helper()
+		child := exec.CommandContext(t.Context(), binary, "-test.run=^TestOpenOfAnotherUser$", "-test.v")
+		child.Env = append(os.Environ(), ownerEnv+"="+path, ownerSIDEnv+"="+sid, ownerUmask+"=022")
+		child.Dir = "/"
+		child.SysProcAttr = &syscall.SysProcAttr{Credential: &as}
+		if output, err := child.CombinedOutput(); err != nil {
+			t.Fatalf("uid %d: %v\n%s", as.Uid, err, output)
+		}
+	}
+	refused("UID")
+	signIn("of root", syscall.Credential{})
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o770 || info.Mode()&fs.ModeSetgid == 0 {
+		t.Errorf("root left the folder with mode %v, %v", info.Mode(), err)
+	}
+	if err := badger.CheckOwner(path); err != nil {
+		t.Errorf("root by hand at a store of root: %v", err)
+	}
+	signIn("of the group", syscall.Credential{Uid: 1000, Gid: 1000})
+	refused("1000")
+	signIn("of root again", syscall.Credential{})
+	signIn("of the group again", syscall.Credential{Uid: 1001, Gid: 1000})
 }

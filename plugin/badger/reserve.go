@@ -28,11 +28,18 @@ const (
 // makeReserve makes the reserve, and finds out on the way whether the system lets this process create files.
 func makeReserve(path string) error {
 	folder := filepath.Join(path, reserveFolder)
-	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	err := os.Mkdir(folder, forOwner)
+	if err == nil && ofGroup(path) {
+		err = os.Chmod(folder, forOwner|forGroup) // whoever of it comes next gives the reserve up
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	for i := range reserveInodes {
-		file, err := os.OpenFile(filepath.Join(folder, fmt.Sprint(i)), os.O_CREATE|os.O_WRONLY, 0o600)
+		file, err := os.OpenFile(filepath.Join(folder, fmt.Sprint(i)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -64,11 +71,15 @@ func probe(path string) (err error) {
 	if err := makeReserve(path); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(path, probeFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	name := filepath.Join(path, probeFile)
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) { // a crash has left it
+		return err
+	}
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
+	defer func() { err = errors.Join(err, file.Close(), os.Remove(name)) }()
 	logs := logBytes(path)
 	if _, err := io.CopyN(file, zeros{}, probeLeast+logs); err != nil || logs == 0 {
 		return err

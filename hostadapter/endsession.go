@@ -74,7 +74,7 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	records := recordsOf(all)
-	switch current := signedIn(all); {
+	switch current := askedAbout(all); {
 	case len(records) == 0:
 		record, err := a.hinted(r.Context(), request)
 		if err != nil {
@@ -84,8 +84,8 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 			records = append(records, record)
 		}
 	case current == nil:
-		// Sessions that let nobody in: nobody need be asked whether they may end.
-	case !request.matches(current.record) || !a.matchesLogoutHint(current.session, request):
+		// None of the sessions can be opened: nobody need be asked whether they may end.
+	case !request.matches(current.record) || !a.matchesLogoutHint(current.opened, request):
 		return a.askFirst(w, r, current.record, request)
 	}
 	return a.finish(w, r, records, request)
@@ -195,7 +195,7 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 	if err != nil {
 		return err
 	}
-	current, madeFor := signedIn(all), func(p presented) bool { return bytes.Equal(request.For, p.record.Key[:]) }
+	current, madeFor := askedAbout(all), func(p presented) bool { return bytes.Equal(request.For, p.record.Key[:]) }
 	if current != nil && (!slices.ContainsFunc(all, madeFor) || a.now().Unix() >= request.Until) {
 		return a.askFirst(w, r, current.record, request)
 	}

@@ -20,6 +20,8 @@ type presented struct {
 	// session is nil where the record lets nobody in: its ticket cannot be opened, or it is of another
 	// issuer.
 	session *Session
+	// opened is what the ticket says, whatever its issuer. It is nil where the ticket cannot be opened.
+	opened *Session
 	// former: see public.
 	former bool
 }
@@ -67,7 +69,11 @@ func (a *Adapter) judged(record *ticketstore.Session) *presented {
 	session, former, err := a.public(record)
 	// What cannot be opened, whatever is wrong with it, lets nobody in and keeps nobody out: the next sign-in
 	// ends it. That it could not be opened is in the log.
-	if err == nil && session.Issuer == a.config.Issuer {
+	if err != nil {
+		return p
+	}
+	p.opened = session
+	if session.Issuer == a.config.Issuer {
 		p.session, p.former = session, former
 	}
 	return p
@@ -78,12 +84,17 @@ func (p *presented) isOf(subject string) bool {
 	return p.session != nil && p.session.SubjectID == subject
 }
 
-// signedIn returns the first of them that lets somebody in, or nil.
-func signedIn(all []presented) *presented {
-	if i := slices.IndexFunc(all, func(p presented) bool { return p.session != nil }); i >= 0 {
-		return &all[i]
+// askedAbout returns the session whose user is asked whether it may end: the first that lets somebody in, else
+// the first of another issuer, else nil: what cannot be opened is nobody's, and ends unasked.
+func askedAbout(all []presented) *presented {
+	i := slices.IndexFunc(all, func(p presented) bool { return p.session != nil })
+	if i < 0 {
+		i = slices.IndexFunc(all, func(p presented) bool { return p.opened != nil })
 	}
-	return nil
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
 }
 
 // signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that

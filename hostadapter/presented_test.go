@@ -216,3 +216,32 @@ func TestFormerIssuersSession(t *testing.T) {
 		t.Errorf("sessions of %v live, want ann's alone", got)
 	}
 }
+
+// TestFormerIssuersSessionIsNotEndedUnasked: a page of another site that sends a browser to the end-session
+// endpoint ends a session of a former issuer as little as any.
+func TestFormerIssuersSessionIsNotEndedUnasked(t *testing.T) {
+	t.Parallel()
+	h := newEndSessionHost(t)
+	b, hinted := h.browser(), h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	bobs := hinted.signIn(hostadapter.Identity{Subject: "bob"})
+	h.config.Issuer, h.config.FormerIssuers = "https://renamed.example", []string{issuer}
+	h.start()
+	for _, query := range []url.Values{
+		{}, {"id_token_hint": {"bob//shop"}}, {"id_token_hint": {"ann/another/shop"}},
+		{"id_token_hint": {"ann//shop"}, "logout_hint": {"bob@op.example"}},
+	} {
+		page := bodyOf(t, b.get(query))
+		if !confirmation.MatchString(page) || !slices.Equal(h.live(), []string{"ann", "bob"}) {
+			t.Fatalf("%v: sessions of %v live, page %q; want the user to be asked first", query, h.live(), page)
+		}
+	}
+	if response := hinted.get(url.Values{"id_token_hint": {"bob/" + bobs.SessionID + "/shop"}}); response.StatusCode != http.StatusOK ||
+		!slices.Equal(h.live(), []string{"ann"}) {
+		t.Errorf("with a hint of the session: %d, sessions of %v live, want ann's alone", response.StatusCode, h.live())
+	}
+	asked := confirmation.FindStringSubmatch(bodyOf(t, b.get(url.Values{})))
+	if response := b.post(url.Values{"confirm": {asked[1]}}); response.StatusCode != http.StatusOK || len(h.live()) != 0 {
+		t.Errorf("confirmed: %d, sessions of %v live, want none", response.StatusCode, h.live())
+	}
+}

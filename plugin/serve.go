@@ -19,6 +19,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/internal/logline"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/internal/umask"
 )
 
 const (
@@ -47,8 +48,8 @@ type ServeConfig struct {
 func Launched() bool { return os.Getenv(handshake.MagicCookieKey) == handshake.MagicCookieValue }
 
 // Serve is all that the main function of a plugin does: it serves a backend to the host that started the process, and returns when the
-// backend is closed: told to by the host, on SIGTERM, or because the host has died. It ends the process with status 2 when it
-// was not started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can (Failing) has failed.
+// backend is closed: told to by the host, on SIGTERM, or because the host has died. On Unix it sets the umask of the process to 007.
+// It ends the process with status 2 when it was not started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can (Failing) has failed.
 func Serve(config ServeConfig) {
 	if !Launched() {
 		name := filepath.Base(os.Args[0])
@@ -62,6 +63,7 @@ func Serve(config ServeConfig) {
 }
 
 func serve(config ServeConfig) error {
+	umask.KeepOthersOut()
 	// go-plugin's Serve replaces os.Stderr: the log goes to the real one.
 	stderr := os.Stderr
 	level, _ := logline.ParseLevel(os.Getenv(levelEnv))

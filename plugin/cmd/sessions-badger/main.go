@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/plugin/internal/umask"
 )
 
 func main() {
@@ -20,6 +21,7 @@ func main() {
 		plugin.Serve(plugin.ServeConfig{Open: open})
 		return
 	}
+	umask.KeepOthersOut()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := byhand.Run(ctx, byhand.Env{
 		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: plugin.ProtocolVersion,

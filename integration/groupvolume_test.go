@@ -1,0 +1,85 @@
+//go:build linux
+
+package integration
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A program that is its own plugin serves from a volume that belongs to a group of its process (Kubernetes' fsGroup), whatever its umask.
+func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("it has to become another user, which root alone may")
+	}
+	const uid, gid = 1000, 1000
+	root := t.TempDir()
+	data := filepath.Join(root, "data")
+	store, temporary := filepath.Join(data, "sessions"), filepath.Join(root, "tmp")
+	program := copyForAll(t, binary(t, "fosite-server"), filepath.Join(root, "fosite-server"))
+	for at := root; at != filepath.Clean(os.TempDir()) && at != "/"; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(
+		os.Mkdir(data, 0o700), os.Mkdir(store, 0o700), os.Mkdir(temporary, 0o700),
+		os.Chown(data, uid, gid), os.Chown(temporary, uid, gid), os.Chown(store, 0, gid), os.Chmod(store, 0o775|fs.ModeSetgid),
+	); err != nil {
+		t.Fatal(err)
+	}
+	// The shell gives the umask that most systems have.
+	command := exec.CommandContext(t.Context(), "/bin/sh", "-c", `umask 022; exec "$@"`, "sh", program, "-addr", "127.0.0.1:0", "-data", data)
+	command.Env = append(os.Environ(), "TMPDIR="+temporary)
+	command.Dir = "/"
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
+	command.Stderr = t.Output()
+	stdout, err := command.StdoutPipe()
+	if err == nil {
+		err = command.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	serves := false
+	for lines := bufio.NewScanner(stdout); !serves && lines.Scan(); {
+		serves = strings.HasPrefix(lines.Text(), "plugin_pid: ")
+	}
+	_ = command.Process.Signal(syscall.SIGTERM)
+	_, _ = io.Copy(io.Discard, stdout)
+	if err := command.Wait(); err != nil || !serves {
+		t.Fatalf("the server served: %v; it ended with %v", serves, err)
+	}
+	entries, err := os.ReadDir(store)
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("the store holds %v, %v", entries, err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || info.Mode().Perm()&0o007 != 0 || info.Mode().Perm()&0o060 != 0o060 {
+			t.Errorf("%s has mode %v, error %v: others may read it, or the group not write", entry.Name(), info.Mode(), err)
+		}
+	}
+}
+
+// copyForAll copies a program to where every user may run it.
+func copyForAll(t *testing.T, from, to string) string {
+	t.Helper()
+	content, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, content, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package umask
+
+// KeepOthersOut does nothing where files have no modes.
+func KeepOthersOut() {}

@@ -53,6 +53,9 @@ func (a *Adapter) beginBackup(ctx context.Context) (running context.Context, end
 	case s.running != nil:
 		return nil, nil, fmt.Errorf("%w: a swap is under way", ErrBackup)
 	}
+	if s.endCount != nil {
+		s.endCount()
+	}
 	running, s.backup = context.WithCancel(ctx)
 	s.ended.Add(1)
 	return running, func() {

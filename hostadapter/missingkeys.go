@@ -20,6 +20,8 @@ const (
 	maxKeyIDs = 16
 	// countAgain is how often the records that lack their key are counted, while there are some.
 	countAgain = time.Hour
+	// countSoon is when they are counted after a count that failed or that something came before.
+	countSoon = time.Minute
 )
 
 func splitKeyIDs(value []byte) (ids []keyID) {
@@ -92,28 +94,65 @@ func (m *missingKeys) trouble() string {
 // store forgets them. It walks through the whole store, which nothing but a missing key is a reason for.
 func (a *Adapter) countMissing(ctx context.Context) {
 	for missing := a.missing.watched(); len(missing) > 0; missing = a.missing.watched() {
-		counts, left, err := a.countSealed(ctx, missing)
+		pause := countAgain
+		counts, left, err := a.countServing(ctx, missing)
 		switch {
 		case ctx.Err() != nil:
 			return
+		case errors.Is(err, errNotNow):
+			pause = countSoon
 		case err != nil:
 			a.config.Logger.WarnContext(ctx, "records that lack their key cannot be counted",
 				"keys", formatKeyIDs(missing), "error", err)
 			a.missing.mu.Lock()
 			a.missing.uncounted = err
 			a.missing.mu.Unlock()
+			if !errors.Is(err, errNotMovable) {
+				pause = countSoon
+			}
 		default:
 			a.foundMissing(ctx, missing, left, counts)
-		}
-		if len(left) == 0 && err == nil {
-			return
+			if len(left) == 0 {
+				return
+			}
 		}
 		select {
-		case <-time.After(countAgain):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// errNotNow means that a swap or a backup comes before the count.
+var errNotNow = errors.New("a swap or a backup is under way")
+
+// countServing counts on the backend that serves, unless a swap or a backup is under way or begins.
+func (a *Adapter) countServing(ctx context.Context, missing []keyID) (*sealedCounts, []keyID, error) {
+	ctx, end, ok := a.swaps.beginCount(ctx)
+	if !ok {
+		return nil, missing, errNotNow
+	}
+	defer end()
+	counts, left, err := a.countSealed(ctx, missing)
+	if ctx.Err() != nil {
+		return nil, missing, errNotNow
+	}
+	return counts, left, err
+}
+
+// beginCount takes the place of a count, if there is neither a swap nor a backup. Each of them ends it, and
+// waits for that: its export must neither outlive the backend nor be in the way of theirs.
+func (s *swaps) beginCount(ctx context.Context) (running context.Context, end func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.running != nil || s.backup != nil {
+		return nil, nil, false
+	}
+	running, cancel := context.WithCancel(ctx)
+	over := make(chan struct{})
+	s.endCount = func() { cancel(); <-over }
+	return running, func() { cancel(); close(over) }, true
 }
 
 // foundMissing keeps the outcome of a count.

@@ -76,10 +76,12 @@ type swaps struct {
 	mu      sync.Mutex
 	running context.CancelFunc // nil when none runs
 	backup  context.CancelFunc // nil when none is taken
-	closed  bool
-	ended   sync.WaitGroup
-	known   []*SwapState
-	opened  []Backend // by us, to be closed by us
+	// endCount ends a count of sealed records and waits for that. It is nil before the first.
+	endCount func()
+	closed   bool
+	ended    sync.WaitGroup
+	known    []*SwapState
+	opened   []Backend // by us, to be closed by us
 }
 
 // Swap has another backend, one that Config.Backends names and that is empty, take the place of the one that serves, while it serves. It
@@ -148,6 +150,9 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 		return nil, nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
 	case s.backup != nil:
 		return nil, nil, fmt.Errorf("%w: a backup is being taken", ErrSwap)
+	}
+	if s.endCount != nil {
+		s.endCount()
 	}
 	running, cancel := context.WithCancel(context.Background())
 	s.running = cancel

@@ -1,0 +1,101 @@
+package hostadapter
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+)
+
+// exported is a backend whose exports the test sees and decides.
+type exported struct {
+	Backend
+	transfer.Store
+	exports int
+	give    func(ctx context.Context) error
+}
+
+func (e *exported) Transfer() transfer.Store { return e }
+
+func (e *exported) Export(ctx context.Context, _ []byte) iter.Seq2[*transfer.Batch, error] {
+	e.exports++
+	return func(yield func(*transfer.Batch, error) bool) { yield(nil, e.give(ctx)) }
+}
+
+func counting(t *testing.T, give func(ctx context.Context) error) (*Adapter, *exported) {
+	t.Helper()
+	e := &exported{give: give}
+	a := &Adapter{config: Config{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}, backends: newSwitch("store", e)}
+	a.missing.watch([]keyID{{1}})
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	go func() { defer close(over); a.countMissing(ctx) }()
+	t.Cleanup(func() { cancel(); <-over })
+	synctest.Wait()
+	return a, e
+}
+
+// TestCountThatFailsIsRepeatedSoon: an outage does not keep the status wrong for an hour.
+func TestCountThatFailsIsRepeatedSoon(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, e := counting(t, func(context.Context) error { return errors.New("away") })
+		time.Sleep(3*time.Minute + time.Second)
+		synctest.Wait()
+		if e.exports != 4 {
+			t.Errorf("%d counts in three minutes, want 4", e.exports)
+		}
+	})
+}
+
+// TestCountStepsBack: a backup, as a swap, ends a count of sealed records and has none begin.
+func TestCountStepsBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		open := 0
+		a, e := counting(t, func(ctx context.Context) error {
+			open++
+			defer func() { open-- }()
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		for name, begin := range map[string]func() (end func()){
+			"a backup": func() func() {
+				_, end, err := a.beginBackup(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return end
+			},
+			"a swap": func() func() {
+				_, state, err := a.begin("other", false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return func() { a.finishSwap(state, errors.New("no")); a.swaps.ended.Done() }
+			},
+		} {
+			if open != 1 {
+				t.Fatalf("%d exports are open before %s, want that of the count", open, name)
+			}
+			end := begin()
+			before := e.exports
+			time.Sleep(10 * time.Minute)
+			synctest.Wait()
+			if open != 0 || e.exports != before {
+				t.Errorf("during %s %d exports are open and %d began, want none", name, open, e.exports-before)
+			}
+			end()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+		}
+		if a.missing.trouble() != "" {
+			t.Errorf("trouble %q, want no word of a count that stepped back", a.missing.trouble())
+		}
+	})
+}

@@ -76,13 +76,18 @@ func (c *Client) Transfer() transfer.Store {
 	return c.transfer
 }
 
-// Describe asks the backend what it is. While there is no plugin because it does not start again it does not wait as other calls do: its
-// error, ticketstore.ErrUnavailable, says at once why, for an operator to read.
+// Describe asks the backend what it is. While there is no plugin because it does not start again, or because its backend
+// has failed, it does not wait as other calls do: its error, ticketstore.ErrUnavailable, says at once why, for an operator
+// to read. For some seconds after such a failure the trouble of the next plugin says it.
 func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
 	if err := c.link.failure(); err != nil {
 		return ticketstore.Description{}, fmt.Errorf("describe: %w", err)
 	}
-	return c.caller.Describe(ctx)
+	description, err := c.caller.Describe(ctx)
+	if err == nil && description.Trouble == "" {
+		description.Trouble = c.link.trouble()
+	}
+	return description, err
 }
 
 // PID returns the plugin's process id, 0 while there is none: after Close, and while a process that died is being replaced.

@@ -213,6 +213,48 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 	}
 }
 
+// A plugin whose backend fails at each first write is started again ever later, and all the while Describe says why.
+func TestBackendThatFailsAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	client := b.open(settings{})
+	poison := session("s")
+	poison.SubjectID = "fail"
+	said := func() string {
+		d, err := client.Describe(t.Context())
+		return fmt.Sprint(d.Trouble, err)
+	}
+	const reason = "the disk of the test fails"
+	if text := said(); strings.Contains(text, reason) {
+		t.Fatalf("Describe before: %s", text)
+	}
+	var outage time.Duration
+	for i := range 7 {
+		pid, began := client.PID(), time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		var call sync.WaitGroup
+		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
+		b.poll("it has ended", func() bool { return client.PID() != pid })
+		cancel() // before the next one is asked too
+		call.Wait()
+		b.poll("Describe says why", func() bool { return strings.Contains(said(), reason) })
+		b.poll("another plugin runs", func() bool {
+			if text := said(); !strings.Contains(text, reason) {
+				t.Fatalf("Describe after failure %d: %s, want that it says why", i+1, text)
+			}
+			return client.PID() != 0
+		})
+		outage = time.Since(began)
+	}
+	if outage < 2*time.Second {
+		t.Errorf("it was started again within %s, want it ever later", outage)
+	}
+	if text := said(); !strings.Contains(text, "started anew") {
+		t.Errorf("Describe of the next plugin: %s, want that it was started anew", text)
+	}
+	b.poll("the plugin is well", func() bool { return !strings.Contains(said(), reason) })
+}
+
 // A plugin behind a wrapper script that hangs does not outlive the script: the next one needs the database.
 func TestWrapperIsKilled(t *testing.T) {
 	t.Parallel()

@@ -134,7 +134,9 @@ func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Ba
 	if s.Services == nil {
 		s.Services = []string{"tickets", "grants", "logout", "properties"}
 	}
-	return &memory{settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{}}, nil
+	return &memory{
+		settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{}, failed: make(chan struct{}),
+	}, nil
 }
 
 // memory is a backend that keeps sessions only, and those only as long as it lives.
@@ -144,7 +146,12 @@ type memory struct {
 	folder   string
 	mu       sync.Mutex
 	sessions map[ticketstore.Key]*ticketstore.Session
+	fail     sync.Once
+	failed   chan struct{}
 }
+
+func (m *memory) Failed() <-chan struct{} { return m.failed }
+func (m *memory) Failure() error          { return errors.New("the disk of the test fails") }
 
 func (m *memory) Tickets() ticketstore.Store { return m }
 func (m *memory) Grants() grantstore.Store   { return nil }
@@ -175,6 +182,9 @@ func (m *memory) Create(_ context.Context, s *ticketstore.Session) error {
 		panic("told to")
 	case "exit":
 		os.Exit(7)
+	case "fail":
+		m.fail.Do(func() { close(m.failed) })
+		return ticketstore.ErrUnavailable
 	}
 	m.sessions[s.Key] = s
 	return nil

@@ -37,7 +37,7 @@ type process struct {
 	args   []string
 	env    []string
 	logger *slog.Logger
-	// aborted tells that the start was given up.
+	// aborted reports that the start was given up.
 	aborted func() bool
 
 	cmd       *exec.Cmd
@@ -53,6 +53,8 @@ type process struct {
 	drained sync.WaitGroup
 	settled atomic.Bool // the backend is open, so there is something to close
 	killed  atomic.Bool // by us
+	// answer is of a backend that says that it has failed.
+	answer atomic.Pointer[error]
 
 	tailMu sync.Mutex
 	tail   string
@@ -129,24 +131,42 @@ func (p *process) await() {
 	})
 }
 
+// remember keeps the end of what the process says while it starts, and then of its errors.
 func (p *process) remember(record slog.Record) {
-	if p.settled.Load() || record.Level < slog.LevelInfo {
+	settled := p.settled.Load()
+	if record.Level < slog.LevelInfo || settled && record.Level < slog.LevelError {
 		return
 	}
 	p.tailMu.Lock()
 	defer p.tailMu.Unlock()
+	if settled { // one is enough: the last says why the process ends
+		p.tail = ""
+	}
 	p.tail = strings.TrimPrefix(p.tail+"\n"+logline.Text(record), "\n")
 	p.tail = p.tail[max(0, len(p.tail)-maxTail):]
 }
 
-// lastWords returns the end of what the process wrote to standard error before it was settled.
+// lastWords returns the end of what was remembered.
 func (p *process) lastWords() string {
 	p.tailMu.Lock()
 	defer p.tailMu.Unlock()
 	return strings.ToValidUTF8(p.tail, "?")
 }
 
-// dead tells whether the process has ended.
+// failure returns why the backend of a process that has ended had failed, nil if it had not.
+func (p *process) failure() error {
+	if answer := p.answer.Load(); answer != nil {
+		return fmt.Errorf("its backend has failed: %s", (*answer).Error())
+	}
+	var exit *exec.ExitError
+	if !errors.As(p.err, &exit) || exit.ExitCode() != exitFailed {
+		return nil
+	}
+	p.drained.Wait()
+	return p.withLastWords(fmt.Errorf("its backend has failed (%s)", p.exit()))
+}
+
+// dead reports whether the process has ended.
 func (p *process) dead() bool {
 	select {
 	case <-p.ended:

@@ -12,13 +12,16 @@ import (
 )
 
 // Waiting times between the end of a plugin and the next start. They double from the first: up to lastRestart for one that starts but does
-// not stay, well within the time that calls wait for it, and up to lastRetry for one that does not start.
+// not stay, well within the time that calls wait for it, and up to lastRetry for one that does not start, or whose
+// backend fails again and again.
 const (
 	firstRestart = 50 * time.Millisecond
 	lastRestart  = time.Second
 	lastRetry    = 10 * time.Second
 	// stable is how long a plugin must have served for its death to be the first again.
 	stable = 500 * time.Millisecond
+	// proven is the same for one whose backend failed: it may do so at the first write.
+	proven = 3 * time.Second
 )
 
 // link is the connection as the stores see it. Behind it, a process that died is replaced by another.
@@ -36,8 +39,9 @@ type link struct {
 // linkState is what a call finds.
 type linkState struct {
 	instance *instance     // nil while there is none
-	failure  error         // why the last start failed
-	since    time.Time     // when the last process ended, while there is none
+	failure  error         // why the last start failed, or the last process
+	since    time.Time     // when the last process ended, while there is none; else when this one was started
+	former   error         // why the process before this one failed
 	changed  chan struct{} // closed when this state is over
 }
 
@@ -113,10 +117,19 @@ func (l *link) acquire(ctx context.Context) (*instance, error) {
 
 // gone says why there is no process. That is not the caller's fault, whatever it is: only its text is kept.
 func (s *linkState) gone() error {
-	return fmt.Errorf("%w and does not start again: %s", rpc.ErrGone, s.failure.Error())
+	return fmt.Errorf("%w and %s", rpc.ErrGone, s.failure.Error())
 }
 
-// failure returns why the last start failed, nil unless that is why there is no process.
+// trouble says why the process before this one failed, until this one has served for a while.
+func (l *link) trouble() string {
+	state := l.state.Load()
+	if state.former == nil || time.Since(state.since) > proven {
+		return ""
+	}
+	return "the plugin was started anew " + time.Since(state.since).Round(time.Second).String() + " ago: " + state.former.Error()
+}
+
+// failure returns why the last start failed, or the last process, nil unless that is why there is no process.
 func (l *link) failure() error {
 	if state := l.state.Load(); state.failure != nil {
 		return state.gone()
@@ -141,18 +154,24 @@ func (l *link) supervise(in *instance) {
 		case <-l.closing.Done():
 			return
 		}
-		if time.Since(started) > stable {
-			pause = firstRestart
-		}
 		in.logger.ErrorContext(l.closing, "session plugin died and is started again", "exit", in.exit())
 		ended := time.Now()
 		l.become(&linkState{since: ended})
 		in.stop(l.config.CloseTimeout)
+		enough, most := stable, lastRestart
+		failure := in.failure()
+		if failure != nil {
+			enough, most = proven, lastRetry
+			l.become(&linkState{failure: failure, since: ended})
+		}
+		if ended.Sub(started) > enough {
+			pause = firstRestart
+		}
 		if in = l.restart(pause, ended); in == nil {
 			return
 		}
-		pause = min(2*pause, lastRestart)
-		l.become(&linkState{instance: in})
+		pause = min(2*pause, most)
+		l.become(&linkState{instance: in, since: time.Now(), former: failure})
 	}
 }
 
@@ -173,7 +192,7 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 		}
 		pause = min(2*pause, lastRetry)
 		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in", pause.String())
-		l.become(&linkState{failure: err, since: ended})
+		l.become(&linkState{failure: fmt.Errorf("does not start again: %w", err), since: ended})
 	}
 }
 

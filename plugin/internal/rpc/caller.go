@@ -31,6 +31,9 @@ const (
 // ErrGone marks an ErrUnavailable that another try cannot mend: the process has ended and nobody starts it again.
 var ErrGone = fmt.Errorf("%w: the plugin process has ended", ticketstore.ErrUnavailable)
 
+// ErrNoAnswer marks an ErrUnavailable of a call whose bound has passed.
+var ErrNoAnswer = fmt.Errorf("%w: no answer", ticketstore.ErrUnavailable)
+
 // Caller makes calls within their bounds.
 type Caller struct {
 	// Conn leads to the plugin. It may put another process's connection behind itself between two calls.
@@ -122,7 +125,7 @@ func outcome(ctx context.Context, err error, ours bool, bound time.Duration) err
 	case expired && !ours:
 		return context.DeadlineExceeded // the plugin's clock for the caller's deadline ran out first
 	case expired:
-		return fmt.Errorf("%w: no answer within %s", ticketstore.ErrUnavailable, bound)
+		return fmt.Errorf("%w within %s", ErrNoAnswer, bound)
 	case canceled:
 		return fmt.Errorf("%w: the plugin gave the call up", ticketstore.ErrUnavailable)
 	}

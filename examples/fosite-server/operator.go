@@ -45,7 +45,8 @@ type operators struct {
 	cookie   string
 	secure   bool
 	now      func() time.Time
-	attempts failedAttempts
+	limiter  limiter
+	browsers knownBrowsers
 
 	mu sync.Mutex
 	// ended are cookies that were signed out before their time, with the end of it. They are kept in a file, if it has a name: a restart must not
@@ -69,6 +70,9 @@ func newOperators(s *secrets, issuer, file string) (*operators, error) {
 		return nil, err
 	}
 	var err error
+	if o.browsers, err = newKnownBrowsers(s.global, issuer, "known_operator", pathAdmin); err != nil {
+		return nil, err
+	}
 	// With another admin token the cookies of the old one are worthless.
 	o.key, err = hkdf.Key(sha256.New, s.global, o.token[:], "fosite-server operator", sha256.Size)
 	return o, err
@@ -224,14 +228,34 @@ func (p *provider) operatorPage(w http.ResponseWriter, r *http.Request) {
 	p.render(w, r, http.StatusOK, "operator", "Operator sign-in", operatorForm{Next: nextPage(r.URL.Query().Get("next"))}, "")
 }
 
-// operatorSignIn takes the admin token. The form needs no token of its own: whoever can send it knows the secret.
+// operatorTries bounds the guesses at the admin token from one address.
+var operatorTries = rate{burst: 20, every: 3 * time.Second}
+
+// operatorAccount is what a browser is known for in which an operator has signed in.
+const operatorAccount = "operator"
+
+// try counts a sign-in as failed, as signInThrottle does. Failures elsewhere do not count, nor those of others in a browser in which an
+// operator has signed in before.
+func (o *operators) try(r *http.Request, address string) (succeed func(), wait time.Duration) {
+	l := limit{operatorTries, "address", "", neighbourhood(address)}
+	if id := o.browsers.known(r, operatorAccount); id != nil {
+		l = limit{knownBrowser, "browser", "", string(id)}
+	}
+	var taken taken
+	wait = taken.take(&o.limiter, l, o.now())
+	return taken.giveBack, wait
+}
+
+// operatorSignIn takes the admin token. The form needs no token of its own: it is of no use without the secret.
 func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	o, from := p.operators, p.sessions.RemoteAddr(r)
 	form := operatorForm{Next: nextPage(r.PostFormValue("next"))}
-	if wait := o.attempts.begin(from, o.now()); wait > 0 {
+	succeed, wait := o.try(r, from)
+	if wait > 0 {
 		p.noting(r).WarnContext(r.Context(), "operator sign-in refused after too many failures")
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		form.Problem = "Too many attempts. Please wait a minute."
+		seconds := int(wait/time.Second) + 1
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		form.Problem = fmt.Sprintf("Too many attempts. Please wait %d seconds.", seconds)
 		p.render(w, r, http.StatusTooManyRequests, "operator", "Operator sign-in", form, "")
 		return
 	}
@@ -241,7 +265,8 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 		p.render(w, r, http.StatusUnauthorized, "operator", "Operator sign-in", form, "")
 		return
 	}
-	o.attempts.succeed(from)
+	succeed()
+	o.browsers.remember(w, r, operatorAccount)
 	p.logger.InfoContext(r.Context(), "operator signed in", "remote_addr", from)
 	o.setCookie(w, o.issue(), operatorLifetime)
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)

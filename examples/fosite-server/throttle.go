@@ -1,13 +1,7 @@
 package main
 
 import (
-	"crypto/hkdf"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -26,34 +20,17 @@ var (
 	knownBrowser = rate{burst: 10, every: 10 * time.Second}
 )
 
-const (
-	// deviceLifetime is how long a browser is known after a sign-in, and maxDeviceUsers how many users of it are.
-	deviceLifetime = 90 * 24 * time.Hour
-	maxDeviceUsers = 4
-	deviceIDSize   = 16
-	deviceSumSize  = 16
-)
-
 // signInThrottle bounds how often passwords are guessed, by account, by address, and by both.
 type signInThrottle struct {
+	knownBrowsers
 	limiter limiter
 	// firsts has the first tries. They are remembered for hours, and must not have what is in the other forgotten.
 	firsts limiter
-	key    []byte
-	cookie string
-	secure bool
 }
 
 func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, error) {
-	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server known browsers", sha256.Size)
-	if err != nil {
-		return nil, err
-	}
-	t := &signInThrottle{key: key, cookie: "fosite_server_known", secure: strings.HasPrefix(issuer, "https:")}
-	if t.secure {
-		t.cookie = "__Host-" + t.cookie
-	}
-	return t, nil
+	browsers, err := newKnownBrowsers(globalSecret, issuer, "known", "/")
+	return &signInThrottle{knownBrowsers: browsers}, err
 }
 
 // try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password is not to be looked at. succeed takes
@@ -115,57 +92,3 @@ type limit struct {
 
 // key is short whatever is typed as a user name.
 func (l limit) key() limitKey { return limitKey(hashOf(l.kind, l.account, l.from)) }
-
-// known returns the id of the browser if the user has signed in there before.
-func (t *signInThrottle) known(r *http.Request, account string) []byte {
-	for _, device := range t.devices(r) {
-		if id, sum := device[:deviceIDSize], device[deviceIDSize:]; hmac.Equal(sum, t.sign(id, account)) {
-			return id
-		}
-	}
-	return nil
-}
-
-// remember has the browser known as one in which the user has signed in, beside the last others.
-func (t *signInThrottle) remember(w http.ResponseWriter, r *http.Request, account string) {
-	id := t.known(r, account)
-	if id == nil {
-		id = hashOf(randomText())[:deviceIDSize]
-	}
-	devices := [][]byte{slices.Concat(id, t.sign(id, account))}
-	for _, device := range t.devices(r) {
-		other := !hmac.Equal(device[deviceIDSize:], t.sign(device[:deviceIDSize], account))
-		if other && len(devices) < maxDeviceUsers {
-			devices = append(devices, device)
-		}
-	}
-	texts := make([]string, len(devices))
-	for i, device := range devices {
-		texts[i] = base64.RawURLEncoding.EncodeToString(device)
-	}
-	//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
-	http.SetCookie(w, &http.Cookie{
-		Name: t.cookie, Value: strings.Join(texts, "."), Path: "/", MaxAge: int(deviceLifetime / time.Second),
-		HttpOnly: true, Secure: t.secure, SameSite: http.SameSiteLaxMode,
-	})
-}
-
-// devices are what the browser's cookies say, of any server and for any user.
-func (t *signInThrottle) devices(r *http.Request) (devices [][]byte) {
-	for _, cookie := range r.CookiesNamed(t.cookie) {
-		for text := range strings.SplitSeq(cookie.Value, ".") {
-			device, err := base64.RawURLEncoding.DecodeString(text)
-			if err == nil && len(device) == deviceIDSize+deviceSumSize && len(devices) < 2*maxDeviceUsers {
-				devices = append(devices, device)
-			}
-		}
-	}
-	return devices
-}
-
-func (t *signInThrottle) sign(id []byte, account string) []byte {
-	mac := hmac.New(sha256.New, t.key)
-	mac.Write(id)
-	mac.Write([]byte(account))
-	return mac.Sum(nil)[:deviceSumSize]
-}

@@ -99,29 +99,14 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lost := false
-	ids := splitKeyIDs(used)
-	if canary != nil {
-		// Where the latest key alone is missing, as after going back to an earlier configuration, not
-		// everything is lost.
-		_, err := a.ring.unseal(canaryProperty, nil, canary)
-		lost = err != nil && !slices.ContainsFunc(ids, a.ring.has)
-	} else {
-		found, err := a.sealedWith(ctx)
-		if err != nil {
+	ids, opens, err := a.tryKeys(ctx, canary, splitKeyIDs(used))
+	if err != nil {
+		return err
+	}
+	if !opens {
+		if err := a.goOnWithoutKeys(ctx, ids); err != nil {
 			return err
 		}
-		lost = len(found) > 0 && !slices.ContainsFunc(found, a.ring.has)
-		ids = append(ids, found...)
-	}
-	if lost && !a.config.KeysLost {
-		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys "+
-			"that it had. To go on without the old sessions and tokens, whose users have to sign in again, set "+
-			"Config.KeysLost", ErrKeysLost)
-	}
-	if lost {
-		a.config.Logger.WarnContext(ctx, "the keys were lost: sessions and tokens of before are worth nothing",
-			"keys", formatKeyIDs(ids))
 		ids = nil
 	}
 	if !a.ring.sealedByFirst(canaryProperty, nil, canary) {
@@ -131,6 +116,38 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 		}
 	}
 	return a.noteKeys(ctx, used, ids)
+}
+
+// tryKeys reports whether any key of the ring opens what the store holds. ids are the keys that have sealed
+// it: those that the store remembers, or else those of its first records.
+func (a *Adapter) tryKeys(ctx context.Context, canary []byte, remembered []keyID) (ids []keyID, opens bool, err error) {
+	if canary != nil {
+		// Where the latest key alone is missing, as after going back to an earlier configuration, not
+		// everything is lost.
+		_, err := a.ring.unseal(canaryProperty, nil, canary)
+		return remembered, err == nil || slices.ContainsFunc(remembered, a.ring.has), nil
+	}
+	found, err := a.sealedWith(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	return append(remembered, found...), len(found) == 0 || slices.ContainsFunc(found, a.ring.has), nil
+}
+
+// goOnWithoutKeys refuses a store that no key opens, unless the configuration says that its keys are lost.
+func (a *Adapter) goOnWithoutKeys(ctx context.Context, ids []keyID) error {
+	if !a.config.KeysLost {
+		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys "+
+			"that it had. To go on without the old sessions and tokens, whose users have to sign in again, set "+
+			"Config.KeysLost", ErrKeysLost)
+	}
+	if description := a.description.Load(); description != nil && description.Shared {
+		return fmt.Errorf("%w: other hosts may use it with their keys, so that Config.KeysLost is refused. Give the "+
+			"host the keys that they have, or a store of its own", ErrKeysLost)
+	}
+	a.config.Logger.WarnContext(ctx, "the keys were lost: earlier sessions and tokens are worth nothing. Take "+
+		"Config.KeysLost out again", "keys", formatKeyIDs(ids))
+	return nil
 }
 
 // noteKeys has the store know the key that seals from now on, and the host those that it lacks.

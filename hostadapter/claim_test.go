@@ -70,6 +70,20 @@ func TestKeysLost(t *testing.T) {
 	}
 }
 
+// TestKeysLostOfASharedStore: other hosts may have the keys.
+func TestKeysLostOfASharedStore(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, func(c *hostadapter.Config) { c.Backend = sharedBackend{c.Backend} })
+	b := h.browser()
+	b.signIn(hostadapter.Identity{Subject: "ann"})
+	keys := h.config.Keys
+	h.config.Keys, h.config.KeysLost = [][]byte{sealingKey("z")}, true
+	h.refused(hostadapter.ErrKeysLost, "other hosts", "Config.KeysLost")
+	h.config.Keys = keys
+	h.start()
+	b.mustBe("ann")
+}
+
 // TestKeysOfAnEmptyStore: a store that holds nothing takes any keys.
 func TestKeysOfAnEmptyStore(t *testing.T) {
 	t.Parallel()

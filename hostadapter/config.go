@@ -69,10 +69,14 @@ type Config struct {
 	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They were not sealed
 	// for all that they belong to: until then a store that lies, or a backup that was changed, can give one user's session
 	// to another. Set it when upgrading a server that has such sessions, to the end of their lives or earlier. Sessions
-	// are sealed anew when they are next used, tokens when they are refreshed. Zero: their users sign in again.
+	// are sealed anew when they are next used, tokens when they are refreshed: what is not used by then is lost, also
+	// offline refresh tokens. Zero: their users sign in again.
 	UnboundUntil time.Time
-	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What is in it lets nobody in: users sign in
-	// again, which ends their old sessions, and the tokens of then are inactive. A store that the keys open is not touched by it.
+	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What is in
+	// it lets nobody in: users sign in again, which ends their old sessions, and earlier tokens are inactive. A
+	// store that the keys open is not touched by it. It is refused for a store that other hosts may use
+	// (ticketstore.Description.Shared): their keys may open it. Take it out again after the start: left set, it
+	// also accepts the next wrong key.
 	KeysLost bool
 	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.
 	Signer logout.Signer

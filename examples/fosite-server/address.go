@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// remoteAddr returns where a request comes from: of the addresses that trusted proxies have added to X-Forwarded-For, the last that is none of
-// theirs. Those before it are the sender's to make up.
+// remoteAddr returns where a request comes from: of the addresses that trusted proxies have added to
+// X-Forwarded-For, the last that is none of theirs. Those before it are the sender's to make up.
 func (o *options) remoteAddr(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -40,7 +40,8 @@ func (o *options) isProxy(host string) bool {
 	return err == nil && slices.ContainsFunc(o.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// neighbourhood is what addresses of one user have in common: a network with one IPv6 address has a /64 of them.
+// neighbourhood is what addresses of one user have in common: a network with one IPv6 address has a /64 of
+// them.
 func neighbourhood(address string) string {
 	if withPort, err := netip.ParseAddrPort(address); err == nil {
 		address = withPort.Addr().String()

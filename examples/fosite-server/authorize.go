@@ -20,7 +20,8 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: p.sessions.Now()}, reply{})
 }
 
-// proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back to the client.
+// proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back
+// to the client.
 func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pending, answer reply) {
 	ctx := r.Context()
 	original, err := request.request(r)
@@ -36,7 +37,8 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 	if concrete, ok := ar.(*fosite.AuthorizeRequest); ok {
 		concrete.RequestedAt = request.Started
 	}
-	if answer.decision == decisionDeny { // whatever has changed since the page was shown, and however often it is said
+	// Whatever has changed since the page was shown, and however often it is said.
+	if answer.decision == decisionDeny {
 		p.forms.spend(answer.form)
 		p.deny(w, r, ar, fosite.ErrAccessDenied.WithHint("The user has refused."))
 		return

@@ -12,14 +12,16 @@ import (
 )
 
 const (
-	// deviceLifetime is how long a browser is known after a sign-in, and maxDeviceUsers how many users of it are.
+	// deviceLifetime is how long a browser is known after a sign-in, and maxDeviceUsers how many users of it
+	// are.
 	deviceLifetime = 90 * 24 * time.Hour
 	maxDeviceUsers = 4
 	deviceIDSize   = 16
 	deviceSumSize  = 16
 )
 
-// knownBrowsers are those in which users have signed in before, by a signed cookie: what others fail at does not count there.
+// knownBrowsers are those in which users have signed in before, by a signed cookie: what others fail at does
+// not count there.
 type knownBrowsers struct {
 	key          []byte
 	cookie, path string
@@ -28,7 +30,8 @@ type knownBrowsers struct {
 
 func newKnownBrowsers(globalSecret []byte, issuer, name, path string) (knownBrowsers, error) {
 	key, err := hkdf.Key(sha256.New, globalSecret, nil, "fosite-server "+name+" browsers", sha256.Size)
-	k := knownBrowsers{key: key, cookie: "fosite_server_" + name, path: path, secure: strings.HasPrefix(issuer, "https:")}
+	k := knownBrowsers{key: key, cookie: "fosite_server_" + name, path: path}
+	k.secure = strings.HasPrefix(issuer, "https:")
 	if k.secure {
 		k.cookie = "__Secure-" + k.cookie
 	}

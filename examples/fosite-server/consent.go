@@ -25,16 +25,18 @@ var scopeTexts = map[string]string{
 	"offline_access": "Stay signed in when you are away",
 }
 
-// reply is what a user has answered to a consent page: nothing, where that is not where the request comes from.
+// reply is what a user has answered to a consent page: nothing, where that is not where the request comes
+// from.
 type reply struct {
 	form     *form
 	decision string
-	// again: the page is to be shown once more although the consent may be remembered, as the answer was to another one.
+	// again: the page is to be shown once more although the consent may be remembered, as the answer was to
+	// another one.
 	again bool
 }
 
-// to is the reply as far as it is one to the page that this request would show now: it counts once, in the session and for the client and the
-// scopes that the page named.
+// to is the reply as far as it is one to the page that this request would show now: it counts once, in the
+// session and for the client and the scopes that the page named.
 func (a reply) to(p *provider, ar fosite.AuthorizeRequester, session *hostadapter.Session) reply {
 	switch {
 	case a.form == nil || a.again:
@@ -54,7 +56,8 @@ func shownFor(ar fosite.AuthorizeRequester, session *hostadapter.Session) []byte
 
 // askConsent shows the consent page unless the user need not be asked, and tells whether it has answered the request.
 func (p *provider) askConsent(
-	w http.ResponseWriter, r *http.Request, request pending, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply, silent bool,
+	w http.ResponseWriter, r *http.Request, request pending, ar fosite.AuthorizeRequester,
+	session *hostadapter.Session, answer reply, silent bool,
 ) bool {
 	needed, err := p.needsConsent(r.Context(), ar, session, answer)
 	switch {
@@ -78,7 +81,10 @@ func (p *provider) askConsent(
 		Form, Client, User, Target string
 		Again                      bool
 		Scopes                     []string
-	}{Form: token, Again: answer.again, Client: nameOf(ar), User: nameIn(session), Target: originOf(ar.GetRedirectURI())}
+	}{
+		Form: token, Again: answer.again, Client: nameOf(ar), User: nameIn(session),
+		Target: originOf(ar.GetRedirectURI()),
+	}
 	for _, scope := range ar.GetRequestedScopes() {
 		text := scopeTexts[scope]
 		if text == "" {
@@ -90,7 +96,8 @@ func (p *provider) askConsent(
 	return true
 }
 
-// consent takes the consent form. One that cannot be used leads on: to the page as it would be now, or to the start where nobody knows what it was for.
+// consent takes the consent form. One that cannot be used leads on: to the page as it would be now, or to the
+// start where nobody knows what it was for.
 func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forConsent)
 	if opened == nil || opened.Query == "" {
@@ -105,7 +112,9 @@ func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 }
 
 // needsConsent tells whether the user must be asked. A yes is remembered for all sessions until somebody revokes the consent.
-func (p *provider) needsConsent(ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply) (bool, error) {
+func (p *provider) needsConsent(
+	ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply,
+) (bool, error) {
 	c, ok := ar.GetClient().(*client)
 	if ok && c.skipConsent {
 		return false, nil

@@ -52,7 +52,8 @@ func (p *provider) revoke(w http.ResponseWriter, r *http.Request) {
 // refused notes a request that was turned away, without anything that the client sent.
 func (p *provider) refused(r *http.Request, endpoint string, err error) {
 	reason := fosite.ErrorToRFC6749Error(err)
-	p.noting(r).InfoContext(r.Context(), "request refused", "endpoint", endpoint, "error", reason.ErrorField, "description", reason.DescriptionField)
+	p.noting(r).InfoContext(r.Context(), "request refused", "endpoint", endpoint,
+		"error", reason.ErrorField, "description", reason.DescriptionField)
 }
 
 // How many lines a log gets of what anybody can have said there: from one address, and altogether.
@@ -67,7 +68,8 @@ type notes struct {
 	missed  atomic.Int64
 }
 
-// noting is the logger for what anybody can have said in the log. Lines beyond the bounds are left out, and counted in the next that is not.
+// noting is the logger for what anybody can have said in the log. Lines beyond the bounds are left out, and
+// counted in the next that is not.
 func (p *provider) noting(r *http.Request) *slog.Logger {
 	from, now := p.sessions.RemoteAddr(r), p.sessions.Now()
 	one, all := limitKey(hashOf("address", neighbourhood(from))), limitKey(hashOf("all"))

@@ -54,7 +54,8 @@ type form struct {
 	Purpose purpose `json:"p"`
 	// Browser is the hash of a cookie of the browser that the page was made for.
 	Browser []byte `json:"b"`
-	// SessionID is the session of the user whom the page names, empty for nobody's. Shown is the hash of what else the page asks the user about.
+	// SessionID is the session of the user whom the page names, empty for nobody's. Shown is the hash of what
+	// else the page asks the user about.
 	SessionID string `json:"s,omitempty"`
 	Shown     []byte `json:"w,omitempty"`
 	// ID is what a form that grants something can be used by once.
@@ -74,11 +75,13 @@ type forms struct {
 var (
 	// errNoForm: nothing that was sent is a form of ours.
 	errNoForm = errors.New("this form was not made by this server")
-	// errStale: the form is ours, but of another browser, for another purpose, or too old. Its request can be shown anew.
+	// errStale: the form is ours, but of another browser, for another purpose, or too old. Its request can be
+	// shown anew.
 	errStale = errors.New("this page was open for too long, or in another browser")
 )
 
-// maxFormCookies bounds the cookies of forms that are looked at. A browser has more than one where it opened several pages at once.
+// maxFormCookies bounds the cookies of forms that are looked at. A browser has more than one where it opened
+// several pages at once.
 const maxFormCookies = 32
 
 func newForms(globalSecret []byte, issuer string) (*forms, error) {
@@ -93,15 +96,17 @@ func newForms(globalSecret []byte, issuer string) (*forms, error) {
 	return f, nil
 }
 
-// token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it where there is none. Each such cookie has a
-// name of its own: of two pages that are opened at once, the second must not take away the first one's.
+// token returns the hidden value of a form for the browser of r, and sets the cookie that goes with it where
+// there is none. Each such cookie has a name of its own: of two pages that are opened at once, the second
+// must not take away the first one's.
 func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) (string, error) {
 	browsers := f.browsers(r)
 	if len(browsers) == 0 {
 		browsers = []string{randomText()}
 		//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
 		http.SetCookie(w, &http.Cookie{
-			Name: f.cookie + "_" + randomID()[:8], Value: browsers[0], Path: "/", HttpOnly: true, Secure: f.secure, SameSite: http.SameSiteLaxMode,
+			Name: f.cookie + "_" + randomID()[:8], Value: browsers[0], Path: "/",
+			HttpOnly: true, Secure: f.secure, SameSite: http.SameSiteLaxMode,
 		})
 	}
 	made.Browser, made.ID, made.Made = hashOf(browsers[0]), randomID(), f.now()
@@ -112,7 +117,8 @@ func (f *forms) token(w http.ResponseWriter, r *http.Request, made form) (string
 	return base64.RawURLEncoding.EncodeToString(append(f.sign(content), content...)), nil
 }
 
-// open returns what the form of a request carries. With errStale it returns it too, for the page to be shown anew.
+// open returns what the form of a request carries. With errStale it returns it too, for the page to be shown
+// anew.
 func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(r.PostFormValue("form"))
 	if err != nil || len(raw) < sha256.Size {
@@ -123,7 +129,9 @@ func (f *forms) open(r *http.Request, wanted purpose) (*form, error) {
 	if !hmac.Equal(sum, f.sign(content)) || json.Unmarshal(content, &opened) != nil {
 		return nil, errNoForm
 	}
-	ours := slices.ContainsFunc(f.browsers(r), func(browser string) bool { return hmac.Equal(opened.Browser, hashOf(browser)) })
+	ours := slices.ContainsFunc(f.browsers(r), func(browser string) bool {
+		return hmac.Equal(opened.Browser, hashOf(browser))
+	})
 	if !ours || opened.Purpose != wanted || f.now().Sub(opened.Made) > formLifetime {
 		opened.Started = f.now() // as if its request came now
 		return &opened, errStale
@@ -139,7 +147,8 @@ func (f *forms) spend(used *form) bool {
 // browsers returns the values of the browser's cookies of forms.
 func (f *forms) browsers(r *http.Request) (values []string) {
 	for _, cookie := range r.Cookies() {
-		if (cookie.Name == f.cookie || strings.HasPrefix(cookie.Name, f.cookie+"_")) && cookie.Value != "" && len(values) < maxFormCookies {
+		ours := cookie.Name == f.cookie || strings.HasPrefix(cookie.Name, f.cookie+"_")
+		if ours && cookie.Value != "" && len(values) < maxFormCookies {
 			values = append(values, cookie.Value)
 		}
 	}
@@ -165,8 +174,9 @@ func hashOf(texts ...string) []byte {
 // maxUsedForms bounds what usedForms remembers.
 const maxUsedForms = 10_000
 
-// usedForms remembers the forms that were used, until they are too old anyway. This server is one process, so that its memory is enough: a
-// restart forgets them, and a form that is used again after one grants what its user has granted with it before.
+// usedForms remembers the forms that were used, until they are too old anyway. This server is one process, so
+// that its memory is enough: a restart forgets them, and a form that is used again after one grants what its
+// user has granted with it before.
 type usedForms struct {
 	mu    sync.Mutex
 	until map[string]time.Time

@@ -36,9 +36,11 @@ type secrets struct {
 }
 
 // dataFiles are what the data folder holds.
-var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", pinFile, "sessions", endedOperatorsFile}
+var dataFiles = []string{"signing-key.pem", "global-secret", "admin-token", pinFile, "sessions",
+	endedOperatorsFile}
 
-// checkDataFolder refuses a folder that is not this user's alone to write to, and one that holds nothing of ours but something else.
+// checkDataFolder refuses a folder that is not this user's alone to write to, and one that holds nothing of
+// ours but something else.
 func checkDataFolder(folder string) error {
 	info, err := os.Stat(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +57,7 @@ func checkDataFolder(folder string) error {
 		return err
 	}
 	// What a crash in the very first moment has left is nothing.
-	entries = slices.DeleteFunc(entries, func(entry fs.DirEntry) bool { return smallfile.IsDraft(entry.Name()) })
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return smallfile.IsDraft(e.Name()) })
 	if len(entries) == 0 {
 		return nil
 	}
@@ -67,16 +69,18 @@ func checkDataFolder(folder string) error {
 	return fmt.Errorf("%s holds something that is not this server's data: choose an empty folder", folder)
 }
 
-// checkOwner refuses a folder in which another user could put keys in the place of ours. A system that knows no owners has no modes either.
+// checkOwner refuses a folder in which another user could put keys in the place of ours. A system that knows
+// no owners has no modes either.
 func checkOwner(folder string, info fs.FileInfo) error {
 	owner, known := ownerOf(info)
 	mode := info.Mode().Perm()
 	switch {
 	case known && owner != os.Geteuid():
-		return fmt.Errorf("%s belongs to the user id %d, and this server runs as %d: run it as that user, or chown -R the folder",
-			folder, owner, os.Geteuid())
+		return fmt.Errorf("%s belongs to the user id %d, and this server runs as %d: "+
+			"run it as that user, or chown -R the folder", folder, owner, os.Geteuid())
 	case known && mode&0o022 != 0:
-		return fmt.Errorf("%s has mode %04o and can be written to by others: chmod go-w the folder", folder, mode)
+		return fmt.Errorf("%s has mode %04o and can be written to by others: chmod go-w the folder",
+			folder, mode)
 	}
 	return nil
 }
@@ -111,11 +115,12 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 	return &secrets{signing: signing, global: secret, adminToken: adminToken}, nil
 }
 
-// minAdminToken is how many characters the admin token has at least: it is guarded against guessing by its length alone.
+// minAdminToken is how many characters the admin token has at least: it is guarded against guessing by its
+// length alone.
 const minAdminToken = 16
 
-// readAdminToken returns the token in a file, without the end of its line. The file's group may read it, as it does a Kubernetes secret's; others
-// may not.
+// readAdminToken returns the token in a file, without the end of its line. The file's group may read it, as
+// it does a Kubernetes secret's; others may not.
 func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -132,7 +137,8 @@ func readAdminToken(ctx context.Context, path string, logger *slog.Logger) (stri
 	case known && mode&0o007 != 0:
 		return "", fmt.Errorf("%s has mode %04o and is open to others: chmod o= it", path, mode)
 	case known && mode&0o070 != 0:
-		logger.WarnContext(ctx, "the group of the file of the admin token has access to it", "path", path, "mode", fmt.Sprintf("%04o", mode))
+		logger.WarnContext(ctx, "the group of the file of the admin token has access to it",
+			"path", path, "mode", fmt.Sprintf("%04o", mode))
 	}
 	raw, err := io.ReadAll(io.LimitReader(file, maxFile))
 	token := strings.TrimSpace(string(raw))

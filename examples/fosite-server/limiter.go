@@ -21,7 +21,8 @@ const (
 
 type limitKey [sha256.Size]byte
 
-// limiter counts by the generic cell rate algorithm: each key has one moment, at which all that was taken is given back.
+// limiter counts by the generic cell rate algorithm: each key has one moment, at which all that was taken is
+// given back.
 type limiter struct {
 	mu   sync.Mutex
 	full map[limitKey]time.Time
@@ -48,7 +49,8 @@ func (l *limiter) take(r rate, key limitKey, now time.Time) (wait time.Duration)
 	return 0
 }
 
-// evict forgets, of some entries in no order, the one that is due first: one that was hit often outlives those that an attacker makes up.
+// evict forgets, of some entries in no order, the one that is due first: one that was hit often outlives
+// those that an attacker makes up.
 func (l *limiter) evict() {
 	var first limitKey
 	tries := 0

@@ -40,8 +40,8 @@ func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int,
 	p.render(w, r, status, "login", "Sign in", page, page.target)
 }
 
-// login takes the sign-in form and goes on with the authorization request that it was shown for, if any. The form is bound to the browser alone:
-// the password says who signs in now, not who is signed in there.
+// login takes the sign-in form and goes on with the authorization request that it was shown for, if any. The
+// form is bound to the browser alone: the password says who signs in now, not who is signed in there.
 func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forSignIn)
 	if opened == nil {
@@ -51,31 +51,20 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	request, username := &opened.pending, r.PostFormValue("username")
 	if err != nil {
 		p.tryAgain(w, r, *request, http.StatusOK, loginForm{
-			Username: username, Problem: "This page was open for too long, or in another browser. Please sign in once more.",
+			Username: username,
+			Problem:  "This page was open for too long, or in another browser. Please sign in once more.",
 		})
 		return
 	}
-	from := p.sessions.RemoteAddr(r)
-	succeed, wait := p.throttle.try(r, username, from, p.sessions.Now())
-	if wait > 0 {
-		seconds := int(wait/time.Second) + 1
-		w.Header().Set("Retry-After", strconv.Itoa(seconds))
-		p.tryAgain(w, r, *request, http.StatusTooManyRequests, loginForm{
-			Username: username, Problem: fmt.Sprintf("Too many attempts. Please wait %d seconds.", seconds),
-		})
+	u := p.checkPassword(w, r, *request, username)
+	if u == nil {
 		return
 	}
-	u, err := p.users.authenticate(username, r.PostFormValue("password"))
-	if err != nil {
-		p.noting(r).InfoContext(r.Context(), "sign-in failed")
-		p.tryAgain(w, r, *request, http.StatusUnauthorized, loginForm{Username: username, Problem: "User name or password is wrong."})
-		return
-	}
-	succeed()
 	_, err = p.sessions.SignIn(w, r, hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
 	if errors.Is(err, hostadapter.ErrTooManySessions) {
 		p.tryAgain(w, r, *request, http.StatusForbidden, loginForm{
-			Username: username, Problem: "You are signed in on as many devices as you may be. Sign out on one of them first.",
+			Username: username,
+			Problem:  "You are signed in on as many devices as you may be. Sign out on one of them first.",
 		})
 		return
 	}
@@ -89,6 +78,30 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.proceed(w, r, *request, reply{})
+}
+
+// checkPassword returns the user whose password the form has, or answers the request where it has not, or where passwords
+// were guessed too often.
+func (p *provider) checkPassword(w http.ResponseWriter, r *http.Request, request pending, username string) *user {
+	succeed, wait := p.throttle.try(r, username, p.sessions.RemoteAddr(r), p.sessions.Now())
+	if wait > 0 {
+		seconds := int(wait/time.Second) + 1
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+		p.tryAgain(w, r, request, http.StatusTooManyRequests, loginForm{
+			Username: username, Problem: fmt.Sprintf("Too many attempts. Please wait %d seconds.", seconds),
+		})
+		return nil
+	}
+	u, err := p.users.authenticate(username, r.PostFormValue("password"))
+	if err != nil {
+		p.noting(r).InfoContext(r.Context(), "sign-in failed")
+		p.tryAgain(w, r, request, http.StatusUnauthorized, loginForm{
+			Username: username, Problem: "User name or password is wrong.",
+		})
+		return nil
+	}
+	succeed()
+	return u
 }
 
 // tryAgain shows the form with what was wrong.

@@ -49,8 +49,8 @@ type operators struct {
 	browsers knownBrowsers
 
 	mu sync.Mutex
-	// ended are cookies that were signed out before their time, with the end of it. They are kept in a file, if it has a name: a restart must not
-	// sign an operator in again.
+	// ended are cookies that were signed out before their time, with the end of it. They are kept in a file,
+	// if it has a name: a restart must not sign an operator in again.
 	ended map[[nonceSize]byte]time.Time
 	file  string
 }
@@ -78,7 +78,7 @@ func newOperators(s *secrets, issuer, file string) (*operators, error) {
 	return o, err
 }
 
-// authorize is the admin routes' Authorizer: whoever it knows may do everything.
+// authorize is the admin routes' Authorizer: an actor that it knows may do everything.
 func (o *operators) authorize(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		scheme, token, _ := strings.Cut(header, " ")
@@ -122,7 +122,8 @@ func (o *operators) issue() string {
 	return base64.RawURLEncoding.EncodeToString(append(content, o.sign(content)...))
 }
 
-// maxOperatorCookies bounds how many cookies of the name are looked at. Another server on a port of this host may have set its own.
+// maxOperatorCookies bounds how many cookies of the name are looked at. Another server on a port of this host
+// may have set its own.
 const maxOperatorCookies = 8
 
 // open returns what the cookies of a request say that are good: ours, not too old, and not signed out.
@@ -159,7 +160,8 @@ func (o *operators) read(value string) (operatorPass, bool) {
 	return operatorPass{nonce: [nonceSize]byte(content), expires: expires}, o.now().Before(expires)
 }
 
-// end makes cookies worthless before their time. After an error they are so until the next start, and end is to be called again.
+// end makes cookies worthless before their time. After an error they are so until the next start, and end is
+// to be called again.
 func (o *operators) end(passes []operatorPass) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -234,8 +236,8 @@ var operatorTries = rate{burst: 20, every: 3 * time.Second}
 // operatorAccount is what a browser is known for in which an operator has signed in.
 const operatorAccount = "operator"
 
-// try counts a sign-in as failed, as signInThrottle does. Failures elsewhere do not count, nor those of others in a browser in which an
-// operator has signed in before.
+// try counts a sign-in as failed, as signInThrottle does. Failures elsewhere do not count, nor those of
+// others in a browser in which an operator has signed in before.
 func (o *operators) try(r *http.Request, address string) (succeed func(), wait time.Duration) {
 	l := limit{operatorTries, "address", "", neighbourhood(address)}
 	if id := o.browsers.known(r, operatorAccount); id != nil {
@@ -246,7 +248,8 @@ func (o *operators) try(r *http.Request, address string) (succeed func(), wait t
 	return taken.giveBack, wait
 }
 
-// operatorSignIn takes the admin token. The form needs no token of its own: it is of no use without the secret.
+// operatorSignIn takes the admin token. The form needs no token of its own: it is of no use without the
+// secret.
 func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	o, from := p.operators, p.sessions.RemoteAddr(r)
 	form := operatorForm{Next: nextPage(r.PostFormValue("next"))}
@@ -272,14 +275,18 @@ func (p *provider) operatorSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, form.Next, http.StatusSeeOther)
 }
 
-// operatorSignOut ends all that the browser has. Where that cannot be kept the browser keeps its cookies, so that it can ask again.
+const notKept = "You are signed out until this server restarts, as its data folder cannot be written to. " +
+	"Go back and sign out again once it can: its log says why."
+
+// operatorSignOut ends all that the browser has. Where that cannot be kept the browser keeps its cookies, so
+// that it can ask again.
 func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
 	passes := p.operators.presented(r)
 	if err := p.operators.end(passes); err != nil {
 		p.logger.ErrorContext(r.Context(), "operator's sign-out was not kept", "error", err)
 		w.Header().Set("Retry-After", "10")
-		p.problem(w, r, http.StatusServiceUnavailable, "Your sign-out was not kept", "You are signed out until this server restarts, as its data "+
-			"folder cannot be written to. Go back and sign out again once it can: its log says why.", "temporarily_unavailable")
+		p.problem(w, r, http.StatusServiceUnavailable, "Your sign-out was not kept", notKept,
+			"temporarily_unavailable")
 		return
 	}
 	if len(passes) > 0 {

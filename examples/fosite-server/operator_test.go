@@ -106,7 +106,8 @@ func TestOperatorCookie(t *testing.T) {
 	}
 }
 
-// Guesses at the admin token keep it waiting neither elsewhere, nor in a browser in which an operator has signed in before.
+// Guesses at the admin token keep it waiting neither elsewhere, nor in a browser in which an operator has
+// signed in before.
 func TestOperatorAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	log := &safeLog{}

@@ -49,7 +49,8 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc("/readyz", p.ready)
 }
 
-// methodNotAllowed names the methods that an address takes (RFC 9110, section 15.5.6), which the router's own answer leaves out.
+// methodNotAllowed names the methods that an address takes (RFC 9110, section 15.5.6), which the router's own
+// answer leaves out.
 func methodNotAllowed(router *mux.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var allowed []string

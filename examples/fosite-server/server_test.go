@@ -439,7 +439,8 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 	}
 }
 
-// Nothing that an address answers is kept, unless it says so, and an address that does not take a method says which it takes.
+// Nothing that an address answers is kept, unless it says so, and an address that does not take a method says
+// which it takes.
 func TestHeadersOfEveryAddress(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)

@@ -52,7 +52,8 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 		return nil, err
 	}
 	if o.adminToken != "" {
-		logger.WarnContext(ctx, "lists of processes show the token of -admin-token to every user of this machine: use -admin-token-file")
+		logger.WarnContext(ctx, "lists of processes show the token of -admin-token to every user of this machine: "+
+			"use -admin-token-file")
 	}
 	if o.data, err = filepath.Abs(o.data); err != nil {
 		return nil, err
@@ -161,7 +162,8 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	if p.throttle, err = newSignInThrottle(p.secrets.global, p.issuer); err != nil {
 		return err
 	}
-	if p.operators, err = newOperators(p.secrets, p.issuer, filepath.Join(s.options.data, endedOperatorsFile)); err != nil {
+	endedFile := filepath.Join(s.options.data, endedOperatorsFile)
+	if p.operators, err = newOperators(p.secrets, p.issuer, endedFile); err != nil {
 		return err
 	}
 	p.config = newFositeConfig(p.issuer, p.secrets, hash)
@@ -171,11 +173,11 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	case errors.As(err, &missing):
 		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
 	case errors.Is(err, hostadapter.ErrKeysLost):
-		return fmt.Errorf("%s is not the one with which the sessions were sealed: put the old one back; or start with -keys-lost to go on without "+
-			"them (%w)", filepath.Join(s.options.data, "global-secret"), err)
+		return fmt.Errorf("%s is not the one with which the sessions were sealed: put the old one back; "+
+			"or start with -keys-lost to go on without them (%w)", filepath.Join(s.options.data, "global-secret"), err)
 	case errors.Is(err, hostadapter.ErrOtherIssuer):
-		return fmt.Errorf("start with the -issuer, or the -addr, that it had, or with another -data folder; or, where this server was renamed, with "+
-			"-former-issuers and the old one (%w)", err)
+		return fmt.Errorf("start with the -issuer, or the -addr, that it had, or with another -data folder; "+
+			"or, where this server was renamed, with -former-issuers and the old one (%w)", err)
 	case err != nil:
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}
@@ -251,7 +253,8 @@ func (s *running) announce(w io.Writer) {
 	if len(p.demo) > 0 && len(p.hints) > 0 {
 		fmt.Fprintf(&text, "Sign in at %s as %s with %s, then open %s: no password is asked.\n",
 			p.demo[0].url, p.hints[0].Username, p.hints[0].Password, p.demo[1].url)
-		fmt.Fprintf(&text, "Then end the session at %s with the admin token, or with curl, and watch both pages:\n\n"+
+		fmt.Fprintf(&text, "Then end the session at %s with the admin token, or with curl, "+
+			"and watch both pages:\n\n"+
 			"  curl -H \"Authorization: Bearer %s\" \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
 			p.issuer+pathAdminPage, s.adminTokenForShell(), p.hints[0].subject, p.issuer, pathAdmin)
 	}
@@ -259,7 +262,8 @@ func (s *running) announce(w io.Writer) {
 	_, _ = io.WriteString(w, text.String())
 }
 
-// adminTokenLine is the admin token where this server has made it, and otherwise where it is from: the output may go to a log.
+// adminTokenLine is the admin token where this server has made it, and otherwise where it is from: the output
+// may go to a log.
 func (s *running) adminTokenLine() [2]string {
 	switch {
 	case s.options.tokenFile != "":

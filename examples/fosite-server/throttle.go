@@ -5,18 +5,23 @@ import (
 	"time"
 )
 
-// How often a password may be tried: so many times at once, and then once in an interval. A success takes its try back.
+// How often a password may be tried: so many times at once, and then once in an interval. A success takes its
+// try back.
 var (
-	// accountAndAddress is strict: a user who mistypes a password is alone there, also behind a proxy with many others.
+	// accountAndAddress is strict: a user who mistypes a password is alone there, also behind a proxy with
+	// many others.
 	accountAndAddress = rate{burst: 5, every: 30 * time.Second}
-	// wholeAccount bounds guesses from many addresses, and wholeAddress guesses at many accounts. Beyond them an account from an address has its
-	// first tries and no more, so that neither an attacker behind a user's proxy nor one at the user's account keeps the user out.
+	// wholeAccount bounds guesses from many addresses, and wholeAddress guesses at many accounts. Beyond them
+	// an account from an address has its first tries and no more, so that neither an attacker behind a user's
+	// proxy nor one at the user's account keeps the user out.
 	wholeAccount = rate{burst: 20, every: 5 * time.Second}
 	wholeAddress = rate{burst: 100, every: time.Second}
 	firstTries   = rate{burst: 2, every: time.Hour}
-	// strangers bounds the first tries at an account beyond wholeAccount, from however many addresses they come.
+	// strangers bounds the first tries at an account beyond wholeAccount, from however many addresses they
+	// come.
 	strangers = rate{burst: 1000, every: time.Hour / 1000}
-	// knownBrowser takes the place of the others in a browser in which that user has signed in before: what others do does not count there.
+	// knownBrowser takes the place of the others in a browser in which that user has signed in before: what
+	// others do does not count there.
 	knownBrowser = rate{burst: 10, every: 10 * time.Second}
 )
 
@@ -24,7 +29,8 @@ var (
 type signInThrottle struct {
 	knownBrowsers
 	limiter limiter
-	// firsts has the first tries. They are remembered for hours, and must not have what is in the other forgotten.
+	// firsts has the first tries. They are remembered for hours, and must not have what is in the other
+	// forgotten.
 	firsts limiter
 }
 
@@ -33,10 +39,13 @@ func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, err
 	return &signInThrottle{knownBrowsers: browsers}, err
 }
 
-// try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password is not to be looked at. succeed takes
-// it back. Counting first leaves nothing to attempts that are made all at once. Accounts that do not exist are counted as those that do: otherwise
-// the answers would tell which is which.
-func (t *signInThrottle) try(r *http.Request, account, address string, now time.Time) (succeed func(), wait time.Duration) {
+// try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password
+// is not to be looked at. succeed takes it back. Counting first leaves nothing to attempts that are made all
+// at once. Accounts that do not exist are counted as those that do: otherwise the answers would tell which is
+// which.
+func (t *signInThrottle) try(
+	r *http.Request, account, address string, now time.Time,
+) (succeed func(), wait time.Duration) {
 	address = neighbourhood(address)
 	var taken taken
 	if id := t.known(r, account); id != nil {

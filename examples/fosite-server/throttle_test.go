@@ -82,8 +82,8 @@ func TestThrottleBehindOneProxy(t *testing.T) {
 	}
 }
 
-// Beyond the bounds of an account and of an address there are first tries and no more; a browser in which its user has signed in before has a
-// count of its own.
+// Beyond the bounds of an account and of an address there are first tries and no more; a browser in which its
+// user has signed in before has a count of its own.
 func TestThrottleOfAnAttack(t *testing.T) {
 	t.Parallel()
 	throttle := newThrottled(t)
@@ -198,7 +198,8 @@ func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
 	}
 }
 
-// An attacker behind the same proxy, at many accounts, keeps nobody there out; nor do the answers tell which accounts exist.
+// An attacker behind the same proxy, at many accounts, keeps nobody there out; nor do the answers tell which
+// accounts exist.
 func TestFirstTriesBehindABusyProxy(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -225,7 +226,8 @@ func TestFirstTriesBehindABusyProxy(t *testing.T) {
 	ben.expect(login(ben, ben.get(issuer+"/login"), "ben", "ben-demo"), http.StatusOK, "Hello, Ben")
 }
 
-// An attack on an account from many addresses keeps its user out of no browser elsewhere, until it comes from hundreds of networks.
+// An attack on an account from many addresses keeps its user out of no browser elsewhere, until it comes from
+// hundreds of networks.
 func TestFirstTriesOfAnAttackedUser(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-trusted-proxy", "127.0.0.0/8, ::1/128")

@@ -74,8 +74,8 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 	return nil
 }
 
-// isText reports whether the strings in a JSON value are Unicode. The decoder would put U+FFFD in the place of what is not, and what is then looked
-// for is another name than the one that was sent.
+// isText reports whether the strings in a JSON value are Unicode. The decoder would put U+FFFD in the place
+// of what is not, and what is then looked for is another name than the one that was sent.
 func isText(value json.RawMessage) bool {
 	if !utf8.Valid(value) {
 		return false

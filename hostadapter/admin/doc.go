@@ -24,10 +24,12 @@
 // The page works without scripts, loads nothing from elsewhere and runs under a strict Content-Security-Policy. An Authorizer that returns
 // a *SignInError has browsers sent to where operators sign in; an Actor's SignOut gives the page a button for the way out.
 //
-// Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every change and every refused
-// attempt is one line in the log, "admin audit": who, what, why, from where, and the result. Of requests that were not authenticated the first of a
-// minute have a line each, and the others a line with their number ("more_refused") before the next request after that minute.
+// Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every
+// change and every refused attempt is one line in the log, "admin audit": who, what, why, from where, and the
+// result. Of requests that were not authenticated the first of a minute have a line each, and the others a
+// line with their number ("more_refused") before the next request after that minute.
 //
-// Guesses are throttled by address, see ErrUnauthenticated. A host behind a proxy must set hostadapter.Config.RemoteAddr: without it
-// all have the address of the proxy, and those who guess there keep the right secret waiting as well.
+// Guesses are throttled by address, see ErrUnauthenticated. A host behind a proxy must set
+// hostadapter.Config.RemoteAddr: without it all have the address of the proxy, and those who guess there keep
+// the right secret waiting as well.
 package admin

@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
-// Whoever has the operator's token may do everything, under /admin.
+// A request with the operator's token may do everything, under /admin.
 func ExampleMount() {
 	token := os.Getenv("ADMIN_TOKEN")
 	authorize := func(r *http.Request, _ admin.Permission) (admin.Actor, error) {

@@ -60,8 +60,8 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "?")
 }
 
-// bounded is what a sender made up, fit for a line of a log, whatever writes it: not too long, and without characters that end a line or change
-// a terminal.
+// bounded is what a sender made up, fit for a line of a log, whatever writes it: not too long, and without
+// characters that end a line or change a terminal.
 func bounded(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || !unicode.IsPrint(r) {

@@ -15,15 +15,18 @@ import (
 const (
 	// refusalWindow is what the bounds are for.
 	refusalWindow = time.Minute
-	// guessesOfOne is how many requests of one address with a wrong secret the authorizer looks at. Those beyond are answered 429, right or
-	// wrong, unless the authorizer let that address through within knownFor.
+	// guessesOfOne is how many requests of one address with a wrong secret the authorizer looks at. Those
+	// beyond are answered 429, right or wrong, unless the authorizer let that address through within
+	// knownFor.
 	guessesOfOne = 20
 	knownFor     = time.Hour
-	// refusalsOfOne and refusalsOfAll are how many refusals, of one address and altogether, are answered 401 and logged one by one. Those
-	// beyond are answered 429, and counted. Neither keeps a request from the authorizer.
+	// refusalsOfOne and refusalsOfAll are how many refusals, of one address and altogether, are answered 401
+	// and logged one by one. Those beyond are answered 429, and counted. Neither keeps a request from the
+	// authorizer.
 	refusalsOfOne = 20
 	refusalsOfAll = 300
-	// maxAddresses bounds how many addresses are remembered that were refused within the window, and that were let through.
+	// maxAddresses bounds how many addresses are remembered that were refused within the window, and that
+	// were let through.
 	maxAddresses = 10_000
 	// evictionTries is how many entries are looked at for the one to forget.
 	evictionTries = 8
@@ -31,7 +34,8 @@ const (
 	maxAuditText = 256
 )
 
-// refusals bounds what senders can do who are not known: guess, and fill the log. Addresses are those of neighbourhood.
+// refusals bounds what senders can do who are not known: guess, and fill the log. Addresses are those of
+// neighbourhood.
 type refusals struct {
 	mu       sync.Mutex
 	begun    time.Time
@@ -51,8 +55,8 @@ func (f *refusals) roll(now time.Time) {
 	}
 }
 
-// guess counts a guess before the authorizer looks at it, which leaves nothing to guesses that are made all at once, or returns how long the
-// sender has to wait instead.
+// guess counts a guess before the authorizer looks at it, which leaves nothing to guesses that are made all
+// at once, or returns how long the sender has to wait instead.
 func (f *refusals) guess(address string, now time.Time) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,7 +94,8 @@ func (f *refusals) add(address string, more refused) {
 	f.of[address] = refused{of.guesses + more.guesses, of.answers + more.answers}
 }
 
-// count counts a refusal. wait is how long the sender has to wait with more, zero while it is below the bounds.
+// count counts a refusal. wait is how long the sender has to wait with more, zero while it is below the
+// bounds.
 func (f *refusals) count(address string, now time.Time) (wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -163,8 +168,8 @@ type tooManyGuesses struct{ wait time.Duration }
 
 func (*tooManyGuesses) Error() string { return "too many requests with a wrong secret" }
 
-// showsSecret reports whether the authorizer may be guessed at with a request. Cookies are left out: a host makes them so that they cannot be
-// guessed, and browsers send them unasked.
+// showsSecret reports whether the authorizer may be guessed at with a request. Cookies are left out: a host
+// makes them so that they cannot be guessed, and browsers send them unasked.
 func showsSecret(r *http.Request) bool { return len(r.Header.Values("Authorization")) > 0 }
 
 // authenticate asks the authorizer, unless the sender has guessed too often.
@@ -185,7 +190,8 @@ func (m *mount) authenticate(r *http.Request, permission Permission) (Actor, err
 	return actor, err
 }
 
-// refused makes the error of a sender who is not known a 429 where there were too many, and reports whether the refusal is to be logged.
+// refused makes the error of a sender who is not known a 429 where there were too many, and reports whether
+// the refusal is to be logged.
 func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answer error, log bool) {
 	var guesses *tooManyGuesses
 	if !errors.Is(err, ErrUnauthenticated) && !errors.As(err, &guesses) {
@@ -204,13 +210,15 @@ func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answ
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	return &problem{
-		status: http.StatusTooManyRequests, detail: "Too many requests from this address were not authenticated. Wait, then try again.",
+		status: http.StatusTooManyRequests,
+		detail: "Too many requests from this address were not authenticated. Wait, then try again.",
 	}, false
 }
 
 // logMissed says how many refusals were not logged one by one.
 func (m *mount) logMissed(ctx context.Context) {
 	if missed := m.refusals.missed(m.now()); missed > 0 {
-		m.sessions.Logger().LogAttrs(ctx, slog.LevelWarn, "admin audit", slog.String("action", "refused"), slog.Int("more_refused", missed))
+		m.sessions.Logger().LogAttrs(ctx, slog.LevelWarn, "admin audit",
+			slog.String("action", "refused"), slog.Int("more_refused", missed))
 	}
 }

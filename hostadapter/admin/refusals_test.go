@@ -57,7 +57,8 @@ func guessed() (m *addressed, ask func(secret, from, path string) *http.Response
 	}
 }
 
-// Guesses of an address are looked at 20 times a minute, whatever others do. Where the right secret came from lately it still passes.
+// Guesses of an address are looked at 20 times a minute, whatever others do. Where the right secret came from
+// lately it still passes.
 func TestGuessesAreThrottled(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
@@ -101,7 +102,8 @@ func TestGuessesAreThrottled(t *testing.T) {
 	}
 }
 
-// The bound of all refusals together limits what is said of them. It keeps no address from being asked, however many there are.
+// The bound of all refusals together limits what is said of them. It keeps no address from being asked,
+// however many there are.
 func TestGuessesFromEverywhere(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
@@ -119,7 +121,8 @@ func TestGuessesFromEverywhere(t *testing.T) {
 	}
 }
 
-// Right secrets are no guesses, in whatever number and however many at once; wrong ones are counted before they are looked at.
+// Right secrets are no guesses, in whatever number and however many at once; wrong ones are counted before
+// they are looked at.
 func TestGuessesAllAtOnce(t *testing.T) {
 	t.Parallel()
 	m := quiet{&addressed{&manager{}, moment}}
@@ -162,7 +165,8 @@ func TestGuessesAllAtOnce(t *testing.T) {
 	}
 }
 
-// What unknown senders send cannot fill the log: the first refusals of a minute have a line each, which is not long, and the others are counted.
+// What unknown senders send cannot fill the log: the first refusals of a minute have a line each, which is
+// not long, and the others are counted.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()

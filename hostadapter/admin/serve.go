@@ -151,7 +151,8 @@ func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
 	return p.status
 }
 
-// explain says what an error is to the sender of the request, sets the headers that go with it, and logs what is our own fault.
+// explain says what an error is to the sender of the request, sets the headers that go with it, and logs what
+// is our own fault.
 func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) problem {
 	var own *problem
 	var field *ticketstore.FieldError

@@ -1,7 +1,6 @@
 package fositestore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,7 +117,10 @@ func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, exp
 		if challenge := c.legacyRequest(refOf(grantstore.PKCERequest, handle)); ref.Type == grantstore.AuthorizationCode && challenge != nil {
 			// With the code, so that the next try asks for the verifier too, whatever has become of it in the host's store.
 			err := s.addMoved(batch, grantstore.PKCERequest, handle, challenge, expires(request), encoding{withoutSession: true})
-			if err = cmp.Or(err, s.announce(ctx, batch, ref, hasPKCEField)); err != nil {
+			if err != nil {
+				return err
+			}
+			if err := s.announce(ctx, batch, ref, hasPKCEField); err != nil {
 				return err
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 	"github.com/fosite-sessions/sessions/ticketstore/transfer"
@@ -45,6 +46,7 @@ type Adapter struct {
 	sliding   sliding
 	missing   missingKeys
 	unopened  newsOnly
+	signOuts  seldom.Lines // those that failed
 	events    *eventStream
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup

@@ -208,7 +208,9 @@ func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err e
 		a.showPage(w, r, &LogoutPage{Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error()})
 		return
 	}
-	a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err)
+	if missed, log := a.signOuts.Line(a.now()); log {
+		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err, "lines_left_out", missed)
+	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 	a.showPage(w, r, &LogoutPage{
 		Kind: LogoutProblem, Status: http.StatusServiceUnavailable, Title: "Not signed out",

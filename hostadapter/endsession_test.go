@@ -474,3 +474,23 @@ func TestMetadata(t *testing.T) {
 		}
 	}
 }
+
+// TestSignOutThatFailsIsBoundedInTheLog: anybody can send a browser to the end-session endpoint.
+func TestSignOutThatFailsIsBoundedInTheLog(t *testing.T) {
+	t.Parallel()
+	h := newEndSessionHost(t)
+	const line = "sign-out failed"
+	for range 20 {
+		if response := h.browser().get(url.Values{"id_token_hint": {"unavailable"}}); response.StatusCode != http.StatusServiceUnavailable {
+			t.Fatalf("status %d, want 503", response.StatusCode)
+		}
+	}
+	if n := strings.Count(h.log.String(), line); n != 1 {
+		t.Errorf("20 sign-outs that failed left %d lines in the log, want 1", n)
+	}
+	h.clock.advance(time.Second)
+	h.browser().get(url.Values{"id_token_hint": {"unavailable"}})
+	if log := h.log.String(); strings.Count(log, line) != 2 || !strings.Contains(log, "lines_left_out=19") {
+		t.Errorf("a second later the log is %q, want another line that counts what was left out", log)
+	}
+}

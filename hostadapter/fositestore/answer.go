@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync/atomic"
-	"time"
 
 	"github.com/ory/fosite"
 
@@ -63,27 +61,13 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 }
 
 func (p *Provider) unavailable(ctx context.Context, cause error) error {
-	if missed, log := p.outage.line(p.store.adapter.Now()); log {
+	if missed, log := p.outage.Line(p.store.adapter.Now()); log {
 		p.store.adapter.Logger().WarnContext(ctx, "session store is unavailable", "error", cause, "lines_left_out", missed)
 	}
 	if !errors.Is(cause, ticketstore.ErrUnavailable) {
 		cause = fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)
 	}
 	return fosite.ErrTemporarilyUnavailable.WithWrap(cause)
-}
-
-// seldom lets one line a second into the log, of what anybody can send requests for.
-type seldom struct{ next, missed atomic.Int64 }
-
-// line reports whether there is to be a line now, and how many were left out since the last.
-func (s *seldom) line(now time.Time) (missed int64, log bool) {
-	next := s.next.Load()
-	early := next != 0 && now.UnixNano() < next && now.UnixNano() >= next-int64(time.Second)
-	if early || !s.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
-		s.missed.Add(1)
-		return 0, false
-	}
-	return s.missed.Swap(0), true
 }
 
 func tokenAnswer(err error) error {

@@ -200,7 +200,7 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 
 // refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not exist.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
-	if missed, log := s.refusals.line(s.now()); log {
+	if missed, log := s.refusals.Line(s.now()); log {
 		s.adapter.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or somebody who can write to it, is not "+
 			"to be trusted", "type", string(ref.Type), "error", err, "lines_left_out", missed)
 	}

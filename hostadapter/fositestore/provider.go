@@ -11,6 +11,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
 )
 
 // Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the stores, and answers what the
@@ -27,7 +28,7 @@ type Provider struct {
 	store        *Store
 	hints        hostadapter.IDTokenHints
 	allowUnbound bool
-	outage       seldom
+	outage       seldom.Lines
 
 	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 }

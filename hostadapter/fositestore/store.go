@@ -18,6 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
 )
 
 // Everything that compose.ComposeAllEnabled asserts of a storage.
@@ -45,7 +46,7 @@ type Store struct {
 	fosite   *fosite.Config
 	grace    time.Duration
 	carriers carriers
-	refusals seldom
+	refusals seldom.Lines
 }
 
 // row is a grant as it was read.

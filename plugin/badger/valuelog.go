@@ -27,21 +27,27 @@ func (e *Engine) tendValueLog(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		files := 0
-		err := e.withoutValues(func() (err error) {
-			files, err = collectValueLog(ctx, e.db)
-			return err
-		})
-		var errno syscall.Errno
-		switch {
-		case errors.As(err, &errno):
-			e.failure.note("collecting the value log", err)
+		switch files, err := e.collectValues(ctx); {
 		case err != nil:
 			e.logger.ErrorContext(ctx, "value log cannot be collected, trying again", "error", err)
 		case files > 0:
 			e.logger.InfoContext(ctx, "value log collected", "files", files)
 		}
 	}
+}
+
+// collectValues is collectValueLog beside the marker, which does not ask for the files meanwhile. An error of the disk is a
+// failure of the database where Badger met it: where the marker cannot be written nothing is collected.
+func (e *Engine) collectValues(ctx context.Context) (files int, err error) {
+	var met error
+	err = e.withoutValues(func() error {
+		files, met = collectValueLog(ctx, e.db)
+		return met
+	})
+	if errno := syscall.Errno(0); errors.As(met, &errno) {
+		e.failure.note("collecting the value log", met)
+	}
+	return files, err
 }
 
 // collectValueLog removes files of the value log that are mostly waste, and returns how many.

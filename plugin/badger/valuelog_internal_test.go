@@ -2,11 +2,17 @@ package badger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
 // Values that were replaced give their room in the value log back, and those that were not stay.
@@ -70,6 +76,38 @@ func TestValueLogIsCollected(t *testing.T) {
 		return nil
 	})
 	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A marker that cannot be written is no failure of the database: the value log is collected another time.
+func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "db")
+	e, err := Open(t.Context(), Settings{Path: path}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = e.Close() }()
+	signIn(t, e, "sid", "ann")
+	e.marking.Lock()
+	e.marker.values = map[uint64]int64{1: files.LogHeader} // it asks for a file
+	e.marking.Unlock()
+	away := path + " away"
+	if err := os.Rename(path, away); err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.collectValues(t.Context())
+	if errno := syscall.Errno(0); !errors.As(err, &errno) {
+		t.Errorf("the marker was written nowhere, and the error is %v", err)
+	}
+	if err := os.Rename(away, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Failure(); err != nil {
+		t.Error(err)
+	}
+	if _, err := e.collectValues(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

@@ -33,9 +33,12 @@ const startEnv = "SESSIONS_FAILING_START"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(failingEnv); path != "" {
-		if os.Getenv(startEnv) != "" {
+		switch file := os.Getenv(importEnv); {
+		case os.Getenv(startEnv) != "":
 			startAndEnd(path)
-		} else {
+		case file != "":
+			importUntilFailure(path, file)
+		default:
 			workUntilFailure(path)
 		}
 		return
@@ -161,10 +164,10 @@ type testimony struct {
 }
 
 // tormentDisk has a process work on a new database and its disk fail meanwhile.
-func tormentDisk(t *testing.T, path string, fail func(pid int)) *testimony {
+func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *testimony {
 	t.Helper()
 	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), failingEnv+"="+path)
+	command.Env = append(append(os.Environ(), failingEnv+"="+path), env...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	stdout, err := command.StdoutPipe()

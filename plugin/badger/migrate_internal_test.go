@@ -1,0 +1,103 @@
+//go:build linux
+
+package badger
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/integration/baddisk"
+)
+
+// A migration that meets a failed sync, whichever it is, leaves a store that the next start migrates.
+func TestMigrationMeetsAFailedSync(t *testing.T) {
+	t.Parallel()
+	for format := 1; format < formatVersion; format++ {
+		t.Run(fmt.Sprint("from format ", format), func(t *testing.T) {
+			t.Parallel()
+			migrated := false
+			for nth := 1; !migrated; nth++ {
+				if nth > 60 {
+					t.Fatal("no start comes to its end")
+				}
+				path := olderStore(t, format)
+				start := baddisk.WithFailingSync(t, nth, os.Args[0])
+				start.Env = append(os.Environ(), "SESSIONS_FAILING_DISK="+path, "SESSIONS_FAILING_START=yes")
+				said, _ := start.Output() // it ends well or not
+				// From the first sign-in on the migration is over: the next sync to fail is one of signing in.
+				migrated = strings.Contains(string(said), "acknowledged")
+				t.Logf("failed sync %d: the start comes to its end: %v", nth, migrated)
+				holdMigrated(t, path, fmt.Sprintf("after failed sync %d", nth), int64(strings.Count(string(said), "acknowledged")))
+			}
+		})
+	}
+}
+
+const olderSessions = 5
+
+// olderStore makes a store as a former release has left it.
+func olderStore(t *testing.T, format int) string {
+	t.Helper()
+	path := t.TempDir()
+	noSync := false
+	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync, MinFreeMiB: 1}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range olderSessions {
+		signIn(t, e, fmt.Sprint("older-", i), "ann")
+	}
+	txn := e.db.NewTransaction(true)
+	former := [][]byte{makeSmallKey}
+	if format == 1 {
+		former = append(former, contentsKey)
+	}
+	for _, k := range former {
+		if err := txn.Delete(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path, markerFile), fmt.Appendf(nil, markerFormat, format), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func holdMigrated(t *testing.T, path, when string, acknowledged int64) {
+	t.Helper()
+	e, err := Open(t.Context(), Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			t.Errorf("%s: %v", when, err)
+		}
+	}()
+	for i := range olderSessions {
+		if _, err := e.Tickets().Find(t.Context(), fmt.Sprint("older-", i)); err != nil {
+			t.Errorf("%s: session %d: %v", when, i, err)
+		}
+	}
+	status, err := e.Transfer().Status(t.Context())
+	if err != nil || status.Records() < olderSessions+acknowledged {
+		t.Errorf("%s: contents %+v, %v, want %d or more", when, status, err, olderSessions+acknowledged)
+	}
+	report, err := e.Check(t.Context(), CheckConfig{})
+	if err != nil || len(report.Findings) > 0 {
+		t.Errorf("%s: check: %+v, %v", when, report, err)
+	}
+	if m, err := readMarker(path); err != nil || m.format != formatVersion {
+		t.Errorf("%s: marker %v, %v", when, m, err)
+	}
+}

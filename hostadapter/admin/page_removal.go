@@ -20,7 +20,7 @@ const maxSelected = 100
 type removalForm struct {
 	SubjectID  string
 	SessionIDs []string
-	// All: every session there is. Sure: the operator has said that he means it.
+	// All: every session there is. Sure: the operator has confirmed it.
 	All, Sure bool
 	// The flags, as the JSON calls them.
 	Session, Notify, Tokens, Consents bool

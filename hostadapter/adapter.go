@@ -161,7 +161,7 @@ func (a *Adapter) noteServing(ctx context.Context) {
 	a.warnOfLimits(ctx)
 }
 
-// Ready tells whether sessions can be served: nil, or why not. It suits a readiness probe. A backend that refuses some changes, because its
+// Ready reports whether sessions can be served: nil, or why not. It suits a readiness probe. A backend that refuses some changes, because its
 // disk is nearly full, is ready for all others: BackendStatus has its Trouble.
 func (a *Adapter) Ready(ctx context.Context) error {
 	if err := a.checkBackend(ctx); err != nil {
@@ -170,8 +170,8 @@ func (a *Adapter) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way. Config.Backend stays open: whoever opened it closes it
-// afterwards. Calling it again returns what the first call did.
+// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way. Config.Backend stays open: its
+// opener closes it afterwards. Calling it again returns what the first call did.
 func (a *Adapter) Close() error {
 	a.closeOnce.Do(func() {
 		a.stopSwapping()

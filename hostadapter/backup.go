@@ -14,7 +14,7 @@ import (
 var ErrBackup = errors.New("hostadapter: no backup can be taken")
 
 // Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package backup. Nothing is written before
-// an ErrBackup. A backup that has begun and fails lacks its end, which whoever restores it notices; the backend stays as it is. It ends when
+// an ErrBackup. A backup that has begun and fails lacks its end, which a restore notices; the backend stays as it is. It ends when
 // ctx does, or the adapter closes.
 func (a *Adapter) Backup(ctx context.Context, w io.Writer) error {
 	ctx, end, err := a.beginBackup(ctx)

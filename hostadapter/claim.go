@@ -81,7 +81,8 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 
 func (a *Adapter) otherIssuer(issuer string) error {
 	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its "+
-		"own. Where the issuer was renamed, name the former one in Config.FormerIssuers", ErrOtherIssuer, issuer, a.config.Issuer)
+		"own. Where the issuer was renamed, name the former one in Config.FormerIssuers",
+		ErrOtherIssuer, issuer, a.config.Issuer)
 }
 
 // ServesIssuer reports whether the issuer is Config.Issuer or one of Config.FormerIssuers.

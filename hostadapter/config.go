@@ -49,7 +49,7 @@ type Config struct {
 	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap has replaced is closed then, and
 	// its Close must stand being called again. It may be nil where Backends has BackendName.
 	Backend Backend
-	// Backends open the backends that may be swapped to (Swap), by name. Whoever they open the Adapter closes.
+	// Backends open the backends that may be swapped to (Swap), by name. What they open the Adapter closes.
 	Backends map[string]func(ctx context.Context) (Backend, error)
 	// BackendName is what Backend is called, in Backends or, if it is not among them, elsewhere. Required with Backends: a backend keeps the
 	// name of the one that has taken its place, so that a host which starts with the old one goes on with the new one. Each store on that way is opened at the start: after some swaps, name
@@ -85,7 +85,7 @@ type Config struct {
 	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every sign-out is confirmed.
 	Hints IDTokenHints
 
-	// MatchLogoutHint tells whether a logout_hint means the user of the session. Where it says no the user is asked before signing out. Without it
+	// MatchLogoutHint reports whether a logout_hint means the user of the session. Where it says no the user is asked before signing out. Without it
 	// the parameter is ignored: what is in it is between the client and the host (RP-Initiated Logout 1.0, section 2).
 	MatchLogoutHint func(hint string, session *Session) bool
 	// WaitForNotices is how long the end-session endpoint waits, before it answers, until every client has taken its logout token or

@@ -28,7 +28,7 @@ const (
 // Consents remember which scopes users have let clients have, for as long as somebody said, so that the consent page need not be shown
 // again. They belong to the user, not to a session, and are kept among the grants, sealed, where a removal that revokes consents finds
 // them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ErrUnavailable, which
-// means neither that the user was never asked nor that he agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the
+// does not mean that the user was never asked, or agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the
 // user is asked again.
 type Consents struct{ adapter *Adapter }
 
@@ -52,7 +52,7 @@ type ConsentedScope struct {
 	Expires time.Time
 }
 
-// Covers tells whether all of the scopes are consented to. A consent that is nil, or in which nothing holds any more, covers nothing, not
+// Covers reports whether all of the scopes are consented to. A consent that is nil, or in which nothing holds any more, covers nothing, not
 // even an empty list: the user was never asked.
 func (c *Consent) Covers(scopes []string) bool {
 	if c == nil || len(c.Scopes) == 0 {
@@ -132,7 +132,7 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 	})
 }
 
-// Given tells whether the user has let the client have all of these scopes, so that it need not be asked again.
+// Given reports whether the user has let the client have all of these scopes, so that it need not be asked again.
 func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes []string) (bool, error) {
 	consent, err := c.Find(ctx, subjectID, clientID)
 	if errors.Is(err, ErrNotFound) {
@@ -282,7 +282,7 @@ func (c *Consent) with(scopes []string, lifetime time.Duration, now time.Time) *
 	return result
 }
 
-// holdsForGood tells whether all of the scopes hold until revoked.
+// holdsForGood reports whether all of the scopes hold until revoked.
 func (c *Consent) holdsForGood(scopes []string) bool {
 	if !c.Covers(scopes) {
 		return false

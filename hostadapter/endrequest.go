@@ -151,7 +151,7 @@ func withState(target string, parameters url.Values) (string, error) {
 	return uri.String(), nil
 }
 
-// matches tells whether the hint belongs to the session, so that nobody need be asked.
+// matches reports whether the hint belongs to the session, so that nobody need be asked.
 func (e *endRequest) matches(record *ticketstore.Session) bool {
 	if e.Subject == "" || e.Subject != record.SubjectID {
 		return false
@@ -190,5 +190,5 @@ func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
 	return &request, nil
 }
 
-// cutText shortens what is repeated to whoever sent it.
+// cutText shortens what is repeated to the sender.
 func cutText(s string) string { return strings.ToValidUTF8(s[:min(len(s), 64)], "") }

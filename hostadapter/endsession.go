@@ -92,7 +92,7 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 }
 
 // hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live session. Nil: there is none.
-// Whoever has the ID token of a session is one of its clients, or was given it by one.
+// Only a session's clients have its ID tokens, and those to whom they gave one.
 func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
 	if request.SessionID == "" || ticketstore.CheckID("sid", request.SessionID) != nil {
 		return nil, nil

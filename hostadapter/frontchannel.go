@@ -102,7 +102,7 @@ func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting
 	}
 }
 
-// wasTold tells whether a client has taken a pending notice once and is only to be told a second time.
+// wasTold reports whether a client has taken a pending notice once and is only to be told a second time.
 func wasTold(n *logout.Notification) bool {
 	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

@@ -94,7 +94,7 @@ func (a *Adapter) FormToken(session *Session) string {
 	return encodeSealed(a.ring.seal(formPurpose, []byte(session.SessionID), until))
 }
 
-// CheckFormToken tells whether the token is one that FormToken made for the session, not too long ago.
+// CheckFormToken reports whether the token is one that FormToken made for the session, not too long ago.
 func (a *Adapter) CheckFormToken(session *Session, token string) bool {
 	sealed, err := decodeSealed(token)
 	if err != nil {

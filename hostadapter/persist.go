@@ -37,7 +37,7 @@ func (a *Adapter) Persist(ctx context.Context, call func(ctx context.Context) er
 	return err
 }
 
-// mayMend tells whether asking again may help.
+// mayMend reports whether asking again may help.
 func mayMend(err error) bool { return IsUnavailable(err) && !errors.Is(err, ticketstore.ErrNoSpace) }
 
 func again(ctx context.Context, deadline time.Time, call func(ctx context.Context) error) error {
@@ -51,7 +51,7 @@ func again(ctx context.Context, deadline time.Time, call func(ctx context.Contex
 	return err
 }
 
-// IsUnavailable tells whether an error leaves it open what a store would have answered, so that trying again later may help. A call that
+// IsUnavailable reports whether an error leaves it open what a store would have answered, so that trying again later may help. A call that
 // ran out of time is as good as one that was never answered.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)

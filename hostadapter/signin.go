@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Identity is a user who has just proved who he is.
+// Identity is a user who has just been authenticated.
 type Identity struct {
 	// Subject is the sub claim. Required.
 	Subject string
@@ -34,9 +34,12 @@ type Identity struct {
 // clockSkew is how far in the future an AuthTime of another machine may lie.
 const clockSkew = time.Minute
 
-// SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted before is worth
-// nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live session of another subject ends
-// (reason session_replaced), and so does one that cannot be opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is touched.
+// SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted
+// before is worth nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live
+// session of another subject ends (reason session_replaced), and so does one that cannot be opened any more or is of
+// a former issuer. A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is
+// touched.
+//
 // ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and Config.RefuseSignIn is set.
 // After any other error nobody is known to be signed in: answer with it, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
@@ -108,27 +111,13 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	}
 	isSame := func(p presented) bool { return p.isOf(identity.Subject) }
 	replaced := slices.DeleteFunc(slices.Clone(all), isSame)
-	for i := range replaced {
-		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
-			SessionID: replaced[i].record.SessionID, Reason: logout.SessionReplaced,
-			KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("hostadapter: ending the session that is replaced: %w", err)
-		}
-	}
-	tellReplaced := func(by *ticketstore.Session) {
-		for i := range replaced {
-			a.events.tell(&SessionReplaced{
-				Time: now, SessionID: replaced[i].record.SessionID, SubjectID: replaced[i].record.SubjectID,
-				NewSessionID: by.SessionID, NewSubjectID: by.SubjectID,
-			})
-		}
+	if err := a.replace(ctx, replaced); err != nil {
+		return nil, err
 	}
 	if same := slices.IndexFunc(all, isSame); same >= 0 {
 		record, err := a.stepUp(ctx, all[same].record, fresh, identity, now)
 		if record != nil && err == nil {
-			tellReplaced(record)
+			a.tellReplaced(replaced, record, now)
 			a.Slid(record.SessionID, record.SubjectID)
 		}
 		if err != nil || record != nil {
@@ -139,11 +128,35 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	if err := a.create(ctx, fresh, now); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
 	}
-	tellReplaced(fresh)
+	a.tellReplaced(replaced, fresh, now)
 	a.events.tell(&SessionStarted{
 		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent,
 	})
 	return fresh, nil
+}
+
+// replace ends the sessions that a sign-in takes the place of.
+func (a *Adapter) replace(ctx context.Context, replaced []presented) error {
+	for i := range replaced {
+		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
+			SessionID: replaced[i].record.SessionID, Reason: logout.SessionReplaced,
+			KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+		})
+		if err != nil {
+			return fmt.Errorf("hostadapter: ending the session that is replaced: %w", err)
+		}
+	}
+	return nil
+}
+
+// tellReplaced tells of the sessions that were replaced, once their successor is there.
+func (a *Adapter) tellReplaced(replaced []presented, by *ticketstore.Session, now time.Time) {
+	for i := range replaced {
+		a.events.tell(&SessionReplaced{
+			Time: now, SessionID: replaced[i].record.SessionID, SubjectID: replaced[i].record.SubjectID,
+			NewSessionID: by.SessionID, NewSubjectID: by.SubjectID,
+		})
+	}
 }
 
 // create stores the session, within the limit where there is one. Repeating it after an answer was lost succeeds.
@@ -196,7 +209,6 @@ func (a *Adapter) stepUp(
 	ctx context.Context, old, fresh *ticketstore.Session, identity *Identity, now time.Time,
 ) (*ticketstore.Session, error) {
 	var err error
-	tickets := a.config.Backend.Tickets()
 	// A clock that was set back must not have the session end before it began.
 	from := now
 	if old.Created.After(from) {
@@ -212,18 +224,7 @@ func (a *Adapter) stepUp(
 		if rekey.Ticket, err = a.sealTicket(rekey.Apply(old, now), identity.Properties); err != nil {
 			return nil, err
 		}
-		lost := false
-		err = a.Persist(ctx, func(ctx context.Context) error {
-			_, err := tickets.Rekey(ctx, rekey, now)
-			if lost && err != nil && !IsUnavailable(err) {
-				// An earlier try may have succeeded without our hearing of it.
-				if _, again := tickets.Get(ctx, fresh.Key); again == nil {
-					return nil
-				}
-			}
-			lost = lost || IsUnavailable(err)
-			return err
-		})
+		err = a.rekey(ctx, rekey, now)
 		switch {
 		case err == nil:
 			return rekey.Apply(old, now), nil
@@ -237,6 +238,22 @@ func (a *Adapter) stepUp(
 		}
 	}
 	return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
+}
+
+// rekey changes the session's cookie. Repeating it after an answer was lost succeeds.
+func (a *Adapter) rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) error {
+	tickets, lost := a.config.Backend.Tickets(), false
+	return a.Persist(ctx, func(ctx context.Context) error {
+		_, err := tickets.Rekey(ctx, rekey, now)
+		if lost && err != nil && !IsUnavailable(err) {
+			// An earlier try may have succeeded without our hearing of it.
+			if _, again := tickets.Get(ctx, rekey.NewKey); again == nil {
+				return nil
+			}
+		}
+		lost = lost || IsUnavailable(err)
+		return err
+	})
 }
 
 // randomID returns 128 random bits in hex: a sid, an operation id.

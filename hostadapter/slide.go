@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Coordinates tells whether the client's activity keeps sessions alive.
+// Coordinates reports whether the client's activity keeps sessions alive.
 func (a *Adapter) Coordinates(client *logout.Client) bool {
 	if client != nil && client.Coordinate != nil {
 		return *client.Coordinate

@@ -178,7 +178,7 @@ func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context
 	return backend, nil
 }
 
-// openTarget opens the backend and looks whether it may become a target, so that whoever asked hears of it at once.
+// openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at once.
 func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) {
 	return a.openFit(ctx, name, func(ctx context.Context, target Backend) error {
 		mover := moverOf(target)

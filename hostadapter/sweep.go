@@ -18,7 +18,7 @@ const (
 	// askShared is how often a store that other hosts share is asked: their sessions may live shorter than ours.
 	askShared = 500 * time.Millisecond
 	// manyRounds is how many rounds in a row may leave work for the next and have it begin at once: more than it takes to end some million
-	// sessions. After that a store that never comes to an end is asked less often: there is breath between two rounds.
+	// sessions. After that a store that never comes to an end is asked less often, with a pause between two rounds.
 	manyRounds = 1000
 	breath     = 100 * time.Millisecond
 	// purgeLimit bounds what one call of Purge does.
@@ -64,7 +64,7 @@ func (s *sweeper) run(ctx context.Context) {
 	}
 }
 
-// due tells whether it is time to ask the store.
+// due reports whether it is time to ask the store.
 func (s *sweeper) due() bool {
 	now := s.adapter.now()
 	return !now.Before(s.next) || now.Before(s.from) || time.Since(s.asked) >= s.every()
@@ -162,7 +162,7 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 	return a.now(), nil
 }
 
-// purge purges grants whose time is up, in batches, and tells whether any were left.
+// purge purges grants whose time is up, in batches, and reports whether any were left.
 func (a *Adapter) purge(ctx context.Context) (left bool, err error) {
 	for range sweepCalls {
 		purged, err := a.config.Backend.Grants().Purge(ctx, purgeLimit, a.now())

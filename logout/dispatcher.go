@@ -191,7 +191,7 @@ func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
 	return resume, nil
 }
 
-// resting tells whether there is a pause, and those who asked for it when nothing is under way.
+// resting reports whether there is a pause, and those who asked for it when nothing is under way.
 func (d *Dispatcher) resting() bool {
 	d.paused = slices.DeleteFunc(d.paused, func(p pausing) bool {
 		select {
@@ -237,7 +237,7 @@ func (d *Dispatcher) Close() error {
 	return d.closeErr
 }
 
-// within tells whether the channel is closed before the time has passed.
+// within reports whether the channel is closed before the time has passed.
 func within(ended <-chan struct{}, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -243,7 +243,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	_ = showPage(w, known.status, &view{Problem: known.text})
 }
 
-// wantsJSON tells whether the request asks for JSON and not for a page.
+// wantsJSON reports whether the request asks for JSON and not for a page.
 func wantsJSON(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")

@@ -108,7 +108,7 @@ func surrogate(text []byte) rune {
 	return rune(n)
 }
 
-// hasNull tells whether a list has a null in it, which would be read as an empty string.
+// hasNull reports whether a list has a null in it, which would be read as an empty string.
 func hasNull(value json.RawMessage) bool {
 	var list []any
 	if json.Unmarshal(value, &list) != nil {

@@ -220,7 +220,7 @@ func (p *removalPage) Button() string {
 	return "End " + plural(len(p.Targets), "session", "sessions")
 }
 
-// Nothing tells whether no flag is set.
+// Nothing reports whether no flag is set.
 func (p *removalPage) Nothing() bool {
 	return !p.Form.Session && !p.Form.Notify && !p.Form.Tokens && !p.Form.Consents
 }

@@ -157,7 +157,7 @@ func systemOf(parsed *useragent.UserAgent) string {
 	return parsed.OS
 }
 
-// isWord tells whether a name is one that a person can read at a glance, and no markup.
+// isWord reports whether a name is one that a person can read at a glance, and no markup.
 func isWord(name string) bool {
 	if name == "" || len(name) > 40 {
 		return false

@@ -81,7 +81,7 @@ func (s *Sessions) NeedsSignIn(session *hostadapter.Session, request fosite.Auth
 	return NeedsSignIn(session, request)
 }
 
-// issuesJWT tells whether the composed handlers issue JWT access tokens, as far as their types say.
+// issuesJWT reports whether the composed handlers issue JWT access tokens, as far as their types say.
 func issuesJWT(config *fosite.Config) bool {
 	for _, handler := range config.TokenEndpointHandlers {
 		code, ok := handler.(*oauth2.AuthorizeExplicitGrantHandler)

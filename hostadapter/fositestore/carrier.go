@@ -60,7 +60,7 @@ func (c *carrier) taken(failed bool) *grantstore.Batch {
 	return batch
 }
 
-// change applies the change to the gathered batch and tells whether there is one.
+// change applies the change to the gathered batch and reports whether there is one.
 func (c *carrier) change(change func(*grantstore.Batch) error) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 	return c.rows[ref]
 }
 
-// hasCode tells whether a code was read together with its whole family. One that was moved left its OpenID record in the host's store.
+// hasCode reports whether a code was read together with its whole family. One that was moved left its OpenID record in the host's store.
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,7 +114,7 @@ func (c *carrier) failed() error {
 	return c.failure
 }
 
-// isAnswer tells whether the error is what a working store says of a grant.
+// isAnswer reports whether the error is what a working store says of a grant.
 func isAnswer(err error) bool {
 	for _, answer := range []error{grantstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, grantstore.ErrExists,
 		grantstore.ErrInvalid, ticketstore.ErrTooManyClients, errRefused} {
@@ -125,7 +125,7 @@ func isAnswer(err error) bool {
 	return false
 }
 
-// isUnavailable tells whether trying again later may help.
+// isUnavailable reports whether trying again later may help.
 func isUnavailable(err error) bool { return hostadapter.IsUnavailable(err) }
 
 // carriers finds the carrier of a request that fosite returned, for as long as somebody holds that request.

@@ -86,7 +86,7 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	return settings, nil
 }
 
-// FrontChannelAllowed tells whether scheme, host and port of a frontchannel_logout_uri are those of a redirect URI, as they must be
+// FrontChannelAllowed reports whether scheme, host and port of a frontchannel_logout_uri are those of a redirect URI, as they must be
 // (Front-Channel Logout 1.0, section 2): otherwise a client could have pages of others shown and told of the session. A client whose URI is not
 // allowed is never told by front channel, so a host refuses such a registration.
 func FrontChannelAllowed(uri string, redirectURIs []string) bool {

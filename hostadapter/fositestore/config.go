@@ -180,7 +180,10 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		}
 	}
 	if host.Hints == nil && c.Fosite != nil {
-		host.Hints = &idTokenHints{keys: keys, former: c.FormerKeys, clients: c.Store, issuers: append([]string{c.Fosite.IDTokenIssuer}, host.FormerIssuers...)}
+		host.Hints = &idTokenHints{
+			keys: keys, former: c.FormerKeys, clients: c.Store,
+			issuers: append([]string{c.Fosite.IDTokenIssuer}, host.FormerIssuers...),
+		}
 	}
 	return nil
 }

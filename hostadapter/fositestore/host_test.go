@@ -194,7 +194,7 @@ func (h *host) ctx(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// authorize grants what is asked for to whoever is signed in. Its login form is "?user=", as a browser would post it.
+// authorize grants what is asked for to the user who is signed in. Its login form is "?user=", as a browser would post it.
 func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	ctx := h.ctx(r)
 	request, err := h.provider.NewAuthorizeRequest(ctx, r)

@@ -44,10 +44,10 @@ func newLegacy(store fosite.ClientManager, until time.Time) *legacy {
 	return l
 }
 
-// hasLegacy tells whether tokens of before still count.
+// hasLegacy reports whether tokens of before still count.
 func (s *Store) hasLegacy() bool { return s.legacy != nil && s.now().Before(s.legacy.until) }
 
-// mayBeLegacy tells whether a handle that the grants answered with err is to be looked up in the host's store. One whose session has ended
+// mayBeLegacy reports whether a handle that the grants answered with err is to be looked up in the host's store. One whose session has ended
 // is known: it is not.
 func (s *Store) mayBeLegacy(handle string, err error) bool {
 	return handle != "" && errors.Is(err, grantstore.ErrNotFound) && s.hasLegacy()
@@ -184,7 +184,7 @@ func (c *carrier) keepLegacy(ref grantstore.Ref, request fosite.Requester) {
 	c.legacy[ref] = request
 }
 
-// hasMoved tells whether the grant was read and came from the host's store.
+// hasMoved reports whether the grant was read and came from the host's store.
 func (c *carrier) hasMoved(ref grantstore.Ref) bool {
 	if c == nil {
 		return false
@@ -193,7 +193,7 @@ func (c *carrier) hasMoved(ref grantstore.Ref) bool {
 	return r != nil && r.moved()
 }
 
-// hasLegacyCode tells whether the code of this token request is the host's.
+// hasLegacyCode reports whether the code of this token request is the host's.
 func (c *carrier) hasLegacyCode() bool {
 	if c == nil {
 		return false

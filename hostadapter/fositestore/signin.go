@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// NeedsSignIn tells whether an authorization request asks for more than the session has to offer, so that the login form must be shown
+// NeedsSignIn reports whether an authorization request asks for more than the session has to offer, so that the login form must be shown
 // although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1): prompt=login or select_account, a sign-in longer ago than
 // max_age, an id_token_hint of another user, or an acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs
 // to. A user who has signed in since the request came is asked no more: fosite refuses what is still not met, but for acr_values, which are
@@ -68,7 +68,7 @@ func prompts(request fosite.AuthorizeRequester) []string {
 	return strings.Fields(request.GetRequestForm().Get("prompt"))
 }
 
-// mustNotAsk tells whether the request forbids any page to be shown to the user.
+// mustNotAsk reports whether the request forbids any page to be shown to the user.
 func mustNotAsk(request fosite.AuthorizeRequester) bool {
 	return slices.Contains(prompts(request), "none") && request.GetRequestedScopes().Has("openid")
 }

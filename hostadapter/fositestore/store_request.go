@@ -90,7 +90,7 @@ func (s *Store) SetClientAssertionJWT(ctx context.Context, jti string, exp time.
 // jtiMargin keeps a jti past the expiry of its assertion, for clocks that differ.
 const jtiMargin = time.Minute
 
-// IsJWTUsed tells whether a jti was used (rfc7523.RFC7523KeyStorage). Below the Provider, which knows the error of MarkJWTUsedForTime for what it
+// IsJWTUsed reports whether a jti was used (rfc7523.RFC7523KeyStorage). Below the Provider, which knows the error of MarkJWTUsedForTime for what it
 // is, the answer is left to that.
 func (s *Store) IsJWTUsed(ctx context.Context, jti string) (bool, error) {
 	if _, ok := ctx.Value(carrierKey{}).(*carrier); ok {

@@ -262,24 +262,17 @@ func (s *running) announce(w io.Writer) {
 	_, _ = io.WriteString(w, text.String())
 }
 
-// adminTokenLine is the admin token where this server has made it, and otherwise where it is from: the output
-// may go to a log.
+// adminTokenLine is the admin token or, where it is kept in a file of the operator's, that file: the output may go to a log.
 func (s *running) adminTokenLine() [2]string {
-	switch {
-	case s.options.tokenFile != "":
+	if s.options.tokenFile != "" {
 		return [2]string{"admin_token_from", "-admin-token-file " + s.options.tokenFile}
-	case s.options.adminToken != "":
-		return [2]string{"admin_token_from", "-admin-token"}
 	}
 	return [2]string{"admin_token", s.provider.secrets.adminToken}
 }
 
 func (s *running) adminTokenForShell() string {
-	switch {
-	case s.options.tokenFile != "":
+	if s.options.tokenFile != "" {
 		return fmt.Sprintf("$(cat '%s')", s.options.tokenFile)
-	case s.options.adminToken != "":
-		return "$ADMIN_TOKEN"
 	}
 	return s.provider.secrets.adminToken
 }

@@ -25,8 +25,8 @@ const (
 	DefaultSweepBatch  = 200
 	// DefaultFrontChannelWait is how long a browser stays with the frames of a sign-out at most.
 	DefaultFrontChannelWait = 5 * time.Second
-	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix "__Host-", unless the cookie has
-	// a Domain.
+	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix
+	// "__Host-", unless the cookie has a Domain.
 	DefaultCookieName = "fosite_session"
 	// MinKey is the least length of a sealing key in bytes.
 	MinKey = 32
@@ -46,96 +46,113 @@ type Backend interface {
 
 // Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required.
 type Config struct {
-	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap has replaced is closed then, and
-	// its Close must stand being called again. It may be nil where Backends has BackendName.
+	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap
+	// has replaced is closed then, and its Close must stand being called again. It may be nil where Backends
+	// has BackendName.
 	Backend Backend
 	// Backends open the backends that may be swapped to (Swap), by name. What they open the Adapter closes.
 	Backends map[string]func(ctx context.Context) (Backend, error)
-	// BackendName is what Backend is called, in Backends or, if it is not among them, elsewhere. Required with Backends: a backend keeps the
-	// name of the one that has taken its place, so that a host which starts with the old one goes on with the new one. Each store on that way is opened at the start: after some swaps, name
-	// the newest here.
+	// BackendName is what Backend is called, in Backends or, if it is not among them, elsewhere. Required
+	// with Backends: a backend keeps the name of the one that has taken its place, so that a host which
+	// starts with the old one goes on with the new one. Each store on that way is opened at the start: after
+	// some swaps, name the newest here.
 	BackendName string
-	// Pins, if set, keep which stores may serve across restarts: a start over another store, or none, is refused as ticketstore.ErrOtherStore.
+	// Pins, if set, keep which stores may serve across restarts: a start over another store, or none, is
+	// refused as ticketstore.ErrOtherStore.
 	Pins Pins
-	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
+	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie
+	// is Secure.
 	Issuer string
-	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers its issuer, and belongs to it alone: one
-	// of any other is refused (ErrOtherIssuer). A session of a former issuer signs nobody in any more and is not renewed; its refresh tokens are
-	// good until it ends, their ID tokens and its logout tokens keep its issuer, and the next sign-in over its cookie ends it.
+	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers
+	// its issuer, and belongs to it alone: one of any other is refused (ErrOtherIssuer). A session of a
+	// former issuer signs nobody in any more and is not renewed; its refresh tokens are good until it ends,
+	// their ID tokens and its logout tokens keep its issuer, and the next sign-in over its cookie ends it.
 	FormerIssuers []string
-	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every one opens: to rotate,
-	// put the new one first and keep the old ones for as long as records sealed with them live.
+	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first
+	// seals, every one opens: to rotate, put the new one first and keep the old ones for as long as records
+	// sealed with them live.
 	Keys [][]byte
-	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They were not sealed
-	// for all that they belong to: until then a store that lies, or a backup that was changed, can give one user's session
-	// to another. Set it when upgrading a server that has such sessions, to the end of their lives or earlier. Sessions
-	// are sealed anew when they are next used, tokens when they are refreshed: what is not used by then is lost, also
-	// offline refresh tokens. Zero: their users sign in again.
+	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They
+	// were not sealed for all that they belong to: until then a store that lies, or a backup that was
+	// changed, can give one user's session to another. Set it when upgrading a server that has such sessions,
+	// to the end of their lives or earlier. Sessions are sealed anew when they are next used, tokens when
+	// they are refreshed: what is not used by then is lost, also offline refresh tokens. Zero: their users
+	// sign in again.
 	UnboundUntil time.Time
-	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What is in
-	// it lets nobody in: users sign in again, which ends their old sessions, and earlier tokens are inactive. A
-	// store that the keys open is not touched by it. It is refused for a store that other hosts may use
-	// (ticketstore.Description.Shared): their keys may open it. Take it out again after the start: left set, it
-	// also accepts the next wrong key.
+	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What
+	// is in it lets nobody in: users sign in again, which ends their old sessions, and earlier tokens are
+	// inactive. A store that the keys open is not touched by it. It is refused for a store that other hosts
+	// may use (ticketstore.Description.Shared): their keys may open it. Take it out again after the start:
+	// left set, it also accepts the next wrong key.
 	KeysLost bool
 	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.
 	Signer logout.Signer
 	// Clients finds the clients to tell.
 	Clients logout.ClientSource
-	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every sign-out is confirmed.
+	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every
+	// sign-out is confirmed.
 	Hints IDTokenHints
 
-	// MatchLogoutHint reports whether a logout_hint means the user of the session. Where it says no the user is asked before signing out. Without it
-	// the parameter is ignored: what is in it is between the client and the host (RP-Initiated Logout 1.0, section 2).
+	// MatchLogoutHint reports whether a logout_hint means the user of the session. Where it says no the user
+	// is asked before signing out. Without it the parameter is ignored: what is in it is between the client
+	// and the host (RP-Initiated Logout 1.0, section 2).
 	MatchLogoutHint func(hint string, session *Session) bool
-	// WaitForNotices is how long the end-session endpoint waits, before it answers, until every client has taken its logout token or
-	// refused it. Zero: not at all.
+	// WaitForNotices is how long the end-session endpoint waits, before it answers, until every client has
+	// taken its logout token or refused it. Zero: not at all.
 	WaitForNotices time.Duration
-	// FrontChannelWait is how long the browser stays at most with the frames in which clients clear their cookies, before it goes on.
-	// DefaultFrontChannelWait when zero.
+	// FrontChannelWait is how long the browser stays at most with the frames in which clients clear their
+	// cookies, before it goes on. DefaultFrontChannelWait when zero.
 	FrontChannelWait time.Duration
-	// LogoutPage shows the pages of the end-session endpoint in the host's own look and in the user's language. Plain English ones when nil.
+	// LogoutPage shows the pages of the end-session endpoint in the host's own look and in the user's
+	// language. Plain English ones when nil.
 	LogoutPage func(w http.ResponseWriter, r *http.Request, page *LogoutPage)
 
 	// Cookie shapes the session cookie; its zero value is right for most servers.
 	Cookie Cookie
 	// IdleTimeout is how long a session lives without being used. DefaultIdleTimeout when zero.
 	IdleTimeout time.Duration
-	// AbsoluteTimeout is how long a session lives at most after a sign-in, however much it is used. Zero: no limit.
+	// AbsoluteTimeout is how long a session lives at most after a sign-in, however much it is used. Zero: no
+	// limit.
 	AbsoluteTimeout time.Duration
-	// RenewEvery is the least time between two renewals of one session, each of which is a write. DefaultRenewEvery when zero, or half
-	// of IdleTimeout where that is less.
+	// RenewEvery is the least time between two renewals of one session, each of which is a write.
+	// DefaultRenewEvery when zero, or half of IdleTimeout where that is less.
 	RenewEvery time.Duration
-	// RevokeOfflineOnSignOut and RevokeOfflineOnExpiry end refresh tokens with offline access along with the session. By default they
-	// outlive it (Back-Channel Logout 1.0, section 2.7); a removal ends them in any case.
+	// RevokeOfflineOnSignOut and RevokeOfflineOnExpiry end refresh tokens with offline access along with the
+	// session. By default they outlive it (Back-Channel Logout 1.0, section 2.7); a removal ends them in any
+	// case.
 	RevokeOfflineOnSignOut bool
 	RevokeOfflineOnExpiry  bool
 
-	// RemoteAddr tells a request's address. By default it is the host in r.RemoteAddr. A host behind a proxy must set it: otherwise all
-	// requests have the address of the proxy, and package admin throttles guesses by address.
+	// RemoteAddr tells a request's address. By default it is the host in r.RemoteAddr. A host behind a proxy
+	// must set it: otherwise all requests have the address of the proxy, and package admin throttles guesses
+	// by address.
 	RemoteAddr func(r *http.Request) string
-	// AllowLogoutCIDRs are private, loopback and link-local addresses to which logout tokens may go all the same.
+	// AllowLogoutCIDRs are private, loopback and link-local addresses to which logout tokens may go all the
+	// same.
 	AllowLogoutCIDRs []netip.Prefix
-	// DeliveryTimeout, DeliveryConcurrency and DeliveriesPerClient are those of logout.DispatcherConfig, and so are their defaults.
+	// DeliveryTimeout, DeliveryConcurrency and DeliveriesPerClient are those of logout.DispatcherConfig, and
+	// so are their defaults.
 	DeliveryTimeout     time.Duration
 	DeliveryConcurrency int
 	DeliveriesPerClient int
 
-	// ExpiryOff leaves it to another host of the same backend to end sessions that fall due, and to purge what is left of ended ones, of notices
-	// and of jobs: one host must do it. Such a session is worth nothing here either way.
+	// ExpiryOff leaves it to another host of the same backend to end sessions that fall due, and to purge
+	// what is left of ended ones, of notices and of jobs: one host must do it. Such a session is worth
+	// nothing here either way.
 	ExpiryOff bool
 	// SweepBatch is how many sessions end in one call of the store. DefaultSweepBatch when zero.
 	SweepBatch int
-	// SweepEvery is how often what is past its time is purged, and the store asked although nothing is known to be due. DefaultSweepEvery when
-	// zero. A session that falls due is ended within a second in any case; where several hosts share a store, one of another host's too.
+	// SweepEvery is how often what is past its time is purged, and the store asked although nothing is known
+	// to be due. DefaultSweepEvery when zero. A session that falls due is ended within a second in any case;
+	// where several hosts share a store, one of another host's too.
 	SweepEvery time.Duration
 	// TellOnExpiry says which clients are told of a session that expired. TellAll when empty.
 	TellOnExpiry TellClients
-	// CoordinateClients has sessions live on while their clients refresh, have tokens introspected or ask for userinfo, unless a client has
-	// a setting of its own (logout.Client.Coordinate).
+	// CoordinateClients has sessions live on while their clients refresh, have tokens introspected or ask for
+	// userinfo, unless a client has a setting of its own (logout.Client.Coordinate).
 	CoordinateClients bool
-	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest ones, or, with RefuseSignIn, fails
-	// with ErrTooManySessions.
+	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest
+	// ones, or, with RefuseSignIn, fails with ErrTooManySessions.
 	MaxSessions  int
 	RefuseSignIn bool
 
@@ -160,14 +177,17 @@ const (
 
 // Cookie shapes the session cookie. It is always HttpOnly, on path "/", and Secure when the issuer is https.
 type Cookie struct {
-	// Name replaces the default name and is used as it is. Ports share cookies: servers on one host need names of their own.
+	// Name replaces the default name and is used as it is. Ports share cookies: servers on one host need
+	// names of their own.
 	Name string
-	// Domain lets the server's sibling hosts receive the cookie. Not together with a name that begins with "__Host-".
+	// Domain lets the server's sibling hosts receive the cookie. Not together with a name that begins with
+	// "__Host-".
 	Domain string
-	// SameSite is http.SameSiteLaxMode when zero. Strict makes users who come from another site look signed out; None needs https.
+	// SameSite is http.SameSiteLaxMode when zero. Strict makes users who come from another site look signed
+	// out; None needs https.
 	SameSite http.SameSite
-	// Persistent keeps the cookie when the browser is closed, until the session's absolute end, or for 400 days where it has none. It is
-	// written at sign-in only.
+	// Persistent keeps the cookie when the browser is closed, until the session's absolute end, or for 400
+	// days where it has none. It is written at sign-in only.
 	Persistent bool
 }
 

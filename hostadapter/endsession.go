@@ -28,13 +28,15 @@ const (
 	resumePurpose  = "end-session-resume"
 )
 
-// EndSession returns the end-session endpoint of OpenID Connect RP-Initiated Logout 1.0, for GET and POST. It signs the browser out and
-// sends it to the post_logout_redirect_uri, which must be registered for the client of the id_token_hint or client_id. Without a hint
-// that belongs to the browser's session the user is asked first. A browser that brings no cookie, as one that keeps it from requests that come
-// from other sites, is signed out of the session that the hint was issued in.
+// EndSession returns the end-session endpoint of OpenID Connect RP-Initiated Logout 1.0, for GET and POST. It
+// signs the browser out and sends it to the post_logout_redirect_uri, which must be registered for the client
+// of the id_token_hint or client_id. Without a hint that belongs to the browser's session the user is asked
+// first. A browser that brings no cookie, as one that keeps it from requests that come from other sites, is
+// signed out of the session that the hint was issued in.
 //
-// Clients of the session are told by back channel, those with a frontchannel_logout_uri in frames of the page that follows
-// (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see Metadata.
+// Clients of the session are told by back channel, those with a frontchannel_logout_uri in frames of the page
+// that follows (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see
+// Metadata.
 func (a *Adapter) EndSession() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protect(w)
@@ -66,7 +68,8 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, present := a.readCookies(r); !present && r.Method == http.MethodPost {
-		// A SameSite cookie does not come with a POST from another site, but it does with the GET that follows.
+		// A SameSite cookie does not come with a POST from another site, but it does with the GET that
+		// follows.
 		return a.sendOn(w, request)
 	}
 	all, err := a.present(r)
@@ -91,8 +94,8 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	return a.finish(w, r, records, request)
 }
 
-// hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live session. Nil: there is none.
-// Only a session's clients have its ID tokens, and those to whom they gave one.
+// hinted returns the live session that the hint was issued in, for a browser that brings no cookie of a live
+// session. Nil: there is none. Only a session's clients have its ID tokens, and those to whom they gave one.
 func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore.Session, error) {
 	if request.SessionID == "" || ticketstore.CheckID("sid", request.SessionID) != nil {
 		return nil, nil
@@ -150,7 +153,8 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*tick
 	return nil
 }
 
-// sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an address.
+// sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an
+// address.
 func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
 	sealed, err := a.sealRequest(resumePurpose, request)
 	if err != nil {
@@ -180,13 +184,15 @@ func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticke
 	return nil
 }
 
-// confirmed takes the form of the confirmation page. One that is too old, or that was made for another session, is shown anew for this one.
+// confirmed takes the form of the confirmation page. One that is too old, or that was made for another
+// session, is shown anew for this one.
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
 	secrets, _ := a.readCookies(r)
 	request, unreadable := a.openRequest(confirmPurpose, sealed)
 	if len(secrets) == 0 || unreadable != nil {
-		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come: nothing that it asks for is to be
-		// trusted, and nothing known of the session. The GET that follows finds out.
+		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come:
+		// nothing that it asks for is to be trusted, and nothing known of the session. The GET that follows
+		// finds out.
 		w.Header().Set("Location", "?")
 		w.WriteHeader(http.StatusSeeOther)
 		return nil

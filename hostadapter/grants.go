@@ -33,9 +33,10 @@ func (a *Adapter) QueryGrants(ctx context.Context, query grantstore.Query) (*gra
 	return page, nil
 }
 
-// RemoveGrants removes the grants that the removal selects and that were there when it was called, in bounded batches until there are none, and
-// counts them. A code exchange or a refresh that races it loses: it finds its code or refresh token gone, or what it was given is removed too.
-// What users and clients are granted anew meanwhile stays. An error says nothing of how much was removed before; removing again does no harm.
+// RemoveGrants removes the grants that the removal selects and that were there when it was called, in bounded
+// batches until there are none, and counts them. A code exchange or a refresh that races it loses: it finds
+// its code or refresh token gone, or what it was given is removed too. What users and clients are granted
+// anew meanwhile stays. An error says nothing of how much was removed before; removing again does no harm.
 func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*GrantsRemoved, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err
@@ -77,7 +78,8 @@ func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*Gran
 	return total, nil
 }
 
-// lastGrant is the present, or the creation of the last grant there is, where a clock is or was ahead of this one.
+// lastGrant is the present, or the creation of the last grant there is, where a clock is or was ahead of this
+// one.
 func (a *Adapter) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
 	now := a.now()
 	page, err := a.QueryGrants(ctx, grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1})

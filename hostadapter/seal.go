@@ -13,15 +13,17 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// ErrSealed means that a record cannot be opened. It was sealed with a key that is no longer in Config.Keys, for another purpose or id, or was
-// changed. The record is kept as it is: with the key back in place it opens again.
+// ErrSealed means that a record cannot be opened. It was sealed with a key that is no longer in Config.Keys,
+// for another purpose or id, or was changed. The record is kept as it is: with the key back in place it opens
+// again.
 var ErrSealed = errors.New("sealed record cannot be opened")
 
 // Two kinds of ErrSealed that no key mends.
 var (
 	// ErrChanged means that a record was changed since it was sealed, or given out in another's place.
 	ErrChanged = fmt.Errorf("%w: changed, or not what it is taken for", ErrSealed)
-	// ErrFormerSeal means that an earlier release sealed the record without all that it belongs to. See Config.UnboundUntil.
+	// ErrFormerSeal means that an earlier release sealed the record without all that it belongs to. See
+	// Config.UnboundUntil.
 	ErrFormerSeal = fmt.Errorf("%w: an earlier release sealed it, and Config.UnboundUntil does not accept that now", ErrSealed)
 )
 
@@ -31,8 +33,9 @@ const (
 	sealOverhead = 1 + sealKeyID + chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
 )
 
-// keyRing seals with its first key and opens with any. What it seals is version, key id, nonce and ciphertext; the version, the key
-// id, the purpose and the id are associated data, so that a sealed record is worth nothing in another's place.
+// keyRing seals with its first key and opens with any. What it seals is version, key id, nonce and
+// ciphertext; the version, the key id, the purpose and the id are associated data, so that a sealed record is
+// worth nothing in another's place.
 type keyRing struct {
 	keys []sealKey
 }

@@ -26,22 +26,23 @@ type Identity struct {
 	AMR []string
 	// AuthTime is when the user did; now when zero.
 	AuthTime time.Time
-	// Properties are kept, sealed, with the session, in a ticket of at most ticketstore.MaxTicket bytes that also holds the subject,
-	// the issuer and how the user signed in.
+	// Properties are kept, sealed, with the session, in a ticket of at most ticketstore.MaxTicket bytes that
+	// also holds the subject, the issuer and how the user signed in.
 	Properties map[string]string
 }
 
 // clockSkew is how far in the future an AuthTime of another machine may lie.
 const clockSkew = time.Minute
 
-// SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one planted
-// before is worth nothing. A user who is signed in already, and is the same, keeps the session under its sid; a live
-// session of another subject ends (reason session_replaced), and so does one that cannot be opened any more or is of
-// a former issuer. A wrong identity is a *ticketstore.FieldError that names what is wrong with it, before anything is
-// touched.
+// SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one
+// planted before is worth nothing. A user who is signed in already, and is the same, keeps the session under
+// its sid; a live session of another subject ends (reason session_replaced), and so does one that cannot be
+// opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
+// wrong with it, before anything is touched.
 //
-// ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and Config.RefuseSignIn is set.
-// After any other error nobody is known to be signed in: answer with it, or sign in again.
+// ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and
+// Config.RefuseSignIn is set. After any other error nobody is known to be signed in: answer with it, or sign
+// in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()
 	if err := identity.check(now); err != nil {
@@ -159,7 +160,8 @@ func (a *Adapter) tellReplaced(replaced []presented, by *ticketstore.Session, no
 	}
 }
 
-// create stores the session, within the limit where there is one. Repeating it after an answer was lost succeeds.
+// create stores the session, within the limit where there is one. Repeating it after an answer was lost
+// succeeds.
 func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now time.Time) error {
 	tickets := a.config.Backend.Tickets()
 	if a.config.MaxSessions == 0 {
@@ -204,7 +206,8 @@ func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
 	return capped(from.Add(a.config.IdleTimeout), endsAt), endsAt
 }
 
-// stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. Nil: it ended meanwhile.
+// stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. Nil: it
+// ended meanwhile.
 func (a *Adapter) stepUp(
 	ctx context.Context, old, fresh *ticketstore.Session, identity *Identity, now time.Time,
 ) (*ticketstore.Session, error) {

@@ -22,9 +22,9 @@ import (
 // bounds: the first kind once a second, the others once a minute.
 var errRefused = errors.New("a stored grant is worth nothing")
 
-// bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though it lies beside the data. A
-// store that changes any of it, or gives the data out for another grant, gives nothing that can be opened. Each text has its
-// length before it.
+// bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though
+// it lies beside the data. A store that changes any of it, or gives the data out for another grant, gives
+// nothing that can be opened. Each text has its length before it.
 func bindingOf(g *grantstore.Grant) hostadapter.Binding {
 	id := append(make([]byte, 0, 256), g.Key[:]...)
 	for _, text := range []string{g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Description} {
@@ -67,9 +67,9 @@ func storable(t time.Time) time.Time {
 	return t.UTC()
 }
 
-// inherit gives the grant what a store gives to all that is stored by a batch which uses up a code or refresh token (grantstore.Consumption).
-// It has to be known before the grant is sealed.
-// issuer is that of its session.
+// inherit gives the grant what a store gives to all that is stored by a batch which uses up a code or refresh
+// token (grantstore.Consumption). It has to be known before the grant is sealed. issuer is that of its
+// session.
 func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string, err error) {
 	row, err := s.usedUp(ctx)
 	if row != nil {
@@ -80,7 +80,8 @@ func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string
 	return issuer, err
 }
 
-// issuer returns the issuer of the session that the grant is bound to, empty where it is bound to none or an earlier release did not say.
+// issuer returns the issuer of the session that the grant is bound to, empty where it is bound to none or an
+// earlier release did not say.
 func (r *row) issuer() string {
 	if r.grant.SessionID == "" {
 		return ""
@@ -129,8 +130,9 @@ const (
 	hasOpenIDField protowire.Number = 13
 )
 
-// announce has a code's sealed record say that a row belongs to it, so that no store can withhold that row: without its PKCE row a code would
-// be good without a verifier. The code is in the same batch or, where writes go one by one, in the store.
+// announce has a code's sealed record say that a row belongs to it, so that no store can withhold that row:
+// without its PKCE row a code would be good without a verifier. The code is in the same batch or, where
+// writes go one by one, in the store.
 func (s *Store) announce(ctx context.Context, b *grantstore.Batch, code grantstore.Ref, field protowire.Number) error {
 	for i := range b.Store {
 		if b.Store[i].Ref == code {
@@ -180,7 +182,8 @@ func (s *Store) checkWhole(ctx context.Context, code *row) error {
 	return nil
 }
 
-// openIDKey returns the key of the OpenID record of the code in a token request, or the zero key: it is kept under the whole code.
+// openIDKey returns the key of the OpenID record of the code in a token request, or the zero key: it is kept
+// under the whole code.
 func openIDKey(ctx context.Context) grantstore.Key {
 	if request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && request != nil {
 		return grantstore.KeyOf(request.GetRequestForm().Get("code"))
@@ -198,7 +201,8 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 	return false
 }
 
-// refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not exist.
+// refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not
+// exist.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
 	if missed, log := s.refusals.Line(s.now()); log {
 		s.adapter.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or somebody who can write to it, is not "+

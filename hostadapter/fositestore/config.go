@@ -17,57 +17,67 @@ import (
 
 // Config says how sessions join a server. Backend, Fosite, Store and Key are required.
 type Config struct {
-	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions. Host.Backends and Host.BackendName name
-	// others that it may be swapped for while the server serves.
+	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
+	// Host.Backends and Host.BackendName name others that it may be swapped for while the server serves.
 	Backend hostadapter.Backend
-	// Fosite is the configuration that the server composes its provider with. From it come the issuer (IDTokenIssuer) and, by HKDF, the
-	// sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live).
+	// Fosite is the configuration that the server composes its provider with. From it come the issuer
+	// (IDTokenIssuer) and, by HKDF, the sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated
+	// secret for as long as its tokens live).
 	//
 	// The whole of a code or token is checked before anything is revoked, with the strategies of its
-	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and oauth2.AuthorizeExplicitGrantHandler.
-	// Of a host that wraps them the HMAC strategy of compose is assumed, with GlobalSecret; tokens of another
-	// form than its "key.signature" are then revoked by their signature alone.
+	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and
+	// oauth2.AuthorizeExplicitGrantHandler. Of a host that wraps them the HMAC strategy of compose is
+	// assumed, with GlobalSecret; tokens of another form than its "key.signature" are then revoked by their
+	// signature alone.
 	//
 	// Attach fills in what fosite would at first use, and FormPostHTMLTemplate where that is nil: a page for
 	// response_mode=form_post whose content security policy the Provider sends along.
 	Fosite *fosite.Config
-	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with PublicKeys also JWT bearer.
+	// Store is the host's own store. It serves clients; with Authenticator also the password grant, with
+	// PublicKeys also JWT bearer.
 	//
-	// A client's logout settings come from optional methods of the type that GetClient returns: GetBackChannelLogoutURI() string,
-	// GetBackChannelLogoutSessionRequired() bool, GetFrontChannelLogoutURI() string, GetFrontChannelLogoutSessionRequired() bool,
-	// GetPostLogoutRedirectURIs() []string, GetCoordinateLifetimeWithUserSession() *bool, GetMutedSessionEnds() ticketstore.Ends; else from Host.Clients.
+	// A client's logout settings come from optional methods of the type that GetClient returns:
+	// GetBackChannelLogoutURI() string, GetBackChannelLogoutSessionRequired() bool,
+	// GetFrontChannelLogoutURI() string, GetFrontChannelLogoutSessionRequired() bool,
+	// GetPostLogoutRedirectURIs() []string, GetCoordinateLifetimeWithUserSession() *bool,
+	// GetMutedSessionEnds() ticketstore.Ends; else from Host.Clients.
 	Store fosite.ClientManager
-	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey, *ecdsa.PrivateKey, a JSONWebKey or an
-	// OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs logout tokens, and is asked for at each of them.
+	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey,
+	// *ecdsa.PrivateKey, a JSONWebKey or an OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs
+	// logout tokens, and is asked for at each of them.
 	Key func(ctx context.Context) (any, error)
 	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
 	KeyID string
-	// FormerKeys returns keys that signed ID tokens before, or will, for id_token_hint at sign-out: public or private ones, of the kinds that Key
-	// returns, or a *JSONWebKeySet. Nil: ID tokens of a key that was rotated out have their users asked before they are signed out.
+	// FormerKeys returns keys that signed ID tokens before, or will, for id_token_hint at sign-out: public or
+	// private ones, of the kinds that Key returns, or a *JSONWebKeySet. Nil: ID tokens of a key that was
+	// rotated out have their users asked before they are signed out.
 	FormerKeys func(ctx context.Context) ([]any, error)
 
-	// FormerIssuers are those that the server had before it was renamed to IDTokenIssuer, KeysLost goes on with a store that none of the
-	// keys opens, and UnboundUntil lets sessions and tokens of a release before that setting pass until then: see the fields of those
-	// names in hostadapter.Config.
+	// FormerIssuers are those that the server had before it was renamed to IDTokenIssuer, KeysLost goes on
+	// with a store that none of the keys opens, and UnboundUntil lets sessions and tokens of a release before
+	// that setting pass until then: see the fields of those names in hostadapter.Config.
 	FormerIssuers []string
 	KeysLost      bool
 	UnboundUntil  time.Time
 
-	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in with SignIn. Such tokens end
-	// only with their subject.
+	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in
+	// with SignIn. Such tokens end only with their subject.
 	AllowUnbound bool
-	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose answers. Each answer begins a
-	// line of its own, at most grantstore.MaxLines live ones in a family. Zero, as in fosite: a second use, also one at the same moment,
-	// revokes the whole family.
+	// RefreshGrace lets a refresh token be used again this long after its first use, for clients that lose
+	// answers. Each answer begins a line of its own, at most grantstore.MaxLines live ones in a family. Zero,
+	// as in fosite: a second use, also one at the same moment, revokes the whole family.
 	RefreshGrace time.Duration
-	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had sessions, up to that moment: what the
-	// backend does not know is looked up in Store, which must still be the fosite storage that it was. A refresh moves the whole family to
-	// the backend, for good; revocations reach both. Tokens of before belong to no session: the end of one leaves them alone, and so does
-	// a removal of their subject until they have moved. Zero: they are not looked for.
+	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had
+	// sessions, up to that moment: what the backend does not know is looked up in Store, which must still be
+	// the fosite storage that it was. A refresh moves the whole family to the backend, for good; revocations
+	// reach both. Tokens of before belong to no session: the end of one leaves them alone, and so does a
+	// removal of their subject until they have moved. Zero: they are not looked for.
 	LegacyUntil time.Time
-	// MayIntrospect decides whether the client that asks the introspection endpoint is told of a live token, whose request has its client, subject,
-	// scopes and audience. A no is answered {"active":false}, as a token that is not live, and keeps no session alive. Nil, as in fosite: every client
-	// that authenticates, by its secret or an access token of its own, is told of every token (RFC 7662, section 2.1, leaves it to the server).
+	// MayIntrospect decides whether the client that asks the introspection endpoint is told of a live token,
+	// whose request has its client, subject, scopes and audience. A no is answered {"active":false}, as a
+	// token that is not live, and keeps no session alive. Nil, as in fosite: every client that authenticates,
+	// by its secret or an access token of its own, is told of every token (RFC 7662, section 2.1, leaves it
+	// to the server).
 	MayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 
 	// Host is everything else, and what is set in it goes before the defaults above.

@@ -73,9 +73,10 @@ func (s strategies) validate(ctx context.Context, t grantstore.Type, token strin
 	return s.access.ValidateAccessToken(ctx, request, token)
 }
 
-// mayRevoke reports whether a token request that brings a used code or refresh token is to revoke its family: it comes from the client of
-// the token and has the whole of it. fosite looks a token up by its second half, and revokes before it checks the first one and
-// the client: a half that leaked, or another client, must not end anything.
+// mayRevoke reports whether a token request that brings a used code or refresh token is to revoke its family:
+// it comes from the client of the token and has the whole of it. fosite looks a token up by its second half,
+// and revokes before it checks the first one and the client: a half that leaked, or another client, must not
+// end anything.
 func (s *Store) mayRevoke(ctx context.Context, t grantstore.Type, clientID string) bool {
 	request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester)
 	if !ok {
@@ -90,8 +91,8 @@ func (s *Store) mayRevoke(ctx context.Context, t grantstore.Type, clientID strin
 		s.strategies(ctx).validate(ctx, t, request.GetRequestForm().Get(field)) == nil
 }
 
-// isHalf reports whether ctx is that of a revocation request (RFC 7009) that brings no more than the second half of a token. fosite, which
-// reads without a session then, checks the client but not the first half.
+// isHalf reports whether ctx is that of a revocation request (RFC 7009) that brings no more than the second
+// half of a token. fosite, which reads without a session then, checks the client but not the first half.
 func (s *Store) isHalf(ctx context.Context, t grantstore.Type, session fosite.Session) bool {
 	request, ok := ctx.Value(fosite.RequestContextKey).(*http.Request)
 	if !ok || !isNil(session) || ctx.Value(fosite.AccessRequestContextKey) != nil {

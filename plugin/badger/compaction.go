@@ -17,7 +17,7 @@ import (
 // deletes the old ones. One failed sync, or a bound on open files or on a file's size, then loses whatever rows were in it, without a word. So
 // while a compaction writes, an iterator keeps its old tables from being deleted, and when it is done its new tables must have as many keys as it
 // has logged for each. Where they have not, that is the engine's failure: the old tables stay, and the next Open takes the compaction's changes out
-// of the manifest (finishManifest).
+// of the manifest (finished).
 type compactions struct {
 	failure *failure
 	note    tableNote

@@ -54,7 +54,7 @@ type Engine struct {
 	noticeSeq atomic.Uint32
 	// id is the store's.
 	id string
-	// marker is that of the folder, unless that is of another store. Marking guards it.
+	// marker is that of the folder, nil in a database that is still. Marking guards it.
 	marker  *marker
 	marking sync.Mutex
 	turns   turns
@@ -73,20 +73,8 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
-	if err := awaitFolder(ctx, settings.Path, logger); err != nil {
-		return nil, err
-	}
-	if err := checkPlace(settings.Path, ticketstore.StoreIDs(ctx)); err != nil {
-		return nil, err
-	}
 	space := newSpace(&settings, logger)
 	if err := space.room().refusesOpening(); err != nil {
-		return nil, err
-	}
-	if err := prepareFolder(ctx, settings.Path, logger); err != nil {
-		return nil, err
-	}
-	if err := onDisk(settings.Path); err != nil {
 		return nil, err
 	}
 	log := newBadgerLogger(newFailure(settings.Path, logger))
@@ -102,9 +90,9 @@ func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine,
 	return e, nil
 }
 
-// openFolder opens the database of a folder that is a session store.
+// openFolder opens the database of a folder, which becomes a session store if it is none.
 func openFolder(ctx context.Context, options badger.Options, space *space, log badgerLogger) (_ *Engine, err error) {
-	m, err := readyFolder(ctx, options, log.failure.logger)
+	m, err := takeFolder(ctx, options, log.failure.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -180,13 +168,7 @@ func databaseOptions(settings Settings, encryption []byte, logger badgerLogger) 
 
 // start brings an older database up to date, marks the store as open and starts the committer.
 func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (err error) {
-	if err := m.fits(e.db); err != nil {
-		return err
-	}
 	e.marker = m // Close marks the store as closed, also where the start fails: the logs may be gone then.
-	if err := checkStoreID(e.db, options.Dir, ticketstore.StoreIDs(ctx)); err != nil {
-		return err
-	}
 	if err := e.migrate(ctx, m.format); err != nil {
 		return err
 	}

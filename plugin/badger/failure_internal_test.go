@@ -16,6 +16,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
 // Badger logs that a table could not be written and goes on. Here that is a failure, the work that failed ends, the database can be closed,
@@ -105,7 +107,12 @@ func rowName(i int) []byte { return fmt.Appendf(nil, "%08d", i) }
 // rowsAreThere opens a database as the next process would and finds so many rows.
 func rowsAreThere(t *testing.T, path string, options badger.Options, rows int) {
 	t.Helper()
-	if err := finishManifest(path); err != nil {
+	m := &marker{format: formatVersion}
+	found, err := lookAt(path, m, nil)
+	if err == nil {
+		err = found.ready(m)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	log := newBadgerLogger(newFailure(path, slog.New(slog.DiscardHandler)))
@@ -159,22 +166,32 @@ func TestUnfinishedManifest(t *testing.T) {
 			header := []byte("Bdgr\x00\x00\x00\x08")
 			text, want := bytes.Clone(header), bytes.Clone(header)
 			for i, changes := range c.sets {
-				body, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})
-				if err != nil {
-					t.Fatal(err)
-				}
-				raw := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
-				raw = binary.BigEndian.AppendUint32(raw, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
-				raw = append(raw, body...)
+				raw := rawSet(t, changes...)
 				text = append(text, raw...)
 				if slices.Contains(c.kept, i) {
 					want = append(want, raw...)
 				}
 			}
-			got := finishedManifest(text, func(id uint64) bool { return slices.Contains(c.files, id) })
+			m, err := files.ParseManifest(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := finished(m, func(id uint64) bool { return slices.Contains(c.files, id) }).Bytes()
 			if !bytes.Equal(got, want) {
 				t.Errorf("%d bytes became %d, want %d", len(text), len(got), len(want))
 			}
 		})
 	}
+}
+
+// rawSet is a set of changes as the manifest has it.
+func rawSet(t *testing.T, changes ...*pb.ManifestChange) []byte {
+	t.Helper()
+	body, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	raw = binary.BigEndian.AppendUint32(raw, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	return append(raw, body...)
 }

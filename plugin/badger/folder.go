@@ -15,69 +15,95 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// prepareFolder makes sure that the folder is a session store of a known format, or makes it one if it is missing or empty. It is nobody else's
-// to read or write from then on, but for the group of a volume that belongs to one. What is refused stays as it is.
-func prepareFolder(ctx context.Context, path string, logger *slog.Logger) error {
-	entries, err := os.ReadDir(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		if err := os.MkdirAll(path, 0o700); err != nil {
-			return ticketstore.Invalid("path", "cannot be created: %v", err)
+// takeFolder looks at the folder of a store before Badger does, while nothing else has it open, and readies it. One that
+// is missing or empty becomes a store. It returns the marker. A folder that is refused stays as it was.
+func takeFolder(ctx context.Context, options badger.Options, logger *slog.Logger) (m *marker, err error) {
+	path, wanted := options.Dir, ticketstore.StoreIDs(ctx)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if err := checkStoreID("", path, wanted); err != nil {
+			return nil, err
 		}
-	case err != nil:
-		return ticketstore.Invalid("path", "cannot be read as a folder: %v%s", err, ownedBy(path))
-	}
-	fresh := isNew(entries)
-	if !fresh {
-		if _, err := readMarker(path); err != nil {
-			return err
+		if err := os.MkdirAll(path, forOwner); err != nil {
+			return nil, ticketstore.Invalid("path", "cannot be created: %v", err)
 		}
 	}
-	if err := keepPrivate(ctx, path, logger); err != nil {
-		return err
+	unlock, err := awaitFolder(ctx, path, logger)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, unreadable(path, err)
 	}
-	if !fresh {
-		return nil
-	}
-	m := &marker{format: formatVersion}
-	if err := m.write(path); err != nil {
-		return ticketstore.Invalid("path", "cannot be written: %v", err)
-	}
-	return nil
-}
-
-// readyFolder looks at a store before Badger does, while nothing else has it open, and readies it. It returns its marker.
-func readyFolder(ctx context.Context, options badger.Options, logger *slog.Logger) (m *marker, err error) {
-	path := options.Dir
-	unlock, err := lockFolder(path, false)
 	if err != nil {
-		return nil, explainOpen(path, err)
-	}
-	defer func() { err = errors.Join(err, unlock()) }()
-	// Until now another process may have changed it.
-	if m, err = readMarker(path); err != nil {
 		return nil, err
 	}
-	if err := restoreLogs(path); err != nil {
+	defer func() { err = errors.Join(err, unlock()) }()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+	}
+	if !isNew(entries) {
+		return takeStore(ctx, options, wanted, logger)
+	}
+	if err := checkStoreID("", path, wanted); err != nil {
+		return nil, err
+	}
+	if err := keepPrivate(ctx, path, logger); err != nil {
+		return nil, err
+	}
+	m = &marker{format: formatVersion}
+	if err := m.write(path); err != nil {
+		return nil, ticketstore.Invalid("path", "cannot be written: %v", err)
+	}
+	return m, nil
+}
+
+// takeStore is takeFolder for a folder that holds something.
+func takeStore(ctx context.Context, options badger.Options, wanted []string, logger *slog.Logger) (*marker, error) {
+	path := options.Dir
+	if _, err := readMarker(path); err != nil {
+		return nil, err
+	}
+	// What is looked at is what is on the disk. This changes nothing of it.
+	if err := filesOnDisk(path); errors.Is(err, fs.ErrPermission) {
+		return nil, unreadable(path, err)
+	} else if err != nil {
+		return nil, explainOpen(path, err)
+	}
+	m, err := readMarker(path)
+	if err != nil {
 		return nil, err
 	}
 	found, err := lookAt(path, m, options.EncryptionKey)
 	if err != nil {
 		return nil, err
 	}
-	if err := found.fit(m, options); err != nil {
+	if err := found.fit(m); err != nil {
+		return nil, err
+	}
+	if err := checkStoreID(found.storeID, path, wanted); err != nil {
+		return nil, err
+	}
+	if err := keepPrivate(ctx, path, logger); err != nil {
 		return nil, err
 	}
 	found.report(ctx, m, logger)
-	if err := found.sweep(); err != nil {
-		return nil, err
+	return m, found.ready(m)
+}
+
+// ready makes of a store that was looked at what Badger opens.
+func (f *findings) ready(m *marker) error {
+	if f.unfinished {
+		if err := writeFinished(f.path, f.manifest); err != nil {
+			return explainOpen(f.path, err)
+		}
+	}
+	if err := errors.Join(f.sweep(), restoreLogs(f.path)); err != nil {
+		return explainOpen(f.path, err)
 	}
 	// Badger removes logs that hold nothing before it begins a new one.
-	if m.state == stateOpen && found.idle() {
+	if m.state == stateOpen && f.idle() {
 		m.state = stateClosed
-		return m, m.write(path)
+		return m.write(f.path)
 	}
-	return m, nil
+	return nil
 }
 
 // isNew reports whether a folder has nothing in it but what a crash in the very first moment has left: drafts of the marker.
@@ -102,8 +128,4 @@ func explainOpen(path string, err error) error {
 		return ticketstore.Invalid("encryption_key", "is not the one that %s was created with", path)
 	}
 	return fmt.Errorf("open database %s: %w", path, explainDisk(path, err))
-}
-
-func inUse(path string) error {
-	return ticketstore.Invalid("path", "%s is in use by another process: a badger store belongs to one plugin at a time", path)
 }

@@ -24,24 +24,21 @@ const (
 	lockPIDFile = "LOCK"
 )
 
-// awaitFolder waits for another process to let go of a folder: one that was killed or told to end may still
-// be about it. It gives up shortly before the context's deadline; without one it does not wait. A folder that
-// is missing is nobody's.
-func awaitFolder(ctx context.Context, path string, logger *slog.Logger) error {
+// awaitFolder locks a folder that is there. It waits for another process to let go of it: one that was killed or told to
+// end may still have it. It gives up shortly before the context's deadline; without one it does not wait.
+func awaitFolder(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
 	limit := time.Now()
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		limit = limit.Add(left - min(lockAnswer, left/5))
 	}
 	for waited := false; ; waited = true {
-		unlock, err := lockFolder(path, false)
+		unlock, err = lockFolder(path, false)
 		switch {
-		case err == nil:
-			return unlock()
 		case !errors.Is(err, errInUse):
-			return nil // whoever opens it says what is wrong with it
+			return unlock, err
 		case !time.Now().Before(limit):
-			return folderInUse(path)
+			return nil, inUse(path)
 		case !waited:
 			logger.InfoContext(ctx, "database folder is in use by another process, waiting",
 				"path", path, "pid", ownerOf(path))
@@ -49,13 +46,13 @@ func awaitFolder(ctx context.Context, path string, logger *slog.Logger) error {
 		select {
 		case <-time.After(lockPoll):
 		case <-ctx.Done():
-			return folderInUse(path)
+			return nil, inUse(path)
 		}
 	}
 }
 
-// folderInUse names the process that has the folder, where it can be found.
-func folderInUse(path string) error {
+// inUse names the process that has the folder, where it can be found.
+func inUse(path string) error {
 	owner := ""
 	if pid := ownerOf(path); pid != 0 {
 		owner = fmt.Sprintf(", process %d", pid)

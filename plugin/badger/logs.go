@@ -10,12 +10,14 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
 // The names of Badger's logs, each of which holds what a memory table has, and of those that are put off until others are in tables.
 const (
 	logSuffix = ".mem"
-	putOff    = ".mem.later"
+	putOff    = logSuffix + files.PutOff
 )
 
 // settleLogs brings what a killed process has left in its logs to tables. Badger would read all of them into memory tables of the new size at

@@ -21,6 +21,11 @@ type findings struct {
 	path    string
 	listing *files.Listing
 	keys    *files.Keys
+	// manifest is the one to go on with. Unfinished: that of the folder may have changes that are to be taken out.
+	manifest   *files.Manifest
+	unfinished bool
+	// storeID is what the database has, empty where it has none.
+	storeID string
 	// tables are those of the database, logs those of its memory tables.
 	tables map[uint64]*files.Table
 	logs   []*files.Log
@@ -44,16 +49,16 @@ func lookAt(path string, m *marker, encryption []byte) (*findings, error) {
 		if m.store == "" && len(listing.Tables)+len(listing.Logs)+len(listing.Values) == 0 {
 			return f, nil // Badger was never here
 		}
-		return nil, f.missing(files.Manifest)
+		return nil, f.missing(files.ManifestFile)
 	}
 	if f.keys, err = files.ReadKeys(path, encryption); err != nil {
 		return nil, f.explain(files.KeyRegistry, err)
 	}
-	manifest, err := files.ReadManifest(path)
+	manifest, err := f.lookAtManifest()
 	if err != nil {
-		return nil, f.explain(files.Manifest, err)
+		return nil, f.explain(files.ManifestFile, err)
 	}
-	for _, look := range []func(*files.Tables, *marker) error{f.lookAtTables, f.lookAtLogs, f.lookAtStrays, f.lookAtValues} {
+	for _, look := range []func(*files.Tables, *marker) error{f.lookAtTables, f.lookAtLogs, f.lookAtStrays, f.lookAtValues, f.lookForID} {
 		if err := look(manifest, m); err != nil {
 			return nil, err
 		}
@@ -61,10 +66,49 @@ func lookAt(path string, m *marker, encryption []byte) (*findings, error) {
 	return f, nil
 }
 
+// lookAtManifest returns the tables of the database, without changes that were not finished.
+func (f *findings) lookAtManifest() (tables *files.Tables, err error) {
+	if f.manifest, err = files.ReadManifest(f.path); err != nil {
+		return nil, err
+	}
+	if f.unfinished, err = isUnfinished(f.path); err != nil {
+		return nil, err
+	}
+	if f.unfinished {
+		there := map[uint64]bool{}
+		for _, table := range f.listing.Tables {
+			there[table.ID] = true
+		}
+		f.manifest = finished(f.manifest, func(id uint64) bool { return there[id] })
+	}
+	return f.manifest.Tables()
+}
+
+// lookForID reads which store the database is of. That is written once: whatever has it says the same.
+func (f *findings) lookForID(*files.Tables, *marker) error {
+	for _, log := range f.logs {
+		if log.Found != nil {
+			f.storeID = string(log.Found)
+			return nil
+		}
+	}
+	for id, table := range f.tables {
+		value, err := table.Get(storeIDKey)
+		if err != nil {
+			return f.explain(files.TableName(id), err)
+		}
+		if value != nil {
+			f.storeID = string(value)
+			return nil
+		}
+	}
+	return nil
+}
+
 // lookAtTables demands every table of the manifest.
 func (f *findings) lookAtTables(manifest *files.Tables, _ *marker) error {
 	for id, about := range manifest.Live {
-		table, err := files.ReadTable(f.path, id, about, f.keys)
+		table, err := files.ReadTable(f.path, id, about, f.keys, storeIDKey)
 		if err != nil {
 			return f.explain(files.TableName(id), err)
 		}
@@ -78,7 +122,7 @@ func (f *findings) lookAtTables(manifest *files.Tables, _ *marker) error {
 func (f *findings) lookAtLogs(_ *files.Tables, m *marker) error {
 	newest := uint64(0)
 	for _, file := range f.listing.Logs {
-		log, err := files.ReadLog(f.path, file, f.keys)
+		log, err := files.ReadLog(f.path, file, f.keys, storeIDKey)
 		if err != nil {
 			return f.explain(file.Name, err)
 		}
@@ -138,7 +182,7 @@ func (f *findings) lookAtStrays(manifest *files.Tables, _ *marker) error {
 		}
 		logged := slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Last == table.Version })
 		if table.Version > newest && !logged {
-			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it knows", files.Manifest, file.Name))
+			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it knows", files.ManifestFile, file.Name))
 		}
 	}
 	return nil
@@ -184,7 +228,7 @@ func (f *findings) lookAtValue(file files.File, size int64, m *marker) error {
 		return nil
 	}
 	// A file of the value log is made like a log, its entries in no transaction.
-	log, err := files.ReadLog(f.path, file, f.keys)
+	log, err := files.ReadLog(f.path, file, f.keys, nil)
 	switch {
 	case err != nil:
 		return f.explain(file.Name, err)
@@ -215,6 +259,24 @@ func (f *findings) report(ctx context.Context, m *marker, logger *slog.Logger) {
 // idle reports whether the logs hold nothing that is not in the tables: the store is as good as closed.
 func (f *findings) idle() bool {
 	return !slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Entries > 0 })
+}
+
+// fit refuses a database that is not that of the store which the marker names.
+func (f *findings) fit(m *marker) error {
+	what := "the database is that of another one, " + f.storeID
+	switch {
+	case f.storeID == "" && m.damaged:
+		return ticketstore.Invalid("path",
+			"%s holds a database that is not a session store's, and no marker: choose an empty folder", f.path)
+	case m.damaged:
+		m.store = f.storeID
+		return nil
+	case m.store == "" || m.store == f.storeID:
+		return nil
+	case f.storeID == "":
+		what = "the database is that of none"
+	}
+	return f.refuse(fmt.Sprintf("the marker is that of the store %s, and %s", m.store, what))
 }
 
 // sweep removes files that are no more than a name, which Badger trips over: a crash leaves a log or a file of the value log so right after

@@ -86,9 +86,6 @@ func TestWholeStoreIsMade(t *testing.T) {
 	}
 	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
 	options := kind.options(t, path)
-	if err := prepareFolder(t.Context(), path, slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
 	settings := kind.settings(path)
 	e, err := openFolder(t.Context(), options, newSpace(&settings, slog.New(slog.DiscardHandler)), options.Logger.(badgerLogger))
 	if err != nil {

@@ -2,9 +2,7 @@ package badger
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -12,11 +10,9 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/pb"
-	sstable "github.com/dgraph-io/badger/v4/table"
-	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
@@ -117,88 +113,66 @@ func writeNote(file *os.File, state byte) error {
 	return errors.Join(err, file.Sync())
 }
 
-// finishManifest takes from the manifest the changes of a process that did not finish them: each set of changes, but
-// the first, with a table that has no file, or that replaces tables whose files are all still there. That is done only
-// if all tables that remain have their files.
-func finishManifest(path string) (err error) {
-	note, err := os.OpenFile(filepath.Join(path, unfinishedFile), os.O_RDWR, 0)
+// isUnfinished reports whether the manifest of a database may have changes that were not finished.
+func isUnfinished(path string) (bool, error) {
+	note, err := os.Open(filepath.Join(path, unfinishedFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return false, nil
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer func() { err = errors.Join(err, note.Close()) }()
+	defer note.Close()
 	state := make([]byte, 1)
-	if n, err := note.ReadAt(state, 0); n == 1 && state[0] == tablesFinished || err != nil && !errors.Is(err, io.EOF) {
-		return err
+	if _, err := note.ReadAt(state, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
 	}
-	manifest := filepath.Join(path, badger.ManifestFilename)
-	text, err := os.ReadFile(manifest)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // that is for others to say
-	}
-	if err != nil {
-		return err
-	}
-	if finished := finishedManifest(text, func(id uint64) bool {
-		_, err := os.Stat(sstable.NewFilename(id, path))
-		return err == nil
-	}); !bytes.Equal(finished, text) {
-		err := smallfile.Write(manifest, finished, 0o600)
-		if errors.Is(err, syscall.ENOSPC) && giveReserve(path) {
-			err = smallfile.Write(manifest, finished, 0o600)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return writeNote(note, tablesFinished)
+	return state[0] != tablesFinished, nil
 }
 
-// manifestHeader is Badger's magic text, and two versions.
-const manifestHeader = 8
+// writeFinished has a database go on with a manifest that was finished.
+func writeFinished(path string, m *files.Manifest) error {
+	name, data := filepath.Join(path, files.ManifestFile), m.Bytes()
+	text, err := os.ReadFile(name)
+	if err == nil && !bytes.Equal(text, data) {
+		err = smallfile.Write(name, data, 0o600)
+		if errors.Is(err, syscall.ENOSPC) && giveReserve(path) {
+			err = smallfile.Write(name, data, 0o600)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	note, err := os.OpenFile(filepath.Join(path, unfinishedFile), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeNote(note, tablesFinished), note.Close())
+}
 
-// finishedManifest returns the manifest without its unfinished sets, or as it is if that does not make it whole.
-func finishedManifest(text []byte, exists func(id uint64) bool) []byte {
-	if len(text) < manifestHeader {
-		return text
-	}
-	var sets []*pb.ManifestChangeSet
-	var raw [][]byte
-	for rest := text[manifestHeader:]; len(rest) >= 8; {
-		size := 8 + uint64(binary.BigEndian.Uint32(rest))
-		if size > uint64(len(rest)) {
-			break // a set that was cut, which Badger cuts off
+// finished returns the manifest without the changes of a process that did not finish them: each set of changes, but the
+// first, with a table that has no file, or that replaces tables whose files are all still there. It stays as it is where
+// that does not make it whole.
+func finished(m *files.Manifest, exists func(id uint64) bool) *files.Manifest {
+	live := tablesOf(m.Sets)
+	kept := &files.Manifest{}
+	for i, set := range m.Sets {
+		if i == 0 || !unfinished(set, live, exists) {
+			kept.Sets = append(kept.Sets, set)
 		}
-		set := &pb.ManifestChangeSet{}
-		sum := crc32.Checksum(rest[8:size], crc32.MakeTable(crc32.Castagnoli))
-		if sum != binary.BigEndian.Uint32(rest[4:]) || proto.Unmarshal(rest[8:size], set) != nil {
-			return text // it is damaged: Badger says so
+	}
+	for id := range tablesOf(kept.Sets) {
+		if !exists(id) {
+			return m
 		}
-		sets, raw = append(sets, set), append(raw, rest[:size])
-		rest = rest[size:]
 	}
-	missing := func(id uint64) bool { return !exists(id) }
-	live := tablesOf(sets, func(uint64) bool { return true })
-	finished := bytes.Clone(text[:manifestHeader])
-	var kept []*pb.ManifestChangeSet
-	for i, set := range sets {
-		if i > 0 && unfinished(set, live, exists) {
-			continue
-		}
-		kept, finished = append(kept, set), append(finished, raw[i]...)
-	}
-	if len(tablesOf(kept, missing)) > 0 {
-		return text
-	}
-	return finished
+	return kept
 }
 
 // unfinished reports whether the tables that a set creates are not all there, or those that it deletes all are.
-func unfinished(set *pb.ManifestChangeSet, live map[uint64]bool, exists func(id uint64) bool) bool {
+func unfinished(set files.ChangeSet, live map[uint64]bool, exists func(id uint64) bool) bool {
 	deleted, left := 0, 0
-	for _, change := range set.GetChanges() {
+	for _, change := range set.Changes {
 		id := change.GetId()
 		switch change.GetOp() {
 		case pb.ManifestChange_CREATE:
@@ -218,21 +192,16 @@ func unfinished(set *pb.ManifestChangeSet, live map[uint64]bool, exists func(id 
 	return deleted > 0 && left == deleted
 }
 
-// tablesOf returns the tables after all changes for which want is true.
-func tablesOf(sets []*pb.ManifestChangeSet, want func(id uint64) bool) map[uint64]bool {
+// tablesOf returns the tables after all changes, also where these do not follow from one another.
+func tablesOf(sets []files.ChangeSet) map[uint64]bool {
 	tables := map[uint64]bool{}
 	for _, set := range sets {
-		for _, change := range set.GetChanges() {
+		for _, change := range set.Changes {
 			if change.GetOp() == pb.ManifestChange_CREATE {
 				tables[change.GetId()] = true
 			} else {
 				delete(tables, change.GetId())
 			}
-		}
-	}
-	for id := range tables {
-		if !want(id) {
-			delete(tables, id)
 		}
 	}
 	return tables

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -68,7 +66,7 @@ var errMarkerDamaged = errors.New("is not readable as the marker of a session st
 // power loss leaves it on some file systems, is one without a store where there is a database: that has to say which it is.
 func readMarker(path string) (*marker, error) {
 	file := filepath.Join(path, markerFile)
-	_, err := os.Stat(filepath.Join(path, files.Manifest))
+	_, err := os.Stat(filepath.Join(path, files.ManifestFile))
 	database := err == nil
 	text, err := os.ReadFile(file)
 	switch missing := errors.Is(err, os.ErrNotExist); {
@@ -294,29 +292,4 @@ func (e *Engine) withoutValues(f func() error) error {
 		return err
 	}
 	return errors.Join(f(), e.remark())
-}
-
-// fits refuses a database that is not that of the store which the marker names.
-func (m *marker) fits(db *badger.DB) error {
-	if m.store == "" && !m.damaged {
-		return nil
-	}
-	id, err := readStoreID(db)
-	switch {
-	case err != nil:
-		return err
-	case m.damaged && id == "":
-		return ticketstore.Invalid("path", "holds a database that is not a session store's, and no marker: choose an empty folder")
-	case m.damaged:
-		m.store = id
-	}
-	if id == m.store {
-		return nil
-	}
-	what := "the database is that of another one, " + id
-	if id == "" {
-		what = "the database is that of none"
-	}
-	return ticketstore.Invalid("path", "is not whole: the marker is that of the store %s, and %s. Put back the files as they were, all of one "+
-		"moment; otherwise import a backup into an empty folder", m.store, what)
 }

@@ -1,40 +1,21 @@
 package badger
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// onDisk makes sure that what is about to be read from the files of a database is on its disk, or refuses it.
+// filesOnDisk makes sure that what is about to be read from the files of a database is on its disk, or refuses it.
 //
 // A process that was killed leaves pages behind that the system has not written yet, and one that met a failed sync leaves pages that the system
 // takes for written although they are not: both are read as if they were on the disk, and a repeated call would be answered by them. So each
 // file that Badger appends to is synced, which also tells of an error that nobody has heard of, and its pages are dropped, so that it is read from
 // the disk. The tables need neither: each was synced before the manifest named it, and is never written again. That leaves some tens of MiB,
 // whatever the size of the database: its newest rows (.mem), which are read in a moment anyway, and values over 1 MiB (.vlog), which are rare.
-func onDisk(path string) error {
-	if _, err := os.Stat(filepath.Join(path, markerFile)); err != nil {
-		return nil //nolint:nilerr // it is no database yet, or none at all: prepareFolder says so
-	}
-	// Whoever has the database open still writes it.
-	unlock, err := lockFolder(path, false)
-	if err == nil {
-		err = errors.Join(filesOnDisk(path), unlock())
-	}
-	if errors.Is(err, errInUse) {
-		return inUse(path)
-	}
-	if err != nil {
-		return fmt.Errorf("open database %s: %w", path, explainDisk(path, err))
-	}
-	return nil
-}
-
 func filesOnDisk(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -48,15 +29,12 @@ func filesOnDisk(path string) error {
 			return err
 		}
 	}
-	if err := finishManifest(path); err != nil {
-		return err
-	}
 	return smallfile.SyncFolder(path)
 }
 
 // appended reports whether a file of a database is one that grows or is replaced in it, rather than a table.
 func appended(name string) bool {
-	switch filepath.Ext(name) {
+	switch filepath.Ext(strings.TrimSuffix(name, files.PutOff)) {
 	case ".mem", ".vlog":
 		return true
 	}

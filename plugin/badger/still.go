@@ -39,11 +39,7 @@ func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*En
 	}
 	e := newEngine(ctx, db, space, failure)
 	e.seen, e.still, e.format = v, true, v.marker.format
-	err = v.marker.fits(db)
-	if err == nil {
-		e.committer, err = newCommitter(db, e.damages, space, failure)
-	}
-	if err != nil {
+	if e.committer, err = newCommitter(db, e.damages, space, failure); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", settings.Path, err), e.Close())
 	}
 	return e, nil

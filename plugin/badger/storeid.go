@@ -3,7 +3,6 @@ package badger
 import (
 	"crypto/rand"
 	"errors"
-	"os"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -36,35 +35,10 @@ func readStoreID(db *badger.DB) (id string, err error) {
 	return id, err
 }
 
-// checkPlace refuses a folder without a store, and one whose marker has none of the wanted ids, if there are
-// any.
-func checkPlace(path string, wanted []string) error {
-	if len(wanted) == 0 {
+// checkStoreID refuses a store that is none of the wanted ones, if there are any.
+func checkStoreID(found, path string, wanted []string) error {
+	if len(wanted) == 0 || slices.Contains(wanted, found) {
 		return nil
 	}
-	entries, err := os.ReadDir(path)
-	if errors.Is(err, os.ErrNotExist) || (err == nil && isNew(entries)) {
-		return otherStore(path, wanted, "")
-	}
-	m, err := readMarker(path)
-	if err == nil && m.store != "" && !slices.Contains(wanted, m.store) {
-		err = otherStore(path, wanted, m.store)
-	}
-	return err
-}
-
-// checkStoreID is checkPlace for what the database says: an older marker has no id. Nothing was written yet.
-func checkStoreID(db *badger.DB, path string, wanted []string) error {
-	if len(wanted) == 0 {
-		return nil
-	}
-	id, err := readStoreID(db)
-	if err == nil && !slices.Contains(wanted, id) {
-		err = otherStore(path, wanted, id)
-	}
-	return err
-}
-
-func otherStore(path string, wanted []string, found string) error {
 	return &ticketstore.OtherStoreError{Place: path, Wanted: wanted, Found: found}
 }

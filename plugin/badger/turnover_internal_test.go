@@ -27,9 +27,6 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	}
 	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
 	settings := kind.settings(path)
-	if err := prepareFolder(t.Context(), path, logger); err != nil {
-		t.Fatal(err)
-	}
 	// Without syncs it is faster; a process that is killed loses nothing either way.
 	options := kind.options(t, path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).WithSyncWrites(false)
 	e, err := openFolder(t.Context(), options, newSpace(&settings, logger), options.Logger.(badgerLogger))

@@ -10,7 +10,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // view is a store that is looked at. While it is open no other process opens the store for changes.
@@ -39,16 +38,23 @@ func openView(path string, encryption []byte) (v *view, err error) {
 	if v.marker, err = readMarker(path); err != nil {
 		return v, err
 	}
-	if logs, err := namesOf(path, putOff); err != nil || len(logs) > 0 {
-		return v, errors.Join(err, ticketstore.Invalid("path", "%s is just being started, or a start of it was interrupted: start it once", path))
-	}
 	if v.found, err = lookAt(path, v.marker, encryption); err != nil {
 		return v, err
 	}
 	if !v.found.listing.Manifest {
-		return v, v.found.missing(files.Manifest)
+		return v, v.found.missing(files.ManifestFile)
 	}
-	return v, v.fill()
+	if err := v.found.fit(v.marker); err != nil {
+		return v, err
+	}
+	if v.found.settled() {
+		return v, nil
+	}
+	if err := v.fill(); err != nil {
+		return v, fmt.Errorf("a private view of %s cannot be made in %s: %w. Name another folder in the environment "+
+			"variable TMPDIR, with room for the logs (.mem) of the store", path, os.TempDir(), err)
+	}
+	return v, nil
 }
 
 func (v *view) open(options badger.Options) (*badger.DB, error) {
@@ -67,11 +73,11 @@ func explainView(path string, err error) error {
 // settled reports whether Badger opens the files as they are, without changing any of them: even for reading only it removes tables that the
 // manifest does not name, and wants logs that end where their last transaction does.
 func (f *findings) settled() bool {
-	if len(f.strays) > 0 {
+	if len(f.strays) > 0 || f.unfinished {
 		return false
 	}
 	for _, log := range f.logs {
-		if log.Blank || log.End != log.Size {
+		if log.Blank || log.PutOff || log.End != log.Size {
 			return false
 		}
 	}
@@ -83,31 +89,9 @@ func (f *findings) settled() bool {
 	return true
 }
 
-// fit refuses a database that is not the marker's, where Badger can be asked without changing anything, or the marker does not say which it is.
-// Otherwise Badger is asked once it has the database open.
-func (f *findings) fit(m *marker, options badger.Options) error {
-	if !m.damaged && (m.store == "" || !f.settled()) {
-		return nil
-	}
-	v := &view{marker: m, found: f, path: f.path, unlock: func() error { return nil }}
-	if err := v.fill(); err != nil {
-		return errors.Join(err, v.close())
-	}
-	db, err := v.open(options.WithLogger(nil).WithBypassLockGuard(true).WithBlockCacheSize(1 << 20))
-	if err != nil {
-		return errors.Join(explainOpen(f.path, err), v.close())
-	}
-	if err = m.fits(db); err != nil {
-		err = fmt.Errorf("open database %s: %w", f.path, err)
-	}
-	return errors.Join(err, db.Close(), v.close())
-}
-
-// fill makes a folder with links to what Badger reads and copies of logs up to their end, where Badger cannot read the store as it is.
+// fill makes a folder with a manifest, links to what else Badger reads, and copies of logs up to their end, where Badger
+// cannot read the store as it is.
 func (v *view) fill() (err error) {
-	if v.found.settled() {
-		return nil
-	}
 	if v.path, err = os.MkdirTemp("", "sessions-look-"); err != nil {
 		return err
 	}
@@ -116,7 +100,10 @@ func (v *view) fill() (err error) {
 	if err != nil {
 		return err
 	}
-	names := []string{files.Manifest}
+	if err := os.WriteFile(filepath.Join(v.path, files.ManifestFile), v.found.manifest.Bytes(), 0o600); err != nil {
+		return err
+	}
+	var names []string
 	if v.found.listing.KeyRegistry {
 		names = append(names, files.KeyRegistry)
 	}
@@ -137,8 +124,8 @@ func (v *view) fill() (err error) {
 		if log.Entries == 0 {
 			continue
 		}
-		if err := copyLog(filepath.Join(source, log.Name), filepath.Join(v.path, log.Name), log.End); err != nil {
-			return fmt.Errorf("a private copy of %s, to look at: %w", log.Name, err)
+		if err := copyLog(filepath.Join(source, log.Name), filepath.Join(v.path, files.LogName(log.ID)), log.End); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@
 package files
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +17,14 @@ import (
 
 // Names and extensions of Badger's files.
 const (
-	Manifest    = "MANIFEST"
-	KeyRegistry = "KEYREGISTRY"
-	Discard     = "DISCARD"
-	tableExt    = ".sst"
-	logExt      = ".mem"
-	valuesExt   = ".vlog"
+	ManifestFile = "MANIFEST"
+	KeyRegistry  = "KEYREGISTRY"
+	Discard      = "DISCARD"
+	tableExt     = ".sst"
+	logExt       = ".mem"
+	valuesExt    = ".vlog"
+	// PutOff is added to the name of a log that Badger is not to see for a while.
+	PutOff = ".later"
 )
 
 // Listing is what a folder holds of a database.
@@ -30,7 +33,8 @@ type Listing struct {
 	Manifest, KeyRegistry bool
 	// Discard is the size of that file, 0 where it is missing.
 	Discard int64
-	// Tables, Logs and Values are the numbered files, in their order.
+	// Tables, Logs and Values are the numbered files, in their order. A log that was put off stands for an empty one of
+	// its number, which Badger has begun meanwhile.
 	Tables, Logs, Values []File
 }
 
@@ -39,6 +43,8 @@ type File struct {
 	ID   uint64
 	Name string
 	Size int64
+	// PutOff: the file has another name than Badger's for a while.
+	PutOff bool
 }
 
 // List reads the names and sizes in a folder.
@@ -57,25 +63,32 @@ func List(path string) (*Listing, error) {
 			return nil, err
 		}
 		switch name := entry.Name(); name {
-		case Manifest:
+		case ManifestFile:
 			l.Manifest = true
 		case KeyRegistry:
 			l.KeyRegistry = true
 		case Discard:
 			l.Discard = info.Size()
 		default:
-			if list := l.ofExtension(filepath.Ext(name)); list != nil {
-				id, err := strconv.ParseUint(strings.TrimSuffix(name, filepath.Ext(name)), 10, 64)
+			plain, put := strings.CutSuffix(name, PutOff)
+			ext := filepath.Ext(plain)
+			if list := l.ofExtension(ext); list != nil {
+				id, err := strconv.ParseUint(strings.TrimSuffix(plain, ext), 10, 64)
 				if err != nil {
 					return nil, fmt.Errorf("%s: is no file of the database", filepath.Join(path, name))
 				}
-				*list = append(*list, File{ID: id, Name: name, Size: info.Size()})
+				*list = append(*list, File{ID: id, Name: name, Size: info.Size(), PutOff: put})
 			}
 		}
 	}
 	for _, list := range []*[]File{&l.Tables, &l.Logs, &l.Values} {
-		slices.SortFunc(*list, func(a, b File) int { return compare(a.ID, b.ID) })
+		slices.SortFunc(*list, func(a, b File) int { return cmp.Compare(a.ID, b.ID) })
 	}
+	putOff := map[uint64]bool{}
+	for _, log := range l.Logs {
+		putOff[log.ID] = putOff[log.ID] || log.PutOff
+	}
+	l.Logs = slices.DeleteFunc(l.Logs, func(log File) bool { return putOff[log.ID] && !log.PutOff })
 	return l, nil
 }
 
@@ -91,18 +104,11 @@ func (l *Listing) ofExtension(ext string) *[]File {
 	return nil
 }
 
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // TableName is the name of the table of a number.
 func TableName(id uint64) string { return fmt.Sprintf("%06d%s", id, tableExt) }
+
+// LogName is Badger's name for the log of a number.
+func LogName(id uint64) string { return fmt.Sprintf("%05d%s", id, logExt) }
 
 // readAt reads n bytes at an offset, and no more than a file can have.
 func readAt(file *os.File, offset int64, n uint64) ([]byte, error) {

@@ -2,6 +2,7 @@ package files
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/aes"
 	"encoding/binary"
 	"errors"
@@ -40,10 +41,13 @@ type Log struct {
 	First, Last uint64
 	// Values are the value-log files that its rows lie in.
 	Values map[uint64]bool
+	// Found is the value of the key that was wanted, nil where it has none.
+	Found []byte
 }
 
-// ReadLog reads a log to its end, as Badger does when it opens a database. An error that is not the system's is ErrRegistry.
-func ReadLog(path string, file File, keys *Keys) (*Log, error) {
+// ReadLog reads a log to its end, as Badger does when it opens a database, and looks for a key. An error that is not the
+// system's is ErrRegistry.
+func ReadLog(path string, file File, keys *Keys, wanted []byte) (*Log, error) {
 	opened, err := os.Open(filepath.Join(path, file.Name))
 	if err != nil {
 		return nil, err
@@ -57,7 +61,7 @@ func ReadLog(path string, file File, keys *Keys) (*Log, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	r := &entryReader{r: bufio.NewReaderSize(opened, 1<<20), offset: LogHeader, iv: header[keyIDLength:]}
+	r := &entryReader{r: bufio.NewReaderSize(opened, 1<<20), offset: LogHeader, iv: header[keyIDLength:], wanted: wanted}
 	if r.key, err = keys.of(binary.BigEndian.Uint64(header)); err != nil {
 		return nil, err
 	}
@@ -105,6 +109,9 @@ func (l *Log) take(e entry) {
 	if e.meta&bitValuePointer != 0 {
 		l.Values[e.values] = true
 	}
+	if e.found != nil {
+		l.Found = e.found
+	}
 }
 
 type entry struct {
@@ -112,6 +119,8 @@ type entry struct {
 	version uint64
 	// values is the value-log file that its value lies in.
 	values uint64
+	// found is its value, if its key is the one that is wanted.
+	found []byte
 }
 
 // errNoEntry: what follows is no entry.
@@ -122,6 +131,7 @@ type entryReader struct {
 	offset int64
 	key    []byte
 	iv     []byte
+	wanted []byte
 	// blank: where no entry followed there were zeros, or the end.
 	blank bool
 }
@@ -171,8 +181,12 @@ func (r *entryReader) next() (e entry, err error) {
 		}
 	}
 	e.meta, e.version = data[0], y.ParseTs(body[:lengths[0]])
-	if value := body[lengths[0]:]; e.meta&bitValuePointer != 0 && len(value) >= crc32.Size {
+	value := body[lengths[0]:]
+	switch {
+	case e.meta&bitValuePointer != 0 && len(value) >= crc32.Size:
 		e.values = uint64(binary.NativeEndian.Uint32(value))
+	case r.wanted != nil && lengths[0] > versionEnd && bytes.Equal(y.ParseKey(body[:lengths[0]]), r.wanted):
+		e.found = value
 	}
 	r.offset += int64(len(data))
 	return e, nil

@@ -1,16 +1,31 @@
 package files
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 
 	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/pb"
+	"github.com/dgraph-io/badger/v4/y"
 	"google.golang.org/protobuf/proto"
 )
+
+// Manifest is what a database says of its tables: sets of changes, one after another.
+type Manifest struct {
+	Sets []ChangeSet
+}
+
+// ChangeSet is what was changed at one time.
+type ChangeSet struct {
+	Changes []*pb.ManifestChange
+	raw     []byte
+}
 
 // Tables are those that the manifest names.
 type Tables struct {
@@ -20,40 +35,84 @@ type Tables struct {
 	Dropped map[uint64]bool
 }
 
-const manifestHeader = 8
+// Badger's magic text, and the versions of its users and its own, begin the file.
+const manifestMagic = "Bdgr\x00\x00\x00\x08"
 
-// ReadManifest reads the manifest of the database in a folder.
-func ReadManifest(path string) (*Tables, error) {
-	file, err := os.Open(filepath.Join(path, Manifest))
+// setHead is what begins a set: its length and a checksum.
+const setHead = 8
+
+// ErrManifest means that the manifest is not what Badger has written.
+var ErrManifest = errors.New("the manifest is damaged")
+
+// ReadManifest reads the manifest of the database in a folder, as far as Badger does: a set that was cut at its end is
+// left out.
+func ReadManifest(path string) (*Manifest, error) {
+	data, err := os.ReadFile(filepath.Join(path, ManifestFile))
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
-	manifest, end, err := badger.ReplayManifestFile(file, 0, badger.Options{})
-	if err != nil {
-		return nil, err
+	return ParseManifest(data)
+}
+
+// ParseManifest is ReadManifest for what the file has.
+func ParseManifest(data []byte) (*Manifest, error) {
+	rest, ours := bytes.CutPrefix(data, []byte(manifestMagic))
+	if !ours {
+		return nil, fmt.Errorf("%w: it does not begin as one that this program reads", ErrManifest)
 	}
-	tables := &Tables{Live: manifest.Tables, Dropped: map[uint64]bool{}}
-	data, err := readAt(file, 0, uint64(end))
-	if err != nil {
-		return nil, err
-	}
-	// Badger has read it so far: each set of changes is its length, a checksum and a message.
-	for data = data[manifestHeader:]; len(data) >= manifestHeader; {
-		length := binary.BigEndian.Uint32(data)
-		data = data[manifestHeader:]
-		var set pb.ManifestChangeSet
-		if err := proto.Unmarshal(data[:length], &set); err != nil {
-			return nil, err
+	m := &Manifest{}
+	for len(rest) >= setHead {
+		length := uint64(binary.BigEndian.Uint32(rest))
+		if length > uint64(len(data)) {
+			return nil, fmt.Errorf("%w: a set is longer than the file", ErrManifest)
 		}
-		data = data[length:]
-		for _, change := range set.GetChanges() {
-			if change.GetOp() == pb.ManifestChange_DELETE {
-				tables.Dropped[change.GetId()] = true
+		if length > uint64(len(rest)-setHead) {
+			break
+		}
+		raw := rest[:setHead+length]
+		var set pb.ManifestChangeSet
+		sum := crc32.Checksum(raw[setHead:], y.CastagnoliCrcTable)
+		if sum != binary.BigEndian.Uint32(raw[setHead/2:]) || proto.Unmarshal(raw[setHead:], &set) != nil {
+			return nil, fmt.Errorf("%w: the checksum of a set is wrong", ErrManifest)
+		}
+		m.Sets = append(m.Sets, ChangeSet{Changes: set.GetChanges(), raw: raw})
+		rest = rest[len(raw):]
+	}
+	return m, nil
+}
+
+// Tables returns the tables after all changes, where these follow from one another.
+func (m *Manifest) Tables() (*Tables, error) {
+	t := &Tables{Live: map[uint64]badger.TableManifest{}, Dropped: map[uint64]bool{}}
+	for _, set := range m.Sets {
+		for _, change := range set.Changes {
+			id := change.GetId()
+			_, live := t.Live[id]
+			remove := change.GetOp() == pb.ManifestChange_DELETE
+			if live != remove {
+				return nil, fmt.Errorf("%w: it names table %d twice, or removes it where it is not", ErrManifest, id)
+			}
+			if remove {
+				delete(t.Live, id)
+				t.Dropped[id] = true
+				continue
+			}
+			t.Live[id] = badger.TableManifest{
+				Level: uint8(change.GetLevel()), KeyID: change.GetKeyId(),
+				Compression: options.CompressionType(change.GetCompression()),
 			}
 		}
 	}
-	return tables, nil
+	return t, nil
+}
+
+// Bytes are what the file of the manifest has.
+func (m *Manifest) Bytes() []byte {
+	data := []byte(manifestMagic)
+	for _, set := range m.Sets {
+		data = append(data, set.raw...)
+	}
+	return data
 }
 
 const (

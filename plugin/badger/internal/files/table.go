@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"crypto/aes"
 	"encoding/binary"
 	"errors"
@@ -29,12 +30,15 @@ type Table struct {
 	key         []byte
 	compression options.CompressionType
 	blocks      []span
+	// wanted is the number of the block that the key is in, if any, that was to be looked for; -1 where none can have it.
+	wanted int
 }
 
 type span struct{ offset, length int64 }
 
-// ReadTable reads the end of a table. An error that is not the system's is ErrTable or ErrRegistry.
-func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys) (t *Table, err error) {
+// ReadTable reads the end of a table, for Get to find the key that is wanted. An error that is not the system's is
+// ErrTable or ErrRegistry.
+func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys, wanted []byte) (t *Table, err error) {
 	key, err := keys.of(about.KeyID)
 	if err != nil {
 		return nil, err
@@ -48,13 +52,13 @@ func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys) (
 	if err != nil {
 		return nil, err
 	}
-	// What the checksum does not cover is believed by nobody: the reader of the index may panic.
+	// What the checksum does not cover is not trusted: the reader of the index may panic.
 	defer func() {
 		if recover() != nil {
 			t, err = nil, fmt.Errorf("%w: its index cannot be read", ErrTable)
 		}
 	}()
-	t = &Table{name: file.Name(), key: key, compression: about.Compression}
+	t = &Table{name: file.Name(), key: key, compression: about.Compression, wanted: -1}
 	index, end, err := readIndex(file, info.Size())
 	if err != nil {
 		return nil, err
@@ -74,6 +78,10 @@ func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys) (
 			return nil, fmt.Errorf("%w: block %d lies outside of it", ErrTable, i)
 		}
 		t.blocks = append(t.blocks, s)
+		// The index has the first key of each block, with its version.
+		if first := block.KeyBytes(); len(first) >= versionEnd && bytes.Compare(y.ParseKey(first), wanted) <= 0 {
+			t.wanted = i
+		}
 	}
 	return t, nil
 }
@@ -82,7 +90,7 @@ func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys) (
 func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 	for keyID := uint64(0); ; keyID++ {
 		for _, compression := range []options.CompressionType{options.Snappy, options.None} {
-			t, err := ReadTable(path, id, badger.TableManifest{KeyID: keyID, Compression: compression}, keys)
+			t, err := ReadTable(path, id, badger.TableManifest{KeyID: keyID, Compression: compression}, keys, nil)
 			switch {
 			case errors.Is(err, errNoKey):
 				return nil, fmt.Errorf("%w: no key opens it", ErrTable)
@@ -100,7 +108,6 @@ func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 
 // readIndex returns the index of a table and where it begins. The file ends in the index, its length, a checksum, and the length of that.
 func readIndex(file *os.File, size int64) (index []byte, start int64, err error) {
-	const word = 4
 	at := size
 	back := func(n uint64) ([]byte, error) {
 		at -= int64(min(n, uint64(size)+1))
@@ -170,37 +177,45 @@ func (t *Table) verifyFirst() error {
 var errSum = errors.New("its checksum is wrong")
 
 func (t *Table) verify(file *os.File, block span) error {
+	_, err := t.block(file, block)
+	return err
+}
+
+var errCompression = errors.New("it is compressed in a way that this program does not know")
+
+// block reads a block, if its checksum is right: its entries, where each begins, and how many there are.
+func (t *Table) block(file *os.File, block span) ([]byte, error) {
 	data, err := readAt(file, block.offset, uint64(block.length))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if t.key != nil {
 		if data, err = decrypt(data, t.key); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	switch t.compression {
 	case options.None:
 	case options.Snappy:
 		if data, err = snappy.Decode(nil, data); err != nil {
-			return err
+			return nil, err
 		}
 	default:
-		return nil // no table of ours
+		return nil, errCompression
 	}
 	// A block ends in its checksum, and the length of that.
-	const word = 4
 	if len(data) < word {
-		return errSum
+		return nil, errSum
 	}
 	n := len(data) - word
 	length := int64(binary.BigEndian.Uint32(data[n:]))
 	if length == 0 || length > int64(n) {
-		return errSum
+		return nil, errSum
 	}
 	var checksum pb.Checksum
-	if proto.Unmarshal(data[n-int(length):n], &checksum) != nil || y.VerifyChecksum(data[:n-int(length)], &checksum) != nil {
-		return errSum
+	end := n - int(length)
+	if proto.Unmarshal(data[end:n], &checksum) != nil || y.VerifyChecksum(data[:end], &checksum) != nil {
+		return nil, errSum
 	}
-	return nil
+	return data[:end], nil
 }

@@ -1,0 +1,139 @@
+package badger
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4/pb"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// refusedUnchanged opens a store, and looks at it, which is refused with a word and changes nothing.
+func refusedUnchanged(t *testing.T, settings Settings, says string) {
+	t.Helper()
+	before, mode := contents(t, settings.Path), modeOfFolder(t, settings.Path)
+	for how, open := range openings {
+		e, err := open(t.Context(), settings, slog.New(slog.DiscardHandler))
+		if err == nil {
+			_ = e.Close()
+		}
+		if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want it refused with %q", how, err, says)
+		}
+		if after := contents(t, settings.Path); !maps.Equal(before, after) {
+			t.Errorf("%s: changed the folder from %v to %v", how, before, after)
+		}
+		if after := modeOfFolder(t, settings.Path); after != mode {
+			t.Errorf("%s: changed the mode of the folder from %v to %v", how, mode, after)
+		}
+	}
+}
+
+var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine, error){"open": Open, "look": OpenStill}
+
+// nameMissingTable has a manifest name one more table, as a process leaves it whose table did not come to the disk.
+func nameMissingTable(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(path, files.ManifestFile), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.Write(rawSet(t, &pb.ManifestChange{Id: 1 << 20, Op: pb.ManifestChange_CREATE}))
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func modeOfFolder(t *testing.T, path string) os.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode()
+}
+
+// The marker of another store, as a restore that mixed two up has it: the store is refused, also where it was killed,
+// and opens with all in it once its own marker is back.
+func TestMarkerOfAnotherStore(t *testing.T) {
+	t.Parallel()
+	other := t.TempDir()
+	kindsOfStore[0].make(t, other)
+	strange, err := os.ReadFile(filepath.Join(other, markerFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range kindsOfStore {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			sessions := kind.make(t, path)
+			file := filepath.Join(path, markerFile)
+			own, err := os.ReadFile(file)
+			if err == nil {
+				err = errors.Join(os.WriteFile(file, strange, 0o600), os.Chmod(path, 0o750))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			refusedUnchanged(t, kind.settings(path), "another one")
+			if err := os.WriteFile(file, own, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			kind.judge(t, "its own marker", path, sessions, false)
+		})
+	}
+}
+
+// A store that is refused keeps what its last process has left to the next start: a note of an unfinished manifest, and
+// logs that were put off.
+func TestRefusedOpenFinishesNothing(t *testing.T) {
+	t.Parallel()
+	kind, path := kindsOfStore[5], t.TempDir()
+	sessions := kind.make(t, path)
+	logs, err := namesOf(path, logSuffix)
+	if err == nil {
+		err = errors.Join(putOffLog(path, logs[len(logs)-1]), os.Chmod(path, 0o750),
+			os.WriteFile(filepath.Join(path, unfinishedFile), []byte{tablesUnfinished}, 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := kind.settings(path)
+	settings.EncryptionKey = strings.Repeat("cd", 16)
+	refusedUnchanged(t, settings, "encryption_key")
+	kind.judge(t, "the right key", path, sessions, false)
+	if unfinished, err := isUnfinished(path); err != nil || unfinished {
+		t.Errorf("the manifest is unfinished after a start: %t, %v", unfinished, err)
+	}
+}
+
+// A compaction that was not finished, as its process was killed: a look goes on without it, as a start does.
+func TestLookAtAnUnfinishedManifest(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []kindOfStore{kindsOfStore[0], kindsOfStore[2]} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			sessions := kind.make(t, path)
+			nameMissingTable(t, path)
+			refusedUnchanged(t, kind.settings(path), "is missing")
+			if err := os.WriteFile(filepath.Join(path, unfinishedFile), []byte{tablesUnfinished}, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			findings, err := CheckFiles(t.Context(), kind.settings(path))
+			if err != nil || len(findings) > 0 {
+				t.Errorf("check of the files: %v, %v", findings, err)
+			}
+			kind.judge(t, "unfinished", path, sessions, false)
+		})
+	}
+}

@@ -204,6 +204,10 @@ func (e *Engine) shut() error {
 	}
 	e.closed = true
 	e.gate.Unlock()
+	return errors.Join(e.closeDatabase(), e.seen.close())
+}
+
+func (e *Engine) closeDatabase() error {
 	e.background.Wait()
 	if e.committer != nil {
 		e.committer.close()
@@ -219,13 +223,13 @@ func (e *Engine) shut() error {
 	err := e.db.Close()
 	// Badger tells its log alone what it could not write.
 	if failed := e.failure.err(); failed != nil {
-		return errors.Join(err, failed, e.seen.close())
+		return errors.Join(err, failed)
 	}
 	letGo()
 	if e.compactions != nil {
 		err = errors.Join(err, e.compactions.note.close(), shareFiles(e.db.Opts().Dir))
 	}
-	return errors.Join(err, e.seen.close())
+	return err
 }
 
 // Describe says what this backend is, and whether its disk is nearly full.

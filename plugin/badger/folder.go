@@ -15,8 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// takeFolder looks at the folder of a store before Badger does, while nothing else has it open, and readies it. One that
-// is missing or empty becomes a store. It returns the marker. A folder that is refused stays as it was.
+// takeFolder looks at the folder of a store before Badger does, while nothing else has it open, and readies
+// it. One that is missing or empty becomes a store. It returns the marker. A folder that is refused stays as
+// it was.
 func takeFolder(ctx context.Context, options badger.Options, logger *slog.Logger) (m *marker, err error) {
 	path, wanted := options.Dir, ticketstore.StoreIDs(ctx)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +107,8 @@ func (f *findings) ready(m *marker) error {
 	return nil
 }
 
-// isNew reports whether a folder has nothing in it but what a crash in the very first moment has left: drafts of the marker.
+// isNew reports whether a folder has nothing in it but what a crash in the very first moment has left: drafts
+// of the marker.
 func isNew(entries []fs.DirEntry) bool {
 	for _, entry := range entries {
 		if !smallfile.IsDraft(entry.Name()) && entry.Name() != markerFile+".new" {

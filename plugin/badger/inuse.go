@@ -24,8 +24,9 @@ const (
 	lockPIDFile = "LOCK"
 )
 
-// awaitFolder locks a folder that is there. It waits for another process to let go of it: one that was killed or told to
-// end may still have it. It gives up shortly before the context's deadline; without one it does not wait.
+// awaitFolder locks a folder that is there. It waits for another process to let go of it: one that was killed
+// or told to end may still have it. It gives up shortly before the context's deadline; without one it does
+// not wait.
 func awaitFolder(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
 	limit := time.Now()
 	if deadline, ok := ctx.Deadline(); ok {

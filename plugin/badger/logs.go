@@ -14,15 +14,17 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// The names of Badger's logs, each of which holds what a memory table has, and of those that are put off until others are in tables.
+// The names of Badger's logs, each of which holds what a memory table has, and of those that are put off
+// until others are in tables.
 const (
 	logSuffix = ".mem"
 	putOff    = logSuffix + files.PutOff
 )
 
-// settleLogs brings what a killed process has left in its logs to tables. Badger would read all of them into memory tables of the new size at
-// once, and panics where one is too small: here they have the size that the process had, one after another, and nothing else goes on. From
-// then on the memory tables may have the size of the options.
+// settleLogs brings what a killed process has left in its logs to tables. Badger would read all of them into
+// memory tables of the new size at once, and panics where one is too small: here they have the size that the
+// process had, one after another, and nothing else goes on. From then on the memory tables may have the size
+// of the options.
 func settleLogs(m *marker, o badger.Options, failure *failure) error {
 	logs, err := namesOf(o.Dir, logSuffix)
 	if err != nil {
@@ -71,8 +73,8 @@ func putOffLog(folder, name string) error {
 	return os.Rename(whole, strings.TrimSuffix(whole, logSuffix)+putOff)
 }
 
-// restoreLogs takes back what settleLogs has put off, also what a killed process did. A log of that name that is there meanwhile is one that
-// Badger began, with nothing in it.
+// restoreLogs takes back what settleLogs has put off, also what a killed process did. A log of that name that
+// is there meanwhile is one that Badger began, with nothing in it.
 func restoreLogs(folder string) error {
 	names, err := namesOf(folder, putOff)
 	for _, name := range names {

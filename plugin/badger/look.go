@@ -21,7 +21,8 @@ type findings struct {
 	path    string
 	listing *files.Listing
 	keys    *files.Keys
-	// manifest is the one to go on with. Unfinished: that of the folder may have changes that are to be taken out.
+	// manifest is the one to go on with. Unfinished: that of the folder may have changes that are to be taken
+	// out.
 	manifest   *files.Manifest
 	unfinished bool
 	// storeID is what the database has, empty where it has none.
@@ -35,10 +36,11 @@ type findings struct {
 	warnings []slog.Attr
 }
 
-// lookAt looks at the files of a store before Badger does, for reading only. Badger makes the best of what it finds: it deletes every table
-// that its manifest does not name, and leaves out what it cannot read. A store that is not whole is refused here instead, and nothing in its
-// folder is changed. What cannot be told from a crash is no reason to refuse: the end of the newest log, or of the newest file of the value
-// log, may be missing.
+// lookAt looks at the files of a store before Badger does, for reading only. Badger makes the best of what it
+// finds: it deletes every table that its manifest does not name, and leaves out what it cannot read. A store
+// that is not whole is refused here instead, and nothing in its folder is changed. What cannot be told from a
+// crash is no reason to refuse: the end of the newest log, or of the newest file of the value log, may be
+// missing.
 func lookAt(path string, m *marker, encryption []byte) (*findings, error) {
 	listing, err := files.List(path)
 	if err != nil {
@@ -58,7 +60,9 @@ func lookAt(path string, m *marker, encryption []byte) (*findings, error) {
 	if err != nil {
 		return nil, f.explain(files.ManifestFile, err)
 	}
-	for _, look := range []func(*files.Tables, *marker) error{f.lookAtTables, f.lookAtLogs, f.lookAtStrays, f.lookAtValues, f.lookForID} {
+	for _, look := range []func(*files.Tables, *marker) error{
+		f.lookAtTables, f.lookAtLogs, f.lookAtStrays, f.lookAtValues, f.lookForID,
+	} {
 		if err := look(manifest, m); err != nil {
 			return nil, err
 		}
@@ -117,8 +121,8 @@ func (f *findings) lookAtTables(manifest *files.Tables, _ *marker) error {
 	return nil
 }
 
-// lookAtLogs demands that nothing is missing between the tables and the end of the newest log. Versions of transactions follow one another,
-// and the committer leaves a row of each that compaction keeps.
+// lookAtLogs demands that nothing is missing between the tables and the end of the newest log. Versions of
+// transactions follow one another, and the committer leaves a row of each that compaction keeps.
 func (f *findings) lookAtLogs(_ *files.Tables, m *marker) error {
 	newest := uint64(0)
 	for _, file := range f.listing.Logs {
@@ -143,7 +147,8 @@ func (f *findings) lookAtLogs(_ *files.Tables, m *marker) error {
 			continue
 		}
 		if log.First > covered+1 {
-			return f.refuse(fmt.Sprintf("what was written before %s is missing: the log before it was removed or cut", log.Name))
+			return f.refuse(fmt.Sprintf("what was written before %s is missing: the log before it was removed or cut",
+				log.Name))
 		}
 		covered = max(covered, log.Last)
 		if last := i == len(f.logs)-1 || f.logs[i+1].Blank; last && (log.Torn || log.Size < 2*m.memoryTable) {
@@ -161,8 +166,9 @@ func (f *findings) newestTable() (version uint64) {
 	return version
 }
 
-// lookAtStrays looks at tables that the manifest does not name. A crash leaves them where a compaction or the writing of a log to a table was
-// not over: then everything in them is elsewhere too. One that has something newer means that the manifest was cut.
+// lookAtStrays looks at tables that the manifest does not name. A crash leaves them where a compaction or the
+// writing of a log to a table was not over: then everything in them is elsewhere too. One that has something
+// newer means that the manifest was cut.
 func (f *findings) lookAtStrays(manifest *files.Tables, _ *marker) error {
 	newest := f.newestTable()
 	for _, file := range f.listing.Tables {
@@ -182,7 +188,8 @@ func (f *findings) lookAtStrays(manifest *files.Tables, _ *marker) error {
 		}
 		logged := slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Last == table.Version })
 		if table.Version > newest && !logged {
-			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it knows", files.ManifestFile, file.Name))
+			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it knows",
+				files.ManifestFile, file.Name))
 		}
 	}
 	return nil
@@ -247,11 +254,12 @@ func (f *findings) warn(name string, end int64) {
 // report tells the log of what was found.
 func (f *findings) report(ctx context.Context, m *marker, logger *slog.Logger) {
 	if m.damaged {
-		logger.LogAttrs(ctx, slog.LevelWarn, "the marker of the store is damaged or missing, as after a power loss: the database says which store it is, and a "+
-			"start writes the marker anew", slog.String("path", f.path))
+		logger.LogAttrs(ctx, slog.LevelWarn, "the marker of the store is damaged or missing, as after a power loss: "+
+			"the database says which store it is, and a start writes the marker anew", slog.String("path", f.path))
 	}
 	if len(f.warnings) > 0 {
-		logger.LogAttrs(ctx, slog.LevelWarn, "the store was not closed: its newest log ends in a write that was not finished, or was cut",
+		logger.LogAttrs(ctx, slog.LevelWarn,
+			"the store was not closed: its newest log ends in a write that was not finished, or was cut",
 			append([]slog.Attr{slog.String("path", f.path)}, f.warnings...)...)
 	}
 }
@@ -279,8 +287,9 @@ func (f *findings) fit(m *marker) error {
 	return f.refuse(fmt.Sprintf("the marker is that of the store %s, and %s", m.store, what))
 }
 
-// sweep removes files that are no more than a name, which Badger trips over: a crash leaves a log or a file of the value log so right after
-// it was created, or right before it is removed. The statistics of waste are made anew where they were cut.
+// sweep removes files that are no more than a name, which Badger trips over: a crash leaves a log or a file
+// of the value log so right after it was created, or right before it is removed. The statistics of waste are
+// made anew where they were cut.
 func (f *findings) sweep() error {
 	var names []string
 	for _, file := range slices.Concat(f.listing.Logs, f.listing.Values) {
@@ -306,8 +315,8 @@ func (f *findings) missing(name string) error { return f.refuse(name + " is miss
 
 // refuse says what is wrong with a store that is not whole, and what can be done.
 func (f *findings) refuse(what string) error {
-	return ticketstore.Invalid("path", "%s is not whole: %s. Nothing was changed. Put back the files as they were, all of one moment; "+
-		"otherwise import a backup into an empty folder", f.path, what)
+	return ticketstore.Invalid("path", "%s is not whole: %s. Nothing was changed. Put back the files as they were, "+
+		"all of one moment; otherwise import a backup into an empty folder", f.path, what)
 }
 
 // explain says what is wrong with a file.
@@ -320,7 +329,7 @@ func (f *findings) explain(name string, err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return f.missing(name)
 	case errors.Is(err, files.ErrRegistry) && name == files.KeyRegistry:
-		return f.refuse(fmt.Sprintf("%s is damaged (a store that was never encrypted can do without it: remove it)", name))
+		return f.refuse(name + " is damaged (a store that was never encrypted can do without it: remove it)")
 	case errors.Is(err, files.ErrRegistry):
 		return f.refuse(fmt.Sprintf("%s does not have the key of %s", files.KeyRegistry, name))
 	}

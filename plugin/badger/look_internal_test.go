@@ -22,7 +22,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// wholeEnv makes the test binary the process that fills a store and is killed, or closes it. It names the folder.
+// wholeEnv makes the test binary the process that fills a store and is killed, or closes it. It names the
+// folder.
 const wholeEnv = "BADGER_WHOLE"
 
 const wholeKey = "abababababababababababababababab"
@@ -31,7 +32,7 @@ const wholeKey = "abababababababababababababababab"
 type kindOfStore struct {
 	name      string
 	encrypted bool
-	// closed: its process has ended in peace. Others were killed.
+	// closed: its process has closed it. Others were killed.
 	closed bool
 	// logs is how many the process has when it is killed: with more than one, flushing has come to a halt.
 	logs int
@@ -200,9 +201,9 @@ var harms = map[string]func(file string, data []byte) error{
 	"zeros":    func(file string, data []byte) error { return os.WriteFile(file, make([]byte, len(data)), 0o600) },
 }
 
-// Each file of a store, removed, cut or overwritten in turn: the store opens with all that is in it, or is refused with a word on what to do
-// and nothing is changed. That goes for looking too, which never changes anything. The end of the newest log may be missing, as after a crash:
-// that is said in the log.
+// Each file of a store, removed, cut or overwritten in turn: the store opens with all that is in it, or is
+// refused with a word on what to do and nothing is changed. That goes for looking too, which never changes
+// anything. The end of the newest log may be missing, as after a crash: that is said in the log.
 func TestStoreThatIsNotWhole(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kindsOfStore {

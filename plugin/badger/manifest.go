@@ -16,10 +16,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// unfinishedFile stands in the folder of a database. Its first byte says whether tables are being compacted, or could not
-// be written. The manifest may then name tables that are not there, or lack some that could not be written: what Badger
-// has appended to it may be on the disk although the sync has failed, and a compaction names what it has (see
-// compactions). All rows are there nevertheless: in the memory table that was to be flushed, or in the old tables.
+// unfinishedFile stands in the folder of a database. Its first byte says whether tables are being compacted,
+// or could not be written. The manifest may then name tables that are not there, or lack some that could not
+// be written: what Badger has appended to it may be on the disk although the sync has failed, and a
+// compaction names what it has (see compactions). All rows are there nevertheless: in the memory table that
+// was to be flushed, or in the old tables.
 const unfinishedFile = "UNFINISHED"
 
 // The first byte, and what follows it.
@@ -29,8 +30,8 @@ const (
 	unfinishedText   = " ! is for tables that are being written: the next start looks after the MANIFEST.\n"
 )
 
-// tableNote is the file of that name. It is made before any table is written, and kept open: later there may be no room
-// for another file, or no descriptor.
+// tableNote is the file of that name. It is made before any table is written, and kept open: later there may
+// be no room for another file, or no descriptor.
 type tableNote struct {
 	mutex      sync.Mutex
 	file       *os.File // nil before open and after close
@@ -61,7 +62,8 @@ func (n *tableNote) open(folder string) error {
 	return nil
 }
 
-// begin says that tables are unfinished, and is an error where that is not on the disk: none may be written then.
+// begin says that tables are unfinished, and is an error where that is not on the disk: none may be written
+// then.
 func (n *tableNote) begin() error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -150,9 +152,9 @@ func writeFinished(path string, m *files.Manifest) error {
 	return errors.Join(writeNote(note, tablesFinished), note.Close())
 }
 
-// finished returns the manifest without the changes of a process that did not finish them: each set of changes, but the
-// first, with a table that has no file, or that replaces tables whose files are all still there. It stays as it is where
-// that does not make it whole.
+// finished returns the manifest without the changes of a process that did not finish them: each set of
+// changes, but the first, with a table that has no file, or that replaces tables whose files are all still
+// there. It stays as it is where that does not make it whole.
 func finished(m *files.Manifest, exists func(id uint64) bool) *files.Manifest {
 	live := tablesOf(m.Sets)
 	kept := &files.Manifest{}
@@ -169,7 +171,8 @@ func finished(m *files.Manifest, exists func(id uint64) bool) *files.Manifest {
 	return kept
 }
 
-// unfinished reports whether the tables that a set creates are not all there, or those that it deletes all are.
+// unfinished reports whether the tables that a set creates are not all there, or those that it deletes all
+// are.
 func unfinished(set files.ChangeSet, live map[uint64]bool, exists func(id uint64) bool) bool {
 	deleted, left := 0, 0
 	for _, change := range set.Changes {

@@ -18,19 +18,21 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The marker tells a session store from any other folder, and what it is, without opening the database. It is text. The first line is
-// markerFormat; that may be all, in a store that no newer program has opened. Lines of a name and a value follow, and the line "end":
+// The marker tells a session store from any other folder, and what it is, without opening the database. It is
+// text. The first line is markerFormat; that may be all, in a store that no newer program has opened. Lines
+// of a name and a value follow, and the line "end":
 //
 //	store ID              of the data: the database has to have the same
-//	state open|closed     open from when a process has opened the database until it has closed it; a killed one leaves it open
+//	state open|closed     open while a process has the database open, and after one that was killed
 //	memory_table BYTES    size of the memory tables that the database was last opened with
 //	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one has to be there
-//	values NUMBER:BYTES   a file of the value log that has to be there, and how long it is at least; one line for each
+//	values NUMBER:BYTES   a file of the value log that has to be there, and its least length; a line for each
 //
 // Without the line "state" a store opens without the logs that it asks for: what was in them is lost then.
 //
-// Lines that this program does not know are kept. The marker is written when a store is opened and closed, and when a log or a file of the
-// value log is begun or collected, which is rare; no write of a session waits for it.
+// Lines that this program does not know are kept. The marker is written when a store is opened and closed,
+// and when a log or a file of the value log is begun or collected, which is rare; no write of a session waits
+// for it.
 const (
 	markerFile   = "SESSIONS"
 	markerFormat = "fosite-sessions badger format %d\n"
@@ -62,8 +64,9 @@ type marker struct {
 
 var errMarkerDamaged = errors.New("is not readable as the marker of a session store")
 
-// readMarker returns the marker of a session store, if the folder is one and its format is known. A marker that is damaged or missing, as a
-// power loss leaves it on some file systems, is one without a store where there is a database: that has to say which it is.
+// readMarker returns the marker of a session store, if the folder is one and its format is known. A marker
+// that is damaged or missing, as a power loss leaves it on some file systems, is one without a store where
+// there is a database: that has to say which it is.
 func readMarker(path string) (*marker, error) {
 	file := filepath.Join(path, markerFile)
 	_, err := os.Stat(filepath.Join(path, files.ManifestFile))
@@ -71,7 +74,8 @@ func readMarker(path string) (*marker, error) {
 	text, err := os.ReadFile(file)
 	switch missing := errors.Is(err, os.ErrNotExist); {
 	case missing && !database:
-		return nil, ticketstore.Invalid("path", "%s holds something that is not a session store: choose an empty folder", path)
+		return nil, ticketstore.Invalid("path",
+			"%s holds something that is not a session store: choose an empty folder", path)
 	case err != nil && !missing:
 		return nil, unreadable(path, err)
 	}
@@ -83,8 +87,8 @@ func readMarker(path string) (*marker, error) {
 		return nil, ticketstore.Invalid("path", "%s %v", file, err)
 	}
 	if m.format > formatVersion {
-		return nil, ticketstore.Invalid("path", "%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
-			path, m.format, formatVersion)
+		return nil, ticketstore.Invalid("path",
+			"%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin", path, m.format, formatVersion)
 	}
 	return m, nil
 }
@@ -166,8 +170,8 @@ func (m *marker) write(path string) error {
 	return nil
 }
 
-// note takes down which logs and files of the value log an open database has. They are on the disk before the marker
-// asks for them: a power loss would leave a store that is refused otherwise.
+// note takes down which logs and files of the value log an open database has. They are on the disk before the
+// marker asks for them: a power loss would leave a store that is refused otherwise.
 func (m *marker) note(path string) error {
 	if err := shareFiles(path); err != nil {
 		return err
@@ -210,8 +214,8 @@ func (m *marker) note(path string) error {
 // errSync: what a file has may not be on the disk, and no repetition tells.
 var errSync = errors.New("the database cannot be synced")
 
-// sync brings files to the disk in their order, where one of them is new: what an older log has must not be lost
-// where a newer one is kept.
+// sync brings files to the disk in their order, where one of them is new: what an older log has must not be
+// lost where a newer one is kept.
 func (m *marker) sync(path string, asked []files.File) error {
 	if !slices.ContainsFunc(asked, func(file files.File) bool { return !m.synced[file.Name] }) {
 		return nil

@@ -9,13 +9,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// filesOnDisk makes sure that what is about to be read from the files of a database is on its disk, or refuses it.
+// filesOnDisk makes sure that what is about to be read from the files of a database is on its disk, or
+// refuses it.
 //
-// A process that was killed leaves pages behind that the system has not written yet, and one that met a failed sync leaves pages that the system
-// takes for written although they are not: both are read as if they were on the disk, and a repeated call would be answered by them. So each
-// file that Badger appends to is synced, which also tells of an error that nobody has heard of, and its pages are dropped, so that it is read from
-// the disk. The tables need neither: each was synced before the manifest named it, and is never written again. That leaves some tens of MiB,
-// whatever the size of the database: its newest rows (.mem), which are read in a moment anyway, and values over 1 MiB (.vlog), which are rare.
+// A process that was killed leaves pages behind that the system has not written yet, and one that met a
+// failed sync leaves pages that the system takes for written although they are not: both are read as if they
+// were on the disk, and a repeated call would be answered by them. So each file that Badger appends to is
+// synced, which also tells of an error that nobody has heard of, and its pages are dropped, so that it is
+// read from the disk. The tables need neither: each was synced before the manifest named it, and is never
+// written again. That leaves some tens of MiB, whatever the size of the database: its newest rows (.mem),
+// which are read in a moment anyway, and values over 1 MiB (.vlog), which are rare.
 func filesOnDisk(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -42,7 +45,8 @@ func appended(name string) bool {
 }
 
 func fileOnDisk(path string) error {
-	// For writing, as Badger will: a file system that has turned read-only is noticed before anything is done with the database.
+	// For writing, as Badger will: a file system that has turned read-only is noticed before anything is done
+	// with the database.
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err

@@ -64,6 +64,9 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 // that has written nothing yet.
 func TestPowerLossOnEachFileSystem(t *testing.T) {
 	t.Parallel()
+	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
+		t.Fatal("it mounts file systems: CI runs as root")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("it mounts file systems, which root alone may")
 	}

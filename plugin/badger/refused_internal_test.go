@@ -137,3 +137,71 @@ func TestLookAtAnUnfinishedManifest(t *testing.T) {
 		})
 	}
 }
+
+// A store that was killed opens where there is no folder for temporary files, also without a marker. A look needs one
+// and says so.
+func TestKilledStoreWithoutTMPDIR(t *testing.T) {
+	kind, path := kindsOfStore[2], t.TempDir()
+	sessions := kind.make(t, path)
+	if err := os.Truncate(filepath.Join(path, markerFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
+	if still, err := OpenStill(t.Context(), kind.settings(path), nil); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("a look: %v, %v, want an error that names TMPDIR", still, err)
+	}
+	e, err := Open(t.Context(), kind.settings(path), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sessions {
+		if _, err := e.Tickets().Get(t.Context(), wholeSession(i).Key); err != nil {
+			t.Errorf("session %d: %v", i, err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A start that is killed before it has changed anything: the log that it began has nothing, and the next start, killed as
+// well, has removed it. The marker does not ask for it any more.
+func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []kindOfStore{kindsOfStore[2], kindsOfStore[3]} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			path := t.TempDir()
+			sessions := kind.make(t, path)
+			m, err := readMarker(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := filepath.Join(path, files.LogName(m.log))
+			begun := filepath.Join(path, files.LogName(m.log+1))
+			data, err := os.ReadFile(old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.log++
+			header := append(data[:files.LogHeader:files.LogHeader], make([]byte, 1<<10)...)
+			if err := errors.Join(os.WriteFile(begun, header, 0o600), m.write(path)); err != nil {
+				t.Fatal(err)
+			}
+			// The next start: its first logs are tables, or about to be, when it is killed.
+			options := kind.options(t, path)
+			log := options.Logger.(badgerLogger)
+			m, err = takeFolder(t.Context(), options, log.failure.logger)
+			if err == nil {
+				err = settleLogs(m, options, log.failure)
+			}
+			if err == nil {
+				err = errors.Join(os.RemoveAll(begun), os.WriteFile(old, data, 0o600))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			kind.judge(t, "after two killed starts", path, sessions, false)
+		})
+	}
+}

@@ -13,9 +13,10 @@ import (
 
 var errStill = errors.New("the database was opened to be looked at: it takes no changes")
 
-// OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, every change is refused, and nothing in the folder
-// is written. It refuses what Open refuses, but for a full disk, and a folder that is missing or empty. Of a database whose process was killed
-// it makes a private view in the folder for temporary files, with copies of the logs that Badger would bring to an end in place.
+// OpenStill opens a database to look at it: nothing is created, migrated, resumed or purged, every change is
+// refused, and nothing in the folder is written. It refuses what Open refuses, but for a full disk, and a
+// folder that is missing or empty. Of a database whose process was killed it makes a private view in the
+// folder for temporary files, with copies of the logs that Badger would bring to an end in place.
 func OpenStill(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	encryption, err := settings.validate()
 	if err != nil {
@@ -62,7 +63,8 @@ func markerAt(path string) (*marker, error) {
 // Format is that of the database when it was opened, and Newest the one that this engine writes.
 func (e *Engine) Format() (opened, newest int) { return e.format, formatVersion }
 
-// Migrate brings a database to the newest format and closes it again. It returns the format before. Open does the same.
+// Migrate brings a database to the newest format and closes it again. It returns the format before. Open does
+// the same.
 func Migrate(ctx context.Context, settings Settings, logger *slog.Logger) (from, to int, err error) {
 	m, err := markerAt(settings.Path)
 	if err != nil {

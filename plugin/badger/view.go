@@ -70,8 +70,9 @@ func explainView(path string, err error) error {
 	return explainOpen(path, err)
 }
 
-// settled reports whether Badger opens the files as they are, without changing any of them: even for reading only it removes tables that the
-// manifest does not name, and wants logs that end where their last transaction does.
+// settled reports whether Badger opens the files as they are, without changing any of them: even for reading
+// only it removes tables that the manifest does not name, and wants logs that end where their last
+// transaction does.
 func (f *findings) settled() bool {
 	if len(f.strays) > 0 || f.unfinished {
 		return false
@@ -89,8 +90,8 @@ func (f *findings) settled() bool {
 	return true
 }
 
-// fill makes a folder with a manifest, links to what else Badger reads, and copies of logs up to their end, where Badger
-// cannot read the store as it is.
+// fill makes a folder with a manifest, links to what else Badger reads, and copies of logs up to their end,
+// where Badger cannot read the store as it is.
 func (v *view) fill() (err error) {
 	if v.path, err = os.MkdirTemp("", "sessions-look-"); err != nil {
 		return err
@@ -100,7 +101,8 @@ func (v *view) fill() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(v.path, files.ManifestFile), v.found.manifest.Bytes(), 0o600); err != nil {
+	manifest := filepath.Join(v.path, files.ManifestFile)
+	if err := os.WriteFile(manifest, v.found.manifest.Bytes(), 0o600); err != nil {
 		return err
 	}
 	var names []string
@@ -124,7 +126,8 @@ func (v *view) fill() (err error) {
 		if log.Entries == 0 {
 			continue
 		}
-		if err := copyLog(filepath.Join(source, log.Name), filepath.Join(v.path, files.LogName(log.ID)), log.End); err != nil {
+		name := filepath.Join(v.path, files.LogName(log.ID))
+		if err := copyLog(filepath.Join(source, log.Name), name, log.End); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,5 @@
-// Package files reads the files of a Badger database one by one, without opening the database: for reading only, and without believing them.
+// Package files reads the files of a Badger database one by one, without opening the database: for reading
+// only, and without believing them.
 package files
 
 import (
@@ -33,8 +34,8 @@ type Listing struct {
 	Manifest, KeyRegistry bool
 	// Discard is the size of that file, 0 where it is missing.
 	Discard int64
-	// Tables, Logs and Values are the numbered files, in their order. A log that was put off stands for an empty one of
-	// its number, which Badger has begun meanwhile.
+	// Tables, Logs and Values are the numbered files, in their order. A log that was put off stands for an
+	// empty one of its number, which Badger has begun meanwhile.
 	Tables, Logs, Values []File
 }
 

@@ -45,8 +45,8 @@ type Log struct {
 	Found []byte
 }
 
-// ReadLog reads a log to its end, as Badger does when it opens a database, and looks for a key. An error that is not the
-// system's is ErrRegistry.
+// ReadLog reads a log to its end, as Badger does when it opens a database, and looks for a key. An error that
+// is not the system's is ErrRegistry.
 func ReadLog(path string, file File, keys *Keys, wanted []byte) (*Log, error) {
 	opened, err := os.Open(filepath.Join(path, file.Name))
 	if err != nil {
@@ -136,7 +136,8 @@ type entryReader struct {
 	blank bool
 }
 
-// next reads an entry: its head of meta, user meta, and the lengths of key and value and an expiry as varints; key and value; a checksum.
+// next reads an entry: its head of meta, user meta, and the lengths of key and value and an expiry as
+// varints; key and value; a checksum.
 func (r *entryReader) next() (e entry, err error) {
 	head, err := r.r.Peek(headMax)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -195,7 +196,8 @@ func (r *entryReader) next() (e entry, err error) {
 // headMax is the longest head of an entry.
 const headMax = 22
 
-// Begins reports whether a log, or a file of the value log, has a header and an entry. It reads no more than that.
+// Begins reports whether a log, or a file of the value log, has a header and an entry. It reads no more than
+// that.
 func Begins(path string, file File) (header, entry bool, err error) {
 	opened, err := os.Open(filepath.Join(path, file.Name))
 	if err != nil {

@@ -44,8 +44,8 @@ const setHead = 8
 // ErrManifest means that the manifest is not what Badger has written.
 var ErrManifest = errors.New("the manifest is damaged")
 
-// ReadManifest reads the manifest of the database in a folder, as far as Badger does: a set that was cut at its end is
-// left out.
+// ReadManifest reads the manifest of the database in a folder, as far as Badger does: a set that was cut at
+// its end is left out.
 func ReadManifest(path string) (*Manifest, error) {
 	data, err := os.ReadFile(filepath.Join(path, ManifestFile))
 	if err != nil {
@@ -126,7 +126,8 @@ var ErrRegistry = errors.New("the key registry is damaged")
 // Keys are those that the files are encrypted with.
 type Keys struct{ registry *badger.KeyRegistry }
 
-// ReadKeys reads the key registry, which may be missing. Its error is ErrRegistry, or badger.ErrEncryptionKeyMismatch where it is another key's.
+// ReadKeys reads the key registry, which may be missing. Its error is ErrRegistry, or
+// badger.ErrEncryptionKeyMismatch where it is another key's.
 func ReadKeys(path string, encryption []byte) (*Keys, error) {
 	file, err := os.Open(filepath.Join(path, KeyRegistry))
 	if errors.Is(err, os.ErrNotExist) {

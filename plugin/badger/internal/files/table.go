@@ -30,14 +30,15 @@ type Table struct {
 	key         []byte
 	compression options.CompressionType
 	blocks      []span
-	// wanted is the number of the block that the key is in, if any, that was to be looked for; -1 where none can have it.
+	// wanted is the number of the block that the key is in, if any, that was to be looked for; -1 where none
+	// can have it.
 	wanted int
 }
 
 type span struct{ offset, length int64 }
 
-// ReadTable reads the end of a table, for Get to find the key that is wanted. An error that is not the system's is
-// ErrTable or ErrRegistry.
+// ReadTable reads the end of a table, for Get to find the key that is wanted. An error that is not the
+// system's is ErrTable or ErrRegistry.
 func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys, wanted []byte) (t *Table, err error) {
 	key, err := keys.of(about.KeyID)
 	if err != nil {
@@ -86,7 +87,8 @@ func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys, w
 	return t, nil
 }
 
-// ReadStray is ReadTable for a table that the manifest does not name, so that nothing says what it is encrypted and compressed with.
+// ReadStray is ReadTable for a table that the manifest does not name, so that nothing says what it is
+// encrypted and compressed with.
 func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 	for keyID := uint64(0); ; keyID++ {
 		for _, compression := range []options.CompressionType{options.Snappy, options.None} {
@@ -106,7 +108,8 @@ func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 	}
 }
 
-// readIndex returns the index of a table and where it begins. The file ends in the index, its length, a checksum, and the length of that.
+// readIndex returns the index of a table and where it begins. The file ends in the index, its length, a
+// checksum, and the length of that.
 func readIndex(file *os.File, size int64) (index []byte, start int64, err error) {
 	at := size
 	back := func(n uint64) ([]byte, error) {

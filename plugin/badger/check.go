@@ -118,9 +118,6 @@ func CheckFiles(ctx context.Context, settings Settings) (findings []Finding, err
 		return nil, err
 	}
 	found, err := lookAt(settings.Path, m, encryption)
-	if err == nil {
-		err = found.fit(m)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,9 @@ type findings struct {
 	// out.
 	manifest   *files.Manifest
 	unfinished bool
-	// storeID is what the database has, empty where it has none.
+	// storeID is what the database has, empty where it has none, or where noID says why it cannot be read.
 	storeID string
+	noID    error
 	// tables are those of the database, logs those of its memory tables.
 	tables map[uint64]*files.Table
 	logs   []*files.Log
@@ -99,7 +100,8 @@ func (f *findings) lookForID(*files.Tables, *marker) error {
 	for id, table := range f.tables {
 		value, err := table.Get(storeIDKey)
 		if err != nil {
-			return f.explain(files.TableName(id), err)
+			f.noID = f.explain(files.TableName(id), err)
+			continue
 		}
 		if value != nil {
 			f.storeID = string(value)
@@ -273,13 +275,17 @@ func (f *findings) idle() bool {
 func (f *findings) fit(m *marker) error {
 	what := "the database is that of another one, " + f.storeID
 	switch {
+	case m.store == "" && !m.damaged:
+		return nil
+	case f.storeID == "" && f.noID != nil:
+		return f.noID
 	case f.storeID == "" && m.damaged:
 		return ticketstore.Invalid("path",
 			"%s holds a database that is not a session store's, and no marker: choose an empty folder", f.path)
 	case m.damaged:
 		m.store = f.storeID
 		return nil
-	case m.store == "" || m.store == f.storeID:
+	case m.store == f.storeID:
 		return nil
 	case f.storeID == "":
 		what = "the database is that of none"

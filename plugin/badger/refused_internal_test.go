@@ -1,6 +1,7 @@
 package badger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -203,5 +204,39 @@ func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 			}
 			kind.judge(t, "after two killed starts", path, sessions, false)
 		})
+	}
+}
+
+// A table with any block overwritten, also the one that says which store it is, is named by a check.
+func TestCheckOfDamagedBlocks(t *testing.T) {
+	t.Parallel()
+	kind, path := kindsOfStore[0], t.TempDir()
+	kind.make(t, path)
+	tables, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatal(tables, err)
+	}
+	for _, table := range tables {
+		data, err := os.ReadFile(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		const step = 1 << 10 // a block is longer
+		for at := 0; at < len(data)*3/4; at += step {
+			damaged := bytes.Clone(data)
+			for i := range 16 {
+				damaged[at+i] ^= 0xff
+			}
+			if err := os.WriteFile(table, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			findings, err := CheckFiles(t.Context(), kind.settings(path))
+			if err != nil || len(findings) != 1 {
+				t.Fatalf("%s damaged at byte %d: findings %v, error %v", filepath.Base(table), at, findings, err)
+			}
+		}
+		if err := os.WriteFile(table, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

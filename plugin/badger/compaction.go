@@ -64,7 +64,7 @@ func (c *compactions) open(options badger.Options) (*badger.DB, error) {
 	opened := make(chan struct{})
 	go func() {
 		defer close(opened)
-		if db, err = badger.Open(options); err == nil {
+		if db, err = openReleased(options); err == nil {
 			c.watch(db)
 		}
 	}()

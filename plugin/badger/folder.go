@@ -121,10 +121,15 @@ func isNew(entries []fs.DirEntry) bool {
 // errInUse: a database is open in the folder.
 var errInUse = errors.New("is in use by another process")
 
+// isLocked reports whether a database does not open as another process has it.
+func isLocked(err error) bool {
+	return errors.Is(err, errInUse) || strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
 // explainOpen says what an operator can do about a database that does not open.
 func explainOpen(path string, err error) error {
-	switch text := err.Error(); {
-	case errors.Is(err, errInUse), strings.Contains(text, "Cannot acquire directory lock"):
+	switch {
+	case isLocked(err):
 		return inUse(path)
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
 		return ticketstore.Invalid("encryption_key", "is not the one that %s was created with", path)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -57,7 +58,7 @@ func settleFirst(o badger.Options, logs []string, failure *failure) error {
 			return err
 		}
 	}
-	db, err := badger.Open(o)
+	db, err := openReleased(o)
 	if err != nil {
 		return explainOpen(o.Dir, err)
 	}
@@ -66,6 +67,17 @@ func settleFirst(o badger.Options, logs []string, failure *failure) error {
 		return fmt.Errorf("write the log %s to a table: %w", logs[0], err)
 	}
 	return restoreLogs(o.Dir)
+}
+
+// openReleased opens a database that this process has just closed, or that no process has open. Where a child is being
+// started, Badger's lock of the folder is held until that runs its program.
+func openReleased(o badger.Options) (*badger.DB, error) {
+	for limit := time.Now().Add(lockAnswer); ; time.Sleep(lockPoll) {
+		db, err := badger.Open(o)
+		if err == nil || !isLocked(err) || time.Now().After(limit) {
+			return db, err
+		}
+	}
 }
 
 func putOffLog(folder, name string) error {

@@ -38,8 +38,8 @@ test-race: ## Run all tests under the race detector (TESTFLAGS)
 	go test -race -timeout 20m $(TESTFLAGS) ./...
 
 .PHONY: test-plugins
-test-plugins: ## Run the suites on the plugins as they are installed, a process for each case (TESTFLAGS)
-	go test -count 1 -run '^TestBuiltPlugin$$' $(TESTFLAGS) ./integration
+test-plugins: ## Run the suites on the plugins as they are installed, a process for each case, and measure their memory (TESTFLAGS)
+	go test -count 1 -run '^(TestBuiltPlugin|TestServesWithinACgroup|TestMemoryOfThePlugin)$$' $(TESTFLAGS) ./integration ./integration/footprint
 
 EXPRESS := integration/testdata/express
 

@@ -57,7 +57,9 @@ func takeFolder(ctx context.Context, options badger.Options, logger *slog.Logger
 }
 
 // takeStore is takeFolder for a folder that holds something.
-func takeStore(ctx context.Context, options badger.Options, wanted []string, logger *slog.Logger) (*marker, error) {
+func takeStore(
+	ctx context.Context, options badger.Options, wanted []string, logger *slog.Logger,
+) (*marker, error) {
 	path := options.Dir
 	if _, err := readMarker(path); err != nil {
 		return nil, err

@@ -69,8 +69,8 @@ func settleFirst(o badger.Options, logs []string, failure *failure) error {
 	return restoreLogs(o.Dir)
 }
 
-// openReleased opens a database that this process has just closed, or that no process has open. Where a child is being
-// started, Badger's lock of the folder is held until that runs its program.
+// openReleased opens a database that this process has just closed, or that no process has open. Where a child is
+// being started, Badger's lock of the folder is held until that runs its program.
 func openReleased(o badger.Options) (*badger.DB, error) {
 	for limit := time.Now().Add(lockAnswer); ; time.Sleep(lockPoll) {
 		db, err := badger.Open(o)

@@ -256,8 +256,9 @@ func (f *findings) warn(name string, end int64) {
 // report tells the log of what was found.
 func (f *findings) report(ctx context.Context, m *marker, logger *slog.Logger) {
 	if m.damaged {
-		logger.LogAttrs(ctx, slog.LevelWarn, "the marker of the store is damaged or missing, as after a power loss: "+
-			"the database says which store it is, and a start writes the marker anew", slog.String("path", f.path))
+		logger.LogAttrs(ctx, slog.LevelWarn,
+			"the marker of the store is damaged or missing, as after a power loss: "+
+				"the database says which store it is, and a start writes the marker anew", slog.String("path", f.path))
 	}
 	if len(f.warnings) > 0 {
 		logger.LogAttrs(ctx, slog.LevelWarn,
@@ -321,8 +322,9 @@ func (f *findings) missing(name string) error { return f.refuse(name + " is miss
 
 // refuse says what is wrong with a store that is not whole, and what can be done.
 func (f *findings) refuse(what string) error {
-	return ticketstore.Invalid("path", "%s is not whole: %s. Nothing was changed. Put back the files as they were, "+
-		"all of one moment; otherwise import a backup into an empty folder", f.path, what)
+	return ticketstore.Invalid("path",
+		"%s is not whole: %s. Nothing was changed. Put back the files as they were, "+
+			"all of one moment; otherwise import a backup into an empty folder", f.path, what)
 }
 
 // explain says what is wrong with a file.

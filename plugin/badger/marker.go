@@ -88,7 +88,8 @@ func readMarker(path string) (*marker, error) {
 	}
 	if m.format > formatVersion {
 		return nil, ticketstore.Invalid("path",
-			"%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin", path, m.format, formatVersion)
+			"%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
+			path, m.format, formatVersion)
 	}
 	return m, nil
 }

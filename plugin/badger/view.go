@@ -51,8 +51,8 @@ func openView(path string, encryption []byte) (v *view, err error) {
 		return v, nil
 	}
 	if err := v.fill(); err != nil {
-		return v, fmt.Errorf("a private view of %s cannot be made in %s: %w. Name another folder in the environment "+
-			"variable TMPDIR, with room for the logs (.mem) of the store", path, os.TempDir(), err)
+		return v, fmt.Errorf("a private view of %s cannot be made in %s: %w. Name another folder in the "+
+			"environment variable TMPDIR, with room for the logs (.mem) of the store", path, os.TempDir(), err)
 	}
 	return v, nil
 }

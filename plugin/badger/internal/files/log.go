@@ -55,13 +55,16 @@ func ReadLog(path string, file File, keys *Keys, wanted []byte) (*Log, error) {
 	defer opened.Close()
 	l := &Log{File: file, End: min(file.Size, LogHeader), Values: map[uint64]bool{}}
 	header := make([]byte, LogHeader)
-	if _, err := io.ReadFull(opened, header); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || allZero(header) {
+	switch _, err := io.ReadFull(opened, header); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), err == nil && allZero(header):
 		l.Blank = true
 		return l, nil
-	} else if err != nil {
+	case err != nil:
 		return nil, err
 	}
-	r := &entryReader{r: bufio.NewReaderSize(opened, 1<<20), offset: LogHeader, iv: header[keyIDLength:], wanted: wanted}
+	r := &entryReader{
+		r: bufio.NewReaderSize(opened, 1<<20), offset: LogHeader, iv: header[keyIDLength:], wanted: wanted,
+	}
 	if r.key, err = keys.of(binary.BigEndian.Uint64(header)); err != nil {
 		return nil, err
 	}

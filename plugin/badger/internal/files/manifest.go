@@ -141,7 +141,9 @@ func ReadKeys(path string, encryption []byte) (*Keys, error) {
 	if err != nil || allZero(header[:registryIV]) {
 		return nil, ErrRegistry
 	}
-	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: path, ReadOnly: true, EncryptionKey: encryption})
+	registry, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{
+		Dir: path, ReadOnly: true, EncryptionKey: encryption,
+	})
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return nil, err
 	}

@@ -39,7 +39,9 @@ type span struct{ offset, length int64 }
 
 // ReadTable reads the end of a table, for Get to find the key that is wanted. An error that is not the
 // system's is ErrTable or ErrRegistry.
-func ReadTable(path string, id uint64, about badger.TableManifest, keys *Keys, wanted []byte) (t *Table, err error) {
+func ReadTable(
+	path string, id uint64, about badger.TableManifest, keys *Keys, wanted []byte,
+) (t *Table, err error) {
 	key, err := keys.of(about.KeyID)
 	if err != nil {
 		return nil, err

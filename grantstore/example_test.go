@@ -20,7 +20,7 @@ func exchange(ctx context.Context, store grantstore.Store, code, access, refresh
 		},
 	}, now)
 	switch {
-	case errors.Is(err, grantstore.ErrConsumed): // stolen or repeated: the store has revoked what the code begot
+	case errors.Is(err, grantstore.ErrConsumed): // stolen or repeated: the store has revoked what was issued for the code
 		return errors.New("invalid_grant: the code was used before")
 	case errors.Is(err, grantstore.ErrSessionEnded), errors.Is(err, grantstore.ErrNotFound):
 		return errors.New("invalid_grant")

@@ -60,7 +60,7 @@ type Ending struct {
 	KeepSession bool
 	// KeepTokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
 	KeepTokens bool
-	// KeepOffline lets Offline refresh tokens, and what they beget from then on, outlive the session although other tokens are revoked,
+	// KeepOffline lets Offline refresh tokens, and what is issued for them from then on, outlive the session although other tokens are revoked,
 	// access tokens issued before among them (Back-Channel Logout 1.0, section 2.7).
 	KeepOffline bool
 	// KeepConsents leaves consents alone.

@@ -118,7 +118,7 @@ var codeCases = []storetest.Case{
 		w.Live(otherAccess, otherRefresh)
 		w.CannotConsume(refresh, grantstore.ErrNotFound)
 	}},
-	{Name: "a second use revokes what a rotation has begotten since", Run: func(w *storetest.World) {
+	{Name: "a second use revokes what a rotation has issued since", Run: func(w *storetest.World) {
 		a := authorize(w, w.SignIn("ann"))
 		_, refresh := exchange(w, a.code)
 		access2, refresh2 := exchange(w, refresh)

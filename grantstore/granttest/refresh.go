@@ -108,7 +108,7 @@ var refreshCases = []storetest.Case{
 		w.CannotConsume(refresh, grantstore.ErrNotFound)
 		w.CannotConsume(g, grantstore.ErrConsumed)
 	}},
-	{Name: "a second use revokes all that later rotations have begotten", Run: func(w *storetest.World) {
+	{Name: "a second use revokes all that later rotations have issued", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		_, refresh1 := exchange(w, g)
 		_, refresh2 := exchange(w, refresh1)
@@ -150,7 +150,7 @@ var refreshCases = []storetest.Case{
 		access3, refresh3 := exchange(w, refresh1)
 		w.Live(access3, refresh3, refresh2)
 	}},
-	{Name: "each line that a grace begets has an access token of its own", Run: func(w *storetest.World) {
+	{Name: "each line that a grace begins has an access token of its own", Run: func(w *storetest.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		access1, refresh1, err := withGrace(w, g, time.Minute)
 		w.OK(err, "the first use")

@@ -30,7 +30,7 @@ var survivorCases = []storetest.Case{
 		w.Same(w.Sweep(logout.Sweep{}), 1, "sessions ended")
 		w.Dead(r1, r2)
 	}},
-	{Name: "what an offline refresh token begets lives as it does", Run: func(w *storetest.World) {
+	{Name: "what is issued for an offline refresh token lives as it does", Run: func(w *storetest.World) {
 		s := w.SignIn("ann")
 		refresh := w.Stored(w.Refresh(s, "mail", storetest.Offline))
 		w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true})

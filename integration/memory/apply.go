@@ -37,7 +37,7 @@ type application struct {
 	batch    *grantstore.Batch
 	now      time.Time
 	consumed *pb.TransferGrant // what the batch consumes
-	outlives bool              // consumed was let live by an ended record, and so is what it begets
+	outlives bool              // consumed was let live by an ended record, and so are those issued for it
 	result   grantstore.Result
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
 	refused error
@@ -120,7 +120,7 @@ func (t *tx) saveUsed(key string, g *pb.TransferGrant, grace time.Duration) {
 	t.save(transfer.Grants, key, g)
 }
 
-// usedAgain tells whether a used grant may be used again: within the grace of its use and within that of the next one.
+// usedAgain reports whether a used grant may be used again: within the grace of its use and within that of the next one.
 func usedAgain(g *pb.TransferGrant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
@@ -128,8 +128,8 @@ func usedAgain(g *pb.TransferGrant, grace time.Duration, now time.Time) bool {
 	return grace > 0 && !now.After(moment(g.GetConsumed()).Add(grace))
 }
 
-// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what it has begotten was not
-// revoked and its family has room. Else all that it has begotten is revoked, although the batch is refused.
+// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was not
+// revoked and its family has room. Else all that was issued for it is revoked, although the batch is refused.
 func (a *application) again(g *pb.TransferGrant) error {
 	lines := 0
 	for _, member := range a.family(g.GetRequestId()) {

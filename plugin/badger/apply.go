@@ -34,7 +34,7 @@ type application struct {
 	now      time.Time
 	tx       *tx
 	consumed *recordpb.Grant // what the batch consumes
-	outlives bool            // consumed was let live by an ended record, and so is what it begets
+	outlives bool            // consumed was let live by an ended record, and so are those issued for it
 	revoked  int
 	slid     bool
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
@@ -133,7 +133,7 @@ func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
 	return use, nil
 }
 
-// roomFor tells whether a session may be used by one more client.
+// roomFor reports whether a session may be used by one more client.
 func (a *application) roomFor(sid string) error {
 	prefix := clientUsePrefix(sid)
 	n, err := countKeys(a.tx, prefix, ticketstore.MaxClients)
@@ -234,8 +234,8 @@ func graceOf(c *grantstore.Consumption) time.Duration {
 	return c.Grace
 }
 
-// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what it has begotten was not
-// revoked and its family has room.
+// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was
+// not revoked and its family has room.
 func (a *application) again(g *recordpb.Grant) error {
 	c := a.batch.Consume
 	if !usedAgain(g, graceOf(c), a.now) {
@@ -266,7 +266,7 @@ func (a *application) survey() error {
 	return err
 }
 
-// refuseReused revokes all that a code or refresh token has begotten. It is committed although the batch is refused.
+// refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is refused.
 func (a *application) refuseReused(g *recordpb.Grant) error {
 	// What the batch did before is not to be committed.
 	a.tx.reset()

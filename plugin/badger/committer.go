@@ -154,45 +154,60 @@ func (c *committer) commit(first *change) {
 	g := newGroup(snapshot{txn: base, damages: c.damages, gaps: gaps})
 	g.ledger, g.most = c.books.ledger.Load(), c.takes
 	disk := c.space.look()
-	var changes []*change
+	changes := c.gather(g, first, disk)
+	err := c.failure.err() // of what is done in the background, and of the commit before: its rows were just read
+	if err == nil {
+		err = unavailable("commit", c.write(g, disk))
+	}
+	finish(changes, err)
+}
+
+// gather applies first and whatever else is waiting to a group, as long as that has room, and returns them.
+func (c *committer) gather(g *group, first *change, disk diskRoom) (changes []*change) {
 	var room room
 	for next := first; next != nil; {
 		if !next.held && !next.taken.CompareAndSwap(false, true) {
 			next = c.waiting(&room) // its caller has given up
 			continue
 		}
-		t := &tx{group: g, writes: map[string]write{}}
-		next.err = admitted(g.ledger, next.moves)
-		if next.err == nil && !next.spare {
-			next.err = disk.refuses()
-		}
-		if next.err == nil {
-			next.err = next.apply(t)
-		}
-		takes := t.measure()
-		if next.err == nil && len(t.writes) > 0 {
-			if !takes.within(c.takes) {
-				next.err = &errTooLarge{takes, c.takes}
-			} else if !takes.and(g.takes).within(c.takes) {
-				next.held, c.held = true, next // applied anew to the next transaction
-				break
-			}
+		keys, fits := c.join(g, next, disk)
+		if !fits {
+			next.held, c.held = true, next // applied anew to the next transaction
+			return changes
 		}
 		changes = append(changes, next)
-		if next.err == nil {
-			t.join(takes)
-		}
-		room.took(next, len(t.writes))
+		room.took(next, keys)
 		next = nil
 		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes && g.takes.bytes < c.takes.bytes/2 {
 			next = c.waiting(&room)
 		}
 	}
-	err := c.failure.err() // of what is done in the background, and of the commit before: its rows were just read
-	if err == nil {
-		err = unavailable("commit", c.write(g, disk))
+	return changes
+}
+
+// join applies a change to a group, and returns how many keys it has written and whether it fits beside the others. One that
+// fails leaves no trace.
+func (c *committer) join(g *group, ch *change, disk diskRoom) (keys int, fits bool) {
+	t := &tx{group: g, writes: map[string]write{}}
+	ch.err = admitted(g.ledger, ch.moves)
+	if ch.err == nil && !ch.spare {
+		ch.err = disk.refuses()
 	}
-	finish(changes, err)
+	if ch.err == nil {
+		ch.err = ch.apply(t)
+	}
+	takes := t.measure()
+	if ch.err == nil && len(t.writes) > 0 {
+		if !takes.within(c.takes) {
+			ch.err = &errTooLarge{takes, c.takes}
+		} else if !takes.and(g.takes).within(c.takes) {
+			return 0, false
+		}
+	}
+	if ch.err == nil {
+		t.join(takes)
+	}
+	return len(t.writes), true
 }
 
 // write makes the changes of a group durable.
@@ -303,7 +318,7 @@ func (r *room) took(ch *change, keys int) {
 	}
 }
 
-// left tells whether there is room for more of the line behind.
+// left reports whether there is room for more of the line behind.
 func (r *room) left() bool {
 	if r.beside {
 		return r.behind < behindKeysBeside

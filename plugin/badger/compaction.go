@@ -13,11 +13,12 @@ import (
 
 // compactions holds Badger's compactions to what they have said that they write.
 //
-// Badger (4.9.6) drops the error of a table that a compaction cannot write: it goes on without that table, names the others in its manifest, and
-// deletes the old ones. One failed sync, or a bound on open files or on a file's size, then loses whatever rows were in it, without a word. So
-// while a compaction writes, an iterator keeps its old tables from being deleted, and when it is done its new tables must have as many keys as it
-// has logged for each. Where they have not, that is the engine's failure: the old tables stay, and the next Open takes the compaction's changes out
-// of the manifest (finished).
+// Badger (4.9.6) drops the error of a table that a compaction cannot write: it goes on without that table,
+// names the others in its manifest, and deletes the old ones. One failed sync, or a bound on open files or
+// on a file's size, then loses whatever rows were in it, without a word. So while a compaction writes, an
+// iterator keeps its old tables from being deleted, and when it is done its new tables must have as many
+// keys as it has logged for each. Where they have not, that is the engine's failure: the old tables stay,
+// and the next Open takes the compaction's changes out of the manifest (finished).
 type compactions struct {
 	failure *failure
 	note    tableNote
@@ -45,7 +46,8 @@ func newCompactions(failure *failure) *compactions {
 	return &compactions{failure: failure, ready: make(chan struct{}), work: map[int]*compaction{}, taken: map[uint64]bool{}}
 }
 
-// renewEvery is how often the transaction is replaced: rows that were replaced after it began are kept by compactions.
+// renewEvery is how often the transaction is replaced: rows that were replaced after it began are kept by
+// compactions.
 const renewEvery = time.Second
 
 // watch lets compactions go on, which wait for it.
@@ -56,8 +58,8 @@ func (c *compactions) watch(db *badger.DB) {
 	close(c.ready)
 }
 
-// open opens the database and watches it. Where it has failed on the way, a compaction may wait for a database that does
-// not open: it is held until the process ends.
+// open opens the database and watches it. Where it has failed on the way, a compaction may wait for a
+// database that does not open: it is held until the process ends.
 func (c *compactions) open(options badger.Options) (*badger.DB, error) {
 	var db *badger.DB
 	var err error

@@ -27,7 +27,7 @@ func extentOf(db *badger.DB) extent {
 
 func (e extent) and(other extent) extent { return extent{e.keys + other.keys, e.bytes + other.bytes} }
 
-// within tells whether it is less than Badger refuses.
+// within reports whether it is less than Badger refuses.
 func (e extent) within(most extent) bool { return e.keys < most.keys && e.bytes < most.bytes }
 
 // measure returns what the change's writes take, with their entries in the journal of a move that may be under way.

@@ -14,9 +14,10 @@ import (
 
 // failure is the end of an engine: a commit, a sync or another write of the database that failed.
 //
-// Badger puts rows into its memory table before it syncs them, and after a failed sync the system takes the pages for clean: what is read
-// afterwards, also by the repetition of the call that failed, may never have come to the disk. So the first failure is the last thing that
-// an engine does. Whatever is asked of it from then on is unavailable, until the database was opened anew from what is on the disk.
+// Badger puts rows into its memory table before it syncs them, and after a failed sync the system takes the
+// pages for clean: what is read afterwards, also by the repetition of the call that failed, may never have
+// come to the disk. So the first failure is the last thing that an engine does. Whatever is asked of it
+// from then on is unavailable, until the database was opened anew from what is on the disk.
 type failure struct {
 	path     string
 	logger   *slog.Logger
@@ -35,8 +36,8 @@ func (f *failure) note(doing string, err error) {
 		f.reason = fmt.Errorf("%w: the database has failed and serves nothing more until it is opened anew: %s: %w",
 			ticketstore.ErrUnavailable, doing, explainDisk(f.path, err))
 		close(f.happened)
-		f.logger.ErrorContext(context.Background(), "the database has failed: nothing more is served from it", "path", f.path, "doing", doing,
-			"error", explainDisk(f.path, err))
+		f.logger.ErrorContext(context.Background(), "the database has failed: nothing more is served from it",
+			"path", f.path, "doing", doing, "error", explainDisk(f.path, err))
 	})
 }
 
@@ -50,9 +51,10 @@ func (f *failure) err() error {
 	}
 }
 
-// Failed is closed when the database has failed: a commit, a sync or another write of it did. The engine then answers every call with
-// ticketstore.ErrUnavailable, reads too, and what the calls that were under way have changed is not known. Close it, or rather end the process,
-// and open the database anew: that serves what is on the disk.
+// Failed is closed when the database has failed: a commit, a sync or another write of it did. The engine
+// then answers every call with ticketstore.ErrUnavailable, reads too, and what the calls that were under
+// way have changed is not known. Close it, or rather end the process, and open the database anew: that
+// serves what is on the disk.
 func (e *Engine) Failed() <-chan struct{} { return e.failure.happened }
 
 // Failure is why the database has failed, nil while it has not.
@@ -66,11 +68,13 @@ func (e *Engine) gone() error {
 	return errClosed()
 }
 
-// abandonPatience is how long closing a database that has failed may take. What it leaves undone, the next Open does.
+// abandonPatience is how long closing a database that has failed may take. What it leaves undone, the next
+// Open does.
 const abandonPatience = 1500 * time.Millisecond
 
-// abandon closes a database that has failed, as far as its disk lets it: Badger ends its work only by writing what it has in memory, which
-// harms nothing, for all of that is complete transactions. Where that does not end, the database is held until the process ends.
+// abandon closes a database that has failed, as far as its disk lets it: Badger ends its work only by
+// writing what it has in memory, which harms nothing, for all of that is complete transactions. Where that
+// does not end, the database is held until the process ends.
 func (e *Engine) abandon() error {
 	closed := make(chan error, 1)
 	go func() { closed <- e.shut() }()

@@ -63,7 +63,7 @@ type makingRoom struct {
 	left []string
 }
 
-// run tells whether there is room now.
+// run reports whether there is room now.
 func (m *makingRoom) run(record *recordpb.Session) (bool, error) {
 	live, err := m.live(record.SubjectId)
 	if err != nil {

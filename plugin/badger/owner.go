@@ -21,10 +21,11 @@ const (
 	writeByOther fs.FileMode = 0o002
 )
 
-// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A folder of another
-// user cannot be shut. It is taken where it belongs to a group of this process, as a Kubernetes volume with an fsGroup
-// does, nobody else may write in it, and no file in it can be read by others. A volume of a group that is not the
-// process's own stays open to it, also for its owner and for root: the server may be one of the group.
+// keepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A
+// folder of another user cannot be shut. It is taken where it belongs to a group of this process, as a
+// Kubernetes volume with an fsGroup does, nobody else may write in it, and no file in it can be read by
+// others. A volume of a group that is not the process's own stays open to it, also for its owner and for
+// root: the server may be one of the group.
 func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -97,7 +98,8 @@ func ofGroup(path string) bool {
 	return err == nil && info.Mode().Perm()&forGroup == forGroup
 }
 
-// shareFiles gives the group what it needs of the files that this process has made: Badger makes some for their owner alone.
+// shareFiles gives the group what it needs of the files that this process has made: Badger makes some for
+// their owner alone.
 func shareFiles(path string) error {
 	if !ofGroup(path) {
 		return nil
@@ -134,9 +136,9 @@ func ownedBy(path string) string {
 	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)", owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
 }
 
-// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root would write there
-// a server of its owner could not read. A folder that is missing is nobody's, and one of a group is taken as Open takes
-// it, but not by root, unless the store in it is root's.
+// CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root
+// would write there a server of its owner could not read. A folder that is missing is nobody's, and one of
+// a group is taken as Open takes it, but not by root, unless the store in it is root's.
 func CheckOwner(path string) error {
 	if whose := ownedBy(path); whose != "" && (!ofGroup(path) || os.Geteuid() == 0) {
 		return ticketstore.Invalid("path", "%s is not this user's%s", path, whose)

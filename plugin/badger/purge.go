@@ -61,22 +61,9 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 		return nil, false, err
 	}
 	take := func(g *storedGrant) (bool, error) {
-		if g.damaged == nil && !g.ref.Type.IsToken() {
-			return true, nil
-		}
-		if g.damaged != nil && session != nil {
-			return true, r.stepOver(g.damaged) // it may be any client's
-		}
-		verdict := judgeByNumber(r, g.grant)
-		switch {
-		case g.damaged != nil:
-			verdict = grantstore.ErrSessionEnded // it is of use to nobody
-		case session == nil:
-			verdict = judgeByEnded(r, g.ref.Type, g.grant)
-		}
-		if verdict == nil || !errors.Is(verdict, grantstore.ErrSessionEnded) {
-			verdict = r.stepOver(verdict)
-			return verdict == nil, verdict
+		isDead, err := deadIn(r, session, g)
+		if err != nil || !isDead {
+			return err == nil, err
 		}
 		if rest = len(dead) == limit; !rest {
 			dead = append(dead, *g)
@@ -98,6 +85,27 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 		err = usedOf(r, sid, take)
 	}
 	return dead, rest, err
+}
+
+// deadIn reports whether a session, which is nil once it has ended, does not let a grant of its own live.
+func deadIn(r reader, session *recordpb.Session, g *storedGrant) (bool, error) {
+	if g.damaged != nil {
+		if session != nil {
+			return false, r.stepOver(g.damaged) // it may be any client's
+		}
+		return true, nil // it is of use to nobody
+	}
+	if !g.ref.Type.IsToken() {
+		return false, nil
+	}
+	verdict := judgeByNumber(r, g.grant)
+	if session == nil {
+		verdict = judgeByEnded(r, g.ref.Type, g.grant)
+	}
+	if errors.Is(verdict, grantstore.ErrSessionEnded) {
+		return true, nil
+	}
+	return false, r.stepOver(verdict)
 }
 
 // followGrant reads the grant that an index entry leads to, nil if it is gone.

@@ -9,13 +9,16 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 )
 
-// A used grant is kept until it expires, so that its reuse is noticed: a client that refreshes every hour for a month leaves 720 of them. What
-// that needs takes at most 250 bytes, indexes included, where ids are as long as fosite's. The rest goes with the use, or with its grace.
+// A used grant is kept until it expires, so that its reuse is noticed: a client that refreshes every hour
+// for a month leaves 720 of them. What that needs takes at most 250 bytes, indexes included, where ids are
+// as long as fosite's. The rest goes with the use, or with its grace.
 
-// formerGrace is for how long a grant that was used in a store of before is kept whole: as long as any grace is thought to last.
+// formerGrace is for how long a grant that was used in a store of before is kept whole: as long as any
+// grace is thought to last.
 const formerGrace = time.Hour
 
-// How much of the hash of a sid, and of a type and key, an entry of the used ones has: enough to find few others.
+// How much of the hash of a sid, and of a type and key, an entry of the used ones has: enough to find few
+// others.
 const (
 	usedSessionLength = 6
 	usedRefLength     = 16
@@ -36,7 +39,8 @@ func (t *tx) saveUsed(ref grantstore.Ref, g *recordpb.Grant, grace time.Duration
 		g.Used = 1 + uint64(grace)
 	} else {
 		g = &recordpb.Grant{
-			RequestId: g.RequestId, SessionId: g.SessionId, ClientId: g.ClientId, Created: g.Created, Expires: g.Expires, Consumed: g.Consumed,
+			RequestId: g.RequestId, SessionId: g.SessionId, ClientId: g.ClientId,
+			Created: g.Created, Expires: g.Expires, Consumed: g.Consumed,
 			Offline: g.Offline, TokenNumber: g.TokenNumber, Outlives: g.Outlives, Used: 1,
 		}
 	}
@@ -52,7 +56,8 @@ func graceOver(g *recordpb.Grant) int64 {
 	return math.MaxInt64
 }
 
-// usedAgain tells whether a used grant may be used again: within the grace of its use and within that of the next one, whichever is shorter.
+// usedAgain reports whether a used grant may be used again: within the grace of its use and within that of
+// the next one, whichever is shorter.
 func usedAgain(g *recordpb.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
@@ -60,12 +65,14 @@ func usedAgain(g *recordpb.Grant, grace time.Duration, now time.Time) bool {
 	return grace > 0 && !now.After(moment(g.GetConsumed()).Add(grace))
 }
 
-// usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are passed over.
+// usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are
+// passed over.
 func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 	prefix := usedPrefix(sid)
 	return r.scan(prefix, nil, false, func(entry []byte, _ func() ([]byte, error)) (goOn bool, err error) {
 		goOn = true
-		err = r.scan(key(tableGrant, entry[len(prefix):]), nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		row := key(tableGrant, entry[len(prefix):])
+		err = r.scan(row, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
 			if err != nil {
 				return false, err
@@ -82,7 +89,8 @@ func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 	})
 }
 
-// shrink takes what is not needed any more from a used grant whose grace is over, and tells whether the grant is to stay.
+// shrink takes what is not needed any more from a used grant whose grace is over, and reports whether the
+// grant is to stay.
 func (t *tx) shrink(ref grantstore.Ref, g *recordpb.Grant, now time.Time) (bool, error) {
 	if g.GetUsed() <= 1 || expired(g, now) {
 		return false, nil
@@ -91,14 +99,15 @@ func (t *tx) shrink(ref grantstore.Ref, g *recordpb.Grant, now time.Time) (bool,
 	return true, t.saveUsed(ref, g, 0)
 }
 
-// maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept whole.
+// maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept
+// whole.
 const maxMakeSmall = 256
 
 // usedTypes are the types of which there are used ones, as parts of keys in their order.
 var usedTypes = [][]byte{typePrefix(grantstore.AuthorizationCode), typePrefix(grantstore.RefreshToken)}
 
-// makeSmall goes on making used grants small that a release before kept whole, and returns how many it has looked at, at most limit: 0 when all
-// are.
+// makeSmall goes on making used grants small that a release before kept whole, and returns how many it has
+// looked at, at most limit: 0 when all are.
 func (t *tx) makeSmall(limit int, now time.Time) (n int, err error) {
 	place, err := t.get(makeSmallKey)
 	if err != nil || place == nil {
@@ -110,7 +119,8 @@ func (t *tx) makeSmall(limit int, now time.Time) (n int, err error) {
 		if string(place) > string(prefix) {
 			from = key(tableGrant, place)
 		}
-		err := t.scan(key(tableGrant, prefix), from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		table := key(tableGrant, prefix)
+		err := t.scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			if n == limit {
 				return false, nil
 			}

@@ -48,7 +48,7 @@ var moveCases = []moveCase{
 		p.End(logout.Ending{SessionID: s.SessionID})
 		p.Dead(refresh, access)
 	}},
-	{"used refresh tokens keep their grace, and the lines that it begot their access tokens", func(p *pair) {
+	{"used refresh tokens keep their grace, and the lines that it began their access tokens", func(p *pair) {
 		s := p.SignIn("ann")
 		repeated, once := p.Stored(p.Refresh(s, "photos")), p.Stored(p.Refresh(s, "photos"))
 		use := func(g grantstore.Grant, grace time.Duration) (access, refresh grantstore.Grant) {

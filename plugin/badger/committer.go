@@ -57,6 +57,8 @@ type committer struct {
 	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there is one that may yet fail.
 	settled    atomic.Uint64
 	committing sync.RWMutex
+	// witness is asked whether the file system can still be written, "" where opening a file tells.
+	witness string
 }
 
 type change struct {
@@ -278,19 +280,26 @@ func (c *committer) settle(txn *badger.Txn) error {
 	return err
 }
 
-// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync that waits for the journal when the
-// file system meets an error may succeed although its transaction was given up. What opens a file for writing is told of the error a moment
-// later. (Setting a time of a file is told at once, but takes part in the journal, which was seen to slow sign-ins down.)
+// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync that waits for
+// the journal when the file system meets an error may succeed although its transaction was given up. What asks the journal
+// for a place is refused from before that on. (What opens a file for writing is refused a little later; setting a time of a
+// file is refused as early, but writes, which was seen to slow sign-ins down.)
 func (c *committer) checkWritable() {
 	options := c.db.Opts()
 	if !options.SyncWrites {
 		return
 	}
-	file, err := syscall.Open(filepath.Join(options.Dir, markerFile), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
-	switch {
-	case err == nil:
-		_ = syscall.Close(file)
-	case errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EIO):
+	var err error
+	if c.witness != "" {
+		err = askWitness(c.witness)
+	} else {
+		var file int
+		file, err = syscall.Open(filepath.Join(options.Dir, markerFile), syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+		if err == nil {
+			_ = syscall.Close(file)
+		}
+	}
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO) {
 		c.failure.note("commit", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -180,8 +181,11 @@ func (e *Engine) start(ctx context.Context, m *marker, options badger.Options) (
 	if err := errors.Join(m.note(options.Dir), m.write(options.Dir)); err != nil {
 		return err
 	}
-	e.committer, err = newCommitter(e.db, e.damages, e.space, e.failure)
-	return err
+	if e.committer, err = newCommitter(e.db, e.damages, e.space, e.failure); err != nil {
+		return err
+	}
+	e.committer.witness = witnessOf(filepath.Join(options.Dir, unfinishedFile)) // before the first change is sent
+	return nil
 }
 
 // Close ends background work, waits for the calls inside and closes the database. It is idempotent. A database that has failed (Failed) is

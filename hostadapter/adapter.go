@@ -14,8 +14,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // Errors of the stores, for callers that need no other package. They are the same values.

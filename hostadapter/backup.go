@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
 // ErrBackup means that no backup can be taken now: one is being taken, a swap is under way, or the backend has none to give. The text says

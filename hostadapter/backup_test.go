@@ -11,8 +11,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
 // unwritten is told of nothing.

@@ -12,7 +12,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 const (

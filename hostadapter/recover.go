@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // moverOf returns what moves a backend, nil if nothing does.

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one that cannot be moved, or

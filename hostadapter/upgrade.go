@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // callsTimeout bounds the wait for calls under way before the program that serves them is closed. Those that last longer are ended by it.

@@ -15,9 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/integration/baddisk"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	suite "github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/tickettest/storetest"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // A file system that turns read-only has nothing acknowledged that is not on it, and the server says why it serves no sessions. It serves them
@@ -74,28 +74,28 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
 	const client = "shop"
-	for name, prepare := range map[string]func(w *storetest.World, moves transfer.Store) (change func() error, holds func()){
-		"sign-in": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+	for name, prepare := range map[string]func(w *suite.World, moves transfer.Store) (change func() error, holds func()){
+		"sign-in": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.Session("ann")
 			return func() error { return w.Tickets.Create(w.Ctx(), s) }, func() { w.SessionLives(s) }
 		},
-		"slide": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"slide": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			r := ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(2 * time.Hour)}
 			return func() error { _, err := w.Tickets.Renew(w.Ctx(), r, w.Now); return err },
 				func() { w.At(w.Get(s).Expires, r.Expires, "the end") }
 		},
-		"code exchange": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"code exchange": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			return consumption(w, w.Stored(w.Code(w.SignIn("ann"), client)))
 		},
-		"rotation": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"rotation": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			return consumption(w, w.Stored(w.Refresh(w.SignIn("ann"), client)))
 		},
-		"removal of grants": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"removal of grants": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			g := w.Stored(w.Refresh(w.SignIn("ann"), client))
 			return func() error { _, err := w.TryRemove(grantstore.Filter{SubjectID: "ann"}); return err }, func() { w.Missing(g) }
 		},
-		"end": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"end": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			g := w.Stored(w.Refresh(s, client))
 			w.Uses(s, client)
@@ -106,7 +106,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 				w.Same(w.Told(s), []string{client}, "who is told")
 			}
 		},
-		"job": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"job": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			one, two := w.SignIn("ann"), w.SignIn("ann")
 			ending := logout.Ending{OperationID: w.Op(), All: true}
 			return func() error { _, err := w.TryEnd(ending); return err }, func() {
@@ -114,12 +114,12 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 				w.SessionGone(one, two)
 			}
 		},
-		"expiry": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"expiry": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			w.Pass(24 * time.Hour)
 			return func() error { _, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 10}, w.Now); return err }, func() { w.SessionGone(s) }
 		},
-		"settlement of a notice": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"settlement of a notice": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			w.Uses(s, client)
 			w.Pass(time.Minute) // a client that is told right after it got tokens is told once more
@@ -130,14 +130,14 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 				},
 				func() { w.Same(w.Notice(s, client).State, logout.Delivered, "the notice's state") }
 		},
-		"property": func(w *storetest.World, _ transfer.Store) (func() error, func()) {
+		"property": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			return func() error { return w.Properties.SetProperty(w.Ctx(), "name", nil, []byte("value")) }, func() {
 				value, err := w.Properties.Property(w.Ctx(), "name")
 				w.OK(err, "Property")
 				w.Same(string(value), "value", "the property")
 			}
 		},
-		"fence": func(w *storetest.World, moves transfer.Store) (func() error, func()) {
+		"fence": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			w.SignIn("ann")
 			id := w.Op()
 			w.OK(moves.Become(w.Ctx(), transfer.Turn{To: transfer.Exporting, ID: id, Peer: "other"}), "Become exporting")
@@ -148,7 +148,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 				w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ben")), "sign in at a fenced store", transfer.ErrFenced)
 			}
 		},
-		"import": func(w *storetest.World, moves transfer.Store) (func() error, func()) {
+		"import": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			id := w.Op()
 			w.OK(moves.Become(w.Ctx(), transfer.Turn{To: transfer.Importing, ID: id, Peer: "other"}), "Become importing")
 			record := transfer.Record{Kind: transfer.Operations, Key: []byte("an operation"), Data: []byte{}}
@@ -164,8 +164,8 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			t.Parallel()
 			config := badgerConfig(t)
 			backend := openPlugin(t, config)
-			w := &storetest.World{
-				T: t, Tickets: backend.Tickets(), Grants: backend.Grants(), Logout: backend.Logout(), Properties: backend.Properties(), Now: storetest.Base,
+			w := &suite.World{
+				T: t, Tickets: backend.Tickets(), Grants: backend.Grants(), Logout: backend.Logout(), Properties: backend.Properties(), Now: suite.Base,
 			}
 			change, holds := prepare(w, backend.Transfer())
 			pid := backend.PID()
@@ -202,10 +202,10 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 }
 
 // consumption uses a grant for two others.
-func consumption(w *storetest.World, used grantstore.Grant) (change func() error, holds func()) {
+func consumption(w *suite.World, used grantstore.Grant) (change func() error, holds func()) {
 	s := &ticketstore.Session{SessionID: used.SessionID, SubjectID: used.SubjectID}
 	next := []grantstore.Grant{
-		w.Access(s, used.ClientID, storetest.Family(used.RequestID)), w.Refresh(s, used.ClientID, storetest.Family(used.RequestID)),
+		w.Access(s, used.ClientID, suite.Family(used.RequestID)), w.Refresh(s, used.ClientID, suite.Family(used.RequestID)),
 	}
 	batch := grantstore.Batch{OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: used.Ref}, Store: next}
 	return func() error { _, err := w.TryApply(batch); return err }, func() {

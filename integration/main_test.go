@@ -31,7 +31,7 @@ func runAll(m *testing.M) int {
 		"fosite-server":      "../examples/fosite-server",
 		"sessions-badger":    "../plugin/cmd/sessions-badger",
 		"sessions-badger-v2": "../plugin/cmd/sessions-badger",
-		"sessions-memory":    "./memory/sessions-memory",
+		"sessions-memory":    "../plugin/cmd/sessions-memory",
 	} {
 		flags := ""
 		if _, version, found := strings.Cut(name, "-v"); found {

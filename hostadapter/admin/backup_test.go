@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
 func TestBackup(t *testing.T) {

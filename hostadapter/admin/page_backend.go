@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // jobView is the data of a job's page.

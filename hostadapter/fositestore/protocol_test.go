@@ -12,14 +12,14 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
+	"github.com/fosite-sessions/sessions/plugin/storetest"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
 )
 
 // connected is an engine at the other end of the plugin protocol.
 type connected struct {
 	hostadapter.Backend
-	stores tickettest.Stores
+	stores storetest.Stores
 }
 
 func (c connected) Tickets() ticketstore.Store { return c.stores.Tickets }

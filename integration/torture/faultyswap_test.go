@@ -13,7 +13,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // faultySwap is seeded into the target of a swap, which also lies about what it holds: the sums that both sides keep would tell otherwise.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // Finding is something that is not as it should be in a database.

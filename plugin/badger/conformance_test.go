@@ -3,31 +3,14 @@ package badger_test
 import (
 	"testing"
 
-	"github.com/fosite-sessions/sessions/grantstore/granttest"
-	"github.com/fosite-sessions/sessions/logout/logouttest"
-	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
 
-// The suites decide whether the engine is right; here they run on it in process.
-
-func TestTickets(t *testing.T) {
+// The suite decides whether the engine is right; here it runs on it in process.
+func TestConformance(t *testing.T) {
 	t.Parallel()
-	tickettest.Run(t, tickettest.Config{New: stores, WalkRows: 10_000})
-}
-
-func TestGrants(t *testing.T) {
-	t.Parallel()
-	granttest.Run(t, granttest.Config{New: stores})
-}
-
-func TestLogout(t *testing.T) {
-	t.Parallel()
-	logouttest.Run(t, logouttest.Config{New: stores})
-}
-
-func stores(t *testing.T) tickettest.Stores {
-	t.Helper()
-	e := open(t, t.TempDir())
-	t.Cleanup(func() { consistent(t, e) })
-	return tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}
+	storetest.Run(t, storetest.Config{
+		New: func(t *testing.T) storetest.Backend { return movable(t, badger.Settings{}) }, WalkRows: 10_000,
+	})
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
 // What it costs to check a store, to write a backup of it to a file and to make a store of that again. A session has one client and two

@@ -15,9 +15,9 @@ import (
 
 	"github.com/fosite-sessions/sessions/integration/baddisk"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
 )
 
 // importEnv has a process whose disk fails import that backup, part by part and again and again.

@@ -3,7 +3,7 @@ package badger
 import (
 	"context"
 
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // migrate brings a database of an older format up to date before anything else is done with it. It may be interrupted and begin anew: the

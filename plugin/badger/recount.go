@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // The contents tell what a row added to them by what it holds. Of a damaged row that has gone nobody knows any more: then a key says in the

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // Stats say what is in a database.

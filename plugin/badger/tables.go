@@ -6,7 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // table is one of the tables of keys.go. What moves, is summed up and checked is read from the list below alone: a table that is not in it

@@ -6,28 +6,21 @@ import (
 	"testing"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/transfertest"
+	"github.com/fosite-sessions/sessions/plugin/storetest"
 )
-
-func TestTransfer(t *testing.T) {
-	t.Parallel()
-	transfertest.Run(t, transfertest.Config{New: func(t *testing.T) transfertest.Backend { return movable(t, badger.Settings{}) }})
-}
 
 func TestTransferFromPlainToEncrypted(t *testing.T) {
 	t.Parallel()
-	transfertest.Run(t, transfertest.Config{
-		MovesAlone: true,
-		New:        func(t *testing.T) transfertest.Backend { return movable(t, badger.Settings{}) },
-		Target: func(t *testing.T) transfertest.Backend {
+	storetest.Run(t, storetest.Config{
+		New: func(t *testing.T) storetest.Backend { return movable(t, badger.Settings{}) },
+		Target: func(t *testing.T) storetest.Backend {
 			return movable(t, badger.Settings{EncryptionKey: strings.Repeat("ab", 32)})
 		},
 	})
 }
 
 // movable opens an engine that is checked as a whole in the end.
-func movable(t *testing.T, settings badger.Settings) transfertest.Backend {
+func movable(t *testing.T, settings badger.Settings) storetest.Backend {
 	t.Helper()
 	noSync := false
 	settings.Path, settings.Sync = t.TempDir(), &noSync
@@ -41,7 +34,7 @@ func movable(t *testing.T, settings badger.Settings) transfertest.Backend {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return transfertest.Backend{
-		Stores: tickettest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
+	return storetest.Backend{
+		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
 	}
 }

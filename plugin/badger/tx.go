@@ -9,7 +9,7 @@ import (
 	"github.com/google/btree"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // reader is what judging and listing need: a snapshot, or a change in the making.

@@ -13,14 +13,11 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/fosite-sessions/sessions/grantstore/granttest"
-	"github.com/fosite-sessions/sessions/logout/logouttest"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
+	"github.com/fosite-sessions/sessions/plugin/storetest"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/tickettest"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/transfertest"
 )
 
 const (
@@ -30,14 +27,9 @@ const (
 
 // Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend each time; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) plugin.Backend) {
-	stores := func(t *testing.T) tickettest.Stores { return Connect(t, open(t)) }
-	t.Run("Tickets", func(t *testing.T) { tickettest.Run(t, tickettest.Config{New: stores}) })
-	t.Run("Grants", func(t *testing.T) { granttest.Run(t, granttest.Config{New: stores}) })
-	t.Run("Logout", func(t *testing.T) { logouttest.Run(t, logouttest.Config{New: stores}) })
-	t.Run("Transfer", func(t *testing.T) {
-		if movable(t, open(t)) {
-			transfertest.Run(t, transfertest.Config{New: func(t *testing.T) transfertest.Backend { return connect(t, open(t)) }})
-		}
+	storetest.Run(t, storetest.Config{
+		New:       func(t *testing.T) storetest.Backend { return connect(t, open(t)) },
+		Immovable: !movable(t, open(t)),
 	})
 }
 
@@ -57,26 +49,18 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 		})
 		return client
 	}
-	stores := func(t *testing.T) tickettest.Stores {
-		client := open(t)
-		return tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties()}
-	}
-	t.Run("Tickets", func(t *testing.T) { t.Parallel(); tickettest.Run(t, tickettest.Config{New: stores}) })
-	t.Run("Grants", func(t *testing.T) { t.Parallel(); granttest.Run(t, granttest.Config{New: stores}) })
-	t.Run("Logout", func(t *testing.T) { t.Parallel(); logouttest.Run(t, logouttest.Config{New: stores}) })
 	t.Run("StoreID", func(t *testing.T) { t.Parallel(); pinned(t, config(t)) })
-	t.Run("Transfer", func(t *testing.T) {
-		t.Parallel()
-		if open(t).Transfer() == nil {
-			return
-		}
-		transfertest.Run(t, transfertest.Config{New: func(t *testing.T) transfertest.Backend {
+	storetest.Run(t, storetest.Config{
+		New: func(t *testing.T) storetest.Backend {
 			client := open(t)
-			return transfertest.Backend{
-				Stores:   tickettest.Stores{Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties()},
+			return storetest.Backend{
+				Stores: storetest.Stores{
+					Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties(),
+				},
 				Transfer: client.Transfer(),
 			}
-		}})
+		},
+		Immovable: open(t).Transfer() == nil,
 	})
 }
 
@@ -131,19 +115,19 @@ func movable(t *testing.T, backend plugin.Backend) bool {
 }
 
 // Connect serves a backend and returns its stores at the other end of a connection. Both end with the test.
-func Connect(t *testing.T, backend plugin.Backend) tickettest.Stores {
+func Connect(t *testing.T, backend plugin.Backend) storetest.Stores {
 	t.Helper()
 	return connect(t, backend).Stores
 }
 
-func connect(t *testing.T, backend plugin.Backend) transfertest.Backend {
+func connect(t *testing.T, backend plugin.Backend) storetest.Backend {
 	t.Helper()
 	caller := &rpc.Caller{Conn: dial(t, backend), Timeout: callTimeout, Long: callTimeout}
 	if err := caller.Configure(t.Context(), []byte("{}")); err != nil {
 		t.Fatalf("configure: %v", err)
 	}
-	return transfertest.Backend{
-		Stores: tickettest.Stores{
+	return storetest.Backend{
+		Stores: storetest.Stores{
 			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
 			Properties: &rpc.Properties{Caller: caller},
 		},

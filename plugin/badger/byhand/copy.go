@@ -12,8 +12,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer/backup"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
 // standard is the name of standard input and output.

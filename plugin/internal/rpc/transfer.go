@@ -11,8 +11,8 @@ import (
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 var (

@@ -13,8 +13,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // errorDomain is the domain of the ErrorInfo that carries an error's identity.

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
-	"github.com/fosite-sessions/sessions/ticketstore/transfer"
 )
 
 // sentinels are all errors of the domain that have an identity.

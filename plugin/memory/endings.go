@@ -1,0 +1,299 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+type endings struct{ s *Store }
+
+var _ logout.Store = endings{}
+
+// clockSkew is how far the clocks of hosts that share a store may be apart.
+const clockSkew = time.Minute
+
+// End does all at once. What takes a database several transactions, and a job that a crash cannot lose, takes this one none: its job
+// is done when anybody can see it.
+func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) (result *logout.Result, err error) {
+	if err := ending.Validate(); err != nil {
+		return nil, err
+	}
+	if ending.DryRun {
+		err = s.s.rehearse(ctx, func(t *tx) { result = resultOf(t.endAll(t.newJob(ending, now), ending).GetDone()) })
+		return result, err
+	}
+	err = s.s.change(ctx, func(t *tx) error {
+		if result = t.recall(ending.OperationID); result != nil {
+			return nil
+		}
+		job := t.endAll(t.newJob(ending, now), ending)
+		job.Finished = nanos(now)
+		if result = resultOf(job.GetDone()); ending.SessionID != "" {
+			t.save(transfer.Operations, ending.OperationID, &pb.TransferOperation{When: nanos(now), Ending: job.GetDone()})
+			return nil
+		}
+		t.save(transfer.Jobs, ending.OperationID, job)
+		result = t.recall(ending.OperationID)
+		return nil
+	})
+	return result, err
+}
+
+// recall returns the answer to an operation that is done, nil if it is not.
+func (t *tx) recall(id string) *logout.Result {
+	if operation := load[pb.TransferOperation](t, transfer.Operations, id); operation != nil {
+		return resultOf(operation.GetEnding())
+	}
+	job := load[pb.TransferJob](t, transfer.Jobs, id)
+	switch {
+	case job == nil:
+		return nil
+	case job.GetAll():
+		return &logout.Result{JobID: id}
+	}
+	return resultOf(job.GetDone())
+}
+
+func (t *tx) newJob(ending *logout.Ending, now time.Time) *pb.TransferJob {
+	job := &pb.TransferJob{
+		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
+		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
+		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
+		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
+		Phase: logout.PhaseSessions,
+	}
+	if sessions := t.sessionsOf(ending); len(sessions) > 0 {
+		job.Last = []byte(sessionPosition(sessions[len(sessions)-1]))
+	}
+	return job
+}
+
+// sessionsOf returns those that an ending without a sid is about, the oldest first.
+func (t *tx) sessionsOf(ending *logout.Ending) []*pb.TransferSession {
+	return t.sessionsWhere(func(s *pb.TransferSession) bool { return ending.All || s.GetSubjectId() == ending.SubjectID })
+}
+
+func endingOf(id string, job *pb.TransferJob) *logout.Ending {
+	ending := &logout.Ending{
+		OperationID: id, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
+		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
+		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
+		CoordinatedOnly: job.GetCoordinatedOnly(),
+	}
+	if job.GetNarrowed() {
+		ending.ClientIDs = job.GetClientIds()
+	}
+	return ending
+}
+
+// resume goes on with the jobs and the purges that another store has left, from the phase that they are at.
+func (t *tx) resume() {
+	for _, id := range t.keys(transfer.Jobs) {
+		if job := load[pb.TransferJob](t, transfer.Jobs, id); job.GetPhase() != "" {
+			t.save(transfer.Jobs, id, t.endAll(job, endingOf(id, job)))
+		}
+	}
+	for _, sid := range t.keys(transfer.Purges) {
+		t.purgeMarked(sid, time.Time{})
+	}
+}
+
+// endAll goes through the phases of a job, from the one that it is at, and returns it done.
+func (t *tx) endAll(job *pb.TransferJob, ending *logout.Ending) *pb.TransferJob {
+	now, total := moment(job.GetNow()), resultOf(job.GetDone())
+	for job.Phase != "" {
+		switch job.Phase {
+		case logout.PhaseSessions:
+			n := t.endSessions(ending, string(job.GetLast()), now, total)
+			job.LookedAt += n
+			job.Total = max(job.Total, job.LookedAt)
+			job.Phase = logout.PhaseSurvivors
+		case logout.PhaseSurvivors:
+			for _, sid := range t.keys(transfer.Ended) {
+				if ended := t.ended(sid); ending.SessionID == "" && (ending.All || ended.GetSubjectId() == ending.SubjectID) {
+					sum(total, t.end(ending, sid, now))
+				}
+			}
+			job.Phase = logout.PhaseGrants
+		case logout.PhaseGrants:
+			t.endLoose(job, ending, now, total)
+			job.Phase = logout.PhasePurge
+		default:
+			for _, sid := range t.keys(transfer.Purges) {
+				if string(t.tables[transfer.Purges][sid].data) == ending.OperationID {
+					total.GrantsRevoked += t.purgeMarked(sid, now)
+				}
+			}
+			job.Phase = ""
+		}
+	}
+	job.Done, job.Cursor, job.Last, job.Error = resultRow(total), nil, nil, ""
+	job.ConsentsClients = nil
+	return job
+}
+
+// endSessions ends those that were there when the job began, and returns how many it has looked at.
+func (t *tx) endSessions(ending *logout.Ending, last string, now time.Time, total *logout.Result) (n int64) {
+	if ending.SessionID != "" {
+		sum(total, t.end(ending, ending.SessionID, now))
+		return 1
+	}
+	for _, session := range t.sessionsOf(ending) {
+		if sessionPosition(session) <= last {
+			n++
+			sum(total, t.end(ending, session.GetSessionId(), now))
+		}
+	}
+	return n
+}
+
+// endLoose revokes what subjects have without a session, consents among it; of one session, what is left of the consents to its clients.
+func (t *tx) endLoose(job *pb.TransferJob, ending *logout.Ending, now time.Time, total *logout.Result) {
+	c := &closing{tx: t, ending: ending, now: now}
+	if ending.SessionID != "" {
+		for _, client := range job.GetConsentsClients() {
+			c.dropConsents(job.GetConsentsSubject(), client)
+		}
+		sum(total, c.result)
+		return
+	}
+	for _, g := range t.grantsWhere(func(kind grantstore.Type, g *pb.TransferGrant) bool {
+		consent := kind == grantstore.UserConsent
+		switch {
+		case g.GetSubjectId() == "", !ending.All && g.GetSubjectId() != ending.SubjectID, !c.named(g.GetClientId()), g.GetConsumed() != 0,
+			moment(g.GetCreated()).After(now.Add(clockSkew)): // what came while the job was under way is not its business
+			return false
+		case consent:
+			return !ending.KeepConsents
+		}
+		return kind.IsToken() && g.GetSessionId() == "" && !ending.KeepTokens
+	}) {
+		grantsRevoked, consents := t.drop(g, now)
+		total.GrantsRevoked += grantsRevoked
+		total.ConsentsRevoked += consents
+	}
+}
+
+// purgeMarked removes rows of dead grants that an ending has left behind.
+func (t *tx) purgeMarked(sid string, now time.Time) (revoked int) {
+	c := &closing{tx: t, now: now}
+	c.purgeDead(sid)
+	t.delete(transfer.Purges, sid)
+	return c.result.GrantsRevoked
+}
+
+// sum adds a result to a total, in which each client left alone stands once.
+func sum(total *logout.Result, result logout.Result) {
+	total.Add(result)
+	total.Ended = append(total.Ended, result.Ended...)
+	total.Ended = total.Ended[:min(len(total.Ended), logout.MaxEnded)]
+	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
+	slices.Sort(total.ClientsLeftAlone)
+	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
+}
+
+func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err error) {
+	if err := ticketstore.CheckID("id", id); err != nil {
+		return nil, err
+	}
+	err = s.s.view(ctx, func(t *tx) error {
+		job := load[pb.TransferJob](t, transfer.Jobs, id)
+		if job == nil {
+			return fmt.Errorf("job: %w", logout.ErrNotFound)
+		}
+		found = &logout.Job{
+			ID: id, State: logout.JobDone, Started: moment(job.GetNow()), Finished: moment(job.GetFinished()),
+			Total: int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *resultOf(job.GetDone()),
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.Swept, err error) {
+	if sweep.Limit <= 0 {
+		return nil, ticketstore.Invalid("limit", "is not positive")
+	}
+	err = s.s.change(ctx, func(t *tx) error {
+		due := t.sessionsWhere(func(s *pb.TransferSession) bool { return !live(s, now) })
+		slices.SortStableFunc(due, func(a, b *pb.TransferSession) int { return dueAt(a).Compare(dueAt(b)) })
+		swept = &logout.Swept{}
+		for _, session := range due[:min(len(due), sweep.Limit)] {
+			result := t.end(&logout.Ending{
+				SessionID: session.GetSessionId(), Reason: logout.SessionExpiration, KeepConsents: true, KeepOffline: sweep.KeepOffline,
+				SkipNotification: sweep.SkipNotification, CoordinatedOnly: sweep.CoordinatedOnly,
+			}, session.GetSessionId(), now)
+			swept.Ended += result.SessionsRemoved
+			swept.NotificationsQueued += result.NotificationsQueued
+			swept.Sessions = append(swept.Sessions, result.Ended...)
+		}
+		t.purge(now)
+		for _, session := range t.sessionsWhere(func(*pb.TransferSession) bool { return true }) {
+			if at := dueAt(session); swept.Next.IsZero() || at.Before(swept.Next) {
+				swept.Next = at
+			}
+		}
+		return nil
+	})
+	return swept, err
+}
+
+// endedRetention is how long an ended record is kept at least.
+const endedRetention = 24 * time.Hour
+
+// purge removes ended records that judge nothing any more, and notices and jobs whose time is up. A job that another store has finished
+// without knowing the time gets it here.
+func (t *tx) purge(now time.Time) {
+	for _, sid := range t.keys(transfer.Ended) {
+		judges := func(kind grantstore.Type, g *pb.TransferGrant) bool { return kind.IsToken() && g.GetSessionId() == sid }
+		if !now.Before(moment(t.ended(sid).GetWhen()).Add(endedRetention)) && len(t.grantsWhere(judges)) == 0 {
+			t.delete(transfer.Ended, sid)
+		}
+	}
+	var old []string
+	scan(t, transfer.Notices, func(id string, n *pb.TransferNotification) {
+		if at := n.GetPurgeAt(); at != 0 && at <= nanos(now) {
+			old = append(old, id)
+		}
+	})
+	for _, id := range old {
+		t.delete(transfer.Notices, id)
+	}
+	for _, id := range t.keys(transfer.Jobs) {
+		switch job := load[pb.TransferJob](t, transfer.Jobs, id); {
+		case job.GetPhase() != "":
+		case job.GetFinished() == 0:
+			job.Finished = nanos(now)
+			t.save(transfer.Jobs, id, job)
+		case !now.Before(moment(job.GetFinished()).Add(logout.JobRetention)):
+			t.delete(transfer.Jobs, id)
+		}
+	}
+}
+
+// noticesWhere returns the notices that match, in the order of their queueing.
+func (t *tx) noticesWhere(f *logout.DeliveryFilter) (rows []entry[*logout.Notification]) {
+	scan(t, transfer.Notices, func(id string, row *pb.TransferNotification) {
+		n := noticeOf(id, row)
+		if (f.State == "" || n.State == f.State) && (f.ClientID == "" || n.ClientID == f.ClientID) &&
+			(f.SessionID == "" || n.SessionID == f.SessionID) {
+			rows = append(rows, entry[*logout.Notification]{id, n})
+		}
+	})
+	slices.SortFunc(rows, func(a, b entry[*logout.Notification]) int { return strings.Compare(a.position, b.position) })
+	return rows
+}
+
+// cut bounds a text between two letters.
+func cut(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
+}

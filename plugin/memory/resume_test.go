@@ -1,0 +1,111 @@
+package memory_test
+
+import (
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transferpb"
+)
+
+var start = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+
+func record(t *testing.T, kind transfer.Kind, key string, message proto.Message) transfer.Record {
+	t.Helper()
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return transfer.Record{Kind: kind, Key: []byte(key), Data: data}
+}
+
+func grantKey(kind, number byte) string {
+	key := make([]byte, 33)
+	key[0], key[1] = kind, number
+	return string(key)
+}
+
+// halfDone are the records of a store that was left in the middle of the end of all sessions: one is ended, with a row of a dead grant left
+// behind, two are not, and a consent is left.
+func halfDone(t *testing.T) (records []transfer.Record) {
+	t.Helper()
+	at := start.UnixNano()
+	later := start.Add(time.Hour).UnixNano()
+	for i, sid := range []string{"b", "c"} {
+		key := make([]byte, 32)
+		key[0] = byte(i + 1)
+		records = append(records,
+			record(t, transfer.Sessions, sid, &transferpb.TransferSession{
+				Key: key, SessionId: sid, SubjectId: "subject " + sid, Issuer: "https://op.example", AuthTime: at, Created: at, Renewed: at,
+				Expires: later, Version: 1,
+			}),
+			record(t, transfer.Clients, sid+"\x00app", &transferpb.TransferClientUse{FirstUsed: at, LastUsed: at, Notify: true}),
+			record(t, transfer.Grants, grantKey(5, byte(i+1)), &transferpb.TransferGrant{
+				RequestId: "r " + sid, SubjectId: "subject " + sid, SessionId: sid, ClientId: "app", Created: at, Expires: later,
+			}),
+		)
+	}
+	return append(records,
+		record(t, transfer.Ended, "a", &transferpb.TransferEnded{SubjectId: "subject a", When: at, Reason: "terminated"}),
+		record(t, transfer.Grants, grantKey(5, 9), &transferpb.TransferGrant{
+			RequestId: "r a", SubjectId: "subject a", SessionId: "a", ClientId: "app", Created: at, Expires: later,
+		}),
+		transfer.Record{Kind: transfer.Purges, Key: []byte("a"), Data: []byte("job")},
+		record(t, transfer.Grants, grantKey(6, 1), &transferpb.TransferGrant{SubjectId: "subject b", ClientId: "app", Created: at}),
+		record(t, transfer.Jobs, "job", &transferpb.TransferJob{
+			Now: at, All: true, Reason: "terminated", Phase: logout.PhaseSessions, Total: 3, LookedAt: 1,
+			Last: append(binary.BigEndian.AppendUint64(nil, uint64(at)^1<<63), 'c'),
+			Done: &transferpb.TransferEndingResult{
+				SessionsRemoved: 1, NotificationsQueued: 1, Ended: []*transferpb.TransferEndedSession{{SessionId: "a", SubjectId: "subject a"}},
+			},
+		}),
+	)
+}
+
+// A job that one engine has begun is done by the other, and counted as if it had not been interrupted.
+func TestJobsGoOnInAnotherEngine(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(t *testing.T) storetest.Backend{"memory": movable, "badger": movableBadger} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, ctx := open(t), t.Context()
+			become := func(to transfer.State) {
+				t.Helper()
+				if err := b.Transfer.Become(ctx, transfer.Turn{To: to, ID: "move", Peer: "other"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			become(transfer.Importing)
+			records := halfDone(t)
+			err := b.Transfer.Import(ctx, "move", func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			become(transfer.Active)
+			var job *logout.Job
+			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+				if job, err = b.Logout.Job(ctx, "job"); err != nil {
+					t.Fatal(err)
+				}
+				if job.State == logout.JobDone || time.Now().After(deadline) {
+					break
+				}
+			}
+			want := &logout.Job{ID: "job", State: logout.JobDone, Started: start, Total: 3, Done: 3, Result: logout.Result{
+				SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 1, NotificationsQueued: 3, Ended: []logout.EndedSession{
+					{SessionID: "a", SubjectID: "subject a"}, {SessionID: "b", SubjectID: "subject b"}, {SessionID: "c", SubjectID: "subject c"},
+				},
+			}}
+			if diff := cmp.Diff(want, job, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("the job is not as expected (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

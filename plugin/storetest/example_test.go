@@ -1,0 +1,16 @@
+package storetest_test
+
+import (
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/storetest"
+)
+
+// In a test file of a backend.
+func Example() {
+	_ = func(t *testing.T) {
+		storetest.Run(t, storetest.Config{New: func(*testing.T) storetest.Backend {
+			return storetest.Backend{} // your stores, empty, to be closed by t.Cleanup
+		}})
+	}
+}

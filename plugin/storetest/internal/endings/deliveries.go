@@ -1,0 +1,152 @@
+package endings
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// listing returns the listing of notices that the filter selects. Questions with a token leave the filter to the token.
+func listing(w *world.World, filter logout.DeliveryFilter) world.Listing {
+	return func(q world.Question) (world.Answer, error) {
+		query := logout.DeliveryQuery{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
+		if q.Token == "" {
+			query.Filter = filter
+		}
+		page, err := w.Logout.Deliveries(w.Ctx(), query)
+		if err != nil {
+			return world.Answer{}, err
+		}
+		return world.Answer{IDs: ids(page.Deliveries), Token: page.ResultsToken, HasPrev: page.HasPrev, HasNext: page.HasNext}, nil
+	}
+}
+
+func ids(notices []logout.Notification) []string {
+	var all []string
+	for _, n := range notices {
+		all = append(all, n.ID)
+	}
+	return all
+}
+
+// sevenNotices queues seven notices of the mail client and as many of others, a second apart, and returns the ids of mail's in order.
+func sevenNotices(w *world.World) []string {
+	w.Helper()
+	var all []string
+	for range 7 {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail", "wiki")
+		w.Pass(time.Minute)
+		w.End(logout.Ending{SessionID: s.SessionID})
+		all = append(all, w.Notice(s, "mail").ID)
+	}
+	return all
+}
+
+var deliveryCases = []world.Case{
+	{Name: "each filter selects exactly its notices, in the order of their queueing", Run: func(w *world.World) {
+		first, second := told(w, "mail", "wiki"), told(w, "mail", "chat")
+		outcomes := map[string]logout.State{"wiki": logout.Delivered, "chat": logout.Refused}
+		for _, d := range w.Claim(10).Work {
+			if state := outcomes[d.ClientID]; state != "" {
+				w.Settle(d, logout.Outcome{State: state})
+			} else if d.SessionID == second.SessionID {
+				w.Settle(d, logout.Outcome{State: logout.GivenUp})
+			}
+		}
+		mail1, wiki1 := w.Notice(first, "mail").ID, w.Notice(first, "wiki").ID
+		mail2, chat2 := w.Notice(second, "mail").ID, w.Notice(second, "chat").ID
+		for _, row := range []struct {
+			name   string
+			filter logout.DeliveryFilter
+			want   []string
+		}{
+			{"client", logout.DeliveryFilter{ClientID: "mail"}, []string{mail1, mail2}},
+			{"unknown client", logout.DeliveryFilter{ClientID: "mai"}, nil},
+			{"session and client", logout.DeliveryFilter{SessionID: second.SessionID, ClientID: "chat"}, []string{chat2}},
+			{"a client not of the session", logout.DeliveryFilter{SessionID: second.SessionID, ClientID: "wiki"}, nil},
+			{"unknown session", logout.DeliveryFilter{SessionID: "nobody's"}, nil},
+			{"pending", logout.DeliveryFilter{State: logout.Pending}, []string{mail1}},
+			{"delivered", logout.DeliveryFilter{State: logout.Delivered}, []string{wiki1}},
+			{"refused", logout.DeliveryFilter{State: logout.Refused}, []string{chat2}},
+			{"given up", logout.DeliveryFilter{State: logout.GivenUp}, []string{mail2}},
+			{"state and client", logout.DeliveryFilter{State: logout.GivenUp, ClientID: "mail"}, []string{mail2}},
+			{"state and another client", logout.DeliveryFilter{State: logout.GivenUp, ClientID: "chat"}, nil},
+			{"all three", logout.DeliveryFilter{State: logout.Pending, ClientID: "mail", SessionID: first.SessionID}, []string{mail1}},
+		} {
+			w.Same(ids(w.Notices(row.filter)), row.want, "notices by "+row.name)
+		}
+		w.Same(len(w.Notices(logout.DeliveryFilter{})), 4, "number of notices without filter")
+		w.Same(len(w.Notices(logout.DeliveryFilter{SessionID: first.SessionID})), 2, "number of notices of a session")
+	}},
+	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
+		page, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{})
+		w.OK(err, "Deliveries")
+		w.Same(*page, logout.DeliveryPage{}, "the page")
+	}},
+	{Name: "pages without filter", Run: func(w *world.World) {
+		sevenNotices(w)
+		w.CheckPaging(listing(w, logout.DeliveryFilter{}), ids(w.Notices(logout.DeliveryFilter{})))
+	}},
+	{Name: "pages by client", Run: func(w *world.World) {
+		w.CheckPaging(listing(w, logout.DeliveryFilter{ClientID: "mail"}), sevenNotices(w))
+	}},
+	{Name: "pages by state", Run: func(w *world.World) {
+		want := sevenNotices(w)
+		w.CheckPaging(listing(w, logout.DeliveryFilter{State: logout.Pending, ClientID: "mail"}), want)
+		for _, d := range w.Claim(100).Work {
+			if d.ClientID == "mail" {
+				w.Settle(d, logout.Outcome{State: logout.Delivered})
+			}
+		}
+		w.CheckPaging(listing(w, logout.DeliveryFilter{State: logout.Delivered}), want)
+	}},
+	{Name: "pages by session", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "a", "b", "c", "d", "e", "f")
+		w.Pass(time.Minute)
+		w.End(logout.Ending{SessionID: s.SessionID})
+		filter := logout.DeliveryFilter{SessionID: s.SessionID}
+		w.CheckPaging(listing(w, filter), ids(w.Notices(filter)))
+	}},
+	{Name: "a walk over a state goes on as its notices leave it", Run: func(w *world.World) {
+		sevenNotices(w)
+		total := len(w.Notices(logout.DeliveryFilter{}))
+		work := map[string]logout.Delivery{}
+		for _, d := range w.Claim(100).Work {
+			work[d.ID] = d
+		}
+		query := logout.DeliveryQuery{Filter: logout.DeliveryFilter{State: logout.Pending}, Count: 3}
+		seen := 0
+		for range 100 {
+			page, err := w.Logout.Deliveries(w.Ctx(), query)
+			w.OK(err, "Deliveries")
+			for _, n := range page.Deliveries {
+				w.Settle(work[n.ID], logout.Outcome{State: logout.Delivered})
+				seen++
+			}
+			if !page.HasNext {
+				break
+			}
+			query.ResultsToken = page.ResultsToken
+		}
+		w.Same(seen, total, "number of notices shown")
+	}},
+	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
+		sevenNotices(w)
+		page, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{Filter: logout.DeliveryFilter{ClientID: "mail"}, Count: 2})
+		w.OK(err, "Deliveries")
+		for name, filter := range map[string]logout.DeliveryFilter{
+			"another client": {ClientID: "wiki"}, "a session more": {SessionID: "s"}, "a state more": {State: logout.Pending},
+		} {
+			_, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{Filter: filter, ResultsToken: page.ResultsToken})
+			w.RefusesToken(err, "Deliveries with the token of another query: "+name)
+		}
+		w.SignIn("ann")
+		sessions := w.Query(ticketstore.SessionQuery{})
+		_, err = w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{ResultsToken: sessions.ResultsToken})
+		w.RefusesToken(err, "Deliveries with a token of sessions")
+	}},
+}

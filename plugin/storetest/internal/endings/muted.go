@@ -1,0 +1,73 @@
+package endings
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// mutedCases are about which clients hear of which end.
+var mutedCases = []world.Case{
+	{Name: "a client hears only of the ends that it wants to hear of", Run: func(w *world.World) {
+		for reason, end := range map[logout.Reason]ticketstore.Ends{
+			logout.UserLogout: ticketstore.EndBySignOut, logout.SessionExpiration: ticketstore.EndByExpiry,
+			logout.Terminated: ticketstore.EndByRemoval, logout.SessionReplaced: ticketstore.EndByReplacement,
+		} {
+			s := w.SignIn("ann")
+			for client, muted := range map[string]ticketstore.Ends{
+				"all": 0, "only this": ticketstore.EndByAny &^ end, "not this": end, "none": ticketstore.EndByAny,
+			} {
+				w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: true, Muted: muted}})
+				w.Same(w.Client(s, client).Muted, muted, "what the client does not want to hear of")
+			}
+			if reason == logout.SessionExpiration {
+				w.Now = s.Expires
+			}
+			result := w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
+			w.Same(result.NotificationsQueued, 2, "notices queued by "+string(reason))
+			w.Same(w.Told(s), []string{"all", "only this"}, "clients told by "+string(reason))
+			w.SessionGone(s)
+		}
+	}},
+	{Name: "a sweep tells who wants to hear of expiry", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true, Muted: ticketstore.EndByExpiry}})
+		w.Uses(s, "wiki")
+		w.Now = s.Expires
+		w.Same(w.SweepOnce(logout.Sweep{Limit: 10}).NotificationsQueued, 1, "notices queued")
+		w.Same(w.Told(s), []string{"wiki"}, "clients told")
+	}},
+	{Name: "an end may be for coordinating clients only", Run: func(w *world.World) {
+		for _, end := range []func(*ticketstore.Session) int{
+			func(s *ticketstore.Session) int {
+				return w.End(logout.Ending{SessionID: s.SessionID, CoordinatedOnly: true}).NotificationsQueued
+			},
+			func(*ticketstore.Session) int {
+				w.Pass(2 * time.Hour)
+				return w.SweepOnce(logout.Sweep{Limit: 10, CoordinatedOnly: true}).NotificationsQueued
+			},
+			func(*ticketstore.Session) int {
+				return w.End(logout.Ending{SubjectID: "ann", CoordinatedOnly: true}).NotificationsQueued
+			},
+		} {
+			s := w.SignIn("ann")
+			w.Uses(s, "mail")
+			for client, notify := range map[string]bool{"wiki": true, "chat": false} {
+				w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: notify, Coordinated: true}})
+			}
+			w.Same(end(s), 1, "notices queued")
+			w.Same(w.Told(s), []string{"wiki"}, "clients told")
+		}
+	}},
+	{Name: "an end that there is not is refused", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		_, err := w.Grants.Apply(w.Ctx(), &grantstore.Batch{
+			OperationID: w.Op(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Muted: 1 << 7},
+		}, w.Now)
+		w.Refuses(err, "muted", "Apply")
+		w.Same(w.Clients(s), []string{}, "clients")
+	}},
+}

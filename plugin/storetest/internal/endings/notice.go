@@ -1,0 +1,136 @@
+package endings
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+)
+
+// noticeCases are about what a notice says, and who gets one.
+var noticeCases = []world.Case{
+	{Name: "a notice says what its client must know", Run: func(w *world.World) {
+		for _, reason := range []logout.Reason{logout.UserLogout, logout.SessionExpiration, logout.Terminated, logout.SessionReplaced} {
+			s := w.SignIn("ann", world.Idle(30*time.Second))
+			w.Uses(s, "mail")
+			w.Pass(time.Minute) // the session is over: nothing but that may end with session_expiration
+			w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
+			got := w.Notice(s, "mail")
+			if got.ID == "" {
+				w.Fatal("the notice has no id")
+			}
+			w.Same(got, logout.Notification{
+				ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: reason,
+				State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),
+			}, "the notice")
+			w.At(got.Queued, w.Now, "Queued")
+			w.At(got.NextAttempt, w.Now, "NextAttempt")
+			w.At(got.GiveUpAt, w.Now.Add(logout.RetryWindow), "GiveUpAt")
+		}
+	}},
+	{Name: "a notice of detaching says the same", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.Pass(time.Minute)
+		w.End(logout.Ending{SessionID: s.SessionID, ClientIDs: []string{"mail"}, KeepSession: true})
+		got := w.Notice(s, "mail")
+		w.Same(got, logout.Notification{
+			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: logout.Terminated,
+			State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),
+		}, "the notice")
+	}},
+	{Name: "what is claimed is what was queued", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		queued := w.Notice(s, "mail")
+		d := w.ClaimOne()
+		got := d.Notification
+		got.NextAttempt, got.Attempts = queued.NextAttempt, queued.Attempts
+		w.Same(got, queued, "the claimed notice but for its attempts")
+	}},
+	{Name: "ids are unique and sort by the time of queueing", Run: func(w *world.World) {
+		seen, last := map[string]bool{}, ""
+		for range 5 {
+			s := w.SignIn("ann")
+			w.Uses(s, "mail", "wiki", "chat")
+			w.End(logout.Ending{SessionID: s.SessionID})
+			latest := last
+			for _, n := range w.Notices(logout.DeliveryFilter{SessionID: s.SessionID}) {
+				if seen[n.ID] {
+					w.Fatalf("two notices have the id %s", n.ID)
+				}
+				if n.ID <= last {
+					w.Fatalf("the id %s of a later notice does not sort behind %s", n.ID, last)
+				}
+				seen[n.ID], latest = true, max(latest, n.ID)
+			}
+			last = latest
+			w.Pass(time.Second)
+		}
+	}},
+	{Name: "a client is told if it could be when it last used the session", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "had", "has")
+		w.UsesSilently(s, "had")
+		w.UsesSilently(s, "gets")
+		w.Uses(s, "gets")
+		w.UsesSilently(s, "never")
+		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
+		w.Same(w.Told(s), []string{"gets", "has"}, "clients told")
+	}},
+	{Name: "a client that used the session lately is told again", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "long ago", "lately")
+		w.Pass(time.Minute)
+		w.Uses(s, "lately")
+		w.Pass(logout.RecentUse - time.Second)
+		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
+		w.At(w.Notice(s, "long ago").Again, time.Time{}, "Again of a client that used the session long ago")
+		w.At(w.Notice(s, "lately").Again, w.Now.Add(logout.SecondNotice), "Again of a client that used it lately")
+	}},
+	{Name: "lately ends just after its time", Run: func(w *world.World) {
+		on, after := w.SignIn("ann"), w.SignIn("ann")
+		w.Uses(on, "mail")
+		w.Uses(after, "mail")
+		w.Pass(logout.RecentUse)
+		w.End(logout.Ending{SessionID: on.SessionID})
+		w.At(w.Notice(on, "mail").Again, w.Now.Add(logout.SecondNotice), "Again of a client that used the session just as long ago")
+		w.Pass(time.Microsecond)
+		w.End(logout.Ending{SessionID: after.SessionID})
+		w.At(w.Notice(after, "mail").Again, time.Time{}, "Again a moment later")
+	}},
+	{Name: "the second notice comes when its time has come, and is the last", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		ended := w.Now
+		w.Pass(time.Second)
+		first := w.ClaimOne()
+		w.Settle(first, logout.Outcome{State: logout.Delivered})
+		waiting := w.Notice(s, "mail")
+		w.Same(waiting.State, logout.Pending, "the state between the two")
+		w.At(waiting.NextAttempt, ended.Add(logout.SecondNotice), "NextAttempt between the two")
+		w.At(waiting.Again, time.Time{}, "Again between the two")
+		claimed := w.Claim(10)
+		w.Same(len(claimed.Work), 0, "number of notices to deliver between the two")
+		w.At(claimed.Next, ended.Add(logout.SecondNotice), "Next between the two")
+
+		w.Now = ended.Add(logout.SecondNotice)
+		second := w.ClaimOne()
+		w.Same(second.ID, first.ID, "the notice delivered again")
+		w.Settle(second, logout.Outcome{State: logout.Delivered})
+		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state after the second")
+		w.At(w.Claim(10).Next, time.Time{}, "Next after the second")
+	}},
+	{Name: "a first notice that took long is followed by the second at once", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		w.Pass(time.Hour)
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state after the second")
+		w.Same(len(w.Claim(10).Work), 0, "number of notices to deliver after the second")
+	}},
+}

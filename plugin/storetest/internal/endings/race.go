@@ -1,0 +1,158 @@
+package endings
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// useOf is a batch in which a client that can be told uses the session and gets a token.
+func useOf(s *ticketstore.Session, clientID string) grantstore.Batch {
+	return grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID, Notify: true}}
+}
+
+// endMany ends what is given many times at once, under operation ids of their own, and returns what all answers count together.
+func endMany(w *world.World, endings ...logout.Ending) logout.Result {
+	w.Helper()
+	results := make([]logout.Result, 16)
+	for _, err := range world.Race(len(results), func(i int) error {
+		result, err := w.TryEnd(endings[i%len(endings)])
+		if err == nil {
+			results[i] = *result
+		}
+		return err
+	}) {
+		w.OK(err, "End")
+	}
+	var total logout.Result
+	for _, result := range results {
+		total.Add(result)
+	}
+	return total
+}
+
+var raceCases = []world.Case{
+	{Name: "of many ends of one session one ends it", Run: func(w *world.World) {
+		l := liveLife(w, "ann")
+		w.Same(endMany(w, logout.Ending{SessionID: l.session.SessionID}), whole, "what all answers count together")
+		l.ended(w)
+	}},
+	{Name: "of many ends of one subject each session is ended by one", Run: func(w *world.World) {
+		a, b := liveLife(w, "ann"), liveLife(w, "ann")
+		unused := w.Stored(w.Consent("ann", "chat"))
+		token := w.Stored(w.Refresh(nil, "mail", world.Of("ann")))
+		total := endMany(w, logout.Ending{SubjectID: "ann"})
+		want := logout.Result{SessionsRemoved: 2, GrantsRevoked: 13, ConsentsRevoked: 7, NotificationsQueued: 4}
+		w.Same(total, want, "what all answers count together")
+		a.ended(w)
+		b.ended(w)
+		w.Missing(unused, token)
+	}},
+	{Name: "ends by sid and by subject tell each client once", Run: func(w *world.World) {
+		a, b := liveLife(w, "ann"), liveLife(w, "ann")
+		total := endMany(w, logout.Ending{SubjectID: "ann"}, logout.Ending{SessionID: a.session.SessionID},
+			logout.Ending{SessionID: b.session.SessionID, SubjectID: "ann", Reason: logout.UserLogout})
+		want := logout.Result{SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4}
+		w.Same(total, want, "what all answers count together")
+		a.ended(w)
+		b.ended(w)
+	}},
+	{Name: "an end races a sweep and each client is told once", Run: func(w *world.World) {
+		l := liveLife(w, "ann")
+		w.Now = l.session.Expires
+		for _, err := range world.Race(8, func(i int) error {
+			if i%2 == 0 {
+				_, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 10}, w.Now)
+				return err
+			}
+			_, err := w.TryEnd(logout.Ending{SessionID: l.session.SessionID, Reason: logout.SessionExpiration, KeepConsents: true})
+			return err
+		}) {
+			w.OK(err, "End or EndDue")
+		}
+		w.SessionGone(l.session)
+		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
+	}},
+	{Name: "a session ends together with its notices", Run: func(w *world.World) {
+		clients := []string{"c1", "c2", "c3", "c4"}
+		for round := range 10 {
+			s := w.SignIn(fmt.Sprint("ann ", round))
+			w.Uses(s, clients...)
+			errs := world.Race(3, func(i int) error {
+				if i == 0 {
+					_, err := w.TryEnd(logout.Ending{SessionID: s.SessionID})
+					return err
+				}
+				return watchEnd(w, s, len(clients))
+			})
+			for _, err := range errs {
+				w.OK(err, "watch a session end")
+			}
+		}
+	}},
+	{Name: "a use races the end and the client is told or refused", Run: func(w *world.World) {
+		for range 10 {
+			s := w.SignIn("ann")
+			want := make([]bool, 8)
+			errs := world.Race(len(want)+1, func(i int) error {
+				if i == len(want) {
+					_, err := w.TryEnd(logout.Ending{SessionID: s.SessionID})
+					return err
+				}
+				_, err := w.TryApply(useOf(s, fmt.Sprintf("client-%d", i)))
+				want[i] = err == nil
+				if errors.Is(err, grantstore.ErrSessionEnded) {
+					return nil
+				}
+				return err
+			})
+			for _, err := range errs {
+				w.OK(err, "End or Apply")
+			}
+			var used []string
+			for i, ok := range want {
+				if ok {
+					used = append(used, fmt.Sprintf("client-%d", i))
+				}
+			}
+			slices.Sort(used)
+			w.Same(w.Told(s), used, "clients told, which are those whose use was recorded")
+		}
+	}},
+}
+
+// watchEnd looks at the session until it is gone, and returns an error if its notices come before or after that.
+func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
+	query := logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: s.SessionID}}
+	for range 100_000 {
+		before, err := w.Logout.Deliveries(w.Ctx(), query)
+		if err != nil {
+			return err
+		}
+		_, err = w.Tickets.Find(w.Ctx(), s.SessionID)
+		gone := errors.Is(err, ticketstore.ErrNotFound)
+		if err != nil && !gone {
+			return err
+		}
+		if !gone && len(before.Deliveries) > 0 {
+			return fmt.Errorf("the session is there after %d of its notices were", len(before.Deliveries))
+		}
+		if !gone {
+			continue
+		}
+		after, err := w.Logout.Deliveries(w.Ctx(), query)
+		if err != nil {
+			return err
+		}
+		if len(after.Deliveries) != clients {
+			return fmt.Errorf("the session is gone and has %d notices, want %d", len(after.Deliveries), clients)
+		}
+		return nil
+	}
+	return errors.New("the session is not gone after 100,000 looks")
+}

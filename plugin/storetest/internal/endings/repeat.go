@@ -1,0 +1,73 @@
+package endings
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+)
+
+var repeatCases = []world.Case{
+	{Name: "a repeated ending gets the same answer and queues nothing twice", Run: func(w *world.World) {
+		for _, ending := range []logout.Ending{
+			{SubjectID: "ann"}, {SubjectID: "ann", ClientIDs: []string{"mail"}}, {SubjectID: "ann", KeepSession: true},
+		} {
+			l := liveLife(w, "ann")
+			ending.OperationID = w.Op()
+			first := w.End(ending)
+			told := w.Told(l.session)
+			w.Pass(grantstore.OperationRetention - time.Second)
+			w.Same(w.End(ending), first, "the answer to the repeated ending")
+			w.Same(w.Told(l.session), told, "clients told")
+			w.End(logout.Ending{SubjectID: "ann"})
+		}
+	}},
+	{Name: "a repeated ending by sid gets the same answer", Run: func(w *world.World) {
+		l := liveLife(w, "ann")
+		ending := logout.Ending{OperationID: w.Op(), SessionID: l.session.SessionID}
+		w.Same(w.End(ending), whole, "the answer")
+		w.Same(w.End(ending), whole, "the answer to the repeated ending")
+		l.ended(w)
+	}},
+	{Name: "a repeated ending leaves what came since", Run: func(w *world.World) {
+		old := liveLife(w, "ann")
+		ending := logout.Ending{OperationID: w.Op(), SubjectID: "ann"}
+		first := w.End(ending)
+		fresh := liveLife(w, "ann")
+		w.Same(w.End(ending), first, "the answer to the repeated ending")
+		old.ended(w)
+		fresh.untouched(w)
+	}},
+	{Name: "an empty answer is repeated too", Run: func(w *world.World) {
+		ending := logout.Ending{OperationID: w.Op(), SubjectID: "ann"}
+		w.Same(w.End(ending), logout.Result{}, "the answer when there was nothing")
+		l := liveLife(w, "ann")
+		w.Same(w.End(ending), logout.Result{}, "the answer to the repeated ending")
+		l.untouched(w)
+	}},
+	{Name: "concurrent repeats of one ending get one answer", Run: func(w *world.World) {
+		for i, selecting := range []logout.Ending{{SubjectID: "ann 0"}, {SessionID: "-"}} {
+			l := liveLife(w, fmt.Sprint("ann ", i))
+			ending := selecting
+			ending.OperationID = w.Op()
+			if ending.SessionID != "" {
+				ending.SessionID = l.session.SessionID
+			}
+			for _, err := range world.Race(8, func(int) error {
+				result, err := w.TryEnd(ending)
+				if err == nil && !cmp.Equal(*result, whole, cmpopts.EquateEmpty()) {
+					err = fmt.Errorf("the answer is %+v, want %+v", *result, whole)
+				}
+				return err
+			}) {
+				w.OK(err, "End")
+			}
+			l.ended(w)
+		}
+	}},
+}

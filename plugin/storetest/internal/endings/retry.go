@@ -1,0 +1,200 @@
+package endings
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// sentAgain has a notice sent again an hour later and checks that it is like new.
+func sentAgain(w *world.World, s *ticketstore.Session) {
+	w.Helper()
+	before := w.Notice(s, "mail")
+	w.Pass(time.Hour)
+	got := w.Retry(before.ID)
+	w.Same(*got, w.Notice(s, "mail"), "the answer, which is the notice as it is then")
+	want := before
+	want.State, want.Attempts, want.NextAttempt, want.GiveUpAt = logout.Pending, 0, w.Now, w.Now.Add(logout.RetryWindow)
+	want.LastAttempt, want.LastError = got.LastAttempt, got.LastError
+	w.Same(*got, want, "the notice")
+	d := w.ClaimOne()
+	w.Same(d.ID, before.ID, "the notice handed out")
+	w.Settle(d, logout.Outcome{State: logout.Delivered})
+	after := w.Notice(s, "mail")
+	w.Same(after.State, logout.Delivered, "the state in the end")
+	w.Same(after.Attempts, 1, "Attempts in the end")
+}
+
+var retryCases = []world.Case{
+	{Name: "a settled notice is sent again whatever its state", Run: func(w *world.World) {
+		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
+			s := told(w, "mail")
+			w.Settle(w.ClaimOne(), logout.Outcome{State: state, LastError: "so it was"})
+			sentAgain(w, s)
+		}
+	}},
+	{Name: "a notice that was never tried is sent again", Run: func(w *world.World) {
+		sentAgain(w, told(w, "mail"))
+	}},
+	{Name: "a client to be told twice is told twice although its notice is sent again in between", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		second := w.Now.Add(logout.SecondNotice)
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Pass(time.Second)
+		w.Retry(w.Notice(s, "mail").ID)
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		got := w.Notice(s, "mail")
+		w.Same(got.State, logout.Pending, "the state after it was sent again")
+		w.At(got.NextAttempt, second, "NextAttempt")
+		w.Now = second
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state in the end")
+	}},
+	{Name: "a notice put off is sent at once", Run: func(w *world.World) {
+		s := told(w, "mail")
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500"})
+		sentAgain(w, s)
+	}},
+	{Name: "a claimed notice is sent at once and its claim is outdated", Run: func(w *world.World) {
+		s := told(w, "mail")
+		d := w.ClaimOne()
+		w.Retry(d.ID)
+		err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
+		w.Fails(err, "Settle under the claim before", logout.ErrOutdated)
+		again := w.ClaimOne()
+		if again.Claim <= d.Claim {
+			w.Fatalf("the claim number is %d after %d, want it to have risen", again.Claim, d.Claim)
+		}
+		err = w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
+		w.Fails(err, "Settle under the claim before", logout.ErrOutdated)
+		w.Settle(again, logout.Outcome{State: logout.Delivered})
+		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state in the end")
+	}},
+	{Name: "sending again tells no other client", Run: func(w *world.World) {
+		s := told(w, "mail", "wiki")
+		for _, d := range w.Claim(10).Work {
+			w.Settle(d, logout.Outcome{State: logout.Delivered})
+		}
+		wiki := w.Notice(s, "wiki")
+		w.Retry(w.Notice(s, "mail").ID)
+		w.Same(w.Notice(s, "wiki"), wiki, "the other notice")
+		w.Same(w.ClaimOne().ClientID, "mail", "the client handed out")
+	}},
+	{Name: "concurrent retries send once", Run: func(w *world.World) {
+		s := told(w, "mail")
+		d := w.ClaimOne()
+		w.Settle(d, logout.Outcome{State: logout.Delivered})
+		for _, err := range world.Race(8, func(int) error {
+			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: d.ID}, w.Now)
+			return err
+		}) {
+			w.OK(err, "Retry")
+		}
+		w.Same(w.Told(s), []string{"mail"}, "clients with a notice, each as often as it has one")
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+		w.Same(len(w.Claim(10).Work), 0, "number of notices handed out afterwards")
+	}},
+	{Name: "those that a client and a state select are sent again, the others are not", Run: func(w *world.World) {
+		for _, name := range []string{"state", "client and state", "client"} {
+			w.Log(name)
+			mail, wiki := w.Name("mail"), w.Name("wiki")
+			filter := map[string]logout.DeliveryFilter{
+				"client and state": {ClientID: mail, State: logout.GivenUp}, "client": {ClientID: mail}, "state": {State: logout.GivenUp},
+			}[name]
+			s := told(w, mail, wiki)
+			for _, d := range w.Claim(10).Work {
+				w.Settle(d, logout.Outcome{State: logout.GivenUp, LastError: "no answer"})
+			}
+			delivered := told(w, mail)
+			w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
+			w.Pass(time.Hour)
+			want := map[string]int{"client and state": 1, "client": 2, "state": 2}[name]
+			w.Same(retryAll(w, filter, 100), want, "notices sent again by "+name)
+			again := func(s *ticketstore.Session, client string) bool {
+				n := w.Notice(s, client)
+				if n.State == logout.Pending {
+					w.At(n.NextAttempt, w.Now, "NextAttempt")
+					w.At(n.GiveUpAt, w.Now.Add(logout.RetryWindow), "GiveUpAt")
+					w.Same(n.Attempts, 0, "Attempts")
+				}
+				return n.State == logout.Pending
+			}
+			w.Same([]bool{again(s, mail), again(s, wiki), again(delivered, mail)},
+				[]bool{true, name == "state", name == "client"}, "which were sent again by "+name)
+			for _, d := range w.Claim(10).Work {
+				w.Settle(d, logout.Outcome{State: logout.Refused})
+			}
+		}
+	}},
+	{Name: "of the pending, only those put off are sent again", Run: func(w *world.World) {
+		told(w, "mail")
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500"})
+		told(w, "mail")
+		claimed := w.ClaimOne()
+		told(w, "mail")
+		w.Same(retryAll(w, logout.DeliveryFilter{State: logout.Pending}, 100), 1, "notices sent again")
+		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
+		w.Same(len(w.Claim(10).Work), 2, "notices handed out: the one put off and the one that was due")
+	}},
+	{Name: "many are sent again by bounded calls, each once", Run: func(w *world.World) {
+		n := w.Rows / 3
+		for range n {
+			told(w, "mail")
+		}
+		for _, d := range w.Claim(n).Work {
+			w.Settle(d, logout.Outcome{State: logout.Refused, LastError: "answered 400"})
+		}
+		for _, limit := range []int{7, ticketstore.MaxCount} {
+			w.Pass(time.Hour)
+			w.Same(retryAll(w, logout.DeliveryFilter{ClientID: "mail"}, limit), n, "notices sent again")
+			for _, d := range w.Claim(n).Work {
+				w.Settle(d, logout.Outcome{State: logout.Delivered})
+			}
+		}
+		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Delivered})), n, "notices delivered in the end")
+	}},
+	{Name: "nothing selected is no error", Run: func(w *world.World) {
+		told(w, "mail")
+		w.Same(retryAll(w, logout.DeliveryFilter{ClientID: "wiki"}, 10), 0, "notices sent again")
+	}},
+	{Name: "a selection without a condition, or a bad one, is refused by the name of its field", Run: func(w *world.World) {
+		told(w, "mail")
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused})
+		for field, retry := range map[string]logout.Retry{
+			"state": {Limit: 1}, "client_id": {Filter: logout.DeliveryFilter{ClientID: "\xff"}, Limit: 1},
+			"session_id": {Filter: logout.DeliveryFilter{SessionID: "a\x00"}, Limit: 1},
+			"limit":      {Filter: logout.DeliveryFilter{ClientID: "mail"}}, "id": {ID: "n", Filter: logout.DeliveryFilter{ClientID: "mail"}},
+			"after": {Filter: logout.DeliveryFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
+		} {
+			_, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
+			w.Refuses(err, field, "Retry with a bad "+field)
+		}
+		_, err := w.Logout.Retry(w.Ctx(), logout.Retry{Filter: logout.DeliveryFilter{State: "lost"}, Limit: 1}, w.Now)
+		w.Refuses(err, "state", "Retry of an unknown state")
+		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Refused})), 1, "notices left as they were")
+	}},
+}
+
+// retryAll sends again what the filter selects, by calls of that limit, and returns how many notices that were.
+func retryAll(w *world.World, filter logout.DeliveryFilter, limit int) int {
+	w.Helper()
+	retry := logout.Retry{Filter: filter, Limit: limit}
+	count := 0
+	for range 1000 {
+		retried, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
+		w.OK(err, "Retry by a filter")
+		if retried.Count > limit || retried.Notification != nil {
+			w.Fatalf("Retry by a filter with limit %d: got %+v", limit, retried)
+		}
+		count += retried.Count
+		if retry.After = retried.Next; retry.After == "" {
+			return count
+		}
+	}
+	w.Fatal("sending again does not come to an end")
+	return 0
+}

@@ -1,0 +1,81 @@
+package endings
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+)
+
+// turnCases are about one client's queue not delaying another's.
+var turnCases = []world.Case{
+	{Name: "a client with a long queue does not keep another waiting", Run: func(w *world.World) {
+		queue(w, "dead", w.Rows/4)
+		told(w, "quick")
+		claimed := w.ClaimAs(logout.Claim{Limit: 2, PerClient: 1, Lease: world.Lease})
+		counts := map[string]int{}
+		for _, d := range claimed.Work {
+			counts[d.ClientID]++
+		}
+		w.Same(counts, map[string]int{"dead": 1, "quick": 1}, "notices handed out by client")
+	}},
+	{Name: "a busy client's long queue is passed over", Run: func(w *world.World) {
+		queue(w, "a dead one", w.Rows/4)
+		queue(w, "quick", 3)
+		queue(w, "z dead one", w.Rows/4)
+		seen := 0
+		for range 3 {
+			work := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Busy: []string{"a dead one", "z dead one"}, Lease: world.Lease}).Work
+			seen += len(work)
+		}
+		w.Same(seen, 3, "number of notices handed out of the client that is not busy")
+	}},
+	{Name: "each client has its turn although one notice is asked for at a time", Run: func(w *world.World) {
+		clients := []string{"a", "b", "c", "d"}
+		for _, id := range clients {
+			queue(w, id, 30)
+		}
+		w.Same(len(turns(w, 28)), len(clients), "number of clients that had their turn within 28 claims, among four with 30 notices each")
+	}},
+	{Name: "a newcomer has its turn amid long queues", Run: func(w *world.World) {
+		for _, id := range []string{"a", "b", "y", "z"} {
+			queue(w, id, 35)
+		}
+		turns(w, 3)
+		told(w, "newcomer")
+		if !turns(w, 32)["newcomer"] {
+			w.Fatal("the newcomer has not had its turn within 32 claims among five clients")
+		}
+	}},
+	{Name: "every notice of every client is delivered in the end", Run: func(w *world.World) {
+		queue(w, "a", 9)
+		queue(w, "b", 2)
+		queue(w, "c", 5)
+		delivered := 0
+		for range 100 {
+			claimed := w.ClaimAs(logout.Claim{Limit: 3, PerClient: 2, Lease: world.Lease})
+			for _, d := range claimed.Work {
+				w.Settle(d, logout.Outcome{State: logout.Delivered})
+				delivered++
+			}
+			if claimed.Next.IsZero() {
+				break
+			}
+		}
+		w.Same(delivered, 16, "number of notices delivered")
+		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Delivered})), 16, "number of notices that are delivered")
+	}},
+}
+
+// turns claims one notice at a time, while the clock moves by microseconds, and returns the clients that were handed out.
+func turns(w *world.World, claims int) map[string]bool {
+	w.Helper()
+	seen := map[string]bool{}
+	for i := range claims {
+		w.Pass(time.Duration(7*i*i+3) * time.Microsecond)
+		for _, d := range w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Hour}).Work {
+			seen[d.ClientID] = true
+		}
+	}
+	return seen
+}

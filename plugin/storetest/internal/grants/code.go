@@ -1,0 +1,160 @@
+package grants
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// authorized is what an authorize answer leaves in the store.
+type authorized struct {
+	code, openID, pkce grantstore.Grant
+}
+
+// authorize stores a code for the client mail with its OpenID and PKCE rows, and the use of the session.
+func authorize(w *world.World, s *ticketstore.Session, options ...world.GrantOption) authorized {
+	w.Helper()
+	options = append([]world.GrantOption{world.Family(w.Name("family"))}, options...)
+	a := authorized{
+		code:   w.Code(s, "mail", options...),
+		openID: w.Grant(grantstore.OpenIDRequest, s, "mail", options...),
+		pkce:   w.Grant(grantstore.PKCERequest, s, "mail", options...),
+	}
+	batch := grantstore.Batch{Store: []grantstore.Grant{a.code, a.openID, a.pkce}}
+	if s != nil {
+		batch.Use = &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true}
+	}
+	w.Apply(batch)
+	return a
+}
+
+// exchange uses the code for an access token and a refresh token, which say nothing of whose they are.
+func exchange(w *world.World, code grantstore.Grant) (access, refresh grantstore.Grant) {
+	w.Helper()
+	access, refresh = w.Access(nil, ""), w.Refresh(nil, "")
+	w.Consume(code, access, refresh)
+	return access, refresh
+}
+
+var codeCases = []world.Case{
+	{Name: "a code comes with the OpenID and PKCE rows of its family", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		a := authorize(w, s)
+		authorize(w, s)
+		w.Stored(w.Access(s, "mail", world.Family(a.code.RequestID)))
+		found, err := w.GrantErr(a.code)
+		w.OK(err, "Get the code")
+		w.Same(found.Grant, a.code, "the code")
+		slices.SortFunc(found.Related, func(x, y grantstore.Grant) int { return strings.Compare(string(x.Type), string(y.Type)) })
+		w.Same(found.Related, []grantstore.Grant{a.openID, a.pkce}, "what comes with the code")
+		w.Live(a.openID, a.pkce)
+	}},
+	{Name: "only codes come with related rows", Run: func(w *world.World) {
+		a := authorize(w, w.SignIn("ann"))
+		found, err := w.GrantErr(a.openID)
+		w.OK(err, "Get the OpenID row")
+		w.Same(found.Related, []grantstore.Grant{}, "what comes with the OpenID row")
+	}},
+	{Name: "a code without family comes alone", Run: func(w *world.World) {
+		code := w.Code(nil, "mail", world.Family(""))
+		openID := w.Grant(grantstore.OpenIDRequest, nil, "wiki", world.Family(""))
+		w.Apply(grantstore.Batch{Store: []grantstore.Grant{code, openID}})
+		found, err := w.GrantErr(code)
+		w.OK(err, "Get the code")
+		w.Same(found.Related, []grantstore.Grant{}, "what comes with a code without family")
+		w.Consume(code)
+		w.Live(openID)
+		w.CannotConsume(code, grantstore.ErrConsumed)
+		w.Live(openID)
+	}},
+	{Name: "a used code is read as used, and what came with it is gone", Run: func(w *world.World) {
+		a := authorize(w, w.SignIn("ann"))
+		w.Pass(time.Second)
+		access, refresh := exchange(w, a.code)
+		found, err := w.GrantErr(a.code)
+		w.Fails(err, "Get the used code", grantstore.ErrConsumed)
+		w.Same(found.Grant, small(a.code, w.Now), "the used code")
+		w.Same(found.Related, []grantstore.Grant{}, "what comes with a used code")
+		w.Missing(a.openID, a.pkce)
+		w.Live(access, refresh)
+	}},
+	{Name: "what is stored for a code takes its binding from the code", Run: func(w *world.World) {
+		ann, bob := w.SignIn("ann"), w.SignIn("bob")
+		a := authorize(w, ann, world.Offline)
+		access, refresh := w.Access(bob, "wiki"), w.Refresh(nil, "", world.Family(""))
+		w.Consume(a.code, access, refresh)
+		for _, g := range []grantstore.Grant{access, refresh} {
+			found, err := w.GrantErr(g)
+			w.OK(err, "Get the "+string(g.Type))
+			want := g
+			want.RequestID, want.SubjectID, want.SessionID = a.code.RequestID, a.code.SubjectID, a.code.SessionID
+			want.ClientID, want.Offline = a.code.ClientID, true
+			w.Same(found.Grant, want, "the "+string(g.Type))
+		}
+		w.Same(len(w.LiveGrants(grantstore.Filter{SubjectID: "bob"})), 0, "number of bob's grants")
+		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: ann.SessionID})), 2, "number of grants in ann's session")
+	}},
+	{Name: "offline is taken from the code even to be taken away", Run: func(w *world.World) {
+		a := authorize(w, w.SignIn("ann"))
+		refresh := w.Refresh(nil, "", world.Offline)
+		w.Consume(a.code, refresh)
+		found, err := w.GrantErr(refresh)
+		w.OK(err, "Get the refresh token")
+		w.Same(found.Grant.Offline, false, "Offline of a refresh token whose code was not offline")
+	}},
+	{Name: "a second use of a code is refused and revokes its family in that same call", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		a, other := authorize(w, s), authorize(w, s)
+		access, refresh := exchange(w, a.code)
+		otherAccess, otherRefresh := exchange(w, other.code)
+		late := w.Access(nil, "mail")
+		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: a.code.Ref}, Store: []grantstore.Grant{late}})
+		w.Fails(err, "Apply with a used code", grantstore.ErrConsumed)
+		w.Missing(access, refresh, late)
+		w.Live(otherAccess, otherRefresh)
+		w.CannotConsume(refresh, grantstore.ErrNotFound)
+	}},
+	{Name: "a second use revokes what a rotation has issued since", Run: func(w *world.World) {
+		a := authorize(w, w.SignIn("ann"))
+		_, refresh := exchange(w, a.code)
+		access2, refresh2 := exchange(w, refresh)
+		w.Live(access2, refresh2)
+		w.CannotConsume(a.code, grantstore.ErrConsumed)
+		w.Missing(access2, refresh2)
+	}},
+	{Name: "a third use of a code is refused like the second", Run: func(w *world.World) {
+		a := authorize(w, w.SignIn("ann"))
+		exchange(w, a.code)
+		w.CannotConsume(a.code, grantstore.ErrConsumed)
+		w.CannotConsume(a.code, grantstore.ErrConsumed)
+		w.Used(a.code)
+	}},
+	{Name: "no grace lets a code be used again", Run: func(w *world.World) {
+		a := authorize(w, w.SignIn("ann"))
+		access, _ := exchange(w, a.code)
+		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: a.code.Ref, Grace: time.Hour}})
+		w.Fails(err, "Apply with a used code and grace", grantstore.ErrConsumed)
+		w.Missing(access)
+	}},
+	{Name: "a code without session is exchanged like others", Run: func(w *world.World) {
+		a := authorize(w, nil, world.Of("ann"))
+		access, refresh := exchange(w, a.code)
+		w.Live(access, refresh)
+		found, err := w.GrantErr(refresh)
+		w.OK(err, "Get the refresh token")
+		w.Same([]string{found.Grant.SubjectID, found.Grant.SessionID, found.Grant.ClientID}, []string{"ann", "", "mail"}, "whose token it is")
+		w.CannotConsume(a.code, grantstore.ErrConsumed)
+		w.Missing(access, refresh)
+	}},
+	{Name: "a missing or expired code is not found", Run: func(w *world.World) {
+		w.CannotConsume(w.Code(nil, "mail"), grantstore.ErrNotFound)
+		code := w.Stored(w.Code(w.SignIn("ann"), "mail", world.Lasting(time.Minute)))
+		w.Pass(time.Minute)
+		w.Missing(code)
+		w.CannotConsume(code, grantstore.ErrNotFound)
+	}},
+}

@@ -1,0 +1,94 @@
+package grants
+
+import (
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+)
+
+var purgeCases = []world.Case{
+	{Name: "what is live or its time not up is never purged", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		tokens, used := everyToken(w, s)
+		w.Same(w.PurgeGrants(), 0, "records purged")
+		w.Live(tokens...)
+		w.Used(used)
+	}},
+	{Name: "purging is bounded and complete", Run: func(w *world.World) {
+		const rows = 60
+		s := w.SignIn("ann", world.Absolute(0), world.Idle(1000*time.Hour))
+		batch := grantstore.Batch{}
+		for range rows {
+			batch.Store = append(batch.Store, w.Access(s, "mail", world.Lasting(time.Hour)))
+		}
+		w.Apply(batch)
+		live := w.Stored(w.Access(s, "mail", world.Lasting(100*time.Hour)))
+		w.Pass(time.Hour)
+		const limit = 7
+		total, calls := 0, 0
+		for n := limit; n == limit; calls++ {
+			var err error
+			n, err = w.Grants.Purge(w.Ctx(), limit, w.Now)
+			w.OK(err, "Purge")
+			if n > limit || calls > 10*rows {
+				w.Fatalf("Purge deleted %d records in call %d, want at most %d and an end", n, calls, limit)
+			}
+			total += n
+		}
+		if total < rows {
+			w.Fatalf("%d records were purged, want the %d expired grants and more", total, rows)
+		}
+		w.Same(w.PurgeGrants(), 0, "records purged when nothing was left")
+		w.Missing(batch.Store...)
+		w.Live(live)
+	}},
+	{Name: "a used grant is kept until its expiry", Run: func(w *world.World) {
+		g := w.Stored(w.Refresh(nil, "mail", world.Lasting(100*24*time.Hour)))
+		w.Consume(g)
+		w.Pass(99 * 24 * time.Hour)
+		w.PurgeGrants()
+		w.Used(g)
+		w.CannotConsume(g, grantstore.ErrConsumed)
+		w.Pass(24 * time.Hour)
+		w.PurgeGrants()
+		w.Missing(g)
+	}},
+	{Name: "a used grant without expiry is kept for a while", Run: func(w *world.World) {
+		g := w.Stored(w.Refresh(nil, "mail", world.Forever))
+		w.Consume(g)
+		w.Pass(grantstore.ConsumedRetention - time.Minute)
+		w.PurgeGrants()
+		w.Used(g)
+		w.Pass(2 * time.Minute)
+		w.PurgeGrants()
+		w.Missing(g)
+	}},
+	{Name: "a key that was stored again is not purged by its first grant's expiry", Run: func(w *world.World) {
+		first := w.Stored(w.Grant(grantstore.JTI, nil, "mail", world.Lasting(time.Minute)))
+		w.Pass(time.Minute)
+		again := first
+		again.Created, again.Expires = w.Now, w.Now.Add(time.Hour)
+		w.Stored(again)
+		w.PurgeGrants()
+		w.Live(again)
+	}},
+	{Name: "concurrent purges do no harm", Run: func(w *world.World) {
+		batch := grantstore.Batch{}
+		for range grantstore.MaxBatch {
+			batch.Store = append(batch.Store, w.Access(nil, "mail", world.Lasting(time.Minute)))
+		}
+		w.Apply(batch)
+		live := w.Stored(w.Access(nil, "mail"))
+		w.Pass(time.Hour)
+		for _, err := range world.Race(8, func(int) error {
+			_, err := w.Grants.Purge(w.Ctx(), 10, w.Now)
+			return err
+		}) {
+			w.OK(err, "Purge")
+		}
+		w.PurgeGrants()
+		w.Missing(batch.Store...)
+		w.Live(live)
+	}},
+}

@@ -1,0 +1,124 @@
+package moves
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
+)
+
+var backupCases = []moveCase{
+	{"a backup makes the same store again, and changes nothing in its own", func(p *pair) {
+		s := p.SignIn("ann")
+		p.Uses(s, "photos", "mail")
+		refresh := p.Stored(p.Refresh(s, "photos"))
+		over := p.SignIn("bob")
+		p.Uses(over, "photos")
+		p.End(logout.Ending{SessionID: over.SessionID})
+		before := p.status(p.source)
+		file := p.backup()
+		p.Same(p.status(p.source), before, "the store that was backed up")
+		p.OK(p.restore(file), "restore")
+		p.is(p.target, transfer.Active)
+		p.alike()
+		p.use(p.target)
+		p.Same(p.Get(s), s, "session")
+		p.Live(refresh)
+		p.SessionGone(over)
+		p.Notice(over, "photos")
+		p.Renew(s, 2*time.Hour)
+	}},
+	{"a damaged backup leaves a store that serves nothing, until a good one was restored", func(p *pair) {
+		s := p.SignIn("ann")
+		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
+		file := p.backup()
+		for name, damaged := range map[string][]byte{
+			"cut short": file[:len(file)-1], "changed near its end": changed(file, len(file)-100), "changed in the middle": changed(file, len(file)/2),
+		} {
+			p.Fails(p.restore(damaged), name, backup.ErrDamaged)
+			p.is(p.target, transfer.Abandoned)
+			p.unavailable("read from half a backup", func(ctx context.Context) error {
+				_, err := p.target.Tickets.Get(ctx, s.Key)
+				return err
+			})
+			_, err := transfer.Recover(p.Ctx(), p.target.Transfer, p.open)
+			p.Fails(err, "start on half a backup", transfer.ErrTarget)
+		}
+		p.OK(p.restore(file), "restore")
+		p.alike()
+		p.use(p.target)
+		p.SessionLives(s)
+	}},
+	{"a backup is not restored over what is there", func(p *pair) {
+		p.SignIn("ann")
+		file := p.backup()
+		p.use(p.target)
+		s := p.SignIn("bob")
+		p.Fails(p.restore(file), "restore into a store that is not empty", transfer.ErrNotEmpty)
+		p.is(p.target, transfer.Active)
+		p.SessionLives(s)
+	}},
+	{"a store that is not complete is not backed up", func(p *pair) {
+		p.become(p.source, transfer.Importing)
+		_, err := backup.Write(p.Ctx(), io.Discard, backup.Source{Store: p.source.Transfer}, p.Now, nil)
+		p.Fails(err, "back up a target", transfer.ErrTarget)
+	}},
+	{"a backup that cannot be written is given up, and leaves the store as it was", func(p *pair) {
+		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
+		for _, space := range []int{0, 10, 1000, 50_000} {
+			_, err := backup.Write(p.Ctx(), &fullDisk{space}, backup.Source{Store: p.source.Transfer}, p.Now, nil)
+			p.Fails(err, "back up to a full disk", errFull)
+			p.is(p.source, transfer.Active)
+		}
+		p.SignIn("bob")
+	}},
+}
+
+func (p *pair) backup() []byte {
+	p.Helper()
+	var file bytes.Buffer
+	told := int64(0)
+	summary, err := backup.Write(p.Ctx(), &file, backup.Source{Store: p.source.Transfer}, p.Now, func(done, total int64) {
+		if done <= told || done > total {
+			p.Errorf("progress is %d of %d after %d", done, total, told)
+		}
+		told = done
+	})
+	p.OK(err, "backup")
+	if told != summary.Records {
+		p.Errorf("progress ended at %d, want %d", told, summary.Records)
+	}
+	return file.Bytes()
+}
+
+func (p *pair) restore(file []byte) error {
+	p.Helper()
+	r, err := backup.NewReader(bytes.NewReader(file))
+	p.OK(err, "read the backup's header")
+	return backup.Restore(p.Ctx(), p.target.Transfer, r, p.Op(), nil)
+}
+
+func changed(file []byte, at int) []byte {
+	file = bytes.Clone(file)
+	file[at] ^= 0x10
+	return file
+}
+
+var errFull = errors.New("no space left on device")
+
+// fullDisk takes some bytes and no more.
+type fullDisk struct{ space int }
+
+func (d *fullDisk) Write(data []byte) (int, error) {
+	n := min(d.space, len(data))
+	d.space -= n
+	if n < len(data) {
+		return n, errFull
+	}
+	return n, nil
+}

@@ -1,0 +1,178 @@
+package moves
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Backend is what a backend under test gives: its stores, and what moves them.
+type Backend struct {
+	world.Stores
+	Transfer transfer.Store
+}
+
+// Config says how to open backends.
+type Config struct {
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	New func(t *testing.T) Backend
+	// Target is another kind of backend to move to; New when nil.
+	Target func(t *testing.T) Backend
+	// MovesAlone leaves out what does not depend on the target.
+	MovesAlone bool
+	// Rows is how many rows the larger cases use; 0 means 300.
+	Rows int
+}
+
+// Run checks how the backend is moved.
+func Run(t *testing.T, config Config) {
+	if config.Target == nil {
+		config.Target = config.New
+	}
+	groups := []world.Group{}
+	for _, g := range []struct {
+		name  string
+		cases []moveCase
+	}{{"move", moveCases}, {"backup", backupCases}, {"journal", journalCases}, {"fence", fenceCases}, {"states", stateCases}, {"recover", recoverCases}} {
+		if config.MovesAlone && g.name != "move" && g.name != "backup" {
+			continue
+		}
+		group := world.Group{Name: g.name}
+		for _, c := range g.cases {
+			group.Cases = append(group.Cases, world.Case{Name: c.name, Run: func(w *world.World) {
+				source := config.New(w.T)
+				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Backend { return config.Target(w.T) }}
+				m.use(source)
+				c.run(m)
+			}})
+		}
+		groups = append(groups, group)
+	}
+	world.Run(t, config.Rows, func(*testing.T, *world.World) {}, groups)
+}
+
+type moveCase struct {
+	name string
+	run  func(p *pair)
+}
+
+// pair is a source and a target; the world's calls go to one of them.
+type pair struct {
+	*world.World
+	source Backend
+	target Backend
+	// another opens one more target.
+	another func() Backend
+}
+
+const moveID = "move-1"
+
+func (p *pair) use(b Backend) {
+	p.Tickets, p.Grants, p.Logout, p.Properties = b.Tickets, b.Grants, b.Logout, b.Properties
+}
+
+func (p *pair) move() *transfer.Move {
+	return &transfer.Move{
+		Source: p.source.Transfer, Target: p.target.Transfer, ID: moveID, SourceName: "old", TargetName: "new", SwitchTimeout: time.Minute,
+	}
+}
+
+// moved moves everything, and has the world use the target.
+func (p *pair) moved() {
+	p.Helper()
+	p.OK(p.move().Run(p.Ctx()), "move")
+	p.is(p.source, transfer.Superseded)
+	p.is(p.target, transfer.Active)
+	p.alike()
+	p.use(p.target)
+}
+
+func (p *pair) become(b Backend, to transfer.State) {
+	p.Helper()
+	p.OK(p.tryBecome(b, to), "become "+string(to))
+}
+
+func (p *pair) tryBecome(b Backend, to transfer.State) error {
+	peer := "old"
+	if b == p.source {
+		peer = "new"
+	}
+	return b.Transfer.Become(p.Ctx(), transfer.Turn{To: to, ID: moveID, Peer: peer})
+}
+
+func (p *pair) status(b Backend) *transfer.Status {
+	p.Helper()
+	status, err := b.Transfer.Status(p.Ctx())
+	p.OK(err, "Status")
+	return status
+}
+
+func (p *pair) is(b Backend, want transfer.State) {
+	p.Helper()
+	if got := p.status(b).State; got != want {
+		p.Fatalf("the store is %s, want %s", got, want)
+	}
+}
+
+// alike compares both stores by their own account, and that account with their rows.
+func (p *pair) alike() {
+	p.Helper()
+	p.Same(p.status(p.target).Content, p.status(p.source).Content, "content of the target")
+	for _, b := range []Backend{p.source, p.target} {
+		p.Same(counted(p, b), p.status(b).Content, "sums kept, against the rows")
+	}
+}
+
+// export returns all rows.
+func (p *pair) export(b Backend, after []byte) (records []transfer.Record) {
+	p.Helper()
+	for batch, err := range b.Transfer.Export(p.Ctx(), after) {
+		p.OK(err, "Export")
+		records = append(records, batch.Records...)
+	}
+	return records
+}
+
+// content is counted from rows.
+type content map[transfer.Kind]transfer.Content
+
+func (c content) add(r *transfer.Record) {
+	sum := c[r.Kind]
+	sum.Add(r)
+	c[r.Kind] = sum
+}
+
+func contentOf(records []transfer.Record) content {
+	c := content{}
+	for i := range records {
+		c.add(&records[i])
+	}
+	return c
+}
+
+func counted(p *pair, b Backend) map[transfer.Kind]transfer.Content {
+	return contentOf(p.export(b, nil))
+}
+
+func (p *pair) importAll(records []transfer.Record) error {
+	return p.target.Transfer.Import(p.Ctx(), moveID, func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+}
+
+// open returns the store by its name.
+func (p *pair) open(_ context.Context, name string) (transfer.Store, error) {
+	if name != "new" {
+		return nil, errors.New("asked for " + name)
+	}
+	return p.target.Transfer, nil
+}
+
+// fenced ends the case unless the error is that of a store that takes no writes.
+func (p *pair) fenced(err error, doing string) {
+	p.Helper()
+	p.Fails(err, doing, transfer.ErrFenced, ticketstore.ErrUnavailable)
+}

@@ -1,0 +1,62 @@
+// Package storetest is the conformance suite of backends: a backend is right when Run passes. What its stores promise of each other is held
+// by the cases of each of them, so no part of the suite is enough by itself.
+//
+// Backends may be slow: cases run in parallel, each on an empty backend of its own.
+package storetest
+
+import (
+	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/storetest/internal/endings"
+	"github.com/fosite-sessions/sessions/plugin/storetest/internal/grants"
+	"github.com/fosite-sessions/sessions/plugin/storetest/internal/moves"
+	"github.com/fosite-sessions/sessions/plugin/storetest/internal/tickets"
+	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+)
+
+// Stores are the stores of one backend, over the same data.
+type Stores = world.Stores
+
+// Backend is what a backend under test gives: its stores, and what moves them.
+type Backend = moves.Backend
+
+// Config says how to open a backend.
+type Config struct {
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	New func(t *testing.T) Backend
+	// Immovable leaves out the cases of moves and backups, for a backend without a transfer.Store.
+	Immovable bool
+	// Target is another kind of backend to move to: only the cases of moves run then. Nil moves to New's.
+	Target func(t *testing.T) Backend
+	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
+	Rows int
+	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is what walks with a filter use.
+	WalkRows int
+}
+
+// Run holds a backend to what the domain packages promise of stores.
+func Run(t *testing.T, config Config) {
+	if config.Target != nil {
+		moves.Run(t, moves.Config{New: config.New, Target: config.Target, MovesAlone: true, Rows: config.Rows})
+		return
+	}
+	stores := func(t *testing.T) Stores { return config.New(t).Stores }
+	t.Run("Tickets", func(t *testing.T) {
+		t.Parallel()
+		tickets.Run(t, tickets.Config{New: stores, Rows: config.Rows, WalkRows: config.WalkRows})
+	})
+	t.Run("Grants", func(t *testing.T) {
+		t.Parallel()
+		grants.Run(t, grants.Config{New: stores, Rows: config.Rows})
+	})
+	t.Run("Logout", func(t *testing.T) {
+		t.Parallel()
+		endings.Run(t, endings.Config{New: stores, Rows: config.Rows})
+	})
+	if !config.Immovable {
+		t.Run("Transfer", func(t *testing.T) {
+			t.Parallel()
+			moves.Run(t, moves.Config{New: config.New, Rows: config.Rows})
+		})
+	}
+}

@@ -1,0 +1,223 @@
+package world
+
+import (
+	"errors"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// GrantOption changes a grant before it is stored.
+type GrantOption func(*grantstore.Grant)
+
+// Family puts the grant in that token family.
+func Family(requestID string) GrantOption {
+	return func(g *grantstore.Grant) { g.RequestID = requestID }
+}
+
+// Offline says that offline access was granted.
+func Offline(g *grantstore.Grant) { g.Offline = true }
+
+// Forever takes the grant's expiry away.
+func Forever(g *grantstore.Grant) { g.Expires = time.Time{} }
+
+// Lasting has the grant expire that long after its creation.
+func Lasting(d time.Duration) GrantOption {
+	return func(g *grantstore.Grant) { g.Expires = g.Created.Add(d) }
+}
+
+// Of gives a grant without session a subject.
+func Of(subject string) GrantOption {
+	return func(g *grantstore.Grant) { g.SubjectID = subject }
+}
+
+// Grant returns a grant made now in the session, which may be nil. It lasts a day, longer than any session, so that the session decides,
+// is in a family of its own, and is not stored.
+func (w *World) Grant(kind grantstore.Type, s *ticketstore.Session, clientID string, options ...GrantOption) grantstore.Grant {
+	handle := w.Name("handle")
+	g := grantstore.Grant{
+		Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf(handle)}, RequestID: w.Name("request"), ClientID: clientID,
+		Description: "what " + handle + " is for", Created: w.Now, Expires: w.Now.Add(24 * time.Hour), Data: []byte("sealed\x00\xff" + handle),
+	}
+	if s != nil {
+		g.SubjectID, g.SessionID = s.SubjectID, s.SessionID
+	}
+	for _, option := range options {
+		option(&g)
+	}
+	return g
+}
+
+// Code returns an authorization code.
+func (w *World) Code(s *ticketstore.Session, clientID string, options ...GrantOption) grantstore.Grant {
+	return w.Grant(grantstore.AuthorizationCode, s, clientID, options...)
+}
+
+// Access returns an access token.
+func (w *World) Access(s *ticketstore.Session, clientID string, options ...GrantOption) grantstore.Grant {
+	return w.Grant(grantstore.ReferenceToken, s, clientID, options...)
+}
+
+// Refresh returns a refresh token.
+func (w *World) Refresh(s *ticketstore.Session, clientID string, options ...GrantOption) grantstore.Grant {
+	return w.Grant(grantstore.RefreshToken, s, clientID, options...)
+}
+
+// Consent returns the subject's consent to the client, which is bound to no session and has no expiry.
+func (w *World) Consent(subject, clientID string) grantstore.Grant {
+	return w.Grant(grantstore.UserConsent, nil, clientID, Of(subject), Forever)
+}
+
+// Stored stores a grant and returns it.
+func (w *World) Stored(g grantstore.Grant) grantstore.Grant {
+	w.Helper()
+	w.Apply(grantstore.Batch{Store: []grantstore.Grant{g}})
+	return g
+}
+
+// Apply applies a batch, under a new operation id where it has none.
+func (w *World) Apply(batch grantstore.Batch) *grantstore.Result {
+	w.Helper()
+	result, err := w.TryApply(batch)
+	w.OK(err, "Apply")
+	if result == nil {
+		w.Fatalf("Apply: got neither a result nor an error")
+	}
+	return result
+}
+
+// TryApply does what Apply does and returns the error.
+func (w *World) TryApply(batch grantstore.Batch) (*grantstore.Result, error) {
+	if batch.OperationID == "" {
+		batch.OperationID = w.Op()
+	}
+	return w.Grants.Apply(w.Ctx(), &batch, w.Now)
+}
+
+// Consume has a code or refresh token used, with what is stored in exchange.
+func (w *World) Consume(g grantstore.Grant, instead ...grantstore.Grant) {
+	w.Helper()
+	w.Apply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: g.Ref}, Store: instead})
+}
+
+// CannotConsume ends the case if the grant can be used, or the error is none of the targets.
+func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
+	w.Helper()
+	_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: g.Ref}})
+	w.Fails(err, "consume the "+string(g.Type), targets...)
+}
+
+// Remove removes the grants that are there and that the filter selects, walk after walk until one meets nothing, and returns what that counts.
+func (w *World) Remove(filter grantstore.Filter) grantstore.Removed {
+	w.Helper()
+	total, err := w.TryRemove(filter)
+	w.OK(err, "Remove")
+	return total
+}
+
+// TryRemove does what Remove does and returns the error.
+func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.Removed, err error) {
+	removal := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount, AsOf: w.Now}
+	inWalk := 0
+	for range 1000 {
+		removal.OperationID = w.Op()
+		removed, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
+		if err != nil {
+			return total, err
+		}
+		inWalk += removed.Met
+		total.Met += removed.Met
+		total.GrantsRevoked += removed.GrantsRevoked
+		total.ConsentsRevoked += removed.ConsentsRevoked
+		if removal.After = removed.Next; len(removal.After) > 0 {
+			continue
+		}
+		if inWalk == 0 {
+			return total, nil
+		}
+		inWalk = 0
+	}
+	return total, errors.New("removing grants does not come to an end")
+}
+
+// Uses records that the client, which can be told of a logout, used the session.
+func (w *World) Uses(s *ticketstore.Session, clientIDs ...string) {
+	w.Helper()
+	for _, id := range clientIDs {
+		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: id, Notify: true}})
+	}
+}
+
+// UsesSilently records that the client, which cannot be told of a logout, used the session.
+func (w *World) UsesSilently(s *ticketstore.Session, clientID string) {
+	w.Helper()
+	w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID}})
+}
+
+// GrantErr returns what Get says of a grant, and ends the case if it says nothing useful.
+func (w *World) GrantErr(g grantstore.Grant) (*grantstore.Found, error) {
+	w.Helper()
+	found, err := w.Grants.Get(w.Ctx(), g.Ref, w.Now)
+	switch readable := err == nil || errors.Is(err, grantstore.ErrConsumed); {
+	case readable && found == nil:
+		w.Fatalf("Get the %s: got no grant with error %v", g.Type, err)
+	case found != nil && errors.Is(err, grantstore.ErrNotFound):
+		w.Fatalf("Get the %s: got a grant with error %v, want none", g.Type, err)
+	}
+	return found, err
+}
+
+// Live ends the case if one of the grants is not live now.
+func (w *World) Live(grants ...grantstore.Grant) {
+	w.Helper()
+	for _, g := range grants {
+		_, err := w.GrantErr(g)
+		w.OK(err, "Get the live "+string(g.Type)+" of "+g.ClientID)
+	}
+}
+
+// Dead ends the case if one of the grants is live or merely used: its session took it along, and its row may be gone as well.
+func (w *World) Dead(grants ...grantstore.Grant) {
+	w.Helper()
+	for _, g := range grants {
+		_, err := w.GrantErr(g)
+		w.Fails(err, "Get the dead "+string(g.Type)+" of "+g.ClientID, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
+	}
+}
+
+// Missing ends the case if one of the grants is to be found.
+func (w *World) Missing(grants ...grantstore.Grant) {
+	w.Helper()
+	for _, g := range grants {
+		_, err := w.GrantErr(g)
+		w.Fails(err, "Get the missing "+string(g.Type)+" of "+g.ClientID, grantstore.ErrNotFound)
+	}
+}
+
+// Used ends the case if one of the grants is not told to have been used before.
+func (w *World) Used(grants ...grantstore.Grant) {
+	w.Helper()
+	for _, g := range grants {
+		_, err := w.GrantErr(g)
+		w.Fails(err, "Get the used "+string(g.Type)+" of "+g.ClientID, grantstore.ErrConsumed)
+	}
+}
+
+// LiveGrants returns every live grant that the filter selects, the oldest first.
+func (w *World) LiveGrants(filter grantstore.Filter) []grantstore.Grant {
+	w.Helper()
+	var grants []grantstore.Grant
+	query := grantstore.Query{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount}
+	for range 1000 {
+		page, err := w.Grants.Query(w.Ctx(), query, w.Now)
+		w.OK(err, "Query grants")
+		grants = append(grants, page.Grants...)
+		if !page.HasNext {
+			return grants
+		}
+		query.ResultsToken = page.ResultsToken
+	}
+	w.Fatal("a query of grants does not come to an end")
+	return nil
+}

@@ -1,0 +1,235 @@
+package world
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// End ends what the ending selects, under a new operation id and with reason terminated where it has none.
+func (w *World) End(ending logout.Ending) logout.Result {
+	w.Helper()
+	result, err := w.TryEnd(ending)
+	w.OK(err, "End")
+	if result == nil {
+		w.Fatalf("End: got neither a result nor an error")
+	}
+	return *result
+}
+
+// TryEnd does what End does and returns the error. Its result does not list the sessions that ended: EndListed does.
+func (w *World) TryEnd(ending logout.Ending) (*logout.Result, error) {
+	if ending.OperationID == "" {
+		ending.OperationID = w.Op()
+	}
+	if ending.Reason == "" {
+		ending.Reason = logout.Terminated
+	}
+	result, err := w.Logout.End(w.Ctx(), &ending, w.Now)
+	if result != nil {
+		result.Ended = nil
+	}
+	return result, err
+}
+
+// EndListed does what End does and returns the sids that the result lists, sorted.
+func (w *World) EndListed(ending logout.Ending) []string {
+	w.Helper()
+	ending.OperationID, ending.Reason = w.Op(), logout.Terminated
+	result, err := w.Logout.End(w.Ctx(), &ending, w.Now)
+	w.OK(err, "End")
+	again, err := w.Logout.End(w.Ctx(), &ending, w.Now)
+	w.OK(err, "End repeated")
+	if !ending.DryRun {
+		w.Same(again, result, "the repeated answer")
+	}
+	return SIDsOf(result.Ended)
+}
+
+// SIDsOf returns the sids of ended sessions, sorted.
+func SIDsOf(ended []logout.EndedSession) []string {
+	sids := make([]string, 0, len(ended))
+	for _, e := range ended {
+		sids = append(sids, e.SessionID)
+	}
+	slices.Sort(sids)
+	return sids
+}
+
+// patience is how long work in the background of a store may take on a machine that is busy with other tests.
+const patience = 2 * time.Minute
+
+// JobDone waits until the job is done and returns it, without the list of the sessions that ended. Its counts never fall while it is under way.
+func (w *World) JobDone(id string) logout.Job {
+	w.Helper()
+	last := logout.Job{}
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		job, err := w.Logout.Job(w.Ctx(), id)
+		w.OK(err, "Job")
+		switch {
+		case job.ID != id:
+			w.Fatalf("Job %s: got the job %s", id, job.ID)
+		case job.Done < last.Done || job.Result.SessionsRemoved < last.Result.SessionsRemoved:
+			w.Fatalf("Job %s: got %+v after %+v, want its counts not to fall", id, *job, last)
+		case job.State == logout.JobDone:
+			w.Same(len(job.Result.Ended), min(job.Result.SessionsRemoved, logout.MaxEnded), "number of sessions that the job lists")
+			job.Result.Ended = nil
+			return *job
+		case job.State != logout.JobRunning || job.Phase == "" || !job.Finished.IsZero():
+			w.Fatalf("Job %s: got %+v, want it to be running in some phase, or done", id, *job)
+		}
+		last = *job
+	}
+	w.Fatalf("Job %s is not done after %v: %+v", id, patience, last)
+	return last
+}
+
+// Notices returns every notice that the filter selects, the oldest first.
+func (w *World) Notices(filter logout.DeliveryFilter) []logout.Notification {
+	w.Helper()
+	var notices []logout.Notification
+	query := logout.DeliveryQuery{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount}
+	for range 1000 {
+		page, err := w.Logout.Deliveries(w.Ctx(), query)
+		w.OK(err, "Deliveries")
+		notices = append(notices, page.Deliveries...)
+		if !page.HasNext {
+			return notices
+		}
+		query.ResultsToken = page.ResultsToken
+	}
+	w.Fatal("a query of notices does not come to an end")
+	return nil
+}
+
+// Told returns the clients that have a notice of the session, sorted, each as often as it has one.
+func (w *World) Told(s *ticketstore.Session) []string {
+	w.Helper()
+	var clients []string
+	for _, n := range w.Notices(logout.DeliveryFilter{SessionID: s.SessionID}) {
+		clients = append(clients, n.ClientID)
+	}
+	slices.Sort(clients)
+	return clients
+}
+
+// Notice returns the client's only notice of the session.
+func (w *World) Notice(s *ticketstore.Session, clientID string) logout.Notification {
+	w.Helper()
+	notices := w.Notices(logout.DeliveryFilter{SessionID: s.SessionID, ClientID: clientID})
+	if len(notices) != 1 {
+		w.Fatalf("client %s has %d notices of the session %s, want one", clientID, len(notices), s.SessionID)
+	}
+	return notices[0]
+}
+
+// Lease is how long claims hold unless a case says otherwise.
+const Lease = 30 * time.Second
+
+// Claim claims at most limit notices, any number of each client, and passes over those that are busy.
+func (w *World) Claim(limit int, busy ...string) *logout.Claimed {
+	w.Helper()
+	return w.ClaimAs(logout.Claim{Limit: limit, PerClient: limit, Busy: busy, Lease: Lease})
+}
+
+// ClaimAs claims notices and checks what holds of every claim.
+func (w *World) ClaimAs(claim logout.Claim) *logout.Claimed {
+	w.Helper()
+	claimed, err := w.Logout.Claim(w.Ctx(), claim, w.Now)
+	w.OK(err, "Claim")
+	if len(claimed.Work) > claim.Limit {
+		w.Fatalf("Claim handed out %d notices, want at most %d", len(claimed.Work), claim.Limit)
+	}
+	perClient := map[string]int{}
+	for _, d := range claimed.Work {
+		perClient[d.ClientID]++
+		if perClient[d.ClientID] > claim.PerClient {
+			w.Fatalf("Claim handed out more than %d notices of %s", claim.PerClient, d.ClientID)
+		}
+		if slices.Contains(claim.Busy, d.ClientID) {
+			w.Fatalf("Claim handed out a notice of %s, which is busy", d.ClientID)
+		}
+		if d.State != logout.Pending {
+			w.Fatalf("Claim handed out a notice that is %s, want %s", d.State, logout.Pending)
+		}
+	}
+	return claimed
+}
+
+// ClaimOne claims the only notice that is due.
+func (w *World) ClaimOne() logout.Delivery {
+	w.Helper()
+	claimed := w.Claim(10)
+	if len(claimed.Work) != 1 {
+		w.Fatalf("Claim handed out %d notices, want one", len(claimed.Work))
+	}
+	return claimed.Work[0]
+}
+
+// Settle records the outcome of a delivery.
+func (w *World) Settle(d logout.Delivery, outcome logout.Outcome) {
+	w.Helper()
+	w.OK(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), "Settle as "+string(outcome.State))
+}
+
+// Retry has a notice sent again.
+func (w *World) Retry(id string) *logout.Notification {
+	w.Helper()
+	retried, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
+	w.OK(err, "Retry")
+	if retried.Notification == nil || retried.Count != 1 || retried.Next != "" {
+		w.Fatalf("Retry of one notice: got %+v, want that notice and nothing to go on with", retried)
+	}
+	return retried.Notification
+}
+
+// Sweep ends what is due until nothing is and nothing is left to purge, and returns how many sessions that ended.
+func (w *World) Sweep(sweep logout.Sweep) int {
+	w.Helper()
+	if sweep.Limit == 0 {
+		sweep.Limit = 100
+	}
+	ended := 0
+	for range 1000 {
+		swept := w.SweepOnce(sweep)
+		ended += swept.Ended
+		if swept.Ended == 0 && (swept.Next.IsZero() || swept.Next.After(w.Now)) && !swept.PurgeLeft {
+			return ended
+		}
+	}
+	w.Fatal("sweeping does not come to an end: Next is never after now, or PurgeLeft stays")
+	return 0
+}
+
+// SweepOnce calls EndDue once.
+func (w *World) SweepOnce(sweep logout.Sweep) *logout.Swept {
+	w.Helper()
+	swept, err := w.Logout.EndDue(w.Ctx(), sweep, w.Now)
+	w.OK(err, "EndDue")
+	if swept.Ended > sweep.Limit {
+		w.Fatalf("EndDue ended %d sessions, want at most %d", swept.Ended, sweep.Limit)
+	}
+	return swept
+}
+
+// PurgeGrants purges until nothing is left to purge, and returns how many records went.
+func (w *World) PurgeGrants() int {
+	w.Helper()
+	const limit = 100
+	total := 0
+	for range 1000 {
+		n, err := w.Grants.Purge(w.Ctx(), limit, w.Now)
+		w.OK(err, "Purge")
+		if n > limit {
+			w.Fatalf("Purge deleted %d records, want at most %d", n, limit)
+		}
+		total += n
+		if n < limit {
+			return total
+		}
+	}
+	w.Fatal("purging does not come to an end")
+	return 0
+}

@@ -1,0 +1,17 @@
+package world
+
+import (
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Stores are the stores of one backend. They share their data: a session created in Tickets is ended through Logout, and its grants
+// in Grants die with it.
+type Stores struct {
+	Tickets ticketstore.Store
+	Grants  grantstore.Store
+	Logout  logout.Store
+	// Properties are those of the same data.
+	Properties ticketstore.Properties
+}

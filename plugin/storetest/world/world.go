@@ -1,0 +1,118 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Base is the moment at which every case begins. It has microseconds and no more, as some databases keep no more.
+var Base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
+
+// DefaultRows is how many rows the larger cases use.
+const DefaultRows = 300
+
+// World is what one case works with. Its helpers end the case at the first surprise, so they belong to the case's own goroutine: what
+// runs beside it calls the stores.
+type World struct {
+	*testing.T
+	Tickets    ticketstore.Store
+	Grants     grantstore.Store
+	Logout     logout.Store
+	Properties ticketstore.Properties
+	// Now is the clock.
+	Now time.Time
+	// Rows is how many rows the larger cases use.
+	Rows int
+
+	ids atomic.Int64
+}
+
+// Case is one sentence about a backend and the code that checks it.
+type Case struct {
+	Name string
+	Run  func(w *World)
+}
+
+// Group is a set of cases with a theme.
+type Group struct {
+	Name  string
+	Cases []Case
+}
+
+// Run runs every case in parallel, each in a world of its own that open fills.
+func Run(t *testing.T, rows int, open func(t *testing.T, w *World), groups []Group) {
+	if rows <= 0 {
+		rows = DefaultRows
+	}
+	for _, group := range groups {
+		t.Run(group.Name, func(t *testing.T) {
+			t.Parallel()
+			for _, c := range group.Cases {
+				t.Run(c.Name, func(t *testing.T) {
+					t.Parallel()
+					w := &World{T: t, Now: Base, Rows: rows}
+					open(t, w)
+					c.Run(w)
+				})
+			}
+		})
+	}
+}
+
+// Ctx is the context of the case.
+func (w *World) Ctx() context.Context { return w.Context() }
+
+// Pass moves the clock forward.
+func (w *World) Pass(d time.Duration) { w.Now = w.Now.Add(d) }
+
+// Name returns a name that nothing else in the case has.
+func (w *World) Name(prefix string) string { return fmt.Sprintf("%s-%04d", prefix, w.ids.Add(1)) }
+
+// Op returns an operation id that nothing else in the case has.
+func (w *World) Op() string { return fmt.Sprintf("%032x", w.ids.Add(1)) }
+
+// Race calls f n times at once and returns what each call returned.
+func Race(n int, f func(i int) error) []error {
+	errs := make([]error, n)
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			<-start
+			errs[i] = f(i)
+		})
+	}
+	close(start)
+	wg.Wait()
+	return errs
+}
+
+// Each calls f for 0 to n-1, a few at a time, and ends the case at the first error: for setting up many rows.
+func (w *World) Each(n int, f func(i int) error) {
+	w.Helper()
+	const workers = 16
+	var next atomic.Int64
+	for i, err := range Race(workers, func(int) error {
+		for {
+			i := int(next.Add(1)) - 1
+			if i >= n {
+				return nil
+			}
+			if err := f(i); err != nil {
+				return fmt.Errorf("row %d: %w", i, err)
+			}
+		}
+	}) {
+		if err != nil {
+			w.Fatalf("worker %d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package backup
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// Format is the version of the format. A newer one is refused. Version 2 added records of a kind that readers of version 1 do not know: the
+// properties of a store.
+const Format = 2
+
+const (
+	magic = "fosite-sessions backup\n"
+
+	frameHeader  = 'H'
+	frameRecords = 'R'
+	frameSummary = 'S'
+
+	prefixLength = 1 + 4
+	// maxPayload bounds a frame: it holds a batch, which is bounded, and the largest record far below.
+	maxPayload = 16 << 20
+)
+
+// Errors of reading a file.
+var (
+	// ErrNone: it is no backup.
+	ErrNone = errors.New("it is no backup of a session store")
+	// ErrDamaged: it was cut short or changed.
+	ErrDamaged = errors.New("the backup is damaged or cut short")
+	// ErrFormat: its format is newer than those that are known here.
+	ErrFormat = errors.New("the backup's format is newer than this program")
+)
+
+// Header says what was backed up.
+type Header struct {
+	// Format is that of the file.
+	Format int `json:"format"`
+	// Backend, Version and StoreFormat are what the store's backend said of itself.
+	Backend     string `json:"backend"`
+	Version     string `json:"version"`
+	StoreFormat uint32 `json:"store_format"`
+	// State is the store's when the backup was taken. One that was superseded holds what it held then.
+	State transfer.State `json:"state"`
+	// Taken is when the backup began.
+	Taken time.Time `json:"taken"`
+	// Records is how many records the store held then. A store that serves holds more or fewer in the snapshot that follows.
+	Records int64 `json:"records"`
+}
+
+// Summary is what a file holds.
+type Summary struct {
+	Records int64         `json:"records"`
+	Kinds   []KindSummary `json:"kinds"`
+}
+
+// KindSummary counts the records of a kind and sums them up (transfer.Content).
+type KindSummary struct {
+	Kind  transfer.Kind `json:"kind"`
+	Name  string        `json:"name"`
+	Count int64         `json:"count"`
+	Sum   uint64        `json:"sum"`
+}
+
+// Of returns how many records of a kind there are.
+func (s *Summary) Of(kind transfer.Kind) int64 {
+	for _, k := range s.Kinds {
+		if k.Kind == kind {
+			return k.Count
+		}
+	}
+	return 0
+}
+
+// contents collects what goes through.
+type contents map[transfer.Kind]transfer.Content
+
+func (c contents) add(r *transfer.Record) {
+	content := c[r.Kind]
+	content.Add(r)
+	c[r.Kind] = content
+}
+
+// are tells whether a store that keeps account says the same.
+func (c contents) are(kept map[transfer.Kind]transfer.Content) bool {
+	for kind, content := range kept {
+		if c[kind] != content {
+			return false
+		}
+	}
+	for kind, content := range c {
+		if kept[kind] != content {
+			return false
+		}
+	}
+	return true
+}
+
+func (c contents) summary() *Summary {
+	s := &Summary{Kinds: []KindSummary{}}
+	for kind := range 256 {
+		k := transfer.Kind(kind)
+		if content, found := c[k]; found {
+			s.Kinds = append(s.Kinds, KindSummary{Kind: k, Name: k.String(), Count: content.Count, Sum: content.Sum})
+			s.Records += content.Count
+		}
+	}
+	return s
+}
+
+// frames writes frames. Each is one Write, so that a writer with a deadline is asked in bounded pieces.
+type frames struct {
+	w     io.Writer
+	chain [sha256.Size]byte
+}
+
+func (f *frames) write(kind byte, payload []byte) error {
+	if len(payload) > maxPayload {
+		return fmt.Errorf("a frame of %d bytes is larger than %d", len(payload), maxPayload)
+	}
+	frame := make([]byte, 0, prefixLength+len(payload)+sha256.Size)
+	frame = append(frame, kind)
+	frame = binary.BigEndian.AppendUint32(frame, uint32(len(payload)))
+	frame = append(frame, payload...)
+	f.chain = next(f.chain, frame)
+	_, err := f.w.Write(append(frame, f.chain[:]...))
+	return err
+}
+
+func (f *frames) writeJSON(kind byte, value any) error {
+	payload, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return f.write(kind, payload)
+}
+
+// next is the sum of a frame that comes after another.
+func next(chain [sha256.Size]byte, frame []byte) (sum [sha256.Size]byte) {
+	hash := sha256.New()
+	_, _ = hash.Write(chain[:])
+	_, _ = hash.Write(frame)
+	hash.Sum(sum[:0])
+	return sum
+}
+
+func appendRecord(payload []byte, r *transfer.Record) []byte {
+	payload = append(payload, byte(r.Kind))
+	payload = binary.AppendUvarint(payload, uint64(len(r.Key)))
+	payload = append(payload, r.Key...)
+	payload = binary.AppendUvarint(payload, uint64(len(r.Data)))
+	return append(payload, r.Data...)
+}
+
+// splitRecords is the reverse of appendRecord for all of a payload.
+func splitRecords(payload []byte) (records []transfer.Record, err error) {
+	for len(payload) > 0 {
+		r := transfer.Record{Kind: transfer.Kind(payload[0])}
+		payload = payload[1:]
+		for _, part := range []*[]byte{&r.Key, &r.Data} {
+			n, used := binary.Uvarint(payload)
+			if used <= 0 || n > uint64(len(payload)-used) {
+				return nil, fmt.Errorf("%w: a record is longer than its frame", ErrDamaged)
+			}
+			*part, payload = payload[used:used+int(n)], payload[used+int(n):]
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// decodeJSON refuses what it does not know: a file of this format has nothing else.
+func decodeJSON(payload []byte, value any) error {
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(value); err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
+}

@@ -1,3 +1,0 @@
-// Package storetest holds what the conformance suites tickettest, granttest and logouttest have in common: a World made of an empty backend
-// and a clock that only the case moves, with helpers that let a case read like the sentence it holds a backend to.
-package storetest

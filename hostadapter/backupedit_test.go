@@ -8,13 +8,13 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // edited moves the host's store into a new one, as a backup that was edited in between is restored, and has the host serve that.
-func (h *host) edited(edit func(*pb.TransferSession)) {
+func (h *host) edited(edit func(*records.Session)) {
 	h.t.Helper()
 	noSync := false
 	target, err := badger.Open(h.t.Context(), badger.Settings{Path: h.t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
@@ -38,7 +38,7 @@ func (h *host) edited(edit func(*pb.TransferSession)) {
 			}
 			for i := range batch.Records {
 				r := &batch.Records[i]
-				session := &pb.TransferSession{}
+				session := &records.Session{}
 				if r.Kind != transfer.Sessions {
 					continue
 				}
@@ -60,14 +60,14 @@ func (h *host) edited(edit func(*pb.TransferSession)) {
 // TestEditedBackup: its sums tell accidents, whoever edits it can make them right. What is sealed tells.
 func TestEditedBackup(t *testing.T) {
 	t.Parallel()
-	for name, edit := range map[string]func(ann, mallory *pb.TransferSession){
-		"the cookie's key": func(ann, mallory *pb.TransferSession) { ann.Key, mallory.Key = mallory.Key, ann.Key },
-		"the ticket":       func(ann, mallory *pb.TransferSession) { mallory.Ticket = ann.Ticket },
-		"key and ticket": func(ann, mallory *pb.TransferSession) {
+	for name, edit := range map[string]func(ann, mallory *records.Session){
+		"the cookie's key": func(ann, mallory *records.Session) { ann.Key, mallory.Key = mallory.Key, ann.Key },
+		"the ticket":       func(ann, mallory *records.Session) { mallory.Ticket = ann.Ticket },
+		"key and ticket": func(ann, mallory *records.Session) {
 			ann.Key, mallory.Key, ann.Ticket, mallory.Ticket = mallory.Key, ann.Key, mallory.Ticket, ann.Ticket
 		},
-		"the subject": func(_, mallory *pb.TransferSession) { mallory.SubjectId = "ann" },
-		"the acr":     func(_, mallory *pb.TransferSession) { mallory.Acr = "gold" },
+		"the subject": func(_, mallory *records.Session) { mallory.SubjectId = "ann" },
+		"the acr":     func(_, mallory *records.Session) { mallory.Acr = "gold" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -75,13 +75,13 @@ func TestEditedBackup(t *testing.T) {
 			ann, mallory := h.browser(), h.browser()
 			ann.signIn(hostadapter.Identity{Subject: "ann", ACR: "gold"})
 			mallory.signIn(hostadapter.Identity{Subject: "mallory", ACR: "silver"})
-			records := map[string]*pb.TransferSession{}
-			h.edited(func(s *pb.TransferSession) { records[s.SubjectId] = s })
+			found := map[string]*records.Session{}
+			h.edited(func(s *records.Session) { found[s.SubjectId] = s })
 			ann.mustBe("ann")
 			mallory.mustBe("mallory")
-			edit(records["ann"], records["mallory"])
-			h.edited(func(s *pb.TransferSession) {
-				for _, record := range records {
+			edit(found["ann"], found["mallory"])
+			h.edited(func(s *records.Session) {
+				for _, record := range found {
 					if s.SessionId == record.SessionId {
 						proto.Reset(s)
 						proto.Merge(s, record)

@@ -239,7 +239,7 @@ func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	return ids, nil
 }
 
-// Fields of the records in plugin/proto/sessions/transfer/v1/records.proto, which are for good.
+// Fields of the records in plugin/proto/sessions/records/v1/records.proto, which are for good.
 const (
 	sessionTicketField protowire.Number = 17
 	grantDataField     protowire.Number = 12

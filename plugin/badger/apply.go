@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -33,8 +33,8 @@ type application struct {
 	batch    *grantstore.Batch
 	now      time.Time
 	tx       *tx
-	consumed *recordpb.Grant // what the batch consumes
-	outlives bool            // consumed was let live by an ended record, and so are those issued for it
+	consumed *records.Grant // what the batch consumes
+	outlives bool           // consumed was let live by an ended record, and so are those issued for it
 	revoked  int
 	slid     bool
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
@@ -43,7 +43,7 @@ type application struct {
 
 func (a *application) run(tx *tx) error {
 	*a = application{batch: a.batch, now: a.now, tx: tx} // it may be applied a second time
-	before := &recordpb.Operation{}
+	before := &records.Operation{}
 	again, err := load(tx, operationKey(a.batch.OperationID), before)
 	if err != nil {
 		return err
@@ -57,11 +57,11 @@ func (a *application) run(tx *tx) error {
 			return err
 		}
 	}
-	return tx.answered(a.batch.OperationID, &recordpb.Operation{When: nanos(a.now), Revoked: uint32(a.revoked)})
+	return tx.answered(a.batch.OperationID, &records.Operation{When: nanos(a.now), Revoked: uint32(a.revoked)})
 }
 
 // answered keeps the answer to an operation in the transaction that earned it.
-func (t *tx) answered(id string, answer *recordpb.Operation) error {
+func (t *tx) answered(id string, answer *records.Operation) error {
 	t.put(key(indexOperationAge, timeKey(answer.GetWhen()), last(id)), nil)
 	return t.save(operationKey(id), answer)
 }
@@ -104,7 +104,7 @@ func (a *application) slide() error {
 
 // attach returns the client's row in a session that must be live, as used now, for the caller to save. It is new or, after a removal
 // that detached it, back in its place.
-func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
+func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 	session, err := loadSession(a.tx, sid)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (a *application) attach(sid, client string) (*recordpb.ClientUse, error) {
 			if err := a.roomFor(sid); err != nil {
 				return nil, err
 			}
-			use = &recordpb.ClientUse{FirstUsed: nanos(a.now)}
+			use = &records.ClientUse{FirstUsed: nanos(a.now)}
 		}
 		use.Detached = false
 		a.tx.put(sessionPosition(indexClient, more(client), session), nil)
@@ -207,7 +207,7 @@ func (a *application) consume() error {
 }
 
 // spend removes what goes with a code or refresh token that is used for the first time.
-func (a *application) spend(g *recordpb.Grant) error {
+func (a *application) spend(g *records.Grant) error {
 	spent := []grantstore.Type{grantstore.ReferenceToken}
 	switch access, known := refOf(g.GetAccess()); {
 	case a.batch.Consume.Type == grantstore.AuthorizationCode:
@@ -236,7 +236,7 @@ func graceOf(c *grantstore.Consumption) time.Duration {
 
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was
 // not revoked and its family has room.
-func (a *application) again(g *recordpb.Grant) error {
+func (a *application) again(g *records.Grant) error {
 	c := a.batch.Consume
 	if !usedAgain(g, graceOf(c), a.now) {
 		return a.refuseReused(g)
@@ -267,7 +267,7 @@ func (a *application) survey() error {
 }
 
 // refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is refused.
-func (a *application) refuseReused(g *recordpb.Grant) error {
+func (a *application) refuseReused(g *records.Grant) error {
 	// What the batch did before is not to be committed.
 	a.tx.reset()
 	a.refused = grantstore.ErrConsumed
@@ -362,7 +362,7 @@ func (a *application) store() error {
 }
 
 // bind gives the grant the token number under which its session lets it live.
-func (a *application) bind(g *recordpb.Grant) error {
+func (a *application) bind(g *records.Grant) error {
 	if g.SessionId == "" {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -258,7 +258,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			return nil
 		}, "neither exists nor has left an ended record"},
 		"a session that ended and is there": {func(e *Engine, tx *tx) error {
-			return tx.save(endedKey("ann-1"), &recordpb.Ended{SubjectId: "ann", When: 1})
+			return tx.save(endedKey("ann-1"), &records.Ended{SubjectId: "ann", When: 1})
 		}, "judges the grants of a session that is there"},
 		"a client of no session": {func(e *Engine, tx *tx) error {
 			tx.put(clientUseKey("nobody", "photos"), nil)
@@ -270,13 +270,13 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			return errors.Join(err, tx.save(sessionKey("ann-1"), s))
 		}, "would be found due too late"},
 		"a notice that is never sent": {func(e *Engine, tx *tx) error {
-			return tx.save(noticeKey("n"), &recordpb.Notification{State: "pending", ClientId: "photos", SessionId: "x"})
+			return tx.save(noticeKey("n"), &records.Notification{State: "pending", ClientId: "photos", SessionId: "x"})
 		}, "is due never"},
 		"a notice that stays for ever": {func(e *Engine, tx *tx) error {
-			return tx.save(noticeKey("n"), &recordpb.Notification{State: "delivered", ClientId: "photos", SessionId: "x"})
+			return tx.save(noticeKey("n"), &records.Notification{State: "delivered", ClientId: "photos", SessionId: "x"})
 		}, "kept for ever"},
 		"a job in no phase": {func(e *Engine, tx *tx) error {
-			return tx.save(jobKey("under way"), &recordpb.Job{Phase: "resting"})
+			return tx.save(jobKey("under way"), &records.Job{Phase: "resting"})
 		}, "phase that does not exist"},
 		"a session under another's key": {func(e *Engine, tx *tx) error {
 			s, err := loadSession(tx, "ann-1")

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"iter"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -97,12 +97,12 @@ func (c *checker) bySession() error {
 // owner is a session, or what is left of it. A row that is damaged is there all the same.
 type owner struct {
 	sid               []byte
-	session           *recordpb.Session
+	session           *records.Session
 	hasSession, ended bool
 }
 
 func (c *checker) session(o *owner, k, v []byte) {
-	s := &recordpb.Session{}
+	s := &records.Session{}
 	o.hasSession = true
 	if !c.record(k, v, s) {
 		return
@@ -125,7 +125,7 @@ func (c *checker) session(o *owner, k, v []byte) {
 }
 
 // listed is what the listing holds of a session. It is written anew, for the same content may be written in several ways.
-func listed(s *recordpb.Session) []byte {
+func listed(s *records.Session) []byte {
 	value, _ := canonical.Marshal(s)
 	return value
 }
@@ -138,7 +138,7 @@ func (c *checker) count(client string, by int) {
 
 func (c *checker) ended(o *owner, k, v []byte) {
 	o.ended = true
-	ended := &recordpb.Ended{}
+	ended := &records.Ended{}
 	if !c.record(k, v, ended) {
 		return
 	}
@@ -147,13 +147,13 @@ func (c *checker) ended(o *owner, k, v []byte) {
 		return // it ends in steps: see thin.go
 	}
 	c.together(k, o.hasSession, "judges the grants of a session that is there")
-	most := recordpb.Survivors_SURVIVORS_NONE
+	most := records.Survivors_SURVIVORS_UNSPECIFIED
 	for _, client := range ended.Clients {
 		most = max(most, client.Survivors)
 	}
 	c.rule(k, ended.When == 0 || ended.SubjectId == "", "does not say whose session ended, and when")
 	c.rule(k, most != ended.Survivors, "says %s, and of its clients %s", ended.Survivors, most)
-	if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {
+	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.balance.wants(key(indexEndedSubject, more(ended.SubjectId), o.sid), nil)
 	}
 	// When it is looked at next moves; that it is looked at, once, does not.
@@ -162,7 +162,7 @@ func (c *checker) ended(o *owner, k, v []byte) {
 
 func (c *checker) client(o *owner, k, v []byte) {
 	_, id, ok := bytes.Cut(k[len(tableClientUse):], []byte{0})
-	use := &recordpb.ClientUse{}
+	use := &records.ClientUse{}
 	c.rule(k, !ok || len(id) == 0, "names no client")
 	c.together(k, !o.hasSession, "is of a session that does not exist")
 	if !c.record(k, v, use) || o.session == nil || use.Detached {

@@ -11,6 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 var canonical = proto.MarshalOptions{Deterministic: true}
@@ -19,7 +20,7 @@ func (c *checker) grants() error {
 	return c.scan(tableGrant, true, func(k, v []byte) error {
 		ref, ok := refOf(k[len(tableGrant):])
 		c.rule(k, !ok, "has a key that is none of a grant")
-		g := &recordpb.Grant{}
+		g := &records.Grant{}
 		if !c.record(k, v, g) || !ok {
 			return nil
 		}
@@ -35,7 +36,7 @@ func (c *checker) grants() error {
 }
 
 // number finds tokens that are ahead of their client. Most have number 0, which none can be behind.
-func (c *checker) number(k []byte, ref grantstore.Ref, g *recordpb.Grant) error {
+func (c *checker) number(k []byte, ref grantstore.Ref, g *records.Grant) error {
 	if g.TokenNumber == 0 || g.SessionId == "" || !ref.Type.IsToken() || c.again {
 		return nil
 	}
@@ -73,7 +74,7 @@ func (c *checker) families() error {
 
 func (c *checker) operations() error {
 	return c.scan(tableOperation, true, func(k, v []byte) error {
-		o := &recordpb.Operation{}
+		o := &records.Operation{}
 		if c.record(k, v, o) {
 			c.at(o.When)
 			c.balance.wants(key(indexOperationAge, timeKey(o.When), k[len(tableOperation):]), nil)
@@ -86,7 +87,7 @@ var phases = []string{"", logout.PhaseSessions, logout.PhaseSurvivors, logout.Ph
 
 func (c *checker) jobs() error {
 	return c.scan(tableJob, true, func(k, v []byte) error {
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		if !c.record(k, v, job) {
 			return nil
 		}
@@ -111,7 +112,7 @@ func (c *checker) purges() error {
 
 func (c *checker) notices() error {
 	return c.scan(tableNotice, true, func(k, v []byte) error {
-		n := &recordpb.Notification{}
+		n := &records.Notification{}
 		if !c.record(k, v, n) {
 			return nil
 		}
@@ -199,7 +200,7 @@ func (c *checker) setAside(_, _ []byte) {
 }
 
 func (c *checker) listing(k, v []byte) {
-	s := &recordpb.Session{}
+	s := &records.Session{}
 	err := decode(k, v, s)
 	c.rule(k, err != nil, "cannot be read: it is damaged")
 	if err == nil {

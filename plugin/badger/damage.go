@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // A row that cannot be read is the trouble of those who ask for it: they get an error, never "not found". Whoever reads many rows says so in
@@ -137,12 +137,12 @@ func findListed(r reader, sid string) (position []byte, err error) {
 }
 
 // session loads the session that is to end. Where its own row is damaged, the row in the listing tells what its end needs.
-func (c *closing) session(sid string) (*recordpb.Session, error) {
+func (c *closing) session(sid string) (*records.Session, error) {
 	session, err := loadSession(c.tx, sid)
 	if !isDamage(err) || c.listed == nil {
 		return session, err
 	}
-	listed := &recordpb.Session{}
+	listed := &records.Session{}
 	found, listedErr := load(c.tx, key(indexListing, c.listed), listed)
 	if listedErr != nil || !found || listed.GetSessionId() != sid {
 		return nil, err
@@ -152,12 +152,12 @@ func (c *closing) session(sid string) (*recordpb.Session, error) {
 }
 
 // mended puts what is safe in the place of a client's row that is damaged: the client is told, and nothing that it holds survives.
-func (c *closing) mended(session *recordpb.Session, client usedClient) error {
+func (c *closing) mended(session *records.Session, client usedClient) error {
 	entry, err := c.tx.get(sessionPosition(indexClient, more(client.id), session))
 	if err != nil {
 		return err
 	}
-	*client.use = recordpb.ClientUse{
+	*client.use = records.ClientUse{
 		FirstUsed: session.GetCreated(), LastUsed: session.GetCreated(), Notify: true, Detached: entry == nil, TokenNumber: beyondAll,
 	}
 	k := clientUseKey(session.GetSessionId(), client.id)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -140,7 +140,7 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	e, log := openLogged(t)
 	signIn(t, e, "sid", "ann")
 	signIn(t, e, "other", "ann")
-	listed := sessionPosition(indexListing, nil, &recordpb.Session{SessionId: "sid", Created: nanos(base)})
+	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid", Created: nanos(base)})
 	spoil(t, e, sessionKey("sid"), listed)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour))
 	if err != nil || swept.Ended != 1 || !swept.Next.IsZero() {
@@ -235,7 +235,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		signIn(t, e, sid, "ann")
 		issue(t, e, sid, "ann", "mail", 1)
 	}
-	listed := sessionPosition(indexListing, nil, &recordpb.Session{SessionId: "sid0", Created: nanos(base)})
+	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid0", Created: nanos(base)})
 	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid1-mail-0")}
 	spoil(t, e, sessionKey("sid0"), listed, clientUseKey("sid2", "mail"), noticeKey(ids["a"]), grantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
@@ -345,7 +345,7 @@ func TestDamagedRowFailsNoGroup(t *testing.T) {
 	err := e.update(t.Context(), func(tx *tx) error {
 		tx.delete(sessionKey("sid"))
 		tx.delete(noticeKey(ids["a"]))
-		return tx.save(noticeKey(ids["b"]), &recordpb.Notification{ClientId: "b", State: string(logout.Pending)})
+		return tx.save(noticeKey(ids["b"]), &records.Notification{ClientId: "b", State: string(logout.Pending)})
 	})
 	if err != nil {
 		t.Fatalf("a change over damaged rows: %v", err)

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 func (s endings) Deliveries(ctx context.Context, query logout.DeliveryQuery) (result *logout.DeliveryPage, err error) {
@@ -39,7 +39,7 @@ func noticeListing(r reader, f *logout.DeliveryFilter) *listing[logout.Notificat
 		l.prefix = key(indexNoticeState, more(string(f.State)))
 	}
 	l.match = func(position []byte, _ func() ([]byte, error)) (*logout.Notification, error) {
-		n := &recordpb.Notification{}
+		n := &records.Notification{}
 		id := string(position)
 		found, err := load(r, noticeKey(id), n)
 		if err != nil || !found || !noticeMatches(f, n) {
@@ -50,7 +50,7 @@ func noticeListing(r reader, f *logout.DeliveryFilter) *listing[logout.Notificat
 	return l
 }
 
-func noticeMatches(f *logout.DeliveryFilter, n *recordpb.Notification) bool {
+func noticeMatches(f *logout.DeliveryFilter, n *records.Notification) bool {
 	return (f.State == "" || n.GetState() == string(f.State)) &&
 		(f.ClientID == "" || n.GetClientId() == f.ClientID) &&
 		(f.SessionID == "" || n.GetSessionId() == f.SessionID)

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -205,7 +205,7 @@ func (t *tx) purgeNotices(limit int, now time.Time) (int, error) {
 		return 0, err
 	}
 	for _, d := range due {
-		n := &recordpb.Notification{}
+		n := &records.Notification{}
 		t.delete(d.key)
 		found, err := load(t, noticeKey(string(d.id)), n)
 		if err := t.abandon(err); err != nil {

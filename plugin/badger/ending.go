@@ -7,7 +7,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -93,7 +93,7 @@ func (c *closing) run(sid string) error {
 }
 
 // deal does what an ending does of clients, whether the session stays or goes.
-func (c *closing) deal(session *recordpb.Session, clients []usedClient) error {
+func (c *closing) deal(session *records.Session, clients []usedClient) error {
 	if err := c.tell(session, clients); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (c *closing) named(client string) bool {
 }
 
 // tell queues the notices and notes which clients are left alone.
-func (c *closing) tell(session *recordpb.Session, clients []usedClient) error {
+func (c *closing) tell(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
 		switch {
 		case client.use.Detached:
@@ -122,7 +122,7 @@ func (c *closing) tell(session *recordpb.Session, clients []usedClient) error {
 }
 
 // tells says whether the client is to hear of this end of the session.
-func (c *closing) tells(use *recordpb.ClientUse) bool {
+func (c *closing) tells(use *records.ClientUse) bool {
 	switch {
 	case !use.Notify, c.ending.SkipNotification, c.ending.CoordinatedOnly && !use.Coordinated:
 		return false
@@ -130,9 +130,9 @@ func (c *closing) tells(use *recordpb.ClientUse) bool {
 	return !ticketstore.Ends(use.Muted).Has(c.ending.Reason.Ends())
 }
 
-func (c *closing) queue(session *recordpb.Session, client usedClient) error {
+func (c *closing) queue(session *records.Session, client usedClient) error {
 	c.result.NotificationsQueued++
-	n := &recordpb.Notification{
+	n := &records.Notification{
 		Issuer: session.Issuer, ClientId: client.id, SubjectId: session.SubjectId, SessionId: session.SessionId,
 		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: nanos(c.now),
 		NextAttempt: nanos(c.now), GiveUpAt: nanos(c.now.Add(logout.RetryWindow)),
@@ -145,7 +145,7 @@ func (c *closing) queue(session *recordpb.Session, client usedClient) error {
 
 // keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and detaches clients that were
 // named and have heard of it.
-func (c *closing) keep(session *recordpb.Session, clients []usedClient) error {
+func (c *closing) keep(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
 		if client.use.Detached || !c.named(client.id) {
 			continue
@@ -170,7 +170,7 @@ func (c *closing) keep(session *recordpb.Session, clients []usedClient) error {
 }
 
 // replace puts the ended record in the session's place.
-func (c *closing) replace(session *recordpb.Session, clients []usedClient) error {
+func (c *closing) replace(session *records.Session, clients []usedClient) error {
 	ended, err := c.leave(session, clients)
 	if err != nil {
 		return err
@@ -184,25 +184,25 @@ func (c *closing) replace(session *recordpb.Session, clients []usedClient) error
 	}
 	c.purge = true
 	c.tx.put(key(indexEndedDue, timeKey(nanos(c.now.Add(endedRetention))), last(session.SessionId)), nil)
-	if ended.Survivors != recordpb.Survivors_SURVIVORS_NONE {
+	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.tx.put(key(indexEndedSubject, more(session.SubjectId), last(session.SessionId)), nil)
 	}
 	return c.tx.save(endedKey(session.SessionId), ended)
 }
 
 // leave takes clients out of a session that ends, and returns the record of what survives it.
-func (c *closing) leave(session *recordpb.Session, clients []usedClient) (*recordpb.Ended, error) {
+func (c *closing) leave(session *records.Session, clients []usedClient) (*records.Ended, error) {
 	ended, err := loadEnded(c.tx, session.SessionId) // of a session that was thinned before
 	if err := c.tx.abandon(err); err != nil {
 		return nil, err
 	}
 	if ended == nil {
-		ended = &recordpb.Ended{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
+		ended = &records.Ended{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
 	}
 	for _, client := range clients {
-		if survivors := c.survivors(client); survivors != recordpb.Survivors_SURVIVORS_NONE {
+		if survivors := c.survivors(client); survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 			ended.Survivors = max(ended.Survivors, survivors)
-			ended.Clients = append(ended.Clients, &recordpb.EndedClient{
+			ended.Clients = append(ended.Clients, &records.EndedClient{
 				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
 			})
 		}
@@ -222,16 +222,16 @@ func (c *closing) leave(session *recordpb.Session, clients []usedClient) (*recor
 func (c *closing) lenient() bool { return c.ending.KeepTokens || c.ending.KeepOffline }
 
 // survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves those of the others alone.
-func (c *closing) survivors(client usedClient) recordpb.Survivors {
+func (c *closing) survivors(client usedClient) records.Survivors {
 	switch {
 	case client.damaged:
-		return recordpb.Survivors_SURVIVORS_NONE // some may have been revoked before
+		return records.Survivors_SURVIVORS_UNSPECIFIED // some may have been revoked before
 	case c.ending.KeepTokens, !c.named(client.id):
-		return recordpb.Survivors_SURVIVORS_ALL
+		return records.Survivors_SURVIVORS_ALL
 	case c.ending.KeepOffline:
-		return recordpb.Survivors_SURVIVORS_OFFLINE
+		return records.Survivors_SURVIVORS_OFFLINE
 	}
-	return recordpb.Survivors_SURVIVORS_NONE
+	return records.Survivors_SURVIVORS_UNSPECIFIED
 }
 
 // revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens without exception.
@@ -244,21 +244,21 @@ func (c *closing) revokeSurvivors(sid string) error {
 		c.purge = true // without it nothing survives
 		return errors.Join(c.tx.abandon(err), c.purgeInline(sid))
 	}
-	if err != nil || ended == nil || ended.Survivors == recordpb.Survivors_SURVIVORS_NONE {
+	if err != nil || ended == nil || ended.Survivors == records.Survivors_SURVIVORS_UNSPECIFIED {
 		return err
 	}
 	if c.ending.SubjectID != "" && c.ending.SubjectID != ended.SubjectId {
 		return nil
 	}
-	left := recordpb.Survivors_SURVIVORS_NONE
+	left := records.Survivors_SURVIVORS_UNSPECIFIED
 	for _, client := range ended.Clients {
 		if c.named(client.ClientId) {
-			client.Survivors = recordpb.Survivors_SURVIVORS_NONE
+			client.Survivors = records.Survivors_SURVIVORS_UNSPECIFIED
 		}
 		left = max(left, client.Survivors)
 	}
 	ended.Survivors = left
-	if left == recordpb.Survivors_SURVIVORS_NONE {
+	if left == records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.tx.delete(key(indexEndedSubject, more(ended.SubjectId), last(sid)))
 	}
 	c.purge = true
@@ -269,7 +269,7 @@ func (c *closing) revokeSurvivors(sid string) error {
 }
 
 // revokeConsents removes the subject's consents to the session's clients, and notes those clients of which it could not remove all.
-func (c *closing) revokeConsents(session *recordpb.Session, clients []usedClient) error {
+func (c *closing) revokeConsents(session *records.Session, clients []usedClient) error {
 	if c.ending.KeepConsents || c.ending.SessionID == "" {
 		return nil // without a sid, all consents go in a phase of their own
 	}

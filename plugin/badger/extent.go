@@ -5,7 +5,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -49,7 +49,7 @@ func (e extent) part(of int) extent { return extent{e.keys / of, e.bytes / of} }
 func (t *tx) full() bool { return !t.measure().within(t.most.part(3)) }
 
 // clientsAtOnce is how many of a session's clients its end deals with in one transaction.
-func (t *tx) clientsAtOnce(session *recordpb.Session, clients []usedClient) int {
+func (t *tx) clientsAtOnce(session *records.Session, clients []usedClient) int {
 	room := t.most.part(3).bytes
 	for i, client := range clients {
 		// Its row, its place in the listing, its count, and a notice with five index entries; some of them twice, for the journal.

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -174,10 +175,10 @@ func useEverything(ctx context.Context, e *Engine) {
 func seedRecords(f *testing.F) {
 	f.Helper()
 	messages := []proto.Message{
-		&recordpb.Session{SessionId: fuzzSID, SubjectId: "someone else", Created: 1, Expires: -1, IndexedDue: 7},
-		&recordpb.ClientUse{FirstUsed: 1, TokenNumber: 1 << 63}, &recordpb.Ended{SubjectId: fuzzSubject, Clients: []*recordpb.EndedClient{nil, {}}},
-		&recordpb.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, refLength)}},
-		&recordpb.Notification{ClientId: fuzzClient, State: "lost", Due: 1, PurgeAt: -1},
+		&records.Session{SessionId: fuzzSID, SubjectId: "someone else", Created: 1, Expires: -1, IndexedDue: 7},
+		&records.ClientUse{FirstUsed: 1, TokenNumber: 1 << 63}, &records.Ended{SubjectId: fuzzSubject, Clients: []*records.EndedClient{nil, {}}},
+		&records.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, refLength)}},
+		&records.Notification{ClientId: fuzzClient, State: "lost", Due: 1, PurgeAt: -1},
 	}
 	for table := range tables {
 		raw, err := proto.Marshal(messages[table%len(messages)])

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -41,7 +41,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 	}
 	var removed *grantstore.Removed
 	err = s.e.end(ctx, func(tx *tx) error {
-		before := &recordpb.Operation{}
+		before := &records.Operation{}
 		again, err := load(tx, operationKey(removal.OperationID), before)
 		if err != nil {
 			return err
@@ -57,7 +57,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if err := tx.remove(rows, &removal, now, removed); err != nil {
 			return err
 		}
-		return tx.answered(removal.OperationID, &recordpb.Operation{When: nanos(now), Removed: removedRecord(removed)})
+		return tx.answered(removal.OperationID, &records.Operation{When: nanos(now), Removed: removedRecord(removed)})
 	})
 	if err != nil {
 		return nil, err
@@ -83,7 +83,7 @@ func grantsToRemove(r reader, removal *grantstore.Removal) *listing[grantstore.G
 	return l
 }
 
-func takes(removal *grantstore.Removal, g *recordpb.Grant) bool {
+func takes(removal *grantstore.Removal, g *records.Grant) bool {
 	return removal.Takes(moment(g.GetCreated()), moment(g.GetBegan()))
 }
 
@@ -113,13 +113,13 @@ func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now ti
 	return nil
 }
 
-func removedRecord(r *grantstore.Removed) *recordpb.Removed {
-	return &recordpb.Removed{
+func removedRecord(r *grantstore.Removed) *records.Removed {
+	return &records.Removed{
 		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
 	}
 }
 
-func removedOf(r *recordpb.Removed) *grantstore.Removed {
+func removedOf(r *records.Removed) *grantstore.Removed {
 	return &grantstore.Removed{
 		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
 	}

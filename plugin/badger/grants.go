@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 type grants struct{ e *Engine }
@@ -76,8 +77,8 @@ func related(r reader, requestID string) (grantsOfFamily []grantstore.Grant, err
 }
 
 // loadGrant returns nil where there is no such grant.
-func loadGrant(r reader, ref grantstore.Ref) (*recordpb.Grant, error) {
-	record := &recordpb.Grant{}
+func loadGrant(r reader, ref grantstore.Ref) (*records.Grant, error) {
+	record := &records.Grant{}
 	found, err := load(r, grantKey(ref), record)
 	if err != nil || !found {
 		return nil, err
@@ -118,7 +119,7 @@ func (t *tx) saveFamily(requestID string, members []grantstore.Ref) error {
 }
 
 // insertGrant writes a new grant, its family and its indexes.
-func (t *tx) insertGrant(ref grantstore.Ref, g *recordpb.Grant) error {
+func (t *tx) insertGrant(ref grantstore.Ref, g *records.Grant) error {
 	t.putIndexes(ref, g)
 	if g.RequestId != "" && ref.Type.IsToken() {
 		members, err := familyOf(t, g.RequestId)
@@ -133,30 +134,30 @@ func (t *tx) insertGrant(ref grantstore.Ref, g *recordpb.Grant) error {
 }
 
 // dropGrant removes a grant, from its family and its indexes too.
-func (t *tx) dropGrant(ref grantstore.Ref, g *recordpb.Grant) error {
+func (t *tx) dropGrant(ref grantstore.Ref, g *records.Grant) error {
 	t.dropRow(ref, g)
 	return t.leaveFamily(ref, g)
 }
 
 // dropRow leaves the grant in its family.
-func (t *tx) dropRow(ref grantstore.Ref, g *recordpb.Grant) {
+func (t *tx) dropRow(ref grantstore.Ref, g *records.Grant) {
 	t.dropIndexes(ref, g)
 	t.delete(grantKey(ref))
 }
 
-func (t *tx) putIndexes(ref grantstore.Ref, g *recordpb.Grant) {
+func (t *tx) putIndexes(ref grantstore.Ref, g *records.Grant) {
 	for _, entry := range grantIndexes(ref, g) {
 		t.put(entry.key, entry.value)
 	}
 }
 
-func (t *tx) dropIndexes(ref grantstore.Ref, g *recordpb.Grant) {
+func (t *tx) dropIndexes(ref grantstore.Ref, g *records.Grant) {
 	for _, entry := range grantIndexes(ref, g) {
 		t.delete(entry.key)
 	}
 }
 
-func (t *tx) leaveFamily(ref grantstore.Ref, g *recordpb.Grant) error {
+func (t *tx) leaveFamily(ref grantstore.Ref, g *records.Grant) error {
 	members, err := familyOf(t, g.GetRequestId())
 	if err != nil {
 		return t.stepOver(err) // a family that nobody can read misses no member
@@ -169,7 +170,7 @@ func (t *tx) leaveFamily(ref grantstore.Ref, g *recordpb.Grant) error {
 }
 
 // consume marks a grant as used. It stays, outside its family, until it expires: its reuse must be noticed.
-func (t *tx) consume(ref grantstore.Ref, g *recordpb.Grant, grace time.Duration, now time.Time) error {
+func (t *tx) consume(ref grantstore.Ref, g *records.Grant, grace time.Duration, now time.Time) error {
 	if err := t.leaveFamily(ref, g); err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ type indexEntry struct{ key, value []byte }
 
 // grantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed nowhere; a used grant can only
 // be found by its session and by its age.
-func grantIndexes(ref grantstore.Ref, g *recordpb.Grant) (entries []indexEntry) {
+func grantIndexes(ref grantstore.Ref, g *records.Grant) (entries []indexEntry) {
 	if due := grantDue(g); due != 0 {
 		entries = append(entries, indexEntry{key: key(indexGrantDue, timeKey(due), refBytes(ref))})
 	}
@@ -216,7 +217,7 @@ func grantIndexes(ref grantstore.Ref, g *recordpb.Grant) (entries []indexEntry) 
 }
 
 // grantDue is when the grant may be purged, or made small, 0 for never.
-func grantDue(g *recordpb.Grant) int64 {
+func grantDue(g *records.Grant) int64 {
 	due := g.GetExpires()
 	if due == 0 && g.GetConsumed() != 0 {
 		due = nanos(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -114,7 +114,7 @@ func read(r *transfer.Record, message proto.Message) error {
 
 func (t *tx) takeJob(r *transfer.Record) error {
 	id := string(r.Key)
-	next, old := &recordpb.Job{}, &recordpb.Job{}
+	next, old := &records.Job{}, &records.Job{}
 	if err := read(r, next); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (t *tx) takeJob(r *transfer.Record) error {
 
 func (t *tx) takeSession(r *transfer.Record) error {
 	sid := string(r.Key)
-	next := &recordpb.Session{}
+	next := &records.Session{}
 	if err := read(r, next); err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (t *tx) takeSession(r *transfer.Record) error {
 }
 
 // listClient adds a client's row to the client's listing and count, or takes it out of them.
-func (t *tx) listClient(session *recordpb.Session, c usedClient, in bool) error {
+func (t *tx) listClient(session *records.Session, c usedClient, in bool) error {
 	switch k := sessionPosition(indexClient, more(c.id), session); {
 	case c.use.GetDetached():
 		return nil
@@ -199,7 +199,7 @@ func (t *tx) takeClient(r *transfer.Record) error {
 		return ticketstore.Invalid("key", "does not name a session and a client")
 	}
 	sid := string(id)
-	next := &recordpb.ClientUse{}
+	next := &records.ClientUse{}
 	if err := read(r, next); err != nil {
 		return err
 	}
@@ -227,7 +227,7 @@ func (t *tx) takeClient(r *transfer.Record) error {
 
 func (t *tx) takeEnded(r *transfer.Record) error {
 	sid := string(r.Key)
-	next := &recordpb.Ended{}
+	next := &records.Ended{}
 	if err := read(r, next); err != nil {
 		return err
 	}
@@ -241,7 +241,7 @@ func (t *tx) takeEnded(r *transfer.Record) error {
 	}
 	if !r.Deleted {
 		t.put(endedLook(next, sid), nil)
-		if next.Survivors != recordpb.Survivors_SURVIVORS_NONE {
+		if next.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 			t.put(key(indexEndedSubject, more(next.SubjectId), last(sid)), nil)
 		}
 	}
@@ -250,7 +250,7 @@ func (t *tx) takeEnded(r *transfer.Record) error {
 }
 
 // endedLook is where an imported ended record stands in the index of those to look at. Nobody moves it while the store is a target.
-func endedLook(ended *recordpb.Ended, sid string) []byte {
+func endedLook(ended *records.Ended, sid string) []byte {
 	return key(indexEndedDue, timeKey(nanos(moment(ended.GetWhen()).Add(endedRetention))), last(sid))
 }
 
@@ -259,7 +259,7 @@ func (t *tx) takeGrant(r *transfer.Record) error {
 	if !ok {
 		return ticketstore.Invalid("key", "is not that of a grant")
 	}
-	next := &recordpb.Grant{}
+	next := &records.Grant{}
 	if err := read(r, next); err != nil {
 		return err
 	}
@@ -288,7 +288,7 @@ func (t *tx) takeGrant(r *transfer.Record) error {
 }
 
 func (t *tx) takeOperation(r *transfer.Record) error {
-	next, old := &recordpb.Operation{}, &recordpb.Operation{}
+	next, old := &records.Operation{}, &records.Operation{}
 	if err := read(r, next); err != nil {
 		return err
 	}
@@ -309,7 +309,7 @@ func (t *tx) takeOperation(r *transfer.Record) error {
 // takeNotice drops the claim: nobody is about to deliver it. The number of the claim stays, so that a late answer changes nothing.
 func (t *tx) takeNotice(r *transfer.Record) error {
 	id := string(r.Key)
-	next, old := &recordpb.Notification{}, &recordpb.Notification{}
+	next, old := &records.Notification{}, &records.Notification{}
 	if err := read(r, next); err != nil {
 		return err
 	}

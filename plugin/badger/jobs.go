@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -16,7 +16,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 		return nil, err
 	}
 	err = s.e.view(ctx, func(r reader) error {
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		there, err := load(r, jobKey(id), job)
 		if err != nil {
 			return err
@@ -41,7 +41,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 }
 
 // newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is now.
-func newJob(r reader, ending *logout.Ending, now time.Time) (*recordpb.Job, error) {
+func newJob(r reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
 	job := jobRecord(ending, now)
 	job.Phase = logout.PhaseSessions
 	if !ending.All {
@@ -69,7 +69,7 @@ func newJob(r reader, ending *logout.Ending, now time.Time) (*recordpb.Job, erro
 	return job, err
 }
 
-func lastSession(r reader, index []byte, job *recordpb.Job) error {
+func lastSession(r reader, index []byte, job *records.Job) error {
 	return r.scan(index, nil, true, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		job.Last = k[len(index):]
 		return false, nil
@@ -95,7 +95,7 @@ func endingAll(r reader) (busy bool, err error) {
 		return false, err
 	}
 	for _, id := range ids {
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		if _, err := load(r, jobKey(id), job); err != nil {
 			if err := r.stepOver(err); err != nil {
 				return false, err
@@ -108,14 +108,14 @@ func endingAll(r reader) (busy bool, err error) {
 }
 
 // jobUnderWay loads a job that is not done and tells whether there is one.
-func jobUnderWay(r reader, id string, job *recordpb.Job) (bool, error) {
+func jobUnderWay(r reader, id string, job *records.Job) (bool, error) {
 	found, err := load(r, jobKey(id), job)
 	return found && job.Phase != "", err
 }
 
 // saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job that is done is kept as the answer
 // to its operation id too. Where it is not known when that was, the next call that says what time it is tells (purgeJobs).
-func (t *tx) saveJob(id string, job *recordpb.Job) error {
+func (t *tx) saveJob(id string, job *records.Job) error {
 	if job.Phase != "" {
 		t.put(key(indexJobRunning, last(id)), nil)
 		return t.save(jobKey(id), job)
@@ -127,7 +127,7 @@ func (t *tx) saveJob(id string, job *recordpb.Job) error {
 }
 
 // dropJob removes a job and its place.
-func (t *tx) dropJob(id string, job *recordpb.Job) {
+func (t *tx) dropJob(id string, job *records.Job) {
 	t.delete(key(indexJobRunning, last(id)))
 	if job.GetPhase() == "" {
 		t.delete(jobAgeKey(id, job))
@@ -137,7 +137,7 @@ func (t *tx) dropJob(id string, job *recordpb.Job) {
 
 // progress adds what was done to a job under way, in the transaction that did it.
 func (t *tx) progress(id string, done *logout.Result) error {
-	job := &recordpb.Job{}
+	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
 		return t.stepOver(err) // nobody counts any more
@@ -150,7 +150,7 @@ func (t *tx) progress(id string, done *logout.Result) error {
 
 // jobFailed notes why a job cannot go on.
 func (t *tx) jobFailed(id string, cause error) error {
-	job := &recordpb.Job{}
+	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
 		return err
@@ -160,7 +160,7 @@ func (t *tx) jobFailed(id string, cause error) error {
 }
 
 // jobAgeKey is a done job's place in the order of ages. Those without a time come first.
-func jobAgeKey(id string, job *recordpb.Job) []byte {
+func jobAgeKey(id string, job *records.Job) []byte {
 	finished := job.GetFinished()
 	if finished == 0 {
 		finished = math.MinInt64
@@ -177,7 +177,7 @@ func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
 	for _, d := range due {
 		id := string(d.id)
 		t.delete(d.key)
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		found, err := load(t, jobKey(id), job)
 		if err := t.abandon(err); err != nil {
 			return 0, err
@@ -197,8 +197,8 @@ func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
 	return len(due), nil
 }
 
-func jobRecord(ending *logout.Ending, now time.Time) *recordpb.Job {
-	return &recordpb.Job{
+func jobRecord(ending *logout.Ending, now time.Time) *records.Job {
+	return &records.Job{
 		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
@@ -206,7 +206,7 @@ func jobRecord(ending *logout.Ending, now time.Time) *recordpb.Job {
 	}
 }
 
-func endingOf(operationID string, job *recordpb.Job) *logout.Ending {
+func endingOf(operationID string, job *records.Job) *logout.Ending {
 	ending := &logout.Ending{
 		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
 		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),

@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // judge decides whether a grant is live at now. Every read and every write of a grant asks it, in its own snapshot, so that no token
 // outlives its session between two transactions. It returns nil, ErrNotFound for a grant past its Expires, ErrSessionEnded for one that
 // its session does not let live, or ErrConsumed for a used one.
-func judge(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error {
+func judge(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
 	if expires := g.GetExpires(); expires != 0 && !now.Before(moment(expires)) {
 		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
 	}
@@ -33,7 +33,7 @@ func isDeath(verdict error) bool {
 	return errors.Is(verdict, grantstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) || errors.Is(verdict, grantstore.ErrConsumed)
 }
 
-func judgeBySession(r reader, t grantstore.Type, g *recordpb.Grant, now time.Time) error {
+func judgeBySession(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
 	session, err := loadSession(r, g.GetSessionId())
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func judgeBySession(r reader, t grantstore.Type, g *recordpb.Grant, now time.Tim
 }
 
 // judgeByNumber finds grants that were revoked while their session stayed.
-func judgeByNumber(r reader, g *recordpb.Grant) error {
+func judgeByNumber(r reader, g *records.Grant) error {
 	use, err := loadClientUse(r, g.GetSessionId(), g.GetClientId())
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func judgeByNumber(r reader, g *recordpb.Grant) error {
 }
 
 // judgeByEnded lets the grant live as far as the ended record of its session says.
-func judgeByEnded(r reader, t grantstore.Type, g *recordpb.Grant) error {
+func judgeByEnded(r reader, t grantstore.Type, g *records.Grant) error {
 	ended, err := loadEnded(r, g.GetSessionId())
 	if err != nil {
 		return err
@@ -71,24 +71,24 @@ func judgeByEnded(r reader, t grantstore.Type, g *recordpb.Grant) error {
 	return nil
 }
 
-func survives(ended *recordpb.Ended, t grantstore.Type, g *recordpb.Grant) bool {
+func survives(ended *records.Ended, t grantstore.Type, g *records.Grant) bool {
 	client := endedClient(ended, g.GetClientId())
 	switch {
-	case client.GetSurvivors() == recordpb.Survivors_SURVIVORS_NONE, g.GetTokenNumber() < client.GetTokenNumber():
+	case client.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED, g.GetTokenNumber() < client.GetTokenNumber():
 		return false
 	case t.IsCode():
 		// A used code is judged by its family: its reuse must still be noticed.
 		return t == grantstore.AuthorizationCode && g.GetConsumed() != 0
-	case client.GetSurvivors() == recordpb.Survivors_SURVIVORS_ALL:
+	case client.GetSurvivors() == records.Survivors_SURVIVORS_ALL:
 		return true
-	case client.GetSurvivors() == recordpb.Survivors_SURVIVORS_OFFLINE:
+	case client.GetSurvivors() == records.Survivors_SURVIVORS_OFFLINE:
 		return g.GetOutlives() || (t == grantstore.RefreshToken && g.GetOffline())
 	}
 	return false
 }
 
 // endedClient returns nil, which lets nothing live, where the client has no entry.
-func endedClient(ended *recordpb.Ended, clientID string) *recordpb.EndedClient {
+func endedClient(ended *records.Ended, clientID string) *records.EndedClient {
 	for _, c := range ended.GetClients() {
 		if c.GetClientId() == clientID {
 			return c
@@ -98,8 +98,8 @@ func endedClient(ended *recordpb.Ended, clientID string) *recordpb.EndedClient {
 }
 
 // loadEnded returns nil where there is no such record, which lets nothing live.
-func loadEnded(r reader, sid string) (*recordpb.Ended, error) {
-	ended := &recordpb.Ended{}
+func loadEnded(r reader, sid string) (*records.Ended, error) {
+	ended := &records.Ended{}
 	found, err := load(r, endedKey(sid), ended)
 	if err != nil || !found {
 		return nil, err
@@ -108,8 +108,8 @@ func loadEnded(r reader, sid string) (*recordpb.Ended, error) {
 }
 
 // loadClientUse returns nil where the client has no row in the session.
-func loadClientUse(r reader, sid, client string) (*recordpb.ClientUse, error) {
-	use := &recordpb.ClientUse{}
+func loadClientUse(r reader, sid, client string) (*records.ClientUse, error) {
+	use := &records.ClientUse{}
 	found, err := load(r, clientUseKey(sid, client), use)
 	if err != nil || !found {
 		return nil, err

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -64,7 +64,7 @@ type makingRoom struct {
 }
 
 // run reports whether there is room now.
-func (m *makingRoom) run(record *recordpb.Session) (bool, error) {
+func (m *makingRoom) run(record *records.Session) (bool, error) {
 	live, err := m.live(record.SubjectId)
 	if err != nil {
 		return false, err

@@ -5,7 +5,7 @@ import (
 	"cmp"
 	"context"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -30,7 +30,7 @@ func (s properties) Property(ctx context.Context, name string) (value []byte, er
 
 // loadProperty returns nil where there is none. None is kept with an empty value.
 func loadProperty(r reader, name string) ([]byte, error) {
-	property := &recordpb.Property{}
+	property := &records.Property{}
 	_, err := load(r, propertyKey(name), property)
 	return property.GetValue(), err
 }
@@ -59,12 +59,12 @@ func (s properties) SetProperty(ctx context.Context, name string, old, value []b
 				return cmp.Or(err, ticketstore.TooManyProperties())
 			}
 		}
-		return tx.save(propertyKey(name), &recordpb.Property{Value: value})
+		return tx.save(propertyKey(name), &records.Property{Value: value})
 	})
 }
 
 func (t *tx) takeProperty(r *transfer.Record) error {
-	property := &recordpb.Property{}
+	property := &records.Property{}
 	if err := read(r, property); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (t *tx) takeProperty(r *transfer.Record) error {
 func (c *checker) properties() error {
 	n := 0
 	return c.scan(tableProperty, true, func(k, v []byte) error {
-		property := &recordpb.Property{}
+		property := &records.Property{}
 		if !c.record(k, v, property) {
 			return nil
 		}

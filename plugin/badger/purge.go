@@ -8,7 +8,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live, counts those that were
@@ -37,13 +37,13 @@ func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more 
 	return revoked, more, err
 }
 
-func expired(g *recordpb.Grant, now time.Time) bool {
+func expired(g *records.Grant, now time.Time) bool {
 	return g.GetExpires() != 0 && !now.Before(moment(g.GetExpires()))
 }
 
 type storedGrant struct {
 	ref   grantstore.Ref
-	grant *recordpb.Grant
+	grant *records.Grant
 	// damaged is why there is no grant at the end of an index entry.
 	damaged error
 	entry   []byte
@@ -55,7 +55,7 @@ type storedGrant struct {
 func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
 	if isDamage(err) {
-		session, err = &recordpb.Session{}, r.stepOver(err) // it is there: its clients' rows tell what is dead
+		session, err = &records.Session{}, r.stepOver(err) // it is there: its clients' rows tell what is dead
 	}
 	if err != nil {
 		return nil, false, err
@@ -88,7 +88,7 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 }
 
 // deadIn reports whether a session, which is nil once it has ended, does not let a grant of its own live.
-func deadIn(r reader, session *recordpb.Session, g *storedGrant) (bool, error) {
+func deadIn(r reader, session *records.Session, g *storedGrant) (bool, error) {
 	if g.damaged != nil {
 		if session != nil {
 			return false, r.stepOver(g.damaged) // it may be any client's

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // nextNoticeID returns an id that is new and sorts by the moment.
@@ -17,14 +17,14 @@ func (e *Engine) nextNoticeID(now time.Time) string {
 }
 
 // insertNotice writes a new notice and all of its index entries.
-func (t *tx) insertNotice(id string, n *recordpb.Notification) error {
+func (t *tx) insertNotice(id string, n *records.Notification) error {
 	t.put(key(indexNoticeClient, more(n.ClientId), last(id)), nil)
 	t.put(key(indexNoticeSession, more(n.SessionId), last(id)), nil)
 	return t.moveNotice(id, n, n.State, n.NextAttempt, 0)
 }
 
 // moveNotice writes a notice in a state, due at a moment and to be purged at another (0: never), and moves its index entries.
-func (t *tx) moveNotice(id string, n *recordpb.Notification, state string, due, purgeAt int64) error {
+func (t *tx) moveNotice(id string, n *records.Notification, state string, due, purgeAt int64) error {
 	t.unlistNotice(id, n)
 	n.State, n.Due, n.PurgeAt = state, due, purgeAt
 	t.put(key(indexNoticeState, more(n.State), last(id)), nil)
@@ -39,7 +39,7 @@ func (t *tx) moveNotice(id string, n *recordpb.Notification, state string, due, 
 }
 
 // unlistNotice removes the index entries that move.
-func (t *tx) unlistNotice(id string, n *recordpb.Notification) {
+func (t *tx) unlistNotice(id string, n *records.Notification) {
 	t.delete(key(indexNoticeState, more(n.GetState()), last(id)))
 	if n.GetDue() != 0 {
 		t.delete(key(indexNoticeDue, more(n.GetClientId()), timeKey(n.GetDue()), last(id)))
@@ -49,7 +49,7 @@ func (t *tx) unlistNotice(id string, n *recordpb.Notification) {
 	}
 }
 
-func (t *tx) dropNotice(id string, n *recordpb.Notification) {
+func (t *tx) dropNotice(id string, n *records.Notification) {
 	t.unlistNotice(id, n)
 	t.delete(key(indexNoticeClient, more(n.GetClientId()), last(id)))
 	t.delete(key(indexNoticeSession, more(n.GetSessionId()), last(id)))
@@ -109,12 +109,12 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 
 // takeDue returns the notice of an entry that a survey has found, nil if it does not stand there any more. An entry that leads to nothing, or
 // to a row that is damaged, goes: it would be due for ever.
-func (t *tx) takeDue(d *dueNotice) (*recordpb.Notification, error) {
+func (t *tx) takeDue(d *dueNotice) (*records.Notification, error) {
 	entry, err := t.get(d.key)
 	if err != nil || entry == nil {
 		return nil, err
 	}
-	n := &recordpb.Notification{}
+	n := &records.Notification{}
 	found, err := load(t, noticeKey(d.id), n)
 	if isDamage(err) {
 		t.delete(d.key)
@@ -167,8 +167,8 @@ func cut(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
 }
 
-func loadNotice(r reader, id string) (*recordpb.Notification, error) {
-	n := &recordpb.Notification{}
+func loadNotice(r reader, id string) (*records.Notification, error) {
+	n := &records.Notification{}
 	found, err := load(r, noticeKey(id), n)
 	if err == nil && !found {
 		err = fmt.Errorf("notice: %w", logout.ErrNotFound)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -38,8 +38,8 @@ func (t *tx) save(k []byte, message proto.Message) error {
 	return nil
 }
 
-func sessionRecord(s *ticketstore.Session) *recordpb.Session {
-	return &recordpb.Session{
+func sessionRecord(s *ticketstore.Session) *records.Session {
+	return &records.Session{
 		Key: s.Key[:], SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName, Issuer: s.Issuer,
 		AuthTime: nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
 		Created: nanos(s.Created), Renewed: nanos(s.Renewed), Expires: nanos(s.Expires), EndsAt: nanos(s.EndsAt),
@@ -47,7 +47,7 @@ func sessionRecord(s *ticketstore.Session) *recordpb.Session {
 	}
 }
 
-func sessionOf(r *recordpb.Session) *ticketstore.Session {
+func sessionOf(r *records.Session) *ticketstore.Session {
 	s := summaryOf(r)
 	copy(s.Key[:], r.GetKey())
 	s.Ticket = r.GetTicket()
@@ -55,7 +55,7 @@ func sessionOf(r *recordpb.Session) *ticketstore.Session {
 }
 
 // summaryOf is the session without Key and Ticket.
-func summaryOf(r *recordpb.Session) *ticketstore.Session {
+func summaryOf(r *records.Session) *ticketstore.Session {
 	return &ticketstore.Session{
 		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(), Issuer: r.GetIssuer(),
 		AuthTime: moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(), RemoteAddr: r.GetRemoteAddr(), UserAgent: r.GetUserAgent(),
@@ -64,7 +64,7 @@ func summaryOf(r *recordpb.Session) *ticketstore.Session {
 	}
 }
 
-func clientUseOf(client string, r *recordpb.ClientUse) ticketstore.ClientUse {
+func clientUseOf(client string, r *records.ClientUse) ticketstore.ClientUse {
 	return ticketstore.ClientUse{
 		ClientID: client, FirstUsed: moment(r.GetFirstUsed()), LastUsed: moment(r.GetLastUsed()),
 		Notify: r.GetNotify(), Coordinated: r.GetCoordinated(), TokenNumber: r.GetTokenNumber(),
@@ -72,14 +72,14 @@ func clientUseOf(client string, r *recordpb.ClientUse) ticketstore.ClientUse {
 	}
 }
 
-func grantRecord(g *grantstore.Grant) *recordpb.Grant {
-	return &recordpb.Grant{
+func grantRecord(g *grantstore.Grant) *records.Grant {
+	return &records.Grant{
 		RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID, Description: g.Description,
 		Created: nanos(g.Created), Expires: nanos(g.Expires), Offline: g.Offline, Data: g.Data,
 	}
 }
 
-func grantOf(ref grantstore.Ref, r *recordpb.Grant) *grantstore.Grant {
+func grantOf(ref grantstore.Ref, r *records.Grant) *grantstore.Grant {
 	return &grantstore.Grant{
 		Ref: ref, RequestID: r.GetRequestId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(), ClientID: r.GetClientId(),
 		Description: r.GetDescription(), Created: moment(r.GetCreated()), Expires: moment(r.GetExpires()),
@@ -87,7 +87,7 @@ func grantOf(ref grantstore.Ref, r *recordpb.Grant) *grantstore.Grant {
 	}
 }
 
-func noticeOf(id string, r *recordpb.Notification) *logout.Notification {
+func noticeOf(id string, r *records.Notification) *logout.Notification {
 	return &logout.Notification{
 		ID: id, Issuer: r.GetIssuer(), ClientID: r.GetClientId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(),
 		Reason: logout.Reason(r.GetReason()), State: logout.State(r.GetState()), Queued: moment(r.GetQueued()),
@@ -96,21 +96,21 @@ func noticeOf(id string, r *recordpb.Notification) *logout.Notification {
 	}
 }
 
-func resultRecord(r *logout.Result) *recordpb.EndingResult {
-	return &recordpb.EndingResult{
+func resultRecord(r *logout.Result) *records.EndingResult {
+	return &records.EndingResult{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
 		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: endedRecords(r.Ended),
 	}
 }
 
-func endedRecords(ended []logout.EndedSession) (records []*recordpb.EndedSession) {
+func endedRecords(ended []logout.EndedSession) (list []*records.EndedSession) {
 	for _, e := range ended {
-		records = append(records, &recordpb.EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
+		list = append(list, &records.EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
 	}
-	return records
+	return list
 }
 
-func resultOf(r *recordpb.EndingResult) *logout.Result {
+func resultOf(r *records.EndingResult) *logout.Result {
 	var ended []logout.EndedSession
 	for _, e := range r.GetEnded() {
 		ended = append(ended, logout.EndedSession{SessionID: e.GetSessionId(), SubjectID: e.GetSubjectId()})

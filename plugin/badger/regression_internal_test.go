@@ -9,7 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -44,12 +44,12 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	interrupted(t, e, ending, base)
 	// the first session is done, then the plugin is killed
 	err := e.update(t.Context(), func(tx *tx) error {
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		if _, err := load(tx, jobKey("op"), job); err != nil {
 			return err
 		}
 		s := &stride{closing: e.closing(tx, ending, base), job: job}
-		first := sessionPosition(nil, nil, &recordpb.Session{SessionId: "sid0", Created: nanos(base)})
+		first := sessionPosition(nil, nil, &records.Session{SessionId: "sid0", Created: nanos(base)})
 		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string { return "sid0" }); err != nil {
 			return err
 		}

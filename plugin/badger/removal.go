@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -104,7 +104,7 @@ func (e *Engine) begin(
 			answer = known
 			return err
 		}
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		if left, err = jobUnderWay(tx, ending.OperationID, job); err != nil || left {
 			answer = &logout.Result{JobID: ending.OperationID}
 			return err
@@ -140,7 +140,7 @@ func (e *Engine) beginOne(tx *tx, ending *logout.Ending, listed []byte, now time
 		return nil, false, err
 	}
 	if !c.purge && len(c.consents) == 0 {
-		operation := &recordpb.Operation{When: nanos(now), Ending: resultRecord(&c.result)}
+		operation := &records.Operation{When: nanos(now), Ending: resultRecord(&c.result)}
 		return &c.result, false, tx.answered(ending.OperationID, operation)
 	}
 	job := jobRecord(ending, now)
@@ -155,7 +155,7 @@ func (e *Engine) closing(tx *tx, ending *logout.Ending, now time.Time) *closing 
 
 // recall returns the answer to an operation that is done, nil if it is not.
 func (t *tx) recall(operationID string) (*logout.Result, error) {
-	operation, job := &recordpb.Operation{}, &recordpb.Job{}
+	operation, job := &records.Operation{}, &records.Job{}
 	found, err := load(t, operationKey(operationID), operation)
 	if err != nil || found {
 		return resultOf(operation.GetEnding()), err
@@ -190,7 +190,7 @@ func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, er
 
 // goOn takes a stride of a job in one transaction.
 func (e *Engine) goOn(tx *tx, id string) (answer *logout.Result, done bool, err error) {
-	job := &recordpb.Job{}
+	job := &records.Job{}
 	found, err := jobUnderWay(tx, id, job)
 	if err != nil {
 		return nil, false, err

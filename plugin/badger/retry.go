@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -66,7 +66,7 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 	err = e.update(ctx, func(tx *tx) error {
 		retried.Count = 0
 		for _, id := range ids {
-			n := &recordpb.Notification{}
+			n := &records.Notification{}
 			found, err := load(tx, noticeKey(id), n)
 			if err := tx.stepOver(err); err != nil {
 				return err
@@ -88,12 +88,12 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 }
 
 // underWay tells whether a notice is being delivered, or will be without being asked for.
-func underWay(n *recordpb.Notification, now time.Time) bool {
+func underWay(n *records.Notification, now time.Time) bool {
 	return n.GetState() == string(logout.Pending) && (n.GetClaimed() || n.GetNextAttempt() <= nanos(now))
 }
 
 // sendAgain makes a notice due now, with a new retry window.
-func (t *tx) sendAgain(id string, n *recordpb.Notification, now time.Time) error {
+func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) error {
 	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
 		n.Again = n.NextAttempt // told once already: the second time stays where it was
 	}

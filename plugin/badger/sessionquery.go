@@ -4,7 +4,7 @@ import (
 	"context"
 	"math"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -62,8 +62,8 @@ func paginate(p *ticketstore.Page, walk *ticketstore.Walk[ticketstore.SessionFil
 }
 
 // sessionListing chooses the index that leads to the fewest rows and a match for what it leaves open.
-func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.Session], error) {
-	l := &listing[*recordpb.Session]{r: r}
+func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*records.Session], error) {
+	l := &listing[*records.Session]{r: r}
 	if !f.CreatedFrom.IsZero() {
 		l.low = timeKey(nanos(f.CreatedFrom))
 	}
@@ -73,8 +73,8 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 	matches := f.Matcher()
 	// An index of clients has no entry of a client that was detached.
 	byClient := f.ClientID != "" && f.SessionID == "" && f.SubjectID == ""
-	check := func(v []byte) (**recordpb.Session, error) {
-		record := &recordpb.Session{}
+	check := func(v []byte) (**records.Session, error) {
+		record := &records.Session{}
 		if err := decode(indexListing, v, record); err != nil || !matches(summaryOf(record)) {
 			return nil, err
 		}
@@ -87,7 +87,7 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 		return &record, nil
 	}
 	// The positions of all indexes are those of the listing, whose rows lie together and are without the ticket.
-	follow := func(position []byte, _ func() ([]byte, error)) (**recordpb.Session, error) {
+	follow := func(position []byte, _ func() ([]byte, error)) (**records.Session, error) {
 		v, err := r.get(key(indexListing, position))
 		if err != nil || v == nil {
 			return nil, err
@@ -104,7 +104,7 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*recordpb.
 		l.prefix, l.match = key(indexClient, more(f.ClientID)), follow
 	default:
 		l.prefix = indexListing
-		l.match = func(_ []byte, value func() ([]byte, error)) (**recordpb.Session, error) {
+		l.match = func(_ []byte, value func() ([]byte, error)) (**records.Session, error) {
 			v, err := value()
 			if err != nil {
 				return nil, err
@@ -136,7 +136,7 @@ func (l *listing[T]) confine(r reader, sid string) error {
 
 // countSessions is exact without filter and with exact filters, whatever it costs to count one subject's sessions; otherwise it gives up
 // at a bound.
-func countSessions(r reader, f *ticketstore.SessionFilter, l *listing[*recordpb.Session]) (int, error) {
+func countSessions(r reader, f *ticketstore.SessionFilter, l *listing[*records.Session]) (int, error) {
 	exact := ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: f.SessionID, ClientID: f.ClientID}
 	switch {
 	case *f != exact:
@@ -145,7 +145,7 @@ func countSessions(r reader, f *ticketstore.SessionFilter, l *listing[*recordpb.
 		return counted(r, f.ClientID)
 	case f.SessionID == "" && f.ClientID == "":
 		keys := *l
-		keys.match = func([]byte, func() ([]byte, error)) (**recordpb.Session, error) { return new(*recordpb.Session), nil }
+		keys.match = func([]byte, func() ([]byte, error)) (**records.Session, error) { return new(*records.Session), nil }
 		return keys.count(math.MaxInt)
 	}
 	return l.count(math.MaxInt)

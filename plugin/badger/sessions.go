@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -30,7 +30,7 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 	})
 }
 
-func (t *tx) insertSession(record *recordpb.Session) error {
+func (t *tx) insertSession(record *records.Session) error {
 	t.put(key(tableCookie, record.Key), []byte(record.SessionId))
 	t.put(sessionPosition(indexSubject, more(record.SubjectId), record), nil)
 	if err := t.count("", +1); err != nil {
@@ -143,7 +143,7 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 }
 
 // renewable returns the session of a cookie if it is live at now and unchanged since version.
-func renewable(r reader, k ticketstore.Key, version uint64, now time.Time) (*recordpb.Session, error) {
+func renewable(r reader, k ticketstore.Key, version uint64, now time.Time) (*records.Session, error) {
 	record, err := sessionByCookie(r, k)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func renewable(r reader, k ticketstore.Key, version uint64, now time.Time) (*rec
 	return record, nil
 }
 
-func sessionByCookie(r reader, k ticketstore.Key) (*recordpb.Session, error) {
+func sessionByCookie(r reader, k ticketstore.Key) (*records.Session, error) {
 	sid, err := r.get(cookieKey(k))
 	if err != nil {
 		return nil, err
@@ -173,8 +173,8 @@ func sessionByCookie(r reader, k ticketstore.Key) (*recordpb.Session, error) {
 }
 
 // loadSession returns nil where there is no such session.
-func loadSession(r reader, sid string) (*recordpb.Session, error) {
-	record := &recordpb.Session{}
+func loadSession(r reader, sid string) (*records.Session, error) {
+	record := &records.Session{}
 	found, err := load(r, sessionKey(sid), record)
 	if err != nil || !found {
 		return nil, err
@@ -182,12 +182,12 @@ func loadSession(r reader, sid string) (*recordpb.Session, error) {
 	return record, nil
 }
 
-func liveSession(record *recordpb.Session, now time.Time) bool {
+func liveSession(record *records.Session, now time.Time) bool {
 	return now.Before(dueAt(record))
 }
 
 // dueAt is when the session is over: Expires or, if earlier, EndsAt.
-func dueAt(record *recordpb.Session) time.Time {
+func dueAt(record *records.Session) time.Time {
 	due := record.GetExpires()
 	if end := record.GetEndsAt(); end != 0 {
 		due = min(due, end)
@@ -196,12 +196,12 @@ func dueAt(record *recordpb.Session) time.Time {
 }
 
 // sessionPosition is the place of a session in a listing ordered by creation.
-func sessionPosition(index, owner []byte, record *recordpb.Session) []byte {
+func sessionPosition(index, owner []byte, record *records.Session) []byte {
 	return key(index, owner, timeKey(record.GetCreated()), last(record.GetSessionId()))
 }
 
 // saveSession writes the session and its row in the listing, and its place in the expiry index when reindex is set.
-func (t *tx) saveSession(record *recordpb.Session, reindex bool) error {
+func (t *tx) saveSession(record *records.Session, reindex bool) error {
 	if reindex {
 		if record.IndexedDue != 0 {
 			t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
@@ -220,7 +220,7 @@ func (t *tx) saveSession(record *recordpb.Session, reindex bool) error {
 }
 
 // dropSession removes everything of a session but its clients' rows.
-func (t *tx) dropSession(record *recordpb.Session) error {
+func (t *tx) dropSession(record *records.Session) error {
 	t.delete(sessionKey(record.SessionId))
 	t.delete(key(tableCookie, record.Key))
 	t.delete(sessionPosition(indexListing, nil, record))
@@ -250,7 +250,7 @@ func counted(r reader, client string) (int, error) {
 // usedClient is a client's row in a session.
 type usedClient struct {
 	id  string
-	use *recordpb.ClientUse
+	use *records.ClientUse
 	// damaged: nobody knows what the row says.
 	damaged bool
 }
@@ -263,7 +263,7 @@ func clientsOf(r reader, sid string) (clients []usedClient, err error) {
 		if err != nil {
 			return false, err
 		}
-		client := usedClient{id: string(k[len(prefix):]), use: &recordpb.ClientUse{}}
+		client := usedClient{id: string(k[len(prefix):]), use: &records.ClientUse{}}
 		err = decode(k, v, client.use)
 		client.damaged = isDamage(err)
 		clients = append(clients, client)
@@ -272,7 +272,7 @@ func clientsOf(r reader, sid string) (clients []usedClient, err error) {
 	return clients, err
 }
 
-func detailOf(r reader, record *recordpb.Session) (*ticketstore.SessionDetail, error) {
+func detailOf(r reader, record *records.Session) (*ticketstore.SessionDetail, error) {
 	detail := &ticketstore.SessionDetail{Session: *summaryOf(record)}
 	clients, err := clientsOf(r, record.GetSessionId())
 	for _, c := range clients {

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -117,7 +117,7 @@ func (s *Stats) measureRows(r reader) error {
 func (s *Stats) countJobs(r reader) error {
 	ids, err := idsUnder(r, indexJobRunning)
 	for _, id := range ids {
-		job := &recordpb.Job{}
+		job := &records.Job{}
 		if _, err := load(r, jobKey(id), job); err != nil {
 			return err
 		}

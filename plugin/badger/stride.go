@@ -7,7 +7,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but each costs a sync, which takes as
@@ -28,7 +28,7 @@ const clockSkew = time.Minute
 // is not met again, also where rows stay; place, counts and changes are written together.
 type stride struct {
 	*closing
-	job *recordpb.Job
+	job *records.Job
 	// begunBy leaves grants without a session alone that were created later. Zero means none is.
 	begunBy time.Time
 	// marked: rows of dead grants were left behind in this transaction, which does not see its own marks.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // One claim looks at a bounded number of clients, the next ones at the rest; and none looks at all while nothing falls due.
@@ -16,7 +16,7 @@ func TestSurveyIsBounded(t *testing.T) {
 	queue := func(client string, due time.Time) {
 		t.Helper()
 		err := e.update(t.Context(), func(tx *tx) error {
-			return tx.insertNotice(e.nextNoticeID(base), &recordpb.Notification{
+			return tx.insertNotice(e.nextNoticeID(base), &records.Notification{
 				ClientId: client, SessionId: "sid", State: string(logout.Pending), NextAttempt: nanos(due), Due: nanos(due),
 			})
 		})

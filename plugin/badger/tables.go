@@ -5,7 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -105,14 +105,14 @@ func recordOf(t *table, k, value []byte) (*transfer.Record, error) {
 	r := &transfer.Record{Kind: t.kind, Key: k[len(t.prefix):], Data: value}
 	switch t.kind {
 	case transfer.Sessions:
-		s := &recordpb.Session{}
+		s := &records.Session{}
 		if err := decode(k, value, s); err != nil {
 			return nil, err
 		}
 		s.IndexedDue = 0
 		return r, encode(r, s)
 	case transfer.Notices:
-		n := &recordpb.Notification{}
+		n := &records.Notification{}
 		if err := decode(k, value, n); err != nil {
 			return nil, err
 		}

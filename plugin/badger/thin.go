@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // tooMany is the end of a session that has more clients than one transaction deals with. Stores of before there was a bound
@@ -66,7 +66,7 @@ func (c *closing) work(clients []usedClient) []usedClient {
 }
 
 // thin deals with some of the clients of a session.
-func (c *closing) thin(session *recordpb.Session, clients []usedClient) error {
+func (c *closing) thin(session *records.Session, clients []usedClient) error {
 	c.thinned = true
 	if err := c.deal(session, clients); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -31,7 +31,7 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 			for i := from; i < from+500; i++ {
 				client := giantClient(i)
 				tx.put(sessionPosition(indexClient, more(client), session), nil)
-				use := &recordpb.ClientUse{FirstUsed: nanos(base), LastUsed: nanos(base), Notify: true}
+				use := &records.ClientUse{FirstUsed: nanos(base), LastUsed: nanos(base), Notify: true}
 				if err := errors.Join(tx.count(client, 1), tx.save(clientUseKey(sid, client), use)); err != nil {
 					return err
 				}

@@ -13,9 +13,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -26,10 +25,10 @@ func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
 		"sessions.badger.v1.Session.indexed_due": true, "sessions.badger.v1.Notification.due": true, "sessions.badger.v1.Notification.claimed": true,
 	}
 	for _, pair := range []struct{ stored, protocol proto.Message }{
-		{&recordpb.Session{}, &pb.TransferSession{}}, {&recordpb.ClientUse{}, &pb.TransferClientUse{}},
-		{&recordpb.Ended{}, &pb.TransferEnded{}}, {&recordpb.Grant{}, &pb.TransferGrant{}},
-		{&recordpb.Operation{}, &pb.TransferOperation{}}, {&recordpb.Job{}, &pb.TransferJob{}},
-		{&recordpb.Notification{}, &pb.TransferNotification{}},
+		{&records.Session{}, &records.Session{}}, {&records.ClientUse{}, &records.ClientUse{}},
+		{&records.Ended{}, &records.Ended{}}, {&records.Grant{}, &records.Grant{}},
+		{&records.Operation{}, &records.Operation{}}, {&records.Job{}, &records.Job{}},
+		{&records.Notification{}, &records.Notification{}},
 	} {
 		alikeMessages(t, pair.stored.ProtoReflect().Descriptor(), pair.protocol.ProtoReflect().Descriptor(), own)
 	}

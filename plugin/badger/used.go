@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // A used grant is kept until it expires, so that its reuse is noticed: a client that refreshes every hour
@@ -34,11 +34,11 @@ func usedKey(sid string, ref grantstore.Ref) []byte {
 }
 
 // saveUsed writes a used grant that may be used again for that long, and its place.
-func (t *tx) saveUsed(ref grantstore.Ref, g *recordpb.Grant, grace time.Duration) error {
+func (t *tx) saveUsed(ref grantstore.Ref, g *records.Grant, grace time.Duration) error {
 	if grace > 0 {
 		g.Used = 1 + uint64(grace)
 	} else {
-		g = &recordpb.Grant{
+		g = &records.Grant{
 			RequestId: g.RequestId, SessionId: g.SessionId, ClientId: g.ClientId,
 			Created: g.Created, Expires: g.Expires, Consumed: g.Consumed,
 			Offline: g.Offline, TokenNumber: g.TokenNumber, Outlives: g.Outlives, Used: 1,
@@ -49,7 +49,7 @@ func (t *tx) saveUsed(ref grantstore.Ref, g *recordpb.Grant, grace time.Duration
 }
 
 // graceOver is the first moment at which a used grant cannot be used again.
-func graceOver(g *recordpb.Grant) int64 {
+func graceOver(g *records.Grant) int64 {
 	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
 		return over
 	}
@@ -58,7 +58,7 @@ func graceOver(g *recordpb.Grant) int64 {
 
 // usedAgain reports whether a used grant may be used again: within the grace of its use and within that of
 // the next one, whichever is shorter.
-func usedAgain(g *recordpb.Grant, grace time.Duration, now time.Time) bool {
+func usedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
 	}
@@ -78,7 +78,7 @@ func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 				return false, err
 			}
 			ref, ok := refOf(k[len(tableGrant):])
-			g := &storedGrant{ref: ref, grant: &recordpb.Grant{}, entry: entry}
+			g := &storedGrant{ref: ref, grant: &records.Grant{}, entry: entry}
 			if g.damaged = decode(k, v, g.grant); g.damaged == nil && (!ok || g.grant.GetSessionId() != sid) {
 				return true, nil
 			}
@@ -91,7 +91,7 @@ func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 
 // shrink takes what is not needed any more from a used grant whose grace is over, and reports whether the
 // grant is to stay.
-func (t *tx) shrink(ref grantstore.Ref, g *recordpb.Grant, now time.Time) (bool, error) {
+func (t *tx) shrink(ref grantstore.Ref, g *records.Grant, now time.Time) (bool, error) {
 	if g.GetUsed() <= 1 || expired(g, now) {
 		return false, nil
 	}
@@ -130,7 +130,7 @@ func (t *tx) makeSmall(limit int, now time.Time) (n int, err error) {
 			if err != nil {
 				return false, err
 			}
-			g := &recordpb.Grant{}
+			g := &records.Grant{}
 			if err := decode(k, v, g); err != nil {
 				return true, t.stepOver(err)
 			}

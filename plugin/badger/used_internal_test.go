@@ -12,7 +12,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 const (
@@ -126,7 +126,7 @@ func usedRows(t *testing.T, e *Engine) (sizes []int) {
 	err := e.view(t.Context(), func(r reader) error {
 		return r.scan(tableGrant, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
-			g := &recordpb.Grant{}
+			g := &records.Grant{}
 			if err == nil {
 				err = decode(k, v, g)
 			}

@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -36,8 +36,8 @@ type application struct {
 	*tx
 	batch    *grantstore.Batch
 	now      time.Time
-	consumed *pb.TransferGrant // what the batch consumes
-	outlives bool              // consumed was let live by an ended record, and so are those issued for it
+	consumed *records.Grant // what the batch consumes
+	outlives bool           // consumed was let live by an ended record, and so are those issued for it
 	result   grantstore.Result
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
 	refused error
@@ -45,7 +45,7 @@ type application struct {
 
 func (a *application) run(t *tx) error {
 	a.tx = t
-	if before := load[pb.TransferOperation](t, transfer.Operations, a.batch.OperationID); before != nil {
+	if before := load[records.Operation](t, transfer.Operations, a.batch.OperationID); before != nil {
 		a.result.Revoked = int(before.GetRevoked())
 		return nil
 	}
@@ -54,7 +54,7 @@ func (a *application) run(t *tx) error {
 			return err
 		}
 	}
-	t.save(transfer.Operations, a.batch.OperationID, &pb.TransferOperation{When: nanos(a.now), Revoked: uint32(a.result.Revoked)})
+	t.save(transfer.Operations, a.batch.OperationID, &records.Operation{When: nanos(a.now), Revoked: uint32(a.result.Revoked)})
 	return nil
 }
 
@@ -110,7 +110,7 @@ func graceOf(c *grantstore.Consumption) time.Duration {
 }
 
 // saveUsed writes a used grant that may be used again for that long. Without a grace, what notices its reuse is kept, and no more.
-func (t *tx) saveUsed(key string, g *pb.TransferGrant, grace time.Duration) {
+func (t *tx) saveUsed(key string, g *records.Grant, grace time.Duration) {
 	g.Used = 1
 	if grace > 0 {
 		g.Used += uint64(grace)
@@ -121,7 +121,7 @@ func (t *tx) saveUsed(key string, g *pb.TransferGrant, grace time.Duration) {
 }
 
 // usedAgain reports whether a used grant may be used again: within the grace of its use and within that of the next one.
-func usedAgain(g *pb.TransferGrant, grace time.Duration, now time.Time) bool {
+func usedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
 	}
@@ -130,7 +130,7 @@ func usedAgain(g *pb.TransferGrant, grace time.Duration, now time.Time) bool {
 
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was not
 // revoked and its family has room. Else all that was issued for it is revoked, although the batch is refused.
-func (a *application) again(g *pb.TransferGrant) error {
+func (a *application) again(g *records.Grant) error {
 	lines := 0
 	for _, member := range a.family(g.GetRequestId()) {
 		if member.kind() == grantstore.RefreshToken {
@@ -164,7 +164,7 @@ func (a *application) use() error {
 }
 
 // attach returns the client's row in a session that must be live, as used now, for the caller to save.
-func (a *application) attach(sid, client string) (*pb.TransferClientUse, error) {
+func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 	if !live(a.session(sid), a.now) {
 		return nil, grantstore.ErrSessionEnded
 	}
@@ -173,7 +173,7 @@ func (a *application) attach(sid, client string) (*pb.TransferClientUse, error) 
 		if len(a.clients(sid)) >= ticketstore.MaxClients {
 			return nil, ticketstore.ErrTooManyClients
 		}
-		use = &pb.TransferClientUse{FirstUsed: nanos(a.now)}
+		use = &records.ClientUse{FirstUsed: nanos(a.now)}
 	}
 	use.Detached = false
 	use.LastUsed = max(use.LastUsed, nanos(a.now))
@@ -222,7 +222,7 @@ func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time
 		if len(types) > 0 && !slices.Contains(types, g.kind()) {
 			continue
 		}
-		if t.judge(g.kind(), g.TransferGrant, now) == nil {
+		if t.judge(g.kind(), g.Grant, now) == nil {
 			live++
 		}
 		t.delete(transfer.Grants, g.key)
@@ -234,7 +234,7 @@ func (a *application) store() error {
 	access := a.batch.Access()
 	for i := range a.batch.Store {
 		given := &a.batch.Store[i]
-		g := &pb.TransferGrant{
+		g := &records.Grant{
 			RequestId: given.RequestID, SubjectId: given.SubjectID, SessionId: given.SessionID, ClientId: given.ClientID,
 			Description: given.Description, Created: nanos(given.Created), Expires: nanos(given.Expires), Offline: given.Offline, Data: given.Data,
 		}
@@ -258,7 +258,7 @@ func (a *application) store() error {
 }
 
 // bind gives the grant the token number under which its session lets it live.
-func (a *application) bind(g *pb.TransferGrant) error {
+func (a *application) bind(g *records.Grant) error {
 	if g.SessionId == "" {
 		return nil
 	}

@@ -2,7 +2,7 @@
 // rules ask for, and takes part in moves to and from any other backend. It keeps nothing over a restart, and it looks at every row where a
 // database would have an index: it is here to be read, and to show that the protocol needs no engine of ours.
 //
-// Rows are kept as they cross in a move (plugin/proto/sessions/transfer/v1/records.proto), encoded. So an export is the maps as they are,
+// Rows are kept as they cross in a move (plugin/proto/sessions/records/v1/records.proto), encoded. So an export is the maps as they are,
 // nobody shares memory with a caller, and undoing a change is putting the old bytes back.
 //
 //	store.go     the maps, and changes that happen as a whole or not at all, counted and journaled

@@ -7,8 +7,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -35,7 +35,7 @@ type closing struct {
 	result logout.Result
 }
 
-func (c *closing) run(session *pb.TransferSession) {
+func (c *closing) run(session *records.Session) {
 	clients := slices.DeleteFunc(c.clients(session.SessionId), func(client usedClient) bool {
 		// Repeated after a crash, an ending does not deal with a client twice while the session stays.
 		return c.ending.OperationID != "" && client.LastEnding == c.ending.OperationID
@@ -47,7 +47,7 @@ func (c *closing) run(session *pb.TransferSession) {
 		case !c.named(client.id):
 			c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client.id)
 			continue
-		case c.tells(client.TransferClientUse):
+		case c.tells(client.ClientUse):
 			c.queue(session, client)
 		}
 		// Without a sid, all consents go by themselves.
@@ -69,14 +69,14 @@ func (c *closing) named(client string) bool {
 }
 
 // tells says whether the client is to hear of this end of the session.
-func (c *closing) tells(use *pb.TransferClientUse) bool {
+func (c *closing) tells(use *records.ClientUse) bool {
 	return use.Notify && !c.ending.SkipNotification && (use.Coordinated || !c.ending.CoordinatedOnly) &&
 		!ticketstore.Ends(use.Muted).Has(c.ending.Reason.Ends())
 }
 
-func (c *closing) queue(session *pb.TransferSession, client usedClient) {
+func (c *closing) queue(session *records.Session, client usedClient) {
 	c.result.NotificationsQueued++
-	n := &pb.TransferNotification{
+	n := &records.Notification{
 		Issuer: session.Issuer, ClientId: client.id, SubjectId: session.SubjectId, SessionId: session.SessionId,
 		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: nanos(c.now),
 		NextAttempt: nanos(c.now), GiveUpAt: nanos(c.now.Add(logout.RetryWindow)),
@@ -94,7 +94,7 @@ func (c *closing) queue(session *pb.TransferSession, client usedClient) {
 }
 
 func (c *closing) dropConsents(subject, client string) {
-	for _, g := range c.grantsWhere(func(kind grantstore.Type, g *pb.TransferGrant) bool {
+	for _, g := range c.grantsWhere(func(kind grantstore.Type, g *records.Grant) bool {
 		return kind == grantstore.UserConsent && g.GetSubjectId() == subject && g.GetClientId() == client
 	}) {
 		_, consents := c.drop(g, c.now)
@@ -104,7 +104,7 @@ func (c *closing) dropConsents(subject, client string) {
 
 // keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and detaches clients that were named
 // and have heard of it.
-func (c *closing) keep(session *pb.TransferSession, clients []usedClient) {
+func (c *closing) keep(session *records.Session, clients []usedClient) {
 	for _, client := range clients {
 		if client.Detached || !c.named(client.id) {
 			continue
@@ -114,17 +114,17 @@ func (c *closing) keep(session *pb.TransferSession, clients []usedClient) {
 			client.TokenNumber++
 		}
 		client.Detached = c.ending.ClientIDs != nil && (!c.ending.SkipNotification || !client.Notify)
-		c.saveUse(session.SessionId, client.id, client.TransferClientUse)
+		c.saveUse(session.SessionId, client.id, client.ClientUse)
 	}
 }
 
 // replace puts the ended record in the session's place.
-func (c *closing) replace(session *pb.TransferSession, clients []usedClient) {
-	ended := &pb.TransferEnded{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
+func (c *closing) replace(session *records.Session, clients []usedClient) {
+	ended := &records.Ended{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
 	for _, client := range clients {
 		if survivors := c.survivors(client.id); survivors != 0 {
 			ended.Survivors = max(ended.Survivors, survivors)
-			ended.Clients = append(ended.Clients, &pb.TransferEndedClient{
+			ended.Clients = append(ended.Clients, &records.EndedClient{
 				ClientId: client.id, TokenNumber: client.TokenNumber, Survivors: survivors,
 			})
 		}
@@ -137,14 +137,14 @@ func (c *closing) replace(session *pb.TransferSession, clients []usedClient) {
 }
 
 // survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves those of the others alone.
-func (c *closing) survivors(client string) pb.TransferSurvivors {
+func (c *closing) survivors(client string) records.Survivors {
 	switch {
 	case c.ending.KeepTokens, !c.named(client):
-		return pb.TransferSurvivors_TRANSFER_SURVIVORS_ALL
+		return records.Survivors_SURVIVORS_ALL
 	case c.ending.KeepOffline:
-		return pb.TransferSurvivors_TRANSFER_SURVIVORS_OFFLINE
+		return records.Survivors_SURVIVORS_OFFLINE
 	}
-	return pb.TransferSurvivors_TRANSFER_SURVIVORS_UNSPECIFIED
+	return records.Survivors_SURVIVORS_UNSPECIFIED
 }
 
 // revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens without exception.
@@ -169,10 +169,10 @@ func (c *closing) revokeSurvivors(sid string) {
 // session that is over but has not ended yet has not decided yet what outlives it.
 func (c *closing) purgeDead(sid string) {
 	session := c.session(sid)
-	for _, g := range c.grantsWhere(func(kind grantstore.Type, g *pb.TransferGrant) bool {
+	for _, g := range c.grantsWhere(func(kind grantstore.Type, g *records.Grant) bool {
 		return kind.IsToken() && g.GetSessionId() == sid && !c.allowed(kind, g, session)
 	}) {
-		if g.GetConsumed() == 0 && !expired(g.TransferGrant, c.now) {
+		if g.GetConsumed() == 0 && !expired(g.Grant, c.now) {
 			c.result.GrantsRevoked++
 		}
 		c.delete(transfer.Grants, g.key)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -38,7 +38,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 		job := t.endAll(t.newJob(ending, now), ending)
 		job.Finished = nanos(now)
 		if result = resultOf(job.GetDone()); ending.SessionID != "" {
-			t.save(transfer.Operations, ending.OperationID, &pb.TransferOperation{When: nanos(now), Ending: job.GetDone()})
+			t.save(transfer.Operations, ending.OperationID, &records.Operation{When: nanos(now), Ending: job.GetDone()})
 			return nil
 		}
 		t.save(transfer.Jobs, ending.OperationID, job)
@@ -50,10 +50,10 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 
 // recall returns the answer to an operation that is done, nil if it is not.
 func (t *tx) recall(id string) *logout.Result {
-	if operation := load[pb.TransferOperation](t, transfer.Operations, id); operation != nil {
+	if operation := load[records.Operation](t, transfer.Operations, id); operation != nil {
 		return resultOf(operation.GetEnding())
 	}
-	job := load[pb.TransferJob](t, transfer.Jobs, id)
+	job := load[records.Job](t, transfer.Jobs, id)
 	switch {
 	case job == nil:
 		return nil
@@ -63,8 +63,8 @@ func (t *tx) recall(id string) *logout.Result {
 	return resultOf(job.GetDone())
 }
 
-func (t *tx) newJob(ending *logout.Ending, now time.Time) *pb.TransferJob {
-	job := &pb.TransferJob{
+func (t *tx) newJob(ending *logout.Ending, now time.Time) *records.Job {
+	job := &records.Job{
 		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
@@ -78,11 +78,11 @@ func (t *tx) newJob(ending *logout.Ending, now time.Time) *pb.TransferJob {
 }
 
 // sessionsOf returns those that an ending without a sid is about, the oldest first.
-func (t *tx) sessionsOf(ending *logout.Ending) []*pb.TransferSession {
-	return t.sessionsWhere(func(s *pb.TransferSession) bool { return ending.All || s.GetSubjectId() == ending.SubjectID })
+func (t *tx) sessionsOf(ending *logout.Ending) []*records.Session {
+	return t.sessionsWhere(func(s *records.Session) bool { return ending.All || s.GetSubjectId() == ending.SubjectID })
 }
 
-func endingOf(id string, job *pb.TransferJob) *logout.Ending {
+func endingOf(id string, job *records.Job) *logout.Ending {
 	ending := &logout.Ending{
 		OperationID: id, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
 		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
@@ -98,7 +98,7 @@ func endingOf(id string, job *pb.TransferJob) *logout.Ending {
 // resume goes on with the jobs and the purges that another store has left, from the phase that they are at.
 func (t *tx) resume() {
 	for _, id := range t.keys(transfer.Jobs) {
-		if job := load[pb.TransferJob](t, transfer.Jobs, id); job.GetPhase() != "" {
+		if job := load[records.Job](t, transfer.Jobs, id); job.GetPhase() != "" {
 			t.save(transfer.Jobs, id, t.endAll(job, endingOf(id, job)))
 		}
 	}
@@ -108,7 +108,7 @@ func (t *tx) resume() {
 }
 
 // endAll goes through the phases of a job, from the one that it is at, and returns it done.
-func (t *tx) endAll(job *pb.TransferJob, ending *logout.Ending) *pb.TransferJob {
+func (t *tx) endAll(job *records.Job, ending *logout.Ending) *records.Job {
 	now, total := moment(job.GetNow()), resultOf(job.GetDone())
 	for job.Phase != "" {
 		switch job.Phase {
@@ -157,7 +157,7 @@ func (t *tx) endSessions(ending *logout.Ending, last string, now time.Time, tota
 }
 
 // endLoose revokes what subjects have without a session, consents among it; of one session, what is left of the consents to its clients.
-func (t *tx) endLoose(job *pb.TransferJob, ending *logout.Ending, now time.Time, total *logout.Result) {
+func (t *tx) endLoose(job *records.Job, ending *logout.Ending, now time.Time, total *logout.Result) {
 	c := &closing{tx: t, ending: ending, now: now}
 	if ending.SessionID != "" {
 		for _, client := range job.GetConsentsClients() {
@@ -166,7 +166,7 @@ func (t *tx) endLoose(job *pb.TransferJob, ending *logout.Ending, now time.Time,
 		sum(total, c.result)
 		return
 	}
-	for _, g := range t.grantsWhere(func(kind grantstore.Type, g *pb.TransferGrant) bool {
+	for _, g := range t.grantsWhere(func(kind grantstore.Type, g *records.Grant) bool {
 		consent := kind == grantstore.UserConsent
 		switch {
 		case g.GetSubjectId() == "", !ending.All && g.GetSubjectId() != ending.SubjectID, !c.named(g.GetClientId()), g.GetConsumed() != 0,
@@ -206,7 +206,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 		return nil, err
 	}
 	err = s.s.view(ctx, func(t *tx) error {
-		job := load[pb.TransferJob](t, transfer.Jobs, id)
+		job := load[records.Job](t, transfer.Jobs, id)
 		if job == nil {
 			return fmt.Errorf("job: %w", logout.ErrNotFound)
 		}
@@ -224,8 +224,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		return nil, ticketstore.Invalid("limit", "is not positive")
 	}
 	err = s.s.change(ctx, func(t *tx) error {
-		due := t.sessionsWhere(func(s *pb.TransferSession) bool { return !live(s, now) })
-		slices.SortStableFunc(due, func(a, b *pb.TransferSession) int { return dueAt(a).Compare(dueAt(b)) })
+		due := t.sessionsWhere(func(s *records.Session) bool { return !live(s, now) })
+		slices.SortStableFunc(due, func(a, b *records.Session) int { return dueAt(a).Compare(dueAt(b)) })
 		swept = &logout.Swept{}
 		for _, session := range due[:min(len(due), sweep.Limit)] {
 			result := t.end(&logout.Ending{
@@ -237,7 +237,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 			swept.Sessions = append(swept.Sessions, result.Ended...)
 		}
 		t.purge(now)
-		for _, session := range t.sessionsWhere(func(*pb.TransferSession) bool { return true }) {
+		for _, session := range t.sessionsWhere(func(*records.Session) bool { return true }) {
 			if at := dueAt(session); swept.Next.IsZero() || at.Before(swept.Next) {
 				swept.Next = at
 			}
@@ -254,13 +254,13 @@ const endedRetention = 24 * time.Hour
 // without knowing the time gets it here.
 func (t *tx) purge(now time.Time) {
 	for _, sid := range t.keys(transfer.Ended) {
-		judges := func(kind grantstore.Type, g *pb.TransferGrant) bool { return kind.IsToken() && g.GetSessionId() == sid }
+		judges := func(kind grantstore.Type, g *records.Grant) bool { return kind.IsToken() && g.GetSessionId() == sid }
 		if !now.Before(moment(t.ended(sid).GetWhen()).Add(endedRetention)) && len(t.grantsWhere(judges)) == 0 {
 			t.delete(transfer.Ended, sid)
 		}
 	}
 	var old []string
-	scan(t, transfer.Notices, func(id string, n *pb.TransferNotification) {
+	scan(t, transfer.Notices, func(id string, n *records.Notification) {
 		if at := n.GetPurgeAt(); at != 0 && at <= nanos(now) {
 			old = append(old, id)
 		}
@@ -269,7 +269,7 @@ func (t *tx) purge(now time.Time) {
 		t.delete(transfer.Notices, id)
 	}
 	for _, id := range t.keys(transfer.Jobs) {
-		switch job := load[pb.TransferJob](t, transfer.Jobs, id); {
+		switch job := load[records.Job](t, transfer.Jobs, id); {
 		case job.GetPhase() != "":
 		case job.GetFinished() == 0:
 			job.Finished = nanos(now)
@@ -282,7 +282,7 @@ func (t *tx) purge(now time.Time) {
 
 // noticesWhere returns the notices that match, in the order of their queueing.
 func (t *tx) noticesWhere(f *logout.DeliveryFilter) (rows []entry[*logout.Notification]) {
-	scan(t, transfer.Notices, func(id string, row *pb.TransferNotification) {
+	scan(t, transfer.Notices, func(id string, row *records.Notification) {
 		n := noticeOf(id, row)
 		if (f.State == "" || n.State == f.State) && (f.ClientID == "" || n.ClientID == f.ClientID) &&
 			(f.SessionID == "" || n.SessionID == f.SessionID) {

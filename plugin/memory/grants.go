@@ -12,8 +12,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 )
 
 type grants struct{ s *Store }
@@ -40,7 +40,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		if ref.Type == grantstore.AuthorizationCode {
 			for _, other := range t.family(g.GetRequestId()) {
 				if kind := other.kind(); kind == grantstore.OpenIDRequest || kind == grantstore.PKCERequest {
-					found.Related = append(found.Related, *grantOf(other.key, other.TransferGrant))
+					found.Related = append(found.Related, *grantOf(other.key, other.Grant))
 				}
 			}
 		}
@@ -56,12 +56,12 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 
 // listed returns the grants that a filter selects and that have an owner, in the order of their creation.
 func (t *tx) listed(f *grantstore.Filter) (rows []entry[storedGrant]) {
-	for _, g := range t.grantsWhere(func(kind grantstore.Type, g *pb.TransferGrant) bool {
+	for _, g := range t.grantsWhere(func(kind grantstore.Type, g *records.Grant) bool {
 		return kind != grantstore.JTI && kind != grantstore.PushedAuthorization && g.GetConsumed() == 0 &&
 			(f.SubjectID == "" || g.GetSubjectId() == f.SubjectID) && (f.SessionID == "" || g.GetSessionId() == f.SessionID) &&
 			(f.ClientID == "" || g.GetClientId() == f.ClientID) && (f.Type == "" || kind == f.Type)
 	}) {
-		rows = append(rows, entry[storedGrant]{grantPosition(g.key, g.TransferGrant), g})
+		rows = append(rows, entry[storedGrant]{grantPosition(g.key, g.Grant), g})
 	}
 	slices.SortFunc(rows, func(a, b entry[storedGrant]) int { return strings.Compare(a.position, b.position) })
 	return rows
@@ -74,12 +74,12 @@ func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time
 	}
 	err = s.s.view(ctx, func(t *tx) (err error) {
 		rows := slices.DeleteFunc(t.listed(&walk.Filter), func(e entry[storedGrant]) bool {
-			return t.judge(e.row.kind(), e.row.TransferGrant, now) != nil
+			return t.judge(e.row.kind(), e.row.Grant, now) != nil
 		})
 		p := pageOf(rows, walk)
 		result = &grantstore.Page{HasPrev: p.hasPrev, HasNext: p.hasNext}
 		for _, g := range p.rows {
-			shown := grantOf(g.key, g.TransferGrant)
+			shown := grantOf(g.key, g.Grant)
 			shown.Data = nil
 			result.Grants = append(result.Grants, *shown)
 		}
@@ -95,7 +95,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		return nil, err
 	}
 	err = s.s.change(ctx, func(t *tx) error {
-		if before := load[pb.TransferOperation](t, transfer.Operations, removal.OperationID); before != nil {
+		if before := load[records.Operation](t, transfer.Operations, removal.OperationID); before != nil {
 			r := before.GetRemoved()
 			removed = &grantstore.Removed{
 				Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
@@ -123,7 +123,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 
 // drop removes a grant and counts it if it was live: as a token, or as a consent.
 func (t *tx) drop(g storedGrant, now time.Time) (grantsRevoked, consents int) {
-	live := t.judge(g.kind(), g.TransferGrant, now) == nil
+	live := t.judge(g.kind(), g.Grant, now) == nil
 	t.delete(transfer.Grants, g.key)
 	switch {
 	case !live:
@@ -136,7 +136,7 @@ func (t *tx) drop(g storedGrant, now time.Time) (grantsRevoked, consents int) {
 
 // removed keeps the answer.
 func (t *tx) removed(removal *grantstore.Removal, r *grantstore.Removed, now time.Time) error {
-	t.save(transfer.Operations, removal.OperationID, &pb.TransferOperation{When: nanos(now), Removed: &pb.TransferRemoved{
+	t.save(transfer.Operations, removal.OperationID, &records.Operation{When: nanos(now), Removed: &records.Removed{
 		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
 	}})
 	return nil
@@ -144,19 +144,19 @@ func (t *tx) removed(removal *grantstore.Removal, r *grantstore.Removed, now tim
 
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	err = s.s.change(ctx, func(t *tx) error {
-		for _, g := range t.grantsWhere(func(_ grantstore.Type, g *pb.TransferGrant) bool { return purgeable(g, now) || large(g, now) }) {
+		for _, g := range t.grantsWhere(func(_ grantstore.Type, g *records.Grant) bool { return purgeable(g, now) || large(g, now) }) {
 			switch {
 			case purged == limit:
 				return nil
-			case purgeable(g.TransferGrant, now):
+			case purgeable(g.Grant, now):
 				t.delete(transfer.Grants, g.key)
 			default:
-				t.saveUsed(g.key, proto.CloneOf(g.TransferGrant), 0)
+				t.saveUsed(g.key, proto.CloneOf(g.Grant), 0)
 			}
 			purged++
 		}
 		for _, id := range t.keys(transfer.Operations) {
-			over := moment(load[pb.TransferOperation](t, transfer.Operations, id).GetWhen()).Add(grantstore.OperationRetention)
+			over := moment(load[records.Operation](t, transfer.Operations, id).GetWhen()).Add(grantstore.OperationRetention)
 			if purged < limit && !now.Before(over) {
 				t.delete(transfer.Operations, id)
 				purged++
@@ -168,12 +168,12 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 }
 
 // large tells whether a used grant has more than its grace, which is over, needs; one of a store of before had an hour.
-func large(g *pb.TransferGrant, now time.Time) bool {
+func large(g *records.Grant, now time.Time) bool {
 	return g.GetConsumed() != 0 && g.GetUsed() != 1 && !usedAgain(g, max(time.Hour, time.Duration(min(g.GetUsed(), math.MaxInt64))), now)
 }
 
 // purgeable: a used grant is kept until its Expires, so that its reuse is noticed.
-func purgeable(g *pb.TransferGrant, now time.Time) bool {
+func purgeable(g *records.Grant, now time.Time) bool {
 	if g.GetExpires() == 0 && g.GetConsumed() != 0 {
 		return !now.Before(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
 	}

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 )
 
 // judge tells whether a grant is live at now: nil, ErrNotFound past its Expires, ErrSessionEnded where its session does not let it live,
 // ErrConsumed when it was used. Every read and every write of a grant asks it, so that no token outlives its session unnoticed.
-func (t *tx) judge(kind grantstore.Type, g *pb.TransferGrant, now time.Time) error {
+func (t *tx) judge(kind grantstore.Type, g *records.Grant, now time.Time) error {
 	if expired(g, now) {
 		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
 	}
@@ -31,12 +31,12 @@ func (t *tx) judge(kind grantstore.Type, g *pb.TransferGrant, now time.Time) err
 	return nil
 }
 
-func expired(g *pb.TransferGrant, now time.Time) bool {
+func expired(g *records.Grant, now time.Time) bool {
 	return g.GetExpires() != 0 && !now.Before(moment(g.GetExpires()))
 }
 
 // allowed tells whether a session (nil: what its ended record has left of it) lets a grant live, whatever the time.
-func (t *tx) allowed(kind grantstore.Type, g *pb.TransferGrant, session *pb.TransferSession) bool {
+func (t *tx) allowed(kind grantstore.Type, g *records.Grant, session *records.Session) bool {
 	if session != nil {
 		// A grant under a lower number was revoked while its session stayed.
 		use := t.use(g.GetSessionId(), g.GetClientId())
@@ -49,14 +49,14 @@ func (t *tx) allowed(kind grantstore.Type, g *pb.TransferGrant, session *pb.Tran
 	case kind.IsCode():
 		// A used code is judged by its family: its reuse must still be noticed.
 		return kind == grantstore.AuthorizationCode && g.GetConsumed() != 0
-	case client.GetSurvivors() == pb.TransferSurvivors_TRANSFER_SURVIVORS_ALL:
+	case client.GetSurvivors() == records.Survivors_SURVIVORS_ALL:
 		return true
 	}
 	return g.GetOutlives() || (kind == grantstore.RefreshToken && g.GetOffline())
 }
 
 // endedClient returns nil, which lets nothing live, where the client has no entry.
-func endedClient(ended *pb.TransferEnded, client string) *pb.TransferEndedClient {
+func endedClient(ended *records.Ended, client string) *records.EndedClient {
 	for _, c := range ended.GetClients() {
 		if c.GetClientId() == client {
 			return c
@@ -67,15 +67,15 @@ func endedClient(ended *pb.TransferEnded, client string) *pb.TransferEndedClient
 
 // storedGrant is a grant and its row's key.
 type storedGrant struct {
-	*pb.TransferGrant
+	*records.Grant
 	key string
 }
 
 func (g storedGrant) kind() grantstore.Type { return types[g.key[0]] }
 
 // grantsWhere returns the grants that match, in the order of their keys, to look at.
-func (t *tx) grantsWhere(match func(kind grantstore.Type, g *pb.TransferGrant) bool) (found []storedGrant) {
-	scan(t, transfer.Grants, func(key string, g *pb.TransferGrant) {
+func (t *tx) grantsWhere(match func(kind grantstore.Type, g *records.Grant) bool) (found []storedGrant) {
+	scan(t, transfer.Grants, func(key string, g *records.Grant) {
 		if s := (storedGrant{g, key}); match(s.kind(), g) {
 			found = append(found, s)
 		}
@@ -89,7 +89,7 @@ func (t *tx) family(requestID string) []storedGrant {
 	if requestID == "" {
 		return nil
 	}
-	return t.grantsWhere(func(kind grantstore.Type, g *pb.TransferGrant) bool {
+	return t.grantsWhere(func(kind grantstore.Type, g *records.Grant) bool {
 		return kind.IsToken() && g.GetRequestId() == requestID && g.GetConsumed() == 0
 	})
 }

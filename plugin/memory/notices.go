@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 )
 
 // waiting is a pending notice and when it is due: at its next attempt or, once it is handed out, at the end of its lease.
@@ -23,7 +23,7 @@ type waiting struct {
 // queues returns the pending notices of each client, the earliest first.
 func (t *tx) queues() map[string][]waiting {
 	queues := map[string][]waiting{}
-	scan(t, transfer.Notices, func(id string, n *pb.TransferNotification) {
+	scan(t, transfer.Notices, func(id string, n *records.Notification) {
 		if n.GetState() != string(logout.Pending) {
 			return
 		}
@@ -177,13 +177,13 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 }
 
 // underWay tells whether a notice is being delivered, or will be without being asked for.
-func (t *tx) underWay(id string, n *pb.TransferNotification, now time.Time) bool {
+func (t *tx) underWay(id string, n *records.Notification, now time.Time) bool {
 	_, leased := t.leases[id]
 	return n.GetState() == string(logout.Pending) && (leased || n.GetNextAttempt() <= nanos(now))
 }
 
 // sendAgain makes a notice due now, with a new retry window.
-func (t *tx) sendAgain(id string, n *pb.TransferNotification, now time.Time) {
+func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) {
 	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
 		n.Again = n.NextAttempt // told once already: the second time stays where it was
 	}

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -18,7 +18,7 @@ func (p properties) Property(ctx context.Context, name string) (value []byte, er
 		return nil, err
 	}
 	err = p.s.view(ctx, func(t *tx) error {
-		value = load[pb.TransferProperty](t, transfer.Properties, name).GetValue()
+		value = load[records.Property](t, transfer.Properties, name).GetValue()
 		return nil
 	})
 	return value, err
@@ -29,7 +29,7 @@ func (p properties) SetProperty(ctx context.Context, name string, old, value []b
 		return err
 	}
 	return p.s.change(ctx, func(t *tx) error {
-		now := load[pb.TransferProperty](t, transfer.Properties, name).GetValue()
+		now := load[records.Property](t, transfer.Properties, name).GetValue()
 		switch {
 		case bytes.Equal(now, value):
 			return nil
@@ -41,7 +41,7 @@ func (p properties) SetProperty(ctx context.Context, name string, old, value []b
 		case now == nil && len(t.tables[transfer.Properties]) == ticketstore.MaxProperties:
 			return ticketstore.TooManyProperties()
 		}
-		t.save(transfer.Properties, name, &pb.TransferProperty{Value: value})
+		t.save(transfer.Properties, name, &records.Property{Value: value})
 		return nil
 	})
 }

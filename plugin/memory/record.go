@@ -13,8 +13,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -22,21 +22,21 @@ import (
 func messageOf(kind transfer.Kind) proto.Message {
 	switch kind {
 	case transfer.Sessions:
-		return &pb.TransferSession{}
+		return &records.Session{}
 	case transfer.Clients:
-		return &pb.TransferClientUse{}
+		return &records.ClientUse{}
 	case transfer.Ended:
-		return &pb.TransferEnded{}
+		return &records.Ended{}
 	case transfer.Grants:
-		return &pb.TransferGrant{}
+		return &records.Grant{}
 	case transfer.Operations:
-		return &pb.TransferOperation{}
+		return &records.Operation{}
 	case transfer.Jobs:
-		return &pb.TransferJob{}
+		return &records.Job{}
 	case transfer.Notices:
-		return &pb.TransferNotification{}
+		return &records.Notification{}
 	case transfer.Properties:
-		return &pb.TransferProperty{}
+		return &records.Property{}
 	}
 	return nil
 }
@@ -80,28 +80,28 @@ func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
 // keys returns the keys of a table, sorted.
 func (t *tx) keys(kind transfer.Kind) []string { return slices.Sorted(maps.Keys(t.tables[kind])) }
 
-func (t *tx) session(sid string) *pb.TransferSession {
-	return load[pb.TransferSession](t, transfer.Sessions, sid)
+func (t *tx) session(sid string) *records.Session {
+	return load[records.Session](t, transfer.Sessions, sid)
 }
 
-func (t *tx) use(sid, client string) *pb.TransferClientUse {
-	return load[pb.TransferClientUse](t, transfer.Clients, sid+"\x00"+client)
+func (t *tx) use(sid, client string) *records.ClientUse {
+	return load[records.ClientUse](t, transfer.Clients, sid+"\x00"+client)
 }
 
-func (t *tx) saveUse(sid, client string, use *pb.TransferClientUse) {
+func (t *tx) saveUse(sid, client string, use *records.ClientUse) {
 	t.save(transfer.Clients, sid+"\x00"+client, use)
 }
 
-func (t *tx) ended(sid string) *pb.TransferEnded {
-	return load[pb.TransferEnded](t, transfer.Ended, sid)
+func (t *tx) ended(sid string) *records.Ended {
+	return load[records.Ended](t, transfer.Ended, sid)
 }
 
-func (t *tx) grant(ref grantstore.Ref) *pb.TransferGrant {
-	return load[pb.TransferGrant](t, transfer.Grants, refKey(ref))
+func (t *tx) grant(ref grantstore.Ref) *records.Grant {
+	return load[records.Grant](t, transfer.Grants, refKey(ref))
 }
 
-func (t *tx) notice(id string) *pb.TransferNotification {
-	return load[pb.TransferNotification](t, transfer.Notices, id)
+func (t *tx) notice(id string) *records.Notification {
+	return load[records.Notification](t, transfer.Notices, id)
 }
 
 // scan calls f for every row of a kind as it is stored: to look at, not to change.
@@ -158,15 +158,15 @@ func position(created int64, tail string) string {
 	return string(binary.BigEndian.AppendUint64(nil, uint64(created)^1<<63)) + tail
 }
 
-func sessionPosition(s *pb.TransferSession) string { return position(s.GetCreated(), s.GetSessionId()) }
+func sessionPosition(s *records.Session) string { return position(s.GetCreated(), s.GetSessionId()) }
 
-func grantPosition(key string, g *pb.TransferGrant) string {
+func grantPosition(key string, g *records.Grant) string {
 	sum := sha256.Sum256([]byte(key))
 	return position(g.GetCreated(), string(sum[:8]))
 }
 
-func sessionRow(s *ticketstore.Session) *pb.TransferSession {
-	return &pb.TransferSession{
+func sessionRow(s *ticketstore.Session) *records.Session {
+	return &records.Session{
 		Key: s.Key[:], SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName, Issuer: s.Issuer,
 		AuthTime: nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
 		Created: nanos(s.Created), Renewed: nanos(s.Renewed), Expires: nanos(s.Expires), EndsAt: nanos(s.EndsAt),
@@ -174,14 +174,14 @@ func sessionRow(s *ticketstore.Session) *pb.TransferSession {
 	}
 }
 
-func sessionOf(r *pb.TransferSession) *ticketstore.Session {
+func sessionOf(r *records.Session) *ticketstore.Session {
 	s := summaryOf(r)
 	s.Key, s.Ticket = ticketstore.Key(r.GetKey()), r.GetTicket()
 	return s
 }
 
 // summaryOf is the session as listings show it, without Key and Ticket.
-func summaryOf(r *pb.TransferSession) *ticketstore.Session {
+func summaryOf(r *records.Session) *ticketstore.Session {
 	return &ticketstore.Session{
 		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(), Issuer: r.GetIssuer(),
 		AuthTime: moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(), RemoteAddr: r.GetRemoteAddr(), UserAgent: r.GetUserAgent(),
@@ -191,7 +191,7 @@ func summaryOf(r *pb.TransferSession) *ticketstore.Session {
 }
 
 // dueAt is when a session is over: Expires or, if earlier, EndsAt.
-func dueAt(r *pb.TransferSession) time.Time {
+func dueAt(r *records.Session) time.Time {
 	due := r.GetExpires()
 	if end := r.GetEndsAt(); end != 0 {
 		due = min(due, end)
@@ -199,9 +199,9 @@ func dueAt(r *pb.TransferSession) time.Time {
 	return moment(due)
 }
 
-func live(r *pb.TransferSession, now time.Time) bool { return r != nil && now.Before(dueAt(r)) }
+func live(r *records.Session, now time.Time) bool { return r != nil && now.Before(dueAt(r)) }
 
-func grantOf(key string, r *pb.TransferGrant) *grantstore.Grant {
+func grantOf(key string, r *records.Grant) *grantstore.Grant {
 	ref, _ := refOf(key)
 	return &grantstore.Grant{
 		Ref: ref, RequestID: r.GetRequestId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(), ClientID: r.GetClientId(),
@@ -210,7 +210,7 @@ func grantOf(key string, r *pb.TransferGrant) *grantstore.Grant {
 	}
 }
 
-func noticeOf(id string, r *pb.TransferNotification) *logout.Notification {
+func noticeOf(id string, r *records.Notification) *logout.Notification {
 	return &logout.Notification{
 		ID: id, Issuer: r.GetIssuer(), ClientID: r.GetClientId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(),
 		Reason: logout.Reason(r.GetReason()), State: logout.State(r.GetState()), Queued: moment(r.GetQueued()),
@@ -219,18 +219,18 @@ func noticeOf(id string, r *pb.TransferNotification) *logout.Notification {
 	}
 }
 
-func resultRow(r *logout.Result) *pb.TransferEndingResult {
-	message := &pb.TransferEndingResult{
+func resultRow(r *logout.Result) *records.EndingResult {
+	message := &records.EndingResult{
 		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
 		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone,
 	}
 	for _, e := range r.Ended {
-		message.Ended = append(message.Ended, &pb.TransferEndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
+		message.Ended = append(message.Ended, &records.EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
 	}
 	return message
 }
 
-func resultOf(r *pb.TransferEndingResult) *logout.Result {
+func resultOf(r *records.EndingResult) *logout.Result {
 	result := &logout.Result{
 		SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
 		NotificationsQueued: int(r.GetNotificationsQueued()), ClientsLeftAlone: r.GetClientsLeftAlone(),

@@ -10,9 +10,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	"github.com/fosite-sessions/sessions/plugin/transferpb"
 )
 
 var start = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
@@ -34,36 +34,36 @@ func grantKey(kind, number byte) string {
 
 // halfDone are the records of a store that was left in the middle of the end of all sessions: one is ended, with a row of a dead grant left
 // behind, two are not, and a consent is left.
-func halfDone(t *testing.T) (records []transfer.Record) {
+func halfDone(t *testing.T) (list []transfer.Record) {
 	t.Helper()
 	at := start.UnixNano()
 	later := start.Add(time.Hour).UnixNano()
 	for i, sid := range []string{"b", "c"} {
 		key := make([]byte, 32)
 		key[0] = byte(i + 1)
-		records = append(records,
-			record(t, transfer.Sessions, sid, &transferpb.TransferSession{
+		list = append(list,
+			record(t, transfer.Sessions, sid, &records.Session{
 				Key: key, SessionId: sid, SubjectId: "subject " + sid, Issuer: "https://op.example", AuthTime: at, Created: at, Renewed: at,
 				Expires: later, Version: 1,
 			}),
-			record(t, transfer.Clients, sid+"\x00app", &transferpb.TransferClientUse{FirstUsed: at, LastUsed: at, Notify: true}),
-			record(t, transfer.Grants, grantKey(5, byte(i+1)), &transferpb.TransferGrant{
+			record(t, transfer.Clients, sid+"\x00app", &records.ClientUse{FirstUsed: at, LastUsed: at, Notify: true}),
+			record(t, transfer.Grants, grantKey(5, byte(i+1)), &records.Grant{
 				RequestId: "r " + sid, SubjectId: "subject " + sid, SessionId: sid, ClientId: "app", Created: at, Expires: later,
 			}),
 		)
 	}
-	return append(records,
-		record(t, transfer.Ended, "a", &transferpb.TransferEnded{SubjectId: "subject a", When: at, Reason: "terminated"}),
-		record(t, transfer.Grants, grantKey(5, 9), &transferpb.TransferGrant{
+	return append(list,
+		record(t, transfer.Ended, "a", &records.Ended{SubjectId: "subject a", When: at, Reason: "terminated"}),
+		record(t, transfer.Grants, grantKey(5, 9), &records.Grant{
 			RequestId: "r a", SubjectId: "subject a", SessionId: "a", ClientId: "app", Created: at, Expires: later,
 		}),
 		transfer.Record{Kind: transfer.Purges, Key: []byte("a"), Data: []byte("job")},
-		record(t, transfer.Grants, grantKey(6, 1), &transferpb.TransferGrant{SubjectId: "subject b", ClientId: "app", Created: at}),
-		record(t, transfer.Jobs, "job", &transferpb.TransferJob{
+		record(t, transfer.Grants, grantKey(6, 1), &records.Grant{SubjectId: "subject b", ClientId: "app", Created: at}),
+		record(t, transfer.Jobs, "job", &records.Job{
 			Now: at, All: true, Reason: "terminated", Phase: logout.PhaseSessions, Total: 3, LookedAt: 1,
 			Last: append(binary.BigEndian.AppendUint64(nil, uint64(at)^1<<63), 'c'),
-			Done: &transferpb.TransferEndingResult{
-				SessionsRemoved: 1, NotificationsQueued: 1, Ended: []*transferpb.TransferEndedSession{{SessionId: "a", SubjectId: "subject a"}},
+			Done: &records.EndingResult{
+				SessionsRemoved: 1, NotificationsQueued: 1, Ended: []*records.EndedSession{{SessionId: "a", SubjectId: "subject a"}},
 			},
 		}),
 	)

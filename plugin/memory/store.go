@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -167,7 +167,7 @@ func (t *tx) delete(kind transfer.Kind, key string) { t.put(kind, key, nil) }
 // set is the one place where rows change, and so where the index is kept.
 func (s *Store) set(r row, data []byte) {
 	table := s.tables[r.kind]
-	if old, ok := table[r.key].message.(*pb.TransferSession); ok && s.cookies[string(old.Key)] == r.key {
+	if old, ok := table[r.key].message.(*records.Session); ok && s.cookies[string(old.Key)] == r.key {
 		delete(s.cookies, string(old.Key))
 	}
 	if data == nil {
@@ -177,7 +177,7 @@ func (s *Store) set(r row, data []byte) {
 	message := messageOf(r.kind)
 	decode(data, message)
 	table[r.key] = stored{data, message}
-	if session, ok := message.(*pb.TransferSession); ok {
+	if session, ok := message.(*records.Session); ok {
 		s.cookies[string(session.Key)] = r.key
 	}
 }

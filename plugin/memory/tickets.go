@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -57,7 +57,7 @@ func (s tickets) CreateWithin(
 		if err != nil || !created {
 			return err
 		}
-		others := t.sessionsWhere(func(other *pb.TransferSession) bool {
+		others := t.sessionsWhere(func(other *records.Session) bool {
 			return other.GetSubjectId() == session.SubjectID && other.GetSessionId() != session.SessionID && live(other, now)
 		})
 		excess := len(others) - limit.Max + 1
@@ -76,13 +76,13 @@ func (s tickets) CreateWithin(
 }
 
 // sessionsWhere returns the sessions that match, the oldest first, to look at.
-func (t *tx) sessionsWhere(match func(*pb.TransferSession) bool) (found []*pb.TransferSession) {
-	scan(t, transfer.Sessions, func(_ string, s *pb.TransferSession) {
+func (t *tx) sessionsWhere(match func(*records.Session) bool) (found []*records.Session) {
+	scan(t, transfer.Sessions, func(_ string, s *records.Session) {
 		if match(s) {
 			found = append(found, s)
 		}
 	})
-	slices.SortFunc(found, func(a, b *pb.TransferSession) int { return strings.Compare(sessionPosition(a), sessionPosition(b)) })
+	slices.SortFunc(found, func(a, b *records.Session) int { return strings.Compare(sessionPosition(a), sessionPosition(b)) })
 	return found
 }
 
@@ -97,7 +97,7 @@ func (s tickets) Get(ctx context.Context, key ticketstore.Key) (session *tickets
 	return session, err
 }
 
-func (t *tx) byCookie(key ticketstore.Key) (*pb.TransferSession, error) {
+func (t *tx) byCookie(key ticketstore.Key) (*records.Session, error) {
 	sid, found := t.cookies[string(key[:])]
 	if !found {
 		return nil, fmt.Errorf("session: %w", ticketstore.ErrNotFound)
@@ -122,7 +122,7 @@ func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstor
 
 // usedClient is a client's row in a session.
 type usedClient struct {
-	*pb.TransferClientUse
+	*records.ClientUse
 	id string
 }
 
@@ -137,7 +137,7 @@ func (t *tx) clients(sid string) (clients []usedClient) {
 	return clients
 }
 
-func (t *tx) detail(row *pb.TransferSession) *ticketstore.SessionDetail {
+func (t *tx) detail(row *records.Session) *ticketstore.SessionDetail {
 	detail := &ticketstore.SessionDetail{Session: *summaryOf(row)}
 	for _, c := range t.clients(row.GetSessionId()) {
 		if !c.GetDetached() {
@@ -168,7 +168,7 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 }
 
 // slid is when a session expires that is to slide to a moment: no renewal passes EndsAt.
-func slid(row *pb.TransferSession, to time.Time) int64 {
+func slid(row *records.Session, to time.Time) int64 {
 	if end := row.GetEndsAt(); end != 0 {
 		return min(nanos(to), end)
 	}
@@ -196,7 +196,7 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 }
 
 // renewable returns the session of a cookie if it is live at now and unchanged since version.
-func (t *tx) renewable(key ticketstore.Key, version uint64, now time.Time) (*pb.TransferSession, error) {
+func (t *tx) renewable(key ticketstore.Key, version uint64, now time.Time) (*records.Session, error) {
 	row, err := t.byCookie(key)
 	switch {
 	case err != nil:
@@ -216,14 +216,14 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (res
 	}
 	err = s.s.view(ctx, func(t *tx) (err error) {
 		matches := walk.Filter.Matcher()
-		var rows []entry[*pb.TransferSession]
-		for _, s := range t.sessionsWhere(func(s *pb.TransferSession) bool { return matches(summaryOf(s)) }) {
+		var rows []entry[*records.Session]
+		for _, s := range t.sessionsWhere(func(s *records.Session) bool { return matches(summaryOf(s)) }) {
 			if client := walk.Filter.ClientID; client != "" {
 				if use := t.use(s.GetSessionId(), client); use == nil || use.GetDetached() {
 					continue
 				}
 			}
-			rows = append(rows, entry[*pb.TransferSession]{sessionPosition(s), s})
+			rows = append(rows, entry[*records.Session]{sessionPosition(s), s})
 		}
 		p := pageOf(rows, walk)
 		result = &ticketstore.Page{HasPrev: p.hasPrev, HasNext: p.hasNext, TotalCount: len(rows)}

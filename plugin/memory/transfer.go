@@ -10,8 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	pb "github.com/fosite-sessions/sessions/plugin/transferpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -229,10 +229,10 @@ func (t *tx) take(r *transfer.Record) error {
 	if message != nil && proto.Unmarshal(r.Data, message) != nil {
 		return ticketstore.Invalid("data", "is no record of %s", r.Kind)
 	}
-	if s, ok := message.(*pb.TransferSession); ok && (s.SessionId != key || len(s.Key) != len(ticketstore.Key{}) || s.Expires == 0) {
+	if s, ok := message.(*records.Session); ok && (s.SessionId != key || len(s.Key) != len(ticketstore.Key{}) || s.Expires == 0) {
 		return ticketstore.Invalid("data", "is not the session that its key says")
 	}
-	if p, ok := message.(*pb.TransferProperty); ok {
+	if p, ok := message.(*records.Property); ok {
 		if err := ticketstore.CheckProperty(key, p.GetValue()); err != nil {
 			return err
 		}

@@ -15,5 +15,5 @@
 // writes.
 //
 // Records cross as they are, versions and operation ids included. What a record holds is the protobuf message that
-// plugin/proto/sessions/transfer/v1/records.proto names for its kind; nobody between source and target needs to look into it.
+// plugin/proto/sessions/records/v1/records.proto names for its kind; nobody between source and target needs to look into it.
 package transfer

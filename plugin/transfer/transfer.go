@@ -14,7 +14,7 @@ import (
 // Service is the name under which a backend's description says that it can be moved.
 const Service = "transfer"
 
-// RecordVersion is the version of the records that cross, as plugin/proto/sessions/transfer/v1/records.proto says it.
+// RecordVersion is the version of the records that cross, as plugin/proto/sessions/records/v1/records.proto says it.
 const RecordVersion = 2
 
 // Bounds of a batch: a source ends one at the first that is reached.

@@ -17,7 +17,7 @@
 //
 // The state is kept in the store, durably.
 //
-// What a record is, and how records are counted and summed up, is said in sessions/transfer/v1/records.proto.
+// What a record is, and how records are counted and summed up, is said in sessions/records/v1/records.proto.
 //
 // # Errors, besides those in backend.proto
 //

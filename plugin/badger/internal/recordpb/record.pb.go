@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: record.proto
 
-// Records as the Badger engine stores them. Moments are nanoseconds since 1970 in UTC, 0 where there is none. Fields are only ever added:
+// What the Badger engine keeps beside the records of plugin/proto/sessions/records/v1. Moments are nanoseconds since 1970 in UTC, 0 where there is none. Fields are only ever added:
 // what an older binary could not read raises the format version in keys.go instead.
 
 package recordpb
@@ -24,636 +24,6 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type Survivors int32
-
-const (
-	Survivors_SURVIVORS_NONE Survivors = 0
-	// SURVIVORS_OFFLINE: refresh tokens with offline access and what they beget.
-	Survivors_SURVIVORS_OFFLINE Survivors = 1
-	// SURVIVORS_ALL: every token but codes.
-	Survivors_SURVIVORS_ALL Survivors = 2
-)
-
-// Enum value maps for Survivors.
-var (
-	Survivors_name = map[int32]string{
-		0: "SURVIVORS_NONE",
-		1: "SURVIVORS_OFFLINE",
-		2: "SURVIVORS_ALL",
-	}
-	Survivors_value = map[string]int32{
-		"SURVIVORS_NONE":    0,
-		"SURVIVORS_OFFLINE": 1,
-		"SURVIVORS_ALL":     2,
-	}
-)
-
-func (x Survivors) Enum() *Survivors {
-	p := new(Survivors)
-	*p = x
-	return p
-}
-
-func (x Survivors) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (Survivors) Descriptor() protoreflect.EnumDescriptor {
-	return file_record_proto_enumTypes[0].Descriptor()
-}
-
-func (Survivors) Type() protoreflect.EnumType {
-	return &file_record_proto_enumTypes[0]
-}
-
-func (x Survivors) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use Survivors.Descriptor instead.
-func (Survivors) EnumDescriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{0}
-}
-
-type Session struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Key         []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	SessionId   string                 `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	SubjectId   string                 `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	DisplayName string                 `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Issuer      string                 `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	AuthTime    int64                  `protobuf:"varint,6,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
-	Acr         string                 `protobuf:"bytes,7,opt,name=acr,proto3" json:"acr,omitempty"`
-	Amr         []string               `protobuf:"bytes,8,rep,name=amr,proto3" json:"amr,omitempty"`
-	RemoteAddr  string                 `protobuf:"bytes,9,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
-	UserAgent   string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	Created     int64                  `protobuf:"varint,11,opt,name=created,proto3" json:"created,omitempty"`
-	Renewed     int64                  `protobuf:"varint,12,opt,name=renewed,proto3" json:"renewed,omitempty"`
-	Expires     int64                  `protobuf:"varint,13,opt,name=expires,proto3" json:"expires,omitempty"`
-	EndsAt      int64                  `protobuf:"varint,14,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
-	Version     uint64                 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
-	// indexed_due is where the session stands in the expiry index; renewal leaves it behind.
-	IndexedDue    int64  `protobuf:"varint,16,opt,name=indexed_due,json=indexedDue,proto3" json:"indexed_due,omitempty"`
-	Ticket        []byte `protobuf:"bytes,17,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Session) Reset() {
-	*x = Session{}
-	mi := &file_record_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Session) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Session) ProtoMessage() {}
-
-func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Session.ProtoReflect.Descriptor instead.
-func (*Session) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *Session) GetKey() []byte {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *Session) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *Session) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-func (x *Session) GetDisplayName() string {
-	if x != nil {
-		return x.DisplayName
-	}
-	return ""
-}
-
-func (x *Session) GetIssuer() string {
-	if x != nil {
-		return x.Issuer
-	}
-	return ""
-}
-
-func (x *Session) GetAuthTime() int64 {
-	if x != nil {
-		return x.AuthTime
-	}
-	return 0
-}
-
-func (x *Session) GetAcr() string {
-	if x != nil {
-		return x.Acr
-	}
-	return ""
-}
-
-func (x *Session) GetAmr() []string {
-	if x != nil {
-		return x.Amr
-	}
-	return nil
-}
-
-func (x *Session) GetRemoteAddr() string {
-	if x != nil {
-		return x.RemoteAddr
-	}
-	return ""
-}
-
-func (x *Session) GetUserAgent() string {
-	if x != nil {
-		return x.UserAgent
-	}
-	return ""
-}
-
-func (x *Session) GetCreated() int64 {
-	if x != nil {
-		return x.Created
-	}
-	return 0
-}
-
-func (x *Session) GetRenewed() int64 {
-	if x != nil {
-		return x.Renewed
-	}
-	return 0
-}
-
-func (x *Session) GetExpires() int64 {
-	if x != nil {
-		return x.Expires
-	}
-	return 0
-}
-
-func (x *Session) GetEndsAt() int64 {
-	if x != nil {
-		return x.EndsAt
-	}
-	return 0
-}
-
-func (x *Session) GetVersion() uint64 {
-	if x != nil {
-		return x.Version
-	}
-	return 0
-}
-
-func (x *Session) GetIndexedDue() int64 {
-	if x != nil {
-		return x.IndexedDue
-	}
-	return 0
-}
-
-func (x *Session) GetTicket() []byte {
-	if x != nil {
-		return x.Ticket
-	}
-	return nil
-}
-
-type ClientUse struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	FirstUsed   int64                  `protobuf:"varint,1,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
-	LastUsed    int64                  `protobuf:"varint,2,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
-	Notify      bool                   `protobuf:"varint,3,opt,name=notify,proto3" json:"notify,omitempty"`
-	Coordinated bool                   `protobuf:"varint,4,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
-	TokenNumber uint64                 `protobuf:"varint,5,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// detached: a removal that kept the session has told the client to forget it. The row stays for its token number.
-	Detached bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
-	// last_ending is the operation that last dealt with the client while the session stayed: resumed after a crash, it does not do so twice.
-	LastEnding string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
-	// muted are the ends of the session that the client does not want to be told of.
-	Muted         uint32 `protobuf:"varint,8,opt,name=muted,proto3" json:"muted,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ClientUse) Reset() {
-	*x = ClientUse{}
-	mi := &file_record_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ClientUse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ClientUse) ProtoMessage() {}
-
-func (x *ClientUse) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ClientUse.ProtoReflect.Descriptor instead.
-func (*ClientUse) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ClientUse) GetFirstUsed() int64 {
-	if x != nil {
-		return x.FirstUsed
-	}
-	return 0
-}
-
-func (x *ClientUse) GetLastUsed() int64 {
-	if x != nil {
-		return x.LastUsed
-	}
-	return 0
-}
-
-func (x *ClientUse) GetNotify() bool {
-	if x != nil {
-		return x.Notify
-	}
-	return false
-}
-
-func (x *ClientUse) GetCoordinated() bool {
-	if x != nil {
-		return x.Coordinated
-	}
-	return false
-}
-
-func (x *ClientUse) GetTokenNumber() uint64 {
-	if x != nil {
-		return x.TokenNumber
-	}
-	return 0
-}
-
-func (x *ClientUse) GetDetached() bool {
-	if x != nil {
-		return x.Detached
-	}
-	return false
-}
-
-func (x *ClientUse) GetLastEnding() string {
-	if x != nil {
-		return x.LastEnding
-	}
-	return ""
-}
-
-func (x *ClientUse) GetMuted() uint32 {
-	if x != nil {
-		return x.Muted
-	}
-	return 0
-}
-
-// Ended is what judges the grants of a session that is over.
-type Ended struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	SubjectId string                 `protobuf:"bytes,1,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	When      int64                  `protobuf:"varint,2,opt,name=when,proto3" json:"when,omitempty"`
-	Reason    string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// survivors is the most that any client's entry lets live.
-	Survivors     Survivors      `protobuf:"varint,4,opt,name=survivors,proto3,enum=sessions.badger.v1.Survivors" json:"survivors,omitempty"`
-	Clients       []*EndedClient `protobuf:"bytes,5,rep,name=clients,proto3" json:"clients,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Ended) Reset() {
-	*x = Ended{}
-	mi := &file_record_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Ended) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Ended) ProtoMessage() {}
-
-func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Ended.ProtoReflect.Descriptor instead.
-func (*Ended) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Ended) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-func (x *Ended) GetWhen() int64 {
-	if x != nil {
-		return x.When
-	}
-	return 0
-}
-
-func (x *Ended) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Ended) GetSurvivors() Survivors {
-	if x != nil {
-		return x.Survivors
-	}
-	return Survivors_SURVIVORS_NONE
-}
-
-func (x *Ended) GetClients() []*EndedClient {
-	if x != nil {
-		return x.Clients
-	}
-	return nil
-}
-
-type EndedClient struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	ClientId    string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	TokenNumber uint64                 `protobuf:"varint,2,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// survivors says which of the client's tokens outlive the session.
-	Survivors     Survivors `protobuf:"varint,3,opt,name=survivors,proto3,enum=sessions.badger.v1.Survivors" json:"survivors,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EndedClient) Reset() {
-	*x = EndedClient{}
-	mi := &file_record_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EndedClient) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EndedClient) ProtoMessage() {}
-
-func (x *EndedClient) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EndedClient.ProtoReflect.Descriptor instead.
-func (*EndedClient) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *EndedClient) GetClientId() string {
-	if x != nil {
-		return x.ClientId
-	}
-	return ""
-}
-
-func (x *EndedClient) GetTokenNumber() uint64 {
-	if x != nil {
-		return x.TokenNumber
-	}
-	return 0
-}
-
-func (x *EndedClient) GetSurvivors() Survivors {
-	if x != nil {
-		return x.Survivors
-	}
-	return Survivors_SURVIVORS_NONE
-}
-
-type Grant struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	RequestId   string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	SubjectId   string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SessionId   string                 `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	ClientId    string                 `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
-	Created     int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
-	Expires     int64                  `protobuf:"varint,7,opt,name=expires,proto3" json:"expires,omitempty"`
-	Consumed    int64                  `protobuf:"varint,8,opt,name=consumed,proto3" json:"consumed,omitempty"`
-	Offline     bool                   `protobuf:"varint,9,opt,name=offline,proto3" json:"offline,omitempty"`
-	// token_number is that of the client's row when the grant was stored.
-	TokenNumber uint64 `protobuf:"varint,10,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// outlives: begotten after its session's end by a grant that survived it.
-	Outlives bool   `protobuf:"varint,11,opt,name=outlives,proto3" json:"outlives,omitempty"`
-	Data     []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
-	// access is the type and key of the access token that was stored together with this refresh token, and goes when it is used. Absent where
-	// none, or more than one, was.
-	Access []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
-	// began is when the first of the grants was created that this one descends from by use: of a code's access token, the code. 0 for a grant that
-	// was stored in exchange for none.
-	Began int64 `protobuf:"varint,14,opt,name=began,proto3" json:"began,omitempty"`
-	// used tells the form of a grant that was consumed. 1: its grace is over, or it had none, and subject_id, description, access, began and
-	// data are gone. More: it may be consumed again for that many nanoseconds less one. 0: a release before kept it whole.
-	Used          uint64 `protobuf:"varint,15,opt,name=used,proto3" json:"used,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Grant) Reset() {
-	*x = Grant{}
-	mi := &file_record_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Grant) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Grant) ProtoMessage() {}
-
-func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
-func (*Grant) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *Grant) GetRequestId() string {
-	if x != nil {
-		return x.RequestId
-	}
-	return ""
-}
-
-func (x *Grant) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-func (x *Grant) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *Grant) GetClientId() string {
-	if x != nil {
-		return x.ClientId
-	}
-	return ""
-}
-
-func (x *Grant) GetDescription() string {
-	if x != nil {
-		return x.Description
-	}
-	return ""
-}
-
-func (x *Grant) GetCreated() int64 {
-	if x != nil {
-		return x.Created
-	}
-	return 0
-}
-
-func (x *Grant) GetExpires() int64 {
-	if x != nil {
-		return x.Expires
-	}
-	return 0
-}
-
-func (x *Grant) GetConsumed() int64 {
-	if x != nil {
-		return x.Consumed
-	}
-	return 0
-}
-
-func (x *Grant) GetOffline() bool {
-	if x != nil {
-		return x.Offline
-	}
-	return false
-}
-
-func (x *Grant) GetTokenNumber() uint64 {
-	if x != nil {
-		return x.TokenNumber
-	}
-	return 0
-}
-
-func (x *Grant) GetOutlives() bool {
-	if x != nil {
-		return x.Outlives
-	}
-	return false
-}
-
-func (x *Grant) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-func (x *Grant) GetAccess() []byte {
-	if x != nil {
-		return x.Access
-	}
-	return nil
-}
-
-func (x *Grant) GetBegan() int64 {
-	if x != nil {
-		return x.Began
-	}
-	return 0
-}
-
-func (x *Grant) GetUsed() uint64 {
-	if x != nil {
-		return x.Used
-	}
-	return 0
-}
-
 // Family lists the live tokens of one request id, so that they can be found and removed without a search.
 type Family struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -665,7 +35,7 @@ type Family struct {
 
 func (x *Family) Reset() {
 	*x = Family{}
-	mi := &file_record_proto_msgTypes[5]
+	mi := &file_record_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +47,7 @@ func (x *Family) String() string {
 func (*Family) ProtoMessage() {}
 
 func (x *Family) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[5]
+	mi := &file_record_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +60,7 @@ func (x *Family) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Family.ProtoReflect.Descriptor instead.
 func (*Family) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{5}
+	return file_record_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Family) GetMembers() [][]byte {
@@ -698,681 +68,6 @@ func (x *Family) GetMembers() [][]byte {
 		return x.Members
 	}
 	return nil
-}
-
-type Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	When          int64                  `protobuf:"varint,1,opt,name=when,proto3" json:"when,omitempty"`
-	Revoked       uint32                 `protobuf:"varint,2,opt,name=revoked,proto3" json:"revoked,omitempty"`
-	Ending        *EndingResult          `protobuf:"bytes,3,opt,name=ending,proto3" json:"ending,omitempty"`
-	Removed       *Removed               `protobuf:"bytes,4,opt,name=removed,proto3" json:"removed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Operation) Reset() {
-	*x = Operation{}
-	mi := &file_record_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Operation) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Operation) ProtoMessage() {}
-
-func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Operation.ProtoReflect.Descriptor instead.
-func (*Operation) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Operation) GetWhen() int64 {
-	if x != nil {
-		return x.When
-	}
-	return 0
-}
-
-func (x *Operation) GetRevoked() uint32 {
-	if x != nil {
-		return x.Revoked
-	}
-	return 0
-}
-
-func (x *Operation) GetEnding() *EndingResult {
-	if x != nil {
-		return x.Ending
-	}
-	return nil
-}
-
-func (x *Operation) GetRemoved() *Removed {
-	if x != nil {
-		return x.Removed
-	}
-	return nil
-}
-
-type Removed struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Met             int64                  `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
-	GrantsRevoked   int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
-	ConsentsRevoked int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
-	Next            []byte                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *Removed) Reset() {
-	*x = Removed{}
-	mi := &file_record_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Removed) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Removed) ProtoMessage() {}
-
-func (x *Removed) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Removed.ProtoReflect.Descriptor instead.
-func (*Removed) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *Removed) GetMet() int64 {
-	if x != nil {
-		return x.Met
-	}
-	return 0
-}
-
-func (x *Removed) GetGrantsRevoked() int64 {
-	if x != nil {
-		return x.GrantsRevoked
-	}
-	return 0
-}
-
-func (x *Removed) GetConsentsRevoked() int64 {
-	if x != nil {
-		return x.ConsentsRevoked
-	}
-	return 0
-}
-
-func (x *Removed) GetNext() []byte {
-	if x != nil {
-		return x.Next
-	}
-	return nil
-}
-
-type EndingResult struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	SessionsRemoved     int64                  `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
-	GrantsRevoked       int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
-	ConsentsRevoked     int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
-	NotificationsQueued int64                  `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
-	ClientsLeftAlone    []string               `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
-	Ended               []*EndedSession        `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
-}
-
-func (x *EndingResult) Reset() {
-	*x = EndingResult{}
-	mi := &file_record_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EndingResult) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EndingResult) ProtoMessage() {}
-
-func (x *EndingResult) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EndingResult.ProtoReflect.Descriptor instead.
-func (*EndingResult) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *EndingResult) GetSessionsRemoved() int64 {
-	if x != nil {
-		return x.SessionsRemoved
-	}
-	return 0
-}
-
-func (x *EndingResult) GetGrantsRevoked() int64 {
-	if x != nil {
-		return x.GrantsRevoked
-	}
-	return 0
-}
-
-func (x *EndingResult) GetConsentsRevoked() int64 {
-	if x != nil {
-		return x.ConsentsRevoked
-	}
-	return 0
-}
-
-func (x *EndingResult) GetNotificationsQueued() int64 {
-	if x != nil {
-		return x.NotificationsQueued
-	}
-	return 0
-}
-
-func (x *EndingResult) GetClientsLeftAlone() []string {
-	if x != nil {
-		return x.ClientsLeftAlone
-	}
-	return nil
-}
-
-func (x *EndingResult) GetEnded() []*EndedSession {
-	if x != nil {
-		return x.Ended
-	}
-	return nil
-}
-
-type EndedSession struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	SubjectId     string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *EndedSession) Reset() {
-	*x = EndedSession{}
-	mi := &file_record_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *EndedSession) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*EndedSession) ProtoMessage() {}
-
-func (x *EndedSession) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use EndedSession.ProtoReflect.Descriptor instead.
-func (*EndedSession) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *EndedSession) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *EndedSession) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-// Job is an ending of several steps, resumed after a crash and kept for a while after its end.
-type Job struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Now              int64                  `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
-	SubjectId        string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SessionId        string                 `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Narrowed         bool                   `protobuf:"varint,4,opt,name=narrowed,proto3" json:"narrowed,omitempty"`
-	ClientIds        []string               `protobuf:"bytes,5,rep,name=client_ids,json=clientIds,proto3" json:"client_ids,omitempty"`
-	Reason           string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	KeepSession      bool                   `protobuf:"varint,7,opt,name=keep_session,json=keepSession,proto3" json:"keep_session,omitempty"`
-	KeepTokens       bool                   `protobuf:"varint,8,opt,name=keep_tokens,json=keepTokens,proto3" json:"keep_tokens,omitempty"`
-	KeepOffline      bool                   `protobuf:"varint,9,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
-	KeepConsents     bool                   `protobuf:"varint,10,opt,name=keep_consents,json=keepConsents,proto3" json:"keep_consents,omitempty"`
-	SkipNotification bool                   `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
-	Done             *EndingResult          `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
-	CoordinatedOnly  bool                   `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	All              bool                   `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
-	// phase is one of the phases of logout.Job, empty once the job is done. cursor is the last position of the phase's index that was looked
-	// at.
-	Phase  string `protobuf:"bytes,23,opt,name=phase,proto3" json:"phase,omitempty"`
-	Cursor []byte `protobuf:"bytes,15,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// last is the position of the last session that there was when the job began.
-	Last []byte `protobuf:"bytes,16,opt,name=last,proto3" json:"last,omitempty"`
-	// total is how many sessions there were then, -1 where that was not counted; looked_at how many of them the job has come past.
-	Total    int64 `protobuf:"varint,17,opt,name=total,proto3" json:"total,omitempty"`
-	LookedAt int64 `protobuf:"varint,18,opt,name=looked_at,json=lookedAt,proto3" json:"looked_at,omitempty"`
-	// finished is when the job was done, 0 as long as nobody has said what time it is since.
-	Finished int64 `protobuf:"varint,19,opt,name=finished,proto3" json:"finished,omitempty"`
-	// error says why the job has stopped.
-	Error string `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`
-	// consents_subject and consents_clients: consents of an ended session that did not fit into its transaction.
-	ConsentsSubject string   `protobuf:"bytes,21,opt,name=consents_subject,json=consentsSubject,proto3" json:"consents_subject,omitempty"`
-	ConsentsClients []string `protobuf:"bytes,22,rep,name=consents_clients,json=consentsClients,proto3" json:"consents_clients,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
-}
-
-func (x *Job) Reset() {
-	*x = Job{}
-	mi := &file_record_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Job) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Job) ProtoMessage() {}
-
-func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Job.ProtoReflect.Descriptor instead.
-func (*Job) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Job) GetNow() int64 {
-	if x != nil {
-		return x.Now
-	}
-	return 0
-}
-
-func (x *Job) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-func (x *Job) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *Job) GetNarrowed() bool {
-	if x != nil {
-		return x.Narrowed
-	}
-	return false
-}
-
-func (x *Job) GetClientIds() []string {
-	if x != nil {
-		return x.ClientIds
-	}
-	return nil
-}
-
-func (x *Job) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Job) GetKeepSession() bool {
-	if x != nil {
-		return x.KeepSession
-	}
-	return false
-}
-
-func (x *Job) GetKeepTokens() bool {
-	if x != nil {
-		return x.KeepTokens
-	}
-	return false
-}
-
-func (x *Job) GetKeepOffline() bool {
-	if x != nil {
-		return x.KeepOffline
-	}
-	return false
-}
-
-func (x *Job) GetKeepConsents() bool {
-	if x != nil {
-		return x.KeepConsents
-	}
-	return false
-}
-
-func (x *Job) GetSkipNotification() bool {
-	if x != nil {
-		return x.SkipNotification
-	}
-	return false
-}
-
-func (x *Job) GetDone() *EndingResult {
-	if x != nil {
-		return x.Done
-	}
-	return nil
-}
-
-func (x *Job) GetCoordinatedOnly() bool {
-	if x != nil {
-		return x.CoordinatedOnly
-	}
-	return false
-}
-
-func (x *Job) GetAll() bool {
-	if x != nil {
-		return x.All
-	}
-	return false
-}
-
-func (x *Job) GetPhase() string {
-	if x != nil {
-		return x.Phase
-	}
-	return ""
-}
-
-func (x *Job) GetCursor() []byte {
-	if x != nil {
-		return x.Cursor
-	}
-	return nil
-}
-
-func (x *Job) GetLast() []byte {
-	if x != nil {
-		return x.Last
-	}
-	return nil
-}
-
-func (x *Job) GetTotal() int64 {
-	if x != nil {
-		return x.Total
-	}
-	return 0
-}
-
-func (x *Job) GetLookedAt() int64 {
-	if x != nil {
-		return x.LookedAt
-	}
-	return 0
-}
-
-func (x *Job) GetFinished() int64 {
-	if x != nil {
-		return x.Finished
-	}
-	return 0
-}
-
-func (x *Job) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *Job) GetConsentsSubject() string {
-	if x != nil {
-		return x.ConsentsSubject
-	}
-	return ""
-}
-
-func (x *Job) GetConsentsClients() []string {
-	if x != nil {
-		return x.ConsentsClients
-	}
-	return nil
-}
-
-type Notification struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Issuer      string                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	ClientId    string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	SubjectId   string                 `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SessionId   string                 `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Reason      string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	State       string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
-	Queued      int64                  `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
-	Attempts    int64                  `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	NextAttempt int64                  `protobuf:"varint,9,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
-	GiveUpAt    int64                  `protobuf:"varint,10,opt,name=give_up_at,json=giveUpAt,proto3" json:"give_up_at,omitempty"`
-	LastAttempt int64                  `protobuf:"varint,11,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
-	LastError   string                 `protobuf:"bytes,12,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	Again       int64                  `protobuf:"varint,13,opt,name=again,proto3" json:"again,omitempty"`
-	// claim is the number of the latest claim, claimed whether it is still to be settled.
-	Claim   uint64 `protobuf:"varint,14,opt,name=claim,proto3" json:"claim,omitempty"`
-	Claimed bool   `protobuf:"varint,17,opt,name=claimed,proto3" json:"claimed,omitempty"`
-	// due is where the notice stands in the due index: its next attempt, or the end of the lease that it is claimed under. 0 when it is in none.
-	Due int64 `protobuf:"varint,15,opt,name=due,proto3" json:"due,omitempty"`
-	// purge_at is where the notice stands in the purge index. 0 when it is in none.
-	PurgeAt       int64 `protobuf:"varint,16,opt,name=purge_at,json=purgeAt,proto3" json:"purge_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Notification) Reset() {
-	*x = Notification{}
-	mi := &file_record_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Notification) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Notification) ProtoMessage() {}
-
-func (x *Notification) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Notification.ProtoReflect.Descriptor instead.
-func (*Notification) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *Notification) GetIssuer() string {
-	if x != nil {
-		return x.Issuer
-	}
-	return ""
-}
-
-func (x *Notification) GetClientId() string {
-	if x != nil {
-		return x.ClientId
-	}
-	return ""
-}
-
-func (x *Notification) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-func (x *Notification) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *Notification) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *Notification) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *Notification) GetQueued() int64 {
-	if x != nil {
-		return x.Queued
-	}
-	return 0
-}
-
-func (x *Notification) GetAttempts() int64 {
-	if x != nil {
-		return x.Attempts
-	}
-	return 0
-}
-
-func (x *Notification) GetNextAttempt() int64 {
-	if x != nil {
-		return x.NextAttempt
-	}
-	return 0
-}
-
-func (x *Notification) GetGiveUpAt() int64 {
-	if x != nil {
-		return x.GiveUpAt
-	}
-	return 0
-}
-
-func (x *Notification) GetLastAttempt() int64 {
-	if x != nil {
-		return x.LastAttempt
-	}
-	return 0
-}
-
-func (x *Notification) GetLastError() string {
-	if x != nil {
-		return x.LastError
-	}
-	return ""
-}
-
-func (x *Notification) GetAgain() int64 {
-	if x != nil {
-		return x.Again
-	}
-	return 0
-}
-
-func (x *Notification) GetClaim() uint64 {
-	if x != nil {
-		return x.Claim
-	}
-	return 0
-}
-
-func (x *Notification) GetClaimed() bool {
-	if x != nil {
-		return x.Claimed
-	}
-	return false
-}
-
-func (x *Notification) GetDue() int64 {
-	if x != nil {
-		return x.Due
-	}
-	return 0
-}
-
-func (x *Notification) GetPurgeAt() int64 {
-	if x != nil {
-		return x.PurgeAt
-	}
-	return 0
 }
 
 // Ledger is what the store knows of itself and of moves to and from other stores.
@@ -1395,7 +90,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_record_proto_msgTypes[12]
+	mi := &file_record_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +102,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[12]
+	mi := &file_record_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +115,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{12}
+	return file_record_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Ledger) GetState() string {
@@ -1482,7 +177,7 @@ type Contents struct {
 
 func (x *Contents) Reset() {
 	*x = Contents{}
-	mi := &file_record_proto_msgTypes[13]
+	mi := &file_record_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +189,7 @@ func (x *Contents) String() string {
 func (*Contents) ProtoMessage() {}
 
 func (x *Contents) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[13]
+	mi := &file_record_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +202,7 @@ func (x *Contents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contents.ProtoReflect.Descriptor instead.
 func (*Contents) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{13}
+	return file_record_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Contents) GetContents() []*Content {
@@ -1528,7 +223,7 @@ type Content struct {
 
 func (x *Content) Reset() {
 	*x = Content{}
-	mi := &file_record_proto_msgTypes[14]
+	mi := &file_record_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +235,7 @@ func (x *Content) String() string {
 func (*Content) ProtoMessage() {}
 
 func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[14]
+	mi := &file_record_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +248,7 @@ func (x *Content) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content.ProtoReflect.Descriptor instead.
 func (*Content) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{14}
+	return file_record_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Content) GetKind() uint32 {
@@ -1577,198 +272,13 @@ func (x *Content) GetSum() uint64 {
 	return 0
 }
 
-// Property is a small value of the host's.
-type Property struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Property) Reset() {
-	*x = Property{}
-	mi := &file_record_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Property) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Property) ProtoMessage() {}
-
-func (x *Property) ProtoReflect() protoreflect.Message {
-	mi := &file_record_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Property.ProtoReflect.Descriptor instead.
-func (*Property) Descriptor() ([]byte, []int) {
-	return file_record_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *Property) GetValue() []byte {
-	if x != nil {
-		return x.Value
-	}
-	return nil
-}
-
 var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\x12sessions.badger.v1\"\xcf\x03\n" +
-	"\aSession\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x02 \x01(\tR\tsessionId\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x03 \x01(\tR\tsubjectId\x12!\n" +
-	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x12\x16\n" +
-	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x12\x1b\n" +
-	"\tauth_time\x18\x06 \x01(\x03R\bauthTime\x12\x10\n" +
-	"\x03acr\x18\a \x01(\tR\x03acr\x12\x10\n" +
-	"\x03amr\x18\b \x03(\tR\x03amr\x12\x1f\n" +
-	"\vremote_addr\x18\t \x01(\tR\n" +
-	"remoteAddr\x12\x1d\n" +
-	"\n" +
-	"user_agent\x18\n" +
-	" \x01(\tR\tuserAgent\x12\x18\n" +
-	"\acreated\x18\v \x01(\x03R\acreated\x12\x18\n" +
-	"\arenewed\x18\f \x01(\x03R\arenewed\x12\x18\n" +
-	"\aexpires\x18\r \x01(\x03R\aexpires\x12\x17\n" +
-	"\aends_at\x18\x0e \x01(\x03R\x06endsAt\x12\x18\n" +
-	"\aversion\x18\x0f \x01(\x04R\aversion\x12\x1f\n" +
-	"\vindexed_due\x18\x10 \x01(\x03R\n" +
-	"indexedDue\x12\x16\n" +
-	"\x06ticket\x18\x11 \x01(\fR\x06ticket\"\xf7\x01\n" +
-	"\tClientUse\x12\x1d\n" +
-	"\n" +
-	"first_used\x18\x01 \x01(\x03R\tfirstUsed\x12\x1b\n" +
-	"\tlast_used\x18\x02 \x01(\x03R\blastUsed\x12\x16\n" +
-	"\x06notify\x18\x03 \x01(\bR\x06notify\x12 \n" +
-	"\vcoordinated\x18\x04 \x01(\bR\vcoordinated\x12!\n" +
-	"\ftoken_number\x18\x05 \x01(\x04R\vtokenNumber\x12\x1a\n" +
-	"\bdetached\x18\x06 \x01(\bR\bdetached\x12\x1f\n" +
-	"\vlast_ending\x18\a \x01(\tR\n" +
-	"lastEnding\x12\x14\n" +
-	"\x05muted\x18\b \x01(\rR\x05muted\"\xca\x01\n" +
-	"\x05Ended\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x12\n" +
-	"\x04when\x18\x02 \x01(\x03R\x04when\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12;\n" +
-	"\tsurvivors\x18\x04 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\x129\n" +
-	"\aclients\x18\x05 \x03(\v2\x1f.sessions.badger.v1.EndedClientR\aclients\"\x8a\x01\n" +
-	"\vEndedClient\x12\x1b\n" +
-	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12!\n" +
-	"\ftoken_number\x18\x02 \x01(\x04R\vtokenNumber\x12;\n" +
-	"\tsurvivors\x18\x03 \x01(\x0e2\x1d.sessions.badger.v1.SurvivorsR\tsurvivors\"\xa2\x03\n" +
-	"\x05Grant\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x02 \x01(\tR\tsubjectId\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x03 \x01(\tR\tsessionId\x12\x1b\n" +
-	"\tclient_id\x18\x04 \x01(\tR\bclientId\x12 \n" +
-	"\vdescription\x18\x05 \x01(\tR\vdescription\x12\x18\n" +
-	"\acreated\x18\x06 \x01(\x03R\acreated\x12\x18\n" +
-	"\aexpires\x18\a \x01(\x03R\aexpires\x12\x1a\n" +
-	"\bconsumed\x18\b \x01(\x03R\bconsumed\x12\x18\n" +
-	"\aoffline\x18\t \x01(\bR\aoffline\x12!\n" +
-	"\ftoken_number\x18\n" +
-	" \x01(\x04R\vtokenNumber\x12\x1a\n" +
-	"\boutlives\x18\v \x01(\bR\boutlives\x12\x12\n" +
-	"\x04data\x18\f \x01(\fR\x04data\x12\x16\n" +
-	"\x06access\x18\r \x01(\fR\x06access\x12\x14\n" +
-	"\x05began\x18\x0e \x01(\x03R\x05began\x12\x12\n" +
-	"\x04used\x18\x0f \x01(\x04R\x04used\"\"\n" +
+	"\frecord.proto\x12\x12sessions.badger.v1\"\"\n" +
 	"\x06Family\x12\x18\n" +
-	"\amembers\x18\x01 \x03(\fR\amembers\"\xaa\x01\n" +
-	"\tOperation\x12\x12\n" +
-	"\x04when\x18\x01 \x01(\x03R\x04when\x12\x18\n" +
-	"\arevoked\x18\x02 \x01(\rR\arevoked\x128\n" +
-	"\x06ending\x18\x03 \x01(\v2 .sessions.badger.v1.EndingResultR\x06ending\x125\n" +
-	"\aremoved\x18\x04 \x01(\v2\x1b.sessions.badger.v1.RemovedR\aremoved\"\x81\x01\n" +
-	"\aRemoved\x12\x10\n" +
-	"\x03met\x18\x01 \x01(\x03R\x03met\x12%\n" +
-	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
-	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x12\x12\n" +
-	"\x04next\x18\x04 \x01(\fR\x04next\"\xa4\x02\n" +
-	"\fEndingResult\x12)\n" +
-	"\x10sessions_removed\x18\x01 \x01(\x03R\x0fsessionsRemoved\x12%\n" +
-	"\x0egrants_revoked\x18\x02 \x01(\x03R\rgrantsRevoked\x12)\n" +
-	"\x10consents_revoked\x18\x03 \x01(\x03R\x0fconsentsRevoked\x121\n" +
-	"\x14notifications_queued\x18\x04 \x01(\x03R\x13notificationsQueued\x12,\n" +
-	"\x12clients_left_alone\x18\x05 \x03(\tR\x10clientsLeftAlone\x126\n" +
-	"\x05ended\x18\x06 \x03(\v2 .sessions.badger.v1.EndedSessionR\x05ended\"L\n" +
-	"\fEndedSession\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x02 \x01(\tR\tsubjectId\"\xd1\x05\n" +
-	"\x03Job\x12\x10\n" +
-	"\x03now\x18\x01 \x01(\x03R\x03now\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x02 \x01(\tR\tsubjectId\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x03 \x01(\tR\tsessionId\x12\x1a\n" +
-	"\bnarrowed\x18\x04 \x01(\bR\bnarrowed\x12\x1d\n" +
-	"\n" +
-	"client_ids\x18\x05 \x03(\tR\tclientIds\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\x12!\n" +
-	"\fkeep_session\x18\a \x01(\bR\vkeepSession\x12\x1f\n" +
-	"\vkeep_tokens\x18\b \x01(\bR\n" +
-	"keepTokens\x12!\n" +
-	"\fkeep_offline\x18\t \x01(\bR\vkeepOffline\x12#\n" +
-	"\rkeep_consents\x18\n" +
-	" \x01(\bR\fkeepConsents\x12+\n" +
-	"\x11skip_notification\x18\v \x01(\bR\x10skipNotification\x124\n" +
-	"\x04done\x18\f \x01(\v2 .sessions.badger.v1.EndingResultR\x04done\x12)\n" +
-	"\x10coordinated_only\x18\x0e \x01(\bR\x0fcoordinatedOnly\x12\x10\n" +
-	"\x03all\x18\r \x01(\bR\x03all\x12\x14\n" +
-	"\x05phase\x18\x17 \x01(\tR\x05phase\x12\x16\n" +
-	"\x06cursor\x18\x0f \x01(\fR\x06cursor\x12\x12\n" +
-	"\x04last\x18\x10 \x01(\fR\x04last\x12\x14\n" +
-	"\x05total\x18\x11 \x01(\x03R\x05total\x12\x1b\n" +
-	"\tlooked_at\x18\x12 \x01(\x03R\blookedAt\x12\x1a\n" +
-	"\bfinished\x18\x13 \x01(\x03R\bfinished\x12\x14\n" +
-	"\x05error\x18\x14 \x01(\tR\x05error\x12)\n" +
-	"\x10consents_subject\x18\x15 \x01(\tR\x0fconsentsSubject\x12)\n" +
-	"\x10consents_clients\x18\x16 \x03(\tR\x0fconsentsClients\"\xd9\x03\n" +
-	"\fNotification\x12\x16\n" +
-	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
-	"\tclient_id\x18\x02 \x01(\tR\bclientId\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x03 \x01(\tR\tsubjectId\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x04 \x01(\tR\tsessionId\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05state\x18\x06 \x01(\tR\x05state\x12\x16\n" +
-	"\x06queued\x18\a \x01(\x03R\x06queued\x12\x1a\n" +
-	"\battempts\x18\b \x01(\x03R\battempts\x12!\n" +
-	"\fnext_attempt\x18\t \x01(\x03R\vnextAttempt\x12\x1c\n" +
-	"\n" +
-	"give_up_at\x18\n" +
-	" \x01(\x03R\bgiveUpAt\x12!\n" +
-	"\flast_attempt\x18\v \x01(\x03R\vlastAttempt\x12\x1d\n" +
-	"\n" +
-	"last_error\x18\f \x01(\tR\tlastError\x12\x14\n" +
-	"\x05again\x18\r \x01(\x03R\x05again\x12\x14\n" +
-	"\x05claim\x18\x0e \x01(\x04R\x05claim\x12\x18\n" +
-	"\aclaimed\x18\x11 \x01(\bR\aclaimed\x12\x10\n" +
-	"\x03due\x18\x0f \x01(\x03R\x03due\x12\x19\n" +
-	"\bpurge_at\x18\x10 \x01(\x03R\apurgeAt\"\xbc\x01\n" +
+	"\amembers\x18\x01 \x03(\fR\amembers\"\xbc\x01\n" +
 	"\x06Ledger\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -1784,13 +294,7 @@ const file_record_proto_rawDesc = "" +
 	"\aContent\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x03R\x05count\x12\x10\n" +
-	"\x03sum\x18\x03 \x01(\x06R\x03sum\" \n" +
-	"\bProperty\x12\x14\n" +
-	"\x05value\x18\x01 \x01(\fR\x05value*I\n" +
-	"\tSurvivors\x12\x12\n" +
-	"\x0eSURVIVORS_NONE\x10\x00\x12\x15\n" +
-	"\x11SURVIVORS_OFFLINE\x10\x01\x12\x11\n" +
-	"\rSURVIVORS_ALL\x10\x02BEZCgithub.com/fosite-sessions/sessions/plugin/badger/internal/recordpbb\x06proto3"
+	"\x03sum\x18\x03 \x01(\x06R\x03sumBEZCgithub.com/fosite-sessions/sessions/plugin/badger/internal/recordpbb\x06proto3"
 
 var (
 	file_record_proto_rawDescOnce sync.Once
@@ -1804,41 +308,20 @@ func file_record_proto_rawDescGZIP() []byte {
 	return file_record_proto_rawDescData
 }
 
-var file_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_record_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_record_proto_goTypes = []any{
-	(Survivors)(0),       // 0: sessions.badger.v1.Survivors
-	(*Session)(nil),      // 1: sessions.badger.v1.Session
-	(*ClientUse)(nil),    // 2: sessions.badger.v1.ClientUse
-	(*Ended)(nil),        // 3: sessions.badger.v1.Ended
-	(*EndedClient)(nil),  // 4: sessions.badger.v1.EndedClient
-	(*Grant)(nil),        // 5: sessions.badger.v1.Grant
-	(*Family)(nil),       // 6: sessions.badger.v1.Family
-	(*Operation)(nil),    // 7: sessions.badger.v1.Operation
-	(*Removed)(nil),      // 8: sessions.badger.v1.Removed
-	(*EndingResult)(nil), // 9: sessions.badger.v1.EndingResult
-	(*EndedSession)(nil), // 10: sessions.badger.v1.EndedSession
-	(*Job)(nil),          // 11: sessions.badger.v1.Job
-	(*Notification)(nil), // 12: sessions.badger.v1.Notification
-	(*Ledger)(nil),       // 13: sessions.badger.v1.Ledger
-	(*Contents)(nil),     // 14: sessions.badger.v1.Contents
-	(*Content)(nil),      // 15: sessions.badger.v1.Content
-	(*Property)(nil),     // 16: sessions.badger.v1.Property
+	(*Family)(nil),   // 0: sessions.badger.v1.Family
+	(*Ledger)(nil),   // 1: sessions.badger.v1.Ledger
+	(*Contents)(nil), // 2: sessions.badger.v1.Contents
+	(*Content)(nil),  // 3: sessions.badger.v1.Content
 }
 var file_record_proto_depIdxs = []int32{
-	0,  // 0: sessions.badger.v1.Ended.survivors:type_name -> sessions.badger.v1.Survivors
-	4,  // 1: sessions.badger.v1.Ended.clients:type_name -> sessions.badger.v1.EndedClient
-	0,  // 2: sessions.badger.v1.EndedClient.survivors:type_name -> sessions.badger.v1.Survivors
-	9,  // 3: sessions.badger.v1.Operation.ending:type_name -> sessions.badger.v1.EndingResult
-	8,  // 4: sessions.badger.v1.Operation.removed:type_name -> sessions.badger.v1.Removed
-	10, // 5: sessions.badger.v1.EndingResult.ended:type_name -> sessions.badger.v1.EndedSession
-	9,  // 6: sessions.badger.v1.Job.done:type_name -> sessions.badger.v1.EndingResult
-	15, // 7: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	3, // 0: sessions.badger.v1.Contents.contents:type_name -> sessions.badger.v1.Content
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_record_proto_init() }
@@ -1851,14 +334,13 @@ func file_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_proto_rawDesc), len(file_record_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   16,
+			NumEnums:      0,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_record_proto_goTypes,
 		DependencyIndexes: file_record_proto_depIdxs,
-		EnumInfos:         file_record_proto_enumTypes,
 		MessageInfos:      file_record_proto_msgTypes,
 	}.Build()
 	File_record_proto = out.File

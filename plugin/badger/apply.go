@@ -57,7 +57,7 @@ func (a *application) run(tx *tx) error {
 			return err
 		}
 	}
-	return tx.answered(a.batch.OperationID, &records.Operation{When: nanos(a.now), Revoked: uint32(a.revoked)})
+	return tx.answered(a.batch.OperationID, &records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.revoked)})
 }
 
 // answered keeps the answer to an operation in the transaction that earned it.
@@ -86,17 +86,17 @@ func (a *application) slide() error {
 		return nil
 	}
 	session, err := loadSession(a.tx, s.SessionID)
-	if err != nil || session == nil || !liveSession(session, a.now) || moment(session.GetRenewed()).After(s.RenewedBefore) {
+	if err != nil || session == nil || !liveSession(session, a.now) || records.Moment(session.GetRenewed()).After(s.RenewedBefore) {
 		return err
 	}
-	expires := nanos(s.Expires)
+	expires := records.Nanos(s.Expires)
 	if end := session.GetEndsAt(); end != 0 {
 		expires = min(expires, end)
 	}
 	if expires <= session.GetExpires() {
 		return nil
 	}
-	session.Expires, session.Renewed = expires, nanos(a.now)
+	session.Expires, session.Renewed = expires, records.Nanos(a.now)
 	session.Version++
 	a.slid = true
 	return a.tx.saveSession(session, false)
@@ -121,7 +121,7 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 			if err := a.roomFor(sid); err != nil {
 				return nil, err
 			}
-			use = &records.ClientUse{FirstUsed: nanos(a.now)}
+			use = &records.ClientUse{FirstUsed: records.Nanos(a.now)}
 		}
 		use.Detached = false
 		a.tx.put(sessionPosition(indexClient, more(client), session), nil)
@@ -129,7 +129,7 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 			return nil, err
 		}
 	}
-	use.LastUsed = max(use.LastUsed, nanos(a.now))
+	use.LastUsed = max(use.LastUsed, records.Nanos(a.now))
 	return use, nil
 }
 
@@ -209,7 +209,7 @@ func (a *application) consume() error {
 // spend removes what goes with a code or refresh token that is used for the first time.
 func (a *application) spend(g *records.Grant) error {
 	spent := []grantstore.Type{grantstore.ReferenceToken}
-	switch access, known := refOf(g.GetAccess()); {
+	switch access, known := records.RefOf(g.GetAccess()); {
 	case a.batch.Consume.Type == grantstore.AuthorizationCode:
 		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
 	case known:
@@ -340,13 +340,13 @@ func (a *application) store() error {
 	access := a.batch.Access()
 	for i := range a.batch.Store {
 		given := &a.batch.Store[i]
-		g := grantRecord(given)
+		g := records.FromGrant(given)
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId = c.RequestId, c.SubjectId, c.SessionId, c.ClientId
 			g.Offline, g.Began = c.Offline, cmp.Or(c.Began, c.Created)
 		}
 		if given.Type == grantstore.RefreshToken && access.Type != "" {
-			g.Access = refBytes(access)
+			g.Access = records.RefBytes(access)
 		}
 		if err := a.bind(g); err != nil {
 			return err

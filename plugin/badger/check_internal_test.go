@@ -266,7 +266,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 		}, "is of a session that does not exist"},
 		"a session found due too late": {func(e *Engine, tx *tx) error {
 			s, err := loadSession(tx, "ann-1")
-			s.IndexedDue = nanos(base.Add(time.Hour * 2))
+			s.IndexedDue = records.Nanos(base.Add(time.Hour * 2))
 			return errors.Join(err, tx.save(sessionKey("ann-1"), s))
 		}, "would be found due too late"},
 		"a notice that is never sent": {func(e *Engine, tx *tx) error {

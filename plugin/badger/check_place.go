@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // placeOf names the table of a key, and the ids in it. The keys of sessions and grants stay out: a hash of a secret is nobody's business either.
@@ -73,7 +75,7 @@ func timedID(position []byte) string {
 
 // grantID names a grant by its type and its serial, which does not give its key away.
 func grantID(b []byte) string {
-	ref, ok := refOf(b)
+	ref, ok := records.RefOf(b)
 	if !ok {
 		return "a grant of no type"
 	}

@@ -110,7 +110,7 @@ func (c *checker) session(o *owner, k, v []byte) {
 	c.rule(k, s.SessionId != string(o.sid), "is another session than its key says")
 	c.rule(k, len(s.Key) != len(ticketstore.Key{}), "has no key of a cookie")
 	c.rule(k, s.Created == 0 || s.Expires == 0 || s.Version == 0, "has no beginning, end or version")
-	c.rule(k, s.IndexedDue == 0 || s.IndexedDue > nanos(dueAt(s)), "would be found due too late")
+	c.rule(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(dueAt(s)), "would be found due too late")
 	if s.SessionId != string(o.sid) {
 		return
 	}
@@ -175,6 +175,6 @@ func (c *checker) client(o *owner, k, v []byte) {
 // grantOfSession finds tokens that nothing judges. That there is such a grant, and that no other is missing, the balance tells.
 func (c *checker) grantOfSession(o *owner, k, v []byte) {
 	c.entry(k, v)
-	ref, ok := refOf(v)
+	ref, ok := records.RefOf(v)
 	c.together(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended, "is bound to a session that neither exists nor has left an ended record")
 }

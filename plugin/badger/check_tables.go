@@ -18,7 +18,7 @@ var canonical = proto.MarshalOptions{Deterministic: true}
 
 func (c *checker) grants() error {
 	return c.scan(tableGrant, true, func(k, v []byte) error {
-		ref, ok := refOf(k[len(tableGrant):])
+		ref, ok := records.RefOf(k[len(tableGrant):])
 		c.rule(k, !ok, "has a key that is none of a grant")
 		g := &records.Grant{}
 		if !c.record(k, v, g) || !ok {
@@ -29,7 +29,7 @@ func (c *checker) grants() error {
 			c.balance.wants(entry.key, entry.value)
 		}
 		if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
-			c.balance.wants(memberKey(g.RequestId, refBytes(ref)), nil)
+			c.balance.wants(memberKey(g.RequestId, records.RefBytes(ref)), nil)
 		}
 		return c.number(k, ref, g)
 	})
@@ -141,7 +141,7 @@ func (c *checker) notices() error {
 
 // grantDue takes an entry as version 2 of the format has it too: it led to the grant once more.
 func (c *checker) grantDue(k, v []byte) {
-	if bytes.HasSuffix(k, v) && len(v) == refLength {
+	if bytes.HasSuffix(k, v) && len(v) == records.RefLength {
 		v = nil
 	}
 	c.entry(k, v)
@@ -218,7 +218,7 @@ func (c *checker) look(k, v []byte) {
 	}
 	c.entry(key(indexEndedDue, timeKey(0), sid), v)
 	// By now all records were read, and the latest moment is known.
-	c.rule(k, c.config.Ages && nanos(at) < c.latest-overdue,
+	c.rule(k, c.config.Ages && records.Nanos(at) < c.latest-overdue,
 		"was to be looked at, and perhaps to go, more than a week before the latest write: no host sweeps this store")
 }
 

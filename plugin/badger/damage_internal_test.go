@@ -86,7 +86,7 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
 	spoil(t, e, noticeKey(ids["a"]), key(indexNoticeDue, []byte("no end")), key(indexNoticeDue, more("e"), []byte{1}))
 	err := e.db.Update(func(txn *badger.Txn) error {
-		entry := key(indexNoticeDue, more("f"), timeKey(nanos(base)), last(ids["f"])) // a second one, where it does not stand
+		entry := key(indexNoticeDue, more("f"), timeKey(records.Nanos(base)), last(ids["f"])) // a second one, where it does not stand
 		return errors.Join(txn.Delete(noticeKey(ids["c"])), txn.Set(entry, nil))
 	})
 	if err != nil {
@@ -140,7 +140,7 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	e, log := openLogged(t)
 	signIn(t, e, "sid", "ann")
 	signIn(t, e, "other", "ann")
-	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid", Created: nanos(base)})
+	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid", Created: records.Nanos(base)})
 	spoil(t, e, sessionKey("sid"), listed)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour))
 	if err != nil || swept.Ended != 1 || !swept.Next.IsZero() {
@@ -235,7 +235,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		signIn(t, e, sid, "ann")
 		issue(t, e, sid, "ann", "mail", 1)
 	}
-	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid0", Created: nanos(base)})
+	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid1-mail-0")}
 	spoil(t, e, sessionKey("sid0"), listed, clientUseKey("sid2", "mail"), noticeKey(ids["a"]), grantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {

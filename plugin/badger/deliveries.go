@@ -45,7 +45,7 @@ func noticeListing(r reader, f *logout.DeliveryFilter) *listing[logout.Notificat
 		if err != nil || !found || !noticeMatches(f, n) {
 			return nil, err
 		}
-		return noticeOf(id, n), nil
+		return records.NotificationOf(id, n), nil
 	}
 	return l
 }

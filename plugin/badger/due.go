@@ -77,7 +77,7 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 		if err != nil {
 			return nil, err
 		}
-		if session == nil || nanos(d.at) != session.IndexedDue {
+		if session == nil || records.Nanos(d.at) != session.IndexedDue {
 			tx.delete(d.key) // another sweep was faster
 			return nil, nil
 		}
@@ -186,7 +186,7 @@ func (t *tx) purgeEnded(limit int, now time.Time) (int, error) {
 			return 0, err
 		}
 		if left {
-			t.put(key(indexEndedDue, timeKey(nanos(now.Add(endedRetention))), last(sid)), nil)
+			t.put(key(indexEndedDue, timeKey(records.Nanos(now.Add(endedRetention))), last(sid)), nil)
 			continue
 		}
 		ended, err := loadEnded(t, sid)
@@ -222,7 +222,7 @@ func (t *tx) purgeNotices(limit int, now time.Time) (int, error) {
 func anyToken(r reader, sid string) (found bool, err error) {
 	err = r.scan(key(indexGrantSession, more(sid)), nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
-		if ref, ok := refOf(v); ok && ref.Type.IsToken() {
+		if ref, ok := records.RefOf(v); ok && ref.Type.IsToken() {
 			// A row that was damaged and set aside has left its entry.
 			row, rowErr := r.get(grantKey(ref))
 			found, err = row != nil, errors.Join(err, rowErr)

@@ -134,11 +134,11 @@ func (c *closing) queue(session *records.Session, client usedClient) error {
 	c.result.NotificationsQueued++
 	n := &records.Notification{
 		Issuer: session.Issuer, ClientId: client.id, SubjectId: session.SubjectId, SessionId: session.SessionId,
-		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: nanos(c.now),
-		NextAttempt: nanos(c.now), GiveUpAt: nanos(c.now.Add(logout.RetryWindow)),
+		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: records.Nanos(c.now),
+		NextAttempt: records.Nanos(c.now), GiveUpAt: records.Nanos(c.now.Add(logout.RetryWindow)),
 	}
-	if c.now.Sub(moment(client.use.LastUsed)) <= logout.RecentUse {
-		n.Again = nanos(c.now.Add(logout.SecondNotice))
+	if c.now.Sub(records.Moment(client.use.LastUsed)) <= logout.RecentUse {
+		n.Again = records.Nanos(c.now.Add(logout.SecondNotice))
 	}
 	return c.tx.insertNotice(c.engine.nextNoticeID(c.now), n)
 }
@@ -183,7 +183,7 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 		c.result.Ended = append(c.result.Ended, logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
 	}
 	c.purge = true
-	c.tx.put(key(indexEndedDue, timeKey(nanos(c.now.Add(endedRetention))), last(session.SessionId)), nil)
+	c.tx.put(key(indexEndedDue, timeKey(records.Nanos(c.now.Add(endedRetention))), last(session.SessionId)), nil)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.tx.put(key(indexEndedSubject, more(session.SubjectId), last(session.SessionId)), nil)
 	}
@@ -197,7 +197,7 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 		return nil, err
 	}
 	if ended == nil {
-		ended = &records.Ended{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
+		ended = &records.Ended{SubjectId: session.SubjectId, When: records.Nanos(c.now), Reason: string(c.ending.Reason)}
 	}
 	for _, client := range clients {
 		if survivors := c.survivors(client); survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
@@ -313,7 +313,7 @@ func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	return left, c.drop(rows)
 }
 
-func typePrefix(t grantstore.Type) []byte { return []byte{typeBytes[t]} }
+func typePrefix(t grantstore.Type) []byte { return []byte{records.TypeNumber(t)} }
 
 // drop removes grants without a session and counts those that were live.
 func (c *closing) drop(rows []storedGrant) error {

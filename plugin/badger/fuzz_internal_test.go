@@ -177,7 +177,7 @@ func seedRecords(f *testing.F) {
 	messages := []proto.Message{
 		&records.Session{SessionId: fuzzSID, SubjectId: "someone else", Created: 1, Expires: -1, IndexedDue: 7},
 		&records.ClientUse{FirstUsed: 1, TokenNumber: 1 << 63}, &records.Ended{SubjectId: fuzzSubject, Clients: []*records.EndedClient{nil, {}}},
-		&records.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, refLength)}},
+		&records.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, records.RefLength)}},
 		&records.Notification{ClientId: fuzzClient, State: "lost", Due: 1, PurgeAt: -1},
 	}
 	for table := range tables {

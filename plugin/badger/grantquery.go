@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/records"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
@@ -42,7 +44,7 @@ func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grants
 		if err != nil || stored == nil {
 			return nil, err
 		}
-		g := grantOf(stored.ref, stored.grant)
+		g := records.GrantOf(stored.ref, stored.grant)
 		g.Data = nil
 		if !grantMatches(f, g) {
 			return nil, nil //nolint:nilnil // no row is what is meant

@@ -57,7 +57,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if err := tx.remove(rows, &removal, now, removed); err != nil {
 			return err
 		}
-		return tx.answered(removal.OperationID, &records.Operation{When: nanos(now), Removed: removedRecord(removed)})
+		return tx.answered(removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: removedRecord(removed)})
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func grantsToRemove(r reader, removal *grantstore.Removal) *listing[grantstore.G
 		if err != nil || stored == nil || stored.grant.GetConsumed() != 0 {
 			return nil, err
 		}
-		if g := grantOf(stored.ref, stored.grant); grantMatches(f, g) && takes(removal, stored.grant) {
+		if g := records.GrantOf(stored.ref, stored.grant); grantMatches(f, g) && takes(removal, stored.grant) {
 			return &grantstore.Grant{Ref: g.Ref}, nil
 		}
 		return nil, nil //nolint:nilnil // no row is what is meant
@@ -84,7 +84,7 @@ func grantsToRemove(r reader, removal *grantstore.Removal) *listing[grantstore.G
 }
 
 func takes(removal *grantstore.Removal, g *records.Grant) bool {
-	return removal.Takes(moment(g.GetCreated()), moment(g.GetBegan()))
+	return removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
 }
 
 // remove removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's, but there may

@@ -32,7 +32,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) && !errors.Is(verdict, grantstore.ErrSessionEnded) {
 			return verdict
 		}
-		found = &grantstore.Found{Grant: *grantOf(ref, record)}
+		found = &grantstore.Found{Grant: *records.GrantOf(ref, record)}
 		if verdict == nil && ref.Type == grantstore.AuthorizationCode {
 			found.Related, err = related(r, record.GetRequestId())
 		}
@@ -51,7 +51,7 @@ func sessionTimes(r reader, sid string) (*grantstore.SessionTimes, error) {
 		return nil, err
 	}
 	return &grantstore.SessionTimes{
-		Renewed: moment(session.GetRenewed()), Expires: moment(session.GetExpires()), EndsAt: moment(session.GetEndsAt()),
+		Renewed: records.Moment(session.GetRenewed()), Expires: records.Moment(session.GetExpires()), EndsAt: records.Moment(session.GetEndsAt()),
 	}, nil
 }
 
@@ -70,7 +70,7 @@ func related(r reader, requestID string) (grantsOfFamily []grantstore.Grant, err
 			return nil, err
 		}
 		if record != nil {
-			grantsOfFamily = append(grantsOfFamily, *grantOf(ref, record))
+			grantsOfFamily = append(grantsOfFamily, *records.GrantOf(ref, record))
 		}
 	}
 	return grantsOfFamily, nil
@@ -97,7 +97,7 @@ func familyOf(r reader, requestID string) ([]grantstore.Ref, error) {
 	}
 	members := make([]grantstore.Ref, 0, len(family.GetMembers()))
 	for _, m := range family.GetMembers() {
-		ref, ok := refOf(m)
+		ref, ok := records.RefOf(m)
 		if !ok {
 			return nil, &damage{familyKey(requestID), fmt.Errorf("member of %d bytes", len(m))}
 		}
@@ -113,7 +113,7 @@ func (t *tx) saveFamily(requestID string, members []grantstore.Ref) error {
 	}
 	family := &recordpb.Family{}
 	for _, ref := range members {
-		family.Members = append(family.Members, refBytes(ref))
+		family.Members = append(family.Members, records.RefBytes(ref))
 	}
 	return t.save(familyKey(requestID), family)
 }
@@ -175,7 +175,7 @@ func (t *tx) consume(ref grantstore.Ref, g *records.Grant, grace time.Duration, 
 		return err
 	}
 	t.dropIndexes(ref, g)
-	g.Consumed = nanos(now)
+	g.Consumed = records.Nanos(now)
 	return t.saveUsed(ref, g, grace)
 }
 
@@ -186,12 +186,12 @@ type indexEntry struct{ key, value []byte }
 // be found by its session and by its age.
 func grantIndexes(ref grantstore.Ref, g *records.Grant) (entries []indexEntry) {
 	if due := grantDue(g); due != 0 {
-		entries = append(entries, indexEntry{key: key(indexGrantDue, timeKey(due), refBytes(ref))})
+		entries = append(entries, indexEntry{key: key(indexGrantDue, timeKey(due), records.RefBytes(ref))})
 	}
 	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
 		return entries
 	}
-	lead := func(k []byte) { entries = append(entries, indexEntry{k, refBytes(ref)}) }
+	lead := func(k []byte) { entries = append(entries, indexEntry{k, records.RefBytes(ref)}) }
 	position := append(timeKey(g.GetCreated()), serial(ref)...)
 	switch {
 	case g.GetSessionId() == "":
@@ -205,7 +205,7 @@ func grantIndexes(ref grantstore.Ref, g *records.Grant) (entries []indexEntry) {
 	}
 	lead(key(indexGrantAll, position))
 	if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
-		lead(key(indexGrantLoose, more(g.GetSubjectId()), more(g.GetClientId()), refBytes(ref)))
+		lead(key(indexGrantLoose, more(g.GetSubjectId()), more(g.GetClientId()), records.RefBytes(ref)))
 	}
 	if g.GetSubjectId() != "" {
 		lead(key(indexGrantSubject, more(g.GetSubjectId()), position))
@@ -220,7 +220,7 @@ func grantIndexes(ref grantstore.Ref, g *records.Grant) (entries []indexEntry) {
 func grantDue(g *records.Grant) int64 {
 	due := g.GetExpires()
 	if due == 0 && g.GetConsumed() != 0 {
-		due = nanos(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
+		due = records.Nanos(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
 	}
 	if g.GetUsed() > 1 {
 		due = min(due, graceOver(g))

@@ -251,11 +251,11 @@ func (t *tx) takeEnded(r *transfer.Record) error {
 
 // endedLook is where an imported ended record stands in the index of those to look at. Nobody moves it while the store is a target.
 func endedLook(ended *records.Ended, sid string) []byte {
-	return key(indexEndedDue, timeKey(nanos(moment(ended.GetWhen()).Add(endedRetention))), last(sid))
+	return key(indexEndedDue, timeKey(records.Nanos(records.Moment(ended.GetWhen()).Add(endedRetention))), last(sid))
 }
 
 func (t *tx) takeGrant(r *transfer.Record) error {
-	ref, ok := refOf(r.Key)
+	ref, ok := records.RefOf(r.Key)
 	if !ok {
 		return ticketstore.Invalid("key", "is not that of a grant")
 	}

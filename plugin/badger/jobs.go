@@ -32,8 +32,8 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 			state = logout.JobFailed
 		}
 		found = &logout.Job{
-			ID: id, State: state, Phase: job.Phase, Started: moment(job.Now), Finished: moment(job.Finished),
-			Total: int(job.Total), Done: int(job.LookedAt), Result: *resultOf(job.Done), Error: job.Error,
+			ID: id, State: state, Phase: job.Phase, Started: records.Moment(job.Now), Finished: records.Moment(job.Finished),
+			Total: int(job.Total), Done: int(job.LookedAt), Result: *records.ResultOf(job.Done), Error: job.Error,
 		}
 		return nil
 	})
@@ -142,9 +142,9 @@ func (t *tx) progress(id string, done *logout.Result) error {
 	if err != nil || !found {
 		return t.stepOver(err) // nobody counts any more
 	}
-	total := resultOf(job.GetDone())
+	total := records.ResultOf(job.GetDone())
 	sum(total, done)
-	job.Done = resultRecord(total)
+	job.Done = records.FromResult(total)
 	return t.saveJob(id, job)
 }
 
@@ -189,7 +189,7 @@ func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
 			t.dropJob(id, job)
 			continue
 		}
-		job.Finished = nanos(now)
+		job.Finished = records.Nanos(now)
 		if err := t.saveJob(id, job); err != nil {
 			return 0, err
 		}
@@ -199,7 +199,7 @@ func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
 
 func jobRecord(ending *logout.Ending, now time.Time) *records.Job {
 	return &records.Job{
-		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
+		Now: records.Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
 		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,

@@ -13,7 +13,7 @@ import (
 // outlives its session between two transactions. It returns nil, ErrNotFound for a grant past its Expires, ErrSessionEnded for one that
 // its session does not let live, or ErrConsumed for a used one.
 func judge(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
-	if expires := g.GetExpires(); expires != 0 && !now.Before(moment(expires)) {
+	if expires := g.GetExpires(); expires != 0 && !now.Before(records.Moment(expires)) {
 		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
 	}
 	// A consent may say in which session it was given; it is the subject's all the same.

@@ -5,8 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"math"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -132,35 +133,6 @@ func key(table []byte, parts ...[]byte) []byte {
 func last(id string) []byte { return []byte(id) }
 func more(id string) []byte { return append([]byte(id), 0) }
 
-// minMoment and maxMoment are the first and the last that fit: those beyond are stored as them.
-var (
-	minMoment = time.Unix(0, math.MinInt64).UTC()
-	maxMoment = time.Unix(0, math.MaxInt64).UTC()
-)
-
-// nanos is how a moment is stored.
-func nanos(t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.After(maxMoment):
-		return math.MaxInt64
-	case t.Before(minMoment):
-		return math.MinInt64
-	case t.UnixNano() == 0:
-		return 1 // 0 is no moment
-	}
-	return t.UnixNano()
-}
-
-// moment is the reverse of nanos.
-func moment(n int64) time.Time {
-	if n == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, n).UTC()
-}
-
 // timeKey sorts as the moments do, those before 1970 too.
 func timeKey(n int64) []byte {
 	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)
@@ -174,51 +146,16 @@ func splitTimed(k []byte, prefix int) (at time.Time, rest []byte, err error) {
 		return time.Time{}, nil, damagedEntry(k)
 	}
 	rest = k[prefix+timeKeyLength:]
-	return moment(int64(binary.BigEndian.Uint64(k[prefix:]) ^ 1<<63)), rest, nil
+	return records.Moment(int64(binary.BigEndian.Uint64(k[prefix:]) ^ 1<<63)), rest, nil
 }
 
 func damagedEntry(k []byte) error { return &damage{k, errEntry} }
 
 var errEntry = errors.New("it is not in its form")
 
-// typeBytes gives each grant type its byte. The numbers are part of the format.
-var typeBytes = map[grantstore.Type]byte{
-	grantstore.AuthorizationCode:   1,
-	grantstore.OpenIDRequest:       2,
-	grantstore.PKCERequest:         3,
-	grantstore.RefreshToken:        4,
-	grantstore.ReferenceToken:      5,
-	grantstore.UserConsent:         6,
-	grantstore.PushedAuthorization: 7,
-	grantstore.JTI:                 8,
-}
-
-var typesOfBytes = func() map[byte]grantstore.Type {
-	types := make(map[byte]grantstore.Type, len(typeBytes))
-	for t, b := range typeBytes {
-		types[b] = t
-	}
-	return types
-}()
-
-const refLength = 1 + sha256.Size
-
-// refBytes is a grant's type and key, refOf its reverse.
-func refBytes(ref grantstore.Ref) []byte {
-	return append([]byte{typeBytes[ref.Type]}, ref.Key[:]...)
-}
-
-func refOf(b []byte) (grantstore.Ref, bool) {
-	if len(b) != refLength {
-		return grantstore.Ref{}, false
-	}
-	t, known := typesOfBytes[b[0]]
-	return grantstore.Ref{Type: t, Key: grantstore.Key(b[1:])}, known
-}
-
 // serial tells grants of the same moment apart in listings without giving their keys away.
 func serial(ref grantstore.Ref) []byte {
-	sum := sha256.Sum256(refBytes(ref))
+	sum := sha256.Sum256(records.RefBytes(ref))
 	return sum[:8]
 }
 
@@ -228,7 +165,7 @@ func clientUsePrefix(sid string) []byte      { return key(tableClientUse, more(s
 func clientUseKey(sid, client string) []byte { return key(tableClientUse, more(sid), last(client)) }
 func countKey(client string) []byte          { return key(tableCount, last(client)) }
 func endedKey(sid string) []byte             { return key(tableEnded, last(sid)) }
-func grantKey(ref grantstore.Ref) []byte     { return key(tableGrant, refBytes(ref)) }
+func grantKey(ref grantstore.Ref) []byte     { return key(tableGrant, records.RefBytes(ref)) }
 func familyKey(requestID string) []byte      { return key(tableFamily, last(requestID)) }
 func operationKey(id string) []byte          { return key(tableOperation, last(id)) }
 func jobKey(id string) []byte                { return key(tableJob, last(id)) }

@@ -25,7 +25,7 @@ func (s tickets) CreateWithin(
 	if err := errors.Join(session.Validate(), limit.Validate()); err != nil {
 		return nil, err
 	}
-	record := sessionRecord(session)
+	record := records.FromSession(session)
 	record.Version = 1
 	for created := false; !created; {
 		var round *makingRoom

@@ -38,7 +38,7 @@ func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more 
 }
 
 func expired(g *records.Grant, now time.Time) bool {
-	return g.GetExpires() != 0 && !now.Before(moment(g.GetExpires()))
+	return g.GetExpires() != 0 && !now.Before(records.Moment(g.GetExpires()))
 }
 
 type storedGrant struct {
@@ -114,7 +114,7 @@ func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
 	if err != nil {
 		return nil, err
 	}
-	ref, ok := refOf(v)
+	ref, ok := records.RefOf(v)
 	if !ok {
 		return nil, &damage{indexGrantAll, errEntry}
 	}
@@ -191,7 +191,7 @@ func (t *tx) purgeExpired(limit int, now time.Time) (int, error) {
 	}
 	for _, d := range due {
 		t.delete(d.key)
-		ref, ok := refOf(d.id)
+		ref, ok := records.RefOf(d.id)
 		if !ok {
 			continue
 		}

@@ -13,7 +13,7 @@ import (
 
 // nextNoticeID returns an id that is new and sorts by the moment.
 func (e *Engine) nextNoticeID(now time.Time) string {
-	return fmt.Sprintf("%016x%08x", uint64(nanos(now)), e.noticeSeq.Add(1))
+	return fmt.Sprintf("%016x%08x", uint64(records.Nanos(now)), e.noticeSeq.Add(1))
 }
 
 // insertNotice writes a new notice and all of its index entries.
@@ -72,7 +72,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	}
 	err = s.e.updateBehind(ctx, func(tx *tx) error {
 		claimed = &logout.Claimed{Next: found.next}
-		lease := nanos(now.Add(claim.Lease))
+		lease := records.Nanos(now.Add(claim.Lease))
 		for _, k := range found.damaged {
 			tx.delete(k)
 			if err := tx.stepOver(damagedEntry(k)); err != nil {
@@ -94,9 +94,9 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			if err := tx.moveNotice(d.id, n, n.State, lease, 0); err != nil {
 				return err
 			}
-			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *noticeOf(d.id, n), Claim: n.Claim})
+			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
 		}
-		if leased := moment(lease); len(claimed.Work) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
+		if leased := records.Moment(lease); len(claimed.Work) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
 			claimed.Next = leased
 		}
 		return nil
@@ -125,7 +125,7 @@ func (t *tx) takeDue(d *dueNotice) (*records.Notification, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !found || n.Due != nanos(d.at) || n.ClientId != d.client {
+	if !found || n.Due != records.Nanos(d.at) || n.ClientId != d.client {
 		t.delete(d.key)
 		return nil, t.stepOver(&damage{noticeKey(d.id), errDangling})
 	}
@@ -148,17 +148,17 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 		}
 		n.Claimed = false
 		n.Attempts++
-		n.LastAttempt, n.LastError = nanos(now), cut(outcome.LastError)
+		n.LastAttempt, n.LastError = records.Nanos(now), cut(outcome.LastError)
 		if outcome.State == logout.Delivered && n.Again != 0 {
-			n.NextAttempt, n.Again = max(n.Again, nanos(now)), 0
+			n.NextAttempt, n.Again = max(n.Again, records.Nanos(now)), 0
 			return tx.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0)
 		}
 		if outcome.State == logout.Pending {
-			n.NextAttempt = nanos(outcome.NextAttempt)
+			n.NextAttempt = records.Nanos(outcome.NextAttempt)
 			return tx.moveNotice(id, n, n.State, n.NextAttempt, 0)
 		}
 		n.NextAttempt, n.Again = 0, 0
-		return tx.moveNotice(id, n, string(outcome.State), 0, nanos(now.Add(logout.NotificationRetention)))
+		return tx.moveNotice(id, n, string(outcome.State), 0, records.Nanos(now.Add(logout.NotificationRetention)))
 	})
 }
 

@@ -49,7 +49,7 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 			return err
 		}
 		s := &stride{closing: e.closing(tx, ending, base), job: job}
-		first := sessionPosition(nil, nil, &records.Session{SessionId: "sid0", Created: nanos(base)})
+		first := sessionPosition(nil, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string { return "sid0" }); err != nil {
 			return err
 		}

@@ -125,7 +125,7 @@ func (e *Engine) begin(
 			return err
 		}
 		if left = job.Phase != ""; !left {
-			answer, job.Finished = resultOf(job.Done), nanos(now)
+			answer, job.Finished = records.ResultOf(job.Done), records.Nanos(now)
 		}
 		return tx.saveJob(ending.OperationID, job)
 	})
@@ -140,11 +140,11 @@ func (e *Engine) beginOne(tx *tx, ending *logout.Ending, listed []byte, now time
 		return nil, false, err
 	}
 	if !c.purge && len(c.consents) == 0 {
-		operation := &records.Operation{When: nanos(now), Ending: resultRecord(&c.result)}
+		operation := &records.Operation{When: records.Nanos(now), Ending: records.FromResult(&c.result)}
 		return &c.result, false, tx.answered(ending.OperationID, operation)
 	}
 	job := jobRecord(ending, now)
-	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, resultRecord(&c.result)
+	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
 	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
 	return nil, true, tx.saveJob(ending.OperationID, job)
 }
@@ -158,7 +158,7 @@ func (t *tx) recall(operationID string) (*logout.Result, error) {
 	operation, job := &records.Operation{}, &records.Job{}
 	found, err := load(t, operationKey(operationID), operation)
 	if err != nil || found {
-		return resultOf(operation.GetEnding()), err
+		return records.ResultOf(operation.GetEnding()), err
 	}
 	found, err = load(t, jobKey(operationID), job)
 	switch {
@@ -167,7 +167,7 @@ func (t *tx) recall(operationID string) (*logout.Result, error) {
 	case job.All:
 		return &logout.Result{JobID: operationID}, nil
 	}
-	return resultOf(job.Done), nil
+	return records.ResultOf(job.Done), nil
 }
 
 // work goes on with a job until it is done, one transaction after another. It may be called again after a crash at any point. A job that
@@ -200,13 +200,13 @@ func (e *Engine) goOn(tx *tx, id string) (answer *logout.Result, done bool, err 
 		return answer, true, err
 	}
 	job.Error = ""
-	now := moment(job.Now)
+	now := records.Moment(job.Now)
 	// What came while the job was under way is not its business.
 	s := &stride{closing: e.closing(tx, endingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
 	if err := s.run(); err != nil {
 		return nil, false, err
 	}
-	return resultOf(job.Done), job.Phase == "", tx.saveJob(id, job)
+	return records.ResultOf(job.Done), job.Phase == "", tx.saveJob(id, job)
 }
 
 // rehearse counts what an ending would do on a snapshot, in strides whose changes are thrown away.
@@ -245,7 +245,7 @@ func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.T
 				return err
 			}
 		}
-		total = resultOf(job.Done)
+		total = records.ResultOf(job.Done)
 		return nil
 	})
 	return total, err

@@ -28,7 +28,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 		if err := tx.sendAgain(retry.ID, n, now); err != nil {
 			return err
 		}
-		retried.Notification = noticeOf(retry.ID, n)
+		retried.Notification = records.NotificationOf(retry.ID, n)
 		return nil
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 			if err := tx.stepOver(err); err != nil {
 				return err
 			}
-			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > nanos(now) || underWay(n, now) {
+			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > records.Nanos(now) || underWay(n, now) {
 				continue
 			}
 			if err := tx.sendAgain(id, n, now); err != nil {
@@ -89,16 +89,16 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 
 // underWay tells whether a notice is being delivered, or will be without being asked for.
 func underWay(n *records.Notification, now time.Time) bool {
-	return n.GetState() == string(logout.Pending) && (n.GetClaimed() || n.GetNextAttempt() <= nanos(now))
+	return n.GetState() == string(logout.Pending) && (n.GetClaimed() || n.GetNextAttempt() <= records.Nanos(now))
 }
 
 // sendAgain makes a notice due now, with a new retry window.
 func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) error {
-	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
+	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > records.Nanos(now) {
 		n.Again = n.NextAttempt // told once already: the second time stays where it was
 	}
 	n.Claimed = false
 	n.Attempts, n.LastError = 0, ""
-	n.NextAttempt, n.GiveUpAt = nanos(now), nanos(now.Add(logout.RetryWindow))
+	n.NextAttempt, n.GiveUpAt = records.Nanos(now), records.Nanos(now.Add(logout.RetryWindow))
 	return t.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0)
 }

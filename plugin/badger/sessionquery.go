@@ -65,17 +65,17 @@ func paginate(p *ticketstore.Page, walk *ticketstore.Walk[ticketstore.SessionFil
 func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*records.Session], error) {
 	l := &listing[*records.Session]{r: r}
 	if !f.CreatedFrom.IsZero() {
-		l.low = timeKey(nanos(f.CreatedFrom))
+		l.low = timeKey(records.Nanos(f.CreatedFrom))
 	}
 	if !f.CreatedBefore.IsZero() {
-		l.high = timeKey(nanos(f.CreatedBefore))
+		l.high = timeKey(records.Nanos(f.CreatedBefore))
 	}
 	matches := f.Matcher()
 	// An index of clients has no entry of a client that was detached.
 	byClient := f.ClientID != "" && f.SessionID == "" && f.SubjectID == ""
 	check := func(v []byte) (**records.Session, error) {
 		record := &records.Session{}
-		if err := decode(indexListing, v, record); err != nil || !matches(summaryOf(record)) {
+		if err := decode(indexListing, v, record); err != nil || !matches(records.SummaryOf(record)) {
 			return nil, err
 		}
 		if f.ClientID != "" && !byClient {

@@ -19,7 +19,7 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 	if err := session.Validate(); err != nil {
 		return err
 	}
-	record := sessionRecord(session)
+	record := records.FromSession(session)
 	record.Version = 1
 	return s.e.update(ctx, func(tx *tx) error {
 		again, err := createdBefore(tx, session)
@@ -67,7 +67,7 @@ func (s tickets) Get(ctx context.Context, k ticketstore.Key) (session *ticketsto
 	err = s.e.view(ctx, func(r reader) error {
 		record, err := sessionByCookie(r, k)
 		if err == nil {
-			session = sessionOf(record)
+			session = records.SessionOf(record)
 		}
 		return err
 	})
@@ -98,14 +98,14 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 		if err != nil {
 			return err
 		}
-		expires := nanos(renewal.Expires)
+		expires := records.Nanos(renewal.Expires)
 		if end := record.GetEndsAt(); end != 0 {
 			expires = min(expires, end)
 		}
 		record.Expires = max(record.Expires, expires)
-		record.Renewed = nanos(now)
+		record.Renewed = records.Nanos(now)
 		record.Version++
-		session = sessionOf(record)
+		session = records.SessionOf(record)
 		return tx.saveSession(record, false)
 	})
 	return session, err
@@ -117,7 +117,7 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 		if err != nil {
 			return err
 		}
-		next := rekey.Apply(sessionOf(record), now)
+		next := rekey.Apply(records.SessionOf(record), now)
 		if err := next.Validate(); err != nil {
 			return err
 		}
@@ -133,11 +133,11 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 			tx.put(cookieKey(rekey.NewKey), []byte(record.SessionId))
 		}
 		due := record.IndexedDue
-		record = sessionRecord(next)
+		record = records.FromSession(next)
 		record.IndexedDue = due
 		session = next
 		// The session may end earlier now than the index knows: it must not be found late.
-		return tx.saveSession(record, nanos(next.DueAt()) < due)
+		return tx.saveSession(record, records.Nanos(next.DueAt()) < due)
 	})
 	return session, err
 }
@@ -192,7 +192,7 @@ func dueAt(record *records.Session) time.Time {
 	if end := record.GetEndsAt(); end != 0 {
 		due = min(due, end)
 	}
-	return moment(due)
+	return records.Moment(due)
 }
 
 // sessionPosition is the place of a session in a listing ordered by creation.
@@ -206,7 +206,7 @@ func (t *tx) saveSession(record *records.Session, reindex bool) error {
 		if record.IndexedDue != 0 {
 			t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
 		}
-		record.IndexedDue = nanos(dueAt(record))
+		record.IndexedDue = records.Nanos(dueAt(record))
 		t.put(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)), nil)
 	}
 	if err := t.save(sessionKey(record.SessionId), record); err != nil {
@@ -273,11 +273,11 @@ func clientsOf(r reader, sid string) (clients []usedClient, err error) {
 }
 
 func detailOf(r reader, record *records.Session) (*ticketstore.SessionDetail, error) {
-	detail := &ticketstore.SessionDetail{Session: *summaryOf(record)}
+	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(record)}
 	clients, err := clientsOf(r, record.GetSessionId())
 	for _, c := range clients {
 		if !c.damaged && !c.use.GetDetached() {
-			detail.Clients = append(detail.Clients, clientUseOf(c.id, c.use))
+			detail.Clients = append(detail.Clients, records.ClientUseOf(c.id, c.use))
 		}
 	}
 	slices.SortStableFunc(detail.Clients, func(a, b ticketstore.ClientUse) int { return a.FirstUsed.Compare(b.FirstUsed) })

@@ -63,9 +63,9 @@ func (s *stride) next(phase string) { s.job.Phase, s.job.Cursor = phase, nil }
 
 // did adds to the job's counts.
 func (s *stride) did(result *logout.Result) {
-	total := resultOf(s.job.Done)
+	total := records.ResultOf(s.job.Done)
 	sum(total, result)
-	s.job.Done = resultRecord(total)
+	s.job.Done = records.FromResult(total)
 }
 
 // owner is the part of an index that is the job's: one subject's, or (empty) all of it.
@@ -229,7 +229,7 @@ func (s *stride) wants(g *storedGrant) bool {
 	switch {
 	case !s.named(g.grant.GetClientId()):
 		return false
-	case !s.begunBy.IsZero() && moment(g.grant.GetCreated()).After(s.begunBy):
+	case !s.begunBy.IsZero() && records.Moment(g.grant.GetCreated()).After(s.begunBy):
 		return false
 	case g.ref.Type == grantstore.UserConsent:
 		return !s.ending.KeepConsents

@@ -17,7 +17,7 @@ func TestSurveyIsBounded(t *testing.T) {
 		t.Helper()
 		err := e.update(t.Context(), func(tx *tx) error {
 			return tx.insertNotice(e.nextNoticeID(base), &records.Notification{
-				ClientId: client, SessionId: "sid", State: string(logout.Pending), NextAttempt: nanos(due), Due: nanos(due),
+				ClientId: client, SessionId: "sid", State: string(logout.Pending), NextAttempt: records.Nanos(due), Due: records.Nanos(due),
 			})
 		})
 		if err != nil {
@@ -35,7 +35,7 @@ func TestSurveyIsBounded(t *testing.T) {
 	for first := 0; first < maxSurveyed+10; first += 500 {
 		err := e.update(t.Context(), func(tx *tx) error {
 			for i := range 500 {
-				tx.put(key(indexNoticeDue, more(fmt.Sprintf("client%05d", first+i)), timeKey(nanos(base.Add(time.Hour))), last("id")), nil)
+				tx.put(key(indexNoticeDue, more(fmt.Sprintf("client%05d", first+i)), timeKey(records.Nanos(base.Add(time.Hour))), last("id")), nil)
 			}
 			return nil
 		})

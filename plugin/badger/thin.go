@@ -78,7 +78,7 @@ func (c *closing) thin(session *records.Session, clients []usedClient) error {
 	if err != nil {
 		return err
 	}
-	session.Expires = min(session.Expires, nanos(c.now))
+	session.Expires = min(session.Expires, records.Nanos(c.now))
 	if err := c.tx.saveSession(session, true); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 			for i := from; i < from+500; i++ {
 				client := giantClient(i)
 				tx.put(sessionPosition(indexClient, more(client), session), nil)
-				use := &records.ClientUse{FirstUsed: nanos(base), LastUsed: nanos(base), Notify: true}
+				use := &records.ClientUse{FirstUsed: records.Nanos(base), LastUsed: records.Nanos(base), Notify: true}
 				if err := errors.Join(tx.count(client, 1), tx.save(clientUseKey(sid, client), use)); err != nil {
 					return err
 				}

@@ -30,7 +30,7 @@ func usedPrefix(sid string) []byte {
 }
 
 func usedKey(sid string, ref grantstore.Ref) []byte {
-	return key(usedPrefix(sid), refBytes(ref)[:usedRefLength])
+	return key(usedPrefix(sid), records.RefBytes(ref)[:usedRefLength])
 }
 
 // saveUsed writes a used grant that may be used again for that long, and its place.
@@ -62,7 +62,7 @@ func usedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
 	}
-	return grace > 0 && !now.After(moment(g.GetConsumed()).Add(grace))
+	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
 }
 
 // usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are
@@ -77,7 +77,7 @@ func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 			if err != nil {
 				return false, err
 			}
-			ref, ok := refOf(k[len(tableGrant):])
+			ref, ok := records.RefOf(k[len(tableGrant):])
 			g := &storedGrant{ref: ref, grant: &records.Grant{}, entry: entry}
 			if g.damaged = decode(k, v, g.grant); g.damaged == nil && (!ok || g.grant.GetSessionId() != sid) {
 				return true, nil
@@ -134,7 +134,7 @@ func (t *tx) makeSmall(limit int, now time.Time) (n int, err error) {
 			if err := decode(k, v, g); err != nil {
 				return true, t.stepOver(err)
 			}
-			if ref, ok := refOf(k[len(tableGrant):]); ok && g.GetConsumed() != 0 && g.GetUsed() == 0 {
+			if ref, ok := records.RefOf(k[len(tableGrant):]); ok && g.GetConsumed() != 0 && g.GetUsed() == 0 {
 				found = append(found, ref)
 			}
 			return true, nil

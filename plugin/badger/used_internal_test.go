@@ -134,7 +134,7 @@ func usedRows(t *testing.T, e *Engine) (sizes []int) {
 				return err == nil, err
 			}
 			size := len(k) + len(v)
-			ref, _ := refOf(k[len(tableGrant):])
+			ref, _ := records.RefOf(k[len(tableGrant):])
 			for _, entry := range grantIndexes(ref, g) {
 				there, err := r.get(entry.key)
 				if err != nil || there == nil {
@@ -211,9 +211,9 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 				return err
 			}
 			tx.dropIndexes(ref, g)
-			g.Consumed, g.Data, g.Expires = nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes), nanos(base.Add(24*time.Hour))
+			g.Consumed, g.Data, g.Expires = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes), records.Nanos(base.Add(24*time.Hour))
 			for _, entry := range grantIndexes(ref, g) {
-				tx.put(entry.key, refBytes(ref)) // also where it tells nothing new
+				tx.put(entry.key, records.RefBytes(ref)) // also where it tells nothing new
 			}
 			if err := tx.save(grantKey(ref), g); err != nil {
 				return err

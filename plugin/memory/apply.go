@@ -54,7 +54,7 @@ func (a *application) run(t *tx) error {
 			return err
 		}
 	}
-	t.save(transfer.Operations, a.batch.OperationID, &records.Operation{When: nanos(a.now), Revoked: uint32(a.result.Revoked)})
+	t.save(transfer.Operations, a.batch.OperationID, &records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.result.Revoked)})
 	return nil
 }
 
@@ -96,8 +96,8 @@ func (a *application) consume() error {
 		a.dropFamily(g.GetRequestId(), []grantstore.Type{grantstore.ReferenceToken}, a.now)
 	}
 	used := proto.CloneOf(g)
-	used.Consumed = nanos(a.now)
-	a.saveUsed(refKey(c.Ref), used, graceOf(c))
+	used.Consumed = records.Nanos(a.now)
+	a.saveUsed(string(records.RefBytes(c.Ref)), used, graceOf(c))
 	return nil
 }
 
@@ -125,7 +125,7 @@ func usedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
 	}
-	return grace > 0 && !now.After(moment(g.GetConsumed()).Add(grace))
+	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
 }
 
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was not
@@ -173,10 +173,10 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 		if len(a.clients(sid)) >= ticketstore.MaxClients {
 			return nil, ticketstore.ErrTooManyClients
 		}
-		use = &records.ClientUse{FirstUsed: nanos(a.now)}
+		use = &records.ClientUse{FirstUsed: records.Nanos(a.now)}
 	}
 	use.Detached = false
-	use.LastUsed = max(use.LastUsed, nanos(a.now))
+	use.LastUsed = max(use.LastUsed, records.Nanos(a.now))
 	return use, nil
 }
 
@@ -187,10 +187,10 @@ func (a *application) slide() error {
 		return nil
 	}
 	session := a.session(s.SessionID)
-	if !live(session, a.now) || moment(session.GetRenewed()).After(s.RenewedBefore) || slid(session, s.Expires) <= session.GetExpires() {
+	if !live(session, a.now) || records.Moment(session.GetRenewed()).After(s.RenewedBefore) || slid(session, s.Expires) <= session.GetExpires() {
 		return nil
 	}
-	session.Expires, session.Renewed = slid(session, s.Expires), nanos(a.now)
+	session.Expires, session.Renewed = slid(session, s.Expires), records.Nanos(a.now)
 	session.Version++
 	a.result.Slid = true
 	a.save(transfer.Sessions, s.SessionID, session)
@@ -203,7 +203,7 @@ func (a *application) remove() error {
 			if a.judge(ref.Type, g, a.now) == nil {
 				a.result.Revoked++
 			}
-			a.delete(transfer.Grants, refKey(ref))
+			a.delete(transfer.Grants, string(records.RefBytes(ref)))
 		}
 	}
 	return nil
@@ -236,14 +236,14 @@ func (a *application) store() error {
 		given := &a.batch.Store[i]
 		g := &records.Grant{
 			RequestId: given.RequestID, SubjectId: given.SubjectID, SessionId: given.SessionID, ClientId: given.ClientID,
-			Description: given.Description, Created: nanos(given.Created), Expires: nanos(given.Expires), Offline: given.Offline, Data: given.Data,
+			Description: given.Description, Created: records.Nanos(given.Created), Expires: records.Nanos(given.Expires), Offline: given.Offline, Data: given.Data,
 		}
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId, g.Offline = c.RequestId, c.SubjectId, c.SessionId, c.ClientId, c.Offline
 			g.Began = cmp.Or(c.Began, c.Created)
 		}
 		if given.Type == grantstore.RefreshToken && access.Type != "" {
-			g.Access = []byte(refKey(access))
+			g.Access = []byte(string(records.RefBytes(access)))
 		}
 		if err := a.bind(g); err != nil {
 			return err
@@ -252,7 +252,7 @@ func (a *application) store() error {
 		if old := a.grant(given.Ref); old != nil && !expired(old, a.now) {
 			return fmt.Errorf("%s: %w", given.Type, grantstore.ErrExists)
 		}
-		a.save(transfer.Grants, refKey(given.Ref), g)
+		a.save(transfer.Grants, string(records.RefBytes(given.Ref)), g)
 	}
 	return nil
 }

@@ -78,15 +78,15 @@ func (c *closing) queue(session *records.Session, client usedClient) {
 	c.result.NotificationsQueued++
 	n := &records.Notification{
 		Issuer: session.Issuer, ClientId: client.id, SubjectId: session.SubjectId, SessionId: session.SessionId,
-		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: nanos(c.now),
-		NextAttempt: nanos(c.now), GiveUpAt: nanos(c.now.Add(logout.RetryWindow)),
+		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: records.Nanos(c.now),
+		NextAttempt: records.Nanos(c.now), GiveUpAt: records.Nanos(c.now.Add(logout.RetryWindow)),
 	}
-	if c.now.Sub(moment(client.LastUsed)) <= logout.RecentUse {
-		n.Again = nanos(c.now.Add(logout.SecondNotice))
+	if c.now.Sub(records.Moment(client.LastUsed)) <= logout.RecentUse {
+		n.Again = records.Nanos(c.now.Add(logout.SecondNotice))
 	}
 	for id := ""; ; { // the number may be one from before a move
 		c.notices++
-		if id = fmt.Sprintf("%016x%08x", uint64(nanos(c.now)), c.notices); c.notice(id) == nil {
+		if id = fmt.Sprintf("%016x%08x", uint64(records.Nanos(c.now)), c.notices); c.notice(id) == nil {
 			c.save(transfer.Notices, id, n)
 			return
 		}
@@ -120,7 +120,7 @@ func (c *closing) keep(session *records.Session, clients []usedClient) {
 
 // replace puts the ended record in the session's place.
 func (c *closing) replace(session *records.Session, clients []usedClient) {
-	ended := &records.Ended{SubjectId: session.SubjectId, When: nanos(c.now), Reason: string(c.ending.Reason)}
+	ended := &records.Ended{SubjectId: session.SubjectId, When: records.Nanos(c.now), Reason: string(c.ending.Reason)}
 	for _, client := range clients {
 		if survivors := c.survivors(client.id); survivors != 0 {
 			ended.Survivors = max(ended.Survivors, survivors)

@@ -28,7 +28,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 		return nil, err
 	}
 	if ending.DryRun {
-		err = s.s.rehearse(ctx, func(t *tx) { result = resultOf(t.endAll(t.newJob(ending, now), ending).GetDone()) })
+		err = s.s.rehearse(ctx, func(t *tx) { result = records.ResultOf(t.endAll(t.newJob(ending, now), ending).GetDone()) })
 		return result, err
 	}
 	err = s.s.change(ctx, func(t *tx) error {
@@ -36,9 +36,9 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 			return nil
 		}
 		job := t.endAll(t.newJob(ending, now), ending)
-		job.Finished = nanos(now)
-		if result = resultOf(job.GetDone()); ending.SessionID != "" {
-			t.save(transfer.Operations, ending.OperationID, &records.Operation{When: nanos(now), Ending: job.GetDone()})
+		job.Finished = records.Nanos(now)
+		if result = records.ResultOf(job.GetDone()); ending.SessionID != "" {
+			t.save(transfer.Operations, ending.OperationID, &records.Operation{When: records.Nanos(now), Ending: job.GetDone()})
 			return nil
 		}
 		t.save(transfer.Jobs, ending.OperationID, job)
@@ -51,7 +51,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 // recall returns the answer to an operation that is done, nil if it is not.
 func (t *tx) recall(id string) *logout.Result {
 	if operation := load[records.Operation](t, transfer.Operations, id); operation != nil {
-		return resultOf(operation.GetEnding())
+		return records.ResultOf(operation.GetEnding())
 	}
 	job := load[records.Job](t, transfer.Jobs, id)
 	switch {
@@ -60,12 +60,12 @@ func (t *tx) recall(id string) *logout.Result {
 	case job.GetAll():
 		return &logout.Result{JobID: id}
 	}
-	return resultOf(job.GetDone())
+	return records.ResultOf(job.GetDone())
 }
 
 func (t *tx) newJob(ending *logout.Ending, now time.Time) *records.Job {
 	job := &records.Job{
-		Now: nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
+		Now: records.Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
 		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
@@ -109,7 +109,7 @@ func (t *tx) resume() {
 
 // endAll goes through the phases of a job, from the one that it is at, and returns it done.
 func (t *tx) endAll(job *records.Job, ending *logout.Ending) *records.Job {
-	now, total := moment(job.GetNow()), resultOf(job.GetDone())
+	now, total := records.Moment(job.GetNow()), records.ResultOf(job.GetDone())
 	for job.Phase != "" {
 		switch job.Phase {
 		case logout.PhaseSessions:
@@ -136,7 +136,7 @@ func (t *tx) endAll(job *records.Job, ending *logout.Ending) *records.Job {
 			job.Phase = ""
 		}
 	}
-	job.Done, job.Cursor, job.Last, job.Error = resultRow(total), nil, nil, ""
+	job.Done, job.Cursor, job.Last, job.Error = records.FromResult(total), nil, nil, ""
 	job.ConsentsClients = nil
 	return job
 }
@@ -170,7 +170,7 @@ func (t *tx) endLoose(job *records.Job, ending *logout.Ending, now time.Time, to
 		consent := kind == grantstore.UserConsent
 		switch {
 		case g.GetSubjectId() == "", !ending.All && g.GetSubjectId() != ending.SubjectID, !c.named(g.GetClientId()), g.GetConsumed() != 0,
-			moment(g.GetCreated()).After(now.Add(clockSkew)): // what came while the job was under way is not its business
+			records.Moment(g.GetCreated()).After(now.Add(clockSkew)): // what came while the job was under way is not its business
 			return false
 		case consent:
 			return !ending.KeepConsents
@@ -211,8 +211,8 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 			return fmt.Errorf("job: %w", logout.ErrNotFound)
 		}
 		found = &logout.Job{
-			ID: id, State: logout.JobDone, Started: moment(job.GetNow()), Finished: moment(job.GetFinished()),
-			Total: int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *resultOf(job.GetDone()),
+			ID: id, State: logout.JobDone, Started: records.Moment(job.GetNow()), Finished: records.Moment(job.GetFinished()),
+			Total: int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *records.ResultOf(job.GetDone()),
 		}
 		return nil
 	})
@@ -255,13 +255,13 @@ const endedRetention = 24 * time.Hour
 func (t *tx) purge(now time.Time) {
 	for _, sid := range t.keys(transfer.Ended) {
 		judges := func(kind grantstore.Type, g *records.Grant) bool { return kind.IsToken() && g.GetSessionId() == sid }
-		if !now.Before(moment(t.ended(sid).GetWhen()).Add(endedRetention)) && len(t.grantsWhere(judges)) == 0 {
+		if !now.Before(records.Moment(t.ended(sid).GetWhen()).Add(endedRetention)) && len(t.grantsWhere(judges)) == 0 {
 			t.delete(transfer.Ended, sid)
 		}
 	}
 	var old []string
 	scan(t, transfer.Notices, func(id string, n *records.Notification) {
-		if at := n.GetPurgeAt(); at != 0 && at <= nanos(now) {
+		if at := n.GetPurgeAt(); at != 0 && at <= records.Nanos(now) {
 			old = append(old, id)
 		}
 	})
@@ -272,9 +272,9 @@ func (t *tx) purge(now time.Time) {
 		switch job := load[records.Job](t, transfer.Jobs, id); {
 		case job.GetPhase() != "":
 		case job.GetFinished() == 0:
-			job.Finished = nanos(now)
+			job.Finished = records.Nanos(now)
 			t.save(transfer.Jobs, id, job)
-		case !now.Before(moment(job.GetFinished()).Add(logout.JobRetention)):
+		case !now.Before(records.Moment(job.GetFinished()).Add(logout.JobRetention)):
 			t.delete(transfer.Jobs, id)
 		}
 	}
@@ -283,7 +283,7 @@ func (t *tx) purge(now time.Time) {
 // noticesWhere returns the notices that match, in the order of their queueing.
 func (t *tx) noticesWhere(f *logout.DeliveryFilter) (rows []entry[*logout.Notification]) {
 	scan(t, transfer.Notices, func(id string, row *records.Notification) {
-		n := noticeOf(id, row)
+		n := records.NotificationOf(id, row)
 		if (f.State == "" || n.State == f.State) && (f.ClientID == "" || n.ClientID == f.ClientID) &&
 			(f.SessionID == "" || n.SessionID == f.SessionID) {
 			rows = append(rows, entry[*logout.Notification]{id, n})

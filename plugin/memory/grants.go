@@ -33,7 +33,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		if errors.Is(verdict, grantstore.ErrNotFound) {
 			return verdict
 		}
-		found = &grantstore.Found{Grant: *grantOf(refKey(ref), g)}
+		found = &grantstore.Found{Grant: *grantOf(string(records.RefBytes(ref)), g)}
 		if verdict != nil {
 			return verdict
 		}
@@ -46,7 +46,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		}
 		if session := t.session(g.GetSessionId()); session != nil && ref.Type.IsToken() {
 			found.Session = &grantstore.SessionTimes{
-				Renewed: moment(session.GetRenewed()), Expires: moment(session.GetExpires()), EndsAt: moment(session.GetEndsAt()),
+				Renewed: records.Moment(session.GetRenewed()), Expires: records.Moment(session.GetExpires()), EndsAt: records.Moment(session.GetEndsAt()),
 			}
 		}
 		return nil
@@ -104,7 +104,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		}
 		removed = &grantstore.Removed{}
 		for _, e := range t.listed(&removal.Filter) {
-			if e.position <= string(removal.After) || !removal.Takes(moment(e.row.GetCreated()), moment(e.row.GetBegan())) {
+			if e.position <= string(removal.After) || !removal.Takes(records.Moment(e.row.GetCreated()), records.Moment(e.row.GetBegan())) {
 				continue
 			}
 			if removed.Met == removal.Limit {
@@ -136,7 +136,7 @@ func (t *tx) drop(g storedGrant, now time.Time) (grantsRevoked, consents int) {
 
 // removed keeps the answer.
 func (t *tx) removed(removal *grantstore.Removal, r *grantstore.Removed, now time.Time) error {
-	t.save(transfer.Operations, removal.OperationID, &records.Operation{When: nanos(now), Removed: &records.Removed{
+	t.save(transfer.Operations, removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: &records.Removed{
 		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
 	}})
 	return nil
@@ -156,7 +156,7 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 			purged++
 		}
 		for _, id := range t.keys(transfer.Operations) {
-			over := moment(load[records.Operation](t, transfer.Operations, id).GetWhen()).Add(grantstore.OperationRetention)
+			over := records.Moment(load[records.Operation](t, transfer.Operations, id).GetWhen()).Add(grantstore.OperationRetention)
 			if purged < limit && !now.Before(over) {
 				t.delete(transfer.Operations, id)
 				purged++
@@ -175,7 +175,7 @@ func large(g *records.Grant, now time.Time) bool {
 // purgeable: a used grant is kept until its Expires, so that its reuse is noticed.
 func purgeable(g *records.Grant, now time.Time) bool {
 	if g.GetExpires() == 0 && g.GetConsumed() != 0 {
-		return !now.Before(moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
+		return !now.Before(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
 	}
 	return expired(g, now)
 }

@@ -32,7 +32,7 @@ func (t *tx) judge(kind grantstore.Type, g *records.Grant, now time.Time) error 
 }
 
 func expired(g *records.Grant, now time.Time) bool {
-	return g.GetExpires() != 0 && !now.Before(moment(g.GetExpires()))
+	return g.GetExpires() != 0 && !now.Before(records.Moment(g.GetExpires()))
 }
 
 // allowed tells whether a session (nil: what its ended record has left of it) lets a grant live, whatever the time.
@@ -71,7 +71,10 @@ type storedGrant struct {
 	key string
 }
 
-func (g storedGrant) kind() grantstore.Type { return types[g.key[0]] }
+func (g storedGrant) kind() grantstore.Type {
+	ref, _ := records.RefOf(g.key)
+	return ref.Type
+}
 
 // grantsWhere returns the grants that match, in the order of their keys, to look at.
 func (t *tx) grantsWhere(match func(kind grantstore.Type, g *records.Grant) bool) (found []storedGrant) {

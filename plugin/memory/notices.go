@@ -27,7 +27,7 @@ func (t *tx) queues() map[string][]waiting {
 		if n.GetState() != string(logout.Pending) {
 			return
 		}
-		w := waiting{id, moment(n.GetNextAttempt())}
+		w := waiting{id, records.Moment(n.GetNextAttempt())}
 		if until, leased := t.leases[id]; leased {
 			w.at = until
 		}
@@ -75,7 +75,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			t.save(transfer.Notices, id, n)
 			t.leases[id] = now.Add(claim.Lease)
 			next(t.leases[id])
-			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *noticeOf(id, n), Claim: n.Claim})
+			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *records.NotificationOf(id, n), Claim: n.Claim})
 		}
 		return nil
 	})
@@ -109,15 +109,15 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 		}
 		delete(t.leases, id)
 		n.Attempts++
-		n.LastAttempt, n.LastError = nanos(now), cut(outcome.LastError)
+		n.LastAttempt, n.LastError = records.Nanos(now), cut(outcome.LastError)
 		switch {
 		case outcome.State == logout.Delivered && n.Again != 0:
-			n.NextAttempt, n.Again = max(n.Again, nanos(now)), 0
+			n.NextAttempt, n.Again = max(n.Again, records.Nanos(now)), 0
 		case outcome.State == logout.Pending:
-			n.NextAttempt = nanos(outcome.NextAttempt)
+			n.NextAttempt = records.Nanos(outcome.NextAttempt)
 		default:
 			n.State, n.NextAttempt, n.Again = string(outcome.State), 0, 0
-			n.PurgeAt = nanos(now.Add(logout.NotificationRetention))
+			n.PurgeAt = records.Nanos(now.Add(logout.NotificationRetention))
 		}
 		t.save(transfer.Notices, id, n)
 		return nil
@@ -153,7 +153,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 				return fmt.Errorf("notice: %w", logout.ErrNotFound)
 			}
 			t.sendAgain(retry.ID, n, now)
-			retried.Notification, retried.Count = noticeOf(retry.ID, n), 1
+			retried.Notification, retried.Count = records.NotificationOf(retry.ID, n), 1
 			return nil
 		}
 		looked := 0
@@ -165,7 +165,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 				return nil
 			}
 			looked, retried.Next = looked+1, e.position
-			if n := t.notice(e.position); n.GetQueued() <= nanos(now) && !t.underWay(e.position, n, now) {
+			if n := t.notice(e.position); n.GetQueued() <= records.Nanos(now) && !t.underWay(e.position, n, now) {
 				t.sendAgain(e.position, n, now)
 				retried.Count++
 			}
@@ -179,16 +179,16 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 // underWay tells whether a notice is being delivered, or will be without being asked for.
 func (t *tx) underWay(id string, n *records.Notification, now time.Time) bool {
 	_, leased := t.leases[id]
-	return n.GetState() == string(logout.Pending) && (leased || n.GetNextAttempt() <= nanos(now))
+	return n.GetState() == string(logout.Pending) && (leased || n.GetNextAttempt() <= records.Nanos(now))
 }
 
 // sendAgain makes a notice due now, with a new retry window.
 func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) {
-	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > nanos(now) {
+	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > records.Nanos(now) {
 		n.Again = n.NextAttempt // told once already: the second time stays where it was
 	}
 	delete(t.leases, id)
 	n.State, n.Attempts, n.LastError, n.PurgeAt = string(logout.Pending), 0, "", 0
-	n.NextAttempt, n.GiveUpAt = nanos(now), nanos(now.Add(logout.RetryWindow))
+	n.NextAttempt, n.GiveUpAt = records.Nanos(now), records.Nanos(now.Add(logout.RetryWindow))
 	t.save(transfer.Notices, id, n)
 }

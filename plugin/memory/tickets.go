@@ -40,7 +40,7 @@ func (t *tx) create(session *ticketstore.Session) (created bool, err error) {
 	case taken:
 		return false, fmt.Errorf("session key: %w", ticketstore.ErrExists)
 	}
-	row := sessionRow(session)
+	row := records.FromSession(session)
 	row.Version = 1
 	t.save(transfer.Sessions, session.SessionID, row)
 	return true, nil
@@ -90,7 +90,7 @@ func (s tickets) Get(ctx context.Context, key ticketstore.Key) (session *tickets
 	err = s.s.view(ctx, func(t *tx) error {
 		row, err := t.byCookie(key)
 		if err == nil {
-			session = sessionOf(row)
+			session = records.SessionOf(row)
 		}
 		return err
 	})
@@ -138,11 +138,11 @@ func (t *tx) clients(sid string) (clients []usedClient) {
 }
 
 func (t *tx) detail(row *records.Session) *ticketstore.SessionDetail {
-	detail := &ticketstore.SessionDetail{Session: *summaryOf(row)}
+	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(row)}
 	for _, c := range t.clients(row.GetSessionId()) {
 		if !c.GetDetached() {
 			detail.Clients = append(detail.Clients, ticketstore.ClientUse{
-				ClientID: c.id, FirstUsed: moment(c.GetFirstUsed()), LastUsed: moment(c.GetLastUsed()), Notify: c.GetNotify(),
+				ClientID: c.id, FirstUsed: records.Moment(c.GetFirstUsed()), LastUsed: records.Moment(c.GetLastUsed()), Notify: c.GetNotify(),
 				Coordinated: c.GetCoordinated(), Muted: ticketstore.Ends(c.GetMuted()), TokenNumber: c.GetTokenNumber(),
 			})
 		}
@@ -158,10 +158,10 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 			return err
 		}
 		row.Expires = max(row.Expires, slid(row, renewal.Expires))
-		row.Renewed = nanos(now)
+		row.Renewed = records.Nanos(now)
 		row.Version++
 		t.save(transfer.Sessions, row.SessionId, row)
-		session = sessionOf(row)
+		session = records.SessionOf(row)
 		return nil
 	})
 	return session, err
@@ -170,9 +170,9 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 // slid is when a session expires that is to slide to a moment: no renewal passes EndsAt.
 func slid(row *records.Session, to time.Time) int64 {
 	if end := row.GetEndsAt(); end != 0 {
-		return min(nanos(to), end)
+		return min(records.Nanos(to), end)
 	}
-	return nanos(to)
+	return records.Nanos(to)
 }
 
 func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (session *ticketstore.Session, err error) {
@@ -181,15 +181,15 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 		if err != nil {
 			return err
 		}
-		next := rekey.Apply(sessionOf(row), now)
+		next := rekey.Apply(records.SessionOf(row), now)
 		if err := next.Validate(); err != nil {
 			return err
 		}
 		if _, taken := t.cookies[string(rekey.NewKey[:])]; taken && rekey.NewKey != rekey.Key {
 			return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
 		}
-		t.save(transfer.Sessions, row.SessionId, sessionRow(next))
-		session = sessionOf(t.session(row.SessionId))
+		t.save(transfer.Sessions, row.SessionId, records.FromSession(next))
+		session = records.SessionOf(t.session(row.SessionId))
 		return nil
 	})
 	return session, err
@@ -217,7 +217,7 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (res
 	err = s.s.view(ctx, func(t *tx) (err error) {
 		matches := walk.Filter.Matcher()
 		var rows []entry[*records.Session]
-		for _, s := range t.sessionsWhere(func(s *records.Session) bool { return matches(summaryOf(s)) }) {
+		for _, s := range t.sessionsWhere(func(s *records.Session) bool { return matches(records.SummaryOf(s)) }) {
 			if client := walk.Filter.ClientID; client != "" {
 				if use := t.use(s.GetSessionId(), client); use == nil || use.GetDetached() {
 					continue

@@ -213,7 +213,7 @@ func (t *tx) take(r *transfer.Record) error {
 			return ticketstore.Invalid("key", "does not name a session and a client")
 		}
 	case transfer.Grants:
-		if _, ok := refOf(key); !ok {
+		if _, ok := records.RefOf(key); !ok {
 			return ticketstore.Invalid("key", "is not that of a grant")
 		}
 	case transfer.Purges:

@@ -1,0 +1,169 @@
+// Package records is the schema of what a store keeps, generated from plugin/proto/sessions/records/v1/records.proto, and its conversions from and
+// to the domain. Engines keep these messages as their rows, moves and backups carry them.
+package records
+
+import (
+	"crypto/sha256"
+	"math"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// MinMoment and MaxMoment are the first and the last moment that fit into a record: those beyond are stored as them.
+var (
+	MinMoment = time.Unix(0, math.MinInt64).UTC()
+	MaxMoment = time.Unix(0, math.MaxInt64).UTC()
+)
+
+// Nanos is how a moment is stored: nanoseconds since 1970 in UTC, 0 for none.
+func Nanos(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.After(MaxMoment):
+		return math.MaxInt64
+	case t.Before(MinMoment):
+		return math.MinInt64
+	case t.UnixNano() == 0:
+		return 1 // 0 is no moment
+	}
+	return t.UnixNano()
+}
+
+// Moment is the reverse of Nanos.
+func Moment(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// types are the grant types by their numbers in the schema, which are part of it.
+var types = [...]grantstore.Type{
+	1: grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.PKCERequest, grantstore.RefreshToken,
+	grantstore.ReferenceToken, grantstore.UserConsent, grantstore.PushedAuthorization, grantstore.JTI,
+}
+
+var numbers = func() map[grantstore.Type]byte {
+	of := make(map[grantstore.Type]byte, len(types))
+	for number, t := range types {
+		if t != "" {
+			of[t] = byte(number)
+		}
+	}
+	return of
+}()
+
+// TypeNumber is the number of a grant type, 0 for none that there is.
+func TypeNumber(t grantstore.Type) byte { return numbers[t] }
+
+// RefLength is the length of RefBytes.
+const RefLength = 1 + sha256.Size
+
+// RefBytes is the key of a grant's record: its type's number and its key.
+func RefBytes(ref grantstore.Ref) []byte {
+	return append([]byte{numbers[ref.Type]}, ref.Key[:]...)
+}
+
+// RefOf is the reverse of RefBytes. It reports whether b is the key of a grant's record.
+func RefOf[B ~[]byte | ~string](b B) (grantstore.Ref, bool) {
+	if len(b) != RefLength || b[0] == 0 || int(b[0]) >= len(types) {
+		return grantstore.Ref{}, false
+	}
+	return grantstore.Ref{Type: types[b[0]], Key: grantstore.Key([]byte(b[1:]))}, true
+}
+
+// FromSession returns a session's record.
+func FromSession(s *ticketstore.Session) *Session {
+	return &Session{
+		Key: s.Key[:], SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName, Issuer: s.Issuer,
+		AuthTime: Nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
+		Created: Nanos(s.Created), Renewed: Nanos(s.Renewed), Expires: Nanos(s.Expires), EndsAt: Nanos(s.EndsAt),
+		Version: s.Version, Ticket: s.Ticket,
+	}
+}
+
+// SessionOf is the reverse of FromSession.
+func SessionOf(r *Session) *ticketstore.Session {
+	s := SummaryOf(r)
+	copy(s.Key[:], r.GetKey())
+	s.Ticket = r.GetTicket()
+	return s
+}
+
+// SummaryOf is the session as listings show it, without Key and Ticket.
+func SummaryOf(r *Session) *ticketstore.Session {
+	return &ticketstore.Session{
+		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(), Issuer: r.GetIssuer(),
+		AuthTime: Moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(), RemoteAddr: r.GetRemoteAddr(), UserAgent: r.GetUserAgent(),
+		Created: Moment(r.GetCreated()), Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()), EndsAt: Moment(r.GetEndsAt()),
+		Version: r.GetVersion(),
+	}
+}
+
+// ClientUseOf returns the use of a session by a client.
+func ClientUseOf(client string, r *ClientUse) ticketstore.ClientUse {
+	return ticketstore.ClientUse{
+		ClientID: client, FirstUsed: Moment(r.GetFirstUsed()), LastUsed: Moment(r.GetLastUsed()),
+		Notify: r.GetNotify(), Coordinated: r.GetCoordinated(), TokenNumber: r.GetTokenNumber(),
+		Muted: ticketstore.Ends(r.GetMuted()),
+	}
+}
+
+// FromGrant returns a grant's record.
+func FromGrant(g *grantstore.Grant) *Grant {
+	return &Grant{
+		RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID, Description: g.Description,
+		Created: Nanos(g.Created), Expires: Nanos(g.Expires), Offline: g.Offline, Data: g.Data,
+	}
+}
+
+// GrantOf is the reverse of FromGrant.
+func GrantOf(ref grantstore.Ref, r *Grant) *grantstore.Grant {
+	return &grantstore.Grant{
+		Ref: ref, RequestID: r.GetRequestId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(), ClientID: r.GetClientId(),
+		Description: r.GetDescription(), Created: Moment(r.GetCreated()), Expires: Moment(r.GetExpires()),
+		Consumed: Moment(r.GetConsumed()), Offline: r.GetOffline(), Data: r.GetData(),
+	}
+}
+
+// NotificationOf returns the notification of a record.
+func NotificationOf(id string, r *Notification) *logout.Notification {
+	return &logout.Notification{
+		ID: id, Issuer: r.GetIssuer(), ClientID: r.GetClientId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(),
+		Reason: logout.Reason(r.GetReason()), State: logout.State(r.GetState()), Queued: Moment(r.GetQueued()),
+		Attempts: int(r.GetAttempts()), NextAttempt: Moment(r.GetNextAttempt()), GiveUpAt: Moment(r.GetGiveUpAt()),
+		LastAttempt: Moment(r.GetLastAttempt()), LastError: r.GetLastError(), Again: Moment(r.GetAgain()),
+	}
+}
+
+// FromResult returns the record of what an ending did.
+func FromResult(r *logout.Result) *EndingResult {
+	return &EndingResult{
+		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
+		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: FromEnded(r.Ended),
+	}
+}
+
+// FromEnded returns the records of sessions that an ending has ended.
+func FromEnded(ended []logout.EndedSession) (list []*EndedSession) {
+	for _, e := range ended {
+		list = append(list, &EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
+	}
+	return list
+}
+
+// ResultOf is the reverse of FromResult.
+func ResultOf(r *EndingResult) *logout.Result {
+	var ended []logout.EndedSession
+	for _, e := range r.GetEnded() {
+		ended = append(ended, logout.EndedSession{SessionID: e.GetSessionId(), SubjectID: e.GetSubjectId()})
+	}
+	return &logout.Result{
+		Ended: ended, SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
+		NotificationsQueued: int(r.GetNotificationsQueued()), ClientsLeftAlone: r.GetClientsLeftAlone(),
+	}
+}

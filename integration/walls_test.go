@@ -41,6 +41,9 @@ var walls = []wall{
 	{name: "a ticket store knows nothing else", of: exactly("ticketstore"), allowed: domain[:1]},
 	{name: "a grant store knows ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
+	{
+		name: "records know the domain", of: exactly("plugin/records"), allowed: domain, except: []string{"google.golang.org/protobuf"},
+	},
 	{name: "how stores are moved knows the domain", of: exactly("plugin/transfer"), allowed: domain[:1]},
 	{
 		name: "how stores are backed up knows how they are moved", of: exactly("plugin/transfer/backup"),

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: record.proto
 
-// What the Badger engine keeps beside the records of plugin/proto/sessions/records/v1. Moments are nanoseconds since 1970 in UTC, 0 where there is none. Fields are only ever added:
-// what an older binary could not read raises the format version in keys.go instead.
+// What the Badger engine keeps beside the records of plugin/proto/sessions/records/v1. Moments are nanoseconds since 1970 in UTC, 0 where there
+// is none. Fields are only ever added: what an older binary could not read raises the format version in keys.go instead.
 
 package recordpb
 

@@ -1,0 +1,70 @@
+package integration
+
+import (
+	"crypto/rand"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/integration/baddisk"
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// A quota shows at a write only. The plugin that meets it ends; the next one serves what was acknowledged, refuses changes and says why, and
+// takes changes again when there is room.
+func TestQuotaIsUsedUp(t *testing.T) {
+	t.Parallel()
+	quota := baddisk.MountQuota(t, 2048, 200)
+	client := openPlugin(t, patient(binary(t, "sessions-badger"), badger.Settings{
+		Path: filepath.Join(quota.Path, "db"), MemoryMiB: badger.MinMemoryMiB, MinFreeMiB: 64,
+	}))
+	now := time.Now().UTC()
+	create := func() (string, error) {
+		sid := rand.Text()
+		ticket := make([]byte, 60<<10)
+		_, _ = rand.Read(ticket) // what can be compressed takes no room
+		return sid, client.Tickets().Create(t.Context(), &ticketstore.Session{
+			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
+			Created: now, Renewed: now, Expires: now.Add(time.Hour), Ticket: ticket,
+		})
+	}
+	var acknowledged []string
+	for {
+		sid, err := create()
+		if err != nil {
+			if !errors.Is(err, ticketstore.ErrUnavailable) {
+				t.Fatalf("a sign-in beyond the quota: %v, want ErrUnavailable", err)
+			}
+			break
+		}
+		if acknowledged = append(acknowledged, sid); len(acknowledged)*60 > 1<<20 {
+			t.Fatal("the quota is never used up")
+		}
+	}
+	holds := func() {
+		t.Helper()
+		for _, sid := range acknowledged {
+			if _, err := client.Tickets().Find(t.Context(), sid); err != nil {
+				t.Fatalf("an acknowledged session: %v", err)
+			}
+		}
+	}
+	var trouble string
+	eventually(t, "reads being served, and the reason why changes are not", func() bool {
+		_, err := client.Tickets().Find(t.Context(), acknowledged[0])
+		description, whyNot := client.Describe(t.Context())
+		trouble = description.Trouble
+		_, refused := create()
+		return err == nil && whyNot == nil && trouble != "" && errors.Is(refused, ticketstore.ErrNoSpace)
+	})
+	t.Logf("%d sessions, then: %s", len(acknowledged), trouble)
+	holds()
+	quota.Lift(t)
+	eventually(t, "changes being taken again", func() bool {
+		_, err := create()
+		return err == nil
+	})
+	holds()
+}

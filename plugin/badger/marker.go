@@ -292,8 +292,10 @@ func (e *Engine) withoutValues(f func() error) error {
 	if len(e.marker.values) == 0 {
 		return f()
 	}
+	values := e.marker.values
 	e.marker.values = map[uint64]int64{}
 	if err := e.marker.write(e.db.Opts().Dir); err != nil {
+		e.marker.values = values // the marker on the disk goes on asking for them
 		return err
 	}
 	return errors.Join(f(), e.remark())

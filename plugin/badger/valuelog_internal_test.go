@@ -107,6 +107,11 @@ func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
 	if err := e.Failure(); err != nil {
 		t.Error(err)
 	}
+	e.marking.Lock()
+	if len(e.marker.values) != 1 {
+		t.Error("the marker on the disk asks for a file, and nobody knows any more")
+	}
+	e.marking.Unlock()
 	if _, err := e.collectValues(t.Context()); err != nil {
 		t.Error(err)
 	}

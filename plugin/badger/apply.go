@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -86,18 +88,9 @@ func (a *application) slide() error {
 		return nil
 	}
 	session, err := loadSession(a.tx, s.SessionID)
-	if err != nil || session == nil || !liveSession(session, a.now) || records.Moment(session.GetRenewed()).After(s.RenewedBefore) {
+	if err != nil || !rules.Slide(session, s, a.now) {
 		return err
 	}
-	expires := records.Nanos(s.Expires)
-	if end := session.GetEndsAt(); end != 0 {
-		expires = min(expires, end)
-	}
-	if expires <= session.GetExpires() {
-		return nil
-	}
-	session.Expires, session.Renewed = expires, records.Nanos(a.now)
-	session.Version++
 	a.slid = true
 	return a.tx.saveSession(session, false)
 }
@@ -109,7 +102,7 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 	if err != nil {
 		return nil, err
 	}
-	if session == nil || !liveSession(session, a.now) {
+	if !rules.Live(session, a.now) {
 		return nil, grantstore.ErrSessionEnded
 	}
 	use, err := loadClientUse(a.tx, sid, client)
@@ -168,7 +161,7 @@ func (a *application) seen() error {
 		changed := g == nil || grantstore.KeyOf(string(g.GetData())) != seen.Data
 		if !changed {
 			verdict := judge(a.tx, seen.Type, g, a.now)
-			if verdict != nil && !isDeath(verdict) {
+			if verdict != nil && !rules.Dead(verdict) {
 				return verdict
 			}
 			changed = verdict != nil
@@ -203,7 +196,7 @@ func (a *application) consume() error {
 	if err := errors.Join(a.survey(), a.spend(g)); err != nil {
 		return err
 	}
-	return a.tx.consume(c.Ref, g, graceOf(c), a.now)
+	return a.tx.consume(c.Ref, g, rules.Grace(c), a.now)
 }
 
 // spend removes what goes with a code or refresh token that is used for the first time.
@@ -226,19 +219,11 @@ func (a *application) spend(g *records.Grant) error {
 	return err
 }
 
-// graceOf is none for codes.
-func graceOf(c *grantstore.Consumption) time.Duration {
-	if c.Type != grantstore.RefreshToken {
-		return 0
-	}
-	return c.Grace
-}
-
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was
 // not revoked and its family has room.
 func (a *application) again(g *records.Grant) error {
 	c := a.batch.Consume
-	if !usedAgain(g, graceOf(c), a.now) {
+	if !rules.UsedAgain(g, rules.Grace(c), a.now) {
 		return a.refuseReused(g)
 	}
 	members, err := familyOf(a.tx, g.RequestId)
@@ -371,7 +356,7 @@ func (a *application) bind(g *records.Grant) error {
 		if err != nil {
 			return err
 		}
-		g.TokenNumber, g.Outlives = endedClient(ended, g.ClientId).GetTokenNumber(), true
+		g.TokenNumber, g.Outlives = rules.LeftOf(ended, g.ClientId).GetTokenNumber(), true
 		return nil
 	}
 	use, err := a.attach(g.SessionId, g.ClientId)
@@ -390,7 +375,7 @@ func (a *application) vacate(ref grantstore.Ref) error {
 	}
 	switch verdict := judge(a.tx, ref.Type, old, a.now); {
 	case errors.Is(verdict, grantstore.ErrNotFound):
-	case verdict == nil || isDeath(verdict):
+	case verdict == nil || rules.Dead(verdict):
 		return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrExists)
 	default:
 		return verdict

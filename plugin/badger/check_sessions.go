@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -110,7 +112,7 @@ func (c *checker) session(o *owner, k, v []byte) {
 	c.rule(k, s.SessionId != string(o.sid), "is another session than its key says")
 	c.rule(k, len(s.Key) != len(ticketstore.Key{}), "has no key of a cookie")
 	c.rule(k, s.Created == 0 || s.Expires == 0 || s.Version == 0, "has no beginning, end or version")
-	c.rule(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(dueAt(s)), "would be found due too late")
+	c.rule(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(rules.Due(s)), "would be found due too late")
 	if s.SessionId != string(o.sid) {
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fosite-sessions/sessions/logout"
@@ -81,7 +83,7 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 			tx.delete(d.key) // another sweep was faster
 			return nil, nil
 		}
-		if liveSession(session, now) {
+		if rules.Live(session, now) {
 			return nil, tx.saveSession(session, true)
 		}
 		c := e.closing(tx, ending, now)

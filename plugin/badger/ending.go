@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -50,7 +52,7 @@ func (c *closing) run(sid string) error {
 	if c.ending.SubjectID != "" && c.ending.SubjectID != session.SubjectId {
 		return nil
 	}
-	if c.ending.Reason == logout.SessionExpiration && !c.broken && liveSession(session, c.now) {
+	if c.ending.Reason == logout.SessionExpiration && !c.broken && rules.Live(session, c.now) {
 		return nil // it slid since somebody saw it due
 	}
 	clients, err := clientsOf(c.tx, sid)

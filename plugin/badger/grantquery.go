@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/plugin/records"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -52,7 +54,7 @@ func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grants
 		switch verdict := judge(r, g.Type, stored.grant, now); {
 		case verdict == nil:
 			return g, nil
-		case isDeath(verdict):
+		case rules.Dead(verdict):
 			return nil, nil //nolint:nilnil // dead
 		default:
 			return nil, verdict // nobody knows

@@ -6,6 +6,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -155,7 +157,7 @@ func (t *tx) jobFailed(id string, cause error) error {
 	if err != nil || !found {
 		return err
 	}
-	job.Error = cut(cause.Error())
+	job.Error = rules.Cut(cause.Error())
 	return t.saveJob(id, job)
 }
 

@@ -1,100 +1,41 @@
 package badger
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// judge decides whether a grant is live at now. Every read and every write of a grant asks it, in its own snapshot, so that no token
-// outlives its session between two transactions. It returns nil, ErrNotFound for a grant past its Expires, ErrSessionEnded for one that
-// its session does not let live, or ErrConsumed for a used one.
+// judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it, in its own snapshot, so that no token
+// outlives its session between two transactions.
 func judge(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
-	if expires := g.GetExpires(); expires != 0 && !now.Before(records.Moment(expires)) {
-		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
-	}
-	// A consent may say in which session it was given; it is the subject's all the same.
-	if g.GetSessionId() != "" && t.IsToken() {
-		if err := judgeBySession(r, t, g, now); err != nil {
+	var standing rules.Standing
+	if rules.Bound(t, g) && !rules.Expired(g, now) {
+		session, err := loadSession(r, g.GetSessionId())
+		if err != nil {
+			return err
+		}
+		if session != nil && !rules.Live(session, now) {
+			return grantstore.ErrSessionEnded // whatever its client's row says
+		}
+		if standing, err = standingIn(r, session, g); err != nil {
 			return err
 		}
 	}
-	if g.GetConsumed() != 0 {
-		return grantstore.ErrConsumed
-	}
-	return nil
+	return rules.Judge(t, g, &standing, now)
 }
 
-// isDeath tells whether a verdict says that a grant is dead, and not that nobody can tell.
-func isDeath(verdict error) bool {
-	return errors.Is(verdict, grantstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) || errors.Is(verdict, grantstore.ErrConsumed)
-}
-
-func judgeBySession(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
-	session, err := loadSession(r, g.GetSessionId())
-	if err != nil {
-		return err
+// standingIn reads what the session of a grant (nil: it has ended) says of it.
+func standingIn(r reader, session *records.Session, g *records.Grant) (standing rules.Standing, err error) {
+	standing.Session = session
+	if session != nil {
+		standing.Use, err = loadClientUse(r, g.GetSessionId(), g.GetClientId())
+	} else {
+		standing.Ended, err = loadEnded(r, g.GetSessionId())
 	}
-	if session == nil {
-		return judgeByEnded(r, t, g)
-	}
-	if !liveSession(session, now) {
-		return grantstore.ErrSessionEnded
-	}
-	return judgeByNumber(r, g)
-}
-
-// judgeByNumber finds grants that were revoked while their session stayed.
-func judgeByNumber(r reader, g *records.Grant) error {
-	use, err := loadClientUse(r, g.GetSessionId(), g.GetClientId())
-	if err != nil {
-		return err
-	}
-	if use == nil || g.GetTokenNumber() < use.GetTokenNumber() {
-		return fmt.Errorf("grant was revoked: %w", grantstore.ErrSessionEnded)
-	}
-	return nil
-}
-
-// judgeByEnded lets the grant live as far as the ended record of its session says.
-func judgeByEnded(r reader, t grantstore.Type, g *records.Grant) error {
-	ended, err := loadEnded(r, g.GetSessionId())
-	if err != nil {
-		return err
-	}
-	if !survives(ended, t, g) {
-		return grantstore.ErrSessionEnded
-	}
-	return nil
-}
-
-func survives(ended *records.Ended, t grantstore.Type, g *records.Grant) bool {
-	client := endedClient(ended, g.GetClientId())
-	switch {
-	case client.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED, g.GetTokenNumber() < client.GetTokenNumber():
-		return false
-	case t.IsCode():
-		// A used code is judged by its family: its reuse must still be noticed.
-		return t == grantstore.AuthorizationCode && g.GetConsumed() != 0
-	case client.GetSurvivors() == records.Survivors_SURVIVORS_ALL:
-		return true
-	case client.GetSurvivors() == records.Survivors_SURVIVORS_OFFLINE:
-		return g.GetOutlives() || (t == grantstore.RefreshToken && g.GetOffline())
-	}
-	return false
-}
-
-// endedClient returns nil, which lets nothing live, where the client has no entry.
-func endedClient(ended *records.Ended, clientID string) *records.EndedClient {
-	for _, c := range ended.GetClients() {
-		if c.GetClientId() == clientID {
-			return c
-		}
-	}
-	return nil
+	return standing, err
 }
 
 // loadEnded returns nil where there is no such record, which lets nothing live.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -104,7 +106,7 @@ func (m *makingRoom) live(subject string) ([]string, error) {
 	return slices.DeleteFunc(sids, func(sid string) bool {
 		session, loadErr := loadSession(m.tx, sid)
 		err = errors.Join(err, m.tx.stepOver(loadErr)) // a damaged one is of no use to anybody: it does not count
-		return session == nil || !liveSession(session, m.now)
+		return !rules.Live(session, m.now)
 	}), err
 }
 

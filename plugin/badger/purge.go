@@ -2,9 +2,10 @@ package badger
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
@@ -27,7 +28,7 @@ func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more 
 			}
 			continue
 		}
-		if d.grant.GetConsumed() == 0 && d.ref.Type.IsToken() && !expired(d.grant, now) {
+		if d.grant.GetConsumed() == 0 && d.ref.Type.IsToken() && !rules.Expired(d.grant, now) {
 			revoked++
 		}
 		if err := t.dropGrant(d.ref, d.grant); err != nil {
@@ -35,10 +36,6 @@ func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more 
 		}
 	}
 	return revoked, more, err
-}
-
-func expired(g *records.Grant, now time.Time) bool {
-	return g.GetExpires() != 0 && !now.Before(records.Moment(g.GetExpires()))
 }
 
 type storedGrant struct {
@@ -98,14 +95,11 @@ func deadIn(r reader, session *records.Session, g *storedGrant) (bool, error) {
 	if !g.ref.Type.IsToken() {
 		return false, nil
 	}
-	verdict := judgeByNumber(r, g.grant)
-	if session == nil {
-		verdict = judgeByEnded(r, g.ref.Type, g.grant)
+	standing, err := standingIn(r, session, g.grant)
+	if err != nil {
+		return false, r.stepOver(err)
 	}
-	if errors.Is(verdict, grantstore.ErrSessionEnded) {
-		return true, nil
-	}
-	return false, r.stepOver(verdict)
+	return !rules.Allowed(g.ref.Type, g.grant, &standing), nil
 }
 
 // followGrant reads the grant that an index entry leads to, nil if it is gone.

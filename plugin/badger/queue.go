@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -27,6 +28,18 @@ func (t *tx) insertNotice(id string, n *records.Notification) error {
 func (t *tx) moveNotice(id string, n *records.Notification, state string, due, purgeAt int64) error {
 	t.unlistNotice(id, n)
 	n.State, n.Due, n.PurgeAt = state, due, purgeAt
+	return t.listNotice(id, n)
+}
+
+// changeNotice has a rule change a notice that nobody has claimed from then on.
+func (t *tx) changeNotice(id string, n *records.Notification, change func()) error {
+	t.unlistNotice(id, n)
+	change()
+	n.Claimed, n.Due = false, n.NextAttempt
+	return t.listNotice(id, n)
+}
+
+func (t *tx) listNotice(id string, n *records.Notification) error {
 	t.put(key(indexNoticeState, more(n.State), last(id)), nil)
 	if n.Due != 0 {
 		t.queued = true
@@ -146,25 +159,8 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 		if !n.Claimed || n.Claim != claim {
 			return logout.ErrOutdated
 		}
-		n.Claimed = false
-		n.Attempts++
-		n.LastAttempt, n.LastError = records.Nanos(now), cut(outcome.LastError)
-		if outcome.State == logout.Delivered && n.Again != 0 {
-			n.NextAttempt, n.Again = max(n.Again, records.Nanos(now)), 0
-			return tx.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0)
-		}
-		if outcome.State == logout.Pending {
-			n.NextAttempt = records.Nanos(outcome.NextAttempt)
-			return tx.moveNotice(id, n, n.State, n.NextAttempt, 0)
-		}
-		n.NextAttempt, n.Again = 0, 0
-		return tx.moveNotice(id, n, string(outcome.State), 0, records.Nanos(now.Add(logout.NotificationRetention)))
+		return tx.changeNotice(id, n, func() { rules.Settle(n, &outcome, now) })
 	})
-}
-
-// cut bounds a text between two letters.
-func cut(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
 }
 
 func loadNotice(r reader, id string) (*records.Notification, error) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -94,11 +96,5 @@ func underWay(n *records.Notification, now time.Time) bool {
 
 // sendAgain makes a notice due now, with a new retry window.
 func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) error {
-	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > records.Nanos(now) {
-		n.Again = n.NextAttempt // told once already: the second time stays where it was
-	}
-	n.Claimed = false
-	n.Attempts, n.LastError = 0, ""
-	n.NextAttempt, n.GiveUpAt = records.Nanos(now), records.Nanos(now.Add(logout.RetryWindow))
-	return t.moveNotice(id, n, string(logout.Pending), n.NextAttempt, 0)
+	return t.changeNotice(id, n, func() { rules.SendAgain(n, now) })
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -98,11 +100,7 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 		if err != nil {
 			return err
 		}
-		expires := records.Nanos(renewal.Expires)
-		if end := record.GetEndsAt(); end != 0 {
-			expires = min(expires, end)
-		}
-		record.Expires = max(record.Expires, expires)
+		record.Expires = max(record.Expires, rules.Renewed(record, renewal.Expires))
 		record.Renewed = records.Nanos(now)
 		record.Version++
 		session = records.SessionOf(record)
@@ -148,7 +146,7 @@ func renewable(r reader, k ticketstore.Key, version uint64, now time.Time) (*rec
 	if err != nil {
 		return nil, err
 	}
-	if !liveSession(record, now) {
+	if !rules.Live(record, now) {
 		return nil, ticketstore.ErrExpired
 	}
 	if record.GetVersion() != version {
@@ -182,19 +180,6 @@ func loadSession(r reader, sid string) (*records.Session, error) {
 	return record, nil
 }
 
-func liveSession(record *records.Session, now time.Time) bool {
-	return now.Before(dueAt(record))
-}
-
-// dueAt is when the session is over: Expires or, if earlier, EndsAt.
-func dueAt(record *records.Session) time.Time {
-	due := record.GetExpires()
-	if end := record.GetEndsAt(); end != 0 {
-		due = min(due, end)
-	}
-	return records.Moment(due)
-}
-
 // sessionPosition is the place of a session in a listing ordered by creation.
 func sessionPosition(index, owner []byte, record *records.Session) []byte {
 	return key(index, owner, timeKey(record.GetCreated()), last(record.GetSessionId()))
@@ -206,7 +191,7 @@ func (t *tx) saveSession(record *records.Session, reindex bool) error {
 		if record.IndexedDue != 0 {
 			t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
 		}
-		record.IndexedDue = records.Nanos(dueAt(record))
+		record.IndexedDue = records.Nanos(rules.Due(record))
 		t.put(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)), nil)
 	}
 	if err := t.save(sessionKey(record.SessionId), record); err != nil {

@@ -5,6 +5,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
@@ -56,15 +58,6 @@ func graceOver(g *records.Grant) int64 {
 	return math.MaxInt64
 }
 
-// usedAgain reports whether a used grant may be used again: within the grace of its use and within that of
-// the next one, whichever is shorter.
-func usedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
-	if g.GetUsed() != 0 {
-		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
-	}
-	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
-}
-
 // usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are
 // passed over.
 func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
@@ -92,7 +85,7 @@ func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 // shrink takes what is not needed any more from a used grant whose grace is over, and reports whether the
 // grant is to stay.
 func (t *tx) shrink(ref grantstore.Ref, g *records.Grant, now time.Time) (bool, error) {
-	if g.GetUsed() <= 1 || expired(g, now) {
+	if g.GetUsed() <= 1 || rules.Expired(g, now) {
 		return false, nil
 	}
 	t.dropIndexes(ref, g)
@@ -162,7 +155,7 @@ func (t *tx) makeOneSmall(ref grantstore.Ref, now time.Time) error {
 		return err
 	}
 	t.dropIndexes(ref, g)
-	if usedAgain(g, formerGrace, now) {
+	if rules.UsedAgain(g, formerGrace, now) {
 		return t.saveUsed(ref, g, formerGrace)
 	}
 	return t.saveUsed(ref, g, 0)

@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
 
 	"google.golang.org/protobuf/proto"
 
@@ -97,16 +98,8 @@ func (a *application) consume() error {
 	}
 	used := proto.CloneOf(g)
 	used.Consumed = records.Nanos(a.now)
-	a.saveUsed(string(records.RefBytes(c.Ref)), used, graceOf(c))
+	a.saveUsed(string(records.RefBytes(c.Ref)), used, rules.Grace(c))
 	return nil
-}
-
-// graceOf is none for codes.
-func graceOf(c *grantstore.Consumption) time.Duration {
-	if c.Type != grantstore.RefreshToken {
-		return 0
-	}
-	return c.Grace
 }
 
 // saveUsed writes a used grant that may be used again for that long. Without a grace, what notices its reuse is kept, and no more.
@@ -120,14 +113,6 @@ func (t *tx) saveUsed(key string, g *records.Grant, grace time.Duration) {
 	t.save(transfer.Grants, key, g)
 }
 
-// usedAgain reports whether a used grant may be used again: within the grace of its use and within that of the next one.
-func usedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
-	if g.GetUsed() != 0 {
-		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
-	}
-	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
-}
-
 // again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was not
 // revoked and its family has room. Else all that was issued for it is revoked, although the batch is refused.
 func (a *application) again(g *records.Grant) error {
@@ -137,7 +122,7 @@ func (a *application) again(g *records.Grant) error {
 			lines++
 		}
 	}
-	forgiven := usedAgain(g, graceOf(a.batch.Consume), a.now) && lines > 0
+	forgiven := rules.UsedAgain(g, rules.Grace(a.batch.Consume), a.now) && lines > 0
 	if forgiven && lines >= grantstore.MaxLines {
 		return fmt.Errorf("its family has %d live refresh tokens: %w", lines, grantstore.ErrConsumed)
 	}
@@ -165,7 +150,7 @@ func (a *application) use() error {
 
 // attach returns the client's row in a session that must be live, as used now, for the caller to save.
 func (a *application) attach(sid, client string) (*records.ClientUse, error) {
-	if !live(a.session(sid), a.now) {
+	if !rules.Live(a.session(sid), a.now) {
 		return nil, grantstore.ErrSessionEnded
 	}
 	use := a.tx.use(sid, client)
@@ -187,11 +172,9 @@ func (a *application) slide() error {
 		return nil
 	}
 	session := a.session(s.SessionID)
-	if !live(session, a.now) || records.Moment(session.GetRenewed()).After(s.RenewedBefore) || slid(session, s.Expires) <= session.GetExpires() {
+	if !rules.Slide(session, s, a.now) {
 		return nil
 	}
-	session.Expires, session.Renewed = slid(session, s.Expires), records.Nanos(a.now)
-	session.Version++
 	a.result.Slid = true
 	a.save(transfer.Sessions, s.SessionID, session)
 	return nil
@@ -249,7 +232,7 @@ func (a *application) store() error {
 			return err
 		}
 		// Only an expired grant makes room for another under its key.
-		if old := a.grant(given.Ref); old != nil && !expired(old, a.now) {
+		if old := a.grant(given.Ref); old != nil && !rules.Expired(old, a.now) {
 			return fmt.Errorf("%s: %w", given.Type, grantstore.ErrExists)
 		}
 		a.save(transfer.Grants, string(records.RefBytes(given.Ref)), g)
@@ -263,7 +246,7 @@ func (a *application) bind(g *records.Grant) error {
 		return nil
 	}
 	if a.outlives {
-		g.TokenNumber, g.Outlives = endedClient(a.ended(g.SessionId), g.ClientId).GetTokenNumber(), true
+		g.TokenNumber, g.Outlives = rules.LeftOf(a.ended(g.SessionId), g.ClientId).GetTokenNumber(), true
 		return nil
 	}
 	use, err := a.attach(g.SessionId, g.ClientId)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -20,7 +22,7 @@ func (t *tx) end(ending *logout.Ending, sid string, now time.Time) logout.Result
 	case session == nil:
 		c.revokeSurvivors(sid)
 	case ending.SubjectID != "" && ending.SubjectID != session.GetSubjectId():
-	case ending.Reason == logout.SessionExpiration && live(session, now): // it slid since somebody saw it due
+	case ending.Reason == logout.SessionExpiration && rules.Live(session, now): // it slid since somebody saw it due
 	default:
 		c.run(session)
 	}
@@ -168,11 +170,10 @@ func (c *closing) revokeSurvivors(sid string) {
 // purgeDead removes the rows of grants that the session, or what is left of it, does not let live, and counts those that were tokens in use. A
 // session that is over but has not ended yet has not decided yet what outlives it.
 func (c *closing) purgeDead(sid string) {
-	session := c.session(sid)
 	for _, g := range c.grantsWhere(func(kind grantstore.Type, g *records.Grant) bool {
-		return kind.IsToken() && g.GetSessionId() == sid && !c.allowed(kind, g, session)
+		return kind.IsToken() && g.GetSessionId() == sid && !rules.Allowed(kind, g, c.standing(g))
 	}) {
-		if g.GetConsumed() == 0 && !expired(g.Grant, c.now) {
+		if g.GetConsumed() == 0 && !rules.Expired(g.Grant, c.now) {
 			c.result.GrantsRevoked++
 		}
 		c.delete(transfer.Grants, g.key)

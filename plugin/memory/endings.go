@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -224,8 +226,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		return nil, ticketstore.Invalid("limit", "is not positive")
 	}
 	err = s.s.change(ctx, func(t *tx) error {
-		due := t.sessionsWhere(func(s *records.Session) bool { return !live(s, now) })
-		slices.SortStableFunc(due, func(a, b *records.Session) int { return dueAt(a).Compare(dueAt(b)) })
+		due := t.sessionsWhere(func(s *records.Session) bool { return !rules.Live(s, now) })
+		slices.SortStableFunc(due, func(a, b *records.Session) int { return rules.Due(a).Compare(rules.Due(b)) })
 		swept = &logout.Swept{}
 		for _, session := range due[:min(len(due), sweep.Limit)] {
 			result := t.end(&logout.Ending{
@@ -238,7 +240,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		}
 		t.purge(now)
 		for _, session := range t.sessionsWhere(func(*records.Session) bool { return true }) {
-			if at := dueAt(session); swept.Next.IsZero() || at.Before(swept.Next) {
+			if at := rules.Due(session); swept.Next.IsZero() || at.Before(swept.Next) {
 				swept.Next = at
 			}
 		}
@@ -291,9 +293,4 @@ func (t *tx) noticesWhere(f *logout.DeliveryFilter) (rows []entry[*logout.Notifi
 	})
 	slices.SortFunc(rows, func(a, b entry[*logout.Notification]) int { return strings.Compare(a.position, b.position) })
 	return rows
-}
-
-// cut bounds a text between two letters.
-func cut(text string) string {
-	return strings.ToValidUTF8(text[:min(len(text), logout.MaxLastError)], "")
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -169,7 +171,7 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 
 // large tells whether a used grant has more than its grace, which is over, needs; one of a store of before had an hour.
 func large(g *records.Grant, now time.Time) bool {
-	return g.GetConsumed() != 0 && g.GetUsed() != 1 && !usedAgain(g, max(time.Hour, time.Duration(min(g.GetUsed(), math.MaxInt64))), now)
+	return g.GetConsumed() != 0 && g.GetUsed() != 1 && !rules.UsedAgain(g, max(time.Hour, time.Duration(min(g.GetUsed(), math.MaxInt64))), now)
 }
 
 // purgeable: a used grant is kept until its Expires, so that its reuse is noticed.
@@ -177,5 +179,5 @@ func purgeable(g *records.Grant, now time.Time) bool {
 	if g.GetExpires() == 0 && g.GetConsumed() != 0 {
 		return !now.Before(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
 	}
-	return expired(g, now)
+	return rules.Expired(g, now)
 }

@@ -1,68 +1,26 @@
 package memory
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/rules"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// judge tells whether a grant is live at now: nil, ErrNotFound past its Expires, ErrSessionEnded where its session does not let it live,
-// ErrConsumed when it was used. Every read and every write of a grant asks it, so that no token outlives its session unnoticed.
+// judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it.
 func (t *tx) judge(kind grantstore.Type, g *records.Grant, now time.Time) error {
-	if expired(g, now) {
-		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
-	}
-	// A consent may say in which session it was given; it is the subject's all the same.
-	if g.GetSessionId() != "" && kind.IsToken() {
-		session := t.session(g.GetSessionId())
-		switch {
-		case session != nil && !live(session, now), !t.allowed(kind, g, session):
-			return grantstore.ErrSessionEnded
-		}
-	}
-	if g.GetConsumed() != 0 {
-		return grantstore.ErrConsumed
-	}
-	return nil
+	return rules.Judge(kind, g, t.standing(g), now)
 }
 
-func expired(g *records.Grant, now time.Time) bool {
-	return g.GetExpires() != 0 && !now.Before(records.Moment(g.GetExpires()))
-}
-
-// allowed tells whether a session (nil: what its ended record has left of it) lets a grant live, whatever the time.
-func (t *tx) allowed(kind grantstore.Type, g *records.Grant, session *records.Session) bool {
-	if session != nil {
-		// A grant under a lower number was revoked while its session stayed.
-		use := t.use(g.GetSessionId(), g.GetClientId())
-		return use != nil && g.GetTokenNumber() >= use.GetTokenNumber()
-	}
-	client := endedClient(t.ended(g.GetSessionId()), g.GetClientId())
-	switch {
-	case client.GetSurvivors() == 0, g.GetTokenNumber() < client.GetTokenNumber():
-		return false
-	case kind.IsCode():
-		// A used code is judged by its family: its reuse must still be noticed.
-		return kind == grantstore.AuthorizationCode && g.GetConsumed() != 0
-	case client.GetSurvivors() == records.Survivors_SURVIVORS_ALL:
-		return true
-	}
-	return g.GetOutlives() || (kind == grantstore.RefreshToken && g.GetOffline())
-}
-
-// endedClient returns nil, which lets nothing live, where the client has no entry.
-func endedClient(ended *records.Ended, client string) *records.EndedClient {
-	for _, c := range ended.GetClients() {
-		if c.GetClientId() == client {
-			return c
-		}
-	}
-	return nil
+// standing is what its session says of a grant.
+func (t *tx) standing(g *records.Grant) *rules.Standing {
+	sid := g.GetSessionId()
+	return &rules.Standing{Session: t.session(sid), Use: t.use(sid, g.GetClientId()), Ended: t.ended(sid)}
 }
 
 // storedGrant is a grant and its row's key.

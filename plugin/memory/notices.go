@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -108,17 +110,7 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 			return logout.ErrOutdated
 		}
 		delete(t.leases, id)
-		n.Attempts++
-		n.LastAttempt, n.LastError = records.Nanos(now), cut(outcome.LastError)
-		switch {
-		case outcome.State == logout.Delivered && n.Again != 0:
-			n.NextAttempt, n.Again = max(n.Again, records.Nanos(now)), 0
-		case outcome.State == logout.Pending:
-			n.NextAttempt = records.Nanos(outcome.NextAttempt)
-		default:
-			n.State, n.NextAttempt, n.Again = string(outcome.State), 0, 0
-			n.PurgeAt = records.Nanos(now.Add(logout.NotificationRetention))
-		}
+		rules.Settle(n, &outcome, now)
 		t.save(transfer.Notices, id, n)
 		return nil
 	})
@@ -184,11 +176,7 @@ func (t *tx) underWay(id string, n *records.Notification, now time.Time) bool {
 
 // sendAgain makes a notice due now, with a new retry window.
 func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) {
-	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > records.Nanos(now) {
-		n.Again = n.NextAttempt // told once already: the second time stays where it was
-	}
 	delete(t.leases, id)
-	n.State, n.Attempts, n.LastError, n.PurgeAt = string(logout.Pending), 0, "", 0
-	n.NextAttempt, n.GiveUpAt = records.Nanos(now), records.Nanos(now.Add(logout.RetryWindow))
+	rules.SendAgain(n, now)
 	t.save(transfer.Notices, id, n)
 }

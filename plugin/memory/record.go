@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -121,17 +120,6 @@ func grantPosition(key string, g *records.Grant) string {
 	sum := sha256.Sum256([]byte(key))
 	return position(g.GetCreated(), string(sum[:8]))
 }
-
-// dueAt is when a session is over: Expires or, if earlier, EndsAt.
-func dueAt(r *records.Session) time.Time {
-	due := r.GetExpires()
-	if end := r.GetEndsAt(); end != 0 {
-		due = min(due, end)
-	}
-	return records.Moment(due)
-}
-
-func live(r *records.Session, now time.Time) bool { return r != nil && now.Before(dueAt(r)) }
 
 func grantOf(key string, r *records.Grant) *grantstore.Grant {
 	ref, _ := records.RefOf(key)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/rules"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -58,7 +60,7 @@ func (s tickets) CreateWithin(
 			return err
 		}
 		others := t.sessionsWhere(func(other *records.Session) bool {
-			return other.GetSubjectId() == session.SubjectID && other.GetSessionId() != session.SessionID && live(other, now)
+			return other.GetSubjectId() == session.SubjectID && other.GetSessionId() != session.SessionID && rules.Live(other, now)
 		})
 		excess := len(others) - limit.Max + 1
 		if excess > 0 && !limit.EndOldest {
@@ -157,7 +159,7 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 		if err != nil {
 			return err
 		}
-		row.Expires = max(row.Expires, slid(row, renewal.Expires))
+		row.Expires = max(row.Expires, rules.Renewed(row, renewal.Expires))
 		row.Renewed = records.Nanos(now)
 		row.Version++
 		t.save(transfer.Sessions, row.SessionId, row)
@@ -165,14 +167,6 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 		return nil
 	})
 	return session, err
-}
-
-// slid is when a session expires that is to slide to a moment: no renewal passes EndsAt.
-func slid(row *records.Session, to time.Time) int64 {
-	if end := row.GetEndsAt(); end != 0 {
-		return min(records.Nanos(to), end)
-	}
-	return records.Nanos(to)
 }
 
 func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (session *ticketstore.Session, err error) {
@@ -201,7 +195,7 @@ func (t *tx) renewable(key ticketstore.Key, version uint64, now time.Time) (*rec
 	switch {
 	case err != nil:
 		return nil, err
-	case !live(row, now):
+	case !rules.Live(row, now):
 		return nil, ticketstore.ErrExpired
 	case row.GetVersion() != version:
 		return nil, fmt.Errorf("session: %w", ticketstore.ErrConflict)

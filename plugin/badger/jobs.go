@@ -44,7 +44,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 
 // newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is now.
 func newJob(r reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
-	job := jobRecord(ending, now)
+	job := records.FromEnding(ending, now)
 	job.Phase = logout.PhaseSessions
 	if !ending.All {
 		index := key(indexSubject, more(ending.SubjectID))
@@ -197,26 +197,4 @@ func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
 		}
 	}
 	return len(due), nil
-}
-
-func jobRecord(ending *logout.Ending, now time.Time) *records.Job {
-	return &records.Job{
-		Now: records.Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
-		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
-		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
-		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
-	}
-}
-
-func endingOf(operationID string, job *records.Job) *logout.Ending {
-	ending := &logout.Ending{
-		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
-		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
-		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
-		CoordinatedOnly: job.GetCoordinatedOnly(),
-	}
-	if job.GetNarrowed() {
-		ending.ClientIDs = job.GetClientIds()
-	}
-	return ending
 }

@@ -143,7 +143,7 @@ func (e *Engine) beginOne(tx *tx, ending *logout.Ending, listed []byte, now time
 		operation := &records.Operation{When: records.Nanos(now), Ending: records.FromResult(&c.result)}
 		return &c.result, false, tx.answered(ending.OperationID, operation)
 	}
-	job := jobRecord(ending, now)
+	job := records.FromEnding(ending, now)
 	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
 	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
 	return nil, true, tx.saveJob(ending.OperationID, job)
@@ -202,7 +202,7 @@ func (e *Engine) goOn(tx *tx, id string) (answer *logout.Result, done bool, err 
 	job.Error = ""
 	now := records.Moment(job.Now)
 	// What came while the job was under way is not its business.
-	s := &stride{closing: e.closing(tx, endingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
+	s := &stride{closing: e.closing(tx, records.EndingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
 	if err := s.run(); err != nil {
 		return nil, false, err
 	}

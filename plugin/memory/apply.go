@@ -217,10 +217,7 @@ func (a *application) store() error {
 	access := a.batch.Access()
 	for i := range a.batch.Store {
 		given := &a.batch.Store[i]
-		g := &records.Grant{
-			RequestId: given.RequestID, SubjectId: given.SubjectID, SessionId: given.SessionID, ClientId: given.ClientID,
-			Description: given.Description, Created: records.Nanos(given.Created), Expires: records.Nanos(given.Expires), Offline: given.Offline, Data: given.Data,
-		}
+		g := records.FromGrant(given)
 		if c := a.consumed; c != nil {
 			g.RequestId, g.SubjectId, g.SessionId, g.ClientId, g.Offline = c.RequestId, c.SubjectId, c.SessionId, c.ClientId, c.Offline
 			g.Began = cmp.Or(c.Began, c.Created)

@@ -66,13 +66,8 @@ func (t *tx) recall(id string) *logout.Result {
 }
 
 func (t *tx) newJob(ending *logout.Ending, now time.Time) *records.Job {
-	job := &records.Job{
-		Now: records.Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
-		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
-		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
-		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
-		Phase: logout.PhaseSessions,
-	}
+	job := records.FromEnding(ending, now)
+	job.Phase = logout.PhaseSessions
 	if sessions := t.sessionsOf(ending); len(sessions) > 0 {
 		job.Last = []byte(sessionPosition(sessions[len(sessions)-1]))
 	}
@@ -84,24 +79,11 @@ func (t *tx) sessionsOf(ending *logout.Ending) []*records.Session {
 	return t.sessionsWhere(func(s *records.Session) bool { return ending.All || s.GetSubjectId() == ending.SubjectID })
 }
 
-func endingOf(id string, job *records.Job) *logout.Ending {
-	ending := &logout.Ending{
-		OperationID: id, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
-		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
-		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
-		CoordinatedOnly: job.GetCoordinatedOnly(),
-	}
-	if job.GetNarrowed() {
-		ending.ClientIDs = job.GetClientIds()
-	}
-	return ending
-}
-
 // resume goes on with the jobs and the purges that another store has left, from the phase that they are at.
 func (t *tx) resume() {
 	for _, id := range t.keys(transfer.Jobs) {
 		if job := load[records.Job](t, transfer.Jobs, id); job.GetPhase() != "" {
-			t.save(transfer.Jobs, id, t.endAll(job, endingOf(id, job)))
+			t.save(transfer.Jobs, id, t.endAll(job, records.EndingOf(id, job)))
 		}
 	}
 	for _, sid := range t.keys(transfer.Purges) {

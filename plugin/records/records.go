@@ -167,3 +167,27 @@ func ResultOf(r *EndingResult) *logout.Result {
 		NotificationsQueued: int(r.GetNotificationsQueued()), ClientsLeftAlone: r.GetClientsLeftAlone(),
 	}
 }
+
+// FromEnding returns the record of an ending that is a job, begun at now.
+func FromEnding(ending *logout.Ending, now time.Time) *Job {
+	return &Job{
+		Now: Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
+		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
+		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
+		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
+	}
+}
+
+// EndingOf is the reverse of FromEnding, for the job of that operation id.
+func EndingOf(operationID string, job *Job) *logout.Ending {
+	ending := &logout.Ending{
+		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
+		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
+		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
+		CoordinatedOnly: job.GetCoordinatedOnly(),
+	}
+	if job.GetNarrowed() {
+		ending.ClientIDs = job.GetClientIds()
+	}
+	return ending
+}

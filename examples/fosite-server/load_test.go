@@ -320,7 +320,7 @@ func TestDataFolderOfOthers(t *testing.T) {
 	if err := os.Chmod(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
 		t.Skip("only root can give a folder to somebody else")
 	}
 	if err := os.Chown(folder, 4711, -1); err != nil {

@@ -1,5 +1,5 @@
 // Command sessions-badger is a session plugin that keeps everything in an embedded Badger database. An authorization server starts it
-// (plugin.Config.Path); its settings are those of package badger. Started by hand it says what it can do for a store (package byhand).
+// (plugin.Config.Path); its settings are those of package badger. Started by hand it says what it can do for a store (package cli).
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 	"github.com/fosite-sessions/sessions/plugin/internal/umask"
 )
 
@@ -23,7 +23,7 @@ func main() {
 	}
 	umask.KeepOthersOut()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := byhand.Run(ctx, byhand.Env{
+	code := cli.Run(ctx, cli.Env{
 		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: plugin.ProtocolVersion,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Terminal: terminal(os.Stderr),
 	})

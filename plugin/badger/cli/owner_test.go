@@ -1,6 +1,6 @@
 //go:build linux
 
-package byhand_test
+package cli_test
 
 import (
 	"crypto/sha256"
@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 )
 
 // stateOf is all that is known of the files in a folder, and of the folder, but for when they were read.
@@ -60,11 +60,11 @@ func TestLookingAsAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := stateOf(t, path)
-		command(t, "check", path).want(t, byhand.Done, "80 records", "nothing wrong")
-		command(t, "stats", path).want(t, byhand.Done, "sessions     20")
-		command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, byhand.Done, "80 records")
-		command(t, "migrate", path).want(t, byhand.Failed, "belongs to", "run the command as that user")
-		command(t, "import", path, "-").want(t, byhand.Failed)
+		command(t, "check", path).want(t, cli.Done, "80 records", "nothing wrong")
+		command(t, "stats", path).want(t, cli.Done, "sessions     20")
+		command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, cli.Done, "80 records")
+		command(t, "migrate", path).want(t, cli.Failed, "belongs to", "run the command as that user")
+		command(t, "import", path, "-").want(t, cli.Failed)
 		if after := stateOf(t, path); !maps.Equal(before, after) {
 			t.Errorf("the folder was\n%v and is\n%v", before, after)
 		}
@@ -94,7 +94,7 @@ func TestCheckNamesADamagedTable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			command(t, args...).want(t, byhand.Done, "nothing wrong")
+			command(t, args...).want(t, cli.Done, "nothing wrong")
 			for at := range 64 {
 				damaged := append([]byte(nil), table...)
 				for i := range 16 {
@@ -103,7 +103,7 @@ func TestCheckNamesADamagedTable(t *testing.T) {
 				if err := os.WriteFile(tables[0], damaged, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				command(t, args...).want(t, byhand.Findings, "are damaged", filepath.Base(tables[0]))
+				command(t, args...).want(t, cli.Findings, "are damaged", filepath.Base(tables[0]))
 			}
 		})
 	}

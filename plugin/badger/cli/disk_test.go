@@ -1,6 +1,6 @@
 //go:build linux
 
-package byhand_test
+package cli_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runEnv) != "" {
-		os.Exit(byhand.Run(context.Background(), byhand.Env{
+		os.Exit(cli.Run(context.Background(), cli.Env{
 			Name: "sessions-badger", Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		}))
 	}
@@ -46,7 +46,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	mount := func(flags uintptr, size string) {
 		t.Helper()
-		if err := syscall.Mount("byhand", disk, "tmpfs", flags, "mode=0700,size="+size); err != nil {
+		if err := syscall.Mount("cli", disk, "tmpfs", flags, "mode=0700,size="+size); err != nil {
 			t.Fatalf("mounting a small disk: %v", err)
 		}
 	}
@@ -55,11 +55,11 @@ func TestFullDisk(t *testing.T) {
 	}
 	mount(0, "64k")
 	path, file := newStore(t, badger.Settings{}, 32<<10), filepath.Join(t.TempDir(), "file")
-	command(t, "export", path, filepath.Join(disk, "file")).want(t, byhand.Failed, "no space left on device")
+	command(t, "export", path, filepath.Join(disk, "file")).want(t, cli.Failed, "no space left on device")
 	if left := files(t, disk); left != "" {
 		t.Errorf("the full disk holds %q", left)
 	}
-	command(t, "export", path, file).want(t, byhand.Done)
+	command(t, "export", path, file).want(t, cli.Done)
 
 	target := filepath.Join(disk, "target")
 	program := func(args ...string) outcome {
@@ -78,24 +78,24 @@ func TestFullDisk(t *testing.T) {
 	}
 	for _, size := range []string{"256k", "512k", "100m"} {
 		mount(syscall.MS_REMOUNT, size)
-		program("import", target, file).want(t, byhand.Failed, "disk is nearly full", "make room")
+		program("import", target, file).want(t, cli.Failed, "disk is nearly full", "make room")
 	}
 	mount(syscall.MS_REMOUNT, "1g")
-	if o := program("check", target); o.code == byhand.Done && !strings.Contains(o.stdout, ": 0 records") {
+	if o := program("check", target); o.code == cli.Done && !strings.Contains(o.stdout, ": 0 records") {
 		t.Errorf("a check of half a store: exit code %d, %s%s", o.code, o.stdout, o.stderr)
 	}
 	if err := os.RemoveAll(target); err != nil {
 		t.Fatal(err)
 	}
-	program("import", target, file).want(t, byhand.Done)
-	program("check", target).want(t, byhand.Done, "80 records")
+	program("import", target, file).want(t, cli.Done)
+	program("check", target).want(t, cli.Done, "80 records")
 
 	killed := filepath.Join(disk, "killed")
 	copyOpen(t, target, killed)
 	mount(syscall.MS_REMOUNT, "100m")
-	program("check", target).want(t, byhand.Done, "80 records")
-	program("check", killed).want(t, byhand.Done, "80 records")
-	program("migrate", killed).want(t, byhand.Failed, "more than 256 are needed to open the store: make room")
+	program("check", target).want(t, cli.Done, "80 records")
+	program("check", killed).want(t, cli.Done, "80 records")
+	program("migrate", killed).want(t, cli.Failed, "more than 256 are needed to open the store: make room")
 }
 
 // copyOpen copies a store while it is open, which makes it what a process leaves that is killed.

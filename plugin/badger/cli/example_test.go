@@ -1,15 +1,15 @@
-package byhand_test
+package cli_test
 
 import (
 	"context"
 	"fmt"
 	"os"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 )
 
 func Example() {
-	code := byhand.Run(context.Background(), byhand.Env{
+	code := cli.Run(context.Background(), cli.Env{
 		Name: "sessions-badger", Args: []string{"check", "no-such-folder"}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stdout,
 	})
 	fmt.Println(code)

@@ -1,4 +1,4 @@
-package byhand_test
+package cli_test
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger"
-	"github.com/fosite-sessions/sessions/plugin/badger/byhand"
+	"github.com/fosite-sessions/sessions/plugin/badger/cli"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -79,10 +79,10 @@ type outcome struct {
 
 func command(t *testing.T, args ...string) outcome {
 	t.Helper()
-	return commandWith(t, byhand.Env{Args: args})
+	return commandWith(t, cli.Env{Args: args})
 }
 
-func commandWith(t *testing.T, env byhand.Env) outcome {
+func commandWith(t *testing.T, env cli.Env) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	env.Name, env.Stderr = "sessions-badger", &stderr
@@ -92,7 +92,7 @@ func commandWith(t *testing.T, env byhand.Env) outcome {
 	if env.Stdin == nil {
 		env.Stdin = strings.NewReader("")
 	}
-	code := byhand.Run(t.Context(), env)
+	code := cli.Run(t.Context(), env)
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
@@ -137,12 +137,12 @@ func files(t *testing.T, folder string) string {
 
 func TestHelpSaysWhatItIs(t *testing.T) {
 	t.Parallel()
-	command(t).want(t, byhand.Failed, "A server starts it by itself", "check FOLDER", "export FOLDER FILE", "store format", "Exit codes")
-	command(t, "help").want(t, byhand.Done, "migrate FOLDER")
-	command(t, "check", "-h").want(t, byhand.Done, "migrate FOLDER")
-	command(t, "repair").want(t, byhand.Failed, `there is no command "repair"`)
-	command(t, "-loud", "check").want(t, byhand.Failed, "-loud")
-	command(t, "-json", "check").want(t, byhand.Failed, `"error": "it takes FOLDER"`) // flags may stand first
+	command(t).want(t, cli.Failed, "A server starts it by itself", "check FOLDER", "export FOLDER FILE", "store format", "Exit codes")
+	command(t, "help").want(t, cli.Done, "migrate FOLDER")
+	command(t, "check", "-h").want(t, cli.Done, "migrate FOLDER")
+	command(t, "repair").want(t, cli.Failed, `there is no command "repair"`)
+	command(t, "-loud", "check").want(t, cli.Failed, "-loud")
+	command(t, "-json", "check").want(t, cli.Failed, `"error": "it takes FOLDER"`) // flags may stand first
 }
 
 // A backup of a plain store becomes an encrypted one, and back again through standard output and input.
@@ -155,27 +155,27 @@ func TestExportAndImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second replaces the first
-		command(t, "export", path, file).want(t, byhand.Done, "20 sessions, 20 grants")
+		command(t, "export", path, file).want(t, cli.Done, "20 sessions, 20 grants")
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the backup has mode %v, error %v; want 0600", info.Mode(), err)
 	}
 	encrypted := filepath.Join(folder, "encrypted")
 	done := command(t, "import", "-json", encrypted, "-encryption-key-file", key, file)
-	done.want(t, byhand.Done)
+	done.want(t, cli.Done)
 	if object := done.object(t); object["records"] != float64(4*sessions) {
 		t.Errorf("the answer is %v, want %d records", object, 4*sessions)
 	}
-	command(t, "check", encrypted).want(t, byhand.Failed, "encryption_key")
-	command(t, "check", encrypted, "-encryption-key-file", key).want(t, byhand.Done, "80 records", "nothing wrong")
-	command(t, "stats", encrypted, "-encryption-key-file", key).want(t, byhand.Done, "encrypted    yes", "sessions     20", "state        active",
+	command(t, "check", encrypted).want(t, cli.Failed, "encryption_key")
+	command(t, "check", encrypted, "-encryption-key-file", key).want(t, cli.Done, "80 records", "nothing wrong")
+	command(t, "stats", encrypted, "-encryption-key-file", key).want(t, cli.Done, "encrypted    yes", "sessions     20", "state        active",
 		"before compression, most of it: ")
 
 	var stream bytes.Buffer
-	commandWith(t, byhand.Env{Args: []string{"export", "-encryption-key-file", key, encrypted, "-"}, Stdout: &stream}).want(t, byhand.Done, "20 sessions")
+	commandWith(t, cli.Env{Args: []string{"export", "-encryption-key-file", key, encrypted, "-"}, Stdout: &stream}).want(t, cli.Done, "20 sessions")
 	plain := filepath.Join(folder, "plain")
-	commandWith(t, byhand.Env{Args: []string{"import", plain, "-"}, Stdin: &stream}).want(t, byhand.Done, "is as it was on")
-	command(t, "check", plain).want(t, byhand.Done, "nothing wrong")
+	commandWith(t, cli.Env{Args: []string{"import", plain, "-"}, Stdin: &stream}).want(t, cli.Done, "is as it was on")
+	command(t, "check", plain).want(t, cli.Done, "nothing wrong")
 	e := openStore(t, badger.Settings{Path: plain})
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("sid-7"))); err != nil {
 		t.Errorf("a session of the restored store: %v", err)
@@ -188,19 +188,19 @@ func TestExportAndImport(t *testing.T) {
 func TestCheckFindsDamage(t *testing.T) {
 	t.Parallel()
 	path := newStore(t, badger.Settings{})
-	command(t, "check", path).want(t, byhand.Done, "nothing wrong")
+	command(t, "check", path).want(t, cli.Done, "nothing wrong")
 	change(t, path, func(txn *dgraph.Txn) error {
 		return errors.Join(txn.Delete([]byte("ssid-3")), txn.Set([]byte("ssid-4"), []byte("?")))
 	})
 	before := files(t, path)
 	found := command(t, "check", path)
-	found.want(t, byhand.Findings, `sessions, "sid-4": cannot be read`, "belongs to no record", "is bound to a session that neither exists", "findings")
+	found.want(t, cli.Findings, `sessions, "sid-4": cannot be read`, "belongs to no record", "is bound to a session that neither exists", "findings")
 	key := ticketstore.KeyOf([]byte("sid-3"))
 	if strings.Contains(found.stdout, string(key[:])) {
 		t.Error("the findings tell the key of a session")
 	}
 	few := command(t, "check", "-json", "-max", "2", path)
-	few.want(t, byhand.Findings)
+	few.want(t, cli.Findings)
 	if object := few.object(t); len(object["findings"].([]any)) != 2 || object["more"] != true {
 		t.Errorf("the answer is %v, want two findings and more", object)
 	}
@@ -208,17 +208,17 @@ func TestCheckFindsDamage(t *testing.T) {
 		t.Errorf("the folder held %q before and %q after", before, after)
 	}
 	// What is damaged is not copied as if it were not.
-	command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, byhand.Failed, "damaged")
+	command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, cli.Failed, "damaged")
 }
 
 func TestAStoreInUseIsRefused(t *testing.T) {
 	t.Parallel()
 	path := newStore(t, badger.Settings{})
 	file := filepath.Join(t.TempDir(), "file")
-	command(t, "export", path, file).want(t, byhand.Done)
+	command(t, "export", path, file).want(t, cli.Done)
 	openStore(t, badger.Settings{Path: path})
 	for _, args := range [][]string{{"check", path}, {"stats", path}, {"export", path, file + "2"}, {"import", path, file}, {"migrate", path}} {
-		command(t, args...).want(t, byhand.Failed, "in use by another process")
+		command(t, args...).want(t, cli.Failed, "in use by another process")
 	}
 	if left := files(t, filepath.Dir(file)); left != "file" {
 		t.Errorf("the folder holds %q", left)
@@ -229,7 +229,7 @@ func TestBadInput(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	path, file := newStore(t, badger.Settings{}), filepath.Join(folder, "good")
-	command(t, "export", path, file).want(t, byhand.Done)
+	command(t, "export", path, file).want(t, cli.Done)
 	write := func(name, text string) string {
 		t.Helper()
 		name = filepath.Join(folder, name)
@@ -269,7 +269,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := command(t, c.args...)
-			o.want(t, byhand.Failed, c.says)
+			o.want(t, cli.Failed, c.says)
 			if strings.Contains(o.stderr, "secret!") {
 				t.Error("the encryption key is told")
 			}
@@ -281,7 +281,7 @@ func TestBadInput(t *testing.T) {
 	if left := files(t, empty); left != "" {
 		t.Errorf("the empty folder holds %q", left)
 	}
-	command(t, "check", path).want(t, byhand.Done, "80 records")
+	command(t, "check", path).want(t, cli.Done, "80 records")
 }
 
 // Of a damaged backup nothing serves; the folder says so, and takes a good one.
@@ -289,7 +289,7 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	file, bad, target := filepath.Join(folder, "good"), filepath.Join(folder, "bad"), filepath.Join(folder, "target")
-	command(t, "export", newStore(t, badger.Settings{}), file).want(t, byhand.Done)
+	command(t, "export", newStore(t, badger.Settings{}), file).want(t, cli.Done)
 	good, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -300,10 +300,10 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 		if err := os.WriteFile(bad, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		command(t, "import", target, bad).want(t, byhand.Failed, "damaged or cut short", "is not complete and does not serve")
-		command(t, "check", target).want(t, byhand.Findings, "is not complete")
-		command(t, "stats", target).want(t, byhand.Done, "abandoned: not complete")
-		command(t, "export", target, bad+"2").want(t, byhand.Failed, "not complete")
+		command(t, "import", target, bad).want(t, cli.Failed, "damaged or cut short", "is not complete and does not serve")
+		command(t, "check", target).want(t, cli.Findings, "is not complete")
+		command(t, "stats", target).want(t, cli.Done, "abandoned: not complete")
+		command(t, "export", target, bad+"2").want(t, cli.Failed, "not complete")
 		e := openStore(t, badger.Settings{Path: target})
 		_, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("sid-7")))
 		if !errors.Is(err, ticketstore.ErrUnavailable) {
@@ -313,8 +313,8 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	command(t, "import", target, file).want(t, byhand.Done)
-	command(t, "check", target).want(t, byhand.Done, "80 records")
+	command(t, "import", target, file).want(t, cli.Done)
+	command(t, "check", target).want(t, cli.Done, "80 records")
 }
 
 // failing is a disk without room for more.
@@ -325,8 +325,8 @@ func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left 
 func TestExportThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	path := newStore(t, badger.Settings{})
-	commandWith(t, byhand.Env{Args: []string{"export", path, "-"}, Stdout: failing{}}).want(t, byhand.Failed, "no space left on device")
-	command(t, "check", path).want(t, byhand.Done)
+	commandWith(t, cli.Env{Args: []string{"export", path, "-"}, Stdout: failing{}}).want(t, cli.Failed, "no space left on device")
+	command(t, "check", path).want(t, cli.Done)
 }
 
 func TestProgressOnATerminal(t *testing.T) {
@@ -335,8 +335,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	clock := now
 	tick := func() time.Time { clock = clock.Add(time.Second); return clock }
 	file := filepath.Join(t.TempDir(), "file")
-	commandWith(t, byhand.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, byhand.Done, "\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
-	if o := commandWith(t, byhand.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
+	commandWith(t, cli.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, cli.Done, "\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
+	if o := commandWith(t, cli.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
 		t.Errorf("where nobody looks it says %q", o.stderr)
 	}
 }
@@ -360,11 +360,11 @@ func TestAnOlderFormat(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, "SESSIONS"), []byte("fosite-sessions badger format 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "check", path).want(t, byhand.Done, "80 records", "nothing wrong")
-	command(t, "stats", path).want(t, byhand.Done, "1, of which 3 is the newest", "sessions     20")
-	command(t, "export", path, file).want(t, byhand.Failed, "bring it to 3 first")
-	command(t, "migrate", path).want(t, byhand.Done, "had format 1 and has format 3 now")
-	command(t, "migrate", path).want(t, byhand.Done, "has format 3, the newest")
-	command(t, "migrate", path, "-json").want(t, byhand.Done, `"from": 3`)
-	command(t, "export", path, file).want(t, byhand.Done, "80 records")
+	command(t, "check", path).want(t, cli.Done, "80 records", "nothing wrong")
+	command(t, "stats", path).want(t, cli.Done, "1, of which 3 is the newest", "sessions     20")
+	command(t, "export", path, file).want(t, cli.Failed, "bring it to 3 first")
+	command(t, "migrate", path).want(t, cli.Done, "had format 1 and has format 3 now")
+	command(t, "migrate", path).want(t, cli.Done, "has format 3, the newest")
+	command(t, "migrate", path, "-json").want(t, cli.Done, `"from": 3`)
+	command(t, "export", path, file).want(t, cli.Done, "80 records")
 }

@@ -1,3 +1,0 @@
-// Package byhand is what the sessions-badger binary does when somebody starts it, and not a server: it checks, describes, backs up, restores
-// and migrates a store that no process has open.
-package byhand

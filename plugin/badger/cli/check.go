@@ -1,0 +1,82 @@
+// The command check: every index compared with its records, and every record with the rules.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// still opens the store to look at it.
+func (c *call) still(ctx context.Context, f func(e *badger.Engine) error) error {
+	e, err := badger.OpenStill(ctx, c.settings, c.logger)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(e), e.Close())
+}
+
+func check(ctx context.Context, c *call) (code int, err error) {
+	p := c.progress("check")
+	report := &badger.Report{}
+	// Badger panics about a table that it cannot read.
+	report.Findings, err = badger.CheckFiles(ctx, c.settings)
+	if err == nil && len(report.Findings) == 0 {
+		err = c.still(ctx, func(e *badger.Engine) (err error) {
+			report, err = e.Check(ctx, badger.CheckConfig{MaxFindings: c.max, Ages: true, Progress: p.report})
+			return err
+		})
+	}
+	p.end()
+	if err != nil {
+		return Failed, err
+	}
+	if report.State == transfer.Importing || report.State == transfer.Abandoned {
+		report.Findings = append([]badger.Finding{{
+			Table: "store", Problem: fmt.Sprintf("was being filled from %s and is not complete: it does not serve", report.Peer),
+		}}, report.Findings...)
+	}
+	if len(report.Findings) > 0 {
+		code = Findings
+	}
+	if c.json {
+		c.answer(report)
+		return code, nil
+	}
+	for _, f := range report.Findings {
+		fmt.Fprintln(c.Stdout, f)
+	}
+	if report.SetAside > 0 {
+		fmt.Fprintf(c.Stdout, "%s rows were damaged at some time and are kept aside: nothing leads to them any more\n", grouped(report.SetAside))
+	}
+	verdict := "nothing wrong"
+	switch {
+	case report.More:
+		verdict = fmt.Sprintf("%d findings and more", len(report.Findings))
+	case len(report.Findings) > 0:
+		verdict = fmt.Sprintf("%d findings", len(report.Findings))
+	}
+	fmt.Fprintf(c.Stdout, "%s: %s records and %s index entries in %s: %s\n",
+		c.settings.Path, grouped(report.Records), grouped(report.Entries), p.took(), verdict)
+	if report.State == transfer.Superseded || report.State == transfer.Fenced {
+		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.settings.Path, stateText(report.State, report.Peer))
+	}
+	return code, nil
+}
+
+// stateText says what a store is in a move, or after one.
+func stateText(state transfer.State, peer string) string {
+	switch state {
+	case transfer.Superseded:
+		return fmt.Sprintf("superseded: %q has taken its place", peer)
+	case transfer.Fenced:
+		return fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides", peer)
+	case transfer.Importing, transfer.Abandoned:
+		return fmt.Sprintf("%s: not complete, it was being filled from %s", state, peer)
+	}
+	return string(state)
+}

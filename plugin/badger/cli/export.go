@@ -1,0 +1,108 @@
+// The command export: a backup of a store, and the answer that export and import share.
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
+)
+
+// standard is the name of standard input and output.
+const standard = "-"
+
+// buffer is how much is read from and written to a file at a time.
+const buffer = 1 << 20
+
+// copied is the answer of export and import.
+type copied struct {
+	File    string         `json:"file"`
+	Bytes   int64          `json:"bytes"`
+	Taken   time.Time      `json:"taken"`
+	State   transfer.State `json:"state"`
+	Seconds float64        `json:"seconds"`
+	// StoreID is that of the store that import has made.
+	StoreID string `json:"store_id,omitempty"`
+	*backup.Summary
+}
+
+func (c *call) tell(done *copied, verb, from, to string) {
+	if c.json {
+		c.answer(done)
+		return
+	}
+	w := c.Stdout
+	if to == standard {
+		w = c.Stderr
+	}
+	fmt.Fprintf(w, "%s %s to %s: %s sessions, %s grants, %s records in all, %s in %.1f s\n", verb, from, to,
+		grouped(done.Of(transfer.Sessions)), grouped(done.Of(transfer.Grants)), grouped(done.Records), size(done.Bytes), done.Seconds)
+}
+
+func export(ctx context.Context, c *call) (code int, err error) {
+	file := c.args[1]
+	if file == standard && c.json {
+		return Failed, errors.New("-json and a backup cannot both go to standard output: name a file")
+	}
+	done := &copied{File: file, Taken: c.Now().UTC()}
+	p := c.progress("export")
+	err = c.still(ctx, func(e *badger.Engine) error {
+		status, err := c.exportable(ctx, e)
+		if err != nil {
+			return err
+		}
+		done.State = status.State
+		write := func(w io.Writer) (err error) {
+			counted := &counter{w: w}
+			source := backup.Source{Store: e.Transfer(), Description: badger.About()}
+			done.Summary, err = backup.Write(ctx, counted, source, done.Taken, p.report)
+			done.Bytes = counted.n
+			return err
+		}
+		if file == standard {
+			return write(c.Stdout)
+		}
+		return smallfile.WriteFrom(file, 0o600, write)
+	})
+	p.end()
+	if err != nil {
+		return Failed, err
+	}
+	done.Seconds = p.took().Seconds()
+	c.tell(done, "exported", c.settings.Path, file)
+	return Done, nil
+}
+
+// exportable refuses what would make no good backup, and warns of what may not be what is wanted.
+func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Status, error) {
+	if format, newest := e.Format(); format < newest {
+		return nil, fmt.Errorf("the store has format %d: bring it to %d first (%s migrate)", format, newest, c.Name)
+	}
+	status, err := e.Transfer().Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if status.State == transfer.Superseded || status.State == transfer.Fenced {
+		c.logger.WarnContext(ctx, "another store has taken its place, or may have: the backup holds what this one held then",
+			"state", status.State, "other", status.Peer)
+	}
+	return status, nil
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(data []byte) (int, error) {
+	n, err := c.w.Write(data)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,107 @@
+// The command import: a store made of a backup.
+
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
+)
+
+func restore(ctx context.Context, c *call) (code int, err error) {
+	file, in := c.args[1], c.Stdin
+	if file != standard {
+		opened, err := os.Open(file)
+		if err != nil {
+			return Failed, err
+		}
+		defer opened.Close()
+		in = opened
+	}
+	counted := &countingReader{r: bufio.NewReaderSize(in, buffer)}
+	// A file that is no backup, or one that is not for us, is refused before the folder is touched.
+	r, err := backup.NewReader(counted)
+	if err != nil {
+		return Failed, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := c.importable(ctx); err != nil {
+		return Failed, err
+	}
+	p := c.progress("import")
+	id, err := c.restore(ctx, r, p)
+	p.end()
+	if err != nil {
+		return Failed, err
+	}
+	header := r.Header()
+	done := &copied{
+		File: file, Bytes: counted.n, Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(), Summary: r.Summary(),
+		StoreID: id,
+	}
+	c.tell(done, "imported", file, c.settings.Path)
+	if !c.json {
+		fmt.Fprintf(c.Stdout, "The store is as it was on %s: what was ended, revoked or used up since then is not.\n",
+			header.Taken.UTC().Format(time.RFC1123))
+		fmt.Fprintf(c.Stdout, "Its id is %s: a server that pins its store must be told of it.\n", id)
+	}
+	return Done, nil
+}
+
+// importable refuses a store with something in it without opening it for changes: one that was being filled is emptied instead.
+func (c *call) importable(ctx context.Context) error {
+	if err := badger.CheckOwner(c.settings.Path); err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(c.settings.Path); len(entries) == 0 && (err == nil || errors.Is(err, os.ErrNotExist)) {
+		return nil
+	}
+	return c.still(ctx, func(e *badger.Engine) error {
+		status, err := e.Transfer().Status(ctx)
+		switch {
+		case err != nil:
+			return err
+		case status.State == transfer.Importing || status.State == transfer.Abandoned:
+			return nil
+		case status.Records() > 0:
+			return fmt.Errorf("%s: %w, it has %d records: import into an empty folder", c.settings.Path, transfer.ErrNotEmpty, status.Records())
+		}
+		return nil
+	})
+}
+
+// restore returns the id of the store that it has made. It is a new one: the store that the backup was taken of may live on.
+func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id string, err error) {
+	e, err := badger.Open(ctx, c.settings, c.logger)
+	if err != nil {
+		return "", err
+	}
+	description, err := e.Describe(ctx)
+	if err != nil {
+		return "", errors.Join(err, e.Close())
+	}
+	err = backup.Restore(ctx, e.Transfer(), r, rand.Text(), p.report)
+	if err != nil {
+		err = fmt.Errorf("%w; %s is not complete and does not serve: remove it, or import again", err, c.settings.Path)
+	}
+	return description.StoreID, errors.Join(err, e.Close())
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -36,7 +36,7 @@ type Batch struct {
 	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that was applied changes nothing and
 	// gets the same answer. Required; choose 128 random bits or more.
 	OperationID string
-	Seen        []Seen
+	Seen        []Precondition
 	Use         *Use
 	Slide       *Slide
 	Consume     *Consumption
@@ -45,16 +45,18 @@ type Batch struct {
 	Store       []Grant
 }
 
-// Seen is a grant that a batch builds on as it was read: compare-and-set, for what is changed by reading it, deleting it and storing it
+// Precondition is a grant that a batch builds on as it was read: compare-and-set, for what is changed by reading it, deleting it and storing it
 // anew. It must be live at now and hold the same Data; else the batch is ErrConflict.
-type Seen struct {
+type Precondition struct {
 	Ref
 	// Data is the KeyOf of the Data that was read.
 	Data Key
 }
 
-// SeenGrant returns what a batch says to build on a grant that Get returned.
-func SeenGrant(g *Grant) Seen { return Seen{Ref: g.Ref, Data: KeyOf(string(g.Data))} }
+// PreconditionOf returns what a batch says to build on a grant that Get returned.
+func PreconditionOf(g *Grant) Precondition {
+	return Precondition{Ref: g.Ref, Data: KeyOf(string(g.Data))}
+}
 
 // Use says that a client used a session. It also counts as the session's having been asked for by that client, whatever else the
 // batch does.
@@ -131,10 +133,10 @@ func (b *Batch) Validate() error {
 		return err
 	}
 	if len(b.Store)+len(b.Delete)+len(b.Revoke) > MaxBatch {
-		return ticketstore.Invalid("store", "has more than %d changes", MaxBatch)
+		return ticketstore.Invalidf("store", "has more than %d changes", MaxBatch)
 	}
 	if len(b.Seen) > MaxBatch {
-		return ticketstore.Invalid("seen", "has more than %d entries", MaxBatch)
+		return ticketstore.Invalidf("seen", "has more than %d entries", MaxBatch)
 	}
 	for _, seen := range b.Seen {
 		if err := seen.Validate(); err != nil {
@@ -149,7 +151,7 @@ func (b *Batch) Validate() error {
 			return err
 		}
 		if s.Expires.IsZero() {
-			return ticketstore.Invalid("expires", "is not set")
+			return ticketstore.Invalidf("expires", "is not set")
 		}
 	}
 	if c := b.Consume; c != nil {
@@ -157,7 +159,7 @@ func (b *Batch) Validate() error {
 			return err
 		}
 		if !c.Type.Consumable() {
-			return ticketstore.Invalid("consume", "names a grant that is neither a code nor a refresh token")
+			return ticketstore.Invalidf("consume", "names a grant that is neither a code nor a refresh token")
 		}
 	}
 	for _, ref := range b.Delete {
@@ -182,7 +184,7 @@ func (b *Batch) validateStored() error {
 		size += len(b.Store[i].Data)
 	}
 	if size > MaxBatchData {
-		return ticketstore.Invalid("data", "of all grants together is longer than %d bytes", MaxBatchData)
+		return ticketstore.Invalidf("data", "of all grants together is longer than %d bytes", MaxBatchData)
 	}
 	return nil
 }
@@ -195,7 +197,7 @@ func (b *Batch) validateUse() error {
 		return err
 	}
 	if b.Use.Muted&^ticketstore.EndByAny != 0 {
-		return ticketstore.Invalid("muted", "has an end that there is not")
+		return ticketstore.Invalidf("muted", "has an end that there is not")
 	}
 	return ticketstore.CheckID("client_id", b.Use.ClientID)
 }

@@ -121,11 +121,11 @@ func (g *Grant) Validate() error {
 	}
 	switch {
 	case g.SessionID != "" && g.ClientID == "":
-		return ticketstore.Invalid("client_id", "is empty in a grant of a session")
+		return ticketstore.Invalidf("client_id", "is empty in a grant of a session")
 	case g.Created.IsZero():
-		return ticketstore.Invalid("created", "is not set")
+		return ticketstore.Invalidf("created", "is not set")
 	case len(g.Data) > MaxData:
-		return ticketstore.Invalid("data", "is longer than %d bytes", MaxData)
+		return ticketstore.Invalidf("data", "is longer than %d bytes", MaxData)
 	}
 	return nil
 }
@@ -138,9 +138,9 @@ func (r Ref) Validate() error {
 	}
 	switch {
 	case !known:
-		return ticketstore.Invalid("type", "is not a grant type")
+		return ticketstore.Invalidf("type", "is not a grant type")
 	case r.Key.IsZero():
-		return ticketstore.Invalid("key", "is not set")
+		return ticketstore.Invalidf("key", "is not set")
 	}
 	return nil
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MaxRemovalPlace bounds Removal.After in bytes.
-const MaxRemovalPlace = 4 << 10
+// MaxRemovalCursor bounds Removal.After in bytes.
+const MaxRemovalCursor = 4 << 10
 
 // Removal asks for grants to be removed.
 type Removal struct {
@@ -17,7 +17,7 @@ type Removal struct {
 	Filter Filter
 	// Limit bounds the grants that one call removes: 1 to ticketstore.MaxCount.
 	Limit int
-	// After has the call go on behind a place in the order of creation: Removed.Next of the call before.
+	// After has the call go on behind a place in the order of creation: RemovalResult.Next of the call before.
 	After []byte
 	// AsOf has the removal leave what was stored after that moment, as a walk takes many calls: grants created behind it, unless they descend by
 	// use from one that is older, as a refreshed token does. Zero leaves nothing.
@@ -33,8 +33,8 @@ func (r *Removal) Takes(created, began time.Time) bool {
 	return r.AsOf.IsZero() || !began.After(r.AsOf)
 }
 
-// Removed is the answer to a Removal.
-type Removed struct {
+// RemovalResult is the answer to a Removal.
+type RemovalResult struct {
 	// Met counts the grants that the call came upon: those that it removed, dead ones among them, and those that were used up before it
 	// could. A walk that meets none is the last one.
 	Met int
@@ -52,11 +52,11 @@ func (r *Removal) Validate() error {
 	}
 	switch {
 	case r.Filter == Filter{}:
-		return ticketstore.Invalid("subject_id", "and session_id, client_id and type are all missing: name at least one")
+		return ticketstore.Invalidf("subject_id", "and session_id, client_id and type are all missing: name at least one")
 	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
-		return ticketstore.Invalid("limit", "is outside 1 to %d", ticketstore.MaxCount)
-	case len(r.After) > MaxRemovalPlace:
-		return ticketstore.Invalid("after", "is longer than %d bytes", MaxRemovalPlace)
+		return ticketstore.Invalidf("limit", "is outside 1 to %d", ticketstore.MaxCount)
+	case len(r.After) > MaxRemovalCursor:
+		return ticketstore.Invalidf("after", "is longer than %d bytes", MaxRemovalCursor)
 	}
 	return r.Filter.Validate()
 }

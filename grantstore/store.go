@@ -14,7 +14,7 @@ type Store interface {
 	// ErrNotFound. One whose session does not let it live is returned together with ErrSessionEnded, a used code or refresh token, unless
 	// its session has ended and took it along, together with ErrConsumed. For a code that is live, Related holds the openid_request and
 	// pkce_request of its family.
-	Get(ctx context.Context, ref Ref, now time.Time) (*Found, error)
+	Get(ctx context.Context, ref Ref, now time.Time) (*GetResult, error)
 
 	// Apply applies a batch in one transaction, durably before it returns. Of two concurrent batches that consume the same grant exactly one
 	// succeeds. A batch that races the end of its session is applied before it or not at all.
@@ -29,7 +29,7 @@ type Store interface {
 	// loses, or was first; what it has stored then is met by this walk or, where the order of creation has it earlier, by the next one.
 	// So repeat the walk until one meets nothing, with an AsOf, or what is stored meanwhile keeps it from coming to an end. Nothing matched is
 	// no error.
-	Remove(ctx context.Context, removal Removal, now time.Time) (*Removed, error)
+	Remove(ctx context.Context, removal Removal, now time.Time) (*RemovalResult, error)
 
 	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Of a used grant whose
 	// grace is over it deletes what noticing its reuse does not need, and counts it. It returns how many it counted: fewer than limit
@@ -37,8 +37,8 @@ type Store interface {
 	Purge(ctx context.Context, limit int, now time.Time) (int, error)
 }
 
-// Found is the answer of Get.
-type Found struct {
+// GetResult is the answer of Get.
+type GetResult struct {
 	Grant   Grant
 	Related []Grant
 	// Session says how long the grant's session lives, where it has one that is live.

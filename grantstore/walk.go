@@ -34,7 +34,7 @@ func (f *Filter) Validate() error {
 
 func keepFilter(f *Filter, kept Filter) error {
 	if kept.Validate() != nil {
-		return ticketstore.Invalid(ticketstore.FieldResultsToken, "is malformed")
+		return ticketstore.Invalidf(ticketstore.FieldResultsToken, "is malformed")
 	}
 	return cmp.Or(
 		ticketstore.KeepSame(&f.SubjectID, kept.SubjectID),

@@ -29,7 +29,7 @@ func (h *host) edited(edit func(*records.Session)) {
 		}
 	}
 	from, to := h.backend.Backend.(*badger.Engine).Transfer(), target.Transfer()
-	must(to.Become(h.t.Context(), transfer.Turn{To: transfer.Importing, ID: "restore", Peer: "backup"}))
+	must(to.Become(h.t.Context(), transfer.Transition{To: transfer.Importing, ID: "restore", Peer: "backup"}))
 	must(to.Import(h.t.Context(), "restore", func(yield func([]transfer.Record, error) bool) {
 		for batch, err := range from.Export(h.t.Context(), nil) {
 			if err != nil {
@@ -52,7 +52,7 @@ func (h *host) edited(edit func(*records.Session)) {
 			}
 		}
 	}))
-	must(to.Become(h.t.Context(), transfer.Turn{To: transfer.Active, ID: "restore", Peer: "backup"}))
+	must(to.Become(h.t.Context(), transfer.Transition{To: transfer.Active, ID: "restore", Peer: "backup"}))
 	h.backend.Backend = target
 	h.start()
 }

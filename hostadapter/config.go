@@ -247,7 +247,7 @@ func remoteHost(r *http.Request) string {
 }
 
 func bad(field, problem string, args ...any) error {
-	return fmt.Errorf("hostadapter: %w", ticketstore.Invalid(field, problem, args...))
+	return fmt.Errorf("hostadapter: %w", ticketstore.Invalidf(field, problem, args...))
 }
 
 func (c *Config) checkRequired() error {

@@ -79,7 +79,7 @@ func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, sco
 	}
 	switch {
 	case lifetime < 0:
-		return ticketstore.Invalid("lifetime", "is negative")
+		return ticketstore.Invalidf("lifetime", "is negative")
 	case len(scopes) == 0:
 		return nil
 	}
@@ -115,7 +115,7 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 	}
 	consent := old.with(scopes, lifetime, now)
 	if len(consent.Scopes) > MaxScopes {
-		return ticketstore.Invalid("scopes", "and those consented to before are more than %d", MaxScopes)
+		return ticketstore.Invalidf("scopes", "and those consented to before are more than %d", MaxScopes)
 	}
 	grant, err := c.seal(subjectID, clientID, consent, now)
 	if err != nil {
@@ -123,7 +123,7 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 	}
 	batch := &grantstore.Batch{OperationID: randomID(), Store: []grantstore.Grant{*grant}}
 	if stored != nil {
-		batch.Seen = []grantstore.Seen{grantstore.SeenGrant(stored)}
+		batch.Seen = []grantstore.Precondition{grantstore.PreconditionOf(stored)}
 		batch.Delete = []grantstore.Ref{stored.Ref}
 	}
 	return c.adapter.Persist(ctx, func(ctx context.Context) error {
@@ -246,7 +246,7 @@ func (c *Consents) seal(subjectID, clientID string, consent *Consent, now time.T
 		return nil, err
 	}
 	if len(plain)+sealOverhead > grantstore.MaxData {
-		return nil, ticketstore.Invalid("scopes", "are longer than a consent of %d bytes can hold", grantstore.MaxData)
+		return nil, ticketstore.Invalidf("scopes", "are longer than a consent of %d bytes can hold", grantstore.MaxData)
 	}
 	grant := &grantstore.Grant{Ref: consentRef(subjectID, clientID), SubjectID: subjectID, ClientID: clientID, Created: now}
 	grant.Expires = consent.Scopes[0].Expires
@@ -306,7 +306,7 @@ func checkParties(subjectID, clientID string) error {
 
 func checkScopes(scopes []string) error {
 	if len(scopes) > MaxScopes {
-		return ticketstore.Invalid("scopes", "are more than %d", MaxScopes)
+		return ticketstore.Invalidf("scopes", "are more than %d", MaxScopes)
 	}
 	for _, scope := range scopes {
 		if err := ticketstore.CheckID("scopes", scope); err != nil {

@@ -106,14 +106,14 @@ func (d *UserDeletion) Wait(ctx context.Context) (NoticeCount, error) {
 
 func (d *UserDeletion) look(ctx context.Context) (count NoticeCount, waiting int, err error) {
 	for _, sid := range d.sids {
-		query, pages := logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: sid}, Count: ticketstore.MaxCount}, walk{}
+		query, pages := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount}, walk{}
 		for {
-			page, err := d.adapter.config.Backend.Logout().Deliveries(ctx, query)
+			page, err := d.adapter.config.Backend.Logout().Notifications(ctx, query)
 			if err != nil {
 				return count, 0, err
 			}
-			for i := range page.Deliveries {
-				switch n := &page.Deliveries[i]; {
+			for i := range page.Notifications {
+				switch n := &page.Notifications[i]; {
 				case n.State == logout.Delivered, wasTold(n):
 					count.Delivered++
 				case n.State == logout.Refused:

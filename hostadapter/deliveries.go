@@ -8,9 +8,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Deliveries returns a page of notices to clients.
-func (a *Adapter) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
-	page, err := a.config.Backend.Logout().Deliveries(ctx, query)
+// Notifications returns a page of notices to clients.
+func (a *Adapter) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
+	page, err := a.config.Backend.Logout().Notifications(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying deliveries: %w", err)
 	}
@@ -33,7 +33,7 @@ func (a *Adapter) RetryDelivery(ctx context.Context, id string) (*logout.Notific
 // RetryDeliveries has the notices that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
 // one condition. Pending notices that are due or being delivered, and those queued meanwhile, are left as they are. An error says nothing of how
 // many will be sent before; sending again does no harm.
-func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.DeliveryFilter) (int, error) {
+func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
 	if err := retry.Validate(); err != nil {
 		return 0, err

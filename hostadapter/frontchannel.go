@@ -79,16 +79,16 @@ func (a *Adapter) awaitNotices(ctx context.Context, ended []*ticketstore.Session
 
 // waitingNotices counts the clients of a session that were not told yet. One that is to be told a second time was.
 func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting int, err error) {
-	query := logout.DeliveryQuery{
-		Filter: logout.DeliveryFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
+	query := logout.NotificationQuery{
+		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
 	}
 	for pages := (walk{}); ; {
-		page, err := a.config.Backend.Logout().Deliveries(ctx, query)
+		page, err := a.config.Backend.Logout().Notifications(ctx, query)
 		if err != nil {
 			return 0, err
 		}
-		for i := range page.Deliveries {
-			if !wasTold(&page.Deliveries[i]) {
+		for i := range page.Notifications {
+			if !wasTold(&page.Notifications[i]) {
 				waiting++
 			}
 		}

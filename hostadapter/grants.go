@@ -94,7 +94,7 @@ func (a *Adapter) lastGrant(ctx context.Context, filter grantstore.Filter) (time
 	return now, nil
 }
 
-func (a *Adapter) removeBatch(ctx context.Context, batch grantstore.Removal) (removed *grantstore.Removed, err error) {
+func (a *Adapter) removeBatch(ctx context.Context, batch grantstore.Removal) (removed *grantstore.RemovalResult, err error) {
 	batch.OperationID = randomID()
 	now := a.now()
 	err = a.Persist(ctx, func(ctx context.Context) error {

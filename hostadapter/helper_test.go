@@ -150,7 +150,7 @@ func (s *grants) Purge(ctx context.Context, limit int, now time.Time) (purged in
 	return purged, err
 }
 
-func (s *grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.Found, err error) {
+func (s *grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.GetResult, err error) {
 	err = s.b.do("GetGrant", func() (err error) { found, err = s.Store.Get(ctx, ref, now); return err })
 	return found, err
 }
@@ -165,7 +165,7 @@ func (s *grants) Query(ctx context.Context, query grantstore.Query, now time.Tim
 	return page, err
 }
 
-func (s *grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (removed *grantstore.Removed, err error) {
+func (s *grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (removed *grantstore.RemovalResult, err error) {
 	err = s.b.do("RemoveGrants", func() (err error) { removed, err = s.Store.Remove(ctx, removal, now); return err })
 	return removed, err
 }
@@ -180,7 +180,7 @@ func (s *endings) End(ctx context.Context, e *logout.Ending, now time.Time) (res
 	return result, err
 }
 
-func (s *endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.Swept, err error) {
+func (s *endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.SweepResult, err error) {
 	err = s.b.do("EndDue", func() (err error) { swept, err = s.Store.EndDue(ctx, sweep, now); return err })
 	return swept, err
 }
@@ -275,11 +275,11 @@ func (h *host) use(sid, client string) {
 // notices returns all notices in the queue.
 func (h *host) notices() []logout.Notification {
 	h.t.Helper()
-	page, err := h.Deliveries(h.t.Context(), logout.DeliveryQuery{Order: ticketstore.Ascending})
+	page, err := h.Notifications(h.t.Context(), logout.NotificationQuery{Order: ticketstore.Ascending})
 	if err != nil {
-		h.t.Fatalf("Deliveries: %v", err)
+		h.t.Fatalf("Notifications: %v", err)
 	}
-	return page.Deliveries
+	return page.Notifications
 }
 
 func randomHex() string {

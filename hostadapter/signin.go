@@ -73,7 +73,7 @@ func (i *Identity) check(now time.Time) error {
 		}
 	}
 	if len(i.AMR) > ticketstore.MaxAMR {
-		return ticketstore.Invalid("amr", "has more than %d entries", ticketstore.MaxAMR)
+		return ticketstore.Invalidf("amr", "has more than %d entries", ticketstore.MaxAMR)
 	}
 	for _, method := range i.AMR {
 		if err := ticketstore.CheckID("amr", method); err != nil {
@@ -83,14 +83,14 @@ func (i *Identity) check(now time.Time) error {
 	for name, value := range i.Properties {
 		if err := errors.Join(ticketstore.CheckText("properties", name, ticketstore.MaxTicket),
 			ticketstore.CheckText("properties", value, ticketstore.MaxTicket)); err != nil {
-			return ticketstore.Invalid("properties", "have a name or value that is too long, not UTF-8, or contains a NUL byte")
+			return ticketstore.Invalidf("properties", "have a name or value that is too long, not UTF-8, or contains a NUL byte")
 		}
 	}
 	switch {
 	case i.AuthTime.IsZero() || (i.AuthTime.After(now) && !i.AuthTime.After(now.Add(clockSkew))):
 		i.AuthTime = now
 	case i.AuthTime.After(now):
-		return ticketstore.Invalid("auth_time", "is in the future")
+		return ticketstore.Invalidf("auth_time", "is in the future")
 	}
 	i.AuthTime = i.AuthTime.UTC()
 	return nil

@@ -60,12 +60,12 @@ func (a *Adapter) countForStatus(ctx context.Context, status *BackendStatus) err
 		return fmt.Errorf("counting sessions: %w", err)
 	}
 	status.Sessions = page.TotalCount
-	deliveries, err := a.config.Backend.Logout().Deliveries(ctx, logout.DeliveryQuery{
-		Filter: logout.DeliveryFilter{State: logout.Pending}, Count: ticketstore.MaxCount,
+	deliveries, err := a.config.Backend.Logout().Notifications(ctx, logout.NotificationQuery{
+		Filter: logout.NotificationFilter{State: logout.Pending}, Count: ticketstore.MaxCount,
 	})
 	if err != nil {
 		return fmt.Errorf("counting deliveries: %w", err)
 	}
-	status.PendingDeliveries, status.PendingCounted = len(deliveries.Deliveries), !deliveries.HasNext
+	status.PendingDeliveries, status.PendingCounted = len(deliveries.Notifications), !deliveries.HasNext
 	return nil
 }

@@ -95,12 +95,12 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	h.start()
 	h.gone(sids...)
 	told := map[string]int{}
-	query := logout.DeliveryQuery{Count: ticketstore.MaxCount}
-	page, err := h.Deliveries(t.Context(), query)
+	query := logout.NotificationQuery{Count: ticketstore.MaxCount}
+	page, err := h.Notifications(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range page.Deliveries {
+	for _, n := range page.Notifications {
 		told[n.SessionID]++
 	}
 	for _, sid := range sids {

@@ -230,8 +230,8 @@ type switchedGrants struct{ s *backendSwitch }
 
 var _ grantstore.Store = switchedGrants{}
 
-func (g switchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
-	return through(ctx, g.s, func(b Backend) (*grantstore.Found, error) { return b.Grants().Get(ctx, ref, now) })
+func (g switchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
+	return through(ctx, g.s, func(b Backend) (*grantstore.GetResult, error) { return b.Grants().Get(ctx, ref, now) })
 }
 
 func (g switchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
@@ -242,8 +242,8 @@ func (g switchedGrants) Query(ctx context.Context, query grantstore.Query, now t
 	return through(ctx, g.s, func(b Backend) (*grantstore.Page, error) { return b.Grants().Query(ctx, query, now) })
 }
 
-func (g switchedGrants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.Removed, error) {
-	return through(ctx, g.s, func(b Backend) (*grantstore.Removed, error) { return b.Grants().Remove(ctx, removal, now) })
+func (g switchedGrants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
+	return through(ctx, g.s, func(b Backend) (*grantstore.RemovalResult, error) { return b.Grants().Remove(ctx, removal, now) })
 }
 
 func (g switchedGrants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
@@ -258,12 +258,12 @@ func (l switchedLogout) End(ctx context.Context, ending *logout.Ending, now time
 	return through(ctx, l.s, func(b Backend) (*logout.Result, error) { return b.Logout().End(ctx, ending, now) })
 }
 
-func (l switchedLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.Swept, error) { return b.Logout().EndDue(ctx, sweep, now) })
+func (l switchedLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.SweepResult, error) { return b.Logout().EndDue(ctx, sweep, now) })
 }
 
-func (l switchedLogout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.Claimed, error) { return b.Logout().Claim(ctx, claim, now) })
+func (l switchedLogout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.ClaimResult, error) { return b.Logout().Claim(ctx, claim, now) })
 }
 
 func (l switchedLogout) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
@@ -273,12 +273,12 @@ func (l switchedLogout) Settle(ctx context.Context, id string, claim uint64, out
 	return err
 }
 
-func (l switchedLogout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.DeliveryPage, error) { return b.Logout().Deliveries(ctx, query) })
+func (l switchedLogout) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.NotificationPage, error) { return b.Logout().Notifications(ctx, query) })
 }
 
-func (l switchedLogout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.Retried, error) { return b.Logout().Retry(ctx, retry, now) })
+func (l switchedLogout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
+	return through(ctx, l.s, func(b Backend) (*logout.RetryResult, error) { return b.Logout().Retry(ctx, retry, now) })
 }
 
 func (l switchedLogout) Job(ctx context.Context, id string) (*logout.Job, error) {

@@ -61,8 +61,8 @@ func (g *endlessGrants) Query(context.Context, grantstore.Query, time.Time) (*gr
 	return &grantstore.Page{Grants: []grantstore.Grant{{ClientID: "shop"}}, HasNext: true, ResultsToken: g.e.place()}, nil
 }
 
-func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.Removed, error) {
-	removed := &grantstore.Removed{Met: 1, GrantsRevoked: 1}
+func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.RemovalResult, error) {
+	removed := &grantstore.RemovalResult{Met: 1, GrantsRevoked: 1}
 	if place := g.e.place(); g.e.moves {
 		removed.Next = []byte(place)
 	}
@@ -96,9 +96,9 @@ type manyGrantsStore struct {
 	m *manyGrants
 }
 
-func (g *manyGrantsStore) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.Removed, error) {
+func (g *manyGrantsStore) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.RemovalResult, error) {
 	met, place := g.m.next()
-	return &grantstore.Removed{Met: met, GrantsRevoked: met, Next: []byte(place)}, nil
+	return &grantstore.RemovalResult{Met: met, GrantsRevoked: met, Next: []byte(place)}, nil
 }
 
 type manyNotices struct {
@@ -106,9 +106,9 @@ type manyNotices struct {
 	m *manyGrants
 }
 
-func (l *manyNotices) Retry(context.Context, logout.Retry, time.Time) (*logout.Retried, error) {
+func (l *manyNotices) Retry(context.Context, logout.Retry, time.Time) (*logout.RetryResult, error) {
 	met, place := l.m.next()
-	return &logout.Retried{Count: met, Next: place}, nil
+	return &logout.RetryResult{Count: met, Next: place}, nil
 }
 
 // TestWalksOverManyRowsEnd: 3,000,000 grants can be removed in one call, as can be what is queued for them.
@@ -125,7 +125,7 @@ func TestWalksOverManyRowsEnd(t *testing.T) {
 		t.Errorf("RemoveGrants: %+v, %v; want %d removed", removed, err, many)
 	}
 	m.calls.Store(0)
-	retried, err := h.RetryDeliveries(t.Context(), logout.DeliveryFilter{ClientID: "shop"})
+	retried, err := h.RetryDeliveries(t.Context(), logout.NotificationFilter{ClientID: "shop"})
 	if err != nil || retried != many {
 		t.Errorf("RetryDeliveries: %d, %v; want %d", retried, err, many)
 	}
@@ -140,17 +140,17 @@ func (l *endlessLogout) End(context.Context, *logout.Ending, time.Time) (*logout
 	return &logout.Result{SessionsRemoved: 1}, nil
 }
 
-func (l *endlessLogout) Deliveries(context.Context, logout.DeliveryQuery) (*logout.DeliveryPage, error) {
-	return &logout.DeliveryPage{HasNext: true, ResultsToken: l.e.place()}, nil
+func (l *endlessLogout) Notifications(context.Context, logout.NotificationQuery) (*logout.NotificationPage, error) {
+	return &logout.NotificationPage{HasNext: true, ResultsToken: l.e.place()}, nil
 }
 
-func (l *endlessLogout) Retry(context.Context, logout.Retry, time.Time) (*logout.Retried, error) {
-	return &logout.Retried{Count: 1, Next: l.e.place()}, nil
+func (l *endlessLogout) Retry(context.Context, logout.Retry, time.Time) (*logout.RetryResult, error) {
+	return &logout.RetryResult{Count: 1, Next: l.e.place()}, nil
 }
 
-func (l *endlessLogout) EndDue(context.Context, logout.Sweep, time.Time) (*logout.Swept, error) {
+func (l *endlessLogout) EndDue(context.Context, logout.Sweep, time.Time) (*logout.SweepResult, error) {
 	l.e.calls.Add(1)
-	return &logout.Swept{PurgeLeft: true}, nil
+	return &logout.SweepResult{PurgeLeft: true}, nil
 }
 
 func endlessHost(t *testing.T, moves bool, change ...func(*hostadapter.Config)) (*host, *endless) {
@@ -182,7 +182,7 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 				return err
 			},
 			"notices sent again": func(ctx context.Context) error {
-				_, err := h.RetryDeliveries(ctx, logout.DeliveryFilter{ClientID: "shop"})
+				_, err := h.RetryDeliveries(ctx, logout.NotificationFilter{ClientID: "shop"})
 				return err
 			},
 			"other sessions": func(ctx context.Context) error {

@@ -128,7 +128,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			return func() error {
 					return w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
 				},
-				func() { w.Same(w.Notice(s, client).State, logout.Delivered, "the notice's state") }
+				func() { w.Same(w.Notification(s, client).State, logout.Delivered, "the notice's state") }
 		},
 		"property": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			return func() error { return w.Properties.SetProperty(w.Ctx(), "name", nil, []byte("value")) }, func() {
@@ -140,8 +140,10 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 		"fence": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			w.SignIn("ann")
 			id := w.Op()
-			w.OK(moves.Become(w.Ctx(), transfer.Turn{To: transfer.Exporting, ID: id, Peer: "other"}), "Become exporting")
-			return func() error { return moves.Become(w.Ctx(), transfer.Turn{To: transfer.Fenced, ID: id, Peer: "other"}) }, func() {
+			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Exporting, ID: id, Peer: "other"}), "Become exporting")
+			return func() error {
+				return moves.Become(w.Ctx(), transfer.Transition{To: transfer.Fenced, ID: id, Peer: "other"})
+			}, func() {
 				status, err := moves.Status(w.Ctx())
 				w.OK(err, "Status")
 				w.Same(status.State, transfer.Fenced, "the state")
@@ -150,7 +152,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 		},
 		"import": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			id := w.Op()
-			w.OK(moves.Become(w.Ctx(), transfer.Turn{To: transfer.Importing, ID: id, Peer: "other"}), "Become importing")
+			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Importing, ID: id, Peer: "other"}), "Become importing")
 			record := transfer.Record{Kind: transfer.Operations, Key: []byte("an operation"), Data: []byte{}}
 			batches := func(yield func([]transfer.Record, error) bool) { yield([]transfer.Record{record}, nil) }
 			return func() error { return moves.Import(w.Ctx(), id, batches) }, func() {

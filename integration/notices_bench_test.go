@@ -74,7 +74,7 @@ type countedClaims struct {
 	n atomic.Int64
 }
 
-func (c *countedClaims) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
+func (c *countedClaims) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
 	c.n.Add(1)
 	return c.Store.Claim(ctx, claim, now)
 }

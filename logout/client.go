@@ -77,7 +77,7 @@ func ValidateClient(client Client) error {
 		}
 	}
 	if client.Muted&^ticketstore.EndByAny != 0 {
-		return ticketstore.Invalid("muted", "has an end that there is not")
+		return ticketstore.Invalidf("muted", "has an end that there is not")
 	}
 	for _, uri := range client.PostLogoutRedirectURIs {
 		// Native applications register schemes of their own here.
@@ -98,22 +98,22 @@ func checkURI(field, raw string, web bool) error {
 	uri, err := url.Parse(raw)
 	switch {
 	case err != nil:
-		return ticketstore.Invalid(field, "is not a URI")
+		return ticketstore.Invalidf(field, "is not a URI")
 	case uri.Scheme == "":
-		return ticketstore.Invalid(field, "has no scheme: it must be absolute")
+		return ticketstore.Invalidf(field, "has no scheme: it must be absolute")
 	case uri.Fragment != "" || hasFragment(raw):
-		return ticketstore.Invalid(field, "has a fragment")
+		return ticketstore.Invalidf(field, "has a fragment")
 	case uri.User != nil:
-		return ticketstore.Invalid(field, "has a user name or password")
+		return ticketstore.Invalidf(field, "has a user name or password")
 	case slices.Contains(scriptSchemes, strings.ToLower(uri.Scheme)):
-		return ticketstore.Invalid(field, "has a scheme that runs in the page that leads there")
+		return ticketstore.Invalidf(field, "has a scheme that runs in the page that leads there")
 	}
 	if isWeb := uri.Scheme == "http" || uri.Scheme == "https"; isWeb || web {
 		switch {
 		case !isWeb:
-			return ticketstore.Invalid(field, "has a scheme other than http and https")
+			return ticketstore.Invalidf(field, "has a scheme other than http and https")
 		case uri.Hostname() == "":
-			return ticketstore.Invalid(field, "has no host")
+			return ticketstore.Invalidf(field, "has no host")
 		}
 	}
 	return nil

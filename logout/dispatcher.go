@@ -123,7 +123,7 @@ func (c *DispatcherConfig) prepare() error {
 		set   bool
 	}{{"store", c.Store != nil}, {"signer", c.Signer != nil}, {"clients", c.Clients != nil}} {
 		if !required.set {
-			errs = append(errs, ticketstore.Invalid(required.field, "is not set"))
+			errs = append(errs, ticketstore.Invalidf(required.field, "is not set"))
 		}
 	}
 	for _, d := range []struct {
@@ -135,7 +135,7 @@ func (c *DispatcherConfig) prepare() error {
 		{"retry_base", &c.RetryBase, DefaultRetryBase}, {"retry_most", &c.RetryMost, DefaultRetryMost},
 	} {
 		if *d.value < 0 {
-			errs = append(errs, ticketstore.Invalid(d.field, "is negative"))
+			errs = append(errs, ticketstore.Invalidf(d.field, "is negative"))
 		}
 		if *d.value == 0 {
 			*d.value = d.standard
@@ -147,7 +147,7 @@ func (c *DispatcherConfig) prepare() error {
 		standard int
 	}{{"concurrency", &c.Concurrency, DefaultConcurrency}, {"per_client", &c.PerClient, DefaultPerClient}} {
 		if *n.value < 0 || *n.value > ticketstore.MaxCount {
-			errs = append(errs, ticketstore.Invalid(n.field, "is outside 1 to %d", ticketstore.MaxCount))
+			errs = append(errs, ticketstore.Invalidf(n.field, "is outside 1 to %d", ticketstore.MaxCount))
 		}
 		if *n.value == 0 {
 			*n.value = n.standard
@@ -303,7 +303,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 			return d.config.Poll
 		}
 		paced := false
-		for _, work := range claimed.Work {
+		for _, work := range claimed.Deliveries {
 			if often, first := d.handed.tooOften(work.ID); often {
 				if paced = true; first {
 					d.config.Logger.ErrorContext(d.base, "the store hands out a logout notice again and again; it is left alone for a minute",
@@ -323,7 +323,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 		if paced {
 			return d.config.Poll
 		}
-		if len(claimed.Work) == 0 || claimed.Next.After(d.now()) {
+		if len(claimed.Deliveries) == 0 || claimed.Next.After(d.now()) {
 			return d.pause(claimed.Next) // that was all there is to do now
 		}
 		d.releaseAll()
@@ -337,7 +337,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 }
 
 // claim asks for as much as there is room for. Of a client with deliveries under way it takes no more than what PerClient leaves.
-func (d *Dispatcher) claim() (*Claimed, error) {
+func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claim := Claim{
 		Limit: d.config.Concurrency - d.total, PerClient: d.config.PerClient, Lease: d.config.Timeout + leaseMargin,
 	}

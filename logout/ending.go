@@ -112,11 +112,11 @@ func (e *Ending) Validate() error {
 	}
 	switch {
 	case e.All && (e.SubjectID != "" || e.SessionID != ""):
-		return ticketstore.Invalid("all", "excludes subject_id and session_id")
+		return ticketstore.Invalidf("all", "excludes subject_id and session_id")
 	case e.All && e.Reason == SessionExpiration:
-		return ticketstore.Invalid("reason", "of an ending of all sessions cannot be that they have expired")
+		return ticketstore.Invalidf("reason", "of an ending of all sessions cannot be that they have expired")
 	case !e.All && e.SubjectID == "" && e.SessionID == "":
-		return ticketstore.Invalid("subject_id", "and session_id are both missing: name at least one, or say all")
+		return ticketstore.Invalidf("subject_id", "and session_id are both missing: name at least one, or say all")
 	}
 	if err := ticketstore.CheckText("subject_id", e.SubjectID, ticketstore.MaxID); err != nil {
 		return err
@@ -127,17 +127,17 @@ func (e *Ending) Validate() error {
 	switch e.Reason {
 	case UserLogout, SessionExpiration, Terminated, SessionReplaced:
 	default:
-		return ticketstore.Invalid("reason", "is not a reason for a session to end")
+		return ticketstore.Invalidf("reason", "is not a reason for a session to end")
 	}
 	return e.validateClients()
 }
 
 func (e *Ending) validateClients() error {
 	if e.ClientIDs != nil && len(e.ClientIDs) == 0 {
-		return ticketstore.Invalid("client_ids", "is empty: leave it out to mean every client")
+		return ticketstore.Invalidf("client_ids", "is empty: leave it out to mean every client")
 	}
 	if len(e.ClientIDs) > MaxClientIDs {
-		return ticketstore.Invalid("client_ids", "has more than %d entries", MaxClientIDs)
+		return ticketstore.Invalidf("client_ids", "has more than %d entries", MaxClientIDs)
 	}
 	for _, id := range e.ClientIDs {
 		if err := ticketstore.CheckID("client_ids", id); err != nil {
@@ -157,8 +157,8 @@ type Sweep struct {
 	CoordinatedOnly  bool
 }
 
-// Swept is the answer to a Sweep.
-type Swept struct {
+// SweepResult is the answer to a Sweep.
+type SweepResult struct {
 	Ended               int
 	NotificationsQueued int
 	// Sessions are those that were ended.

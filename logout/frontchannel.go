@@ -17,7 +17,7 @@ func (c *Client) FrontChannelURL(issuer, sessionID string) (string, error) {
 	}
 	uri, err := url.Parse(c.FrontChannelLogoutURI)
 	if err != nil {
-		return "", ticketstore.Invalid("frontchannel_logout_uri", "is not a URI")
+		return "", ticketstore.Invalidf("frontchannel_logout_uri", "is not a URI")
 	}
 	added := url.Values{"iss": {issuer}, "sid": {sessionID}}.Encode()
 	if uri.RawQuery != "" {

@@ -22,11 +22,11 @@ func newGuard(allow []netip.Prefix) (*guard, error) {
 	g := &guard{}
 	for i, prefix := range allow {
 		if !prefix.IsValid() {
-			return nil, ticketstore.Invalid(fmt.Sprintf("allow_cidrs[%d]", i), "is not a network")
+			return nil, ticketstore.Invalidf(fmt.Sprintf("allow_cidrs[%d]", i), "is not a network")
 		}
 		if addr := prefix.Addr(); addr.Is4In6() {
 			if prefix.Bits() < 96 {
-				return nil, ticketstore.Invalid(fmt.Sprintf("allow_cidrs[%d]", i), "is wider than the IPv4-mapped addresses")
+				return nil, ticketstore.Invalidf(fmt.Sprintf("allow_cidrs[%d]", i), "is wider than the IPv4-mapped addresses")
 			}
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 		}

@@ -18,11 +18,11 @@ type forgetful struct {
 	claim uint64
 }
 
-func (f *forgetful) Claim(context.Context, logout.Claim, time.Time) (*logout.Claimed, error) {
+func (f *forgetful) Claim(context.Context, logout.Claim, time.Time) (*logout.ClaimResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.claim++
-	return &logout.Claimed{Work: []logout.Delivery{{Notification: due("n", "rp"), Claim: f.claim}}, Next: time.Now()}, nil
+	return &logout.ClaimResult{Deliveries: []logout.Delivery{{Notification: due("n", "rp"), Claim: f.claim}}, Next: time.Now()}, nil
 }
 
 func (f *forgetful) Settle(context.Context, string, uint64, logout.Outcome, time.Time) error {

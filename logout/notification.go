@@ -14,8 +14,8 @@ const (
 	// RecentUse: a client that got tokens within this time before the end is told twice, because its sign-in may not have been finished
 	// when the first notice came.
 	RecentUse = 10 * time.Second
-	// SecondNotice is how long after the end such a client is told again.
-	SecondNotice = 15 * time.Second
+	// SecondDelivery is how long after the end such a client is told again.
+	SecondDelivery = 15 * time.Second
 	// NotificationRetention is how long a notice is kept after its last change of state.
 	NotificationRetention = 7 * 24 * time.Hour
 	// MaxLastError bounds Notification.LastError in bytes; a longer one is cut.
@@ -73,18 +73,18 @@ type Claim struct {
 func (c *Claim) Validate() error {
 	switch {
 	case c.Limit <= 0 || c.Limit > ticketstore.MaxCount:
-		return ticketstore.Invalid("limit", "is outside 1 to %d", ticketstore.MaxCount)
+		return ticketstore.Invalidf("limit", "is outside 1 to %d", ticketstore.MaxCount)
 	case c.PerClient <= 0:
-		return ticketstore.Invalid("per_client", "is not positive")
+		return ticketstore.Invalidf("per_client", "is not positive")
 	case c.Lease <= 0:
-		return ticketstore.Invalid("lease", "is not positive")
+		return ticketstore.Invalidf("lease", "is not positive")
 	}
 	return nil
 }
 
-// Claimed is the answer to a Claim.
-type Claimed struct {
-	Work []Delivery
+// ClaimResult is the answer to a Claim.
+type ClaimResult struct {
+	Deliveries []Delivery
 	// Next is when the next notice falls due, of any client: those claimed and those passed over as busy are counted by the end of their
 	// lease and their due time. Zero means that the queue is empty.
 	Next time.Time
@@ -113,26 +113,26 @@ func (o *Outcome) Validate() error {
 		return nil
 	case Pending:
 		if o.NextAttempt.IsZero() {
-			return ticketstore.Invalid("next_attempt", "is not set")
+			return ticketstore.Invalidf("next_attempt", "is not set")
 		}
 		return nil
 	}
-	return ticketstore.Invalid("state", "is not a state of a notice")
+	return ticketstore.Invalidf("state", "is not a state of a notice")
 }
 
 // Retry asks for notices to be sent again: the one with that ID, or those that the filter selects.
 type Retry struct {
 	ID string
 	// Filter selects notices where there is no ID. At least one condition is required.
-	Filter DeliveryFilter
+	Filter NotificationFilter
 	// Limit bounds the notices that one call with a filter looks at: 1 to ticketstore.MaxCount.
 	Limit int
-	// After has the call go on behind the notice with that id: Retried.Next of the call before.
+	// After has the call go on behind the notice with that id: RetryResult.Next of the call before.
 	After string
 }
 
-// Retried is the answer to a Retry.
-type Retried struct {
+// RetryResult is the answer to a Retry.
+type RetryResult struct {
 	// Notification is the notice with the ID as it is then. It is nil in the answer to a filter.
 	Notification *Notification
 	// Count is how many notices will be sent again.
@@ -144,62 +144,62 @@ type Retried struct {
 // Validate refuses a retry of nothing, or of everything by mistake.
 func (r *Retry) Validate() error {
 	if r.ID != "" {
-		if r.Filter != (DeliveryFilter{}) || r.After != "" {
-			return ticketstore.Invalid("id", "excludes a filter")
+		if r.Filter != (NotificationFilter{}) || r.After != "" {
+			return ticketstore.Invalidf("id", "excludes a filter")
 		}
 		return ticketstore.CheckID("id", r.ID)
 	}
 	switch {
-	case r.Filter == DeliveryFilter{}:
-		return ticketstore.Invalid("state", "and client_id and session_id are all missing: name at least one")
+	case r.Filter == NotificationFilter{}:
+		return ticketstore.Invalidf("state", "and client_id and session_id are all missing: name at least one")
 	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
-		return ticketstore.Invalid("limit", "is outside 1 to %d", ticketstore.MaxCount)
+		return ticketstore.Invalidf("limit", "is outside 1 to %d", ticketstore.MaxCount)
 	}
 	return cmp.Or(r.Filter.Validate(), ticketstore.CheckText("after", r.After, ticketstore.MaxID))
 }
 
-// DeliveryFilter selects notices. Its conditions AND together; a zero field is no condition.
-type DeliveryFilter struct {
+// NotificationFilter selects notices. Its conditions AND together; a zero field is no condition.
+type NotificationFilter struct {
 	State     State
 	ClientID  string
 	SessionID string
 }
 
-// DeliveryQuery asks for a page of notices in the order of their queueing. Its fields work as those of ticketstore.SessionQuery.
-type DeliveryQuery struct {
-	Filter       DeliveryFilter
+// NotificationQuery asks for a page of notices in the order of their queueing. Its fields work as those of ticketstore.SessionQuery.
+type NotificationQuery struct {
+	Filter       NotificationFilter
 	Order        ticketstore.Order
 	Count        int
 	ResultsToken string
 	Prior        bool
 }
 
-// DeliveryPage is the answer to a DeliveryQuery.
-type DeliveryPage struct {
-	Deliveries   []Notification
-	ResultsToken string
-	HasPrev      bool
-	HasNext      bool
+// NotificationPage is the answer to a NotificationQuery.
+type NotificationPage struct {
+	Notifications []Notification
+	ResultsToken  string
+	HasPrev       bool
+	HasNext       bool
 }
 
-// ListingDeliveries names the listing of notices in results tokens.
-const ListingDeliveries = "deliveries"
+// ListingNotifications names the listing of notices in results tokens.
+const ListingNotifications = "deliveries"
 
 // Walk checks the query and takes its results token apart. Its errors are *ticketstore.FieldError.
-func (q DeliveryQuery) Walk() (*ticketstore.Walk[DeliveryFilter], error) {
+func (q NotificationQuery) Walk() (*ticketstore.Walk[NotificationFilter], error) {
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
 	}
 	request := ticketstore.PageRequest{Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior}
-	return ticketstore.ResumeWalk(ListingDeliveries, request, q.Filter, keepFilter)
+	return ticketstore.ResumeWalk(ListingNotifications, request, q.Filter, keepFilter)
 }
 
 // Validate refuses conditions that no notice can meet by their form.
-func (f *DeliveryFilter) Validate() error {
+func (f *NotificationFilter) Validate() error {
 	switch f.State {
 	case "", Pending, Delivered, Refused, GivenUp:
 	default:
-		return ticketstore.Invalid("state", "is none of pending, delivered, refused, given_up")
+		return ticketstore.Invalidf("state", "is none of pending, delivered, refused, given_up")
 	}
 	return cmp.Or(
 		ticketstore.CheckText("client_id", f.ClientID, ticketstore.MaxID),
@@ -207,9 +207,9 @@ func (f *DeliveryFilter) Validate() error {
 	)
 }
 
-func keepFilter(f *DeliveryFilter, kept DeliveryFilter) error {
+func keepFilter(f *NotificationFilter, kept NotificationFilter) error {
 	if kept.Validate() != nil {
-		return ticketstore.Invalid(ticketstore.FieldResultsToken, "is malformed")
+		return ticketstore.Invalidf(ticketstore.FieldResultsToken, "is malformed")
 	}
 	return cmp.Or(
 		ticketstore.KeepSame(&f.State, kept.State),

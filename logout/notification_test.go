@@ -69,8 +69,8 @@ func TestOutcomeValidate(t *testing.T) {
 
 func TestDeliveryQueryWalk(t *testing.T) {
 	t.Parallel()
-	filter := logout.DeliveryFilter{State: logout.Refused, ClientID: "mail", SessionID: "sid"}
-	first, err := logout.DeliveryQuery{Filter: filter, Order: ticketstore.Ascending}.Walk()
+	filter := logout.NotificationFilter{State: logout.Refused, ClientID: "mail", SessionID: "sid"}
+	first, err := logout.NotificationQuery{Filter: filter, Order: ticketstore.Ascending}.Walk()
 	if err != nil {
 		t.Fatalf("Walk: %v", err)
 	}
@@ -78,24 +78,24 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Token: %v", err)
 	}
-	next, err := logout.DeliveryQuery{ResultsToken: token, Prior: true}.Walk()
+	next, err := logout.NotificationQuery{ResultsToken: token, Prior: true}.Walk()
 	if err != nil {
 		t.Fatalf("Walk with the token: %v", err)
 	}
 	if next.Filter != filter || next.Order != ticketstore.Ascending || string(next.From.Position) != "a" {
 		t.Errorf("the token leads to filter %+v in order %s from %q", next.Filter, next.Order, next.From.Position)
 	}
-	for name, other := range map[string]logout.DeliveryFilter{
+	for name, other := range map[string]logout.NotificationFilter{
 		"state": {State: logout.Pending}, "client": {ClientID: "x"}, "session": {SessionID: "x"},
 	} {
-		if _, err := (logout.DeliveryQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, logout.ErrResultsToken) {
+		if _, err := (logout.NotificationQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, logout.ErrResultsToken) {
 			t.Errorf("Walk with the token of another %s: got %v, want ErrResultsToken", name, err)
 		}
 	}
-	for field, query := range map[string]logout.DeliveryQuery{
-		"state":           {Filter: logout.DeliveryFilter{State: "lost"}},
-		"client_id":       {Filter: logout.DeliveryFilter{ClientID: "\x00"}},
-		"session_id":      {Filter: logout.DeliveryFilter{SessionID: "\xff"}},
+	for field, query := range map[string]logout.NotificationQuery{
+		"state":           {Filter: logout.NotificationFilter{State: "lost"}},
+		"client_id":       {Filter: logout.NotificationFilter{ClientID: "\x00"}},
+		"session_id":      {Filter: logout.NotificationFilter{SessionID: "\xff"}},
 		"count_requested": {Count: -1},
 		"results_token":   {ResultsToken: "x"},
 	} {
@@ -106,8 +106,8 @@ func TestDeliveryQueryWalk(t *testing.T) {
 
 // FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that could have been asked for.
 func FuzzToken(f *testing.F) {
-	for _, filter := range []logout.DeliveryFilter{{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"}} {
-		w := ticketstore.Walk[logout.DeliveryFilter]{Listing: logout.ListingDeliveries, Filter: filter, Order: ticketstore.Descending}
+	for _, filter := range []logout.NotificationFilter{{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"}} {
+		w := ticketstore.Walk[logout.NotificationFilter]{Listing: logout.ListingNotifications, Filter: filter, Order: ticketstore.Descending}
 		token, err := w.Token(ticketstore.Bound{}, ticketstore.Bound{Position: []byte{0xff}}, 0)
 		if err != nil {
 			f.Fatalf("Token: %v", err)
@@ -116,7 +116,7 @@ func FuzzToken(f *testing.F) {
 	}
 	f.Add("")
 	f.Fuzz(func(t *testing.T, token string) {
-		w, err := logout.DeliveryQuery{ResultsToken: token}.Walk()
+		w, err := logout.NotificationQuery{ResultsToken: token}.Walk()
 		switch {
 		case err != nil && !errors.Is(err, logout.ErrResultsToken):
 			t.Fatalf("got %v, want ErrResultsToken", err)

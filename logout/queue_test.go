@@ -50,7 +50,7 @@ func (q *queue) add(n logout.Notification) {
 	q.notices[n.ID] = &notice{Notification: n}
 }
 
-func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
+func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
@@ -66,20 +66,20 @@ func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*lo
 		}
 	}
 	slices.SortFunc(all, func(a, b *notice) int { return cmp.Or(a.NextAttempt.Compare(b.NextAttempt), cmp.Compare(a.ID, b.ID)) })
-	claimed, perClient := &logout.Claimed{}, map[string]int{}
+	claimed, perClient := &logout.ClaimResult{}, map[string]int{}
 	for _, n := range all {
 		due := n.NextAttempt
 		if n.lease.After(due) {
 			due = n.lease
 		}
 		take := !due.After(now) && !slices.Contains(claim.Busy, n.ClientID) && perClient[n.ClientID] < claim.PerClient &&
-			len(claimed.Work) < claim.Limit
+			len(claimed.Deliveries) < claim.Limit
 		if take {
 			n.claim++
 			n.lease = now.Add(claim.Lease)
 			due = n.lease
 			perClient[n.ClientID]++
-			claimed.Work = append(claimed.Work, logout.Delivery{Notification: n.Notification, Claim: n.claim})
+			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{Notification: n.Notification, Claim: n.claim})
 		}
 		if claimed.Next.IsZero() || due.Before(claimed.Next) {
 			claimed.Next = due

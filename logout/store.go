@@ -21,23 +21,23 @@ type Store interface {
 	// own transaction that it is still due. It also purges ended records, jobs and notices whose time is up, a bounded number of each, and
 	// says whether any were left. Concurrent sweeps end each session once. A sweep that fails half-way is no error: it tells what it ended, and
 	// that the next one is due now.
-	EndDue(ctx context.Context, sweep Sweep, now time.Time) (*Swept, error)
+	EndDue(ctx context.Context, sweep Sweep, now time.Time) (*SweepResult, error)
 
 	// Claim hands out due notices, each under a new claim number and to one caller at a time until its lease has passed. Clients named busy
 	// are passed over, at a cost that does not grow with the length of their queue, and each client has its turn.
-	Claim(ctx context.Context, claim Claim, now time.Time) (*Claimed, error)
+	Claim(ctx context.Context, claim Claim, now time.Time) (*ClaimResult, error)
 
 	// Settle records the outcome of a delivery under its claim number. ErrOutdated if the notice has been claimed again, settled, or
 	// sent again since; ErrNotFound if it is gone. A Delivered notice with a time to tell the client Again goes back to Pending until then.
 	Settle(ctx context.Context, id string, claim uint64, outcome Outcome, now time.Time) error
 
-	// Deliveries returns a page of notices.
-	Deliveries(ctx context.Context, query DeliveryQuery) (*DeliveryPage, error)
+	// Notifications returns a page of notices.
+	Notifications(ctx context.Context, query NotificationQuery) (*NotificationPage, error)
 
 	// Retry makes notices due now, with a new retry window. The one named by its id is, whatever its state, and a claim on it becomes
 	// outdated; an unknown one is ErrNotFound. Of those selected by a filter, pending ones that are due or being delivered are left as they
 	// are, and so are those queued after now. Nothing matched is no error. A crash between two batches leaves the rest as it was.
-	Retry(ctx context.Context, retry Retry, now time.Time) (*Retried, error)
+	Retry(ctx context.Context, retry Retry, now time.Time) (*RetryResult, error)
 
 	// Job returns the progress of an ending: of one under way, and of one that was a job for JobRetention after its end. Endings of All and
 	// by subject alone always are, one by session where it leaves much to purge. Any other id is ErrNotFound.

@@ -69,10 +69,10 @@ type Config struct {
 // prepare fills the defaults in and refuses what cannot work.
 func (c *Config) prepare() (settings []byte, err error) {
 	if c.Path == "" {
-		return nil, ticketstore.Invalid("Path", "is empty: name the plugin's binary")
+		return nil, ticketstore.Invalidf("Path", "is empty: name the plugin's binary")
 	}
 	if sum, err := hex.DecodeString(c.Checksum); err != nil || (len(sum) != 0 && len(sum) != sha256.Size) {
-		return nil, ticketstore.Invalid("Checksum", "is not a SHA-256 in hex (%d digits)", 2*sha256.Size)
+		return nil, ticketstore.Invalidf("Checksum", "is not a SHA-256 in hex (%d digits)", 2*sha256.Size)
 	}
 	for _, timeout := range []struct {
 		field    string
@@ -86,7 +86,7 @@ func (c *Config) prepare() (settings []byte, err error) {
 		{"HealthTimeout", &c.HealthTimeout, DefaultHealthTimeout},
 	} {
 		if *timeout.value < 0 {
-			return nil, ticketstore.Invalid(timeout.field, "is negative")
+			return nil, ticketstore.Invalidf(timeout.field, "is negative")
 		}
 		if *timeout.value == 0 {
 			*timeout.value = timeout.standard
@@ -103,7 +103,7 @@ func (c *Config) prepare() (settings []byte, err error) {
 	}
 	settings, err = json.Marshal(c.Settings)
 	if err != nil {
-		return nil, ticketstore.Invalid("Settings", "cannot be written as JSON: %v", err)
+		return nil, ticketstore.Invalidf("Settings", "cannot be written as JSON: %v", err)
 	}
 	return settings, nil
 }

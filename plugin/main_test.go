@@ -124,7 +124,7 @@ func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Ba
 	case s.Fail != "":
 		return nil, errors.New(s.Fail)
 	case s.Field != "":
-		return nil, ticketstore.Invalid(s.Field, "is not a setting of the memory backend")
+		return nil, ticketstore.Invalidf(s.Field, "is not a setting of the memory backend")
 	case s.Hang:
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -53,7 +53,7 @@ func (c Cursor) Encode() (string, error) {
 // DecodeCursor returns the cursor of a results token of that listing, or a *FieldError that is also ErrResultsToken.
 func DecodeCursor(listing, token string) (*Cursor, error) {
 	if len(token) > MaxResultsToken {
-		return nil, Invalid(FieldResultsToken, "is longer than %d bytes", MaxResultsToken)
+		return nil, Invalidf(FieldResultsToken, "is longer than %d bytes", MaxResultsToken)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) <= 1+cursorChecksum || raw[0] != cursorVersion {
@@ -69,7 +69,7 @@ func DecodeCursor(listing, token string) (*Cursor, error) {
 		return nil, malformedToken()
 	}
 	if c.Listing != listing {
-		return nil, Invalid(FieldResultsToken, "belongs to a listing of other records")
+		return nil, Invalidf(FieldResultsToken, "belongs to a listing of other records")
 	}
 	if c.Order != Ascending && c.Order != Descending {
 		return nil, malformedToken()
@@ -77,7 +77,7 @@ func DecodeCursor(listing, token string) (*Cursor, error) {
 	return &c, nil
 }
 
-func malformedToken() error { return Invalid(FieldResultsToken, "is malformed") }
+func malformedToken() error { return Invalidf(FieldResultsToken, "is malformed") }
 
 // Walk is a page wanted, with the results token taken apart: what an engine needs to answer a query of rows filtered by F.
 type Walk[F any] struct {
@@ -117,18 +117,18 @@ type PageRequest struct {
 // filter leaves out and returns a *FieldError for one that differs.
 func ResumeWalk[F any](listing string, request PageRequest, filter F, merge func(filter *F, kept F) error) (*Walk[F], error) {
 	if request.Count < 0 || request.Count > MaxCount {
-		return nil, Invalid("count_requested", "is outside 1 to %d", MaxCount)
+		return nil, Invalidf("count_requested", "is outside 1 to %d", MaxCount)
 	}
 	w := &Walk[F]{Listing: listing, Filter: filter, Order: request.Order, Count: request.Count, Prior: request.Prior, Page: 1}
 	if w.Count == 0 {
 		w.Count = DefaultCount
 	}
 	if w.Order != "" && w.Order != Ascending && w.Order != Descending {
-		return nil, Invalid("order", "is neither %q nor %q", Ascending, Descending)
+		return nil, Invalidf("order", "is neither %q nor %q", Ascending, Descending)
 	}
 	if request.ResultsToken == "" {
 		if request.Prior {
-			return nil, Invalid("request_prior_results", "needs a results token")
+			return nil, Invalidf("request_prior_results", "needs a results token")
 		}
 		if w.Order == "" {
 			w.Order = Descending
@@ -171,7 +171,7 @@ func KeepSame[T comparable](given *T, kept T) error {
 		*given = kept
 	}
 	if *given != kept {
-		return Invalid(FieldResultsToken, "belongs to a query with another filter or order")
+		return Invalidf(FieldResultsToken, "belongs to a query with another filter or order")
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func KeepSameTime(given *time.Time, kept time.Time) error {
 		*given = kept
 	}
 	if !given.Equal(kept) {
-		return Invalid(FieldResultsToken, "belongs to a query with another filter or order")
+		return Invalidf(FieldResultsToken, "belongs to a query with another filter or order")
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ type Limit struct {
 // Validate refuses a limit that leaves room for nobody.
 func (l *Limit) Validate() error {
 	if l.Max < 1 {
-		return Invalid("max", "is not positive")
+		return Invalidf("max", "is not positive")
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (e *FieldError) Is(target error) bool {
 // FieldResultsToken is the name under which a results token is at fault.
 const FieldResultsToken = "results_token"
 
-// Invalid returns a *FieldError.
-func Invalid(field, problem string, args ...any) error {
+// Invalidf returns a *FieldError.
+func Invalidf(field, problem string, args ...any) error {
 	return &FieldError{Field: field, Problem: fmt.Sprintf(problem, args...)}
 }

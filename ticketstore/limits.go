@@ -23,7 +23,7 @@ const (
 // CheckID refuses an id that is empty, longer than MaxID, not UTF-8, or has a NUL in it. Indexes rely on it.
 func CheckID(field, id string) error {
 	if id == "" {
-		return Invalid(field, "is empty")
+		return Invalidf(field, "is empty")
 	}
 	return CheckText(field, id, MaxID)
 }
@@ -32,11 +32,11 @@ func CheckID(field, id string) error {
 func CheckText(field, text string, limit int) error {
 	switch {
 	case len(text) > limit:
-		return Invalid(field, "is longer than %d bytes", limit)
+		return Invalidf(field, "is longer than %d bytes", limit)
 	case !utf8.ValidString(text):
-		return Invalid(field, "is not UTF-8")
+		return Invalidf(field, "is not UTF-8")
 	case strings.IndexByte(text, 0) >= 0:
-		return Invalid(field, "contains a NUL byte")
+		return Invalidf(field, "contains a NUL byte")
 	}
 	return nil
 }

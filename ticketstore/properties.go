@@ -39,11 +39,11 @@ const propertyLetters = "abcdefghijklmnopqrstuvwxyz_"
 func CheckPropertyName(name string) error {
 	switch {
 	case name == "":
-		return Invalid("name", "is empty")
+		return Invalidf("name", "is empty")
 	case len(name) > MaxPropertyName:
-		return Invalid("name", "is longer than %d bytes", MaxPropertyName)
+		return Invalidf("name", "is longer than %d bytes", MaxPropertyName)
 	case strings.IndexFunc(name, func(r rune) bool { return !strings.ContainsRune(propertyLetters, r) }) >= 0:
-		return Invalid("name", "has something else in it than a to z and _")
+		return Invalidf("name", "has something else in it than a to z and _")
 	}
 	return nil
 }
@@ -54,12 +54,12 @@ func CheckProperty(name string, value []byte) error {
 		return err
 	}
 	if len(value) > MaxProperty {
-		return Invalid("value", "is longer than %d bytes", MaxProperty)
+		return Invalidf("value", "is longer than %d bytes", MaxProperty)
 	}
 	return nil
 }
 
 // TooManyProperties returns what a store answers that has MaxProperties of them already.
 func TooManyProperties() error {
-	return Invalid("name", "is that of one property more than the %d that a store has at most", MaxProperties)
+	return Invalidf("name", "is that of one property more than the %d that a store has at most", MaxProperties)
 }

@@ -77,7 +77,7 @@ func (s *Session) DueAt() time.Time {
 // Validate refuses a session that a store must not keep, naming the field at fault.
 func (s *Session) Validate() error {
 	if s.Key.IsZero() {
-		return Invalid("key", "is not set")
+		return Invalidf("key", "is not set")
 	}
 	for _, id := range []struct{ field, value string }{
 		{"session_id", s.SessionID}, {"subject_id", s.SubjectID}, {"issuer", s.Issuer},
@@ -94,7 +94,7 @@ func (s *Session) Validate() error {
 		}
 	}
 	if len(s.AMR) > MaxAMR {
-		return Invalid("amr", "has more than %d entries", MaxAMR)
+		return Invalidf("amr", "has more than %d entries", MaxAMR)
 	}
 	for _, method := range s.AMR {
 		if err := CheckText("amr", method, MaxID); err != nil {
@@ -102,7 +102,7 @@ func (s *Session) Validate() error {
 		}
 	}
 	if len(s.Ticket) > MaxTicket {
-		return Invalid("ticket", "is longer than %d bytes", MaxTicket)
+		return Invalidf("ticket", "is longer than %d bytes", MaxTicket)
 	}
 	return s.validateTimes()
 }
@@ -113,11 +113,11 @@ func (s *Session) validateTimes() error {
 		value time.Time
 	}{{"auth_time", s.AuthTime}, {"created", s.Created}, {"renewed", s.Renewed}, {"expires", s.Expires}} {
 		if t.value.IsZero() {
-			return Invalid(t.field, "is not set")
+			return Invalidf(t.field, "is not set")
 		}
 	}
 	if !s.DueAt().After(s.Created) {
-		return Invalid("expires", "is not after created")
+		return Invalidf("expires", "is not after created")
 	}
 	return nil
 }

@@ -159,7 +159,7 @@ func TestRekeyApply(t *testing.T) {
 
 func TestFieldError(t *testing.T) {
 	t.Parallel()
-	err := fmt.Errorf("create: %w", ticketstore.Invalid("subject_id", "is longer than %d bytes", 512))
+	err := fmt.Errorf("create: %w", ticketstore.Invalidf("subject_id", "is longer than %d bytes", 512))
 	if want := "create: invalid subject_id: is longer than 512 bytes"; err.Error() != want {
 		t.Errorf("the message is %q, want %q", err, want)
 	}

@@ -60,7 +60,7 @@ type handler struct {
 // New returns the handler. Its error names the field of the configuration that is wrong.
 func New(config Config) (http.Handler, error) {
 	if config.Sessions == nil {
-		return nil, ticketstore.Invalid("sessions", "is not set")
+		return nil, ticketstore.Invalidf("sessions", "is not set")
 	}
 	if config.ClientName == nil {
 		config.ClientName = func(id string) string { return id }

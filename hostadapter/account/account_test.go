@@ -183,8 +183,8 @@ func TestOwnSessions(t *testing.T) {
 	if got := phone.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
 		t.Errorf("the phone: %d, want it signed out", got.status)
 	}
-	notices, err := s.sessions.Deliveries(t.Context(), logout.DeliveryQuery{})
-	if err != nil || len(notices.Deliveries) != 1 || notices.Deliveries[0].Reason != logout.UserLogout {
+	notices, err := s.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+	if err != nil || len(notices.Notifications) != 1 || notices.Notifications[0].Reason != logout.UserLogout {
 		t.Errorf("notices %+v, %v; want one of user_logout", notices, err)
 	}
 	// All others.

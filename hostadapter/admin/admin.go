@@ -85,12 +85,12 @@ type GrantManagement interface {
 
 // DeliveryManagement is what the routes do with notices to clients.
 type DeliveryManagement interface {
-	// Deliveries returns a page of notices.
-	Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error)
+	// Notifications returns a page of notices.
+	Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error)
 	// RetryDelivery has a notice sent again now; an unknown one is hostadapter.ErrNotFound.
 	RetryDelivery(ctx context.Context, id string) (*logout.Notification, error)
 	// RetryDeliveries has the notices that a filter selects sent again now, and counts them.
-	RetryDeliveries(ctx context.Context, filter logout.DeliveryFilter) (int, error)
+	RetryDeliveries(ctx context.Context, filter logout.NotificationFilter) (int, error)
 }
 
 // Operations is what the routes tell of the work that goes on.

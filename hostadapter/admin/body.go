@@ -50,19 +50,19 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 		case !known:
 			return unknownName(name, "is not a field of this request")
 		case seen[name]:
-			return ticketstore.Invalid(name, "occurs more than once")
+			return ticketstore.Invalidf(name, "occurs more than once")
 		case string(value) == "null":
-			return ticketstore.Invalid(name, "is null: leave it out instead")
+			return ticketstore.Invalidf(name, "is null: leave it out instead")
 		}
 		seen[name] = true
 		if !isText(value) {
-			return ticketstore.Invalid(name, "has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
+			return ticketstore.Invalidf(name, "has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
 		}
 		if _, isID := target.(*id); isID && string(value) == `""` {
-			return ticketstore.Invalid(name, "is empty: leave it out instead")
+			return ticketstore.Invalidf(name, "is empty: leave it out instead")
 		}
 		if err := json.Unmarshal(value, target); err != nil || bytes.Contains(value, []byte("null")) && hasNull(value) {
-			return ticketstore.Invalid(name, "is not of the right type")
+			return ticketstore.Invalidf(name, "is not of the right type")
 		}
 	}
 	if _, err := decoder.Token(); err != nil { // the closing brace

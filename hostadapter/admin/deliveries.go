@@ -49,23 +49,23 @@ func deliveryOf(n *logout.Notification) deliveryBody {
 
 func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	p := readParameters(r, append([]string{"state", "client_id", "session_id"}, pageParameters...)...)
-	query := logout.DeliveryQuery{
-		Filter: logout.DeliveryFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
+	query := logout.NotificationQuery{
+		Filter: logout.NotificationFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
 		Order:  p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.boolean("request_prior_results"),
 	}
 	if p.err != nil {
 		return p.err
 	}
-	page, err := m.sessions.Deliveries(r.Context(), query)
+	page, err := m.sessions.Notifications(r.Context(), query)
 	if err != nil {
 		return err
 	}
 	body := deliveryPageBody{
-		Results: make([]deliveryBody, 0, len(page.Deliveries)), ResultsToken: page.ResultsToken,
+		Results: make([]deliveryBody, 0, len(page.Notifications)), ResultsToken: page.ResultsToken,
 		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
 	}
-	for i := range page.Deliveries {
-		body.Results = append(body.Results, deliveryOf(&page.Deliveries[i]))
+	for i := range page.Notifications {
+		body.Results = append(body.Results, deliveryOf(&page.Notifications[i]))
 	}
 	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
 	writeJSON(w, http.StatusOK, body)
@@ -108,7 +108,7 @@ func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *a
 		return err
 	}
 	audit.add(slog.String("state", string(state)), slog.String("client_id", string(clientID)), slog.String("session_id", string(sessionID)))
-	count, err := m.sessions.RetryDeliveries(r.Context(), logout.DeliveryFilter{
+	count, err := m.sessions.RetryDeliveries(r.Context(), logout.NotificationFilter{
 		State: logout.State(state), ClientID: string(clientID), SessionID: string(sessionID),
 	})
 	if err != nil {

@@ -22,8 +22,8 @@ func TestDeliveries(t *testing.T) {
 	m := &manager{}
 	mustBe(t, serve(m, request(http.MethodGet, "/logout/deliveries?state=pending&client_id=shop&session_id=s1&order=desc", "")),
 		`{"results":[`+noticeJSON+`],"results_token":"t","has_prev_results":false,"has_next_results":false}`)
-	want := &logout.DeliveryQuery{
-		Filter: logout.DeliveryFilter{State: logout.Pending, ClientID: "shop", SessionID: "s1"}, Order: ticketstore.Descending,
+	want := &logout.NotificationQuery{
+		Filter: logout.NotificationFilter{State: logout.Pending, ClientID: "shop", SessionID: "s1"}, Order: ticketstore.Descending,
 	}
 	if diff := cmp.Diff(want, m.delivery); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
@@ -72,7 +72,7 @@ func TestRetryDeliveries(t *testing.T) {
 	m := &manager{}
 	mustBe(t, serve(m, request(http.MethodPost, "/logout/deliveries/retry", `{"state":"given_up","client_id":"shop","session_id":"s1"}`)),
 		`{"notifications_queued":3}`)
-	want := &logout.DeliveryFilter{State: logout.GivenUp, ClientID: "shop", SessionID: "s1"}
+	want := &logout.NotificationFilter{State: logout.GivenUp, ClientID: "shop", SessionID: "s1"}
 	if diff := cmp.Diff(want, m.selected); diff != "" {
 		t.Errorf("filter (-want +got):\n%s", diff)
 	}

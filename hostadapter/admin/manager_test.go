@@ -31,14 +31,14 @@ type manager struct {
 	log      bytes.Buffer
 	query    *ticketstore.SessionQuery
 	removal  *hostadapter.RemoveSessions
-	delivery *logout.DeliveryQuery
+	delivery *logout.NotificationQuery
 	id       string
 
 	job      hostadapter.Job
 	status   hostadapter.BackendStatus
 	grants   *grantstore.Query
 	revoked  *hostadapter.RemoveGrants
-	selected *logout.DeliveryFilter
+	selected *logout.NotificationFilter
 }
 
 func (m *manager) Job(_ context.Context, id string) (*hostadapter.Job, error) {
@@ -65,7 +65,7 @@ func (m *manager) RemoveGrants(_ context.Context, r hostadapter.RemoveGrants) (*
 	return &hostadapter.GrantsRemoved{GrantsRevoked: 2, ConsentsRevoked: 1}, m.err
 }
 
-func (m *manager) RetryDeliveries(_ context.Context, f logout.DeliveryFilter) (int, error) {
+func (m *manager) RetryDeliveries(_ context.Context, f logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: f, Limit: 1}
 	if err := retry.Validate(); err != nil {
 		return 0, err
@@ -98,12 +98,12 @@ func (m *manager) SessionByID(_ context.Context, id string) (*hostadapter.Sessio
 	return &m.report, m.err
 }
 
-func (m *manager) Deliveries(_ context.Context, q logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+func (m *manager) Notifications(_ context.Context, q logout.NotificationQuery) (*logout.NotificationPage, error) {
 	m.delivery = &q
 	if _, err := q.Walk(); err != nil {
 		return nil, err
 	}
-	return &logout.DeliveryPage{Deliveries: []logout.Notification{notification}, ResultsToken: "t"}, m.err
+	return &logout.NotificationPage{Notifications: []logout.Notification{notification}, ResultsToken: "t"}, m.err
 }
 
 func (m *manager) RetryDelivery(_ context.Context, id string) (*logout.Notification, error) {

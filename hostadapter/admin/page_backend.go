@@ -91,7 +91,7 @@ func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record 
 	if err != nil {
 		return err
 	}
-	filter := logout.DeliveryFilter{State: logout.State(form.Get("state")), ClientID: form.Get("client_id"), SessionID: form.Get("session_id")}
+	filter := logout.NotificationFilter{State: logout.State(form.Get("state")), ClientID: form.Get("client_id"), SessionID: form.Get("session_id")}
 	record.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID), slog.String("session_id", filter.SessionID))
 	count, err := m.sessions.RetryDeliveries(r.Context(), filter)
 	if err != nil {

@@ -82,12 +82,12 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused := func(after time.Time) int {
-		page, err := h.Deliveries(t.Context(), logout.DeliveryQuery{Filter: logout.DeliveryFilter{State: logout.Refused}})
+		page, err := h.Notifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{State: logout.Refused}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		n := 0
-		for _, delivery := range page.Deliveries {
+		for _, delivery := range page.Notifications {
 			if delivery.LastAttempt.After(after) {
 				n++
 			}

@@ -148,11 +148,11 @@ func TestDeliveriesPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := func(client string) (n logout.Notification) {
-		page, err := h.Deliveries(t.Context(), logout.DeliveryQuery{Filter: logout.DeliveryFilter{ClientID: client}})
-		if err != nil || len(page.Deliveries) != 1 {
+		page, err := h.Notifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: client}})
+		if err != nil || len(page.Notifications) != 1 {
 			t.Fatalf("deliveries of %s: %v, error %v", client, page, err)
 		}
-		return page.Deliveries[0]
+		return page.Notifications[0]
 	}
 	eventually(t, "all clients have answered", func() bool {
 		return state("shop").State == logout.Delivered && state("wiki").State == logout.Refused && state("mail").LastError != ""

@@ -55,8 +55,8 @@ func (m *mount) deliveryRows(notices []logout.Notification) []deliveryRow {
 
 func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	p := readParameters(r, append([]string{"again", "state", "client_id", "session_id"}, pageParameters...)...)
-	query := logout.DeliveryQuery{
-		Filter: logout.DeliveryFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
+	query := logout.NotificationQuery{
+		Filter: logout.NotificationFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
 		Order:  p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.text("request_prior_results") == "true",
 	}
 	data := deliveriesPage{
@@ -74,9 +74,9 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 		data.Filtered = data.Filtered || p.text(name) != ""
 	}
 	status, err := http.StatusOK, p.err
-	var page *logout.DeliveryPage
+	var page *logout.NotificationPage
 	if err == nil {
-		page, err = m.sessions.Deliveries(r.Context(), query)
+		page, err = m.sessions.Notifications(r.Context(), query)
 	}
 	switch problem := listProblem(err); {
 	case problem != "":
@@ -84,7 +84,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 	case err != nil:
 		return err
 	default:
-		data.Rows = m.deliveryRows(page.Deliveries)
+		data.Rows = m.deliveryRows(page.Notifications)
 		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
 	}
 	return m.show(w, r, record, status, "deliveries", view{Title: "Deliveries", Section: "deliveries", Data: data})

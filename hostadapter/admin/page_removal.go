@@ -41,9 +41,9 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	for name, given := range values {
 		switch {
 		case !slices.Contains(known, name):
-			return nil, ticketstore.Invalid(printable(name), "is not a field of this form")
+			return nil, ticketstore.Invalidf(printable(name), "is not a field of this form")
 		case len(given) > 1 && name != "session_id":
-			return nil, ticketstore.Invalid(name, "occurs more than once")
+			return nil, ticketstore.Invalidf(name, "occurs more than once")
 		}
 	}
 	form := &removalForm{
@@ -55,11 +55,11 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	}
 	switch {
 	case len(form.SessionIDs) > maxSelected:
-		return nil, ticketstore.Invalid("session_id", "occurs more than %d times", maxSelected)
+		return nil, ticketstore.Invalidf("session_id", "occurs more than %d times", maxSelected)
 	case slices.Contains(form.SessionIDs, ""):
-		return nil, ticketstore.Invalid("session_id", "is empty")
+		return nil, ticketstore.Invalidf("session_id", "is empty")
 	case form.All && (len(form.SessionIDs) > 0 || form.SubjectID != ""):
-		return nil, ticketstore.Invalid("all", "goes with neither session_id nor subject_id")
+		return nil, ticketstore.Invalidf("all", "goes with neither session_id nor subject_id")
 	case form.All && !form.Preview && !form.Sure:
 		return nil, &problem{status: http.StatusBadRequest, detail: "Go back and tick that you mean every session."}
 	case !form.All && len(form.SessionIDs) == 0 && form.SubjectID == "":

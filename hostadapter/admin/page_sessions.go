@@ -207,11 +207,11 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 
 // deliveriesOf returns the newest notices of a session's end, and whether there are more.
 func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, error) {
-	page, err := m.sessions.Deliveries(r.Context(), logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: sid}})
+	page, err := m.sessions.Notifications(r.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
 	if err != nil {
 		return nil, false, err
 	}
-	return m.deliveryRows(page.Deliveries), page.HasNext, nil
+	return m.deliveryRows(page.Notifications), page.HasNext, nil
 }
 
 // titleOf names a session's user in the title of its page, where no markup can keep the direction of his name from the rest: characters

@@ -82,7 +82,7 @@ func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *aud
 		return &problem{status: http.StatusNotFound, detail: "There is nothing to swap here."}
 	}
 	if form.Get("backend") == "" {
-		return ticketstore.Invalid("backend", "is missing: choose one")
+		return ticketstore.Invalidf("backend", "is missing: choose one")
 	}
 	job, err := beginSwap(r.Context(), record, swapper, form.Get("backend"), form.Get("same_data") == "true")
 	if err != nil {

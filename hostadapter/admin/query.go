@@ -73,7 +73,7 @@ func bounded(text string) string {
 
 func (p *parameters) fail(field, text string) {
 	if p.err == nil {
-		p.err = ticketstore.Invalid(field, "%s", text)
+		p.err = ticketstore.Invalidf(field, "%s", text)
 	}
 }
 

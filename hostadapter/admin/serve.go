@@ -199,7 +199,7 @@ func pathValue(r *http.Request, name, tail string) (string, error) {
 	}
 	unescaped, err := url.PathUnescape(value)
 	if err != nil {
-		return "", ticketstore.Invalid(name, "is not escaped correctly")
+		return "", ticketstore.Invalidf(name, "is not escaped correctly")
 	}
 	return unescaped, nil
 }

@@ -77,7 +77,7 @@ func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper S
 		return err
 	}
 	if name == "" {
-		return ticketstore.Invalid("backend", "is missing: name a backend of the server's configuration")
+		return ticketstore.Invalidf("backend", "is missing: name a backend of the server's configuration")
 	}
 	job, err := beginSwap(r.Context(), audit, swapper, string(name), sameData)
 	if err != nil {

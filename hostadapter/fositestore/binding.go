@@ -146,7 +146,7 @@ func (s *Store) announce(ctx context.Context, b *grantstore.Batch, code grantsto
 	case err != nil:
 		return err
 	}
-	b.Seen = append(b.Seen, grantstore.SeenGrant(&found.Grant))
+	b.Seen = append(b.Seen, grantstore.PreconditionOf(&found.Grant))
 	if err := s.mark(&found.Grant, field); err != nil {
 		return err
 	}

@@ -199,5 +199,5 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 }
 
 func bad(field, problem string, args ...any) error {
-	return fmt.Errorf("fositestore: %w", ticketstore.Invalid(field, problem, args...))
+	return fmt.Errorf("fositestore: %w", ticketstore.Invalidf(field, problem, args...))
 }

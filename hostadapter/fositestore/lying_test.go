@@ -24,7 +24,7 @@ type liar struct {
 	hostadapter.Backend
 	// session and grant change answers; nil leaves them as they are. grant is given what was asked for and the true answer.
 	session atomic.Pointer[func(ticketstore.Key, *ticketstore.Session)]
-	grant   atomic.Pointer[func(grantstore.Ref, *grantstore.Found, error) (*grantstore.Found, error)]
+	grant   atomic.Pointer[func(grantstore.Ref, *grantstore.GetResult, error) (*grantstore.GetResult, error)]
 	slid    atomic.Bool
 }
 
@@ -49,7 +49,7 @@ type lyingGrants struct {
 	l *liar
 }
 
-func (g *lyingGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+func (g *lyingGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 	found, err := g.Store.Get(ctx, ref, now)
 	if lie := g.l.grant.Load(); lie != nil {
 		found, err = (*lie)(ref, found, err)
@@ -66,8 +66,8 @@ func (g *lyingGrants) Apply(ctx context.Context, batch *grantstore.Batch, now ti
 }
 
 // about has the liar lie about grants of one type that it has.
-func (l *liar) about(t grantstore.Type, lie func(*grantstore.Found)) {
-	f := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+func (l *liar) about(t grantstore.Type, lie func(*grantstore.GetResult)) {
+	f := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if err == nil && ref.Type == t {
 			lie(found)
 		}
@@ -136,7 +136,7 @@ func TestRefusedGrantsAreBoundedInTheLog(t *testing.T) {
 		c.Host.Now = func() time.Time { return at }
 	})
 	_, r := h.tokens("ann")
-	lie := func(_ grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+	lie := func(_ grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if found != nil {
 			found.Grant.ClientID = "other"
 		}
@@ -175,19 +175,19 @@ func TestLyingStoreChangesAGrant(t *testing.T) {
 	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
 	b, r := h.tokens("ann")
 	for name, change := range changedGrant {
-		l.about(grantstore.ReferenceToken, func(f *grantstore.Found) { change(&f.Grant) })
+		l.about(grantstore.ReferenceToken, func(f *grantstore.GetResult) { change(&f.Grant) })
 		h.mustActive(r.str("access_token"), false)
 		log.refused(t, "access token, "+name)
 		h.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
 		l.truth()
 		h.mustActive(r.str("access_token"), true)
 		if name != "no end" { // it has one only where the host gives it one
-			l.about(grantstore.RefreshToken, func(f *grantstore.Found) { change(&f.Grant) })
+			l.about(grantstore.RefreshToken, func(f *grantstore.GetResult) { change(&f.Grant) })
 			h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 			log.refused(t, "refresh token, "+name)
 		}
 		code := b.code()
-		l.about(grantstore.AuthorizationCode, func(f *grantstore.Found) { change(&f.Grant) })
+		l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { change(&f.Grant) })
 		h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
 		log.refused(t, "code, "+name)
 		l.truth()
@@ -201,8 +201,8 @@ func TestLyingStoreGivesAnothersGrant(t *testing.T) {
 	h, l, log := newLyingHost(t)
 	_, anns := h.tokens("ann")
 	bens, ben := h.tokens("ben")
-	stolen := map[grantstore.Type]grantstore.Found{}
-	steal := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+	stolen := map[grantstore.Type]grantstore.GetResult{}
+	steal := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if err == nil {
 			stolen[ref.Type] = *found
 		}
@@ -217,7 +217,7 @@ func TestLyingStoreGivesAnothersGrant(t *testing.T) {
 		t.Fatalf("%d kinds of grants were read, want three", len(stolen))
 	}
 	for _, key := range []string{"another's record", "another's record under the key asked for"} {
-		give := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+		give := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 			other, ok := stolen[ref.Type]
 			if err != nil || !ok {
 				return found, err
@@ -265,7 +265,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 				"both":   func(grantstore.Type) bool { return false },
 			} {
 				code := b.code(pkce...)
-				hide := func(ref grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+				hide := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 					if !keep(ref.Type) && ref.Type != grantstore.AuthorizationCode && ref.Type != grantstore.ReferenceToken {
 						return nil, grantstore.ErrNotFound
 					}
@@ -292,10 +292,10 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 			// Rows of another code stand for none.
 			other := b.code("code_challenge", strings.Repeat("o", 43), "code_challenge_method", "plain")
 			var theirs []grantstore.Grant
-			l.about(grantstore.AuthorizationCode, func(f *grantstore.Found) { theirs = f.Related })
+			l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { theirs = f.Related })
 			h.exchange(other).must(t, http.StatusBadRequest, "invalid_grant")
 			code := b.code(pkce...)
-			l.about(grantstore.AuthorizationCode, func(f *grantstore.Found) { f.Related = theirs })
+			l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { f.Related = theirs })
 			log.taken()
 			h.exchange(code, "code_verifier", strings.Repeat("o", 43)).must(t, http.StatusBadRequest, "invalid_grant")
 			log.refused(t, "rows of another code")
@@ -312,7 +312,7 @@ func TestLyingStoreBringsBackWhatIsOver(t *testing.T) {
 	pushed := h.post("/par", authorization()).str("request_uri")
 	b := h.browser().signIn("ann")
 	asked := url.Values{"client_id": {"app"}, "request_uri": {pushed}}
-	give := func(ref grantstore.Ref, _ *grantstore.Found, _ error) (*grantstore.Found, error) {
+	give := func(ref grantstore.Ref, _ *grantstore.GetResult, _ error) (*grantstore.GetResult, error) {
 		return l.Backend.Grants().Get(context.Background(), ref, time.Now()) // its clock stands still
 	}
 	l.grant.Store(&give)
@@ -332,7 +332,7 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	})
 	b, r := h.tokens("ann")
 	code := b.code()
-	former := func(_ grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+	former := func(_ grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if err == nil {
 			found.Grant = fositestore.SealedBefore(t, h.sessions, found.Grant)
 			for i := range found.Related {
@@ -376,7 +376,7 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 func TestUsedGrantNeedsNoData(t *testing.T) {
 	t.Parallel()
 	h, l, _ := newLyingHost(t)
-	bare := func(_ grantstore.Ref, found *grantstore.Found, err error) (*grantstore.Found, error) {
+	bare := func(_ grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 		if errors.Is(err, grantstore.ErrConsumed) {
 			found.Grant.Data = nil
 		}
@@ -437,15 +437,15 @@ func TestLyingStoreGivesAnothersConsent(t *testing.T) {
 		}
 	}
 	var theirs grantstore.Grant
-	l.about(grantstore.UserConsent, func(f *grantstore.Found) { theirs = f.Grant })
+	l.about(grantstore.UserConsent, func(f *grantstore.GetResult) { theirs = f.Grant })
 	if _, err := consents.Find(t.Context(), "ann", "app"); err != nil {
 		t.Fatal(err)
 	}
 	for _, who := range []struct{ subject, client string }{{"ben", "app"}, {"ann", "other"}} {
-		lie := func(ref grantstore.Ref, _ *grantstore.Found, _ error) (*grantstore.Found, error) {
+		lie := func(ref grantstore.Ref, _ *grantstore.GetResult, _ error) (*grantstore.GetResult, error) {
 			g := theirs
 			g.Ref, g.SubjectID, g.ClientID = ref, who.subject, who.client
-			return &grantstore.Found{Grant: g}, nil
+			return &grantstore.GetResult{Grant: g}, nil
 		}
 		l.grant.Store(&lie)
 		if given, err := consents.Given(t.Context(), who.subject, who.client, []string{"photos"}); given || err != nil {

@@ -112,8 +112,8 @@ func TestBackChannelLogout_2_3_LoggedInClients(t *testing.T) {
 	h.exchange(elsewhere.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
 	h.end("ann")
 	app.told(t)
-	page, err := h.sessions.Deliveries(t.Context(), logout.DeliveryQuery{})
-	if err != nil || len(page.Deliveries) != 1 || page.Deliveries[0].ClientID != "app" {
+	page, err := h.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" {
 		t.Errorf("notices %+v, %v; want app's alone: %s", page, err, r.str("id_token"))
 	}
 	elsewhere.mustBe("bob")
@@ -227,11 +227,11 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 			h.end("ann")
 			var notice logout.Notification
 			eventually(t, "the answer is on record", func() bool {
-				page, err := h.sessions.Deliveries(t.Context(), logout.DeliveryQuery{})
-				if err != nil || len(page.Deliveries) != 1 {
+				page, err := h.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+				if err != nil || len(page.Notifications) != 1 {
 					return false
 				}
-				notice = page.Deliveries[0]
+				notice = page.Notifications[0]
 				return !notice.LastAttempt.IsZero()
 			})
 			if notice.State != want || (notice.LastError == "") != (want == logout.Delivered) {

@@ -119,7 +119,7 @@ type watchedGrants struct {
 	before atomic.Pointer[func()]
 }
 
-func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 	if err := s.w.asked(&s.w.reads); err != nil {
 		return nil, err
 	}

@@ -55,11 +55,11 @@ func (f *faultyTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketst
 
 type faultyGrants struct {
 	grantstore.Store
-	get   func(context.Context, grantstore.Ref, time.Time) (*grantstore.Found, error)
+	get   func(context.Context, grantstore.Ref, time.Time) (*grantstore.GetResult, error)
 	apply func(context.Context, *grantstore.Batch, time.Time) (*grantstore.Result, error)
 }
 
-func (f *faultyGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+func (f *faultyGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 	if f.get != nil {
 		return f.get(ctx, ref, now)
 	}
@@ -76,7 +76,7 @@ func (f *faultyGrants) Apply(ctx context.Context, batch *grantstore.Batch, now t
 type faultyLogout struct {
 	logout.Store
 	end func(context.Context, *logout.Ending, time.Time) (*logout.Result, error)
-	due func(context.Context, logout.Sweep, time.Time) (*logout.Swept, error)
+	due func(context.Context, logout.Sweep, time.Time) (*logout.SweepResult, error)
 }
 
 func (f *faultyLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
@@ -86,7 +86,7 @@ func (f *faultyLogout) End(ctx context.Context, ending *logout.Ending, now time.
 	return f.Store.End(ctx, ending, now)
 }
 
-func (f *faultyLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
+func (f *faultyLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 	if f.due != nil {
 		return f.due(ctx, sweep, now)
 	}
@@ -120,12 +120,12 @@ var faults = []fault{
 	}},
 	{"resurrects tokens", []rule{ruleUndead, ruleRotated, ruleTwice}, func(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
 		var known sync.Map
-		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 			found, err := g.Store.Get(ctx, ref, now)
 			if err == nil {
 				known.Store(ref, found)
 			} else if old, was := known.Load(ref); was && ref.Type == grantstore.ReferenceToken && oneIn(2) {
-				return old.(*grantstore.Found), nil
+				return old.(*grantstore.GetResult), nil
 			}
 			return found, err
 		}
@@ -138,7 +138,7 @@ var faults = []fault{
 		}
 	}},
 	{"forgets the notices of expired sessions", []rule{ruleNotice}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
-		l.due = func(ctx context.Context, s logout.Sweep, now time.Time) (*logout.Swept, error) {
+		l.due = func(ctx context.Context, s logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 			s.SkipNotification = true
 			return l.Store.EndDue(ctx, s, now)
 		}
@@ -179,7 +179,7 @@ var faults = []fault{
 			}
 			return s, err
 		}
-		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 			found, err := g.Store.Get(ctx, ref, now)
 			if err == nil && gone(found.Grant.SessionID) {
 				return nil, grantstore.ErrSessionEnded
@@ -188,7 +188,7 @@ var faults = []fault{
 		}
 	}},
 	{"accepts refresh tokens twice", []rule{ruleTwice, ruleUndead}, func(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
-		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 			found, err := g.Store.Get(ctx, ref, now)
 			if errors.Is(err, grantstore.ErrConsumed) && ref.Type == grantstore.RefreshToken {
 				fresh := *found
@@ -238,7 +238,9 @@ var faults = []fault{
 		}
 	}},
 	{"does not end sessions that are due", []rule{ruleLingers}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
-		l.due = func(context.Context, logout.Sweep, time.Time) (*logout.Swept, error) { return &logout.Swept{}, nil }
+		l.due = func(context.Context, logout.Sweep, time.Time) (*logout.SweepResult, error) {
+			return &logout.SweepResult{}, nil
+		}
 	}},
 }
 

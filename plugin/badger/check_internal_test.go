@@ -64,11 +64,11 @@ func stocked(t *testing.T) *Engine {
 	must(err)
 	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, base.Add(time.Minute))
 	must(err)
-	must(e.Logout().Settle(t.Context(), claimed.Work[0].ID, claimed.Work[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
+	must(e.Logout().Settle(t.Context(), claimed.Deliveries[0].ID, claimed.Deliveries[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
 	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated}, base)
 	must(e.update(t.Context(), func(tx *tx) error { tx.put(purgeKey("ann-2"), []byte("end-ann-2")); return nil }))
 	must(e.Properties().SetProperty(t.Context(), "issuer", nil, []byte("https://op.example")))
-	must(e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "move", Peer: "new"}))
+	must(e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "new"}))
 	signIn(t, e, "cid-1", "cid")
 	return e
 }
@@ -150,7 +150,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 		}
 		records = append(records, batch.Records...)
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
 	fill := func(what string, records ...transfer.Record) {
@@ -189,7 +189,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	}
 	put(t, e, entry, nil)
 	foundAt(t, e, "an index entry is missing")
-	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Abandoned, ID: "move", Peer: "old"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Abandoned, ID: "move", Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
 	if report := checked(t, e, CheckConfig{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {

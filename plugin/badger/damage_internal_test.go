@@ -48,12 +48,12 @@ func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	page, err := e.Logout().Deliveries(t.Context(), logout.DeliveryQuery{})
+	page, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ids := map[string]string{}
-	for _, n := range page.Deliveries {
+	for _, n := range page.Notifications {
 		ids[n.ClientID] = n.ID
 	}
 	return ids
@@ -67,7 +67,7 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 		if err != nil {
 			t.Fatalf("claim: %v", err)
 		}
-		for _, work := range claimed.Work {
+		for _, work := range claimed.Deliveries {
 			clients = append(clients, work.ClientID)
 		}
 		if claimed.Next.IsZero() || claimed.Next.After(now) {
@@ -248,15 +248,15 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 	if page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: both}); err != nil || len(page.Sessions) != 1 {
 		t.Errorf("sessions of a subject and a client: %d, error %v; want the one whose row and client's row can be read", len(page.Sessions), err)
 	}
-	deliveries, err := e.Logout().Deliveries(t.Context(), logout.DeliveryQuery{})
-	if err != nil || len(deliveries.Deliveries) != 1 {
+	deliveries, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
+	if err != nil || len(deliveries.Notifications) != 1 {
 		t.Errorf("notices: %v, error %v; want one", deliveries, err)
 	}
 	// The tokens of sid0 and of sid2 cannot be judged, sid1's cannot be read.
 	if page, err := e.Grants().Query(t.Context(), grantstore.Query{}, base); err != nil || len(page.Grants) != 0 {
 		t.Errorf("grants: %v, error %v; want none and no error", page, err)
 	}
-	if _, err := e.Logout().Retry(t.Context(), logout.Retry{Filter: logout.DeliveryFilter{State: logout.Pending}, Limit: 10}, base); err != nil {
+	if _, err := e.Logout().Retry(t.Context(), logout.Retry{Filter: logout.NotificationFilter{State: logout.Pending}, Limit: 10}, base); err != nil {
 		t.Errorf("retry of many: %v", err)
 	}
 	removed, err := e.Grants().Remove(t.Context(), grantstore.Removal{OperationID: "r", Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 10}, base)
@@ -329,10 +329,10 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 func (e *Engine) claimOne(t *testing.T, now time.Time) logout.Delivery {
 	t.Helper()
 	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, now)
-	if err != nil || len(claimed.Work) != 1 {
+	if err != nil || len(claimed.Deliveries) != 1 {
 		t.Fatalf("claimed %+v, %v; want one notice", claimed, err)
 	}
-	return claimed.Work[0]
+	return claimed.Deliveries[0]
 }
 
 // A damaged row that is overwritten or deleted fails nobody, the neighbours in its transaction least of all.

@@ -7,7 +7,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-func (s endings) Deliveries(ctx context.Context, query logout.DeliveryQuery) (result *logout.DeliveryPage, err error) {
+func (s endings) Notifications(ctx context.Context, query logout.NotificationQuery) (result *logout.NotificationPage, err error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
@@ -17,7 +17,7 @@ func (s endings) Deliveries(ctx context.Context, query logout.DeliveryQuery) (re
 		if err != nil {
 			return err
 		}
-		result = &logout.DeliveryPage{Deliveries: p.rows, HasPrev: p.hasPrev, HasNext: p.hasNext}
+		result = &logout.NotificationPage{Notifications: p.rows, HasPrev: p.hasPrev, HasNext: p.hasNext}
 		if p.nothing {
 			return nil
 		}
@@ -28,7 +28,7 @@ func (s endings) Deliveries(ctx context.Context, query logout.DeliveryQuery) (re
 }
 
 // noticeListing lists notices in the order of their ids, which is that of their queueing.
-func noticeListing(r reader, f *logout.DeliveryFilter) *listing[logout.Notification] {
+func noticeListing(r reader, f *logout.NotificationFilter) *listing[logout.Notification] {
 	l := &listing[logout.Notification]{r: r, prefix: tableNotice}
 	switch {
 	case f.SessionID != "":
@@ -50,7 +50,7 @@ func noticeListing(r reader, f *logout.DeliveryFilter) *listing[logout.Notificat
 	return l
 }
 
-func noticeMatches(f *logout.DeliveryFilter, n *records.Notification) bool {
+func noticeMatches(f *logout.NotificationFilter, n *records.Notification) bool {
 	return (f.State == "" || n.GetState() == string(f.State)) &&
 		(f.ClientID == "" || n.GetClientId() == f.ClientID) &&
 		(f.SessionID == "" || n.GetSessionId() == f.SessionID)

@@ -18,9 +18,9 @@ import (
 // together is how many sessions of one sweep end side by side: the committer puts them into few transactions.
 const together = 32
 
-func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
+func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 	if sweep.Limit <= 0 {
-		return nil, ticketstore.Invalid("limit", "is not positive")
+		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
 	var due []dueEntry
 	err := s.e.viewAlong(ctx, func(r reader) (err error) {
@@ -49,8 +49,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 }
 
 // endAll ends sessions that are due, and tells also beside an error what it did: one that cannot be ended keeps no other.
-func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
-	swept := &logout.Swept{}
+func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
+	swept := &logout.SweepResult{}
 	var mutex sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(together)

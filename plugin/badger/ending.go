@@ -140,7 +140,7 @@ func (c *closing) queue(session *records.Session, client usedClient) error {
 		NextAttempt: records.Nanos(c.now), GiveUpAt: records.Nanos(c.now.Add(logout.RetryWindow)),
 	}
 	if c.now.Sub(records.Moment(client.use.LastUsed)) <= logout.RecentUse {
-		n.Again = records.Nanos(c.now.Add(logout.SecondNotice))
+		n.Again = records.Nanos(c.now.Add(logout.SecondDelivery))
 	}
 	return c.tx.insertNotice(c.engine.nextNoticeID(c.now), n)
 }

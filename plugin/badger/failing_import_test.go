@@ -71,7 +71,7 @@ func TestImportMeetsAFailedSync(t *testing.T) {
 			t.Errorf("kind %v: %+v, %v, want %+v", kind, status.Content[kind], err, want.Content[kind])
 		}
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Active, ID: importID, Peer: "a backup"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Active, ID: importID, Peer: "a backup"}); err != nil {
 		t.Fatal(err)
 	}
 	consistent(t, e)
@@ -141,7 +141,7 @@ func importUntilFailure(path, file string) {
 	}
 	parts, err := partsOf(file)
 	if err == nil {
-		err = e.Transfer().Become(ctx, transfer.Turn{To: transfer.Importing, ID: importID, Peer: "a backup"})
+		err = e.Transfer().Become(ctx, transfer.Transition{To: transfer.Importing, ID: importID, Peer: "a backup"})
 	}
 	for i := 0; err == nil; i++ {
 		if err = e.Transfer().Import(ctx, importID, batches(parts[i%len(parts)])); err == nil {

@@ -301,7 +301,7 @@ func servesNothing(ctx context.Context, e *badger.Engine, say func(format string
 		"query":    func() error { _, err := e.Tickets().Query(ctx, ticketstore.SessionQuery{}); return err },
 		"create":   func() error { return e.Tickets().Create(ctx, s) },
 		"grants":   func() error { _, err := e.Grants().Query(ctx, grantstore.Query{}, now); return err },
-		"notices":  func() error { _, err := e.Logout().Deliveries(ctx, logout.DeliveryQuery{}); return err },
+		"notices":  func() error { _, err := e.Logout().Notifications(ctx, logout.NotificationQuery{}); return err },
 		"describe": func() error { _, err := e.Describe(ctx); return err },
 		"status":   func() error { _, err := e.Transfer().Status(ctx); return err },
 		"failure":  func() error { return e.Failure() },

@@ -25,7 +25,7 @@ func takeFolder(ctx context.Context, options badger.Options, logger *slog.Logger
 			return nil, err
 		}
 		if err := os.MkdirAll(path, forOwner); err != nil {
-			return nil, ticketstore.Invalid("path", "cannot be created: %v", err)
+			return nil, ticketstore.Invalidf("path", "cannot be created: %v", err)
 		}
 	}
 	unlock, err := awaitFolder(ctx, path, logger)
@@ -38,7 +38,7 @@ func takeFolder(ctx context.Context, options badger.Options, logger *slog.Logger
 	defer func() { err = errors.Join(err, unlock()) }()
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return nil, ticketstore.Invalidf("path", "cannot be read as a folder: %v", err)
 	}
 	if !isNew(entries) {
 		return takeStore(ctx, options, wanted, logger)
@@ -51,7 +51,7 @@ func takeFolder(ctx context.Context, options badger.Options, logger *slog.Logger
 	}
 	m = &marker{format: formatVersion}
 	if err := m.write(path); err != nil {
-		return nil, ticketstore.Invalid("path", "cannot be written: %v", err)
+		return nil, ticketstore.Invalidf("path", "cannot be written: %v", err)
 	}
 	return m, nil
 }
@@ -134,7 +134,7 @@ func explainOpen(path string, err error) error {
 	case isLocked(err):
 		return inUse(path)
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
-		return ticketstore.Invalid("encryption_key", "is not the one that %s was created with", path)
+		return ticketstore.Invalidf("encryption_key", "is not the one that %s was created with", path)
 	}
 	return fmt.Errorf("open database %s: %w", path, explainDisk(path, err))
 }

@@ -154,13 +154,13 @@ func useEverything(ctx context.Context, e *Engine) {
 		_, _ = logouts.EndDue(ctx, logout.Sweep{Limit: 10}, now)
 		claimed, err := logouts.Claim(ctx, logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
 		if err == nil {
-			for _, work := range claimed.Work {
+			for _, work := range claimed.Deliveries {
 				_, _ = logouts.Retry(ctx, logout.Retry{ID: work.ID}, now)
 				_ = logouts.Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, now)
 			}
 		}
-		_, _ = logouts.Deliveries(ctx, logout.DeliveryQuery{Count: 2})
-		_, _ = logouts.Deliveries(ctx, logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: fuzzSID}, Count: 2})
+		_, _ = logouts.Notifications(ctx, logout.NotificationQuery{Count: 2})
+		_, _ = logouts.Notifications(ctx, logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: fuzzSID}, Count: 2})
 		_, _ = grants.Purge(ctx, 10, now)
 	}
 	_ = e.resume(ctx)

@@ -14,7 +14,7 @@ import (
 // The committer puts an exchange or a refresh that races it before or behind that transaction. One that comes behind finds its code or
 // refresh token gone. One that came first has used it up, which leaves it to Consume's rules, and has stored its successors, with a later
 // moment of creation: they are ahead of the walk, or else in the way of the next, which a caller makes until one meets nothing.
-func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.Removed, error) {
+func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 	if err != nil {
 		return nil, err
 	}
-	var removed *grantstore.Removed
+	var removed *grantstore.RemovalResult
 	err = s.e.end(ctx, func(tx *tx) error {
 		before := &records.Operation{}
 		again, err := load(tx, operationKey(removal.OperationID), before)
@@ -50,7 +50,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 			removed = removedOf(before.GetRemoved())
 			return nil
 		}
-		removed = &grantstore.Removed{Met: len(rows), Next: next}
+		removed = &grantstore.RemovalResult{Met: len(rows), Next: next}
 		if len(rows) == 0 {
 			return nil // what has done nothing need not be remembered
 		}
@@ -89,7 +89,7 @@ func takes(removal *grantstore.Removal, g *records.Grant) bool {
 
 // remove removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's, but there may
 // be a later consent.
-func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now time.Time, removed *grantstore.Removed) error {
+func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now time.Time, removed *grantstore.RemovalResult) error {
 	for i := range rows {
 		ref := rows[i].Ref
 		g, err := loadGrant(t, ref)
@@ -113,14 +113,14 @@ func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now ti
 	return nil
 }
 
-func removedRecord(r *grantstore.Removed) *records.Removed {
+func removedRecord(r *grantstore.RemovalResult) *records.Removed {
 	return &records.Removed{
 		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
 	}
 }
 
-func removedOf(r *records.Removed) *grantstore.Removed {
-	return &grantstore.Removed{
+func removedOf(r *records.Removed) *grantstore.RemovalResult {
+	return &grantstore.RemovalResult{
 		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
 	}
 }

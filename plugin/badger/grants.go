@@ -16,7 +16,7 @@ type grants struct{ e *Engine }
 
 var _ grantstore.Store = grants{}
 
-func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.Found, err error) {
+func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.GetResult, err error) {
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) && !errors.Is(verdict, grantstore.ErrSessionEnded) {
 			return verdict
 		}
-		found = &grantstore.Found{Grant: *records.GrantOf(ref, record)}
+		found = &grantstore.GetResult{Grant: *records.GrantOf(ref, record)}
 		if verdict == nil && ref.Type == grantstore.AuthorizationCode {
 			found.Related, err = related(r, record.GetRequestId())
 		}

@@ -65,7 +65,7 @@ func (m mover) importSome(ctx context.Context, id string, records []transfer.Rec
 // take puts a record, and what is made from it, in the place of what has its key.
 func (t *tx) take(r *transfer.Record) error {
 	if len(r.Key) == 0 {
-		return ticketstore.Invalid("key", "is empty")
+		return ticketstore.Invalidf("key", "is empty")
 	}
 	switch r.Kind {
 	case transfer.Sessions:
@@ -83,12 +83,12 @@ func (t *tx) take(r *transfer.Record) error {
 	case transfer.Purges:
 		t.row(r)
 		return nil
-	case transfer.Notices:
+	case transfer.Notifications:
 		return t.takeNotice(r)
 	case transfer.Properties:
 		return t.takeProperty(r)
 	}
-	return ticketstore.Invalid("kind", "%d is none that this store knows", r.Kind)
+	return ticketstore.Invalidf("kind", "%d is none that this store knows", r.Kind)
 }
 
 // row writes the record's own row.
@@ -107,7 +107,7 @@ func read(r *transfer.Record, message proto.Message) error {
 		return nil
 	}
 	if err := proto.Unmarshal(r.Data, message); err != nil {
-		return ticketstore.Invalid("data", "is no record of %s", r.Kind)
+		return ticketstore.Invalidf("data", "is no record of %s", r.Kind)
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (t *tx) takeSession(r *transfer.Record) error {
 		return err
 	}
 	if !r.Deleted && (next.SessionId != sid || len(next.Key) != len(ticketstore.Key{}) || next.Expires == 0) {
-		return ticketstore.Invalid("data", "is not the session that its key says")
+		return ticketstore.Invalidf("data", "is not the session that its key says")
 	}
 	old, err := loadSession(t, sid)
 	if err != nil {
@@ -196,7 +196,7 @@ func (t *tx) listClient(session *records.Session, c usedClient, in bool) error {
 func (t *tx) takeClient(r *transfer.Record) error {
 	id, client, ok := bytes.Cut(r.Key, []byte{0})
 	if !ok || len(id) == 0 || len(client) == 0 {
-		return ticketstore.Invalid("key", "does not name a session and a client")
+		return ticketstore.Invalidf("key", "does not name a session and a client")
 	}
 	sid := string(id)
 	next := &records.ClientUse{}
@@ -257,7 +257,7 @@ func endedLook(ended *records.Ended, sid string) []byte {
 func (t *tx) takeGrant(r *transfer.Record) error {
 	ref, ok := records.RefOf(r.Key)
 	if !ok {
-		return ticketstore.Invalid("key", "is not that of a grant")
+		return ticketstore.Invalidf("key", "is not that of a grant")
 	}
 	next := &records.Grant{}
 	if err := read(r, next); err != nil {

@@ -58,7 +58,7 @@ func inUse(path string) error {
 	if pid := ownerOf(path); pid != 0 {
 		owner = fmt.Sprintf(", process %d", pid)
 	}
-	return ticketstore.Invalid("path",
+	return ticketstore.Invalidf("path",
 		"%s is in use by another process%s: a badger store belongs to one plugin at a time", path, owner)
 }
 

@@ -281,7 +281,7 @@ func (f *findings) fit(m *marker) error {
 	case f.storeID == "" && f.noID != nil:
 		return f.noID
 	case f.storeID == "" && m.damaged:
-		return ticketstore.Invalid("path",
+		return ticketstore.Invalidf("path",
 			"%s holds a database that is not a session store's, and no marker: choose an empty folder", f.path)
 	case m.damaged:
 		m.store = f.storeID
@@ -322,7 +322,7 @@ func (f *findings) missing(name string) error { return f.refuse(name + " is miss
 
 // refuse says what is wrong with a store that is not whole, and what can be done.
 func (f *findings) refuse(what string) error {
-	return ticketstore.Invalid("path",
+	return ticketstore.Invalidf("path",
 		"%s is not whole: %s. Nothing was changed. Put back the files as they were, "+
 			"all of one moment; otherwise import a backup into an empty folder", f.path, what)
 }
@@ -345,5 +345,5 @@ func (f *findings) explain(name string, err error) error {
 }
 
 func unreadable(path string, err error) error {
-	return ticketstore.Invalid("path", "%s cannot be read: %v%s", path, err, ownedBy(path))
+	return ticketstore.Invalidf("path", "%s cannot be read: %v%s", path, err, ownedBy(path))
 }

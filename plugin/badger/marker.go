@@ -74,7 +74,7 @@ func readMarker(path string) (*marker, error) {
 	text, err := os.ReadFile(file)
 	switch missing := errors.Is(err, os.ErrNotExist); {
 	case missing && !database:
-		return nil, ticketstore.Invalid("path",
+		return nil, ticketstore.Invalidf("path",
 			"%s holds something that is not a session store: choose an empty folder", path)
 	case err != nil && !missing:
 		return nil, unreadable(path, err)
@@ -84,10 +84,10 @@ func readMarker(path string) (*marker, error) {
 	case err != nil && database:
 		return &marker{format: formatVersion, damaged: true}, nil
 	case err != nil:
-		return nil, ticketstore.Invalid("path", "%s %v", file, err)
+		return nil, ticketstore.Invalidf("path", "%s %v", file, err)
 	}
 	if m.format > formatVersion {
-		return nil, ticketstore.Invalid("path",
+		return nil, ticketstore.Invalidf("path",
 			"%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
 			path, m.format, formatVersion)
 	}

@@ -95,7 +95,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	if err := e.Tickets().Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "move", Peer: "next"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "next"}); err != nil {
 		t.Fatal(err)
 	}
 	const batches = 8
@@ -126,7 +126,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 
 	// Everything moves to another store with as little memory.
 	next := openWith(t, t.TempDir(), MinMemoryMiB)
-	if err := next.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
+	if err := next.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.Transfer().Import(t.Context(), "move", imported(t, e)); err != nil {
@@ -144,7 +144,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 		t.Errorf("after the import the content is %v, want %v", is.Content, was.Content)
 	}
 	// An import that begins anew empties what it has.
-	if err := next.Transfer().Become(t.Context(), transfer.Turn{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
+	if err := next.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
 		t.Errorf("a store that is emptied: %v", err)
 	}
 

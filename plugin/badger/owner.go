@@ -29,7 +29,7 @@ const (
 func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	info, err := os.Stat(path)
 	if err != nil {
-		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return ticketstore.Invalidf("path", "cannot be read as a folder: %v", err)
 	}
 	owner, known := folderOwnerOf(info)
 	if !known || owner.uid == os.Geteuid() || os.Geteuid() == 0 {
@@ -42,12 +42,12 @@ func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 			return nil
 		}
 		if err := os.Chmod(path, wanted); err != nil {
-			return ticketstore.Invalid("path", "cannot be kept private: %v", err)
+			return ticketstore.Invalidf("path", "cannot be kept private: %v", err)
 		}
 		return nil
 	}
 	refuse := func(why string) error {
-		return ticketstore.Invalid("path", "%s belongs to %s and group %d with mode %04o, and this process is uid %d, gid %d: %s. "+
+		return ticketstore.Invalidf("path", "%s belongs to %s and group %d with mode %04o, and this process is uid %d, gid %d: %s. "+
 			"Give the folder to this user (chown -R %d %s), or to a group of this process and to nobody else (chgrp -R GROUP %[9]s && chmod -R o=,g+rwX %[9]s)",
 			path, owner.name(), owner.gid, modeOf(info), os.Geteuid(), os.Getegid(), why, os.Geteuid(), path)
 	}
@@ -62,7 +62,7 @@ func keepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return ticketstore.Invalid("path", "cannot be read as a folder: %v", err)
+		return ticketstore.Invalidf("path", "cannot be read as a folder: %v", err)
 	}
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil && mode&forOthers != 0 && info.Mode().Perm()&forOthers != 0 {
@@ -141,7 +141,7 @@ func ownedBy(path string) string {
 // a group is taken as Open takes it, but not by root, unless the store in it is root's.
 func CheckOwner(path string) error {
 	if whose := ownedBy(path); whose != "" && (!ofGroup(path) || os.Geteuid() == 0) {
-		return ticketstore.Invalid("path", "%s is not this user's%s", path, whose)
+		return ticketstore.Invalidf("path", "%s is not this user's%s", path, whose)
 	}
 	info, err := os.Stat(path)
 	if err != nil || os.Geteuid() != 0 {
@@ -159,7 +159,7 @@ func CheckOwner(path string) error {
 		}
 		uid = strconv.Itoa(owner.uid)
 	}
-	return ticketstore.Invalid("path", "%s belongs to group %d, whose server could not read what root writes there: "+
+	return ticketstore.Invalidf("path", "%s belongs to group %d, whose server could not read what root writes there: "+
 		"run the command as the user of the server (setpriv --reuid=%s --regid=%d --clear-groups %s …)",
 		path, folder.gid, uid, folder.gid, filepath.Base(os.Args[0]))
 }

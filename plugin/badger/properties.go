@@ -72,7 +72,7 @@ func (t *tx) takeProperty(r *transfer.Record) error {
 		return err
 	}
 	if !r.Deleted && len(property.GetValue()) == 0 {
-		return ticketstore.Invalid("data", "is a property without a value")
+		return ticketstore.Invalidf("data", "is a property without a value")
 	}
 	t.row(r)
 	return nil

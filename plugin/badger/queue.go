@@ -69,7 +69,7 @@ func (t *tx) dropNotice(id string, n *records.Notification) {
 	t.delete(noticeKey(id))
 }
 
-func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (claimed *logout.Claimed, err error) {
+func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (claimed *logout.ClaimResult, err error) {
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
@@ -81,10 +81,10 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return err
 	})
 	if err != nil || len(found.due)+len(found.damaged) == 0 {
-		return &logout.Claimed{Next: found.nextDue()}, err
+		return &logout.ClaimResult{Next: found.nextDue()}, err
 	}
 	err = s.e.updateBehind(ctx, func(tx *tx) error {
-		claimed = &logout.Claimed{Next: found.next}
+		claimed = &logout.ClaimResult{Next: found.next}
 		lease := records.Nanos(now.Add(claim.Lease))
 		for _, k := range found.damaged {
 			tx.delete(k)
@@ -107,9 +107,9 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			if err := tx.moveNotice(d.id, n, n.State, lease, 0); err != nil {
 				return err
 			}
-			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
+			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
 		}
-		if leased := records.Moment(lease); len(claimed.Work) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
+		if leased := records.Moment(lease); len(claimed.Deliveries) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
 			claimed.Next = leased
 		}
 		return nil

@@ -65,9 +65,9 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, _ := e.Logout().Deliveries(t.Context(), logout.DeliveryQuery{})
-	if r.NotificationsQueued != 2 || len(page.Deliveries) != 2 {
-		t.Errorf("answer %+v, %d notices, want 2 and 2", *r, len(page.Deliveries))
+	page, _ := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
+	if r.NotificationsQueued != 2 || len(page.Notifications) != 2 {
+		t.Errorf("answer %+v, %d notices, want 2 and 2", *r, len(page.Notifications))
 	}
 	if _, err := e.Grants().Get(t.Context(), after, base); err != nil {
 		t.Errorf("a token issued meanwhile: %v, want it live", err)

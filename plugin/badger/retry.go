@@ -14,14 +14,14 @@ import (
 // maxRetries bounds the notices that one transaction sends again.
 const maxRetries = 256
 
-func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
 	if retry.ID == "" {
 		return s.e.retrySelected(ctx, retry, now)
 	}
-	retried := &logout.Retried{Count: 1}
+	retried := &logout.RetryResult{Count: 1}
 	err := s.e.update(ctx, func(tx *tx) error {
 		n, err := loadNotice(tx, retry.ID)
 		if err != nil {
@@ -41,9 +41,9 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 
 // retrySelected looks for notices on a snapshot, which does not keep the committer, and asks each once more what it is in the transaction
 // that sends it again.
-func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
 	var ids []string
-	retried := &logout.Retried{}
+	retried := &logout.RetryResult{}
 	err := e.view(ctx, func(r reader) error {
 		l := noticeListing(r, &retry.Filter)
 		from := &ticketstore.Bound{Position: []byte(retry.After)}

@@ -70,10 +70,10 @@ func ParseSettings(raw []byte) (Settings, error) {
 	if err := decoder.Decode(&s); err != nil {
 		var mismatch *json.UnmarshalTypeError
 		if errors.As(err, &mismatch) && mismatch.Field != "" {
-			return s, ticketstore.Invalid(mismatch.Field, "is a %s where a %s is wanted", mismatch.Value, mismatch.Type)
+			return s, ticketstore.Invalidf(mismatch.Field, "is a %s where a %s is wanted", mismatch.Value, mismatch.Type)
 		}
 		if field := unknownField.FindStringSubmatch(err.Error()); field != nil {
-			return s, ticketstore.Invalid(field[1], "is not a setting of the badger backend")
+			return s, ticketstore.Invalidf(field[1], "is not a setting of the badger backend")
 		}
 		return s, fmt.Errorf("settings are not a JSON object: %w", err)
 	}
@@ -88,20 +88,20 @@ func ParseSettings(raw []byte) (Settings, error) {
 func (s *Settings) validate() (encryption []byte, err error) {
 	var problems []error
 	if s.Path == "" {
-		problems = append(problems, ticketstore.Invalid("path", "is missing: name the folder of the database"))
+		problems = append(problems, ticketstore.Invalidf("path", "is missing: name the folder of the database"))
 	}
 	if s.MemoryMiB != 0 && (s.MemoryMiB < MinMemoryMiB || s.MemoryMiB > maxMemoryMiB) {
-		problems = append(problems, ticketstore.Invalid("memory_mib", "is outside %d to %d", MinMemoryMiB, maxMemoryMiB))
+		problems = append(problems, ticketstore.Invalidf("memory_mib", "is outside %d to %d", MinMemoryMiB, maxMemoryMiB))
 	}
 	if s.CacheMiB < 0 || s.CacheMiB > 1<<16 {
-		problems = append(problems, ticketstore.Invalid("cache_mib", "is outside 0 to 65536"))
+		problems = append(problems, ticketstore.Invalidf("cache_mib", "is outside 0 to 65536"))
 	}
 	if s.MinFreeMiB < 0 || s.MinFreeMiB > 1<<20 {
-		problems = append(problems, ticketstore.Invalid("min_free_mib", "is outside 0 to 1048576"))
+		problems = append(problems, ticketstore.Invalidf("min_free_mib", "is outside 0 to 1048576"))
 	}
 	encryption, err = hex.DecodeString(s.EncryptionKey)
 	if err != nil || !validKeyLength(len(encryption)) {
-		problems = append(problems, ticketstore.Invalid("encryption_key", "is not 16, 24 or 32 bytes in hex"))
+		problems = append(problems, ticketstore.Invalidf("encryption_key", "is not 16, 24 or 32 bytes in hex"))
 	}
 	if len(problems) == 1 {
 		return nil, problems[0]

@@ -142,10 +142,10 @@ func (s *soak) housekeeping() {
 	for {
 		claimed, err := s.e.Logout().Claim(ctx, logout.Claim{Limit: 64, PerClient: 64, Lease: time.Minute}, s.now)
 		s.must(err)
-		for _, work := range claimed.Work {
+		for _, work := range claimed.Deliveries {
 			s.must(s.e.Logout().Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, s.now))
 		}
-		if len(claimed.Work) == 0 {
+		if len(claimed.Deliveries) == 0 {
 			break
 		}
 	}

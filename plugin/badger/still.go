@@ -51,11 +51,11 @@ func markerAt(path string) (*marker, error) {
 	entries, err := os.ReadDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, ticketstore.Invalid("path", "%s does not exist", path)
+		return nil, ticketstore.Invalidf("path", "%s does not exist", path)
 	case err != nil:
-		return nil, ticketstore.Invalid("path", "cannot be read as a folder: %v%s", err, ownedBy(path))
+		return nil, ticketstore.Invalidf("path", "cannot be read as a folder: %v%s", err, ownedBy(path))
 	case len(entries) == 0:
-		return nil, ticketstore.Invalid("path", "%s is empty: there is no session store in it", path)
+		return nil, ticketstore.Invalidf("path", "%s is empty: there is no session store in it", path)
 	}
 	return readMarker(path)
 }

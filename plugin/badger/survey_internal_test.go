@@ -24,7 +24,7 @@ func TestSurveyIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	claim := func(now time.Time) *logout.Claimed {
+	claim := func(now time.Time) *logout.ClaimResult {
 		t.Helper()
 		claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
 		if err != nil {
@@ -44,11 +44,11 @@ func TestSurveyIsBounded(t *testing.T) {
 		}
 	}
 	queue("the last", base)
-	if got := claim(base); len(got.Work) != 0 || got.Next.After(base) {
-		t.Errorf("the first claim: %d notices, the next at %v; want none of so many clients, and more at once", len(got.Work), got.Next)
+	if got := claim(base); len(got.Deliveries) != 0 || got.Next.After(base) {
+		t.Errorf("the first claim: %d notices, the next at %v; want none of so many clients, and more at once", len(got.Deliveries), got.Next)
 	}
-	if got := claim(base); len(got.Work) != 1 {
-		t.Errorf("the second claim: %d notices, want that of the client behind", len(got.Work))
+	if got := claim(base); len(got.Deliveries) != 1 {
+		t.Errorf("the second claim: %d notices, want that of the client behind", len(got.Deliveries))
 	}
 	for range 3 { // once around
 		claim(base)
@@ -61,7 +61,7 @@ func TestSurveyIsBounded(t *testing.T) {
 		t.Errorf("while nothing falls due the next is due at %v, want what is remembered", got.Next)
 	}
 	queue("another", base.Add(time.Minute))
-	if got := claim(base.Add(time.Minute)); len(got.Work) != 1 {
-		t.Errorf("after another was queued: %d notices, want it", len(got.Work))
+	if got := claim(base.Add(time.Minute)); len(got.Deliveries) != 1 {
+		t.Errorf("after another was queued: %d notices, want it", len(got.Deliveries))
 	}
 }

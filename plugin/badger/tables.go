@@ -26,7 +26,7 @@ var tables = []table{
 	{tableOperation, transfer.Operations, "operations"},
 	{tableJob, transfer.Jobs, "jobs"},
 	{tablePurge, transfer.Purges, "purges"},
-	{tableNotice, transfer.Notices, "notices"},
+	{tableNotice, transfer.Notifications, "notices"},
 	{tableProperty, transfer.Properties, "properties"},
 
 	{tableCookie, 0, "sessions by cookie"},
@@ -111,7 +111,7 @@ func recordOf(t *table, k, value []byte) (*transfer.Record, error) {
 		}
 		s.IndexedDue = 0
 		return r, encode(r, s)
-	case transfer.Notices:
+	case transfer.Notifications:
 		n := &records.Notification{}
 		if err := decode(k, value, n); err != nil {
 			return nil, err

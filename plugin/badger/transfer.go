@@ -38,7 +38,7 @@ func (m mover) Status(ctx context.Context) (status *transfer.Status, err error) 
 }
 
 // Become implements transfer.Store. The ledger changes in the committer, so that each write is before or after it.
-func (m mover) Become(ctx context.Context, turn transfer.Turn) error {
+func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Turn) error {
 }
 
 // turned returns the ledger after a turn, nil when that is behind us already.
-func turned(tx *tx, turn transfer.Turn) (*recordpb.Ledger, error) {
+func turned(tx *tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 	now := tx.group.ledger
 	state, same := transfer.State(now.GetState()), now.GetId() == turn.ID
 	if state == turn.To && same {
@@ -117,7 +117,7 @@ func turned(tx *tx, turn transfer.Turn) (*recordpb.Ledger, error) {
 }
 
 // makeEmpty empties a target that was never completed, and refuses any other store with something in it.
-func (m mover) makeEmpty(ctx context.Context, turn transfer.Turn) error {
+func (m mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
 	for done := false; !done; {
 		err := m.e.move(ctx, func(tx *tx) error {
 			ledger := tx.group.ledger
@@ -232,7 +232,7 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 
 func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
 	if limit <= 0 {
-		return nil, ticketstore.Invalid("limit", "is not positive")
+		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
 	if err := m.acknowledge(ctx, id, after); err != nil {
 		return nil, err

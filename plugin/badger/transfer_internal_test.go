@@ -142,7 +142,7 @@ func TestMoveSurvivesARestart(t *testing.T) {
 	for number := range uint64(3) {
 		k := key(tablePurge, []byte{'a' + byte(number)})
 		if number == 1 {
-			if err := (mover{e}).Become(t.Context(), transfer.Turn{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
+			if err := (mover{e}).Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -150,7 +150,7 @@ func TestMoveSurvivesARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := (mover{e}).Become(t.Context(), transfer.Turn{To: transfer.Fenced, ID: "m", Peer: "new"}); err != nil {
+	if err := (mover{e}).Become(t.Context(), transfer.Transition{To: transfer.Fenced, ID: "m", Peer: "new"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Close(); err != nil {

@@ -84,12 +84,12 @@ func (c *closing) queue(session *records.Session, client usedClient) {
 		NextAttempt: records.Nanos(c.now), GiveUpAt: records.Nanos(c.now.Add(logout.RetryWindow)),
 	}
 	if c.now.Sub(records.Moment(client.LastUsed)) <= logout.RecentUse {
-		n.Again = records.Nanos(c.now.Add(logout.SecondNotice))
+		n.Again = records.Nanos(c.now.Add(logout.SecondDelivery))
 	}
 	for id := ""; ; { // the number may be one from before a move
 		c.notices++
 		if id = fmt.Sprintf("%016x%08x", uint64(records.Nanos(c.now)), c.notices); c.notice(id) == nil {
-			c.save(transfer.Notices, id, n)
+			c.save(transfer.Notifications, id, n)
 			return
 		}
 	}

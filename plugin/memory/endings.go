@@ -203,14 +203,14 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 	return found, err
 }
 
-func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.Swept, err error) {
+func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.SweepResult, err error) {
 	if sweep.Limit <= 0 {
-		return nil, ticketstore.Invalid("limit", "is not positive")
+		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
 	err = s.s.change(ctx, func(t *tx) error {
 		due := t.sessionsWhere(func(s *records.Session) bool { return !rules.Live(s, now) })
 		slices.SortStableFunc(due, func(a, b *records.Session) int { return rules.Due(a).Compare(rules.Due(b)) })
-		swept = &logout.Swept{}
+		swept = &logout.SweepResult{}
 		for _, session := range due[:min(len(due), sweep.Limit)] {
 			result := t.end(&logout.Ending{
 				SessionID: session.GetSessionId(), Reason: logout.SessionExpiration, KeepConsents: true, KeepOffline: sweep.KeepOffline,
@@ -244,13 +244,13 @@ func (t *tx) purge(now time.Time) {
 		}
 	}
 	var old []string
-	scan(t, transfer.Notices, func(id string, n *records.Notification) {
+	scan(t, transfer.Notifications, func(id string, n *records.Notification) {
 		if at := n.GetPurgeAt(); at != 0 && at <= records.Nanos(now) {
 			old = append(old, id)
 		}
 	})
 	for _, id := range old {
-		t.delete(transfer.Notices, id)
+		t.delete(transfer.Notifications, id)
 	}
 	for _, id := range t.keys(transfer.Jobs) {
 		switch job := load[records.Job](t, transfer.Jobs, id); {
@@ -265,8 +265,8 @@ func (t *tx) purge(now time.Time) {
 }
 
 // noticesWhere returns the notices that match, in the order of their queueing.
-func (t *tx) noticesWhere(f *logout.DeliveryFilter) (rows []entry[*logout.Notification]) {
-	scan(t, transfer.Notices, func(id string, row *records.Notification) {
+func (t *tx) noticesWhere(f *logout.NotificationFilter) (rows []entry[*logout.Notification]) {
+	scan(t, transfer.Notifications, func(id string, row *records.Notification) {
 		n := records.NotificationOf(id, row)
 		if (f.State == "" || n.State == f.State) && (f.ClientID == "" || n.ClientID == f.ClientID) &&
 			(f.SessionID == "" || n.SessionID == f.SessionID) {

@@ -22,7 +22,7 @@ type grants struct{ s *Store }
 
 var _ grantstore.Store = grants{}
 
-func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.Found, err error) {
+func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.GetResult, err error) {
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 		if errors.Is(verdict, grantstore.ErrNotFound) {
 			return verdict
 		}
-		found = &grantstore.Found{Grant: *grantOf(string(records.RefBytes(ref)), g)}
+		found = &grantstore.GetResult{Grant: *grantOf(string(records.RefBytes(ref)), g)}
 		if verdict != nil {
 			return verdict
 		}
@@ -92,19 +92,19 @@ func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time
 }
 
 // Remove removes grants dead or alive: a session that is over but has not ended yet may still let its grants live again.
-func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (removed *grantstore.Removed, err error) {
+func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (removed *grantstore.RemovalResult, err error) {
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
 	err = s.s.change(ctx, func(t *tx) error {
 		if before := load[records.Operation](t, transfer.Operations, removal.OperationID); before != nil {
 			r := before.GetRemoved()
-			removed = &grantstore.Removed{
+			removed = &grantstore.RemovalResult{
 				Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
 			}
 			return nil
 		}
-		removed = &grantstore.Removed{}
+		removed = &grantstore.RemovalResult{}
 		for _, e := range t.listed(&removal.Filter) {
 			if e.position <= string(removal.After) || !removal.Takes(records.Moment(e.row.GetCreated()), records.Moment(e.row.GetBegan())) {
 				continue
@@ -137,7 +137,7 @@ func (t *tx) drop(g storedGrant, now time.Time) (grantsRevoked, consents int) {
 }
 
 // removed keeps the answer.
-func (t *tx) removed(removal *grantstore.Removal, r *grantstore.Removed, now time.Time) error {
+func (t *tx) removed(removal *grantstore.Removal, r *grantstore.RemovalResult, now time.Time) error {
 	t.save(transfer.Operations, removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: &records.Removed{
 		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
 	}})

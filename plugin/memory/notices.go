@@ -25,7 +25,7 @@ type waiting struct {
 // queues returns the pending notices of each client, the earliest first.
 func (t *tx) queues() map[string][]waiting {
 	queues := map[string][]waiting{}
-	scan(t, transfer.Notices, func(id string, n *records.Notification) {
+	scan(t, transfer.Notifications, func(id string, n *records.Notification) {
 		if n.GetState() != string(logout.Pending) {
 			return
 		}
@@ -41,12 +41,12 @@ func (t *tx) queues() map[string][]waiting {
 	return queues
 }
 
-func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (claimed *logout.Claimed, err error) {
+func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (claimed *logout.ClaimResult, err error) {
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
 	err = s.s.change(ctx, func(t *tx) error {
-		claimed = &logout.Claimed{}
+		claimed = &logout.ClaimResult{}
 		next := func(at time.Time) {
 			if claimed.Next.IsZero() || at.Before(claimed.Next) {
 				claimed.Next = at
@@ -68,16 +68,16 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		}
 		t.turns++
 		for _, id := range inTurns(due, t.turns) {
-			if len(claimed.Work) == claim.Limit {
+			if len(claimed.Deliveries) == claim.Limit {
 				next(now) // there is more at once
 				break
 			}
 			n := t.notice(id)
 			n.Claim++
-			t.save(transfer.Notices, id, n)
+			t.save(transfer.Notifications, id, n)
 			t.leases[id] = now.Add(claim.Lease)
 			next(t.leases[id])
-			claimed.Work = append(claimed.Work, logout.Delivery{Notification: *records.NotificationOf(id, n), Claim: n.Claim})
+			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{Notification: *records.NotificationOf(id, n), Claim: n.Claim})
 		}
 		return nil
 	})
@@ -111,21 +111,21 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 		}
 		delete(t.leases, id)
 		rules.Settle(n, &outcome, now)
-		t.save(transfer.Notices, id, n)
+		t.save(transfer.Notifications, id, n)
 		return nil
 	})
 }
 
-func (s endings) Deliveries(ctx context.Context, query logout.DeliveryQuery) (result *logout.DeliveryPage, err error) {
+func (s endings) Notifications(ctx context.Context, query logout.NotificationQuery) (result *logout.NotificationPage, err error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
 	}
 	err = s.s.view(ctx, func(t *tx) (err error) {
 		p := pageOf(t.noticesWhere(&walk.Filter), walk)
-		result = &logout.DeliveryPage{HasPrev: p.hasPrev, HasNext: p.hasNext}
+		result = &logout.NotificationPage{HasPrev: p.hasPrev, HasNext: p.hasNext}
 		for _, n := range p.rows {
-			result.Deliveries = append(result.Deliveries, *n)
+			result.Notifications = append(result.Notifications, *n)
 		}
 		result.ResultsToken, err = tokenOf(p, walk, 0)
 		return err
@@ -133,12 +133,12 @@ func (s endings) Deliveries(ctx context.Context, query logout.DeliveryQuery) (re
 	return result, err
 }
 
-func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (retried *logout.Retried, err error) {
+func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (retried *logout.RetryResult, err error) {
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
 	err = s.s.change(ctx, func(t *tx) error {
-		retried = &logout.Retried{}
+		retried = &logout.RetryResult{}
 		if retry.ID != "" {
 			n := t.notice(retry.ID)
 			if n == nil {
@@ -178,5 +178,5 @@ func (t *tx) underWay(id string, n *records.Notification, now time.Time) bool {
 func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) {
 	delete(t.leases, id)
 	rules.SendAgain(n, now)
-	t.save(transfer.Notices, id, n)
+	t.save(transfer.Notifications, id, n)
 }

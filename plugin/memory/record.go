@@ -29,7 +29,7 @@ func messageOf(kind transfer.Kind) proto.Message {
 		return &records.Operation{}
 	case transfer.Jobs:
 		return &records.Job{}
-	case transfer.Notices:
+	case transfer.Notifications:
 		return &records.Notification{}
 	case transfer.Properties:
 		return &records.Property{}
@@ -97,7 +97,7 @@ func (t *tx) grant(ref grantstore.Ref) *records.Grant {
 }
 
 func (t *tx) notice(id string) *records.Notification {
-	return load[records.Notification](t, transfer.Notices, id)
+	return load[records.Notification](t, transfer.Notifications, id)
 }
 
 // scan calls f for every row of a kind as it is stored: to look at, not to change.

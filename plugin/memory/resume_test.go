@@ -78,7 +78,7 @@ func TestJobsGoOnInAnotherEngine(t *testing.T) {
 			b, ctx := open(t), t.Context()
 			become := func(to transfer.State) {
 				t.Helper()
-				if err := b.Transfer.Become(ctx, transfer.Turn{To: to, ID: "move", Peer: "other"}); err != nil {
+				if err := b.Transfer.Become(ctx, transfer.Transition{To: to, ID: "move", Peer: "other"}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -56,7 +56,7 @@ func (m mover) Status(ctx context.Context) (status *transfer.Status, err error) 
 }
 
 // Become implements transfer.Store. A database would do this in one transaction.
-func (m mover) Become(ctx context.Context, turn transfer.Turn) error {
+func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Turn) error {
 	})
 }
 
-func (l *ledger) mayBecome(turn transfer.Turn) bool {
+func (l *ledger) mayBecome(turn transfer.Transition) bool {
 	now, same := l.state, l.id == turn.ID
 	switch turn.To {
 	case transfer.Exporting:
@@ -150,7 +150,7 @@ func positionOf(kind transfer.Kind, key string) string { return string([]byte{by
 
 func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) (changes *transfer.Changes, err error) {
 	if limit <= 0 {
-		return nil, ticketstore.Invalid("limit", "is not positive")
+		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
 	err = m.locked(ctx, func(s *Store) error {
 		if (s.state != transfer.Exporting && s.state != transfer.Fenced) || s.id != id || after > s.journaled() {
@@ -204,22 +204,22 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 func (t *tx) take(r *transfer.Record) error {
 	key := string(r.Key)
 	if key == "" {
-		return ticketstore.Invalid("key", "is empty")
+		return ticketstore.Invalidf("key", "is empty")
 	}
 	message := messageOf(r.Kind)
 	switch r.Kind {
 	case transfer.Clients:
 		if sid, client, found := strings.Cut(key, "\x00"); !found || sid == "" || client == "" {
-			return ticketstore.Invalid("key", "does not name a session and a client")
+			return ticketstore.Invalidf("key", "does not name a session and a client")
 		}
 	case transfer.Grants:
 		if _, ok := records.RefOf(key); !ok {
-			return ticketstore.Invalid("key", "is not that of a grant")
+			return ticketstore.Invalidf("key", "is not that of a grant")
 		}
 	case transfer.Purges:
 	default:
 		if message == nil {
-			return ticketstore.Invalid("kind", "%d is none that this store knows", r.Kind)
+			return ticketstore.Invalidf("kind", "%d is none that this store knows", r.Kind)
 		}
 	}
 	if r.Deleted {
@@ -227,17 +227,17 @@ func (t *tx) take(r *transfer.Record) error {
 		return nil
 	}
 	if message != nil && proto.Unmarshal(r.Data, message) != nil {
-		return ticketstore.Invalid("data", "is no record of %s", r.Kind)
+		return ticketstore.Invalidf("data", "is no record of %s", r.Kind)
 	}
 	if s, ok := message.(*records.Session); ok && (s.SessionId != key || len(s.Key) != len(ticketstore.Key{}) || s.Expires == 0) {
-		return ticketstore.Invalid("data", "is not the session that its key says")
+		return ticketstore.Invalidf("data", "is not the session that its key says")
 	}
 	if p, ok := message.(*records.Property); ok {
 		if err := ticketstore.CheckProperty(key, p.GetValue()); err != nil {
 			return err
 		}
 		if len(p.GetValue()) == 0 {
-			return ticketstore.Invalid("data", "is a property without a value")
+			return ticketstore.Invalidf("data", "is a property without a value")
 		}
 	}
 	t.put(r.Kind, key, append([]byte{}, r.Data...))

@@ -131,11 +131,11 @@ func (m *Move) prepare(ctx context.Context) error {
 	if err := m.compareVersions(ctx); err != nil {
 		return err
 	}
-	err := again(ctx, func() error { return m.Target.Become(ctx, Turn{To: Importing, ID: m.ID, Peer: m.SourceName}) })
+	err := again(ctx, func() error { return m.Target.Become(ctx, Transition{To: Importing, ID: m.ID, Peer: m.SourceName}) })
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	err = again(ctx, func() error { return m.Source.Become(ctx, Turn{To: Exporting, ID: m.ID, Peer: m.TargetName}) })
+	err = again(ctx, func() error { return m.Source.Become(ctx, Transition{To: Exporting, ID: m.ID, Peer: m.TargetName}) })
 	if err == nil {
 		var status *Status
 		if status, err = statusOf(ctx, m.Source); err == nil {
@@ -256,7 +256,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 	began := time.Now()
 	defer func() { m.report(func(p *Progress) { p.Held = time.Since(began) }) }()
 	err := again(bounded, func() error {
-		return m.Source.Become(bounded, Turn{To: Fenced, ID: m.ID, Peer: m.TargetName})
+		return m.Source.Become(bounded, Transition{To: Fenced, ID: m.ID, Peer: m.TargetName})
 	})
 	if err != nil {
 		return fmt.Errorf("fence: %w", err)
@@ -274,13 +274,13 @@ func (m *Move) switchOver(ctx context.Context) error {
 	}
 	// Whether the source hears of it or not, the target serves from here on.
 	_ = again(bounded, func() error {
-		return m.Source.Become(bounded, Turn{To: Superseded, ID: m.ID, Peer: m.TargetName})
+		return m.Source.Become(bounded, Transition{To: Superseded, ID: m.ID, Peer: m.TargetName})
 	})
 	return nil
 }
 
-// ErrDiffers means that the target does not hold what the source holds.
-var ErrDiffers = errors.New("the copy differs from its source")
+// ErrMismatch means that the target does not hold what the source holds.
+var ErrMismatch = errors.New("the copy differs from its source")
 
 func (m *Move) compare(ctx context.Context) error {
 	source, err := statusOf(ctx, m.Source)
@@ -293,11 +293,11 @@ func (m *Move) compare(ctx context.Context) error {
 	}
 	for _, kind := range Kinds {
 		if a, b := source.Content[kind], target.Content[kind]; a != b {
-			return fmt.Errorf("%w: of %s there are %d, want %d", ErrDiffers, kind, b.Count, a.Count)
+			return fmt.Errorf("%w: of %s there are %d, want %d", ErrMismatch, kind, b.Count, a.Count)
 		}
 	}
 	if !maps.Equal(source.Content, target.Content) {
-		return fmt.Errorf("%w: there are records of a kind that this host does not know", ErrDiffers)
+		return fmt.Errorf("%w: there are records of a kind that this host does not know", ErrMismatch)
 	}
 	return nil
 }
@@ -305,13 +305,13 @@ func (m *Move) compare(ctx context.Context) error {
 // activate is the switch itself. Its outcome is found out before anything else is done: only a target that is not active may be given up.
 func (m *Move) activate(ctx, bounded context.Context) error {
 	err := again(bounded, func() error {
-		return m.Target.Become(bounded, Turn{To: Active, ID: m.ID, Peer: m.SourceName})
+		return m.Target.Become(bounded, Transition{To: Active, ID: m.ID, Peer: m.SourceName})
 	})
 	if err == nil || errors.Is(err, ErrState) {
 		return err
 	}
 	// Abandoning tells: it is ErrState for a target that is active.
-	err = again(ctx, func() error { return m.Target.Become(ctx, Turn{To: Abandoned, ID: m.ID}) })
+	err = again(ctx, func() error { return m.Target.Become(ctx, Transition{To: Abandoned, ID: m.ID}) })
 	switch {
 	case err == nil:
 		return errors.New("the target did not become active")
@@ -332,13 +332,13 @@ func (m *Move) activate(ctx, bounded context.Context) error {
 func (m *Move) giveUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := again(ctx, func() error { return m.Source.Become(ctx, Turn{To: Active, ID: m.ID}) })
+	err := again(ctx, func() error { return m.Source.Become(ctx, Transition{To: Active, ID: m.ID}) })
 	if errors.Is(err, ErrState) {
 		err = nil // it never began to export under this id
 	}
 	brief, stop := context.WithTimeout(ctx, time.Second)
 	defer stop()
-	_ = m.Target.Become(brief, Turn{To: Abandoned, ID: m.ID})
+	_ = m.Target.Become(brief, Transition{To: Abandoned, ID: m.ID})
 	return err
 }
 
@@ -350,9 +350,9 @@ func statusOf(ctx context.Context, store Store) (status *Status, err error) {
 	return status, err
 }
 
-// MayMend tells whether asking the same store again can have another outcome: it is ticketstore.ErrUnavailable, and neither fenced nor out of
+// Retryable tells whether asking the same store again can have another outcome: it is ticketstore.ErrUnavailable, and neither fenced nor out of
 // room, which others must change.
-func MayMend(err error) bool {
+func Retryable(err error) bool {
 	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) && !errors.Is(err, ticketstore.ErrNoSpace)
 }
 
@@ -361,7 +361,7 @@ func again(ctx context.Context, f func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
 		err := f()
-		if !MayMend(err) || time.Now().After(deadline) {
+		if !Retryable(err) || time.Now().After(deadline) {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -374,11 +374,11 @@ func again(ctx context.Context, f func() error) error {
 	}
 }
 
-// ErrTarget means that the store is the unfinished target of a move and not to be used.
-var ErrTarget = errors.New("the store was being filled from another one and is not complete")
+// ErrIncomplete means that the store is the unfinished target of a move and not to be used.
+var ErrIncomplete = errors.New("the store was being filled from another one and is not complete")
 
-// ErrStranger means that the store under the name of the one that has taken over is another one, or has lost what it held.
-var ErrStranger = errors.New("it is not the store that has taken over")
+// ErrNotSuccessor means that the store under the name of the one that has taken over is another one, or has lost what it held.
+var ErrNotSuccessor = errors.New("it is not the store that has taken over")
 
 // Recover brings a store that a move may have left behind back to work. It returns the name of the store that has taken its place, empty
 // if that is the store itself. open returns the store of that name, which a fenced one must ask: an error leaves everything as it is.
@@ -391,9 +391,9 @@ func Recover(ctx context.Context, store Store, open func(ctx context.Context, na
 	case Superseded:
 		return follows(ctx, status, open)
 	case Importing, Abandoned:
-		return "", fmt.Errorf("%w (from %s)", ErrTarget, status.Peer)
+		return "", fmt.Errorf("%w (from %s)", ErrIncomplete, status.Peer)
 	case Exporting:
-		return "", store.Become(ctx, Turn{To: Active, ID: status.ID})
+		return "", store.Become(ctx, Transition{To: Active, ID: status.ID})
 	case Fenced:
 		target, err := open(ctx, status.Peer)
 		if err != nil {
@@ -418,7 +418,7 @@ func follows(
 		return "", fmt.Errorf("superseded by %q: %w", status.Peer, err)
 	}
 	if other.Origin != status.ID {
-		return "", fmt.Errorf("superseded by %q: %w", status.Peer, ErrStranger)
+		return "", fmt.Errorf("superseded by %q: %w", status.Peer, ErrNotSuccessor)
 	}
 	return status.Peer, nil
 }
@@ -429,13 +429,13 @@ func recoverFenced(ctx context.Context, store, target Store, status *Status) (fo
 		return "", err
 	}
 	if other.Origin == status.ID {
-		return status.Peer, store.Become(ctx, Turn{To: Superseded, ID: status.ID, Peer: status.Peer})
+		return status.Peer, store.Become(ctx, Transition{To: Superseded, ID: status.ID, Peer: status.Peer})
 	}
 	if other.State == Importing && other.ID == status.ID {
 		// First the target, then the fence: both active must never be.
-		if err := target.Become(ctx, Turn{To: Abandoned, ID: status.ID}); err != nil {
+		if err := target.Become(ctx, Transition{To: Abandoned, ID: status.ID}); err != nil {
 			return "", err
 		}
 	}
-	return "", store.Become(ctx, Turn{To: Active, ID: status.ID})
+	return "", store.Become(ctx, Transition{To: Active, ID: status.ID})
 }

@@ -56,23 +56,23 @@ type Kind uint8
 
 // The kinds, in the order in which Export sends them.
 const (
-	Sessions   Kind = 1 // by sid
-	Clients    Kind = 2 // the use of a session by a client, by sid, NUL, client id
-	Ended      Kind = 3 // what judges the grants of a session that is over, by sid
-	Grants     Kind = 4 // by type byte and key
-	Operations Kind = 5 // answers to operations, by operation id
-	Jobs       Kind = 6 // endings under way, by operation id
-	Purges     Kind = 7 // sessions with rows of dead grants, by sid
-	Notices    Kind = 8 // by id
-	Properties Kind = 9 // by name
+	Sessions      Kind = 1 // by sid
+	Clients       Kind = 2 // the use of a session by a client, by sid, NUL, client id
+	Ended         Kind = 3 // what judges the grants of a session that is over, by sid
+	Grants        Kind = 4 // by type byte and key
+	Operations    Kind = 5 // answers to operations, by operation id
+	Jobs          Kind = 6 // endings under way, by operation id
+	Purges        Kind = 7 // sessions with rows of dead grants, by sid
+	Notifications Kind = 8 // by id
+	Properties    Kind = 9 // by name
 )
 
 // Kinds are all of them, in order.
-var Kinds = []Kind{Sessions, Clients, Ended, Grants, Operations, Jobs, Purges, Notices, Properties}
+var Kinds = []Kind{Sessions, Clients, Ended, Grants, Operations, Jobs, Purges, Notifications, Properties}
 
 // String names the kind.
 func (k Kind) String() string {
-	names := [...]string{"?", "sessions", "clients", "ended", "grants", "operations", "jobs", "purges", "notices", "properties"}
+	names := [...]string{"?", "sessions", "clients", "ended", "grants", "operations", "jobs", "purges", "notifications", "properties"}
 	if int(k) >= len(names) {
 		k = 0
 	}
@@ -139,8 +139,8 @@ func (s *Status) Records() (n int64) {
 	return n
 }
 
-// Turn asks a store to become something else.
-type Turn struct {
+// Transition asks a store to become something else.
+type Transition struct {
 	To State
 	// ID is the move's. Steps under another id than that of the move that is under way are ErrState.
 	ID string
@@ -173,7 +173,7 @@ type Store interface {
 	// Become changes the state, durably. A change that was made before, under the same id, succeeds again. The possible ones are those of the
 	// package's comment, and back: Exporting and Fenced to Active under their id, Importing to Abandoned. Others are ErrState, and
 	// Importing for a store that holds something is ErrNotEmpty, unless it was a target before and never completed: that is emptied first.
-	Become(ctx context.Context, turn Turn) error
+	Become(ctx context.Context, turn Transition) error
 
 	// Export returns the rows after a position (nil: all) in batches, kind by kind, from one snapshot. It ends with the first error.
 	Export(ctx context.Context, after []byte) iter.Seq2[*Batch, error]

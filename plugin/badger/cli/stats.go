@@ -45,7 +45,7 @@ func linesOf(s *badger.Stats) [][2]string {
 	lines := [][2]string{{"format", format}, {"encrypted", encrypted}, {"state", stateText(s.State, s.Peer)}}
 	for _, kind := range transfer.Kinds {
 		text := grouped(s.Records[kind.String()])
-		if kind == transfer.Notices && len(s.Deliveries) > 0 {
+		if kind == transfer.Notifications && len(s.Deliveries) > 0 {
 			text += " (" + states(s.Deliveries) + ")"
 		}
 		if kind == transfer.Jobs && s.JobsRunning > 0 {

@@ -16,7 +16,7 @@ func main() { plugin.Serve(plugin.ServeConfig{Open: open}) }
 // open refuses settings, of which the backend has none: a setting that is not understood is an error that says so.
 func open(_ context.Context, settings []byte, _ *slog.Logger) (plugin.Backend, error) {
 	if !bytes.Equal(settings, []byte("{}")) {
-		return nil, ticketstore.Invalid("settings", "are not empty: the memory backend has none")
+		return nil, ticketstore.Invalidf("settings", "are not empty: the memory backend has none")
 	}
 	return memory.New(), nil
 }

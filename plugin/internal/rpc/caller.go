@@ -98,7 +98,7 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 }
 
 // mayMend tells whether asking again can have another outcome.
-func mayMend(err error) bool { return transfer.MayMend(err) && !errors.Is(err, ErrGone) }
+func mayMend(err error) bool { return transfer.Retryable(err) && !errors.Is(err, ErrGone) }
 
 // wait reports whether the time has passed before the context was done.
 func wait(ctx context.Context, d time.Duration) bool {

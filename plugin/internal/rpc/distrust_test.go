@@ -49,7 +49,7 @@ func TestDistrust(t *testing.T) {
 	two := []*pb.SessionDetail{detail(same), detail(same)}
 	g := grant("h")
 	found := func(change func(*pb.GetGrantResponse)) proto.Message {
-		m := wire.FromFound(&grantstore.Found{Grant: g}, nil)
+		m := wire.FromFound(&grantstore.GetResult{Grant: g}, nil)
 		change(m)
 		return m
 	}
@@ -262,7 +262,7 @@ func retry(id string) func(*rpc.Caller) error {
 
 func retrySome(after string) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		selection := logout.Retry{Filter: logout.DeliveryFilter{ClientID: "c"}, Limit: 10, After: after}
+		selection := logout.Retry{Filter: logout.NotificationFilter{ClientID: "c"}, Limit: 10, After: after}
 		_, err := (&rpc.Logout{Caller: c}).Retry(context.Background(), selection, now)
 		return err
 	}
@@ -304,7 +304,7 @@ func deliveries(c *rpc.Caller) error { return deliveriesAfter("")(c) }
 
 func deliveriesAfter(token string) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		_, err := (&rpc.Logout{Caller: c}).Deliveries(context.Background(), logout.DeliveryQuery{Count: 1, ResultsToken: token})
+		_, err := (&rpc.Logout{Caller: c}).Notifications(context.Background(), logout.NotificationQuery{Count: 1, ResultsToken: token})
 		return err
 	}
 }

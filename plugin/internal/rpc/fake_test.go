@@ -56,7 +56,7 @@ func (e *engine) Query(_ context.Context, q ticketstore.SessionQuery) (*ticketst
 type grants struct {
 	grantstore.Store
 	apply func(*grantstore.Batch) (*grantstore.Result, error)
-	find  func(grantstore.Ref) (*grantstore.Found, error)
+	find  func(grantstore.Ref) (*grantstore.GetResult, error)
 	purge func(limit int) (int, error)
 }
 
@@ -64,7 +64,7 @@ func (g *grants) Apply(_ context.Context, b *grantstore.Batch, _ time.Time) (*gr
 	return g.apply(b)
 }
 
-func (g *grants) Get(_ context.Context, ref grantstore.Ref, _ time.Time) (*grantstore.Found, error) {
+func (g *grants) Get(_ context.Context, ref grantstore.Ref, _ time.Time) (*grantstore.GetResult, error) {
 	return g.find(ref)
 }
 

@@ -41,9 +41,9 @@ func FuzzAnswers(f *testing.F) {
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
 	for _, answer := range []proto.Message{
 		&pb.GetSessionResponse{Session: wire.FromSession(good)}, &pb.FindSessionResponse{Detail: detail},
-		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"}, wire.FromFound(&grantstore.Found{Grant: g}, nil),
+		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"}, wire.FromFound(&grantstore.GetResult{Grant: g}, nil),
 		&pb.ApplyBatchResponse{Revoked: 1}, &pb.EndSessionsResponse{ClientsLeftAlone: []string{"c"}}, &pb.DescribeResponse{Name: "n"},
-		wire.FromSwept(&logout.Swept{Next: now}), wire.FromDeliveryPage(&logout.DeliveryPage{ResultsToken: "t"}),
+		wire.FromSwept(&logout.SweepResult{Next: now}), wire.FromDeliveryPage(&logout.NotificationPage{ResultsToken: "t"}),
 	} {
 		raw, err := proto.Marshal(answer)
 		if err != nil {

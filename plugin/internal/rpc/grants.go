@@ -28,7 +28,7 @@ type Grants struct{ Caller *Caller }
 var _ grantstore.Store = (*Grants)(nil)
 
 // Get implements grantstore.Store.
-func (g *Grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.Found, error) {
+func (g *Grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (g *Grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*g
 	return found, nil
 }
 
-func checkFound(found *grantstore.Found, ref grantstore.Ref, dead error) error {
+func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) error {
 	if found.Grant.Ref != ref {
 		return broken(&getGrant, "another grant than the one asked for")
 	}
@@ -153,7 +153,7 @@ func (g *Grants) Purge(ctx context.Context, limit int, now time.Time) (int, erro
 }
 
 // Remove implements grantstore.Store. An outcome left unknown is resolved by sending the removal again under its operation id.
-func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.Removed, error) {
+func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now tim
 		return nil, broken(&removeGrants, "counts that cannot be")
 	case removed.Met > removal.Limit:
 		return nil, broken(&removeGrants, "%d removed where %d were asked for", removed.Met, removal.Limit)
-	case len(removed.Next) > grantstore.MaxRemovalPlace, len(removed.Next) > 0 && bytes.Equal(removed.Next, removal.After):
+	case len(removed.Next) > grantstore.MaxRemovalCursor, len(removed.Next) > 0 && bytes.Equal(removed.Next, removal.After):
 		return nil, broken(&removeGrants, "a place that leads nowhere")
 	}
 	return removed, nil

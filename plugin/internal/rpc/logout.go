@@ -64,7 +64,7 @@ func checkResult(m *method, result *logout.Result) error {
 }
 
 // EndDue implements logout.Store.
-func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.Swept, error) {
+func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 	answer, err := invoke[pb.EndDueSessionsResponse](ctx, l.Caller, &endDueSessions, wire.FromSweep(sweep, now))
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func checkEnded(m *method, ended []logout.EndedSession) error {
 }
 
 // Claim implements logout.Store.
-func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.Claimed, error) {
+func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
@@ -105,16 +105,16 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	if err != nil {
 		return nil, broken(&claimDeliveries, "%v", err)
 	}
-	if len(claimed.Work) > claim.Limit {
-		return nil, broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Work), claim.Limit)
+	if len(claimed.Deliveries) > claim.Limit {
+		return nil, broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Deliveries), claim.Limit)
 	}
 	handed := map[string]bool{}
-	for i := range claimed.Work {
-		if id := claimed.Work[i].ID; handed[id] {
+	for i := range claimed.Deliveries {
+		if id := claimed.Deliveries[i].ID; handed[id] {
 			return nil, broken(&claimDeliveries, "the same notice twice")
 		}
-		handed[claimed.Work[i].ID] = true
-		if err := checkNotification(&claimDeliveries, &claimed.Work[i].Notification); err != nil {
+		handed[claimed.Deliveries[i].ID] = true
+		if err := checkNotification(&claimDeliveries, &claimed.Deliveries[i].Notification); err != nil {
 			return nil, err
 		}
 	}
@@ -133,8 +133,8 @@ func (l *Logout) Settle(ctx context.Context, id string, claim uint64, outcome lo
 	return err
 }
 
-// Deliveries implements logout.Store.
-func (l *Logout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*logout.DeliveryPage, error) {
+// Notifications implements logout.Store.
+func (l *Logout) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
@@ -148,11 +148,11 @@ func (l *Logout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*l
 		return nil, broken(&queryDeliveries, "%v", err)
 	}
 	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&queryDeliveries, want, len(page.Deliveries), page.ResultsToken, page.HasNext); err != nil {
+	if err := checkPage(&queryDeliveries, want, len(page.Notifications), page.ResultsToken, page.HasNext); err != nil {
 		return nil, err
 	}
-	for i := range page.Deliveries {
-		if err := checkNotification(&queryDeliveries, &page.Deliveries[i]); err != nil {
+	for i := range page.Notifications {
+		if err := checkNotification(&queryDeliveries, &page.Notifications[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -160,7 +160,7 @@ func (l *Logout) Deliveries(ctx context.Context, query logout.DeliveryQuery) (*l
 }
 
 // Retry implements logout.Store.
-func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.Retried, error) {
+func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	return retried, checkNotification(&retryDelivery, retried.Notification)
 }
 
-func checkRetried(retry logout.Retry, retried *logout.Retried) error {
+func checkRetried(retry logout.Retry, retried *logout.RetryResult) error {
 	switch {
 	case retried.Count < 0 || retried.Count > retry.Limit:
 		return broken(&retryDelivery, "%d notices where %d were asked for", retried.Count, retry.Limit)
@@ -233,7 +233,7 @@ func checkNotification(m *method, n *logout.Notification) error {
 			return broken(m, "%v", err)
 		}
 	}
-	state := logout.DeliveryFilter{State: n.State}
+	state := logout.NotificationFilter{State: n.State}
 	err := cmp.Or(
 		state.Validate(),
 		ticketstore.CheckText("subject_id", n.SubjectID, ticketstore.MaxID),
@@ -311,7 +311,7 @@ func (l *logoutServer) SettleDelivery(ctx context.Context, request *pb.SettleDel
 // QueryDeliveries lists notices.
 func (l *logoutServer) QueryDeliveries(ctx context.Context, request *pb.QueryDeliveriesRequest) (*pb.QueryDeliveriesResponse, error) {
 	return serve(ctx, l.server, queryDeliveries.name, func(b Backend) (*pb.QueryDeliveriesResponse, error) {
-		page, err := b.Logout().Deliveries(ctx, wire.ToDeliveryQuery(request))
+		page, err := b.Logout().Notifications(ctx, wire.ToDeliveryQuery(request))
 		return wire.FromDeliveryPage(page), err
 	})
 }

@@ -22,7 +22,7 @@ func TestConfigureComesFirstAndOnce(t *testing.T) {
 	var got string
 	server := &rpc.Server{Logger: slog.New(slog.DiscardHandler), Open: func(_ context.Context, settings []byte) (rpc.Backend, error) {
 		if got = string(settings); fail {
-			return nil, ticketstore.Invalid("path", "is missing")
+			return nil, ticketstore.Invalidf("path", "is missing")
 		}
 		return &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) { return session("s"), nil }}, nil
 	}}
@@ -169,15 +169,15 @@ func TestDeadGrants(t *testing.T) {
 		g := grant("h")
 		g.Consumed = now
 		e := &engine{}
-		e.find = func(grantstore.Ref) (*grantstore.Found, error) {
-			return &grantstore.Found{Grant: g}, fmt.Errorf("engine: %w", dead)
+		e.find = func(grantstore.Ref) (*grantstore.GetResult, error) {
+			return &grantstore.GetResult{Grant: g}, fmt.Errorf("engine: %w", dead)
 		}
 		caller, _ := configured(t, e)
 		found, err := (&rpc.Grants{Caller: caller}).Get(t.Context(), g.Ref, now)
 		if !errors.Is(err, dead) || found == nil || found.Grant.Ref != g.Ref {
 			t.Errorf("got %v, %v; want the grant and %v", found, err, dead)
 		}
-		e.find = func(grantstore.Ref) (*grantstore.Found, error) { return nil, dead }
+		e.find = func(grantstore.Ref) (*grantstore.GetResult, error) { return nil, dead }
 		if found, err = (&rpc.Grants{Caller: caller}).Get(t.Context(), g.Ref, now); !errors.Is(err, dead) || found != nil {
 			t.Errorf("without a grant: got %v, %v; want nil and %v", found, err, dead)
 		}

@@ -183,7 +183,7 @@ func checkRekey(r *ticketstore.Rekey) error {
 		err = cmp.Or(err, ticketstore.CheckText("amr", value, ticketstore.MaxID))
 	}
 	if err == nil && len(r.Ticket) > ticketstore.MaxTicket {
-		err = ticketstore.Invalid("ticket", "is longer than %d bytes", ticketstore.MaxTicket)
+		err = ticketstore.Invalidf("ticket", "is longer than %d bytes", ticketstore.MaxTicket)
 	}
 	return err
 }

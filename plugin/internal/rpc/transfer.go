@@ -43,7 +43,7 @@ func (t *Transfer) Status(ctx context.Context) (*transfer.Status, error) {
 }
 
 // Become implements transfer.Store.
-func (t *Transfer) Become(ctx context.Context, turn transfer.Turn) error {
+func (t *Transfer) Become(ctx context.Context, turn transfer.Transition) error {
 	request := &pb.SetTransferStateRequest{State: string(turn.To), Id: turn.ID, Peer: turn.Peer}
 	_, err := invoke[pb.SetTransferStateResponse](ctx, t.Caller, &setTransferState, request)
 	return err
@@ -52,7 +52,7 @@ func (t *Transfer) Become(ctx context.Context, turn transfer.Turn) error {
 // Changes implements transfer.Store.
 func (t *Transfer) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
 	if limit <= 0 {
-		return nil, ticketstore.Invalid("limit", "is not positive")
+		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
 	request := &pb.ListChangesRequest{Id: id, After: after, Limit: uint32(limit)}
 	answer, err := invoke[pb.ListChangesResponse](ctx, t.Caller, &listChanges, request)
@@ -144,7 +144,7 @@ type Mover interface {
 }
 
 // errNotServed is the answer of a backend that cannot be moved.
-var errNotServed = ticketstore.Invalid("service", "transfer is not served by this backend")
+var errNotServed = ticketstore.Invalidf("service", "transfer is not served by this backend")
 
 func transferOf(backend Backend) (transfer.Store, error) {
 	mover, ok := backend.(Mover)
@@ -179,7 +179,7 @@ func (t *transferServer) SetTransferState(ctx context.Context, r *pb.SetTransfer
 		if err != nil {
 			return nil, err
 		}
-		turn := transfer.Turn{To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer()}
+		turn := transfer.Transition{To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer()}
 		return &pb.SetTransferStateResponse{}, store.Become(ctx, turn)
 	})
 }

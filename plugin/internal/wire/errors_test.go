@@ -74,7 +74,7 @@ func TestFieldErrors(t *testing.T) {
 		}
 	}
 
-	several := errors.Join(ticketstore.Invalid("path", "is missing"), ticketstore.Invalid("cache_mib", "is negative"))
+	several := errors.Join(ticketstore.Invalidf("path", "is missing"), ticketstore.Invalidf("cache_mib", "is negative"))
 	got := wire.Error(wire.ConfigureStatus(several))
 	if want := several.Error(); got.Error() != want || !errors.Is(got, ticketstore.ErrInvalid) {
 		t.Errorf("several fields: got %q, want %q", got, want)

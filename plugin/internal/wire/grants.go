@@ -23,7 +23,7 @@ func ToRef(m *pb.GrantRef) (grantstore.Ref, error) {
 
 func (r *reader) ref(m *pb.GrantRef) grantstore.Ref {
 	if m == nil {
-		r.fail(ticketstore.Invalid("ref", "is missing"))
+		r.fail(ticketstore.Invalidf("ref", "is missing"))
 	}
 	return grantstore.Ref{Type: grantstore.Type(m.GetType()), Key: r.key("key", m.GetKey())}
 }
@@ -45,7 +45,7 @@ func fromGrantSummary(g *grantstore.Grant) *pb.Grant {
 
 func (r *reader) grant(m *pb.Grant) grantstore.Grant {
 	if m == nil {
-		r.fail(ticketstore.Invalid("grant", "is missing"))
+		r.fail(ticketstore.Invalidf("grant", "is missing"))
 		return grantstore.Grant{}
 	}
 	return grantstore.Grant{
@@ -64,7 +64,7 @@ var verdicts = []struct {
 
 // FromFound returns the answer of Get, which is both a grant and an error where the grant is dead. It returns nil, and so leaves the error to
 // Status, where there is no grant or the error says more than that.
-func FromFound(f *grantstore.Found, err error) *pb.GetGrantResponse {
+func FromFound(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	if f == nil {
 		return nil
 	}
@@ -85,9 +85,9 @@ func FromFound(f *grantstore.Found, err error) *pb.GetGrantResponse {
 }
 
 // ToFound returns what was found, and why it is dead where it is.
-func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, dead, err error) {
+func ToFound(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err error) {
 	var r reader
-	found = &grantstore.Found{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
+	found = &grantstore.GetResult{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
 	if s := m.GetSession(); s != nil {
 		found.Session = &grantstore.SessionTimes{
 			Renewed: r.time("renewed", s.GetRenewed()), Expires: r.time("expires", s.GetExpires()), EndsAt: r.time("ends_at", s.GetEndsAt()),
@@ -99,7 +99,7 @@ func ToFound(m *pb.GetGrantResponse) (found *grantstore.Found, dead, err error) 
 		}
 	}
 	if m.GetDead() != "" && dead == nil {
-		r.fail(ticketstore.Invalid("dead", "is not a reason for a grant to be dead"))
+		r.fail(ticketstore.Invalidf("dead", "is not a reason for a grant to be dead"))
 	}
 	return found, dead, r.err
 }
@@ -155,12 +155,12 @@ func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
 	return b, r.err
 }
 
-func fromSeen(s grantstore.Seen) *pb.Seen {
+func fromSeen(s grantstore.Precondition) *pb.Seen {
 	return &pb.Seen{Ref: FromRef(s.Ref), Data: fromKey(s.Data)}
 }
 
-func (r *reader) seen(m *pb.Seen) grantstore.Seen {
-	return grantstore.Seen{Ref: r.ref(m.GetRef()), Data: r.key("seen", m.GetData())}
+func (r *reader) seen(m *pb.Seen) grantstore.Precondition {
+	return grantstore.Precondition{Ref: r.ref(m.GetRef()), Data: r.key("seen", m.GetData())}
 }
 
 func fromRevocation(v grantstore.Revocation) *pb.Revocation {
@@ -230,7 +230,7 @@ func ToRemoval(m *pb.RemoveGrantsRequest) (grantstore.Removal, error) {
 }
 
 // FromRemoved returns the answer of a removal; nil stays nil.
-func FromRemoved(r *grantstore.Removed) *pb.RemoveGrantsResponse {
+func FromRemoved(r *grantstore.RemovalResult) *pb.RemoveGrantsResponse {
 	if r == nil {
 		return nil
 	}
@@ -240,8 +240,8 @@ func FromRemoved(r *grantstore.Removed) *pb.RemoveGrantsResponse {
 }
 
 // ToRemoved returns what was removed.
-func ToRemoved(m *pb.RemoveGrantsResponse) *grantstore.Removed {
-	return &grantstore.Removed{
+func ToRemoved(m *pb.RemoveGrantsResponse) *grantstore.RemovalResult {
+	return &grantstore.RemovalResult{
 		Met: int(m.GetMet()), GrantsRevoked: int(m.GetGrantsRevoked()), ConsentsRevoked: int(m.GetConsentsRevoked()), Next: m.GetNext(),
 	}
 }

@@ -32,7 +32,7 @@ func ToJob(m *pb.GetJobResponse) (*logout.Job, error) {
 // FromRetry returns the request of a retry.
 func FromRetry(r logout.Retry, now time.Time) *pb.RetryDeliveryRequest {
 	m := &pb.RetryDeliveryRequest{Id: r.ID, Limit: FromLimit(r.Limit), After: r.After, Now: FromTime(now)}
-	if r.Filter != (logout.DeliveryFilter{}) {
+	if r.Filter != (logout.NotificationFilter{}) {
 		m.Filter = fromDeliveryFilter(r.Filter)
 	}
 	return m
@@ -44,7 +44,7 @@ func ToRetry(m *pb.RetryDeliveryRequest) logout.Retry {
 }
 
 // FromRetried returns the answer of a retry; nil stays nil.
-func FromRetried(r *logout.Retried) *pb.RetryDeliveryResponse {
+func FromRetried(r *logout.RetryResult) *pb.RetryDeliveryResponse {
 	if r == nil {
 		return nil
 	}
@@ -52,8 +52,8 @@ func FromRetried(r *logout.Retried) *pb.RetryDeliveryResponse {
 }
 
 // ToRetried returns what will be sent again.
-func ToRetried(m *pb.RetryDeliveryResponse) (*logout.Retried, error) {
-	retried := &logout.Retried{Count: int(m.GetCount()), Next: m.GetNext()}
+func ToRetried(m *pb.RetryDeliveryResponse) (*logout.RetryResult, error) {
+	retried := &logout.RetryResult{Count: int(m.GetCount()), Next: m.GetNext()}
 	if m.GetNotification() == nil {
 		return retried, nil
 	}
@@ -62,10 +62,10 @@ func ToRetried(m *pb.RetryDeliveryResponse) (*logout.Retried, error) {
 	return retried, err
 }
 
-func fromDeliveryFilter(f logout.DeliveryFilter) *pb.DeliveryFilter {
+func fromDeliveryFilter(f logout.NotificationFilter) *pb.DeliveryFilter {
 	return &pb.DeliveryFilter{State: string(f.State), ClientId: f.ClientID, SessionId: f.SessionID}
 }
 
-func toDeliveryFilter(m *pb.DeliveryFilter) logout.DeliveryFilter {
-	return logout.DeliveryFilter{State: logout.State(m.GetState()), ClientID: m.GetClientId(), SessionID: m.GetSessionId()}
+func toDeliveryFilter(m *pb.DeliveryFilter) logout.NotificationFilter {
+	return logout.NotificationFilter{State: logout.State(m.GetState()), ClientID: m.GetClientId(), SessionID: m.GetSessionId()}
 }

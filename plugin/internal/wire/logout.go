@@ -80,7 +80,7 @@ func ToSweep(m *pb.EndDueSessionsRequest) logout.Sweep {
 }
 
 // FromSwept returns the answer of a sweep; nil stays nil.
-func FromSwept(s *logout.Swept) *pb.EndDueSessionsResponse {
+func FromSwept(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 	if s == nil {
 		return nil
 	}
@@ -91,9 +91,9 @@ func FromSwept(s *logout.Swept) *pb.EndDueSessionsResponse {
 }
 
 // ToSwept returns what was swept.
-func ToSwept(m *pb.EndDueSessionsResponse) (*logout.Swept, error) {
+func ToSwept(m *pb.EndDueSessionsResponse) (*logout.SweepResult, error) {
 	var r reader
-	swept := &logout.Swept{
+	swept := &logout.SweepResult{
 		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()), Next: r.time("next", m.GetNext()),
 		Sessions: convert(m.GetSessions(), toEnded), PurgeLeft: m.GetPurgeLeft(),
 	}
@@ -121,7 +121,7 @@ func ToNotification(m *pb.Notification) (*logout.Notification, error) {
 
 func (r *reader) notification(m *pb.Notification) logout.Notification {
 	if m == nil {
-		r.fail(ticketstore.Invalid("notification", "is missing"))
+		r.fail(ticketstore.Invalidf("notification", "is missing"))
 		return logout.Notification{}
 	}
 	return logout.Notification{
@@ -150,23 +150,23 @@ func ToClaim(m *pb.ClaimDeliveriesRequest) (logout.Claim, error) {
 }
 
 // FromClaimed returns the answer of a claim; nil stays nil.
-func FromClaimed(c *logout.Claimed) *pb.ClaimDeliveriesResponse {
+func FromClaimed(c *logout.ClaimResult) *pb.ClaimDeliveriesResponse {
 	if c == nil {
 		return nil
 	}
-	work := convertPointers(c.Work, func(d *logout.Delivery) *pb.Delivery {
+	work := convertPointers(c.Deliveries, func(d *logout.Delivery) *pb.Delivery {
 		return &pb.Delivery{Notification: FromNotification(&d.Notification), Claim: d.Claim}
 	})
 	return &pb.ClaimDeliveriesResponse{Work: work, Next: FromTime(c.Next)}
 }
 
 // ToClaimed returns what was claimed.
-func ToClaimed(m *pb.ClaimDeliveriesResponse) (*logout.Claimed, error) {
+func ToClaimed(m *pb.ClaimDeliveriesResponse) (*logout.ClaimResult, error) {
 	var r reader
 	work := convert(m.GetWork(), func(d *pb.Delivery) logout.Delivery {
 		return logout.Delivery{Notification: r.notification(d.GetNotification()), Claim: d.GetClaim()}
 	})
-	return &logout.Claimed{Work: work, Next: r.time("next", m.GetNext())}, r.err
+	return &logout.ClaimResult{Deliveries: work, Next: r.time("next", m.GetNext())}, r.err
 }
 
 // FromSettlement returns the request that settles a delivery.
@@ -187,34 +187,34 @@ func ToOutcome(m *pb.SettleDeliveryRequest) (logout.Outcome, error) {
 }
 
 // FromDeliveryQuery returns the request of a query.
-func FromDeliveryQuery(q logout.DeliveryQuery) *pb.QueryDeliveriesRequest {
+func FromDeliveryQuery(q logout.NotificationQuery) *pb.QueryDeliveriesRequest {
 	return &pb.QueryDeliveriesRequest{
 		Filter: fromDeliveryFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior,
 	}
 }
 
 // ToDeliveryQuery returns the query of a request.
-func ToDeliveryQuery(m *pb.QueryDeliveriesRequest) logout.DeliveryQuery {
-	return logout.DeliveryQuery{
+func ToDeliveryQuery(m *pb.QueryDeliveriesRequest) logout.NotificationQuery {
+	return logout.NotificationQuery{
 		Filter: toDeliveryFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
 }
 
 // FromDeliveryPage returns the answer of a query; nil stays nil.
-func FromDeliveryPage(p *logout.DeliveryPage) *pb.QueryDeliveriesResponse {
+func FromDeliveryPage(p *logout.NotificationPage) *pb.QueryDeliveriesResponse {
 	if p == nil {
 		return nil
 	}
 	return &pb.QueryDeliveriesResponse{
-		Deliveries: convertPointers(p.Deliveries, FromNotification), ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,
+		Deliveries: convertPointers(p.Notifications, FromNotification), ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,
 	}
 }
 
 // ToDeliveryPage returns the page of an answer.
-func ToDeliveryPage(m *pb.QueryDeliveriesResponse) (*logout.DeliveryPage, error) {
+func ToDeliveryPage(m *pb.QueryDeliveriesResponse) (*logout.NotificationPage, error) {
 	var r reader
-	page := &logout.DeliveryPage{
-		Deliveries: convert(m.GetDeliveries(), r.notification), ResultsToken: m.GetResultsToken(),
+	page := &logout.NotificationPage{
+		Notifications: convert(m.GetDeliveries(), r.notification), ResultsToken: m.GetResultsToken(),
 		HasPrev: m.GetHasPrev(), HasNext: m.GetHasNext(),
 	}
 	return page, r.err

@@ -51,8 +51,8 @@ var trips = map[string]func(*rand.Rand) error{
 		p.TotalCount, p.TotalPages, p.CurrentPage = max(p.TotalCount, -1), max(p.TotalPages, -1), max(p.CurrentPage, -1)
 		return wire.FromPage(p)
 	}, wire.ToPage),
-	"Found": trip(func(f *grantstore.Found) *pb.GetGrantResponse { return wire.FromFound(f, grantstore.ErrConsumed) },
-		func(m *pb.GetGrantResponse) (*grantstore.Found, error) {
+	"Found": trip(func(f *grantstore.GetResult) *pb.GetGrantResponse { return wire.FromFound(f, grantstore.ErrConsumed) },
+		func(m *pb.GetGrantResponse) (*grantstore.GetResult, error) {
 			found, dead, err := wire.ToFound(m)
 			if !errors.Is(dead, grantstore.ErrConsumed) {
 				return nil, fmt.Errorf("got %w, want ErrConsumed", dead)
@@ -77,7 +77,7 @@ var trips = map[string]func(*rand.Rand) error{
 	"Claimed": trip(wire.FromClaimed, wire.ToClaimed),
 	"Outcome": trip(func(o *logout.Outcome) *pb.SettleDeliveryRequest { return wire.FromSettlement("n", 1, *o, now) },
 		pointer(wire.ToOutcome)),
-	"DeliveryQuery": trip(func(q *logout.DeliveryQuery) *pb.QueryDeliveriesRequest { return wire.FromDeliveryQuery(*q) },
+	"DeliveryQuery": trip(func(q *logout.NotificationQuery) *pb.QueryDeliveriesRequest { return wire.FromDeliveryQuery(*q) },
 		sure(wire.ToDeliveryQuery)),
 	"DeliveryPage": trip(wire.FromDeliveryPage, wire.ToDeliveryPage),
 	"Job":          trip(wire.FromJob, wire.ToJob),
@@ -85,7 +85,7 @@ var trips = map[string]func(*rand.Rand) error{
 	"Retried":      trip(wire.FromRetried, wire.ToRetried),
 	"Removal":      trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest { return wire.FromRemoval(*v, now) }, pointer(wire.ToRemoval)),
 	"Removed": trip(wire.FromRemoved,
-		func(m *pb.RemoveGrantsResponse) (*grantstore.Removed, error) { return wire.ToRemoved(m), nil }),
+		func(m *pb.RemoveGrantsResponse) (*grantstore.RemovalResult, error) { return wire.ToRemoved(m), nil }),
 	"Notification": trip(wire.FromNotification, wire.ToNotification),
 }
 
@@ -191,7 +191,7 @@ func FuzzRoundTrip(f *testing.F) {
 var readers = map[string]func(raw []byte){
 	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage), "Renewal": reads(pointer(wire.ToRenewal)),
 	"Rekey": reads(pointer(wire.ToRekey)), "SessionQuery": reads(pointer(wire.ToSessionQuery)), "Ref": reads(pointer(wire.ToRef)),
-	"Found": reads(func(m *pb.GetGrantResponse) (*grantstore.Found, error) {
+	"Found": reads(func(m *pb.GetGrantResponse) (*grantstore.GetResult, error) {
 		found, _, err := wire.ToFound(m)
 		return found, err
 	}),
@@ -202,7 +202,7 @@ var readers = map[string]func(raw []byte){
 	"Outcome": reads(pointer(wire.ToOutcome)), "DeliveryQuery": reads(sure(wire.ToDeliveryQuery)), "DeliveryPage": reads(wire.ToDeliveryPage),
 	"Notification": reads(wire.ToNotification), "Job": reads(wire.ToJob), "Retry": reads(sure(wire.ToRetry)), "Retried": reads(wire.ToRetried),
 	"Removal": reads(pointer(wire.ToRemoval)),
-	"Removed": reads(func(m *pb.RemoveGrantsResponse) (*grantstore.Removed, error) { return wire.ToRemoved(m), nil }),
+	"Removed": reads(func(m *pb.RemoveGrantsResponse) (*grantstore.RemovalResult, error) { return wire.ToRemoved(m), nil }),
 }
 
 func reads[M any, T any, Message interface {
@@ -242,7 +242,7 @@ func FuzzFromWire(f *testing.F) {
 // Whatever stands in an error of the other side, it is an error still, and can be told of.
 func FuzzError(f *testing.F) {
 	for _, err := range []error{
-		ticketstore.Invalid("subject_id", "is \xff"), grantstore.ErrConsumed, fmt.Errorf("%w: gone", ticketstore.ErrUnavailable), errors.New("x"),
+		ticketstore.Invalidf("subject_id", "is \xff"), grantstore.ErrConsumed, fmt.Errorf("%w: gone", ticketstore.ErrUnavailable), errors.New("x"),
 	} {
 		st, _ := wire.Status(err)
 		raw, err := proto.Marshal(status.Convert(st).Proto())

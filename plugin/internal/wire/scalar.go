@@ -37,7 +37,7 @@ func Now(ts *timestamppb.Timestamp) (time.Time, error) {
 	var r reader
 	now := r.time("now", ts)
 	if r.err == nil && now.IsZero() {
-		return now, ticketstore.Invalid("now", "is not set")
+		return now, ticketstore.Invalidf("now", "is not set")
 	}
 	return now, r.err
 }
@@ -63,7 +63,7 @@ func (r *reader) time(field string, ts *timestamppb.Timestamp) time.Time {
 		return time.Time{}
 	}
 	if !ts.IsValid() {
-		r.fail(ticketstore.Invalid(field, "is not a moment between the years 1 and 9999"))
+		r.fail(ticketstore.Invalidf(field, "is not a moment between the years 1 and 9999"))
 		return time.Time{}
 	}
 	return ts.AsTime()
@@ -74,7 +74,7 @@ func (r *reader) duration(field string, d *durationpb.Duration) time.Duration {
 		return 0
 	}
 	if !d.IsValid() {
-		r.fail(ticketstore.Invalid(field, "is not a duration"))
+		r.fail(ticketstore.Invalidf(field, "is not a duration"))
 		return 0
 	}
 	return d.AsDuration()
@@ -82,7 +82,7 @@ func (r *reader) duration(field string, d *durationpb.Duration) time.Duration {
 
 func (r *reader) key(field string, raw []byte) (key [sha256.Size]byte) {
 	if len(raw) != 0 && len(raw) != len(key) {
-		r.fail(ticketstore.Invalid(field, "is not %d bytes long", len(key)))
+		r.fail(ticketstore.Invalidf(field, "is not %d bytes long", len(key)))
 		return key
 	}
 	copy(key[:], raw)

@@ -37,7 +37,7 @@ func ToSession(m *pb.Session) (*ticketstore.Session, error) {
 
 func (r *reader) session(m *pb.Session) ticketstore.Session {
 	if m == nil {
-		r.fail(ticketstore.Invalid("session", "is missing"))
+		r.fail(ticketstore.Invalidf("session", "is missing"))
 		return ticketstore.Session{}
 	}
 	return ticketstore.Session{
@@ -88,7 +88,7 @@ func (r *reader) clientUse(m *pb.ClientUse) ticketstore.ClientUse {
 
 func (r *reader) ends(field string, bits uint32) ticketstore.Ends {
 	if bits > math.MaxUint8 {
-		r.fail(ticketstore.Invalid(field, "has an end that there is not"))
+		r.fail(ticketstore.Invalidf(field, "has an end that there is not"))
 		return 0
 	}
 	return ticketstore.Ends(bits)

@@ -21,12 +21,12 @@ func ToRecords(messages []*pb.TransferRecord) ([]transfer.Record, error) {
 	records := make([]transfer.Record, 0, len(messages))
 	for _, m := range messages {
 		if m.GetKind() > uint32(^transfer.Kind(0)) {
-			return nil, ticketstore.Invalid("kind", "is larger than there are kinds")
+			return nil, ticketstore.Invalidf("kind", "is larger than there are kinds")
 		}
 		r := transfer.Record{Kind: transfer.Kind(m.GetKind()), Key: m.GetKey(), Data: m.GetData(), Deleted: m.GetDeleted()}
 		switch {
 		case len(r.Key) == 0:
-			return nil, ticketstore.Invalid("key", "is empty")
+			return nil, ticketstore.Invalidf("key", "is empty")
 		case r.Deleted:
 			r.Data = nil
 		case r.Data == nil:
@@ -59,17 +59,17 @@ func ToTransferStatus(m *pb.GetTransferStatusResponse) (*transfer.Status, error)
 		Content: map[transfer.Kind]transfer.Content{},
 	}
 	if s.State == "" {
-		return nil, ticketstore.Invalid("state", "is empty")
+		return nil, ticketstore.Invalidf("state", "is empty")
 	}
 	if s.RecordVersion == 0 {
-		return nil, ticketstore.Invalid("record_version", "is missing")
+		return nil, ticketstore.Invalidf("record_version", "is missing")
 	}
 	if s.Left > s.Journaled {
-		return nil, ticketstore.Invalid("left", "is more than was ever journaled")
+		return nil, ticketstore.Invalidf("left", "is more than was ever journaled")
 	}
 	for _, c := range m.GetContents() {
 		if c.GetKind() == 0 || c.GetKind() > uint32(^transfer.Kind(0)) || c.GetCount() < 0 {
-			return nil, ticketstore.Invalid("contents", "are none")
+			return nil, ticketstore.Invalidf("contents", "are none")
 		}
 		s.Content[transfer.Kind(c.GetKind())] = transfer.Content{Count: c.GetCount(), Sum: c.GetSum()}
 	}

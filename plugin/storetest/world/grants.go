@@ -109,7 +109,7 @@ func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
 }
 
 // Remove removes the grants that are there and that the filter selects, walk after walk until one meets nothing, and returns what that counts.
-func (w *World) Remove(filter grantstore.Filter) grantstore.Removed {
+func (w *World) Remove(filter grantstore.Filter) grantstore.RemovalResult {
 	w.Helper()
 	total, err := w.TryRemove(filter)
 	w.OK(err, "Remove")
@@ -117,7 +117,7 @@ func (w *World) Remove(filter grantstore.Filter) grantstore.Removed {
 }
 
 // TryRemove does what Remove does and returns the error.
-func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.Removed, err error) {
+func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.RemovalResult, err error) {
 	removal := grantstore.Removal{Filter: filter, Limit: ticketstore.MaxCount, AsOf: w.Now}
 	inWalk := 0
 	for range 1000 {
@@ -156,7 +156,7 @@ func (w *World) UsesSilently(s *ticketstore.Session, clientID string) {
 }
 
 // GrantErr returns what Get says of a grant, and ends the case if it says nothing useful.
-func (w *World) GrantErr(g grantstore.Grant) (*grantstore.Found, error) {
+func (w *World) GrantErr(g grantstore.Grant) (*grantstore.GetResult, error) {
 	w.Helper()
 	found, err := w.Grants.Get(w.Ctx(), g.Ref, w.Now)
 	switch readable := err == nil || errors.Is(err, grantstore.ErrConsumed); {

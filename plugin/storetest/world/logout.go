@@ -86,15 +86,15 @@ func (w *World) JobDone(id string) logout.Job {
 	return last
 }
 
-// Notices returns every notice that the filter selects, the oldest first.
-func (w *World) Notices(filter logout.DeliveryFilter) []logout.Notification {
+// Notifications returns every notice that the filter selects, the oldest first.
+func (w *World) Notifications(filter logout.NotificationFilter) []logout.Notification {
 	w.Helper()
 	var notices []logout.Notification
-	query := logout.DeliveryQuery{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount}
+	query := logout.NotificationQuery{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount}
 	for range 1000 {
-		page, err := w.Logout.Deliveries(w.Ctx(), query)
-		w.OK(err, "Deliveries")
-		notices = append(notices, page.Deliveries...)
+		page, err := w.Logout.Notifications(w.Ctx(), query)
+		w.OK(err, "Notifications")
+		notices = append(notices, page.Notifications...)
 		if !page.HasNext {
 			return notices
 		}
@@ -108,17 +108,17 @@ func (w *World) Notices(filter logout.DeliveryFilter) []logout.Notification {
 func (w *World) Told(s *ticketstore.Session) []string {
 	w.Helper()
 	var clients []string
-	for _, n := range w.Notices(logout.DeliveryFilter{SessionID: s.SessionID}) {
+	for _, n := range w.Notifications(logout.NotificationFilter{SessionID: s.SessionID}) {
 		clients = append(clients, n.ClientID)
 	}
 	slices.Sort(clients)
 	return clients
 }
 
-// Notice returns the client's only notice of the session.
-func (w *World) Notice(s *ticketstore.Session, clientID string) logout.Notification {
+// Notification returns the client's only notice of the session.
+func (w *World) Notification(s *ticketstore.Session, clientID string) logout.Notification {
 	w.Helper()
-	notices := w.Notices(logout.DeliveryFilter{SessionID: s.SessionID, ClientID: clientID})
+	notices := w.Notifications(logout.NotificationFilter{SessionID: s.SessionID, ClientID: clientID})
 	if len(notices) != 1 {
 		w.Fatalf("client %s has %d notices of the session %s, want one", clientID, len(notices), s.SessionID)
 	}
@@ -129,21 +129,21 @@ func (w *World) Notice(s *ticketstore.Session, clientID string) logout.Notificat
 const Lease = 30 * time.Second
 
 // Claim claims at most limit notices, any number of each client, and passes over those that are busy.
-func (w *World) Claim(limit int, busy ...string) *logout.Claimed {
+func (w *World) Claim(limit int, busy ...string) *logout.ClaimResult {
 	w.Helper()
 	return w.ClaimAs(logout.Claim{Limit: limit, PerClient: limit, Busy: busy, Lease: Lease})
 }
 
 // ClaimAs claims notices and checks what holds of every claim.
-func (w *World) ClaimAs(claim logout.Claim) *logout.Claimed {
+func (w *World) ClaimAs(claim logout.Claim) *logout.ClaimResult {
 	w.Helper()
 	claimed, err := w.Logout.Claim(w.Ctx(), claim, w.Now)
 	w.OK(err, "Claim")
-	if len(claimed.Work) > claim.Limit {
-		w.Fatalf("Claim handed out %d notices, want at most %d", len(claimed.Work), claim.Limit)
+	if len(claimed.Deliveries) > claim.Limit {
+		w.Fatalf("Claim handed out %d notices, want at most %d", len(claimed.Deliveries), claim.Limit)
 	}
 	perClient := map[string]int{}
-	for _, d := range claimed.Work {
+	for _, d := range claimed.Deliveries {
 		perClient[d.ClientID]++
 		if perClient[d.ClientID] > claim.PerClient {
 			w.Fatalf("Claim handed out more than %d notices of %s", claim.PerClient, d.ClientID)
@@ -162,10 +162,10 @@ func (w *World) ClaimAs(claim logout.Claim) *logout.Claimed {
 func (w *World) ClaimOne() logout.Delivery {
 	w.Helper()
 	claimed := w.Claim(10)
-	if len(claimed.Work) != 1 {
-		w.Fatalf("Claim handed out %d notices, want one", len(claimed.Work))
+	if len(claimed.Deliveries) != 1 {
+		w.Fatalf("Claim handed out %d notices, want one", len(claimed.Deliveries))
 	}
-	return claimed.Work[0]
+	return claimed.Deliveries[0]
 }
 
 // Settle records the outcome of a delivery.
@@ -204,7 +204,7 @@ func (w *World) Sweep(sweep logout.Sweep) int {
 }
 
 // SweepOnce calls EndDue once.
-func (w *World) SweepOnce(sweep logout.Sweep) *logout.Swept {
+func (w *World) SweepOnce(sweep logout.Sweep) *logout.SweepResult {
 	w.Helper()
 	swept, err := w.Logout.EndDue(w.Ctx(), sweep, w.Now)
 	w.OK(err, "EndDue")

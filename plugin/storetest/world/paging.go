@@ -72,7 +72,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 func (w *World) checkForged(listing Listing, token string, ids []string) {
 	w.Helper()
 	var cursor *ticketstore.Cursor
-	for _, name := range []string{ticketstore.ListingSessions, grantstore.ListingGrants, logout.ListingDeliveries} {
+	for _, name := range []string{ticketstore.ListingSessions, grantstore.ListingGrants, logout.ListingNotifications} {
 		if decoded, err := ticketstore.DecodeCursor(name, token); err == nil {
 			cursor = decoded
 		}

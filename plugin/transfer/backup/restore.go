@@ -18,7 +18,7 @@ const giveUpTimeout = 30 * time.Second
 // not touched.
 func Restore(ctx context.Context, target transfer.Store, r *Reader, id string, report func(done, total int64)) (err error) {
 	peer := "a backup of " + r.header.Taken.UTC().Format(time.RFC3339)
-	if err := target.Become(ctx, transfer.Turn{To: transfer.Importing, ID: id, Peer: peer}); err != nil {
+	if err := target.Become(ctx, transfer.Transition{To: transfer.Importing, ID: id, Peer: peer}); err != nil {
 		return err
 	}
 	defer func() {
@@ -34,9 +34,9 @@ func Restore(ctx context.Context, target transfer.Store, r *Reader, id string, r
 		return err
 	}
 	if !r.read.are(status.Content) {
-		return fmt.Errorf("%w: the store holds %d records after the import of %d", transfer.ErrDiffers, status.Records(), r.summary.Records)
+		return fmt.Errorf("%w: the store holds %d records after the import of %d", transfer.ErrMismatch, status.Records(), r.summary.Records)
 	}
-	return target.Become(ctx, transfer.Turn{To: transfer.Active, ID: id, Peer: peer})
+	return target.Become(ctx, transfer.Transition{To: transfer.Active, ID: id, Peer: peer})
 }
 
 func importAll(ctx context.Context, target transfer.Store, r *Reader, id string, report func(done, total int64)) error {
@@ -57,5 +57,5 @@ func importAll(ctx context.Context, target transfer.Store, r *Reader, id string,
 func giveUp(ctx context.Context, target transfer.Store, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, giveUpTimeout)
 	defer cancel()
-	return target.Become(ctx, transfer.Turn{To: transfer.Abandoned, ID: id})
+	return target.Become(ctx, transfer.Transition{To: transfer.Abandoned, ID: id})
 }

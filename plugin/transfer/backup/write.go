@@ -19,14 +19,14 @@ type Source struct {
 
 // Write writes a backup of a store, which may serve meanwhile and stays as it is. taken is the moment for the header. report, if not nil, is
 // told how many of how many records are written: total is a guess while the store serves. On an error what was written is of no use: it
-// has no summary. A store that is not complete is transfer.ErrTarget.
+// has no summary. A store that is not complete is transfer.ErrIncomplete.
 func Write(ctx context.Context, w io.Writer, source Source, taken time.Time, report func(done, total int64)) (*Summary, error) {
 	before, err := source.Store.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if before.State == transfer.Importing || before.State == transfer.Abandoned {
-		return nil, fmt.Errorf("%w (from %s)", transfer.ErrTarget, before.Peer)
+		return nil, fmt.Errorf("%w (from %s)", transfer.ErrIncomplete, before.Peer)
 	}
 	if _, err := io.WriteString(w, magic); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func Write(ctx context.Context, w io.Writer, source Source, taken time.Time, rep
 	}
 	// What was written cannot be compared with what a store keeps account of while that changes.
 	if contents(before.Content).are(after.Content) && !written.are(before.Content) {
-		return nil, fmt.Errorf("%w: the store's own sums say that its records were damaged", transfer.ErrDiffers)
+		return nil, fmt.Errorf("%w: the store's own sums say that its records were damaged", transfer.ErrMismatch)
 	}
 	summary := written.summary()
 	return summary, f.writeJSON(frameSummary, summary)

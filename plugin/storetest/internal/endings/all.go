@@ -145,7 +145,7 @@ var allCases = []world.Case{
 		w.Same(job.Result, want, "the result")
 		w.Same([]int{job.Total, job.Done}, []int{n, n}, "the job's progress")
 		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{}, "sessions left")
-		w.Same(len(w.Notices(logout.DeliveryFilter{ClientID: "mail"})), n, "number of notices")
+		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notices")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
 	{Name: "tokens issued and sessions begun while all end are dead, refused, or of a session that lives", Run: func(w *world.World) {

@@ -43,16 +43,16 @@ func queue(w *world.World, clientID string, n int) {
 var claimCases = []world.Case{
 	{Name: "an empty queue hands out nothing and says that it is empty", Run: func(w *world.World) {
 		w.SignIn("ann")
-		w.Same(*w.Claim(10), logout.Claimed{}, "the answer")
+		w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer")
 	}},
 	{Name: "what is claimed is not handed out again until its lease has passed", Run: func(w *world.World) {
 		told(w, "mail")
 		d := w.ClaimOne()
 		claimed := w.Claim(10)
-		w.Same(len(claimed.Work), 0, "number of notices handed out under a lease")
+		w.Same(len(claimed.Deliveries), 0, "number of notices handed out under a lease")
 		w.At(claimed.Next, w.Now.Add(world.Lease), "Next, the end of the lease")
 		w.Pass(world.Lease - time.Microsecond)
-		w.Same(len(w.Claim(10).Work), 0, "number of notices handed out just before the end of the lease")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out just before the end of the lease")
 		w.Pass(time.Microsecond)
 		again := w.ClaimOne()
 		w.Same(again.ID, d.ID, "the notice handed out after the lease")
@@ -63,7 +63,7 @@ var claimCases = []world.Case{
 	{Name: "a lease is as long as asked", Run: func(w *world.World) {
 		told(w, "mail")
 		claimed := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Second})
-		w.Same(len(claimed.Work), 1, "number of notices handed out")
+		w.Same(len(claimed.Deliveries), 1, "number of notices handed out")
 		w.At(claimed.Next, w.Now.Add(time.Second), "Next after the claim of the only notice")
 		w.Pass(time.Second)
 		w.ClaimOne()
@@ -73,8 +73,8 @@ var claimCases = []world.Case{
 		seen := map[string]bool{}
 		for _, want := range []int{3, 3, 1, 0} {
 			claimed := w.Claim(3)
-			w.Same(len(claimed.Work), want, "number of notices handed out")
-			for _, d := range claimed.Work {
+			w.Same(len(claimed.Deliveries), want, "number of notices handed out")
+			for _, d := range claimed.Deliveries {
 				if seen[d.ID] {
 					w.Fatalf("a notice is handed out twice: %s", d.ID)
 				}
@@ -91,7 +91,7 @@ var claimCases = []world.Case{
 		told(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 10, PerClient: 2, Lease: world.Lease})
 		counts := map[string]int{}
-		for _, d := range claimed.Work {
+		for _, d := range claimed.Deliveries {
 			counts[d.ClientID]++
 		}
 		w.Same(counts, map[string]int{"slow": 2, "quick": 1}, "notices handed out by client")
@@ -101,18 +101,18 @@ var claimCases = []world.Case{
 		due := w.Now
 		w.Pass(time.Second)
 		claimed := w.Claim(10, "slow", "other")
-		w.Same(len(claimed.Work), 1, "number of notices handed out")
-		w.Same(claimed.Work[0].ClientID, "quick", "the client handed out")
+		w.Same(len(claimed.Deliveries), 1, "number of notices handed out")
+		w.Same(claimed.Deliveries[0].ClientID, "quick", "the client handed out")
 		w.At(claimed.Next, due, "Next, when the busy clients' notices were due")
-		w.Same(len(w.Claim(10, "slow", "other").Work), 0, "number of notices handed out once more")
-		w.Same(len(w.Claim(10).Work), 2, "number of notices handed out when nobody is busy")
+		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0, "number of notices handed out once more")
+		w.Same(len(w.Claim(10).Deliveries), 2, "number of notices handed out when nobody is busy")
 	}},
 	{Name: "a notice put off is handed out when it is due", Run: func(w *world.World) {
 		told(w, "mail")
 		due := w.Now.Add(10 * time.Minute)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: due, LastError: "answered 500"})
 		claimed := w.Claim(10)
-		w.Same(len(claimed.Work), 0, "number of notices handed out before the time")
+		w.Same(len(claimed.Deliveries), 0, "number of notices handed out before the time")
 		w.At(claimed.Next, due, "Next")
 		w.Now = due
 		w.ClaimOne()
@@ -120,7 +120,7 @@ var claimCases = []world.Case{
 	{Name: "next is the earliest of due times and leases", Run: func(w *world.World) {
 		told(w, "mail", "wiki")
 		far, near := w.Now.Add(time.Hour), w.Now.Add(5*time.Second)
-		work := w.Claim(10).Work
+		work := w.Claim(10).Deliveries
 		w.Settle(work[0], logout.Outcome{State: logout.Pending, NextAttempt: far})
 		w.At(w.Claim(10).Next, w.Now.Add(world.Lease), "Next with a lease before a due time")
 		w.Settle(work[1], logout.Outcome{State: logout.Pending, NextAttempt: near})
@@ -141,7 +141,7 @@ var claimCases = []world.Case{
 		for _, err := range world.Race(len(work), func(i int) error {
 			claimed, err := w.Logout.Claim(w.Ctx(), logout.Claim{Limit: 4, PerClient: 4, Lease: world.Lease}, w.Now)
 			if err == nil {
-				work[i] = claimed.Work
+				work[i] = claimed.Deliveries
 			}
 			return err
 		}) {
@@ -157,7 +157,7 @@ var claimCases = []world.Case{
 			}
 		}
 		for len(seen) < n {
-			rest := w.Claim(10).Work
+			rest := w.Claim(10).Deliveries
 			if len(rest) == 0 {
 				w.Fatalf("%d notices were handed out, want %d", len(seen), n)
 			}

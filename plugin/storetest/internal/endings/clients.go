@@ -112,7 +112,7 @@ var clientCases = []world.Case{
 		w.Same(w.Clients(s), []string{"mail"}, "clients of the session")
 		w.Pass(time.Minute)
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 1, "NotificationsQueued")
-		pending := w.Notices(logout.DeliveryFilter{SessionID: s.SessionID, ClientID: "mail", State: logout.Pending})
+		pending := w.Notifications(logout.NotificationFilter{SessionID: s.SessionID, ClientID: "mail", State: logout.Pending})
 		w.Same(len(pending), 1, "number of pending notices")
 		w.At(pending[0].Queued, w.Now, "Queued")
 	}},

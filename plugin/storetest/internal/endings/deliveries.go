@@ -9,17 +9,17 @@ import (
 )
 
 // listing returns the listing of notices that the filter selects. Questions with a token leave the filter to the token.
-func listing(w *world.World, filter logout.DeliveryFilter) world.Listing {
+func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
-		query := logout.DeliveryQuery{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
+		query := logout.NotificationQuery{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
 		if q.Token == "" {
 			query.Filter = filter
 		}
-		page, err := w.Logout.Deliveries(w.Ctx(), query)
+		page, err := w.Logout.Notifications(w.Ctx(), query)
 		if err != nil {
 			return world.Answer{}, err
 		}
-		return world.Answer{IDs: ids(page.Deliveries), Token: page.ResultsToken, HasPrev: page.HasPrev, HasNext: page.HasNext}, nil
+		return world.Answer{IDs: ids(page.Notifications), Token: page.ResultsToken, HasPrev: page.HasPrev, HasNext: page.HasNext}, nil
 	}
 }
 
@@ -40,7 +40,7 @@ func sevenNotices(w *world.World) []string {
 		w.Uses(s, "mail", "wiki")
 		w.Pass(time.Minute)
 		w.End(logout.Ending{SessionID: s.SessionID})
-		all = append(all, w.Notice(s, "mail").ID)
+		all = append(all, w.Notification(s, "mail").ID)
 	}
 	return all
 }
@@ -49,81 +49,81 @@ var deliveryCases = []world.Case{
 	{Name: "each filter selects exactly its notices, in the order of their queueing", Run: func(w *world.World) {
 		first, second := told(w, "mail", "wiki"), told(w, "mail", "chat")
 		outcomes := map[string]logout.State{"wiki": logout.Delivered, "chat": logout.Refused}
-		for _, d := range w.Claim(10).Work {
+		for _, d := range w.Claim(10).Deliveries {
 			if state := outcomes[d.ClientID]; state != "" {
 				w.Settle(d, logout.Outcome{State: state})
 			} else if d.SessionID == second.SessionID {
 				w.Settle(d, logout.Outcome{State: logout.GivenUp})
 			}
 		}
-		mail1, wiki1 := w.Notice(first, "mail").ID, w.Notice(first, "wiki").ID
-		mail2, chat2 := w.Notice(second, "mail").ID, w.Notice(second, "chat").ID
+		mail1, wiki1 := w.Notification(first, "mail").ID, w.Notification(first, "wiki").ID
+		mail2, chat2 := w.Notification(second, "mail").ID, w.Notification(second, "chat").ID
 		for _, row := range []struct {
 			name   string
-			filter logout.DeliveryFilter
+			filter logout.NotificationFilter
 			want   []string
 		}{
-			{"client", logout.DeliveryFilter{ClientID: "mail"}, []string{mail1, mail2}},
-			{"unknown client", logout.DeliveryFilter{ClientID: "mai"}, nil},
-			{"session and client", logout.DeliveryFilter{SessionID: second.SessionID, ClientID: "chat"}, []string{chat2}},
-			{"a client not of the session", logout.DeliveryFilter{SessionID: second.SessionID, ClientID: "wiki"}, nil},
-			{"unknown session", logout.DeliveryFilter{SessionID: "nobody's"}, nil},
-			{"pending", logout.DeliveryFilter{State: logout.Pending}, []string{mail1}},
-			{"delivered", logout.DeliveryFilter{State: logout.Delivered}, []string{wiki1}},
-			{"refused", logout.DeliveryFilter{State: logout.Refused}, []string{chat2}},
-			{"given up", logout.DeliveryFilter{State: logout.GivenUp}, []string{mail2}},
-			{"state and client", logout.DeliveryFilter{State: logout.GivenUp, ClientID: "mail"}, []string{mail2}},
-			{"state and another client", logout.DeliveryFilter{State: logout.GivenUp, ClientID: "chat"}, nil},
-			{"all three", logout.DeliveryFilter{State: logout.Pending, ClientID: "mail", SessionID: first.SessionID}, []string{mail1}},
+			{"client", logout.NotificationFilter{ClientID: "mail"}, []string{mail1, mail2}},
+			{"unknown client", logout.NotificationFilter{ClientID: "mai"}, nil},
+			{"session and client", logout.NotificationFilter{SessionID: second.SessionID, ClientID: "chat"}, []string{chat2}},
+			{"a client not of the session", logout.NotificationFilter{SessionID: second.SessionID, ClientID: "wiki"}, nil},
+			{"unknown session", logout.NotificationFilter{SessionID: "nobody's"}, nil},
+			{"pending", logout.NotificationFilter{State: logout.Pending}, []string{mail1}},
+			{"delivered", logout.NotificationFilter{State: logout.Delivered}, []string{wiki1}},
+			{"refused", logout.NotificationFilter{State: logout.Refused}, []string{chat2}},
+			{"given up", logout.NotificationFilter{State: logout.GivenUp}, []string{mail2}},
+			{"state and client", logout.NotificationFilter{State: logout.GivenUp, ClientID: "mail"}, []string{mail2}},
+			{"state and another client", logout.NotificationFilter{State: logout.GivenUp, ClientID: "chat"}, nil},
+			{"all three", logout.NotificationFilter{State: logout.Pending, ClientID: "mail", SessionID: first.SessionID}, []string{mail1}},
 		} {
-			w.Same(ids(w.Notices(row.filter)), row.want, "notices by "+row.name)
+			w.Same(ids(w.Notifications(row.filter)), row.want, "notices by "+row.name)
 		}
-		w.Same(len(w.Notices(logout.DeliveryFilter{})), 4, "number of notices without filter")
-		w.Same(len(w.Notices(logout.DeliveryFilter{SessionID: first.SessionID})), 2, "number of notices of a session")
+		w.Same(len(w.Notifications(logout.NotificationFilter{})), 4, "number of notices without filter")
+		w.Same(len(w.Notifications(logout.NotificationFilter{SessionID: first.SessionID})), 2, "number of notices of a session")
 	}},
 	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
-		page, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{})
-		w.OK(err, "Deliveries")
-		w.Same(*page, logout.DeliveryPage{}, "the page")
+		page, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{})
+		w.OK(err, "Notifications")
+		w.Same(*page, logout.NotificationPage{}, "the page")
 	}},
 	{Name: "pages without filter", Run: func(w *world.World) {
 		sevenNotices(w)
-		w.CheckPaging(listing(w, logout.DeliveryFilter{}), ids(w.Notices(logout.DeliveryFilter{})))
+		w.CheckPaging(listing(w, logout.NotificationFilter{}), ids(w.Notifications(logout.NotificationFilter{})))
 	}},
 	{Name: "pages by client", Run: func(w *world.World) {
-		w.CheckPaging(listing(w, logout.DeliveryFilter{ClientID: "mail"}), sevenNotices(w))
+		w.CheckPaging(listing(w, logout.NotificationFilter{ClientID: "mail"}), sevenNotices(w))
 	}},
 	{Name: "pages by state", Run: func(w *world.World) {
 		want := sevenNotices(w)
-		w.CheckPaging(listing(w, logout.DeliveryFilter{State: logout.Pending, ClientID: "mail"}), want)
-		for _, d := range w.Claim(100).Work {
+		w.CheckPaging(listing(w, logout.NotificationFilter{State: logout.Pending, ClientID: "mail"}), want)
+		for _, d := range w.Claim(100).Deliveries {
 			if d.ClientID == "mail" {
 				w.Settle(d, logout.Outcome{State: logout.Delivered})
 			}
 		}
-		w.CheckPaging(listing(w, logout.DeliveryFilter{State: logout.Delivered}), want)
+		w.CheckPaging(listing(w, logout.NotificationFilter{State: logout.Delivered}), want)
 	}},
 	{Name: "pages by session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "a", "b", "c", "d", "e", "f")
 		w.Pass(time.Minute)
 		w.End(logout.Ending{SessionID: s.SessionID})
-		filter := logout.DeliveryFilter{SessionID: s.SessionID}
-		w.CheckPaging(listing(w, filter), ids(w.Notices(filter)))
+		filter := logout.NotificationFilter{SessionID: s.SessionID}
+		w.CheckPaging(listing(w, filter), ids(w.Notifications(filter)))
 	}},
 	{Name: "a walk over a state goes on as its notices leave it", Run: func(w *world.World) {
 		sevenNotices(w)
-		total := len(w.Notices(logout.DeliveryFilter{}))
+		total := len(w.Notifications(logout.NotificationFilter{}))
 		work := map[string]logout.Delivery{}
-		for _, d := range w.Claim(100).Work {
+		for _, d := range w.Claim(100).Deliveries {
 			work[d.ID] = d
 		}
-		query := logout.DeliveryQuery{Filter: logout.DeliveryFilter{State: logout.Pending}, Count: 3}
+		query := logout.NotificationQuery{Filter: logout.NotificationFilter{State: logout.Pending}, Count: 3}
 		seen := 0
 		for range 100 {
-			page, err := w.Logout.Deliveries(w.Ctx(), query)
-			w.OK(err, "Deliveries")
-			for _, n := range page.Deliveries {
+			page, err := w.Logout.Notifications(w.Ctx(), query)
+			w.OK(err, "Notifications")
+			for _, n := range page.Notifications {
 				w.Settle(work[n.ID], logout.Outcome{State: logout.Delivered})
 				seen++
 			}
@@ -136,17 +136,17 @@ var deliveryCases = []world.Case{
 	}},
 	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
 		sevenNotices(w)
-		page, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{Filter: logout.DeliveryFilter{ClientID: "mail"}, Count: 2})
-		w.OK(err, "Deliveries")
-		for name, filter := range map[string]logout.DeliveryFilter{
+		page, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: "mail"}, Count: 2})
+		w.OK(err, "Notifications")
+		for name, filter := range map[string]logout.NotificationFilter{
 			"another client": {ClientID: "wiki"}, "a session more": {SessionID: "s"}, "a state more": {State: logout.Pending},
 		} {
-			_, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{Filter: filter, ResultsToken: page.ResultsToken})
-			w.RefusesToken(err, "Deliveries with the token of another query: "+name)
+			_, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{Filter: filter, ResultsToken: page.ResultsToken})
+			w.RefusesToken(err, "Notifications with the token of another query: "+name)
 		}
 		w.SignIn("ann")
 		sessions := w.Query(ticketstore.SessionQuery{})
-		_, err = w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{ResultsToken: sessions.ResultsToken})
-		w.RefusesToken(err, "Deliveries with a token of sessions")
+		_, err = w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{ResultsToken: sessions.ResultsToken})
+		w.RefusesToken(err, "Notifications with a token of sessions")
 	}},
 }

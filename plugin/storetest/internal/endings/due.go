@@ -43,7 +43,7 @@ var dueCases = []world.Case{
 		w.Uses(s, "mail")
 		w.Pass(2 * time.Hour)
 		w.Sweep(logout.Sweep{})
-		got := w.Notice(s, "mail")
+		got := w.Notification(s, "mail")
 		w.Same(got, logout.Notification{
 			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: logout.SessionExpiration,
 			State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),

@@ -86,13 +86,13 @@ var inputCases = []world.Case{
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
 		d := w.ClaimOne()
-		before := w.Notice(s, "mail")
+		before := w.Notification(s, "mail")
 		for field, outcome := range map[string]logout.Outcome{
 			"state": {State: "lost"}, "next_attempt": {State: logout.Pending},
 		} {
 			w.Refuses(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), field, "Settle with a bad "+field)
 		}
-		w.Same(w.Notice(s, "mail"), before, "the notice after the refusals")
+		w.Same(w.Notification(s, "mail"), before, "the notice after the refusals")
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
 	}},
 	{Name: "an unknown notice is not found", Run: func(w *world.World) {
@@ -111,11 +111,11 @@ var inputCases = []world.Case{
 	}},
 	{Name: "a bad filter is refused by the name of its field", Run: func(w *world.World) {
 		for _, bad := range badIDs {
-			for field, filter := range map[string]logout.DeliveryFilter{
+			for field, filter := range map[string]logout.NotificationFilter{
 				"client_id": {ClientID: bad.id}, "session_id": {SessionID: bad.id}, "state": {State: "lost"},
 			} {
-				_, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{Filter: filter})
-				w.Refuses(err, field, "Deliveries with "+field+" "+bad.name)
+				_, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{Filter: filter})
+				w.Refuses(err, field, "Notifications with "+field+" "+bad.name)
 			}
 		}
 	}},

@@ -15,7 +15,7 @@ var noticeCases = []world.Case{
 			w.Uses(s, "mail")
 			w.Pass(time.Minute) // the session is over: nothing but that may end with session_expiration
 			w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
-			got := w.Notice(s, "mail")
+			got := w.Notification(s, "mail")
 			if got.ID == "" {
 				w.Fatal("the notice has no id")
 			}
@@ -33,7 +33,7 @@ var noticeCases = []world.Case{
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)
 		w.End(logout.Ending{SessionID: s.SessionID, ClientIDs: []string{"mail"}, KeepSession: true})
-		got := w.Notice(s, "mail")
+		got := w.Notification(s, "mail")
 		w.Same(got, logout.Notification{
 			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: logout.Terminated,
 			State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),
@@ -43,7 +43,7 @@ var noticeCases = []world.Case{
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
-		queued := w.Notice(s, "mail")
+		queued := w.Notification(s, "mail")
 		d := w.ClaimOne()
 		got := d.Notification
 		got.NextAttempt, got.Attempts = queued.NextAttempt, queued.Attempts
@@ -56,7 +56,7 @@ var noticeCases = []world.Case{
 			w.Uses(s, "mail", "wiki", "chat")
 			w.End(logout.Ending{SessionID: s.SessionID})
 			latest := last
-			for _, n := range w.Notices(logout.DeliveryFilter{SessionID: s.SessionID}) {
+			for _, n := range w.Notifications(logout.NotificationFilter{SessionID: s.SessionID}) {
 				if seen[n.ID] {
 					w.Fatalf("two notices have the id %s", n.ID)
 				}
@@ -86,8 +86,8 @@ var noticeCases = []world.Case{
 		w.Uses(s, "lately")
 		w.Pass(logout.RecentUse - time.Second)
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
-		w.At(w.Notice(s, "long ago").Again, time.Time{}, "Again of a client that used the session long ago")
-		w.At(w.Notice(s, "lately").Again, w.Now.Add(logout.SecondNotice), "Again of a client that used it lately")
+		w.At(w.Notification(s, "long ago").Again, time.Time{}, "Again of a client that used the session long ago")
+		w.At(w.Notification(s, "lately").Again, w.Now.Add(logout.SecondDelivery), "Again of a client that used it lately")
 	}},
 	{Name: "lately ends just after its time", Run: func(w *world.World) {
 		on, after := w.SignIn("ann"), w.SignIn("ann")
@@ -95,10 +95,10 @@ var noticeCases = []world.Case{
 		w.Uses(after, "mail")
 		w.Pass(logout.RecentUse)
 		w.End(logout.Ending{SessionID: on.SessionID})
-		w.At(w.Notice(on, "mail").Again, w.Now.Add(logout.SecondNotice), "Again of a client that used the session just as long ago")
+		w.At(w.Notification(on, "mail").Again, w.Now.Add(logout.SecondDelivery), "Again of a client that used the session just as long ago")
 		w.Pass(time.Microsecond)
 		w.End(logout.Ending{SessionID: after.SessionID})
-		w.At(w.Notice(after, "mail").Again, time.Time{}, "Again a moment later")
+		w.At(w.Notification(after, "mail").Again, time.Time{}, "Again a moment later")
 	}},
 	{Name: "the second notice comes when its time has come, and is the last", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -108,19 +108,19 @@ var noticeCases = []world.Case{
 		w.Pass(time.Second)
 		first := w.ClaimOne()
 		w.Settle(first, logout.Outcome{State: logout.Delivered})
-		waiting := w.Notice(s, "mail")
+		waiting := w.Notification(s, "mail")
 		w.Same(waiting.State, logout.Pending, "the state between the two")
-		w.At(waiting.NextAttempt, ended.Add(logout.SecondNotice), "NextAttempt between the two")
+		w.At(waiting.NextAttempt, ended.Add(logout.SecondDelivery), "NextAttempt between the two")
 		w.At(waiting.Again, time.Time{}, "Again between the two")
 		claimed := w.Claim(10)
-		w.Same(len(claimed.Work), 0, "number of notices to deliver between the two")
-		w.At(claimed.Next, ended.Add(logout.SecondNotice), "Next between the two")
+		w.Same(len(claimed.Deliveries), 0, "number of notices to deliver between the two")
+		w.At(claimed.Next, ended.Add(logout.SecondDelivery), "Next between the two")
 
-		w.Now = ended.Add(logout.SecondNotice)
+		w.Now = ended.Add(logout.SecondDelivery)
 		second := w.ClaimOne()
 		w.Same(second.ID, first.ID, "the notice delivered again")
 		w.Settle(second, logout.Outcome{State: logout.Delivered})
-		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state after the second")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state after the second")
 		w.At(w.Claim(10).Next, time.Time{}, "Next after the second")
 	}},
 	{Name: "a first notice that took long is followed by the second at once", Run: func(w *world.World) {
@@ -130,7 +130,7 @@ var noticeCases = []world.Case{
 		w.Pass(time.Hour)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state after the second")
-		w.Same(len(w.Claim(10).Work), 0, "number of notices to deliver after the second")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state after the second")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices to deliver after the second")
 	}},
 }

@@ -128,9 +128,9 @@ var raceCases = []world.Case{
 
 // watchEnd looks at the session until it is gone, and returns an error if its notices come before or after that.
 func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
-	query := logout.DeliveryQuery{Filter: logout.DeliveryFilter{SessionID: s.SessionID}}
+	query := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: s.SessionID}}
 	for range 100_000 {
-		before, err := w.Logout.Deliveries(w.Ctx(), query)
+		before, err := w.Logout.Notifications(w.Ctx(), query)
 		if err != nil {
 			return err
 		}
@@ -139,18 +139,18 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 		if err != nil && !gone {
 			return err
 		}
-		if !gone && len(before.Deliveries) > 0 {
-			return fmt.Errorf("the session is there after %d of its notices were", len(before.Deliveries))
+		if !gone && len(before.Notifications) > 0 {
+			return fmt.Errorf("the session is there after %d of its notices were", len(before.Notifications))
 		}
 		if !gone {
 			continue
 		}
-		after, err := w.Logout.Deliveries(w.Ctx(), query)
+		after, err := w.Logout.Notifications(w.Ctx(), query)
 		if err != nil {
 			return err
 		}
-		if len(after.Deliveries) != clients {
-			return fmt.Errorf("the session is gone and has %d notices, want %d", len(after.Deliveries), clients)
+		if len(after.Notifications) != clients {
+			return fmt.Errorf("the session is gone and has %d notices, want %d", len(after.Notifications), clients)
 		}
 		return nil
 	}

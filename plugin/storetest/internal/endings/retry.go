@@ -11,10 +11,10 @@ import (
 // sentAgain has a notice sent again an hour later and checks that it is like new.
 func sentAgain(w *world.World, s *ticketstore.Session) {
 	w.Helper()
-	before := w.Notice(s, "mail")
+	before := w.Notification(s, "mail")
 	w.Pass(time.Hour)
 	got := w.Retry(before.ID)
-	w.Same(*got, w.Notice(s, "mail"), "the answer, which is the notice as it is then")
+	w.Same(*got, w.Notification(s, "mail"), "the answer, which is the notice as it is then")
 	want := before
 	want.State, want.Attempts, want.NextAttempt, want.GiveUpAt = logout.Pending, 0, w.Now, w.Now.Add(logout.RetryWindow)
 	want.LastAttempt, want.LastError = got.LastAttempt, got.LastError
@@ -22,7 +22,7 @@ func sentAgain(w *world.World, s *ticketstore.Session) {
 	d := w.ClaimOne()
 	w.Same(d.ID, before.ID, "the notice handed out")
 	w.Settle(d, logout.Outcome{State: logout.Delivered})
-	after := w.Notice(s, "mail")
+	after := w.Notification(s, "mail")
 	w.Same(after.State, logout.Delivered, "the state in the end")
 	w.Same(after.Attempts, 1, "Attempts in the end")
 }
@@ -42,17 +42,17 @@ var retryCases = []world.Case{
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
-		second := w.Now.Add(logout.SecondNotice)
+		second := w.Now.Add(logout.SecondDelivery)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Pass(time.Second)
-		w.Retry(w.Notice(s, "mail").ID)
+		w.Retry(w.Notification(s, "mail").ID)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		got := w.Notice(s, "mail")
+		got := w.Notification(s, "mail")
 		w.Same(got.State, logout.Pending, "the state after it was sent again")
 		w.At(got.NextAttempt, second, "NextAttempt")
 		w.Now = second
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state in the end")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
 	{Name: "a notice put off is sent at once", Run: func(w *world.World) {
 		s := told(w, "mail")
@@ -72,16 +72,16 @@ var retryCases = []world.Case{
 		err = w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
 		w.Fails(err, "Settle under the claim before", logout.ErrOutdated)
 		w.Settle(again, logout.Outcome{State: logout.Delivered})
-		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state in the end")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
 	{Name: "sending again tells no other client", Run: func(w *world.World) {
 		s := told(w, "mail", "wiki")
-		for _, d := range w.Claim(10).Work {
+		for _, d := range w.Claim(10).Deliveries {
 			w.Settle(d, logout.Outcome{State: logout.Delivered})
 		}
-		wiki := w.Notice(s, "wiki")
-		w.Retry(w.Notice(s, "mail").ID)
-		w.Same(w.Notice(s, "wiki"), wiki, "the other notice")
+		wiki := w.Notification(s, "wiki")
+		w.Retry(w.Notification(s, "mail").ID)
+		w.Same(w.Notification(s, "wiki"), wiki, "the other notice")
 		w.Same(w.ClaimOne().ClientID, "mail", "the client handed out")
 	}},
 	{Name: "concurrent retries send once", Run: func(w *world.World) {
@@ -96,17 +96,17 @@ var retryCases = []world.Case{
 		}
 		w.Same(w.Told(s), []string{"mail"}, "clients with a notice, each as often as it has one")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		w.Same(len(w.Claim(10).Work), 0, "number of notices handed out afterwards")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out afterwards")
 	}},
 	{Name: "those that a client and a state select are sent again, the others are not", Run: func(w *world.World) {
 		for _, name := range []string{"state", "client and state", "client"} {
 			w.Log(name)
 			mail, wiki := w.Name("mail"), w.Name("wiki")
-			filter := map[string]logout.DeliveryFilter{
+			filter := map[string]logout.NotificationFilter{
 				"client and state": {ClientID: mail, State: logout.GivenUp}, "client": {ClientID: mail}, "state": {State: logout.GivenUp},
 			}[name]
 			s := told(w, mail, wiki)
-			for _, d := range w.Claim(10).Work {
+			for _, d := range w.Claim(10).Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.GivenUp, LastError: "no answer"})
 			}
 			delivered := told(w, mail)
@@ -115,7 +115,7 @@ var retryCases = []world.Case{
 			want := map[string]int{"client and state": 1, "client": 2, "state": 2}[name]
 			w.Same(retryAll(w, filter, 100), want, "notices sent again by "+name)
 			again := func(s *ticketstore.Session, client string) bool {
-				n := w.Notice(s, client)
+				n := w.Notification(s, client)
 				if n.State == logout.Pending {
 					w.At(n.NextAttempt, w.Now, "NextAttempt")
 					w.At(n.GiveUpAt, w.Now.Add(logout.RetryWindow), "GiveUpAt")
@@ -125,7 +125,7 @@ var retryCases = []world.Case{
 			}
 			w.Same([]bool{again(s, mail), again(s, wiki), again(delivered, mail)},
 				[]bool{true, name == "state", name == "client"}, "which were sent again by "+name)
-			for _, d := range w.Claim(10).Work {
+			for _, d := range w.Claim(10).Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.Refused})
 			}
 		}
@@ -136,51 +136,51 @@ var retryCases = []world.Case{
 		told(w, "mail")
 		claimed := w.ClaimOne()
 		told(w, "mail")
-		w.Same(retryAll(w, logout.DeliveryFilter{State: logout.Pending}, 100), 1, "notices sent again")
+		w.Same(retryAll(w, logout.NotificationFilter{State: logout.Pending}, 100), 1, "notices sent again")
 		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
-		w.Same(len(w.Claim(10).Work), 2, "notices handed out: the one put off and the one that was due")
+		w.Same(len(w.Claim(10).Deliveries), 2, "notices handed out: the one put off and the one that was due")
 	}},
 	{Name: "many are sent again by bounded calls, each once", Run: func(w *world.World) {
 		n := w.Rows / 3
 		for range n {
 			told(w, "mail")
 		}
-		for _, d := range w.Claim(n).Work {
+		for _, d := range w.Claim(n).Deliveries {
 			w.Settle(d, logout.Outcome{State: logout.Refused, LastError: "answered 400"})
 		}
 		for _, limit := range []int{7, ticketstore.MaxCount} {
 			w.Pass(time.Hour)
-			w.Same(retryAll(w, logout.DeliveryFilter{ClientID: "mail"}, limit), n, "notices sent again")
-			for _, d := range w.Claim(n).Work {
+			w.Same(retryAll(w, logout.NotificationFilter{ClientID: "mail"}, limit), n, "notices sent again")
+			for _, d := range w.Claim(n).Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.Delivered})
 			}
 		}
-		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Delivered})), n, "notices delivered in the end")
+		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), n, "notices delivered in the end")
 	}},
 	{Name: "nothing selected is no error", Run: func(w *world.World) {
 		told(w, "mail")
-		w.Same(retryAll(w, logout.DeliveryFilter{ClientID: "wiki"}, 10), 0, "notices sent again")
+		w.Same(retryAll(w, logout.NotificationFilter{ClientID: "wiki"}, 10), 0, "notices sent again")
 	}},
 	{Name: "a selection without a condition, or a bad one, is refused by the name of its field", Run: func(w *world.World) {
 		told(w, "mail")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused})
 		for field, retry := range map[string]logout.Retry{
-			"state": {Limit: 1}, "client_id": {Filter: logout.DeliveryFilter{ClientID: "\xff"}, Limit: 1},
-			"session_id": {Filter: logout.DeliveryFilter{SessionID: "a\x00"}, Limit: 1},
-			"limit":      {Filter: logout.DeliveryFilter{ClientID: "mail"}}, "id": {ID: "n", Filter: logout.DeliveryFilter{ClientID: "mail"}},
-			"after": {Filter: logout.DeliveryFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
+			"state": {Limit: 1}, "client_id": {Filter: logout.NotificationFilter{ClientID: "\xff"}, Limit: 1},
+			"session_id": {Filter: logout.NotificationFilter{SessionID: "a\x00"}, Limit: 1},
+			"limit":      {Filter: logout.NotificationFilter{ClientID: "mail"}}, "id": {ID: "n", Filter: logout.NotificationFilter{ClientID: "mail"}},
+			"after": {Filter: logout.NotificationFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
 		} {
 			_, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
 			w.Refuses(err, field, "Retry with a bad "+field)
 		}
-		_, err := w.Logout.Retry(w.Ctx(), logout.Retry{Filter: logout.DeliveryFilter{State: "lost"}, Limit: 1}, w.Now)
+		_, err := w.Logout.Retry(w.Ctx(), logout.Retry{Filter: logout.NotificationFilter{State: "lost"}, Limit: 1}, w.Now)
 		w.Refuses(err, "state", "Retry of an unknown state")
-		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Refused})), 1, "notices left as they were")
+		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Refused})), 1, "notices left as they were")
 	}},
 }
 
 // retryAll sends again what the filter selects, by calls of that limit, and returns how many notices that were.
-func retryAll(w *world.World, filter logout.DeliveryFilter, limit int) int {
+func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 	w.Helper()
 	retry := logout.Retry{Filter: filter, Limit: limit}
 	count := 0

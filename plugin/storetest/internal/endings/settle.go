@@ -18,17 +18,17 @@ func settlesFor(w *world.World, outcome logout.Outcome) {
 	d := w.ClaimOne()
 	w.Pass(time.Second)
 	w.Settle(d, outcome)
-	got := w.Notice(s, "mail")
+	got := w.Notification(s, "mail")
 	w.Same(got.State, outcome.State, "the state")
 	w.Same(got.LastError, outcome.LastError, "LastError")
 	w.Same(got.Attempts, 1, "Attempts")
 	w.At(got.LastAttempt, w.Now, "LastAttempt")
 	w.At(got.Queued, queued, "Queued")
 	w.Pass(48 * time.Hour)
-	w.Same(*w.Claim(10), logout.Claimed{}, "the answer to a claim two days later")
+	w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer to a claim two days later")
 	err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Pending, NextAttempt: w.Now}, w.Now)
 	w.Fails(err, "Settle once more", logout.ErrOutdated)
-	w.Same(w.Notice(s, "mail"), got, "the notice after the refusal")
+	w.Same(w.Notification(s, "mail"), got, "the notice after the refusal")
 }
 
 var settleCases = []world.Case{
@@ -43,13 +43,13 @@ var settleCases = []world.Case{
 	}},
 	{Name: "a notice to be tried again counts its attempts", Run: func(w *world.World) {
 		s := told(w, "mail")
-		giveUp := w.Notice(s, "mail").GiveUpAt
+		giveUp := w.Notification(s, "mail").GiveUpAt
 		for attempt := 1; attempt <= 3; attempt++ {
 			d := w.ClaimOne()
 			w.Pass(time.Second)
 			next := w.Now.Add(time.Minute)
 			w.Settle(d, logout.Outcome{State: logout.Pending, NextAttempt: next, LastError: "answered 500"})
-			got := w.Notice(s, "mail")
+			got := w.Notification(s, "mail")
 			w.Same(got.State, logout.Pending, "the state")
 			w.Same(got.Attempts, attempt, "Attempts")
 			w.Same(got.LastError, "answered 500", "LastError")
@@ -59,7 +59,7 @@ var settleCases = []world.Case{
 			w.Now = next
 		}
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		got := w.Notice(s, "mail")
+		got := w.Notification(s, "mail")
 		w.Same(got.State, logout.Delivered, "the state in the end")
 		w.Same(got.Attempts, 4, "Attempts in the end")
 		w.Same(got.LastError, "", "LastError after a success")
@@ -69,33 +69,33 @@ var settleCases = []world.Case{
 		late := w.ClaimOne()
 		w.Pass(world.Lease)
 		current := w.ClaimOne()
-		before := w.Notice(s, "mail")
+		before := w.Notification(s, "mail")
 		for _, outcome := range []logout.Outcome{
 			{State: logout.Delivered}, {State: logout.Refused}, {State: logout.GivenUp}, {State: logout.Pending, NextAttempt: w.Now},
 		} {
 			err := w.Logout.Settle(w.Ctx(), late.ID, late.Claim, outcome, w.Now)
 			w.Fails(err, "Settle under an outdated claim as "+string(outcome.State), logout.ErrOutdated)
 		}
-		w.Same(w.Notice(s, "mail"), before, "the notice")
-		w.Same(len(w.Claim(10).Work), 0, "number of notices handed out: the current claim still holds")
+		w.Same(w.Notification(s, "mail"), before, "the notice")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out: the current claim still holds")
 		w.Settle(current, logout.Outcome{State: logout.Delivered})
 	}},
 	{Name: "a claim number that was never given changes nothing", Run: func(w *world.World) {
 		s := told(w, "mail")
-		before := w.Notice(s, "mail")
+		before := w.Notification(s, "mail")
 		for _, number := range []uint64{0, 1, 1 << 60} {
 			err := w.Logout.Settle(w.Ctx(), before.ID, number, logout.Outcome{State: logout.Delivered}, w.Now)
 			w.Fails(err, "Settle what was never claimed", logout.ErrOutdated)
 		}
-		w.Same(w.Notice(s, "mail"), before, "the notice")
+		w.Same(w.Notification(s, "mail"), before, "the notice")
 	}},
 	{Name: "a late answer under the current claim counts", Run: func(w *world.World) {
 		s := told(w, "mail")
 		d := w.ClaimOne()
 		w.Pass(10 * world.Lease)
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
-		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state")
-		w.Same(len(w.Claim(10).Work), 0, "number of notices handed out")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out")
 	}},
 	{Name: "a notice that was put off is claimed under a higher number", Run: func(w *world.World) {
 		told(w, "mail")
@@ -113,7 +113,7 @@ var settleCases = []world.Case{
 		s := told(w, "mail")
 		long := "x" + strings.Repeat("ü", logout.MaxLastError)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused, LastError: long})
-		got := w.Notice(s, "mail").LastError
+		got := w.Notification(s, "mail").LastError
 		if len(got) > logout.MaxLastError || len(got) < logout.MaxLastError-4 || !utf8.ValidString(got) || !strings.HasPrefix(long, got[:len(got)-4]) {
 			w.Fatalf("LastError has %d bytes, want the first of the error, at most %d and UTF-8: %q", len(got), logout.MaxLastError, got)
 		}
@@ -125,16 +125,16 @@ var settleCases = []world.Case{
 			return w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
 		})
 		w.OneWins(errs, logout.ErrOutdated, "Settle")
-		w.Same(w.Notice(s, "mail").Attempts, 1, "Attempts")
+		w.Same(w.Notification(s, "mail").Attempts, 1, "Attempts")
 	}},
 	{Name: "settling one notice leaves the others", Run: func(w *world.World) {
 		s := told(w, "mail", "wiki")
-		for _, d := range w.Claim(10).Work {
+		for _, d := range w.Claim(10).Deliveries {
 			if d.ClientID == "mail" {
 				w.Settle(d, logout.Outcome{State: logout.Refused, LastError: "no"})
 			}
 		}
-		wiki := w.Notice(s, "wiki")
+		wiki := w.Notification(s, "wiki")
 		w.Same(wiki.State, logout.Pending, "the state of the other notice")
 		w.Same(wiki.LastError, "", "LastError of the other notice")
 		w.Pass(world.Lease)

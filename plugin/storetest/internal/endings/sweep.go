@@ -26,7 +26,7 @@ func dueOneByOne(w *world.World, n int) []*ticketstore.Session {
 // sweepCases are about the bounds of a sweep, what it says comes next, and what it purges.
 var sweepCases = []world.Case{
 	{Name: "nothing to end is no error", Run: func(w *world.World) {
-		w.Same(*w.SweepOnce(logout.Sweep{Limit: 10}), logout.Swept{}, "the answer")
+		w.Same(*w.SweepOnce(logout.Sweep{Limit: 10}), logout.SweepResult{}, "the answer")
 	}},
 	{Name: "a sweep ends at most as many as allowed, those due first first", Run: func(w *world.World) {
 		sessions := dueOneByOne(w, 5)
@@ -81,7 +81,7 @@ var sweepCases = []world.Case{
 	{Name: "concurrent sweeps end each session once", Run: func(w *world.World) {
 		sessions := dueOneByOne(w, 12)
 		w.Pass(time.Hour)
-		swept := make([]logout.Swept, 8)
+		swept := make([]logout.SweepResult, 8)
 		for _, err := range world.Race(len(swept), func(i int) error {
 			answer, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 100}, w.Now)
 			if err == nil {
@@ -112,7 +112,7 @@ var sweepCases = []world.Case{
 			w.Settle(w.ClaimOne(), logout.Outcome{State: state})
 			w.Pass(logout.NotificationRetention - time.Minute)
 			w.Sweep(logout.Sweep{})
-			id := w.Notice(s, "mail").ID
+			id := w.Notification(s, "mail").ID
 			w.Pass(2 * time.Minute)
 			w.Sweep(logout.Sweep{})
 			w.Same(w.Told(s), []string{}, "clients with a notice after its time is up")
@@ -135,8 +135,8 @@ var sweepCases = []world.Case{
 				break
 			}
 		}
-		w.Same(w.Notices(logout.DeliveryFilter{}), []logout.Notification{}, "notices after their time is up")
-		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.Swept{}, "the answer when nothing is left")
+		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{}, "notices after their time is up")
+		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.SweepResult{}, "the answer when nothing is left")
 	}},
 	{Name: "a notice that is waiting is not purged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -158,7 +158,7 @@ var sweepCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Pass(time.Hour)
 		w.Sweep(logout.Sweep{})
-		w.Same(w.Notice(s, "mail").State, logout.Delivered, "the state of the notice")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state of the notice")
 	}},
 	{Name: "a sid is free again when nothing is left of its session", Run: func(w *world.World) {
 		s := w.SignIn("ann")

@@ -14,7 +14,7 @@ var turnCases = []world.Case{
 		told(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 2, PerClient: 1, Lease: world.Lease})
 		counts := map[string]int{}
-		for _, d := range claimed.Work {
+		for _, d := range claimed.Deliveries {
 			counts[d.ClientID]++
 		}
 		w.Same(counts, map[string]int{"dead": 1, "quick": 1}, "notices handed out by client")
@@ -25,7 +25,7 @@ var turnCases = []world.Case{
 		queue(w, "z dead one", w.Rows/4)
 		seen := 0
 		for range 3 {
-			work := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Busy: []string{"a dead one", "z dead one"}, Lease: world.Lease}).Work
+			work := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Busy: []string{"a dead one", "z dead one"}, Lease: world.Lease}).Deliveries
 			seen += len(work)
 		}
 		w.Same(seen, 3, "number of notices handed out of the client that is not busy")
@@ -54,7 +54,7 @@ var turnCases = []world.Case{
 		delivered := 0
 		for range 100 {
 			claimed := w.ClaimAs(logout.Claim{Limit: 3, PerClient: 2, Lease: world.Lease})
-			for _, d := range claimed.Work {
+			for _, d := range claimed.Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.Delivered})
 				delivered++
 			}
@@ -63,7 +63,7 @@ var turnCases = []world.Case{
 			}
 		}
 		w.Same(delivered, 16, "number of notices delivered")
-		w.Same(len(w.Notices(logout.DeliveryFilter{State: logout.Delivered})), 16, "number of notices that are delivered")
+		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), 16, "number of notices that are delivered")
 	}},
 }
 
@@ -73,7 +73,7 @@ func turns(w *world.World, claims int) map[string]bool {
 	seen := map[string]bool{}
 	for i := range claims {
 		w.Pass(time.Duration(7*i*i+3) * time.Microsecond)
-		for _, d := range w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Hour}).Work {
+		for _, d := range w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Hour}).Deliveries {
 			seen[d.ClientID] = true
 		}
 	}

@@ -121,8 +121,8 @@ var batchCases = []world.Case{
 		expired = w.Stored(expired)
 		used := w.Stored(w.Refresh(nil, "mail"))
 		changed := w.Stored(w.Consent("ann", "chat"))
-		seen := []grantstore.Seen{
-			grantstore.SeenGrant(&gone), grantstore.SeenGrant(&expired), grantstore.SeenGrant(&used), grantstore.SeenGrant(&changed),
+		seen := []grantstore.Precondition{
+			grantstore.PreconditionOf(&gone), grantstore.PreconditionOf(&expired), grantstore.PreconditionOf(&used), grantstore.PreconditionOf(&changed),
 			{Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("nobody's")}},
 		}
 		other := changed
@@ -133,7 +133,7 @@ var batchCases = []world.Case{
 		still := w.Stored(w.Consent("ann", "news"))
 		for _, one := range seen {
 			failsWhole(w, grantstore.ErrConflict, func(batch *grantstore.Batch) {
-				batch.Seen = []grantstore.Seen{grantstore.SeenGrant(&still), one}
+				batch.Seen = []grantstore.Precondition{grantstore.PreconditionOf(&still), one}
 			})
 		}
 	}},
@@ -142,14 +142,14 @@ var batchCases = []world.Case{
 		fresh := old
 		fresh.Data = []byte("fresh data")
 		replace := grantstore.Batch{
-			OperationID: w.Op(), Seen: []grantstore.Seen{grantstore.SeenGrant(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
+			OperationID: w.Op(), Seen: []grantstore.Precondition{grantstore.PreconditionOf(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
 		}
 		w.Apply(replace)
 		w.Apply(replace) // its answer was lost: it is not refused for the change that it made itself
 		found, err := w.GrantErr(fresh)
 		w.OK(err, "Get what was stored anew")
 		w.Same(found.Grant, fresh, "what was stored anew")
-		w.Same(w.Apply(grantstore.Batch{Seen: []grantstore.Seen{grantstore.SeenGrant(&fresh)}}).Revoked, 0, "Revoked by a batch that only looks")
+		w.Same(w.Apply(grantstore.Batch{Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)}}).Revoked, 0, "Revoked by a batch that only looks")
 	}},
 	{Name: "a batch that is wrong in itself writes nothing", Run: func(w *world.World) {
 		failsWhole(w, grantstore.ErrInvalid, func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })

@@ -75,8 +75,8 @@ var inputCases = []world.Case{
 			{"a use by a client that is not UTF-8", "client_id", grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "\xff"}}},
 			{"an access token to consume", "consume", grantstore.Batch{Consume: &grantstore.Consumption{Ref: access.Ref}}},
 			{"the zero key to consume", "key", grantstore.Batch{Consume: &grantstore.Consumption{Ref: noRef}}},
-			{"the zero key to have seen", "key", grantstore.Batch{Seen: []grantstore.Seen{{Ref: noRef}}}},
-			{"too many grants seen", "seen", grantstore.Batch{Seen: make([]grantstore.Seen, grantstore.MaxBatch+1)}},
+			{"the zero key to have seen", "key", grantstore.Batch{Seen: []grantstore.Precondition{{Ref: noRef}}}},
+			{"too many grants seen", "seen", grantstore.Batch{Seen: make([]grantstore.Precondition, grantstore.MaxBatch+1)}},
 			{"the zero key to delete", "key", grantstore.Batch{Delete: []grantstore.Ref{noRef}}},
 			{"no family to revoke", "request_id", grantstore.Batch{Revoke: []grantstore.Revocation{{}}}},
 		} {

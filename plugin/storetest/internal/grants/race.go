@@ -58,7 +58,7 @@ var raceCases = []world.Case{
 			fresh := old
 			fresh.Data = fmt.Append(nil, "attempt ", i)
 			_, err := w.TryApply(grantstore.Batch{
-				Seen: []grantstore.Seen{grantstore.SeenGrant(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
+				Seen: []grantstore.Precondition{grantstore.PreconditionOf(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
 			})
 			return err
 		})

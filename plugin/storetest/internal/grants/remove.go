@@ -238,7 +238,7 @@ var removeCases = []world.Case{
 			"client_id":    func(r *grantstore.Removal) { r.Filter.ClientID = "\xff" },
 			"type":         func(r *grantstore.Removal) { r.Filter.Type = "token" },
 			"limit":        func(r *grantstore.Removal) { r.Limit = 0 },
-			"after":        func(r *grantstore.Removal) { r.After = make([]byte, grantstore.MaxRemovalPlace+1) },
+			"after":        func(r *grantstore.Removal) { r.After = make([]byte, grantstore.MaxRemovalCursor+1) },
 		} {
 			removal := good()
 			change(&removal)

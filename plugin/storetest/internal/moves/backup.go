@@ -30,7 +30,7 @@ var backupCases = []moveCase{
 		p.Same(p.Get(s), s, "session")
 		p.Live(refresh)
 		p.SessionGone(over)
-		p.Notice(over, "photos")
+		p.Notification(over, "photos")
 		p.Renew(s, 2*time.Hour)
 	}},
 	{"a damaged backup leaves a store that serves nothing, until a good one was restored", func(p *pair) {
@@ -47,7 +47,7 @@ var backupCases = []moveCase{
 				return err
 			})
 			_, err := transfer.Recover(p.Ctx(), p.target.Transfer, p.open)
-			p.Fails(err, "start on half a backup", transfer.ErrTarget)
+			p.Fails(err, "start on half a backup", transfer.ErrIncomplete)
 		}
 		p.OK(p.restore(file), "restore")
 		p.alike()
@@ -66,7 +66,7 @@ var backupCases = []moveCase{
 	{"a store that is not complete is not backed up", func(p *pair) {
 		p.become(p.source, transfer.Importing)
 		_, err := backup.Write(p.Ctx(), io.Discard, backup.Source{Store: p.source.Transfer}, p.Now, nil)
-		p.Fails(err, "back up a target", transfer.ErrTarget)
+		p.Fails(err, "back up a target", transfer.ErrIncomplete)
 	}},
 	{"a backup that cannot be written is given up, and leaves the store as it was", func(p *pair) {
 		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })

@@ -201,7 +201,7 @@ var moveCases = []moveCase{
 		m.BeforeFence = func(ctx context.Context) error {
 			return p.importAll([]transfer.Record{{Kind: transfer.Purges, Key: []byte("smuggled")}})
 		}
-		p.Fails(m.Run(p.Ctx()), "a move that something was added to", transfer.ErrDiffers)
+		p.Fails(m.Run(p.Ctx()), "a move that something was added to", transfer.ErrMismatch)
 		p.is(p.source, transfer.Active)
 		p.SignIn("bob")
 	}},

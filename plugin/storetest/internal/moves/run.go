@@ -102,7 +102,7 @@ func (p *pair) tryBecome(b Backend, to transfer.State) error {
 	if b == p.source {
 		peer = "new"
 	}
-	return b.Transfer.Become(p.Ctx(), transfer.Turn{To: to, ID: moveID, Peer: peer})
+	return b.Transfer.Become(p.Ctx(), transfer.Transition{To: to, ID: moveID, Peer: peer})
 }
 
 func (p *pair) status(b Backend) *transfer.Status {

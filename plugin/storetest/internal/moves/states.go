@@ -61,7 +61,7 @@ var journalCases = []moveCase{
 		p.SignIn("ann")
 		_, err := p.source.Transfer.Changes(p.Ctx(), moveID, 0, 10)
 		p.Fails(err, "changes without an export", transfer.ErrState)
-		p.OK(p.source.Transfer.Become(p.Ctx(), transfer.Turn{To: transfer.Exporting, ID: "move-2", Peer: "new"}), "export again")
+		p.OK(p.source.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "new"}), "export again")
 		c, err := p.source.Transfer.Changes(p.Ctx(), "move-2", p.status(p.source).Journaled, 10)
 		p.OK(err, "changes")
 		if len(c.Records) != 0 {
@@ -119,7 +119,7 @@ var fenceCases = []moveCase{
 		gone := p.SignIn("cid")
 		p.Uses(gone, "photos")
 		p.End(logout.Ending{SessionID: gone.SessionID})
-		notice := p.Notice(gone, "photos")
+		notice := p.Notification(gone, "photos")
 		p.become(p.source, transfer.Exporting)
 		p.become(p.source, transfer.Fenced)
 		ctx, now := p.Ctx(), p.Now
@@ -220,7 +220,7 @@ var stateCases = []moveCase{
 			b  Backend
 			to transfer.State
 		}{{p.source, transfer.Fenced}, {p.source, transfer.Active}, {p.source, transfer.Exporting}, {p.target, transfer.Active}} {
-			err := c.b.Transfer.Become(p.Ctx(), transfer.Turn{To: c.to, ID: "another", Peer: "x"})
+			err := c.b.Transfer.Become(p.Ctx(), transfer.Transition{To: c.to, ID: "another", Peer: "x"})
 			p.Fails(err, "become "+string(c.to), transfer.ErrState)
 		}
 		err := p.target.Transfer.Import(p.Ctx(), "another", func(yield func([]transfer.Record, error) bool) {
@@ -308,8 +308,8 @@ var recoverCases = []moveCase{
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
 		p.become(p.target, transfer.Active)
-		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Turn{To: transfer.Exporting, ID: "move-2", Peer: "newer"}), "export")
-		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Turn{To: transfer.Active, ID: "move-2"}), "give that up")
+		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "newer"}), "export")
+		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Active, ID: "move-2"}), "give that up")
 		p.recovers("new")
 	}},
 	{"a fenced store whose target cannot be asked stays fenced", func(p *pair) {
@@ -324,7 +324,7 @@ var recoverCases = []moveCase{
 	{"an unfinished target is not served", func(p *pair) {
 		p.become(p.target, transfer.Importing)
 		_, err := transfer.Recover(p.Ctx(), p.target.Transfer, p.open)
-		p.Fails(err, "recover", transfer.ErrTarget)
+		p.Fails(err, "recover", transfer.ErrIncomplete)
 	}},
 	{"a superseded store names its successor", func(p *pair) {
 		p.moved()
@@ -335,7 +335,7 @@ var recoverCases = []moveCase{
 		p.moved()
 		p.target = p.another()
 		_, err := transfer.Recover(p.Ctx(), p.source.Transfer, p.open)
-		p.Fails(err, "recover", transfer.ErrStranger)
+		p.Fails(err, "recover", transfer.ErrNotSuccessor)
 	}},
 }
 

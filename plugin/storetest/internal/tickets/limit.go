@@ -49,7 +49,7 @@ var limitCases = []world.Case{
 		w.Same(within(w, s, ticketstore.Limit{Max: 3, EndOldest: true, KeepOffline: true}), want, "sids that had to go")
 		w.SessionGone(sessions[:2]...)
 		w.SessionLives(sessions[2], sessions[3], s)
-		w.Same(w.Notice(sessions[0], "mail").Reason, logout.Terminated, "reason of the notice")
+		w.Same(w.Notification(sessions[0], "mail").Reason, logout.Terminated, "reason of the notice")
 		w.Live(offline, consent)
 		w.Dead(online)
 		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 3, EndOldest: true}), []string{sessions[2].SessionID}, "sids that had to go next")

@@ -146,8 +146,8 @@ var pagingCases = []world.Case{
 		w.Stored(w.Refresh(other, "mail"))
 		grants, err := w.Grants.Query(w.Ctx(), grantstore.Query{}, w.Now)
 		w.OK(err, "Query grants")
-		deliveries, err := w.Logout.Deliveries(w.Ctx(), logout.DeliveryQuery{})
-		w.OK(err, "Deliveries")
+		deliveries, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{})
+		w.OK(err, "Notifications")
 		for name, token := range map[string]string{"grants": grants.ResultsToken, "deliveries": deliveries.ResultsToken} {
 			if token == "" {
 				w.Fatalf("the listing of %s has a row but gave no token", name)

@@ -73,13 +73,15 @@ func defaultMemory(root fs.FS) int64 {
 
 // apply sets Badger's options.
 func (b budget) apply(o badger.Options) badger.Options {
+	// Tables are of one size on every level. Badger doubles it from level to level otherwise, and a compaction of
+	// the deepest one, which builds up to 13 tables at once at several times their size each, took 500 MiB.
+	o.TableSizeMultiplier = 1
 	o = o.
 		WithMemTableSize(b.table).
 		WithNumMemtables(1).
 		WithBlockCacheSize(b.cache).
 		WithIndexCacheSize(b.index).
-		// A compaction has up to some dozen tables in hand, the largest of which are four times as large.
-		WithBaseTableSize(min(max(b.total/128, 512<<10), 2<<20)).
+		WithBaseTableSize(min(max(b.total/128, 1<<20), 8<<20)).
 		// Compaction takes both cores of a small machine otherwise.
 		WithNumCompactors(2).
 		// A compaction writes level 0 anew before it deletes it: see defaultMinFreeMiB.

@@ -10,6 +10,9 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -62,6 +65,40 @@ func TestBuffersAreReleased(t *testing.T) {
 	t.Parallel()
 	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db) {
 		t.Error("there is no pool of buffers in this version of Badger")
+	}
+}
+
+// Tables of the deepest level are as small as those above it: a compaction builds up to 13 of them at once.
+func TestTablesAreOfOneSizeOnEveryLevel(t *testing.T) {
+	t.Parallel()
+	settings := Settings{MemoryMiB: MinMemoryMiB}
+	options := settings.budget().apply(badger.DefaultOptions(t.TempDir()).WithLogger(nil).WithCompression(options.None))
+	db, err := badger.Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	// The second half meets a deepest level that is large enough for another above it.
+	const rows, size = 3_000, 10 << 10
+	for half := range 2 {
+		batch := db.NewWriteBatch()
+		for i := range rows {
+			if err := batch.Set(fmt.Appendf(nil, "row%08d", 2*i+half), make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(batch.Flush(), db.Flatten(2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deepest, largest := 0, uint32(0)
+	for _, table := range db.Tables() {
+		if table.Level > 0 {
+			deepest, largest = max(deepest, table.Level), max(largest, table.OnDiskSize)
+		}
+	}
+	if bound := uint32(options.BaseTableSize + options.BaseTableSize/2); deepest == 0 || largest > bound {
+		t.Errorf("the largest table of %d levels has %d bytes, want at most %d", deepest, largest, bound)
 	}
 }
 

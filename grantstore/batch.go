@@ -30,7 +30,7 @@ const (
 //  4. Slide has a session live longer, where it may.
 //  5. Delete removes grants; what is not there is no error.
 //  6. Revoke removes the live tokens of token families (see Revocation).
-//  7. Store adds grants. A key that is taken by a live grant is ErrExists. A grant bound to a session needs that session alive, unless the
+//  7. Store adds grants. A key that is taken by a live grant is ticketstore.ErrExists. A grant bound to a session needs that session alive, unless the
 //     batch consumes a grant that outlives it.
 type Batch struct {
 	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that was applied changes nothing and
@@ -46,16 +46,16 @@ type Batch struct {
 }
 
 // Precondition is a grant that a batch builds on as it was read: compare-and-set, for what is changed by reading it, deleting it and storing it
-// anew. It must be live at now and hold the same Data; else the batch is ErrConflict.
+// anew. It must be live at now and hold the same Data; else the batch is ticketstore.ErrConflict.
 type Precondition struct {
 	Ref
-	// Data is the KeyOf of the Data that was read.
-	Data Key
+	// Data is the ticketstore.KeyOf of the Data that was read.
+	Data ticketstore.Key
 }
 
 // PreconditionOf returns what a batch says to build on a grant that Get returned.
 func PreconditionOf(g *Grant) Precondition {
-	return Precondition{Ref: g.Ref, Data: KeyOf(string(g.Data))}
+	return Precondition{Ref: g.Ref, Data: ticketstore.KeyOf(g.Data)}
 }
 
 // Use says that a client used a session. It also counts as the session's having been asked for by that client, whatever else the
@@ -89,7 +89,7 @@ type Slide struct {
 //
 // A grant that was used before is ErrConsumed, and the store revokes its family in that same transaction (RFC 6749, section 4.1.2, and
 // RFC 9700, section 4.14.2), however little later it comes: this is the one change that a failing batch makes. A missing or expired one is
-// ErrNotFound, one that its session does not let live ErrSessionEnded.
+// ticketstore.ErrNotFound, one that its session does not let live ErrSessionEnded.
 type Consumption struct {
 	Ref
 	// Grace lets a refresh token be used again this long after its first use, for a client that lost the answer. It does not apply to

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // exchange uses a code for an access token and a refresh token. Both take subject, session, client and family from the code.
@@ -22,14 +23,14 @@ func exchange(ctx context.Context, store grantstore.Store, code, access, refresh
 	switch {
 	case errors.Is(err, grantstore.ErrConsumed): // stolen or repeated: the store has revoked what was issued for the code
 		return errors.New("invalid_grant: the code was used before")
-	case errors.Is(err, grantstore.ErrSessionEnded), errors.Is(err, grantstore.ErrNotFound):
+	case errors.Is(err, grantstore.ErrSessionEnded), errors.Is(err, ticketstore.ErrNotFound):
 		return errors.New("invalid_grant")
 	}
-	return err // ErrUnavailable says nothing of the code: answer 503
+	return err // ticketstore.ErrUnavailable says nothing of the code: answer 503
 }
 
 func ref(t grantstore.Type, handle string) grantstore.Ref {
-	return grantstore.Ref{Type: t, Key: grantstore.KeyOf(handle)}
+	return grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}
 }
 
 // A code exchange is one batch: the code is used and its tokens stored, or neither.

@@ -1,9 +1,6 @@
 package grantstore
 
 import (
-	"crypto/sha256"
-	"fmt"
-	"io"
 	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -49,31 +46,11 @@ func (t Type) IsCode() bool {
 // Consumable tells whether a Batch may consume grants of this type.
 func (t Type) Consumable() bool { return t == AuthorizationCode || t == RefreshToken }
 
-// Key finds a grant: the SHA-256 of the token's signature, or of whatever else names it.
-type Key [sha256.Size]byte
-
-// KeyOf returns the Key of a handle.
-func KeyOf(handle string) Key { return sha256.Sum256([]byte(handle)) }
-
-// String returns "[redacted]".
-func (Key) String() string { return "[redacted]" }
-
-// GoString returns what String does.
-func (Key) GoString() string { return "[redacted]" }
-
-// Format prints what String returns, whatever the verb.
-func (Key) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "[redacted]") }
-
-// MarshalText returns what String does, for JSON and for log handlers that write it.
-func (Key) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
-
-// IsZero tells whether the key was never set.
-func (k Key) IsZero() bool { return k == Key{} }
-
 // Ref names a grant.
 type Ref struct {
 	Type Type
-	Key  Key
+	// Key is the ticketstore.KeyOf of the token's signature, or of whatever else names the grant.
+	Key ticketstore.Key
 }
 
 // Grant is one persisted grant.

@@ -18,7 +18,7 @@ var base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
 
 func grant() grantstore.Grant {
 	return grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("handle")}, RequestID: "family", SubjectID: "ann", SessionID: "sid",
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("handle")}, RequestID: "family", SubjectID: "ann", SessionID: "sid",
 		ClientID: "mail", Description: "reading mail", Created: base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
 	}
 }
@@ -62,7 +62,7 @@ func TestTypes(t *testing.T) {
 
 func TestKeyIsNeverPrinted(t *testing.T) {
 	t.Parallel()
-	key := grantstore.KeyOf("handle")
+	key := ticketstore.KeyOf("handle")
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "% x"} {
 		for _, value := range []any{key, &key, grant(), grant().Ref} {
@@ -118,7 +118,7 @@ func TestGrantValidate(t *testing.T) {
 		"nothing optional": {func(g *grantstore.Grant) { *g = grantstore.Grant{Ref: g.Ref, Created: base} }, ""},
 		"no type":          {func(g *grantstore.Grant) { g.Type = "" }, "type"},
 		"unknown type":     {func(g *grantstore.Grant) { g.Type = "device_code" }, "type"},
-		"no key":           {func(g *grantstore.Grant) { g.Key = grantstore.Key{} }, "key"},
+		"no key":           {func(g *grantstore.Grant) { g.Key = ticketstore.Key{} }, "key"},
 		"request id":       {func(g *grantstore.Grant) { g.RequestID = long }, "request_id"},
 		"subject":          {func(g *grantstore.Grant) { g.SubjectID = "a\x00" }, "subject_id"},
 		"session":          {func(g *grantstore.Grant) { g.SessionID = "\xff" }, "session_id"},
@@ -139,7 +139,7 @@ func TestGrantValidate(t *testing.T) {
 
 func TestBatchValidate(t *testing.T) {
 	t.Parallel()
-	ref, access := grant().Ref, grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("a")}
+	ref, access := grant().Ref, grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("a")}
 	for name, row := range map[string]struct {
 		spoil func(b *grantstore.Batch)
 		field string
@@ -173,7 +173,7 @@ func TestBatchValidate(t *testing.T) {
 func many(n int) (grants []grantstore.Grant) {
 	for i := range n {
 		g := grant()
-		g.Key = grantstore.KeyOf(fmt.Sprint(i))
+		g.Key = ticketstore.KeyOf(fmt.Sprint(i))
 		grants = append(grants, g)
 	}
 	return grants

@@ -29,12 +29,12 @@ func TestQueryWalk(t *testing.T) {
 	for name, other := range map[string]grantstore.Filter{
 		"subject": {SubjectID: "bob"}, "session": {SessionID: "x"}, "client": {ClientID: "x"}, "type": {Type: grantstore.JTI},
 	} {
-		if _, err := (grantstore.Query{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, grantstore.ErrResultsToken) {
-			t.Errorf("Walk with the token of another %s: got %v, want ErrResultsToken", name, err)
+		if _, err := (grantstore.Query{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, ticketstore.ErrResultsToken) {
+			t.Errorf("Walk with the token of another %s: got %v, want ticketstore.ErrResultsToken", name, err)
 		}
 	}
-	if _, err := (ticketstore.SessionQuery{ResultsToken: token}).Walk(); !errors.Is(err, grantstore.ErrResultsToken) {
-		t.Errorf("Walk over sessions with a token of grants: got %v, want ErrResultsToken", err)
+	if _, err := (ticketstore.SessionQuery{ResultsToken: token}).Walk(); !errors.Is(err, ticketstore.ErrResultsToken) {
+		t.Errorf("Walk over sessions with a token of grants: got %v, want ticketstore.ErrResultsToken", err)
 	}
 }
 
@@ -69,8 +69,8 @@ func FuzzToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		w, err := grantstore.Query{ResultsToken: token}.Walk()
 		switch {
-		case err != nil && !errors.Is(err, grantstore.ErrResultsToken):
-			t.Fatalf("got %v, want ErrResultsToken", err)
+		case err != nil && !errors.Is(err, ticketstore.ErrResultsToken):
+			t.Fatalf("got %v, want ticketstore.ErrResultsToken", err)
 		case err == nil && w.Filter.Validate() != nil:
 			t.Fatalf("the token leads to a filter that no query may have: %v", w.Filter.Validate())
 		}

@@ -8,10 +8,10 @@ import (
 )
 
 // Store keeps grants. Implementations are safe for concurrent use and read no clock: every moment is passed in as now. Every method may
-// return ErrUnavailable, and ErrInvalid for a request that is wrong in itself.
+// return ticketstore.ErrUnavailable, and ticketstore.ErrInvalid for a request that is wrong in itself.
 type Store interface {
 	// Get returns a grant that is live at now, judged by its session in the same snapshot. A missing, expired or revoked one is
-	// ErrNotFound. One whose session does not let it live is returned together with ErrSessionEnded, a used code or refresh token, unless
+	// ticketstore.ErrNotFound. One whose session does not let it live is returned together with ErrSessionEnded, a used code or refresh token, unless
 	// its session has ended and took it along, together with ErrConsumed. For a code that is live, Related holds the openid_request and
 	// pkce_request of its family.
 	Get(ctx context.Context, ref Ref, now time.Time) (*GetResult, error)

@@ -21,7 +21,7 @@ func (q Query) Walk() (*ticketstore.Walk[Filter], error) {
 // Validate refuses conditions that no grant can meet by their form.
 func (f *Filter) Validate() error {
 	if f.Type != "" {
-		if err := (Ref{Type: f.Type, Key: Key{1}}).Validate(); err != nil {
+		if err := (Ref{Type: f.Type, Key: ticketstore.Key{1}}).Validate(); err != nil {
 			return err
 		}
 	}

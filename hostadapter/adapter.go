@@ -18,15 +18,6 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Errors of the stores, for callers that need no other package. They are the same values.
-var (
-	ErrUnavailable = ticketstore.ErrUnavailable
-	ErrNotFound    = ticketstore.ErrNotFound
-	ErrInvalid     = ticketstore.ErrInvalid
-	// ErrTooManySessions: see Config.MaxSessions.
-	ErrTooManySessions = ticketstore.ErrTooManySessions
-)
-
 // describeTimeout bounds the question that New asks of the backend.
 const describeTimeout = 30 * time.Second
 

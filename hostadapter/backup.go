@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // ErrBackup means that no backup can be taken now: one is being taken, a swap is under way, or the backend has none to give. The text says
@@ -47,7 +48,7 @@ func (a *Adapter) beginBackup(ctx context.Context) (running context.Context, end
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, nil, fmt.Errorf("%w: the server ends", ErrUnavailable)
+		return nil, nil, fmt.Errorf("%w: the server ends", ticketstore.ErrUnavailable)
 	case s.backup != nil:
 		return nil, nil, fmt.Errorf("%w: another is being taken", ErrBackup)
 	case s.running != nil:

@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // unwritten is told of nothing.
@@ -91,7 +92,7 @@ func TestBackupIsOneMomentWhileUsersWork(t *testing.T) {
 	if _, err := e.Tickets().Find(t.Context(), first.SessionID); err != nil {
 		t.Errorf("a session from before the backup: %v", err)
 	}
-	if _, err := e.Tickets().Find(t.Context(), after.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
+	if _, err := e.Tickets().Find(t.Context(), after.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("a session from after it: %v", err)
 	}
 	if state := h.swap("new"); state.Err != nil {
@@ -157,7 +158,7 @@ func TestCloseEndsABackup(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close() }()
 	eventually(t, "the adapter closes", func() bool {
-		return errors.Is(h.Backup(t.Context(), io.Discard), hostadapter.ErrUnavailable)
+		return errors.Is(h.Backup(t.Context(), io.Discard), ticketstore.ErrUnavailable)
 	})
 	goOn()
 	if err := <-ended; err == nil {

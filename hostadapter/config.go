@@ -152,7 +152,7 @@ type Config struct {
 	// userinfo, unless a client has a setting of its own (logout.Client.Coordinate).
 	CoordinateClients bool
 	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest
-	// ones, or, with RefuseSignIn, fails with ErrTooManySessions.
+	// ones, or, with RefuseSignIn, fails with ticketstore.ErrTooManySessions.
 	MaxSessions  int
 	RefuseSignIn bool
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func TestBadConfig(t *testing.T) {
@@ -59,7 +60,7 @@ func TestBadConfig(t *testing.T) {
 		if err == nil {
 			_ = adapter.Close()
 		}
-		if !errors.Is(err, hostadapter.ErrInvalid) || !strings.Contains(err.Error(), test.field+":") {
+		if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), test.field+":") {
 			t.Errorf("error %v, want an invalid %s", err, test.field)
 		}
 	}

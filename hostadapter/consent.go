@@ -27,7 +27,7 @@ const (
 
 // Consents remember which scopes users have let clients have, for as long as somebody said, so that the consent page need not be shown
 // again. They belong to the user, not to a session, and are kept among the grants, sealed, where a removal that revokes consents finds
-// them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ErrUnavailable, which
+// them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ticketstore.ErrUnavailable, which
 // does not mean that the user was never asked, or agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the
 // user is asked again.
 type Consents struct{ adapter *Adapter }
@@ -88,7 +88,7 @@ func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, sco
 	for {
 		err := c.add(ctx, subjectID, clientID, scopes, lifetime)
 		// Another call has changed the consent since it was read.
-		lost := errors.Is(err, grantstore.ErrConflict) || errors.Is(err, grantstore.ErrExists)
+		lost := errors.Is(err, ticketstore.ErrConflict) || errors.Is(err, ticketstore.ErrExists)
 		if !lost {
 			return wrapConsent("remembering", err)
 		}
@@ -97,7 +97,7 @@ func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, sco
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return wrapConsent("remembering", fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err()))
+			return wrapConsent("remembering", fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, ctx.Err()))
 		}
 	}
 }
@@ -135,13 +135,13 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 // Given reports whether the user has let the client have all of these scopes, so that it need not be asked again.
 func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes []string) (bool, error) {
 	consent, err := c.Find(ctx, subjectID, clientID)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ticketstore.ErrNotFound) {
 		return false, nil
 	}
 	return consent.Covers(scopes), err
 }
 
-// Find returns what the user has let the client have. Nothing, or nothing that still holds, is ErrNotFound.
+// Find returns what the user has let the client have. Nothing, or nothing that still holds, is ticketstore.ErrNotFound.
 func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Consent, error) {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	case err != nil:
 		return nil, wrapConsent("reading", err)
 	case consent == nil || len(consent.Scopes) == 0:
-		return nil, wrapConsent("reading", ErrNotFound)
+		return nil, wrapConsent("reading", ticketstore.ErrNotFound)
 	}
 	return consent, nil
 }
@@ -214,7 +214,7 @@ func (c *Consents) read(ctx context.Context, subjectID, clientID string, now tim
 	ref := consentRef(subjectID, clientID)
 	found, err := c.adapter.Backend().Grants().Get(ctx, ref, now)
 	switch {
-	case errors.Is(err, grantstore.ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, err
@@ -297,7 +297,7 @@ func (c *Consent) holdsForGood(scopes []string) bool {
 
 // consentRef names the consent of a user to a client. Ids have no NUL.
 func consentRef(subjectID, clientID string) grantstore.Ref {
-	return grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf(subjectID + "\x00" + clientID)}
+	return grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf(subjectID + "\x00" + clientID)}
 }
 
 func checkParties(subjectID, clientID string) error {

@@ -87,8 +87,8 @@ func TestConsentExpires(t *testing.T) {
 
 	h.remember("wiki", time.Hour, "openid")
 	h.clock.advance(time.Hour)
-	if _, err := h.Consents().Find(t.Context(), "ann", "wiki"); !errors.Is(err, hostadapter.ErrNotFound) {
-		t.Errorf("Find after the last scope expired: got %v, want ErrNotFound", err)
+	if _, err := h.Consents().Find(t.Context(), "ann", "wiki"); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("Find after the last scope expired: got %v, want ticketstore.ErrNotFound", err)
 	}
 	h.remember("wiki", time.Hour, "openid")
 	h.mustCover("wiki", true, "openid")
@@ -232,10 +232,10 @@ func TestConsentsWhenTheStoreFails(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	ctx, consents := t.Context(), h.Consents()
-	h.backend.fail("Apply", fault{hostadapter.ErrUnavailable, true}, fault{context.DeadlineExceeded, false})
+	h.backend.fail("Apply", fault{ticketstore.ErrUnavailable, true}, fault{context.DeadlineExceeded, false})
 	h.remember("mail", 0, "openid") // an answer that was lost is asked for again
 	h.mustCover("mail", true, "openid")
-	down := slices.Repeat([]fault{{err: hostadapter.ErrUnavailable}}, 20)
+	down := slices.Repeat([]fault{{err: ticketstore.ErrUnavailable}}, 20)
 	for method, call := range map[string]func() error{
 		"Apply": func() error { return consents.Remember(ctx, "ann", "mail", []string{"email"}, 0) },
 		"GetGrant": func() error {
@@ -248,14 +248,14 @@ func TestConsentsWhenTheStoreFails(t *testing.T) {
 		"QueryGrants": func() error { _, err := consents.List(ctx, "ann"); return err },
 	} {
 		h.backend.fail(method, down...)
-		if err := call(); !errors.Is(err, hostadapter.ErrUnavailable) {
-			t.Errorf("%s fails: got %v, want ErrUnavailable", method, err)
+		if err := call(); !errors.Is(err, ticketstore.ErrUnavailable) {
+			t.Errorf("%s fails: got %v, want ticketstore.ErrUnavailable", method, err)
 		}
 		h.backend.fail(method)
 	}
 	h.backend.fail("Apply", down...)
-	if err := consents.Revoke(ctx, "ann", "mail"); !errors.Is(err, hostadapter.ErrUnavailable) {
-		t.Errorf("Revoke: got %v, want ErrUnavailable", err)
+	if err := consents.Revoke(ctx, "ann", "mail"); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("Revoke: got %v, want ticketstore.ErrUnavailable", err)
 	}
 	h.backend.fail("Apply")
 	h.mustCover("mail", true, "openid")

@@ -17,7 +17,7 @@ func (a *Adapter) Notifications(ctx context.Context, query logout.NotificationQu
 	return page, nil
 }
 
-// RetryDelivery has a notice sent again now, whatever became of it. An unknown one is ErrNotFound.
+// RetryDelivery has a notice sent again now, whatever became of it. An unknown one is ticketstore.ErrNotFound.
 func (a *Adapter) RetryDelivery(ctx context.Context, id string) (*logout.Notification, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err

@@ -100,7 +100,7 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	}
 	client, err := a.config.Clients.LogoutClient(ctx, request.ClientID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil, badRequest("The client is not known.")
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: looking up a client: %w", err)
@@ -116,7 +116,7 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 func (a *Adapter) readHint(ctx context.Context, token string, request *endRequest) (trusted bool, err error) {
 	hint, err := a.config.Hints.Verify(ctx, token)
 	switch {
-	case errors.Is(err, ErrUnavailable):
+	case errors.Is(err, ticketstore.ErrUnavailable):
 		return false, err
 	case errors.Is(err, ErrHintUnverified):
 		return request.ClientID != "", nil

@@ -102,7 +102,7 @@ func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore
 	}
 	detail, err := a.config.Backend.Tickets().Find(ctx, request.SessionID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)

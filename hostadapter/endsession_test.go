@@ -18,6 +18,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // hints takes "sub/sid/client" for an ID token; several clients are divided by commas.
@@ -25,7 +26,7 @@ type hints struct{}
 
 func (hints) Verify(_ context.Context, token string) (*hostadapter.IDTokenHint, error) {
 	if token == "unavailable" {
-		return nil, hostadapter.ErrUnavailable
+		return nil, ticketstore.ErrUnavailable
 	}
 	if token == "rotated" {
 		return nil, hostadapter.ErrHintUnverified

@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // recorder is a subscriber that remembers.
@@ -72,7 +73,7 @@ func relyingParty(t *testing.T) string {
 
 func (h *host) token(sid, subject, client string) {
 	h.t.Helper()
-	key := grantstore.KeyOf(randomHex())
+	key := ticketstore.KeyOf(randomHex())
 	_, err := h.Backend().Grants().Apply(h.t.Context(), &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
 		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: key}, RequestID: randomHex(), SubjectID: subject, SessionID: sid, ClientID: client,
 		Created: h.clock.Now(),
@@ -202,8 +203,8 @@ func TestDeleteUser(t *testing.T) {
 	if count, err := again.Wait(ctx); err != nil || count != (hostadapter.NoticeCount{}) {
 		t.Errorf("%+v, %v; want nobody to wait for", count, err)
 	}
-	if _, err := h.DeleteUser(t.Context(), ""); !errors.Is(err, hostadapter.ErrInvalid) {
-		t.Errorf("nobody: %v, want ErrInvalid", err)
+	if _, err := h.DeleteUser(t.Context(), ""); !errors.Is(err, ticketstore.ErrInvalid) {
+		t.Errorf("nobody: %v, want ticketstore.ErrInvalid", err)
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]string, error) {
 	detail, err := a.config.Backend.Tickets().Find(ctx, sessionID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading the clients of a session: %w", err)
@@ -37,7 +37,7 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 
 func (a *Adapter) frontChannelURL(ctx context.Context, clientID string, session *ticketstore.Session) (string, error) {
 	client, err := a.config.Clients.LogoutClient(ctx, clientID)
-	if errors.Is(err, ErrNotFound) || (err == nil && client == nil) {
+	if errors.Is(err, ticketstore.ErrNotFound) || (err == nil && client == nil) {
 		return "", nil
 	}
 	if err != nil {

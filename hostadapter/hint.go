@@ -11,7 +11,7 @@ type IDTokenHints interface {
 	// Verify checks that the token is an ID token issued and signed by this server, and returns what it says. A token past its exp is
 	// accepted. What this server signed as something else, as an access token or a logout token, is ErrNotIDToken, and anything else that is
 	// no ID token of this server is an error too. One whose signature cannot be checked, as that of a key that was rotated out, is
-	// ErrHintUnverified: the user is asked then. Keys or clients that cannot be read are ErrUnavailable.
+	// ErrHintUnverified: the user is asked then. Keys or clients that cannot be read are ticketstore.ErrUnavailable.
 	Verify(ctx context.Context, token string) (*IDTokenHint, error)
 }
 

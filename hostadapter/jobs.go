@@ -52,7 +52,7 @@ type Job struct {
 }
 
 // Job returns the progress of a job by its id. One that is done is kept for a day, a swap until the host ends; an unknown one
-// is ErrNotFound.
+// is ticketstore.ErrNotFound.
 func (a *Adapter) Job(ctx context.Context, id string) (*Job, error) {
 	if swap, err := a.SwapByID(id); err == nil {
 		return swap.job(), nil

@@ -87,7 +87,7 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal RemoveSessions) (*
 	return result, nil
 }
 
-// SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended one is ErrNotFound.
+// SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended one is ticketstore.ErrNotFound.
 func (a *Adapter) SessionByID(ctx context.Context, sessionID string) (*SessionReport, error) {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return nil, err

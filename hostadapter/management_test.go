@@ -24,12 +24,12 @@ func (h *host) grant(session *hostadapter.Session, client string) {
 	h.t.Helper()
 	now := h.clock.Now()
 	token := grantstore.Grant{
-		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(session.SessionID + client)},
+		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(session.SessionID + client)},
 		RequestID: "request-" + session.SessionID + client, SubjectID: session.SubjectID, SessionID: session.SessionID, ClientID: client,
 		Created: now, Expires: now.Add(24 * time.Hour),
 	}
 	consent := grantstore.Grant{
-		Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("consent" + session.SubjectID + client)},
+		Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent" + session.SubjectID + client)},
 		SubjectID: session.SubjectID, ClientID: client, Created: now,
 	}
 	batch := &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{token, consent}}
@@ -150,8 +150,8 @@ func TestQueryAndReport(t *testing.T) {
 	if len(report.Clients) != 1 || report.Clients[0].ClientID != "shop" {
 		t.Errorf("clients %+v, want shop", report.Clients)
 	}
-	if _, err := h.SessionByID(t.Context(), ""); !errors.Is(err, hostadapter.ErrInvalid) {
-		t.Errorf("SessionByID without a sid: %v, want ErrInvalid", err)
+	if _, err := h.SessionByID(t.Context(), ""); !errors.Is(err, ticketstore.ErrInvalid) {
+		t.Errorf("SessionByID without a sid: %v, want ticketstore.ErrInvalid", err)
 	}
 }
 
@@ -166,7 +166,7 @@ func TestSweep(t *testing.T) {
 	h.clock.advance(time.Hour)
 	eventually(t, "the session is gone", func() bool {
 		_, err := h.SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
-		return errors.Is(err, hostadapter.ErrNotFound)
+		return errors.Is(err, ticketstore.ErrNotFound)
 	})
 	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
 		t.Errorf("notices %+v, want one of session_expiration", notices)
@@ -210,8 +210,8 @@ func TestNoticesAfterRestart(t *testing.T) {
 		t.Fatalf("RetryDelivery: %v", err)
 	}
 	<-got
-	if _, err := h.RetryDelivery(t.Context(), "unknown"); !errors.Is(err, hostadapter.ErrNotFound) {
-		t.Errorf("RetryDelivery of an unknown one: %v, want ErrNotFound", err)
+	if _, err := h.RetryDelivery(t.Context(), "unknown"); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("RetryDelivery of an unknown one: %v, want ticketstore.ErrNotFound", err)
 	}
 }
 
@@ -253,7 +253,7 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 		h.clock.advance(time.Second)
 		now := h.clock.Now()
 		_, err := h.Backend().Grants().Apply(t.Context(), &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
-			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(randomHex())},
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(randomHex())},
 			SubjectID: "ann", SessionID: session.SessionID, ClientID: "app", Created: now, Expires: now.Add(time.Hour),
 		}}}, now)
 		if err != nil {

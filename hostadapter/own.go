@@ -29,7 +29,7 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 }
 
 // EndOwnSession ends another session of the session's user, as if that user had signed out there. A sid that is unknown, has ended or is
-// another user's is ErrNotFound.
+// another user's is ticketstore.ErrNotFound.
 func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID string) error {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 	case err != nil:
 		return fmt.Errorf("hostadapter: ending a user's session: %w", err)
 	case result.SessionsRemoved == 0:
-		return fmt.Errorf("hostadapter: session of the user: %w", ErrNotFound)
+		return fmt.Errorf("hostadapter: session of the user: %w", ticketstore.ErrNotFound)
 	}
 	a.config.Logger.InfoContext(ctx, "signed out on another device", "session_id", sessionID, "subject_id", session.SubjectID,
 		"by_session_id", session.SessionID)
@@ -71,7 +71,7 @@ func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended
 			case err == nil:
 				ended++
 				gone[sid] = true
-			case !errors.Is(err, ErrNotFound):
+			case !errors.Is(err, ticketstore.ErrNotFound):
 				return ended, err
 			}
 		}

@@ -44,9 +44,9 @@ func again(ctx context.Context, deadline time.Time, call func(ctx context.Contex
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer cancel()
 	err := call(ctx)
-	if IsUnavailable(err) && !errors.Is(err, ErrUnavailable) {
+	if IsUnavailable(err) && !errors.Is(err, ticketstore.ErrUnavailable) {
 		// The time that ran out is ours, not the caller's.
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, err)
 	}
 	return err
 }
@@ -54,5 +54,5 @@ func again(ctx context.Context, deadline time.Time, call func(ctx context.Contex
 // IsUnavailable reports whether an error leaves it open what a store would have answered, so that trying again later may help. A call that
 // ran out of time is as good as one that was never answered.
 func IsUnavailable(err error) bool {
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // A backend that has been patient itself is not asked again: one patience must not multiply the other.
@@ -32,10 +34,10 @@ func TestPersistIsOneBound(t *testing.T) {
 					case <-timer.C:
 					case <-ctx.Done():
 					}
-					return ErrUnavailable
+					return ticketstore.ErrUnavailable
 				})
-				if !errors.Is(err, ErrUnavailable) || calls != test.calls {
-					t.Errorf("got %v after %d calls, want ErrUnavailable after %d", err, calls, test.calls)
+				if !errors.Is(err, ticketstore.ErrUnavailable) || calls != test.calls {
+					t.Errorf("got %v after %d calls, want ticketstore.ErrUnavailable after %d", err, calls, test.calls)
 				}
 			})
 		})

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func TestPersist(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	unknown, answer := hostadapter.ErrUnavailable, errors.New("an answer")
+	unknown, answer := ticketstore.ErrUnavailable, errors.New("an answer")
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancelLate := context.WithTimeout(t.Context(), 0)
@@ -56,12 +56,12 @@ func TestPersistThatRunsOutOfTime(t *testing.T) {
 	err := h.Persist(ctx, func(ctx context.Context) error {
 		if first {
 			first = false
-			return hostadapter.ErrUnavailable
+			return ticketstore.ErrUnavailable
 		}
 		<-ctx.Done()
 		return ctx.Err()
 	})
-	if first || !errors.Is(err, hostadapter.ErrUnavailable) {
-		t.Errorf("got %v, want ErrUnavailable", err)
+	if first || !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("got %v, want ticketstore.ErrUnavailable", err)
 	}
 }

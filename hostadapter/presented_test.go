@@ -203,7 +203,7 @@ func TestFormerIssuersSession(t *testing.T) {
 	if session.SessionID == old.SessionID || session.Issuer != h.config.Issuer {
 		t.Errorf("%+v, want a session of its own", session)
 	}
-	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
+	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the former session: %v, want it ended", err)
 	}
 	if notices := h.notices(); len(notices) != 1 || notices[0].Issuer != issuer || notices[0].Reason != logout.SessionReplaced {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // TestRule10_EverySignInChangesTheSecret: of nobody, of the same user, of another one. What an attacker planted or saw before is worth nothing.
@@ -58,7 +59,7 @@ func TestRule10_AReplacementThatFailsSignsNobodyIn(t *testing.T) {
 	h := newHost(t)
 	b := h.browser()
 	b.signIn(hostadapter.Identity{Subject: "ann"})
-	h.backend.fail("End", fault{err: hostadapter.ErrInvalid})
+	h.backend.fail("End", fault{err: ticketstore.ErrInvalid})
 	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); err == nil {
 		t.Error("bob is signed in, want an error: the session that is replaced did not end")
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-var unavailable = fault{err: hostadapter.ErrUnavailable}
+var unavailable = fault{err: ticketstore.ErrUnavailable}
 
 func TestSignInAndAnswerInOneRequest(t *testing.T) {
 	t.Parallel()
@@ -159,19 +159,19 @@ func TestLostStoreIsNotSignedOut(t *testing.T) {
 	b := h.browser()
 	b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.backend.fail("Get", unavailable, unavailable, unavailable)
-	if session, err := b.session(); !errors.Is(err, hostadapter.ErrUnavailable) || session != nil {
-		t.Errorf("Session: %v, %v; want ErrUnavailable", session, err)
+	if session, err := b.session(); !errors.Is(err, ticketstore.ErrUnavailable) || session != nil {
+		t.Errorf("Session: %v, %v; want ticketstore.ErrUnavailable", session, err)
 	}
-	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); !errors.Is(err, hostadapter.ErrUnavailable) {
-		t.Errorf("SignIn: %v, want ErrUnavailable", err)
+	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("SignIn: %v, want ticketstore.ErrUnavailable", err)
 	}
-	if err := b.signOut(); !errors.Is(err, hostadapter.ErrUnavailable) {
-		t.Errorf("SignOut: %v, want ErrUnavailable", err)
+	if err := b.signOut(); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("SignOut: %v, want ticketstore.ErrUnavailable", err)
 	}
 	b.mustBe("ann")
 	h.backend.fail("End", unavailable, unavailable, unavailable, unavailable)
-	if err := b.signOut(); !errors.Is(err, hostadapter.ErrUnavailable) {
-		t.Errorf("SignOut: %v, want ErrUnavailable", err)
+	if err := b.signOut(); !errors.Is(err, ticketstore.ErrUnavailable) {
+		t.Errorf("SignOut: %v, want ticketstore.ErrUnavailable", err)
 	}
 	b.mustBe("ann")
 }
@@ -184,8 +184,8 @@ func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
 	h.use(session.SessionID, "shop")
 	h.clock.advance(time.Hour)
 	b.mustBe("")
-	if _, err := h.SessionByID(t.Context(), session.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
-		t.Errorf("SessionByID: %v, want ErrNotFound", err)
+	if _, err := h.SessionByID(t.Context(), session.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("SessionByID: %v, want ticketstore.ErrNotFound", err)
 	}
 	notices := h.notices()
 	if len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
@@ -229,7 +229,7 @@ func TestRenewalThatFails(t *testing.T) {
 		subject string
 	}{
 		"another came first": {ticketstore.ErrConflict, "ann"},
-		"store is lost":      {hostadapter.ErrUnavailable, "ann"},
+		"store is lost":      {ticketstore.ErrUnavailable, "ann"},
 		"ended meanwhile":    {ticketstore.ErrNotFound, ""},
 		"expired meanwhile":  {ticketstore.ErrExpired, ""},
 	} {
@@ -301,8 +301,8 @@ func TestReplacement(t *testing.T) {
 		t.Error("bob got ann's sid")
 	}
 	b.mustBe("bob")
-	if _, err := h.SessionByID(t.Context(), ann.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
-		t.Errorf("ann's session: %v, want ErrNotFound", err)
+	if _, err := h.SessionByID(t.Context(), ann.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("ann's session: %v, want ticketstore.ErrNotFound", err)
 	}
 	notices := h.notices()
 	if len(notices) != 1 || notices[0].Reason != logout.SessionReplaced || notices[0].SubjectID != "ann" {
@@ -379,7 +379,7 @@ func TestLongHeadersDoNotPreventSignIn(t *testing.T) {
 
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
-	lost := fault{err: hostadapter.ErrUnavailable, after: true}
+	lost := fault{err: ticketstore.ErrUnavailable, after: true}
 	h := newHost(t)
 	b := h.browser()
 	h.backend.fail("Create", unavailable, lost)
@@ -429,7 +429,7 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 		t.Error("the session was taken over, want it replaced")
 	}
 	b.mustBe("ann")
-	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, hostadapter.ErrNotFound) {
+	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the session that was signed in over: %v, want it ended", err)
 	}
 	// Nobody is signed in, so nobody is asked.

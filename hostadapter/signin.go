@@ -40,7 +40,7 @@ const clockSkew = time.Minute
 // opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
 // wrong with it, before anything is touched.
 //
-// ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and
+// ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and
 // Config.RefuseSignIn is set. After any other error nobody is known to be signed in: answer with it, or sign
 // in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {

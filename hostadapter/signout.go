@@ -12,7 +12,7 @@ import (
 // SignOut ends the session of this browser, or each of those whose cookies it brings, has their clients told, and
 // clears the cookie. Offline refresh tokens outlive it unless Config.RevokeOfflineOnSignOut; consents do in any
 // case. Nobody signed in is no error. When the store cannot be asked the error is
-// ErrUnavailable and the cookie is kept, so that signing out can be tried again.
+// ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
 func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 	all, err := a.present(r)
 	if err != nil {

@@ -39,7 +39,7 @@ func (a *Adapter) BackendStatus(ctx context.Context) *BackendStatus {
 		err = a.countForStatus(ctx, status)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: no answer within %s", ErrUnavailable, statusTimeout)
+		err = fmt.Errorf("%w: no answer within %s", ticketstore.ErrUnavailable, statusTimeout)
 	}
 	if last := a.description.Load(); last != nil {
 		status.Description, status.Limits = *last, limitsOf(last)

@@ -86,7 +86,7 @@ type swaps struct {
 
 // Swap has another backend, one that Config.Backends names and that is empty, take the place of the one that serves, while it serves. It
 // returns the id of the swap, which goes on: SwapByID tells how far it is, AbortSwap ends it before the switch. ctx bounds the start only. An
-// unknown name is ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
+// unknown name is ticketstore.ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
 func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) {
 	if err := a.checkName(name); err != nil {
 		return "", err
@@ -133,7 +133,7 @@ func (a *Adapter) checkName(name string) error {
 		return err
 	}
 	if _, found := a.config.Backends[name]; !found {
-		return fmt.Errorf("%w: backend %q is not configured", ErrNotFound, name)
+		return fmt.Errorf("%w: backend %q is not configured", ticketstore.ErrNotFound, name)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		return nil, nil, fmt.Errorf("%w: the server ends", ErrUnavailable)
+		return nil, nil, fmt.Errorf("%w: the server ends", ticketstore.ErrUnavailable)
 	case s.running != nil:
 		return nil, nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
 	case s.backup != nil:
@@ -300,7 +300,7 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 	}
 }
 
-// SwapByID tells how far a swap is. Swaps are remembered until the host ends; an unknown one is ErrNotFound.
+// SwapByID tells how far a swap is. Swaps are remembered until the host ends; an unknown one is ticketstore.ErrNotFound.
 func (a *Adapter) SwapByID(id string) (*SwapState, error) {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
@@ -310,18 +310,18 @@ func (a *Adapter) SwapByID(id string) (*SwapState, error) {
 			return &found, nil
 		}
 	}
-	return nil, fmt.Errorf("swap: %w", ErrNotFound)
+	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 }
 
 // AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID tells what came of
-// it. One that is over is ErrSwap, an unknown one ErrNotFound.
+// it. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
 func (a *Adapter) AbortSwap(id string) error {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
 	at := slices.IndexFunc(a.swaps.known, func(s *SwapState) bool { return s.ID == id })
 	switch {
 	case at < 0:
-		return fmt.Errorf("swap: %w", ErrNotFound)
+		return fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 	case !a.swaps.known[at].Finished.IsZero():
 		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, a.backends.name())
 	}

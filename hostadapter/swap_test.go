@@ -87,7 +87,7 @@ func TestSwapIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte("x")), SessionID: "x", SubjectID: "x", Issuer: issuer, AuthTime: newClock().Now(),
+			Key: ticketstore.KeyOf("x"), SessionID: "x", SubjectID: "x", Issuer: issuer, AuthTime: newClock().Now(),
 			Created: newClock().Now(), Renewed: newClock().Now(), Expires: newClock().Now().Add(time.Hour), Ticket: []byte("x"),
 		}
 		if err := errors.Join(full.Tickets().Create(t.Context(), &s), full.Close()); err != nil {
@@ -98,8 +98,8 @@ func TestSwapIsRefused(t *testing.T) {
 		to   string
 		want error
 	}{
-		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap}, "not configured": {"x", hostadapter.ErrNotFound},
-		"no name": {"", hostadapter.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
+		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap}, "not configured": {"x", ticketstore.ErrNotFound},
+		"no name": {"", ticketstore.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
 	} {
 		if _, err := h.Swap(t.Context(), c.to); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -256,7 +256,7 @@ func TestSwapIsAborted(t *testing.T) {
 	if job, err := h.Job(t.Context(), id); err != nil || job.State != hostadapter.JobFailed || job.Error != "it was aborted before its switch" {
 		t.Errorf("the job of an aborted swap: %+v, %v", job, err)
 	}
-	for id, want := range map[string]error{id: hostadapter.ErrSwap, "unknown": hostadapter.ErrNotFound} {
+	for id, want := range map[string]error{id: hostadapter.ErrSwap, "unknown": ticketstore.ErrNotFound} {
 		if err := h.AbortSwap(id); !errors.Is(err, want) {
 			t.Errorf("aborting %q: %v, want %v", id, err, want)
 		}

@@ -38,7 +38,7 @@ func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 	h.start()
 	eventually(t, "the idle session ended", func() bool {
 		_, err := h.SessionByID(t.Context(), idle.SessionID)
-		return errors.Is(err, hostadapter.ErrNotFound)
+		return errors.Is(err, ticketstore.ErrNotFound)
 	})
 }
 
@@ -48,7 +48,7 @@ func (h *host) gone(sids ...string) {
 	for _, sid := range sids {
 		eventually(h.t, "session "+sid+" ended", func() bool {
 			_, err := h.SessionByID(h.t.Context(), sid)
-			return errors.Is(err, hostadapter.ErrNotFound)
+			return errors.Is(err, ticketstore.ErrNotFound)
 		})
 	}
 }
@@ -197,7 +197,7 @@ func TestPurgesUntilNothingIsLeft(t *testing.T) {
 		batch := &grantstore.Batch{OperationID: fmt.Sprint("batch ", i)}
 		for j := range each {
 			batch.Store = append(batch.Store, grantstore.Grant{
-				Ref:     grantstore.Ref{Type: grantstore.JTI, Key: grantstore.KeyOf(fmt.Sprint("jti ", i, j))},
+				Ref:     grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf(fmt.Sprint("jti ", i, j))},
 				Created: h.clock.Now(), Expires: h.clock.Now().Add(time.Minute),
 			})
 		}
@@ -268,8 +268,8 @@ func TestMaxSessions(t *testing.T) {
 	h.config.RefuseSignIn = true
 	h.start()
 	refused := h.browser()
-	if _, err := refused.trySignIn(hostadapter.Identity{Subject: "ann"}); !errors.Is(err, hostadapter.ErrTooManySessions) {
-		t.Errorf("a third session: %v, want ErrTooManySessions", err)
+	if _, err := refused.trySignIn(hostadapter.Identity{Subject: "ann"}); !errors.Is(err, ticketstore.ErrTooManySessions) {
+		t.Errorf("a third session: %v, want ticketstore.ErrTooManySessions", err)
 	}
 	if len(refused.cookies) != 0 {
 		t.Error("a refused sign-in set a cookie")

@@ -75,7 +75,7 @@ func (s *backendSwitch) enter(ctx context.Context) (p *placed, over <-chan struc
 	}
 }
 
-var errHeld = fmt.Errorf("%w: its program is being replaced", ErrUnavailable)
+var errHeld = fmt.Errorf("%w: its program is being replaced", ticketstore.ErrUnavailable)
 
 // hold has calls wait from now on, and waits, bounded, for those that run. release must follow.
 func (s *backendSwitch) hold(limit time.Duration) {

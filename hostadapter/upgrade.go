@@ -17,7 +17,7 @@ const callsTimeout = 5 * time.Second
 // restart of the host. The name may be that of the backend that serves, whose program was replaced on disk. Calls wait while the one is closed
 // and the other opened, which is a fraction of a second. If the other does not open, or turns out to have other data, the one that
 // served is opened again, which its name in Config.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
-// be aborted. An unknown name is ErrNotFound, an upgrade that cannot be ErrSwap.
+// be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that cannot be ErrSwap.
 func (a *Adapter) Upgrade(ctx context.Context, name string) (id string, err error) {
 	if err := a.checkName(name); err != nil {
 		return "", err

@@ -82,7 +82,7 @@ func signInOften(t *testing.T, client *plugin.Client, subject string, n int) {
 			for i := caller; i < n; i += 50 {
 				sid := fmt.Sprintf("%s-%d", subject, i)
 				err := client.Tickets().Create(t.Context(), &ticketstore.Session{
-					Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
 					AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
 				})
 				if err != nil {

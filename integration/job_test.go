@@ -24,14 +24,14 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 			for i := caller; i < n; i += callers {
 				sid := fmt.Sprintf("sid-%d", i)
 				err := client.Tickets().Create(ctx, &ticketstore.Session{
-					Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: fmt.Sprintf("subject-%d", i), Issuer: "https://op.example",
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: fmt.Sprintf("subject-%d", i), Issuer: "https://op.example",
 					AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
 				})
 				if err == nil {
 					_, err = client.Grants().Apply(ctx, &grantstore.Batch{
 						OperationID: "use-" + sid, Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
 						Store: []grantstore.Grant{{
-							Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(sid)},
+							Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid)},
 							RequestID: "request-" + sid, SubjectID: fmt.Sprintf("subject-%d", i), SessionID: sid, ClientID: "app",
 							Created: now, Expires: now.Add(time.Hour),
 						}},

@@ -119,7 +119,7 @@ func (h *lifeHost) fill(b *testing.B, sessions, clients int, idle, step time.Dur
 	prepare(b, sessions, func(i int) error {
 		sid := rand.Text()
 		err := h.Backend().Tickets().Create(b.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "user " + sid, Issuer: h.Issuer(), AuthTime: now, Created: now, Renewed: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "user " + sid, Issuer: h.Issuer(), AuthTime: now, Created: now, Renewed: now,
 			Expires: now.Add(idle + time.Duration(i)*step),
 		})
 		for c := 0; c < clients && err == nil; c++ {

@@ -122,7 +122,7 @@ func queueNotices(b *testing.B, engine *badger.Engine, now time.Time) {
 		group.Go(func() {
 			sid := fmt.Sprintf("sid%d", s)
 			err := engine.Tickets().Create(b.Context(), &ticketstore.Session{
-				Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+				Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
 				AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
 			})
 			for c := range benchClientsTold {

@@ -26,7 +26,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		ticket := make([]byte, 60<<10)
 		_, _ = rand.Read(ticket) // what can be compressed takes no room
 		return sid, client.Tickets().Create(t.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
 			Created: now, Renewed: now, Expires: now.Add(time.Hour), Ticket: ticket,
 		})
 	}

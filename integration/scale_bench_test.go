@@ -102,7 +102,7 @@ func (s *scale) signIn(ctx context.Context, i int) error {
 	sid := fmt.Sprintf("sid-%d", i)
 	created := s.start.Add(time.Duration(i) * time.Millisecond)
 	err := s.backend.Tickets().Create(ctx, &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: s.subject(i), DisplayName: "Ann Example", Issuer: "https://op.example",
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: s.subject(i), DisplayName: "Ann Example", Issuer: "https://op.example",
 		AuthTime: created, Created: created, Renewed: created, Expires: s.start.AddDate(0, 0, 30),
 		RemoteAddr: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", Ticket: make([]byte, 200),
 	})

@@ -44,7 +44,7 @@ func TestSwapToAFullDisk(t *testing.T) {
 	session := func(i int) *ticketstore.Session {
 		sid := fmt.Sprintf("sid-%d", i)
 		return &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
 			Renewed: now, Expires: now.Add(time.Hour), Ticket: make([]byte, ticketstore.MaxTicket),
 		}
 	}

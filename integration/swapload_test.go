@@ -82,7 +82,7 @@ func (c *crowd) apply(batch *grantstore.Batch) error {
 
 func grantOf(l *life, kind grantstore.Type, handle string, now time.Time) grantstore.Grant {
 	return grantstore.Grant{
-		Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf(handle + l.sid)}, RequestID: "request " + l.sid, SubjectID: "subject " + l.sid,
+		Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle + l.sid)}, RequestID: "request " + l.sid, SubjectID: "subject " + l.sid,
 		SessionID: l.sid, ClientID: "app", Created: now, Expires: now.Add(time.Hour), Data: make([]byte, 512),
 	}
 }
@@ -90,7 +90,7 @@ func grantOf(l *life, kind grantstore.Type, handle string, now time.Time) grants
 // begin signs a user in at a client: a session, a code, and its exchange.
 func (c *crowd) begin() (*life, error) {
 	sid := fmt.Sprintf("sid-%d", c.users.Add(1))
-	l := &life{sid: sid, key: ticketstore.KeyOf([]byte(sid))}
+	l := &life{sid: sid, key: ticketstore.KeyOf(sid)}
 	past := time.Now().UTC().Add(-time.Minute)
 	err := c.request(true, func(ctx context.Context, _ time.Time) error {
 		return c.backend.Tickets().Create(ctx, &ticketstore.Session{

@@ -77,7 +77,7 @@ func TestSwapBetweenEngines(t *testing.T) {
 	})
 	now := time.Now().UTC()
 	session := &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte("cookie")), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Key: ticketstore.KeyOf("cookie"), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("sealed"),
 	}
 	tickets := adapter.Backend().Tickets()

@@ -47,7 +47,7 @@ func signingIn(t *testing.T, backend hostadapter.Backend) (count *atomic.Int64, 
 				}
 				sid := fmt.Sprintf("sid-%d-%d", worker, i)
 				session := &ticketstore.Session{
-					Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
 					Created: now, Renewed: now, Expires: now.Add(time.Hour),
 				}
 				err := backend.Tickets().Create(t.Context(), session)
@@ -134,7 +134,7 @@ func TestUpgradeIsRefused(t *testing.T) {
 	if _, err := adapter.Upgrade(t.Context(), "memory"); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("upgrade of data that would be lost: %v, want ErrSwap", err)
 	}
-	if _, err := adapter.Upgrade(t.Context(), "nowhere"); !errors.Is(err, hostadapter.ErrNotFound) {
+	if _, err := adapter.Upgrade(t.Context(), "nowhere"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("upgrade to a name that is not configured: %v, want ErrNotFound", err)
 	}
 	if status := adapter.BackendStatus(t.Context()); status.Err != nil || len(status.Limits) != 1 {

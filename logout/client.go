@@ -39,7 +39,7 @@ type Client struct {
 
 // ClientSource finds clients. Implementations are safe for concurrent use.
 type ClientSource interface {
-	// LogoutClient returns the client as it is registered now. An unknown one is ErrNotFound; any other error means that it could not be
+	// LogoutClient returns the client as it is registered now. An unknown one is ticketstore.ErrNotFound; any other error means that it could not be
 	// looked up.
 	LogoutClient(ctx context.Context, clientID string) (*Client, error)
 }
@@ -53,7 +53,7 @@ var _ ClientSource = (ClientMap)(nil)
 func (m ClientMap) LogoutClient(_ context.Context, clientID string) (*Client, error) {
 	client, ok := m[clientID]
 	if !ok {
-		return nil, fmt.Errorf("client %q: %w", clientID, ErrNotFound)
+		return nil, fmt.Errorf("client %q: %w", clientID, ticketstore.ErrNotFound)
 	}
 	client.ClientID = clientID
 	return &client, nil

@@ -56,7 +56,7 @@ func TestClientMap(t *testing.T) {
 	if client, err := clients.LogoutClient(t.Context(), "a"); err != nil || client.ClientID != "a" {
 		t.Errorf("client %+v, error %v; want a, by the id it was looked up under", client, err)
 	}
-	if _, err := clients.LogoutClient(t.Context(), "b"); !errors.Is(err, logout.ErrNotFound) {
-		t.Errorf("error %v, want ErrNotFound", err)
+	if _, err := clients.LogoutClient(t.Context(), "b"); !errors.Is(err, ticketstore.ErrNotFound) {
+		t.Errorf("error %v, want ticketstore.ErrNotFound", err)
 	}
 }

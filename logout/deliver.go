@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
@@ -95,7 +97,7 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	}
 	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
 	switch {
-	case errors.Is(err, ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		return failed("the client is not registered")
 	case err != nil:
 		d.config.Logger.ErrorContext(ctx, "client cannot be looked up", "client_id", work.ClientID, "error", err)
@@ -234,9 +236,9 @@ func (d *Dispatcher) settle(work *Delivery, outcome Outcome) (recorded bool, err
 		switch {
 		case err == nil:
 			return true, nil
-		case errors.Is(err, ErrOutdated), errors.Is(err, ErrNotFound):
+		case errors.Is(err, ErrOutdated), errors.Is(err, ticketstore.ErrNotFound):
 			return false, nil
-		case try == settleAttempts || ctx.Err() != nil || !errors.Is(err, ErrUnavailable):
+		case try == settleAttempts || ctx.Err() != nil || !errors.Is(err, ticketstore.ErrUnavailable):
 			return false, err
 		}
 		timer := time.NewTimer(pause)

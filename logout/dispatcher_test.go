@@ -375,7 +375,7 @@ func TestStoreFailsAndRecovers(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, status(200))
 	q := newQueue(due("n", "rp"))
-	q.claimErr, q.settleIn = logout.ErrUnavailable, 2
+	q.claimErr, q.settleIn = ticketstore.ErrUnavailable, 2
 	start(t, q, logout.ClientMap{"rp": rp.client("rp")})
 	q.mu.Lock()
 	q.claimErr = nil
@@ -420,6 +420,6 @@ func TestDispatcherConfig(t *testing.T) {
 		}
 	}
 	if !errors.Is(err, ticketstore.ErrInvalid) {
-		t.Errorf("error %v is not ErrInvalid", err)
+		t.Errorf("error %v is not ticketstore.ErrInvalid", err)
 	}
 }

@@ -50,7 +50,7 @@ type Ending struct {
 	// excludes SubjectID and SessionID. It is always a job (see Store.End), but in a dry run. Grants without a subject, such as those
 	// of client credentials, are no user's and stay.
 	All bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is ErrInvalid.
+	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is ticketstore.ErrInvalid.
 	ClientIDs []string
 	// Reason is what the clients' notices and the ended record say. With SessionExpiration a session that is live at now is left alone: it
 	// slid since somebody saw it due.

@@ -1,18 +1,9 @@
 package logout
 
-import (
-	"errors"
+import "errors"
 
-	"github.com/fosite-sessions/sessions/ticketstore"
-)
-
-// Sentinel errors. Those that all stores share are the same values as in ticketstore.
+// Sentinel errors of endings and notifications. Those that all stores share are in ticketstore.
 var (
-	ErrNotFound     = ticketstore.ErrNotFound
-	ErrInvalid      = ticketstore.ErrInvalid
-	ErrResultsToken = ticketstore.ErrResultsToken
-	ErrUnavailable  = ticketstore.ErrUnavailable
-
 	// ErrOutdated: the claim under which a delivery was reported is no longer the current one. Nothing was changed.
 	ErrOutdated = errors.New("claim is outdated")
 

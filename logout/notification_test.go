@@ -88,8 +88,8 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	for name, other := range map[string]logout.NotificationFilter{
 		"state": {State: logout.Pending}, "client": {ClientID: "x"}, "session": {SessionID: "x"},
 	} {
-		if _, err := (logout.NotificationQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, logout.ErrResultsToken) {
-			t.Errorf("Walk with the token of another %s: got %v, want ErrResultsToken", name, err)
+		if _, err := (logout.NotificationQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, ticketstore.ErrResultsToken) {
+			t.Errorf("Walk with the token of another %s: got %v, want ticketstore.ErrResultsToken", name, err)
 		}
 	}
 	for field, query := range map[string]logout.NotificationQuery{
@@ -118,8 +118,8 @@ func FuzzToken(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		w, err := logout.NotificationQuery{ResultsToken: token}.Walk()
 		switch {
-		case err != nil && !errors.Is(err, logout.ErrResultsToken):
-			t.Fatalf("got %v, want ErrResultsToken", err)
+		case err != nil && !errors.Is(err, ticketstore.ErrResultsToken):
+			t.Fatalf("got %v, want ticketstore.ErrResultsToken", err)
 		case err == nil && w.Filter.Validate() != nil:
 			t.Fatalf("the token leads to a filter that no query may have: %v", w.Filter.Validate())
 		}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // queue is the part of a logout.Store that a Dispatcher uses, in memory.
@@ -96,7 +97,7 @@ func (q *queue) Settle(_ context.Context, id string, claim uint64, outcome logou
 	defer q.mu.Unlock()
 	if q.settleIn > 0 {
 		q.settleIn--
-		return logout.ErrUnavailable
+		return ticketstore.ErrUnavailable
 	}
 	n := q.notices[id]
 	if n.claim != claim {

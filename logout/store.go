@@ -6,7 +6,7 @@ import (
 )
 
 // Store ends sessions and keeps the queue of notices. Implementations are safe for concurrent use and read no clock: every moment is
-// passed in as now. Every method may return ErrUnavailable, and ErrInvalid for a request that is wrong in itself.
+// passed in as now. Every method may return ticketstore.ErrUnavailable, and ticketstore.ErrInvalid for a request that is wrong in itself.
 type Store interface {
 	// End ends what the ending selects, durably before it returns, and counts it. Each session ends in one bounded transaction that
 	// replaces it by its ended record and queues its notices, together or not at all; from then on all of its grants are judged by that
@@ -28,18 +28,18 @@ type Store interface {
 	Claim(ctx context.Context, claim Claim, now time.Time) (*ClaimResult, error)
 
 	// Settle records the outcome of a delivery under its claim number. ErrOutdated if the notice has been claimed again, settled, or
-	// sent again since; ErrNotFound if it is gone. A Delivered notice with a time to tell the client Again goes back to Pending until then.
+	// sent again since; ticketstore.ErrNotFound if it is gone. A Delivered notice with a time to tell the client Again goes back to Pending until then.
 	Settle(ctx context.Context, id string, claim uint64, outcome Outcome, now time.Time) error
 
 	// Notifications returns a page of notices.
 	Notifications(ctx context.Context, query NotificationQuery) (*NotificationPage, error)
 
 	// Retry makes notices due now, with a new retry window. The one named by its id is, whatever its state, and a claim on it becomes
-	// outdated; an unknown one is ErrNotFound. Of those selected by a filter, pending ones that are due or being delivered are left as they
+	// outdated; an unknown one is ticketstore.ErrNotFound. Of those selected by a filter, pending ones that are due or being delivered are left as they
 	// are, and so are those queued after now. Nothing matched is no error. A crash between two batches leaves the rest as it was.
 	Retry(ctx context.Context, retry Retry, now time.Time) (*RetryResult, error)
 
 	// Job returns the progress of an ending: of one under way, and of one that was a job for JobRetention after its end. Endings of All and
-	// by subject alone always are, one by session where it leaves much to purge. Any other id is ErrNotFound.
+	// by subject alone always are, one by session where it leaves much to purge. Any other id is ticketstore.ErrNotFound.
 	Job(ctx context.Context, id string) (*Job, error)
 }

@@ -159,7 +159,7 @@ func (b *bench) poll(what string, done func() bool) {
 func session(id string) *ticketstore.Session {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(id)), SessionID: id, SubjectID: "42", Issuer: "https://op.example",
+		Key: ticketstore.KeyOf(id), SessionID: id, SubjectID: "42", Issuer: "https://op.example",
 		AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
 	}
 }

@@ -38,7 +38,7 @@ func Example() {
 	if errors.As(err, &fieldError) {
 		fmt.Println(fieldError.Field, fieldError.Problem)
 	}
-	fmt.Println(ticketstore.KeyOf([]byte("the cookie's secret")))
+	fmt.Println(ticketstore.KeyOf("the cookie's secret"))
 	// Output:
 	// count_requested is outside 1 to 1000
 	// [redacted]

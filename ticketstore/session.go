@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// Key finds a session by its cookie: the SHA-256 of the cookie's secret. The zero Key belongs to no session.
+// Key finds a record without naming its secret: the SHA-256 of a cookie's secret for a session, of a token's
+// signature for a grant. The zero Key belongs to no record.
 type Key [sha256.Size]byte
 
-// KeyOf returns the Key of a cookie secret.
-func KeyOf(secret []byte) Key { return sha256.Sum256(secret) }
+// KeyOf returns the Key of a secret.
+func KeyOf[S string | []byte](secret S) Key { return sha256.Sum256([]byte(secret)) }
 
-// String returns "[redacted]": a Key is as good as a look-up of the session, so it never reaches a log.
+// String returns "[redacted]": a Key is as good as a look-up of its record, so it never reaches a log.
 func (Key) String() string { return "[redacted]" }
 
 // GoString returns what String does.

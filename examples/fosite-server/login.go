@@ -10,6 +10,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // loginForm is the data of the sign-in page.
@@ -61,7 +62,7 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, err = p.sessions.SignIn(w, r, hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
-	if errors.Is(err, hostadapter.ErrTooManySessions) {
+	if errors.Is(err, ticketstore.ErrTooManySessions) {
 		p.tryAgain(w, r, *request, http.StatusForbidden, loginForm{
 			Username: username,
 			Problem:  "You are signed in on as many devices as you may be. Sign out on one of them first.",

@@ -140,7 +140,7 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapt
 		return done(w, r, 1)
 	}
 	err := h.config.Sessions.EndOwnSession(r.Context(), session, sid)
-	if errors.Is(err, hostadapter.ErrNotFound) && !wantsJSON(r) {
+	if errors.Is(err, ticketstore.ErrNotFound) && !wantsJSON(r) {
 		return done(w, r, 0) // it has ended in the meantime: the page will say so
 	}
 	if err != nil {
@@ -229,7 +229,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &known):
 	case errors.As(err, &field):
 		known = &problem{http.StatusBadRequest, field.Error()}
-	case errors.Is(err, hostadapter.ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		known = &problem{http.StatusNotFound, "There is no such session of yours."}
 	default:
 		h.config.Sessions.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)

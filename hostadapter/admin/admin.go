@@ -57,7 +57,7 @@ func (e *SignInError) Error() string { return ErrUnauthenticated.Error() }
 func (e *SignInError) Is(target error) bool { return target == ErrUnauthenticated }
 
 // Authorizer decides whether a request is let through and says who sent it. Its errors are ErrUnauthenticated, ErrForbidden, or
-// hostadapter.ErrUnavailable; any other is answered 500 and logged. It must not let a request through because it could not decide.
+// ticketstore.ErrUnavailable; any other is answered 500 and logged. It must not let a request through because it could not decide.
 // The page also asks for ChangeSessions to know whether to show buttons: asking alone changes nothing.
 type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 
@@ -67,7 +67,7 @@ type Manager interface {
 	GrantManagement
 	DeliveryManagement
 	Operations
-	// SessionByID returns one session; an unknown one is hostadapter.ErrNotFound.
+	// SessionByID returns one session; an unknown one is ticketstore.ErrNotFound.
 	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
 	// RemoteAddr tells where a request came from.
 	RemoteAddr(r *http.Request) string
@@ -87,7 +87,7 @@ type GrantManagement interface {
 type DeliveryManagement interface {
 	// Notifications returns a page of notices.
 	Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error)
-	// RetryDelivery has a notice sent again now; an unknown one is hostadapter.ErrNotFound.
+	// RetryDelivery has a notice sent again now; an unknown one is ticketstore.ErrNotFound.
 	RetryDelivery(ctx context.Context, id string) (*logout.Notification, error)
 	// RetryDeliveries has the notices that a filter selects sent again now, and counts them.
 	RetryDeliveries(ctx context.Context, filter logout.NotificationFilter) (int, error)
@@ -95,7 +95,7 @@ type DeliveryManagement interface {
 
 // Operations is what the routes tell of the work that goes on.
 type Operations interface {
-	// Job returns the progress of a job; an unknown one is hostadapter.ErrNotFound.
+	// Job returns the progress of a job; an unknown one is ticketstore.ErrNotFound.
 	Job(ctx context.Context, id string) (*hostadapter.Job, error)
 	// BackendStatus tells what runs and how it is.
 	BackendStatus(ctx context.Context) *hostadapter.BackendStatus

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gorilla/mux"
 
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -164,7 +163,7 @@ func TestStoreErrors(t *testing.T) {
 		{http.MethodGet, "/jobs/j1"},
 	} {
 		for status, err := range map[int]error{
-			503: hostadapter.ErrUnavailable, 404: hostadapter.ErrNotFound, 409: ticketstore.ErrConflict, 500: io.ErrUnexpectedEOF,
+			503: ticketstore.ErrUnavailable, 404: ticketstore.ErrNotFound, 409: ticketstore.ErrConflict, 500: io.ErrUnexpectedEOF,
 		} {
 			body := ""
 			switch route[1] {

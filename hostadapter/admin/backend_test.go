@@ -33,7 +33,7 @@ func TestBackend(t *testing.T) {
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger","version":"v1","format":1,
 		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,"pending_deliveries_complete":false}`)
-	m = &manager{status: hostadapter.BackendStatus{Err: hostadapter.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}}
+	m = &manager{status: hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
 		`{"status":"unavailable","error":"session store is unavailable","services":[],"shared":false}`)
 	m = &manager{status: hostadapter.BackendStatus{

@@ -18,6 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func TestBackup(t *testing.T) {
@@ -94,7 +95,7 @@ func TestBackupThatFails(t *testing.T) {
 	server := httptest.NewServer(router)
 	defer server.Close()
 	for want, err := range map[int]error{
-		http.StatusConflict: hostadapter.ErrBackup, http.StatusServiceUnavailable: hostadapter.ErrUnavailable,
+		http.StatusConflict: hostadapter.ErrBackup, http.StatusServiceUnavailable: ticketstore.ErrUnavailable,
 		http.StatusInternalServerError: errors.New("boom"),
 	} {
 		fails = func(io.Writer) error { return err }

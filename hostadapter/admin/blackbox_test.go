@@ -99,7 +99,7 @@ func (s *site) signIn(subject, client string) (sid string) {
 	now := time.Now().UTC().Add(-time.Minute)
 	sid = fmt.Sprintf("sid %03d", s.serial)
 	err := s.engine.Tickets().Create(s.t.Context(), &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, DisplayName: "The user " + subject,
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, DisplayName: "The user " + subject,
 		Issuer: "https://op.example", AuthTime: now, Created: now.Add(time.Duration(s.serial) * time.Millisecond), Renewed: now,
 		Expires: now.Add(time.Hour),
 	})
@@ -108,7 +108,7 @@ func (s *site) signIn(subject, client string) (sid string) {
 	}
 	grant := func(kind grantstore.Type, session string) grantstore.Grant {
 		return grantstore.Grant{
-			Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf(sid + string(kind))}, RequestID: sid, SubjectID: subject, SessionID: session,
+			Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(sid + string(kind))}, RequestID: sid, SubjectID: subject, SessionID: session,
 			ClientID: client, Created: now, Expires: now.Add(time.Hour), Data: []byte("SEALED"),
 		}
 	}

@@ -122,12 +122,12 @@ var (
 		LastAttempt: moment, LastError: "the client answered 500",
 	}
 	grant = grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("HANDLE")}, RequestID: "r1", SubjectID: "ann", SessionID: "s1",
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("HANDLE")}, RequestID: "r1", SubjectID: "ann", SessionID: "s1",
 		ClientID: "shop", Created: moment, Expires: moment.Add(time.Hour), Offline: true, Data: []byte("SEALED"),
 	}
 	detail = ticketstore.SessionDetail{
 		Session: ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte("secret")), SessionID: "s1", SubjectID: "ann", DisplayName: "Ann", Issuer: "https://op.example",
+			Key: ticketstore.KeyOf("secret"), SessionID: "s1", SubjectID: "ann", DisplayName: "Ann", Issuer: "https://op.example",
 			AuthTime: moment, ACR: "1", AMR: []string{"pwd"}, RemoteAddr: "192.0.2.1", UserAgent: "curl",
 			Created: moment, Renewed: moment, Expires: moment.Add(time.Hour), Ticket: []byte("TICKET"),
 		},
@@ -150,7 +150,7 @@ func authorize(r *http.Request, permission admin.Permission) (admin.Actor, error
 	case actor.ID == "":
 		return admin.Actor{}, admin.ErrUnauthenticated
 	case actor.ID == "lost":
-		return actor, hostadapter.ErrUnavailable
+		return actor, ticketstore.ErrUnavailable
 	case actor.ID == "broken":
 		return actor, io.ErrUnexpectedEOF
 	case actor.ID == "reader" && permission != admin.ReadSessions:

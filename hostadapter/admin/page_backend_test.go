@@ -10,6 +10,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func TestBackendPage(t *testing.T) {
@@ -21,8 +22,8 @@ func TestBackendPage(t *testing.T) {
 	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "Ready", "!End all sessions…", "!Download a backup")
 	h.get("writer", "/ui/backend?x=1").mustSay(http.StatusBadRequest)
 
-	lost := &manager{err: hostadapter.ErrUnavailable}
-	lost.status = hostadapter.BackendStatus{Err: hostadapter.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}
+	lost := &manager{err: ticketstore.ErrUnavailable}
+	lost.status = hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}
 	response := recordPage(lost, httptest.NewRequest(http.MethodGet, "/admin/ui/backend", nil))
 	(&seen{t: t, status: response.Code, body: response.Body.String()}).mustSay(http.StatusOK, "Unavailable", "<strong>–</strong>", "Try again")
 }

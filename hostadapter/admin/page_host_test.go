@@ -109,7 +109,7 @@ func (h *pageHost) signedIn(sid, subject, name string, ago time.Duration, client
 
 func (h *pageHost) keep(s ticketstore.Session, clients ...string) {
 	h.t.Helper()
-	s.Key = ticketstore.KeyOf([]byte(rand.Text()))
+	s.Key = ticketstore.KeyOf(rand.Text())
 	s.Issuer, s.AuthTime, s.Renewed, s.Expires = "https://op.example", s.Created, s.Created, h.start.Add(10*time.Hour)
 	if err := h.Backend().Tickets().Create(h.t.Context(), &s); err != nil {
 		h.t.Fatalf("creating session %s: %v", s.SessionID, err)
@@ -119,11 +119,11 @@ func (h *pageHost) keep(s ticketstore.Session, clients ...string) {
 			OperationID: rand.Text(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: true},
 			Store: []grantstore.Grant{
 				{
-					Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(s.SessionID + client)}, RequestID: rand.Text(),
+					Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(s.SessionID + client)}, RequestID: rand.Text(),
 					SubjectID: s.SubjectID, SessionID: s.SessionID, ClientID: client, Created: s.Created, Expires: s.Expires,
 				},
 				{
-					Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf(rand.Text())},
+					Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf(rand.Text())},
 					SubjectID: s.SubjectID, ClientID: client, Created: s.Created,
 				},
 			},

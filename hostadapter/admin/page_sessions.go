@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -164,7 +163,7 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	}
 	sid := p.text("session_id")
 	report, err := m.sessions.SessionByID(r.Context(), sid)
-	if errors.Is(err, hostadapter.ErrNotFound) {
+	if errors.Is(err, ticketstore.ErrNotFound) {
 		return m.endedSession(w, r, record, sid)
 	}
 	if err != nil {

@@ -103,7 +103,7 @@ func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *au
 	record.add(slog.String("job", job))
 	swapper, ok := m.sessions.(Swapper)
 	if !ok {
-		return hostadapter.ErrNotFound
+		return ticketstore.ErrNotFound
 	}
 	if err := endSwap(swapper, job); err != nil {
 		return err

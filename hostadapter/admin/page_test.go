@@ -289,7 +289,7 @@ func TestPageFailures(t *testing.T) {
 		status int
 		says   []string
 	}{
-		"unavailable": {hostadapter.ErrUnavailable, http.StatusServiceUnavailable, []string{"Try again", "session store cannot be reached"}},
+		"unavailable": {ticketstore.ErrUnavailable, http.StatusServiceUnavailable, []string{"Try again", "session store cannot be reached"}},
 		"broken":      {errors.New("secret detail"), http.StatusInternalServerError, []string{"Something went wrong", "!secret detail"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -167,9 +167,9 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		status, detail = http.StatusForbidden, "The permission for this request is missing."
 	case errors.As(err, &field):
 		status, detail, name = http.StatusBadRequest, field.Field+" "+field.Problem+".", field.Field
-	case errors.Is(err, hostadapter.ErrInvalid):
+	case errors.Is(err, ticketstore.ErrInvalid):
 		status, detail = http.StatusBadRequest, "The request is invalid."
-	case errors.Is(err, hostadapter.ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		status, detail = http.StatusNotFound, "It is not known here."
 	case errors.Is(err, logout.ErrBusy):
 		status, detail = http.StatusConflict, "Another removal of all sessions is under way."
@@ -178,7 +178,7 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 	case errors.Is(err, ticketstore.ErrNoSpace):
 		status, detail = http.StatusServiceUnavailable, "The disk of the session store is nearly full, and this change was refused. Make room on it."
 		w.Header().Set("Retry-After", "60")
-	case errors.Is(err, hostadapter.ErrUnavailable):
+	case errors.Is(err, ticketstore.ErrUnavailable):
 		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached just now. A change may have been carried out."
 		w.Header().Set("Retry-After", "5")
 	case r.Context().Err() != nil:

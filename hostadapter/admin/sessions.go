@@ -201,7 +201,7 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 		return err
 	}
 	if result.SessionsRemoved == 0 {
-		return hostadapter.ErrNotFound
+		return ticketstore.ErrNotFound
 	}
 	writeResult(w, audit, result)
 	return nil

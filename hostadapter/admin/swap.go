@@ -14,12 +14,12 @@ import (
 
 // Swapper is what a Manager also is whose backend can be replaced while it serves. A hostadapter.Adapter is one.
 type Swapper interface {
-	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is hostadapter.ErrNotFound, a swap that
+	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is ticketstore.ErrNotFound, a swap that
 	// cannot be is hostadapter.ErrSwap.
 	Swap(ctx context.Context, name string) (job string, err error)
 	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are those of Swap.
 	Upgrade(ctx context.Context, name string) (job string, err error)
-	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrSwap, an unknown one hostadapter.ErrNotFound.
+	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrSwap, an unknown one ticketstore.ErrNotFound.
 	AbortSwap(job string) error
 	// BackendName is what the backend that serves is called, BackendNames are those of the configuration, sorted.
 	BackendName() string
@@ -99,7 +99,7 @@ func beginSwap(ctx context.Context, audit *audit, swapper Swapper, name string, 
 	switch {
 	case errors.Is(err, hostadapter.ErrSwap):
 		return "", swapProblem(err, "backend")
-	case errors.Is(err, hostadapter.ErrNotFound):
+	case errors.Is(err, ticketstore.ErrNotFound):
 		return "", &problem{
 			status: http.StatusNotFound, detail: "There is no backend of this name in the server's configuration.", field: "backend",
 		}

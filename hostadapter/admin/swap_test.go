@@ -12,6 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // swapManager is a manager with something to swap.
@@ -50,7 +51,7 @@ func TestSwapsAreAudited(t *testing.T) {
 		"swap":     {http.MethodPost, "/backend/swap", `{"backend":"next"}`, nil, "swap to next", []string{"status=202", "backend=next", "job=j1"}},
 		"upgrade":  {http.MethodPost, "/backend/swap", `{"backend":"next","same_data":true}`, nil, "upgrade to next", []string{"status=202", "same_data=true"}},
 		"refused":  {http.MethodPost, "/backend/swap", `{"backend":"next"}`, hostadapter.ErrSwap, "swap to next", []string{"status=409"}},
-		"unknown":  {http.MethodPost, "/backend/swap", `{"backend":"x"}`, hostadapter.ErrNotFound, "swap to x", []string{"status=404"}},
+		"unknown":  {http.MethodPost, "/backend/swap", `{"backend":"x"}`, ticketstore.ErrNotFound, "swap to x", []string{"status=404"}},
 		"no name":  {http.MethodPost, "/backend/swap", `{}`, nil, "", []string{"status=400"}},
 		"too late": {http.MethodDelete, "/backend/swap/j1", "", hostadapter.ErrSwap, "abort j1", []string{"status=409"}},
 		"abort":    {http.MethodDelete, "/backend/swap/j1", "", nil, "abort j1", []string{"status=204", "action=abort_swap"}},

@@ -76,7 +76,7 @@ func tokenAnswer(err error) error {
 		return err
 	case errors.Is(err, grantstore.ErrSessionEnded):
 		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("The session in which it was granted has ended.")
-	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, grantstore.ErrNotFound):
+	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, ticketstore.ErrNotFound):
 		if errors.Is(err, fosite.ErrInvalidGrant) {
 			return err // with fosite's own hint
 		}
@@ -93,7 +93,7 @@ func authorizeAnswer(err error) error {
 	switch {
 	case errors.Is(err, grantstore.ErrSessionEnded):
 		return fosite.ErrLoginRequired.WithWrap(err).WithHint("The session has ended.")
-	case errors.Is(err, grantstore.ErrInvalid):
+	case errors.Is(err, ticketstore.ErrInvalid):
 		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The request cannot be stored.").WithDebug(err.Error())
 	case errors.Is(err, fosite.ErrServerError) && errors.Is(err, fosite.ErrNotFound):
 		return fosite.ErrInvalidRequestURI.WithWrap(err).WithHint("The pushed authorization request was used before.")

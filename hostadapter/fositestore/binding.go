@@ -14,6 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // errRefused marks a grant that the store gives and that counts for nothing: it is not what the host stored
@@ -184,11 +185,11 @@ func (s *Store) checkWhole(ctx context.Context, code *row) error {
 
 // openIDKey returns the key of the OpenID record of the code in a token request, or the zero key: it is kept
 // under the whole code.
-func openIDKey(ctx context.Context) grantstore.Key {
+func openIDKey(ctx context.Context) ticketstore.Key {
 	if request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && request != nil {
-		return grantstore.KeyOf(request.GetRequestForm().Get("code"))
+		return ticketstore.KeyOf(request.GetRequestForm().Get("code"))
 	}
-	return grantstore.Key{}
+	return ticketstore.Key{}
 }
 
 // hasRelated reports whether a row came along. A zero key stands for any.

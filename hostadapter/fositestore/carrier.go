@@ -116,8 +116,8 @@ func (c *carrier) failed() error {
 
 // isAnswer reports whether the error is what a working store says of a grant.
 func isAnswer(err error) bool {
-	for _, answer := range []error{grantstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, grantstore.ErrExists,
-		grantstore.ErrInvalid, ticketstore.ErrTooManyClients, errRefused} {
+	for _, answer := range []error{ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
+		ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, errRefused} {
 		if errors.Is(err, answer) {
 			return true
 		}

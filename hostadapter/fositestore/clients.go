@@ -39,8 +39,8 @@ var _ logout.ClientSource = (*clients)(nil)
 func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Client, error) {
 	client, err := c.store.GetClient(ctx, clientID)
 	switch {
-	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, logout.ErrNotFound):
-		return nil, fmt.Errorf("client %q: %w", clientID, logout.ErrNotFound)
+	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound):
+		return nil, fmt.Errorf("client %q: %w", clientID, ticketstore.ErrNotFound)
 	case err != nil:
 		return nil, fmt.Errorf("client %q: %w", clientID, err)
 	}
@@ -51,7 +51,7 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	settings := &logout.Client{ClientID: client.GetID()}
 	if c.settings != nil {
 		known, err := c.settings.LogoutClient(ctx, client.GetID())
-		if err != nil && !errors.Is(err, logout.ErrNotFound) {
+		if err != nil && !errors.Is(err, ticketstore.ErrNotFound) {
 			return nil, err
 		}
 		if err == nil && known != nil {

@@ -204,7 +204,7 @@ func TestClientsLogoutSettings(t *testing.T) {
 			t.Errorf("client %s: %v (-want +got):\n%s", id, err, diff)
 		}
 	}
-	if _, err := sessions.Clients().LogoutClient(t.Context(), "nobody"); !errors.Is(err, logout.ErrNotFound) {
+	if _, err := sessions.Clients().LogoutClient(t.Context(), "nobody"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("unknown client: want ErrNotFound, got %v", err)
 	}
 }

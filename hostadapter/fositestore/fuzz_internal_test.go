@@ -17,6 +17,7 @@ import (
 	"github.com/ory/fosite/handler/openid"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // FuzzDecode: whatever the data of a grant opens to, it is refused, or it is a request that can be stored again and is then the same.
@@ -126,7 +127,7 @@ func FuzzIDTokenHint(f *testing.F) {
 			t.Fatalf("%q is taken for an ID token", token)
 		case err == nil && (hint.Subject == "" || !slices.Contains(hint.Audience, "app") && !slices.Contains(hint.Audience, "other")):
 			t.Fatalf("%q is taken for an ID token that says %+v", text, hint)
-		case errors.Is(err, hostadapter.ErrUnavailable):
+		case errors.Is(err, ticketstore.ErrUnavailable):
 			t.Fatalf("the hint's fault is taken for the server's: %v", err)
 		case sign && errors.Is(err, hostadapter.ErrHintUnverified):
 			t.Fatal("our own signature does not verify")

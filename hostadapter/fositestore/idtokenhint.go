@@ -16,6 +16,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // idTokenHints verifies the ID tokens of this server.
@@ -36,7 +37,7 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (*hostadapter.I
 	}
 	publics, err := h.publics(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: keys of ID tokens: %w", hostadapter.ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: keys of ID tokens: %w", ticketstore.ErrUnavailable, err)
 	}
 	// ID tokens have no typ or the general one: a logout token has its own (Back-Channel Logout 1.0, section 2.4), and so has an access
 	// token by RFC 9068.
@@ -168,7 +169,7 @@ func (h *idTokenHints) registered(ctx context.Context, id string) (bool, error) 
 	case errors.Is(err, fosite.ErrNotFound):
 		return false, nil
 	case err != nil:
-		return false, fmt.Errorf("%w: client %.64q: %w", hostadapter.ErrUnavailable, id, err)
+		return false, fmt.Errorf("%w: client %.64q: %w", ticketstore.ErrUnavailable, id, err)
 	}
 	return client != nil && id != "", nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // sign returns a JWS with that typ, none where it is empty.
@@ -53,7 +54,7 @@ func TestHintsWithoutKeysAreUnavailable(t *testing.T) {
 		"present": fositestore.Hints(lost, nil, issuer),
 		"former":  fositestore.Hints(keyOf(signingKey()), func(context.Context) ([]any, error) { return nil, away }, issuer),
 	} {
-		if _, err := hints.Verify(t.Context(), token); !errors.Is(err, hostadapter.ErrUnavailable) {
+		if _, err := hints.Verify(t.Context(), token); !errors.Is(err, ticketstore.ErrUnavailable) {
 			t.Errorf("%s: got %v, want ErrUnavailable", name, err)
 		}
 	}

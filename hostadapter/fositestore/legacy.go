@@ -12,7 +12,7 @@ import (
 	"github.com/ory/fosite/handler/pkce"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // movedMark is the description of a grant that was brought from the host's own store.
@@ -50,7 +50,7 @@ func (s *Store) hasLegacy() bool { return s.legacy != nil && s.now().Before(s.le
 // mayBeLegacy reports whether a handle that the grants answered with err is to be looked up in the host's store. One whose session has ended
 // is known: it is not.
 func (s *Store) mayBeLegacy(handle string, err error) bool {
-	return handle != "" && errors.Is(err, grantstore.ErrNotFound) && s.hasLegacy()
+	return handle != "" && errors.Is(err, ticketstore.ErrNotFound) && s.hasLegacy()
 }
 
 // fromLegacy reads a request in the host's store, once in a token request. A used one comes together with fosite's error for it. What else goes
@@ -81,7 +81,7 @@ func (s *Store) fromLegacy(ctx context.Context, ref grantstore.Ref, get func() (
 
 // legacyFailed makes an error of the host's store one that asks the client to try again.
 func (s *Store) legacyFailed(ctx context.Context, err error) error {
-	err = fmt.Errorf("fositestore: the server's own store: %w: %w", hostadapter.ErrUnavailable, err)
+	err = fmt.Errorf("fositestore: the server's own store: %w: %w", ticketstore.ErrUnavailable, err)
 	s.carriers.from(ctx).note(err)
 	return err
 }
@@ -124,7 +124,7 @@ func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, exp
 				return err
 			}
 		}
-		if _, err := s.apply(ctx, c, batch); err != nil && !errors.Is(err, grantstore.ErrExists) {
+		if _, err := s.apply(ctx, c, batch); err != nil && !errors.Is(err, ticketstore.ErrExists) {
 			return err
 		}
 	case !s.hasLegacy() || !c.hasMoved(ref):

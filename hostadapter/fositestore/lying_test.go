@@ -167,7 +167,7 @@ var changedGrant = map[string]func(*grantstore.Grant){
 	"as if used, without data": func(g *grantstore.Grant) {
 		g.Data, g.Consumed = nil, g.Created
 	},
-	"another key": func(g *grantstore.Grant) { g.Key = grantstore.KeyOf("another") },
+	"another key": func(g *grantstore.Grant) { g.Key = ticketstore.KeyOf("another") },
 }
 
 func TestLyingStoreChangesAGrant(t *testing.T) {
@@ -267,7 +267,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 				code := b.code(pkce...)
 				hide := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
 					if !keep(ref.Type) && ref.Type != grantstore.AuthorizationCode && ref.Type != grantstore.ReferenceToken {
-						return nil, grantstore.ErrNotFound
+						return nil, ticketstore.ErrNotFound
 					}
 					if err == nil {
 						var kept []grantstore.Grant

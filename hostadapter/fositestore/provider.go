@@ -17,7 +17,7 @@ import (
 // Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the stores, and answers what the
 // stores said rather than what fosite makes of it. Get one from Sessions.Provider and use it in place of fosite's.
 //
-// A store that cannot be asked is 503 with Retry-After at every endpoint; the error is hostadapter.ErrUnavailable. A session that has ended is
+// A store that cannot be asked is 503 with Retry-After at every endpoint; the error is ticketstore.ErrUnavailable. A session that has ended is
 // invalid_grant at the token endpoint, login_required at the authorization endpoint and {"active":false} at introspection.
 //
 // Hosts may pass any context to its methods: what belongs together is found by the requests that fosite returned.

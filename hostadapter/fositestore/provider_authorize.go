@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none from a user who would have to sign
@@ -42,7 +43,7 @@ func (p *Provider) checkHint(ctx context.Context, request fosite.AuthorizeReques
 		return nil
 	}
 	switch _, err := p.hints.Verify(ctx, hint); {
-	case errors.Is(err, hostadapter.ErrUnavailable):
+	case errors.Is(err, ticketstore.ErrUnavailable):
 		return err
 	case errors.Is(err, hostadapter.ErrNotIDToken):
 		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The id_token_hint is not an ID token of this server.")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const renamed = "http://renamed.example:9000"
@@ -78,7 +79,7 @@ func TestFormerIssuer(t *testing.T) {
 
 			over := (&browser{h: h, client: bob.client}).signIn("bob")
 			over.mustBe("bob")
-			if _, err := h.sessions.SessionByID(t.Context(), bobs); !errors.Is(err, hostadapter.ErrNotFound) {
+			if _, err := h.sessions.SessionByID(t.Context(), bobs); !errors.Is(err, ticketstore.ErrNotFound) {
 				t.Errorf("after a sign-in over its cookie: %v, want the session ended", err)
 			}
 			fresh := h.exchange(over.code(scope...))
@@ -124,7 +125,7 @@ func TestFormerIssuersHint(t *testing.T) {
 	if r := h.browser().get("/end_session", hint); r.status != http.StatusOK || !strings.Contains(r.body, "You are signed out.") {
 		t.Errorf("signing out: %d %s", r.status, r.body)
 	}
-	if _, err := h.sessions.SessionByID(t.Context(), sid); !errors.Is(err, hostadapter.ErrNotFound) {
+	if _, err := h.sessions.SessionByID(t.Context(), sid); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the session: %v, want it ended", err)
 	}
 }

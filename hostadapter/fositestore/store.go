@@ -19,6 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Everything that compose.ComposeAllEnabled asserts of a storage.
@@ -64,7 +65,7 @@ type row struct {
 func (s *Store) now() time.Time { return s.adapter.Now().UTC() }
 
 func refOf(t grantstore.Type, handle string) grantstore.Ref {
-	return grantstore.Ref{Type: t, Key: grantstore.KeyOf(handle)}
+	return grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}
 }
 
 // get reads a grant, once in a request. A used one comes together with grantstore.ErrConsumed. One that is missing, or that its session
@@ -85,7 +86,7 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 	switch {
 	case errors.Is(err, errRefused):
 		return nil, err
-	case errors.Is(err, grantstore.ErrNotFound), errors.Is(err, grantstore.ErrSessionEnded):
+	case errors.Is(err, ticketstore.ErrNotFound), errors.Is(err, grantstore.ErrSessionEnded):
 		return nil, fosite.ErrNotFound.WithWrap(err)
 	case err != nil && r == nil:
 		return nil, err
@@ -114,7 +115,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, fmt.Errorf("grant store answered neither grant nor error: %w", grantstore.ErrUnavailable)
+		return nil, fmt.Errorf("grant store answered neither grant nor error: %w", ticketstore.ErrUnavailable)
 	}
 	if found.Grant.Ref != ref {
 		return nil, s.refuse(ctx, ref, errors.New("it is another than was asked for"))
@@ -135,7 +136,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		r.related = append(r.related, other)
 	}
 	if at := r.grant.Expires; !at.IsZero() && !s.now().Before(at) {
-		return nil, fmt.Errorf("%s: %w", ref.Type, grantstore.ErrNotFound)
+		return nil, fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 	}
 	return r, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // newGrant returns the request as a grant under a handle, bound to the session that Bind put into the request's. It has no data yet: what it
@@ -135,7 +136,7 @@ func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	}
 	client, err := s.host.GetClient(ctx, id)
 	switch {
-	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, grantstore.ErrNotFound):
+	case errors.Is(err, fosite.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound):
 		return nil, fosite.ErrNotFound.WithWrap(err)
 	case err != nil:
 		c.note(err)

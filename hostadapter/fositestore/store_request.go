@@ -8,6 +8,7 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // notStored are fields of a pushed request that authenticated the client and are of no use afterwards.
@@ -81,7 +82,7 @@ func (s *Store) SetClientAssertionJWT(ctx context.Context, jti string, exp time.
 	_, err := s.apply(ctx, s.carriers.from(ctx), &grantstore.Batch{
 		Store: []grantstore.Grant{{Ref: refOf(grantstore.JTI, jti), Created: s.now(), Expires: exp.UTC().Add(jtiMargin)}},
 	})
-	if errors.Is(err, grantstore.ErrExists) {
+	if errors.Is(err, ticketstore.ErrExists) {
 		return fosite.ErrJTIKnown.WithWrap(err)
 	}
 	return err

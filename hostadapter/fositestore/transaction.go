@@ -8,6 +8,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // transaction gathers the writes between BeginTX and Commit.
@@ -61,7 +62,7 @@ func isEmpty(b *grantstore.Batch) bool {
 
 // lostRace makes the loser of a race for a code or refresh token known to fosite.
 func lostRace(err error) error {
-	if errors.Is(err, grantstore.ErrConsumed) || errors.Is(err, grantstore.ErrNotFound) {
+	if errors.Is(err, grantstore.ErrConsumed) || errors.Is(err, ticketstore.ErrNotFound) {
 		return fosite.ErrInactiveToken.WithWrap(err)
 	}
 	return err
@@ -86,7 +87,7 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 	case err == nil:
 		use.Notify, use.Muted = settings.BackChannelLogoutURI != "", settings.Muted
 		use.Coordinated = s.adapter.Coordinates(settings)
-	case !errors.Is(err, grantstore.ErrNotFound):
+	case !errors.Is(err, ticketstore.ErrNotFound):
 		// Better a notice too many: where the client has no URI, the dispatcher finds out.
 		s.adapter.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
 		use.Notify = true

@@ -143,7 +143,7 @@ func (w *work) signIn(ctx context.Context) error {
 	err := w.each(func(i int) error {
 		created := w.start.Add(time.Duration(i) * time.Millisecond)
 		err := w.backend.Tickets().Create(ctx, &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte(sid(i))), SessionID: sid(i), SubjectID: fmt.Sprintf("subject-%d", i), DisplayName: "Ann Example",
+			Key: ticketstore.KeyOf(sid(i)), SessionID: sid(i), SubjectID: fmt.Sprintf("subject-%d", i), DisplayName: "Ann Example",
 			Issuer: "https://op.example", AuthTime: created, Created: created, Renewed: created, Expires: w.start.AddDate(0, 0, 30),
 			RemoteAddr: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", Ticket: noise(i, w.Ticket),
 		})
@@ -154,7 +154,7 @@ func (w *work) signIn(ctx context.Context) error {
 		_, err = w.backend.Grants().Apply(ctx, &grantstore.Batch{
 			OperationID: "use-" + sid(i), Use: &grantstore.Use{SessionID: sid(i), ClientID: "app", Notify: true},
 			Store: []grantstore.Grant{{
-				Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(sid(i))}, RequestID: sid(i), SessionID: sid(i),
+				Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i))}, RequestID: sid(i), SessionID: sid(i),
 				SubjectID: fmt.Sprintf("subject-%d", i), ClientID: "app", Created: created, Expires: created.AddDate(0, 0, 1), Data: noise(i, 800),
 			}},
 		}, created)
@@ -169,8 +169,8 @@ func (w *work) look(ctx context.Context) error {
 		i := int(w.signed.Load())
 		_, err := w.backend.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 100})
 		if err == nil {
-			_, err = w.backend.Grants().Get(ctx, grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(sid(i / 2))}, w.start)
-			if errors.Is(err, grantstore.ErrNotFound) {
+			_, err = w.backend.Grants().Get(ctx, grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i / 2))}, w.start)
+			if errors.Is(err, ticketstore.ErrNotFound) {
 				err = nil // it is just being signed in
 			}
 		}
@@ -196,7 +196,7 @@ func noise(seed, size int) []byte {
 // lookAndEnd reads every session, walks the listing, ends all and sees that none is left.
 func (w *work) lookAndEnd(ctx context.Context) error {
 	err := w.each(func(i int) error {
-		session, err := w.backend.Tickets().Get(ctx, ticketstore.KeyOf([]byte(sid(i))))
+		session, err := w.backend.Tickets().Get(ctx, ticketstore.KeyOf(sid(i)))
 		if err == nil && (session.SessionID != sid(i) || len(session.Ticket) != w.Ticket) {
 			err = errors.New("it is another")
 		}

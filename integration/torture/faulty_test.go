@@ -226,7 +226,7 @@ var faults = []fault{
 			half := *e
 			half.KeepSession = true
 			_, err := l.Store.End(ctx, &half, now)
-			return nil, errors.Join(logout.ErrUnavailable, err)
+			return nil, errors.Join(ticketstore.ErrUnavailable, err)
 		}
 	}},
 	{"forgets sessions for a moment", []rule{ruleLost}, func(t *faultyTickets, _ *faultyGrants, _ *faultyLogout) {

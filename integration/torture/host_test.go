@@ -24,6 +24,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
@@ -130,7 +131,7 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
-	if errors.Is(err, hostadapter.ErrUnavailable) || errors.Is(err, context.Canceled) {
+	if errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.Canceled) {
 		status = http.StatusServiceUnavailable
 	}
 	http.Error(w, err.Error(), status)

@@ -116,8 +116,8 @@ func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 
 func (m *tormentor) liveGrant(engine *badger.Engine, kind grantstore.Type, token string, now time.Time) bool {
 	_, signature, _ := strings.Cut(token, ".")
-	_, err := engine.Grants().Get(m.t.Context(), grantstore.Ref{Type: kind, Key: grantstore.KeyOf(signature)}, now)
-	m.known(err, grantstore.ErrNotFound, grantstore.ErrSessionEnded, grantstore.ErrConsumed)
+	_, err := engine.Grants().Get(m.t.Context(), grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(signature)}, now)
+	m.known(err, ticketstore.ErrNotFound, grantstore.ErrSessionEnded, grantstore.ErrConsumed)
 	return err == nil
 }
 

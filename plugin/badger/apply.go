@@ -158,7 +158,7 @@ func (a *application) seen() error {
 		if err != nil {
 			return err
 		}
-		changed := g == nil || grantstore.KeyOf(string(g.GetData())) != seen.Data
+		changed := g == nil || ticketstore.KeyOf(string(g.GetData())) != seen.Data
 		if !changed {
 			verdict := judge(a.tx, seen.Type, g, a.now)
 			if verdict != nil && !rules.Dead(verdict) {
@@ -167,7 +167,7 @@ func (a *application) seen() error {
 			changed = verdict != nil
 		}
 		if changed {
-			return fmt.Errorf("%s: %w", seen.Type, grantstore.ErrConflict)
+			return fmt.Errorf("%s: %w", seen.Type, ticketstore.ErrConflict)
 		}
 	}
 	return nil
@@ -183,7 +183,7 @@ func (a *application) consume() error {
 		return err
 	}
 	if g == nil {
-		return fmt.Errorf("%s: %w", c.Type, grantstore.ErrNotFound)
+		return fmt.Errorf("%s: %w", c.Type, ticketstore.ErrNotFound)
 	}
 	verdict := judge(a.tx, c.Type, g, a.now)
 	if errors.Is(verdict, grantstore.ErrConsumed) {
@@ -374,9 +374,9 @@ func (a *application) vacate(ref grantstore.Ref) error {
 		return err
 	}
 	switch verdict := judge(a.tx, ref.Type, old, a.now); {
-	case errors.Is(verdict, grantstore.ErrNotFound):
+	case errors.Is(verdict, ticketstore.ErrNotFound):
 	case verdict == nil || rules.Dead(verdict):
-		return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrExists)
+		return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrExists)
 	default:
 		return verdict
 	}

@@ -55,7 +55,7 @@ func share(b *testing.B, callers int, operation func(i int) error) {
 func benchSession(i int) *ticketstore.Session {
 	sid := fmt.Sprintf("sid%d", i)
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: fmt.Sprintf("subject%d", i), DisplayName: "Ann Example",
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: fmt.Sprintf("subject%d", i), DisplayName: "Ann Example",
 		Issuer: "https://op.example", AuthTime: base, Created: base, Renewed: base, Expires: base.AddDate(0, 0, 1), Ticket: make([]byte, 200),
 	}
 }
@@ -67,7 +67,7 @@ func benchBatch(i int) *grantstore.Batch {
 	}
 	for _, t := range []grantstore.Type{grantstore.ReferenceToken, grantstore.RefreshToken} {
 		batch.Store = append(batch.Store, grantstore.Grant{
-			Ref: grantstore.Ref{Type: t, Key: grantstore.KeyOf(fmt.Sprint(t, i))}, RequestID: fmt.Sprintf("request%d", i),
+			Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(fmt.Sprint(t, i))}, RequestID: fmt.Sprintf("request%d", i),
 			SubjectID: fmt.Sprintf("subject%d", i), SessionID: sid, ClientID: "app", Created: base, Expires: base.AddDate(0, 0, 1),
 			Data: make([]byte, 800),
 		})

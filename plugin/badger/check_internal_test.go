@@ -36,14 +36,14 @@ func stocked(t *testing.T) *Engine {
 		}
 	}
 	refresh := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("refresh")}, RequestID: "family",
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}, RequestID: "family",
 		SubjectID: "ann", SessionID: "ann-1", ClientID: "photos", Created: base,
 	}
 	consent := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("consent")}, SubjectID: "dan", ClientID: "photos", Created: base,
+		Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent")}, SubjectID: "dan", ClientID: "photos", Created: base,
 	}
 	jti := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.JTI, Key: grantstore.KeyOf("jti")}, Created: base, Expires: base.Add(time.Hour),
+		Ref: grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf("jti")}, Created: base, Expires: base.Add(time.Hour),
 	}
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "grants", Store: []grantstore.Grant{refresh, consent, jti}}, base)
 	must(err)
@@ -57,7 +57,7 @@ func stocked(t *testing.T) *Engine {
 	end(logout.Ending{OperationID: "end-ann-2", SessionID: "ann-2", Reason: logout.UserLogout, KeepTokens: true})
 	end(logout.Ending{OperationID: "end-bob", SubjectID: "bob", ClientIDs: []string{"mail"}, KeepSession: true, Reason: logout.Terminated})
 	numbered := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("numbered")}, RequestID: "numbered",
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("numbered")}, RequestID: "numbered",
 		SubjectID: "bob", SessionID: "bob-1", ClientID: "mail", Created: base.Add(time.Minute), Expires: base.Add(time.Hour),
 	}
 	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "numbered", Store: []grantstore.Grant{numbered}}, base.Add(time.Minute))
@@ -236,8 +236,8 @@ func foundAt(t *testing.T, e *Engine, what string) {
 	}
 	for _, f := range report.Findings {
 		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti", "numbered", "ann-1-photos-0"} {
-			hash := ticketstore.KeyOf([]byte(secret))
-			grant := grantstore.KeyOf(secret)
+			hash := ticketstore.KeyOf(secret)
+			grant := ticketstore.KeyOf(secret)
 			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]), fmt.Sprintf("%q", hash[:])[1:20], string(grant[:])} {
 				if strings.Contains(f.String(), never) {
 					t.Errorf("%s: the finding %q tells a key", what, f)
@@ -283,7 +283,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			return errors.Join(err, tx.save(sessionKey("ann-3"), s))
 		}, "another session than its key says"},
 		"a token that a revocation would miss": {func(_ *Engine, tx *tx) error {
-			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("refresh")}
+			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 			g, err := loadGrant(tx, ref)
 			g.TokenNumber = 7
 			return errors.Join(err, tx.save(grantKey(ref), g))
@@ -316,7 +316,7 @@ func TestCheckFindsEndedRecordsThatNobodySweeps(t *testing.T) {
 	e := stocked(t)
 	late := base.AddDate(0, 1, 0)
 	err := e.Tickets().Create(t.Context(), &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte("late")), SessionID: "late", SubjectID: "ann", Issuer: "https://op.example", AuthTime: late, Created: late,
+		Key: ticketstore.KeyOf("late"), SessionID: "late", SubjectID: "ann", Issuer: "https://op.example", AuthTime: late, Created: late,
 		Renewed: late, Expires: late.Add(time.Hour),
 	})
 	if err != nil {

@@ -26,11 +26,11 @@ func TestDamagedRowsAreReported(t *testing.T) {
 	signIn(t, e, fuzzSID, fuzzSubject)
 	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
 	spoil(t, e, grantKey(fuzzToken), sessionKey(fuzzSID))
-	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte(fuzzSID)))
+	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf(fuzzSID))
 	_, byID := e.Tickets().Find(t.Context(), fuzzSID)
 	_, grant := e.Grants().Get(t.Context(), fuzzToken, base)
 	for call, err := range map[string]error{"Get": byKey, "Find": byID, "Get of a grant": grant} {
-		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, grantstore.ErrNotFound) {
+		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, ticketstore.ErrNotFound) {
 			t.Errorf("%s of a damaged row answered %v, want an error that says so", call, err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 	issue(t, e, "sid1", "ann", "wiki", 2)
 	issue(t, e, "sid2", "ann", "wiki", 2)
 	spoil(t, e, sessionKey("sid1"), clientUseKey("sid1", "wiki"), clientUseKey("sid2", "wiki"), grantKey(grantstore.Ref{
-		Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid0-mail-0"),
+		Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid0-mail-0"),
 	}), key(indexExpiry, []byte("no"))) // before all others
 	later := base.Add(2 * time.Hour)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, later)
@@ -171,8 +171,8 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 				signIn(t, e, fmt.Sprint("sid", i), "ann")
 				issue(t, e, fmt.Sprint("sid", i), "ann", "mail", 2)
 			}
-			consent := grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("consent")}
-			outlived := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("ended-mail-0")}
+			consent := grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent")}
+			outlived := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("ended-mail-0")}
 			endKeepingTokens(t, e, "ended")
 			if _, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "consent", Store: []grantstore.Grant{
 				{Ref: consent, SubjectID: "ann", ClientID: "mail", Created: base},
@@ -180,7 +180,7 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 				t.Fatal(err)
 			}
 			spoil(t, e, sessionKey("sid1"), clientUseKey("sid1", "mail"), grantKey(consent), endedKey("ended"),
-				grantKey(grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid2-mail-1")}))
+				grantKey(grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid2-mail-1")}))
 			ending.OperationID, ending.Reason = "op", logout.Terminated
 			dry := ending
 			dry.OperationID, dry.DryRun = "dry", true
@@ -201,7 +201,7 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 					t.Errorf("dry run %t: result %+v, error %v; want %d sessions removed and %d clients told", ending.DryRun, result, err, removed, want)
 				}
 			}
-			for _, ref := range []grantstore.Ref{consent, outlived, {Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid1-mail-0")}} {
+			for _, ref := range []grantstore.Ref{consent, outlived, {Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}} {
 				if _, err := e.Grants().Get(t.Context(), ref, base); err == nil {
 					t.Errorf("a grant of type %s is alive", ref.Type)
 				}
@@ -236,7 +236,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		issue(t, e, sid, "ann", "mail", 1)
 	}
 	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
-	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid1-mail-0")}
+	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}
 	spoil(t, e, sessionKey("sid0"), listed, clientUseKey("sid2", "mail"), noticeKey(ids["a"]), grantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
 		page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: filter})
@@ -298,7 +298,7 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	}
 	signIn(t, e, "sid", "ann")
 	issue(t, e, "sid", "ann", "mail", 3)
-	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid-mail-0")}, {Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid-mail-1")}}
+	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-0")}, {Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-1")}}
 	rows := [][]byte{noticeKey(ids["a"]), jobKey("job"), grantKey(family[0])}
 	spoil(t, e, rows...)
 	spoil(t, e, familyKey("sid-mail-1"), endedKey("sid-a"))
@@ -367,7 +367,7 @@ func TestRevocationStepsOverDamagedMember(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Grants().Get(t.Context(), fuzzRefresh, base); !errors.Is(err, grantstore.ErrNotFound) {
+	if _, err := e.Grants().Get(t.Context(), fuzzRefresh, base); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the refresh token of a revoked family: %v, want ErrNotFound", err)
 	}
 	wantAside(t, e, grantKey(fuzzToken))

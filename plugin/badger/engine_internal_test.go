@@ -37,7 +37,7 @@ func signIn(t *testing.T, e *Engine, sid, subject string) {
 // anHour is a session of an hour from base on.
 func anHour(sid, subject string) *ticketstore.Session {
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
 		AuthTime: base, Created: base, Renewed: base, Expires: base.Add(time.Hour),
 	}
 }
@@ -50,7 +50,7 @@ func issue(t *testing.T, e *Engine, sid, subject, client string, n int) {
 			OperationID: handle,
 			Use:         &grantstore.Use{SessionID: sid, ClientID: client, Notify: true},
 			Store: []grantstore.Grant{{
-				Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(handle)},
+				Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(handle)},
 				RequestID: handle, SubjectID: subject, SessionID: sid, ClientID: client, Created: base, Expires: base.Add(time.Hour),
 			}},
 		}

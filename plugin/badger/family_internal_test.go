@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // What a grace lets grow is bounded, and so is what a second use takes of the only writer: see the suite for the bound itself.
@@ -53,7 +54,7 @@ func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 
 func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
 	return grantstore.Grant{
-		Ref: grantstore.Ref{Type: t, Key: grantstore.KeyOf(handle)}, RequestID: "family", SubjectID: "ann", ClientID: "app",
+		Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}, RequestID: "family", SubjectID: "ann", ClientID: "app",
 		Created: base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
 	}
 }

@@ -22,8 +22,8 @@ import (
 const fuzzSID, fuzzSubject, fuzzClient = "sid", "ann", "client"
 
 var (
-	fuzzToken   = grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(fuzzSID + "-" + fuzzClient + "-0")}
-	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf("refresh")}
+	fuzzToken   = grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fuzzSID + "-" + fuzzClient + "-0")}
+	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 )
 
 // FuzzStoredRecords: whatever stands in a row, reading and changing what hangs on it ends with an answer or an error, and the rest can
@@ -122,7 +122,7 @@ func inMemory(t *testing.T) *Engine {
 // useEverything calls what a host calls; errors are answers too.
 func useEverything(ctx context.Context, e *Engine) {
 	later := base.Add(48 * time.Hour)
-	cookie := ticketstore.KeyOf([]byte(fuzzSID))
+	cookie := ticketstore.KeyOf(fuzzSID)
 	tickets, grants, logouts := e.Tickets(), e.Grants(), e.Logout()
 	for i, now := range []time.Time{base, later} {
 		_, _ = tickets.Get(ctx, cookie)
@@ -131,7 +131,7 @@ func useEverything(ctx context.Context, e *Engine) {
 			_, _ = tickets.Query(ctx, ticketstore.SessionQuery{Filter: filter, Count: 2})
 		}
 		_, _ = tickets.Renew(ctx, ticketstore.Renewal{Key: cookie, Expires: now.Add(time.Hour), Version: 1}, now)
-		_, _ = tickets.Rekey(ctx, ticketstore.Rekey{Key: cookie, Version: 2, NewKey: ticketstore.KeyOf([]byte("next")), Expires: now.Add(time.Hour)}, now)
+		_, _ = tickets.Rekey(ctx, ticketstore.Rekey{Key: cookie, Version: 2, NewKey: ticketstore.KeyOf("next"), Expires: now.Add(time.Hour)}, now)
 		_, _ = grants.Get(ctx, fuzzToken, now)
 		_, _ = grants.Get(ctx, fuzzRefresh, now)
 		for _, filter := range []grantstore.Filter{{}, {SubjectID: fuzzSubject}, {SessionID: fuzzSID}, {ClientID: fuzzClient}} {

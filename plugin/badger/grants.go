@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 type grants struct{ e *Engine }
@@ -26,7 +27,7 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 			return err
 		}
 		if record == nil {
-			return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrNotFound)
+			return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 		}
 		verdict := judge(r, ref.Type, record, now)
 		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) && !errors.Is(verdict, grantstore.ErrSessionEnded) {

@@ -24,7 +24,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 			return err
 		}
 		if !there {
-			return fmt.Errorf("job: %w", logout.ErrNotFound)
+			return fmt.Errorf("job: %w", ticketstore.ErrNotFound)
 		}
 		state := logout.JobRunning
 		switch {

@@ -120,7 +120,7 @@ func TestOneEndingOfAllAtATime(t *testing.T) {
 	if _, err := e.Logout().End(t.Context(), second, base); !errors.Is(err, logout.ErrBusy) {
 		t.Fatalf("a second ending of all: error %v, want ErrBusy", err)
 	}
-	if _, err := e.Logout().Job(t.Context(), "second"); !errors.Is(err, logout.ErrNotFound) {
+	if _, err := e.Logout().Job(t.Context(), "second"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the refused job: error %v, want ErrNotFound", err)
 	}
 	dry := &logout.Ending{OperationID: "dry", All: true, Reason: logout.Terminated, DryRun: true}

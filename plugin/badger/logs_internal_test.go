@@ -78,7 +78,7 @@ func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 func holds(t *testing.T, e *Engine, sessions int) {
 	t.Helper()
 	for i := range sessions {
-		s, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte(fmt.Sprint(i))))
+		s, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf(fmt.Sprint(i)))
 		if err != nil || len(s.Ticket) != ticketstore.MaxTicket || s.Ticket[0] != byte(i) {
 			t.Fatalf("session %d: %v", i, err)
 		}
@@ -92,7 +92,7 @@ func TestLookWithOtherMemory(t *testing.T) {
 	e := openWith(t, path, 1024)
 	s := anHour("sid", "ann")
 	for i := range 300 {
-		s.SessionID, s.Key, s.Ticket = fmt.Sprint(i), ticketstore.KeyOf([]byte(fmt.Sprint(i))), make([]byte, ticketstore.MaxTicket)
+		s.SessionID, s.Key, s.Ticket = fmt.Sprint(i), ticketstore.KeyOf(fmt.Sprint(i)), make([]byte, ticketstore.MaxTicket)
 		if err := e.Tickets().Create(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func TestLookWithOtherMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = still.Close() }()
-	if _, err := still.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("299"))); err != nil {
+	if _, err := still.Tickets().Get(t.Context(), ticketstore.KeyOf("299")); err != nil {
 		t.Error(err)
 	}
 }

@@ -74,7 +74,7 @@ func (k kindOfStore) options(t *testing.T, path string) badger.Options {
 func wholeSession(i int) *ticketstore.Session {
 	sid, at := fmt.Sprintf("sid%04d", i), time.Date(2026, 3, 1, 12, 0, 0, i, time.UTC)
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: at, Created: at,
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: at, Created: at,
 		Renewed: at, Expires: at.Add(time.Hour), Ticket: bytes.Repeat([]byte{byte(i)}, 1<<10+i%4*(4<<10)),
 	}
 }

@@ -113,7 +113,7 @@ func longGrants(sid string, batch int) *grantstore.Batch {
 	b := &grantstore.Batch{OperationID: fmt.Sprint("batch", batch), Use: &grantstore.Use{SessionID: sid, ClientID: long("app"), Notify: true}}
 	for i := range grantstore.MaxBatch {
 		b.Store = append(b.Store, grantstore.Grant{
-			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(fmt.Sprint(sid, batch, i))},
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(fmt.Sprint(sid, batch, i))},
 			RequestID: long("%d-%d", batch, i), SubjectID: long("ann"), SessionID: sid, ClientID: long("app"),
 			Created: base, Expires: base.Add(time.Hour), Data: make([]byte, grantstore.MaxBatchData/grantstore.MaxBatch),
 		})
@@ -144,7 +144,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	largest := &grantstore.Batch{OperationID: "largest"}
 	for i := range grantstore.MaxBatchData / grantstore.MaxData {
 		largest.Store = append(largest.Store, grantstore.Grant{
-			Ref:       grantstore.Ref{Type: grantstore.AuthorizationCode, Key: grantstore.KeyOf(fmt.Sprint("code", i))},
+			Ref:       grantstore.Ref{Type: grantstore.AuthorizationCode, Key: ticketstore.KeyOf(fmt.Sprint("code", i))},
 			RequestID: "r", SubjectID: long("ann"), SessionID: sid, ClientID: long("app"),
 			Created: base, Expires: base.Add(time.Hour), Data: make([]byte, grantstore.MaxData),
 		})

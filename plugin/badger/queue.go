@@ -10,6 +10,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // nextNoticeID returns an id that is new and sorts by the moment.
@@ -167,7 +168,7 @@ func loadNotice(r reader, id string) (*records.Notification, error) {
 	n := &records.Notification{}
 	found, err := load(r, noticeKey(id), n)
 	if err == nil && !found {
-		err = fmt.Errorf("notice: %w", logout.ErrNotFound)
+		err = fmt.Errorf("notice: %w", ticketstore.ErrNotFound)
 	}
 	return n, err
 }

@@ -24,7 +24,7 @@ func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("sid-wiki-0")}, base)
+	_, err = e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-wiki-0")}, base)
 	if err != nil {
 		t.Errorf("token of a client left alone: %v", err)
 	}
@@ -142,7 +142,7 @@ func TestGrantOfASessionNeedsAClient(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
-		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("x")}, SubjectID: "ann", SessionID: "sid", Created: base}}}, base)
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("x")}, SubjectID: "ann", SessionID: "sid", Created: base}}}, base)
 	p, _ := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{})
 	if p.TotalCount != 1 {
 		t.Errorf("store answered %v, TotalCount %d, want 1", err, p.TotalCount)
@@ -154,8 +154,8 @@ func TestEpochIsAMoment(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
-		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("x")}, SubjectID: "ann", Created: base, Expires: time.Unix(0, 0)}}}, base)
-	_, err2 := e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf("x")}, base)
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("x")}, SubjectID: "ann", Created: base, Expires: time.Unix(0, 0)}}}, base)
+	_, err2 := e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("x")}, base)
 	if err2 == nil {
 		t.Errorf("a grant that expired in 1970 is live (%v)", err)
 	}
@@ -167,7 +167,7 @@ func TestReusedCodeRevokesItsFamilyAfterTheSession(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
 	g := func(k grantstore.Type, h string) grantstore.Grant {
-		return grantstore.Grant{Ref: grantstore.Ref{Type: k, Key: grantstore.KeyOf(h)}, RequestID: "f", SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true, Created: base}
+		return grantstore.Grant{Ref: grantstore.Ref{Type: k, Key: ticketstore.KeyOf(h)}, RequestID: "f", SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true, Created: base}
 	}
 	apply := func(b *grantstore.Batch) error { _, err := e.Grants().Apply(t.Context(), b, base); return err }
 	use := &grantstore.Use{SessionID: "sid", ClientID: "app"}
@@ -188,7 +188,7 @@ func TestReusedCodeRevokesItsFamilyAfterTheSession(t *testing.T) {
 
 func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 	t.Helper()
-	ref := grantstore.Ref{Type: grantstore.ReferenceToken, Key: grantstore.KeyOf(handle)}
+	ref := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(handle)}
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: handle, Store: []grantstore.Grant{{
 		Ref: ref, RequestID: handle, SubjectID: "ann", SessionID: sid, ClientID: "app", Created: base, Expires: base.Add(time.Hour),
 	}}}, base)

@@ -91,12 +91,12 @@ func (s *soak) life(i int) {
 	s.now = s.now.Add(s.step)
 	ctx, sid, subject := s.t.Context(), fmt.Sprintf("sid%d", i), fmt.Sprintf("subject%d", i%100)
 	s.must(s.e.Tickets().Create(ctx, &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: subject, Issuer: "https://op.example", Ticket: make([]byte, 200),
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example", Ticket: make([]byte, 200),
 		AuthTime: s.now, Created: s.now, Renewed: s.now, Expires: s.now.Add(10 * s.step),
 	}))
 	grant := func(t grantstore.Type, name string, lifetime time.Duration) grantstore.Grant {
 		return grantstore.Grant{
-			Ref: grantstore.Ref{Type: t, Key: grantstore.KeyOf(sid + name)}, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: "app",
+			Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(sid + name)}, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: "app",
 			Created: s.now, Expires: s.now.Add(lifetime), Offline: i%4 == 0, Data: make([]byte, 800),
 		}
 	}

@@ -74,14 +74,14 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
 			t.Fatalf("Create on a disk that is nearly full: %v, want ErrUnavailable that says so", err)
 		}
-		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("meanwhile"))); !errors.Is(err, ticketstore.ErrNotFound) {
+		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("meanwhile")); !errors.Is(err, ticketstore.ErrNotFound) {
 			t.Errorf("Get of what was refused: %v", err)
 		}
 	}
 	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "512 MiB are free") {
 		t.Errorf("Describe: %v, trouble %q, want it to tell of the disk", err, d.Trouble)
 	}
-	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); err != nil {
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); err != nil {
 		t.Errorf("Get on a disk that is nearly full: %v", err)
 	}
 	end := func(sid string) error {
@@ -91,7 +91,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	if err := end("before"); err != nil {
 		t.Errorf("the end of a session on a disk that is nearly full: %v", err)
 	}
-	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("before"))); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("Get of the session that ended: %v", err)
 	}
 	setFree(t, e, func(string) (uint64, error) { return space.least / 2, nil })

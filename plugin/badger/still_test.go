@@ -22,7 +22,7 @@ func create(t *testing.T, e *badger.Engine, sid string) error {
 
 func session(sid string) *ticketstore.Session {
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour),
 	}
 }

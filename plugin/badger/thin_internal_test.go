@@ -42,7 +42,7 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 			t.Fatal(err)
 		}
 	}
-	refresh := grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(sid)}
+	refresh := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)}
 	rowsOf(t, e, &grantstore.Batch{OperationID: sid, Store: []grantstore.Grant{{
 		Ref: refresh, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: giantClient(giantClients - 1), Created: base, Offline: true,
 	}}})

@@ -68,7 +68,7 @@ func TestMigrationFromFormat1(t *testing.T) {
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	err = e.Tickets().Create(t.Context(), &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte("x")), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Key: ticketstore.KeyOf("x"), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("x"),
 	})
 	if err != nil {

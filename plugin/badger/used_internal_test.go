@@ -13,6 +13,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const (
@@ -46,7 +47,7 @@ func newMonth(t *testing.T, e *Engine, sessions int, grace time.Duration) *month
 			t.Fatal(err)
 		}
 		g := grantstore.Grant{
-			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(sid)}, RequestID: fmt.Sprintf("%036x", i+1_000_000),
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)}, RequestID: fmt.Sprintf("%036x", i+1_000_000),
 			SubjectID: subject, SessionID: sid, ClientID: monthClient, Offline: true,
 		}
 		m.refresh = append(m.refresh, m.fresh(g, 0))
@@ -64,7 +65,7 @@ func sealed() []byte {
 }
 
 func (m *month) fresh(like grantstore.Grant, n int) grantstore.Grant {
-	like.Key = grantstore.KeyOf(fmt.Sprint(like.SessionID, like.Type, n))
+	like.Key = ticketstore.KeyOf(fmt.Sprint(like.SessionID, like.Type, n))
 	like.Created, like.Expires, like.Data = m.now, m.now.Add(30*24*time.Hour), sealed()
 	if like.Type == grantstore.ReferenceToken {
 		like.Expires = m.now.Add(time.Hour)

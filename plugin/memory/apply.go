@@ -63,8 +63,8 @@ func (a *application) run(t *tx) error {
 func (a *application) seen() error {
 	for _, seen := range a.batch.Seen {
 		g := a.grant(seen.Ref)
-		if g == nil || grantstore.KeyOf(string(g.GetData())) != seen.Data || a.judge(seen.Type, g, a.now) != nil {
-			return fmt.Errorf("%s: %w", seen.Type, grantstore.ErrConflict)
+		if g == nil || ticketstore.KeyOf(string(g.GetData())) != seen.Data || a.judge(seen.Type, g, a.now) != nil {
+			return fmt.Errorf("%s: %w", seen.Type, ticketstore.ErrConflict)
 		}
 	}
 	return nil
@@ -77,7 +77,7 @@ func (a *application) consume() error {
 	}
 	g := a.grant(c.Ref)
 	if g == nil {
-		return fmt.Errorf("%s: %w", c.Type, grantstore.ErrNotFound)
+		return fmt.Errorf("%s: %w", c.Type, ticketstore.ErrNotFound)
 	}
 	verdict := a.judge(c.Type, g, a.now)
 	if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) {
@@ -230,7 +230,7 @@ func (a *application) store() error {
 		}
 		// Only an expired grant makes room for another under its key.
 		if old := a.grant(given.Ref); old != nil && !rules.Expired(old, a.now) {
-			return fmt.Errorf("%s: %w", given.Type, grantstore.ErrExists)
+			return fmt.Errorf("%s: %w", given.Type, ticketstore.ErrExists)
 		}
 		a.save(transfer.Grants, string(records.RefBytes(given.Ref)), g)
 	}

@@ -192,7 +192,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 	err = s.s.view(ctx, func(t *tx) error {
 		job := load[records.Job](t, transfer.Jobs, id)
 		if job == nil {
-			return fmt.Errorf("job: %w", logout.ErrNotFound)
+			return fmt.Errorf("job: %w", ticketstore.ErrNotFound)
 		}
 		found = &logout.Job{
 			ID: id, State: logout.JobDone, Started: records.Moment(job.GetNow()), Finished: records.Moment(job.GetFinished()),

@@ -16,6 +16,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 type grants struct{ s *Store }
@@ -29,10 +30,10 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 	err = s.s.view(ctx, func(t *tx) error {
 		g := t.grant(ref)
 		if g == nil {
-			return fmt.Errorf("%s: %w", ref.Type, grantstore.ErrNotFound)
+			return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 		}
 		verdict := t.judge(ref.Type, g, now)
-		if errors.Is(verdict, grantstore.ErrNotFound) {
+		if errors.Is(verdict, ticketstore.ErrNotFound) {
 			return verdict
 		}
 		found = &grantstore.GetResult{Grant: *grantOf(string(records.RefBytes(ref)), g)}

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // waiting is a pending notice and when it is due: at its next attempt or, once it is handed out, at the end of its lease.
@@ -104,7 +105,7 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 	return s.s.change(ctx, func(t *tx) error {
 		n := t.notice(id)
 		if n == nil {
-			return fmt.Errorf("notice: %w", logout.ErrNotFound)
+			return fmt.Errorf("notice: %w", ticketstore.ErrNotFound)
 		}
 		if _, leased := t.leases[id]; !leased || n.Claim != claim {
 			return logout.ErrOutdated
@@ -142,7 +143,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 		if retry.ID != "" {
 			n := t.notice(retry.ID)
 			if n == nil {
-				return fmt.Errorf("notice: %w", logout.ErrNotFound)
+				return fmt.Errorf("notice: %w", ticketstore.ErrNotFound)
 			}
 			t.sendAgain(retry.ID, n, now)
 			retried.Notification, retried.Count = records.NotificationOf(retry.ID, n), 1

@@ -73,7 +73,7 @@ func RefOf[B ~[]byte | ~string](b B) (grantstore.Ref, bool) {
 	if len(b) != RefLength || b[0] == 0 || int(b[0]) >= len(types) {
 		return grantstore.Ref{}, false
 	}
-	return grantstore.Ref{Type: types[b[0]], Key: grantstore.Key([]byte(b[1:]))}, true
+	return grantstore.Ref{Type: types[b[0]], Key: ticketstore.Key([]byte(b[1:]))}, true
 }
 
 // FromSession returns a session's record.

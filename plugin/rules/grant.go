@@ -8,6 +8,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Standing is what a grant's session says of it, read in one snapshot.
@@ -32,7 +33,7 @@ func Expired(g *records.Grant, now time.Time) bool {
 // live, ErrConsumed when it was used. The standing counts for grants that are Bound and not Expired alone.
 func Judge(t grantstore.Type, g *records.Grant, standing *Standing, now time.Time) error {
 	if Expired(g, now) {
-		return fmt.Errorf("grant has expired: %w", grantstore.ErrNotFound)
+		return fmt.Errorf("grant has expired: %w", ticketstore.ErrNotFound)
 	}
 	if Bound(t, g) {
 		if s := standing.Session; s != nil && !Live(s, now) {
@@ -50,7 +51,7 @@ func Judge(t grantstore.Type, g *records.Grant, standing *Standing, now time.Tim
 
 // Dead reports whether a verdict says that a grant is dead, and not that nobody can tell.
 func Dead(verdict error) bool {
-	return errors.Is(verdict, grantstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) || errors.Is(verdict, grantstore.ErrConsumed)
+	return errors.Is(verdict, ticketstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) || errors.Is(verdict, grantstore.ErrConsumed)
 }
 
 // Allowed reports whether its session, or what the ended record has left of it, lets a grant live, whatever the time.

@@ -11,6 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 var now = time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
@@ -106,7 +107,7 @@ func TestJudge(t *testing.T) {
 		want     error
 	}{
 		"live":                                    {access, grant(nil), live, nil},
-		"at its Expires":                          {access, grant(func(g *records.Grant) { g.Expires = in(0) }), live, grantstore.ErrNotFound},
+		"at its Expires":                          {access, grant(func(g *records.Grant) { g.Expires = in(0) }), live, ticketstore.ErrNotFound},
 		"without Expires":                         {refresh, grant(func(g *records.Grant) { g.Expires = 0 }), live, nil},
 		"used":                                    {refresh, grant(used), live, grantstore.ErrConsumed},
 		"its session is over":                     {access, grant(nil), over, grantstore.ErrSessionEnded},

@@ -39,14 +39,14 @@ func newStore(t *testing.T, settings badger.Settings, ticket ...int) string {
 	for i := range sessions {
 		sid := fmt.Sprintf("sid-%d", i)
 		err := e.Tickets().Create(t.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte(sid)), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
 			Renewed: now, Expires: now.Add(time.Hour), Ticket: sealed,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "op-" + sid, Store: []grantstore.Grant{{
-			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(sid)}, RequestID: sid, SubjectID: "ann", SessionID: sid,
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)}, RequestID: sid, SubjectID: "ann", SessionID: sid,
 			ClientID: "photos", Created: now, Expires: now.Add(time.Hour),
 		}}}, now)
 		if err != nil {
@@ -177,7 +177,7 @@ func TestExportAndImport(t *testing.T) {
 	commandWith(t, cli.Env{Args: []string{"import", plain, "-"}, Stdin: &stream}).want(t, cli.Done, "is as it was on")
 	command(t, "check", plain).want(t, cli.Done, "nothing wrong")
 	e := openStore(t, badger.Settings{Path: plain})
-	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("sid-7"))); err != nil {
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("sid-7")); err != nil {
 		t.Errorf("a session of the restored store: %v", err)
 	}
 	if left := files(t, folder); left != "encrypted key plain sessions.backup" {
@@ -195,7 +195,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	before := files(t, path)
 	found := command(t, "check", path)
 	found.want(t, cli.Findings, `sessions, "sid-4": cannot be read`, "belongs to no record", "is bound to a session that neither exists", "findings")
-	key := ticketstore.KeyOf([]byte("sid-3"))
+	key := ticketstore.KeyOf("sid-3")
 	if strings.Contains(found.stdout, string(key[:])) {
 		t.Error("the findings tell the key of a session")
 	}
@@ -305,7 +305,7 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 		command(t, "stats", target).want(t, cli.Done, "abandoned: not complete")
 		command(t, "export", target, bad+"2").want(t, cli.Failed, "not complete")
 		e := openStore(t, badger.Settings{Path: target})
-		_, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf([]byte("sid-7")))
+		_, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("sid-7"))
 		if !errors.Is(err, ticketstore.ErrUnavailable) {
 			t.Errorf("%s: it serves: %v", name, err)
 		}

@@ -374,7 +374,7 @@ func TestRequestsAreChecked(t *testing.T) {
 		"query": query(filter(strings.Repeat("x", 10<<10))),
 		"token": query(ticketstore.SessionQuery{ResultsToken: "\xff"}),
 		"apply": plain(apply(&grantstore.Batch{})),
-		"grant": getGrant(grantstore.Ref{Type: "\xff", Key: grantstore.Key{1}}),
+		"grant": getGrant(grantstore.Ref{Type: "\xff", Key: ticketstore.Key{1}}),
 		"end":   plain(end(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated, ClientIDs: []string{}})),
 		"retry": retry("\xff"),
 		"remove": func(c *rpc.Caller) error {

@@ -120,14 +120,14 @@ func configured(t *testing.T, e *engine) (*rpc.Caller, *rpc.Server) {
 
 func session(id string) *ticketstore.Session {
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte(id)), SessionID: id, SubjectID: "42", Issuer: "https://op.example",
+		Key: ticketstore.KeyOf(id), SessionID: id, SubjectID: "42", Issuer: "https://op.example",
 		AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour), Version: 1,
 	}
 }
 
 func grant(handle string) grantstore.Grant {
 	return grantstore.Grant{
-		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: grantstore.KeyOf(handle)},
+		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(handle)},
 		RequestID: "r", Created: now, Data: []byte("sealed"),
 	}
 }

@@ -37,7 +37,7 @@ func Of(subject string) GrantOption {
 func (w *World) Grant(kind grantstore.Type, s *ticketstore.Session, clientID string, options ...GrantOption) grantstore.Grant {
 	handle := w.Name("handle")
 	g := grantstore.Grant{
-		Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf(handle)}, RequestID: w.Name("request"), ClientID: clientID,
+		Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle)}, RequestID: w.Name("request"), ClientID: clientID,
 		Description: "what " + handle + " is for", Created: w.Now, Expires: w.Now.Add(24 * time.Hour), Data: []byte("sealed\x00\xff" + handle),
 	}
 	if s != nil {
@@ -162,7 +162,7 @@ func (w *World) GrantErr(g grantstore.Grant) (*grantstore.GetResult, error) {
 	switch readable := err == nil || errors.Is(err, grantstore.ErrConsumed); {
 	case readable && found == nil:
 		w.Fatalf("Get the %s: got no grant with error %v", g.Type, err)
-	case found != nil && errors.Is(err, grantstore.ErrNotFound):
+	case found != nil && errors.Is(err, ticketstore.ErrNotFound):
 		w.Fatalf("Get the %s: got a grant with error %v, want none", g.Type, err)
 	}
 	return found, err
@@ -182,7 +182,7 @@ func (w *World) Dead(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
 		_, err := w.GrantErr(g)
-		w.Fails(err, "Get the dead "+string(g.Type)+" of "+g.ClientID, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
+		w.Fails(err, "Get the dead "+string(g.Type)+" of "+g.ClientID, grantstore.ErrSessionEnded, ticketstore.ErrNotFound)
 	}
 }
 
@@ -191,7 +191,7 @@ func (w *World) Missing(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
 		_, err := w.GrantErr(g)
-		w.Fails(err, "Get the missing "+string(g.Type)+" of "+g.ClientID, grantstore.ErrNotFound)
+		w.Fails(err, "Get the missing "+string(g.Type)+" of "+g.ClientID, ticketstore.ErrNotFound)
 	}
 }
 

@@ -54,7 +54,7 @@ func Absolute(d time.Duration) SessionOption {
 func (w *World) Session(subject string, options ...SessionOption) *ticketstore.Session {
 	sid := w.Name("sid")
 	s := &ticketstore.Session{
-		Key: ticketstore.KeyOf([]byte("cookie of " + sid)), SessionID: sid, SubjectID: subject,
+		Key: ticketstore.KeyOf("cookie of " + sid), SessionID: sid, SubjectID: subject,
 		DisplayName: "The user " + subject, Issuer: Issuer, AuthTime: w.Now.Add(-time.Minute),
 		ACR: "urn:example:silver", AMR: []string{"pwd", "otp"}, RemoteAddr: "192.0.2.7:4711", UserAgent: "Firefox/150",
 		Created: w.Now, Renewed: w.Now, Expires: w.Now.Add(time.Hour), EndsAt: w.Now.Add(10 * time.Hour),
@@ -101,7 +101,7 @@ func (w *World) Renew(s *ticketstore.Session, idle time.Duration) *ticketstore.S
 // Rekey returns what asks for the session to get a new cookie, with new values in every field.
 func (w *World) Rekey(s *ticketstore.Session) ticketstore.Rekey {
 	return ticketstore.Rekey{
-		Key: s.Key, Version: s.Version, NewKey: ticketstore.KeyOf([]byte(w.Name("new cookie"))),
+		Key: s.Key, Version: s.Version, NewKey: ticketstore.KeyOf(w.Name("new cookie")),
 		DisplayName: s.DisplayName + " again", AuthTime: w.Now, ACR: "urn:example:gold", AMR: []string{"hwk"},
 		RemoteAddr: "198.51.100.9:99", UserAgent: "Safari/30", Expires: w.Now.Add(2 * time.Hour), EndsAt: w.Now.Add(20 * time.Hour),
 		Ticket: []byte("another ticket"),

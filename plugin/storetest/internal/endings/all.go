@@ -222,7 +222,7 @@ var jobCases = []world.Case{
 			w.Pass(time.Microsecond)
 			w.Sweep(logout.Sweep{})
 			_, err := w.Logout.Job(w.Ctx(), ending.OperationID)
-			w.Fails(err, "Job after its retention", logout.ErrNotFound)
+			w.Fails(err, "Job after its retention", ticketstore.ErrNotFound)
 		}
 	}},
 	{Name: "what is no job is not found", Run: func(w *world.World) {
@@ -231,7 +231,7 @@ var jobCases = []world.Case{
 		w.End(logout.Ending{OperationID: op, SessionID: l.session.SessionID, DryRun: true})
 		for _, id := range []string{op, "nothing", l.session.SessionID} {
 			_, err := w.Logout.Job(w.Ctx(), id)
-			w.Fails(err, "Job", logout.ErrNotFound)
+			w.Fails(err, "Job", ticketstore.ErrNotFound)
 		}
 		for _, bad := range append(badIDs, struct{ name, id string }{"empty", ""}) {
 			_, err := w.Logout.Job(w.Ctx(), bad.id)

@@ -101,12 +101,12 @@ var inputCases = []world.Case{
 		w.End(logout.Ending{SessionID: s.SessionID})
 		d := w.ClaimOne()
 		err := w.Logout.Settle(w.Ctx(), "no-"+d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
-		w.Fails(err, "Settle an unknown notice", logout.ErrNotFound)
+		w.Fails(err, "Settle an unknown notice", ticketstore.ErrNotFound)
 		_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: "no-" + d.ID}, w.Now)
-		w.Fails(err, "Retry an unknown notice", logout.ErrNotFound)
+		w.Fails(err, "Retry an unknown notice", ticketstore.ErrNotFound)
 		for _, bad := range append(badIDs, struct{ name, id string }{"empty", ""}) {
 			_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: bad.id}, w.Now)
-			w.Fails(err, "Retry a notice with an id "+bad.name, logout.ErrNotFound, logout.ErrInvalid)
+			w.Fails(err, "Retry a notice with an id "+bad.name, ticketstore.ErrNotFound, ticketstore.ErrInvalid)
 		}
 	}},
 	{Name: "a bad filter is refused by the name of its field", Run: func(w *world.World) {

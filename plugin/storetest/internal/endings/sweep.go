@@ -117,7 +117,7 @@ var sweepCases = []world.Case{
 			w.Sweep(logout.Sweep{})
 			w.Same(w.Told(s), []string{}, "clients with a notice after its time is up")
 			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
-			w.Fails(err, "Retry a purged notice", logout.ErrNotFound)
+			w.Fails(err, "Retry a purged notice", ticketstore.ErrNotFound)
 		}
 	}},
 	{Name: "a sweep tells what it has left to purge", Run: func(w *world.World) {

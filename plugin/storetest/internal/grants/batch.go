@@ -5,6 +5,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 var batchCases = []world.Case{
@@ -69,7 +70,7 @@ var batchCases = []world.Case{
 			again := g
 			again.Description = "another"
 			_, err := w.TryApply(grantstore.Batch{Store: []grantstore.Grant{again}})
-			w.Fails(err, "Apply with a taken key of type "+string(kind), grantstore.ErrExists)
+			w.Fails(err, "Apply with a taken key of type "+string(kind), ticketstore.ErrExists)
 			found, err := w.GrantErr(g)
 			w.OK(err, "Get the grant that has the key")
 			w.Same(found.Grant, g, "the grant that has the key")
@@ -101,11 +102,11 @@ var batchCases = []world.Case{
 		failsWhole(w, grantstore.ErrConsumed, func(batch *grantstore.Batch) { batch.Consume.Ref = used.Ref })
 	}},
 	{Name: "a batch whose consumption is of a missing token writes nothing", Run: func(w *world.World) {
-		failsWhole(w, grantstore.ErrNotFound, func(batch *grantstore.Batch) { batch.Consume.Key = grantstore.KeyOf("nobody's") })
+		failsWhole(w, ticketstore.ErrNotFound, func(batch *grantstore.Batch) { batch.Consume.Key = ticketstore.KeyOf("nobody's") })
 	}},
 	{Name: "a batch that stores under a taken key writes nothing", Run: func(w *world.World) {
 		taken := w.Stored(w.Access(nil, "mail"))
-		failsWhole(w, grantstore.ErrExists, func(batch *grantstore.Batch) { batch.Store = append(batch.Store, taken) })
+		failsWhole(w, ticketstore.ErrExists, func(batch *grantstore.Batch) { batch.Store = append(batch.Store, taken) })
 	}},
 	{Name: "a batch that stores for a session that is over writes nothing", Run: func(w *world.World) {
 		over := w.SignIn("bob", world.Idle(time.Minute))
@@ -123,7 +124,7 @@ var batchCases = []world.Case{
 		changed := w.Stored(w.Consent("ann", "chat"))
 		seen := []grantstore.Precondition{
 			grantstore.PreconditionOf(&gone), grantstore.PreconditionOf(&expired), grantstore.PreconditionOf(&used), grantstore.PreconditionOf(&changed),
-			{Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: grantstore.KeyOf("nobody's")}},
+			{Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("nobody's")}},
 		}
 		other := changed
 		other.Data = []byte("other data")
@@ -132,7 +133,7 @@ var batchCases = []world.Case{
 		w.Pass(time.Minute)
 		still := w.Stored(w.Consent("ann", "news"))
 		for _, one := range seen {
-			failsWhole(w, grantstore.ErrConflict, func(batch *grantstore.Batch) {
+			failsWhole(w, ticketstore.ErrConflict, func(batch *grantstore.Batch) {
 				batch.Seen = []grantstore.Precondition{grantstore.PreconditionOf(&still), one}
 			})
 		}
@@ -152,14 +153,14 @@ var batchCases = []world.Case{
 		w.Same(w.Apply(grantstore.Batch{Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)}}).Revoked, 0, "Revoked by a batch that only looks")
 	}},
 	{Name: "a batch that is wrong in itself writes nothing", Run: func(w *world.World) {
-		failsWhole(w, grantstore.ErrInvalid, func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
+		failsWhole(w, ticketstore.ErrInvalid, func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
 	}},
 	{Name: "a batch that failed may be tried again under its id", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		taken := w.Stored(w.Access(s, "mail"))
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{taken}}
 		_, err := w.TryApply(batch)
-		w.Fails(err, "Apply with a taken key", grantstore.ErrExists)
+		w.Fails(err, "Apply with a taken key", ticketstore.ErrExists)
 		w.Apply(grantstore.Batch{Delete: []grantstore.Ref{taken.Ref}})
 		w.Apply(batch)
 		w.Live(taken)

@@ -116,7 +116,7 @@ var codeCases = []world.Case{
 		w.Fails(err, "Apply with a used code", grantstore.ErrConsumed)
 		w.Missing(access, refresh, late)
 		w.Live(otherAccess, otherRefresh)
-		w.CannotConsume(refresh, grantstore.ErrNotFound)
+		w.CannotConsume(refresh, ticketstore.ErrNotFound)
 	}},
 	{Name: "a second use revokes what a rotation has issued since", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
@@ -151,10 +151,10 @@ var codeCases = []world.Case{
 		w.Missing(access, refresh)
 	}},
 	{Name: "a missing or expired code is not found", Run: func(w *world.World) {
-		w.CannotConsume(w.Code(nil, "mail"), grantstore.ErrNotFound)
+		w.CannotConsume(w.Code(nil, "mail"), ticketstore.ErrNotFound)
 		code := w.Stored(w.Code(w.SignIn("ann"), "mail", world.Lasting(time.Minute)))
 		w.Pass(time.Minute)
 		w.Missing(code)
-		w.CannotConsume(code, grantstore.ErrNotFound)
+		w.CannotConsume(code, ticketstore.ErrNotFound)
 	}},
 }

@@ -22,7 +22,7 @@ var getCases = []world.Case{
 	}},
 	{Name: "a grant with nothing but what is required is read as it was", Run: func(w *world.World) {
 		for _, kind := range grantstore.Types {
-			g := grantstore.Grant{Ref: grantstore.Ref{Type: kind, Key: grantstore.KeyOf("h" + string(kind))}, Created: w.Now}
+			g := grantstore.Grant{Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf("h" + string(kind))}, Created: w.Now}
 			w.Stored(g)
 			found, err := w.GrantErr(g)
 			w.OK(err, "Get the "+string(kind))
@@ -76,7 +76,7 @@ var getCases = []world.Case{
 		var grants []grantstore.Grant
 		for _, kind := range grantstore.Types {
 			g := w.Grant(kind, nil, "mail")
-			g.Key = grantstore.KeyOf("the same")
+			g.Key = ticketstore.KeyOf("the same")
 			grants = append(grants, w.Stored(g))
 		}
 		for _, g := range grants {
@@ -99,7 +99,7 @@ var getCases = []world.Case{
 		w.Consume(g)
 		w.Pass(time.Hour)
 		w.Missing(g)
-		w.CannotConsume(g, grantstore.ErrNotFound)
+		w.CannotConsume(g, ticketstore.ErrNotFound)
 	}},
 	{Name: "a call that was given up is never told that nothing is there", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(nil, "mail"))

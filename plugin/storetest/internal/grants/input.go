@@ -45,7 +45,7 @@ var inputCases = []world.Case{
 		refuse("data too large", "data", func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData+1) })
 		refuse("no type", "type", func(g *grantstore.Grant) { g.Type = "" })
 		refuse("an unknown type", "type", func(g *grantstore.Grant) { g.Type = "device_code" })
-		refuse("the zero key", "key", func(g *grantstore.Grant) { g.Key = grantstore.Key{} })
+		refuse("the zero key", "key", func(g *grantstore.Grant) { g.Key = ticketstore.Key{} })
 		refuse("created not set", "created", func(g *grantstore.Grant) { g.Created = time.Time{} })
 		w.Same(w.LiveGrants(grantstore.Filter{}), []grantstore.Grant{}, "grants after refusals")
 	}},
@@ -99,9 +99,9 @@ var inputCases = []world.Case{
 		w.Live(batch.Store...)
 	}},
 	{Name: "a bad reference is not found, or refused", Run: func(w *world.World) {
-		for _, ref := range []grantstore.Ref{{}, {Type: grantstore.RefreshToken}, {Type: "device_code", Key: grantstore.KeyOf("x")}} {
+		for _, ref := range []grantstore.Ref{{}, {Type: grantstore.RefreshToken}, {Type: "device_code", Key: ticketstore.KeyOf("x")}} {
 			_, err := w.Grants.Get(w.Ctx(), ref, w.Now)
-			w.Fails(err, "Get a bad reference", grantstore.ErrNotFound, grantstore.ErrInvalid)
+			w.Fails(err, "Get a bad reference", ticketstore.ErrNotFound, ticketstore.ErrInvalid)
 		}
 	}},
 	{Name: "a bad filter is refused by the name of its field", Run: func(w *world.World) {

@@ -7,6 +7,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 const racers = 32
@@ -47,7 +48,7 @@ var raceCases = []world.Case{
 			_, err := w.TryApply(grantstore.Batch{Store: []grantstore.Grant{g}})
 			return err
 		})
-		winner := w.OneWins(errs, grantstore.ErrExists, "store of one jti")
+		winner := w.OneWins(errs, ticketstore.ErrExists, "store of one jti")
 		found, err := w.GrantErr(jti)
 		w.OK(err, "Get the jti")
 		w.Same(found.Grant.Description, fmt.Sprint("attempt ", winner), "the jti that was stored")
@@ -62,7 +63,7 @@ var raceCases = []world.Case{
 			})
 			return err
 		})
-		winner := w.OneWins(errs, grantstore.ErrConflict, "replacement of one grant")
+		winner := w.OneWins(errs, ticketstore.ErrConflict, "replacement of one grant")
 		found, err := w.GrantErr(old)
 		w.OK(err, "Get the grant")
 		w.Same(string(found.Grant.Data), fmt.Sprint("attempt ", winner), "the data of the grant")
@@ -130,7 +131,7 @@ func raceWithEnd(w *world.World, ending logout.Ending, subject string) {
 	})
 	w.OK(errs[0], "End")
 	for i, err := range errs[1:] {
-		if err != nil && !errors.Is(err, grantstore.ErrSessionEnded) && !errors.Is(err, grantstore.ErrNotFound) {
+		if err != nil && !errors.Is(err, grantstore.ErrSessionEnded) && !errors.Is(err, ticketstore.ErrNotFound) {
 			w.Fatalf("the batch %d that raced the end: got %v, want success, ErrSessionEnded or ErrNotFound", i+1, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // withGrace uses a refresh token for new ones, or once more within the grace.
@@ -90,7 +91,7 @@ var refreshCases = []world.Case{
 		w.End(logout.Ending{SessionID: s.SessionID})
 		for _, g := range all {
 			_, err := w.GrantErr(g)
-			w.Fails(err, "Get a used token of the session", grantstore.ErrNotFound, grantstore.ErrSessionEnded)
+			w.Fails(err, "Get a used token of the session", ticketstore.ErrNotFound, grantstore.ErrSessionEnded)
 		}
 		w.Used(kept)
 	}},
@@ -105,7 +106,7 @@ var refreshCases = []world.Case{
 		w.Fails(err, "Apply with a used token", grantstore.ErrConsumed)
 		w.Missing(access, refresh, late)
 		w.Live(other)
-		w.CannotConsume(refresh, grantstore.ErrNotFound)
+		w.CannotConsume(refresh, ticketstore.ErrNotFound)
 		w.CannotConsume(g, grantstore.ErrConsumed)
 	}},
 	{Name: "a second use revokes all that later rotations have issued", Run: func(w *world.World) {
@@ -233,7 +234,7 @@ var refreshCases = []world.Case{
 		w.Missing(refresh)
 		w.Pass(time.Second)
 		access2, refresh2, err := withGrace(w, g, time.Minute)
-		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, grantstore.ErrNotFound)
+		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, ticketstore.ErrNotFound)
 		w.Missing(access2, refresh2)
 	}},
 	{Name: "no grace brings a family back that the reuse of its code revoked", Run: func(w *world.World) {
@@ -243,7 +244,7 @@ var refreshCases = []world.Case{
 		w.OK(err, "the first use")
 		w.CannotConsume(a.code, grantstore.ErrConsumed)
 		access2, refresh2, err := withGrace(w, refresh1, time.Minute)
-		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, grantstore.ErrNotFound)
+		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, ticketstore.ErrNotFound)
 		w.Missing(access2, refresh2)
 	}},
 	{Name: "no grace outlives the session", Run: func(w *world.World) {

@@ -178,7 +178,7 @@ var removeCases = []world.Case{
 			w.OK(errs[n], "Remove")
 			for i, err := range errs[:n] {
 				if err != nil {
-					w.Fails(err, "refresh that raced a removal", grantstore.ErrNotFound)
+					w.Fails(err, "refresh that raced a removal", ticketstore.ErrNotFound)
 				}
 				w.Missing(next[i])
 			}

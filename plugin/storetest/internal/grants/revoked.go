@@ -21,7 +21,7 @@ var revokedCases = []world.Case{
 		w.SessionLives(s)
 		w.Dead(append(tokens, used)...)
 		for _, g := range []grantstore.Grant{tokens[0], tokens[4], used} {
-			w.CannotConsume(g, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
+			w.CannotConsume(g, grantstore.ErrSessionEnded, ticketstore.ErrNotFound)
 		}
 		a := authorize(w, s)
 		w.Live(a.code, a.openID, a.pkce)

@@ -76,7 +76,7 @@ var sessionCases = []world.Case{
 		w.End(logout.Ending{SessionID: s.SessionID})
 		w.Dead(append(tokens, used)...)
 		for _, g := range []grantstore.Grant{tokens[0], tokens[4], used} {
-			w.CannotConsume(g, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
+			w.CannotConsume(g, grantstore.ErrSessionEnded, ticketstore.ErrNotFound)
 		}
 		isOver(w, s)
 	}},

@@ -78,7 +78,7 @@ var slideCases = []world.Case{
 			OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: w.Refresh(s, "mail").Ref},
 			Slide: &grantstore.Slide{SessionID: s.SessionID, Expires: w.Now.Add(time.Hour), RenewedBefore: w.Now},
 		}, w.Now)
-		w.Fails(err, "Apply", grantstore.ErrNotFound)
+		w.Fails(err, "Apply", ticketstore.ErrNotFound)
 		w.Same(w.Get(s), s, "the session")
 	}},
 	{Name: "a renewal with the version before a slide is a conflict", Run: func(w *world.World) {

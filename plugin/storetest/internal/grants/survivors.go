@@ -79,7 +79,7 @@ var survivorCases = []world.Case{
 		result := w.End(logout.Ending{SubjectID: "ann"})
 		w.Same(result, logout.Result{GrantsRevoked: 2}, "the answer to the removal")
 		w.Dead(access, next, refresh)
-		w.CannotConsume(next, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
+		w.CannotConsume(next, grantstore.ErrSessionEnded, ticketstore.ErrNotFound)
 		w.Live(others)
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the second removal")
 	}},
@@ -101,7 +101,7 @@ var survivorCases = []world.Case{
 		w.SessionGone(s)
 		w.Live(access, refresh)
 		w.Dead(a.code, a.openID, a.pkce)
-		w.CannotConsume(a.code, grantstore.ErrSessionEnded, grantstore.ErrNotFound)
+		w.CannotConsume(a.code, grantstore.ErrSessionEnded, ticketstore.ErrNotFound)
 		access2, refresh2 := exchange(w, refresh)
 		w.Live(access2, refresh2)
 		isOverForNewcomers(w, s)

@@ -107,7 +107,7 @@ var createCases = []world.Case{
 	{Name: "a taken sid is refused and its session unharmed", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		other := w.Session("bob", world.SID(s.SessionID))
-		other.Key = ticketstore.KeyOf([]byte("another cookie"))
+		other.Key = ticketstore.KeyOf("another cookie")
 		w.Fails(w.Tickets.Create(w.Ctx(), other), "Create with a taken sid", ticketstore.ErrExists)
 		w.Same(w.Get(s), s, "the session that has the sid")
 		_, err := w.Tickets.Get(w.Ctx(), other.Key)
@@ -136,7 +136,7 @@ var createCases = []world.Case{
 		w.SessionGone(s)
 		w.Fails(w.Tickets.Create(w.Ctx(), s), "Create repeated after the end", ticketstore.ErrExists)
 		again := w.Session("ann", world.SID(s.SessionID))
-		again.Key = ticketstore.KeyOf([]byte("another cookie"))
+		again.Key = ticketstore.KeyOf("another cookie")
 		w.Fails(w.Tickets.Create(w.Ctx(), again), "Create with the sid of an ended session", ticketstore.ErrExists)
 		w.SessionGone(s, again)
 	}},
@@ -170,7 +170,7 @@ var createCases = []world.Case{
 		sessions := make([]*ticketstore.Session, 16)
 		for i := range sessions {
 			sessions[i] = w.Session(fmt.Sprint("user ", i))
-			sessions[i].Key = ticketstore.KeyOf([]byte("the one"))
+			sessions[i].Key = ticketstore.KeyOf("the one")
 		}
 		errs := world.Race(len(sessions), func(i int) error { return w.Tickets.Create(w.Ctx(), sessions[i]) })
 		winner := w.OneWins(errs, ticketstore.ErrExists, "Create with one key")

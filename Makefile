@@ -7,8 +7,10 @@ SHELL := /bin/bash
 # The steps of `check` run in their order, also under `make -j`.
 .NOTPARALLEL:
 
-# Runs a pinned tool from any folder of the repository.
+# Runs a pinned tool from any folder of the repository. The tools' module is not of the workspace: nothing else inherits its versions.
 TOOL := GOWORK=off go tool -modfile=$(CURDIR)/.ci/tools/go.mod
+# The modules of the workspace, for tools that know one module at a time. For `go` the pattern `work` means the packages of all of them.
+MODULES := . integration examples/fosite-server
 
 # Arguments of the example server.
 RUNFLAGS ?=
@@ -31,11 +33,11 @@ run: ## Run the example server (RUNFLAGS)
 
 .PHONY: test
 test: ## Run all tests (TESTFLAGS)
-	go test $(TESTFLAGS) ./...
+	go test $(TESTFLAGS) work
 
 .PHONY: test-race
 test-race: ## Run all tests under the race detector (TESTFLAGS)
-	go test -race -timeout 20m $(TESTFLAGS) ./...
+	go test -race -timeout 20m $(TESTFLAGS) work
 
 .PHONY: test-plugins
 test-plugins: ## Run the suites on the plugins as they are installed, a process for each case, and measure their memory (TESTFLAGS)
@@ -137,12 +139,12 @@ fmt-check: ## Fail when a Go or proto file is not formatted
 
 .PHONY: vet
 vet: ## Run go vet
-	go vet ./...
+	go vet work
 	go vet -tags rp ./integration
 
 .PHONY: lint
 lint: ## Run golangci-lint and buf's lint
-	$(TOOL) golangci-lint run
+	for module in $(MODULES); do (cd $$module && $(TOOL) golangci-lint run); done
 	$(TOOL) buf lint
 
 # Another vulnerability database than https://vuln.go.dev, as a URL (also file://).
@@ -151,7 +153,7 @@ VULNDB ?=
 # A database that cannot be reached is no finding: it is said loudly, and is an error only where VULNDB names one.
 .PHONY: vulncheck
 vulncheck: ## Fail when code that is reached has a known vulnerability (VULNDB)
-	@if said=$$($(TOOL) govulncheck $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1); then echo "$$said"; \
+	@if said=$$(for module in $(MODULES); do $(TOOL) govulncheck -C $$module $(if $(VULNDB),-db $(VULNDB)) ./... 2>&1 || exit; done); then echo "$$said"; \
 	elif [ -z "$(VULNDB)" ] && grep -q '^govulncheck: fetching vulnerabilities' <<<"$$said"; then \
 		printf '%s\n' "$$said" '' '*** NOT CHECKED for known vulnerabilities: https://vuln.go.dev cannot be reached. ***' \
 			'*** Run make vulncheck where it can, or name a copy: make vulncheck VULNDB=URL     ***' '' >&2; \

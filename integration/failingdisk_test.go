@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/integration/baddisk"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	suite "github.com/fosite-sessions/sessions/plugin/storetest/world"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -24,7 +24,7 @@ import (
 // again, as they were, when it can be written again.
 func TestFileSystemTurnsReadOnly(t *testing.T) {
 	t.Parallel()
-	disk := baddisk.Mount(t, 2048)
+	disk := testenv.Mount(t, 2048)
 	rp := newRelyingParty(t, "shop")
 	p := startProviderAt(t, filepath.Join(disk.Path, "data"), []map[string]any{rp.registration()}, []user{ann})
 	rp.discover(t, p)
@@ -171,7 +171,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			}
 			change, holds := prepare(w, backend.Transfer())
 			pid := backend.PID()
-			failing, err := baddisk.FailSync(t, pid)
+			failing, err := testenv.FailSync(t, pid)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -38,8 +38,9 @@ func runAll(m *testing.M) int {
 			flags = "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v" + version
 		}
 		binaries.build[name] = sync.OnceValue(func() error {
-			output, err := exec.Command("go", "build", "-ldflags", flags, "-o", filepath.Join(folder, name), source).CombinedOutput()
-			if err != nil {
+			// In its own folder, so that it is also found with GOWORK=off.
+			build := exec.Command("go", "build", "-C", source, "-ldflags", flags, "-o", filepath.Join(folder, name), ".")
+			if output, err := build.CombinedOutput(); err != nil {
 				return fmt.Errorf("build %s: %w\n%s", source, err, output)
 			}
 			return nil

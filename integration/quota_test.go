@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/integration/baddisk"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -16,7 +16,7 @@ import (
 // takes changes again when there is room.
 func TestQuotaIsUsedUp(t *testing.T) {
 	t.Parallel()
-	quota := baddisk.MountQuota(t, 2048, 200)
+	quota := testenv.MountQuota(t, 2048, 200)
 	client := openPlugin(t, patient(binary(t, "sessions-badger"), badger.Settings{
 		Path: filepath.Join(quota.Path, "db"), MemoryMiB: badger.MinMemoryMiB, MinFreeMiB: 64,
 	}))

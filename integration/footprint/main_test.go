@@ -64,7 +64,8 @@ func runTests(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	builtPlugin = filepath.Join(folder, "sessions-badger")
-	if output, err := exec.Command("go", "build", "-o", builtPlugin, "../../plugin/cmd/sessions-badger").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-C", "../../plugin/cmd/sessions-badger", "-o", builtPlugin, ".")
+	if output, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the plugin: %v\n%s", err, output)
 		return 1
 	}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/integration/baddisk"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // move is a swap that was done.
@@ -170,7 +170,7 @@ func TestTortureOfSwaps(t *testing.T) {
 	terms.idle = time.Hour // so that no session ends but by what was asked
 	swaps, users := number(t, swapsEnv, 4), number(t, usersEnv, 12)
 	for from := 0; from < swaps && !t.Failed(); from += maxSwapped {
-		c := trial{terms: terms, faults: min(maxSwapped, swaps-from), users: users, weights: []int{0, 0, 0, 0, 0, 1}, traces: baddisk.Traces(t)}
+		c := trial{terms: terms, faults: min(maxSwapped, swaps-from), users: users, weights: []int{0, 0, 0, 0, 0, 1}, traces: testenv.Traces(t)}
 		c.epoch(t, t.TempDir())
 		t.Logf("%d of %d swaps", min(swaps, from+maxSwapped), swaps)
 	}

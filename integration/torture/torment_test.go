@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/integration/baddisk"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // tormentor does things to host and plugin.
@@ -105,7 +105,7 @@ func (m *tormentor) failSync(pid int) {
 	if pid == 0 || !m.traces {
 		return
 	}
-	failing, err := baddisk.FailSyncOf(pid)
+	failing, err := testenv.FailSyncOf(pid)
 	if err != nil {
 		return // it has just ended
 	}

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/integration/baddisk"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 const (
@@ -62,8 +62,8 @@ func TestTorture(t *testing.T) {
 	} else {
 		mountSmallDisk(t, disk)
 	}
-	var bad *baddisk.Disk
-	traces := baddisk.Traces(t)
+	var bad *testenv.Disk
+	traces := testenv.Traces(t)
 	if os.Getenv(diskEnv) != "" {
 		if bad = badDisk(t, disk); bad != nil {
 			disk = bad.Path
@@ -115,8 +115,8 @@ func mountSmallDisk(t *testing.T, disk string) {
 }
 
 // badDisk makes a disk in the memory of the small one that can turn read-only, nil where that is not allowed.
-func badDisk(t *testing.T, disk string) *baddisk.Disk {
-	bad, err := baddisk.MountIn(disk, diskSize>>20-64)
+func badDisk(t *testing.T, disk string) *testenv.Disk {
+	bad, err := testenv.MountIn(disk, diskSize>>20-64)
 	switch {
 	case err == nil:
 		t.Cleanup(func() { _ = bad.Unmount() })
@@ -143,7 +143,7 @@ type trial struct {
 	// fills: the disk is small and is filled now and then.
 	fills bool
 	// bad is the disk, where it can turn read-only.
-	bad *baddisk.Disk
+	bad *testenv.Disk
 	// traces: syncs of a process can be made to fail.
 	traces bool
 }

@@ -13,8 +13,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/fosite-sessions/sessions/integration/baddisk"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -35,7 +35,7 @@ func TestImportMeetsAFailedSync(t *testing.T) {
 	path, file := filepath.Join(folder, "store"), filepath.Join(folder, "backup")
 	want := writeBackup(t, file)
 	said := tormentDisk(t, path, func(pid int) {
-		failing, err := baddisk.FailSync(t, pid)
+		failing, err := testenv.FailSync(t, pid)
 		if err != nil {
 			t.Error(err)
 			return

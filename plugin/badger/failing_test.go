@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/integration/baddisk"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -54,7 +54,7 @@ func TestFailedWriteIsFinal(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "store")
 		said := tormentDisk(t, path, func(pid int) {
-			failing, err := baddisk.FailSync(t, pid)
+			failing, err := testenv.FailSync(t, pid)
 			if err != nil {
 				t.Error(err)
 				return
@@ -68,7 +68,7 @@ func TestFailedWriteIsFinal(t *testing.T) {
 	})
 	t.Run("the file system turns read-only", func(t *testing.T) {
 		t.Parallel()
-		disk := baddisk.Mount(t, 256)
+		disk := testenv.Mount(t, 256)
 		path := filepath.Join(disk.Path, "store")
 		said := tormentDisk(t, path, func(int) {
 			if err := disk.Fail(); err != nil {
@@ -93,8 +93,8 @@ func TestFailedWriteIsFinal(t *testing.T) {
 // What was acknowledged is there after a power loss.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	disk, folder := baddisk.Mount(t, 256), t.TempDir()
-	var after *baddisk.Disk
+	disk, folder := testenv.Mount(t, 256), t.TempDir()
+	var after *testenv.Disk
 	said := tormentDisk(t, filepath.Join(disk.Path, "store"), func(pid int) {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 		var err error
@@ -117,7 +117,7 @@ func TestStartMeetsAFailedSync(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "store")
 			for _, state := range []string{"a new database", "one that is there"} {
-				command := baddisk.WithFailingSync(t, nth+1, os.Args[0])
+				command := testenv.WithFailingSync(t, nth+1, os.Args[0])
 				command.Env = append(os.Environ(), failingEnv+"="+path, startEnv+"=yes")
 				stdout, _ := command.Output() // it ends well or not
 				said := &testimony{}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/fosite-sessions/sessions/integration/baddisk"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // A migration that meets a failed sync, whichever it is, leaves a store that the next start migrates.
@@ -25,7 +25,7 @@ func TestMigrationMeetsAFailedSync(t *testing.T) {
 					t.Fatal("no start comes to its end")
 				}
 				path := olderStore(t, format)
-				start := baddisk.WithFailingSync(t, nth, os.Args[0])
+				start := testenv.WithFailingSync(t, nth, os.Args[0])
 				start.Env = append(os.Environ(), "SESSIONS_FAILING_DISK="+path, "SESSIONS_FAILING_START=yes")
 				said, _ := start.Output() // it ends well or not
 				// From the first sign-in on the migration is over: the next sync to fail is one of signing in.

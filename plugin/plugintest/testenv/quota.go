@@ -1,4 +1,4 @@
-package baddisk
+package testenv
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
 //go:build linux
 
-package baddisk
+package testenv
 
 import (
 	"bufio"

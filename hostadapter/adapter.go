@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -175,7 +176,7 @@ func (a *Adapter) Close() error {
 }
 
 // Backend returns the backend in use. It stays good through swaps.
-func (a *Adapter) Backend() Backend { return a.config.Backend }
+func (a *Adapter) Backend() sessions.Backend { return a.config.Backend }
 
 // Issuer returns the issuer of the configuration.
 func (a *Adapter) Issuer() string { return a.config.Issuer }

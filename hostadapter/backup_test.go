@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -171,7 +172,7 @@ func TestCloseEndsABackup(t *testing.T) {
 
 func TestBackupOfABackendThatHasNone(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.Backend = struct{ hostadapter.Backend }{c.Backend} }) // without a Transfer
+	h := newHost(t, func(c *hostadapter.Config) { c.Backend = struct{ sessions.Backend }{c.Backend} }) // without a Transfer
 	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("backup: %v, want ErrBackup", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
@@ -183,8 +184,8 @@ func TestSwapToAnotherIssuersStore(t *testing.T) {
 	theirs := newHost(t, func(c *hostadapter.Config) { c.Issuer = other })
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.BackendName = "ours"
-		c.Backends = map[string]func(context.Context) (hostadapter.Backend, error){
-			"theirs": func(context.Context) (hostadapter.Backend, error) { return kept{theirs.backend}, nil },
+		c.Backends = map[string]func(context.Context) (sessions.Backend, error){
+			"theirs": func(context.Context) (sessions.Backend, error) { return kept{theirs.backend}, nil },
 		}
 	})
 	_, err := h.Swap(t.Context(), "theirs")

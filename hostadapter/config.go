@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -32,26 +32,14 @@ const (
 	MinKey = 32
 )
 
-// Backend is where sessions, grants and notices are kept. The client of the plugin package is one.
-type Backend interface {
-	Tickets() ticketstore.Store
-	Grants() grantstore.Store
-	Logout() logout.Store
-	// Properties are what the host keeps in the store about the store.
-	Properties() ticketstore.Properties
-	// Describe says what the backend is, and fails when it cannot be reached.
-	Describe(ctx context.Context) (ticketstore.Description, error)
-	Close() error
-}
-
 // Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required.
 type Config struct {
 	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap
 	// has replaced is closed then, and its Close must stand being called again. It may be nil where Backends
 	// has BackendName.
-	Backend Backend
+	Backend sessions.Backend
 	// Backends open the backends that may be swapped to (Swap), by name. What they open the Adapter closes.
-	Backends map[string]func(ctx context.Context) (Backend, error)
+	Backends map[string]func(ctx context.Context) (sessions.Backend, error)
 	// BackendName is what Backend is called, in Backends or, if it is not among them, elsewhere. Required
 	// with Backends: a backend keeps the name of the one that has taken its place, so that a host which
 	// starts with the old one goes on with the new one. Each store on that way is opened at the start: after

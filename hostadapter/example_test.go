@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 )
@@ -15,9 +16,9 @@ import (
 // A server without fosite: the adapter alone signs users in and out.
 func Example() {
 	var (
-		backend hostadapter.Backend // plugin.Open
-		secret  []byte              // 32 random bytes from the server's configuration
-		key     crypto.Signer       // what signs ID tokens
+		backend sessions.Backend // plugin.Open
+		secret  []byte           // 32 random bytes from the server's configuration
+		key     crypto.Signer    // what signs ID tokens
 	)
 	serve := func(ctx context.Context) error {
 		sessions, err := hostadapter.New(ctx, hostadapter.Config{

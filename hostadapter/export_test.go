@@ -1,4 +1,6 @@
 package hostadapter
 
+import "github.com/fosite-sessions/sessions"
+
 // Serving returns the backend that serves, for tests that look behind the switch.
-func (a *Adapter) Serving() Backend { return a.backends.serving() }
+func (a *Adapter) Serving() sessions.Backend { return a.backends.serving() }

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -47,7 +48,7 @@ func (c *clock) advance(d time.Duration) {
 
 // backend is the engine with faults and counters.
 type backend struct {
-	hostadapter.Backend
+	sessions.Backend
 	mu     sync.Mutex
 	calls  map[string]int
 	faults map[string][]fault

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -234,7 +235,7 @@ func TestReadyAndClose(t *testing.T) {
 }
 
 type describing struct {
-	hostadapter.Backend
+	sessions.Backend
 	description ticketstore.Description
 }
 

@@ -9,12 +9,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // exported is a backend whose exports the test sees and decides.
 type exported struct {
-	Backend
+	sessions.Backend
 	transfer.Store
 	exports int
 	give    func(ctx context.Context) error

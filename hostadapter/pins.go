@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -114,7 +115,7 @@ func (a *Adapter) pinAnyway(ctx context.Context) {
 }
 
 // pinnedAs asks a store for its id.
-func pinnedAs(ctx context.Context, name string, backend Backend) (PinnedStore, error) {
+func pinnedAs(ctx context.Context, name string, backend sessions.Backend) (PinnedStore, error) {
 	description, err := backend.Describe(ctx)
 	if err != nil {
 		return PinnedStore{}, fmt.Errorf("asking backend %q what it is: %w", name, err)

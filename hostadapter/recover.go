@@ -7,12 +7,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // moverOf returns what moves a backend, nil if nothing does.
-func moverOf(backend Backend) transfer.Store {
+func moverOf(backend sessions.Backend) transfer.Store {
 	if mover, ok := backend.(interface{ Transfer() transfer.Store }); ok {
 		return mover.Transfer()
 	}
@@ -22,7 +23,7 @@ func moverOf(backend Backend) transfer.Store {
 // openBackend finds the backend that serves: the one of the configuration, or what has taken its place in a swap. What a swap that came to no
 // end has left is put right first.
 func (a *Adapter) openBackend(ctx context.Context) (err error) {
-	opened := map[string]Backend{}
+	opened := map[string]sessions.Backend{}
 	defer func() {
 		for name, backend := range opened {
 			if err == nil && name == a.backends.name() {
@@ -34,7 +35,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 			}
 		}
 	}()
-	open := func(ctx context.Context, name string) (Backend, error) {
+	open := func(ctx context.Context, name string) (sessions.Backend, error) {
 		if backend, found := opened[name]; found {
 			return backend, nil
 		}
@@ -98,7 +99,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 }
 
 // openPatiently opens a backend that the process of a host which was killed may be about to leave.
-func openPatiently(ctx context.Context, open func(ctx context.Context) (Backend, error)) (Backend, error) {
+func openPatiently(ctx context.Context, open func(ctx context.Context) (sessions.Backend, error)) (sessions.Backend, error) {
 	for deadline := time.Now().Add(openPatience); ; {
 		backend, err := open(ctx)
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, ticketstore.ErrOtherStore) {
@@ -116,7 +117,7 @@ func openPatiently(ctx context.Context, open func(ctx context.Context) (Backend,
 const openPatience = 10 * time.Second
 
 // keep notes a backend that is ours to close.
-func (a *Adapter) keep(backend Backend) {
+func (a *Adapter) keep(backend sessions.Backend) {
 	a.swaps.mu.Lock()
 	defer a.swaps.mu.Unlock()
 	a.swaps.opened = append(a.swaps.opened, backend)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -81,7 +82,7 @@ type swaps struct {
 	closed   bool
 	ended    sync.WaitGroup
 	known    []*SwapState
-	opened   []Backend // by us, to be closed by us
+	opened   []sessions.Backend // by us, to be closed by us
 }
 
 // Swap has another backend, one that Config.Backends names and that is empty, take the place of the one that serves, while it serves. It
@@ -165,7 +166,7 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 }
 
 // openFit opens the backend of a name, and closes it again if it is not fit for what it was opened for.
-func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context.Context, backend Backend) error) (Backend, error) {
+func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context.Context, backend sessions.Backend) error) (sessions.Backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	backend, err := a.config.Backends[name](ctx)
@@ -179,8 +180,8 @@ func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context
 }
 
 // openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at once.
-func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) {
-	return a.openFit(ctx, name, func(ctx context.Context, target Backend) error {
+func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend, error) {
+	return a.openFit(ctx, name, func(ctx context.Context, target sessions.Backend) error {
 		mover := moverOf(target)
 		if mover == nil {
 			return fmt.Errorf("%w: %q does not serve transfer", ErrSwap, name)
@@ -205,7 +206,7 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (Backend, error) 
 }
 
 // runSwap moves everything and switches. On an error the backend that served goes on serving.
-func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target Backend, next PinnedStore) error {
+func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessions.Backend, next PinnedStore) error {
 	resume := func() {}
 	defer func() { resume() }()
 	// A claim would be lost by the switch, and its notice sent twice: let deliveries under way come to their end.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
@@ -26,9 +27,9 @@ func swappable(t *testing.T, names ...string) func(*hostadapter.Config) {
 func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 	noSync := false
 	return func(c *hostadapter.Config) {
-		c.Backends = map[string]func(context.Context) (hostadapter.Backend, error){}
+		c.Backends = map[string]func(context.Context) (sessions.Backend, error){}
 		for _, name := range names {
-			c.Backends[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+			c.Backends[name] = func(ctx context.Context) (sessions.Backend, error) {
 				return badger.Open(ctx, badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync}, slog.New(slog.DiscardHandler))
 			}
 		}
@@ -81,7 +82,7 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 func TestSwapIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, swappable(t, "old", "full"), func(c *hostadapter.Config) {
-		c.Backends["broken"] = func(context.Context) (hostadapter.Backend, error) { return nil, errors.New("no disk") }
+		c.Backends["broken"] = func(context.Context) (sessions.Backend, error) { return nil, errors.New("no disk") }
 		full, err := c.Backends["full"](t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -202,7 +203,7 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 	}
 	// The old one must not serve in the place of what it was moved to.
 	lost := h.config
-	lost.Backends = map[string]func(context.Context) (hostadapter.Backend, error){"old": h.config.Backends["old"]}
+	lost.Backends = map[string]func(context.Context) (sessions.Backend, error){"old": h.config.Backends["old"]}
 	var missing *hostadapter.MissingBackendError
 	if _, err := hostadapter.New(t.Context(), lost); !errors.As(err, &missing) || missing.Name != "new" {
 		t.Errorf("a start that cannot know the backend that serves: %v, want MissingBackendError", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -140,7 +141,7 @@ func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 }
 
 // sharedBackend says that several hosts may use it.
-type sharedBackend struct{ hostadapter.Backend }
+type sharedBackend struct{ sessions.Backend }
 
 func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, error) {
 	description, err := b.Backend.Describe(ctx)

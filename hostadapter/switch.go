@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -28,7 +29,7 @@ type backendSwitch struct {
 
 // placed is a backend in its place.
 type placed struct {
-	Backend
+	sessions.Backend
 	name string
 	// over is closed when another backend has taken its place, or the fence was lifted.
 	over chan struct{}
@@ -38,15 +39,15 @@ type placed struct {
 	left     chan struct{}
 }
 
-func newPlaced(name string, backend Backend) *placed {
+func newPlaced(name string, backend sessions.Backend) *placed {
 	return &placed{Backend: backend, name: name, over: make(chan struct{}), left: make(chan struct{})}
 }
 
-func newSwitch(name string, backend Backend) *backendSwitch {
+func newSwitch(name string, backend sessions.Backend) *backendSwitch {
 	return &backendSwitch{current: newPlaced(name, backend)}
 }
 
-var _ Backend = (*backendSwitch)(nil)
+var _ sessions.Backend = (*backendSwitch)(nil)
 
 // enter begins a call. While calls are held it waits, bounded.
 func (s *backendSwitch) enter(ctx context.Context) (p *placed, over <-chan struct{}, err error) {
@@ -94,7 +95,7 @@ func (s *backendSwitch) hold(limit time.Duration) {
 }
 
 // release puts a backend in the place of the one that was held, and has the calls that wait go on there.
-func (s *backendSwitch) release(name string, backend Backend) {
+func (s *backendSwitch) release(name string, backend sessions.Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.current.over)
@@ -125,7 +126,7 @@ func (s *backendSwitch) name() string {
 }
 
 // replace puts a backend in the place of the one that serves, and returns that one.
-func (s *backendSwitch) replace(name string, backend Backend) *placed {
+func (s *backendSwitch) replace(name string, backend sessions.Backend) *placed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.current
@@ -145,7 +146,7 @@ func (s *backendSwitch) lifted() {
 }
 
 // through makes a call on the backend that serves.
-func through[R any](ctx context.Context, s *backendSwitch, call func(b Backend) (R, error)) (R, error) {
+func through[R any](ctx context.Context, s *backendSwitch, call func(b sessions.Backend) (R, error)) (R, error) {
 	var patience <-chan time.Time
 	for {
 		p, over, err := s.enter(ctx)
@@ -174,7 +175,7 @@ func through[R any](ctx context.Context, s *backendSwitch, call func(b Backend) 
 }
 
 func (s *backendSwitch) Describe(ctx context.Context) (ticketstore.Description, error) {
-	return through(ctx, s, func(b Backend) (ticketstore.Description, error) { return b.Describe(ctx) })
+	return through(ctx, s, func(b sessions.Backend) (ticketstore.Description, error) { return b.Describe(ctx) })
 }
 
 // Close closes the backend that serves.
@@ -196,34 +197,34 @@ type switchedTickets struct{ s *backendSwitch }
 var _ ticketstore.Store = switchedTickets{}
 
 func (t switchedTickets) Create(ctx context.Context, session *ticketstore.Session) error {
-	_, err := through(ctx, t.s, func(b Backend) (struct{}, error) { return struct{}{}, b.Tickets().Create(ctx, session) })
+	_, err := through(ctx, t.s, func(b sessions.Backend) (struct{}, error) { return struct{}{}, b.Tickets().Create(ctx, session) })
 	return err
 }
 
 func (t switchedTickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) ([]string, error) {
-	return through(ctx, t.s, func(b Backend) ([]string, error) { return b.Tickets().CreateWithin(ctx, session, limit, now) })
+	return through(ctx, t.s, func(b sessions.Backend) ([]string, error) { return b.Tickets().CreateWithin(ctx, session, limit, now) })
 }
 
 func (t switchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Get(ctx, key) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) { return b.Tickets().Get(ctx, key) })
 }
 
 func (t switchedTickets) Find(ctx context.Context, sessionID string) (*ticketstore.SessionDetail, error) {
-	return through(ctx, t.s, func(b Backend) (*ticketstore.SessionDetail, error) { return b.Tickets().Find(ctx, sessionID) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.SessionDetail, error) { return b.Tickets().Find(ctx, sessionID) })
 }
 
 func (t switchedTickets) Renew(ctx context.Context, r ticketstore.Renewal, now time.Time) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Renew(ctx, r, now) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) { return b.Tickets().Renew(ctx, r, now) })
 }
 
 func (t switchedTickets) Rekey(ctx context.Context, r ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b Backend) (*ticketstore.Session, error) { return b.Tickets().Rekey(ctx, r, now) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) { return b.Tickets().Rekey(ctx, r, now) })
 }
 
 func (t switchedTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
-	return through(ctx, t.s, func(b Backend) (*ticketstore.Page, error) { return b.Tickets().Query(ctx, query) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Page, error) { return b.Tickets().Query(ctx, query) })
 }
 
 type switchedGrants struct{ s *backendSwitch }
@@ -231,23 +232,25 @@ type switchedGrants struct{ s *backendSwitch }
 var _ grantstore.Store = switchedGrants{}
 
 func (g switchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
-	return through(ctx, g.s, func(b Backend) (*grantstore.GetResult, error) { return b.Grants().Get(ctx, ref, now) })
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.GetResult, error) { return b.Grants().Get(ctx, ref, now) })
 }
 
 func (g switchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
-	return through(ctx, g.s, func(b Backend) (*grantstore.Result, error) { return b.Grants().Apply(ctx, batch, now) })
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Result, error) { return b.Grants().Apply(ctx, batch, now) })
 }
 
 func (g switchedGrants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
-	return through(ctx, g.s, func(b Backend) (*grantstore.Page, error) { return b.Grants().Query(ctx, query, now) })
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Page, error) { return b.Grants().Query(ctx, query, now) })
 }
 
 func (g switchedGrants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
-	return through(ctx, g.s, func(b Backend) (*grantstore.RemovalResult, error) { return b.Grants().Remove(ctx, removal, now) })
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.RemovalResult, error) {
+		return b.Grants().Remove(ctx, removal, now)
+	})
 }
 
 func (g switchedGrants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
-	return through(ctx, g.s, func(b Backend) (int, error) { return b.Grants().Purge(ctx, limit, now) })
+	return through(ctx, g.s, func(b sessions.Backend) (int, error) { return b.Grants().Purge(ctx, limit, now) })
 }
 
 type switchedLogout struct{ s *backendSwitch }
@@ -255,34 +258,36 @@ type switchedLogout struct{ s *backendSwitch }
 var _ logout.Store = switchedLogout{}
 
 func (l switchedLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.Result, error) { return b.Logout().End(ctx, ending, now) })
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.Result, error) { return b.Logout().End(ctx, ending, now) })
 }
 
 func (l switchedLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.SweepResult, error) { return b.Logout().EndDue(ctx, sweep, now) })
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.SweepResult, error) { return b.Logout().EndDue(ctx, sweep, now) })
 }
 
 func (l switchedLogout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.ClaimResult, error) { return b.Logout().Claim(ctx, claim, now) })
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.ClaimResult, error) { return b.Logout().Claim(ctx, claim, now) })
 }
 
 func (l switchedLogout) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
-	_, err := through(ctx, l.s, func(b Backend) (struct{}, error) {
+	_, err := through(ctx, l.s, func(b sessions.Backend) (struct{}, error) {
 		return struct{}{}, b.Logout().Settle(ctx, id, claim, outcome, now)
 	})
 	return err
 }
 
 func (l switchedLogout) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.NotificationPage, error) { return b.Logout().Notifications(ctx, query) })
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.NotificationPage, error) {
+		return b.Logout().Notifications(ctx, query)
+	})
 }
 
 func (l switchedLogout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.RetryResult, error) { return b.Logout().Retry(ctx, retry, now) })
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.RetryResult, error) { return b.Logout().Retry(ctx, retry, now) })
 }
 
 func (l switchedLogout) Job(ctx context.Context, id string) (*logout.Job, error) {
-	return through(ctx, l.s, func(b Backend) (*logout.Job, error) { return b.Logout().Job(ctx, id) })
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.Job, error) { return b.Logout().Job(ctx, id) })
 }
 
 type switchedProperties struct{ s *backendSwitch }
@@ -290,18 +295,18 @@ type switchedProperties struct{ s *backendSwitch }
 var _ ticketstore.Properties = switchedProperties{}
 
 func (p switchedProperties) Property(ctx context.Context, name string) ([]byte, error) {
-	return through(ctx, p.s, func(b Backend) ([]byte, error) { return b.Properties().Property(ctx, name) })
+	return through(ctx, p.s, func(b sessions.Backend) ([]byte, error) { return b.Properties().Property(ctx, name) })
 }
 
 func (p switchedProperties) SetProperty(ctx context.Context, name string, old, value []byte) error {
-	_, err := through(ctx, p.s, func(b Backend) (struct{}, error) {
+	_, err := through(ctx, p.s, func(b sessions.Backend) (struct{}, error) {
 		return struct{}{}, b.Properties().SetProperty(ctx, name, old, value)
 	})
 	return err
 }
 
 // serving returns the backend that serves. What it is asked for outside of a swap goes through the switch.
-func (s *backendSwitch) serving() Backend {
+func (s *backendSwitch) serving() sessions.Backend {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.current.Backend

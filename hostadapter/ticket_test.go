@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // liar is a backend that changes what it says of sessions.
 type liar struct {
-	hostadapter.Backend
+	sessions.Backend
 	lie func(ticketstore.Key, *ticketstore.Session) *ticketstore.Session
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -82,8 +83,8 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 }
 
 // openUpgrade opens a backend that must have the data of that id and be fit to serve.
-func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (Backend, error) {
-	return a.openFit(ticketstore.WithStoreIDs(ctx, storeID), name, func(ctx context.Context, backend Backend) error {
+func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (sessions.Backend, error) {
+	return a.openFit(ticketstore.WithStoreIDs(ctx, storeID), name, func(ctx context.Context, backend sessions.Backend) error {
 		description, err := backend.Describe(ctx)
 		switch {
 		case err != nil:
@@ -96,7 +97,7 @@ func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (Backen
 }
 
 // openAgain opens the backend that served before, until it is open or the server ends, which is when it returns nil.
-func (a *Adapter) openAgain(ctx context.Context, name, storeID string) Backend {
+func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.Backend {
 	for {
 		backend, err := a.openUpgrade(ctx, name, storeID)
 		if err == nil {

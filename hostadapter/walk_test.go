@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -16,7 +17,7 @@ import (
 
 // endless is a backend whose answers never come to an end. Where it moves, each answer leads somewhere else.
 type endless struct {
-	hostadapter.Backend
+	sessions.Backend
 	moves bool
 	calls atomic.Int64
 	began atomic.Bool // it is honest before
@@ -72,7 +73,7 @@ func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (
 // manyGrants is a store that holds more grants, and more notices, than a test can make. Each call meets 13
 // of 10,000 rows: the others are used refresh tokens, which a removal leaves.
 type manyGrants struct {
-	hostadapter.Backend
+	sessions.Backend
 	live  int
 	calls atomic.Int64
 }

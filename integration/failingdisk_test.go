@@ -142,13 +142,13 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			id := w.Op()
 			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Exporting, ID: id, Peer: "other"}), "Become exporting")
 			return func() error {
-				return moves.Become(w.Ctx(), transfer.Transition{To: transfer.Fenced, ID: id, Peer: "other"})
-			}, func() {
-				status, err := moves.Status(w.Ctx())
-				w.OK(err, "Status")
-				w.Same(status.State, transfer.Fenced, "the state")
-				w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ben")), "sign in at a fenced store", transfer.ErrFenced)
-			}
+					return moves.Become(w.Ctx(), transfer.Transition{To: transfer.Fenced, ID: id, Peer: "other"})
+				}, func() {
+					status, err := moves.Status(w.Ctx())
+					w.OK(err, "Status")
+					w.Same(status.State, transfer.Fenced, "the state")
+					w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ben")), "sign in at a fenced store", transfer.ErrFenced)
+				}
 		},
 		"import": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			id := w.Op()

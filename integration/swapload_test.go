@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
@@ -29,7 +30,7 @@ import (
 // crowd are users at work on a host whose backend is swapped, and what they were told.
 type crowd struct {
 	t       *testing.T
-	backend hostadapter.Backend
+	backend sessions.Backend
 	// pace lets a request through each time; nil lets all through.
 	pace <-chan time.Time
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
@@ -18,9 +19,9 @@ func pluginHost(
 	t *testing.T, first string, plugins map[string]plugin.Config, changes ...func(*hostadapter.Config),
 ) *hostadapter.Adapter {
 	t.Helper()
-	backends := map[string]func(context.Context) (hostadapter.Backend, error){}
+	backends := map[string]func(context.Context) (sessions.Backend, error){}
 	for name, config := range plugins {
-		backends[name] = func(ctx context.Context) (hostadapter.Backend, error) { return plugin.Open(ctx, config) }
+		backends[name] = func(ctx context.Context) (sessions.Backend, error) { return plugin.Open(ctx, config) }
 	}
 	config := hostadapter.Config{
 		Backends: backends, BackendName: first, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin"
@@ -29,7 +30,7 @@ func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadap
 }
 
 // signingIn has users sign in and their sessions read until stop, and returns how many were acknowledged.
-func signingIn(t *testing.T, backend hostadapter.Backend) (count *atomic.Int64, stop func() []string) {
+func signingIn(t *testing.T, backend sessions.Backend) (count *atomic.Int64, stop func() []string) {
 	t.Helper()
 	count = &atomic.Int64{}
 	stopped := make(chan struct{})

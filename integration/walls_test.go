@@ -41,6 +41,7 @@ var walls = []wall{
 	{name: "a ticket store knows nothing else", of: exactly("ticketstore"), allowed: domain[:1]},
 	{name: "a grant store knows ticket stores", of: exactly("grantstore"), allowed: domain[:2]},
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
+	{name: "the root knows the domain", of: exactly(modulePath), allowed: domain},
 	{
 		name: "records know the domain", of: exactly("plugin/records"), allowed: domain, except: []string{"google.golang.org/protobuf"},
 	},
@@ -75,7 +76,7 @@ var walls = []wall{
 		name: "the plugin's glue knows no engine", of: exactly("plugin", "plugin/plugintest"),
 		forbidden: []string{badgerPath, ourPlugin + "/badger"},
 	},
-	{name: "an engine knows no glue", of: exactly("plugin/badger"), forbidden: []string{goPluginPath, grpcPath}},
+	{name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory"), forbidden: []string{goPluginPath, grpcPath}},
 }
 
 func exactly(pkgs ...string) func(string) bool {

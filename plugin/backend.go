@@ -6,30 +6,14 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
-	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Backend is what keeps the data: an engine in the plugin, a *Client in the host. It is safe for concurrent use.
-type Backend interface {
-	// Tickets, Grants and Logout return the three stores over the same data. They are good until Close.
-	Tickets() ticketstore.Store
-	Grants() grantstore.Store
-	Logout() logout.Store
-	// Properties returns what the host keeps in the store about the store. It is good until Close.
-	Properties() ticketstore.Properties
-	// Describe says what the backend is.
-	Describe(ctx context.Context) (ticketstore.Description, error)
-	// Close ends the backend. Calls that come later are ticketstore.ErrUnavailable. It may be called again.
-	Close() error
-}
-
-// Failing is a Backend that may fail for good, as one whose disk did: what it knows may not be what is stored. From then on each of its calls is
+// Failing is a sessions.Backend that may fail for good, as one whose disk did: what it knows may not be what is stored. From then on each of its calls is
 // ticketstore.ErrUnavailable. Serve ends the process of such a backend, with status 3, and the host starts another, which reads what is stored.
 type Failing interface {
-	Backend
+	sessions.Backend
 	// Failed is closed when the backend has failed.
 	Failed() <-chan struct{}
 	// Failure is why the backend has failed, nil while it has not. It reaches the operator's log.

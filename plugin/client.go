@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
@@ -30,7 +31,7 @@ type Client struct {
 	closeErr  error
 }
 
-var _ Backend = (*Client)(nil)
+var _ sessions.Backend = (*Client)(nil)
 
 // Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context bounds the start only; Close
 // ends the plugin. An error says what was wrong with which binary, a *ticketstore.FieldError in it with which setting, a

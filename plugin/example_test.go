@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -35,7 +36,7 @@ func Example() {
 // The main function of a plugin.
 func ExampleServe() {
 	plugin.Serve(plugin.ServeConfig{
-		Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+		Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
 			settings, err := badger.ParseSettings(raw)
 			if err != nil {
 				return nil, err

@@ -18,6 +18,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
@@ -115,7 +116,7 @@ type settings struct {
 	Path     string   `json:"path,omitempty"`     // a file with the id of the store, which is missing where there is none
 }
 
-func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
 	var s settings
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/internal/logline"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/internal/umask"
@@ -40,7 +41,7 @@ type ServeConfig struct {
 	// not hold secrets. The context ends when Open returns. Where it has ids (ticketstore.StoreIDs), the store must have one of them: otherwise
 	// Open creates and changes nothing and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another all the same. The
 	// logger writes to the host's log. Required.
-	Open func(ctx context.Context, settings []byte, logger *slog.Logger) (Backend, error)
+	Open func(ctx context.Context, settings []byte, logger *slog.Logger) (sessions.Backend, error)
 }
 
 // Launched tells whether this process was started as a plugin by a host. A program that is host and plugin in one calls Serve first thing
@@ -68,7 +69,7 @@ func serve(config ServeConfig) error {
 	stderr := os.Stderr
 	level, _ := logline.ParseLevel(os.Getenv(levelEnv))
 	p := &served{logger: slog.New(logline.NewHandler(stderr, level)), ended: make(chan struct{})}
-	p.server = &rpc.Server{Logger: p.logger, Open: func(ctx context.Context, settings []byte) (rpc.Backend, error) {
+	p.server = &rpc.Server{Logger: p.logger, Open: func(ctx context.Context, settings []byte) (sessions.Backend, error) {
 		backend, err := config.Open(ctx, settings, p.logger)
 		if failing, ok := backend.(Failing); ok && err == nil {
 			go p.endWith(failing) //nolint:gosec // it lives as long as the backend

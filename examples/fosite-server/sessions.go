@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/account"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
@@ -33,7 +34,7 @@ func openBackend(ctx context.Context, o *options, folder string, logger *slog.Lo
 // servePlugin is what this program does when it runs as the plugin.
 func servePlugin() {
 	plugin.Serve(plugin.ServeConfig{
-		Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+		Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
 			settings, err := badger.ParseSettings(raw)
 			if err != nil {
 				return nil, err

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions"
 )
 
 // mainStore is the name of the store that a server starts with.
@@ -51,12 +51,12 @@ func (o *options) checkStores() error {
 }
 
 // stores are what the sessions can be swapped to while the server serves. The main store is among them for a newer plugin to take it over.
-func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (hostadapter.Backend, error) {
-	stores := map[string]func(context.Context) (hostadapter.Backend, error){}
+func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (sessions.Backend, error) {
+	stores := map[string]func(context.Context) (sessions.Backend, error){}
 	folders := map[string]string{mainStore: s.options.mainFolder()}
 	maps.Copy(folders, s.options.stores)
 	for name, folder := range folders {
-		stores[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+		stores[name] = func(ctx context.Context) (sessions.Backend, error) {
 			client, err := openBackend(ctx, s.options, folder, logger)
 			if err != nil {
 				return nil, err

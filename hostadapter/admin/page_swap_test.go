@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
@@ -20,11 +21,11 @@ func TestSwapFromThePage(t *testing.T) {
 	folder := t.TempDir()
 	h := newPageHost(t, func(config *hostadapter.Config) {
 		config.BackendName = "main"
-		config.Backends = map[string]func(context.Context) (hostadapter.Backend, error){
-			"next": func(ctx context.Context) (hostadapter.Backend, error) {
+		config.Backends = map[string]func(context.Context) (sessions.Backend, error){
+			"next": func(ctx context.Context) (sessions.Backend, error) {
 				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync}, slog.New(slog.DiscardHandler))
 			},
-			"broken": func(context.Context) (hostadapter.Backend, error) { return nil, errors.New("it is not there") },
+			"broken": func(context.Context) (sessions.Backend, error) { return nil, errors.New("it is not there") },
 		}
 	})
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ory/fosite"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -19,7 +20,7 @@ import (
 type Config struct {
 	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
 	// Host.Backends and Host.BackendName name others that it may be swapped for while the server serves.
-	Backend hostadapter.Backend
+	Backend sessions.Backend
 	// Fosite is the configuration that the server composes its provider with. From it come the issuer
 	// (IDTokenIssuer) and, by HKDF, the sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated
 	// secret for as long as its tokens live).

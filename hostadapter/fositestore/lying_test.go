@@ -13,15 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // liar is a backend that says what it likes.
 type liar struct {
-	hostadapter.Backend
+	sessions.Backend
 	// session and grant change answers; nil leaves them as they are. grant is given what was asked for and the true answer.
 	session atomic.Pointer[func(ticketstore.Key, *ticketstore.Session)]
 	grant   atomic.Pointer[func(grantstore.Ref, *grantstore.GetResult, error) (*grantstore.GetResult, error)]

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
@@ -18,7 +18,7 @@ import (
 
 // connected is an engine at the other end of the plugin protocol.
 type connected struct {
-	hostadapter.Backend
+	sessions.Backend
 	stores storetest.Stores
 }
 

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -15,7 +15,7 @@ import (
 // watched counts what requests ask of the stores, and can lose them or their answers. What the adapter does by itself, once a second, is
 // not counted.
 type watched struct {
-	hostadapter.Backend
+	sessions.Backend
 	tickets       *watchedTickets
 	grants        *watchedGrants
 	logout        *watchedLogout
@@ -23,7 +23,7 @@ type watched struct {
 	reads, writes atomic.Int64
 }
 
-func watch(backend hostadapter.Backend) *watched {
+func watch(backend sessions.Backend) *watched {
 	w := &watched{Backend: backend}
 	w.tickets = &watchedTickets{Store: backend.Tickets(), w: w}
 	w.grants = &watchedGrants{Store: backend.Grants(), w: w}

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -21,7 +21,7 @@ import (
 
 // faulty is a backend that breaks a rule now and then.
 type faulty struct {
-	hostadapter.Backend
+	sessions.Backend
 	tickets ticketstore.Store
 	grants  grantstore.Store
 	logout  logout.Store
@@ -297,7 +297,7 @@ func (f *fault) run(t *testing.T, folder string) error {
 	tickets, grants, ends := &faultyTickets{Store: engine.Tickets()}, &faultyGrants{Store: engine.Grants()}, &faultyLogout{Store: engine.Logout()}
 	f.seed(tickets, grants, ends)
 	w := newWorld(f.terms())
-	backends := openers{storeName(0): func(context.Context) (hostadapter.Backend, error) { return &faulty{engine, tickets, grants, ends}, nil }}
+	backends := openers{storeName(0): func(context.Context) (sessions.Backend, error) { return &faulty{engine, tickets, grants, ends}, nil }}
 	h, err := newHost(t.Context(), w.config(folder), backends, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err

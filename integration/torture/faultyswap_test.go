@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
@@ -116,8 +116,8 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 		Store: target.Engine.Transfer(), source: source.Engine.Transfer(), loses: f.loses, busy: func() { w.progress(t, 150) },
 	}
 	h, err := newHost(t.Context(), w.config("source", "target"), openers{
-		storeName(0): func(context.Context) (hostadapter.Backend, error) { return source, nil },
-		storeName(1): func(context.Context) (hostadapter.Backend, error) { return target, nil },
+		storeName(0): func(context.Context) (sessions.Backend, error) { return source, nil },
+		storeName(1): func(context.Context) (sessions.Backend, error) { return target, nil },
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

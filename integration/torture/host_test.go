@@ -21,6 +21,7 @@ import (
 	"github.com/ory/fosite/storage"
 	"github.com/ory/fosite/token/jwt"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
@@ -82,7 +83,7 @@ var signingKey = sync.OnceValue(func() *ecdsa.PrivateKey {
 })
 
 // openers open backends by the names of their stores.
-type openers map[string]func(ctx context.Context) (hostadapter.Backend, error)
+type openers map[string]func(ctx context.Context) (sessions.Backend, error)
 
 func newHost(ctx context.Context, config hostConfig, backends openers, logger *slog.Logger) (*host, error) {
 	memory := storage.NewMemoryStore()

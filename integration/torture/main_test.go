@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 		}
 	case "plugin":
 		plugin.Serve(plugin.ServeConfig{
-			Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+			Open: func(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
 				settings, err := badger.ParseSettings(raw)
 				if err != nil {
 					return nil, err
@@ -124,7 +124,7 @@ type programs struct {
 func (p *programs) openers() openers {
 	all := openers{}
 	for name, folder := range p.config.Stores {
-		all[name] = func(ctx context.Context) (hostadapter.Backend, error) {
+		all[name] = func(ctx context.Context) (sessions.Backend, error) {
 			client, err := plugin.Open(ctx, plugin.Config{
 				Path: os.Args[0], Env: []string{modeEnv + "=plugin", countEnv + "=" + os.Getenv(countEnv)},
 				Settings: badger.Settings{Path: folder, MinFreeMiB: 64}, Logger: p.logger,

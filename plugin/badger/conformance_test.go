@@ -11,6 +11,6 @@ import (
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{
-		New: func(t *testing.T) storetest.Backend { return movable(t, badger.Settings{}) }, WalkRows: 10_000,
+		New: func(t *testing.T) storetest.Fixture { return movable(t, badger.Settings{}) }, WalkRows: 10_000,
 	})
 }

@@ -12,15 +12,15 @@ import (
 func TestTransferFromPlainToEncrypted(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, storetest.Config{
-		New: func(t *testing.T) storetest.Backend { return movable(t, badger.Settings{}) },
-		Target: func(t *testing.T) storetest.Backend {
+		New: func(t *testing.T) storetest.Fixture { return movable(t, badger.Settings{}) },
+		Target: func(t *testing.T) storetest.Fixture {
 			return movable(t, badger.Settings{EncryptionKey: strings.Repeat("ab", 32)})
 		},
 	})
 }
 
 // movable opens an engine that is checked as a whole in the end.
-func movable(t *testing.T, settings badger.Settings) storetest.Backend {
+func movable(t *testing.T, settings badger.Settings) storetest.Fixture {
 	t.Helper()
 	noSync := false
 	settings.Path, settings.Sync = t.TempDir(), &noSync
@@ -34,7 +34,7 @@ func movable(t *testing.T, settings badger.Settings) storetest.Backend {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return storetest.Backend{
+	return storetest.Fixture{
 		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/memory"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 // Every suite through the protocol.
 func TestPlugin(t *testing.T) {
 	t.Parallel()
-	plugintest.Run(t, func(*testing.T) plugin.Backend { return memory.New() })
+	plugintest.Run(t, func(*testing.T) sessions.Backend { return memory.New() })
 }
 
 // The same records have the same sums in both engines, and mean the same.
@@ -34,15 +34,15 @@ func TestFromBadger(t *testing.T) {
 	storetest.Run(t, storetest.Config{New: movableBadger, Target: movable})
 }
 
-func movable(*testing.T) storetest.Backend {
+func movable(*testing.T) storetest.Fixture {
 	s := memory.New()
-	return storetest.Backend{
+	return storetest.Fixture{
 		Stores: storetest.Stores{Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout(), Properties: s.Properties()}, Transfer: s.Transfer(),
 	}
 }
 
 // movableBadger opens an engine that is checked as a whole in the end.
-func movableBadger(t *testing.T) storetest.Backend {
+func movableBadger(t *testing.T) storetest.Fixture {
 	t.Helper()
 	noSync := false
 	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
@@ -57,7 +57,7 @@ func movableBadger(t *testing.T) storetest.Backend {
 			t.Errorf("close: %v", err)
 		}
 	})
-	return storetest.Backend{
+	return storetest.Fixture{
 		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
 	}
 }

@@ -72,7 +72,7 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 // A job that one engine has begun is done by the other, and counted as if it had not been interrupted.
 func TestJobsGoOnInAnotherEngine(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) storetest.Backend{"memory": movable, "badger": movableBadger} {
+	for name, open := range map[string]func(t *testing.T) storetest.Fixture{"memory": movable, "badger": movableBadger} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, ctx := open(t), t.Context()

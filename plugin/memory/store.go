@@ -9,9 +9,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -35,7 +35,7 @@ type Store struct {
 	ledger
 }
 
-var _ plugin.Backend = (*Store)(nil)
+var _ sessions.Backend = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
@@ -52,29 +52,29 @@ func (s *Store) clear() {
 	s.ledger = ledger{state: transfer.Active, content: map[transfer.Kind]transfer.Content{}}
 }
 
-// Tickets implements plugin.Backend.
+// Tickets implements sessions.Backend.
 func (s *Store) Tickets() ticketstore.Store { return tickets{s} }
 
-// Grants implements plugin.Backend.
+// Grants implements sessions.Backend.
 func (s *Store) Grants() grantstore.Store { return grants{s} }
 
-// Logout implements plugin.Backend.
+// Logout implements sessions.Backend.
 func (s *Store) Logout() logout.Store { return endings{s} }
 
-// Properties implements plugin.Backend.
+// Properties implements sessions.Backend.
 func (s *Store) Properties() ticketstore.Properties { return properties{s} }
 
 // Transfer makes it a store that can be moved.
 func (s *Store) Transfer() transfer.Store { return mover{s} }
 
-// Describe implements plugin.Backend. It names transfer because there is a method Transfer.
+// Describe implements sessions.Backend. It names transfer because there is a method Transfer.
 func (s *Store) Describe(context.Context) (ticketstore.Description, error) {
 	return ticketstore.Description{
 		Name: "memory", Version: "example", Format: 1, Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
 	}, nil
 }
 
-// Close implements plugin.Backend.
+// Close implements sessions.Backend.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

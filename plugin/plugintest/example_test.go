@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
 )
@@ -12,7 +12,7 @@ import (
 // In a test file of a backend.
 func Example() {
 	_ = func(t *testing.T) {
-		plugintest.Run(t, func(t *testing.T) plugin.Backend {
+		plugintest.Run(t, func(t *testing.T) sessions.Backend {
 			engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir()}, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
@@ -26,9 +27,9 @@ const (
 )
 
 // Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend each time; Run closes it.
-func Run(t *testing.T, open func(t *testing.T) plugin.Backend) {
+func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
 	storetest.Run(t, storetest.Config{
-		New:       func(t *testing.T) storetest.Backend { return connect(t, open(t)) },
+		New:       func(t *testing.T) storetest.Fixture { return connect(t, open(t)) },
 		Immovable: !movable(t, open(t)),
 	})
 }
@@ -51,9 +52,9 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 	}
 	t.Run("StoreID", func(t *testing.T) { t.Parallel(); pinned(t, config(t)) })
 	storetest.Run(t, storetest.Config{
-		New: func(t *testing.T) storetest.Backend {
+		New: func(t *testing.T) storetest.Fixture {
 			client := open(t)
-			return storetest.Backend{
+			return storetest.Fixture{
 				Stores: storetest.Stores{
 					Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties(),
 				},
@@ -101,7 +102,7 @@ func pinned(t *testing.T, config plugin.Config) {
 	}
 }
 
-func movable(t *testing.T, backend plugin.Backend) bool {
+func movable(t *testing.T, backend sessions.Backend) bool {
 	t.Helper()
 	description, err := backend.Describe(t.Context())
 	if err := errors.Join(err, backend.Close()); err != nil {
@@ -115,18 +116,18 @@ func movable(t *testing.T, backend plugin.Backend) bool {
 }
 
 // Connect serves a backend and returns its stores at the other end of a connection. Both end with the test.
-func Connect(t *testing.T, backend plugin.Backend) storetest.Stores {
+func Connect(t *testing.T, backend sessions.Backend) storetest.Stores {
 	t.Helper()
 	return connect(t, backend).Stores
 }
 
-func connect(t *testing.T, backend plugin.Backend) storetest.Backend {
+func connect(t *testing.T, backend sessions.Backend) storetest.Fixture {
 	t.Helper()
 	caller := &rpc.Caller{Conn: dial(t, backend), Timeout: callTimeout, Long: callTimeout}
 	if err := caller.Configure(t.Context(), []byte("{}")); err != nil {
 		t.Fatalf("configure: %v", err)
 	}
-	return storetest.Backend{
+	return storetest.Fixture{
 		Stores: storetest.Stores{
 			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
 			Properties: &rpc.Properties{Caller: caller},
@@ -135,11 +136,11 @@ func connect(t *testing.T, backend plugin.Backend) storetest.Backend {
 	}
 }
 
-func dial(t *testing.T, backend plugin.Backend) grpc.ClientConnInterface {
+func dial(t *testing.T, backend sessions.Backend) grpc.ClientConnInterface {
 	t.Helper()
 	listener := bufconn.Listen(bufferSize)
 	server := &rpc.Server{
-		Open:   func(context.Context, []byte) (rpc.Backend, error) { return backend, nil },
+		Open:   func(context.Context, []byte) (sessions.Backend, error) { return backend, nil },
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	grpcServer := grpc.NewServer(grpc.MaxRecvMsgSize(rpc.MaxRequest))

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
 )
@@ -12,7 +12,7 @@ import (
 // The Badger engine stands for all: what it does in process it does through gRPC.
 func TestBadger(t *testing.T) {
 	t.Parallel()
-	plugintest.Run(t, func(t *testing.T) plugin.Backend {
+	plugintest.Run(t, func(t *testing.T) sessions.Backend {
 		// What is acknowledged need not outlive the test.
 		sync := false
 		engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync}, slog.New(slog.NewTextHandler(t.Output(), nil)))

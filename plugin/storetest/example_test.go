@@ -9,8 +9,8 @@ import (
 // In a test file of a backend.
 func Example() {
 	_ = func(t *testing.T) {
-		storetest.Run(t, storetest.Config{New: func(*testing.T) storetest.Backend {
-			return storetest.Backend{} // your stores, empty, to be closed by t.Cleanup
+		storetest.Run(t, storetest.Config{New: func(*testing.T) storetest.Fixture {
+			return storetest.Fixture{} // your stores, empty, to be closed by t.Cleanup
 		}})
 	}
 }

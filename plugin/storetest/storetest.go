@@ -17,17 +17,17 @@ import (
 // Stores are the stores of one backend, over the same data.
 type Stores = world.Stores
 
-// Backend is what a backend under test gives: its stores, and what moves them.
-type Backend = moves.Backend
+// Fixture is what a backend under test gives: its stores, and what moves them.
+type Fixture = moves.Fixture
 
 // Config says how to open a backend.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
-	New func(t *testing.T) Backend
+	New func(t *testing.T) Fixture
 	// Immovable leaves out the cases of moves and backups, for a backend without a transfer.Store.
 	Immovable bool
 	// Target is another kind of backend to move to: only the cases of moves run then. Nil moves to New's.
-	Target func(t *testing.T) Backend
+	Target func(t *testing.T) Fixture
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
 	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is what walks with a filter use.

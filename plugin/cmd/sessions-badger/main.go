@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/badger/cli"
@@ -31,7 +32,7 @@ func main() {
 	os.Exit(code)
 }
 
-func open(ctx context.Context, raw []byte, logger *slog.Logger) (plugin.Backend, error) {
+func open(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
 	settings, err := badger.ParseSettings(raw)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/memory"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -14,7 +15,7 @@ import (
 func main() { plugin.Serve(plugin.ServeConfig{Open: open}) }
 
 // open refuses settings, of which the backend has none: a setting that is not understood is an error that says so.
-func open(_ context.Context, settings []byte, _ *slog.Logger) (plugin.Backend, error) {
+func open(_ context.Context, settings []byte, _ *slog.Logger) (sessions.Backend, error) {
 	if !bytes.Equal(settings, []byte("{}")) {
 		return nil, ticketstore.Invalidf("settings", "are not empty: the memory backend has none")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -98,7 +99,7 @@ func (b *backendServer) Configure(ctx context.Context, request *pb.ConfigureRequ
 }
 
 // open opens the backend. One that did not look for the store that is wanted itself is closed again if it is another.
-func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (Backend, error) {
+func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (sessions.Backend, error) {
 	wanted := request.GetStoreIds()
 	if len(wanted) > 0 {
 		ctx = ticketstore.WithStoreIDs(ctx, wanted...)
@@ -122,7 +123,7 @@ func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (Backen
 
 // Describe answers for the backend.
 func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*pb.DescribeResponse, error) {
-	return serve(ctx, b.server, describe.name, func(backend Backend) (*pb.DescribeResponse, error) {
+	return serve(ctx, b.server, describe.name, func(backend sessions.Backend) (*pb.DescribeResponse, error) {
 		d, err := backend.Describe(ctx)
 		if err != nil {
 			return nil, err

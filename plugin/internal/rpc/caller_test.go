@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
@@ -175,7 +176,7 @@ func rekey(ctx context.Context, caller *rpc.Caller) error {
 func TestLostConnection(t *testing.T) {
 	t.Parallel()
 	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) { return nil, until(ctx) }}
-	server := &rpc.Server{Open: func(context.Context, []byte) (rpc.Backend, error) { return e, nil }}
+	server := &rpc.Server{Open: func(context.Context, []byte) (sessions.Backend, error) { return e, nil }}
 	caller, grpcServer := serve(t, server.Register)
 	if err := caller.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
@@ -108,7 +109,7 @@ func serve(t *testing.T, register func(grpc.ServiceRegistrar), dial ...grpc.Dial
 func configured(t *testing.T, e *engine) (*rpc.Caller, *rpc.Server) {
 	t.Helper()
 	server := &rpc.Server{
-		Open:   func(context.Context, []byte) (rpc.Backend, error) { return e, nil },
+		Open:   func(context.Context, []byte) (sessions.Backend, error) { return e, nil },
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	caller, _ := serve(t, server.Register)

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
@@ -118,7 +119,7 @@ func FuzzRequests(f *testing.F) {
 		f.Fatal(err)
 	}
 	server := &rpc.Server{
-		Open: func(context.Context, []byte) (rpc.Backend, error) { return engine, nil }, Logger: slog.New(slog.DiscardHandler),
+		Open: func(context.Context, []byte) (sessions.Backend, error) { return engine, nil }, Logger: slog.New(slog.DiscardHandler),
 	}
 	served := methods{}
 	server.Register(served)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
@@ -180,7 +181,7 @@ type grantsServer struct {
 
 // GetGrant reads a grant. A dead one is an answer, not an error: it carries the grant.
 func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest) (*pb.GetGrantResponse, error) {
-	return serve(ctx, g.server, getGrant.name, func(b Backend) (*pb.GetGrantResponse, error) {
+	return serve(ctx, g.server, getGrant.name, func(b sessions.Backend) (*pb.GetGrantResponse, error) {
 		ref, err := wire.ToRef(request.GetRef())
 		if err != nil {
 			return nil, err
@@ -199,7 +200,7 @@ func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest
 
 // ApplyBatch applies a batch.
 func (g *grantsServer) ApplyBatch(ctx context.Context, request *pb.ApplyBatchRequest) (*pb.ApplyBatchResponse, error) {
-	return serve(ctx, g.server, applyBatch.name, func(b Backend) (*pb.ApplyBatchResponse, error) {
+	return serve(ctx, g.server, applyBatch.name, func(b sessions.Backend) (*pb.ApplyBatchResponse, error) {
 		batch, err := wire.ToBatch(request)
 		if err != nil {
 			return nil, err
@@ -218,7 +219,7 @@ func (g *grantsServer) ApplyBatch(ctx context.Context, request *pb.ApplyBatchReq
 
 // QueryGrants lists grants.
 func (g *grantsServer) QueryGrants(ctx context.Context, request *pb.QueryGrantsRequest) (*pb.QueryGrantsResponse, error) {
-	return serve(ctx, g.server, queryGrants.name, func(b Backend) (*pb.QueryGrantsResponse, error) {
+	return serve(ctx, g.server, queryGrants.name, func(b sessions.Backend) (*pb.QueryGrantsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
@@ -230,7 +231,7 @@ func (g *grantsServer) QueryGrants(ctx context.Context, request *pb.QueryGrantsR
 
 // RemoveGrants removes grants.
 func (g *grantsServer) RemoveGrants(ctx context.Context, request *pb.RemoveGrantsRequest) (*pb.RemoveGrantsResponse, error) {
-	return serve(ctx, g.server, removeGrants.name, func(b Backend) (*pb.RemoveGrantsResponse, error) {
+	return serve(ctx, g.server, removeGrants.name, func(b sessions.Backend) (*pb.RemoveGrantsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
@@ -246,7 +247,7 @@ func (g *grantsServer) RemoveGrants(ctx context.Context, request *pb.RemoveGrant
 
 // PurgeGrants deletes what is past.
 func (g *grantsServer) PurgeGrants(ctx context.Context, request *pb.PurgeGrantsRequest) (*pb.PurgeGrantsResponse, error) {
-	return serve(ctx, g.server, purgeGrants.name, func(b Backend) (*pb.PurgeGrantsResponse, error) {
+	return serve(ctx, g.server, purgeGrants.name, func(b sessions.Backend) (*pb.PurgeGrantsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/logout"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
@@ -255,7 +256,7 @@ type logoutServer struct {
 
 // EndSessions ends sessions.
 func (l *logoutServer) EndSessions(ctx context.Context, request *pb.EndSessionsRequest) (*pb.EndSessionsResponse, error) {
-	return serve(ctx, l.server, endSessions.name, func(b Backend) (*pb.EndSessionsResponse, error) {
+	return serve(ctx, l.server, endSessions.name, func(b sessions.Backend) (*pb.EndSessionsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
@@ -267,7 +268,7 @@ func (l *logoutServer) EndSessions(ctx context.Context, request *pb.EndSessionsR
 
 // EndDueSessions ends sessions that are over.
 func (l *logoutServer) EndDueSessions(ctx context.Context, request *pb.EndDueSessionsRequest) (*pb.EndDueSessionsResponse, error) {
-	return serve(ctx, l.server, endDueSessions.name, func(b Backend) (*pb.EndDueSessionsResponse, error) {
+	return serve(ctx, l.server, endDueSessions.name, func(b sessions.Backend) (*pb.EndDueSessionsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
@@ -279,7 +280,7 @@ func (l *logoutServer) EndDueSessions(ctx context.Context, request *pb.EndDueSes
 
 // ClaimDeliveries hands out notices.
 func (l *logoutServer) ClaimDeliveries(ctx context.Context, request *pb.ClaimDeliveriesRequest) (*pb.ClaimDeliveriesResponse, error) {
-	return serve(ctx, l.server, claimDeliveries.name, func(b Backend) (*pb.ClaimDeliveriesResponse, error) {
+	return serve(ctx, l.server, claimDeliveries.name, func(b sessions.Backend) (*pb.ClaimDeliveriesResponse, error) {
 		claim, err := wire.ToClaim(request)
 		if err != nil {
 			return nil, err
@@ -295,7 +296,7 @@ func (l *logoutServer) ClaimDeliveries(ctx context.Context, request *pb.ClaimDel
 
 // SettleDelivery records an outcome.
 func (l *logoutServer) SettleDelivery(ctx context.Context, request *pb.SettleDeliveryRequest) (*pb.SettleDeliveryResponse, error) {
-	return serve(ctx, l.server, settleDelivery.name, func(b Backend) (*pb.SettleDeliveryResponse, error) {
+	return serve(ctx, l.server, settleDelivery.name, func(b sessions.Backend) (*pb.SettleDeliveryResponse, error) {
 		outcome, err := wire.ToOutcome(request)
 		if err != nil {
 			return nil, err
@@ -310,7 +311,7 @@ func (l *logoutServer) SettleDelivery(ctx context.Context, request *pb.SettleDel
 
 // QueryDeliveries lists notices.
 func (l *logoutServer) QueryDeliveries(ctx context.Context, request *pb.QueryDeliveriesRequest) (*pb.QueryDeliveriesResponse, error) {
-	return serve(ctx, l.server, queryDeliveries.name, func(b Backend) (*pb.QueryDeliveriesResponse, error) {
+	return serve(ctx, l.server, queryDeliveries.name, func(b sessions.Backend) (*pb.QueryDeliveriesResponse, error) {
 		page, err := b.Logout().Notifications(ctx, wire.ToDeliveryQuery(request))
 		return wire.FromDeliveryPage(page), err
 	})
@@ -318,7 +319,7 @@ func (l *logoutServer) QueryDeliveries(ctx context.Context, request *pb.QueryDel
 
 // RetryDelivery has a notice sent again.
 func (l *logoutServer) RetryDelivery(ctx context.Context, request *pb.RetryDeliveryRequest) (*pb.RetryDeliveryResponse, error) {
-	return serve(ctx, l.server, retryDelivery.name, func(b Backend) (*pb.RetryDeliveryResponse, error) {
+	return serve(ctx, l.server, retryDelivery.name, func(b sessions.Backend) (*pb.RetryDeliveryResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
@@ -330,7 +331,7 @@ func (l *logoutServer) RetryDelivery(ctx context.Context, request *pb.RetryDeliv
 
 // GetJob returns the progress of an ending.
 func (l *logoutServer) GetJob(ctx context.Context, request *pb.GetJobRequest) (*pb.GetJobResponse, error) {
-	return serve(ctx, l.server, getJob.name, func(b Backend) (*pb.GetJobResponse, error) {
+	return serve(ctx, l.server, getJob.name, func(b sessions.Backend) (*pb.GetJobResponse, error) {
 		job, err := b.Logout().Job(ctx, request.GetId())
 		return wire.FromJob(job), err
 	})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 
+	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -47,7 +48,7 @@ func (p *Properties) SetProperty(ctx context.Context, name string, old, value []
 
 // GetProperty answers for the backend.
 func (b *backendServer) GetProperty(ctx context.Context, request *pb.GetPropertyRequest) (*pb.GetPropertyResponse, error) {
-	return serve(ctx, b.server, getProperty.name, func(backend Backend) (*pb.GetPropertyResponse, error) {
+	return serve(ctx, b.server, getProperty.name, func(backend sessions.Backend) (*pb.GetPropertyResponse, error) {
 		value, err := backend.Properties().Property(ctx, request.GetName())
 		return &pb.GetPropertyResponse{Value: bytes.Clone(value)}, err
 	})
@@ -55,7 +56,7 @@ func (b *backendServer) GetProperty(ctx context.Context, request *pb.GetProperty
 
 // SetProperty answers for the backend.
 func (b *backendServer) SetProperty(ctx context.Context, request *pb.SetPropertyRequest) (*pb.SetPropertyResponse, error) {
-	return serve(ctx, b.server, setProperty.name, func(backend Backend) (*pb.SetPropertyResponse, error) {
+	return serve(ctx, b.server, setProperty.name, func(backend sessions.Backend) (*pb.SetPropertyResponse, error) {
 		err := backend.Properties().SetProperty(ctx, request.GetName(), request.GetOld(), request.GetValue())
 		return &pb.SetPropertyResponse{}, err
 	})

@@ -10,34 +10,23 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Backend is plugin.Backend, which cannot be imported from here.
-type Backend interface {
-	Tickets() ticketstore.Store
-	Grants() grantstore.Store
-	Logout() logout.Store
-	Properties() ticketstore.Properties
-	Describe(ctx context.Context) (ticketstore.Description, error)
-	Close() error
-}
-
 // Server serves one backend, which Configure opens.
 type Server struct {
 	// Open opens the backend with settings in JSON.
-	Open   func(ctx context.Context, settings []byte) (Backend, error)
+	Open   func(ctx context.Context, settings []byte) (sessions.Backend, error)
 	Logger *slog.Logger
 
 	gate      Gate
 	opening   sync.Mutex // held while Configure runs
 	mu        sync.RWMutex
-	backend   Backend
+	backend   sessions.Backend
 	giveUp    context.CancelFunc // ends the Open that runs
 	leaving   context.Context    //nolint:containedctx // ends with Close: streams wait for it
 	leave     context.CancelFunc
@@ -79,14 +68,14 @@ func (s *Server) Close(patience time.Duration) error {
 	return s.closeErr
 }
 
-func (s *Server) current() Backend {
+func (s *Server) current() sessions.Backend {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.backend
 }
 
 // serve runs one call against the backend and turns its error into a gRPC one.
-func serve[Answer any](ctx context.Context, s *Server, name string, call func(Backend) (*Answer, error)) (*Answer, error) {
+func serve[Answer any](ctx context.Context, s *Server, name string, call func(sessions.Backend) (*Answer, error)) (*Answer, error) {
 	if !s.gate.Enter() {
 		return nil, s.status(ctx, name, ticketstore.ErrUnavailable)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
@@ -20,7 +21,7 @@ func TestConfigureComesFirstAndOnce(t *testing.T) {
 	t.Parallel()
 	fail := true
 	var got string
-	server := &rpc.Server{Logger: slog.New(slog.DiscardHandler), Open: func(_ context.Context, settings []byte) (rpc.Backend, error) {
+	server := &rpc.Server{Logger: slog.New(slog.DiscardHandler), Open: func(_ context.Context, settings []byte) (sessions.Backend, error) {
 		if got = string(settings); fail {
 			return nil, ticketstore.Invalidf("path", "is missing")
 		}
@@ -97,7 +98,7 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	const secret = "row 5f3c"
-	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (rpc.Backend, error) {
+	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (sessions.Backend, error) {
 		return &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
 			return nil, fmt.Errorf("cannot decode %s", secret)
 		}}, nil
@@ -122,7 +123,7 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 func TestRefusalsForSpaceAreNotLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (rpc.Backend, error) {
+	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (sessions.Backend, error) {
 		return &engine{rekey: func() (*ticketstore.Session, error) {
 			return nil, fmt.Errorf("%w: 1 MiB is free", ticketstore.ErrNoSpace)
 		}}, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -195,7 +196,7 @@ type ticketsServer struct {
 
 // CreateSession stores a session.
 func (t *ticketsServer) CreateSession(ctx context.Context, request *pb.CreateSessionRequest) (*pb.CreateSessionResponse, error) {
-	return serve(ctx, t.server, createSession.name, func(b Backend) (*pb.CreateSessionResponse, error) {
+	return serve(ctx, t.server, createSession.name, func(b sessions.Backend) (*pb.CreateSessionResponse, error) {
 		session, err := wire.ToSession(request.GetSession())
 		if err != nil {
 			return nil, err
@@ -214,7 +215,7 @@ func (t *ticketsServer) CreateSession(ctx context.Context, request *pb.CreateSes
 
 // GetSession reads a session by its key.
 func (t *ticketsServer) GetSession(ctx context.Context, request *pb.GetSessionRequest) (*pb.GetSessionResponse, error) {
-	return serve(ctx, t.server, getSession.name, func(b Backend) (*pb.GetSessionResponse, error) {
+	return serve(ctx, t.server, getSession.name, func(b sessions.Backend) (*pb.GetSessionResponse, error) {
 		key, err := wire.Key("key", request.GetKey())
 		if err != nil {
 			return nil, err
@@ -226,7 +227,7 @@ func (t *ticketsServer) GetSession(ctx context.Context, request *pb.GetSessionRe
 
 // FindSession reads a session by its session id.
 func (t *ticketsServer) FindSession(ctx context.Context, request *pb.FindSessionRequest) (*pb.FindSessionResponse, error) {
-	return serve(ctx, t.server, findSession.name, func(b Backend) (*pb.FindSessionResponse, error) {
+	return serve(ctx, t.server, findSession.name, func(b sessions.Backend) (*pb.FindSessionResponse, error) {
 		detail, err := b.Tickets().Find(ctx, request.GetSessionId())
 		return &pb.FindSessionResponse{Detail: wire.FromDetail(detail)}, err
 	})
@@ -234,7 +235,7 @@ func (t *ticketsServer) FindSession(ctx context.Context, request *pb.FindSession
 
 // RenewSession slides a session.
 func (t *ticketsServer) RenewSession(ctx context.Context, request *pb.RenewSessionRequest) (*pb.RenewSessionResponse, error) {
-	return serve(ctx, t.server, renewSession.name, func(b Backend) (*pb.RenewSessionResponse, error) {
+	return serve(ctx, t.server, renewSession.name, func(b sessions.Backend) (*pb.RenewSessionResponse, error) {
 		renewal, err := wire.ToRenewal(request)
 		if err != nil {
 			return nil, err
@@ -250,7 +251,7 @@ func (t *ticketsServer) RenewSession(ctx context.Context, request *pb.RenewSessi
 
 // RekeySession gives a session a new key.
 func (t *ticketsServer) RekeySession(ctx context.Context, request *pb.RekeySessionRequest) (*pb.RekeySessionResponse, error) {
-	return serve(ctx, t.server, rekeySession.name, func(b Backend) (*pb.RekeySessionResponse, error) {
+	return serve(ctx, t.server, rekeySession.name, func(b sessions.Backend) (*pb.RekeySessionResponse, error) {
 		rekey, err := wire.ToRekey(request)
 		if err != nil {
 			return nil, err
@@ -266,7 +267,7 @@ func (t *ticketsServer) RekeySession(ctx context.Context, request *pb.RekeySessi
 
 // QuerySessions lists sessions.
 func (t *ticketsServer) QuerySessions(ctx context.Context, request *pb.QuerySessionsRequest) (*pb.QuerySessionsResponse, error) {
-	return serve(ctx, t.server, querySessions.name, func(b Backend) (*pb.QuerySessionsResponse, error) {
+	return serve(ctx, t.server, querySessions.name, func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
 		query, err := wire.ToSessionQuery(request)
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -146,7 +147,7 @@ type Mover interface {
 // errNotServed is the answer of a backend that cannot be moved.
 var errNotServed = ticketstore.Invalidf("service", "transfer is not served by this backend")
 
-func transferOf(backend Backend) (transfer.Store, error) {
+func transferOf(backend sessions.Backend) (transfer.Store, error) {
 	mover, ok := backend.(Mover)
 	if !ok || mover.Transfer() == nil {
 		return nil, errNotServed
@@ -160,7 +161,7 @@ type transferServer struct {
 }
 
 func (t *transferServer) GetTransferStatus(ctx context.Context, _ *pb.GetTransferStatusRequest) (*pb.GetTransferStatusResponse, error) {
-	return serve(ctx, t.server, getTransferStatus.name, func(b Backend) (*pb.GetTransferStatusResponse, error) {
+	return serve(ctx, t.server, getTransferStatus.name, func(b sessions.Backend) (*pb.GetTransferStatusResponse, error) {
 		store, err := transferOf(b)
 		if err != nil {
 			return nil, err
@@ -174,7 +175,7 @@ func (t *transferServer) GetTransferStatus(ctx context.Context, _ *pb.GetTransfe
 }
 
 func (t *transferServer) SetTransferState(ctx context.Context, r *pb.SetTransferStateRequest) (*pb.SetTransferStateResponse, error) {
-	return serve(ctx, t.server, setTransferState.name, func(b Backend) (*pb.SetTransferStateResponse, error) {
+	return serve(ctx, t.server, setTransferState.name, func(b sessions.Backend) (*pb.SetTransferStateResponse, error) {
 		store, err := transferOf(b)
 		if err != nil {
 			return nil, err
@@ -185,7 +186,7 @@ func (t *transferServer) SetTransferState(ctx context.Context, r *pb.SetTransfer
 }
 
 func (t *transferServer) ListChanges(ctx context.Context, r *pb.ListChangesRequest) (*pb.ListChangesResponse, error) {
-	return serve(ctx, t.server, listChanges.name, func(b Backend) (*pb.ListChangesResponse, error) {
+	return serve(ctx, t.server, listChanges.name, func(b sessions.Backend) (*pb.ListChangesResponse, error) {
 		store, err := transferOf(b)
 		if err != nil {
 			return nil, err
@@ -243,7 +244,7 @@ func (t *transferServer) ImportRecords(stream grpc.ClientStreamingServer[pb.Impo
 func (t *transferServer) stream(ctx context.Context, name string, call func(ctx context.Context, store transfer.Store) error) error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := serve(ctx, t.server, name, func(b Backend) (*struct{}, error) {
+		_, err := serve(ctx, t.server, name, func(b sessions.Backend) (*struct{}, error) {
 			store, err := transferOf(b)
 			if err != nil {
 				return nil, err

@@ -227,7 +227,7 @@ func moveUnderWrites(p *pair) {
 	stop, begun := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	deadline := time.Now().Add(time.Minute)
-	write := func(f func(b Backend) error) error {
+	write := func(f func(b Fixture) error) error {
 		for b := p.source; ; {
 			err := f(b)
 			if !errors.Is(err, ticketstore.ErrUnavailable) || time.Now().After(deadline) {
@@ -241,18 +241,18 @@ func moveUnderWrites(p *pair) {
 	}
 	turn := func(i int) error {
 		s := p.Session(fmt.Sprintf("writer %d", i))
-		if err := write(func(b Backend) error { return b.Tickets.Create(p.Ctx(), s) }); err != nil {
+		if err := write(func(b Fixture) error { return b.Tickets.Create(p.Ctx(), s) }); err != nil {
 			return fmt.Errorf("sign in: %w", err)
 		}
 		code := p.Code(s, "photos")
 		batch := &grantstore.Batch{OperationID: p.Op(), Store: []grantstore.Grant{code}}
-		if err := write(func(b Backend) error { _, err := b.Grants.Apply(p.Ctx(), batch, p.Now); return err }); err != nil {
+		if err := write(func(b Fixture) error { _, err := b.Grants.Apply(p.Ctx(), batch, p.Now); return err }); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 		end := i%2 == 0
 		if end {
 			ending := &logout.Ending{OperationID: p.Op(), SessionID: s.SessionID, Reason: logout.Terminated}
-			if err := write(func(b Backend) error { _, err := b.Logout.End(p.Ctx(), ending, p.Now); return err }); err != nil {
+			if err := write(func(b Fixture) error { _, err := b.Logout.End(p.Ctx(), ending, p.Now); return err }); err != nil {
 				return fmt.Errorf("end: %w", err)
 			}
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Backend is what a backend under test gives: its stores, and what moves them.
-type Backend struct {
+// Fixture is what a backend under test gives: its stores, and what moves them.
+type Fixture struct {
 	world.Stores
 	Transfer transfer.Store
 }
@@ -20,9 +20,9 @@ type Backend struct {
 // Config says how to open backends.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
-	New func(t *testing.T) Backend
+	New func(t *testing.T) Fixture
 	// Target is another kind of backend to move to; New when nil.
-	Target func(t *testing.T) Backend
+	Target func(t *testing.T) Fixture
 	// MovesAlone leaves out what does not depend on the target.
 	MovesAlone bool
 	// Rows is how many rows the larger cases use; 0 means 300.
@@ -46,7 +46,7 @@ func Run(t *testing.T, config Config) {
 		for _, c := range g.cases {
 			group.Cases = append(group.Cases, world.Case{Name: c.name, Run: func(w *world.World) {
 				source := config.New(w.T)
-				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Backend { return config.Target(w.T) }}
+				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Fixture { return config.Target(w.T) }}
 				m.use(source)
 				c.run(m)
 			}})
@@ -64,15 +64,15 @@ type moveCase struct {
 // pair is a source and a target; the world's calls go to one of them.
 type pair struct {
 	*world.World
-	source Backend
-	target Backend
+	source Fixture
+	target Fixture
 	// another opens one more target.
-	another func() Backend
+	another func() Fixture
 }
 
 const moveID = "move-1"
 
-func (p *pair) use(b Backend) {
+func (p *pair) use(b Fixture) {
 	p.Tickets, p.Grants, p.Logout, p.Properties = b.Tickets, b.Grants, b.Logout, b.Properties
 }
 
@@ -92,12 +92,12 @@ func (p *pair) moved() {
 	p.use(p.target)
 }
 
-func (p *pair) become(b Backend, to transfer.State) {
+func (p *pair) become(b Fixture, to transfer.State) {
 	p.Helper()
 	p.OK(p.tryBecome(b, to), "become "+string(to))
 }
 
-func (p *pair) tryBecome(b Backend, to transfer.State) error {
+func (p *pair) tryBecome(b Fixture, to transfer.State) error {
 	peer := "old"
 	if b == p.source {
 		peer = "new"
@@ -105,14 +105,14 @@ func (p *pair) tryBecome(b Backend, to transfer.State) error {
 	return b.Transfer.Become(p.Ctx(), transfer.Transition{To: to, ID: moveID, Peer: peer})
 }
 
-func (p *pair) status(b Backend) *transfer.Status {
+func (p *pair) status(b Fixture) *transfer.Status {
 	p.Helper()
 	status, err := b.Transfer.Status(p.Ctx())
 	p.OK(err, "Status")
 	return status
 }
 
-func (p *pair) is(b Backend, want transfer.State) {
+func (p *pair) is(b Fixture, want transfer.State) {
 	p.Helper()
 	if got := p.status(b).State; got != want {
 		p.Fatalf("the store is %s, want %s", got, want)
@@ -123,13 +123,13 @@ func (p *pair) is(b Backend, want transfer.State) {
 func (p *pair) alike() {
 	p.Helper()
 	p.Same(p.status(p.target).Content, p.status(p.source).Content, "content of the target")
-	for _, b := range []Backend{p.source, p.target} {
+	for _, b := range []Fixture{p.source, p.target} {
 		p.Same(counted(p, b), p.status(b).Content, "sums kept, against the rows")
 	}
 }
 
 // export returns all rows.
-func (p *pair) export(b Backend, after []byte) (records []transfer.Record) {
+func (p *pair) export(b Fixture, after []byte) (records []transfer.Record) {
 	p.Helper()
 	for batch, err := range b.Transfer.Export(p.Ctx(), after) {
 		p.OK(err, "Export")
@@ -155,7 +155,7 @@ func contentOf(records []transfer.Record) content {
 	return c
 }
 
-func counted(p *pair, b Backend) map[transfer.Kind]transfer.Content {
+func counted(p *pair, b Fixture) map[transfer.Kind]transfer.Content {
 	return contentOf(p.export(b, nil))
 }
 

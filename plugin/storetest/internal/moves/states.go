@@ -217,7 +217,7 @@ var stateCases = []moveCase{
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		for _, c := range []struct {
-			b  Backend
+			b  Fixture
 			to transfer.State
 		}{{p.source, transfer.Fenced}, {p.source, transfer.Active}, {p.source, transfer.Exporting}, {p.target, transfer.Active}} {
 			err := c.b.Transfer.Become(p.Ctx(), transfer.Transition{To: c.to, ID: "another", Peer: "x"})

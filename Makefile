@@ -7,9 +7,11 @@ SHELL := /bin/bash
 # The steps of `check` run in their order, also under `make -j`.
 .NOTPARALLEL:
 
-# Runs a pinned tool from any folder of the repository. The tools' module is not of the workspace: nothing else inherits its versions.
+# Runs a pinned tool from any folder of the repository. The tools' module is not in the workspace: nothing else
+# inherits its versions.
 TOOL := GOWORK=off go tool -modfile=$(CURDIR)/.ci/tools/go.mod
-# The modules of the workspace, for tools that know one module at a time. For `go` the pattern `work` means the packages of all of them.
+# The modules of the workspace, for tools that know one module at a time. For `go` the pattern `work` means the
+# packages of all of them.
 MODULES := . integration examples/fosite-server
 
 # Arguments of the example server.

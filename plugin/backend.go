@@ -20,8 +20,9 @@ type Failing interface {
 	Failure() error
 }
 
-// ProtocolVersion is the version of the plugin protocol that this package speaks.
-const ProtocolVersion = 1
+// ProtocolVersion is the version of the plugin protocol that this package speaks. A plugin of another is not started.
+// 2: the messages carry the records of plugin/proto/sessions/records/v1.
+const ProtocolVersion = 2
 
 // handshake tells go-plugin that a process was started as a plugin of ours. The cookie is no secret.
 var handshake = goplugin.HandshakeConfig{

@@ -42,10 +42,10 @@ func TestMain(m *testing.M) {
 	case "panics":
 		fmt.Fprintln(os.Stderr, `{"@message":5}`)
 		plugin.Serve(plugin.ServeConfig{Open: openMemory})
-	case "version 2":
+	case "version 1": // as of before the messages carried records
 		goplugin.Serve(&goplugin.ServeConfig{
 			HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},
-			VersionedPlugins: map[int]goplugin.PluginSet{2: {"sessions": nothing{}}},
+			VersionedPlugins: map[int]goplugin.PluginSet{1: {"sessions": nothing{}}},
 			GRPCServer:       goplugin.DefaultGRPCServer,
 		})
 	case "another plugin":
@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "error while loading shared libraries")
 		os.Exit(3)
 	case "deaf": // a handshake with nobody behind it
-		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
+		fmt.Println("1|2|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
 		select {}
 	case "host":
 		host()

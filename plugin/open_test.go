@@ -277,7 +277,7 @@ func TestOpenFails(t *testing.T) {
 		"no plugin":        {"chatter", settings{}, nil, `wrote "usage: something [options]" instead of a handshake`},
 		"ends at once":     {"exit", settings{}, nil, `ended before its handshake (exit status 3): it is no session plugin; its last words: "error while loading`},
 		"another plugin":   {"another plugin", settings{}, nil, "This binary is a plugin"},
-		"other version":    {"version 2", settings{}, nil, `speaks version "2" of the plugin protocol, this host version 1`},
+		"other version":    {"version 1", settings{}, nil, `speaks version "1" of the plugin protocol, this host version 2`},
 		"nobody answers":   {"deaf", settings{}, nil, ""},
 		"silence": {"silence", settings{}, func(_ *bench, c *plugin.Config) {
 			c.StartTimeout = time.Second / 2

@@ -47,7 +47,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 			return err
 		}
 		if again {
-			removed = removedOf(before.GetRemoved())
+			removed = records.RemovalOf(before.GetRemoved())
 			return nil
 		}
 		removed = &grantstore.RemovalResult{Met: len(rows), Next: next}
@@ -57,7 +57,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if err := tx.remove(rows, &removal, now, removed); err != nil {
 			return err
 		}
-		return tx.answered(removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: removedRecord(removed)})
+		return tx.answered(removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: records.FromRemoval(removed)})
 	})
 	if err != nil {
 		return nil, err
@@ -111,16 +111,4 @@ func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now ti
 		}
 	}
 	return nil
-}
-
-func removedRecord(r *grantstore.RemovalResult) *records.Removed {
-	return &records.Removed{
-		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
-	}
-}
-
-func removedOf(r *records.Removed) *grantstore.RemovalResult {
-	return &grantstore.RemovalResult{
-		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
-	}
 }

@@ -26,17 +26,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 		if !there {
 			return fmt.Errorf("job: %w", ticketstore.ErrNotFound)
 		}
-		state := logout.JobRunning
-		switch {
-		case job.Phase == "":
-			state = logout.JobDone
-		case job.Error != "":
-			state = logout.JobFailed
-		}
-		found = &logout.Job{
-			ID: id, State: state, Phase: job.Phase, Started: records.Moment(job.Now), Finished: records.Moment(job.Finished),
-			Total: int(job.Total), Done: int(job.LookedAt), Result: *records.ResultOf(job.Done), Error: job.Error,
-		}
+		found = records.JobOf(id, job)
 		return nil
 	})
 	return found, err

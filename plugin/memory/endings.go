@@ -194,10 +194,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 		if job == nil {
 			return fmt.Errorf("job: %w", ticketstore.ErrNotFound)
 		}
-		found = &logout.Job{
-			ID: id, State: logout.JobDone, Started: records.Moment(job.GetNow()), Finished: records.Moment(job.GetFinished()),
-			Total: int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *records.ResultOf(job.GetDone()),
-		}
+		found = records.JobOf(id, job)
 		return nil
 	})
 	return found, err

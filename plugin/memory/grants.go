@@ -99,10 +99,7 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 	}
 	err = s.s.change(ctx, func(t *tx) error {
 		if before := load[records.Operation](t, transfer.Operations, removal.OperationID); before != nil {
-			r := before.GetRemoved()
-			removed = &grantstore.RemovalResult{
-				Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()), Next: r.GetNext(),
-			}
+			removed = records.RemovalOf(before.GetRemoved())
 			return nil
 		}
 		removed = &grantstore.RemovalResult{}
@@ -139,9 +136,8 @@ func (t *tx) drop(g storedGrant, now time.Time) (grantsRevoked, consents int) {
 
 // removed keeps the answer.
 func (t *tx) removed(removal *grantstore.Removal, r *grantstore.RemovalResult, now time.Time) error {
-	t.save(transfer.Operations, removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: &records.Removed{
-		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
-	}})
+	answer := &records.Operation{When: records.Nanos(now), Removed: records.FromRemoval(r)}
+	t.save(transfer.Operations, removal.OperationID, answer)
 	return nil
 }
 

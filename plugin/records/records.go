@@ -65,7 +65,10 @@ const RefLength = 1 + sha256.Size
 
 // RefBytes is the key of a grant's record: its type's number and its key.
 func RefBytes(ref grantstore.Ref) []byte {
-	return append([]byte{numbers[ref.Type]}, ref.Key[:]...)
+	b := make([]byte, RefLength)
+	b[0] = numbers[ref.Type]
+	copy(b[1:], ref.Key[:])
+	return b
 }
 
 // RefOf is the reverse of RefBytes. It reports whether b is the key of a grant's record.
@@ -113,7 +116,15 @@ func ClientUseOf(client string, r *ClientUse) ticketstore.ClientUse {
 	}
 }
 
-// FromGrant returns a grant's record.
+// FromClientUse returns the record of the use of a session by a client.
+func FromClientUse(u *ticketstore.ClientUse) *ClientUse {
+	return &ClientUse{
+		FirstUsed: Nanos(u.FirstUsed), LastUsed: Nanos(u.LastUsed), Notify: u.Notify, Coordinated: u.Coordinated,
+		TokenNumber: u.TokenNumber, Muted: uint32(u.Muted),
+	}
+}
+
+// FromGrant returns the record of a grant that is not consumed.
 func FromGrant(g *grantstore.Grant) *Grant {
 	return &Grant{
 		RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID, Description: g.Description,
@@ -140,6 +151,16 @@ func NotificationOf(id string, r *Notification) *logout.Notification {
 	}
 }
 
+// FromNotification returns the record of a notification that nobody has claimed.
+func FromNotification(n *logout.Notification) *Notification {
+	return &Notification{
+		Issuer: n.Issuer, ClientId: n.ClientID, SubjectId: n.SubjectID, SessionId: n.SessionID,
+		Reason: string(n.Reason), State: string(n.State), Queued: Nanos(n.Queued), Attempts: int64(n.Attempts),
+		NextAttempt: Nanos(n.NextAttempt), GiveUpAt: Nanos(n.GiveUpAt), LastAttempt: Nanos(n.LastAttempt),
+		LastError: n.LastError, Again: Nanos(n.Again),
+	}
+}
+
 // FromResult returns the record of what an ending did.
 func FromResult(r *logout.Result) *EndingResult {
 	return &EndingResult{
@@ -148,7 +169,7 @@ func FromResult(r *logout.Result) *EndingResult {
 	}
 }
 
-// FromEnded returns the records of sessions that an ending has ended.
+// FromEnded returns the records of sessions that an ending has ended, EndedOf the sessions.
 func FromEnded(ended []logout.EndedSession) (list []*EndedSession) {
 	for _, e := range ended {
 		list = append(list, &EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID})
@@ -156,19 +177,23 @@ func FromEnded(ended []logout.EndedSession) (list []*EndedSession) {
 	return list
 }
 
-// ResultOf is the reverse of FromResult.
-func ResultOf(r *EndingResult) *logout.Result {
-	var ended []logout.EndedSession
-	for _, e := range r.GetEnded() {
+// EndedOf is the reverse of FromEnded.
+func EndedOf(list []*EndedSession) (ended []logout.EndedSession) {
+	for _, e := range list {
 		ended = append(ended, logout.EndedSession{SessionID: e.GetSessionId(), SubjectID: e.GetSubjectId()})
 	}
+	return ended
+}
+
+// ResultOf is the reverse of FromResult.
+func ResultOf(r *EndingResult) *logout.Result {
 	return &logout.Result{
-		Ended: ended, SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
+		Ended: EndedOf(r.GetEnded()), SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
 		NotificationsQueued: int(r.GetNotificationsQueued()), ClientsLeftAlone: r.GetClientsLeftAlone(),
 	}
 }
 
-// FromEnding returns the record of an ending that is a job, begun at now.
+// FromEnding returns the record of an ending at now, without DryRun.
 func FromEnding(ending *logout.Ending, now time.Time) *Job {
 	return &Job{
 		Now: Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
@@ -187,7 +212,46 @@ func EndingOf(operationID string, job *Job) *logout.Ending {
 		CoordinatedOnly: job.GetCoordinatedOnly(),
 	}
 	if job.GetNarrowed() {
-		ending.ClientIDs = job.GetClientIds()
+		// Rule 6: an empty selection is not every client. Protobuf does not tell an empty list from an absent one.
+		ending.ClientIDs = append([]string{}, job.GetClientIds()...)
 	}
 	return ending
+}
+
+// FromJob returns the record of a job's progress, without its ending.
+func FromJob(j *logout.Job) *Job {
+	return &Job{
+		Now: Nanos(j.Started), Finished: Nanos(j.Finished), Phase: j.Phase, Total: int64(j.Total), LookedAt: int64(j.Done),
+		Done: FromResult(&j.Result), Error: j.Error,
+	}
+}
+
+// JobOf returns the job with that operation id.
+func JobOf(operationID string, job *Job) *logout.Job {
+	state := logout.JobRunning
+	switch {
+	case job.GetPhase() == "":
+		state = logout.JobDone
+	case job.GetError() != "":
+		state = logout.JobFailed
+	}
+	return &logout.Job{
+		ID: operationID, State: state, Phase: job.GetPhase(), Started: Moment(job.GetNow()), Finished: Moment(job.GetFinished()),
+		Total: int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *ResultOf(job.GetDone()), Error: job.GetError(),
+	}
+}
+
+// FromRemoval returns the record of what a removal of grants did.
+func FromRemoval(r *grantstore.RemovalResult) *Removed {
+	return &Removed{
+		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
+	}
+}
+
+// RemovalOf is the reverse of FromRemoval.
+func RemovalOf(r *Removed) *grantstore.RemovalResult {
+	return &grantstore.RemovalResult{
+		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
+		Next: r.GetNext(),
+	}
 }

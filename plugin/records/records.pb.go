@@ -1,13 +1,15 @@
-// The records of a store: as they cross from one store into another, and into backups, and as our engines keep them. This is version 2.
+// The records of a store: in the messages of the protocol, in moves and backups, and on the disk of our
+// engines. This is version 2.
 //
-// A backend may keep them as it likes. What it gives to ExportRecords and ListChanges, and takes from ImportRecords, is this.
+// A backend may keep them in any form. What ExportRecords and ListChanges return, and what ImportRecords
+// takes, is the form below.
 //
 // # Records
 //
-// A record is a kind, a key and data. Data is the protobuf message of that kind below, with its fields in ascending order and defaults left out,
-// which is what protobuf's libraries write when they are asked to be deterministic: two stores with the same records have the same bytes, and
-// so the same sums. Moments are nanoseconds since 1970 UTC, 0 for none. Texts in keys are UTF-8; a session and a client in one key have a
-// zero byte between them.
+// A record is a kind, a key and data. Data is the protobuf message of that kind, deterministically encoded:
+// fields in ascending order, defaults left out. Two stores with the same records then have the same bytes,
+// and the same sums. A moment is nanoseconds since 1970 UTC, 0 for none. Texts in keys are UTF-8. A session
+// id and a client id in one key have a zero byte between them.
 //
 //	kind  key                                    data
 //	1     session id                             Session
@@ -16,33 +18,38 @@
 //	4     grant type (one byte), key (32 bytes)  Grant
 //	5     operation id                           Operation
 //	6     operation id                           Job
-//	7     session id                             the operation id of the ending that has left rows of dead grants in this session, or nothing
-//	8     notice id                              Notification
+//	7     session id                             the operation id of an ending that left rows of dead grants in this
+//	                                             session, or nothing
+//	8     notification id                        Notification
 //	9     name of a property                     Property
 //
-// The types of grants are 1 authorization_code, 2 openid_request, 3 pkce_request, 4 refresh_token, 5 reference_token, 6 user_consent,
-// 7 pushed_authorization_request, 8 jti.
+// The types of grants are 1 authorization_code, 2 openid_request, 3 pkce_request, 4 refresh_token, 5
+// reference_token (an opaque access token), 6 user_consent, 7 pushed_authorization_request, 8 jti. The first
+// five are tokens.
 //
-// Everything else, such as indexes, counts and families, the target makes from them. Records come in any order, also before those that they
-// belong to. Versions, token numbers, claim numbers and operation ids are kept as they come; claims of notices do not cross. Jobs that are not
-// done (phase is not empty) go on when their store becomes active, and rows that kind 7 marks are purged then.
+// The target of a move makes everything else from the records: indexes, counts, families. Records come in any
+// order, also before those that they belong to. Versions, token numbers, claim numbers and operation ids are
+// kept as they come; claims of notifications do not cross. Jobs that are not done (phase is not empty) are
+// resumed when their store becomes active, and rows that kind 7 marks are purged then.
 //
 // # Contents
 //
-// For each kind a store keeps the count of its records and the sum, modulo 2^64, of their hashes, and changes both in the
-// transaction that changes a record. The hash is the first eight bytes, big-endian, of the SHA-256 of: the kind (one byte), the length of the
-// key (four bytes, big-endian), the key, the data.
+// For each kind a store keeps the count of its records and the sum, modulo 2^64, of their hashes. Both change
+// in the transaction that changes a record. The hash is the first eight bytes, big-endian, of the SHA-256 of:
+// the kind (one byte), the length of the key (four bytes, big-endian), the key, the data.
 //
 // # Positions
 //
-// A listing's position is compared as bytes: of a session, its creation and its session id; of a grant, its creation and the first eight bytes
-// of the SHA-256 of its key as above; of a notice, its id. A creation is eight bytes, big-endian, of the moment plus 2^63, so that they sort
-// as the moments do. Jobs hold positions of sessions. A backend that uses them in its results tokens too understands those from before a move.
+// The position of a row in a listing is compared as bytes: of a session, its creation and its session id; of
+// a grant, its creation and the first eight bytes of the SHA-256 of its key as above; of a notification, its
+// id. A creation is eight bytes, big-endian, of the moment plus 2^63, so that they sort as the moments do.
+// Jobs hold positions of sessions. A backend that uses them in its results tokens too understands tokens from
+// before a move.
 //
 // # Versions
 //
-// Fields and kinds are only ever added, and each addition raises the version (GetTransferStatusResponse.record_version), so that no store is
-// given what it would lose.
+// Fields and kinds are only added. Each addition raises the version
+// (GetTransferStatusResponse.record_version), so that no store is given what it would lose.
 //
 // Version 2 added kind 9, Grant.access and Grant.began.
 
@@ -74,7 +81,7 @@ type Survivors int32
 
 const (
 	Survivors_SURVIVORS_UNSPECIFIED Survivors = 0
-	// SURVIVORS_OFFLINE: refresh tokens with offline access and what they beget.
+	// SURVIVORS_OFFLINE: refresh tokens with offline access, and tokens issued from them.
 	Survivors_SURVIVORS_OFFLINE Survivors = 1
 	// SURVIVORS_ALL: every token but codes.
 	Survivors_SURVIVORS_ALL Survivors = 2
@@ -121,26 +128,43 @@ func (Survivors) EnumDescriptor() ([]byte, []int) {
 	return file_sessions_records_v1_records_proto_rawDescGZIP(), []int{0}
 }
 
-// Session is a session with its cookie's key and its ticket.
+// Session is one user signed in with one browser.
 type Session struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Key         []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	SessionId   string                 `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	SubjectId   string                 `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	DisplayName string                 `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	Issuer      string                 `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	AuthTime    int64                  `protobuf:"varint,6,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
-	Acr         string                 `protobuf:"bytes,7,opt,name=acr,proto3" json:"acr,omitempty"`
-	Amr         []string               `protobuf:"bytes,8,rep,name=amr,proto3" json:"amr,omitempty"`
-	RemoteAddr  string                 `protobuf:"bytes,9,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
-	UserAgent   string                 `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	Created     int64                  `protobuf:"varint,11,opt,name=created,proto3" json:"created,omitempty"`
-	Renewed     int64                  `protobuf:"varint,12,opt,name=renewed,proto3" json:"renewed,omitempty"`
-	Expires     int64                  `protobuf:"varint,13,opt,name=expires,proto3" json:"expires,omitempty"`
-	EndsAt      int64                  `protobuf:"varint,14,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
-	Version     uint64                 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
-	// indexed_due is a store's own, 0 in moves and backups: where the session stands in its expiry index, which renewal leaves behind.
-	IndexedDue    int64  `protobuf:"varint,16,opt,name=indexed_due,json=indexedDue,proto3" json:"indexed_due,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// key is the SHA-256 of the cookie's secret, 32 bytes.
+	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// session_id is the public sid. Required.
+	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// subject_id is the user, the sub claim. Required.
+	SubjectId string `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	// display_name is for operators to read.
+	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	// issuer is the iss claim of the session's tokens. Required.
+	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// auth_time is when the user was last authenticated. Required.
+	AuthTime int64 `protobuf:"varint,6,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
+	// acr and amr say how. At most 32 entries of amr.
+	Acr string `protobuf:"bytes,7,opt,name=acr,proto3" json:"acr,omitempty"`
+	// amr: see acr.
+	Amr []string `protobuf:"bytes,8,rep,name=amr,proto3" json:"amr,omitempty"`
+	// remote_addr and user_agent are those of the sign-in.
+	RemoteAddr string `protobuf:"bytes,9,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
+	// user_agent: see remote_addr.
+	UserAgent string `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	// created is when the session began. Required.
+	Created int64 `protobuf:"varint,11,opt,name=created,proto3" json:"created,omitempty"`
+	// renewed is when it last slid. Required.
+	Renewed int64 `protobuf:"varint,12,opt,name=renewed,proto3" json:"renewed,omitempty"`
+	// expires is the idle timeout: the session is over from then on unless renewed before. Required.
+	Expires int64 `protobuf:"varint,13,opt,name=expires,proto3" json:"expires,omitempty"`
+	// ends_at is the absolute expiry, which no renewal passes. 0 means none.
+	EndsAt int64 `protobuf:"varint,14,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// version grows with every change of the session. The store sets it.
+	Version uint64 `protobuf:"varint,15,opt,name=version,proto3" json:"version,omitempty"`
+	// indexed_due is internal to a store, 0 outside of it: where the session stands in its expiry index, which
+	// renewal does not touch.
+	IndexedDue int64 `protobuf:"varint,16,opt,name=indexed_due,json=indexedDue,proto3" json:"indexed_due,omitempty"`
+	// ticket is sealed by the host and opaque here.
 	Ticket        []byte `protobuf:"bytes,17,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,17 +321,26 @@ func (x *Session) GetTicket() []byte {
 
 // ClientUse is the use of a session by a client.
 type ClientUse struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	FirstUsed   int64                  `protobuf:"varint,1,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
-	LastUsed    int64                  `protobuf:"varint,2,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
-	Notify      bool                   `protobuf:"varint,3,opt,name=notify,proto3" json:"notify,omitempty"`
-	Coordinated bool                   `protobuf:"varint,4,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
-	TokenNumber uint64                 `protobuf:"varint,5,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// detached: a removal that kept the session has told the client to forget it. The row stays for its token number.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// first_used is when the client first got a token or an authorization response in the session. Required.
+	FirstUsed int64 `protobuf:"varint,1,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
+	// last_used is when it last did. Required.
+	LastUsed int64 `protobuf:"varint,2,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+	// notify: the client had a back-channel logout URI when it last used the session.
+	Notify bool `protobuf:"varint,3,opt,name=notify,proto3" json:"notify,omitempty"`
+	// coordinated: the client's activity keeps the session alive.
+	Coordinated bool `protobuf:"varint,4,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
+	// token_number rises when the client's tokens are revoked while the session stays: grants stored under a
+	// lower number are dead.
+	TokenNumber uint64 `protobuf:"varint,5,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
+	// detached: a removal that kept the session has told the client to forget it. The row stays for its token
+	// number.
 	Detached bool `protobuf:"varint,6,opt,name=detached,proto3" json:"detached,omitempty"`
-	// last_ending is the operation that last dealt with the client while the session stayed: resumed after a crash, it does not do so twice.
+	// last_ending is the operation that last dealt with the client while the session stayed. A resumed
+	// operation does not do so again.
 	LastEnding string `protobuf:"bytes,7,opt,name=last_ending,json=lastEnding,proto3" json:"last_ending,omitempty"`
-	// muted are the ends of the session that the client does not want to be told of.
+	// muted are the ends of the session of which the client is not notified: 1 sign-out, 2 expiry, 4 removal, 8
+	// replacement, added up.
 	Muted         uint32 `protobuf:"varint,8,opt,name=muted,proto3" json:"muted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -399,13 +432,13 @@ func (x *ClientUse) GetMuted() uint32 {
 	return 0
 }
 
-// Ended is what judges the grants of a session that is over.
+// Ended judges the grants of a session that has ended.
 type Ended struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	SubjectId string                 `protobuf:"bytes,1,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	When      int64                  `protobuf:"varint,2,opt,name=when,proto3" json:"when,omitempty"`
 	Reason    string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// survivors is the most that any client's entry lets live.
+	// survivors is the most that any client's entry lets survive.
 	Survivors     Survivors      `protobuf:"varint,4,opt,name=survivors,proto3,enum=sessions.records.v1.Survivors" json:"survivors,omitempty"`
 	Clients       []*EndedClient `protobuf:"bytes,5,rep,name=clients,proto3" json:"clients,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -477,7 +510,7 @@ func (x *Ended) GetClients() []*EndedClient {
 	return nil
 }
 
-// EndedClient is what an ended session leaves of a client.
+// EndedClient is what an ended session keeps of a client.
 type EndedClient struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ClientId    string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
@@ -539,31 +572,44 @@ func (x *EndedClient) GetSurvivors() Survivors {
 	return Survivors_SURVIVORS_UNSPECIFIED
 }
 
-// Grant is a grant.
+// Grant is a persisted grant.
 type Grant struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	RequestId   string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	SubjectId   string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SessionId   string                 `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	ClientId    string                 `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
-	Created     int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
-	Expires     int64                  `protobuf:"varint,7,opt,name=expires,proto3" json:"expires,omitempty"`
-	Consumed    int64                  `protobuf:"varint,8,opt,name=consumed,proto3" json:"consumed,omitempty"`
-	Offline     bool                   `protobuf:"varint,9,opt,name=offline,proto3" json:"offline,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// request_id is the token family: the id of the authorization request that all its tokens descend from.
+	// Empty for a grant without a family.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// subject_id is empty for a grant without a user.
+	SubjectId string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	// session_id is empty for a grant without a session.
+	SessionId string `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// client_id is empty for a grant of no client.
+	ClientId string `protobuf:"bytes,4,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// description is for users to read.
+	Description string `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	// created: required.
+	Created int64 `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
+	// expires is when the grant stops being live. 0 means never.
+	Expires int64 `protobuf:"varint,7,opt,name=expires,proto3" json:"expires,omitempty"`
+	// consumed is when a code or refresh token was used. 0 means not yet. The store sets it. Once the grace of
+	// its use is over, a used grant has no subject_id, description and data any more.
+	Consumed int64 `protobuf:"varint,8,opt,name=consumed,proto3" json:"consumed,omitempty"`
+	// offline: the scope offline_access or offline was granted.
+	Offline bool `protobuf:"varint,9,opt,name=offline,proto3" json:"offline,omitempty"`
 	// token_number is that of the client's row when the grant was stored.
 	TokenNumber uint64 `protobuf:"varint,10,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// outlives: begotten after its session's end by a grant that survived it.
-	Outlives bool   `protobuf:"varint,11,opt,name=outlives,proto3" json:"outlives,omitempty"`
-	Data     []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
-	// access is the type and key of the access token that was stored together with this refresh token, and goes when it is used. Absent where
-	// none, or more than one, was.
+	// outlives: issued after its session's end from a grant that survived it.
+	Outlives bool `protobuf:"varint,11,opt,name=outlives,proto3" json:"outlives,omitempty"`
+	// data is sealed by the host and opaque here.
+	Data []byte `protobuf:"bytes,12,opt,name=data,proto3" json:"data,omitempty"`
+	// access is the type and key of the access token that was stored together with this refresh token, and is
+	// removed when it is used. Absent where none, or more than one, was.
 	Access []byte `protobuf:"bytes,13,opt,name=access,proto3" json:"access,omitempty"`
-	// began is when the first of the grants was created that this one descends from by use: of a code's access token, the code. 0 for a grant that
-	// was stored in exchange for none.
+	// began is when the first of the grants was created from which this one descends by use: of a code's access
+	// token, the code. 0 for a grant that was stored in exchange for none.
 	Began int64 `protobuf:"varint,14,opt,name=began,proto3" json:"began,omitempty"`
-	// used tells the form of a grant that was consumed. 1: its grace is over, or it had none, and subject_id, description, access, began and
-	// data are gone. More: it may be consumed again for that many nanoseconds less one. 0: a release before kept it whole.
+	// used is the form of a grant that was consumed. 1: its grace is over, or it had none, and subject_id,
+	// description, access, began and data are gone. More: it may be consumed again for that many nanoseconds
+	// less one. 0: an earlier release kept it whole.
 	Used          uint64 `protobuf:"varint,15,opt,name=used,proto3" json:"used,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -775,13 +821,18 @@ func (x *Operation) GetRemoved() *Removed {
 
 // Removed is what a removal of grants did.
 type Removed struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Met             int64                  `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
-	GrantsRevoked   int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
-	ConsentsRevoked int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
-	Next            []byte                 `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// met counts the grants that the call came upon: those that it removed, dead ones among them, and those
+	// that were used before it could. At most the call's limit.
+	Met int64 `protobuf:"varint,1,opt,name=met,proto3" json:"met,omitempty"`
+	// grants_revoked counts tokens that were live until then.
+	GrantsRevoked int64 `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
+	// consents_revoked counts consents that were.
+	ConsentsRevoked int64 `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
+	// next is where the next call continues. Empty means that all have been looked at.
+	Next          []byte `protobuf:"bytes,4,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Removed) Reset() {
@@ -844,15 +895,22 @@ func (x *Removed) GetNext() []byte {
 
 // EndingResult is what an ending did.
 type EndingResult struct {
-	state               protoimpl.MessageState `protogen:"open.v1"`
-	SessionsRemoved     int64                  `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
-	GrantsRevoked       int64                  `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
-	ConsentsRevoked     int64                  `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
-	NotificationsQueued int64                  `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
-	ClientsLeftAlone    []string               `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
-	Ended               []*EndedSession        `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// sessions_removed counts sessions.
+	SessionsRemoved int64 `protobuf:"varint,1,opt,name=sessions_removed,json=sessionsRemoved,proto3" json:"sessions_removed,omitempty"`
+	// grants_revoked counts tokens that were live until then.
+	GrantsRevoked int64 `protobuf:"varint,2,opt,name=grants_revoked,json=grantsRevoked,proto3" json:"grants_revoked,omitempty"`
+	// consents_revoked counts consents.
+	ConsentsRevoked int64 `protobuf:"varint,3,opt,name=consents_revoked,json=consentsRevoked,proto3" json:"consents_revoked,omitempty"`
+	// notifications_queued counts notifications.
+	NotificationsQueued int64 `protobuf:"varint,4,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
+	// clients_left_alone are the clients of the matched sessions that the selection left out, sorted, each
+	// once.
+	ClientsLeftAlone []string `protobuf:"bytes,5,rep,name=clients_left_alone,json=clientsLeftAlone,proto3" json:"clients_left_alone,omitempty"`
+	// ended are the sessions removed, at most 256 of them.
+	Ended         []*EndedSession `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndingResult) Reset() {
@@ -929,9 +987,11 @@ func (x *EndingResult) GetEnded() []*EndedSession {
 
 // EndedSession names a session that an ending has ended.
 type EndedSession struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	SubjectId     string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// session_id: required.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// subject_id: required.
+	SubjectId     string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -980,38 +1040,64 @@ func (x *EndedSession) GetSubjectId() string {
 	return ""
 }
 
-// Job is an ending of several steps, resumed after a crash and kept for a while after its end.
+// Job is an ending (now to coordinated_only) and its progress. An ending of several steps is resumed after a
+// crash; its job is kept for a while after its end.
 type Job struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Now              int64                  `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
-	SubjectId        string                 `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SessionId        string                 `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Narrowed         bool                   `protobuf:"varint,4,opt,name=narrowed,proto3" json:"narrowed,omitempty"`
-	ClientIds        []string               `protobuf:"bytes,5,rep,name=client_ids,json=clientIds,proto3" json:"client_ids,omitempty"`
-	Reason           string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
-	KeepSession      bool                   `protobuf:"varint,7,opt,name=keep_session,json=keepSession,proto3" json:"keep_session,omitempty"`
-	KeepTokens       bool                   `protobuf:"varint,8,opt,name=keep_tokens,json=keepTokens,proto3" json:"keep_tokens,omitempty"`
-	KeepOffline      bool                   `protobuf:"varint,9,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
-	KeepConsents     bool                   `protobuf:"varint,10,opt,name=keep_consents,json=keepConsents,proto3" json:"keep_consents,omitempty"`
-	SkipNotification bool                   `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
-	Done             *EndingResult          `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
-	CoordinatedOnly  bool                   `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	All              bool                   `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
-	// phase is one of the phases of a job, empty once the job is done. cursor is how far the phase has come, and the backend's own: one that
-	// cannot read it begins the phase anew, which does no harm.
-	Phase  string `protobuf:"bytes,23,opt,name=phase,proto3" json:"phase,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// now is the moment of the ending. Required.
+	Now int64 `protobuf:"varint,1,opt,name=now,proto3" json:"now,omitempty"`
+	// subject_id, session_id or both select what ends; both must match. One of them, or all, is required. By
+	// subject alone, the grants of the subject without a session, those that outlive a session, and all of its
+	// consents are revoked too, whether or not a session is live. By session, the consents of its subject to
+	// its clients are.
+	SubjectId string `protobuf:"bytes,2,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	// session_id: see subject_id.
+	SessionId string `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// narrowed: client_ids narrows whose tokens and consents are revoked and which clients are notified.
+	// Otherwise every client is meant. A narrowed ending without client_ids is INVALID.
+	Narrowed bool `protobuf:"varint,4,opt,name=narrowed,proto3" json:"narrowed,omitempty"`
+	// client_ids: see narrowed. At most 1,000.
+	ClientIds []string `protobuf:"bytes,5,rep,name=client_ids,json=clientIds,proto3" json:"client_ids,omitempty"`
+	// reason is user_logout, session_expiration, terminated or session_replaced. Required.
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// keep_session leaves the session live. Named clients that are notified, or cannot be, are detached from
+	// it.
+	KeepSession bool `protobuf:"varint,7,opt,name=keep_session,json=keepSession,proto3" json:"keep_session,omitempty"`
+	// keep_tokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
+	KeepTokens bool `protobuf:"varint,8,opt,name=keep_tokens,json=keepTokens,proto3" json:"keep_tokens,omitempty"`
+	// keep_offline lets offline refresh tokens, and what is issued from them, outlive the session although
+	// other tokens are revoked.
+	KeepOffline bool `protobuf:"varint,9,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
+	// keep_consents leaves consents alone.
+	KeepConsents bool `protobuf:"varint,10,opt,name=keep_consents,json=keepConsents,proto3" json:"keep_consents,omitempty"`
+	// skip_notification queues no notification.
+	SkipNotification bool `protobuf:"varint,11,opt,name=skip_notification,json=skipNotification,proto3" json:"skip_notification,omitempty"`
+	// done counts what was done so far.
+	Done *EndingResult `protobuf:"bytes,12,opt,name=done,proto3" json:"done,omitempty"`
+	// coordinated_only notifies only clients whose activity keeps the session alive.
+	CoordinatedOnly bool `protobuf:"varint,14,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
+	// all ends every session that exists when the ending begins, and revokes for every subject what an ending
+	// by subject alone does. It excludes subject_id and session_id. Grants without a subject stay.
+	All bool `protobuf:"varint,13,opt,name=all,proto3" json:"all,omitempty"`
+	// phase is one of the phases of a job, empty once the job is done.
+	Phase string `protobuf:"bytes,23,opt,name=phase,proto3" json:"phase,omitempty"`
+	// cursor is the progress within the phase, internal to a backend. One that cannot read it repeats the
+	// phase, which does no harm.
 	Cursor []byte `protobuf:"bytes,15,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	// last is the position of the last session that there was when the job began: those behind it are no business of the job's. Empty means
-	// that there was none.
+	// last is the position of the last session at the job's begin: later ones are not part of the job. Empty
+	// means that there was none.
 	Last []byte `protobuf:"bytes,16,opt,name=last,proto3" json:"last,omitempty"`
-	// total is how many sessions there were then, -1 where that was not counted; looked_at how many of them the job has come past.
-	Total    int64 `protobuf:"varint,17,opt,name=total,proto3" json:"total,omitempty"`
+	// total is how many sessions there were then, -1 where that was not counted.
+	Total int64 `protobuf:"varint,17,opt,name=total,proto3" json:"total,omitempty"`
+	// looked_at is how many of them the job has passed.
 	LookedAt int64 `protobuf:"varint,18,opt,name=looked_at,json=lookedAt,proto3" json:"looked_at,omitempty"`
-	// finished is when the job was done, 0 as long as nobody has said what time it is since.
+	// finished is when the job was done, to the next call that brought a now; 0 until then.
 	Finished int64 `protobuf:"varint,19,opt,name=finished,proto3" json:"finished,omitempty"`
-	// error says why the job has stopped.
+	// error says why the job has stopped, at most 512 bytes. It is resumed when the store is opened again, or
+	// when its ending is repeated.
 	Error string `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`
-	// consents_subject and consents_clients: consents of an ended session that did not fit into its transaction.
+	// consents_subject and consents_clients: consents of an ended session that did not fit into its
+	// transaction.
 	ConsentsSubject string   `protobuf:"bytes,21,opt,name=consents_subject,json=consentsSubject,proto3" json:"consents_subject,omitempty"`
 	ConsentsClients []string `protobuf:"bytes,22,rep,name=consents_clients,json=consentsClients,proto3" json:"consents_clients,omitempty"`
 	unknownFields   protoimpl.UnknownFields
@@ -1209,28 +1295,41 @@ func (x *Job) GetConsentsClients() []string {
 	return nil
 }
 
-// Notification is a notice; nobody has claimed it.
+// Notification is what one client is told of the end of one session.
 type Notification struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Issuer      string                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	ClientId    string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	SubjectId   string                 `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	SessionId   string                 `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Reason      string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	State       string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
-	Queued      int64                  `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
-	Attempts    int64                  `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	NextAttempt int64                  `protobuf:"varint,9,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
-	GiveUpAt    int64                  `protobuf:"varint,10,opt,name=give_up_at,json=giveUpAt,proto3" json:"give_up_at,omitempty"`
-	LastAttempt int64                  `protobuf:"varint,11,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
-	LastError   string                 `protobuf:"bytes,12,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
-	Again       int64                  `protobuf:"varint,13,opt,name=again,proto3" json:"again,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// issuer: required.
+	Issuer string `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// client_id: required.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// subject_id is the session's.
+	SubjectId string `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
+	// session_id: required.
+	SessionId string `protobuf:"bytes,4,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// reason: see Job. Required.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// state is pending, delivered, refused or given_up. Required.
+	State string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// queued is when the session ended. Required.
+	Queued int64 `protobuf:"varint,7,opt,name=queued,proto3" json:"queued,omitempty"`
+	// attempts counts deliveries since the notification was queued or requested again.
+	Attempts int64 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// next_attempt is when a pending notification is due.
+	NextAttempt int64 `protobuf:"varint,9,opt,name=next_attempt,json=nextAttempt,proto3" json:"next_attempt,omitempty"`
+	// give_up_at is when the retry window closes.
+	GiveUpAt int64 `protobuf:"varint,10,opt,name=give_up_at,json=giveUpAt,proto3" json:"give_up_at,omitempty"`
+	// last_attempt is when the last outcome was recorded.
+	LastAttempt int64 `protobuf:"varint,11,opt,name=last_attempt,json=lastAttempt,proto3" json:"last_attempt,omitempty"`
+	// last_error is what was wrong with it, at most 512 bytes; empty after a success.
+	LastError string `protobuf:"bytes,12,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// again is when the client is notified a second time. 0 means never, or that it has been.
+	Again int64 `protobuf:"varint,13,opt,name=again,proto3" json:"again,omitempty"`
 	// claim is the number of the latest claim.
 	Claim uint64 `protobuf:"varint,14,opt,name=claim,proto3" json:"claim,omitempty"`
-	// purge_at is when the notice may be deleted. 0 while it is pending.
+	// purge_at is when the notification may be deleted. 0 while it is pending.
 	PurgeAt int64 `protobuf:"varint,16,opt,name=purge_at,json=purgeAt,proto3" json:"purge_at,omitempty"`
-	// due and claimed are a store's own, 0 and false in moves and backups: where the notice stands in its due index (the next attempt, or the end
-	// of the lease that it is claimed under), and whether a claim on it is still to be settled.
+	// due and claimed are internal to a store, 0 and false outside of it: where the notification stands in its
+	// due index (the next attempt, or the end of its lease), and whether a claim on it is not yet settled.
 	Due           int64 `protobuf:"varint,15,opt,name=due,proto3" json:"due,omitempty"`
 	Claimed       bool  `protobuf:"varint,17,opt,name=claimed,proto3" json:"claimed,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1386,8 +1485,8 @@ func (x *Notification) GetClaimed() bool {
 	return false
 }
 
-// Property is a small value that the host keeps in the store. The host's are "issuer", "canary" and "keys": a store that they do not come
-// along with is taken for one of another host, or of none.
+// Property is a small value that the host keeps in the store. The host's are "issuer", "canary" and "keys": a
+// store without them is taken for one of another host, or of none.
 type Property struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`

@@ -1,34 +1,39 @@
 // The protocol between an authorization server (the host) and the plugin process that stores its sessions.
 //
-// A plugin may be written in any language. It is started by hashicorp/go-plugin: the host sets the environment variable
-// FOSITE_SESSIONS_PLUGIN to "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e" (go-plugin's magic cookie), sends its protocol versions in
-// PLUGIN_PROTOCOL_VERSIONS, its certificate in PLUGIN_CLIENT_CERT and the folder for the socket in PLUGIN_UNIX_SOCKET_DIR, and reads one
-// line from the plugin's standard output: "1|1|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, signed by itself for the
-// name localhost, DER in base64 without padding. Each side accepts the other's certificate alone. This package is protocol version 1;
-// go-plugin's guide to plugins in other languages names the services that it wants beside ours (health, and plugin.GRPCController to shut
-// the plugin down). The host then calls Configure once, Describe, and from then on everything else, concurrently.
+// A plugin may be written in any language. It is started by hashicorp/go-plugin: the host sets the
+// environment variable FOSITE_SESSIONS_PLUGIN to "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e" (go-plugin's magic
+// cookie), sends its protocol versions in PLUGIN_PROTOCOL_VERSIONS, its certificate in PLUGIN_CLIENT_CERT and
+// the folder for the socket in PLUGIN_UNIX_SOCKET_DIR, and reads one line from the plugin's standard output:
+// "1|2|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, signed by itself for the name
+// localhost, DER in base64 without padding. Each side accepts the other's certificate alone. This is protocol
+// version 2, the second number; go-plugin's guide to plugins in other languages names the services that it
+// wants beside ours (health, and plugin.GRPCController to shut the plugin down). The host then calls
+// Configure once, Describe, and from then on everything else, concurrently.
 //
-// Standard input: where FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes. End of file means that the host
-// is gone: close the database and exit. Standard error: log lines, each a JSON object with "@level" (debug, info, warn, error),
-// "@message" and "@timestamp"; its other members are attributes. Other text is logged as it is. FOSITE_SESSIONS_LOG_LEVEL names the
-// lowest level that the host wants.
+// Standard input: where FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes.
+// End of file means that the host is gone: close the database and exit. Standard error: log lines, each a
+// JSON object with "@level" (debug, info, warn, error), "@message" and "@timestamp"; its other members are
+// attributes. Other text is logged as it is. FOSITE_SESSIONS_LOG_LEVEL names the lowest level that the host
+// wants.
 //
 // # Time
 //
-// A google.protobuf.Timestamp is UTC; an absent one means unset. No call reads the plugin's clock: every moment that matters is sent, as
-// `now`, which is required wherever it is declared. A store keeps at least microseconds.
+// A moment is an int64, nanoseconds since 1970 UTC; 0 means unset. A duration is an int64, nanoseconds. No
+// call reads the plugin's clock: every moment that matters is sent, as `now`, which is required wherever it
+// is declared. A store keeps at least microseconds.
 //
 // # Sizes, in bytes
 //
-// Ids (subject, session, client, request, operation, notice) 512 and not empty where they are required; display names, user agents,
-// descriptions and other texts 4 KiB; a ticket 64 KiB; a grant's data 128 KiB; a results token 64 KiB. Texts are UTF-8 without NUL. A
-// key is exactly 32 bytes, not all zero. A page has at most 1,000 rows. A plugin must accept requests of 16 MiB; a host
-// accepts answers of 64 MiB.
+// Ids (subject, session, client, request, operation, notification) 512 and not empty where they are required;
+// display names, user agents, descriptions and other texts 4 KiB; a ticket 64 KiB; a grant's data 128 KiB; a
+// results token 64 KiB. Texts are UTF-8 without NUL. A key is exactly 32 bytes, not all zero. A page has at
+// most 1,000 rows. A plugin must accept requests of 16 MiB; a host accepts answers of 64 MiB.
 //
 // # Errors
 //
-// A failed call ends with a gRPC status that carries a google.rpc.ErrorInfo of the domain "fosite-sessions", whose reason says what went
-// wrong. The status code alone is not enough: a NOT_FOUND without that detail is taken for a broken plugin.
+// A failed call ends with a gRPC status that carries a google.rpc.ErrorInfo of the domain "fosite-sessions",
+// whose reason says what went wrong. The status code alone is not enough: a NOT_FOUND without that detail is
+// taken for a broken plugin.
 //
 //	reason             code                 meaning
 //	NOT_FOUND          NOT_FOUND            nothing is stored under that key; never used for "could not look"
@@ -50,9 +55,10 @@
 //	OTHER_STORE        FAILED_PRECONDITION  Configure found none of the stores that are wanted; the ErrorInfo's metadata has the
 //	                                        id of the one that is there as "store_id", which is absent where there is none
 //
-// INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
-// case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because
-// the host gave it up is CANCELLED or DEADLINE_EXCEEDED. Everything else is INTERNAL with a message that names no record.
+// INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault,
+// usually one: its name in snake case (such as "subject_id", "count_requested", "results_token") and what is
+// wrong with it, without the value. A call that ends because the host gave it up is CANCELLED or
+// DEADLINE_EXCEEDED. Everything else is INTERNAL with a message that names no record.
 
 // Code generated by protoc-gen-go. DO NOT EDIT.
 // versions:
@@ -80,12 +86,14 @@ const (
 // ConfigureRequest carries the settings.
 type ConfigureRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// settings is a JSON object, {} when the host has none to send. What is in it is the backend's own business.
+	// settings is a JSON object, {} when the host has none to send. What is in it is the backend's own
+	// business.
 	Settings []byte `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
-	// store_ids, where there are any, are ids of which the store must have one (DescribeResponse.store_id). A store with another one, or
-	// none, and a place without a store are OTHER_STORE: nothing is created or changed there. A host sends them when it knows which store
-	// it served before, so that a folder that was moved or a volume that is not mounted does not look like a store in which nobody is
-	// signed in. It compares the id that Describe says all the same. Without any, whatever is there is opened, or created.
+	// store_ids, where there are any, are ids of which the store must have one (DescribeResponse.store_id). A
+	// store with another one, or none, and a place without a store are OTHER_STORE: nothing is created or
+	// changed there. A host sends them when it knows which store it served before, so that a folder that was
+	// moved or a volume that is not mounted does not look like a store in which nobody is signed in. It
+	// compares the id that Describe returns in any case. Without any, whatever is there is opened, or created.
 	StoreIds      []string `protobuf:"bytes,2,rep,name=store_ids,json=storeIds,proto3" json:"store_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -218,16 +226,18 @@ type DescribeResponse struct {
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// format is the version of the stored data.
 	Format uint32 `protobuf:"varint,3,opt,name=format,proto3" json:"format,omitempty"`
-	// services are what it serves: "tickets", "grants", "logout", "properties". A host refuses a plugin that lacks one of them.
+	// services are what it serves: "tickets", "grants", "logout", "properties". A host refuses a plugin that
+	// lacks one of them.
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
 	// shared: several hosts may use the backend's data at once.
 	Shared bool `protobuf:"varint,5,opt,name=shared,proto3" json:"shared,omitempty"`
-	// store_id names the stored data: chosen at random when it is created, kept with it, and the same whatever binary serves it. Empty where the
-	// data does not outlive the process. A host replaces a binary by a newer one, without a restart, only where both say the same, and
-	// serves nothing of a plugin that was started again and says another.
+	// store_id names the stored data: chosen at random when it is created, kept with it, and the same whatever
+	// binary serves it. Empty where the data does not outlive the process. A host replaces a binary by a newer
+	// one, without a restart, only where both say the same, and serves nothing of a plugin that was started
+	// again and says another.
 	StoreId string `protobuf:"bytes,6,opt,name=store_id,json=storeId,proto3" json:"store_id,omitempty"`
-	// trouble is why the backend refuses some changes just now (as NO_SPACE), while it goes on with the rest, for an operator to read. Empty
-	// while all is well.
+	// trouble is why the backend refuses some changes just now (as NO_SPACE), while it goes on with the rest,
+	// for an operator to read. Empty while all is well.
 	Trouble       string `protobuf:"bytes,7,opt,name=trouble,proto3" json:"trouble,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,7 +420,8 @@ type SetPropertyRequest struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// old is the present value as the host knows it, empty for none.
 	Old []byte `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
-	// value replaces it; an empty one removes the property. The first property beyond 64 is INVALID and names the field name.
+	// value replaces it; an empty one removes the property. The first property beyond 64 is INVALID and names
+	// the field name.
 	Value         []byte `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

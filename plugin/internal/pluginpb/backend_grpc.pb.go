@@ -1,34 +1,39 @@
 // The protocol between an authorization server (the host) and the plugin process that stores its sessions.
 //
-// A plugin may be written in any language. It is started by hashicorp/go-plugin: the host sets the environment variable
-// FOSITE_SESSIONS_PLUGIN to "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e" (go-plugin's magic cookie), sends its protocol versions in
-// PLUGIN_PROTOCOL_VERSIONS, its certificate in PLUGIN_CLIENT_CERT and the folder for the socket in PLUGIN_UNIX_SOCKET_DIR, and reads one
-// line from the plugin's standard output: "1|1|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, signed by itself for the
-// name localhost, DER in base64 without padding. Each side accepts the other's certificate alone. This package is protocol version 1;
-// go-plugin's guide to plugins in other languages names the services that it wants beside ours (health, and plugin.GRPCController to shut
-// the plugin down). The host then calls Configure once, Describe, and from then on everything else, concurrently.
+// A plugin may be written in any language. It is started by hashicorp/go-plugin: the host sets the
+// environment variable FOSITE_SESSIONS_PLUGIN to "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e" (go-plugin's magic
+// cookie), sends its protocol versions in PLUGIN_PROTOCOL_VERSIONS, its certificate in PLUGIN_CLIENT_CERT and
+// the folder for the socket in PLUGIN_UNIX_SOCKET_DIR, and reads one line from the plugin's standard output:
+// "1|2|unix|SOCKET|grpc|CERTIFICATE", where CERTIFICATE is the plugin's own, signed by itself for the name
+// localhost, DER in base64 without padding. Each side accepts the other's certificate alone. This is protocol
+// version 2, the second number; go-plugin's guide to plugins in other languages names the services that it
+// wants beside ours (health, and plugin.GRPCController to shut the plugin down). The host then calls
+// Configure once, Describe, and from then on everything else, concurrently.
 //
-// Standard input: where FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes. End of file means that the host
-// is gone: close the database and exit. Standard error: log lines, each a JSON object with "@level" (debug, info, warn, error),
-// "@message" and "@timestamp"; its other members are attributes. Other text is logged as it is. FOSITE_SESSIONS_LOG_LEVEL names the
-// lowest level that the host wants.
+// Standard input: where FOSITE_SESSIONS_LIFELINE is "stdin", the host holds the other end and never writes.
+// End of file means that the host is gone: close the database and exit. Standard error: log lines, each a
+// JSON object with "@level" (debug, info, warn, error), "@message" and "@timestamp"; its other members are
+// attributes. Other text is logged as it is. FOSITE_SESSIONS_LOG_LEVEL names the lowest level that the host
+// wants.
 //
 // # Time
 //
-// A google.protobuf.Timestamp is UTC; an absent one means unset. No call reads the plugin's clock: every moment that matters is sent, as
-// `now`, which is required wherever it is declared. A store keeps at least microseconds.
+// A moment is an int64, nanoseconds since 1970 UTC; 0 means unset. A duration is an int64, nanoseconds. No
+// call reads the plugin's clock: every moment that matters is sent, as `now`, which is required wherever it
+// is declared. A store keeps at least microseconds.
 //
 // # Sizes, in bytes
 //
-// Ids (subject, session, client, request, operation, notice) 512 and not empty where they are required; display names, user agents,
-// descriptions and other texts 4 KiB; a ticket 64 KiB; a grant's data 128 KiB; a results token 64 KiB. Texts are UTF-8 without NUL. A
-// key is exactly 32 bytes, not all zero. A page has at most 1,000 rows. A plugin must accept requests of 16 MiB; a host
-// accepts answers of 64 MiB.
+// Ids (subject, session, client, request, operation, notification) 512 and not empty where they are required;
+// display names, user agents, descriptions and other texts 4 KiB; a ticket 64 KiB; a grant's data 128 KiB; a
+// results token 64 KiB. Texts are UTF-8 without NUL. A key is exactly 32 bytes, not all zero. A page has at
+// most 1,000 rows. A plugin must accept requests of 16 MiB; a host accepts answers of 64 MiB.
 //
 // # Errors
 //
-// A failed call ends with a gRPC status that carries a google.rpc.ErrorInfo of the domain "fosite-sessions", whose reason says what went
-// wrong. The status code alone is not enough: a NOT_FOUND without that detail is taken for a broken plugin.
+// A failed call ends with a gRPC status that carries a google.rpc.ErrorInfo of the domain "fosite-sessions",
+// whose reason says what went wrong. The status code alone is not enough: a NOT_FOUND without that detail is
+// taken for a broken plugin.
 //
 //	reason             code                 meaning
 //	NOT_FOUND          NOT_FOUND            nothing is stored under that key; never used for "could not look"
@@ -50,9 +55,10 @@
 //	OTHER_STORE        FAILED_PRECONDITION  Configure found none of the stores that are wanted; the ErrorInfo's metadata has the
 //	                                        id of the one that is there as "store_id", which is absent where there is none
 //
-// INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault, usually one: its name in snake
-// case (such as "subject_id", "count_requested", "results_token") and what is wrong with it, without the value. A call that ends because
-// the host gave it up is CANCELLED or DEADLINE_EXCEEDED. Everything else is INTERNAL with a message that names no record.
+// INVALID and RESULTS_TOKEN carry a google.rpc.BadRequest with a field violation for each field at fault,
+// usually one: its name in snake case (such as "subject_id", "count_requested", "results_token") and what is
+// wrong with it, without the value. A call that ends because the host gave it up is CANCELLED or
+// DEADLINE_EXCEEDED. Everything else is INTERNAL with a message that names no record.
 
 // Code generated by protoc-gen-go-grpc. DO NOT EDIT.
 // versions:
@@ -87,21 +93,22 @@ const (
 //
 // BackendService is about the plugin as a whole.
 type BackendServiceClient interface {
-	// Configure opens the backend. It is called once, before anything else: calls before it are NOT_CONFIGURED, a second one after one
-	// that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
+	// Configure opens the backend. It is called once, before anything else: calls before it are NOT_CONFIGURED,
+	// a second one after one that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
 	//
-	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other failure (the data folder cannot
-	// be read, is of a newer format, is in use by another process) is NOT_OPENED and says so in the status message, which an operator reads: it
-	// holds no secrets.
+	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other
+	// failure (the data folder cannot be read, is of a newer format, is in use by another process) is
+	// NOT_OPENED and says so in the status message, which an operator reads: it holds no secrets.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Describe says what the backend is.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
-	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store, such as whose it is. They are records
-	// of kind 9 and move with the store. A host reads and writes them when it starts, before anything else.
+	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store,
+	// such as whose it is. They are records of kind 9 and move with the store. A host reads and writes them
+	// when it starts, before anything else.
 	GetProperty(ctx context.Context, in *GetPropertyRequest, opts ...grpc.CallOption) (*GetPropertyResponse, error)
-	// SetProperty replaces the value of a property, if it is what the host believes that it is; decided in the transaction that writes it. Where
-	// the present value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every write it is FENCED by a
-	// store that is being replaced.
+	// SetProperty replaces the value of a property by compare-and-set, in one transaction. Where the present
+	// value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every
+	// write it is FENCED by a store that is being replaced.
 	SetProperty(ctx context.Context, in *SetPropertyRequest, opts ...grpc.CallOption) (*SetPropertyResponse, error)
 }
 
@@ -159,21 +166,22 @@ func (c *backendServiceClient) SetProperty(ctx context.Context, in *SetPropertyR
 //
 // BackendService is about the plugin as a whole.
 type BackendServiceServer interface {
-	// Configure opens the backend. It is called once, before anything else: calls before it are NOT_CONFIGURED, a second one after one
-	// that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
+	// Configure opens the backend. It is called once, before anything else: calls before it are NOT_CONFIGURED,
+	// a second one after one that succeeded is CONFIGURED. One that failed changes nothing and may be repeated.
 	//
-	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other failure (the data folder cannot
-	// be read, is of a newer format, is in use by another process) is NOT_OPENED and says so in the status message, which an operator reads: it
-	// holds no secrets.
+	// A setting that is unknown or has a bad value is INVALID with a field violation that names it. Any other
+	// failure (the data folder cannot be read, is of a newer format, is in use by another process) is
+	// NOT_OPENED and says so in the status message, which an operator reads: it holds no secrets.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Describe says what the backend is.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
-	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store, such as whose it is. They are records
-	// of kind 9 and move with the store. A host reads and writes them when it starts, before anything else.
+	// GetProperty returns a property: one of at most 64 small named values that the host keeps in the store,
+	// such as whose it is. They are records of kind 9 and move with the store. A host reads and writes them
+	// when it starts, before anything else.
 	GetProperty(context.Context, *GetPropertyRequest) (*GetPropertyResponse, error)
-	// SetProperty replaces the value of a property, if it is what the host believes that it is; decided in the transaction that writes it. Where
-	// the present value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every write it is FENCED by a
-	// store that is being replaced.
+	// SetProperty replaces the value of a property by compare-and-set, in one transaction. Where the present
+	// value is neither old nor value it is CONFLICT, where it is value already nothing is written. As every
+	// write it is FENCED by a store that is being replaced.
 	SetProperty(context.Context, *SetPropertyRequest) (*SetPropertyResponse, error)
 	mustEmbedUnimplementedBackendServiceServer()
 }

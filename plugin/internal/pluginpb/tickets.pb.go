@@ -9,9 +9,9 @@
 package pluginpb
 
 import (
+	records "github.com/fosite-sessions/sessions/plugin/records"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -24,223 +24,33 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Session is the record of one user signed in with one browser.
-type Session struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// key is the SHA-256 of the cookie's secret. Absent in FindSession and QuerySessions.
-	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// session_id is the public sid. Required.
-	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// subject_id is the user, the sub claim. Required.
-	SubjectId string `protobuf:"bytes,3,opt,name=subject_id,json=subjectId,proto3" json:"subject_id,omitempty"`
-	// display_name is what an operator reads.
-	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
-	// issuer is the iss claim of the session's tokens. Required.
-	Issuer string `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// auth_time is when the user last proved who he is. Required.
-	AuthTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
-	// acr and amr say how he did. At most 32 entries of amr.
-	Acr string `protobuf:"bytes,7,opt,name=acr,proto3" json:"acr,omitempty"`
-	// amr: see acr.
-	Amr []string `protobuf:"bytes,8,rep,name=amr,proto3" json:"amr,omitempty"`
-	// remote_addr and user_agent are those of the sign-in.
-	RemoteAddr string `protobuf:"bytes,9,opt,name=remote_addr,json=remoteAddr,proto3" json:"remote_addr,omitempty"`
-	// user_agent: see remote_addr.
-	UserAgent string `protobuf:"bytes,10,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
-	// created is when the session began. Required.
-	Created *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created,proto3" json:"created,omitempty"`
-	// renewed is when it last slid. Required.
-	Renewed *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=renewed,proto3" json:"renewed,omitempty"`
-	// expires is the idle limit: the session is over from that moment on unless renewed before. Required.
-	Expires *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=expires,proto3" json:"expires,omitempty"`
-	// ends_at is the absolute limit, which no renewal passes. Absent means none.
-	EndsAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
-	// ticket is sealed by the host and opaque here. Absent in FindSession and QuerySessions.
-	Ticket []byte `protobuf:"bytes,15,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	// version grows with every change of the session. The store sets it.
-	Version       uint64 `protobuf:"varint,16,opt,name=version,proto3" json:"version,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Session) Reset() {
-	*x = Session{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Session) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Session) ProtoMessage() {}
-
-func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Session.ProtoReflect.Descriptor instead.
-func (*Session) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *Session) GetKey() []byte {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *Session) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *Session) GetSubjectId() string {
-	if x != nil {
-		return x.SubjectId
-	}
-	return ""
-}
-
-func (x *Session) GetDisplayName() string {
-	if x != nil {
-		return x.DisplayName
-	}
-	return ""
-}
-
-func (x *Session) GetIssuer() string {
-	if x != nil {
-		return x.Issuer
-	}
-	return ""
-}
-
-func (x *Session) GetAuthTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.AuthTime
-	}
-	return nil
-}
-
-func (x *Session) GetAcr() string {
-	if x != nil {
-		return x.Acr
-	}
-	return ""
-}
-
-func (x *Session) GetAmr() []string {
-	if x != nil {
-		return x.Amr
-	}
-	return nil
-}
-
-func (x *Session) GetRemoteAddr() string {
-	if x != nil {
-		return x.RemoteAddr
-	}
-	return ""
-}
-
-func (x *Session) GetUserAgent() string {
-	if x != nil {
-		return x.UserAgent
-	}
-	return ""
-}
-
-func (x *Session) GetCreated() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Created
-	}
-	return nil
-}
-
-func (x *Session) GetRenewed() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Renewed
-	}
-	return nil
-}
-
-func (x *Session) GetExpires() *timestamppb.Timestamp {
-	if x != nil {
-		return x.Expires
-	}
-	return nil
-}
-
-func (x *Session) GetEndsAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.EndsAt
-	}
-	return nil
-}
-
-func (x *Session) GetTicket() []byte {
-	if x != nil {
-		return x.Ticket
-	}
-	return nil
-}
-
-func (x *Session) GetVersion() uint64 {
-	if x != nil {
-		return x.Version
-	}
-	return 0
-}
-
-// ClientUse is one client's part in a session.
-type ClientUse struct {
+// SessionClient is the use of a session by one client. Of the record only first_used to token_number and
+// muted are set.
+type SessionClient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// client_id: required.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// first_used is when the client first got a token or an authorization response in the session. Required.
-	FirstUsed *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"`
-	// last_used is when it last did. Required.
-	LastUsed *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
-	// notify: the client had a back-channel logout URI when it last used the session.
-	Notify bool `protobuf:"varint,4,opt,name=notify,proto3" json:"notify,omitempty"`
-	// coordinated: the client's activity keeps the session alive.
-	Coordinated bool `protobuf:"varint,5,opt,name=coordinated,proto3" json:"coordinated,omitempty"`
-	// token_number rises when the client's tokens are revoked while the session stays: grants stored under a lower one are dead.
-	TokenNumber uint64 `protobuf:"varint,6,opt,name=token_number,json=tokenNumber,proto3" json:"token_number,omitempty"`
-	// muted: see Use.
-	Muted         uint32 `protobuf:"varint,7,opt,name=muted,proto3" json:"muted,omitempty"`
+	// use: required.
+	Use           *records.ClientUse `protobuf:"bytes,2,opt,name=use,proto3" json:"use,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ClientUse) Reset() {
-	*x = ClientUse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[1]
+func (x *SessionClient) Reset() {
+	*x = SessionClient{}
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ClientUse) String() string {
+func (x *SessionClient) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ClientUse) ProtoMessage() {}
+func (*SessionClient) ProtoMessage() {}
 
-func (x *ClientUse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[1]
+func (x *SessionClient) ProtoReflect() protoreflect.Message {
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,75 +61,40 @@ func (x *ClientUse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ClientUse.ProtoReflect.Descriptor instead.
-func (*ClientUse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{1}
+// Deprecated: Use SessionClient.ProtoReflect.Descriptor instead.
+func (*SessionClient) Descriptor() ([]byte, []int) {
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *ClientUse) GetClientId() string {
+func (x *SessionClient) GetClientId() string {
 	if x != nil {
 		return x.ClientId
 	}
 	return ""
 }
 
-func (x *ClientUse) GetFirstUsed() *timestamppb.Timestamp {
+func (x *SessionClient) GetUse() *records.ClientUse {
 	if x != nil {
-		return x.FirstUsed
+		return x.Use
 	}
 	return nil
 }
 
-func (x *ClientUse) GetLastUsed() *timestamppb.Timestamp {
-	if x != nil {
-		return x.LastUsed
-	}
-	return nil
-}
-
-func (x *ClientUse) GetNotify() bool {
-	if x != nil {
-		return x.Notify
-	}
-	return false
-}
-
-func (x *ClientUse) GetCoordinated() bool {
-	if x != nil {
-		return x.Coordinated
-	}
-	return false
-}
-
-func (x *ClientUse) GetTokenNumber() uint64 {
-	if x != nil {
-		return x.TokenNumber
-	}
-	return 0
-}
-
-func (x *ClientUse) GetMuted() uint32 {
-	if x != nil {
-		return x.Muted
-	}
-	return 0
-}
-
-// SessionDetail is a session, without key and ticket, and its clients in the order of their first use. Clients detached by a
-// removal that kept the session are left out.
+// SessionDetail is a session and its clients in the order of their first use. Clients detached by a removal
+// that kept the session are left out.
 type SessionDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// session: required.
-	Session *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	// session: required, without key and ticket.
+	Session *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	// clients: at most once each.
-	Clients       []*ClientUse `protobuf:"bytes,2,rep,name=clients,proto3" json:"clients,omitempty"`
+	Clients       []*SessionClient `protobuf:"bytes,2,rep,name=clients,proto3" json:"clients,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionDetail) Reset() {
 	*x = SessionDetail{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[2]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -331,7 +106,7 @@ func (x *SessionDetail) String() string {
 func (*SessionDetail) ProtoMessage() {}
 
 func (x *SessionDetail) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[2]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -344,17 +119,17 @@ func (x *SessionDetail) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionDetail.ProtoReflect.Descriptor instead.
 func (*SessionDetail) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{2}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *SessionDetail) GetSession() *Session {
+func (x *SessionDetail) GetSession() *records.Session {
 	if x != nil {
 		return x.Session
 	}
 	return nil
 }
 
-func (x *SessionDetail) GetClients() []*ClientUse {
+func (x *SessionDetail) GetClients() []*SessionClient {
 	if x != nil {
 		return x.Clients
 	}
@@ -365,18 +140,18 @@ func (x *SessionDetail) GetClients() []*ClientUse {
 type CreateSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required. Its version is ignored.
-	Session *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Session *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	// limit bounds the sessions of the subject. Absent means that there is no limit.
 	Limit *SessionLimit `protobuf:"bytes,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// now: required with limit.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=now,proto3" json:"now,omitempty"`
+	Now           int64 `protobuf:"varint,3,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateSessionRequest) Reset() {
 	*x = CreateSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[3]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -388,7 +163,7 @@ func (x *CreateSessionRequest) String() string {
 func (*CreateSessionRequest) ProtoMessage() {}
 
 func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[3]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -401,10 +176,10 @@ func (x *CreateSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionRequest.ProtoReflect.Descriptor instead.
 func (*CreateSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{3}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *CreateSessionRequest) GetSession() *Session {
+func (x *CreateSessionRequest) GetSession() *records.Session {
 	if x != nil {
 		return x.Session
 	}
@@ -418,21 +193,23 @@ func (x *CreateSessionRequest) GetLimit() *SessionLimit {
 	return nil
 }
 
-func (x *CreateSessionRequest) GetNow() *timestamppb.Timestamp {
+func (x *CreateSessionRequest) GetNow() int64 {
 	if x != nil {
 		return x.Now
 	}
-	return nil
+	return 0
 }
 
-// SessionLimit bounds the sessions of a subject that are live at once. It is held in the transaction that stores the new one.
+// SessionLimit bounds the sessions of a subject that are live at once. It is checked in the transaction that
+// stores the new one.
 type SessionLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// max: positive, the new session counts.
 	Max int32 `protobuf:"varint,1,opt,name=max,proto3" json:"max,omitempty"`
-	// end_oldest ends the oldest with reason terminated to make room; otherwise the new one is TOO_MANY_SESSIONS.
+	// end_oldest ends the oldest with reason terminated to make room; otherwise the new one is
+	// TOO_MANY_SESSIONS.
 	EndOldest bool `protobuf:"varint,2,opt,name=end_oldest,json=endOldest,proto3" json:"end_oldest,omitempty"`
-	// keep_offline: see EndSessionsRequest.
+	// keep_offline: see Job in records.proto.
 	KeepOffline   bool `protobuf:"varint,3,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -440,7 +217,7 @@ type SessionLimit struct {
 
 func (x *SessionLimit) Reset() {
 	*x = SessionLimit{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +229,7 @@ func (x *SessionLimit) String() string {
 func (*SessionLimit) ProtoMessage() {}
 
 func (x *SessionLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +242,7 @@ func (x *SessionLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionLimit.ProtoReflect.Descriptor instead.
 func (*SessionLimit) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{4}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SessionLimit) GetMax() int32 {
@@ -492,7 +269,7 @@ func (x *SessionLimit) GetKeepOffline() bool {
 // CreateSessionResponse says that the session is stored.
 type CreateSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// ended are the session ids that had to go to make room.
+	// ended are the session ids that were ended to make room.
 	Ended         []string `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -500,7 +277,7 @@ type CreateSessionResponse struct {
 
 func (x *CreateSessionResponse) Reset() {
 	*x = CreateSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +289,7 @@ func (x *CreateSessionResponse) String() string {
 func (*CreateSessionResponse) ProtoMessage() {}
 
 func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +302,7 @@ func (x *CreateSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSessionResponse.ProtoReflect.Descriptor instead.
 func (*CreateSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{5}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CreateSessionResponse) GetEnded() []string {
@@ -546,7 +323,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +335,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +348,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{6}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetSessionRequest) GetKey() []byte {
@@ -585,14 +362,14 @@ func (x *GetSessionRequest) GetKey() []byte {
 type GetSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required. Its key is the one asked for.
-	Session       *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Session       *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +381,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,10 +394,10 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{7}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *GetSessionResponse) GetSession() *Session {
+func (x *GetSessionResponse) GetSession() *records.Session {
 	if x != nil {
 		return x.Session
 	}
@@ -638,7 +415,7 @@ type FindSessionRequest struct {
 
 func (x *FindSessionRequest) Reset() {
 	*x = FindSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +427,7 @@ func (x *FindSessionRequest) String() string {
 func (*FindSessionRequest) ProtoMessage() {}
 
 func (x *FindSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +440,7 @@ func (x *FindSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindSessionRequest.ProtoReflect.Descriptor instead.
 func (*FindSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{8}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FindSessionRequest) GetSessionId() string {
@@ -684,7 +461,7 @@ type FindSessionResponse struct {
 
 func (x *FindSessionResponse) Reset() {
 	*x = FindSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +473,7 @@ func (x *FindSessionResponse) String() string {
 func (*FindSessionResponse) ProtoMessage() {}
 
 func (x *FindSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +486,7 @@ func (x *FindSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindSessionResponse.ProtoReflect.Descriptor instead.
 func (*FindSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{9}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FindSessionResponse) GetDetail() *SessionDetail {
@@ -724,19 +501,19 @@ type RenewSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// key: required.
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// version is that of the session as it was read.
+	// version is that of the session when it was read.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	// expires is the new idle limit. Required.
-	Expires *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires,proto3" json:"expires,omitempty"`
+	// expires is the new idle timeout. Required.
+	Expires int64 `protobuf:"varint,3,opt,name=expires,proto3" json:"expires,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=now,proto3" json:"now,omitempty"`
+	Now           int64 `protobuf:"varint,4,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RenewSessionRequest) Reset() {
 	*x = RenewSessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +525,7 @@ func (x *RenewSessionRequest) String() string {
 func (*RenewSessionRequest) ProtoMessage() {}
 
 func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +538,7 @@ func (x *RenewSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionRequest.ProtoReflect.Descriptor instead.
 func (*RenewSessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{10}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RenewSessionRequest) GetKey() []byte {
@@ -778,32 +555,32 @@ func (x *RenewSessionRequest) GetVersion() uint64 {
 	return 0
 }
 
-func (x *RenewSessionRequest) GetExpires() *timestamppb.Timestamp {
+func (x *RenewSessionRequest) GetExpires() int64 {
 	if x != nil {
 		return x.Expires
 	}
-	return nil
+	return 0
 }
 
-func (x *RenewSessionRequest) GetNow() *timestamppb.Timestamp {
+func (x *RenewSessionRequest) GetNow() int64 {
 	if x != nil {
 		return x.Now
 	}
-	return nil
+	return 0
 }
 
-// RenewSessionResponse carries the session as it is then, ticket included.
+// RenewSessionResponse carries the session after the call, ticket included.
 type RenewSessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required.
-	Session       *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Session       *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RenewSessionResponse) Reset() {
 	*x = RenewSessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +592,7 @@ func (x *RenewSessionResponse) String() string {
 func (*RenewSessionResponse) ProtoMessage() {}
 
 func (x *RenewSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,10 +605,10 @@ func (x *RenewSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewSessionResponse.ProtoReflect.Descriptor instead.
 func (*RenewSessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{11}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *RenewSessionResponse) GetSession() *Session {
+func (x *RenewSessionResponse) GetSession() *records.Session {
 	if x != nil {
 		return x.Session
 	}
@@ -843,14 +620,14 @@ type RekeySessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// key is the present one. Required.
 	Key []byte `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// version is that of the session as it was read.
+	// version is that of the session when it was read.
 	Version uint64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// new_key: required. Equal to the old key it keeps the cookie: only the rest is replaced.
 	NewKey []byte `protobuf:"bytes,3,opt,name=new_key,json=newKey,proto3" json:"new_key,omitempty"`
 	// display_name: see Session, as all that follow.
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// auth_time: required.
-	AuthTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
+	AuthTime int64 `protobuf:"varint,5,opt,name=auth_time,json=authTime,proto3" json:"auth_time,omitempty"`
 	// acr: see Session.
 	Acr string `protobuf:"bytes,6,opt,name=acr,proto3" json:"acr,omitempty"`
 	// amr: see Session.
@@ -860,20 +637,20 @@ type RekeySessionRequest struct {
 	// user_agent: see Session.
 	UserAgent string `protobuf:"bytes,9,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
 	// expires: required.
-	Expires *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires,proto3" json:"expires,omitempty"`
+	Expires int64 `protobuf:"varint,10,opt,name=expires,proto3" json:"expires,omitempty"`
 	// ends_at: see Session.
-	EndsAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	EndsAt int64 `protobuf:"varint,11,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
 	// ticket: see Session.
 	Ticket []byte `protobuf:"bytes,12,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// now: required.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=now,proto3" json:"now,omitempty"`
+	Now           int64 `protobuf:"varint,13,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RekeySessionRequest) Reset() {
 	*x = RekeySessionRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +662,7 @@ func (x *RekeySessionRequest) String() string {
 func (*RekeySessionRequest) ProtoMessage() {}
 
 func (x *RekeySessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +675,7 @@ func (x *RekeySessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RekeySessionRequest.ProtoReflect.Descriptor instead.
 func (*RekeySessionRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{12}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RekeySessionRequest) GetKey() []byte {
@@ -929,11 +706,11 @@ func (x *RekeySessionRequest) GetDisplayName() string {
 	return ""
 }
 
-func (x *RekeySessionRequest) GetAuthTime() *timestamppb.Timestamp {
+func (x *RekeySessionRequest) GetAuthTime() int64 {
 	if x != nil {
 		return x.AuthTime
 	}
-	return nil
+	return 0
 }
 
 func (x *RekeySessionRequest) GetAcr() string {
@@ -964,18 +741,18 @@ func (x *RekeySessionRequest) GetUserAgent() string {
 	return ""
 }
 
-func (x *RekeySessionRequest) GetExpires() *timestamppb.Timestamp {
+func (x *RekeySessionRequest) GetExpires() int64 {
 	if x != nil {
 		return x.Expires
 	}
-	return nil
+	return 0
 }
 
-func (x *RekeySessionRequest) GetEndsAt() *timestamppb.Timestamp {
+func (x *RekeySessionRequest) GetEndsAt() int64 {
 	if x != nil {
 		return x.EndsAt
 	}
-	return nil
+	return 0
 }
 
 func (x *RekeySessionRequest) GetTicket() []byte {
@@ -985,25 +762,25 @@ func (x *RekeySessionRequest) GetTicket() []byte {
 	return nil
 }
 
-func (x *RekeySessionRequest) GetNow() *timestamppb.Timestamp {
+func (x *RekeySessionRequest) GetNow() int64 {
 	if x != nil {
 		return x.Now
 	}
-	return nil
+	return 0
 }
 
-// RekeySessionResponse carries the session as it is then, under its new key, ticket included.
+// RekeySessionResponse carries the session after the call, under its new key, ticket included.
 type RekeySessionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session: required.
-	Session       *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Session       *records.Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RekeySessionResponse) Reset() {
 	*x = RekeySessionResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +792,7 @@ func (x *RekeySessionResponse) String() string {
 func (*RekeySessionResponse) ProtoMessage() {}
 
 func (x *RekeySessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,18 +805,18 @@ func (x *RekeySessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RekeySessionResponse.ProtoReflect.Descriptor instead.
 func (*RekeySessionResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{13}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *RekeySessionResponse) GetSession() *Session {
+func (x *RekeySessionResponse) GetSession() *records.Session {
 	if x != nil {
 		return x.Session
 	}
 	return nil
 }
 
-// SessionFilter selects sessions. Its conditions AND together; an empty or absent one is no condition. Ranges include from and exclude
-// before.
+// SessionFilter selects sessions. Its conditions AND together; an empty or absent one is no condition. Ranges
+// include from and exclude before.
 type SessionFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// subject_id: exact.
@@ -1051,20 +828,20 @@ type SessionFilter struct {
 	// display_name: a substring, without regard to case (Unicode simple folding).
 	DisplayName string `protobuf:"bytes,4,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// created_from and the three that follow are the ranges.
-	CreatedFrom *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_from,json=createdFrom,proto3" json:"created_from,omitempty"`
+	CreatedFrom int64 `protobuf:"varint,5,opt,name=created_from,json=createdFrom,proto3" json:"created_from,omitempty"`
 	// created_before: see created_from.
-	CreatedBefore *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
+	CreatedBefore int64 `protobuf:"varint,6,opt,name=created_before,json=createdBefore,proto3" json:"created_before,omitempty"`
 	// expires_from: see created_from.
-	ExpiresFrom *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_from,json=expiresFrom,proto3" json:"expires_from,omitempty"`
+	ExpiresFrom int64 `protobuf:"varint,7,opt,name=expires_from,json=expiresFrom,proto3" json:"expires_from,omitempty"`
 	// expires_before: see created_from.
-	ExpiresBefore *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_before,json=expiresBefore,proto3" json:"expires_before,omitempty"`
+	ExpiresBefore int64 `protobuf:"varint,8,opt,name=expires_before,json=expiresBefore,proto3" json:"expires_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SessionFilter) Reset() {
 	*x = SessionFilter{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +853,7 @@ func (x *SessionFilter) String() string {
 func (*SessionFilter) ProtoMessage() {}
 
 func (x *SessionFilter) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +866,7 @@ func (x *SessionFilter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionFilter.ProtoReflect.Descriptor instead.
 func (*SessionFilter) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{14}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SessionFilter) GetSubjectId() string {
@@ -1120,32 +897,32 @@ func (x *SessionFilter) GetDisplayName() string {
 	return ""
 }
 
-func (x *SessionFilter) GetCreatedFrom() *timestamppb.Timestamp {
+func (x *SessionFilter) GetCreatedFrom() int64 {
 	if x != nil {
 		return x.CreatedFrom
 	}
-	return nil
+	return 0
 }
 
-func (x *SessionFilter) GetCreatedBefore() *timestamppb.Timestamp {
+func (x *SessionFilter) GetCreatedBefore() int64 {
 	if x != nil {
 		return x.CreatedBefore
 	}
-	return nil
+	return 0
 }
 
-func (x *SessionFilter) GetExpiresFrom() *timestamppb.Timestamp {
+func (x *SessionFilter) GetExpiresFrom() int64 {
 	if x != nil {
 		return x.ExpiresFrom
 	}
-	return nil
+	return 0
 }
 
-func (x *SessionFilter) GetExpiresBefore() *timestamppb.Timestamp {
+func (x *SessionFilter) GetExpiresBefore() int64 {
 	if x != nil {
 		return x.ExpiresBefore
 	}
-	return nil
+	return 0
 }
 
 // QuerySessionsRequest asks for a page.
@@ -1157,8 +934,8 @@ type QuerySessionsRequest struct {
 	Order string `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
 	// count is the number of rows wanted, 1 to 1,000; 0 means 25.
 	Count int32 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
-	// results_token is that of an earlier page; empty asks for the first. It carries filter and order: what is left out here is taken from it, what
-	// differs from it is RESULTS_TOKEN.
+	// results_token is that of an earlier page; empty asks for the first. It carries filter and order: what is
+	// left out here is taken from it, a difference from it is RESULTS_TOKEN.
 	ResultsToken string `protobuf:"bytes,4,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// prior asks for the page before the token's page instead of the one after it.
 	Prior         bool `protobuf:"varint,5,opt,name=prior,proto3" json:"prior,omitempty"`
@@ -1168,7 +945,7 @@ type QuerySessionsRequest struct {
 
 func (x *QuerySessionsRequest) Reset() {
 	*x = QuerySessionsRequest{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +957,7 @@ func (x *QuerySessionsRequest) String() string {
 func (*QuerySessionsRequest) ProtoMessage() {}
 
 func (x *QuerySessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +970,7 @@ func (x *QuerySessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySessionsRequest.ProtoReflect.Descriptor instead.
 func (*QuerySessionsRequest) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{15}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *QuerySessionsRequest) GetFilter() *SessionFilter {
@@ -1236,15 +1013,16 @@ type QuerySessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// sessions: at most as many as asked for, in the order asked for.
 	Sessions []*SessionDetail `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"`
-	// results_token leads on from this page in either direction, also when the page is empty. It is empty only when the query had none and
-	// nothing matched. Its form is shared by all backends (ticketstore.Cursor), so that it is understood after a change of backend.
+	// results_token leads on from this page in either direction, also when the page is empty. It is empty only
+	// when the query had none and nothing matched. All backends share its form (ticketstore.Cursor), so that it
+	// is understood after a change of backend.
 	ResultsToken string `protobuf:"bytes,2,opt,name=results_token,json=resultsToken,proto3" json:"results_token,omitempty"`
 	// has_prev: there are rows before this page.
 	HasPrev bool `protobuf:"varint,3,opt,name=has_prev,json=hasPrev,proto3" json:"has_prev,omitempty"`
 	// has_next: there are rows after this page. Its token then differs from the one that was asked with.
 	HasNext bool `protobuf:"varint,4,opt,name=has_next,json=hasNext,proto3" json:"has_next,omitempty"`
-	// total_count, total_pages and current_page (from 1) are absent where they cannot be told at a bounded cost. They are exact without
-	// filter and with exact filters.
+	// total_count, total_pages and current_page (from 1) are absent where a bounded walk cannot tell them. They
+	// are exact without filter and with exact filters.
 	TotalCount *int64 `protobuf:"varint,5,opt,name=total_count,json=totalCount,proto3,oneof" json:"total_count,omitempty"`
 	// total_pages: see total_count.
 	TotalPages *int64 `protobuf:"varint,6,opt,name=total_pages,json=totalPages,proto3,oneof" json:"total_pages,omitempty"`
@@ -1256,7 +1034,7 @@ type QuerySessionsResponse struct {
 
 func (x *QuerySessionsResponse) Reset() {
 	*x = QuerySessionsResponse{}
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[16]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1046,7 @@ func (x *QuerySessionsResponse) String() string {
 func (*QuerySessionsResponse) ProtoMessage() {}
 
 func (x *QuerySessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[16]
+	mi := &file_sessions_plugin_v1_tickets_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1059,7 @@ func (x *QuerySessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuerySessionsResponse.ProtoReflect.Descriptor instead.
 func (*QuerySessionsResponse) Descriptor() ([]byte, []int) {
-	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{16}
+	return file_sessions_plugin_v1_tickets_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *QuerySessionsResponse) GetSessions() []*SessionDetail {
@@ -1337,45 +1115,17 @@ var File_sessions_plugin_v1_tickets_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	"\n" +
-	" sessions/plugin/v1/tickets.proto\x12\x12sessions.plugin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x04\n" +
-	"\aSession\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x02 \x01(\tR\tsessionId\x12\x1d\n" +
-	"\n" +
-	"subject_id\x18\x03 \x01(\tR\tsubjectId\x12!\n" +
-	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x12\x16\n" +
-	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x127\n" +
-	"\tauth_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bauthTime\x12\x10\n" +
-	"\x03acr\x18\a \x01(\tR\x03acr\x12\x10\n" +
-	"\x03amr\x18\b \x03(\tR\x03amr\x12\x1f\n" +
-	"\vremote_addr\x18\t \x01(\tR\n" +
-	"remoteAddr\x12\x1d\n" +
-	"\n" +
-	"user_agent\x18\n" +
-	" \x01(\tR\tuserAgent\x124\n" +
-	"\acreated\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
-	"\arenewed\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\arenewed\x124\n" +
-	"\aexpires\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x123\n" +
-	"\aends_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12\x16\n" +
-	"\x06ticket\x18\x0f \x01(\fR\x06ticket\x12\x18\n" +
-	"\aversion\x18\x10 \x01(\x04R\aversion\"\x8f\x02\n" +
-	"\tClientUse\x12\x1b\n" +
-	"\tclient_id\x18\x01 \x01(\tR\bclientId\x129\n" +
-	"\n" +
-	"first_used\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstUsed\x127\n" +
-	"\tlast_used\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\blastUsed\x12\x16\n" +
-	"\x06notify\x18\x04 \x01(\bR\x06notify\x12 \n" +
-	"\vcoordinated\x18\x05 \x01(\bR\vcoordinated\x12!\n" +
-	"\ftoken_number\x18\x06 \x01(\x04R\vtokenNumber\x12\x14\n" +
-	"\x05muted\x18\a \x01(\rR\x05muted\"\x7f\n" +
-	"\rSessionDetail\x125\n" +
-	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\x127\n" +
-	"\aclients\x18\x02 \x03(\v2\x1d.sessions.plugin.v1.ClientUseR\aclients\"\xb3\x01\n" +
-	"\x14CreateSessionRequest\x125\n" +
-	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\x126\n" +
-	"\x05limit\x18\x02 \x01(\v2 .sessions.plugin.v1.SessionLimitR\x05limit\x12,\n" +
-	"\x03now\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"b\n" +
+	" sessions/plugin/v1/tickets.proto\x12\x12sessions.plugin.v1\x1a!sessions/records/v1/records.proto\"^\n" +
+	"\rSessionClient\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x120\n" +
+	"\x03use\x18\x02 \x01(\v2\x1e.sessions.records.v1.ClientUseR\x03use\"\x84\x01\n" +
+	"\rSessionDetail\x126\n" +
+	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\x12;\n" +
+	"\aclients\x18\x02 \x03(\v2!.sessions.plugin.v1.SessionClientR\aclients\"\x98\x01\n" +
+	"\x14CreateSessionRequest\x126\n" +
+	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\x126\n" +
+	"\x05limit\x18\x02 \x01(\v2 .sessions.plugin.v1.SessionLimitR\x05limit\x12\x10\n" +
+	"\x03now\x18\x03 \x01(\x03R\x03now\"b\n" +
 	"\fSessionLimit\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\x05R\x03max\x12\x1d\n" +
 	"\n" +
@@ -1384,51 +1134,51 @@ const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	"\x15CreateSessionResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x03(\tR\x05ended\"%\n" +
 	"\x11GetSessionRequest\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\"K\n" +
-	"\x12GetSessionResponse\x125\n" +
-	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\"3\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\"L\n" +
+	"\x12GetSessionResponse\x126\n" +
+	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\"3\n" +
 	"\x12FindSessionRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\"P\n" +
 	"\x13FindSessionResponse\x129\n" +
-	"\x06detail\x18\x01 \x01(\v2!.sessions.plugin.v1.SessionDetailR\x06detail\"\xa5\x01\n" +
+	"\x06detail\x18\x01 \x01(\v2!.sessions.plugin.v1.SessionDetailR\x06detail\"m\n" +
 	"\x13RenewSessionRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\x124\n" +
-	"\aexpires\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12,\n" +
-	"\x03now\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"M\n" +
-	"\x14RenewSessionResponse\x125\n" +
-	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\"\xcb\x03\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x18\n" +
+	"\aexpires\x18\x03 \x01(\x03R\aexpires\x12\x10\n" +
+	"\x03now\x18\x04 \x01(\x03R\x03now\"N\n" +
+	"\x14RenewSessionResponse\x126\n" +
+	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\"\xdb\x02\n" +
 	"\x13RekeySessionRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x17\n" +
 	"\anew_key\x18\x03 \x01(\fR\x06newKey\x12!\n" +
-	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x127\n" +
-	"\tauth_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bauthTime\x12\x10\n" +
+	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x12\x1b\n" +
+	"\tauth_time\x18\x05 \x01(\x03R\bauthTime\x12\x10\n" +
 	"\x03acr\x18\x06 \x01(\tR\x03acr\x12\x10\n" +
 	"\x03amr\x18\a \x03(\tR\x03amr\x12\x1f\n" +
 	"\vremote_addr\x18\b \x01(\tR\n" +
 	"remoteAddr\x12\x1d\n" +
 	"\n" +
-	"user_agent\x18\t \x01(\tR\tuserAgent\x124\n" +
+	"user_agent\x18\t \x01(\tR\tuserAgent\x12\x18\n" +
 	"\aexpires\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x123\n" +
-	"\aends_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12\x16\n" +
-	"\x06ticket\x18\f \x01(\fR\x06ticket\x12,\n" +
-	"\x03now\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"M\n" +
-	"\x14RekeySessionResponse\x125\n" +
-	"\asession\x18\x01 \x01(\v2\x1b.sessions.plugin.v1.SessionR\asession\"\x91\x03\n" +
+	" \x01(\x03R\aexpires\x12\x17\n" +
+	"\aends_at\x18\v \x01(\x03R\x06endsAt\x12\x16\n" +
+	"\x06ticket\x18\f \x01(\fR\x06ticket\x12\x10\n" +
+	"\x03now\x18\r \x01(\x03R\x03now\"N\n" +
+	"\x14RekeySessionResponse\x126\n" +
+	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\"\xa1\x02\n" +
 	"\rSessionFilter\x12\x1d\n" +
 	"\n" +
 	"subject_id\x18\x01 \x01(\tR\tsubjectId\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\x12\x1b\n" +
 	"\tclient_id\x18\x03 \x01(\tR\bclientId\x12!\n" +
-	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x12=\n" +
-	"\fcreated_from\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcreatedFrom\x12A\n" +
-	"\x0ecreated_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\rcreatedBefore\x12=\n" +
-	"\fexpires_from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vexpiresFrom\x12A\n" +
-	"\x0eexpires_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rexpiresBefore\"\xb8\x01\n" +
+	"\fdisplay_name\x18\x04 \x01(\tR\vdisplayName\x12!\n" +
+	"\fcreated_from\x18\x05 \x01(\x03R\vcreatedFrom\x12%\n" +
+	"\x0ecreated_before\x18\x06 \x01(\x03R\rcreatedBefore\x12!\n" +
+	"\fexpires_from\x18\a \x01(\x03R\vexpiresFrom\x12%\n" +
+	"\x0eexpires_before\x18\b \x01(\x03R\rexpiresBefore\"\xb8\x01\n" +
 	"\x14QuerySessionsRequest\x129\n" +
 	"\x06filter\x18\x01 \x01(\v2!.sessions.plugin.v1.SessionFilterR\x06filter\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\tR\x05order\x12\x14\n" +
@@ -1469,73 +1219,56 @@ func file_sessions_plugin_v1_tickets_proto_rawDescGZIP() []byte {
 	return file_sessions_plugin_v1_tickets_proto_rawDescData
 }
 
-var file_sessions_plugin_v1_tickets_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sessions_plugin_v1_tickets_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_sessions_plugin_v1_tickets_proto_goTypes = []any{
-	(*Session)(nil),               // 0: sessions.plugin.v1.Session
-	(*ClientUse)(nil),             // 1: sessions.plugin.v1.ClientUse
-	(*SessionDetail)(nil),         // 2: sessions.plugin.v1.SessionDetail
-	(*CreateSessionRequest)(nil),  // 3: sessions.plugin.v1.CreateSessionRequest
-	(*SessionLimit)(nil),          // 4: sessions.plugin.v1.SessionLimit
-	(*CreateSessionResponse)(nil), // 5: sessions.plugin.v1.CreateSessionResponse
-	(*GetSessionRequest)(nil),     // 6: sessions.plugin.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),    // 7: sessions.plugin.v1.GetSessionResponse
-	(*FindSessionRequest)(nil),    // 8: sessions.plugin.v1.FindSessionRequest
-	(*FindSessionResponse)(nil),   // 9: sessions.plugin.v1.FindSessionResponse
-	(*RenewSessionRequest)(nil),   // 10: sessions.plugin.v1.RenewSessionRequest
-	(*RenewSessionResponse)(nil),  // 11: sessions.plugin.v1.RenewSessionResponse
-	(*RekeySessionRequest)(nil),   // 12: sessions.plugin.v1.RekeySessionRequest
-	(*RekeySessionResponse)(nil),  // 13: sessions.plugin.v1.RekeySessionResponse
-	(*SessionFilter)(nil),         // 14: sessions.plugin.v1.SessionFilter
-	(*QuerySessionsRequest)(nil),  // 15: sessions.plugin.v1.QuerySessionsRequest
-	(*QuerySessionsResponse)(nil), // 16: sessions.plugin.v1.QuerySessionsResponse
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*SessionClient)(nil),         // 0: sessions.plugin.v1.SessionClient
+	(*SessionDetail)(nil),         // 1: sessions.plugin.v1.SessionDetail
+	(*CreateSessionRequest)(nil),  // 2: sessions.plugin.v1.CreateSessionRequest
+	(*SessionLimit)(nil),          // 3: sessions.plugin.v1.SessionLimit
+	(*CreateSessionResponse)(nil), // 4: sessions.plugin.v1.CreateSessionResponse
+	(*GetSessionRequest)(nil),     // 5: sessions.plugin.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),    // 6: sessions.plugin.v1.GetSessionResponse
+	(*FindSessionRequest)(nil),    // 7: sessions.plugin.v1.FindSessionRequest
+	(*FindSessionResponse)(nil),   // 8: sessions.plugin.v1.FindSessionResponse
+	(*RenewSessionRequest)(nil),   // 9: sessions.plugin.v1.RenewSessionRequest
+	(*RenewSessionResponse)(nil),  // 10: sessions.plugin.v1.RenewSessionResponse
+	(*RekeySessionRequest)(nil),   // 11: sessions.plugin.v1.RekeySessionRequest
+	(*RekeySessionResponse)(nil),  // 12: sessions.plugin.v1.RekeySessionResponse
+	(*SessionFilter)(nil),         // 13: sessions.plugin.v1.SessionFilter
+	(*QuerySessionsRequest)(nil),  // 14: sessions.plugin.v1.QuerySessionsRequest
+	(*QuerySessionsResponse)(nil), // 15: sessions.plugin.v1.QuerySessionsResponse
+	(*records.ClientUse)(nil),     // 16: sessions.records.v1.ClientUse
+	(*records.Session)(nil),       // 17: sessions.records.v1.Session
 }
 var file_sessions_plugin_v1_tickets_proto_depIdxs = []int32{
-	17, // 0: sessions.plugin.v1.Session.auth_time:type_name -> google.protobuf.Timestamp
-	17, // 1: sessions.plugin.v1.Session.created:type_name -> google.protobuf.Timestamp
-	17, // 2: sessions.plugin.v1.Session.renewed:type_name -> google.protobuf.Timestamp
-	17, // 3: sessions.plugin.v1.Session.expires:type_name -> google.protobuf.Timestamp
-	17, // 4: sessions.plugin.v1.Session.ends_at:type_name -> google.protobuf.Timestamp
-	17, // 5: sessions.plugin.v1.ClientUse.first_used:type_name -> google.protobuf.Timestamp
-	17, // 6: sessions.plugin.v1.ClientUse.last_used:type_name -> google.protobuf.Timestamp
-	0,  // 7: sessions.plugin.v1.SessionDetail.session:type_name -> sessions.plugin.v1.Session
-	1,  // 8: sessions.plugin.v1.SessionDetail.clients:type_name -> sessions.plugin.v1.ClientUse
-	0,  // 9: sessions.plugin.v1.CreateSessionRequest.session:type_name -> sessions.plugin.v1.Session
-	4,  // 10: sessions.plugin.v1.CreateSessionRequest.limit:type_name -> sessions.plugin.v1.SessionLimit
-	17, // 11: sessions.plugin.v1.CreateSessionRequest.now:type_name -> google.protobuf.Timestamp
-	0,  // 12: sessions.plugin.v1.GetSessionResponse.session:type_name -> sessions.plugin.v1.Session
-	2,  // 13: sessions.plugin.v1.FindSessionResponse.detail:type_name -> sessions.plugin.v1.SessionDetail
-	17, // 14: sessions.plugin.v1.RenewSessionRequest.expires:type_name -> google.protobuf.Timestamp
-	17, // 15: sessions.plugin.v1.RenewSessionRequest.now:type_name -> google.protobuf.Timestamp
-	0,  // 16: sessions.plugin.v1.RenewSessionResponse.session:type_name -> sessions.plugin.v1.Session
-	17, // 17: sessions.plugin.v1.RekeySessionRequest.auth_time:type_name -> google.protobuf.Timestamp
-	17, // 18: sessions.plugin.v1.RekeySessionRequest.expires:type_name -> google.protobuf.Timestamp
-	17, // 19: sessions.plugin.v1.RekeySessionRequest.ends_at:type_name -> google.protobuf.Timestamp
-	17, // 20: sessions.plugin.v1.RekeySessionRequest.now:type_name -> google.protobuf.Timestamp
-	0,  // 21: sessions.plugin.v1.RekeySessionResponse.session:type_name -> sessions.plugin.v1.Session
-	17, // 22: sessions.plugin.v1.SessionFilter.created_from:type_name -> google.protobuf.Timestamp
-	17, // 23: sessions.plugin.v1.SessionFilter.created_before:type_name -> google.protobuf.Timestamp
-	17, // 24: sessions.plugin.v1.SessionFilter.expires_from:type_name -> google.protobuf.Timestamp
-	17, // 25: sessions.plugin.v1.SessionFilter.expires_before:type_name -> google.protobuf.Timestamp
-	14, // 26: sessions.plugin.v1.QuerySessionsRequest.filter:type_name -> sessions.plugin.v1.SessionFilter
-	2,  // 27: sessions.plugin.v1.QuerySessionsResponse.sessions:type_name -> sessions.plugin.v1.SessionDetail
-	3,  // 28: sessions.plugin.v1.TicketsService.CreateSession:input_type -> sessions.plugin.v1.CreateSessionRequest
-	6,  // 29: sessions.plugin.v1.TicketsService.GetSession:input_type -> sessions.plugin.v1.GetSessionRequest
-	8,  // 30: sessions.plugin.v1.TicketsService.FindSession:input_type -> sessions.plugin.v1.FindSessionRequest
-	10, // 31: sessions.plugin.v1.TicketsService.RenewSession:input_type -> sessions.plugin.v1.RenewSessionRequest
-	12, // 32: sessions.plugin.v1.TicketsService.RekeySession:input_type -> sessions.plugin.v1.RekeySessionRequest
-	15, // 33: sessions.plugin.v1.TicketsService.QuerySessions:input_type -> sessions.plugin.v1.QuerySessionsRequest
-	5,  // 34: sessions.plugin.v1.TicketsService.CreateSession:output_type -> sessions.plugin.v1.CreateSessionResponse
-	7,  // 35: sessions.plugin.v1.TicketsService.GetSession:output_type -> sessions.plugin.v1.GetSessionResponse
-	9,  // 36: sessions.plugin.v1.TicketsService.FindSession:output_type -> sessions.plugin.v1.FindSessionResponse
-	11, // 37: sessions.plugin.v1.TicketsService.RenewSession:output_type -> sessions.plugin.v1.RenewSessionResponse
-	13, // 38: sessions.plugin.v1.TicketsService.RekeySession:output_type -> sessions.plugin.v1.RekeySessionResponse
-	16, // 39: sessions.plugin.v1.TicketsService.QuerySessions:output_type -> sessions.plugin.v1.QuerySessionsResponse
-	34, // [34:40] is the sub-list for method output_type
-	28, // [28:34] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	16, // 0: sessions.plugin.v1.SessionClient.use:type_name -> sessions.records.v1.ClientUse
+	17, // 1: sessions.plugin.v1.SessionDetail.session:type_name -> sessions.records.v1.Session
+	0,  // 2: sessions.plugin.v1.SessionDetail.clients:type_name -> sessions.plugin.v1.SessionClient
+	17, // 3: sessions.plugin.v1.CreateSessionRequest.session:type_name -> sessions.records.v1.Session
+	3,  // 4: sessions.plugin.v1.CreateSessionRequest.limit:type_name -> sessions.plugin.v1.SessionLimit
+	17, // 5: sessions.plugin.v1.GetSessionResponse.session:type_name -> sessions.records.v1.Session
+	1,  // 6: sessions.plugin.v1.FindSessionResponse.detail:type_name -> sessions.plugin.v1.SessionDetail
+	17, // 7: sessions.plugin.v1.RenewSessionResponse.session:type_name -> sessions.records.v1.Session
+	17, // 8: sessions.plugin.v1.RekeySessionResponse.session:type_name -> sessions.records.v1.Session
+	13, // 9: sessions.plugin.v1.QuerySessionsRequest.filter:type_name -> sessions.plugin.v1.SessionFilter
+	1,  // 10: sessions.plugin.v1.QuerySessionsResponse.sessions:type_name -> sessions.plugin.v1.SessionDetail
+	2,  // 11: sessions.plugin.v1.TicketsService.CreateSession:input_type -> sessions.plugin.v1.CreateSessionRequest
+	5,  // 12: sessions.plugin.v1.TicketsService.GetSession:input_type -> sessions.plugin.v1.GetSessionRequest
+	7,  // 13: sessions.plugin.v1.TicketsService.FindSession:input_type -> sessions.plugin.v1.FindSessionRequest
+	9,  // 14: sessions.plugin.v1.TicketsService.RenewSession:input_type -> sessions.plugin.v1.RenewSessionRequest
+	11, // 15: sessions.plugin.v1.TicketsService.RekeySession:input_type -> sessions.plugin.v1.RekeySessionRequest
+	14, // 16: sessions.plugin.v1.TicketsService.QuerySessions:input_type -> sessions.plugin.v1.QuerySessionsRequest
+	4,  // 17: sessions.plugin.v1.TicketsService.CreateSession:output_type -> sessions.plugin.v1.CreateSessionResponse
+	6,  // 18: sessions.plugin.v1.TicketsService.GetSession:output_type -> sessions.plugin.v1.GetSessionResponse
+	8,  // 19: sessions.plugin.v1.TicketsService.FindSession:output_type -> sessions.plugin.v1.FindSessionResponse
+	10, // 20: sessions.plugin.v1.TicketsService.RenewSession:output_type -> sessions.plugin.v1.RenewSessionResponse
+	12, // 21: sessions.plugin.v1.TicketsService.RekeySession:output_type -> sessions.plugin.v1.RekeySessionResponse
+	15, // 22: sessions.plugin.v1.TicketsService.QuerySessions:output_type -> sessions.plugin.v1.QuerySessionsResponse
+	17, // [17:23] is the sub-list for method output_type
+	11, // [11:17] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_tickets_proto_init() }
@@ -1543,14 +1276,14 @@ func file_sessions_plugin_v1_tickets_proto_init() {
 	if File_sessions_plugin_v1_tickets_proto != nil {
 		return
 	}
-	file_sessions_plugin_v1_tickets_proto_msgTypes[16].OneofWrappers = []any{}
+	file_sessions_plugin_v1_tickets_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sessions_plugin_v1_tickets_proto_rawDesc), len(file_sessions_plugin_v1_tickets_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,10 +1,12 @@
-// Moving the whole content of a store into another one, while the first serves. Export and import are also how backups are made and restored.
+// Moving the whole content of a store into another one, while the first serves. Export and import are also
+// how backups are made and restored.
 //
 // # A move
 //
-// The host makes the target importing and the source exporting, copies what ExportRecords streams, applies what ListChanges names until little is
-// left, makes the source fenced, applies the rest, compares the contents of both, makes the target active and the source superseded. A crash
-// at any point leaves one complete store: a host that finds a fenced one asks the target whether the move is its origin.
+// The host makes the target importing and the source exporting, copies what ExportRecords streams, applies
+// what ListChanges names until little is left, makes the source fenced, applies the rest, compares the
+// contents of both, makes the target active and the source superseded. A crash at any point leaves one
+// complete store: a host that finds a fenced one asks the target whether the move is its origin.
 //
 // # States
 //
@@ -231,8 +233,8 @@ type GetTransferStatusResponse struct {
 	// journaled is the number of the latest journal entry, left how many are not acknowledged.
 	Journaled uint64 `protobuf:"varint,6,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Left      uint64 `protobuf:"varint,7,opt,name=left,proto3" json:"left,omitempty"`
-	// record_version is the version of the records that the store writes and reads: 2. A host moves a store only into one that has the same
-	// version or a later one.
+	// record_version is the version of the records that the store writes and reads: 2. A host moves a store
+	// only into one that has the same version or a later one.
 	RecordVersion uint32 `protobuf:"varint,8,opt,name=record_version,json=recordVersion,proto3" json:"record_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -587,7 +589,8 @@ func (x *ListChangesRequest) GetLimit() uint32 {
 type ListChangesResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Records []*TransferRecord      `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
-	// through is the number of the last entry among them, left how many come after. While some are left, through moves on.
+	// through is the number of the last entry among them, left how many come after. While some are left,
+	// through moves on.
 	Through       uint64 `protobuf:"varint,2,opt,name=through,proto3" json:"through,omitempty"`
 	Left          uint64 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
 	unknownFields protoimpl.UnknownFields

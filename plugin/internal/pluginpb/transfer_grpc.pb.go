@@ -1,10 +1,12 @@
-// Moving the whole content of a store into another one, while the first serves. Export and import are also how backups are made and restored.
+// Moving the whole content of a store into another one, while the first serves. Export and import are also
+// how backups are made and restored.
 //
 // # A move
 //
-// The host makes the target importing and the source exporting, copies what ExportRecords streams, applies what ListChanges names until little is
-// left, makes the source fenced, applies the rest, compares the contents of both, makes the target active and the source superseded. A crash
-// at any point leaves one complete store: a host that finds a fenced one asks the target whether the move is its origin.
+// The host makes the target importing and the source exporting, copies what ExportRecords streams, applies
+// what ListChanges names until little is left, makes the source fenced, applies the rest, compares the
+// contents of both, makes the target active and the source superseded. A crash at any point leaves one
+// complete store: a host that finds a fenced one asks the target whether the move is its origin.
 //
 // # States
 //
@@ -65,12 +67,13 @@ type TransferServiceClient interface {
 	GetTransferStatus(ctx context.Context, in *GetTransferStatusRequest, opts ...grpc.CallOption) (*GetTransferStatusResponse, error)
 	// SetTransferState makes one step of a move. A step that was made before under the same id succeeds again.
 	SetTransferState(ctx context.Context, in *SetTransferStateRequest, opts ...grpc.CallOption) (*SetTransferStateResponse, error)
-	// ExportRecords streams the records of one snapshot. The stream's own flow control bounds what is under way.
+	// ExportRecords streams the records of one snapshot. The stream's own flow control bounds what is under
+	// way.
 	ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error)
 	// ListChanges returns the rows that the journal names, and forgets those that were applied.
 	ListChanges(ctx context.Context, in *ListChangesRequest, opts ...grpc.CallOption) (*ListChangesResponse, error)
-	// ImportRecords writes records into an importing store, in their order. Everything is durable when the call ends well. After a failure
-	// the first messages may have been written.
+	// ImportRecords writes records into an importing store, in their order. Everything is durable when the call
+	// ends well. After a failure the first messages may have been written.
 	ImportRecords(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[ImportRecordsRequest, ImportRecordsResponse], error)
 }
 
@@ -154,12 +157,13 @@ type TransferServiceServer interface {
 	GetTransferStatus(context.Context, *GetTransferStatusRequest) (*GetTransferStatusResponse, error)
 	// SetTransferState makes one step of a move. A step that was made before under the same id succeeds again.
 	SetTransferState(context.Context, *SetTransferStateRequest) (*SetTransferStateResponse, error)
-	// ExportRecords streams the records of one snapshot. The stream's own flow control bounds what is under way.
+	// ExportRecords streams the records of one snapshot. The stream's own flow control bounds what is under
+	// way.
 	ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error
 	// ListChanges returns the rows that the journal names, and forgets those that were applied.
 	ListChanges(context.Context, *ListChangesRequest) (*ListChangesResponse, error)
-	// ImportRecords writes records into an importing store, in their order. Everything is durable when the call ends well. After a failure
-	// the first messages may have been written.
+	// ImportRecords writes records into an importing store, in their order. Everything is durable when the call
+	// ends well. After a failure the first messages may have been written.
 	ImportRecords(grpc.ClientStreamingServer[ImportRecordsRequest, ImportRecordsResponse]) error
 	mustEmbedUnimplementedTransferServiceServer()
 }

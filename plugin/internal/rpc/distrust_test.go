@@ -15,6 +15,7 @@ import (
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -37,7 +38,7 @@ func (liar) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOpt
 func TestDistrust(t *testing.T) {
 	t.Parallel()
 	good := session("s")
-	spoil := func(change func(*pb.Session)) *pb.Session { m := wire.FromSession(good); change(m); return m }
+	spoil := func(change func(*records.Session)) *records.Session { m := wire.FromSession(good); change(m); return m }
 	detail := func(change func(*pb.SessionDetail)) *pb.SessionDetail {
 		m := wire.FromDetail(&ticketstore.SessionDetail{
 			Session: *good, Clients: []ticketstore.ClientUse{{ClientID: "c", FirstUsed: now, LastUsed: now}},
@@ -49,11 +50,11 @@ func TestDistrust(t *testing.T) {
 	two := []*pb.SessionDetail{detail(same), detail(same)}
 	g := grant("h")
 	found := func(change func(*pb.GetGrantResponse)) proto.Message {
-		m := wire.FromFound(&grantstore.GetResult{Grant: g}, nil)
+		m := wire.FromGetResult(&grantstore.GetResult{Grant: g}, nil)
 		change(m)
 		return m
 	}
-	notice := func(change func(*logout.Notification)) *pb.Notification {
+	notice := func(change func(*logout.Notification)) *pb.NotificationRecord {
 		n := logout.Notification{
 			ID: "n", Issuer: "i", ClientID: "c", SessionID: "s", Reason: logout.Terminated, State: logout.Pending, Queued: now,
 		}
@@ -61,10 +62,10 @@ func TestDistrust(t *testing.T) {
 		return wire.FromNotification(&n)
 	}
 	sound := func(*logout.Notification) {}
-	work := func(n ...*pb.Notification) proto.Message {
+	work := func(n ...*pb.NotificationRecord) proto.Message {
 		m := &pb.ClaimDeliveriesResponse{}
 		for _, each := range n {
-			m.Work = append(m.Work, &pb.Delivery{Notification: each, Claim: 1})
+			m.Deliveries = append(m.Deliveries, each)
 		}
 		return m
 	}
@@ -76,18 +77,19 @@ func TestDistrust(t *testing.T) {
 	}{
 		"get: empty":             {nil, get(good.Key)},
 		"get: another key":       {&pb.GetSessionResponse{Session: wire.FromSession(session("other"))}, get(good.Key)},
-		"get: no key":            {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Key = nil })}, get(good.Key)},
-		"get: short key":         {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Key = m.Key[:9] })}, get(good.Key)},
-		"get: no subject":        {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.SubjectId = "" })}, get(good.Key)},
-		"get: no sid":            {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.SessionId = "" })}, get(good.Key)},
-		"get: zero time":         {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Expires = nil })}, get(good.Key)},
-		"get: impossible time":   {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Created.Nanos = -1 })}, get(good.Key)},
-		"get: oversized ticket":  {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Ticket = make([]byte, 65<<10) })}, get(good.Key)},
-		"get: zero key asked":    {&pb.GetSessionResponse{Session: spoil(func(m *pb.Session) { m.Key = nil })}, get(ticketstore.Key{})},
+		"get: no key":            {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })}, get(good.Key)},
+		"get: short key":         {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = m.Key[:9] })}, get(good.Key)},
+		"get: no subject":        {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.SubjectId = "" })}, get(good.Key)},
+		"get: no sid":            {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.SessionId = "" })}, get(good.Key)},
+		"get: zero time":         {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Expires = 0 })}, get(good.Key)},
+		"get: no creation":       {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Created = 0 })}, get(good.Key)},
+		"get: oversized ticket":  {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Ticket = make([]byte, 65<<10) })}, get(good.Key)},
+		"get: zero key asked":    {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })}, get(ticketstore.Key{})},
 		"find: empty":            {nil, find("s")},
 		"find: another sid":      {&pb.FindSessionResponse{Detail: detail(same)}, find("t")},
 		"find: client no id":     {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].ClientId = "" })}, find("s")},
-		"find: client no time":   {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].LastUsed = nil })}, find("s")},
+		"find: client no use":    {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].Use = nil })}, find("s")},
+		"find: client no time":   {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].Use.LastUsed = 0 })}, find("s")},
 		"renew: empty":           {nil, renew(good.Key)},
 		"renew: another":         {&pb.RenewSessionResponse{Session: wire.FromSession(session("other"))}, renew(good.Key)},
 		"rekey: old key":         {&pb.RekeySessionResponse{Session: wire.FromSession(session("other"))}, rekeyTo(good.Key)},
@@ -98,14 +100,16 @@ func TestDistrust(t *testing.T) {
 		"query: another subject": {&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"}, query(filter("43"))},
 		"query: nil row":         {&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{{}}, ResultsToken: "t"}, query(ticketstore.SessionQuery{})},
 		"grant: empty":           {nil, getGrant(g.Ref)},
-		"grant: another":         {found(func(m *pb.GetGrantResponse) { m.Grant.Ref.Key[0]++ }), getGrant(g.Ref)},
-		"grant: another type":    {found(func(m *pb.GetGrantResponse) { m.Grant.Ref.Type = "jti" }), getGrant(g.Ref)},
-		"grant: used in secret":  {found(func(m *pb.GetGrantResponse) { m.Grant.Consumed = wire.FromTime(now) }), getGrant(g.Ref)},
+		"grant: another":         {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[1]++ }), getGrant(g.Ref)},
+		"grant: no type":         {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 0 }), getGrant(g.Ref)},
+		"grant: short key":       {found(func(m *pb.GetGrantResponse) { m.Grant.Ref = m.Grant.Ref[:9] }), getGrant(g.Ref)},
+		"grant: another type":    {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 8 }), getGrant(g.Ref)},
+		"grant: used in secret":  {found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Consumed = records.Nanos(now) }), getGrant(g.Ref)},
 		"grant: used at no time": {found(func(m *pb.GetGrantResponse) { m.Dead = "consumed" }), getGrant(g.Ref)},
 		"grant: dead of what":    {found(func(m *pb.GetGrantResponse) { m.Dead = "not_found" }), getGrant(g.Ref)},
-		"grant: zero time":       {found(func(m *pb.GetGrantResponse) { m.Grant.Created = nil }), getGrant(g.Ref)},
-		"grant: oversized":       {found(func(m *pb.GetGrantResponse) { m.Grant.Data = make([]byte, 129<<10) }), getGrant(g.Ref)},
-		"grant: nil related":     {found(func(m *pb.GetGrantResponse) { m.Related = []*pb.Grant{{}} }), getGrant(g.Ref)},
+		"grant: zero time":       {found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Created = 0 }), getGrant(g.Ref)},
+		"grant: oversized":       {found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Data = make([]byte, 129<<10) }), getGrant(g.Ref)},
+		"grant: nil related":     {found(func(m *pb.GetGrantResponse) { m.Related = []*pb.GrantRecord{{}} }), getGrant(g.Ref)},
 		"query: in circles":      {&pb.QuerySessionsResponse{ResultsToken: tokenOf("sessions"), HasNext: true}, query(ticketstore.SessionQuery{ResultsToken: tokenOf("sessions")})},
 		"query: next of nowhere": {&pb.QuerySessionsResponse{HasNext: true}, query(ticketstore.SessionQuery{})},
 		"grants: in circles":     {&pb.QueryGrantsResponse{ResultsToken: tokenOf("grants"), HasNext: true}, grantsAfter(tokenOf("grants"))},
@@ -116,8 +120,9 @@ func TestDistrust(t *testing.T) {
 		"apply: negative":        {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
 		"purge: more":            {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
 		"purge: negative":        {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
-		"end: negative":          {&pb.EndSessionsResponse{GrantsRevoked: -1}, endOne},
-		"end: client without id": {&pb.EndSessionsResponse{ClientsLeftAlone: []string{""}}, endOne},
+		"end: empty":             {nil, endOne},
+		"end: negative":          {&pb.EndSessionsResponse{Result: &records.EndingResult{GrantsRevoked: -1}}, endOne},
+		"end: client without id": {&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{""}}}, endOne},
 		"end due: more":          {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
 		"claim: more":            {work(notice(sound), notice(sound), notice(sound)), claim},
 		"claim: nil notice":      {work(nil), claim},
@@ -126,29 +131,29 @@ func TestDistrust(t *testing.T) {
 		"claim: unknown state":   {work(notice(func(n *logout.Notification) { n.State = "lost" })), claim},
 		"claim: zero time":       {work(notice(func(n *logout.Notification) { n.Queued = time.Time{} })), claim},
 		"retry: empty":           {nil, retry("n")},
-		"retry: no notice":       {&pb.RetryDeliveryResponse{Count: 1}, retry("n")},
-		"retry: more":            {&pb.RetryDeliveryResponse{Notification: notice(sound), Count: 2}, retry("n")},
-		"retry some: more":       {&pb.RetryDeliveryResponse{Count: 11}, retrySome("")},
-		"retry some: negative":   {&pb.RetryDeliveryResponse{Count: -1}, retrySome("")},
-		"retry some: in circles": {&pb.RetryDeliveryResponse{Count: 1, Next: "n"}, retrySome("n")},
+		"retry: no notice":       {&pb.RetryNotificationsResponse{Count: 1}, retry("n")},
+		"retry: more":            {&pb.RetryNotificationsResponse{Notification: notice(sound), Count: 2}, retry("n")},
+		"retry some: more":       {&pb.RetryNotificationsResponse{Count: 11}, retrySome("")},
+		"retry some: negative":   {&pb.RetryNotificationsResponse{Count: -1}, retrySome("")},
+		"retry some: in circles": {&pb.RetryNotificationsResponse{Count: 1, Next: "n"}, retrySome("n")},
 		"job: empty":             {nil, job},
 		"job: another":           {goodJob(func(m *pb.GetJobResponse) { m.Id = "other" }), job},
-		"job: no state":          {goodJob(func(m *pb.GetJobResponse) { m.State = "" }), job},
-		"job: unknown state":     {goodJob(func(m *pb.GetJobResponse) { m.State = "lost" }), job},
-		"job: no time":           {goodJob(func(m *pb.GetJobResponse) { m.Started = nil }), job},
-		"job: negative":          {goodJob(func(m *pb.GetJobResponse) { m.Done = -1 }), job},
-		"job: negative result":   {goodJob(func(m *pb.GetJobResponse) { m.Result = &pb.EndSessionsResponse{GrantsRevoked: -1} }), job},
-		"job: long error":        {goodJob(func(m *pb.GetJobResponse) { m.Error = strings.Repeat("e", 513) }), job},
-		"end all: no job":        {&pb.EndSessionsResponse{SessionsRemoved: 1}, endAll},
-		"end all: another job":   {&pb.EndSessionsResponse{JobId: "other"}, endAll},
-		"end: a job":             {&pb.EndSessionsResponse{JobId: "o"}, endOne},
-		"remove: more":           {&pb.RemoveGrantsResponse{Met: 11}, remove(nil)},
-		"remove: negative":       {&pb.RemoveGrantsResponse{GrantsRevoked: -1}, remove(nil)},
-		"remove: more than met":  {&pb.RemoveGrantsResponse{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}, remove(nil)},
-		"remove: in circles":     {&pb.RemoveGrantsResponse{Met: 1, Next: []byte("n")}, remove([]byte("n"))},
-		"retry: another":         {&pb.RetryDeliveryResponse{Notification: notice(sound)}, retry("m")},
-		"deliveries: in circles": {&pb.QueryDeliveriesResponse{ResultsToken: tokenOf("deliveries"), HasNext: true}, deliveriesAfter(tokenOf("deliveries"))},
-		"deliveries: more":       {&pb.QueryDeliveriesResponse{Deliveries: []*pb.Notification{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
+		"job: no record":         {goodJob(func(m *pb.GetJobResponse) { m.Job = nil }), job},
+		"job: no time":           {goodJob(func(m *pb.GetJobResponse) { m.Job.Now = 0 }), job},
+		"job: negative":          {goodJob(func(m *pb.GetJobResponse) { m.Job.LookedAt = -1 }), job},
+		"job: negative result":   {goodJob(func(m *pb.GetJobResponse) { m.Job.Done = &records.EndingResult{GrantsRevoked: -1} }), job},
+		"job: long error":        {goodJob(func(m *pb.GetJobResponse) { m.Job.Error = strings.Repeat("e", 513) }), job},
+		"end all: no job":        {&pb.EndSessionsResponse{Result: &records.EndingResult{SessionsRemoved: 1}}, endAll},
+		"end all: another job":   {&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "other"}, endAll},
+		"end: a job":             {&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "o"}, endOne},
+		"remove: empty":          {nil, remove(nil)},
+		"remove: more":           {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 11}}, remove(nil)},
+		"remove: negative":       {&pb.RemoveGrantsResponse{Removed: &records.Removed{GrantsRevoked: -1}}, remove(nil)},
+		"remove: more than met":  {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}}, remove(nil)},
+		"remove: in circles":     {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, Next: []byte("n")}}, remove([]byte("n"))},
+		"retry: another":         {&pb.RetryNotificationsResponse{Notification: notice(sound)}, retry("m")},
+		"deliveries: in circles": {&pb.QueryNotificationsResponse{ResultsToken: tokenOf("deliveries"), HasNext: true}, deliveriesAfter(tokenOf("deliveries"))},
+		"deliveries: more":       {&pb.QueryNotificationsResponse{Notifications: []*pb.NotificationRecord{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
 		"property: oversized":    {&pb.GetPropertyResponse{Value: make([]byte, ticketstore.MaxProperty+1)}, property},
 		"describe: empty":        {nil, describe},
 		"describe: no end":       {&pb.DescribeResponse{Name: "x", Trouble: strings.Repeat("x", ticketstore.MaxText+1)}, describe},

@@ -20,6 +20,7 @@ import (
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -42,9 +43,9 @@ func FuzzAnswers(f *testing.F) {
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
 	for _, answer := range []proto.Message{
 		&pb.GetSessionResponse{Session: wire.FromSession(good)}, &pb.FindSessionResponse{Detail: detail},
-		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"}, wire.FromFound(&grantstore.GetResult{Grant: g}, nil),
-		&pb.ApplyBatchResponse{Revoked: 1}, &pb.EndSessionsResponse{ClientsLeftAlone: []string{"c"}}, &pb.DescribeResponse{Name: "n"},
-		wire.FromSwept(&logout.SweepResult{Next: now}), wire.FromDeliveryPage(&logout.NotificationPage{ResultsToken: "t"}),
+		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"}, wire.FromGetResult(&grantstore.GetResult{Grant: g}, nil),
+		&pb.ApplyBatchResponse{Revoked: 1}, &pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{"c"}}}, &pb.DescribeResponse{Name: "n"},
+		wire.FromSweepResult(&logout.SweepResult{Next: now}), wire.FromNotificationPage(&logout.NotificationPage{ResultsToken: "t"}),
 	} {
 		raw, err := proto.Marshal(answer)
 		if err != nil {

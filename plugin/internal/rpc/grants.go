@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 var (
@@ -33,12 +34,12 @@ func (g *Grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*g
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
-	request := &pb.GetGrantRequest{Ref: wire.FromRef(ref), Now: wire.FromTime(now)}
+	request := &pb.GetGrantRequest{Ref: records.RefBytes(ref), Now: records.Nanos(now)}
 	answer, err := invoke[pb.GetGrantResponse](ctx, g.Caller, &getGrant, request)
 	if err != nil {
 		return nil, err
 	}
-	found, dead, err := wire.ToFound(answer)
+	found, dead, err := wire.ToGetResult(answer)
 	if err != nil {
 		return nil, broken(&getGrant, "%v", err)
 	}
@@ -141,7 +142,7 @@ func checkGrantRow(row *grantstore.Grant, filter *grantstore.Filter) error {
 
 // Purge implements grantstore.Store.
 func (g *Grants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
-	request := &pb.PurgeGrantsRequest{Limit: wire.FromLimit(limit), Now: wire.FromTime(now)}
+	request := &pb.PurgeGrantsRequest{Limit: wire.FromLimit(limit), Now: records.Nanos(now)}
 	answer, err := invoke[pb.PurgeGrantsResponse](ctx, g.Caller, &purgeGrants, request)
 	if err != nil {
 		return 0, err
@@ -162,7 +163,10 @@ func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now tim
 	if err != nil {
 		return nil, err
 	}
-	removed := wire.ToRemoved(answer)
+	if answer.GetRemoved() == nil {
+		return nil, broken(&removeGrants, "no counts")
+	}
+	removed := records.RemovalOf(answer.GetRemoved())
 	switch {
 	case min(removed.GrantsRevoked, removed.ConsentsRevoked) < 0 || removed.GrantsRevoked+removed.ConsentsRevoked > removed.Met:
 		return nil, broken(&removeGrants, "counts that cannot be")
@@ -182,7 +186,7 @@ type grantsServer struct {
 // GetGrant reads a grant. A dead one is an answer, not an error: it carries the grant.
 func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest) (*pb.GetGrantResponse, error) {
 	return serve(ctx, g.server, getGrant.name, func(b sessions.Backend) (*pb.GetGrantResponse, error) {
-		ref, err := wire.ToRef(request.GetRef())
+		ref, err := wire.Ref(request.GetRef())
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +195,7 @@ func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest
 			return nil, err
 		}
 		found, err := b.Grants().Get(ctx, ref, now)
-		if answer := wire.FromFound(found, err); answer != nil {
+		if answer := wire.FromGetResult(found, err); answer != nil {
 			return answer, nil
 		}
 		return nil, err
@@ -236,12 +240,11 @@ func (g *grantsServer) RemoveGrants(ctx context.Context, request *pb.RemoveGrant
 		if err != nil {
 			return nil, err
 		}
-		removal, err := wire.ToRemoval(request)
-		if err != nil {
+		removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
+		if removed == nil {
 			return nil, err
 		}
-		removed, err := b.Grants().Remove(ctx, removal, now)
-		return wire.FromRemoved(removed), err
+		return &pb.RemoveGrantsResponse{Removed: records.FromRemoval(removed)}, err
 	})
 }
 

@@ -15,13 +15,13 @@ import (
 
 // A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notices of the first to wait for their lease.
 var (
-	endSessions     = method{path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true}
-	endDueSessions  = method{path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", again: true, long: true}
-	claimDeliveries = method{path: pb.LogoutService_ClaimDeliveries_FullMethodName, name: "claim deliveries"}
-	settleDelivery  = method{path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true}
-	queryDeliveries = method{path: pb.LogoutService_QueryDeliveries_FullMethodName, name: "query deliveries", again: true}
-	retryDelivery   = method{path: pb.LogoutService_RetryDelivery_FullMethodName, name: "retry delivery", again: true}
-	getJob          = method{path: pb.LogoutService_GetJob_FullMethodName, name: "get job", again: true}
+	endSessions        = method{path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true}
+	endDueSessions     = method{path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", again: true, long: true}
+	claimDeliveries    = method{path: pb.LogoutService_ClaimDeliveries_FullMethodName, name: "claim deliveries"}
+	settleDelivery     = method{path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true}
+	queryNotifications = method{path: pb.LogoutService_QueryNotifications_FullMethodName, name: "query notifications", again: true}
+	retryNotifications = method{path: pb.LogoutService_RetryNotifications_FullMethodName, name: "retry notifications", again: true}
+	getJob             = method{path: pb.LogoutService_GetJob_FullMethodName, name: "get job", again: true}
 )
 
 // Logout is a logout.Store in a plugin.
@@ -38,7 +38,10 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	result := wire.ToResult(answer)
+	result, err := wire.ToResult(answer)
+	if err != nil {
+		return nil, broken(&endSessions, "%v", err)
+	}
 	wanted := ""
 	if ending.All && !ending.DryRun {
 		wanted = ending.OperationID
@@ -70,10 +73,7 @@ func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if err != nil {
 		return nil, err
 	}
-	swept, err := wire.ToSwept(answer)
-	if err != nil {
-		return nil, broken(&endDueSessions, "%v", err)
-	}
+	swept := wire.ToSweepResult(answer)
 	if swept.Ended < 0 || swept.Ended > max(sweep.Limit, 0) || swept.NotificationsQueued < 0 {
 		return nil, broken(&endDueSessions, "%d ended where %d were asked for", swept.Ended, sweep.Limit)
 	}
@@ -102,7 +102,7 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	if err != nil {
 		return nil, err
 	}
-	claimed, err := wire.ToClaimed(answer)
+	claimed, err := wire.ToClaimResult(answer)
 	if err != nil {
 		return nil, broken(&claimDeliveries, "%v", err)
 	}
@@ -140,20 +140,20 @@ func (l *Logout) Notifications(ctx context.Context, query logout.NotificationQue
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QueryDeliveriesResponse](ctx, l.Caller, &queryDeliveries, wire.FromDeliveryQuery(query))
+	answer, err := invoke[pb.QueryNotificationsResponse](ctx, l.Caller, &queryNotifications, wire.FromNotificationQuery(query))
 	if err != nil {
 		return nil, err
 	}
-	page, err := wire.ToDeliveryPage(answer)
+	page, err := wire.ToNotificationPage(answer)
 	if err != nil {
-		return nil, broken(&queryDeliveries, "%v", err)
+		return nil, broken(&queryNotifications, "%v", err)
 	}
 	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&queryDeliveries, want, len(page.Notifications), page.ResultsToken, page.HasNext); err != nil {
+	if err := checkPage(&queryNotifications, want, len(page.Notifications), page.ResultsToken, page.HasNext); err != nil {
 		return nil, err
 	}
 	for i := range page.Notifications {
-		if err := checkNotification(&queryDeliveries, &page.Notifications[i]); err != nil {
+		if err := checkNotification(&queryNotifications, &page.Notifications[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -165,35 +165,35 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.RetryDeliveryResponse](ctx, l.Caller, &retryDelivery, wire.FromRetry(retry, now))
+	answer, err := invoke[pb.RetryNotificationsResponse](ctx, l.Caller, &retryNotifications, wire.FromRetry(retry, now))
 	if err != nil {
 		return nil, err
 	}
-	retried, err := wire.ToRetried(answer)
+	retried, err := wire.ToRetryResult(answer)
 	if err != nil {
-		return nil, broken(&retryDelivery, "%v", err)
+		return nil, broken(&retryNotifications, "%v", err)
 	}
 	if retry.ID == "" {
 		return retried, checkRetried(retry, retried)
 	}
 	switch n := retried.Notification; {
 	case n == nil || n.ID != retry.ID:
-		return nil, broken(&retryDelivery, "another notice than the one asked for")
+		return nil, broken(&retryNotifications, "another notice than the one asked for")
 	case retried.Count != 1 || retried.Next != "":
-		return nil, broken(&retryDelivery, "more than the one notice asked for")
+		return nil, broken(&retryNotifications, "more than the one notice asked for")
 	}
-	return retried, checkNotification(&retryDelivery, retried.Notification)
+	return retried, checkNotification(&retryNotifications, retried.Notification)
 }
 
 func checkRetried(retry logout.Retry, retried *logout.RetryResult) error {
 	switch {
 	case retried.Count < 0 || retried.Count > retry.Limit:
-		return broken(&retryDelivery, "%d notices where %d were asked for", retried.Count, retry.Limit)
+		return broken(&retryNotifications, "%d notices where %d were asked for", retried.Count, retry.Limit)
 	case retried.Next != "" && retried.Next == retry.After:
-		return broken(&retryDelivery, "a place that leads nowhere")
+		return broken(&retryNotifications, "a place that leads nowhere")
 	}
 	if err := ticketstore.CheckText("next", retried.Next, ticketstore.MaxID); err != nil {
-		return broken(&retryDelivery, "%v", err)
+		return broken(&retryNotifications, "%v", err)
 	}
 	return nil
 }
@@ -214,8 +214,6 @@ func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
 	switch {
 	case job.ID != id:
 		return nil, broken(&getJob, "another job than the one asked for")
-	case job.State != logout.JobRunning && job.State != logout.JobDone && job.State != logout.JobFailed:
-		return nil, broken(&getJob, "a job in a state that there is not")
 	case job.Started.IsZero() || job.Total < -1 || job.Done < 0 || job.Result.JobID != "":
 		return nil, broken(&getJob, "a job without its time or counts")
 	}
@@ -257,7 +255,7 @@ type logoutServer struct {
 // EndSessions ends sessions.
 func (l *logoutServer) EndSessions(ctx context.Context, request *pb.EndSessionsRequest) (*pb.EndSessionsResponse, error) {
 	return serve(ctx, l.server, endSessions.name, func(b sessions.Backend) (*pb.EndSessionsResponse, error) {
-		now, err := wire.Now(request.GetNow())
+		now, err := wire.Now(request.GetEnding().GetNow())
 		if err != nil {
 			return nil, err
 		}
@@ -274,58 +272,50 @@ func (l *logoutServer) EndDueSessions(ctx context.Context, request *pb.EndDueSes
 			return nil, err
 		}
 		swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
-		return wire.FromSwept(swept), err
+		return wire.FromSweepResult(swept), err
 	})
 }
 
 // ClaimDeliveries hands out notices.
 func (l *logoutServer) ClaimDeliveries(ctx context.Context, request *pb.ClaimDeliveriesRequest) (*pb.ClaimDeliveriesResponse, error) {
 	return serve(ctx, l.server, claimDeliveries.name, func(b sessions.Backend) (*pb.ClaimDeliveriesResponse, error) {
-		claim, err := wire.ToClaim(request)
-		if err != nil {
-			return nil, err
-		}
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
 		}
-		claimed, err := b.Logout().Claim(ctx, claim, now)
-		return wire.FromClaimed(claimed), err
+		claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
+		return wire.FromClaimResult(claimed), err
 	})
 }
 
 // SettleDelivery records an outcome.
 func (l *logoutServer) SettleDelivery(ctx context.Context, request *pb.SettleDeliveryRequest) (*pb.SettleDeliveryResponse, error) {
 	return serve(ctx, l.server, settleDelivery.name, func(b sessions.Backend) (*pb.SettleDeliveryResponse, error) {
-		outcome, err := wire.ToOutcome(request)
-		if err != nil {
-			return nil, err
-		}
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
 		}
-		return &pb.SettleDeliveryResponse{}, b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), outcome, now)
+		return &pb.SettleDeliveryResponse{}, b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), wire.ToOutcome(request), now)
 	})
 }
 
-// QueryDeliveries lists notices.
-func (l *logoutServer) QueryDeliveries(ctx context.Context, request *pb.QueryDeliveriesRequest) (*pb.QueryDeliveriesResponse, error) {
-	return serve(ctx, l.server, queryDeliveries.name, func(b sessions.Backend) (*pb.QueryDeliveriesResponse, error) {
-		page, err := b.Logout().Notifications(ctx, wire.ToDeliveryQuery(request))
-		return wire.FromDeliveryPage(page), err
+// QueryNotifications lists notices.
+func (l *logoutServer) QueryNotifications(ctx context.Context, request *pb.QueryNotificationsRequest) (*pb.QueryNotificationsResponse, error) {
+	return serve(ctx, l.server, queryNotifications.name, func(b sessions.Backend) (*pb.QueryNotificationsResponse, error) {
+		page, err := b.Logout().Notifications(ctx, wire.ToNotificationQuery(request))
+		return wire.FromNotificationPage(page), err
 	})
 }
 
-// RetryDelivery has a notice sent again.
-func (l *logoutServer) RetryDelivery(ctx context.Context, request *pb.RetryDeliveryRequest) (*pb.RetryDeliveryResponse, error) {
-	return serve(ctx, l.server, retryDelivery.name, func(b sessions.Backend) (*pb.RetryDeliveryResponse, error) {
+// RetryNotifications has a notice sent again.
+func (l *logoutServer) RetryNotifications(ctx context.Context, request *pb.RetryNotificationsRequest) (*pb.RetryNotificationsResponse, error) {
+	return serve(ctx, l.server, retryNotifications.name, func(b sessions.Backend) (*pb.RetryNotificationsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
 			return nil, err
 		}
 		retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
-		return wire.FromRetried(retried), err
+		return wire.FromRetryResult(retried), err
 	})
 }
 

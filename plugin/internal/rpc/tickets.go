@@ -8,6 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -106,6 +107,12 @@ func (t *Tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.T
 
 // Query implements ticketstore.Store.
 func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	// The plugin's results token has the filter as it crossed: without this a moment that no record can hold would
+	// differ from its own token.
+	f := &query.Filter
+	for _, t := range []*time.Time{&f.CreatedFrom, &f.CreatedBefore, &f.ExpiresFrom, &f.ExpiresBefore} {
+		*t = records.Moment(records.Nanos(*t))
+	}
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
@@ -134,7 +141,7 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 }
 
 // checkSession converts a session that was asked for by its key.
-func checkSession(m *method, message *pb.Session, key ticketstore.Key) (*ticketstore.Session, error) {
+func checkSession(m *method, message *records.Session, key ticketstore.Key) (*ticketstore.Session, error) {
 	session, err := wire.ToSession(message)
 	if err != nil {
 		return nil, broken(m, "%v", err)
@@ -268,11 +275,7 @@ func (t *ticketsServer) RekeySession(ctx context.Context, request *pb.RekeySessi
 // QuerySessions lists sessions.
 func (t *ticketsServer) QuerySessions(ctx context.Context, request *pb.QuerySessionsRequest) (*pb.QuerySessionsResponse, error) {
 	return serve(ctx, t.server, querySessions.name, func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
-		query, err := wire.ToSessionQuery(request)
-		if err != nil {
-			return nil, err
-		}
-		page, err := b.Tickets().Query(ctx, query)
+		page, err := b.Tickets().Query(ctx, wire.ToSessionQuery(request))
 		return wire.FromPage(page), err
 	})
 }

@@ -1,3 +1,5 @@
+// The table of errors: what each sentinel is as a gRPC status, both ways.
+
 package wire
 
 import (

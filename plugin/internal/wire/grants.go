@@ -1,3 +1,5 @@
+// Messages of GrantsService.
+
 package wire
 
 import (
@@ -6,54 +8,29 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromRef returns the message of a reference.
-func FromRef(ref grantstore.Ref) *pb.GrantRef {
-	return &pb.GrantRef{Type: string(ref.Type), Key: fromKey(ref.Key)}
+// fromGrant returns the record of a grant with its data, under its key.
+func fromGrant(g *grantstore.Grant) *pb.GrantRecord {
+	record := records.FromGrant(g)
+	record.Consumed = records.Nanos(g.Consumed)
+	return &pb.GrantRecord{Ref: records.RefBytes(g.Ref), Grant: record}
 }
 
-// ToRef returns the reference of a message.
-func ToRef(m *pb.GrantRef) (grantstore.Ref, error) {
-	var r reader
-	ref := r.ref(m)
-	return ref, r.err
-}
-
-func (r *reader) ref(m *pb.GrantRef) grantstore.Ref {
-	if m == nil {
-		r.fail(ticketstore.Invalidf("ref", "is missing"))
-	}
-	return grantstore.Ref{Type: grantstore.Type(m.GetType()), Key: r.key("key", m.GetKey())}
-}
-
-// fromGrant returns the message of a grant with its data.
-func fromGrant(g *grantstore.Grant) *pb.Grant {
-	m := fromGrantSummary(g)
-	m.Data = g.Data
+func fromGrantSummary(g *grantstore.Grant) *pb.GrantRecord {
+	m := fromGrant(g)
+	m.Grant.Data = nil
 	return m
 }
 
-func fromGrantSummary(g *grantstore.Grant) *pb.Grant {
-	return &pb.Grant{
-		Ref: FromRef(g.Ref), RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID,
-		Description: g.Description, Created: FromTime(g.Created), Expires: FromTime(g.Expires), Consumed: FromTime(g.Consumed),
-		Offline: g.Offline,
-	}
-}
-
-func (r *reader) grant(m *pb.Grant) grantstore.Grant {
-	if m == nil {
+func (r *reader) grant(m *pb.GrantRecord) grantstore.Grant {
+	if m.GetGrant() == nil {
 		r.fail(ticketstore.Invalidf("grant", "is missing"))
 		return grantstore.Grant{}
 	}
-	return grantstore.Grant{
-		Ref: r.ref(m.GetRef()), RequestID: m.GetRequestId(), SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(),
-		ClientID: m.GetClientId(), Description: m.GetDescription(),
-		Created: r.time("created", m.GetCreated()), Expires: r.time("expires", m.GetExpires()), Consumed: r.time("consumed", m.GetConsumed()),
-		Offline: m.GetOffline(), Data: m.GetData(),
-	}
+	return *records.GrantOf(r.ref(m.GetRef()), m.GetGrant())
 }
 
 // verdicts say why a grant that was found is dead.
@@ -62,15 +39,17 @@ var verdicts = []struct {
 	err  error
 }{{"session_ended", grantstore.ErrSessionEnded}, {"consumed", grantstore.ErrConsumed}}
 
-// FromFound returns the answer of Get, which is both a grant and an error where the grant is dead. It returns nil, and so leaves the error to
-// Status, where there is no grant or the error says more than that.
-func FromFound(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
+// FromGetResult returns the answer of Get, which is both a grant and an error where the grant is dead. It returns
+// nil where there is no grant or the error says more than that: then Status sends the error.
+func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	if f == nil {
 		return nil
 	}
 	m := &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant)}
 	if s := f.Session; s != nil {
-		m.Session = &pb.SessionTimes{Renewed: FromTime(s.Renewed), Expires: FromTime(s.Expires), EndsAt: FromTime(s.EndsAt)}
+		m.Session = &pb.SessionTimes{
+			Renewed: records.Nanos(s.Renewed), Expires: records.Nanos(s.Expires), EndsAt: records.Nanos(s.EndsAt),
+		}
 	}
 	if err == nil {
 		return m
@@ -84,13 +63,13 @@ func FromFound(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	return nil
 }
 
-// ToFound returns what was found, and why it is dead where it is.
-func ToFound(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err error) {
+// ToGetResult returns what was found, and why it is dead where it is.
+func ToGetResult(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err error) {
 	var r reader
 	found = &grantstore.GetResult{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
 	if s := m.GetSession(); s != nil {
 		found.Session = &grantstore.SessionTimes{
-			Renewed: r.time("renewed", s.GetRenewed()), Expires: r.time("expires", s.GetExpires()), EndsAt: r.time("ends_at", s.GetEndsAt()),
+			Renewed: records.Moment(s.GetRenewed()), Expires: records.Moment(s.GetExpires()), EndsAt: records.Moment(s.GetEndsAt()),
 		}
 	}
 	for _, verdict := range verdicts {
@@ -109,10 +88,10 @@ func FromBatch(b *grantstore.Batch, now time.Time) *pb.ApplyBatchRequest {
 	m := &pb.ApplyBatchRequest{
 		OperationId: b.OperationID,
 		Seen:        convert(b.Seen, fromSeen),
-		Delete:      convert(b.Delete, FromRef),
+		Delete:      convert(b.Delete, records.RefBytes),
 		Revoke:      convert(b.Revoke, fromRevocation),
 		Store:       convertPointers(b.Store, fromGrant),
-		Now:         FromTime(now),
+		Now:         records.Nanos(now),
 	}
 	if u := b.Use; u != nil {
 		m.Use = &pb.Use{
@@ -120,10 +99,12 @@ func FromBatch(b *grantstore.Batch, now time.Time) *pb.ApplyBatchRequest {
 		}
 	}
 	if s := b.Slide; s != nil {
-		m.Slide = &pb.Slide{SessionId: s.SessionID, Expires: FromTime(s.Expires), RenewedBefore: FromTime(s.RenewedBefore)}
+		m.Slide = &pb.Slide{
+			SessionId: s.SessionID, Expires: records.Nanos(s.Expires), RenewedBefore: records.Nanos(s.RenewedBefore),
+		}
 	}
 	if c := b.Consume; c != nil {
-		m.Consume = &pb.Consumption{Ref: FromRef(c.Ref), Grace: FromDuration(c.Grace)}
+		m.Consume = &pb.Consumption{Ref: records.RefBytes(c.Ref), Grace: int64(c.Grace)}
 	}
 	return m
 }
@@ -146,17 +127,18 @@ func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
 	}
 	if s := m.GetSlide(); s != nil {
 		b.Slide = &grantstore.Slide{
-			SessionID: s.GetSessionId(), Expires: r.time("expires", s.GetExpires()), RenewedBefore: r.time("renewed_before", s.GetRenewedBefore()),
+			SessionID: s.GetSessionId(), Expires: records.Moment(s.GetExpires()),
+			RenewedBefore: records.Moment(s.GetRenewedBefore()),
 		}
 	}
 	if c := m.GetConsume(); c != nil {
-		b.Consume = &grantstore.Consumption{Ref: r.ref(c.GetRef()), Grace: r.duration("grace", c.GetGrace())}
+		b.Consume = &grantstore.Consumption{Ref: r.ref(c.GetRef()), Grace: time.Duration(c.GetGrace())}
 	}
 	return b, r.err
 }
 
 func fromSeen(s grantstore.Precondition) *pb.Seen {
-	return &pb.Seen{Ref: FromRef(s.Ref), Data: fromKey(s.Data)}
+	return &pb.Seen{Ref: records.RefBytes(s.Ref), Data: fromKey(s.Data)}
 }
 
 func (r *reader) seen(m *pb.Seen) grantstore.Precondition {
@@ -176,18 +158,16 @@ func toRevocation(m *pb.Revocation) grantstore.Revocation {
 // FromGrantQuery returns the request of a query.
 func FromGrantQuery(q grantstore.Query, now time.Time) *pb.QueryGrantsRequest {
 	return &pb.QueryGrantsRequest{
-		Filter: fromGrantFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior, Now: FromTime(now),
+		Filter: fromGrantFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count),
+		ResultsToken: q.ResultsToken, Prior: q.Prior, Now: records.Nanos(now),
 	}
 }
 
 // ToGrantQuery returns the query of a request.
 func ToGrantQuery(m *pb.QueryGrantsRequest) grantstore.Query {
-	f := m.GetFilter()
 	return grantstore.Query{
-		Filter: grantstore.Filter{
-			SubjectID: f.GetSubjectId(), SessionID: f.GetSessionId(), ClientID: f.GetClientId(), Type: grantstore.Type(f.GetType()),
-		},
-		Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
+		Filter: toGrantFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()),
+		ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
 }
 
@@ -197,7 +177,8 @@ func FromGrantPage(p *grantstore.Page) *pb.QueryGrantsResponse {
 		return nil
 	}
 	return &pb.QueryGrantsResponse{
-		Grants: convertPointers(p.Grants, fromGrantSummary), ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,
+		Grants: convertPointers(p.Grants, fromGrantSummary), ResultsToken: p.ResultsToken,
+		HasPrev: p.HasPrev, HasNext: p.HasNext,
 	}
 }
 
@@ -205,7 +186,8 @@ func FromGrantPage(p *grantstore.Page) *pb.QueryGrantsResponse {
 func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 	var r reader
 	page := &grantstore.Page{
-		Grants: convert(m.GetGrants(), r.grant), ResultsToken: m.GetResultsToken(), HasPrev: m.GetHasPrev(), HasNext: m.GetHasNext(),
+		Grants: convert(m.GetGrants(), r.grant), ResultsToken: m.GetResultsToken(),
+		HasPrev: m.GetHasPrev(), HasNext: m.GetHasNext(),
 	}
 	for i := range page.Grants {
 		page.Grants[i].Data = nil
@@ -216,33 +198,16 @@ func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 // FromRemoval returns the request of a removal.
 func FromRemoval(r grantstore.Removal, now time.Time) *pb.RemoveGrantsRequest {
 	return &pb.RemoveGrantsRequest{
-		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit), After: r.After, Now: FromTime(now), AsOf: FromTime(r.AsOf),
+		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit), After: r.After,
+		Now: records.Nanos(now), AsOf: records.Nanos(r.AsOf),
 	}
 }
 
 // ToRemoval returns the removal of a request.
-func ToRemoval(m *pb.RemoveGrantsRequest) (grantstore.Removal, error) {
-	var r reader
+func ToRemoval(m *pb.RemoveGrantsRequest) grantstore.Removal {
 	return grantstore.Removal{
 		OperationID: m.GetOperationId(), Filter: toGrantFilter(m.GetFilter()), Limit: int(m.GetLimit()), After: m.GetAfter(),
-		AsOf: r.time("as_of", m.GetAsOf()),
-	}, r.err
-}
-
-// FromRemoved returns the answer of a removal; nil stays nil.
-func FromRemoved(r *grantstore.RemovalResult) *pb.RemoveGrantsResponse {
-	if r == nil {
-		return nil
-	}
-	return &pb.RemoveGrantsResponse{
-		Met: FromLimit(r.Met), GrantsRevoked: FromLimit(r.GrantsRevoked), ConsentsRevoked: FromLimit(r.ConsentsRevoked), Next: r.Next,
-	}
-}
-
-// ToRemoved returns what was removed.
-func ToRemoved(m *pb.RemoveGrantsResponse) *grantstore.RemovalResult {
-	return &grantstore.RemovalResult{
-		Met: int(m.GetMet()), GrantsRevoked: int(m.GetGrantsRevoked()), ConsentsRevoked: int(m.GetConsentsRevoked()), Next: m.GetNext(),
+		AsOf: records.Moment(m.GetAsOf()),
 	}
 }
 

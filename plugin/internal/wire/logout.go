@@ -1,3 +1,5 @@
+// Messages of LogoutService.
+
 package wire
 
 import (
@@ -5,33 +7,19 @@ import (
 
 	"github.com/fosite-sessions/sessions/logout"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // FromEnding returns the request of an ending.
 func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
-	m := &pb.EndSessionsRequest{
-		OperationId: e.OperationID, SubjectId: e.SubjectID, SessionId: e.SessionID, Reason: string(e.Reason),
-		KeepSession: e.KeepSession, KeepTokens: e.KeepTokens, KeepOffline: e.KeepOffline, KeepConsents: e.KeepConsents,
-		SkipNotification: e.SkipNotification, CoordinatedOnly: e.CoordinatedOnly, DryRun: e.DryRun, Now: FromTime(now), All: e.All,
-	}
-	if e.ClientIDs != nil {
-		m.Clients = &pb.ClientSelection{ClientIds: e.ClientIDs}
-	}
-	return m
+	return &pb.EndSessionsRequest{OperationId: e.OperationID, Ending: records.FromEnding(e, now), DryRun: e.DryRun}
 }
 
-// ToEnding returns the ending of a request. A present and empty selection of clients stays one, for Validate to refuse.
+// ToEnding returns the ending of a request. A narrowed one without clients stays one, for Validate to refuse.
 func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
-	e := &logout.Ending{
-		OperationID: m.GetOperationId(), SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(), Reason: logout.Reason(m.GetReason()),
-		KeepSession: m.GetKeepSession(), KeepTokens: m.GetKeepTokens(), KeepOffline: m.GetKeepOffline(),
-		KeepConsents: m.GetKeepConsents(), SkipNotification: m.GetSkipNotification(), CoordinatedOnly: m.GetCoordinatedOnly(),
-		DryRun: m.GetDryRun(), All: m.GetAll(),
-	}
-	if m.GetClients() != nil {
-		e.ClientIDs = append([]string{}, m.GetClients().GetClientIds()...)
-	}
+	e := records.EndingOf(m.GetOperationId(), m.GetEnding())
+	e.DryRun = m.GetDryRun()
 	return e
 }
 
@@ -40,182 +28,224 @@ func FromResult(r *logout.Result) *pb.EndSessionsResponse {
 	if r == nil {
 		return nil
 	}
-	return &pb.EndSessionsResponse{
-		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
-		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: convert(r.Ended, fromEnded),
-		JobId: r.JobID,
-	}
-}
-
-func fromEnded(e logout.EndedSession) *pb.EndedSession {
-	return &pb.EndedSession{SessionId: e.SessionID, SubjectId: e.SubjectID}
-}
-
-func toEnded(m *pb.EndedSession) logout.EndedSession {
-	return logout.EndedSession{SessionID: m.GetSessionId(), SubjectID: m.GetSubjectId()}
+	return &pb.EndSessionsResponse{Result: records.FromResult(r), JobId: r.JobID}
 }
 
 // ToResult returns the result of an answer.
-func ToResult(m *pb.EndSessionsResponse) *logout.Result {
-	return &logout.Result{
-		SessionsRemoved: int(m.GetSessionsRemoved()), GrantsRevoked: int(m.GetGrantsRevoked()), ConsentsRevoked: int(m.GetConsentsRevoked()),
-		NotificationsQueued: int(m.GetNotificationsQueued()), ClientsLeftAlone: m.GetClientsLeftAlone(),
-		Ended: convert(m.GetEnded(), toEnded), JobID: m.GetJobId(),
+func ToResult(m *pb.EndSessionsResponse) (*logout.Result, error) {
+	if m.GetResult() == nil {
+		return nil, ticketstore.Invalidf("result", "is missing")
 	}
+	r := records.ResultOf(m.GetResult())
+	r.JobID = m.GetJobId()
+	return r, nil
 }
 
 // FromSweep returns the request of a sweep.
 func FromSweep(s logout.Sweep, now time.Time) *pb.EndDueSessionsRequest {
 	return &pb.EndDueSessionsRequest{
-		Limit: FromLimit(s.Limit), KeepOffline: s.KeepOffline, SkipNotification: s.SkipNotification, CoordinatedOnly: s.CoordinatedOnly,
-		Now: FromTime(now),
+		Limit: FromLimit(s.Limit), KeepOffline: s.KeepOffline, SkipNotification: s.SkipNotification,
+		CoordinatedOnly: s.CoordinatedOnly, Now: records.Nanos(now),
 	}
 }
 
 // ToSweep returns the sweep of a request.
 func ToSweep(m *pb.EndDueSessionsRequest) logout.Sweep {
 	return logout.Sweep{
-		Limit: int(m.GetLimit()), KeepOffline: m.GetKeepOffline(), SkipNotification: m.GetSkipNotification(), CoordinatedOnly: m.GetCoordinatedOnly(),
+		Limit: int(m.GetLimit()), KeepOffline: m.GetKeepOffline(), SkipNotification: m.GetSkipNotification(),
+		CoordinatedOnly: m.GetCoordinatedOnly(),
 	}
 }
 
-// FromSwept returns the answer of a sweep; nil stays nil.
-func FromSwept(s *logout.SweepResult) *pb.EndDueSessionsResponse {
+// FromSweepResult returns the answer of a sweep; nil stays nil.
+func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 	if s == nil {
 		return nil
 	}
 	return &pb.EndDueSessionsResponse{
-		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued), Next: FromTime(s.Next),
-		Sessions: convert(s.Sessions, fromEnded), PurgeLeft: s.PurgeLeft,
+		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued), Next: records.Nanos(s.Next),
+		Sessions: records.FromEnded(s.Sessions), PurgeLeft: s.PurgeLeft,
 	}
 }
 
-// ToSwept returns what was swept.
-func ToSwept(m *pb.EndDueSessionsResponse) (*logout.SweepResult, error) {
-	var r reader
-	swept := &logout.SweepResult{
-		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()), Next: r.time("next", m.GetNext()),
-		Sessions: convert(m.GetSessions(), toEnded), PurgeLeft: m.GetPurgeLeft(),
+// ToSweepResult returns what a sweep did.
+func ToSweepResult(m *pb.EndDueSessionsResponse) *logout.SweepResult {
+	return &logout.SweepResult{
+		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()), Next: records.Moment(m.GetNext()),
+		Sessions: records.EndedOf(m.GetSessions()), PurgeLeft: m.GetPurgeLeft(),
 	}
-	return swept, r.err
 }
 
-// FromNotification returns the message of a notice; nil stays nil.
-func FromNotification(n *logout.Notification) *pb.Notification {
+// FromNotification returns the record of a notification, under its id; nil stays nil.
+func FromNotification(n *logout.Notification) *pb.NotificationRecord {
 	if n == nil {
 		return nil
 	}
-	return &pb.Notification{
-		Id: n.ID, Issuer: n.Issuer, ClientId: n.ClientID, SubjectId: n.SubjectID, SessionId: n.SessionID, Reason: string(n.Reason),
-		State: string(n.State), Queued: FromTime(n.Queued), Attempts: FromLimit(n.Attempts), NextAttempt: FromTime(n.NextAttempt),
-		GiveUpAt: FromTime(n.GiveUpAt), LastAttempt: FromTime(n.LastAttempt), LastError: n.LastError, Again: FromTime(n.Again),
-	}
+	return &pb.NotificationRecord{Id: n.ID, Notification: records.FromNotification(n)}
 }
 
-// ToNotification returns the notice of a message.
-func ToNotification(m *pb.Notification) (*logout.Notification, error) {
+// ToNotification returns the notification of a record.
+func ToNotification(m *pb.NotificationRecord) (*logout.Notification, error) {
 	var r reader
 	n := r.notification(m)
 	return &n, r.err
 }
 
-func (r *reader) notification(m *pb.Notification) logout.Notification {
-	if m == nil {
+func (r *reader) notification(m *pb.NotificationRecord) logout.Notification {
+	if m.GetNotification() == nil {
 		r.fail(ticketstore.Invalidf("notification", "is missing"))
-		return logout.Notification{}
 	}
-	return logout.Notification{
-		ID: m.GetId(), Issuer: m.GetIssuer(), ClientID: m.GetClientId(), SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(),
-		Reason: logout.Reason(m.GetReason()), State: logout.State(m.GetState()), Queued: r.time("queued", m.GetQueued()),
-		Attempts: int(m.GetAttempts()), NextAttempt: r.time("next_attempt", m.GetNextAttempt()),
-		GiveUpAt: r.time("give_up_at", m.GetGiveUpAt()), LastAttempt: r.time("last_attempt", m.GetLastAttempt()),
-		LastError: m.GetLastError(), Again: r.time("again", m.GetAgain()),
-	}
+	return *records.NotificationOf(m.GetId(), m.GetNotification())
 }
 
 // FromClaim returns the request of a claim.
 func FromClaim(c logout.Claim, now time.Time) *pb.ClaimDeliveriesRequest {
 	return &pb.ClaimDeliveriesRequest{
-		Limit: FromLimit(c.Limit), PerClient: FromLimit(c.PerClient), Busy: c.Busy, Lease: FromDuration(c.Lease), Now: FromTime(now),
+		Limit: FromLimit(c.Limit), PerClient: FromLimit(c.PerClient), Busy: c.Busy, Lease: int64(c.Lease),
+		Now: records.Nanos(now),
 	}
 }
 
 // ToClaim returns the claim of a request.
-func ToClaim(m *pb.ClaimDeliveriesRequest) (logout.Claim, error) {
-	var r reader
-	claim := logout.Claim{
-		Limit: int(m.GetLimit()), PerClient: int(m.GetPerClient()), Busy: m.GetBusy(), Lease: r.duration("lease", m.GetLease()),
+func ToClaim(m *pb.ClaimDeliveriesRequest) logout.Claim {
+	return logout.Claim{
+		Limit: int(m.GetLimit()), PerClient: int(m.GetPerClient()), Busy: m.GetBusy(), Lease: time.Duration(m.GetLease()),
 	}
-	return claim, r.err
 }
 
-// FromClaimed returns the answer of a claim; nil stays nil.
-func FromClaimed(c *logout.ClaimResult) *pb.ClaimDeliveriesResponse {
+// FromClaimResult returns the answer of a claim; nil stays nil.
+func FromClaimResult(c *logout.ClaimResult) *pb.ClaimDeliveriesResponse {
 	if c == nil {
 		return nil
 	}
-	work := convertPointers(c.Deliveries, func(d *logout.Delivery) *pb.Delivery {
-		return &pb.Delivery{Notification: FromNotification(&d.Notification), Claim: d.Claim}
+	deliveries := convertPointers(c.Deliveries, func(d *logout.Delivery) *pb.NotificationRecord {
+		m := FromNotification(&d.Notification)
+		m.Notification.Claim = d.Claim
+		return m
 	})
-	return &pb.ClaimDeliveriesResponse{Work: work, Next: FromTime(c.Next)}
+	return &pb.ClaimDeliveriesResponse{Deliveries: deliveries, Next: records.Nanos(c.Next)}
 }
 
-// ToClaimed returns what was claimed.
-func ToClaimed(m *pb.ClaimDeliveriesResponse) (*logout.ClaimResult, error) {
+// ToClaimResult returns what was claimed.
+func ToClaimResult(m *pb.ClaimDeliveriesResponse) (*logout.ClaimResult, error) {
 	var r reader
-	work := convert(m.GetWork(), func(d *pb.Delivery) logout.Delivery {
-		return logout.Delivery{Notification: r.notification(d.GetNotification()), Claim: d.GetClaim()}
+	deliveries := convert(m.GetDeliveries(), func(n *pb.NotificationRecord) logout.Delivery {
+		return logout.Delivery{Notification: r.notification(n), Claim: n.GetNotification().GetClaim()}
 	})
-	return &logout.ClaimResult{Deliveries: work, Next: r.time("next", m.GetNext())}, r.err
+	return &logout.ClaimResult{Deliveries: deliveries, Next: records.Moment(m.GetNext())}, r.err
 }
 
 // FromSettlement returns the request that settles a delivery.
 func FromSettlement(id string, claim uint64, outcome logout.Outcome, now time.Time) *pb.SettleDeliveryRequest {
 	return &pb.SettleDeliveryRequest{
-		Id: id, Claim: claim, State: string(outcome.State), NextAttempt: FromTime(outcome.NextAttempt),
-		LastError: outcome.LastError, Now: FromTime(now),
+		Id: id, Claim: claim, State: string(outcome.State), NextAttempt: records.Nanos(outcome.NextAttempt),
+		LastError: outcome.LastError, Now: records.Nanos(now),
 	}
 }
 
 // ToOutcome returns the outcome of a request.
-func ToOutcome(m *pb.SettleDeliveryRequest) (logout.Outcome, error) {
-	var r reader
-	outcome := logout.Outcome{
-		State: logout.State(m.GetState()), NextAttempt: r.time("next_attempt", m.GetNextAttempt()), LastError: m.GetLastError(),
-	}
-	return outcome, r.err
-}
-
-// FromDeliveryQuery returns the request of a query.
-func FromDeliveryQuery(q logout.NotificationQuery) *pb.QueryDeliveriesRequest {
-	return &pb.QueryDeliveriesRequest{
-		Filter: fromDeliveryFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior,
+func ToOutcome(m *pb.SettleDeliveryRequest) logout.Outcome {
+	return logout.Outcome{
+		State: logout.State(m.GetState()), NextAttempt: records.Moment(m.GetNextAttempt()), LastError: m.GetLastError(),
 	}
 }
 
-// ToDeliveryQuery returns the query of a request.
-func ToDeliveryQuery(m *pb.QueryDeliveriesRequest) logout.NotificationQuery {
+// FromNotificationQuery returns the request of a query.
+func FromNotificationQuery(q logout.NotificationQuery) *pb.QueryNotificationsRequest {
+	return &pb.QueryNotificationsRequest{
+		Filter: fromNotificationFilter(q.Filter), Order: string(q.Order), Count: FromLimit(q.Count),
+		ResultsToken: q.ResultsToken, Prior: q.Prior,
+	}
+}
+
+// ToNotificationQuery returns the query of a request.
+func ToNotificationQuery(m *pb.QueryNotificationsRequest) logout.NotificationQuery {
 	return logout.NotificationQuery{
-		Filter: toDeliveryFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
+		Filter: toNotificationFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()),
+		ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
 }
 
-// FromDeliveryPage returns the answer of a query; nil stays nil.
-func FromDeliveryPage(p *logout.NotificationPage) *pb.QueryDeliveriesResponse {
+// FromNotificationPage returns the answer of a query; nil stays nil.
+func FromNotificationPage(p *logout.NotificationPage) *pb.QueryNotificationsResponse {
 	if p == nil {
 		return nil
 	}
-	return &pb.QueryDeliveriesResponse{
-		Deliveries: convertPointers(p.Notifications, FromNotification), ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,
+	return &pb.QueryNotificationsResponse{
+		Notifications: convertPointers(p.Notifications, FromNotification), ResultsToken: p.ResultsToken,
+		HasPrev: p.HasPrev, HasNext: p.HasNext,
 	}
 }
 
-// ToDeliveryPage returns the page of an answer.
-func ToDeliveryPage(m *pb.QueryDeliveriesResponse) (*logout.NotificationPage, error) {
+// ToNotificationPage returns the page of an answer.
+func ToNotificationPage(m *pb.QueryNotificationsResponse) (*logout.NotificationPage, error) {
 	var r reader
 	page := &logout.NotificationPage{
-		Notifications: convert(m.GetDeliveries(), r.notification), ResultsToken: m.GetResultsToken(),
+		Notifications: convert(m.GetNotifications(), r.notification), ResultsToken: m.GetResultsToken(),
 		HasPrev: m.GetHasPrev(), HasNext: m.GetHasNext(),
 	}
 	return page, r.err
+}
+
+// FromJob returns the answer about a job; nil stays nil.
+func FromJob(j *logout.Job) *pb.GetJobResponse {
+	if j == nil {
+		return nil
+	}
+	return &pb.GetJobResponse{Id: j.ID, Job: records.FromJob(j)}
+}
+
+// ToJob returns the job of an answer.
+func ToJob(m *pb.GetJobResponse) (*logout.Job, error) {
+	if m.GetJob() == nil {
+		return nil, ticketstore.Invalidf("job", "is missing")
+	}
+	return records.JobOf(m.GetId(), m.GetJob()), nil
+}
+
+// FromRetry returns the request of a retry.
+func FromRetry(r logout.Retry, now time.Time) *pb.RetryNotificationsRequest {
+	m := &pb.RetryNotificationsRequest{Id: r.ID, Limit: FromLimit(r.Limit), After: r.After, Now: records.Nanos(now)}
+	if r.Filter != (logout.NotificationFilter{}) {
+		m.Filter = fromNotificationFilter(r.Filter)
+	}
+	return m
+}
+
+// ToRetry returns the retry of a request.
+func ToRetry(m *pb.RetryNotificationsRequest) logout.Retry {
+	return logout.Retry{
+		ID: m.GetId(), Filter: toNotificationFilter(m.GetFilter()), Limit: int(m.GetLimit()), After: m.GetAfter(),
+	}
+}
+
+// FromRetryResult returns the answer of a retry; nil stays nil.
+func FromRetryResult(r *logout.RetryResult) *pb.RetryNotificationsResponse {
+	if r == nil {
+		return nil
+	}
+	return &pb.RetryNotificationsResponse{
+		Notification: FromNotification(r.Notification), Count: FromLimit(r.Count), Next: r.Next,
+	}
+}
+
+// ToRetryResult returns what will be sent again.
+func ToRetryResult(m *pb.RetryNotificationsResponse) (*logout.RetryResult, error) {
+	result := &logout.RetryResult{Count: int(m.GetCount()), Next: m.GetNext()}
+	if m.GetNotification() == nil {
+		return result, nil
+	}
+	n, err := ToNotification(m.GetNotification())
+	result.Notification = n
+	return result, err
+}
+
+func fromNotificationFilter(f logout.NotificationFilter) *pb.NotificationFilter {
+	return &pb.NotificationFilter{State: string(f.State), ClientId: f.ClientID, SessionId: f.SessionID}
+}
+
+func toNotificationFilter(m *pb.NotificationFilter) logout.NotificationFilter {
+	return logout.NotificationFilter{
+		State: logout.State(m.GetState()), ClientID: m.GetClientId(), SessionID: m.GetSessionId(),
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/internal/wire"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -43,7 +44,7 @@ var trips = map[string]func(*rand.Rand) error{
 	"Rekey": trip(func(v *ticketstore.Rekey) *pb.RekeySessionRequest { return wire.FromRekey(*v, now) }, pointer(wire.ToRekey)),
 	"SessionQuery": trip(func(v *ticketstore.SessionQuery) *pb.QuerySessionsRequest {
 		return wire.FromSessionQuery(*v)
-	}, pointer(wire.ToSessionQuery)),
+	}, sure(wire.ToSessionQuery)),
 	"Page": trip(func(p *ticketstore.Page) *pb.QuerySessionsResponse {
 		for i := range p.Sessions {
 			p.Sessions[i].Key, p.Sessions[i].Ticket = ticketstore.Key{}, nil
@@ -51,9 +52,11 @@ var trips = map[string]func(*rand.Rand) error{
 		p.TotalCount, p.TotalPages, p.CurrentPage = max(p.TotalCount, -1), max(p.TotalPages, -1), max(p.CurrentPage, -1)
 		return wire.FromPage(p)
 	}, wire.ToPage),
-	"Found": trip(func(f *grantstore.GetResult) *pb.GetGrantResponse { return wire.FromFound(f, grantstore.ErrConsumed) },
+	"Found": trip(func(f *grantstore.GetResult) *pb.GetGrantResponse {
+		return wire.FromGetResult(f, grantstore.ErrConsumed)
+	},
 		func(m *pb.GetGrantResponse) (*grantstore.GetResult, error) {
-			found, dead, err := wire.ToFound(m)
+			found, dead, err := wire.ToGetResult(m)
 			if !errors.Is(dead, grantstore.ErrConsumed) {
 				return nil, fmt.Errorf("got %w, want ErrConsumed", dead)
 			}
@@ -69,28 +72,40 @@ var trips = map[string]func(*rand.Rand) error{
 		return wire.FromGrantPage(p)
 	}, wire.ToGrantPage),
 	"Ending": trip(func(e *logout.Ending) *pb.EndSessionsRequest { return wire.FromEnding(e, now) },
-		func(m *pb.EndSessionsRequest) (*logout.Ending, error) { return wire.ToEnding(m), nil }),
-	"Result":  trip(wire.FromResult, func(m *pb.EndSessionsResponse) (*logout.Result, error) { return wire.ToResult(m), nil }),
+		same(wire.ToEnding)),
+	"Result":  trip(wire.FromResult, wire.ToResult),
 	"Sweep":   trip(func(s *logout.Sweep) *pb.EndDueSessionsRequest { return wire.FromSweep(*s, now) }, sure(wire.ToSweep)),
-	"Swept":   trip(wire.FromSwept, wire.ToSwept),
-	"Claim":   trip(func(c *logout.Claim) *pb.ClaimDeliveriesRequest { return wire.FromClaim(*c, now) }, pointer(wire.ToClaim)),
-	"Claimed": trip(wire.FromClaimed, wire.ToClaimed),
+	"Swept":   trip(wire.FromSweepResult, same(wire.ToSweepResult)),
+	"Claim":   trip(func(c *logout.Claim) *pb.ClaimDeliveriesRequest { return wire.FromClaim(*c, now) }, sure(wire.ToClaim)),
+	"Claimed": trip(wire.FromClaimResult, wire.ToClaimResult),
 	"Outcome": trip(func(o *logout.Outcome) *pb.SettleDeliveryRequest { return wire.FromSettlement("n", 1, *o, now) },
-		pointer(wire.ToOutcome)),
-	"DeliveryQuery": trip(func(q *logout.NotificationQuery) *pb.QueryDeliveriesRequest { return wire.FromDeliveryQuery(*q) },
-		sure(wire.ToDeliveryQuery)),
-	"DeliveryPage": trip(wire.FromDeliveryPage, wire.ToDeliveryPage),
-	"Job":          trip(wire.FromJob, wire.ToJob),
-	"Retry":        trip(func(v *logout.Retry) *pb.RetryDeliveryRequest { return wire.FromRetry(*v, now) }, sure(wire.ToRetry)),
-	"Retried":      trip(wire.FromRetried, wire.ToRetried),
-	"Removal":      trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest { return wire.FromRemoval(*v, now) }, pointer(wire.ToRemoval)),
-	"Removed": trip(wire.FromRemoved,
-		func(m *pb.RemoveGrantsResponse) (*grantstore.RemovalResult, error) { return wire.ToRemoved(m), nil }),
+		sure(wire.ToOutcome)),
+	"NotificationQuery": trip(func(q *logout.NotificationQuery) *pb.QueryNotificationsRequest { return wire.FromNotificationQuery(*q) },
+		sure(wire.ToNotificationQuery)),
+	"NotificationPage": trip(wire.FromNotificationPage, wire.ToNotificationPage),
+	"Job": trip(func(j *logout.Job) *pb.GetJobResponse {
+		j.Result.JobID = ""
+		switch j.State = logout.JobRunning; {
+		case j.Phase == "":
+			j.State = logout.JobDone
+		case j.Error != "":
+			j.State = logout.JobFailed
+		}
+		return wire.FromJob(j)
+	}, wire.ToJob),
+	"Retry":        trip(func(v *logout.Retry) *pb.RetryNotificationsRequest { return wire.FromRetry(*v, now) }, sure(wire.ToRetry)),
+	"Retried":      trip(wire.FromRetryResult, wire.ToRetryResult),
+	"Removal":      trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest { return wire.FromRemoval(*v, now) }, sure(wire.ToRemoval)),
+	"Removed":      trip(records.FromRemoval, same(records.RemovalOf)),
 	"Notification": trip(wire.FromNotification, wire.ToNotification),
 }
 
 func pointer[M, T any](to func(M) (T, error)) func(M) (*T, error) {
 	return func(m M) (*T, error) { v, err := to(m); return &v, err }
+}
+
+func same[M, T any](to func(M) *T) func(M) (*T, error) {
+	return func(m M) (*T, error) { return to(m), nil }
 }
 
 func sure[M, T any](to func(M) T) func(M) (*T, error) {
@@ -128,8 +143,12 @@ func trip[T any, M any, Message interface {
 func fill(r *rand.Rand, v reflect.Value) {
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		if r.IntN(4) > 0 {
-			v.Set(reflect.ValueOf(time.Unix(r.Int64N(200e9)-60e9, r.Int64N(1e9)).UTC()))
+			v.Set(reflect.ValueOf(time.Unix(r.Int64N(18e9)-9e9, r.Int64N(1e9)).UTC())) // what nanoseconds can hold
 		}
+		return
+	}
+	if v.Type() == reflect.TypeFor[grantstore.Type]() {
+		v.Set(reflect.ValueOf(grantstore.Types[r.IntN(len(grantstore.Types))]))
 		return
 	}
 	switch v.Kind() {
@@ -190,19 +209,18 @@ func FuzzRoundTrip(f *testing.F) {
 // readers are all the conversions of a message, whichever side reads it.
 var readers = map[string]func(raw []byte){
 	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage), "Renewal": reads(pointer(wire.ToRenewal)),
-	"Rekey": reads(pointer(wire.ToRekey)), "SessionQuery": reads(pointer(wire.ToSessionQuery)), "Ref": reads(pointer(wire.ToRef)),
+	"Rekey": reads(pointer(wire.ToRekey)), "SessionQuery": reads(sure(wire.ToSessionQuery)),
 	"Found": reads(func(m *pb.GetGrantResponse) (*grantstore.GetResult, error) {
-		found, _, err := wire.ToFound(m)
+		found, _, err := wire.ToGetResult(m)
 		return found, err
 	}),
 	"Batch": reads(wire.ToBatch), "GrantQuery": reads(sure(wire.ToGrantQuery)), "GrantPage": reads(wire.ToGrantPage),
-	"Ending": reads(func(m *pb.EndSessionsRequest) (*logout.Ending, error) { return wire.ToEnding(m), nil }),
-	"Result": reads(func(m *pb.EndSessionsResponse) (*logout.Result, error) { return wire.ToResult(m), nil }),
-	"Sweep":  reads(sure(wire.ToSweep)), "Swept": reads(wire.ToSwept), "Claim": reads(pointer(wire.ToClaim)), "Claimed": reads(wire.ToClaimed),
-	"Outcome": reads(pointer(wire.ToOutcome)), "DeliveryQuery": reads(sure(wire.ToDeliveryQuery)), "DeliveryPage": reads(wire.ToDeliveryPage),
-	"Notification": reads(wire.ToNotification), "Job": reads(wire.ToJob), "Retry": reads(sure(wire.ToRetry)), "Retried": reads(wire.ToRetried),
-	"Removal": reads(pointer(wire.ToRemoval)),
-	"Removed": reads(func(m *pb.RemoveGrantsResponse) (*grantstore.RemovalResult, error) { return wire.ToRemoved(m), nil }),
+	"Ending": reads(same(wire.ToEnding)), "Result": reads(wire.ToResult),
+	"Sweep": reads(sure(wire.ToSweep)), "Swept": reads(same(wire.ToSweepResult)), "Claim": reads(sure(wire.ToClaim)), "Claimed": reads(wire.ToClaimResult),
+	"Outcome": reads(sure(wire.ToOutcome)), "NotificationQuery": reads(sure(wire.ToNotificationQuery)), "NotificationPage": reads(wire.ToNotificationPage),
+	"Notification": reads(wire.ToNotification), "Job": reads(wire.ToJob), "Retry": reads(sure(wire.ToRetry)), "Retried": reads(wire.ToRetryResult),
+	"Removal": reads(sure(wire.ToRemoval)),
+	"Removed": reads(same(records.RemovalOf)),
 }
 
 func reads[M any, T any, Message interface {
@@ -220,9 +238,9 @@ func reads[M any, T any, Message interface {
 // Whatever the other side sends, reading it neither panics nor loops, and every error is one that a caller can tell.
 func FuzzFromWire(f *testing.F) {
 	for _, message := range []proto.Message{
-		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{nil, {Clients: []*pb.ClientUse{nil, {}}}}},
-		&pb.ApplyBatchRequest{Store: []*pb.Grant{{}}, Use: &pb.Use{}, Revoke: []*pb.Revocation{{}}},
-		&pb.ClaimDeliveriesResponse{Work: []*pb.Delivery{{}}}, wire.FromNotification(&logout.Notification{Queued: now}),
+		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{nil, {Clients: []*pb.SessionClient{nil, {}}}}},
+		&pb.ApplyBatchRequest{Store: []*pb.GrantRecord{{}}, Use: &pb.Use{}, Revoke: []*pb.Revocation{{}}},
+		&pb.ClaimDeliveriesResponse{Deliveries: []*pb.NotificationRecord{{}}}, wire.FromNotification(&logout.Notification{Queued: now}),
 		wire.FromEnding(&logout.Ending{ClientIDs: []string{""}}, now),
 	} {
 		raw, err := proto.Marshal(message)
@@ -275,17 +293,34 @@ func TestMalformed(t *testing.T) {
 	if _, err := wire.Key("key", make([]byte, 31)); !errors.Is(err, ticketstore.ErrInvalid) {
 		t.Errorf("a key of 31 bytes: got %v, want ErrInvalid", err)
 	}
-	if _, err := wire.Now(nil); !errors.Is(err, ticketstore.ErrInvalid) {
+	if _, err := wire.Now(0); !errors.Is(err, ticketstore.ErrInvalid) {
 		t.Errorf("no now: got %v, want ErrInvalid", err)
 	}
-	far := wire.FromTime(time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC))
-	if _, err := wire.Now(far); !errors.Is(err, ticketstore.ErrInvalid) {
-		t.Errorf("the year 12000: got %v, want ErrInvalid", err)
+	for name, raw := range map[string][]byte{
+		"none": nil, "short": make([]byte, 32), "of no type": make([]byte, 33), "of an unknown type": append([]byte{99}, make([]byte, 32)...),
+	} {
+		if _, err := wire.Ref(raw); !errors.Is(err, ticketstore.ErrInvalid) {
+			t.Errorf("a reference that is %s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	for name, to := range map[string]func() error{
+		"result":       func() error { _, err := wire.ToResult(&pb.EndSessionsResponse{}); return err },
+		"job":          func() error { _, err := wire.ToJob(&pb.GetJobResponse{Id: "j"}); return err },
+		"notification": func() error { _, err := wire.ToNotification(&pb.NotificationRecord{Id: "n"}); return err },
+		"grant":        func() error { _, _, err := wire.ToGetResult(&pb.GetGrantResponse{}); return err },
+	} {
+		if to() == nil {
+			t.Errorf("no %s at all: got no error", name)
+		}
 	}
 	if _, err := wire.ToSession(nil); err == nil {
 		t.Error("no session at all: got no error")
 	}
-	request := wire.FromEnding(&logout.Ending{ClientIDs: []string{}}, now)
+	raw, err := proto.Marshal(wire.FromEnding(&logout.Ending{ClientIDs: []string{}}, now))
+	request := &pb.EndSessionsRequest{}
+	if err != nil || proto.Unmarshal(raw, request) != nil {
+		t.Fatalf("the request does not cross: %v", err)
+	}
 	if ending := wire.ToEnding(request); ending.ClientIDs == nil {
 		t.Error("an empty selection of clients turned into every client")
 	}

@@ -1,3 +1,5 @@
+// What the conversions of all messages share: keys, references, counts, lists, and the first error of a reading.
+
 package wire
 
 import (
@@ -5,41 +7,22 @@ import (
 	"math"
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/timestamppb"
-
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// FromTime returns the message of a moment, nil for the zero time.
-func FromTime(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
-	}
-	return timestamppb.New(t)
-}
 
 // FromLimit returns a limit as the wire holds it: what does not fit means no more than what does.
 func FromLimit(limit int) int32 {
 	return int32(max(min(limit, math.MaxInt32), math.MinInt32))
 }
 
-// FromDuration returns the message of a duration, nil for zero.
-func FromDuration(d time.Duration) *durationpb.Duration {
-	if d == 0 {
-		return nil
-	}
-	return durationpb.New(d)
-}
-
 // Now returns the moment that a request must carry.
-func Now(ts *timestamppb.Timestamp) (time.Time, error) {
-	var r reader
-	now := r.time("now", ts)
-	if r.err == nil && now.IsZero() {
-		return now, ticketstore.Invalidf("now", "is not set")
+func Now(nanos int64) (time.Time, error) {
+	if nanos == 0 {
+		return time.Time{}, ticketstore.Invalidf("now", "is not set")
 	}
-	return now, r.err
+	return records.Moment(nanos), nil
 }
 
 // Key returns a key of the wire; an absent one is the zero key, which belongs to no record.
@@ -47,6 +30,13 @@ func Key(field string, raw []byte) ([sha256.Size]byte, error) {
 	var r reader
 	key := r.key(field, raw)
 	return key, r.err
+}
+
+// Ref returns the grant that a key of the wire names.
+func Ref(raw []byte) (grantstore.Ref, error) {
+	var r reader
+	ref := r.ref(raw)
+	return ref, r.err
 }
 
 // reader converts values and keeps the first error.
@@ -58,28 +48,6 @@ func (r *reader) fail(err error) {
 	}
 }
 
-func (r *reader) time(field string, ts *timestamppb.Timestamp) time.Time {
-	if ts == nil {
-		return time.Time{}
-	}
-	if !ts.IsValid() {
-		r.fail(ticketstore.Invalidf(field, "is not a moment between the years 1 and 9999"))
-		return time.Time{}
-	}
-	return ts.AsTime()
-}
-
-func (r *reader) duration(field string, d *durationpb.Duration) time.Duration {
-	if d == nil {
-		return 0
-	}
-	if !d.IsValid() {
-		r.fail(ticketstore.Invalidf(field, "is not a duration"))
-		return 0
-	}
-	return d.AsDuration()
-}
-
 func (r *reader) key(field string, raw []byte) (key [sha256.Size]byte) {
 	if len(raw) != 0 && len(raw) != len(key) {
 		r.fail(ticketstore.Invalidf(field, "is not %d bytes long", len(key)))
@@ -87,6 +55,22 @@ func (r *reader) key(field string, raw []byte) (key [sha256.Size]byte) {
 	}
 	copy(key[:], raw)
 	return key
+}
+
+func (r *reader) ref(raw []byte) grantstore.Ref {
+	ref, ok := records.RefOf(raw)
+	if !ok {
+		r.fail(ticketstore.Invalidf("ref", "is not a grant type and a key"))
+	}
+	return ref
+}
+
+func (r *reader) ends(field string, bits uint32) ticketstore.Ends {
+	if bits > math.MaxUint8 {
+		r.fail(ticketstore.Invalidf(field, "has an end that there is not"))
+		return 0
+	}
+	return ticketstore.Ends(bits)
 }
 
 // convert applies a conversion to each element; nothing stays nil.
@@ -97,6 +81,18 @@ func convert[From, To any](list []From, each func(From) To) []To {
 	converted := make([]To, len(list))
 	for i := range list {
 		converted[i] = each(list[i])
+	}
+	return converted
+}
+
+// convertPointers is convert for large elements.
+func convertPointers[From, To any](list []From, each func(*From) To) []To {
+	if len(list) == 0 {
+		return nil
+	}
+	converted := make([]To, len(list))
+	for i := range list {
+		converted[i] = each(&list[i])
 	}
 	return converted
 }

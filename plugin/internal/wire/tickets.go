@@ -1,53 +1,32 @@
+// Messages of TicketsService.
+
 package wire
 
 import (
-	"math"
 	"time"
 
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromSession returns the message of a session; nil stays nil.
-func FromSession(s *ticketstore.Session) *pb.Session {
+// FromSession returns the record of a session; nil stays nil.
+func FromSession(s *ticketstore.Session) *records.Session {
 	if s == nil {
 		return nil
 	}
-	m := fromSessionSummary(s)
-	m.Key, m.Ticket = fromKey(s.Key), s.Ticket
-	return m
+	return records.FromSession(s)
 }
 
-// fromSessionSummary leaves out key and ticket.
-func fromSessionSummary(s *ticketstore.Session) *pb.Session {
-	return &pb.Session{
-		SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName, Issuer: s.Issuer,
-		AuthTime: FromTime(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
-		Created: FromTime(s.Created), Renewed: FromTime(s.Renewed), Expires: FromTime(s.Expires), EndsAt: FromTime(s.EndsAt),
-		Version: s.Version,
-	}
-}
-
-// ToSession returns the session of a message.
-func ToSession(m *pb.Session) (*ticketstore.Session, error) {
-	var r reader
-	s := r.session(m)
-	return &s, r.err
-}
-
-func (r *reader) session(m *pb.Session) ticketstore.Session {
+// ToSession returns the session of a record.
+func ToSession(m *records.Session) (*ticketstore.Session, error) {
 	if m == nil {
-		r.fail(ticketstore.Invalidf("session", "is missing"))
-		return ticketstore.Session{}
+		return nil, ticketstore.Invalidf("session", "is missing")
 	}
-	return ticketstore.Session{
-		Key: r.key("key", m.GetKey()), SessionID: m.GetSessionId(), SubjectID: m.GetSubjectId(), DisplayName: m.GetDisplayName(),
-		Issuer: m.GetIssuer(), AuthTime: r.time("auth_time", m.GetAuthTime()), ACR: m.GetAcr(), AMR: m.GetAmr(),
-		RemoteAddr: m.GetRemoteAddr(), UserAgent: m.GetUserAgent(),
-		Created: r.time("created", m.GetCreated()), Renewed: r.time("renewed", m.GetRenewed()),
-		Expires: r.time("expires", m.GetExpires()), EndsAt: r.time("ends_at", m.GetEndsAt()),
-		Ticket: m.GetTicket(), Version: m.GetVersion(),
+	if _, err := Key("key", m.GetKey()); err != nil {
+		return nil, err
 	}
+	return records.SessionOf(m), nil
 }
 
 // FromDetail returns the message of a session with its clients, without key and ticket; nil stays nil.
@@ -55,7 +34,9 @@ func FromDetail(d *ticketstore.SessionDetail) *pb.SessionDetail {
 	if d == nil {
 		return nil
 	}
-	return &pb.SessionDetail{Session: fromSessionSummary(&d.Session), Clients: convert(d.Clients, fromClientUse)}
+	session := records.FromSession(&d.Session)
+	session.Key, session.Ticket = nil, nil
+	return &pb.SessionDetail{Session: session, Clients: convertPointers(d.Clients, fromClientUse)}
 }
 
 // ToDetail returns the session of a message, without key and ticket whatever the message says.
@@ -66,38 +47,25 @@ func ToDetail(m *pb.SessionDetail) (*ticketstore.SessionDetail, error) {
 }
 
 func (r *reader) detail(m *pb.SessionDetail) ticketstore.SessionDetail {
-	d := ticketstore.SessionDetail{Session: r.session(m.GetSession()), Clients: convert(m.GetClients(), r.clientUse)}
-	d.Key, d.Ticket = ticketstore.Key{}, nil
-	return d
+	if m.GetSession() == nil {
+		r.fail(ticketstore.Invalidf("session", "is missing"))
+	}
+	return ticketstore.SessionDetail{Session: *records.SummaryOf(m.GetSession()), Clients: convert(m.GetClients(), r.clientUse)}
 }
 
-func fromClientUse(u ticketstore.ClientUse) *pb.ClientUse {
-	return &pb.ClientUse{
-		ClientId: u.ClientID, FirstUsed: FromTime(u.FirstUsed), LastUsed: FromTime(u.LastUsed),
-		Notify: u.Notify, Coordinated: u.Coordinated, TokenNumber: u.TokenNumber, Muted: uint32(u.Muted),
-	}
+func fromClientUse(u *ticketstore.ClientUse) *pb.SessionClient {
+	return &pb.SessionClient{ClientId: u.ClientID, Use: records.FromClientUse(u)}
 }
 
-func (r *reader) clientUse(m *pb.ClientUse) ticketstore.ClientUse {
-	return ticketstore.ClientUse{
-		ClientID: m.GetClientId(), FirstUsed: r.time("first_used", m.GetFirstUsed()), LastUsed: r.time("last_used", m.GetLastUsed()),
-		Notify: m.GetNotify(), Coordinated: m.GetCoordinated(), TokenNumber: m.GetTokenNumber(),
-		Muted: r.ends("muted", m.GetMuted()),
-	}
-}
-
-func (r *reader) ends(field string, bits uint32) ticketstore.Ends {
-	if bits > math.MaxUint8 {
-		r.fail(ticketstore.Invalidf(field, "has an end that there is not"))
-		return 0
-	}
-	return ticketstore.Ends(bits)
+func (r *reader) clientUse(m *pb.SessionClient) ticketstore.ClientUse {
+	r.ends("muted", m.GetUse().GetMuted())
+	return records.ClientUseOf(m.GetClientId(), m.GetUse())
 }
 
 // FromLimited returns the request of a session within a limit.
 func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb.CreateSessionRequest {
 	limit := &pb.SessionLimit{Max: FromLimit(l.Max), EndOldest: l.EndOldest, KeepOffline: l.KeepOffline}
-	return &pb.CreateSessionRequest{Session: FromSession(s), Limit: limit, Now: FromTime(now)}
+	return &pb.CreateSessionRequest{Session: FromSession(s), Limit: limit, Now: records.Nanos(now)}
 }
 
 // ToSessionLimit returns the limit of a request.
@@ -107,22 +75,26 @@ func ToSessionLimit(m *pb.SessionLimit) ticketstore.Limit {
 
 // FromRenewal returns the request of a renewal.
 func FromRenewal(r ticketstore.Renewal, now time.Time) *pb.RenewSessionRequest {
-	return &pb.RenewSessionRequest{Key: fromKey(r.Key), Version: r.Version, Expires: FromTime(r.Expires), Now: FromTime(now)}
+	return &pb.RenewSessionRequest{
+		Key: fromKey(r.Key), Version: r.Version, Expires: records.Nanos(r.Expires), Now: records.Nanos(now),
+	}
 }
 
 // ToRenewal returns the renewal of a request.
 func ToRenewal(m *pb.RenewSessionRequest) (ticketstore.Renewal, error) {
 	var r reader
-	renewal := ticketstore.Renewal{Key: r.key("key", m.GetKey()), Version: m.GetVersion(), Expires: r.time("expires", m.GetExpires())}
+	renewal := ticketstore.Renewal{
+		Key: r.key("key", m.GetKey()), Version: m.GetVersion(), Expires: records.Moment(m.GetExpires()),
+	}
 	return renewal, r.err
 }
 
 // FromRekey returns the request of a rekey.
 func FromRekey(r ticketstore.Rekey, now time.Time) *pb.RekeySessionRequest {
 	return &pb.RekeySessionRequest{
-		Key: fromKey(r.Key), Version: r.Version, NewKey: fromKey(r.NewKey), DisplayName: r.DisplayName, AuthTime: FromTime(r.AuthTime),
-		Acr: r.ACR, Amr: r.AMR, RemoteAddr: r.RemoteAddr, UserAgent: r.UserAgent,
-		Expires: FromTime(r.Expires), EndsAt: FromTime(r.EndsAt), Ticket: r.Ticket, Now: FromTime(now),
+		Key: fromKey(r.Key), Version: r.Version, NewKey: fromKey(r.NewKey), DisplayName: r.DisplayName,
+		AuthTime: records.Nanos(r.AuthTime), Acr: r.ACR, Amr: r.AMR, RemoteAddr: r.RemoteAddr, UserAgent: r.UserAgent,
+		Expires: records.Nanos(r.Expires), EndsAt: records.Nanos(r.EndsAt), Ticket: r.Ticket, Now: records.Nanos(now),
 	}
 }
 
@@ -130,10 +102,10 @@ func FromRekey(r ticketstore.Rekey, now time.Time) *pb.RekeySessionRequest {
 func ToRekey(m *pb.RekeySessionRequest) (ticketstore.Rekey, error) {
 	var r reader
 	rekey := ticketstore.Rekey{
-		Key: r.key("key", m.GetKey()), Version: m.GetVersion(), NewKey: r.key("new_key", m.GetNewKey()), DisplayName: m.GetDisplayName(),
-		AuthTime: r.time("auth_time", m.GetAuthTime()), ACR: m.GetAcr(), AMR: m.GetAmr(),
+		Key: r.key("key", m.GetKey()), Version: m.GetVersion(), NewKey: r.key("new_key", m.GetNewKey()),
+		DisplayName: m.GetDisplayName(), AuthTime: records.Moment(m.GetAuthTime()), ACR: m.GetAcr(), AMR: m.GetAmr(),
 		RemoteAddr: m.GetRemoteAddr(), UserAgent: m.GetUserAgent(),
-		Expires: r.time("expires", m.GetExpires()), EndsAt: r.time("ends_at", m.GetEndsAt()), Ticket: m.GetTicket(),
+		Expires: records.Moment(m.GetExpires()), EndsAt: records.Moment(m.GetEndsAt()), Ticket: m.GetTicket(),
 	}
 	return rekey, r.err
 }
@@ -144,26 +116,24 @@ func FromSessionQuery(q ticketstore.SessionQuery) *pb.QuerySessionsRequest {
 	return &pb.QuerySessionsRequest{
 		Filter: &pb.SessionFilter{
 			SubjectId: f.SubjectID, SessionId: f.SessionID, ClientId: f.ClientID, DisplayName: f.DisplayName,
-			CreatedFrom: FromTime(f.CreatedFrom), CreatedBefore: FromTime(f.CreatedBefore),
-			ExpiresFrom: FromTime(f.ExpiresFrom), ExpiresBefore: FromTime(f.ExpiresBefore),
+			CreatedFrom: records.Nanos(f.CreatedFrom), CreatedBefore: records.Nanos(f.CreatedBefore),
+			ExpiresFrom: records.Nanos(f.ExpiresFrom), ExpiresBefore: records.Nanos(f.ExpiresBefore),
 		},
 		Order: string(q.Order), Count: FromLimit(q.Count), ResultsToken: q.ResultsToken, Prior: q.Prior,
 	}
 }
 
 // ToSessionQuery returns the query of a request.
-func ToSessionQuery(m *pb.QuerySessionsRequest) (ticketstore.SessionQuery, error) {
-	var r reader
+func ToSessionQuery(m *pb.QuerySessionsRequest) ticketstore.SessionQuery {
 	f := m.GetFilter()
-	query := ticketstore.SessionQuery{
+	return ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{
 			SubjectID: f.GetSubjectId(), SessionID: f.GetSessionId(), ClientID: f.GetClientId(), DisplayName: f.GetDisplayName(),
-			CreatedFrom: r.time("created_after", f.GetCreatedFrom()), CreatedBefore: r.time("created_before", f.GetCreatedBefore()),
-			ExpiresFrom: r.time("expires_after", f.GetExpiresFrom()), ExpiresBefore: r.time("expires_before", f.GetExpiresBefore()),
+			CreatedFrom: records.Moment(f.GetCreatedFrom()), CreatedBefore: records.Moment(f.GetCreatedBefore()),
+			ExpiresFrom: records.Moment(f.GetExpiresFrom()), ExpiresBefore: records.Moment(f.GetExpiresBefore()),
 		},
 		Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
-	return query, r.err
 }
 
 // FromPage returns the answer of a query; nil stays nil.
@@ -187,18 +157,6 @@ func ToPage(m *pb.QuerySessionsResponse) (*ticketstore.Page, error) {
 		TotalCount: toTotal(m.TotalCount), TotalPages: toTotal(m.TotalPages), CurrentPage: toTotal(m.CurrentPage),
 	}
 	return page, r.err
-}
-
-// convertPointers is convert for large elements.
-func convertPointers[From, To any](list []From, each func(*From) To) []To {
-	if len(list) == 0 {
-		return nil
-	}
-	converted := make([]To, len(list))
-	for i := range list {
-		converted[i] = each(&list[i])
-	}
-	return converted
 }
 
 // fromTotal leaves out a total that is not known.

@@ -1,3 +1,5 @@
+// Messages of TransferService.
+
 package wire
 
 import (

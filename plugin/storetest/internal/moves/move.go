@@ -220,7 +220,11 @@ func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
 
 // moveUnderWrites has writers sign in, use and end sessions on whichever store takes their writes.
 func moveUnderWrites(p *pair) {
-	const writers = 8
+	const (
+		writers = 8
+		// pause is between two turns of a writer: without it a source in memory outruns a target on a disk for ever.
+		pause = 2 * time.Millisecond
+	)
 	p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("before")) })
 	var mu sync.Mutex
 	live, ended := map[string]bool{}, map[string]bool{}
@@ -276,7 +280,7 @@ func moveUnderWrites(p *pair) {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-time.After(pause):
 					errs[i] = turn(i)
 				}
 			}

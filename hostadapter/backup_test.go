@@ -12,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -158,7 +159,7 @@ func TestCloseEndsABackup(t *testing.T) {
 	t.Cleanup(goOn) // or Close waits on
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close() }()
-	eventually(t, "the adapter closes", func() bool {
+	testenv.Eventually(t, "the adapter closes", func() bool {
 		return errors.Is(h.Backup(t.Context(), io.Discard), ticketstore.ErrUnavailable)
 	})
 	goOn()

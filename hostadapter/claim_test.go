@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 func sealingKey(letter string) []byte { return bytes.Repeat([]byte(letter), hostadapter.MinKey) }
@@ -116,7 +117,7 @@ func TestRotation(t *testing.T) {
 	h.config.Keys = [][]byte{sealingKey("z")}
 	h.start()
 	trouble := func() string { return h.BackendStatus(t.Context()).Trouble }
-	eventually(t, "the status says what cannot be opened", func() bool {
+	testenv.Eventually(t, "the status says what cannot be opened", func() bool {
 		return strings.Contains(trouble(), "1 sessions and 1 tokens or consents cannot be opened")
 	})
 	if err := h.Ready(t.Context()); err != nil {
@@ -134,7 +135,7 @@ func TestRotation(t *testing.T) {
 	h.config.Keys = h.config.Keys[:1]
 	h.start()
 	// Nothing that it sealed is left: the store forgets it.
-	eventually(t, "the key is forgotten", func() bool {
+	testenv.Eventually(t, "the key is forgotten", func() bool {
 		ids, err := h.backend.Properties().Property(t.Context(), "keys")
 		return err == nil && len(ids) == 4
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -86,7 +87,7 @@ func (h *host) token(sid, subject, client string) {
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	events, uri := &recorder{}, relyingParty(t)
-	text := &logBuffer{}
+	text := &testenv.Log{}
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Events = []hostadapter.Subscriber{events, hostadapter.NewEventLog(slog.New(slog.NewTextHandler(text, nil)))}
 		c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
@@ -112,8 +113,8 @@ func TestEvents(t *testing.T) {
 		"session_replaced ann bob", "session_started bob", `session_ended bob terminated by "operator"`, "session_started eve",
 		`session_ended eve session_expiration by ""`, "notice_delivered shop", "notice_given_up rude",
 	}
-	eventually(t, "all events were told", func() bool { return len(events.lines()) >= len(want) })
-	eventually(t, "the log has them", func() bool {
+	testenv.Eventually(t, "all events were told", func() bool { return len(events.lines()) >= len(want) })
+	testenv.Eventually(t, "the log has them", func() bool {
 		return strings.Contains(text.String(), "msg=session_ended") && strings.Contains(text.String(), "reason=terminated actor=operator")
 	})
 	got := events.lines()
@@ -152,10 +153,10 @@ func TestSubscribersHarmNothing(t *testing.T) {
 	for range sessions {
 		h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	}
-	eventually(t, "the other had every event", func() bool { return len(events.lines()) == sessions })
+	testenv.Eventually(t, "the other had every event", func() bool { return len(events.lines()) == sessions })
 	<-slow.received
 	close(slow.release)
-	eventually(t, "the log tells of the panic and of what was missed", func() bool {
+	testenv.Eventually(t, "the log tells of the panic and of what was missed", func() bool {
 		return strings.Contains(h.log.String(), "subscriber panicked") && strings.Contains(h.log.String(), "missed events")
 	})
 }

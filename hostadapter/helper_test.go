@@ -20,6 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -193,24 +194,7 @@ type host struct {
 	backend *backend
 	clock   *clock
 	config  hostadapter.Config
-	log     *logBuffer
-}
-
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log     *testenv.Log
 }
 
 type plainSigner struct{}
@@ -231,7 +215,7 @@ func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 	})
 	h := &host{
 		t: t, backend: &backend{Backend: engine, calls: map[string]int{}, faults: map[string][]fault{}, hooks: map[string]func(){}},
-		clock: newClock(), log: &logBuffer{},
+		clock: newClock(), log: &testenv.Log{},
 	}
 	h.config = hostadapter.Config{
 		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{},
@@ -382,16 +366,4 @@ func bodyOf(t *testing.T, r *http.Response) string {
 		t.Fatal(err)
 	}
 	return string(raw)
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
-		if ok() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting until %s", what)
-		}
-	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -165,14 +166,14 @@ func TestSweep(t *testing.T) {
 	h.use(session.SessionID, "shop")
 	h.backend.fail("EndDue", unavailable, unavailable, unavailable)
 	h.clock.advance(time.Hour)
-	eventually(t, "the session is gone", func() bool {
+	testenv.Eventually(t, "the session is gone", func() bool {
 		_, err := h.SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
 	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
 		t.Errorf("notices %+v, want one of session_expiration", notices)
 	}
-	eventually(t, "the log says that it works again", func() bool { return strings.Contains(h.log.String(), "are ended again") })
+	testenv.Eventually(t, "the log says that it works again", func() bool { return strings.Contains(h.log.String(), "are ended again") })
 	if n := strings.Count(h.log.String(), "fell due cannot be ended"); n != 1 {
 		t.Errorf("three failures in a row logged %d times, want once", n)
 	}
@@ -206,7 +207,7 @@ func TestNoticesAfterRestart(t *testing.T) {
 	if claims := <-got; claims["sid"] != session.SessionID || claims["sub"] != "ann" || claims["iss"] != issuer || claims["aud"] != "shop" {
 		t.Errorf("claims %v, want those of ann's session", claims)
 	}
-	eventually(t, "the notice is delivered", func() bool { return h.notices()[0].State == logout.Delivered })
+	testenv.Eventually(t, "the notice is delivered", func() bool { return h.notices()[0].State == logout.Delivered })
 	if _, err := h.RetryDelivery(t.Context(), h.notices()[0].ID); err != nil {
 		t.Fatalf("RetryDelivery: %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -49,7 +50,7 @@ func (h *host) swap(name string) *hostadapter.SwapState {
 
 func (h *host) swapped(id string) (state *hostadapter.SwapState) {
 	h.t.Helper()
-	eventually(h.t, "the swap ended", func() bool {
+	testenv.Eventually(h.t, "the swap ended", func() bool {
 		var err error
 		if state, err = h.SwapByID(id); err != nil {
 			h.t.Fatal(err)
@@ -150,10 +151,10 @@ func TestSwapUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "there is load", func() bool { return done.Load() > 200 })
+	testenv.Eventually(t, "there is load", func() bool { return done.Load() > 200 })
 	state := h.swap("new")
 	after := done.Load()
-	eventually(t, "the load went on", func() bool { return done.Load() > after+100 || t.Failed() })
+	testenv.Eventually(t, "the load went on", func() bool { return done.Load() > after+100 || t.Failed() })
 	close(stop)
 	wg.Wait()
 	if state.Err != nil || h.BackendName() != "new" {
@@ -242,7 +243,7 @@ func TestSwapIsAborted(t *testing.T) {
 	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("a backup meanwhile: %v, want ErrBackup", err)
 	}
-	eventually(t, "everything is copied", func() bool {
+	testenv.Eventually(t, "everything is copied", func() bool {
 		state, err := h.SwapByID(id)
 		return err == nil && state.Progress.Phase == transfer.CatchingUp
 	})

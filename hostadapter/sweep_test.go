@@ -15,6 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -37,7 +38,7 @@ func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 	h.clock.advance(31 * time.Minute)
 	h.config.ExpiryOff = false
 	h.start()
-	eventually(t, "the idle session ended", func() bool {
+	testenv.Eventually(t, "the idle session ended", func() bool {
 		_, err := h.SessionByID(t.Context(), idle.SessionID)
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
@@ -47,7 +48,7 @@ func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 func (h *host) gone(sids ...string) {
 	h.t.Helper()
 	for _, sid := range sids {
-		eventually(h.t, "session "+sid+" ended", func() bool {
+		testenv.Eventually(h.t, "session "+sid+" ended", func() bool {
 			_, err := h.SessionByID(h.t.Context(), sid)
 			return errors.Is(err, ticketstore.ErrNotFound)
 		})
@@ -59,7 +60,7 @@ func (h *host) gone(sids ...string) {
 func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.ExpiryOff, c.IdleTimeout = false, time.Hour })
-	eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
 	first := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(59 * time.Minute)
 	second := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
@@ -153,7 +154,7 @@ func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, e
 func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Backend, c.ExpiryOff = sharedBackend{c.Backend}, false })
-	eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
 	h.config.IdleTimeout, h.config.ExpiryOff = time.Minute, true
 	h.start()
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
@@ -166,7 +167,7 @@ func TestRule8_ClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.ExpiryOff, c.IdleTimeout = false, time.Hour })
 	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
-	eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
 	h.clock.advance(-3 * time.Hour)
 	session := h.browser().signIn(hostadapter.Identity{Subject: "bob"})
 	h.clock.advance(time.Hour)
@@ -183,7 +184,7 @@ func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
 	h.backend.before("EndDue", func() { once.Do(func() { h.clock.advance(-3 * time.Hour) }) })
 	h.config.ExpiryOff = false
 	h.start()
-	eventually(t, "the clock was set back", func() bool { return h.clock.Now().Before(before) })
+	testenv.Eventually(t, "the clock was set back", func() bool { return h.clock.Now().Before(before) })
 	session := h.browser().signIn(hostadapter.Identity{Subject: "bob"})
 	h.clock.advance(time.Hour)
 	h.gone(session.SessionID)
@@ -210,7 +211,7 @@ func TestPurgesUntilNothingIsLeft(t *testing.T) {
 	h.clock.advance(time.Hour)
 	before := h.backend.count("Purge")
 	h.start()
-	eventually(t, "all grants were purged", func() bool { return h.backend.count("Purge")-before > batches*each/200 })
+	testenv.Eventually(t, "all grants were purged", func() bool { return h.backend.count("Purge")-before > batches*each/200 })
 }
 
 func TestWhoIsToldOfExpiry(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -203,10 +204,10 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 func TestSweepOfAnEndlessStoreIsPaced(t *testing.T) {
 	t.Parallel()
 	h, e := endlessHost(t, true, func(c *hostadapter.Config) { c.ExpiryOff = false })
-	eventually(t, "the store is asked less often", func() bool { return strings.Contains(h.log.String(), "asked less often") })
+	testenv.Eventually(t, "the store is asked less often", func() bool { return strings.Contains(h.log.String(), "asked less often") })
 	// The next two rounds are of twenty calls each, with a pause between them.
 	before, began := e.calls.Load(), time.Now()
-	eventually(t, "the sweep goes on", func() bool { return e.calls.Load() > before+60 })
+	testenv.Eventually(t, "the sweep goes on", func() bool { return e.calls.Load() > before+60 })
 	if took := time.Since(began); took < 100*time.Millisecond {
 		t.Errorf("three rounds took %s, want a pause between them", took)
 	}

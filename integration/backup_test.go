@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // backUp takes a backup of the live store into a file.
@@ -84,18 +86,18 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "there is load", func() bool { return requests.Load() > 20 || t.Failed() })
+	testenv.Eventually(t, "there is load", func() bool { return requests.Load() > 20 || t.Failed() })
 	s.backUp(t.Context(), t, file)
 	mustByHand(t, 2, "in use by another process", "check", store)
 	after := requests.Load()
-	eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
+	testenv.Eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
 	close(stop)
 	wg.Wait()
 	s.remove(t, map[string]any{"subject_id": s.users[3].Subject})
 
 	s.kill()
 	// As the crash has left it, once the system has ended what was in a sync.
-	eventually(t, "a check of what the crash has left", func() bool {
+	testenv.Eventually(t, "a check of what the crash has left", func() bool {
 		code, said := byHand(t, "check", store)
 		if strings.Contains(said, "in use by another process") {
 			t.Logf("it is not let go of yet: %s", said)

@@ -264,7 +264,7 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	admin.open(p.issuer + "/admin/ui/deliveries")
 	admin.says("Operator sign-in")
 	c.mustNotComplain()
-	if !p.log.contains(`reason="a lost laptop"`) || !p.log.contains("sessions_removed=1") || p.log.contains(p.adminToken) {
+	if !p.log.Contains(`reason="a lost laptop"`) || !p.log.Contains("sessions_removed=1") || p.log.Contains(p.adminToken) {
 		t.Error("the log lacks what the operator did, or has his token")
 	}
 }

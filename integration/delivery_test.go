@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // deliveries returns the notices of a session to a client, by their field.
@@ -46,7 +48,7 @@ func TestARefusedNoticeCanBeSentAgain(t *testing.T) {
 	w.shop.answerNext(http.StatusBadRequest)
 	w.remove(t, map[string]any{"subject_id": ann.Subject})
 	var refused map[string]any
-	eventually(t, "the notice being refused", func() bool {
+	testenv.Eventually(t, "the notice being refused", func() bool {
 		found := w.deliveries(t, w.annAtShop.sid, "shop")
 		refused = found[0]
 		return refused["state"] == "refused"
@@ -85,6 +87,6 @@ func TestPluginEndsWithItsHost(t *testing.T) {
 	p := startProvider(t, []map[string]any{rp.registration()}, []user{ann})
 	_ = syscall.Kill(p.host, syscall.SIGKILL)
 	<-p.exited
-	eventually(t, "the plugin's end", func() bool { return !alive(p.plugin) })
+	testenv.Eventually(t, "the plugin's end", func() bool { return !alive(p.plugin) })
 	p.start(t) // the database is free and whole again
 }

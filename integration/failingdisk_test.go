@@ -39,7 +39,7 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 			t.Errorf("a removal on a file system that turned read-only: status %d, %v", status, answer)
 		}
 	}
-	eventually(t, "the backend's status saying that its file system is read-only", func() bool {
+	testenv.Eventually(t, "the backend's status saying that its file system is read-only", func() bool {
 		status, answer := p.admin(t, http.MethodGet, "/backend", nil)
 		text, _ := answer["error"].(string)
 		return status == http.StatusOK && answer["status"] == "unavailable" && strings.Contains(text, "the file system at ") &&
@@ -51,8 +51,8 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 		_ = response.Body.Close()
 	}
 	// A plugin that is just being started may have a file open.
-	eventually(t, "the file system being mended", func() bool { return disk.Mend() == nil })
-	eventually(t, "the server being ready again", func() bool {
+	testenv.Eventually(t, "the file system being mended", func() bool { return disk.Mend() == nil })
+	testenv.Eventually(t, "the server being ready again", func() bool {
 		response, err := http.Get(p.issuer + "/readyz")
 		if err != nil {
 			return false
@@ -187,7 +187,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			if err != nil && !errors.Is(err, ticketstore.ErrUnavailable) {
 				t.Errorf("the change that met it: %v", err)
 			}
-			eventually(t, "another plugin", func() bool { next := backend.PID(); return next != 0 && next != pid })
+			testenv.Eventually(t, "another plugin", func() bool { next := backend.PID(); return next != 0 && next != pid })
 			if err != nil { // its outcome is not known, so it is repeated
 				if err := change(); err != nil {
 					t.Fatalf("the change, repeated: %v", err)

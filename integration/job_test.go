@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -54,7 +55,7 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 	}
 	var job *logout.Job
 	killed := 0
-	eventually(t, "the job being done", func() bool {
+	testenv.Eventually(t, "the job being done", func() bool {
 		if job, err = client.Logout().Job(ctx, result.JobID); err != nil {
 			t.Logf("Job: %v", err) // the plugin is being started again
 			return false

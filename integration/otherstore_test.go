@@ -19,6 +19,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -148,7 +149,7 @@ func TestStoreIsGone(t *testing.T) {
 			said := func(text string) bool {
 				return !slices.ContainsFunc(wanted, func(part string) bool { return !strings.Contains(text, part) })
 			}
-			eventually(t, "GET /backend says why", func() bool {
+			testenv.Eventually(t, "GET /backend says why", func() bool {
 				status, answer := p.admin(t, http.MethodGet, "/backend", nil)
 				why, _ := answer["error"].(string)
 				return status == http.StatusOK && answer["status"] == "unavailable" && said(why)
@@ -173,7 +174,7 @@ func TestStoreIsGone(t *testing.T) {
 			c.back(t, store)
 			goesOn := func() {
 				t.Helper()
-				eventually(t, "the server is ready again", func() bool {
+				testenv.Eventually(t, "the server is ready again", func() bool {
 					response, err := http.Get(p.issuer + "/readyz")
 					return err == nil && response.Body.Close() == nil && response.StatusCode/100 == 2
 				})
@@ -220,7 +221,7 @@ func TestStoreBelowAnotherWorkingDirectory(t *testing.T) {
 	}
 	t.Chdir(second)
 	_ = syscall.Kill(client.PID(), syscall.SIGKILL)
-	eventually(t, "the host says where it looks", func() bool {
+	testenv.Eventually(t, "the host says where it looks", func() bool {
 		_, err := client.Describe(t.Context())
 		return err != nil && strings.Contains(err.Error(), description.StoreID) &&
 			strings.Contains(err.Error(), filepath.Join(second, "sessions"))
@@ -233,7 +234,7 @@ func TestStoreBelowAnotherWorkingDirectory(t *testing.T) {
 		t.Errorf("the other directory has %v, error %v", entries, err)
 	}
 	t.Chdir(first)
-	eventually(t, "it goes on where it was", func() bool {
+	testenv.Eventually(t, "it goes on where it was", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})

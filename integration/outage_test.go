@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/oauth2"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // A plugin that does not start again leaves its host up: it answers 503 with Retry-After, takes nobody's cookie, says why it is not ready, and
@@ -78,12 +80,12 @@ func TestOutage(t *testing.T) {
 	if !alive(p.host) {
 		t.Fatal("the host has died with its plugin")
 	}
-	eventually(t, "the server's log saying why", func() bool { return p.log.contains("no such file") })
+	testenv.Eventually(t, "the server's log saying why", func() bool { return p.log.Contains("no such file") })
 
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the server being ready again", func() bool {
+	testenv.Eventually(t, "the server being ready again", func() bool {
 		response, err := http.Get(p.issuer + "/readyz")
 		if err != nil {
 			return false
@@ -110,7 +112,7 @@ func TestHostIsToldToEnd(t *testing.T) {
 	}
 	<-p.exited
 	if state := p.command.ProcessState; !state.Success() {
-		t.Errorf("the host ended with %s\n%s", state, p.log.tail(4<<10))
+		t.Errorf("the host ended with %s\n%s", state, p.log.Tail(4<<10))
 	}
 	if alive(p.plugin) {
 		t.Error("the plugin has outlived its host")

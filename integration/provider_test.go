@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // patience is how long a condition may take to come true on a slow machine.
@@ -44,7 +46,7 @@ type provider struct {
 
 	command *exec.Cmd
 	exited  chan struct{}
-	log     *logBuffer
+	log     *testenv.Log
 }
 
 // startProvider starts the example server with these clients, users and more flags in a folder of its own.
@@ -93,7 +95,7 @@ func (p *provider) run(t testing.TB) {
 	t.Cleanup(func() { // also after a start that failed
 		p.kill()
 		if t.Failed() {
-			t.Logf("the server's log:\n%s", p.log.tail(8<<10))
+			t.Logf("the server's log:\n%s", p.log.Tail(8<<10))
 		}
 	})
 	p.start(t)
@@ -131,11 +133,11 @@ func (p *provider) start(t testing.TB) {
 		}
 		p.plugin, _ = strconv.Atoi(values["plugin_pid"])
 		if p.issuer == "" || p.plugin == 0 {
-			t.Fatalf("the server announced %v\n%s", values, p.log.tail(4<<10))
+			t.Fatalf("the server announced %v\n%s", values, p.log.Tail(4<<10))
 		}
 		p.watchKeys(t)
 	case <-time.After(patience):
-		t.Fatalf("the server did not start:\n%s", p.log.tail(4<<10))
+		t.Fatalf("the server did not start:\n%s", p.log.Tail(4<<10))
 	}
 }
 
@@ -354,42 +356,4 @@ func writeJSON(t testing.TB, folder, name string, value any) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// logBuffer collects what a process logs.
-type logBuffer struct {
-	mutex sync.Mutex
-	text  []byte
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	b.text = append(b.text, p...)
-	return len(p), nil
-}
-
-func (b *logBuffer) tail(n int) string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return string(b.text[max(0, len(b.text)-n):])
-}
-
-func (b *logBuffer) contains(text string) bool { return bytes.Contains(b.all(), []byte(text)) }
-
-// all returns what was logged so far; it is not to be changed.
-func (b *logBuffer) all() []byte {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.text[:len(b.text):len(b.text)]
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for: %s", patience, what)
-		}
-	}
 }

@@ -52,7 +52,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		}
 	}
 	var trouble string
-	eventually(t, "reads being served, and the reason why changes are not", func() bool {
+	testenv.Eventually(t, "reads being served, and the reason why changes are not", func() bool {
 		_, err := client.Tickets().Find(t.Context(), acknowledged[0])
 		description, whyNot := client.Describe(t.Context())
 		trouble = description.Trouble
@@ -62,7 +62,7 @@ func TestQuotaIsUsedUp(t *testing.T) {
 	t.Logf("%d sessions, then: %s", len(acknowledged), trouble)
 	holds()
 	quota.Lift(t)
-	eventually(t, "changes being taken again", func() bool {
+	testenv.Eventually(t, "changes being taken again", func() bool {
 		_, err := create()
 		return err == nil
 	})

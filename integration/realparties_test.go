@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // Relying parties that people run sign in at the example server as it is built, and are signed out by it.
@@ -96,7 +98,7 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			if answer["sessions_removed"] != 1.0 || answer["notifications_queued"] != 1.0 {
 				t.Errorf("the removal answered %v, want one session removed and one notice", answer)
 			}
-			eventually(t, rp.id+" ending its session", func() bool { return rp.asks(t, w.laptop, w.provider) })
+			testenv.Eventually(t, rp.id+" ending its session", func() bool { return rp.asks(t, w.laptop, w.provider) })
 			if page := w.laptop.open(t, rp.url+"/page", w.provider, user{}); !strings.Contains(page, `name="password"`) {
 				t.Errorf("the laptop was let in again without a password:\n%.2000s", page)
 			}
@@ -111,7 +113,7 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			w.signIn(t, rp, w.laptop, ann)
 			w.remove(t, map[string]any{"subject_id": ann.Subject})
 			for name, b := range map[string]*browser{"laptop": w.laptop, "phone": w.phone} {
-				eventually(t, rp.id+" ending the session of Ann's "+name, func() bool { return rp.asks(t, b, w.provider) })
+				testenv.Eventually(t, rp.id+" ending the session of Ann's "+name, func() bool { return rp.asks(t, b, w.provider) })
 			}
 			if !rp.knows(t, w.bobs, bob.Subject) {
 				t.Errorf("%s ended Bob's session together with Ann's", rp.id)
@@ -136,7 +138,7 @@ func TestRealPartiesAreSignedOutByEachOther(t *testing.T) {
 		if !c.from.asks(t, c.b, w.provider) {
 			t.Errorf("%s goes on after its own sign-out", c.from.id)
 		}
-		eventually(t, c.other.id+" ending its session", func() bool { return c.other.asks(t, c.b, w.provider) })
+		testenv.Eventually(t, c.other.id+" ending its session", func() bool { return c.other.asks(t, c.b, w.provider) })
 	}
 	for _, rp := range w.parties {
 		if !rp.knows(t, w.laptop, ann.Subject) {

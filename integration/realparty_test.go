@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // realParty is a relying party of somebody else's making, as a site would run it. Its page says who is signed in at it.
@@ -91,7 +93,7 @@ func (rp *realParty) start(t *testing.T, issuer string) {
 	t.Helper()
 	command, log := rp.command(t, rp, issuer)
 	rp.release()
-	var said logBuffer
+	var said testenv.Log
 	command.Stderr = &said
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive the test, however that ends
 	stdout, err := command.StdoutPipe()
@@ -118,13 +120,13 @@ func (rp *realParty) start(t *testing.T, issuer string) {
 			t.Errorf("%s did not stop when asked to", rp.id)
 		}
 		if t.Failed() {
-			t.Logf("%s said:\n%s%s", rp.id, said.tail(8<<10), log())
+			t.Logf("%s said:\n%s%s", rp.id, said.Tail(8<<10), log())
 		}
 	})
-	eventually(t, rp.id+" listening", func() bool {
+	testenv.Eventually(t, rp.id+" listening", func() bool {
 		select {
 		case <-exited:
-			t.Fatalf("%s has ended:\n%s\n%s", rp.id, said.tail(4<<10), log())
+			t.Fatalf("%s has ended:\n%s\n%s", rp.id, said.Tail(4<<10), log())
 		default:
 		}
 		connection, err := net.Dial("tcp", "127.0.0.1:"+rp.port)

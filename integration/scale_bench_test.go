@@ -24,6 +24,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -255,7 +256,7 @@ func (s *scale) kill(b *testing.B) {
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	_ = s.backend.Close()
-	eventually(b, "the plugin being gone", func() bool { return !alive(pid) })
+	testenv.Eventually(b, "the plugin being gone", func() bool { return !alive(pid) })
 }
 
 // memory returns what a process has in memory, in MiB.

@@ -25,7 +25,7 @@ func TestStartWaitsForTheLastPlugin(t *testing.T) {
 	store := filepath.Join(p.data, "sessions")
 	last := openPlugin(t, patient(binary(t, "sessions-badger"), badger.Settings{Path: store}))
 	waits := func() bool { // the log is that of all tests
-		for line := range strings.Lines(string(p.log.all())) {
+		for line := range strings.Lines(p.log.String()) {
 			if strings.Contains(line, "in use by another process, waiting") && strings.Contains(line, store) {
 				return true
 			}

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // world is a provider with two clients, and two users signed in at both.
@@ -69,7 +71,7 @@ func expectSignedIn(t *testing.T, who string, b *browser, rp *relyingParty, want
 
 func (w *world) expectTold(t *testing.T, rp *relyingParty, sid string) {
 	t.Helper()
-	eventually(t, rp.id+" being told", func() bool { return rp.told(t, sid) > 0 })
+	testenv.Eventually(t, rp.id+" being told", func() bool { return rp.told(t, sid) > 0 })
 }
 
 func (w *world) expectCounts(t *testing.T, answer map[string]any, want map[string]float64) {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // swapper is a provider with stores to swap to and users that are signed in.
@@ -100,14 +102,14 @@ func TestSwapWhileUsersWork(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "there is load", func() bool { return requests.Load() > 20 })
+	testenv.Eventually(t, "there is load", func() bool { return requests.Load() > 20 })
 	// First another process takes over the same data, as a newer program would.
 	status, answer := s.admin(t, http.MethodPost, "/backend/swap", map[string]any{"backend": "main", "same_data": true})
 	job, _ := answer["job"].(string)
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the upgrade answered %d %v, want 202 and a job", status, answer)
 	}
-	eventually(t, "the upgrade to be done", func() bool {
+	testenv.Eventually(t, "the upgrade to be done", func() bool {
 		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		return told["state"] == "done" || t.Failed()
 	})
@@ -116,7 +118,7 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the swap answered %d %v, want 202 and a job", status, answer)
 	}
-	eventually(t, "the swap to be done", func() bool {
+	testenv.Eventually(t, "the swap to be done", func() bool {
 		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		if told["state"] == "done" && (told["kind"] != "swap" || told["done"] != told["total"]) {
 			t.Errorf("the job is told as %v", told)
@@ -124,7 +126,7 @@ func TestSwapWhileUsersWork(t *testing.T) {
 		return told["state"] == "done" || t.Failed()
 	})
 	after := requests.Load()
-	eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
+	testenv.Eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
 	close(stop)
 	wg.Wait()
 	s.expectWhole(t)
@@ -170,7 +172,7 @@ func killSwaps(t *testing.T, kills int) {
 	t.Helper()
 	s := newSwapper(t, 3, kills)
 	for i := range kills {
-		eventually(t, "a swap to begin after the one before", func() bool {
+		testenv.Eventually(t, "a swap to begin after the one before", func() bool {
 			return s.swap(t, fmt.Sprintf("s%d", i)) == http.StatusAccepted
 		})
 		time.Sleep(rand.N(120 * time.Millisecond)) // a random point, not a wait
@@ -178,7 +180,7 @@ func killSwaps(t *testing.T, kills int) {
 		if i%2 == 0 || len(plugins) == 0 {
 			_ = syscall.Kill(s.host, syscall.SIGKILL)
 			<-s.exited
-			eventually(t, "the plugins to notice that their host is gone", func() bool {
+			testenv.Eventually(t, "the plugins to notice that their host is gone", func() bool {
 				for _, pid := range plugins {
 					if alive(pid) {
 						return false
@@ -190,7 +192,7 @@ func killSwaps(t *testing.T, kills int) {
 			s.pinnedID(t) // is one again
 		} else {
 			_ = syscall.Kill(plugins[rand.N(len(plugins))], syscall.SIGKILL)
-			eventually(t, "one plugin to be left", func() bool { return len(children(s.host)) == 1 })
+			testenv.Eventually(t, "one plugin to be left", func() bool { return len(children(s.host)) == 1 })
 		}
 		s.expectWhole(t)
 	}

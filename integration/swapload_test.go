@@ -23,6 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -201,7 +202,7 @@ func (c *crowd) await(visits int) {
 	c.t.Helper()
 	seen := func() int { c.mu.Lock(); defer c.mu.Unlock(); return len(c.live) + len(c.ended) }
 	from := seen()
-	eventually(c.t, "the users to work", func() bool { return seen() >= from+visits || c.t.Failed() })
+	testenv.Eventually(c.t, "the users to work", func() bool { return seen() >= from+visits || c.t.Failed() })
 }
 
 // ServeHTTP is the client that is told of ended sessions.
@@ -221,7 +222,7 @@ func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 func (c *crowd) expectWhole() {
 	c.t.Helper()
 	ctx, now := c.t.Context(), time.Now().UTC()
-	eventually(c.t, "all notices to be sent", func() bool {
+	testenv.Eventually(c.t, "all notices to be sent", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return len(c.told) >= len(c.ended)

@@ -11,6 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -60,7 +61,7 @@ func swapped(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadapt
 // swapEnd waits for the end of a swap or an upgrade.
 func swapEnd(t *testing.T, adapter *hostadapter.Adapter, id string) (state *hostadapter.SwapState) {
 	t.Helper()
-	eventually(t, "the swap to end", func() bool {
+	testenv.Eventually(t, "the swap to end", func() bool {
 		var err error
 		if state, err = adapter.SwapByID(id); err != nil {
 			t.Fatal(err)

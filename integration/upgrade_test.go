@@ -15,6 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -101,7 +102,7 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 	count, stop := signingIn(t, backend)
 	work := func() {
 		before := count.Load()
-		eventually(t, "the load to go on", func() bool { return count.Load() > before+50 || t.Failed() })
+		testenv.Eventually(t, "the load to go on", func() bool { return count.Load() > before+50 || t.Failed() })
 	}
 	work()
 	for name, old := range map[string]string{"broken": "v1", "other data": "v1"} {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // watched holds every secret of the run and every log of the processes that it started.
@@ -26,14 +28,14 @@ const shortestSecret = 10
 type watch struct {
 	mutex   sync.Mutex
 	secrets map[string]string // to its kind
-	logs    []*logBuffer
+	logs    []*testenv.Log
 }
 
 // log returns a buffer whose text will be looked through.
-func (w *watch) log() *logBuffer {
+func (w *watch) log() *testenv.Log {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	b := &logBuffer{}
+	b := &testenv.Log{}
 	w.logs = append(w.logs, b)
 	return b
 }
@@ -73,7 +75,7 @@ func (w *watch) leaks() (found []string) {
 	}
 	seen := map[string]bool{}
 	for _, log := range w.logs {
-		text := log.all()
+		text := []byte(log.String())
 		for end := tail; end <= len(text); end++ {
 			for _, f := range index[[tail]byte(text[end-tail:end])] {
 				if bytes.HasSuffix(text[:end], []byte(f.text)) && !seen[f.kind+f.how+f.text] {

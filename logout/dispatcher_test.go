@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -285,7 +286,7 @@ func TestHangingClientDelaysNobody(t *testing.T) {
 	for i := range 20 {
 		q.waitState(t, fmt.Sprintf("b%02d", i), logout.Delivered)
 	}
-	eventually(t, "two deliveries to the slow client are under way", func() bool { return most.Load() >= 2 })
+	testenv.Eventually(t, "two deliveries to the slow client are under way", func() bool { return most.Load() >= 2 })
 	if got := most.Load(); got != 2 {
 		t.Errorf("%d deliveries to the slow client at once, want 2", got)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // forgetful is a queue that hands out one notice for ever, whatever became of it.
@@ -29,35 +30,18 @@ func (f *forgetful) Settle(context.Context, string, uint64, logout.Outcome, time
 	return nil
 }
 
-type logText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
 	t.Parallel()
-	rp, log := newRelyingParty(t, status(200)), &logText{}
+	rp, log := newRelyingParty(t, status(200)), &testenv.Log{}
 	f := &forgetful{queue: newQueue()}
 	start(t, f.queue, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) {
 		c.Store, c.Logger = f, slog.New(slog.NewTextHandler(log, nil))
 	})
-	eventually(t, "the notice is left alone", func() bool { return strings.Contains(log.String(), "again and again") })
+	testenv.Eventually(t, "the notice is left alone", func() bool { return strings.Contains(log.String(), "again and again") })
 	f.mu.Lock()
 	before := f.claim
 	f.mu.Unlock()
-	eventually(t, "it was claimed some times more", func() bool {
+	testenv.Eventually(t, "it was claimed some times more", func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return f.claim > before+3

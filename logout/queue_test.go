@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -119,7 +120,7 @@ func (q *queue) get(id string) logout.Notification {
 // wait polls until the notice meets the condition.
 func (q *queue) wait(t *testing.T, id, what string, ok func(logout.Notification) bool) logout.Notification {
 	t.Helper()
-	eventually(t, fmt.Sprintf("notice %s is %s", id, what), func() bool { return ok(q.get(id)) })
+	testenv.Eventually(t, fmt.Sprintf("notice %s is %s", id, what), func() bool { return ok(q.get(id)) })
 	return q.get(id)
 }
 
@@ -131,18 +132,6 @@ func (q *queue) waitState(t *testing.T, id string, state logout.State) logout.No
 func (q *queue) waitAttempts(t *testing.T, id string, attempts int) logout.Notification {
 	t.Helper()
 	return q.wait(t, id, fmt.Sprintf("tried %d times", attempts), func(n logout.Notification) bool { return n.Attempts >= attempts })
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
-		if ok() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting until %s", what)
-		}
-	}
 }
 
 // due returns a notice that is due now.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -47,7 +48,7 @@ func TestHostIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = host.Wait()
-	b.poll("the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
+	testenv.Eventually(b.t, "the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
 	b.nothingLeft()
 }
 
@@ -58,7 +59,7 @@ func TestPluginIsTerminated(t *testing.T) {
 	client := b.open(settings{})
 	pid := client.PID()
 	b.signal(pid, syscall.SIGTERM)
-	b.poll("the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
+	testenv.Eventually(b.t, "the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
 	b.replaced(client, pid)
 }
 
@@ -157,7 +158,7 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
 	}
-	b.poll("a call is answered", func() bool {
+	testenv.Eventually(b.t, "a call is answered", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
@@ -183,7 +184,7 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 		_, err := client.Tickets().Get(context.Background(), ticketstore.Key{1})
 		answered <- err
 	}()
-	b.poll("a start fails", func() bool { return strings.Contains(b.log.String(), "does not start") })
+	testenv.Eventually(b.t, "a start fails", func() bool { return strings.Contains(b.log.String(), "does not start") })
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +205,7 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var call sync.WaitGroup
 		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
-		b.poll("it has ended", func() bool { return client.PID() != pid })
+		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
 		cancel() // before the next one is asked too
 		call.Wait()
 		if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
@@ -234,11 +235,11 @@ func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var call sync.WaitGroup
 		call.Go(func() { _ = client.Tickets().Create(ctx, poison) })
-		b.poll("it has ended", func() bool { return client.PID() != pid })
+		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
 		cancel() // before the next one is asked too
 		call.Wait()
-		b.poll("Describe says why", func() bool { return strings.Contains(said(), reason) })
-		b.poll("another plugin runs", func() bool {
+		testenv.Eventually(b.t, "Describe says why", func() bool { return strings.Contains(said(), reason) })
+		testenv.Eventually(b.t, "another plugin runs", func() bool {
 			if text := said(); !strings.Contains(text, reason) {
 				t.Fatalf("Describe after failure %d: %s, want that it says why", i+1, text)
 			}
@@ -252,7 +253,7 @@ func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 	if text := said(); !strings.Contains(text, "started anew") {
 		t.Errorf("Describe of the next plugin: %s, want that it was started anew", text)
 	}
-	b.poll("the plugin is well", func() bool { return !strings.Contains(said(), reason) })
+	testenv.Eventually(b.t, "the plugin is well", func() bool { return !strings.Contains(said(), reason) })
 }
 
 // A plugin behind a wrapper script that hangs does not outlive the script: the next one needs the database.
@@ -271,7 +272,7 @@ func TestWrapperIsKilled(t *testing.T) {
 	b.freeze(hung)
 	b.signal(wrapper, syscall.SIGKILL)
 	// The system wakes whom the death of a process leaves stopped and without a parent: until it is killed, it may answer.
-	b.poll("the next plugin serves", func() bool {
+	testenv.Eventually(b.t, "the next plugin serves", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		if !errors.Is(err, ticketstore.ErrNotFound) {
 			t.Fatalf("a call after the wrapper was killed: got %v, want ErrNotFound", err)
@@ -308,10 +309,10 @@ func TestCloseLetsCallsFinish(t *testing.T) {
 		_, err := client.Tickets().Get(context.Background(), ticketstore.Key{0xff})
 		answered <- err
 	}()
-	b.poll("the call is there", func() bool { return b.marked("called") })
+	testenv.Eventually(b.t, "the call is there", func() bool { return b.marked("called") })
 	closed := make(chan error, 1)
 	go func() { closed <- client.Close() }()
-	b.poll("calls are refused", func() bool {
+	testenv.Eventually(b.t, "calls are refused", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		return errors.Is(err, ticketstore.ErrUnavailable)
 	})
@@ -342,7 +343,7 @@ func TestSlowClose(t *testing.T) {
 func (b *bench) freeze(pid int) {
 	b.t.Helper()
 	b.signal(pid, syscall.SIGSTOP)
-	b.poll("all threads have stopped", func() bool {
+	testenv.Eventually(b.t, "all threads have stopped", func() bool {
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 		for _, thread := range threads {
 			stat, err := os.ReadFile(thread)
@@ -429,7 +430,7 @@ func TestPluginPanics(t *testing.T) {
 			t.Error("got no error from a plugin that panics")
 		}
 	})
-	b.poll("the panic is in the log", func() bool { return strings.Contains(b.log.String(), "panic: told to") })
+	testenv.Eventually(b.t, "the panic is in the log", func() bool { return strings.Contains(b.log.String(), "panic: told to") })
 	cancel()
 	call.Wait()
 	b.replaced(client, pid)

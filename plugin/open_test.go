@@ -3,7 +3,6 @@
 package plugin_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,39 +15,22 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-const patience = time.Minute
+const patience = testenv.Patience
 
 // bench is a folder for one test's plugin: its socket, and the marks of what happened to it.
 type bench struct {
 	t      testing.TB
 	folder string
-	log    buffer
-}
-
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log    testenv.Log
 }
 
 func newBench(t testing.TB) *bench {
@@ -110,10 +92,10 @@ func (b *bench) nothingLeft() {
 	for _, entry := range entries {
 		if pid, ok := strings.CutPrefix(entry.Name(), "pid-"); ok {
 			n, _ := strconv.Atoi(pid)
-			b.poll(fmt.Sprintf("process %d ends", n), func() bool { return gone(n) })
+			testenv.Eventually(b.t, fmt.Sprintf("process %d ends", n), func() bool { return gone(n) })
 		}
 		if entry.IsDir() || entry.Type()&fs.ModeSocket != 0 {
-			b.poll(entry.Name()+" is removed", func() bool { return !b.marked(entry.Name()) })
+			testenv.Eventually(b.t, entry.Name()+" is removed", func() bool { return !b.marked(entry.Name()) })
 		}
 	}
 }
@@ -143,17 +125,7 @@ func (b *bench) signal(pid int, sent syscall.Signal) {
 // replaced waits until another plugin runs than the one of that pid.
 func (b *bench) replaced(client *plugin.Client, pid int) {
 	b.t.Helper()
-	b.poll("another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
-}
-
-func (b *bench) poll(what string, done func() bool) {
-	b.t.Helper()
-	for deadline := time.Now().Add(patience); !done(); {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("gave up waiting until %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	testenv.Eventually(b.t, "another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
 }
 
 func session(id string) *ticketstore.Session {
@@ -191,7 +163,7 @@ func TestOpen(t *testing.T) {
 	for _, line := range []string{
 		`level=WARN msg="memory backend is open"`, `msg="a line to go-plugin's standard error"`, "sha256=" + checksum(t, os.Args[0]),
 	} {
-		b.poll("the log has "+line, func() bool { return strings.Contains(b.log.String(), line) })
+		testenv.Eventually(b.t, "the log has "+line, func() bool { return strings.Contains(b.log.String(), line) })
 	}
 
 	if err := client.Close(); err != nil {

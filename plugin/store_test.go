@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -50,7 +51,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 			if !c.running {
 				b.signal(pid, syscall.SIGKILL)
 			}
-			b.poll("the host says why", func() bool {
+			testenv.Eventually(b.t, "the host says why", func() bool {
 				_, err := client.Describe(t.Context())
 				unsaid := func(part string) bool { return !strings.Contains(err.Error(), part) }
 				return errors.Is(err, ticketstore.ErrUnavailable) && !slices.ContainsFunc(append(c.says, path), unsaid)
@@ -65,7 +66,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 				t.Errorf("PID: got %d, want none", now)
 			}
 			write(c.before)
-			b.poll("calls go on", func() bool {
+			testenv.Eventually(b.t, "calls go on", func() bool {
 				_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 				return errors.Is(err, ticketstore.ErrNotFound)
 			})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -268,7 +269,7 @@ func TestAdminTokenFile(t *testing.T) {
 		if err := os.Chmod(path, c.mode); err != nil {
 			t.Fatal(err)
 		}
-		log := &safeLog{}
+		log := &testenv.Log{}
 		token, err := readAdminToken(t.Context(), path, slog.New(slog.NewTextHandler(log, nil)))
 		if warned := strings.Contains(log.String(), "the group of the file"); warned != (c.mode&0o070 != 0) {
 			t.Errorf("%s: warned %v", name, warned)
@@ -297,7 +298,7 @@ func TestAdminTokenFile(t *testing.T) {
 
 func TestAdminTokenFlagWarns(t *testing.T) {
 	t.Parallel()
-	log := &safeLog{}
+	log := &testenv.Log{}
 	startServerLogging(t, log)
 	if text := log.String(); !strings.Contains(text, "use -admin-token-file") || strings.Contains(text, testToken) {
 		t.Errorf("the log says\n%s\nwant a warning", text)

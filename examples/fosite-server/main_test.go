@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // TestMain lets the test binary start itself as the plugin, as the server does.
@@ -67,7 +68,7 @@ func startServerWith(t *testing.T, log io.Writer, o *options) *running {
 func TestStopWithAConnectionOpenedAhead(t *testing.T) {
 	t.Parallel()
 	var ahead net.Conn
-	log := &safeLog{}
+	log := &testenv.Log{}
 	t.Cleanup(func() { // when the server has stopped, at which startServerLogging looks
 		if ahead != nil {
 			_ = ahead.Close()
@@ -177,22 +178,6 @@ func (b *browser) signIn(client *demoClient, user demoUser) {
 		page = b.submit(page, "/consent", "decision", decisionAllow)
 	}
 	b.expect(page, http.StatusOK, "Hello, "+user.name)
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("it never came to this: %s", what)
-		}
-	}
 }
 
 // adminCall calls an admin route and decodes the answer.

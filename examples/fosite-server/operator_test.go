@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 func TestOperatorSignsIn(t *testing.T) {
@@ -110,7 +110,7 @@ func TestOperatorCookie(t *testing.T) {
 // signed in before.
 func TestOperatorAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
-	log := &safeLog{}
+	log := &testenv.Log{}
 	s := startServerLogging(t, log, "-trusted-proxy", "127.0.0.0/8, ::1/128")
 	signIn := func(b *browser, token string) *pageSeen {
 		return b.post(s.provider.issuer+pathAdminSignIn, "token", token)
@@ -145,24 +145,6 @@ func TestOperatorAttemptsAreBounded(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "operator sign-in failed") || strings.Contains(text, "guess-at-the-secret") || strings.Contains(text, testToken) {
 		t.Errorf("the log has no failure, or what was given as the token:\n%s", text)
 	}
-}
-
-// safeLog is a log that is read while it is written.
-type safeLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *safeLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *safeLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func TestNextPage(t *testing.T) {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // TestStory is the main job: two users sign in, one session is removed, its clients know, the other user is left alone.
@@ -40,7 +42,7 @@ func TestStory(t *testing.T) {
 		t.Fatalf("removal is %d %v, want one session removed and two clients told", status, removed)
 	}
 	for _, client := range []*demoClient{photos, notes} {
-		eventually(t, client.name+" says that the server signed Ann out", func() bool {
+		testenv.Eventually(t, client.name+" says that the server signed Ann out", func() bool {
 			return strings.Contains(ann.get(client.url).body, "Signed out by the server")
 		})
 	}
@@ -71,7 +73,7 @@ func TestMySessions(t *testing.T) {
 		t.Errorf("%s is %d, want the page with this session alone:\n%s", page.url, page.status, page.body)
 	}
 	there.expect(there.get(s.provider.issuer+pathAccount), http.StatusOK, "Sign in") // it leads to the login page
-	eventually(t, "the client knows", func() bool {
+	testenv.Eventually(t, "the client knows", func() bool {
 		return strings.Contains(there.get(s.provider.demo[0].url).body, "Signed out by the server")
 	})
 	here.expect(here.get(s.provider.demo[0].url), http.StatusOK, "Hello, Ann")
@@ -126,7 +128,7 @@ func TestSignOutAtAClient(t *testing.T) {
 				t.Errorf("the frame has headers %v, want it shown by the server alone, and kept nowhere", framed.header)
 			}
 		}
-		eventually(t, "the other client says so", func() bool {
+		testenv.Eventually(t, "the other client says so", func() bool {
 			body := ann.get(notes.url).body
 			return strings.Contains(body, "Signed out by the server") && strings.Contains(body, channel)
 		})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // throttled is a throttle with the clock that its tests move.
@@ -187,7 +189,7 @@ func TestSignInIsThrottled(t *testing.T) {
 
 func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
-	log := &safeLog{}
+	log := &testenv.Log{}
 	s := startServerLogging(t, log)
 	b := newBrowser(t)
 	for range 100 {

@@ -23,6 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -32,25 +33,8 @@ type site struct {
 	engine  *badger.Engine
 	adapter *hostadapter.Adapter
 	url     string
-	log     *safeBuffer
+	log     *testenv.Log
 	serial  int
-}
-
-type safeBuffer struct {
-	mutex sync.Mutex
-	buf   bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	return b.buf.String()
 }
 
 type claimSigner struct{}
@@ -68,7 +52,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
-	s := &site{t: t, engine: engine, log: &safeBuffer{}}
+	s := &site{t: t, engine: engine, log: &testenv.Log{}}
 	s.adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: claimSigner{},
 		Clients: logout.ClientMap{
@@ -392,7 +376,7 @@ func TestPagingOverHTTP(t *testing.T) {
 		}
 	}
 	// A notice on its way changes while its page is read.
-	eventually(t, "no notice is on its way", func() bool {
+	testenv.Eventually(t, "no notice is on its way", func() bool {
 		rows, _ := s.follow("/logout/deliveries?state=pending", "next")
 		return len(rows) == 0
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -57,7 +58,7 @@ func TestRemovalOfAll(t *testing.T) {
 	if begun.status != http.StatusSeeOther || !led || job == "" {
 		t.Fatalf("%d to %q, want 303 to the job", begun.status, begun.header.Get("Location"))
 	}
-	eventually(t, "the job is done", func() bool {
+	testenv.Eventually(t, "the job is done", func() bool {
 		page := h.get("reader", "/ui/job?id="+job)
 		if running := page.header.Get("Refresh") != ""; running != strings.Contains(page.body, "Under way") {
 			t.Errorf("the page loads itself again: %t, want it to while the job runs:\n%s", running, page.body)
@@ -95,7 +96,7 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "the wiki has refused both", func() bool { return refused(time.Time{}) == 2 })
+	testenv.Eventually(t, "the wiki has refused both", func() bool { return refused(time.Time{}) == 2 })
 	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "!Send all that match again")
 	h.get("writer", "/ui/deliveries?state=refused").mustSay(http.StatusOK, "Send all that match again")
 	h.post("writer", "/ui/retry-all", url.Values{}).mustSay(http.StatusBadRequest)
@@ -105,7 +106,7 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 		t.Errorf("%d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
 	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "2 notices are sent again now")
-	eventually(t, "the wiki was told again of both", func() bool { return refused(before) == 2 })
+	testenv.Eventually(t, "the wiki was told again of both", func() bool { return refused(before) == 2 })
 	if log := h.log.String(); !strings.Contains(log, "action=retry_deliveries") || !strings.Contains(log, "notifications_queued=2") {
 		t.Errorf("the audit lacks what was sent again:\n%s", log)
 	}

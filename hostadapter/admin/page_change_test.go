@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // allFlags is the form with everything ticked.
@@ -154,7 +155,7 @@ func TestDeliveriesPage(t *testing.T) {
 		}
 		return page.Notifications[0]
 	}
-	eventually(t, "all clients have answered", func() bool {
+	testenv.Eventually(t, "all clients have answered", func() bool {
 		return state("shop").State == logout.Delivered && state("wiki").State == logout.Refused && state("mail").LastError != ""
 	})
 	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Delivered", "Refused", "Pending", "the client answered 500", "the client answered 400", "Ended by an operator")
@@ -173,7 +174,7 @@ func TestDeliveriesPage(t *testing.T) {
 		t.Errorf("send again: %d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
 	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "1 notice is sent again now", "wiki")
-	eventually(t, "the client was told again", func() bool {
+	testenv.Eventually(t, "the client was told again", func() bool {
 		now := state("wiki")
 		return now.State == logout.Refused && now.LastAttempt.After(before.LastAttempt)
 	})

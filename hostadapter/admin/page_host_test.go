@@ -23,6 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -32,7 +33,7 @@ type pageHost struct {
 	*hostadapter.Adapter
 	t      *testing.T
 	server *httptest.Server
-	log    *safeBuffer
+	log    *testenv.Log
 	start  time.Time
 }
 
@@ -63,7 +64,7 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	for _, id := range []string{"shop", "mail", "wiki"} {
 		clientMap[id] = logout.Client{BackChannelLogoutURI: told.URL + "/" + id}
 	}
-	h := &pageHost{t: t, log: &safeBuffer{}, start: time.Now().UTC().Truncate(time.Second)}
+	h := &pageHost{t: t, log: &testenv.Log{}, start: time.Now().UTC().Truncate(time.Second)}
 	config := hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{}, Clients: clientMap,
 		AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
@@ -200,13 +201,4 @@ func (s *seen) link(text string) string {
 		s.t.Fatalf("no link %q in:\n%.6000s", text, s.body)
 	}
 	return html.UnescapeString(found[1])
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting until %s", what)
-		}
-	}
 }

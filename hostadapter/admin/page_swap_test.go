@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 func TestSwapFromThePage(t *testing.T) {
@@ -45,7 +46,7 @@ func TestSwapFromThePage(t *testing.T) {
 	if begun.status != http.StatusSeeOther || !led || job == "" {
 		t.Fatalf("%d to %q, want 303 to the job", begun.status, begun.header.Get("Location"))
 	}
-	eventually(t, "the swap is done", func() bool {
+	testenv.Eventually(t, "the swap is done", func() bool {
 		return strings.Contains(h.get("reader", "/ui/job?id="+job).body, `delivered">Done`)
 	})
 	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Moving to another backend", "The new one serves", "<bdi>next</bdi>", "Writes waited", "!Abort")

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
@@ -170,15 +169,5 @@ func (h *host) end(subject string) {
 	h.t.Helper()
 	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: subject}); err != nil {
 		h.t.Fatalf("removing the sessions of %s: %v", subject, err)
-	}
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting until %s", what)
-		}
 	}
 }

@@ -1,14 +1,12 @@
 package fositestore_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -82,30 +81,16 @@ func (l *liar) truth() {
 	l.session.Store(nil)
 }
 
-type safeLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+// lyingLog is the host's log, beside its clock.
+type lyingLog struct {
+	testenv.Log
 	// ahead is how far the host's clock is, in nanoseconds.
 	ahead atomic.Int64
 }
 
-func (l *safeLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-// taken returns what was logged since the last call.
-func (l *safeLog) taken() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer l.buf.Reset()
-	return l.buf.String()
-}
-
-func newLyingHost(t *testing.T, options ...option) (*host, *liar, *safeLog) {
+func newLyingHost(t *testing.T, options ...option) (*host, *liar, *lyingLog) {
 	t.Helper()
-	l, log := &liar{}, &safeLog{}
+	l, log := &liar{}, &lyingLog{}
 	h := newHost(t, append(options, func(_ *host, c *fositestore.Config) {
 		l.Backend = c.Backend
 		c.Backend = l
@@ -120,9 +105,9 @@ func newLyingHost(t *testing.T, options ...option) (*host, *liar, *safeLog) {
 }
 
 // refused fails the test unless a refused grant was logged. It moves the host's clock to where the next line may come.
-func (l *safeLog) refused(t *testing.T, what string) {
+func (l *lyingLog) refused(t *testing.T, what string) {
 	t.Helper()
-	if log := l.taken(); !strings.Contains(log, "a stored grant is refused") {
+	if log := l.Taken(); !strings.Contains(log, "a stored grant is refused") {
 		t.Errorf("%s: log %q, want it to say that a grant is refused", what, log)
 	}
 	l.ahead.Add(int64(time.Second))
@@ -143,11 +128,11 @@ func TestRefusedGrantsAreBoundedInTheLog(t *testing.T) {
 		return found, err
 	}
 	l.grant.Store(&lie)
-	log.taken()
+	log.Taken()
 	for range 20 {
 		h.mustActive(r.str("access_token"), false)
 	}
-	if n := strings.Count(log.taken(), "a stored grant is refused"); n != 1 {
+	if n := strings.Count(log.Taken(), "a stored grant is refused"); n != 1 {
 		t.Errorf("20 requests with a refused grant left %d lines in the log, want 1", n)
 	}
 }
@@ -281,7 +266,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 					return found, err
 				}
 				l.grant.Store(&hide)
-				log.taken()
+				log.Taken()
 				h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
 				log.refused(t, what+" without verifier")
 				h.exchange(code, "code_verifier", verifier).must(t, http.StatusBadRequest, "invalid_grant")
@@ -296,7 +281,7 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 			h.exchange(other).must(t, http.StatusBadRequest, "invalid_grant")
 			code := b.code(pkce...)
 			l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { f.Related = theirs })
-			log.taken()
+			log.Taken()
 			h.exchange(code, "code_verifier", strings.Repeat("o", 43)).must(t, http.StatusBadRequest, "invalid_grant")
 			log.refused(t, "rows of another code")
 		})
@@ -355,12 +340,12 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	late := b.code()
 	ahead.Store(int64(time.Hour))
 	l.grant.Store(&former)
-	log.taken()
+	log.Taken()
 	for range 5 {
 		h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 	}
 	// Nobody has changed it: the upgrade came without UnboundUntil, or that is over.
-	text := log.taken()
+	text := log.Taken()
 	if strings.Contains(text, "not to be trusted") || strings.Contains(text, "a stored grant is refused") {
 		t.Errorf("log %q, want no word against the store", text)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ory/fosite/token/jwt"
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // The scenarios in which fosite tries its own storage, over this one: what they expect of a server must not change with its store.
@@ -263,7 +264,7 @@ func TestScenarioRefreshTokensThatExpireAtOnceOrNever(t *testing.T) {
 				h.refresh(r.str("refresh_token")).must(t, http.StatusOK, "")
 				return
 			}
-			eventually(t, "the token has expired, up to half a second later: fosite rounds", func() bool {
+			testenv.Eventually(t, "the token has expired, up to half a second later: fosite rounds", func() bool {
 				return h.introspect(r.str("refresh_token")).json["active"] == false
 			})
 			h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // What OpenID Connect Back-Channel Logout 1.0 (with errata set 1) asks of a server, in our words, and the tests that hold it. All begin with
@@ -68,7 +69,7 @@ func (p *party) received() []*http.Request {
 // told waits for the first request and returns it.
 func (p *party) told(t *testing.T) *http.Request {
 	t.Helper()
-	eventually(t, "the client is told", func() bool { return len(p.received()) > 0 })
+	testenv.Eventually(t, "the client is told", func() bool { return len(p.received()) > 0 })
 	return p.received()[0]
 }
 
@@ -226,7 +227,7 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 			clock.advance(time.Minute) // who got tokens a moment ago is told twice
 			h.end("ann")
 			var notice logout.Notification
-			eventually(t, "the answer is on record", func() bool {
+			testenv.Eventually(t, "the answer is on record", func() bool {
 				page, err := h.sessions.Notifications(t.Context(), logout.NotificationQuery{})
 				if err != nil || len(page.Notifications) != 1 {
 					return false

@@ -263,8 +263,8 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 	if err != nil || removed.Met != 2 {
 		t.Errorf("grants removed: %+v, error %v; want the two met that can be read", removed, err)
 	}
-	if n := strings.Count(log.text(), "damaged row stepped over"); n < 4 {
-		t.Errorf("the log tells of %d damaged rows, want all:\n%s", n, log.text())
+	if n := strings.Count(log.String(), "damaged row stepped over"); n < 4 {
+		t.Errorf("the log tells of %d damaged rows, want all:\n%s", n, log.String())
 	}
 }
 

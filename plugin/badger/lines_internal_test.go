@@ -7,9 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -21,15 +21,6 @@ type noted struct {
 
 // wideKeys is how many keys a change of such a test writes.
 const wideKeys = 100
-
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("gave up waiting until %s", what)
-		}
-	}
-}
 
 // stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand there too: the length
 // of a line tells nothing.
@@ -125,7 +116,7 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 			}
 		})
 	}
-	until(t, "users are served", func() bool { return served.Load() > 16 })
+	testenv.Eventually(t, "users are served", func() bool { return served.Load() > 16 })
 	before := served.Load()
 	for i := range 50 {
 		err := e.updateBehind(t.Context(), func(tx *tx) error {
@@ -138,7 +129,7 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 			t.Fatalf("updateBehind: %v", err)
 		}
 	}
-	until(t, "users are served meanwhile", func() bool { return served.Load() > before })
+	testenv.Eventually(t, "users are served meanwhile", func() bool { return served.Load() > before })
 	stop.Store(true)
 	users.Wait()
 }

@@ -109,7 +109,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 		t.Errorf("Describe with room again: %v, trouble %q", err, d.Trouble)
 	}
 	for _, line := range []string{"the disk is nearly full", "the disk has room again"} {
-		if n := strings.Count(log.text(), line); n != 1 {
+		if n := strings.Count(log.String(), line); n != 1 {
 			t.Errorf("%d lines of the log say %q, want one", n, line)
 		}
 	}

@@ -5,34 +5,17 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// logLines collects what the engine logs.
-type logLines struct {
-	mutex sync.Mutex
-	bytes.Buffer
-}
-
-func (l *logLines) Write(p []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.Buffer.Write(p)
-}
-
-func (l *logLines) text() string {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.String()
-}
-
-func openLogged(t *testing.T) (*Engine, *logLines) {
+func openLogged(t *testing.T) (*Engine, *testenv.Log) {
 	t.Helper()
-	log := &logLines{}
+	log := &testenv.Log{}
 	noSync := false
 	e, err := Open(t.Context(), Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
@@ -87,12 +70,12 @@ func wantAside(t *testing.T, e *Engine, keys ...[]byte) {
 	}
 }
 
-func wantTold(t *testing.T, log *logLines, times int) {
+func wantTold(t *testing.T, log *testenv.Log, times int) {
 	t.Helper()
-	if n := strings.Count(log.text(), "damaged row stepped over"); n != times {
-		t.Errorf("the log tells %d times of damaged rows, want %d:\n%s", n, times, log.text())
+	if n := strings.Count(log.String(), "damaged row stepped over"); n != times {
+		t.Errorf("the log tells %d times of damaged rows, want %d:\n%s", n, times, log.String())
 	}
-	if strings.Contains(log.text(), "a secret") {
+	if strings.Contains(log.String(), "a secret") {
 		t.Error("the log tells what stands in a damaged row")
 	}
 }

@@ -1,0 +1,149 @@
+package testenv
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"iter"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Process is a process that a test started. It ends with its test at the latest, however that ends.
+type Process struct {
+	*exec.Cmd
+	// Log has what the process writes to standard error.
+	Log Log
+
+	ended chan struct{}
+
+	mutex  sync.Mutex
+	more   *sync.Cond
+	lines  []string // of standard output, that were not read yet
+	closed bool
+}
+
+// Self returns a command that runs the test binary once more, as one of its tests alone, with more environment
+// variables. With an empty name it runs no test: TestMain knows by the environment what it is.
+func Self(t testing.TB, test string, env ...string) *exec.Cmd {
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	if test != "" {
+		command.Args = append(command.Args, "-test.run=^"+test+"$", "-test.v", "-test.count=1", "-test.timeout=0")
+	}
+	command.Env = append(os.Environ(), env...)
+	return command
+}
+
+// Start starts a command and reads what it writes.
+func Start(t testing.TB, command *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{Cmd: command, ended: make(chan struct{})}
+	p.more = sync.NewCond(&p.mutex)
+	// A pipe of our own: exec's is closed as soon as the process has ended, whether it was read or not.
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdout = writer
+	if command.Stderr == nil {
+		command.Stderr = &p.Log
+	}
+	endWithParent(command)
+	err = command.Start()
+	_ = writer.Close()
+	if err != nil {
+		_ = reader.Close()
+		t.Fatal(err)
+	}
+	go p.read(reader)
+	go func() {
+		defer close(p.ended)
+		_ = command.Wait()
+	}()
+	t.Cleanup(p.Kill)
+	return p
+}
+
+func (p *Process) read(reader *os.File) {
+	defer func() { _ = reader.Close() }()
+	for lines := bufio.NewScanner(reader); lines.Scan(); {
+		p.mutex.Lock()
+		p.lines = append(p.lines, lines.Text())
+		p.mutex.Unlock()
+		p.more.Broadcast()
+	}
+	p.mutex.Lock()
+	p.closed = true
+	p.mutex.Unlock()
+	p.more.Broadcast()
+}
+
+// Lines are what the process writes to standard output and was not read yet, up to its end.
+func (p *Process) Lines() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			p.mutex.Lock()
+			for len(p.lines) == 0 && !p.closed {
+				p.more.Wait()
+			}
+			if len(p.lines) == 0 {
+				p.mutex.Unlock()
+				return
+			}
+			line := p.lines[0]
+			p.lines = p.lines[1:]
+			p.mutex.Unlock()
+			if !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// Said waits for a line that begins with a word, passing others, and returns what follows it. It is false when
+// the process ends without.
+func (p *Process) Said(word string) (rest string, said bool) {
+	for line := range p.Lines() {
+		if first, rest, _ := strings.Cut(line, " "); first == word {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Wait waits until the process has ended, and returns an error unless it was with success.
+func (p *Process) Wait() error {
+	<-p.ended
+	if !p.ProcessState.Success() {
+		return fmt.Errorf("the process has ended: %s", p.ProcessState)
+	}
+	return nil
+}
+
+// Kill kills the process and waits for its end.
+func (p *Process) Kill() {
+	_ = p.Process.Kill()
+	<-p.ended
+}
+
+// Runs reports whether a process runs. One that only waits to be reaped does not, once all of its threads have
+// ended: until then it holds its files, and the lock of its database.
+func Runs(pid int) bool {
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	return len(threads) > 1 || State(pid) != "Z"
+}
+
+// State is the letter that the system has for the state of a process, Z also for one that is gone.
+func State(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "Z"
+	}
+	return string(stat[bytes.LastIndexByte(stat, ')')+2:][:1])
+}

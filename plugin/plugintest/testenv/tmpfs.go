@@ -1,0 +1,70 @@
+//go:build linux
+
+package testenv
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+)
+
+// namespaceEnv names the test that runs in a mount namespace of its own.
+const namespaceEnv = "TESTENV_NAMESPACE"
+
+// Tmpfs mounts a small file system in memory on a folder, with the options of mount(8) such as "size=1m". It goes
+// with its test. Only root may mount, or a test InNamespace; the test is skipped where it may not, but fails in CI.
+func Tmpfs(t testing.TB, folder string, flags uintptr, options string) {
+	t.Helper()
+	switch err := syscall.Mount("test", folder, "tmpfs", flags, options); {
+	case err == nil:
+		t.Cleanup(func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) })
+	case errors.Is(err, syscall.EPERM) && os.Getenv("CI") == "":
+		t.Skipf("no file system can be mounted here, which root may: %v", err)
+	default:
+		t.Fatal(err)
+	}
+}
+
+// Resize changes the options of a file system that Tmpfs mounted.
+func Resize(t testing.TB, folder, options string) {
+	t.Helper()
+	if err := syscall.Mount("test", folder, "tmpfs", syscall.MS_REMOUNT, options); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// InNamespace reports whether this process runs the test in a mount namespace of its own, where it may mount what
+// goes with its last process, also when that is killed. Where it does not, it has run the test there, and the
+// test is done; an error says why that cannot be.
+func InNamespace(t *testing.T) (inside bool, err error) {
+	t.Helper()
+	if os.Getenv(namespaceEnv) == t.Name() {
+		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+			t.Fatal(err)
+		}
+		return true, nil
+	}
+	command := Self(t, t.Name(), namespaceEnv+"="+t.Name())
+	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if os.Getuid() != 0 {
+		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	command.Stdout, command.Stderr = t.Output(), t.Output()
+	err = command.Run()
+	var failed *exec.ExitError
+	switch {
+	case errors.As(err, &failed):
+		t.Errorf("in a mount namespace of its own: %v", err)
+		return false, nil
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSPC):
+		return false, err
+	case err != nil:
+		t.Fatal(err)
+	}
+	return false, nil
+}

@@ -20,7 +20,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/internal/logline"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
-	"github.com/fosite-sessions/sessions/plugin/internal/umask"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 const (
@@ -64,7 +64,7 @@ func Serve(config ServeConfig) {
 }
 
 func serve(config ServeConfig) error {
-	umask.KeepOthersOut()
+	smallfile.RestrictUmask()
 	// go-plugin's Serve replaces os.Stderr: the log goes to the real one.
 	stderr := os.Stderr
 	level, _ := logline.ParseLevel(os.Getenv(levelEnv))

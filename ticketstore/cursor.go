@@ -176,8 +176,8 @@ func KeepSame[T comparable](given *T, kept T) error {
 	return nil
 }
 
-// KeepSameTime does what KeepSame does for moments, whatever their location.
-func KeepSameTime(given *time.Time, kept time.Time) error {
+// keepSameTime does what KeepSame does for moments, whatever their location.
+func keepSameTime(given *time.Time, kept time.Time) error {
 	if given.IsZero() {
 		*given = kept
 	}

@@ -67,9 +67,9 @@ func keepSessionFilter(f *SessionFilter, kept SessionFilter) error {
 		KeepSame(&f.SessionID, kept.SessionID),
 		KeepSame(&f.ClientID, kept.ClientID),
 		KeepSame(&f.DisplayName, kept.DisplayName),
-		KeepSameTime(&f.CreatedFrom, kept.CreatedFrom),
-		KeepSameTime(&f.CreatedBefore, kept.CreatedBefore),
-		KeepSameTime(&f.ExpiresFrom, kept.ExpiresFrom),
-		KeepSameTime(&f.ExpiresBefore, kept.ExpiresBefore),
+		keepSameTime(&f.CreatedFrom, kept.CreatedFrom),
+		keepSameTime(&f.CreatedBefore, kept.CreatedBefore),
+		keepSameTime(&f.ExpiresFrom, kept.ExpiresFrom),
+		keepSameTime(&f.ExpiresBefore, kept.ExpiresBefore),
 	)
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MinMoment and MaxMoment are the first and the last moment that fit into a record: those beyond are stored as them.
+// minMoment and maxMoment are the first and the last moment that fit into a record: those beyond are stored as them.
 var (
-	MinMoment = time.Unix(0, math.MinInt64).UTC()
-	MaxMoment = time.Unix(0, math.MaxInt64).UTC()
+	minMoment = time.Unix(0, math.MinInt64).UTC()
+	maxMoment = time.Unix(0, math.MaxInt64).UTC()
 )
 
 // Nanos is how a moment is stored: nanoseconds since 1970 in UTC, 0 for none.
@@ -23,9 +23,9 @@ func Nanos(t time.Time) int64 {
 	switch {
 	case t.IsZero():
 		return 0
-	case t.After(MaxMoment):
+	case t.After(maxMoment):
 		return math.MaxInt64
-	case t.Before(MinMoment):
+	case t.Before(minMoment):
 		return math.MinInt64
 	case t.UnixNano() == 0:
 		return 1 // 0 is no moment

@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/badger/cli"
-	"github.com/fosite-sessions/sessions/plugin/internal/umask"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
 func main() {
@@ -22,7 +22,7 @@ func main() {
 		plugin.Serve(plugin.ServeConfig{Open: open})
 		return
 	}
-	umask.KeepOthersOut()
+	smallfile.RestrictUmask()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := cli.Run(ctx, cli.Env{
 		Name: filepath.Base(os.Args[0]), Args: os.Args[1:], Protocol: plugin.ProtocolVersion,

@@ -1,6 +1,0 @@
-//go:build !unix
-
-package umask
-
-// KeepOthersOut does nothing where files have no modes.
-func KeepOthersOut() {}

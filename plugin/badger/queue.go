@@ -32,11 +32,10 @@ func (t *tx) moveNotice(id string, n *records.Notification, state string, due, p
 	return t.listNotice(id, n)
 }
 
-// changeNotice has a rule change a notice that nobody has claimed from then on.
+// changeNotice writes a notice that a rule changes, and moves its index entries.
 func (t *tx) changeNotice(id string, n *records.Notification, change func()) error {
 	t.unlistNotice(id, n)
 	change()
-	n.Claimed, n.Due = false, n.NextAttempt
 	return t.listNotice(id, n)
 }
 
@@ -157,10 +156,11 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 		if err != nil {
 			return err
 		}
-		if !n.Claimed || n.Claim != claim {
-			return logout.ErrOutdated
+		tx.unlistNotice(id, n)
+		if err := rules.Settle(n, claim, &outcome, now); err != nil {
+			return err
 		}
-		return tx.changeNotice(id, n, func() { rules.Settle(n, &outcome, now) })
+		return tx.listNotice(id, n)
 	})
 }
 

@@ -96,13 +96,13 @@ func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstor
 
 func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (session *ticketstore.Session, err error) {
 	err = s.e.update(ctx, func(tx *tx) error {
-		record, err := renewable(tx, renewal.Key, renewal.Version, now)
+		record, err := sessionByCookie(tx, renewal.Key)
 		if err != nil {
 			return err
 		}
-		record.Expires = max(record.Expires, rules.Renewed(record, renewal.Expires))
-		record.Renewed = records.Nanos(now)
-		record.Version++
+		if err := rules.Renew(record, &renewal, now); err != nil {
+			return err
+		}
 		session = records.SessionOf(record)
 		return tx.saveSession(record, false)
 	})
@@ -111,12 +111,12 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 
 func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (session *ticketstore.Session, err error) {
 	err = s.e.update(ctx, func(tx *tx) error {
-		record, err := renewable(tx, rekey.Key, rekey.Version, now)
+		record, err := sessionByCookie(tx, rekey.Key)
 		if err != nil {
 			return err
 		}
-		next := rekey.Apply(records.SessionOf(record), now)
-		if err := next.Validate(); err != nil {
+		next, err := rules.Rekey(record, &rekey, now)
+		if err != nil {
 			return err
 		}
 		if rekey.NewKey != rekey.Key {
@@ -130,29 +130,11 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 			tx.delete(cookieKey(rekey.Key))
 			tx.put(cookieKey(rekey.NewKey), []byte(record.SessionId))
 		}
-		due := record.IndexedDue
-		record = records.FromSession(next)
-		record.IndexedDue = due
-		session = next
+		session = records.SessionOf(next)
 		// The session may end earlier now than the index knows: it must not be found late.
-		return tx.saveSession(record, records.Nanos(next.DueAt()) < due)
+		return tx.saveSession(next, records.Nanos(rules.Due(next)) < next.IndexedDue)
 	})
 	return session, err
-}
-
-// renewable returns the session of a cookie if it is live at now and unchanged since version.
-func renewable(r reader, k ticketstore.Key, version uint64, now time.Time) (*records.Session, error) {
-	record, err := sessionByCookie(r, k)
-	if err != nil {
-		return nil, err
-	}
-	if !rules.Live(record, now) {
-		return nil, ticketstore.ErrExpired
-	}
-	if record.GetVersion() != version {
-		return nil, fmt.Errorf("session: %w", ticketstore.ErrConflict)
-	}
-	return record, nil
 }
 
 func sessionByCookie(r reader, k ticketstore.Key) (*records.Session, error) {

@@ -1,18 +1,17 @@
 package memory
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"github.com/google/btree"
 
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -21,35 +20,26 @@ import (
 type Store struct {
 	mu     sync.Mutex
 	closed bool
+	tree   *btree.BTreeG[entry]
 
-	// tables are the rows of each kind, by their keys. What is in them is never changed, only replaced.
-	tables map[transfer.Kind]map[string]stored
-	// cookies leads from the key of a cookie to its session. It is the only index.
-	cookies map[string]string
-	// leases are until when notices are handed out. They do not move with a store, as claims do not.
-	leases map[string]time.Time
-	// notices numbers them, turns the calls of Claim.
-	notices uint32
-	turns   int
+	// status is what the store says of itself and of moves. Its Content changes with the rows.
+	status transfer.Status
+	// journal names the rows that have changed since an export began and that nobody has acknowledged.
+	journal []string
 
-	ledger
+	// queued numbers notifications.
+	queued uint32
+	// served is the client that had its turn last in the queue.
+	served string
 }
 
 var _ sessions.Backend = (*Store)(nil)
 
 // New returns an empty store.
 func New() *Store {
-	s := &Store{}
+	s := &Store{status: transfer.Status{State: transfer.Active, RecordVersion: transfer.RecordVersion}}
 	s.clear()
 	return s
-}
-
-func (s *Store) clear() {
-	s.tables, s.cookies, s.leases = map[transfer.Kind]map[string]stored{}, map[string]string{}, map[string]time.Time{}
-	for _, kind := range transfer.Kinds {
-		s.tables[kind] = map[string]stored{}
-	}
-	s.ledger = ledger{state: transfer.Active, content: map[transfer.Kind]transfer.Content{}}
 }
 
 // Tickets implements sessions.Backend.
@@ -69,9 +59,9 @@ func (s *Store) Transfer() transfer.Store { return mover{s} }
 
 // Describe implements sessions.Backend. It names transfer because there is a method Transfer.
 func (s *Store) Describe(context.Context) (ticketstore.Description, error) {
-	return ticketstore.Description{
-		Name: "memory", Version: "example", Format: 1, Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
-	}, nil
+	return ticketstore.Description{Name: "memory", Version: "example", Format: 1, Services: []string{
+		"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
+	}}, nil
 }
 
 // Close implements sessions.Backend.
@@ -82,132 +72,57 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// view runs f while nothing changes.
-func (s *Store) view(ctx context.Context, f func(t *tx) error) error {
+// alone runs f while nobody else does anything, whatever state the store is in.
+func (s *Store) alone(ctx context.Context, f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.open(ctx); err != nil {
+	if s.closed {
+		return fmt.Errorf("%w: it is closed", ticketstore.ErrUnavailable)
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.state == transfer.Importing || s.state == transfer.Abandoned {
-		return fmt.Errorf("%w: it is being filled from another store", ticketstore.ErrUnavailable)
-	}
-	return f(&tx{Store: s})
+	return f()
 }
 
-// change runs f alone. What it did is kept as a whole, or undone when it fails.
-func (s *Store) change(ctx context.Context, f func(t *tx) error) error {
-	return s.view(ctx, func(t *tx) error {
-		// The fence: here, under the lock that the change holds, so that each write is before or behind it.
-		if s.state == transfer.Fenced || s.state == transfer.Superseded {
-			return transfer.ErrFenced
+// tx is a look at the store, or a change under way, at a moment. It reads what it has written.
+type tx struct {
+	*Store
+	now time.Time
+	// before are the rows that were changed as they were, nil where there was none.
+	before map[string]*row
+}
+
+// view runs f while nothing changes. What f changes is undone.
+func (s *Store) view(ctx context.Context, now time.Time, f func(t *tx) error) error {
+	return s.alone(ctx, func() error {
+		if err := rules.Serves(s.status.State); err != nil {
+			return err
 		}
-		return s.transact(f)
+		t := &tx{s, now, map[string]*row{}}
+		defer t.rollback()
+		return f(t)
 	})
 }
 
-// rehearse runs f alone and undoes what it did.
-func (s *Store) rehearse(ctx context.Context, f func(t *tx)) error {
-	return s.view(ctx, func(*tx) error {
-		t := &tx{Store: s, before: map[row][]byte{}}
-		f(t)
-		t.rollback()
-		return nil
+// change runs f alone. What it did is kept as a whole, or undone when it fails.
+func (s *Store) change(ctx context.Context, now time.Time, f func(t *tx) error) error {
+	return s.alone(ctx, func() error {
+		// Here, under the lock that the change holds, so that each write is before the fence or behind it.
+		if err := rules.Writes(s.status.State); err != nil {
+			return err
+		}
+		return s.transact(now, f)
 	})
 }
 
 // transact must be called with the lock held.
-func (s *Store) transact(f func(t *tx) error) error {
-	t := &tx{Store: s, before: map[row][]byte{}}
+func (s *Store) transact(now time.Time, f func(t *tx) error) error {
+	t := &tx{s, now, map[string]*row{}}
 	if err := f(t); err != nil {
 		t.rollback()
 		return err
 	}
 	t.commit()
 	return nil
-}
-
-func (s *Store) open(ctx context.Context) error {
-	if s.closed {
-		return fmt.Errorf("%w: it is closed", ticketstore.ErrUnavailable)
-	}
-	return ctx.Err()
-}
-
-// stored is a row, and the message that it is, for those who only look at it.
-type stored struct {
-	data    []byte
-	message proto.Message
-}
-
-// row names one.
-type row struct {
-	kind transfer.Kind
-	key  string
-}
-
-// tx is a change under way. It reads what it has written.
-type tx struct {
-	*Store
-	// before are the rows that were changed as they were, nil for those that were not there.
-	before map[row][]byte
-}
-
-// put writes a row, nil deletes it.
-func (t *tx) put(kind transfer.Kind, key string, data []byte) {
-	r := row{kind, key}
-	if _, changed := t.before[r]; !changed {
-		t.before[r] = t.tables[kind][key].data
-	}
-	t.set(r, data)
-}
-
-func (t *tx) delete(kind transfer.Kind, key string) { t.put(kind, key, nil) }
-
-// set is the one place where rows change, and so where the index is kept.
-func (s *Store) set(r row, data []byte) {
-	table := s.tables[r.kind]
-	if old, ok := table[r.key].message.(*records.Session); ok && s.cookies[string(old.Key)] == r.key {
-		delete(s.cookies, string(old.Key))
-	}
-	if data == nil {
-		delete(table, r.key)
-		return
-	}
-	message := messageOf(r.kind)
-	decode(data, message)
-	table[r.key] = stored{data, message}
-	if session, ok := message.(*records.Session); ok {
-		s.cookies[string(session.Key)] = r.key
-	}
-}
-
-func (t *tx) rollback() {
-	for r, data := range t.before {
-		t.set(r, data)
-	}
-	clear(t.before)
-}
-
-// commit counts what has changed, and journals it for whoever copies the store.
-func (t *tx) commit() {
-	for r, old := range t.before {
-		now := t.tables[r.kind][r.key].data
-		if bytes.Equal(old, now) && (old == nil) == (now == nil) {
-			continue
-		}
-		c := t.content[r.kind]
-		if old != nil {
-			c.Remove(&transfer.Record{Kind: r.kind, Key: []byte(r.key), Data: old})
-		}
-		if now != nil {
-			c.Add(&transfer.Record{Kind: r.kind, Key: []byte(r.key), Data: now})
-		}
-		if t.content[r.kind] = c; c.Count == 0 {
-			delete(t.content, r.kind)
-		}
-		if t.state == transfer.Exporting || t.state == transfer.Fenced {
-			t.journal = append(t.journal, r)
-		}
-	}
 }

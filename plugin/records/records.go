@@ -141,6 +141,16 @@ func GrantOf(ref grantstore.Ref, r *Grant) *grantstore.Grant {
 	}
 }
 
+// SessionTimesOf returns the times of a session that a grant's reader is told, nil for one that has ended.
+func SessionTimesOf(r *Session) *grantstore.SessionTimes {
+	if r == nil {
+		return nil
+	}
+	return &grantstore.SessionTimes{
+		Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()), EndsAt: Moment(r.GetEndsAt()),
+	}
+}
+
 // NotificationOf returns the notification of a record.
 func NotificationOf(id string, r *Notification) *logout.Notification {
 	return &logout.Notification{

@@ -1,9 +1,9 @@
 package rules
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -85,19 +85,65 @@ func LeftOf(ended *records.Ended, client string) *records.EndedClient {
 	return nil
 }
 
-// Grace is for how long a consumption lets a grant be used again: never a code.
-func Grace(c *grantstore.Consumption) time.Duration {
-	if c.Type != grantstore.RefreshToken {
-		return 0
+// Unchanged decides whether a grant (nil: there is none) of that verdict is as the caller of a batch has read it: ErrConflict where it is not.
+func Unchanged(seen *grantstore.Precondition, g *records.Grant, verdict error) error {
+	if g == nil || ticketstore.KeyOf(string(g.GetData())) != seen.Data || Dead(verdict) {
+		return fmt.Errorf("%s: %w", seen.Type, ticketstore.ErrConflict)
 	}
-	return c.Grace
+	return verdict
 }
 
-// UsedAgain reports whether a used grant may be used again at now: within the grace of its use and within that of the next one, whichever is
-// shorter (rule 3).
-func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
-	if g.GetUsed() != 0 {
-		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
+// Issue returns the record of a grant that a batch stores. What is exchanged for a grant that the batch consumes (nil: it consumes none)
+// belongs to whom that one does. access is the access token that goes when a refresh token of the batch is used, zero for none.
+func Issue(given *grantstore.Grant, access grantstore.Ref, consumed *records.Grant) *records.Grant {
+	g := records.FromGrant(given)
+	if c := consumed; c != nil {
+		g.RequestId, g.SubjectId, g.SessionId, g.ClientId, g.Offline = c.RequestId, c.SubjectId, c.SessionId, c.ClientId, c.Offline
+		g.Began = cmp.Or(c.Began, c.Created)
 	}
-	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
+	if given.Type == grantstore.RefreshToken && access.Type != "" {
+		g.Access = records.RefBytes(access)
+	}
+	return g
+}
+
+// Outlive binds a grant to what an ended session has left, for it is exchanged for one that outlives the session.
+func Outlive(g *records.Grant, ended *records.Ended) {
+	g.TokenNumber, g.Outlives = LeftOf(ended, g.GetClientId()).GetTokenNumber(), true
+}
+
+// Vacant decides whether a grant may be stored under a key that another one (nil: none) holds: only an expired one makes room.
+func Vacant(t grantstore.Type, old *records.Grant, now time.Time) error {
+	if old != nil && !Expired(old, now) {
+		return fmt.Errorf("%s: %w", t, ticketstore.ErrExists)
+	}
+	return nil
+}
+
+// Listed reports whether a grant is shown in listings: replay marks and pushed requests are nobody's, and a used grant is over.
+func Listed(t grantstore.Type, g *records.Grant) bool {
+	return t != grantstore.JTI && t != grantstore.PushedAuthorization && g.GetConsumed() == 0
+}
+
+// Selected reports whether a filter selects a grant.
+func Selected(f *grantstore.Filter, t grantstore.Type, g *records.Grant) bool {
+	return Listed(t, g) && (f.SubjectID == "" || g.GetSubjectId() == f.SubjectID) && (f.SessionID == "" || g.GetSessionId() == f.SessionID) &&
+		(f.ClientID == "" || g.GetClientId() == f.ClientID) && (f.Type == "" || t == f.Type)
+}
+
+// Removes reports whether a removal takes a grant, dead or alive: a session that is over but has not ended yet may still let its grants live
+// again. A used one is left, lest its reuse go unnoticed.
+func Removes(removal *grantstore.Removal, t grantstore.Type, g *records.Grant) bool {
+	return Selected(&removal.Filter, t, g) && removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
+}
+
+// Counts is what the removal of a grant of that verdict counts for: one that was live, as a token or as a consent.
+func Counts(t grantstore.Type, verdict error) (grants, consents int) {
+	switch {
+	case verdict != nil:
+		return 0, 0
+	case t == grantstore.UserConsent:
+		return 0, 1
+	}
+	return 1, 0
 }

@@ -1,10 +1,13 @@
 package rules
 
 import (
+	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Due is when a session is over: its Expires or, if earlier, its EndsAt.
@@ -13,9 +16,7 @@ func Due(s *records.Session) time.Time { return records.Moment(capped(s, s.GetEx
 // Live reports whether there is a session and it is not over at now.
 func Live(s *records.Session, now time.Time) bool { return s != nil && now.Before(Due(s)) }
 
-// Renewed is the Expires of a session that is renewed to live until then: it never passes EndsAt (rule 9).
-func Renewed(s *records.Session, until time.Time) int64 { return capped(s, records.Nanos(until)) }
-
+// capped is a session's Expires that never passes its EndsAt (rule 9).
 func capped(s *records.Session, moment int64) int64 {
 	if end := s.GetEndsAt(); end != 0 {
 		return min(moment, end)
@@ -23,12 +24,106 @@ func capped(s *records.Session, moment int64) int64 {
 	return moment
 }
 
+// Create decides whether a session may be created where its key leads to the session sidOfKey (empty: to none), and its sid is that of a session
+// or of an ended record (taken). It reports again where this very session was created already: the answer was lost.
+func Create(s *ticketstore.Session, sidOfKey string, taken bool) (again bool, err error) {
+	switch {
+	case sidOfKey == s.SessionID:
+		return true, nil
+	case taken:
+		return false, fmt.Errorf("session id: %w", ticketstore.ErrExists)
+	case sidOfKey != "":
+		return false, fmt.Errorf("session key: %w", ticketstore.ErrExists)
+	}
+	return false, nil
+}
+
+// Excess is how many of a subject's live sessions end, the oldest first, so that one more has its place within the limit.
+func Excess(live int, limit *ticketstore.Limit) (int, error) {
+	excess := max(live-limit.Max+1, 0)
+	if excess > 0 && !limit.EndOldest {
+		return 0, ticketstore.ErrTooManySessions
+	}
+	return excess, nil
+}
+
+// Renew has a session live longer that is live and unchanged since it was read.
+func Renew(s *records.Session, renewal *ticketstore.Renewal, now time.Time) error {
+	if err := unchanged(s, renewal.Version, now); err != nil {
+		return err
+	}
+	s.Expires = max(s.Expires, capped(s, records.Nanos(renewal.Expires)))
+	s.Renewed = records.Nanos(now)
+	s.Version++
+	return nil
+}
+
+// Rekey returns a session, live and unchanged since it was read, as a new sign-in of its subject leaves it.
+func Rekey(s *records.Session, rekey *ticketstore.Rekey, now time.Time) (*records.Session, error) {
+	if err := unchanged(s, rekey.Version, now); err != nil {
+		return nil, err
+	}
+	next := rekey.Apply(records.SessionOf(s), now)
+	if err := next.Validate(); err != nil {
+		return nil, err
+	}
+	record := records.FromSession(next)
+	record.IndexedDue = s.GetIndexedDue()
+	return record, nil
+}
+
+func unchanged(s *records.Session, version uint64, now time.Time) error {
+	switch {
+	case !Live(s, now):
+		return ticketstore.ErrExpired
+	case s.GetVersion() != version:
+		return fmt.Errorf("session: %w", ticketstore.ErrConflict)
+	}
+	return nil
+}
+
 // Slide has a session (nil: it has ended) live longer that is live, was not renewed lately, and would live longer. It reports whether it did.
 func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) bool {
-	if !Live(s, now) || records.Moment(s.GetRenewed()).After(slide.RenewedBefore) || Renewed(s, slide.Expires) <= s.GetExpires() {
+	until := capped(s, records.Nanos(slide.Expires))
+	if !Live(s, now) || records.Moment(s.GetRenewed()).After(slide.RenewedBefore) || until <= s.GetExpires() {
 		return false
 	}
-	s.Expires, s.Renewed = Renewed(s, slide.Expires), records.Nanos(now)
+	s.Expires, s.Renewed = until, records.Nanos(now)
 	s.Version++
 	return true
+}
+
+// Attach returns the row of a client in a session (nil: it has ended) that it uses at now. use is the row as it is, nil where there is none:
+// then the session has rows of so many others. A client that was detached is back.
+func Attach(s *records.Session, use *records.ClientUse, others int, now time.Time) (*records.ClientUse, error) {
+	switch {
+	case !Live(s, now):
+		return nil, grantstore.ErrSessionEnded
+	case use == nil && others >= ticketstore.MaxClients:
+		return nil, ticketstore.ErrTooManyClients
+	case use == nil:
+		use = &records.ClientUse{FirstUsed: records.Nanos(now)}
+	}
+	use.Detached = false
+	use.LastUsed = max(use.LastUsed, records.Nanos(now))
+	return use, nil
+}
+
+// Registered notes in a client's row what the client has registered about the ends of sessions.
+func Registered(use *records.ClientUse, u *grantstore.Use) {
+	use.Notify, use.Coordinated, use.Muted = u.Notify, u.Coordinated, uint32(u.Muted)
+}
+
+// SetProperty decides whether a property that is now becomes another value (empty: it goes), for a host that takes it for old. The store has so
+// many others.
+func SetProperty(now, old, value []byte, others int) (change bool, err error) {
+	switch {
+	case bytes.Equal(now, value):
+		return false, nil // the answer was lost
+	case !bytes.Equal(now, old):
+		return false, ticketstore.ErrConflict
+	case len(now) == 0 && others >= ticketstore.MaxProperties:
+		return false, ticketstore.TooManyProperties()
+	}
+	return true, nil
 }

@@ -1,0 +1,294 @@
+package rules_test
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	nothing = records.Survivors_SURVIVORS_UNSPECIFIED
+	offline = records.Survivors_SURVIVORS_OFFLINE
+	all     = records.Survivors_SURVIVORS_ALL
+)
+
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ending  logout.Ending
+		expires time.Duration
+		want    bool
+	}{
+		"by its sid":               {logout.Ending{SessionID: "sid"}, time.Hour, true},
+		"of its subject":           {logout.Ending{SubjectID: "alice"}, time.Hour, true},
+		"of another subject":       {logout.Ending{SessionID: "sid", SubjectID: "bob"}, time.Hour, false},
+		"expired":                  {logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 0, true},
+		"slid since":               {logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 1, false},
+		"signed out after its end": {logout.Ending{SessionID: "sid", Reason: logout.UserLogout}, 0, true},
+	} {
+		s := &records.Session{SubjectId: "alice", Expires: in(c.expires)}
+		if got := rules.Ends(&c.ending, s, now); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// Endings that a store makes by itself.
+func TestExpirationAndDisplacement(t *testing.T) {
+	t.Parallel()
+	e := rules.Expiration("sid", &logout.Sweep{KeepOffline: true, SkipNotification: true, CoordinatedOnly: true})
+	if e.SessionID != "sid" || e.Reason != logout.SessionExpiration || !e.KeepConsents || !e.KeepOffline || !e.SkipNotification ||
+		!e.CoordinatedOnly || e.KeepSession || e.KeepTokens {
+		t.Errorf("of a session that is due: %+v", e)
+	}
+	e = rules.Displacement("sid", &ticketstore.Limit{KeepOffline: true})
+	if e.SessionID != "sid" || e.Reason != logout.Terminated || !e.KeepConsents || !e.KeepOffline || e.SkipNotification || e.KeepTokens {
+		t.Errorf("of a session that makes room: %+v", e)
+	}
+}
+
+func TestPart(t *testing.T) {
+	t.Parallel()
+	session := &records.Session{SessionId: "sid", SubjectId: "alice", Issuer: "https://op.example"}
+	queued := func(again time.Duration) *records.Notification {
+		n := &records.Notification{
+			Issuer: "https://op.example", ClientId: "app", SubjectId: "alice", SessionId: "sid", Reason: string(logout.Terminated),
+			State: string(logout.Pending), Queued: in(0), NextAttempt: in(0), Due: in(0), GiveUpAt: in(logout.RetryWindow),
+		}
+		if again != 0 {
+			n.Again = in(again)
+		}
+		return n
+	}
+	told := func(change func(u *records.ClientUse)) *records.ClientUse {
+		u := &records.ClientUse{Notify: true, LastUsed: in(-time.Hour)}
+		if change != nil {
+			change(u)
+		}
+		return u
+	}
+	for name, c := range map[string]struct {
+		ending logout.Ending // with a sid and the reason terminated
+		use    *records.ClientUse
+		want   rules.Parting
+	}{
+		"told": {logout.Ending{}, told(nil), rules.Parting{Notification: queued(0), Consents: true}},
+		"told twice": {
+			logout.Ending{}, told(func(u *records.ClientUse) { u.LastUsed = in(-logout.RecentUse) }),
+			rules.Parting{Notification: queued(logout.SecondDelivery), Consents: true},
+		},
+		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.Parting{Consents: true}},
+		"named":              {logout.Ending{ClientIDs: []string{"app"}}, told(nil), rules.Parting{Notification: queued(0), Consents: true}},
+		"left alone":         {logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.Parting{LeftAlone: true}},
+		"detached before":    {logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.Parting{}},
+		"nobody is told":     {logout.Ending{SkipNotification: true}, told(nil), rules.Parting{Consents: true}},
+		"consents are kept":  {logout.Ending{KeepConsents: true}, told(nil), rules.Parting{Notification: queued(0)}},
+		"not coordinated":    {logout.Ending{CoordinatedOnly: true}, told(nil), rules.Parting{Consents: true}},
+		"coordinated": {
+			logout.Ending{CoordinatedOnly: true}, told(func(u *records.ClientUse) { u.Coordinated = true }),
+			rules.Parting{Notification: queued(0), Consents: true},
+		},
+		"does not want to hear of removals": {
+			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }), rules.Parting{Consents: true},
+		},
+		"does not want to hear of others": {
+			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
+			rules.Parting{Notification: queued(0), Consents: true},
+		},
+	} {
+		c.ending.SessionID, c.ending.Reason = "sid", logout.Terminated
+		got := rules.Part(&c.ending, session, "app", c.use, now)
+		if got.LeftAlone != c.want.LeftAlone || got.Consents != c.want.Consents || !proto.Equal(got.Notification, c.want.Notification) {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+	if p := rules.Part(&logout.Ending{SubjectID: "alice"}, session, "app", told(nil), now); p.Consents {
+		t.Error("an ending without a sid takes consents with each session: they go by themselves")
+	}
+}
+
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	named := []string{"app"}
+	for name, c := range map[string]struct {
+		ending logout.Ending
+		use    *records.ClientUse
+		want   *records.ClientUse // nil: nothing changes
+	}{
+		"every client": {logout.Ending{}, &records.ClientUse{Notify: true}, &records.ClientUse{Notify: true, TokenNumber: 4}},
+		"tokens stay":  {logout.Ending{KeepTokens: true}, &records.ClientUse{}, &records.ClientUse{TokenNumber: 3}},
+		"named and told": {
+			logout.Ending{ClientIDs: named}, &records.ClientUse{Notify: true}, &records.ClientUse{Notify: true, TokenNumber: 4, Detached: true},
+		},
+		"named, and not to be told": {
+			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{Notify: true},
+			&records.ClientUse{Notify: true, TokenNumber: 4},
+		},
+		"named, with nowhere to be told": {
+			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{}, &records.ClientUse{TokenNumber: 4, Detached: true},
+		},
+		"another one":     {logout.Ending{ClientIDs: []string{"other"}}, &records.ClientUse{Notify: true}, nil},
+		"detached before": {logout.Ending{}, &records.ClientUse{Detached: true}, nil},
+	} {
+		c.ending.OperationID = "op"
+		c.use.TokenNumber = 3
+		changed := c.want != nil
+		if !changed {
+			c.want = proto.CloneOf(c.use)
+		} else {
+			c.want.LastEnding = "op"
+		}
+		if got := rules.Keep(&c.ending, "app", c.use); got != changed || !proto.Equal(c.use, c.want) {
+			t.Errorf("%s: changed %t, %v; want %t, %v", name, got, c.use, changed, c.want)
+		}
+		if rules.Dealt(&c.ending, c.use) != changed {
+			t.Errorf("%s: repeated, it deals with the client again: %t", name, changed)
+		}
+	}
+	if rules.Dealt(&logout.Ending{}, &records.ClientUse{}) {
+		t.Error("an ending without an operation id has dealt with a client before")
+	}
+}
+
+func TestLeave(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ending logout.Ending
+		want   records.Survivors
+	}{
+		"nothing":                      {logout.Ending{}, nothing},
+		"offline access":               {logout.Ending{KeepOffline: true}, offline},
+		"all":                          {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
+		"of those that are not named":  {logout.Ending{ClientIDs: []string{"other"}}, all},
+		"nothing of the one named":     {logout.Ending{ClientIDs: []string{"app"}}, nothing},
+		"offline access of that named": {logout.Ending{ClientIDs: []string{"app"}, KeepOffline: true}, offline},
+	} {
+		c.ending.Reason = logout.UserLogout
+		got := rules.EndedBy(&c.ending, &records.Session{SubjectId: "alice"}, now)
+		rules.Leave(got, &c.ending, "app", &records.ClientUse{TokenNumber: 3})
+		want := &records.Ended{SubjectId: "alice", When: in(0), Reason: string(logout.UserLogout), Survivors: c.want}
+		if c.want != nothing {
+			want.Clients = []*records.EndedClient{{ClientId: "app", TokenNumber: 3, Survivors: c.want}}
+		}
+		if !proto.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	// The most that any client's entry lets live.
+	mixed := &records.Ended{Survivors: all}
+	rules.Leave(mixed, &logout.Ending{KeepOffline: true}, "app", &records.ClientUse{})
+	if mixed.Survivors != all || len(mixed.Clients) != 1 || mixed.Clients[0].Survivors != offline {
+		t.Errorf("one of several: %v", mixed)
+	}
+}
+
+func TestRevokeSurvivors(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ending logout.Ending
+		left   []records.Survivors // of a and b; nil: nothing changes
+	}{
+		"all":                        {logout.Ending{}, []records.Survivors{nothing, nothing}},
+		"of its subject":             {logout.Ending{SubjectID: "alice"}, []records.Survivors{nothing, nothing}},
+		"of one client":              {logout.Ending{ClientIDs: []string{"a"}}, []records.Survivors{nothing, offline}},
+		"of another subject":         {logout.Ending{SubjectID: "bob"}, nil},
+		"tokens are kept":            {logout.Ending{KeepTokens: true}, nil},
+		"offline access is kept":     {logout.Ending{KeepOffline: true}, nil},
+		"a session that has expired": {logout.Ending{Reason: logout.SessionExpiration}, nil},
+	} {
+		before := &records.Ended{SubjectId: "alice", Survivors: all, Clients: []*records.EndedClient{
+			{ClientId: "a", Survivors: all}, {ClientId: "b", Survivors: offline},
+		}}
+		want := proto.CloneOf(before)
+		if c.left != nil {
+			want.Survivors = max(c.left[0], c.left[1])
+			want.Clients[0].Survivors, want.Clients[1].Survivors = c.left[0], c.left[1]
+		}
+		if got := rules.RevokeSurvivors(&c.ending, before); got != (c.left != nil) || !proto.Equal(before, want) {
+			t.Errorf("%s: changed %t, %v; want %v", name, got, before, want)
+		}
+	}
+	for name, ended := range map[string]*records.Ended{"no record": nil, "nothing left": {SubjectId: "alice"}} {
+		if rules.RevokeSurvivors(&logout.Ending{}, ended) {
+			t.Errorf("%s: something was revoked", name)
+		}
+	}
+}
+
+func TestRevokesLoose(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ending logout.Ending
+		kind   grantstore.Type
+		change func(g *records.Grant)
+		want   bool
+	}{
+		"a token without a session": {logout.Ending{SubjectID: "alice"}, grantstore.RefreshToken, nil, true},
+		"of all subjects":           {logout.Ending{All: true}, grantstore.RefreshToken, nil, true},
+		"of another subject":        {logout.Ending{SubjectID: "bob"}, grantstore.RefreshToken, nil, false},
+		"a token of a session": {
+			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SessionId = "sid" }, false,
+		},
+		"a consent, given in a session": {
+			logout.Ending{All: true}, grantstore.UserConsent, func(g *records.Grant) { g.SessionId = "sid" }, true,
+		},
+		"nobody's": {logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SubjectId = "" }, false},
+		"of another client": {
+			logout.Ending{All: true, ClientIDs: []string{"other"}}, grantstore.UserConsent, nil, false,
+		},
+		"used":              {logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Consumed = 1 }, false},
+		"consents are kept": {logout.Ending{All: true, KeepConsents: true}, grantstore.UserConsent, nil, false},
+		"tokens are kept":   {logout.Ending{All: true, KeepTokens: true}, grantstore.RefreshToken, nil, false},
+		"consents go where tokens are kept": {
+			logout.Ending{All: true, KeepTokens: true}, grantstore.UserConsent, nil, true,
+		},
+		"a pushed request": {logout.Ending{All: true}, grantstore.PushedAuthorization, nil, false},
+		"of another clock": {
+			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Created = in(rules.ClockSkew) }, true,
+		},
+		"that came since": {
+			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, false,
+		},
+	} {
+		g := &records.Grant{SubjectId: "alice", ClientId: "app", Created: in(-time.Hour)}
+		if c.change != nil {
+			c.change(g)
+		}
+		if got := rules.RevokesLoose(&c.ending, c.kind, g, now); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+func TestSwept(t *testing.T) {
+	t.Parallel()
+	live := &rules.Standing{Session: &records.Session{Expires: in(time.Hour)}, Use: &records.ClientUse{TokenNumber: 3}}
+	over := &rules.Standing{Session: &records.Session{Expires: in(0)}, Use: &records.ClientUse{TokenNumber: 3}}
+	gone := &rules.Standing{}
+	for name, c := range map[string]struct {
+		kind          grantstore.Type
+		grant         *records.Grant
+		standing      *rules.Standing
+		goes, revoked bool
+	}{
+		"of a session that has ended":       {grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, gone, true, true},
+		"expired before":                    {grantstore.ReferenceToken, &records.Grant{Expires: in(0)}, gone, true, false},
+		"used before":                       {grantstore.RefreshToken, &records.Grant{Consumed: 1}, gone, true, false},
+		"of a live session":                 {grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, live, false, false},
+		"revoked while its session stays":   {grantstore.ReferenceToken, &records.Grant{TokenNumber: 2}, live, true, true},
+		"of a session that may yet be kept": {grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, over, false, false},
+		"a consent":                         {grantstore.UserConsent, &records.Grant{}, gone, false, false},
+		"what survives":                     {grantstore.RefreshToken, &records.Grant{ClientId: "app", TokenNumber: 3}, ended(all, 3), false, false},
+	} {
+		if goes, revoked := rules.Swept(c.kind, c.grant, c.standing, now); goes != c.goes || revoked != c.revoked {
+			t.Errorf("%s: goes %t, counts %t", name, goes, revoked)
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package rules
+
+import (
+	"slices"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+)
+
+// NewJob is the job of an ending of several steps that begins at now, in its first phase.
+func NewJob(e *logout.Ending, now time.Time) *records.Job {
+	job := records.FromEnding(e, now)
+	job.Phase = logout.PhaseSessions
+	return job
+}
+
+// Finish has a job be done. When that was is said by whoever knows what time it is: see DateJob.
+func Finish(job *records.Job) {
+	job.Phase, job.Cursor, job.Last, job.Error, job.ConsentsClients = "", nil, nil, "", nil
+}
+
+// Progress adds what was done to a job.
+func Progress(job *records.Job, done *logout.Result) {
+	total := records.ResultOf(job.GetDone())
+	Sum(total, done)
+	job.Done = records.FromResult(total)
+}
+
+// Sum adds a result to a total, in which each client left alone stands once and only so many ended sessions are named.
+func Sum(total, result *logout.Result) {
+	total.Add(*result)
+	total.Ended = append(total.Ended, result.Ended...)
+	total.Ended = total.Ended[:min(len(total.Ended), logout.MaxEnded)]
+	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
+	slices.Sort(total.ClientsLeftAlone)
+	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
+}
+
+// Recall is the answer to an ending that is done: the one kept under its operation id, or its job's; nil where it is not done. The answer to an
+// ending of all is its job.
+func Recall(id string, operation *records.Operation, job *records.Job) *logout.Result {
+	switch {
+	case operation != nil:
+		return records.ResultOf(operation.GetEnding())
+	case job == nil || job.GetPhase() != "":
+		return nil
+	case job.GetAll():
+		return &logout.Result{JobID: id}
+	}
+	return records.ResultOf(job.GetDone())
+}

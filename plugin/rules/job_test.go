@@ -1,0 +1,78 @@
+package rules_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+)
+
+func TestSumAndProgress(t *testing.T) {
+	t.Parallel()
+	total := &logout.Result{SessionsRemoved: 1, ClientsLeftAlone: []string{"b"}, Ended: []logout.EndedSession{{SessionID: "a"}}}
+	done := &logout.Result{
+		SessionsRemoved: 2, GrantsRevoked: 3, ConsentsRevoked: 4, NotificationsQueued: 5, ClientsLeftAlone: []string{"c", "a", "b"},
+		Ended: []logout.EndedSession{{SessionID: "b"}},
+	}
+	want := &logout.Result{
+		SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 4, NotificationsQueued: 5, ClientsLeftAlone: []string{"a", "b", "c"},
+		Ended: []logout.EndedSession{{SessionID: "a"}, {SessionID: "b"}},
+	}
+	job := &records.Job{Done: records.FromResult(total)}
+	rules.Progress(job, done)
+	if diff := cmp.Diff(want, records.ResultOf(job.Done)); diff != "" {
+		t.Errorf("a job's progress (-want +got):\n%s", diff)
+	}
+	rules.Sum(total, done)
+	if diff := cmp.Diff(want, total); diff != "" {
+		t.Errorf("a sum (-want +got):\n%s", diff)
+	}
+	for i := range logout.MaxEnded {
+		rules.Sum(total, &logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{{SessionID: fmt.Sprint(i)}}})
+	}
+	if total.SessionsRemoved != 3+logout.MaxEnded || len(total.Ended) != logout.MaxEnded {
+		t.Errorf("%d are counted and %d are named, want %d and %d", total.SessionsRemoved, len(total.Ended), 3+logout.MaxEnded, logout.MaxEnded)
+	}
+}
+
+func TestRecall(t *testing.T) {
+	t.Parallel()
+	done := &records.EndingResult{SessionsRemoved: 1}
+	for name, c := range map[string]struct {
+		operation *records.Operation
+		job       *records.Job
+		want      *logout.Result
+	}{
+		"never heard of":          {nil, nil, nil},
+		"an operation":            {&records.Operation{Ending: done}, nil, &logout.Result{SessionsRemoved: 1}},
+		"a job":                   {nil, &records.Job{Done: done}, &logout.Result{SessionsRemoved: 1}},
+		"a job under way":         {nil, &records.Job{Done: done, Phase: logout.PhasePurge}, nil},
+		"an ending of all":        {nil, &records.Job{Done: done, All: true}, &logout.Result{JobID: "op"}},
+		"one of all, under way":   {nil, &records.Job{All: true, Phase: logout.PhaseSessions}, nil},
+		"an operation of a batch": {&records.Operation{Revoked: 2}, nil, &logout.Result{}},
+	} {
+		if diff := cmp.Diff(c.want, rules.Recall("op", c.operation, c.job)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestNewJobAndFinish(t *testing.T) {
+	t.Parallel()
+	job := rules.NewJob(&logout.Ending{OperationID: "op", SubjectID: "alice", ClientIDs: []string{"a"}}, now)
+	if job.Phase != logout.PhaseSessions || job.Now != in(0) || job.SubjectId != "alice" || !slices.Equal(job.ClientIds, []string{"a"}) {
+		t.Errorf("a new one: %v", job)
+	}
+	done := proto.CloneOf(job)
+	job.Cursor, job.Last, job.Error, job.ConsentsClients = []byte("c"), []byte("l"), "disk", []string{"a"}
+	done.Phase = ""
+	if rules.Finish(job); !proto.Equal(job, done) {
+		t.Errorf("one that is done: %v, want %v", job, done)
+	}
+}

@@ -1,0 +1,110 @@
+package rules_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func TestPlaceOf(t *testing.T) {
+	t.Parallel()
+	at := func(p string) ticketstore.Bound { return ticketstore.Bound{Position: []byte(p)} }
+	incl := func(p string) ticketstore.Bound { return ticketstore.Bound{Position: []byte(p), Inclusive: true} }
+	from := at("f")
+	for name, c := range map[string]struct {
+		from    *ticketstore.Bound
+		stretch rules.Stretch
+		behind  bool
+		near    ticketstore.Bound
+		// as the page after From; the page before it has them the other way round
+		before, after    ticketstore.Bound
+		hasPrev, hasNext bool
+		nothing          bool
+	}{
+		"the first page": {
+			nil, rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true}, false,
+			at("g"), at("g"), at("h"), false, true, false,
+		},
+		"one in between": {
+			&from, rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true}, true,
+			at("g"), at("g"), at("h"), true, true, false,
+		},
+		"the last one": {
+			&from, rules.Stretch{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k")}, true,
+			at("g"), at("g"), at("g"), true, false, false,
+		},
+		"enough was looked at": {
+			&from, rules.Stretch{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k"), More: true}, true,
+			at("g"), at("g"), at("k"), true, true, false,
+		},
+		"nothing there":       {nil, rules.Stretch{}, false, ticketstore.Bound{}, ticketstore.Bound{}, ticketstore.Bound{}, false, false, true},
+		"nothing matches":     {nil, rules.Stretch{Seen: []byte("k")}, false, incl("k"), incl("k"), at("k"), false, false, false},
+		"nothing behind From": {&from, rules.Stretch{}, true, incl("f"), incl("f"), at("f"), true, false, false},
+		"nothing yet":         {&from, rules.Stretch{Seen: []byte("k"), More: true}, true, incl("f"), incl("f"), at("k"), true, true, false},
+	} {
+		for _, prior := range []bool{false, true} {
+			w := &ticketstore.Walk[ticketstore.SessionFilter]{
+				Listing: ticketstore.ListingSessions, Order: ticketstore.Ascending, Count: 2, From: c.from, Prior: prior,
+			}
+			if near := rules.Near(w, &c.stretch); cmp.Diff(c.near, near) != "" {
+				t.Errorf("%s: near %+v, want %+v", name, near, c.near)
+			}
+			p := rules.PlaceOf(w, &c.stretch, c.behind)
+			before, after, hasPrev, hasNext := c.before, c.after, c.hasPrev, c.hasNext
+			if prior {
+				before, after, hasPrev, hasNext = after, before, hasNext, hasPrev
+			}
+			want := ""
+			if !c.nothing {
+				var err error
+				if want, err = w.Token(before, after, 3); err != nil {
+					t.Fatal(err)
+				}
+			}
+			token, err := rules.Token(w, p, 3)
+			if err != nil || token != want || p.HasPrev != hasPrev || p.HasNext != hasNext {
+				t.Errorf("%s, prior %t: %+v, error %v; want %+v to %+v, %t, %t", name, prior, p, err, before, after, hasPrev, hasNext)
+			}
+		}
+	}
+}
+
+func TestNumber(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		page             int // of the token
+		rows, total      int
+		hasPrev, hasNext bool
+		pages, current   int
+	}{
+		"the only one":                 {1, 5, 5, false, false, 1, 1},
+		"nothing":                      {1, 0, 0, false, false, 0, 1},
+		"in between":                   {3, 10, 45, true, true, 5, 3},
+		"the last one, miscounted":     {3, 5, 45, true, false, 5, 5},
+		"the first one, miscounted":    {3, 10, 45, false, true, 5, 1},
+		"more than there are":          {9, 10, 45, true, true, 5, 5},
+		"behind the last":              {6, 0, 45, true, false, 5, 5},
+		"the token does not know":      {0, 10, 45, true, true, 5, -1},
+		"too many to count":            {3, 10, -1, true, true, -1, 3},
+		"too many to count, the first": {0, 10, -1, false, true, -1, 1},
+	} {
+		p := &ticketstore.Page{
+			Sessions: make([]ticketstore.SessionDetail, c.rows), TotalCount: c.total, HasPrev: c.hasPrev, HasNext: c.hasNext,
+		}
+		rules.Number(p, &ticketstore.Walk[ticketstore.SessionFilter]{Count: 10, Page: c.page})
+		if p.TotalPages != c.pages || p.CurrentPage != c.current {
+			t.Errorf("%s: page %d of %d, want %d of %d", name, p.CurrentPage, p.TotalPages, c.current, c.pages)
+		}
+	}
+}
+
+func TestShown(t *testing.T) {
+	t.Parallel()
+	if rules.Shown(nil) || rules.Shown(&records.ClientUse{Detached: true}) || !rules.Shown(&records.ClientUse{}) {
+		t.Error("a client is shown with its session unless it has no row or was detached")
+	}
+}

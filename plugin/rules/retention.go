@@ -1,0 +1,96 @@
+package rules
+
+import (
+	"math"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+)
+
+// EndedRetention is how long an ended record is kept at least. After that it goes as soon as it has no grant to judge.
+const EndedRetention = 24 * time.Hour
+
+// EndedDue is when to look whether an ended record may go.
+func EndedDue(ended *records.Ended) int64 {
+	return records.Nanos(records.Moment(ended.GetWhen()).Add(EndedRetention))
+}
+
+// GraceOver is the first moment at which a used grant cannot be used again.
+func GraceOver(g *records.Grant) int64 {
+	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
+		return over
+	}
+	return math.MaxInt64
+}
+
+// GrantDue is when a grant may go, or be made small, 0 for never.
+func GrantDue(g *records.Grant) int64 {
+	due := grantOver(g)
+	if g.GetUsed() > 1 {
+		return min(due, GraceOver(g))
+	}
+	return due
+}
+
+// grantOver is when a grant may go: at its Expires, a used one too, so that its reuse is noticed until then.
+func grantOver(g *records.Grant) int64 {
+	if g.GetExpires() == 0 && g.GetConsumed() != 0 {
+		return records.Nanos(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
+	}
+	return g.GetExpires()
+}
+
+// Fate is what becomes of a grant that is looked at for being due.
+type Fate int
+
+// The fates.
+const (
+	Stays Fate = iota
+	Shrinks
+	Goes
+)
+
+// FateOf decides what becomes of a grant at now.
+func FateOf(g *records.Grant, now time.Time) Fate {
+	switch at := records.Nanos(now); {
+	case grantOver(g) != 0 && grantOver(g) <= at:
+		return Goes
+	case g.GetUsed() > 1 && GraceOver(g) <= at, Former(g):
+		return Shrinks
+	}
+	return Stays
+}
+
+// Former reports whether a former release has used a grant, and kept it whole.
+func Former(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
+
+// Shrink returns what is kept of a used grant: less once its grace is over. One of a former release has one from then on.
+func Shrink(g *records.Grant, now time.Time) *records.Grant {
+	if Former(g) && UsedAgain(g, FormerGrace, now) {
+		return Used(g, FormerGrace, g.GetConsumed())
+	}
+	return Used(g, 0, g.GetConsumed())
+}
+
+// JobDue is when to look whether a job may go, 0 as long as it is not done: at once where nobody has said when that was.
+func JobDue(job *records.Job) int64 {
+	switch {
+	case job.GetPhase() != "":
+		return 0
+	case job.GetFinished() == 0:
+		return math.MinInt64
+	}
+	return records.Nanos(records.Moment(job.GetFinished()).Add(logout.JobRetention))
+}
+
+// DateJob gives a job that is done its time where it has none, and reports whether it did; and whether its time is up.
+func DateJob(job *records.Job, now time.Time) (dated, over bool) {
+	if job.GetPhase() == "" && job.GetFinished() == 0 {
+		job.Finished = records.Nanos(now)
+		return true, false
+	}
+	due := JobDue(job)
+	return false, due != 0 && due <= records.Nanos(now)
+}

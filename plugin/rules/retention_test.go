@@ -1,0 +1,94 @@
+package rules_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+)
+
+func TestGrantDueAndFate(t *testing.T) {
+	t.Parallel()
+	const grace = time.Minute
+	used := func(since time.Duration, grace uint64, expires int64) *records.Grant {
+		return &records.Grant{Consumed: in(-since), Used: 1 + grace, Expires: expires}
+	}
+	for name, c := range map[string]struct {
+		grant *records.Grant
+		due   int64
+		fate  rules.Fate
+	}{
+		"without Expires":                {&records.Grant{}, 0, rules.Stays},
+		"before its Expires":             {&records.Grant{Expires: in(1)}, in(1), rules.Stays},
+		"at its Expires":                 {&records.Grant{Expires: in(0)}, in(0), rules.Goes},
+		"used, until its Expires":        {used(time.Hour, 0, in(1)), in(1), rules.Stays},
+		"used, at its Expires":           {used(time.Hour, 0, in(0)), in(0), rules.Goes},
+		"within its grace":               {used(grace, uint64(grace), in(time.Hour)), in(1), rules.Stays},
+		"just after its grace":           {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Shrinks},
+		"expired within its grace":       {used(0, uint64(grace), in(0)), in(0), rules.Goes},
+		"used, without Expires":          {used(time.Hour, 0, 0), in(grantstore.ConsumedRetention - time.Hour), rules.Stays},
+		"used long ago, without Expires": {used(grantstore.ConsumedRetention, 0, 0), in(0), rules.Goes},
+		"with a grace for ever":          {used(0, math.MaxInt64, in(time.Hour)), in(time.Hour), rules.Stays},
+		"used by a former release":       {&records.Grant{Consumed: in(0), Expires: in(time.Hour)}, in(time.Hour), rules.Shrinks},
+	} {
+		if due := rules.GrantDue(c.grant); due != c.due {
+			t.Errorf("%s: due %s, want %s", name, records.Moment(due), records.Moment(c.due))
+		}
+		if fate := rules.FateOf(c.grant, now); fate != c.fate {
+			t.Errorf("%s: fate %d, want %d", name, fate, c.fate)
+		}
+	}
+}
+
+func TestShrink(t *testing.T) {
+	t.Parallel()
+	former := func(since time.Duration) *records.Grant {
+		g := whole()
+		g.Consumed = in(-since)
+		return g
+	}
+	for name, c := range map[string]struct {
+		grant *records.Grant
+		grace time.Duration
+	}{
+		"its grace is over":        {rules.Used(whole(), time.Minute, in(-time.Hour)), 0},
+		"of a former release":      {former(rules.FormerGrace), rules.FormerGrace},
+		"of a former release, old": {former(rules.FormerGrace + 1), 0},
+	} {
+		want := rules.Used(c.grant, c.grace, c.grant.GetConsumed())
+		if got := rules.Shrink(c.grant, now); !proto.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestJobsAndEndedRecordsGo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		job         *records.Job
+		due         int64
+		dated, over bool
+	}{
+		"under way":              {&records.Job{Phase: logout.PhaseGrants}, 0, false, false},
+		"done, nobody said when": {&records.Job{}, math.MinInt64, true, false},
+		"done lately":            {&records.Job{Finished: in(1 - logout.JobRetention)}, in(1), false, false},
+		"done long ago":          {&records.Job{Finished: in(-logout.JobRetention)}, in(0), false, true},
+	} {
+		if due := rules.JobDue(c.job); due != c.due {
+			t.Errorf("%s: due %s, want %s", name, records.Moment(due), records.Moment(c.due))
+		}
+		dated, over := rules.DateJob(c.job, now)
+		if dated != c.dated || over != c.over || (dated && c.job.Finished != in(0)) {
+			t.Errorf("%s: dated %t, over %t, %v", name, dated, over, c.job)
+		}
+	}
+	if due := rules.EndedDue(&records.Ended{When: in(0)}); due != in(24*time.Hour) {
+		t.Errorf("an ended record may go at %s", records.Moment(due))
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -178,46 +179,23 @@ func (a *Adapter) Close() error {
 // Backend returns the backend in use. It stays good through swaps.
 func (a *Adapter) Backend() sessions.Backend { return a.config.Backend }
 
-// Issuer returns the issuer of the configuration.
-func (a *Adapter) Issuer() string { return a.config.Issuer }
-
-// Clients returns the source of clients of the configuration.
-func (a *Adapter) Clients() logout.ClientSource { return a.config.Clients }
-
-// Logger returns the logger in use.
-func (a *Adapter) Logger() *slog.Logger { return a.config.Logger }
-
-// RemoteAddr returns the address that a request came from, as Config.RemoteAddr tells it.
+// RemoteAddr returns the address that a request came from, by Config.RemoteAddr.
 func (a *Adapter) RemoteAddr(r *http.Request) string { return a.config.RemoteAddr(r) }
-
-// Now returns the moment by the clock in use, in UTC.
-func (a *Adapter) Now() time.Time { return a.now() }
 
 func (a *Adapter) now() time.Time { return a.config.Now().UTC() }
 
-// Seal encrypts plaintext for a purpose and an id with the first of Config.Keys. Only Unseal with the same purpose and id opens it.
-func (a *Adapter) Seal(purpose string, id, plaintext []byte) ([]byte, error) {
-	return a.ring.seal(purpose, id, plaintext), nil
-}
-
-// Unseal opens what Seal sealed with any of Config.Keys. What cannot be opened is ErrSealed, and is logged, the
-// same once a minute at most. It is worth nothing to anybody, and must not stand in anybody's way either.
-func (a *Adapter) Unseal(purpose string, id, sealed []byte) ([]byte, error) {
+// unseal opens what was sealed with any of Config.Keys. What cannot be opened is ErrSealed, and is logged, the same
+// once a minute at most.
+func (a *Adapter) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	plaintext, err := a.ring.unseal(purpose, id, sealed)
 	a.reportSealed(purpose, err)
 	return plaintext, err
 }
 
-// Binding is what a record is sealed for.
-type Binding struct {
-	Purpose string
-	ID      []byte
-}
-
-// UnsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than what the record
+// unsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than what the record
 // belongs to: it is to be sealed anew where it can. Later such a record is ErrFormerSeal. Any other that cannot be opened is
-// ErrSealed, as with Unseal.
-func (a *Adapter) UnsealBound(bound, former Binding, sealed []byte) (plaintext []byte, isFormer bool, err error) {
+// ErrSealed, as with unseal.
+func (a *Adapter) unsealBound(bound, former tie.Binding, sealed []byte) (plaintext []byte, isFormer bool, err error) {
 	plaintext, err = a.ring.unseal(bound.Purpose, bound.ID, sealed)
 	if err == nil {
 		return plaintext, false, nil

@@ -17,13 +17,13 @@ var ErrBackup = errors.New("hostadapter: no backup can be taken")
 // Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package backup. Nothing is written before
 // an ErrBackup. A backup that has begun and fails lacks its end, which a restore notices; the backend stays as it is. It ends when
 // ctx does, or the adapter closes.
-func (a *Adapter) Backup(ctx context.Context, w io.Writer) error {
-	ctx, end, err := a.beginBackup(ctx)
+func (o *Operations) Backup(ctx context.Context, w io.Writer) error {
+	ctx, end, err := o.adapter.beginBackup(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
-	name, serving := a.backends.name(), a.backends.serving()
+	name, serving := o.adapter.backends.name(), o.adapter.backends.serving()
 	source := backup.Source{Store: moverOf(serving)}
 	if source.Store == nil {
 		return fmt.Errorf("%w: %q does not serve transfer", ErrBackup, name)
@@ -31,13 +31,13 @@ func (a *Adapter) Backup(ctx context.Context, w io.Writer) error {
 	if source.Description, err = serving.Describe(ctx); err != nil {
 		return fmt.Errorf("hostadapter: asking the backend what it is: %w", err)
 	}
-	began := a.now()
+	began := o.adapter.now()
 	summary, err := backup.Write(ctx, w, source, began, nil)
 	if err != nil {
-		a.config.Logger.ErrorContext(ctx, "backup was not finished", "backend", name, "error", err)
+		o.adapter.config.Logger.ErrorContext(ctx, "backup was not finished", "backend", name, "error", err)
 		return fmt.Errorf("hostadapter: backup: %w", err)
 	}
-	a.config.Logger.InfoContext(ctx, "backup taken", "backend", name, "records", summary.Records, "took", a.now().Sub(began).String())
+	o.adapter.config.Logger.InfoContext(ctx, "backup taken", "backend", name, "records", summary.Records, "took", o.adapter.now().Sub(began).String())
 	return nil
 }
 

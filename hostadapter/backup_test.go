@@ -77,12 +77,12 @@ func TestBackupIsOneMomentWhileUsersWork(t *testing.T) {
 	first := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	client := newStalled()
 	ended := make(chan error, 1)
-	go func() { ended <- h.Backup(t.Context(), client) }()
+	go func() { ended <- h.Operations().Backup(t.Context(), client) }()
 	client.begins(t, ended)
-	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
+	if err := h.Operations().Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("a second backup: %v, want ErrBackup", err)
 	}
-	if _, err := h.Swap(t.Context(), "new"); !errors.Is(err, hostadapter.ErrSwap) {
+	if _, err := h.Operations().Swap(t.Context(), "new"); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("a swap meanwhile: %v, want ErrSwap", err)
 	}
 	close(client.goOn)
@@ -100,7 +100,7 @@ func TestBackupIsOneMomentWhileUsersWork(t *testing.T) {
 	if state := h.swap("new"); state.Err != nil {
 		t.Errorf("a swap after a backup: %v", state.Err)
 	}
-	if err := h.Backup(t.Context(), io.Discard); err != nil {
+	if err := h.Operations().Backup(t.Context(), io.Discard); err != nil {
 		t.Errorf("a backup after a swap: %v", err)
 	}
 }
@@ -125,7 +125,7 @@ func TestBackupEndsWithItsClient(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	client := newStalled()
 	ended := make(chan error, 1)
-	go func() { ended <- h.Backup(ctx, client) }()
+	go func() { ended <- h.Operations().Backup(ctx, client) }()
 	client.begins(t, ended)
 	leave()
 	close(client.goOn)
@@ -143,7 +143,7 @@ func TestBackupEndsWithItsClient(t *testing.T) {
 	if !errors.Is(err, backup.ErrDamaged) {
 		t.Errorf("what the client has: %v, want that it is cut short", err)
 	}
-	if err := h.Backup(t.Context(), io.Discard); err != nil {
+	if err := h.Operations().Backup(t.Context(), io.Discard); err != nil {
 		t.Errorf("the next backup: %v", err)
 	}
 }
@@ -153,14 +153,14 @@ func TestCloseEndsABackup(t *testing.T) {
 	h := newHost(t, swappable(t, "old"))
 	client := newStalled()
 	ended := make(chan error, 1)
-	go func() { ended <- h.Backup(t.Context(), client) }()
+	go func() { ended <- h.Operations().Backup(t.Context(), client) }()
 	client.begins(t, ended)
 	goOn := sync.OnceFunc(func() { close(client.goOn) })
 	t.Cleanup(goOn) // or Close waits on
 	closed := make(chan error, 1)
 	go func() { closed <- h.Close() }()
 	testenv.Eventually(t, "the adapter closes", func() bool {
-		return errors.Is(h.Backup(t.Context(), io.Discard), ticketstore.ErrUnavailable)
+		return errors.Is(h.Operations().Backup(t.Context(), io.Discard), ticketstore.ErrUnavailable)
 	})
 	goOn()
 	if err := <-ended; err == nil {
@@ -174,7 +174,7 @@ func TestCloseEndsABackup(t *testing.T) {
 func TestBackupOfABackendThatHasNone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Backend = struct{ sessions.Backend }{c.Backend} }) // without a Transfer
-	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
+	if err := h.Operations().Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("backup: %v, want ErrBackup", err)
 	}
 }

@@ -73,7 +73,7 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 		}
 		issuer = page.Sessions[0].Issuer
 	}
-	if a.ServesIssuer(issuer) {
+	if a.servesIssuer(issuer) {
 		return nil
 	}
 	return a.otherIssuer(issuer)
@@ -85,8 +85,8 @@ func (a *Adapter) otherIssuer(issuer string) error {
 		ErrOtherIssuer, issuer, a.config.Issuer)
 }
 
-// ServesIssuer reports whether the issuer is Config.Issuer or one of Config.FormerIssuers.
-func (a *Adapter) ServesIssuer(issuer string) bool {
+// servesIssuer reports whether the issuer is Config.Issuer or one of Config.FormerIssuers.
+func (a *Adapter) servesIssuer(issuer string) bool {
 	return issuer == a.config.Issuer || slices.Contains(a.config.FormerIssuers, issuer)
 }
 
@@ -175,7 +175,7 @@ func (a *Adapter) property(ctx context.Context, name string) (value []byte, err 
 }
 
 func (a *Adapter) setProperty(ctx context.Context, name string, old, value []byte) error {
-	err := a.Persist(ctx, func(ctx context.Context) error {
+	err := persist(ctx, func(ctx context.Context) error {
 		return a.config.Backend.Properties().SetProperty(ctx, name, old, value)
 	})
 	if err != nil {

@@ -65,7 +65,7 @@ func TestKeysLost(t *testing.T) {
 			h.start()
 			h.config.KeysLost = false
 			h.start() // they are the store's from then on
-			if status := h.BackendStatus(t.Context()); status.Err != nil || status.Trouble != "" {
+			if status := h.Operations().BackendStatus(t.Context()); status.Err != nil || status.Trouble != "" {
 				t.Errorf("status %v, %q; want no trouble: it was said that they are lost", status.Err, status.Trouble)
 			}
 		})
@@ -116,7 +116,7 @@ func TestRotation(t *testing.T) {
 	h.start()
 	h.config.Keys = [][]byte{sealingKey("z")}
 	h.start()
-	trouble := func() string { return h.BackendStatus(t.Context()).Trouble }
+	trouble := func() string { return h.Operations().BackendStatus(t.Context()).Trouble }
 	testenv.Eventually(t, "the status says what cannot be opened", func() bool {
 		return strings.Contains(trouble(), "1 sessions and 1 tokens or consents cannot be opened")
 	})
@@ -146,7 +146,7 @@ func TestRotation(t *testing.T) {
 
 func (h *host) mustEndAll() {
 	h.t.Helper()
-	if _, err := h.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: "ann", KeepConsents: true}); err != nil {
+	if _, err := h.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -189,7 +189,7 @@ func TestSwapToAnotherIssuersStore(t *testing.T) {
 			"theirs": func(context.Context) (sessions.Backend, error) { return kept{theirs.backend}, nil },
 		}
 	})
-	_, err := h.Swap(t.Context(), "theirs")
+	_, err := h.Operations().Swap(t.Context(), "theirs")
 	if !errors.Is(err, hostadapter.ErrSwap) || !errors.Is(err, hostadapter.ErrOtherIssuer) || !strings.Contains(err.Error(), other) {
 		t.Errorf("Swap: %v, want a refusal that names %s", err, other)
 	}

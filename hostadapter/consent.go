@@ -126,8 +126,8 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 		batch.Seen = []grantstore.Precondition{grantstore.PreconditionOf(stored)}
 		batch.Delete = []grantstore.Ref{stored.Ref}
 	}
-	return c.adapter.Persist(ctx, func(ctx context.Context) error {
-		_, err := c.adapter.Backend().Grants().Apply(ctx, batch, now)
+	return persist(ctx, func(ctx context.Context) error {
+		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
 		return err
 	})
 }
@@ -164,8 +164,8 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error
 	}
 	batch := &grantstore.Batch{OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)}}
 	now := c.adapter.now()
-	return wrapConsent("revoking", c.adapter.Persist(ctx, func(ctx context.Context) error {
-		_, err := c.adapter.Backend().Grants().Apply(ctx, batch, now)
+	return wrapConsent("revoking", persist(ctx, func(ctx context.Context) error {
+		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
 		return err
 	}))
 }
@@ -181,7 +181,7 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 	}
 	consents, seen, pages := []Consent{}, map[string]bool{}, walk{}
 	for {
-		page, err := c.adapter.Backend().Grants().Query(ctx, query, now)
+		page, err := c.adapter.config.Backend.Grants().Query(ctx, query, now)
 		if err != nil {
 			return nil, wrapConsent("listing", err)
 		}
@@ -212,14 +212,14 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 // read returns the consent with what holds of it at now, and the grant in which it is kept; nil where there is none.
 func (c *Consents) read(ctx context.Context, subjectID, clientID string, now time.Time) (*Consent, *grantstore.Grant, error) {
 	ref := consentRef(subjectID, clientID)
-	found, err := c.adapter.Backend().Grants().Get(ctx, ref, now)
+	found, err := c.adapter.config.Backend.Grants().Get(ctx, ref, now)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, err
 	}
-	plain, err := c.adapter.Unseal(consentPurpose, ref.Key[:], found.Grant.Data)
+	plain, err := c.adapter.unseal(consentPurpose, ref.Key[:], found.Grant.Data)
 	if errors.Is(err, ErrSealed) {
 		return nil, &found.Grant, nil // the user is asked again, and what the answer is takes its place
 	}
@@ -257,8 +257,8 @@ func (c *Consents) seal(subjectID, clientID string, consent *Consent, now time.T
 			grant.Expires = scope.Expires
 		}
 	}
-	grant.Data, err = c.adapter.Seal(consentPurpose, grant.Key[:], plain)
-	return grant, err
+	grant.Data = c.adapter.ring.seal(consentPurpose, grant.Key[:], plain)
+	return grant, nil
 }
 
 // with returns the consent, which may be nil, with scopes given at now.

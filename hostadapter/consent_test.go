@@ -115,12 +115,12 @@ func TestRemovalRevokesConsents(t *testing.T) {
 	h.remember("mail", time.Hour, "photos")
 	h.remember("wiki", 0, "openid")
 	ctx := t.Context()
-	kept, err := h.RemoveSessions(ctx, hostadapter.RemoveSessions{SubjectID: "ann", KeepConsents: true})
+	kept, err := h.RemoveSessions(ctx, hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true})
 	if err != nil || kept.ConsentsRevoked != 0 {
 		t.Errorf("a removal that keeps consents revoked %+v, %v", kept, err)
 	}
 	h.mustCover("mail", true, "openid", "email", "photos")
-	some, err := h.RemoveSessions(ctx, hostadapter.RemoveSessions{SubjectID: "ann", ClientIDs: []string{"mail"}})
+	some, err := h.RemoveSessions(ctx, hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{"mail"}})
 	if err != nil || some.ConsentsRevoked != 1 {
 		t.Errorf("a removal for one client revoked %+v, %v, want one consent", some, err)
 	}
@@ -130,7 +130,7 @@ func TestRemovalRevokesConsents(t *testing.T) {
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "mail")
 	h.remember("mail", 0, "openid")
-	one, err := h.RemoveSessions(ctx, hostadapter.RemoveSessions{SessionID: session.SessionID})
+	one, err := h.RemoveSessions(ctx, hostadapter.SessionRemoval{SessionID: session.SessionID})
 	if err != nil || one.ConsentsRevoked != 1 {
 		t.Errorf("a removal of a session revoked %+v, %v, want one consent", one, err)
 	}

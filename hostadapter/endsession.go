@@ -106,10 +106,10 @@ func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
-	case detail.SubjectID != request.Subject || !a.ServesIssuer(detail.Issuer):
+	case detail.SubjectID != request.Subject || !a.servesIssuer(detail.Issuer):
 		return nil, nil
 	case !detail.LiveAt(a.now()):
-		a.EndExpired(ctx, detail.SessionID)
+		a.endExpired(ctx, detail.SessionID)
 		return nil, nil
 	}
 	return &detail.Session, nil

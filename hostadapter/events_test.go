@@ -101,7 +101,7 @@ func TestEvents(t *testing.T) {
 	h.clock.advance(time.Minute)
 	b.mustBe("ann")
 	bob := b.signIn(hostadapter.Identity{Subject: "bob"})
-	if _, err := h.RemoveSessions(hostadapter.WithActor(t.Context(), "operator"), hostadapter.RemoveSessions{SessionID: bob.SessionID}); err != nil {
+	if _, err := h.RemoveSessions(hostadapter.WithActor(t.Context(), "operator"), hostadapter.SessionRemoval{SessionID: bob.SessionID}); err != nil {
 		t.Fatal(err)
 	}
 	h.browser().signIn(hostadapter.Identity{Subject: "eve"})

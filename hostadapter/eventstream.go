@@ -138,8 +138,8 @@ func (a *Adapter) tellEnding(ctx context.Context, ending *logout.Ending, result 
 	}
 }
 
-// Slid tells of a session that slid in a batch (grantstore.Result).
-func (a *Adapter) Slid(sessionID, subjectID string) {
+// tellSlid tells of a session that slid in a batch (grantstore.Result).
+func (a *Adapter) tellSlid(sessionID, subjectID string) {
 	a.events.tell(&SessionRenewed{Time: a.now(), SessionID: sessionID, SubjectID: subjectID})
 }
 

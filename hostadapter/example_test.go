@@ -62,7 +62,7 @@ func Example() {
 // An operator ends all sessions of a user: tokens and consents go, clients are told.
 func ExampleAdapter_RemoveSessions() {
 	remove := func(ctx context.Context, sessions *hostadapter.Adapter) error {
-		result, err := sessions.RemoveSessions(ctx, hostadapter.RemoveSessions{SubjectID: "42", Reason: "lost laptop"})
+		result, err := sessions.RemoveSessions(ctx, hostadapter.SessionRemoval{SubjectID: "42", Reason: "lost laptop"})
 		if err != nil {
 			return err
 		}

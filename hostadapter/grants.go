@@ -9,24 +9,24 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// RemoveGrants says which grants to remove. The session that a grant belongs to stays, and no client is told.
-type RemoveGrants struct {
+// GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is told.
+type GrantRemoval struct {
 	// Filter selects grants. At least one condition is required.
 	Filter grantstore.Filter
 	// Reason is free text for the log.
 	Reason string
 }
 
-// GrantsRemoved counts what a removal of grants did.
-type GrantsRemoved struct {
+// GrantRemovalResult counts what a removal of grants did.
+type GrantRemovalResult struct {
 	// GrantsRevoked and ConsentsRevoked count tokens and consents that were live until then.
 	GrantsRevoked   int
 	ConsentsRevoked int
 }
 
 // QueryGrants returns a page of live grants, without what is sealed in them.
-func (a *Adapter) QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error) {
-	page, err := a.config.Backend.Grants().Query(ctx, query, a.now())
+func (o *Operations) QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error) {
+	page, err := o.adapter.config.Backend.Grants().Query(ctx, query, o.adapter.now())
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying grants: %w", err)
 	}
@@ -37,22 +37,22 @@ func (a *Adapter) QueryGrants(ctx context.Context, query grantstore.Query) (*gra
 // batches until there are none, and counts them. A code exchange or a refresh that races it loses: it finds
 // its code or refresh token gone, or what it was given is removed too. What users and clients are granted
 // anew meanwhile stays. An error says nothing of how much was removed before; removing again does no harm.
-func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*GrantsRemoved, error) {
+func (o *Operations) RemoveGrants(ctx context.Context, removal GrantRemoval) (*GrantRemovalResult, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err
 	}
-	batch := grantstore.Removal{OperationID: "unset", Filter: removal.Filter, Limit: ticketstore.MaxCount}
+	batch := grantstore.Removal{OperationID: randomID(), Filter: removal.Filter, Limit: ticketstore.MaxCount}
 	if err := batch.Validate(); err != nil {
 		return nil, err
 	}
 	var err error
-	if batch.AsOf, err = a.lastGrant(ctx, removal.Filter); err != nil {
+	if batch.AsOf, err = o.lastGrant(ctx, removal.Filter); err != nil {
 		return nil, err
 	}
-	total, places := &GrantsRemoved{}, walk{}
+	total, places := &GrantRemovalResult{}, walk{}
 	// Walk after walk, until one meets nothing: then there was a moment at which nothing was left.
 	for met, done := 0, false; !done; {
-		removed, err := a.removeBatch(ctx, batch)
+		removed, err := o.adapter.removeBatch(ctx, batch)
 		if err != nil {
 			return nil, fmt.Errorf("hostadapter: removing grants: %w", err)
 		}
@@ -73,16 +73,16 @@ func (a *Adapter) RemoveGrants(ctx context.Context, removal RemoveGrants) (*Gran
 		}
 	}
 	f := removal.Filter
-	a.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id", f.SessionID, "client_id", f.ClientID,
+	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id", f.SessionID, "client_id", f.ClientID,
 		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked, "consents_revoked", total.ConsentsRevoked)
 	return total, nil
 }
 
 // lastGrant is the present, or the creation of the last grant there is, where a clock is or was ahead of this
 // one.
-func (a *Adapter) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
-	now := a.now()
-	page, err := a.QueryGrants(ctx, grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1})
+func (o *Operations) lastGrant(ctx context.Context, filter grantstore.Filter) (time.Time, error) {
+	now := o.adapter.now()
+	page, err := o.QueryGrants(ctx, grantstore.Query{Filter: filter, Order: ticketstore.Descending, Count: 1})
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -97,7 +97,7 @@ func (a *Adapter) lastGrant(ctx context.Context, filter grantstore.Filter) (time
 func (a *Adapter) removeBatch(ctx context.Context, batch grantstore.Removal) (removed *grantstore.RemovalResult, err error) {
 	batch.OperationID = randomID()
 	now := a.now()
-	err = a.Persist(ctx, func(ctx context.Context) error {
+	err = persist(ctx, func(ctx context.Context) error {
 		removed, err = a.config.Backend.Grants().Remove(ctx, batch, now)
 		return err
 	})

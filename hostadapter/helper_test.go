@@ -18,6 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
@@ -260,7 +261,7 @@ func (h *host) use(sid, client string) {
 // notices returns all notices in the queue.
 func (h *host) notices() []logout.Notification {
 	h.t.Helper()
-	page, err := h.Notifications(h.t.Context(), logout.NotificationQuery{Order: ticketstore.Ascending})
+	page, err := h.Operations().QueryNotifications(h.t.Context(), logout.NotificationQuery{Order: ticketstore.Ascending})
 	if err != nil {
 		h.t.Fatalf("Notifications: %v", err)
 	}
@@ -366,4 +367,12 @@ func bodyOf(t *testing.T, r *http.Response) string {
 		t.Fatal(err)
 	}
 	return string(raw)
+}
+
+func (h *host) seal(purpose string, id, plaintext []byte) []byte {
+	return h.Tie().Seal(tie.Binding{Purpose: purpose, ID: id}, plaintext)
+}
+
+func (h *host) unseal(purpose string, id, sealed []byte) ([]byte, error) {
+	return h.Tie().Unseal(tie.Binding{Purpose: purpose, ID: id}, sealed)
 }

@@ -15,13 +15,13 @@ type SessionManagement interface {
 	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
 	// RemoveSessions ends sessions and what hangs on them, and counts what it did. Nothing matched is a zero Result and no error. A removal
 	// of all, unless it is a dry run, is begun and goes on by itself: the Result has nothing but the JobID.
-	RemoveSessions(ctx context.Context, removal RemoveSessions) (*logout.Result, error)
+	RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error)
 }
 
 var _ SessionManagement = (*Adapter)(nil)
 
-// RemoveSessions says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are told.
-type RemoveSessions struct {
+// SessionRemoval says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are told.
+type SessionRemoval struct {
 	// SubjectID, SessionID or both select sessions; both must match. One of them is required, or else All.
 	SubjectID string
 	SessionID string
@@ -59,13 +59,14 @@ func (a *Adapter) QuerySessions(ctx context.Context, query ticketstore.SessionQu
 }
 
 // RemoveSessions ends what the removal selects with reason logout.Terminated. Offline refresh tokens end too, unless it keeps tokens.
-func (a *Adapter) RemoveSessions(ctx context.Context, removal RemoveSessions) (*logout.Result, error) {
+func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err
 	}
 	ending := &logout.Ending{
-		OperationID: "unset", SubjectID: removal.SubjectID, SessionID: removal.SessionID, All: removal.All, ClientIDs: removal.ClientIDs,
-		Reason: logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens, KeepConsents: removal.KeepConsents,
+		OperationID: randomID(), SubjectID: removal.SubjectID, SessionID: removal.SessionID, All: removal.All,
+		ClientIDs: removal.ClientIDs,
+		Reason:    logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens, KeepConsents: removal.KeepConsents,
 		SkipNotification: removal.SkipNotification, DryRun: removal.DryRun,
 	}
 	if err := ending.Validate(); err != nil {
@@ -88,17 +89,17 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal RemoveSessions) (*
 }
 
 // SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended one is ticketstore.ErrNotFound.
-func (a *Adapter) SessionByID(ctx context.Context, sessionID string) (*SessionReport, error) {
+func (o *Operations) SessionByID(ctx context.Context, sessionID string) (*SessionReport, error) {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return nil, err
 	}
-	detail, err := a.config.Backend.Tickets().Find(ctx, sessionID)
+	detail, err := o.adapter.config.Backend.Tickets().Find(ctx, sessionID)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
 	}
 	report := &SessionReport{SessionDetail: *detail, Grants: map[grantstore.Type]int{}}
-	page, err := a.config.Backend.Grants().Query(ctx,
-		grantstore.Query{Filter: grantstore.Filter{SessionID: sessionID}, Count: ticketstore.MaxCount}, a.now())
+	page, err := o.adapter.config.Backend.Grants().Query(ctx,
+		grantstore.Query{Filter: grantstore.Filter{SessionID: sessionID}, Count: ticketstore.MaxCount}, o.adapter.now())
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: counting the grants of a session: %w", err)
 	}

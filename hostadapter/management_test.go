@@ -46,16 +46,16 @@ func TestRemoveSessions(t *testing.T) {
 	with := func(change func(*logout.Result)) logout.Result { r := full; change(&r); return r }
 	tests := []struct {
 		name     string
-		removal  hostadapter.RemoveSessions
+		removal  hostadapter.SessionRemoval
 		want     logout.Result
 		signedIn bool
 	}{
-		{"everything", hostadapter.RemoveSessions{}, full, false},
-		{"keep session", hostadapter.RemoveSessions{KeepSession: true}, with(func(r *logout.Result) { r.SessionsRemoved = 0 }), true},
-		{"keep tokens", hostadapter.RemoveSessions{KeepTokens: true}, with(func(r *logout.Result) { r.GrantsRevoked = 0 }), false},
-		{"keep consents", hostadapter.RemoveSessions{KeepConsents: true}, with(func(r *logout.Result) { r.ConsentsRevoked = 0 }), false},
-		{"tell nobody", hostadapter.RemoveSessions{SkipNotification: true}, with(func(r *logout.Result) { r.NotificationsQueued = 0 }), false},
-		{"dry run", hostadapter.RemoveSessions{DryRun: true}, full, true},
+		{"everything", hostadapter.SessionRemoval{}, full, false},
+		{"keep session", hostadapter.SessionRemoval{KeepSession: true}, with(func(r *logout.Result) { r.SessionsRemoved = 0 }), true},
+		{"keep tokens", hostadapter.SessionRemoval{KeepTokens: true}, with(func(r *logout.Result) { r.GrantsRevoked = 0 }), false},
+		{"keep consents", hostadapter.SessionRemoval{KeepConsents: true}, with(func(r *logout.Result) { r.ConsentsRevoked = 0 }), false},
+		{"tell nobody", hostadapter.SessionRemoval{SkipNotification: true}, with(func(r *logout.Result) { r.NotificationsQueued = 0 }), false},
+		{"dry run", hostadapter.SessionRemoval{DryRun: true}, full, true},
 	}
 	for _, test := range tests {
 		for _, by := range []string{"subject", "session"} {
@@ -109,15 +109,15 @@ func TestBadRemoval(t *testing.T) {
 	h := newHost(t)
 	tests := []struct {
 		field   string
-		removal hostadapter.RemoveSessions
+		removal hostadapter.SessionRemoval
 	}{
-		{"subject_id", hostadapter.RemoveSessions{}},
-		{"subject_id", hostadapter.RemoveSessions{ClientIDs: []string{"shop"}}},
-		{"subject_id", hostadapter.RemoveSessions{SubjectID: strings.Repeat("x", 10<<10)}},
-		{"session_id", hostadapter.RemoveSessions{SessionID: "a\x00"}},
-		{"client_ids", hostadapter.RemoveSessions{SubjectID: "ann", ClientIDs: []string{}}},
-		{"client_ids", hostadapter.RemoveSessions{SubjectID: "ann", ClientIDs: []string{""}}},
-		{"reason", hostadapter.RemoveSessions{SubjectID: "ann", Reason: "\xff"}},
+		{"subject_id", hostadapter.SessionRemoval{}},
+		{"subject_id", hostadapter.SessionRemoval{ClientIDs: []string{"shop"}}},
+		{"subject_id", hostadapter.SessionRemoval{SubjectID: strings.Repeat("x", 10<<10)}},
+		{"session_id", hostadapter.SessionRemoval{SessionID: "a\x00"}},
+		{"client_ids", hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{}}},
+		{"client_ids", hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{""}}},
+		{"reason", hostadapter.SessionRemoval{SubjectID: "ann", Reason: "\xff"}},
 	}
 	for _, test := range tests {
 		_, err := h.RemoveSessions(t.Context(), test.removal)
@@ -142,7 +142,7 @@ func TestQueryAndReport(t *testing.T) {
 	if err != nil || len(page.Sessions) != 1 || page.Sessions[0].SessionID != session.SessionID {
 		t.Errorf("page %+v, error %v; want ann's session", page, err)
 	}
-	report, err := h.SessionByID(t.Context(), session.SessionID)
+	report, err := h.Operations().SessionByID(t.Context(), session.SessionID)
 	if err != nil {
 		t.Fatalf("SessionByID: %v", err)
 	}
@@ -152,7 +152,7 @@ func TestQueryAndReport(t *testing.T) {
 	if len(report.Clients) != 1 || report.Clients[0].ClientID != "shop" {
 		t.Errorf("clients %+v, want shop", report.Clients)
 	}
-	if _, err := h.SessionByID(t.Context(), ""); !errors.Is(err, ticketstore.ErrInvalid) {
+	if _, err := h.Operations().SessionByID(t.Context(), ""); !errors.Is(err, ticketstore.ErrInvalid) {
 		t.Errorf("SessionByID without a sid: %v, want ticketstore.ErrInvalid", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestSweep(t *testing.T) {
 	h.backend.fail("EndDue", unavailable, unavailable, unavailable)
 	h.clock.advance(time.Hour)
 	testenv.Eventually(t, "the session is gone", func() bool {
-		_, err := h.SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
+		_, err := h.Operations().SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
 	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
@@ -198,7 +198,7 @@ func TestNoticesAfterRestart(t *testing.T) {
 		t.Fatalf("Close: %v", err)
 	}
 	// The process dies between the removal and the delivery: nobody sends any more.
-	if _, err := h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: "ann"}); err != nil {
+	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"}); err != nil {
 		t.Fatalf("RemoveSessions: %v", err)
 	}
 	h.config.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: rp.URL}}
@@ -208,11 +208,11 @@ func TestNoticesAfterRestart(t *testing.T) {
 		t.Errorf("claims %v, want those of ann's session", claims)
 	}
 	testenv.Eventually(t, "the notice is delivered", func() bool { return h.notices()[0].State == logout.Delivered })
-	if _, err := h.RetryDelivery(t.Context(), h.notices()[0].ID); err != nil {
+	if _, err := h.Operations().RetryNotification(t.Context(), h.notices()[0].ID); err != nil {
 		t.Fatalf("RetryDelivery: %v", err)
 	}
 	<-got
-	if _, err := h.RetryDelivery(t.Context(), "unknown"); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().RetryNotification(t.Context(), "unknown"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("RetryDelivery of an unknown one: %v, want ticketstore.ErrNotFound", err)
 	}
 }
@@ -269,12 +269,12 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 		}
 		store()
 	})
-	removed, err := h.RemoveGrants(t.Context(), hostadapter.RemoveGrants{Filter: grantstore.Filter{SubjectID: "ann"}})
+	removed, err := h.Operations().RemoveGrants(t.Context(), hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 	h.backend.before("RemoveGrants", nil)
 	if err != nil || removed.GrantsRevoked != 1 {
 		t.Errorf("want the one grant removed that was there, got %+v, %v", removed, err)
 	}
-	page, err := h.QueryGrants(t.Context(), grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
+	page, err := h.Operations().QueryGrants(t.Context(), grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
 	if err != nil || len(page.Grants) != stored-1 || stored < 2 {
 		t.Errorf("want the %d grants left that came later, got %+v, %v", stored-1, page, err)
 	}
@@ -288,8 +288,8 @@ func TestClockThatWasSetBackKeepsNoGrantFromARemoval(t *testing.T) {
 	h.grant(session, "app")
 	h.clock.advance(-30 * time.Second)
 	h.grant(session, "other")
-	removed, err := h.RemoveGrants(t.Context(), hostadapter.RemoveGrants{Filter: grantstore.Filter{SubjectID: "ann"}})
-	if want := (hostadapter.GrantsRemoved{GrantsRevoked: 2, ConsentsRevoked: 2}); err != nil || *removed != want {
+	removed, err := h.Operations().RemoveGrants(t.Context(), hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
+	if want := (hostadapter.GrantRemovalResult{GrantsRevoked: 2, ConsentsRevoked: 2}); err != nil || *removed != want {
 		t.Errorf("want %+v, got %+v, %v", want, removed, err)
 	}
 }

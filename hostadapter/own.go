@@ -2,10 +2,8 @@ package hostadapter
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -79,28 +77,4 @@ func (a *Adapter) EndOtherSessions(ctx context.Context, session *Session) (ended
 			return ended, nil
 		}
 	}
-}
-
-// formLife is how long a page with a form may stay open.
-const formLife = time.Hour
-
-// formPurpose is what the tokens of forms are sealed for, with the sid as id.
-const formPurpose = "form"
-
-// FormToken returns a value for a hidden field of a form that changes something for the session's user. CheckFormToken accepts it for an hour,
-// from the same session only: no other site can make one.
-func (a *Adapter) FormToken(session *Session) string {
-	until := binary.BigEndian.AppendUint64(nil, uint64(a.now().Add(formLife).Unix()))
-	return encodeSealed(a.ring.seal(formPurpose, []byte(session.SessionID), until))
-}
-
-// CheckFormToken reports whether the token is one that FormToken made for the session, not too long ago.
-func (a *Adapter) CheckFormToken(session *Session, token string) bool {
-	sealed, err := decodeSealed(token)
-	if err != nil {
-		return false
-	}
-	// Anybody may send anything here: that it does not open is no event for the log.
-	until, err := a.ring.unseal(formPurpose, []byte(session.SessionID), sealed)
-	return err == nil && len(until) == 8 && uint64(a.now().Unix()) < binary.BigEndian.Uint64(until)
 }

@@ -26,7 +26,7 @@ func TestPersistIsOneBound(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				err := new(Adapter).Persist(t.Context(), func(ctx context.Context) error {
+				err := persist(t.Context(), func(ctx context.Context) error {
 					calls++
 					timer := time.NewTimer(test.patience)
 					defer timer.Stop()

@@ -33,7 +33,7 @@ func TestPersist(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			calls := 0
-			err := h.Persist(test.ctx, func(ctx context.Context) error {
+			err := h.Tie().Persist(test.ctx, func(ctx context.Context) error {
 				if calls++; calls > 1 && ctx.Err() != nil {
 					t.Errorf("call %d: its context is over", calls)
 				}
@@ -53,7 +53,7 @@ func TestPersistThatRunsOutOfTime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	first := true
-	err := h.Persist(ctx, func(ctx context.Context) error {
+	err := h.Tie().Persist(ctx, func(ctx context.Context) error {
 		if first {
 			first = false
 			return ticketstore.ErrUnavailable

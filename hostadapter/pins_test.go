@@ -132,8 +132,8 @@ func TestPinsOfASwapThatFails(t *testing.T) {
 		return nil
 	}
 	state := h.swap("new")
-	if !errors.Is(state.Err, full) || state.Progress.Phase != transfer.Failed || h.BackendName() != "old" {
-		t.Fatalf("the swap %+v, %s serves: want it failed for its pin", state, h.BackendName())
+	if !errors.Is(state.Err, full) || state.Progress.Phase != transfer.Failed || h.Operations().BackendName() != "old" {
+		t.Fatalf("the swap %+v, %s serves: want it failed for its pin", state, h.Operations().BackendName())
 	}
 	b.mustBe("ann")
 	b.signIn(hostadapter.Identity{Subject: "bob"})

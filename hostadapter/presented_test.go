@@ -80,7 +80,7 @@ func lineup(t *testing.T) (h *host, ann, bob, gone, junk *browser) {
 	ann.signIn(hostadapter.Identity{Subject: "ann"})
 	bob.signIn(hostadapter.Identity{Subject: "bob"})
 	session := gone.signIn(hostadapter.Identity{Subject: "cid"})
-	if _, err := h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: session.SessionID}); err != nil {
+	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: session.SessionID}); err != nil {
 		t.Fatal(err)
 	}
 	junk.cookies[cookieName] = "junk"
@@ -196,14 +196,14 @@ func TestFormerIssuersSession(t *testing.T) {
 	h.start()
 	h.clock.advance(hostadapter.DefaultRenewEvery)
 	b.mustBe("")
-	if kept, err := h.SessionByID(t.Context(), old.SessionID); err != nil || !kept.Expires.Equal(old.Expires) {
+	if kept, err := h.Operations().SessionByID(t.Context(), old.SessionID); err != nil || !kept.Expires.Equal(old.Expires) {
 		t.Errorf("%+v, %v; want the session to live until %v", kept, err, old.Expires)
 	}
 	session := b.signIn(hostadapter.Identity{Subject: "ann"})
 	if session.SessionID == old.SessionID || session.Issuer != h.config.Issuer {
 		t.Errorf("%+v, want a session of its own", session)
 	}
-	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the former session: %v, want it ended", err)
 	}
 	if notices := h.notices(); len(notices) != 1 || notices[0].Issuer != issuer || notices[0].Reason != logout.SessionReplaced {

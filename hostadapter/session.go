@@ -121,16 +121,16 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 	case record.LiveAt(a.now()):
 		return record, nil
 	}
-	a.EndExpired(ctx, record.SessionID)
+	a.endExpired(ctx, record.SessionID)
 	return nil, nil
 }
 
 // expireTimeout bounds the end of an expired session in the course of a request.
 const expireTimeout = 2 * time.Second
 
-// EndExpired ends a session that is past its time, which decides what outlives it. One that is live stays as it is. The sweep
+// endExpired ends a session that is past its time, which decides what outlives it. One that is live stays as it is. The sweep
 // would do it within a second: a failure is logged, and no reason to fail a request.
-func (a *Adapter) EndExpired(ctx context.Context, sessionID string) {
+func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 	ctx, cancel := context.WithTimeout(ctx, expireTimeout)
 	defer cancel()
 	_, err := a.end(ctx, &logout.Ending{
@@ -155,7 +155,7 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticke
 	case err == nil:
 		// What Renew returns need not have the ticket.
 		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
-		a.Slid(record.SessionID, record.SubjectID)
+		a.tellSlid(record.SessionID, record.SubjectID)
 		return record
 	case errors.Is(err, ticketstore.ErrConflict):
 		// Another request renewed it at the same moment.
@@ -163,7 +163,7 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticke
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return nil
 	case errors.Is(err, ticketstore.ErrExpired):
-		a.EndExpired(ctx, record.SessionID)
+		a.endExpired(ctx, record.SessionID)
 		return nil
 	}
 	// It was read and is live: the next request renews it.

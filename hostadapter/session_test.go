@@ -184,7 +184,7 @@ func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
 	h.use(session.SessionID, "shop")
 	h.clock.advance(time.Hour)
 	b.mustBe("")
-	if _, err := h.SessionByID(t.Context(), session.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), session.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("SessionByID: %v, want ticketstore.ErrNotFound", err)
 	}
 	notices := h.notices()
@@ -285,7 +285,7 @@ func TestConcurrentStepUps(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if _, err := h.SessionByID(t.Context(), first.SessionID); err != nil {
+	if _, err := h.Operations().SessionByID(t.Context(), first.SessionID); err != nil {
 		t.Errorf("the session is gone: %v", err)
 	}
 }
@@ -301,7 +301,7 @@ func TestReplacement(t *testing.T) {
 		t.Error("bob got ann's sid")
 	}
 	b.mustBe("bob")
-	if _, err := h.SessionByID(t.Context(), ann.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), ann.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("ann's session: %v, want ticketstore.ErrNotFound", err)
 	}
 	notices := h.notices()
@@ -371,7 +371,7 @@ func TestLongHeadersDoNotPreventSignIn(t *testing.T) {
 	if err != nil {
 		t.Fatalf("SignIn: %v", err)
 	}
-	report, err := h.SessionByID(t.Context(), session.SessionID)
+	report, err := h.Operations().SessionByID(t.Context(), session.SessionID)
 	if err != nil || report.RemoteAddr != "2001:db8::7" || !strings.HasPrefix(report.UserAgent, "éé") {
 		t.Errorf("remote address %q, error %v; want what could be kept of it", report.RemoteAddr, err)
 	}
@@ -429,7 +429,7 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 		t.Error("the session was taken over, want it replaced")
 	}
 	b.mustBe("ann")
-	if _, err := h.SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the session that was signed in over: %v, want it ended", err)
 	}
 	// Nobody is signed in, so nobody is asked.

@@ -119,7 +119,7 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 		record, err := a.stepUp(ctx, all[same].record, fresh, identity, now)
 		if record != nil && err == nil {
 			a.tellReplaced(replaced, record, now)
-			a.Slid(record.SessionID, record.SubjectID)
+			a.tellSlid(record.SessionID, record.SubjectID)
 		}
 		if err != nil || record != nil {
 			return record, err
@@ -165,13 +165,13 @@ func (a *Adapter) tellReplaced(replaced []presented, by *ticketstore.Session, no
 func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now time.Time) error {
 	tickets := a.config.Backend.Tickets()
 	if a.config.MaxSessions == 0 {
-		return a.Persist(ctx, func(ctx context.Context) error { return tickets.Create(ctx, fresh) })
+		return persist(ctx, func(ctx context.Context) error { return tickets.Create(ctx, fresh) })
 	}
 	limit := ticketstore.Limit{
 		Max: a.config.MaxSessions, EndOldest: !a.config.RefuseSignIn, KeepOffline: !a.config.RevokeOfflineOnSignOut,
 	}
 	var ended []string
-	err := a.Persist(ctx, func(ctx context.Context) (err error) {
+	err := persist(ctx, func(ctx context.Context) (err error) {
 		ended, err = tickets.CreateWithin(ctx, fresh, limit, now)
 		return err
 	})
@@ -246,7 +246,7 @@ func (a *Adapter) stepUp(
 // rekey changes the session's cookie. Repeating it after an answer was lost succeeds.
 func (a *Adapter) rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) error {
 	tickets, lost := a.config.Backend.Tickets(), false
-	return a.Persist(ctx, func(ctx context.Context) error {
+	return persist(ctx, func(ctx context.Context) error {
 		_, err := tickets.Rekey(ctx, rekey, now)
 		if lost && err != nil && !IsUnavailable(err) {
 			// An earlier try may have succeeded without our hearing of it.

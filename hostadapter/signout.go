@@ -1,6 +1,7 @@
 package hostadapter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -44,13 +45,13 @@ func (a *Adapter) forget(w http.ResponseWriter, r *http.Request) {
 	a.holder(r.Context()).set(nil, nil)
 }
 
-// end has the store end what the ending selects, under a new operation id, repeats it while the outcome is unknown, and wakes the
+// end has the store end what the ending selects, repeats it while the outcome is unknown, and wakes the
 // dispatcher.
 func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Result, error) {
-	ending.OperationID = randomID()
+	ending.OperationID = cmp.Or(ending.OperationID, randomID())
 	now := a.now()
 	var result *logout.Result
-	err := a.Persist(ctx, func(ctx context.Context) (err error) {
+	err := persist(ctx, func(ctx context.Context) (err error) {
 		result, err = a.config.Backend.Logout().End(ctx, ending, now)
 		return err
 	})

@@ -8,17 +8,17 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Coordinates reports whether the client's activity keeps sessions alive.
-func (a *Adapter) Coordinates(client *logout.Client) bool {
+// coordinates reports whether the client's activity keeps sessions alive.
+func (a *Adapter) coordinates(client *logout.Client) bool {
 	if client != nil && client.Coordinate != nil {
 		return *client.Coordinate
 	}
 	return a.config.CoordinateClients
 }
 
-// Slide returns what has a session live on in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
+// slide returns what has a session live on in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
 // it no more often than Config.RenewEvery.
-func (a *Adapter) Slide(sessionID string) *grantstore.Slide {
+func (a *Adapter) slide(sessionID string) *grantstore.Slide {
 	now := a.now()
 	return &grantstore.Slide{SessionID: sessionID, Expires: now.Add(a.config.IdleTimeout), RenewedBefore: now.Add(-a.config.RenewEvery)}
 }
@@ -48,11 +48,11 @@ func (s *sliding) end(sid string) {
 	delete(s.sids, sid)
 }
 
-// SlideNow has a session live on that a client uses without anything being written, as by introspection. times are those that came with the
+// slideNow has a session live on that a client uses without anything being written, as by introspection. times are those that came with the
 // client's token: where they say that it is too early, nothing is written. A failure is logged; the session was live and the next
 // use slides it.
-func (a *Adapter) SlideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
-	slide := a.Slide(sessionID)
+func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
+	slide := a.slide(sessionID)
 	if times.Renewed.After(slide.RenewedBefore) || !capped(slide.Expires, times.EndsAt).After(times.Expires) {
 		return
 	}
@@ -66,6 +66,6 @@ func (a *Adapter) SlideNow(ctx context.Context, sessionID, subjectID string, tim
 	case err != nil:
 		a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", sessionID, "error", err)
 	case result.Slid:
-		a.Slid(sessionID, subjectID)
+		a.tellSlid(sessionID, subjectID)
 	}
 }

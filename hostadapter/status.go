@@ -30,21 +30,21 @@ type BackendStatus struct {
 }
 
 // BackendStatus asks the backend how it is. A backend that cannot be reached, or does not answer within seconds, is an answer and no error.
-func (a *Adapter) BackendStatus(ctx context.Context) *BackendStatus {
+func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	status := &BackendStatus{Sessions: -1, PendingDeliveries: -1}
-	err := a.checkBackend(ctx)
+	err := o.adapter.checkBackend(ctx)
 	if err == nil {
-		err = a.countForStatus(ctx, status)
+		err = o.adapter.countForStatus(ctx, status)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w: no answer within %s", ticketstore.ErrUnavailable, statusTimeout)
 	}
-	if last := a.description.Load(); last != nil {
+	if last := o.adapter.description.Load(); last != nil {
 		status.Description, status.Limits = *last, limitsOf(last)
 	}
-	if missing := a.missing.trouble(); missing != "" {
+	if missing := o.adapter.missing.trouble(); missing != "" {
 		if status.Trouble != "" {
 			missing = status.Trouble + "; " + missing
 		}

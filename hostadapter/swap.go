@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -54,24 +53,6 @@ func (s *SwapState) Left() int64 {
 	return max(0, s.Progress.Total-s.Progress.Copied) + int64(min(s.Progress.Left, math.MaxInt32))
 }
 
-// job is the swap as a job.
-func (s *SwapState) job() *Job {
-	j := &Job{
-		ID: s.ID, Kind: JobSwap, State: JobRunning, Phase: string(s.Progress.Phase), Started: s.Started, Finished: s.Finished,
-		Total: int(s.Progress.Total), Done: int(s.Progress.Copied), Swap: s,
-	}
-	switch {
-	case s.Finished.IsZero():
-	case s.Progress.Phase == transfer.Aborted:
-		j.State, j.Error = JobFailed, "it was aborted before its switch"
-	case s.Err != nil:
-		j.State, j.Error = JobFailed, s.Err.Error()
-	default:
-		j.State = JobDone
-	}
-	return j
-}
-
 // swaps keeps what is known of swaps, and lets one run at a time, or one backup.
 type swaps struct {
 	mu      sync.Mutex
@@ -88,28 +69,28 @@ type swaps struct {
 // Swap has another backend, one that Config.Backends names and that is empty, take the place of the one that serves, while it serves. It
 // returns the id of the swap, which goes on: SwapByID tells how far it is, AbortSwap ends it before the switch. ctx bounds the start only. An
 // unknown name is ticketstore.ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
-func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) {
-	if err := a.checkName(name); err != nil {
+func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
+	if err := o.adapter.checkName(name); err != nil {
 		return "", err
 	}
-	if name == a.backends.name() {
+	if name == o.adapter.backends.name() {
 		return "", fmt.Errorf("%w: %q serves already", ErrSwap, name)
 	}
-	running, state, err := a.begin(name, false)
+	running, state, err := o.adapter.begin(name, false)
 	if err != nil {
 		return "", err
 	}
 	defer func() {
 		if err != nil {
-			a.finishSwap(state, err)
-			a.swaps.ended.Done()
+			o.adapter.finishSwap(state, err)
+			o.adapter.swaps.ended.Done()
 		}
 	}()
-	source := moverOf(a.backends.serving())
+	source := moverOf(o.adapter.backends.serving())
 	if source == nil {
 		return "", fmt.Errorf("%w: %q does not serve transfer", ErrSwap, state.From)
 	}
-	target, err := a.openTarget(ctx, name)
+	target, err := o.adapter.openTarget(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -119,11 +100,11 @@ func (a *Adapter) Swap(ctx context.Context, name string) (id string, err error) 
 	}
 	move := &transfer.Move{
 		Source: source, Target: moverOf(target), ID: state.ID, SourceName: state.From, TargetName: name,
-		Report: func(p transfer.Progress) { a.report(state, p) },
+		Report: func(p transfer.Progress) { o.adapter.report(state, p) },
 	}
 	go func() {
-		defer a.swaps.ended.Done()
-		a.finishSwap(state, a.runSwap(running, move, target, next))
+		defer o.adapter.swaps.ended.Done()
+		o.adapter.finishSwap(state, o.adapter.runSwap(running, move, target, next))
 	}()
 	return state.ID, nil
 }
@@ -196,7 +177,7 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap, name, status.State)
 		case status.Records() > 0:
 			issuer, err := target.Properties().Property(ctx, issuerProperty)
-			if err == nil && issuer != nil && !a.ServesIssuer(string(issuer)) {
+			if err == nil && issuer != nil && !a.servesIssuer(string(issuer)) {
 				return fmt.Errorf("%w: %q: %w", ErrSwap, name, a.otherIssuer(string(issuer)))
 			}
 			return fmt.Errorf("%w: %q is not empty, it holds %d records", ErrSwap, name, status.Records())
@@ -302,10 +283,10 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 }
 
 // SwapByID tells how far a swap is. Swaps are remembered until the host ends; an unknown one is ticketstore.ErrNotFound.
-func (a *Adapter) SwapByID(id string) (*SwapState, error) {
-	a.swaps.mu.Lock()
-	defer a.swaps.mu.Unlock()
-	for _, state := range a.swaps.known {
+func (o *Operations) SwapByID(id string) (*SwapState, error) {
+	o.adapter.swaps.mu.Lock()
+	defer o.adapter.swaps.mu.Unlock()
+	for _, state := range o.adapter.swaps.known {
 		if state.ID == id {
 			found := *state
 			return &found, nil
@@ -316,25 +297,19 @@ func (a *Adapter) SwapByID(id string) (*SwapState, error) {
 
 // AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID tells what came of
 // it. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
-func (a *Adapter) AbortSwap(id string) error {
-	a.swaps.mu.Lock()
-	defer a.swaps.mu.Unlock()
-	at := slices.IndexFunc(a.swaps.known, func(s *SwapState) bool { return s.ID == id })
+func (o *Operations) AbortSwap(id string) error {
+	o.adapter.swaps.mu.Lock()
+	defer o.adapter.swaps.mu.Unlock()
+	at := slices.IndexFunc(o.adapter.swaps.known, func(s *SwapState) bool { return s.ID == id })
 	switch {
 	case at < 0:
 		return fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
-	case !a.swaps.known[at].Finished.IsZero():
-		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, a.backends.name())
+	case !o.adapter.swaps.known[at].Finished.IsZero():
+		return fmt.Errorf("%w: the swap is over, and %q serves", ErrSwap, o.adapter.backends.name())
 	}
-	a.swaps.running()
+	o.adapter.swaps.running()
 	return nil
 }
-
-// BackendName returns what the backend that serves is called, empty where it has no name.
-func (a *Adapter) BackendName() string { return a.backends.name() }
-
-// BackendNames returns the names of Config.Backends, sorted.
-func (a *Adapter) BackendNames() []string { return slices.Sorted(maps.Keys(a.config.Backends)) }
 
 func (a *Adapter) stopSwapping() {
 	a.swaps.mu.Lock()

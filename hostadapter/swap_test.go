@@ -41,7 +41,7 @@ func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 // swap starts a swap and waits for its end.
 func (h *host) swap(name string) *hostadapter.SwapState {
 	h.t.Helper()
-	id, err := h.Swap(h.t.Context(), name)
+	id, err := h.Operations().Swap(h.t.Context(), name)
 	if err != nil {
 		h.t.Fatalf("Swap: %v", err)
 	}
@@ -52,7 +52,7 @@ func (h *host) swapped(id string) (state *hostadapter.SwapState) {
 	h.t.Helper()
 	testenv.Eventually(h.t, "the swap ended", func() bool {
 		var err error
-		if state, err = h.SwapByID(id); err != nil {
+		if state, err = h.Operations().SwapByID(id); err != nil {
 			h.t.Fatal(err)
 		}
 		return !state.Finished.IsZero()
@@ -67,8 +67,8 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 	s := b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(s.SessionID, "photos")
 	for _, name := range []string{"new", "newer"} {
-		if state := h.swap(name); state.Err != nil || state.Progress.Phase != transfer.Done || h.BackendName() != name {
-			t.Fatalf("swap %+v, backend %q", state, h.BackendName())
+		if state := h.swap(name); state.Err != nil || state.Progress.Phase != transfer.Done || h.Operations().BackendName() != name {
+			t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 		}
 		b.mustBe("ann")
 	}
@@ -103,7 +103,7 @@ func TestSwapIsRefused(t *testing.T) {
 		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap}, "not configured": {"x", ticketstore.ErrNotFound},
 		"no name": {"", ticketstore.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
 	} {
-		if _, err := h.Swap(t.Context(), c.to); !errors.Is(err, c.want) {
+		if _, err := h.Operations().Swap(t.Context(), c.to); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -137,7 +137,7 @@ func TestSwapUnderLoad(t *testing.T) {
 					return
 				}
 				if i%2 == 0 {
-					_, err = h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: session.SessionID})
+					_, err = h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: session.SessionID})
 				} else {
 					mu.Lock()
 					live[session.SessionID] = true
@@ -157,7 +157,7 @@ func TestSwapUnderLoad(t *testing.T) {
 	testenv.Eventually(t, "the load went on", func() bool { return done.Load() > after+100 || t.Failed() })
 	close(stop)
 	wg.Wait()
-	if state.Err != nil || h.BackendName() != "new" {
+	if state.Err != nil || h.Operations().BackendName() != "new" {
 		t.Fatalf("swap: %v", state.Err)
 	}
 	found := map[string]bool{}
@@ -195,8 +195,8 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.start() // with the configuration of before the swap
-	if h.BackendName() != "new" {
-		t.Fatalf("the host serves from %q, want new", h.BackendName())
+	if h.Operations().BackendName() != "new" {
+		t.Fatalf("the host serves from %q, want new", h.Operations().BackendName())
 	}
 	b.mustBe("ann")
 	if err := h.Close(); err != nil {
@@ -233,33 +233,30 @@ func TestSwapIsAborted(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-posted
-	id, err := h.Swap(t.Context(), "new")
+	id, err := h.Operations().Swap(t.Context(), "new")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Swap(t.Context(), "new"); !errors.Is(err, hostadapter.ErrSwap) {
+	if _, err := h.Operations().Swap(t.Context(), "new"); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("a second swap: %v, want ErrSwap", err)
 	}
-	if err := h.Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
+	if err := h.Operations().Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("a backup meanwhile: %v, want ErrBackup", err)
 	}
 	testenv.Eventually(t, "everything is copied", func() bool {
-		state, err := h.SwapByID(id)
+		state, err := h.Operations().SwapByID(id)
 		return err == nil && state.Progress.Phase == transfer.CatchingUp
 	})
-	if err := h.AbortSwap(id); err != nil {
+	if err := h.Operations().AbortSwap(id); err != nil {
 		t.Fatal(err)
 	}
 	state := h.swapped(id)
 	close(answer)
-	if state.Progress.Phase != transfer.Aborted || state.Err == nil || h.BackendName() != "old" {
-		t.Fatalf("swap %+v, backend %q", state, h.BackendName())
-	}
-	if job, err := h.Job(t.Context(), id); err != nil || job.State != hostadapter.JobFailed || job.Error != "it was aborted before its switch" {
-		t.Errorf("the job of an aborted swap: %+v, %v", job, err)
+	if state.Progress.Phase != transfer.Aborted || state.Err == nil || h.Operations().BackendName() != "old" {
+		t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 	}
 	for id, want := range map[string]error{id: hostadapter.ErrSwap, "unknown": ticketstore.ErrNotFound} {
-		if err := h.AbortSwap(id); !errors.Is(err, want) {
+		if err := h.Operations().AbortSwap(id); !errors.Is(err, want) {
 			t.Errorf("aborting %q: %v, want %v", id, err, want)
 		}
 	}

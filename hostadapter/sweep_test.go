@@ -39,7 +39,7 @@ func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 	h.config.ExpiryOff = false
 	h.start()
 	testenv.Eventually(t, "the idle session ended", func() bool {
-		_, err := h.SessionByID(t.Context(), idle.SessionID)
+		_, err := h.Operations().SessionByID(t.Context(), idle.SessionID)
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
 }
@@ -49,7 +49,7 @@ func (h *host) gone(sids ...string) {
 	h.t.Helper()
 	for _, sid := range sids {
 		testenv.Eventually(h.t, "session "+sid+" ended", func() bool {
-			_, err := h.SessionByID(h.t.Context(), sid)
+			_, err := h.Operations().SessionByID(h.t.Context(), sid)
 			return errors.Is(err, ticketstore.ErrNotFound)
 		})
 	}
@@ -69,7 +69,7 @@ func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	}
 	h.clock.advance(time.Minute)
 	h.gone(first.SessionID)
-	if _, err := h.SessionByID(t.Context(), second.SessionID); err != nil {
+	if _, err := h.Operations().SessionByID(t.Context(), second.SessionID); err != nil {
 		t.Errorf("a session that is not due: %v", err)
 	}
 	asked := h.backend.count("EndDue")
@@ -98,7 +98,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	h.gone(sids...)
 	told := map[string]int{}
 	query := logout.NotificationQuery{Count: ticketstore.MaxCount}
-	page, err := h.Notifications(t.Context(), query)
+	page, err := h.Operations().QueryNotifications(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)
 	}

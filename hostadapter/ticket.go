@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -56,7 +57,7 @@ func (a *Adapter) sealTicket(record *ticketstore.Session, properties map[string]
 	if len(plain)+sealOverhead > ticketstore.MaxTicket {
 		return nil, ticketstore.Invalidf("properties", "are larger than a ticket of %d bytes can hold", ticketstore.MaxTicket)
 	}
-	return a.Seal(ticketPurpose, ticketID(record), plain)
+	return a.ring.seal(ticketPurpose, ticketID(record), plain), nil
 }
 
 // public opens the record's ticket and returns the session for the host. former: the ticket is one that
@@ -74,9 +75,9 @@ func (a *Adapter) public(record *ticketstore.Session) (session *Session, former 
 }
 
 func (a *Adapter) openTicket(record *ticketstore.Session) (*ticket, bool, error) {
-	plain, former, err := a.UnsealBound(
-		Binding{Purpose: ticketPurpose, ID: ticketID(record)},
-		Binding{Purpose: formerTicketPurpose, ID: []byte(record.SessionID)}, record.Ticket)
+	plain, former, err := a.unsealBound(
+		tie.Binding{Purpose: ticketPurpose, ID: ticketID(record)},
+		tie.Binding{Purpose: formerTicketPurpose, ID: []byte(record.SessionID)}, record.Ticket)
 	if err != nil {
 		return nil, false, err
 	}
@@ -138,7 +139,7 @@ func (a *Adapter) reseal(
 	}
 	switch {
 	case err == nil:
-		a.Slid(record.SessionID, record.SubjectID)
+		a.tellSlid(record.SessionID, record.SubjectID)
 		return rekey.Apply(record, now)
 	case errors.Is(err, ticketstore.ErrConflict):
 		return record // another request did it, or renewed the session

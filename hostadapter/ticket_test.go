@@ -145,11 +145,8 @@ func unbind(t *testing.T, h *host, store *liar, b *browser) {
 	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session { record = s; return s }
 	b.mustBe("ann")
 	store.lie = nil
-	former, err := h.Seal("ticket", []byte(record.SessionID), []byte(`{"sub":"ann","properties":{"tenant":"a"}}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = h.Backend().Tickets().Rekey(t.Context(), ticketstore.Rekey{
+	former := h.seal("ticket", []byte(record.SessionID), []byte(`{"sub":"ann","properties":{"tenant":"a"}}`))
+	_, err := h.Backend().Tickets().Rekey(t.Context(), ticketstore.Rekey{
 		Key: record.Key, NewKey: record.Key, Version: record.Version, DisplayName: record.DisplayName, AuthTime: record.AuthTime,
 		ACR: record.ACR, AMR: record.AMR, Expires: record.Expires, EndsAt: record.EndsAt, Ticket: former,
 	}, h.clock.Now())

@@ -19,25 +19,25 @@ const callsTimeout = 5 * time.Second
 // and the other opened, which is a fraction of a second. If the other does not open, or turns out to have other data, the one that
 // served is opened again, which its name in Config.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
 // be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that cannot be ErrSwap.
-func (a *Adapter) Upgrade(ctx context.Context, name string) (id string, err error) {
-	if err := a.checkName(name); err != nil {
+func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err error) {
+	if err := o.adapter.checkName(name); err != nil {
 		return "", err
 	}
-	serving := a.backends.name()
-	if _, found := a.config.Backends[serving]; !found {
+	serving := o.adapter.backends.name()
+	if _, found := o.adapter.config.Backends[serving]; !found {
 		return "", fmt.Errorf("%w: %q is not among Backends, so that it could not come back", ErrSwap, serving)
 	}
-	_, state, err := a.begin(name, true)
+	_, state, err := o.adapter.begin(name, true)
 	if err != nil {
 		return "", err
 	}
 	defer func() {
 		if err != nil {
-			a.finishSwap(state, err)
-			a.swaps.ended.Done()
+			o.adapter.finishSwap(state, err)
+			o.adapter.swaps.ended.Done()
 		}
 	}()
-	before, err := a.backends.Describe(ctx)
+	before, err := o.adapter.backends.Describe(ctx)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("hostadapter: asking backend %q: %w", serving, err)
@@ -45,8 +45,8 @@ func (a *Adapter) Upgrade(ctx context.Context, name string) (id string, err erro
 		return "", fmt.Errorf("%w: the data of %q does not outlive its process", ErrSwap, serving)
 	}
 	go func() {
-		defer a.swaps.ended.Done()
-		a.finishSwap(state, a.runUpgrade(state, before.StoreID))
+		defer o.adapter.swaps.ended.Done()
+		o.adapter.finishSwap(state, o.adapter.runUpgrade(state, before.StoreID))
 	}()
 	return state.ID, nil
 }

@@ -122,12 +122,12 @@ func TestWalksOverManyRowsEnd(t *testing.T) {
 		m.Backend = c.Backend
 		c.Backend = m
 	})
-	removed, err := h.RemoveGrants(t.Context(), hostadapter.RemoveGrants{Filter: grantstore.Filter{ClientID: "shop"}})
+	removed, err := h.Operations().RemoveGrants(t.Context(), hostadapter.GrantRemoval{Filter: grantstore.Filter{ClientID: "shop"}})
 	if err != nil || removed.GrantsRevoked != many {
 		t.Errorf("RemoveGrants: %+v, %v; want %d removed", removed, err, many)
 	}
 	m.calls.Store(0)
-	retried, err := h.RetryDeliveries(t.Context(), logout.NotificationFilter{ClientID: "shop"})
+	retried, err := h.Operations().RetryNotifications(t.Context(), logout.NotificationFilter{ClientID: "shop"})
 	if err != nil || retried != many {
 		t.Errorf("RetryDeliveries: %d, %v; want %d", retried, err, many)
 	}
@@ -180,11 +180,11 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 				return err
 			},
 			"removal of grants": func(ctx context.Context) error {
-				_, err := h.RemoveGrants(ctx, hostadapter.RemoveGrants{Filter: grantstore.Filter{SubjectID: "ann"}})
+				_, err := h.Operations().RemoveGrants(ctx, hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 				return err
 			},
 			"notices sent again": func(ctx context.Context) error {
-				_, err := h.RetryDeliveries(ctx, logout.NotificationFilter{ClientID: "shop"})
+				_, err := h.Operations().RetryNotifications(ctx, logout.NotificationFilter{ClientID: "shop"})
 				return err
 			},
 			"other sessions": func(ctx context.Context) error {

@@ -115,11 +115,11 @@ func prepare(b *testing.B, n int, step func(i int) error) {
 // fill stores sessions with clients in each, that fall due idle from now and step after one another.
 func (h *lifeHost) fill(b *testing.B, sessions, clients int, idle, step time.Duration) {
 	b.Helper()
-	now := h.Now()
+	now := h.Operations().Now()
 	prepare(b, sessions, func(i int) error {
 		sid := rand.Text()
 		err := h.Backend().Tickets().Create(b.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "user " + sid, Issuer: h.Issuer(), AuthTime: now, Created: now, Renewed: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "user " + sid, Issuer: "http://localhost:9000", AuthTime: now, Created: now, Renewed: now,
 			Expires: now.Add(idle + time.Duration(i)*step),
 		})
 		for c := 0; c < clients && err == nil; c++ {
@@ -198,7 +198,7 @@ func BenchmarkExpiryLag(b *testing.B) {
 		events := &lagRecorder{}
 		h := newLifeHost(b, func(c *hostadapter.Config) { c.Events, c.IdleTimeout = []hostadapter.Subscriber{events}, 2*time.Second })
 		h.fill(b, others, 0, 24*time.Hour, 0)
-		events.first, events.step = h.Now().Add(2*time.Second), 20*time.Millisecond
+		events.first, events.step = h.Operations().Now().Add(2*time.Second), 20*time.Millisecond
 		h.fill(b, due, 0, 2*time.Second, events.step)
 		b.StartTimer()
 		for events.count() < due {

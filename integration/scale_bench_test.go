@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
@@ -179,9 +177,8 @@ func (s *scale) adminPage(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = adapter.Close() }()
-	router := mux.NewRouter()
-	admin.Mount(router, adapter, func(*http.Request, admin.Permission) (admin.Actor, error) { return admin.Actor{ID: "bench"}, nil })
-	server := httptest.NewServer(router)
+	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) { return admin.Actor{ID: "bench"}, nil }
+	server := httptest.NewServer(admin.Handler(admin.Config{Operations: adapter.Operations(), Authorize: authorize}))
 	defer server.Close()
 	for b.Loop() {
 		response, err := http.Get(server.URL + "/ui/")

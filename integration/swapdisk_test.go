@@ -53,17 +53,17 @@ func TestSwapToAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	id, err := adapter.Swap(t.Context(), "new")
+	id, err := adapter.Operations().Swap(t.Context(), "new")
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := adapter.SwapByID(id)
+	state, err := adapter.Operations().SwapByID(id)
 	for deadline := time.Now().Add(3 * time.Minute); err == nil && state.Finished.IsZero() && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
-		state, err = adapter.SwapByID(id)
+		state, err = adapter.Operations().SwapByID(id)
 	}
-	if err != nil || state.Err == nil || state.Progress.Phase != transfer.Failed || adapter.BackendName() != "old" {
-		t.Fatalf("the swap %+v, error %v, %s serves: want it failed", state, err, adapter.BackendName())
+	if err != nil || state.Err == nil || state.Progress.Phase != transfer.Failed || adapter.Operations().BackendName() != "old" {
+		t.Fatalf("the swap %+v, error %v, %s serves: want it failed", state, err, adapter.Operations().BackendName())
 	}
 	if !errors.Is(state.Err, ticketstore.ErrNoSpace) {
 		t.Errorf("the swap failed: %v, want ErrNoSpace", state.Err)

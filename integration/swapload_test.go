@@ -372,13 +372,13 @@ func (c *crowd) seed(n int) {
 // swap swaps and returns how it went, and when the switch began.
 func (c *crowd) swap(adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState, switched time.Time) {
 	c.t.Helper()
-	id, err := adapter.Swap(c.t.Context(), name)
+	id, err := adapter.Operations().Swap(c.t.Context(), name)
 	if err != nil {
 		c.t.Error(err)
 		return &hostadapter.SwapState{}, time.Now()
 	}
 	for {
-		if state, err = adapter.SwapByID(id); err != nil {
+		if state, err = adapter.Operations().SwapByID(id); err != nil {
 			c.t.Error(err)
 			return state, switched
 		}
@@ -390,7 +390,7 @@ func (c *crowd) swap(adapter *hostadapter.Adapter, name string) (state *hostadap
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if state.Err != nil || adapter.BackendName() != name {
+	if state.Err != nil || adapter.Operations().BackendName() != name {
 		c.t.Errorf("swap to %s: %+v", name, state)
 	}
 	if switched.IsZero() {

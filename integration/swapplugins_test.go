@@ -51,7 +51,7 @@ func (f signer) Sign(ctx context.Context, payload []byte) (string, error) { retu
 // swapped starts a swap and waits for its end.
 func swapped(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadapter.SwapState {
 	t.Helper()
-	id, err := adapter.Swap(t.Context(), name)
+	id, err := adapter.Operations().Swap(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func swapEnd(t *testing.T, adapter *hostadapter.Adapter, id string) (state *host
 	t.Helper()
 	testenv.Eventually(t, "the swap to end", func() bool {
 		var err error
-		if state, err = adapter.SwapByID(id); err != nil {
+		if state, err = adapter.Operations().SwapByID(id); err != nil {
 			t.Fatal(err)
 		}
 		return !state.Finished.IsZero()
@@ -87,7 +87,7 @@ func TestSwapBetweenEngines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, name := range []string{"memory", "another badger"} {
-		if state := swapped(t, adapter, name); state.Err != nil || adapter.BackendName() != name {
+		if state := swapped(t, adapter, name); state.Err != nil || adapter.Operations().BackendName() != name {
 			t.Fatalf("swap to %s: %+v", name, state)
 		}
 		description, err := adapter.Backend().Describe(t.Context())

@@ -23,7 +23,7 @@ import (
 // upgraded starts an upgrade and waits for its end.
 func upgraded(t *testing.T, adapter *hostadapter.Adapter, name string) *hostadapter.SwapState {
 	t.Helper()
-	id, err := adapter.Upgrade(t.Context(), name)
+	id, err := adapter.Operations().Upgrade(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,16 +106,16 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 	}
 	work()
 	for name, old := range map[string]string{"broken": "v1", "other data": "v1"} {
-		if state := upgraded(t, adapter, name); !errors.Is(state.Err, hostadapter.ErrSwap) || adapter.BackendName() != old {
-			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.BackendName())
+		if state := upgraded(t, adapter, name); !errors.Is(state.Err, hostadapter.ErrSwap) || adapter.Operations().BackendName() != old {
+			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.Operations().BackendName())
 		}
 		serves(false)
 		work()
 	}
 	for _, name := range []string{"v2", "v2"} { // the second time, the program under its own name
 		state := upgraded(t, adapter, name)
-		if state.Err != nil || state.Progress.Phase != transfer.Done || state.Progress.Held <= 0 || adapter.BackendName() != name {
-			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.BackendName())
+		if state.Err != nil || state.Progress.Phase != transfer.Done || state.Progress.Held <= 0 || adapter.Operations().BackendName() != name {
+			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.Operations().BackendName())
 		}
 		t.Logf("calls waited for %s", state.Progress.Held)
 		serves(true)
@@ -133,13 +133,13 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 func TestUpgradeIsRefused(t *testing.T) {
 	t.Parallel()
 	adapter := pluginHost(t, "memory", map[string]plugin.Config{"memory": memoryConfig(t)})
-	if _, err := adapter.Upgrade(t.Context(), "memory"); !errors.Is(err, hostadapter.ErrSwap) {
+	if _, err := adapter.Operations().Upgrade(t.Context(), "memory"); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("upgrade of data that would be lost: %v, want ErrSwap", err)
 	}
-	if _, err := adapter.Upgrade(t.Context(), "nowhere"); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := adapter.Operations().Upgrade(t.Context(), "nowhere"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("upgrade to a name that is not configured: %v, want ErrNotFound", err)
 	}
-	if status := adapter.BackendStatus(t.Context()); status.Err != nil || len(status.Limits) != 1 {
+	if status := adapter.Operations().BackendStatus(t.Context()); status.Err != nil || len(status.Limits) != 1 {
 		t.Errorf("status %+v, want one limit", status)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
-// Failing is a sessions.Backend that may fail for good, as one whose disk did: what it knows may not be what is stored. From then on each of its calls is
+// FailingBackend is a sessions.Backend that may fail for good, as one whose disk did: what it knows may not be what is stored. From then on each of its calls is
 // ticketstore.ErrUnavailable. Serve ends the process of such a backend, with status 3, and the host starts another, which reads what is stored.
-type Failing interface {
+type FailingBackend interface {
 	sessions.Backend
 	// Failed is closed when the backend has failed.
 	Failed() <-chan struct{}

@@ -50,7 +50,7 @@ func Launched() bool { return os.Getenv(handshake.MagicCookieKey) == handshake.M
 
 // Serve is all that the main function of a plugin does: it serves a backend to the host that started the process, and returns when the
 // backend is closed: told to by the host, on SIGTERM, or because the host has died. On Unix it sets the umask of the process to 007.
-// It ends the process with status 2 when it was not started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can (Failing) has failed.
+// It ends the process with status 2 when it was not started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can (FailingBackend) has failed.
 func Serve(config ServeConfig) {
 	if !Launched() {
 		name := filepath.Base(os.Args[0])
@@ -71,7 +71,7 @@ func serve(config ServeConfig) error {
 	p := &served{logger: slog.New(logline.NewHandler(stderr, level)), ended: make(chan struct{})}
 	p.server = &rpc.Server{Logger: p.logger, Open: func(ctx context.Context, settings []byte) (sessions.Backend, error) {
 		backend, err := config.Open(ctx, settings, p.logger)
-		if failing, ok := backend.(Failing); ok && err == nil {
+		if failing, ok := backend.(FailingBackend); ok && err == nil {
 			go p.endWith(failing) //nolint:gosec // it lives as long as the backend
 		}
 		return backend, err
@@ -157,7 +157,7 @@ func (p *served) stop(why string) {
 }
 
 // endWith ends the process when its backend has failed, at once and without closing it: what it still has in memory must not be stored.
-func (p *served) endWith(backend Failing) {
+func (p *served) endWith(backend FailingBackend) {
 	select {
 	case <-backend.Failed():
 		p.logger.ErrorContext(context.Background(), "plugin ends", "reason", "its backend has failed", "error", backend.Failure())

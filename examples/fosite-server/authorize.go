@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/openid"
@@ -17,7 +18,7 @@ func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 		p.problem(w, r, http.StatusBadRequest, "The request cannot be read", "Its parameters are not form-encoded.", "invalid_request")
 		return
 	}
-	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: p.sessions.Now()}, reply{})
+	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: time.Now()}, reply{})
 }
 
 // proceed takes an authorization request as far as it goes: to the sign-in page, to the consent page, or back

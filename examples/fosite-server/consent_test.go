@@ -98,7 +98,7 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		b := newBrowser(t)
 		signIn(b, ann)
 		page := b.expect(b.get(asks()), http.StatusOK, ann.name)
-		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: ann.subject}); err != nil {
+		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: ann.subject}); err != nil {
 			t.Fatal(err)
 		}
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "<h1>Sign in</h1>")
@@ -132,7 +132,7 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "asks for your permission") // it was answered
 		signIn(b, ben)
 		denied("on the page of another user")
-		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: ben.subject}); err != nil {
+		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: ben.subject}); err != nil {
 			t.Fatal(err)
 		}
 		denied("of nobody any more")

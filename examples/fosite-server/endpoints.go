@@ -71,7 +71,7 @@ type notes struct {
 // noting is the logger for what anybody can have said in the log. Lines beyond the bounds are left out, and
 // counted in the next that is not.
 func (p *provider) noting(r *http.Request) *slog.Logger {
-	from, now := p.sessions.RemoteAddr(r), p.sessions.Now()
+	from, now := p.sessions.RemoteAddr(r), time.Now()
 	one, all := limitKey(hashOf("address", neighbourhood(from))), limitKey(hashOf("all"))
 	if p.notes.limiter.take(notesOfOne, one, now) > 0 || p.notes.limiter.take(notesOfAll, all, now) > 0 {
 		p.notes.missed.Add(1)

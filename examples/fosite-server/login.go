@@ -28,7 +28,7 @@ func (p *provider) loginPage(w http.ResponseWriter, r *http.Request) {
 		p.unavailable(w, r, err)
 		return
 	}
-	p.showLogin(w, r, http.StatusOK, pending{Started: p.sessions.Now()}, loginForm{Current: nameIn(session)})
+	p.showLogin(w, r, http.StatusOK, pending{Started: time.Now()}, loginForm{Current: nameIn(session)})
 }
 
 func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int, request pending, page loginForm) {
@@ -84,7 +84,7 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 // checkPassword returns the user whose password the form has, or answers the request where it has not, or where passwords
 // were guessed too often.
 func (p *provider) checkPassword(w http.ResponseWriter, r *http.Request, request pending, username string) *user {
-	succeed, wait := p.throttle.try(r, username, p.sessions.RemoteAddr(r), p.sessions.Now())
+	succeed, wait := p.throttle.try(r, username, p.sessions.RemoteAddr(r), time.Now())
 	if wait > 0 {
 		seconds := int(wait/time.Second) + 1
 		w.Header().Set("Retry-After", strconv.Itoa(seconds))

@@ -90,9 +90,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 		return nil, err
 	}
 	router := mux.NewRouter()
-	if err := p.mountSessions(router); err != nil {
-		return nil, fmt.Errorf("session management: %w", err)
-	}
+	p.mountSessions(router)
 	p.routes(router)
 	protection := http.NewCrossOriginProtection()
 	for _, path := range []string{pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession} {
@@ -182,7 +180,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 		return fmt.Errorf("session management: %w", s.options.pins().explain(err))
 	}
 	s.closeLast = append(s.closeLast, p.sessions.Close)
-	if p.sessions.BackendName() == mainStore {
+	if p.sessions.Operations().BackendName() == mainStore {
 		return nil
 	}
 	return s.backend.Close() // another one took its place in a swap, before this start
@@ -220,7 +218,7 @@ func ignoreClosed(err error) error {
 
 // pluginPID is the process id of the plugin that serves.
 func (s *running) pluginPID() int {
-	client, _ := s.plugins.Load(s.provider.sessions.BackendName())
+	client, _ := s.plugins.Load(s.provider.sessions.Operations().BackendName())
 	if client, ok := client.(*plugin.Client); ok {
 		return client.PID()
 	}

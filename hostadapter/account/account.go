@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -53,20 +54,23 @@ type Session struct {
 }
 
 type handler struct {
-	config     Config
+	Config
+	tie        tie.Adapter
 	protection *http.CrossOriginProtection
 }
 
-// New returns the handler. Its error names the field of the configuration that is wrong.
-func New(config Config) (http.Handler, error) {
+// Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be stripped. It
+// panics where Config.Sessions is not set.
+func Handler(config Config) http.Handler {
 	if config.Sessions == nil {
-		return nil, ticketstore.Invalidf("sessions", "is not set")
+		panic("account: Config.Sessions is not set")
 	}
 	if config.ClientName == nil {
 		config.ClientName = func(id string) string { return id }
 	}
-	h := &handler{config: config, protection: http.NewCrossOriginProtection()}
-	return config.Sessions.Middleware(h), nil
+	return config.Sessions.Middleware(&handler{
+		Config: config, tie: config.Sessions.Tie(), protection: http.NewCrossOriginProtection(),
+	})
 }
 
 // problem is an answer that is not what was asked for.
@@ -86,10 +90,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("X-Frame-Options", "DENY")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Add("Vary", "Accept")
-	session, err := h.config.Sessions.Session(r)
+	session, err := h.Sessions.Session(r)
 	if err == nil && session == nil {
-		if h.config.SignIn != nil && !wantsJSON(r) {
-			h.config.SignIn.ServeHTTP(w, r)
+		if h.SignIn != nil && !wantsJSON(r) {
+			h.SignIn.ServeHTTP(w, r)
 			return
 		}
 		err = &problem{http.StatusUnauthorized, "You are not signed in."}
@@ -124,7 +128,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 	if action == "end" {
 		return h.end(w, r, session)
 	}
-	ended, err := h.config.Sessions.EndOtherSessions(r.Context(), session)
+	ended, err := h.Sessions.EndOtherSessions(r.Context(), session)
 	if err != nil {
 		return err
 	}
@@ -134,12 +138,12 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
 	sid := r.PostForm.Get("session_id")
 	if sid == session.SessionID {
-		if err := h.config.Sessions.SignOut(w, r); err != nil {
+		if err := h.Sessions.SignOut(w, r); err != nil {
 			return err
 		}
 		return done(w, r, 1)
 	}
-	err := h.config.Sessions.EndOwnSession(r.Context(), session, sid)
+	err := h.Sessions.EndOwnSession(r.Context(), session, sid)
 	if errors.Is(err, ticketstore.ErrNotFound) && !wantsJSON(r) {
 		return done(w, r, 0) // it has ended in the meantime: the page will say so
 	}
@@ -165,18 +169,18 @@ func (h *handler) checkForm(w http.ResponseWriter, r *http.Request, session *hos
 	if err := r.ParseForm(); err != nil {
 		return &problem{http.StatusBadRequest, "The form cannot be read."}
 	}
-	if !h.config.Sessions.CheckFormToken(session, r.PostForm.Get("token")) {
+	if !h.tie.CheckFormToken(session.SessionID, r.PostForm.Get("token")) {
 		return errStale
 	}
 	return nil
 }
 
 func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
-	details, err := h.config.Sessions.OwnSessions(r.Context(), session)
+	details, err := h.Sessions.OwnSessions(r.Context(), session)
 	if err != nil {
 		return err
 	}
-	page := &Page{UserName: session.DisplayName, Token: h.config.Sessions.FormToken(session)}
+	page := &Page{UserName: session.DisplayName, Token: h.tie.FormToken(session.SessionID)}
 	if page.UserName == "" {
 		page.UserName = session.SubjectID
 	}
@@ -191,8 +195,8 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 	switch {
 	case wantsJSON(r):
 		return writeJSON(w, http.StatusOK, map[string]any{"sessions": page.Sessions, "token": page.Token})
-	case h.config.Page != nil:
-		h.config.Page(w, r, page)
+	case h.Page != nil:
+		h.Page(w, r, page)
 		return nil
 	}
 	return showPage(w, http.StatusOK, &view{Page: page})
@@ -204,7 +208,7 @@ func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.S
 		RemoteAddr: detail.RemoteAddr, Created: detail.Created.UTC(), LastUsed: detail.Renewed.UTC(), Clients: []string{},
 	}
 	for _, client := range detail.Clients {
-		shown.Clients = append(shown.Clients, h.config.ClientName(client.ClientID))
+		shown.Clients = append(shown.Clients, h.ClientName(client.ClientID))
 		if client.LastUsed.After(shown.LastUsed) {
 			shown.LastUsed = client.LastUsed.UTC()
 		}
@@ -232,7 +236,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, ticketstore.ErrNotFound):
 		known = &problem{http.StatusNotFound, "There is no such session of yours."}
 	default:
-		h.config.Sessions.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)
+		h.tie.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)
 		w.Header().Set("Retry-After", "5")
 		known = &problem{http.StatusServiceUnavailable, "Your sessions cannot be looked up just now. Please try again in a moment."}
 	}

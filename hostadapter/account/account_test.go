@@ -54,12 +54,8 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	for _, c := range change {
 		c(&config)
 	}
-	handler, err := account.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	mux := http.NewServeMux()
-	mux.Handle("/me/", handler)
+	mux.Handle("/me/", account.Handler(config))
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
 		if _, err := sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user"), DisplayName: "<" + r.FormValue("user") + ">"}); err != nil {
 			t.Error(err)
@@ -161,7 +157,7 @@ func TestOwnSessions(t *testing.T) {
 	}
 	_, err := s.sessions.Backend().Grants().Apply(t.Context(), &grantstore.Batch{
 		OperationID: "op", Use: &grantstore.Use{SessionID: l.Sessions[1].SessionID, ClientID: "shop", Notify: true},
-	}, s.sessions.Now())
+	}, s.sessions.Operations().Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +179,7 @@ func TestOwnSessions(t *testing.T) {
 	if got := phone.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
 		t.Errorf("the phone: %d, want it signed out", got.status)
 	}
-	notices, err := s.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+	notices, err := s.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(notices.Notifications) != 1 || notices.Notifications[0].Reason != logout.UserLogout {
 		t.Errorf("notices %+v, %v; want one of user_logout", notices, err)
 	}
@@ -268,11 +264,14 @@ func TestHostsOwnPages(t *testing.T) {
 	}
 }
 
-func TestConfig(t *testing.T) {
+func TestConfigNeedsSessions(t *testing.T) {
 	t.Parallel()
-	if _, err := account.New(account.Config{}); err == nil || !strings.Contains(err.Error(), "sessions") {
-		t.Errorf("got %v, want an error that names the field", err)
-	}
+	defer func() {
+		if recover() == nil {
+			t.Error("Handler without sessions went through, want a panic")
+		}
+	}()
+	account.Handler(account.Config{})
 }
 
 func TestDevice(t *testing.T) {

@@ -2,8 +2,7 @@
 //
 // A host mounts one handler, below the session middleware, at a path of its choice that ends in a slash:
 //
-//	mySessions, err := account.New(account.Config{Sessions: sm})
-//	router.PathPrefix("/account/sessions/").Handler(mySessions)
+//	router.PathPrefix("/account/sessions/").Handler(account.Handler(account.Config{Sessions: sm.Adapter}))
 //
 // It answers with a plain page, with one in the host's own look (Config.Page), or, where a request asks for it, with JSON. Changes need a
 // POST from the same site with the token of a page that was made for the session: no other site can send one.

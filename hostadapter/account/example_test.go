@@ -9,14 +9,11 @@ import (
 
 // Users find their sessions at /account/sessions/.
 func Example() {
-	var sm *hostadapter.Adapter // as the server has it
-	mySessions, err := account.New(account.Config{
-		Sessions: sm,
-		SignIn:   http.RedirectHandler("/login", http.StatusSeeOther),
-	})
-	if err != nil {
-		return
+	serve := func(router *http.ServeMux, sm *hostadapter.Adapter) {
+		router.Handle("/account/sessions/", account.Handler(account.Config{
+			Sessions: sm,
+			SignIn:   http.RedirectHandler("/login", http.StatusSeeOther),
+		}))
 	}
-	router := http.NewServeMux()
-	router.Handle("/account/sessions/", mySessions)
+	_ = serve
 }

@@ -3,8 +3,10 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/gorilla/mux"
 
@@ -61,18 +63,27 @@ func (e *SignInError) Is(target error) bool { return target == ErrUnauthenticate
 // The page also asks for ChangeSessions to know whether to show buttons: asking alone changes nothing.
 type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 
-// Manager is what the routes work on. A *hostadapter.Adapter is one.
-type Manager interface {
+// Operations is what the routes do. A *hostadapter.Operations is one.
+type Operations interface {
 	hostadapter.SessionManagement
 	GrantManagement
-	DeliveryManagement
-	Operations
+	NotificationManagement
+	BackendManagement
+	Host
 	// SessionByID returns one session; an unknown one is ticketstore.ErrNotFound.
 	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
-	// RemoteAddr tells where a request came from.
+	// Job returns the progress of a removal; an unknown one is ticketstore.ErrNotFound.
+	Job(ctx context.Context, id string) (*logout.Job, error)
+}
+
+// Host is what the routes need of the server around them.
+type Host interface {
+	// RemoteAddr returns where a request came from.
 	RemoteAddr(r *http.Request) string
 	// Logger is where the audit goes.
 	Logger() *slog.Logger
+	// Now is the clock that times are shown by.
+	Now() time.Time
 }
 
 // GrantManagement is what the routes do with grants.
@@ -80,40 +91,83 @@ type GrantManagement interface {
 	// QueryGrants returns a page of live grants.
 	QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error)
 	// RemoveGrants removes grants and counts them.
-	RemoveGrants(ctx context.Context, removal hostadapter.RemoveGrants) (*hostadapter.GrantsRemoved, error)
+	RemoveGrants(ctx context.Context, removal hostadapter.GrantRemoval) (*hostadapter.GrantRemovalResult, error)
 }
 
-// DeliveryManagement is what the routes do with notices to clients.
-type DeliveryManagement interface {
-	// Notifications returns a page of notices.
-	Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error)
-	// RetryDelivery has a notice sent again now; an unknown one is ticketstore.ErrNotFound.
-	RetryDelivery(ctx context.Context, id string) (*logout.Notification, error)
-	// RetryDeliveries has the notices that a filter selects sent again now, and counts them.
-	RetryDeliveries(ctx context.Context, filter logout.NotificationFilter) (int, error)
+// NotificationManagement is what the routes do with notifications of clients.
+type NotificationManagement interface {
+	// QueryNotifications returns a page of notifications.
+	QueryNotifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error)
+	// RetryNotification has a notification delivered again now; an unknown one is ticketstore.ErrNotFound.
+	RetryNotification(ctx context.Context, id string) (*logout.Notification, error)
+	// RetryNotifications has those that a filter selects delivered again now, and counts them.
+	RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error)
 }
 
-// Operations is what the routes tell of the work that goes on.
-type Operations interface {
-	// Job returns the progress of a job; an unknown one is ticketstore.ErrNotFound.
-	Job(ctx context.Context, id string) (*hostadapter.Job, error)
-	// BackendStatus tells what runs and how it is.
+// BackendManagement is what the routes do with the backend.
+type BackendManagement interface {
+	// BackendStatus returns what serves and how it is.
 	BackendStatus(ctx context.Context) *hostadapter.BackendStatus
+	// BackendName is what the backend that serves is called, BackendNames are those of the configuration, sorted.
+	BackendName() string
+	BackendNames() []string
+	// Backup writes a backup. One that cannot be taken now is hostadapter.ErrBackup, before anything is written.
+	Backup(ctx context.Context, w io.Writer) error
+	Swapper
 }
 
-var _ Manager = (*hostadapter.Adapter)(nil)
+// Swapper replaces the backend while it serves.
+type Swapper interface {
+	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is
+	// ticketstore.ErrNotFound, a swap that cannot be is hostadapter.ErrSwap.
+	Swap(ctx context.Context, name string) (job string, err error)
+	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are those
+	// of Swap.
+	Upgrade(ctx context.Context, name string) (job string, err error)
+	// AbortSwap aborts a swap before its switch; one that is over is hostadapter.ErrSwap, an unknown one
+	// ticketstore.ErrNotFound.
+	AbortSwap(job string) error
+	// SwapByID returns the progress of a swap; an unknown one is ticketstore.ErrNotFound.
+	SwapByID(job string) (*hostadapter.SwapState, error)
+}
 
-// Mount adds the routes to a router, which is usually a subrouter below a path of its own. All of the router's other paths are answered
-// 404 as a problem, unless it has a NotFoundHandler. Without a manager or an authorizer Mount panics: the routes must not be open to
+var _ Operations = (*hostadapter.Operations)(nil)
+
+// Config says what the routes work on and who may use them. Both fields are required.
+type Config struct {
+	// Operations are those of the adapter: sm.Operations().
+	Operations Operations
+	// Authorize decides who may use the routes.
+	Authorize Authorizer
+}
+
+// Handler serves the routes on any router. It takes addresses relative to where it is mounted, so below a prefix wrap
+// it in http.StripPrefix:
+//
+//	mux.Handle("/admin/", http.StripPrefix("/admin", admin.Handler(config)))
+//
+// An Authorizer that needs the address as it was sent finds it in the request's RequestURI. Any other path is answered
+// 404 as a problem. Handler panics where a field of the configuration is missing: the routes must not be open to
 // everybody by mistake.
-func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
-	if sessions == nil {
-		panic("admin.Mount: sessions is nil")
+func Handler(config Config) http.Handler {
+	router := mux.NewRouter().SkipClean(true)
+	Mount(router, config)
+	return router
+}
+
+// Mount adds the routes to a router of gorilla/mux, which is usually a subrouter below a path of its own:
+//
+//	admin.Mount(router.PathPrefix("/admin").Subrouter(), config)
+//
+// They are those of Handler. A router that has a NotFoundHandler keeps it.
+func Mount(router *mux.Router, config Config) {
+	if config.Operations == nil {
+		panic("admin: Config.Operations is not set")
 	}
-	if authorize == nil {
-		panic("admin.Mount: authorize is nil: the admin routes need an Authorizer")
+	if config.Authorize == nil {
+		panic("admin: Config.Authorize is not set")
 	}
-	m := &mount{sessions: sessions, authorize: authorize, crossOrigin: http.NewCrossOriginProtection()}
+	m := &mount{sessions: config.Operations, authorize: config.Authorize, crossOrigin: http.NewCrossOriginProtection()}
 	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
 	change := func(action string, h handler) route {
 		return route{permission: ChangeSessions, action: action, handle: h}
@@ -137,8 +191,9 @@ func Mount(router *mux.Router, sessions Manager, authorize Authorizer) {
 	router.Handle("/grants/remove", m.methods(map[string]route{http.MethodPost: change("remove_grants", m.removeGrants)}))
 	router.Handle("/jobs/{id:.+}", m.methods(map[string]route{http.MethodGet: read(m.getJob)}))
 	router.Handle("/backend", m.methods(map[string]route{http.MethodGet: read(m.getBackend)}))
-	m.mountSwap(router, change)
-	m.mountBackup(router, change)
+	router.Handle("/backend/swap", m.methods(map[string]route{http.MethodPost: change("swap_backend", m.swapBackend)}))
+	router.Handle("/backend/swap/{id:.+}", m.methods(map[string]route{http.MethodDelete: change("abort_swap", m.abortSwap)}))
+	router.Handle("/backend/backup", m.methods(map[string]route{http.MethodPost: change("back_up_backend", m.backUp)}))
 	m.mountPages(router)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

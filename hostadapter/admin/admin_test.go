@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -210,8 +208,8 @@ func TestAudit(t *testing.T) {
 func TestMountNeedsItsParts(t *testing.T) {
 	t.Parallel()
 	for name, mount := range map[string]func(){
-		"authorizer": func() { admin.Mount(mux.NewRouter(), &manager{}, nil) },
-		"sessions":   func() { admin.Mount(mux.NewRouter(), nil, authorize) },
+		"authorizer": func() { admin.Handler(admin.Config{Operations: &manager{}}) },
+		"sessions":   func() { admin.Handler(admin.Config{Authorize: authorize}) },
 	} {
 		func() {
 			defer func() {

@@ -1,6 +1,8 @@
 package admin_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -8,21 +10,48 @@ import (
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func TestJob(t *testing.T) {
 	t.Parallel()
-	m := &manager{job: hostadapter.Job{
-		ID: "j1", Kind: hostadapter.JobRemoval, State: hostadapter.JobRunning, Phase: "sessions", Started: moment, Total: 10, Done: 4,
-		Removed: &logout.Result{SessionsRemoved: 4},
+	m := &manager{job: logout.Job{
+		ID: "j1", State: logout.JobRunning, Phase: "sessions", Started: moment, Total: 10, Done: 4, Result: logout.Result{SessionsRemoved: 4},
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"running","phase":"sessions",
 		"started":"2026-03-01T12:00:00Z","total":10,"done":4,"result":{"sessions_removed":4,"grants_revoked":0,"consents_revoked":0,
 		"notifications_queued":0,"clients_left_alone":[]}}`)
-	m.job = hostadapter.Job{ID: "j1", State: hostadapter.JobFailed, Started: moment, Finished: moment, Total: -1, Error: "disk full"}
-	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"","state":"failed",
-		"started":"2026-03-01T12:00:00Z","finished":"2026-03-01T12:00:00Z","done":0,"error":"disk full"}`)
+	m.job = logout.Job{ID: "j1", State: logout.JobFailed, Started: moment, Finished: moment, Total: -1, Error: "disk full"}
+	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"failed",
+		"started":"2026-03-01T12:00:00Z","finished":"2026-03-01T12:00:00Z","done":0,"result":{"sessions_removed":0,"grants_revoked":0,
+		"consents_revoked":0,"notifications_queued":0,"clients_left_alone":[]},"error":"disk full"}`)
+}
+
+// A swap is a job too, which counts records.
+func TestSwapAsJob(t *testing.T) {
+	t.Parallel()
+	swap := hostadapter.SwapState{
+		ID: "j1", From: "main", To: "next", Started: moment, Progress: transfer.Progress{Phase: transfer.Copying, Total: 10, Copied: 4},
+	}
+	const head, tail = `{"id":"j1","kind":"swap","started":"2026-03-01T12:00:00Z","total":10,"done":4,
+		"swap":{"from":"main","to":"next","left":6,"changed":0,"rate_per_second":0},`, `}`
+	for want, change := range map[string]func(s *hostadapter.SwapState){
+		`"phase":"copying","state":"running"`: func(*hostadapter.SwapState) {},
+		`"phase":"done","state":"done","finished":"2026-03-01T12:00:00Z"`: func(s *hostadapter.SwapState) {
+			s.Finished, s.Progress.Phase = moment, transfer.Done
+		},
+		`"phase":"failed","state":"failed","finished":"2026-03-01T12:00:00Z","error":"disk full"`: func(s *hostadapter.SwapState) {
+			s.Finished, s.Progress.Phase, s.Err = moment, transfer.Failed, errors.New("disk full")
+		},
+		`"phase":"aborted","state":"failed","finished":"2026-03-01T12:00:00Z","error":"it was aborted before its switch"`: func(s *hostadapter.SwapState) {
+			s.Finished, s.Progress.Phase, s.Err = moment, transfer.Aborted, context.Canceled
+		},
+	} {
+		state := swap
+		change(&state)
+		mustBe(t, serve(&manager{swap: &state}, request(http.MethodGet, "/jobs/j1", "")), head+want+tail)
+	}
 }
 
 func TestBackend(t *testing.T) {

@@ -1,42 +1,16 @@
 package admin
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
-
-	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// Backuper is what a Manager also is whose backend can be backed up while it serves. A hostadapter.Adapter is one.
-type Backuper interface {
-	// Backup writes a backup (package ticketstore/transfer/backup). One that cannot be taken now is hostadapter.ErrBackup, before anything is
-	// written.
-	Backup(ctx context.Context, w io.Writer) error
-}
-
-var _ Backuper = (*hostadapter.Adapter)(nil)
-
-// mountBackup adds the route where there is something to back up.
-func (m *mount) mountBackup(router *mux.Router, change func(action string, h handler) route) {
-	backuper, ok := m.sessions.(Backuper)
-	if !ok {
-		return
-	}
-	router.Handle("/backend/backup", m.methods(map[string]route{
-		http.MethodPost: change("back_up_backend", func(w http.ResponseWriter, r *http.Request, _ *audit) error {
-			return backUp(w, r, backuper)
-		}),
-	}))
-}
-
 // backUp streams a backup. A failure under way breaks the connection off, so that no client takes what it has for an answer that is whole; what
 // it has lacks its end besides.
-func backUp(w http.ResponseWriter, r *http.Request, backuper Backuper) error {
+func (m *mount) backUp(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if p := readParameters(r); p.err != nil {
 		return p.err
 	}
@@ -44,7 +18,7 @@ func backUp(w http.ResponseWriter, r *http.Request, backuper Backuper) error {
 		return err
 	}
 	download := &download{w: w, control: http.NewResponseController(w)}
-	err := backuper.Backup(r.Context(), download)
+	err := m.sessions.Backup(r.Context(), download)
 	switch {
 	case err == nil:
 		return nil

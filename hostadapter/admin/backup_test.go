@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
@@ -78,9 +76,9 @@ func TestBackupIsRefused(t *testing.T) {
 	}
 }
 
-// backingUp is an adapter whose backups are these.
+// backingUp is what operators do with an adapter whose backups are these.
 type backingUp struct {
-	*hostadapter.Adapter
+	*hostadapter.Operations
 	backup func(w io.Writer) error
 }
 
@@ -90,9 +88,8 @@ func TestBackupThatFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var fails func(w io.Writer) error
-	router := mux.NewRouter()
-	admin.Mount(router, backingUp{s.adapter, func(w io.Writer) error { return fails(w) }}, authorize)
-	server := httptest.NewServer(router)
+	operations := backingUp{s.adapter.Operations(), func(w io.Writer) error { return fails(w) }}
+	server := httptest.NewServer(admin.Handler(admin.Config{Operations: operations, Authorize: authorize}))
 	defer server.Close()
 	for want, err := range map[int]error{
 		http.StatusConflict: hostadapter.ErrBackup, http.StatusServiceUnavailable: ticketstore.ErrUnavailable,

@@ -56,7 +56,7 @@ func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit
 	if p.err != nil {
 		return p.err
 	}
-	page, err := m.sessions.Notifications(r.Context(), query)
+	page, err := m.sessions.QueryNotifications(r.Context(), query)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	notification, err := m.sessions.RetryDelivery(r.Context(), id)
+	notification, err := m.sessions.RetryNotification(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *a
 		return err
 	}
 	audit.add(slog.String("state", string(state)), slog.String("client_id", string(clientID)), slog.String("session_id", string(sessionID)))
-	count, err := m.sessions.RetryDeliveries(r.Context(), logout.NotificationFilter{
+	count, err := m.sessions.RetryNotifications(r.Context(), logout.NotificationFilter{
 		State: logout.State(state), ClientID: string(clientID), SessionID: string(sessionID),
 	})
 	if err != nil {

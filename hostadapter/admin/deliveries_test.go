@@ -54,7 +54,7 @@ func TestGrants(t *testing.T) {
 	mustBe(t, serve(m, request(http.MethodPost, "/grants/remove",
 		`{"subject_id":"ann","session_id":"s1","client_id":"shop","type":"user_consent","reason":"asked for"}`)),
 		`{"grants_revoked":2,"consents_revoked":1}`)
-	removal := &hostadapter.RemoveGrants{
+	removal := &hostadapter.GrantRemoval{
 		Filter: grantstore.Filter{SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.UserConsent}, Reason: "asked for",
 	}
 	if diff := cmp.Diff(removal, m.revoked); diff != "" {

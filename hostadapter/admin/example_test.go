@@ -5,14 +5,12 @@ import (
 	"net/http"
 	"os"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
 // A request with the operator's token may do everything, under /admin.
-func ExampleMount() {
+func ExampleHandler() {
 	token := os.Getenv("ADMIN_TOKEN")
 	authorize := func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 		given := []byte(r.Header.Get("Authorization"))
@@ -21,8 +19,9 @@ func ExampleMount() {
 		}
 		return admin.Actor{Name: "operator"}, nil
 	}
-	mount := func(router *mux.Router, sessions *hostadapter.Adapter) {
-		admin.Mount(router.PathPrefix("/admin").Subrouter(), sessions, authorize)
+	serve := func(routes *http.ServeMux, adapter *hostadapter.Adapter) {
+		config := admin.Config{Operations: adapter.Operations(), Authorize: authorize}
+		routes.Handle("/admin/", http.StripPrefix("/admin", admin.Handler(config)))
 	}
-	_ = mount
+	_ = serve
 }

@@ -89,7 +89,7 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 		slog.String("subject_id", string(subjectID)), slog.String("session_id", string(sessionID)),
 		slog.String("client_id", string(clientID)), slog.String("type", string(kind)), slog.String("reason", reason),
 	)
-	removed, err := m.sessions.RemoveGrants(r.Context(), hostadapter.RemoveGrants{
+	removed, err := m.sessions.RemoveGrants(r.Context(), hostadapter.GrantRemoval{
 		Filter: grantstore.Filter{
 			SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID), Type: grantstore.Type(kind),
 		},

@@ -1,21 +1,71 @@
 package admin
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
+
+// jobKind says what a job does.
+type jobKind string
+
+// The kinds of jobs.
+const (
+	removalJob jobKind = "removal"
+	swapJob    jobKind = "swap"
+)
+
+// job is what takes longer than a request: a removal of many sessions or a swap.
+type job struct {
+	logout.Job
+	Kind jobKind
+	// Swap is nil for a removal.
+	Swap *hostadapter.SwapState
+}
+
+// job returns the progress of a job by its id. A removal is kept for a day after its end, a swap until the host ends.
+func (m *mount) job(ctx context.Context, id string) (*job, error) {
+	if swap, err := m.sessions.SwapByID(id); err == nil {
+		return jobOf(swap), nil
+	}
+	found, err := m.sessions.Job(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return &job{Job: *found, Kind: removalJob}, nil
+}
+
+// jobOf is a swap as a job: what it counts are records.
+func jobOf(swap *hostadapter.SwapState) *job {
+	j := &job{Kind: swapJob, Swap: swap, Job: logout.Job{
+		ID: swap.ID, State: logout.JobRunning, Phase: string(swap.Progress.Phase), Started: swap.Started, Finished: swap.Finished,
+		Total: int(swap.Progress.Total), Done: int(swap.Progress.Copied),
+	}}
+	switch {
+	case swap.Finished.IsZero():
+	case swap.Progress.Phase == transfer.Aborted:
+		j.State, j.Error = logout.JobFailed, "it was aborted before its switch"
+	case swap.Err != nil:
+		j.State, j.Error = logout.JobFailed, swap.Err.Error()
+	default:
+		j.State = logout.JobDone
+	}
+	return j
+}
 
 // jobBody is a job in JSON.
 type jobBody struct {
-	ID       string               `json:"id"`
-	Kind     hostadapter.JobKind  `json:"kind"`
-	State    hostadapter.JobState `json:"state"`
-	Phase    string               `json:"phase,omitempty"`
-	Started  time.Time            `json:"started"`
-	Finished time.Time            `json:"finished,omitzero"`
+	ID       string          `json:"id"`
+	Kind     jobKind         `json:"kind"`
+	State    logout.JobState `json:"state"`
+	Phase    string          `json:"phase,omitempty"`
+	Started  time.Time       `json:"started"`
+	Finished time.Time       `json:"finished,omitzero"`
 	// Total is absent where it is not known.
 	Total *int `json:"total,omitempty"`
 	Done  int  `json:"done"`
@@ -45,7 +95,7 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if err != nil {
 		return err
 	}
-	job, err := m.sessions.Job(r.Context(), id)
+	job, err := m.job(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -56,12 +106,11 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if !job.Finished.IsZero() {
 		body.Finished = job.Finished.UTC()
 	}
-	if job.Removed != nil {
-		result := resultOf(job.Removed)
-		body.Result = &result
-	}
 	if job.Swap != nil {
 		body.Swap = swapOf(job.Swap)
+	} else {
+		result := resultOf(&job.Result)
+		body.Result = &result
 	}
 	writeJSON(w, http.StatusOK, body)
 	return nil

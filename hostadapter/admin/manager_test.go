@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/gorilla/mux"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
@@ -30,18 +29,20 @@ type manager struct {
 	result   logout.Result
 	log      bytes.Buffer
 	query    *ticketstore.SessionQuery
-	removal  *hostadapter.RemoveSessions
+	removal  *hostadapter.SessionRemoval
 	delivery *logout.NotificationQuery
 	id       string
 
-	job      hostadapter.Job
+	job      logout.Job
+	swap     *hostadapter.SwapState
+	did      string // what was asked of the backend
 	status   hostadapter.BackendStatus
 	grants   *grantstore.Query
-	revoked  *hostadapter.RemoveGrants
+	revoked  *hostadapter.GrantRemoval
 	selected *logout.NotificationFilter
 }
 
-func (m *manager) Job(_ context.Context, id string) (*hostadapter.Job, error) {
+func (m *manager) Job(_ context.Context, id string) (*logout.Job, error) {
 	m.id = id
 	return &m.job, m.err
 }
@@ -56,16 +57,16 @@ func (m *manager) QueryGrants(_ context.Context, q grantstore.Query) (*grantstor
 	return &grantstore.Page{Grants: []grantstore.Grant{grant}, ResultsToken: "t", HasNext: true}, m.err
 }
 
-func (m *manager) RemoveGrants(_ context.Context, r hostadapter.RemoveGrants) (*hostadapter.GrantsRemoved, error) {
+func (m *manager) RemoveGrants(_ context.Context, r hostadapter.GrantRemoval) (*hostadapter.GrantRemovalResult, error) {
 	removal := grantstore.Removal{OperationID: "x", Filter: r.Filter, Limit: 1}
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
 	m.revoked = &r
-	return &hostadapter.GrantsRemoved{GrantsRevoked: 2, ConsentsRevoked: 1}, m.err
+	return &hostadapter.GrantRemovalResult{GrantsRevoked: 2, ConsentsRevoked: 1}, m.err
 }
 
-func (m *manager) RetryDeliveries(_ context.Context, f logout.NotificationFilter) (int, error) {
+func (m *manager) RetryNotifications(_ context.Context, f logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: f, Limit: 1}
 	if err := retry.Validate(); err != nil {
 		return 0, err
@@ -82,7 +83,7 @@ func (m *manager) QuerySessions(_ context.Context, q ticketstore.SessionQuery) (
 	return &m.page, m.err
 }
 
-func (m *manager) RemoveSessions(_ context.Context, r hostadapter.RemoveSessions) (*logout.Result, error) {
+func (m *manager) RemoveSessions(_ context.Context, r hostadapter.SessionRemoval) (*logout.Result, error) {
 	m.removal = &r
 	ending := logout.Ending{
 		OperationID: "x", SubjectID: r.SubjectID, SessionID: r.SessionID, All: r.All, ClientIDs: r.ClientIDs, Reason: logout.Terminated,
@@ -98,7 +99,7 @@ func (m *manager) SessionByID(_ context.Context, id string) (*hostadapter.Sessio
 	return &m.report, m.err
 }
 
-func (m *manager) Notifications(_ context.Context, q logout.NotificationQuery) (*logout.NotificationPage, error) {
+func (m *manager) QueryNotifications(_ context.Context, q logout.NotificationQuery) (*logout.NotificationPage, error) {
 	m.delivery = &q
 	if _, err := q.Walk(); err != nil {
 		return nil, err
@@ -106,11 +107,38 @@ func (m *manager) Notifications(_ context.Context, q logout.NotificationQuery) (
 	return &logout.NotificationPage{Notifications: []logout.Notification{notification}, ResultsToken: "t"}, m.err
 }
 
-func (m *manager) RetryDelivery(_ context.Context, id string) (*logout.Notification, error) {
+func (m *manager) RetryNotification(_ context.Context, id string) (*logout.Notification, error) {
 	m.id = id
 	return &notification, m.err
 }
 
+func (m *manager) SwapByID(string) (*hostadapter.SwapState, error) {
+	if m.swap == nil {
+		return nil, ticketstore.ErrNotFound
+	}
+	return m.swap, nil
+}
+
+func (m *manager) Swap(_ context.Context, name string) (string, error) {
+	m.did = "swap to " + name
+	return "j1", m.err
+}
+
+func (m *manager) Upgrade(_ context.Context, name string) (string, error) {
+	m.did = "upgrade to " + name
+	return "j1", m.err
+}
+
+func (m *manager) AbortSwap(job string) error {
+	m.did = "abort " + job
+	return m.err
+}
+
+func (m *manager) BackendName() string                     { return "main" }
+func (m *manager) BackendNames() []string                  { return []string{"main", "next"} }
+func (m *manager) Backup(context.Context, io.Writer) error { return m.err }
+
+func (m *manager) Now() time.Time                  { return time.Now() }
 func (m *manager) RemoteAddr(*http.Request) string { return "192.0.2.7" }
 func (m *manager) Logger() *slog.Logger            { return slog.New(slog.NewTextHandler(&m.log, nil)) }
 
@@ -135,12 +163,10 @@ var (
 	}
 )
 
-// serve sends a request to routes mounted under /admin, as the actor whose name is in the header Actor: reader may read, writer change.
+// serve sends a request to the routes below /admin, as the actor whose name is in the header Actor: reader may read, writer change.
 func serve(m *manager, r *http.Request) *http.Response {
-	router := mux.NewRouter()
-	admin.Mount(router.PathPrefix("/admin").Subrouter(), m, authorize)
 	w := httptest.NewRecorder()
-	router.ServeHTTP(w, r)
+	http.StripPrefix("/admin", admin.Handler(admin.Config{Operations: m, Authorize: authorize})).ServeHTTP(w, r)
 	return w.Result()
 }
 

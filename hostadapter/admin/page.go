@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/gorilla/mux"
 )
@@ -101,9 +100,12 @@ func toRead(next http.Handler) http.Handler {
 // leadTo redirects to an address beside or below that of the request, which may be another one outside of a proxy.
 func leadTo(target string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		location := target
-		if !strings.HasSuffix(r.URL.Path, "/") && !strings.HasSuffix(r.URL.Path, "/ui") {
-			location = path.Base(r.URL.Path) + "/" + target
+		location, at := target, r.URL.Path
+		if at == "" { // all of it was the prefix of http.StripPrefix
+			at, _, _ = strings.Cut(r.RequestURI, "?")
+		}
+		if !strings.HasSuffix(at, "/") && !strings.HasSuffix(at, "/ui") {
+			location = path.Base(at) + "/" + target
 		}
 		seeOther(w, location)
 	})
@@ -190,7 +192,7 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) int 
 	case signIn != nil:
 		data.Text, data.SignIn = "You are no longer signed in. Nothing was changed.", signIn.URL
 	case p.status == http.StatusServiceUnavailable && reading:
-		data.Again = r.URL.RequestURI()
+		data.Again = "?" + r.URL.RawQuery
 	}
 	err = writePage(w, r, p.status, "error", view{Title: errorTitle(p.status), Version: staticVersion, Data: data})
 	if err != nil {
@@ -223,12 +225,4 @@ func errorTitle(status int) string {
 		return "Something went wrong"
 	}
 	return "This does not work"
-}
-
-// now is the moment by the clock of the sessions where they have one.
-func (m *mount) now() time.Time {
-	if clock, ok := m.sessions.(interface{ Now() time.Time }); ok {
-		return clock.Now()
-	}
-	return time.Now()
 }

@@ -7,14 +7,13 @@ import (
 	"strconv"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
 // jobView is the data of a job's page.
 type jobView struct {
-	*hostadapter.Job
+	*job
 	Began, Ended stamp
 	// Running: the page loads itself again.
 	Running bool
@@ -43,13 +42,13 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 	if p.err != nil {
 		return p.err
 	}
-	job, err := m.sessions.Job(r.Context(), p.text("id"))
+	job, err := m.job(r.Context(), p.text("id"))
 	if err != nil {
 		return err
 	}
-	now := m.now()
+	now := m.sessions.Now()
 	data := &jobView{
-		Job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now), Running: job.State == hostadapter.JobRunning,
+		job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now), Running: job.State == logout.JobRunning,
 	}
 	if job.Swap != nil {
 		data.Move = &moveView{job.Swap}
@@ -73,7 +72,7 @@ func (m *mount) grantsOf(r *http.Request, sid string) ([]grantRow, bool, error) 
 	if err != nil {
 		return nil, false, err
 	}
-	now := m.now()
+	now := m.sessions.Now()
 	rows := make([]grantRow, 0, len(page.Grants))
 	for i := range page.Grants {
 		g := &page.Grants[i]
@@ -93,7 +92,7 @@ func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record 
 	}
 	filter := logout.NotificationFilter{State: logout.State(form.Get("state")), ClientID: form.Get("client_id"), SessionID: form.Get("session_id")}
 	record.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID), slog.String("session_id", filter.SessionID))
-	count, err := m.sessions.RetryDeliveries(r.Context(), filter)
+	count, err := m.sessions.RetryNotifications(r.Context(), filter)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func TestRemovalOfAll(t *testing.T) {
 	h.post("writer", "/ui/remove", allFlags(url.Values{"all": {"true"}, "sure": {"true"}, "subject_id": {"1001"}})).mustSay(http.StatusBadRequest)
 	h.get("reader", "/ui/remove?all=true").mustSay(http.StatusForbidden)
 	for _, sid := range []string{"s1", "s2"} {
-		if _, err := h.SessionByID(t.Context(), sid); err != nil {
+		if _, err := h.Operations().SessionByID(t.Context(), sid); err != nil {
 			t.Fatalf("asking ended a session: %v", err)
 		}
 	}
@@ -80,11 +80,11 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "wiki")
 	h.signedIn("s2", "1001", "Ann Example", time.Hour, "wiki", "shop")
-	if _, err := h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: "1001"}); err != nil {
+	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "1001"}); err != nil {
 		t.Fatal(err)
 	}
 	refused := func(after time.Time) int {
-		page, err := h.Notifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{State: logout.Refused}})
+		page, err := h.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{State: logout.Refused}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -42,15 +42,15 @@ func TestRemovalOfOne(t *testing.T) {
 	if strings.Count(page.body, " checked") != 4 {
 		t.Errorf("%d flags are ticked at first, want all four", strings.Count(page.body, " checked"))
 	}
-	if _, err := h.SessionByID(t.Context(), "s1"); err != nil {
+	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Fatalf("asking ended the session: %v", err)
 	}
 	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
 		mustSay(http.StatusOK, append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`)...)
-	if _, err := h.SessionByID(t.Context(), "s1"); err == nil {
+	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err == nil {
 		t.Error("the session is still there")
 	}
-	if _, err := h.SessionByID(t.Context(), "s2"); err != nil {
+	if _, err := h.Operations().SessionByID(t.Context(), "s2"); err != nil {
 		t.Errorf("another session: %v, want it alive", err)
 	}
 	for _, want := range []string{
@@ -85,7 +85,7 @@ func TestRemovalFlags(t *testing.T) {
 	form := allFlags(url.Values{"session_id": {"s1"}, "do": {"remove"}})
 	form.Del("remove_server_side_session")
 	h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
-	if _, err := h.SessionByID(t.Context(), "s1"); err != nil {
+	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session that was to be kept: %v", err)
 	}
 }
@@ -135,7 +135,7 @@ func TestRemovalRefusesBadForms(t *testing.T) {
 		mustSay(http.StatusUnsupportedMediaType)
 	h.post("writer", "/ui/remove?session_id=s1", allFlags(nil)).mustSay(http.StatusBadRequest)
 	h.post("writer", "/ui/remove", url.Values{"session_id": {strings.Repeat("x", 70<<10)}}).mustSay(http.StatusRequestEntityTooLarge)
-	if _, err := h.SessionByID(t.Context(), "s1"); err != nil {
+	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session: %v, want it alive", err)
 	}
 }
@@ -145,11 +145,11 @@ func TestDeliveriesPage(t *testing.T) {
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop", "mail", "wiki")
 	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "No notice yet")
-	if _, err := h.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: "s1"}); err != nil {
+	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: "s1"}); err != nil {
 		t.Fatal(err)
 	}
 	state := func(client string) (n logout.Notification) {
-		page, err := h.Notifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: client}})
+		page, err := h.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: client}})
 		if err != nil || len(page.Notifications) != 1 {
 			t.Fatalf("deliveries of %s: %v, error %v", client, page, err)
 		}

@@ -36,7 +36,7 @@ type deliveryRow struct {
 var deliveryFilters = []string{"state", "client_id", "session_id"}
 
 func (m *mount) deliveryRows(notices []logout.Notification) []deliveryRow {
-	now := m.now()
+	now := m.sessions.Now()
 	rows := make([]deliveryRow, 0, len(notices))
 	for i := range notices {
 		n := &notices[i]
@@ -76,7 +76,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 	status, err := http.StatusOK, p.err
 	var page *logout.NotificationPage
 	if err == nil {
-		page, err = m.sessions.Notifications(r.Context(), query)
+		page, err = m.sessions.QueryNotifications(r.Context(), query)
 	}
 	switch problem := listProblem(err); {
 	case problem != "":
@@ -98,7 +98,7 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 	}
 	id := form.Get("id")
 	record.add(slog.String("notification_id", id))
-	notification, err := m.sessions.RetryDelivery(r.Context(), id)
+	notification, err := m.sessions.RetryNotification(r.Context(), id)
 	if err != nil {
 		return err
 	}

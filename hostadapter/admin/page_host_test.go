@@ -87,14 +87,15 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 
 func (h *pageHost) serve() {
 	router := mux.NewRouter()
-	admin.Mount(router.PathPrefix("/admin").Subrouter(), h.Adapter, func(r *http.Request, permission admin.Permission) (admin.Actor, error) {
+	authorizePage := func(r *http.Request, permission admin.Permission) (admin.Actor, error) {
 		if r.Header.Get("Actor") == "" && r.URL.Query().Get("sign-in") == "" {
 			return admin.Actor{}, &admin.SignInError{URL: "/operators?from=" + url.QueryEscape(r.URL.Path)}
 		}
 		actor, err := authorize(r, permission)
 		actor.SignOut = "/sign-out"
 		return actor, err
-	})
+	}
+	admin.Mount(router.PathPrefix("/admin").Subrouter(), admin.Config{Operations: h.Operations(), Authorize: authorizePage})
 	h.server = httptest.NewServer(router)
 	h.t.Cleanup(h.server.Close)
 }

@@ -71,15 +71,15 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 }
 
 // removals are the calls that the form stands for: each session ends by itself.
-func (f *removalForm) removals() []hostadapter.RemoveSessions {
-	one := hostadapter.RemoveSessions{
+func (f *removalForm) removals() []hostadapter.SessionRemoval {
+	one := hostadapter.SessionRemoval{
 		SubjectID: f.SubjectID, All: f.All, Reason: f.Reason, DryRun: f.Preview,
 		KeepSession: !f.Session, SkipNotification: !f.Notify, KeepTokens: !f.Tokens, KeepConsents: !f.Consents,
 	}
 	if len(f.SessionIDs) == 0 {
-		return []hostadapter.RemoveSessions{one}
+		return []hostadapter.SessionRemoval{one}
 	}
-	all := make([]hostadapter.RemoveSessions, len(f.SessionIDs))
+	all := make([]hostadapter.SessionRemoval, len(f.SessionIDs))
 	for i, sid := range f.SessionIDs {
 		all[i] = one
 		all[i].SessionID = sid

@@ -40,7 +40,7 @@ var sessionFilters = []string{
 const shownClients = 3
 
 func (m *mount) sessionRow(detail *ticketstore.SessionDetail) sessionRow {
-	now := m.now()
+	now := m.sessions.Now()
 	row := sessionRow{
 		SessionID: detail.SessionID, SubjectID: detail.SubjectID, Name: detail.DisplayName,
 		Device: device(detail.UserAgent), UserAgent: detail.UserAgent, Address: detail.RemoteAddr,
@@ -169,7 +169,7 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	if err != nil {
 		return err
 	}
-	now := m.now()
+	now := m.sessions.Now()
 	data := sessionView{
 		sessionRow: m.sessionRow(&report.SessionDetail), Issuer: report.Issuer, ACR: report.ACR, AMR: report.AMR,
 		AuthTime: stampOf(report.AuthTime, now), Idle: stampOf(report.Expires, now), Absolute: stampOf(report.EndsAt, now),
@@ -206,7 +206,7 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 
 // deliveriesOf returns the newest notices of a session's end, and whether there are more.
 func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, error) {
-	page, err := m.sessions.Notifications(r.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
+	page, err := m.sessions.QueryNotifications(r.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
 	if err != nil {
 		return nil, false, err
 	}

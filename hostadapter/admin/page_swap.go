@@ -52,22 +52,18 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 		return p.err
 	}
 	data := backendView{BackendStatus: m.sessions.BackendStatus(r.Context())}
-	if swapper, ok := m.sessions.(Swapper); ok {
-		data.Serving, data.Names = swapper.BackendName(), swapper.BackendNames()
-		// The one that serves comes last: it can only be upgraded.
-		slices.SortStableFunc(data.Names, func(a, b string) int {
-			switch data.Serving {
-			case a:
-				return 1
-			case b:
-				return -1
-			}
-			return 0
-		})
-	}
-	if _, ok := m.sessions.(Backuper); ok {
-		data.Movable = slices.Contains(data.Services, transfer.Service)
-	}
+	data.Serving, data.Names = m.sessions.BackendName(), m.sessions.BackendNames()
+	// The one that serves comes last: it can only be upgraded.
+	slices.SortStableFunc(data.Names, func(a, b string) int {
+		switch data.Serving {
+		case a:
+			return 1
+		case b:
+			return -1
+		}
+		return 0
+	})
+	data.Movable = slices.Contains(data.Services, transfer.Service)
 	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: data})
 }
 
@@ -77,14 +73,10 @@ func (m *mount) swapFromPage(w http.ResponseWriter, r *http.Request, record *aud
 	if err != nil {
 		return err
 	}
-	swapper, ok := m.sessions.(Swapper)
-	if !ok {
-		return &problem{status: http.StatusNotFound, detail: "There is nothing to swap here."}
-	}
 	if form.Get("backend") == "" {
 		return ticketstore.Invalidf("backend", "is missing: choose one")
 	}
-	job, err := beginSwap(r.Context(), record, swapper, form.Get("backend"), form.Get("same_data") == "true")
+	job, err := m.beginSwap(r.Context(), record, form.Get("backend"), form.Get("same_data") == "true")
 	if err != nil {
 		return err
 	}
@@ -101,11 +93,7 @@ func (m *mount) abortFromPage(w http.ResponseWriter, r *http.Request, record *au
 	}
 	job := form.Get("id")
 	record.add(slog.String("job", job))
-	swapper, ok := m.sessions.(Swapper)
-	if !ok {
-		return ticketstore.ErrNotFound
-	}
-	if err := endSwap(swapper, job); err != nil {
+	if err := m.endSwap(job); err != nil {
 		return err
 	}
 	record.status = http.StatusSeeOther

@@ -176,7 +176,7 @@ func showsSecret(r *http.Request) bool { return len(r.Header.Values("Authorizati
 func (m *mount) authenticate(r *http.Request, permission Permission) (Actor, error) {
 	from, secret := neighbourhood(m.sessions.RemoteAddr(r)), showsSecret(r)
 	if secret {
-		if wait := m.refusals.guess(from, m.now()); wait > 0 {
+		if wait := m.refusals.guess(from, m.sessions.Now()); wait > 0 {
 			return Actor{}, &tooManyGuesses{wait}
 		}
 	}
@@ -185,7 +185,7 @@ func (m *mount) authenticate(r *http.Request, permission Permission) (Actor, err
 		m.refusals.noGuess(from)
 	}
 	if err == nil || errors.Is(err, ErrForbidden) {
-		m.refusals.letThrough(from, m.now())
+		m.refusals.letThrough(from, m.sessions.Now())
 	}
 	return actor, err
 }
@@ -201,7 +201,7 @@ func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answ
 	if guesses != nil {
 		wait = guesses.wait
 		m.refusals.leaveOut()
-	} else if wait = m.refusals.count(neighbourhood(m.sessions.RemoteAddr(r)), m.now()); wait <= 0 {
+	} else if wait = m.refusals.count(neighbourhood(m.sessions.RemoteAddr(r)), m.sessions.Now()); wait <= 0 {
 		return err, true
 	}
 	var signIn *SignInError
@@ -217,7 +217,7 @@ func (m *mount) refused(w http.ResponseWriter, r *http.Request, err error) (answ
 
 // logMissed says how many refusals were not logged one by one.
 func (m *mount) logMissed(ctx context.Context) {
-	if missed := m.refusals.missed(m.now()); missed > 0 {
+	if missed := m.refusals.missed(m.sessions.Now()); missed > 0 {
 		m.sessions.Logger().LogAttrs(ctx, slog.LevelWarn, "admin audit",
 			slog.String("action", "refused"), slog.Int("more_refused", missed))
 	}

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/hostadapter/admin"
 )
 
@@ -34,8 +32,7 @@ func (quiet) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // guessed are the routes, for requests that show a secret.
 func guessed() (m *addressed, ask func(secret, from, path string) *http.Response) {
 	m = &addressed{&manager{}, moment}
-	router := mux.NewRouter()
-	admin.Mount(router, m, func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 		switch r.Header.Get("Authorization") {
 		case "Bearer right":
 			return admin.Actor{Name: "admin"}, nil
@@ -43,7 +40,7 @@ func guessed() (m *addressed, ask func(secret, from, path string) *http.Response
 			return admin.Actor{}, &admin.SignInError{URL: "/sign-in"}
 		}
 		return admin.Actor{}, admin.ErrUnauthenticated
-	})
+	}})
 	return m, func(secret, from, path string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.URL.Path = path
@@ -52,7 +49,7 @@ func guessed() (m *addressed, ask func(secret, from, path string) *http.Response
 			r.Header.Set("Authorization", "Bearer "+secret)
 		}
 		w := httptest.NewRecorder()
-		router.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 		return w.Result()
 	}
 }
@@ -133,8 +130,7 @@ func TestGuessesAllAtOnce(t *testing.T) {
 			close(release)
 		}
 	}
-	router := mux.NewRouter()
-	admin.Mount(router, m, func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
 		if r.Header.Get("Authorization") == "right" {
 			return admin.Actor{Name: "admin"}, nil
 		}
@@ -142,13 +138,13 @@ func TestGuessesAllAtOnce(t *testing.T) {
 		arrived()
 		<-release
 		return admin.Actor{}, admin.ErrUnauthenticated
-	})
+	}})
 	send := func(secret, from string) int {
 		r := httptest.NewRequest(http.MethodGet, "/sessions", nil)
 		r.Header.Set("From", from)
 		r.Header.Set("Authorization", secret)
 		w := httptest.NewRecorder()
-		router.ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 		return w.Code
 	}
 	for range 100 {

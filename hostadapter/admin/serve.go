@@ -19,7 +19,7 @@ import (
 
 // mount is one set of routes.
 type mount struct {
-	sessions    Manager
+	sessions    Operations
 	authorize   Authorizer
 	crossOrigin *http.CrossOriginProtection
 	refusals    refusals

@@ -151,7 +151,7 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	if p := readParameters(r); p.err != nil {
 		return p.err
 	}
-	var removal hostadapter.RemoveSessions
+	var removal hostadapter.SessionRemoval
 	var subjectID, sessionID id
 	session, notify, tokens, consents := true, true, true, true
 	err := readBody(w, r, map[string]any{
@@ -196,7 +196,7 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	result, err := m.sessions.RemoveSessions(r.Context(), hostadapter.RemoveSessions{SessionID: sid})
+	result, err := m.sessions.RemoveSessions(r.Context(), hostadapter.SessionRemoval{SessionID: sid})
 	if err != nil {
 		return err
 	}

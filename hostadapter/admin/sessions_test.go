@@ -74,13 +74,16 @@ func TestIDsInPaths(t *testing.T) {
 				"/sessions/" + url.PathEscape(id): http.MethodGet, "/logout/deliveries/" + url.PathEscape(id) + "/retry": http.MethodPost,
 			} {
 				m := &manager{report: hostadapter.SessionReport{SessionDetail: detail}}
-				router := mux.NewRouter()
+				router, config := mux.NewRouter(), admin.Config{Operations: m, Authorize: authorize}
 				if encoded {
 					router.UseEncodedPath()
 				}
-				admin.Mount(router.PathPrefix("/admin").Subrouter(), m, authorize)
+				admin.Mount(router.PathPrefix("/admin").Subrouter(), config)
 				w := httptest.NewRecorder()
 				router.ServeHTTP(w, request(method, target, ""))
+				if answer := serve(m, request(method, target, "")); answer.StatusCode != http.StatusOK || m.id != id {
+					t.Errorf("%s from Handler: status %d, id %q; want %q", target, answer.StatusCode, m.id, id)
+				}
 				if w.Code != http.StatusOK || m.id != id {
 					t.Errorf("%s (encoded path %t): status %d, id %q; want %q", target, encoded, w.Code, m.id, id)
 				}
@@ -93,18 +96,18 @@ func TestRemove(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		body string
-		want hostadapter.RemoveSessions
+		want hostadapter.SessionRemoval
 	}{
-		{`{"subject_id":"ann"}`, hostadapter.RemoveSessions{SubjectID: "ann"}},
-		{`{"session_id":"s1","reason":"left"}`, hostadapter.RemoveSessions{SessionID: "s1", Reason: "left"}},
+		{`{"subject_id":"ann"}`, hostadapter.SessionRemoval{SubjectID: "ann"}},
+		{`{"session_id":"s1","reason":"left"}`, hostadapter.SessionRemoval{SessionID: "s1", Reason: "left"}},
 		{`{"subject_id":"ann","client_ids":["shop"],"dry_run":true}`,
-			hostadapter.RemoveSessions{SubjectID: "ann", ClientIDs: []string{"shop"}, DryRun: true}},
-		{`{"subject_id":"ann","remove_server_side_session":false,"all":false}`, hostadapter.RemoveSessions{SubjectID: "ann", KeepSession: true}},
-		{`{"subject_id":"ann","send_backchannel_logout_notification":false}`, hostadapter.RemoveSessions{SubjectID: "ann", SkipNotification: true}},
-		{`{"subject_id":"ann","revoke_tokens":false}`, hostadapter.RemoveSessions{SubjectID: "ann", KeepTokens: true}},
-		{`{"subject_id":"ann","revoke_consents":false}`, hostadapter.RemoveSessions{SubjectID: "ann", KeepConsents: true}},
+			hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{"shop"}, DryRun: true}},
+		{`{"subject_id":"ann","remove_server_side_session":false,"all":false}`, hostadapter.SessionRemoval{SubjectID: "ann", KeepSession: true}},
+		{`{"subject_id":"ann","send_backchannel_logout_notification":false}`, hostadapter.SessionRemoval{SubjectID: "ann", SkipNotification: true}},
+		{`{"subject_id":"ann","revoke_tokens":false}`, hostadapter.SessionRemoval{SubjectID: "ann", KeepTokens: true}},
+		{`{"subject_id":"ann","revoke_consents":false}`, hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true}},
 		{`{"subject_id":"ann","revoke_consents":true,"revoke_tokens":true,"remove_server_side_session":true,
-			"send_backchannel_logout_notification":true}`, hostadapter.RemoveSessions{SubjectID: "ann"}},
+			"send_backchannel_logout_notification":true}`, hostadapter.SessionRemoval{SubjectID: "ann"}},
 	}
 	for _, test := range tests {
 		m := &manager{result: logout.Result{SessionsRemoved: 1, GrantsRevoked: 2, ConsentsRevoked: 3, NotificationsQueued: 4}}
@@ -130,7 +133,7 @@ func TestDelete(t *testing.T) {
 	m := &manager{result: logout.Result{SessionsRemoved: 1, NotificationsQueued: 2}}
 	mustBe(t, serve(m, request(http.MethodDelete, "/sessions/s1", "")),
 		`{"sessions_removed":1,"grants_revoked":0,"consents_revoked":0,"notifications_queued":2,"clients_left_alone":[]}`)
-	if diff := cmp.Diff(&hostadapter.RemoveSessions{SessionID: "s1"}, m.removal); diff != "" {
+	if diff := cmp.Diff(&hostadapter.SessionRemoval{SessionID: "s1"}, m.removal); diff != "" {
 		t.Errorf("removal (-want +got):\n%s", diff)
 	}
 }
@@ -146,7 +149,7 @@ func TestRemoveAll(t *testing.T) {
 	if got := response.Header.Get("Location"); got != "../jobs/j%201" {
 		t.Errorf("Location %q, want ../jobs/j%%201", got)
 	}
-	if diff := cmp.Diff(&hostadapter.RemoveSessions{All: true, ClientIDs: []string{"shop"}, Reason: "drill"}, m.removal); diff != "" {
+	if diff := cmp.Diff(&hostadapter.SessionRemoval{All: true, ClientIDs: []string{"shop"}, Reason: "drill"}, m.removal); diff != "" {
 		t.Errorf("removal (-want +got):\n%s", diff)
 	}
 	for _, want := range []string{"all=true", `job="j 1"`, "status=202", "reason=drill"} {

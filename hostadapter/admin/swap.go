@@ -6,27 +6,9 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// Swapper is what a Manager also is whose backend can be replaced while it serves. A hostadapter.Adapter is one.
-type Swapper interface {
-	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is ticketstore.ErrNotFound, a swap that
-	// cannot be is hostadapter.ErrSwap.
-	Swap(ctx context.Context, name string) (job string, err error)
-	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are those of Swap.
-	Upgrade(ctx context.Context, name string) (job string, err error)
-	// AbortSwap aborts it before its switch; one that is over is hostadapter.ErrSwap, an unknown one ticketstore.ErrNotFound.
-	AbortSwap(job string) error
-	// BackendName is what the backend that serves is called, BackendNames are those of the configuration, sorted.
-	BackendName() string
-	BackendNames() []string
-}
-
-var _ Swapper = (*hostadapter.Adapter)(nil)
 
 // swapBody is what a job in JSON tells of a swap. Rows of a store are counted in total and done; changes are those made to them meanwhile.
 type swapBody struct {
@@ -49,25 +31,7 @@ func swapOf(s *hostadapter.SwapState) *swapBody {
 // heldMS is for how long writes waited, in milliseconds.
 func heldMS(s *hostadapter.SwapState) float64 { return float64(s.Progress.Held.Microseconds()) / 1000 }
 
-// mountSwap adds the routes of swaps where there is something to swap.
-func (m *mount) mountSwap(router *mux.Router, change func(action string, h handler) route) {
-	swapper, ok := m.sessions.(Swapper)
-	if !ok {
-		return
-	}
-	router.Handle("/backend/swap", m.methods(map[string]route{
-		http.MethodPost: change("swap_backend", func(w http.ResponseWriter, r *http.Request, audit *audit) error {
-			return swapBackend(w, r, audit, swapper)
-		}),
-	}))
-	router.Handle("/backend/swap/{id:.+}", m.methods(map[string]route{
-		http.MethodDelete: change("abort_swap", func(w http.ResponseWriter, r *http.Request, audit *audit) error {
-			return abortSwap(w, r, audit, swapper)
-		}),
-	}))
-}
-
-func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swapper) error {
+func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit) error {
 	if p := readParameters(r); p.err != nil {
 		return p.err
 	}
@@ -79,7 +43,7 @@ func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper S
 	if name == "" {
 		return ticketstore.Invalidf("backend", "is missing: name a backend of the server's configuration")
 	}
-	job, err := beginSwap(r.Context(), audit, swapper, string(name), sameData)
+	job, err := m.beginSwap(r.Context(), audit, string(name), sameData)
 	if err != nil {
 		return err
 	}
@@ -89,11 +53,11 @@ func swapBackend(w http.ResponseWriter, r *http.Request, audit *audit, swapper S
 }
 
 // beginSwap begins a swap, or an upgrade over the same data, and returns its job.
-func beginSwap(ctx context.Context, audit *audit, swapper Swapper, name string, sameData bool) (job string, err error) {
+func (m *mount) beginSwap(ctx context.Context, audit *audit, name string, sameData bool) (job string, err error) {
 	audit.add(slog.String("backend", name), slog.Bool("same_data", sameData))
-	begin := swapper.Swap
+	begin := m.sessions.Swap
 	if sameData {
-		begin = swapper.Upgrade
+		begin = m.sessions.Upgrade
 	}
 	job, err = begin(ctx, name)
 	switch {
@@ -110,7 +74,7 @@ func beginSwap(ctx context.Context, audit *audit, swapper Swapper, name string, 
 	return job, nil
 }
 
-func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swapper) error {
+func (m *mount) abortSwap(w http.ResponseWriter, r *http.Request, audit *audit) error {
 	if p := readParameters(r); p.err != nil {
 		return p.err
 	}
@@ -122,7 +86,7 @@ func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swa
 	if err := readNoBody(w, r); err != nil {
 		return err
 	}
-	if err := endSwap(swapper, job); err != nil {
+	if err := m.endSwap(job); err != nil {
 		return err
 	}
 	audit.status = http.StatusNoContent
@@ -131,8 +95,8 @@ func abortSwap(w http.ResponseWriter, r *http.Request, audit *audit, swapper Swa
 }
 
 // endSwap aborts a swap.
-func endSwap(swapper Swapper, job string) error {
-	err := swapper.AbortSwap(job)
+func (m *mount) endSwap(job string) error {
+	err := m.sessions.AbortSwap(job)
 	if errors.Is(err, hostadapter.ErrSwap) {
 		return swapProblem(err, "id")
 	}

@@ -40,14 +40,14 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 	case isUnavailable(err):
 		return p.unavailable(ctx, err)
 	case failure != nil:
-		p.store.adapter.Logger().ErrorContext(ctx, "session store failed", "error", failure)
+		p.store.tie.Logger().ErrorContext(ctx, "session store failed", "error", failure)
 		return fosite.ErrServerError.WithWrap(fmt.Errorf("%w: %w", errStore, failure))
 	case errors.Is(err, ErrUnbound):
-		p.store.adapter.Logger().ErrorContext(ctx, "authorization was refused", "error", err)
+		p.store.tie.Logger().ErrorContext(ctx, "authorization was refused", "error", err)
 		return fosite.ErrServerError.WithWrap(err).
 			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the session middleware.")
 	case errors.Is(err, ticketstore.ErrTooManyClients):
-		p.store.adapter.Logger().WarnContext(ctx, "authorization was refused", "error", err, "most", ticketstore.MaxClients)
+		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err, "most", ticketstore.MaxClients)
 		return fosite.ErrInvalidRequest.WithWrap(err).
 			WithHint("The user's session is used by as many clients as it may: sign out and in again to use others.")
 	}
@@ -61,8 +61,8 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 }
 
 func (p *Provider) unavailable(ctx context.Context, cause error) error {
-	if missed, log := p.outage.Line(p.store.adapter.Now()); log {
-		p.store.adapter.Logger().WarnContext(ctx, "session store is unavailable", "error", cause, "lines_left_out", missed)
+	if missed, log := p.outage.Line(p.store.tie.Now()); log {
+		p.store.tie.Logger().WarnContext(ctx, "session store is unavailable", "error", cause, "lines_left_out", missed)
 	}
 	if !errors.Is(cause, ticketstore.ErrUnavailable) {
 		cause = fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)

@@ -39,7 +39,7 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	return &Sessions{
 		Adapter: adapter,
 		store: &Store{
-			adapter: adapter, host: config.Store, legacy: newLegacy(config.Store, config.LegacyUntil), clients: config.clients(),
+			adapter: adapter, tie: adapter.Tie(), host: config.Store, legacy: newLegacy(config.Store, config.LegacyUntil), clients: config.clients(),
 			fosite: config.Fosite, grace: config.RefreshGrace,
 		},
 		fosite:       config.Fosite,
@@ -68,7 +68,7 @@ func (s *Sessions) Store() *Store { return s.store }
 // Provider decorates what compose returned. Use it wherever the server used fosite's.
 func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 	if issuesJWT(s.fosite) {
-		s.Logger().InfoContext(context.Background(), "access tokens are JWTs: resource servers that check them by themselves accept them until "+
+		s.store.tie.Logger().InfoContext(context.Background(), "access tokens are JWTs: resource servers that check them by themselves accept them until "+
 			"their exp, also after the session has ended")
 	}
 	return &Provider{

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -26,7 +26,7 @@ var errRefused = errors.New("a stored grant is worth nothing")
 // bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though
 // it lies beside the data. A store that changes any of it, or gives the data out for another grant, gives
 // nothing that can be opened. Each text has its length before it.
-func bindingOf(g *grantstore.Grant) hostadapter.Binding {
+func bindingOf(g *grantstore.Grant) tie.Binding {
 	id := append(make([]byte, 0, 256), g.Key[:]...)
 	for _, text := range []string{g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Description} {
 		id = binary.AppendUvarint(id, uint64(len(text)))
@@ -39,20 +39,16 @@ func bindingOf(g *grantstore.Grant) hostadapter.Binding {
 	if !g.Expires.IsZero() {
 		id = binary.AppendVarint(id, g.Expires.UnixNano())
 	}
-	return hostadapter.Binding{Purpose: "bound " + string(g.Type), ID: id}
+	return tie.Binding{Purpose: "bound " + string(g.Type), ID: id}
 }
 
 // formerBindingOf returns what earlier releases sealed a grant's data for.
-func formerBindingOf(g *grantstore.Grant) hostadapter.Binding {
-	return hostadapter.Binding{Purpose: string(g.Type), ID: g.Key[:]}
+func formerBindingOf(g *grantstore.Grant) tie.Binding {
+	return tie.Binding{Purpose: string(g.Type), ID: g.Key[:]}
 }
 
 // seal puts the data into a grant that is complete but for it.
-func (s *Store) seal(g *grantstore.Grant, data []byte) (err error) {
-	binding := bindingOf(g)
-	g.Data, err = s.adapter.Seal(binding.Purpose, binding.ID, data)
-	return err
-}
+func (s *Store) seal(g *grantstore.Grant, data []byte) { g.Data = s.tie.Seal(bindingOf(g), data) }
 
 // lastMoment is the latest that stores keep.
 var lastMoment = time.Unix(0, math.MaxInt64).UTC()
@@ -158,13 +154,13 @@ func (s *Store) announce(ctx context.Context, b *grantstore.Batch, code grantsto
 
 // mark sets a field of the sealed record. Protobuf messages that follow one another are one message.
 func (s *Store) mark(code *grantstore.Grant, field protowire.Number) error {
-	binding := bindingOf(code)
-	data, err := s.adapter.Unseal(binding.Purpose, binding.ID, code.Data)
+	data, err := s.tie.Unseal(bindingOf(code), code.Data)
 	if err != nil {
 		return err
 	}
 	data = protowire.AppendTag(data, field, protowire.VarintType)
-	return s.seal(code, protowire.AppendVarint(data, 1))
+	s.seal(code, protowire.AppendVarint(data, 1))
+	return nil
 }
 
 // checkWhole refuses a code that the store gives without the rows that belong to it.
@@ -206,7 +202,7 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 // exist.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
 	if missed, log := s.refusals.Line(s.now()); log {
-		s.adapter.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or somebody who can write to it, is not "+
+		s.tie.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or somebody who can write to it, is not "+
 			"to be trusted", "type", string(ref.Type), "error", err, "lines_left_out", missed)
 	}
 	return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))

@@ -167,7 +167,7 @@ func (r *reply) must(t *testing.T, status int, errorCode string) {
 // end ends the subject's sessions as an operator would.
 func (h *host) end(subject string) {
 	h.t.Helper()
-	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.RemoveSessions{SubjectID: subject}); err != nil {
+	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{SubjectID: subject}); err != nil {
 		h.t.Fatalf("removing the sessions of %s: %v", subject, err)
 	}
 }

@@ -199,12 +199,12 @@ func TestClientsLogoutSettings(t *testing.T) {
 		},
 		"mapped": {ClientID: "mapped", BackChannelLogoutURI: "https://mapped.example/logout"}, "plain": {ClientID: "plain"},
 	} {
-		got, err := sessions.Clients().LogoutClient(t.Context(), id)
+		got, err := fositestore.LogoutClient(t.Context(), sessions, id)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("client %s: %v (-want +got):\n%s", id, err, diff)
 		}
 	}
-	if _, err := sessions.Clients().LogoutClient(t.Context(), "nobody"); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := fositestore.LogoutClient(t.Context(), sessions, "nobody"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("unknown client: want ErrNotFound, got %v", err)
 	}
 }

@@ -23,17 +23,19 @@ func Hints(key func(context.Context) (any, error), former func(context.Context) 
 	return &idTokenHints{keys: &signingKeys{get: key}, former: former, clients: knownClients(), issuers: []string{issuer}}
 }
 
+// LogoutClient returns a client as the server finds it.
+func LogoutClient(ctx context.Context, sessions *Sessions, id string) (*logout.Client, error) {
+	return sessions.store.clients.LogoutClient(ctx, id)
+}
+
 // SealedBefore returns the grant with its data sealed as releases before hostadapter.Config.UnboundUntil did.
 func SealedBefore(t *testing.T, sessions *Sessions, g grantstore.Grant) grantstore.Grant {
 	t.Helper()
-	bound, former := bindingOf(&g), formerBindingOf(&g)
-	data, err := sessions.Unseal(bound.Purpose, bound.ID, g.Data)
-	if err == nil {
-		g.Data, err = sessions.Seal(former.Purpose, former.ID, data)
-	}
+	data, err := sessions.Tie().Unseal(bindingOf(&g), g.Data)
 	if err != nil {
 		t.Errorf("sealing a grant as before: %v", err)
 	}
+	g.Data = sessions.Tie().Seal(formerBindingOf(&g), data)
 	return g
 }
 

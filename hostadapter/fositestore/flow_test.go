@@ -243,7 +243,7 @@ func TestTokensThatARemovalLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.RefreshTokenScopes = []string{} })
 	_, r := h.tokens("ann", "scope", "openid")
-	_, err := h.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: h.sid("ann"), KeepTokens: true})
+	_, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: h.sid("ann"), KeepTokens: true})
 	if err != nil {
 		t.Fatal(err)
 	}

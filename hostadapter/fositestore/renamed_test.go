@@ -79,7 +79,7 @@ func TestFormerIssuer(t *testing.T) {
 
 			over := (&browser{h: h, client: bob.client}).signIn("bob")
 			over.mustBe("bob")
-			if _, err := h.sessions.SessionByID(t.Context(), bobs); !errors.Is(err, ticketstore.ErrNotFound) {
+			if _, err := h.sessions.Operations().SessionByID(t.Context(), bobs); !errors.Is(err, ticketstore.ErrNotFound) {
 				t.Errorf("after a sign-in over its cookie: %v, want the session ended", err)
 			}
 			fresh := h.exchange(over.code(scope...))
@@ -125,7 +125,7 @@ func TestFormerIssuersHint(t *testing.T) {
 	if r := h.browser().get("/end_session", hint); r.status != http.StatusOK || !strings.Contains(r.body, "You are signed out.") {
 		t.Errorf("signing out: %d %s", r.status, r.body)
 	}
-	if _, err := h.sessions.SessionByID(t.Context(), sid); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.sessions.Operations().SessionByID(t.Context(), sid); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the session: %v, want it ended", err)
 	}
 }
@@ -142,7 +142,7 @@ func TestIssuerOfNobody(t *testing.T) {
 	(&browser{h: h, client: b.client}).mustBe("")
 	h.mustActive(first.str("access_token"), false)
 	h.refresh(first.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
-	if _, err := h.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SessionID: sid}); err != nil {
+	if _, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: sid}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,8 +11,8 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 	if c == nil || batch.Slide != nil || batch.Consume == nil || batch.Consume.Type != grantstore.RefreshToken {
 		return
 	}
-	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.isOf(s.adapter.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
-		batch.Slide = s.adapter.Slide(r.grant.SessionID)
+	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.isOf(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
+		batch.Slide = s.tie.Slide(r.grant.SessionID)
 	}
 }
 
@@ -20,8 +20,8 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 // when it would by itself.
 func (s *Store) slide(ctx context.Context, c *carrier) {
 	for _, r := range c.shown() {
-		if r.isOf(s.adapter.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
-			s.adapter.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
+		if r.isOf(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
+			s.tie.SlideNow(ctx, r.grant.SessionID, r.grant.SubjectID, r.session)
 		}
 	}
 }
@@ -41,5 +41,5 @@ func (c *carrier) shown() (rows []*row) {
 // coordinates is false for a client whose settings cannot be read: a session ends rather early than late.
 func (s *Store) coordinates(ctx context.Context, c *carrier, clientID string) bool {
 	settings, err := s.logoutSettings(ctx, c, clientID)
-	return err == nil && s.adapter.Coordinates(settings)
+	return err == nil && s.tie.Coordinates(settings)
 }

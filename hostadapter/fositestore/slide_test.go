@@ -50,7 +50,7 @@ func (m *movedClock) advance(d time.Duration) {
 
 func (h *host) expires(sid string) time.Time {
 	h.t.Helper()
-	report, err := h.sessions.SessionByID(h.t.Context(), sid)
+	report, err := h.sessions.Operations().SessionByID(h.t.Context(), sid)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -144,14 +144,14 @@ func TestClientSettingsOfAUse(t *testing.T) {
 		}
 	})
 	h.tokens("ann")
-	report, err := h.sessions.SessionByID(t.Context(), h.sid("ann"))
+	report, err := h.sessions.Operations().SessionByID(t.Context(), h.sid("ann"))
 	if err != nil || len(report.Clients) != 1 {
 		t.Fatalf("%+v, %v", report, err)
 	}
 	if c := report.Clients[0]; !c.Notify || !c.Coordinated || c.Muted != ticketstore.EndByExpiry|ticketstore.EndByRemoval {
 		t.Errorf("%+v, want what the client registered", c)
 	}
-	result, err := h.sessions.RemoveSessions(t.Context(), hostadapter.RemoveSessions{SubjectID: "ann"})
+	result, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"})
 	if err != nil || result.NotificationsQueued != 0 {
 		t.Errorf("%+v, %v; want no notice to a client that wants none", result, err)
 	}
@@ -178,7 +178,7 @@ func TestClientsLifetimeSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer sessions.Close()
-	got, err := sessions.Clients().LogoutClient(t.Context(), "own")
+	got, err := fositestore.LogoutClient(t.Context(), sessions, "own")
 	if err != nil || got.Coordinate == nil || *got.Coordinate || got.Muted != ticketstore.EndByAny {
 		t.Errorf("%+v, %v; want the client's own settings", got, err)
 	}

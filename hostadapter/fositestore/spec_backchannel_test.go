@@ -113,7 +113,7 @@ func TestBackChannelLogout_2_3_LoggedInClients(t *testing.T) {
 	h.exchange(elsewhere.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
 	h.end("ann")
 	app.told(t)
-	page, err := h.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+	page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" {
 		t.Errorf("notices %+v, %v; want app's alone: %s", page, err, r.str("id_token"))
 	}
@@ -228,7 +228,7 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 			h.end("ann")
 			var notice logout.Notification
 			testenv.Eventually(t, "the answer is on record", func() bool {
-				page, err := h.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+				page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 				if err != nil || len(page.Notifications) != 1 {
 					return false
 				}

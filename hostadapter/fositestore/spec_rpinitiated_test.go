@@ -185,7 +185,7 @@ func TestRPInitiatedLogout_2_TellsTheClients(t *testing.T) {
 	if want := "https://app.example/clear?a=b&amp;iss=" + url.QueryEscape(issuer) + "&amp;sid=" + sid; !strings.Contains(answer.body, want) {
 		t.Errorf("no frame of %s in %s", want, answer.body)
 	}
-	page, err := h.sessions.Notifications(t.Context(), logout.NotificationQuery{})
+	page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" || page.Notifications[0].SessionID != sid {
 		t.Errorf("notices %+v, %v; want one to app", page, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -41,6 +42,7 @@ var (
 // call works, one by one, but errors of the store reach the client as fosite turns them.
 type Store struct {
 	adapter  *hostadapter.Adapter
+	tie      tie.Adapter // the adapter's, for what hosts need not see
 	host     fosite.ClientManager
 	legacy   *legacy // nil without Config.LegacyUntil
 	clients  *clients
@@ -62,7 +64,7 @@ type row struct {
 	used bool
 }
 
-func (s *Store) now() time.Time { return s.adapter.Now().UTC() }
+func (s *Store) now() time.Time { return s.tie.Now() }
 
 func refOf(t grantstore.Type, handle string) grantstore.Ref {
 	return grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}
@@ -91,7 +93,7 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 	case err != nil && r == nil:
 		return nil, err
 	}
-	if issuer := r.issuer(); err == nil && issuer != "" && !s.adapter.ServesIssuer(issuer) {
+	if issuer := r.issuer(); err == nil && issuer != "" && !s.tie.ServesIssuer(issuer) {
 		return nil, fosite.ErrNotFound.WithWrap(fmt.Errorf("%s: its session is of the issuer %q, which is none of this server's", t, issuer))
 	}
 	if c != nil && err == nil {
@@ -107,7 +109,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
 	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline && ref.Type == grantstore.RefreshToken {
 		// Its session may have expired without anybody having ended it yet. Only then is it known what outlives it.
-		s.adapter.EndExpired(ctx, found.Grant.SessionID)
+		s.tie.EndExpired(ctx, found.Grant.SessionID)
 		found, err = s.adapter.Backend().Grants().Get(ctx, ref, s.now())
 	}
 	consumed := errors.Is(err, grantstore.ErrConsumed) && found != nil
@@ -147,7 +149,7 @@ func (s *Store) open(grant grantstore.Grant) (*row, error) {
 	if len(grant.Data) == 0 {
 		return r, nil
 	}
-	data, _, err := s.adapter.UnsealBound(bindingOf(&grant), formerBindingOf(&grant), grant.Data)
+	data, _, err := s.tie.UnsealBound(bindingOf(&grant), formerBindingOf(&grant), grant.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +170,7 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 		// nobody can read is inactive, and its client gets another.
 		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 	}
-	s.adapter.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)
+	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)
 	return fmt.Errorf("read %s: %w", ref.Type, err)
 }
 
@@ -216,7 +218,7 @@ func (s *Store) apply(ctx context.Context, c *carrier, batch *grantstore.Batch) 
 		batch.OperationID = operationID()
 	}
 	now := s.now()
-	err = s.adapter.Persist(ctx, func(ctx context.Context) (err error) {
+	err = s.tie.Persist(ctx, func(ctx context.Context) (err error) {
 		result, err = s.adapter.Backend().Grants().Apply(ctx, batch, now)
 		return err
 	})

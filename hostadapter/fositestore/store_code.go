@@ -44,7 +44,7 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	case used && !s.mayRevoke(ctx, grantstore.AuthorizationCode, r.grant.ClientID):
 		return nil, fosite.ErrNotFound
 	case !used:
-		if !r.isOf(s.adapter.Issuer()) {
+		if !r.isOf(s.tie.Issuer()) {
 			return nil, fosite.ErrNotFound.WithWrap(fmt.Errorf("the code's session is of the former issuer %q", r.issuer()))
 		}
 		if err := s.checkWhole(ctx, r); err != nil {

@@ -49,9 +49,10 @@ func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, w
 	}
 	if grant.SessionID != "" {
 		data = protowire.AppendTag(data, issuerField, protowire.BytesType)
-		data = protowire.AppendString(data, cmp.Or(issuer, s.adapter.Issuer()))
+		data = protowire.AppendString(data, cmp.Or(issuer, s.tie.Issuer()))
 	}
-	return s.seal(grant, data)
+	s.seal(grant, data)
+	return nil
 }
 
 func (s *Store) create(

@@ -43,7 +43,7 @@ func (s *Store) Commit(ctx context.Context) error {
 	s.addSlide(ctx, c, &tx.batch)
 	result, err := s.apply(ctx, c, &tx.batch)
 	if err == nil && result.Slid && tx.batch.Slide != nil {
-		s.adapter.Slid(tx.batch.Slide.SessionID, c.row(tx.batch.Consume.Ref).grant.SubjectID)
+		s.tie.Slid(tx.batch.Slide.SessionID, c.row(tx.batch.Consume.Ref).grant.SubjectID)
 	}
 	return lostRace(err)
 }
@@ -86,10 +86,10 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 	switch {
 	case err == nil:
 		use.Notify, use.Muted = settings.BackChannelLogoutURI != "", settings.Muted
-		use.Coordinated = s.adapter.Coordinates(settings)
+		use.Coordinated = s.tie.Coordinates(settings)
 	case !errors.Is(err, ticketstore.ErrNotFound):
 		// Better a notice too many: where the client has no URI, the dispatcher finds out.
-		s.adapter.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
+		s.tie.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
 		use.Notify = true
 	}
 	return use

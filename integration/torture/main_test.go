@@ -88,7 +88,7 @@ func runHost() (err error) {
 	defer func() { err = errors.Join(err, h.sessions.Close()) }()
 	routes := http.NewServeMux()
 	routes.HandleFunc("/plugin", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(processes{h.sessions.BackendName(), running.pids(), runtime.NumGoroutine()})
+		_ = json.NewEncoder(w).Encode(processes{h.sessions.Operations().BackendName(), running.pids(), runtime.NumGoroutine()})
 	})
 	routes.Handle("/", h.handler)
 	server := &http.Server{Handler: routes}

@@ -8,41 +8,41 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Notifications returns a page of notices to clients.
-func (a *Adapter) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
-	page, err := a.config.Backend.Logout().Notifications(ctx, query)
+// QueryNotifications returns a page of notices to clients.
+func (o *Operations) QueryNotifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
+	page, err := o.adapter.config.Backend.Logout().Notifications(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying deliveries: %w", err)
 	}
 	return page, nil
 }
 
-// RetryDelivery has a notice sent again now, whatever became of it. An unknown one is ticketstore.ErrNotFound.
-func (a *Adapter) RetryDelivery(ctx context.Context, id string) (*logout.Notification, error) {
+// RetryNotification has a notice sent again now, whatever became of it. An unknown one is ticketstore.ErrNotFound.
+func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.Notification, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
 	}
-	retried, err := a.config.Backend.Logout().Retry(ctx, logout.Retry{ID: id}, a.now())
+	retried, err := o.adapter.config.Backend.Logout().Retry(ctx, logout.Retry{ID: id}, o.adapter.now())
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: sending a notice again: %w", err)
 	}
-	a.dispatcher.Wake()
+	o.adapter.dispatcher.Wake()
 	return retried.Notification, nil
 }
 
-// RetryDeliveries has the notices that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
+// RetryNotifications has the notices that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
 // one condition. Pending notices that are due or being delivered, and those queued meanwhile, are left as they are. An error says nothing of how
 // many will be sent before; sending again does no harm.
-func (a *Adapter) RetryDeliveries(ctx context.Context, filter logout.NotificationFilter) (int, error) {
+func (o *Operations) RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
 	if err := retry.Validate(); err != nil {
 		return 0, err
 	}
-	now := a.now()
+	now := o.adapter.now()
 	count, places := 0, walk{}
 	for {
-		retried, err := a.config.Backend.Logout().Retry(ctx, retry, now)
-		a.dispatcher.Wake()
+		retried, err := o.adapter.config.Backend.Logout().Retry(ctx, retry, now)
+		o.adapter.dispatcher.Wake()
 		if err != nil {
 			return 0, fmt.Errorf("hostadapter: sending notices again: %w", err)
 		}

@@ -1,0 +1,30 @@
+package hostadapter
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+const (
+	// formLife is how long a page with a form may stay open.
+	formLife = time.Hour
+	// formPurpose is what the tokens of forms are sealed for, with the sid as id.
+	formPurpose = "form"
+)
+
+// FormToken implements tie.Forms.
+func (t tied) FormToken(sessionID string) string {
+	until := binary.BigEndian.AppendUint64(nil, uint64(t.a.now().Add(formLife).Unix()))
+	return encodeSealed(t.a.ring.seal(formPurpose, []byte(sessionID), until))
+}
+
+// CheckFormToken implements tie.Forms.
+func (t tied) CheckFormToken(sessionID, token string) bool {
+	sealed, err := decodeSealed(token)
+	if err != nil {
+		return false
+	}
+	// Anybody may send anything here: that it does not open is no event for the log.
+	until, err := t.a.ring.unseal(formPurpose, []byte(sessionID), sealed)
+	return err == nil && len(until) == 8 && uint64(t.a.now().Unix()) < binary.BigEndian.Uint64(until)
+}

@@ -3,7 +3,6 @@
 package plugin_test
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // A start that fails for what surrounds the plugin says so, instead of blaming the plugin.
@@ -160,14 +160,7 @@ func (b *bench) mount(flags uintptr) string {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = os.RemoveAll(folder) })
-	switch err := syscall.Mount("test", folder, "tmpfs", flags, "size=64m"); {
-	case err == nil:
-		b.t.Cleanup(func() { _ = syscall.Unmount(folder, syscall.MNT_DETACH) })
-	case errors.Is(err, syscall.EPERM) && os.Getenv("CI") == "":
-		b.t.Skipf("only root can mount: %v", err)
-	default:
-		b.t.Fatal(err)
-	}
+	testenv.Tmpfs(b.t, folder, flags, "size=64m")
 	return folder
 }
 

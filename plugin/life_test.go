@@ -3,7 +3,6 @@
 package plugin_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -26,28 +25,13 @@ import (
 func TestHostIsKilled(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	host := exec.CommandContext(t.Context(), os.Args[0])
-	host.Env = append(os.Environ(), modeEnv+"=host", folderEnv+"="+b.folder)
-	host.Stderr = os.Stderr
-	out, err := host.StdoutPipe()
+	host := testenv.Start(t, testenv.Self(t, "", modeEnv+"=host", folderEnv+"="+b.folder))
+	said, _ := host.Said("plugin")
+	pid, err := strconv.Atoi(said)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("the host does not tell its plugin's pid: %v\n%s", err, &host.Log)
 	}
-	if err := host.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the host does not tell its plugin's pid: %v", err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(line))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = host.Wait()
+	host.Kill()
 	testenv.Eventually(b.t, "the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
 	b.nothingLeft()
 }

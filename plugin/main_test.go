@@ -102,7 +102,7 @@ func host() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(client.PID())
+	fmt.Println("plugin", client.PID())
 	select {}
 }
 

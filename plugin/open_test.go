@@ -336,8 +336,7 @@ func TestStrangeLogLine(t *testing.T) {
 
 func TestStartedByHand(t *testing.T) {
 	t.Parallel()
-	command := exec.CommandContext(t.Context(), os.Args[0])
-	command.Env = []string{modeEnv + "=plugin"}
+	command := testenv.Self(t, "", modeEnv+"=plugin")
 	out, err := command.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 {

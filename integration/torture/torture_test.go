@@ -3,18 +3,13 @@
 package torture
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,8 +20,6 @@ const (
 	killsEnv = "TORTURE_KILLS" // how many faults; 7 when unset
 	usersEnv = "TORTURE_USERS" // how many users side by side; 12 when unset
 	swapsEnv = "TORTURE_SWAPS" // how many swaps; 4 when unset
-	// diskEnv names a small disk that may be filled: set by the test itself, in a namespace of its own.
-	diskEnv = "TORTURE_DISK"
 	// epoch is after how many faults everything is audited and a new store begins.
 	epoch    = 100
 	diskSize = 3 << 29
@@ -52,65 +45,29 @@ func number(t *testing.T, name string, standard int) int {
 // meanwhile; relying parties answer slowly, wrongly or never. What everybody was told holds, whichever store served.
 func TestTorture(t *testing.T) {
 	t.Parallel()
-	disk := os.Getenv(diskEnv)
-	if disk == "" {
-		disk = t.TempDir()
-		if done := withSmallDisk(t, disk); done {
-			return
-		}
-		t.Log("no small disk can be had here: the disk is not filled")
-	} else {
-		mountSmallDisk(t, disk)
+	// The small disk may be filled, and goes with the last process that has it.
+	small, err := testenv.InNamespace(t)
+	if !small && err == nil {
+		return
 	}
+	disk, traces := t.TempDir(), testenv.Traces(t)
 	var bad *testenv.Disk
-	traces := testenv.Traces(t)
-	if os.Getenv(diskEnv) != "" {
+	if small {
+		testenv.Tmpfs(t, disk, 0, fmt.Sprintf("size=%d,mode=0700", diskSize))
 		if bad = badDisk(t, disk); bad != nil {
 			disk = bad.Path
 		}
+	} else {
+		t.Logf("no small disk can be had here, so that it is not filled: %v", err)
 	}
 	kills, users := number(t, killsEnv, 7), number(t, usersEnv, 12)
 	for from := 0; from < kills && !t.Failed(); from += epoch {
 		c := trial{
-			terms: tortureTerms, faults: min(epoch, kills-from), users: users, weights: []int{57, 17, 7, 7, 7, 19, 6}, fills: os.Getenv(diskEnv) != "",
-			bad: bad, traces: traces,
+			terms: tortureTerms, faults: min(epoch, kills-from), users: users, weights: []int{57, 17, 7, 7, 7, 19, 6},
+			fills: small, bad: bad, traces: traces,
 		}
 		c.epoch(t, disk)
 		t.Logf("%d of %d faults", min(kills, from+epoch), kills)
-	}
-}
-
-// withSmallDisk runs the test once more where it has a disk of its own, which goes when its last process does. It reports whether it could.
-func withSmallDisk(t *testing.T, disk string) bool {
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTorture$", "-test.v", "-test.timeout=0")
-	command.Env = append(os.Environ(), diskEnv+"="+disk)
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	var output bytes.Buffer
-	command.Stdout, command.Stderr = &output, &output
-	if testing.Verbose() {
-		command.Stdout, command.Stderr = os.Stderr, os.Stderr
-	}
-	err := command.Run()
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) {
-		return false
-	}
-	if err != nil {
-		t.Errorf("%v\n%s", err, output.String())
-	}
-	return true
-}
-
-func mountSmallDisk(t *testing.T, disk string) {
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("a mount namespace of its own: %v", err)
-	}
-	if err := syscall.Mount("torture", disk, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", diskSize)); err != nil {
-		t.Fatalf("mounting a small disk: %v", err)
 	}
 }
 

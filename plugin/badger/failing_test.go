@@ -3,14 +3,11 @@
 package badger_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -162,40 +159,30 @@ type testimony struct {
 // tormentDisk has a process work on a new database and its disk fail meanwhile.
 func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *testimony {
 	t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(append(os.Environ(), failingEnv+"="+path), env...)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	stdout, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
+	process := testenv.Start(t, testenv.Self(t, "", append(env, failingEnv+"="+path)...))
+	limit := time.AfterFunc(testenv.Patience, process.Kill)
 	defer limit.Stop()
 	said := &testimony{}
 	var failing sync.WaitGroup
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
-		what, sid, _ := strings.Cut(lines.Text(), " ")
+	for line := range process.Lines() {
+		what, sid, _ := strings.Cut(line, " ")
 		switch what {
 		case "acknowledged":
 			said.acknowledged = append(said.acknowledged, sid)
 			if len(said.acknowledged) == 200 {
-				failing.Go(func() { fail(command.Process.Pid) })
+				failing.Go(func() { fail(process.Process.Pid) })
 			}
 		case "seen":
 			said.seen = append(said.seen, sid)
 		case "ended":
 			said.ended = true
 		default:
-			t.Errorf("the process says: %s", lines.Text())
+			t.Errorf("the process says: %s", line)
 		}
 	}
 	failing.Wait()
-	_ = command.Wait()
-	said.text = stderr.String()
+	<-process.Ended()
+	said.text = process.Log.String()
 	t.Logf("%d sign-ins were acknowledged, %d seen before or after", len(said.acknowledged), len(said.seen))
 	if len(said.acknowledged) < 200 {
 		t.Fatalf("the process ended too soon:\n%s", said.text)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -30,17 +31,15 @@ func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, 
 
 func finishedJob(t *testing.T, e *Engine, id string) *logout.Job {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		job, err := e.Logout().Job(t.Context(), id)
-		if err != nil {
+	var job *logout.Job
+	testenv.Eventually(t, "the job is done", func() bool {
+		var err error
+		if job, err = e.Logout().Job(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
-		if job.State == logout.JobDone {
-			return job
-		}
-	}
-	t.Fatal("the job is not done after a minute")
-	return nil
+		return job.State == logout.JobDone
+	})
+	return job
 }
 
 // A crash between the end of a session and the purge of its many grants loses nothing of the count, wherever it strikes.

@@ -1,16 +1,15 @@
 package badger_test
 
 import (
-	"bufio"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 const (
@@ -55,25 +54,14 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	path, made, opened := t.TempDir(), 0, 0
 	var acknowledged []int
 	for range kills {
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOpensAndClosesUntilItIsKilled$", "-test.v")
 		// A session that was made, and not told, is not made again.
-		first := made + 100
-		child.Env = append(os.Environ(), killEnv+"="+path, killFirstEnv+"="+fmt.Sprint(first))
-		output, err := child.StdoutPipe()
-		if err == nil {
-			err = child.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		// The moment counts from the first sign of life, which takes a slow machine a while.
-		var timer *time.Timer
-		for lines := bufio.NewScanner(output); lines.Scan(); {
-			line := lines.Text()
-			if timer == nil && strings.HasPrefix(line, "=== RUN") {
-				timer = time.AfterFunc(time.Duration(rand.Int64N(int64(300*time.Millisecond))), func() { _ = child.Process.Kill() })
-			}
+		first := killFirstEnv + "=" + fmt.Sprint(made+100)
+		child := testenv.Start(t, testenv.Self(t, "TestOpensAndClosesUntilItIsKilled", killEnv+"="+path, first))
+		for line := range child.Lines() {
 			switch {
+			case strings.HasPrefix(line, "=== RUN"):
+				// The moment counts from the first sign of life, which takes a slow machine a while.
+				time.AfterFunc(rand.N(300*time.Millisecond), child.Kill)
 			case strings.HasPrefix(line, "refused"):
 				t.Error(line)
 			case line == "opened":
@@ -84,10 +72,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 				}
 			}
 		}
-		_ = child.Wait()
-		if timer != nil {
-			timer.Stop()
-		}
+		<-child.Ended()
 		if t.Failed() {
 			return
 		}

@@ -1,18 +1,16 @@
 package badger
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -123,21 +121,12 @@ func TestLogsThatPiledUp(t *testing.T) {
 	if err := (&marker{format: formatVersion}).write(path); err != nil {
 		t.Fatal(err)
 	}
-	process := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLogsThatPiledUp$", "-test.count=1")
-	process.Env = append(os.Environ(), pileEnv+"="+path)
-	said, err := process.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, _ := bufio.NewReader(said).ReadString('\n')
-	_ = process.Process.Kill()
-	_ = process.Wait()
+	process := testenv.Start(t, testenv.Self(t, "TestLogsThatPiledUp", pileEnv+"="+path))
+	_, said := process.Said("piled")
+	process.Kill()
 	logs, err := namesOf(path, logSuffix)
-	if err != nil || len(logs) < 3 || line != "piled up\n" {
-		t.Fatalf("%d logs have piled up, %v, want some: %q", len(logs), err, line)
+	if err != nil || len(logs) < 3 || !said {
+		t.Fatalf("%d logs have piled up, %v, want some: %s", len(logs), err, &process.Log)
 	}
 	holdsPile(t, openWith(t, killed(t, path), 64))
 
@@ -175,11 +164,13 @@ func pileUp(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 	}
-	for logs := []string{""}; logs[0] < "00003"; time.Sleep(time.Millisecond) { // the first two go to tables
-		if logs, err = namesOf(path, logSuffix); err != nil || len(logs) == 0 {
+	testenv.Eventually(t, "the first two logs are tables", func() bool {
+		logs, err := namesOf(path, logSuffix)
+		if err != nil || len(logs) == 0 {
 			t.Fatal(logs, err)
 		}
-	}
+		return logs[0] >= "00003"
+	})
 	fmt.Println("piled up")
 	select {}
 }

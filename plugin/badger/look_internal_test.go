@@ -1,7 +1,6 @@
 package badger
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -10,15 +9,16 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -109,17 +109,11 @@ func TestWholeStoreIsMade(t *testing.T) {
 		}
 	} else {
 		// The marker follows the logs.
-		for deadline := time.Now().Add(time.Minute); ; {
+		testenv.Eventually(t, "the marker is written", func() bool {
 			e.marking.Lock()
-			err := e.remark()
-			e.marking.Unlock()
-			if err == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatal(err)
-			}
-		}
+			defer e.marking.Unlock()
+			return e.remark() == nil
+		})
 	}
 	fmt.Println("made", made)
 	if !kind.closed {
@@ -131,28 +125,15 @@ func TestWholeStoreIsMade(t *testing.T) {
 // make fills a store and returns how many sessions it has.
 func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
 	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWholeStoreIsMade$", "-test.v")
-	child.Env = append(os.Environ(), wholeEnv+"="+path, wholeEnv+"_KIND="+k.name)
-	output, err := child.StdoutPipe()
-	if err == nil {
-		err = child.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var said strings.Builder
-	for lines := bufio.NewScanner(output); lines.Scan(); {
-		said.WriteString(lines.Text() + "\n")
-		if _, err := fmt.Sscanf(lines.Text(), "made %d", &sessions); err == nil {
-			break
-		}
-	}
+	child := testenv.Start(t, testenv.Self(t, "TestWholeStoreIsMade", wholeEnv+"="+path, wholeEnv+"_KIND="+k.name))
+	made, said := child.Said("made")
 	if !k.closed {
-		_ = child.Process.Kill()
+		child.Kill()
 	}
-	err = child.Wait()
-	if sessions == 0 || (k.closed && err != nil) {
-		t.Fatalf("the store was not made: %v\n%s", err, said.String())
+	err := child.Wait()
+	sessions, _ = strconv.Atoi(made)
+	if !said || sessions == 0 || (k.closed && err != nil) {
+		t.Fatalf("the store was not made: %v\n%s", err, &child.Log)
 	}
 	return sessions
 }

@@ -12,12 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 const powerEnv = "BADGER_POWER_PATH"
@@ -74,21 +75,22 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			d := newPowerDisk(t, kind)
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWritesUntilThePowerFails$", "-test.v")
-			child.Env = append(os.Environ(), powerEnv+"="+filepath.Join(d.mounted, "store"))
-			orders, err := child.StdinPipe()
-			output, outErr := child.StdoutPipe()
-			if err := errors.Join(err, outErr, child.Start()); err != nil {
+			command := testenv.Self(t, "TestWritesUntilThePowerFails", powerEnv+"="+filepath.Join(d.mounted, "store"))
+			orders, err := command.StdinPipe()
+			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = child.Process.Kill() })
-			answers := bufio.NewReader(output)
+			child := testenv.Start(t, command)
 			images := map[string]int{}
 			for i, order := range []int{1, 500, 0, -1} {
 				if _, err := fmt.Fprintln(orders, order); err != nil {
 					t.Fatal(err)
 				}
-				made := answer(t, answers)
+				said, _ := child.Said("made")
+				made, err := strconv.Atoi(said)
+				if err != nil {
+					t.Fatalf("the process does not say how many it has made: %v\n%s", err, &child.Log)
+				}
 				image := filepath.Join(t.TempDir(), fmt.Sprint("image", i))
 				d.snapshot(t, image)
 				images[image] = made
@@ -104,21 +106,6 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 				copied.unmount(t)
 			}
 		})
-	}
-}
-
-func answer(t *testing.T, answers *bufio.Reader) (made int) {
-	t.Helper()
-	var said strings.Builder
-	for {
-		line, err := answers.ReadString('\n')
-		said.WriteString(line)
-		if _, scanErr := fmt.Sscanf(line, "made %d", &made); scanErr == nil {
-			return made
-		}
-		if err != nil {
-			t.Fatalf("the process ended: %v\n%s", err, said.String())
-		}
 	}
 }
 
@@ -176,15 +163,7 @@ func (d *powerDisk) mount(t *testing.T) {
 
 func (d *powerDisk) unmount(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		err := syscall.Unmount(d.mounted, 0)
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	testenv.Eventually(t, "the file system is unmounted", func() bool { return syscall.Unmount(d.mounted, 0) == nil })
 }
 
 // snapshot copies the disk as it is at a moment: nothing was written between two copies that are the same.

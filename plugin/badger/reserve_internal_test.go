@@ -17,6 +17,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -24,19 +25,7 @@ import (
 func smallDisk(t *testing.T, inodes int) string {
 	t.Helper()
 	disk := t.TempDir()
-	err := syscall.Mount("tmpfs", disk, "tmpfs", 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
-	if err != nil {
-		what := "no file system can be mounted here, which root may: " + err.Error()
-		if os.Getenv("CI") == "true" {
-			t.Fatal(what)
-		}
-		t.Skip(what)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	testenv.Tmpfs(t, disk, 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
 	return disk
 }
 
@@ -187,13 +176,9 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 		failure.note("sign in", syscall.EIO)
 	}
 	log.compactions.watch(db)
-	gone := func() bool { return len(db.Tables()) == 0 }
-	for deadline := time.Now().Add(time.Minute); !gone() || failure.err() == nil; {
-		if time.Now().After(deadline) {
-			t.Fatalf("the compaction does not end in a failure: %v, tables %+v", failure.err(), db.Tables())
-		}
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Eventually(t, "the compaction ends in a failure", func() bool {
+		return len(db.Tables()) == 0 && failure.err() != nil
+	})
 	closeFailed(t, path, db)
 	if err := os.RemoveAll(others); err != nil {
 		t.Fatal(err)

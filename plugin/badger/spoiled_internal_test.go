@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -83,12 +82,9 @@ func wantTold(t *testing.T, log *testenv.Log, times int) {
 // wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's back.
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()
-	var problems []Finding
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		problems = slices.DeleteFunc(checked(t, e, CheckConfig{MaxFindings: 1000}).Findings, func(f Finding) bool { return f.ID != "contents" })
-		if len(problems) == 0 && row(t, e, recountKey) == nil {
-			return
-		}
-	}
-	t.Errorf("a minute later the contents are still wrong: %v", problems)
+	testenv.Eventually(t, "the contents are right", func() bool {
+		wrong := func(f Finding) bool { return f.ID == "contents" }
+		findings := checked(t, e, CheckConfig{MaxFindings: 1000}).Findings
+		return !slices.ContainsFunc(findings, wrong) && row(t, e, recountKey) == nil
+	})
 }

@@ -1,19 +1,19 @@
 package badger
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 const turnoverEnv = "BADGER_TURNOVER"
@@ -62,27 +62,17 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 	path, opened := t.TempDir(), 0
 	const kills = 12
 	for range kills {
-		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestTurnsLogsOverUntilItIsKilled$", "-test.v")
-		child.Env = append(os.Environ(), turnoverEnv+"="+path)
-		child.Stderr = os.Stderr
-		output, err := child.StdoutPipe()
-		if err == nil {
-			err = child.Start()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		for lines := bufio.NewScanner(output); lines.Scan(); {
-			switch line := lines.Text(); {
+		child := testenv.Start(t, testenv.Self(t, "TestTurnsLogsOverUntilItIsKilled", turnoverEnv+"="+path))
+		for line := range child.Lines() {
+			switch {
 			case strings.HasPrefix(line, "refused"):
 				t.Fatal(line)
 			case line == "opened":
 				opened++
-				timer := time.AfterFunc(time.Duration(rand.Int64N(int64(2*time.Second))), func() { _ = child.Process.Kill() })
-				defer timer.Stop()
+				time.AfterFunc(rand.N(2*time.Second), child.Kill)
 			}
 		}
-		_ = child.Wait()
+		<-child.Ended()
 	}
 	names := slices.Sorted(maps.Keys(contents(t, path)))
 	t.Log(names)

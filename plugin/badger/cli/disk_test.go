@@ -6,25 +6,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/badger/cli"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-const (
-	// diskEnv names a folder where a small disk is to be mounted: set by the test itself, in a namespace of its own.
-	diskEnv = "BYHAND_DISK"
-	// runEnv makes the test binary the program.
-	runEnv = "BYHAND_RUN"
-)
+// runEnv makes the test binary the program.
+const runEnv = "CLI_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runEnv) != "" {
@@ -39,21 +33,15 @@ func TestMain(m *testing.M) {
 // changes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := os.Getenv(diskEnv)
-	if disk == "" {
-		onSmallDisk(t)
+	inside, err := testenv.InNamespace(t)
+	if err != nil {
+		t.Skipf("no small disk can be had here: %v", err)
+	}
+	if !inside {
 		return
 	}
-	mount := func(flags uintptr, size string) {
-		t.Helper()
-		if err := syscall.Mount("cli", disk, "tmpfs", flags, "mode=0700,size="+size); err != nil {
-			t.Fatalf("mounting a small disk: %v", err)
-		}
-	}
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		t.Fatalf("a mount namespace of its own: %v", err)
-	}
-	mount(0, "64k")
+	disk := t.TempDir()
+	testenv.Tmpfs(t, disk, 0, "mode=0700,size=64k")
 	path, file := newStore(t, badger.Settings{}, 32<<10), filepath.Join(t.TempDir(), "file")
 	command(t, "export", path, filepath.Join(disk, "file")).want(t, cli.Failed, "no space left on device")
 	if left := files(t, disk); left != "" {
@@ -65,8 +53,8 @@ func TestFullDisk(t *testing.T) {
 	program := func(args ...string) outcome {
 		t.Helper()
 		// A process of its own: what writes to a mapped file on a full disk is ended by the system.
-		child := exec.CommandContext(t.Context(), os.Args[0], args...)
-		child.Env = append(os.Environ(), runEnv+"=1")
+		child := testenv.Self(t, "", runEnv+"=1")
+		child.Args = append(child.Args, args...)
 		var stdout, stderr bytes.Buffer
 		child.Stdout, child.Stderr = &stdout, &stderr
 		err := child.Run()
@@ -77,10 +65,10 @@ func TestFullDisk(t *testing.T) {
 		return outcome{child.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 	}
 	for _, size := range []string{"256k", "512k", "100m"} {
-		mount(syscall.MS_REMOUNT, size)
+		testenv.Resize(t, disk, "size="+size)
 		program("import", target, file).want(t, cli.Failed, "disk is nearly full", "make room")
 	}
-	mount(syscall.MS_REMOUNT, "1g")
+	testenv.Resize(t, disk, "size=1g")
 	if o := program("check", target); o.code == cli.Done && !strings.Contains(o.stdout, ": 0 records") {
 		t.Errorf("a check of half a store: exit code %d, %s%s", o.code, o.stdout, o.stderr)
 	}
@@ -92,7 +80,7 @@ func TestFullDisk(t *testing.T) {
 
 	killed := filepath.Join(disk, "killed")
 	copyOpen(t, target, killed)
-	mount(syscall.MS_REMOUNT, "100m")
+	testenv.Resize(t, disk, "size=100m")
 	program("check", target).want(t, cli.Done, "80 records")
 	program("check", killed).want(t, cli.Done, "80 records")
 	program("migrate", killed).want(t, cli.Failed, "more than 256 are needed to open the store: make room")
@@ -123,27 +111,5 @@ func copyOpen(t *testing.T, from, to string) {
 		if err := errors.Join(err, os.Truncate(filepath.Join(to, name), int64(len(data)))); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// onSmallDisk runs the test once more where it has a disk of its own, which goes when its last process does.
-func onSmallDisk(t *testing.T) {
-	t.Helper()
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
-	child.Env = append(os.Environ(), diskEnv+"="+t.TempDir())
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		child.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	output, err := child.CombinedOutput()
-	switch {
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSPC):
-		t.Log("no small disk can be had here: the disk is not filled")
-	case err != nil:
-		t.Errorf("%v\n%s", err, output)
-	case testing.Verbose():
-		fmt.Printf("%s", output)
 	}
 }

@@ -37,34 +37,45 @@ func Self(t testing.TB, test string, env ...string) *exec.Cmd {
 	return command
 }
 
-// Start starts a command and reads what it writes.
+// Start starts a command. Its output is read unless the command says where that goes.
 func Start(t testing.TB, command *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Cmd: command, ended: make(chan struct{})}
 	p.more = sync.NewCond(&p.mutex)
-	// A pipe of our own: exec's is closed as soon as the process has ended, whether it was read or not.
-	reader, writer, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command.Stdout = writer
 	if command.Stderr == nil {
 		command.Stderr = &p.Log
 	}
 	endWithParent(command)
-	err = command.Start()
-	_ = writer.Close()
-	if err != nil {
-		_ = reader.Close()
-		t.Fatal(err)
+	if err := p.start(); err != nil {
+		t.Fatalf("start %s: %v", command.Path, err)
 	}
-	go p.read(reader)
 	go func() {
 		defer close(p.ended)
 		_ = command.Wait()
 	}()
 	t.Cleanup(p.Kill)
 	return p
+}
+
+func (p *Process) start() error {
+	if p.Stdout != nil {
+		p.closed = true
+		return p.Cmd.Start()
+	}
+	// A pipe of our own: exec's is closed as soon as the process has ended, whether it was read or not.
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	p.Stdout = writer
+	err = p.Cmd.Start()
+	_ = writer.Close()
+	if err != nil {
+		_ = reader.Close()
+		return err
+	}
+	go p.read(reader)
+	return nil
 }
 
 func (p *Process) read(reader *os.File) {

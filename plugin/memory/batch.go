@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,21 +12,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
-	if err := batch.Validate(); err != nil {
-		return nil, err
-	}
 	a := &application{batch: batch}
-	if err := s.s.change(ctx, now, a.run); err != nil {
-		return nil, err
-	}
-	if a.refused != nil {
+	result, err := change(ctx, s.Store, now, batch.Validate(), a.run)
+	if err == nil && a.refused != nil {
 		return nil, a.refused
 	}
-	return &a.result, nil
+	return result, err
 }
 
 // application is a batch on its way. Whatever a step has written is undone when a later one fails.
@@ -41,33 +34,29 @@ type application struct {
 	refused error
 }
 
-func (a *application) run(t *tx) error {
+func (a *application) run(t *tx) (*grantstore.Result, error) {
 	a.tx = t
 	if before := t.operation(a.batch.OperationID); before != nil {
-		a.result.Revoked = int(before.GetRevoked())
-		return nil
+		return &grantstore.Result{Revoked: int(before.Revoked)}, nil
 	}
 	for _, step := range []func() error{a.seen, a.consume, a.use, a.slide, a.remove, a.store} {
 		if err := step(); err != nil || a.refused != nil {
-			return err
+			return nil, err
 		}
 	}
 	t.answer(a.batch.OperationID, &records.Operation{Revoked: uint32(a.result.Revoked)})
-	return nil
-}
-
-// answer keeps the answer to an operation.
-func (t *tx) answer(id string, answer *records.Operation) {
-	answer.When = records.Nanos(t.now)
-	t.save(transfer.Operations, id, answer)
+	return &a.result, nil
 }
 
 // seen checks that what the batch builds on is as its caller read it.
 func (a *application) seen() error {
 	for i := range a.batch.Seen {
-		seen := &a.batch.Seen[i]
-		g := a.grant(seen.Ref)
-		if err := rules.Unchanged(seen, g, a.judge(seen.Type, g)); err != nil {
+		var verdict error
+		r := a.grantAt(a.batch.Seen[i].Ref)
+		if r != nil {
+			verdict = a.judge(r)
+		}
+		if err := rules.Unchanged(&a.batch.Seen[i], r.grant(), verdict); err != nil {
 			return err
 		}
 	}
@@ -79,43 +68,41 @@ func (a *application) consume() error {
 	if c == nil {
 		return nil
 	}
-	g := a.grant(c.Ref)
-	if g == nil {
-		return fmt.Errorf("%s: %w", c.Type, ticketstore.ErrNotFound)
+	r := a.grantAt(c.Ref)
+	if r == nil {
+		return missing(string(c.Type))
 	}
-	verdict := a.judge(c.Type, g)
+	g, verdict := r.grant(), a.judge(r)
 	if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) {
 		return verdict
 	}
 	a.consumed = g
-	a.outlives = g.GetSessionId() != "" && a.session(g.GetSessionId()) == nil
+	a.outlives = g.SessionId != "" && a.session(g.SessionId) == nil
 	if verdict != nil {
-		return a.again(g)
+		return a.again()
 	}
 	if access, known, types := rules.GoesWith(c.Type, g); known {
 		a.delete(transfer.Grants, string(records.RefBytes(access)))
 	} else {
-		a.dropFamily(g.GetRequestId(), types)
+		a.dropFamily(g.RequestId, types)
 	}
-	used := rules.Used(g, rules.Grace(c), records.Nanos(a.now))
-	a.save(transfer.Grants, string(records.RefBytes(c.Ref)), used)
+	a.save(r.kind, r.key, rules.Used(g, rules.Grace(c), records.Nanos(a.now)))
 	return nil
 }
 
-// again is the use of a grant that was used before. Where all that was issued for it is revoked, that is kept although the batch is refused.
-func (a *application) again(g *records.Grant) error {
-	lines := 0
-	for _, member := range a.family(g.GetRequestId()) {
-		if member.ref().Type == grantstore.RefreshToken {
-			lines++
-		}
-	}
-	revoke, err := rules.Reuse(g, a.batch.Consume, lines, a.now)
+// again is the use of a grant that was used before. Where all that was issued for it is revoked, that is kept
+// although the batch is refused.
+func (a *application) again() error {
+	family := a.consumed.RequestId
+	lines := a.grantsIn(familyOf(family), func(kind grantstore.Type, _ *records.Grant) bool {
+		return kind == grantstore.RefreshToken
+	})
+	revoke, err := rules.Reuse(a.consumed, a.batch.Consume, len(lines), a.now)
 	if !revoke {
 		return err
 	}
 	a.rollback()
-	a.dropFamily(g.GetRequestId(), nil)
+	a.dropFamily(family, nil)
 	a.refused = err
 	return nil
 }
@@ -125,18 +112,21 @@ func (a *application) use() error {
 	if u == nil {
 		return nil
 	}
-	use, err := a.attach(u.SessionID, u.ClientID)
-	if err == nil {
-		rules.Registered(use, u)
-		a.saveUse(u.SessionID, u.ClientID, use)
-	}
+	_, err := a.attach(u.SessionID, u.ClientID, func(use *records.ClientUse) { rules.Registered(use, u) })
 	return err
 }
 
-// attach returns a client's row in a session that must be live, as used now, for the caller to save.
-func (a *application) attach(sid, client string) (*records.ClientUse, error) {
-	others := len(a.rows(nameOf(transfer.Clients, sid+"\x00")))
-	return rules.Attach(a.session(sid), proto.CloneOf(a.tx.use(sid, client)), others, a.now)
+// attach notes that a client uses a session, which must be live, and what else there is to note.
+func (a *application) attach(
+	sid, client string, note func(use *records.ClientUse),
+) (use *records.ClientUse, err error) {
+	use, others := proto.CloneOf(a.tx.use(sid, client)), len(a.rows(clientsOf(sid)))
+	if use, err = rules.Attach(a.session(sid), use, others, a.now); err != nil {
+		return nil, err
+	}
+	note(use)
+	a.save(transfer.Clients, sid+"\x00"+client, use)
+	return use, nil
 }
 
 func (a *application) slide() error {
@@ -154,8 +144,8 @@ func (a *application) slide() error {
 // remove removes what the batch names, and families.
 func (a *application) remove() error {
 	for _, ref := range a.batch.Delete {
-		if g := a.grant(ref); g != nil {
-			revoked, consents := a.drop(ref, g)
+		if r := a.grantAt(ref); r != nil {
+			revoked, consents := a.drop(r)
 			a.result.Revoked += revoked + consents
 		}
 	}
@@ -165,22 +155,12 @@ func (a *application) remove() error {
 	return nil
 }
 
-// family returns the rows of the unused tokens of a request id.
-func (t *tx) family(requestID string) []*row {
-	if requestID == "" {
-		return nil
-	}
-	return t.rows("f" + requestID + "\x00")
-}
-
-// dropFamily removes those of the given types, or (nil) all, and counts those that were live.
+// dropFamily removes the unused tokens of a request id, of the given types or (nil) all, and counts those that
+// were live.
 func (t *tx) dropFamily(requestID string, types []grantstore.Type) (live int) {
-	for _, r := range t.family(requestID) {
-		if len(types) == 0 || slices.Contains(types, r.ref().Type) {
-			revoked, _ := t.drop(r.ref(), t.grant(r.ref()))
-			live += revoked
-		}
-	}
+	live, _ = t.drop(t.grantsIn(familyOf(requestID), func(kind grantstore.Type, _ *records.Grant) bool {
+		return len(types) == 0 || slices.Contains(types, kind)
+	})...)
 	return live
 }
 
@@ -191,7 +171,7 @@ func (a *application) store() error {
 		if err := a.bind(g); err != nil {
 			return err
 		}
-		if err := rules.Vacant(given.Type, a.grant(given.Ref), a.now); err != nil {
+		if err := rules.Vacant(given.Type, a.grantAt(given.Ref).grant(), a.now); err != nil {
 			return err
 		}
 		a.save(transfer.Grants, string(records.RefBytes(given.Ref)), g)
@@ -208,10 +188,7 @@ func (a *application) bind(g *records.Grant) error {
 		rules.Outlive(g, a.ended(g.SessionId))
 		return nil
 	}
-	use, err := a.attach(g.SessionId, g.ClientId)
-	if err == nil {
-		g.TokenNumber = use.TokenNumber
-		a.saveUse(g.SessionId, g.ClientId, use)
-	}
+	use, err := a.attach(g.SessionId, g.ClientId, func(*records.ClientUse) {})
+	g.TokenNumber = use.GetTokenNumber()
 	return err
 }

@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -15,14 +14,26 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-type grants struct{ s *Store }
-
-var _ grantstore.Store = grants{}
-
-// grantOf returns a grant whose memory is the caller's.
-func grantOf(ref grantstore.Ref, g *records.Grant) *grantstore.Grant {
-	return records.GrantOf(ref, proto.CloneOf(g))
+// grantAt returns the row of a grant, nil where there is none.
+func (t *tx) grantAt(ref grantstore.Ref) *row {
+	return t.at(transfer.Grants, string(records.RefBytes(ref)))
 }
+
+// ref is what the row of a grant is of, grant its record: nil where there is no row.
+func (r *row) ref() grantstore.Ref {
+	ref, _ := records.RefOf(r.key)
+	return ref
+}
+
+func (r *row) grant() *records.Grant {
+	if r == nil {
+		return nil
+	}
+	g, _ := r.message.(*records.Grant)
+	return g
+}
+
+func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), proto.CloneOf(r.grant())) }
 
 // standing is what its session says of a grant.
 func (t *tx) standing(g *records.Grant) *rules.Standing {
@@ -31,47 +42,56 @@ func (t *tx) standing(g *records.Grant) *rules.Standing {
 }
 
 // judge decides whether a grant is live. Every read and every write of a grant asks it.
-func (t *tx) judge(kind grantstore.Type, g *records.Grant) error {
-	return rules.Judge(kind, g, t.standing(g), t.now)
+func (t *tx) judge(r *row) error {
+	return rules.Judge(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
 }
 
-// drop removes a grant and counts it if it was live: as a token, or as a consent.
-func (t *tx) drop(ref grantstore.Ref, g *records.Grant) (revoked, consents int) {
-	revoked, consents = rules.Counts(ref.Type, t.judge(ref.Type, g))
-	t.delete(transfer.Grants, string(records.RefBytes(ref)))
+// grantsIn returns the rows of an index of grants that match.
+func (t *tx) grantsIn(index string, match func(kind grantstore.Type, g *records.Grant) bool) (list []*row) {
+	for _, r := range t.rows(index) {
+		if match(r.ref().Type, r.grant()) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// drop removes grants and counts those that were live: tokens, and consents.
+func (t *tx) drop(rows ...*row) (revoked, consents int) {
+	for _, r := range rows {
+		tokens, given := rules.Counts(r.ref().Type, t.judge(r))
+		revoked, consents = revoked+tokens, consents+given
+		t.delete(r.kind, r.key)
+	}
 	return revoked, consents
 }
 
-func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.GetResult, err error) {
-	if err := ref.Validate(); err != nil {
-		return nil, err
-	}
-	err = s.s.view(ctx, now, func(t *tx) error {
-		g := t.grant(ref)
-		if g == nil {
-			return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
+func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
+	return view(ctx, s.Store, now, ref.Validate(), func(t *tx) (*grantstore.GetResult, error) {
+		r := t.grantAt(ref)
+		if r == nil {
+			return nil, missing(string(ref.Type))
 		}
-		verdict := t.judge(ref.Type, g)
+		verdict := t.judge(r)
 		if errors.Is(verdict, ticketstore.ErrNotFound) {
-			return verdict
+			return nil, verdict
 		}
-		found = &grantstore.GetResult{Grant: *grantOf(ref, g)}
+		found := &grantstore.GetResult{Grant: *r.grantOf()}
 		if verdict != nil {
-			return verdict // along with what was found
+			return found, verdict
 		}
 		if ref.Type == grantstore.AuthorizationCode {
-			for _, r := range t.family(g.GetRequestId()) {
-				if rules.Related(r.ref().Type) {
-					found.Related = append(found.Related, *grantOf(r.ref(), t.grant(r.ref())))
+			for _, other := range t.rows(familyOf(r.grant().RequestId)) {
+				if rules.Related(other.ref().Type) {
+					found.Related = append(found.Related, *other.grantOf())
 				}
 			}
 		}
 		if ref.Type.IsToken() {
-			found.Session = records.SessionTimesOf(t.session(g.GetSessionId()))
+			found.Session = records.SessionTimesOf(t.session(r.grant().SessionId))
 		}
-		return nil
+		return found, nil
 	})
-	return found, err
 }
 
 // listing is the index that leads to the grants that a filter selects.
@@ -82,78 +102,72 @@ func listing(f *grantstore.Filter) string {
 	case f.SubjectID != "":
 		return "au" + f.SubjectID + "\x00"
 	}
-	return "a\x00"
+	return allGrants
 }
 
-func (s grants) Query(
-	ctx context.Context, query grantstore.Query, now time.Time,
-) (result *grantstore.Page, err error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	err = s.s.view(ctx, now, func(t *tx) (err error) {
+func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
+	walk, invalid := query.Walk()
+	return view(ctx, s.Store, now, invalid, func(t *tx) (result *grantstore.Page, err error) {
 		rows, place := page(t, listing(&walk.Filter), walk, func(r *row) bool {
-			kind, g := r.ref().Type, t.grant(r.ref())
-			return rules.Selected(&walk.Filter, kind, g) && t.judge(kind, g) == nil
+			return rules.Selected(&walk.Filter, r.ref().Type, r.grant()) && t.judge(r) == nil
 		})
 		result = &grantstore.Page{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, r := range rows {
-			g := records.GrantOf(r.ref(), t.grant(r.ref()))
+			g := r.grantOf()
 			g.Data = nil
 			result.Grants = append(result.Grants, *g)
 		}
 		result.ResultsToken, err = rules.Token(walk, place, 0)
-		return err
+		return result, err
 	})
-	return result, err
+}
+
+// answer keeps the answer to an operation.
+func (t *tx) answer(id string, answer *records.Operation) {
+	answer.When = records.Nanos(t.now)
+	t.save(transfer.Operations, id, answer)
+}
+
+// behind is the bound just behind a position, nil for none.
+func behind(position string) *ticketstore.Bound {
+	if position == "" {
+		return nil
+	}
+	return &ticketstore.Bound{Position: []byte(position)}
 }
 
 func (s grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
-) (removed *grantstore.RemovalResult, err error) {
-	if err := removal.Validate(); err != nil {
-		return nil, err
-	}
-	err = s.s.change(ctx, now, func(t *tx) error {
+) (*grantstore.RemovalResult, error) {
+	return change(ctx, s.Store, now, removal.Validate(), func(t *tx) (*grantstore.RemovalResult, error) {
 		if before := t.operation(removal.OperationID); before != nil {
-			removed = records.RemovalOf(before.GetRemoved())
-			return nil
+			return records.RemovalOf(before.Removed), nil
 		}
-		var from *ticketstore.Bound
-		if len(removal.After) > 0 {
-			from = &ticketstore.Bound{Position: removal.After}
-		}
-		match := func(r *row) bool { return rules.Removes(&removal, r.ref().Type, t.grant(r.ref())) }
-		rows, found := t.read(listing(&removal.Filter), from, false, removal.Limit, match)
-		removed = &grantstore.RemovalResult{Met: len(rows)}
+		index, from := listing(&removal.Filter), behind(string(removal.After))
+		rows, found := t.read(index, from, false, removal.Limit, func(r *row) bool {
+			return rules.Removes(&removal, r.ref().Type, r.grant())
+		})
+		removed := &grantstore.RemovalResult{Met: len(rows)}
 		if found.More {
 			removed.Next = found.Last
 		}
-		for _, r := range rows {
-			revoked, consents := t.drop(r.ref(), t.grant(r.ref()))
-			removed.GrantsRevoked += revoked
-			removed.ConsentsRevoked += consents
-		}
+		removed.GrantsRevoked, removed.ConsentsRevoked = t.drop(rows...)
 		t.answer(removal.OperationID, &records.Operation{Removed: records.FromRemoval(removed)})
-		return nil
+		return removed, nil
 	})
-	return removed, err
 }
 
-func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
-	err = s.s.change(ctx, now, func(t *tx) error {
-		due := append(t.due(transfer.Grants), t.due(transfer.Operations)...)
-		for _, r := range due[:min(len(due), max(limit, 0))] {
-			g, ok := r.message.(*records.Grant)
-			if ok && rules.FateOf(g, now) == rules.Shrinks {
-				t.save(transfer.Grants, r.key, rules.Shrink(g, now))
+func (s grants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
+	return change(ctx, s.Store, now, nil, func(t *tx) (int, error) {
+		due := append(t.timely(transfer.Grants), t.timely(transfer.Operations)...)
+		due = due[:min(len(due), max(limit, 0))]
+		for _, r := range due {
+			if g := r.grant(); g != nil && rules.FateOf(g, now) == rules.Shrinks {
+				t.save(r.kind, r.key, rules.Shrink(g, now))
 			} else {
 				t.delete(r.kind, r.key)
 			}
-			purged++
 		}
-		return nil
+		return len(due), nil
 	})
-	return purged, err
 }

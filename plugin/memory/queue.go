@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -13,57 +12,59 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // queue writes a new notification. Its number may be one from before a move.
 func (t *tx) queue(n *records.Notification) {
-	for {
+	id := ""
+	for id == "" || t.at(transfer.Notifications, id) != nil {
 		t.queued++
-		if id := rules.NotificationID(t.now, t.queued); t.notification(id) == nil {
-			t.save(transfer.Notifications, id, n)
-			return
-		}
+		id = rules.NotificationID(t.now, t.queued)
 	}
+	t.save(transfer.Notifications, id, n)
 }
 
-// waiting is the index of the pending notifications of a client.
-func waiting(client string) string { return "q" + client + "\x00" }
+// notification returns the row of one, nil where there is none.
+func (r *row) notification() *records.Notification {
+	if r == nil {
+		return nil
+	}
+	n, _ := r.message.(*records.Notification)
+	return n
+}
 
 // clientsWaiting returns the clients with pending notifications, in the order of their turns.
 func (t *tx) clientsWaiting() (clients []string) {
-	for from := "q"; from != ""; {
-		start := from
-		from = ""
-		t.tree.AscendGreaterOrEqual(entry{name: start}, func(e entry) bool {
-			if client, _, ok := strings.Cut(e.name[1:], "\x00"); ok && e.name[0] == 'q' {
-				clients, from = append(clients, client), "q"+client+"\x01"
+	for more, from := true, "q"; more; {
+		more = false
+		t.tree.AscendGreaterOrEqual(entry{name: from}, func(e entry) bool {
+			if client, _, _ := strings.Cut(e.name[1:], "\x00"); e.name[0] == 'q' {
+				clients, from, more = append(clients, client), "q"+client+"\x01", true
 			}
 			return false
 		})
 	}
-	after, _ := slices.BinarySearch(clients, t.served+"\x00")
-	return slices.Concat(clients[after:], clients[:after])
+	next, _ := slices.BinarySearch(clients, t.served+"\x00")
+	return slices.Concat(clients[next:], clients[:next])
 }
 
 // ready returns what a claim may have, of each client its earliest, and when there is more.
 func (t *tx) ready(claim *logout.Claim) (due []*row, next time.Time) {
 	for _, client := range t.clientsWaiting() {
 		taken, busy, full := 0, slices.Contains(claim.Busy, client), false
-		t.scan(waiting(client), nil, false, func(_ string, r *row) bool {
-			switch at := records.Moment(t.notification(r.key).GetDue()); {
-			case busy, at.After(t.now), taken == claim.PerClient:
+		t.scan("q"+client+"\x00", nil, false, func(_ string, r *row) bool {
+			at := records.Moment(r.notification().Due)
+			if busy || at.After(t.now) || taken == claim.PerClient {
 				next = earlier(next, at)
 				return false
-			case len(due) == claim.Limit:
-				full, next = true, t.now
-				return false
 			}
-			due, taken, t.served = append(due, r), taken+1, client
-			return true
+			if full = len(due) == claim.Limit; !full {
+				due, taken, t.served = append(due, r), taken+1, client
+			}
+			return !full
 		})
 		if full {
-			break
+			return due, t.now
 		}
 	}
 	return due, next
@@ -76,114 +77,85 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func (s endings) Claim(
-	ctx context.Context, claim logout.Claim, now time.Time,
-) (claimed *logout.ClaimResult, err error) {
-	if err := claim.Validate(); err != nil {
+func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
+	return change(ctx, s.Store, now, claim.Validate(), func(t *tx) (*logout.ClaimResult, error) {
+		due, next := t.ready(&claim)
+		claimed := &logout.ClaimResult{Next: next}
+		for _, r := range due {
+			n := proto.CloneOf(r.notification())
+			rules.Claim(n, now.Add(claim.Lease))
+			t.save(r.kind, r.key, n)
+			claimed.Next = earlier(claimed.Next, now.Add(claim.Lease))
+			delivery := logout.Delivery{Notification: *records.NotificationOf(r.key, n), Claim: n.Claim}
+			claimed.Deliveries = append(claimed.Deliveries, delivery)
+		}
+		return claimed, nil
+	})
+}
+
+// changed has f change a notification, and returns it.
+func (t *tx) changed(id string, f func(n *records.Notification) error) (*logout.Notification, error) {
+	n := proto.CloneOf(t.at(transfer.Notifications, id).notification())
+	if n == nil {
+		return nil, missing("notification")
+	}
+	if err := f(n); err != nil {
 		return nil, err
 	}
-	err = s.s.change(ctx, now, func(t *tx) error {
-		due, next := t.ready(&claim)
-		claimed = &logout.ClaimResult{Next: next}
-		for _, r := range due {
-			n := proto.CloneOf(t.notification(r.key))
-			rules.Claim(n, now.Add(claim.Lease))
-			t.save(transfer.Notifications, r.key, n)
-			claimed.Next = earlier(claimed.Next, now.Add(claim.Lease))
-			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{
-				Notification: *records.NotificationOf(r.key, n), Claim: n.Claim,
-			})
-		}
-		return nil
-	})
-	return claimed, err
+	t.save(transfer.Notifications, id, n)
+	return records.NotificationOf(id, n), nil
 }
 
-// known returns a notification's row for the caller to change.
-func (t *tx) known(id string) (*records.Notification, error) {
-	n := proto.CloneOf(t.notification(id))
-	if n == nil {
-		return nil, fmt.Errorf("notice: %w", ticketstore.ErrNotFound)
-	}
-	return n, nil
-}
-
-func (s endings) Settle(
-	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
-) error {
-	if err := outcome.Validate(); err != nil {
-		return err
-	}
-	return s.s.change(ctx, now, func(t *tx) error {
-		n, err := t.known(id)
-		if err != nil {
-			return err
-		}
-		if err := rules.Settle(n, claim, &outcome, now); err != nil {
-			return err
-		}
-		t.save(transfer.Notifications, id, n)
-		return nil
+func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+	_, err := change(ctx, s.Store, now, outcome.Validate(), func(t *tx) (*logout.Notification, error) {
+		return t.changed(id, func(n *records.Notification) error { return rules.Settle(n, claim, &outcome, now) })
 	})
+	return err
 }
 
 func (s endings) Notifications(
 	ctx context.Context, query logout.NotificationQuery,
-) (result *logout.NotificationPage, err error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	err = s.s.view(ctx, time.Time{}, func(t *tx) (err error) {
-		rows, place := page(t, nameOf(transfer.Notifications, ""), walk, func(r *row) bool {
-			return rules.Filed(&walk.Filter, t.notification(r.key))
+) (*logout.NotificationPage, error) {
+	walk, invalid := query.Walk()
+	return view(ctx, s.Store, anyTime, invalid, func(t *tx) (result *logout.NotificationPage, err error) {
+		rows, place := page(t, all(transfer.Notifications), walk, func(r *row) bool {
+			return rules.Filed(&walk.Filter, r.notification())
 		})
 		result = &logout.NotificationPage{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, r := range rows {
-			result.Notifications = append(result.Notifications, *records.NotificationOf(r.key, t.notification(r.key)))
+			result.Notifications = append(result.Notifications, *records.NotificationOf(r.key, r.notification()))
 		}
 		result.ResultsToken, err = rules.Token(walk, place, 0)
-		return err
+		return result, err
 	})
-	return result, err
 }
 
-func (s endings) Retry(
-	ctx context.Context, retry logout.Retry, now time.Time,
-) (retried *logout.RetryResult, err error) {
-	if err := retry.Validate(); err != nil {
-		return nil, err
+func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
+	again := func(n *records.Notification) error {
+		rules.SendAgain(n, now)
+		return nil
 	}
-	err = s.s.change(ctx, now, func(t *tx) error {
-		retried = &logout.RetryResult{}
+	return change(ctx, s.Store, now, retry.Validate(), func(t *tx) (*logout.RetryResult, error) {
 		if retry.ID != "" {
-			n, err := t.known(retry.ID)
+			n, err := t.changed(retry.ID, again)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			rules.SendAgain(n, now)
-			t.save(transfer.Notifications, retry.ID, n)
-			retried.Notification, retried.Count = records.NotificationOf(retry.ID, n), 1
-			return nil
+			return &logout.RetryResult{Notification: n, Count: 1}, nil
 		}
-		var from *ticketstore.Bound
-		if retry.After != "" {
-			from = &ticketstore.Bound{Position: []byte(retry.After)}
-		}
-		rows, found := t.read(nameOf(transfer.Notifications, ""), from, false, retry.Limit, func(r *row) bool {
-			return rules.Filed(&retry.Filter, t.notification(r.key))
+		retried, index := &logout.RetryResult{}, all(transfer.Notifications)
+		rows, found := t.read(index, behind(retry.After), false, retry.Limit, func(r *row) bool {
+			return rules.Filed(&retry.Filter, r.notification())
 		})
 		if found.More {
 			retried.Next = string(found.Last)
 		}
 		for _, r := range rows {
-			if n := proto.CloneOf(t.notification(r.key)); rules.Retries(&retry.Filter, n, now) {
-				rules.SendAgain(n, now)
-				t.save(transfer.Notifications, r.key, n)
+			if rules.Retries(&retry.Filter, r.notification(), now) {
+				_, _ = t.changed(r.key, again)
 				retried.Count++
 			}
 		}
-		return nil
+		return retried, nil
 	})
-	return retried, err
 }

@@ -19,40 +19,39 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The tree. A row stands under its kind, one byte, and its key (plugin/proto/sessions/records/v1/records.proto). The entries of indexes are
-// made from it, and lead to it. No id has a zero byte; moments are eight bytes that sort as the moments do.
+// The tree. A row stands under its kind, one byte, and its key (plugin/proto/sessions/records/v1/records.proto).
+// The entries of indexes are made from it, and lead to it. No id has a zero byte; moments are eight bytes that
+// sort as the moments do.
 //
 //	kind key                      the row
 //	k  key                        session by cookie
 //	l  created sid                sessions in order of creation
 //	u  subject 0 created sid      ... of a subject
-//	e  subject 0 sid              ended sessions of a subject that have left survivors
+//	e  subject 0 sid              ended sessions that have left survivors
 //	f  request id 0 type key      unused tokens of a family
 //	t  sid 0 type key             tokens of a session
 //	a  created serial             grants in order of creation
 //	as sid 0 created serial       ... of a session
 //	au subject 0 created serial   ... of a subject
-//	q  client 0 due id            pending notifications of a client
-//	x  kind due key               when a row is to be looked at
+//	q  client 0 due id            pending notifications
+//	x  kind due key               rows whose time comes
 type entry struct {
 	name string
 	row  *row
 }
 
-// row is a row of the store. It is never changed, only replaced: undoing a change is putting the old one back, and a copy of the tree is a
-// snapshot.
+// row is a row of the store. It is never changed, only replaced: undoing a change is putting the old one back,
+// and a copy of the tree is a snapshot.
 type row struct {
 	kind    transfer.Kind
 	key     string
 	message proto.Message // nil for a kind whose rows are none
-	// data is the row as it crosses in a move, so that counts and sums can be kept, and rows exported, without writing messages anew.
+	// data is the row as it crosses in a move: it is summed up and exported as it is.
 	data []byte
 }
 
-const treeDegree = 16
-
 func (s *Store) clear() {
-	s.tree = btree.NewG(treeDegree, func(a, b entry) bool { return a.name < b.name })
+	s.tree = btree.NewG(16, func(a, b entry) bool { return a.name < b.name })
 	s.status.Content = map[transfer.Kind]transfer.Content{}
 }
 
@@ -62,66 +61,56 @@ func nameOf(kind transfer.Kind, key string) string { return string([]byte{byte(k
 // timed is a moment as a part of a name.
 func timed(n int64) string { return string(binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)) }
 
-// ref is what the key of a grant's row names.
-func (r *row) ref() grantstore.Ref {
-	ref, _ := records.RefOf(r.key)
-	return ref
-}
+// The indexes of which a part is read, and of which all is.
+const (
+	allSessions  = "l"
+	allSurvivors = "e"
+	allGrants    = "a\x00"
+)
 
-// position is where a session or a grant stands in listings. A part of a hash tells grants of one moment apart without giving their keys away.
-func (r *row) position() string {
-	switch m := r.message.(type) {
-	case *records.Session:
-		return timed(m.GetCreated()) + r.key
-	case *records.Grant:
-		serial := sha256.Sum256([]byte(r.key))
-		return timed(m.GetCreated()) + string(serial[:8])
-	}
-	return ""
-}
+func sessionsOf(subject string) string  { return "u" + subject + "\x00" }
+func survivorsOf(subject string) string { return "e" + subject + "\x00" }
+func familyOf(requestID string) string  { return "f" + requestID + "\x00" }
+func tokensOf(sid string) string        { return "t" + sid + "\x00" }
+func clientsOf(sid string) string       { return nameOf(transfer.Clients, sid+"\x00") }
+func all(kind transfer.Kind) string     { return nameOf(kind, "") }
+func timesOf(kind transfer.Kind) string { return "x" + nameOf(kind, "") }
 
 // entries are the names of the index entries of a row.
 func (r *row) entries() (names []string) {
 	switch m := r.message.(type) {
 	case *records.Session:
-		position := r.position()
-		names = []string{"k" + string(m.GetKey()), "l" + position, "u" + m.GetSubjectId() + "\x00" + position}
+		names = []string{"k" + string(m.Key), allSessions + r.position(), sessionsOf(m.SubjectId) + r.position()}
 	case *records.Ended:
-		if m.GetSurvivors() != 0 {
-			names = []string{"e" + m.GetSubjectId() + "\x00" + r.key}
+		if m.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
+			names = []string{survivorsOf(m.SubjectId) + r.key}
 		}
 	case *records.Grant:
-		names = r.grantEntries(m)
+		kind := r.ref().Type
+		if kind.IsToken() && m.RequestId != "" && m.Consumed == 0 {
+			names = append(names, familyOf(m.RequestId)+r.key)
+		}
+		if kind.IsToken() && m.SessionId != "" {
+			names = append(names, tokensOf(m.SessionId)+r.key)
+		}
+		if rules.Listed(kind, m) {
+			names = append(names, allGrants+r.position(),
+				"as"+m.SessionId+"\x00"+r.position(), "au"+m.SubjectId+"\x00"+r.position())
+		}
 	case *records.Notification:
-		if m.GetState() == string(logout.Pending) {
-			names = []string{"q" + m.GetClientId() + "\x00" + timed(m.GetDue()) + r.key}
+		if m.State == string(logout.Pending) {
+			names = []string{"q" + m.ClientId + "\x00" + timed(m.Due) + r.key}
 		}
 	}
-	if due := dueOf(r.message); due != 0 {
-		names = append(names, "x"+nameOf(r.kind, timed(due)+r.key))
+	if at := r.due(); at != 0 {
+		names = append(names, timesOf(r.kind)+timed(at)+r.key)
 	}
 	return names
 }
 
-func (r *row) grantEntries(g *records.Grant) (names []string) {
-	token := r.ref().Type.IsToken()
-	if token && g.GetRequestId() != "" && g.GetConsumed() == 0 {
-		names = append(names, "f"+g.GetRequestId()+"\x00"+r.key)
-	}
-	if token && g.GetSessionId() != "" {
-		names = append(names, "t"+g.GetSessionId()+"\x00"+r.key)
-	}
-	if rules.Listed(r.ref().Type, g) {
-		position := r.position()
-		names = append(names, "a\x00"+position,
-			"as"+g.GetSessionId()+"\x00"+position, "au"+g.GetSubjectId()+"\x00"+position)
-	}
-	return names
-}
-
-// dueOf is when a row is to be looked at because its time may be up, 0 for never.
-func dueOf(message proto.Message) int64 {
-	switch m := message.(type) {
+// due is when the time of a row comes, 0 for never.
+func (r *row) due() int64 {
+	switch m := r.message.(type) {
 	case *records.Session:
 		return records.Nanos(rules.Due(m))
 	case *records.Ended:
@@ -132,19 +121,41 @@ func dueOf(message proto.Message) int64 {
 		}
 		return rules.GrantDue(m)
 	case *records.Operation:
-		return records.Nanos(records.Moment(m.GetWhen()).Add(grantstore.OperationRetention))
+		return records.Nanos(records.Moment(m.When).Add(grantstore.OperationRetention))
 	case *records.Job:
 		return rules.JobDue(m)
 	case *records.Notification:
-		return m.GetPurgeAt()
+		return m.PurgeAt
 	}
 	return 0
 }
 
-// get returns the message of a row, for those who only look at it, nil where there is none.
+// position is where a session or a grant stands in listings. A part of a hash tells grants of one moment apart
+// without giving their keys away.
+func (r *row) position() string {
+	if s, ok := r.message.(*records.Session); ok {
+		return timed(s.Created) + r.key
+	}
+	serial := sha256.Sum256([]byte(r.key))
+	return timed(r.grant().GetCreated()) + string(serial[:8])
+}
+
+func (r *row) name() string { return nameOf(r.kind, r.key) }
+
+func (r *row) record() *transfer.Record {
+	return &transfer.Record{Kind: r.kind, Key: []byte(r.key), Data: r.data}
+}
+
+// at returns a row, nil where there is none.
+func (t *tx) at(kind transfer.Kind, key string) *row {
+	e, _ := t.tree.Get(entry{name: nameOf(kind, key)})
+	return e.row
+}
+
+// get returns the message of a row for those who only look at it, nil where there is none.
 func get[M proto.Message](t *tx, kind transfer.Kind, key string) (message M) {
-	if e, found := t.tree.Get(entry{name: nameOf(kind, key)}); found {
-		message, _ = e.row.message.(M)
+	if r := t.at(kind, key); r != nil {
+		message, _ = r.message.(M)
 	}
 	return message
 }
@@ -153,26 +164,20 @@ func (t *tx) session(sid string) *records.Session {
 	return get[*records.Session](t, transfer.Sessions, sid)
 }
 
-func (t *tx) ended(sid string) *records.Ended { return get[*records.Ended](t, transfer.Ended, sid) }
-
 func (t *tx) use(sid, client string) *records.ClientUse {
 	return get[*records.ClientUse](t, transfer.Clients, sid+"\x00"+client)
 }
 
-func (t *tx) grant(ref grantstore.Ref) *records.Grant {
-	return get[*records.Grant](t, transfer.Grants, string(records.RefBytes(ref)))
-}
-
-func (t *tx) notification(id string) *records.Notification {
-	return get[*records.Notification](t, transfer.Notifications, id)
-}
+func (t *tx) ended(sid string) *records.Ended { return get[*records.Ended](t, transfer.Ended, sid) }
 
 func (t *tx) operation(id string) *records.Operation {
 	return get[*records.Operation](t, transfer.Operations, id)
 }
 
-// save writes a row, of a copy: nobody shares memory with a caller. Deterministic is what makes two stores with the same records have the same
-// sums.
+func (t *tx) job(id string) *records.Job { return get[*records.Job](t, transfer.Jobs, id) }
+
+// save writes a row, of a copy: nobody shares memory with a caller. Deterministic is what makes two stores with
+// the same records have the same sums.
 func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
 	message = proto.Clone(message)
 	crossing := message
@@ -185,14 +190,8 @@ func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
 	if err != nil {
 		panic(fmt.Sprintf("a row that was checked cannot be written: %v", err))
 	}
-	t.put(&row{kind, key, message, data})
+	t.replace(nameOf(kind, key), &row{kind, key, message, data})
 }
-
-func (t *tx) saveUse(sid, client string, use *records.ClientUse) {
-	t.save(transfer.Clients, sid+"\x00"+client, use)
-}
-
-func (t *tx) put(r *row) { t.replace(nameOf(r.kind, r.key), r) }
 
 func (t *tx) delete(kind transfer.Kind, key string) { t.replace(nameOf(kind, key), nil) }
 
@@ -206,9 +205,8 @@ func (t *tx) replace(name string, r *row) {
 
 // set is the one place where the tree changes, and so where indexes are kept.
 func (s *Store) set(name string, r *row) (old *row) {
-	if e, found := s.tree.Get(entry{name: name}); found {
+	if e, found := s.tree.Delete(entry{name: name}); found {
 		old = e.row
-		s.tree.Delete(e)
 		for _, place := range old.entries() {
 			s.tree.Delete(entry{name: place})
 		}
@@ -256,20 +254,15 @@ func (t *tx) commit() {
 	}
 }
 
-func (r *row) record() *transfer.Record {
-	return &transfer.Record{Kind: r.kind, Key: []byte(r.key), Data: r.data}
-}
-
-// scan calls f for the entries that start with a prefix, from a bound of what follows the prefix on (nil: all), until it returns false.
-func (t *tx) scan(prefix string, from *ticketstore.Bound, reverse bool, f func(position string, r *row) bool) {
+// scan calls f for the entries of an index, which all start alike, from a bound of what follows on (nil: all),
+// until it returns false.
+func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(position string, r *row) bool) {
 	visit := func(e entry) bool {
-		position, under := strings.CutPrefix(e.name, prefix)
-		if under && from != nil && !from.Inclusive && position == string(from.Position) {
-			return true
-		}
-		return under && f(position, e.row)
+		position, in := strings.CutPrefix(e.name, index)
+		passed := from != nil && !from.Inclusive && position == string(from.Position)
+		return in && (passed || f(position, e.row))
 	}
-	start := prefix
+	start := index
 	if from != nil {
 		start += string(from.Position)
 	} else if reverse {
@@ -282,23 +275,44 @@ func (t *tx) scan(prefix string, from *ticketstore.Bound, reverse bool, f func(p
 	}
 }
 
-// rows returns the rows of the entries that start with a prefix.
-func (t *tx) rows(prefix string) (list []*row) {
-	t.scan(prefix, nil, false, func(_ string, r *row) bool {
+// rows returns the rows that an index leads to.
+func (t *tx) rows(index string) (list []*row) {
+	t.scan(index, nil, false, func(_ string, r *row) bool {
 		list = append(list, r)
 		return true
 	})
 	return list
 }
 
-// due returns the rows of a kind that are to be looked at by now, the earliest first.
-func (t *tx) due(kind transfer.Kind) (list []*row) {
-	t.scan("x"+nameOf(kind, ""), nil, false, func(position string, r *row) bool {
-		if position > timed(records.Nanos(t.now))+"\xff" {
+// timely returns the rows of a kind whose time has come, the earliest first.
+func (t *tx) timely(kind transfer.Kind) (list []*row) {
+	t.scan(timesOf(kind), nil, false, func(_ string, r *row) bool {
+		if r.due() > records.Nanos(t.now) {
 			return false
 		}
 		list = append(list, r)
 		return true
 	})
 	return list
+}
+
+// read returns at most count rows of an index that match, from a bound on.
+func (t *tx) read(
+	index string, from *ticketstore.Bound, reverse bool, count int, match func(r *row) bool,
+) (rows []*row, s *rules.Stretch) {
+	s = &rules.Stretch{}
+	t.scan(index, from, reverse, func(position string, r *row) bool {
+		switch {
+		case !match(r):
+			return true
+		case s.Rows == count:
+			s.More = true
+			return false
+		case s.Rows == 0:
+			s.First = []byte(position)
+		}
+		rows, s.Rows, s.Last, s.Seen = append(rows, r), s.Rows+1, []byte(position), []byte(position)
+		return true
+	})
+	return rows, s
 }

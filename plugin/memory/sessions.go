@@ -15,48 +15,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-type tickets struct{ s *Store }
-
-var _ ticketstore.Store = tickets{}
+// anyTime is the moment of a request to which time does not matter.
+var anyTime time.Time
 
 func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error {
-	if err := session.Validate(); err != nil {
-		return err
-	}
-	return s.s.change(ctx, time.Time{}, func(t *tx) error {
-		_, err := t.create(session)
-		return err
+	_, err := change(ctx, s.Store, anyTime, session.Validate(), func(t *tx) (bool, error) {
+		return t.create(session)
 	})
-}
-
-func (s tickets) CreateWithin(
-	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
-) (ended []string, err error) {
-	if err := errors.Join(session.Validate(), limit.Validate()); err != nil {
-		return nil, err
-	}
-	err = s.s.change(ctx, now, func(t *tx) error {
-		var live []string
-		for _, r := range t.rows(sessionsOf(session.SubjectID)) {
-			if rules.Live(t.session(r.key), now) {
-				live = append(live, r.key)
-			}
-		}
-		again, err := t.create(session)
-		if err != nil || again {
-			return err
-		}
-		excess, err := rules.Excess(len(live), &limit)
-		ended = live[:excess]
-		for _, sid := range ended {
-			t.end(rules.Displacement(sid, &limit), sid)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return ended, nil
+	return err
 }
 
 // create reports whether the session was created before.
@@ -73,45 +39,58 @@ func (t *tx) create(session *ticketstore.Session) (again bool, err error) {
 	return false, nil
 }
 
+func (s tickets) CreateWithin(
+	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
+) ([]string, error) {
+	invalid := errors.Join(session.Validate(), limit.Validate())
+	return change(ctx, s.Store, now, invalid, func(t *tx) (ended []string, err error) {
+		var live []string
+		for _, r := range t.rows(sessionsOf(session.SubjectID)) {
+			if rules.Live(t.session(r.key), now) {
+				live = append(live, r.key)
+			}
+		}
+		if again, err := t.create(session); err != nil || again {
+			return nil, err
+		}
+		excess, err := rules.Excess(len(live), &limit)
+		if err != nil {
+			return nil, err
+		}
+		for _, sid := range live[:excess] {
+			t.end(rules.Displacement(sid, &limit), sid)
+		}
+		return live[:excess], nil
+	})
+}
+
 // byCookie returns nil where there is no such session.
 func (t *tx) byCookie(key ticketstore.Key) *records.Session {
-	e, found := t.tree.Get(entry{name: "k" + string(key[:])})
-	if !found {
-		return nil
+	if e, found := t.tree.Get(entry{name: "k" + string(key[:])}); found {
+		return t.session(e.row.key)
 	}
-	return t.session(e.row.key)
+	return nil
 }
 
-// sessionsOf is the index of a subject's sessions.
-func sessionsOf(subject string) string { return "u" + subject + "\x00" }
+func missing(what string) error { return fmt.Errorf("%s: %w", what, ticketstore.ErrNotFound) }
 
-var errNoSession = fmt.Errorf("session: %w", ticketstore.ErrNotFound)
-
-func (s tickets) Get(ctx context.Context, key ticketstore.Key) (session *ticketstore.Session, err error) {
-	err = s.s.view(ctx, time.Time{}, func(t *tx) error {
-		record := t.byCookie(key)
-		if record == nil {
-			return errNoSession
+func (s tickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
+	return view(ctx, s.Store, anyTime, nil, func(t *tx) (*ticketstore.Session, error) {
+		if record := t.byCookie(key); record != nil {
+			return records.SessionOf(proto.CloneOf(record)), nil
 		}
-		session = records.SessionOf(proto.CloneOf(record))
-		return nil
+		return nil, missing("session")
 	})
-	return session, err
 }
 
-func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstore.SessionDetail, err error) {
-	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
-		return nil, err
-	}
-	err = s.s.view(ctx, time.Time{}, func(t *tx) error {
-		record := t.session(sessionID)
-		if record == nil {
-			return errNoSession
+func (s tickets) Find(ctx context.Context, sid string) (*ticketstore.SessionDetail, error) {
+	invalid := ticketstore.CheckID("session_id", sid)
+	return view(ctx, s.Store, anyTime, invalid, func(t *tx) (*ticketstore.SessionDetail, error) {
+		if t.session(sid) == nil {
+			return nil, missing("session")
 		}
-		detail = t.detail(record)
-		return nil
+		return t.detail(sid), nil
 	})
-	return detail, err
 }
 
 // client is a client's row in a session.
@@ -122,16 +101,16 @@ type client struct {
 
 // clients returns copies of those of a session, detached ones too, sorted by id.
 func (t *tx) clients(sid string) (clients []client) {
-	for _, r := range t.rows(nameOf(transfer.Clients, sid+"\x00")) {
+	for _, r := range t.rows(clientsOf(sid)) {
 		id := r.key[len(sid)+1:]
 		clients = append(clients, client{id, proto.CloneOf(t.use(sid, id))})
 	}
 	return clients
 }
 
-func (t *tx) detail(record *records.Session) *ticketstore.SessionDetail {
-	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(proto.CloneOf(record))}
-	for _, c := range t.clients(record.GetSessionId()) {
+func (t *tx) detail(sid string) *ticketstore.SessionDetail {
+	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(proto.CloneOf(t.session(sid)))}
+	for _, c := range t.clients(sid) {
 		if rules.Shown(c.use) {
 			detail.Clients = append(detail.Clients, records.ClientUseOf(c.id, c.use))
 		}
@@ -144,56 +123,45 @@ func (t *tx) detail(record *records.Session) *ticketstore.SessionDetail {
 
 func (s tickets) Renew(
 	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
-) (session *ticketstore.Session, err error) {
-	err = s.s.change(ctx, now, func(t *tx) error {
+) (*ticketstore.Session, error) {
+	return change(ctx, s.Store, now, nil, func(t *tx) (*ticketstore.Session, error) {
 		record := proto.CloneOf(t.byCookie(renewal.Key))
 		if record == nil {
-			return errNoSession
+			return nil, missing("session")
 		}
 		if err := rules.Renew(record, &renewal, now); err != nil {
-			return err
+			return nil, err
 		}
 		t.save(transfer.Sessions, record.SessionId, record)
-		session = records.SessionOf(record)
-		return nil
+		return records.SessionOf(record), nil
 	})
-	return session, err
 }
 
-func (s tickets) Rekey(
-	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
-) (session *ticketstore.Session, err error) {
-	err = s.s.change(ctx, now, func(t *tx) error {
+func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
+	return change(ctx, s.Store, now, nil, func(t *tx) (*ticketstore.Session, error) {
 		record := t.byCookie(rekey.Key)
 		if record == nil {
-			return errNoSession
+			return nil, missing("session")
 		}
 		next, err := rules.Rekey(record, &rekey, now)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if rekey.NewKey != rekey.Key && t.byCookie(rekey.NewKey) != nil {
-			return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
+			return nil, fmt.Errorf("new session key: %w", ticketstore.ErrExists)
 		}
 		t.save(transfer.Sessions, next.SessionId, next)
-		session = records.SessionOf(next)
-		return nil
+		return records.SessionOf(next), nil
 	})
-	return session, err
 }
 
-func (s tickets) Query(
-	ctx context.Context, query ticketstore.SessionQuery,
-) (result *ticketstore.Page, err error) {
-	walk, err := query.Walk()
-	if err != nil {
-		return nil, err
-	}
-	f, matches, index := walk.Filter, walk.Filter.Matcher(), "l"
-	if f.SubjectID != "" {
-		index = sessionsOf(f.SubjectID)
-	}
-	err = s.s.view(ctx, time.Time{}, func(t *tx) (err error) {
+func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+	walk, invalid := query.Walk()
+	return view(ctx, s.Store, anyTime, invalid, func(t *tx) (result *ticketstore.Page, err error) {
+		f, matches, index := walk.Filter, walk.Filter.Matcher(), allSessions
+		if f.SubjectID != "" {
+			index = sessionsOf(f.SubjectID)
+		}
 		match := func(r *row) bool {
 			return matches(records.SummaryOf(t.session(r.key))) &&
 				(f.ClientID == "" || rules.Shown(t.use(r.key, f.ClientID)))
@@ -201,7 +169,7 @@ func (s tickets) Query(
 		rows, place := page(t, index, walk, match)
 		result = &ticketstore.Page{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, r := range rows {
-			result.Sessions = append(result.Sessions, *t.detail(t.session(r.key)))
+			result.Sessions = append(result.Sessions, *t.detail(r.key))
 		}
 		for _, r := range t.rows(index) {
 			if match(r) {
@@ -210,42 +178,43 @@ func (s tickets) Query(
 		}
 		rules.Number(result, walk)
 		result.ResultsToken, err = rules.Token(walk, place, result.CurrentPage)
-		return err
+		return result, err
 	})
-	return result, err
 }
 
-type properties struct{ s *Store }
-
-var _ ticketstore.Properties = properties{}
-
-func (p properties) Property(ctx context.Context, name string) (value []byte, err error) {
-	if err := ticketstore.CheckPropertyName(name); err != nil {
-		return nil, err
+// page reads the page that a walk along an index asks for, and says where it lies.
+func page[F any](t *tx, index string, w *ticketstore.Walk[F], match func(r *row) bool) ([]*row, *rules.Place) {
+	rows, s := t.read(index, w.From, w.Reverse(), w.Count, match)
+	behind := false
+	if w.From != nil {
+		near := rules.Near(w, s)
+		_, beyond := t.read(index, &near, !w.Reverse(), 1, match)
+		behind = beyond.Rows > 0
 	}
-	err = p.s.view(ctx, time.Time{}, func(t *tx) error {
-		value = get[*records.Property](t, transfer.Properties, name).GetValue()
-		value = slices.Clone(value)
-		return nil
+	if w.Prior {
+		slices.Reverse(rows)
+	}
+	return rows, rules.PlaceOf(w, s, behind)
+}
+
+func (p properties) Property(ctx context.Context, name string) ([]byte, error) {
+	return view(ctx, p.Store, anyTime, ticketstore.CheckPropertyName(name), func(t *tx) ([]byte, error) {
+		return slices.Clone(get[*records.Property](t, transfer.Properties, name).GetValue()), nil
 	})
-	return value, err
 }
 
 func (p properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
-	if err := ticketstore.CheckProperty(name, value); err != nil {
-		return err
-	}
-	return p.s.change(ctx, time.Time{}, func(t *tx) error {
+	_, err := change(ctx, p.Store, anyTime, ticketstore.CheckProperty(name, value), func(t *tx) (bool, error) {
 		is := get[*records.Property](t, transfer.Properties, name).GetValue()
-		change, err := rules.SetProperty(is, old, value, len(t.rows(nameOf(transfer.Properties, ""))))
+		change, err := rules.SetProperty(is, old, value, len(t.rows(all(transfer.Properties))))
 		switch {
 		case err != nil || !change:
-			return err
 		case len(value) == 0:
 			t.delete(transfer.Properties, name)
 		default:
 			t.save(transfer.Properties, name, &records.Property{Value: value})
 		}
-		return nil
+		return change, err
 	})
+	return err
 }

@@ -27,13 +27,28 @@ type Store struct {
 	// journal names the rows that have changed since an export began and that nobody has acknowledged.
 	journal []string
 
-	// queued numbers notifications.
+	// queued numbers notifications; served is the client that had its turn last in their queue.
 	queued uint32
-	// served is the client that had its turn last in the queue.
 	served string
 }
 
-var _ sessions.Backend = (*Store)(nil)
+// What a backend consists of, all over the same rows.
+type (
+	tickets    struct{ *Store }
+	grants     struct{ *Store }
+	endings    struct{ *Store }
+	properties struct{ *Store }
+	mover      struct{ *Store }
+)
+
+var (
+	_ sessions.Backend       = (*Store)(nil)
+	_ ticketstore.Store      = tickets{}
+	_ grantstore.Store       = grants{}
+	_ logout.Store           = endings{}
+	_ ticketstore.Properties = properties{}
+	_ transfer.Store         = mover{}
+)
 
 // New returns an empty store.
 func New() *Store {
@@ -72,19 +87,6 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// alone runs f while nobody else does anything, whatever state the store is in.
-func (s *Store) alone(ctx context.Context, f func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return fmt.Errorf("%w: it is closed", ticketstore.ErrUnavailable)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return f()
-}
-
 // tx is a look at the store, or a change under way, at a moment. It reads what it has written.
 type tx struct {
 	*Store
@@ -93,11 +95,29 @@ type tx struct {
 	before map[string]*row
 }
 
-// view runs f while nothing changes. What f changes is undone.
-func (s *Store) view(ctx context.Context, now time.Time, f func(t *tx) error) error {
-	return s.alone(ctx, func() error {
+// alone has f work while nobody else does, whatever state the store is in.
+func alone[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return answer, fmt.Errorf("%w: it is closed", ticketstore.ErrUnavailable)
+	}
+	if err := ctx.Err(); err != nil {
+		return answer, err
+	}
+	return f()
+}
+
+// view has f answer a request, unless that is invalid, while nothing changes. What f changes is undone.
+func view[T any](
+	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
+) (answer T, err error) {
+	if invalid != nil {
+		return answer, invalid
+	}
+	return alone(ctx, s, func() (T, error) {
 		if err := rules.Serves(s.status.State); err != nil {
-			return err
+			return answer, err
 		}
 		t := &tx{s, now, map[string]*row{}}
 		defer t.rollback()
@@ -105,24 +125,30 @@ func (s *Store) view(ctx context.Context, now time.Time, f func(t *tx) error) er
 	})
 }
 
-// change runs f alone. What it did is kept as a whole, or undone when it fails.
-func (s *Store) change(ctx context.Context, now time.Time, f func(t *tx) error) error {
-	return s.alone(ctx, func() error {
+// change has f carry out a request, unless that is invalid.
+func change[T any](
+	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
+) (answer T, err error) {
+	if invalid != nil {
+		return answer, invalid
+	}
+	return alone(ctx, s, func() (T, error) {
 		// Here, under the lock that the change holds, so that each write is before the fence or behind it.
 		if err := rules.Writes(s.status.State); err != nil {
-			return err
+			return answer, err
 		}
-		return s.transact(now, f)
+		return transact(s, now, f)
 	})
 }
 
-// transact must be called with the lock held.
-func (s *Store) transact(now time.Time, f func(t *tx) error) error {
+// transact keeps what f does as a whole, or undoes it when f fails. The lock must be held.
+func transact[T any](s *Store, now time.Time, f func(t *tx) (T, error)) (T, error) {
 	t := &tx{s, now, map[string]*row{}}
-	if err := f(t); err != nil {
+	answer, err := f(t)
+	if err != nil {
 		t.rollback()
-		return err
+	} else {
+		t.commit()
 	}
-	t.commit()
-	return nil
+	return answer, err
 }

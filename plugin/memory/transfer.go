@@ -6,7 +6,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/google/btree"
 
@@ -16,21 +15,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-type mover struct{ s *Store }
-
-var _ transfer.Store = mover{}
-
 func (m mover) Status(ctx context.Context) (*transfer.Status, error) {
-	var status transfer.Status
-	err := m.s.alone(ctx, func() error {
-		status = m.s.status
+	return alone(ctx, m.Store, func() (*transfer.Status, error) {
+		status := m.status
 		status.Content = maps.Clone(status.Content)
-		return nil
+		return &status, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &status, nil
 }
 
 // Become implements transfer.Store. A database would do this in one transaction.
@@ -38,44 +28,36 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
 		return err
 	}
-	s := m.s
-	return s.alone(ctx, func() error {
-		before, next := s.status.State, s.status
+	_, err := alone(ctx, m.Store, func() (changed bool, err error) {
+		before, next := m.status.State, m.status
 		if before == transfer.Importing && turn.To == transfer.Importing && turn.ID != next.ID {
-			next.State = transfer.Abandoned
+			next.State = transfer.Abandoned // on the way
 		}
-		changed, err := rules.Turn(&next, turn)
-		if err != nil || !changed {
-			return err
+		if changed, err = rules.Turn(&next, turn); err != nil || !changed {
+			return false, err
 		}
-		if turn.To == transfer.Importing && before == transfer.Active && len(s.status.Content) > 0 {
-			return transfer.ErrNotEmpty
+		if turn.To == transfer.Importing && before == transfer.Active && len(next.Content) > 0 {
+			return false, transfer.ErrNotEmpty
 		}
-		s.status = next
-		if next.Left == 0 {
-			s.journal = nil
-		}
+		m.status, m.journal = next, m.journal[:next.Left]
 		if turn.To == transfer.Importing {
-			s.clear()
+			m.clear()
 		}
-		if turn.To == transfer.Active && before != transfer.Exporting {
-			return s.transact(time.Time{}, func(t *tx) error {
-				t.resume()
-				return nil
-			})
+		if turn.To != transfer.Active || before == transfer.Exporting {
+			return true, nil
 		}
-		return nil
+		return transact(m.Store, anyTime, func(t *tx) (bool, error) {
+			t.resume()
+			return true, nil
+		})
 	})
+	return err
 }
 
 // Export implements transfer.Store.
 func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
 	return func(yield func(*transfer.Batch, error) bool) {
-		var snapshot *btree.BTreeG[entry]
-		err := m.s.alone(ctx, func() error {
-			snapshot = m.s.tree.Clone()
-			return nil
-		})
+		snapshot, err := alone(ctx, m.Store, func() (*btree.BTreeG[entry], error) { return m.tree.Clone(), nil })
 		if err != nil {
 			yield(nil, err)
 			return
@@ -85,18 +67,17 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 			if e.name == string(after) {
 				return true
 			}
-			if slices.Contains(transfer.Kinds, transfer.Kind(e.name[0])) { // indexes come behind the rows
-				batch.Records = append(batch.Records, *e.row.record())
-				batch.Position = []byte(e.name)
-				size += len(e.row.key) + len(e.row.data)
-				if len(batch.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
-					return true
-				}
-				wanted = yield(batch, nil)
-				batch, size = &transfer.Batch{}, 0
-				return wanted && ctx.Err() == nil
+			if !slices.Contains(transfer.Kinds, transfer.Kind(e.name[0])) {
+				return false // indexes stand behind the rows
 			}
-			return false
+			batch.Records, batch.Position = append(batch.Records, *e.row.record()), []byte(e.name)
+			size += len(e.row.key) + len(e.row.data)
+			if len(batch.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
+				return true
+			}
+			wanted = yield(batch, nil)
+			batch, size = &transfer.Batch{}, 0
+			return wanted && ctx.Err() == nil
 		})
 		switch {
 		case !wanted:
@@ -108,24 +89,20 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 	}
 }
 
-func (m mover) Changes(
-	ctx context.Context, id string, after uint64, limit int,
-) (changes *transfer.Changes, err error) {
+func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
 	if limit <= 0 {
 		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
-	s := m.s
-	err = s.alone(ctx, func() error {
-		if !rules.Journals(s.status.State) || s.status.ID != id || after > s.status.Journaled {
-			return fmt.Errorf("%w: it is %s", transfer.ErrState, s.status.State)
+	return alone(ctx, m.Store, func() (*transfer.Changes, error) {
+		if !rules.Journals(m.status.State) || m.status.ID != id || after > m.status.Journaled {
+			return nil, fmt.Errorf("%w: it is %s", transfer.ErrState, m.status.State)
 		}
-		if acknowledged := s.status.Journaled - s.status.Left; after > acknowledged {
-			s.journal, s.status.Left = slices.Clone(s.journal[after-acknowledged:]), s.status.Journaled-after
+		if left := m.status.Journaled - after; left < m.status.Left { // what comes before is acknowledged
+			m.journal, m.status.Left = slices.Clone(m.journal[m.status.Left-left:]), left
 		}
-		named := s.journal[:min(len(s.journal), limit)]
-		changes = &transfer.Changes{
-			Through: s.status.Journaled - s.status.Left + uint64(len(named)), Left: uint64(len(s.journal) - len(named)),
-		}
+		named := m.journal[:min(len(m.journal), limit)]
+		changes := &transfer.Changes{Left: uint64(len(m.journal) - len(named))}
+		changes.Through = m.status.Journaled - changes.Left
 		seen := map[string]bool{}
 		for _, name := range named {
 			if seen[name] {
@@ -133,34 +110,32 @@ func (m mover) Changes(
 			}
 			seen[name] = true
 			record := &transfer.Record{Kind: transfer.Kind(name[0]), Key: []byte(name[1:]), Deleted: true}
-			if e, found := s.tree.Get(entry{name: name}); found {
+			if e, found := m.tree.Get(entry{name: name}); found {
 				record = e.row.record()
 			}
 			changes.Records = append(changes.Records, *record)
 		}
-		return nil
+		return changes, nil
 	})
-	return changes, err
 }
 
 // Import implements transfer.Store.
 func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
-	s := m.s
 	for batch, err := range batches {
 		if err != nil {
 			return err
 		}
-		err = s.alone(ctx, func() error {
-			if err := rules.Fills(s.status.State, s.status.ID, id); err != nil {
-				return err
+		_, err = alone(ctx, m.Store, func() (int, error) {
+			if err := rules.Fills(m.status.State, m.status.ID, id); err != nil {
+				return 0, err
 			}
-			return s.transact(time.Time{}, func(t *tx) error {
+			return transact(m.Store, anyTime, func(t *tx) (int, error) {
 				for i := range batch {
 					if err := t.take(&batch[i]); err != nil {
-						return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(batch), batch[i].Kind, err)
+						return i, fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(batch), batch[i].Kind, err)
 					}
 				}
-				return nil
+				return len(batch), nil
 			})
 		})
 		if err != nil {
@@ -173,16 +148,15 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 // take puts a record in the place of what has its key, as it comes.
 func (t *tx) take(r *transfer.Record) error {
 	message, err := rules.Import(r)
-	if err != nil {
+	switch n, _ := message.(*records.Notification); {
+	case err != nil:
 		return err
-	}
-	if r.Deleted {
+	case r.Deleted:
 		t.delete(r.Kind, string(r.Key))
 		return nil
-	}
-	if n, ok := message.(*records.Notification); ok {
+	case n != nil:
 		rules.Release(n)
 	}
-	t.put(&row{r.Kind, string(r.Key), message, slices.Clone(r.Data)})
+	t.replace(nameOf(r.Kind, string(r.Key)), &row{r.Kind, string(r.Key), message, slices.Clone(r.Data)})
 	return nil
 }

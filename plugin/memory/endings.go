@@ -1,0 +1,251 @@
+package memory
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// End does all at once. What takes a database several transactions, and a job that a crash cannot lose, takes
+// this one none: its job is done when anybody can see it.
+func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
+	if e.DryRun {
+		return view(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) { return t.endAll(e), nil })
+	}
+	return change(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
+		recall := func() *logout.Result {
+			return rules.Recall(e.OperationID, t.operation(e.OperationID), t.job(e.OperationID))
+		}
+		if before := recall(); before != nil {
+			return before, nil
+		}
+		t.endAll(e)
+		return recall(), nil
+	})
+}
+
+// endAll ends what an ending selects, and keeps the answer: with an ending by sid as an operation, else as a job
+// that is done.
+func (t *tx) endAll(e *logout.Ending) *logout.Result {
+	if e.SessionID != "" {
+		result := t.end(e, e.SessionID)
+		t.answer(e.OperationID, &records.Operation{Ending: records.FromResult(result)})
+		return result
+	}
+	job := rules.NewJob(e, t.now)
+	if sessions := t.rows(selected(e)); len(sessions) > 0 {
+		job.Last = []byte(sessions[len(sessions)-1].position())
+	}
+	t.work(job, e)
+	job.Finished = records.Nanos(t.now)
+	t.save(transfer.Jobs, e.OperationID, job)
+	return records.ResultOf(job.Done)
+}
+
+// end ends one session as the ending says, or what has outlived it if it has ended before. Nothing there to end
+// is no error.
+func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
+	done := &logout.Result{}
+	session := t.session(sid)
+	switch {
+	case session == nil:
+		ended := proto.CloneOf(t.ended(sid))
+		if !rules.RevokeSurvivors(e, ended) {
+			return done
+		}
+		t.save(transfer.Ended, sid, ended)
+	case !rules.Ends(e, session, t.now):
+		return done
+	default:
+		t.part(e, session, done)
+	}
+	done.GrantsRevoked += t.purgeDead(sid)
+	return done
+}
+
+// part takes leave of the clients of a session, and replaces it by its ended record unless the ending keeps it.
+func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Result) {
+	sid, ended := session.SessionId, rules.EndedBy(e, session, t.now)
+	for _, c := range t.clients(sid) {
+		if rules.Dealt(e, c.use) {
+			continue
+		}
+		p := rules.Part(e, session, c.id, c.use, t.now)
+		if p.LeftAlone {
+			done.ClientsLeftAlone = append(done.ClientsLeftAlone, c.id)
+		}
+		if p.Notification != nil {
+			t.queue(p.Notification)
+			done.NotificationsQueued++
+		}
+		if p.Consents {
+			done.ConsentsRevoked += t.dropConsents(session.SubjectId, c.id)
+		}
+		switch {
+		case !e.KeepSession:
+			rules.Leave(ended, e, c.id, c.use)
+			t.delete(transfer.Clients, sid+"\x00"+c.id)
+		case rules.Keep(e, c.id, c.use):
+			t.save(transfer.Clients, sid+"\x00"+c.id, c.use)
+		}
+	}
+	if e.KeepSession {
+		return
+	}
+	t.delete(transfer.Sessions, sid)
+	t.save(transfer.Ended, sid, ended)
+	done.SessionsRemoved = 1
+	done.Ended = []logout.EndedSession{{SessionID: sid, SubjectID: session.SubjectId}}
+}
+
+// dropConsents removes the consents of a subject to a client, and counts those that were live.
+func (t *tx) dropConsents(subject, client string) (revoked int) {
+	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
+	_, revoked = t.drop(t.grantsIn(listing(f), func(kind grantstore.Type, g *records.Grant) bool {
+		return rules.Selected(f, kind, g)
+	})...)
+	return revoked
+}
+
+// purgeDead removes the rows of a session's grants that are dead, and counts those that were tokens in use.
+func (t *tx) purgeDead(sid string) (revoked int) {
+	for _, r := range t.rows(tokensOf(sid)) {
+		goes, inUse := rules.Swept(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
+		if goes {
+			t.delete(r.kind, r.key)
+		}
+		if inUse {
+			revoked++
+		}
+	}
+	return revoked
+}
+
+// selected is the index of the sessions that an ending without a sid is about.
+func selected(e *logout.Ending) string {
+	if e.All {
+		return allSessions
+	}
+	return sessionsOf(e.SubjectID)
+}
+
+// work goes through the phases of a job, from the one that it is at.
+func (t *tx) work(job *records.Job, e *logout.Ending) {
+	total := records.ResultOf(job.Done)
+	switch job.Phase {
+	case logout.PhaseSessions:
+		for _, r := range t.rows(selected(e)) {
+			if r.position() <= string(job.Last) {
+				rules.Sum(total, t.end(e, r.key))
+				job.LookedAt++
+			}
+		}
+		job.Total = max(job.Total, job.LookedAt)
+		fallthrough
+	case logout.PhaseSurvivors:
+		survivors := survivorsOf(e.SubjectID)
+		if e.All {
+			survivors = allSurvivors
+		}
+		for _, r := range t.rows(survivors) {
+			rules.Sum(total, t.end(e, r.key))
+		}
+		fallthrough
+	case logout.PhaseGrants:
+		// What an ending of one session has left of the consents to its clients, or what no session judges.
+		for _, client := range job.ConsentsClients {
+			total.ConsentsRevoked += t.dropConsents(job.ConsentsSubject, client)
+		}
+		if e.SessionID == "" {
+			revoked, consents := t.drop(t.grantsIn(listing(&grantstore.Filter{SubjectID: e.SubjectID}),
+				func(kind grantstore.Type, g *records.Grant) bool { return rules.RevokesLoose(e, kind, g, t.now) })...)
+			total.Add(logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
+		}
+		fallthrough
+	default:
+		for _, r := range t.rows(all(transfer.Purges)) {
+			if string(r.data) == e.OperationID {
+				total.GrantsRevoked += t.purgeDead(r.key)
+				t.delete(r.kind, r.key)
+			}
+		}
+	}
+	job.Done = records.FromResult(total)
+	rules.Finish(job)
+}
+
+// resume goes on with the jobs and the purges that another store has left.
+func (t *tx) resume() {
+	for _, r := range t.rows(all(transfer.Jobs)) {
+		if job := proto.CloneOf(t.job(r.key)); job.Phase != "" {
+			begun := &tx{t.Store, records.Moment(job.Now), t.before}
+			begun.work(job, records.EndingOf(r.key, job))
+			t.save(r.kind, r.key, job)
+		}
+	}
+	for _, r := range t.rows(all(transfer.Purges)) {
+		t.purgeDead(r.key)
+		t.delete(r.kind, r.key)
+	}
+}
+
+func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
+	return view(ctx, s.Store, anyTime, ticketstore.CheckID("id", id), func(t *tx) (*logout.Job, error) {
+		if job := t.job(id); job != nil {
+			return records.JobOf(id, job), nil
+		}
+		return nil, missing("job")
+	})
+}
+
+func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
+	var invalid error
+	if sweep.Limit <= 0 {
+		invalid = ticketstore.Invalidf("limit", "is not positive")
+	}
+	return change(ctx, s.Store, now, invalid, func(t *tx) (*logout.SweepResult, error) {
+		swept := &logout.SweepResult{}
+		due := t.timely(transfer.Sessions)
+		for _, r := range due[:min(len(due), sweep.Limit)] {
+			result := t.end(rules.Expiration(r.key, &sweep), r.key)
+			swept.Ended += result.SessionsRemoved
+			swept.NotificationsQueued += result.NotificationsQueued
+			swept.Sessions = append(swept.Sessions, result.Ended...)
+		}
+		t.purge()
+		t.scan(timesOf(transfer.Sessions), nil, false, func(_ string, r *row) bool {
+			swept.Next = records.Moment(r.due())
+			return false
+		})
+		return swept, nil
+	})
+}
+
+// purge removes ended records that judge nothing any more, and notifications and jobs whose time is up.
+func (t *tx) purge() {
+	for _, r := range t.timely(transfer.Ended) {
+		if len(t.rows(tokensOf(r.key))) == 0 {
+			t.delete(r.kind, r.key)
+		}
+	}
+	for _, r := range t.timely(transfer.Notifications) {
+		t.delete(r.kind, r.key)
+	}
+	for _, r := range t.timely(transfer.Jobs) {
+		job := proto.CloneOf(t.job(r.key))
+		switch dated, over := rules.DateJob(job, t.now); {
+		case dated:
+			t.save(r.kind, r.key, job)
+		case over:
+			t.delete(r.kind, r.key)
+		}
+	}
+}

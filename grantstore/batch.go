@@ -8,7 +8,8 @@ import (
 
 // Bounds of a Batch.
 const (
-	// MaxBatch bounds the grants stored, the references deleted and the families revoked by one batch, together; so it does Batch.Seen.
+	// MaxBatch bounds the grants stored, the references deleted and the families revoked by one batch,
+	// together; so it does Batch.Seen.
 	MaxBatch = 64
 	// MaxBatchData bounds the Data of all grants stored by one batch, together, in bytes.
 	MaxBatchData = 1 << 20
@@ -20,21 +21,21 @@ const (
 	ConsumedRetention = 30 * 24 * time.Hour
 )
 
-// Batch is a set of changes that applies as a whole or not at all. All conditions are checked before anything is written. In the order
-// of application:
+// Batch is a set of changes that applies as a whole or not at all. All conditions are checked before anything
+// is written. The order of application is:
 //
-//  1. Seen names grants that must be as they were read.
-//  2. Consume marks a code or refresh token as used. It must be live and unused.
-//  3. Use records that a client used a session, which must be live. A client beyond ticketstore.MaxClients, here or in Store, is
-//     ErrTooManyClients.
-//  4. Slide has a session live longer, where it may.
-//  5. Delete removes grants; what is not there is no error.
+//  1. Seen names grants that must not have changed since they were read.
+//  2. Consume marks a code or refresh token as used. It must be live and unused (rule 2).
+//  3. Use records that a client used a session, which must be live. A client beyond ticketstore.MaxClients,
+//     here or in Store, is ticketstore.ErrTooManyClients.
+//  4. Slide renews a session, where it may (rule 9).
+//  5. Delete removes grants; a missing one is no error.
 //  6. Revoke removes the live tokens of token families (see Revocation).
-//  7. Store adds grants. A key that is taken by a live grant is ticketstore.ErrExists. A grant bound to a session needs that session alive, unless the
-//     batch consumes a grant that outlives it.
+//  7. Store adds grants. A key that is taken by a live grant is ticketstore.ErrExists. A grant bound to a
+//     session needs that session alive, unless the batch consumes a grant that outlives it.
 type Batch struct {
-	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that was applied changes nothing and
-	// gets the same answer. Required; choose 128 random bits or more.
+	// OperationID makes repeating the batch safe: within OperationRetention a batch with the id of one that
+	// was applied changes nothing and gets the same answer. Required; choose 128 random bits or more.
 	OperationID string
 	Seen        []Precondition
 	Use         *Use
@@ -45,8 +46,9 @@ type Batch struct {
 	Store       []Grant
 }
 
-// Precondition is a grant that a batch builds on as it was read: compare-and-set, for what is changed by reading it, deleting it and storing it
-// anew. It must be live at now and hold the same Data; else the batch is ticketstore.ErrConflict.
+// Precondition is a grant that a batch builds on as it was read: compare-and-set, for what is changed by
+// reading it, deleting it and storing it anew. It must be live at now and hold the same Data; else the batch
+// is ticketstore.ErrConflict.
 type Precondition struct {
 	Ref
 	// Data is the ticketstore.KeyOf of the Data that was read.
@@ -58,8 +60,8 @@ func PreconditionOf(g *Grant) Precondition {
 	return Precondition{Ref: g.Ref, Data: ticketstore.KeyOf(g.Data)}
 }
 
-// Use says that a client used a session. It also counts as the session's having been asked for by that client, whatever else the
-// batch does.
+// Use says that a client used a session. It also counts as the session's having been asked for by that
+// client, whatever else the batch does.
 type Use struct {
 	SessionID string
 	ClientID  string
@@ -71,8 +73,9 @@ type Use struct {
 	Muted ticketstore.Ends
 }
 
-// Slide has a session that is used by a client expire later. It never fails a batch: a session that is over, or that was renewed after
-// RenewedBefore, stays as it is, and so does one that would not live longer. It passes no EndsAt, and the session's Version rises.
+// Slide has a session that is used by a client expire later. It never fails a batch: a session that is over,
+// or that was renewed after RenewedBefore, stays as it is, and so does one that would not live longer. It
+// passes no EndsAt, and the session's Version rises.
 type Slide struct {
 	SessionID string
 	Expires   time.Time
@@ -82,19 +85,22 @@ type Slide struct {
 
 // Consumption marks a grant as used.
 //
-// Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token for the first time removes the access
-// token that it was issued with, as rotation demands: the one stored by the same batch. Where a batch stored a refresh token with none, or
-// with several, it removes the access tokens of the family. Grants stored by the same batch take RequestID, SubjectID, SessionID, ClientID
-// and Offline from the consumed grant, whatever they say themselves.
+// Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token for
+// the first time removes the access token that it was issued with, as rotation demands: the one stored by the
+// same batch. Where a batch stored a refresh token with none, or with several, it removes the access tokens
+// of the family. Grants stored by the same batch take RequestID, SubjectID, SessionID, ClientID and Offline
+// from the consumed grant, whatever they say themselves.
 //
-// A grant that was used before is ErrConsumed, and the store revokes its family in that same transaction (RFC 6749, section 4.1.2, and
-// RFC 9700, section 4.14.2), however little later it comes: this is the one change that a failing batch makes. A missing or expired one is
-// ticketstore.ErrNotFound, one that its session does not let live ErrSessionEnded.
+// A grant that was used before is ErrConsumed, and the store revokes its family in that same transaction (RFC
+// 6749, section 4.1.2, and RFC 9700, section 4.14.2), however little later it comes: this is the one change
+// that a failing batch makes. A missing or expired one is ticketstore.ErrNotFound, one that its session does
+// not let live ErrSessionEnded.
 type Consumption struct {
 	Ref
-	// Grace lets a refresh token be used again this long after its first use, for a client that lost the answer. It does not apply to
-	// codes, and that of the first use bounds it too: what a repeat needs is kept no longer. Both answers' tokens stay good, each line with an access token of its own. A use that would have the family grow beyond MaxLines
-	// live refresh tokens is ErrConsumed, and revokes nothing.
+	// Grace lets a refresh token be used again this long after its first use, for a client that lost the
+	// answer. It does not apply to codes, and that of the first use bounds it too: what a repeat needs is
+	// kept no longer. Both answers' tokens stay good, each line with an access token of its own. A use that
+	// would have the family grow beyond MaxLines live refresh tokens is ErrConsumed, and revokes nothing.
 	Grace time.Duration
 }
 
@@ -112,8 +118,8 @@ type Result struct {
 	Slid bool
 }
 
-// Access returns the access token that goes when a refresh token of this batch is used: the only one that it stores. It is zero where there
-// is none, or more than one.
+// Access returns the access token that goes when a refresh token of this batch is used: the only one that it
+// stores. It is zero where there is none, or more than one.
 func (b *Batch) Access() (access Ref) {
 	for i := range b.Store {
 		if b.Store[i].Type != ReferenceToken {

@@ -10,8 +10,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// exchange uses a code for an access token and a refresh token. Both take subject, session, client and family from the code.
-func exchange(ctx context.Context, store grantstore.Store, code, access, refresh, operationID string, now time.Time) error {
+// exchange uses a code for an access token and a refresh token. Both take subject, session, client and family
+// from the code.
+func exchange(
+	ctx context.Context, store grantstore.Store, code, access, refresh, operationID string, now time.Time,
+) error {
 	_, err := store.Apply(ctx, &grantstore.Batch{
 		OperationID: operationID, // the same again after a lost answer: nothing is applied twice
 		Consume:     &grantstore.Consumption{Ref: ref(grantstore.AuthorizationCode, code)},
@@ -21,7 +24,8 @@ func exchange(ctx context.Context, store grantstore.Store, code, access, refresh
 		},
 	}, now)
 	switch {
-	case errors.Is(err, grantstore.ErrConsumed): // stolen or repeated: the store has revoked what was issued for the code
+	// stolen or repeated: the store has revoked what was issued for the code
+	case errors.Is(err, grantstore.ErrConsumed):
 		return errors.New("invalid_grant: the code was used before")
 	case errors.Is(err, grantstore.ErrSessionEnded), errors.Is(err, ticketstore.ErrNotFound):
 		return errors.New("invalid_grant")
@@ -37,10 +41,13 @@ func ref(t grantstore.Type, handle string) grantstore.Ref {
 func Example() {
 	var store grantstore.Store // plugin.Open(...).Grants()
 	if store != nil {
-		_ = exchange(context.Background(), store, "code", "access", "refresh", "0f1e2d3c4b5a69788796a5b4c3d2e1f0", time.Now())
+		_ = exchange(context.Background(), store, "code", "access", "refresh",
+			"0f1e2d3c4b5a69788796a5b4c3d2e1f0", time.Now())
 	}
 
-	batch := grantstore.Batch{OperationID: "0f1e", Consume: &grantstore.Consumption{Ref: ref(grantstore.ReferenceToken, "access")}}
+	batch := grantstore.Batch{
+		OperationID: "0f1e", Consume: &grantstore.Consumption{Ref: ref(grantstore.ReferenceToken, "access")},
+	}
 	fmt.Println(batch.Validate())
 	fmt.Println(batch.Consume.Key)
 	// Output:

@@ -26,7 +26,8 @@ const (
 
 // Types lists every type there is.
 var Types = []Type{
-	AuthorizationCode, OpenIDRequest, PKCERequest, RefreshToken, ReferenceToken, UserConsent, PushedAuthorization, JTI,
+	AuthorizationCode, OpenIDRequest, PKCERequest, RefreshToken, ReferenceToken, UserConsent,
+	PushedAuthorization, JTI,
 }
 
 // IsToken tells whether a removal that revokes tokens revokes grants of this type.
@@ -38,7 +39,8 @@ func (t Type) IsToken() bool {
 	return false
 }
 
-// IsCode tells whether the grant belongs to a code exchange that has not happened yet; such a grant never survives its session.
+// IsCode tells whether the grant belongs to a code exchange that has not happened yet; such a grant never
+// survives its session.
 func (t Type) IsCode() bool {
 	return t == AuthorizationCode || t == OpenIDRequest || t == PKCERequest
 }
@@ -56,10 +58,11 @@ type Ref struct {
 // Grant is one persisted grant.
 type Grant struct {
 	Ref
-	// RequestID is the token family: the id of the authorization request that all tokens descend from. It is empty for grants that have
-	// no family.
+	// RequestID is the token family: the id of the authorization request that all tokens descend from. It is
+	// empty for grants that have no family.
 	RequestID string
-	// SubjectID, SessionID and ClientID say whose it is. SessionID is empty for a grant without a session (client credentials, password).
+	// SubjectID, SessionID and ClientID say whose it is. SessionID is empty for a grant without a session
+	// (client credentials, password).
 	SubjectID   string
 	SessionID   string
 	ClientID    string
@@ -67,8 +70,9 @@ type Grant struct {
 	Created     time.Time
 	// Expires is when the grant stops being live. Zero means never.
 	Expires time.Time
-	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it. Once the grace of its use is over, a used
-	// grant has no SubjectID, Description and Data any more: what is left notices its reuse.
+	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it. Once the
+	// grace of its use is over, a used grant has no SubjectID, Description and Data any more: what is left
+	// notices its reuse.
 	Consumed time.Time
 	// Offline: the scope offline_access or offline was granted.
 	Offline bool
@@ -76,7 +80,8 @@ type Grant struct {
 	Data []byte
 }
 
-// LiveAt tells whether the grant, taken by itself, is live at now: not consumed and not past its Expires. Its session has its own say.
+// LiveAt tells whether the grant, taken by itself, is live at now: not consumed and not past its Expires. Its
+// session has its own say.
 func (g *Grant) LiveAt(now time.Time) bool {
 	return g.Consumed.IsZero() && (g.Expires.IsZero() || now.Before(g.Expires))
 }
@@ -87,7 +92,8 @@ func (g *Grant) Validate() error {
 		return err
 	}
 	for _, id := range []struct{ field, value string }{
-		{"request_id", g.RequestID}, {"subject_id", g.SubjectID}, {"session_id", g.SessionID}, {"client_id", g.ClientID},
+		{"request_id", g.RequestID}, {"subject_id", g.SubjectID}, {"session_id", g.SessionID},
+		{"client_id", g.ClientID},
 	} {
 		if err := ticketstore.CheckText(id.field, id.value, ticketstore.MaxID); err != nil {
 			return err

@@ -18,8 +18,10 @@ var base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
 
 func grant() grantstore.Grant {
 	return grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("handle")}, RequestID: "family", SubjectID: "ann", SessionID: "sid",
-		ClientID: "mail", Description: "reading mail", Created: base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
+		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("handle")},
+		RequestID: "family", SubjectID: "ann", SessionID: "sid",
+		ClientID: "mail", Description: "reading mail", Created: base, Expires: base.Add(time.Hour),
+		Data: []byte("sealed"),
 	}
 }
 
@@ -76,7 +78,8 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 		t.Fatalf("marshal a grant: %v", err)
 	}
 	for _, secret := range []string{
-		fmt.Sprintf("%x", [32]byte(key)), fmt.Sprintf("%X", [32]byte(key)), fmt.Sprint(key[0], " ", key[1]), fmt.Sprintf("%d,%d", key[0], key[1]),
+		fmt.Sprintf("%x", [32]byte(key)), fmt.Sprintf("%X", [32]byte(key)), fmt.Sprint(key[0], " ", key[1]),
+		fmt.Sprintf("%d,%d", key[0], key[1]),
 	} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("the key is printed as %s", secret)
@@ -114,19 +117,23 @@ func TestGrantValidate(t *testing.T) {
 		spoil func(g *grantstore.Grant)
 		field string
 	}{
-		"good":             {func(*grantstore.Grant) {}, ""},
-		"nothing optional": {func(g *grantstore.Grant) { *g = grantstore.Grant{Ref: g.Ref, Created: base} }, ""},
-		"no type":          {func(g *grantstore.Grant) { g.Type = "" }, "type"},
-		"unknown type":     {func(g *grantstore.Grant) { g.Type = "device_code" }, "type"},
-		"no key":           {func(g *grantstore.Grant) { g.Key = ticketstore.Key{} }, "key"},
-		"request id":       {func(g *grantstore.Grant) { g.RequestID = long }, "request_id"},
-		"subject":          {func(g *grantstore.Grant) { g.SubjectID = "a\x00" }, "subject_id"},
-		"session":          {func(g *grantstore.Grant) { g.SessionID = "\xff" }, "session_id"},
-		"client":           {func(g *grantstore.Grant) { g.ClientID = long }, "client_id"},
-		"description":      {func(g *grantstore.Grant) { g.Description = long }, "description"},
-		"no creation":      {func(g *grantstore.Grant) { g.Created = time.Time{} }, "created"},
-		"largest data":     {func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData) }, ""},
-		"data too large":   {func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData+1) }, "data"},
+		"good": {func(*grantstore.Grant) {}, ""},
+		"nothing optional": {
+			func(g *grantstore.Grant) { *g = grantstore.Grant{Ref: g.Ref, Created: base} }, "",
+		},
+		"no type":      {func(g *grantstore.Grant) { g.Type = "" }, "type"},
+		"unknown type": {func(g *grantstore.Grant) { g.Type = "device_code" }, "type"},
+		"no key":       {func(g *grantstore.Grant) { g.Key = ticketstore.Key{} }, "key"},
+		"request id":   {func(g *grantstore.Grant) { g.RequestID = long }, "request_id"},
+		"subject":      {func(g *grantstore.Grant) { g.SubjectID = "a\x00" }, "subject_id"},
+		"session":      {func(g *grantstore.Grant) { g.SessionID = "\xff" }, "session_id"},
+		"client":       {func(g *grantstore.Grant) { g.ClientID = long }, "client_id"},
+		"description":  {func(g *grantstore.Grant) { g.Description = long }, "description"},
+		"no creation":  {func(g *grantstore.Grant) { g.Created = time.Time{} }, "created"},
+		"largest data": {func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData) }, ""},
+		"data too large": {
+			func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData+1) }, "data",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,22 +151,45 @@ func TestBatchValidate(t *testing.T) {
 		spoil func(b *grantstore.Batch)
 		field string
 	}{
-		"empty":               {func(*grantstore.Batch) {}, ""},
-		"no operation id":     {func(b *grantstore.Batch) { b.OperationID = "" }, "operation_id"},
-		"largest":             {func(b *grantstore.Batch) { b.Store = many(grantstore.MaxBatch) }, ""},
-		"too large":           {func(b *grantstore.Batch) { b.Store, b.Delete = many(grantstore.MaxBatch), []grantstore.Ref{ref} }, "store"},
-		"use without session": {func(b *grantstore.Batch) { b.Use = &grantstore.Use{ClientID: "mail"} }, "session_id"},
-		"use without client":  {func(b *grantstore.Batch) { b.Use = &grantstore.Use{SessionID: "sid"} }, "client_id"},
-		"consume nothing":     {func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{} }, "type"},
+		"empty":           {func(*grantstore.Batch) {}, ""},
+		"no operation id": {func(b *grantstore.Batch) { b.OperationID = "" }, "operation_id"},
+		"largest":         {func(b *grantstore.Batch) { b.Store = many(grantstore.MaxBatch) }, ""},
+		"too large": {
+			func(b *grantstore.Batch) {
+				b.Store, b.Delete = many(grantstore.MaxBatch),
+					[]grantstore.Ref{ref}
+			},
+			"store",
+		},
+		"use without session": {
+			func(b *grantstore.Batch) { b.Use = &grantstore.Use{ClientID: "mail"} }, "session_id",
+		},
+		"use without client": {
+			func(b *grantstore.Batch) { b.Use = &grantstore.Use{SessionID: "sid"} }, "client_id",
+		},
+		"consume nothing": {func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{} }, "type"},
 		"consume an access token": {
 			func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{Ref: access} }, "consume",
 		},
-		"consume a refresh token": {func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{Ref: ref} }, ""},
-		"see nothing":             {func(b *grantstore.Batch) { b.Seen = make([]grantstore.Precondition, 1) }, "type"},
-		"see too much":            {func(b *grantstore.Batch) { b.Seen = make([]grantstore.Precondition, grantstore.MaxBatch+1) }, "seen"},
-		"delete nothing":          {func(b *grantstore.Batch) { b.Delete = []grantstore.Ref{{Type: grantstore.JTI}} }, "key"},
-		"revoke no family":        {func(b *grantstore.Batch) { b.Revoke = []grantstore.Revocation{{}} }, "request_id"},
-		"store a bad grant":       {func(b *grantstore.Batch) { b.Store = make([]grantstore.Grant, 1) }, "type"},
+		"consume a refresh token": {
+			func(b *grantstore.Batch) { b.Consume = &grantstore.Consumption{Ref: ref} }, "",
+		},
+		"see nothing": {
+			func(b *grantstore.Batch) { b.Seen = make([]grantstore.Precondition, 1) }, "type",
+		},
+		"see too much": {
+			func(b *grantstore.Batch) { b.Seen = make([]grantstore.Precondition, grantstore.MaxBatch+1) },
+			"seen",
+		},
+		"delete nothing": {
+			func(b *grantstore.Batch) { b.Delete = []grantstore.Ref{{Type: grantstore.JTI}} }, "key",
+		},
+		"revoke no family": {
+			func(b *grantstore.Batch) { b.Revoke = []grantstore.Revocation{{}} }, "request_id",
+		},
+		"store a bad grant": {
+			func(b *grantstore.Batch) { b.Store = make([]grantstore.Grant, 1) }, "type",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

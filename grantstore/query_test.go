@@ -10,7 +10,9 @@ import (
 
 func TestQueryWalk(t *testing.T) {
 	t.Parallel()
-	filter := grantstore.Filter{SubjectID: "ann", SessionID: "sid", ClientID: "mail", Type: grantstore.RefreshToken}
+	filter := grantstore.Filter{
+		SubjectID: "ann", SessionID: "sid", ClientID: "mail", Type: grantstore.RefreshToken,
+	}
 	first, err := grantstore.Query{Filter: filter, Order: ticketstore.Ascending, Count: 5}.Walk()
 	if err != nil {
 		t.Fatalf("Walk: %v", err)
@@ -24,16 +26,20 @@ func TestQueryWalk(t *testing.T) {
 		t.Fatalf("Walk with the token: %v", err)
 	}
 	if next.Filter != filter || next.Order != ticketstore.Ascending || string(next.From.Position) != "z" {
-		t.Errorf("the token leads to filter %+v in order %s from %q", next.Filter, next.Order, next.From.Position)
+		t.Errorf("the token leads to filter %+v in order %s from %q", next.Filter, next.Order,
+			next.From.Position)
 	}
 	for name, other := range map[string]grantstore.Filter{
-		"subject": {SubjectID: "bob"}, "session": {SessionID: "x"}, "client": {ClientID: "x"}, "type": {Type: grantstore.JTI},
+		"subject": {SubjectID: "bob"}, "session": {SessionID: "x"}, "client": {ClientID: "x"},
+		"type": {Type: grantstore.JTI},
 	} {
-		if _, err := (grantstore.Query{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, ticketstore.ErrResultsToken) {
+		if _, err := (grantstore.Query{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err,
+			ticketstore.ErrResultsToken) {
 			t.Errorf("Walk with the token of another %s: got %v, want ticketstore.ErrResultsToken", name, err)
 		}
 	}
-	if _, err := (ticketstore.SessionQuery{ResultsToken: token}).Walk(); !errors.Is(err, ticketstore.ErrResultsToken) {
+	if _, err := (ticketstore.SessionQuery{ResultsToken: token}).Walk(); !errors.Is(err,
+		ticketstore.ErrResultsToken) {
 		t.Errorf("Walk over sessions with a token of grants: got %v, want ticketstore.ErrResultsToken", err)
 	}
 }
@@ -55,10 +61,15 @@ func TestQueryRefuses(t *testing.T) {
 	}
 }
 
-// FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that could have been asked for.
+// FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that
+// could have been asked for.
 func FuzzToken(f *testing.F) {
-	for _, filter := range []grantstore.Filter{{}, {SubjectID: "ann", Type: grantstore.JTI}, {ClientID: "a\x00b"}, {Type: "token"}} {
-		w := ticketstore.Walk[grantstore.Filter]{Listing: grantstore.ListingGrants, Filter: filter, Order: ticketstore.Descending}
+	for _, filter := range []grantstore.Filter{
+		{}, {SubjectID: "ann", Type: grantstore.JTI}, {ClientID: "a\x00b"}, {Type: "token"},
+	} {
+		w := ticketstore.Walk[grantstore.Filter]{
+			Listing: grantstore.ListingGrants, Filter: filter, Order: ticketstore.Descending,
+		}
 		token, err := w.Token(ticketstore.Bound{}, ticketstore.Bound{Position: []byte{0xff}}, 0)
 		if err != nil {
 			f.Fatalf("Token: %v", err)

@@ -7,33 +7,39 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Store keeps grants. Implementations are safe for concurrent use and read no clock: every moment is passed in as now. Every method may
-// return ticketstore.ErrUnavailable, and ticketstore.ErrInvalid for a request that is wrong in itself.
+// Store keeps grants. Implementations are safe for concurrent use and read no clock: every moment is passed
+// in as now. Every method may return ticketstore.ErrUnavailable, and ticketstore.ErrInvalid for a request
+// that is wrong in itself.
 type Store interface {
-	// Get returns a grant that is live at now, judged by its session in the same snapshot. A missing, expired or revoked one is
-	// ticketstore.ErrNotFound. One whose session does not let it live is returned together with ErrSessionEnded, a used code or refresh token, unless
-	// its session has ended and took it along, together with ErrConsumed. For a code that is live, Related holds the openid_request and
-	// pkce_request of its family.
+	// Get returns a grant that is live at now, judged by its session in the same snapshot. A missing, expired
+	// or revoked one is ticketstore.ErrNotFound. One whose session does not let it live is returned together
+	// with ErrSessionEnded, a used code or refresh token, unless its session has ended and took it along,
+	// together with ErrConsumed. For a code that is live, Related holds the openid_request and pkce_request
+	// of its family.
 	Get(ctx context.Context, ref Ref, now time.Time) (*GetResult, error)
 
-	// Apply applies a batch in one transaction, durably before it returns. Of two concurrent batches that consume the same grant exactly one
-	// succeeds. A batch that races the end of its session is applied before it or not at all.
+	// Apply applies a batch in one transaction, durably before it returns. Of two concurrent batches that
+	// consume the same grant exactly one succeeds. A batch that races the end of its session is applied
+	// before it or not at all.
 	Apply(ctx context.Context, batch *Batch, now time.Time) (*Result, error)
 
-	// Query returns a page of grants that are live at now, without their Data, in the order of their creation. Paging follows the rules
-	// of ticketstore.SessionQuery. Pushed requests and replay marks are nobody's and not listed.
+	// Query returns a page of grants that are live at now, without their Data, in the order of their
+	// creation. Paging follows the rules of ticketstore.SessionQuery. Pushed requests and replay marks are
+	// nobody's and not listed.
 	Query(ctx context.Context, query Query, now time.Time) (*Page, error)
 
-	// Remove removes grants that the filter selects, at most removal.Limit of them in one transaction, durably before it returns. What is
-	// nobody's (see Query) is left, and so are used codes and refresh tokens: their reuse must be noticed. An exchange or refresh that races it
-	// loses, or was first; what it has stored then is met by this walk or, where the order of creation has it earlier, by the next one.
-	// So repeat the walk until one meets nothing, with an AsOf, or what is stored meanwhile keeps it from coming to an end. Nothing matched is
-	// no error.
+	// Remove removes grants that the filter selects, at most removal.Limit of them in one transaction,
+	// durably before it returns. What is nobody's (see Query) is left, and so are used codes and refresh
+	// tokens: their reuse must be noticed. An exchange or refresh that races it loses, or was first; what it
+	// has stored then is met by this walk or, where the order of creation has it earlier, by the next one. So
+	// repeat the walk until one meets nothing, with an AsOf, or what is stored meanwhile keeps it from coming
+	// to an end. Nothing matched is no error.
 	Remove(ctx context.Context, removal Removal, now time.Time) (*RemovalResult, error)
 
-	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to operations. Of a used grant whose
-	// grace is over it deletes what noticing its reuse does not need, and counts it. It returns how many it counted: fewer than limit
-	// means that nothing is left to purge. Concurrent purges do no harm.
+	// Purge deletes at most limit records that now is past: expired and consumed grants, and answers to
+	// operations. Of a used grant whose grace is over it deletes what noticing its reuse does not need, and
+	// counts it. It returns how many it counted: fewer than limit means that nothing is left to purge.
+	// Concurrent purges do no harm.
 	Purge(ctx context.Context, limit int, now time.Time) (int, error)
 }
 

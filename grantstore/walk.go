@@ -14,7 +14,9 @@ func (q Query) Walk() (*ticketstore.Walk[Filter], error) {
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
 	}
-	request := ticketstore.PageRequest{Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior}
+	request := ticketstore.PageRequest{
+		Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior,
+	}
 	return ticketstore.ResumeWalk(ListingGrants, request, q.Filter, keepFilter)
 }
 

@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// TokenLifetime is how long a logout token is good: the most that Back-Channel Logout 1.0, section 2.4 recommends.
+// TokenLifetime is how long a logout token is good: the most that Back-Channel Logout 1.0, section 2.4
+// recommends.
 const TokenLifetime = 2 * time.Minute
 
-// EventBackChannelLogout is the event that makes a token a logout token (Back-Channel Logout 1.0, section 2.4).
+// EventBackChannelLogout is the event that makes a token a logout token (Back-Channel Logout 1.0, section
+// 2.4).
 const EventBackChannelLogout = "http://schemas.openid.net/event/backchannel-logout"
 
 // tokenClaims are the claims of a logout token. There is no nonce among them: it is forbidden.
@@ -26,13 +28,15 @@ type tokenClaims struct {
 	Events   map[string]struct{} `json:"events"`
 }
 
-// TokenClaims returns the claims of a logout token for one attempt to deliver the notice, as JSON. Each call makes a new jti: clients refuse
-// one that they have seen. The sid is always there, the sub unless the client asked for sessions only.
+// TokenClaims returns the claims of a logout token for one attempt to deliver the notice, as JSON. Each call
+// makes a new jti: clients refuse one that they have seen. The sid is always there, the sub unless the client
+// asked for sessions only.
 func TokenClaims(notification *Notification, client *Client, now time.Time) ([]byte, error) {
 	var id [16]byte
 	rand.Read(id[:]) // never fails: it would end the program
 	claims := tokenClaims{
-		Issuer: notification.Issuer, Subject: notification.SubjectID, Audience: notification.ClientID, Session: notification.SessionID,
+		Issuer: notification.Issuer, Subject: notification.SubjectID, Audience: notification.ClientID,
+		Session:  notification.SessionID,
 		IssuedAt: now.Unix(), Expires: now.Add(TokenLifetime).Unix(), ID: hex.EncodeToString(id[:]),
 		Events: map[string]struct{}{EventBackChannelLogout: {}},
 	}

@@ -12,8 +12,9 @@ import (
 
 // Signer signs logout tokens. Implementations are safe for concurrent use.
 type Signer interface {
-	// Sign returns the compact JWS of the claims, which are a JSON object, with typ "logout+jwt" in its header and the key of the host's ID
-	// tokens (Back-Channel Logout 1.0, section 2.4). It never returns an unsigned token. An error has the delivery tried again later.
+	// Sign returns the compact JWS of the claims, which are a JSON object, with typ "logout+jwt" in its
+	// header and the key of the host's ID tokens (Back-Channel Logout 1.0, section 2.4). It never returns an
+	// unsigned token. An error has the delivery tried again later.
 	Sign(ctx context.Context, claims []byte) (string, error)
 }
 
@@ -22,25 +23,29 @@ type Client struct {
 	ClientID string
 	// BackChannelLogoutURI is where its logout tokens go. Empty: it is told nothing.
 	BackChannelLogoutURI string
-	// SessionRequired is backchannel_logout_session_required: logout tokens then have a sid and no sub, because some clients end all
-	// sessions of a user when they see a sub.
+	// SessionRequired is backchannel_logout_session_required: logout tokens then have a sid and no sub,
+	// because some clients end all sessions of a user when they see a sub.
 	SessionRequired bool
-	// FrontChannelLogoutURI is shown in a frame of the user's browser when the user signs out (Front-Channel Logout 1.0, section 2). Empty: none is.
+	// FrontChannelLogoutURI is shown in a frame of the user's browser when the user signs out (Front-Channel
+	// Logout 1.0, section 2). Empty: none is.
 	FrontChannelLogoutURI string
-	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and sid in any case.
+	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and
+	// sid in any case.
 	FrontChannelSessionRequired bool
 	// Coordinate says whether the client's activity keeps sessions alive. Nil: as the host does by default.
 	Coordinate *bool
-	// Muted are the ends of a session that the client does not want to be told of by back channel. Zero: it is told of all.
+	// Muted are the ends of a session that the client does not want to be told of by back channel. Zero: it
+	// is told of all.
 	Muted ticketstore.Ends
-	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings (RP-Initiated Logout 1.0, section 3).
+	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings
+	// (RP-Initiated Logout 1.0, section 3).
 	PostLogoutRedirectURIs []string
 }
 
 // ClientSource finds clients. Implementations are safe for concurrent use.
 type ClientSource interface {
-	// LogoutClient returns the client as it is registered now. An unknown one is ticketstore.ErrNotFound; any other error means that it could not be
-	// looked up.
+	// LogoutClient returns the client as it is registered now. An unknown one is ticketstore.ErrNotFound; any
+	// other error means that it could not be looked up.
 	LogoutClient(ctx context.Context, clientID string) (*Client, error)
 }
 
@@ -59,7 +64,8 @@ func (m ClientMap) LogoutClient(_ context.Context, clientID string) (*Client, er
 	return &client, nil
 }
 
-// ValidateClient refuses a client whose URIs could never work, with a *ticketstore.FieldError that has the registration's name of the field.
+// ValidateClient refuses a client whose URIs could never work, with a *ticketstore.FieldError that has the
+// registration's name of the field.
 func ValidateClient(client Client) error {
 	if err := ticketstore.CheckID("client_id", client.ClientID); err != nil {
 		return err

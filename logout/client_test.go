@@ -16,24 +16,77 @@ func TestValidateClient(t *testing.T) {
 		client logout.Client
 		field  string // at fault, or empty
 	}{
-		{"https", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/logout?logout=backchannel"}, ""},
+		{
+			"https",
+			logout.Client{
+				ClientID: "c", BackChannelLogoutURI: "https://rp.example/logout?logout=backchannel",
+			},
+			"",
+		},
 		{"http", logout.Client{ClientID: "c", BackChannelLogoutURI: "http://localhost:9001/logout"}, ""},
 		{"nothing to tell", logout.Client{ClientID: "c"}, ""},
-		{"application's own scheme after sign-out", logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"com.example.app:/bye"}}, ""},
+		{
+			"application's own scheme after sign-out",
+			logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"com.example.app:/bye"}}, "",
+		},
 		{"no id", logout.Client{BackChannelLogoutURI: "https://rp.example"}, "client_id"},
-		{"fragment", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/#x"}, "backchannel_logout_uri"},
-		{"empty fragment", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/#"}, "backchannel_logout_uri"},
-		{"no scheme", logout.Client{ClientID: "c", BackChannelLogoutURI: "rp.example/logout"}, "backchannel_logout_uri"},
-		{"no scheme but slashes", logout.Client{ClientID: "c", BackChannelLogoutURI: "//rp.example/logout"}, "backchannel_logout_uri"},
-		{"no host", logout.Client{ClientID: "c", BackChannelLogoutURI: "https:///logout"}, "backchannel_logout_uri"},
-		{"port without host", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://:443/logout"}, "backchannel_logout_uri"},
-		{"another scheme", logout.Client{ClientID: "c", BackChannelLogoutURI: "ftp://rp.example/"}, "backchannel_logout_uri"},
-		{"file", logout.Client{ClientID: "c", BackChannelLogoutURI: "file:///etc/passwd"}, "backchannel_logout_uri"},
-		{"password", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://u:p@rp.example/"}, "backchannel_logout_uri"},
-		{"no URI", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/%zz"}, "backchannel_logout_uri"},
-		{"too long", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/" + strings.Repeat("x", 10_000)}, "backchannel_logout_uri"},
-		{"fragment after sign-out", logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"https://rp.example/#"}}, "post_logout_redirect_uris"},
-		{"relative after sign-out", logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"/bye"}}, "post_logout_redirect_uris"},
+		{
+			"fragment", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/#x"},
+			"backchannel_logout_uri",
+		},
+		{
+			"empty fragment", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/#"},
+			"backchannel_logout_uri",
+		},
+		{
+			"no scheme", logout.Client{ClientID: "c", BackChannelLogoutURI: "rp.example/logout"},
+			"backchannel_logout_uri",
+		},
+		{
+			"no scheme but slashes",
+			logout.Client{ClientID: "c", BackChannelLogoutURI: "//rp.example/logout"},
+			"backchannel_logout_uri",
+		},
+		{
+			"no host", logout.Client{ClientID: "c", BackChannelLogoutURI: "https:///logout"},
+			"backchannel_logout_uri",
+		},
+		{
+			"port without host", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://:443/logout"},
+			"backchannel_logout_uri",
+		},
+		{
+			"another scheme", logout.Client{ClientID: "c", BackChannelLogoutURI: "ftp://rp.example/"},
+			"backchannel_logout_uri",
+		},
+		{
+			"file", logout.Client{ClientID: "c", BackChannelLogoutURI: "file:///etc/passwd"},
+			"backchannel_logout_uri",
+		},
+		{
+			"password", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://u:p@rp.example/"},
+			"backchannel_logout_uri",
+		},
+		{
+			"no URI", logout.Client{ClientID: "c", BackChannelLogoutURI: "https://rp.example/%zz"},
+			"backchannel_logout_uri",
+		},
+		{
+			"too long",
+			logout.Client{
+				ClientID: "c", BackChannelLogoutURI: "https://rp.example/" + strings.Repeat("x", 10_000),
+			},
+			"backchannel_logout_uri",
+		},
+		{
+			"fragment after sign-out",
+			logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"https://rp.example/#"}},
+			"post_logout_redirect_uris",
+		},
+		{
+			"relative after sign-out", logout.Client{ClientID: "c", PostLogoutRedirectURIs: []string{"/bye"}},
+			"post_logout_redirect_uris",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -29,7 +29,8 @@ const (
 	settlePause    = 100 * time.Millisecond
 )
 
-// newHTTPClient returns a client that follows no redirect, uses no proxy of the environment, and connects where the guard lets it.
+// newHTTPClient returns a client that follows no redirect, uses no proxy of the environment, and connects
+// where the guard lets it.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	transport := &http.Transport{
 		DialContext:            newDialer(config, guard).DialContext,
@@ -50,7 +51,8 @@ func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	}
 }
 
-// newDialer returns a dialer that has the guard look at each address after the name was resolved, just before it is connected to.
+// newDialer returns a dialer that has the guard look at each address after the name was resolved, just before
+// it is connected to.
 func newDialer(config *DispatcherConfig, guard *guard) *net.Dialer {
 	return &net.Dialer{Timeout: config.Timeout, Control: guard.control}
 }
@@ -75,16 +77,19 @@ func (d *Dispatcher) deliver(work *Delivery) {
 	if tried.state == Pending && d.base.Err() != nil {
 		outcome = Outcome{State: Pending, NextAttempt: d.now(), LastError: "the server was shutting down"}
 	}
-	log := d.config.Logger.With("notification_id", work.ID, "client_id", work.ClientID, "session_id", work.SessionID,
+	log := d.config.Logger.With("notification_id", work.ID, "client_id", work.ClientID, "session_id",
+		work.SessionID,
 		"state", outcome.State, "attempt", work.Attempts+1)
 	if outcome.State == Delivered {
 		log.InfoContext(ctx, "client was told of the end of a session")
 	} else {
-		log.WarnContext(ctx, "client was not told of the end of a session", "problem", outcome.LastError, "next_attempt", outcome.NextAttempt)
+		log.WarnContext(ctx, "client was not told of the end of a session", "problem", outcome.LastError,
+			"next_attempt", outcome.NextAttempt)
 	}
 	recorded, err := d.settle(work, outcome)
 	if err != nil {
-		log.ErrorContext(ctx, "outcome of a logout notice was not recorded: it may be sent again", "error", err)
+		log.ErrorContext(ctx, "outcome of a logout notice was not recorded: it may be sent again", "error",
+			err)
 	}
 	if recorded && d.config.Settled != nil {
 		d.config.Settled(&work.Notification, outcome)
@@ -100,7 +105,8 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return failed("the client is not registered")
 	case err != nil:
-		d.config.Logger.ErrorContext(ctx, "client cannot be looked up", "client_id", work.ClientID, "error", err)
+		d.config.Logger.ErrorContext(ctx, "client cannot be looked up", "client_id", work.ClientID, "error",
+			err)
 		return failed("the client cannot be looked up")
 	case client == nil || client.BackChannelLogoutURI == "":
 		return failed("the client has no backchannel_logout_uri")
@@ -114,7 +120,8 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	}
 	token, err := d.config.Signer.Sign(ctx, claims)
 	if err != nil || token == "" {
-		d.config.Logger.ErrorContext(ctx, "logout token cannot be signed", "client_id", work.ClientID, "error", err)
+		d.config.Logger.ErrorContext(ctx, "logout token cannot be signed", "client_id", work.ClientID,
+			"error", err)
 		return failed("the logout token cannot be signed")
 	}
 	return d.post(ctx, client.BackChannelLogoutURI, token)
@@ -139,7 +146,8 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	}
 	defer response.Body.Close()
 	defer time.AfterFunc(answerTime, cancel).Stop()
-	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer)) // however much came: the status is what counts
+	// however much came: the status is what counts
+	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return judge(response, answer)
 }
 
@@ -163,7 +171,8 @@ func judge(response *http.Response, answer []byte) attempt {
 	return tried
 }
 
-// errorCode returns the "error" of an answer in JSON, if it looks like one (Back-Channel Logout 1.0, section 2.8).
+// errorCode returns the "error" of an answer in JSON, if it looks like one (Back-Channel Logout 1.0, section
+// 2.8).
 func errorCode(answer []byte) string {
 	var body struct {
 		Error string `json:"error"`
@@ -172,15 +181,16 @@ func errorCode(answer []byte) string {
 		return ""
 	}
 	for _, c := range body.Error {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' &&
+			c != '.' {
 			return ""
 		}
 	}
 	return body.Error
 }
 
-// describe says what went wrong without the URI, whose query may hold a secret of the client's, and without anything of an answer, which may
-// repeat the logout token.
+// describe says what went wrong without the URI, whose query may hold a secret of the client's, and without
+// anything of an answer, which may repeat the logout token.
 func (d *Dispatcher) describe(err error) string {
 	var failure *url.Error
 	if errors.As(err, &failure) {
@@ -226,7 +236,8 @@ func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	return out
 }
 
-// settle records the outcome, also while the Dispatcher closes. A claim that is outdated by now is another's business.
+// settle records the outcome, also while the Dispatcher closes. A claim that is outdated by now is another's
+// business.
 func (d *Dispatcher) settle(work *Delivery, outcome Outcome) (recorded bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), storeTimeout)
 	defer cancel()

@@ -40,8 +40,8 @@ type DispatcherConfig struct {
 	Store   Store
 	Signer  Signer
 	Clients ClientSource
-	// Issuers are those whose logout tokens the Signer signs. A notice of another one, which the store may have made up, is not sent. Any
-	// when empty.
+	// Issuers are those whose logout tokens the Signer signs. A notice of another one, which the store may
+	// have made up, is not sent. Any when empty.
 	Issuers []string
 	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may go all the same.
 	AllowCIDRs []netip.Prefix
@@ -65,7 +65,8 @@ type DispatcherConfig struct {
 	Logger *slog.Logger
 }
 
-// Dispatcher delivers notices: it claims due ones from its Store, posts a logout token to each client, and records what came of it.
+// Dispatcher delivers notices: it claims due ones from its Store, posts a logout token to each client, and
+// records what came of it.
 type Dispatcher struct {
 	config DispatcherConfig
 	http   *http.Client
@@ -97,7 +98,8 @@ type pausing struct {
 	resumed chan struct{} // closed by him
 }
 
-// NewDispatcher returns a Dispatcher at work. Its error is a *ticketstore.FieldError for each wrong field. Call Close when done with it.
+// NewDispatcher returns a Dispatcher at work. Its error is a *ticketstore.FieldError for each wrong field.
+// Call Close when done with it.
 func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	if err := config.prepare(); err != nil {
 		return nil, err
@@ -108,7 +110,8 @@ func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		config: config, http: newHTTPClient(&config, guard),
-		wake: make(chan struct{}, 1), pauses: make(chan pausing), closing: make(chan struct{}), done: make(chan struct{}),
+		wake: make(chan struct{}, 1), pauses: make(chan pausing), closing: make(chan struct{}),
+		done:     make(chan struct{}),
 		finished: make(chan string, config.Concurrency), busy: map[string]int{},
 	}
 	d.base, d.cut = context.WithCancel(context.Background())
@@ -170,8 +173,8 @@ func (d *Dispatcher) Wake() {
 	}
 }
 
-// Pause takes no more work until resume is called, and returns when no delivery is under way, so that no claim is held. When ctx ends first it
-// returns its error; the pause lasts until resume all the same.
+// Pause takes no more work until resume is called, and returns when no delivery is under way, so that no
+// claim is held. When ctx ends first it returns its error; the pause lasts until resume all the same.
 func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
 	p := pausing{idle: make(chan struct{}), resumed: make(chan struct{})}
 	resume = sync.OnceFunc(func() { close(p.resumed); d.Wake() })
@@ -213,9 +216,9 @@ func (d *Dispatcher) resting() bool {
 	return len(d.paused) > 0
 }
 
-// Close takes no more work, lets deliveries under way finish for a few seconds, cuts off the rest, and returns when their outcome has
-// been recorded. What was not delivered stays in the queue. A Signer or ClientSource that ignores its context is not waited for: that is
-// an error. It may be called again.
+// Close takes no more work, lets deliveries under way finish for a few seconds, cuts off the rest, and
+// returns when their outcome has been recorded. What was not delivered stays in the queue. A Signer or
+// ClientSource that ignores its context is not waited for: that is an error. It may be called again.
 func (d *Dispatcher) Close() error {
 	d.close.Do(func() {
 		close(d.closing)
@@ -228,7 +231,7 @@ func (d *Dispatcher) Close() error {
 		if !within(ended, closeGrace) {
 			d.cut()
 			if !within(ended, closeGrace+storeTimeout) {
-				d.closeErr = errors.New("logout: deliveries did not end: a Signer or ClientSource ignores its context")
+				d.closeErr = errors.New("logout: a Signer or ClientSource ignores its context")
 			}
 		}
 		d.cut()
@@ -283,7 +286,8 @@ func (d *Dispatcher) release(client string) {
 	}
 }
 
-// releaseAll releases whatever else has finished meanwhile, so that one claim makes up for all of it: while the store answers, more finish.
+// releaseAll releases whatever else has finished meanwhile, so that one claim makes up for all of it: while
+// the store answers, more finish.
 func (d *Dispatcher) releaseAll() {
 	for {
 		select {
@@ -295,7 +299,8 @@ func (d *Dispatcher) releaseAll() {
 	}
 }
 
-// takeWork claims and starts what it can, and returns how long there is nothing to do unless something happens.
+// takeWork claims and starts what it can, and returns how long there is nothing to do unless something
+// happens.
 func (d *Dispatcher) takeWork() time.Duration {
 	for d.total < d.config.Concurrency {
 		claimed, err := d.claim()
@@ -306,7 +311,8 @@ func (d *Dispatcher) takeWork() time.Duration {
 		for _, work := range claimed.Deliveries {
 			if often, first := d.handed.tooOften(work.ID); often {
 				if paced = true; first {
-					d.config.Logger.ErrorContext(d.base, "the store hands out a logout notice again and again; it is left alone for a minute",
+					d.config.Logger.ErrorContext(d.base,
+						"the store hands out a logout notice again and again; it is left alone for a minute",
 						"notification_id", work.ID, "client_id", work.ClientID)
 				}
 				continue
@@ -336,10 +342,12 @@ func (d *Dispatcher) takeWork() time.Duration {
 	return d.config.Poll // a delivery that finishes comes first
 }
 
-// claim asks for as much as there is room for. Of a client with deliveries under way it takes no more than what PerClient leaves.
+// claim asks for as much as there is room for. Of a client with deliveries under way it takes no more than
+// what PerClient leaves.
 func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claim := Claim{
-		Limit: d.config.Concurrency - d.total, PerClient: d.config.PerClient, Lease: d.config.Timeout + leaseMargin,
+		Limit: d.config.Concurrency - d.total, PerClient: d.config.PerClient,
+		Lease: d.config.Timeout + leaseMargin,
 	}
 	for client, n := range d.busy {
 		if n >= d.config.PerClient {
@@ -353,7 +361,8 @@ func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claimed, err := d.config.Store.Claim(ctx, claim, d.now())
 	switch {
 	case err != nil && !d.failing:
-		d.config.Logger.ErrorContext(ctx, "logout notices cannot be taken from the queue, trying again", "error", err)
+		d.config.Logger.ErrorContext(ctx, "logout notices cannot be taken from the queue, trying again",
+			"error", err)
 	case err == nil && d.failing:
 		d.config.Logger.InfoContext(ctx, "logout notices are taken from the queue again")
 	}
@@ -361,7 +370,8 @@ func (d *Dispatcher) claim() (*ClaimResult, error) {
 	return claimed, err
 }
 
-// pause returns how long to wait for a notice that is due at next, if there is one, and at most until the next poll.
+// pause returns how long to wait for a notice that is due at next, if there is one, and at most until the
+// next poll.
 func (d *Dispatcher) pause(next time.Time) time.Duration {
 	if next.IsZero() {
 		return d.config.Poll

@@ -33,10 +33,14 @@ func TestAnswers(t *testing.T) {
 		{"204", status(204), logout.Delivered, ""},
 		{"200 with a body", answer(200, strings.Repeat("x", 100_000)), logout.Delivered, ""},
 		{"400", status(400), logout.Refused, "the client answered 400"},
-		{"400 with an error", answer(400, `{"error":"invalid_request","error_description":"private"}`), logout.Refused,
+		{"400 with an error", answer(400, `{"error":"invalid_request","error_description":"private"}`),
+			logout.Refused,
 			"the client answered 400, invalid_request"},
 		{"400 with a page", answer(400, `<h1>secret</h1>`), logout.Refused, "the client answered 400"},
-		{"400 with an odd error", answer(400, `{"error":"<script>"}`), logout.Refused, "the client answered 400"},
+		{
+			"400 with an odd error", answer(400, `{"error":"<script>"}`), logout.Refused,
+			"the client answered 400",
+		},
 		{"202", status(202), logout.Pending, "the client answered 202"},
 		{"302", status(302), logout.Pending, "the client answered 302: redirects are not followed"},
 		{"401", status(401), logout.Pending, "the client answered 401"},
@@ -44,7 +48,9 @@ func TestAnswers(t *testing.T) {
 		{"429", status(429), logout.Pending, "the client answered 429"},
 		{"500", status(500), logout.Pending, "the client answered 500"},
 		{"501", status(501), logout.Pending, "the client answered 501"},
-		{"no answer", func(http.ResponseWriter, *http.Request, int) { panic(http.ErrAbortHandler) }, logout.Pending, "the connection ended without an answer that is HTTP"},
+		{"no answer", func(http.ResponseWriter, *http.Request, int) {
+			panic(http.ErrAbortHandler)
+		}, logout.Pending, "the connection ended without an answer that is HTTP"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -81,7 +87,8 @@ func TestRequest(t *testing.T) {
 		t.Errorf("Content-Type %q, want a form", got)
 	}
 	if r.ContentLength <= 0 || len(r.TransferEncoding) > 0 {
-		t.Errorf("content length %d, transfer encoding %v; want a length and no chunks", r.ContentLength, r.TransferEncoding)
+		t.Errorf("content length %d, transfer encoding %v; want a length and no chunks", r.ContentLength,
+			r.TransferEncoding)
 	}
 	got := rp.received()[0]
 	switch {
@@ -145,10 +152,18 @@ func TestRetryAfter(t *testing.T) {
 		min, max time.Duration
 	}{
 		{"seconds", func(time.Time) string { return "3600" }, 59 * time.Minute, 61 * time.Minute},
-		{"date", func(now time.Time) string { return now.Add(2 * time.Hour).UTC().Format(http.TimeFormat) }, 119 * time.Minute, 121 * time.Minute},
-		{"beyond the window", func(time.Time) string { return "999999999999999999999" }, logout.RetryWindow - time.Minute, logout.RetryWindow},
-		{"date in the past", func(now time.Time) string { return now.Add(-time.Hour).UTC().Format(http.TimeFormat) }, 0, 2 * time.Minute},
-		{"shorter than the backoff", func(time.Time) string { return "0" }, 30 * time.Second, 2 * time.Minute},
+		{"date", func(now time.Time) string {
+			return now.Add(2 * time.Hour).UTC().Format(http.TimeFormat)
+		}, 119 * time.Minute, 121 * time.Minute},
+		{"beyond the window", func(time.Time) string {
+			return "999999999999999999999"
+		}, logout.RetryWindow - time.Minute, logout.RetryWindow},
+		{"date in the past", func(now time.Time) string {
+			return now.Add(-time.Hour).UTC().Format(http.TimeFormat)
+		}, 0, 2 * time.Minute},
+		{"shorter than the backoff", func(time.Time) string {
+			return "0"
+		}, 30 * time.Second, 2 * time.Minute},
 		{"nonsense", func(time.Time) string { return "soon" }, 30 * time.Second, 2 * time.Minute},
 	}
 	for _, test := range tests {
@@ -178,8 +193,10 @@ func TestGivesUpWhenTheWindowCloses(t *testing.T) {
 	n.GiveUpAt = time.Now().Add(-time.Second)
 	q := newQueue(n)
 	start(t, q, logout.ClientMap{"rp": rp.client("rp")})
-	if got := q.waitState(t, "n", logout.GivenUp); got.LastError != "the client answered 500" || len(rp.received()) != 1 {
-		t.Errorf("last error %q after %d attempts, want the client's answer to one last attempt", got.LastError, len(rp.received()))
+	if got := q.waitState(t, "n", logout.GivenUp); got.LastError != "the client answered 500" ||
+		len(rp.received()) != 1 {
+		t.Errorf("last error %q after %d attempts, want the client's answer to one last attempt",
+			got.LastError, len(rp.received()))
 	}
 }
 
@@ -187,7 +204,9 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	target := newRelyingParty(t, status(200))
 	for _, code := range []int{301, 302, 303, 307, 308} {
-		rp := newRelyingParty(t, func(w http.ResponseWriter, r *http.Request, _ int) { http.Redirect(w, r, target.URL, code) })
+		rp := newRelyingParty(t, func(w http.ResponseWriter, r *http.Request, _ int) {
+			http.Redirect(w, r, target.URL, code)
+		})
 		q := newQueue(due("n", "rp"))
 		start(t, q, logout.ClientMap{"rp": rp.client("rp")}, once)
 		if n := q.waitAttempts(t, "n", 1); n.State != logout.Pending {
@@ -204,12 +223,15 @@ func TestPrivateAddressesAreRefused(t *testing.T) {
 	rp := newRelyingParty(t, status(200))
 	for _, host := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]"} {
 		client := rp.client("rp")
-		client.BackChannelLogoutURI = strings.Replace(client.BackChannelLogoutURI, "127.0.0.1", host, 1) + "?key=hush"
+		client.BackChannelLogoutURI = strings.Replace(client.BackChannelLogoutURI, "127.0.0.1", host, 1) +
+			"?key=hush"
 		q := newQueue(due("n", "rp"))
-		start(t, q, logout.ClientMap{"rp": client}, once, func(c *logout.DispatcherConfig) { c.AllowCIDRs = nil })
+		start(t, q, logout.ClientMap{"rp": client}, once,
+			func(c *logout.DispatcherConfig) { c.AllowCIDRs = nil })
 		n := q.waitAttempts(t, "n", 1)
 		if n.State != logout.Pending || !strings.Contains(n.LastError, "not public") {
-			t.Errorf("%s: state %q, last error %q; want pending and the address as the reason", host, n.State, n.LastError)
+			t.Errorf("%s: state %q, last error %q; want pending and the address as the reason", host, n.State,
+				n.LastError)
 		}
 		if strings.Contains(n.LastError, "hush") {
 			t.Errorf("last error %q has the URI's query", n.LastError)
@@ -230,20 +252,33 @@ func TestTriedAgainWhenItCannotBeSent(t *testing.T) {
 		change func(*logout.DispatcherConfig)
 		want   string
 	}{
-		{"unknown client", func(c *logout.DispatcherConfig) { c.Clients = logout.ClientMap{} }, "the client is not registered"},
-		{"no URI", func(c *logout.DispatcherConfig) { c.Clients = logout.ClientMap{"rp": {}} }, "the client has no backchannel_logout_uri"},
+		{
+			"unknown client", func(c *logout.DispatcherConfig) { c.Clients = logout.ClientMap{} },
+			"the client is not registered",
+		},
+		{
+			"no URI", func(c *logout.DispatcherConfig) { c.Clients = logout.ClientMap{"rp": {}} },
+			"the client has no backchannel_logout_uri",
+		},
 		{"URI without scheme", func(c *logout.DispatcherConfig) {
 			c.Clients = logout.ClientMap{"rp": {BackChannelLogoutURI: "rp.example/x"}}
 		},
 			"invalid backchannel_logout_uri: has no scheme: it must be absolute"},
-		{"clients out of reach", func(c *logout.DispatcherConfig) { c.Clients = failing }, "the client cannot be looked up"},
-		{"signer fails", func(c *logout.DispatcherConfig) { c.Signer = plainSigner{errors.New("hush")} }, "the logout token cannot be signed"},
+		{
+			"clients out of reach", func(c *logout.DispatcherConfig) { c.Clients = failing },
+			"the client cannot be looked up",
+		},
+		{
+			"signer fails", func(c *logout.DispatcherConfig) { c.Signer = plainSigner{errors.New("hush")} },
+			"the logout token cannot be signed",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			q := newQueue(due("n", "rp"))
-			start(t, q, logout.ClientMap{"rp": {BackChannelLogoutURI: "http://127.0.0.1:1"}}, once, test.change)
+			start(t, q, logout.ClientMap{"rp": {BackChannelLogoutURI: "http://127.0.0.1:1"}}, once,
+				test.change)
 			if n := q.waitAttempts(t, "n", 1); n.State != logout.Pending || n.LastError != test.want {
 				t.Errorf("state %q, last error %q; want pending, %q", n.State, n.LastError, test.want)
 			}
@@ -280,13 +315,16 @@ func TestHangingClientDelaysNobody(t *testing.T) {
 	for i := range 20 {
 		q.add(due(fmt.Sprintf("b%02d", i), "fast"))
 	}
-	start(t, q, logout.ClientMap{"slow": slow.client("slow"), "fast": fast.client("fast")}, func(c *logout.DispatcherConfig) {
-		c.Concurrency, c.PerClient = 4, 2
-	})
+	start(t, q, logout.ClientMap{"slow": slow.client("slow"), "fast": fast.client("fast")},
+		func(c *logout.DispatcherConfig) {
+			c.Concurrency, c.PerClient = 4, 2
+		})
 	for i := range 20 {
 		q.waitState(t, fmt.Sprintf("b%02d", i), logout.Delivered)
 	}
-	testenv.Eventually(t, "two deliveries to the slow client are under way", func() bool { return most.Load() >= 2 })
+	testenv.Eventually(t, "two deliveries to the slow client are under way", func() bool {
+		return most.Load() >= 2
+	})
 	if got := most.Load(); got != 2 {
 		t.Errorf("%d deliveries to the slow client at once, want 2", got)
 	}
@@ -336,7 +374,8 @@ func TestSlowAnswersAreCutOff(t *testing.T) {
 			t.Parallel()
 			rp := newRelyingParty(t, test.answer)
 			q := newQueue(due("n", "rp"))
-			start(t, q, logout.ClientMap{"rp": rp.client("rp")}, once, func(c *logout.DispatcherConfig) { c.Timeout = test.within })
+			start(t, q, logout.ClientMap{"rp": rp.client("rp")}, once,
+				func(c *logout.DispatcherConfig) { c.Timeout = test.within })
 			if n := q.waitAttempts(t, "n", 1); n.State != test.state || n.LastError != test.want {
 				t.Errorf("state %q, last error %q; want %q, %q", n.State, n.LastError, test.state, test.want)
 			}
@@ -365,7 +404,8 @@ func TestWakeAndNextDue(t *testing.T) {
 	later := due("later", "rp")
 	later.NextAttempt = time.Now().Add(300 * time.Millisecond)
 	q := newQueue(later)
-	d := start(t, q, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) { c.Poll = time.Hour })
+	d := start(t, q, logout.ClientMap{"rp": rp.client("rp")},
+		func(c *logout.DispatcherConfig) { c.Poll = time.Hour })
 	q.waitState(t, "later", logout.Delivered)
 	q.add(due("now", "rp"))
 	d.Wake()
@@ -396,7 +436,8 @@ func TestCloseLetsDeliveriesFinish(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	q := newQueue(due("n", "rp"))
-	d := start(t, q, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) { c.Timeout = time.Minute })
+	d := start(t, q, logout.ClientMap{"rp": rp.client("rp")},
+		func(c *logout.DispatcherConfig) { c.Timeout = time.Minute })
 	<-arrived
 	closed := make(chan error, 1)
 	go func() { closed <- d.Close() }()

@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// A client may send back what it got instead of an answer: nothing of that is kept, for it has the logout token in it.
+// A client may send back what it got instead of an answer: nothing of that is kept, for it has the logout
+// token in it.
 func TestNothingOfAnAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -35,33 +35,39 @@ func (r Reason) Ends() ticketstore.Ends {
 // MaxClientIDs bounds Ending.ClientIDs.
 const MaxClientIDs = 1000
 
-// Ending asks for sessions to end. Its zero flags end everything: the session, its tokens, its consents, and its clients are told.
+// Ending asks for sessions to end. Its zero flags end everything: the session, its tokens, its consents, and
+// its clients are told.
 type Ending struct {
-	// OperationID makes repeating the call safe: for grantstore.OperationRetention the same id gets the same answer and changes nothing
-	// more. Required; choose 128 random bits or more.
+	// OperationID makes repeating the call safe: for grantstore.OperationRetention the same id gets the same
+	// answer and changes nothing more. Required; choose 128 random bits or more.
 	OperationID string
 	// SubjectID, SessionID or both select what ends; both must match. One of them is required, or else All.
 	//
-	// By subject alone, the grants of the subject without a session, those that outlive a session, and all of its consents are revoked too,
-	// whether or not a session is live. By session, the consents of its subject to its clients are.
+	// By subject alone, the grants of the subject without a session, those that outlive a session, and all of
+	// its consents are revoked too, whether or not a session is live. By session, the consents of its subject
+	// to its clients are.
 	SubjectID string
 	SessionID string
-	// All ends every session that there is when the ending begins, and revokes for every subject what an ending by subject alone does. It
-	// excludes SubjectID and SessionID. It is always a job (see Store.End), but in a dry run. Grants without a subject, such as those
-	// of client credentials, are no user's and stay.
+	// All ends every session that there is when the ending begins, and revokes for every subject what an
+	// ending by subject alone does. It excludes SubjectID and SessionID. It is always a job (see Store.End),
+	// but in a dry run. Grants without a subject, such as those of client credentials, are no user's and
+	// stay.
 	All bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is ticketstore.ErrInvalid.
+	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an
+	// empty list is ticketstore.ErrInvalid.
 	ClientIDs []string
-	// Reason is what the clients' notices and the ended record say. With SessionExpiration a session that is live at now is left alone: it
-	// slid since somebody saw it due.
+	// Reason is what the clients' notices and the ended record say. With SessionExpiration a session that is
+	// live at now is left alone: it slid since somebody saw it due.
 	Reason Reason
 
-	// KeepSession leaves the session live. Named ClientIDs that are told, or have nowhere to be told, are detached from it.
+	// KeepSession leaves the session live. Named ClientIDs that are told, or have nowhere to be told, are
+	// detached from it.
 	KeepSession bool
 	// KeepTokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
 	KeepTokens bool
-	// KeepOffline lets Offline refresh tokens, and what is issued for them from then on, outlive the session although other tokens are revoked,
-	// access tokens issued before among them (Back-Channel Logout 1.0, section 2.7).
+	// KeepOffline lets Offline refresh tokens, and what is issued for them from then on, outlive the session
+	// although other tokens are revoked, access tokens issued before among them (Back-Channel Logout 1.0,
+	// section 2.7).
 	KeepOffline bool
 	// KeepConsents leaves consents alone.
 	KeepConsents bool
@@ -116,7 +122,8 @@ func (e *Ending) Validate() error {
 	case e.All && e.Reason == SessionExpiration:
 		return ticketstore.Invalidf("reason", "of an ending of all sessions cannot be that they have expired")
 	case !e.All && e.SubjectID == "" && e.SessionID == "":
-		return ticketstore.Invalidf("subject_id", "and session_id are both missing: name at least one, or say all")
+		return ticketstore.Invalidf("subject_id",
+			"and session_id are both missing: name at least one, or say all")
 	}
 	if err := ticketstore.CheckText("subject_id", e.SubjectID, ticketstore.MaxID); err != nil {
 		return err
@@ -163,8 +170,8 @@ type SweepResult struct {
 	NotificationsQueued int
 	// Sessions are those that were ended.
 	Sessions []EndedSession
-	// Next is when the next session falls due, as far as the index knows: a session that slid may turn out not to be due then. Zero means
-	// that there is none.
+	// Next is when the next session falls due, as far as the index knows: a session that slid may turn out
+	// not to be due then. Zero means that there is none.
 	Next time.Time
 	// PurgeLeft: records whose time is up were left, and another call takes more of them.
 	PurgeLeft bool

@@ -8,8 +8,12 @@ import (
 )
 
 func ExampleValidateClient() {
-	fmt.Println(logout.ValidateClient(logout.Client{ClientID: "shop", BackChannelLogoutURI: "https://shop.example/logout"}))
-	fmt.Println(logout.ValidateClient(logout.Client{ClientID: "shop", BackChannelLogoutURI: "https://shop.example/#logout"}))
+	fmt.Println(logout.ValidateClient(logout.Client{
+		ClientID: "shop", BackChannelLogoutURI: "https://shop.example/logout",
+	}))
+	fmt.Println(logout.ValidateClient(logout.Client{
+		ClientID: "shop", BackChannelLogoutURI: "https://shop.example/#logout",
+	}))
 	// Output:
 	// <nil>
 	// invalid backchannel_logout_uri: has a fragment

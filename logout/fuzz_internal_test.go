@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// FuzzRetryAfter: a header is a moment that a client may ask for, or it is none. No number of seconds asks for longer than the retry window.
+// FuzzRetryAfter: a header is a moment that a client may ask for, or it is none. No number of seconds asks
+// for longer than the retry window.
 func FuzzRetryAfter(f *testing.F) {
 	for _, seed := range []string{
-		"", "0", "120", "-1", "1.5", " 7 ", "99999999999999999999", "0000", "Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT",
+		"", "0", "120", "-1", "1.5", " 7 ", "99999999999999999999", "0000", "Fri, 31 Dec 1999 23:59:59 GMT",
+		"Friday, 31-Dec-99 23:59:59 GMT",
 		"Fri, 31 Dec 9999 23:59:59 GMT", "31 Dec", "\u0661", "120, 130", "+5", "0x10", "1e9",
 	} {
 		f.Add(seed)
@@ -19,7 +21,8 @@ func FuzzRetryAfter(f *testing.F) {
 		switch {
 		case !ok && !at.IsZero():
 			t.Fatalf("%q is no moment, but %v", value, at)
-		case ok && value != "" && value[0] >= '0' && value[0] <= '9' && (at.Before(now) || at.After(now.Add(RetryWindow))):
+		case ok && value != "" && value[0] >= '0' && value[0] <= '9' &&
+			(at.Before(now) || at.After(now.Add(RetryWindow))):
 			t.Fatalf("%q asks to wait until %v, want at most %v", value, at, RetryWindow)
 		}
 	})

@@ -12,8 +12,8 @@ import (
 // ErrAddress means that a client's logout URI leads to an address that is not public and not allowed.
 var ErrAddress = errors.New("address is not public: allow its network if it is meant")
 
-// guard decides which addresses logout tokens may go to. It looks at the address that is being connected to, after every name has been
-// resolved, so that a name cannot lead it astray.
+// guard decides which addresses logout tokens may go to. It looks at the address that is being connected to,
+// after every name has been resolved, so that a name cannot lead it astray.
 type guard struct {
 	allow []netip.Prefix
 }
@@ -26,7 +26,9 @@ func newGuard(allow []netip.Prefix) (*guard, error) {
 		}
 		if addr := prefix.Addr(); addr.Is4In6() {
 			if prefix.Bits() < 96 {
-				return nil, ticketstore.Invalidf(fmt.Sprintf("allow_cidrs[%d]", i), "is wider than the IPv4-mapped addresses")
+				return nil,
+					ticketstore.Invalidf(fmt.Sprintf("allow_cidrs[%d]", i),
+						"is wider than the IPv4-mapped addresses")
 			}
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 		}
@@ -64,7 +66,8 @@ func (g *guard) check(addr netip.Addr) error {
 
 func isPublic(addr netip.Addr) bool {
 	if addr.Is6() && !globalUnicast.Contains(addr) {
-		// Unspecified, loopback, IPv4-compatible and -translated, unique local, link-local, site-local, multicast, segment routing.
+		// Unspecified, loopback, IPv4-compatible and -translated, unique local, link-local, site-local,
+		// multicast, segment routing.
 		return false
 	}
 	for _, prefix := range reserved {
@@ -80,7 +83,8 @@ var (
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 )
 
-// reserved are the networks that IANA's special-purpose registries keep from the public, besides the IPv6 ones outside globalUnicast.
+// reserved are the networks that IANA's special-purpose registries keep from the public, besides the IPv6
+// ones outside globalUnicast.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network
 	netip.MustParsePrefix("10.0.0.0/8"),      // private

@@ -16,7 +16,8 @@ func TestGuard(t *testing.T) {
 		t.Fatal(err)
 	}
 	open, err := newGuard([]netip.Prefix{
-		netip.MustParsePrefix("10.1.2.3/16"), netip.MustParsePrefix("::ffff:192.168.7.0/120"), netip.MustParsePrefix("fd00::/8"),
+		netip.MustParsePrefix("10.1.2.3/16"), netip.MustParsePrefix("::ffff:192.168.7.0/120"),
+		netip.MustParsePrefix("fd00::/8"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +67,8 @@ func TestGuard(t *testing.T) {
 		{"rp.example:80", false, false}, // a name is no address
 	}
 	for _, test := range tests {
-		if err := closed.control("tcp", test.addr, nil); (err == nil) != test.closed || (err != nil && !errors.Is(err, ErrAddress)) {
+		if err := closed.control("tcp", test.addr, nil); (err == nil) != test.closed ||
+			(err != nil && !errors.Is(err, ErrAddress)) {
 			t.Errorf("%s: error %v, want let pass %t", test.addr, err, test.closed)
 		}
 		if err := open.control("tcp", test.addr, nil); (err == nil) != test.opens {
@@ -75,7 +77,8 @@ func TestGuard(t *testing.T) {
 	}
 	for _, wrong := range []netip.Prefix{{}, netip.MustParsePrefix("::ffff:0:0/90")} {
 		var field *ticketstore.FieldError
-		if _, err := newGuard([]netip.Prefix{wrong}); !errors.As(err, &field) || field.Field != "allow_cidrs[0]" {
+		if _, err := newGuard([]netip.Prefix{wrong}); !errors.As(err, &field) ||
+			field.Field != "allow_cidrs[0]" {
 			t.Errorf("network %v: error %v, want one that names allow_cidrs[0]", wrong, err)
 		}
 	}
@@ -107,7 +110,9 @@ func TestParseRetryAfter(t *testing.T) {
 
 func TestBackoff(t *testing.T) {
 	t.Parallel()
-	for attempts, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 20: time.Hour, 1000: time.Hour} {
+	for attempts, want := range map[int]time.Duration{
+		0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 20: time.Hour, 1000: time.Hour,
+	} {
 		for range 100 {
 			if got := backoff(time.Second, time.Hour, attempts); got < want*3/4 || got > want*5/4 {
 				t.Fatalf("after %d attempts: %v, want %v give or take a quarter", attempts, got, want)
@@ -118,7 +123,9 @@ func TestBackoff(t *testing.T) {
 
 func TestCut(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ in, want string }{{"abc", "abc"}, {"abcdef", "abcd"}, {"abcé", "abc"}, {"a\x00b", "a?b"}, {"a\xffb", "a?b"}} {
+	for _, test := range []struct{ in, want string }{
+		{"abc", "abc"}, {"abcdef", "abcd"}, {"abcé", "abc"}, {"a\x00b", "a?b"}, {"a\xffb", "a?b"},
+	} {
 		if got := cut(test.in, 4); got != test.want {
 			t.Errorf("cut(%q) is %q, want %q", test.in, got, test.want)
 		}

@@ -3,14 +3,16 @@ package logout
 import "time"
 
 const (
-	// maxHanded is how often one notice is delivered within handedWindow. What is retried comes far less often.
+	// maxHanded is how often one notice is delivered within handedWindow. What is retried comes far less
+	// often.
 	maxHanded    = 100
 	handedWindow = time.Minute
 	// maxRemembered bounds the notices that are remembered.
 	maxRemembered = 4096
 )
 
-// handed counts how often notices were handed out lately: a store that forgets outcomes hands out the same ones again and again.
+// handed counts how often notices were handed out lately: a store that forgets outcomes hands out the same
+// ones again and again.
 type handed struct {
 	since  time.Time
 	counts map[string]int

@@ -23,7 +23,9 @@ func (f *forgetful) Claim(context.Context, logout.Claim, time.Time) (*logout.Cla
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.claim++
-	return &logout.ClaimResult{Deliveries: []logout.Delivery{{Notification: due("n", "rp"), Claim: f.claim}}, Next: time.Now()}, nil
+	return &logout.ClaimResult{
+		Deliveries: []logout.Delivery{{Notification: due("n", "rp"), Claim: f.claim}}, Next: time.Now(),
+	}, nil
 }
 
 func (f *forgetful) Settle(context.Context, string, uint64, logout.Outcome, time.Time) error {
@@ -37,7 +39,9 @@ func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
 	start(t, f.queue, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) {
 		c.Store, c.Logger = f, slog.New(slog.NewTextHandler(log, nil))
 	})
-	testenv.Eventually(t, "the notice is left alone", func() bool { return strings.Contains(log.String(), "again and again") })
+	testenv.Eventually(t, "the notice is left alone", func() bool {
+		return strings.Contains(log.String(), "again and again")
+	})
 	f.mu.Lock()
 	before := f.claim
 	f.mu.Unlock()
@@ -62,7 +66,8 @@ func TestNoticeOfAnotherIssuerIsNotSigned(t *testing.T) {
 	})
 	q.waitState(t, "own", logout.Delivered)
 	q.waitState(t, "former", logout.Delivered)
-	if n := q.waitAttempts(t, "other", 1); n.State != logout.Pending || !strings.Contains(n.LastError, "another issuer") {
+	if n := q.waitAttempts(t, "other", 1); n.State != logout.Pending ||
+		!strings.Contains(n.LastError, "another issuer") {
 		t.Errorf("state %q, last error %q; want it to wait, and why", n.State, n.LastError)
 	}
 	for _, token := range rp.received() {

@@ -11,8 +11,8 @@ import (
 const (
 	// RetryWindow is how long after it was queued, or sent again by an operator, a notice is tried.
 	RetryWindow = 24 * time.Hour
-	// RecentUse: a client that got tokens within this time before the end is told twice, because its sign-in may not have been finished
-	// when the first notice came.
+	// RecentUse: a client that got tokens within this time before the end is told twice, because its sign-in
+	// may not have been finished when the first notice came.
 	RecentUse = 10 * time.Second
 	// SecondDelivery is how long after the end such a client is told again.
 	SecondDelivery = 15 * time.Second
@@ -25,7 +25,8 @@ const (
 // State is the state of a notice.
 type State string
 
-// The states. A pending notice is waiting or on its way; the others are final until an operator has it sent again.
+// The states. A pending notice is waiting or on its way; the others are final until an operator has it sent
+// again.
 const (
 	Pending   State = "pending"
 	Delivered State = "delivered" // the client answered 200 or 204
@@ -51,7 +52,8 @@ type Notification struct {
 	NextAttempt time.Time
 	// GiveUpAt is when the retry window closes.
 	GiveUpAt time.Time
-	// LastAttempt is when the last answer was recorded. LastError is what was wrong with it; empty after a success.
+	// LastAttempt is when the last answer was recorded. LastError is what was wrong with it; empty after a
+	// success.
 	LastAttempt time.Time
 	LastError   string
 	// Again is when the client is told a second time. Zero means never, or that it has been.
@@ -65,7 +67,8 @@ type Claim struct {
 	PerClient int
 	// Busy are clients to pass over.
 	Busy []string
-	// Lease is how long the claims hold: longer than a delivery can take. A notice not settled by then is handed out again.
+	// Lease is how long the claims hold: longer than a delivery can take. A notice not settled by then is
+	// handed out again.
 	Lease time.Duration
 }
 
@@ -85,8 +88,8 @@ func (c *Claim) Validate() error {
 // ClaimResult is the answer to a Claim.
 type ClaimResult struct {
 	Deliveries []Delivery
-	// Next is when the next notice falls due, of any client: those claimed and those passed over as busy are counted by the end of their
-	// lease and their due time. Zero means that the queue is empty.
+	// Next is when the next notice falls due, of any client: those claimed and those passed over as busy are
+	// counted by the end of their lease and their due time. Zero means that the queue is empty.
 	Next time.Time
 }
 
@@ -151,7 +154,8 @@ func (r *Retry) Validate() error {
 	}
 	switch {
 	case r.Filter == NotificationFilter{}:
-		return ticketstore.Invalidf("state", "and client_id and session_id are all missing: name at least one")
+		return ticketstore.Invalidf("state",
+			"and client_id and session_id are all missing: name at least one")
 	case r.Limit <= 0 || r.Limit > ticketstore.MaxCount:
 		return ticketstore.Invalidf("limit", "is outside 1 to %d", ticketstore.MaxCount)
 	}
@@ -165,7 +169,8 @@ type NotificationFilter struct {
 	SessionID string
 }
 
-// NotificationQuery asks for a page of notices in the order of their queueing. Its fields work as those of ticketstore.SessionQuery.
+// NotificationQuery asks for a page of notices in the order of their queueing. Its fields work as those of
+// ticketstore.SessionQuery.
 type NotificationQuery struct {
 	Filter       NotificationFilter
 	Order        ticketstore.Order
@@ -190,7 +195,9 @@ func (q NotificationQuery) Walk() (*ticketstore.Walk[NotificationFilter], error)
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
 	}
-	request := ticketstore.PageRequest{Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior}
+	request := ticketstore.PageRequest{
+		Order: q.Order, Count: q.Count, ResultsToken: q.ResultsToken, Prior: q.Prior,
+	}
 	return ticketstore.ResumeWalk(ListingNotifications, request, q.Filter, keepFilter)
 }
 

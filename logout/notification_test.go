@@ -29,8 +29,10 @@ func TestClaimValidate(t *testing.T) {
 		claim logout.Claim
 		field string
 	}{
-		"good":             {logout.Claim{Limit: 1, PerClient: 1, Lease: 1}, ""},
-		"largest":          {logout.Claim{Limit: ticketstore.MaxCount, PerClient: 5000, Lease: time.Hour}, ""},
+		"good": {logout.Claim{Limit: 1, PerClient: 1, Lease: 1}, ""},
+		"largest": {
+			logout.Claim{Limit: ticketstore.MaxCount, PerClient: 5000, Lease: time.Hour}, "",
+		},
 		"no limit":         {logout.Claim{PerClient: 1, Lease: 1}, "limit"},
 		"too large":        {logout.Claim{Limit: ticketstore.MaxCount + 1, PerClient: 1, Lease: 1}, "limit"},
 		"none of a client": {logout.Claim{Limit: 1, Lease: 1}, "per_client"},
@@ -74,7 +76,8 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Walk: %v", err)
 	}
-	token, err := first.Token(ticketstore.Bound{Position: []byte("a")}, ticketstore.Bound{Position: []byte("z")}, 0)
+	token, err := first.Token(ticketstore.Bound{Position: []byte("a")},
+		ticketstore.Bound{Position: []byte("z")}, 0)
 	if err != nil {
 		t.Fatalf("Token: %v", err)
 	}
@@ -83,12 +86,14 @@ func TestDeliveryQueryWalk(t *testing.T) {
 		t.Fatalf("Walk with the token: %v", err)
 	}
 	if next.Filter != filter || next.Order != ticketstore.Ascending || string(next.From.Position) != "a" {
-		t.Errorf("the token leads to filter %+v in order %s from %q", next.Filter, next.Order, next.From.Position)
+		t.Errorf("the token leads to filter %+v in order %s from %q", next.Filter, next.Order,
+			next.From.Position)
 	}
 	for name, other := range map[string]logout.NotificationFilter{
 		"state": {State: logout.Pending}, "client": {ClientID: "x"}, "session": {SessionID: "x"},
 	} {
-		if _, err := (logout.NotificationQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err, ticketstore.ErrResultsToken) {
+		if _, err := (logout.NotificationQuery{Filter: other, ResultsToken: token}).Walk(); !errors.Is(err,
+			ticketstore.ErrResultsToken) {
 			t.Errorf("Walk with the token of another %s: got %v, want ticketstore.ErrResultsToken", name, err)
 		}
 	}
@@ -104,10 +109,15 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	}
 }
 
-// FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that could have been asked for.
+// FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that
+// could have been asked for.
 func FuzzToken(f *testing.F) {
-	for _, filter := range []logout.NotificationFilter{{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"}} {
-		w := ticketstore.Walk[logout.NotificationFilter]{Listing: logout.ListingNotifications, Filter: filter, Order: ticketstore.Descending}
+	for _, filter := range []logout.NotificationFilter{
+		{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"},
+	} {
+		w := ticketstore.Walk[logout.NotificationFilter]{
+			Listing: logout.ListingNotifications, Filter: filter, Order: ticketstore.Descending,
+		}
 		token, err := w.Token(ticketstore.Bound{}, ticketstore.Bound{Position: []byte{0xff}}, 0)
 		if err != nil {
 			f.Fatalf("Token: %v", err)

@@ -67,21 +67,25 @@ func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*lo
 			all = append(all, n)
 		}
 	}
-	slices.SortFunc(all, func(a, b *notice) int { return cmp.Or(a.NextAttempt.Compare(b.NextAttempt), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(all, func(a, b *notice) int {
+		return cmp.Or(a.NextAttempt.Compare(b.NextAttempt), cmp.Compare(a.ID, b.ID))
+	})
 	claimed, perClient := &logout.ClaimResult{}, map[string]int{}
 	for _, n := range all {
 		due := n.NextAttempt
 		if n.lease.After(due) {
 			due = n.lease
 		}
-		take := !due.After(now) && !slices.Contains(claim.Busy, n.ClientID) && perClient[n.ClientID] < claim.PerClient &&
+		take := !due.After(now) && !slices.Contains(claim.Busy, n.ClientID) &&
+			perClient[n.ClientID] < claim.PerClient &&
 			len(claimed.Deliveries) < claim.Limit
 		if take {
 			n.claim++
 			n.lease = now.Add(claim.Lease)
 			due = n.lease
 			perClient[n.ClientID]++
-			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{Notification: n.Notification, Claim: n.claim})
+			claimed.Deliveries = append(claimed.Deliveries,
+				logout.Delivery{Notification: n.Notification, Claim: n.claim})
 		}
 		if claimed.Next.IsZero() || due.Before(claimed.Next) {
 			claimed.Next = due
@@ -90,7 +94,9 @@ func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*lo
 	return claimed, nil
 }
 
-func (q *queue) Settle(_ context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+func (q *queue) Settle(
+	_ context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
 	if err := outcome.Validate(); err != nil {
 		return err
 	}
@@ -104,7 +110,8 @@ func (q *queue) Settle(_ context.Context, id string, claim uint64, outcome logou
 	if n.claim != claim {
 		return logout.ErrOutdated
 	}
-	n.State, n.NextAttempt, n.LastError, n.LastAttempt = outcome.State, outcome.NextAttempt, outcome.LastError, now
+	n.State, n.NextAttempt, n.LastError, n.LastAttempt = outcome.State, outcome.NextAttempt,
+		outcome.LastError, now
 	n.lease = time.Time{}
 	n.Attempts++
 	q.settled++
@@ -131,15 +138,18 @@ func (q *queue) waitState(t *testing.T, id string, state logout.State) logout.No
 
 func (q *queue) waitAttempts(t *testing.T, id string, attempts int) logout.Notification {
 	t.Helper()
-	return q.wait(t, id, fmt.Sprintf("tried %d times", attempts), func(n logout.Notification) bool { return n.Attempts >= attempts })
+	return q.wait(t, id, fmt.Sprintf("tried %d times", attempts), func(n logout.Notification) bool {
+		return n.Attempts >= attempts
+	})
 }
 
 // due returns a notice that is due now.
 func due(id, client string) logout.Notification {
 	now := time.Now().UTC()
 	return logout.Notification{
-		ID: id, Issuer: "https://op.example", ClientID: client, SubjectID: "alice", SessionID: "sid-1", Reason: logout.Terminated,
-		State: logout.Pending, Queued: now, NextAttempt: now, GiveUpAt: now.Add(logout.RetryWindow),
+		ID: id, Issuer: "https://op.example", ClientID: client, SubjectID: "alice", SessionID: "sid-1",
+		Reason: logout.Terminated,
+		State:  logout.Pending, Queued: now, NextAttempt: now, GiveUpAt: now.Add(logout.RetryWindow),
 	}
 }
 
@@ -170,7 +180,9 @@ type relyingParty struct {
 	last   *http.Request
 }
 
-func newRelyingParty(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, attempt int)) *relyingParty {
+func newRelyingParty(
+	t *testing.T, answer func(w http.ResponseWriter, r *http.Request, attempt int),
+) *relyingParty {
 	t.Helper()
 	rp := &relyingParty{}
 	rp.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -210,11 +222,14 @@ func status(code int) func(http.ResponseWriter, *http.Request, int) {
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 // start runs a dispatcher with short waits until the test ends.
-func start(t *testing.T, q *queue, clients logout.ClientMap, change ...func(*logout.DispatcherConfig)) *logout.Dispatcher {
+func start(
+	t *testing.T, q *queue, clients logout.ClientMap, change ...func(*logout.DispatcherConfig),
+) *logout.Dispatcher {
 	t.Helper()
 	config := logout.DispatcherConfig{
 		Store: q, Signer: plainSigner{}, Clients: clients, AllowCIDRs: loopback, Poll: 20 * time.Millisecond,
-		RetryBase: 5 * time.Millisecond, RetryMost: 20 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		RetryBase: 5 * time.Millisecond, RetryMost: 20 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
 		c(&config)

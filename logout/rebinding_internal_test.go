@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// nameServer answers every question for IPv4 addresses with those that are set, and other questions with none.
+// nameServer answers every question for IPv4 addresses with those that are set, and other questions with
+// none.
 type nameServer struct {
 	mutex     sync.Mutex
 	addresses []string
@@ -86,14 +87,16 @@ func TestRebinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	dialer := newDialer(&config, guard)
-	dialer.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", address)
-	}}
+	dialer.Resolver = &net.Resolver{PreferGo: true,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "udp", address)
+		}}
 	client := newHTTPClient(&config, guard)
 	client.Transport.(*http.Transport).DialContext = dialer.DialContext
 	location, _ := url.Parse(server.URL) // it is one
 	post := func() error {
-		response, err := client.Post("http://rp.example.test.:"+location.Port()+"/", "text/plain", strings.NewReader("x"))
+		response, err := client.Post("http://rp.example.test.:"+location.Port()+"/", "text/plain",
+			strings.NewReader("x"))
 		if err == nil {
 			_ = response.Body.Close()
 		}
@@ -114,7 +117,8 @@ func TestRebinding(t *testing.T) {
 		before := served.Load()
 		err := post()
 		if step.reached != (err == nil) || step.reached != (served.Load() > before) {
-			t.Errorf("%v: error %v, reached %t; want reached %t", step.addresses, err, served.Load() > before, step.reached)
+			t.Errorf("%v: error %v, reached %t; want reached %t", step.addresses, err, served.Load() > before,
+				step.reached)
 		}
 		if !step.reached && !errors.Is(err, ErrAddress) {
 			t.Errorf("%v: error %v, want ErrAddress", step.addresses, err)

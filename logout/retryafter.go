@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// parseRetryAfter returns the moment that a Retry-After header asks to wait for: seconds or a date (RFC 9110, section 10.2.3). A header
-// that is neither is as good as none.
+// parseRetryAfter returns the moment that a Retry-After header asks to wait for: seconds or a date (RFC 9110,
+// section 10.2.3). A header that is neither is as good as none.
 func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -29,8 +29,8 @@ func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
 	return date, true
 }
 
-// backoff returns how long to wait after so many attempts have failed: it doubles from base to most, give or take a quarter so that
-// what failed together is not tried again together.
+// backoff returns how long to wait after so many attempts have failed: it doubles from base to most, give or
+// take a quarter so that what failed together is not tried again together.
 func backoff(base, most time.Duration, attempts int) time.Duration {
 	wait := most
 	// 62 doublings overflow whatever base is.

@@ -10,8 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
-// FailingBackend is a sessions.Backend that may fail for good, as one whose disk did: what it knows may not be what is stored. From then on each of its calls is
-// ticketstore.ErrUnavailable. Serve ends the process of such a backend, with status 3, and the host starts another, which reads what is stored.
+// FailingBackend is a sessions.Backend that may fail for good, as one whose disk did: what it knows may not
+// be what is stored. From then on each of its calls is ticketstore.ErrUnavailable. Serve ends the process of
+// such a backend, with status 3, and the host starts another, which reads what is stored.
 type FailingBackend interface {
 	sessions.Backend
 	// Failed is closed when the backend has failed.
@@ -20,8 +21,8 @@ type FailingBackend interface {
 	Failure() error
 }
 
-// ProtocolVersion is the version of the plugin protocol that this package speaks. A plugin of another is not started.
-// 2: the messages carry the records of plugin/proto/sessions/records/v1.
+// ProtocolVersion is the version of the plugin protocol that this package speaks. A plugin of another is not
+// started. 2: the messages carry the records of plugin/proto/sessions/records/v1.
 const ProtocolVersion = 2
 
 // handshake tells go-plugin that a process was started as a plugin of ours. The cookie is no secret.

@@ -66,12 +66,18 @@ func TestStartErrorsBlameTheRightThing(t *testing.T) {
 		},
 		"interpreter that env does not find": {
 			func(b *bench, c *plugin.Config) { c.Path = b.script("#!/usr/bin/env no-such-interpreter\n") },
-			[]string{"exit status 127", "a program or library that it needs is missing", "no-such-interpreter"},
+			[]string{
+				"exit status 127", "a program or library that it needs is missing", "no-such-interpreter",
+			},
 		},
 		"missing dynamic loader": {
-			func(b *bench, c *plugin.Config) { c.Path = b.compile("-Wl,--dynamic-linker=/nowhere/ld-musl.so.1") },
+			func(b *bench,
+				c *plugin.Config) {
+				c.Path = b.compile("-Wl,--dynamic-linker=/nowhere/ld-musl.so.1")
+			},
 			[]string{
-				`its dynamic loader, "/nowhere/ld-musl.so.1", does not exist: install the C library`, "CGO_ENABLED=0",
+				`its dynamic loader, "/nowhere/ld-musl.so.1", does not exist: install the C library`,
+				"CGO_ENABLED=0",
 			},
 		},
 		"missing library": {

@@ -33,9 +33,10 @@ type Client struct {
 
 var _ sessions.Backend = (*Client)(nil)
 
-// Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context bounds the start only; Close
-// ends the plugin. An error says what was wrong with which binary, a *ticketstore.FieldError in it with which setting, a
-// *ticketstore.OtherStoreError that the store is not the one that is wanted; no process, socket or folder is left behind then.
+// Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context
+// bounds the start only; Close ends the plugin. An error says what was wrong with which binary, a
+// *ticketstore.FieldError in it with which setting, a *ticketstore.OtherStoreError that the store is not the
+// one that is wanted; no process, socket or folder is left behind then.
 func Open(ctx context.Context, config Config) (*Client, error) {
 	settings, err := config.prepare()
 	if err != nil {
@@ -51,9 +52,11 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	}
 	c := &Client{link: newLink(&config, settings, first)}
 	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
-	c.tickets, c.grants, c.logout = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller}, &rpc.Logout{Caller: c.caller}
+	c.tickets, c.grants, c.logout = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller},
+		&rpc.Logout{Caller: c.caller}
 	c.props = &rpc.Properties{Caller: c.caller}
-	c.transfer, c.movable = &rpc.Transfer{Caller: c.caller}, slices.Contains(first.description.Services, transfer.Service)
+	c.transfer, c.movable = &rpc.Transfer{Caller: c.caller},
+		slices.Contains(first.description.Services, transfer.Service)
 	return c, nil
 }
 
@@ -77,9 +80,10 @@ func (c *Client) Transfer() transfer.Store {
 	return c.transfer
 }
 
-// Describe asks the backend what it is. While there is no plugin because it does not start again, or because its backend
-// has failed, it does not wait as other calls do: its error, ticketstore.ErrUnavailable, says at once why, for an operator
-// to read. For some seconds after such a failure the trouble of the next plugin says it.
+// Describe asks the backend what it is. While there is no plugin because it does not start again, or because
+// its backend has failed, it does not wait as other calls do: its error, ticketstore.ErrUnavailable, says at
+// once why, for an operator to read. For some seconds after such a failure the trouble of the next plugin
+// says it.
 func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
 	if err := c.link.failure(); err != nil {
 		return ticketstore.Description{}, fmt.Errorf("describe: %w", err)
@@ -91,7 +95,8 @@ func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) 
 	return description, err
 }
 
-// PID returns the plugin's process id, 0 while there is none: after Close, and while a process that died is being replaced.
+// PID returns the plugin's process id, 0 while there is none: after Close, and while a process that died is
+// being replaced.
 func (c *Client) PID() int {
 	if in := c.link.state.Load().instance; in != nil && !in.dead() {
 		return in.pid()
@@ -99,8 +104,9 @@ func (c *Client) PID() int {
 	return 0
 }
 
-// Close refuses further calls as ticketstore.ErrUnavailable, lets those that run finish within Config.CallTimeout, and ends the plugin, which
-// closes its database. A plugin that does not end within Config.CloseTimeout is killed, which is an error.
+// Close refuses further calls as ticketstore.ErrUnavailable, lets those that run finish within
+// Config.CallTimeout, and ends the plugin, which closes its database. A plugin that does not end within
+// Config.CloseTimeout is killed, which is an error.
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() { c.closeErr = c.link.close() })
 	return c.closeErr

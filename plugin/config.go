@@ -35,32 +35,37 @@ type Config struct {
 	Args []string
 	// Env are "NAME=value" entries for it. It inherits nothing from the host's environment.
 	Env []string
-	// Settings are marshalled to JSON and given to the backend, which refuses what it does not know. Nil means none: {}.
+	// Settings are marshalled to JSON and given to the backend, which refuses what it does not know. Nil
+	// means none: {}.
 	Settings any
-	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; the sum seen is logged then. Nobody else
-	// should be able to write the binary, or its folder: it is read for the sum just before it is started.
+	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; the sum
+	// seen is logged then. Nobody else should be able to write the binary, or its folder: it is read for the
+	// sum just before it is started.
 	Checksum string
-	// StoreID pins the store: the backend must have the one of that id (ticketstore.Description.StoreID). Another one, or none, is refused as
-	// ticketstore.ErrOtherStore, and nothing is created. Where it is empty, the ids of the context that Open is given count
-	// (ticketstore.WithStoreIDs), of which there may be several; without any, whatever is there is opened, or created. A plugin that is
-	// started again after that must come back with the store that was opened first, or is not served.
+	// StoreID pins the store: the backend must have the one of that id (ticketstore.Description.StoreID).
+	// Another one, or none, is refused as ticketstore.ErrOtherStore, and nothing is created. Where it is
+	// empty, the ids of the context that Open is given count (ticketstore.WithStoreIDs), of which there may
+	// be several; without any, whatever is there is opened, or created. A plugin that is started again after
+	// that must come back with the store that was opened first, or is not served.
 	StoreID string
-	// SocketDir is where the folder of the socket is made: os.TempDir() by default, which TMPDIR names. Unix limits the length of a socket's
-	// path to some 100 bytes, of which 40 are ours.
+	// SocketDir is where the folder of the socket is made: os.TempDir() by default, which TMPDIR names. Unix
+	// limits the length of a socket's path to some 100 bytes, of which 40 are ours.
 	SocketDir string
-	// StartTimeout bounds the start: the process, its handshake, and opening the backend, for which the badger plugin waits until a
-	// process that ends has let go of the folder. DefaultStartTimeout when zero.
+	// StartTimeout bounds the start: the process, its handshake, and opening the backend, for which the
+	// badger plugin waits until a process that ends has let go of the folder. DefaultStartTimeout when zero.
 	StartTimeout time.Duration
-	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A call that it ends is
-	// ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions, of which there may be many: DefaultLongCallTimeout. A plugin
-	// that dies or hangs meanwhile (HealthTimeout) does not make its caller wait for that: the call goes on with the next plugin, or ends
+	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A
+	// call that it ends is ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions,
+	// of which there may be many: DefaultLongCallTimeout. A plugin that dies or hangs meanwhile
+	// (HealthTimeout) does not make its caller wait for that: the call goes on with the next plugin, or ends
 	// CallTimeout later.
 	CallTimeout     time.Duration
 	LongCallTimeout time.Duration
-	// CloseTimeout is how long the plugin may take to close its database before it is killed: DefaultCloseTimeout when zero.
+	// CloseTimeout is how long the plugin may take to close its database before it is killed:
+	// DefaultCloseTimeout when zero.
 	CloseTimeout time.Duration
-	// HealthTimeout is how long the plugin may take to answer whether it is well, which it is asked once a second, before it is killed and
-	// started again: DefaultHealthTimeout when zero.
+	// HealthTimeout is how long the plugin may take to answer whether it is well, which it is asked once a
+	// second, before it is killed and started again: DefaultHealthTimeout when zero.
 	HealthTimeout time.Duration
 	// Logger gets the plugin's log, and ours about it. slog.Default() when nil.
 	Logger *slog.Logger
@@ -125,7 +130,8 @@ func (c *Config) locate() (string, error) {
 	case errors.Is(err, fs.ErrPermission) && statErr == nil && info.Mode()&0o111 != 0 && onNoExec(c.Path):
 		return "", errNoExec
 	case errors.Is(err, fs.ErrPermission):
-		return "", errors.New("it may not be executed by this user: set its mode (chmod +x) or run as its owner")
+		return "",
+			errors.New("it may not be executed by this user: set its mode (chmod +x) or run as its owner")
 	case err != nil:
 		return "", err
 	}
@@ -150,8 +156,9 @@ func (c *Config) verify(path string) (string, error) {
 	}
 	want, err := hex.DecodeString(c.Checksum)
 	if err != nil || subtle.ConstantTimeCompare(want, sum) != 1 {
-		return "", fmt.Errorf("its SHA-256 is %s, Config.Checksum is %s: it is not the binary that was pinned, so it was not started",
-			seen, c.Checksum)
+		return "",
+			fmt.Errorf("its SHA-256 is %s, Config.Checksum is %s: it is not the binary that was pinned, "+
+				"so it was not started", seen, c.Checksum)
 	}
 	return seen, nil
 }

@@ -1,20 +1,24 @@
-// Package plugin runs a session backend in a process of its own, by hashicorp/go-plugin and gRPC: Serve in the plugin, Open in the host.
+// Package plugin runs a session backend in a process of its own, by hashicorp/go-plugin and gRPC: Serve in
+// the plugin, Open in the host.
 //
-// The plugin keeps, the host acts: a plugin stores sessions, grants and the queue of logout notices, and needs neither network nor keys.
-// The Client that Open returns has the shape of a Backend itself: a ticketstore.Store, a grantstore.Store and a logout.Store, with the
-// identity of their errors kept across the process boundary.
+// The plugin keeps, the host acts: a plugin stores sessions, grants and the queue of logout notices, and
+// needs neither network nor keys. The Client that Open returns has the shape of a Backend itself: a
+// ticketstore.Store, a grantstore.Store and a logout.Store, with the identity of their errors kept across the
+// process boundary.
 //
-// The protocol is public, in plugin/proto, so that a plugin may be written in any language. plugintest runs the conformance suites
-// against a backend through a real gRPC connection.
+// The protocol is public, in plugin/proto, so that a plugin may be written in any language. plugintest runs
+// the conformance suites against a backend through a real gRPC connection.
 //
 // # Trust
 //
-// The host starts the binary that Config.Path names and, with Config.Checksum, only if its SHA-256 is the given one. The connection is a unix
-// socket in a folder of mode 0700 with mutual TLS, each side with a certificate made for this process. The plugin inherits none of the
-// host's environment. The host believes none of its answers unchecked, and bounds each call.
+// The host starts the binary that Config.Path names and, with Config.Checksum, only if its SHA-256 is the
+// given one. The connection is a unix socket in a folder of mode 0700 with mutual TLS, each side with a
+// certificate made for this process. The plugin inherits none of the host's environment. The host believes
+// none of its answers unchecked, and bounds each call.
 //
 // # Life
 //
-// A plugin ends when its host closes the Client, when it gets SIGTERM, and when its host dies in any way; each time it closes its database
-// first. A plugin that dies is started again, while calls wait within their bounds.
+// A plugin ends when its host closes the Client, when it gets SIGTERM, and when its host dies in any way;
+// each time it closes its database first. A plugin that dies is started again, while calls wait within their
+// bounds.
 package plugin

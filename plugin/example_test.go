@@ -25,7 +25,8 @@ func Example() {
 		return
 	}
 	defer backend.Close()
-	page, err := backend.Tickets().Query(ctx, ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "42"}})
+	page, err := backend.Tickets().Query(ctx,
+		ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "42"}})
 	if err != nil {
 		fmt.Println(err)
 		return

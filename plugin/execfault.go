@@ -49,7 +49,8 @@ func explainExec(path string, err error) error {
 		case errors.Is(lookErr, fs.ErrNotExist):
 			return fmt.Errorf("cannot be started: its %s, %q, does not exist: %s", kind, interpreter, remedy)
 		case errors.Is(err, fs.ErrPermission):
-			return fmt.Errorf("cannot be started: its %s, %q, may not be executed: %s", kind, interpreter, remedy)
+			return fmt.Errorf("cannot be started: its %s, %q, may not be executed: %s", kind, interpreter,
+				remedy)
 		}
 	}
 	return fmt.Errorf("cannot be started: %w", err)

@@ -41,8 +41,8 @@ func (g *greeting) String() string {
 	return strings.TrimSpace(strings.ToValidUTF8(string(g.line), "?"))
 }
 
-// explain turns go-plugin's error of a start that failed into one that says what is there instead of a plugin, and what to do.
-// ended tells that the process had ended before we ended it.
+// explain turns go-plugin's error of a start that failed into one that says what is there instead of a
+// plugin, and what to do. ended tells that the process had ended before we ended it.
 func (p *process) explain(ctx context.Context, err error, ended bool, timeout time.Duration) error {
 	if p.pid() == 0 {
 		return explainExec(p.path, err)
@@ -51,7 +51,8 @@ func (p *process) explain(ctx context.Context, err error, ended bool, timeout ti
 	parts := strings.Split(said, "|")
 	switch {
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errStartTimeout):
-		return p.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer", timeout))
+		return p.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
+			timeout))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case said == "" && ended:
@@ -59,12 +60,14 @@ func (p *process) explain(ctx context.Context, err error, ended bool, timeout ti
 	case said == "":
 		return p.withLastWords(fmt.Errorf("gave no handshake: it is no session plugin: %w", err))
 	case len(parts) < 5:
-		return p.withLastWords(fmt.Errorf("wrote %q instead of a handshake: it is no session plugin", said[:min(len(said), maxQuoted)]))
+		return p.withLastWords(fmt.Errorf("wrote %q instead of a handshake: it is no session plugin",
+			said[:min(len(said), maxQuoted)]))
 	case parts[0] != fmt.Sprint(goplugin.CoreProtocolVersion):
-		return fmt.Errorf("speaks version %.20q of go-plugin's handshake, this host version %d", parts[0], goplugin.CoreProtocolVersion)
+		return fmt.Errorf("speaks version %.20q of go-plugin's handshake, this host version %d", parts[0],
+			goplugin.CoreProtocolVersion)
 	case parts[1] != fmt.Sprint(ProtocolVersion):
-		return fmt.Errorf("speaks version %.20q of the plugin protocol, this host version %d: install a plugin and a host of the same release",
-			parts[1], ProtocolVersion)
+		return fmt.Errorf("speaks version %.20q of the plugin protocol, this host version %d: "+
+			"install a plugin and a host of the same release", parts[1], ProtocolVersion)
 	case parts[4] != string(goplugin.ProtocolGRPC):
 		return fmt.Errorf("speaks %.20q instead of gRPC: it is no session plugin", parts[4])
 	}

@@ -12,9 +12,9 @@ import (
 // healthEvery is the pause between two questions whether the plugin is well.
 const healthEvery = time.Second
 
-// watch kills a process that does not answer within Config.HealthTimeout, so that it is replaced: calls that wait for a
-// process that hangs would wait in vain. So is one that answers that it has failed, and one that has come to serve another
-// store. It returns when the process has ended or the link is closing.
+// watch kills a process that does not answer within Config.HealthTimeout, so that it is replaced: calls that
+// wait for a process that hangs would wait in vain. So is one that answers that it has failed, and one that
+// has come to serve another store. It returns when the process has ended or the link is closing.
 func (l *link) watch(in *instance) {
 	caller := &rpc.Caller{Conn: in.conn, Timeout: l.config.HealthTimeout, Long: l.config.HealthTimeout}
 	pause := time.NewTicker(healthEvery)
@@ -42,7 +42,8 @@ func (l *link) watch(in *instance) {
 			in.logger.ErrorContext(context.Background(), "session plugin hangs and is killed", "error", err,
 				"health_timeout", l.config.HealthTimeout.String())
 		} else {
-			in.logger.ErrorContext(context.Background(), "session plugin has failed and is killed", "error", err)
+			in.logger.ErrorContext(context.Background(), "session plugin has failed and is killed", "error",
+				err)
 			in.answer.Store(&err)
 		}
 		in.slay()

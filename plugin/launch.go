@@ -34,8 +34,8 @@ type instance struct {
 	description ticketstore.Description
 }
 
-// launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are any.
-// Nothing is left behind when it fails.
+// launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are
+// any. Nothing is left behind when it fails.
 func launch(ctx context.Context, config *Config, settings []byte, wanted []string) (_ *instance, err error) {
 	defer func() {
 		if err != nil {
@@ -79,7 +79,8 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 		return nil, p.explain(ctx, ctx.Err(), false, config.StartTimeout)
 	}
 	p.settled.Store(true)
-	p.logger.InfoContext(ctx, "session plugin is ready", "path", path, "sha256", sum, "pinned", config.Checksum != "",
+	p.logger.InfoContext(ctx, "session plugin is ready", "path", path, "sha256", sum, "pinned",
+		config.Checksum != "",
 		"backend", in.description.Name, "version", in.description.Version, "format", in.description.Format,
 		"store_id", in.description.StoreID)
 	return in, nil
@@ -156,12 +157,14 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("backend %s does not serve %s: this host needs them", in.description.Name, strings.Join(missing, ", "))
+		return fmt.Errorf("backend %s does not serve %s: this host needs them", in.description.Name,
+			strings.Join(missing, ", "))
 	}
 	return nil
 }
 
-// otherStore says which store was found where, as far as the settings say it. Nothing else of them is said: they may hold secrets.
+// otherStore says which store was found where, as far as the settings say it. Nothing else of them is said:
+// they may hold secrets.
 func otherStore(settings []byte, wanted []string, found string) error {
 	var where struct {
 		Path string `json:"path"`
@@ -180,18 +183,20 @@ func otherStore(settings []byte, wanted []string, found string) error {
 func (in *instance) startError(ctx context.Context, config *Config, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errStartTimeout) || errors.Is(err, context.DeadlineExceeded):
-		return in.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer", config.StartTimeout))
+		return in.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
+			config.StartTimeout))
 	case errors.Is(err, ticketstore.ErrUnavailable) && in.endedByItself():
 		return in.withLastWords(fmt.Errorf("ended while it was starting (%s): %w", in.exit(), err))
 	}
 	return err
 }
 
-// stop ends the process, gracefully where its backend is open, and removes the socket's folder. After patience it kills the process, which
-// may not even answer go-plugin's good-bye.
+// stop ends the process, gracefully where its backend is open, and removes the socket's folder. After
+// patience it kills the process, which may not even answer go-plugin's good-bye.
 func (in *instance) stop(patience time.Duration) {
 	watchdog := time.AfterFunc(patience, func() {
-		in.logger.WarnContext(context.Background(), "session plugin did not end in time and is killed", "patience", patience.String())
+		in.logger.WarnContext(context.Background(), "session plugin did not end in time and is killed",
+			"patience", patience.String())
 		in.slay()
 	})
 	defer watchdog.Stop()

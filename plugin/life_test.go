@@ -32,7 +32,9 @@ func TestHostIsKilled(t *testing.T) {
 		t.Fatalf("the host does not tell its plugin's pid: %v\n%s", err, &host.Log)
 	}
 	host.Kill()
-	testenv.Eventually(b.t, "the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
+	testenv.Eventually(b.t, "the plugin closes its backend", func() bool {
+		return b.marked(fmt.Sprintf("closed-%d", pid))
+	})
 	b.nothingLeft()
 }
 
@@ -43,7 +45,9 @@ func TestPluginIsTerminated(t *testing.T) {
 	client := b.open(settings{})
 	pid := client.PID()
 	b.signal(pid, syscall.SIGTERM)
-	testenv.Eventually(b.t, "the plugin closes its backend", func() bool { return b.marked(fmt.Sprintf("closed-%d", pid)) })
+	testenv.Eventually(b.t, "the plugin closes its backend", func() bool {
+		return b.marked(fmt.Sprintf("closed-%d", pid))
+	})
 	b.replaced(client, pid)
 }
 
@@ -105,8 +109,8 @@ func TestPluginIsKilled(t *testing.T) {
 	}
 }
 
-// A plugin that cannot be started again leaves its host up: calls wait as long as a call may take and then fail at once, all of them saying
-// why, and one that can be started ends that.
+// A plugin that cannot be started again leaves its host up: calls wait as long as a call may take and then
+// fail at once, all of them saying why, and one that can be started ends that.
 func TestPluginDoesNotStartAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -126,7 +130,8 @@ func TestPluginDoesNotStartAgain(t *testing.T) {
 		t.Errorf("the first call: got %v, want ErrUnavailable", err)
 	}
 	for range 1000 { // they would take a quarter of an hour if they waited
-		if _, err = client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
+		if _, err = client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
+			ticketstore.ErrUnavailable) {
 			t.Fatalf("a later call: got %v, want ErrUnavailable", err)
 		}
 	}
@@ -168,7 +173,9 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 		_, err := client.Tickets().Get(context.Background(), ticketstore.Key{1})
 		answered <- err
 	}()
-	testenv.Eventually(b.t, "a start fails", func() bool { return strings.Contains(b.log.String(), "does not start") })
+	testenv.Eventually(b.t, "a start fails", func() bool {
+		return strings.Contains(b.log.String(), "does not start")
+	})
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
 	}
@@ -192,13 +199,15 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 		testenv.Eventually(b.t, "it has ended", func() bool { return client.PID() != pid })
 		cancel() // before the next one is asked too
 		call.Wait()
-		if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
+		if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
+			ticketstore.ErrNotFound) {
 			t.Errorf("a call after the exit: got %v, want ErrNotFound", err)
 		}
 	}
 }
 
-// A plugin whose backend fails at each first write is started again ever later, and all the while Describe says why.
+// A plugin whose backend fails at each first write is started again ever later, and all the while Describe
+// says why.
 func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -255,7 +264,8 @@ func TestWrapperIsKilled(t *testing.T) {
 	hung := b.wrapped(wrapper)
 	b.freeze(hung)
 	b.signal(wrapper, syscall.SIGKILL)
-	// The system wakes whom the death of a process leaves stopped and without a parent: until it is killed, it may answer.
+	// The system wakes whom the death of a process leaves stopped and without a parent: until it is killed,
+	// it may answer.
 	testenv.Eventually(b.t, "the next plugin serves", func() bool {
 		_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})
 		if !errors.Is(err, ticketstore.ErrNotFound) {
@@ -339,7 +349,8 @@ func (b *bench) freeze(pid int) {
 	})
 }
 
-// A plugin that was told to end by a signal, and is slow to close its database, is replaced; calls wait for the next.
+// A plugin that was told to end by a signal, and is slow to close its database, is replaced; calls wait for
+// the next.
 func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -374,7 +385,8 @@ func TestPluginThatHangsIsReplaced(t *testing.T) {
 	client := b.start(config)
 	hung := client.PID()
 	b.freeze(hung)
-	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("a call while the plugin hung: got %v, want ErrNotFound", err)
 	}
 	b.replaced(client, hung)
@@ -388,10 +400,12 @@ func TestPluginHangs(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	config := b.config("plugin", settings{})
-	config.CloseTimeout, config.CallTimeout, config.HealthTimeout = 500*time.Millisecond, 100*time.Millisecond, time.Hour
+	config.CloseTimeout, config.CallTimeout, config.HealthTimeout = 500*time.Millisecond,
+		100*time.Millisecond, time.Hour
 	client := b.start(config)
 	b.freeze(client.PID())
-	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrUnavailable) {
+	if _, err := client.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err,
+		ticketstore.ErrUnavailable) {
 		t.Errorf("get: got %v, want ErrUnavailable", err)
 	}
 	if err := client.Close(); err == nil {
@@ -414,7 +428,9 @@ func TestPluginPanics(t *testing.T) {
 			t.Error("got no error from a plugin that panics")
 		}
 	})
-	testenv.Eventually(b.t, "the panic is in the log", func() bool { return strings.Contains(b.log.String(), "panic: told to") })
+	testenv.Eventually(b.t, "the panic is in the log", func() bool {
+		return strings.Contains(b.log.String(), "panic: told to")
+	})
 	cancel()
 	call.Wait()
 	b.replaced(client, pid)

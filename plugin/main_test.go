@@ -44,7 +44,9 @@ func TestMain(m *testing.M) {
 		plugin.Serve(plugin.ServeConfig{Open: openMemory})
 	case "version 1": // as of before the messages carried records
 		goplugin.Serve(&goplugin.ServeConfig{
-			HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey)},
+			HandshakeConfig: goplugin.HandshakeConfig{
+				MagicCookieKey: cookieKey, MagicCookieValue: os.Getenv(cookieKey),
+			},
 			VersionedPlugins: map[int]goplugin.PluginSet{1: {"sessions": nothing{}}},
 			GRPCServer:       goplugin.DefaultGRPCServer,
 		})
@@ -113,7 +115,8 @@ type settings struct {
 	Services []string `json:"services,omitempty"` // instead of all
 	Hang     bool     `json:"hang,omitempty"`     // Open waits for its context
 	SlowEnd  bool     `json:"slow_end,omitempty"` // Close takes three seconds
-	Path     string   `json:"path,omitempty"`     // a file with the id of the store, which is missing where there is none
+	// a file with the id of the store, which is missing where there is none
+	Path string `json:"path,omitempty"`
 }
 
 func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backend, error) {
@@ -136,7 +139,8 @@ func openMemory(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.
 		s.Services = []string{"tickets", "grants", "logout", "properties"}
 	}
 	return &memory{
-		settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{}, failed: make(chan struct{}),
+		settings: s, folder: os.Getenv(folderEnv), sessions: map[ticketstore.Key]*ticketstore.Session{},
+		failed: make(chan struct{}),
 	}, nil
 }
 
@@ -162,7 +166,9 @@ func (m *memory) Properties() ticketstore.Properties { return nil }
 
 func (m *memory) Describe(context.Context) (ticketstore.Description, error) {
 	id, _ := os.ReadFile(m.settings.Path)
-	return ticketstore.Description{Name: "memory", Version: "test", Format: 1, Services: m.settings.Services, StoreID: string(id)}, nil
+	return ticketstore.Description{
+		Name: "memory", Version: "test", Format: 1, Services: m.settings.Services, StoreID: string(id),
+	}, nil
 }
 
 func (m *memory) Close() error {

@@ -54,7 +54,8 @@ func newBench(t testing.TB) *bench {
 
 func (b *bench) config(mode string, s settings) plugin.Config {
 	return plugin.Config{
-		Path: os.Args[0], Env: []string{modeEnv + "=" + mode, folderEnv + "=" + b.folder}, Settings: s, SocketDir: b.folder,
+		Path: os.Args[0], Env: []string{modeEnv + "=" + mode, folderEnv + "=" + b.folder}, Settings: s,
+		SocketDir: b.folder,
 		// A machine may be slow; who tests what is too slow says so.
 		CallTimeout: patience, HealthTimeout: patience,
 		Logger: slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -95,7 +96,9 @@ func (b *bench) nothingLeft() {
 			testenv.Eventually(b.t, fmt.Sprintf("process %d ends", n), func() bool { return gone(n) })
 		}
 		if entry.IsDir() || entry.Type()&fs.ModeSocket != 0 {
-			testenv.Eventually(b.t, entry.Name()+" is removed", func() bool { return !b.marked(entry.Name()) })
+			testenv.Eventually(b.t, entry.Name()+" is removed", func() bool {
+				return !b.marked(entry.Name())
+			})
 		}
 	}
 }
@@ -125,7 +128,9 @@ func (b *bench) signal(pid int, sent syscall.Signal) {
 // replaced waits until another plugin runs than the one of that pid.
 func (b *bench) replaced(client *plugin.Client, pid int) {
 	b.t.Helper()
-	testenv.Eventually(b.t, "another plugin runs", func() bool { return client.PID() != 0 && client.PID() != pid })
+	testenv.Eventually(b.t, "another plugin runs", func() bool {
+		return client.PID() != 0 && client.PID() != pid
+	})
 }
 
 func session(id string) *ticketstore.Session {
@@ -161,9 +166,12 @@ func TestOpen(t *testing.T) {
 	b.socketIsPrivate()
 	// What go-plugin passes on by a stream of its own is cut off at the end.
 	for _, line := range []string{
-		`level=WARN msg="memory backend is open"`, `msg="a line to go-plugin's standard error"`, "sha256=" + checksum(t, os.Args[0]),
+		`level=WARN msg="memory backend is open"`, `msg="a line to go-plugin's standard error"`,
+		"sha256=" + checksum(t, os.Args[0]),
 	} {
-		testenv.Eventually(b.t, "the log has "+line, func() bool { return strings.Contains(b.log.String(), line) })
+		testenv.Eventually(b.t, "the log has "+line, func() bool {
+			return strings.Contains(b.log.String(), line)
+		})
 	}
 
 	if err := client.Close(); err != nil {
@@ -228,38 +236,79 @@ func TestOpenFails(t *testing.T) {
 		change   func(*bench, *plugin.Config)
 		want     string
 	}{
-		"no path":         {"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "" }, "Path: is empty"},
-		"no such file":    {"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "/no/such/file" }, "/no/such/file: there is no such file"},
-		"no such program": {"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "no-such-program" }, "no such program in PATH"},
-		"folder":          {"", settings{}, func(b *bench, c *plugin.Config) { c.Path = b.folder }, "it is a folder"},
-		"not executable":  {"", settings{}, func(b *bench, c *plugin.Config) { c.Path = script(b, 0o600, "#!/bin/sh\n") }, "may not be executed"},
-		"no binary":       {"", settings{}, func(b *bench, c *plugin.Config) { c.Path = script(b, 0o700, "\x00\x01\x02\x03") }, "cannot be started"},
+		"no path": {
+			"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "" }, "Path: is empty",
+		},
+		"no such file": {
+			"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "/no/such/file" },
+			"/no/such/file: there is no such file",
+		},
+		"no such program": {
+			"", settings{}, func(_ *bench, c *plugin.Config) { c.Path = "no-such-program" },
+			"no such program in PATH",
+		},
+		"folder": {
+			"", settings{}, func(b *bench, c *plugin.Config) { c.Path = b.folder }, "it is a folder",
+		},
+		"not executable": {
+			"", settings{}, func(b *bench, c *plugin.Config) { c.Path = script(b, 0o600, "#!/bin/sh\n") },
+			"may not be executed",
+		},
+		"no binary": {
+			"", settings{},
+			func(b *bench, c *plugin.Config) { c.Path = script(b, 0o700, "\x00\x01\x02\x03") },
+			"cannot be started",
+		},
 		"script that stays": {"", settings{}, func(b *bench, c *plugin.Config) {
 			c.Path = script(b, 0o700, "#!/bin/sh\necho $$ > "+b.folder+"/pid-$$\necho hello\nsleep 600\n")
 		}, `wrote "hello" instead of a handshake`},
 		"script that forks": {"", settings{}, func(b *bench, c *plugin.Config) {
 			c.Path = script(b, 0o700, "#!/bin/sh\nsleep 600 &\necho $! > "+b.folder+"/pid-$!\n")
 		}, "ended before its handshake"},
-		"bad checksum": {"", settings{}, func(_ *bench, c *plugin.Config) { c.Checksum = "abc" }, "Checksum: is not a SHA-256"},
+		"bad checksum": {
+			"", settings{}, func(_ *bench, c *plugin.Config) { c.Checksum = "abc" },
+			"Checksum: is not a SHA-256",
+		},
 		"wrong checksum": {"plugin", settings{}, func(_ *bench, c *plugin.Config) {
 			c.Checksum = strings.Repeat("0", 64)
 		}, "it is not the binary that was pinned, so it was not started"},
-		"bad settings":     {"", settings{}, func(_ *bench, c *plugin.Config) { c.Settings = make(chan int) }, "Settings: cannot be written as JSON"},
-		"negative timeout": {"", settings{}, func(_ *bench, c *plugin.Config) { c.CallTimeout = -1 }, "CallTimeout: is negative"},
-		"no plugin":        {"chatter", settings{}, nil, `wrote "usage: something [options]" instead of a handshake`},
-		"ends at once":     {"exit", settings{}, nil, `ended before its handshake (exit status 3): it is no session plugin; its last words: "error while loading`},
-		"another plugin":   {"another plugin", settings{}, nil, "This binary is a plugin"},
-		"other version":    {"version 1", settings{}, nil, `speaks version "1" of the plugin protocol, this host version 2`},
-		"nobody answers":   {"deaf", settings{}, nil, ""},
+		"bad settings": {
+			"", settings{}, func(_ *bench, c *plugin.Config) { c.Settings = make(chan int) },
+			"Settings: cannot be written as JSON",
+		},
+		"negative timeout": {
+			"", settings{}, func(_ *bench, c *plugin.Config) { c.CallTimeout = -1 },
+			"CallTimeout: is negative",
+		},
+		"no plugin": {
+			"chatter", settings{}, nil, `wrote "usage: something [options]" instead of a handshake`,
+		},
+		"ends at once": {
+			"exit", settings{}, nil,
+			`ended before its handshake (exit status 3): it is no session plugin; its last words: ` +
+				`"error while loading`,
+		},
+		"another plugin": {"another plugin", settings{}, nil, "This binary is a plugin"},
+		"other version": {
+			"version 1", settings{}, nil, `speaks version "1" of the plugin protocol, this host version 2`,
+		},
+		"nobody answers": {"deaf", settings{}, nil, ""},
 		"silence": {"silence", settings{}, func(_ *bench, c *plugin.Config) {
 			c.StartTimeout = time.Second / 2
 		}, "was not ready within 500ms"},
 		"settings that hang": {"plugin", settings{Hang: true}, func(_ *bench, c *plugin.Config) {
 			c.StartTimeout = time.Second
 		}, "was not ready within 1s"},
-		"unknown setting": {"plugin", settings{Field: "paht"}, nil, "invalid paht: is not a setting of the memory backend"},
-		"backend fails":   {"plugin", settings{Fail: "folder /data is in use"}, nil, "folder /data is in use"},
-		"lacks a service": {"plugin", settings{Services: []string{"grants"}}, nil, "does not serve tickets, logout, properties"},
+		"unknown setting": {
+			"plugin", settings{Field: "paht"}, nil, "invalid paht: is not a setting of the memory backend",
+		},
+		"backend fails": {
+			"plugin", settings{Fail: "folder /data is in use"}, nil, "folder /data is in use",
+		},
+		"lacks a service": {
+			"plugin", settings{Services: []string{"grants"}}, nil,
+			"does not serve tickets, logout, properties",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -342,7 +391,7 @@ func TestStartedByHand(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 2 {
 		t.Errorf("got %v, want exit status 2", err)
 	}
-	if !strings.Contains(string(out), "is started by it, not by hand") {
+	if !strings.Contains(string(out), "sessions of an authorization server, which starts it") {
 		t.Errorf("it says %q", out)
 	}
 }

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// pipeGrace is how long we read on from a process that has ended: children of its own may hold its pipes open.
+	// pipeGrace is how long we read on from a process that has ended: children of its own may hold its pipes
+	// open.
 	pipeGrace = 250 * time.Millisecond
 	// maxTail bounds the last words of a plugin that does not start, in bytes.
 	maxTail = 1 << 10
@@ -30,8 +31,9 @@ const (
 	groupGrace = 3 * time.Second
 )
 
-// process is the plugin's operating system process. go-plugin has a runner of its own, but that one hands the host's standard input
-// on, reads log lines with a parser that panics, and waits forever for pipes that a grandchild holds.
+// process is the plugin's operating system process. go-plugin has a runner of its own, but that one hands the
+// host's standard input on, reads log lines with a parser that panics, and waits forever for pipes that a
+// grandchild holds.
 type process struct {
 	path   string
 	args   []string
@@ -176,7 +178,8 @@ func (p *process) dead() bool {
 	}
 }
 
-// endedByItself tells whether the process has ended, or does so about now: its connection breaks a moment earlier.
+// endedByItself tells whether the process has ended, or does so about now: its connection breaks a moment
+// earlier.
 func (p *process) endedByItself() bool {
 	if p.pid() == 0 || !p.endsWithin(pipeGrace) {
 		return false
@@ -231,8 +234,8 @@ func (p *process) Wait(context.Context) error {
 	return p.err
 }
 
-// Kill ends the process. One that has a database open is asked, and has until instance.stop loses its patience; one that never came so far
-// is killed with all of its children.
+// Kill ends the process. One that has a database open is asked, and has until instance.stop loses its
+// patience; one that never came so far is killed with all of its children.
 func (p *process) Kill(context.Context) error {
 	proc := p.proc.Load()
 	switch {
@@ -259,8 +262,8 @@ func (p *process) slay() {
 	}
 }
 
-// clearGroup waits, once the process has ended, for the children that it may have had, and kills those that stay: the plugin behind a
-// wrapper script holds the database, which the next one needs.
+// clearGroup waits, once the process has ended, for the children that it may have had, and kills those that
+// stay: the plugin behind a wrapper script holds the database, which the next one needs.
 func (p *process) clearGroup() {
 	proc := p.proc.Load()
 	if proc == nil {
@@ -268,7 +271,8 @@ func (p *process) clearGroup() {
 	}
 	for deadline := time.Now().Add(groupGrace); groupLives(proc); time.Sleep(groupPoll) {
 		if time.Now().After(deadline) {
-			p.logger.WarnContext(context.Background(), "session plugin left processes behind, which are killed")
+			p.logger.WarnContext(context.Background(),
+				"session plugin left processes behind, which are killed")
 			killGroup(proc)
 			return
 		}

@@ -25,8 +25,8 @@ func onlyZombies(group int) bool {
 		if len(fields) < 3 || fields[2] != strconv.Itoa(group) {
 			continue
 		}
-		// A first thread may have ended before another that is still in a sync: the process holds its files until
-		// then.
+		// A first thread may have ended before another that is still in a sync: the process holds its files
+		// until then.
 		threads, _ := os.ReadDir(filepath.Join(filepath.Dir(path), "task"))
 		if fields[0] != "Z" && fields[0] != "X" || len(threads) > 1 {
 			return false

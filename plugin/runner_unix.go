@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// ownGroup keeps the terminal's signals from the plugin: its host decides when it ends. It also lets killGroup reach the children of a
-// wrapper script.
+// ownGroup keeps the terminal's signals from the plugin: its host decides when it ends. It also lets
+// killGroup reach the children of a wrapper script.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func askToEnd(process *os.Process) error { return process.Signal(syscall.SIGTERM) }

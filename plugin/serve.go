@@ -24,7 +24,8 @@ import (
 )
 
 const (
-	// drain is how long a plugin that ends waits for calls that run. go-plugin's own hosts kill two seconds after they asked.
+	// drain is how long a plugin that ends waits for calls that run. go-plugin's own hosts kill two seconds
+	// after they asked.
 	drain = time.Second
 	// closeLimit is how long a backend may take to close before the process ends without it.
 	closeLimit = 30 * time.Second
@@ -36,26 +37,31 @@ const (
 
 // ServeConfig configures a plugin.
 type ServeConfig struct {
-	// Open opens the backend with the host's settings, a JSON object. It is called by the host's Configure, again after it failed. A
-	// *ticketstore.FieldError reaches the host as one; the text of any other error reaches the host's operator, so that it must
-	// not hold secrets. The context ends when Open returns. Where it has ids (ticketstore.StoreIDs), the store must have one of them: otherwise
-	// Open creates and changes nothing and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another all the same. The
-	// logger writes to the host's log. Required.
+	// Open opens the backend with the host's settings, a JSON object. It is called by the host's Configure,
+	// again after it failed. A *ticketstore.FieldError reaches the host as one; the text of any other error
+	// reaches the host's operator, so that it must not hold secrets. The context ends when Open returns.
+	// Where it has ids (ticketstore.StoreIDs), the store must have one of them: otherwise Open creates and
+	// changes nothing and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another
+	// all the same. The logger writes to the host's log. Required.
 	Open func(ctx context.Context, settings []byte, logger *slog.Logger) (sessions.Backend, error)
 }
 
-// Launched tells whether this process was started as a plugin by a host. A program that is host and plugin in one calls Serve first thing
-// in main when it was.
+// Launched tells whether this process was started as a plugin by a host. A program that is host and plugin in
+// one calls Serve first thing in main when it was.
 func Launched() bool { return os.Getenv(handshake.MagicCookieKey) == handshake.MagicCookieValue }
 
-// Serve is all that the main function of a plugin does: it serves a backend to the host that started the process, and returns when the
-// backend is closed: told to by the host, on SIGTERM, or because the host has died. On Unix it sets the umask of the process to 007.
-// It ends the process with status 2 when it was not started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can (FailingBackend) has failed.
+// Serve is all that the main function of a plugin does: it serves a backend to the host that started the
+// process, and returns when the backend is closed: told to by the host, on SIGTERM, or because the host has
+// died. On Unix it sets the umask of the process to 007. It ends the process with status 2 when it was not
+// started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can
+// (FailingBackend) has failed.
 func Serve(config ServeConfig) {
 	if !Launched() {
 		name := filepath.Base(os.Args[0])
-		fmt.Fprintf(os.Stderr, "%s keeps the sessions of an authorization server and is started by it, not by hand: name this file as\n"+
-			"plugin.Config.Path (github.com/fosite-sessions/sessions/plugin, protocol version %d).\n", name, ProtocolVersion)
+		fmt.Fprintf(os.Stderr,
+			"%s keeps the sessions of an authorization server, which starts it: name this file as\n"+
+				"plugin.Config.Path (github.com/fosite-sessions/sessions/plugin, protocol version %d).\n",
+			name, ProtocolVersion)
 		os.Exit(2)
 	}
 	if err := serve(config); err != nil {
@@ -69,15 +75,18 @@ func serve(config ServeConfig) error {
 	stderr := os.Stderr
 	level, _ := logline.ParseLevel(os.Getenv(levelEnv))
 	p := &served{logger: slog.New(logline.NewHandler(stderr, level)), ended: make(chan struct{})}
-	p.server = &rpc.Server{Logger: p.logger, Open: func(ctx context.Context, settings []byte) (sessions.Backend, error) {
-		backend, err := config.Open(ctx, settings, p.logger)
-		if failing, ok := backend.(FailingBackend); ok && err == nil {
-			go p.endWith(failing) //nolint:gosec // it lives as long as the backend
-		}
-		return backend, err
-	}}
-	// The terminal's end is the host's affair, whose end is ours. A log line that nobody reads must not end us before the database is
-	// closed: a broken pipe on standard error would.
+	p.server = &rpc.Server{
+		Logger: p.logger,
+		Open: func(ctx context.Context, settings []byte) (sessions.Backend, error) {
+			backend, err := config.Open(ctx, settings, p.logger)
+			if failing, ok := backend.(FailingBackend); ok && err == nil {
+				go p.endWith(failing) //nolint:gosec // it lives as long as the backend
+			}
+			return backend, err
+		},
+	}
+	// The terminal's end is the host's affair, whose end is ours. A log line that nobody reads must not end
+	// us before the database is closed: a broken pipe on standard error would.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	p.watch()
 
@@ -85,14 +94,17 @@ func serve(config ServeConfig) error {
 		HandshakeConfig:  handshake,
 		VersionedPlugins: versions(&glue{server: p.server}),
 		GRPCServer:       p.newGRPCServer,
-		Logger:           hclog.New(&hclog.LoggerOptions{Output: stderr, JSONFormat: true, Level: hclogLevel(level)}),
+		Logger: hclog.New(&hclog.LoggerOptions{
+			Output: stderr, JSONFormat: true, Level: hclogLevel(level),
+		}),
 	})
 	err := p.close()
 	if !p.listened() {
 		err = errors.Join(err, errors.New("go-plugin could not serve"))
 	}
 	close(p.ended)
-	// go-plugin's host removes the folder of the socket, but a dead one cannot. It is removed only when empty.
+	// go-plugin's host removes the folder of the socket, but a dead one cannot. It is removed only when
+	// empty.
 	if folder := os.Getenv(goplugin.EnvUnixSocketDir); folder != "" {
 		_ = os.Remove(folder)
 	}
@@ -120,7 +132,8 @@ type served struct {
 func (p *served) newGRPCServer(options []grpc.ServerOption) *grpc.Server {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.grpc = grpc.NewServer(append(options, grpc.MaxRecvMsgSize(rpc.MaxRequest), grpc.MaxSendMsgSize(rpc.MaxAnswer))...)
+	p.grpc = grpc.NewServer(append(options, grpc.MaxRecvMsgSize(rpc.MaxRequest),
+		grpc.MaxSendMsgSize(rpc.MaxAnswer))...)
 	return p.grpc
 }
 
@@ -133,7 +146,8 @@ func (p *served) listened() bool {
 // close closes the backend, however slow, within closeLimit.
 func (p *served) close() error {
 	limit := time.AfterFunc(closeLimit, func() {
-		p.logger.ErrorContext(context.Background(), "backend did not close in time", "limit", closeLimit.String())
+		p.logger.ErrorContext(context.Background(), "backend did not close in time", "limit",
+			closeLimit.String())
 		os.Exit(1)
 	})
 	defer limit.Stop()
@@ -156,11 +170,13 @@ func (p *served) stop(why string) {
 	p.grpc.Stop()
 }
 
-// endWith ends the process when its backend has failed, at once and without closing it: what it still has in memory must not be stored.
+// endWith ends the process when its backend has failed, at once and without closing it: what it still has in
+// memory must not be stored.
 func (p *served) endWith(backend FailingBackend) {
 	select {
 	case <-backend.Failed():
-		p.logger.ErrorContext(context.Background(), "plugin ends", "reason", "its backend has failed", "error", backend.Failure())
+		p.logger.ErrorContext(context.Background(), "plugin ends", "reason", "its backend has failed",
+			"error", backend.Failure())
 		os.Exit(exitFailed)
 	case <-p.ended:
 	}

@@ -38,7 +38,8 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 			path := filepath.Join(b.folder, "store")
 			write := func(id string) {
 				draft := path + ".new"
-				if err := errors.Join(os.WriteFile(draft, []byte(id), 0o600), os.Rename(draft, path)); err != nil {
+				if err := errors.Join(os.WriteFile(draft, []byte(id), 0o600),
+					os.Rename(draft, path)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -54,7 +55,8 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 			testenv.Eventually(b.t, "the host says why", func() bool {
 				_, err := client.Describe(t.Context())
 				unsaid := func(part string) bool { return !strings.Contains(err.Error(), part) }
-				return errors.Is(err, ticketstore.ErrUnavailable) && !slices.ContainsFunc(append(c.says, path), unsaid)
+				return errors.Is(err, ticketstore.ErrUnavailable) &&
+					!slices.ContainsFunc(append(c.says, path), unsaid)
 			})
 			for range 3 {
 				_, err := client.Tickets().Get(t.Context(), ticketstore.Key{1})

@@ -11,9 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
-// Waiting times between the end of a plugin and the next start. They double from the first: up to lastRestart for one that starts but does
-// not stay, well within the time that calls wait for it, and up to lastRetry for one that does not start, or whose
-// backend fails again and again.
+// Waiting times between the end of a plugin and the next start. They double from the first: up to lastRestart
+// for one that starts but does not stay, well within the time that calls wait for it, and up to lastRetry for
+// one that does not start, or whose backend fails again and again.
 const (
 	firstRestart = 50 * time.Millisecond
 	lastRestart  = time.Second
@@ -48,7 +48,9 @@ type linkState struct {
 var _ grpc.ClientConnInterface = (*link)(nil)
 
 func newLink(config *Config, settings []byte, first *instance) *link {
-	l := &link{config: config, settings: settings, storeID: first.description.StoreID, done: make(chan struct{})}
+	l := &link{
+		config: config, settings: settings, storeID: first.description.StoreID, done: make(chan struct{}),
+	}
 	l.closing, l.cancel = context.WithCancel(context.Background())
 	l.state.Store(&linkState{instance: first, changed: make(chan struct{})})
 	go l.supervise(first)
@@ -56,7 +58,9 @@ func newLink(config *Config, settings []byte, first *instance) *link {
 }
 
 // Invoke makes a call on the present process.
-func (l *link) Invoke(ctx context.Context, method string, request, answer any, options ...grpc.CallOption) error {
+func (l *link) Invoke(
+	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+) error {
 	if !l.gate.Enter() {
 		return fmt.Errorf("%w: closed", rpc.ErrGone)
 	}
@@ -68,7 +72,8 @@ func (l *link) Invoke(ctx context.Context, method string, request, answer any, o
 	return in.conn.Invoke(ctx, method, request, answer, options...)
 }
 
-// NewStream opens a stream to the present process. It ends with the process and with the link; nobody moves it to another.
+// NewStream opens a stream to the present process. It ends with the process and with the link; nobody moves
+// it to another.
 func (l *link) NewStream(
 	ctx context.Context, description *grpc.StreamDesc, method string, options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -86,8 +91,9 @@ func (l *link) NewStream(
 	return in.conn.NewStream(ctx, description, method, options...)
 }
 
-// acquire returns a live process. It waits for one that is being started, even over starts that fail, but not longer after the end of the
-// last one than a call may take: from then on, calls fail at once until there is one again.
+// acquire returns a live process. It waits for one that is being started, even over starts that fail, but not
+// longer after the end of the last one than a call may take: from then on, calls fail at once until there is
+// one again.
 func (l *link) acquire(ctx context.Context) (*instance, error) {
 	for {
 		state := l.state.Load()
@@ -126,7 +132,8 @@ func (l *link) trouble() string {
 	if state.former == nil || time.Since(state.since) > proven {
 		return ""
 	}
-	return "the plugin was started anew " + time.Since(state.since).Round(time.Second).String() + " ago: " + state.former.Error()
+	return "the plugin was started anew " + time.Since(state.since).Round(time.Second).String() + " ago: " +
+		state.former.Error()
 }
 
 // failure returns why the last start failed, or the last process, nil unless that is why there is no process.
@@ -191,7 +198,8 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 			return nil
 		}
 		pause = min(2*pause, lastRetry)
-		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in", pause.String())
+		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in",
+			pause.String())
 		l.become(&linkState{failure: fmt.Errorf("does not start again: %w", err), since: ended})
 	}
 }

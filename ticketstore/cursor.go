@@ -8,25 +8,27 @@ import (
 	"time"
 )
 
-// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits, however much JSON escapes it.
+// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits, however much JSON
+// escapes it.
 const MaxResultsToken = 64 << 10
 
-// Bound is a place between two rows of a listing: just beyond the row at Position, or just short of it when Inclusive. Position is the
-// engine's own sort key and is compared as bytes.
+// Bound is a place between two rows of a listing: just beyond the row at Position, or just short of it when
+// Inclusive. Position is the engine's own sort key and is compared as bytes.
 type Bound struct {
 	Position  []byte `json:"p,omitempty"`
 	Inclusive bool   `json:"i,omitempty"`
 }
 
-// Cursor is what a results token carries: where a page lies, and the filter and order that it was made with. All listings of all
-// backends use it, so that a token is understood across a swap.
+// Cursor is what a results token carries: where a page lies, and the filter and order that it was made with.
+// All listings of all backends use it, so that a token is understood across a swap.
 type Cursor struct {
 	// Listing names the kind of rows: "sessions", "grants", "deliveries".
 	Listing string `json:"l"`
 	Order   Order  `json:"o"`
 	// Filter is the listing's filter in JSON.
 	Filter json.RawMessage `json:"f"`
-	// Before is where the page begins: prior rows are beyond it in the opposite direction. After is where it ends.
+	// Before is where the page begins: prior rows are beyond it in the opposite direction. After is where it
+	// ends.
 	Before Bound `json:"b"`
 	After  Bound `json:"a"`
 	// Page is the page's number from 1, 0 where it is not known.
@@ -38,8 +40,8 @@ const (
 	cursorChecksum = 8
 )
 
-// Encode returns the results token of the cursor. The token is opaque and tamper-evident only by accident: it holds nothing that its
-// reader could not have asked for.
+// Encode returns the results token of the cursor. The token is opaque and tamper-evident only by accident: it
+// holds nothing that its reader could not have asked for.
 func (c Cursor) Encode() (string, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -50,7 +52,8 @@ func (c Cursor) Encode() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(append(raw, body...)), nil
 }
 
-// DecodeCursor returns the cursor of a results token of that listing, or a *FieldError that is also ErrResultsToken.
+// DecodeCursor returns the cursor of a results token of that listing, or a *FieldError that is also
+// ErrResultsToken.
 func DecodeCursor(listing, token string) (*Cursor, error) {
 	if len(token) > MaxResultsToken {
 		return nil, Invalidf(FieldResultsToken, "is longer than %d bytes", MaxResultsToken)
@@ -79,7 +82,8 @@ func DecodeCursor(listing, token string) (*Cursor, error) {
 
 func malformedToken() error { return Invalidf(FieldResultsToken, "is malformed") }
 
-// Walk is a page wanted, with the results token taken apart: what an engine needs to answer a query of rows filtered by F.
+// Walk is a page wanted, with the results token taken apart: what an engine needs to answer a query of rows
+// filtered by F.
 type Walk[F any] struct {
 	Listing string
 	Filter  F
@@ -96,13 +100,16 @@ type Walk[F any] struct {
 // Reverse tells whether the rows must be read against their ascending order to fill the page.
 func (w *Walk[F]) Reverse() bool { return (w.Order == Descending) != w.Prior }
 
-// Token returns the results token of the answered page, which begins at before and ends at after in the order of the listing.
+// Token returns the results token of the answered page, which begins at before and ends at after in the order
+// of the listing.
 func (w *Walk[F]) Token(before, after Bound, page int) (string, error) {
 	filter, err := json.Marshal(w.Filter)
 	if err != nil {
 		return "", err
 	}
-	return Cursor{Listing: w.Listing, Order: w.Order, Filter: filter, Before: before, After: after, Page: page}.Encode()
+	return Cursor{
+		Listing: w.Listing, Order: w.Order, Filter: filter, Before: before, After: after, Page: page,
+	}.Encode()
 }
 
 // PageRequest is what the queries of all listings have in common.
@@ -113,13 +120,18 @@ type PageRequest struct {
 	Prior        bool
 }
 
-// ResumeWalk checks a request and, where it has a token, fills filter and order from it. merge takes over the fields of kept that
-// filter leaves out and returns a *FieldError for one that differs.
-func ResumeWalk[F any](listing string, request PageRequest, filter F, merge func(filter *F, kept F) error) (*Walk[F], error) {
+// ResumeWalk checks a request and, where it has a token, fills filter and order from it. merge takes over the
+// fields of kept that filter leaves out and returns a *FieldError for one that differs.
+func ResumeWalk[F any](
+	listing string, request PageRequest, filter F, merge func(filter *F, kept F) error,
+) (*Walk[F], error) {
 	if request.Count < 0 || request.Count > MaxCount {
 		return nil, Invalidf("count_requested", "is outside 1 to %d", MaxCount)
 	}
-	w := &Walk[F]{Listing: listing, Filter: filter, Order: request.Order, Count: request.Count, Prior: request.Prior, Page: 1}
+	w := &Walk[F]{
+		Listing: listing, Filter: filter, Order: request.Order, Count: request.Count, Prior: request.Prior,
+		Page: 1,
+	}
 	if w.Count == 0 {
 		w.Count = DefaultCount
 	}

@@ -16,7 +16,8 @@ import (
 func cursor() ticketstore.Cursor {
 	return ticketstore.Cursor{
 		Listing: "sessions", Order: ticketstore.Ascending, Filter: json.RawMessage(`{"SubjectID":"ann"}`),
-		Before: ticketstore.Bound{Position: []byte{0, 1, 0xff}, Inclusive: true}, After: ticketstore.Bound{Position: []byte("z")}, Page: 3,
+		Before: ticketstore.Bound{Position: []byte{0, 1, 0xff}, Inclusive: true},
+		After:  ticketstore.Bound{Position: []byte("z")}, Page: 3,
 	}
 }
 
@@ -100,12 +101,15 @@ func refusedAsToken(t *testing.T, err error) {
 	}
 }
 
-// FuzzDecodeCursor: whatever is sent as a token, it is refused by the error that says so, or it is one that Encode makes.
+// FuzzDecodeCursor: whatever is sent as a token, it is refused by the error that says so, or it is one that
+// Encode makes.
 func FuzzDecodeCursor(f *testing.F) {
 	good := encode(f, cursor())
 	first := cursor()
 	first.Before, first.After, first.Page = ticketstore.Bound{}, ticketstore.Bound{Inclusive: true}, 0
-	for _, seed := range []string{good, encode(f, first), "", "AQ", good[:20], good + "A", strings.ToLower(good), "page=2", "\x00\xff"} {
+	for _, seed := range []string{
+		good, encode(f, first), "", "AQ", good[:20], good + "A", strings.ToLower(good), "page=2", "\x00\xff",
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
@@ -124,19 +128,22 @@ func FuzzDecodeCursor(f *testing.F) {
 	})
 }
 
-// forged returns a token with that body, which need not be one that Encode makes: tokens are no secrets, and anybody can make one.
+// forged returns a token with that body, which need not be one that Encode makes: tokens are no secrets, and
+// anybody can make one.
 func forged(body []byte) string {
 	sum := sha256.Sum256(body)
 	return base64.RawURLEncoding.EncodeToString(append(append([]byte{1}, sum[:8]...), body...))
 }
 
-// FuzzForgedToken: whatever a token carries, the filter that it leads to is one that could have been asked for.
+// FuzzForgedToken: whatever a token carries, the filter that it leads to is one that could have been asked
+// for.
 func FuzzForgedToken(f *testing.F) {
 	for _, seed := range []string{
 		`{"l":"sessions","o":"asc","f":{"SubjectID":"ann"},"b":{"p":"AAE"},"a":{"p":"/w==","i":true},"n":3}`,
 		`{"l":"sessions","o":"asc","f":{"SubjectID":"a\u0000b"}}`,
 		`{"l":"sessions","o":"desc","f":{"CreatedFrom":"2031-05-06T07:08:09+05:00"},"n":-1}`,
-		`{"l":"sessions","o":"desc","f":null}`, `{"l":"sessions","o":"desc","f":[]}`, `{"l":"grants"}`, `{}`, `null`, `[`, ``,
+		`{"l":"sessions","o":"desc","f":null}`, `{"l":"sessions","o":"desc","f":[]}`, `{"l":"grants"}`, `{}`,
+		`null`, `[`, ``,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -167,7 +174,9 @@ func FuzzCursor(f *testing.F) {
 		if filter.Validate() != nil {
 			t.Skip("no store takes this filter")
 		}
-		w := ticketstore.Walk[ticketstore.SessionFilter]{Listing: ticketstore.ListingSessions, Filter: filter, Order: ticketstore.Descending}
+		w := ticketstore.Walk[ticketstore.SessionFilter]{
+			Listing: ticketstore.ListingSessions, Filter: filter, Order: ticketstore.Descending,
+		}
 		end := ticketstore.Bound{Position: after, Inclusive: inclusive}
 		token, err := w.Token(ticketstore.Bound{Position: before}, end, page)
 		if err != nil {

@@ -21,8 +21,8 @@ func (e Ends) Has(others Ends) bool { return e&others != 0 }
 type Limit struct {
 	// Max is how many, the new one among them. At least 1.
 	Max int
-	// EndOldest ends as many of the subject's oldest sessions as must go, with reason terminated; their clients are told, their consents stay.
-	// Otherwise the new one is refused.
+	// EndOldest ends as many of the subject's oldest sessions as must go, with reason terminated; their
+	// clients are told, their consents stay. Otherwise the new one is refused.
 	EndOldest bool
 	// KeepOffline lets Offline refresh tokens of the sessions that go outlive them.
 	KeepOffline bool

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Sentinel errors of every store in this project. Implementations wrap them with %w; callers use errors.Is. They keep their identity
-// across the plugin's process boundary.
+// Sentinel errors of every store in this project. Implementations wrap them with %w; callers use errors.Is.
+// They keep their identity across the plugin's process boundary.
 var (
 	// ErrNotFound: nothing is stored under that key. It is never used for a store that could not be asked.
 	ErrNotFound = errors.New("not found")
@@ -14,7 +14,8 @@ var (
 	ErrExists = errors.New("already exists")
 	// ErrConflict: the record has changed since the version that the caller read.
 	ErrConflict = errors.New("changed meanwhile")
-	// ErrExpired: the session is past its Expires or EndsAt and cannot be renewed; it only remains to be ended.
+	// ErrExpired: the session is past its Expires or EndsAt and cannot be renewed; it only remains to be
+	// ended.
 	ErrExpired = errors.New("session has expired")
 	// ErrTooManySessions: the subject has as many sessions as it may.
 	ErrTooManySessions = errors.New("subject has too many sessions")
@@ -24,14 +25,16 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrResultsToken: a results token is malformed, or belongs to a query with another filter or order.
 	ErrResultsToken = errors.New("results token does not fit")
-	// ErrUnavailable: the store is unreachable, took too long, or is shutting down. Nothing is known of the record that was asked for.
+	// ErrUnavailable: the store is unreachable, took too long, or is shutting down. Nothing is known of the
+	// record that was asked for.
 	ErrUnavailable = errors.New("session store is unavailable")
-	// ErrNoSpace: the store's disk is nearly full. The change was not written, and will not be until somebody makes room. It is an
-	// ErrUnavailable.
+	// ErrNoSpace: the store's disk is nearly full. The change was not written, and will not be until somebody
+	// makes room. It is an ErrUnavailable.
 	ErrNoSpace = fmt.Errorf("%w: its disk is nearly full", ErrUnavailable)
 )
 
-// FieldError is an ErrInvalid that names the field at fault and what is wrong with it. Problem never repeats the value.
+// FieldError is an ErrInvalid that names the field at fault and what is wrong with it. Problem never repeats
+// the value.
 type FieldError struct {
 	Field   string // name as in the request, in snake case: "subject_id"
 	Problem string // what is wrong and what would be right: "is longer than 512 bytes"

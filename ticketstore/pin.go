@@ -15,8 +15,8 @@ var ErrOtherStore = errors.New("it is another store")
 type OtherStoreError struct {
 	// Place is where the store was looked for, such as its folder. Empty where that is not known.
 	Place string
-	// Wanted are the ids (Description.StoreID) of which the store must have one, Found is its own: empty where
-	// there is no store.
+	// Wanted are the ids (Description.StoreID) of which the store must have one, Found is its own: empty
+	// where there is no store.
 	Wanted []string
 	Found  string
 }

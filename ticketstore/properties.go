@@ -61,5 +61,6 @@ func CheckProperty(name string, value []byte) error {
 
 // TooManyProperties returns what a store answers that has MaxProperties of them already.
 func TooManyProperties() error {
-	return Invalidf("name", "is that of one property more than the %d that a store has at most", MaxProperties)
+	return Invalidf("name", "is that of one property more than the %d that a store has at most",
+		MaxProperties)
 }

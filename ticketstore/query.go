@@ -19,7 +19,8 @@ const (
 	Ascending  Order = "asc"
 )
 
-// SessionFilter selects sessions. Its conditions AND together; a zero field is no condition. Ranges include From and exclude Before.
+// SessionFilter selects sessions. Its conditions AND together; a zero field is no condition. Ranges include
+// From and exclude Before.
 type SessionFilter struct {
 	SubjectID     string    // exact
 	SessionID     string    // exact
@@ -38,8 +39,9 @@ type SessionQuery struct {
 	Order Order
 	// Count is the number of rows wanted: 1 to MaxCount, 0 means DefaultCount.
 	Count int
-	// ResultsToken is that of an earlier page; empty asks for the first page. It carries filter and order: what is left out here is taken
-	// from it, a filter or order that differs is ErrResultsToken, and so is a malformed token.
+	// ResultsToken is that of an earlier page; empty asks for the first page. It carries filter and order:
+	// what is left out here is taken from it, a filter or order that differs is ErrResultsToken, and so is a
+	// malformed token.
 	ResultsToken string
 	// Prior asks for the page before the token's page instead of the one after it.
 	Prior bool
@@ -48,13 +50,13 @@ type SessionQuery struct {
 // Page is the answer to a SessionQuery.
 type Page struct {
 	Sessions []SessionDetail
-	// ResultsToken leads on from this page in either direction, also when the page is empty. It is empty only when the query had none and
-	// nothing matched.
+	// ResultsToken leads on from this page in either direction, also when the page is empty. It is empty only
+	// when the query had none and nothing matched.
 	ResultsToken string
 	HasPrev      bool
 	HasNext      bool
-	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where the store cannot tell them at a bounded cost. They are exact without
-	// filter and with exact filters.
+	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where the store cannot tell them at a bounded
+	// cost. They are exact without filter and with exact filters.
 	TotalCount  int
 	TotalPages  int
 	CurrentPage int

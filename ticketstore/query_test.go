@@ -38,11 +38,18 @@ func TestFirstPage(t *testing.T) {
 	}{
 		"nothing asked": {
 			ticketstore.SessionQuery{},
-			&walk{Listing: "sessions", Order: ticketstore.Descending, Count: ticketstore.DefaultCount, Page: 1},
+			&walk{
+				Listing: "sessions", Order: ticketstore.Descending, Count: ticketstore.DefaultCount, Page: 1,
+			},
 		},
 		"everything asked": {
-			ticketstore.SessionQuery{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount},
-			&walk{Listing: "sessions", Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount, Page: 1},
+			ticketstore.SessionQuery{
+				Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
+			},
+			&walk{
+				Listing: "sessions", Filter: filter, Order: ticketstore.Ascending,
+				Count: ticketstore.MaxCount, Page: 1,
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,16 +72,31 @@ func TestQueryRefuses(t *testing.T) {
 		query ticketstore.SessionQuery
 		field string
 	}{
-		"negative count":         {ticketstore.SessionQuery{Count: -1}, "count_requested"},
-		"count over the limit":   {ticketstore.SessionQuery{Count: ticketstore.MaxCount + 1}, "count_requested"},
-		"unknown order":          {ticketstore.SessionQuery{Order: "up"}, "order"},
-		"prior without a token":  {ticketstore.SessionQuery{Prior: true}, "request_prior_results"},
-		"malformed token":        {ticketstore.SessionQuery{ResultsToken: "x"}, "results_token"},
-		"subject with a NUL":     {ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "a\x00"}}, "subject_id"},
-		"sid of 10 kB":           {ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SessionID: long}}, "session_id"},
-		"client not UTF-8":       {ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{ClientID: "\xff"}}, "client_id"},
-		"name of 10 kB":          {ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{DisplayName: long}}, "display_name"},
-		"name within the limits": {ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{DisplayName: long[:ticketstore.MaxText]}}, ""},
+		"negative count": {ticketstore.SessionQuery{Count: -1}, "count_requested"},
+		"count over the limit": {
+			ticketstore.SessionQuery{Count: ticketstore.MaxCount + 1}, "count_requested",
+		},
+		"unknown order":         {ticketstore.SessionQuery{Order: "up"}, "order"},
+		"prior without a token": {ticketstore.SessionQuery{Prior: true}, "request_prior_results"},
+		"malformed token":       {ticketstore.SessionQuery{ResultsToken: "x"}, "results_token"},
+		"subject with a NUL": {
+			ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "a\x00"}}, "subject_id",
+		},
+		"sid of 10 kB": {
+			ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SessionID: long}}, "session_id",
+		},
+		"client not UTF-8": {
+			ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{ClientID: "\xff"}}, "client_id",
+		},
+		"name of 10 kB": {
+			ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{DisplayName: long}}, "display_name",
+		},
+		"name within the limits": {
+			ticketstore.SessionQuery{
+				Filter: ticketstore.SessionFilter{DisplayName: long[:ticketstore.MaxText]},
+			},
+			"",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -87,7 +109,8 @@ func TestQueryRefuses(t *testing.T) {
 func TestNextPages(t *testing.T) {
 	t.Parallel()
 	filter := ticketstore.SessionFilter{SubjectID: "ann", CreatedFrom: base}
-	before, after := ticketstore.Bound{Position: []byte("b")}, ticketstore.Bound{Position: []byte("y"), Inclusive: true}
+	before, after := ticketstore.Bound{Position: []byte("b")},
+		ticketstore.Bound{Position: []byte("y"), Inclusive: true}
 	first := &walk{Listing: "sessions", Filter: filter, Order: ticketstore.Ascending}
 	token := func(page int) string {
 		token, err := first.Token(before, after, page)
@@ -101,14 +124,24 @@ func TestNextPages(t *testing.T) {
 		from  ticketstore.Bound
 		page  int
 	}{
-		"next":                   {ticketstore.SessionQuery{ResultsToken: token(3)}, after, 4},
-		"next of an unknown":     {ticketstore.SessionQuery{ResultsToken: token(0)}, after, 0},
-		"prior":                  {ticketstore.SessionQuery{ResultsToken: token(3), Prior: true}, before, 2},
-		"prior of the first":     {ticketstore.SessionQuery{ResultsToken: token(1), Prior: true}, before, 0},
-		"prior of an unknown":    {ticketstore.SessionQuery{ResultsToken: token(0), Prior: true}, before, 0},
-		"with filter and order":  {ticketstore.SessionQuery{ResultsToken: token(1), Filter: filter, Order: ticketstore.Ascending}, after, 2},
-		"with half of a filter":  {ticketstore.SessionQuery{ResultsToken: token(1), Filter: ticketstore.SessionFilter{SubjectID: "ann"}}, after, 2},
-		"in another time zone":   {ticketstore.SessionQuery{ResultsToken: token(1), Filter: elsewhere(filter)}, after, 2},
+		"next":                {ticketstore.SessionQuery{ResultsToken: token(3)}, after, 4},
+		"next of an unknown":  {ticketstore.SessionQuery{ResultsToken: token(0)}, after, 0},
+		"prior":               {ticketstore.SessionQuery{ResultsToken: token(3), Prior: true}, before, 2},
+		"prior of the first":  {ticketstore.SessionQuery{ResultsToken: token(1), Prior: true}, before, 0},
+		"prior of an unknown": {ticketstore.SessionQuery{ResultsToken: token(0), Prior: true}, before, 0},
+		"with filter and order": {
+			ticketstore.SessionQuery{ResultsToken: token(1), Filter: filter, Order: ticketstore.Ascending},
+			after, 2,
+		},
+		"with half of a filter": {
+			ticketstore.SessionQuery{
+				ResultsToken: token(1), Filter: ticketstore.SessionFilter{SubjectID: "ann"},
+			},
+			after, 2,
+		},
+		"in another time zone": {
+			ticketstore.SessionQuery{ResultsToken: token(1), Filter: elsewhere(filter)}, after, 2,
+		},
 		"with a count of itself": {ticketstore.SessionQuery{ResultsToken: token(1), Count: 7}, after, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +155,8 @@ func TestNextPages(t *testing.T) {
 				count = ticketstore.DefaultCount
 			}
 			want := &walk{
-				Listing: "sessions", Filter: filter, Order: ticketstore.Ascending, Count: count, Prior: row.query.Prior, From: &row.from, Page: row.page,
+				Listing: "sessions", Filter: filter, Order: ticketstore.Ascending, Count: count,
+				Prior: row.query.Prior, From: &row.from, Page: row.page,
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("the walk is not as expected (-want +got):\n%s", diff)
@@ -138,7 +172,8 @@ func elsewhere(f ticketstore.SessionFilter) ticketstore.SessionFilter {
 
 func TestTokenOfAnotherQueryIsRefused(t *testing.T) {
 	t.Parallel()
-	token, err := (&walk{Listing: "sessions", Order: ticketstore.Descending}).Token(ticketstore.Bound{}, ticketstore.Bound{}, 1)
+	token, err := (&walk{Listing: "sessions", Order: ticketstore.Descending}).Token(ticketstore.Bound{},
+		ticketstore.Bound{}, 1)
 	if err != nil {
 		t.Fatalf("Token: %v", err)
 	}

@@ -56,7 +56,8 @@ type Session struct {
 	Expires time.Time
 	// EndsAt is the absolute limit, which no renewal passes. Zero means none.
 	EndsAt time.Time
-	// Ticket is the authentication ticket, sealed by the host; at most MaxTicket bytes. It is left out of query results.
+	// Ticket is the authentication ticket, sealed by the host; at most MaxTicket bytes. It is left out of
+	// query results.
 	Ticket []byte
 	// Version grows with every change and makes Renew and Rekey compare-and-set. The store sets it.
 	Version uint64
@@ -88,7 +89,8 @@ func (s *Session) Validate() error {
 		}
 	}
 	for _, text := range []struct{ field, value string }{
-		{"display_name", s.DisplayName}, {"acr", s.ACR}, {"remote_addr", s.RemoteAddr}, {"user_agent", s.UserAgent},
+		{"display_name", s.DisplayName}, {"acr", s.ACR}, {"remote_addr", s.RemoteAddr},
+		{"user_agent", s.UserAgent},
 	} {
 		if err := CheckText(text.field, text.value, MaxText); err != nil {
 			return err
@@ -123,10 +125,12 @@ func (s *Session) validateTimes() error {
 	return nil
 }
 
-// ClientUse is one client's part in a session: a row of its own, so that concurrent authorizations never lose one.
+// ClientUse is one client's part in a session: a row of its own, so that concurrent authorizations never lose
+// one.
 type ClientUse struct {
 	ClientID string
-	// FirstUsed is when the client first got a token or an authorization response in the session, LastUsed when it last did.
+	// FirstUsed is when the client first got a token or an authorization response in the session, LastUsed
+	// when it last did.
 	FirstUsed time.Time
 	LastUsed  time.Time
 	// Notify: the client had a back-channel logout URI when it last used the session.
@@ -135,14 +139,16 @@ type ClientUse struct {
 	Coordinated bool
 	// Muted are the ends of the session that the client does not want to be told of.
 	Muted Ends
-	// TokenNumber rises when the client's tokens are revoked while the session stays: grants stored under a lower one are dead.
+	// TokenNumber rises when the client's tokens are revoked while the session stays: grants stored under a
+	// lower one are dead.
 	TokenNumber uint64
 }
 
-// SessionDetail is a session with the clients that used it, as SessionIDs listings and the admin's view of one session show it. Its
-// Session has neither Key nor Ticket.
+// SessionDetail is a session with the clients that used it, as SessionIDs listings and the admin's view of
+// one session show it. Its Session has neither Key nor Ticket.
 type SessionDetail struct {
 	Session
-	// Clients are in the order of their FirstUsed. Clients detached by a removal that kept the session are left out.
+	// Clients are in the order of their FirstUsed. Clients detached by a removal that kept the session are
+	// left out.
 	Clients []ClientUse
 }

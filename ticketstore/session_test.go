@@ -18,8 +18,10 @@ import (
 
 func session() *ticketstore.Session {
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf("secret"), SessionID: "sid", SubjectID: "ann", DisplayName: "Ann", Issuer: "https://op.example",
-		AuthTime: base, ACR: "silver", AMR: []string{"pwd"}, RemoteAddr: "192.0.2.7:1", UserAgent: "Firefox", Created: base, Renewed: base,
+		Key: ticketstore.KeyOf("secret"), SessionID: "sid", SubjectID: "ann", DisplayName: "Ann",
+		Issuer:   "https://op.example",
+		AuthTime: base, ACR: "silver", AMR: []string{"pwd"}, RemoteAddr: "192.0.2.7:1", UserAgent: "Firefox",
+		Created: base, Renewed: base,
 		Expires: base.Add(time.Hour), EndsAt: base.Add(2 * time.Hour), Ticket: []byte("ticket"), Version: 7,
 	}
 }
@@ -27,7 +29,10 @@ func session() *ticketstore.Session {
 func TestKeyIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	key := ticketstore.KeyOf("secret")
-	secrets := []string{fmt.Sprintf("%x", [32]byte(key)), fmt.Sprintf("%X", [32]byte(key)), fmt.Sprint(key[0], " ", key[1]), fmt.Sprintf("%d,%d", key[0], key[1])}
+	secrets := []string{
+		fmt.Sprintf("%x", [32]byte(key)), fmt.Sprintf("%X", [32]byte(key)), fmt.Sprint(key[0], " ", key[1]),
+		fmt.Sprintf("%d,%d", key[0], key[1]),
+	}
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "% x"} {
 		fmt.Fprintf(&out, verb+"\n", key)
@@ -72,12 +77,14 @@ func TestLiveAtAndDueAt(t *testing.T) {
 		expires, endsAt time.Time
 		due             time.Time
 	}{
-		"idle limit first":      {at(time.Hour), at(2 * time.Hour), at(time.Hour)},
-		"absolute limit first":  {at(2 * time.Hour), at(time.Hour), at(time.Hour)},
-		"both at once":          {at(time.Hour), at(time.Hour), at(time.Hour)},
-		"without absolute one":  {at(time.Hour), time.Time{}, at(time.Hour)},
-		"absolute in the past":  {at(time.Hour), at(-time.Hour), at(-time.Hour)},
-		"idle limit in another": {at(time.Hour).In(time.FixedZone("x", 3600)), at(2 * time.Hour), at(time.Hour)},
+		"idle limit first":     {at(time.Hour), at(2 * time.Hour), at(time.Hour)},
+		"absolute limit first": {at(2 * time.Hour), at(time.Hour), at(time.Hour)},
+		"both at once":         {at(time.Hour), at(time.Hour), at(time.Hour)},
+		"without absolute one": {at(time.Hour), time.Time{}, at(time.Hour)},
+		"absolute in the past": {at(time.Hour), at(-time.Hour), at(-time.Hour)},
+		"idle limit in another": {
+			at(time.Hour).In(time.FixedZone("x", 3600)), at(2 * time.Hour), at(time.Hour),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -103,20 +110,26 @@ func TestSessionValidate(t *testing.T) {
 		"nothing optional": {func(s *ticketstore.Session) {
 			s.DisplayName, s.ACR, s.AMR, s.Ticket, s.EndsAt = "", "", nil, nil, time.Time{}
 		}, ""},
-		"key":                 {func(s *ticketstore.Session) { s.Key = ticketstore.Key{} }, "key"},
-		"no sid":              {func(s *ticketstore.Session) { s.SessionID = "" }, "session_id"},
-		"no subject":          {func(s *ticketstore.Session) { s.SubjectID = "" }, "subject_id"},
-		"no issuer":           {func(s *ticketstore.Session) { s.Issuer = "" }, "issuer"},
-		"sid with a NUL":      {func(s *ticketstore.Session) { s.SessionID = "a\x00" }, "session_id"},
-		"subject of 10 kB":    {func(s *ticketstore.Session) { s.SubjectID = long }, "subject_id"},
-		"name not UTF-8":      {func(s *ticketstore.Session) { s.DisplayName = "\xff" }, "display_name"},
-		"agent of 10 kB":      {func(s *ticketstore.Session) { s.UserAgent = long }, "user_agent"},
-		"address with a NUL":  {func(s *ticketstore.Session) { s.RemoteAddr = "\x00" }, "remote_addr"},
-		"acr not UTF-8":       {func(s *ticketstore.Session) { s.ACR = "\xff" }, "acr"},
-		"many methods":        {func(s *ticketstore.Session) { s.AMR = make([]string, ticketstore.MaxAMR+1) }, "amr"},
-		"long method":         {func(s *ticketstore.Session) { s.AMR = []string{long} }, "amr"},
-		"largest ticket":      {func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket) }, ""},
-		"ticket too large":    {func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket+1) }, "ticket"},
+		"key":                {func(s *ticketstore.Session) { s.Key = ticketstore.Key{} }, "key"},
+		"no sid":             {func(s *ticketstore.Session) { s.SessionID = "" }, "session_id"},
+		"no subject":         {func(s *ticketstore.Session) { s.SubjectID = "" }, "subject_id"},
+		"no issuer":          {func(s *ticketstore.Session) { s.Issuer = "" }, "issuer"},
+		"sid with a NUL":     {func(s *ticketstore.Session) { s.SessionID = "a\x00" }, "session_id"},
+		"subject of 10 kB":   {func(s *ticketstore.Session) { s.SubjectID = long }, "subject_id"},
+		"name not UTF-8":     {func(s *ticketstore.Session) { s.DisplayName = "\xff" }, "display_name"},
+		"agent of 10 kB":     {func(s *ticketstore.Session) { s.UserAgent = long }, "user_agent"},
+		"address with a NUL": {func(s *ticketstore.Session) { s.RemoteAddr = "\x00" }, "remote_addr"},
+		"acr not UTF-8":      {func(s *ticketstore.Session) { s.ACR = "\xff" }, "acr"},
+		"many methods": {
+			func(s *ticketstore.Session) { s.AMR = make([]string, ticketstore.MaxAMR+1) }, "amr",
+		},
+		"long method": {func(s *ticketstore.Session) { s.AMR = []string{long} }, "amr"},
+		"largest ticket": {
+			func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket) }, "",
+		},
+		"ticket too large": {
+			func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket+1) }, "ticket",
+		},
 		"no auth time":        {func(s *ticketstore.Session) { s.AuthTime = time.Time{} }, "auth_time"},
 		"no creation":         {func(s *ticketstore.Session) { s.Created = time.Time{} }, "created"},
 		"no renewal":          {func(s *ticketstore.Session) { s.Renewed = time.Time{} }, "renewed"},
@@ -140,13 +153,17 @@ func TestRekeyApply(t *testing.T) {
 	t.Parallel()
 	old := session()
 	rekey := ticketstore.Rekey{
-		NewKey: ticketstore.KeyOf("new"), DisplayName: "Ann Lee", AuthTime: base.Add(time.Minute), ACR: "gold", AMR: []string{"hwk"},
-		RemoteAddr: "192.0.2.8:2", UserAgent: "Safari", Expires: base.Add(3 * time.Hour), EndsAt: base.Add(4 * time.Hour), Ticket: []byte("new"),
+		NewKey: ticketstore.KeyOf("new"), DisplayName: "Ann Lee", AuthTime: base.Add(time.Minute),
+		ACR: "gold", AMR: []string{"hwk"},
+		RemoteAddr: "192.0.2.8:2", UserAgent: "Safari", Expires: base.Add(3 * time.Hour),
+		EndsAt: base.Add(4 * time.Hour), Ticket: []byte("new"),
 	}
 	now := base.Add(2 * time.Minute)
 	want := &ticketstore.Session{
-		Key: rekey.NewKey, SessionID: "sid", SubjectID: "ann", DisplayName: "Ann Lee", Issuer: "https://op.example",
-		AuthTime: rekey.AuthTime, ACR: "gold", AMR: []string{"hwk"}, RemoteAddr: "192.0.2.8:2", UserAgent: "Safari", Created: base, Renewed: now,
+		Key: rekey.NewKey, SessionID: "sid", SubjectID: "ann", DisplayName: "Ann Lee",
+		Issuer:   "https://op.example",
+		AuthTime: rekey.AuthTime, ACR: "gold", AMR: []string{"hwk"}, RemoteAddr: "192.0.2.8:2",
+		UserAgent: "Safari", Created: base, Renewed: now,
 		Expires: rekey.Expires, EndsAt: rekey.EndsAt, Ticket: []byte("new"), Version: 8,
 	}
 	if diff := cmp.Diff(want, rekey.Apply(old, now)); diff != "" {
@@ -174,8 +191,10 @@ func TestCheckID(t *testing.T) {
 		id   string
 		good bool
 	}{
-		"a letter": {"a", true}, "as long as allowed": {strings.Repeat("x", ticketstore.MaxID), true}, "any script": {"名前", true}, "a blank": {" ", true},
-		"empty": {"", false}, "too long": {strings.Repeat("x", ticketstore.MaxID+1), false}, "NUL": {"a\x00b", false}, "not UTF-8": {"a\xff", false},
+		"a letter": {"a", true}, "as long as allowed": {strings.Repeat("x", ticketstore.MaxID), true},
+		"any script": {"名前", true}, "a blank": {" ", true},
+		"empty": {"", false}, "too long": {strings.Repeat("x", ticketstore.MaxID+1), false},
+		"NUL": {"a\x00b", false}, "not UTF-8": {"a\xff", false},
 	} {
 		if err := ticketstore.CheckID("subject_id", row.id); (err == nil) != row.good {
 			t.Errorf("an id that is %s: got %v, want it taken %v", name, err, row.good)

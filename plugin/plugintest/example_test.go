@@ -13,7 +13,8 @@ import (
 func Example() {
 	_ = func(t *testing.T) {
 		plugintest.Run(t, func(t *testing.T) sessions.Backend {
-			engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir()}, slog.New(slog.DiscardHandler))
+			engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir()},
+				slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -26,7 +26,8 @@ const (
 	bufferSize  = 1 << 20
 )
 
-// Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend each time; Run closes it.
+// Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend
+// each time; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
 	storetest.Run(t, storetest.Config{
 		New:       func(t *testing.T) storetest.Fixture { return connect(t, open(t)) },
@@ -34,8 +35,9 @@ func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
 	})
 }
 
-// RunBinary runs all suites on a built plugin, which may be written in any language: a process of its own for each case. config says
-// how to start one with an empty backend each time. A plugin that does not name transfer among its services is not asked to move.
+// RunBinary runs all suites on a built plugin, which may be written in any language: a process of its own for
+// each case. config says how to start one with an empty backend each time. A plugin that does not name
+// transfer among its services is not asked to move.
 func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 	open := func(t *testing.T) *plugin.Client {
 		t.Helper()
@@ -56,7 +58,8 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 			client := open(t)
 			return storetest.Fixture{
 				Stores: storetest.Stores{
-					Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(), Properties: client.Properties(),
+					Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(),
+					Properties: client.Properties(),
 				},
 				Transfer: client.Transfer(),
 			}
@@ -110,7 +113,8 @@ func movable(t *testing.T, backend sessions.Backend) bool {
 	}
 	_, able := backend.(rpc.Mover)
 	if says := slices.Contains(description.Services, transfer.Service); says != able {
-		t.Fatalf("the backend says that it serves %v, and its method Transfer: %t", description.Services, able)
+		t.Fatalf("the backend says that it serves %v, and its method Transfer: %t", description.Services,
+			able)
 	}
 	return able
 }
@@ -129,7 +133,8 @@ func connect(t *testing.T, backend sessions.Backend) storetest.Fixture {
 	}
 	return storetest.Fixture{
 		Stores: storetest.Stores{
-			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller}, Logout: &rpc.Logout{Caller: caller},
+			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller},
+			Logout:     &rpc.Logout{Caller: caller},
 			Properties: &rpc.Properties{Caller: caller},
 		},
 		Transfer: &rpc.Transfer{Caller: caller},
@@ -149,9 +154,12 @@ func dial(t *testing.T, backend sessions.Backend) grpc.ClientConnInterface {
 	go func() { served <- grpcServer.Serve(listener) }()
 
 	conn, err := grpc.NewClient("passthrough:///plugin",
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return listener.DialContext(ctx)
+		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(rpc.MaxAnswer), grpc.MaxCallSendMsgSize(rpc.MaxRequest)))
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(rpc.MaxAnswer),
+			grpc.MaxCallSendMsgSize(rpc.MaxRequest)))
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}

@@ -15,7 +15,8 @@ func TestBadger(t *testing.T) {
 	plugintest.Run(t, func(t *testing.T) sessions.Backend {
 		// What is acknowledged need not outlive the test.
 		sync := false
-		engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync}, slog.New(slog.NewTextHandler(t.Output(), nil)))
+		engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync},
+			slog.New(slog.NewTextHandler(t.Output(), nil)))
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}

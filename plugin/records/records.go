@@ -1,5 +1,6 @@
-// Package records is the schema of what a store keeps, generated from plugin/proto/sessions/records/v1/records.proto, and its conversions from and
-// to the domain. Engines keep these messages as their rows, moves and backups carry them.
+// Package records is the schema of what a store keeps, generated from
+// plugin/proto/sessions/records/v1/records.proto, and its conversions from and to the domain. Engines keep
+// these messages as their rows, moves and backups carry them.
 package records
 
 import (
@@ -12,7 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// minMoment and maxMoment are the first and the last moment that fit into a record: those beyond are stored as them.
+// minMoment and maxMoment are the first and the last moment that fit into a record: those beyond are stored
+// as them.
 var (
 	minMoment = time.Unix(0, math.MinInt64).UTC()
 	maxMoment = time.Unix(0, math.MaxInt64).UTC()
@@ -43,7 +45,8 @@ func Moment(n int64) time.Time {
 
 // types are the grant types by their numbers in the schema, which are part of it.
 var types = [...]grantstore.Type{
-	1: grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.PKCERequest, grantstore.RefreshToken,
+	1: grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.PKCERequest,
+	grantstore.RefreshToken,
 	grantstore.ReferenceToken, grantstore.UserConsent, grantstore.PushedAuthorization, grantstore.JTI,
 }
 
@@ -82,9 +85,11 @@ func RefOf[B ~[]byte | ~string](b B) (grantstore.Ref, bool) {
 // FromSession returns a session's record.
 func FromSession(s *ticketstore.Session) *Session {
 	return &Session{
-		Key: s.Key[:], SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName, Issuer: s.Issuer,
+		Key: s.Key[:], SessionId: s.SessionID, SubjectId: s.SubjectID, DisplayName: s.DisplayName,
+		Issuer:   s.Issuer,
 		AuthTime: Nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
-		Created: Nanos(s.Created), Renewed: Nanos(s.Renewed), Expires: Nanos(s.Expires), EndsAt: Nanos(s.EndsAt),
+		Created: Nanos(s.Created), Renewed: Nanos(s.Renewed), Expires: Nanos(s.Expires),
+		EndsAt:  Nanos(s.EndsAt),
 		Version: s.Version, Ticket: s.Ticket,
 	}
 }
@@ -100,9 +105,12 @@ func SessionOf(r *Session) *ticketstore.Session {
 // SummaryOf is the session as listings show it, without Key and Ticket.
 func SummaryOf(r *Session) *ticketstore.Session {
 	return &ticketstore.Session{
-		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(), Issuer: r.GetIssuer(),
-		AuthTime: Moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(), RemoteAddr: r.GetRemoteAddr(), UserAgent: r.GetUserAgent(),
-		Created: Moment(r.GetCreated()), Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()), EndsAt: Moment(r.GetEndsAt()),
+		SessionID: r.GetSessionId(), SubjectID: r.GetSubjectId(), DisplayName: r.GetDisplayName(),
+		Issuer:   r.GetIssuer(),
+		AuthTime: Moment(r.GetAuthTime()), ACR: r.GetAcr(), AMR: r.GetAmr(), RemoteAddr: r.GetRemoteAddr(),
+		UserAgent: r.GetUserAgent(),
+		Created:   Moment(r.GetCreated()), Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()),
+		EndsAt:  Moment(r.GetEndsAt()),
 		Version: r.GetVersion(),
 	}
 }
@@ -119,7 +127,8 @@ func ClientUseOf(client string, r *ClientUse) ticketstore.ClientUse {
 // FromClientUse returns the record of the use of a session by a client.
 func FromClientUse(u *ticketstore.ClientUse) *ClientUse {
 	return &ClientUse{
-		FirstUsed: Nanos(u.FirstUsed), LastUsed: Nanos(u.LastUsed), Notify: u.Notify, Coordinated: u.Coordinated,
+		FirstUsed: Nanos(u.FirstUsed), LastUsed: Nanos(u.LastUsed), Notify: u.Notify,
+		Coordinated: u.Coordinated,
 		TokenNumber: u.TokenNumber, Muted: uint32(u.Muted),
 	}
 }
@@ -127,15 +136,17 @@ func FromClientUse(u *ticketstore.ClientUse) *ClientUse {
 // FromGrant returns the record of a grant that is not consumed.
 func FromGrant(g *grantstore.Grant) *Grant {
 	return &Grant{
-		RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID, Description: g.Description,
-		Created: Nanos(g.Created), Expires: Nanos(g.Expires), Offline: g.Offline, Data: g.Data,
+		RequestId: g.RequestID, SubjectId: g.SubjectID, SessionId: g.SessionID, ClientId: g.ClientID,
+		Description: g.Description,
+		Created:     Nanos(g.Created), Expires: Nanos(g.Expires), Offline: g.Offline, Data: g.Data,
 	}
 }
 
 // GrantOf is the reverse of FromGrant.
 func GrantOf(ref grantstore.Ref, r *Grant) *grantstore.Grant {
 	return &grantstore.Grant{
-		Ref: ref, RequestID: r.GetRequestId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(), ClientID: r.GetClientId(),
+		Ref: ref, RequestID: r.GetRequestId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(),
+		ClientID:    r.GetClientId(),
 		Description: r.GetDescription(), Created: Moment(r.GetCreated()), Expires: Moment(r.GetExpires()),
 		Consumed: Moment(r.GetConsumed()), Offline: r.GetOffline(), Data: r.GetData(),
 	}
@@ -154,9 +165,12 @@ func SessionTimesOf(r *Session) *grantstore.SessionTimes {
 // NotificationOf returns the notification of a record.
 func NotificationOf(id string, r *Notification) *logout.Notification {
 	return &logout.Notification{
-		ID: id, Issuer: r.GetIssuer(), ClientID: r.GetClientId(), SubjectID: r.GetSubjectId(), SessionID: r.GetSessionId(),
-		Reason: logout.Reason(r.GetReason()), State: logout.State(r.GetState()), Queued: Moment(r.GetQueued()),
-		Attempts: int(r.GetAttempts()), NextAttempt: Moment(r.GetNextAttempt()), GiveUpAt: Moment(r.GetGiveUpAt()),
+		ID: id, Issuer: r.GetIssuer(), ClientID: r.GetClientId(), SubjectID: r.GetSubjectId(),
+		SessionID: r.GetSessionId(),
+		Reason:    logout.Reason(r.GetReason()), State: logout.State(r.GetState()),
+		Queued:   Moment(r.GetQueued()),
+		Attempts: int(r.GetAttempts()), NextAttempt: Moment(r.GetNextAttempt()),
+		GiveUpAt:    Moment(r.GetGiveUpAt()),
 		LastAttempt: Moment(r.GetLastAttempt()), LastError: r.GetLastError(), Again: Moment(r.GetAgain()),
 	}
 }
@@ -165,7 +179,8 @@ func NotificationOf(id string, r *Notification) *logout.Notification {
 func FromNotification(n *logout.Notification) *Notification {
 	return &Notification{
 		Issuer: n.Issuer, ClientId: n.ClientID, SubjectId: n.SubjectID, SessionId: n.SessionID,
-		Reason: string(n.Reason), State: string(n.State), Queued: Nanos(n.Queued), Attempts: int64(n.Attempts),
+		Reason: string(n.Reason), State: string(n.State), Queued: Nanos(n.Queued),
+		Attempts:    int64(n.Attempts),
 		NextAttempt: Nanos(n.NextAttempt), GiveUpAt: Nanos(n.GiveUpAt), LastAttempt: Nanos(n.LastAttempt),
 		LastError: n.LastError, Again: Nanos(n.Again),
 	}
@@ -174,8 +189,10 @@ func FromNotification(n *logout.Notification) *Notification {
 // FromResult returns the record of what an ending did.
 func FromResult(r *logout.Result) *EndingResult {
 	return &EndingResult{
-		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
-		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone, Ended: FromEnded(r.Ended),
+		SessionsRemoved: int64(r.SessionsRemoved), GrantsRevoked: int64(r.GrantsRevoked),
+		ConsentsRevoked:     int64(r.ConsentsRevoked),
+		NotificationsQueued: int64(r.NotificationsQueued), ClientsLeftAlone: r.ClientsLeftAlone,
+		Ended: FromEnded(r.Ended),
 	}
 }
 
@@ -198,7 +215,8 @@ func EndedOf(list []*EndedSession) (ended []logout.EndedSession) {
 // ResultOf is the reverse of FromResult.
 func ResultOf(r *EndingResult) *logout.Result {
 	return &logout.Result{
-		Ended: EndedOf(r.GetEnded()), SessionsRemoved: int(r.GetSessionsRemoved()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
+		Ended: EndedOf(r.GetEnded()), SessionsRemoved: int(r.GetSessionsRemoved()),
+		GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
 		NotificationsQueued: int(r.GetNotificationsQueued()), ClientsLeftAlone: r.GetClientsLeftAlone(),
 	}
 }
@@ -209,20 +227,25 @@ func FromEnding(ending *logout.Ending, now time.Time) *Job {
 		Now: Nanos(now), SubjectId: ending.SubjectID, SessionId: ending.SessionID, All: ending.All,
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
-		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification, CoordinatedOnly: ending.CoordinatedOnly,
+		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification,
+		CoordinatedOnly: ending.CoordinatedOnly,
 	}
 }
 
 // EndingOf is the reverse of FromEnding, for the job of that operation id.
 func EndingOf(operationID string, job *Job) *logout.Ending {
 	ending := &logout.Ending{
-		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(), All: job.GetAll(),
-		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(), KeepTokens: job.GetKeepTokens(),
-		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(), SkipNotification: job.GetSkipNotification(),
-		CoordinatedOnly: job.GetCoordinatedOnly(),
+		OperationID: operationID, SubjectID: job.GetSubjectId(), SessionID: job.GetSessionId(),
+		All:    job.GetAll(),
+		Reason: logout.Reason(job.GetReason()), KeepSession: job.GetKeepSession(),
+		KeepTokens:  job.GetKeepTokens(),
+		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(),
+		SkipNotification: job.GetSkipNotification(),
+		CoordinatedOnly:  job.GetCoordinatedOnly(),
 	}
 	if job.GetNarrowed() {
-		// Rule 6: an empty selection is not every client. Protobuf does not tell an empty list from an absent one.
+		// Rule 6: an empty selection is not every client. Protobuf does not tell an empty list from an absent
+		// one.
 		ending.ClientIDs = append([]string{}, job.GetClientIds()...)
 	}
 	return ending
@@ -231,8 +254,9 @@ func EndingOf(operationID string, job *Job) *logout.Ending {
 // FromJob returns the record of a job's progress, without its ending.
 func FromJob(j *logout.Job) *Job {
 	return &Job{
-		Now: Nanos(j.Started), Finished: Nanos(j.Finished), Phase: j.Phase, Total: int64(j.Total), LookedAt: int64(j.Done),
-		Done: FromResult(&j.Result), Error: j.Error,
+		Now: Nanos(j.Started), Finished: Nanos(j.Finished), Phase: j.Phase, Total: int64(j.Total),
+		LookedAt: int64(j.Done),
+		Done:     FromResult(&j.Result), Error: j.Error,
 	}
 }
 
@@ -246,22 +270,26 @@ func JobOf(operationID string, job *Job) *logout.Job {
 		state = logout.JobFailed
 	}
 	return &logout.Job{
-		ID: operationID, State: state, Phase: job.GetPhase(), Started: Moment(job.GetNow()), Finished: Moment(job.GetFinished()),
-		Total: int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *ResultOf(job.GetDone()), Error: job.GetError(),
+		ID: operationID, State: state, Phase: job.GetPhase(), Started: Moment(job.GetNow()),
+		Finished: Moment(job.GetFinished()),
+		Total:    int(job.GetTotal()), Done: int(job.GetLookedAt()), Result: *ResultOf(job.GetDone()),
+		Error: job.GetError(),
 	}
 }
 
 // FromRemoval returns the record of what a removal of grants did.
 func FromRemoval(r *grantstore.RemovalResult) *Removed {
 	return &Removed{
-		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked), Next: r.Next,
+		Met: int64(r.Met), GrantsRevoked: int64(r.GrantsRevoked), ConsentsRevoked: int64(r.ConsentsRevoked),
+		Next: r.Next,
 	}
 }
 
 // RemovalOf is the reverse of FromRemoval.
 func RemovalOf(r *Removed) *grantstore.RemovalResult {
 	return &grantstore.RemovalResult{
-		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()), ConsentsRevoked: int(r.GetConsentsRevoked()),
-		Next: r.GetNext(),
+		Met: int(r.GetMet()), GrantsRevoked: int(r.GetGrantsRevoked()),
+		ConsentsRevoked: int(r.GetConsentsRevoked()),
+		Next:            r.GetNext(),
 	}
 }

@@ -1,5 +1,5 @@
-// Package smallfile writes the files that a start depends on: markers, keys, tokens, backups. After a crash or a power loss such a file is
-// there whole, in its old or its new form, or not at all.
+// Package smallfile writes the files that a start depends on: markers, keys, tokens, backups. After a crash
+// or a power loss such a file is there whole, in its old or its new form, or not at all.
 package smallfile
 
 import (
@@ -23,9 +23,10 @@ const (
 	draftTries = 10
 )
 
-// Write makes the file at path hold content, with the mode given, whatever the umask. A file that is there is replaced, unless it is no
-// regular file. When Write returns nil the content and the name are on disk; when it returns an error the file is as it was and no draft is
-// left behind, except where only the last step failed, the sync of the folder: then the new file is there, but may not outlast a power loss.
+// Write makes the file at path hold content, with the mode given, whatever the umask. A file that is there is
+// replaced, unless it is no regular file. When Write returns nil the content and the name are on disk; when
+// it returns an error the file is as it was and no draft is left behind, except where only the last step
+// failed, the sync of the folder: then the new file is there, but may not outlast a power loss.
 func Write(path string, content []byte, mode fs.FileMode) error {
 	return WriteFrom(path, mode, func(w io.Writer) error {
 		_, err := w.Write(content)
@@ -69,7 +70,8 @@ func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	return errors.Join(named.Close(), SyncFolder(filepath.Dir(path)))
 }
 
-// createDraft creates a draft of the file, and removes those that a crash has left. A draft that somebody writes is locked.
+// createDraft creates a draft of the file, and removes those that a crash has left. A draft that somebody
+// writes is locked.
 func createDraft(path string) (*os.File, error) {
 	folder, name := filepath.Split(path)
 	if folder == "" {
@@ -117,7 +119,8 @@ func removeAbandoned(folder, name string) {
 	}
 }
 
-// IsDraft reports whether a file's name is that of a draft. One that is found at a start was left by a crash and holds nothing of use.
+// IsDraft reports whether a file's name is that of a draft. One that is found at a start was left by a crash
+// and holds nothing of use.
 func IsDraft(name string) bool {
 	return strings.HasPrefix(name, draftPrefix) && strings.HasSuffix(name, draftSuffix)
 }

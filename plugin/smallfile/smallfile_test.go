@@ -40,8 +40,10 @@ func TestWriteReplacesTheFile(t *testing.T) {
 		}
 		content, err := os.ReadFile(path)
 		info, statErr := os.Stat(path)
-		if err := errors.Join(err, statErr); err != nil || string(content) != c.content || info.Mode().Perm() != c.mode {
-			t.Errorf("%q with mode %v, error %v, want %q with %v", content, info.Mode(), err, c.content, c.mode)
+		if err := errors.Join(err, statErr); err != nil || string(content) != c.content ||
+			info.Mode().Perm() != c.mode {
+			t.Errorf("%q with mode %v, error %v, want %q with %v", content, info.Mode(), err, c.content,
+				c.mode)
 		}
 	}
 	if left := names(t, folder); left != "token" {
@@ -71,7 +73,8 @@ func TestWriteThatFails(t *testing.T) {
 	if err := smallfile.Write(folder, []byte("x"), 0o600); err == nil {
 		t.Error("a folder was replaced")
 	}
-	if err := smallfile.Write(filepath.Join(folder, "missing", "token"), []byte("x"), 0o600); !errors.Is(err, fs.ErrNotExist) {
+	if err := smallfile.Write(filepath.Join(folder, "missing", "token"), []byte("x"), 0o600); !errors.Is(err,
+		fs.ErrNotExist) {
 		t.Errorf("in a folder that is missing: %v", err)
 	}
 	if left := names(t, folder); left != "token" {
@@ -79,11 +82,14 @@ func TestWriteThatFails(t *testing.T) {
 	}
 }
 
-// What a crash has left goes with the next write of the same file. Drafts of other files, and what looks like one, stay.
+// What a crash has left goes with the next write of the same file. Drafts of other files, and what looks like
+// one, stay.
 func TestDraftsOfACrashAreRemoved(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	for _, name := range []string{".token.123.draft", ".token.456.draft", ".other.1.draft", "token.1.draft", ".token.new"} {
+	for _, name := range []string{
+		".token.123.draft", ".token.456.draft", ".other.1.draft", "token.1.draft", ".token.new",
+	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -94,12 +100,14 @@ func TestDraftsOfACrashAreRemoved(t *testing.T) {
 	if left := names(t, folder); left != ".other.1.draft .token.new token token.1.draft" {
 		t.Errorf("the folder holds %q", left)
 	}
-	if !smallfile.IsDraft(".other.1.draft") || smallfile.IsDraft("token.1.draft") || smallfile.IsDraft(".token.new") {
+	if !smallfile.IsDraft(".other.1.draft") || smallfile.IsDraft("token.1.draft") ||
+		smallfile.IsDraft(".token.new") {
 		t.Error("IsDraft is wrong")
 	}
 }
 
-// Writers of the same file do not take each other's drafts: one of them is the last, and the file is that one's whole.
+// Writers of the same file do not take each other's drafts: one of them is the last, and the file is that
+// one's whole.
 func TestWritersOfTheSameFile(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -1,5 +1,5 @@
-// Package storetest is the conformance suite of backends: a backend is right when Run passes. What its stores promise of each other is held
-// by the cases of each of them, so no part of the suite is enough by itself.
+// Package storetest is the conformance suite of backends: a backend is right when Run passes. What its stores
+// promise of each other is held by the cases of each of them, so no part of the suite is enough by itself.
 //
 // Backends may be slow: cases run in parallel, each on an empty backend of its own.
 package storetest
@@ -22,7 +22,8 @@ type Fixture = moves.Fixture
 
 // Config says how to open a backend.
 type Config struct {
-	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
+	// tests. Required.
 	New func(t *testing.T) Fixture
 	// Immovable leaves out the cases of moves and backups, for a backend without a transfer.Store.
 	Immovable bool
@@ -30,14 +31,16 @@ type Config struct {
 	Target func(t *testing.T) Fixture
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
-	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is what walks with a filter use.
+	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is
+	// what walks with a filter use.
 	WalkRows int
 }
 
 // Run holds a backend to what the domain packages promise of stores.
 func Run(t *testing.T, config Config) {
 	if config.Target != nil {
-		moves.Run(t, moves.Config{New: config.New, Target: config.Target, MovesAlone: true, Rows: config.Rows})
+		moves.Run(t,
+			moves.Config{New: config.New, Target: config.Target, MovesAlone: true, Rows: config.Rows})
 		return
 	}
 	stores := func(t *testing.T) Stores { return config.New(t).Stores }

@@ -33,9 +33,11 @@ const (
 	changesLimit = 2000
 	// nearEnough is how many journal entries may be left when the source is fenced.
 	nearEnough = 500
-	// rounds bounds how long a source that changes faster than it can be copied is run after before the fence.
+	// rounds bounds how long a source that changes faster than it can be copied is run after before the
+	// fence.
 	rounds = 200
-	// patience is how long a store may be unavailable, as while its plugin is started again, and pause is the time between two tries.
+	// patience is how long a store may be unavailable, as while its plugin is started again, and pause is the
+	// time between two tries.
 	patience = 30 * time.Second
 	pause    = 50 * time.Millisecond
 )
@@ -46,8 +48,9 @@ const DefaultSwitchTimeout = 5 * time.Second
 // Progress is how far a move has come.
 type Progress struct {
 	Phase Phase
-	// Total is how many records the source held at the beginning, and once all are copied, how many those were; Copied how many were copied,
-	// and Changed how many changes made meanwhile were applied. Left is how many changes are to be applied.
+	// Total is how many records the source held at the beginning, and once all are copied, how many those
+	// were; Copied how many were copied, and Changed how many changes made meanwhile were applied. Left is
+	// how many changes are to be applied.
 	Total   int64
 	Copied  int64
 	Changed int64
@@ -68,16 +71,17 @@ type Move struct {
 	Report func(Progress)
 	// BeforeFence, if set, is called when all but the last changes are copied, before writes are held.
 	BeforeFence func(ctx context.Context) error
-	// SwitchTimeout bounds the time for which writes are held: DefaultSwitchTimeout when zero. A switch that takes longer is given up.
+	// SwitchTimeout bounds the time for which writes are held: DefaultSwitchTimeout when zero. A switch that
+	// takes longer is given up.
 	SwitchTimeout time.Duration
 
 	progress Progress
 	journal  uint64
 }
 
-// Run moves everything. On nil the target is Active and the source Superseded, or Fenced if it could not be told any more. On an error
-// nothing has happened: the source is Active, with nothing missing, and the target Abandoned; but for ErrUndecided. ctx aborts the move, until
-// the switch.
+// Run moves everything. On nil the target is Active and the source Superseded, or Fenced if it could not be
+// told any more. On an error nothing has happened: the source is Active, with nothing missing, and the target
+// Abandoned; but for ErrUndecided. ctx aborts the move, until the switch.
 func (m *Move) Run(ctx context.Context) error {
 	err := m.run(ctx)
 	switch {
@@ -91,8 +95,10 @@ func (m *Move) Run(ctx context.Context) error {
 	return err
 }
 
-// ErrUndecided means that the target could not be asked whether it has become active. The source stays fenced: who can ask, decides (Recover).
-var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store has taken over", ticketstore.ErrUnavailable)
+// ErrUndecided means that the target could not be asked whether it has become active. The source stays
+// fenced: who can ask, decides (Recover).
+var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store has taken over",
+	ticketstore.ErrUnavailable)
 
 func (m *Move) run(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = Preparing })
@@ -131,11 +137,15 @@ func (m *Move) prepare(ctx context.Context) error {
 	if err := m.compareVersions(ctx); err != nil {
 		return err
 	}
-	err := again(ctx, func() error { return m.Target.Become(ctx, Transition{To: Importing, ID: m.ID, Peer: m.SourceName}) })
+	err := again(ctx, func() error {
+		return m.Target.Become(ctx, Transition{To: Importing, ID: m.ID, Peer: m.SourceName})
+	})
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	err = again(ctx, func() error { return m.Source.Become(ctx, Transition{To: Exporting, ID: m.ID, Peer: m.TargetName}) })
+	err = again(ctx, func() error {
+		return m.Source.Become(ctx, Transition{To: Exporting, ID: m.ID, Peer: m.TargetName})
+	})
 	if err == nil {
 		var status *Status
 		if status, err = statusOf(ctx, m.Source); err == nil {
@@ -158,7 +168,8 @@ func (m *Move) compareVersions(ctx context.Context) error {
 		return fmt.Errorf("target: %w", err)
 	}
 	if source.RecordVersion > target.RecordVersion {
-		return fmt.Errorf("%w: its records are of version %d, those of the source of version %d", ErrOlder, target.RecordVersion, source.RecordVersion)
+		return fmt.Errorf("%w: its records are of version %d, those of the source of version %d", ErrOlder,
+			target.RecordVersion, source.RecordVersion)
 	}
 	return nil
 }
@@ -233,7 +244,9 @@ func (m *Move) applyChanges(ctx context.Context) (left uint64, err error) {
 	}
 	if len(changes.Records) > 0 {
 		err = again(ctx, func() error {
-			return m.Target.Import(ctx, m.ID, func(yield func([]Record, error) bool) { yield(changes.Records, nil) })
+			return m.Target.Import(ctx, m.ID, func(yield func([]Record, error) bool) {
+				yield(changes.Records, nil)
+			})
 		})
 		if err != nil {
 			return 0, fmt.Errorf("apply changes: %w", err)
@@ -302,7 +315,8 @@ func (m *Move) compare(ctx context.Context) error {
 	return nil
 }
 
-// activate is the switch itself. Its outcome is found out before anything else is done: only a target that is not active may be given up.
+// activate is the switch itself. Its outcome is found out before anything else is done: only a target that is
+// not active may be given up.
 func (m *Move) activate(ctx, bounded context.Context) error {
 	err := again(bounded, func() error {
 		return m.Target.Become(bounded, Transition{To: Active, ID: m.ID, Peer: m.SourceName})
@@ -350,13 +364,15 @@ func statusOf(ctx context.Context, store Store) (status *Status, err error) {
 	return status, err
 }
 
-// Retryable tells whether asking the same store again can have another outcome: it is ticketstore.ErrUnavailable, and neither fenced nor out of
-// room, which others must change.
+// Retryable tells whether asking the same store again can have another outcome: it is
+// ticketstore.ErrUnavailable, and neither fenced nor out of room, which others must change.
 func Retryable(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) && !errors.Is(err, ticketstore.ErrNoSpace)
+	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) &&
+		!errors.Is(err, ticketstore.ErrNoSpace)
 }
 
-// again repeats what may be repeated while a store is unavailable, as it is while its process is started again.
+// again repeats what may be repeated while a store is unavailable, as it is while its process is started
+// again.
 func again(ctx context.Context, f func() error) error {
 	deadline := time.Now().Add(patience)
 	for {
@@ -377,12 +393,16 @@ func again(ctx context.Context, f func() error) error {
 // ErrIncomplete means that the store is the unfinished target of a move and not to be used.
 var ErrIncomplete = errors.New("the store was being filled from another one and is not complete")
 
-// ErrNotSuccessor means that the store under the name of the one that has taken over is another one, or has lost what it held.
+// ErrNotSuccessor means that the store under the name of the one that has taken over is another one, or has
+// lost what it held.
 var ErrNotSuccessor = errors.New("it is not the store that has taken over")
 
-// Recover brings a store that a move may have left behind back to work. It returns the name of the store that has taken its place, empty
-// if that is the store itself. open returns the store of that name, which a fenced one must ask: an error leaves everything as it is.
-func Recover(ctx context.Context, store Store, open func(ctx context.Context, name string) (Store, error)) (follow string, err error) {
+// Recover brings a store that a move may have left behind back to work. It returns the name of the store that
+// has taken its place, empty if that is the store itself. open returns the store of that name, which a fenced
+// one must ask: an error leaves everything as it is.
+func Recover(
+	ctx context.Context, store Store, open func(ctx context.Context, name string) (Store, error),
+) (follow string, err error) {
 	status, err := statusOf(ctx, store)
 	if err != nil {
 		return "", err
@@ -404,8 +424,8 @@ func Recover(ctx context.Context, store Store, open func(ctx context.Context, na
 	return "", nil
 }
 
-// follows returns the name of the store that has taken over, after a look whether it is that one: another folder under its name would serve as
-// if nobody were signed in.
+// follows returns the name of the store that has taken over, after a look whether it is that one: another
+// folder under its name would serve as if nobody were signed in.
 func follows(
 	ctx context.Context, status *Status, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {

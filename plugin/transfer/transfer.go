@@ -14,7 +14,8 @@ import (
 // Service is the name under which a backend's description says that it can be moved.
 const Service = "transfer"
 
-// RecordVersion is the version of the records that cross, as plugin/proto/sessions/records/v1/records.proto says it.
+// RecordVersion is the version of the records that cross, as plugin/proto/sessions/records/v1/records.proto
+// says it.
 const RecordVersion = 2
 
 // Bounds of a batch: a source ends one at the first that is reached.
@@ -25,8 +26,9 @@ const (
 
 // Sentinel errors. They keep their identity across the plugin's process boundary.
 var (
-	// ErrFenced: the store takes no writes because another is about to take its place. Nothing was written: ask the other one, or this one
-	// again when the move was given up. It is a ticketstore.ErrUnavailable to those who cannot.
+	// ErrFenced: the store takes no writes because another is about to take its place. Nothing was written:
+	// ask the other one, or this one again when the move was given up. It is a ticketstore.ErrUnavailable to
+	// those who cannot.
 	ErrFenced = fmt.Errorf("%w: it is being replaced", ticketstore.ErrUnavailable)
 	// ErrState: the store is in no state for that.
 	ErrState = errors.New("the store's state does not allow it")
@@ -72,7 +74,10 @@ var Kinds = []Kind{Sessions, Clients, Ended, Grants, Operations, Jobs, Purges, N
 
 // String names the kind.
 func (k Kind) String() string {
-	names := [...]string{"?", "sessions", "clients", "ended", "grants", "operations", "jobs", "purges", "notifications", "properties"}
+	names := [...]string{
+		"?", "sessions", "clients", "ended", "grants", "operations", "jobs", "purges", "notifications",
+		"properties",
+	}
 	if int(k) >= len(names) {
 		k = 0
 	}
@@ -88,8 +93,8 @@ type Record struct {
 	Deleted bool
 }
 
-// Sum is the record's part in the sum of its kind: two stores with the same records have the same sums, whatever the order in which they
-// were written.
+// Sum is the record's part in the sum of its kind: two stores with the same records have the same sums,
+// whatever the order in which they were written.
 func (r *Record) Sum() uint64 {
 	head := make([]byte, 0, 64)
 	head = append(head, byte(r.Kind))
@@ -117,17 +122,21 @@ func (c *Content) Remove(r *Record) { c.Count--; c.Sum -= r.Sum() }
 // Status is what a store says of itself and of the move that it is, or was last, part of.
 type Status struct {
 	State State
-	// ID is the move's, Peer the name that the host calls the other store by. Both are empty before the first move.
+	// ID is the move's, Peer the name that the host calls the other store by. Both are empty before the first
+	// move.
 	ID   string
 	Peer string
-	// Origin is the id of the move that filled the store: it became Active under it, whatever has come since. Empty when it was none.
+	// Origin is the id of the move that filled the store: it became Active under it, whatever has come since.
+	// Empty when it was none.
 	Origin string
 	// Content has an entry for each kind with records, exact in the moment of the answer.
 	Content map[Kind]Content
-	// Journaled is the number of the latest entry of the journal, and Left how many entries nobody has acknowledged.
+	// Journaled is the number of the latest entry of the journal, and Left how many entries nobody has
+	// acknowledged.
 	Journaled uint64
 	Left      uint64
-	// RecordVersion is the version of the records that the store writes and reads. A target must have its source's, or a later one.
+	// RecordVersion is the version of the records that the store writes and reads. A target must have its
+	// source's, or a later one.
 	RecordVersion uint32
 }
 
@@ -165,25 +174,30 @@ type Changes struct {
 	Left uint64
 }
 
-// Store is a store that can be moved. Implementations are safe for concurrent use. Every method may return ErrUnavailable.
+// Store is a store that can be moved. Implementations are safe for concurrent use. Every method may return
+// ErrUnavailable.
 type Store interface {
 	// Status says what the store is.
 	Status(ctx context.Context) (*Status, error)
 
-	// Become changes the state, durably. A change that was made before, under the same id, succeeds again. The possible ones are those of the
-	// package's comment, and back: Exporting and Fenced to Active under their id, Importing to Abandoned. Others are ErrState, and
-	// Importing for a store that holds something is ErrNotEmpty, unless it was a target before and never completed: that is emptied first.
+	// Become changes the state, durably. A change that was made before, under the same id, succeeds again.
+	// The possible ones are those of the package's comment, and back: Exporting and Fenced to Active under
+	// their id, Importing to Abandoned. Others are ErrState, and Importing for a store that holds something
+	// is ErrNotEmpty, unless it was a target before and never completed: that is emptied first.
 	Become(ctx context.Context, turn Transition) error
 
-	// Export returns the rows after a position (nil: all) in batches, kind by kind, from one snapshot. It ends with the first error.
+	// Export returns the rows after a position (nil: all) in batches, kind by kind, from one snapshot. It
+	// ends with the first error.
 	Export(ctx context.Context, after []byte) iter.Seq2[*Batch, error]
 
-	// Changes returns what at most limit journal entries after the given number name, and acknowledges those up to it: they are deleted.
-	// Without an export under that id it is ErrState, and ErrJournal when the journal has grown too long.
+	// Changes returns what at most limit journal entries after the given number name, and acknowledges those
+	// up to it: they are deleted. Without an export under that id it is ErrState, and ErrJournal when the
+	// journal has grown too long.
 	Changes(ctx context.Context, id string, after uint64, limit int) (*Changes, error)
 
-	// Import writes records into a store that is Importing under that id, durably before it returns, in the order in which they come:
-	// a record replaces what has its key. Claims of notices are dropped. It stops at the first error that batches yields and returns it; the
-	// batches before it stay written. Writing a batch again does no harm.
+	// Import writes records into a store that is Importing under that id, durably before it returns, in the
+	// order in which they come: a record replaces what has its key. Claims of notices are dropped. It stops
+	// at the first error that batches yields and returns it; the batches before it stay written. Writing a
+	// batch again does no harm.
 	Import(ctx context.Context, id string, batches iter.Seq2[[]Record, error]) error
 }

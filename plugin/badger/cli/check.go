@@ -37,7 +37,9 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	}
 	if report.State == transfer.Importing || report.State == transfer.Abandoned {
 		report.Findings = append([]badger.Finding{{
-			Table: "store", Problem: fmt.Sprintf("was being filled from %s and is not complete: it does not serve", report.Peer),
+			Table: "store",
+			Problem: fmt.Sprintf("was being filled from %s and is not complete: it does not serve",
+				report.Peer),
 		}}, report.Findings...)
 	}
 	if len(report.Findings) > 0 {
@@ -51,7 +53,9 @@ func check(ctx context.Context, c *call) (code int, err error) {
 		fmt.Fprintln(c.Stdout, f)
 	}
 	if report.SetAside > 0 {
-		fmt.Fprintf(c.Stdout, "%s rows were damaged at some time and are kept aside: nothing leads to them any more\n", grouped(report.SetAside))
+		fmt.Fprintf(c.Stdout,
+			"%s rows were damaged at some time and are kept aside: nothing leads to them any more\n",
+			grouped(report.SetAside))
 	}
 	verdict := "nothing wrong"
 	switch {
@@ -63,7 +67,8 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	fmt.Fprintf(c.Stdout, "%s: %s records and %s index entries in %s: %s\n",
 		c.settings.Path, grouped(report.Records), grouped(report.Entries), p.took(), verdict)
 	if report.State == transfer.Superseded || report.State == transfer.Fenced {
-		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.settings.Path, stateText(report.State, report.Peer))
+		fmt.Fprintf(c.Stdout, "It does not serve. %s: %s\n", c.settings.Path,
+			stateText(report.State, report.Peer))
 	}
 	return code, nil
 }
@@ -74,7 +79,8 @@ func stateText(state transfer.State, peer string) string {
 	case transfer.Superseded:
 		return fmt.Sprintf("superseded: %q has taken its place", peer)
 	case transfer.Fenced:
-		return fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides", peer)
+		return fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides",
+			peer)
 	case transfer.Importing, transfer.Abandoned:
 		return fmt.Sprintf("%s: not complete, it was being filled from %s", state, peer)
 	}

@@ -39,16 +39,20 @@ func newStore(t *testing.T, settings badger.Settings, ticket ...int) string {
 	for i := range sessions {
 		sid := fmt.Sprintf("sid-%d", i)
 		err := e.Tickets().Create(t.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+			AuthTime: now, Created: now,
 			Renewed: now, Expires: now.Add(time.Hour), Ticket: sealed,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "op-" + sid, Store: []grantstore.Grant{{
-			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)}, RequestID: sid, SubjectID: "ann", SessionID: sid,
-			ClientID: "photos", Created: now, Expires: now.Add(time.Hour),
-		}}}, now)
+		grant := grantstore.Grant{
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)},
+			RequestID: sid, SubjectID: "ann", SessionID: sid, ClientID: "photos", Created: now,
+			Expires: now.Add(time.Hour),
+		}
+		batch := grantstore.Batch{OperationID: "op-" + sid, Store: []grantstore.Grant{grant}}
+		_, err = e.Grants().Apply(t.Context(), &batch, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,11 +103,13 @@ func commandWith(t *testing.T, env cli.Env) outcome {
 func (o outcome) want(t *testing.T, code int, says ...string) {
 	t.Helper()
 	if o.code != code {
-		t.Errorf("exit code %d, want %d; standard output:\n%s\nstandard error:\n%s", o.code, code, o.stdout, o.stderr)
+		t.Errorf("exit code %d, want %d; standard output:\n%s\nstandard error:\n%s", o.code, code, o.stdout,
+			o.stderr)
 	}
 	for _, text := range says {
 		if !strings.Contains(o.stdout+o.stderr, text) {
-			t.Errorf("it does not say %q; standard output:\n%s\nstandard error:\n%s", text, o.stdout, o.stderr)
+			t.Errorf("it does not say %q; standard output:\n%s\nstandard error:\n%s", text, o.stdout,
+				o.stderr)
 		}
 	}
 }
@@ -137,7 +143,8 @@ func files(t *testing.T, folder string) string {
 
 func TestHelpSaysWhatItIs(t *testing.T) {
 	t.Parallel()
-	command(t).want(t, cli.Failed, "A server starts it by itself", "check FOLDER", "export FOLDER FILE", "store format", "Exit codes")
+	command(t).want(t, cli.Failed, "A server starts it by itself", "check FOLDER", "export FOLDER FILE",
+		"store format", "Exit codes")
 	command(t, "help").want(t, cli.Done, "migrate FOLDER")
 	command(t, "check", "-h").want(t, cli.Done, "migrate FOLDER")
 	command(t, "repair").want(t, cli.Failed, `there is no command "repair"`)
@@ -167,14 +174,20 @@ func TestExportAndImport(t *testing.T) {
 		t.Errorf("the answer is %v, want %d records", object, 4*sessions)
 	}
 	command(t, "check", encrypted).want(t, cli.Failed, "encryption_key")
-	command(t, "check", encrypted, "-encryption-key-file", key).want(t, cli.Done, "80 records", "nothing wrong")
-	command(t, "stats", encrypted, "-encryption-key-file", key).want(t, cli.Done, "encrypted    yes", "sessions     20", "state        active",
+	command(t, "check", encrypted, "-encryption-key-file", key).want(t, cli.Done, "80 records",
+		"nothing wrong")
+	command(t, "stats", encrypted, "-encryption-key-file", key).want(t, cli.Done, "encrypted     yes",
+		"sessions      20", "state         active",
 		"before compression, most of it: ")
 
 	var stream bytes.Buffer
-	commandWith(t, cli.Env{Args: []string{"export", "-encryption-key-file", key, encrypted, "-"}, Stdout: &stream}).want(t, cli.Done, "20 sessions")
+	commandWith(t,
+		cli.Env{
+			Args: []string{"export", "-encryption-key-file", key, encrypted, "-"}, Stdout: &stream,
+		}).want(t, cli.Done, "20 sessions")
 	plain := filepath.Join(folder, "plain")
-	commandWith(t, cli.Env{Args: []string{"import", plain, "-"}, Stdin: &stream}).want(t, cli.Done, "is as it was on")
+	commandWith(t, cli.Env{Args: []string{"import", plain, "-"}, Stdin: &stream}).want(t, cli.Done,
+		"is as it was on")
 	command(t, "check", plain).want(t, cli.Done, "nothing wrong")
 	e := openStore(t, badger.Settings{Path: plain})
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("sid-7")); err != nil {
@@ -194,7 +207,8 @@ func TestCheckFindsDamage(t *testing.T) {
 	})
 	before := files(t, path)
 	found := command(t, "check", path)
-	found.want(t, cli.Findings, `sessions, "sid-4": cannot be read`, "belongs to no record", "is bound to a session that neither exists", "findings")
+	found.want(t, cli.Findings, `sessions, "sid-4": cannot be read`, "belongs to no record",
+		"is bound to a session that neither exists", "findings")
 	key := ticketstore.KeyOf("sid-3")
 	if strings.Contains(found.stdout, string(key[:])) {
 		t.Error("the findings tell the key of a session")
@@ -217,7 +231,10 @@ func TestAStoreInUseIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	command(t, "export", path, file).want(t, cli.Done)
 	openStore(t, badger.Settings{Path: path})
-	for _, args := range [][]string{{"check", path}, {"stats", path}, {"export", path, file + "2"}, {"import", path, file}, {"migrate", path}} {
+	for _, args := range [][]string{
+		{"check", path}, {"stats", path}, {"export", path, file + "2"}, {"import", path, file},
+		{"migrate", path},
+	} {
 		command(t, args...).want(t, cli.Failed, "in use by another process")
 	}
 	if left := files(t, filepath.Dir(file)); left != "file" {
@@ -246,23 +263,38 @@ func TestBadInput(t *testing.T) {
 		args []string
 		says string
 	}{
-		"no folder":                    {[]string{"check"}, "it takes FOLDER"},
-		"too many":                     {[]string{"check", path, path}, "it takes FOLDER"},
-		"an unknown flag":              {[]string{"check", path, "-fix"}, "-fix"},
-		"a folder that is missing":     {[]string{"check", nowhere}, "does not exist"},
-		"an empty folder":              {[]string{"stats", empty}, "is empty"},
-		"a file for a folder":          {[]string{"export", file, nowhere}, "folder"},
-		"a folder for a file":          {[]string{"export", path, empty}, "is no file"},
-		"a file in no folder":          {[]string{"export", path, filepath.Join(nowhere, "x")}, "no such file"},
-		"JSON into the backup":         {[]string{"export", "-json", path, "-"}, "name a file"},
-		"no key file":                  {[]string{"check", "-encryption-key-file", nowhere, path}, "no such file"},
-		"an empty key file":            {[]string{"check", "-encryption-key-file", write("no-key", "\n"), path}, "is empty"},
-		"a key file without a key":     {[]string{"check", "-encryption-key-file", write("bad-key", "secret!"), path}, "encryption_key"},
-		"a key for a plain store":      {[]string{"check", "-encryption-key-file", write("key", strings.Repeat("ab", 16)), path}, "encryption_key"},
-		"a backup that is missing":     {[]string{"import", nowhere, nowhere}, "no such file"},
-		"a backup that is none":        {[]string{"import", nowhere, write("none", "holiday pictures")}, "no backup"},
-		"an empty backup":              {[]string{"import", nowhere, write("nothing", "")}, "no backup"},
-		"a backup cut in its header":   {[]string{"import", nowhere, write("header", "fosite-sessions backup\nH")}, "cut short"},
+		"no folder":                {[]string{"check"}, "it takes FOLDER"},
+		"too many":                 {[]string{"check", path, path}, "it takes FOLDER"},
+		"an unknown flag":          {[]string{"check", path, "-fix"}, "-fix"},
+		"a folder that is missing": {[]string{"check", nowhere}, "does not exist"},
+		"an empty folder":          {[]string{"stats", empty}, "is empty"},
+		"a file for a folder":      {[]string{"export", file, nowhere}, "folder"},
+		"a folder for a file":      {[]string{"export", path, empty}, "is no file"},
+		"a file in no folder": {
+			[]string{"export", path, filepath.Join(nowhere, "x")}, "no such file",
+		},
+		"JSON into the backup": {[]string{"export", "-json", path, "-"}, "name a file"},
+		"no key file": {
+			[]string{"check", "-encryption-key-file", nowhere, path}, "no such file",
+		},
+		"an empty key file": {
+			[]string{"check", "-encryption-key-file", write("no-key", "\n"), path}, "is empty",
+		},
+		"a key file without a key": {
+			[]string{"check", "-encryption-key-file", write("bad-key", "secret!"), path}, "encryption_key",
+		},
+		"a key for a plain store": {
+			[]string{"check", "-encryption-key-file", write("key", strings.Repeat("ab", 16)), path},
+			"encryption_key",
+		},
+		"a backup that is missing": {[]string{"import", nowhere, nowhere}, "no such file"},
+		"a backup that is none": {
+			[]string{"import", nowhere, write("none", "holiday pictures")}, "no backup",
+		},
+		"an empty backup": {[]string{"import", nowhere, write("nothing", "")}, "no backup"},
+		"a backup cut in its header": {
+			[]string{"import", nowhere, write("header", "fosite-sessions backup\nH")}, "cut short",
+		},
 		"a folder of something else":   {[]string{"import", folder, file}, "not a session store"},
 		"a store with something in it": {[]string{"import", path, file}, "not empty"},
 		"migrate nothing":              {[]string{"migrate", nowhere}, "does not exist"},
@@ -288,7 +320,8 @@ func TestBadInput(t *testing.T) {
 func TestADamagedBackupNeverServes(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	file, bad, target := filepath.Join(folder, "good"), filepath.Join(folder, "bad"), filepath.Join(folder, "target")
+	file, bad, target := filepath.Join(folder, "good"), filepath.Join(folder, "bad"),
+		filepath.Join(folder, "target")
 	command(t, "export", newStore(t, badger.Settings{}), file).want(t, cli.Done)
 	good, err := os.ReadFile(file)
 	if err != nil {
@@ -296,11 +329,15 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 	}
 	edited := bytes.Clone(good)
 	edited[len(edited)/2] ^= 1
-	for name, damaged := range map[string][]byte{"cut short": good[:len(good)-10], "edited": edited, "with more behind": append(bytes.Clone(good), '\n')} {
+	for name, damaged := range map[string][]byte{
+		"cut short": good[:len(good)-10], "edited": edited,
+		"with more behind": append(bytes.Clone(good), '\n'),
+	} {
 		if err := os.WriteFile(bad, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		command(t, "import", target, bad).want(t, cli.Failed, "damaged or cut short", "is not complete and does not serve")
+		command(t, "import", target, bad).want(t, cli.Failed, "damaged or cut short",
+			"is not complete and does not serve")
 		command(t, "check", target).want(t, cli.Findings, "is not complete")
 		command(t, "stats", target).want(t, cli.Done, "abandoned: not complete")
 		command(t, "export", target, bad+"2").want(t, cli.Failed, "not complete")
@@ -325,7 +362,8 @@ func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left 
 func TestExportThatCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	path := newStore(t, badger.Settings{})
-	commandWith(t, cli.Env{Args: []string{"export", path, "-"}, Stdout: failing{}}).want(t, cli.Failed, "no space left on device")
+	commandWith(t, cli.Env{Args: []string{"export", path, "-"}, Stdout: failing{}}).want(t, cli.Failed,
+		"no space left on device")
 	command(t, "check", path).want(t, cli.Done)
 }
 
@@ -335,7 +373,8 @@ func TestProgressOnATerminal(t *testing.T) {
 	clock := now
 	tick := func() time.Time { clock = clock.Add(time.Second); return clock }
 	file := filepath.Join(t.TempDir(), "file")
-	commandWith(t, cli.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, cli.Done, "\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
+	commandWith(t, cli.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, cli.Done,
+		"\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
 	if o := commandWith(t, cli.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
 		t.Errorf("where nobody looks it says %q", o.stderr)
 	}
@@ -357,11 +396,12 @@ func TestAnOlderFormat(t *testing.T) {
 	t.Parallel()
 	path, file := newStore(t, badger.Settings{}), filepath.Join(t.TempDir(), "file")
 	change(t, path, func(txn *dgraph.Txn) error { return txn.Delete([]byte("mc")) })
-	if err := os.WriteFile(filepath.Join(path, "SESSIONS"), []byte("fosite-sessions badger format 1\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(path, "SESSIONS"), []byte("fosite-sessions badger format 1\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	command(t, "check", path).want(t, cli.Done, "80 records", "nothing wrong")
-	command(t, "stats", path).want(t, cli.Done, "1, of which 3 is the newest", "sessions     20")
+	command(t, "stats", path).want(t, cli.Done, "1, the newest is 3", "sessions      20")
 	command(t, "export", path, file).want(t, cli.Failed, "bring it to 3 first")
 	command(t, "migrate", path).want(t, cli.Done, "had format 1 and has format 3 now")
 	command(t, "migrate", path).want(t, cli.Done, "has format 3, the newest")

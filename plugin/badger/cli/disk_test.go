@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A full disk leaves no half backup, and no half store that serves; a store that a killed process left there is looked at, and not opened for
-// changes.
+// A full disk leaves no half backup, and no half store that serves; a store that a killed process left there
+// is looked at, and not opened for changes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	inside, err := testenv.InNamespace(t)

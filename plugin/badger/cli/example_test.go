@@ -10,7 +10,8 @@ import (
 
 func Example() {
 	code := cli.Run(context.Background(), cli.Env{
-		Name: "sessions-badger", Args: []string{"check", "no-such-folder"}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stdout,
+		Name: "sessions-badger", Args: []string{"check", "no-such-folder"}, Stdin: os.Stdin,
+		Stdout: os.Stdout, Stderr: os.Stdout,
 	})
 	fmt.Println(code)
 	// Output:

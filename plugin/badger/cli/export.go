@@ -43,7 +43,8 @@ func (c *call) tell(done *copied, verb, from, to string) {
 		w = c.Stderr
 	}
 	fmt.Fprintf(w, "%s %s to %s: %s sessions, %s grants, %s records in all, %s in %.1f s\n", verb, from, to,
-		grouped(done.Of(transfer.Sessions)), grouped(done.Of(transfer.Grants)), grouped(done.Records), size(done.Bytes), done.Seconds)
+		grouped(done.Of(transfer.Sessions)), grouped(done.Of(transfer.Grants)), grouped(done.Records),
+		size(done.Bytes), done.Seconds)
 }
 
 func export(ctx context.Context, c *call) (code int, err error) {
@@ -83,14 +84,16 @@ func export(ctx context.Context, c *call) (code int, err error) {
 // exportable refuses what would make no good backup, and warns of what may not be what is wanted.
 func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Status, error) {
 	if format, newest := e.Format(); format < newest {
-		return nil, fmt.Errorf("the store has format %d: bring it to %d first (%s migrate)", format, newest, c.Name)
+		return nil,
+			fmt.Errorf("the store has format %d: bring it to %d first (%s migrate)", format, newest, c.Name)
 	}
 	status, err := e.Transfer().Status(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if status.State == transfer.Superseded || status.State == transfer.Fenced {
-		c.logger.WarnContext(ctx, "another store has taken its place, or may have: the backup holds what this one held then",
+		c.logger.WarnContext(ctx,
+			"another store has taken its place, or may have: the backup holds what this one held then",
 			"state", status.State, "other", status.Peer)
 	}
 	return status, nil

@@ -44,24 +44,28 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 	}
 	header := r.Header()
 	done := &copied{
-		File: file, Bytes: counted.n, Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(), Summary: r.Summary(),
+		File: file, Bytes: counted.n, Taken: header.Taken, State: header.State, Seconds: p.took().Seconds(),
+		Summary: r.Summary(),
 		StoreID: id,
 	}
 	c.tell(done, "imported", file, c.settings.Path)
 	if !c.json {
-		fmt.Fprintf(c.Stdout, "The store is as it was on %s: what was ended, revoked or used up since then is not.\n",
+		fmt.Fprintf(c.Stdout,
+			"The store is as it was on %s: what was ended, revoked or used up since then is not.\n",
 			header.Taken.UTC().Format(time.RFC1123))
 		fmt.Fprintf(c.Stdout, "Its id is %s: a server that pins its store must be told of it.\n", id)
 	}
 	return Done, nil
 }
 
-// importable refuses a store with something in it without opening it for changes: one that was being filled is emptied instead.
+// importable refuses a store with something in it without opening it for changes: one that was being filled
+// is emptied instead.
 func (c *call) importable(ctx context.Context) error {
 	if err := badger.CheckOwner(c.settings.Path); err != nil {
 		return err
 	}
-	if entries, err := os.ReadDir(c.settings.Path); len(entries) == 0 && (err == nil || errors.Is(err, os.ErrNotExist)) {
+	if entries, err := os.ReadDir(c.settings.Path); len(entries) == 0 &&
+		(err == nil || errors.Is(err, os.ErrNotExist)) {
 		return nil
 	}
 	return c.still(ctx, func(e *badger.Engine) error {
@@ -72,13 +76,15 @@ func (c *call) importable(ctx context.Context) error {
 		case status.State == transfer.Importing || status.State == transfer.Abandoned:
 			return nil
 		case status.Records() > 0:
-			return fmt.Errorf("%s: %w, it has %d records: import into an empty folder", c.settings.Path, transfer.ErrNotEmpty, status.Records())
+			return fmt.Errorf("%s: %w, it has %d records: import into an empty folder", c.settings.Path,
+				transfer.ErrNotEmpty, status.Records())
 		}
 		return nil
 	})
 }
 
-// restore returns the id of the store that it has made. It is a new one: the store that the backup was taken of may live on.
+// restore returns the id of the store that it has made. It is a new one: the store that the backup was taken
+// of may live on.
 func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id string, err error) {
 	e, err := badger.Open(ctx, c.settings, c.logger)
 	if err != nil {
@@ -90,7 +96,8 @@ func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id s
 	}
 	err = backup.Restore(ctx, e.Transfer(), r, rand.Text(), p.report)
 	if err != nil {
-		err = fmt.Errorf("%w; %s is not complete and does not serve: remove it, or import again", err, c.settings.Path)
+		err = fmt.Errorf("%w; %s is not complete and does not serve: remove it, or import again", err,
+			c.settings.Path)
 	}
 	return description.StoreID, errors.Join(err, e.Close())
 }

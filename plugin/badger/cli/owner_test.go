@@ -30,7 +30,8 @@ func stateOf(t *testing.T, folder string) map[string]string {
 			data, err = os.ReadFile(path)
 		}
 		owner := info.Sys().(*syscall.Stat_t)
-		state[path] = fmt.Sprintf("%v %v %d:%d %x", info.Mode(), info.ModTime(), owner.Uid, owner.Gid, sha256.Sum256(data))
+		state[path] = fmt.Sprintf("%v %v %d:%d %x", info.Mode(), info.ModTime(), owner.Uid, owner.Gid,
+			sha256.Sum256(data))
 		return err
 	})
 	if err != nil {
@@ -39,8 +40,8 @@ func stateOf(t *testing.T, folder string) map[string]string {
 	return state
 }
 
-// A look leaves no trace, by whatever user and whether or not the server was killed. A command that writes says as which
-// user to run it.
+// A look leaves no trace, by whatever user and whether or not the server was killed. A command that writes
+// says as which user to run it.
 func TestLookingAsAnotherUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
@@ -61,7 +62,7 @@ func TestLookingAsAnotherUser(t *testing.T) {
 		}
 		before := stateOf(t, path)
 		command(t, "check", path).want(t, cli.Done, "80 records", "nothing wrong")
-		command(t, "stats", path).want(t, cli.Done, "sessions     20")
+		command(t, "stats", path).want(t, cli.Done, "sessions      20")
 		command(t, "export", path, filepath.Join(t.TempDir(), "file")).want(t, cli.Done, "80 records")
 		command(t, "migrate", path).want(t, cli.Failed, "belongs to", "run the command as that user")
 		command(t, "import", path, "-").want(t, cli.Failed)
@@ -74,7 +75,9 @@ func TestLookingAsAnotherUser(t *testing.T) {
 // A table with a block that was overwritten is named, and nothing ends in a panic.
 func TestCheckNamesADamagedTable(t *testing.T) {
 	t.Parallel()
-	for name, settings := range map[string]badger.Settings{"plain": {}, "encrypted": {EncryptionKey: strings.Repeat("ab", 16)}} {
+	for name, settings := range map[string]badger.Settings{
+		"plain": {}, "encrypted": {EncryptionKey: strings.Repeat("ab", 16)},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := newStore(t, settings, 1<<10)

@@ -47,11 +47,20 @@ type command struct {
 }
 
 var commands = []command{
-	{"check", []string{"FOLDER"}, "compare every index with its records, and every record with the rules; changes nothing", check},
+	{
+		"check", []string{"FOLDER"},
+		"compare every index with its records, and every record with the rules; changes nothing", check,
+	},
 	{"stats", []string{"FOLDER"}, "tell what is in the store", stats},
 	{"export", []string{"FOLDER", "FILE"}, "write a backup of the store; \"-\" is standard output", export},
-	{"import", []string{"FOLDER", "FILE"}, "make a store of a backup, in an empty folder; \"-\" is standard input", restore},
-	{"migrate", []string{"FOLDER"}, "bring the store to the newest format, as a server's start does", migrate},
+	{
+		"import", []string{"FOLDER", "FILE"},
+		"make a store of a backup, in an empty folder; \"-\" is standard input", restore,
+	},
+	{
+		"migrate", []string{"FOLDER"}, "bring the store to the newest format, as a server's start does",
+		migrate,
+	},
 }
 
 // call is a command line that is run.
@@ -70,7 +79,10 @@ func Run(ctx context.Context, env Env) int {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	c := &call{Env: env, logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	c := &call{
+		Env:    env,
+		logger: slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
 	given, err := c.parse()
 	switch {
 	case errors.Is(err, flag.ErrHelp), err == nil && len(given) > 0 && given[0] == "help":
@@ -93,10 +105,11 @@ func Run(ctx context.Context, env Env) int {
 
 func usage(env Env, w io.Writer) {
 	about := badger.About()
-	fmt.Fprintf(w, `%s keeps the sessions of an authorization server in a folder. A server starts it by itself: name this file as plugin.Config.Path.
+	fmt.Fprintf(w, `%s keeps the sessions of an authorization server in a folder.
+A server starts it by itself: name this file as plugin.Config.Path.
 Version %s, store format %d, plugin protocol %d.
 
-By hand it looks after a store that no server has open:
+Offline commands, for a store that no server has open:
 
 `, env.Name, about.Version, about.Format, env.Protocol)
 	for _, c := range commands {

@@ -28,7 +28,7 @@ func stats(ctx context.Context, c *call) (code int, err error) {
 		return Done, nil
 	}
 	for _, line := range linesOf(s) {
-		fmt.Fprintf(c.Stdout, "%-12s %s\n", line[0], line[1])
+		fmt.Fprintf(c.Stdout, "%-13s %s\n", line[0], line[1])
 	}
 	return Done, nil
 }
@@ -36,7 +36,8 @@ func stats(ctx context.Context, c *call) (code int, err error) {
 func linesOf(s *badger.Stats) [][2]string {
 	format := fmt.Sprint(s.Format)
 	if s.Format < s.Newest {
-		format = fmt.Sprintf("%d, of which %d is the newest: migrate, or the next start of a server, brings it there", s.Format, s.Newest)
+		format = fmt.Sprintf("%d, the newest is %d: migrate or the next start of a server upgrades it",
+			s.Format, s.Newest)
 	}
 	encrypted := "no"
 	if s.Encrypted {
@@ -57,7 +58,12 @@ func linesOf(s *badger.Stats) [][2]string {
 		lines = append(lines, [2]string{"journal", grouped(int64(s.Journaled))})
 	}
 	lines = append(lines, [2]string{"rows", rowsText(s.RowBytes)})
-	return append(lines, [2]string{"size", fmt.Sprintf("tables %s, logs up to %s, other %s", size(s.Bytes.Tables), size(s.Bytes.Logs), size(s.Bytes.Other))})
+	return append(lines,
+		[2]string{
+			"size",
+			fmt.Sprintf("tables %s, logs up to %s, other %s", size(s.Bytes.Tables), size(s.Bytes.Logs),
+				size(s.Bytes.Other)),
+		})
 }
 
 // rowsText says what rows take, and those of which tables take most.

@@ -1,5 +1,6 @@
-// Command sessions-badger is a session plugin that keeps everything in an embedded Badger database. An authorization server starts it
-// (plugin.Config.Path); its settings are those of package badger. Started by hand it says what it can do for a store (package cli).
+// Command sessions-badger is a session plugin that keeps everything in an embedded Badger database. An
+// authorization server starts it (plugin.Config.Path); its settings are those of package badger. Started by
+// hand it says what it can do for a store (package cli).
 package main
 
 import (

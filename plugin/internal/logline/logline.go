@@ -1,5 +1,6 @@
-// Package logline carries log records from a plugin to its host over the plugin's standard error: one JSON object a line, in the form of
-// hashicorp/go-hclog, so that any go-plugin host can read them. We parse them ourselves: go-plugin panics on a line like {"@message":5}.
+// Package logline carries log records from a plugin to its host over the plugin's standard error: one JSON
+// object a line, in the form of hashicorp/go-hclog, so that any go-plugin host can read them. We parse them
+// ourselves: go-plugin panics on a line like {"@message":5}.
 package logline
 
 import (
@@ -22,7 +23,8 @@ const (
 	messageKey = "@message"
 	timeLayout = "2006-01-02T15:04:05.000000Z07:00"
 
-	// maxLine bounds a line in bytes; the rest of a longer one is dropped. maxAttributes bounds the attributes taken from one.
+	// maxLine bounds a line in bytes; the rest of a longer one is dropped. maxAttributes bounds the
+	// attributes taken from one.
 	maxLine       = 64 << 10
 	maxAttributes = 64
 )
@@ -60,7 +62,8 @@ func LevelName(level slog.Level) string {
 	return "error"
 }
 
-// ParseLevel returns the level of a name, and whether there is one. hclog's trace and off are the nearest that slog has.
+// ParseLevel returns the level of a name, and whether there is one. hclog's trace and off are the nearest
+// that slog has.
 func ParseLevel(name string) (slog.Level, bool) {
 	switch strings.ToLower(name) {
 	case "trace", "debug":
@@ -173,7 +176,8 @@ func log(logger *slog.Logger, record slog.Record) {
 	}
 }
 
-// Writer logs what is written to it, line by line. It is for writers that write whole lines; a broken one is two records.
+// Writer logs what is written to it, line by line. It is for writers that write whole lines; a broken one is
+// two records.
 type Writer struct{ Logger *slog.Logger }
 
 // Write never fails.

@@ -38,9 +38,14 @@ func TestLinesAreRead(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	for name, test := range map[string]struct{ line, want string }{
-		"whole":            {`{"@level":"error","@message":"m","@timestamp":"2026-04-01T00:00:00.000001Z","b":1,"a":"x"}`, `ERROR m a=x b=1`},
-		"number for text":  {`{"@message":5}`, `INFO 5`},
-		"all wrong":        {`{"@level":[],"@message":{"a":null},"@timestamp":false}`, `INFO map[a:<nil>] @level=[]`},
+		"whole": {
+			`{"@level":"error","@message":"m","@timestamp":"2026-04-01T00:00:00.000001Z","b":1,"a":"x"}`,
+			`ERROR m a=x b=1`,
+		},
+		"number for text": {`{"@message":5}`, `INFO 5`},
+		"all wrong": {
+			`{"@level":[],"@message":{"a":null},"@timestamp":false}`, `INFO map[a:<nil>] @level=[]`,
+		},
 		"empty object":     {`{}`, `INFO `},
 		"null":             {`null`, `INFO null`},
 		"array":            {`[1]`, `INFO [1]`},
@@ -65,7 +70,8 @@ func TestStreams(t *testing.T) {
 	var out bytes.Buffer
 	var seen int
 	input := "first\r\n\n" + strings.Repeat("x", 200<<10) + "\npanic: boom\n\ngoroutine 1 [running]:\nlast"
-	logline.Copy(strings.NewReader(input), slog.New(slog.NewTextHandler(&out, nil)), func(slog.Record) { seen++ })
+	logline.Copy(strings.NewReader(input), slog.New(slog.NewTextHandler(&out, nil)),
+		func(slog.Record) { seen++ })
 	if lines := strings.Count(out.String(), "\n"); lines != 5 || seen != 5 {
 		t.Errorf("got %d records and %d lines seen, want 5: the long line is cut, not split", lines, seen)
 	}
@@ -77,12 +83,17 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// FuzzCopy: whatever a plugin writes, what reaches the host's log is one whole line for each of its lines, in the host's form.
+// FuzzCopy: whatever a plugin writes, what reaches the host's log is one whole line for each of its lines, in
+// the host's form.
 func FuzzCopy(f *testing.F) {
 	for _, seed := range []string{
-		`{"@message":5}`, `{"@level":"error","@message":"m","@timestamp":"2026-04-01T00:00:00.000001Z","a":{"b":[1,null]}}`, "panic: x\n\ta",
-		"[WARN] x\r\n[ERROR", "\x00\xff\n\xf0", `{"@message":"a\u2028\ud800"}`, `{"":""}`, `{"time":1,"level":2,"msg":3}`, "null\n[]\n\"x\"\n1e999",
-		`{"@message":{"@message":{"@message":[[[[]]]]}},"@level":{}}`, strings.Repeat("x", 70<<10), strings.Repeat("[", 20000),
+		`{"@message":5}`,
+		`{"@level":"error","@message":"m","@timestamp":"2026-04-01T00:00:00.000001Z","a":{"b":[1,null]}}`,
+		"panic: x\n\ta",
+		"[WARN] x\r\n[ERROR", "\x00\xff\n\xf0", `{"@message":"a\u2028\ud800"}`, `{"":""}`,
+		`{"time":1,"level":2,"msg":3}`, "null\n[]\n\"x\"\n1e999",
+		`{"@message":{"@message":{"@message":[[[[]]]]}},"@level":{}}`, strings.Repeat("x", 70<<10),
+		strings.Repeat("[", 20000),
 	} {
 		f.Add([]byte(seed))
 	}

@@ -22,7 +22,8 @@ var Services = []string{"tickets", "grants", "logout", ticketstore.PropertiesSer
 // maxServices bounds Description.Services.
 const maxServices = 64
 
-// Configure opens the plugin's backend with settings in JSON. The store must have one of the ids, if there are any.
+// Configure opens the plugin's backend with settings in JSON. The store must have one of the ids, if there
+// are any.
 func (c *Caller) Configure(ctx context.Context, settings []byte, storeIDs ...string) error {
 	request := &pb.ConfigureRequest{Settings: settings, StoreIds: storeIDs}
 	_, err := invoke[pb.ConfigureResponse](ctx, c, &configure, request)
@@ -36,7 +37,8 @@ func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) 
 		return ticketstore.Description{}, err
 	}
 	d := ticketstore.Description{
-		Name: answer.GetName(), Version: answer.GetVersion(), Format: answer.GetFormat(), Services: answer.GetServices(), Shared: answer.GetShared(),
+		Name: answer.GetName(), Version: answer.GetVersion(), Format: answer.GetFormat(),
+		Services: answer.GetServices(), Shared: answer.GetShared(),
 		StoreID: answer.GetStoreId(), Trouble: answer.GetTrouble(),
 	}
 	return d, checkDescription(d)
@@ -72,7 +74,9 @@ type backendServer struct {
 }
 
 // Configure opens the backend once.
-func (b *backendServer) Configure(ctx context.Context, request *pb.ConfigureRequest) (*pb.ConfigureResponse, error) {
+func (b *backendServer) Configure(
+	ctx context.Context, request *pb.ConfigureRequest,
+) (*pb.ConfigureResponse, error) {
 	s := b.server
 	if !s.gate.Enter() {
 		return nil, s.status(ctx, configure.name, ticketstore.ErrUnavailable)
@@ -98,7 +102,8 @@ func (b *backendServer) Configure(ctx context.Context, request *pb.ConfigureRequ
 	return &pb.ConfigureResponse{}, nil
 }
 
-// open opens the backend. One that did not look for the store that is wanted itself is closed again if it is another.
+// open opens the backend. One that did not look for the store that is wanted itself is closed again if it is
+// another.
 func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (sessions.Backend, error) {
 	wanted := request.GetStoreIds()
 	if len(wanted) > 0 {
@@ -129,7 +134,8 @@ func (b *backendServer) Describe(ctx context.Context, _ *pb.DescribeRequest) (*p
 			return nil, err
 		}
 		return &pb.DescribeResponse{
-			Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared, StoreId: d.StoreID, Trouble: d.Trouble,
+			Name: d.Name, Version: d.Version, Format: d.Format, Services: d.Services, Shared: d.Shared,
+			StoreId: d.StoreID, Trouble: d.Trouble,
 		}, nil
 	})
 }

@@ -14,21 +14,22 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Limits of messages, in bytes. The largest request is a batch of grants with their data, well over 1 MiB, the largest answer a page of
-// 1,000 sessions with all of their clients.
+// Limits of messages, in bytes. The largest request is a batch of grants with their data, well over 1 MiB,
+// the largest answer a page of 1,000 sessions with all of their clients.
 const (
 	MaxRequest = 16 << 20
 	MaxAnswer  = 64 << 20
 )
 
-// Waiting times between tries of a call whose outcome is unknown. Tries end Caller.Timeout after the plugin was lost: one that shuts down may
-// take seconds to close its database before another takes its place.
+// Waiting times between tries of a call whose outcome is unknown. Tries end Caller.Timeout after the plugin
+// was lost: one that shuts down may take seconds to close its database before another takes its place.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 250 * time.Millisecond
 )
 
-// ErrGone marks an ErrUnavailable that another try cannot mend: the process has ended and nobody starts it again.
+// ErrGone marks an ErrUnavailable that another try cannot mend: the process has ended and nobody starts it
+// again.
 var ErrGone = fmt.Errorf("%w: the plugin process has ended", ticketstore.ErrUnavailable)
 
 // ErrNoAnswer marks an ErrUnavailable of a call whose bound has passed.
@@ -47,7 +48,8 @@ type Caller struct {
 type method struct {
 	path string // gRPC's full name
 	name string // as errors call it
-	// again: sending the request a second time does no harm, so that an outcome left unknown is resolved by asking again.
+	// again: sending the request a second time does no harm, so that an outcome left unknown is resolved by
+	// asking again.
 	again bool
 	// long: the call may take long by its nature.
 	long bool
@@ -112,8 +114,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// outcome tells whose patience ended: the caller's is his own context error; the call's bound, a plugin that shuts down and a connection that
-// was closed under the call are ErrUnavailable. Answers are passed on as they are.
+// outcome tells whose patience ended: the caller's is his own context error; the call's bound, a plugin that
+// shuts down and a connection that was closed under the call are ErrUnavailable. Answers are passed on as
+// they are.
 func outcome(ctx context.Context, err error, ours bool, bound time.Duration) error {
 	canceled, expired := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
 	if !canceled && !expired && !errors.Is(err, ticketstore.ErrUnavailable) {
@@ -142,10 +145,12 @@ func (e *callError) Error() string { return e.method + ": " + e.err.Error() }
 
 func (e *callError) Unwrap() error { return e.err }
 
-// broken returns the error of an answer that the plugin must not give. err's text is kept, its identity is not: it is not the caller's
-// fault.
+// broken returns the error of an answer that the plugin must not give. err's text is kept, its identity is
+// not: it is not the caller's fault.
 func broken(m *method, problem string, args ...any) error {
-	return &callError{method: m.name, err: errors.New("plugin gave a broken answer: " + fmt.Sprintf(problem, args...))}
+	return &callError{
+		method: m.name, err: errors.New("plugin gave a broken answer: " + fmt.Sprintf(problem, args...)),
+	}
 }
 
 // asked is what a query for a page asked for.
@@ -155,7 +160,8 @@ type asked struct {
 	prior bool
 }
 
-// checkPage checks what all listings have in common. Rows are counted against what was asked for, and a page that others follow leads on.
+// checkPage checks what all listings have in common. Rows are counted against what was asked for, and a page
+// that others follow leads on.
 func checkPage(m *method, asked asked, rows int, token string, hasNext bool) error {
 	wanted := asked.count
 	if rows > wanted {

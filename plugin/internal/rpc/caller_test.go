@@ -30,10 +30,13 @@ func until(ctx context.Context) error {
 
 func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
-	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) { return nil, until(ctx) }}
+	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
+		return nil, until(ctx)
+	}}
 	e.end = func(ctx context.Context, _ *logout.Ending) (*logout.Result, error) { return nil, until(ctx) }
 	caller, _ := configured(t, e)
-	// Whoever is to give up in time is given a little, whoever is not to be first an hour: no two clocks race on a busy machine.
+	// Whoever is to give up in time is given a little, whoever is not to be first an hour: no two clocks race
+	// on a busy machine.
 	const bound = 50 * time.Millisecond
 	caller.Timeout = bound
 	get := func(ctx context.Context) error {
@@ -41,13 +44,15 @@ func TestCallsAreBounded(t *testing.T) {
 		return err
 	}
 
-	if err := get(t.Context()); !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+	if err := get(t.Context()); !errors.Is(err, ticketstore.ErrUnavailable) ||
+		errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a call over its bound: got %v, want ErrUnavailable alone", err)
 	}
 	caller.Timeout = time.Hour
 	early, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
-	if err := get(early); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ticketstore.ErrUnavailable) {
+	if err := get(early); !errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("a call over its caller's deadline: got %v, want DeadlineExceeded alone", err)
 	}
 	canceled, cancel := context.WithCancel(t.Context())
@@ -58,7 +63,8 @@ func TestCallsAreBounded(t *testing.T) {
 
 	// Ending sessions has a bound of its own.
 	caller.Timeout, caller.Long = time.Hour, bound
-	_, err := (&rpc.Logout{Caller: caller}).End(t.Context(), &logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now)
+	_, err := (&rpc.Logout{Caller: caller}).End(t.Context(),
+		&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now)
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("an ending over its bound: got %v, want ErrUnavailable", err)
 	}
@@ -73,7 +79,9 @@ type flaky struct {
 	takes time.Duration // how long an answer that is lost is waited for
 }
 
-func (f *flaky) Invoke(ctx context.Context, method string, request, answer any, options ...grpc.CallOption) error {
+func (f *flaky) Invoke(
+	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+) error {
 	f.calls++
 	err := f.ClientConnInterface.Invoke(ctx, method, request, answer, options...)
 	if f.calls <= f.lose {
@@ -133,22 +141,28 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 				t.Errorf("got %v, want ErrUnavailable", err)
 			}
 			if !test.fails && (err != nil || int(ids.Load()) != test.tries) {
-				t.Errorf("got %v and %d calls under the same operation id, want none and %d", err, ids.Load(), test.tries)
+				t.Errorf("got %v and %d calls under the same operation id, want none and %d", err, ids.Load(),
+					test.tries)
 			}
 		})
 	}
 }
 
-// A call that may take long is asked again when its process dies, however long it has been under way: it joins what it has begun.
+// A call that may take long is asked again when its process dies, however long it has been under way: it
+// joins what it has begun.
 func TestLongCallIsAskedAgainLate(t *testing.T) {
 	t.Parallel()
 	e := &engine{}
 	e.end = func(context.Context, *logout.Ending) (*logout.Result, error) { return &logout.Result{}, nil }
 	caller, _ := configured(t, e)
 	caller.Timeout = 20 * time.Millisecond
-	conn := &flaky{ClientConnInterface: caller.Conn, lose: 1, err: status.Error(codes.Unavailable, "EOF"), takes: 2 * caller.Timeout}
+	conn := &flaky{
+		ClientConnInterface: caller.Conn, lose: 1, err: status.Error(codes.Unavailable, "EOF"),
+		takes: 2 * caller.Timeout,
+	}
 	caller.Conn = conn
-	err := end(&logout.Ending{OperationID: "op", SubjectID: "42", Reason: logout.Terminated})(t.Context(), caller)
+	err := end(&logout.Ending{OperationID: "op", SubjectID: "42", Reason: logout.Terminated})(t.Context(),
+		caller)
 	if err != nil || conn.calls != 2 {
 		t.Errorf("got %v after %d tries, want the answer of the second", err, conn.calls)
 	}
@@ -175,7 +189,9 @@ func rekey(ctx context.Context, caller *rpc.Caller) error {
 
 func TestLostConnection(t *testing.T) {
 	t.Parallel()
-	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) { return nil, until(ctx) }}
+	e := &engine{get: func(ctx context.Context, _ ticketstore.Key) (*ticketstore.Session, error) {
+		return nil, until(ctx)
+	}}
 	server := &rpc.Server{Open: func(context.Context, []byte) (sessions.Backend, error) { return e, nil }}
 	caller, grpcServer := serve(t, server.Register)
 	if err := caller.Configure(t.Context(), nil); err != nil {
@@ -218,7 +234,8 @@ func TestLargeMessages(t *testing.T) {
 	}
 	caller, _ := configured(t, e)
 
-	page, err := (&rpc.Tickets{Caller: caller}).Query(t.Context(), ticketstore.SessionQuery{Count: ticketstore.MaxCount})
+	page, err := (&rpc.Tickets{Caller: caller}).Query(t.Context(),
+		ticketstore.SessionQuery{Count: ticketstore.MaxCount})
 	if err != nil || len(page.Sessions) != ticketstore.MaxCount {
 		t.Errorf("a page of %d of the largest sessions: got %v", ticketstore.MaxCount, err)
 	}
@@ -229,13 +246,16 @@ func TestLargeMessages(t *testing.T) {
 		batch.Store = append(batch.Store, g)
 	}
 	if err := apply(batch)(t.Context(), caller); err != nil || data != grantstore.MaxBatchData {
-		t.Errorf("the largest batch: got %v and %d bytes, want none and %d", err, data, grantstore.MaxBatchData)
+		t.Errorf("the largest batch: got %v and %d bytes, want none and %d", err, data,
+			grantstore.MaxBatchData)
 	}
 
 	for range 100 {
-		clients = append(clients, ticketstore.ClientUse{ClientID: long[:ticketstore.MaxID], FirstUsed: now, LastUsed: now})
+		clients = append(clients,
+			ticketstore.ClientUse{ClientID: long[:ticketstore.MaxID], FirstUsed: now, LastUsed: now})
 	}
-	_, err = (&rpc.Tickets{Caller: caller}).Query(t.Context(), ticketstore.SessionQuery{Count: ticketstore.MaxCount})
+	_, err = (&rpc.Tickets{Caller: caller}).Query(t.Context(),
+		ticketstore.SessionQuery{Count: ticketstore.MaxCount})
 	if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("an answer over the limit: got %v, want an error of no known kind", err)
 	}

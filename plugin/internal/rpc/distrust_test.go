@@ -30,7 +30,9 @@ func (l liar) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.CallO
 	return nil
 }
 
-func (liar) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+func (liar) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	panic("the protocol has no streams")
 }
 
@@ -38,7 +40,11 @@ func (liar) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOpt
 func TestDistrust(t *testing.T) {
 	t.Parallel()
 	good := session("s")
-	spoil := func(change func(*records.Session)) *records.Session { m := wire.FromSession(good); change(m); return m }
+	spoil := func(change func(*records.Session)) *records.Session {
+		m := wire.FromSession(good)
+		change(m)
+		return m
+	}
 	detail := func(change func(*pb.SessionDetail)) *pb.SessionDetail {
 		m := wire.FromDetail(&ticketstore.SessionDetail{
 			Session: *good, Clients: []ticketstore.ClientUse{{ClientID: "c", FirstUsed: now, LastUsed: now}},
@@ -56,7 +62,8 @@ func TestDistrust(t *testing.T) {
 	}
 	notice := func(change func(*logout.Notification)) *pb.NotificationRecord {
 		n := logout.Notification{
-			ID: "n", Issuer: "i", ClientID: "c", SessionID: "s", Reason: logout.Terminated, State: logout.Pending, Queued: now,
+			ID: "n", Issuer: "i", ClientID: "c", SessionID: "s", Reason: logout.Terminated,
+			State: logout.Pending, Queued: now,
 		}
 		change(&n)
 		return wire.FromNotification(&n)
@@ -75,64 +82,155 @@ func TestDistrust(t *testing.T) {
 		answer proto.Message
 		call   func(*rpc.Caller) error
 	}{
-		"get: empty":             {nil, get(good.Key)},
-		"get: another key":       {&pb.GetSessionResponse{Session: wire.FromSession(session("other"))}, get(good.Key)},
-		"get: no key":            {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })}, get(good.Key)},
-		"get: short key":         {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = m.Key[:9] })}, get(good.Key)},
-		"get: no subject":        {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.SubjectId = "" })}, get(good.Key)},
-		"get: no sid":            {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.SessionId = "" })}, get(good.Key)},
-		"get: zero time":         {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Expires = 0 })}, get(good.Key)},
-		"get: no creation":       {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Created = 0 })}, get(good.Key)},
-		"get: oversized ticket":  {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Ticket = make([]byte, 65<<10) })}, get(good.Key)},
-		"get: zero key asked":    {&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })}, get(ticketstore.Key{})},
-		"find: empty":            {nil, find("s")},
-		"find: another sid":      {&pb.FindSessionResponse{Detail: detail(same)}, find("t")},
-		"find: client no id":     {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].ClientId = "" })}, find("s")},
-		"find: client no use":    {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].Use = nil })}, find("s")},
-		"find: client no time":   {&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].Use.LastUsed = 0 })}, find("s")},
-		"renew: empty":           {nil, renew(good.Key)},
-		"renew: another":         {&pb.RenewSessionResponse{Session: wire.FromSession(session("other"))}, renew(good.Key)},
-		"rekey: old key":         {&pb.RekeySessionResponse{Session: wire.FromSession(session("other"))}, rekeyTo(good.Key)},
-		"query: more rows":       {&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"}, query(ticketstore.SessionQuery{Count: 1})},
-		"query: no token":        {&pb.QuerySessionsResponse{Sessions: two}, query(ticketstore.SessionQuery{})},
-		"query: long token":      {&pb.QuerySessionsResponse{ResultsToken: strings.Repeat("t", ticketstore.MaxResultsToken+1)}, query(ticketstore.SessionQuery{})},
-		"query: negative total":  {&pb.QuerySessionsResponse{TotalCount: &one}, query(ticketstore.SessionQuery{})},
-		"query: another subject": {&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"}, query(filter("43"))},
-		"query: nil row":         {&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{{}}, ResultsToken: "t"}, query(ticketstore.SessionQuery{})},
-		"grant: empty":           {nil, getGrant(g.Ref)},
-		"grant: another":         {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[1]++ }), getGrant(g.Ref)},
-		"grant: no type":         {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 0 }), getGrant(g.Ref)},
-		"grant: short key":       {found(func(m *pb.GetGrantResponse) { m.Grant.Ref = m.Grant.Ref[:9] }), getGrant(g.Ref)},
-		"grant: another type":    {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 8 }), getGrant(g.Ref)},
-		"grant: used in secret":  {found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Consumed = records.Nanos(now) }), getGrant(g.Ref)},
-		"grant: used at no time": {found(func(m *pb.GetGrantResponse) { m.Dead = "consumed" }), getGrant(g.Ref)},
-		"grant: dead of what":    {found(func(m *pb.GetGrantResponse) { m.Dead = "not_found" }), getGrant(g.Ref)},
-		"grant: zero time":       {found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Created = 0 }), getGrant(g.Ref)},
-		"grant: oversized":       {found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Data = make([]byte, 129<<10) }), getGrant(g.Ref)},
-		"grant: nil related":     {found(func(m *pb.GetGrantResponse) { m.Related = []*pb.GrantRecord{{}} }), getGrant(g.Ref)},
-		"query: in circles":      {&pb.QuerySessionsResponse{ResultsToken: tokenOf("sessions"), HasNext: true}, query(ticketstore.SessionQuery{ResultsToken: tokenOf("sessions")})},
-		"query: next of nowhere": {&pb.QuerySessionsResponse{HasNext: true}, query(ticketstore.SessionQuery{})},
-		"grants: in circles":     {&pb.QueryGrantsResponse{ResultsToken: tokenOf("grants"), HasNext: true}, grantsAfter(tokenOf("grants"))},
-		"apply: slid unasked":    {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
-		"changes: in circles":    {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
-		"changes: back":          {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
-		"claim: twice the same":  {work(notice(sound), notice(sound)), claim},
-		"apply: negative":        {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
-		"purge: more":            {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
-		"purge: negative":        {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
-		"end: empty":             {nil, endOne},
-		"end: negative":          {&pb.EndSessionsResponse{Result: &records.EndingResult{GrantsRevoked: -1}}, endOne},
-		"end: client without id": {&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{""}}}, endOne},
-		"end due: more":          {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
-		"claim: more":            {work(notice(sound), notice(sound), notice(sound)), claim},
-		"claim: nil notice":      {work(nil), claim},
-		"claim: no sid":          {work(notice(func(n *logout.Notification) { n.SessionID = "" })), claim},
-		"claim: no state":        {work(notice(func(n *logout.Notification) { n.State = "" })), claim},
-		"claim: unknown state":   {work(notice(func(n *logout.Notification) { n.State = "lost" })), claim},
-		"claim: zero time":       {work(notice(func(n *logout.Notification) { n.Queued = time.Time{} })), claim},
-		"retry: empty":           {nil, retry("n")},
-		"retry: no notice":       {&pb.RetryNotificationsResponse{Count: 1}, retry("n")},
-		"retry: more":            {&pb.RetryNotificationsResponse{Notification: notice(sound), Count: 2}, retry("n")},
+		"get: empty": {nil, get(good.Key)},
+		"get: another key": {
+			&pb.GetSessionResponse{Session: wire.FromSession(session("other"))}, get(good.Key),
+		},
+		"get: no key": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })}, get(good.Key),
+		},
+		"get: short key": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = m.Key[:9] })},
+			get(good.Key),
+		},
+		"get: no subject": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.SubjectId = "" })},
+			get(good.Key),
+		},
+		"get: no sid": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.SessionId = "" })},
+			get(good.Key),
+		},
+		"get: zero time": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Expires = 0 })}, get(good.Key),
+		},
+		"get: no creation": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Created = 0 })}, get(good.Key),
+		},
+		"get: oversized ticket": {
+			&pb.GetSessionResponse{
+				Session: spoil(func(m *records.Session) { m.Ticket = make([]byte, 65<<10) }),
+			},
+			get(good.Key),
+		},
+		"get: zero key asked": {
+			&pb.GetSessionResponse{Session: spoil(func(m *records.Session) { m.Key = nil })},
+			get(ticketstore.Key{}),
+		},
+		"find: empty":       {nil, find("s")},
+		"find: another sid": {&pb.FindSessionResponse{Detail: detail(same)}, find("t")},
+		"find: client no id": {
+			&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].ClientId = "" })},
+			find("s"),
+		},
+		"find: client no use": {
+			&pb.FindSessionResponse{Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].Use = nil })},
+			find("s"),
+		},
+		"find: client no time": {
+			&pb.FindSessionResponse{
+				Detail: detail(func(d *pb.SessionDetail) { d.Clients[0].Use.LastUsed = 0 }),
+			},
+			find("s"),
+		},
+		"renew: empty": {nil, renew(good.Key)},
+		"renew: another": {
+			&pb.RenewSessionResponse{Session: wire.FromSession(session("other"))}, renew(good.Key),
+		},
+		"rekey: old key": {
+			&pb.RekeySessionResponse{Session: wire.FromSession(session("other"))}, rekeyTo(good.Key),
+		},
+		"query: more rows": {
+			&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"},
+			query(ticketstore.SessionQuery{Count: 1}),
+		},
+		"query: no token": {
+			&pb.QuerySessionsResponse{Sessions: two}, query(ticketstore.SessionQuery{}),
+		},
+		"query: long token": {
+			&pb.QuerySessionsResponse{ResultsToken: strings.Repeat("t", ticketstore.MaxResultsToken+1)},
+			query(ticketstore.SessionQuery{}),
+		},
+		"query: negative total": {
+			&pb.QuerySessionsResponse{TotalCount: &one}, query(ticketstore.SessionQuery{}),
+		},
+		"query: another subject": {
+			&pb.QuerySessionsResponse{Sessions: two, ResultsToken: "t"}, query(filter("43")),
+		},
+		"query: nil row": {
+			&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{{}}, ResultsToken: "t"},
+			query(ticketstore.SessionQuery{}),
+		},
+		"grant: empty":   {nil, getGrant(g.Ref)},
+		"grant: another": {found(func(m *pb.GetGrantResponse) { m.Grant.Ref[1]++ }), getGrant(g.Ref)},
+		"grant: no type": {
+			found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 0 }), getGrant(g.Ref),
+		},
+		"grant: short key": {
+			found(func(m *pb.GetGrantResponse) { m.Grant.Ref = m.Grant.Ref[:9] }), getGrant(g.Ref),
+		},
+		"grant: another type": {
+			found(func(m *pb.GetGrantResponse) { m.Grant.Ref[0] = 8 }), getGrant(g.Ref),
+		},
+		"grant: used in secret": {
+			found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Consumed = records.Nanos(now) }),
+			getGrant(g.Ref),
+		},
+		"grant: used at no time": {
+			found(func(m *pb.GetGrantResponse) { m.Dead = "consumed" }), getGrant(g.Ref),
+		},
+		"grant: dead of what": {
+			found(func(m *pb.GetGrantResponse) { m.Dead = "not_found" }), getGrant(g.Ref),
+		},
+		"grant: zero time": {
+			found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Created = 0 }), getGrant(g.Ref),
+		},
+		"grant: oversized": {
+			found(func(m *pb.GetGrantResponse) { m.Grant.Grant.Data = make([]byte, 129<<10) }),
+			getGrant(g.Ref),
+		},
+		"grant: nil related": {
+			found(func(m *pb.GetGrantResponse) { m.Related = []*pb.GrantRecord{{}} }), getGrant(g.Ref),
+		},
+		"query: in circles": {
+			&pb.QuerySessionsResponse{ResultsToken: tokenOf("sessions"), HasNext: true},
+			query(ticketstore.SessionQuery{ResultsToken: tokenOf("sessions")}),
+		},
+		"query: next of nowhere": {
+			&pb.QuerySessionsResponse{HasNext: true}, query(ticketstore.SessionQuery{}),
+		},
+		"grants: in circles": {
+			&pb.QueryGrantsResponse{ResultsToken: tokenOf("grants"), HasNext: true},
+			grantsAfter(tokenOf("grants")),
+		},
+		"apply: slid unasked":   {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
+		"changes: in circles":   {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
+		"changes: back":         {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
+		"claim: twice the same": {work(notice(sound), notice(sound)), claim},
+		"apply: negative":       {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
+		"purge: more":           {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
+		"purge: negative":       {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
+		"end: empty":            {nil, endOne},
+		"end: negative": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{GrantsRevoked: -1}}, endOne,
+		},
+		"end: client without id": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{""}}}, endOne,
+		},
+		"end due: more":        {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
+		"claim: more":          {work(notice(sound), notice(sound), notice(sound)), claim},
+		"claim: nil notice":    {work(nil), claim},
+		"claim: no sid":        {work(notice(func(n *logout.Notification) { n.SessionID = "" })), claim},
+		"claim: no state":      {work(notice(func(n *logout.Notification) { n.State = "" })), claim},
+		"claim: unknown state": {work(notice(func(n *logout.Notification) { n.State = "lost" })), claim},
+		"claim: zero time": {
+			work(notice(func(n *logout.Notification) { n.Queued = time.Time{} })), claim,
+		},
+		"retry: empty":     {nil, retry("n")},
+		"retry: no notice": {&pb.RetryNotificationsResponse{Count: 1}, retry("n")},
+		"retry: more": {
+			&pb.RetryNotificationsResponse{Notification: notice(sound), Count: 2}, retry("n"),
+		},
 		"retry some: more":       {&pb.RetryNotificationsResponse{Count: 11}, retrySome("")},
 		"retry some: negative":   {&pb.RetryNotificationsResponse{Count: -1}, retrySome("")},
 		"retry some: in circles": {&pb.RetryNotificationsResponse{Count: 1, Next: "n"}, retrySome("n")},
@@ -141,22 +239,53 @@ func TestDistrust(t *testing.T) {
 		"job: no record":         {goodJob(func(m *pb.GetJobResponse) { m.Job = nil }), job},
 		"job: no time":           {goodJob(func(m *pb.GetJobResponse) { m.Job.Now = 0 }), job},
 		"job: negative":          {goodJob(func(m *pb.GetJobResponse) { m.Job.LookedAt = -1 }), job},
-		"job: negative result":   {goodJob(func(m *pb.GetJobResponse) { m.Job.Done = &records.EndingResult{GrantsRevoked: -1} }), job},
-		"job: long error":        {goodJob(func(m *pb.GetJobResponse) { m.Job.Error = strings.Repeat("e", 513) }), job},
-		"end all: no job":        {&pb.EndSessionsResponse{Result: &records.EndingResult{SessionsRemoved: 1}}, endAll},
-		"end all: another job":   {&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "other"}, endAll},
-		"end: a job":             {&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "o"}, endOne},
-		"remove: empty":          {nil, remove(nil)},
-		"remove: more":           {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 11}}, remove(nil)},
-		"remove: negative":       {&pb.RemoveGrantsResponse{Removed: &records.Removed{GrantsRevoked: -1}}, remove(nil)},
-		"remove: more than met":  {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}}, remove(nil)},
-		"remove: in circles":     {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, Next: []byte("n")}}, remove([]byte("n"))},
-		"retry: another":         {&pb.RetryNotificationsResponse{Notification: notice(sound)}, retry("m")},
-		"deliveries: in circles": {&pb.QueryNotificationsResponse{ResultsToken: tokenOf("deliveries"), HasNext: true}, deliveriesAfter(tokenOf("deliveries"))},
-		"deliveries: more":       {&pb.QueryNotificationsResponse{Notifications: []*pb.NotificationRecord{notice(sound), notice(sound)}, ResultsToken: "t"}, deliveries},
-		"property: oversized":    {&pb.GetPropertyResponse{Value: make([]byte, ticketstore.MaxProperty+1)}, property},
-		"describe: empty":        {nil, describe},
-		"describe: no end":       {&pb.DescribeResponse{Name: "x", Trouble: strings.Repeat("x", ticketstore.MaxText+1)}, describe},
+		"job: negative result": {
+			goodJob(func(m *pb.GetJobResponse) { m.Job.Done = &records.EndingResult{GrantsRevoked: -1} }),
+			job,
+		},
+		"job: long error": {
+			goodJob(func(m *pb.GetJobResponse) { m.Job.Error = strings.Repeat("e", 513) }), job,
+		},
+		"end all: no job": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{SessionsRemoved: 1}}, endAll,
+		},
+		"end all: another job": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "other"}, endAll,
+		},
+		"end: a job": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "o"}, endOne,
+		},
+		"remove: empty": {nil, remove(nil)},
+		"remove: more":  {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 11}}, remove(nil)},
+		"remove: negative": {
+			&pb.RemoveGrantsResponse{Removed: &records.Removed{GrantsRevoked: -1}}, remove(nil),
+		},
+		"remove: more than met": {
+			&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, GrantsRevoked: 1, ConsentsRevoked: 1}},
+			remove(nil),
+		},
+		"remove: in circles": {
+			&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, Next: []byte("n")}},
+			remove([]byte("n")),
+		},
+		"retry: another": {&pb.RetryNotificationsResponse{Notification: notice(sound)}, retry("m")},
+		"deliveries: in circles": {
+			&pb.QueryNotificationsResponse{ResultsToken: tokenOf("deliveries"), HasNext: true},
+			deliveriesAfter(tokenOf("deliveries")),
+		},
+		"deliveries: more": {
+			&pb.QueryNotificationsResponse{
+				Notifications: []*pb.NotificationRecord{notice(sound), notice(sound)}, ResultsToken: "t",
+			},
+			deliveries,
+		},
+		"property: oversized": {
+			&pb.GetPropertyResponse{Value: make([]byte, ticketstore.MaxProperty+1)}, property,
+		},
+		"describe: empty": {nil, describe},
+		"describe: no end": {
+			&pb.DescribeResponse{Name: "x", Trouble: strings.Repeat("x", ticketstore.MaxText+1)}, describe,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -165,7 +294,8 @@ func TestDistrust(t *testing.T) {
 				t.Fatal("the answer got through")
 			}
 			for _, known := range []error{
-				ticketstore.ErrNotFound, ticketstore.ErrUnavailable, ticketstore.ErrInvalid, ticketstore.ErrExists, grantstore.ErrConsumed,
+				ticketstore.ErrNotFound, ticketstore.ErrUnavailable, ticketstore.ErrInvalid,
+				ticketstore.ErrExists, grantstore.ErrConsumed,
 			} {
 				if errors.Is(err, known) {
 					t.Errorf("got %v, which is %q: want an error of no known kind", err, known)
@@ -199,7 +329,8 @@ func find(id string) func(*rpc.Caller) error {
 
 func renew(key ticketstore.Key) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		_, err := (&rpc.Tickets{Caller: c}).Renew(context.Background(), ticketstore.Renewal{Key: key, Expires: now}, now)
+		_, err := (&rpc.Tickets{Caller: c}).Renew(context.Background(),
+			ticketstore.Renewal{Key: key, Expires: now}, now)
 		return err
 	}
 }
@@ -245,7 +376,9 @@ func purge(c *rpc.Caller) error {
 }
 
 func endOne(c *rpc.Caller) error {
-	return end(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated})(context.Background(), c)
+	return end(&logout.Ending{
+		OperationID: "o", SubjectID: "42", Reason: logout.Terminated,
+	})(context.Background(), c)
 }
 
 func endDue(c *rpc.Caller) error {
@@ -254,7 +387,8 @@ func endDue(c *rpc.Caller) error {
 }
 
 func claim(c *rpc.Caller) error {
-	_, err := (&rpc.Logout{Caller: c}).Claim(context.Background(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, now)
+	_, err := (&rpc.Logout{Caller: c}).Claim(context.Background(),
+		logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, now)
 	return err
 }
 
@@ -274,7 +408,9 @@ func retrySome(after string) func(*rpc.Caller) error {
 }
 
 func goodJob(change func(*pb.GetJobResponse)) *pb.GetJobResponse {
-	m := wire.FromJob(&logout.Job{ID: "j", State: logout.JobRunning, Phase: logout.PhaseSessions, Started: now, Total: -1})
+	m := wire.FromJob(&logout.Job{
+		ID: "j", State: logout.JobRunning, Phase: logout.PhaseSessions, Started: now, Total: -1,
+	})
 	change(m)
 	return m
 }
@@ -285,12 +421,15 @@ func job(c *rpc.Caller) error {
 }
 
 func endAll(c *rpc.Caller) error {
-	return end(&logout.Ending{OperationID: "o", All: true, Reason: logout.Terminated})(context.Background(), c)
+	return end(&logout.Ending{OperationID: "o", All: true, Reason: logout.Terminated})(context.Background(),
+		c)
 }
 
 func remove(after []byte) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		removal := grantstore.Removal{OperationID: "o", Filter: grantstore.Filter{ClientID: "c"}, Limit: 10, After: after}
+		removal := grantstore.Removal{
+			OperationID: "o", Filter: grantstore.Filter{ClientID: "c"}, Limit: 10, After: after,
+		}
 		_, err := (&rpc.Grants{Caller: c}).Remove(context.Background(), removal, now)
 		return err
 	}
@@ -298,7 +437,10 @@ func remove(after []byte) func(*rpc.Caller) error {
 
 // tokenOf returns a results token of a listing without filter.
 func tokenOf(listing string) string {
-	token, err := ticketstore.Cursor{Listing: listing, Order: ticketstore.Descending, Filter: []byte("{}"), After: ticketstore.Bound{Position: []byte("p")}}.Encode()
+	token, err := ticketstore.Cursor{
+		Listing: listing, Order: ticketstore.Descending, Filter: []byte("{}"),
+		After: ticketstore.Bound{Position: []byte("p")},
+	}.Encode()
 	if err != nil {
 		panic(err)
 	}
@@ -309,14 +451,16 @@ func deliveries(c *rpc.Caller) error { return deliveriesAfter("")(c) }
 
 func deliveriesAfter(token string) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		_, err := (&rpc.Logout{Caller: c}).Notifications(context.Background(), logout.NotificationQuery{Count: 1, ResultsToken: token})
+		_, err := (&rpc.Logout{Caller: c}).Notifications(context.Background(),
+			logout.NotificationQuery{Count: 1, ResultsToken: token})
 		return err
 	}
 }
 
 func grantsAfter(token string) func(*rpc.Caller) error {
 	return func(c *rpc.Caller) error {
-		_, err := (&rpc.Grants{Caller: c}).Query(context.Background(), grantstore.Query{ResultsToken: token}, now)
+		_, err := (&rpc.Grants{Caller: c}).Query(context.Background(), grantstore.Query{ResultsToken: token},
+			now)
 		return err
 	}
 }
@@ -333,7 +477,9 @@ type exporter struct{ liar }
 
 type endless struct{ grpc.ClientStream }
 
-func (exporter) NewStream(context.Context, *grpc.StreamDesc, string, ...grpc.CallOption) (grpc.ClientStream, error) {
+func (exporter) NewStream(
+	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	return endless{}, nil
 }
 
@@ -342,7 +488,10 @@ func (endless) CloseSend() error  { return nil }
 
 func (endless) RecvMsg(message any) error {
 	proto.Merge(message.(proto.Message), &pb.ExportRecordsResponse{
-		Position: []byte("p"), Records: []*pb.TransferRecord{{Kind: uint32(transfer.Sessions), Key: []byte("k"), Data: []byte("d")}},
+		Position: []byte("p"),
+		Records: []*pb.TransferRecord{
+			{Kind: uint32(transfer.Sessions), Key: []byte("k"), Data: []byte("d")},
+		},
 	})
 	return nil
 }
@@ -370,20 +519,26 @@ func TestRequestsAreChecked(t *testing.T) {
 	bad := session("s")
 	bad.DisplayName = "\xff"
 	for name, call := range map[string]func(*rpc.Caller) error{
-		"create": func(c *rpc.Caller) error { return (&rpc.Tickets{Caller: c}).Create(context.Background(), bad) },
-		"find":   find("a\x00"),
+		"create": func(c *rpc.Caller) error {
+			return (&rpc.Tickets{Caller: c}).Create(context.Background(), bad)
+		},
+		"find": find("a\x00"),
 		"rekey": func(c *rpc.Caller) error {
-			_, err := (&rpc.Tickets{Caller: c}).Rekey(context.Background(), ticketstore.Rekey{ACR: "\xff"}, now)
+			_, err := (&rpc.Tickets{Caller: c}).Rekey(context.Background(), ticketstore.Rekey{ACR: "\xff"},
+				now)
 			return err
 		},
 		"query": query(filter(strings.Repeat("x", 10<<10))),
 		"token": query(ticketstore.SessionQuery{ResultsToken: "\xff"}),
 		"apply": plain(apply(&grantstore.Batch{})),
 		"grant": getGrant(grantstore.Ref{Type: "\xff", Key: ticketstore.Key{1}}),
-		"end":   plain(end(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated, ClientIDs: []string{}})),
+		"end": plain(end(&logout.Ending{
+			OperationID: "o", SubjectID: "42", Reason: logout.Terminated, ClientIDs: []string{},
+		})),
 		"retry": retry("\xff"),
 		"remove": func(c *rpc.Caller) error {
-			_, err := (&rpc.Grants{Caller: c}).Remove(context.Background(), grantstore.Removal{OperationID: "o", Limit: 1}, now)
+			_, err := (&rpc.Grants{Caller: c}).Remove(context.Background(),
+				grantstore.Removal{OperationID: "o", Limit: 1}, now)
 			return err
 		},
 		"job": func(c *rpc.Caller) error {

@@ -81,7 +81,9 @@ func (e *ending) End(ctx context.Context, ending *logout.Ending, _ time.Time) (*
 }
 
 // serve serves backend services and returns a caller of them, with its server.
-func serve(t *testing.T, register func(grpc.ServiceRegistrar), dial ...grpc.DialOption) (*rpc.Caller, *grpc.Server) {
+func serve(
+	t *testing.T, register func(grpc.ServiceRegistrar), dial ...grpc.DialOption,
+) (*rpc.Caller, *grpc.Server) {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(rpc.MaxRequest))
@@ -89,9 +91,12 @@ func serve(t *testing.T, register func(grpc.ServiceRegistrar), dial ...grpc.Dial
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///test", append(dial,
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return listener.DialContext(ctx)
+		}),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(rpc.MaxAnswer), grpc.MaxCallSendMsgSize(rpc.MaxRequest)))...)
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(rpc.MaxAnswer),
+			grpc.MaxCallSendMsgSize(rpc.MaxRequest)))...)
 	if err != nil {
 		t.Fatalf("dial: %v", err)
 	}

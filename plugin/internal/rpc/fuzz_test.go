@@ -43,9 +43,13 @@ func FuzzAnswers(f *testing.F) {
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
 	for _, answer := range []proto.Message{
 		&pb.GetSessionResponse{Session: wire.FromSession(good)}, &pb.FindSessionResponse{Detail: detail},
-		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"}, wire.FromGetResult(&grantstore.GetResult{Grant: g}, nil),
-		&pb.ApplyBatchResponse{Revoked: 1}, &pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{"c"}}}, &pb.DescribeResponse{Name: "n"},
-		wire.FromSweepResult(&logout.SweepResult{Next: now}), wire.FromNotificationPage(&logout.NotificationPage{ResultsToken: "t"}),
+		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{detail}, ResultsToken: "t"},
+		wire.FromGetResult(&grantstore.GetResult{Grant: g}, nil),
+		&pb.ApplyBatchResponse{Revoked: 1},
+		&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{"c"}}},
+		&pb.DescribeResponse{Name: "n"},
+		wire.FromSweepResult(&logout.SweepResult{Next: now}),
+		wire.FromNotificationPage(&logout.NotificationPage{ResultsToken: "t"}),
 	} {
 		raw, err := proto.Marshal(answer)
 		if err != nil {
@@ -58,24 +62,32 @@ func FuzzAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		caller := &rpc.Caller{Conn: babbler{answer: raw}, Timeout: time.Minute, Long: time.Minute}
 		tickets, grants := &rpc.Tickets{Caller: caller}, &rpc.Grants{Caller: caller}
-		if got, err := tickets.Get(ctx, good.Key); err == nil && (got.Key != good.Key || got.Validate() != nil) {
+		if got, err := tickets.Get(ctx, good.Key); err == nil &&
+			(got.Key != good.Key || got.Validate() != nil) {
 			t.Errorf("Get returned %+v, which is not what was asked for: %v", got, got.Validate())
 		}
 		if got, err := tickets.Find(ctx, "s"); err == nil && (got.SessionID != "s" || got.SubjectID == "") {
 			t.Errorf("Find returned %+v", got)
 		}
-		if got, err := tickets.Query(ctx, ticketstore.SessionQuery{Count: 3}); err == nil && (len(got.Sessions) > 3 || got.TotalCount < -1) {
+		if got, err := tickets.Query(ctx, ticketstore.SessionQuery{Count: 3}); err == nil &&
+			(len(got.Sessions) > 3 || got.TotalCount < -1) {
 			t.Errorf("Query returned %+v", got)
 		}
-		if got, err := grants.Get(ctx, g.Ref, now); err == nil && (got.Grant.Ref != g.Ref || got.Grant.Validate() != nil) {
+		if got, err := grants.Get(ctx, g.Ref, now); err == nil &&
+			(got.Grant.Ref != g.Ref || got.Grant.Validate() != nil) {
 			t.Errorf("Get of a grant returned %+v: %v", got, got.Grant.Validate())
 		}
 		for _, call := range []func(*rpc.Caller) error{
-			renew(good.Key), rekeyTo(good.Key), applyEmpty, purge, endOne, endDue, claim, retry("n"), deliveries,
+			renew(good.Key), rekeyTo(good.Key), applyEmpty, purge, endOne, endDue, claim, retry("n"),
+			deliveries,
 			describe, property,
-			func(c *rpc.Caller) error { _, err := grants.Query(ctx, grantstore.Query{Count: 3}, now); return err },
 			func(c *rpc.Caller) error {
-				return (&rpc.Logout{Caller: c}).Settle(ctx, "n", 1, logout.Outcome{State: logout.Delivered}, now)
+				_, err := grants.Query(ctx, grantstore.Query{Count: 3}, now)
+				return err
+			},
+			func(c *rpc.Caller) error {
+				return (&rpc.Logout{Caller: c}).Settle(ctx, "n", 1, logout.Outcome{State: logout.Delivered},
+					now)
 			},
 		} {
 			_ = call(caller)
@@ -89,22 +101,28 @@ type methods map[string]func(raw []byte) (any, error)
 func (m methods) RegisterService(service *grpc.ServiceDesc, server any) {
 	for _, method := range service.Methods {
 		m[service.ServiceName+"/"+method.MethodName] = func(raw []byte) (any, error) {
-			return method.Handler(server, context.Background(), func(request any) error { return proto.Unmarshal(raw, request.(proto.Message)) }, nil)
+			return method.Handler(server, context.Background(), func(request any) error {
+				return proto.Unmarshal(raw, request.(proto.Message))
+			}, nil)
 		}
 	}
 }
 
-// FuzzRequests: whatever a host sends to a plugin, the answer is one of the kinds that a caller knows, and none of them is a fault of the
-// engine's.
+// FuzzRequests: whatever a host sends to a plugin, the answer is one of the kinds that a caller knows, and
+// none of them is a fault of the engine's.
 func FuzzRequests(f *testing.F) {
 	for _, request := range []proto.Message{
-		&pb.CreateSessionRequest{Session: wire.FromSession(session("s"))}, &pb.GetSessionRequest{Key: make([]byte, 32)},
-		wire.FromRenewal(ticketstore.Renewal{Expires: now}, now), wire.FromRekey(ticketstore.Rekey{NewKey: ticketstore.Key{1}}, now),
+		&pb.CreateSessionRequest{Session: wire.FromSession(session("s"))},
+		&pb.GetSessionRequest{Key: make([]byte, 32)},
+		wire.FromRenewal(ticketstore.Renewal{Expires: now}, now),
+		wire.FromRekey(ticketstore.Rekey{NewKey: ticketstore.Key{1}}, now),
 		wire.FromSessionQuery(ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{DisplayName: "a"}}),
 		wire.FromBatch(&grantstore.Batch{OperationID: "o", Store: []grantstore.Grant{grant("h")}}, now),
-		wire.FromEnding(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now), wire.FromSweep(logout.Sweep{Limit: 1}, now),
+		wire.FromEnding(&logout.Ending{OperationID: "o", SubjectID: "42", Reason: logout.Terminated}, now),
+		wire.FromSweep(logout.Sweep{Limit: 1}, now),
 		wire.FromClaim(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, now),
-		wire.FromSettlement("n", 1, logout.Outcome{State: logout.Delivered}, now), &pb.FindSessionRequest{SessionId: "\x01"},
+		wire.FromSettlement("n", 1, logout.Outcome{State: logout.Delivered}, now),
+		&pb.FindSessionRequest{SessionId: "\x01"},
 		&pb.SetPropertyRequest{Name: "issuer", Value: []byte("a")},
 	} {
 		raw, err := proto.Marshal(request)
@@ -115,12 +133,15 @@ func FuzzRequests(f *testing.F) {
 		f.Add(raw[:len(raw)*2/3])
 	}
 	noSync := false
-	engine, err := badger.Open(context.Background(), badger.Settings{Path: f.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	engine, err := badger.Open(context.Background(), badger.Settings{Path: f.TempDir(), Sync: &noSync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)
 	}
 	server := &rpc.Server{
-		Open: func(context.Context, []byte) (sessions.Backend, error) { return engine, nil }, Logger: slog.New(slog.DiscardHandler),
+		Open: func(context.Context, []byte) (sessions.Backend, error) {
+			return engine, nil
+		}, Logger: slog.New(slog.DiscardHandler),
 	}
 	served := methods{}
 	server.Register(served)

@@ -14,11 +14,17 @@ import (
 )
 
 var (
-	getGrant     = method{path: pb.GrantsService_GetGrant_FullMethodName, name: "get grant", again: true}
-	applyBatch   = method{path: pb.GrantsService_ApplyBatch_FullMethodName, name: "apply batch", again: true}
-	queryGrants  = method{path: pb.GrantsService_QueryGrants_FullMethodName, name: "query grants", again: true}
-	removeGrants = method{path: pb.GrantsService_RemoveGrants_FullMethodName, name: "remove grants", again: true}
-	purgeGrants  = method{path: pb.GrantsService_PurgeGrants_FullMethodName, name: "purge grants", again: true}
+	getGrant    = method{path: pb.GrantsService_GetGrant_FullMethodName, name: "get grant", again: true}
+	applyBatch  = method{path: pb.GrantsService_ApplyBatch_FullMethodName, name: "apply batch", again: true}
+	queryGrants = method{
+		path: pb.GrantsService_QueryGrants_FullMethodName, name: "query grants", again: true,
+	}
+	removeGrants = method{
+		path: pb.GrantsService_RemoveGrants_FullMethodName, name: "remove grants", again: true,
+	}
+	purgeGrants = method{
+		path: pb.GrantsService_PurgeGrants_FullMethodName, name: "purge grants", again: true,
+	}
 )
 
 // maxRelated bounds what Get brings along with a code.
@@ -81,8 +87,11 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	return nil
 }
 
-// Apply implements grantstore.Store. An outcome left unknown is resolved by sending the batch again under its operation id.
-func (g *Grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+// Apply implements grantstore.Store. An outcome left unknown is resolved by sending the batch again under its
+// operation id.
+func (g *Grants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
 	if err := batch.Validate(); err != nil {
 		return nil, err
 	}
@@ -105,7 +114,8 @@ func (g *Grants) Query(ctx context.Context, query grantstore.Query, now time.Tim
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QueryGrantsResponse](ctx, g.Caller, &queryGrants, wire.FromGrantQuery(query, now))
+	answer, err := invoke[pb.QueryGrantsResponse](ctx, g.Caller, &queryGrants,
+		wire.FromGrantQuery(query, now))
 	if err != nil {
 		return nil, err
 	}
@@ -154,12 +164,16 @@ func (g *Grants) Purge(ctx context.Context, limit int, now time.Time) (int, erro
 	return deleted, nil
 }
 
-// Remove implements grantstore.Store. An outcome left unknown is resolved by sending the removal again under its operation id.
-func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
+// Remove implements grantstore.Store. An outcome left unknown is resolved by sending the removal again under
+// its operation id.
+func (g *Grants) Remove(
+	ctx context.Context, removal grantstore.Removal, now time.Time,
+) (*grantstore.RemovalResult, error) {
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.RemoveGrantsResponse](ctx, g.Caller, &removeGrants, wire.FromRemoval(removal, now))
+	answer, err := invoke[pb.RemoveGrantsResponse](ctx, g.Caller, &removeGrants,
+		wire.FromRemoval(removal, now))
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +182,13 @@ func (g *Grants) Remove(ctx context.Context, removal grantstore.Removal, now tim
 	}
 	removed := records.RemovalOf(answer.GetRemoved())
 	switch {
-	case min(removed.GrantsRevoked, removed.ConsentsRevoked) < 0 || removed.GrantsRevoked+removed.ConsentsRevoked > removed.Met:
+	case min(removed.GrantsRevoked, removed.ConsentsRevoked) < 0 ||
+		removed.GrantsRevoked+removed.ConsentsRevoked > removed.Met:
 		return nil, broken(&removeGrants, "counts that cannot be")
 	case removed.Met > removal.Limit:
 		return nil, broken(&removeGrants, "%d removed where %d were asked for", removed.Met, removal.Limit)
-	case len(removed.Next) > grantstore.MaxRemovalCursor, len(removed.Next) > 0 && bytes.Equal(removed.Next, removal.After):
+	case len(removed.Next) > grantstore.MaxRemovalCursor, len(removed.Next) > 0 &&
+		bytes.Equal(removed.Next, removal.After):
 		return nil, broken(&removeGrants, "a place that leads nowhere")
 	}
 	return removed, nil
@@ -184,7 +200,9 @@ type grantsServer struct {
 }
 
 // GetGrant reads a grant. A dead one is an answer, not an error: it carries the grant.
-func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest) (*pb.GetGrantResponse, error) {
+func (g *grantsServer) GetGrant(
+	ctx context.Context, request *pb.GetGrantRequest,
+) (*pb.GetGrantResponse, error) {
 	return serve(ctx, g.server, getGrant.name, func(b sessions.Backend) (*pb.GetGrantResponse, error) {
 		ref, err := wire.Ref(request.GetRef())
 		if err != nil {
@@ -203,7 +221,9 @@ func (g *grantsServer) GetGrant(ctx context.Context, request *pb.GetGrantRequest
 }
 
 // ApplyBatch applies a batch.
-func (g *grantsServer) ApplyBatch(ctx context.Context, request *pb.ApplyBatchRequest) (*pb.ApplyBatchResponse, error) {
+func (g *grantsServer) ApplyBatch(
+	ctx context.Context, request *pb.ApplyBatchRequest,
+) (*pb.ApplyBatchResponse, error) {
 	return serve(ctx, g.server, applyBatch.name, func(b sessions.Backend) (*pb.ApplyBatchResponse, error) {
 		batch, err := wire.ToBatch(request)
 		if err != nil {
@@ -222,7 +242,9 @@ func (g *grantsServer) ApplyBatch(ctx context.Context, request *pb.ApplyBatchReq
 }
 
 // QueryGrants lists grants.
-func (g *grantsServer) QueryGrants(ctx context.Context, request *pb.QueryGrantsRequest) (*pb.QueryGrantsResponse, error) {
+func (g *grantsServer) QueryGrants(
+	ctx context.Context, request *pb.QueryGrantsRequest,
+) (*pb.QueryGrantsResponse, error) {
 	return serve(ctx, g.server, queryGrants.name, func(b sessions.Backend) (*pb.QueryGrantsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {
@@ -234,22 +256,27 @@ func (g *grantsServer) QueryGrants(ctx context.Context, request *pb.QueryGrantsR
 }
 
 // RemoveGrants removes grants.
-func (g *grantsServer) RemoveGrants(ctx context.Context, request *pb.RemoveGrantsRequest) (*pb.RemoveGrantsResponse, error) {
-	return serve(ctx, g.server, removeGrants.name, func(b sessions.Backend) (*pb.RemoveGrantsResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
-		if removed == nil {
-			return nil, err
-		}
-		return &pb.RemoveGrantsResponse{Removed: records.FromRemoval(removed)}, err
-	})
+func (g *grantsServer) RemoveGrants(
+	ctx context.Context, request *pb.RemoveGrantsRequest,
+) (*pb.RemoveGrantsResponse, error) {
+	return serve(ctx, g.server, removeGrants.name,
+		func(b sessions.Backend) (*pb.RemoveGrantsResponse, error) {
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
+			if removed == nil {
+				return nil, err
+			}
+			return &pb.RemoveGrantsResponse{Removed: records.FromRemoval(removed)}, err
+		})
 }
 
 // PurgeGrants deletes what is past.
-func (g *grantsServer) PurgeGrants(ctx context.Context, request *pb.PurgeGrantsRequest) (*pb.PurgeGrantsResponse, error) {
+func (g *grantsServer) PurgeGrants(
+	ctx context.Context, request *pb.PurgeGrantsRequest,
+) (*pb.PurgeGrantsResponse, error) {
 	return serve(ctx, g.server, purgeGrants.name, func(b sessions.Backend) (*pb.PurgeGrantsResponse, error) {
 		now, err := wire.Now(request.GetNow())
 		if err != nil {

@@ -13,15 +13,29 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notices of the first to wait for their lease.
+// A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notices of the first to
+// wait for their lease.
 var (
-	endSessions        = method{path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true}
-	endDueSessions     = method{path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", again: true, long: true}
-	claimDeliveries    = method{path: pb.LogoutService_ClaimDeliveries_FullMethodName, name: "claim deliveries"}
-	settleDelivery     = method{path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true}
-	queryNotifications = method{path: pb.LogoutService_QueryNotifications_FullMethodName, name: "query notifications", again: true}
-	retryNotifications = method{path: pb.LogoutService_RetryNotifications_FullMethodName, name: "retry notifications", again: true}
-	getJob             = method{path: pb.LogoutService_GetJob_FullMethodName, name: "get job", again: true}
+	endSessions = method{
+		path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true,
+	}
+	endDueSessions = method{
+		path: pb.LogoutService_EndDueSessions_FullMethodName, name: "end due sessions", again: true,
+		long: true,
+	}
+	claimDeliveries = method{
+		path: pb.LogoutService_ClaimDeliveries_FullMethodName, name: "claim deliveries",
+	}
+	settleDelivery = method{
+		path: pb.LogoutService_SettleDelivery_FullMethodName, name: "settle delivery", again: true,
+	}
+	queryNotifications = method{
+		path: pb.LogoutService_QueryNotifications_FullMethodName, name: "query notifications", again: true,
+	}
+	retryNotifications = method{
+		path: pb.LogoutService_RetryNotifications_FullMethodName, name: "retry notifications", again: true,
+	}
+	getJob = method{path: pb.LogoutService_GetJob_FullMethodName, name: "get job", again: true}
 )
 
 // Logout is a logout.Store in a plugin.
@@ -29,7 +43,8 @@ type Logout struct{ Caller *Caller }
 
 var _ logout.Store = (*Logout)(nil)
 
-// End implements logout.Store. An outcome left unknown is resolved by sending the ending again under its operation id.
+// End implements logout.Store. An outcome left unknown is resolved by sending the ending again under its
+// operation id.
 func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	if err := ending.Validate(); err != nil {
 		return nil, err
@@ -53,7 +68,8 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 }
 
 func checkResult(m *method, result *logout.Result) error {
-	if min(result.SessionsRemoved, result.GrantsRevoked, result.ConsentsRevoked, result.NotificationsQueued) < 0 {
+	if min(result.SessionsRemoved, result.GrantsRevoked, result.ConsentsRevoked,
+		result.NotificationsQueued) < 0 {
 		return broken(m, "a negative count")
 	}
 	for _, id := range result.ClientsLeftAlone {
@@ -69,7 +85,8 @@ func checkResult(m *method, result *logout.Result) error {
 
 // EndDue implements logout.Store.
 func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
-	answer, err := invoke[pb.EndDueSessionsResponse](ctx, l.Caller, &endDueSessions, wire.FromSweep(sweep, now))
+	answer, err := invoke[pb.EndDueSessionsResponse](ctx, l.Caller, &endDueSessions,
+		wire.FromSweep(sweep, now))
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +102,8 @@ func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 
 func checkEnded(m *method, ended []logout.EndedSession) error {
 	for _, e := range ended {
-		err := cmp.Or(ticketstore.CheckID("session_id", e.SessionID), ticketstore.CheckID("subject_id", e.SubjectID))
+		err := cmp.Or(ticketstore.CheckID("session_id", e.SessionID),
+			ticketstore.CheckID("subject_id", e.SubjectID))
 		if err != nil {
 			return broken(m, "%v", err)
 		}
@@ -98,7 +116,8 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.ClaimDeliveriesResponse](ctx, l.Caller, &claimDeliveries, wire.FromClaim(claim, now))
+	answer, err := invoke[pb.ClaimDeliveriesResponse](ctx, l.Caller, &claimDeliveries,
+		wire.FromClaim(claim, now))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +126,9 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return nil, broken(&claimDeliveries, "%v", err)
 	}
 	if len(claimed.Deliveries) > claim.Limit {
-		return nil, broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Deliveries), claim.Limit)
+		return nil,
+			broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Deliveries),
+				claim.Limit)
 	}
 	handed := map[string]bool{}
 	for i := range claimed.Deliveries {
@@ -123,24 +144,30 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 }
 
 // Settle implements logout.Store.
-func (l *Logout) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+func (l *Logout) Settle(
+	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
 	if err := cmp.Or(ticketstore.CheckText("id", id, ticketstore.MaxID), outcome.Validate()); err != nil {
 		return err
 	}
 	// The store cuts it to its length; here it is only made fit to cross.
 	outcome.LastError = outcome.LastError[:min(len(outcome.LastError), ticketstore.MaxText)]
 	outcome.LastError = strings.ToValidUTF8(outcome.LastError, "")
-	_, err := invoke[pb.SettleDeliveryResponse](ctx, l.Caller, &settleDelivery, wire.FromSettlement(id, claim, outcome, now))
+	_, err := invoke[pb.SettleDeliveryResponse](ctx, l.Caller, &settleDelivery,
+		wire.FromSettlement(id, claim, outcome, now))
 	return err
 }
 
 // Notifications implements logout.Store.
-func (l *Logout) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
+func (l *Logout) Notifications(
+	ctx context.Context, query logout.NotificationQuery,
+) (*logout.NotificationPage, error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QueryNotificationsResponse](ctx, l.Caller, &queryNotifications, wire.FromNotificationQuery(query))
+	answer, err := invoke[pb.QueryNotificationsResponse](ctx, l.Caller, &queryNotifications,
+		wire.FromNotificationQuery(query))
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +176,8 @@ func (l *Logout) Notifications(ctx context.Context, query logout.NotificationQue
 		return nil, broken(&queryNotifications, "%v", err)
 	}
 	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&queryNotifications, want, len(page.Notifications), page.ResultsToken, page.HasNext); err != nil {
+	if err := checkPage(&queryNotifications, want, len(page.Notifications), page.ResultsToken,
+		page.HasNext); err != nil {
 		return nil, err
 	}
 	for i := range page.Notifications {
@@ -165,7 +193,8 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	if err := retry.Validate(); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.RetryNotificationsResponse](ctx, l.Caller, &retryNotifications, wire.FromRetry(retry, now))
+	answer, err := invoke[pb.RetryNotificationsResponse](ctx, l.Caller, &retryNotifications,
+		wire.FromRetry(retry, now))
 	if err != nil {
 		return nil, err
 	}
@@ -226,7 +255,8 @@ func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
 // checkNotification refuses a notice that nobody could deliver or show.
 func checkNotification(m *method, n *logout.Notification) error {
 	for _, id := range []struct{ field, value string }{
-		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID}, {"reason", string(n.Reason)},
+		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID},
+		{"reason", string(n.Reason)},
 	} {
 		if err := ticketstore.CheckID(id.field, id.value); err != nil {
 			return broken(m, "%v", err)
@@ -253,7 +283,9 @@ type logoutServer struct {
 }
 
 // EndSessions ends sessions.
-func (l *logoutServer) EndSessions(ctx context.Context, request *pb.EndSessionsRequest) (*pb.EndSessionsResponse, error) {
+func (l *logoutServer) EndSessions(
+	ctx context.Context, request *pb.EndSessionsRequest,
+) (*pb.EndSessionsResponse, error) {
 	return serve(ctx, l.server, endSessions.name, func(b sessions.Backend) (*pb.EndSessionsResponse, error) {
 		now, err := wire.Now(request.GetEnding().GetNow())
 		if err != nil {
@@ -265,58 +297,74 @@ func (l *logoutServer) EndSessions(ctx context.Context, request *pb.EndSessionsR
 }
 
 // EndDueSessions ends sessions that are over.
-func (l *logoutServer) EndDueSessions(ctx context.Context, request *pb.EndDueSessionsRequest) (*pb.EndDueSessionsResponse, error) {
-	return serve(ctx, l.server, endDueSessions.name, func(b sessions.Backend) (*pb.EndDueSessionsResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
-		return wire.FromSweepResult(swept), err
-	})
+func (l *logoutServer) EndDueSessions(
+	ctx context.Context, request *pb.EndDueSessionsRequest,
+) (*pb.EndDueSessionsResponse, error) {
+	return serve(ctx, l.server, endDueSessions.name,
+		func(b sessions.Backend) (*pb.EndDueSessionsResponse, error) {
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
+			return wire.FromSweepResult(swept), err
+		})
 }
 
 // ClaimDeliveries hands out notices.
-func (l *logoutServer) ClaimDeliveries(ctx context.Context, request *pb.ClaimDeliveriesRequest) (*pb.ClaimDeliveriesResponse, error) {
-	return serve(ctx, l.server, claimDeliveries.name, func(b sessions.Backend) (*pb.ClaimDeliveriesResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
-		return wire.FromClaimResult(claimed), err
-	})
+func (l *logoutServer) ClaimDeliveries(
+	ctx context.Context, request *pb.ClaimDeliveriesRequest,
+) (*pb.ClaimDeliveriesResponse, error) {
+	return serve(ctx, l.server, claimDeliveries.name,
+		func(b sessions.Backend) (*pb.ClaimDeliveriesResponse, error) {
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
+			return wire.FromClaimResult(claimed), err
+		})
 }
 
 // SettleDelivery records an outcome.
-func (l *logoutServer) SettleDelivery(ctx context.Context, request *pb.SettleDeliveryRequest) (*pb.SettleDeliveryResponse, error) {
-	return serve(ctx, l.server, settleDelivery.name, func(b sessions.Backend) (*pb.SettleDeliveryResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		return &pb.SettleDeliveryResponse{}, b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), wire.ToOutcome(request), now)
-	})
+func (l *logoutServer) SettleDelivery(
+	ctx context.Context, request *pb.SettleDeliveryRequest,
+) (*pb.SettleDeliveryResponse, error) {
+	return serve(ctx, l.server, settleDelivery.name,
+		func(b sessions.Backend) (*pb.SettleDeliveryResponse, error) {
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			return &pb.SettleDeliveryResponse{},
+				b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), wire.ToOutcome(request), now)
+		})
 }
 
 // QueryNotifications lists notices.
-func (l *logoutServer) QueryNotifications(ctx context.Context, request *pb.QueryNotificationsRequest) (*pb.QueryNotificationsResponse, error) {
-	return serve(ctx, l.server, queryNotifications.name, func(b sessions.Backend) (*pb.QueryNotificationsResponse, error) {
-		page, err := b.Logout().Notifications(ctx, wire.ToNotificationQuery(request))
-		return wire.FromNotificationPage(page), err
-	})
+func (l *logoutServer) QueryNotifications(
+	ctx context.Context, request *pb.QueryNotificationsRequest,
+) (*pb.QueryNotificationsResponse, error) {
+	return serve(ctx, l.server, queryNotifications.name,
+		func(b sessions.Backend) (*pb.QueryNotificationsResponse, error) {
+			page, err := b.Logout().Notifications(ctx, wire.ToNotificationQuery(request))
+			return wire.FromNotificationPage(page), err
+		})
 }
 
 // RetryNotifications has a notice sent again.
-func (l *logoutServer) RetryNotifications(ctx context.Context, request *pb.RetryNotificationsRequest) (*pb.RetryNotificationsResponse, error) {
-	return serve(ctx, l.server, retryNotifications.name, func(b sessions.Backend) (*pb.RetryNotificationsResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
-		return wire.FromRetryResult(retried), err
-	})
+func (l *logoutServer) RetryNotifications(
+	ctx context.Context, request *pb.RetryNotificationsRequest,
+) (*pb.RetryNotificationsResponse, error) {
+	return serve(ctx, l.server, retryNotifications.name,
+		func(b sessions.Backend) (*pb.RetryNotificationsResponse, error) {
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
+			return wire.FromRetryResult(retried), err
+		})
 }
 
 // GetJob returns the progress of an ending.

@@ -10,8 +10,12 @@ import (
 )
 
 var (
-	getProperty = method{path: pb.BackendService_GetProperty_FullMethodName, name: "get property", again: true}
-	setProperty = method{path: pb.BackendService_SetProperty_FullMethodName, name: "set property", again: true}
+	getProperty = method{
+		path: pb.BackendService_GetProperty_FullMethodName, name: "get property", again: true,
+	}
+	setProperty = method{
+		path: pb.BackendService_SetProperty_FullMethodName, name: "set property", again: true,
+	}
 )
 
 // Properties are those of a plugin's store.
@@ -24,7 +28,8 @@ func (p *Properties) Property(ctx context.Context, name string) ([]byte, error) 
 	if err := ticketstore.CheckPropertyName(name); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.GetPropertyResponse](ctx, p.Caller, &getProperty, &pb.GetPropertyRequest{Name: name})
+	answer, err := invoke[pb.GetPropertyResponse](ctx, p.Caller, &getProperty,
+		&pb.GetPropertyRequest{Name: name})
 	if err != nil {
 		return nil, err
 	}
@@ -42,22 +47,30 @@ func (p *Properties) SetProperty(ctx context.Context, name string, old, value []
 	if err := ticketstore.CheckProperty(name, value); err != nil {
 		return err
 	}
-	_, err := invoke[pb.SetPropertyResponse](ctx, p.Caller, &setProperty, &pb.SetPropertyRequest{Name: name, Old: old, Value: value})
+	_, err := invoke[pb.SetPropertyResponse](ctx, p.Caller, &setProperty,
+		&pb.SetPropertyRequest{Name: name, Old: old, Value: value})
 	return err
 }
 
 // GetProperty answers for the backend.
-func (b *backendServer) GetProperty(ctx context.Context, request *pb.GetPropertyRequest) (*pb.GetPropertyResponse, error) {
-	return serve(ctx, b.server, getProperty.name, func(backend sessions.Backend) (*pb.GetPropertyResponse, error) {
-		value, err := backend.Properties().Property(ctx, request.GetName())
-		return &pb.GetPropertyResponse{Value: bytes.Clone(value)}, err
-	})
+func (b *backendServer) GetProperty(
+	ctx context.Context, request *pb.GetPropertyRequest,
+) (*pb.GetPropertyResponse, error) {
+	return serve(ctx, b.server, getProperty.name,
+		func(backend sessions.Backend) (*pb.GetPropertyResponse, error) {
+			value, err := backend.Properties().Property(ctx, request.GetName())
+			return &pb.GetPropertyResponse{Value: bytes.Clone(value)}, err
+		})
 }
 
 // SetProperty answers for the backend.
-func (b *backendServer) SetProperty(ctx context.Context, request *pb.SetPropertyRequest) (*pb.SetPropertyResponse, error) {
-	return serve(ctx, b.server, setProperty.name, func(backend sessions.Backend) (*pb.SetPropertyResponse, error) {
-		err := backend.Properties().SetProperty(ctx, request.GetName(), request.GetOld(), request.GetValue())
-		return &pb.SetPropertyResponse{}, err
-	})
+func (b *backendServer) SetProperty(
+	ctx context.Context, request *pb.SetPropertyRequest,
+) (*pb.SetPropertyResponse, error) {
+	return serve(ctx, b.server, setProperty.name,
+		func(backend sessions.Backend) (*pb.SetPropertyResponse, error) {
+			properties := backend.Properties()
+			err := properties.SetProperty(ctx, request.GetName(), request.GetOld(), request.GetValue())
+			return &pb.SetPropertyResponse{}, err
+		})
 }

@@ -45,7 +45,8 @@ func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	pb.RegisterTransferServiceServer(registrar, &transferServer{server: s})
 }
 
-// Close refuses further calls as unavailable, waits at most patience for those that run, and closes the backend.
+// Close refuses further calls as unavailable, waits at most patience for those that run, and closes the
+// backend.
 func (s *Server) Close(patience time.Duration) error {
 	s.closeOnce.Do(func() {
 		if s.leave != nil {
@@ -75,7 +76,9 @@ func (s *Server) current() sessions.Backend {
 }
 
 // serve runs one call against the backend and turns its error into a gRPC one.
-func serve[Answer any](ctx context.Context, s *Server, name string, call func(sessions.Backend) (*Answer, error)) (*Answer, error) {
+func serve[Answer any](
+	ctx context.Context, s *Server, name string, call func(sessions.Backend) (*Answer, error),
+) (*Answer, error) {
 	if !s.gate.Enter() {
 		return nil, s.status(ctx, name, ticketstore.ErrUnavailable)
 	}
@@ -103,7 +106,8 @@ const logEvery = 100 * time.Millisecond
 // status logs what the host does not get to read: failures of the engine, and why it is unavailable.
 func (s *Server) status(ctx context.Context, name string, err error) error {
 	st, known := wire.Status(err)
-	// A fenced store is as it should be in a swap: the host waits. That there is no space the engine says once, and Describe says it.
+	// A fenced store is as it should be in a swap: the host waits. That there is no space the engine says
+	// once, and Describe says it.
 	expected := errors.Is(err, transfer.ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
 	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !expected && ctx.Err() == nil {
 		now := time.Now().UnixNano()

@@ -21,12 +21,15 @@ func TestConfigureComesFirstAndOnce(t *testing.T) {
 	t.Parallel()
 	fail := true
 	var got string
-	server := &rpc.Server{Logger: slog.New(slog.DiscardHandler), Open: func(_ context.Context, settings []byte) (sessions.Backend, error) {
-		if got = string(settings); fail {
-			return nil, ticketstore.Invalidf("path", "is missing")
-		}
-		return &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) { return session("s"), nil }}, nil
-	}}
+	server := &rpc.Server{Logger: slog.New(slog.DiscardHandler),
+		Open: func(_ context.Context, settings []byte) (sessions.Backend, error) {
+			if got = string(settings); fail {
+				return nil, ticketstore.Invalidf("path", "is missing")
+			}
+			return &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
+				return session("s"), nil
+			}}, nil
+		}}
 	caller, _ := serve(t, server.Register)
 	tickets := &rpc.Tickets{Caller: caller}
 	ctx := t.Context()
@@ -98,11 +101,12 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	const secret = "row 5f3c"
-	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (sessions.Backend, error) {
-		return &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
-			return nil, fmt.Errorf("cannot decode %s", secret)
-		}}, nil
-	}}
+	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Open: func(context.Context, []byte) (sessions.Backend, error) {
+			return &engine{get: func(context.Context, ticketstore.Key) (*ticketstore.Session, error) {
+				return nil, fmt.Errorf("cannot decode %s", secret)
+			}}, nil
+		}}
 	caller, _ := serve(t, server.Register)
 	if err := caller.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -123,11 +127,12 @@ func TestEngineErrorsStayInThePlugin(t *testing.T) {
 func TestRefusalsForSpaceAreNotLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)), Open: func(context.Context, []byte) (sessions.Backend, error) {
-		return &engine{rekey: func() (*ticketstore.Session, error) {
-			return nil, fmt.Errorf("%w: 1 MiB is free", ticketstore.ErrNoSpace)
-		}}, nil
-	}}
+	server := &rpc.Server{Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		Open: func(context.Context, []byte) (sessions.Backend, error) {
+			return &engine{rekey: func() (*ticketstore.Session, error) {
+				return nil, fmt.Errorf("%w: 1 MiB is free", ticketstore.ErrNoSpace)
+			}}, nil
+		}}
 	caller, _ := serve(t, server.Register)
 	if err := caller.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -157,7 +162,8 @@ func TestEngineWithoutAnswer(t *testing.T) {
 	_, queryErr := tickets.Query(t.Context(), ticketstore.SessionQuery{})
 	_, applyErr := (&rpc.Grants{Caller: caller}).Apply(t.Context(), &grantstore.Batch{OperationID: "o"}, now)
 	for name, err := range map[string]error{"Get": getErr, "Query": queryErr, "Apply": applyErr} {
-		if err == nil || errors.Is(err, ticketstore.ErrNotFound) || errors.Is(err, ticketstore.ErrUnavailable) {
+		if err == nil || errors.Is(err, ticketstore.ErrNotFound) ||
+			errors.Is(err, ticketstore.ErrUnavailable) {
 			t.Errorf("%s: got %v, want an error of no known kind", name, err)
 		}
 	}
@@ -179,7 +185,8 @@ func TestDeadGrants(t *testing.T) {
 			t.Errorf("got %v, %v; want the grant and %v", found, err, dead)
 		}
 		e.find = func(grantstore.Ref) (*grantstore.GetResult, error) { return nil, dead }
-		if found, err = (&rpc.Grants{Caller: caller}).Get(t.Context(), g.Ref, now); !errors.Is(err, dead) || found != nil {
+		if found, err = (&rpc.Grants{Caller: caller}).Get(t.Context(), g.Ref, now); !errors.Is(err, dead) ||
+			found != nil {
 			t.Errorf("without a grant: got %v, %v; want nil and %v", found, err, dead)
 		}
 	}

@@ -12,14 +12,25 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated renewal is at worst ErrConflict, which its caller must be ready for anyway. A repeated rekey would be ErrNotFound.
+// A repeated renewal is at worst ErrConflict, which its caller must be ready for anyway. A repeated rekey
+// would be ErrNotFound.
 var (
-	createSession = method{path: pb.TicketsService_CreateSession_FullMethodName, name: "create session", again: true}
-	getSession    = method{path: pb.TicketsService_GetSession_FullMethodName, name: "get session", again: true}
-	findSession   = method{path: pb.TicketsService_FindSession_FullMethodName, name: "find session", again: true}
-	renewSession  = method{path: pb.TicketsService_RenewSession_FullMethodName, name: "renew session", again: true}
+	createSession = method{
+		path: pb.TicketsService_CreateSession_FullMethodName, name: "create session", again: true,
+	}
+	getSession = method{
+		path: pb.TicketsService_GetSession_FullMethodName, name: "get session", again: true,
+	}
+	findSession = method{
+		path: pb.TicketsService_FindSession_FullMethodName, name: "find session", again: true,
+	}
+	renewSession = method{
+		path: pb.TicketsService_RenewSession_FullMethodName, name: "renew session", again: true,
+	}
 	rekeySession  = method{path: pb.TicketsService_RekeySession_FullMethodName, name: "rekey session"}
-	querySessions = method{path: pb.TicketsService_QuerySessions_FullMethodName, name: "query sessions", again: true}
+	querySessions = method{
+		path: pb.TicketsService_QuerySessions_FullMethodName, name: "query sessions", again: true,
+	}
 )
 
 // Tickets is a ticketstore.Store in a plugin.
@@ -44,7 +55,8 @@ func (t *Tickets) CreateWithin(
 	if err := cmp.Or(session.Validate(), limit.Validate()); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.CreateSessionResponse](ctx, t.Caller, &createSession, wire.FromLimited(session, limit, now))
+	answer, err := invoke[pb.CreateSessionResponse](ctx, t.Caller, &createSession,
+		wire.FromLimited(session, limit, now))
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +70,8 @@ func (t *Tickets) CreateWithin(
 
 // Get implements ticketstore.Store.
 func (t *Tickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	answer, err := invoke[pb.GetSessionResponse](ctx, t.Caller, &getSession, &pb.GetSessionRequest{Key: key[:]})
+	answer, err := invoke[pb.GetSessionResponse](ctx, t.Caller, &getSession,
+		&pb.GetSessionRequest{Key: key[:]})
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +83,8 @@ func (t *Tickets) Find(ctx context.Context, sessionID string) (*ticketstore.Sess
 	if err := ticketstore.CheckText("session_id", sessionID, ticketstore.MaxID); err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.FindSessionResponse](ctx, t.Caller, &findSession, &pb.FindSessionRequest{SessionId: sessionID})
+	answer, err := invoke[pb.FindSessionResponse](ctx, t.Caller, &findSession,
+		&pb.FindSessionRequest{SessionId: sessionID})
 	if err != nil {
 		return nil, err
 	}
@@ -85,8 +99,11 @@ func (t *Tickets) Find(ctx context.Context, sessionID string) (*ticketstore.Sess
 }
 
 // Renew implements ticketstore.Store.
-func (t *Tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (*ticketstore.Session, error) {
-	answer, err := invoke[pb.RenewSessionResponse](ctx, t.Caller, &renewSession, wire.FromRenewal(renewal, now))
+func (t *Tickets) Renew(
+	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
+) (*ticketstore.Session, error) {
+	answer, err := invoke[pb.RenewSessionResponse](ctx, t.Caller, &renewSession,
+		wire.FromRenewal(renewal, now))
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +111,9 @@ func (t *Tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now ti
 }
 
 // Rekey implements ticketstore.Store.
-func (t *Tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
+func (t *Tickets) Rekey(
+	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
+) (*ticketstore.Session, error) {
 	if err := checkRekey(&rekey); err != nil {
 		return nil, err
 	}
@@ -107,8 +126,8 @@ func (t *Tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.T
 
 // Query implements ticketstore.Store.
 func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
-	// The plugin's results token has the filter as it crossed: without this a moment that no record can hold would
-	// differ from its own token.
+	// The plugin's results token has the filter as it crossed: without this a moment that no record can hold
+	// would differ from its own token.
 	f := &query.Filter
 	for _, t := range []*time.Time{&f.CreatedFrom, &f.CreatedBefore, &f.ExpiresFrom, &f.ExpiresBefore} {
 		*t = records.Moment(records.Nanos(*t))
@@ -117,7 +136,8 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 	if err != nil {
 		return nil, err
 	}
-	answer, err := invoke[pb.QuerySessionsResponse](ctx, t.Caller, &querySessions, wire.FromSessionQuery(query))
+	answer, err := invoke[pb.QuerySessionsResponse](ctx, t.Caller, &querySessions,
+		wire.FromSessionQuery(query))
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +146,8 @@ func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*t
 		return nil, broken(&querySessions, "%v", err)
 	}
 	want := asked{count: walk.Count, token: query.ResultsToken, prior: query.Prior}
-	if err := checkPage(&querySessions, want, len(page.Sessions), page.ResultsToken, page.HasNext); err != nil {
+	if err := checkPage(&querySessions, want, len(page.Sessions), page.ResultsToken,
+		page.HasNext); err != nil {
 		return nil, err
 	}
 	if page.TotalCount < -1 || page.TotalPages < -1 || page.CurrentPage < -1 {
@@ -173,7 +194,8 @@ func checkDetail(m *method, detail *ticketstore.SessionDetail) error {
 }
 
 func checkRow(row *ticketstore.SessionDetail, filter *ticketstore.SessionFilter) error {
-	if (filter.SubjectID != "" && row.SubjectID != filter.SubjectID) || (filter.SessionID != "" && row.SessionID != filter.SessionID) {
+	if (filter.SubjectID != "" && row.SubjectID != filter.SubjectID) ||
+		(filter.SessionID != "" && row.SessionID != filter.SessionID) {
 		return broken(&querySessions, "a session that the filter leaves out")
 	}
 	return checkDetail(&querySessions, row)
@@ -202,26 +224,31 @@ type ticketsServer struct {
 }
 
 // CreateSession stores a session.
-func (t *ticketsServer) CreateSession(ctx context.Context, request *pb.CreateSessionRequest) (*pb.CreateSessionResponse, error) {
-	return serve(ctx, t.server, createSession.name, func(b sessions.Backend) (*pb.CreateSessionResponse, error) {
-		session, err := wire.ToSession(request.GetSession())
-		if err != nil {
-			return nil, err
-		}
-		if request.GetLimit() == nil {
-			return &pb.CreateSessionResponse{}, b.Tickets().Create(ctx, session)
-		}
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		ended, err := b.Tickets().CreateWithin(ctx, session, wire.ToSessionLimit(request.GetLimit()), now)
-		return &pb.CreateSessionResponse{Ended: ended}, err
-	})
+func (t *ticketsServer) CreateSession(
+	ctx context.Context, request *pb.CreateSessionRequest,
+) (*pb.CreateSessionResponse, error) {
+	return serve(ctx, t.server, createSession.name,
+		func(b sessions.Backend) (*pb.CreateSessionResponse, error) {
+			session, err := wire.ToSession(request.GetSession())
+			if err != nil {
+				return nil, err
+			}
+			if request.GetLimit() == nil {
+				return &pb.CreateSessionResponse{}, b.Tickets().Create(ctx, session)
+			}
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			ended, err := b.Tickets().CreateWithin(ctx, session, wire.ToSessionLimit(request.GetLimit()), now)
+			return &pb.CreateSessionResponse{Ended: ended}, err
+		})
 }
 
 // GetSession reads a session by its key.
-func (t *ticketsServer) GetSession(ctx context.Context, request *pb.GetSessionRequest) (*pb.GetSessionResponse, error) {
+func (t *ticketsServer) GetSession(
+	ctx context.Context, request *pb.GetSessionRequest,
+) (*pb.GetSessionResponse, error) {
 	return serve(ctx, t.server, getSession.name, func(b sessions.Backend) (*pb.GetSessionResponse, error) {
 		key, err := wire.Key("key", request.GetKey())
 		if err != nil {
@@ -233,7 +260,9 @@ func (t *ticketsServer) GetSession(ctx context.Context, request *pb.GetSessionRe
 }
 
 // FindSession reads a session by its session id.
-func (t *ticketsServer) FindSession(ctx context.Context, request *pb.FindSessionRequest) (*pb.FindSessionResponse, error) {
+func (t *ticketsServer) FindSession(
+	ctx context.Context, request *pb.FindSessionRequest,
+) (*pb.FindSessionResponse, error) {
 	return serve(ctx, t.server, findSession.name, func(b sessions.Backend) (*pb.FindSessionResponse, error) {
 		detail, err := b.Tickets().Find(ctx, request.GetSessionId())
 		return &pb.FindSessionResponse{Detail: wire.FromDetail(detail)}, err
@@ -241,41 +270,50 @@ func (t *ticketsServer) FindSession(ctx context.Context, request *pb.FindSession
 }
 
 // RenewSession slides a session.
-func (t *ticketsServer) RenewSession(ctx context.Context, request *pb.RenewSessionRequest) (*pb.RenewSessionResponse, error) {
-	return serve(ctx, t.server, renewSession.name, func(b sessions.Backend) (*pb.RenewSessionResponse, error) {
-		renewal, err := wire.ToRenewal(request)
-		if err != nil {
-			return nil, err
-		}
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		session, err := b.Tickets().Renew(ctx, renewal, now)
-		return &pb.RenewSessionResponse{Session: wire.FromSession(session)}, err
-	})
+func (t *ticketsServer) RenewSession(
+	ctx context.Context, request *pb.RenewSessionRequest,
+) (*pb.RenewSessionResponse, error) {
+	return serve(ctx, t.server, renewSession.name,
+		func(b sessions.Backend) (*pb.RenewSessionResponse, error) {
+			renewal, err := wire.ToRenewal(request)
+			if err != nil {
+				return nil, err
+			}
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			session, err := b.Tickets().Renew(ctx, renewal, now)
+			return &pb.RenewSessionResponse{Session: wire.FromSession(session)}, err
+		})
 }
 
 // RekeySession gives a session a new key.
-func (t *ticketsServer) RekeySession(ctx context.Context, request *pb.RekeySessionRequest) (*pb.RekeySessionResponse, error) {
-	return serve(ctx, t.server, rekeySession.name, func(b sessions.Backend) (*pb.RekeySessionResponse, error) {
-		rekey, err := wire.ToRekey(request)
-		if err != nil {
-			return nil, err
-		}
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		session, err := b.Tickets().Rekey(ctx, rekey, now)
-		return &pb.RekeySessionResponse{Session: wire.FromSession(session)}, err
-	})
+func (t *ticketsServer) RekeySession(
+	ctx context.Context, request *pb.RekeySessionRequest,
+) (*pb.RekeySessionResponse, error) {
+	return serve(ctx, t.server, rekeySession.name,
+		func(b sessions.Backend) (*pb.RekeySessionResponse, error) {
+			rekey, err := wire.ToRekey(request)
+			if err != nil {
+				return nil, err
+			}
+			now, err := wire.Now(request.GetNow())
+			if err != nil {
+				return nil, err
+			}
+			session, err := b.Tickets().Rekey(ctx, rekey, now)
+			return &pb.RekeySessionResponse{Session: wire.FromSession(session)}, err
+		})
 }
 
 // QuerySessions lists sessions.
-func (t *ticketsServer) QuerySessions(ctx context.Context, request *pb.QuerySessionsRequest) (*pb.QuerySessionsResponse, error) {
-	return serve(ctx, t.server, querySessions.name, func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
-		page, err := b.Tickets().Query(ctx, wire.ToSessionQuery(request))
-		return wire.FromPage(page), err
-	})
+func (t *ticketsServer) QuerySessions(
+	ctx context.Context, request *pb.QuerySessionsRequest,
+) (*pb.QuerySessionsResponse, error) {
+	return serve(ctx, t.server, querySessions.name,
+		func(b sessions.Backend) (*pb.QuerySessionsResponse, error) {
+			page, err := b.Tickets().Query(ctx, wire.ToSessionQuery(request))
+			return wire.FromPage(page), err
+		})
 }

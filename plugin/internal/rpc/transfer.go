@@ -17,22 +17,30 @@ import (
 )
 
 var (
-	getTransferStatus = method{path: pb.TransferService_GetTransferStatus_FullMethodName, name: "get transfer status", again: true}
-	setTransferState  = method{path: pb.TransferService_SetTransferState_FullMethodName, name: "set transfer state", again: true, long: true}
-	exportRecords     = method{path: pb.TransferService_ExportRecords_FullMethodName, name: "export records"}
-	listChanges       = method{path: pb.TransferService_ListChanges_FullMethodName, name: "list changes", again: true}
-	importRecords     = method{path: pb.TransferService_ImportRecords_FullMethodName, name: "import records"}
+	getTransferStatus = method{
+		path: pb.TransferService_GetTransferStatus_FullMethodName, name: "get transfer status", again: true,
+	}
+	setTransferState = method{
+		path: pb.TransferService_SetTransferState_FullMethodName, name: "set transfer state", again: true,
+		long: true,
+	}
+	exportRecords = method{path: pb.TransferService_ExportRecords_FullMethodName, name: "export records"}
+	listChanges   = method{
+		path: pb.TransferService_ListChanges_FullMethodName, name: "list changes", again: true,
+	}
+	importRecords = method{path: pb.TransferService_ImportRecords_FullMethodName, name: "import records"}
 )
 
-// Transfer is a transfer.Store in a plugin. Its streams are bounded by their contexts alone: how long they take depends on the store's size.
-// A plugin that hangs is noticed all the same, and ends them.
+// Transfer is a transfer.Store in a plugin. Its streams are bounded by their contexts alone: how long they
+// take depends on the store's size. A plugin that hangs is noticed all the same, and ends them.
 type Transfer struct{ Caller *Caller }
 
 var _ transfer.Store = (*Transfer)(nil)
 
 // Status implements transfer.Store.
 func (t *Transfer) Status(ctx context.Context) (*transfer.Status, error) {
-	answer, err := invoke[pb.GetTransferStatusResponse](ctx, t.Caller, &getTransferStatus, &pb.GetTransferStatusRequest{})
+	answer, err := invoke[pb.GetTransferStatusResponse](ctx, t.Caller, &getTransferStatus,
+		&pb.GetTransferStatusRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +59,9 @@ func (t *Transfer) Become(ctx context.Context, turn transfer.Transition) error {
 }
 
 // Changes implements transfer.Store.
-func (t *Transfer) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
+func (t *Transfer) Changes(
+	ctx context.Context, id string, after uint64, limit int,
+) (*transfer.Changes, error) {
 	if limit <= 0 {
 		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
@@ -65,7 +75,9 @@ func (t *Transfer) Changes(ctx context.Context, id string, after uint64, limit i
 		return nil, broken(&listChanges, "%v", err)
 	}
 	if len(changes.Records) > limit || changes.Through < after {
-		return nil, broken(&listChanges, "%d records through %d after %d", len(changes.Records), changes.Through, after)
+		return nil,
+			broken(&listChanges, "%d records through %d after %d", len(changes.Records), changes.Through,
+				after)
 	}
 	if changes.Left > 0 && changes.Through == after {
 		return nil, broken(&listChanges, "%d changes left, and none named after %d", changes.Left, after)
@@ -79,7 +91,8 @@ func (t *Transfer) Export(ctx context.Context, after []byte) iter.Seq2[*transfer
 		at := after
 		streaming, cancel := context.WithCancel(ctx)
 		defer cancel()
-		stream, err := pb.NewTransferServiceClient(t.Caller.Conn).ExportRecords(streaming, &pb.ExportRecordsRequest{After: after})
+		stream, err := pb.NewTransferServiceClient(t.Caller.Conn).ExportRecords(streaming,
+			&pb.ExportRecordsRequest{After: after})
 		for err == nil {
 			var message *pb.ExportRecordsResponse
 			if message, err = stream.Recv(); err != nil {
@@ -160,32 +173,40 @@ type transferServer struct {
 	server *Server
 }
 
-func (t *transferServer) GetTransferStatus(ctx context.Context, _ *pb.GetTransferStatusRequest) (*pb.GetTransferStatusResponse, error) {
-	return serve(ctx, t.server, getTransferStatus.name, func(b sessions.Backend) (*pb.GetTransferStatusResponse, error) {
-		store, err := transferOf(b)
-		if err != nil {
-			return nil, err
-		}
-		status, err := store.Status(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return wire.FromTransferStatus(status), nil
-	})
+func (t *transferServer) GetTransferStatus(
+	ctx context.Context, _ *pb.GetTransferStatusRequest,
+) (*pb.GetTransferStatusResponse, error) {
+	return serve(ctx, t.server, getTransferStatus.name,
+		func(b sessions.Backend) (*pb.GetTransferStatusResponse, error) {
+			store, err := transferOf(b)
+			if err != nil {
+				return nil, err
+			}
+			status, err := store.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return wire.FromTransferStatus(status), nil
+		})
 }
 
-func (t *transferServer) SetTransferState(ctx context.Context, r *pb.SetTransferStateRequest) (*pb.SetTransferStateResponse, error) {
-	return serve(ctx, t.server, setTransferState.name, func(b sessions.Backend) (*pb.SetTransferStateResponse, error) {
-		store, err := transferOf(b)
-		if err != nil {
-			return nil, err
-		}
-		turn := transfer.Transition{To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer()}
-		return &pb.SetTransferStateResponse{}, store.Become(ctx, turn)
-	})
+func (t *transferServer) SetTransferState(
+	ctx context.Context, r *pb.SetTransferStateRequest,
+) (*pb.SetTransferStateResponse, error) {
+	return serve(ctx, t.server, setTransferState.name,
+		func(b sessions.Backend) (*pb.SetTransferStateResponse, error) {
+			store, err := transferOf(b)
+			if err != nil {
+				return nil, err
+			}
+			turn := transfer.Transition{To: transfer.State(r.GetState()), ID: r.GetId(), Peer: r.GetPeer()}
+			return &pb.SetTransferStateResponse{}, store.Become(ctx, turn)
+		})
 }
 
-func (t *transferServer) ListChanges(ctx context.Context, r *pb.ListChangesRequest) (*pb.ListChangesResponse, error) {
+func (t *transferServer) ListChanges(
+	ctx context.Context, r *pb.ListChangesRequest,
+) (*pb.ListChangesResponse, error) {
 	return serve(ctx, t.server, listChanges.name, func(b sessions.Backend) (*pb.ListChangesResponse, error) {
 		store, err := transferOf(b)
 		if err != nil {
@@ -195,53 +216,68 @@ func (t *transferServer) ListChanges(ctx context.Context, r *pb.ListChangesReque
 		if err != nil {
 			return nil, err
 		}
-		return &pb.ListChangesResponse{Records: wire.FromRecords(changes.Records), Through: changes.Through, Left: changes.Left}, nil
+		return &pb.ListChangesResponse{
+			Records: wire.FromRecords(changes.Records), Through: changes.Through, Left: changes.Left,
+		}, nil
 	})
 }
 
-func (t *transferServer) ExportRecords(r *pb.ExportRecordsRequest, stream grpc.ServerStreamingServer[pb.ExportRecordsResponse]) error {
-	return t.stream(stream.Context(), exportRecords.name, func(ctx context.Context, store transfer.Store) error {
-		for batch, err := range store.Export(ctx, r.GetAfter()) {
-			if err != nil {
-				return err
+func (t *transferServer) ExportRecords(
+	r *pb.ExportRecordsRequest, stream grpc.ServerStreamingServer[pb.ExportRecordsResponse],
+) error {
+	return t.stream(stream.Context(), exportRecords.name,
+		func(ctx context.Context, store transfer.Store) error {
+			for batch, err := range store.Export(ctx, r.GetAfter()) {
+				if err != nil {
+					return err
+				}
+				err = stream.Send(&pb.ExportRecordsResponse{
+					Records: wire.FromRecords(batch.Records), Position: batch.Position,
+				})
+				if err != nil {
+					return err
+				}
 			}
-			err = stream.Send(&pb.ExportRecordsResponse{Records: wire.FromRecords(batch.Records), Position: batch.Position})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+			return nil
+		})
 }
 
-func (t *transferServer) ImportRecords(stream grpc.ClientStreamingServer[pb.ImportRecordsRequest, pb.ImportRecordsResponse]) error {
-	err := t.stream(stream.Context(), importRecords.name, func(ctx context.Context, store transfer.Store) error {
-		for {
-			message, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				return nil
+func (t *transferServer) ImportRecords(
+	stream grpc.ClientStreamingServer[pb.ImportRecordsRequest, pb.ImportRecordsResponse],
+) error {
+	err := t.stream(stream.Context(), importRecords.name,
+		func(ctx context.Context, store transfer.Store) error {
+			for {
+				message, err := stream.Recv()
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				records, err := wire.ToRecords(message.GetRecords())
+				if err != nil {
+					return err
+				}
+				err = store.Import(ctx, message.GetId(), func(yield func([]transfer.Record, error) bool) {
+					yield(records, nil)
+				})
+				if err != nil {
+					return err
+				}
 			}
-			if err != nil {
-				return err
-			}
-			records, err := wire.ToRecords(message.GetRecords())
-			if err != nil {
-				return err
-			}
-			err = store.Import(ctx, message.GetId(), func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
-			if err != nil {
-				return err
-			}
-		}
-	})
+		})
 	if err != nil {
 		return err
 	}
 	return stream.SendAndClose(&pb.ImportRecordsResponse{})
 }
 
-// stream runs a streaming call. It returns when the server closes, whatever the stream waits for: that ends the wait.
-func (t *transferServer) stream(ctx context.Context, name string, call func(ctx context.Context, store transfer.Store) error) error {
+// stream runs a streaming call. It returns when the server closes, whatever the stream waits for: that ends
+// the wait.
+func (t *transferServer) stream(
+	ctx context.Context, name string, call func(ctx context.Context, store transfer.Store) error,
+) error {
 	ended := make(chan error, 1)
 	go func() {
 		_, err := serve(ctx, t.server, name, func(b sessions.Backend) (*struct{}, error) {

@@ -38,8 +38,9 @@ var (
 	ErrNotOpened = errors.New("backend cannot be opened")
 )
 
-// errorTable says how each sentinel crosses the boundary, both ways. An error that wraps several is the first of them: a lost store is never
-// anything else but one that takes no writes, and a results token at fault is also an invalid request.
+// errorTable says how each sentinel crosses the boundary, both ways. An error that wraps several is the first
+// of them: a lost store is never anything else but one that takes no writes, and a results token at fault is
+// also an invalid request.
 var errorTable = []struct {
 	sentinel error
 	code     codes.Code
@@ -72,13 +73,15 @@ var errorTable = []struct {
 // storeIDEntry is where the metadata of an ErrOtherStore has the id of the store that was found.
 const storeIDEntry = "store_id"
 
-// Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a *ticketstore.FieldError cross:
-// whatever else an engine wrote into it may name keys. known is false for an error that the other side sees as internal only.
+// Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a
+// *ticketstore.FieldError cross: whatever else an engine wrote into it may name keys. known is false for an
+// error that the other side sees as internal only.
 func Status(err error) (st error, known bool) {
 	return statusOf(err, func(s error) string { return s.Error() })
 }
 
-// ConfigureStatus is Status for Configure: the whole text crosses, because it is about settings and files and an operator reads it.
+// ConfigureStatus is Status for Configure: the whole text crosses, because it is about settings and files and
+// an operator reads it.
 func ConfigureStatus(err error) error {
 	text := func(error) string { return cut(err.Error()) }
 	st, known := statusOf(err, text)
@@ -131,7 +134,9 @@ func withDetails(st *status.Status, info *errdetails.ErrorInfo, fields []*ticket
 	if len(fields) > 0 {
 		request := &errdetails.BadRequest{}
 		for _, field := range fields[:min(len(fields), maxFields)] {
-			violation := &errdetails.BadRequest_FieldViolation{Field: cut(field.Field), Description: cut(field.Problem)}
+			violation := &errdetails.BadRequest_FieldViolation{
+				Field: cut(field.Field), Description: cut(field.Problem),
+			}
 			request.FieldViolations = append(request.FieldViolations, violation)
 		}
 		details = append(details, request)
@@ -143,8 +148,9 @@ func withDetails(st *status.Status, info *errdetails.ErrorInfo, fields []*ticket
 	return detailed.Err()
 }
 
-// Error returns the domain's error of a gRPC error: errors.Is and errors.As hold for it as they did in the plugin. The status code alone
-// makes nothing but ErrUnavailable and the context errors: a NotFound without our detail is a broken plugin, not a missing record.
+// Error returns the domain's error of a gRPC error: errors.Is and errors.As hold for it as they did in the
+// plugin. The status code alone makes nothing but ErrUnavailable and the context errors: a NotFound without
+// our detail is a broken plugin, not a missing record.
 func Error(err error) error {
 	st, ok := status.FromError(err)
 	if !ok {
@@ -158,12 +164,14 @@ func Error(err error) error {
 	for _, detail := range st.Details() {
 		switch d := detail.(type) {
 		case *errdetails.ErrorInfo:
-			if sentinel = lookUp(d, st.Code()); sentinel == ticketstore.ErrOtherStore { //nolint:errorlint // it is from the table
+			sentinel = lookUp(d, st.Code())
+			if sentinel == ticketstore.ErrOtherStore { //nolint:errorlint // it is from the table
 				return &ticketstore.OtherStoreError{Found: cut(d.GetMetadata()[storeIDEntry])}
 			}
 		case *errdetails.BadRequest:
 			for _, v := range d.GetFieldViolations()[:min(len(d.GetFieldViolations()), maxFields)] {
-				fields = append(fields, &ticketstore.FieldError{Field: cut(v.GetField()), Problem: cut(v.GetDescription())})
+				fields = append(fields,
+					&ticketstore.FieldError{Field: cut(v.GetField()), Problem: cut(v.GetDescription())})
 			}
 		}
 	}

@@ -20,13 +20,18 @@ import (
 
 // sentinels are all errors of the domain that have an identity.
 var sentinels = map[string]error{
-	"ErrNotFound": ticketstore.ErrNotFound, "ErrExists": ticketstore.ErrExists, "ErrConflict": ticketstore.ErrConflict,
-	"ErrExpired": ticketstore.ErrExpired, "ErrInvalid": ticketstore.ErrInvalid, "ErrResultsToken": ticketstore.ErrResultsToken,
-	"ErrUnavailable": ticketstore.ErrUnavailable, "ErrConsumed": grantstore.ErrConsumed, "ErrSessionEnded": grantstore.ErrSessionEnded,
-	"ErrOutdated": logout.ErrOutdated, "ErrNotConfigured": wire.ErrNotConfigured, "ErrConfigured": wire.ErrConfigured,
-	"ErrNotOpened": wire.ErrNotOpened, "ErrFenced": transfer.ErrFenced, "ErrState": transfer.ErrState,
-	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal, "ErrOtherStore": ticketstore.ErrOtherStore,
-	"Canceled": context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
+	"ErrNotFound": ticketstore.ErrNotFound, "ErrExists": ticketstore.ErrExists,
+	"ErrConflict": ticketstore.ErrConflict,
+	"ErrExpired":  ticketstore.ErrExpired, "ErrInvalid": ticketstore.ErrInvalid,
+	"ErrResultsToken": ticketstore.ErrResultsToken,
+	"ErrUnavailable":  ticketstore.ErrUnavailable, "ErrConsumed": grantstore.ErrConsumed,
+	"ErrSessionEnded": grantstore.ErrSessionEnded,
+	"ErrOutdated":     logout.ErrOutdated, "ErrNotConfigured": wire.ErrNotConfigured,
+	"ErrConfigured": wire.ErrConfigured,
+	"ErrNotOpened":  wire.ErrNotOpened, "ErrFenced": transfer.ErrFenced, "ErrState": transfer.ErrState,
+	"ErrNotEmpty": transfer.ErrNotEmpty, "ErrJournal": transfer.ErrJournal,
+	"ErrOtherStore": ticketstore.ErrOtherStore,
+	"Canceled":      context.Canceled, "DeadlineExceeded": context.DeadlineExceeded,
 }
 
 const secret = "key 5f3c"
@@ -69,12 +74,14 @@ func TestFieldErrors(t *testing.T) {
 		if !errors.As(got, &fieldError) || *fieldError != *sent {
 			t.Errorf("%s: got %v, want %v", field, got, sent)
 		}
-		if !errors.Is(got, ticketstore.ErrInvalid) || errors.Is(got, ticketstore.ErrResultsToken) != (field == ticketstore.FieldResultsToken) {
+		if !errors.Is(got, ticketstore.ErrInvalid) ||
+			errors.Is(got, ticketstore.ErrResultsToken) != (field == ticketstore.FieldResultsToken) {
 			t.Errorf("%s: lost what it is", field)
 		}
 	}
 
-	several := errors.Join(ticketstore.Invalidf("path", "is missing"), ticketstore.Invalidf("cache_mib", "is negative"))
+	several := errors.Join(ticketstore.Invalidf("path", "is missing"),
+		ticketstore.Invalidf("cache_mib", "is negative"))
 	got := wire.Error(wire.ConfigureStatus(several))
 	if want := several.Error(); got.Error() != want || !errors.Is(got, ticketstore.ErrInvalid) {
 		t.Errorf("several fields: got %q, want %q", got, want)
@@ -84,11 +91,13 @@ func TestFieldErrors(t *testing.T) {
 func TestConfigureKeepsTheText(t *testing.T) {
 	t.Parallel()
 	locked := errors.New("folder /data is in use by process 17")
-	if got := wire.Error(wire.ConfigureStatus(locked)); !strings.Contains(got.Error(), locked.Error()) || !errors.Is(got, wire.ErrNotOpened) {
+	if got := wire.Error(wire.ConfigureStatus(locked)); !strings.Contains(got.Error(), locked.Error()) ||
+		!errors.Is(got, wire.ErrNotOpened) {
 		t.Errorf("got %q, want it to hold %q", got, locked)
 	}
 	down := fmt.Errorf("connect to db: %w", ticketstore.ErrUnavailable)
-	if got := wire.Error(wire.ConfigureStatus(down)); got.Error() != down.Error() || !errors.Is(got, ticketstore.ErrUnavailable) {
+	if got := wire.Error(wire.ConfigureStatus(down)); got.Error() != down.Error() ||
+		!errors.Is(got, ticketstore.ErrUnavailable) {
 		t.Errorf("got %q, want %q", got, down)
 	}
 	long := errors.New(strings.Repeat("ä", 1<<20))
@@ -106,7 +115,8 @@ func TestForeignErrors(t *testing.T) {
 			t.Errorf("%s: became no error", code)
 		}
 		for name, sentinel := range sentinels {
-			want := (name == "ErrUnavailable" && code == codes.Unavailable) || (name == "Canceled" && code == codes.Canceled) ||
+			want := (name == "ErrUnavailable" && code == codes.Unavailable) ||
+				(name == "Canceled" && code == codes.Canceled) ||
 				(name == "DeadlineExceeded" && code == codes.DeadlineExceeded)
 			if is := errors.Is(got, sentinel); is != want {
 				t.Errorf("%s: errors.Is(%v, %s) = %t, want %t", code, got, name, is, want)
@@ -128,7 +138,8 @@ func TestUnknownErrorsTellNothing(t *testing.T) {
 	}
 	// A store that is lost is nothing else, whatever it is wrapped with.
 	st, _ = wire.Status(fmt.Errorf("%w: %w", ticketstore.ErrNotFound, ticketstore.ErrUnavailable))
-	if got := wire.Error(st); !errors.Is(got, ticketstore.ErrUnavailable) || errors.Is(got, ticketstore.ErrNotFound) {
+	if got := wire.Error(st); !errors.Is(got, ticketstore.ErrUnavailable) ||
+		errors.Is(got, ticketstore.ErrNotFound) {
 		t.Errorf("got %v, want only ErrUnavailable", got)
 	}
 }

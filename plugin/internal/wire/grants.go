@@ -39,8 +39,8 @@ var verdicts = []struct {
 	err  error
 }{{"session_ended", grantstore.ErrSessionEnded}, {"consumed", grantstore.ErrConsumed}}
 
-// FromGetResult returns the answer of Get, which is both a grant and an error where the grant is dead. It returns
-// nil where there is no grant or the error says more than that: then Status sends the error.
+// FromGetResult returns the answer of Get, which is both a grant and an error where the grant is dead. It
+// returns nil where there is no grant or the error says more than that: then Status sends the error.
 func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	if f == nil {
 		return nil
@@ -48,7 +48,8 @@ func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	m := &pb.GetGrantResponse{Grant: fromGrant(&f.Grant), Related: convertPointers(f.Related, fromGrant)}
 	if s := f.Session; s != nil {
 		m.Session = &pb.SessionTimes{
-			Renewed: records.Nanos(s.Renewed), Expires: records.Nanos(s.Expires), EndsAt: records.Nanos(s.EndsAt),
+			Renewed: records.Nanos(s.Renewed), Expires: records.Nanos(s.Expires),
+			EndsAt: records.Nanos(s.EndsAt),
 		}
 	}
 	if err == nil {
@@ -69,7 +70,8 @@ func ToGetResult(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err
 	found = &grantstore.GetResult{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
 	if s := m.GetSession(); s != nil {
 		found.Session = &grantstore.SessionTimes{
-			Renewed: records.Moment(s.GetRenewed()), Expires: records.Moment(s.GetExpires()), EndsAt: records.Moment(s.GetEndsAt()),
+			Renewed: records.Moment(s.GetRenewed()), Expires: records.Moment(s.GetExpires()),
+			EndsAt: records.Moment(s.GetEndsAt()),
 		}
 	}
 	for _, verdict := range verdicts {
@@ -95,12 +97,14 @@ func FromBatch(b *grantstore.Batch, now time.Time) *pb.ApplyBatchRequest {
 	}
 	if u := b.Use; u != nil {
 		m.Use = &pb.Use{
-			SessionId: u.SessionID, ClientId: u.ClientID, Notify: u.Notify, Coordinated: u.Coordinated, Muted: uint32(u.Muted),
+			SessionId: u.SessionID, ClientId: u.ClientID, Notify: u.Notify, Coordinated: u.Coordinated,
+			Muted: uint32(u.Muted),
 		}
 	}
 	if s := b.Slide; s != nil {
 		m.Slide = &pb.Slide{
-			SessionId: s.SessionID, Expires: records.Nanos(s.Expires), RenewedBefore: records.Nanos(s.RenewedBefore),
+			SessionId: s.SessionID, Expires: records.Nanos(s.Expires),
+			RenewedBefore: records.Nanos(s.RenewedBefore),
 		}
 	}
 	if c := b.Consume; c != nil {
@@ -121,8 +125,9 @@ func ToBatch(m *pb.ApplyBatchRequest) (*grantstore.Batch, error) {
 	}
 	if u := m.GetUse(); u != nil {
 		b.Use = &grantstore.Use{
-			SessionID: u.GetSessionId(), ClientID: u.GetClientId(), Notify: u.GetNotify(), Coordinated: u.GetCoordinated(),
-			Muted: r.ends("muted", u.GetMuted()),
+			SessionID: u.GetSessionId(), ClientID: u.GetClientId(), Notify: u.GetNotify(),
+			Coordinated: u.GetCoordinated(),
+			Muted:       r.ends("muted", u.GetMuted()),
 		}
 	}
 	if s := m.GetSlide(); s != nil {
@@ -166,7 +171,8 @@ func FromGrantQuery(q grantstore.Query, now time.Time) *pb.QueryGrantsRequest {
 // ToGrantQuery returns the query of a request.
 func ToGrantQuery(m *pb.QueryGrantsRequest) grantstore.Query {
 	return grantstore.Query{
-		Filter: toGrantFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()),
+		Filter: toGrantFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()),
+		Count:        int(m.GetCount()),
 		ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
 }
@@ -198,25 +204,30 @@ func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 // FromRemoval returns the request of a removal.
 func FromRemoval(r grantstore.Removal, now time.Time) *pb.RemoveGrantsRequest {
 	return &pb.RemoveGrantsRequest{
-		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit), After: r.After,
-		Now: records.Nanos(now), AsOf: records.Nanos(r.AsOf),
+		OperationId: r.OperationID, Filter: fromGrantFilter(r.Filter), Limit: FromLimit(r.Limit),
+		After: r.After,
+		Now:   records.Nanos(now), AsOf: records.Nanos(r.AsOf),
 	}
 }
 
 // ToRemoval returns the removal of a request.
 func ToRemoval(m *pb.RemoveGrantsRequest) grantstore.Removal {
 	return grantstore.Removal{
-		OperationID: m.GetOperationId(), Filter: toGrantFilter(m.GetFilter()), Limit: int(m.GetLimit()), After: m.GetAfter(),
-		AsOf: records.Moment(m.GetAsOf()),
+		OperationID: m.GetOperationId(), Filter: toGrantFilter(m.GetFilter()), Limit: int(m.GetLimit()),
+		After: m.GetAfter(),
+		AsOf:  records.Moment(m.GetAsOf()),
 	}
 }
 
 func fromGrantFilter(f grantstore.Filter) *pb.GrantFilter {
-	return &pb.GrantFilter{SubjectId: f.SubjectID, SessionId: f.SessionID, ClientId: f.ClientID, Type: string(f.Type)}
+	return &pb.GrantFilter{
+		SubjectId: f.SubjectID, SessionId: f.SessionID, ClientId: f.ClientID, Type: string(f.Type),
+	}
 }
 
 func toGrantFilter(m *pb.GrantFilter) grantstore.Filter {
 	return grantstore.Filter{
-		SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(), ClientID: m.GetClientId(), Type: grantstore.Type(m.GetType()),
+		SubjectID: m.GetSubjectId(), SessionID: m.GetSessionId(), ClientID: m.GetClientId(),
+		Type: grantstore.Type(m.GetType()),
 	}
 }

@@ -13,7 +13,9 @@ import (
 
 // FromEnding returns the request of an ending.
 func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
-	return &pb.EndSessionsRequest{OperationId: e.OperationID, Ending: records.FromEnding(e, now), DryRun: e.DryRun}
+	return &pb.EndSessionsRequest{
+		OperationId: e.OperationID, Ending: records.FromEnding(e, now), DryRun: e.DryRun,
+	}
 }
 
 // ToEnding returns the ending of a request. A narrowed one without clients stays one, for Validate to refuse.
@@ -63,7 +65,8 @@ func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 		return nil
 	}
 	return &pb.EndDueSessionsResponse{
-		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued), Next: records.Nanos(s.Next),
+		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued),
+		Next:     records.Nanos(s.Next),
 		Sessions: records.FromEnded(s.Sessions), PurgeLeft: s.PurgeLeft,
 	}
 }
@@ -71,7 +74,8 @@ func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 // ToSweepResult returns what a sweep did.
 func ToSweepResult(m *pb.EndDueSessionsResponse) *logout.SweepResult {
 	return &logout.SweepResult{
-		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()), Next: records.Moment(m.GetNext()),
+		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()),
+		Next:     records.Moment(m.GetNext()),
 		Sessions: records.EndedOf(m.GetSessions()), PurgeLeft: m.GetPurgeLeft(),
 	}
 }
@@ -109,7 +113,8 @@ func FromClaim(c logout.Claim, now time.Time) *pb.ClaimDeliveriesRequest {
 // ToClaim returns the claim of a request.
 func ToClaim(m *pb.ClaimDeliveriesRequest) logout.Claim {
 	return logout.Claim{
-		Limit: int(m.GetLimit()), PerClient: int(m.GetPerClient()), Busy: m.GetBusy(), Lease: time.Duration(m.GetLease()),
+		Limit: int(m.GetLimit()), PerClient: int(m.GetPerClient()), Busy: m.GetBusy(),
+		Lease: time.Duration(m.GetLease()),
 	}
 }
 
@@ -136,7 +141,9 @@ func ToClaimResult(m *pb.ClaimDeliveriesResponse) (*logout.ClaimResult, error) {
 }
 
 // FromSettlement returns the request that settles a delivery.
-func FromSettlement(id string, claim uint64, outcome logout.Outcome, now time.Time) *pb.SettleDeliveryRequest {
+func FromSettlement(
+	id string, claim uint64, outcome logout.Outcome, now time.Time,
+) *pb.SettleDeliveryRequest {
 	return &pb.SettleDeliveryRequest{
 		Id: id, Claim: claim, State: string(outcome.State), NextAttempt: records.Nanos(outcome.NextAttempt),
 		LastError: outcome.LastError, Now: records.Nanos(now),
@@ -146,7 +153,8 @@ func FromSettlement(id string, claim uint64, outcome logout.Outcome, now time.Ti
 // ToOutcome returns the outcome of a request.
 func ToOutcome(m *pb.SettleDeliveryRequest) logout.Outcome {
 	return logout.Outcome{
-		State: logout.State(m.GetState()), NextAttempt: records.Moment(m.GetNextAttempt()), LastError: m.GetLastError(),
+		State: logout.State(m.GetState()), NextAttempt: records.Moment(m.GetNextAttempt()),
+		LastError: m.GetLastError(),
 	}
 }
 
@@ -161,7 +169,8 @@ func FromNotificationQuery(q logout.NotificationQuery) *pb.QueryNotificationsReq
 // ToNotificationQuery returns the query of a request.
 func ToNotificationQuery(m *pb.QueryNotificationsRequest) logout.NotificationQuery {
 	return logout.NotificationQuery{
-		Filter: toNotificationFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()),
+		Filter: toNotificationFilter(m.GetFilter()), Order: ticketstore.Order(m.GetOrder()),
+		Count:        int(m.GetCount()),
 		ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
 	}
 }
@@ -205,7 +214,9 @@ func ToJob(m *pb.GetJobResponse) (*logout.Job, error) {
 
 // FromRetry returns the request of a retry.
 func FromRetry(r logout.Retry, now time.Time) *pb.RetryNotificationsRequest {
-	m := &pb.RetryNotificationsRequest{Id: r.ID, Limit: FromLimit(r.Limit), After: r.After, Now: records.Nanos(now)}
+	m := &pb.RetryNotificationsRequest{
+		Id: r.ID, Limit: FromLimit(r.Limit), After: r.After, Now: records.Nanos(now),
+	}
 	if r.Filter != (logout.NotificationFilter{}) {
 		m.Filter = fromNotificationFilter(r.Filter)
 	}
@@ -215,7 +226,8 @@ func FromRetry(r logout.Retry, now time.Time) *pb.RetryNotificationsRequest {
 // ToRetry returns the retry of a request.
 func ToRetry(m *pb.RetryNotificationsRequest) logout.Retry {
 	return logout.Retry{
-		ID: m.GetId(), Filter: toNotificationFilter(m.GetFilter()), Limit: int(m.GetLimit()), After: m.GetAfter(),
+		ID: m.GetId(), Filter: toNotificationFilter(m.GetFilter()), Limit: int(m.GetLimit()),
+		After: m.GetAfter(),
 	}
 }
 

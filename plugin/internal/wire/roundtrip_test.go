@@ -35,13 +35,19 @@ var trips = map[string]func(*rand.Rand) error{
 			return wire.FromDetail(d)
 		}, wire.ToDetail)(r)
 	},
-	"Renewal": trip(func(v *ticketstore.Renewal) *pb.RenewSessionRequest { return wire.FromRenewal(*v, now) }, pointer(wire.ToRenewal)),
-	"Limit": trip(func(v *ticketstore.Limit) *pb.CreateSessionRequest { return wire.FromLimited(nil, *v, now) },
+	"Renewal": trip(func(v *ticketstore.Renewal) *pb.RenewSessionRequest {
+		return wire.FromRenewal(*v, now)
+	}, pointer(wire.ToRenewal)),
+	"Limit": trip(func(v *ticketstore.Limit) *pb.CreateSessionRequest {
+		return wire.FromLimited(nil, *v, now)
+	},
 		func(m *pb.CreateSessionRequest) (*ticketstore.Limit, error) {
 			l := wire.ToSessionLimit(m.GetLimit())
 			return &l, nil
 		}),
-	"Rekey": trip(func(v *ticketstore.Rekey) *pb.RekeySessionRequest { return wire.FromRekey(*v, now) }, pointer(wire.ToRekey)),
+	"Rekey": trip(func(v *ticketstore.Rekey) *pb.RekeySessionRequest {
+		return wire.FromRekey(*v, now)
+	}, pointer(wire.ToRekey)),
 	"SessionQuery": trip(func(v *ticketstore.SessionQuery) *pb.QuerySessionsRequest {
 		return wire.FromSessionQuery(*v)
 	}, sure(wire.ToSessionQuery)),
@@ -49,7 +55,8 @@ var trips = map[string]func(*rand.Rand) error{
 		for i := range p.Sessions {
 			p.Sessions[i].Key, p.Sessions[i].Ticket = ticketstore.Key{}, nil
 		}
-		p.TotalCount, p.TotalPages, p.CurrentPage = max(p.TotalCount, -1), max(p.TotalPages, -1), max(p.CurrentPage, -1)
+		p.TotalCount, p.TotalPages, p.CurrentPage = max(p.TotalCount, -1), max(p.TotalPages, -1),
+			max(p.CurrentPage, -1)
 		return wire.FromPage(p)
 	}, wire.ToPage),
 	"Found": trip(func(f *grantstore.GetResult) *pb.GetGrantResponse {
@@ -62,8 +69,12 @@ var trips = map[string]func(*rand.Rand) error{
 			}
 			return found, err
 		}),
-	"Batch": trip(func(b *grantstore.Batch) *pb.ApplyBatchRequest { return wire.FromBatch(b, now) }, wire.ToBatch),
-	"GrantQuery": trip(func(q *grantstore.Query) *pb.QueryGrantsRequest { return wire.FromGrantQuery(*q, now) },
+	"Batch": trip(func(b *grantstore.Batch) *pb.ApplyBatchRequest {
+		return wire.FromBatch(b, now)
+	}, wire.ToBatch),
+	"GrantQuery": trip(func(q *grantstore.Query) *pb.QueryGrantsRequest {
+		return wire.FromGrantQuery(*q, now)
+	},
 		sure(wire.ToGrantQuery)),
 	"GrantPage": trip(func(p *grantstore.Page) *pb.QueryGrantsResponse {
 		for i := range p.Grants {
@@ -73,14 +84,22 @@ var trips = map[string]func(*rand.Rand) error{
 	}, wire.ToGrantPage),
 	"Ending": trip(func(e *logout.Ending) *pb.EndSessionsRequest { return wire.FromEnding(e, now) },
 		same(wire.ToEnding)),
-	"Result":  trip(wire.FromResult, wire.ToResult),
-	"Sweep":   trip(func(s *logout.Sweep) *pb.EndDueSessionsRequest { return wire.FromSweep(*s, now) }, sure(wire.ToSweep)),
-	"Swept":   trip(wire.FromSweepResult, same(wire.ToSweepResult)),
-	"Claim":   trip(func(c *logout.Claim) *pb.ClaimDeliveriesRequest { return wire.FromClaim(*c, now) }, sure(wire.ToClaim)),
+	"Result": trip(wire.FromResult, wire.ToResult),
+	"Sweep": trip(func(s *logout.Sweep) *pb.EndDueSessionsRequest {
+		return wire.FromSweep(*s, now)
+	}, sure(wire.ToSweep)),
+	"Swept": trip(wire.FromSweepResult, same(wire.ToSweepResult)),
+	"Claim": trip(func(c *logout.Claim) *pb.ClaimDeliveriesRequest {
+		return wire.FromClaim(*c, now)
+	}, sure(wire.ToClaim)),
 	"Claimed": trip(wire.FromClaimResult, wire.ToClaimResult),
-	"Outcome": trip(func(o *logout.Outcome) *pb.SettleDeliveryRequest { return wire.FromSettlement("n", 1, *o, now) },
+	"Outcome": trip(func(o *logout.Outcome) *pb.SettleDeliveryRequest {
+		return wire.FromSettlement("n", 1, *o, now)
+	},
 		sure(wire.ToOutcome)),
-	"NotificationQuery": trip(func(q *logout.NotificationQuery) *pb.QueryNotificationsRequest { return wire.FromNotificationQuery(*q) },
+	"NotificationQuery": trip(func(q *logout.NotificationQuery) *pb.QueryNotificationsRequest {
+		return wire.FromNotificationQuery(*q)
+	},
 		sure(wire.ToNotificationQuery)),
 	"NotificationPage": trip(wire.FromNotificationPage, wire.ToNotificationPage),
 	"Job": trip(func(j *logout.Job) *pb.GetJobResponse {
@@ -93,9 +112,13 @@ var trips = map[string]func(*rand.Rand) error{
 		}
 		return wire.FromJob(j)
 	}, wire.ToJob),
-	"Retry":        trip(func(v *logout.Retry) *pb.RetryNotificationsRequest { return wire.FromRetry(*v, now) }, sure(wire.ToRetry)),
-	"Retried":      trip(wire.FromRetryResult, wire.ToRetryResult),
-	"Removal":      trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest { return wire.FromRemoval(*v, now) }, sure(wire.ToRemoval)),
+	"Retry": trip(func(v *logout.Retry) *pb.RetryNotificationsRequest {
+		return wire.FromRetry(*v, now)
+	}, sure(wire.ToRetry)),
+	"Retried": trip(wire.FromRetryResult, wire.ToRetryResult),
+	"Removal": trip(func(v *grantstore.Removal) *pb.RemoveGrantsRequest {
+		return wire.FromRemoval(*v, now)
+	}, sure(wire.ToRemoval)),
 	"Removed":      trip(records.FromRemoval, same(records.RemovalOf)),
 	"Notification": trip(wire.FromNotification, wire.ToNotification),
 }
@@ -143,7 +166,8 @@ func trip[T any, M any, Message interface {
 func fill(r *rand.Rand, v reflect.Value) {
 	if v.Type() == reflect.TypeFor[time.Time]() {
 		if r.IntN(4) > 0 {
-			v.Set(reflect.ValueOf(time.Unix(r.Int64N(18e9)-9e9, r.Int64N(1e9)).UTC())) // what nanoseconds can hold
+			// what nanoseconds can hold
+			v.Set(reflect.ValueOf(time.Unix(r.Int64N(18e9)-9e9, r.Int64N(1e9)).UTC()))
 		}
 		return
 	}
@@ -208,17 +232,23 @@ func FuzzRoundTrip(f *testing.F) {
 
 // readers are all the conversions of a message, whichever side reads it.
 var readers = map[string]func(raw []byte){
-	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage), "Renewal": reads(pointer(wire.ToRenewal)),
-	"Rekey": reads(pointer(wire.ToRekey)), "SessionQuery": reads(sure(wire.ToSessionQuery)),
+	"Session": reads(wire.ToSession), "Detail": reads(wire.ToDetail), "Page": reads(wire.ToPage),
+	"Renewal": reads(pointer(wire.ToRenewal)),
+	"Rekey":   reads(pointer(wire.ToRekey)), "SessionQuery": reads(sure(wire.ToSessionQuery)),
 	"Found": reads(func(m *pb.GetGrantResponse) (*grantstore.GetResult, error) {
 		found, _, err := wire.ToGetResult(m)
 		return found, err
 	}),
-	"Batch": reads(wire.ToBatch), "GrantQuery": reads(sure(wire.ToGrantQuery)), "GrantPage": reads(wire.ToGrantPage),
-	"Ending": reads(same(wire.ToEnding)), "Result": reads(wire.ToResult),
-	"Sweep": reads(sure(wire.ToSweep)), "Swept": reads(same(wire.ToSweepResult)), "Claim": reads(sure(wire.ToClaim)), "Claimed": reads(wire.ToClaimResult),
-	"Outcome": reads(sure(wire.ToOutcome)), "NotificationQuery": reads(sure(wire.ToNotificationQuery)), "NotificationPage": reads(wire.ToNotificationPage),
-	"Notification": reads(wire.ToNotification), "Job": reads(wire.ToJob), "Retry": reads(sure(wire.ToRetry)), "Retried": reads(wire.ToRetryResult),
+	"Batch": reads(wire.ToBatch), "GrantQuery": reads(sure(wire.ToGrantQuery)),
+	"GrantPage": reads(wire.ToGrantPage),
+	"Ending":    reads(same(wire.ToEnding)), "Result": reads(wire.ToResult),
+	"Sweep": reads(sure(wire.ToSweep)), "Swept": reads(same(wire.ToSweepResult)),
+	"Claim": reads(sure(wire.ToClaim)), "Claimed": reads(wire.ToClaimResult),
+	"Outcome": reads(sure(wire.ToOutcome)), "NotificationQuery": reads(sure(wire.ToNotificationQuery)),
+	"NotificationPage": reads(wire.ToNotificationPage),
+	"Notification":     reads(wire.ToNotification), "Job": reads(wire.ToJob),
+	"Retry":   reads(sure(wire.ToRetry)),
+	"Retried": reads(wire.ToRetryResult),
 	"Removal": reads(sure(wire.ToRemoval)),
 	"Removed": reads(same(records.RemovalOf)),
 }
@@ -235,12 +265,16 @@ func reads[M any, T any, Message interface {
 	}
 }
 
-// Whatever the other side sends, reading it neither panics nor loops, and every error is one that a caller can tell.
+// Whatever the other side sends, reading it neither panics nor loops, and every error is one that a caller
+// can tell.
 func FuzzFromWire(f *testing.F) {
 	for _, message := range []proto.Message{
-		&pb.QuerySessionsResponse{Sessions: []*pb.SessionDetail{nil, {Clients: []*pb.SessionClient{nil, {}}}}},
+		&pb.QuerySessionsResponse{
+			Sessions: []*pb.SessionDetail{nil, {Clients: []*pb.SessionClient{nil, {}}}},
+		},
 		&pb.ApplyBatchRequest{Store: []*pb.GrantRecord{{}}, Use: &pb.Use{}, Revoke: []*pb.Revocation{{}}},
-		&pb.ClaimDeliveriesResponse{Deliveries: []*pb.NotificationRecord{{}}}, wire.FromNotification(&logout.Notification{Queued: now}),
+		&pb.ClaimDeliveriesResponse{Deliveries: []*pb.NotificationRecord{{}}},
+		wire.FromNotification(&logout.Notification{Queued: now}),
 		wire.FromEnding(&logout.Ending{ClientIDs: []string{""}}, now),
 	} {
 		raw, err := proto.Marshal(message)
@@ -260,7 +294,8 @@ func FuzzFromWire(f *testing.F) {
 // Whatever stands in an error of the other side, it is an error still, and can be told of.
 func FuzzError(f *testing.F) {
 	for _, err := range []error{
-		ticketstore.Invalidf("subject_id", "is \xff"), grantstore.ErrConsumed, fmt.Errorf("%w: gone", ticketstore.ErrUnavailable), errors.New("x"),
+		ticketstore.Invalidf("subject_id", "is \xff"), grantstore.ErrConsumed,
+		fmt.Errorf("%w: gone", ticketstore.ErrUnavailable), errors.New("x"),
 	} {
 		st, _ := wire.Status(err)
 		raw, err := proto.Marshal(status.Convert(st).Proto())
@@ -297,17 +332,21 @@ func TestMalformed(t *testing.T) {
 		t.Errorf("no now: got %v, want ErrInvalid", err)
 	}
 	for name, raw := range map[string][]byte{
-		"none": nil, "short": make([]byte, 32), "of no type": make([]byte, 33), "of an unknown type": append([]byte{99}, make([]byte, 32)...),
+		"none": nil, "short": make([]byte, 32), "of no type": make([]byte, 33),
+		"of an unknown type": append([]byte{99}, make([]byte, 32)...),
 	} {
 		if _, err := wire.Ref(raw); !errors.Is(err, ticketstore.ErrInvalid) {
 			t.Errorf("a reference that is %s: got %v, want ErrInvalid", name, err)
 		}
 	}
 	for name, to := range map[string]func() error{
-		"result":       func() error { _, err := wire.ToResult(&pb.EndSessionsResponse{}); return err },
-		"job":          func() error { _, err := wire.ToJob(&pb.GetJobResponse{Id: "j"}); return err },
-		"notification": func() error { _, err := wire.ToNotification(&pb.NotificationRecord{Id: "n"}); return err },
-		"grant":        func() error { _, _, err := wire.ToGetResult(&pb.GetGrantResponse{}); return err },
+		"result": func() error { _, err := wire.ToResult(&pb.EndSessionsResponse{}); return err },
+		"job":    func() error { _, err := wire.ToJob(&pb.GetJobResponse{Id: "j"}); return err },
+		"notification": func() error {
+			_, err := wire.ToNotification(&pb.NotificationRecord{Id: "n"})
+			return err
+		},
+		"grant": func() error { _, _, err := wire.ToGetResult(&pb.GetGrantResponse{}); return err },
 	} {
 		if to() == nil {
 			t.Errorf("no %s at all: got no error", name)

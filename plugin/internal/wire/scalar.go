@@ -1,4 +1,5 @@
-// What the conversions of all messages share: keys, references, counts, lists, and the first error of a reading.
+// What the conversions of all messages share: keys, references, counts, lists, and the first error of a
+// reading.
 
 package wire
 

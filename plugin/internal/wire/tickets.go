@@ -50,7 +50,9 @@ func (r *reader) detail(m *pb.SessionDetail) ticketstore.SessionDetail {
 	if m.GetSession() == nil {
 		r.fail(ticketstore.Invalidf("session", "is missing"))
 	}
-	return ticketstore.SessionDetail{Session: *records.SummaryOf(m.GetSession()), Clients: convert(m.GetClients(), r.clientUse)}
+	return ticketstore.SessionDetail{
+		Session: *records.SummaryOf(m.GetSession()), Clients: convert(m.GetClients(), r.clientUse),
+	}
 }
 
 func fromClientUse(u *ticketstore.ClientUse) *pb.SessionClient {
@@ -70,7 +72,9 @@ func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb
 
 // ToSessionLimit returns the limit of a request.
 func ToSessionLimit(m *pb.SessionLimit) ticketstore.Limit {
-	return ticketstore.Limit{Max: int(m.GetMax()), EndOldest: m.GetEndOldest(), KeepOffline: m.GetKeepOffline()}
+	return ticketstore.Limit{
+		Max: int(m.GetMax()), EndOldest: m.GetEndOldest(), KeepOffline: m.GetKeepOffline(),
+	}
 }
 
 // FromRenewal returns the request of a renewal.
@@ -93,8 +97,10 @@ func ToRenewal(m *pb.RenewSessionRequest) (ticketstore.Renewal, error) {
 func FromRekey(r ticketstore.Rekey, now time.Time) *pb.RekeySessionRequest {
 	return &pb.RekeySessionRequest{
 		Key: fromKey(r.Key), Version: r.Version, NewKey: fromKey(r.NewKey), DisplayName: r.DisplayName,
-		AuthTime: records.Nanos(r.AuthTime), Acr: r.ACR, Amr: r.AMR, RemoteAddr: r.RemoteAddr, UserAgent: r.UserAgent,
-		Expires: records.Nanos(r.Expires), EndsAt: records.Nanos(r.EndsAt), Ticket: r.Ticket, Now: records.Nanos(now),
+		AuthTime: records.Nanos(r.AuthTime), Acr: r.ACR, Amr: r.AMR, RemoteAddr: r.RemoteAddr,
+		UserAgent: r.UserAgent,
+		Expires:   records.Nanos(r.Expires), EndsAt: records.Nanos(r.EndsAt), Ticket: r.Ticket,
+		Now: records.Nanos(now),
 	}
 }
 
@@ -103,7 +109,8 @@ func ToRekey(m *pb.RekeySessionRequest) (ticketstore.Rekey, error) {
 	var r reader
 	rekey := ticketstore.Rekey{
 		Key: r.key("key", m.GetKey()), Version: m.GetVersion(), NewKey: r.key("new_key", m.GetNewKey()),
-		DisplayName: m.GetDisplayName(), AuthTime: records.Moment(m.GetAuthTime()), ACR: m.GetAcr(), AMR: m.GetAmr(),
+		DisplayName: m.GetDisplayName(), AuthTime: records.Moment(m.GetAuthTime()), ACR: m.GetAcr(),
+		AMR:        m.GetAmr(),
 		RemoteAddr: m.GetRemoteAddr(), UserAgent: m.GetUserAgent(),
 		Expires: records.Moment(m.GetExpires()), EndsAt: records.Moment(m.GetEndsAt()), Ticket: m.GetTicket(),
 	}
@@ -128,11 +135,15 @@ func ToSessionQuery(m *pb.QuerySessionsRequest) ticketstore.SessionQuery {
 	f := m.GetFilter()
 	return ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{
-			SubjectID: f.GetSubjectId(), SessionID: f.GetSessionId(), ClientID: f.GetClientId(), DisplayName: f.GetDisplayName(),
-			CreatedFrom: records.Moment(f.GetCreatedFrom()), CreatedBefore: records.Moment(f.GetCreatedBefore()),
-			ExpiresFrom: records.Moment(f.GetExpiresFrom()), ExpiresBefore: records.Moment(f.GetExpiresBefore()),
+			SubjectID: f.GetSubjectId(), SessionID: f.GetSessionId(), ClientID: f.GetClientId(),
+			DisplayName:   f.GetDisplayName(),
+			CreatedFrom:   records.Moment(f.GetCreatedFrom()),
+			CreatedBefore: records.Moment(f.GetCreatedBefore()),
+			ExpiresFrom:   records.Moment(f.GetExpiresFrom()),
+			ExpiresBefore: records.Moment(f.GetExpiresBefore()),
 		},
-		Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(), Prior: m.GetPrior(),
+		Order: ticketstore.Order(m.GetOrder()), Count: int(m.GetCount()), ResultsToken: m.GetResultsToken(),
+		Prior: m.GetPrior(),
 	}
 }
 
@@ -144,7 +155,8 @@ func FromPage(p *ticketstore.Page) *pb.QuerySessionsResponse {
 	return &pb.QuerySessionsResponse{
 		Sessions:     convertPointers(p.Sessions, FromDetail),
 		ResultsToken: p.ResultsToken, HasPrev: p.HasPrev, HasNext: p.HasNext,
-		TotalCount: fromTotal(p.TotalCount), TotalPages: fromTotal(p.TotalPages), CurrentPage: fromTotal(p.CurrentPage),
+		TotalCount: fromTotal(p.TotalCount), TotalPages: fromTotal(p.TotalPages),
+		CurrentPage: fromTotal(p.CurrentPage),
 	}
 }
 
@@ -154,7 +166,8 @@ func ToPage(m *pb.QuerySessionsResponse) (*ticketstore.Page, error) {
 	page := &ticketstore.Page{
 		Sessions:     convert(m.GetSessions(), r.detail),
 		ResultsToken: m.GetResultsToken(), HasPrev: m.GetHasPrev(), HasNext: m.GetHasNext(),
-		TotalCount: toTotal(m.TotalCount), TotalPages: toTotal(m.TotalPages), CurrentPage: toTotal(m.CurrentPage),
+		TotalCount: toTotal(m.TotalCount), TotalPages: toTotal(m.TotalPages),
+		CurrentPage: toTotal(m.CurrentPage),
 	}
 	return page, r.err
 }

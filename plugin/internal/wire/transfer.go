@@ -13,7 +13,8 @@ func FromRecords(records []transfer.Record) []*pb.TransferRecord {
 	messages := make([]*pb.TransferRecord, 0, len(records))
 	for i := range records {
 		r := &records[i]
-		messages = append(messages, &pb.TransferRecord{Kind: uint32(r.Kind), Key: r.Key, Data: r.Data, Deleted: r.Deleted})
+		messages = append(messages,
+			&pb.TransferRecord{Kind: uint32(r.Kind), Key: r.Key, Data: r.Data, Deleted: r.Deleted})
 	}
 	return messages
 }
@@ -25,7 +26,9 @@ func ToRecords(messages []*pb.TransferRecord) ([]transfer.Record, error) {
 		if m.GetKind() > uint32(^transfer.Kind(0)) {
 			return nil, ticketstore.Invalidf("kind", "is larger than there are kinds")
 		}
-		r := transfer.Record{Kind: transfer.Kind(m.GetKind()), Key: m.GetKey(), Data: m.GetData(), Deleted: m.GetDeleted()}
+		r := transfer.Record{
+			Kind: transfer.Kind(m.GetKind()), Key: m.GetKey(), Data: m.GetData(), Deleted: m.GetDeleted(),
+		}
 		switch {
 		case len(r.Key) == 0:
 			return nil, ticketstore.Invalidf("key", "is empty")
@@ -42,12 +45,14 @@ func ToRecords(messages []*pb.TransferRecord) ([]transfer.Record, error) {
 // FromTransferStatus returns a store's account of itself as it crosses.
 func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 	m := &pb.GetTransferStatusResponse{
-		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled, Left: s.Left,
+		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled,
+		Left:          s.Left,
 		RecordVersion: s.RecordVersion,
 	}
 	for _, kind := range transfer.Kinds {
 		if c, found := s.Content[kind]; found {
-			m.Contents = append(m.Contents, &pb.TransferContent{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
+			m.Contents = append(m.Contents,
+				&pb.TransferContent{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
 		}
 	}
 	return m

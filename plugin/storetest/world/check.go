@@ -51,7 +51,8 @@ func (w *World) RefusesToken(err error, doing string) {
 	w.Refuses(err, ticketstore.FieldResultsToken, doing)
 }
 
-// Same ends the case if got is not want. Empty and nil are the same, and so are moments in different locations.
+// Same ends the case if got is not want. Empty and nil are the same, and so are moments in different
+// locations.
 func (w *World) Same(got, want any, what string) {
 	w.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -70,7 +71,8 @@ func (w *World) At(got, want time.Time, what string) {
 	}
 }
 
-// OneWins ends the case unless exactly one of a race's errors is nil and each of the others is the target. It returns the winner.
+// OneWins ends the case unless exactly one of a race's errors is nil and each of the others is the target. It
+// returns the winner.
 func (w *World) OneWins(errs []error, target error, doing string) int {
 	w.Helper()
 	winner := -1

@@ -32,13 +32,17 @@ func Of(subject string) GrantOption {
 	return func(g *grantstore.Grant) { g.SubjectID = subject }
 }
 
-// Grant returns a grant made now in the session, which may be nil. It lasts a day, longer than any session, so that the session decides,
-// is in a family of its own, and is not stored.
-func (w *World) Grant(kind grantstore.Type, s *ticketstore.Session, clientID string, options ...GrantOption) grantstore.Grant {
+// Grant returns a grant made now in the session, which may be nil. It lasts a day, longer than any session,
+// so that the session decides, is in a family of its own, and is not stored.
+func (w *World) Grant(
+	kind grantstore.Type, s *ticketstore.Session, clientID string, options ...GrantOption,
+) grantstore.Grant {
 	handle := w.Name("handle")
 	g := grantstore.Grant{
-		Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle)}, RequestID: w.Name("request"), ClientID: clientID,
-		Description: "what " + handle + " is for", Created: w.Now, Expires: w.Now.Add(24 * time.Hour), Data: []byte("sealed\x00\xff" + handle),
+		Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle)}, RequestID: w.Name("request"),
+		ClientID:    clientID,
+		Description: "what " + handle + " is for", Created: w.Now, Expires: w.Now.Add(24 * time.Hour),
+		Data: []byte("sealed\x00\xff" + handle),
 	}
 	if s != nil {
 		g.SubjectID, g.SessionID = s.SubjectID, s.SessionID
@@ -108,7 +112,8 @@ func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
 	w.Fails(err, "consume the "+string(g.Type), targets...)
 }
 
-// Remove removes the grants that are there and that the filter selects, walk after walk until one meets nothing, and returns what that counts.
+// Remove removes the grants that are there and that the filter selects, walk after walk until one meets
+// nothing, and returns what that counts.
 func (w *World) Remove(filter grantstore.Filter) grantstore.RemovalResult {
 	w.Helper()
 	total, err := w.TryRemove(filter)
@@ -177,12 +182,14 @@ func (w *World) Live(grants ...grantstore.Grant) {
 	}
 }
 
-// Dead ends the case if one of the grants is live or merely used: its session took it along, and its row may be gone as well.
+// Dead ends the case if one of the grants is live or merely used: its session took it along, and its row may
+// be gone as well.
 func (w *World) Dead(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
 		_, err := w.GrantErr(g)
-		w.Fails(err, "Get the dead "+string(g.Type)+" of "+g.ClientID, grantstore.ErrSessionEnded, ticketstore.ErrNotFound)
+		w.Fails(err, "Get the dead "+string(g.Type)+" of "+g.ClientID, grantstore.ErrSessionEnded,
+			ticketstore.ErrNotFound)
 	}
 }
 

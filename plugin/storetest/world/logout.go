@@ -19,7 +19,8 @@ func (w *World) End(ending logout.Ending) logout.Result {
 	return *result
 }
 
-// TryEnd does what End does and returns the error. Its result does not list the sessions that ended: EndListed does.
+// TryEnd does what End does and returns the error. Its result does not list the sessions that ended:
+// EndListed does.
 func (w *World) TryEnd(ending logout.Ending) (*logout.Result, error) {
 	if ending.OperationID == "" {
 		ending.OperationID = w.Op()
@@ -61,7 +62,8 @@ func SIDsOf(ended []logout.EndedSession) []string {
 // patience is how long work in the background of a store may take on a machine that is busy with other tests.
 const patience = 2 * time.Minute
 
-// JobDone waits until the job is done and returns it, without the list of the sessions that ended. Its counts never fall while it is under way.
+// JobDone waits until the job is done and returns it, without the list of the sessions that ended. Its counts
+// never fall while it is under way.
 func (w *World) JobDone(id string) logout.Job {
 	w.Helper()
 	last := logout.Job{}
@@ -74,7 +76,8 @@ func (w *World) JobDone(id string) logout.Job {
 		case job.Done < last.Done || job.Result.SessionsRemoved < last.Result.SessionsRemoved:
 			w.Fatalf("Job %s: got %+v after %+v, want its counts not to fall", id, *job, last)
 		case job.State == logout.JobDone:
-			w.Same(len(job.Result.Ended), min(job.Result.SessionsRemoved, logout.MaxEnded), "number of sessions that the job lists")
+			w.Same(len(job.Result.Ended), min(job.Result.SessionsRemoved, logout.MaxEnded),
+				"number of sessions that the job lists")
 			job.Result.Ended = nil
 			return *job
 		case job.State != logout.JobRunning || job.Phase == "" || !job.Finished.IsZero():
@@ -90,7 +93,9 @@ func (w *World) JobDone(id string) logout.Job {
 func (w *World) Notifications(filter logout.NotificationFilter) []logout.Notification {
 	w.Helper()
 	var notices []logout.Notification
-	query := logout.NotificationQuery{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount}
+	query := logout.NotificationQuery{
+		Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
+	}
 	for range 1000 {
 		page, err := w.Logout.Notifications(w.Ctx(), query)
 		w.OK(err, "Notifications")
@@ -185,7 +190,8 @@ func (w *World) Retry(id string) *logout.Notification {
 	return retried.Notification
 }
 
-// Sweep ends what is due until nothing is and nothing is left to purge, and returns how many sessions that ended.
+// Sweep ends what is due until nothing is and nothing is left to purge, and returns how many sessions that
+// ended.
 func (w *World) Sweep(sweep logout.Sweep) int {
 	w.Helper()
 	if sweep.Limit == 0 {

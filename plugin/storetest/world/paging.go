@@ -28,8 +28,8 @@ type Answer struct {
 // Listing asks a store for a page of one of its listings.
 type Listing func(Question) (Answer, error)
 
-// CheckPaging walks a listing, whose rows do not change, in both orders and both directions. ids are its rows in ascending order; there
-// must be five or more.
+// CheckPaging walks a listing, whose rows do not change, in both orders and both directions. ids are its rows
+// in ascending order; there must be five or more.
 func (w *World) CheckPaging(listing Listing, ids []string) {
 	w.Helper()
 	reversed := slices.Clone(ids)
@@ -57,22 +57,27 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 		question Question
 		field    string
 	}{
-		"a negative count":                    {Question{Count: -1}, "count_requested"},
-		"a count over the limit":              {Question{Count: ticketstore.MaxCount + 1}, "count_requested"},
-		"an unknown order":                    {Question{Order: "sideways"}, "order"},
-		"a prior page of nothing":             {Question{Prior: true}, "request_prior_results"},
-		"a token longer than any that exists": {Question{Token: string(make([]byte, ticketstore.MaxResultsToken+1))}, "results_token"},
+		"a negative count":        {Question{Count: -1}, "count_requested"},
+		"a count over the limit":  {Question{Count: ticketstore.MaxCount + 1}, "count_requested"},
+		"an unknown order":        {Question{Order: "sideways"}, "order"},
+		"a prior page of nothing": {Question{Prior: true}, "request_prior_results"},
+		"a token longer than any that exists": {
+			Question{Token: string(make([]byte, ticketstore.MaxResultsToken+1))}, "results_token",
+		},
 	} {
 		_, err := listing(bad.question)
 		w.Refuses(err, bad.field, name)
 	}
 }
 
-// checkForged asks with tokens that no store made, as anybody may: they lead nowhere, or to rows that the filter selects.
+// checkForged asks with tokens that no store made, as anybody may: they lead nowhere, or to rows that the
+// filter selects.
 func (w *World) checkForged(listing Listing, token string, ids []string) {
 	w.Helper()
 	var cursor *ticketstore.Cursor
-	for _, name := range []string{ticketstore.ListingSessions, grantstore.ListingGrants, logout.ListingNotifications} {
+	for _, name := range []string{
+		ticketstore.ListingSessions, grantstore.ListingGrants, logout.ListingNotifications,
+	} {
 		if decoded, err := ticketstore.DecodeCursor(name, token); err == nil {
 			cursor = decoded
 		}
@@ -81,7 +86,10 @@ func (w *World) checkForged(listing Listing, token string, ids []string) {
 		w.Fatal("the results token is not one of ticketstore.Cursor")
 	}
 	place := cursor.After.Position
-	for _, position := range [][]byte{nil, {0}, {0xff}, bytes.Repeat([]byte{0xff}, 100), place[:len(place)/2], append(slices.Clone(place), 0)} {
+	for _, position := range [][]byte{
+		nil, {0}, {0xff}, bytes.Repeat([]byte{0xff}, 100), place[:len(place)/2],
+		append(slices.Clone(place), 0),
+	} {
 		for _, bits := range []int{0, 1, 2, 3} {
 			cursor.Before = ticketstore.Bound{Position: position, Inclusive: bits&1 != 0}
 			cursor.After = cursor.Before
@@ -94,7 +102,8 @@ func (w *World) checkForged(listing Listing, token string, ids []string) {
 			}
 			for _, id := range answer.IDs {
 				if !slices.Contains(ids, id) {
-					w.Fatalf("a token with the place %x leads to a row that the filter does not select: %s", position, id)
+					w.Fatalf("a token with the place %x leads to a row that the filter does not select: %s",
+						position, id)
 				}
 			}
 		}
@@ -108,7 +117,8 @@ func (w *World) ask(listing Listing, question Question) Answer {
 	return answer
 }
 
-// checkWalk goes from the first page to the empty one behind the last, back to the empty one before the first, and forward again.
+// checkWalk goes from the first page to the empty one behind the last, back to the empty one before the
+// first, and forward again.
 func (w *World) checkWalk(listing Listing, order ticketstore.Order, count int, want []string) {
 	w.Helper()
 	walk := fmt.Sprintf("of a walk in order %s by %d", order, count)
@@ -143,7 +153,8 @@ func (w *World) checkWalk(listing Listing, order ticketstore.Order, count int, w
 func (w *World) leads(answer Answer, prev, next bool, what string) {
 	w.Helper()
 	if answer.HasPrev != prev || answer.HasNext != next {
-		w.Fatalf("%s: HasPrev is %v and HasNext %v, want %v and %v", what, answer.HasPrev, answer.HasNext, prev, next)
+		w.Fatalf("%s: HasPrev is %v and HasNext %v, want %v and %v", what, answer.HasPrev, answer.HasNext,
+			prev, next)
 	}
 	if answer.Token == "" {
 		w.Fatalf("%s: there is no results token to go on with", what)

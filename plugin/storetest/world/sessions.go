@@ -49,15 +49,16 @@ func Absolute(d time.Duration) SessionOption {
 	}
 }
 
-// Session returns a session of the subject that begins now, is idle in an hour and ends in ten, with a value in every field. It is
-// not stored.
+// Session returns a session of the subject that begins now, is idle in an hour and ends in ten, with a value
+// in every field. It is not stored.
 func (w *World) Session(subject string, options ...SessionOption) *ticketstore.Session {
 	sid := w.Name("sid")
 	s := &ticketstore.Session{
 		Key: ticketstore.KeyOf("cookie of " + sid), SessionID: sid, SubjectID: subject,
 		DisplayName: "The user " + subject, Issuer: Issuer, AuthTime: w.Now.Add(-time.Minute),
-		ACR: "urn:example:silver", AMR: []string{"pwd", "otp"}, RemoteAddr: "192.0.2.7:4711", UserAgent: "Firefox/150",
-		Created: w.Now, Renewed: w.Now, Expires: w.Now.Add(time.Hour), EndsAt: w.Now.Add(10 * time.Hour),
+		ACR: "urn:example:silver", AMR: []string{"pwd", "otp"}, RemoteAddr: "192.0.2.7:4711",
+		UserAgent: "Firefox/150",
+		Created:   w.Now, Renewed: w.Now, Expires: w.Now.Add(time.Hour), EndsAt: w.Now.Add(10 * time.Hour),
 		Ticket: []byte{0, 1, 2, 0xff, 's', 'e', 'a', 'l', 'e', 'd'},
 	}
 	for _, option := range options {
@@ -93,7 +94,8 @@ func (w *World) Find(s *ticketstore.Session) *ticketstore.SessionDetail {
 // Renew slides the session to that long from now and returns it.
 func (w *World) Renew(s *ticketstore.Session, idle time.Duration) *ticketstore.Session {
 	w.Helper()
-	got, err := w.Tickets.Renew(w.Ctx(), ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(idle)}, w.Now)
+	got, err := w.Tickets.Renew(w.Ctx(),
+		ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(idle)}, w.Now)
 	w.OK(err, "Renew the session "+s.SessionID)
 	return got
 }
@@ -103,7 +105,8 @@ func (w *World) Rekey(s *ticketstore.Session) ticketstore.Rekey {
 	return ticketstore.Rekey{
 		Key: s.Key, Version: s.Version, NewKey: ticketstore.KeyOf(w.Name("new cookie")),
 		DisplayName: s.DisplayName + " again", AuthTime: w.Now, ACR: "urn:example:gold", AMR: []string{"hwk"},
-		RemoteAddr: "198.51.100.9:99", UserAgent: "Safari/30", Expires: w.Now.Add(2 * time.Hour), EndsAt: w.Now.Add(20 * time.Hour),
+		RemoteAddr: "198.51.100.9:99", UserAgent: "Safari/30", Expires: w.Now.Add(2 * time.Hour),
+		EndsAt: w.Now.Add(20 * time.Hour),
 		Ticket: []byte("another ticket"),
 	}
 }
@@ -125,7 +128,8 @@ func (w *World) SessionGone(sessions ...*ticketstore.Session) {
 		w.Fails(err, "Get the session "+s.SessionID+" that is gone", ticketstore.ErrNotFound)
 		_, err = w.Tickets.Find(w.Ctx(), s.SessionID)
 		w.Fails(err, "Find the session "+s.SessionID+" that is gone", ticketstore.ErrNotFound)
-		page, err := w.Tickets.Query(w.Ctx(), ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SessionID: s.SessionID}})
+		page, err := w.Tickets.Query(w.Ctx(),
+			ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SessionID: s.SessionID}})
 		w.OK(err, "Query the session "+s.SessionID+" that is gone")
 		if len(page.Sessions) != 0 {
 			w.Fatalf("Query still lists the session %s, which is gone", s.SessionID)
@@ -167,7 +171,9 @@ func (w *World) Query(query ticketstore.SessionQuery) *ticketstore.Page {
 func (w *World) SIDs(filter ticketstore.SessionFilter) []string {
 	w.Helper()
 	var sids []string
-	query := ticketstore.SessionQuery{Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount}
+	query := ticketstore.SessionQuery{
+		Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
+	}
 	for range 1000 {
 		page := w.Query(query)
 		for i := range page.Sessions {

@@ -13,14 +13,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Base is the moment at which every case begins. It has microseconds and no more, as some databases keep no more.
+// Base is the moment at which every case begins. It has microseconds and no more, as some databases keep no
+// more.
 var Base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
 
 // DefaultRows is how many rows the larger cases use.
 const DefaultRows = 300
 
-// World is what one case works with. Its helpers end the case at the first surprise, so they belong to the case's own goroutine: what
-// runs beside it calls the stores.
+// World is what one case works with. Its helpers end the case at the first surprise, so they belong to the
+// case's own goroutine: what runs beside it calls the stores.
 type World struct {
 	*testing.T
 	Tickets    ticketstore.Store
@@ -43,8 +44,19 @@ type Case struct {
 
 // Group is a set of cases with a theme.
 type Group struct {
+	// Rule is the number of the rule in ARCHITECTURE.md that the cases are about, 0 for what no rule says:
+	// input, creation, limits.
+	Rule  int
 	Name  string
 	Cases []Case
+}
+
+// title is the name of the group's test.
+func (g *Group) title() string {
+	if g.Rule == 0 {
+		return g.Name
+	}
+	return fmt.Sprintf("rule %d: %s", g.Rule, g.Name)
 }
 
 // Run runs every case in parallel, each in a world of its own that open fills.
@@ -53,7 +65,7 @@ func Run(t *testing.T, rows int, open func(t *testing.T, w *World), groups []Gro
 		rows = DefaultRows
 	}
 	for _, group := range groups {
-		t.Run(group.Name, func(t *testing.T) {
+		t.Run(group.title(), func(t *testing.T) {
 			t.Parallel()
 			for _, c := range group.Cases {
 				t.Run(c.Name, func(t *testing.T) {

@@ -24,7 +24,8 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func taken(t testing.TB, sessions int) []byte {
 	t.Helper()
 	noSync := false
-	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +36,8 @@ func taken(t testing.TB, sessions int) []byte {
 	}()
 	for i := range sessions {
 		err := e.Tickets().Create(t.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf([]byte{byte(i), byte(i >> 8)}), SessionID: fmt.Sprintf("sid-%d", i), SubjectID: "ann", Issuer: "https://op.example",
+			Key: ticketstore.KeyOf([]byte{byte(i), byte(i >> 8)}), SessionID: fmt.Sprintf("sid-%d", i),
+			SubjectID: "ann", Issuer: "https://op.example",
 			AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("sealed"),
 		})
 		if err != nil {
@@ -47,7 +49,8 @@ func taken(t testing.TB, sessions int) []byte {
 		t.Fatal(err)
 	}
 	var file bytes.Buffer
-	summary, err := backup.Write(t.Context(), &file, backup.Source{Store: e.Transfer(), Description: description}, now, nil)
+	summary, err := backup.Write(t.Context(), &file,
+		backup.Source{Store: e.Transfer(), Description: description}, now, nil)
 	if err != nil || summary.Of(transfer.Sessions) != int64(sessions) {
 		t.Fatalf("summary %+v, error %v, want %d sessions", summary, err, sessions)
 	}
@@ -76,7 +79,8 @@ func TestFileSaysWhatItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	header := r.Header()
-	if header.Format != backup.Format || header.Backend != "badger" || header.StoreFormat == 0 || header.State != transfer.Active ||
+	if header.Format != backup.Format || header.Backend != "badger" || header.StoreFormat == 0 ||
+		header.State != transfer.Active ||
 		!header.Taken.Equal(now) || header.Records != 3 || records != 3 || r.Summary().Records != 3 {
 		t.Errorf("header %+v, summary %+v, %d records", header, r.Summary(), records)
 	}
@@ -163,7 +167,8 @@ func TestAFailingReaderIsNoDamage(t *testing.T) {
 	file := taken(t, 2)
 	gone := errors.New("the network is gone")
 	for _, n := range []int64{0, 30, int64(len(file)) - 5} {
-		_, _, err := readAll(t, io.MultiReader(io.LimitReader(bytes.NewReader(file), n), iotest.ErrReader(gone)))
+		_, _, err := readAll(t,
+			io.MultiReader(io.LimitReader(bytes.NewReader(file), n), iotest.ErrReader(gone)))
 		if !errors.Is(err, gone) || errors.Is(err, backup.ErrDamaged) {
 			t.Errorf("after %d bytes: %v, want the reader's own error", n, err)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Format is the version of the format. A newer one is refused. Version 2 added records of a kind that readers of version 1 do not know: the
-// properties of a store.
+// Format is the version of the format. A newer one is refused. Version 2 added records of a kind that readers
+// of version 1 do not know: the properties of a store.
 const Format = 2
 
 const (
@@ -51,7 +51,8 @@ type Header struct {
 	State transfer.State `json:"state"`
 	// Taken is when the backup began.
 	Taken time.Time `json:"taken"`
-	// Records is how many records the store held then. A store that serves holds more or fewer in the snapshot that follows.
+	// Records is how many records the store held then. A store that serves holds more or fewer in the
+	// snapshot that follows.
 	Records int64 `json:"records"`
 }
 
@@ -108,7 +109,8 @@ func (c contents) summary() *Summary {
 	for kind := range 256 {
 		k := transfer.Kind(kind)
 		if content, found := c[k]; found {
-			s.Kinds = append(s.Kinds, KindSummary{Kind: k, Name: k.String(), Count: content.Count, Sum: content.Sum})
+			s.Kinds = append(s.Kinds,
+				KindSummary{Kind: k, Name: k.String(), Count: content.Count, Sum: content.Sum})
 			s.Records += content.Count
 		}
 	}

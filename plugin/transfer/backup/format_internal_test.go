@@ -23,21 +23,26 @@ func framed(t testing.TB, payloads ...[]byte) []byte {
 	return file.Bytes()
 }
 
+// headerFrame is the payload of a header as Write makes it.
+const headerFrame = `H{"format":1,"backend":"x","version":"x","store_format":1,"state":"active",` +
+	`"taken":"2026-01-02T03:04:05Z","records":0}`
+
 // Sums are no signature: what somebody has made on purpose is looked at with the same distrust.
 func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
 	t.Parallel()
-	header, none := []byte(`H{"format":1,"backend":"x","version":"x","store_format":1,"state":"active","taken":"2026-01-02T03:04:05Z","records":0}`),
-		[]byte(`S{"records":0,"kinds":[]}`)
+	header, none := []byte(headerFrame), []byte(`S{"records":0,"kinds":[]}`)
 	for name, c := range map[string]struct {
 		file []byte
 		want error
 	}{
-		"nothing in it":                  {framed(t, header, none), nil},
-		"a newer format":                 {framed(t, []byte(`H{"format":3,"news":true}`)), ErrFormat},
-		"no JSON":                        {framed(t, []byte(`H?`)), ErrDamaged},
-		"a header with something else":   {framed(t, []byte(`H{"format":1,"news":true}`)), ErrDamaged},
-		"an unknown frame":               {framed(t, header, []byte(`X`), none), ErrDamaged},
-		"a record of no end":             {framed(t, header, []byte("R\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), none), ErrDamaged},
+		"nothing in it":                {framed(t, header, none), nil},
+		"a newer format":               {framed(t, []byte(`H{"format":3,"news":true}`)), ErrFormat},
+		"no JSON":                      {framed(t, []byte(`H?`)), ErrDamaged},
+		"a header with something else": {framed(t, []byte(`H{"format":1,"news":true}`)), ErrDamaged},
+		"an unknown frame":             {framed(t, header, []byte(`X`), none), ErrDamaged},
+		"a record of no end": {
+			framed(t, header, []byte("R\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"), none), ErrDamaged,
+		},
 		"a record longer than its frame": {framed(t, header, []byte("R\x01\x05abc"), none), ErrDamaged},
 		"a record without data":          {framed(t, header, []byte("R\x01\x01a"), none), ErrDamaged},
 		"records of which none is told":  {framed(t, header, []byte("R\x01\x01a\x00"), none), ErrDamaged},
@@ -54,9 +59,10 @@ func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
 }
 
 func FuzzReader(f *testing.F) {
-	header := []byte(`H{"format":1,"backend":"x","version":"x","store_format":1,"state":"active","taken":"2026-01-02T03:04:05Z","records":0}`)
+	header := []byte(headerFrame)
 	f.Add(framed(f, header, []byte(`S{"records":0,"kinds":[]}`)))
-	f.Add(framed(f, header, appendRecord([]byte("R"), &transfer.Record{Kind: 1, Key: []byte("sid"), Data: []byte("x")})))
+	f.Add(framed(f, header,
+		appendRecord([]byte("R"), &transfer.Record{Kind: 1, Key: []byte("sid"), Data: []byte("x")})))
 	f.Add([]byte(magic))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		r, err := NewReader(bytes.NewReader(file))
@@ -83,7 +89,8 @@ func FuzzReader(f *testing.F) {
 }
 
 func FuzzSplitRecords(f *testing.F) {
-	f.Add(appendRecord(nil, &transfer.Record{Kind: 8, Key: []byte("id"), Data: bytes.Repeat([]byte("x"), 300)}))
+	f.Add(appendRecord(nil,
+		&transfer.Record{Kind: 8, Key: []byte("id"), Data: bytes.Repeat([]byte("x"), 300)}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		records, err := splitRecords(payload)
 		if err != nil {

@@ -57,8 +57,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 // Header returns what the file says of itself in its beginning.
 func (r *Reader) Header() Header { return r.header }
 
-// Batches returns the records, as an import takes them. It ends with the first error. Only when it has ended without one was the file whole:
-// what it yields before that may be part of a damaged one.
+// Batches returns the records, as an import takes them. It ends with the first error. Only when it has ended
+// without one was the file whole: what it yields before that may be part of a damaged one.
 func (r *Reader) Batches(ctx context.Context) iter.Seq2[[]transfer.Record, error] {
 	return func(yield func([]transfer.Record, error) bool) {
 		for r.summary == nil {

@@ -17,10 +17,13 @@ type Source struct {
 	ticketstore.Description
 }
 
-// Write writes a backup of a store, which may serve meanwhile and stays as it is. taken is the moment for the header. report, if not nil, is
-// told how many of how many records are written: total is a guess while the store serves. On an error what was written is of no use: it
-// has no summary. A store that is not complete is transfer.ErrIncomplete.
-func Write(ctx context.Context, w io.Writer, source Source, taken time.Time, report func(done, total int64)) (*Summary, error) {
+// Write writes a backup of a store, which may serve meanwhile and stays as it is. taken is the moment for the
+// header. report, if not nil, is told how many of how many records are written: total is a guess while the
+// store serves. On an error what was written is of no use: it has no summary. A store that is not complete is
+// transfer.ErrIncomplete.
+func Write(
+	ctx context.Context, w io.Writer, source Source, taken time.Time, report func(done, total int64),
+) (*Summary, error) {
 	before, err := source.Store.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -33,7 +36,8 @@ func Write(ctx context.Context, w io.Writer, source Source, taken time.Time, rep
 	}
 	f := &frames{w: w}
 	err = f.writeJSON(frameHeader, &Header{
-		Format: Format, Backend: source.Name, Version: source.Version, StoreFormat: source.Format, State: before.State, Taken: taken.UTC(),
+		Format: Format, Backend: source.Name, Version: source.Version, StoreFormat: source.Format,
+		State: before.State, Taken: taken.UTC(),
 		Records: before.Records(),
 	})
 	if err != nil {
@@ -53,13 +57,16 @@ func Write(ctx context.Context, w io.Writer, source Source, taken time.Time, rep
 	}
 	// What was written cannot be compared with what a store keeps account of while that changes.
 	if contents(before.Content).are(after.Content) && !written.are(before.Content) {
-		return nil, fmt.Errorf("%w: the store's own sums say that its records were damaged", transfer.ErrMismatch)
+		return nil,
+			fmt.Errorf("%w: the store's own sums say that its records were damaged", transfer.ErrMismatch)
 	}
 	summary := written.summary()
 	return summary, f.writeJSON(frameSummary, summary)
 }
 
-func writeRecords(ctx context.Context, f *frames, store transfer.Store, report func(done int64)) (contents, error) {
+func writeRecords(
+	ctx context.Context, f *frames, store transfer.Store, report func(done int64),
+) (contents, error) {
 	written, done := contents{}, int64(0)
 	for batch, err := range store.Export(ctx, nil) {
 		if err != nil {

@@ -18,11 +18,16 @@ type everyone struct {
 }
 
 // allOfThem is what the end of everyone counts.
-var allOfThem = logout.Result{SessionsRemoved: 2, GrantsRevoked: 14, ConsentsRevoked: 7, NotificationsQueued: 4}
+var allOfThem = logout.Result{
+	SessionsRemoved: 2, GrantsRevoked: 14, ConsentsRevoked: 7, NotificationsQueued: 4,
+}
 
 func liveEveryone(w *world.World) everyone {
 	w.Helper()
-	return everyone{liveLife(w, "ann"), liveLife(w, "bob"), liveLoose(w, "carl", "mail"), w.Stored(w.Access(nil, "robot"))}
+	return everyone{
+		liveLife(w, "ann"), liveLife(w, "bob"), liveLoose(w, "carl", "mail"),
+		w.Stored(w.Access(nil, "robot")),
+	}
 }
 
 func (e everyone) untouched(w *world.World) {
@@ -42,7 +47,7 @@ func (e everyone) ended(w *world.World) {
 }
 
 var allCases = []world.Case{
-	{Name: "of all, every session ends, and what subjects have outside of sessions, under a job", Run: func(w *world.World) {
+	{Name: "an ending of all is a job: sessions, and grants outside of them", Run: func(w *world.World) {
 		all := liveEveryone(w)
 		w.Same(w.End(logout.Ending{All: true, DryRun: true}), allOfThem, "the answer to the dry run")
 		all.untouched(w)
@@ -59,10 +64,18 @@ var allCases = []world.Case{
 			ending logout.Ending
 			want   func(*logout.Result)
 		}{
-			"sessions kept": {logout.Ending{KeepSession: true}, func(r *logout.Result) { r.SessionsRemoved = 0 }},
-			"tokens kept":   {logout.Ending{KeepTokens: true}, func(r *logout.Result) { r.GrantsRevoked = 0 }},
-			"consents kept": {logout.Ending{KeepConsents: true}, func(r *logout.Result) { r.ConsentsRevoked = 0 }},
-			"nobody told":   {logout.Ending{SkipNotification: true}, func(r *logout.Result) { r.NotificationsQueued = 0 }},
+			"sessions kept": {
+				logout.Ending{KeepSession: true}, func(r *logout.Result) { r.SessionsRemoved = 0 },
+			},
+			"tokens kept": {
+				logout.Ending{KeepTokens: true}, func(r *logout.Result) { r.GrantsRevoked = 0 },
+			},
+			"consents kept": {
+				logout.Ending{KeepConsents: true}, func(r *logout.Result) { r.ConsentsRevoked = 0 },
+			},
+			"nobody told": {
+				logout.Ending{SkipNotification: true}, func(r *logout.Result) { r.NotificationsQueued = 0 },
+			},
 		} {
 			w.Log(name)
 			all := liveEveryone(w)
@@ -81,7 +94,8 @@ var allCases = []world.Case{
 	{Name: "of all, only the named clients are told and lose tokens and consents", Run: func(w *world.World) {
 		all := liveEveryone(w)
 		want := logout.Result{
-			SessionsRemoved: 2, GrantsRevoked: 6, ConsentsRevoked: 3, NotificationsQueued: 2, ClientsLeftAlone: []string{"tv", "wiki"},
+			SessionsRemoved: 2, GrantsRevoked: 6, ConsentsRevoked: 3, NotificationsQueued: 2,
+			ClientsLeftAlone: []string{"tv", "wiki"},
 		}
 		ending := logout.Ending{All: true, ClientIDs: []string{"mail"}}
 		dry := ending
@@ -101,7 +115,10 @@ var allCases = []world.Case{
 	{Name: "of all, kept sessions are left by named clients alone", Run: func(w *world.World) {
 		all := liveEveryone(w)
 		ending := logout.Ending{All: true, ClientIDs: []string{"mail"}, KeepSession: true}
-		want := logout.Result{GrantsRevoked: 6, ConsentsRevoked: 3, NotificationsQueued: 2, ClientsLeftAlone: []string{"tv", "wiki"}}
+		want := logout.Result{
+			GrantsRevoked: 6, ConsentsRevoked: 3, NotificationsQueued: 2,
+			ClientsLeftAlone: []string{"tv", "wiki"},
+		}
 		w.Same(w.JobDone(w.End(ending).JobID).Result, want, "the result")
 		w.SessionLives(all.ann.session, all.bob.session)
 		w.Same(w.Clients(all.ann.session), []string{"tv", "wiki"}, "clients of a session")
@@ -134,12 +151,16 @@ var allCases = []world.Case{
 				return err
 			}
 			_, err := w.TryApply(grantstore.Batch{
-				Use:   &grantstore.Use{SessionID: sessions[i].SessionID, ClientID: "mail", Notify: true},
-				Store: []grantstore.Grant{w.Refresh(sessions[i], "mail"), w.Consent(sessions[i].SubjectID, w.Name("client"))},
+				Use: &grantstore.Use{SessionID: sessions[i].SessionID, ClientID: "mail", Notify: true},
+				Store: []grantstore.Grant{
+					w.Refresh(sessions[i], "mail"), w.Consent(sessions[i].SubjectID, w.Name("client")),
+				},
 			})
 			return err
 		})
-		want := logout.Result{SessionsRemoved: n, GrantsRevoked: n, ConsentsRevoked: n, NotificationsQueued: n}
+		want := logout.Result{
+			SessionsRemoved: n, GrantsRevoked: n, ConsentsRevoked: n, NotificationsQueued: n,
+		}
 		w.Same(w.End(logout.Ending{All: true, DryRun: true}), want, "the answer to the dry run")
 		job := w.JobDone(w.End(logout.Ending{All: true}).JobID)
 		w.Same(job.Result, want, "the result")
@@ -148,7 +169,7 @@ var allCases = []world.Case{
 		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notices")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
-	{Name: "tokens issued and sessions begun while all end are dead, refused, or of a session that lives", Run: func(w *world.World) {
+	{Name: "an ending of all races exchanges and leaves no older token", Run: func(w *world.World) {
 		n := w.Rows / 3
 		sessions := make([]*ticketstore.Session, n)
 		for i := range sessions {
@@ -167,7 +188,8 @@ var allCases = []world.Case{
 				return err
 			}
 			_, err := w.TryApply(grantstore.Batch{
-				Use: &grantstore.Use{SessionID: sessions[i].SessionID, ClientID: "mail"}, Store: []grantstore.Grant{tokens[i]},
+				Use:   &grantstore.Use{SessionID: sessions[i].SessionID, ClientID: "mail"},
+				Store: []grantstore.Grant{tokens[i]},
 			})
 			return err
 		})
@@ -182,7 +204,9 @@ var allCases = []world.Case{
 	}},
 	{Name: "all excludes a subject and a sid", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
-		for _, ending := range []logout.Ending{{SubjectID: "ann"}, {SessionID: l.session.SessionID}, {SubjectID: "ann", SessionID: "s"}} {
+		for _, ending := range []logout.Ending{
+			{SubjectID: "ann"}, {SessionID: l.session.SessionID}, {SubjectID: "ann", SessionID: "s"},
+		} {
 			ending.All = true
 			_, err := w.TryEnd(ending)
 			w.Refuses(err, "all", "End of all and one")
@@ -213,7 +237,8 @@ var jobCases = []world.Case{
 			w.Sweep(logout.Sweep{})
 			job := w.JobDone(ending.OperationID)
 			if job.Finished.Before(job.Started) || job.Finished.After(w.Now) {
-				w.Fatalf("the job was finished at %v, want between its start %v and now, %v", job.Finished, job.Started, w.Now)
+				w.Fatalf("the job was finished at %v, want between its start %v and now, %v", job.Finished,
+					job.Started, w.Now)
 			}
 			w.Now = job.Finished.Add(logout.JobRetention - time.Microsecond)
 			w.Sweep(logout.Sweep{})
@@ -238,7 +263,7 @@ var jobCases = []world.Case{
 			w.Refuses(err, "id", "Job with an id "+bad.name)
 		}
 	}},
-	{Name: "more consents and tokens of one session than one transaction takes are counted to the last", Run: func(w *world.World) {
+	{Name: "a session larger than one transaction is counted completely", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		const n = 600
@@ -251,7 +276,9 @@ var jobCases = []world.Case{
 			return err
 		})
 		other := w.Stored(w.Consent("ann", "wiki"))
-		want := logout.Result{SessionsRemoved: 1, GrantsRevoked: n, ConsentsRevoked: n, NotificationsQueued: 1}
+		want := logout.Result{
+			SessionsRemoved: 1, GrantsRevoked: n, ConsentsRevoked: n, NotificationsQueued: 1,
+		}
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID, DryRun: true}), want, "the answer to the dry run")
 		ending := logout.Ending{OperationID: w.Op(), SessionID: s.SessionID}
 		w.Same(w.End(ending), want, "the answer")

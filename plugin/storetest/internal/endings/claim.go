@@ -52,7 +52,8 @@ var claimCases = []world.Case{
 		w.Same(len(claimed.Deliveries), 0, "number of notices handed out under a lease")
 		w.At(claimed.Next, w.Now.Add(world.Lease), "Next, the end of the lease")
 		w.Pass(world.Lease - time.Microsecond)
-		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out just before the end of the lease")
+		w.Same(len(w.Claim(10).Deliveries), 0,
+			"number of notices handed out just before the end of the lease")
 		w.Pass(time.Microsecond)
 		again := w.ClaimOne()
 		w.Same(again.ID, d.ID, "the notice handed out after the lease")
@@ -110,7 +111,8 @@ var claimCases = []world.Case{
 	{Name: "a notice put off is handed out when it is due", Run: func(w *world.World) {
 		told(w, "mail")
 		due := w.Now.Add(10 * time.Minute)
-		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: due, LastError: "answered 500"})
+		w.Settle(w.ClaimOne(),
+			logout.Outcome{State: logout.Pending, NextAttempt: due, LastError: "answered 500"})
 		claimed := w.Claim(10)
 		w.Same(len(claimed.Deliveries), 0, "number of notices handed out before the time")
 		w.At(claimed.Next, due, "Next")
@@ -139,7 +141,8 @@ var claimCases = []world.Case{
 		}
 		work := make([][]logout.Delivery, 12)
 		for _, err := range world.Race(len(work), func(i int) error {
-			claimed, err := w.Logout.Claim(w.Ctx(), logout.Claim{Limit: 4, PerClient: 4, Lease: world.Lease}, w.Now)
+			claimed, err := w.Logout.Claim(w.Ctx(), logout.Claim{Limit: 4, PerClient: 4, Lease: world.Lease},
+				w.Now)
 			if err == nil {
 				work[i] = claimed.Deliveries
 			}

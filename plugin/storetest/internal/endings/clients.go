@@ -8,7 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// only checks that the named clients have lost their tokens and consents, and that the others have kept theirs.
+// only checks that the named clients have lost their tokens and consents, and that the others have kept
+// theirs.
 func (l life) only(w *world.World, clientIDs ...string) {
 	w.Helper()
 	named := map[string]bool{}
@@ -28,7 +29,7 @@ func (l life) only(w *world.World, clientIDs ...string) {
 
 // clientCases are about endings narrowed by client ids, and about detaching.
 var clientCases = []world.Case{
-	{Name: "the session goes, the named client loses and is told, the others are left alone", Run: func(w *world.World) {
+	{Name: "the session ends, and only the named client is revoked and notified", Run: func(w *world.World) {
 		for _, by := range []string{"sid", "subject"} {
 			l := liveLife(w, "ann by "+by)
 			ending := logout.Ending{SubjectID: l.session.SubjectID, ClientIDs: []string{"mail"}}
@@ -36,7 +37,8 @@ var clientCases = []world.Case{
 				ending = logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail"}}
 			}
 			w.Same(w.End(ending), logout.Result{
-				SessionsRemoved: 1, GrantsRevoked: 2, ConsentsRevoked: 1, NotificationsQueued: 1, ClientsLeftAlone: []string{"tv", "wiki"},
+				SessionsRemoved: 1, GrantsRevoked: 2, ConsentsRevoked: 1, NotificationsQueued: 1,
+				ClientsLeftAlone: []string{"tv", "wiki"},
 			}, "the answer by "+by)
 			w.SessionGone(l.session)
 			l.only(w, "mail")
@@ -45,20 +47,24 @@ var clientCases = []world.Case{
 	}},
 	{Name: "naming every client leaves none alone", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
-		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"wiki", "tv", "mail"}}), whole, "the answer")
+		w.Same(w.End(logout.Ending{
+			SessionID: l.session.SessionID, ClientIDs: []string{"wiki", "tv", "mail"},
+		}), whole, "the answer")
 		l.ended(w)
 	}},
 	{Name: "naming a client twice counts once", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		result := w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail", "mail"}})
-		w.Same([]int{result.GrantsRevoked, result.NotificationsQueued}, []int{2, 1}, "grants revoked and notices queued")
+		w.Same([]int{result.GrantsRevoked, result.NotificationsQueued}, []int{2, 1},
+			"grants revoked and notices queued")
 		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
 	}},
 	{Name: "naming a client that never used the session tells it nothing", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
-		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"chat"}}), logout.Result{
-			SessionsRemoved: 1, ClientsLeftAlone: []string{"mail", "tv", "wiki"},
-		}, "the answer")
+		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"chat"}}),
+			logout.Result{
+				SessionsRemoved: 1, ClientsLeftAlone: []string{"mail", "tv", "wiki"},
+			}, "the answer")
 		l.only(w)
 		w.Same(w.Told(l.session), []string{}, "clients told")
 	}},
@@ -71,13 +77,17 @@ var clientCases = []world.Case{
 	}},
 	{Name: "with the session kept the named client is told and detached", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
-		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true}), logout.Result{
-			GrantsRevoked: 2, ConsentsRevoked: 1, NotificationsQueued: 1, ClientsLeftAlone: []string{"tv", "wiki"},
+		w.Same(w.End(logout.Ending{
+			SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true,
+		}), logout.Result{
+			GrantsRevoked: 2, ConsentsRevoked: 1, NotificationsQueued: 1,
+			ClientsLeftAlone: []string{"tv", "wiki"},
 		}, "the answer")
 		w.SessionLives(l.session)
 		l.only(w, "mail")
 		w.Same(w.Clients(l.session), []string{"tv", "wiki"}, "clients of the session")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{}, "sessions of the detached client")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{},
+			"sessions of the detached client")
 		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
 	}},
 	{Name: "with the session kept a client with nowhere to be told is detached", Run: func(w *world.World) {
@@ -87,9 +97,12 @@ var clientCases = []world.Case{
 		w.Same(w.Clients(l.session), []string{"mail", "wiki"}, "clients of the session")
 		w.Same(w.Told(l.session), []string{}, "clients told")
 	}},
-	{Name: "with the session kept a client that was not to be told stays attached", Run: func(w *world.World) {
+	{Name: "a client of a kept session that is not notified stays attached", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
-		ending := logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true, SkipNotification: true}
+		ending := logout.Ending{
+			SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true,
+			SkipNotification: true,
+		}
 		w.End(ending)
 		l.only(w, "mail")
 		w.Same(w.Clients(l.session), []string{"mail", "tv", "wiki"}, "clients of the session")
@@ -99,7 +112,9 @@ var clientCases = []world.Case{
 		l := liveLife(w, "ann")
 		w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true})
 		result := w.End(logout.Ending{SessionID: l.session.SessionID})
-		w.Same(result, logout.Result{SessionsRemoved: 1, GrantsRevoked: 4, ConsentsRevoked: 2, NotificationsQueued: 1}, "the answer to the end")
+		w.Same(result,
+			logout.Result{SessionsRemoved: 1, GrantsRevoked: 4, ConsentsRevoked: 2, NotificationsQueued: 1},
+			"the answer to the end")
 		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told, each once")
 	}},
 	{Name: "a client attached again is told of the end", Run: func(w *world.World) {
@@ -112,13 +127,18 @@ var clientCases = []world.Case{
 		w.Same(w.Clients(s), []string{"mail"}, "clients of the session")
 		w.Pass(time.Minute)
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 1, "NotificationsQueued")
-		pending := w.Notifications(logout.NotificationFilter{SessionID: s.SessionID, ClientID: "mail", State: logout.Pending})
+		pending := w.Notifications(logout.NotificationFilter{
+			SessionID: s.SessionID, ClientID: "mail", State: logout.Pending,
+		})
 		w.Same(len(pending), 1, "number of pending notices")
 		w.At(pending[0].Queued, w.Now, "Queued")
 	}},
 	{Name: "detaching in one session leaves the client in others", Run: func(w *world.World) {
 		a, b := liveLife(w, "ann"), liveLife(w, "ann")
-		w.End(logout.Ending{SubjectID: "ann", SessionID: a.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true, KeepConsents: true})
+		w.End(logout.Ending{
+			SubjectID: "ann", SessionID: a.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true,
+			KeepConsents: true,
+		})
 		w.Same(w.Clients(a.session), []string{"tv", "wiki"}, "clients of the session")
 		b.untouched(w)
 	}},
@@ -128,7 +148,9 @@ var clientCases = []world.Case{
 			w.Uses(s, "mail")
 			world.Race(2, func(i int) error {
 				if i == 0 {
-					_, err := w.TryEnd(logout.Ending{SessionID: s.SessionID, ClientIDs: []string{"mail"}, KeepSession: true})
+					_, err := w.TryEnd(logout.Ending{
+						SessionID: s.SessionID, ClientIDs: []string{"mail"}, KeepSession: true,
+					})
 					return err
 				}
 				_, err := w.TryApply(useOf(s, "mail"))

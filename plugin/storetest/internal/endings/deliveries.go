@@ -8,10 +8,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of notices that the filter selects. Questions with a token leave the filter to the token.
+// listing returns the listing of notices that the filter selects. Questions with a token leave the filter to
+// the token.
 func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
-		query := logout.NotificationQuery{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
+		query := logout.NotificationQuery{
+			Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior,
+		}
 		if q.Token == "" {
 			query.Filter = filter
 		}
@@ -19,7 +22,10 @@ func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 		if err != nil {
 			return world.Answer{}, err
 		}
-		return world.Answer{IDs: ids(page.Notifications), Token: page.ResultsToken, HasPrev: page.HasPrev, HasNext: page.HasNext}, nil
+		return world.Answer{
+			IDs: ids(page.Notifications), Token: page.ResultsToken, HasPrev: page.HasPrev,
+			HasNext: page.HasNext,
+		}, nil
 	}
 }
 
@@ -31,7 +37,8 @@ func ids(notices []logout.Notification) []string {
 	return all
 }
 
-// sevenNotices queues seven notices of the mail client and as many of others, a second apart, and returns the ids of mail's in order.
+// sevenNotices queues seven notices of the mail client and as many of others, a second apart, and returns the
+// ids of mail's in order.
 func sevenNotices(w *world.World) []string {
 	w.Helper()
 	var all []string
@@ -46,7 +53,7 @@ func sevenNotices(w *world.World) []string {
 }
 
 var deliveryCases = []world.Case{
-	{Name: "each filter selects exactly its notices, in the order of their queueing", Run: func(w *world.World) {
+	{Name: "each filter selects exactly its notifications, in order", Run: func(w *world.World) {
 		first, second := told(w, "mail", "wiki"), told(w, "mail", "chat")
 		outcomes := map[string]logout.State{"wiki": logout.Delivered, "chat": logout.Refused}
 		for _, d := range w.Claim(10).Deliveries {
@@ -65,21 +72,40 @@ var deliveryCases = []world.Case{
 		}{
 			{"client", logout.NotificationFilter{ClientID: "mail"}, []string{mail1, mail2}},
 			{"unknown client", logout.NotificationFilter{ClientID: "mai"}, nil},
-			{"session and client", logout.NotificationFilter{SessionID: second.SessionID, ClientID: "chat"}, []string{chat2}},
-			{"a client not of the session", logout.NotificationFilter{SessionID: second.SessionID, ClientID: "wiki"}, nil},
+			{
+				"session and client",
+				logout.NotificationFilter{SessionID: second.SessionID, ClientID: "chat"}, []string{chat2},
+			},
+			{
+				"a client not of the session",
+				logout.NotificationFilter{SessionID: second.SessionID, ClientID: "wiki"}, nil,
+			},
 			{"unknown session", logout.NotificationFilter{SessionID: "nobody's"}, nil},
 			{"pending", logout.NotificationFilter{State: logout.Pending}, []string{mail1}},
 			{"delivered", logout.NotificationFilter{State: logout.Delivered}, []string{wiki1}},
 			{"refused", logout.NotificationFilter{State: logout.Refused}, []string{chat2}},
 			{"given up", logout.NotificationFilter{State: logout.GivenUp}, []string{mail2}},
-			{"state and client", logout.NotificationFilter{State: logout.GivenUp, ClientID: "mail"}, []string{mail2}},
-			{"state and another client", logout.NotificationFilter{State: logout.GivenUp, ClientID: "chat"}, nil},
-			{"all three", logout.NotificationFilter{State: logout.Pending, ClientID: "mail", SessionID: first.SessionID}, []string{mail1}},
+			{
+				"state and client", logout.NotificationFilter{State: logout.GivenUp, ClientID: "mail"},
+				[]string{mail2},
+			},
+			{
+				"state and another client",
+				logout.NotificationFilter{State: logout.GivenUp, ClientID: "chat"}, nil,
+			},
+			{
+				"all three",
+				logout.NotificationFilter{
+					State: logout.Pending, ClientID: "mail", SessionID: first.SessionID,
+				},
+				[]string{mail1},
+			},
 		} {
 			w.Same(ids(w.Notifications(row.filter)), row.want, "notices by "+row.name)
 		}
 		w.Same(len(w.Notifications(logout.NotificationFilter{})), 4, "number of notices without filter")
-		w.Same(len(w.Notifications(logout.NotificationFilter{SessionID: first.SessionID})), 2, "number of notices of a session")
+		w.Same(len(w.Notifications(logout.NotificationFilter{SessionID: first.SessionID})), 2,
+			"number of notices of a session")
 	}},
 	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
 		page, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{})
@@ -88,7 +114,8 @@ var deliveryCases = []world.Case{
 	}},
 	{Name: "pages without filter", Run: func(w *world.World) {
 		sevenNotices(w)
-		w.CheckPaging(listing(w, logout.NotificationFilter{}), ids(w.Notifications(logout.NotificationFilter{})))
+		w.CheckPaging(listing(w, logout.NotificationFilter{}),
+			ids(w.Notifications(logout.NotificationFilter{})))
 	}},
 	{Name: "pages by client", Run: func(w *world.World) {
 		w.CheckPaging(listing(w, logout.NotificationFilter{ClientID: "mail"}), sevenNotices(w))
@@ -136,17 +163,21 @@ var deliveryCases = []world.Case{
 	}},
 	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
 		sevenNotices(w)
-		page, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: "mail"}, Count: 2})
+		page, err := w.Logout.Notifications(w.Ctx(),
+			logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: "mail"}, Count: 2})
 		w.OK(err, "Notifications")
 		for name, filter := range map[string]logout.NotificationFilter{
-			"another client": {ClientID: "wiki"}, "a session more": {SessionID: "s"}, "a state more": {State: logout.Pending},
+			"another client": {ClientID: "wiki"}, "a session more": {SessionID: "s"},
+			"a state more": {State: logout.Pending},
 		} {
-			_, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{Filter: filter, ResultsToken: page.ResultsToken})
+			_, err := w.Logout.Notifications(w.Ctx(),
+				logout.NotificationQuery{Filter: filter, ResultsToken: page.ResultsToken})
 			w.RefusesToken(err, "Notifications with the token of another query: "+name)
 		}
 		w.SignIn("ann")
 		sessions := w.Query(ticketstore.SessionQuery{})
-		_, err = w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{ResultsToken: sessions.ResultsToken})
+		_, err = w.Logout.Notifications(w.Ctx(),
+			logout.NotificationQuery{ResultsToken: sessions.ResultsToken})
 		w.RefusesToken(err, "Notifications with a token of sessions")
 	}},
 }

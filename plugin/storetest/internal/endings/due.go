@@ -31,11 +31,13 @@ var dueCases = []world.Case{
 		other.session = w.Get(other.session)
 		w.Now = l.session.Expires
 		swept := w.SweepOnce(logout.Sweep{Limit: 10})
-		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 2}, "sessions ended and notices queued")
+		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 2},
+			"sessions ended and notices queued")
 		w.SessionGone(l.session)
 		w.Dead(l.allTokens()...)
 		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
-		w.Live(l.allConsents()...) // a consent is an answer to a question, not to be asked again after every idle hour
+		// a consent is an answer to a question, not to be asked again after every idle hour
+		w.Live(l.allConsents()...)
 		other.untouched(w)
 	}},
 	{Name: "its notices say that it expired", Run: func(w *world.World) {
@@ -45,8 +47,10 @@ var dueCases = []world.Case{
 		w.Sweep(logout.Sweep{})
 		got := w.Notification(s, "mail")
 		w.Same(got, logout.Notification{
-			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: logout.SessionExpiration,
-			State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),
+			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
+			Reason: logout.SessionExpiration,
+			State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
+			GiveUpAt: w.Now.Add(logout.RetryWindow),
 		}, "the notice")
 	}},
 	{Name: "nobody is told where nobody is to be", Run: func(w *world.World) {
@@ -54,7 +58,8 @@ var dueCases = []world.Case{
 		w.Uses(s, "mail")
 		w.Pass(time.Hour)
 		swept := w.SweepOnce(logout.Sweep{Limit: 10, SkipNotification: true})
-		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 0}, "sessions ended and notices queued")
+		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 0},
+			"sessions ended and notices queued")
 		w.SessionGone(s)
 		w.Same(w.Told(s), []string{}, "clients told")
 	}},
@@ -128,12 +133,17 @@ var dueCases = []world.Case{
 		w.Same(w.End(expiry), logout.Result{}, "the answer for a session that slid")
 		expiry.DryRun = true
 		w.Same(w.End(expiry), logout.Result{}, "the answer to a dry run for a session that slid")
-		w.Same(w.End(logout.Ending{SubjectID: "bob", Reason: logout.SessionExpiration, KeepTokens: true, KeepConsents: true}), logout.Result{},
+		w.Same(w.End(logout.Ending{
+			SubjectID: "bob", Reason: logout.SessionExpiration, KeepTokens: true, KeepConsents: true,
+		}), logout.Result{},
 			"the answer for the subject of a session that slid")
 		slid.untouched(w)
-		expiry = logout.Ending{SessionID: due.session.SessionID, Reason: logout.SessionExpiration, KeepConsents: true}
+		expiry = logout.Ending{
+			SessionID: due.session.SessionID, Reason: logout.SessionExpiration, KeepConsents: true,
+		}
 		result := w.End(expiry)
-		w.Same([]int{result.SessionsRemoved, result.NotificationsQueued}, []int{1, 2}, "sessions removed and notices queued for one that is due")
+		w.Same([]int{result.SessionsRemoved, result.NotificationsQueued}, []int{1, 2},
+			"sessions removed and notices queued for one that is due")
 		w.SessionGone(due.session)
 		slid.untouched(w)
 	}},

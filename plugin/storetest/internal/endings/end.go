@@ -9,8 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// life is a session in use: two clients that can be told, mail and wiki, and one that cannot, tv; each with an access and a refresh token
-// in the session, and the subject's consent.
+// life is a session in use: two clients that can be told, mail and wiki, and one that cannot, tv; each with
+// an access and a refresh token in the session, and the subject's consent.
 type life struct {
 	session *ticketstore.Session
 	tokens  map[string][]grantstore.Grant
@@ -82,7 +82,9 @@ var endCases = []world.Case{
 	}},
 	{Name: "by subject all of its sessions end", Run: func(w *world.World) {
 		a, b, other := liveLife(w, "ann"), liveLife(w, "ann"), liveLife(w, "bob")
-		want := logout.Result{SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4}
+		want := logout.Result{
+			SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4,
+		}
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), want, "the answer")
 		a.ended(w)
 		b.ended(w)
@@ -90,13 +92,16 @@ var endCases = []world.Case{
 	}},
 	{Name: "by both the session must be the subject's", Run: func(w *world.World) {
 		l, same, other := liveLife(w, "ann"), liveLife(w, "ann"), liveLife(w, "bob")
-		w.Same(w.End(logout.Ending{SubjectID: "bob", SessionID: l.session.SessionID}), logout.Result{}, "the answer to a mismatch")
-		w.Same(w.End(logout.Ending{SubjectID: "nobody", SessionID: l.session.SessionID}), logout.Result{}, "the answer to a mismatch")
+		w.Same(w.End(logout.Ending{SubjectID: "bob", SessionID: l.session.SessionID}), logout.Result{},
+			"the answer to a mismatch")
+		w.Same(w.End(logout.Ending{SubjectID: "nobody", SessionID: l.session.SessionID}), logout.Result{},
+			"the answer to a mismatch")
 		l.untouched(w)
 		same.untouched(w)
 		other.untouched(w)
 		result := w.End(logout.Ending{SubjectID: "ann", SessionID: l.session.SessionID})
-		w.Same([]int{result.SessionsRemoved, result.GrantsRevoked, result.NotificationsQueued}, []int{1, 6, 2}, "the answer to a match")
+		w.Same([]int{result.SessionsRemoved, result.GrantsRevoked, result.NotificationsQueued},
+			[]int{1, 6, 2}, "the answer to a match")
 		w.SessionGone(l.session)
 		w.SessionLives(same.session)
 		w.Live(same.allTokens()...)
@@ -105,7 +110,8 @@ var endCases = []world.Case{
 	{Name: "nothing matched is an empty answer", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		for _, ending := range []logout.Ending{
-			{SubjectID: "nobody"}, {SessionID: "nobody's"}, {SubjectID: "an"}, {SubjectID: "ann "}, {SessionID: l.session.SessionID[:3]},
+			{SubjectID: "nobody"}, {SessionID: "nobody's"}, {SubjectID: "an"}, {SubjectID: "ann "},
+			{SessionID: l.session.SessionID[:3]},
 		} {
 			w.Same(w.End(ending), logout.Result{}, "the answer to "+ending.SubjectID+ending.SessionID)
 		}
@@ -114,7 +120,8 @@ var endCases = []world.Case{
 	{Name: "ending twice ends once", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID}), whole, "the answer")
-		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID}), logout.Result{}, "the answer to the second")
+		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID}), logout.Result{},
+			"the answer to the second")
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the third")
 		l.ended(w)
 	}},
@@ -138,7 +145,8 @@ var endCases = []world.Case{
 			}
 		}
 		result := w.End(logout.Ending{SessionID: s.SessionID})
-		w.Same(result, logout.Result{SessionsRemoved: 1, GrantsRevoked: 6, NotificationsQueued: 1}, "the answer")
+		w.Same(result, logout.Result{SessionsRemoved: 1, GrantsRevoked: 6, NotificationsQueued: 1},
+			"the answer")
 	}},
 	{Name: "a session with many grants ends at once and is counted whole", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -169,8 +177,11 @@ var endCases = []world.Case{
 			w.Stored(w.Consent(subject, subject))
 		}
 		for _, subject := range subjects {
-			want := logout.Result{SessionsRemoved: 1, GrantsRevoked: 1, ConsentsRevoked: 1, NotificationsQueued: 1}
-			w.Same(w.End(logout.Ending{SubjectID: subject}), want, fmt.Sprintf("the answer for subject %q", subject))
+			want := logout.Result{
+				SessionsRemoved: 1, GrantsRevoked: 1, ConsentsRevoked: 1, NotificationsQueued: 1,
+			}
+			w.Same(w.End(logout.Ending{SubjectID: subject}), want,
+				fmt.Sprintf("the answer for subject %q", subject))
 			w.SessionGone(sessions[subject])
 			w.Same(w.Told(sessions[subject]), []string{subject}, fmt.Sprintf("clients told of %q", subject))
 		}

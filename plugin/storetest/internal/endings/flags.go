@@ -9,14 +9,19 @@ import (
 
 var flagCases = []world.Case{
 	{Name: "each combination of flags does what it says, by sid", Run: func(w *world.World) {
-		everyCombination(w, func(l life) logout.Ending { return logout.Ending{SessionID: l.session.SessionID} })
+		everyCombination(w, func(l life) logout.Ending {
+			return logout.Ending{SessionID: l.session.SessionID}
+		})
 	}},
 	{Name: "each combination of flags does what it says, by subject", Run: func(w *world.World) {
-		everyCombination(w, func(l life) logout.Ending { return logout.Ending{SubjectID: l.session.SubjectID} })
+		everyCombination(w, func(l life) logout.Ending {
+			return logout.Ending{SubjectID: l.session.SubjectID}
+		})
 	}},
 	{Name: "a dry run counts narrowed endings too", Run: func(w *world.World) {
 		for i, ending := range []logout.Ending{
-			{ClientIDs: []string{"mail"}}, {ClientIDs: []string{"tv", "wiki"}, KeepSession: true}, {ClientIDs: []string{"tv"}, KeepTokens: true},
+			{ClientIDs: []string{"mail"}}, {ClientIDs: []string{"tv", "wiki"}, KeepSession: true},
+			{ClientIDs: []string{"tv"}, KeepTokens: true},
 			{KeepOffline: true}, {ClientIDs: []string{"nobody"}},
 		} {
 			l := liveLife(w, fmt.Sprint("ann ", i))
@@ -40,8 +45,8 @@ var flagCases = []world.Case{
 	}},
 }
 
-// everyCombination tries all sixteen combinations of the four flags, each on a session of its own and after a dry run, while another
-// session looks on.
+// everyCombination tries all sixteen combinations of the four flags, each on a session of its own and after a
+// dry run, while another session looks on.
 func everyCombination(w *world.World, selecting func(l life) logout.Ending) {
 	w.Helper()
 	onlooker := liveLife(w, "onlooker")

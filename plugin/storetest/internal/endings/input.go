@@ -20,7 +20,7 @@ var badIDs = []struct{ name, id string }{
 }
 
 var inputCases = []world.Case{
-	{Name: "a bad ending is refused by the name of its field before anything is touched", Run: func(w *world.World) {
+	{Name: "a bad ending is refused by its field and changes nothing", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		tooMany := make([]string, logout.MaxClientIDs+1)
 		for i := range tooMany {
@@ -34,15 +34,19 @@ var inputCases = []world.Case{
 		sid := l.session.SessionID
 		refuse("neither subject nor sid", "subject_id", logout.Ending{})
 		refuse("only client ids", "subject_id", logout.Ending{ClientIDs: []string{"mail"}})
-		refuse("no client ids but a list", "client_ids", logout.Ending{SubjectID: "ann", ClientIDs: []string{}})
+		refuse("no client ids but a list", "client_ids",
+			logout.Ending{SubjectID: "ann", ClientIDs: []string{}})
 		refuse("too many client ids", "client_ids", logout.Ending{SubjectID: "ann", ClientIDs: tooMany})
-		refuse("an empty client id", "client_ids", logout.Ending{SubjectID: "ann", ClientIDs: []string{"mail", ""}})
+		refuse("an empty client id", "client_ids",
+			logout.Ending{SubjectID: "ann", ClientIDs: []string{"mail", ""}})
 		refuse("an unknown reason", "reason", logout.Ending{SubjectID: "ann", Reason: "spite"})
 		for _, bad := range badIDs {
 			refuse("a subject "+bad.name, "subject_id", logout.Ending{SubjectID: bad.id})
 			refuse("a sid "+bad.name, "session_id", logout.Ending{SubjectID: "ann", SessionID: bad.id})
-			refuse("a client id "+bad.name, "client_ids", logout.Ending{SessionID: sid, ClientIDs: []string{"mail", bad.id}})
-			refuse("an operation id "+bad.name, "operation_id", logout.Ending{SessionID: sid, OperationID: bad.id})
+			refuse("a client id "+bad.name, "client_ids",
+				logout.Ending{SessionID: sid, ClientIDs: []string{"mail", bad.id}})
+			refuse("an operation id "+bad.name, "operation_id",
+				logout.Ending{SessionID: sid, OperationID: bad.id})
 		}
 		_, err := w.Logout.End(w.Ctx(), &logout.Ending{SessionID: sid, Reason: logout.Terminated}, w.Now)
 		w.Refuses(err, "operation_id", "End without an operation id")
@@ -81,7 +85,7 @@ var inputCases = []world.Case{
 		w.Refuses(err, "limit", "Claim of more than allowed")
 		w.ClaimOne()
 	}},
-	{Name: "a bad outcome is refused by the name of its field and changes nothing", Run: func(w *world.World) {
+	{Name: "a bad outcome is refused by its field and changes nothing", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -90,7 +94,8 @@ var inputCases = []world.Case{
 		for field, outcome := range map[string]logout.Outcome{
 			"state": {State: "lost"}, "next_attempt": {State: logout.Pending},
 		} {
-			w.Refuses(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), field, "Settle with a bad "+field)
+			w.Refuses(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), field,
+				"Settle with a bad "+field)
 		}
 		w.Same(w.Notification(s, "mail"), before, "the notice after the refusals")
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
@@ -106,7 +111,8 @@ var inputCases = []world.Case{
 		w.Fails(err, "Retry an unknown notice", ticketstore.ErrNotFound)
 		for _, bad := range append(badIDs, struct{ name, id string }{"empty", ""}) {
 			_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: bad.id}, w.Now)
-			w.Fails(err, "Retry a notice with an id "+bad.name, ticketstore.ErrNotFound, ticketstore.ErrInvalid)
+			w.Fails(err, "Retry a notice with an id "+bad.name, ticketstore.ErrNotFound,
+				ticketstore.ErrInvalid)
 		}
 	}},
 	{Name: "a bad filter is refused by the name of its field", Run: func(w *world.World) {
@@ -123,10 +129,13 @@ var inputCases = []world.Case{
 		l := liveLife(w, "ann")
 		ctx, cancel := context.WithCancel(w.Ctx())
 		cancel()
-		ending := logout.Ending{OperationID: w.Op(), SessionID: l.session.SessionID, Reason: logout.Terminated}
+		ending := logout.Ending{
+			OperationID: w.Op(), SessionID: l.session.SessionID, Reason: logout.Terminated,
+		}
 		_, err := w.Logout.End(ctx, &ending, w.Now)
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ticketstore.ErrUnavailable) {
-			w.Fatalf("End with a cancelled context: got %v, want success, context.Canceled or ErrUnavailable", err)
+			w.Fatalf("End with a cancelled context: got %v, want success, context.Canceled or ErrUnavailable",
+				err)
 		}
 		w.Same(w.End(ending), whole, "the answer to the repeated call")
 		l.ended(w)

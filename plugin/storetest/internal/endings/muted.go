@@ -18,9 +18,14 @@ var mutedCases = []world.Case{
 		} {
 			s := w.SignIn("ann")
 			for client, muted := range map[string]ticketstore.Ends{
-				"all": 0, "only this": ticketstore.EndByAny &^ end, "not this": end, "none": ticketstore.EndByAny,
+				"all": 0, "only this": ticketstore.EndByAny &^ end, "not this": end,
+				"none": ticketstore.EndByAny,
 			} {
-				w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: true, Muted: muted}})
+				w.Apply(grantstore.Batch{
+					Use: &grantstore.Use{
+						SessionID: s.SessionID, ClientID: client, Notify: true, Muted: muted,
+					},
+				})
 				w.Same(w.Client(s, client).Muted, muted, "what the client does not want to hear of")
 			}
 			if reason == logout.SessionExpiration {
@@ -34,7 +39,11 @@ var mutedCases = []world.Case{
 	}},
 	{Name: "a sweep tells who wants to hear of expiry", Run: func(w *world.World) {
 		s := w.SignIn("ann")
-		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true, Muted: ticketstore.EndByExpiry}})
+		w.Apply(grantstore.Batch{
+			Use: &grantstore.Use{
+				SessionID: s.SessionID, ClientID: "mail", Notify: true, Muted: ticketstore.EndByExpiry,
+			},
+		})
 		w.Uses(s, "wiki")
 		w.Now = s.Expires
 		w.Same(w.SweepOnce(logout.Sweep{Limit: 10}).NotificationsQueued, 1, "notices queued")
@@ -56,7 +65,11 @@ var mutedCases = []world.Case{
 			s := w.SignIn("ann")
 			w.Uses(s, "mail")
 			for client, notify := range map[string]bool{"wiki": true, "chat": false} {
-				w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: notify, Coordinated: true}})
+				w.Apply(grantstore.Batch{
+					Use: &grantstore.Use{
+						SessionID: s.SessionID, ClientID: client, Notify: notify, Coordinated: true,
+					},
+				})
 			}
 			w.Same(end(s), 1, "notices queued")
 			w.Same(w.Told(s), []string{"wiki"}, "clients told")
@@ -65,7 +78,8 @@ var mutedCases = []world.Case{
 	{Name: "an end that there is not is refused", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		_, err := w.Grants.Apply(w.Ctx(), &grantstore.Batch{
-			OperationID: w.Op(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Muted: 1 << 7},
+			OperationID: w.Op(),
+			Use:         &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Muted: 1 << 7},
 		}, w.Now)
 		w.Refuses(err, "muted", "Apply")
 		w.Same(w.Clients(s), []string{}, "clients")

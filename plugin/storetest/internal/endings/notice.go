@@ -10,7 +10,9 @@ import (
 // noticeCases are about what a notice says, and who gets one.
 var noticeCases = []world.Case{
 	{Name: "a notice says what its client must know", Run: func(w *world.World) {
-		for _, reason := range []logout.Reason{logout.UserLogout, logout.SessionExpiration, logout.Terminated, logout.SessionReplaced} {
+		for _, reason := range []logout.Reason{
+			logout.UserLogout, logout.SessionExpiration, logout.Terminated, logout.SessionReplaced,
+		} {
 			s := w.SignIn("ann", world.Idle(30*time.Second))
 			w.Uses(s, "mail")
 			w.Pass(time.Minute) // the session is over: nothing but that may end with session_expiration
@@ -20,8 +22,10 @@ var noticeCases = []world.Case{
 				w.Fatal("the notice has no id")
 			}
 			w.Same(got, logout.Notification{
-				ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: reason,
-				State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),
+				ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
+				Reason: reason,
+				State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
+				GiveUpAt: w.Now.Add(logout.RetryWindow),
 			}, "the notice")
 			w.At(got.Queued, w.Now, "Queued")
 			w.At(got.NextAttempt, w.Now, "NextAttempt")
@@ -35,8 +39,10 @@ var noticeCases = []world.Case{
 		w.End(logout.Ending{SessionID: s.SessionID, ClientIDs: []string{"mail"}, KeepSession: true})
 		got := w.Notification(s, "mail")
 		w.Same(got, logout.Notification{
-			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID, Reason: logout.Terminated,
-			State: logout.Pending, Queued: w.Now, NextAttempt: w.Now, GiveUpAt: w.Now.Add(logout.RetryWindow),
+			ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
+			Reason: logout.Terminated,
+			State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
+			GiveUpAt: w.Now.Add(logout.RetryWindow),
 		}, "the notice")
 	}},
 	{Name: "what is claimed is what was queued", Run: func(w *world.World) {
@@ -86,8 +92,10 @@ var noticeCases = []world.Case{
 		w.Uses(s, "lately")
 		w.Pass(logout.RecentUse - time.Second)
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
-		w.At(w.Notification(s, "long ago").Again, time.Time{}, "Again of a client that used the session long ago")
-		w.At(w.Notification(s, "lately").Again, w.Now.Add(logout.SecondDelivery), "Again of a client that used it lately")
+		w.At(w.Notification(s, "long ago").Again, time.Time{},
+			"Again of a client that used the session long ago")
+		w.At(w.Notification(s, "lately").Again, w.Now.Add(logout.SecondDelivery),
+			"Again of a client that used it lately")
 	}},
 	{Name: "lately ends just after its time", Run: func(w *world.World) {
 		on, after := w.SignIn("ann"), w.SignIn("ann")
@@ -95,7 +103,8 @@ var noticeCases = []world.Case{
 		w.Uses(after, "mail")
 		w.Pass(logout.RecentUse)
 		w.End(logout.Ending{SessionID: on.SessionID})
-		w.At(w.Notification(on, "mail").Again, w.Now.Add(logout.SecondDelivery), "Again of a client that used the session just as long ago")
+		w.At(w.Notification(on, "mail").Again, w.Now.Add(logout.SecondDelivery),
+			"Again of a client that used the session just as long ago")
 		w.Pass(time.Microsecond)
 		w.End(logout.Ending{SessionID: after.SessionID})
 		w.At(w.Notification(after, "mail").Again, time.Time{}, "Again a moment later")

@@ -16,7 +16,8 @@ func useOf(s *ticketstore.Session, clientID string) grantstore.Batch {
 	return grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID, Notify: true}}
 }
 
-// endMany ends what is given many times at once, under operation ids of their own, and returns what all answers count together.
+// endMany ends what is given many times at once, under operation ids of their own, and returns what all
+// answers count together.
 func endMany(w *world.World, endings ...logout.Ending) logout.Result {
 	w.Helper()
 	results := make([]logout.Result, 16)
@@ -39,7 +40,8 @@ func endMany(w *world.World, endings ...logout.Ending) logout.Result {
 var raceCases = []world.Case{
 	{Name: "of many ends of one session one ends it", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
-		w.Same(endMany(w, logout.Ending{SessionID: l.session.SessionID}), whole, "what all answers count together")
+		w.Same(endMany(w, logout.Ending{SessionID: l.session.SessionID}), whole,
+			"what all answers count together")
 		l.ended(w)
 	}},
 	{Name: "of many ends of one subject each session is ended by one", Run: func(w *world.World) {
@@ -47,7 +49,9 @@ var raceCases = []world.Case{
 		unused := w.Stored(w.Consent("ann", "chat"))
 		token := w.Stored(w.Refresh(nil, "mail", world.Of("ann")))
 		total := endMany(w, logout.Ending{SubjectID: "ann"})
-		want := logout.Result{SessionsRemoved: 2, GrantsRevoked: 13, ConsentsRevoked: 7, NotificationsQueued: 4}
+		want := logout.Result{
+			SessionsRemoved: 2, GrantsRevoked: 13, ConsentsRevoked: 7, NotificationsQueued: 4,
+		}
 		w.Same(total, want, "what all answers count together")
 		a.ended(w)
 		b.ended(w)
@@ -57,7 +61,9 @@ var raceCases = []world.Case{
 		a, b := liveLife(w, "ann"), liveLife(w, "ann")
 		total := endMany(w, logout.Ending{SubjectID: "ann"}, logout.Ending{SessionID: a.session.SessionID},
 			logout.Ending{SessionID: b.session.SessionID, SubjectID: "ann", Reason: logout.UserLogout})
-		want := logout.Result{SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4}
+		want := logout.Result{
+			SessionsRemoved: 2, GrantsRevoked: 12, ConsentsRevoked: 6, NotificationsQueued: 4,
+		}
 		w.Same(total, want, "what all answers count together")
 		a.ended(w)
 		b.ended(w)
@@ -70,7 +76,9 @@ var raceCases = []world.Case{
 				_, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 10}, w.Now)
 				return err
 			}
-			_, err := w.TryEnd(logout.Ending{SessionID: l.session.SessionID, Reason: logout.SessionExpiration, KeepConsents: true})
+			_, err := w.TryEnd(logout.Ending{
+				SessionID: l.session.SessionID, Reason: logout.SessionExpiration, KeepConsents: true,
+			})
 			return err
 		}) {
 			w.OK(err, "End or EndDue")
@@ -126,7 +134,8 @@ var raceCases = []world.Case{
 	}},
 }
 
-// watchEnd looks at the session until it is gone, and returns an error if its notices come before or after that.
+// watchEnd looks at the session until it is gone, and returns an error if its notices come before or after
+// that.
 func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 	query := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: s.SessionID}}
 	for range 100_000 {
@@ -150,7 +159,8 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 			return err
 		}
 		if len(after.Notifications) != clients {
-			return fmt.Errorf("the session is gone and has %d notices, want %d", len(after.Notifications), clients)
+			return fmt.Errorf("the session is gone and has %d notices, want %d", len(after.Notifications),
+				clients)
 		}
 		return nil
 	}

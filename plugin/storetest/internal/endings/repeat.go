@@ -15,7 +15,8 @@ import (
 var repeatCases = []world.Case{
 	{Name: "a repeated ending gets the same answer and queues nothing twice", Run: func(w *world.World) {
 		for _, ending := range []logout.Ending{
-			{SubjectID: "ann"}, {SubjectID: "ann", ClientIDs: []string{"mail"}}, {SubjectID: "ann", KeepSession: true},
+			{SubjectID: "ann"}, {SubjectID: "ann", ClientIDs: []string{"mail"}},
+			{SubjectID: "ann", KeepSession: true},
 		} {
 			l := liveLife(w, "ann")
 			ending.OperationID = w.Op()

@@ -16,7 +16,8 @@ func sentAgain(w *world.World, s *ticketstore.Session) {
 	got := w.Retry(before.ID)
 	w.Same(*got, w.Notification(s, "mail"), "the answer, which is the notice as it is then")
 	want := before
-	want.State, want.Attempts, want.NextAttempt, want.GiveUpAt = logout.Pending, 0, w.Now, w.Now.Add(logout.RetryWindow)
+	want.State, want.Attempts, want.NextAttempt, want.GiveUpAt = logout.Pending, 0, w.Now,
+		w.Now.Add(logout.RetryWindow)
 	want.LastAttempt, want.LastError = got.LastAttempt, got.LastError
 	w.Same(*got, want, "the notice")
 	d := w.ClaimOne()
@@ -38,7 +39,7 @@ var retryCases = []world.Case{
 	{Name: "a notice that was never tried is sent again", Run: func(w *world.World) {
 		sentAgain(w, told(w, "mail"))
 	}},
-	{Name: "a client to be told twice is told twice although its notice is sent again in between", Run: func(w *world.World) {
+	{Name: "a second notification is sent although the first is retried", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -56,7 +57,10 @@ var retryCases = []world.Case{
 	}},
 	{Name: "a notice put off is sent at once", Run: func(w *world.World) {
 		s := told(w, "mail")
-		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500"})
+		w.Settle(w.ClaimOne(),
+			logout.Outcome{
+				State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500",
+			})
 		sentAgain(w, s)
 	}},
 	{Name: "a claimed notice is sent at once and its claim is outdated", Run: func(w *world.World) {
@@ -98,12 +102,13 @@ var retryCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out afterwards")
 	}},
-	{Name: "those that a client and a state select are sent again, the others are not", Run: func(w *world.World) {
+	{Name: "a selection by client and state is sent again, others are not", Run: func(w *world.World) {
 		for _, name := range []string{"state", "client and state", "client"} {
 			w.Log(name)
 			mail, wiki := w.Name("mail"), w.Name("wiki")
 			filter := map[string]logout.NotificationFilter{
-				"client and state": {ClientID: mail, State: logout.GivenUp}, "client": {ClientID: mail}, "state": {State: logout.GivenUp},
+				"client and state": {ClientID: mail, State: logout.GivenUp}, "client": {ClientID: mail},
+				"state": {State: logout.GivenUp},
 			}[name]
 			s := told(w, mail, wiki)
 			for _, d := range w.Claim(10).Deliveries {
@@ -132,7 +137,10 @@ var retryCases = []world.Case{
 	}},
 	{Name: "of the pending, only those put off are sent again", Run: func(w *world.World) {
 		told(w, "mail")
-		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500"})
+		w.Settle(w.ClaimOne(),
+			logout.Outcome{
+				State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500",
+			})
 		told(w, "mail")
 		claimed := w.ClaimOne()
 		told(w, "mail")
@@ -155,31 +163,36 @@ var retryCases = []world.Case{
 				w.Settle(d, logout.Outcome{State: logout.Delivered})
 			}
 		}
-		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), n, "notices delivered in the end")
+		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), n,
+			"notices delivered in the end")
 	}},
 	{Name: "nothing selected is no error", Run: func(w *world.World) {
 		told(w, "mail")
 		w.Same(retryAll(w, logout.NotificationFilter{ClientID: "wiki"}, 10), 0, "notices sent again")
 	}},
-	{Name: "a selection without a condition, or a bad one, is refused by the name of its field", Run: func(w *world.World) {
+	{Name: "a selection without a condition, or with a bad one, is refused", Run: func(w *world.World) {
 		told(w, "mail")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused})
 		for field, retry := range map[string]logout.Retry{
 			"state": {Limit: 1}, "client_id": {Filter: logout.NotificationFilter{ClientID: "\xff"}, Limit: 1},
 			"session_id": {Filter: logout.NotificationFilter{SessionID: "a\x00"}, Limit: 1},
-			"limit":      {Filter: logout.NotificationFilter{ClientID: "mail"}}, "id": {ID: "n", Filter: logout.NotificationFilter{ClientID: "mail"}},
-			"after": {Filter: logout.NotificationFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
+			"limit":      {Filter: logout.NotificationFilter{ClientID: "mail"}},
+			"id":         {ID: "n", Filter: logout.NotificationFilter{ClientID: "mail"}},
+			"after":      {Filter: logout.NotificationFilter{ClientID: "mail"}, Limit: 1, After: "\xff"},
 		} {
 			_, err := w.Logout.Retry(w.Ctx(), retry, w.Now)
 			w.Refuses(err, field, "Retry with a bad "+field)
 		}
-		_, err := w.Logout.Retry(w.Ctx(), logout.Retry{Filter: logout.NotificationFilter{State: "lost"}, Limit: 1}, w.Now)
+		_, err := w.Logout.Retry(w.Ctx(),
+			logout.Retry{Filter: logout.NotificationFilter{State: "lost"}, Limit: 1}, w.Now)
 		w.Refuses(err, "state", "Retry of an unknown state")
-		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Refused})), 1, "notices left as they were")
+		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Refused})), 1,
+			"notices left as they were")
 	}},
 }
 
-// retryAll sends again what the filter selects, by calls of that limit, and returns how many notices that were.
+// retryAll sends again what the filter selects, by calls of that limit, and returns how many notices that
+// were.
 func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 	w.Helper()
 	retry := logout.Retry{Filter: filter, Limit: limit}

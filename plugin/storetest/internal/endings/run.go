@@ -8,7 +8,8 @@ import (
 
 // Config says how to open a backend.
 type Config struct {
-	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
+	// tests. Required.
 	New func(t *testing.T) world.Stores
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
@@ -21,24 +22,24 @@ func Run(t *testing.T, config Config) {
 		w.Tickets, w.Grants, w.Logout = stores.Tickets, stores.Grants, stores.Logout
 	}
 	world.Run(t, config.Rows, open, []world.Group{
-		{Name: "end", Cases: endCases},
-		{Name: "subject", Cases: subjectCases},
-		{Name: "all", Cases: allCases},
-		{Name: "job", Cases: jobCases},
-		{Name: "input", Cases: inputCases},
-		{Name: "flags", Cases: flagCases},
-		{Name: "clients", Cases: clientCases},
-		{Name: "listed", Cases: listedCases},
-		{Name: "muted", Cases: mutedCases},
-		{Name: "repeat", Cases: repeatCases},
-		{Name: "race", Cases: raceCases},
-		{Name: "notice", Cases: noticeCases},
-		{Name: "due", Cases: dueCases},
-		{Name: "sweep", Cases: sweepCases},
-		{Name: "claim", Cases: claimCases},
-		{Name: "turns", Cases: turnCases},
-		{Name: "settle", Cases: settleCases},
-		{Name: "retry", Cases: retryCases},
-		{Name: "deliveries", Cases: deliveryCases},
+		{Rule: 1, Name: "end", Cases: endCases},
+		{Rule: 6, Name: "subject", Cases: subjectCases},
+		{Rule: 6, Name: "all sessions", Cases: allCases},
+		{Rule: 1, Name: "jobs", Cases: jobCases},
+		{Rule: 6, Name: "input", Cases: inputCases},
+		{Rule: 6, Name: "flags", Cases: flagCases},
+		{Rule: 6, Name: "clients", Cases: clientCases},
+		{Rule: 6, Name: "sessions listed", Cases: listedCases},
+		{Rule: 7, Name: "muted clients", Cases: mutedCases},
+		{Rule: 3, Name: "repeated operations", Cases: repeatCases},
+		{Rule: 1, Name: "races", Cases: raceCases},
+		{Rule: 7, Name: "notifications", Cases: noticeCases},
+		{Rule: 8, Name: "expiry", Cases: dueCases},
+		{Rule: 8, Name: "sweeps", Cases: sweepCases},
+		{Rule: 7, Name: "claims", Cases: claimCases},
+		{Rule: 7, Name: "round robin", Cases: turnCases},
+		{Rule: 7, Name: "settlement", Cases: settleCases},
+		{Rule: 7, Name: "retries", Cases: retryCases},
+		{Rule: 5, Name: "notifications queried", Cases: deliveryCases},
 	})
 }

@@ -26,7 +26,8 @@ func settlesFor(w *world.World, outcome logout.Outcome) {
 	w.At(got.Queued, queued, "Queued")
 	w.Pass(48 * time.Hour)
 	w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer to a claim two days later")
-	err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Pending, NextAttempt: w.Now}, w.Now)
+	err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Pending, NextAttempt: w.Now},
+		w.Now)
 	w.Fails(err, "Settle once more", logout.ErrOutdated)
 	w.Same(w.Notification(s, "mail"), got, "the notice after the refusal")
 }
@@ -71,7 +72,8 @@ var settleCases = []world.Case{
 		current := w.ClaimOne()
 		before := w.Notification(s, "mail")
 		for _, outcome := range []logout.Outcome{
-			{State: logout.Delivered}, {State: logout.Refused}, {State: logout.GivenUp}, {State: logout.Pending, NextAttempt: w.Now},
+			{State: logout.Delivered}, {State: logout.Refused}, {State: logout.GivenUp},
+			{State: logout.Pending, NextAttempt: w.Now},
 		} {
 			err := w.Logout.Settle(w.Ctx(), late.ID, late.Claim, outcome, w.Now)
 			w.Fails(err, "Settle under an outdated claim as "+string(outcome.State), logout.ErrOutdated)
@@ -114,8 +116,10 @@ var settleCases = []world.Case{
 		long := "x" + strings.Repeat("ü", logout.MaxLastError)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused, LastError: long})
 		got := w.Notification(s, "mail").LastError
-		if len(got) > logout.MaxLastError || len(got) < logout.MaxLastError-4 || !utf8.ValidString(got) || !strings.HasPrefix(long, got[:len(got)-4]) {
-			w.Fatalf("LastError has %d bytes, want the first of the error, at most %d and UTF-8: %q", len(got), logout.MaxLastError, got)
+		if len(got) > logout.MaxLastError || len(got) < logout.MaxLastError-4 || !utf8.ValidString(got) ||
+			!strings.HasPrefix(long, got[:len(got)-4]) {
+			w.Fatalf("LastError has %d bytes, want the first of the error, at most %d and UTF-8: %q",
+				len(got), logout.MaxLastError, got)
 		}
 	}},
 	{Name: "of concurrent answers under one claim one counts", Run: func(w *world.World) {

@@ -10,17 +10,21 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// loose are what a subject has outside of sessions: a token without session, one that outlives its session, and a consent.
+// loose are what a subject has outside of sessions: a token without session, one that outlives its session,
+// and a consent.
 type loose struct{ token, survivor, consent grantstore.Grant }
 
 func liveLoose(w *world.World, subject, clientID string) loose {
 	w.Helper()
 	s := w.SignIn(subject)
 	l := loose{
-		token: w.Stored(w.Refresh(nil, clientID, world.Of(subject))), survivor: w.Stored(w.Refresh(s, clientID, world.Offline)),
-		consent: w.Stored(w.Consent(subject, clientID)),
+		token:    w.Stored(w.Refresh(nil, clientID, world.Of(subject))),
+		survivor: w.Stored(w.Refresh(s, clientID, world.Offline)),
+		consent:  w.Stored(w.Consent(subject, clientID)),
 	}
-	w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true, KeepConsents: true, Reason: logout.UserLogout})
+	w.End(logout.Ending{
+		SessionID: s.SessionID, KeepOffline: true, KeepConsents: true, Reason: logout.UserLogout,
+	})
 	w.Live(l.token, l.survivor, l.consent)
 	return l
 }
@@ -38,7 +42,8 @@ func (l loose) dead(w *world.World) {
 var subjectCases = []world.Case{
 	{Name: "the subject's grants outside of sessions go without a session", Run: func(w *world.World) {
 		ann, bob := liveLoose(w, "ann", "mail"), liveLoose(w, "bob", "mail")
-		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{GrantsRevoked: 2, ConsentsRevoked: 1}, "the answer")
+		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{GrantsRevoked: 2, ConsentsRevoked: 1},
+			"the answer")
 		ann.dead(w)
 		bob.live(w)
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the second")
@@ -47,7 +52,9 @@ var subjectCases = []world.Case{
 		ann, l := liveLoose(w, "ann", "mail"), liveLife(w, "ann")
 		unused := w.Stored(w.Consent("ann", "chat"))
 		result := w.End(logout.Ending{SubjectID: "ann"})
-		want := logout.Result{SessionsRemoved: 1, GrantsRevoked: 8, ConsentsRevoked: 5, NotificationsQueued: 2}
+		want := logout.Result{
+			SessionsRemoved: 1, GrantsRevoked: 8, ConsentsRevoked: 5, NotificationsQueued: 2,
+		}
 		w.Same(result, want, "the answer")
 		ann.dead(w)
 		l.ended(w)
@@ -61,18 +68,22 @@ var subjectCases = []world.Case{
 	}},
 	{Name: "they stay where tokens and consents are kept", Run: func(w *world.World) {
 		ann := liveLoose(w, "ann", "mail")
-		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepTokens: true, KeepConsents: true}), logout.Result{}, "the answer")
+		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepTokens: true, KeepConsents: true}), logout.Result{},
+			"the answer")
 		ann.live(w)
-		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepTokens: true}), logout.Result{ConsentsRevoked: 1}, "the answer")
+		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepTokens: true}), logout.Result{ConsentsRevoked: 1},
+			"the answer")
 		w.Live(ann.token, ann.survivor)
 		w.Missing(ann.consent)
-		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepConsents: true}), logout.Result{GrantsRevoked: 2}, "the answer")
+		w.Same(w.End(logout.Ending{SubjectID: "ann", KeepConsents: true}), logout.Result{GrantsRevoked: 2},
+			"the answer")
 		w.Dead(ann.token, ann.survivor)
 	}},
 	{Name: "only those of the named clients go", Run: func(w *world.World) {
 		mail, wiki := liveLoose(w, "ann", "mail"), liveLoose(w, "ann", "wiki")
 		result := w.End(logout.Ending{SubjectID: "ann", ClientIDs: []string{"mail", "chat"}})
-		w.Same([]int{result.GrantsRevoked, result.ConsentsRevoked}, []int{2, 1}, "grants and consents revoked")
+		w.Same([]int{result.GrantsRevoked, result.ConsentsRevoked}, []int{2, 1},
+			"grants and consents revoked")
 		mail.dead(w)
 		wiki.live(w)
 	}},
@@ -85,7 +96,7 @@ var subjectCases = []world.Case{
 		w.Dead(l.allTokens()...)
 		w.Missing(l.allConsents()...)
 	}},
-	{Name: "a consent bound to a session outlives it where consents are kept, and goes with the subject", Run: func(w *world.World) {
+	{Name: "a kept consent of a session goes with its subject", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		consent := w.Stored(w.Grant(grantstore.UserConsent, s, "mail", world.Forever))
 		w.End(logout.Ending{SessionID: s.SessionID, KeepConsents: true})

@@ -12,7 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// dueOneByOne stores n sessions, each used by a client, that fall due a minute apart, the first in a minute, and returns them in order.
+// dueOneByOne stores n sessions, each used by a client, that fall due a minute apart, the first in a minute,
+// and returns them in order.
 func dueOneByOne(w *world.World, n int) []*ticketstore.Session {
 	w.Helper()
 	sessions := make([]*ticketstore.Session, n)
@@ -34,12 +35,15 @@ var sweepCases = []world.Case{
 		for at := 0; at < len(sessions); at += 2 {
 			end := min(at+2, len(sessions))
 			swept := w.SweepOnce(logout.Sweep{Limit: 2})
-			w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{end - at, end - at}, "sessions ended and notices queued")
+			w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{end - at, end - at},
+				"sessions ended and notices queued")
 			var named []logout.EndedSession
 			for _, s := range sessions[at:end] {
 				named = append(named, logout.EndedSession{SessionID: s.SessionID, SubjectID: s.SubjectID})
 			}
-			slices.SortFunc(swept.Sessions, func(a, b logout.EndedSession) int { return strings.Compare(a.SubjectID, b.SubjectID) })
+			slices.SortFunc(swept.Sessions, func(a, b logout.EndedSession) int {
+				return strings.Compare(a.SubjectID, b.SubjectID)
+			})
 			w.Same(swept.Sessions, named, "the sessions that it names")
 			w.SessionGone(sessions[at:end]...)
 			w.SessionLives(sessions[end:]...)
@@ -63,7 +67,8 @@ var sweepCases = []world.Case{
 		w.Pass(time.Minute)
 		w.At(w.SweepOnce(logout.Sweep{Limit: 10}).Next, sessions[1].Expires, "Next after the first")
 		w.End(logout.Ending{SessionID: sessions[1].SessionID})
-		w.At(w.SweepOnce(logout.Sweep{Limit: 10}).Next, sessions[2].Expires, "Next after the second was removed")
+		w.At(w.SweepOnce(logout.Sweep{Limit: 10}).Next, sessions[2].Expires,
+			"Next after the second was removed")
 		w.Pass(2 * time.Minute)
 		w.At(w.SweepOnce(logout.Sweep{Limit: 10}).Next, time.Time{}, "Next after the last")
 	}},
@@ -96,7 +101,8 @@ var sweepCases = []world.Case{
 			ended += answer.Ended
 			queued += answer.NotificationsQueued
 		}
-		w.Same([]int{ended, queued}, []int{len(sessions), len(sessions)}, "sessions ended and notices queued by all together")
+		w.Same([]int{ended, queued}, []int{len(sessions), len(sessions)},
+			"sessions ended and notices queued by all together")
 		w.SessionGone(sessions...)
 		for _, s := range sessions {
 			w.Same(w.Told(s), []string{"mail"}, "clients told")
@@ -135,7 +141,8 @@ var sweepCases = []world.Case{
 				break
 			}
 		}
-		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{}, "notices after their time is up")
+		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{},
+			"notices after their time is up")
 		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.SweepResult{}, "the answer when nothing is left")
 	}},
 	{Name: "a notice that is waiting is not purged", Run: func(w *world.World) {
@@ -164,7 +171,8 @@ var sweepCases = []world.Case{
 		s := w.SignIn("ann")
 		w.Stored(w.Refresh(s, "mail"))
 		w.End(logout.Ending{SessionID: s.SessionID})
-		w.Fails(w.Tickets.Create(w.Ctx(), s), "Create with the sid of an ended session", ticketstore.ErrExists)
+		w.Fails(w.Tickets.Create(w.Ctx(), s), "Create with the sid of an ended session",
+			ticketstore.ErrExists)
 		w.Pass(60 * 24 * time.Hour)
 		w.Sweep(logout.Sweep{})
 		w.PurgeGrants()

@@ -25,7 +25,9 @@ var turnCases = []world.Case{
 		queue(w, "z dead one", w.Rows/4)
 		seen := 0
 		for range 3 {
-			work := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Busy: []string{"a dead one", "z dead one"}, Lease: world.Lease}).Deliveries
+			work := w.ClaimAs(logout.Claim{
+				Limit: 1, PerClient: 1, Busy: []string{"a dead one", "z dead one"}, Lease: world.Lease,
+			}).Deliveries
 			seen += len(work)
 		}
 		w.Same(seen, 3, "number of notices handed out of the client that is not busy")
@@ -35,7 +37,8 @@ var turnCases = []world.Case{
 		for _, id := range clients {
 			queue(w, id, 30)
 		}
-		w.Same(len(turns(w, 28)), len(clients), "number of clients that had their turn within 28 claims, among four with 30 notices each")
+		w.Same(len(turns(w, 28)), len(clients),
+			"number of clients that had their turn within 28 claims, among four with 30 notices each")
 	}},
 	{Name: "a newcomer has its turn amid long queues", Run: func(w *world.World) {
 		for _, id := range []string{"a", "b", "y", "z"} {
@@ -63,11 +66,13 @@ var turnCases = []world.Case{
 			}
 		}
 		w.Same(delivered, 16, "number of notices delivered")
-		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), 16, "number of notices that are delivered")
+		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), 16,
+			"number of notices that are delivered")
 	}},
 }
 
-// turns claims one notice at a time, while the clock moves by microseconds, and returns the clients that were handed out.
+// turns claims one notice at a time, while the clock moves by microseconds, and returns the clients that were
+// handed out.
 func turns(w *world.World, claims int) map[string]bool {
 	w.Helper()
 	seen := map[string]bool{}

@@ -19,7 +19,8 @@ var batchCases = []world.Case{
 		w.Same(result.Revoked, 0, "Revoked the second time")
 	}},
 	{Name: "delete does not count what was no longer live", Run: func(w *world.World) {
-		expired, used := w.Stored(w.Access(nil, "mail", world.Lasting(time.Minute))), w.Stored(w.Refresh(nil, "mail"))
+		expired, used := w.Stored(w.Access(nil, "mail", world.Lasting(time.Minute))),
+			w.Stored(w.Refresh(nil, "mail"))
 		w.Consume(used)
 		w.Pass(time.Minute)
 		result := w.Apply(grantstore.Batch{Delete: []grantstore.Ref{expired.Ref, used.Ref}})
@@ -29,7 +30,8 @@ var batchCases = []world.Case{
 	{Name: "revoke removes the live tokens of a family", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		family := world.Family("the family")
-		code, access, refresh := w.Stored(w.Code(s, "mail", family)), w.Stored(w.Access(s, "mail", family)), w.Stored(w.Refresh(s, "mail", family))
+		code, access, refresh := w.Stored(w.Code(s, "mail", family)), w.Stored(w.Access(s, "mail", family)),
+			w.Stored(w.Refresh(s, "mail", family))
 		expired := w.Stored(w.Access(s, "mail", family, world.Lasting(time.Minute)))
 		other := w.Stored(w.Access(s, "mail", world.Family("the family next door")))
 		alone := w.Stored(w.Access(s, "mail", world.Family("")))
@@ -38,7 +40,9 @@ var batchCases = []world.Case{
 		w.Same(result.Revoked, 3, "Revoked")
 		w.Missing(code, access, refresh, expired)
 		w.Live(other, alone)
-		result = w.Apply(grantstore.Batch{Revoke: []grantstore.Revocation{{RequestID: "the family"}, {RequestID: "nobody's"}}})
+		result = w.Apply(grantstore.Batch{
+			Revoke: []grantstore.Revocation{{RequestID: "the family"}, {RequestID: "nobody's"}},
+		})
 		w.Same(result.Revoked, 0, "Revoked the second time")
 	}},
 	{Name: "revoke keeps to the types named", Run: func(w *world.World) {
@@ -56,7 +60,8 @@ var batchCases = []world.Case{
 		fresh.Description = "the new one under the same key"
 		sibling := w.Access(nil, "mail", world.Family("f"))
 		result := w.Apply(grantstore.Batch{
-			Delete: []grantstore.Ref{old.Ref}, Revoke: []grantstore.Revocation{{RequestID: "f"}}, Store: []grantstore.Grant{fresh, sibling},
+			Delete: []grantstore.Ref{old.Ref}, Revoke: []grantstore.Revocation{{RequestID: "f"}},
+			Store: []grantstore.Grant{fresh, sibling},
 		})
 		w.Same(result.Revoked, 1, "Revoked: a grant that is deleted and of a revoked family counts once")
 		found, err := w.GrantErr(old)
@@ -87,14 +92,16 @@ var batchCases = []world.Case{
 			w.OK(err, "Get the second grant with that key")
 			w.Same(found.Grant, again, "the second grant with that key")
 			if kind.IsToken() {
-				w.Same(descriptions(w.LiveGrants(grantstore.Filter{Type: kind})), []string{again.Description}, "live grants of its type")
+				w.Same(descriptions(w.LiveGrants(grantstore.Filter{Type: kind})), []string{again.Description},
+					"live grants of its type")
 			}
 			w.Pass(time.Minute)
 			w.Missing(again)
 		}
 	}},
 	{Name: "a batch whose use fails writes nothing", Run: func(w *world.World) {
-		failsWhole(w, grantstore.ErrSessionEnded, func(batch *grantstore.Batch) { batch.Use.SessionID = "nobody's" })
+		failsWhole(w, grantstore.ErrSessionEnded,
+			func(batch *grantstore.Batch) { batch.Use.SessionID = "nobody's" })
 	}},
 	{Name: "a batch whose consumption is of a used token writes nothing", Run: func(w *world.World) {
 		used := w.Stored(w.Refresh(nil, "mail"))
@@ -102,11 +109,13 @@ var batchCases = []world.Case{
 		failsWhole(w, grantstore.ErrConsumed, func(batch *grantstore.Batch) { batch.Consume.Ref = used.Ref })
 	}},
 	{Name: "a batch whose consumption is of a missing token writes nothing", Run: func(w *world.World) {
-		failsWhole(w, ticketstore.ErrNotFound, func(batch *grantstore.Batch) { batch.Consume.Key = ticketstore.KeyOf("nobody's") })
+		failsWhole(w, ticketstore.ErrNotFound,
+			func(batch *grantstore.Batch) { batch.Consume.Key = ticketstore.KeyOf("nobody's") })
 	}},
 	{Name: "a batch that stores under a taken key writes nothing", Run: func(w *world.World) {
 		taken := w.Stored(w.Access(nil, "mail"))
-		failsWhole(w, ticketstore.ErrExists, func(batch *grantstore.Batch) { batch.Store = append(batch.Store, taken) })
+		failsWhole(w, ticketstore.ErrExists,
+			func(batch *grantstore.Batch) { batch.Store = append(batch.Store, taken) })
 	}},
 	{Name: "a batch that stores for a session that is over writes nothing", Run: func(w *world.World) {
 		over := w.SignIn("bob", world.Idle(time.Minute))
@@ -123,12 +132,15 @@ var batchCases = []world.Case{
 		used := w.Stored(w.Refresh(nil, "mail"))
 		changed := w.Stored(w.Consent("ann", "chat"))
 		seen := []grantstore.Precondition{
-			grantstore.PreconditionOf(&gone), grantstore.PreconditionOf(&expired), grantstore.PreconditionOf(&used), grantstore.PreconditionOf(&changed),
+			grantstore.PreconditionOf(&gone), grantstore.PreconditionOf(&expired),
+			grantstore.PreconditionOf(&used), grantstore.PreconditionOf(&changed),
 			{Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("nobody's")}},
 		}
 		other := changed
 		other.Data = []byte("other data")
-		w.Apply(grantstore.Batch{Delete: []grantstore.Ref{gone.Ref, changed.Ref}, Store: []grantstore.Grant{other}})
+		w.Apply(grantstore.Batch{
+			Delete: []grantstore.Ref{gone.Ref, changed.Ref}, Store: []grantstore.Grant{other},
+		})
 		w.Consume(used)
 		w.Pass(time.Minute)
 		still := w.Stored(w.Consent("ann", "news"))
@@ -143,17 +155,21 @@ var batchCases = []world.Case{
 		fresh := old
 		fresh.Data = []byte("fresh data")
 		replace := grantstore.Batch{
-			OperationID: w.Op(), Seen: []grantstore.Precondition{grantstore.PreconditionOf(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
+			OperationID: w.Op(), Seen: []grantstore.Precondition{grantstore.PreconditionOf(&old)},
+			Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
 		}
 		w.Apply(replace)
 		w.Apply(replace) // its answer was lost: it is not refused for the change that it made itself
 		found, err := w.GrantErr(fresh)
 		w.OK(err, "Get what was stored anew")
 		w.Same(found.Grant, fresh, "what was stored anew")
-		w.Same(w.Apply(grantstore.Batch{Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)}}).Revoked, 0, "Revoked by a batch that only looks")
+		w.Same(w.Apply(grantstore.Batch{
+			Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)},
+		}).Revoked, 0, "Revoked by a batch that only looks")
 	}},
 	{Name: "a batch that is wrong in itself writes nothing", Run: func(w *world.World) {
-		failsWhole(w, ticketstore.ErrInvalid, func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
+		failsWhole(w, ticketstore.ErrInvalid,
+			func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
 	}},
 	{Name: "a batch that failed may be tried again under its id", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -167,7 +183,8 @@ var batchCases = []world.Case{
 	}},
 }
 
-// failsWhole applies a batch with a change of every kind, spoiled in one place, and checks that none of them was made.
+// failsWhole applies a batch with a change of every kind, spoiled in one place, and checks that none of them
+// was made.
 func failsWhole(w *world.World, target error, spoil func(batch *grantstore.Batch)) {
 	w.Helper()
 	s := w.SignIn("ann")
@@ -176,8 +193,10 @@ func failsWhole(w *world.World, target error, spoil func(batch *grantstore.Batch
 	sibling := w.Stored(w.Access(s, "mail", world.Family(consumed.RequestID)))
 	stored := []grantstore.Grant{w.Access(s, "mail"), w.Refresh(s, "mail")}
 	batch := grantstore.Batch{
-		Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "chat"}, Consume: &grantstore.Consumption{Ref: consumed.Ref},
-		Delete: []grantstore.Ref{deleted.Ref}, Revoke: []grantstore.Revocation{{RequestID: "revoked"}}, Store: stored,
+		Use:     &grantstore.Use{SessionID: s.SessionID, ClientID: "chat"},
+		Consume: &grantstore.Consumption{Ref: consumed.Ref},
+		Delete:  []grantstore.Ref{deleted.Ref}, Revoke: []grantstore.Revocation{{RequestID: "revoked"}},
+		Store: stored,
 	}
 	clients := w.Find(s).Clients
 	spoil(&batch)

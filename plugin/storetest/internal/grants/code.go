@@ -49,7 +49,9 @@ var codeCases = []world.Case{
 		found, err := w.GrantErr(a.code)
 		w.OK(err, "Get the code")
 		w.Same(found.Grant, a.code, "the code")
-		slices.SortFunc(found.Related, func(x, y grantstore.Grant) int { return strings.Compare(string(x.Type), string(y.Type)) })
+		slices.SortFunc(found.Related, func(x, y grantstore.Grant) int {
+			return strings.Compare(string(x.Type), string(y.Type))
+		})
 		w.Same(found.Related, []grantstore.Grant{a.openID, a.pkce}, "what comes with the code")
 		w.Live(a.openID, a.pkce)
 	}},
@@ -91,12 +93,14 @@ var codeCases = []world.Case{
 			found, err := w.GrantErr(g)
 			w.OK(err, "Get the "+string(g.Type))
 			want := g
-			want.RequestID, want.SubjectID, want.SessionID = a.code.RequestID, a.code.SubjectID, a.code.SessionID
+			want.RequestID, want.SubjectID, want.SessionID = a.code.RequestID, a.code.SubjectID,
+				a.code.SessionID
 			want.ClientID, want.Offline = a.code.ClientID, true
 			w.Same(found.Grant, want, "the "+string(g.Type))
 		}
 		w.Same(len(w.LiveGrants(grantstore.Filter{SubjectID: "bob"})), 0, "number of bob's grants")
-		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: ann.SessionID})), 2, "number of grants in ann's session")
+		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: ann.SessionID})), 2,
+			"number of grants in ann's session")
 	}},
 	{Name: "offline is taken from the code even to be taken away", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
@@ -106,13 +110,15 @@ var codeCases = []world.Case{
 		w.OK(err, "Get the refresh token")
 		w.Same(found.Grant.Offline, false, "Offline of a refresh token whose code was not offline")
 	}},
-	{Name: "a second use of a code is refused and revokes its family in that same call", Run: func(w *world.World) {
+	{Name: "a second use of a code is refused and revokes its family", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		a, other := authorize(w, s), authorize(w, s)
 		access, refresh := exchange(w, a.code)
 		otherAccess, otherRefresh := exchange(w, other.code)
 		late := w.Access(nil, "mail")
-		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: a.code.Ref}, Store: []grantstore.Grant{late}})
+		_, err := w.TryApply(grantstore.Batch{
+			Consume: &grantstore.Consumption{Ref: a.code.Ref}, Store: []grantstore.Grant{late},
+		})
 		w.Fails(err, "Apply with a used code", grantstore.ErrConsumed)
 		w.Missing(access, refresh, late)
 		w.Live(otherAccess, otherRefresh)
@@ -136,7 +142,9 @@ var codeCases = []world.Case{
 	{Name: "no grace lets a code be used again", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
 		access, _ := exchange(w, a.code)
-		_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: a.code.Ref, Grace: time.Hour}})
+		_, err := w.TryApply(grantstore.Batch{
+			Consume: &grantstore.Consumption{Ref: a.code.Ref, Grace: time.Hour},
+		})
 		w.Fails(err, "Apply with a used code and grace", grantstore.ErrConsumed)
 		w.Missing(access)
 	}},
@@ -146,7 +154,8 @@ var codeCases = []world.Case{
 		w.Live(access, refresh)
 		found, err := w.GrantErr(refresh)
 		w.OK(err, "Get the refresh token")
-		w.Same([]string{found.Grant.SubjectID, found.Grant.SessionID, found.Grant.ClientID}, []string{"ann", "", "mail"}, "whose token it is")
+		w.Same([]string{found.Grant.SubjectID, found.Grant.SessionID, found.Grant.ClientID},
+			[]string{"ann", "", "mail"}, "whose token it is")
 		w.CannotConsume(a.code, grantstore.ErrConsumed)
 		w.Missing(access, refresh)
 	}},

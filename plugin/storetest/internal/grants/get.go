@@ -22,13 +22,16 @@ var getCases = []world.Case{
 	}},
 	{Name: "a grant with nothing but what is required is read as it was", Run: func(w *world.World) {
 		for _, kind := range grantstore.Types {
-			g := grantstore.Grant{Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf("h" + string(kind))}, Created: w.Now}
+			g := grantstore.Grant{
+				Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf("h" + string(kind))}, Created: w.Now,
+			}
 			w.Stored(g)
 			found, err := w.GrantErr(g)
 			w.OK(err, "Get the "+string(kind))
 			w.Same(found.Grant, g, "the "+string(kind))
 			if !found.Grant.Expires.IsZero() || !found.Grant.Consumed.IsZero() {
-				w.Fatalf("the %s expires %v and was used %v, want zero times", kind, found.Grant.Expires, found.Grant.Consumed)
+				w.Fatalf("the %s expires %v and was used %v, want zero times", kind, found.Grant.Expires,
+					found.Grant.Consumed)
 			}
 		}
 	}},
@@ -86,7 +89,8 @@ var getCases = []world.Case{
 		}
 	}},
 	{Name: "a grant lives until its expiry and not at it", Run: func(w *world.World) {
-		g, forever := w.Stored(w.Access(nil, "mail", world.Lasting(time.Hour))), w.Stored(w.Access(nil, "mail", world.Forever))
+		g, forever := w.Stored(w.Access(nil, "mail", world.Lasting(time.Hour))),
+			w.Stored(w.Access(nil, "mail", world.Forever))
 		w.Pass(time.Hour - time.Microsecond)
 		w.Live(g)
 		w.Pass(time.Microsecond)
@@ -110,8 +114,10 @@ var getCases = []world.Case{
 		batch := &grantstore.Batch{OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: g.Ref}}
 		_, applyErr := w.Grants.Apply(ctx, batch, w.Now)
 		for call, err := range map[string]error{"Get": getErr, "Query": queryErr, "Apply": applyErr} {
-			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ticketstore.ErrUnavailable) {
-				w.Fatalf("%s with a cancelled context: got %v, want success, context.Canceled or ErrUnavailable", call, err)
+			if err != nil && !errors.Is(err, context.Canceled) &&
+				!errors.Is(err, ticketstore.ErrUnavailable) {
+				w.Fatalf("%s with a cancelled context: got %v, want no error, Canceled or ErrUnavailable",
+					call, err)
 			}
 		}
 		w.Apply(*batch) // whatever became of it, repeating it settles it

@@ -26,7 +26,7 @@ var grantIDs = map[string]func(g *grantstore.Grant) *string{
 }
 
 var inputCases = []world.Case{
-	{Name: "a bad grant is refused by the name of its field and nothing is stored", Run: func(w *world.World) {
+	{Name: "a bad grant is refused by its field and nothing is stored", Run: func(w *world.World) {
 		refuse := func(name, field string, spoil func(g *grantstore.Grant)) {
 			w.Helper()
 			first, bad := w.Refresh(nil, "mail", world.Of("ann")), w.Refresh(nil, "mail", world.Of("ann"))
@@ -41,8 +41,10 @@ var inputCases = []world.Case{
 			}
 		}
 		refuse("description not UTF-8", "description", func(g *grantstore.Grant) { g.Description = "a\xff" })
-		refuse("description of 10 kB", "description", func(g *grantstore.Grant) { g.Description = badIDs[1].id })
-		refuse("data too large", "data", func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData+1) })
+		refuse("description of 10 kB", "description",
+			func(g *grantstore.Grant) { g.Description = badIDs[1].id })
+		refuse("data too large", "data",
+			func(g *grantstore.Grant) { g.Data = make([]byte, grantstore.MaxData+1) })
 		refuse("no type", "type", func(g *grantstore.Grant) { g.Type = "" })
 		refuse("an unknown type", "type", func(g *grantstore.Grant) { g.Type = "device_code" })
 		refuse("the zero key", "key", func(g *grantstore.Grant) { g.Key = ticketstore.Key{} })
@@ -68,15 +70,34 @@ var inputCases = []world.Case{
 			{"an operation id of 10 kB", "operation_id", grantstore.Batch{OperationID: badIDs[1].id}},
 			{"too many grants", "store", grantstore.Batch{Store: store(grantstore.MaxBatch + 1)}},
 			{"too many changes of several kinds", "store", grantstore.Batch{
-				Store: store(grantstore.MaxBatch - 1), Delete: []grantstore.Ref{access.Ref}, Revoke: []grantstore.Revocation{{RequestID: "r"}},
+				Store: store(grantstore.MaxBatch - 1), Delete: []grantstore.Ref{access.Ref},
+				Revoke: []grantstore.Revocation{{RequestID: "r"}},
 			}},
 			{"a use of no session", "session_id", grantstore.Batch{Use: &grantstore.Use{ClientID: "mail"}}},
-			{"a use by no client", "client_id", grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID}}},
-			{"a use by a client that is not UTF-8", "client_id", grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "\xff"}}},
-			{"an access token to consume", "consume", grantstore.Batch{Consume: &grantstore.Consumption{Ref: access.Ref}}},
-			{"the zero key to consume", "key", grantstore.Batch{Consume: &grantstore.Consumption{Ref: noRef}}},
-			{"the zero key to have seen", "key", grantstore.Batch{Seen: []grantstore.Precondition{{Ref: noRef}}}},
-			{"too many grants seen", "seen", grantstore.Batch{Seen: make([]grantstore.Precondition, grantstore.MaxBatch+1)}},
+			{
+				"a use by no client", "client_id",
+				grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID}},
+			},
+			{
+				"a use by a client that is not UTF-8", "client_id",
+				grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "\xff"}},
+			},
+			{
+				"an access token to consume", "consume",
+				grantstore.Batch{Consume: &grantstore.Consumption{Ref: access.Ref}},
+			},
+			{
+				"the zero key to consume", "key",
+				grantstore.Batch{Consume: &grantstore.Consumption{Ref: noRef}},
+			},
+			{
+				"the zero key to have seen", "key",
+				grantstore.Batch{Seen: []grantstore.Precondition{{Ref: noRef}}},
+			},
+			{
+				"too many grants seen", "seen",
+				grantstore.Batch{Seen: make([]grantstore.Precondition, grantstore.MaxBatch+1)},
+			},
 			{"the zero key to delete", "key", grantstore.Batch{Delete: []grantstore.Ref{noRef}}},
 			{"no family to revoke", "request_id", grantstore.Batch{Revoke: []grantstore.Revocation{{}}}},
 		} {
@@ -99,7 +120,9 @@ var inputCases = []world.Case{
 		w.Live(batch.Store...)
 	}},
 	{Name: "a bad reference is not found, or refused", Run: func(w *world.World) {
-		for _, ref := range []grantstore.Ref{{}, {Type: grantstore.RefreshToken}, {Type: "device_code", Key: ticketstore.KeyOf("x")}} {
+		for _, ref := range []grantstore.Ref{
+			{}, {Type: grantstore.RefreshToken}, {Type: "device_code", Key: ticketstore.KeyOf("x")},
+		} {
 			_, err := w.Grants.Get(w.Ctx(), ref, w.Now)
 			w.Fails(err, "Get a bad reference", ticketstore.ErrNotFound, ticketstore.ErrInvalid)
 		}
@@ -107,7 +130,8 @@ var inputCases = []world.Case{
 	{Name: "a bad filter is refused by the name of its field", Run: func(w *world.World) {
 		for _, bad := range badIDs {
 			for field, filter := range map[string]grantstore.Filter{
-				"subject_id": {SubjectID: bad.id}, "session_id": {SessionID: bad.id}, "client_id": {ClientID: bad.id}, "type": {Type: "token"},
+				"subject_id": {SubjectID: bad.id}, "session_id": {SessionID: bad.id},
+				"client_id": {ClientID: bad.id}, "type": {Type: "token"},
 			} {
 				_, err := w.Grants.Query(w.Ctx(), grantstore.Query{Filter: filter}, w.Now)
 				w.Refuses(err, field, "Query with "+field+" "+bad.name)

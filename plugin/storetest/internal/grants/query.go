@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of grants that the filter selects, known by their descriptions. Questions with a token leave the filter to
-// the token.
+// listing returns the listing of grants that the filter selects, known by their descriptions. Questions with
+// a token leave the filter to the token.
 func listing(w *world.World, filter grantstore.Filter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
 		query := grantstore.Query{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
@@ -24,7 +24,8 @@ func listing(w *world.World, filter grantstore.Filter) world.Listing {
 			return world.Answer{}, err
 		}
 		return world.Answer{
-			IDs: descriptions(page.Grants), Token: page.ResultsToken, HasPrev: page.HasPrev, HasNext: page.HasNext,
+			IDs: descriptions(page.Grants), Token: page.ResultsToken, HasPrev: page.HasPrev,
+			HasNext: page.HasNext,
 		}, nil
 	}
 }
@@ -37,8 +38,8 @@ func descriptions(grants []grantstore.Grant) []string {
 	return all
 }
 
-// manyGrants stores seven refresh tokens of ann's session with the mail client, a second apart and among others, and returns the session
-// and their descriptions in order.
+// manyGrants stores seven refresh tokens of ann's session with the mail client, a second apart and among
+// others, and returns the session and their descriptions in order.
 func manyGrants(w *world.World) (*ticketstore.Session, []string) {
 	w.Helper()
 	ann, bob := w.SignIn("ann"), w.SignIn("bob")
@@ -46,7 +47,8 @@ func manyGrants(w *world.World) (*ticketstore.Session, []string) {
 	for range 7 {
 		g := w.Refresh(ann, "mail")
 		w.Apply(grantstore.Batch{Store: []grantstore.Grant{
-			g, w.Refresh(bob, "wiki"), w.Access(bob, "chat"), w.Consent("bob", "chat"), w.Access(nil, "robot"),
+			g, w.Refresh(bob, "wiki"), w.Access(bob, "chat"), w.Consent("bob", "chat"),
+			w.Access(nil, "robot"),
 		}})
 		want = append(want, g.Description)
 		w.Pass(time.Second)
@@ -85,11 +87,23 @@ var queryCases = []world.Case{
 			{"client", grantstore.Filter{ClientID: "mail"}, []string{a1, a3, a4, b1}},
 			{"type", grantstore.Filter{Type: grantstore.ReferenceToken}, []string{a2, b2, r1}},
 			{"type that is not there", grantstore.Filter{Type: grantstore.PKCERequest}, nil},
-			{"subject and client", grantstore.Filter{SubjectID: "ann", ClientID: "mail"}, []string{a1, a3, a4}},
-			{"subject and type", grantstore.Filter{SubjectID: "ann", Type: grantstore.RefreshToken}, []string{a1, a3}},
-			{"session and client", grantstore.Filter{SessionID: bob.SessionID, ClientID: "wiki"}, []string{b2}},
+			{
+				"subject and client", grantstore.Filter{SubjectID: "ann", ClientID: "mail"},
+				[]string{a1, a3, a4},
+			},
+			{
+				"subject and type", grantstore.Filter{SubjectID: "ann", Type: grantstore.RefreshToken},
+				[]string{a1, a3},
+			},
+			{
+				"session and client", grantstore.Filter{SessionID: bob.SessionID, ClientID: "wiki"},
+				[]string{b2},
+			},
 			{"another's session", grantstore.Filter{SubjectID: "ann", SessionID: bob.SessionID}, nil},
-			{"client and type", grantstore.Filter{ClientID: "robot", Type: grantstore.ReferenceToken}, []string{r1}},
+			{
+				"client and type", grantstore.Filter{ClientID: "robot", Type: grantstore.ReferenceToken},
+				[]string{r1},
+			},
 			{"all", grantstore.Filter{
 				SubjectID: "ann", SessionID: ann2.SessionID, ClientID: "mail", Type: grantstore.RefreshToken,
 			}, []string{a3}},
@@ -113,7 +127,8 @@ var queryCases = []world.Case{
 		want := []string{live.Description, survivor.Description}
 		slices.Sort(want)
 		for name, filter := range map[string]grantstore.Filter{
-			"none": {}, "subject": {SubjectID: "ann"}, "client": {ClientID: "mail"}, "type": {Type: grantstore.RefreshToken},
+			"none": {}, "subject": {SubjectID: "ann"}, "client": {ClientID: "mail"},
+			"type": {Type: grantstore.RefreshToken},
 		} {
 			got := descriptions(w.LiveGrants(filter))
 			slices.Sort(got)
@@ -139,13 +154,16 @@ var queryCases = []world.Case{
 	}},
 	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
 		manyGrants(w)
-		page, err := w.Grants.Query(w.Ctx(), grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}, Count: 2}, w.Now)
+		page, err := w.Grants.Query(w.Ctx(),
+			grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}, Count: 2}, w.Now)
 		w.OK(err, "Query grants")
 		for name, filter := range map[string]grantstore.Filter{
-			"another subject": {SubjectID: "bob"}, "a session more": {SessionID: "s"}, "a client more": {ClientID: "mail"},
-			"a type more": {Type: grantstore.RefreshToken},
+			"another subject": {SubjectID: "bob"}, "a session more": {SessionID: "s"},
+			"a client more": {ClientID: "mail"},
+			"a type more":   {Type: grantstore.RefreshToken},
 		} {
-			_, err := w.Grants.Query(w.Ctx(), grantstore.Query{Filter: filter, ResultsToken: page.ResultsToken}, w.Now)
+			_, err := w.Grants.Query(w.Ctx(),
+				grantstore.Query{Filter: filter, ResultsToken: page.ResultsToken}, w.Now)
 			w.RefusesToken(err, "Query with the token of another query: "+name)
 		}
 		sessions := w.Query(ticketstore.SessionQuery{Count: 1})
@@ -155,7 +173,8 @@ var queryCases = []world.Case{
 	{Name: "a walk shows each staying grant once whatever comes, goes and dies", Run: walkGrants},
 }
 
-// walkGrants walks the grants of a subject in both orders while some are stored, deleted, used, and taken along by their sessions.
+// walkGrants walks the grants of a subject in both orders while some are stored, deleted, used, and taken
+// along by their sessions.
 func walkGrants(w *world.World) {
 	random := rand.New(rand.NewPCG(5, 7)) //nolint:gosec // a test's choice, made the same each time
 	home := w.SignIn("ann")
@@ -214,7 +233,8 @@ func walkGrants(w *world.World) {
 		}
 		for _, g := range staying {
 			if !seen[g.Description] {
-				w.Fatalf("the walk in order %s never shows a grant that was there throughout: %s", order, g.Description)
+				w.Fatalf("the walk in order %s never shows a grant that was there throughout: %s", order,
+					g.Description)
 			}
 		}
 	}

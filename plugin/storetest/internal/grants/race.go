@@ -21,10 +21,11 @@ var raceCases = []world.Case{
 			return err
 		})
 		w.OneWins(errs, grantstore.ErrConsumed, "use of one code")
-		w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{}, "live grants: reuse revokes the family")
+		w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{},
+			"live grants: reuse revokes the family")
 		w.Used(a.code)
 	}},
-	{Name: "of many uses of one refresh token one wins, and its family is revoked", Run: func(w *world.World) {
+	{Name: "of concurrent uses of a refresh token one wins, the family dies", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		refresh := w.Stored(w.Refresh(s, "mail"))
 		stored := make([][]grantstore.Grant, racers)
@@ -32,12 +33,15 @@ var raceCases = []world.Case{
 			stored[i] = []grantstore.Grant{w.Access(nil, ""), w.Refresh(nil, "")}
 		}
 		errs := world.Race(racers, func(i int) error {
-			_, err := w.TryApply(grantstore.Batch{Consume: &grantstore.Consumption{Ref: refresh.Ref}, Store: stored[i]})
+			_, err := w.TryApply(grantstore.Batch{
+				Consume: &grantstore.Consumption{Ref: refresh.Ref}, Store: stored[i],
+			})
 			return err
 		})
 		winner := w.OneWins(errs, grantstore.ErrConsumed, "use of one refresh token")
 		w.Missing(stored[winner]...)
-		w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{}, "live grants: reuse revokes the family")
+		w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{},
+			"live grants: reuse revokes the family")
 		w.Used(refresh)
 	}},
 	{Name: "of many stores of one jti one wins", Run: func(w *world.World) {
@@ -59,7 +63,8 @@ var raceCases = []world.Case{
 			fresh := old
 			fresh.Data = fmt.Append(nil, "attempt ", i)
 			_, err := w.TryApply(grantstore.Batch{
-				Seen: []grantstore.Precondition{grantstore.PreconditionOf(&old)}, Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
+				Seen:   []grantstore.Precondition{grantstore.PreconditionOf(&old)},
+				Delete: []grantstore.Ref{old.Ref}, Store: []grantstore.Grant{fresh},
 			})
 			return err
 		})
@@ -92,7 +97,7 @@ var raceCases = []world.Case{
 			raceWithEnd(w, logout.Ending{}, fmt.Sprintf("round %d", round))
 		}
 	}},
-	{Name: "the end of a session by its subject races everything and no token is left", Run: func(w *world.World) {
+	{Name: "the end of a subject races everything and leaves no token", Run: func(w *world.World) {
 		for round := range 12 {
 			subject := fmt.Sprintf("ann %d", round)
 			raceWithEnd(w, logout.Ending{SubjectID: subject}, subject)
@@ -108,10 +113,14 @@ func raceWithEnd(w *world.World, ending logout.Ending, subject string) {
 		ending.SessionID = s.SessionID
 	}
 	code := authorize(w, s).code
-	refresh := []grantstore.Grant{w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "wiki"))}
+	refresh := []grantstore.Grant{
+		w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "wiki")),
+	}
 	stored := make([][]grantstore.Grant, 8)
 	for i := range stored {
-		stored[i] = []grantstore.Grant{w.Access(s, "mail", world.Offline), w.Refresh(s, "mail", world.Offline)}
+		stored[i] = []grantstore.Grant{
+			w.Access(s, "mail", world.Offline), w.Refresh(s, "mail", world.Offline),
+		}
 	}
 	errs := world.Race(len(stored), func(i int) error {
 		batch := grantstore.Batch{Store: stored[i]}
@@ -131,14 +140,17 @@ func raceWithEnd(w *world.World, ending logout.Ending, subject string) {
 	})
 	w.OK(errs[0], "End")
 	for i, err := range errs[1:] {
-		if err != nil && !errors.Is(err, grantstore.ErrSessionEnded) && !errors.Is(err, ticketstore.ErrNotFound) {
-			w.Fatalf("the batch %d that raced the end: got %v, want success, ErrSessionEnded or ErrNotFound", i+1, err)
+		if err != nil && !errors.Is(err, grantstore.ErrSessionEnded) &&
+			!errors.Is(err, ticketstore.ErrNotFound) {
+			w.Fatalf("the batch %d that raced the end: got %v, want success, ErrSessionEnded or ErrNotFound",
+				i+1, err)
 		}
 	}
 	for _, grants := range stored {
 		w.Dead(grants...)
 	}
 	w.Dead(append(refresh, code)...)
-	w.Same(w.LiveGrants(grantstore.Filter{SubjectID: subject}), []grantstore.Grant{}, "live grants after the race")
+	w.Same(w.LiveGrants(grantstore.Filter{SubjectID: subject}), []grantstore.Grant{},
+		"live grants after the race")
 	w.SessionGone(s)
 }

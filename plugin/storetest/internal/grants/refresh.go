@@ -11,10 +11,13 @@ import (
 )
 
 // withGrace uses a refresh token for new ones, or once more within the grace.
-func withGrace(w *world.World, g grantstore.Grant, grace time.Duration) (access, refresh grantstore.Grant, err error) {
+func withGrace(
+	w *world.World, g grantstore.Grant, grace time.Duration,
+) (access, refresh grantstore.Grant, err error) {
 	access, refresh = w.Access(nil, ""), w.Refresh(nil, "")
 	_, err = w.TryApply(grantstore.Batch{
-		Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace}, Store: []grantstore.Grant{access, refresh},
+		Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace},
+		Store:   []grantstore.Grant{access, refresh},
 	})
 	return access, refresh, err
 }
@@ -91,7 +94,8 @@ var refreshCases = []world.Case{
 		w.End(logout.Ending{SessionID: s.SessionID})
 		for _, g := range all {
 			_, err := w.GrantErr(g)
-			w.Fails(err, "Get a used token of the session", ticketstore.ErrNotFound, grantstore.ErrSessionEnded)
+			w.Fails(err, "Get a used token of the session", ticketstore.ErrNotFound,
+				grantstore.ErrSessionEnded)
 		}
 		w.Used(kept)
 	}},
@@ -101,7 +105,8 @@ var refreshCases = []world.Case{
 		access, refresh := exchange(w, g)
 		late := w.Access(nil, "mail")
 		_, err := w.TryApply(grantstore.Batch{
-			Consume: &grantstore.Consumption{Ref: g.Ref}, Delete: []grantstore.Ref{other.Ref}, Store: []grantstore.Grant{late},
+			Consume: &grantstore.Consumption{Ref: g.Ref}, Delete: []grantstore.Ref{other.Ref},
+			Store: []grantstore.Grant{late},
 		})
 		w.Fails(err, "Apply with a used token", grantstore.ErrConsumed)
 		w.Missing(access, refresh, late)
@@ -122,7 +127,8 @@ var refreshCases = []world.Case{
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		access, refresh := w.Access(nil, ""), w.Refresh(nil, "")
 		batch := grantstore.Batch{
-			OperationID: w.Name("op"), Consume: &grantstore.Consumption{Ref: g.Ref}, Store: []grantstore.Grant{access, refresh},
+			OperationID: w.Name("op"), Consume: &grantstore.Consumption{Ref: g.Ref},
+			Store: []grantstore.Grant{access, refresh},
 		}
 		for range 3 {
 			_, err := w.TryApply(batch)
@@ -234,7 +240,8 @@ var refreshCases = []world.Case{
 		w.Missing(refresh)
 		w.Pass(time.Second)
 		access2, refresh2, err := withGrace(w, g, time.Minute)
-		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, ticketstore.ErrNotFound)
+		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed,
+			ticketstore.ErrNotFound)
 		w.Missing(access2, refresh2)
 	}},
 	{Name: "no grace brings a family back that the reuse of its code revoked", Run: func(w *world.World) {
@@ -244,7 +251,8 @@ var refreshCases = []world.Case{
 		w.OK(err, "the first use")
 		w.CannotConsume(a.code, grantstore.ErrConsumed)
 		access2, refresh2, err := withGrace(w, refresh1, time.Minute)
-		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed, ticketstore.ErrNotFound)
+		w.Fails(err, "the use within the grace of a revoked token", grantstore.ErrConsumed,
+			ticketstore.ErrNotFound)
 		w.Missing(access2, refresh2)
 	}},
 	{Name: "no grace outlives the session", Run: func(w *world.World) {

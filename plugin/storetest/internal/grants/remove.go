@@ -57,7 +57,9 @@ var removeCases = []world.Case{
 			"client": {
 				func(owned) grantstore.Filter { return grantstore.Filter{ClientID: "mail"} },
 				func(o owned) []grantstore.Grant {
-					return []grantstore.Grant{o.code, o.access, o.refresh, o.consent, o.loose, o.sameClientOfAnotherPerson}
+					return []grantstore.Grant{
+						o.code, o.access, o.refresh, o.consent, o.loose, o.sameClientOfAnotherPerson,
+					}
 				}, 5, 1,
 			},
 			"type": {
@@ -66,7 +68,9 @@ var removeCases = []world.Case{
 			},
 			"subject, client and type": {
 				func(owned) grantstore.Filter {
-					return grantstore.Filter{SubjectID: "ann", ClientID: "mail", Type: grantstore.RefreshToken}
+					return grantstore.Filter{
+						SubjectID: "ann", ClientID: "mail", Type: grantstore.RefreshToken,
+					}
 				},
 				func(o owned) []grantstore.Grant { return []grantstore.Grant{o.refresh, o.loose} }, 2, 0,
 			},
@@ -77,7 +81,9 @@ var removeCases = []world.Case{
 				func(o owned) []grantstore.Grant { return []grantstore.Grant{o.consent} }, 0, 1,
 			},
 			"nothing": {
-				func(owned) grantstore.Filter { return grantstore.Filter{SubjectID: "ann", ClientID: "robot"} },
+				func(owned) grantstore.Filter {
+					return grantstore.Filter{SubjectID: "ann", ClientID: "robot"}
+				},
 				func(owned) []grantstore.Grant { return nil }, 0, 0,
 			},
 		} {
@@ -86,7 +92,8 @@ var removeCases = []world.Case{
 			gone := test.gone(o)
 			left := len(w.LiveGrants(grantstore.Filter{})) - len(gone)
 			removed := w.Remove(test.filter(o))
-			w.Same([]int{removed.GrantsRevoked, removed.ConsentsRevoked}, []int{test.grants, test.consented}, "grants and consents revoked by "+name)
+			w.Same([]int{removed.GrantsRevoked, removed.ConsentsRevoked}, []int{test.grants, test.consented},
+				"grants and consents revoked by "+name)
 			w.Missing(gone...)
 			w.Same(len(w.LiveGrants(grantstore.Filter{})), left, "number of live grants left by "+name)
 			w.SessionLives(o.session, o.otherSession)
@@ -98,7 +105,9 @@ var removeCases = []world.Case{
 		s := w.SignIn("ann")
 		n := w.Rows
 		w.Each(n, func(int) error {
-			_, err := w.TryApply(grantstore.Batch{Store: []grantstore.Grant{w.Refresh(s, "mail"), w.Refresh(s, "wiki")}})
+			_, err := w.TryApply(grantstore.Batch{
+				Store: []grantstore.Grant{w.Refresh(s, "mail"), w.Refresh(s, "wiki")},
+			})
 			return err
 		})
 		removal := grantstore.Removal{Filter: grantstore.Filter{SubjectID: "ann", ClientID: "mail"}, Limit: 7}
@@ -123,7 +132,9 @@ var removeCases = []world.Case{
 		for range 3 {
 			w.Stored(w.Refresh(s, "mail"))
 		}
-		removal := grantstore.Removal{OperationID: w.Op(), Filter: grantstore.Filter{ClientID: "mail"}, Limit: 2}
+		removal := grantstore.Removal{
+			OperationID: w.Op(), Filter: grantstore.Filter{ClientID: "mail"}, Limit: 2,
+		}
 		first, err := w.Grants.Remove(w.Ctx(), removal, w.Now)
 		w.OK(err, "Remove")
 		w.Same(first.GrantsRevoked, 2, "grants revoked")
@@ -147,7 +158,7 @@ var removeCases = []world.Case{
 		w.Remove(grantstore.Filter{Type: grantstore.JTI})
 		w.Live(jti, pushed)
 	}},
-	{Name: "grants of a session that is over but has not ended are removed for good", Run: func(w *world.World) {
+	{Name: "grants of an expired session that has not ended are removed", Run: func(w *world.World) {
 		s := w.SignIn("ann", world.Idle(time.Minute))
 		w.Uses(s, "mail")
 		refresh := w.Stored(w.Refresh(s, "mail", world.Offline))
@@ -185,7 +196,7 @@ var removeCases = []world.Case{
 			w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 0, "number of live grants")
 		}
 	}},
-	{Name: "a removal leaves what was stored after it began, and comes to its end", Run: func(w *world.World) {
+	{Name: "a removal leaves what was stored after its begin, and ends", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		var old, later []grantstore.Grant
 		for range 6 {
@@ -193,7 +204,9 @@ var removeCases = []world.Case{
 			w.Pass(time.Millisecond)
 		}
 		code := w.Stored(w.Code(s, "mail"))
-		removal := grantstore.Removal{Filter: grantstore.Filter{SessionID: s.SessionID}, Limit: 2, AsOf: w.Now}
+		removal := grantstore.Removal{
+			Filter: grantstore.Filter{SessionID: s.SessionID}, Limit: 2, AsOf: w.Now,
+		}
 		last := old[len(old)-1]
 		for met := -1; met != 0; {
 			met, removal.After = 0, nil
@@ -207,7 +220,8 @@ var removeCases = []world.Case{
 				if len(later) > 100 {
 					w.Fatalf("removing grants does not come to an end while others are stored")
 				}
-				// What was there lives on in its successors: of the first call alone, they are used behind its back.
+				// What was there lives on in its successors: of the first call alone, they are used behind
+				// its back.
 				if len(later) == 2 {
 					for range 2 {
 						next := w.Refresh(s, "mail")
@@ -224,12 +238,15 @@ var removeCases = []world.Case{
 		w.Missing(last, old[len(old)-1])
 		w.Missing(old[:5]...)
 		w.Live(later...)
-		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(later), "number of live grants")
+		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(later),
+			"number of live grants")
 	}},
-	{Name: "a removal without a condition, or with a bad one, is refused by the name of its field", Run: func(w *world.World) {
+	{Name: "a removal without a condition, or with a bad one, is refused", Run: func(w *world.World) {
 		kept := w.Stored(w.Consent("ann", "mail"))
 		good := func() grantstore.Removal {
-			return grantstore.Removal{OperationID: w.Op(), Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 1}
+			return grantstore.Removal{
+				OperationID: w.Op(), Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 1,
+			}
 		}
 		for field, change := range map[string]func(r *grantstore.Removal){
 			"operation_id": func(r *grantstore.Removal) { r.OperationID = "" },
@@ -238,7 +255,10 @@ var removeCases = []world.Case{
 			"client_id":    func(r *grantstore.Removal) { r.Filter.ClientID = "\xff" },
 			"type":         func(r *grantstore.Removal) { r.Filter.Type = "token" },
 			"limit":        func(r *grantstore.Removal) { r.Limit = 0 },
-			"after":        func(r *grantstore.Removal) { r.After = make([]byte, grantstore.MaxRemovalCursor+1) },
+			"after": func(r *grantstore.Removal) {
+				r.After = make([]byte,
+					grantstore.MaxRemovalCursor+1)
+			},
 		} {
 			removal := good()
 			change(&removal)

@@ -16,8 +16,9 @@ var repeatCases = []world.Case{
 		gone := w.Stored(w.Access(s, "mail"))
 		access, refresh := w.Access(nil, ""), w.Refresh(nil, "")
 		batch := grantstore.Batch{
-			OperationID: w.Op(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "wiki"}, Consume: &grantstore.Consumption{Ref: a.code.Ref},
-			Delete: []grantstore.Ref{gone.Ref}, Store: []grantstore.Grant{access, refresh},
+			OperationID: w.Op(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "wiki"},
+			Consume: &grantstore.Consumption{Ref: a.code.Ref},
+			Delete:  []grantstore.Ref{gone.Ref}, Store: []grantstore.Grant{access, refresh},
 		}
 		first := w.Apply(batch)
 		w.Same(first.Revoked, 1, "Revoked")
@@ -41,7 +42,8 @@ var repeatCases = []world.Case{
 		s := w.SignIn("ann")
 		g := w.Refresh(s, "mail")
 		batch := grantstore.Batch{
-			OperationID: w.Op(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true}, Store: []grantstore.Grant{g},
+			OperationID: w.Op(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true},
+			Store: []grantstore.Grant{g},
 		}
 		first := w.Apply(batch)
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -63,8 +65,9 @@ var repeatCases = []world.Case{
 		old, gone := w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail"))
 		access, refresh := w.Access(nil, ""), w.Refresh(nil, "")
 		batch := grantstore.Batch{
-			OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: old.Ref}, Delete: []grantstore.Ref{gone.Ref},
-			Store: []grantstore.Grant{access, refresh},
+			OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: old.Ref},
+			Delete: []grantstore.Ref{gone.Ref},
+			Store:  []grantstore.Grant{access, refresh},
 		}
 		for i, err := range world.Race(16, func(int) error {
 			result, err := w.TryApply(batch)

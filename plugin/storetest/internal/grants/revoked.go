@@ -7,9 +7,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// keeping returns an ending that revokes the tokens of a session, or of some clients in it, and leaves the session.
+// keeping returns an ending that revokes the tokens of a session, or of some clients in it, and leaves the
+// session.
 func keeping(s *ticketstore.Session, clientIDs ...string) logout.Ending {
-	return logout.Ending{SessionID: s.SessionID, ClientIDs: clientIDs, KeepSession: true, SkipNotification: true}
+	return logout.Ending{
+		SessionID: s.SessionID, ClientIDs: clientIDs, KeepSession: true, SkipNotification: true,
+	}
 }
 
 // revokedCases are about tokens that were revoked while their session stayed.
@@ -82,11 +85,13 @@ var revokedCases = []world.Case{
 		old := w.Stored(w.Refresh(s, "mail"))
 		w.End(keeping(s, "mail"))
 		w.Same(w.Clients(s), []string{"wiki"}, "clients after mail was detached")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{}, "sessions of the detached client")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{},
+			"sessions of the detached client")
 		w.Dead(old)
 		w.Uses(s, "mail")
 		w.Client(s, "mail")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{s.SessionID}, "sessions of the client attached again")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{s.SessionID},
+			"sessions of the client attached again")
 		w.Live(w.Stored(w.Refresh(s, "mail")))
 		w.Dead(old)
 	}},
@@ -106,7 +111,8 @@ var revokedCases = []world.Case{
 				}
 				return err
 			})
-			w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{}, "live grants after the race")
+			w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{},
+				"live grants after the race")
 		}
 	}},
 }

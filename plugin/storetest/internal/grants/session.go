@@ -33,7 +33,8 @@ func isOver(w *world.World, s *ticketstore.Session) {
 			w.Dead(g)
 		}
 	}
-	w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{}, "live grants of a session that is over")
+	w.Same(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID}), []grantstore.Grant{},
+		"live grants of a session that is over")
 }
 
 // expires checks that the session's grants die with it at that moment.
@@ -90,7 +91,9 @@ var sessionCases = []world.Case{
 	}},
 	{Name: "nothing brings the grants of an ended session back", Run: func(w *world.World) {
 		s := w.SignIn("ann")
-		forever := []grantstore.Grant{w.Stored(w.Refresh(s, "mail", world.Forever)), w.Stored(w.Access(s, "mail", world.Forever))}
+		forever := []grantstore.Grant{
+			w.Stored(w.Refresh(s, "mail", world.Forever)), w.Stored(w.Access(s, "mail", world.Forever)),
+		}
 		w.End(logout.Ending{SessionID: s.SessionID})
 		for range 4 {
 			w.Pass(20 * 24 * time.Hour)
@@ -108,7 +111,8 @@ var sessionCases = []world.Case{
 		w.End(logout.Ending{SessionID: over.SessionID})
 		g, other := w.Access(live, "mail"), w.Access(over, "mail")
 		_, err := w.TryApply(grantstore.Batch{
-			Use: &grantstore.Use{SessionID: live.SessionID, ClientID: "mail"}, Store: []grantstore.Grant{g, other},
+			Use:   &grantstore.Use{SessionID: live.SessionID, ClientID: "mail"},
+			Store: []grantstore.Grant{g, other},
 		})
 		w.Fails(err, "Apply grants of a live and an ended session", grantstore.ErrSessionEnded)
 		w.Missing(g)
@@ -128,7 +132,8 @@ var sessionCases = []world.Case{
 		access, refresh := w.Stored(w.Access(s, "mail")), w.Stored(w.Refresh(s, "mail"))
 		w.Pass(time.Hour)
 		result := w.Apply(grantstore.Batch{
-			Delete: []grantstore.Ref{access.Ref}, Revoke: []grantstore.Revocation{{RequestID: refresh.RequestID}},
+			Delete: []grantstore.Ref{access.Ref},
+			Revoke: []grantstore.Revocation{{RequestID: refresh.RequestID}},
 		})
 		w.Same(result.Revoked, 0, "Revoked: none was live")
 		w.Missing(access)

@@ -22,9 +22,10 @@ var survivorCases = []world.Case{
 			w.Same(w.Sweep(logout.Sweep{KeepOffline: true}), 1, "sessions ended")
 		})
 	}},
-	{Name: "offline refresh tokens die with a removal or an expiry that does not keep them", Run: func(w *world.World) {
+	{Name: "offline tokens die with an ending that does not keep them", Run: func(w *world.World) {
 		removed, expired := w.SignIn("ann"), w.SignIn("bob")
-		r1, r2 := w.Stored(w.Refresh(removed, "mail", world.Offline)), w.Stored(w.Refresh(expired, "mail", world.Offline))
+		r1, r2 := w.Stored(w.Refresh(removed, "mail", world.Offline)),
+			w.Stored(w.Refresh(expired, "mail", world.Offline))
 		w.End(logout.Ending{SessionID: removed.SessionID})
 		w.Pass(time.Hour)
 		w.Same(w.Sweep(logout.Sweep{}), 1, "sessions ended")
@@ -70,7 +71,8 @@ var survivorCases = []world.Case{
 	}},
 	{Name: "removing the subject kills what outlived its sessions", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("bob")
-		refresh, others := w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(other, "mail", world.Offline))
+		refresh, others := w.Stored(w.Refresh(s, "mail", world.Offline)),
+			w.Stored(w.Refresh(other, "mail", world.Offline))
 		for _, s := range []*ticketstore.Session{s, other} {
 			w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true})
 		}
@@ -85,7 +87,8 @@ var survivorCases = []world.Case{
 	}},
 	{Name: "removing the subject for one client kills that client's survivors", Run: func(w *world.World) {
 		s := w.SignIn("ann")
-		mail, wiki := w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "wiki", world.Offline))
+		mail, wiki := w.Stored(w.Refresh(s, "mail", world.Offline)),
+			w.Stored(w.Refresh(s, "wiki", world.Offline))
 		w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true})
 		result := w.End(logout.Ending{SubjectID: "ann", ClientIDs: []string{"mail"}})
 		w.Same(result.GrantsRevoked, 1, "GrantsRevoked")
@@ -106,7 +109,7 @@ var survivorCases = []world.Case{
 		w.Live(access2, refresh2)
 		isOverForNewcomers(w, s)
 	}},
-	{Name: "tokens of clients left out outlive the session, and those of the named die", Run: func(w *world.World) {
+	{Name: "tokens of clients left out outlive the session, others die", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail", "wiki")
 		mail, wiki := w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "wiki"))
@@ -118,11 +121,13 @@ var survivorCases = []world.Case{
 		access, refresh := exchange(w, wiki)
 		w.Live(access, refresh)
 	}},
-	{Name: "tokens revoked while the session stayed do not come back as survivors", Run: func(w *world.World) {
+	{Name: "tokens revoked while the session stayed do not survive its end", Run: func(w *world.World) {
 		for _, ending := range []logout.Ending{{KeepTokens: true}, {KeepOffline: true}} {
 			s := w.SignIn("ann")
 			w.Uses(s, "mail")
-			dead := []grantstore.Grant{w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Access(s, "mail"))}
+			dead := []grantstore.Grant{
+				w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Access(s, "mail")),
+			}
 			w.End(keeping(s))
 			live := w.Stored(w.Refresh(s, "mail", world.Offline))
 			ending.SessionID = s.SessionID
@@ -149,7 +154,9 @@ func offlineOutlives(w *world.World, end func(s *ticketstore.Session)) {
 	s := w.SignIn("ann")
 	a := authorize(w, s, world.Offline)
 	refresh := w.Stored(w.Refresh(s, "mail", world.Offline))
-	others := []grantstore.Grant{w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail")), w.Stored(w.Refresh(s, "wiki"))}
+	others := []grantstore.Grant{
+		w.Stored(w.Refresh(s, "mail")), w.Stored(w.Access(s, "mail")), w.Stored(w.Refresh(s, "wiki")),
+	}
 	end(s)
 	w.SessionGone(s)
 	w.Live(refresh)
@@ -157,10 +164,12 @@ func offlineOutlives(w *world.World, end func(s *ticketstore.Session)) {
 	w.Dead(a.code, a.openID, a.pkce)
 	access, next := exchange(w, refresh)
 	w.Live(access, next)
-	w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 2, "number of live grants of the ended session")
+	w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), 2,
+		"number of live grants of the ended session")
 }
 
-// isOverForNewcomers checks that an ended session with survivors takes nothing that did not come from one of them.
+// isOverForNewcomers checks that an ended session with survivors takes nothing that did not come from one of
+// them.
 func isOverForNewcomers(w *world.World, s *ticketstore.Session) {
 	w.Helper()
 	for what, batch := range map[string]grantstore.Batch{

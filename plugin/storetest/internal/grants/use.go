@@ -15,12 +15,15 @@ var useCases = []world.Case{
 	{Name: "a use is recorded with every field", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(time.Minute)
-		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true, Coordinated: true}})
+		w.Apply(grantstore.Batch{
+			Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true, Coordinated: true},
+		})
 		client := w.Client(s, "mail")
 		w.At(client.FirstUsed, w.Now, "FirstUsed")
 		w.At(client.LastUsed, w.Now, "LastUsed")
 		want := ticketstore.ClientUse{
-			ClientID: "mail", FirstUsed: w.Now, LastUsed: w.Now, Notify: true, Coordinated: true, TokenNumber: client.TokenNumber,
+			ClientID: "mail", FirstUsed: w.Now, LastUsed: w.Now, Notify: true, Coordinated: true,
+			TokenNumber: client.TokenNumber,
 		}
 		w.Same(client, want, "the client's part in the session")
 	}},
@@ -29,7 +32,9 @@ var useCases = []world.Case{
 		w.Uses(s, "mail")
 		first := w.Client(s, "mail")
 		w.Pass(time.Minute)
-		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Coordinated: true}})
+		w.Apply(grantstore.Batch{
+			Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Coordinated: true},
+		})
 		want := first
 		want.LastUsed, want.Notify, want.Coordinated = w.Now, false, true
 		w.Same(w.Client(s, "mail"), want, "the client's part in the session")
@@ -47,7 +52,8 @@ var useCases = []world.Case{
 		s, other := w.SignIn("ann"), w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Same(w.Clients(other), []string{}, "clients of the other session")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{s.SessionID}, "sessions of the client")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{s.SessionID},
+			"sessions of the client")
 	}},
 	{Name: "a use neither renews the session nor outdates its version", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -74,17 +80,23 @@ var useCases = []world.Case{
 		got := w.Clients(s)
 		slices.Sort(got)
 		w.Same(got, want, "clients")
-		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(want), "number of live grants")
+		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(want),
+			"number of live grants")
 	}},
 	{Name: "a session has a bounded number of clients, and goes on for those", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("bob")
 		name := func(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 		for i := range ticketstore.MaxClients {
-			w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: name(i), Notify: true}})
+			w.Apply(grantstore.Batch{
+				Use: &grantstore.Use{SessionID: s.SessionID, ClientID: name(i), Notify: true},
+			})
 		}
 		late := w.Code(s, "late")
 		for _, batch := range []grantstore.Batch{
-			{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "late", Notify: true}, Store: []grantstore.Grant{late}},
+			{
+				Use:   &grantstore.Use{SessionID: s.SessionID, ClientID: "late", Notify: true},
+				Store: []grantstore.Grant{late},
+			},
 			{Store: []grantstore.Grant{late}},
 		} {
 			_, err := w.TryApply(batch)
@@ -92,15 +104,20 @@ var useCases = []world.Case{
 		}
 		w.Missing(late)
 		w.Live(w.Stored(w.Access(s, name(7))))
-		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: name(8), Notify: true}})
+		w.Apply(grantstore.Batch{
+			Use: &grantstore.Use{SessionID: s.SessionID, ClientID: name(8), Notify: true},
+		})
 		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: other.SessionID, ClientID: "late"}})
 		w.Same(len(w.Clients(s)), ticketstore.MaxClients, "number of clients")
-		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, ticketstore.MaxClients, "notices queued by its end")
+		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, ticketstore.MaxClients,
+			"notices queued by its end")
 	}},
 	{Name: "one batch does not pass the bound of clients either", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		for i := range ticketstore.MaxClients - 2 {
-			w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: fmt.Sprint("client ", i)}})
+			w.Apply(grantstore.Batch{
+				Use: &grantstore.Use{SessionID: s.SessionID, ClientID: fmt.Sprint("client ", i)},
+			})
 		}
 		three := []grantstore.Grant{w.Access(s, "x"), w.Access(s, "y"), w.Access(s, "z")}
 		_, err := w.TryApply(grantstore.Batch{Store: three})
@@ -111,7 +128,9 @@ var useCases = []world.Case{
 	{Name: "concurrent uses by one client are one client", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		for _, err := range world.Race(16, func(int) error {
-			_, err := w.TryApply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true}})
+			_, err := w.TryApply(grantstore.Batch{
+				Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Notify: true},
+			})
 			return err
 		}) {
 			w.OK(err, "Apply a use")
@@ -123,10 +142,13 @@ var useCases = []world.Case{
 		w.Pass(time.Minute)
 		for _, err := range world.Race(9, func(i int) error {
 			if i == 0 {
-				_, err := w.Tickets.Renew(w.Ctx(), ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(time.Hour)}, w.Now)
+				_, err := w.Tickets.Renew(w.Ctx(),
+					ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(time.Hour)}, w.Now)
 				return err
 			}
-			_, err := w.TryApply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: fmt.Sprint("client ", i)}})
+			_, err := w.TryApply(grantstore.Batch{
+				Use: &grantstore.Use{SessionID: s.SessionID, ClientID: fmt.Sprint("client ", i)},
+			})
 			return err
 		}) {
 			w.OK(err, "Renew or Apply")

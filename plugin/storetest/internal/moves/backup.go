@@ -38,7 +38,8 @@ var backupCases = []moveCase{
 		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		file := p.backup()
 		for name, damaged := range map[string][]byte{
-			"cut short": file[:len(file)-1], "changed near its end": changed(file, len(file)-100), "changed in the middle": changed(file, len(file)/2),
+			"cut short": file[:len(file)-1], "changed near its end": changed(file, len(file)-100),
+			"changed in the middle": changed(file, len(file)/2),
 		} {
 			p.Fails(p.restore(damaged), name, backup.ErrDamaged)
 			p.is(p.target, transfer.Abandoned)
@@ -71,7 +72,8 @@ var backupCases = []moveCase{
 	{"a backup that cannot be written is given up, and leaves the store as it was", func(p *pair) {
 		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		for _, space := range []int{0, 10, 1000, 50_000} {
-			_, err := backup.Write(p.Ctx(), &fullDisk{space}, backup.Source{Store: p.source.Transfer}, p.Now, nil)
+			_, err := backup.Write(p.Ctx(), &fullDisk{space}, backup.Source{Store: p.source.Transfer}, p.Now,
+				nil)
 			p.Fails(err, "back up to a full disk", errFull)
 			p.is(p.source, transfer.Active)
 		}
@@ -83,12 +85,13 @@ func (p *pair) backup() []byte {
 	p.Helper()
 	var file bytes.Buffer
 	told := int64(0)
-	summary, err := backup.Write(p.Ctx(), &file, backup.Source{Store: p.source.Transfer}, p.Now, func(done, total int64) {
-		if done <= told || done > total {
-			p.Errorf("progress is %d of %d after %d", done, total, told)
-		}
-		told = done
-	})
+	summary, err := backup.Write(p.Ctx(), &file, backup.Source{Store: p.source.Transfer}, p.Now,
+		func(done, total int64) {
+			if done <= told || done > total {
+				p.Errorf("progress is %d of %d after %d", done, total, told)
+			}
+			told = done
+		})
 	p.OK(err, "backup")
 	if told != summary.Records {
 		p.Errorf("progress ended at %d, want %d", told, summary.Records)

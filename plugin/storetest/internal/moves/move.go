@@ -24,10 +24,13 @@ var moveCases = []moveCase{
 		p.Same(p.Get(s), s, "session")
 		p.Same(p.Find(s), clients, "its clients")
 		p.Renew(s, 3*time.Hour)
-		p.Same(p.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{s.SessionID}, "sessions of the client")
+		p.Same(p.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{s.SessionID},
+			"sessions of the client")
 	}},
 	{"totals are right after a move", func(p *pair) {
-		p.Each(p.Rows, func(i int) error { return p.Tickets.Create(p.Ctx(), p.Session(fmt.Sprintf("s%d", i%7))) })
+		p.Each(p.Rows, func(i int) error {
+			return p.Tickets.Create(p.Ctx(), p.Session(fmt.Sprintf("s%d", i%7)))
+		})
 		p.moved()
 		page := p.Query(ticketstore.SessionQuery{})
 		if page.TotalCount != p.Rows {
@@ -54,7 +57,8 @@ var moveCases = []moveCase{
 		use := func(g grantstore.Grant, grace time.Duration) (access, refresh grantstore.Grant) {
 			access, refresh = p.Access(s, "photos"), p.Refresh(s, "photos")
 			p.Apply(grantstore.Batch{
-				Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace}, Store: []grantstore.Grant{access, refresh},
+				Consume: &grantstore.Consumption{Ref: g.Ref, Grace: grace},
+				Store:   []grantstore.Grant{access, refresh},
 			})
 			return access, refresh
 		}
@@ -85,7 +89,8 @@ var moveCases = []moveCase{
 		p.SessionGone(s)
 		p.Live(offline)
 		p.Dead(access)
-		p.Fails(p.Tickets.Create(p.Ctx(), s), "sign in under the sid of an ended session", ticketstore.ErrExists)
+		p.Fails(p.Tickets.Create(p.Ctx(), s), "sign in under the sid of an ended session",
+			ticketstore.ErrExists)
 	}},
 	{"an operation is answered the same on either side", func(p *pair) {
 		s := p.SignIn("ann")
@@ -106,18 +111,22 @@ var moveCases = []moveCase{
 		p.End(logout.Ending{SessionID: s.SessionID})
 		claimed := p.ClaimOne()
 		p.moved()
-		err := p.Logout.Settle(p.Ctx(), claimed.ID, claimed.Claim, logout.Outcome{State: logout.Delivered}, p.Now)
+		err := p.Logout.Settle(p.Ctx(), claimed.ID, claimed.Claim, logout.Outcome{State: logout.Delivered},
+			p.Now)
 		p.Fails(err, "settle under a claim from before the move", logout.ErrOutdated)
 		again := p.ClaimOne()
 		if again.ID != claimed.ID || again.Claim <= claimed.Claim {
-			p.Fatalf("claim %d of %s, want a later one than %d of %s", again.Claim, again.ID, claimed.Claim, claimed.ID)
+			p.Fatalf("claim %d of %s, want a later one than %d of %s", again.Claim, again.ID, claimed.Claim,
+				claimed.ID)
 		}
 		p.Settle(again, logout.Outcome{State: logout.Delivered})
 	}},
 	{"properties come along", func(p *pair) {
 		p.OK(p.Properties.SetProperty(p.Ctx(), "issuer", nil, []byte("https://a.example")), "set a property")
 		move := p.move()
-		move.BeforeFence = func(ctx context.Context) error { return p.Properties.SetProperty(ctx, "canary", nil, []byte{0, 0xff}) }
+		move.BeforeFence = func(ctx context.Context) error {
+			return p.Properties.SetProperty(ctx, "canary", nil, []byte{0, 0xff})
+		}
 		p.OK(move.Run(p.Ctx()), "move")
 		p.alike()
 		p.use(p.target)
@@ -126,7 +135,8 @@ var moveCases = []moveCase{
 			p.OK(err, "read a property")
 			p.Same(string(got), want, name)
 		}
-		p.OK(p.Properties.SetProperty(p.Ctx(), "issuer", []byte("https://a.example"), []byte("https://b.example")), "change it")
+		p.OK(p.Properties.SetProperty(p.Ctx(), "issuer", []byte("https://a.example"),
+			[]byte("https://b.example")), "change it")
 	}},
 	{"sessions fall due after a move", func(p *pair) {
 		s := p.SignIn("ann")
@@ -146,7 +156,8 @@ var moveCases = []moveCase{
 			p.Pass(time.Second)
 		}
 		sessions := p.Query(ticketstore.SessionQuery{Count: 2, Order: ticketstore.Ascending})
-		tokens, err := p.Grants.Query(p.Ctx(), grantstore.Query{Count: 2, Order: ticketstore.Ascending}, p.Now)
+		tokens, err := p.Grants.Query(p.Ctx(), grantstore.Query{Count: 2, Order: ticketstore.Ascending},
+			p.Now)
 		p.OK(err, "query grants")
 		p.moved()
 		next := p.Query(ticketstore.SessionQuery{Count: 5, ResultsToken: sessions.ResultsToken})
@@ -155,7 +166,8 @@ var moveCases = []moveCase{
 			sids = append(sids, next.Sessions[i].SessionID)
 		}
 		p.Same(sids, want[2:], "sessions after the move")
-		rest, err := p.Grants.Query(p.Ctx(), grantstore.Query{Count: 5, ResultsToken: tokens.ResultsToken}, p.Now)
+		rest, err := p.Grants.Query(p.Ctx(), grantstore.Query{Count: 5, ResultsToken: tokens.ResultsToken},
+			p.Now)
 		p.OK(err, "query grants after the move")
 		sids = nil
 		for i := range rest.Grants {
@@ -222,7 +234,8 @@ func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
 func moveUnderWrites(p *pair) {
 	const (
 		writers = 8
-		// pause is between two turns of a writer: without it a source in memory outruns a target on a disk for ever.
+		// pause is between two turns of a writer: without it a source in memory outruns a target on a disk
+		// for ever.
 		pause = 2 * time.Millisecond
 	)
 	p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("before")) })
@@ -250,13 +263,19 @@ func moveUnderWrites(p *pair) {
 		}
 		code := p.Code(s, "photos")
 		batch := &grantstore.Batch{OperationID: p.Op(), Store: []grantstore.Grant{code}}
-		if err := write(func(b Fixture) error { _, err := b.Grants.Apply(p.Ctx(), batch, p.Now); return err }); err != nil {
+		if err := write(func(b Fixture) error {
+			_, err := b.Grants.Apply(p.Ctx(), batch, p.Now)
+			return err
+		}); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 		end := i%2 == 0
 		if end {
 			ending := &logout.Ending{OperationID: p.Op(), SessionID: s.SessionID, Reason: logout.Terminated}
-			if err := write(func(b Fixture) error { _, err := b.Logout.End(p.Ctx(), ending, p.Now); return err }); err != nil {
+			if err := write(func(b Fixture) error {
+				_, err := b.Logout.End(p.Ctx(), ending, p.Now)
+				return err
+			}); err != nil {
 				return fmt.Errorf("end: %w", err)
 			}
 		}

@@ -19,7 +19,8 @@ type Fixture struct {
 
 // Config says how to open backends.
 type Config struct {
-	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
+	// tests. Required.
 	New func(t *testing.T) Fixture
 	// Target is another kind of backend to move to; New when nil.
 	Target func(t *testing.T) Fixture
@@ -38,15 +39,20 @@ func Run(t *testing.T, config Config) {
 	for _, g := range []struct {
 		name  string
 		cases []moveCase
-	}{{"move", moveCases}, {"backup", backupCases}, {"journal", journalCases}, {"fence", fenceCases}, {"states", stateCases}, {"recover", recoverCases}} {
+	}{
+		{"move", moveCases}, {"backup", backupCases}, {"journal", journalCases}, {"fence", fenceCases},
+		{"states", stateCases}, {"recover", recoverCases},
+	} {
 		if config.MovesAlone && g.name != "move" && g.name != "backup" {
 			continue
 		}
-		group := world.Group{Name: g.name}
+		group := world.Group{Rule: 12, Name: g.name}
 		for _, c := range g.cases {
 			group.Cases = append(group.Cases, world.Case{Name: c.name, Run: func(w *world.World) {
 				source := config.New(w.T)
-				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Fixture { return config.Target(w.T) }}
+				m := &pair{World: w, source: source, target: config.Target(w.T), another: func() Fixture {
+					return config.Target(w.T)
+				}}
 				m.use(source)
 				c.run(m)
 			}})
@@ -78,7 +84,8 @@ func (p *pair) use(b Fixture) {
 
 func (p *pair) move() *transfer.Move {
 	return &transfer.Move{
-		Source: p.source.Transfer, Target: p.target.Transfer, ID: moveID, SourceName: "old", TargetName: "new", SwitchTimeout: time.Minute,
+		Source: p.source.Transfer, Target: p.target.Transfer, ID: moveID, SourceName: "old",
+		TargetName: "new", SwitchTimeout: time.Minute,
 	}
 }
 
@@ -160,7 +167,9 @@ func counted(p *pair, b Fixture) map[transfer.Kind]transfer.Content {
 }
 
 func (p *pair) importAll(records []transfer.Record) error {
-	return p.target.Transfer.Import(p.Ctx(), moveID, func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+	return p.target.Transfer.Import(p.Ctx(), moveID, func(yield func([]transfer.Record, error) bool) {
+		yield(records, nil)
+	})
 }
 
 // open returns the store by its name.

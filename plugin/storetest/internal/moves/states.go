@@ -61,7 +61,8 @@ var journalCases = []moveCase{
 		p.SignIn("ann")
 		_, err := p.source.Transfer.Changes(p.Ctx(), moveID, 0, 10)
 		p.Fails(err, "changes without an export", transfer.ErrState)
-		p.OK(p.source.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "new"}), "export again")
+		p.OK(p.source.Transfer.Become(p.Ctx(),
+			transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "new"}), "export again")
 		c, err := p.source.Transfer.Changes(p.Ctx(), "move-2", p.status(p.source).Journaled, 10)
 		p.OK(err, "changes")
 		if len(c.Records) != 0 {
@@ -83,7 +84,8 @@ var journalCases = []moveCase{
 				p.Stored(p.Refresh(p.SignIn("bob"), "photos"))
 			}
 		}
-		p.Same(map[transfer.Kind]transfer.Content(seen), before, "what was exported, against the store as it was")
+		p.Same(map[transfer.Kind]transfer.Content(seen), before,
+			"what was exported, against the store as it was")
 	}},
 	{"an export goes on behind a position", func(p *pair) {
 		p.Each(p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
@@ -130,14 +132,21 @@ var fenceCases = []moveCase{
 				return err
 			},
 			"Renew": func() error {
-				_, err := p.Tickets.Renew(ctx, ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: now.Add(time.Hour)}, now)
+				_, err := p.Tickets.Renew(ctx,
+					ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: now.Add(time.Hour)}, now)
 				return err
 			},
-			"Rekey":  func() error { _, err := p.Tickets.Rekey(ctx, p.Rekey(s), now); return err },
-			"Apply":  func() error { _, err := p.TryApply(grantstore.Batch{Delete: []grantstore.Ref{token.Ref}}); return err },
+			"Rekey": func() error { _, err := p.Tickets.Rekey(ctx, p.Rekey(s), now); return err },
+			"Apply": func() error {
+				_, err := p.TryApply(grantstore.Batch{Delete: []grantstore.Ref{token.Ref}})
+				return err
+			},
 			"End":    func() error { _, err := p.TryEnd(logout.Ending{SessionID: s.SessionID}); return err },
 			"EndAll": func() error { _, err := p.TryEnd(logout.Ending{SubjectID: "ann"}); return err },
-			"EndDue": func() error { _, err := p.Logout.EndDue(ctx, logout.Sweep{Limit: 10}, now); return err },
+			"EndDue": func() error {
+				_, err := p.Logout.EndDue(ctx, logout.Sweep{Limit: 10}, now)
+				return err
+			},
 			"Claim": func() error {
 				_, err := p.Logout.Claim(ctx, logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, now)
 				return err
@@ -146,7 +155,10 @@ var fenceCases = []moveCase{
 				return p.Logout.Settle(ctx, notice.ID, 1, logout.Outcome{State: logout.Delivered}, now)
 			},
 			"SetProperty": func() error { return p.Properties.SetProperty(ctx, "issuer", nil, []byte("a")) },
-			"Retry":       func() error { _, err := p.Logout.Retry(ctx, logout.Retry{ID: notice.ID}, now); return err },
+			"Retry": func() error {
+				_, err := p.Logout.Retry(ctx, logout.Retry{ID: notice.ID}, now)
+				return err
+			},
 		} {
 			p.fenced(write(), name)
 		}
@@ -187,10 +199,18 @@ var stateCases = []moveCase{
 		p.become(p.target, transfer.Importing)
 		p.OK(p.importAll(p.export(p.source, nil)), "import")
 		p.use(p.target)
-		p.unavailable("read from a target", func(ctx context.Context) error { _, err := p.Tickets.Get(ctx, s.Key); return err })
-		p.unavailable("write to a target", func(ctx context.Context) error { return p.Tickets.Create(ctx, p.Session("bob")) })
+		p.unavailable("read from a target", func(ctx context.Context) error {
+			_, err := p.Tickets.Get(ctx, s.Key)
+			return err
+		})
+		p.unavailable("write to a target", func(ctx context.Context) error {
+			return p.Tickets.Create(ctx, p.Session("bob"))
+		})
 		p.become(p.target, transfer.Abandoned)
-		p.unavailable("read from an abandoned target", func(ctx context.Context) error { _, err := p.Tickets.Get(ctx, s.Key); return err })
+		p.unavailable("read from an abandoned target", func(ctx context.Context) error {
+			_, err := p.Tickets.Get(ctx, s.Key)
+			return err
+		})
 	}},
 	{"steps that are out of turn are refused, those that were made before are not", func(p *pair) {
 		for _, step := range []struct {
@@ -198,9 +218,11 @@ var stateCases = []moveCase{
 			allowed bool
 		}{
 			{transfer.Fenced, false}, {transfer.Superseded, false},
-			{transfer.Exporting, true}, {transfer.Exporting, true}, {transfer.Importing, false}, {transfer.Superseded, false},
+			{transfer.Exporting, true}, {transfer.Exporting, true}, {transfer.Importing, false},
+			{transfer.Superseded, false},
 			{transfer.Fenced, true}, {transfer.Fenced, true}, {transfer.Exporting, false},
-			{transfer.Superseded, true}, {transfer.Superseded, true}, {transfer.Active, false}, {transfer.Exporting, false},
+			{transfer.Superseded, true}, {transfer.Superseded, true}, {transfer.Active, false},
+			{transfer.Exporting, false},
 			{transfer.Importing, false},
 		} {
 			err := p.tryBecome(p.source, step.to)
@@ -208,7 +230,9 @@ var stateCases = []moveCase{
 				p.Errorf("to %s from %s: %v", step.to, p.status(p.source).State, err)
 			}
 		}
-		for _, to := range []transfer.State{transfer.Importing, transfer.Importing, transfer.Active, transfer.Active} {
+		for _, to := range []transfer.State{
+			transfer.Importing, transfer.Importing, transfer.Active, transfer.Active,
+		} {
 			p.become(p.target, to)
 		}
 		p.Fails(p.tryBecome(p.target, transfer.Abandoned), "abandon an active store", transfer.ErrState)
@@ -219,7 +243,10 @@ var stateCases = []moveCase{
 		for _, c := range []struct {
 			b  Fixture
 			to transfer.State
-		}{{p.source, transfer.Fenced}, {p.source, transfer.Active}, {p.source, transfer.Exporting}, {p.target, transfer.Active}} {
+		}{
+			{p.source, transfer.Fenced}, {p.source, transfer.Active}, {p.source, transfer.Exporting},
+			{p.target, transfer.Active},
+		} {
 			err := c.b.Transfer.Become(p.Ctx(), transfer.Transition{To: c.to, ID: "another", Peer: "x"})
 			p.Fails(err, "become "+string(c.to), transfer.ErrState)
 		}
@@ -252,7 +279,9 @@ var stateCases = []moveCase{
 			p.Uses(s, "photos", "mail")
 			p.Stored(p.Refresh(s, "photos"))
 			if i%2 == 0 {
-				p.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true, KeepTokens: true, Reason: logout.UserLogout})
+				p.End(logout.Ending{
+					SessionID: s.SessionID, KeepOffline: true, KeepTokens: true, Reason: logout.UserLogout,
+				})
 			}
 		}
 		records := p.export(p.source, nil)
@@ -308,16 +337,19 @@ var recoverCases = []moveCase{
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)
 		p.become(p.target, transfer.Active)
-		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "newer"}), "export")
-		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Active, ID: "move-2"}), "give that up")
+		p.OK(p.target.Transfer.Become(p.Ctx(),
+			transfer.Transition{To: transfer.Exporting, ID: "move-2", Peer: "newer"}), "export")
+		p.OK(p.target.Transfer.Become(p.Ctx(), transfer.Transition{To: transfer.Active, ID: "move-2"}),
+			"give that up")
 		p.recovers("new")
 	}},
 	{"a fenced store whose target cannot be asked stays fenced", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.source, transfer.Fenced)
-		_, err := transfer.Recover(p.Ctx(), p.source.Transfer, func(context.Context, string) (transfer.Store, error) {
-			return nil, ticketstore.ErrUnavailable
-		})
+		_, err := transfer.Recover(p.Ctx(), p.source.Transfer,
+			func(context.Context, string) (transfer.Store, error) {
+				return nil, ticketstore.ErrUnavailable
+			})
 		p.Fails(err, "recover", ticketstore.ErrUnavailable)
 		p.is(p.source, transfer.Fenced)
 	}},
@@ -339,7 +371,8 @@ var recoverCases = []moveCase{
 	}},
 }
 
-// unavailable ends the case unless a call is. A client asks again what may pass, for as long as the call may take.
+// unavailable ends the case unless a call is. A client asks again what may pass, for as long as the call may
+// take.
 func (p *pair) unavailable(doing string, call func(ctx context.Context) error) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Ctx(), brief)

@@ -113,7 +113,7 @@ var createCases = []world.Case{
 		_, err := w.Tickets.Get(w.Ctx(), other.Key)
 		w.Fails(err, "Get the refused session", ticketstore.ErrNotFound)
 	}},
-	{Name: "repeating a create whose answer was lost succeeds and changes nothing", Run: func(w *world.World) {
+	{Name: "a repeated create succeeds and changes nothing", Run: func(w *world.World) {
 		s := w.Session("ann")
 		w.OK(w.Tickets.Create(w.Ctx(), s), "Create")
 		once := w.Get(s)
@@ -137,7 +137,8 @@ var createCases = []world.Case{
 		w.Fails(w.Tickets.Create(w.Ctx(), s), "Create repeated after the end", ticketstore.ErrExists)
 		again := w.Session("ann", world.SID(s.SessionID))
 		again.Key = ticketstore.KeyOf("another cookie")
-		w.Fails(w.Tickets.Create(w.Ctx(), again), "Create with the sid of an ended session", ticketstore.ErrExists)
+		w.Fails(w.Tickets.Create(w.Ctx(), again), "Create with the sid of an ended session",
+			ticketstore.ErrExists)
 		w.SessionGone(s, again)
 	}},
 	{Name: "an expired session that was not ended is read as it is", Run: func(w *world.World) {
@@ -185,12 +186,15 @@ var createCases = []world.Case{
 		_, findErr := w.Tickets.Find(ctx, s.SessionID)
 		page, queryErr := w.Tickets.Query(ctx, ticketstore.SessionQuery{})
 		for call, err := range map[string]error{"Get": getErr, "Find": findErr, "Query": queryErr} {
-			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ticketstore.ErrUnavailable) {
-				w.Fatalf("%s with a cancelled context: got %v, want success, context.Canceled or ErrUnavailable", call, err)
+			if err != nil && !errors.Is(err, context.Canceled) &&
+				!errors.Is(err, ticketstore.ErrUnavailable) {
+				w.Fatalf("%s with a cancelled context: got %v, want no error, Canceled or ErrUnavailable",
+					call, err)
 			}
 		}
 		if queryErr == nil && len(page.Sessions) != 1 {
-			w.Fatalf("Query with a cancelled context shows %d sessions without an error, want 1", len(page.Sessions))
+			w.Fatalf("Query with a cancelled context shows %d sessions without an error, want 1",
+				len(page.Sessions))
 		}
 	}},
 }

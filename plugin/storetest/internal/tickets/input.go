@@ -31,7 +31,8 @@ func badSessions() []badSession {
 	}
 	for field, of := range ids {
 		for _, bad := range badIDs {
-			all = append(all, badSession{field + " " + bad.name, field, func(s *ticketstore.Session) { *of(s) = bad.id }})
+			all = append(all,
+				badSession{field + " " + bad.name, field, func(s *ticketstore.Session) { *of(s) = bad.id }})
 		}
 	}
 	texts := map[string]func(s *ticketstore.Session) *string{
@@ -45,20 +46,30 @@ func badSessions() []badSession {
 			if bad.name == "one byte too long" {
 				bad.id = fill(ticketstore.MaxText + 1)
 			}
-			all = append(all, badSession{field + " " + bad.name, field, func(s *ticketstore.Session) { *of(s) = bad.id }})
+			all = append(all,
+				badSession{field + " " + bad.name, field, func(s *ticketstore.Session) { *of(s) = bad.id }})
 		}
 	}
 	return append(all, []badSession{
 		{"key not set", "key", func(s *ticketstore.Session) { s.Key = ticketstore.Key{} }},
-		{"ticket too large", "ticket", func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket+1) }},
-		{"amr with too many entries", "amr", func(s *ticketstore.Session) { s.AMR = make([]string, ticketstore.MaxAMR+1) }},
+		{
+			"ticket too large", "ticket",
+			func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket+1) },
+		},
+		{
+			"amr with too many entries", "amr",
+			func(s *ticketstore.Session) { s.AMR = make([]string, ticketstore.MaxAMR+1) },
+		},
 		{"amr with a NUL", "amr", func(s *ticketstore.Session) { s.AMR = []string{"pwd", "a\x00b"} }},
 		{"created not set", "created", func(s *ticketstore.Session) { s.Created = time.Time{} }},
 		{"renewed not set", "renewed", func(s *ticketstore.Session) { s.Renewed = time.Time{} }},
 		{"auth_time not set", "auth_time", func(s *ticketstore.Session) { s.AuthTime = time.Time{} }},
 		{"expires not set", "expires", func(s *ticketstore.Session) { s.Expires = time.Time{} }},
 		{"expires at created", "expires", func(s *ticketstore.Session) { s.Expires = s.Created }},
-		{"ends_at before created", "expires", func(s *ticketstore.Session) { s.EndsAt = s.Created.Add(-time.Second) }},
+		{
+			"ends_at before created", "expires",
+			func(s *ticketstore.Session) { s.EndsAt = s.Created.Add(-time.Second) },
+		},
 	}...)
 }
 
@@ -69,7 +80,10 @@ type badSession struct {
 
 func inputCases() []world.Case {
 	return []world.Case{
-		{Name: "a bad session is refused by the name of its field and nothing is stored", Run: refusesBadSessions},
+		{
+			Name: "a bad session is refused by the name of its field and nothing is stored",
+			Run:  refusesBadSessions,
+		},
 		{Name: "a bad rekey is refused by the name of its field and changes nothing", Run: refusesBadRekeys},
 		{Name: "a bad filter is refused by the name of its field", Run: refusesBadFilters},
 		{Name: "a bad sid is not found, or refused", Run: func(w *world.World) {
@@ -108,8 +122,14 @@ func refusesBadRekeys(w *world.World) {
 		name, field string
 		spoil       func(r *ticketstore.Rekey)
 	}{
-		{"ticket too large", "ticket", func(r *ticketstore.Rekey) { r.Ticket = make([]byte, ticketstore.MaxTicket+1) }},
-		{"display_name of 10 kB", "display_name", func(r *ticketstore.Rekey) { r.DisplayName = fill(10 << 10) }},
+		{
+			"ticket too large", "ticket",
+			func(r *ticketstore.Rekey) { r.Ticket = make([]byte, ticketstore.MaxTicket+1) },
+		},
+		{
+			"display_name of 10 kB", "display_name",
+			func(r *ticketstore.Rekey) { r.DisplayName = fill(10 << 10) },
+		},
 		{"display_name not UTF-8", "display_name", func(r *ticketstore.Rekey) { r.DisplayName = "a\xff" }},
 		{"user_agent with a NUL", "user_agent", func(r *ticketstore.Rekey) { r.UserAgent = "a\x00b" }},
 		{"acr too long", "acr", func(r *ticketstore.Rekey) { r.ACR = fill(ticketstore.MaxText + 1) }},
@@ -152,10 +172,12 @@ func refusesBadFilters(w *world.World) {
 	}
 }
 
-// keepsAwkwardIDs uses ids that are beginnings of each other, or hold what an engine may use to take its keys apart.
+// keepsAwkwardIDs uses ids that are beginnings of each other, or hold what an engine may use to take its keys
+// apart.
 func keepsAwkwardIDs(w *world.World) {
 	ids := []string{
-		"a", "aa", "a\x01", "a\x01b", "a/", "a/b", "a:b", "a|b", "a%", "a%00", "a b", " a", "a ", "A", "ä", "a\u0308", "\u00e4\u00e4", "_", "*", "?",
+		"a", "aa", "a\x01", "a\x01b", "a/", "a/b", "a:b", "a|b", "a%", "a%00", "a b", " a", "a ", "A", "ä",
+		"a\u0308", "\u00e4\u00e4", "_", "*", "?",
 		"\U0010ffff", "\x01", "a\uffff", fill(ticketstore.MaxID),
 	}
 	for _, id := range ids {

@@ -33,7 +33,8 @@ var limitCases = []world.Case{
 		w.Fails(err, "CreateWithin", ticketstore.ErrTooManySessions)
 		w.SessionGone(s)
 		w.Same(w.Get(first), first, "the first session")
-		w.Same(within(w, w.Session("bob"), ticketstore.Limit{Max: 1}), []string{}, "sids that had to go for another subject")
+		w.Same(within(w, w.Session("bob"), ticketstore.Limit{Max: 1}), []string{},
+			"sids that had to go for another subject")
 	}},
 	{Name: "or the oldest go, as removed, and their clients are told", Run: func(w *world.World) {
 		var sessions []*ticketstore.Session
@@ -42,17 +43,20 @@ var limitCases = []world.Case{
 			w.Uses(sessions[len(sessions)-1], "mail")
 			w.Pass(time.Minute)
 		}
-		offline, online := w.Stored(w.Refresh(sessions[0], "mail", world.Offline)), w.Stored(w.Refresh(sessions[0], "mail"))
+		offline, online := w.Stored(w.Refresh(sessions[0], "mail", world.Offline)),
+			w.Stored(w.Refresh(sessions[0], "mail"))
 		consent := w.Stored(w.Consent("ann", "mail"))
 		s := w.Session("ann")
 		want := []string{sessions[0].SessionID, sessions[1].SessionID}
-		w.Same(within(w, s, ticketstore.Limit{Max: 3, EndOldest: true, KeepOffline: true}), want, "sids that had to go")
+		w.Same(within(w, s, ticketstore.Limit{Max: 3, EndOldest: true, KeepOffline: true}), want,
+			"sids that had to go")
 		w.SessionGone(sessions[:2]...)
 		w.SessionLives(sessions[2], sessions[3], s)
 		w.Same(w.Notification(sessions[0], "mail").Reason, logout.Terminated, "reason of the notice")
 		w.Live(offline, consent)
 		w.Dead(online)
-		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 3, EndOldest: true}), []string{sessions[2].SessionID}, "sids that had to go next")
+		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 3, EndOldest: true}),
+			[]string{sessions[2].SessionID}, "sids that had to go next")
 	}},
 	{Name: "sessions that are over do not count", Run: func(w *world.World) {
 		over := w.SignIn("ann")
@@ -63,7 +67,8 @@ var limitCases = []world.Case{
 	{Name: "many more than the limit all go", Run: func(w *world.World) {
 		w.Each(100, func(int) error { return w.Tickets.Create(w.Ctx(), w.Session("ann")) })
 		s := w.Session("ann")
-		w.Same(len(within(w, s, ticketstore.Limit{Max: 2, EndOldest: true})), 99, "number of sids that had to go")
+		w.Same(len(within(w, s, ticketstore.Limit{Max: 2, EndOldest: true})), 99,
+			"number of sids that had to go")
 		w.SessionLives(s)
 		w.Same(w.Query(ticketstore.SessionQuery{}).TotalCount, 2, "TotalCount")
 	}},
@@ -85,7 +90,8 @@ var limitCases = []world.Case{
 			}
 			refused := 0
 			for i, err := range world.Race(len(sessions), func(i int) error {
-				_, err := w.Tickets.CreateWithin(w.Ctx(), sessions[i], ticketstore.Limit{Max: 3, EndOldest: endOldest}, w.Now)
+				_, err := w.Tickets.CreateWithin(w.Ctx(), sessions[i],
+					ticketstore.Limit{Max: 3, EndOldest: endOldest}, w.Now)
 				return err
 			}) {
 				if err != nil {
@@ -100,7 +106,7 @@ var limitCases = []world.Case{
 			}
 		}
 	}},
-	{Name: "a limit that leaves room for nobody, and a session that is none, are refused", Run: func(w *world.World) {
+	{Name: "a limit below one, and an invalid session, are refused", Run: func(w *world.World) {
 		_, err := w.Tickets.CreateWithin(w.Ctx(), w.Session("ann"), ticketstore.Limit{}, w.Now)
 		w.Refuses(err, "max", "CreateWithin")
 		_, err = w.Tickets.CreateWithin(w.Ctx(), w.Session(""), ticketstore.Limit{Max: 1}, w.Now)

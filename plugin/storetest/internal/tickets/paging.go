@@ -12,10 +12,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of sessions that the filter selects. Questions with a token leave the filter to the token.
+// listing returns the listing of sessions that the filter selects. Questions with a token leave the filter to
+// the token.
 func listing(w *world.World, filter ticketstore.SessionFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
-		query := ticketstore.SessionQuery{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
+		query := ticketstore.SessionQuery{
+			Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior,
+		}
 		if q.Token == "" {
 			query.Filter = filter
 		}
@@ -31,7 +34,8 @@ func listing(w *world.World, filter ticketstore.SessionFilter) world.Listing {
 	}
 }
 
-// seven stores seven sessions of ann and as many of bob in between, all of which used the client, and returns ann's sids in order.
+// seven stores seven sessions of ann and as many of bob in between, all of which used the client, and returns
+// ann's sids in order.
 func seven(w *world.World) []string {
 	w.Helper()
 	var sids []string
@@ -62,10 +66,13 @@ var pagingCases = []world.Case{
 	{Name: "pages by moments", Run: func(w *world.World) {
 		sids := seven(w)
 		created := ticketstore.SessionFilter{
-			CreatedFrom: world.Base.Add(time.Second), CreatedBefore: world.Base.Add(6 * time.Second), SubjectID: "ann",
+			CreatedFrom: world.Base.Add(time.Second), CreatedBefore: world.Base.Add(6 * time.Second),
+			SubjectID: "ann",
 		}
 		w.CheckPaging(listing(w, created), sids[1:6])
-		expires := ticketstore.SessionFilter{ExpiresFrom: world.Base.Add(time.Hour + 2*time.Second), DisplayName: "ann"}
+		expires := ticketstore.SessionFilter{
+			ExpiresFrom: world.Base.Add(time.Hour + 2*time.Second), DisplayName: "ann",
+		}
 		w.CheckPaging(listing(w, expires), sids[2:])
 	}},
 	{Name: "sessions created at one moment are ordered by sid", Run: func(w *world.World) {
@@ -98,7 +105,8 @@ var pagingCases = []world.Case{
 			for step, want := range []int{1, 2, 3, 2, 1} {
 				query.Prior = step > 2
 				page := w.Query(query)
-				w.Same([]int{page.CurrentPage, page.TotalPages, page.TotalCount}, []int{want, 3, 7}, "page, pages and sessions")
+				w.Same([]int{page.CurrentPage, page.TotalPages, page.TotalCount}, []int{want, 3, 7},
+					"page, pages and sessions")
 				query.ResultsToken = page.ResultsToken
 			}
 		}
@@ -110,25 +118,34 @@ var pagingCases = []world.Case{
 		want := sids[3:6]
 		left := ticketstore.SessionQuery{Count: 3, ResultsToken: first.ResultsToken}
 		w.Same(pageSIDs(w.Query(left)), want, "the next page with filter and order left out")
-		partly := ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Count: 3, ResultsToken: first.ResultsToken}
+		partly := ticketstore.SessionQuery{
+			Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Count: 3, ResultsToken: first.ResultsToken,
+		}
 		w.Same(pageSIDs(w.Query(partly)), want, "the next page with half of the filter left out")
-		again := ticketstore.SessionQuery{Filter: filter, Order: ticketstore.Ascending, Count: 3, ResultsToken: first.ResultsToken}
+		again := ticketstore.SessionQuery{
+			Filter: filter, Order: ticketstore.Ascending, Count: 3, ResultsToken: first.ResultsToken,
+		}
 		again.Filter.CreatedBefore = filter.CreatedBefore.In(time.FixedZone("west", -7*3600))
-		w.Same(pageSIDs(w.Query(again)), want, "the next page with filter and order repeated, in another time zone")
+		w.Same(pageSIDs(w.Query(again)), want,
+			"the next page with filter and order repeated, in another time zone")
 	}},
 	{Name: "a token of another filter or order is refused", Run: func(w *world.World) {
 		seven(w)
 		filter := ticketstore.SessionFilter{SubjectID: "ann", CreatedFrom: world.Base}
 		token := w.Query(ticketstore.SessionQuery{Filter: filter, Count: 3}).ResultsToken
 		for name, query := range map[string]ticketstore.SessionQuery{
-			"another subject":         {Filter: ticketstore.SessionFilter{SubjectID: "bob"}},
-			"a sid more":              {Filter: ticketstore.SessionFilter{SessionID: "s"}},
-			"a client more":           {Filter: ticketstore.SessionFilter{ClientID: "mail"}},
-			"a name more":             {Filter: ticketstore.SessionFilter{DisplayName: "a"}},
-			"another creation":        {Filter: ticketstore.SessionFilter{CreatedFrom: world.Base.Add(1)}},
-			"a last creation more":    {Filter: ticketstore.SessionFilter{CreatedBefore: world.Base.Add(time.Hour)}},
-			"an expiry more":          {Filter: ticketstore.SessionFilter{ExpiresFrom: world.Base}},
-			"a last expiry more":      {Filter: ticketstore.SessionFilter{ExpiresBefore: world.Base.Add(time.Hour)}},
+			"another subject":  {Filter: ticketstore.SessionFilter{SubjectID: "bob"}},
+			"a sid more":       {Filter: ticketstore.SessionFilter{SessionID: "s"}},
+			"a client more":    {Filter: ticketstore.SessionFilter{ClientID: "mail"}},
+			"a name more":      {Filter: ticketstore.SessionFilter{DisplayName: "a"}},
+			"another creation": {Filter: ticketstore.SessionFilter{CreatedFrom: world.Base.Add(1)}},
+			"a last creation more": {
+				Filter: ticketstore.SessionFilter{CreatedBefore: world.Base.Add(time.Hour)},
+			},
+			"an expiry more": {Filter: ticketstore.SessionFilter{ExpiresFrom: world.Base}},
+			"a last expiry more": {
+				Filter: ticketstore.SessionFilter{ExpiresBefore: world.Base.Add(time.Hour)},
+			},
 			"another order":           {Order: ticketstore.Ascending},
 			"another order backwards": {Order: ticketstore.Ascending, Prior: true},
 		} {
@@ -148,7 +165,9 @@ var pagingCases = []world.Case{
 		w.OK(err, "Query grants")
 		deliveries, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{})
 		w.OK(err, "Notifications")
-		for name, token := range map[string]string{"grants": grants.ResultsToken, "deliveries": deliveries.ResultsToken} {
+		for name, token := range map[string]string{
+			"grants": grants.ResultsToken, "deliveries": deliveries.ResultsToken,
+		} {
 			if token == "" {
 				w.Fatalf("the listing of %s has a row but gave no token", name)
 			}
@@ -158,20 +177,25 @@ var pagingCases = []world.Case{
 	}},
 	{Name: "an empty page behind the last shows what comes later", Run: func(w *world.World) {
 		sids := seven(w)
-		query := ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 10}
+		query := ticketstore.SessionQuery{
+			Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 10,
+		}
 		query.ResultsToken = w.Query(query).ResultsToken
 		empty := w.Query(query)
 		w.Same(pageSIDs(empty), []string{}, "the page behind the last")
 		w.Pass(time.Hour)
 		late := w.SignIn("ann")
 		query.ResultsToken = empty.ResultsToken
-		w.Same(pageSIDs(w.Query(query)), []string{late.SessionID}, "the page behind it after another session began")
+		w.Same(pageSIDs(w.Query(query)), []string{late.SessionID},
+			"the page behind it after another session began")
 		query.Prior = true
 		w.Same(pageSIDs(w.Query(query)), sids, "the page before it")
 	}},
 	{Name: "a page whose rows are gone leads on in both directions", Run: func(w *world.World) {
 		sids := seven(w)
-		query := ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 2}
+		query := ticketstore.SessionQuery{
+			Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 2,
+		}
 		query.ResultsToken = w.Query(query).ResultsToken
 		middle := w.Query(query)
 		w.Same(pageSIDs(middle), sids[2:4], "the second page")
@@ -193,12 +217,13 @@ var pagingCases = []world.Case{
 		empty := w.Query(query)
 		w.Same(pageSIDs(empty), []string{}, "the page when nothing is left")
 		if empty.ResultsToken == "" || empty.HasNext || empty.HasPrev {
-			w.Fatalf("the page when nothing is left: got token %q, next %v, prev %v, want a token and no pages",
+			w.Fatalf("the page when nothing is left: got token %q, next %v, prev %v, want a token alone",
 				empty.ResultsToken, empty.HasNext, empty.HasPrev)
 		}
 		before := w.SignIn("ann", world.CreatedAt(world.Base.Add(-time.Hour)))
 		query.ResultsToken, query.Prior = empty.ResultsToken, true
-		w.Same(pageSIDs(w.Query(query)), []string{before.SessionID}, "the page before the empty one after a session came there")
+		w.Same(pageSIDs(w.Query(query)), []string{before.SessionID},
+			"the page before the empty one after a session came there")
 	}},
 	{Name: "a filter at its limits fits into a token", Run: func(w *world.World) {
 		subject, name := strings.Repeat("<", ticketstore.MaxID), strings.Repeat("\x01", ticketstore.MaxText)
@@ -208,7 +233,8 @@ var pagingCases = []world.Case{
 		}
 		slices.Sort(sids)
 		query := ticketstore.SessionQuery{
-			Filter: ticketstore.SessionFilter{SubjectID: subject, DisplayName: name}, Order: ticketstore.Ascending, Count: 2,
+			Filter: ticketstore.SessionFilter{SubjectID: subject, DisplayName: name},
+			Order:  ticketstore.Ascending, Count: 2,
 		}
 		query.ResultsToken = w.Query(query).ResultsToken
 		w.Same(pageSIDs(w.Query(query)), sids[2:], "the second page")

@@ -48,7 +48,9 @@ var propertyCases = []world.Case{
 		w.OK(setProperty(w, "nothing", "x", ""), "remove one that is not there")
 	}},
 	{Name: "of those who set a property at once one wins", Run: func(w *world.World) {
-		errs := world.Race(8, func(i int) error { return setProperty(w, "issuer", "", fmt.Sprintf("host %d", i)) })
+		errs := world.Race(8, func(i int) error {
+			return setProperty(w, "issuer", "", fmt.Sprintf("host %d", i))
+		})
 		winner := w.OneWins(errs, ticketstore.ErrConflict, "set")
 		w.Same(string(property(w, "issuer")), fmt.Sprintf("host %d", winner), "the property")
 	}},
@@ -60,7 +62,8 @@ var propertyCases = []world.Case{
 			w.Refuses(err, "name", fmt.Sprintf("read %q", name))
 		}
 		largest := bytes.Repeat([]byte{0xff}, ticketstore.MaxProperty)
-		w.Refuses(w.Properties.SetProperty(w.Ctx(), "a", nil, append(largest, 0)), "value", "set one that is too large")
+		w.Refuses(w.Properties.SetProperty(w.Ctx(), "a", nil, append(largest, 0)), "value",
+			"set one that is too large")
 		w.OK(w.Properties.SetProperty(w.Ctx(), longest, nil, largest), "set the largest")
 		w.Same(property(w, longest), largest, "the largest property")
 	}},

@@ -18,7 +18,8 @@ const (
 	bob2 = "s6-bob"
 )
 
-// sixSessions stores them: ann has three, bob two, cid one; the mail client used all of ann's, the wiki each user's first.
+// sixSessions stores them: ann has three, bob two, cid one; the mail client used all of ann's, the wiki each
+// user's first.
 func sixSessions(w *world.World) map[string]*ticketstore.Session {
 	w.Helper()
 	all := map[string]*ticketstore.Session{}
@@ -27,7 +28,8 @@ func sixSessions(w *world.World) map[string]*ticketstore.Session {
 		{cid1, "cid", "Cid Moss"}, {ann3, "ann", "Ann Lee-Moss"}, {bob2, "bob", "Bob Lee"},
 	} {
 		created := world.Base.Add(time.Duration(i) * time.Minute)
-		all[row.sid] = w.SignIn(row.subject, world.SID(row.sid), world.Named(row.name), world.CreatedAt(created))
+		all[row.sid] = w.SignIn(row.subject, world.SID(row.sid), world.Named(row.name),
+			world.CreatedAt(created))
 	}
 	for _, sid := range []string{ann1, ann2, ann3} {
 		w.Uses(all[sid], "mail")
@@ -56,35 +58,73 @@ var filterRows = []struct {
 	{"unknown sid", ticketstore.SessionFilter{SessionID: "s4"}, nil, true},
 	{"client", ticketstore.SessionFilter{ClientID: "wiki"}, []string{ann1, bob1, cid1}, true},
 	{"unknown client", ticketstore.SessionFilter{ClientID: "wik"}, nil, true},
-	{"subject and client", ticketstore.SessionFilter{SubjectID: "ann", ClientID: "wiki"}, []string{ann1}, true},
+	{
+		"subject and client", ticketstore.SessionFilter{SubjectID: "ann", ClientID: "wiki"}, []string{ann1},
+		true,
+	},
 	{"subject and sid", ticketstore.SessionFilter{SubjectID: "bob", SessionID: bob2}, []string{bob2}, true},
 	{"subject and another's sid", ticketstore.SessionFilter{SubjectID: "bob", SessionID: ann1}, nil, true},
-	{"client and a sid it did not use", ticketstore.SessionFilter{ClientID: "mail", SessionID: bob1}, nil, true},
+	{
+		"client and a sid it did not use", ticketstore.SessionFilter{ClientID: "mail", SessionID: bob1}, nil,
+		true,
+	},
 	{"name", ticketstore.SessionFilter{DisplayName: "Lee"}, []string{ann1, bob1, ann2, ann3, bob2}, false},
 	{"name in another case", ticketstore.SessionFilter{DisplayName: "n lEE-m"}, []string{ann3}, false},
 	{"unknown name", ticketstore.SessionFilter{DisplayName: "Zoe"}, nil, false},
 	{"name with a wildcard", ticketstore.SessionFilter{DisplayName: "%"}, nil, false},
 	{"name with another wildcard", ticketstore.SessionFilter{DisplayName: "Ann_Lee"}, nil, false},
-	{"name and subject", ticketstore.SessionFilter{DisplayName: "moss", SubjectID: "ann"}, []string{ann3}, false},
-	{"name and client", ticketstore.SessionFilter{DisplayName: "LEE", ClientID: "wiki"}, []string{ann1, bob1}, false},
+	{
+		"name and subject", ticketstore.SessionFilter{DisplayName: "moss", SubjectID: "ann"}, []string{ann3},
+		false,
+	},
+	{
+		"name and client", ticketstore.SessionFilter{DisplayName: "LEE", ClientID: "wiki"},
+		[]string{ann1, bob1}, false,
+	},
 	{"created from", ticketstore.SessionFilter{CreatedFrom: minute(4)}, []string{cid1, ann3, bob2}, false},
-	{"created before", ticketstore.SessionFilter{CreatedBefore: minute(4)}, []string{ann1, bob1, ann2}, false},
-	{"created within", ticketstore.SessionFilter{CreatedFrom: minute(2), CreatedBefore: minute(5)}, []string{bob1, ann2, cid1}, false},
-	{"created in an empty range", ticketstore.SessionFilter{CreatedFrom: minute(4), CreatedBefore: minute(4)}, nil, false},
-	{"created in a range turned round", ticketstore.SessionFilter{CreatedFrom: minute(5), CreatedBefore: minute(2)}, nil, false},
+	{
+		"created before", ticketstore.SessionFilter{CreatedBefore: minute(4)}, []string{ann1, bob1, ann2},
+		false,
+	},
+	{
+		"created within", ticketstore.SessionFilter{CreatedFrom: minute(2), CreatedBefore: minute(5)},
+		[]string{bob1, ann2, cid1}, false,
+	},
+	{
+		"created in an empty range",
+		ticketstore.SessionFilter{CreatedFrom: minute(4), CreatedBefore: minute(4)}, nil, false,
+	},
+	{
+		"created in a range turned round",
+		ticketstore.SessionFilter{CreatedFrom: minute(5), CreatedBefore: minute(2)}, nil, false,
+	},
 	{"expires from", ticketstore.SessionFilter{ExpiresFrom: minute(65)}, []string{ann3, bob2}, false},
 	{"expires before", ticketstore.SessionFilter{ExpiresBefore: minute(62)}, []string{ann1}, false},
-	{"expires within", ticketstore.SessionFilter{ExpiresFrom: minute(62), ExpiresBefore: minute(64)}, []string{bob1, ann2}, false},
-	{"subject and created", ticketstore.SessionFilter{SubjectID: "ann", CreatedFrom: minute(2)}, []string{ann2, ann3}, false},
-	{"client and expires", ticketstore.SessionFilter{ClientID: "wiki", ExpiresBefore: minute(64)}, []string{ann1, bob1}, false},
-	{"created and expires", ticketstore.SessionFilter{CreatedFrom: minute(2), ExpiresBefore: minute(65)}, []string{bob1, ann2, cid1}, false},
+	{
+		"expires within", ticketstore.SessionFilter{ExpiresFrom: minute(62), ExpiresBefore: minute(64)},
+		[]string{bob1, ann2}, false,
+	},
+	{
+		"subject and created", ticketstore.SessionFilter{SubjectID: "ann", CreatedFrom: minute(2)},
+		[]string{ann2, ann3}, false,
+	},
+	{
+		"client and expires", ticketstore.SessionFilter{ClientID: "wiki", ExpiresBefore: minute(64)},
+		[]string{ann1, bob1}, false,
+	},
+	{
+		"created and expires", ticketstore.SessionFilter{CreatedFrom: minute(2), ExpiresBefore: minute(65)},
+		[]string{bob1, ann2, cid1}, false,
+	},
 	{"all", ticketstore.SessionFilter{
-		SubjectID: "ann", SessionID: ann1, ClientID: "mail", DisplayName: "ann", CreatedFrom: minute(1), CreatedBefore: minute(2),
-		ExpiresFrom: minute(61), ExpiresBefore: minute(62),
+		SubjectID: "ann", SessionID: ann1, ClientID: "mail", DisplayName: "ann", CreatedFrom: minute(1),
+		CreatedBefore: minute(2),
+		ExpiresFrom:   minute(61), ExpiresBefore: minute(62),
 	}, []string{ann1}, false},
 	{"all but one", ticketstore.SessionFilter{
-		SubjectID: "ann", SessionID: ann1, ClientID: "mail", DisplayName: "ann", CreatedFrom: minute(1), CreatedBefore: minute(2),
-		ExpiresFrom: minute(62),
+		SubjectID: "ann", SessionID: ann1, ClientID: "mail", DisplayName: "ann", CreatedFrom: minute(1),
+		CreatedBefore: minute(2),
+		ExpiresFrom:   minute(62),
 	}, nil, false},
 }
 
@@ -97,7 +137,8 @@ var queryCases = []world.Case{
 			for i := range row.want {
 				descending = append(descending, row.want[len(row.want)-1-i])
 			}
-			w.Same(walkSIDs(w, ticketstore.SessionQuery{Filter: row.filter, Count: 2}), descending, "sessions by "+row.name+", the newest first")
+			w.Same(walkSIDs(w, ticketstore.SessionQuery{Filter: row.filter, Count: 2}), descending,
+				"sessions by "+row.name+", the newest first")
 		}
 	}},
 	{Name: "totals are exact without filter and with exact ones", Run: func(w *world.World) {
@@ -122,7 +163,8 @@ var queryCases = []world.Case{
 		got := page.Sessions[0]
 		sameSession(w, &got.Session, public(s), "the session in the listing")
 		w.Same(got.Clients, w.Find(s).Clients, "clients of the session in the listing")
-		w.Same([]string{got.Clients[0].ClientID, got.Clients[1].ClientID}, []string{"wiki", "mail"}, "clients by their first use")
+		w.Same([]string{got.Clients[0].ClientID, got.Clients[1].ClientID}, []string{"wiki", "mail"},
+			"clients by their first use")
 	}},
 	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
 		for range 2 {
@@ -146,9 +188,11 @@ var queryCases = []world.Case{
 		w.End(logout.Ending{SubjectID: "bob"})
 		w.Renew(all[cid1], 2*time.Hour)
 		for filter, want := range map[ticketstore.SessionFilter]int{
-			{}: 4, {SubjectID: "ann"}: 2, {SubjectID: "bob"}: 0, {SubjectID: "cid"}: 2, {ClientID: "mail"}: 2, {ClientID: "wiki"}: 1,
+			{}: 4, {SubjectID: "ann"}: 2, {SubjectID: "bob"}: 0, {SubjectID: "cid"}: 2, {ClientID: "mail"}: 2,
+			{ClientID: "wiki"}: 1,
 		} {
-			w.Same(w.Query(ticketstore.SessionQuery{Filter: filter}).TotalCount, want, "TotalCount by "+filter.SubjectID+filter.ClientID)
+			w.Same(w.Query(ticketstore.SessionQuery{Filter: filter}).TotalCount, want,
+				"TotalCount by "+filter.SubjectID+filter.ClientID)
 		}
 	}},
 	{Name: "a name is found without regard to case in any script", Run: func(w *world.World) {
@@ -162,7 +206,8 @@ var queryCases = []world.Case{
 			{"名前 太郎", "前 太"},
 		} {
 			s := w.SignIn("ann", world.Named(row.name))
-			w.Same(w.SIDs(ticketstore.SessionFilter{DisplayName: row.part}), []string{s.SessionID}, row.name+" by "+row.part)
+			w.Same(w.SIDs(ticketstore.SessionFilter{DisplayName: row.part}), []string{s.SessionID},
+				row.name+" by "+row.part)
 			w.End(logout.Ending{SessionID: s.SessionID})
 		}
 	}},

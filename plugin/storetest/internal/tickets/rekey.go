@@ -53,7 +53,8 @@ var rekeyCases = []world.Case{
 		after := w.Find(s)
 		w.Same(after.Clients, before.Clients, "clients")
 		sameSession(w, &after.Session, public(got), "the session by its sid")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "wiki"}), []string{s.SessionID}, "sessions of a client")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "wiki"}), []string{s.SessionID},
+			"sessions of a client")
 	}},
 	{Name: "grants of the session stay live", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -68,8 +69,10 @@ var rekeyCases = []world.Case{
 		rekey.DisplayName = "Ann New"
 		got := rekeyed(w, rekey)
 		w.Same(w.SIDs(ticketstore.SessionFilter{DisplayName: "old"}), []string{}, "sessions by the old name")
-		w.Same(w.SIDs(ticketstore.SessionFilter{DisplayName: "new"}), []string{s.SessionID}, "sessions by the new name")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresFrom: got.Expires}), []string{s.SessionID}, "sessions by the new expiry")
+		w.Same(w.SIDs(ticketstore.SessionFilter{DisplayName: "new"}), []string{s.SessionID},
+			"sessions by the new name")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresFrom: got.Expires}), []string{s.SessionID},
+			"sessions by the new expiry")
 	}},
 	{Name: "a nearer expiry is noticed when it falls due", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -156,7 +159,7 @@ var rekeyCases = []world.Case{
 		_, err := w.Tickets.Get(w.Ctx(), rekeys[winner].NewKey)
 		w.OK(err, "Get by the key that won")
 	}},
-	{Name: "repeating the create of a session with a new cookie does not bring the old one back", Run: func(w *world.World) {
+	{Name: "a repeated create does not bring back a replaced key", Run: func(w *world.World) {
 		s := w.Session("ann")
 		w.OK(w.Tickets.Create(w.Ctx(), s), "Create")
 		got := rekeyed(w, w.Rekey(w.Get(s)))

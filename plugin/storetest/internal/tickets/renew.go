@@ -10,7 +10,8 @@ import (
 
 // tryRenew asks for the session to slide to that long from now.
 func tryRenew(w *world.World, s *ticketstore.Session, idle time.Duration) (*ticketstore.Session, error) {
-	return w.Tickets.Renew(w.Ctx(), ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(idle)}, w.Now)
+	return w.Tickets.Renew(w.Ctx(),
+		ticketstore.Renewal{Key: s.Key, Version: s.Version, Expires: w.Now.Add(idle)}, w.Now)
 }
 
 var renewCases = []world.Case{
@@ -37,7 +38,8 @@ var renewCases = []world.Case{
 		sameSession(w, &page.Sessions[0].Session, public(got), "the session in the listing")
 		later := ticketstore.SessionFilter{ExpiresFrom: got.Expires}
 		w.Same(w.SIDs(later), []string{s.SessionID}, "sessions that expire then or later")
-		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresBefore: got.Expires}), []string{}, "sessions that expire before")
+		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresBefore: got.Expires}), []string{},
+			"sessions that expire before")
 	}},
 	{Name: "a renewed session can be renewed again", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -85,7 +87,8 @@ var renewCases = []world.Case{
 			return err
 		})
 		winner := w.OneWins(errs, ticketstore.ErrConflict, "Renew")
-		w.At(w.Get(s).Expires, w.Now.Add(time.Hour+time.Duration(winner)*time.Minute), "Expires as the winner asked")
+		w.At(w.Get(s).Expires, w.Now.Add(time.Hour+time.Duration(winner)*time.Minute),
+			"Expires as the winner asked")
 	}},
 	{Name: "an unknown session is not found", Run: func(w *world.World) {
 		w.SignIn("ann")

@@ -9,11 +9,13 @@ import (
 
 // Config says how to open a backend.
 type Config struct {
-	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel tests. Required.
+	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
+	// tests. Required.
 	New func(t *testing.T) world.Stores
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
-	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is what walks with a filter use.
+	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is
+	// what walks with a filter use.
 	WalkRows int
 }
 
@@ -21,18 +23,19 @@ type Config struct {
 func Run(t *testing.T, config Config) {
 	open := func(t *testing.T, w *world.World) {
 		stores := config.New(t)
-		w.Tickets, w.Grants, w.Logout, w.Properties = stores.Tickets, stores.Grants, stores.Logout, stores.Properties
+		w.Tickets, w.Grants, w.Logout, w.Properties = stores.Tickets, stores.Grants, stores.Logout,
+			stores.Properties
 	}
 	rows := cmp.Or(config.Rows, world.DefaultRows)
 	world.Run(t, config.Rows, open, []world.Group{
 		{Name: "create", Cases: createCases},
 		{Name: "input", Cases: inputCases()},
 		{Name: "limit", Cases: limitCases},
-		{Name: "renew", Cases: renewCases},
-		{Name: "rekey", Cases: rekeyCases},
-		{Name: "query", Cases: queryCases},
-		{Name: "paging", Cases: pagingCases},
-		{Name: "properties", Cases: propertyCases},
-		{Name: "walk", Cases: walkCases(cmp.Or(config.WalkRows, rows), rows)},
+		{Rule: 9, Name: "renew", Cases: renewCases},
+		{Rule: 10, Name: "new key", Cases: rekeyCases},
+		{Rule: 5, Name: "queries", Cases: queryCases},
+		{Rule: 5, Name: "pages", Cases: pagingCases},
+		{Rule: 13, Name: "properties", Cases: propertyCases},
+		{Rule: 5, Name: "pages under change", Cases: walkCases(cmp.Or(config.WalkRows, rows), rows)},
 	})
 }

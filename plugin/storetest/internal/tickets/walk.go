@@ -23,11 +23,13 @@ func walkCases(all, filtered int) []world.Case {
 		{"a walk by client", ticketstore.SessionFilter{ClientID: "mail"}},
 		{"a walk by name", ticketstore.SessionFilter{DisplayName: "aNN"}},
 		{"a walk by moments", ticketstore.SessionFilter{
-			CreatedFrom: world.Base, CreatedBefore: world.Base.Add(time.Hour), ExpiresFrom: world.Base.Add(time.Minute),
+			CreatedFrom: world.Base, CreatedBefore: world.Base.Add(time.Hour),
+			ExpiresFrom:   world.Base.Add(time.Minute),
 			ExpiresBefore: world.Base.Add(10000 * time.Hour),
 		}},
 		{"a walk by all at once", ticketstore.SessionFilter{
-			SubjectID: "ann", ClientID: "mail", DisplayName: "joanne", CreatedFrom: world.Base, ExpiresFrom: world.Base,
+			SubjectID: "ann", ClientID: "mail", DisplayName: "joanne", CreatedFrom: world.Base,
+			ExpiresFrom: world.Base,
 		}},
 	} {
 		rows := filtered
@@ -42,8 +44,8 @@ func walkCases(all, filtered int) []world.Case {
 	return cases
 }
 
-// churn is a listing that changes while it is walked: sessions begin and end before and behind the reader, and others slide or get a
-// new cookie.
+// churn is a listing that changes while it is walked: sessions begin and end before and behind the reader,
+// and others slide or get a new cookie.
 type churn struct {
 	w      *world.World
 	rows   int
@@ -56,7 +58,8 @@ type churn struct {
 
 func newChurn(w *world.World, rows int, seed uint64, filter ticketstore.SessionFilter) *churn {
 	w.Helper()
-	c := &churn{w: w, rows: rows, random: rand.New(rand.NewPCG(seed, 7)), filter: filter} //nolint:gosec // a test's choice, made the same each time
+	random := rand.New(rand.NewPCG(seed, 7)) //nolint:gosec // a test's choice, the same each time
+	c := &churn{w: w, rows: rows, random: random, filter: filter}
 	sessions := make([]*ticketstore.Session, rows)
 	for i := range sessions {
 		sessions[i] = c.session()
@@ -75,7 +78,8 @@ func newChurn(w *world.World, rows int, seed uint64, filter ticketstore.SessionF
 // session returns a session created within some time of the others; many are created at the same moment.
 func (c *churn) session() *ticketstore.Session {
 	created := world.Base.Add(time.Duration(c.random.IntN(c.rows/2+1)) * time.Millisecond)
-	return c.w.Session("ann", world.Named("Joanne"), world.CreatedAt(created), world.Absolute(0), world.Idle(1000*time.Hour))
+	return c.w.Session("ann", world.Named("Joanne"), world.CreatedAt(created), world.Absolute(0),
+		world.Idle(1000*time.Hour))
 }
 
 func (c *churn) store(s *ticketstore.Session) error {
@@ -99,7 +103,8 @@ func (c *churn) check() {
 	}
 }
 
-// walk follows the query to its end, changes things between any two pages, and returns the token of the empty page behind it.
+// walk follows the query to its end, changes things between any two pages, and returns the token of the empty
+// page behind it.
 func (c *churn) walk(query ticketstore.SessionQuery) string {
 	w := c.w
 	w.Helper()
@@ -124,8 +129,10 @@ func (c *churn) walk(query ticketstore.SessionQuery) string {
 				w.Fatalf("%s shows %s twice", what, s.SessionID)
 			}
 			seen[s.SessionID] = true
-			if ascending := (query.Order == ticketstore.Ascending) != query.Prior; last != nil && before(last, s) != ascending {
-				w.Fatalf("%s shows %s (%v) after %s (%v): not in order", what, s.SessionID, s.Created, last.SessionID, last.Created)
+			if ascending := (query.Order == ticketstore.Ascending) != query.Prior; last != nil &&
+				before(last, s) != ascending {
+				w.Fatalf("%s shows %s (%v) after %s (%v): not in order", what, s.SessionID, s.Created,
+					last.SessionID, last.Created)
 			}
 			last = s
 		}

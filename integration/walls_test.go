@@ -33,6 +33,7 @@ const (
 	ourPlugin    = modulePath + "/plugin"
 	ourTransfer  = modulePath + "/plugin/transfer"
 	ourAdapter   = modulePath + "/hostadapter"
+	ourBadger    = modulePath + "/plugin/badger/internal"
 )
 
 var domain = []string{modulePath + "/ticketstore", modulePath + "/grantstore", modulePath + "/logout"}
@@ -77,6 +78,26 @@ var walls = []wall{
 		forbidden: []string{badgerPath, ourPlugin + "/badger"},
 	},
 	{name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory"), forbidden: []string{goPluginPath, grpcPath}},
+	{
+		name: "the layout of keys knows no database", of: exactly("plugin/badger/internal/layout"),
+		forbidden: []string{badgerPath, ourBadger}, except: []string{ourBadger + "/layout"},
+	},
+	{
+		name: "machine, files and disk know no rows", of: exactly(badgersOwn("machine", "files", "disk")...),
+		forbidden: []string{ourBadger, ourPlugin + "/records"}, except: badgerPaths("files"),
+	},
+	{
+		name: "a store's folder knows no transactions", of: exactly(badgersOwn("folder")...),
+		forbidden: []string{ourBadger}, except: badgerPaths("files", "disk", "layout"),
+	},
+	{
+		name: "transactions know no rules", of: exactly(badgersOwn("kv")...),
+		forbidden: []string{ourBadger, ourPlugin + "/rules"}, except: badgerPaths("files", "disk", "layout", "folder", "recordpb"),
+	},
+	{
+		name: "checks, moves and pages know transactions, not one another", of: exactly(badgersOwn("check", "move", "listing")...),
+		forbidden: badgerPaths("check", "move", "listing"),
+	},
 }
 
 func exactly(pkgs ...string) func(string) bool {
@@ -88,6 +109,21 @@ func exactly(pkgs ...string) func(string) bool {
 		}
 		return false
 	}
+}
+
+// badgersOwn are packages below the Badger engine, badgerPaths their import paths.
+func badgersOwn(names ...string) (pkgs []string) {
+	for _, name := range names {
+		pkgs = append(pkgs, "plugin/badger/internal/"+name)
+	}
+	return pkgs
+}
+
+func badgerPaths(names ...string) (paths []string) {
+	for _, name := range names {
+		paths = append(paths, ourBadger+"/"+name)
+	}
+	return paths
 }
 
 func below(folder string) func(string) bool {

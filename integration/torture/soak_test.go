@@ -80,7 +80,7 @@ func TestSoak(t *testing.T) {
 // weigh tells what the store keeps for each session that lives, with all that is kept for a while of those that ended.
 func weigh(t *testing.T, data string) {
 	t.Helper()
-	e, err := badger.OpenStill(t.Context(), badger.Settings{Path: data}, slog.New(slog.DiscardHandler))
+	e, err := badger.OpenReadOnly(t.Context(), badger.Settings{Path: data}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Errorf("opening the store: %v", err)
 		return

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -34,7 +34,7 @@ func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Tim
 type application struct {
 	batch    *grantstore.Batch
 	now      time.Time
-	tx       *tx
+	tx       *kv.Tx
 	consumed *records.Grant // what the batch consumes
 	outlives bool           // consumed was let live by an ended record, and so are those issued for it
 	revoked  int
@@ -43,10 +43,10 @@ type application struct {
 	refused error
 }
 
-func (a *application) run(tx *tx) error {
+func (a *application) run(tx *kv.Tx) error {
 	*a = application{batch: a.batch, now: a.now, tx: tx} // it may be applied a second time
 	before := &records.Operation{}
-	again, err := load(tx, operationKey(a.batch.OperationID), before)
+	again, err := kv.Load(tx, layout.OperationKey(a.batch.OperationID), before)
 	if err != nil {
 		return err
 	}
@@ -59,13 +59,13 @@ func (a *application) run(tx *tx) error {
 			return err
 		}
 	}
-	return tx.answered(a.batch.OperationID, &records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.revoked)})
+	return saveAnswer(tx, a.batch.OperationID, &records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.revoked)})
 }
 
-// answered keeps the answer to an operation in the transaction that earned it.
-func (t *tx) answered(id string, answer *records.Operation) error {
-	t.put(key(indexOperationAge, timeKey(answer.GetWhen()), last(id)), nil)
-	return t.save(operationKey(id), answer)
+// saveAnswer keeps the answer to an operation in the transaction that earned it.
+func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
+	t.Put(layout.Key(layout.IndexOperationAge, layout.TimeKey(answer.GetWhen()), layout.Last(id)), nil)
+	return t.Save(layout.OperationKey(id), answer)
 }
 
 func (a *application) use() error {
@@ -78,7 +78,7 @@ func (a *application) use() error {
 		return err
 	}
 	use.Notify, use.Coordinated, use.Muted = u.Notify, u.Coordinated, uint32(u.Muted)
-	return a.tx.save(clientUseKey(u.SessionID, u.ClientID), use)
+	return a.tx.Save(layout.ClientUseKey(u.SessionID, u.ClientID), use)
 }
 
 // slide has a session live longer that is live and was not renewed lately.
@@ -92,7 +92,7 @@ func (a *application) slide() error {
 		return err
 	}
 	a.slid = true
-	return a.tx.saveSession(session, false)
+	return saveSession(a.tx, session, false)
 }
 
 // attach returns the client's row in a session that must be live, as used now, for the caller to save. It is new or, after a removal
@@ -117,8 +117,8 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 			use = &records.ClientUse{FirstUsed: records.Nanos(a.now)}
 		}
 		use.Detached = false
-		a.tx.put(sessionPosition(indexClient, more(client), session), nil)
-		if err := a.tx.count(client, +1); err != nil {
+		a.tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), session), nil)
+		if err := countSession(a.tx, client, +1); err != nil {
 			return nil, err
 		}
 	}
@@ -128,24 +128,17 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 
 // roomFor reports whether a session may be used by one more client.
 func (a *application) roomFor(sid string) error {
-	prefix := clientUsePrefix(sid)
+	prefix := layout.ClientUsePrefix(sid)
 	n, err := countKeys(a.tx, prefix, ticketstore.MaxClients)
 	if err != nil || n < 0 {
 		return cmp.Or(err, ticketstore.ErrTooManyClients)
 	}
 	// A scan does not see what the batch itself has written.
-	for name := range a.tx.writes {
-		if strings.HasPrefix(name, string(prefix)) {
-			before, err := a.tx.group.get([]byte(name))
-			if err != nil {
-				return err
-			}
-			if before == nil {
-				n++
-			}
-		}
+	written, err := a.tx.NewUnder(prefix)
+	if err != nil {
+		return err
 	}
-	if n >= ticketstore.MaxClients {
+	if n+written >= ticketstore.MaxClients {
 		return ticketstore.ErrTooManyClients
 	}
 	return nil
@@ -196,7 +189,7 @@ func (a *application) consume() error {
 	if err := errors.Join(a.survey(), a.spend(g)); err != nil {
 		return err
 	}
-	return a.tx.consume(c.Ref, g, rules.Grace(c), a.now)
+	return consumeGrant(a.tx, c.Ref, g, rules.Grace(c), a.now)
 }
 
 // spend removes what goes with a code or refresh token that is used for the first time.
@@ -207,15 +200,15 @@ func (a *application) spend(g *records.Grant) error {
 		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
 	case known:
 		row, err := loadGrant(a.tx, access)
-		if err := a.tx.abandon(err); err != nil {
+		if err := a.tx.Abandon(err); err != nil {
 			return err
 		}
 		if row != nil {
-			a.tx.dropRow(access, row)
+			dropGrantRow(a.tx, access, row)
 		}
-		return a.tx.leaveFamily(access, g)
+		return leaveFamily(a.tx, access, g)
 	}
-	_, err := a.tx.dropFamily(g.RequestId, spent, a.now)
+	_, err := dropFamily(a.tx, g.RequestId, spent, a.now)
 	return err
 }
 
@@ -254,9 +247,9 @@ func (a *application) survey() error {
 // refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is refused.
 func (a *application) refuseReused(g *records.Grant) error {
 	// What the batch did before is not to be committed.
-	a.tx.reset()
+	a.tx.Reset()
 	a.refused = grantstore.ErrConsumed
-	_, err := a.tx.dropFamily(g.GetRequestId(), nil, a.now)
+	_, err := dropFamily(a.tx, g.GetRequestId(), nil, a.now)
 	return err
 }
 
@@ -277,12 +270,12 @@ func (a *application) drop(ref grantstore.Ref) error {
 	if judge(a.tx, ref.Type, g, a.now) == nil {
 		a.revoked++
 	}
-	return a.tx.dropGrant(ref, g)
+	return dropGrant(a.tx, ref, g)
 }
 
 func (a *application) revoke() error {
 	for _, r := range a.batch.Revoke {
-		n, err := a.tx.dropFamily(r.RequestID, r.Types, a.now)
+		n, err := dropFamily(a.tx, r.RequestID, r.Types, a.now)
 		if err != nil {
 			return err
 		}
@@ -292,7 +285,7 @@ func (a *application) revoke() error {
 }
 
 // dropFamily removes the tokens of a family, of the given types or (nil) all, and counts those that were live.
-func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time) (live int, err error) {
+func dropFamily(t *kv.Tx, requestID string, types []grantstore.Type, now time.Time) (live int, err error) {
 	members, err := familyOf(t, requestID)
 	if err != nil || len(members) == 0 {
 		return 0, err
@@ -304,7 +297,7 @@ func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time
 			continue
 		}
 		g, err := loadGrant(t, ref)
-		if err := t.abandon(err); err != nil { // a damaged one is of use to nobody
+		if err := t.Abandon(err); err != nil { // a damaged one is of use to nobody
 			return live, err
 		}
 		if g == nil {
@@ -313,12 +306,12 @@ func (t *tx) dropFamily(requestID string, types []grantstore.Type, now time.Time
 		if judge(t, ref.Type, g, now) == nil {
 			live++
 		}
-		t.dropRow(ref, g)
+		dropGrantRow(t, ref, g)
 	}
 	if len(kept) == len(members) {
 		return 0, nil
 	}
-	return live, t.saveFamily(requestID, kept)
+	return live, saveFamily(t, requestID, kept)
 }
 
 func (a *application) store() error {
@@ -339,7 +332,7 @@ func (a *application) store() error {
 		if err := a.vacate(given.Ref); err != nil {
 			return err
 		}
-		if err := a.tx.insertGrant(given.Ref, g); err != nil {
+		if err := insertGrant(a.tx, given.Ref, g); err != nil {
 			return err
 		}
 	}
@@ -364,7 +357,7 @@ func (a *application) bind(g *records.Grant) error {
 		return err
 	}
 	g.TokenNumber = use.TokenNumber
-	return a.tx.save(clientUseKey(g.SessionId, g.ClientId), use)
+	return a.tx.Save(layout.ClientUseKey(g.SessionId, g.ClientId), use)
 }
 
 // vacate makes room for a grant under a key that only an expired one may hold.
@@ -380,5 +373,5 @@ func (a *application) vacate(ref grantstore.Ref) error {
 	default:
 		return verdict
 	}
-	return a.tx.dropGrant(ref, old)
+	return dropGrant(a.tx, ref, old)
 }

@@ -14,6 +14,9 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -66,14 +69,14 @@ func stocked(t *testing.T) *Engine {
 	must(err)
 	must(e.Logout().Settle(t.Context(), claimed.Deliveries[0].ID, claimed.Deliveries[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
 	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated}, base)
-	must(e.update(t.Context(), func(tx *tx) error { tx.put(purgeKey("ann-2"), []byte("end-ann-2")); return nil }))
+	must(e.update(t.Context(), func(tx *kv.Tx) error { tx.Put(layout.PurgeKey("ann-2"), []byte("end-ann-2")); return nil }))
 	must(e.Properties().SetProperty(t.Context(), "issuer", nil, []byte("https://op.example")))
 	must(e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "new"}))
 	signIn(t, e, "cid-1", "cid")
 	return e
 }
 
-func checked(t *testing.T, e *Engine, config CheckConfig) *Report {
+func checked(t *testing.T, e *Engine, config check.Config) *check.Report {
 	t.Helper()
 	report, err := e.Check(t.Context(), config)
 	if err != nil {
@@ -85,7 +88,7 @@ func checked(t *testing.T, e *Engine, config CheckConfig) *Report {
 // put changes the database behind the engine's back; a nil value deletes.
 func put(t *testing.T, e *Engine, k, v []byte) {
 	t.Helper()
-	err := e.db.Update(func(txn *badger.Txn) error {
+	err := e.db.Badger().Update(func(txn *badger.Txn) error {
 		if v == nil {
 			return txn.Delete(k)
 		}
@@ -96,14 +99,17 @@ func put(t *testing.T, e *Engine, k, v []byte) {
 	}
 }
 
+// rawRow is a row as it is stored.
+type rawRow struct{ k, v []byte }
+
 // everyRow returns all rows, but for the ledger: nothing else says what it should be.
-func everyRow(t *testing.T, e *Engine) (all []storedRow) {
+func everyRow(t *testing.T, e *Engine) (all []rawRow) {
 	t.Helper()
-	err := e.look(t.Context(), func(r reader) error {
-		return r.scan(nil, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err := e.db.Look(t.Context(), func(r *kv.Snapshot) error {
+		return r.Scan(nil, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
-			if !bytes.Equal(k, ledgerKey) {
-				all = append(all, storedRow{k, v})
+			if !bytes.Equal(k, layout.LedgerKey) {
+				all = append(all, rawRow{k, v})
 			}
 			return true, err
 		})
@@ -119,14 +125,14 @@ func TestCheckOfAStoreWithEverything(t *testing.T) {
 	e := stocked(t)
 	found := map[string]bool{}
 	for _, r := range everyRow(t, e) {
-		found[tableOf(r.k).name] = true
+		found[layout.TableOf(r.k).Name] = true
 	}
-	for _, table := range tables {
-		if !found[table.name] && table.name != "ledger" && table.name != "damaged" {
-			t.Errorf("there is no row of %s: what is wrong with one is not tested", table.name)
+	for _, table := range layout.Tables {
+		if !found[table.Name] && table.Name != "ledger" && table.Name != "damaged" {
+			t.Errorf("there is no row of %s: what is wrong with one is not tested", table.Name)
 		}
 	}
-	report := checked(t, e, CheckConfig{Ages: true})
+	report := checked(t, e, check.Config{Ages: true})
 	status, err := e.Transfer().Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +165,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if report := checked(t, e, CheckConfig{Ages: true}); len(report.Findings) > 0 {
+		if report := checked(t, e, check.Config{Ages: true}); len(report.Findings) > 0 {
 			t.Errorf("%s: %v", what, report.Findings)
 		}
 	}
@@ -183,7 +189,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 
 	var entry []byte
 	for _, r := range everyRow(t, e) {
-		if bytes.HasPrefix(r.k, indexSubject) {
+		if bytes.HasPrefix(r.k, layout.IndexSubject) {
 			entry = r.k
 		}
 	}
@@ -192,7 +198,7 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Abandoned, ID: "move", Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
-	if report := checked(t, e, CheckConfig{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {
+	if report := checked(t, e, check.Config{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {
 		t.Errorf("a store that was abandoned, and perhaps half emptied: %+v", report)
 	}
 }
@@ -202,7 +208,7 @@ func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	for _, r := range everyRow(t, e) {
-		table, id := placeOf(r.k)
+		table, id := layout.PlaceOf(r.k)
 		place := fmt.Sprintf("%s, %s", table, id)
 		put(t, e, r.k, nil)
 		foundAt(t, e, "missing: "+place)
@@ -223,14 +229,14 @@ func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 		foundAt(t, e, "another beside: "+place)
 		put(t, e, stranger, nil)
 	}
-	if report := checked(t, e, CheckConfig{}); len(report.Findings) > 0 {
+	if report := checked(t, e, check.Config{}); len(report.Findings) > 0 {
 		t.Errorf("findings after everything was put back: %v", report.Findings)
 	}
 }
 
 func foundAt(t *testing.T, e *Engine, what string) {
 	t.Helper()
-	report := checked(t, e, CheckConfig{})
+	report := checked(t, e, check.Config{})
 	if len(report.Findings) == 0 {
 		t.Errorf("%s: nothing was found", what)
 	}
@@ -250,56 +256,56 @@ func foundAt(t *testing.T, e *Engine, what string) {
 func TestCheckNamesTheBrokenRule(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		breaks func(e *Engine, tx *tx) error
+		breaks func(e *Engine, tx *kv.Tx) error
 		says   string
 	}{
-		"a token whose session was never there": {func(e *Engine, tx *tx) error {
-			tx.delete(endedKey("ann-2"))
+		"a token whose session was never there": {func(e *Engine, tx *kv.Tx) error {
+			tx.Delete(layout.EndedKey("ann-2"))
 			return nil
 		}, "neither exists nor has left an ended record"},
-		"a session that ended and is there": {func(e *Engine, tx *tx) error {
-			return tx.save(endedKey("ann-1"), &records.Ended{SubjectId: "ann", When: 1})
+		"a session that ended and is there": {func(e *Engine, tx *kv.Tx) error {
+			return tx.Save(layout.EndedKey("ann-1"), &records.Ended{SubjectId: "ann", When: 1})
 		}, "judges the grants of a session that is there"},
-		"a client of no session": {func(e *Engine, tx *tx) error {
-			tx.put(clientUseKey("nobody", "photos"), nil)
+		"a client of no session": {func(e *Engine, tx *kv.Tx) error {
+			tx.Put(layout.ClientUseKey("nobody", "photos"), nil)
 			return nil
 		}, "is of a session that does not exist"},
-		"a session found due too late": {func(e *Engine, tx *tx) error {
+		"a session found due too late": {func(e *Engine, tx *kv.Tx) error {
 			s, err := loadSession(tx, "ann-1")
 			s.IndexedDue = records.Nanos(base.Add(time.Hour * 2))
-			return errors.Join(err, tx.save(sessionKey("ann-1"), s))
+			return errors.Join(err, tx.Save(layout.SessionKey("ann-1"), s))
 		}, "would be found due too late"},
-		"a notice that is never sent": {func(e *Engine, tx *tx) error {
-			return tx.save(noticeKey("n"), &records.Notification{State: "pending", ClientId: "photos", SessionId: "x"})
+		"a notice that is never sent": {func(e *Engine, tx *kv.Tx) error {
+			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "pending", ClientId: "photos", SessionId: "x"})
 		}, "is due never"},
-		"a notice that stays for ever": {func(e *Engine, tx *tx) error {
-			return tx.save(noticeKey("n"), &records.Notification{State: "delivered", ClientId: "photos", SessionId: "x"})
+		"a notice that stays for ever": {func(e *Engine, tx *kv.Tx) error {
+			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "delivered", ClientId: "photos", SessionId: "x"})
 		}, "kept for ever"},
-		"a job in no phase": {func(e *Engine, tx *tx) error {
-			return tx.save(jobKey("under way"), &records.Job{Phase: "resting"})
+		"a job in no phase": {func(e *Engine, tx *kv.Tx) error {
+			return tx.Save(layout.JobKey("under way"), &records.Job{Phase: "resting"})
 		}, "phase that does not exist"},
-		"a session under another's key": {func(e *Engine, tx *tx) error {
+		"a session under another's key": {func(e *Engine, tx *kv.Tx) error {
 			s, err := loadSession(tx, "ann-1")
-			return errors.Join(err, tx.save(sessionKey("ann-3"), s))
+			return errors.Join(err, tx.Save(layout.SessionKey("ann-3"), s))
 		}, "another session than its key says"},
-		"a token that a revocation would miss": {func(_ *Engine, tx *tx) error {
+		"a token that a revocation would miss": {func(_ *Engine, tx *kv.Tx) error {
 			ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 			g, err := loadGrant(tx, ref)
 			g.TokenNumber = 7
-			return errors.Join(err, tx.save(grantKey(ref), g))
+			return errors.Join(err, tx.Save(layout.GrantKey(ref), g))
 		}, "has token number 7, and its client is at 0"},
-		"a key of no table": {func(e *Engine, tx *tx) error {
-			tx.put([]byte("Zx"), nil)
+		"a key of no table": {func(e *Engine, tx *kv.Tx) error {
+			tx.Put([]byte("Zx"), nil)
 			return nil
 		}, "key of no table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := stocked(t)
-			if err := e.update(t.Context(), func(tx *tx) error { return c.breaks(e, tx) }); err != nil {
+			if err := e.update(t.Context(), func(tx *kv.Tx) error { return c.breaks(e, tx) }); err != nil {
 				t.Fatal(err)
 			}
-			report := checked(t, e, CheckConfig{})
+			report := checked(t, e, check.Config{})
 			for _, f := range report.Findings {
 				if strings.Contains(f.Problem, c.says) {
 					return
@@ -322,10 +328,10 @@ func TestCheckFindsEndedRecordsThatNobodySweeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report := checked(t, e, CheckConfig{}); len(report.Findings) > 0 {
+	if report := checked(t, e, check.Config{}); len(report.Findings) > 0 {
 		t.Errorf("findings %v where ages are not asked for", report.Findings)
 	}
-	report := checked(t, e, CheckConfig{Ages: true})
+	report := checked(t, e, check.Config{Ages: true})
 	if len(report.Findings) != 1 || !strings.Contains(report.Findings[0].String(), `"ann-2"`) {
 		t.Errorf("findings %v, want the ended record", report.Findings)
 	}
@@ -335,13 +341,13 @@ func TestCheckBoundsItsFindings(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	for i := range 20 {
-		put(t, e, key(indexSubject, more("ann"), timeKey(1), fmt.Append(nil, i)), []byte{})
+		put(t, e, layout.Key(layout.IndexSubject, layout.More("ann"), layout.TimeKey(1), fmt.Append(nil, i)), []byte{})
 	}
-	report := checked(t, e, CheckConfig{MaxFindings: 5})
+	report := checked(t, e, check.Config{MaxFindings: 5})
 	if len(report.Findings) != 5 || !report.More {
 		t.Errorf("%d findings, more %t, want five and more", len(report.Findings), report.More)
 	}
-	if report := checked(t, e, CheckConfig{}); len(report.Findings) != 20 || report.More {
+	if report := checked(t, e, check.Config{}); len(report.Findings) != 20 || report.More {
 		t.Errorf("%d findings, more %t, want 20 and no more", len(report.Findings), report.More)
 	}
 }

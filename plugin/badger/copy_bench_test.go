@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
@@ -72,7 +73,7 @@ func benchCheck(b *testing.B, settings Settings, n int) {
 	most := heapWatch(b)
 	for b.Loop() {
 		e := still(b, settings)
-		report, err := e.Check(b.Context(), CheckConfig{Files: true, Ages: true})
+		report, err := e.Check(b.Context(), check.Config{Files: true, Ages: true})
 		if err := errors.Join(err, e.Close()); err != nil || len(report.Findings) > 0 {
 			b.Fatal(report.Findings, err)
 		}
@@ -108,7 +109,7 @@ func heapWatch(b *testing.B) (most func() float64) {
 
 func still(b *testing.B, settings Settings) *Engine {
 	b.Helper()
-	e, err := OpenStill(b.Context(), settings, slog.New(slog.DiscardHandler))
+	e, err := OpenReadOnly(b.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func benchImport(b *testing.B, settings Settings, path string, n int) {
 		if err == nil {
 			err = backup.Restore(b.Context(), e.Transfer(), r, rand.Text(), nil)
 		}
-		folder := e.db.Opts().Dir
+		folder := e.db.Badger().Opts().Dir
 		if err := errors.Join(err, file.Close(), e.Close(), os.RemoveAll(folder)); err != nil {
 			b.Fatal(err)
 		}

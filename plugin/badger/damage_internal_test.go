@@ -14,6 +14,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -25,7 +27,7 @@ func TestDamagedRowsAreReported(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, fuzzSID, fuzzSubject)
 	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
-	spoil(t, e, grantKey(fuzzToken), sessionKey(fuzzSID))
+	spoil(t, e, layout.GrantKey(fuzzToken), layout.SessionKey(fuzzSID))
 	_, byKey := e.Tickets().Get(t.Context(), ticketstore.KeyOf(fuzzSID))
 	_, byID := e.Tickets().Find(t.Context(), fuzzSID)
 	_, grant := e.Grants().Get(t.Context(), fuzzToken, base)
@@ -84,10 +86,10 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
-	spoil(t, e, noticeKey(ids["a"]), key(indexNoticeDue, []byte("no end")), key(indexNoticeDue, more("e"), []byte{1}))
-	err := e.db.Update(func(txn *badger.Txn) error {
-		entry := key(indexNoticeDue, more("f"), timeKey(records.Nanos(base)), last(ids["f"])) // a second one, where it does not stand
-		return errors.Join(txn.Delete(noticeKey(ids["c"])), txn.Set(entry, nil))
+	spoil(t, e, layout.NoticeKey(ids["a"]), layout.Key(layout.IndexNoticeDue, []byte("no end")), layout.Key(layout.IndexNoticeDue, layout.More("e"), []byte{1}))
+	err := e.db.Badger().Update(func(txn *badger.Txn) error {
+		entry := layout.Key(layout.IndexNoticeDue, layout.More("f"), layout.TimeKey(records.Nanos(base)), layout.Last(ids["f"])) // a second one, where it does not stand
+		return errors.Join(txn.Delete(layout.NoticeKey(ids["c"])), txn.Set(entry, nil))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -96,11 +98,11 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	if got, want := claimAll(t, e, now), []string{"b", "d", "e", "f"}; !slices.Equal(got, want) {
 		t.Errorf("notices of %q were handed out, want those of %q, once each", got, want)
 	}
-	wantAside(t, e, noticeKey(ids["a"]))
+	wantAside(t, e, layout.NoticeKey(ids["a"]))
 	wantTold(t, log, 5)
 	wantContents(t, e)
 	n := 0
-	_ = e.view(t.Context(), func(r reader) (err error) { n, err = countKeys(r, indexNoticeDue, 100); return err })
+	_ = e.view(t.Context(), func(r *kv.Snapshot) (err error) { n, err = countKeys(r, layout.IndexNoticeDue, 100); return err })
 	if n != 4 {
 		t.Errorf("%d entries are due some time, want 4", n)
 	}
@@ -116,9 +118,9 @@ func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 	}
 	issue(t, e, "sid1", "ann", "wiki", 2)
 	issue(t, e, "sid2", "ann", "wiki", 2)
-	spoil(t, e, sessionKey("sid1"), clientUseKey("sid1", "wiki"), clientUseKey("sid2", "wiki"), grantKey(grantstore.Ref{
+	spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "wiki"), layout.ClientUseKey("sid2", "wiki"), layout.GrantKey(grantstore.Ref{
 		Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid0-mail-0"),
-	}), key(indexExpiry, []byte("no"))) // before all others
+	}), layout.Key(layout.IndexExpiry, []byte("no"))) // before all others
 	later := base.Add(2 * time.Hour)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, later)
 	if err != nil {
@@ -140,13 +142,13 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	e, log := openLogged(t)
 	signIn(t, e, "sid", "ann")
 	signIn(t, e, "other", "ann")
-	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid", Created: records.Nanos(base)})
-	spoil(t, e, sessionKey("sid"), listed)
+	listed := layout.SessionPosition(layout.IndexListing, nil, &records.Session{SessionId: "sid", Created: records.Nanos(base)})
+	spoil(t, e, layout.SessionKey("sid"), listed)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour))
 	if err != nil || swept.Ended != 1 || !swept.Next.IsZero() {
 		t.Errorf("swept %+v, %v; want the other one ended and nothing due", swept, err)
 	}
-	if !bytes.Equal(row(t, e, sessionKey("sid")), spoiled) {
+	if !bytes.Equal(row(t, e, layout.SessionKey("sid")), spoiled) {
 		t.Error("the damaged row has gone")
 	}
 	wantTold(t, log, 1)
@@ -179,8 +181,8 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 			}}, base); err != nil {
 				t.Fatal(err)
 			}
-			spoil(t, e, sessionKey("sid1"), clientUseKey("sid1", "mail"), grantKey(consent), endedKey("ended"),
-				grantKey(grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid2-mail-1")}))
+			spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "mail"), layout.GrantKey(consent), layout.EndedKey("ended"),
+				layout.GrantKey(grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid2-mail-1")}))
 			ending.OperationID, ending.Reason = "op", logout.Terminated
 			dry := ending
 			dry.OperationID, dry.DryRun = "dry", true
@@ -235,9 +237,9 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		signIn(t, e, sid, "ann")
 		issue(t, e, sid, "ann", "mail", 1)
 	}
-	listed := sessionPosition(indexListing, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
+	listed := layout.SessionPosition(layout.IndexListing, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}
-	spoil(t, e, sessionKey("sid0"), listed, clientUseKey("sid2", "mail"), noticeKey(ids["a"]), grantKey(token))
+	spoil(t, e, layout.SessionKey("sid0"), listed, layout.ClientUseKey("sid2", "mail"), layout.NoticeKey(ids["a"]), layout.GrantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
 		page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: filter})
 		if err != nil || len(page.Sessions) != 2 {
@@ -273,7 +275,7 @@ func TestDamagedSessionIsInNoSignInsWay(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, sessionKey("sid"))
+	spoil(t, e, layout.SessionKey("sid"))
 	s := benchSession(1)
 	s.SubjectID = "ann"
 	if _, err := e.Tickets().CreateWithin(t.Context(), s, ticketstore.Limit{Max: 1}, base); err != nil {
@@ -299,9 +301,9 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	signIn(t, e, "sid", "ann")
 	issue(t, e, "sid", "ann", "mail", 3)
 	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-0")}, {Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-1")}}
-	rows := [][]byte{noticeKey(ids["a"]), jobKey("job"), grantKey(family[0])}
+	rows := [][]byte{layout.NoticeKey(ids["a"]), layout.JobKey("job"), layout.GrantKey(family[0])}
 	spoil(t, e, rows...)
-	spoil(t, e, familyKey("sid-mail-1"), endedKey("sid-a"))
+	spoil(t, e, layout.FamilyKey("sid-mail-1"), layout.EndedKey("sid-a"))
 	later := base.AddDate(1, 0, 0)
 	for range 3 {
 		if _, err := e.Grants().Purge(t.Context(), 100, later); err != nil {
@@ -311,12 +313,12 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 			t.Errorf("purge of the rest: %v", err)
 		}
 	}
-	wantAside(t, e, append(rows, endedKey("sid-a"))...)
+	wantAside(t, e, append(rows, layout.EndedKey("sid-a"))...)
 	wantTold(t, log, 5)
 	wantContents(t, e)
-	_ = e.view(t.Context(), func(r reader) error {
-		for _, table := range [][]byte{noticeKey(ids["b"]), tableJob, tableEnded, indexEndedDue, indexNoticePurge, indexJobAge} {
-			k, err := firstKey(r, table, table)
+	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
+		for _, table := range [][]byte{layout.NoticeKey(ids["b"]), layout.TableJob, layout.TableEnded, layout.IndexEndedDue, layout.IndexNoticePurge, layout.IndexJobAge} {
+			k, err := kv.FirstKey(r, table, table)
 			// What the last sweep has ended is still there.
 			if err != nil || (k != nil && !bytes.Contains(k, []byte("sid"))) {
 				t.Errorf("%q is left (%v)", k, err)
@@ -341,11 +343,11 @@ func TestDamagedRowFailsNoGroup(t *testing.T) {
 	e, _ := openLogged(t)
 	ids := tellClients(t, e, "a", "b")
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, noticeKey(ids["a"]), noticeKey(ids["b"]), sessionKey("sid"))
-	err := e.update(t.Context(), func(tx *tx) error {
-		tx.delete(sessionKey("sid"))
-		tx.delete(noticeKey(ids["a"]))
-		return tx.save(noticeKey(ids["b"]), &records.Notification{ClientId: "b", State: string(logout.Pending)})
+	spoil(t, e, layout.NoticeKey(ids["a"]), layout.NoticeKey(ids["b"]), layout.SessionKey("sid"))
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
+		tx.Delete(layout.SessionKey("sid"))
+		tx.Delete(layout.NoticeKey(ids["a"]))
+		return tx.Save(layout.NoticeKey(ids["b"]), &records.Notification{ClientId: "b", State: string(logout.Pending)})
 	})
 	if err != nil {
 		t.Fatalf("a change over damaged rows: %v", err)
@@ -360,7 +362,7 @@ func TestRevocationStepsOverDamagedMember(t *testing.T) {
 	signIn(t, e, fuzzSID, fuzzSubject)
 	issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
 	issueRefresh(t, e)
-	spoil(t, e, grantKey(fuzzToken))
+	spoil(t, e, layout.GrantKey(fuzzToken))
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
 		OperationID: "revoke", Revoke: []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
 	}, base)
@@ -370,7 +372,7 @@ func TestRevocationStepsOverDamagedMember(t *testing.T) {
 	if _, err := e.Grants().Get(t.Context(), fuzzRefresh, base); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the refresh token of a revoked family: %v, want ErrNotFound", err)
 	}
-	wantAside(t, e, grantKey(fuzzToken))
+	wantAside(t, e, layout.GrantKey(fuzzToken))
 	wantContents(t, e)
 }
 
@@ -382,7 +384,7 @@ func TestStartStepsOverDamagedRows(t *testing.T) {
 	signIn(t, e, "sid", "ann")
 	interrupted(t, e, &logout.Ending{OperationID: "a", SubjectID: "bob", Reason: logout.Terminated}, base)
 	interrupted(t, e, &logout.Ending{OperationID: "b", SubjectID: "ann", Reason: logout.Terminated}, base)
-	spoil(t, e, jobKey("a"), indexJobRunning, tablePurge, contentsKey)
+	spoil(t, e, layout.JobKey("a"), layout.IndexJobRunning, layout.TablePurge, layout.ContentsKey)
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -399,14 +401,14 @@ func TestMoveRefusesDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, sessionKey("sid"))
+	spoil(t, e, layout.SessionKey("sid"))
 	export := func() (err error) {
 		for _, batchErr := range e.Transfer().Export(context.Background(), nil) {
 			err = errors.Join(err, batchErr)
 		}
 		return err
 	}
-	if err := export(); !isDamage(err) {
+	if err := export(); !layout.IsDamage(err) {
 		t.Errorf("export: %v, want an error that tells of the damage", err)
 	}
 	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour)); err != nil {

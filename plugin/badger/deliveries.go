@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
@@ -12,36 +15,36 @@ func (s endings) Notifications(ctx context.Context, query logout.NotificationQue
 	if err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) error {
-		p, err := readPage(noticeListing(r, &walk.Filter), walk)
+	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+		p, err := listing.ReadPage(noticeListing(r, &walk.Filter), walk)
 		if err != nil {
 			return err
 		}
-		result = &logout.NotificationPage{Notifications: p.rows, HasPrev: p.hasPrev, HasNext: p.hasNext}
-		if p.nothing {
+		result = &logout.NotificationPage{Notifications: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
+		if p.Nothing {
 			return nil
 		}
-		result.ResultsToken, err = walk.Token(p.before, p.after, 0)
+		result.ResultsToken, err = walk.Token(p.Before, p.After, 0)
 		return err
 	})
 	return result, err
 }
 
 // noticeListing lists notices in the order of their ids, which is that of their queueing.
-func noticeListing(r reader, f *logout.NotificationFilter) *listing[logout.Notification] {
-	l := &listing[logout.Notification]{r: r, prefix: tableNotice}
+func noticeListing(r kv.Reader, f *logout.NotificationFilter) *listing.Listing[logout.Notification] {
+	l := &listing.Listing[logout.Notification]{R: r, Prefix: layout.TableNotice}
 	switch {
 	case f.SessionID != "":
-		l.prefix = key(indexNoticeSession, more(f.SessionID))
+		l.Prefix = layout.Key(layout.IndexNoticeSession, layout.More(f.SessionID))
 	case f.ClientID != "":
-		l.prefix = key(indexNoticeClient, more(f.ClientID))
+		l.Prefix = layout.Key(layout.IndexNoticeClient, layout.More(f.ClientID))
 	case f.State != "":
-		l.prefix = key(indexNoticeState, more(string(f.State)))
+		l.Prefix = layout.Key(layout.IndexNoticeState, layout.More(string(f.State)))
 	}
-	l.match = func(position []byte, _ func() ([]byte, error)) (*logout.Notification, error) {
+	l.Match = func(position []byte, _ func() ([]byte, error)) (*logout.Notification, error) {
 		n := &records.Notification{}
 		id := string(position)
-		found, err := load(r, noticeKey(id), n)
+		found, err := kv.Load(r, layout.NoticeKey(id), n)
 		if err != nil || !found || !noticeMatches(f, n) {
 			return nil, err
 		}

@@ -6,12 +6,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -23,8 +24,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		return nil, ticketstore.Invalidf("limit", "is not positive")
 	}
 	var due []dueEntry
-	err := s.e.viewAlong(ctx, func(r reader) (err error) {
-		due, err = dueEntries(r, indexExpiry, sweep.Limit, now)
+	err := s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {
+		due, err = dueEntries(r, layout.IndexExpiry, sweep.Limit, now)
 		return err
 	})
 	if err != nil {
@@ -35,8 +36,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	swept.PurgeLeft, purgeErr = s.e.purgeEndings(ctx, sweep.Limit, now)
 	err = errors.Join(err, purgeErr)
 	if err == nil {
-		err = s.e.viewAlong(ctx, func(r reader) (err error) {
-			swept.Next, err = firstDue(r, indexExpiry)
+		err = s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {
+			swept.Next, err = firstDue(r, layout.IndexExpiry)
 			return err
 		})
 	}
@@ -57,7 +58,7 @@ func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep,
 	for _, d := range due {
 		group.Go(func() error {
 			result, err := e.endIfDue(ctx, d, sweep, now)
-			if isDamage(err) {
+			if layout.IsDamage(err) {
 				result, err = e.endDamaged(ctx, d, sweep, now)
 			}
 			mutex.Lock()
@@ -74,29 +75,29 @@ func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep,
 // endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left behind is moved.
 func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (logout.Result, error) {
 	ending := expiration(d, sweep)
-	return e.endBehind(ctx, ending.SessionID, now, func(tx *tx) (*closing, error) {
+	return e.endInBackground(ctx, ending.SessionID, now, func(tx *kv.Tx) (*closing, error) {
 		session, err := loadSession(tx, ending.SessionID)
 		if err != nil {
 			return nil, err
 		}
 		if session == nil || records.Nanos(d.at) != session.IndexedDue {
-			tx.delete(d.key) // another sweep was faster
+			tx.Delete(d.key) // another sweep was faster
 			return nil, nil
 		}
 		if rules.Live(session, now) {
-			return nil, tx.saveSession(session, true)
+			return nil, saveSession(tx, session, true)
 		}
 		c := e.closing(tx, ending, now)
 		return c, c.run(ending.SessionID)
 	})
 }
 
-// endBehind ends a session in a transaction that no user waits for, as f says, and purges what is left of it. Nil from f ends none.
-func (e *Engine) endBehind(
-	ctx context.Context, sid string, now time.Time, f func(tx *tx) (*closing, error),
+// endInBackground ends a session in a transaction that no user waits for, as f says, and purges what is left of it. Nil from f ends none.
+func (e *Engine) endInBackground(
+	ctx context.Context, sid string, now time.Time, f func(tx *kv.Tx) (*closing, error),
 ) (logout.Result, error) {
 	var done *closing
-	err := e.updateBehind(ctx, func(tx *tx) (err error) {
+	err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
 		done, err = f(tx)
 		return err
 	})
@@ -107,7 +108,7 @@ func (e *Engine) endBehind(
 		return done.result, nil
 	}
 	// The caller may have gone; the session has ended all the same.
-	return done.result, e.purgeSession(e.base, sid, now)
+	return done.result, e.purgeSession(e.db.Base(), sid, now)
 }
 
 func expiration(d dueEntry, sweep logout.Sweep) *logout.Ending {
@@ -126,14 +127,14 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 	if err != nil {
 		return logout.Result{}, err
 	}
-	return e.endBehind(ctx, ending.SessionID, now, func(tx *tx) (*closing, error) {
-		tx.delete(d.key)
+	return e.endInBackground(ctx, ending.SessionID, now, func(tx *kv.Tx) (*closing, error) {
+		tx.Delete(d.key)
 		c := e.closing(tx, ending, now)
 		c.listed = listed
 		if err := c.run(ending.SessionID); err != nil {
-			tx.reset()
-			tx.delete(d.key)
-			return nil, tx.stepOver(err)
+			tx.Reset()
+			tx.Delete(d.key)
+			return nil, tx.StepOver(err)
 		}
 		return c, nil
 	})
@@ -144,26 +145,26 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	limit = min(limit, maxPurge)
 	nothing := false
-	err = e.viewAlong(ctx, func(r reader) error {
-		ended, err := dueEntries(r, indexEndedDue, 1, now)
+	err = e.db.ViewAlong(ctx, func(r *kv.Snapshot) error {
+		ended, err := dueEntries(r, layout.IndexEndedDue, 1, now)
 		if err != nil {
 			return err
 		}
-		notices, err := dueEntries(r, indexNoticePurge, 1, now)
+		notices, err := dueEntries(r, layout.IndexNoticePurge, 1, now)
 		if err != nil {
 			return err
 		}
-		jobs, err := dueEntries(r, indexJobAge, 1, now.Add(-logout.JobRetention))
+		jobs, err := dueEntries(r, layout.IndexJobAge, 1, now.Add(-logout.JobRetention))
 		nothing = len(ended)+len(notices)+len(jobs) == 0
 		return err
 	})
 	if err != nil || nothing {
 		return false, err // most sweeps: no write, no sync
 	}
-	err = e.updateBehind(ctx, func(tx *tx) error {
+	err = e.updateInBackground(ctx, func(t *kv.Tx) error {
 		left = false
-		for _, purge := range []func(int, time.Time) (int, error){tx.purgeEnded, tx.purgeNotices, tx.purgeJobs} {
-			n, err := purge(limit, now)
+		for _, purge := range []func(*kv.Tx, int, time.Time) (int, error){purgeEnded, purgeNotices, purgeJobs} {
+			n, err := purge(t, limit, now)
 			if err != nil {
 				return err
 			}
@@ -175,58 +176,58 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 }
 
 // purgeEnded removes ended records under which no grant is left. The others are looked at again a day later.
-func (t *tx) purgeEnded(limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, indexEndedDue, limit, now)
+func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexEndedDue, limit, now)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range due {
 		sid := string(d.id)
-		t.delete(d.key)
+		t.Delete(d.key)
 		left, err := anyToken(t, sid)
 		if err != nil {
 			return 0, err
 		}
 		if left {
-			t.put(key(indexEndedDue, timeKey(records.Nanos(now.Add(endedRetention))), last(sid)), nil)
+			t.Put(layout.Key(layout.IndexEndedDue, layout.TimeKey(records.Nanos(now.Add(endedRetention))), layout.Last(sid)), nil)
 			continue
 		}
 		ended, err := loadEnded(t, sid)
-		if err := t.abandon(err); err != nil {
+		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
-		t.delete(endedKey(sid))
-		t.delete(key(indexEndedSubject, more(ended.GetSubjectId()), last(sid)))
+		t.Delete(layout.EndedKey(sid))
+		t.Delete(layout.Key(layout.IndexEndedSubject, layout.More(ended.GetSubjectId()), layout.Last(sid)))
 	}
 	return len(due), nil
 }
 
-func (t *tx) purgeNotices(limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, indexNoticePurge, limit, now)
+func purgeNotices(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexNoticePurge, limit, now)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range due {
 		n := &records.Notification{}
-		t.delete(d.key)
-		found, err := load(t, noticeKey(string(d.id)), n)
-		if err := t.abandon(err); err != nil {
+		t.Delete(d.key)
+		found, err := kv.Load(t, layout.NoticeKey(string(d.id)), n)
+		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
 		if err == nil && found {
-			t.dropNotice(string(d.id), n)
+			dropNotice(t, string(d.id), n)
 		}
 	}
 	return len(due), nil
 }
 
 // anyToken tells whether a session has tokens left, dead or alive.
-func anyToken(r reader, sid string) (found bool, err error) {
-	err = r.scan(key(indexGrantSession, more(sid)), nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
+func anyToken(r kv.Reader, sid string) (found bool, err error) {
+	err = r.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
 		if ref, ok := records.RefOf(v); ok && ref.Type.IsToken() {
 			// A row that was damaged and set aside has left its entry.
-			row, rowErr := r.get(grantKey(ref))
+			row, rowErr := r.Get(layout.GrantKey(ref))
 			found, err = row != nil, errors.Join(err, rowErr)
 		}
 		return !found, err

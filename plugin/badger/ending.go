@@ -5,11 +5,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -22,7 +23,7 @@ const maxInline = 256
 // closing is the end of one session in one transaction.
 type closing struct {
 	engine *Engine
-	tx     *tx
+	tx     *kv.Tx
 	ending *logout.Ending
 	now    time.Time
 	result logout.Result
@@ -71,8 +72,8 @@ func (c *closing) run(sid string) error {
 		return c.ending.OperationID != "" && client.use.LastEnding == c.ending.OperationID
 	})
 	work := c.work(clients)
-	switch most := c.tx.clientsAtOnce(session, work); {
-	case c.limit == maxRehearsed: // nothing of it is written
+	switch most := clientsAtOnce(c.tx, session, work); {
+	case c.limit == unbounded: // nothing of it is written
 	case len(work) > most && !c.thins:
 		return &tooMany{sid: sid, ending: c.ending, now: c.now}
 	case len(work) > most:
@@ -142,7 +143,7 @@ func (c *closing) queue(session *records.Session, client usedClient) error {
 	if c.now.Sub(records.Moment(client.use.LastUsed)) <= logout.RecentUse {
 		n.Again = records.Nanos(c.now.Add(logout.SecondDelivery))
 	}
-	return c.tx.insertNotice(c.engine.nextNoticeID(c.now), n)
+	return insertNotice(c.tx, c.engine.nextNoticeID(c.now), n)
 }
 
 // keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and detaches clients that were
@@ -159,12 +160,12 @@ func (c *closing) keep(session *records.Session, clients []usedClient) error {
 		}
 		if c.ending.ClientIDs != nil && (!c.ending.SkipNotification || !client.use.Notify) {
 			client.use.Detached = true
-			c.tx.delete(sessionPosition(indexClient, more(client.id), session))
-			if err := c.tx.count(client.id, -1); err != nil {
+			c.tx.Delete(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
+			if err := countSession(c.tx, client.id, -1); err != nil {
 				return err
 			}
 		}
-		if err := c.tx.save(clientUseKey(session.SessionId, client.id), client.use); err != nil {
+		if err := c.tx.Save(layout.ClientUseKey(session.SessionId, client.id), client.use); err != nil {
 			return err
 		}
 	}
@@ -177,7 +178,7 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 	if err != nil {
 		return err
 	}
-	if err := c.tx.dropSession(session); err != nil {
+	if err := dropSession(c.tx, session); err != nil {
 		return err
 	}
 	c.result.SessionsRemoved++
@@ -185,17 +186,17 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 		c.result.Ended = append(c.result.Ended, logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
 	}
 	c.purge = true
-	c.tx.put(key(indexEndedDue, timeKey(records.Nanos(c.now.Add(endedRetention))), last(session.SessionId)), nil)
+	c.tx.Put(layout.Key(layout.IndexEndedDue, layout.TimeKey(records.Nanos(c.now.Add(endedRetention))), layout.Last(session.SessionId)), nil)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-		c.tx.put(key(indexEndedSubject, more(session.SubjectId), last(session.SessionId)), nil)
+		c.tx.Put(layout.Key(layout.IndexEndedSubject, layout.More(session.SubjectId), layout.Last(session.SessionId)), nil)
 	}
-	return c.tx.save(endedKey(session.SessionId), ended)
+	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
 }
 
 // leave takes clients out of a session that ends, and returns the record of what survives it.
 func (c *closing) leave(session *records.Session, clients []usedClient) (*records.Ended, error) {
 	ended, err := loadEnded(c.tx, session.SessionId) // of a session that was thinned before
-	if err := c.tx.abandon(err); err != nil {
+	if err := c.tx.Abandon(err); err != nil {
 		return nil, err
 	}
 	if ended == nil {
@@ -208,12 +209,12 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
 			})
 		}
-		c.tx.delete(clientUseKey(session.SessionId, client.id))
+		c.tx.Delete(layout.ClientUseKey(session.SessionId, client.id))
 		if client.use.Detached {
 			continue
 		}
-		c.tx.delete(sessionPosition(indexClient, more(client.id), session))
-		if err := c.tx.count(client.id, -1); err != nil {
+		c.tx.Delete(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
+		if err := countSession(c.tx, client.id, -1); err != nil {
 			return nil, err
 		}
 	}
@@ -242,9 +243,9 @@ func (c *closing) revokeSurvivors(sid string) error {
 		return nil
 	}
 	ended, err := loadEnded(c.tx, sid)
-	if isDamage(err) {
+	if layout.IsDamage(err) {
 		c.purge = true // without it nothing survives
-		return errors.Join(c.tx.abandon(err), c.purgeInline(sid))
+		return errors.Join(c.tx.Abandon(err), c.purgeInline(sid))
 	}
 	if err != nil || ended == nil || ended.Survivors == records.Survivors_SURVIVORS_UNSPECIFIED {
 		return err
@@ -261,10 +262,10 @@ func (c *closing) revokeSurvivors(sid string) error {
 	}
 	ended.Survivors = left
 	if left == records.Survivors_SURVIVORS_UNSPECIFIED {
-		c.tx.delete(key(indexEndedSubject, more(ended.SubjectId), last(sid)))
+		c.tx.Delete(layout.Key(layout.IndexEndedSubject, layout.More(ended.SubjectId), layout.Last(sid)))
 	}
 	c.purge = true
-	if err := c.tx.save(endedKey(sid), ended); err != nil {
+	if err := c.tx.Save(layout.EndedKey(sid), ended); err != nil {
 		return err
 	}
 	return c.purgeInline(sid)
@@ -292,19 +293,19 @@ func (c *closing) revokeConsents(session *records.Session, clients []usedClient)
 
 // dropConsents removes consents of a subject to a client, at most c.limit of them, and tells whether there are more.
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
-	prefix := key(indexGrantLoose, more(subject), more(client), typePrefix(grantstore.UserConsent))
+	prefix := layout.Key(layout.IndexGrantLoose, layout.More(subject), layout.More(client), layout.TypePrefix(grantstore.UserConsent))
 	var rows []storedGrant
-	room := c.tx.most.part(6).bytes
-	err = c.tx.scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	room := c.tx.Share(6)
+	err = c.tx.Scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		g, err := followGrant(c.tx, value)
-		if isDamage(err) {
+		if layout.IsDamage(err) {
 			g, err = &storedGrant{damaged: err, entry: k}, nil
 		}
 		if err != nil || g == nil {
 			return err == nil, err
 		}
 		room -= g.removes()
-		if left = len(rows) == c.limit || (c.limit != maxRehearsed && len(rows) > 0 && (room < 0 || c.tx.full())); !left {
+		if left = len(rows) == c.limit || (c.limit != unbounded && len(rows) > 0 && (room < 0 || c.tx.Full())); !left {
 			rows = append(rows, *g)
 		}
 		return !left, nil
@@ -315,14 +316,12 @@ func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	return left, c.drop(rows)
 }
 
-func typePrefix(t grantstore.Type) []byte { return []byte{records.TypeNumber(t)} }
-
 // drop removes grants without a session and counts those that were live.
 func (c *closing) drop(rows []storedGrant) error {
 	for _, g := range rows {
 		if g.damaged != nil {
-			c.tx.delete(g.entry)
-			if err := c.tx.abandon(g.damaged); err != nil {
+			c.tx.Delete(g.entry)
+			if err := c.tx.Abandon(g.damaged); err != nil {
 				return err
 			}
 			continue
@@ -334,7 +333,7 @@ func (c *closing) drop(rows []storedGrant) error {
 				c.result.GrantsRevoked++
 			}
 		}
-		if err := c.tx.dropGrant(g.ref, g.grant); err != nil {
+		if err := dropGrant(c.tx, g.ref, g.grant); err != nil {
 			return err
 		}
 	}
@@ -346,7 +345,7 @@ func (c *closing) purgeInline(sid string) error {
 	if !c.purge {
 		return nil
 	}
-	revoked, more, err := c.tx.purgeDead(sid, c.limit, c.now)
+	revoked, more, err := purgeDead(c.tx, sid, c.limit, c.now)
 	if err != nil {
 		return err
 	}
@@ -356,12 +355,12 @@ func (c *closing) purgeInline(sid string) error {
 	}
 	// The rows count for the operation that has left them: with a sweep, which has none, for whoever is named there already.
 	if c.ending.OperationID != "" {
-		c.tx.put(purgeKey(sid), []byte(c.ending.OperationID))
+		c.tx.Put(layout.PurgeKey(sid), []byte(c.ending.OperationID))
 		return nil
 	}
-	marked, err := c.tx.get(purgeKey(sid))
+	marked, err := c.tx.Get(layout.PurgeKey(sid))
 	if err == nil && marked == nil {
-		c.tx.put(purgeKey(sid), nil)
+		c.tx.Put(layout.PurgeKey(sid), nil)
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -68,8 +70,8 @@ func TestCommitterAnswersEachChangeAlone(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 200 {
 		group.Go(func() {
-			err := e.update(t.Context(), func(tx *tx) error {
-				tx.put(key([]byte("T"), fmt.Appendf(nil, "%03d", i)), []byte("x"))
+			err := e.update(t.Context(), func(tx *kv.Tx) error {
+				tx.Put(layout.Key([]byte("T"), fmt.Appendf(nil, "%03d", i)), []byte("x"))
 				if i%3 == 0 {
 					return boom
 				}
@@ -81,9 +83,9 @@ func TestCommitterAnswersEachChangeAlone(t *testing.T) {
 		})
 	}
 	group.Wait()
-	_ = e.view(t.Context(), func(r reader) error {
+	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
 		for i := range 200 {
-			value, err := r.get(key([]byte("T"), fmt.Appendf(nil, "%03d", i)))
+			value, err := r.Get(layout.Key([]byte("T"), fmt.Appendf(nil, "%03d", i)))
 			if err != nil || (value != nil) != (i%3 != 0) {
 				t.Errorf("change %d: stored %t, error %v", i, value != nil, err)
 			}
@@ -139,9 +141,9 @@ func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
 			t.Errorf("dry run %t: result %+v, want 1 session, %d grants, 1 notice", dry, *result, many)
 		}
 	}
-	_ = e.view(t.Context(), func(r reader) error {
-		for _, table := range [][]byte{tableGrant, tableFamily, indexGrantAll, indexGrantSession, indexGrantSubject, indexGrantClient, indexGrantDue} {
-			if left, err := firstKey(r, table, table); left != nil || err != nil {
+	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
+		for _, table := range [][]byte{layout.TableGrant, layout.TableFamily, layout.IndexGrantAll, layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient, layout.IndexGrantDue} {
+			if left, err := kv.FirstKey(r, table, table); left != nil || err != nil {
 				t.Errorf("table %q still has rows (error %v)", table, err)
 			}
 		}
@@ -189,9 +191,9 @@ func TestCallersWhoGiveUp(t *testing.T) {
 			defer cancel()
 			sid := fmt.Sprintf("sid%d", i)
 			var seen string
-			err := e.update(ctx, func(tx *tx) error {
+			err := e.update(ctx, func(tx *kv.Tx) error {
 				seen = sid
-				tx.put(key([]byte("T"), []byte(sid)), []byte(sid))
+				tx.Put(layout.Key([]byte("T"), []byte(sid)), []byte(sid))
 				return nil
 			})
 			if (err == nil) != (seen == sid) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -41,9 +42,9 @@ func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 	t.Helper()
 	a := &application{batch: batch, now: base}
-	err := e.update(t.Context(), func(tx *tx) error {
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		err := a.run(tx)
-		wrote = len(tx.writes)
+		wrote = tx.KeysWritten()
 		return err
 	})
 	if err != nil || a.refused != nil {

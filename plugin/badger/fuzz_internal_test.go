@@ -13,6 +13,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -39,13 +41,13 @@ func FuzzStoredRecords(f *testing.F) {
 		issueRefresh(t, e)
 		signIn(t, e, "other", "bob")
 		endWithNotice(t, e)
-		where := tables[int(table)%len(tables)].prefix
-		damaged := key(where, suffix)
+		where := layout.Tables[int(table)%len(layout.Tables)].Prefix
+		damaged := layout.Key(where, suffix)
 		if known {
 			damaged = firstOf(t, e, where, damaged)
 		}
 		// Past the committer, which keeps the books of what it writes.
-		if err := e.db.Update(func(txn *badger.Txn) error { return txn.Set(damaged, value) }); err != nil {
+		if err := e.db.Badger().Update(func(txn *badger.Txn) error { return txn.Set(damaged, value) }); err != nil {
 			t.Skip("the database takes no such key")
 		}
 		useEverything(ctx, e)
@@ -62,8 +64,8 @@ func FuzzStoredRecords(f *testing.F) {
 func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 	t.Helper()
 	found := otherwise
-	err := e.view(t.Context(), func(r reader) error {
-		return r.scan(table, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	err := e.view(t.Context(), func(r *kv.Snapshot) error {
+		return r.Scan(table, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 			found = k
 			return false, nil
 		})
@@ -107,10 +109,11 @@ func inMemory(t *testing.T) *Engine {
 		t.Fatal(err)
 	}
 	logger := slog.New(slog.DiscardHandler)
-	e := newEngine(t.Context(), db, newSpace(&Settings{}, logger), newFailure("", logger))
-	if e.committer, err = newCommitter(db, e.damages, e.space, e.failure); err != nil {
+	over, err := kv.OpenOver(t.Context(), db, logger)
+	if err != nil {
 		t.Fatal(err)
 	}
+	e := newEngine(over, logger)
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -164,11 +167,15 @@ func useEverything(ctx context.Context, e *Engine) {
 		_, _ = grants.Purge(ctx, 10, now)
 	}
 	_ = e.resume(ctx)
-	_ = e.view(ctx, func(r reader) error {
-		_, err := countContents(ctx, r)
+	_ = e.view(ctx, func(r *kv.Snapshot) error {
+		_, err := kv.CountContents(ctx, r)
 		return err
 	})
-	_ = new(books).open(e.db)
+	_ = e.db.Look(ctx, func(r *kv.Snapshot) error {
+		_, _ = kv.LoadLedger(r)
+		_, _, err := kv.LoadContents(r)
+		return err
+	})
 }
 
 // seedRecords adds a message of each table, whole and cut short, and keys of the wrong shape.
@@ -180,7 +187,7 @@ func seedRecords(f *testing.F) {
 		&records.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, records.RefLength)}},
 		&records.Notification{ClientId: fuzzClient, State: "lost", Due: 1, PurgeAt: -1},
 	}
-	for table := range tables {
+	for table := range layout.Tables {
 		raw, err := proto.Marshal(messages[table%len(messages)])
 		if err != nil {
 			f.Fatal(err)

@@ -4,11 +4,12 @@ import (
 	"context"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
-	"github.com/fosite-sessions/sessions/plugin/records"
-
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (result *grantstore.Page, err error) {
@@ -16,32 +17,32 @@ func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time
 	if err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) error {
-		p, err := readPage(grantListing(r, &walk.Filter, now), walk)
+	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+		p, err := listing.ReadPage(grantListing(r, &walk.Filter, now), walk)
 		if err != nil {
 			return err
 		}
-		result = &grantstore.Page{Grants: p.rows, HasPrev: p.hasPrev, HasNext: p.hasNext}
-		if p.nothing {
+		result = &grantstore.Page{Grants: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
+		if p.Nothing {
 			return nil
 		}
-		result.ResultsToken, err = walk.Token(p.before, p.after, 0)
+		result.ResultsToken, err = walk.Token(p.Before, p.After, 0)
 		return err
 	})
 	return result, err
 }
 
-func grantListing(r reader, f *grantstore.Filter, now time.Time) *listing[grantstore.Grant] {
-	l := &listing[grantstore.Grant]{r: r, prefix: indexGrantAll}
+func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Listing[grantstore.Grant] {
+	l := &listing.Listing[grantstore.Grant]{R: r, Prefix: layout.IndexGrantAll}
 	switch {
 	case f.SessionID != "":
-		l.prefix = key(indexGrantSession, more(f.SessionID))
+		l.Prefix = layout.Key(layout.IndexGrantSession, layout.More(f.SessionID))
 	case f.SubjectID != "":
-		l.prefix = key(indexGrantSubject, more(f.SubjectID))
+		l.Prefix = layout.Key(layout.IndexGrantSubject, layout.More(f.SubjectID))
 	case f.ClientID != "":
-		l.prefix = key(indexGrantClient, more(f.ClientID))
+		l.Prefix = layout.Key(layout.IndexGrantClient, layout.More(f.ClientID))
 	}
-	l.match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
+	l.Match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
 		stored, err := followGrant(r, value)
 		if err != nil || stored == nil {
 			return nil, err

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -20,19 +23,19 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 	}
 	var rows []grantstore.Grant
 	var next []byte
-	most := min(removal.Limit, maxInline, s.e.committer.takes.bytes/2/grantBytes)
-	err := s.e.view(ctx, func(r reader) error {
+	most := min(removal.Limit, maxInline, s.e.db.TransactionBytes()/2/grantBytes)
+	err := s.e.view(ctx, func(r *kv.Snapshot) error {
 		var from *ticketstore.Bound
 		if len(removal.After) > 0 {
 			from = &ticketstore.Bound{Position: removal.After}
 		}
-		found, err := grantsToRemove(r, &removal).read(from, false, most, maxScan)
+		found, err := grantsToRemove(r, &removal).Read(from, false, most, listing.MaxScan)
 		if err != nil {
 			return err
 		}
-		rows = found.rows
-		if found.more {
-			next = found.seen
+		rows = found.Rows
+		if found.More {
+			next = found.Seen
 		}
 		return nil
 	})
@@ -40,9 +43,9 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		return nil, err
 	}
 	var removed *grantstore.RemovalResult
-	err = s.e.end(ctx, func(tx *tx) error {
+	err = s.e.end(ctx, func(tx *kv.Tx) error {
 		before := &records.Operation{}
-		again, err := load(tx, operationKey(removal.OperationID), before)
+		again, err := kv.Load(tx, layout.OperationKey(removal.OperationID), before)
 		if err != nil {
 			return err
 		}
@@ -54,10 +57,10 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if len(rows) == 0 {
 			return nil // what has done nothing need not be remembered
 		}
-		if err := tx.remove(rows, &removal, now, removed); err != nil {
+		if err := removeGrants(tx, rows, &removal, now, removed); err != nil {
 			return err
 		}
-		return tx.answered(removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: records.FromRemoval(removed)})
+		return saveAnswer(tx, removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: records.FromRemoval(removed)})
 	})
 	if err != nil {
 		return nil, err
@@ -67,10 +70,10 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 
 // grantsToRemove lists what a removal selects, dead or alive: a session that is over but has not ended yet may still let its grants live
 // again. A used code or refresh token is left, lest its reuse go unnoticed.
-func grantsToRemove(r reader, removal *grantstore.Removal) *listing[grantstore.Grant] {
+func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[grantstore.Grant] {
 	f := &removal.Filter
 	l := grantListing(r, f, time.Time{})
-	l.match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
+	l.Match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
 		stored, err := followGrant(r, value)
 		if err != nil || stored == nil || stored.grant.GetConsumed() != 0 {
 			return nil, err
@@ -87,13 +90,13 @@ func takes(removal *grantstore.Removal, g *records.Grant) bool {
 	return removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
 }
 
-// remove removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's, but there may
+// removeGrants removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's, but there may
 // be a later consent.
-func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now time.Time, removed *grantstore.RemovalResult) error {
+func removeGrants(t *kv.Tx, rows []grantstore.Grant, removal *grantstore.Removal, now time.Time, removed *grantstore.RemovalResult) error {
 	for i := range rows {
 		ref := rows[i].Ref
 		g, err := loadGrant(t, ref)
-		if err := t.stepOver(err); err != nil {
+		if err := t.StepOver(err); err != nil {
 			return err
 		}
 		if g == nil || g.GetConsumed() != 0 || !takes(removal, g) {
@@ -106,7 +109,7 @@ func (t *tx) remove(rows []grantstore.Grant, removal *grantstore.Removal, now ti
 				removed.GrantsRevoked++
 			}
 		}
-		if err := t.dropGrant(ref, g); err != nil {
+		if err := dropGrant(t, ref, g); err != nil {
 			return err
 		}
 	}

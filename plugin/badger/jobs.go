@@ -3,13 +3,14 @@ package badger
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -17,9 +18,9 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) error {
+	err = s.e.view(ctx, func(r *kv.Snapshot) error {
 		job := &records.Job{}
-		there, err := load(r, jobKey(id), job)
+		there, err := kv.Load(r, layout.JobKey(id), job)
 		if err != nil {
 			return err
 		}
@@ -33,15 +34,15 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 }
 
 // newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is now.
-func newJob(r reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
+func newJob(r kv.Reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
 	job := records.FromEnding(ending, now)
 	job.Phase = logout.PhaseSessions
 	if !ending.All {
-		index := key(indexSubject, more(ending.SubjectID))
+		index := layout.Key(layout.IndexSubject, layout.More(ending.SubjectID))
 		if err := lastSession(r, index, job); err != nil {
 			return nil, err
 		}
-		n, err := countKeys(r, index, maxScan)
+		n, err := countKeys(r, index, listing.MaxScan)
 		job.Total = int64(n)
 		return job, err
 	}
@@ -53,7 +54,7 @@ func newJob(r reader, ending *logout.Ending, now time.Time) (*records.Job, error
 			return nil, err
 		}
 	}
-	if err := lastSession(r, indexListing, job); err != nil {
+	if err := lastSession(r, layout.IndexListing, job); err != nil {
 		return nil, err
 	}
 	n, err := counted(r, "")
@@ -61,16 +62,16 @@ func newJob(r reader, ending *logout.Ending, now time.Time) (*records.Job, error
 	return job, err
 }
 
-func lastSession(r reader, index []byte, job *records.Job) error {
-	return r.scan(index, nil, true, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+func lastSession(r kv.Reader, index []byte, job *records.Job) error {
+	return r.Scan(index, nil, true, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		job.Last = k[len(index):]
 		return false, nil
 	})
 }
 
 // countKeys counts the keys under a prefix, -1 if there are more than most.
-func countKeys(r reader, prefix []byte, most int) (n int, err error) {
-	err = r.scan(prefix, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
+func countKeys(r kv.Reader, prefix []byte, most int) (n int, err error) {
+	err = r.Scan(prefix, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 		n++
 		return n <= most, nil
 	})
@@ -81,15 +82,15 @@ func countKeys(r reader, prefix []byte, most int) (n int, err error) {
 }
 
 // endingAll tells whether an ending of all sessions is under way. One that has stopped is not.
-func endingAll(r reader) (busy bool, err error) {
-	ids, err := idsUnder(r, indexJobRunning)
+func endingAll(r kv.Reader) (busy bool, err error) {
+	ids, err := kv.IdsUnder(r, layout.IndexJobRunning)
 	if err != nil {
 		return false, err
 	}
 	for _, id := range ids {
 		job := &records.Job{}
-		if _, err := load(r, jobKey(id), job); err != nil {
-			if err := r.stepOver(err); err != nil {
+		if _, err := kv.Load(r, layout.JobKey(id), job); err != nil {
+			if err := r.StepOver(err); err != nil {
 				return false, err
 			}
 			continue // it cannot go on
@@ -100,89 +101,80 @@ func endingAll(r reader) (busy bool, err error) {
 }
 
 // jobUnderWay loads a job that is not done and tells whether there is one.
-func jobUnderWay(r reader, id string, job *records.Job) (bool, error) {
-	found, err := load(r, jobKey(id), job)
+func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
+	found, err := kv.Load(r, layout.JobKey(id), job)
 	return found && job.Phase != "", err
 }
 
 // saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job that is done is kept as the answer
 // to its operation id too. Where it is not known when that was, the next call that says what time it is tells (purgeJobs).
-func (t *tx) saveJob(id string, job *records.Job) error {
+func saveJob(t *kv.Tx, id string, job *records.Job) error {
 	if job.Phase != "" {
-		t.put(key(indexJobRunning, last(id)), nil)
-		return t.save(jobKey(id), job)
+		t.Put(layout.Key(layout.IndexJobRunning, layout.Last(id)), nil)
+		return t.Save(layout.JobKey(id), job)
 	}
 	job.Cursor, job.Last, job.Error = nil, nil, ""
-	t.delete(key(indexJobRunning, last(id)))
-	t.put(jobAgeKey(id, job), nil)
-	return t.save(jobKey(id), job)
+	t.Delete(layout.Key(layout.IndexJobRunning, layout.Last(id)))
+	t.Put(layout.JobAgeKey(id, job), nil)
+	return t.Save(layout.JobKey(id), job)
 }
 
 // dropJob removes a job and its place.
-func (t *tx) dropJob(id string, job *records.Job) {
-	t.delete(key(indexJobRunning, last(id)))
+func dropJob(t *kv.Tx, id string, job *records.Job) {
+	t.Delete(layout.Key(layout.IndexJobRunning, layout.Last(id)))
 	if job.GetPhase() == "" {
-		t.delete(jobAgeKey(id, job))
+		t.Delete(layout.JobAgeKey(id, job))
 	}
-	t.delete(jobKey(id))
+	t.Delete(layout.JobKey(id))
 }
 
-// progress adds what was done to a job under way, in the transaction that did it.
-func (t *tx) progress(id string, done *logout.Result) error {
+// addProgress adds what was done to a job under way, in the transaction that did it.
+func addProgress(t *kv.Tx, id string, done *logout.Result) error {
 	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
-		return t.stepOver(err) // nobody counts any more
+		return t.StepOver(err) // nobody counts any more
 	}
 	total := records.ResultOf(job.GetDone())
 	sum(total, done)
 	job.Done = records.FromResult(total)
-	return t.saveJob(id, job)
+	return saveJob(t, id, job)
 }
 
-// jobFailed notes why a job cannot go on.
-func (t *tx) jobFailed(id string, cause error) error {
+// failJob notes why a job cannot go on.
+func failJob(t *kv.Tx, id string, cause error) error {
 	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
 		return err
 	}
 	job.Error = rules.Cut(cause.Error())
-	return t.saveJob(id, job)
-}
-
-// jobAgeKey is a done job's place in the order of ages. Those without a time come first.
-func jobAgeKey(id string, job *records.Job) []byte {
-	finished := job.GetFinished()
-	if finished == 0 {
-		finished = math.MinInt64
-	}
-	return key(indexJobAge, timeKey(finished), last(id))
+	return saveJob(t, id, job)
 }
 
 // purgeJobs removes jobs that were done long ago, and gives those their time that have none.
-func (t *tx) purgeJobs(limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, indexJobAge, limit, now.Add(-logout.JobRetention))
+func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexJobAge, limit, now.Add(-logout.JobRetention))
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range due {
 		id := string(d.id)
-		t.delete(d.key)
+		t.Delete(d.key)
 		job := &records.Job{}
-		found, err := load(t, jobKey(id), job)
-		if err := t.abandon(err); err != nil {
+		found, err := kv.Load(t, layout.JobKey(id), job)
+		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
 		if err != nil || !found {
 			continue
 		}
 		if job.Finished != 0 {
-			t.dropJob(id, job)
+			dropJob(t, id, job)
 			continue
 		}
 		job.Finished = records.Nanos(now)
-		if err := t.saveJob(id, job); err != nil {
+		if err := saveJob(t, id, job); err != nil {
 			return 0, err
 		}
 	}

@@ -1,13 +1,14 @@
 package badger
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -19,7 +20,7 @@ func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, 
 		t.Fatalf("begin: work left %t, error %v, want work to be left", left, err)
 	}
 	for range strides {
-		if err := e.update(t.Context(), func(tx *tx) error { _, _, err := e.goOn(tx, ending.OperationID); return err }); err != nil {
+		if err := e.update(t.Context(), func(tx *kv.Tx) error { _, _, err := e.goOn(tx, ending.OperationID); return err }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +70,7 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 				if err != nil || (!ending.All && again.GrantsRevoked != many) {
 					t.Errorf("the repeated ending answers %+v, %v; want the same again", again, err)
 				}
-				if report, err := e.Check(t.Context(), CheckConfig{}); err != nil || len(report.Findings) > 0 {
+				if report, err := e.Check(t.Context(), check.Config{}); err != nil || len(report.Findings) > 0 {
 					t.Errorf("not consistent: %v, %v", report.Findings, err)
 				}
 			})
@@ -80,7 +81,7 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 // A job over many sessions, interrupted anywhere, ends each once and counts each once, whether they go or stay.
 func TestInterruptedEndingOfAll(t *testing.T) {
 	t.Parallel()
-	const sessions = 3*strideSessions + 5
+	const sessions = 3*batchSessions + 5
 	for _, keep := range []bool{false, true} {
 		for strides := range 5 {
 			t.Run(fmt.Sprintf("keep %t, %d strides", keep, strides), func(t *testing.T) {
@@ -126,7 +127,7 @@ func TestOneEndingOfAllAtATime(t *testing.T) {
 	if _, err := e.Logout().End(t.Context(), dry, base); err != nil {
 		t.Errorf("a dry run meanwhile: %v", err)
 	}
-	err := e.update(t.Context(), func(tx *tx) error { return tx.jobFailed("first", errors.New("disk full")) })
+	err := e.update(t.Context(), func(tx *kv.Tx) error { return failJob(tx, "first", errors.New("disk full")) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,41 +143,4 @@ func TestOneEndingOfAllAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	finishedJob(t, e, "first")
-}
-
-// A walk that looks at many rows ends when its caller goes, and when the engine closes.
-func TestWalksAreGivenUp(t *testing.T) {
-	t.Parallel()
-	e := openAt(t, t.TempDir())
-	err := e.update(t.Context(), func(tx *tx) error {
-		for i := range 4 * scanPatience {
-			tx.put(key([]byte("T"), fmt.Appendf(nil, "%05d", i)), nil)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	rows := 0
-	err = e.view(ctx, func(r reader) error {
-		return r.scan([]byte("T"), nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
-			if rows++; rows == 1 {
-				cancel()
-			}
-			return true, nil
-		})
-	})
-	if !errors.Is(err, context.Canceled) || rows > scanPatience {
-		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows, err, scanPatience)
-	}
-	err = e.view(t.Context(), func(r reader) error {
-		return r.scan([]byte("T"), nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
-			e.stop()
-			return true, nil
-		})
-	})
-	if !errors.Is(err, ticketstore.ErrUnavailable) {
-		t.Errorf("a walk while the engine closes: error %v, want ErrUnavailable", err)
-	}
 }

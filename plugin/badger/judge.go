@@ -4,13 +4,15 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 // judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it, in its own snapshot, so that no token
 // outlives its session between two transactions.
-func judge(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
+func judge(r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time) error {
 	var standing rules.Standing
 	if rules.Bound(t, g) && !rules.Expired(g, now) {
 		session, err := loadSession(r, g.GetSessionId())
@@ -28,7 +30,7 @@ func judge(r reader, t grantstore.Type, g *records.Grant, now time.Time) error {
 }
 
 // standingIn reads what the session of a grant (nil: it has ended) says of it.
-func standingIn(r reader, session *records.Session, g *records.Grant) (standing rules.Standing, err error) {
+func standingIn(r kv.Reader, session *records.Session, g *records.Grant) (standing rules.Standing, err error) {
 	standing.Session = session
 	if session != nil {
 		standing.Use, err = loadClientUse(r, g.GetSessionId(), g.GetClientId())
@@ -39,9 +41,9 @@ func standingIn(r reader, session *records.Session, g *records.Grant) (standing 
 }
 
 // loadEnded returns nil where there is no such record, which lets nothing live.
-func loadEnded(r reader, sid string) (*records.Ended, error) {
+func loadEnded(r kv.Reader, sid string) (*records.Ended, error) {
 	ended := &records.Ended{}
-	found, err := load(r, endedKey(sid), ended)
+	found, err := kv.Load(r, layout.EndedKey(sid), ended)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -49,9 +51,9 @@ func loadEnded(r reader, sid string) (*records.Ended, error) {
 }
 
 // loadClientUse returns nil where the client has no row in the session.
-func loadClientUse(r reader, sid, client string) (*records.ClientUse, error) {
+func loadClientUse(r kv.Reader, sid, client string) (*records.ClientUse, error) {
 	use := &records.ClientUse{}
-	found, err := load(r, clientUseKey(sid, client), use)
+	found, err := kv.Load(r, layout.ClientUseKey(sid, client), use)
 	if err != nil || !found {
 		return nil, err
 	}

@@ -6,10 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -31,7 +32,7 @@ func (s tickets) CreateWithin(
 	record.Version = 1
 	for created := false; !created; {
 		var round *makingRoom
-		err := s.e.update(ctx, func(tx *tx) error {
+		err := s.e.update(ctx, func(tx *kv.Tx) error {
 			again, err := createdBefore(tx, session)
 			if created = again; err != nil || again {
 				return err
@@ -40,7 +41,7 @@ func (s tickets) CreateWithin(
 			if created, err = round.run(record); err != nil || !created {
 				return err
 			}
-			return tx.insertSession(record)
+			return insertSession(tx, record)
 		})
 		if err != nil {
 			return nil, err
@@ -49,7 +50,7 @@ func (s tickets) CreateWithin(
 			return nil, nil
 		}
 		ended = append(ended, round.ended...)
-		s.e.purgeBehind(ctx, round.left, now)
+		s.e.purgeInBackground(ctx, round.left, now)
 	}
 	return ended, nil
 }
@@ -57,7 +58,7 @@ func (s tickets) CreateWithin(
 // makingRoom ends the oldest sessions of a subject that are too many, as many as one transaction takes.
 type makingRoom struct {
 	engine *Engine
-	tx     *tx
+	tx     *kv.Tx
 	limit  ticketstore.Limit
 	now    time.Time
 	ended  []string
@@ -79,7 +80,7 @@ func (m *makingRoom) run(record *records.Session) (bool, error) {
 		return false, ticketstore.ErrTooManySessions
 	}
 	for i, sid := range live[:min(excess, maxMakeRoom)] {
-		if i > 0 && m.tx.full() {
+		if i > 0 && m.tx.Full() {
 			return false, nil
 		}
 		c := m.engine.closing(m.tx, &logout.Ending{
@@ -105,26 +106,26 @@ func (m *makingRoom) live(subject string) ([]string, error) {
 	}
 	return slices.DeleteFunc(sids, func(sid string) bool {
 		session, loadErr := loadSession(m.tx, sid)
-		err = errors.Join(err, m.tx.stepOver(loadErr)) // a damaged one is of no use to anybody: it does not count
+		err = errors.Join(err, m.tx.StepOver(loadErr)) // a damaged one is of no use to anybody: it does not count
 		return !rules.Live(session, m.now)
 	}), err
 }
 
-// purgeBehind removes rows of dead grants. What it cannot, a restart does: they are marked.
-func (e *Engine) purgeBehind(ctx context.Context, sids []string, now time.Time) {
+// purgeInBackground removes rows of dead grants. What it cannot, a restart does: they are marked.
+func (e *Engine) purgeInBackground(ctx context.Context, sids []string, now time.Time) {
 	for _, sid := range sids {
-		if err := e.purgeSession(e.base, sid, now); err != nil {
+		if err := e.purgeSession(e.db.Base(), sid, now); err != nil {
 			e.logger.WarnContext(ctx, "rows of dead grants are left for the next start", "error", err)
 		}
 	}
 }
 
 // sessionsOfSubject returns the sids of a subject, the oldest session first.
-func sessionsOfSubject(r reader, subject string) (sids []string, err error) {
-	prefix := key(indexSubject, more(subject))
-	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if len(k) <= len(prefix)+timeKeyLength {
-			return true, r.stepOver(damagedEntry(k))
+func sessionsOfSubject(r kv.Reader, subject string) (sids []string, err error) {
+	prefix := layout.Key(layout.IndexSubject, layout.More(subject))
+	err = r.Scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		if len(k) <= len(prefix)+layout.TimeKeyLength {
+			return true, r.StepOver(layout.DamagedEntry(k))
 		}
 		sids = append(sids, string(k[len(prefix)+8:]))
 		return true, nil

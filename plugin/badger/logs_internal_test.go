@@ -10,6 +10,10 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -33,7 +37,7 @@ func killed(t *testing.T, path string) string {
 	if err := os.CopyFS(to, os.DirFS(path)); err != nil {
 		t.Fatal(err)
 	}
-	if logs, err := namesOf(to, logSuffix); err != nil || len(logs) == 0 {
+	if logs, err := files.Names(to, files.LogExt); err != nil || len(logs) == 0 {
 		t.Fatalf("there is no log in what is left of the database: %v", err)
 	}
 	return to
@@ -65,7 +69,7 @@ func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 		}
 		if before == 1024 { // the size that stores have whose marker does not say it
 			old := killed(t, left)
-			if err := os.WriteFile(filepath.Join(old, markerFile), fmt.Appendf(nil, markerFormat, formatVersion), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(old, disk.MarkerFile), fmt.Appendf(nil, folder.MarkerFormat, layout.Version), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			holds(t, openWith(t, old, 64), sessions)
@@ -95,7 +99,7 @@ func TestLookWithOtherMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	still, err := OpenStill(t.Context(), Settings{Path: killed(t, path), MemoryMiB: 64}, nil)
+	still, err := OpenReadOnly(t.Context(), Settings{Path: killed(t, path), MemoryMiB: 64}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,13 +122,13 @@ func TestLogsThatPiledUp(t *testing.T) {
 		return
 	}
 	path := t.TempDir()
-	if err := (&marker{format: formatVersion}).write(path); err != nil {
+	if err := (&folder.Marker{Format: layout.Version}).Write(path); err != nil {
 		t.Fatal(err)
 	}
 	process := testenv.Start(t, testenv.Self(t, "TestLogsThatPiledUp", pileEnv+"="+path))
 	_, said := process.Said("piled")
 	process.Kill()
-	logs, err := namesOf(path, logSuffix)
+	logs, err := files.Names(path, files.LogExt)
 	if err != nil || len(logs) < 3 || !said {
 		t.Fatalf("%d logs have piled up, %v, want some: %s", len(logs), err, &process.Log)
 	}
@@ -132,14 +136,14 @@ func TestLogsThatPiledUp(t *testing.T) {
 
 	// Killed while the second is brought in: Badger has begun a log with the number of one that is put off.
 	for _, name := range logs[1:] {
-		if err := putOffLog(path, name); err != nil {
+		if err := os.Rename(filepath.Join(path, name), filepath.Join(path, name+files.PutOff)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(path, logs[1]), make([]byte, 1<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	still, err := OpenStill(t.Context(), Settings{Path: path}, nil)
+	still, err := OpenReadOnly(t.Context(), Settings{Path: path}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +157,7 @@ func TestLogsThatPiledUp(t *testing.T) {
 // pileUp writes to a database that writes no log to a table: there are two tables of level 0 already, and nothing compacts them.
 func pileUp(t *testing.T, path string) {
 	settings := Settings{Path: path, MemoryMiB: 64}
-	db, err := badger.Open(databaseOptions(settings, nil, newBadgerLogger(newFailure(path, slog.New(slog.DiscardHandler)))).WithSyncWrites(false).
+	db, err := badger.Open(databaseOptions(settings, nil).WithLogger(nil).WithSyncWrites(false).
 		WithNumMemtables(8).WithNumCompactors(0).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2))
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +169,7 @@ func pileUp(t *testing.T, path string) {
 		}
 	}
 	testenv.Eventually(t, "the first two logs are tables", func() bool {
-		logs, err := namesOf(path, logSuffix)
+		logs, err := files.Names(path, files.LogExt)
 		if err != nil || len(logs) == 0 {
 			t.Fatal(logs, err)
 		}
@@ -180,7 +184,7 @@ func pileKey(i int) []byte { return fmt.Appendf(nil, "\xf0pile-%d", i) }
 
 func holdsPile(t *testing.T, e *Engine) {
 	t.Helper()
-	err := e.db.View(func(txn *badger.Txn) error {
+	err := e.db.Badger().View(func(txn *badger.Txn) error {
 		for i := range pileRows {
 			if _, err := txn.Get(pileKey(i)); err != nil {
 				return fmt.Errorf("row %d: %w", i, err)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -63,7 +64,7 @@ func (k kindOfStore) options(t *testing.T, path string) badger.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := databaseOptions(settings, encryption, newBadgerLogger(newFailure(path, slog.New(slog.DiscardHandler)))).
+	o := databaseOptions(settings, encryption).
 		WithMemTableSize(1 << 20).WithValueThreshold(8 << 10).WithValueLogFileSize(1 << 20)
 	if k.logs > 1 {
 		o = o.WithNumCompactors(0).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2)
@@ -87,8 +88,7 @@ func TestWholeStoreIsMade(t *testing.T) {
 	}
 	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
 	options := kind.options(t, path)
-	settings := kind.settings(path)
-	e, err := openFolder(t.Context(), options, newSpace(&settings, slog.New(slog.DiscardHandler)), options.Logger.(badgerLogger))
+	e, err := open(t.Context(), kv.Config{Options: options, MinFree: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,9 +110,7 @@ func TestWholeStoreIsMade(t *testing.T) {
 	} else {
 		// The marker follows the logs.
 		testenv.Eventually(t, "the marker is written", func() bool {
-			e.marking.Lock()
-			defer e.marking.Unlock()
-			return e.remark() == nil
+			return e.db.Mark() == nil
 		})
 	}
 	fmt.Println("made", made)
@@ -269,7 +267,7 @@ func (k kindOfStore) judge(t *testing.T, harm, path string, sessions int, mayWar
 		}
 		return true
 	}
-	looked := opens("look", OpenStill)
+	looked := opens("look", OpenReadOnly)
 	if after := contents(t, path); !maps.Equal(before, after) {
 		t.Errorf("%s: looking has changed the folder from %v to %v", harm, before, after)
 	}

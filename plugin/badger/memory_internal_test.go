@@ -15,6 +15,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -63,7 +64,7 @@ func TestMemorySetting(t *testing.T) {
 // Badger has the buffers that are to be released. Should another version of it have them no more, the memory has to be measured anew.
 func TestBuffersAreReleased(t *testing.T) {
 	t.Parallel()
-	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db) {
+	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db.Badger()) {
 		t.Error("there is no pool of buffers in this version of Badger")
 	}
 }
@@ -192,7 +193,7 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	if result.SessionsRemoved != 1 || result.GrantsRevoked != batches*grantstore.MaxBatch+len(largest.Store) {
 		t.Errorf("%+v, want 1 session and %d grants", result, batches*grantstore.MaxBatch+len(largest.Store))
 	}
-	if report, err := e.Check(t.Context(), CheckConfig{}); err != nil || len(report.Findings) > 0 {
+	if report, err := e.Check(t.Context(), check.Config{}); err != nil || len(report.Findings) > 0 {
 		t.Errorf("check: %v, %+v", err, report)
 	}
 }

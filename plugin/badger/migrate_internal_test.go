@@ -10,13 +10,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // A migration that meets a failed sync, whichever it is, leaves a store that the next start migrates.
 func TestMigrationMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
-	for format := 1; format < formatVersion; format++ {
+	for format := 1; format < layout.Version; format++ {
 		t.Run(fmt.Sprint("from format ", format), func(t *testing.T) {
 			t.Parallel()
 			migrated := false
@@ -51,10 +55,10 @@ func olderStore(t *testing.T, format int) string {
 	for i := range olderSessions {
 		signIn(t, e, fmt.Sprint("older-", i), "ann")
 	}
-	txn := e.db.NewTransaction(true)
-	former := [][]byte{makeSmallKey}
+	txn := e.db.Badger().NewTransaction(true)
+	former := [][]byte{layout.MakeSmallKey}
 	if format == 1 {
-		former = append(former, contentsKey)
+		former = append(former, layout.ContentsKey)
 	}
 	for _, k := range former {
 		if err := txn.Delete(k); err != nil {
@@ -67,7 +71,7 @@ func olderStore(t *testing.T, format int) string {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(path, markerFile), fmt.Appendf(nil, markerFormat, format), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(path, disk.MarkerFile), fmt.Appendf(nil, folder.MarkerFormat, format), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -93,11 +97,11 @@ func holdMigrated(t *testing.T, path, when string, acknowledged int64) {
 	if err != nil || status.Records() < olderSessions+acknowledged {
 		t.Errorf("%s: contents %+v, %v, want %d or more", when, status, err, olderSessions+acknowledged)
 	}
-	report, err := e.Check(t.Context(), CheckConfig{})
+	report, err := e.Check(t.Context(), check.Config{})
 	if err != nil || len(report.Findings) > 0 {
 		t.Errorf("%s: check: %+v, %v", when, report, err)
 	}
-	if m, err := readMarker(path); err != nil || m.format != formatVersion {
+	if m, err := folder.ReadMarker(path); err != nil || m.Format != layout.Version {
 		t.Errorf("%s: marker %v, %v", when, m, err)
 	}
 }

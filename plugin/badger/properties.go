@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"context"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -21,7 +23,7 @@ func (s properties) Property(ctx context.Context, name string) (value []byte, er
 	if err := ticketstore.CheckPropertyName(name); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) (err error) {
+	err = s.e.view(ctx, func(r *kv.Snapshot) (err error) {
 		value, err = loadProperty(r, name)
 		return err
 	})
@@ -29,9 +31,9 @@ func (s properties) Property(ctx context.Context, name string) (value []byte, er
 }
 
 // loadProperty returns nil where there is none. None is kept with an empty value.
-func loadProperty(r reader, name string) ([]byte, error) {
+func loadProperty(r kv.Reader, name string) ([]byte, error) {
 	property := &records.Property{}
-	_, err := load(r, propertyKey(name), property)
+	_, err := kv.Load(r, layout.PropertyKey(name), property)
 	return property.GetValue(), err
 }
 
@@ -41,7 +43,7 @@ func (s properties) SetProperty(ctx context.Context, name string, old, value []b
 	if err := ticketstore.CheckProperty(name, value); err != nil {
 		return err
 	}
-	return s.e.end(ctx, func(tx *tx) error {
+	return s.e.end(ctx, func(tx *kv.Tx) error {
 		now, err := loadProperty(tx, name)
 		switch {
 		case err != nil:
@@ -51,19 +53,19 @@ func (s properties) SetProperty(ctx context.Context, name string, old, value []b
 		case !bytes.Equal(now, old):
 			return ticketstore.ErrConflict
 		case len(value) == 0:
-			tx.delete(propertyKey(name))
+			tx.Delete(layout.PropertyKey(name))
 			return nil
 		}
 		if now == nil {
-			if n, err := countKeys(tx, tableProperty, ticketstore.MaxProperties-1); err != nil || n < 0 {
+			if n, err := countKeys(tx, layout.TableProperty, ticketstore.MaxProperties-1); err != nil || n < 0 {
 				return cmp.Or(err, ticketstore.TooManyProperties())
 			}
 		}
-		return tx.save(propertyKey(name), &records.Property{Value: value})
+		return tx.Save(layout.PropertyKey(name), &records.Property{Value: value})
 	})
 }
 
-func (t *tx) takeProperty(r *transfer.Record) error {
+func importProperty(t *kv.Tx, r *transfer.Record) error {
 	property := &records.Property{}
 	if err := read(r, property); err != nil {
 		return err
@@ -74,22 +76,6 @@ func (t *tx) takeProperty(r *transfer.Record) error {
 	if !r.Deleted && len(property.GetValue()) == 0 {
 		return ticketstore.Invalidf("data", "is a property without a value")
 	}
-	t.row(r)
+	putRecord(t, r)
 	return nil
-}
-
-func (c *checker) properties() error {
-	n := 0
-	return c.scan(tableProperty, true, func(k, v []byte) error {
-		property := &records.Property{}
-		if !c.record(k, v, property) {
-			return nil
-		}
-		n++
-		err := ticketstore.CheckProperty(string(k[len(tableProperty):]), property.GetValue())
-		c.rule(k, err != nil, "is none that a host could have written: %v", err)
-		c.rule(k, len(property.GetValue()) == 0, "has no value")
-		c.rule(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be", ticketstore.MaxProperties)
-		return nil
-	})
 }

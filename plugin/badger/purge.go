@@ -5,25 +5,26 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 // purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live, counts those that were
 // tokens in use until then, and tells whether there may be more.
-func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more bool, err error) {
+func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit)
-	room := t.most.part(6).bytes
+	room := t.Share(6)
 	for i, d := range dead {
-		if room -= d.removes(); room < 0 && i > 0 && limit != maxRehearsed {
+		if room -= d.removes(); room < 0 && i > 0 && limit != unbounded {
 			return revoked, true, err
 		}
 		if d.damaged != nil {
-			t.delete(d.entry)
-			if err := t.abandon(d.damaged); err != nil {
+			t.Delete(d.entry)
+			if err := t.Abandon(d.damaged); err != nil {
 				return revoked, more, err
 			}
 			continue
@@ -31,7 +32,7 @@ func (t *tx) purgeDead(sid string, limit int, now time.Time) (revoked int, more 
 		if d.grant.GetConsumed() == 0 && d.ref.Type.IsToken() && !rules.Expired(d.grant, now) {
 			revoked++
 		}
-		if err := t.dropGrant(d.ref, d.grant); err != nil {
+		if err := dropGrant(t, d.ref, d.grant); err != nil {
 			return revoked, more, err
 		}
 	}
@@ -46,13 +47,21 @@ type storedGrant struct {
 	entry   []byte
 }
 
+// grantBytes is more than the removal of a grant takes whose ids are as long as they may be.
+const grantBytes = 12 << 10
+
+// removes is what the removal of a grant takes: its row and seven index entries.
+func (g *storedGrant) removes() int {
+	return 8 * (len(g.grant.GetSubjectId()) + len(g.grant.GetSessionId()) + len(g.grant.GetClientId()) + len(g.grant.GetRequestId()) + 64)
+}
+
 // deadOf finds at most limit rows of grants of a session that it does not let live.
 //
 // A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no concern of a purge.
-func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
+func deadOf(r kv.Reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
-	if isDamage(err) {
-		session, err = &records.Session{}, r.stepOver(err) // it is there: its clients' rows tell what is dead
+	if layout.IsDamage(err) {
+		session, err = &records.Session{}, r.StepOver(err) // it is there: its clients' rows tell what is dead
 	}
 	if err != nil {
 		return nil, false, err
@@ -67,10 +76,10 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 		}
 		return !rest, nil
 	}
-	err = r.scan(key(indexGrantSession, more(sid)), nil, false,
+	err = r.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false,
 		func(k []byte, value func() ([]byte, error)) (bool, error) {
 			g, err := followGrant(r, value)
-			if isDamage(err) {
+			if layout.IsDamage(err) {
 				g, err = &storedGrant{damaged: err, entry: k}, nil
 			}
 			if err != nil || g == nil {
@@ -85,10 +94,10 @@ func deadOf(r reader, sid string, limit int) (dead []storedGrant, rest bool, err
 }
 
 // deadIn reports whether a session, which is nil once it has ended, does not let a grant of its own live.
-func deadIn(r reader, session *records.Session, g *storedGrant) (bool, error) {
+func deadIn(r kv.Reader, session *records.Session, g *storedGrant) (bool, error) {
 	if g.damaged != nil {
 		if session != nil {
-			return false, r.stepOver(g.damaged) // it may be any client's
+			return false, r.StepOver(g.damaged) // it may be any client's
 		}
 		return true, nil // it is of use to nobody
 	}
@@ -97,20 +106,20 @@ func deadIn(r reader, session *records.Session, g *storedGrant) (bool, error) {
 	}
 	standing, err := standingIn(r, session, g.grant)
 	if err != nil {
-		return false, r.stepOver(err)
+		return false, r.StepOver(err)
 	}
 	return !rules.Allowed(g.ref.Type, g.grant, &standing), nil
 }
 
 // followGrant reads the grant that an index entry leads to, nil if it is gone.
-func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
+func followGrant(r kv.Reader, value func() ([]byte, error)) (*storedGrant, error) {
 	v, err := value()
 	if err != nil {
 		return nil, err
 	}
 	ref, ok := records.RefOf(v)
 	if !ok {
-		return nil, &damage{indexGrantAll, errEntry}
+		return nil, layout.DamagedEntry(layout.IndexGrantAll)
 	}
 	g, err := loadGrant(r, ref)
 	if err != nil || g == nil {
@@ -123,16 +132,16 @@ func followGrant(r reader, value func() ([]byte, error)) (*storedGrant, error) {
 // that removes them, to the job that has left them: none is lost or counted twice, whoever does the work.
 func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) error {
 	for more := true; more; {
-		err := e.updateBehind(ctx, func(tx *tx) (err error) {
-			marked, err := tx.get(purgeKey(sid))
+		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
+			marked, err := tx.Get(layout.PurgeKey(sid))
 			if more = marked != nil; err != nil || !more {
 				return err // another call was faster
 			}
 			revoked := 0
-			if revoked, more, err = tx.purgeMarked(sid, now); err != nil || revoked == 0 || len(marked) == 0 {
+			if revoked, more, err = purgeMarked(tx, sid, now); err != nil || revoked == 0 || len(marked) == 0 {
 				return err
 			}
-			return tx.progress(string(marked), &logout.Result{GrantsRevoked: revoked})
+			return addProgress(tx, string(marked), &logout.Result{GrantsRevoked: revoked})
 		})
 		if err != nil {
 			return fmt.Errorf("purge after the end of a session: %w", err)
@@ -142,10 +151,10 @@ func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) er
 }
 
 // purgeMarked removes a bounded number of those rows, and the mark when there are no more.
-func (t *tx) purgeMarked(sid string, now time.Time) (revoked int, more bool, err error) {
-	revoked, more, err = t.purgeDead(sid, maxInline, now)
+func purgeMarked(t *kv.Tx, sid string, now time.Time) (revoked int, more bool, err error) {
+	revoked, more, err = purgeDead(t, sid, maxInline, now)
 	if err == nil && !more {
-		t.delete(purgeKey(sid))
+		t.Delete(layout.PurgeKey(sid))
 	}
 	return revoked, more, err
 }
@@ -160,14 +169,14 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 	}
 	for purged < limit && err == nil {
 		n := 0
-		err = s.e.updateBehind(ctx, func(tx *tx) (err error) {
-			if n, err = tx.purgeExpired(min(limit-purged, maxPurge), now); err != nil || n > 0 {
+		err = s.e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
+			if n, err = purgeExpired(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
 				return err
 			}
-			if n, err = tx.purgeOperations(min(limit-purged, maxPurge), now); err != nil || n > 0 {
+			if n, err = purgeOperations(tx, min(limit-purged, maxPurge), now); err != nil || n > 0 {
 				return err
 			}
-			n, err = tx.makeSmall(min(limit-purged, maxMakeSmall), now)
+			n, err = makeSmall(tx, min(limit-purged, maxMakeSmall), now)
 			return err
 		})
 		purged += n
@@ -178,27 +187,27 @@ func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int
 	return purged, err
 }
 
-func (t *tx) purgeExpired(limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, indexGrantDue, limit, now)
+func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexGrantDue, limit, now)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range due {
-		t.delete(d.key)
+		t.Delete(d.key)
 		ref, ok := records.RefOf(d.id)
 		if !ok {
 			continue
 		}
 		g, err := loadGrant(t, ref)
-		if err := t.abandon(err); err != nil {
+		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
 		if g == nil {
 			continue
 		}
-		stays, err := t.shrink(ref, g, now)
+		stays, err := shrinkUsed(t, ref, g, now)
 		if err == nil && !stays {
-			err = t.dropGrant(ref, g)
+			err = dropGrant(t, ref, g)
 		}
 		if err != nil {
 			return 0, err
@@ -207,11 +216,11 @@ func (t *tx) purgeExpired(limit int, now time.Time) (int, error) {
 	return len(due), nil
 }
 
-func (t *tx) purgeOperations(limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, indexOperationAge, limit, now.Add(-grantstore.OperationRetention))
+func purgeOperations(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexOperationAge, limit, now.Add(-grantstore.OperationRetention))
 	for _, d := range due {
-		t.delete(d.key)
-		t.delete(operationKey(string(d.id)))
+		t.Delete(d.key)
+		t.Delete(layout.OperationKey(string(d.id)))
 	}
 	return len(due), err
 }
@@ -225,11 +234,11 @@ type dueEntry struct {
 
 // dueEntries returns the first entries of an index ordered by time, up to and including now. One that is not in its form has no id: nothing
 // is due there, and it goes as the others do.
-func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
-	err = r.scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		at, id, err := splitTimed(k, len(index))
+func dueEntries(r kv.Reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
+	err = r.Scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		at, id, err := layout.SplitTimed(k, len(index))
 		if err != nil {
-			at, err = time.Time{}, r.stepOver(err)
+			at, err = time.Time{}, r.StepOver(err)
 		}
 		if err != nil || at.After(now) || len(due) == limit {
 			return false, err
@@ -241,10 +250,10 @@ func dueEntries(r reader, index []byte, limit int, now time.Time) (due []dueEntr
 }
 
 // firstDue returns the time of the first entry of an index ordered by time, zero if it is empty.
-func firstDue(r reader, index []byte) (at time.Time, err error) {
-	err = r.scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
-		at, _, err = splitTimed(k, len(index))
-		return err != nil, r.stepOver(err)
+func firstDue(r kv.Reader, index []byte) (at time.Time, err error) {
+	err = r.Scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (_ bool, err error) {
+		at, _, err = layout.SplitTimed(k, len(index))
+		return err != nil, r.StepOver(err)
 	})
 	return at, err
 }

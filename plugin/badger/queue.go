@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -19,54 +20,54 @@ func (e *Engine) nextNoticeID(now time.Time) string {
 }
 
 // insertNotice writes a new notice and all of its index entries.
-func (t *tx) insertNotice(id string, n *records.Notification) error {
-	t.put(key(indexNoticeClient, more(n.ClientId), last(id)), nil)
-	t.put(key(indexNoticeSession, more(n.SessionId), last(id)), nil)
-	return t.moveNotice(id, n, n.State, n.NextAttempt, 0)
+func insertNotice(t *kv.Tx, id string, n *records.Notification) error {
+	t.Put(layout.Key(layout.IndexNoticeClient, layout.More(n.ClientId), layout.Last(id)), nil)
+	t.Put(layout.Key(layout.IndexNoticeSession, layout.More(n.SessionId), layout.Last(id)), nil)
+	return moveNotice(t, id, n, n.State, n.NextAttempt, 0)
 }
 
 // moveNotice writes a notice in a state, due at a moment and to be purged at another (0: never), and moves its index entries.
-func (t *tx) moveNotice(id string, n *records.Notification, state string, due, purgeAt int64) error {
-	t.unlistNotice(id, n)
+func moveNotice(t *kv.Tx, id string, n *records.Notification, state string, due, purgeAt int64) error {
+	unlistNotice(t, id, n)
 	n.State, n.Due, n.PurgeAt = state, due, purgeAt
-	return t.listNotice(id, n)
+	return listNotice(t, id, n)
 }
 
 // changeNotice writes a notice that a rule changes, and moves its index entries.
-func (t *tx) changeNotice(id string, n *records.Notification, change func()) error {
-	t.unlistNotice(id, n)
+func changeNotice(t *kv.Tx, id string, n *records.Notification, change func()) error {
+	unlistNotice(t, id, n)
 	change()
-	return t.listNotice(id, n)
+	return listNotice(t, id, n)
 }
 
-func (t *tx) listNotice(id string, n *records.Notification) error {
-	t.put(key(indexNoticeState, more(n.State), last(id)), nil)
+func listNotice(t *kv.Tx, id string, n *records.Notification) error {
+	t.Put(layout.Key(layout.IndexNoticeState, layout.More(n.State), layout.Last(id)), nil)
 	if n.Due != 0 {
-		t.queued = true
-		t.put(key(indexNoticeDue, more(n.ClientId), timeKey(n.Due), last(id)), nil)
+		t.NoticeDue()
+		t.Put(layout.Key(layout.IndexNoticeDue, layout.More(n.ClientId), layout.TimeKey(n.Due), layout.Last(id)), nil)
 	}
 	if n.PurgeAt != 0 {
-		t.put(key(indexNoticePurge, timeKey(n.PurgeAt), last(id)), nil)
+		t.Put(layout.Key(layout.IndexNoticePurge, layout.TimeKey(n.PurgeAt), layout.Last(id)), nil)
 	}
-	return t.save(noticeKey(id), n)
+	return t.Save(layout.NoticeKey(id), n)
 }
 
 // unlistNotice removes the index entries that move.
-func (t *tx) unlistNotice(id string, n *records.Notification) {
-	t.delete(key(indexNoticeState, more(n.GetState()), last(id)))
+func unlistNotice(t *kv.Tx, id string, n *records.Notification) {
+	t.Delete(layout.Key(layout.IndexNoticeState, layout.More(n.GetState()), layout.Last(id)))
 	if n.GetDue() != 0 {
-		t.delete(key(indexNoticeDue, more(n.GetClientId()), timeKey(n.GetDue()), last(id)))
+		t.Delete(layout.Key(layout.IndexNoticeDue, layout.More(n.GetClientId()), layout.TimeKey(n.GetDue()), layout.Last(id)))
 	}
 	if n.GetPurgeAt() != 0 {
-		t.delete(key(indexNoticePurge, timeKey(n.GetPurgeAt()), last(id)))
+		t.Delete(layout.Key(layout.IndexNoticePurge, layout.TimeKey(n.GetPurgeAt()), layout.Last(id)))
 	}
 }
 
-func (t *tx) dropNotice(id string, n *records.Notification) {
-	t.unlistNotice(id, n)
-	t.delete(key(indexNoticeClient, more(n.GetClientId()), last(id)))
-	t.delete(key(indexNoticeSession, more(n.GetSessionId()), last(id)))
-	t.delete(noticeKey(id))
+func dropNotice(t *kv.Tx, id string, n *records.Notification) {
+	unlistNotice(t, id, n)
+	t.Delete(layout.Key(layout.IndexNoticeClient, layout.More(n.GetClientId()), layout.Last(id)))
+	t.Delete(layout.Key(layout.IndexNoticeSession, layout.More(n.GetSessionId()), layout.Last(id)))
+	t.Delete(layout.NoticeKey(id))
 }
 
 func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (claimed *logout.ClaimResult, err error) {
@@ -75,26 +76,25 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	}
 	// Most calls find nothing: look on a snapshot before asking for the committer.
 	var found *survey
-	err = s.e.viewAlong(ctx, func(r reader) (err error) {
-		snapshot, _ := r.(snapshot)
-		found, err = s.e.surveyQueue(snapshot, &claim, now)
+	err = s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {
+		found, err = s.e.surveyQueue(r, &claim, now)
 		return err
 	})
 	if err != nil || len(found.due)+len(found.damaged) == 0 {
 		return &logout.ClaimResult{Next: found.nextDue()}, err
 	}
-	err = s.e.updateBehind(ctx, func(tx *tx) error {
+	err = s.e.updateInBackground(ctx, func(tx *kv.Tx) error {
 		claimed = &logout.ClaimResult{Next: found.next}
 		lease := records.Nanos(now.Add(claim.Lease))
 		for _, k := range found.damaged {
-			tx.delete(k)
-			if err := tx.stepOver(damagedEntry(k)); err != nil {
+			tx.Delete(k)
+			if err := tx.StepOver(layout.DamagedEntry(k)); err != nil {
 				return err
 			}
 		}
 		for i := range found.due {
 			d := &found.due[i]
-			n, err := tx.takeDue(d)
+			n, err := takeDue(tx, d)
 			if err != nil {
 				return err
 			}
@@ -104,7 +104,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			}
 			n.Claimed = true
 			n.Claim++
-			if err := tx.moveNotice(d.id, n, n.State, lease, 0); err != nil {
+			if err := moveNotice(tx, d.id, n, n.State, lease, 0); err != nil {
 				return err
 			}
 			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
@@ -122,25 +122,25 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 
 // takeDue returns the notice of an entry that a survey has found, nil if it does not stand there any more. An entry that leads to nothing, or
 // to a row that is damaged, goes: it would be due for ever.
-func (t *tx) takeDue(d *dueNotice) (*records.Notification, error) {
-	entry, err := t.get(d.key)
+func takeDue(t *kv.Tx, d *dueNotice) (*records.Notification, error) {
+	entry, err := t.Get(d.key)
 	if err != nil || entry == nil {
 		return nil, err
 	}
 	n := &records.Notification{}
-	found, err := load(t, noticeKey(d.id), n)
-	if isDamage(err) {
-		t.delete(d.key)
-		t.delete(key(indexNoticeState, more(string(logout.Pending)), last(d.id)))
-		t.delete(key(indexNoticeClient, more(d.client), last(d.id)))
-		return nil, t.abandon(err)
+	found, err := kv.Load(t, layout.NoticeKey(d.id), n)
+	if layout.IsDamage(err) {
+		t.Delete(d.key)
+		t.Delete(layout.Key(layout.IndexNoticeState, layout.More(string(logout.Pending)), layout.Last(d.id)))
+		t.Delete(layout.Key(layout.IndexNoticeClient, layout.More(d.client), layout.Last(d.id)))
+		return nil, t.Abandon(err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !found || n.Due != records.Nanos(d.at) || n.ClientId != d.client {
-		t.delete(d.key)
-		return nil, t.stepOver(&damage{noticeKey(d.id), errDangling})
+		t.Delete(d.key)
+		return nil, t.StepOver(layout.Damaged(layout.NoticeKey(d.id), errDangling))
 	}
 	return n, nil
 }
@@ -151,22 +151,22 @@ func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome lo
 	if err := outcome.Validate(); err != nil {
 		return err
 	}
-	return s.e.updateBehind(ctx, func(tx *tx) error {
+	return s.e.updateInBackground(ctx, func(tx *kv.Tx) error {
 		n, err := loadNotice(tx, id)
 		if err != nil {
 			return err
 		}
-		tx.unlistNotice(id, n)
+		unlistNotice(tx, id, n)
 		if err := rules.Settle(n, claim, &outcome, now); err != nil {
 			return err
 		}
-		return tx.listNotice(id, n)
+		return listNotice(tx, id, n)
 	})
 }
 
-func loadNotice(r reader, id string) (*records.Notification, error) {
+func loadNotice(r kv.Reader, id string) (*records.Notification, error) {
 	n := &records.Notification{}
-	found, err := load(r, noticeKey(id), n)
+	found, err := kv.Load(r, layout.NoticeKey(id), n)
 	if err == nil && !found {
 		err = fmt.Errorf("notice: %w", ticketstore.ErrNotFound)
 	}

@@ -3,7 +3,9 @@ package badger
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"log/slog"
 	"maps"
 	"os"
@@ -12,8 +14,11 @@ import (
 	"testing"
 
 	"github.com/dgraph-io/badger/v4/pb"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -38,7 +43,7 @@ func refusedUnchanged(t *testing.T, settings Settings, says string) {
 	}
 }
 
-var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine, error){"open": Open, "look": OpenStill}
+var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine, error){"open": Open, "look": OpenReadOnly}
 
 // nameMissingTable has a manifest name one more table, as a process leaves it whose table did not come to the disk.
 func nameMissingTable(t *testing.T, path string) {
@@ -47,7 +52,7 @@ func nameMissingTable(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = file.Write(rawSet(t, &pb.ManifestChange{Id: 1 << 20, Op: pb.ManifestChange_CREATE}))
+	_, err = file.Write(manifestSet(t, &pb.ManifestChange{Id: 1 << 20, Op: pb.ManifestChange_CREATE}))
 	if err := errors.Join(err, file.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +73,7 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 	t.Parallel()
 	other := t.TempDir()
 	kindsOfStore[0].make(t, other)
-	strange, err := os.ReadFile(filepath.Join(other, markerFile))
+	strange, err := os.ReadFile(filepath.Join(other, disk.MarkerFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +82,7 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir()
 			sessions := kind.make(t, path)
-			file := filepath.Join(path, markerFile)
+			file := filepath.Join(path, disk.MarkerFile)
 			own, err := os.ReadFile(file)
 			if err == nil {
 				err = errors.Join(os.WriteFile(file, strange, 0o600), os.Chmod(path, 0o750))
@@ -100,10 +105,11 @@ func TestRefusedOpenFinishesNothing(t *testing.T) {
 	t.Parallel()
 	kind, path := kindsOfStore[5], t.TempDir()
 	sessions := kind.make(t, path)
-	logs, err := namesOf(path, logSuffix)
+	logs, err := files.Names(path, files.LogExt)
 	if err == nil {
-		err = errors.Join(putOffLog(path, logs[len(logs)-1]), os.Chmod(path, 0o750),
-			os.WriteFile(filepath.Join(path, unfinishedFile), []byte{tablesUnfinished}, 0o600))
+		last := filepath.Join(path, logs[len(logs)-1])
+		err = errors.Join(os.Rename(last, last+files.PutOff), os.Chmod(path, 0o750),
+			os.WriteFile(filepath.Join(path, folder.UnfinishedFile), []byte{'!'}, 0o600))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +118,7 @@ func TestRefusedOpenFinishesNothing(t *testing.T) {
 	settings.EncryptionKey = strings.Repeat("cd", 16)
 	refusedUnchanged(t, settings, "encryption_key")
 	kind.judge(t, "the right key", path, sessions, false)
-	if unfinished, err := isUnfinished(path); err != nil || unfinished {
+	if unfinished, err := folderUnfinished(path); err != nil || unfinished {
 		t.Errorf("the manifest is unfinished after a start: %t, %v", unfinished, err)
 	}
 }
@@ -127,7 +133,7 @@ func TestLookAtAnUnfinishedManifest(t *testing.T) {
 			sessions := kind.make(t, path)
 			nameMissingTable(t, path)
 			refusedUnchanged(t, kind.settings(path), "is missing")
-			if err := os.WriteFile(filepath.Join(path, unfinishedFile), []byte{tablesUnfinished}, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(path, folder.UnfinishedFile), []byte{'!'}, 0o600); err != nil {
 				t.Fatal(err)
 			}
 			findings, err := CheckFiles(t.Context(), kind.settings(path))
@@ -144,11 +150,11 @@ func TestLookAtAnUnfinishedManifest(t *testing.T) {
 func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 	kind, path := kindsOfStore[2], t.TempDir()
 	sessions := kind.make(t, path)
-	if err := os.Truncate(filepath.Join(path, markerFile), 0); err != nil {
+	if err := os.Truncate(filepath.Join(path, disk.MarkerFile), 0); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
-	if still, err := OpenStill(t.Context(), kind.settings(path), nil); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+	if still, err := OpenReadOnly(t.Context(), kind.settings(path), nil); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Errorf("a look: %v, %v, want an error that names TMPDIR", still, err)
 	}
 	e, err := Open(t.Context(), kind.settings(path), slog.New(slog.DiscardHandler))
@@ -174,27 +180,26 @@ func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 			t.Parallel()
 			path := t.TempDir()
 			sessions := kind.make(t, path)
-			m, err := readMarker(path)
+			m, err := folder.ReadMarker(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			old := filepath.Join(path, files.LogName(m.log))
-			begun := filepath.Join(path, files.LogName(m.log+1))
+			old := filepath.Join(path, files.LogName(m.Log))
+			begun := filepath.Join(path, files.LogName(m.Log+1))
 			data, err := os.ReadFile(old)
 			if err != nil {
 				t.Fatal(err)
 			}
-			m.log++
+			m.Log++
 			header := append(data[:files.LogHeader:files.LogHeader], make([]byte, 1<<10)...)
-			if err := errors.Join(os.WriteFile(begun, header, 0o600), m.write(path)); err != nil {
+			if err := errors.Join(os.WriteFile(begun, header, 0o600), m.Write(path)); err != nil {
 				t.Fatal(err)
 			}
 			// The next start: its first logs are tables, or about to be, when it is killed.
 			options := kind.options(t, path)
-			log := options.Logger.(badgerLogger)
-			m, err = takeFolder(t.Context(), options, log.failure.logger)
+			m, err = folder.Take(t.Context(), options, slog.New(slog.DiscardHandler))
 			if err == nil {
-				err = settleLogs(m, options, log.failure)
+				err = folder.SettleLogs(m, options.WithLogger(nil), func() error { return nil })
 			}
 			if err == nil {
 				err = errors.Join(os.RemoveAll(begun), os.WriteFile(old, data, 0o600))
@@ -239,4 +244,22 @@ func TestCheckOfDamagedBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// manifestSet is a set of changes as the manifest has it.
+func manifestSet(t *testing.T, changes ...*pb.ManifestChange) []byte {
+	t.Helper()
+	body, err := proto.Marshal(&pb.ManifestChangeSet{Changes: changes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := binary.BigEndian.AppendUint32(nil, uint32(len(body)))
+	raw = binary.BigEndian.AppendUint32(raw, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	return append(raw, body...)
+}
+
+// folderUnfinished reports whether a store says that its tables are unfinished.
+func folderUnfinished(path string) (bool, error) {
+	note, err := os.ReadFile(filepath.Join(path, folder.UnfinishedFile))
+	return err == nil && note[0] == '!', err
 }

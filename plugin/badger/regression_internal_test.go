@@ -9,6 +9,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -43,17 +45,17 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated, KeepSession: true}
 	interrupted(t, e, ending, base)
 	// the first session is done, then the plugin is killed
-	err := e.update(t.Context(), func(tx *tx) error {
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		job := &records.Job{}
-		if _, err := load(tx, jobKey("op"), job); err != nil {
+		if _, err := kv.Load(tx, layout.JobKey("op"), job); err != nil {
 			return err
 		}
-		s := &stride{closing: e.closing(tx, ending, base), job: job}
-		first := sessionPosition(nil, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
+		s := &batch{closing: e.closing(tx, ending, base), job: job}
+		first := layout.SessionPosition(nil, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string { return "sid0" }); err != nil {
 			return err
 		}
-		return tx.saveJob("op", job)
+		return saveJob(tx, "op", job)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -77,12 +79,12 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 // interrupted leaves a job as it is when the plugin is killed after it was written.
 func interrupted(t *testing.T, e *Engine, ending *logout.Ending, now time.Time) {
 	t.Helper()
-	err := e.update(t.Context(), func(tx *tx) error {
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		job, err := newJob(tx, ending, now)
 		if err != nil {
 			return err
 		}
-		return tx.saveJob(ending.OperationID, job)
+		return saveJob(tx, ending.OperationID, job)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -208,12 +210,12 @@ func TestSweptSessionLeavesNoRows(t *testing.T) {
 	if err != nil || swept.Ended != 1 {
 		t.Fatalf("swept %+v, %v; want one session ended", swept, err)
 	}
-	err = e.look(t.Context(), func(r reader) error {
+	err = e.db.Look(t.Context(), func(r *kv.Snapshot) error {
 		left, err := anyToken(r, "sid")
 		if err != nil || left {
 			t.Errorf("rows of dead grants are left: %t, %v", left, err)
 		}
-		marked, err := r.get(purgeKey("sid"))
+		marked, err := r.Get(layout.PurgeKey("sid"))
 		if marked != nil {
 			t.Error("the mark of rows left behind is there still")
 		}

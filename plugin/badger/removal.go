@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -24,7 +26,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 		return nil, err
 	}
 	if ending.DryRun {
-		return s.e.rehearse(ctx, ending, now)
+		return s.e.dryRun(ctx, ending, now)
 	}
 	type answer struct {
 		result *logout.Result
@@ -32,7 +34,7 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	}
 	answered := make(chan answer, 1)
 	// The work goes on when the caller has gone: a job half done would wait for a restart.
-	err := s.e.inBackground(func(background context.Context) {
+	err := s.e.db.InBackground(func(background context.Context) {
 		if ending.All {
 			result, left, err := s.e.begin(background, ending, nil, now)
 			answered <- answer{result, err}
@@ -60,11 +62,11 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 func (e *Engine) endAtOnce(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	unlock, err := e.jobs.lock(ctx, ending.OperationID)
 	if err != nil {
-		return nil, e.gone() // its context is the engine's
+		return nil, e.db.Gone() // its context is the engine's
 	}
 	defer unlock()
 	result, left, err := e.begin(ctx, ending, nil, now)
-	if isDamage(err) && ending.SessionID != "" {
+	if layout.IsDamage(err) && ending.SessionID != "" {
 		// Its own row cannot be read; perhaps the one in the listing can.
 		listed, listedErr := e.positionListed(ctx, ending.SessionID)
 		if listedErr != nil {
@@ -97,9 +99,9 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 func (e *Engine) begin(
 	ctx context.Context, ending *logout.Ending, listed []byte, now time.Time,
 ) (answer *logout.Result, left bool, err error) {
-	err = e.end(ctx, func(tx *tx) error {
+	err = e.end(ctx, func(tx *kv.Tx) error {
 		answer, left = nil, false
-		known, err := tx.recall(ending.OperationID)
+		known, err := recallAnswer(tx, ending.OperationID)
 		if err != nil || known != nil {
 			answer = known
 			return err
@@ -118,22 +120,22 @@ func (e *Engine) begin(
 		}
 		if ending.All {
 			answer, left = &logout.Result{JobID: ending.OperationID}, true
-			return tx.saveJob(ending.OperationID, job)
+			return saveJob(tx, ending.OperationID, job)
 		}
-		s := &stride{closing: e.closing(tx, ending, now), job: job}
+		s := &batch{closing: e.closing(tx, ending, now), job: job}
 		if err := s.run(); err != nil {
 			return err
 		}
 		if left = job.Phase != ""; !left {
 			answer, job.Finished = records.ResultOf(job.Done), records.Nanos(now)
 		}
-		return tx.saveJob(ending.OperationID, job)
+		return saveJob(tx, ending.OperationID, job)
 	})
 	return answer, left, err
 }
 
 // beginOne ends one session. A job is written only for what does not belong in its transaction.
-func (e *Engine) beginOne(tx *tx, ending *logout.Ending, listed []byte, now time.Time) (answer *logout.Result, left bool, err error) {
+func (e *Engine) beginOne(tx *kv.Tx, ending *logout.Ending, listed []byte, now time.Time) (answer *logout.Result, left bool, err error) {
 	c := e.closing(tx, ending, now)
 	c.listed = listed
 	if err := c.run(ending.SessionID); err != nil {
@@ -141,26 +143,26 @@ func (e *Engine) beginOne(tx *tx, ending *logout.Ending, listed []byte, now time
 	}
 	if !c.purge && len(c.consents) == 0 {
 		operation := &records.Operation{When: records.Nanos(now), Ending: records.FromResult(&c.result)}
-		return &c.result, false, tx.answered(ending.OperationID, operation)
+		return &c.result, false, saveAnswer(tx, ending.OperationID, operation)
 	}
 	job := records.FromEnding(ending, now)
 	job.Phase, job.Total, job.LookedAt, job.Done = logout.PhaseGrants, 1, 1, records.FromResult(&c.result)
 	job.ConsentsSubject, job.ConsentsClients = c.consentsOf, c.consents
-	return nil, true, tx.saveJob(ending.OperationID, job)
+	return nil, true, saveJob(tx, ending.OperationID, job)
 }
 
-func (e *Engine) closing(tx *tx, ending *logout.Ending, now time.Time) *closing {
+func (e *Engine) closing(tx *kv.Tx, ending *logout.Ending, now time.Time) *closing {
 	return &closing{engine: e, tx: tx, ending: ending, now: now, limit: maxInline}
 }
 
-// recall returns the answer to an operation that is done, nil if it is not.
-func (t *tx) recall(operationID string) (*logout.Result, error) {
+// recallAnswer returns the answer to an operation that is done, nil if it is not.
+func recallAnswer(t *kv.Tx, operationID string) (*logout.Result, error) {
 	operation, job := &records.Operation{}, &records.Job{}
-	found, err := load(t, operationKey(operationID), operation)
+	found, err := kv.Load(t, layout.OperationKey(operationID), operation)
 	if err != nil || found {
 		return records.ResultOf(operation.GetEnding()), err
 	}
-	found, err = load(t, jobKey(operationID), job)
+	found, err = kv.Load(t, layout.JobKey(operationID), job)
 	switch {
 	case err != nil || !found || job.Phase != "":
 		return nil, err
@@ -174,55 +176,54 @@ func (t *tx) recall(operationID string) (*logout.Result, error) {
 // cannot go on says so itself.
 func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
 	for done := false; !done; {
-		err := e.updateBehind(ctx, func(tx *tx) (err error) {
+		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
 			answer, done, err = e.goOn(tx, id)
 			return err
 		})
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil, e.gone()
+				return nil, e.db.Gone()
 			}
-			return nil, errors.Join(err, e.end(ctx, func(tx *tx) error { return tx.jobFailed(id, err) }))
+			return nil, errors.Join(err, e.end(ctx, func(tx *kv.Tx) error { return failJob(tx, id, err) }))
 		}
 	}
 	return answer, nil
 }
 
 // goOn takes a stride of a job in one transaction.
-func (e *Engine) goOn(tx *tx, id string) (answer *logout.Result, done bool, err error) {
+func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, err error) {
 	job := &records.Job{}
 	found, err := jobUnderWay(tx, id, job)
 	if err != nil {
 		return nil, false, err
 	}
 	if !found {
-		answer, err := tx.recall(id)
+		answer, err := recallAnswer(tx, id)
 		return answer, true, err
 	}
 	job.Error = ""
 	now := records.Moment(job.Now)
 	// What came while the job was under way is not its business.
-	s := &stride{closing: e.closing(tx, records.EndingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
+	s := &batch{closing: e.closing(tx, records.EndingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
 	if err := s.run(); err != nil {
 		return nil, false, err
 	}
-	return records.ResultOf(job.Done), job.Phase == "", tx.saveJob(id, job)
+	return records.ResultOf(job.Done), job.Phase == "", saveJob(tx, id, job)
 }
 
-// rehearse counts what an ending would do on a snapshot, in strides whose changes are thrown away.
-func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+// dryRun counts what an ending would do on a snapshot, in strides whose changes are thrown away.
+func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	var total *logout.Result
-	err := e.view(ctx, func(r reader) error {
-		snapshot, _ := r.(snapshot)
+	err := e.view(ctx, func(r *kv.Snapshot) error {
 		discarded := func() *closing {
-			c := e.closing(&tx{group: newGroup(snapshot), writes: map[string]write{}}, ending, now)
-			c.limit = maxRehearsed
+			c := e.closing(kv.DryRun(r), ending, now)
+			c.limit = unbounded
 			return c
 		}
 		if ending.SessionID != "" {
 			c := discarded()
 			err := c.run(ending.SessionID)
-			if isDamage(err) {
+			if layout.IsDamage(err) {
 				c = discarded()
 				if c.listed, err = findListed(r, ending.SessionID); err == nil {
 					err = c.run(ending.SessionID)
@@ -237,10 +238,10 @@ func (e *Engine) rehearse(ctx context.Context, ending *logout.Ending, now time.T
 			return err
 		}
 		for job.Phase != "" {
-			if err := snapshot.ended(); err != nil {
+			if err := r.Ended(); err != nil {
 				return err
 			}
-			s := &stride{closing: discarded(), job: job}
+			s := &batch{closing: discarded(), job: job}
 			if err := s.run(); err != nil {
 				return err
 			}

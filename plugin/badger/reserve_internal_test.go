@@ -10,13 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -24,20 +22,20 @@ import (
 // smallDisk is a file system that takes so many files.
 func smallDisk(t *testing.T, inodes int) string {
 	t.Helper()
-	disk := t.TempDir()
-	testenv.Tmpfs(t, disk, 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
-	return disk
+	mount := t.TempDir()
+	testenv.Tmpfs(t, mount, 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
+	return mount
 }
 
 // fillInodes creates files until so many more can be made.
-func fillInodes(t *testing.T, disk string, left uint64) (folder string) {
+func fillInodes(t *testing.T, mount string, left uint64) (folder string) {
 	t.Helper()
-	folder = filepath.Join(disk, "others")
+	folder = filepath.Join(mount, "others")
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for i := 0; ; i++ {
-		if free, err := freeInodes(disk); err != nil || free <= left {
+		if free, err := disk.FreeInodes(mount); err != nil || free <= left {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,8 +51,8 @@ func fillInodes(t *testing.T, disk string, left uint64) (folder string) {
 // others have removed files all is as it was.
 func TestNoInodes(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t, 400)
-	path := filepath.Join(disk, "db")
+	mount := smallDisk(t, 400)
+	path := filepath.Join(mount, "db")
 	noSync := false
 	settings := Settings{Path: path, Sync: &noSync, MinFreeMiB: 64, MemoryMiB: 64}
 	e, err := Open(t.Context(), settings, slog.New(slog.DiscardHandler))
@@ -74,7 +72,7 @@ func TestNoInodes(t *testing.T) {
 		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid, Reason: logout.Terminated}, base)
 		return err
 	}
-	others := fillInodes(t, disk, leastInodes)
+	others := fillInodes(t, mount, disk.LeastInodes)
 	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) || !strings.Contains(err.Error(), "more files") {
 		t.Errorf("a sign-in: %v, want ErrNoSpace that says why", err)
 	}
@@ -84,18 +82,18 @@ func TestNoInodes(t *testing.T) {
 	if err := end(e, "first"); err != nil {
 		t.Errorf("an end: %v", err)
 	}
-	fillInodes(t, disk, 0)
+	fillInodes(t, mount, 0)
 	if err := end(e, "second"); err != nil {
 		t.Errorf("an end from the reserve: %v", err)
 	}
-	if free, err := freeInodes(disk); err != nil || free < reserveInodes {
+	if free, err := disk.FreeInodes(mount); err != nil || free < disk.ReserveInodes {
 		t.Errorf("%d files can be made, %v, want those of the reserve", free, err)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
 
-	fillInodes(t, disk, 0)
+	fillInodes(t, mount, 0)
 	e, err = Open(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("a start without inodes: %v, want one that reads", err)
@@ -125,65 +123,6 @@ func TestNoInodes(t *testing.T) {
 	if err := create(e); err != nil {
 		t.Errorf("a sign-in with room again: %v", err)
 	}
-}
-
-// A compaction that finds no inode for its tables loses none of their rows, also where the engine has failed before.
-func TestCompactionWithoutInodes(t *testing.T) {
-	t.Parallel()
-	for name, failed := range map[string]bool{"a sound engine": false, "one that has failed": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			compactWithoutInodes(t, failed)
-		})
-	}
-}
-
-func compactWithoutInodes(t *testing.T, failed bool) {
-	t.Helper()
-	disk := smallDisk(t, 100)
-	path := filepath.Join(disk, "db")
-	if err := os.Mkdir(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	failure := newFailure(path, slog.New(slog.DiscardHandler))
-	log := newBadgerLogger(failure)
-	options := databaseOptions(Settings{Path: path}, nil, log).
-		WithSyncWrites(false).WithMemTableSize(1 << 20).WithNumLevelZeroTables(1).WithValueThreshold(1 << 10)
-	if err := log.compactions.note.open(path); err != nil {
-		t.Fatal(err)
-	}
-	db, err := badger.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := 0
-	flushed := func() bool { // and the log is removed
-		logs, err := namesOf(path, logSuffix)
-		return err == nil && len(logs) == 1 && len(db.Tables()) > 0
-	}
-	for deadline := time.Now().Add(time.Minute); !flushed(); {
-		if rows < 4000 {
-			err = db.Update(func(txn *badger.Txn) error { return txn.Set(rowName(rows), make([]byte, 500)) })
-			rows++
-		}
-		if err != nil || time.Now().After(deadline) {
-			t.Fatalf("no memory table became a table after %d rows: %v", rows, err)
-		}
-	}
-	// The compaction waits until the database is known.
-	others := fillInodes(t, disk, 0)
-	if failed {
-		failure.note("sign in", syscall.EIO)
-	}
-	log.compactions.watch(db)
-	testenv.Eventually(t, "the compaction ends in a failure", func() bool {
-		return len(db.Tables()) == 0 && failure.err() != nil
-	})
-	closeFailed(t, path, db)
-	if err := os.RemoveAll(others); err != nil {
-		t.Fatal(err)
-	}
-	rowsAreThere(t, path, options, rows)
 }
 
 // limitEnv has the test below be a process with a limit, and names its store.

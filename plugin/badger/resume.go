@@ -4,27 +4,30 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
 // resume goes on with what a crash has interrupted: jobs, and the purge of dead grants' rows.
 //
 // A store that takes no writes leaves that to the one in whose move it is, or to the end of the move.
 func (e *Engine) resume(ctx context.Context) error {
-	if admitted(e.committer.books.ledger.Load(), false) != nil {
+	if kv.Admitted(e.db.Ledger(), false) != nil {
 		return nil
 	}
 	var jobs, sids []string
-	err := e.view(ctx, func(r reader) (err error) {
-		if jobs, err = idsUnder(r, indexJobRunning); err != nil {
+	err := e.view(ctx, func(r *kv.Snapshot) (err error) {
+		if jobs, err = kv.IdsUnder(r, layout.IndexJobRunning); err != nil {
 			return err
 		}
-		sids, err = idsUnder(r, tablePurge)
+		sids, err = kv.IdsUnder(r, layout.TablePurge)
 		return err
 	})
 	if err != nil || len(jobs)+len(sids) == 0 {
 		return err
 	}
-	return e.inBackground(func(ctx context.Context) {
+	return e.db.InBackground(func(ctx context.Context) {
 		e.logger.InfoContext(ctx, "resuming interrupted endings", "jobs", len(jobs), "purges", len(sids))
 		for _, id := range jobs {
 			e.workAlone(ctx, id)
@@ -38,18 +41,6 @@ func (e *Engine) resume(ctx context.Context) error {
 			}
 		}
 	})
-}
-
-// idsUnder returns the ids at the ends of the keys under a prefix.
-func idsUnder(r reader, prefix []byte) (ids []string, err error) {
-	err = r.scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if len(k) == len(prefix) {
-			return true, r.stepOver(damagedEntry(k))
-		}
-		ids = append(ids, string(k[len(prefix):]))
-		return true, nil
-	})
-	return ids, err
 }
 
 // jobLocks lets one call at a time work for an operation id.

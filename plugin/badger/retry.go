@@ -4,10 +4,12 @@ import (
 	"context"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -22,12 +24,12 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 		return s.e.retrySelected(ctx, retry, now)
 	}
 	retried := &logout.RetryResult{Count: 1}
-	err := s.e.update(ctx, func(tx *tx) error {
+	err := s.e.update(ctx, func(tx *kv.Tx) error {
 		n, err := loadNotice(tx, retry.ID)
 		if err != nil {
 			return err
 		}
-		if err := tx.sendAgain(retry.ID, n, now); err != nil {
+		if err := sendAgain(tx, retry.ID, n, now); err != nil {
 			return err
 		}
 		retried.Notification = records.NotificationOf(retry.ID, n)
@@ -44,39 +46,39 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
 	var ids []string
 	retried := &logout.RetryResult{}
-	err := e.view(ctx, func(r reader) error {
+	err := e.view(ctx, func(r *kv.Snapshot) error {
 		l := noticeListing(r, &retry.Filter)
 		from := &ticketstore.Bound{Position: []byte(retry.After)}
 		if retry.After == "" {
 			from = nil
 		}
-		found, err := l.read(from, false, min(retry.Limit, maxRetries), maxScan)
+		found, err := l.Read(from, false, min(retry.Limit, maxRetries), listing.MaxScan)
 		if err != nil {
 			return err
 		}
-		if found.more && found.seen != nil {
-			retried.Next = string(found.seen)
+		if found.More && found.Seen != nil {
+			retried.Next = string(found.Seen)
 		}
-		for i := range found.rows {
-			ids = append(ids, found.rows[i].ID)
+		for i := range found.Rows {
+			ids = append(ids, found.Rows[i].ID)
 		}
 		return nil
 	})
 	if err != nil || len(ids) == 0 {
 		return retried, err
 	}
-	err = e.update(ctx, func(tx *tx) error {
+	err = e.update(ctx, func(tx *kv.Tx) error {
 		retried.Count = 0
 		for _, id := range ids {
 			n := &records.Notification{}
-			found, err := load(tx, noticeKey(id), n)
-			if err := tx.stepOver(err); err != nil {
+			found, err := kv.Load(tx, layout.NoticeKey(id), n)
+			if err := tx.StepOver(err); err != nil {
 				return err
 			}
 			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > records.Nanos(now) || underWay(n, now) {
 				continue
 			}
-			if err := tx.sendAgain(id, n, now); err != nil {
+			if err := sendAgain(tx, id, n, now); err != nil {
 				return err
 			}
 			retried.Count++
@@ -95,6 +97,6 @@ func underWay(n *records.Notification, now time.Time) bool {
 }
 
 // sendAgain makes a notice due now, with a new retry window.
-func (t *tx) sendAgain(id string, n *records.Notification, now time.Time) error {
-	return t.changeNotice(id, n, func() { rules.SendAgain(n, now) })
+func sendAgain(t *kv.Tx, id string, n *records.Notification, now time.Time) error {
+	return changeNotice(t, id, n, func() { rules.SendAgain(n, now) })
 }

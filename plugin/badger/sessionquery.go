@@ -4,6 +4,9 @@ import (
 	"context"
 	"math"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -13,17 +16,17 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (res
 	if err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) error {
+	err = s.e.view(ctx, func(r *kv.Snapshot) error {
 		l, err := sessionListing(r, &walk.Filter)
 		if err != nil {
 			return err
 		}
-		p, err := readPage(l, walk)
+		p, err := listing.ReadPage(l, walk)
 		if err != nil {
 			return err
 		}
-		result = &ticketstore.Page{HasPrev: p.hasPrev, HasNext: p.hasNext}
-		for _, record := range p.rows {
+		result = &ticketstore.Page{HasPrev: p.HasPrev, HasNext: p.HasNext}
+		for _, record := range p.Rows {
 			detail, err := detailOf(r, record)
 			if err != nil {
 				return err
@@ -34,10 +37,10 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (res
 			return err
 		}
 		paginate(result, walk)
-		if p.nothing {
+		if p.Nothing {
 			return nil
 		}
-		result.ResultsToken, err = walk.Token(p.before, p.after, max(result.CurrentPage, 0))
+		result.ResultsToken, err = walk.Token(p.Before, p.After, max(result.CurrentPage, 0))
 		return err
 	})
 	return result, err
@@ -62,20 +65,20 @@ func paginate(p *ticketstore.Page, walk *ticketstore.Walk[ticketstore.SessionFil
 }
 
 // sessionListing chooses the index that leads to the fewest rows and a match for what it leaves open.
-func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*records.Session], error) {
-	l := &listing[*records.Session]{r: r}
+func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing[*records.Session], error) {
+	l := &listing.Listing[*records.Session]{R: r}
 	if !f.CreatedFrom.IsZero() {
-		l.low = timeKey(records.Nanos(f.CreatedFrom))
+		l.Low = layout.TimeKey(records.Nanos(f.CreatedFrom))
 	}
 	if !f.CreatedBefore.IsZero() {
-		l.high = timeKey(records.Nanos(f.CreatedBefore))
+		l.High = layout.TimeKey(records.Nanos(f.CreatedBefore))
 	}
 	matches := f.Matcher()
 	// An index of clients has no entry of a client that was detached.
 	byClient := f.ClientID != "" && f.SessionID == "" && f.SubjectID == ""
 	check := func(v []byte) (**records.Session, error) {
 		record := &records.Session{}
-		if err := decode(indexListing, v, record); err != nil || !matches(records.SummaryOf(record)) {
+		if err := layout.Decode(layout.IndexListing, v, record); err != nil || !matches(records.SummaryOf(record)) {
 			return nil, err
 		}
 		if f.ClientID != "" && !byClient {
@@ -88,7 +91,7 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*records.S
 	}
 	// The positions of all indexes are those of the listing, whose rows lie together and are without the ticket.
 	follow := func(position []byte, _ func() ([]byte, error)) (**records.Session, error) {
-		v, err := r.get(key(indexListing, position))
+		v, err := r.Get(layout.Key(layout.IndexListing, position))
 		if err != nil || v == nil {
 			return nil, err
 		}
@@ -96,15 +99,15 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*records.S
 	}
 	switch {
 	case f.SessionID != "":
-		l.prefix, l.match = key(indexListing), follow
-		return l, l.confine(r, f.SessionID)
+		l.Prefix, l.Match = layout.Key(layout.IndexListing), follow
+		return l, confine(l, r, f.SessionID)
 	case f.SubjectID != "":
-		l.prefix, l.match = key(indexSubject, more(f.SubjectID)), follow
+		l.Prefix, l.Match = layout.Key(layout.IndexSubject, layout.More(f.SubjectID)), follow
 	case byClient:
-		l.prefix, l.match = key(indexClient, more(f.ClientID)), follow
+		l.Prefix, l.Match = layout.Key(layout.IndexClient, layout.More(f.ClientID)), follow
 	default:
-		l.prefix = indexListing
-		l.match = func(_ []byte, value func() ([]byte, error)) (**records.Session, error) {
+		l.Prefix = layout.IndexListing
+		l.Match = func(_ []byte, value func() ([]byte, error)) (**records.Session, error) {
 			v, err := value()
 			if err != nil {
 				return nil, err
@@ -116,37 +119,37 @@ func sessionListing(r reader, f *ticketstore.SessionFilter) (*listing[*records.S
 }
 
 // confine bounds the listing to the one row of a session, or to nothing if there is no such session.
-func (l *listing[T]) confine(r reader, sid string) error {
+func confine(l *listing.Listing[*records.Session], r kv.Reader, sid string) error {
 	position := []byte{}
 	record, err := loadSession(r, sid)
 	if err != nil {
 		return err
 	}
 	if record != nil {
-		position = sessionPosition(nil, nil, record)
+		position = layout.SessionPosition(nil, nil, record)
 	}
-	if l.low == nil || string(l.low) < string(position) {
-		l.low = position
+	if l.Low == nil || string(l.Low) < string(position) {
+		l.Low = position
 	}
-	if end := append(position[:len(position):len(position)], 0); l.high == nil || string(end) < string(l.high) {
-		l.high = end
+	if end := append(position[:len(position):len(position)], 0); l.High == nil || string(end) < string(l.High) {
+		l.High = end
 	}
 	return nil
 }
 
 // countSessions is exact without filter and with exact filters, whatever it costs to count one subject's sessions; otherwise it gives up
 // at a bound.
-func countSessions(r reader, f *ticketstore.SessionFilter, l *listing[*records.Session]) (int, error) {
+func countSessions(r kv.Reader, f *ticketstore.SessionFilter, l *listing.Listing[*records.Session]) (int, error) {
 	exact := ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: f.SessionID, ClientID: f.ClientID}
 	switch {
 	case *f != exact:
-		return l.count(maxScan)
+		return l.Count(listing.MaxScan)
 	case f.SessionID == "" && f.SubjectID == "":
 		return counted(r, f.ClientID)
 	case f.SessionID == "" && f.ClientID == "":
 		keys := *l
-		keys.match = func([]byte, func() ([]byte, error)) (**records.Session, error) { return new(*records.Session), nil }
-		return keys.count(math.MaxInt)
+		keys.Match = func([]byte, func() ([]byte, error)) (**records.Session, error) { return new(*records.Session), nil }
+		return keys.Count(math.MaxInt)
 	}
-	return l.count(math.MaxInt)
+	return l.Count(math.MaxInt)
 }

@@ -7,9 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -23,35 +24,35 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 	}
 	record := records.FromSession(session)
 	record.Version = 1
-	return s.e.update(ctx, func(tx *tx) error {
+	return s.e.update(ctx, func(tx *kv.Tx) error {
 		again, err := createdBefore(tx, session)
 		if err != nil || again {
 			return err
 		}
-		return tx.insertSession(record)
+		return insertSession(tx, record)
 	})
 }
 
-func (t *tx) insertSession(record *records.Session) error {
-	t.put(key(tableCookie, record.Key), []byte(record.SessionId))
-	t.put(sessionPosition(indexSubject, more(record.SubjectId), record), nil)
-	if err := t.count("", +1); err != nil {
+func insertSession(t *kv.Tx, record *records.Session) error {
+	t.Put(layout.Key(layout.TableCookie, record.Key), []byte(record.SessionId))
+	t.Put(layout.SessionPosition(layout.IndexSubject, layout.More(record.SubjectId), record), nil)
+	if err := countSession(t, "", +1); err != nil {
 		return err
 	}
-	return t.saveSession(record, true)
+	return saveSession(t, record, true)
 }
 
 // createdBefore tells whether this very session was created already: its answer was lost.
-func createdBefore(r reader, session *ticketstore.Session) (bool, error) {
-	sid, err := r.get(cookieKey(session.Key))
+func createdBefore(r kv.Reader, session *ticketstore.Session) (bool, error) {
+	sid, err := r.Get(layout.CookieKey(session.Key))
 	if err != nil {
 		return false, err
 	}
 	if string(sid) == session.SessionID {
 		return true, nil
 	}
-	for _, k := range [][]byte{sessionKey(session.SessionID), endedKey(session.SessionID)} {
-		taken, err := r.get(k)
+	for _, k := range [][]byte{layout.SessionKey(session.SessionID), layout.EndedKey(session.SessionID)} {
+		taken, err := r.Get(k)
 		if err != nil {
 			return false, err
 		}
@@ -66,7 +67,7 @@ func createdBefore(r reader, session *ticketstore.Session) (bool, error) {
 }
 
 func (s tickets) Get(ctx context.Context, k ticketstore.Key) (session *ticketstore.Session, err error) {
-	err = s.e.view(ctx, func(r reader) error {
+	err = s.e.view(ctx, func(r *kv.Snapshot) error {
 		record, err := sessionByCookie(r, k)
 		if err == nil {
 			session = records.SessionOf(record)
@@ -80,7 +81,7 @@ func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstor
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r reader) error {
+	err = s.e.view(ctx, func(r *kv.Snapshot) error {
 		record, err := loadSession(r, sessionID)
 		if err != nil {
 			return err
@@ -95,7 +96,7 @@ func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstor
 }
 
 func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (session *ticketstore.Session, err error) {
-	err = s.e.update(ctx, func(tx *tx) error {
+	err = s.e.update(ctx, func(tx *kv.Tx) error {
 		record, err := sessionByCookie(tx, renewal.Key)
 		if err != nil {
 			return err
@@ -104,13 +105,13 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 			return err
 		}
 		session = records.SessionOf(record)
-		return tx.saveSession(record, false)
+		return saveSession(tx, record, false)
 	})
 	return session, err
 }
 
 func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (session *ticketstore.Session, err error) {
-	err = s.e.update(ctx, func(tx *tx) error {
+	err = s.e.update(ctx, func(tx *kv.Tx) error {
 		record, err := sessionByCookie(tx, rekey.Key)
 		if err != nil {
 			return err
@@ -120,25 +121,25 @@ func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Ti
 			return err
 		}
 		if rekey.NewKey != rekey.Key {
-			taken, err := tx.get(cookieKey(rekey.NewKey))
+			taken, err := tx.Get(layout.CookieKey(rekey.NewKey))
 			if err != nil {
 				return err
 			}
 			if taken != nil {
 				return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
 			}
-			tx.delete(cookieKey(rekey.Key))
-			tx.put(cookieKey(rekey.NewKey), []byte(record.SessionId))
+			tx.Delete(layout.CookieKey(rekey.Key))
+			tx.Put(layout.CookieKey(rekey.NewKey), []byte(record.SessionId))
 		}
 		session = records.SessionOf(next)
 		// The session may end earlier now than the index knows: it must not be found late.
-		return tx.saveSession(next, records.Nanos(rules.Due(next)) < next.IndexedDue)
+		return saveSession(tx, next, records.Nanos(rules.Due(next)) < next.IndexedDue)
 	})
 	return session, err
 }
 
-func sessionByCookie(r reader, k ticketstore.Key) (*records.Session, error) {
-	sid, err := r.get(cookieKey(k))
+func sessionByCookie(r kv.Reader, k ticketstore.Key) (*records.Session, error) {
+	sid, err := r.Get(layout.CookieKey(k))
 	if err != nil {
 		return nil, err
 	}
@@ -153,60 +154,55 @@ func sessionByCookie(r reader, k ticketstore.Key) (*records.Session, error) {
 }
 
 // loadSession returns nil where there is no such session.
-func loadSession(r reader, sid string) (*records.Session, error) {
+func loadSession(r kv.Reader, sid string) (*records.Session, error) {
 	record := &records.Session{}
-	found, err := load(r, sessionKey(sid), record)
+	found, err := kv.Load(r, layout.SessionKey(sid), record)
 	if err != nil || !found {
 		return nil, err
 	}
 	return record, nil
 }
 
-// sessionPosition is the place of a session in a listing ordered by creation.
-func sessionPosition(index, owner []byte, record *records.Session) []byte {
-	return key(index, owner, timeKey(record.GetCreated()), last(record.GetSessionId()))
-}
-
 // saveSession writes the session and its row in the listing, and its place in the expiry index when reindex is set.
-func (t *tx) saveSession(record *records.Session, reindex bool) error {
+func saveSession(t *kv.Tx, record *records.Session, reindex bool) error {
 	if reindex {
 		if record.IndexedDue != 0 {
-			t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
+			t.Delete(layout.Key(layout.IndexExpiry, layout.TimeKey(record.IndexedDue), layout.Last(record.SessionId)))
 		}
 		record.IndexedDue = records.Nanos(rules.Due(record))
-		t.put(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)), nil)
+		t.Put(layout.Key(layout.IndexExpiry, layout.TimeKey(record.IndexedDue), layout.Last(record.SessionId)), nil)
 	}
-	if err := t.save(sessionKey(record.SessionId), record); err != nil {
+	if err := t.Save(layout.SessionKey(record.SessionId), record); err != nil {
 		return err
 	}
 	ticket := record.Ticket
 	record.Ticket = nil
-	err := t.save(sessionPosition(indexListing, nil, record), record)
+	err := t.Save(layout.SessionPosition(layout.IndexListing, nil, record), record)
 	record.Ticket = ticket
 	return err
 }
 
 // dropSession removes everything of a session but its clients' rows.
-func (t *tx) dropSession(record *records.Session) error {
-	t.delete(sessionKey(record.SessionId))
-	t.delete(key(tableCookie, record.Key))
-	t.delete(sessionPosition(indexListing, nil, record))
-	t.delete(sessionPosition(indexSubject, more(record.SubjectId), record))
-	t.delete(key(indexExpiry, timeKey(record.IndexedDue), last(record.SessionId)))
-	return t.count("", -1)
+func dropSession(t *kv.Tx, record *records.Session) error {
+	t.Delete(layout.SessionKey(record.SessionId))
+	t.Delete(layout.Key(layout.TableCookie, record.Key))
+	t.Delete(layout.SessionPosition(layout.IndexListing, nil, record))
+	t.Delete(layout.SessionPosition(layout.IndexSubject, layout.More(record.SubjectId), record))
+	t.Delete(layout.Key(layout.IndexExpiry, layout.TimeKey(record.IndexedDue), layout.Last(record.SessionId)))
+	return countSession(t, "", -1)
 }
 
-// count changes the number of live sessions, of a client or (empty) of all. The committer being the only writer, it is exact.
-func (t *tx) count(client string, by int) error {
+// countSession changes the number of live sessions, of a client or (empty) of all. The committer being the only writer, it is exact.
+func countSession(t *kv.Tx, client string, by int) error {
 	n, err := counted(t, client)
 	if err == nil {
-		t.put(countKey(client), binary.AppendVarint(nil, int64(n+by)))
+		t.Put(layout.CountKey(client), binary.AppendVarint(nil, int64(n+by)))
 	}
 	return err
 }
 
-func counted(r reader, client string) (int, error) {
-	value, err := r.get(countKey(client))
+func counted(r kv.Reader, client string) (int, error) {
+	value, err := r.Get(layout.CountKey(client))
 	if err != nil || value == nil {
 		return 0, err
 	}
@@ -223,23 +219,23 @@ type usedClient struct {
 }
 
 // clientsOf returns the rows of all clients of a session, detached ones too, sorted by id.
-func clientsOf(r reader, sid string) (clients []usedClient, err error) {
-	prefix := clientUsePrefix(sid)
-	err = r.scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+func clientsOf(r kv.Reader, sid string) (clients []usedClient, err error) {
+	prefix := layout.ClientUsePrefix(sid)
+	err = r.Scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		v, err := value()
 		if err != nil {
 			return false, err
 		}
 		client := usedClient{id: string(k[len(prefix):]), use: &records.ClientUse{}}
-		err = decode(k, v, client.use)
-		client.damaged = isDamage(err)
+		err = layout.Decode(k, v, client.use)
+		client.damaged = layout.IsDamage(err)
 		clients = append(clients, client)
-		return true, r.stepOver(err)
+		return true, r.StepOver(err)
 	})
 	return clients, err
 }
 
-func detailOf(r reader, record *records.Session) (*ticketstore.SessionDetail, error) {
+func detailOf(r kv.Reader, record *records.Session) (*ticketstore.SessionDetail, error) {
 	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(record)}
 	clients, err := clientsOf(r, record.GetSessionId())
 	for _, c := range clients {

@@ -2,6 +2,7 @@ package badger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,11 @@ const (
 	// sessions signed in) for a compaction, which deletes nothing before it has written all.
 	defaultMinFreeMiB = 512
 )
+
+// minFree is how much of the disk stays free, in bytes.
+func (s *Settings) minFree() uint64 {
+	return uint64(cmp.Or(s.MinFreeMiB, defaultMinFreeMiB)) << 20
+}
 
 // String keeps the encryption key out of logs.
 func (s Settings) String() string {

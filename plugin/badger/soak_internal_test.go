@@ -15,6 +15,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -173,8 +175,8 @@ func (s *soak) look() sample {
 		}
 		return nil
 	})
-	s.must(s.e.view(s.t.Context(), func(r reader) error {
-		return r.scan(nil, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
+	s.must(s.e.view(s.t.Context(), func(r *kv.Snapshot) error {
+		return r.Scan(nil, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 			look.rows++
 			return true, nil
 		})
@@ -207,13 +209,13 @@ func (s *soak) weigh() {
 // empty holds that nothing is left but what the engine keeps of itself.
 func (s *soak) empty() {
 	left := map[string]int{}
-	s.must(s.e.view(s.t.Context(), func(r reader) error {
-		return r.scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+	s.must(s.e.view(s.t.Context(), func(r *kv.Snapshot) error {
+		return r.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 			left[string(k[:1])]++
 			return true, nil
 		})
 	}))
-	for _, table := range [][]byte{tableSession, tableEnded, tableGrant, tableFamily, tableOperation, tableNotice, tableJob, tablePurge} {
+	for _, table := range [][]byte{layout.TableSession, layout.TableEnded, layout.TableGrant, layout.TableFamily, layout.TableOperation, layout.TableNotice, layout.TableJob, layout.TablePurge} {
 		if n := left[string(table[:1])]; n > 0 {
 			s.t.Errorf("table %q still has %d rows", table, n)
 		}

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // setFree replaces the question how much room the disk has. The committer asks it while it applies a change, and so not beside this.
 func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
 	t.Helper()
-	if err := e.end(t.Context(), func(*tx) error { e.committer.space.free = free; return nil }); err != nil {
+	if err := e.end(t.Context(), func(*kv.Tx) error { e.db.Space().Free = free; return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -29,8 +30,8 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	for i := range sessions {
 		signIn(t, e, fmt.Sprint(i), "ann")
 	}
-	space := e.committer.space
-	whole := space.free
+	space := e.db.Space()
+	whole := space.Free
 	var asked atomic.Int64 // by the committer, for changes of the engine's own too
 	setFree(t, e, func(path string) (uint64, error) {
 		if asked.Add(1) > 2 {
@@ -66,9 +67,9 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	e, log := openLogged(t)
 	create := func(sid string) error { return e.Tickets().Create(t.Context(), anHour(sid, "ann")) }
 	signIn(t, e, "before", "ann")
-	space := e.committer.space
-	whole := space.free
-	setFree(t, e, func(string) (uint64, error) { return space.least, nil })
+	space := e.db.Space()
+	whole := space.Free
+	setFree(t, e, func(string) (uint64, error) { return space.Least, nil })
 	for range 2 {
 		err := create("meanwhile")
 		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
@@ -94,7 +95,7 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("Get of the session that ended: %v", err)
 	}
-	setFree(t, e, func(string) (uint64, error) { return space.least / 2, nil })
+	setFree(t, e, func(string) (uint64, error) { return space.Least / 2, nil })
 	if err := end("whoever"); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
 	}

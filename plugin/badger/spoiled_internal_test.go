@@ -9,6 +9,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
@@ -30,7 +33,7 @@ var spoiled = []byte("\xff\xffa secret\xff")
 // spoil damages rows past the committer, which keeps the books of what it writes.
 func spoil(t *testing.T, e *Engine, keys ...[]byte) {
 	t.Helper()
-	err := e.db.Update(func(txn *badger.Txn) error {
+	err := e.db.Badger().Update(func(txn *badger.Txn) error {
 		for _, k := range keys {
 			if err := txn.Set(k, spoiled); err != nil {
 				return err
@@ -46,8 +49,8 @@ func spoil(t *testing.T, e *Engine, keys ...[]byte) {
 // row returns what stands under a key, nil if nothing does.
 func row(t *testing.T, e *Engine, k []byte) (value []byte) {
 	t.Helper()
-	err := e.look(t.Context(), func(r reader) (err error) {
-		value, err = r.get(k)
+	err := e.db.Look(t.Context(), func(r *kv.Snapshot) (err error) {
+		value, err = r.Get(k)
 		return err
 	})
 	if err != nil {
@@ -63,7 +66,7 @@ func wantAside(t *testing.T, e *Engine, keys ...[]byte) {
 		if row(t, e, k) != nil {
 			t.Errorf("row %q is still in the way", k)
 		}
-		if !bytes.Equal(row(t, e, key(tableDamaged, k)), spoiled) {
+		if !bytes.Equal(row(t, e, layout.Key(layout.TableDamaged, k)), spoiled) {
 			t.Errorf("the bytes of row %q were not kept", k)
 		}
 	}
@@ -83,8 +86,8 @@ func wantTold(t *testing.T, log *testenv.Log, times int) {
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()
 	testenv.Eventually(t, "the contents are right", func() bool {
-		wrong := func(f Finding) bool { return f.ID == "contents" }
-		findings := checked(t, e, CheckConfig{MaxFindings: 1000}).Findings
-		return !slices.ContainsFunc(findings, wrong) && row(t, e, recountKey) == nil
+		wrong := func(f check.Finding) bool { return f.ID == "contents" }
+		findings := checked(t, e, check.Config{MaxFindings: 1000}).Findings
+		return !slices.ContainsFunc(findings, wrong) && row(t, e, layout.RecountKey) == nil
 	})
 }

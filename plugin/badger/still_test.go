@@ -29,7 +29,7 @@ func session(sid string) *ticketstore.Session {
 
 func openStill(t *testing.T, settings badger.Settings) *badger.Engine {
 	t.Helper()
-	e, err := badger.OpenStill(t.Context(), settings, slog.New(slog.DiscardHandler))
+	e, err := badger.OpenReadOnly(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestOpenStillRefuses(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "store")
 			c.prepare(t, path)
 			before := names(t, path)
-			_, err := badger.OpenStill(t.Context(), badger.Settings{Path: path}, nil)
+			_, err := badger.OpenReadOnly(t.Context(), badger.Settings{Path: path}, nil)
 			if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("error %v, want one that says %q", err, c.says)
 			}

@@ -7,26 +7,27 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
 // Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but each costs a sync, which takes as
 // long as the end of many sessions.
 const (
-	strideSessions = 128
-	strideRows     = 512
-	strideKeys     = 2048
+	batchSessions = 128
+	batchRows     = 512
+	batchKeys     = 2048
 )
 
-// maxRehearsed stands for no bound: a rehearsal counts a session's rows at once.
-const maxRehearsed = math.MaxInt
+// unbounded stands for no bound: a rehearsal counts a session's rows at once.
+const unbounded = math.MaxInt
 
 // clockSkew is how far the clocks of hosts that share a store may be apart.
 const clockSkew = time.Minute
 
-// stride is what one transaction does of a job. The job walks along indexes and remembers its place in them, so that what it has dealt with
+// batch is what one transaction does of a job. The job walks along indexes and remembers its place in them, so that what it has dealt with
 // is not met again, also where rows stay; place, counts and changes are written together.
-type stride struct {
+type batch struct {
 	*closing
 	job *records.Job
 	// begunBy leaves grants without a session alone that were created later. Zero means none is.
@@ -38,7 +39,7 @@ type stride struct {
 }
 
 // run goes from phase to phase as far as one transaction goes. The job's phase is empty when all is done.
-func (s *stride) run() error {
+func (s *batch) run() error {
 	for s.job.Phase != "" && !s.spent {
 		var err error
 		switch s.job.Phase {
@@ -59,34 +60,34 @@ func (s *stride) run() error {
 }
 
 // next begins another phase.
-func (s *stride) next(phase string) { s.job.Phase, s.job.Cursor = phase, nil }
+func (s *batch) next(phase string) { s.job.Phase, s.job.Cursor = phase, nil }
 
 // did adds to the job's counts.
-func (s *stride) did(result *logout.Result) {
+func (s *batch) did(result *logout.Result) {
 	total := records.ResultOf(s.job.Done)
 	sum(total, result)
 	s.job.Done = records.FromResult(total)
 }
 
 // owner is the part of an index that is the job's: one subject's, or (empty) all of it.
-func (s *stride) owner() []byte {
+func (s *batch) owner() []byte {
 	if s.ending.All {
 		return nil
 	}
-	return more(s.ending.SubjectID)
+	return layout.More(s.ending.SubjectID)
 }
 
 // ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and tells whether that was all there is.
-func (s *stride) ahead(
+func (s *batch) ahead(
 	prefix []byte, limit int, f func(position []byte, value func() ([]byte, error)) (bool, error),
 ) (all bool, err error) {
 	var from []byte
 	if s.job.Cursor != nil {
-		from = key(prefix, s.job.Cursor)
+		from = layout.Key(prefix, s.job.Cursor)
 	}
 	n := 0
 	all = true
-	err = s.tx.scan(prefix, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err = s.tx.Scan(prefix, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		position := k[len(prefix):]
 		if s.job.Cursor != nil && bytes.Equal(position, s.job.Cursor) {
 			return true, nil
@@ -104,21 +105,21 @@ func (s *stride) ahead(
 
 // endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share, and returns how many. One that
 // nobody can read, not even in the listing, is stepped over: it is of no use to anybody, and the others are to end.
-func (s *stride) endEach(positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string) (n int, err error) {
+func (s *batch) endEach(positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string) (n int, err error) {
 	done := &logout.Result{}
 	defer func() { s.did(done) }()
 	for _, position := range positions {
 		c := *s.closing
 		c.listed = listed(position)
-		before := s.tx.wrote
-		if err := c.run(sid(position)); err != nil && (s.tx.wrote > before || s.tx.stepOver(err) != nil) {
+		before := s.tx.Wrote
+		if err := c.run(sid(position)); err != nil && (s.tx.Wrote > before || s.tx.StepOver(err) != nil) {
 			return n, err
 		}
 		n++
 		sum(done, &c.result)
 		s.marked = s.marked || c.purge
 		s.job.Cursor = position
-		if s.spent = len(s.tx.writes) > strideKeys || s.tx.full(); s.spent {
+		if s.spent = s.tx.KeysWritten() > batchKeys || s.tx.Full(); s.spent {
 			break
 		}
 	}
@@ -126,7 +127,7 @@ func (s *stride) endEach(positions [][]byte, listed func(position []byte) []byte
 }
 
 // reached goes on to another phase when the last row of this one was dealt with, and otherwise leaves the rest to the next transaction.
-func (s *stride) reached(end bool, phase string) {
+func (s *batch) reached(end bool, phase string) {
 	if end && !s.spent {
 		s.next(phase)
 		return
@@ -135,13 +136,13 @@ func (s *stride) reached(end bool, phase string) {
 }
 
 // sessions ends those that were there when the job began: the order is that of their creation, so that those that came since are behind.
-func (s *stride) sessions() error {
-	index := indexListing
+func (s *batch) sessions() error {
+	index := layout.IndexListing
 	if !s.ending.All {
-		index = indexSubject
+		index = layout.IndexSubject
 	}
 	var positions [][]byte
-	all, err := s.ahead(key(index, s.owner()), strideSessions, func(position []byte, _ func() ([]byte, error)) (bool, error) {
+	all, err := s.ahead(layout.Key(index, s.owner()), batchSessions, func(position []byte, _ func() ([]byte, error)) (bool, error) {
 		if bytes.Compare(position, s.job.Last) > 0 {
 			return false, nil
 		}
@@ -153,20 +154,20 @@ func (s *stride) sessions() error {
 	}
 	// A position is one in the listing, whosever it is.
 	listed := func(position []byte) []byte { return position }
-	n, err := s.endEach(positions, listed, func(position []byte) string { return string(position[min(timeKeyLength, len(position)):]) })
+	n, err := s.endEach(positions, listed, func(position []byte) string { return string(position[min(layout.TimeKeyLength, len(position)):]) })
 	s.job.LookedAt += int64(n)
 	s.reached(all, logout.PhaseSurvivors)
 	return err
 }
 
 // survivors revokes what has outlived sessions that ended before. A session that ends while the job is under way is among them.
-func (s *stride) survivors() error {
+func (s *batch) survivors() error {
 	if s.lenient() {
 		s.next(logout.PhaseGrants)
 		return nil
 	}
 	var positions [][]byte
-	all, err := s.ahead(key(indexEndedSubject, s.owner()), strideSessions,
+	all, err := s.ahead(layout.Key(layout.IndexEndedSubject, s.owner()), batchSessions,
 		func(position []byte, _ func() ([]byte, error)) (bool, error) {
 			positions = append(positions, position)
 			return true, nil
@@ -182,7 +183,7 @@ func (s *stride) survivors() error {
 }
 
 // grants revokes what subjects have without a session, consents among it, or what is left of the consents of one session.
-func (s *stride) grants() error {
+func (s *batch) grants() error {
 	if s.ending.SessionID != "" {
 		return s.leftConsents()
 	}
@@ -192,14 +193,14 @@ func (s *stride) grants() error {
 	}
 	var rows []storedGrant
 	var cursor []byte
-	room := s.tx.most.part(3).bytes
-	all, err := s.ahead(key(indexGrantLoose, s.owner()), strideRows,
+	room := s.tx.Share(3)
+	all, err := s.ahead(layout.Key(layout.IndexGrantLoose, s.owner()), batchRows,
 		func(position []byte, value func() ([]byte, error)) (bool, error) {
 			cursor = position
 			g, err := followGrant(s.tx, value)
-			if isDamage(err) {
+			if layout.IsDamage(err) {
 				// It is of use to nobody, whosever it is.
-				rows = append(rows, storedGrant{damaged: err, entry: key(indexGrantLoose, s.owner(), position)})
+				rows = append(rows, storedGrant{damaged: err, entry: layout.Key(layout.IndexGrantLoose, s.owner(), position)})
 				return true, nil
 			}
 			if err != nil || g == nil {
@@ -225,7 +226,7 @@ func (s *stride) grants() error {
 }
 
 // wants tells whether the job revokes a grant that no session judges.
-func (s *stride) wants(g *storedGrant) bool {
+func (s *batch) wants(g *storedGrant) bool {
 	switch {
 	case !s.named(g.grant.GetClientId()):
 		return false
@@ -238,7 +239,7 @@ func (s *stride) wants(g *storedGrant) bool {
 }
 
 // leftConsents removes consents that did not fit into the transaction that ended their session.
-func (s *stride) leftConsents() error {
+func (s *batch) leftConsents() error {
 	clients := s.job.ConsentsClients
 	if len(clients) == 0 {
 		s.next(logout.PhasePurge)
@@ -258,13 +259,13 @@ func (s *stride) leftConsents() error {
 }
 
 // purges removes the rows of dead grants that the job has left behind, so that all of them are counted when it is done.
-func (s *stride) purges() error {
+func (s *batch) purges() error {
 	if s.marked {
 		s.spent = true
 		return nil
 	}
 	var sid string
-	_, err := s.ahead(tablePurge, math.MaxInt, func(position []byte, value func() ([]byte, error)) (bool, error) {
+	_, err := s.ahead(layout.TablePurge, math.MaxInt, func(position []byte, value func() ([]byte, error)) (bool, error) {
 		whose, err := value()
 		if err == nil && string(whose) == s.ending.OperationID {
 			sid = string(position)
@@ -278,7 +279,7 @@ func (s *stride) purges() error {
 		s.next("")
 		return nil
 	}
-	revoked, _, err := s.tx.purgeMarked(sid, s.now)
+	revoked, _, err := purgeMarked(s.tx, sid, s.now)
 	s.did(&logout.Result{GrantsRevoked: revoked})
 	s.spent = true
 	return err

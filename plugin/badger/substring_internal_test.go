@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestSubstringWalkIsBounded(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
-	const others, callers = maxScan + 500, 100
+	const others, callers = listing.MaxScan + 500, 100
 	sign := func(i int, name string) error {
 		s := benchSession(i)
 		s.DisplayName, s.Created = name, base.Add(time.Duration(i)*time.Millisecond)

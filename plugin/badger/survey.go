@@ -7,13 +7,15 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
 // maxSurveyed bounds the clients whose queues one claim looks at.
 const maxSurveyed = 4096
 
-// turns is what claims remember of the queue. It is lost with the process, and then found out again.
-type turns struct {
+// rotation is what claims remember of the queue. It is lost with the process, and then found out again.
+type rotation struct {
 	mutex sync.Mutex
 	// last is the client that had its turn last: the next survey begins behind it.
 	last string
@@ -59,12 +61,12 @@ func (s *survey) nextDue() time.Time {
 // surveyQueue takes due notices in turns: of each client that is not busy, its earliest, at most PerClient. It jumps from client to client, so
 // that a long queue of a client that is busy or dead costs no more than a short one, and ends when it has enough; the next one goes on with
 // the client behind. While nothing falls due it does not look at all.
-func (e *Engine) surveyQueue(r snapshot, claim *logout.Claim, now time.Time) (*survey, error) {
-	t := &e.turns
+func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time) (*survey, error) {
+	t := &e.rotation
 	s := &survey{claim: claim, now: now}
 	t.mutex.Lock()
 	// The count is raised after the commit of what it counts, and was read before the snapshot was made: at worst one looks in vain.
-	behind, quiet := t.last, t.quiet && t.queued == r.queued && (t.next.IsZero() || now.Before(t.next))
+	behind, quiet := t.last, t.quiet && t.queued == r.Queued() && (t.next.IsZero() || now.Before(t.next))
 	if quiet {
 		s.next = t.next
 	}
@@ -72,12 +74,12 @@ func (e *Engine) surveyQueue(r snapshot, claim *logout.Claim, now time.Time) (*s
 	if quiet {
 		return s, nil
 	}
-	start := successor(key(indexNoticeDue, more(behind)))
-	if err := r.hop(indexNoticeDue, start, s.visit); err != nil {
+	start := layout.Successor(layout.Key(layout.IndexNoticeDue, layout.More(behind)))
+	if err := r.Hop(layout.IndexNoticeDue, start, s.visit); err != nil {
 		return nil, err
 	}
 	if !s.full {
-		err := r.hop(indexNoticeDue, indexNoticeDue, func(k []byte) ([]byte, bool, error) {
+		err := r.Hop(layout.IndexNoticeDue, layout.IndexNoticeDue, func(k []byte) ([]byte, bool, error) {
 			if bytes.Compare(k, start) >= 0 {
 				return nil, false, nil
 			}
@@ -96,7 +98,7 @@ func (e *Engine) surveyQueue(r snapshot, claim *logout.Claim, now time.Time) (*s
 		t.last = s.due[len(s.due)-1].client
 	}
 	t.quiet = !s.full && len(s.damaged) == 0 && (s.head.IsZero() || s.head.After(now))
-	t.queued, t.next = r.queued, s.head
+	t.queued, t.next = r.Queued(), s.head
 	return s, nil
 }
 
@@ -107,7 +109,7 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 		s.damaged = append(s.damaged, k)
 		return nil, true, nil
 	}
-	at, id, err := splitTimed(k, len(indexNoticeDue)+len(more(client)))
+	at, id, err := layout.SplitTimed(k, len(layout.IndexNoticeDue)+len(layout.More(client)))
 	if err != nil {
 		s.damaged = append(s.damaged, k)
 		return nil, true, nil
@@ -122,7 +124,7 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 	}
 	if s.busy || at.After(s.now) || s.taken == s.claim.PerClient {
 		s.next = earlier(s.next, at)
-		return successor(key(indexNoticeDue, more(client))), true, nil
+		return layout.Successor(layout.Key(layout.IndexNoticeDue, layout.More(client))), true, nil
 	}
 	if len(s.due) == s.claim.Limit {
 		s.enough()
@@ -143,9 +145,9 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func clientOfDue(k []byte) (string, error) {
-	client, _, found := bytes.Cut(k[len(indexNoticeDue):], []byte{0})
+	client, _, found := bytes.Cut(k[len(layout.IndexNoticeDue):], []byte{0})
 	if !found {
-		return "", damagedEntry(k)
+		return "", layout.DamagedEntry(k)
 	}
 	return string(client), nil
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
@@ -15,8 +17,8 @@ func TestSurveyIsBounded(t *testing.T) {
 	e := inMemory(t)
 	queue := func(client string, due time.Time) {
 		t.Helper()
-		err := e.update(t.Context(), func(tx *tx) error {
-			return tx.insertNotice(e.nextNoticeID(base), &records.Notification{
+		err := e.update(t.Context(), func(tx *kv.Tx) error {
+			return insertNotice(tx, e.nextNoticeID(base), &records.Notification{
 				ClientId: client, SessionId: "sid", State: string(logout.Pending), NextAttempt: records.Nanos(due), Due: records.Nanos(due),
 			})
 		})
@@ -33,9 +35,9 @@ func TestSurveyIsBounded(t *testing.T) {
 		return claimed
 	}
 	for first := 0; first < maxSurveyed+10; first += 500 {
-		err := e.update(t.Context(), func(tx *tx) error {
+		err := e.update(t.Context(), func(tx *kv.Tx) error {
 			for i := range 500 {
-				tx.put(key(indexNoticeDue, more(fmt.Sprintf("client%05d", first+i)), timeKey(records.Nanos(base.Add(time.Hour))), last("id")), nil)
+				tx.Put(layout.Key(layout.IndexNoticeDue, layout.More(fmt.Sprintf("client%05d", first+i)), layout.TimeKey(records.Nanos(base.Add(time.Hour))), layout.Last("id")), nil)
 			}
 			return nil
 		})
@@ -53,10 +55,10 @@ func TestSurveyIsBounded(t *testing.T) {
 	for range 3 { // once around
 		claim(base)
 	}
-	if err := e.db.DropPrefix(indexNoticeDue); err != nil { // nobody tells the committer: who looks finds nothing
+	if err := e.db.Badger().DropPrefix(layout.IndexNoticeDue); err != nil { // nobody tells the committer: who looks finds nothing
 		t.Fatal(err)
 	}
-	e.turns.quiet, e.turns.queued, e.turns.next = true, e.committer.queued.Load(), base.Add(time.Hour)
+	e.rotation.quiet, e.rotation.queued, e.rotation.next = true, e.db.Queued(), base.Add(time.Hour)
 	if got := claim(base.Add(time.Minute)); !got.Next.Equal(base.Add(time.Hour)) {
 		t.Errorf("while nothing falls due the next is due at %v, want what is remembered", got.Next)
 	}

@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // tooMany is the end of a session that has more clients than one transaction deals with. Stores of before there was a bound
@@ -22,9 +25,9 @@ func (*tooMany) Error() string { return "session has more clients than end in on
 
 // commitThinned makes a change, and thins the sessions that it is to end and that have too many clients. What it tells of these clients is not
 // in the change's counts.
-func (e *Engine) commitThinned(ctx context.Context, ch *change) error {
+func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	for {
-		err := e.commit(ctx, ch)
+		err := e.db.Commit(ctx, ch)
 		var found *tooMany
 		if !errors.As(err, &found) {
 			return err
@@ -32,7 +35,7 @@ func (e *Engine) commitThinned(ctx context.Context, ch *change) error {
 		if err := e.thin(ctx, found); err != nil {
 			return err
 		}
-		ch = &change{apply: ch.apply, behind: ch.behind, spare: ch.spare}
+		ch = &kv.Change{Apply: ch.Apply, Background: ch.Background, Spare: ch.Spare}
 	}
 }
 
@@ -41,7 +44,7 @@ func (e *Engine) commitThinned(ctx context.Context, ch *change) error {
 // each client is dealt with as a whole.
 func (e *Engine) thin(ctx context.Context, found *tooMany) error {
 	for more := true; more; {
-		err := e.commit(ctx, &change{behind: true, spare: true, apply: func(tx *tx) error {
+		err := e.db.Commit(ctx, &kv.Change{Background: true, Spare: true, Apply: func(tx *kv.Tx) error {
 			c := e.closing(tx, found.ending, found.now)
 			c.thins = true
 			err := c.run(found.sid)
@@ -79,8 +82,21 @@ func (c *closing) thin(session *records.Session, clients []usedClient) error {
 		return err
 	}
 	session.Expires = min(session.Expires, records.Nanos(c.now))
-	if err := c.tx.saveSession(session, true); err != nil {
+	if err := saveSession(c.tx, session, true); err != nil {
 		return err
 	}
-	return c.tx.save(endedKey(session.SessionId), ended)
+	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
+}
+
+// clientsAtOnce is how many of a session's clients its end deals with in one transaction.
+func clientsAtOnce(t *kv.Tx, session *records.Session, clients []usedClient) int {
+	room := t.Share(3)
+	for i, client := range clients {
+		// Its row, its place in the listing, its count, and a notice with five index entries; some of them twice, for the journal.
+		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) + 2*len(session.Issuer) + 1<<10
+		if room < 0 || i == ticketstore.MaxClients {
+			return max(i, 1)
+		}
+	}
+	return len(clients)
 }

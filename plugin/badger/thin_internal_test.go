@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -23,16 +24,16 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 	t.Helper()
 	signIn(t, e, sid, subject)
 	for from := 0; from < giantClients; from += 500 {
-		err := e.update(t.Context(), func(tx *tx) error {
+		err := e.update(t.Context(), func(tx *kv.Tx) error {
 			session, err := loadSession(tx, sid)
 			if err != nil {
 				return err
 			}
 			for i := from; i < from+500; i++ {
 				client := giantClient(i)
-				tx.put(sessionPosition(indexClient, more(client), session), nil)
+				tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), session), nil)
 				use := &records.ClientUse{FirstUsed: records.Nanos(base), LastUsed: records.Nanos(base), Notify: true}
-				if err := errors.Join(tx.count(client, 1), tx.save(clientUseKey(sid, client), use)); err != nil {
+				if err := errors.Join(countSession(tx, client, 1), tx.Save(layout.ClientUseKey(sid, client), use)); err != nil {
 					return err
 				}
 			}
@@ -120,7 +121,7 @@ func TestThinningThatIsCutOff(t *testing.T) {
 	e := openAt(t, path)
 	refresh := giantSession(t, e, "giant", "ann")
 	ending := &logout.Ending{SessionID: "giant", Reason: logout.Terminated, KeepOffline: true}
-	err := e.update(t.Context(), func(tx *tx) error {
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		c := e.closing(tx, ending, base)
 		c.thins = true
 		return c.run("giant")
@@ -174,57 +175,6 @@ func TestKeptSessionWithTooManyClients(t *testing.T) {
 	}
 }
 
-// A change is measured before it joins a transaction: one that is too large fails alone, and one that does not fit beside its neighbours goes
-// into the next.
-func TestChangesAreMeasured(t *testing.T) {
-	t.Parallel()
-	e := openAt(t, t.TempDir())
-	most := e.committer.takes
-	large := strings.Repeat("x", most.bytes/8)
-	writing := func(name string, pieces int) func(tx *tx) error {
-		return func(tx *tx) error {
-			for i := range pieces {
-				tx.put(key([]byte("T"), fmt.Appendf(nil, "%s %d", name, i)), []byte(large))
-			}
-			return nil
-		}
-	}
-	begun, release := make(chan struct{}), make(chan struct{})
-	first := stand(e, false, func(tx *tx) error {
-		select {
-		case <-begun:
-		default:
-			close(begun)
-		}
-		<-release
-		return writing("first", 3)(tx)
-	})
-	begins(t, begun, first)
-	fits := []*change{first, stand(e, false, writing("second", 7)), stand(e, true, writing("third", 6)), stand(e, false, writing("fourth", 1))}
-	alone := stand(e, false, writing("too large", 9))
-	close(release)
-	for i, ch := range fits {
-		if <-ch.done; ch.err != nil {
-			t.Errorf("change %d: %v", i, ch.err)
-		}
-	}
-	<-alone.done
-	var tooLarge *errTooLarge
-	if !errors.As(alone.err, &tooLarge) || tooLarge.takes.within(most) {
-		t.Errorf("want a change that is too large to say so, got %v", alone.err)
-	}
-	many := stand(e, false, func(tx *tx) error {
-		for i := range most.keys {
-			tx.put(key([]byte("T"), fmt.Appendf(nil, "many %d", i)), nil)
-		}
-		return nil
-	})
-	if <-many.done; !errors.As(many.err, &tooLarge) {
-		t.Errorf("want a change of too many keys to say so, got %v", many.err)
-	}
-	signIn(t, e, "sid", "ann")
-}
-
 // A sweep that meets a session which cannot be ended goes on with the others, and purges.
 func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 	t.Parallel()
@@ -244,8 +194,8 @@ func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 	for i := range 20 {
 		signIn(t, e, fmt.Sprint("small", i), "bob")
 	}
-	err := e.update(t.Context(), func(*tx) error { // in the committer, whose alone it is
-		e.committer.takes.keys = 150
+	err := e.update(t.Context(), func(*kv.Tx) error { // in the committer, whose alone it is
+		*e.db.Bounds().Keys = 150
 		return nil
 	})
 	if err != nil {
@@ -260,7 +210,7 @@ func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 		t.Errorf("want the old ended records purged, got %v, %v", stats.Records, err)
 	}
 	// With nothing else to do, the error is told.
-	var tooLarge *errTooLarge
+	var tooLarge *kv.TooLargeError
 	if _, err = e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, late); !errors.As(err, &tooLarge) {
 		t.Errorf("want the error of the session that is left, got %v", err)
 	}

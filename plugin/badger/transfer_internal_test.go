@@ -13,6 +13,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -79,8 +82,8 @@ func TestMigrationFromFormat1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	txn := e.db.NewTransaction(true)
-	if err := txn.Delete(contentsKey); err != nil {
+	txn := e.db.Badger().NewTransaction(true)
+	if err := txn.Delete(layout.ContentsKey); err != nil {
 		t.Fatal(err)
 	}
 	if err := txn.Commit(); err != nil {
@@ -89,7 +92,7 @@ func TestMigrationFromFormat1(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	marker := filepath.Join(path, markerFile)
+	marker := filepath.Join(path, disk.MarkerFile)
 	if err := os.WriteFile(marker, []byte("fosite-sessions badger format 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +118,7 @@ func TestMigrationFromFormat2(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		marker := filepath.Join(path, markerFile)
+		marker := filepath.Join(path, disk.MarkerFile)
 		text, err := os.ReadFile(marker)
 		if err != nil || !bytes.Contains(text, []byte("format 3")) {
 			t.Errorf("marker %q, error %v, want format 3", text, err)
@@ -141,17 +144,17 @@ func TestMoveSurvivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for number := range uint64(3) {
-		k := key(tablePurge, []byte{'a' + byte(number)})
+		k := layout.Key(layout.TablePurge, []byte{'a' + byte(number)})
 		if number == 1 {
-			if err := (mover{e}).Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
+			if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := e.update(t.Context(), func(tx *tx) error { tx.put(k, nil); return nil }); err != nil {
+		if err := e.update(t.Context(), func(tx *kv.Tx) error { tx.Put(k, nil); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := (mover{e}).Become(t.Context(), transfer.Transition{To: transfer.Fenced, ID: "m", Peer: "new"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Fenced, ID: "m", Peer: "new"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Close(); err != nil {
@@ -161,11 +164,11 @@ func TestMoveSurvivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = e.Close() }()
-	changes, err := (mover{e}).Changes(t.Context(), "m", 0, 10)
+	changes, err := e.Transfer().Changes(t.Context(), "m", 0, 10)
 	if err != nil || len(changes.Records) != 2 || changes.Through != 2 || changes.Left != 0 {
 		t.Fatalf("changes %+v, error %v, want two", changes, err)
 	}
-	if err := e.update(t.Context(), func(tx *tx) error { tx.put(key(tablePurge, []byte("x")), nil); return nil }); err == nil {
+	if err := e.update(t.Context(), func(tx *kv.Tx) error { tx.Put(layout.Key(layout.TablePurge, []byte("x")), nil); return nil }); err == nil {
 		t.Error("a write passed the fence")
 	}
 }
@@ -175,8 +178,8 @@ func TestJournalIsBounded(t *testing.T) {
 	t.Parallel()
 	e, target := inMemory(t), inMemory(t)
 	const most, written = 50, 200
-	e.committer.books.maxJournal = most
-	source := mover{e}
+	*e.db.Bounds().Journal = most
+	source := e.Transfer()
 	move := &transfer.Move{Source: source, Target: target.Transfer(), ID: "m", SourceName: "old", TargetName: "new"}
 	// The move stands still while the store is written to, as it does when its target takes nothing more.
 	move.Report = func(p transfer.Progress) {
@@ -198,7 +201,7 @@ func TestJournalIsBounded(t *testing.T) {
 	if status.Journaled <= most || status.Journaled >= written {
 		t.Errorf("%d entries were journaled, want some more than %d and none of the rest", status.Journaled, most)
 	}
-	testenv.Eventually(t, "the journal is empty", func() bool { return countUnder(t, e, tableJournal) == 0 })
+	testenv.Eventually(t, "the journal is empty", func() bool { return countUnder(t, e, layout.TableJournal) == 0 })
 	// With a journal that is read, the same store moves.
 	again := inMemory(t)
 	move = &transfer.Move{Source: source, Target: again.Transfer(), ID: "m2", SourceName: "old", TargetName: "new"}
@@ -209,7 +212,7 @@ func TestJournalIsBounded(t *testing.T) {
 
 func countUnder(t *testing.T, e *Engine, prefix []byte) (n int) {
 	t.Helper()
-	if err := e.look(t.Context(), func(r reader) (err error) { n, err = countKeys(r, prefix, 1_000_000); return err }); err != nil {
+	if err := e.db.Look(t.Context(), func(r *kv.Snapshot) (err error) { n, err = countKeys(r, prefix, 1_000_000); return err }); err != nil {
 		t.Fatal(err)
 	}
 	return n

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
@@ -26,10 +28,9 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 		t.Skip("it is run by TestKilledWhileLogsTurnOver")
 	}
 	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
-	settings := kind.settings(path)
 	// Without syncs it is faster; a process that is killed loses nothing either way.
 	options := kind.options(t, path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).WithSyncWrites(false)
-	e, err := openFolder(t.Context(), options, newSpace(&settings, logger), options.Logger.(badgerLogger))
+	e, err := open(t.Context(), kv.Config{Options: options, MinFree: 1 << 20, Logger: logger})
 	if err != nil {
 		fmt.Println("refused", err)
 		return
@@ -39,12 +40,15 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	for writer := range 8 {
 		group.Go(func() {
 			for i := 0; ; i++ {
-				put := func(tx *tx) error {
-					tx.put(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i)), make([]byte, 4<<10))
+				put := func(tx *kv.Tx) error {
+					tx.Put(layout.Key(layout.TableDamaged, fmt.Appendf(nil, "%d %d", writer, i)), make([]byte, 4<<10))
 					return nil
 				}
-				drop := func(tx *tx) error { tx.delete(key(tableDamaged, fmt.Appendf(nil, "%d %d", writer, i-3))); return nil }
-				for _, f := range []func(tx *tx) error{put, drop, drop} {
+				drop := func(tx *kv.Tx) error {
+					tx.Delete(layout.Key(layout.TableDamaged, fmt.Appendf(nil, "%d %d", writer, i-3)))
+					return nil
+				}
+				for _, f := range []func(tx *kv.Tx) error{put, drop, drop} {
 					if err := e.update(context.Background(), f); err != nil {
 						fmt.Println("refused", err)
 						return

@@ -1,14 +1,13 @@
 package badger
 
 import (
-	"crypto/sha256"
-	"math"
 	"time"
 
-	"github.com/fosite-sessions/sessions/plugin/rules"
-
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 // A used grant is kept until it expires, so that its reuse is noticed: a client that refreshes every hour
@@ -19,24 +18,8 @@ import (
 // grace is thought to last.
 const formerGrace = time.Hour
 
-// How much of the hash of a sid, and of a type and key, an entry of the used ones has: enough to find few
-// others.
-const (
-	usedSessionLength = 6
-	usedRefLength     = 16
-)
-
-func usedPrefix(sid string) []byte {
-	sum := sha256.Sum256([]byte(sid))
-	return key(indexGrantUsed, sum[:usedSessionLength])
-}
-
-func usedKey(sid string, ref grantstore.Ref) []byte {
-	return key(usedPrefix(sid), records.RefBytes(ref)[:usedRefLength])
-}
-
 // saveUsed writes a used grant that may be used again for that long, and its place.
-func (t *tx) saveUsed(ref grantstore.Ref, g *records.Grant, grace time.Duration) error {
+func saveUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, grace time.Duration) error {
 	if grace > 0 {
 		g.Used = 1 + uint64(grace)
 	} else {
@@ -46,33 +29,25 @@ func (t *tx) saveUsed(ref grantstore.Ref, g *records.Grant, grace time.Duration)
 			Offline: g.Offline, TokenNumber: g.TokenNumber, Outlives: g.Outlives, Used: 1,
 		}
 	}
-	t.putIndexes(ref, g)
-	return t.save(grantKey(ref), g)
-}
-
-// graceOver is the first moment at which a used grant cannot be used again.
-func graceOver(g *records.Grant) int64 {
-	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
-		return over
-	}
-	return math.MaxInt64
+	putGrantIndexes(t, ref, g)
+	return t.Save(layout.GrantKey(ref), g)
 }
 
 // usedOf calls f for the used grants of a session, until it returns false. Entries that lead to nothing are
 // passed over.
-func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
-	prefix := usedPrefix(sid)
-	return r.scan(prefix, nil, false, func(entry []byte, _ func() ([]byte, error)) (goOn bool, err error) {
+func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error {
+	prefix := layout.UsedPrefix(sid)
+	return r.Scan(prefix, nil, false, func(entry []byte, _ func() ([]byte, error)) (goOn bool, err error) {
 		goOn = true
-		row := key(tableGrant, entry[len(prefix):])
-		err = r.scan(row, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		row := layout.Key(layout.TableGrant, entry[len(prefix):])
+		err = r.Scan(row, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
 			if err != nil {
 				return false, err
 			}
-			ref, ok := records.RefOf(k[len(tableGrant):])
+			ref, ok := records.RefOf(k[len(layout.TableGrant):])
 			g := &storedGrant{ref: ref, grant: &records.Grant{}, entry: entry}
-			if g.damaged = decode(k, v, g.grant); g.damaged == nil && (!ok || g.grant.GetSessionId() != sid) {
+			if g.damaged = layout.Decode(k, v, g.grant); g.damaged == nil && (!ok || g.grant.GetSessionId() != sid) {
 				return true, nil
 			}
 			goOn, err = f(g)
@@ -82,14 +57,14 @@ func usedOf(r reader, sid string, f func(g *storedGrant) (bool, error)) error {
 	})
 }
 
-// shrink takes what is not needed any more from a used grant whose grace is over, and reports whether the
+// shrinkUsed takes what is not needed any more from a used grant whose grace is over, and reports whether the
 // grant is to stay.
-func (t *tx) shrink(ref grantstore.Ref, g *records.Grant, now time.Time) (bool, error) {
+func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) (bool, error) {
 	if g.GetUsed() <= 1 || rules.Expired(g, now) {
 		return false, nil
 	}
-	t.dropIndexes(ref, g)
-	return true, t.saveUsed(ref, g, 0)
+	dropGrantIndexes(t, ref, g)
+	return true, saveUsed(t, ref, g, 0)
 }
 
 // maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept
@@ -97,37 +72,37 @@ func (t *tx) shrink(ref grantstore.Ref, g *records.Grant, now time.Time) (bool, 
 const maxMakeSmall = 256
 
 // usedTypes are the types of which there are used ones, as parts of keys in their order.
-var usedTypes = [][]byte{typePrefix(grantstore.AuthorizationCode), typePrefix(grantstore.RefreshToken)}
+var usedTypes = [][]byte{layout.TypePrefix(grantstore.AuthorizationCode), layout.TypePrefix(grantstore.RefreshToken)}
 
 // makeSmall goes on making used grants small that a release before kept whole, and returns how many it has
 // looked at, at most limit: 0 when all are.
-func (t *tx) makeSmall(limit int, now time.Time) (n int, err error) {
-	place, err := t.get(makeSmallKey)
+func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
+	place, err := t.Get(layout.MakeSmallKey)
 	if err != nil || place == nil {
 		return 0, err
 	}
 	var found []grantstore.Ref
 	for _, prefix := range usedTypes {
-		from := key(tableGrant, prefix)
+		from := layout.Key(layout.TableGrant, prefix)
 		if string(place) > string(prefix) {
-			from = key(tableGrant, place)
+			from = layout.Key(layout.TableGrant, place)
 		}
-		table := key(tableGrant, prefix)
-		err := t.scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		table := layout.Key(layout.TableGrant, prefix)
+		err := t.Scan(table, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			if n == limit {
 				return false, nil
 			}
 			n++
-			place = append(k[len(tableGrant):], 0) // behind it
+			place = append(k[len(layout.TableGrant):], 0) // behind it
 			v, err := value()
 			if err != nil {
 				return false, err
 			}
 			g := &records.Grant{}
-			if err := decode(k, v, g); err != nil {
-				return true, t.stepOver(err)
+			if err := layout.Decode(k, v, g); err != nil {
+				return true, t.StepOver(err)
 			}
-			if ref, ok := records.RefOf(k[len(tableGrant):]); ok && g.GetConsumed() != 0 && g.GetUsed() == 0 {
+			if ref, ok := records.RefOf(k[len(layout.TableGrant):]); ok && g.GetConsumed() != 0 && g.GetUsed() == 0 {
 				found = append(found, ref)
 			}
 			return true, nil
@@ -137,26 +112,26 @@ func (t *tx) makeSmall(limit int, now time.Time) (n int, err error) {
 		}
 	}
 	for _, ref := range found {
-		if err := t.makeOneSmall(ref, now); err != nil {
+		if err := makeOneSmall(t, ref, now); err != nil {
 			return n, err
 		}
 	}
 	if n < limit {
-		t.delete(makeSmallKey)
+		t.Delete(layout.MakeSmallKey)
 		return max(n, 1), nil
 	}
-	t.put(makeSmallKey, place)
+	t.Put(layout.MakeSmallKey, place)
 	return n, nil
 }
 
-func (t *tx) makeOneSmall(ref grantstore.Ref, now time.Time) error {
+func makeOneSmall(t *kv.Tx, ref grantstore.Ref, now time.Time) error {
 	g, err := loadGrant(t, ref)
 	if err != nil {
 		return err
 	}
-	t.dropIndexes(ref, g)
+	dropGrantIndexes(t, ref, g)
 	if rules.UsedAgain(g, formerGrace, now) {
-		return t.saveUsed(ref, g, formerGrace)
+		return saveUsed(t, ref, g, formerGrace)
 	}
-	return t.saveUsed(ref, g, 0)
+	return saveUsed(t, ref, g, 0)
 }

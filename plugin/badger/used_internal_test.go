@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -12,6 +13,10 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/check"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -124,24 +129,24 @@ func rowBytes(t *testing.T, e *Engine) (total int64) {
 // usedRows returns what each used grant takes, with its indexes.
 func usedRows(t *testing.T, e *Engine) (sizes []int) {
 	t.Helper()
-	err := e.view(t.Context(), func(r reader) error {
-		return r.scan(tableGrant, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+	err := e.view(t.Context(), func(r *kv.Snapshot) error {
+		return r.Scan(layout.TableGrant, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
 			v, err := value()
 			g := &records.Grant{}
 			if err == nil {
-				err = decode(k, v, g)
+				err = layout.Decode(k, v, g)
 			}
 			if err != nil || g.Consumed == 0 {
 				return err == nil, err
 			}
 			size := len(k) + len(v)
-			ref, _ := records.RefOf(k[len(tableGrant):])
-			for _, entry := range grantIndexes(ref, g) {
-				there, err := r.get(entry.key)
+			ref, _ := records.RefOf(k[len(layout.TableGrant):])
+			for _, entry := range layout.GrantIndexes(ref, g) {
+				there, err := r.Get(entry.Key)
 				if err != nil || there == nil {
 					t.Errorf("an index entry is missing: %v", err)
 				}
-				size += len(entry.key) + len(there)
+				size += len(entry.Key) + len(there)
 			}
 			sizes = append(sizes, size)
 			return true, nil
@@ -155,7 +160,7 @@ func usedRows(t *testing.T, e *Engine) (sizes []int) {
 
 func mustBeSound(t *testing.T, e *Engine) {
 	t.Helper()
-	report, err := e.Check(t.Context(), CheckConfig{})
+	report, err := e.Check(t.Context(), check.Config{})
 	if err != nil || len(report.Findings) > 0 {
 		t.Errorf("check: %v, %+v", err, report)
 	}
@@ -202,21 +207,21 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 		g.RequestID, g.SessionID, refs[i] = fmt.Sprint("family", i), "sid", g.Ref
 		rowsOf(t, e, &grantstore.Batch{OperationID: fmt.Sprint("issue", i), Store: []grantstore.Grant{g}})
 	}
-	err := e.update(t.Context(), func(tx *tx) error {
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		for i, ref := range refs {
 			g, err := loadGrant(tx, ref)
 			if err != nil {
 				return err
 			}
-			if err := tx.leaveFamily(ref, g); err != nil {
+			if err := leaveFamily(tx, ref, g); err != nil {
 				return err
 			}
-			tx.dropIndexes(ref, g)
+			dropGrantIndexes(tx, ref, g)
 			g.Consumed, g.Data, g.Expires = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes), records.Nanos(base.Add(24*time.Hour))
-			for _, entry := range grantIndexes(ref, g) {
-				tx.put(entry.key, records.RefBytes(ref)) // also where it tells nothing new
+			for _, entry := range layout.GrantIndexes(ref, g) {
+				tx.Put(entry.Key, records.RefBytes(ref)) // also where it tells nothing new
 			}
-			if err := tx.save(grantKey(ref), g); err != nil {
+			if err := tx.Save(layout.GrantKey(ref), g); err != nil {
 				return err
 			}
 		}
@@ -229,12 +234,12 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	m, err := readMarker(path)
+	m, err := folder.ReadMarker(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.format = 2
-	if err := m.write(path); err != nil {
+	m.Format = 2
+	if err := m.Write(path); err != nil {
 		t.Fatal(err)
 	}
 	now := base.Add(time.Hour)
@@ -324,9 +329,21 @@ func compacted(t *testing.T, e *Engine, path string) int64 {
 			t.Fatal(err)
 		}
 	}
-	sizes, err := sizesOf(path)
+	return tableBytes(t, path)
+}
+
+// tableBytes is what the tables of a database take.
+func tableBytes(t *testing.T, path string) (n int64) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(path, "*.sst"))
+	for _, name := range names {
+		info, statErr := os.Stat(name)
+		if err = errors.Join(err, statErr); err == nil {
+			n += info.Size()
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sizes.Tables
+	return n
 }

@@ -13,7 +13,7 @@ import (
 
 // still opens the store to look at it.
 func (c *call) still(ctx context.Context, f func(e *badger.Engine) error) error {
-	e, err := badger.OpenStill(ctx, c.settings, c.logger)
+	e, err := badger.OpenReadOnly(ctx, c.settings, c.logger)
 	if err != nil {
 		return err
 	}

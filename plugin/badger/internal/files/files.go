@@ -21,9 +21,10 @@ const (
 	ManifestFile = "MANIFEST"
 	KeyRegistry  = "KEYREGISTRY"
 	Discard      = "DISCARD"
-	tableExt     = ".sst"
-	logExt       = ".mem"
 	valuesExt    = ".vlog"
+	// TableExt and LogExt end the names of tables and of logs, each of which holds what a memory table has.
+	TableExt = ".sst"
+	LogExt   = ".mem"
 	// PutOff is added to the name of a log that Badger is not to see for a while.
 	PutOff = ".later"
 )
@@ -95,9 +96,9 @@ func List(path string) (*Listing, error) {
 
 func (l *Listing) ofExtension(ext string) *[]File {
 	switch ext {
-	case tableExt:
+	case TableExt:
 		return &l.Tables
-	case logExt:
+	case LogExt:
 		return &l.Logs
 	case valuesExt:
 		return &l.Values
@@ -105,11 +106,22 @@ func (l *Listing) ofExtension(ext string) *[]File {
 	return nil
 }
 
+// Names returns the names in a folder that end so, in their order.
+func Names(path, ending string) (names []string, err error) {
+	entries, err := os.ReadDir(path)
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), ending) {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, err
+}
+
 // TableName is the name of the table of a number.
-func TableName(id uint64) string { return fmt.Sprintf("%06d%s", id, tableExt) }
+func TableName(id uint64) string { return fmt.Sprintf("%06d%s", id, TableExt) }
 
 // LogName is Badger's name for the log of a number.
-func LogName(id uint64) string { return fmt.Sprintf("%05d%s", id, logExt) }
+func LogName(id uint64) string { return fmt.Sprintf("%05d%s", id, LogExt) }
 
 // readAt reads n bytes at an offset, and no more than a file can have.
 func readAt(file *os.File, offset int64, n uint64) ([]byte, error) {

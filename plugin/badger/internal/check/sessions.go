@@ -1,0 +1,182 @@
+package check
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// rows walks through a table whose keys begin with a sid, beside others of the same order: a sid has no NUL in it, so that what follows it
+// after one does not change the order.
+type rows struct {
+	next func() (storedRow, error, bool)
+	row  storedRow
+	sid  []byte
+	err  error
+	over bool
+}
+
+type storedRow struct{ k, v []byte }
+
+// errStop ends a scan early.
+var errStop = errors.New("stop")
+
+// walkRows begins a walk. stop ends it.
+func (c *checker) walkRows(prefix []byte, cut bool) (w *rows, stop func()) {
+	next, stop := iter.Pull2(func(yield func(storedRow, error) bool) {
+		stopped := false
+		err := c.scan(prefix, true, func(k, v []byte) error {
+			if stopped = !yield(storedRow{k, v}, nil); stopped {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(storedRow{}, err)
+		}
+	})
+	w = &rows{next: next}
+	w.step(len(prefix), cut)
+	return w, stop
+}
+
+func (w *rows) step(prefix int, cut bool) {
+	r, err, more := w.next()
+	w.row, w.err, w.over = r, err, !more || err != nil
+	if w.over {
+		w.sid = nil
+		return
+	}
+	w.sid = r.k[prefix:]
+	if cut {
+		w.sid, _, _ = bytes.Cut(w.sid, []byte{0})
+	}
+}
+
+// bySession goes through sessions, their clients, ended records and the grants of both, all in the order of sids.
+func (c *checker) bySession() error {
+	tables := []struct {
+		prefix []byte
+		cut    bool
+		take   func(o *owner, k, v []byte)
+	}{
+		{layout.TableSession, false, c.session}, {layout.TableEnded, false, c.ended}, {layout.TableClientUse, true, c.client}, {layout.IndexGrantSession, true, c.grantOfSession},
+	}
+	walks := make([]*rows, len(tables))
+	for i, t := range tables {
+		w, stop := c.walkRows(t.prefix, t.cut)
+		defer stop()
+		walks[i] = w
+	}
+	for {
+		var sid []byte
+		for _, w := range walks {
+			if w.err != nil {
+				return w.err
+			}
+			if !w.over && (sid == nil || bytes.Compare(w.sid, sid) < 0) {
+				sid = w.sid
+			}
+		}
+		if sid == nil {
+			return nil
+		}
+		o := &owner{sid: bytes.Clone(sid)}
+		for i, w := range walks {
+			for !w.over && bytes.Equal(w.sid, o.sid) {
+				tables[i].take(o, w.row.k, w.row.v)
+				w.step(len(tables[i].prefix), tables[i].cut)
+			}
+		}
+	}
+}
+
+// owner is a session, or what is left of it. A row that is damaged is there all the same.
+type owner struct {
+	sid               []byte
+	session           *records.Session
+	hasSession, ended bool
+}
+
+func (c *checker) session(o *owner, k, v []byte) {
+	s := &records.Session{}
+	o.hasSession = true
+	if !c.record(k, v, s) {
+		return
+	}
+	c.rule(k, s.SessionId != string(o.sid), "is another session than its key says")
+	c.rule(k, len(s.Key) != len(ticketstore.Key{}), "has no key of a cookie")
+	c.rule(k, s.Created == 0 || s.Expires == 0 || s.Version == 0, "has no beginning, end or version")
+	c.rule(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(rules.Due(s)), "would be found due too late")
+	if s.SessionId != string(o.sid) {
+		return
+	}
+	o.session = s
+	c.at(s.Renewed)
+	c.count("", 1)
+	c.balance.wants(layout.Key(layout.TableCookie, s.Key), []byte(s.SessionId))
+	c.balance.wants(layout.SessionPosition(layout.IndexSubject, layout.More(s.SubjectId), s), nil)
+	c.balance.wants(layout.Key(layout.IndexExpiry, layout.TimeKey(s.IndexedDue), layout.Last(s.SessionId)), nil)
+	s.Ticket = nil
+	c.balance.wants(layout.SessionPosition(layout.IndexListing, nil, s), listed(s))
+}
+
+// listed is what the listing holds of a session. It is written anew, for the same content may be written in several ways.
+func listed(s *records.Session) []byte {
+	value, _ := canonical.Marshal(s)
+	return value
+}
+
+func (c *checker) count(client string, by int) {
+	if !c.again {
+		c.live[client] += by
+	}
+}
+
+func (c *checker) ended(o *owner, k, v []byte) {
+	o.ended = true
+	ended := &records.Ended{}
+	if !c.record(k, v, ended) {
+		return
+	}
+	c.at(ended.When)
+	if o.session != nil && o.session.Expires <= ended.When {
+		return // it ends in steps: see thin.go
+	}
+	c.together(k, o.hasSession, "judges the grants of a session that is there")
+	most := records.Survivors_SURVIVORS_UNSPECIFIED
+	for _, client := range ended.Clients {
+		most = max(most, client.Survivors)
+	}
+	c.rule(k, ended.When == 0 || ended.SubjectId == "", "does not say whose session ended, and when")
+	c.rule(k, most != ended.Survivors, "says %s, and of its clients %s", ended.Survivors, most)
+	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
+		c.balance.wants(layout.Key(layout.IndexEndedSubject, layout.More(ended.SubjectId), o.sid), nil)
+	}
+	// When it is looked at next moves; that it is looked at, once, does not.
+	c.balance.wants(layout.Key(layout.IndexEndedDue, layout.TimeKey(0), o.sid), nil)
+}
+
+func (c *checker) client(o *owner, k, v []byte) {
+	_, id, ok := bytes.Cut(k[len(layout.TableClientUse):], []byte{0})
+	use := &records.ClientUse{}
+	c.rule(k, !ok || len(id) == 0, "names no client")
+	c.together(k, !o.hasSession, "is of a session that does not exist")
+	if !c.record(k, v, use) || o.session == nil || use.Detached {
+		return
+	}
+	c.count(string(id), 1)
+	c.balance.wants(layout.SessionPosition(layout.IndexClient, layout.More(string(id)), o.session), nil)
+}
+
+// grantOfSession finds tokens that nothing judges. That there is such a grant, and that no other is missing, the balance tells.
+func (c *checker) grantOfSession(o *owner, k, v []byte) {
+	c.entry(k, v)
+	ref, ok := records.RefOf(v)
+	c.together(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended, "is bound to a session that neither exists nor has left an ended record")
+}

@@ -1,0 +1,154 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// Stats say what is in a database.
+type Stats struct {
+	// Format is that of the database, Newest the newest that this engine knows, Encrypted whether it was opened with a key.
+	Format    int  `json:"format"`
+	Newest    int  `json:"newest_format"`
+	Encrypted bool `json:"encrypted"`
+	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that filled it.
+	State  transfer.State `json:"state"`
+	Peer   string         `json:"peer,omitempty"`
+	Move   string         `json:"move,omitempty"`
+	Origin string         `json:"origin,omitempty"`
+	// Journaled is how many entries of the journal nobody has acknowledged.
+	Journaled uint64 `json:"journaled"`
+	// Records counts rows by their kind, Deliveries notices by their state.
+	Records    map[string]int64 `json:"records"`
+	Deliveries map[string]int64 `json:"deliveries"`
+	// JobsRunning are endings under way, JobsStopped those of them that an error has stopped.
+	JobsRunning int `json:"jobs_running"`
+	JobsStopped int `json:"jobs_stopped"`
+	// RowBytes is what the rows of each table take, keys and values, before they are compressed. A database is read for them.
+	RowBytes map[string]int64 `json:"row_bytes"`
+	// Bytes is what the files take: tables, logs and all others.
+	Bytes Sizes `json:"bytes"`
+}
+
+// Sizes are those of a database's files. Logs are files with room for more: what they take of the disk may be less.
+type Sizes struct {
+	Tables int64 `json:"tables"`
+	Logs   int64 `json:"logs"`
+	Other  int64 `json:"other"`
+}
+
+// Measure reads a database (Engine.Stats).
+func Measure(ctx context.Context, db *kv.DB) (*Stats, error) {
+	s := &Stats{
+		Format: db.Format(), Newest: layout.Version, Encrypted: len(db.Badger().Opts().EncryptionKey) > 0,
+		Records: map[string]int64{}, Deliveries: map[string]int64{}, RowBytes: map[string]int64{},
+	}
+	err := db.Look(ctx, func(r *kv.Snapshot) error {
+		ledger, err := kv.LoadLedger(r)
+		if err != nil {
+			return err
+		}
+		s.State, s.Peer, s.Move, s.Origin = transfer.State(ledger.GetState()), ledger.GetPeer(), ledger.GetId(), ledger.GetOrigin()
+		s.Journaled = ledger.GetJournaled() - ledger.GetAcknowledged()
+		contents, found, err := kv.LoadContents(r)
+		if err == nil && !found {
+			contents, err = kv.CountContents(ctx, r)
+		}
+		if err != nil {
+			return err
+		}
+		for _, kind := range transfer.Kinds {
+			s.Records[kind.String()] = contents[kind].Count
+		}
+		if err := s.countDeliveries(r); err != nil {
+			return err
+		}
+		if err := s.measureRows(r); err != nil {
+			return err
+		}
+		return s.countJobs(r)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Bytes, err = sizesOf(db.Folder())
+	return s, err
+}
+
+func (s *Stats) countDeliveries(r kv.Reader) error {
+	return r.Scan(layout.IndexNoticeState, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		state, _, found := bytes.Cut(k[len(layout.IndexNoticeState):], []byte{0})
+		if !found {
+			return false, layout.DamagedEntry(k)
+		}
+		s.Deliveries[string(state)]++
+		return true, nil
+	})
+}
+
+func (s *Stats) measureRows(r kv.Reader) error {
+	for i := range layout.Tables {
+		t := &layout.Tables[i]
+		err := r.Scan(t.Prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			if layout.TableOf(k) == t {
+				s.RowBytes[t.Name] += int64(len(k) + len(v))
+			}
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stats) countJobs(r kv.Reader) error {
+	ids, err := kv.IdsUnder(r, layout.IndexJobRunning)
+	for _, id := range ids {
+		job := &records.Job{}
+		if _, err := kv.Load(r, layout.JobKey(id), job); err != nil {
+			return err
+		}
+		s.JobsRunning++
+		if job.Error != "" {
+			s.JobsStopped++
+		}
+	}
+	return err
+}
+
+func sizesOf(folder string) (sizes Sizes, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return sizes, err
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() {
+			continue // gone meanwhile
+		}
+		sizes.add(info)
+	}
+	return sizes, nil
+}
+
+func (s *Sizes) add(info fs.FileInfo) {
+	switch strings.ToLower(filepath.Ext(info.Name())) {
+	case ".sst":
+		s.Tables += info.Size()
+	case ".vlog", ".mem":
+		s.Logs += info.Size()
+	default:
+		s.Other += info.Size()
+	}
+}

@@ -1,0 +1,246 @@
+package check
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var canonical = proto.MarshalOptions{Deterministic: true}
+
+func (c *checker) grants() error {
+	return c.scan(layout.TableGrant, true, func(k, v []byte) error {
+		ref, ok := records.RefOf(k[len(layout.TableGrant):])
+		c.rule(k, !ok, "has a key that is none of a grant")
+		g := &records.Grant{}
+		if !c.record(k, v, g) || !ok {
+			return nil
+		}
+		c.rule(k, g.Created == 0, "does not say when it was stored")
+		for _, entry := range layout.GrantIndexes(ref, g) {
+			c.balance.wants(entry.Key, entry.Value)
+		}
+		if g.RequestId != "" && ref.Type.IsToken() && g.Consumed == 0 {
+			c.balance.wants(memberKey(g.RequestId, records.RefBytes(ref)), nil)
+		}
+		return c.number(k, ref, g)
+	})
+}
+
+// number finds tokens that are ahead of their client. Most have number 0, which none can be behind.
+func (c *checker) number(k []byte, ref grantstore.Ref, g *records.Grant) error {
+	if g.TokenNumber == 0 || g.SessionId == "" || !ref.Type.IsToken() || c.again {
+		return nil
+	}
+	use := &records.ClientUse{}
+	found, err := kv.Load(c.r, layout.ClientUseKey(g.SessionId, g.ClientId), use)
+	if layout.IsDamage(err) {
+		return nil // the row itself is a finding
+	}
+	if err == nil && found {
+		const says = "has token number %d, and its client is at %d: a revocation would miss it"
+		c.together(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
+	}
+	return err
+}
+
+// memberKey stands for a grant in its family. It is no key of the database.
+func memberKey(requestID string, member []byte) []byte {
+	return layout.Key(layout.TableFamily, layout.More(requestID), member)
+}
+
+func (c *checker) families() error {
+	return c.scan(layout.TableFamily, true, func(k, v []byte) error {
+		family := &recordpb.Family{}
+		err := layout.Decode(k, v, family)
+		c.rule(k, err != nil, "cannot be read: it is damaged")
+		c.rule(k, err == nil && len(family.Members) == 0, "has no members")
+		if !c.again {
+			c.report.Entries++
+		}
+		for _, member := range family.Members {
+			c.balance.has(memberKey(string(k[len(layout.TableFamily):]), member), nil)
+		}
+		return nil
+	})
+}
+
+func (c *checker) operations() error {
+	return c.scan(layout.TableOperation, true, func(k, v []byte) error {
+		o := &records.Operation{}
+		if c.record(k, v, o) {
+			c.at(o.When)
+			c.balance.wants(layout.Key(layout.IndexOperationAge, layout.TimeKey(o.When), k[len(layout.TableOperation):]), nil)
+		}
+		return nil
+	})
+}
+
+var phases = []string{"", logout.PhaseSessions, logout.PhaseSurvivors, logout.PhaseGrants, logout.PhasePurge}
+
+func (c *checker) jobs() error {
+	return c.scan(layout.TableJob, true, func(k, v []byte) error {
+		job := &records.Job{}
+		if !c.record(k, v, job) {
+			return nil
+		}
+		id := string(k[len(layout.TableJob):])
+		c.rule(k, !slices.Contains(phases, job.Phase), "is in a phase that does not exist")
+		c.rule(k, job.Phase == "" && job.Error != "", "is done and has failed")
+		if job.Phase != "" {
+			c.balance.wants(layout.Key(layout.IndexJobRunning, layout.Last(id)), nil)
+		} else {
+			c.balance.wants(layout.JobAgeKey(id, job), nil)
+		}
+		return nil
+	})
+}
+
+func (c *checker) purges() error {
+	return c.scan(layout.TablePurge, true, func(k, v []byte) error {
+		c.record(k, v, nil)
+		return nil
+	})
+}
+
+func (c *checker) notices() error {
+	return c.scan(layout.TableNotice, true, func(k, v []byte) error {
+		n := &records.Notification{}
+		if !c.record(k, v, n) {
+			return nil
+		}
+		id := string(k[len(layout.TableNotice):])
+		pending := n.State == string(logout.Pending)
+		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp}, logout.State(n.State))
+		c.rule(k, !known, "is in a state that does not exist")
+		c.rule(k, pending && n.Due == 0, "waits, and is due never")
+		c.rule(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
+		c.rule(k, known && !pending && n.PurgeAt == 0, "is settled, and would be kept for ever")
+		c.rule(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
+		c.at(n.Queued)
+		c.at(n.LastAttempt)
+		c.balance.wants(layout.Key(layout.IndexNoticeClient, layout.More(n.ClientId), layout.Last(id)), nil)
+		c.balance.wants(layout.Key(layout.IndexNoticeSession, layout.More(n.SessionId), layout.Last(id)), nil)
+		c.balance.wants(layout.Key(layout.IndexNoticeState, layout.More(n.State), layout.Last(id)), nil)
+		if n.Due != 0 {
+			c.balance.wants(layout.Key(layout.IndexNoticeDue, layout.More(n.ClientId), layout.TimeKey(n.Due), layout.Last(id)), nil)
+		}
+		if n.PurgeAt != 0 {
+			c.balance.wants(layout.Key(layout.IndexNoticePurge, layout.TimeKey(n.PurgeAt), layout.Last(id)), nil)
+		}
+		return nil
+	})
+}
+
+// grantDue takes an entry as version 2 of the format has it too: it led to the grant once more.
+func (c *checker) grantDue(k, v []byte) {
+	if bytes.HasSuffix(k, v) && len(v) == records.RefLength {
+		v = nil
+	}
+	c.entry(k, v)
+}
+
+// counts holds the counts against the sessions, which were counted by now. What is left is without a count.
+func (c *checker) counts() error {
+	return c.scan(layout.TableCount, true, func(k, v []byte) error {
+		if c.again {
+			return nil
+		}
+		c.report.Entries++
+		client := string(k[len(layout.TableCount):])
+		n, used := binary.Varint(v)
+		c.rule(k, used <= 0, "is damaged")
+		c.rule(k, used > 0 && n != int64(c.live[client]), "is %d, and there are %d sessions", n, c.live[client])
+		delete(c.live, client)
+		return nil
+	})
+}
+
+// indexes notes the entries that are there, but for those that bySession has met.
+func (c *checker) indexes() error {
+	for i := range layout.Tables {
+		t := &layout.Tables[i]
+		var take func(k, v []byte)
+		switch {
+		case t.Kind != 0 || isOneOf(t.Prefix, layout.TableFamily, layout.TableCount, layout.TableJournal, layout.TableLedger, layout.IndexGrantSession):
+			continue
+		case bytes.Equal(t.Prefix, layout.TableDamaged):
+			take = c.setAside
+		case bytes.Equal(t.Prefix, layout.IndexListing):
+			take = c.listing
+		case bytes.Equal(t.Prefix, layout.IndexGrantDue):
+			take = c.grantDue
+		case bytes.Equal(t.Prefix, layout.IndexEndedDue):
+			take = c.look
+		default:
+			take = c.entry
+		}
+		if err := c.scan(t.Prefix, true, func(k, v []byte) error { take(k, v); return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isOneOf(prefix []byte, prefixes ...[]byte) bool {
+	return slices.ContainsFunc(prefixes, func(p []byte) bool { return bytes.Equal(p, prefix) })
+}
+
+func (c *checker) setAside(_, _ []byte) {
+	if !c.again {
+		c.report.SetAside++
+	}
+}
+
+func (c *checker) listing(k, v []byte) {
+	s := &records.Session{}
+	err := layout.Decode(k, v, s)
+	c.rule(k, err != nil, "cannot be read: it is damaged")
+	if err == nil {
+		v = listed(s)
+	}
+	c.entry(k, v)
+}
+
+// look notes that an ended record is to be looked at, at whatever time.
+func (c *checker) look(k, v []byte) {
+	at, sid, err := layout.SplitTimed(k, len(layout.IndexEndedDue))
+	if err != nil {
+		c.entry(k, v)
+		return
+	}
+	c.entry(layout.Key(layout.IndexEndedDue, layout.TimeKey(0), sid), v)
+	// By now all records were read, and the latest moment is known.
+	c.rule(k, c.config.Ages && records.Nanos(at) < c.latest-overdue,
+		"was to be looked at, and perhaps to go, more than a week before the latest write: no host sweeps this store")
+}
+
+// overdue is how long the purge of an ended record may be late, in nanoseconds.
+const overdue = int64(7 * 24 * time.Hour)
+
+func (c *checker) properties() error {
+	n := 0
+	return c.scan(layout.TableProperty, true, func(k, v []byte) error {
+		property := &records.Property{}
+		if !c.record(k, v, property) {
+			return nil
+		}
+		n++
+		err := ticketstore.CheckProperty(string(k[len(layout.TableProperty):]), property.GetValue())
+		c.rule(k, err != nil, "is none that a host could have written: %v", err)
+		c.rule(k, len(property.GetValue()) == 0, "has no value")
+		c.rule(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be", ticketstore.MaxProperties)
+		return nil
+	})
+}

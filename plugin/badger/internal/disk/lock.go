@@ -1,0 +1,93 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// LockPoll is how often to look whether a folder was let go of.
+	LockPoll = 50 * time.Millisecond
+	// LockAnswer is what is left of the time to open for saying why it is not open, or a fifth of that time
+	// where that is less.
+	LockAnswer = time.Second
+	// lockPIDFile is where Badger writes which process has a database open.
+	lockPIDFile = "LOCK"
+)
+
+// AwaitLock locks a folder that is there. It waits for another process to let go of it: one that was killed
+// or told to end may still have it. It gives up shortly before the context's deadline; without one it does
+// not wait.
+func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
+	limit := time.Now()
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		limit = limit.Add(left - min(LockAnswer, left/5))
+	}
+	for waited := false; ; waited = true {
+		unlock, err = Lock(path, false)
+		switch {
+		case !errors.Is(err, errInUse):
+			return unlock, err
+		case !time.Now().Before(limit):
+			return nil, InUse(path)
+		case !waited:
+			logger.InfoContext(ctx, "database folder is in use by another process, waiting",
+				"path", path, "pid", ownerOf(path))
+		}
+		select {
+		case <-time.After(LockPoll):
+		case <-ctx.Done():
+			return nil, InUse(path)
+		}
+	}
+}
+
+// InUse names the process that has the folder, where it can be found.
+func InUse(path string) error {
+	owner := ""
+	if pid := ownerOf(path); pid != 0 {
+		owner = fmt.Sprintf(", process %d", pid)
+	}
+	return ticketstore.Invalidf("path",
+		"%s is in use by another process%s: a badger store belongs to one plugin at a time", path, owner)
+}
+
+// ownerOf returns the process that has a database open, 0 if it cannot be found. What Badger wrote down may
+// be of a process that has gone, or of another machine's or container's: it is believed of one that has the
+// folder open.
+func ownerOf(path string) (pid int) {
+	text, err := os.ReadFile(filepath.Join(path, lockPIDFile))
+	if err != nil {
+		return 0
+	}
+	folder, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil && os.SameFile(info, folder) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// errInUse: a database is open in the folder.
+var errInUse = errors.New("is in use by another process")
+
+// IsLocked reports whether a database does not open as another process has it.
+func IsLocked(err error) bool {
+	return errors.Is(err, errInUse) || strings.Contains(err.Error(), "Cannot acquire directory lock")
+}

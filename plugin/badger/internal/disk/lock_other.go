@@ -1,0 +1,8 @@
+//go:build !unix || solaris || aix
+
+package disk
+
+// Lock takes no lock where folders cannot be locked.
+func Lock(string, bool) (unlock func() error, err error) {
+	return func() error { return nil }, nil
+}

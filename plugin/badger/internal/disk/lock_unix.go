@@ -1,0 +1,34 @@
+//go:build unix && !solaris && !aix
+
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// Lock takes a folder as Badger does, together with others or alone. It fails with errInUse when a database is open in it, and does not
+// wait.
+func Lock(path string, shared bool) (unlock func() error, err error) {
+	folder, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	how := syscall.LOCK_EX
+	if shared {
+		how = syscall.LOCK_SH
+	}
+	err = syscall.Flock(int(folder.Fd()), how|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = errInUse
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), folder.Close())
+	}
+	return func() error {
+		// A child that is being started has the folder open as well until it runs its program: closing it here alone would leave the lock to it.
+		return errors.Join(syscall.Flock(int(folder.Fd()), syscall.LOCK_UN), folder.Close())
+	}, nil
+}

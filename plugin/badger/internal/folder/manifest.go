@@ -1,0 +1,212 @@
+package folder
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4/pb"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
+)
+
+// UnfinishedFile stands in the folder of a database. Its first byte says whether tables are being compacted,
+// or could not be written. The manifest may then name tables that are not there, or lack some that could not
+// be written: what Badger has appended to it may be on the disk although the sync has failed, and a
+// compaction names what it has (see compactions). All rows are there nevertheless: in the memory table that
+// was to be flushed, or in the old tables.
+const UnfinishedFile = "UNFINISHED"
+
+// The first byte, and what follows it.
+const (
+	tablesFinished   = '-'
+	TablesUnfinished = '!'
+	unfinishedText   = " ! is for tables that are being written: the next start looks after the MANIFEST.\n"
+)
+
+// Note is the file of that name. It is made before any table is written, and kept open: later there may
+// be no room for another file, or no descriptor.
+type Note struct {
+	mutex      sync.Mutex
+	file       *os.File // nil before open and after close
+	unfinished bool
+	// kept: it stays so until the next start.
+	kept bool
+}
+
+var errNoNote = errors.New("the file " + UnfinishedFile + " is not open")
+
+// Open opens the file, or makes it. What it says stays.
+func (n *Note) Open(folder string) error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	file, err := os.OpenFile(filepath.Join(folder, UnfinishedFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size() == 0 {
+		_, err = file.WriteString(string(tablesFinished) + unfinishedText)
+		err = errors.Join(err, file.Sync(), smallfile.SyncFolder(folder))
+	}
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	n.file = file
+	return nil
+}
+
+// Begin says that tables are unfinished, and is an error where that is not on the disk: none may be written
+// then.
+func (n *Note) Begin() error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.unfinished {
+		return nil
+	}
+	if n.file == nil {
+		return errNoNote
+	}
+	if err := writeNote(n.file, TablesUnfinished); err != nil {
+		return err
+	}
+	n.unfinished = true
+	return nil
+}
+
+// Keep is begin, for good.
+func (n *Note) Keep() error {
+	n.mutex.Lock()
+	n.kept = true
+	n.mutex.Unlock()
+	return n.Begin()
+}
+
+// End says that tables are finished. Where that does not come to the disk, the next start looks in vain.
+func (n *Note) End() {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.kept || n.file == nil {
+		return
+	}
+	if _, err := n.file.WriteAt([]byte{tablesFinished}, 0); err == nil {
+		n.unfinished = false
+	}
+}
+
+func (n *Note) Close() error {
+	n.mutex.Lock()
+	defer n.mutex.Unlock()
+	if n.file == nil {
+		return nil
+	}
+	defer func() { n.file = nil }()
+	return n.file.Close()
+}
+
+func writeNote(file *os.File, state byte) error {
+	_, err := file.WriteAt([]byte{state}, 0)
+	return errors.Join(err, file.Sync())
+}
+
+// isUnfinished reports whether the manifest of a database may have changes that were not finished.
+func isUnfinished(path string) (bool, error) {
+	note, err := os.Open(filepath.Join(path, UnfinishedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer note.Close()
+	state := make([]byte, 1)
+	if _, err := note.ReadAt(state, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return state[0] != tablesFinished, nil
+}
+
+// writeFinished has a database go on with a manifest that was finished.
+func writeFinished(path string, m *files.Manifest) error {
+	name, data := filepath.Join(path, files.ManifestFile), m.Bytes()
+	text, err := os.ReadFile(name)
+	if err == nil && !bytes.Equal(text, data) {
+		err = smallfile.Write(name, data, 0o600)
+		if errors.Is(err, syscall.ENOSPC) && disk.GiveReserve(path) {
+			err = smallfile.Write(name, data, 0o600)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	note, err := os.OpenFile(filepath.Join(path, UnfinishedFile), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeNote(note, tablesFinished), note.Close())
+}
+
+// finished returns the manifest without the changes of a process that did not finish them: each set of
+// changes, but the first, with a table that has no file, or that replaces tables whose files are all still
+// there. It stays as it is where that does not make it whole.
+func finished(m *files.Manifest, exists func(id uint64) bool) *files.Manifest {
+	live := tablesOf(m.Sets)
+	kept := &files.Manifest{}
+	for i, set := range m.Sets {
+		if i == 0 || !unfinished(set, live, exists) {
+			kept.Sets = append(kept.Sets, set)
+		}
+	}
+	for id := range tablesOf(kept.Sets) {
+		if !exists(id) {
+			return m
+		}
+	}
+	return kept
+}
+
+// unfinished reports whether the tables that a set creates are not all there, or those that it deletes all
+// are.
+func unfinished(set files.ChangeSet, live map[uint64]bool, exists func(id uint64) bool) bool {
+	deleted, left := 0, 0
+	for _, change := range set.Changes {
+		id := change.GetId()
+		switch change.GetOp() {
+		case pb.ManifestChange_CREATE:
+			if live[id] && !exists(id) {
+				return true
+			}
+			if !live[id] {
+				return false // another set has gone on from it
+			}
+		case pb.ManifestChange_DELETE:
+			deleted++
+			if exists(id) && !live[id] { // a number may be given again
+				left++
+			}
+		}
+	}
+	return deleted > 0 && left == deleted
+}
+
+// tablesOf returns the tables after all changes, also where these do not follow from one another.
+func tablesOf(sets []files.ChangeSet) map[uint64]bool {
+	tables := map[uint64]bool{}
+	for _, set := range sets {
+		for _, change := range set.Changes {
+			if change.GetOp() == pb.ManifestChange_CREATE {
+				tables[change.GetId()] = true
+			} else {
+				delete(tables, change.GetId())
+			}
+		}
+	}
+	return tables
+}

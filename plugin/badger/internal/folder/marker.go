@@ -1,0 +1,253 @@
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/smallfile"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// The marker tells a session store from any other folder, and what it is, without opening the database. It is
+// text. The first line is markerFormat; that may be all, in a store that no newer program has opened. Lines
+// of a name and a value follow, and the line "end":
+//
+//	store ID              of the data: the database has to have the same
+//	state open|closed     open while a process has the database open, and after one that was killed
+//	memory_table BYTES    size of the memory tables that the database was last opened with
+//	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one has to be there
+//	values NUMBER:BYTES   a file of the value log that has to be there, and its least length; a line for each
+//
+// Without the line "state" a store opens without the logs that it asks for: what was in them is lost then.
+//
+// Lines that this program does not know are kept. The marker is written when a store is opened and closed,
+// and when a log or a file of the value log is begun or collected, which is rare; no write of a session waits
+// for it.
+const (
+	MarkerFormat = "fosite-sessions badger format %d\n"
+	markerEnd    = "end"
+)
+
+const (
+	StateOpen   = "open"
+	StateClosed = "closed"
+)
+
+type Marker struct {
+	Format int
+	// Store and state are empty, and memoryTable is 0, in a marker that has the first line alone.
+	Store       string
+	State       string
+	MemoryTable int64
+	Log         uint64
+	Values      map[uint64]int64
+	// others are the lines that this program does not know.
+	others []string
+	// Written is the text that the folder has.
+	Written string
+	// synced are the files that this process has brought to the disk.
+	synced map[string]bool
+	// damaged: what the folder has is no marker.
+	damaged bool
+}
+
+var errMarkerDamaged = errors.New("is not readable as the marker of a session store")
+
+// ReadMarker returns the marker of a session store, if the folder is one and its format is known. A marker
+// that is damaged or missing, as a power loss leaves it on some file systems, is one without a store where
+// there is a database: that has to say which it is.
+func ReadMarker(path string) (*Marker, error) {
+	file := filepath.Join(path, disk.MarkerFile)
+	_, err := os.Stat(filepath.Join(path, files.ManifestFile))
+	database := err == nil
+	text, err := os.ReadFile(file)
+	switch missing := errors.Is(err, os.ErrNotExist); {
+	case missing && !database:
+		return nil, ticketstore.Invalidf("path",
+			"%s holds something that is not a session store: choose an empty folder", path)
+	case err != nil && !missing:
+		return nil, disk.Unreadable(path, err)
+	}
+	m, err := parseMarker(string(text))
+	switch {
+	case err != nil && database:
+		return &Marker{Format: layout.Version, damaged: true}, nil
+	case err != nil:
+		return nil, ticketstore.Invalidf("path", "%s %v", file, err)
+	}
+	if m.Format > layout.Version {
+		return nil, ticketstore.Invalidf("path",
+			"%s has format %d, newer than %d, the newest that this plugin knows: use a newer plugin",
+			path, m.Format, layout.Version)
+	}
+	return m, nil
+}
+
+func parseMarker(text string) (*Marker, error) {
+	m := &Marker{Values: map[uint64]int64{}}
+	first, rest, _ := strings.Cut(text, "\n")
+	if _, err := fmt.Sscanf(first+"\n", MarkerFormat, &m.Format); err != nil || m.Format < 1 {
+		return nil, errMarkerDamaged
+	}
+	if rest == "" {
+		return m, nil
+	}
+	lines, whole := strings.CutSuffix(rest, markerEnd+"\n")
+	if !whole {
+		return nil, errMarkerDamaged
+	}
+	for line := range strings.Lines(lines) {
+		line = strings.TrimSuffix(line, "\n")
+		name, value, _ := strings.Cut(line, " ")
+		if err := m.take(name, value); err != nil {
+			return nil, errMarkerDamaged
+		}
+		if !slices.Contains(markerNames, name) {
+			m.others = append(m.others, line)
+		}
+	}
+	return m, nil
+}
+
+var markerNames = []string{"store", "state", "memory_table", "log", "values"}
+
+func (m *Marker) take(name, value string) (err error) {
+	switch name {
+	case "store":
+		m.Store = value
+	case "state":
+		m.State = value
+	case "memory_table":
+		m.MemoryTable, err = strconv.ParseInt(value, 10, 64)
+	case "log":
+		m.Log, err = strconv.ParseUint(value, 10, 64)
+	case "values":
+		var id uint64
+		var size int64
+		_, err = fmt.Sscanf(value, "%d:%d", &id, &size)
+		m.Values[id] = size
+	}
+	return err
+}
+
+func (m *Marker) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, MarkerFormat, m.Format)
+	if m.Store == "" {
+		return text.String()
+	}
+	fmt.Fprintf(&text, "store %s\nstate %s\nmemory_table %d\nlog %d\n", m.Store, m.State, m.MemoryTable, m.Log)
+	for _, id := range slices.Sorted(maps.Keys(m.Values)) {
+		fmt.Fprintf(&text, "values %d:%d\n", id, m.Values[id])
+	}
+	for _, line := range m.others {
+		fmt.Fprintln(&text, line)
+	}
+	fmt.Fprintln(&text, markerEnd)
+	return text.String()
+}
+
+// Write makes the marker that of the folder, whole or not at all.
+func (m *Marker) Write(path string) error {
+	text, mode := m.String(), fs.FileMode(0o600)
+	if disk.OfGroup(path) {
+		mode = disk.FileOfGroup
+	}
+	if err := smallfile.Write(filepath.Join(path, disk.MarkerFile), []byte(text), mode); err != nil {
+		return fmt.Errorf("write the marker: %w", err)
+	}
+	m.Written, m.damaged = text, false
+	return nil
+}
+
+// Note takes down which logs and files of the value log an open database has. They are on the disk before the
+// marker asks for them: a power loss would leave a store that is refused otherwise.
+func (m *Marker) Note(path string) error {
+	if err := disk.ShareFiles(path); err != nil {
+		return err
+	}
+	listing, err := files.List(path)
+	if err != nil {
+		return err
+	}
+	log, values := m.Log, map[uint64]int64{}
+	var asked []files.File
+	for _, file := range listing.Logs {
+		header, _, err := files.Begins(path, file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // Badger has removed it meanwhile
+			return err
+		}
+		if header {
+			log, asked = file.ID, append(asked, file)
+		}
+	}
+	for i, file := range listing.Values {
+		_, value, err := files.Begins(path, file)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if !value {
+			continue
+		}
+		values[file.ID], asked = files.LogHeader, append(asked, file) // the last is longer than what was written
+		if i < len(listing.Values)-1 {
+			values[file.ID] = file.Size
+		}
+	}
+	if err := m.sync(path, asked); err != nil {
+		return err
+	}
+	m.Log, m.Values = log, values
+	return nil
+}
+
+// ErrSync: what a file has may not be on the disk, and no repetition tells.
+var ErrSync = errors.New("the database cannot be synced")
+
+// sync brings files to the disk in their order, where one of them is new: what an older log has must not be
+// lost where a newer one is kept.
+func (m *Marker) sync(path string, asked []files.File) error {
+	if !slices.ContainsFunc(asked, func(file files.File) bool { return !m.synced[file.Name] }) {
+		return nil
+	}
+	synced := map[string]bool{}
+	for _, file := range asked {
+		opened, err := os.OpenFile(filepath.Join(path, file.Name), os.O_RDWR, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // Badger has removed it meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(opened.Sync(), opened.Close()); err != nil {
+			return fmt.Errorf("%w: %w", ErrSync, err)
+		}
+		synced[file.Name] = true
+	}
+	m.synced = synced
+	return smallfile.SyncFolder(path)
+}
+
+// MarkerAt returns the marker of a store that has to be there.
+func MarkerAt(path string) (*Marker, error) {
+	entries, err := os.ReadDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, ticketstore.Invalidf("path", "%s does not exist", path)
+	case err != nil:
+		return nil, ticketstore.Invalidf("path", "cannot be read as a folder: %v%s", err, disk.OwnedBy(path))
+	case len(entries) == 0:
+		return nil, ticketstore.Invalidf("path", "%s is empty: there is no session store in it", path)
+	}
+	return ReadMarker(path)
+}

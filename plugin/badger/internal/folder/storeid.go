@@ -1,0 +1,45 @@
+package folder
+
+import (
+	"crypto/rand"
+	"errors"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// StoreID returns what names the data, chosen when the store is opened for the first time. Nobody else writes
+// yet.
+func StoreID(db *badger.DB) (id string, err error) {
+	if id, err = readStoreID(db); err != nil || id != "" {
+		return id, err
+	}
+	id = rand.Text()
+	return id, db.Update(func(txn *badger.Txn) error { return txn.Set(layout.StoreIDKey, []byte(id)) })
+}
+
+// readStoreID returns the id that a store has, empty where it has none yet.
+func readStoreID(db *badger.DB) (id string, err error) {
+	err = db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(layout.StoreIDKey)
+		if errors.Is(err, badger.ErrKeyNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return item.Value(func(value []byte) error { id = string(value); return nil })
+	})
+	return id, err
+}
+
+// checkStoreID refuses a store that is none of the wanted ones, if there are any.
+func checkStoreID(found, path string, wanted []string) error {
+	if len(wanted) == 0 || slices.Contains(wanted, found) {
+		return nil
+	}
+	return &ticketstore.OtherStoreError{Place: path, Wanted: wanted, Found: found}
+}

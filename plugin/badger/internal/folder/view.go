@@ -1,0 +1,161 @@
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+)
+
+// View is a store that is looked at. While it is open no other process opens the store for changes.
+type View struct {
+	Marker *Marker
+	Found  *Findings
+	// path is that of the store, or of a folder with links to its files and copies of its logs.
+	path    string
+	private bool
+	unlock  func() error
+}
+
+// OpenView looks at a store and makes of it what Badger can open for reading only.
+func OpenView(path string, encryption []byte) (v *View, err error) {
+	unlock, err := disk.Lock(path, true)
+	if err != nil {
+		return nil, ExplainLocked(path, err)
+	}
+	v = &View{path: path, unlock: unlock}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	// Until now another process may have changed it.
+	if v.Marker, err = ReadMarker(path); err != nil {
+		return v, err
+	}
+	if v.Found, err = Look(path, v.Marker, encryption); err != nil {
+		return v, err
+	}
+	if !v.Found.listing.Manifest {
+		return v, v.Found.missing(files.ManifestFile)
+	}
+	if err := v.Found.fit(v.Marker); err != nil {
+		return v, err
+	}
+	if v.Found.settled() {
+		return v, nil
+	}
+	if err := v.fill(); err != nil {
+		return v, fmt.Errorf("a private view of %s cannot be made in %s: %w. Name another folder in the "+
+			"environment variable TMPDIR, with room for the logs (.mem) of the store", path, os.TempDir(), err)
+	}
+	return v, nil
+}
+
+func (v *View) Open(options badger.Options) (*badger.DB, error) {
+	options.Dir, options.ValueDir = v.path, v.path
+	return badger.Open(v.Marker.former(options).WithReadOnly(true))
+}
+
+// ExplainLocked says why a folder cannot be looked at.
+func ExplainLocked(path string, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return disk.Unreadable(path, err)
+	}
+	return ExplainOpen(path, err)
+}
+
+// settled reports whether Badger opens the files as they are, without changing any of them: even for reading
+// only it removes tables that the manifest does not name, and wants logs that end where their last
+// transaction does.
+func (f *Findings) settled() bool {
+	if len(f.strays) > 0 || f.unfinished {
+		return false
+	}
+	for _, log := range f.logs {
+		if log.Blank || log.PutOff || log.End != log.Size {
+			return false
+		}
+	}
+	for _, file := range f.listing.Values {
+		if file.Size == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// fill makes a folder with a manifest, links to what else Badger reads, and copies of logs up to their end,
+// where Badger cannot read the store as it is.
+func (v *View) fill() (err error) {
+	if v.path, err = os.MkdirTemp("", "sessions-look-"); err != nil {
+		return err
+	}
+	v.private = true
+	source, err := filepath.Abs(v.Found.Path)
+	if err != nil {
+		return err
+	}
+	manifest := filepath.Join(v.path, files.ManifestFile)
+	if err := os.WriteFile(manifest, v.Found.manifest.Bytes(), 0o600); err != nil {
+		return err
+	}
+	var names []string
+	if v.Found.listing.KeyRegistry {
+		names = append(names, files.KeyRegistry)
+	}
+	for id := range v.Found.Tables {
+		names = append(names, files.TableName(id))
+	}
+	for _, file := range v.Found.listing.Values {
+		if file.Size > 0 {
+			names = append(names, file.Name)
+		}
+	}
+	for _, name := range names {
+		if err := os.Symlink(filepath.Join(source, name), filepath.Join(v.path, name)); err != nil {
+			return err
+		}
+	}
+	for _, log := range v.Found.logs {
+		if log.Entries == 0 {
+			continue
+		}
+		name := filepath.Join(v.path, files.LogName(log.ID))
+		if err := copyLog(filepath.Join(source, log.Name), name, log.End); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyLog(from, to string, end int64) error {
+	source, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	target, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(target, source, end)
+	return errors.Join(err, target.Close())
+}
+
+// Close lets go of the store. The view may be nil, of a database that was not opened to be looked at.
+func (v *View) Close() (err error) {
+	if v == nil {
+		return nil
+	}
+	if v.private {
+		err = os.RemoveAll(v.path)
+	}
+	return errors.Join(err, v.unlock())
+}

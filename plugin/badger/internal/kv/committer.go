@@ -1,0 +1,384 @@
+package kv
+
+// The committer: group commit of changes, one transaction and one sync for all that are waiting.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Bounds of a transaction that is to take one more change. What Badger itself takes is measured: see extent.
+const (
+	maxGroup      = 512
+	maxGroupKeys  = 20_000
+	maxGroupBytes = 4 << 20
+)
+
+// The soft budget of background changes in one transaction, in keys. A caller waits for the transaction under way and
+// then for its own, so what the background adds to a transaction is latency of the users in it and of those behind it.
+// How many keys a change writes is not known before it is applied: a change is taken while the budget is not used up,
+// and the last one may go beyond it. A transaction that holds a user's change takes an eighth of what one without takes: small
+// enough for its latency, and more than nothing, so that the ends of sessions do not wait for as long as users come.
+const (
+	backgroundKeys       = 1024
+	backgroundKeysBeside = 128
+)
+
+// committer applies changes one after another, as many as are waiting in one transaction, and so with one sync of the
+// disk. It is the database's only writer. Each change is answered alone: one that fails leaves no trace in the
+// transaction of its neighbours.
+//
+// Users wait for some changes. The others, such as the ends of sessions that fell due, are background changes with a
+// queue of their own: each transaction takes what users wait for first, and then some of the background, so that
+// neither queue starves the other.
+type committer struct {
+	db         *badger.DB
+	metadata   metadata
+	changes    chan *Change
+	background chan *Change
+	stopped    chan struct{}
+	// most bounds the changes of one transaction.
+	most int
+	// takes is what a transaction may take.
+	takes extent
+	// held is a change that did not fit into the transaction before.
+	held       *Change
+	damages    *damages
+	tombstones *tombstones
+	space      *disk.Space
+	// commits counts the transactions.
+	commits atomic.Uint64
+	// queued counts the transactions in which notices fell due. It is raised after each.
+	queued atomic.Uint64
+	// doubts wakes tendContents, which counts the contents anew.
+	doubts  chan struct{}
+	failure *failure
+	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there is one
+	// that may yet fail.
+	settled    atomic.Uint64
+	committing sync.RWMutex
+	// witness is asked whether the file system can still be written, "" where opening a file tells.
+	witness string
+}
+
+// Change is what a transaction takes of one caller.
+type Change struct {
+	// Apply may be called a second time, with another tx, when the change did not fit into the transaction of its neighbours.
+	Apply func(tx *Tx) error
+	// Moves: the change is part of moving the store, which no state of it forbids.
+	Moves bool
+	// Background: no user waits for it.
+	Background bool
+	// Spare: it may use the room on the disk that is kept free.
+	Spare bool
+	err   error
+	done  chan struct{}
+	// taken by the committer, to apply it, or back by its caller, who gave up before that.
+	taken atomic.Bool
+	// held: it did not fit into the transaction before. The committer's alone.
+	held bool
+}
+
+func newCommitter(db *badger.DB, damages *damages, space *disk.Space, failure *failure) (*committer, error) {
+	c := &committer{
+		db: db, changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
+		takes:   extentOf(db),
+		damages: damages, tombstones: newTombstones(), space: space, doubts: make(chan struct{}, 1), failure: failure,
+	}
+	if err := c.metadata.open(db); err != nil {
+		return nil, err
+	}
+	now := db.NewTransaction(false)
+	c.settled.Store(now.ReadTs())
+	now.Discard()
+	go c.run()
+	return c, nil
+}
+
+// close applies what is waiting and ends. Nobody may call do afterwards: DB.gate sees to it.
+func (c *committer) close() {
+	close(c.changes)
+	close(c.background)
+	<-c.stopped
+}
+
+// do has the change applied and waits until it is durable. A caller that gives up before the change is begun takes it
+// back; later it waits for its end, which is near: nothing writes to what the change tells its caller once do has
+// returned.
+func (c *committer) do(ctx context.Context, ch *Change) error {
+	ch.done = make(chan struct{})
+	queue := c.changes
+	if ch.Background {
+		queue = c.background
+	}
+	select {
+	case queue <- ch:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-ch.done:
+		return ch.err
+	case <-ctx.Done():
+		if ch.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-ch.done
+		return ch.err
+	}
+}
+
+func (c *committer) run() {
+	defer close(c.stopped)
+	for changes, background := c.changes, c.background; changes != nil || background != nil; {
+		var first *Change
+		select {
+		case first = <-changes:
+			if first == nil {
+				changes = nil // closed and drained
+			}
+		case first = <-background:
+			if first == nil {
+				background = nil
+			}
+		}
+		for first != nil {
+			c.commit(first)
+			first, c.held = c.held, nil
+		}
+	}
+}
+
+// commit applies first and whatever else is waiting.
+func (c *committer) commit(first *Change) {
+	observer := c.tombstones.observe()
+	defer observer.close()
+	base := c.db.NewTransaction(false)
+	defer base.Discard()
+	g := newGroup(Snapshot{txn: base, damages: c.damages, tombstones: observer})
+	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
+	disk := c.space.Look()
+	changes := c.gather(g, first, disk)
+	err := c.failure.err() // of what is done in the background, and of the commit before: its rows were just read
+	if err == nil {
+		err = unavailable("commit", c.write(g, disk))
+	}
+	finish(changes, err)
+}
+
+// gather applies first and whatever else is waiting to a group, as long as that has room, and returns them.
+func (c *committer) gather(g *group, first *Change, disk disk.Room) (changes []*Change) {
+	var used quota
+	for next := first; next != nil; {
+		if !next.held && !next.taken.CompareAndSwap(false, true) {
+			next = c.waiting(&used) // its caller has given up
+			continue
+		}
+		keys, fits := c.join(g, next, disk)
+		if !fits {
+			next.held, c.held = true, next // applied anew to the next transaction
+			return changes
+		}
+		changes = append(changes, next)
+		used.add(next, keys)
+		next = nil
+		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes && g.takes.bytes < c.takes.bytes/2 {
+			next = c.waiting(&used)
+		}
+	}
+	return changes
+}
+
+// join applies a change to a group, and returns how many keys it has written and whether it fits beside the others. One that
+// fails leaves no trace.
+func (c *committer) join(g *group, ch *Change, disk disk.Room) (keys int, fits bool) {
+	t := newTx(g)
+	ch.err = Admitted(g.ledger, ch.Moves)
+	if ch.err == nil && !ch.Spare {
+		ch.err = disk.Refuses()
+	}
+	if ch.err == nil {
+		ch.err = ch.Apply(t)
+	}
+	takes := t.measure()
+	if ch.err == nil && len(t.writes) > 0 {
+		if !takes.within(c.takes) {
+			ch.err = &TooLargeError{takes, c.takes}
+		} else if !takes.and(g.takes).within(c.takes) {
+			return 0, false
+		}
+	}
+	if ch.err == nil {
+		t.join(takes)
+	}
+	return len(t.writes), true
+}
+
+// write makes the changes of a group durable.
+func (c *committer) write(g *group, disk disk.Room) error {
+	if len(g.writes) == 0 && g.ledger == c.metadata.ledger.Load() {
+		return nil
+	}
+	if err := disk.RefusesAll(g.size); err != nil {
+		return err
+	}
+	entry, err := c.metadata.add(g)
+	if err != nil {
+		return err
+	}
+	txn := c.db.NewTransaction(true)
+	defer txn.Discard()
+	var put, deleted []string // of the emptied indexes
+	for name, w := range g.writes {
+		var err error
+		touched := &put
+		if w.deleted {
+			touched = &deleted
+			err = txn.Delete([]byte(name))
+		} else {
+			err = txn.Set([]byte(name), w.value)
+		}
+		if err != nil {
+			return fmt.Errorf("%d bytes under %d keys: %w", g.size, len(g.writes), err)
+		}
+		if isDrained(name) {
+			*touched = append(*touched, name)
+		}
+	}
+	c.tombstones.put(put)
+	if err := c.settle(txn); err != nil {
+		c.tombstones.committed(nil)
+		return err
+	}
+	c.tombstones.committed(deleted)
+	c.commits.Add(1)
+	c.metadata.publish(entry)
+	if g.queued {
+		c.queued.Add(1)
+	}
+	if g.recount {
+		c.doubt()
+	}
+	return nil
+}
+
+// settle commits a transaction and notes the outcome before anybody who reads may answer with it. Badger shows the rows to readers when the
+// sync has ended, however it did.
+func (c *committer) settle(txn *badger.Txn) error {
+	c.committing.Lock()
+	defer c.committing.Unlock()
+	err := txn.Commit()
+	if err != nil && !errors.Is(err, badger.ErrTxnTooBig) { // which is refused before anything was written
+		c.failure.note("commit", err)
+	}
+	if err == nil {
+		c.checkWritable()
+	}
+	// Of a failed sync of the value log Badger tells its log alone.
+	if failed := c.failure.err(); failed != nil {
+		return failed
+	}
+	c.settled.Store(txn.ReadTs() + 1)
+	return err
+}
+
+// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync that waits for
+// the journal when the file system meets an error may succeed although its transaction was given up. What asks the journal
+// for a place is refused from before that on. (What opens a file for writing is refused a little later; setting a time of a
+// file is refused as early, but writes, which was seen to slow sign-ins down.)
+func (c *committer) checkWritable() {
+	options := c.db.Opts()
+	if !options.SyncWrites {
+		return
+	}
+	var err error
+	if c.witness != "" {
+		err = disk.AskWitness(c.witness)
+	} else {
+		err = disk.TryOpen(filepath.Join(options.Dir, disk.MarkerFile))
+	}
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EIO) {
+		c.failure.note("commit", err)
+	}
+}
+
+// awaitOutcome returns when it is known what became of all commits that a snapshot has in it.
+func (c *committer) awaitOutcome(readTs uint64) {
+	if c.settled.Load() >= readTs {
+		return
+	}
+	c.committing.RLock()
+	defer c.committing.RUnlock()
+}
+
+// quota is what a transaction has taken of the background, in keys, and whether it holds a change that a user waits for.
+type quota struct {
+	background int
+	beside     bool
+}
+
+func (q *quota) add(ch *Change, keys int) {
+	if ch.Background {
+		q.background += keys
+	} else {
+		q.beside = true
+	}
+}
+
+// left reports whether the budget of the background is not used up.
+func (q *quota) left() bool {
+	if q.beside {
+		return q.background < backgroundKeysBeside
+	}
+	return q.background < backgroundKeys
+}
+
+// waiting returns the next change if there is one, a user's first.
+func (c *committer) waiting(used *quota) *Change {
+	// nil from a queue once it is closed and drained
+	select {
+	case ch := <-c.changes:
+		if ch != nil {
+			return ch
+		}
+	default:
+	}
+	if !used.left() {
+		return nil
+	}
+	select {
+	case ch := <-c.background:
+		return ch
+	default:
+		return nil
+	}
+}
+
+// finish answers a group. A change that has failed by itself keeps its own error, unless the group was not written: it
+// may have failed for what another one would have changed.
+func finish(changes []*Change, err error) {
+	for _, ch := range changes {
+		if err != nil {
+			ch.err = err
+		}
+		close(ch.done)
+	}
+}
+
+// unavailable makes an error of the database ErrUnavailable.
+func unavailable(doing string, err error) error {
+	if err == nil || errors.Is(err, ticketstore.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %s: %w", ticketstore.ErrUnavailable, doing, err)
+}

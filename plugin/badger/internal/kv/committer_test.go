@@ -1,0 +1,222 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// noted is what a test of the committer's lines sees: who was applied, and in which transaction.
+type noted struct {
+	behind bool
+	group  *group
+}
+
+// wideKeys is how many keys a change of such a test writes.
+const wideKeys = 100
+
+// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand there too: the length
+// of a line tells nothing.
+func stand(d *DB, behind bool, apply func(tx *Tx) error) *Change {
+	ch := &Change{Apply: apply, Background: behind, done: make(chan struct{})}
+	line := d.committer.changes
+	if behind {
+		line = d.committer.background
+	}
+	line <- ch
+	return ch
+}
+
+// begins waits until a change has begun, which one that is refused never does.
+func begins(t *testing.T, begun <-chan struct{}, ch *Change) {
+	t.Helper()
+	select {
+	case <-begun:
+	case <-ch.done:
+		t.Fatalf("a change is refused: %v", ch.err)
+	}
+}
+
+// What a user waits for does not stand behind the ends of sessions that fell due: it is in the next transaction, which is a short one.
+func TestUsersGoFirst(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	var applied []noted // by the committer alone
+	begun, release := make(chan struct{}), make(chan struct{})
+	writing := func(i int, behind bool) func(tx *Tx) error {
+		return func(tx *Tx) error {
+			if i == 0 {
+				close(begun)
+				<-release
+			}
+			applied = append(applied, noted{behind, tx.group})
+			for n := range wideKeys {
+				tx.Put(testKey(fmt.Appendf(nil, "%d-%t-%d", i, behind, n)), nil)
+			}
+			return nil
+		}
+	}
+	all := []*Change{stand(d, true, writing(0, true))}
+	begins(t, begun, all[0])
+	const waiting = 60
+	for i := range waiting {
+		all = append(all, stand(d, true, writing(i+1, true)))
+	}
+	all = append(all, stand(d, false, writing(-1, false)))
+	close(release)
+	for _, ch := range all {
+		if <-ch.done; ch.err != nil {
+			t.Fatalf("a change: %v", ch.err)
+		}
+	}
+
+	if len(applied) != waiting+2 || !applied[0].behind || applied[1].behind {
+		t.Fatalf("%d changes applied, the user's was not the second: %+v", len(applied), applied[:min(len(applied), 4)])
+	}
+	byGroup := map[*group]int{}
+	for _, n := range applied {
+		byGroup[n.group]++
+	}
+	if n := byGroup[applied[1].group]; n > 1+backgroundKeysBeside/wideKeys+1 {
+		t.Errorf("%d changes in the user's transaction, want few", n)
+	}
+	for _, n := range byGroup {
+		if n > backgroundKeys/wideKeys+1 {
+			t.Errorf("%d changes in one transaction, want no more than has room", n)
+		}
+	}
+}
+
+// Sessions end also while users come without a pause.
+func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	var stop atomic.Bool
+	var users sync.WaitGroup
+	var served atomic.Int64
+	for i := range 16 {
+		users.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				err := commit(t.Context(), d, func(tx *Tx) error {
+					tx.Put(testKey(fmt.Appendf(nil, "user %d", i)), nil)
+					return nil
+				})
+				if err != nil {
+					t.Errorf("update: %v", err)
+					return
+				}
+				served.Add(1)
+			}
+		})
+	}
+	testenv.Eventually(t, "users are served", func() bool { return served.Load() > 16 })
+	before := served.Load()
+	for i := range 50 {
+		err := d.Commit(t.Context(), &Change{Background: true, Spare: true, Apply: func(tx *Tx) error {
+			for n := range wideKeys {
+				tx.Put(testKey(fmt.Appendf(nil, "due %d-%d", i, n)), nil)
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Fatalf("a change that nobody waits for: %v", err)
+		}
+	}
+	testenv.Eventually(t, "users are served meanwhile", func() bool { return served.Load() > before })
+	stop.Store(true)
+	users.Wait()
+}
+
+// What a change is told rests on what the one before it in the same transaction did. If that was not written, it is told nothing.
+func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	if err := commit(t.Context(), d, func(tx *Tx) error { tx.Put(layout.SessionKey("sid"), nil); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	begins(t, begun, stand(d, false, func(*Tx) error { close(begun); <-release; return nil }))
+	// What stands in line from here on is applied in its transaction.
+	ended := stand(d, false, func(tx *Tx) error {
+		tx.Delete(layout.SessionKey("sid"))
+		tx.Put(bytes.Repeat([]byte("s"), 1<<17), nil) // no database takes such a key
+		return nil
+	})
+	judged := stand(d, false, func(tx *Tx) error {
+		session, err := tx.Get(layout.SessionKey("sid"))
+		if err == nil && session == nil {
+			return grantstore.ErrSessionEnded
+		}
+		return err
+	})
+	close(release)
+	<-ended.done
+	<-judged.done
+	for what, err := range map[string]error{"the end": ended.err, "the grant that was judged by it": judged.err} {
+		if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, grantstore.ErrSessionEnded) {
+			t.Errorf("%s in a transaction that was not written: %v, want ErrUnavailable alone", what, err)
+		}
+	}
+}
+
+// A change is measured before it joins a transaction: one that is too large fails alone, and one that does not fit beside its neighbours goes
+// into the next.
+func TestChangesAreMeasured(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	most := d.committer.takes
+	large := strings.Repeat("x", most.bytes/8)
+	writing := func(name string, pieces int) func(tx *Tx) error {
+		return func(tx *Tx) error {
+			for i := range pieces {
+				tx.Put(testKey(fmt.Appendf(nil, "%s %d", name, i)), []byte(large))
+			}
+			return nil
+		}
+	}
+	begun, release := make(chan struct{}), make(chan struct{})
+	first := stand(d, false, func(tx *Tx) error {
+		select {
+		case <-begun:
+		default:
+			close(begun)
+		}
+		<-release
+		return writing("first", 3)(tx)
+	})
+	begins(t, begun, first)
+	fits := []*Change{first, stand(d, false, writing("second", 7)), stand(d, true, writing("third", 6)), stand(d, false, writing("fourth", 1))}
+	alone := stand(d, false, writing("too large", 9))
+	close(release)
+	for i, ch := range fits {
+		if <-ch.done; ch.err != nil {
+			t.Errorf("change %d: %v", i, ch.err)
+		}
+	}
+	<-alone.done
+	var tooLarge *TooLargeError
+	if !errors.As(alone.err, &tooLarge) || tooLarge.takes.within(most) {
+		t.Errorf("want a change that is too large to say so, got %v", alone.err)
+	}
+	many := stand(d, false, func(tx *Tx) error {
+		for i := range most.keys {
+			tx.Put(testKey(fmt.Appendf(nil, "many %d", i)), nil)
+		}
+		return nil
+	})
+	if <-many.done; !errors.As(many.err, &tooLarge) {
+		t.Errorf("want a change of too many keys to say so, got %v", many.err)
+	}
+	if err := commit(t.Context(), d, writing("after", 1)); err != nil {
+		t.Error(err)
+	}
+}

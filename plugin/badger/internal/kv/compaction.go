@@ -1,0 +1,199 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+)
+
+// compactions holds Badger's compactions to what they have said that they write.
+//
+// Badger (4.9.6) drops the error of a table that a compaction cannot write: it goes on without that table,
+// names the others in its manifest, and deletes the old ones. One failed sync, or a bound on open files or
+// on a file's size, then loses whatever rows were in it, without a word. So while a compaction writes, an
+// iterator keeps its old tables from being deleted, and when it is done its new tables must have as many
+// keys as it has logged for each. Where they have not, that is the engine's failure: the old tables stay,
+// and the next Open takes the compaction's changes out of the manifest (finished).
+type compactions struct {
+	failure *failure
+	note    folder.Note
+	ready   chan struct{} // closed when db is known
+
+	mutex sync.Mutex
+	db    *badger.DB
+	// txn is where iterators come from: a new one waits for commits, which may wait for a compaction.
+	txn   *badger.Txn
+	work  map[int]*compaction
+	taken map[uint64]bool // tables that were counted for one compaction, which no other may count
+	// held: Engine.shut holds all tables, and the database is closed next.
+	held bool
+}
+
+// compaction is one that is under way.
+type compaction struct {
+	held   *badger.Iterator
+	before map[uint64]bool
+	// keys of the tables that it writes.
+	keys []uint64
+}
+
+func newCompactions(failure *failure) *compactions {
+	return &compactions{failure: failure, ready: make(chan struct{}), work: map[int]*compaction{}, taken: map[uint64]bool{}}
+}
+
+// renewEvery is how often the transaction is replaced: rows that were replaced after it began are kept by
+// compactions.
+const renewEvery = time.Second
+
+// watch lets compactions go on, which wait for it.
+func (c *compactions) watch(db *badger.DB) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.db, c.txn = db, db.NewTransaction(false)
+	close(c.ready)
+}
+
+// open opens the database and watches it. Where it has failed on the way, a compaction may wait for a
+// database that does not open: it is held until the process ends.
+func (c *compactions) open(options badger.Options) (*badger.DB, error) {
+	var db *badger.DB
+	var err error
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		if db, err = folder.OpenReleased(options); err == nil {
+			c.watch(db)
+		}
+	}()
+	select {
+	case <-opened:
+		return db, err
+	case <-c.failure.happened:
+	}
+	select {
+	case <-opened:
+		return db, err
+	case <-time.After(abandonPatience):
+		return nil, c.failure.err()
+	}
+}
+
+// renew replaces the transaction now and then, until the context ends.
+func (c *compactions) renew(ctx context.Context) {
+	ticker := time.NewTicker(renewEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		next := c.db.NewTransaction(false)
+		c.mutex.Lock()
+		if len(c.work) == 0 {
+			c.txn, next = next, c.txn
+		}
+		c.mutex.Unlock()
+		next.Discard()
+	}
+}
+
+// writes takes down that a compaction is about to write a table.
+func (c *compactions) writes(id int, keys uint64) {
+	<-c.ready // without the database nothing keeps the old tables
+	c.mutex.Lock()
+	work := c.work[id]
+	if work == nil {
+		if err := c.note.Begin(); err != nil {
+			c.mutex.Unlock()
+			c.failure.note("compacting the database", err)
+			select {} // this table must not be named; the compaction would go on without it
+		}
+	}
+	defer c.mutex.Unlock()
+	if work == nil {
+		work = &compaction{before: map[uint64]bool{}}
+		for _, t := range c.db.Tables() {
+			work.before[t.ID] = true
+		}
+		c.work[id] = work
+	}
+	if keys > 0 {
+		work.keys = append(work.keys, keys)
+	}
+	if c.held || c.db.IsClosed() {
+		return
+	}
+	// The newest iterator is enough, and an old one keeps memory tables from being freed.
+	held := work.held
+	work.held = c.txn.NewIterator(badger.IteratorOptions{})
+	if held != nil {
+		held.Close()
+	}
+}
+
+// done holds a compaction to what it has said.
+func (c *compactions) done(id int) {
+	c.mutex.Lock()
+	work := c.work[id]
+	lost := 0
+	if work != nil {
+		lost = c.missing(work)
+	}
+	if work == nil || lost > 0 {
+		c.mutex.Unlock()
+		if lost > 0 {
+			c.failure.note("compacting the database", fmt.Errorf("%d of its tables could not be written: %w", lost, errTableLost))
+			runtime.Goexit()
+		}
+		return
+	}
+	defer c.mutex.Unlock()
+	delete(c.work, id)
+	if len(c.work) == 0 {
+		clear(c.taken)
+		if c.failure.err() == nil {
+			c.note.End()
+		}
+	}
+	if work.held != nil {
+		work.held.Close()
+	}
+}
+
+var errTableLost = errors.New("the disk, or a bound on open files or on the size of a file, is the cause")
+
+// missing counts the tables that were to be written and are not there.
+func (c *compactions) missing(work *compaction) (n int) {
+	found := map[uint64][]uint64{} // ids by the number of keys
+	for _, t := range c.db.Tables() {
+		if !work.before[t.ID] && !c.taken[t.ID] {
+			found[uint64(t.KeyCount)] = append(found[uint64(t.KeyCount)], t.ID)
+		}
+	}
+	for _, keys := range work.keys {
+		ids := found[keys]
+		if len(ids) == 0 {
+			n++
+			continue
+		}
+		c.taken[ids[0]], found[keys] = true, ids[1:]
+	}
+	return n
+}
+
+// hold keeps all tables until let go, for compactions that are under way when the database is closed.
+func (c *compactions) hold() (letGo func()) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.held = true
+	held := c.txn.NewIterator(badger.IteratorOptions{})
+	return held.Close
+}

@@ -1,0 +1,134 @@
+package kv
+
+import (
+	"math"
+	"strings"
+
+	"github.com/google/btree"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// group is what the changes of one transaction have written so far, over the snapshot that it began with. Badger's own transaction could
+// tell as much, but sorts all of its pending writes for every scan.
+type group struct {
+	base   Snapshot
+	writes map[string]write
+	keys   *btree.BTreeG[string]
+	size   int
+	takes  extent
+	// most is what the transaction may take.
+	most extent
+	// ledger is the store's as the changes so far leave it.
+	ledger          *recordpb.Ledger
+	recount, queued bool
+	// correction is what is to be added to the contents.
+	correction map[transfer.Kind]transfer.Content
+	// before remembers rows that were read from base, for the contents.
+	before map[string][]byte
+}
+
+const btreeDegree = 16
+
+func newGroup(base Snapshot) *group {
+	return &group{
+		base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree), before: map[string][]byte{},
+		most: extent{math.MaxInt, math.MaxInt},
+	}
+}
+
+func (g *group) Get(k []byte) ([]byte, error) {
+	if w, ok := g.writes[string(k)]; ok {
+		return w.value, nil
+	}
+	value, err := g.base.Get(k)
+	if err == nil && layout.KindOf(k) != 0 {
+		g.before[string(k)] = value
+	}
+	return value, err
+}
+
+// was returns a row as it was before the group.
+func (g *group) was(name string) ([]byte, error) {
+	if value, known := g.before[name]; known {
+		return value, nil
+	}
+	return g.base.Get([]byte(name))
+}
+
+//nolint:unparam // a reader has it
+func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
+	pending := g.under(prefix, from, reverse)
+	if len(pending) == 0 {
+		return g.base.Scan(prefix, from, reverse, f)
+	}
+	stopped := false
+	// show shows the pending keys up to, or as far back as, a limit, and tells whether to go on.
+	show := func(limit string, all bool) (bool, error) {
+		for len(pending) > 0 && (all || pending[0] == limit || (pending[0] < limit) != reverse) {
+			name := pending[0]
+			pending = pending[1:]
+			w := g.writes[name]
+			if w.deleted {
+				continue
+			}
+			if goOn, err := f([]byte(name), func() ([]byte, error) { return w.value, nil }); err != nil || !goOn {
+				stopped = true
+				return false, err
+			}
+		}
+		return true, nil
+	}
+	err := g.base.Scan(prefix, from, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
+		name := string(k)
+		if goOn, err := show(name, false); err != nil || !goOn {
+			return false, err
+		}
+		if _, replaced := g.writes[name]; replaced {
+			return true, nil
+		}
+		goOn, err := f(k, value)
+		stopped = !goOn
+		return goOn, err
+	})
+	if err != nil || stopped {
+		return err
+	}
+	_, err = show("", true)
+	return err
+}
+
+// under returns the written keys that a scan would meet, in its order.
+func (g *group) under(prefix, from []byte, reverse bool) (names []string) {
+	p := string(prefix)
+	collect := func(name string) bool {
+		if !strings.HasPrefix(name, p) {
+			return false
+		}
+		names = append(names, name)
+		return true
+	}
+	switch {
+	case !reverse && from != nil:
+		g.keys.AscendGreaterOrEqual(string(from), collect)
+	case !reverse:
+		g.keys.AscendGreaterOrEqual(p, collect)
+	default:
+		g.keys.DescendLessOrEqual(string(seekLast(prefix, from)), collect)
+	}
+	return names
+}
+
+// seekLast is where a scan in descending order begins.
+func seekLast(prefix, from []byte) []byte {
+	if from != nil {
+		return from
+	}
+	// No id has a byte 0xff, and no moment begins with one.
+	return append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+}
+
+// StepOver implements reader.
+func (g *group) StepOver(err error) error { return g.base.StepOver(err) }

@@ -1,0 +1,32 @@
+package kv
+
+// The journal of changes: while an export is open, each transaction names the rows that it writes.
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// maxJournal bounds the journal: beyond it the export is given up, and the move with it. A host that works keeps it near empty.
+const maxJournal = 4_000_000
+
+// Journals reports whether changes are journaled: the store is a source. What was written before the fence in the
+// fence's own group counts.
+func Journals(ledger *recordpb.Ledger) bool {
+	state := transfer.State(ledger.GetState())
+	return state == transfer.Exporting || state == transfer.Fenced
+}
+
+// journal notes the keys of the rows that a group writes.
+func (u *update) journal(g *group, rows []string, most uint64) {
+	ledger := proto.CloneOf(u.ledger)
+	for _, name := range rows {
+		ledger.Journaled++
+		g.writes[string(layout.JournalKey(ledger.Journaled))] = write{value: []byte(name)}
+	}
+	ledger.Overflowed = ledger.GetJournaled()-ledger.GetAcknowledged() > most
+	u.ledger = ledger
+}

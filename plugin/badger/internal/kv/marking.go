@@ -1,0 +1,76 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+)
+
+// markClosed marks the store as closed, if it was marked as open.
+func (d *DB) markClosed() error {
+	d.marking.Lock()
+	defer d.marking.Unlock()
+	if d.marker == nil {
+		return nil
+	}
+	path := d.db.Opts().Dir
+	d.marker.State = folder.StateClosed
+	return errors.Join(d.marker.Note(path), d.marker.Write(path))
+}
+
+// markerEvery is how often the marker is compared with the folder. A new log is begun after tens of MiB.
+const markerEvery = 2 * time.Second
+
+// tendMarker keeps the marker up with the logs and the value log until the engine ends.
+func (d *DB) tendMarker(ctx context.Context) {
+	ticker := time.NewTicker(markerEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := d.Mark(); err != nil {
+			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again", "error", err)
+		}
+	}
+}
+
+// Mark writes the marker where it is behind what the folder has.
+func (d *DB) Mark() error {
+	d.marking.Lock()
+	defer d.marking.Unlock()
+	return d.remark()
+}
+
+// remark writes the marker where it is behind.
+func (d *DB) remark() error {
+	path := d.db.Opts().Dir
+	err := d.marker.Note(path)
+	if errors.Is(err, folder.ErrSync) {
+		d.failure.note("sync", err)
+	}
+	if err != nil || d.marker.String() == d.marker.Written {
+		return err
+	}
+	return d.marker.Write(path)
+}
+
+// withoutValues runs what may remove files of the value log, which the marker does not ask for meanwhile.
+func (d *DB) withoutValues(f func() error) error {
+	d.marking.Lock()
+	defer d.marking.Unlock()
+	if len(d.marker.Values) == 0 {
+		return f()
+	}
+	values := d.marker.Values
+	d.marker.Values = map[uint64]int64{}
+	if err := d.marker.Write(d.db.Opts().Dir); err != nil {
+		d.marker.Values = values // the marker on the disk goes on asking for them
+		return err
+	}
+	return errors.Join(f(), d.remark())
+}

@@ -1,0 +1,196 @@
+package kv
+
+// The metadata of a store, which each transaction keeps up to date.
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// metadata is what the committer keeps of the store, in the transactions that write rows: the ledger with the state of
+// the store in a move, the journal of changes while an export is open, and the contents, a count and a sum of each kind
+// of records. As every write passes here, none can miss the fence, the journal or a sum.
+type metadata struct {
+	// ledger is read by others too; the committer alone replaces it, and never changes what it has published.
+	ledger   atomic.Pointer[recordpb.Ledger]
+	contents map[transfer.Kind]transfer.Content
+	// maxJournal is the constant of that name, unless a test has it smaller.
+	maxJournal uint64
+}
+
+// update is what the metadata becomes with a group's commit.
+type update struct {
+	ledger   *recordpb.Ledger
+	contents map[transfer.Kind]transfer.Content
+}
+
+func (m *metadata) open(db *badger.DB) error {
+	txn := db.NewTransaction(false)
+	defer txn.Discard()
+	ledger, err := LoadLedger(&Snapshot{txn: txn})
+	if err != nil {
+		return err
+	}
+	m.ledger.Store(ledger)
+	m.maxJournal = maxJournal
+	m.contents, _, err = LoadContents(&Snapshot{txn: txn})
+	return err
+}
+
+// LoadLedger returns the ledger of a store that has none as that of an active one.
+func LoadLedger(r Reader) (*recordpb.Ledger, error) {
+	ledger := &recordpb.Ledger{}
+	found, err := Load(r, layout.LedgerKey, ledger)
+	if err == nil && !found {
+		ledger.State = string(transfer.Active)
+	}
+	return ledger, err
+}
+
+// LoadContents returns the contents of a store, and whether it has any: one of format 1 has none.
+func LoadContents(r Reader) (contents map[transfer.Kind]transfer.Content, found bool, err error) {
+	stored := &recordpb.Contents{}
+	if found, err = Load(r, layout.ContentsKey, stored); err != nil {
+		return nil, false, err
+	}
+	contents = map[transfer.Kind]transfer.Content{}
+	for _, c := range stored.GetContents() {
+		contents[transfer.Kind(c.GetKind())] = transfer.Content{Count: c.GetCount(), Sum: c.GetSum()}
+	}
+	return contents, found, nil
+}
+
+// Admitted is the error of a change that the state of the store does not allow. It is asked in the change's own transaction.
+func Admitted(ledger *recordpb.Ledger, moves bool) error {
+	if moves {
+		return nil
+	}
+	switch transfer.State(ledger.GetState()) {
+	case transfer.Fenced, transfer.Superseded:
+		return transfer.ErrFenced
+	case transfer.Importing, transfer.Abandoned:
+		return errImporting
+	}
+	return nil
+}
+
+var errImporting = fmt.Errorf("%w: it is being filled from another store", ticketstore.ErrUnavailable)
+
+// add adds to a group what the metadata becomes with it.
+func (m *metadata) add(g *group) (*update, error) {
+	e := &update{ledger: g.ledger, contents: m.contents}
+	published := m.ledger.Load()
+	var rows []string
+	for name, w := range g.writes {
+		t := layout.TableOf([]byte(name))
+		if t == nil || t.Kind == 0 {
+			continue
+		}
+		if err := e.count(g, t, name, w, len(rows) == 0, m.contents); err != nil {
+			return nil, err
+		}
+		rows = append(rows, name)
+	}
+	if g.recount {
+		doubts, err := Recounts(&g.base)
+		if err != nil {
+			return nil, err
+		}
+		g.writes[string(layout.RecountKey)] = write{value: binary.AppendUvarint(nil, doubts+1)}
+	}
+	if g.correction != nil {
+		e.correct(g.correction)
+	}
+	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store tell whether one is missing (folder/look.go).
+	if err := e.saveContents(g); err != nil {
+		return nil, err
+	}
+	if len(rows) > 0 {
+		// A move that begins in this group may do without the changes before it: they are in its export. They do no harm.
+		if (Journals(published) || Journals(g.ledger)) && !g.ledger.GetOverflowed() {
+			e.journal(g, rows, m.maxJournal)
+		}
+	}
+	if e.ledger == published {
+		return e, nil
+	}
+	value, err := proto.Marshal(e.ledger)
+	g.writes[string(layout.LedgerKey)] = write{value: value}
+	return e, err
+}
+
+// correct adds what a count of the rows has found wrong.
+func (u *update) correct(by map[transfer.Kind]transfer.Content) {
+	corrected := maps.Clone(u.contents)
+	for kind, c := range by {
+		now := corrected[kind]
+		corrected[kind] = transfer.Content{Count: now.Count + c.Count, Sum: now.Sum + c.Sum}
+	}
+	u.contents = corrected
+}
+
+// count replaces a row in the contents by what becomes of it.
+func (u *update) count(g *group, t *layout.Table, name string, w write, first bool, old map[transfer.Kind]transfer.Content) error {
+	if first {
+		u.contents = make(map[transfer.Kind]transfer.Content, len(old)+1)
+		for kind, c := range old {
+			u.contents[kind] = c
+		}
+	}
+	before, err := g.was(name)
+	if err != nil {
+		return err
+	}
+	c := u.contents[t.Kind]
+	if before != nil {
+		switch r, err := layout.RecordOf(t, []byte(name), before); {
+		case err == nil:
+			c.Remove(r)
+		case g.StepOver(err) == nil:
+			g.recount = true // nobody knows what it was when it was counted in
+		default:
+			return err
+		}
+	}
+	if !w.deleted {
+		r, err := layout.RecordOf(t, []byte(name), w.value)
+		if err != nil {
+			return err
+		}
+		c.Add(r)
+	}
+	u.contents[t.Kind] = c
+	return nil
+}
+
+func (u *update) saveContents(g *group) error {
+	value, err := encodeContents(u.contents)
+	g.writes[string(layout.ContentsKey)] = write{value: value}
+	return err
+}
+
+func encodeContents(contents map[transfer.Kind]transfer.Content) ([]byte, error) {
+	stored := &recordpb.Contents{}
+	for _, kind := range transfer.Kinds {
+		if c := contents[kind]; c != (transfer.Content{}) {
+			stored.Contents = append(stored.Contents, &recordpb.Content{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
+		}
+	}
+	return proto.Marshal(stored)
+}
+
+// publish publishes what was committed.
+func (m *metadata) publish(e *update) {
+	m.ledger.Store(e.ledger)
+	m.contents = e.contents
+}

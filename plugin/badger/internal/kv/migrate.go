@@ -1,0 +1,76 @@
+package kv
+
+import (
+	"context"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// migrate brings a database of an older format up to date before anything else is done with it. It may be interrupted and begin anew: the
+// marker, which tells the format, is written after it.
+func (d *DB) migrate(ctx context.Context, format int) error {
+	txn := d.db.NewTransaction(false)
+	defer txn.Discard()
+	r := &Snapshot{txn: txn, damages: d.damages}
+	_, found, err := LoadContents(r)
+	if layout.IsDamage(err) {
+		found, err = false, r.StepOver(err) // nothing is easier to replace
+	}
+	if err != nil || (found && format > 2) {
+		return err
+	}
+	write := d.db.NewTransaction(true)
+	defer write.Discard()
+	if !found {
+		contents, err := CountContents(ctx, r)
+		if err != nil {
+			return err
+		}
+		value, err := encodeContents(contents)
+		if err != nil {
+			return err
+		}
+		if err := write.Set(layout.ContentsKey, value); err != nil {
+			return err
+		}
+	}
+	if format <= 2 {
+		if err := write.Set(layout.MakeSmallKey, []byte{}); err != nil { // for the purges that come
+			return err
+		}
+	}
+	if err := write.Commit(); err != nil {
+		d.failure.note("migrate", err)
+		return d.failure.err()
+	}
+	return nil
+}
+
+// CountContents counts and sums up all records but damaged ones: they are in no move.
+func CountContents(ctx context.Context, r Reader) (map[transfer.Kind]transfer.Content, error) {
+	contents := map[transfer.Kind]transfer.Content{}
+	for _, kind := range transfer.Kinds {
+		t := layout.TableOfKind(kind)
+		c := contents[kind]
+		err := r.Scan(t.Prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			if err != nil {
+				return false, err
+			}
+			record, err := layout.RecordOf(t, k, v)
+			if err != nil {
+				return true, r.StepOver(err)
+			}
+			c.Add(record)
+			return true, ctx.Err()
+		})
+		if err != nil {
+			return nil, err
+		}
+		if c != (transfer.Content{}) {
+			contents[kind] = c
+		}
+	}
+	return contents, nil
+}

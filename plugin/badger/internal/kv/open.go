@@ -1,0 +1,176 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Config is what a database is opened with.
+type Config struct {
+	// Options are Badger's, but for its logger.
+	Options badger.Options
+	// MinFree is how much of the disk stays free, in bytes.
+	MinFree uint64
+	Logger  *slog.Logger
+	// Opened, if set, is called with Badger's database as soon as it is open for changes.
+	Opened func(db *badger.DB)
+}
+
+// Open opens the database of a folder, which becomes a store if it is missing or empty. It refuses, without
+// changing anything, a folder that holds something else, a database of a newer format, one that another process
+// has open, a wrong encryption key, and a disk that is full (ErrNoSpace). A database whose disk takes no writes
+// is read-only (Refusal); once the disk takes writes again, it has failed.
+func Open(ctx context.Context, c Config) (*DB, error) {
+	space := disk.NewSpace(c.Options.Dir, c.MinFree, c.Logger)
+	if err := space.Room().RefusesOpening(); err != nil {
+		return nil, err
+	}
+	log := newBadgerLogger(newFailure(c.Options.Dir, c.Logger))
+	c.Options = c.Options.WithLogger(log)
+	d, err := openFolder(ctx, c, space, log)
+	if disk.Refused(err) {
+		return openRefusing(ctx, c, err)
+	}
+	return d, err
+}
+
+func openFolder(ctx context.Context, c Config, space *disk.Space, log badgerLogger) (_ *DB, err error) {
+	m, err := folder.Take(ctx, c.Options, log.failure.logger)
+	if err != nil {
+		return nil, err
+	}
+	if err := disk.TakesWrites(c.Options); err != nil {
+		return nil, err
+	}
+	path, note := c.Options.Dir, &log.compactions.note
+	if err := note.Open(path); err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, disk.Explain(path, err))
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, note.Close())
+		}
+	}()
+	if err := folder.SettleLogs(m, c.Options, log.failure.err); err != nil {
+		return nil, err
+	}
+	db, err := log.compactions.open(c.Options)
+	if err != nil {
+		return nil, folder.ExplainOpen(path, err)
+	}
+	if c.Opened != nil {
+		c.Opened(db)
+	}
+	d := newDB(ctx, db, space, log.failure)
+	d.compactions = log.compactions
+	if err := d.start(ctx, m, c.Options); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, disk.Explain(path, err)), d.Close())
+	}
+	for _, tend := range []func(context.Context){d.tendValueLog, d.tendContents, d.tendMarker, d.compactions.renew} {
+		if err := d.InBackground(tend); err != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+	}
+	return d, nil
+}
+
+// start brings an older database up to date, marks the store as open and starts the committer.
+func (d *DB) start(ctx context.Context, m *folder.Marker, options badger.Options) (err error) {
+	d.marker = m // Close marks the store as closed, also where the start fails: the logs may be gone then.
+	if err := d.migrate(ctx, m.Format); err != nil {
+		return err
+	}
+	if d.id, err = folder.StoreID(d.db); err != nil {
+		d.failure.note("open", err)
+		return d.failure.err()
+	}
+	m.Format, m.Store, m.State, m.MemoryTable = layout.Version, d.id, folder.StateOpen, options.MemTableSize
+	if err := errors.Join(m.Note(options.Dir), m.Write(options.Dir)); err != nil {
+		return err
+	}
+	if d.committer, err = newCommitter(d.db, d.damages, d.space, d.failure); err != nil {
+		return err
+	}
+	d.committer.witness = disk.WitnessOf(filepath.Join(options.Dir, folder.UnfinishedFile)) // before the first change is sent
+	return nil
+}
+
+var errReadOnly = errors.New("the database was opened read-only: it takes no changes")
+
+// OpenReadOnly opens a database read-only: nothing is created or migrated, every change is refused, and nothing in
+// the folder is written. It refuses what Open refuses, but for a full disk, and a folder that is missing or
+// empty. Of a database whose process was killed it makes a private view in the folder for temporary files, with
+// copies of the logs that Badger would bring to an end in place.
+func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
+	path := c.Options.Dir
+	if _, err := folder.MarkerAt(path); err != nil {
+		return nil, err
+	}
+	v, err := folder.OpenView(path, c.Options.EncryptionKey)
+	if err != nil {
+		return nil, err
+	}
+	v.Found.Report(ctx, v.Marker, c.Logger)
+	failure, space := newFailure(path, c.Logger), disk.NewSpace(path, c.MinFree, c.Logger)
+	db, err := v.Open(c.Options.WithLogger(newBadgerLogger(failure)))
+	if err != nil {
+		return nil, errors.Join(folder.ExplainOpen(path, err), v.Close())
+	}
+	d := newDB(ctx, db, space, failure)
+	d.seen, d.readOnly, d.format = v, true, v.Marker.Format
+	if d.committer, err = newCommitter(db, d.damages, space, failure); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, err), d.Close())
+	}
+	return d, nil
+}
+
+// probeEvery is how often a database that takes no changes tries whether its disk takes writes again.
+var probeEvery = 10 * time.Second
+
+// openRefusing opens a database whose disk takes no writes for reading alone. Every change is refused with the reason. Once the disk takes
+// writes again the engine has failed, and the next one takes changes.
+func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
+	path := c.Options.Dir
+	refusal := fmt.Errorf("%w: it is read only until there is room: %w", ticketstore.ErrNoSpace, disk.Explain(path, reason))
+	if m, err := folder.ReadMarker(path); err != nil || m.Store == "" || m.Format != layout.Version {
+		return nil, errors.Join(refusal, err)
+	}
+	d, err := OpenReadOnly(ctx, c)
+	if err != nil {
+		return nil, errors.Join(refusal, err)
+	}
+	d.refusal, d.id = refusal, d.seen.Marker.Store
+	d.logger.ErrorContext(ctx, "the store is served for reading alone: its disk takes no writes", "path", path, "error", reason)
+	if err := d.InBackground(func(ctx context.Context) { d.awaitDisk(ctx, c.Options) }); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// awaitDisk tries whether the disk takes writes until it does.
+func (d *DB) awaitDisk(ctx context.Context, options badger.Options) {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if disk.TakesWrites(options) == nil {
+			d.failure.note("reading alone", errors.New("the disk takes writes again"))
+			return
+		}
+	}
+}

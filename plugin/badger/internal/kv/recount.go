@@ -1,0 +1,81 @@
+package kv
+
+import (
+	"context"
+	"encoding/binary"
+	"maps"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// The contents tell what a row added to them by what it holds. Of a damaged row that has gone nobody knows any more: then a key says in the
+// same transaction that the contents are in doubt, and all rows are counted anew behind it, so that the next move finds them right.
+
+// doubt wakes tendContents.
+func (c *committer) doubt() {
+	select {
+	case c.doubts <- struct{}{}:
+	default:
+	}
+}
+
+// Recounts returns how often the contents came into doubt since they were counted, 0 when they are right.
+func Recounts(r Reader) (uint64, error) {
+	value, err := r.Get(layout.RecountKey)
+	n, _ := binary.Uvarint(value)
+	return n, err
+}
+
+// tendContents counts the contents anew whenever they are in doubt, until the engine ends.
+func (d *DB) tendContents(ctx context.Context) {
+	d.committer.doubt() // perhaps since before the start
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.committer.doubts:
+		}
+		if err := d.recount(ctx); err != nil && ctx.Err() == nil {
+			d.logger.ErrorContext(ctx, "contents cannot be counted anew: a move will find them wrong until a restart", "error", err)
+		}
+	}
+}
+
+// recount counts the rows of a snapshot and adds what is wrong to the contents, whatever has been written meanwhile: sums can be added.
+func (d *DB) recount(ctx context.Context) error {
+	var counted map[transfer.Kind]transfer.Content
+	var doubts uint64
+	txn := d.db.NewTransaction(false)
+	txn.Discard()
+	// In the committer no commit comes between the snapshot and the contents that belong to it.
+	err := d.Move(ctx, func(tx *Tx) (err error) {
+		if doubts, err = Recounts(&tx.base); doubts == 0 {
+			return err
+		}
+		txn = d.db.NewTransaction(false)
+		counted = maps.Clone(d.committer.metadata.contents)
+		return err
+	})
+	defer func() { txn.Discard() }()
+	if err != nil || doubts == 0 {
+		return err
+	}
+	actual, err := CountContents(ctx, &Snapshot{txn: txn, damages: d.damages})
+	if err != nil {
+		return err
+	}
+	wrong := map[transfer.Kind]transfer.Content{}
+	for _, kind := range transfer.Kinds {
+		a, c := actual[kind], counted[kind]
+		wrong[kind] = transfer.Content{Count: a.Count - c.Count, Sum: a.Sum - c.Sum}
+	}
+	return d.Move(ctx, func(tx *Tx) error {
+		tx.correction = wrong
+		now, err := Recounts(tx)
+		if err == nil && now == doubts {
+			tx.Delete(layout.RecountKey)
+		}
+		return err
+	})
+}

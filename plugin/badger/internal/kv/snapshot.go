@@ -1,0 +1,108 @@
+package kv
+
+import (
+	"errors"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+)
+
+// Snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its caller has gone, or the engine
+// closes.
+type Snapshot struct {
+	txn     *badger.Txn
+	ended   func() error
+	damages *damages
+	// queued is what the committer's count of that name was before.
+	queued uint64
+	// tombstones is what it knows and finds of the emptied indexes.
+	tombstones *observer
+}
+
+// Ended is why a scan is to stop, nil while it is not.
+func (s *Snapshot) Ended() error {
+	if s.ended == nil {
+		return nil
+	}
+	return s.ended()
+}
+
+// Queued is the committer's count of transactions in which notices fell due, as it was before the snapshot.
+func (s *Snapshot) Queued() uint64 { return s.queued }
+
+// scanPatience is how many rows a scan reads before it asks whether it is still wanted.
+const scanPatience = 256
+
+func (s *Snapshot) Get(k []byte) ([]byte, error) {
+	item, err := s.txn.Get(k)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, unavailable("read", err)
+	}
+	value, err := item.ValueCopy([]byte{})
+	return value, unavailable("read", err)
+}
+
+func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
+	if from == nil && !reverse {
+		from = prefix
+	}
+	if s.tombstones != nil && !reverse && isDrained(string(prefix)) {
+		return s.scanDrained(prefix, from, f)
+	}
+	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for each.
+	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
+	defer it.Close()
+	if reverse {
+		from = seekLast(prefix, from)
+	}
+	n := 0
+	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
+		if n++; n%scanPatience == 0 && s.ended != nil {
+			if err := s.ended(); err != nil {
+				return err
+			}
+		}
+		item := it.Item()
+		goOn, err := f(item.KeyCopy(nil), func() ([]byte, error) {
+			value, err := item.ValueCopy([]byte{})
+			return value, unavailable("read", err)
+		})
+		if err != nil || !goOn {
+			return err
+		}
+	}
+	return nil
+}
+
+func FirstKey(r Reader, prefix, from []byte) (first []byte, err error) {
+	err = r.Scan(prefix, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		first = k
+		return false, nil
+	})
+	return first, err
+}
+
+// StepOver implements reader.
+func (s *Snapshot) StepOver(err error) error {
+	if !layout.IsDamage(err) {
+		return err
+	}
+	s.damages.tell(err)
+	return nil
+}
+
+// IdsUnder returns the ids at the ends of the keys under a prefix.
+func IdsUnder(r Reader, prefix []byte) (ids []string, err error) {
+	err = r.Scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		if len(k) == len(prefix) {
+			return true, r.StepOver(layout.DamagedEntry(k))
+		}
+		ids = append(ids, string(k[len(prefix):]))
+		return true, nil
+	})
+	return ids, err
+}

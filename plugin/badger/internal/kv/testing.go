@@ -1,0 +1,37 @@
+package kv
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+)
+
+// What follows is for the tests and benchmarks of the engine.
+
+// OpenOver makes a database of what Badger has open, without a folder.
+func OpenOver(ctx context.Context, db *badger.DB, logger *slog.Logger) (_ *DB, err error) {
+	d := newDB(ctx, db, disk.NewSpace("", 0, logger), newFailure("", logger))
+	d.committer, err = newCommitter(db, d.damages, d.space, d.failure)
+	return d, err
+}
+
+// Commits is how many transactions were committed.
+func (d *DB) Commits() uint64 { return d.committer.commits.Load() }
+
+// Queued is how many transactions there were in which notices fell due.
+func (d *DB) Queued() uint64 { return d.committer.queued.Load() }
+
+// Bounds are those of the committer. A function that sets them is called before the first change, or by one.
+type Bounds struct {
+	// Changes and Keys are what one transaction takes, Journal the entries of a journal that nobody reads.
+	Changes, Keys *int
+	Journal       *uint64
+}
+
+// Bounds returns the committer's.
+func (d *DB) Bounds() Bounds {
+	return Bounds{Changes: &d.committer.most, Keys: &d.committer.takes.keys, Journal: &d.committer.metadata.maxJournal}
+}

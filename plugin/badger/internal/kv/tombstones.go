@@ -1,0 +1,229 @@
+package kv
+
+// The tombstone cache: which stretches of an index hold deleted keys alone, so that a scan can jump over them.
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/btree"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+)
+
+// drained are the indexes whose entries go in about the order in which they came. Badger keeps the tombstones of
+// deleted keys until they are compacted, and a scan from the beginning of such an index reads all of them: after a
+// day of work that takes longer than the work itself.
+var drained = [][]byte{
+	layout.IndexExpiry, layout.IndexSubject, layout.IndexEndedDue, layout.IndexGrantDue, layout.IndexOperationAge,
+	layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNoticeDue, layout.IndexNoticePurge, layout.TableJournal,
+}
+
+// drainedByByte lists them by the first byte of their keys.
+var drainedByByte = func() (lists [256][]string) {
+	for _, index := range drained {
+		lists[index[0]] = append(lists[index[0]], string(index))
+	}
+	return lists
+}()
+
+// isDrained reports whether a key, or a prefix, is of one of them.
+func isDrained(k string) bool {
+	if k == "" {
+		return false
+	}
+	for _, index := range drainedByByte[k[0]] {
+		if strings.HasPrefix(k, index) {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	// worthSpan is how many tombstones in a row are worth a span.
+	worthSpan = 64
+	// maxSpans bounds the cache. Beyond it all is forgotten, and found again by the scans that follow.
+	maxSpans = 1 << 14
+	// maxFilled bounds the keys that an observer notes. One that has seen more adds nothing to the cache any more.
+	maxFilled = 1 << 14
+)
+
+// span is a range of keys without an entry: from is in it, to is not. cutLow and cutTop say of each end whether a
+// key that was put later has cut the span there.
+type span struct {
+	from, to       string
+	cutLow, cutTop bool
+}
+
+// tombstones is the cache of spans of the drained indexes. It is made of what scans have read: to lose it costs time
+// alone.
+//
+// No span hides an entry, because the committer, the only writer, says what it is about to put before the commit.
+// That takes the key out of every span, those in the cache and those that a scan is still reading.
+//
+// A span may be newer than a reader's snapshot, in which an entry that was deleted since is still there. The reader
+// then misses that entry, as it would with a snapshot made a moment later. That is harmless: every reader of these
+// indexes looks for work that is due, does it in a change of its own, which the committer applies to the newest
+// state, and comes again. An entry that was not deleted but moved is found at its new place the next time.
+type tombstones struct {
+	mutex sync.Mutex
+	known *btree.BTreeG[span]
+	// putting are the keys that the transaction under way puts.
+	putting   []string
+	observers map[*observer]struct{}
+}
+
+func newTombstones() *tombstones {
+	return &tombstones{
+		known:     btree.NewG(btreeDegree, func(a, b span) bool { return a.from < b.from }),
+		observers: map[*observer]struct{}{},
+	}
+}
+
+// observer is a reader's handle of the cache. It is made before the reader's snapshot, so that it notes all keys that
+// the snapshot may lack. A nil observer knows and finds no span.
+type observer struct {
+	cache *tombstones
+	// filled are the keys that were put since: the snapshot may not have them.
+	filled []string
+	// late: there were more than it notes.
+	late bool
+}
+
+// observe returns an observer. Close it.
+func (c *tombstones) observe() *observer {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	l := &observer{cache: c, filled: slices.Clone(c.putting)}
+	c.observers[l] = struct{}{}
+	return l
+}
+
+func (l *observer) close() {
+	l.cache.mutex.Lock()
+	defer l.cache.mutex.Unlock()
+	delete(l.cache.observers, l)
+}
+
+// jump returns the first key from a key on that may be there.
+func (l *observer) jump(from []byte) []byte {
+	if l == nil {
+		return from
+	}
+	l.cache.mutex.Lock()
+	defer l.cache.mutex.Unlock()
+	if around, found := l.cache.around(string(from)); found {
+		return []byte(around.to)
+	}
+	return from
+}
+
+// around returns the span that a key lies in.
+func (c *tombstones) around(k string) (around span, found bool) {
+	c.known.DescendLessOrEqual(span{from: k}, func(item span) bool {
+		around, found = item, k < item.to
+		return false
+	})
+	return around, found
+}
+
+// found remembers that the snapshot has nothing from one key on up to another.
+func (l *observer) found(from, to []byte) {
+	if l == nil {
+		return
+	}
+	g := l.cache
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	if l.late {
+		return
+	}
+	g.add(span{from: string(from), to: string(to)})
+	for _, k := range l.filled { // others were cut out of what was known when they were put
+		if k >= string(from) && k < string(to) {
+			g.cut(k)
+		}
+	}
+}
+
+// add adds a span, joined with those that it touches.
+func (c *tombstones) add(added span) {
+	c.known.DescendLessOrEqual(added, func(item span) bool {
+		if item.to >= added.from && item.from < added.from {
+			added.from, added.cutLow = item.from, item.cutLow
+			if item.to > added.to {
+				added.to, added.cutTop = item.to, item.cutTop
+			}
+		}
+		return false
+	})
+	var inside []span
+	c.known.AscendGreaterOrEqual(added, func(item span) bool {
+		if item.from > added.to {
+			return false
+		}
+		inside = append(inside, item)
+		if item.to > added.to {
+			added.to, added.cutTop = item.to, item.cutTop
+		}
+		return true
+	})
+	for _, item := range inside {
+		c.known.Delete(item)
+	}
+	c.known.ReplaceOrInsert(added)
+	if c.known.Len() > maxSpans {
+		c.known.Clear(false)
+	}
+}
+
+// cut takes a key out of its span. What is left between two keys that were put later is forgotten: entries that come
+// one after another would leave as many spans.
+func (c *tombstones) cut(k string) {
+	around, found := c.around(k)
+	if !found {
+		return
+	}
+	c.known.Delete(around)
+	if low := (span{from: around.from, to: k, cutLow: around.cutLow, cutTop: true}); low.from < low.to && !low.cutLow {
+		c.known.ReplaceOrInsert(low)
+	}
+	if top := (span{from: k + "\x00", to: around.to, cutLow: true, cutTop: around.cutTop}); top.from < top.to && !top.cutTop {
+		c.known.ReplaceOrInsert(top)
+	}
+}
+
+// put is called before the commit of a transaction that puts keys.
+func (c *tombstones) put(keys []string) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.putting = keys
+	for _, k := range keys {
+		c.cut(k)
+	}
+	for l := range c.observers {
+		if l.late = l.late || len(l.filled)+len(keys) > maxFilled; !l.late {
+			l.filled = append(l.filled, keys...)
+		}
+	}
+}
+
+// committed is called after the commit, with the keys that it has deleted, or with none where it has failed. A key
+// that lies at the end of a span joins it.
+func (c *tombstones) committed(deleted []string) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	c.putting = nil
+	for _, k := range deleted {
+		touches := c.known.Has(span{from: k + "\x00"})
+		c.known.DescendLessOrEqual(span{from: k}, func(item span) bool {
+			touches = touches || item.to == k
+			return false
+		})
+		if touches {
+			c.add(span{from: k, to: k + "\x00"})
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package kv
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+)
+
+// aKey is one of a client's queue.
+func aKey(n int) []byte {
+	return layout.Key(layout.IndexNoticeDue, layout.More("app"), layout.TimeKey(int64(n)), layout.Last("id"))
+}
+
+// rewrite puts and deletes keys in one transaction.
+func rewrite(t *testing.T, d *DB, put, deleted []int) {
+	t.Helper()
+	err := commit(t.Context(), d, func(tx *Tx) error {
+		for _, n := range put {
+			tx.Put(aKey(n), nil)
+		}
+		for _, n := range deleted {
+			tx.Delete(aKey(n))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func numbers(from, to int) (list []int) {
+	for n := from; n < to; n++ {
+		list = append(list, n)
+	}
+	return list
+}
+
+// walked returns what a walk finds, and how many keys it reads for it.
+func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
+	t.Helper()
+	err := d.ViewAlong(t.Context(), func(r *Snapshot) error {
+		w := r.walk(layout.IndexNoticeDue)
+		defer w.close()
+		defer func() { read = w.read }()
+		return w.each(from, func(k []byte) ([]byte, bool, error) {
+			found = append(found, string(k))
+			return nil, true, nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, read
+}
+
+// What was deleted is passed once.
+func TestSpansArePassedOnce(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	const many = 1000
+	keys := func(list ...int) (names []string) {
+		for _, n := range list {
+			names = append(names, string(aKey(n)))
+		}
+		return names
+	}
+	expect := func(what string, most int, want ...int) {
+		t.Helper()
+		found, read := walked(t, d, layout.IndexNoticeDue)
+		if diff := cmp.Diff(keys(want...), found); diff != "" {
+			t.Errorf("%s: the walk finds (-want +got):\n%s", what, diff)
+		}
+		if read > most {
+			t.Errorf("%s: the walk reads %d keys, want at most %d", what, read, most)
+		}
+	}
+	rewrite(t, d, append(numbers(0, many), 3*many), nil)
+	rewrite(t, d, nil, numbers(0, many))
+	expect("at first", 2*many+10, 3*many)
+	expect("afterwards", 10, 3*many)
+	rewrite(t, d, []int{many / 2}, nil)
+	expect("with one more in the middle", 10, many/2, 3*many)
+	rewrite(t, d, numbers(many, 2*many), []int{many / 2})
+	rewrite(t, d, nil, numbers(many, 2*many))
+	expect("with as many more behind, which are gone too", 3*many+10, 3*many)
+	expect("afterwards", 10, 3*many)
+	rewrite(t, d, nil, []int{3 * many})
+	expect("with nothing left", 10)
+	rewrite(t, d, []int{many / 4}, nil)
+	expect("with one that came back", 10, many/4)
+}
+
+// TestSpansHideNothing has many put, delete and read at once. Whoever has put a key finds it until he deletes it.
+func TestSpansHideNothing(t *testing.T) {
+	t.Parallel()
+	d := aDB(t)
+	const writers, rounds, span = 4, 20, 20 * worthSpan
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var readers, group sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				walked(t, d, layout.IndexNoticeDue)
+			}
+		})
+	}
+	for writer := range writers {
+		group.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(writer)))
+			for range rounds {
+				// Each has the numbers that leave its own remainder.
+				var mine []int
+				for n := writer; n < span; n += writers {
+					if random.IntN(3) == 0 {
+						mine = append(mine, n)
+					}
+				}
+				rewrite(t, d, mine, nil)
+				from := mine[random.IntN(len(mine))]
+				found, _ := walked(t, d, aKey(from))
+				there := map[string]bool{}
+				for _, name := range found {
+					there[name] = true
+				}
+				for _, n := range mine {
+					if n >= from && !there[string(aKey(n))] {
+						t.Errorf("key %d was put, and a walk does not find it", n)
+						return
+					}
+				}
+				rewrite(t, d, nil, mine)
+			}
+		})
+	}
+	group.Wait()
+	stop()
+	readers.Wait()
+	if found, _ := walked(t, d, layout.IndexNoticeDue); len(found) > 0 {
+		t.Errorf("%d keys are left", len(found))
+	}
+	if n := d.committer.tombstones.known.Len(); n == 0 || n > 4 {
+		t.Errorf("%d spans are known in the end, want one, or a few", n)
+	}
+}
+
+// TestSpansAreBounded: a queue that grows within a span leaves no span for each entry.
+func TestSpansAreBounded(t *testing.T) {
+	t.Parallel()
+	g := newTombstones()
+	g.observe().found([]byte("qd"), []byte("qe"))
+	for n := range 10_000 {
+		g.put([]string{fmt.Sprintf("qd%06d", n)})
+	}
+	if n := g.known.Len(); n > 2 {
+		t.Errorf("%d spans are known, want the one before and the one behind", n)
+	}
+	for n := range maxSpans + 10 {
+		g.observe().found(fmt.Appendf(nil, "x%06d", 2*n), fmt.Appendf(nil, "x%06d", 2*n+1))
+	}
+	if n := g.known.Len(); n > maxSpans {
+		t.Errorf("%d spans are known, want at most %d", n, maxSpans)
+	}
+}
+
+// TestSpanOfAReaderWhoCameMeanwhile: while a transaction commits, nobody knows whether a new snapshot has what it puts.
+func TestSpanOfAReaderWhoCameMeanwhile(t *testing.T) {
+	t.Parallel()
+	g := newTombstones()
+	g.put([]string{"qd5"})
+	l := g.observe()
+	g.committed(nil)
+	l.found([]byte("qd1"), []byte("qd9"))
+	for from, want := range map[string]string{"qd1": "qd5", "qd5": "qd5", "qd6": "qd9"} {
+		if got := l.jump([]byte(from)); string(got) != want {
+			t.Errorf("from %s on the first key that may be there is %s, want %s", from, got, want)
+		}
+	}
+}

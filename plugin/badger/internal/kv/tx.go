@@ -1,0 +1,164 @@
+package kv
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+)
+
+// Reader is what judging and listing need: a snapshot, or a change in the making.
+type Reader interface {
+	// Get returns nil where there is nothing.
+	Get(k []byte) ([]byte, error)
+	// Scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of that direction), in descending
+	// order when reverse. The key is f's to keep; value reads its value. It stops when f returns false.
+	Scan(prefix, from []byte, reverse bool, f Visit) error
+	// StepOver tells the log of a damaged row, and is nil then. Other errors it returns.
+	StepOver(err error) error
+}
+
+// Visit is called with a row, and says whether to go on.
+type Visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
+
+// Tx is one change in the making. It reads what it has written itself, but scans what earlier changes have written only: look first,
+// then write. Its writes join the group when the change has succeeded.
+type Tx struct {
+	*group
+	writes map[string]write
+	// Wrote counts the writes.
+	Wrote int
+	// ledger replaces the group's when the change joins it.
+	ledger *recordpb.Ledger
+	// recount: rows were taken away of which nobody knows what they added to the contents.
+	recount bool
+	// queued: a notice falls due that may be earlier than others.
+	queued bool
+}
+
+type write struct {
+	value   []byte
+	deleted bool
+}
+
+func (t *Tx) Get(k []byte) ([]byte, error) {
+	if w, ok := t.writes[string(k)]; ok {
+		return w.value, nil
+	}
+	return t.group.Get(k)
+}
+
+// Put writes a value, which may be empty but is never nil in what get returns.
+func (t *Tx) Put(k, value []byte) {
+	if value == nil {
+		value = []byte{}
+	}
+	t.Wrote++
+	t.writes[string(k)] = write{value: value}
+}
+
+func (t *Tx) Delete(k []byte) {
+	t.Wrote++
+	t.writes[string(k)] = write{deleted: true}
+}
+
+// Reset forgets what the change has written so far.
+func (t *Tx) Reset() { clear(t.writes) }
+
+// takes is what measure returned of it.
+func (t *Tx) join(takes extent) {
+	t.takes = t.takes.and(takes)
+	for name, w := range t.writes {
+		if _, again := t.group.writes[name]; !again {
+			t.keys.ReplaceOrInsert(name)
+		}
+		t.group.writes[name] = w
+		t.size += len(name) + len(w.value)
+	}
+	if t.ledger != nil {
+		t.group.ledger = t.ledger
+	}
+	t.group.recount = t.group.recount || t.recount
+	t.group.queued = t.group.queued || t.queued
+}
+
+// Part has f make a part of the change, which the scans of the parts after it see. It reports whether the part
+// fits into the transaction beside what is there; one that does not is left out.
+func (t *Tx) Part(f func(part *Tx) error) (fits bool, err error) {
+	part := newTx(t.group)
+	if err := f(part); err != nil {
+		return false, err
+	}
+	takes := part.measure()
+	switch {
+	case takes.and(t.takes).within(t.most):
+		part.join(takes)
+		return true, nil
+	case t.takes.keys == 0:
+		return false, &TooLargeError{takes, t.most}
+	}
+	return false, nil
+}
+
+// CurrentLedger is the store's as the changes before have left it.
+func (t *Tx) CurrentLedger() *recordpb.Ledger { return t.group.ledger }
+
+// SetLedger replaces the store's ledger when the change joins its transaction.
+func (t *Tx) SetLedger(next *recordpb.Ledger) { t.ledger = next }
+
+// NoticeDue notes that a notice falls due that may be earlier than others.
+func (t *Tx) NoticeDue() { t.queued = true }
+
+// KeysWritten is how many keys the change has written, wrote how often it has.
+func (t *Tx) KeysWritten() int { return len(t.writes) }
+
+// Share is a part of what one transaction takes, in bytes.
+func (t *Tx) Share(of int) int { return t.most.part(of).bytes }
+
+// NewUnder counts the rows under a prefix that are new with this change, which its scans do not see.
+func (t *Tx) NewUnder(prefix []byte) (n int, err error) {
+	for name, w := range t.writes {
+		if w.deleted || !strings.HasPrefix(name, string(prefix)) {
+			continue
+		}
+		before, err := t.group.Get([]byte(name))
+		if err != nil {
+			return n, err
+		}
+		if before == nil {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// newTx returns a change that has written nothing.
+func newTx(g *group) *Tx { return &Tx{group: g, writes: map[string]write{}} }
+
+// DryRun returns a change over a snapshot that is thrown away.
+func DryRun(r *Snapshot) *Tx { return newTx(newGroup(*r)) }
+
+// Abandon steps over a damaged row for good: it is set aside. Entries that lead to it lead nowhere then.
+func (t *Tx) Abandon(err error) error {
+	var d *layout.Damage
+	if !errors.As(err, &d) {
+		return err
+	}
+	if err := t.StepOver(err); err != nil {
+		return err
+	}
+	return t.SetAside(d.Key)
+}
+
+// SetAside moves a row's bytes to where nobody reads them.
+func (t *Tx) SetAside(k []byte) error {
+	value, err := t.Get(k)
+	if err != nil || value == nil {
+		return err
+	}
+	t.Put(layout.Key(layout.TableDamaged, k), value)
+	t.Delete(k)
+	t.recount = t.recount || layout.KindOf(k) != 0
+	return nil
+}

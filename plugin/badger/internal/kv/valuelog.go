@@ -1,0 +1,66 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+const (
+	// valueLogEvery is how often the value log is looked at. It holds values over 1 MiB only, which are rare: all others lie in the tables,
+	// where compaction sees to them.
+	valueLogEvery = 10 * time.Minute
+	// discardRatio is how much of a file must be waste for it to be written anew.
+	discardRatio = 0.5
+)
+
+// tendValueLog collects the value log's garbage until the engine ends.
+func (d *DB) tendValueLog(ctx context.Context) {
+	ticker := time.NewTicker(valueLogEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		switch files, err := d.collectValues(ctx); {
+		case err != nil:
+			d.logger.ErrorContext(ctx, "value log cannot be collected, trying again", "error", err)
+		case files > 0:
+			d.logger.InfoContext(ctx, "value log collected", "files", files)
+		}
+	}
+}
+
+// collectValues is collectValueLog beside the marker, which does not ask for the files meanwhile. An error of the disk is a
+// failure of the database where Badger met it: where the marker cannot be written nothing is collected.
+func (d *DB) collectValues(ctx context.Context) (files int, err error) {
+	var met error
+	err = d.withoutValues(func() error {
+		files, met = collectValueLog(ctx, d.db)
+		return met
+	})
+	if errno := syscall.Errno(0); errors.As(met, &errno) {
+		d.failure.note("collecting the value log", met)
+	}
+	return files, err
+}
+
+// collectValueLog removes files of the value log that are mostly waste, and returns how many.
+func collectValueLog(ctx context.Context, db *badger.DB) (files int, err error) {
+	for ctx.Err() == nil {
+		err := db.RunValueLogGC(discardRatio)
+		if errors.Is(err, badger.ErrNoRewrite) || errors.Is(err, badger.ErrRejected) {
+			return files, nil
+		}
+		if err != nil {
+			return files, err
+		}
+		files++
+	}
+	return files, nil
+}

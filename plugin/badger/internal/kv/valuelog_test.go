@@ -1,0 +1,120 @@
+package kv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
+)
+
+// Values that were replaced give their room in the value log back, and those that were not stay.
+func TestValueLogIsCollected(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	options := dbOptions(path).WithLogger(nil).
+		WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20).WithMemTableSize(1 << 20).WithNumLevelZeroTables(1)
+	open := func() *badger.DB {
+		db, err := badger.Open(options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	value := func(round byte) []byte { return bytes.Repeat([]byte{round}, 8<<10) }
+	files := func() int {
+		names, _ := filepath.Glob(filepath.Join(path, "*.vlog"))
+		return len(names)
+	}
+	const rows = 128
+	db := open()
+	defer func() { _ = db.Close() }()
+	// When Badger takes note of waste is its own affair: a compaction does, of what lies behind its read mark, which follows in the background.
+	var round byte
+	for collected := 0; collected == 0; round++ {
+		if round == 100 {
+			t.Fatalf("nothing is collected of %d files", files())
+		}
+		for i := range rows {
+			err := db.Update(func(txn *badger.Txn) error { return txn.Set(fmt.Appendf(nil, "row%d", i), value(round)) })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Closing writes a table; compaction needs some to merge.
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		db = open()
+		if err := db.Flatten(1); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		before := files()
+		if collected, err = collectValueLog(t.Context(), db); err != nil || (collected > 0 && files() >= before) {
+			t.Fatalf("collected %d files, error %v; %d of %d are left", collected, err, files(), before)
+		}
+	}
+	err := db.View(func(txn *badger.Txn) error {
+		for i := range rows {
+			item, err := txn.Get(fmt.Appendf(nil, "row%d", i))
+			if err != nil {
+				return err
+			}
+			got, err := item.ValueCopy(nil)
+			if err != nil || !bytes.Equal(got, value(round-1)) {
+				return fmt.Errorf("row %d has another value (error %w)", i, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A marker that cannot be written is no failure of the database: the value log is collected another time.
+func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "db")
+	d, err := Open(t.Context(), Config{Options: dbOptions(path), MinFree: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.Close() }()
+	if err := commit(t.Context(), d, func(tx *Tx) error { tx.Put(testKey(nil), nil); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	d.marking.Lock()
+	d.marker.Values = map[uint64]int64{1: files.LogHeader} // it asks for a file
+	d.marking.Unlock()
+	away := path + " away"
+	if err := os.Rename(path, away); err != nil {
+		t.Fatal(err)
+	}
+	_, err = d.collectValues(t.Context())
+	if errno := syscall.Errno(0); !errors.As(err, &errno) {
+		t.Errorf("the marker was written nowhere, and the error is %v", err)
+	}
+	if err := os.Rename(away, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Failure(); err != nil {
+		t.Error(err)
+	}
+	d.marking.Lock()
+	if len(d.marker.Values) != 1 {
+		t.Error("the marker on the disk asks for a file, and nobody knows any more")
+	}
+	d.marking.Unlock()
+	if _, err := d.collectValues(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,112 @@
+package layout
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"math"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+)
+
+// SessionPosition is the place of a session in a listing ordered by creation.
+func SessionPosition(index, owner []byte, record *records.Session) []byte {
+	return Key(index, owner, TimeKey(record.GetCreated()), Last(record.GetSessionId()))
+}
+
+// Entry is an entry of an index: where it stands, and the type and key of what it leads to unless its place tells.
+type Entry struct{ Key, Value []byte }
+
+// GrantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed nowhere; a used grant can only
+// be found by its session and by its age.
+func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
+	if due := grantDue(g); due != 0 {
+		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})
+	}
+	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
+		return entries
+	}
+	lead := func(k []byte) { entries = append(entries, Entry{k, records.RefBytes(ref)}) }
+	position := append(TimeKey(g.GetCreated()), serial(ref)...)
+	switch {
+	case g.GetSessionId() == "":
+	case g.GetUsed() != 0:
+		entries = append(entries, Entry{Key: usedKey(g.GetSessionId(), ref)})
+	default:
+		lead(Key(IndexGrantSession, More(g.GetSessionId()), position))
+	}
+	if g.GetConsumed() != 0 {
+		return entries
+	}
+	lead(Key(IndexGrantAll, position))
+	if g.GetSubjectId() != "" && (g.GetSessionId() == "" || ref.Type == grantstore.UserConsent) {
+		lead(Key(IndexGrantLoose, More(g.GetSubjectId()), More(g.GetClientId()), records.RefBytes(ref)))
+	}
+	if g.GetSubjectId() != "" {
+		lead(Key(IndexGrantSubject, More(g.GetSubjectId()), position))
+	}
+	if g.GetClientId() != "" {
+		lead(Key(IndexGrantClient, More(g.GetClientId()), position))
+	}
+	return entries
+}
+
+// grantDue is when the grant may be purged, or made small, 0 for never.
+func grantDue(g *records.Grant) int64 {
+	due := g.GetExpires()
+	if due == 0 && g.GetConsumed() != 0 {
+		due = records.Nanos(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
+	}
+	if g.GetUsed() > 1 {
+		due = min(due, graceOver(g))
+	}
+	return due
+}
+
+// How much of the hash of a sid, and of a type and key, an entry of the used ones has: enough to find few
+// others.
+const (
+	usedSessionLength = 6
+	usedRefLength     = 16
+)
+
+func UsedPrefix(sid string) []byte {
+	sum := sha256.Sum256([]byte(sid))
+	return Key(indexGrantUsed, sum[:usedSessionLength])
+}
+
+func usedKey(sid string, ref grantstore.Ref) []byte {
+	return Key(UsedPrefix(sid), records.RefBytes(ref)[:usedRefLength])
+}
+
+// graceOver is the first moment at which a used grant cannot be used again.
+func graceOver(g *records.Grant) int64 {
+	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
+		return over
+	}
+	return math.MaxInt64
+}
+
+func TypePrefix(t grantstore.Type) []byte { return []byte{records.TypeNumber(t)} }
+
+// JobAgeKey is a done job's place in the order of ages. Those without a time come first.
+func JobAgeKey(id string, job *records.Job) []byte {
+	finished := job.GetFinished()
+	if finished == 0 {
+		finished = math.MinInt64
+	}
+	return Key(IndexJobAge, TimeKey(finished), Last(id))
+}
+
+func JournalKey(number uint64) []byte {
+	return binary.BigEndian.AppendUint64(Key(TableJournal), number)
+}
+
+// JournalNumber is the reverse of journalKey.
+func JournalNumber(k []byte) (number uint64, ok bool) {
+	rest := k[len(TableJournal):]
+	if len(rest) != 8 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint64(rest), true
+}

@@ -1,0 +1,180 @@
+package layout
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Version is the version of everything below. An engine refuses a newer one, and migrates an older one when it opens it (migrate.go).
+// Version 1 had no contents in its ledger, version 2 no properties: an engine that does not know them would lose count of them. Up to version 2
+// used grants stayed whole, among the grants of their session; they are made small behind (used.go).
+const Version = 3
+
+// The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID), so an id that is
+// followed by something ends in one. Moments are 8 bytes that sort as the moments do (timeKey). Values are the messages of
+// internal/recordpb; an index has none, or the parts of the key that it leads to.
+//
+//	s  sid                                -> Session
+//	k  key                                -> sid                     session by cookie
+//	l  created sid                        -> Session without ticket  listing
+//	u  subject 0 created sid              ->                         sessions of a subject
+//	i  client 0 created sid               ->                         sessions of a client
+//	x  due sid                            ->                         expiry; may be early, never late
+//	c  sid 0 client                       -> ClientUse
+//	n  (client)                           -> count                   live sessions, all or of a client
+//
+//	e  sid                                -> Ended
+//	es subject 0 sid                      ->                         ended sessions with survivors
+//	ex due sid                            ->                         when to look whether an ended record may go
+//
+//	g  type key                           -> Grant
+//	f  request id                         -> Family
+//	ga created serial                     -> type key                grants in order of creation
+//	gs sid 0 created serial               -> type key                ... of a session
+//	gu subject 0 created serial           -> type key                ... of a subject
+//	gc client 0 created serial            -> type key                ... of a client
+//	gd hash of sid, start of type key     ->                         used ones of a session, see usedKey
+//	gx due type key                       ->                         expiry, or the end of a used one's grace
+//	gl subject 0 client 0 type key        ->                         grants of a subject that no session judges
+//
+//	o  operation id                       -> Operation
+//	ox time operation id                  ->                         age
+//	j  operation id                       -> Job                     ending of several steps
+//	dr operation id                       ->                         those under way
+//	dx time operation id                  ->                         age of those that are done
+//	p  sid                                -> operation id            session that may have rows of dead grants, and whose they are
+//
+//	q  id                                 -> Notification
+//	qd client 0 due id                    ->                         pending notices of a client
+//	qt state 0 id                         ->                         notices by state
+//	qc client 0 id                        ->                         ... by client
+//	qs sid 0 id                           ->                         ... by session
+//	qx due id                             ->                         when a settled notice may go
+//
+//	v  name                               -> Property                of the host's
+//
+//	ms                                    -> Ledger                  state of the store in a move
+//	mc                                    -> Contents                count and sum of each kind of records
+//	mr                                    -> number                  the contents are to be counted anew: how often that was found
+//	mi                                    -> id                      of the store, for good
+//	mu                                    -> place                   used grants are to be made small, and how far that has come
+//	mj number                             -> key of a row            journal of changes while an export is open
+//
+//	z  key                                -> value                   a row that was damaged, as it was
+//
+// The prefixes below start with a byte that no other table starts with, or are told apart by their second byte: a table whose name is
+// one letter and has sisters with two is written with a 0 after it.
+var (
+	TableSession       = []byte("s")
+	TableCookie        = []byte("k")
+	IndexListing       = []byte("l")
+	IndexSubject       = []byte("u")
+	IndexClient        = []byte("i")
+	IndexExpiry        = []byte("x")
+	TableClientUse     = []byte("c")
+	TableCount         = []byte("n")
+	TableEnded         = []byte("e\x00")
+	IndexEndedSubject  = []byte("es")
+	IndexEndedDue      = []byte("ex")
+	TableGrant         = []byte("g\x00")
+	TableFamily        = []byte("f")
+	IndexGrantAll      = []byte("ga")
+	IndexGrantSession  = []byte("gs")
+	IndexGrantSubject  = []byte("gu")
+	IndexGrantClient   = []byte("gc")
+	indexGrantUsed     = []byte("gd")
+	IndexGrantDue      = []byte("gx")
+	IndexGrantLoose    = []byte("gl")
+	TableOperation     = []byte("o\x00")
+	IndexOperationAge  = []byte("ox")
+	TableJob           = []byte("j")
+	IndexJobRunning    = []byte("dr")
+	IndexJobAge        = []byte("dx")
+	TablePurge         = []byte("p")
+	TableNotice        = []byte("q\x00")
+	IndexNoticeDue     = []byte("qd")
+	IndexNoticeState   = []byte("qt")
+	IndexNoticeClient  = []byte("qc")
+	IndexNoticeSession = []byte("qs")
+	IndexNoticePurge   = []byte("qx")
+	TableProperty      = []byte("v")
+	TableDamaged       = []byte("z")
+	TableJournal       = []byte("mj")
+	TableLedger        = []byte("m")
+	LedgerKey          = []byte("ms")
+	ContentsKey        = []byte("mc")
+	StoreIDKey         = []byte("mi")
+	RecountKey         = []byte("mr")
+	MakeSmallKey       = []byte("mu")
+)
+
+// Key joins a table and parts.
+func Key(table []byte, parts ...[]byte) []byte {
+	n := len(table)
+	for _, p := range parts {
+		n += len(p)
+	}
+	k := append(make([]byte, 0, n), table...)
+	for _, p := range parts {
+		k = append(k, p...)
+	}
+	return k
+}
+
+// Last is an id that ends a key, more an id that something follows.
+func Last(id string) []byte { return []byte(id) }
+func More(id string) []byte { return append([]byte(id), 0) }
+
+// TimeKey sorts as the moments do, those before 1970 too.
+func TimeKey(n int64) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)
+}
+
+const TimeKeyLength = 8
+
+// SplitTimed takes apart what follows a prefix in an index key: a moment, and what comes after it.
+func SplitTimed(k []byte, prefix int) (at time.Time, rest []byte, err error) {
+	if len(k) < prefix+TimeKeyLength {
+		return time.Time{}, nil, DamagedEntry(k)
+	}
+	rest = k[prefix+TimeKeyLength:]
+	return records.Moment(int64(binary.BigEndian.Uint64(k[prefix:]) ^ 1<<63)), rest, nil
+}
+
+// serial tells grants of the same moment apart in listings without giving their keys away.
+func serial(ref grantstore.Ref) []byte {
+	sum := sha256.Sum256(records.RefBytes(ref))
+	return sum[:8]
+}
+
+func SessionKey(sid string) []byte           { return Key(TableSession, Last(sid)) }
+func CookieKey(k ticketstore.Key) []byte     { return Key(TableCookie, k[:]) }
+func ClientUsePrefix(sid string) []byte      { return Key(TableClientUse, More(sid)) }
+func ClientUseKey(sid, client string) []byte { return Key(TableClientUse, More(sid), Last(client)) }
+func CountKey(client string) []byte          { return Key(TableCount, Last(client)) }
+func EndedKey(sid string) []byte             { return Key(TableEnded, Last(sid)) }
+func GrantKey(ref grantstore.Ref) []byte     { return Key(TableGrant, records.RefBytes(ref)) }
+func FamilyKey(requestID string) []byte      { return Key(TableFamily, Last(requestID)) }
+func OperationKey(id string) []byte          { return Key(TableOperation, Last(id)) }
+func JobKey(id string) []byte                { return Key(TableJob, Last(id)) }
+func PurgeKey(sid string) []byte             { return Key(TablePurge, Last(sid)) }
+func NoticeKey(id string) []byte             { return Key(TableNotice, Last(id)) }
+func PropertyKey(name string) []byte         { return Key(TableProperty, Last(name)) }
+
+// Successor is the first key after all that start with prefix.
+func Successor(prefix []byte) []byte {
+	end := bytes.Clone(prefix)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i] < 0xff {
+			end[i]++
+			return end[:i+1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package layout
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/fosite-sessions/sessions/plugin/records"
+)
+
+// PlaceOf names the table of a key, and the ids in it. The keys of sessions and grants stay out: a hash of a secret is nobody's business either.
+func PlaceOf(k []byte) (table, id string) {
+	t := TableOf(k)
+	if t == nil {
+		return "?", fmt.Sprintf("prefix %q, %d bytes", k[:min(len(k), 1)], len(k))
+	}
+	rest := k[len(t.Prefix):]
+	switch prefix := string(t.Prefix); prefix {
+	case string(TableCookie):
+		return t.Name, ""
+	case string(IndexListing), string(IndexExpiry), string(IndexEndedDue), string(IndexOperationAge), string(IndexJobAge), string(IndexNoticePurge):
+		return t.Name, timedID(rest)
+	case string(IndexSubject), string(IndexClient), string(IndexNoticeDue):
+		owner, position, _ := bytes.Cut(rest, []byte{0})
+		return t.Name, fmt.Sprintf("%s of %q", timedID(position), owner)
+	case string(TableClientUse), string(IndexEndedSubject), string(IndexNoticeState), string(IndexNoticeClient), string(IndexNoticeSession):
+		first, second, _ := bytes.Cut(rest, []byte{0})
+		return t.Name, fmt.Sprintf("%q of %q", second, first)
+	case string(TableGrant):
+		return t.Name, grantID(rest)
+	case string(IndexGrantDue):
+		return t.Name, grantID(rest[min(len(rest), TimeKeyLength):])
+	case string(indexGrantUsed):
+		return t.Name, grantID(rest[min(len(rest), usedSessionLength):])
+	case string(IndexGrantAll):
+		return t.Name, serialID(rest)
+	case string(IndexGrantSession), string(IndexGrantSubject), string(IndexGrantClient):
+		owner, position, _ := bytes.Cut(rest, []byte{0})
+		return t.Name, fmt.Sprintf("%s of %q", serialID(position), owner)
+	case string(IndexGrantLoose):
+		parts := bytes.SplitN(rest, []byte{0}, 3)
+		if len(parts) < 3 {
+			return t.Name, ""
+		}
+		return t.Name, fmt.Sprintf("%s of %q and client %q", grantID(parts[2]), parts[0], parts[1])
+	case string(TableFamily): // a member follows where one is meant
+		family, member, found := bytes.Cut(rest, []byte{0})
+		if found {
+			return t.Name, fmt.Sprintf("%s in %q", grantID(member), family)
+		}
+		return t.Name, fmt.Sprintf("%q", family)
+	case string(TableCount):
+		if len(rest) == 0 {
+			return t.Name, "all sessions"
+		}
+		return t.Name, fmt.Sprintf("client %q", rest)
+	case string(TableJournal):
+		if number, ok := JournalNumber(k); ok {
+			return t.Name, fmt.Sprint(number)
+		}
+		return t.Name, ""
+	case string(TableLedger):
+		if bytes.Equal(k, ContentsKey) {
+			return t.Name, "contents"
+		}
+		return t.Name, ""
+	}
+	return t.Name, fmt.Sprintf("%q", rest)
+}
+
+// timedID is what follows a moment.
+func timedID(position []byte) string {
+	return fmt.Sprintf("%q", position[min(len(position), TimeKeyLength):])
+}
+
+// grantID names a grant by its type and its serial, which does not give its key away.
+func grantID(b []byte) string {
+	ref, ok := records.RefOf(b)
+	if !ok {
+		return "a grant of no type"
+	}
+	return fmt.Sprintf("%s %s", ref.Type, hex.EncodeToString(serial(ref)))
+}
+
+func serialID(position []byte) string {
+	return "grant " + hex.EncodeToString(position[min(len(position), TimeKeyLength):])
+}

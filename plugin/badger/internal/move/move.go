@@ -1,0 +1,423 @@
+package move
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// mover moves the store's content in and out.
+type mover struct {
+	db     *kv.DB
+	logger *slog.Logger
+	// take puts a record, and what is made from it, in the place of what has its key.
+	take func(tx *kv.Tx, r *transfer.Record) error
+	// resume goes on with what was interrupted.
+	resume func(ctx context.Context) error
+}
+
+var _ transfer.Store = (*mover)(nil)
+
+// New returns what moves the store. Take puts a record, and what is made from it, in the place of what has
+// its key; resume goes on with what was interrupted.
+func New(
+	db *kv.DB, logger *slog.Logger, take func(tx *kv.Tx, r *transfer.Record) error, resume func(ctx context.Context) error,
+) transfer.Store {
+	return &mover{db, logger, take, resume}
+}
+
+func (m *mover) Status(ctx context.Context) (status *transfer.Status, err error) {
+	err = m.db.Look(ctx, func(r *kv.Snapshot) error {
+		ledger, err := kv.LoadLedger(r)
+		if err != nil {
+			return err
+		}
+		status = &transfer.Status{
+			State: transfer.State(ledger.GetState()), ID: ledger.GetId(), Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
+			Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(), RecordVersion: transfer.RecordVersion,
+		}
+		status.Content, _, err = kv.LoadContents(r)
+		return err
+	})
+	return status, err
+}
+
+// Become implements transfer.Store. The ledger changes in the committer, so that each write is before or after it.
+func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
+	if err := ticketstore.CheckID("id", turn.ID); err != nil {
+		return err
+	}
+	if turn.To == transfer.Importing {
+		if err := m.makeEmpty(ctx, turn); err != nil {
+			return err
+		}
+	}
+	var before transfer.State
+	err := m.db.Move(ctx, func(tx *kv.Tx) error {
+		before = transfer.State(tx.CurrentLedger().GetState())
+		next, err := turned(tx, turn)
+		if err != nil || next == nil {
+			return err
+		}
+		value, err := proto.Marshal(next)
+		if err != nil {
+			return err
+		}
+		tx.SetLedger(next)
+		tx.Put(layout.LedgerKey, value)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m.logger.InfoContext(ctx, "store changed its state", "from", before, "to", turn.To, "move", turn.ID, "peer", turn.Peer)
+	if turn.To == transfer.Active {
+		m.inTheBackground(func(ctx context.Context) error { return m.trim(ctx) })
+		if before == transfer.Importing || before == transfer.Fenced {
+			// What was under way in the source, or here before the fence, goes on.
+			return m.resume(ctx)
+		}
+	}
+	return nil
+}
+
+// turned returns the ledger after a turn, nil when that is behind us already.
+func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
+	now := tx.CurrentLedger()
+	state, same := transfer.State(now.GetState()), now.GetId() == turn.ID
+	if state == turn.To && same {
+		return nil, nil
+	}
+	allowed := false
+	switch turn.To {
+	case transfer.Exporting:
+		allowed = state == transfer.Active
+	case transfer.Fenced:
+		allowed = state == transfer.Exporting && same
+	case transfer.Superseded:
+		allowed = state == transfer.Fenced && same
+	case transfer.Active:
+		allowed = same && (state == transfer.Exporting || state == transfer.Fenced || state == transfer.Importing)
+	case transfer.Importing:
+		allowed = state == transfer.Active || state == transfer.Abandoned
+	case transfer.Abandoned:
+		allowed = state == transfer.Importing
+	}
+	if !allowed {
+		return nil, fmt.Errorf("%w: it is %s", transfer.ErrState, state)
+	}
+	next := proto.CloneOf(now)
+	next.State, next.Id = string(turn.To), turn.ID
+	if turn.Peer != "" {
+		next.Peer = turn.Peer
+	}
+	if state == transfer.Importing && turn.To == transfer.Active {
+		next.Origin = turn.ID
+	}
+	if turn.To == transfer.Exporting || turn.To == transfer.Active {
+		// What is in the journal is of no use to anybody any more.
+		next.Acknowledged, next.Overflowed = next.GetJournaled(), false
+	}
+	return next, nil
+}
+
+// makeEmpty empties a target that was never completed, and refuses any other store with something in it.
+func (m *mover) makeEmpty(ctx context.Context, turn transfer.Transition) error {
+	for done := false; !done; {
+		err := m.db.Move(ctx, func(tx *kv.Tx) error {
+			ledger := tx.CurrentLedger()
+			state := transfer.State(ledger.GetState())
+			if state == transfer.Importing && ledger.GetId() == turn.ID {
+				done = true
+				return nil
+			}
+			if state != transfer.Importing && state != transfer.Abandoned {
+				found, err := firstRow(tx)
+				if found {
+					err = transfer.ErrNotEmpty
+				}
+				done = true
+				return err
+			}
+			if state == transfer.Importing {
+				next := proto.CloneOf(ledger)
+				next.State = string(transfer.Abandoned)
+				tx.SetLedger(next)
+			}
+			var err error
+			done, err = clearSome(tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func firstRow(tx *kv.Tx) (found bool, err error) {
+	for _, kind := range transfer.Kinds {
+		k, err := kv.FirstKey(tx, layout.TableOfKind(kind).Prefix, nil)
+		if err != nil || k != nil {
+			return k != nil, err
+		}
+	}
+	return false, nil
+}
+
+// clearStep is after how many keys clearSome asks whether its transaction is full.
+const clearStep = 64
+
+// clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set aside. It tells whether that was all.
+func clearSome(t *kv.Tx) (done bool, err error) {
+	n, more := 0, false
+	err = t.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		if table := layout.TableOf(k); table != nil && (bytes.Equal(table.Prefix, layout.TableLedger) || bytes.Equal(table.Prefix, layout.TableDamaged)) {
+			return true, nil
+		}
+		t.Delete(k)
+		n++
+		more = n%clearStep == 0 && t.Full()
+		return !more, nil
+	})
+	return !more, err
+}
+
+func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
+	return func(yield func(*transfer.Batch, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(m.db.Leaving(), cancel)()
+		stopped := false
+		err := m.db.Look(ctx, func(r *kv.Snapshot) error {
+			b := &transfer.Batch{}
+			size := 0
+			flush := func() bool {
+				stopped = len(b.Records) > 0 && !yield(b, nil)
+				b, size = &transfer.Batch{}, 0
+				return !stopped
+			}
+			for i := range layout.Tables {
+				t := &layout.Tables[i]
+				if t.Kind == 0 || (len(after) > 0 && t.Kind < transfer.Kind(after[0])) {
+					continue
+				}
+				var from []byte
+				if len(after) > 0 && t.Kind == transfer.Kind(after[0]) {
+					from = append(layout.Key(t.Prefix, after[1:]), 0)
+				}
+				err := r.Scan(t.Prefix, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+					v, err := value()
+					if err != nil {
+						return false, err
+					}
+					record, err := layout.RecordOf(t, k, v)
+					if err != nil {
+						return false, err
+					}
+					b.Records = append(b.Records, *record)
+					b.Position = append([]byte{byte(t.Kind)}, record.Key...)
+					size += len(k) + len(record.Data)
+					if len(b.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
+						return true, nil
+					}
+					if m.db.Leaving().Err() != nil {
+						return false, m.db.Gone()
+					}
+					return flush(), ctx.Err()
+				})
+				if err != nil || stopped {
+					return err
+				}
+			}
+			flush()
+			return nil
+		})
+		if err != nil && !stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// Import implements transfer.Store: a batch is one transaction, or as many as it takes.
+func (m *mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
+	for batch, err := range batches {
+		if err != nil {
+			return err
+		}
+		for len(batch) > 0 {
+			n, err := m.importSome(ctx, id, batch[:min(len(batch), transfer.MaxBatchRecords)])
+			if err != nil {
+				return err
+			}
+			batch = batch[n:]
+		}
+	}
+	return nil
+}
+
+// importSome imports as many records as one transaction takes, and returns how many.
+func (m *mover) importSome(ctx context.Context, id string, records []transfer.Record) (n int, err error) {
+	err = m.db.Commit(ctx, &kv.Change{Moves: true, Apply: func(t *kv.Tx) error {
+		n = 0
+		ledger := t.CurrentLedger()
+		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
+			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
+		}
+		// Each record is a part of its own, for what it scans may be what the one before has written. Should a
+		// later one fail, the earlier ones stay: an import may be repeated.
+		for i := range records {
+			fits, err := t.Part(func(part *kv.Tx) error { return m.take(part, &records[i]) })
+			if err != nil {
+				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records), records[i].Kind, err)
+			}
+			if !fits {
+				return nil // the next transaction takes it
+			}
+			n++
+		}
+		return nil
+	}})
+	return n, err
+}
+
+func (m *mover) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
+	if limit <= 0 {
+		return nil, ticketstore.Invalidf("limit", "is not positive")
+	}
+	if err := m.acknowledge(ctx, id, after); err != nil {
+		return nil, err
+	}
+	changes := &transfer.Changes{Through: after}
+	err := m.db.Look(ctx, func(r *kv.Snapshot) error {
+		ledger, err := kv.LoadLedger(r)
+		if err != nil {
+			return err
+		}
+		named := map[string]bool{}
+		size := 0
+		err = r.Scan(layout.TableJournal, layout.JournalKey(after+1), false, func(k []byte, value func() ([]byte, error)) (bool, error) {
+			name, err := value()
+			if err != nil {
+				return false, err
+			}
+			number, ok := layout.JournalNumber(k)
+			if !ok {
+				return false, layout.DamagedEntry(k)
+			}
+			changes.Through = number
+			if !named[string(name)] {
+				named[string(name)] = true
+				record, err := rowNow(r, name)
+				if err != nil {
+					return false, err
+				}
+				changes.Records = append(changes.Records, *record)
+				size += len(record.Data)
+			}
+			limit--
+			return limit > 0 && size < transfer.MaxBatchBytes, nil
+		})
+		changes.Left = ledger.GetJournaled() - changes.Through
+		return err
+	})
+	return changes, err
+}
+
+func rowNow(r kv.Reader, name []byte) (*transfer.Record, error) {
+	t := layout.TableOf(name)
+	if t == nil || t.Kind == 0 {
+		return nil, fmt.Errorf("journal names a row of no table: %q", name[:1])
+	}
+	value, err := r.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	if value == nil {
+		return &transfer.Record{Kind: t.Kind, Key: name[len(t.Prefix):], Deleted: true}, nil
+	}
+	return layout.RecordOf(t, name, value)
+}
+
+// acknowledge notes that the journal was applied up to a number, and deletes it up to there.
+func (m *mover) acknowledge(ctx context.Context, id string, number uint64) error {
+	ledger := m.db.Ledger()
+	switch {
+	case !kv.Journals(ledger) || ledger.GetId() != id:
+		return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
+	case ledger.GetOverflowed():
+		return transfer.ErrJournal
+	case number <= ledger.GetAcknowledged():
+		return nil
+	}
+	err := m.db.Move(ctx, func(tx *kv.Tx) error {
+		now := tx.CurrentLedger()
+		if !kv.Journals(now) || now.GetId() != id || number > now.GetJournaled() {
+			return fmt.Errorf("%w: it is %s", transfer.ErrState, now.GetState())
+		}
+		next := proto.CloneOf(now)
+		next.Acknowledged = max(now.GetAcknowledged(), number)
+		tx.SetLedger(next)
+		return trimSome(tx, next.Acknowledged)
+	})
+	return err
+}
+
+// trim deletes what is left of the journal up to what was acknowledged.
+func (m *mover) trim(ctx context.Context) error {
+	for left := true; left; {
+		err := m.db.Move(ctx, func(tx *kv.Tx) error {
+			upTo := tx.CurrentLedger().GetAcknowledged()
+			if err := trimSome(tx, upTo); err != nil {
+				return err
+			}
+			left = tx.KeysWritten() == maxTrim
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxTrim bounds the journal entries that one transaction deletes. It is more than one Changes names.
+const maxTrim = 10_000
+
+func trimSome(t *kv.Tx, upTo uint64) error {
+	n := 0
+	return t.Scan(layout.TableJournal, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
+		number, ok := layout.JournalNumber(k)
+		switch {
+		case !ok:
+			return false, layout.DamagedEntry(k)
+		case number > upTo || n == maxTrim:
+			return false, nil
+		}
+		t.Delete(k)
+		n++
+		return true, nil
+	})
+}
+
+// inTheBackground runs f, whose failure is worth a line in the log.
+func (m *mover) inTheBackground(f func(ctx context.Context) error) {
+	err := m.db.InBackground(func(ctx context.Context) {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			m.logger.ErrorContext(ctx, "work behind a move was not finished", "error", err)
+		}
+	})
+	if err != nil {
+		m.logger.DebugContext(m.db.Base(), "no work behind a move: the store closes")
+	}
+}

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package badger
-
-import "os"
-
-// dropPages does nothing where the system has no call for it: there the sync before it has to do.
-func dropPages(*os.File) error { return nil }

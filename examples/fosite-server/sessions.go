@@ -84,9 +84,7 @@ func (p *provider) mountSessions(router *mux.Router) {
 	router.Use(p.sessions.Middleware)
 	router.Handle(pathEndSession, p.sessions.EndSession())
 	p.operatorRoutes(router) // the sign-in of the admin page lies below the same path
-	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), admin.Config{
-		Operations: p.sessions.Operations(), Authorize: p.operators.authorize,
-	})
+	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.operators.authorize)
 	router.PathPrefix(pathAccount).Handler(account.Handler(account.Config{
 		Sessions: p.sessions.Adapter, ClientName: p.clientName, SignIn: http.RedirectHandler("/login", http.StatusSeeOther),
 		Page: p.accountPage,

@@ -133,6 +133,11 @@ type Swapper interface {
 
 var _ Operations = (*hostadapter.Operations)(nil)
 
+// Sessions is what has operations: a *hostadapter.Adapter, or a *fositestore.Sessions.
+type Sessions interface {
+	Operations() *hostadapter.Operations
+}
+
 // Config says what the routes work on and who may use them. Both fields are required.
 type Config struct {
 	// Operations are those of the adapter: sm.Operations().
@@ -151,16 +156,20 @@ type Config struct {
 // everybody by mistake.
 func Handler(config Config) http.Handler {
 	router := mux.NewRouter().SkipClean(true)
-	Mount(router, config)
+	mountRoutes(router, config)
 	return router
 }
 
-// Mount adds the routes to a router of gorilla/mux, which is usually a subrouter below a path of its own:
+// Mount adds the routes of Handler to a router of gorilla/mux, usually a subrouter below a path of its own:
 //
-//	admin.Mount(router.PathPrefix("/admin").Subrouter(), config)
+//	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, authorize)
 //
-// They are those of Handler. A router that has a NotFoundHandler keeps it.
-func Mount(router *mux.Router, config Config) {
+// A router that has a NotFoundHandler keeps it.
+func Mount(router *mux.Router, sm Sessions, authorize Authorizer) {
+	mountRoutes(router, Config{Operations: sm.Operations(), Authorize: authorize})
+}
+
+func mountRoutes(router *mux.Router, config Config) {
 	if config.Operations == nil {
 		panic("admin: Config.Operations is not set")
 	}

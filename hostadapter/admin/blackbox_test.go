@@ -69,7 +69,7 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	router := mux.NewRouter()
-	admin.Mount(router.PathPrefix("/ops/sessions-admin").Subrouter(), admin.Config{Operations: s.adapter.Operations(), Authorize: authorize})
+	admin.Mount(router.PathPrefix("/ops/sessions-admin").Subrouter(), s.adapter, authorize)
 	server := httptest.NewServer(router)
 	t.Cleanup(server.Close)
 	s.url = server.URL + "/ops/sessions-admin"

@@ -95,7 +95,7 @@ func (h *pageHost) serve() {
 		actor.SignOut = "/sign-out"
 		return actor, err
 	}
-	admin.Mount(router.PathPrefix("/admin").Subrouter(), admin.Config{Operations: h.Operations(), Authorize: authorizePage})
+	admin.Mount(router.PathPrefix("/admin").Subrouter(), h, authorizePage)
 	h.server = httptest.NewServer(router)
 	h.t.Cleanup(h.server.Close)
 }

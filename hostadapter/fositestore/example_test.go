@@ -55,7 +55,7 @@ func Example() {
 	defer sm.Close()
 	oauth2 := sm.Provider(compose.ComposeAllEnabled(config, sm.Store(), privateKey)) // was: store in place of sm.Store()
 	router.Use(sm.Middleware)                                                        // lazy: costs nothing where no session is asked for
-	admin.Mount(router.PathPrefix("/admin").Subrouter(), admin.Config{Operations: sm.Operations(), Authorize: operator})
+	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, operator)
 	router.Handle("/logout", sm.EndSession())
 	// drop-in
 

@@ -124,7 +124,7 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 	router.HandleFunc("/token", h.token)
 	router.HandleFunc("/introspect", h.introspect)
 	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) { return admin.Actor{Name: "torturer"}, nil }
-	admin.Mount(router.PathPrefix("/admin").Subrouter(), admin.Config{Operations: sessions.Operations(), Authorize: authorize})
+	admin.Mount(router.PathPrefix("/admin").Subrouter(), sessions, authorize)
 	h.handler = router
 	return h, nil
 }

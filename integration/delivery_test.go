@@ -86,7 +86,7 @@ func TestPluginEndsWithItsHost(t *testing.T) {
 	rp := newRelyingParty(t, "shop")
 	p := startProvider(t, []map[string]any{rp.registration()}, []user{ann})
 	_ = syscall.Kill(p.host, syscall.SIGKILL)
-	<-p.exited
-	testenv.Eventually(t, "the plugin's end", func() bool { return !alive(p.plugin) })
+	<-p.process.Ended()
+	testenv.Eventually(t, "the plugin's end", func() bool { return !testenv.Runs(p.plugin) })
 	p.start(t) // the database is free and whole again
 }

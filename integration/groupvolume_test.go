@@ -3,16 +3,15 @@
 package integration
 
 import (
-	"bufio"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // A program that is its own plugin serves from a volume that belongs to a group of its process (Kubernetes' fsGroup), whatever its umask.
@@ -43,20 +42,10 @@ func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	command.Dir = "/"
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
 	command.Stderr = t.Output()
-	stdout, err := command.StdoutPipe()
-	if err == nil {
-		err = command.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	serves := false
-	for lines := bufio.NewScanner(stdout); !serves && lines.Scan(); {
-		serves = strings.HasPrefix(lines.Text(), "plugin_pid: ")
-	}
+	server := testenv.Start(t, command)
+	_, serves := server.Said("plugin_pid:")
 	_ = command.Process.Signal(syscall.SIGTERM)
-	_, _ = io.Copy(io.Discard, stdout)
-	if err := command.Wait(); err != nil || !serves {
+	if err := server.Wait(); err != nil || !serves {
 		t.Fatalf("the server served: %v; it ended with %v", serves, err)
 	}
 	entries, err := os.ReadDir(store)

@@ -77,7 +77,7 @@ func TestOutage(t *testing.T) {
 	if n := len(b.client.Jar.Cookies(issuer)); n != cookies {
 		t.Errorf("the browser has %d cookies, want the %d it had", n, cookies)
 	}
-	if !alive(p.host) {
+	if !testenv.Runs(p.host) {
 		t.Fatal("the host has died with its plugin")
 	}
 	testenv.Eventually(t, "the server's log saying why", func() bool { return p.log.Contains("no such file") })
@@ -107,14 +107,14 @@ func TestHostIsToldToEnd(t *testing.T) {
 	rp.discover(t, p)
 	b := newBrowser()
 	login := b.signIn(t, rp, p, ann)
-	if err := p.command.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := p.process.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	<-p.exited
-	if state := p.command.ProcessState; !state.Success() {
+	<-p.process.Ended()
+	if state := p.process.ProcessState; !state.Success() {
 		t.Errorf("the host ended with %s\n%s", state, p.log.Tail(4<<10))
 	}
-	if alive(p.plugin) {
+	if testenv.Runs(p.plugin) {
 		t.Error("the plugin has outlived its host")
 	}
 	p.start(t)

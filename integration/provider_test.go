@@ -1,14 +1,12 @@
 package integration
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -44,8 +42,7 @@ type provider struct {
 	discover sync.Once
 	metadata map[string]any
 
-	command *exec.Cmd
-	exited  chan struct{}
+	process *testenv.Process
 	log     *testenv.Log
 }
 
@@ -104,41 +101,29 @@ func (p *provider) run(t testing.TB) {
 // start starts the server where it was before.
 func (p *provider) start(t testing.TB) {
 	t.Helper()
-	p.command = exec.Command(binary(t, "fosite-server"), append([]string{
+	command := exec.Command(binary(t, "fosite-server"), append([]string{
 		"-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users,
 		"-admin-token", p.adminToken, "-allow-logout-cidr", "127.0.0.1/32",
 	}, p.flags...)...)
-	p.command.Stderr = p.log
+	command.Stderr = p.log
 	// A killed host cannot remove the folder of its socket.
-	p.command.Env = append(os.Environ(), "TMPDIR="+binaries.folder)
-	stdout, err := p.command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
+	command.Env = append(os.Environ(), "TMPDIR="+binaries.folder)
+	p.process = testenv.Start(t, command)
+	p.host = p.process.Process.Pid
+	t.Cleanup(p.kill) // before the process alone is killed
+	late := time.AfterFunc(patience, p.process.Kill)
+	values := announced(p.process)
+	late.Stop()
+	p.issuer, p.address, p.demo = values["issuer"], values["address"], nil
+	for line := range strings.Lines(values["client"]) {
+		address, _, _ := strings.Cut(line, " ")
+		p.demo = append(p.demo, address)
 	}
-	if err := p.command.Start(); err != nil {
-		t.Fatal(err)
+	p.plugin, _ = strconv.Atoi(values["plugin_pid"])
+	if p.issuer == "" || p.plugin == 0 {
+		t.Fatalf("the server announced %v\n%s", values, p.log.Tail(4<<10))
 	}
-	p.host, p.exited = p.command.Process.Pid, make(chan struct{})
-	said := announced(stdout)
-	go func(command *exec.Cmd, exited chan<- struct{}) {
-		_ = command.Wait()
-		close(exited)
-	}(p.command, p.exited)
-	select {
-	case values := <-said:
-		p.issuer, p.address, p.demo = values["issuer"], values["address"], nil
-		for line := range strings.Lines(values["client"]) {
-			address, _, _ := strings.Cut(line, " ")
-			p.demo = append(p.demo, address)
-		}
-		p.plugin, _ = strconv.Atoi(values["plugin_pid"])
-		if p.issuer == "" || p.plugin == 0 {
-			t.Fatalf("the server announced %v\n%s", values, p.log.Tail(4<<10))
-		}
-		p.watchKeys(t)
-	case <-time.After(patience):
-		t.Fatalf("the server did not start:\n%s", p.log.Tail(4<<10))
-	}
+	p.watchKeys(t)
 }
 
 // watchKeys has the keys looked for that the server keeps in its data folder.
@@ -168,20 +153,17 @@ func (p *provider) watchKeys(t testing.TB) {
 	}
 }
 
-// announced reads the "key: value" lines up to the empty one, and then whatever follows. A key that occurs again has a line for each value.
-func announced(stdout io.Reader) <-chan map[string]string {
-	said := make(chan map[string]string, 1)
-	go func() {
-		values := map[string]string{}
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() && lines.Text() != "" {
-			key, value, _ := strings.Cut(lines.Text(), ": ")
-			values[key] = strings.TrimPrefix(values[key]+"\n"+value, "\n")
+// announced reads the "key: value" lines up to the empty one. A key that occurs again has a line for each value.
+func announced(server *testenv.Process) map[string]string {
+	values := map[string]string{}
+	for line := range server.Lines() {
+		if line == "" {
+			break
 		}
-		said <- values
-		_, _ = io.Copy(io.Discard, stdout)
-	}()
-	return said
+		key, value, _ := strings.Cut(line, ": ")
+		values[key] = strings.TrimPrefix(values[key]+"\n"+value, "\n")
+	}
+	return values
 }
 
 // kill ends host and plugin at once, as a crash of the machine would, and waits until both are gone.
@@ -191,41 +173,22 @@ func (p *provider) kill() {
 	}
 	deadline := time.Now().Add(patience)
 	// A host that does not run starts no plugin in the place of one that is killed.
-	_ = syscall.Kill(p.host, syscall.SIGSTOP)
-	for !strings.ContainsAny(processState(p.host), "TZ") && time.Now().Before(deadline) {
+	_ = p.process.Process.Signal(syscall.SIGSTOP)
+	for !strings.ContainsAny(testenv.State(p.host), "TZ") && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
 	plugins := children(p.host) // in a swap there are two
 	if p.plugin > 0 {
 		plugins = append(plugins, p.plugin) // an orphan, where the host has gone before
 	}
-	_ = syscall.Kill(p.host, syscall.SIGKILL)
+	_ = p.process.Process.Kill()
 	for _, pid := range plugins {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	<-p.exited
-	for slices.ContainsFunc(plugins, alive) && time.Now().Before(deadline) {
+	<-p.process.Ended()
+	for slices.ContainsFunc(plugins, testenv.Runs) && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// alive tells whether a process runs; one that is only waiting to be reaped does not. Its first thread may have ended before another that is
-// still in a sync: until that has ended too, the process holds its files, and the lock of its database.
-func alive(pid int) bool {
-	if processState(pid) != "Z" {
-		return true
-	}
-	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	return len(threads) > 1
-}
-
-// processState is the letter that the system has for it, Z also of a process that has gone.
-func processState(pid int) string {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return "Z"
-	}
-	return string(stat[bytes.LastIndexByte(stat, ')')+2:][:1])
 }
 
 // admin calls an admin route and returns status and answer.

@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -94,29 +93,14 @@ func (rp *realParty) start(t *testing.T, issuer string) {
 	command, log := rp.command(t, rp, issuer)
 	rp.release()
 	var said testenv.Log
-	command.Stderr = &said
-	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it does not outlive the test, however that ends
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("start %s: %v", rp.id, err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		defer close(exited)
-		lines := bufio.NewReader(stdout)
-		_, _ = io.Copy(&said, lines)
-		_ = command.Wait()
-	}()
+	command.Stdout, command.Stderr = &said, &said
+	process := testenv.Start(t, command)
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		select {
-		case <-exited:
+		case <-process.Ended():
 		case <-time.After(patience):
-			_ = command.Process.Kill()
-			<-exited
+			process.Kill()
 			t.Errorf("%s did not stop when asked to", rp.id)
 		}
 		if t.Failed() {
@@ -125,7 +109,7 @@ func (rp *realParty) start(t *testing.T, issuer string) {
 	})
 	testenv.Eventually(t, rp.id+" listening", func() bool {
 		select {
-		case <-exited:
+		case <-process.Ended():
 			t.Fatalf("%s has ended:\n%s\n%s", rp.id, said.Tail(4<<10), log())
 		default:
 		}

@@ -253,7 +253,7 @@ func (s *scale) kill(b *testing.B) {
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
 	_ = s.backend.Close()
-	testenv.Eventually(b, "the plugin being gone", func() bool { return !alive(pid) })
+	testenv.Eventually(b, "the plugin being gone", func() bool { return !testenv.Runs(pid) })
 }
 
 // memory returns what a process has in memory, in MiB.

@@ -179,10 +179,10 @@ func killSwaps(t *testing.T, kills int) {
 		plugins := children(s.host)
 		if i%2 == 0 || len(plugins) == 0 {
 			_ = syscall.Kill(s.host, syscall.SIGKILL)
-			<-s.exited
+			<-s.process.Ended()
 			testenv.Eventually(t, "the plugins to notice that their host is gone", func() bool {
 				for _, pid := range plugins {
-					if alive(pid) {
+					if testenv.Runs(pid) {
 						return false
 					}
 				}
@@ -204,7 +204,7 @@ func children(pid int) (pids []int) {
 	for _, task := range tasks {
 		raw, _ := os.ReadFile(task)
 		for field := range strings.FieldsSeq(string(raw)) {
-			if child, err := strconv.Atoi(field); err == nil && alive(child) {
+			if child, err := strconv.Atoi(field); err == nil && testenv.Runs(child) {
 				pids = append(pids, child)
 			}
 		}

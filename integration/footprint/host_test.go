@@ -3,13 +3,10 @@
 package footprint
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,15 +14,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // host is a host in a process of its own, and its plugin.
 type host struct {
 	t       *testing.T
-	command *exec.Cmd
+	process *testenv.Process
 	input   io.WriteCloser
-	lines   *bufio.Scanner
-	errors  bytes.Buffer
 	temp    string
 	plugin  int
 }
@@ -42,24 +39,15 @@ func start(t *testing.T, todo task, group *cgroup) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &host{t: t, command: exec.Command(os.Args[0]), temp: temp}
-	h.command.Env = append(os.Environ(), taskEnv+"="+string(raw), "TMPDIR="+temp, "GOMEMLIMIT=96MiB") // as README advises
-	h.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	h.command.Stderr = &h.errors
-	output, err := h.command.StdoutPipe()
-	if err != nil {
+	h := &host{t: t, temp: temp}
+	command := testenv.Self(t, "", taskEnv+"="+string(raw), "TMPDIR="+temp, "GOMEMLIMIT=96MiB") // as README advises
+	if h.input, err = command.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	h.lines = bufio.NewScanner(output)
-	if h.input, err = h.command.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	h.process = testenv.Start(t, command)
 	t.Cleanup(h.kill)
 	if group != nil {
-		group.add(t, h.command.Process.Pid)
+		group.add(t, h.process.Process.Pid)
 	}
 	_, _ = io.WriteString(h.input, "begin\n")
 	h.plugin = h.said("plugin")
@@ -69,15 +57,12 @@ func start(t *testing.T, todo task, group *cgroup) *host {
 // said waits for a line and returns the plugin's process id in it.
 func (h *host) said(what string) int {
 	h.t.Helper()
-	if h.lines.Scan() {
-		if word, id, _ := strings.Cut(h.lines.Text(), " "); word == what {
-			pid, _ := strconv.Atoi(id)
-			return pid
-		}
+	id, said := h.process.Said(what)
+	if !said {
+		h.t.Fatalf("before it said %q: %v\n%s", what, h.process.Wait(), &h.process.Log)
 	}
-	err := h.command.Wait()
-	h.t.Fatalf("the host has ended before it said %q: %v\n%s", what, err, h.errors.String())
-	return 0
+	pid, _ := strconv.Atoi(id)
+	return pid
 }
 
 // done waits until the task is done and returns the most that the plugin had of memory of its own, and what it has after that, in MiB.
@@ -100,28 +85,19 @@ func (h *host) done() (most, last int) {
 	close(stop)
 	watching.Wait()
 	if pid != h.plugin {
-		h.t.Errorf("the plugin was process %d and is %d now: it has ended meanwhile\n%s", h.plugin, pid, h.errors.String())
+		h.t.Errorf("the plugin was process %d and is %d now: it has ended meanwhile\n%s", h.plugin, pid, h.process.Log.String())
 	}
 	return most >> 10, last >> 10
 }
 
 // kill ends host and plugin as a crash does, and waits until they are gone.
 func (h *host) kill() {
-	if h.command == nil {
-		return
-	}
-	_ = h.command.Process.Kill()
+	h.process.Kill()
 	if h.plugin > 0 {
 		_ = syscall.Kill(h.plugin, syscall.SIGKILL)
 	}
-	_ = h.command.Wait()
-	h.command = nil
-	for deadline := time.Now().Add(time.Minute); h.plugin > 0 && anonymous(h.plugin) > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			h.t.Error("the plugin is not gone")
-			break
-		}
-	}
+	testenv.Eventually(h.t, "the plugin is gone", func() bool { return h.plugin == 0 || anonymous(h.plugin) == 0 })
+	h.plugin = 0
 	_ = os.RemoveAll(h.temp)
 }
 

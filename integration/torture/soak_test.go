@@ -119,7 +119,7 @@ func (w *world) reach(t *testing.T, operations int) {
 func (v *victim) look(t *testing.T, data string, operations int) soakSample {
 	t.Helper()
 	said, pid := v.awaitPlugin()
-	s := soakSample{operations: operations, host: takenBy(v.command.Process.Pid), plugin: takenBy(pid)}
+	s := soakSample{operations: operations, host: takenBy(v.process.Process.Pid), plugin: takenBy(pid)}
 	s.host.goroutines = said.Goroutines
 	// It is written down some time after the start, and now and then it is just being written.
 	for deadline := time.Now().Add(patience); s.plugin.goroutines == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {

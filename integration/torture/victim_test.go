@@ -10,13 +10,14 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // victim is a host in a process of its own, and its plugin.
@@ -27,8 +28,7 @@ type victim struct {
 	base     string
 	client   *http.Client
 	temp     string // where sockets go
-	command  *exec.Cmd
-	exited   chan struct{}
+	process  *testenv.Process
 	log      tail
 }
 
@@ -59,19 +59,10 @@ func (v *victim) start() error {
 	if err != nil {
 		return err
 	}
-	v.command = exec.Command(os.Args[0])
-	v.command.Env = append(os.Environ(), modeEnv+"=host", configEnv+"="+string(raw), "TMPDIR="+v.temp)
-	v.command.ExtraFiles = []*os.File{v.listener}
-	v.command.Stderr, v.command.Stdout = &v.log, &v.log
-	v.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := v.command.Start(); err != nil {
-		return err
-	}
-	v.exited = make(chan struct{})
-	go func(command *exec.Cmd, exited chan<- struct{}) {
-		_ = command.Wait()
-		close(exited)
-	}(v.command, v.exited)
+	command := testenv.Self(v.t, "", modeEnv+"=host", configEnv+"="+string(raw), "TMPDIR="+v.temp)
+	command.ExtraFiles = []*os.File{v.listener}
+	command.Stderr, command.Stdout = &v.log, &v.log
+	v.process = testenv.Start(v.t, command)
 	answered := make(chan *processes, 1)
 	go func() { answered <- v.ask() }()
 	select {
@@ -80,8 +71,8 @@ func (v *victim) start() error {
 			return nil
 		}
 		return errors.New("the host does not answer")
-	case <-v.exited:
-		return fmt.Errorf("the host has ended: %s", v.command.ProcessState)
+	case <-v.process.Ended():
+		return fmt.Errorf("the host has ended: %s", v.process.ProcessState)
 	}
 }
 
@@ -136,10 +127,10 @@ func (v *victim) killHost(sent syscall.Signal, pluginsToo bool) {
 			kill(pid, syscall.SIGKILL)
 		}
 	}
-	_ = v.command.Process.Signal(sent)
-	<-v.exited
-	if sent == syscall.SIGTERM && !v.command.ProcessState.Success() && !pluginsToo {
-		v.t.Errorf("a host that was told to end ended with %s", v.command.ProcessState)
+	_ = v.process.Process.Signal(sent)
+	<-v.process.Ended()
+	if sent == syscall.SIGTERM && !v.process.ProcessState.Success() && !pluginsToo {
+		v.t.Errorf("a host that was told to end ended with %s", v.process.ProcessState)
 	}
 	v.awaitOrphans(said)
 	v.restart()
@@ -156,17 +147,16 @@ func (v *victim) restart() {
 			v.t.Errorf("the host does not start again: %v", err)
 			return
 		}
-		_ = v.command.Process.Kill()
-		<-v.exited
+		v.process.Kill()
 	}
 }
 
 // awaitOrphans holds that no plugin survives its host.
 func (v *victim) awaitOrphans(said *processes) {
 	for _, plugin := range said.Plugins {
-		for deadline := time.Now().Add(patience); runs(plugin); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); testenv.Runs(plugin); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
-				v.t.Errorf("plugin %d has outlived its host %d", plugin, v.command.Process.Pid)
+				v.t.Errorf("plugin %d has outlived its host %d", plugin, v.process.Process.Pid)
 				return
 			}
 		}
@@ -176,13 +166,12 @@ func (v *victim) awaitOrphans(said *processes) {
 // end stops the host in good order.
 func (v *victim) end() {
 	said := v.ask()
-	_ = v.command.Process.Signal(syscall.SIGTERM)
+	_ = v.process.Process.Signal(syscall.SIGTERM)
 	select {
-	case <-v.exited:
+	case <-v.process.Ended():
 	case <-time.After(patience):
 		v.t.Error("the host does not end")
-		_ = v.command.Process.Kill()
-		<-v.exited
+		v.process.Kill()
 	}
 	if said != nil {
 		v.awaitOrphans(said)
@@ -197,17 +186,6 @@ func kill(pid int, sent syscall.Signal) {
 	if pid > 0 {
 		_ = syscall.Kill(pid, sent)
 	}
-}
-
-// runs tells whether a process runs; one that is only waiting to be reaped does not, once all of its threads have ended: until then it holds
-// the lock of its database.
-func runs(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return false
-	}
-	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	return len(threads) > 1 || !bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
 }
 
 // tail keeps the end of what the processes wrote.

@@ -9,15 +9,15 @@ import (
 // Bounds of a Batch.
 const (
 	// MaxBatch bounds the grants stored, the references deleted and the families revoked by one batch,
-	// together; so it does Batch.Seen.
+	// together, and the entries of Batch.Seen.
 	MaxBatch = 64
 	// MaxBatchData bounds the Data of all grants stored by one batch, together, in bytes.
 	MaxBatchData = 1 << 20
-	// MaxLines bounds the live refresh tokens of a family: see Consumption.Grace.
+	// MaxLines bounds the live refresh tokens of a family (see Consumption.Grace).
 	MaxLines = 64
 	// OperationRetention is how long the answer to an operation id is kept.
 	OperationRetention = 10 * time.Minute
-	// ConsumedRetention is how long a consumed grant without Expires is kept to notice its reuse.
+	// ConsumedRetention is how long a consumed grant without Expires is kept to detect its reuse.
 	ConsumedRetention = 30 * 24 * time.Hour
 )
 
@@ -46,22 +46,22 @@ type Batch struct {
 	Store       []Grant
 }
 
-// Precondition is a grant that a batch builds on as it was read: compare-and-set, for what is changed by
-// reading it, deleting it and storing it anew. It must be live at now and hold the same Data; else the batch
-// is ticketstore.ErrConflict.
+// Precondition is a grant that a batch builds on: compare-and-set, for a change that reads a grant, deletes
+// it and stores it anew. It must be live at now and hold the same Data; else the batch is
+// ticketstore.ErrConflict.
 type Precondition struct {
 	Ref
 	// Data is the ticketstore.KeyOf of the Data that was read.
 	Data ticketstore.Key
 }
 
-// PreconditionOf returns what a batch says to build on a grant that Get returned.
+// PreconditionOf returns the precondition that a grant is still as Get returned it.
 func PreconditionOf(g *Grant) Precondition {
 	return Precondition{Ref: g.Ref, Data: ticketstore.KeyOf(g.Data)}
 }
 
-// Use says that a client used a session. It also counts as the session's having been asked for by that
-// client, whatever else the batch does.
+// Use says that a client used a session. The client is a client of the session from then on, whether or not
+// the batch stores a grant.
 type Use struct {
 	SessionID string
 	ClientID  string
@@ -69,38 +69,39 @@ type Use struct {
 	Notify bool
 	// Coordinated: the client's activity keeps the session alive.
 	Coordinated bool
-	// Muted are the ends of the session that the client does not want to be told of.
+	// Muted are the ends of the session of which the client is not notified.
 	Muted ticketstore.Ends
 }
 
-// Slide has a session that is used by a client expire later. It never fails a batch: a session that is over,
-// or that was renewed after RenewedBefore, stays as it is, and so does one that would not live longer. It
-// passes no EndsAt, and the session's Version rises.
+// Slide renews a session that a client uses (rule 9). It never fails a batch: a session that is over, or was
+// renewed after RenewedBefore, is left as it is, and so is one that would not expire later. It never passes
+// EndsAt. The session's Version rises.
 type Slide struct {
 	SessionID string
 	Expires   time.Time
-	// RenewedBefore is the throttle: a session renewed later than that stays as it is.
+	// RenewedBefore is the throttle: a session renewed later than that is left as it is.
 	RenewedBefore time.Time
 }
 
 // Consumption marks a grant as used.
 //
 // Consuming a code removes the openid_request and pkce_request of its family. Consuming a refresh token for
-// the first time removes the access token that it was issued with, as rotation demands: the one stored by the
-// same batch. Where a batch stored a refresh token with none, or with several, it removes the access tokens
-// of the family. Grants stored by the same batch take RequestID, SubjectID, SessionID, ClientID and Offline
-// from the consumed grant, whatever they say themselves.
+// the first time removes the access token that the same batch stored with it (rotation). Where a batch stored
+// a refresh token with no access token, or with several, it removes the access tokens of the family. Grants
+// stored by the consuming batch take RequestID, SubjectID, SessionID, ClientID and Offline from the consumed
+// grant; their own values are ignored.
 //
-// A grant that was used before is ErrConsumed, and the store revokes its family in that same transaction (RFC
-// 6749, section 4.1.2, and RFC 9700, section 4.14.2), however little later it comes: this is the one change
-// that a failing batch makes. A missing or expired one is ticketstore.ErrNotFound, one that its session does
-// not let live ErrSessionEnded.
+// A grant that was used before is ErrConsumed, and the store revokes its family in the same transaction (RFC
+// 6749, section 4.1.2; RFC 9700, section 4.14.2; rule 3), however soon after the first use: this is the only
+// change that a failing batch makes. A missing or expired one is ticketstore.ErrNotFound, one whose session
+// has ended ErrSessionEnded.
 type Consumption struct {
 	Ref
 	// Grace lets a refresh token be used again this long after its first use, for a client that lost the
-	// answer. It does not apply to codes, and that of the first use bounds it too: what a repeat needs is
-	// kept no longer. Both answers' tokens stay good, each line with an access token of its own. A use that
-	// would have the family grow beyond MaxLines live refresh tokens is ErrConsumed, and revokes nothing.
+	// answer. It does not apply to codes. The grace of the first use bounds it too: what a repeat needs is
+	// kept no longer. The tokens of both answers stay live, each refresh token with an access token of its
+	// own. A use that would give the family more than MaxLines live refresh tokens is ErrConsumed, and
+	// revokes nothing.
 	Grace time.Duration
 }
 
@@ -114,12 +115,12 @@ type Revocation struct {
 type Result struct {
 	// Revoked counts the live grants that Delete and Revoke removed.
 	Revoked int
-	// Slid: the session slid. A repeated batch does not say so.
+	// Slid: the session slid. The answer to a repeated batch leaves it out.
 	Slid bool
 }
 
-// Access returns the access token that goes when a refresh token of this batch is used: the only one that it
-// stores. It is zero where there is none, or more than one.
+// Access returns the access token that is removed when a refresh token of this batch is used: the only one
+// that the batch stores. It is zero where there is none, or more than one.
 func (b *Batch) Access() (access Ref) {
 	for i := range b.Store {
 		if b.Store[i].Type != ReferenceToken {

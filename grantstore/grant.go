@@ -24,13 +24,13 @@ const (
 	JTI                 Type = "jti"
 )
 
-// Types lists every type there is.
+// Types lists every type.
 var Types = []Type{
 	AuthorizationCode, OpenIDRequest, PKCERequest, RefreshToken, ReferenceToken, UserConsent,
 	PushedAuthorization, JTI,
 }
 
-// IsToken tells whether a removal that revokes tokens revokes grants of this type.
+// IsToken reports whether a removal that revokes tokens revokes grants of this type.
 func (t Type) IsToken() bool {
 	switch t {
 	case AuthorizationCode, OpenIDRequest, PKCERequest, RefreshToken, ReferenceToken:
@@ -39,19 +39,19 @@ func (t Type) IsToken() bool {
 	return false
 }
 
-// IsCode tells whether the grant belongs to a code exchange that has not happened yet; such a grant never
+// IsCode reports whether the grant belongs to a code exchange that has not happened yet; such a grant never
 // survives its session.
 func (t Type) IsCode() bool {
 	return t == AuthorizationCode || t == OpenIDRequest || t == PKCERequest
 }
 
-// Consumable tells whether a Batch may consume grants of this type.
+// Consumable reports whether a Batch may consume grants of this type.
 func (t Type) Consumable() bool { return t == AuthorizationCode || t == RefreshToken }
 
 // Ref names a grant.
 type Ref struct {
 	Type Type
-	// Key is the ticketstore.KeyOf of the token's signature, or of whatever else names the grant.
+	// Key is the ticketstore.KeyOf of the token's signature, or of another name of the grant.
 	Key ticketstore.Key
 }
 
@@ -61,7 +61,7 @@ type Grant struct {
 	// RequestID is the token family: the id of the authorization request that all tokens descend from. It is
 	// empty for grants that have no family.
 	RequestID string
-	// SubjectID, SessionID and ClientID say whose it is. SessionID is empty for a grant without a session
+	// SubjectID, SessionID and ClientID are its owners. SessionID is empty for a grant without a session
 	// (client credentials, password).
 	SubjectID   string
 	SessionID   string
@@ -71,8 +71,8 @@ type Grant struct {
 	// Expires is when the grant stops being live. Zero means never.
 	Expires time.Time
 	// Consumed is when a code or refresh token was used. Zero means not yet. The store sets it. Once the
-	// grace of its use is over, a used grant has no SubjectID, Description and Data any more: what is left
-	// notices its reuse.
+	// grace of its use is over, a used grant has no SubjectID, Description and Data any more: the rest is
+	// kept to detect its reuse.
 	Consumed time.Time
 	// Offline: the scope offline_access or offline was granted.
 	Offline bool
@@ -80,8 +80,8 @@ type Grant struct {
 	Data []byte
 }
 
-// LiveAt tells whether the grant, taken by itself, is live at now: not consumed and not past its Expires. Its
-// session has its own say.
+// LiveAt reports whether the grant by itself is live at now: not consumed and not past its Expires. Its
+// session must be live too (rule 2).
 func (g *Grant) LiveAt(now time.Time) bool {
 	return g.Consumed.IsZero() && (g.Expires.IsZero() || now.Before(g.Expires))
 }
@@ -113,7 +113,7 @@ func (g *Grant) Validate() error {
 	return nil
 }
 
-// Validate refuses a reference to nothing.
+// Validate refuses an unknown type and the zero key.
 func (r Ref) Validate() error {
 	known := false
 	for _, t := range Types {

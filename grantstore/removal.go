@@ -11,24 +11,24 @@ const MaxRemovalCursor = 4 << 10
 
 // Removal asks for grants to be removed.
 type Removal struct {
-	// OperationID makes repeating the call safe, as that of a Batch does. Required; each call that goes on
-	// has one of its own.
+	// OperationID makes repeating the call safe, as that of a Batch does. Required; each call of a walk has
+	// one of its own.
 	OperationID string
 	// Filter selects grants. At least one condition is required.
 	Filter Filter
 	// Limit bounds the grants that one call removes: 1 to ticketstore.MaxCount.
 	Limit int
-	// After has the call go on behind a place in the order of creation: RemovalResult.Next of the call
+	// After continues a walk behind a position in the order of creation: RemovalResult.Next of the call
 	// before.
 	After []byte
-	// AsOf has the removal leave what was stored after that moment, as a walk takes many calls: grants
-	// created behind it, unless they descend by use from one that is older, as a refreshed token does. Zero
-	// leaves nothing.
+	// AsOf is when a walk of several calls began: grants created later are left, or new ones could keep the
+	// walk from ending. A grant that descends by use from an older one counts as that old, as a refreshed
+	// token does. Zero leaves none.
 	AsOf time.Time
 }
 
-// Takes reports whether the removal takes a grant that was created then. began is Created of the first grant
-// that it descends from by use, zero where it descends from none.
+// Takes reports whether the removal applies to a grant that was created then. began is Created of the first
+// grant that it descends from by use, zero where it descends from none.
 func (r *Removal) Takes(created, began time.Time) bool {
 	if began.IsZero() {
 		began = created
@@ -38,13 +38,13 @@ func (r *Removal) Takes(created, began time.Time) bool {
 
 // RemovalResult is the answer to a Removal.
 type RemovalResult struct {
-	// Met counts the grants that the call came upon: those that it removed, dead ones among them, and those
-	// that were used up before it could. A walk that meets none is the last one.
+	// Met counts the grants that the call found: those that it removed, dead ones included, and those that
+	// were consumed first. A walk that meets none is the last one.
 	Met int
 	// GrantsRevoked and ConsentsRevoked count tokens (Type.IsToken) and consents that were live until then.
 	GrantsRevoked   int
 	ConsentsRevoked int
-	// Next is where the next call goes on. Empty means that all have been looked at.
+	// Next is where the next call continues. Empty means that the walk is at its end.
 	Next []byte
 }
 

@@ -9,7 +9,7 @@ import (
 // ListingGrants names the listing of grants in results tokens.
 const ListingGrants = "grants"
 
-// Walk checks the query and takes its results token apart. Its errors are *ticketstore.FieldError.
+// Walk checks the query and decodes its results token. Its errors are *ticketstore.FieldError.
 func (q Query) Walk() (*ticketstore.Walk[Filter], error) {
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
@@ -20,7 +20,7 @@ func (q Query) Walk() (*ticketstore.Walk[Filter], error) {
 	return ticketstore.ResumeWalk(ListingGrants, request, q.Filter, keepFilter)
 }
 
-// Validate refuses conditions that no grant can meet by their form.
+// Validate refuses conditions whose form no grant can have.
 func (f *Filter) Validate() error {
 	if f.Type != "" {
 		if err := (Ref{Type: f.Type, Key: ticketstore.Key{1}}).Validate(); err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TokenLifetime is how long a logout token is good: the most that Back-Channel Logout 1.0, section 2.4
+// TokenLifetime is how long a logout token is valid: the longest that Back-Channel Logout 1.0, section 2.4
 // recommends.
 const TokenLifetime = 2 * time.Minute
 
@@ -16,7 +16,7 @@ const TokenLifetime = 2 * time.Minute
 // 2.4).
 const EventBackChannelLogout = "http://schemas.openid.net/event/backchannel-logout"
 
-// tokenClaims are the claims of a logout token. There is no nonce among them: it is forbidden.
+// tokenClaims are the claims of a logout token. A nonce is forbidden (Back-Channel Logout 1.0, section 2.4).
 type tokenClaims struct {
 	Issuer   string              `json:"iss"`
 	Subject  string              `json:"sub,omitempty"`
@@ -28,9 +28,9 @@ type tokenClaims struct {
 	Events   map[string]struct{} `json:"events"`
 }
 
-// TokenClaims returns the claims of a logout token for one attempt to deliver the notice, as JSON. Each call
-// makes a new jti: clients refuse one that they have seen. The sid is always there, the sub unless the client
-// asked for sessions only.
+// TokenClaims returns the claims of a logout token for one delivery, as JSON. Each call makes a new jti,
+// because clients refuse one that they have seen. The sid is always there, the sub unless the client
+// registered backchannel_logout_session_required.
 func TokenClaims(notification *Notification, client *Client, now time.Time) ([]byte, error) {
 	var id [16]byte
 	rand.Read(id[:]) // never fails: it would end the program

@@ -14,14 +14,14 @@ import (
 type Signer interface {
 	// Sign returns the compact JWS of the claims, which are a JSON object, with typ "logout+jwt" in its
 	// header and the key of the host's ID tokens (Back-Channel Logout 1.0, section 2.4). It never returns an
-	// unsigned token. An error has the delivery tried again later.
+	// unsigned token. After an error the delivery is retried.
 	Sign(ctx context.Context, claims []byte) (string, error)
 }
 
-// Client is what a relying party registered about signing out.
+// Client is what a relying party registered about logout.
 type Client struct {
 	ClientID string
-	// BackChannelLogoutURI is where its logout tokens go. Empty: it is told nothing.
+	// BackChannelLogoutURI is where its logout tokens go. Empty: it is not notified.
 	BackChannelLogoutURI string
 	// SessionRequired is backchannel_logout_session_required: logout tokens then have a sid and no sub,
 	// because some clients end all sessions of a user when they see a sub.
@@ -32,10 +32,10 @@ type Client struct {
 	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and
 	// sid in any case.
 	FrontChannelSessionRequired bool
-	// Coordinate says whether the client's activity keeps sessions alive. Nil: as the host does by default.
+	// Coordinate says whether the client's activity keeps sessions alive. Nil: the host's default.
 	Coordinate *bool
-	// Muted are the ends of a session that the client does not want to be told of by back channel. Zero: it
-	// is told of all.
+	// Muted are the ends of a session of which the client is not notified by back channel. Zero: it is
+	// notified of all.
 	Muted ticketstore.Ends
 	// PostLogoutRedirectURIs are where a browser may be sent after signing out, compared as strings
 	// (RP-Initiated Logout 1.0, section 3).
@@ -44,12 +44,12 @@ type Client struct {
 
 // ClientSource finds clients. Implementations are safe for concurrent use.
 type ClientSource interface {
-	// LogoutClient returns the client as it is registered now. An unknown one is ticketstore.ErrNotFound; any
+	// LogoutClient returns the client's present registration. An unknown one is ticketstore.ErrNotFound; any
 	// other error means that it could not be looked up.
 	LogoutClient(ctx context.Context, clientID string) (*Client, error)
 }
 
-// ClientMap is a ClientSource that knows the clients it holds, by client id.
+// ClientMap is a ClientSource over a map by client id.
 type ClientMap map[string]Client
 
 var _ ClientSource = (ClientMap)(nil)
@@ -64,7 +64,7 @@ func (m ClientMap) LogoutClient(_ context.Context, clientID string) (*Client, er
 	return &client, nil
 }
 
-// ValidateClient refuses a client whose URIs could never work, with a *ticketstore.FieldError that has the
+// ValidateClient refuses a client whose URIs cannot work, with a *ticketstore.FieldError that has the
 // registration's name of the field.
 func ValidateClient(client Client) error {
 	if err := ticketstore.CheckID("client_id", client.ClientID); err != nil {
@@ -94,7 +94,7 @@ func ValidateClient(client Client) error {
 	return nil
 }
 
-// scriptSchemes are those of addresses that are programs or documents of the page that leads to them.
+// scriptSchemes are those of URIs whose content runs in the origin of the page that links to them.
 var scriptSchemes = []string{"javascript", "data", "vbscript", "blob", "about", "file"}
 
 func checkURI(field, raw string, web bool) error {
@@ -125,7 +125,7 @@ func checkURI(field, raw string, web bool) error {
 	return nil
 }
 
-// hasFragment sees the empty fragment too, which url.Parse drops.
+// hasFragment also finds an empty fragment, which url.Parse drops.
 func hasFragment(raw string) bool {
 	for _, c := range raw {
 		if c == '#' {

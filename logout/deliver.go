@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of an answer's body, and answerTime how long.
+	// maxAnswer bounds what is read of a response body, and answerTime how long.
 	maxAnswer  = 16 << 10
 	answerTime = time.Second
 	// maxAnswerHeader bounds an answer's header.
@@ -29,8 +29,8 @@ const (
 	settlePause    = 100 * time.Millisecond
 )
 
-// newHTTPClient returns a client that follows no redirect, uses no proxy of the environment, and connects
-// where the guard lets it.
+// newHTTPClient returns a client that follows no redirects (rule 7), uses no proxy of the environment, and
+// connects only where the guard allows.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	transport := &http.Transport{
 		DialContext:            newDialer(config, guard).DialContext,
@@ -51,13 +51,13 @@ func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	}
 }
 
-// newDialer returns a dialer that has the guard look at each address after the name was resolved, just before
-// it is connected to.
+// newDialer returns a dialer whose guard checks each address after name resolution, just before the
+// connection: checking the name earlier would allow DNS rebinding.
 func newDialer(config *DispatcherConfig, guard *guard) *net.Dialer {
 	return &net.Dialer{Timeout: config.Timeout, Control: guard.control}
 }
 
-// attempt is what came of trying to deliver a notice.
+// attempt is the result of one delivery.
 type attempt struct {
 	state      State  // Delivered, Refused or Pending
 	problem    string // empty when delivered
@@ -77,19 +77,17 @@ func (d *Dispatcher) deliver(work *Delivery) {
 	if tried.state == Pending && d.base.Err() != nil {
 		outcome = Outcome{State: Pending, NextAttempt: d.now(), LastError: "the server was shutting down"}
 	}
-	log := d.config.Logger.With("notification_id", work.ID, "client_id", work.ClientID, "session_id",
-		work.SessionID,
-		"state", outcome.State, "attempt", work.Attempts+1)
+	log := d.config.Logger.With("notification_id", work.ID, "client_id", work.ClientID,
+		"session_id", work.SessionID, "state", outcome.State, "attempt", work.Attempts+1)
 	if outcome.State == Delivered {
-		log.InfoContext(ctx, "client was told of the end of a session")
+		log.InfoContext(ctx, "client notified of the end of a session")
 	} else {
-		log.WarnContext(ctx, "client was not told of the end of a session", "problem", outcome.LastError,
+		log.WarnContext(ctx, "client not notified of the end of a session", "problem", outcome.LastError,
 			"next_attempt", outcome.NextAttempt)
 	}
 	recorded, err := d.settle(work, outcome)
 	if err != nil {
-		log.ErrorContext(ctx, "outcome of a logout notice was not recorded: it may be sent again", "error",
-			err)
+		log.ErrorContext(ctx, "outcome of a delivery not recorded: it may be repeated", "error", err)
 	}
 	if recorded && d.config.Settled != nil {
 		d.config.Settled(&work.Notification, outcome)
@@ -98,15 +96,15 @@ func (d *Dispatcher) deliver(work *Delivery) {
 
 func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	if len(d.config.Issuers) > 0 && !slices.Contains(d.config.Issuers, work.Issuer) {
-		return failed("the notice is of another issuer than this server's")
+		return failed("the notification is of another issuer")
 	}
 	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return failed("the client is not registered")
 	case err != nil:
-		d.config.Logger.ErrorContext(ctx, "client cannot be looked up", "client_id", work.ClientID, "error",
-			err)
+		d.config.Logger.ErrorContext(ctx, "client cannot be looked up",
+			"client_id", work.ClientID, "error", err)
 		return failed("the client cannot be looked up")
 	case client == nil || client.BackChannelLogoutURI == "":
 		return failed("the client has no backchannel_logout_uri")
@@ -129,7 +127,7 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 
 // post sends the token as Back-Channel Logout 1.0, section 2.5 says.
 func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
-	// The answer's body has less time than the rest.
+	// The response body has less time than the rest.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	body := strings.NewReader(url.Values{"logout_token": {token}}.Encode())
@@ -146,12 +144,12 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	}
 	defer response.Body.Close()
 	defer time.AfterFunc(answerTime, cancel).Stop()
-	// however much came: the status is what counts
+	// A body that is cut off does not matter: only the status counts.
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return judge(response, answer)
 }
 
-// judge tells what an answer means. Only the status counts.
+// judge returns the meaning of a response. Only the status counts.
 func judge(response *http.Response, answer []byte) attempt {
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusNoContent:
@@ -189,8 +187,8 @@ func errorCode(answer []byte) string {
 	return body.Error
 }
 
-// describe says what went wrong without the URI, whose query may hold a secret of the client's, and without
-// anything of an answer, which may repeat the logout token.
+// describe returns the problem without the URI, whose query may hold a secret, and without parts of a
+// response, which may repeat the logout token.
 func (d *Dispatcher) describe(err error) string {
 	var failure *url.Error
 	if errors.As(err, &failure) {
@@ -215,7 +213,7 @@ func (d *Dispatcher) describe(err error) string {
 	return "the connection ended without an answer that is HTTP"
 }
 
-// outcome decides what becomes of the notice. The last attempt is made when the retry window closes.
+// outcome decides what becomes of the notification. The last attempt is made when the retry window closes.
 func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	out := Outcome{State: tried.state, LastError: cut(tried.problem, MaxLastError)}
 	if tried.state != Pending {
@@ -236,8 +234,8 @@ func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	return out
 }
 
-// settle records the outcome, also while the Dispatcher closes. A claim that is outdated by now is another's
-// business.
+// settle records the outcome, also while the Dispatcher closes. Under an outdated claim nothing is to be
+// recorded: another delivery does that.
 func (d *Dispatcher) settle(work *Delivery, outcome Outcome) (recorded bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.base), storeTimeout)
 	defer cancel()

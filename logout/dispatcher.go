@@ -25,11 +25,13 @@ const (
 )
 
 const (
-	// leaseMargin is what a claim holds beyond the delivery's timeout: time to record the outcome.
+	// leaseMargin is how much longer a claim's lease is than the delivery timeout: time to record the
+	// outcome.
 	leaseMargin = 5 * time.Second
 	// storeTimeout bounds one call of the store.
 	storeTimeout = 5 * time.Second
-	// lookAgain is how soon to look for due work again that could not be had because its client was busy.
+	// lookAgain is when to claim again after due notifications were passed over because their client was
+	// busy.
 	lookAgain = 250 * time.Millisecond
 	// closeGrace is how long Close lets deliveries under way finish before it cuts them off.
 	closeGrace = 5 * time.Second
@@ -40,33 +42,34 @@ type DispatcherConfig struct {
 	Store   Store
 	Signer  Signer
 	Clients ClientSource
-	// Issuers are those whose logout tokens the Signer signs. A notice of another one, which the store may
-	// have made up, is not sent. Any when empty.
+	// Issuers are those whose logout tokens the Signer signs. A notification of another issuer is not sent:
+	// the store is not trusted (rule 13). Any issuer when empty.
 	Issuers []string
-	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may go all the same.
+	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent
+	// nevertheless.
 	AllowCIDRs []netip.Prefix
 	// Timeout bounds one delivery, from looking up the client to the end of its answer.
 	Timeout time.Duration
 	// Concurrency bounds the deliveries under way, and PerClient those to one client.
 	Concurrency int
 	PerClient   int
-	// Poll is how often to look for work that nobody announced: another host's, or what an earlier run left.
+	// Poll is how often to claim without a Wake: for work of another host or of an earlier run.
 	Poll time.Duration
-	// RetryBase is the wait after the first failure. It doubles with each further one, up to RetryMost.
+	// RetryBase is the backoff after the first failure. It doubles with each further one, up to RetryMost.
 	RetryBase time.Duration
 	RetryMost time.Duration
 	// TLS configures connections to clients, for certificates of a private authority. It is cloned.
 	TLS *tls.Config
-	// Settled, if set, is called with each notice whose outcome was recorded. It must not block.
-	Settled func(notice *Notification, outcome Outcome)
+	// Settled, if set, is called with each notification whose outcome was recorded. It must not block.
+	Settled func(notification *Notification, outcome Outcome)
 	// Now is the clock, time.Now by default.
 	Now func() time.Time
 	// Logger is slog.Default() by default.
 	Logger *slog.Logger
 }
 
-// Dispatcher delivers notices: it claims due ones from its Store, posts a logout token to each client, and
-// records what came of it.
+// Dispatcher delivers notifications: it claims due ones from its Store, posts a logout token to each client,
+// and records the outcome.
 type Dispatcher struct {
 	config DispatcherConfig
 	http   *http.Client
@@ -92,14 +95,14 @@ type Dispatcher struct {
 	paused  []pausing
 }
 
-// pausing is somebody's wish for a pause.
+// pausing is one call of Pause.
 type pausing struct {
 	idle    chan struct{} // closed when nothing is under way
-	resumed chan struct{} // closed by him
+	resumed chan struct{} // closed by resume
 }
 
-// NewDispatcher returns a Dispatcher at work. Its error is a *ticketstore.FieldError for each wrong field.
-// Call Close when done with it.
+// NewDispatcher starts a Dispatcher. Its error is a *ticketstore.FieldError for each wrong field. Call Close
+// when done with it.
 func NewDispatcher(config DispatcherConfig) (*Dispatcher, error) {
 	if err := config.prepare(); err != nil {
 		return nil, err
@@ -165,16 +168,16 @@ func (c *DispatcherConfig) prepare() error {
 	return errors.Join(errs...)
 }
 
-// Wake has the queue looked at now, because something was put into it.
+// Wake makes the Dispatcher claim now, because something was queued.
 func (d *Dispatcher) Wake() {
 	select {
 	case d.wake <- struct{}{}:
-	default: // it will be looked at anyway
+	default: // a claim is due anyway
 	}
 }
 
-// Pause takes no more work until resume is called, and returns when no delivery is under way, so that no
-// claim is held. When ctx ends first it returns its error; the pause lasts until resume all the same.
+// Pause stops claiming until resume is called, and returns when no delivery is under way, so that no claim is
+// held. When ctx ends first it returns its error; the pause still lasts until resume.
 func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
 	p := pausing{idle: make(chan struct{}), resumed: make(chan struct{})}
 	resume = sync.OnceFunc(func() { close(p.resumed); d.Wake() })
@@ -194,7 +197,7 @@ func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
 	return resume, nil
 }
 
-// resting reports whether there is a pause, and those who asked for it when nothing is under way.
+// resting reports whether there is a pause. It tells the callers of Pause when no delivery is under way.
 func (d *Dispatcher) resting() bool {
 	d.paused = slices.DeleteFunc(d.paused, func(p pausing) bool {
 		select {
@@ -216,9 +219,9 @@ func (d *Dispatcher) resting() bool {
 	return len(d.paused) > 0
 }
 
-// Close takes no more work, lets deliveries under way finish for a few seconds, cuts off the rest, and
-// returns when their outcome has been recorded. What was not delivered stays in the queue. A Signer or
-// ClientSource that ignores its context is not waited for: that is an error. It may be called again.
+// Close stops claiming, lets deliveries under way finish for a few seconds, cancels the rest, and returns
+// when their outcomes have been recorded. What was not delivered stays in the queue. A Signer or ClientSource
+// that ignores its context is not waited for, which is an error. It may be called again.
 func (d *Dispatcher) Close() error {
 	d.close.Do(func() {
 		close(d.closing)
@@ -254,7 +257,7 @@ func within(ended <-chan struct{}, limit time.Duration) bool {
 
 func (d *Dispatcher) now() time.Time { return d.config.Now().UTC() }
 
-// run hands due notices to goroutines of their own, as many as there is room for.
+// run claims due notifications and starts a goroutine for each delivery, within Concurrency.
 func (d *Dispatcher) run() {
 	defer close(d.done)
 	timer := time.NewTimer(0)
@@ -286,8 +289,7 @@ func (d *Dispatcher) release(client string) {
 	}
 }
 
-// releaseAll releases whatever else has finished meanwhile, so that one claim makes up for all of it: while
-// the store answers, more finish.
+// releaseAll releases all deliveries that have finished meanwhile, so that one claim replaces all of them.
 func (d *Dispatcher) releaseAll() {
 	for {
 		select {
@@ -299,8 +301,7 @@ func (d *Dispatcher) releaseAll() {
 	}
 }
 
-// takeWork claims and starts what it can, and returns how long there is nothing to do unless something
-// happens.
+// takeWork claims and starts what it can, and returns how long to wait for the next event.
 func (d *Dispatcher) takeWork() time.Duration {
 	for d.total < d.config.Concurrency {
 		claimed, err := d.claim()
@@ -312,7 +313,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 			if often, first := d.handed.tooOften(work.ID); often {
 				if paced = true; first {
 					d.config.Logger.ErrorContext(d.base,
-						"the store hands out a logout notice again and again; it is left alone for a minute",
+						"store hands out the same notification repeatedly: skipping it for a minute",
 						"notification_id", work.ID, "client_id", work.ClientID)
 				}
 				continue
@@ -330,7 +331,7 @@ func (d *Dispatcher) takeWork() time.Duration {
 			return d.config.Poll
 		}
 		if len(claimed.Deliveries) == 0 || claimed.Next.After(d.now()) {
-			return d.pause(claimed.Next) // that was all there is to do now
+			return d.pause(claimed.Next) // nothing more is due now
 		}
 		d.releaseAll()
 		select {
@@ -342,8 +343,8 @@ func (d *Dispatcher) takeWork() time.Duration {
 	return d.config.Poll // a delivery that finishes comes first
 }
 
-// claim asks for as much as there is room for. Of a client with deliveries under way it takes no more than
-// what PerClient leaves.
+// claim claims up to Concurrency. Of a client with deliveries under way it takes at most what PerClient
+// leaves.
 func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claim := Claim{
 		Limit: d.config.Concurrency - d.total, PerClient: d.config.PerClient,
@@ -361,17 +362,16 @@ func (d *Dispatcher) claim() (*ClaimResult, error) {
 	claimed, err := d.config.Store.Claim(ctx, claim, d.now())
 	switch {
 	case err != nil && !d.failing:
-		d.config.Logger.ErrorContext(ctx, "logout notices cannot be taken from the queue, trying again",
+		d.config.Logger.ErrorContext(ctx, "cannot claim notifications, retrying",
 			"error", err)
 	case err == nil && d.failing:
-		d.config.Logger.InfoContext(ctx, "logout notices are taken from the queue again")
+		d.config.Logger.InfoContext(ctx, "claiming notifications again")
 	}
 	d.failing = err != nil
 	return claimed, err
 }
 
-// pause returns how long to wait for a notice that is due at next, if there is one, and at most until the
-// next poll.
+// pause returns how long to wait for the notification that is due at next, at most until the next poll.
 func (d *Dispatcher) pause(next time.Time) time.Duration {
 	if next.IsZero() {
 		return d.config.Poll

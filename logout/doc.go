@@ -1,9 +1,10 @@
-// Package logout ends sessions and tells their clients.
+// Package logout ends sessions and notifies their clients.
 //
-// Its Store replaces a session by an ended record and queues one notice for each client that must be told, in
-// one transaction, for every way a session ends: sign-out, removal, expiry, replacement. Its Dispatcher takes
-// the notices from the queue and sends them by OpenID Connect Back-Channel Logout 1.0 until each client has
-// answered or the retry window has closed.
+// Its Store replaces a session by an ended record and queues one notification for each client that is to be
+// notified, in one transaction, for every way a session ends: sign-out, removal, expiry, replacement (rule
+// 1). Its Dispatcher claims notifications and delivers them by OpenID Connect Back-Channel Logout 1.0 until
+// each client has answered or the retry window has closed (rule 7). A notification is the record, a delivery
+// one attempt.
 //
 // The Store may live in another process; the Dispatcher runs in the host, which holds the signing key and the
 // network.

@@ -36,7 +36,7 @@ func (r Reason) Ends() ticketstore.Ends {
 const MaxClientIDs = 1000
 
 // Ending asks for sessions to end. Its zero flags end everything: the session, its tokens, its consents, and
-// its clients are told.
+// its clients are notified.
 type Ending struct {
 	// OperationID makes repeating the call safe: for grantstore.OperationRetention the same id gets the same
 	// answer and changes nothing more. Required; choose 128 random bits or more.
@@ -48,20 +48,19 @@ type Ending struct {
 	// to its clients are.
 	SubjectID string
 	SessionID string
-	// All ends every session that there is when the ending begins, and revokes for every subject what an
-	// ending by subject alone does. It excludes SubjectID and SessionID. It is always a job (see Store.End),
-	// but in a dry run. Grants without a subject, such as those of client credentials, are no user's and
-	// stay.
+	// All ends every session that exists when the ending begins, and revokes for every subject what an ending
+	// by subject alone does. It excludes SubjectID and SessionID. It is always a job (see Store.End), except
+	// in a dry run. Grants without a subject, such as those of client credentials, stay.
 	All bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an
-	// empty list is ticketstore.ErrInvalid.
+	// ClientIDs narrows whose tokens and consents are revoked and which clients are notified (rule 6). Nil
+	// means every client; an empty list is ticketstore.ErrInvalid.
 	ClientIDs []string
-	// Reason is what the clients' notices and the ended record say. With SessionExpiration a session that is
-	// live at now is left alone: it slid since somebody saw it due.
+	// Reason is what the clients' notifications and the ended record say. With SessionExpiration a session
+	// that is live at now is left alone: it slid after it was found due.
 	Reason Reason
 
-	// KeepSession leaves the session live. Named ClientIDs that are told, or have nowhere to be told, are
-	// detached from it.
+	// KeepSession leaves the session live. Named ClientIDs that are notified, or have no URI to be notified
+	// at, are detached from it.
 	KeepSession bool
 	// KeepTokens leaves tokens alone; where the session goes, they outlive it. Codes never do.
 	KeepTokens bool
@@ -71,9 +70,9 @@ type Ending struct {
 	KeepOffline bool
 	// KeepConsents leaves consents alone.
 	KeepConsents bool
-	// SkipNotification tells nobody.
+	// SkipNotification queues no notifications.
 	SkipNotification bool
-	// CoordinatedOnly tells only clients whose activity keeps the session alive.
+	// CoordinatedOnly notifies only clients whose activity keeps the session alive.
 	CoordinatedOnly bool
 	// DryRun counts what would be done and does nothing.
 	DryRun bool
@@ -88,7 +87,7 @@ type Result struct {
 	NotificationsQueued int
 	// ClientsLeftAlone are the clients of the matched sessions that ClientIDs left out, sorted, each once.
 	ClientsLeftAlone []string
-	// Ended are the sessions removed, as many as fit: at most MaxEnded. The count is exact.
+	// Ended are the sessions removed, at most MaxEnded of them. SessionsRemoved is exact.
 	Ended []EndedSession
 	// JobID is set instead of the counts in the answer to an Ending of All: the job to look at.
 	JobID string
@@ -103,7 +102,7 @@ type EndedSession struct {
 	SubjectID string
 }
 
-// Add adds the counts of other to r; the lists are the caller's to merge.
+// Add adds the counts of other to r. It does not merge the lists.
 func (r *Result) Add(other Result) {
 	r.SessionsRemoved += other.SessionsRemoved
 	r.GrantsRevoked += other.GrantsRevoked

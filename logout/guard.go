@@ -10,10 +10,10 @@ import (
 )
 
 // ErrAddress means that a client's logout URI leads to an address that is not public and not allowed.
-var ErrAddress = errors.New("address is not public: allow its network if it is meant")
+var ErrAddress = errors.New("address is not public: allow its network if it is intended")
 
-// guard decides which addresses logout tokens may go to. It looks at the address that is being connected to,
-// after every name has been resolved, so that a name cannot lead it astray.
+// guard decides to which addresses logout tokens may be sent (rule 7). It checks the address of each
+// connection, after name resolution, so that a name cannot bypass it.
 type guard struct {
 	allow []netip.Prefix
 }
@@ -26,9 +26,8 @@ func newGuard(allow []netip.Prefix) (*guard, error) {
 		}
 		if addr := prefix.Addr(); addr.Is4In6() {
 			if prefix.Bits() < 96 {
-				return nil,
-					ticketstore.Invalidf(fmt.Sprintf("allow_cidrs[%d]", i),
-						"is wider than the IPv4-mapped addresses")
+				return nil, ticketstore.Invalidf(fmt.Sprintf("allow_cidrs[%d]", i),
+					"is wider than the IPv4-mapped addresses")
 			}
 			prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 		}
@@ -83,8 +82,8 @@ var (
 	globalUnicast = netip.MustParsePrefix("2000::/3")
 )
 
-// reserved are the networks that IANA's special-purpose registries keep from the public, besides the IPv6
-// ones outside globalUnicast.
+// reserved are the non-public networks of IANA's special-purpose registries, except the IPv6 ones outside
+// globalUnicast.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),       // this network
 	netip.MustParsePrefix("10.0.0.0/8"),      // private

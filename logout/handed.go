@@ -3,22 +3,23 @@ package logout
 import "time"
 
 const (
-	// maxHanded is how often one notice is delivered within handedWindow. What is retried comes far less
-	// often.
+	// maxHanded is how often one notification is delivered within handedWindow. Retries are far less
+	// frequent.
 	maxHanded    = 100
 	handedWindow = time.Minute
-	// maxRemembered bounds the notices that are remembered.
+	// maxRemembered bounds the notifications that are remembered.
 	maxRemembered = 4096
 )
 
-// handed counts how often notices were handed out lately: a store that forgets outcomes hands out the same
-// ones again and again.
+// handed counts how often notifications were handed out recently. It limits the harm of a store that forgets
+// outcomes and hands out the same ones repeatedly.
 type handed struct {
 	since  time.Time
 	counts map[string]int
 }
 
-// tooOften counts a notice, and reports whether it is to be left alone for now, and whether that is news.
+// tooOften counts a notification. It reports whether it is to be skipped for now, and whether this is the
+// first time.
 func (h *handed) tooOften(id string) (often, first bool) {
 	if h.counts == nil || len(h.counts) >= maxRemembered || time.Since(h.since) > handedWindow {
 		h.since, h.counts = time.Now(), map[string]int{}

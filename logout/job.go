@@ -10,8 +10,8 @@ const JobRetention = 24 * time.Hour
 // JobState is the state of a job.
 type JobState string
 
-// The states of a job. One that failed is taken up again when the store is opened again, or when its ending
-// is repeated.
+// The states of a job. A failed job is resumed when the store is opened again, or when its ending is
+// repeated.
 const (
 	JobRunning JobState = "running"
 	JobDone    JobState = "done"
@@ -35,13 +35,13 @@ type Job struct {
 	// ID is the Ending's OperationID.
 	ID    string
 	State JobState
-	// Phase is what a job that is not done is at.
+	// Phase is the present phase of a job that is not done.
 	Phase string
-	// Started is the now of the ending. Finished is when the job was done, to the second or so: a store reads
-	// no clock, so the next call that says what time it is tells. It is zero until then.
+	// Started is the now of the ending. Finished is when the job was done, to about a second: a store reads
+	// no clock, so it takes the now of the next call. It is zero until then.
 	Started  time.Time
 	Finished time.Time
-	// Total is how many sessions there were to look at when the job began, Done how many have been looked at.
+	// Total is how many sessions the job had to check when it began, Done how many it has checked.
 	Total int
 	Done  int
 	// Result counts what was done so far.

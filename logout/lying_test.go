@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// forgetful is a queue that hands out one notice for ever, whatever became of it.
+// forgetful is a queue that hands out one notification for ever, whatever became of it.
 type forgetful struct {
 	*queue
 	mu    sync.Mutex
@@ -39,8 +39,8 @@ func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
 	start(t, f.queue, logout.ClientMap{"rp": rp.client("rp")}, func(c *logout.DispatcherConfig) {
 		c.Store, c.Logger = f, slog.New(slog.NewTextHandler(log, nil))
 	})
-	testenv.Eventually(t, "the notice is left alone", func() bool {
-		return strings.Contains(log.String(), "again and again")
+	testenv.Eventually(t, "the notification is left alone", func() bool {
+		return strings.Contains(log.String(), "repeatedly")
 	})
 	f.mu.Lock()
 	before := f.claim
@@ -55,7 +55,7 @@ func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
 	}
 }
 
-func TestNoticeOfAnotherIssuerIsNotSigned(t *testing.T) {
+func TestNotificationOfAnotherIssuerIsNotSigned(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, status(200))
 	other, former := due("other", "rp"), due("former", "rp")

@@ -9,24 +9,24 @@ import (
 
 // Retry windows and retention.
 const (
-	// RetryWindow is how long after it was queued, or sent again by an operator, a notice is tried.
+	// RetryWindow is how long a notification is tried after it was queued, or retried by an operator.
 	RetryWindow = 24 * time.Hour
-	// RecentUse: a client that got tokens within this time before the end is told twice, because its sign-in
-	// may not have been finished when the first notice came.
+	// RecentUse: a client that got tokens within this time before the end is notified twice, because its
+	// sign-in may not have been finished at the first delivery (rule 7).
 	RecentUse = 10 * time.Second
-	// SecondDelivery is how long after the end such a client is told again.
+	// SecondDelivery is how long after the end such a client is notified again.
 	SecondDelivery = 15 * time.Second
-	// NotificationRetention is how long a notice is kept after its last change of state.
+	// NotificationRetention is how long a notification is kept after its last change of state.
 	NotificationRetention = 7 * 24 * time.Hour
 	// MaxLastError bounds Notification.LastError in bytes; a longer one is cut.
 	MaxLastError = 512
 )
 
-// State is the state of a notice.
+// State is the state of a notification.
 type State string
 
-// The states. A pending notice is waiting or on its way; the others are final until an operator has it sent
-// again.
+// The states. A pending notification is waiting or being delivered; the other states are final until an
+// operator retries it.
 const (
 	Pending   State = "pending"
 	Delivered State = "delivered" // the client answered 200 or 204
@@ -34,7 +34,7 @@ const (
 	GivenUp   State = "given_up"  // the retry window closed
 )
 
-// Notification is one client's notice of the end of one session.
+// Notification is what one client is told of the end of one session.
 type Notification struct {
 	// ID is assigned by the store, unique, and sorts by the time of queueing.
 	ID        string
@@ -46,33 +46,32 @@ type Notification struct {
 	State     State
 	// Queued is when the session ended.
 	Queued time.Time
-	// Attempts counts deliveries tried since the notice was queued or sent again.
+	// Attempts counts deliveries since the notification was queued or retried.
 	Attempts int
-	// NextAttempt is when a pending notice is due.
+	// NextAttempt is when a pending notification is due.
 	NextAttempt time.Time
 	// GiveUpAt is when the retry window closes.
 	GiveUpAt time.Time
-	// LastAttempt is when the last answer was recorded. LastError is what was wrong with it; empty after a
-	// success.
+	// LastAttempt is when the last outcome was recorded. LastError is its problem; empty after a success.
 	LastAttempt time.Time
 	LastError   string
-	// Again is when the client is told a second time. Zero means never, or that it has been.
+	// Again is when the client is notified a second time. Zero means never, or that it has been.
 	Again time.Time
 }
 
-// Claim asks for notices to deliver.
+// Claim asks for notifications to deliver.
 type Claim struct {
-	// Limit bounds the notices handed out, and PerClient those of one client.
+	// Limit bounds the notifications handed out, and PerClient those of one client.
 	Limit     int
 	PerClient int
 	// Busy are clients to pass over.
 	Busy []string
-	// Lease is how long the claims hold: longer than a delivery can take. A notice not settled by then is
-	// handed out again.
+	// Lease is how long the claims hold: longer than a delivery can take. A notification not settled by then
+	// is handed out again.
 	Lease time.Duration
 }
 
-// Validate refuses a claim that hands out nothing or forever.
+// Validate refuses a claim without bounds or lease.
 func (c *Claim) Validate() error {
 	switch {
 	case c.Limit <= 0 || c.Limit > ticketstore.MaxCount:
@@ -88,24 +87,24 @@ func (c *Claim) Validate() error {
 // ClaimResult is the answer to a Claim.
 type ClaimResult struct {
 	Deliveries []Delivery
-	// Next is when the next notice falls due, of any client: those claimed and those passed over as busy are
-	// counted by the end of their lease and their due time. Zero means that the queue is empty.
+	// Next is when the next notification falls due, of any client: claimed ones by the end of their lease,
+	// passed over ones by their due time. Zero means that the queue is empty.
 	Next time.Time
 }
 
-// Delivery is a notice handed out for delivery under a claim number.
+// Delivery is a claimed notification and the number of the claim.
 type Delivery struct {
 	Notification
-	// Claim is the number to report under. It rises with every claim of the notice.
+	// Claim is the number to settle under. It rises with every claim of the notification.
 	Claim uint64
 }
 
-// Outcome is the answer of a client, or what became of the attempt to get one.
+// Outcome is the result of a delivery.
 type Outcome struct {
 	// State is Delivered, Refused, GivenUp, or Pending to try again at NextAttempt.
 	State       State
 	NextAttempt time.Time
-	// LastError says what was wrong. It holds no secret and nothing of the answer's body but its error code.
+	// LastError is the problem. It holds no secret, and of the response body only the error code.
 	LastError string
 }
 
@@ -120,31 +119,31 @@ func (o *Outcome) Validate() error {
 		}
 		return nil
 	}
-	return ticketstore.Invalidf("state", "is not a state of a notice")
+	return ticketstore.Invalidf("state", "is not a state of a notification")
 }
 
-// Retry asks for notices to be sent again: the one with that ID, or those that the filter selects.
+// Retry asks for notifications to be sent again: the one with that ID, or those that the filter selects.
 type Retry struct {
 	ID string
-	// Filter selects notices where there is no ID. At least one condition is required.
+	// Filter selects notifications where there is no ID. At least one condition is required.
 	Filter NotificationFilter
-	// Limit bounds the notices that one call with a filter looks at: 1 to ticketstore.MaxCount.
+	// Limit bounds the notifications that one call with a filter looks at: 1 to ticketstore.MaxCount.
 	Limit int
-	// After has the call go on behind the notice with that id: RetryResult.Next of the call before.
+	// After continues behind the notification with that id: RetryResult.Next of the call before.
 	After string
 }
 
 // RetryResult is the answer to a Retry.
 type RetryResult struct {
-	// Notification is the notice with the ID as it is then. It is nil in the answer to a filter.
+	// Notification is the one with the ID, after the retry. It is nil in the answer to a filter.
 	Notification *Notification
-	// Count is how many notices will be sent again.
+	// Count is how many notifications will be sent again.
 	Count int
-	// Next is where the next call goes on. Empty means that all have been looked at.
+	// Next is where the next call continues. Empty means that all have been looked at.
 	Next string
 }
 
-// Validate refuses a retry of nothing, or of everything by mistake.
+// Validate refuses a retry without id and filter: it would be one of everything.
 func (r *Retry) Validate() error {
 	if r.ID != "" {
 		if r.Filter != (NotificationFilter{}) || r.After != "" {
@@ -162,15 +161,15 @@ func (r *Retry) Validate() error {
 	return cmp.Or(r.Filter.Validate(), ticketstore.CheckText("after", r.After, ticketstore.MaxID))
 }
 
-// NotificationFilter selects notices. Its conditions AND together; a zero field is no condition.
+// NotificationFilter selects notifications. Its conditions AND together; a zero field is no condition.
 type NotificationFilter struct {
 	State     State
 	ClientID  string
 	SessionID string
 }
 
-// NotificationQuery asks for a page of notices in the order of their queueing. Its fields work as those of
-// ticketstore.SessionQuery.
+// NotificationQuery asks for a page of notifications in the order of their queueing. Its fields work as those
+// of ticketstore.SessionQuery.
 type NotificationQuery struct {
 	Filter       NotificationFilter
 	Order        ticketstore.Order
@@ -187,10 +186,10 @@ type NotificationPage struct {
 	HasNext       bool
 }
 
-// ListingNotifications names the listing of notices in results tokens.
+// ListingNotifications names the listing of notifications in results tokens.
 const ListingNotifications = "deliveries"
 
-// Walk checks the query and takes its results token apart. Its errors are *ticketstore.FieldError.
+// Walk checks the query and decodes its results token. Its errors are *ticketstore.FieldError.
 func (q NotificationQuery) Walk() (*ticketstore.Walk[NotificationFilter], error) {
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
@@ -201,7 +200,7 @@ func (q NotificationQuery) Walk() (*ticketstore.Walk[NotificationFilter], error)
 	return ticketstore.ResumeWalk(ListingNotifications, request, q.Filter, keepFilter)
 }
 
-// Validate refuses conditions that no notice can meet by their form.
+// Validate refuses conditions whose form no notification can have.
 func (f *NotificationFilter) Validate() error {
 	switch f.State {
 	case "", Pending, Delivered, Refused, GivenUp:

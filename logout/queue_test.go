@@ -25,21 +25,21 @@ import (
 type queue struct {
 	logout.Store // nil: whatever else is called panics
 
-	mu       sync.Mutex
-	notices  map[string]*notice
-	settled  int
-	claimErr error
-	settleIn int // how many calls of Settle fail before one works
+	mu            sync.Mutex
+	notifications map[string]*notification
+	settled       int
+	claimErr      error
+	settleIn      int // how many calls of Settle fail before one works
 }
 
-type notice struct {
+type notification struct {
 	logout.Notification
 	claim uint64
 	lease time.Time
 }
 
 func newQueue(notifications ...logout.Notification) *queue {
-	q := &queue{notices: map[string]*notice{}}
+	q := &queue{notifications: map[string]*notification{}}
 	for _, n := range notifications {
 		q.add(n)
 	}
@@ -49,7 +49,7 @@ func newQueue(notifications ...logout.Notification) *queue {
 func (q *queue) add(n logout.Notification) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.notices[n.ID] = &notice{Notification: n}
+	q.notifications[n.ID] = &notification{Notification: n}
 }
 
 func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
@@ -61,13 +61,13 @@ func (q *queue) Claim(_ context.Context, claim logout.Claim, now time.Time) (*lo
 	if q.claimErr != nil {
 		return nil, q.claimErr
 	}
-	all := make([]*notice, 0, len(q.notices))
-	for _, n := range q.notices {
+	all := make([]*notification, 0, len(q.notifications))
+	for _, n := range q.notifications {
 		if n.State == logout.Pending {
 			all = append(all, n)
 		}
 	}
-	slices.SortFunc(all, func(a, b *notice) int {
+	slices.SortFunc(all, func(a, b *notification) int {
 		return cmp.Or(a.NextAttempt.Compare(b.NextAttempt), cmp.Compare(a.ID, b.ID))
 	})
 	claimed, perClient := &logout.ClaimResult{}, map[string]int{}
@@ -106,7 +106,7 @@ func (q *queue) Settle(
 		q.settleIn--
 		return ticketstore.ErrUnavailable
 	}
-	n := q.notices[id]
+	n := q.notifications[id]
 	if n.claim != claim {
 		return logout.ErrOutdated
 	}
@@ -121,13 +121,13 @@ func (q *queue) Settle(
 func (q *queue) get(id string) logout.Notification {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.notices[id].Notification
+	return q.notifications[id].Notification
 }
 
-// wait polls until the notice meets the condition.
+// wait polls until the notification meets the condition.
 func (q *queue) wait(t *testing.T, id, what string, ok func(logout.Notification) bool) logout.Notification {
 	t.Helper()
-	testenv.Eventually(t, fmt.Sprintf("notice %s is %s", id, what), func() bool { return ok(q.get(id)) })
+	testenv.Eventually(t, fmt.Sprintf("notification %s is %s", id, what), func() bool { return ok(q.get(id)) })
 	return q.get(id)
 }
 
@@ -143,7 +143,7 @@ func (q *queue) waitAttempts(t *testing.T, id string, attempts int) logout.Notif
 	})
 }
 
-// due returns a notice that is due now.
+// due returns a notification that is due now.
 func due(id, client string) logout.Notification {
 	now := time.Now().UTC()
 	return logout.Notification{
@@ -242,5 +242,5 @@ func start(
 	return d
 }
 
-// once lets a notice be tried once: what fails is not due again for long.
+// once lets a notification be tried once: what fails is not due again for long.
 func once(config *logout.DispatcherConfig) { config.RetryBase, config.RetryMost = time.Hour, time.Hour }

@@ -9,7 +9,7 @@ import (
 )
 
 // parseRetryAfter returns the moment that a Retry-After header asks to wait for: seconds or a date (RFC 9110,
-// section 10.2.3). A header that is neither is as good as none.
+// section 10.2.3). A header that is neither is ignored.
 func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -29,11 +29,11 @@ func parseRetryAfter(value string, now time.Time) (time.Time, bool) {
 	return date, true
 }
 
-// backoff returns how long to wait after so many attempts have failed: it doubles from base to most, give or
-// take a quarter so that what failed together is not tried again together.
+// backoff returns how long to wait after so many failed attempts. It doubles from base to most, with a jitter
+// of a quarter, so that deliveries that failed together are not retried together.
 func backoff(base, most time.Duration, attempts int) time.Duration {
 	wait := most
-	// 62 doublings overflow whatever base is.
+	// 62 doublings overflow any base.
 	if attempts < 32 && base<<attempts < most && base<<attempts > 0 {
 		wait = base << attempts
 	}

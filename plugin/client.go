@@ -66,7 +66,7 @@ func (c *Client) Tickets() ticketstore.Store { return c.tickets }
 // Grants returns the plugin's grants.
 func (c *Client) Grants() grantstore.Store { return c.grants }
 
-// Logout returns the plugin's endings and notices.
+// Logout returns the plugin's endings and notifications.
 func (c *Client) Logout() logout.Store { return c.logout }
 
 // Properties returns what the host keeps in the plugin about the store.

@@ -1,8 +1,8 @@
 // Package plugin runs a session backend in a process of its own, by hashicorp/go-plugin and gRPC: Serve in
 // the plugin, Open in the host.
 //
-// The plugin keeps, the host acts: a plugin stores sessions, grants and the queue of logout notices, and
-// needs neither network nor keys. The Client that Open returns has the shape of a Backend itself: a
+// The plugin keeps, the host acts: a plugin stores sessions, grants and the queue of logout notifications,
+// and needs neither network nor keys. The Client that Open returns has the shape of a Backend itself: a
 // ticketstore.Store, a grantstore.Store and a logout.Store, with the identity of their errors kept across the
 // process boundary.
 //

@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits, however much JSON
-// escapes it.
+// MaxResultsToken bounds the length of a results token in bytes. The longest filter fits, even if JSON
+// escapes each of its bytes.
 const MaxResultsToken = 64 << 10
 
-// Bound is a place between two rows of a listing: just beyond the row at Position, or just short of it when
+// Bound is a position between two rows of a listing: just behind the row at Position, or just before it when
 // Inclusive. Position is the engine's own sort key and is compared as bytes.
 type Bound struct {
 	Position  []byte `json:"p,omitempty"`
 	Inclusive bool   `json:"i,omitempty"`
 }
 
-// Cursor is what a results token carries: where a page lies, and the filter and order that it was made with.
-// All listings of all backends use it, so that a token is understood across a swap.
+// Cursor is the content of a results token: where a page lies, and the filter and order that it was made
+// with. All listings of all backends use it, so that a token is valid after a swap (rule 5).
 type Cursor struct {
 	// Listing names the kind of rows: "sessions", "grants", "deliveries".
 	Listing string `json:"l"`
 	Order   Order  `json:"o"`
 	// Filter is the listing's filter in JSON.
 	Filter json.RawMessage `json:"f"`
-	// Before is where the page begins: prior rows are beyond it in the opposite direction. After is where it
-	// ends.
+	// Before is where the page begins: the rows of the prior page are before it. After is where it ends.
 	Before Bound `json:"b"`
 	After  Bound `json:"a"`
 	// Page is the page's number from 1, 0 where it is not known.
@@ -40,8 +39,9 @@ const (
 	cursorChecksum = 8
 )
 
-// Encode returns the results token of the cursor. The token is opaque and tamper-evident only by accident: it
-// holds nothing that its reader could not have asked for.
+// Encode returns the results token of the cursor: version, checksum, JSON, in base64url. The checksum is not
+// keyed, so it authenticates nothing: it turns a truncated or mistyped token into ErrResultsToken instead of
+// another page. A forged token gains nothing, because it holds only what a query may ask for anyway.
 func (c Cursor) Encode() (string, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
@@ -82,8 +82,8 @@ func DecodeCursor(listing, token string) (*Cursor, error) {
 
 func malformedToken() error { return Invalidf(FieldResultsToken, "is malformed") }
 
-// Walk is a page wanted, with the results token taken apart: what an engine needs to answer a query of rows
-// filtered by F.
+// Walk is the page that a query asks for, with its results token decoded: what an engine needs to answer a
+// query of rows filtered by F.
 type Walk[F any] struct {
 	Listing string
 	Filter  F
@@ -97,7 +97,7 @@ type Walk[F any] struct {
 	Page int
 }
 
-// Reverse tells whether the rows must be read against their ascending order to fill the page.
+// Reverse reports whether the rows must be read in descending order to fill the page.
 func (w *Walk[F]) Reverse() bool { return (w.Order == Descending) != w.Prior }
 
 // Token returns the results token of the answered page, which begins at before and ends at after in the order
@@ -120,8 +120,9 @@ type PageRequest struct {
 	Prior        bool
 }
 
-// ResumeWalk checks a request and, where it has a token, fills filter and order from it. merge takes over the
-// fields of kept that filter leaves out and returns a *FieldError for one that differs.
+// ResumeWalk checks a request and, where it has a token, fills filter and order from it. merge takes the
+// fields that filter leaves out from kept, the token's filter, and returns a *FieldError for one that
+// differs.
 func ResumeWalk[F any](
 	listing string, request PageRequest, filter F, merge func(filter *F, kept F) error,
 ) (*Walk[F], error) {
@@ -188,7 +189,7 @@ func KeepSame[T comparable](given *T, kept T) error {
 	return nil
 }
 
-// keepSameTime does what KeepSame does for moments, whatever their location.
+// keepSameTime is KeepSame for moments, whose locations may differ.
 func keepSameTime(given *time.Time, kept time.Time) error {
 	if given.IsZero() {
 		*given = kept

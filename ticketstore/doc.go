@@ -1,12 +1,11 @@
-// Package ticketstore is the record of signed-in users: what a session is, how it is found, and the Store
-// that keeps it.
+// Package ticketstore defines sessions of signed-in users and the Store that keeps them.
 //
-// A session starts when a user signs in and is known by two names. Its SessionID is public: it is the sid
-// claim of ID tokens and logout tokens, and knowing it gives nobody any power. Its Key is the SHA-256 of the
-// secret in the user's cookie: the secret itself never reaches a store.
+// A session starts when a user signs in. It has two names. Its SessionID is public: it is the sid claim of ID
+// tokens and logout tokens and is no credential. Its Key is the SHA-256 of the secret in the user's cookie:
+// the secret itself never reaches a store.
 //
 // A Store creates, renews and reads sessions. It has no delete: a session ends through logout.Store, which
-// replaces it by an ended record and queues the notices to its clients in one transaction.
+// replaces it by an ended record and queues the notifications of its clients in one transaction (rule 1).
 //
 // The package also holds what all three stores (tickets, grants, logout) share: the sentinel errors, the
 // limits on sizes, and the results tokens that page through listings. It imports the standard library only.

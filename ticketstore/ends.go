@@ -6,7 +6,7 @@ type Ends uint8
 // The ways in which a session ends.
 const (
 	EndBySignOut     Ends = 1 << iota // the user signed out
-	EndByExpiry                       // nobody used it in time, or it came to its absolute limit
+	EndByExpiry                       // the idle timeout passed, or the absolute expiry
 	EndByRemoval                      // an operator removed it, or a limit did
 	EndByReplacement                  // another user signed in over it
 )
@@ -14,21 +14,21 @@ const (
 // EndByAny is every way.
 const EndByAny = EndBySignOut | EndByExpiry | EndByRemoval | EndByReplacement
 
-// Has tells whether the set has one of the others.
+// Has reports whether the set has one of the others.
 func (e Ends) Has(others Ends) bool { return e&others != 0 }
 
-// Limit bounds the sessions that a subject may have at once.
+// Limit bounds the live sessions of a subject.
 type Limit struct {
 	// Max is how many, the new one among them. At least 1.
 	Max int
-	// EndOldest ends as many of the subject's oldest sessions as must go, with reason terminated; their
-	// clients are told, their consents stay. Otherwise the new one is refused.
+	// EndOldest ends as many of the subject's oldest sessions as necessary, with reason terminated; their
+	// clients are notified, their consents stay. Otherwise the new one is refused.
 	EndOldest bool
-	// KeepOffline lets Offline refresh tokens of the sessions that go outlive them.
+	// KeepOffline lets Offline refresh tokens of the ended sessions outlive them.
 	KeepOffline bool
 }
 
-// Validate refuses a limit that leaves room for nobody.
+// Validate refuses a limit below one.
 func (l *Limit) Validate() error {
 	if l.Max < 1 {
 		return Invalidf("max", "is not positive")

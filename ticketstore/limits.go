@@ -15,8 +15,8 @@ const (
 	MaxTicket = 64 << 10
 	// MaxAMR bounds the number of entries in Session.AMR.
 	MaxAMR = 32
-	// MaxClients bounds the clients that use a session, those that were detached from it among them: it ends
-	// in one transaction, with a notice to each. One more is ErrTooManyClients.
+	// MaxClients bounds the clients that use a session, detached ones included: it ends in one transaction,
+	// with a notification for each (rule 1). One more is ErrTooManyClients.
 	MaxClients = 256
 )
 

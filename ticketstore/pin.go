@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// ErrOtherStore means that what was to be opened is not the store that is wanted, or no store at all. A
-// *OtherStoreError has both ids.
+// ErrOtherStore: what was opened is not the wanted store, or no store at all (rule 11). A *OtherStoreError
+// has both ids.
 var ErrOtherStore = errors.New("it is another store")
 
-// OtherStoreError is an ErrOtherStore that tells what is wanted and what is there.
+// OtherStoreError is an ErrOtherStore with the ids that were wanted and found.
 type OtherStoreError struct {
 	// Place is where the store was looked for, such as its folder. Empty where that is not known.
 	Place string
@@ -44,14 +44,14 @@ func (e *OtherStoreError) Is(target error) bool { return target == ErrOtherStore
 type storeIDsKey struct{}
 
 // WithStoreIDs returns a context for opening a store: it must be there already and have one of the ids,
-// otherwise it is refused as ErrOtherStore, and nothing is created or changed. Without ids any store is good,
-// and a new one is made where there is none. It is how a host that knows which store it served before tells
-// what opens it, through however many hands.
+// otherwise it is refused as ErrOtherStore, and nothing is created or changed. Without ids any store is
+// accepted, and a new one is made where there is none. A host that knows which store it served before passes
+// its ids this way, through all layers, to what opens it.
 func WithStoreIDs(ctx context.Context, ids ...string) context.Context {
 	return context.WithValue(ctx, storeIDsKey{}, ids)
 }
 
-// StoreIDs returns what WithStoreIDs was given, none if any store is good.
+// StoreIDs returns what WithStoreIDs was given, none if any store is accepted.
 func StoreIDs(ctx context.Context) []string {
 	ids, _ := ctx.Value(storeIDsKey{}).([]string)
 	return ids

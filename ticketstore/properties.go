@@ -18,24 +18,24 @@ const (
 	MaxProperties = 64
 )
 
-// Properties are small named values that a host keeps in a store, such as whose it is. They belong to the
-// store as a whole, and move with it. Every method may return ErrUnavailable, and ErrInvalid for a request
-// that is wrong in itself.
+// Properties are small named values that a host keeps in a store, such as its issuer (rule 13). They belong
+// to the store as a whole, and move with it. Every method may return ErrUnavailable, and ErrInvalid for a
+// request that is wrong in itself.
 type Properties interface {
 	// Property returns the value of a property, nil where there is none of that name.
 	Property(ctx context.Context, name string) ([]byte, error)
 
 	// SetProperty replaces the value old, nil for none, by another, durably before it returns; an empty one
 	// removes the property. Where the present value is neither old nor value it is ErrConflict, so that of
-	// two hosts that write different values one learns of the other. A repeated one succeeds. One more than
-	// MaxProperties is ErrInvalid.
+	// two hosts that write different values one fails. A repeated one succeeds. One more than MaxProperties
+	// is ErrInvalid.
 	SetProperty(ctx context.Context, name string, old, value []byte) error
 }
 
 const propertyLetters = "abcdefghijklmnopqrstuvwxyz_"
 
-// CheckPropertyName refuses a name that is empty, longer than MaxPropertyName or has something else than
-// lower case letters and underscores in it.
+// CheckPropertyName refuses a name that is empty, longer than MaxPropertyName or has characters other than
+// lower case letters and underscores.
 func CheckPropertyName(name string) error {
 	switch {
 	case name == "":

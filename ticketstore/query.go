@@ -40,7 +40,7 @@ type SessionQuery struct {
 	// Count is the number of rows wanted: 1 to MaxCount, 0 means DefaultCount.
 	Count int
 	// ResultsToken is that of an earlier page; empty asks for the first page. It carries filter and order:
-	// what is left out here is taken from it, a filter or order that differs is ErrResultsToken, and so is a
+	// what is left out here is taken from it. A different filter or order is ErrResultsToken, and so is a
 	// malformed token.
 	ResultsToken string
 	// Prior asks for the page before the token's page instead of the one after it.
@@ -55,8 +55,8 @@ type Page struct {
 	ResultsToken string
 	HasPrev      bool
 	HasNext      bool
-	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where the store cannot tell them at a bounded
-	// cost. They are exact without filter and with exact filters.
+	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where a bounded walk cannot tell them. They are
+	// exact without filter and with exact filters.
 	TotalCount  int
 	TotalPages  int
 	CurrentPage int

@@ -14,19 +14,19 @@ type Key [sha256.Size]byte
 // KeyOf returns the Key of a secret.
 func KeyOf[S string | []byte](secret S) Key { return sha256.Sum256([]byte(secret)) }
 
-// String returns "[redacted]": a Key is as good as a look-up of its record, so it never reaches a log.
+// String returns "[redacted]": with a Key its record can be looked up, so it never reaches a log.
 func (Key) String() string { return "[redacted]" }
 
 // GoString returns what String does.
 func (Key) GoString() string { return "[redacted]" }
 
-// Format prints what String returns, whatever the verb.
+// Format prints what String returns, for every verb.
 func (Key) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "[redacted]") }
 
 // MarshalText returns what String does, for JSON and for log handlers that write it.
 func (Key) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
 
-// IsZero tells whether the key was never set.
+// IsZero reports whether the key was never set.
 func (k Key) IsZero() bool { return k == Key{} }
 
 // Session is the record of one user signed in with one browser.
@@ -41,9 +41,9 @@ type Session struct {
 	DisplayName string
 	// Issuer is the iss claim of the tokens of this session, and so of its logout tokens.
 	Issuer string
-	// AuthTime is when the user last proved who he is (OpenID Connect Core 1.0, section 2: auth_time).
+	// AuthTime is when the user was last authenticated (OpenID Connect Core 1.0, section 2: auth_time).
 	AuthTime time.Time
-	// ACR and AMR say how he did (OpenID Connect Core 1.0, section 2). Both may be empty.
+	// ACR and AMR say how (OpenID Connect Core 1.0, section 2). Both may be empty.
 	ACR string
 	AMR []string
 	// RemoteAddr and UserAgent are those of the sign-in.
@@ -52,9 +52,9 @@ type Session struct {
 	// Created is when the session began, Renewed when it last slid.
 	Created time.Time
 	Renewed time.Time
-	// Expires is the idle limit: the session is over from then on unless renewed before.
+	// Expires is the idle timeout: the session is over from then on unless renewed before.
 	Expires time.Time
-	// EndsAt is the absolute limit, which no renewal passes. Zero means none.
+	// EndsAt is the absolute expiry, which no renewal passes. Zero means none.
 	EndsAt time.Time
 	// Ticket is the authentication ticket, sealed by the host; at most MaxTicket bytes. It is left out of
 	// query results.
@@ -63,7 +63,8 @@ type Session struct {
 	Version uint64
 }
 
-// LiveAt tells whether the session is live at now: now is before Expires and, if there is one, before EndsAt.
+// LiveAt reports whether the session is live at now: now is before Expires and, if there is one, before
+// EndsAt.
 func (s *Session) LiveAt(now time.Time) bool {
 	return now.Before(s.Expires) && (s.EndsAt.IsZero() || now.Before(s.EndsAt))
 }
@@ -137,10 +138,10 @@ type ClientUse struct {
 	Notify bool
 	// Coordinated: the client's activity keeps the session alive.
 	Coordinated bool
-	// Muted are the ends of the session that the client does not want to be told of.
+	// Muted are the ends of the session of which the client is not notified.
 	Muted Ends
 	// TokenNumber rises when the client's tokens are revoked while the session stays: grants stored under a
-	// lower one are dead.
+	// lower number are dead.
 	TokenNumber uint64
 }
 

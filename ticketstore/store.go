@@ -15,36 +15,36 @@ type Store interface {
 	// Key and SessionID, succeeds.
 	Create(ctx context.Context, session *Session) error
 
-	// CreateWithin does what Create does and holds the subject to the limit in the same transaction, so that
-	// concurrent ones cannot pass it together: sessions that are live at now count. Where there is no room it
-	// either ends the oldest and returns their sids, or refuses with ErrTooManySessions and changes nothing.
-	// Where so many have to go that one transaction cannot end them, those that are ended first stay ended
-	// whatever becomes of the rest. A repeated one succeeds and returns no sids.
+	// CreateWithin does what Create does and enforces the limit in the same transaction, so that concurrent
+	// calls cannot exceed it together: sessions that are live at now count. Where there is no room it either
+	// ends the oldest and returns their sids, or refuses with ErrTooManySessions and changes nothing. Where
+	// more must end than fit into one transaction, those that ended first stay ended even if the call fails.
+	// A repeated call succeeds and returns no sids.
 	CreateWithin(ctx context.Context, session *Session, limit Limit, now time.Time) (ended []string,
 		err error)
 
 	// Get returns the session of a cookie with its Ticket. An unknown or ended one is ErrNotFound; an expired
-	// one that was not yet ended is returned as it is, so that the caller can end it: check LiveAt.
+	// one that was not yet ended is returned, so that the caller can end it: check LiveAt.
 	Get(ctx context.Context, key Key) (*Session, error)
 
 	// Find returns the session with that sid and the clients that used it, without Key and Ticket. An unknown
-	// or ended one is ErrNotFound; an expired one that was not yet ended is returned as it is.
+	// or ended one is ErrNotFound; an expired one that was not yet ended is returned.
 	Find(ctx context.Context, sessionID string) (*SessionDetail, error)
 
-	// Renew slides the session to a later Expires, at most to its EndsAt, and returns the session as it is
-	// then. A missing or ended one is ErrNotFound, one that is over at now ErrExpired, one whose Version is
-	// no longer the given one ErrConflict: another renewal came first. It never moves Expires back.
+	// Renew slides the session to a later Expires, at most to its EndsAt, and returns the session. A missing
+	// or ended one is ErrNotFound, one that is over at now ErrExpired, one whose Version is no longer the
+	// given one ErrConflict: another renewal was first. It never moves Expires back (rule 9).
 	Renew(ctx context.Context, renewal Renewal, now time.Time) (*Session, error)
 
 	// Rekey replaces the cookie's key, the ticket and how the user signed in, and keeps sid, clients and
-	// creation: the same user signed in again or stepped up. The old key is ErrNotFound from then on. A
-	// NewKey that is the old one keeps the cookie: the host seals the ticket anew. Missing, over, changed and
-	// taken keys are errors as with Renew and Create.
+	// creation: the same user signed in again or stepped up (rule 10). The old key is ErrNotFound from then
+	// on. A NewKey that is the old one keeps the cookie: the host seals the ticket anew. Missing, over,
+	// changed and taken keys are errors as with Renew and Create.
 	Rekey(ctx context.Context, rekey Rekey, now time.Time) (*Session, error)
 
 	// Query returns a page of sessions, expired ones that were not yet ended included. The rules of order,
 	// tokens and totals are those of SessionQuery and Page. A row present throughout a walk is shown exactly
-	// once, whatever is added or ended meanwhile.
+	// once, whatever is added or ended meanwhile (rule 5).
 	Query(ctx context.Context, query SessionQuery) (*Page, error)
 }
 
@@ -55,8 +55,7 @@ type Renewal struct {
 	Expires time.Time
 }
 
-// Rekey asks for a session to get a new cookie and, with it, the circumstances of the sign-in that made it
-// necessary.
+// Rekey asks for a new cookie of a session and carries the circumstances of the sign-in.
 type Rekey struct {
 	Key     Key    // as it is
 	Version uint64 // as read
@@ -84,7 +83,7 @@ func (r *Rekey) Apply(old *Session, now time.Time) *Session {
 	return &s
 }
 
-// Description is what a backend says of itself.
+// Description is what a backend reports about itself.
 type Description struct {
 	// Name is the engine's: "badger".
 	Name string
@@ -94,12 +93,12 @@ type Description struct {
 	Format uint32
 	// Services are what it serves: "tickets", "grants", "logout", "properties".
 	Services []string
-	// Shared: several hosts may use it at once.
+	// Shared: several hosts may use it concurrently.
 	Shared bool
-	// StoreID names the stored data: another binary that serves the same data says the same, and no other
-	// data ever does. Empty where the data does not outlive the process.
+	// StoreID names the stored data: another binary that serves the same data reports the same, and no other
+	// data does. Empty where the data does not outlive the process.
 	StoreID string
-	// Trouble is why the backend refuses some changes just now, in words, such as a disk that is nearly full.
-	// Empty while all is well.
+	// Trouble says why the backend refuses some changes at present, such as a disk that is nearly full. Empty
+	// otherwise.
 	Trouble string
 }

@@ -10,7 +10,7 @@ import (
 // ListingSessions names the listing of sessions in results tokens.
 const ListingSessions = "sessions"
 
-// Walk checks the query and takes its results token apart. Its errors are *FieldError.
+// Walk checks the query and decodes its results token. Its errors are *FieldError.
 func (q SessionQuery) Walk() (*Walk[SessionFilter], error) {
 	if err := q.Filter.Validate(); err != nil {
 		return nil, err
@@ -19,7 +19,7 @@ func (q SessionQuery) Walk() (*Walk[SessionFilter], error) {
 	return ResumeWalk(ListingSessions, request, q.Filter, keepSessionFilter)
 }
 
-// Validate refuses conditions that no session can meet by their form.
+// Validate refuses conditions whose form no session can have.
 func (f *SessionFilter) Validate() error {
 	for _, id := range []struct {
 		field, value string
@@ -31,7 +31,7 @@ func (f *SessionFilter) Validate() error {
 	return CheckText("display_name", f.DisplayName, MaxText)
 }
 
-// Matcher returns what tells whether a session meets the conditions on its own fields: all but ClientID.
+// Matcher returns a predicate for the conditions on a session's own fields: all but ClientID.
 func (f SessionFilter) Matcher() func(s *Session) bool {
 	name := fold(f.DisplayName)
 	return func(s *Session) bool {
@@ -47,7 +47,7 @@ func within(t, from, before time.Time) bool {
 	return (from.IsZero() || !t.Before(from)) && (before.IsZero() || t.Before(before))
 }
 
-// fold maps every letter to one of those that differ from it in case alone.
+// fold maps letters that differ in case alone to the same one (Unicode simple folding).
 func fold(text string) string {
 	return strings.Map(func(r rune) rune {
 		least := r

@@ -196,7 +196,7 @@ type Store interface {
 	Changes(ctx context.Context, id string, after uint64, limit int) (*Changes, error)
 
 	// Import writes records into a store that is Importing under that id, durably before it returns, in the
-	// order in which they come: a record replaces what has its key. Claims of notices are dropped. It stops
+	// order in which they come: a record replaces what has its key. Claims of notifications are dropped. It stops
 	// at the first error that batches yields and returns it; the batches before it stay written. Writing a
 	// batch again does no harm.
 	Import(ctx context.Context, id string, batches iter.Seq2[[]Record, error]) error

@@ -60,7 +60,7 @@ func TestDistrust(t *testing.T) {
 		change(m)
 		return m
 	}
-	notice := func(change func(*logout.Notification)) *pb.NotificationRecord {
+	notification := func(change func(*logout.Notification)) *pb.NotificationRecord {
 		n := logout.Notification{
 			ID: "n", Issuer: "i", ClientID: "c", SessionID: "s", Reason: logout.Terminated,
 			State: logout.Pending, Queued: now,
@@ -206,7 +206,7 @@ func TestDistrust(t *testing.T) {
 		"apply: slid unasked":   {&pb.ApplyBatchResponse{Slid: true}, applyEmpty},
 		"changes: in circles":   {&pb.ListChangesResponse{Through: 7, Left: 1}, changesAfter(7)},
 		"changes: back":         {&pb.ListChangesResponse{Through: 6}, changesAfter(7)},
-		"claim: twice the same": {work(notice(sound), notice(sound)), claim},
+		"claim: twice the same": {work(notification(sound), notification(sound)), claim},
 		"apply: negative":       {&pb.ApplyBatchResponse{Revoked: -1}, applyEmpty},
 		"purge: more":           {&pb.PurgeGrantsResponse{Deleted: 11}, purge},
 		"purge: negative":       {&pb.PurgeGrantsResponse{Deleted: -1}, purge},
@@ -218,18 +218,18 @@ func TestDistrust(t *testing.T) {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{""}}}, endOne,
 		},
 		"end due: more":        {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
-		"claim: more":          {work(notice(sound), notice(sound), notice(sound)), claim},
-		"claim: nil notice":    {work(nil), claim},
-		"claim: no sid":        {work(notice(func(n *logout.Notification) { n.SessionID = "" })), claim},
-		"claim: no state":      {work(notice(func(n *logout.Notification) { n.State = "" })), claim},
-		"claim: unknown state": {work(notice(func(n *logout.Notification) { n.State = "lost" })), claim},
+		"claim: more":          {work(notification(sound), notification(sound), notification(sound)), claim},
+		"claim: nil notification":    {work(nil), claim},
+		"claim: no sid":        {work(notification(func(n *logout.Notification) { n.SessionID = "" })), claim},
+		"claim: no state":      {work(notification(func(n *logout.Notification) { n.State = "" })), claim},
+		"claim: unknown state": {work(notification(func(n *logout.Notification) { n.State = "lost" })), claim},
 		"claim: zero time": {
-			work(notice(func(n *logout.Notification) { n.Queued = time.Time{} })), claim,
+			work(notification(func(n *logout.Notification) { n.Queued = time.Time{} })), claim,
 		},
 		"retry: empty":     {nil, retry("n")},
-		"retry: no notice": {&pb.RetryNotificationsResponse{Count: 1}, retry("n")},
+		"retry: no notification": {&pb.RetryNotificationsResponse{Count: 1}, retry("n")},
 		"retry: more": {
-			&pb.RetryNotificationsResponse{Notification: notice(sound), Count: 2}, retry("n"),
+			&pb.RetryNotificationsResponse{Notification: notification(sound), Count: 2}, retry("n"),
 		},
 		"retry some: more":       {&pb.RetryNotificationsResponse{Count: 11}, retrySome("")},
 		"retry some: negative":   {&pb.RetryNotificationsResponse{Count: -1}, retrySome("")},
@@ -268,14 +268,14 @@ func TestDistrust(t *testing.T) {
 			&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 1, Next: []byte("n")}},
 			remove([]byte("n")),
 		},
-		"retry: another": {&pb.RetryNotificationsResponse{Notification: notice(sound)}, retry("m")},
+		"retry: another": {&pb.RetryNotificationsResponse{Notification: notification(sound)}, retry("m")},
 		"deliveries: in circles": {
 			&pb.QueryNotificationsResponse{ResultsToken: tokenOf("deliveries"), HasNext: true},
 			deliveriesAfter(tokenOf("deliveries")),
 		},
 		"deliveries: more": {
 			&pb.QueryNotificationsResponse{
-				Notifications: []*pb.NotificationRecord{notice(sound), notice(sound)}, ResultsToken: "t",
+				Notifications: []*pb.NotificationRecord{notification(sound), notification(sound)}, ResultsToken: "t",
 			},
 			deliveries,
 		},

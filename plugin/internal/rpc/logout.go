@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notices of the first to
-// wait for their lease.
+// A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notifications of the first
+// to wait for their lease.
 var (
 	endSessions = method{
 		path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true,
@@ -127,13 +127,13 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	}
 	if len(claimed.Deliveries) > claim.Limit {
 		return nil,
-			broken(&claimDeliveries, "%d notices where %d were asked for", len(claimed.Deliveries),
+			broken(&claimDeliveries, "%d notifications where %d were asked for", len(claimed.Deliveries),
 				claim.Limit)
 	}
 	handed := map[string]bool{}
 	for i := range claimed.Deliveries {
 		if id := claimed.Deliveries[i].ID; handed[id] {
-			return nil, broken(&claimDeliveries, "the same notice twice")
+			return nil, broken(&claimDeliveries, "the same notification twice")
 		}
 		handed[claimed.Deliveries[i].ID] = true
 		if err := checkNotification(&claimDeliveries, &claimed.Deliveries[i].Notification); err != nil {
@@ -207,9 +207,9 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	}
 	switch n := retried.Notification; {
 	case n == nil || n.ID != retry.ID:
-		return nil, broken(&retryNotifications, "another notice than the one asked for")
+		return nil, broken(&retryNotifications, "another notification than the one asked for")
 	case retried.Count != 1 || retried.Next != "":
-		return nil, broken(&retryNotifications, "more than the one notice asked for")
+		return nil, broken(&retryNotifications, "more than the one notification asked for")
 	}
 	return retried, checkNotification(&retryNotifications, retried.Notification)
 }
@@ -217,7 +217,7 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 func checkRetried(retry logout.Retry, retried *logout.RetryResult) error {
 	switch {
 	case retried.Count < 0 || retried.Count > retry.Limit:
-		return broken(&retryNotifications, "%d notices where %d were asked for", retried.Count, retry.Limit)
+		return broken(&retryNotifications, "%d notifications where %d were asked for", retried.Count, retry.Limit)
 	case retried.Next != "" && retried.Next == retry.After:
 		return broken(&retryNotifications, "a place that leads nowhere")
 	}
@@ -252,7 +252,7 @@ func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
 	return job, checkResult(&getJob, &job.Result)
 }
 
-// checkNotification refuses a notice that nobody could deliver or show.
+// checkNotification refuses a notification that nobody could deliver or show.
 func checkNotification(m *method, n *logout.Notification) error {
 	for _, id := range []struct{ field, value string }{
 		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID},
@@ -272,7 +272,7 @@ func checkNotification(m *method, n *logout.Notification) error {
 	case err != nil:
 		return broken(m, "%v", err)
 	case n.State == "" || n.Queued.IsZero() || n.Attempts < 0:
-		return broken(m, "a notice without its state or times")
+		return broken(m, "a notification without its state or times")
 	}
 	return nil
 }
@@ -311,7 +311,7 @@ func (l *logoutServer) EndDueSessions(
 		})
 }
 
-// ClaimDeliveries hands out notices.
+// ClaimDeliveries hands out notifications.
 func (l *logoutServer) ClaimDeliveries(
 	ctx context.Context, request *pb.ClaimDeliveriesRequest,
 ) (*pb.ClaimDeliveriesResponse, error) {
@@ -341,7 +341,7 @@ func (l *logoutServer) SettleDelivery(
 		})
 }
 
-// QueryNotifications lists notices.
+// QueryNotifications lists notifications.
 func (l *logoutServer) QueryNotifications(
 	ctx context.Context, request *pb.QueryNotificationsRequest,
 ) (*pb.QueryNotificationsResponse, error) {
@@ -352,7 +352,7 @@ func (l *logoutServer) QueryNotifications(
 		})
 }
 
-// RetryNotifications has a notice sent again.
+// RetryNotifications has a notification sent again.
 func (l *logoutServer) RetryNotifications(
 	ctx context.Context, request *pb.RetryNotificationsRequest,
 ) (*pb.RetryNotificationsResponse, error) {

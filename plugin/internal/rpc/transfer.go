@@ -32,7 +32,7 @@ var (
 )
 
 // Transfer is a transfer.Store in a plugin. Its streams are bounded by their contexts alone: how long they
-// take depends on the store's size. A plugin that hangs is noticed all the same, and ends them.
+// take depends on the store's size. A plugin that hangs is detected all the same, and ends them.
 type Transfer struct{ Caller *Caller }
 
 var _ transfer.Store = (*Transfer)(nil)

@@ -89,27 +89,27 @@ func (w *World) JobDone(id string) logout.Job {
 	return last
 }
 
-// Notifications returns every notice that the filter selects, the oldest first.
+// Notifications returns every notification that the filter selects, the oldest first.
 func (w *World) Notifications(filter logout.NotificationFilter) []logout.Notification {
 	w.Helper()
-	var notices []logout.Notification
+	var notifications []logout.Notification
 	query := logout.NotificationQuery{
 		Filter: filter, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
 	}
 	for range 1000 {
 		page, err := w.Logout.Notifications(w.Ctx(), query)
 		w.OK(err, "Notifications")
-		notices = append(notices, page.Notifications...)
+		notifications = append(notifications, page.Notifications...)
 		if !page.HasNext {
-			return notices
+			return notifications
 		}
 		query.ResultsToken = page.ResultsToken
 	}
-	w.Fatal("a query of notices does not come to an end")
+	w.Fatal("a query of notifications does not come to an end")
 	return nil
 }
 
-// Told returns the clients that have a notice of the session, sorted, each as often as it has one.
+// Told returns the clients that have a notification of the session, sorted, each as often as it has one.
 func (w *World) Told(s *ticketstore.Session) []string {
 	w.Helper()
 	var clients []string
@@ -120,55 +120,55 @@ func (w *World) Told(s *ticketstore.Session) []string {
 	return clients
 }
 
-// Notification returns the client's only notice of the session.
+// Notification returns the client's only notification of the session.
 func (w *World) Notification(s *ticketstore.Session, clientID string) logout.Notification {
 	w.Helper()
-	notices := w.Notifications(logout.NotificationFilter{SessionID: s.SessionID, ClientID: clientID})
-	if len(notices) != 1 {
-		w.Fatalf("client %s has %d notices of the session %s, want one", clientID, len(notices), s.SessionID)
+	notifications := w.Notifications(logout.NotificationFilter{SessionID: s.SessionID, ClientID: clientID})
+	if len(notifications) != 1 {
+		w.Fatalf("client %s has %d notifications of the session %s, want one", clientID, len(notifications), s.SessionID)
 	}
-	return notices[0]
+	return notifications[0]
 }
 
 // Lease is how long claims hold unless a case says otherwise.
 const Lease = 30 * time.Second
 
-// Claim claims at most limit notices, any number of each client, and passes over those that are busy.
+// Claim claims at most limit notifications, any number of each client, and passes over those that are busy.
 func (w *World) Claim(limit int, busy ...string) *logout.ClaimResult {
 	w.Helper()
 	return w.ClaimAs(logout.Claim{Limit: limit, PerClient: limit, Busy: busy, Lease: Lease})
 }
 
-// ClaimAs claims notices and checks what holds of every claim.
+// ClaimAs claims notifications and checks what holds of every claim.
 func (w *World) ClaimAs(claim logout.Claim) *logout.ClaimResult {
 	w.Helper()
 	claimed, err := w.Logout.Claim(w.Ctx(), claim, w.Now)
 	w.OK(err, "Claim")
 	if len(claimed.Deliveries) > claim.Limit {
-		w.Fatalf("Claim handed out %d notices, want at most %d", len(claimed.Deliveries), claim.Limit)
+		w.Fatalf("Claim handed out %d notifications, want at most %d", len(claimed.Deliveries), claim.Limit)
 	}
 	perClient := map[string]int{}
 	for _, d := range claimed.Deliveries {
 		perClient[d.ClientID]++
 		if perClient[d.ClientID] > claim.PerClient {
-			w.Fatalf("Claim handed out more than %d notices of %s", claim.PerClient, d.ClientID)
+			w.Fatalf("Claim handed out more than %d notifications of %s", claim.PerClient, d.ClientID)
 		}
 		if slices.Contains(claim.Busy, d.ClientID) {
-			w.Fatalf("Claim handed out a notice of %s, which is busy", d.ClientID)
+			w.Fatalf("Claim handed out a notification of %s, which is busy", d.ClientID)
 		}
 		if d.State != logout.Pending {
-			w.Fatalf("Claim handed out a notice that is %s, want %s", d.State, logout.Pending)
+			w.Fatalf("Claim handed out a notification that is %s, want %s", d.State, logout.Pending)
 		}
 	}
 	return claimed
 }
 
-// ClaimOne claims the only notice that is due.
+// ClaimOne claims the only notification that is due.
 func (w *World) ClaimOne() logout.Delivery {
 	w.Helper()
 	claimed := w.Claim(10)
 	if len(claimed.Deliveries) != 1 {
-		w.Fatalf("Claim handed out %d notices, want one", len(claimed.Deliveries))
+		w.Fatalf("Claim handed out %d notifications, want one", len(claimed.Deliveries))
 	}
 	return claimed.Deliveries[0]
 }
@@ -179,13 +179,13 @@ func (w *World) Settle(d logout.Delivery, outcome logout.Outcome) {
 	w.OK(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), "Settle as "+string(outcome.State))
 }
 
-// Retry has a notice sent again.
+// Retry has a notification sent again.
 func (w *World) Retry(id string) *logout.Notification {
 	w.Helper()
 	retried, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 	w.OK(err, "Retry")
 	if retried.Notification == nil || retried.Count != 1 || retried.Next != "" {
-		w.Fatalf("Retry of one notice: got %+v, want that notice and nothing to go on with", retried)
+		w.Fatalf("Retry of one notification: got %+v, want that notification and nothing to go on with", retried)
 	}
 	return retried.Notification
 }

@@ -97,7 +97,7 @@ func refused(t *testing.T, file []byte, what string) {
 	}
 }
 
-func TestEveryChangedByteIsNoticed(t *testing.T) {
+func TestEveryChangedByteIsDetected(t *testing.T) {
 	t.Parallel()
 	file := taken(t, 2)
 	for at := range file {
@@ -107,7 +107,7 @@ func TestEveryChangedByteIsNoticed(t *testing.T) {
 	}
 }
 
-func TestEveryCutIsNoticed(t *testing.T) {
+func TestEveryCutIsDetected(t *testing.T) {
 	t.Parallel()
 	file := taken(t, 2)
 	for length := range file {

@@ -166,7 +166,7 @@ var allCases = []world.Case{
 		w.Same(job.Result, want, "the result")
 		w.Same([]int{job.Total, job.Done}, []int{n, n}, "the job's progress")
 		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{}, "sessions left")
-		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notices")
+		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notifications")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
 	{Name: "an ending of all races exchanges and leaves no older token", Run: func(w *world.World) {

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// told ends a session that the clients used a minute ago, so that each has one notice, due now.
+// told ends a session that the clients used a minute ago, so that each has one notification, due now.
 func told(w *world.World, clientIDs ...string) *ticketstore.Session {
 	w.Helper()
 	s := w.SignIn("ann")
@@ -19,7 +19,7 @@ func told(w *world.World, clientIDs ...string) *ticketstore.Session {
 	return s
 }
 
-// queue gives the client n notices of one session each.
+// queue gives the client n notifications of one session each.
 func queue(w *world.World, clientID string, n int) {
 	w.Helper()
 	sessions := make([]*ticketstore.Session, n)
@@ -49,14 +49,14 @@ var claimCases = []world.Case{
 		told(w, "mail")
 		d := w.ClaimOne()
 		claimed := w.Claim(10)
-		w.Same(len(claimed.Deliveries), 0, "number of notices handed out under a lease")
+		w.Same(len(claimed.Deliveries), 0, "number of notifications handed out under a lease")
 		w.At(claimed.Next, w.Now.Add(world.Lease), "Next, the end of the lease")
 		w.Pass(world.Lease - time.Microsecond)
 		w.Same(len(w.Claim(10).Deliveries), 0,
-			"number of notices handed out just before the end of the lease")
+			"number of notifications handed out just before the end of the lease")
 		w.Pass(time.Microsecond)
 		again := w.ClaimOne()
-		w.Same(again.ID, d.ID, "the notice handed out after the lease")
+		w.Same(again.ID, d.ID, "the notification handed out after the lease")
 		if again.Claim <= d.Claim {
 			w.Fatalf("the claim number is %d after %d, want it to have risen", again.Claim, d.Claim)
 		}
@@ -64,8 +64,8 @@ var claimCases = []world.Case{
 	{Name: "a lease is as long as asked", Run: func(w *world.World) {
 		told(w, "mail")
 		claimed := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Second})
-		w.Same(len(claimed.Deliveries), 1, "number of notices handed out")
-		w.At(claimed.Next, w.Now.Add(time.Second), "Next after the claim of the only notice")
+		w.Same(len(claimed.Deliveries), 1, "number of notifications handed out")
+		w.At(claimed.Next, w.Now.Add(time.Second), "Next after the claim of the only notification")
 		w.Pass(time.Second)
 		w.ClaimOne()
 	}},
@@ -74,18 +74,18 @@ var claimCases = []world.Case{
 		seen := map[string]bool{}
 		for _, want := range []int{3, 3, 1, 0} {
 			claimed := w.Claim(3)
-			w.Same(len(claimed.Deliveries), want, "number of notices handed out")
+			w.Same(len(claimed.Deliveries), want, "number of notifications handed out")
 			for _, d := range claimed.Deliveries {
 				if seen[d.ID] {
-					w.Fatalf("a notice is handed out twice: %s", d.ID)
+					w.Fatalf("a notification is handed out twice: %s", d.ID)
 				}
 				seen[d.ID] = true
 			}
 			if len(seen) < 7 && claimed.Next.After(w.Now) {
-				w.Fatalf("Next is %v with notices due at %v", claimed.Next, w.Now)
+				w.Fatalf("Next is %v with notifications due at %v", claimed.Next, w.Now)
 			}
 		}
-		w.Same(len(seen), 7, "number of notices handed out in all")
+		w.Same(len(seen), 7, "number of notifications handed out in all")
 	}},
 	{Name: "no more of one client is handed out than asked", Run: func(w *world.World) {
 		queue(w, "slow", 5)
@@ -95,26 +95,26 @@ var claimCases = []world.Case{
 		for _, d := range claimed.Deliveries {
 			counts[d.ClientID]++
 		}
-		w.Same(counts, map[string]int{"slow": 2, "quick": 1}, "notices handed out by client")
+		w.Same(counts, map[string]int{"slow": 2, "quick": 1}, "notifications handed out by client")
 	}},
 	{Name: "busy clients are passed over", Run: func(w *world.World) {
 		told(w, "slow", "quick", "other")
 		due := w.Now
 		w.Pass(time.Second)
 		claimed := w.Claim(10, "slow", "other")
-		w.Same(len(claimed.Deliveries), 1, "number of notices handed out")
+		w.Same(len(claimed.Deliveries), 1, "number of notifications handed out")
 		w.Same(claimed.Deliveries[0].ClientID, "quick", "the client handed out")
-		w.At(claimed.Next, due, "Next, when the busy clients' notices were due")
-		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0, "number of notices handed out once more")
-		w.Same(len(w.Claim(10).Deliveries), 2, "number of notices handed out when nobody is busy")
+		w.At(claimed.Next, due, "Next, when the busy clients' notifications were due")
+		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0, "number of notifications handed out once more")
+		w.Same(len(w.Claim(10).Deliveries), 2, "number of notifications handed out when nobody is busy")
 	}},
-	{Name: "a notice put off is handed out when it is due", Run: func(w *world.World) {
+	{Name: "a notification put off is handed out when it is due", Run: func(w *world.World) {
 		told(w, "mail")
 		due := w.Now.Add(10 * time.Minute)
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{State: logout.Pending, NextAttempt: due, LastError: "answered 500"})
 		claimed := w.Claim(10)
-		w.Same(len(claimed.Deliveries), 0, "number of notices handed out before the time")
+		w.Same(len(claimed.Deliveries), 0, "number of notifications handed out before the time")
 		w.At(claimed.Next, due, "Next")
 		w.Now = due
 		w.ClaimOne()
@@ -134,7 +134,7 @@ var claimCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.At(w.Claim(10).Next, time.Time{}, "Next with nothing left")
 	}},
-	{Name: "concurrent claims hand out each notice once", Run: func(w *world.World) {
+	{Name: "concurrent claims hand out each notification once", Run: func(w *world.World) {
 		const n = 24
 		for i := range 3 {
 			queue(w, fmt.Sprint("client ", i), n/3)
@@ -154,7 +154,7 @@ var claimCases = []world.Case{
 		for _, some := range work {
 			for _, d := range some {
 				if seen[d.ID] {
-					w.Fatalf("a notice was handed out to two: %s", d.ID)
+					w.Fatalf("a notification was handed out to two: %s", d.ID)
 				}
 				seen[d.ID] = true
 			}
@@ -162,11 +162,11 @@ var claimCases = []world.Case{
 		for len(seen) < n {
 			rest := w.Claim(10).Deliveries
 			if len(rest) == 0 {
-				w.Fatalf("%d notices were handed out, want %d", len(seen), n)
+				w.Fatalf("%d notifications were handed out, want %d", len(seen), n)
 			}
 			for _, d := range rest {
 				if seen[d.ID] {
-					w.Fatalf("a notice was handed out again under its lease: %s", d.ID)
+					w.Fatalf("a notification was handed out again under its lease: %s", d.ID)
 				}
 				seen[d.ID] = true
 			}

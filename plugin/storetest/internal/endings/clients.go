@@ -56,7 +56,7 @@ var clientCases = []world.Case{
 		l := liveLife(w, "ann")
 		result := w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail", "mail"}})
 		w.Same([]int{result.GrantsRevoked, result.NotificationsQueued}, []int{2, 1},
-			"grants revoked and notices queued")
+			"grants revoked and notifications queued")
 		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
 	}},
 	{Name: "naming a client that never used the session tells it nothing", Run: func(w *world.World) {
@@ -130,7 +130,7 @@ var clientCases = []world.Case{
 		pending := w.Notifications(logout.NotificationFilter{
 			SessionID: s.SessionID, ClientID: "mail", State: logout.Pending,
 		})
-		w.Same(len(pending), 1, "number of pending notices")
+		w.Same(len(pending), 1, "number of pending notifications")
 		w.At(pending[0].Queued, w.Now, "Queued")
 	}},
 	{Name: "detaching in one session leaves the client in others", Run: func(w *world.World) {
@@ -159,7 +159,7 @@ var clientCases = []world.Case{
 			attached := len(w.Clients(s))
 			w.Same(w.Told(s), []string{"mail"}, "clients told of being detached")
 			queued := w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued
-			w.Same(queued, attached, "notices queued at the end, one for each client that was attached")
+			w.Same(queued, attached, "notifications queued at the end, one for each client that was attached")
 		}
 	}},
 }

@@ -32,7 +32,7 @@ var dueCases = []world.Case{
 		w.Now = l.session.Expires
 		swept := w.SweepOnce(logout.Sweep{Limit: 10})
 		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 2},
-			"sessions ended and notices queued")
+			"sessions ended and notifications queued")
 		w.SessionGone(l.session)
 		w.Dead(l.allTokens()...)
 		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
@@ -40,7 +40,7 @@ var dueCases = []world.Case{
 		w.Live(l.allConsents()...)
 		other.untouched(w)
 	}},
-	{Name: "its notices say that it expired", Run: func(w *world.World) {
+	{Name: "its notifications say that it expired", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(2 * time.Hour)
@@ -51,7 +51,7 @@ var dueCases = []world.Case{
 			Reason: logout.SessionExpiration,
 			State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
 			GiveUpAt: w.Now.Add(logout.RetryWindow),
-		}, "the notice")
+		}, "the notification")
 	}},
 	{Name: "nobody is told where nobody is to be", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -59,7 +59,7 @@ var dueCases = []world.Case{
 		w.Pass(time.Hour)
 		swept := w.SweepOnce(logout.Sweep{Limit: 10, SkipNotification: true})
 		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 0},
-			"sessions ended and notices queued")
+			"sessions ended and notifications queued")
 		w.SessionGone(s)
 		w.Same(w.Told(s), []string{}, "clients told")
 	}},
@@ -143,7 +143,7 @@ var dueCases = []world.Case{
 		}
 		result := w.End(expiry)
 		w.Same([]int{result.SessionsRemoved, result.NotificationsQueued}, []int{1, 2},
-			"sessions removed and notices queued for one that is due")
+			"sessions removed and notifications queued for one that is due")
 		w.SessionGone(due.session)
 		slid.untouched(w)
 	}},

@@ -35,7 +35,7 @@ var flagCases = []world.Case{
 	}},
 	{Name: "a dry run of nothing counts nothing", Run: func(w *world.World) {
 		w.Same(w.End(logout.Ending{SubjectID: "nobody", DryRun: true}), logout.Result{}, "the answer")
-		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{}, "notices")
+		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{}, "notifications")
 	}},
 	{Name: "a dry run raises no version and no token number", Run: func(w *world.World) {
 		l := liveLife(w, "ann")

@@ -97,21 +97,21 @@ var inputCases = []world.Case{
 			w.Refuses(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), field,
 				"Settle with a bad "+field)
 		}
-		w.Same(w.Notification(s, "mail"), before, "the notice after the refusals")
+		w.Same(w.Notification(s, "mail"), before, "the notification after the refusals")
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
 	}},
-	{Name: "an unknown notice is not found", Run: func(w *world.World) {
+	{Name: "an unknown notification is not found", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
 		d := w.ClaimOne()
 		err := w.Logout.Settle(w.Ctx(), "no-"+d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
-		w.Fails(err, "Settle an unknown notice", ticketstore.ErrNotFound)
+		w.Fails(err, "Settle an unknown notification", ticketstore.ErrNotFound)
 		_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: "no-" + d.ID}, w.Now)
-		w.Fails(err, "Retry an unknown notice", ticketstore.ErrNotFound)
+		w.Fails(err, "Retry an unknown notification", ticketstore.ErrNotFound)
 		for _, bad := range append(badIDs, struct{ name, id string }{"empty", ""}) {
 			_, err = w.Logout.Retry(w.Ctx(), logout.Retry{ID: bad.id}, w.Now)
-			w.Fails(err, "Retry a notice with an id "+bad.name, ticketstore.ErrNotFound,
+			w.Fails(err, "Retry a notification with an id "+bad.name, ticketstore.ErrNotFound,
 				ticketstore.ErrInvalid)
 		}
 	}},

@@ -32,7 +32,7 @@ var mutedCases = []world.Case{
 				w.Now = s.Expires
 			}
 			result := w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
-			w.Same(result.NotificationsQueued, 2, "notices queued by "+string(reason))
+			w.Same(result.NotificationsQueued, 2, "notifications queued by "+string(reason))
 			w.Same(w.Told(s), []string{"all", "only this"}, "clients told by "+string(reason))
 			w.SessionGone(s)
 		}
@@ -46,7 +46,7 @@ var mutedCases = []world.Case{
 		})
 		w.Uses(s, "wiki")
 		w.Now = s.Expires
-		w.Same(w.SweepOnce(logout.Sweep{Limit: 10}).NotificationsQueued, 1, "notices queued")
+		w.Same(w.SweepOnce(logout.Sweep{Limit: 10}).NotificationsQueued, 1, "notifications queued")
 		w.Same(w.Told(s), []string{"wiki"}, "clients told")
 	}},
 	{Name: "an end may be for coordinating clients only", Run: func(w *world.World) {
@@ -71,7 +71,7 @@ var mutedCases = []world.Case{
 					},
 				})
 			}
-			w.Same(end(s), 1, "notices queued")
+			w.Same(end(s), 1, "notifications queued")
 			w.Same(w.Told(s), []string{"wiki"}, "clients told")
 		}
 	}},

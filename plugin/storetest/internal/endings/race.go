@@ -86,7 +86,7 @@ var raceCases = []world.Case{
 		w.SessionGone(l.session)
 		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
 	}},
-	{Name: "a session ends together with its notices", Run: func(w *world.World) {
+	{Name: "a session ends together with its notifications", Run: func(w *world.World) {
 		clients := []string{"c1", "c2", "c3", "c4"}
 		for round := range 10 {
 			s := w.SignIn(fmt.Sprint("ann ", round))
@@ -134,7 +134,7 @@ var raceCases = []world.Case{
 	}},
 }
 
-// watchEnd looks at the session until it is gone, and returns an error if its notices come before or after
+// watchEnd looks at the session until it is gone, and returns an error if its notifications come before or after
 // that.
 func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 	query := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: s.SessionID}}
@@ -149,7 +149,7 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 			return err
 		}
 		if !gone && len(before.Notifications) > 0 {
-			return fmt.Errorf("the session is there after %d of its notices were", len(before.Notifications))
+			return fmt.Errorf("the session is there after %d of its notifications were", len(before.Notifications))
 		}
 		if !gone {
 			continue
@@ -159,7 +159,7 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 			return err
 		}
 		if len(after.Notifications) != clients {
-			return fmt.Errorf("the session is gone and has %d notices, want %d", len(after.Notifications),
+			return fmt.Errorf("the session is gone and has %d notifications, want %d", len(after.Notifications),
 				clients)
 		}
 		return nil

@@ -8,20 +8,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sentAgain has a notice sent again an hour later and checks that it is like new.
+// sentAgain has a notification sent again an hour later and checks that it is like new.
 func sentAgain(w *world.World, s *ticketstore.Session) {
 	w.Helper()
 	before := w.Notification(s, "mail")
 	w.Pass(time.Hour)
 	got := w.Retry(before.ID)
-	w.Same(*got, w.Notification(s, "mail"), "the answer, which is the notice as it is then")
+	w.Same(*got, w.Notification(s, "mail"), "the answer, which is the notification as it is then")
 	want := before
 	want.State, want.Attempts, want.NextAttempt, want.GiveUpAt = logout.Pending, 0, w.Now,
 		w.Now.Add(logout.RetryWindow)
 	want.LastAttempt, want.LastError = got.LastAttempt, got.LastError
-	w.Same(*got, want, "the notice")
+	w.Same(*got, want, "the notification")
 	d := w.ClaimOne()
-	w.Same(d.ID, before.ID, "the notice handed out")
+	w.Same(d.ID, before.ID, "the notification handed out")
 	w.Settle(d, logout.Outcome{State: logout.Delivered})
 	after := w.Notification(s, "mail")
 	w.Same(after.State, logout.Delivered, "the state in the end")
@@ -29,14 +29,14 @@ func sentAgain(w *world.World, s *ticketstore.Session) {
 }
 
 var retryCases = []world.Case{
-	{Name: "a settled notice is sent again whatever its state", Run: func(w *world.World) {
+	{Name: "a settled notification is sent again whatever its state", Run: func(w *world.World) {
 		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
 			s := told(w, "mail")
 			w.Settle(w.ClaimOne(), logout.Outcome{State: state, LastError: "so it was"})
 			sentAgain(w, s)
 		}
 	}},
-	{Name: "a notice that was never tried is sent again", Run: func(w *world.World) {
+	{Name: "a notification that was never tried is sent again", Run: func(w *world.World) {
 		sentAgain(w, told(w, "mail"))
 	}},
 	{Name: "a second notification is sent although the first is retried", Run: func(w *world.World) {
@@ -55,7 +55,7 @@ var retryCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
-	{Name: "a notice put off is sent at once", Run: func(w *world.World) {
+	{Name: "a notification put off is sent at once", Run: func(w *world.World) {
 		s := told(w, "mail")
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{
@@ -63,7 +63,7 @@ var retryCases = []world.Case{
 			})
 		sentAgain(w, s)
 	}},
-	{Name: "a claimed notice is sent at once and its claim is outdated", Run: func(w *world.World) {
+	{Name: "a claimed notification is sent at once and its claim is outdated", Run: func(w *world.World) {
 		s := told(w, "mail")
 		d := w.ClaimOne()
 		w.Retry(d.ID)
@@ -85,7 +85,7 @@ var retryCases = []world.Case{
 		}
 		wiki := w.Notification(s, "wiki")
 		w.Retry(w.Notification(s, "mail").ID)
-		w.Same(w.Notification(s, "wiki"), wiki, "the other notice")
+		w.Same(w.Notification(s, "wiki"), wiki, "the other notification")
 		w.Same(w.ClaimOne().ClientID, "mail", "the client handed out")
 	}},
 	{Name: "concurrent retries send once", Run: func(w *world.World) {
@@ -98,9 +98,9 @@ var retryCases = []world.Case{
 		}) {
 			w.OK(err, "Retry")
 		}
-		w.Same(w.Told(s), []string{"mail"}, "clients with a notice, each as often as it has one")
+		w.Same(w.Told(s), []string{"mail"}, "clients with a notification, each as often as it has one")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
-		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out afterwards")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out afterwards")
 	}},
 	{Name: "a selection by client and state is sent again, others are not", Run: func(w *world.World) {
 		for _, name := range []string{"state", "client and state", "client"} {
@@ -118,7 +118,7 @@ var retryCases = []world.Case{
 			w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 			w.Pass(time.Hour)
 			want := map[string]int{"client and state": 1, "client": 2, "state": 2}[name]
-			w.Same(retryAll(w, filter, 100), want, "notices sent again by "+name)
+			w.Same(retryAll(w, filter, 100), want, "notifications sent again by "+name)
 			again := func(s *ticketstore.Session, client string) bool {
 				n := w.Notification(s, client)
 				if n.State == logout.Pending {
@@ -144,9 +144,9 @@ var retryCases = []world.Case{
 		told(w, "mail")
 		claimed := w.ClaimOne()
 		told(w, "mail")
-		w.Same(retryAll(w, logout.NotificationFilter{State: logout.Pending}, 100), 1, "notices sent again")
+		w.Same(retryAll(w, logout.NotificationFilter{State: logout.Pending}, 100), 1, "notifications sent again")
 		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
-		w.Same(len(w.Claim(10).Deliveries), 2, "notices handed out: the one put off and the one that was due")
+		w.Same(len(w.Claim(10).Deliveries), 2, "notifications handed out: the one put off and the one that was due")
 	}},
 	{Name: "many are sent again by bounded calls, each once", Run: func(w *world.World) {
 		n := w.Rows / 3
@@ -158,17 +158,17 @@ var retryCases = []world.Case{
 		}
 		for _, limit := range []int{7, ticketstore.MaxCount} {
 			w.Pass(time.Hour)
-			w.Same(retryAll(w, logout.NotificationFilter{ClientID: "mail"}, limit), n, "notices sent again")
+			w.Same(retryAll(w, logout.NotificationFilter{ClientID: "mail"}, limit), n, "notifications sent again")
 			for _, d := range w.Claim(n).Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.Delivered})
 			}
 		}
 		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), n,
-			"notices delivered in the end")
+			"notifications delivered in the end")
 	}},
 	{Name: "nothing selected is no error", Run: func(w *world.World) {
 		told(w, "mail")
-		w.Same(retryAll(w, logout.NotificationFilter{ClientID: "wiki"}, 10), 0, "notices sent again")
+		w.Same(retryAll(w, logout.NotificationFilter{ClientID: "wiki"}, 10), 0, "notifications sent again")
 	}},
 	{Name: "a selection without a condition, or with a bad one, is refused", Run: func(w *world.World) {
 		told(w, "mail")
@@ -187,11 +187,11 @@ var retryCases = []world.Case{
 			logout.Retry{Filter: logout.NotificationFilter{State: "lost"}, Limit: 1}, w.Now)
 		w.Refuses(err, "state", "Retry of an unknown state")
 		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Refused})), 1,
-			"notices left as they were")
+			"notifications left as they were")
 	}},
 }
 
-// retryAll sends again what the filter selects, by calls of that limit, and returns how many notices that
+// retryAll sends again what the filter selects, by calls of that limit, and returns how many notifications that
 // were.
 func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 	w.Helper()

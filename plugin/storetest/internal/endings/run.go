@@ -33,13 +33,13 @@ func Run(t *testing.T, config Config) {
 		{Rule: 7, Name: "muted clients", Cases: mutedCases},
 		{Rule: 3, Name: "repeated operations", Cases: repeatCases},
 		{Rule: 1, Name: "races", Cases: raceCases},
-		{Rule: 7, Name: "notifications", Cases: noticeCases},
+		{Rule: 7, Name: "notifications", Cases: notificationCases},
 		{Rule: 8, Name: "expiry", Cases: dueCases},
 		{Rule: 8, Name: "sweeps", Cases: sweepCases},
 		{Rule: 7, Name: "claims", Cases: claimCases},
 		{Rule: 7, Name: "round robin", Cases: turnCases},
 		{Rule: 7, Name: "settlement", Cases: settleCases},
 		{Rule: 7, Name: "retries", Cases: retryCases},
-		{Rule: 5, Name: "notifications queried", Cases: deliveryCases},
+		{Rule: 5, Name: "notifications queried", Cases: queryCases},
 	})
 }

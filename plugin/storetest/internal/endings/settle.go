@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// settlesFor checks an outcome after which the notice is not tried again.
+// settlesFor checks an outcome after which the notification is not tried again.
 func settlesFor(w *world.World, outcome logout.Outcome) {
 	w.Helper()
 	s := told(w, "mail")
@@ -29,20 +29,20 @@ func settlesFor(w *world.World, outcome logout.Outcome) {
 	err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Pending, NextAttempt: w.Now},
 		w.Now)
 	w.Fails(err, "Settle once more", logout.ErrOutdated)
-	w.Same(w.Notification(s, "mail"), got, "the notice after the refusal")
+	w.Same(w.Notification(s, "mail"), got, "the notification after the refusal")
 }
 
 var settleCases = []world.Case{
-	{Name: "a delivered notice is done with", Run: func(w *world.World) {
+	{Name: "a delivered notification is done with", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.Delivered})
 	}},
-	{Name: "a refused notice is done with", Run: func(w *world.World) {
+	{Name: "a refused notification is done with", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.Refused, LastError: "answered 400 invalid_request"})
 	}},
-	{Name: "a notice given up is done with", Run: func(w *world.World) {
+	{Name: "a notification given up is done with", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.GivenUp, LastError: "answered 500 for a day"})
 	}},
-	{Name: "a notice to be tried again counts its attempts", Run: func(w *world.World) {
+	{Name: "a notification to be tried again counts its attempts", Run: func(w *world.World) {
 		s := told(w, "mail")
 		giveUp := w.Notification(s, "mail").GiveUpAt
 		for attempt := 1; attempt <= 3; attempt++ {
@@ -78,8 +78,8 @@ var settleCases = []world.Case{
 			err := w.Logout.Settle(w.Ctx(), late.ID, late.Claim, outcome, w.Now)
 			w.Fails(err, "Settle under an outdated claim as "+string(outcome.State), logout.ErrOutdated)
 		}
-		w.Same(w.Notification(s, "mail"), before, "the notice")
-		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out: the current claim still holds")
+		w.Same(w.Notification(s, "mail"), before, "the notification")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out: the current claim still holds")
 		w.Settle(current, logout.Outcome{State: logout.Delivered})
 	}},
 	{Name: "a claim number that was never given changes nothing", Run: func(w *world.World) {
@@ -89,7 +89,7 @@ var settleCases = []world.Case{
 			err := w.Logout.Settle(w.Ctx(), before.ID, number, logout.Outcome{State: logout.Delivered}, w.Now)
 			w.Fails(err, "Settle what was never claimed", logout.ErrOutdated)
 		}
-		w.Same(w.Notification(s, "mail"), before, "the notice")
+		w.Same(w.Notification(s, "mail"), before, "the notification")
 	}},
 	{Name: "a late answer under the current claim counts", Run: func(w *world.World) {
 		s := told(w, "mail")
@@ -97,9 +97,9 @@ var settleCases = []world.Case{
 		w.Pass(10 * world.Lease)
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state")
-		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices handed out")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out")
 	}},
-	{Name: "a notice that was put off is claimed under a higher number", Run: func(w *world.World) {
+	{Name: "a notification that was put off is claimed under a higher number", Run: func(w *world.World) {
 		told(w, "mail")
 		last := uint64(0)
 		for range 4 {
@@ -131,7 +131,7 @@ var settleCases = []world.Case{
 		w.OneWins(errs, logout.ErrOutdated, "Settle")
 		w.Same(w.Notification(s, "mail").Attempts, 1, "Attempts")
 	}},
-	{Name: "settling one notice leaves the others", Run: func(w *world.World) {
+	{Name: "settling one notification leaves the others", Run: func(w *world.World) {
 		s := told(w, "mail", "wiki")
 		for _, d := range w.Claim(10).Deliveries {
 			if d.ClientID == "mail" {
@@ -139,8 +139,8 @@ var settleCases = []world.Case{
 			}
 		}
 		wiki := w.Notification(s, "wiki")
-		w.Same(wiki.State, logout.Pending, "the state of the other notice")
-		w.Same(wiki.LastError, "", "LastError of the other notice")
+		w.Same(wiki.State, logout.Pending, "the state of the other notification")
+		w.Same(wiki.LastError, "", "LastError of the other notification")
 		w.Pass(world.Lease)
 		w.Same(w.ClaimOne().ClientID, "wiki", "the client handed out")
 	}},

@@ -125,7 +125,7 @@ var subjectCases = []world.Case{
 		w.Same(w.End(logout.Ending{SubjectID: "ann", DryRun: true}), want, "the answer to the dry run")
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), want, "the answer")
 		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{other.SessionID}, "sessions left")
-		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notices")
+		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notifications")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
 	{Name: "expired sessions of the subject end too", Run: func(w *world.World) {

@@ -36,7 +36,7 @@ var sweepCases = []world.Case{
 			end := min(at+2, len(sessions))
 			swept := w.SweepOnce(logout.Sweep{Limit: 2})
 			w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{end - at, end - at},
-				"sessions ended and notices queued")
+				"sessions ended and notifications queued")
 			var named []logout.EndedSession
 			for _, s := range sessions[at:end] {
 				named = append(named, logout.EndedSession{SessionID: s.SessionID, SubjectID: s.SubjectID})
@@ -102,13 +102,13 @@ var sweepCases = []world.Case{
 			queued += answer.NotificationsQueued
 		}
 		w.Same([]int{ended, queued}, []int{len(sessions), len(sessions)},
-			"sessions ended and notices queued by all together")
+			"sessions ended and notifications queued by all together")
 		w.SessionGone(sessions...)
 		for _, s := range sessions {
 			w.Same(w.Told(s), []string{"mail"}, "clients told")
 		}
 	}},
-	{Name: "a settled notice is kept for its time and then purged", Run: func(w *world.World) {
+	{Name: "a settled notification is kept for its time and then purged", Run: func(w *world.World) {
 		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
 			s := w.SignIn("ann")
 			w.Uses(s, "mail")
@@ -121,9 +121,9 @@ var sweepCases = []world.Case{
 			id := w.Notification(s, "mail").ID
 			w.Pass(2 * time.Minute)
 			w.Sweep(logout.Sweep{})
-			w.Same(w.Told(s), []string{}, "clients with a notice after its time is up")
+			w.Same(w.Told(s), []string{}, "clients with a notification after its time is up")
 			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
-			w.Fails(err, "Retry a purged notice", ticketstore.ErrNotFound)
+			w.Fails(err, "Retry a purged notification", ticketstore.ErrNotFound)
 		}
 	}},
 	{Name: "a sweep tells what it has left to purge", Run: func(w *world.World) {
@@ -142,10 +142,10 @@ var sweepCases = []world.Case{
 			}
 		}
 		w.Same(w.Notifications(logout.NotificationFilter{}), []logout.Notification{},
-			"notices after their time is up")
+			"notifications after their time is up")
 		w.Same(*w.SweepOnce(logout.Sweep{Limit: 2}), logout.SweepResult{}, "the answer when nothing is left")
 	}},
-	{Name: "a notice that is waiting is not purged", Run: func(w *world.World) {
+	{Name: "a notification that is waiting is not purged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -153,7 +153,7 @@ var sweepCases = []world.Case{
 		w.Sweep(logout.Sweep{})
 		w.ClaimOne()
 	}},
-	{Name: "a notice sent again is kept anew", Run: func(w *world.World) {
+	{Name: "a notification sent again is kept anew", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)
@@ -165,7 +165,7 @@ var sweepCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Pass(time.Hour)
 		w.Sweep(logout.Sweep{})
-		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state of the notice")
+		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state of the notification")
 	}},
 	{Name: "a sid is free again when nothing is left of its session", Run: func(w *world.World) {
 		s := w.SignIn("ann")

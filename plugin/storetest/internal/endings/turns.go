@@ -17,7 +17,7 @@ var turnCases = []world.Case{
 		for _, d := range claimed.Deliveries {
 			counts[d.ClientID]++
 		}
-		w.Same(counts, map[string]int{"dead": 1, "quick": 1}, "notices handed out by client")
+		w.Same(counts, map[string]int{"dead": 1, "quick": 1}, "notifications handed out by client")
 	}},
 	{Name: "a busy client's long queue is passed over", Run: func(w *world.World) {
 		queue(w, "a dead one", w.Rows/4)
@@ -30,15 +30,15 @@ var turnCases = []world.Case{
 			}).Deliveries
 			seen += len(work)
 		}
-		w.Same(seen, 3, "number of notices handed out of the client that is not busy")
+		w.Same(seen, 3, "number of notifications handed out of the client that is not busy")
 	}},
-	{Name: "each client has its turn although one notice is asked for at a time", Run: func(w *world.World) {
+	{Name: "each client has its turn although one notification is asked for at a time", Run: func(w *world.World) {
 		clients := []string{"a", "b", "c", "d"}
 		for _, id := range clients {
 			queue(w, id, 30)
 		}
 		w.Same(len(turns(w, 28)), len(clients),
-			"number of clients that had their turn within 28 claims, among four with 30 notices each")
+			"number of clients that had their turn within 28 claims, among four with 30 notifications each")
 	}},
 	{Name: "a newcomer has its turn amid long queues", Run: func(w *world.World) {
 		for _, id := range []string{"a", "b", "y", "z"} {
@@ -50,7 +50,7 @@ var turnCases = []world.Case{
 			w.Fatal("the newcomer has not had its turn within 32 claims among five clients")
 		}
 	}},
-	{Name: "every notice of every client is delivered in the end", Run: func(w *world.World) {
+	{Name: "every notification of every client is delivered in the end", Run: func(w *world.World) {
 		queue(w, "a", 9)
 		queue(w, "b", 2)
 		queue(w, "c", 5)
@@ -65,13 +65,13 @@ var turnCases = []world.Case{
 				break
 			}
 		}
-		w.Same(delivered, 16, "number of notices delivered")
+		w.Same(delivered, 16, "number of notifications delivered")
 		w.Same(len(w.Notifications(logout.NotificationFilter{State: logout.Delivered})), 16,
-			"number of notices that are delivered")
+			"number of notifications that are delivered")
 	}},
 }
 
-// turns claims one notice at a time, while the clock moves by microseconds, and returns the clients that were
+// turns claims one notification at a time, while the clock moves by microseconds, and returns the clients that were
 // handed out.
 func turns(w *world.World, claims int) map[string]bool {
 	w.Helper()

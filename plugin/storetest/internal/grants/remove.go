@@ -143,7 +143,7 @@ var removeCases = []world.Case{
 		w.Same(again, first, "the answer to the repeated removal")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 1, "number of live grants left")
 	}},
-	{Name: "used codes and refresh tokens stay, so that their reuse is noticed", Run: func(w *world.World) {
+	{Name: "used codes and refresh tokens stay, so that their reuse is detected", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		used := w.Stored(w.Refresh(s, "mail"))
 		w.Consume(used, w.Refresh(s, "mail"))

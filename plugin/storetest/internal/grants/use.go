@@ -110,7 +110,7 @@ var useCases = []world.Case{
 		w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: other.SessionID, ClientID: "late"}})
 		w.Same(len(w.Clients(s)), ticketstore.MaxClients, "number of clients")
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, ticketstore.MaxClients,
-			"notices queued by its end")
+			"notifications queued by its end")
 	}},
 	{Name: "one batch does not pass the bound of clients either", Run: func(w *world.World) {
 		s := w.SignIn("ann")

@@ -104,7 +104,7 @@ var moveCases = []moveCase{
 		p.Same(p.End(ending), want, "the answer of the ending")
 		p.PurgeGrants()
 	}},
-	{"claims are dropped: a late answer changes nothing, the notice is handed out again", func(p *pair) {
+	{"claims are dropped: a late answer changes nothing, the notification is handed out again", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Uses(s, "photos")
 		p.Pass(time.Hour / 2)

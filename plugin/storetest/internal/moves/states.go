@@ -121,7 +121,7 @@ var fenceCases = []moveCase{
 		gone := p.SignIn("cid")
 		p.Uses(gone, "photos")
 		p.End(logout.Ending{SessionID: gone.SessionID})
-		notice := p.Notification(gone, "photos")
+		notification := p.Notification(gone, "photos")
 		p.become(p.source, transfer.Exporting)
 		p.become(p.source, transfer.Fenced)
 		ctx, now := p.Ctx(), p.Now
@@ -152,11 +152,11 @@ var fenceCases = []moveCase{
 				return err
 			},
 			"Settle": func() error {
-				return p.Logout.Settle(ctx, notice.ID, 1, logout.Outcome{State: logout.Delivered}, now)
+				return p.Logout.Settle(ctx, notification.ID, 1, logout.Outcome{State: logout.Delivered}, now)
 			},
 			"SetProperty": func() error { return p.Properties.SetProperty(ctx, "issuer", nil, []byte("a")) },
 			"Retry": func() error {
-				_, err := p.Logout.Retry(ctx, logout.Retry{ID: notice.ID}, now)
+				_, err := p.Logout.Retry(ctx, logout.Retry{ID: notification.ID}, now)
 				return err
 			},
 		} {

@@ -52,7 +52,7 @@ var limitCases = []world.Case{
 			"sids that had to go")
 		w.SessionGone(sessions[:2]...)
 		w.SessionLives(sessions[2], sessions[3], s)
-		w.Same(w.Notification(sessions[0], "mail").Reason, logout.Terminated, "reason of the notice")
+		w.Same(w.Notification(sessions[0], "mail").Reason, logout.Terminated, "reason of the notification")
 		w.Live(offline, consent)
 		w.Dead(online)
 		w.Same(within(w, w.Session("ann"), ticketstore.Limit{Max: 3, EndOldest: true}),

@@ -74,7 +74,7 @@ var rekeyCases = []world.Case{
 		w.Same(w.SIDs(ticketstore.SessionFilter{ExpiresFrom: got.Expires}), []string{s.SessionID},
 			"sessions by the new expiry")
 	}},
-	{Name: "a nearer expiry is noticed when it falls due", Run: func(w *world.World) {
+	{Name: "a nearer expiry is detected when it falls due", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		rekey := w.Rekey(s)
 		rekey.Expires, rekey.EndsAt = w.Now.Add(5*time.Minute), time.Time{}

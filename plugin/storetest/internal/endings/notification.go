@@ -7,9 +7,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// noticeCases are about what a notice says, and who gets one.
-var noticeCases = []world.Case{
-	{Name: "a notice says what its client must know", Run: func(w *world.World) {
+// notificationCases are about what a notification says, and who gets one.
+var notificationCases = []world.Case{
+	{Name: "a notification says what its client must know", Run: func(w *world.World) {
 		for _, reason := range []logout.Reason{
 			logout.UserLogout, logout.SessionExpiration, logout.Terminated, logout.SessionReplaced,
 		} {
@@ -19,20 +19,20 @@ var noticeCases = []world.Case{
 			w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
 			got := w.Notification(s, "mail")
 			if got.ID == "" {
-				w.Fatal("the notice has no id")
+				w.Fatal("the notification has no id")
 			}
 			w.Same(got, logout.Notification{
 				ID: got.ID, Issuer: world.Issuer, ClientID: "mail", SubjectID: "ann", SessionID: s.SessionID,
 				Reason: reason,
 				State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
 				GiveUpAt: w.Now.Add(logout.RetryWindow),
-			}, "the notice")
+			}, "the notification")
 			w.At(got.Queued, w.Now, "Queued")
 			w.At(got.NextAttempt, w.Now, "NextAttempt")
 			w.At(got.GiveUpAt, w.Now.Add(logout.RetryWindow), "GiveUpAt")
 		}
 	}},
-	{Name: "a notice of detaching says the same", Run: func(w *world.World) {
+	{Name: "a notification of detaching says the same", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)
@@ -43,7 +43,7 @@ var noticeCases = []world.Case{
 			Reason: logout.Terminated,
 			State:  logout.Pending, Queued: w.Now, NextAttempt: w.Now,
 			GiveUpAt: w.Now.Add(logout.RetryWindow),
-		}, "the notice")
+		}, "the notification")
 	}},
 	{Name: "what is claimed is what was queued", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -53,7 +53,7 @@ var noticeCases = []world.Case{
 		d := w.ClaimOne()
 		got := d.Notification
 		got.NextAttempt, got.Attempts = queued.NextAttempt, queued.Attempts
-		w.Same(got, queued, "the claimed notice but for its attempts")
+		w.Same(got, queued, "the claimed notification but for its attempts")
 	}},
 	{Name: "ids are unique and sort by the time of queueing", Run: func(w *world.World) {
 		seen, last := map[string]bool{}, ""
@@ -64,10 +64,10 @@ var noticeCases = []world.Case{
 			latest := last
 			for _, n := range w.Notifications(logout.NotificationFilter{SessionID: s.SessionID}) {
 				if seen[n.ID] {
-					w.Fatalf("two notices have the id %s", n.ID)
+					w.Fatalf("two notifications have the id %s", n.ID)
 				}
 				if n.ID <= last {
-					w.Fatalf("the id %s of a later notice does not sort behind %s", n.ID, last)
+					w.Fatalf("the id %s of a later notification does not sort behind %s", n.ID, last)
 				}
 				seen[n.ID], latest = true, max(latest, n.ID)
 			}
@@ -109,7 +109,7 @@ var noticeCases = []world.Case{
 		w.End(logout.Ending{SessionID: after.SessionID})
 		w.At(w.Notification(after, "mail").Again, time.Time{}, "Again a moment later")
 	}},
-	{Name: "the second notice comes when its time has come, and is the last", Run: func(w *world.World) {
+	{Name: "the second notification comes when its time has come, and is the last", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -122,17 +122,17 @@ var noticeCases = []world.Case{
 		w.At(waiting.NextAttempt, ended.Add(logout.SecondDelivery), "NextAttempt between the two")
 		w.At(waiting.Again, time.Time{}, "Again between the two")
 		claimed := w.Claim(10)
-		w.Same(len(claimed.Deliveries), 0, "number of notices to deliver between the two")
+		w.Same(len(claimed.Deliveries), 0, "number of notifications to deliver between the two")
 		w.At(claimed.Next, ended.Add(logout.SecondDelivery), "Next between the two")
 
 		w.Now = ended.Add(logout.SecondDelivery)
 		second := w.ClaimOne()
-		w.Same(second.ID, first.ID, "the notice delivered again")
+		w.Same(second.ID, first.ID, "the notification delivered again")
 		w.Settle(second, logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state after the second")
 		w.At(w.Claim(10).Next, time.Time{}, "Next after the second")
 	}},
-	{Name: "a first notice that took long is followed by the second at once", Run: func(w *world.World) {
+	{Name: "a first notification that took long is followed by the second at once", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -140,6 +140,6 @@ var noticeCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state after the second")
-		w.Same(len(w.Claim(10).Deliveries), 0, "number of notices to deliver after the second")
+		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications to deliver after the second")
 	}},
 }

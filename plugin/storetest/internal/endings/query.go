@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of notices that the filter selects. Questions with a token leave the filter to
+// listing returns the listing of notifications that the filter selects. Questions with a token leave the filter to
 // the token.
 func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
@@ -29,17 +29,17 @@ func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 	}
 }
 
-func ids(notices []logout.Notification) []string {
+func ids(notifications []logout.Notification) []string {
 	var all []string
-	for _, n := range notices {
+	for _, n := range notifications {
 		all = append(all, n.ID)
 	}
 	return all
 }
 
-// sevenNotices queues seven notices of the mail client and as many of others, a second apart, and returns the
+// sevenNotifications queues seven notifications of the mail client and as many of others, a second apart, and returns the
 // ids of mail's in order.
-func sevenNotices(w *world.World) []string {
+func sevenNotifications(w *world.World) []string {
 	w.Helper()
 	var all []string
 	for range 7 {
@@ -52,7 +52,7 @@ func sevenNotices(w *world.World) []string {
 	return all
 }
 
-var deliveryCases = []world.Case{
+var queryCases = []world.Case{
 	{Name: "each filter selects exactly its notifications, in order", Run: func(w *world.World) {
 		first, second := told(w, "mail", "wiki"), told(w, "mail", "chat")
 		outcomes := map[string]logout.State{"wiki": logout.Delivered, "chat": logout.Refused}
@@ -101,11 +101,11 @@ var deliveryCases = []world.Case{
 				[]string{mail1},
 			},
 		} {
-			w.Same(ids(w.Notifications(row.filter)), row.want, "notices by "+row.name)
+			w.Same(ids(w.Notifications(row.filter)), row.want, "notifications by "+row.name)
 		}
-		w.Same(len(w.Notifications(logout.NotificationFilter{})), 4, "number of notices without filter")
+		w.Same(len(w.Notifications(logout.NotificationFilter{})), 4, "number of notifications without filter")
 		w.Same(len(w.Notifications(logout.NotificationFilter{SessionID: first.SessionID})), 2,
-			"number of notices of a session")
+			"number of notifications of a session")
 	}},
 	{Name: "nothing matched is an empty page without a token", Run: func(w *world.World) {
 		page, err := w.Logout.Notifications(w.Ctx(), logout.NotificationQuery{})
@@ -113,15 +113,15 @@ var deliveryCases = []world.Case{
 		w.Same(*page, logout.NotificationPage{}, "the page")
 	}},
 	{Name: "pages without filter", Run: func(w *world.World) {
-		sevenNotices(w)
+		sevenNotifications(w)
 		w.CheckPaging(listing(w, logout.NotificationFilter{}),
 			ids(w.Notifications(logout.NotificationFilter{})))
 	}},
 	{Name: "pages by client", Run: func(w *world.World) {
-		w.CheckPaging(listing(w, logout.NotificationFilter{ClientID: "mail"}), sevenNotices(w))
+		w.CheckPaging(listing(w, logout.NotificationFilter{ClientID: "mail"}), sevenNotifications(w))
 	}},
 	{Name: "pages by state", Run: func(w *world.World) {
-		want := sevenNotices(w)
+		want := sevenNotifications(w)
 		w.CheckPaging(listing(w, logout.NotificationFilter{State: logout.Pending, ClientID: "mail"}), want)
 		for _, d := range w.Claim(100).Deliveries {
 			if d.ClientID == "mail" {
@@ -138,8 +138,8 @@ var deliveryCases = []world.Case{
 		filter := logout.NotificationFilter{SessionID: s.SessionID}
 		w.CheckPaging(listing(w, filter), ids(w.Notifications(filter)))
 	}},
-	{Name: "a walk over a state goes on as its notices leave it", Run: func(w *world.World) {
-		sevenNotices(w)
+	{Name: "a walk over a state goes on as its notifications leave it", Run: func(w *world.World) {
+		sevenNotifications(w)
 		total := len(w.Notifications(logout.NotificationFilter{}))
 		work := map[string]logout.Delivery{}
 		for _, d := range w.Claim(100).Deliveries {
@@ -159,10 +159,10 @@ var deliveryCases = []world.Case{
 			}
 			query.ResultsToken = page.ResultsToken
 		}
-		w.Same(seen, total, "number of notices shown")
+		w.Same(seen, total, "number of notifications shown")
 	}},
 	{Name: "a token of another filter or listing is refused", Run: func(w *world.World) {
-		sevenNotices(w)
+		sevenNotifications(w)
 		page, err := w.Logout.Notifications(w.Ctx(),
 			logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: "mail"}, Count: 2})
 		w.OK(err, "Notifications")

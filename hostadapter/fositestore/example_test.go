@@ -42,10 +42,9 @@ func check(err error) {
 	}
 }
 
-// A server with a login form gets sessions: the lines between "drop-in" are all there is to add.
+// A server with a router of gorilla/mux gets sessions. README shows the lines between "drop-in".
 func Example() {
 	ctx := context.Background()
-	// drop-in
 	backend, err := plugin.Open(ctx, plugin.Config{Path: "sessions-badger", Settings: map[string]string{"path": "sessions"}})
 	check(err)
 	defer backend.Close()
@@ -54,7 +53,8 @@ func Example() {
 	check(err)
 	defer sm.Close()
 	oauth2 := sm.Provider(compose.ComposeAllEnabled(config, sm.Store(), privateKey)) // was: store in place of sm.Store()
-	router.Use(sm.Middleware)                                                        // lazy: costs nothing where no session is asked for
+	// drop-in
+	router.Use(sm.Middleware)
 	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, operator)
 	router.Handle("/logout", sm.EndSession())
 	// drop-in
@@ -66,7 +66,6 @@ func Example() {
 			oauth2.WriteAuthorizeError(ctx, w, ar, err)
 			return
 		}
-		// drop-in
 		session, err := sm.Session(r)
 		if err == nil && (session == nil || sm.NeedsSignIn(session, ar)) { // prompt, max_age, acr
 			user, ok := loginForm(w, r)
@@ -79,7 +78,6 @@ func Example() {
 			oauth2.WriteAuthorizeError(ctx, w, ar, err)
 			return
 		}
-		// drop-in
 		for _, scope := range ar.GetRequestedScopes() {
 			ar.GrantScope(scope)
 		}

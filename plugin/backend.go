@@ -10,9 +10,10 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
-// FailingBackend is a sessions.Backend that may fail for good, as one whose disk did: what it knows may not
-// be what is stored. From then on each of its calls is ticketstore.ErrUnavailable. Serve ends the process of
-// such a backend, with status 3, and the host starts another, which reads what is stored.
+// FailingBackend is a sessions.Backend that can fail permanently, such as after a failed sync: what it has in
+// memory may differ from what is stored (rule 11). From then on each of its calls is
+// ticketstore.ErrUnavailable. Serve ends the process of such a backend with status 3, and the host starts
+// another, which reads what is stored.
 type FailingBackend interface {
 	sessions.Backend
 	// Failed is closed when the backend has failed.
@@ -21,11 +22,11 @@ type FailingBackend interface {
 	Failure() error
 }
 
-// ProtocolVersion is the version of the plugin protocol that this package speaks. A plugin of another is not
-// started. 2: the messages carry the records of plugin/proto/sessions/records/v1.
+// ProtocolVersion is the version of the plugin protocol that this package speaks. A plugin of another version
+// is refused at its start. 2: the messages carry the records of plugin/proto/sessions/records/v1.
 const ProtocolVersion = 2
 
-// handshake tells go-plugin that a process was started as a plugin of ours. The cookie is no secret.
+// handshake identifies our plugins to go-plugin. The cookie is no secret.
 var handshake = goplugin.HandshakeConfig{
 	MagicCookieKey:   "FOSITE_SESSIONS_PLUGIN",
 	MagicCookieValue: "5b0cf8f6-9a5e-4e6c-8a4b-1f6d2f6f5c3e",
@@ -33,17 +34,18 @@ var handshake = goplugin.HandshakeConfig{
 
 // Environment variables that the host sets for the plugin, besides go-plugin's own.
 const (
-	// lifelineEnv is lifelineStdin where the host holds the other end of the plugin's standard input.
+	// lifelineEnv is lifelineStdin where the host holds the other end of the plugin's standard input: its end
+	// of file says that the host is gone.
 	lifelineEnv   = "FOSITE_SESSIONS_LIFELINE"
 	lifelineStdin = "stdin"
 	// levelEnv is the lowest level of log lines that the host wants.
 	levelEnv = "FOSITE_SESSIONS_LOG_LEVEL"
 )
 
-// serviceSet is the name of our only go-plugin "plugin": all services at once.
+// serviceSet is the name of our only go-plugin "plugin", which is all services.
 const serviceSet = "sessions"
 
-// glue joins our services to go-plugin, on both sides.
+// glue connects our services to go-plugin, on both sides.
 type glue struct {
 	goplugin.NetRPCUnsupportedPlugin
 	server *rpc.Server // nil in the host

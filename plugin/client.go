@@ -23,7 +23,7 @@ type Client struct {
 	grants  *rpc.Grants
 	logout  *rpc.Logout
 	props   *rpc.Properties
-	// transfer is of use where the backend is movable.
+	// transfer is used where the backend is movable.
 	transfer *rpc.Transfer
 	movable  bool
 
@@ -34,9 +34,9 @@ type Client struct {
 var _ sessions.Backend = (*Client)(nil)
 
 // Open starts a plugin, opens its backend with the settings, and returns it when it is ready. The context
-// bounds the start only; Close ends the plugin. An error says what was wrong with which binary, a
-// *ticketstore.FieldError in it with which setting, a *ticketstore.OtherStoreError that the store is not the
-// one that is wanted; no process, socket or folder is left behind then.
+// bounds the start only; Close ends the plugin. An error names the binary and its problem. A
+// *ticketstore.FieldError in it names a setting, a *ticketstore.OtherStoreError says that the store is not
+// the wanted one. After an error no process, socket or folder is left.
 func Open(ctx context.Context, config Config) (*Client, error) {
 	settings, err := config.prepare()
 	if err != nil {
@@ -52,11 +52,10 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	}
 	c := &Client{link: newLink(&config, settings, first)}
 	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
-	c.tickets, c.grants, c.logout = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller},
-		&rpc.Logout{Caller: c.caller}
-	c.props = &rpc.Properties{Caller: c.caller}
-	c.transfer, c.movable = &rpc.Transfer{Caller: c.caller},
-		slices.Contains(first.description.Services, transfer.Service)
+	c.tickets, c.grants = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller}
+	c.logout, c.props = &rpc.Logout{Caller: c.caller}, &rpc.Properties{Caller: c.caller}
+	c.transfer = &rpc.Transfer{Caller: c.caller}
+	c.movable = slices.Contains(first.description.Services, transfer.Service)
 	return c, nil
 }
 
@@ -80,10 +79,9 @@ func (c *Client) Transfer() transfer.Store {
 	return c.transfer
 }
 
-// Describe asks the backend what it is. While there is no plugin because it does not start again, or because
-// its backend has failed, it does not wait as other calls do: its error, ticketstore.ErrUnavailable, says at
-// once why, for an operator to read. For some seconds after such a failure the trouble of the next plugin
-// says it.
+// Describe asks the backend what it is. Where the plugin does not start again, or its backend has failed, it
+// does not wait as other calls do: its error, ticketstore.ErrUnavailable, says why, for an operator. For some
+// seconds after such a failure the Trouble of the next plugin says it.
 func (c *Client) Describe(ctx context.Context) (ticketstore.Description, error) {
 	if err := c.link.failure(); err != nil {
 		return ticketstore.Description{}, fmt.Errorf("describe: %w", err)
@@ -106,11 +104,11 @@ func (c *Client) PID() int {
 
 // Close refuses further calls as ticketstore.ErrUnavailable, lets those that run finish within
 // Config.CallTimeout, and ends the plugin, which closes its database. A plugin that does not end within
-// Config.CloseTimeout is killed, which is an error.
+// Config.CloseTimeout is killed, and Close returns an error.
 func (c *Client) Close() error {
 	c.closeOnce.Do(func() { c.closeErr = c.link.close() })
 	return c.closeErr
 }
 
-// errKilled: the plugin was killed, or failed, instead of ending well.
-var errKilled = errors.New("session plugin did not end well")
+// errKilled: the plugin was killed, or failed, instead of exiting with status 0.
+var errKilled = errors.New("session plugin did not exit cleanly")

@@ -27,7 +27,7 @@ const (
 	DefaultHealthTimeout   = 2 * time.Second
 )
 
-// Config says which plugin a host runs, and how.
+// Config is the configuration of a plugin in its host.
 type Config struct {
 	// Path is the plugin's binary. A name without a slash is looked up in PATH. Required.
 	Path string
@@ -35,43 +35,43 @@ type Config struct {
 	Args []string
 	// Env are "NAME=value" entries for it. It inherits nothing from the host's environment.
 	Env []string
-	// Settings are marshalled to JSON and given to the backend, which refuses what it does not know. Nil
-	// means none: {}.
+	// Settings are marshalled to JSON and passed to the backend, which refuses unknown ones. Nil means none:
+	// {}.
 	Settings any
-	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; the sum
-	// seen is logged then. Nobody else should be able to write the binary, or its folder: it is read for the
-	// sum just before it is started.
+	// Checksum is the SHA-256 of the binary in hex. Another binary is not started. Empty means any; its sum
+	// is logged. Other users must not be able to write the binary or its folder: the sum is computed just
+	// before the start.
 	Checksum string
-	// StoreID pins the store: the backend must have the one of that id (ticketstore.Description.StoreID).
+	// StoreID pins the store: the backend must have the one with that id (ticketstore.Description.StoreID).
 	// Another one, or none, is refused as ticketstore.ErrOtherStore, and nothing is created. Where it is
-	// empty, the ids of the context that Open is given count (ticketstore.WithStoreIDs), of which there may
-	// be several; without any, whatever is there is opened, or created. A plugin that is started again after
-	// that must come back with the store that was opened first, or is not served.
+	// empty, the ids of Open's context count (ticketstore.WithStoreIDs), of which there may be several;
+	// without any, an existing store is opened, or one is created. A plugin that is restarted must serve the
+	// store that was opened first (rule 11).
 	StoreID string
 	// SocketDir is where the folder of the socket is made: os.TempDir() by default, which TMPDIR names. Unix
-	// limits the length of a socket's path to some 100 bytes, of which 40 are ours.
+	// limits the path of a socket to some 100 bytes, of which we need 40.
 	SocketDir string
 	// StartTimeout bounds the start: the process, its handshake, and opening the backend, for which the
-	// badger plugin waits until a process that ends has let go of the folder. DefaultStartTimeout when zero.
+	// badger plugin waits until a process that is ending has released the folder. DefaultStartTimeout when
+	// zero.
 	StartTimeout time.Duration
 	// CallTimeout bounds each call whose context has no earlier deadline: DefaultCallTimeout when zero. A
-	// call that it ends is ticketstore.ErrUnavailable. LongCallTimeout takes its place for ending sessions,
-	// of which there may be many: DefaultLongCallTimeout. A plugin that dies or hangs meanwhile
-	// (HealthTimeout) does not make its caller wait for that: the call goes on with the next plugin, or ends
-	// CallTimeout later.
+	// call that it ends is ticketstore.ErrUnavailable. LongCallTimeout replaces it for calls that may end
+	// many sessions: DefaultLongCallTimeout when zero. If the plugin dies or hangs meanwhile (HealthTimeout),
+	// the call continues with the next plugin, or ends CallTimeout later.
 	CallTimeout     time.Duration
 	LongCallTimeout time.Duration
 	// CloseTimeout is how long the plugin may take to close its database before it is killed:
 	// DefaultCloseTimeout when zero.
 	CloseTimeout time.Duration
-	// HealthTimeout is how long the plugin may take to answer whether it is well, which it is asked once a
-	// second, before it is killed and started again: DefaultHealthTimeout when zero.
+	// HealthTimeout is how long the plugin may take to answer a health check, once a second, before it is
+	// killed and restarted: DefaultHealthTimeout when zero.
 	HealthTimeout time.Duration
-	// Logger gets the plugin's log, and ours about it. slog.Default() when nil.
+	// Logger gets the plugin's log and log lines about the plugin. slog.Default() when nil.
 	Logger *slog.Logger
 }
 
-// prepare fills the defaults in and refuses what cannot work.
+// prepare sets defaults and validates.
 func (c *Config) prepare() (settings []byte, err error) {
 	if c.Path == "" {
 		return nil, ticketstore.Invalidf("Path", "is empty: name the plugin's binary")
@@ -113,7 +113,7 @@ func (c *Config) prepare() (settings []byte, err error) {
 	return settings, nil
 }
 
-// locate returns the path of the binary, or says what is wrong with it and what to do.
+// locate returns the path of the binary. Its errors say what to do.
 func (c *Config) locate() (string, error) {
 	path, err := exec.LookPath(c.Path)
 	switch {
@@ -122,7 +122,7 @@ func (c *Config) locate() (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", errors.New("there is no such file: build the plugin or correct the path")
 	}
-	// LookPath calls a folder and a file that may not be executed alike.
+	// LookPath has the same error for a folder and for a file without execute permission.
 	info, statErr := os.Stat(c.Path)
 	switch {
 	case err != nil && statErr == nil && info.IsDir():
@@ -130,15 +130,15 @@ func (c *Config) locate() (string, error) {
 	case errors.Is(err, fs.ErrPermission) && statErr == nil && info.Mode()&0o111 != 0 && onNoExec(c.Path):
 		return "", errNoExec
 	case errors.Is(err, fs.ErrPermission):
-		return "",
-			errors.New("it may not be executed by this user: set its mode (chmod +x) or run as its owner")
+		return "", errors.New("it may not be executed by this user: set its mode (chmod +x) or run as its " +
+			"owner")
 	case err != nil:
 		return "", err
 	}
 	return filepath.Abs(path)
 }
 
-// verify compares the binary with the checksum and returns the sum that it has.
+// verify compares the binary with the checksum and returns its sum.
 func (c *Config) verify(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -156,9 +156,8 @@ func (c *Config) verify(path string) (string, error) {
 	}
 	want, err := hex.DecodeString(c.Checksum)
 	if err != nil || subtle.ConstantTimeCompare(want, sum) != 1 {
-		return "",
-			fmt.Errorf("its SHA-256 is %s, Config.Checksum is %s: it is not the binary that was pinned, "+
-				"so it was not started", seen, c.Checksum)
+		return "", fmt.Errorf("its SHA-256 is %s, Config.Checksum is %s: it is not the binary that was "+
+			"pinned, so it was not started", seen, c.Checksum)
 	}
 	return seen, nil
 }

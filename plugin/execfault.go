@@ -15,7 +15,7 @@ import (
 	"syscall"
 )
 
-// The shell's exit codes, which dynamic loaders share, for what is missing and for what may not be executed.
+// Exit codes of shells and dynamic loaders for a missing file and for one that may not be executed.
 const (
 	exitNotExecutable = 126
 	exitMissing       = 127
@@ -25,10 +25,10 @@ const (
 const maxShebang = 256
 
 var errNoExec = errors.New(
-	"it lies on a file system that is mounted noexec: put it elsewhere, or mount that without noexec")
+	"it is on a file system that is mounted noexec: move it, or mount that without noexec")
 
-// explainExec says why the system did not execute a binary that is there: its words are those for a binary
-// that is missing, or may not be executed, where in truth that is what the binary needs.
+// explainExec says why the system did not execute an existing binary. The system's error is that of a missing
+// binary, or of one without permission, also where its interpreter or loader is at fault.
 func explainExec(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
@@ -56,7 +56,7 @@ func explainExec(path string, err error) error {
 	return fmt.Errorf("cannot be started: %w", err)
 }
 
-// interpreterOf returns what the system starts in the place of a file: what a script names in its first line,
+// interpreterOf returns what the system starts instead of a file: the interpreter in a script's first line,
 // or the loader of a dynamically linked binary. Empty where there is none.
 func interpreterOf(path string) (kind, interpreter string) {
 	file, err := os.Open(path)
@@ -66,7 +66,7 @@ func interpreterOf(path string) (kind, interpreter string) {
 	defer file.Close()
 	line, _ := bufio.NewReader(io.LimitReader(file, maxShebang)).ReadString('\n')
 	if command, script := strings.CutPrefix(line, "#!"); script {
-		// A carriage return at the end is part of the name to the system.
+		// To the system a carriage return at the end is part of the name.
 		interpreter, _, _ = strings.Cut(strings.Trim(command, " \t\n"), " ")
 		return "interpreter", interpreter
 	}
@@ -83,7 +83,7 @@ func interpreterOf(path string) (kind, interpreter string) {
 	return "", ""
 }
 
-// verdict says what an end before the handshake means.
+// verdict explains an exit before the handshake.
 func (p *process) verdict() string {
 	var exit *exec.ExitError
 	switch {

@@ -9,12 +9,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// healthEvery is the pause between two questions whether the plugin is well.
+// healthEvery is the interval of health checks.
 const healthEvery = time.Second
 
-// watch kills a process that does not answer within Config.HealthTimeout, so that it is replaced: calls that
-// wait for a process that hangs would wait in vain. So is one that answers that it has failed, and one that
-// has come to serve another store. It returns when the process has ended or the link is closing.
+// watch kills a process that does not answer a health check within Config.HealthTimeout, so that it is
+// replaced. It also kills one whose backend has failed, and one that serves another store (rule 11). It
+// returns when the process has ended or the link is closing.
 func (l *link) watch(in *instance) {
 	caller := &rpc.Caller{Conn: in.conn, Timeout: l.config.HealthTimeout, Long: l.config.HealthTimeout}
 	pause := time.NewTicker(healthEvery)
@@ -29,10 +29,11 @@ func (l *link) watch(in *instance) {
 		}
 		description, err := caller.Describe(l.closing)
 		if err == nil && description.StoreID != l.storeID {
-			// Its database was replaced under it. The next start finds out what is there, and tells.
+			// Its database was replaced while it ran. The next start fails with an error that says what is
+			// there.
 			in.logger.ErrorContext(context.Background(), "session plugin serves another store and is killed",
 				"store_id", description.StoreID, "wanted", l.storeID)
-			in.slay()
+			in.killAll()
 			return
 		}
 		if !errors.Is(err, ticketstore.ErrUnavailable) || in.dead() || l.closing.Err() != nil {
@@ -46,7 +47,7 @@ func (l *link) watch(in *instance) {
 				err)
 			in.answer.Store(&err)
 		}
-		in.slay()
+		in.killAll()
 		return
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// errStartTimeout is the cause of a start's context that has lasted too long.
+// errStartTimeout is the cause of a start's context that timed out.
 var errStartTimeout = errors.New("start timeout")
 
 // instance is one plugin process, connected and with its backend open.
@@ -35,7 +35,7 @@ type instance struct {
 }
 
 // launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are
-// any. Nothing is left behind when it fails.
+// any. It leaves nothing behind when it fails.
 func launch(ctx context.Context, config *Config, settings []byte, wanted []string) (_ *instance, err error) {
 	defer func() {
 		if err != nil {
@@ -65,7 +65,7 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 			in.stop(config.CloseTimeout)
 		}
 	}()
-	// go-plugin's start knows no context: what is to end it is the end of the process.
+	// go-plugin's start has no context: only the end of the process ends it.
 	stopKilling := context.AfterFunc(ctx, func() { _ = p.Kill(context.Background()) })
 	defer stopKilling()
 	if err := in.connect(); err != nil {
@@ -78,9 +78,9 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if !stopKilling() {
 		return nil, p.explain(ctx, ctx.Err(), false, config.StartTimeout)
 	}
-	p.settled.Store(true)
-	p.logger.InfoContext(ctx, "session plugin is ready", "path", path, "sha256", sum, "pinned",
-		config.Checksum != "",
+	p.ready.Store(true)
+	p.logger.InfoContext(ctx, "session plugin is ready",
+		"path", path, "sha256", sum, "pinned", config.Checksum != "",
 		"backend", in.description.Name, "version", in.description.Version, "format", in.description.Format,
 		"store_id", in.description.StoreID)
 	return in, nil
@@ -130,11 +130,11 @@ func (in *instance) connect() error {
 	return nil
 }
 
-// configure opens the backend and looks at what it is.
+// configure opens the backend and checks what it is.
 func (in *instance) configure(ctx context.Context, config *Config, settings []byte, wanted []string) error {
 	caller := &rpc.Caller{Conn: in.conn, Timeout: config.StartTimeout, Long: config.StartTimeout}
 	ids := wanted
-	if slices.Contains(ids, "") { // a store without an id cannot be asked for, only looked at
+	if slices.Contains(ids, "") { // a store without an id cannot be requested, only checked
 		ids = nil
 	}
 	err := caller.Configure(ctx, settings, ids...)
@@ -163,15 +163,15 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 	return nil
 }
 
-// otherStore says which store was found where, as far as the settings say it. Nothing else of them is said:
-// they may hold secrets.
+// otherStore returns the error of another store, with the path in the settings. Nothing else of them is in
+// it: they may hold secrets.
 func otherStore(settings []byte, wanted []string, found string) error {
 	var where struct {
 		Path string `json:"path"`
 	}
-	_ = json.Unmarshal(settings, &where) // what they are is the backend's business
+	_ = json.Unmarshal(settings, &where) // other settings are the backend's
 	if where.Path != "" {
-		// A relative one leads elsewhere when the host has changed its working directory.
+		// A relative path has changed its meaning if the host has changed its working directory.
 		if path, err := filepath.Abs(where.Path); err == nil {
 			where.Path = path
 		}
@@ -179,29 +179,29 @@ func otherStore(settings []byte, wanted []string, found string) error {
 	return &ticketstore.OtherStoreError{Place: where.Path, Wanted: wanted, Found: found}
 }
 
-// startError says what became of the process where that is the better answer.
+// startError returns the timeout or the exit of the process where that explains err.
 func (in *instance) startError(ctx context.Context, config *Config, err error) error {
 	switch {
 	case errors.Is(context.Cause(ctx), errStartTimeout) || errors.Is(err, context.DeadlineExceeded):
-		return in.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
+		return in.withLastOutput(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
 			config.StartTimeout))
 	case errors.Is(err, ticketstore.ErrUnavailable) && in.endedByItself():
-		return in.withLastWords(fmt.Errorf("ended while it was starting (%s): %w", in.exit(), err))
+		return in.withLastOutput(fmt.Errorf("ended while it was starting (%s): %w", in.exit(), err))
 	}
 	return err
 }
 
-// stop ends the process, gracefully where its backend is open, and removes the socket's folder. After
-// patience it kills the process, which may not even answer go-plugin's good-bye.
-func (in *instance) stop(patience time.Duration) {
-	watchdog := time.AfterFunc(patience, func() {
+// stop ends the process, gracefully where its backend is open, and removes the socket's folder. After the
+// timeout it kills the process, which may not answer go-plugin's shutdown call.
+func (in *instance) stop(timeout time.Duration) {
+	watchdog := time.AfterFunc(timeout, func() {
 		in.logger.WarnContext(context.Background(), "session plugin did not end in time and is killed",
-			"patience", patience.String())
-		in.slay()
+			"timeout", timeout.String())
+		in.killAll()
 	})
 	defer watchdog.Stop()
 	if in.conn == nil {
-		// go-plugin would try to connect, in order to say good-bye.
+		// go-plugin would try to connect, for its shutdown call.
 		_ = in.Kill(context.Background())
 	}
 	in.client.Kill()

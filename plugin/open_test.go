@@ -285,7 +285,7 @@ func TestOpenFails(t *testing.T) {
 		},
 		"ends at once": {
 			"exit", settings{}, nil,
-			`ended before its handshake (exit status 3): it is no session plugin; its last words: ` +
+			`ended before its handshake (exit status 3): it is no session plugin; its last output: ` +
 				`"error while loading`,
 		},
 		"another plugin": {"another plugin", settings{}, nil, "This binary is a plugin"},

@@ -20,26 +20,25 @@ import (
 )
 
 const (
-	// pipeGrace is how long we read on from a process that has ended: children of its own may hold its pipes
-	// open.
+	// pipeGrace is how long the pipes of an ended process are read on: its children may hold them open.
 	pipeGrace = 250 * time.Millisecond
-	// maxTail bounds the last words of a plugin that does not start, in bytes.
+	// maxTail bounds the last output of a plugin that does not start, in bytes.
 	maxTail = 1 << 10
-	// groupPoll is how often to look whether the children of a process that ended are still there.
+	// groupPoll is how often to check whether children of an ended process still run.
 	groupPoll = 10 * time.Millisecond
-	// groupGrace is how long they have to end by themselves: they see that standard input was closed.
+	// groupGrace is how long they have to end by themselves: their standard input is closed.
 	groupGrace = 3 * time.Second
 )
 
-// process is the plugin's operating system process. go-plugin has a runner of its own, but that one hands the
-// host's standard input on, reads log lines with a parser that panics, and waits forever for pipes that a
+// process is the plugin's operating system process. It replaces go-plugin's own runner, which passes the
+// host's standard input on, parses log lines with a parser that can panic, and waits forever for pipes that a
 // grandchild holds.
 type process struct {
 	path   string
 	args   []string
 	env    []string
 	logger *slog.Logger
-	// aborted reports that the start was given up.
+	// aborted reports whether the start was aborted.
 	aborted func() bool
 
 	cmd       *exec.Cmd
@@ -47,15 +46,15 @@ type process struct {
 	lifeline  *os.File                   // closing it tells the plugin that the host is gone
 	stdout    *os.File
 	stderr    *os.File
-	greeting  greeting
+	handshake handshakeLine
 	socketDir string
 
 	ended   chan struct{} // closed when the process has ended
 	err     error         // of the process; read after ended
 	drained sync.WaitGroup
-	settled atomic.Bool // the backend is open, so there is something to close
+	ready   atomic.Bool // the backend is open, so there is something to close
 	killed  atomic.Bool // by us
-	// answer is of a backend that says that it has failed.
+	// answer is the error of a backend that has failed.
 	answer atomic.Pointer[error]
 
 	tailMu sync.Mutex
@@ -64,7 +63,7 @@ type process struct {
 
 var _ runner.Runner = (*process)(nil)
 
-// attach is go-plugin's RunnerFunc: spec has the environment that go-plugin wants.
+// attach is go-plugin's RunnerFunc: spec has the environment that go-plugin needs.
 func (p *process) attach(spec *exec.Cmd, socketDir string) (runner.Runner, error) {
 	p.socketDir = socketDir
 	p.cmd = &exec.Cmd{Path: p.path, Args: append([]string{p.path}, p.args...), SysProcAttr: ownGroup()}
@@ -122,7 +121,7 @@ func (p *process) Start(ctx context.Context) (err error) {
 	return nil
 }
 
-// await ends when the process has.
+// await waits for the end of the process.
 func (p *process) await() {
 	p.err = p.cmd.Wait()
 	_ = p.lifeline.Close()
@@ -133,29 +132,29 @@ func (p *process) await() {
 	})
 }
 
-// remember keeps the end of what the process says while it starts, and then of its errors.
+// remember keeps the last output of a starting process, later its last error.
 func (p *process) remember(record slog.Record) {
-	settled := p.settled.Load()
-	if record.Level < slog.LevelInfo || settled && record.Level < slog.LevelError {
+	ready := p.ready.Load()
+	if record.Level < slog.LevelInfo || ready && record.Level < slog.LevelError {
 		return
 	}
 	p.tailMu.Lock()
 	defer p.tailMu.Unlock()
-	if settled { // one is enough: the last says why the process ends
+	if ready { // one is enough: the last says why the process ends
 		p.tail = ""
 	}
 	p.tail = strings.TrimPrefix(p.tail+"\n"+logline.Text(record), "\n")
 	p.tail = p.tail[max(0, len(p.tail)-maxTail):]
 }
 
-// lastWords returns the end of what was remembered.
-func (p *process) lastWords() string {
+// lastOutput returns what was remembered.
+func (p *process) lastOutput() string {
 	p.tailMu.Lock()
 	defer p.tailMu.Unlock()
 	return strings.ToValidUTF8(p.tail, "?")
 }
 
-// failure returns why the backend of a process that has ended had failed, nil if it had not.
+// failure returns why the backend of an ended process failed, nil if it did not.
 func (p *process) failure() error {
 	if answer := p.answer.Load(); answer != nil {
 		return fmt.Errorf("its backend has failed: %s", (*answer).Error())
@@ -165,7 +164,7 @@ func (p *process) failure() error {
 		return nil
 	}
 	p.drained.Wait()
-	return p.withLastWords(fmt.Errorf("its backend has failed (%s)", p.exit()))
+	return p.withLastOutput(fmt.Errorf("its backend has failed (%s)", p.exit()))
 }
 
 // dead reports whether the process has ended.
@@ -178,8 +177,8 @@ func (p *process) dead() bool {
 	}
 }
 
-// endedByItself tells whether the process has ended, or does so about now: its connection breaks a moment
-// earlier.
+// endedByItself reports whether the process has ended without us. It waits a moment, because the connection
+// breaks before the process has ended.
 func (p *process) endedByItself() bool {
 	if p.pid() == 0 || !p.endsWithin(pipeGrace) {
 		return false
@@ -207,10 +206,10 @@ func (p *process) pid() int {
 	return 0
 }
 
-// Stdout is where go-plugin reads the handshake.
+// Stdout is what go-plugin reads the handshake from.
 func (p *process) Stdout() io.ReadCloser { return &stdout{p} }
 
-// Stderr is empty: we read the real one ourselves.
+// Stderr is empty: Start reads the real one.
 func (p *process) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
 // Name is the binary.
@@ -224,46 +223,46 @@ func (p *process) ID() string {
 	return strconv.Itoa(p.pid())
 }
 
-// Diagnose has nothing to add: see explain.
+// Diagnose is empty: see explain.
 func (p *process) Diagnose(context.Context) string { return "" }
 
-// Wait waits for the process and what it had to say.
+// Wait waits for the process and the end of its output.
 func (p *process) Wait(context.Context) error {
 	<-p.ended
 	p.drained.Wait()
 	return p.err
 }
 
-// Kill ends the process. One that has a database open is asked, and has until instance.stop loses its
-// patience; one that never came so far is killed with all of its children.
+// Kill ends the process. One with an open database gets SIGTERM, and instance.stop kills it after a timeout.
+// Any other is killed with all of its children.
 func (p *process) Kill(context.Context) error {
 	proc := p.proc.Load()
 	switch {
 	case proc == nil:
 		return nil
-	case p.settled.Load():
+	case p.ready.Load():
 		if !p.dead() && askToEnd(proc) != nil {
-			p.slay()
+			p.killAll()
 		}
-	case p.endsWithin(pipeGrace): // on its own, to be told apart from one that we killed
+	case p.endsWithin(pipeGrace): // by itself, which endedByItself must report
 		killGroup(proc)
 	default:
-		p.slay()
+		p.killAll()
 	}
 	<-p.ended
 	return nil
 }
 
-// slay kills the process and all of its children.
-func (p *process) slay() {
+// killAll kills the process and all of its children.
+func (p *process) killAll() {
 	if proc := p.proc.Load(); proc != nil && !p.dead() {
 		p.killed.Store(true)
 		killGroup(proc)
 	}
 }
 
-// clearGroup waits, once the process has ended, for the children that it may have had, and kills those that
-// stay: the plugin behind a wrapper script holds the database, which the next one needs.
+// clearGroup waits for the children of an ended process, and kills those that stay: the plugin behind a
+// wrapper script holds the database, which the next one needs.
 func (p *process) clearGroup() {
 	proc := p.proc.Load()
 	if proc == nil {
@@ -289,12 +288,13 @@ func (p *process) HostToPlugin(network, address string) (string, string, error) 
 	return network, address, nil
 }
 
-// stdout lets us see the handshake as go-plugin reads it, and ends quietly when we close it.
+// stdout records the handshake while go-plugin reads it, and is at its end, without an error, when it is
+// closed.
 type stdout struct{ p *process }
 
 func (s *stdout) Read(buffer []byte) (int, error) {
 	n, err := s.p.stdout.Read(buffer)
-	s.p.greeting.write(buffer[:n])
+	s.p.handshake.write(buffer[:n])
 	if errors.Is(err, os.ErrClosed) {
 		err = io.EOF
 	}

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// onlyZombies reports whether all that is left of a process group waits to be reaped. Signal 0 reaches those,
-// too, for ever where process 1 reaps nobody, as in many containers.
+// onlyZombies reports whether all members of a process group are zombies. Signal 0 reaches zombies too,
+// forever where process 1 does not reap, as in many containers.
 func onlyZombies(group int) bool {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil || len(stats) == 0 {
-		return false // not to be seen
+		return false // /proc is not readable
 	}
 	for _, path := range stats {
 		stat, err := os.ReadFile(path)

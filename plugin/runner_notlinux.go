@@ -2,8 +2,8 @@
 
 package plugin
 
-// onlyZombies cannot be told here.
+// onlyZombies cannot be determined here.
 func onlyZombies(int) bool { return false }
 
-// onNoExec cannot be told here.
+// onNoExec cannot be determined here.
 func onNoExec(string) bool { return false }

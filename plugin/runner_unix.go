@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// ownGroup keeps the terminal's signals from the plugin: its host decides when it ends. It also lets
-// killGroup reach the children of a wrapper script.
+// ownGroup puts the plugin into a process group of its own: the terminal's signals do not reach it, and
+// killGroup reaches the children of a wrapper script.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 func askToEnd(process *os.Process) error { return process.Signal(syscall.SIGTERM) }

@@ -24,37 +24,36 @@ import (
 )
 
 const (
-	// drain is how long a plugin that ends waits for calls that run. go-plugin's own hosts kill two seconds
-	// after they asked.
+	// drain is how long an ending plugin waits for running calls. go-plugin kills two seconds after its
+	// shutdown call.
 	drain = time.Second
 	// closeLimit is how long a backend may take to close before the process ends without it.
 	closeLimit = 30 * time.Second
 	// exitFailed is the status of a plugin whose backend has failed.
 	exitFailed = 3
-	// parentEvery is how often a plugin without a lifeline looks whether its host lives.
+	// parentEvery is how often a plugin without a lifeline checks whether its host lives.
 	parentEvery = time.Second
 )
 
 // ServeConfig configures a plugin.
 type ServeConfig struct {
-	// Open opens the backend with the host's settings, a JSON object. It is called by the host's Configure,
-	// again after it failed. A *ticketstore.FieldError reaches the host as one; the text of any other error
-	// reaches the host's operator, so that it must not hold secrets. The context ends when Open returns.
-	// Where it has ids (ticketstore.StoreIDs), the store must have one of them: otherwise Open creates and
-	// changes nothing and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another
-	// all the same. The logger writes to the host's log. Required.
+	// Open opens the backend with the host's settings, a JSON object. The host's Configure calls it, again
+	// after it failed. A *ticketstore.FieldError reaches the host as one; the text of any other error reaches
+	// the host's operator, so that it must not hold secrets. The context ends when Open returns. Where it has
+	// ids (ticketstore.StoreIDs), the store must have one of them: otherwise Open creates and changes nothing
+	// and returns a *ticketstore.OtherStoreError. Serve closes a backend that opened another store
+	// nevertheless. The logger writes to the host's log. Required.
 	Open func(ctx context.Context, settings []byte, logger *slog.Logger) (sessions.Backend, error)
 }
 
-// Launched tells whether this process was started as a plugin by a host. A program that is host and plugin in
-// one calls Serve first thing in main when it was.
+// Launched reports whether a host started this process as a plugin. A program that is both host and plugin
+// then calls Serve first in main.
 func Launched() bool { return os.Getenv(handshake.MagicCookieKey) == handshake.MagicCookieValue }
 
-// Serve is all that the main function of a plugin does: it serves a backend to the host that started the
-// process, and returns when the backend is closed: told to by the host, on SIGTERM, or because the host has
-// died. On Unix it sets the umask of the process to 007. It ends the process with status 2 when it was not
-// started by a host, 1 when the backend did not close well, and 3 as soon as a backend that can
-// (FailingBackend) has failed.
+// Serve is the main function of a plugin: it serves a backend to the host that started the process, and
+// returns when the backend is closed, which the host requests, or SIGTERM or the host's death causes. On Unix
+// it sets the umask of the process to 007. It ends the process with status 2 when no host started it, 1 when
+// closing the backend failed, and 3 as soon as a FailingBackend has failed.
 func Serve(config ServeConfig) {
 	if !Launched() {
 		name := filepath.Base(os.Args[0])
@@ -85,8 +84,8 @@ func serve(config ServeConfig) error {
 			return backend, err
 		},
 	}
-	// The terminal's end is the host's affair, whose end is ours. A log line that nobody reads must not end
-	// us before the database is closed: a broken pipe on standard error would.
+	// The end of the terminal concerns the host, whose end ends the plugin. A broken pipe on standard error
+	// must not end the plugin before its database is closed.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
 	p.watch()
 
@@ -103,15 +102,14 @@ func serve(config ServeConfig) error {
 		err = errors.Join(err, errors.New("go-plugin could not serve"))
 	}
 	close(p.ended)
-	// go-plugin's host removes the folder of the socket, but a dead one cannot. It is removed only when
-	// empty.
+	// The host removes the folder of the socket, unless it is dead. It is removed only when empty.
 	if folder := os.Getenv(goplugin.EnvUnixSocketDir); folder != "" {
 		_ = os.Remove(folder)
 	}
 	return err
 }
 
-// hclogLevel keeps go-plugin's own chatter out of the log unless debugging is wanted.
+// hclogLevel keeps go-plugin's informational lines out of the log except at the debug level.
 func hclogLevel(level slog.Level) hclog.Level {
 	if level <= slog.LevelDebug {
 		return hclog.Debug
@@ -119,7 +117,7 @@ func hclogLevel(level slog.Level) hclog.Level {
 	return hclog.Warn
 }
 
-// served is a plugin process at work.
+// served is a running plugin process.
 type served struct {
 	server *rpc.Server
 	logger *slog.Logger
@@ -143,17 +141,17 @@ func (p *served) listened() bool {
 	return p.grpc != nil
 }
 
-// close closes the backend, however slow, within closeLimit.
+// close closes the backend. After closeLimit it ends the process.
 func (p *served) close() error {
 	limit := time.AfterFunc(closeLimit, func() {
-		p.logger.ErrorContext(context.Background(), "backend did not close in time", "limit",
-			closeLimit.String())
+		p.logger.ErrorContext(context.Background(), "backend did not close in time",
+			"limit", closeLimit.String())
 		os.Exit(1)
 	})
 	defer limit.Stop()
 	err := p.server.Close(drain)
 	if err != nil {
-		p.logger.ErrorContext(context.Background(), "backend did not close well", "error", err)
+		p.logger.ErrorContext(context.Background(), "closing the backend failed", "error", err)
 	}
 	return err
 }
@@ -170,8 +168,8 @@ func (p *served) stop(why string) {
 	p.grpc.Stop()
 }
 
-// endWith ends the process when its backend has failed, at once and without closing it: what it still has in
-// memory must not be stored.
+// endWith ends the process as soon as its backend has failed, without closing it: what is in memory must not
+// be stored (rule 11).
 func (p *served) endWith(backend FailingBackend) {
 	select {
 	case <-backend.Failed():
@@ -198,7 +196,7 @@ func (p *served) watch() {
 	go func() {
 		select {
 		case <-terminate:
-			p.stop("told to by a signal")
+			p.stop("SIGTERM")
 		case <-orphaned:
 			p.stop("the host is gone")
 		case <-p.ended:
@@ -206,7 +204,7 @@ func (p *served) watch() {
 	}()
 }
 
-// pollParent serves hosts that hold no lifeline.
+// pollParent detects the end of a host that holds no lifeline.
 func (p *served) pollParent(orphaned chan<- struct{}) {
 	parent := os.Getppid()
 	ticker := time.NewTicker(parentEvery)

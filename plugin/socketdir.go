@@ -9,11 +9,11 @@ import (
 	"syscall"
 )
 
-// socketName is as long as what go-plugin, on both sides, adds to the folder of the socket.
+// socketName is as long as what go-plugin adds to the folder of the socket, on both sides.
 const socketName = "/plugin-dir1234567890/plugin1234567890"
 
-// checkSocketDir refuses a folder in which no socket can be made, before anything is started: its fault would
-// look like the binary's.
+// checkSocketDir refuses a folder in which no socket can be made, before the start: otherwise the error would
+// blame the binary.
 func (c *Config) checkSocketDir() error {
 	folder, from := c.SocketDir, "SocketDir"
 	if folder == "" {
@@ -23,7 +23,7 @@ func (c *Config) checkSocketDir() error {
 	if err != nil {
 		return err
 	}
-	// The plugin is started in our working directory, but need not stay there.
+	// The plugin starts in our working directory, but may change it.
 	problem := func(what, remedy string) error {
 		return fmt.Errorf("the folder for its socket, %s from %s, %s: %s, or set SocketDir (else TMPDIR of "+
 			"the host) to another one", folder, from, what, remedy)
@@ -45,5 +45,5 @@ func (c *Config) checkSocketDir() error {
 	case errors.Is(err, fs.ErrPermission):
 		return problem("may not be written by this user", "change its mode or owner")
 	}
-	return problem(fmt.Sprintf("cannot be used (%v)", err), "put it right")
+	return problem(fmt.Sprintf("cannot be used (%v)", err), "correct that")
 }

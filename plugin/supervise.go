@@ -11,20 +11,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
-// Waiting times between the end of a plugin and the next start. They double from the first: up to lastRestart
-// for one that starts but does not stay, well within the time that calls wait for it, and up to lastRetry for
-// one that does not start, or whose backend fails again and again.
+// Backoff between the end of a plugin and the next start. It doubles from firstRestart: up to lastRestart for
+// a plugin that starts but dies, well within the time that calls wait for it, and up to lastRetry for one
+// that does not start, or whose backend fails repeatedly.
 const (
 	firstRestart = 50 * time.Millisecond
 	lastRestart  = time.Second
 	lastRetry    = 10 * time.Second
-	// stable is how long a plugin must have served for its death to be the first again.
+	// stable is how long a plugin must serve to reset the backoff.
 	stable = 500 * time.Millisecond
-	// proven is the same for one whose backend failed: it may do so at the first write.
+	// proven is the same for one whose backend failed: it may fail again at the first write.
 	proven = 3 * time.Second
 )
 
-// link is the connection as the stores see it. Behind it, a process that died is replaced by another.
+// link is the connection of the stores to the plugin. It survives the process: one that died is replaced by
+// another.
 type link struct {
 	config   *Config
 	settings []byte
@@ -36,7 +37,7 @@ type link struct {
 	done     chan struct{} // closed when supervise has returned
 }
 
-// linkState is what a call finds.
+// linkState is the present process, or why there is none.
 type linkState struct {
 	instance *instance     // nil while there is none
 	failure  error         // why the last start failed, or the last process
@@ -72,8 +73,8 @@ func (l *link) Invoke(
 	return in.conn.Invoke(ctx, method, request, answer, options...)
 }
 
-// NewStream opens a stream to the present process. It ends with the process and with the link; nobody moves
-// it to another.
+// NewStream opens a stream to the present process. It ends with the process and with the link, and is not
+// moved to another.
 func (l *link) NewStream(
 	ctx context.Context, description *grpc.StreamDesc, method string, options ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
@@ -91,9 +92,9 @@ func (l *link) NewStream(
 	return in.conn.NewStream(ctx, description, method, options...)
 }
 
-// acquire returns a live process. It waits for one that is being started, even over starts that fail, but not
-// longer after the end of the last one than a call may take: from then on, calls fail at once until there is
-// one again.
+// acquire returns a live process. It waits for one that is being started, also over failed starts, for at
+// most CallTimeout after the end of the last process. After that calls fail immediately until there is one
+// again.
 func (l *link) acquire(ctx context.Context) (*instance, error) {
 	for {
 		state := l.state.Load()
@@ -121,7 +122,8 @@ func (l *link) acquire(ctx context.Context) (*instance, error) {
 	}
 }
 
-// gone says why there is no process. That is not the caller's fault, whatever it is: only its text is kept.
+// gone says why there is no process. Only the text of the failure is kept: its identity, such as that of a
+// FieldError, would blame the caller.
 func (s *linkState) gone() error {
 	return fmt.Errorf("%w and %s", rpc.ErrGone, s.failure.Error())
 }
@@ -132,11 +134,12 @@ func (l *link) trouble() string {
 	if state.former == nil || time.Since(state.since) > proven {
 		return ""
 	}
-	return "the plugin was started anew " + time.Since(state.since).Round(time.Second).String() + " ago: " +
+	return "the plugin was restarted " + time.Since(state.since).Round(time.Second).String() + " ago: " +
 		state.former.Error()
 }
 
-// failure returns why the last start failed, or the last process, nil unless that is why there is no process.
+// failure returns why there is no process: the failed start or the failed backend. It is nil while there is
+// one, or a first restart is under way.
 func (l *link) failure() error {
 	if state := l.state.Load(); state.failure != nil {
 		return state.gone()
@@ -144,12 +147,12 @@ func (l *link) failure() error {
 	return nil
 }
 
-func (l *link) become(state *linkState) {
+func (l *link) setState(state *linkState) {
 	state.changed = make(chan struct{})
 	close(l.state.Swap(state).changed)
 }
 
-// supervise starts the plugin again whenever it dies, or hangs and is killed, until close.
+// supervise restarts the plugin whenever it dies, or hangs and is killed, until close.
 func (l *link) supervise(in *instance) {
 	defer close(l.done)
 	pause := firstRestart
@@ -161,15 +164,15 @@ func (l *link) supervise(in *instance) {
 		case <-l.closing.Done():
 			return
 		}
-		in.logger.ErrorContext(l.closing, "session plugin died and is started again", "exit", in.exit())
+		in.logger.ErrorContext(l.closing, "session plugin died, restarting it", "exit", in.exit())
 		ended := time.Now()
-		l.become(&linkState{since: ended})
+		l.setState(&linkState{since: ended})
 		in.stop(l.config.CloseTimeout)
 		enough, most := stable, lastRestart
 		failure := in.failure()
 		if failure != nil {
 			enough, most = proven, lastRetry
-			l.become(&linkState{failure: failure, since: ended})
+			l.setState(&linkState{failure: failure, since: ended})
 		}
 		if ended.Sub(started) > enough {
 			pause = firstRestart
@@ -178,7 +181,7 @@ func (l *link) supervise(in *instance) {
 			return
 		}
 		pause = min(2*pause, most)
-		l.become(&linkState{instance: in, since: time.Now(), former: failure})
+		l.setState(&linkState{instance: in, since: time.Now(), former: failure})
 	}
 }
 
@@ -200,13 +203,13 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 		pause = min(2*pause, lastRetry)
 		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in",
 			pause.String())
-		l.become(&linkState{failure: fmt.Errorf("does not start again: %w", err), since: ended})
+		l.setState(&linkState{failure: fmt.Errorf("does not restart: %w", err), since: ended})
 	}
 }
 
 // close ends the link and the process behind it.
 func (l *link) close() error {
-	// Calls that wait for a process would wait in vain.
+	// Calls that wait for a process are cancelled: there will be none.
 	if in := l.state.Load().instance; in == nil || in.dead() {
 		l.cancel()
 	}

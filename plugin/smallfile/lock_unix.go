@@ -7,5 +7,6 @@ import (
 	"syscall"
 )
 
-// lock takes a file for this process until it is closed. It fails when another one has it, and does not wait.
+// lock locks a file for this process until it is closed. It fails when another process has it, and does not
+// wait.
 func lock(file *os.File) error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }

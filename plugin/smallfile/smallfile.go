@@ -1,5 +1,5 @@
 // Package smallfile writes the files that a start depends on: markers, keys, tokens, backups. After a crash
-// or a power loss such a file is there whole, in its old or its new form, or not at all.
+// or a power loss such a file is complete, in its old or its new form, or does not exist.
 package smallfile
 
 import (
@@ -17,16 +17,17 @@ import (
 const (
 	draftPrefix = "."
 	draftSuffix = ".draft"
-	// buffer is how much is written at a time: backups are no small files, but are written in the same way.
+	// buffer is how much is written at a time: backups are written in the same way.
 	buffer = 1 << 20
-	// draftTries bounds how often a draft is made anew that another process took for an abandoned one.
+	// draftTries bounds how often a draft is created again after another process took it for an abandoned
+	// one.
 	draftTries = 10
 )
 
-// Write makes the file at path hold content, with the mode given, whatever the umask. A file that is there is
-// replaced, unless it is no regular file. When Write returns nil the content and the name are on disk; when
-// it returns an error the file is as it was and no draft is left behind, except where only the last step
-// failed, the sync of the folder: then the new file is there, but may not outlast a power loss.
+// Write writes content to the file at path, with the given mode and independent of the umask. An existing
+// file is replaced if it is a regular one. When Write returns nil the content and the name are on disk. When
+// it returns an error the file is unchanged and no draft is left, except where only the last step failed, the
+// sync of the folder: then the new file exists, but may not survive a power loss.
 func Write(path string, content []byte, mode fs.FileMode) error {
 	return WriteFrom(path, mode, func(w io.Writer) error {
 		_, err := w.Write(content)
@@ -34,7 +35,8 @@ func Write(path string, content []byte, mode fs.FileMode) error {
 	})
 }
 
-// WriteFrom is Write for content that is made while it is written. An error of write is returned as it is.
+// WriteFrom is Write for content that is generated while it is written. An error of write is returned
+// unchanged.
 func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (err error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is there and is no file", path)
@@ -61,7 +63,7 @@ func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	if err = draft.Sync(); err != nil {
 		return err
 	}
-	// The draft stays open, and so locked, until it has its name.
+	// The draft stays open, and so locked, until it is renamed.
 	if err = os.Rename(draft.Name(), path); err != nil {
 		return err
 	}
@@ -70,8 +72,8 @@ func WriteFrom(path string, mode fs.FileMode, write func(w io.Writer) error) (er
 	return errors.Join(named.Close(), SyncFolder(filepath.Dir(path)))
 }
 
-// createDraft creates a draft of the file, and removes those that a crash has left. A draft that somebody
-// writes is locked.
+// createDraft creates a draft of the file, and removes those that a crash has left. A draft that is being
+// written is locked.
 func createDraft(path string) (*os.File, error) {
 	folder, name := filepath.Split(path)
 	if folder == "" {
@@ -97,7 +99,7 @@ func createDraft(path string) (*os.File, error) {
 	return nil, fmt.Errorf("a draft of %s cannot be kept: something removes it", path)
 }
 
-// removeAbandoned does what it can: a draft that stays is in nobody's way.
+// removeAbandoned ignores errors: a draft that stays does no harm.
 func removeAbandoned(folder, name string) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -119,13 +121,13 @@ func removeAbandoned(folder, name string) {
 	}
 }
 
-// IsDraft reports whether a file's name is that of a draft. One that is found at a start was left by a crash
-// and holds nothing of use.
+// IsDraft reports whether a file's name is that of a draft. A draft that is found at a start was left by a
+// crash and is of no use.
 func IsDraft(name string) bool {
 	return strings.HasPrefix(name, draftPrefix) && strings.HasSuffix(name, draftSuffix)
 }
 
-// SyncFolder makes the names in a folder durable: what was created, renamed and removed there.
+// SyncFolder makes the entries of a folder durable: what was created, renamed and removed there.
 func SyncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package logline carries log records from a plugin to its host over the plugin's standard error: one JSON
-// object a line, in the form of hashicorp/go-hclog, so that any go-plugin host can read them. We parse them
-// ourselves: go-plugin panics on a line like {"@message":5}.
+// object a line, in the form of hashicorp/go-hclog, so that any go-plugin host can read them. It has a parser
+// of its own, because go-plugin's panics on a line like {"@message":5}.
 package logline
 
 import (
@@ -62,8 +62,8 @@ func LevelName(level slog.Level) string {
 	return "error"
 }
 
-// ParseLevel returns the level of a name, and whether there is one. hclog's trace and off are the nearest
-// that slog has.
+// ParseLevel returns the level of a name, and whether there is one. hclog's trace and off become the nearest
+// levels of slog.
 func ParseLevel(name string) (slog.Level, bool) {
 	switch strings.ToLower(name) {
 	case "trace", "debug":
@@ -78,10 +78,10 @@ func ParseLevel(name string) (slog.Level, bool) {
 	return slog.LevelInfo, false
 }
 
-// Parser turns lines into records. It keeps the state of one stream: what follows a Go panic is an error too.
+// Parser turns lines into records. It keeps the state of one stream: lines that follow a Go panic are errors.
 type Parser struct{ panicked bool }
 
-// Parse returns the record of a line. Text that is no JSON object is a message as it stands.
+// Parse returns the record of a line. A line that is no JSON object is a message.
 func (p *Parser) Parse(line []byte, now time.Time) slog.Record {
 	var members map[string]any
 	if json.Unmarshal(line, &members) != nil || members == nil {
@@ -110,7 +110,7 @@ func attributes(members map[string]any, levelKnown bool) []string {
 	return keys[:min(len(keys), maxAttributes)]
 }
 
-// text returns what a member says, whatever its type.
+// text returns a member of any type as text.
 func text(member any) string {
 	switch m := member.(type) {
 	case nil:
@@ -176,8 +176,8 @@ func log(logger *slog.Logger, record slog.Record) {
 	}
 }
 
-// Writer logs what is written to it, line by line. It is for writers that write whole lines; a broken one is
-// two records.
+// Writer logs what is written to it, line by line. Each write must have whole lines; a split line becomes two
+// records.
 type Writer struct{ Logger *slog.Logger }
 
 // Write never fails.

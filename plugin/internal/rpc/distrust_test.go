@@ -217,16 +217,16 @@ func TestDistrust(t *testing.T) {
 		"end: client without id": {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{""}}}, endOne,
 		},
-		"end due: more":        {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
-		"claim: more":          {work(notification(sound), notification(sound), notification(sound)), claim},
-		"claim: nil notification":    {work(nil), claim},
-		"claim: no sid":        {work(notification(func(n *logout.Notification) { n.SessionID = "" })), claim},
-		"claim: no state":      {work(notification(func(n *logout.Notification) { n.State = "" })), claim},
-		"claim: unknown state": {work(notification(func(n *logout.Notification) { n.State = "lost" })), claim},
+		"end due: more":           {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
+		"claim: more":             {work(notification(sound), notification(sound), notification(sound)), claim},
+		"claim: nil notification": {work(nil), claim},
+		"claim: no sid":           {work(notification(func(n *logout.Notification) { n.SessionID = "" })), claim},
+		"claim: no state":         {work(notification(func(n *logout.Notification) { n.State = "" })), claim},
+		"claim: unknown state":    {work(notification(func(n *logout.Notification) { n.State = "lost" })), claim},
 		"claim: zero time": {
 			work(notification(func(n *logout.Notification) { n.Queued = time.Time{} })), claim,
 		},
-		"retry: empty":     {nil, retry("n")},
+		"retry: empty":           {nil, retry("n")},
 		"retry: no notification": {&pb.RetryNotificationsResponse{Count: 1}, retry("n")},
 		"retry: more": {
 			&pb.RetryNotificationsResponse{Notification: notification(sound), Count: 2}, retry("n"),

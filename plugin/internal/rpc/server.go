@@ -45,9 +45,9 @@ func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	pb.RegisterTransferServiceServer(registrar, &transferServer{server: s})
 }
 
-// Close refuses further calls as unavailable, waits at most patience for those that run, and closes the
+// Close refuses further calls as unavailable, waits at most timeout for those that run, and closes the
 // backend.
-func (s *Server) Close(patience time.Duration) error {
+func (s *Server) Close(timeout time.Duration) error {
 	s.closeOnce.Do(func() {
 		if s.leave != nil {
 			s.leave()
@@ -57,7 +57,7 @@ func (s *Server) Close(patience time.Duration) error {
 			s.giveUp()
 		}
 		s.mu.RUnlock()
-		if !s.gate.Close(patience) {
+		if !s.gate.Close(timeout) {
 			s.Logger.WarnContext(context.Background(), "closing the backend under calls that have not ended")
 		}
 		s.opening.Lock()
@@ -147,8 +147,8 @@ func (g *Gate) Leave() {
 	}
 }
 
-// Close lets nobody in any more and reports whether everybody had left within patience.
-func (g *Gate) Close(patience time.Duration) bool {
+// Close lets nobody in any more and reports whether everybody had left within timeout.
+func (g *Gate) Close(timeout time.Duration) bool {
 	g.mu.Lock()
 	if !g.closed {
 		g.closed, g.empty = true, make(chan struct{})
@@ -157,7 +157,7 @@ func (g *Gate) Close(patience time.Duration) bool {
 		}
 	}
 	g.mu.Unlock()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-g.empty:

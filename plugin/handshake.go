@@ -12,55 +12,56 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 )
 
-// greeting is the first line of a plugin's standard output: go-plugin's handshake, if it is a plugin at all.
-type greeting struct {
+// handshakeLine is the first line of a plugin's standard output: go-plugin's handshake, if it is a plugin at
+// all.
+type handshakeLine struct {
 	mu   sync.Mutex
 	line []byte
 	full bool
 }
 
 const (
-	maxGreeting = 8 << 10
-	maxQuoted   = 120
+	maxHandshake = 8 << 10
+	maxQuoted    = 120
 )
 
-func (g *greeting) write(data []byte) {
+func (g *handshakeLine) write(data []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.full || len(data) == 0 {
 		return
 	}
 	line, _, ended := bytes.Cut(data, []byte("\n"))
-	g.line = append(g.line, line[:min(len(line), maxGreeting-len(g.line))]...)
-	g.full = ended || len(g.line) == maxGreeting
+	g.line = append(g.line, line[:min(len(line), maxHandshake-len(g.line))]...)
+	g.full = ended || len(g.line) == maxHandshake
 }
 
-func (g *greeting) String() string {
+func (g *handshakeLine) String() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return strings.TrimSpace(strings.ToValidUTF8(string(g.line), "?"))
 }
 
-// explain turns go-plugin's error of a start that failed into one that says what is there instead of a
-// plugin, and what to do. ended tells that the process had ended before we ended it.
+// explain replaces go-plugin's error of a failed start by one that says what the binary is and what to do.
+// ended: the process ended by itself.
 func (p *process) explain(ctx context.Context, err error, ended bool, timeout time.Duration) error {
 	if p.pid() == 0 {
 		return explainExec(p.path, err)
 	}
-	said := p.greeting.String()
+	said := p.handshake.String()
 	parts := strings.Split(said, "|")
 	switch {
 	case ctx.Err() != nil && errors.Is(context.Cause(ctx), errStartTimeout):
-		return p.withLastWords(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
+		return p.withLastOutput(fmt.Errorf("was not ready within %s: raise StartTimeout if it needs longer",
 			timeout))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case said == "" && ended:
-		return p.withLastWords(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.verdict()))
+		return p.withLastOutput(fmt.Errorf("ended before its handshake (%s): %s", p.exit(), p.verdict()))
 	case said == "":
-		return p.withLastWords(fmt.Errorf("gave no handshake: it is no session plugin: %w", err))
+		return p.withLastOutput(fmt.Errorf("sent no handshake: it is no session plugin: %w", err))
 	case len(parts) < 5:
-		return p.withLastWords(fmt.Errorf("wrote %q instead of a handshake: it is no session plugin",
+		return p.withLastOutput(fmt.Errorf("wrote %q instead of a handshake: it is no session plugin",
 			said[:min(len(said), maxQuoted)]))
 	case parts[0] != fmt.Sprint(goplugin.CoreProtocolVersion):
 		return fmt.Errorf("speaks version %.20q of go-plugin's handshake, this host version %d", parts[0],
@@ -71,12 +72,12 @@ func (p *process) explain(ctx context.Context, err error, ended bool, timeout ti
 	case parts[4] != string(goplugin.ProtocolGRPC):
 		return fmt.Errorf("speaks %.20q instead of gRPC: it is no session plugin", parts[4])
 	}
-	return p.withLastWords(fmt.Errorf("cannot be spoken to: %w", err))
+	return p.withLastOutput(fmt.Errorf("does not answer: %w", err))
 }
 
-func (p *process) withLastWords(err error) error {
-	if words := p.lastWords(); words != "" {
-		return fmt.Errorf("%w; its last words: %q", err, words)
+func (p *process) withLastOutput(err error) error {
+	if words := p.lastOutput(); words != "" {
+		return fmt.Errorf("%w; its last output: %q", err, words)
 	}
 	return err
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+func (s grants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
 	if err := batch.Validate(); err != nil {
 		return nil, err
 	}
@@ -36,7 +38,10 @@ type application struct {
 	now      time.Time
 	tx       *kv.Tx
 	consumed *records.Grant // what the batch consumes
-	outlives bool           // consumed was let live by an ended record, and so are those issued for it
+	// outlives: the session of consumed has ended, and its ended record lets the grant live on, as an offline
+	// refresh token. What is issued for it lives on under the same record: there is no session to attach it
+	// to.
+	outlives bool
 	revoked  int
 	slid     bool
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
@@ -59,12 +64,13 @@ func (a *application) run(tx *kv.Tx) error {
 			return err
 		}
 	}
-	return saveAnswer(tx, a.batch.OperationID, &records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.revoked)})
+	return saveAnswer(tx, a.batch.OperationID,
+		&records.Operation{When: records.Nanos(a.now), Revoked: uint32(a.revoked)})
 }
 
 // saveAnswer keeps the answer to an operation in the transaction that earned it.
 func saveAnswer(t *kv.Tx, id string, answer *records.Operation) error {
-	t.Put(layout.Key(layout.IndexOperationAge, layout.TimeKey(answer.GetWhen()), layout.Last(id)), nil)
+	t.Put(layout.OperationAgeKey(answer.GetWhen(), id), nil)
 	return t.Save(layout.OperationKey(id), answer)
 }
 
@@ -95,8 +101,8 @@ func (a *application) slide() error {
 	return saveSession(a.tx, session, false)
 }
 
-// attach returns the client's row in a session that must be live, as used now, for the caller to save. It is new or, after a removal
-// that detached it, back in its place.
+// attach returns the client's row in a session that must be live, as used now, for the caller to save. It is
+// new or, after a removal that detached it, back in its place.
 func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 	session, err := loadSession(a.tx, sid)
 	if err != nil {
@@ -144,7 +150,8 @@ func (a *application) roomFor(sid string) error {
 	return nil
 }
 
-// seen checks that what the batch builds on is as its caller read it. All writes pass one committer, so nothing comes in between.
+// seen checks that what the batch builds on is as its caller read it. All writes pass one committer, so
+// nothing comes in between.
 func (a *application) seen() error {
 	for _, seen := range a.batch.Seen {
 		g, err := loadGrant(a.tx, seen.Ref)
@@ -186,7 +193,7 @@ func (a *application) consume() error {
 		return verdict
 	}
 	a.consumed = g
-	if err := errors.Join(a.survey(), a.spend(g)); err != nil {
+	if err := errors.Join(a.findOutlives(), a.spend(g)); err != nil {
 		return err
 	}
 	return consumeGrant(a.tx, c.Ref, g, rules.Grace(c), a.now)
@@ -212,8 +219,8 @@ func (a *application) spend(g *records.Grant) error {
 	return err
 }
 
-// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as what was issued for it was
-// not revoked and its family has room.
+// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as
+// what was issued for it was not revoked and its family has room.
 func (a *application) again(g *records.Grant) error {
 	c := a.batch.Consume
 	if !rules.UsedAgain(g, rules.Grace(c), a.now) {
@@ -223,7 +230,8 @@ func (a *application) again(g *records.Grant) error {
 	if err != nil {
 		return err
 	}
-	members = slices.DeleteFunc(members, func(ref grantstore.Ref) bool { return ref.Type != grantstore.RefreshToken })
+	members = slices.DeleteFunc(members,
+		func(ref grantstore.Ref) bool { return ref.Type != grantstore.RefreshToken })
 	switch {
 	case len(members) == 0:
 		return a.refuseReused(g)
@@ -231,11 +239,12 @@ func (a *application) again(g *records.Grant) error {
 		return fmt.Errorf("its family has %d live refresh tokens: %w", len(members), grantstore.ErrConsumed)
 	}
 	a.consumed = g
-	return a.survey()
+	return a.findOutlives()
 }
 
-// survey finds out whether the consumed grant outlives its session.
-func (a *application) survey() error {
+// findOutlives finds out whether the consumed grant outlives its session. It is live, as judge has said:
+// where there is no session any more, an ended record lets it live.
+func (a *application) findOutlives() error {
 	if a.consumed.GetSessionId() == "" {
 		return nil
 	}
@@ -244,7 +253,8 @@ func (a *application) survey() error {
 	return err
 }
 
-// refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is refused.
+// refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is
+// refused.
 func (a *application) refuseReused(g *records.Grant) error {
 	// What the batch did before is not to be committed.
 	a.tx.Reset()
@@ -284,7 +294,8 @@ func (a *application) revoke() error {
 	return nil
 }
 
-// dropFamily removes the tokens of a family, of the given types or (nil) all, and counts those that were live.
+// dropFamily removes the tokens of a family, of the given types or (nil) all, and counts those that were
+// live.
 func dropFamily(t *kv.Tx, requestID string, types []grantstore.Type, now time.Time) (live int, err error) {
 	members, err := familyOf(t, requestID)
 	if err != nil || len(members) == 0 {
@@ -320,7 +331,8 @@ func (a *application) store() error {
 		given := &a.batch.Store[i]
 		g := records.FromGrant(given)
 		if c := a.consumed; c != nil {
-			g.RequestId, g.SubjectId, g.SessionId, g.ClientId = c.RequestId, c.SubjectId, c.SessionId, c.ClientId
+			g.RequestId, g.SubjectId = c.RequestId, c.SubjectId
+			g.SessionId, g.ClientId = c.SessionId, c.ClientId
 			g.Offline, g.Began = c.Offline, cmp.Or(c.Began, c.Created)
 		}
 		if given.Type == grantstore.RefreshToken && access.Type != "" {

@@ -12,7 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What the engine does in process, durable writes on: the bottom of what a call over the process boundary costs.
+// What the engine does in process, durable writes on: the bottom of what a call over the process boundary
+// costs.
 func BenchmarkEngine(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		for _, operation := range []struct {

@@ -145,7 +145,8 @@ func TestCheckOfAStoreWithEverything(t *testing.T) {
 	}
 }
 
-// A store that is being filled has what was copied at several moments, or half of that: it is not complete, and nothing is wrong with it.
+// A store that is being filled has what was copied at several moments, or half of that: it is not complete,
+// and nothing is wrong with it.
 func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	t.Parallel()
 	source, e := stocked(t), inMemory(t)
@@ -203,7 +204,8 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	}
 }
 
-// Whatever single row is missing, changed, or there without being wanted: it is found, at the right place, and no secret is told.
+// Whatever single row is missing, changed, or there without being wanted: it is found, at the right place,
+// and no secret is told.
 func TestCheckFindsWhateverIsWrongWithARow(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)

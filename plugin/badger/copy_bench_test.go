@@ -19,8 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer/backup"
 )
 
-// What it costs to check a store, to write a backup of it to a file and to make a store of that again. A session has one client and two
-// grants. Set SESSIONS_BENCH_LARGE=1 for 1,000,000 sessions.
+// What it costs to check a store, to write a backup of it to a file and to make a store of that again. A
+// session has one client and two grants. Set SESSIONS_BENCH_LARGE=1 for 1,000,000 sessions.
 func BenchmarkWholeStore(b *testing.B) {
 	sizes := []int{10_000}
 	if large() {

@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// positionListed finds a session by its sid alone in the listing, whose rows hold all of it but the ticket. It reads all of them: only where
-// the session's own row is damaged is there no better way.
+// positionListed finds a session by its sid alone in the listing, whose rows hold all of it but the ticket.
+// It reads all of them: only where the session's own row is damaged is there no better way.
 func (e *Engine) positionListed(ctx context.Context, sid string) (position []byte, err error) {
 	err = e.view(ctx, func(r *kv.Snapshot) (err error) {
 		position, err = findListed(r, sid)
@@ -29,7 +29,8 @@ func findListed(r kv.Reader, sid string) (position []byte, err error) {
 	return position, err
 }
 
-// session loads the session that is to end. Where its own row is damaged, the row in the listing tells what its end needs.
+// session loads the session that is to end. Where its own row is damaged, the row in the listing tells what
+// its end needs.
 func (c *closing) session(sid string) (*records.Session, error) {
 	session, err := loadSession(c.tx, sid)
 	if !layout.IsDamage(err) || c.listed == nil {
@@ -44,14 +45,16 @@ func (c *closing) session(sid string) (*records.Session, error) {
 	return listed, c.tx.StepOver(err)
 }
 
-// mended puts what is safe in the place of a client's row that is damaged: the client is told, and nothing that it holds survives.
+// mended puts what is safe in the place of a client's row that is damaged: the client is told, and nothing
+// that it holds survives.
 func (c *closing) mended(session *records.Session, client usedClient) error {
 	entry, err := c.tx.Get(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
 	if err != nil {
 		return err
 	}
 	*client.use = records.ClientUse{
-		FirstUsed: session.GetCreated(), LastUsed: session.GetCreated(), Notify: true, Detached: entry == nil, TokenNumber: beyondAll,
+		FirstUsed: session.GetCreated(), LastUsed: session.GetCreated(), Notify: true,
+		Detached: entry == nil, TokenNumber: beyondAll,
 	}
 	k := layout.ClientUseKey(session.GetSessionId(), client.id)
 	if err := c.tx.SetAside(k); err != nil || !c.ending.KeepSession {

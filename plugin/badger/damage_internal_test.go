@@ -38,7 +38,8 @@ func TestDamagedRowsAreReported(t *testing.T) {
 	}
 }
 
-// tellClients ends a session of each client's, so that each has a notice that is due, and returns the notices' ids by client.
+// tellClients ends a session of each client's, so that each has a notice that is due, and returns the
+// notices' ids by client.
 func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 	t.Helper()
 	for _, client := range clients {
@@ -81,7 +82,8 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 	return nil
 }
 
-// A notice that is damaged, one that is gone and an entry without form keep no other notice waiting, and are not due for ever.
+// A notice that is damaged, one that is gone and an entry without form keep no other notice waiting, and are
+// not due for ever.
 func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -108,7 +110,8 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	}
 }
 
-// A damaged session ends when it falls due, as the listing knows it, and its clients are told: all others end too.
+// A damaged session ends when it falls due, as the listing knows it, and its clients are told: all others end
+// too.
 func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
@@ -395,8 +398,8 @@ func TestStartStepsOverDamagedRows(t *testing.T) {
 	wantContents(t, e)
 }
 
-// A move refuses a store with a damaged row: what it cannot read it can neither carry nor compare. Once the row's time has come it is in no
-// move's way.
+// A move refuses a store with a damaged row: what it cannot read it can neither carry nor compare. Once the
+// row's time has come it is in no move's way.
 func TestMoveRefusesDamagedRows(t *testing.T) {
 	t.Parallel()
 	e, _ := openLogged(t)

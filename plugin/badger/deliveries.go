@@ -10,7 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-func (s endings) Notifications(ctx context.Context, query logout.NotificationQuery) (result *logout.NotificationPage, err error) {
+func (s endings) Notifications(
+	ctx context.Context, query logout.NotificationQuery,
+) (result *logout.NotificationPage, err error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err

@@ -42,15 +42,19 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		})
 	}
 	if err != nil && swept.Ended > 0 {
-		// What has ended is told. What has not is due still: the next sweep, which is to come at once, meets the error again if it stays.
+		// What has ended is told. What has not is due still: the next sweep, which is to come at once, meets
+		// the error again if it stays.
 		s.e.logger.WarnContext(ctx, "a sweep did not come to its end", "ended", swept.Ended, "error", err)
 		swept.Next, err = now, nil
 	}
 	return swept, err
 }
 
-// endAll ends sessions that are due, and tells also beside an error what it did: one that cannot be ended keeps no other.
-func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
+// endAll ends sessions that are due, and tells also beside an error what it did: one that cannot be ended
+// keeps no other.
+func (e *Engine) endAll(
+	ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time,
+) (*logout.SweepResult, error) {
 	swept := &logout.SweepResult{}
 	var mutex sync.Mutex
 	var group errgroup.Group
@@ -72,8 +76,11 @@ func (e *Engine) endAll(ctx context.Context, due []dueEntry, sweep logout.Sweep,
 	return swept, group.Wait()
 }
 
-// endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left behind is moved.
-func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (logout.Result, error) {
+// endIfDue ends a session that the expiry index names if it is due indeed. An entry that renewal has left
+// behind is moved.
+func (e *Engine) endIfDue(
+	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
+) (logout.Result, error) {
 	ending := expiration(d, sweep)
 	return e.endInBackground(ctx, ending.SessionID, now, func(tx *kv.Tx) (*closing, error) {
 		session, err := loadSession(tx, ending.SessionID)
@@ -92,7 +99,8 @@ func (e *Engine) endIfDue(ctx context.Context, d dueEntry, sweep logout.Sweep, n
 	})
 }
 
-// endInBackground ends a session in a transaction that no user waits for, as f says, and purges what is left of it. Nil from f ends none.
+// endInBackground ends a session in a transaction that no user waits for, as f says, and purges what is left
+// of it. Nil from f ends none.
 func (e *Engine) endInBackground(
 	ctx context.Context, sid string, now time.Time, f func(tx *kv.Tx) (*closing, error),
 ) (logout.Result, error) {
@@ -119,9 +127,12 @@ func expiration(d dueEntry, sweep logout.Sweep) *logout.Ending {
 	}
 }
 
-// endDamaged ends a session whose row is damaged, by what the listing tells of it. It is of no use to anybody, due or not. Where the listing
-// does not tell either, the row stays, and nobody is told to look at it again.
-func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time) (logout.Result, error) {
+// endDamaged ends a session whose row is damaged, by what the listing tells of it. It is of no use to
+// anybody, due or not. Where the listing does not tell either, the row stays, and nobody is told to look at
+// it again.
+func (e *Engine) endDamaged(
+	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
+) (logout.Result, error) {
 	ending := expiration(d, sweep)
 	listed, err := e.positionListed(ctx, ending.SessionID)
 	if err != nil {
@@ -140,8 +151,8 @@ func (e *Engine) endDamaged(ctx context.Context, d dueEntry, sweep logout.Sweep,
 	})
 }
 
-// purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up, at most so many of each, and tells
-// whether it has left any.
+// purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up, at
+// most so many of each, and tells whether it has left any.
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	limit = min(limit, maxPurge)
 	nothing := false
@@ -163,7 +174,9 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 	}
 	err = e.updateInBackground(ctx, func(t *kv.Tx) error {
 		left = false
-		for _, purge := range []func(*kv.Tx, int, time.Time) (int, error){purgeEnded, purgeNotices, purgeJobs} {
+		for _, purge := range []func(t *kv.Tx, limit int, now time.Time) (int, error){
+			purgeEnded, purgeNotices, purgeJobs,
+		} {
 			n, err := purge(t, limit, now)
 			if err != nil {
 				return err
@@ -189,7 +202,7 @@ func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
 			return 0, err
 		}
 		if left {
-			t.Put(layout.Key(layout.IndexEndedDue, layout.TimeKey(records.Nanos(now.Add(endedRetention))), layout.Last(sid)), nil)
+			t.Put(layout.EndedDueKey(records.Nanos(now.Add(endedRetention)), sid), nil)
 			continue
 		}
 		ended, err := loadEnded(t, sid)
@@ -197,7 +210,7 @@ func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
 			return 0, err
 		}
 		t.Delete(layout.EndedKey(sid))
-		t.Delete(layout.Key(layout.IndexEndedSubject, layout.More(ended.GetSubjectId()), layout.Last(sid)))
+		t.Delete(layout.EndedSubjectKey(ended.GetSubjectId(), sid))
 	}
 	return len(due), nil
 }
@@ -223,14 +236,15 @@ func purgeNotices(t *kv.Tx, limit int, now time.Time) (int, error) {
 
 // anyToken tells whether a session has tokens left, dead or alive.
 func anyToken(r kv.Reader, sid string) (found bool, err error) {
-	err = r.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false, func(_ []byte, value func() ([]byte, error)) (bool, error) {
-		v, err := value()
-		if ref, ok := records.RefOf(v); ok && ref.Type.IsToken() {
-			// A row that was damaged and set aside has left its entry.
-			row, rowErr := r.Get(layout.GrantKey(ref))
-			found, err = row != nil, errors.Join(err, rowErr)
-		}
-		return !found, err
-	})
+	err = r.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false,
+		func(_ []byte, value func() ([]byte, error)) (bool, error) {
+			v, err := value()
+			if ref, ok := records.RefOf(v); ok && ref.Type.IsToken() {
+				// A row that was damaged and set aside has left its entry.
+				row, rowErr := r.Get(layout.GrantKey(ref))
+				found, err = row != nil, errors.Join(err, rowErr)
+			}
+			return !found, err
+		})
 	return found, err
 }

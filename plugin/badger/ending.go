@@ -17,7 +17,8 @@ import (
 // endedRetention is how long an ended record is kept at least.
 const endedRetention = 24 * time.Hour
 
-// maxInline bounds the rows of dead grants that are removed in the transaction that killed them. The rest is purged behind.
+// maxInline bounds the rows of dead grants that are removed in the transaction that killed them. The rest is
+// purged behind.
 const maxInline = 256
 
 // closing is the end of one session in one transaction.
@@ -136,7 +137,8 @@ func (c *closing) tells(use *records.ClientUse) bool {
 func (c *closing) queue(session *records.Session, client usedClient) error {
 	c.result.NotificationsQueued++
 	n := &records.Notification{
-		Issuer: session.Issuer, ClientId: client.id, SubjectId: session.SubjectId, SessionId: session.SessionId,
+		Issuer: session.Issuer, ClientId: client.id,
+		SubjectId: session.SubjectId, SessionId: session.SessionId,
 		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: records.Nanos(c.now),
 		NextAttempt: records.Nanos(c.now), GiveUpAt: records.Nanos(c.now.Add(logout.RetryWindow)),
 	}
@@ -146,8 +148,8 @@ func (c *closing) queue(session *records.Session, client usedClient) error {
 	return insertNotice(c.tx, c.engine.nextNoticeID(c.now), n)
 }
 
-// keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and detaches clients that were
-// named and have heard of it.
+// keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and
+// detaches clients that were named and have heard of it.
 func (c *closing) keep(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
 		if client.use.Detached || !c.named(client.id) {
@@ -183,12 +185,13 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 	}
 	c.result.SessionsRemoved++
 	if len(c.result.Ended) < logout.MaxEnded {
-		c.result.Ended = append(c.result.Ended, logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
+		c.result.Ended = append(c.result.Ended,
+			logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
 	}
 	c.purge = true
-	c.tx.Put(layout.Key(layout.IndexEndedDue, layout.TimeKey(records.Nanos(c.now.Add(endedRetention))), layout.Last(session.SessionId)), nil)
+	c.tx.Put(layout.EndedDueKey(records.Nanos(c.now.Add(endedRetention)), session.SessionId), nil)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-		c.tx.Put(layout.Key(layout.IndexEndedSubject, layout.More(session.SubjectId), layout.Last(session.SessionId)), nil)
+		c.tx.Put(layout.EndedSubjectKey(session.SubjectId, session.SessionId), nil)
 	}
 	return c.tx.Save(layout.EndedKey(session.SessionId), ended)
 }
@@ -200,7 +203,9 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 		return nil, err
 	}
 	if ended == nil {
-		ended = &records.Ended{SubjectId: session.SubjectId, When: records.Nanos(c.now), Reason: string(c.ending.Reason)}
+		ended = &records.Ended{
+			SubjectId: session.SubjectId, When: records.Nanos(c.now), Reason: string(c.ending.Reason),
+		}
 	}
 	for _, client := range clients {
 		if survivors := c.survivors(client); survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
@@ -224,7 +229,8 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 // lenient: tokens of the clients that the ending is about may survive it.
 func (c *closing) lenient() bool { return c.ending.KeepTokens || c.ending.KeepOffline }
 
-// survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves those of the others alone.
+// survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves
+// those of the others alone.
 func (c *closing) survivors(client usedClient) records.Survivors {
 	switch {
 	case client.damaged:
@@ -237,7 +243,8 @@ func (c *closing) survivors(client usedClient) records.Survivors {
 	return records.Survivors_SURVIVORS_UNSPECIFIED
 }
 
-// revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens without exception.
+// revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens
+// without exception.
 func (c *closing) revokeSurvivors(sid string) error {
 	if c.lenient() || c.ending.Reason == logout.SessionExpiration {
 		return nil
@@ -262,7 +269,7 @@ func (c *closing) revokeSurvivors(sid string) error {
 	}
 	ended.Survivors = left
 	if left == records.Survivors_SURVIVORS_UNSPECIFIED {
-		c.tx.Delete(layout.Key(layout.IndexEndedSubject, layout.More(ended.SubjectId), layout.Last(sid)))
+		c.tx.Delete(layout.EndedSubjectKey(ended.SubjectId, sid))
 	}
 	c.purge = true
 	if err := c.tx.Save(layout.EndedKey(sid), ended); err != nil {
@@ -271,7 +278,8 @@ func (c *closing) revokeSurvivors(sid string) error {
 	return c.purgeInline(sid)
 }
 
-// revokeConsents removes the subject's consents to the session's clients, and notes those clients of which it could not remove all.
+// revokeConsents removes the subject's consents to the session's clients, and notes those clients of which it
+// could not remove all.
 func (c *closing) revokeConsents(session *records.Session, clients []usedClient) error {
 	if c.ending.KeepConsents || c.ending.SessionID == "" {
 		return nil // without a sid, all consents go in a phase of their own
@@ -291,9 +299,11 @@ func (c *closing) revokeConsents(session *records.Session, clients []usedClient)
 	return nil
 }
 
-// dropConsents removes consents of a subject to a client, at most c.limit of them, and tells whether there are more.
+// dropConsents removes consents of a subject to a client, at most c.limit of them, and tells whether there
+// are more.
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
-	prefix := layout.Key(layout.IndexGrantLoose, layout.More(subject), layout.More(client), layout.TypePrefix(grantstore.UserConsent))
+	prefix := layout.Key(layout.IndexGrantLoose, layout.More(subject), layout.More(client),
+		layout.TypePrefix(grantstore.UserConsent))
 	var rows []storedGrant
 	room := c.tx.Share(6)
 	err = c.tx.Scan(prefix, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
@@ -305,7 +315,8 @@ func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 			return err == nil, err
 		}
 		room -= g.removes()
-		if left = len(rows) == c.limit || (c.limit != unbounded && len(rows) > 0 && (room < 0 || c.tx.Full())); !left {
+		full := c.limit != unbounded && len(rows) > 0 && (room < 0 || c.tx.Full())
+		if left = len(rows) == c.limit || full; !left {
 			rows = append(rows, *g)
 		}
 		return !left, nil
@@ -353,7 +364,8 @@ func (c *closing) purgeInline(sid string) error {
 	if c.purge = more; !more {
 		return nil
 	}
-	// The rows count for the operation that has left them: with a sweep, which has none, for whoever is named there already.
+	// The rows count for the operation that has left them: with a sweep, which has none, for whoever is named
+	// there already.
 	if c.ending.OperationID != "" {
 		c.tx.Put(layout.PurgeKey(sid), []byte(c.ending.OperationID))
 		return nil

@@ -35,11 +35,11 @@ type Engine struct {
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses,
-// without changing anything, a folder that holds something else, a database of a newer format, one that another
-// process has open, a wrong encryption key, and a disk that is full (ErrNoSpace). Where the context has ids of
-// stores (ticketstore.WithStoreIDs), what is none of those is refused as ErrOtherStore. For a process that has
-// the database open it waits until shortly before the context's deadline, if there is one. Endings that a crash
-// has interrupted go on in the background.
+// without changing anything, a folder that holds something else, a database of a newer format, one that
+// another process has open, a wrong encryption key, and a disk that is full (ErrNoSpace). Where the context
+// has ids of stores (ticketstore.WithStoreIDs), what is none of those is refused as ErrOtherStore. For a
+// process that has the database open it waits until shortly before the context's deadline, if there is one.
+// Endings that a crash has interrupted go on in the background.
 func Open(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	config, err := settings.config(logger)
 	if err != nil {
@@ -82,9 +82,9 @@ func newEngine(db *kv.DB, logger *slog.Logger) *Engine {
 }
 
 // OpenReadOnly opens a database read-only: nothing is created, migrated, resumed or purged, every change is
-// refused, and nothing in the folder is written. It refuses what Open refuses, but for a full disk, and a folder
-// that is missing or empty. Of a database whose process was killed it makes a private view in the folder for
-// temporary files, with copies of the logs that Badger would bring to an end in place.
+// refused, and nothing in the folder is written. It refuses what Open refuses, but for a full disk, and a
+// folder that is missing or empty. Of a database whose process was killed it makes a private view in the
+// folder for temporary files, with copies of the logs that Badger would bring to an end in place.
 func OpenReadOnly(ctx context.Context, settings Settings, logger *slog.Logger) (*Engine, error) {
 	config, err := settings.config(logger)
 	if err != nil {
@@ -126,8 +126,8 @@ func databaseOptions(settings Settings, encryption []byte) badger.Options {
 	return settings.budget().apply(o)
 }
 
-// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A database
-// that has failed (Failed) is closed within two seconds, which is an error.
+// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A
+// database that has failed (Failed) is closed within two seconds, which is an error.
 func (e *Engine) Close() error { return e.db.Close() }
 
 // Failed is closed when the database has failed: a commit, a sync or another write of it did. The engine
@@ -181,7 +181,8 @@ func About() ticketstore.Description {
 	}
 }
 
-// buildVersion is set by -ldflags "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v1.2.3" where the module has no version.
+// buildVersion is set by -ldflags "-X github.com/fosite-sessions/sessions/plugin/badger.buildVersion=v1.2.3"
+// where the module has no version.
 var buildVersion string
 
 func version() string {
@@ -208,9 +209,9 @@ func (e *Engine) view(ctx context.Context, f func(r *kv.Snapshot) error) error {
 	return e.db.View(ctx, f)
 }
 
-// update runs f in the committer and returns when its changes are durable. f may run while other calls wait, so
-// it must be short; it changes nothing if it returns an error. An error of the database is ErrUnavailable. If
-// ctx ends before f was begun, nothing was changed.
+// update runs f in the committer and returns when its changes are durable. f may run while other calls wait,
+// so it must be short; it changes nothing if it returns an error. An error of the database is ErrUnavailable.
+// If ctx ends before f was begun, nothing was changed.
 func (e *Engine) update(ctx context.Context, f func(tx *kv.Tx) error) error {
 	return e.commitThinned(ctx, &kv.Change{Apply: f})
 }

@@ -179,8 +179,8 @@ func TestCanceledCallIsTheCallersError(t *testing.T) {
 	}
 }
 
-// Callers who give up while others write: what a call returns is never written to afterwards (the race detector watches), and a call that
-// was given up either happened or did not.
+// Callers who give up while others write: what a call returns is never written to afterwards (the race
+// detector watches), and a call that was given up either happened or did not.
 func TestCallersWhoGiveUp(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

@@ -28,7 +28,8 @@ const (
 	importPart = 10
 )
 
-// An import that meets a failed sync keeps the parts that were acknowledged, serves nothing, and can be brought to its end.
+// An import that meets a failed sync keeps the parts that were acknowledged, serves nothing, and can be
+// brought to its end.
 func TestImportMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

@@ -43,8 +43,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A write that failed is the last thing that an engine does. What it had acknowledged, and what anybody was shown, is in the database when it
-// is opened anew, and the database is consistent: what failed is there whole or not at all.
+// A write that failed is the last thing that an engine does. What it had acknowledged, and what anybody was
+// shown, is in the database when it is opened anew, and the database is consistent: what failed is there
+// whole or not at all.
 func TestFailedWriteIsFinal(t *testing.T) {
 	t.Parallel()
 	t.Run("a sync fails once", func(t *testing.T) {
@@ -72,7 +73,8 @@ func TestFailedWriteIsFinal(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		// A process that writes to a mapped page of such a file system may be ended by the system: that is final too.
+		// A process that writes to a mapped page of such a file system may be ended by the system: that is
+		// final too.
 		if !said.ended && !strings.Contains(said.text, "fatal error: fault") {
 			t.Errorf("the process did not come to its end:\n%s", said.text)
 		}
@@ -106,7 +108,8 @@ func TestPowerLoss(t *testing.T) {
 	said.hold(t, filepath.Join(after.Path, "store"))
 }
 
-// A start that meets a failed sync, at whatever point, does no harm, and neither does one that comes to its end after it.
+// A start that meets a failed sync, at whatever point, does no harm, and neither does one that comes to its
+// end after it.
 func TestStartMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
 	for nth := range 8 {
@@ -193,7 +196,8 @@ func tormentDisk(t *testing.T, path string, fail func(pid int), env ...string) *
 // hold opens the database and holds it against what was said.
 func (said *testimony) hold(t *testing.T, path string) {
 	t.Helper()
-	// The system may take a moment to let go of what a process that has ended had open, for which Open waits within its time.
+	// The system may take a moment to let go of what a process that has ended had open, for which Open waits
+	// within its time.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1}, nil)
@@ -218,8 +222,9 @@ func (said *testimony) hold(t *testing.T, path string) {
 	}
 }
 
-// workUntilFailure signs users in, many side by side, and looks for sessions whose sign-in was not acknowledged yet, until the first failure. It
-// holds that nothing is served from then on, and writes down what happened, a line each.
+// workUntilFailure signs users in, many side by side, and looks for sessions whose sign-in was not
+// acknowledged yet, until the first failure. It holds that nothing is served from then on, and writes down
+// what happened, a line each.
 func workUntilFailure(path string) {
 	var mutex sync.Mutex
 	say := func(format string, args ...any) {

@@ -10,7 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What a grace lets grow is bounded, and so is what a second use takes of the only writer: see the suite for the bound itself.
+// What a grace lets grow is bounded, and so is what a second use takes of the only writer: see the suite for
+// the bound itself.
 func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

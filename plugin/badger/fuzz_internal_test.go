@@ -28,8 +28,8 @@ var (
 	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 )
 
-// FuzzStoredRecords: whatever stands in a row, reading and changing what hangs on it ends with an answer or an error, and the rest can
-// still be read.
+// FuzzStoredRecords: whatever stands in a row, reading and changing what hangs on it ends with an answer or
+// an error, and the rest can still be read.
 func FuzzStoredRecords(f *testing.F) {
 	seedRecords(f)
 	f.Fuzz(func(t *testing.T, table byte, known bool, suffix, value []byte) {

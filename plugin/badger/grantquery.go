@@ -12,7 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (result *grantstore.Page, err error) {
+func (s grants) Query(
+	ctx context.Context, query grantstore.Query, now time.Time,
+) (result *grantstore.Page, err error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
@@ -65,6 +67,7 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 }
 
 func grantMatches(f *grantstore.Filter, g *grantstore.Grant) bool {
-	return (f.SubjectID == "" || g.SubjectID == f.SubjectID) && (f.SessionID == "" || g.SessionID == f.SessionID) &&
+	return (f.SubjectID == "" || g.SubjectID == f.SubjectID) &&
+		(f.SessionID == "" || g.SessionID == f.SessionID) &&
 		(f.ClientID == "" || g.ClientID == f.ClientID) && (f.Type == "" || g.Type == f.Type)
 }

@@ -12,12 +12,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Remove looks for grants on a snapshot, which does not keep the committer, and looks at each once more in the transaction that removes it.
+// Remove looks for grants on a snapshot, which does not keep the committer, and looks at each once more in
+// the transaction that removes it.
 //
-// The committer puts an exchange or a refresh that races it before or behind that transaction. One that comes behind finds its code or
-// refresh token gone. One that came first has used it up, which leaves it to Consume's rules, and has stored its successors, with a later
-// moment of creation: they are ahead of the walk, or else in the way of the next, which a caller makes until one meets nothing.
-func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
+// The committer puts an exchange or a refresh that races it before or behind that transaction. One that comes
+// behind finds its code or refresh token gone. One that came first has used it up, which leaves it to
+// Consume's rules, and has stored its successors, with a later moment of creation: they are ahead of the
+// walk, or else in the way of the next, which a caller makes until one meets nothing.
+func (s grants) Remove(
+	ctx context.Context, removal grantstore.Removal, now time.Time,
+) (*grantstore.RemovalResult, error) {
 	if err := removal.Validate(); err != nil {
 		return nil, err
 	}
@@ -60,7 +64,8 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 		if err := removeGrants(tx, rows, &removal, now, removed); err != nil {
 			return err
 		}
-		return saveAnswer(tx, removal.OperationID, &records.Operation{When: records.Nanos(now), Removed: records.FromRemoval(removed)})
+		return saveAnswer(tx, removal.OperationID,
+			&records.Operation{When: records.Nanos(now), Removed: records.FromRemoval(removed)})
 	})
 	if err != nil {
 		return nil, err
@@ -68,8 +73,8 @@ func (s grants) Remove(ctx context.Context, removal grantstore.Removal, now time
 	return removed, nil
 }
 
-// grantsToRemove lists what a removal selects, dead or alive: a session that is over but has not ended yet may still let its grants live
-// again. A used code or refresh token is left, lest its reuse go unnoticed.
+// grantsToRemove lists what a removal selects, dead or alive: a session that is over but has not ended yet
+// may still let its grants live again. A used code or refresh token is left, lest its reuse go unnoticed.
 func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[grantstore.Grant] {
 	f := &removal.Filter
 	l := grantListing(r, f, time.Time{})
@@ -78,7 +83,8 @@ func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[g
 		if err != nil || stored == nil || stored.grant.GetConsumed() != 0 {
 			return nil, err
 		}
-		if g := records.GrantOf(stored.ref, stored.grant); grantMatches(f, g) && takes(removal, stored.grant) {
+		if g := records.GrantOf(stored.ref, stored.grant); grantMatches(f, g) &&
+			takes(removal, stored.grant) {
 			return &grantstore.Grant{Ref: g.Ref}, nil
 		}
 		return nil, nil //nolint:nilnil // no row is what is meant
@@ -90,9 +96,12 @@ func takes(removal *grantstore.Removal, g *records.Grant) bool {
 	return removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
 }
 
-// removeGrants removes grants that are still there and unused. Under one key there is never another subject's, session's, client's or type's, but there may
-// be a later consent.
-func removeGrants(t *kv.Tx, rows []grantstore.Grant, removal *grantstore.Removal, now time.Time, removed *grantstore.RemovalResult) error {
+// removeGrants removes grants that are still there and unused. Under one key there is never another
+// subject's, session's, client's or type's, but there may be a later consent.
+func removeGrants(
+	t *kv.Tx, rows []grantstore.Grant, removal *grantstore.Removal, now time.Time,
+	removed *grantstore.RemovalResult,
+) error {
 	for i := range rows {
 		ref := rows[i].Ref
 		g, err := loadGrant(t, ref)

@@ -19,7 +19,9 @@ type grants struct{ e *Engine }
 
 var _ grantstore.Store = grants{}
 
-func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.GetResult, err error) {
+func (s grants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (found *grantstore.GetResult, err error) {
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
@@ -32,7 +34,8 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (fou
 			return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrNotFound)
 		}
 		verdict := judge(r, ref.Type, record, now)
-		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) && !errors.Is(verdict, grantstore.ErrSessionEnded) {
+		if verdict != nil && !errors.Is(verdict, grantstore.ErrConsumed) &&
+			!errors.Is(verdict, grantstore.ErrSessionEnded) {
 			return verdict
 		}
 		found = &grantstore.GetResult{Grant: *records.GrantOf(ref, record)}
@@ -54,7 +57,8 @@ func sessionTimes(r kv.Reader, sid string) (*grantstore.SessionTimes, error) {
 		return nil, err
 	}
 	return &grantstore.SessionTimes{
-		Renewed: records.Moment(session.GetRenewed()), Expires: records.Moment(session.GetExpires()), EndsAt: records.Moment(session.GetEndsAt()),
+		Renewed: records.Moment(session.GetRenewed()), Expires: records.Moment(session.GetExpires()),
+		EndsAt: records.Moment(session.GetEndsAt()),
 	}, nil
 }
 
@@ -172,7 +176,8 @@ func leaveFamily(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 	return saveFamily(t, g.GetRequestId(), slices.Delete(members, at, at+1))
 }
 
-// consumeGrant marks a grant as used. It stays, outside its family, until it expires: its reuse must be noticed.
+// consumeGrant marks a grant as used. It stays, outside its family, until it expires: its reuse must be
+// noticed.
 func consumeGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant, grace time.Duration, now time.Time) error {
 	if err := leaveFamily(t, ref, g); err != nil {
 		return err

@@ -86,8 +86,8 @@ func BenchmarkWriteUnderMixedLoad(b *testing.B) {
 	b.ReportMetric(float64(took[len(took)-1])/1e6, "max-ms")
 }
 
-// The removal of one subject with many sessions, and of one with a single session among many others. Set SESSIONS_BENCH_LARGE=1 for a
-// million of them.
+// The removal of one subject with many sessions, and of one with a single session among many others. Set
+// SESSIONS_BENCH_LARGE=1 for a million of them.
 func BenchmarkRemoval(b *testing.B) {
 	among := 10_000
 	if large() {
@@ -121,7 +121,8 @@ func BenchmarkRemoval(b *testing.B) {
 // large tells whether the large variants are wanted.
 func large() bool { return os.Getenv("SESSIONS_BENCH_LARGE") != "" }
 
-// fillSubject signs a subject in that often, and with tokens set at a client that is to be told and holds two.
+// fillSubject signs a subject in that often, and with tokens set at a client that is to be told and holds
+// two.
 func fillSubject(b *testing.B, e *Engine, n, sessions int, tokens bool) {
 	b.Helper()
 	apply := benchApplyTo(b, e)

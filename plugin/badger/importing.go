@@ -188,21 +188,22 @@ func importEnded(t *kv.Tx, r *transfer.Record) error {
 	}
 	if old != nil {
 		t.Delete(endedLook(old, sid))
-		t.Delete(layout.Key(layout.IndexEndedSubject, layout.More(old.SubjectId), layout.Last(sid)))
+		t.Delete(layout.EndedSubjectKey(old.SubjectId, sid))
 	}
 	if !r.Deleted {
 		t.Put(endedLook(next, sid), nil)
 		if next.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-			t.Put(layout.Key(layout.IndexEndedSubject, layout.More(next.SubjectId), layout.Last(sid)), nil)
+			t.Put(layout.EndedSubjectKey(next.SubjectId, sid), nil)
 		}
 	}
 	putRecord(t, r)
 	return nil
 }
 
-// endedLook is where an imported ended record stands in the index of those to look at. Nobody moves it while the store is a target.
+// endedLook is where an imported ended record stands in the index of those to look at. Nobody moves it while
+// the store is a target.
 func endedLook(ended *records.Ended, sid string) []byte {
-	return layout.Key(layout.IndexEndedDue, layout.TimeKey(records.Nanos(records.Moment(ended.GetWhen()).Add(endedRetention))), layout.Last(sid))
+	return layout.EndedDueKey(records.Nanos(records.Moment(ended.GetWhen()).Add(endedRetention)), sid)
 }
 
 func importGrant(t *kv.Tx, r *transfer.Record) error {
@@ -257,7 +258,8 @@ func importOperation(t *kv.Tx, r *transfer.Record) error {
 	return nil
 }
 
-// importNotice drops the claim: nobody is about to deliver it. The number of the claim stays, so that a late answer changes nothing.
+// importNotice drops the claim: nobody is about to deliver it. The number of the claim stays, so that a late
+// answer changes nothing.
 func importNotice(t *kv.Tx, r *transfer.Record) error {
 	id := string(r.Key)
 	next, old := &records.Notification{}, &records.Notification{}
@@ -281,7 +283,7 @@ func importNotice(t *kv.Tx, r *transfer.Record) error {
 	}
 	purgeAt := next.PurgeAt
 	next.PurgeAt = 0
-	t.Put(layout.Key(layout.IndexNoticeClient, layout.More(next.ClientId), layout.Last(id)), nil)
-	t.Put(layout.Key(layout.IndexNoticeSession, layout.More(next.SessionId), layout.Last(id)), nil)
+	t.Put(layout.NoticeClientKey(next.ClientId, id), nil)
+	t.Put(layout.NoticeSessionKey(next.SessionId, id), nil)
 	return moveNotice(t, id, next, next.State, due, purgeAt)
 }

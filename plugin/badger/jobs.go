@@ -33,7 +33,8 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 	return found, err
 }
 
-// newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is now.
+// newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is
+// now.
 func newJob(r kv.Reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
 	job := records.FromEnding(ending, now)
 	job.Phase = logout.PhaseSessions
@@ -106,22 +107,23 @@ func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
 	return found && job.Phase != "", err
 }
 
-// saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job that is done is kept as the answer
-// to its operation id too. Where it is not known when that was, the next call that says what time it is tells (purgeJobs).
+// saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job
+// that is done is kept as the answer to its operation id too. Where it is not known when that was, the next
+// call that says what time it is tells (purgeJobs).
 func saveJob(t *kv.Tx, id string, job *records.Job) error {
 	if job.Phase != "" {
-		t.Put(layout.Key(layout.IndexJobRunning, layout.Last(id)), nil)
+		t.Put(layout.JobRunningKey(id), nil)
 		return t.Save(layout.JobKey(id), job)
 	}
 	job.Cursor, job.Last, job.Error = nil, nil, ""
-	t.Delete(layout.Key(layout.IndexJobRunning, layout.Last(id)))
+	t.Delete(layout.JobRunningKey(id))
 	t.Put(layout.JobAgeKey(id, job), nil)
 	return t.Save(layout.JobKey(id), job)
 }
 
 // dropJob removes a job and its place.
 func dropJob(t *kv.Tx, id string, job *records.Job) {
-	t.Delete(layout.Key(layout.IndexJobRunning, layout.Last(id)))
+	t.Delete(layout.JobRunningKey(id))
 	if job.GetPhase() == "" {
 		t.Delete(layout.JobAgeKey(id, job))
 	}

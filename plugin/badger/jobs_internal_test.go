@@ -43,7 +43,8 @@ func finishedJob(t *testing.T, e *Engine, id string) *logout.Job {
 	return job
 }
 
-// A crash between the end of a session and the purge of its many grants loses nothing of the count, wherever it strikes.
+// A crash between the end of a session and the purge of its many grants loses nothing of the count, wherever
+// it strikes.
 func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 	t.Parallel()
 	const many = 2*maxInline + 7
@@ -78,7 +79,8 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 	}
 }
 
-// A job over many sessions, interrupted anywhere, ends each once and counts each once, whether they go or stay.
+// A job over many sessions, interrupted anywhere, ends each once and counts each once, whether they go or
+// stay.
 func TestInterruptedEndingOfAll(t *testing.T) {
 	t.Parallel()
 	const sessions = 3*batchSessions + 5

@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it, in its own snapshot, so that no token
-// outlives its session between two transactions.
+// judge decides whether a grant is live at now (rules.Judge). Every read and every write of a grant asks it,
+// in its own snapshot, so that no token outlives its session between two transactions.
 func judge(r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time) error {
 	var standing rules.Standing
 	if rules.Bound(t, g) && !rules.Expired(g, now) {
@@ -30,7 +30,9 @@ func judge(r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time) erro
 }
 
 // standingIn reads what the session of a grant (nil: it has ended) says of it.
-func standingIn(r kv.Reader, session *records.Session, g *records.Grant) (standing rules.Standing, err error) {
+func standingIn(
+	r kv.Reader, session *records.Session, g *records.Grant,
+) (standing rules.Standing, err error) {
 	standing.Session = session
 	if session != nil {
 		standing.Use, err = loadClientUse(r, g.GetSessionId(), g.GetClientId())

@@ -47,7 +47,8 @@ func TestOpensAndClosesUntilItIsKilled(t *testing.T) {
 	}
 }
 
-// A process that is killed at any moment of opening, writing and closing leaves a store that opens, with all that was acknowledged.
+// A process that is killed at any moment of opening, writing and closing leaves a store that opens, with all
+// that was acknowledged.
 func TestKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const kills = 25

@@ -14,14 +14,15 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Bounds of a transaction that makes room for a session: how many it ends, and how many rows of dead grants it removes with each. The rest is
-// purged behind.
+// Bounds of a transaction that makes room for a session: how many it ends, and how many rows of dead grants
+// it removes with each. The rest is purged behind.
 const (
 	maxMakeRoom      = 16
 	maxMakeRoomGrant = 16
 )
 
-// CreateWithin counts, ends and creates in one transaction. The committer being the only writer, no other sign-in comes between.
+// CreateWithin counts, ends and creates in one transaction. The committer being the only writer, no other
+// sign-in comes between.
 func (s tickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) (ended []string, err error) {
@@ -106,7 +107,8 @@ func (m *makingRoom) live(subject string) ([]string, error) {
 	}
 	return slices.DeleteFunc(sids, func(sid string) bool {
 		session, loadErr := loadSession(m.tx, sid)
-		err = errors.Join(err, m.tx.StepOver(loadErr)) // a damaged one is of no use to anybody: it does not count
+		// a damaged one is of no use to anybody: it does not count
+		err = errors.Join(err, m.tx.StepOver(loadErr))
 		return !rules.Live(session, m.now)
 	}), err
 }

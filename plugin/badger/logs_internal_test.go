@@ -43,11 +43,12 @@ func killed(t *testing.T, path string) string {
 	return to
 }
 
-// A database that was killed with one setting of its memory opens with any other, and has all in it: its logs are read with memory tables of
-// the size that it had, which the marker tells.
+// A database that was killed with one setting of its memory opens with any other, and has all in it: its logs
+// are read with memory tables of the size that it had, which the marker tells.
 func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 	t.Parallel()
-	// Sessions of 64 KiB: less than a memory table of the setting holds, but with the larger ones more than one of the smaller.
+	// Sessions of 64 KiB: less than a memory table of the setting holds, but with the larger ones more than
+	// one of the smaller.
 	for before, sessions := range map[int]int{1024: 440, 512: 440, 64: 100} {
 		path := t.TempDir()
 		e := openWith(t, path, before)
@@ -114,8 +115,8 @@ const pileEnv = "SESSIONS_TEST_PILE"
 
 const pileRows = 60 // of 1 MiB: five memory tables
 
-// Logs that piled up are brought to tables one after another, so that no more memory is taken than for one, and a process that is killed
-// meanwhile leaves nothing that the next one does not find.
+// Logs that piled up are brought to tables one after another, so that no more memory is taken than for one,
+// and a process that is killed meanwhile leaves nothing that the next one does not find.
 func TestLogsThatPiledUp(t *testing.T) {
 	if path := os.Getenv(pileEnv); path != "" {
 		pileUp(t, path)
@@ -154,7 +155,8 @@ func TestLogsThatPiledUp(t *testing.T) {
 	holdsPile(t, openWith(t, path, 64))
 }
 
-// pileUp writes to a database that writes no log to a table: there are two tables of level 0 already, and nothing compacts them.
+// pileUp writes to a database that writes no log to a table: there are two tables of level 0 already, and
+// nothing compacts them.
 func pileUp(t *testing.T, path string) {
 	settings := Settings{Path: path, MemoryMiB: 64}
 	db, err := badger.Open(databaseOptions(settings, nil).WithLogger(nil).WithSyncWrites(false).

@@ -32,7 +32,8 @@ func TestMigrationMeetsAFailedSync(t *testing.T) {
 				start := testenv.WithFailingSync(t, nth, os.Args[0])
 				start.Env = append(os.Environ(), "SESSIONS_FAILING_DISK="+path, "SESSIONS_FAILING_START=yes")
 				said, _ := start.Output() // it ends well or not
-				// From the first sign-in on the migration is over: the next sync to fail is one of signing in.
+				// From the first sign-in on the migration is over: the next sync to fail is one of signing
+				// in.
 				migrated = strings.Contains(string(said), "acknowledged")
 				t.Logf("failed sync %d: the start comes to its end: %v", nth, migrated)
 				holdMigrated(t, path, fmt.Sprintf("after failed sync %d", nth), int64(strings.Count(string(said), "acknowledged")))

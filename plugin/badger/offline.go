@@ -15,17 +15,17 @@ type (
 	Stats       = check.Stats
 )
 
-// Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every index
-// entry belongs to a record, every record has its entries; in a store that is complete, grants are bound to a
-// session or to what is left of it; counts and sums are right. Its memory does not grow with the database: it
-// reads every row once, in order, and a second time where something is wrong. It may be called while the engine
-// works.
+// Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every
+// index entry belongs to a record, every record has its entries; in a store that is complete, grants are
+// bound to a session or to what is left of it; counts and sums are right. Its memory does not grow with the
+// database: it reads every row once, in order, and a second time where something is wrong. It may be called
+// while the engine works.
 func (e *Engine) Check(ctx context.Context, config CheckConfig) (*Report, error) {
 	return check.Run(ctx, e.db, config)
 }
 
-// CheckFiles reads every table of a database that no process has open, without opening it, and returns a finding
-// for each that is damaged.
+// CheckFiles reads every table of a database that no process has open, without opening it, and returns a
+// finding for each that is damaged.
 func CheckFiles(ctx context.Context, settings Settings) ([]Finding, error) {
 	encryption, err := settings.validate()
 	if err != nil {
@@ -34,8 +34,8 @@ func CheckFiles(ctx context.Context, settings Settings) ([]Finding, error) {
 	return check.Files(ctx, settings.Path, encryption)
 }
 
-// Stats reads what the database keeps account of, its jobs and its files. An older format keeps less account: its
-// records are counted.
+// Stats reads what the database keeps account of, its jobs and its files. An older format keeps less account:
+// its records are counted.
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) { return check.Measure(ctx, e.db) }
 
 // CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root

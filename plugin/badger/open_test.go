@@ -209,7 +209,8 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	}
 }
 
-// An open waits for whoever has the database open to let go of it, as long as its context says, and then says who it is.
+// An open waits for whoever has the database open to let go of it, as long as its context says, and then says
+// who it is.
 func TestOpenWaitsForTheFolder(t *testing.T) {
 	t.Parallel()
 	settings := badger.Settings{Path: t.TempDir()}

@@ -90,7 +90,8 @@ func openToAll(t *testing.T) string {
 	return folder
 }
 
-// A volume that belongs to a group of the process is taken, with a warning; what is refused says whose it is, and stays empty.
+// A volume that belongs to a group of the process is taken, with a warning; what is refused says whose it is,
+// and stays empty.
 func TestFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -172,7 +173,8 @@ func TestCheckOwner(t *testing.T) {
 	}
 }
 
-// Root neither shuts a group out of its volume nor is let at it by hand: what it wrote there the server could not read.
+// Root neither shuts a group out of its volume nor is let at it by hand: what it wrote there the server could
+// not read.
 func TestRootOnTheFolderOfAGroup(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -33,8 +33,8 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A line that comes in is the order to make so many sessions, and then to say so; 0 is the order to close, -1 to
-	// open again.
+	// A line that comes in is the order to make so many sessions, and then to say so; 0 is the order to
+	// close, -1 to open again.
 	made := 0
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
 		var more int
@@ -60,9 +60,9 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 	}
 }
 
-// The power fails: what a file system has on its disk at that moment is a store that opens, with every session that was acknowledged. The
-// moments are that after the first session, one in full work, that after the store was closed, and that after a start
-// that has written nothing yet.
+// The power fails: what a file system has on its disk at that moment is a store that opens, with every
+// session that was acknowledged. The moments are that after the first session, one in full work, that after
+// the store was closed, and that after a start that has written nothing yet.
 func TestPowerLossOnEachFileSystem(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {

@@ -57,7 +57,8 @@ func (s properties) SetProperty(ctx context.Context, name string, old, value []b
 			return nil
 		}
 		if now == nil {
-			if n, err := countKeys(tx, layout.TableProperty, ticketstore.MaxProperties-1); err != nil || n < 0 {
+			if n, err := countKeys(tx, layout.TableProperty, ticketstore.MaxProperties-1); err != nil ||
+				n < 0 {
 				return cmp.Or(err, ticketstore.TooManyProperties())
 			}
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
-// purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live, counts those that were
-// tokens in use until then, and tells whether there may be more.
+// purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live,
+// counts those that were tokens in use until then, and tells whether there may be more.
 func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit)
 	room := t.Share(6)
@@ -52,12 +52,14 @@ const grantBytes = 12 << 10
 
 // removes is what the removal of a grant takes: its row and seven index entries.
 func (g *storedGrant) removes() int {
-	return 8 * (len(g.grant.GetSubjectId()) + len(g.grant.GetSessionId()) + len(g.grant.GetClientId()) + len(g.grant.GetRequestId()) + 64)
+	return 8 * (len(g.grant.GetSubjectId()) + len(g.grant.GetSessionId()) + len(g.grant.GetClientId()) +
+		len(g.grant.GetRequestId()) + 64)
 }
 
 // deadOf finds at most limit rows of grants of a session that it does not let live.
 //
-// A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no concern of a purge.
+// A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no
+// concern of a purge.
 func deadOf(r kv.Reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
 	if layout.IsDamage(err) {
@@ -128,8 +130,9 @@ func followGrant(r kv.Reader, value func() ([]byte, error)) (*storedGrant, error
 	return &storedGrant{ref: ref, grant: g}, nil
 }
 
-// purgeSession removes the rows of dead grants that a closing has left behind. How many were tokens in use is added, in the transaction
-// that removes them, to the job that has left them: none is lost or counted twice, whoever does the work.
+// purgeSession removes the rows of dead grants that a closing has left behind. How many were tokens in use is
+// added, in the transaction that removes them, to the job that has left them: none is lost or counted twice,
+// whoever does the work.
 func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) error {
 	for more := true; more; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
@@ -138,7 +141,8 @@ func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) er
 				return err // another call was faster
 			}
 			revoked := 0
-			if revoked, more, err = purgeMarked(tx, sid, now); err != nil || revoked == 0 || len(marked) == 0 {
+			if revoked, more, err = purgeMarked(tx, sid, now); err != nil || revoked == 0 ||
+				len(marked) == 0 {
 				return err
 			}
 			return addProgress(tx, string(marked), &logout.Result{GrantsRevoked: revoked})
@@ -159,10 +163,12 @@ func purgeMarked(t *kv.Tx, sid string, now time.Time) (revoked int, more bool, e
 	return revoked, more, err
 }
 
-// maxPurge bounds the records that one transaction purges of a kind: whoever waits for the next one waits for this.
+// maxPurge bounds the records that one transaction purges of a kind: whoever waits for the next one waits for
+// this.
 const maxPurge = 64
 
-// Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but its words.
+// Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but
+// its words.
 func (s grants) Purge(ctx context.Context, limit int, now time.Time) (purged int, err error) {
 	if limit <= 0 {
 		return 0, nil
@@ -232,8 +238,8 @@ type dueEntry struct {
 	id  []byte
 }
 
-// dueEntries returns the first entries of an index ordered by time, up to and including now. One that is not in its form has no id: nothing
-// is due there, and it goes as the others do.
+// dueEntries returns the first entries of an index ordered by time, up to and including now. One that is not
+// in its form has no id: nothing is due there, and it goes as the others do.
 func dueEntries(r kv.Reader, index []byte, limit int, now time.Time) (due []dueEntry, err error) {
 	err = r.Scan(index, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		at, id, err := layout.SplitTimed(k, len(index))

@@ -21,12 +21,13 @@ func (e *Engine) nextNoticeID(now time.Time) string {
 
 // insertNotice writes a new notice and all of its index entries.
 func insertNotice(t *kv.Tx, id string, n *records.Notification) error {
-	t.Put(layout.Key(layout.IndexNoticeClient, layout.More(n.ClientId), layout.Last(id)), nil)
-	t.Put(layout.Key(layout.IndexNoticeSession, layout.More(n.SessionId), layout.Last(id)), nil)
+	t.Put(layout.NoticeClientKey(n.ClientId, id), nil)
+	t.Put(layout.NoticeSessionKey(n.SessionId, id), nil)
 	return moveNotice(t, id, n, n.State, n.NextAttempt, 0)
 }
 
-// moveNotice writes a notice in a state, due at a moment and to be purged at another (0: never), and moves its index entries.
+// moveNotice writes a notice in a state, due at a moment and to be purged at another (0: never), and moves
+// its index entries.
 func moveNotice(t *kv.Tx, id string, n *records.Notification, state string, due, purgeAt int64) error {
 	unlistNotice(t, id, n)
 	n.State, n.Due, n.PurgeAt = state, due, purgeAt
@@ -41,36 +42,38 @@ func changeNotice(t *kv.Tx, id string, n *records.Notification, change func()) e
 }
 
 func listNotice(t *kv.Tx, id string, n *records.Notification) error {
-	t.Put(layout.Key(layout.IndexNoticeState, layout.More(n.State), layout.Last(id)), nil)
+	t.Put(layout.NoticeStateKey(n.State, id), nil)
 	if n.Due != 0 {
 		t.NoticeDue()
-		t.Put(layout.Key(layout.IndexNoticeDue, layout.More(n.ClientId), layout.TimeKey(n.Due), layout.Last(id)), nil)
+		t.Put(layout.NoticeDueKey(n.ClientId, n.Due, id), nil)
 	}
 	if n.PurgeAt != 0 {
-		t.Put(layout.Key(layout.IndexNoticePurge, layout.TimeKey(n.PurgeAt), layout.Last(id)), nil)
+		t.Put(layout.NoticePurgeKey(n.PurgeAt, id), nil)
 	}
 	return t.Save(layout.NoticeKey(id), n)
 }
 
 // unlistNotice removes the index entries that move.
 func unlistNotice(t *kv.Tx, id string, n *records.Notification) {
-	t.Delete(layout.Key(layout.IndexNoticeState, layout.More(n.GetState()), layout.Last(id)))
+	t.Delete(layout.NoticeStateKey(n.GetState(), id))
 	if n.GetDue() != 0 {
-		t.Delete(layout.Key(layout.IndexNoticeDue, layout.More(n.GetClientId()), layout.TimeKey(n.GetDue()), layout.Last(id)))
+		t.Delete(layout.NoticeDueKey(n.GetClientId(), n.GetDue(), id))
 	}
 	if n.GetPurgeAt() != 0 {
-		t.Delete(layout.Key(layout.IndexNoticePurge, layout.TimeKey(n.GetPurgeAt()), layout.Last(id)))
+		t.Delete(layout.NoticePurgeKey(n.GetPurgeAt(), id))
 	}
 }
 
 func dropNotice(t *kv.Tx, id string, n *records.Notification) {
 	unlistNotice(t, id, n)
-	t.Delete(layout.Key(layout.IndexNoticeClient, layout.More(n.GetClientId()), layout.Last(id)))
-	t.Delete(layout.Key(layout.IndexNoticeSession, layout.More(n.GetSessionId()), layout.Last(id)))
+	t.Delete(layout.NoticeClientKey(n.GetClientId(), id))
+	t.Delete(layout.NoticeSessionKey(n.GetSessionId(), id))
 	t.Delete(layout.NoticeKey(id))
 }
 
-func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (claimed *logout.ClaimResult, err error) {
+func (s endings) Claim(
+	ctx context.Context, claim logout.Claim, now time.Time,
+) (claimed *logout.ClaimResult, err error) {
 	if err := claim.Validate(); err != nil {
 		return nil, err
 	}
@@ -107,9 +110,11 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			if err := moveNotice(tx, d.id, n, n.State, lease, 0); err != nil {
 				return err
 			}
-			claimed.Deliveries = append(claimed.Deliveries, logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
+			claimed.Deliveries = append(claimed.Deliveries,
+				logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
 		}
-		if leased := records.Moment(lease); len(claimed.Deliveries) > 0 && (claimed.Next.IsZero() || leased.Before(claimed.Next)) {
+		if leased := records.Moment(lease); len(claimed.Deliveries) > 0 &&
+			(claimed.Next.IsZero() || leased.Before(claimed.Next)) {
 			claimed.Next = leased
 		}
 		return nil
@@ -120,8 +125,8 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	return claimed, nil
 }
 
-// takeDue returns the notice of an entry that a survey has found, nil if it does not stand there any more. An entry that leads to nothing, or
-// to a row that is damaged, goes: it would be due for ever.
+// takeDue returns the notice of an entry that a survey has found, nil if it does not stand there any more. An
+// entry that leads to nothing, or to a row that is damaged, goes: it would be due for ever.
 func takeDue(t *kv.Tx, d *dueNotice) (*records.Notification, error) {
 	entry, err := t.Get(d.key)
 	if err != nil || entry == nil {
@@ -131,8 +136,8 @@ func takeDue(t *kv.Tx, d *dueNotice) (*records.Notification, error) {
 	found, err := kv.Load(t, layout.NoticeKey(d.id), n)
 	if layout.IsDamage(err) {
 		t.Delete(d.key)
-		t.Delete(layout.Key(layout.IndexNoticeState, layout.More(string(logout.Pending)), layout.Last(d.id)))
-		t.Delete(layout.Key(layout.IndexNoticeClient, layout.More(d.client), layout.Last(d.id)))
+		t.Delete(layout.NoticeStateKey(string(logout.Pending), d.id))
+		t.Delete(layout.NoticeClientKey(d.client, d.id))
 		return nil, t.Abandon(err)
 	}
 	if err != nil {
@@ -147,7 +152,9 @@ func takeDue(t *kv.Tx, d *dueNotice) (*records.Notification, error) {
 
 var errDangling = errors.New("an entry of those that are due leads to it, and it is not there")
 
-func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+func (s endings) Settle(
+	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
 	if err := outcome.Validate(); err != nil {
 		return err
 	}

@@ -45,7 +45,8 @@ func refusedUnchanged(t *testing.T, settings Settings, says string) {
 
 var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine, error){"open": Open, "look": OpenReadOnly}
 
-// nameMissingTable has a manifest name one more table, as a process leaves it whose table did not come to the disk.
+// nameMissingTable has a manifest name one more table, as a process leaves it whose table did not come to the
+// disk.
 func nameMissingTable(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.OpenFile(filepath.Join(path, files.ManifestFile), os.O_WRONLY|os.O_APPEND, 0)
@@ -67,8 +68,8 @@ func modeOfFolder(t *testing.T, path string) os.FileMode {
 	return info.Mode()
 }
 
-// The marker of another store, as a restore that mixed two up has it: the store is refused, also where it was killed,
-// and opens with all in it once its own marker is back.
+// The marker of another store, as a restore that mixed two up has it: the store is refused, also where it was
+// killed, and opens with all in it once its own marker is back.
 func TestMarkerOfAnotherStore(t *testing.T) {
 	t.Parallel()
 	other := t.TempDir()
@@ -99,8 +100,8 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 	}
 }
 
-// A store that is refused keeps what its last process has left to the next start: a note of an unfinished manifest, and
-// logs that were put off.
+// A store that is refused keeps what its last process has left to the next start: a note of an unfinished
+// manifest, and logs that were put off.
 func TestRefusedOpenFinishesNothing(t *testing.T) {
 	t.Parallel()
 	kind, path := kindsOfStore[5], t.TempDir()
@@ -145,8 +146,8 @@ func TestLookAtAnUnfinishedManifest(t *testing.T) {
 	}
 }
 
-// A store that was killed opens where there is no folder for temporary files, also without a marker. A look needs one
-// and says so.
+// A store that was killed opens where there is no folder for temporary files, also without a marker. A look
+// needs one and says so.
 func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 	kind, path := kindsOfStore[2], t.TempDir()
 	sessions := kind.make(t, path)
@@ -171,8 +172,8 @@ func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 	}
 }
 
-// A start that is killed before it has changed anything: the log that it began has nothing, and the next start, killed as
-// well, has removed it. The marker does not ask for it any more.
+// A start that is killed before it has changed anything: the log that it began has nothing, and the next
+// start, killed as well, has removed it. The marker does not ask for it any more.
 func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []kindOfStore{kindsOfStore[2], kindsOfStore[3]} {

@@ -32,7 +32,8 @@ func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 	}
 }
 
-// A removal that keeps the sessions, interrupted half-way, tells nobody twice and spares what was issued meanwhile.
+// A removal that keeps the sessions, interrupted half-way, tells nobody twice and spares what was issued
+// meanwhile.
 func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
@@ -200,7 +201,8 @@ func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 	return ref
 }
 
-// More rows of dead grants than go along with the end of a session that fell due are removed behind it, before the sweep answers.
+// More rows of dead grants than go along with the end of a session that fell due are removed behind it,
+// before the sweep answers.
 func TestSweptSessionLeavesNoRows(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

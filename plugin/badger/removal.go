@@ -57,9 +57,11 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	}
 }
 
-// endAtOnce ends what the ending selects and returns the answer. Two calls with one operation id do not work side by side: the second waits
-// for the first and has its answer.
-func (e *Engine) endAtOnce(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+// endAtOnce ends what the ending selects and returns the answer. Two calls with one operation id do not work
+// side by side: the second waits for the first and has its answer.
+func (e *Engine) endAtOnce(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (*logout.Result, error) {
 	unlock, err := e.jobs.lock(ctx, ending.OperationID)
 	if err != nil {
 		return nil, e.db.Gone() // its context is the engine's
@@ -92,8 +94,9 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 	}
 }
 
-// begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all there is to do; otherwise the
-// job was written in that transaction and work is left. Of an ending of all, only the job is written.
+// begin ends one session, or what fits of a job, in one transaction. It returns the answer where that is all
+// there is to do; otherwise the job was written in that transaction and work is left. Of an ending of all,
+// only the job is written.
 //
 // listed is where the listing has the session of an ending by sid, if its own row is known to be damaged.
 func (e *Engine) begin(
@@ -135,7 +138,9 @@ func (e *Engine) begin(
 }
 
 // beginOne ends one session. A job is written only for what does not belong in its transaction.
-func (e *Engine) beginOne(tx *kv.Tx, ending *logout.Ending, listed []byte, now time.Time) (answer *logout.Result, left bool, err error) {
+func (e *Engine) beginOne(
+	tx *kv.Tx, ending *logout.Ending, listed []byte, now time.Time,
+) (answer *logout.Result, left bool, err error) {
 	c := e.closing(tx, ending, now)
 	c.listed = listed
 	if err := c.run(ending.SessionID); err != nil {
@@ -172,8 +177,8 @@ func recallAnswer(t *kv.Tx, operationID string) (*logout.Result, error) {
 	return records.ResultOf(job.Done), nil
 }
 
-// work goes on with a job until it is done, one transaction after another. It may be called again after a crash at any point. A job that
-// cannot go on says so itself.
+// work goes on with a job until it is done, one transaction after another. It may be called again after a
+// crash at any point. A job that cannot go on says so itself.
 func (e *Engine) work(ctx context.Context, id string) (answer *logout.Result, err error) {
 	for done := false; !done; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {

@@ -47,8 +47,8 @@ func fillInodes(t *testing.T, mount string, left uint64) (folder string) {
 	}
 }
 
-// Where hardly another file can be made nothing begins, what is to end goes on from the reserve, and a start serves reads and says why; when
-// others have removed files all is as it was.
+// Where hardly another file can be made nothing begins, what is to end goes on from the reserve, and a start
+// serves reads and says why; when others have removed files all is as it was.
 func TestNoInodes(t *testing.T) {
 	t.Parallel()
 	mount := smallDisk(t, 400)
@@ -128,7 +128,8 @@ func TestNoInodes(t *testing.T) {
 // limitEnv has the test below be a process with a limit, and names its store.
 const limitEnv = "SESSIONS_TEST_LIMIT"
 
-// A limit of the process is told before a file meets it: the store is read, and changes are refused with the limit's name.
+// A limit of the process is told before a file meets it: the store is read, and changes are refused with the
+// limit's name.
 func TestLimitsOfTheProcess(t *testing.T) {
 	if path := os.Getenv(limitEnv); path != "" {
 		e := openWith(t, path, 64)

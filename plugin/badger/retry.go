@@ -41,9 +41,11 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	return retried, nil
 }
 
-// retrySelected looks for notices on a snapshot, which does not keep the committer, and asks each once more what it is in the transaction
-// that sends it again.
-func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
+// retrySelected looks for notices on a snapshot, which does not keep the committer, and asks each once more
+// what it is in the transaction that sends it again.
+func (e *Engine) retrySelected(
+	ctx context.Context, retry logout.Retry, now time.Time,
+) (*logout.RetryResult, error) {
 	var ids []string
 	retried := &logout.RetryResult{}
 	err := e.view(ctx, func(r *kv.Snapshot) error {
@@ -75,7 +77,8 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 			if err := tx.StepOver(err); err != nil {
 				return err
 			}
-			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > records.Nanos(now) || underWay(n, now) {
+			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > records.Nanos(now) ||
+				underWay(n, now) {
 				continue
 			}
 			if err := sendAgain(tx, id, n, now); err != nil {
@@ -93,7 +96,8 @@ func (e *Engine) retrySelected(ctx context.Context, retry logout.Retry, now time
 
 // underWay tells whether a notice is being delivered, or will be without being asked for.
 func underWay(n *records.Notification, now time.Time) bool {
-	return n.GetState() == string(logout.Pending) && (n.GetClaimed() || n.GetNextAttempt() <= records.Nanos(now))
+	return n.GetState() == string(logout.Pending) &&
+		(n.GetClaimed() || n.GetNextAttempt() <= records.Nanos(now))
 }
 
 // sendAgain makes a notice due now, with a new retry window.

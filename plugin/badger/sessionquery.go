@@ -11,7 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (result *ticketstore.Page, err error) {
+func (s tickets) Query(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (result *ticketstore.Page, err error) {
 	walk, err := query.Walk()
 	if err != nil {
 		return nil, err
@@ -78,7 +80,8 @@ func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing
 	byClient := f.ClientID != "" && f.SessionID == "" && f.SubjectID == ""
 	check := func(v []byte) (**records.Session, error) {
 		record := &records.Session{}
-		if err := layout.Decode(layout.IndexListing, v, record); err != nil || !matches(records.SummaryOf(record)) {
+		if err := layout.Decode(layout.IndexListing, v, record); err != nil ||
+			!matches(records.SummaryOf(record)) {
 			return nil, err
 		}
 		if f.ClientID != "" && !byClient {
@@ -89,7 +92,8 @@ func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing
 		}
 		return &record, nil
 	}
-	// The positions of all indexes are those of the listing, whose rows lie together and are without the ticket.
+	// The positions of all indexes are those of the listing, whose rows lie together and are without the
+	// ticket.
 	follow := func(position []byte, _ func() ([]byte, error)) (**records.Session, error) {
 		v, err := r.Get(layout.Key(layout.IndexListing, position))
 		if err != nil || v == nil {
@@ -131,15 +135,18 @@ func confine(l *listing.Listing[*records.Session], r kv.Reader, sid string) erro
 	if l.Low == nil || string(l.Low) < string(position) {
 		l.Low = position
 	}
-	if end := append(position[:len(position):len(position)], 0); l.High == nil || string(end) < string(l.High) {
+	if end := append(position[:len(position):len(position)], 0); l.High == nil ||
+		string(end) < string(l.High) {
 		l.High = end
 	}
 	return nil
 }
 
-// countSessions is exact without filter and with exact filters, whatever it costs to count one subject's sessions; otherwise it gives up
-// at a bound.
-func countSessions(r kv.Reader, f *ticketstore.SessionFilter, l *listing.Listing[*records.Session]) (int, error) {
+// countSessions is exact without filter and with exact filters, whatever it costs to count one subject's
+// sessions; otherwise it gives up at a bound.
+func countSessions(
+	r kv.Reader, f *ticketstore.SessionFilter, l *listing.Listing[*records.Session],
+) (int, error) {
 	exact := ticketstore.SessionFilter{SubjectID: f.SubjectID, SessionID: f.SessionID, ClientID: f.ClientID}
 	switch {
 	case *f != exact:
@@ -148,7 +155,10 @@ func countSessions(r kv.Reader, f *ticketstore.SessionFilter, l *listing.Listing
 		return counted(r, f.ClientID)
 	case f.SessionID == "" && f.ClientID == "":
 		keys := *l
-		keys.Match = func([]byte, func() ([]byte, error)) (**records.Session, error) { return new(*records.Session), nil }
+		keys.Match = func([]byte, func() ([]byte, error)) (**records.Session,
+			error) {
+			return new(*records.Session), nil
+		}
 		return keys.Count(math.MaxInt)
 	}
 	return l.Count(math.MaxInt)

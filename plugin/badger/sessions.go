@@ -95,7 +95,9 @@ func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstor
 	return detail, err
 }
 
-func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (session *ticketstore.Session, err error) {
+func (s tickets) Renew(
+	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
+) (session *ticketstore.Session, err error) {
 	err = s.e.update(ctx, func(tx *kv.Tx) error {
 		record, err := sessionByCookie(tx, renewal.Key)
 		if err != nil {
@@ -110,7 +112,9 @@ func (s tickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now tim
 	return session, err
 }
 
-func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (session *ticketstore.Session, err error) {
+func (s tickets) Rekey(
+	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
+) (session *ticketstore.Session, err error) {
 	err = s.e.update(ctx, func(tx *kv.Tx) error {
 		record, err := sessionByCookie(tx, rekey.Key)
 		if err != nil {
@@ -163,14 +167,15 @@ func loadSession(r kv.Reader, sid string) (*records.Session, error) {
 	return record, nil
 }
 
-// saveSession writes the session and its row in the listing, and its place in the expiry index when reindex is set.
+// saveSession writes the session and its row in the listing, and its place in the expiry index when reindex
+// is set.
 func saveSession(t *kv.Tx, record *records.Session, reindex bool) error {
 	if reindex {
 		if record.IndexedDue != 0 {
-			t.Delete(layout.Key(layout.IndexExpiry, layout.TimeKey(record.IndexedDue), layout.Last(record.SessionId)))
+			t.Delete(layout.ExpiryKey(record.IndexedDue, record.SessionId))
 		}
 		record.IndexedDue = records.Nanos(rules.Due(record))
-		t.Put(layout.Key(layout.IndexExpiry, layout.TimeKey(record.IndexedDue), layout.Last(record.SessionId)), nil)
+		t.Put(layout.ExpiryKey(record.IndexedDue, record.SessionId), nil)
 	}
 	if err := t.Save(layout.SessionKey(record.SessionId), record); err != nil {
 		return err
@@ -188,11 +193,12 @@ func dropSession(t *kv.Tx, record *records.Session) error {
 	t.Delete(layout.Key(layout.TableCookie, record.Key))
 	t.Delete(layout.SessionPosition(layout.IndexListing, nil, record))
 	t.Delete(layout.SessionPosition(layout.IndexSubject, layout.More(record.SubjectId), record))
-	t.Delete(layout.Key(layout.IndexExpiry, layout.TimeKey(record.IndexedDue), layout.Last(record.SessionId)))
+	t.Delete(layout.ExpiryKey(record.IndexedDue, record.SessionId))
 	return countSession(t, "", -1)
 }
 
-// countSession changes the number of live sessions, of a client or (empty) of all. The committer being the only writer, it is exact.
+// countSession changes the number of live sessions, of a client or (empty) of all. The committer being the
+// only writer, it is exact.
 func countSession(t *kv.Tx, client string, by int) error {
 	n, err := counted(t, client)
 	if err == nil {
@@ -243,6 +249,9 @@ func detailOf(r kv.Reader, record *records.Session) (*ticketstore.SessionDetail,
 			detail.Clients = append(detail.Clients, records.ClientUseOf(c.id, c.use))
 		}
 	}
-	slices.SortStableFunc(detail.Clients, func(a, b ticketstore.ClientUse) int { return a.FirstUsed.Compare(b.FirstUsed) })
+	slices.SortStableFunc(detail.Clients, func(a,
+		b ticketstore.ClientUse) int {
+		return a.FirstUsed.Compare(b.FirstUsed)
+	})
 	return detail, err
 }

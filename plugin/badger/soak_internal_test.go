@@ -47,7 +47,8 @@ type soak struct {
 	now  time.Time
 }
 
-// Nothing grows over a long run with removals, and all that was kept for a while is purged when its time is up.
+// Nothing grows over a long run with removals, and all that was kept for a while is purged when its time is
+// up.
 func TestSoak(t *testing.T) {
 	operations := 4000
 	if text := os.Getenv(soakEnv); text != "" {
@@ -184,7 +185,8 @@ func (s *soak) look() sample {
 	return look
 }
 
-// weigh tells what is kept for each session that lives at the end of the month, after the housekeeping that a host does all the time.
+// weigh tells what is kept for each session that lives at the end of the month, after the housekeeping that a
+// host does all the time.
 func (s *soak) weigh() {
 	s.housekeeping()
 	tables := compacted(s.t, s.e, s.path)
@@ -237,7 +239,8 @@ func graph(samples []sample) string {
 	return text.String()
 }
 
-// flat compares the third with the last quarter of the run: before, what is kept for a week had not come to its end.
+// flat compares the third with the last quarter of the run: before, what is kept for a week had not come to
+// its end.
 func flat(t *testing.T, samples []sample) {
 	t.Helper()
 	for _, measure := range []struct {

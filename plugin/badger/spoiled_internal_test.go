@@ -82,7 +82,8 @@ func wantTold(t *testing.T, log *testenv.Log, times int) {
 	}
 }
 
-// wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's back.
+// wantContents waits until the contents are what the rows say: they are counted anew behind a damaged row's
+// back.
 func wantContents(t *testing.T, e *Engine) {
 	t.Helper()
 	testenv.Eventually(t, "the contents are right", func() bool {

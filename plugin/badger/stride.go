@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but each costs a sync, which takes as
-// long as the end of many sessions.
+// Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but
+// each costs a sync, which takes as long as the end of many sessions.
 const (
 	batchSessions = 128
 	batchRows     = 512
@@ -25,8 +25,9 @@ const unbounded = math.MaxInt
 // clockSkew is how far the clocks of hosts that share a store may be apart.
 const clockSkew = time.Minute
 
-// batch is what one transaction does of a job. The job walks along indexes and remembers its place in them, so that what it has dealt with
-// is not met again, also where rows stay; place, counts and changes are written together.
+// batch is what one transaction does of a job. The job walks along indexes and remembers its place in them,
+// so that what it has dealt with is not met again, also where rows stay; place, counts and changes are
+// written together.
 type batch struct {
 	*closing
 	job *records.Job
@@ -77,7 +78,8 @@ func (s *batch) owner() []byte {
 	return layout.More(s.ending.SubjectID)
 }
 
-// ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and tells whether that was all there is.
+// ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and tells
+// whether that was all there is.
 func (s *batch) ahead(
 	prefix []byte, limit int, f func(position []byte, value func() ([]byte, error)) (bool, error),
 ) (all bool, err error) {
@@ -103,9 +105,12 @@ func (s *batch) ahead(
 	return all, err
 }
 
-// endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share, and returns how many. One that
-// nobody can read, not even in the listing, is stepped over: it is of no use to anybody, and the others are to end.
-func (s *batch) endEach(positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string) (n int, err error) {
+// endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share,
+// and returns how many. One that nobody can read, not even in the listing, is stepped over: it is of no use
+// to anybody, and the others are to end.
+func (s *batch) endEach(
+	positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string,
+) (n int, err error) {
 	done := &logout.Result{}
 	defer func() { s.did(done) }()
 	for _, position := range positions {
@@ -126,7 +131,8 @@ func (s *batch) endEach(positions [][]byte, listed func(position []byte) []byte,
 	return n, nil
 }
 
-// reached goes on to another phase when the last row of this one was dealt with, and otherwise leaves the rest to the next transaction.
+// reached goes on to another phase when the last row of this one was dealt with, and otherwise leaves the
+// rest to the next transaction.
 func (s *batch) reached(end bool, phase string) {
 	if end && !s.spent {
 		s.next(phase)
@@ -135,32 +141,38 @@ func (s *batch) reached(end bool, phase string) {
 	s.spent = true
 }
 
-// sessions ends those that were there when the job began: the order is that of their creation, so that those that came since are behind.
+// sessions ends those that were there when the job began: the order is that of their creation, so that those
+// that came since are behind.
 func (s *batch) sessions() error {
 	index := layout.IndexListing
 	if !s.ending.All {
 		index = layout.IndexSubject
 	}
 	var positions [][]byte
-	all, err := s.ahead(layout.Key(index, s.owner()), batchSessions, func(position []byte, _ func() ([]byte, error)) (bool, error) {
-		if bytes.Compare(position, s.job.Last) > 0 {
-			return false, nil
-		}
-		positions = append(positions, position)
-		return true, nil
-	})
+	all, err := s.ahead(layout.Key(index, s.owner()), batchSessions,
+		func(position []byte, _ func() ([]byte, error)) (bool, error) {
+			if bytes.Compare(position, s.job.Last) > 0 {
+				return false, nil
+			}
+			positions = append(positions, position)
+			return true, nil
+		})
 	if err != nil {
 		return err
 	}
-	// A position is one in the listing, whosever it is.
+	// What follows the owner in the index of a subject's sessions is what the listing of all sessions has as
+	// key: the moment of creation and the sid. So a position in either leads to the session's row in the
+	// listing.
 	listed := func(position []byte) []byte { return position }
-	n, err := s.endEach(positions, listed, func(position []byte) string { return string(position[min(layout.TimeKeyLength, len(position)):]) })
+	n, err := s.endEach(positions, listed,
+		func(position []byte) string { return string(position[min(layout.TimeKeyLength, len(position)):]) })
 	s.job.LookedAt += int64(n)
 	s.reached(all, logout.PhaseSurvivors)
 	return err
 }
 
-// survivors revokes what has outlived sessions that ended before. A session that ends while the job is under way is among them.
+// survivors revokes what has outlived sessions that ended before. A session that ends while the job is under
+// way is among them.
 func (s *batch) survivors() error {
 	if s.lenient() {
 		s.next(logout.PhaseGrants)
@@ -175,14 +187,17 @@ func (s *batch) survivors() error {
 	if err != nil {
 		return err
 	}
-	// A position is a sid, behind the subject's name where the index is not one subject's.
+	// A position in this index is a sid. Where the job walks through all of it, the subject and a 0 come
+	// before.
 	none := func([]byte) []byte { return nil }
-	_, err = s.endEach(positions, none, func(position []byte) string { return string(position[bytes.IndexByte(position, 0)+1:]) })
+	_, err = s.endEach(positions, none,
+		func(position []byte) string { return string(position[bytes.IndexByte(position, 0)+1:]) })
 	s.reached(all, logout.PhaseGrants)
 	return err
 }
 
-// grants revokes what subjects have without a session, consents among it, or what is left of the consents of one session.
+// grants revokes what subjects have without a session, consents among it, or what is left of the consents of
+// one session.
 func (s *batch) grants() error {
 	if s.ending.SessionID != "" {
 		return s.leftConsents()
@@ -200,7 +215,8 @@ func (s *batch) grants() error {
 			g, err := followGrant(s.tx, value)
 			if layout.IsDamage(err) {
 				// It is of use to nobody, whosever it is.
-				rows = append(rows, storedGrant{damaged: err, entry: layout.Key(layout.IndexGrantLoose, s.owner(), position)})
+				rows = append(rows, storedGrant{damaged: err,
+					entry: layout.Key(layout.IndexGrantLoose, s.owner(), position)})
 				return true, nil
 			}
 			if err != nil || g == nil {
@@ -258,20 +274,22 @@ func (s *batch) leftConsents() error {
 	return nil
 }
 
-// purges removes the rows of dead grants that the job has left behind, so that all of them are counted when it is done.
+// purges removes the rows of dead grants that the job has left behind, so that all of them are counted when
+// it is done.
 func (s *batch) purges() error {
 	if s.marked {
 		s.spent = true
 		return nil
 	}
 	var sid string
-	_, err := s.ahead(layout.TablePurge, math.MaxInt, func(position []byte, value func() ([]byte, error)) (bool, error) {
-		whose, err := value()
-		if err == nil && string(whose) == s.ending.OperationID {
-			sid = string(position)
-		}
-		return sid == "", err
-	})
+	_, err := s.ahead(layout.TablePurge, math.MaxInt,
+		func(position []byte, value func() ([]byte, error)) (bool, error) {
+			whose, err := value()
+			if err == nil && string(whose) == s.ending.OperationID {
+				sid = string(position)
+			}
+			return sid == "", err
+		})
 	if err != nil {
 		return err
 	}

@@ -14,10 +14,11 @@ import (
 // maxSurveyed bounds the clients whose queues one claim looks at.
 const maxSurveyed = 4096
 
-// rotation is what claims remember of the queue. It is lost with the process, and then found out again.
+// rotation is what claims remember of the queue for the round robin. It is lost with the process, and then
+// found out again.
 type rotation struct {
 	mutex sync.Mutex
-	// last is the client that had its turn last: the next survey begins behind it.
+	// last is the client that was served last: the next survey begins with the one after it.
 	last string
 	// quiet: when queued stood at that count, nothing was due before next (zero: nothing was in the queue).
 	quiet  bool
@@ -42,7 +43,8 @@ type survey struct {
 	damaged [][]byte
 	// next is when there is more to hand out, head when the first notice of all is due, busy clients' too.
 	next, head time.Time
-	// client is the one being looked at, the n-th, and busy if it is to be passed over; taken counts what was taken of its notices.
+	// client is the one being looked at, the n-th, and busy if it is to be passed over; taken counts what was
+	// taken of its notices.
 	client string
 	n      int
 	busy   bool
@@ -58,14 +60,19 @@ func (s *survey) nextDue() time.Time {
 	return s.next
 }
 
-// surveyQueue takes due notices in turns: of each client that is not busy, its earliest, at most PerClient. It jumps from client to client, so
-// that a long queue of a client that is busy or dead costs no more than a short one, and ends when it has enough; the next one goes on with
-// the client behind. While nothing falls due it does not look at all.
+// surveyQueue takes due notifications round robin: of each client that is not busy, its earliest, at most
+// PerClient. It jumps from client to client, so that a long queue of a client that is busy or dead costs no
+// more than a short one, and ends when it has enough; the next survey goes on with the next client. While
+// nothing falls due it does not look at all.
 func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time) (*survey, error) {
 	t := &e.rotation
 	s := &survey{claim: claim, now: now}
 	t.mutex.Lock()
-	// The count is raised after the commit of what it counts, and was read before the snapshot was made: at worst one looks in vain.
+	// The counter says whether a notification was queued since the queue was found quiet. It is raised after
+	// the commit of what it counts, before that is acknowledged, and was read before the snapshot was made.
+	// So it may be stale in one direction alone: the snapshot has a notification that the counter does not
+	// count yet. The next claim then finds it raised and scans once more, in vain. No acknowledged
+	// notification is passed over.
 	behind, quiet := t.last, t.quiet && t.queued == r.Queued() && (t.next.IsZero() || now.Before(t.next))
 	if quiet {
 		s.next = t.next

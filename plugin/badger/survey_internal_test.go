@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// One claim looks at a bounded number of clients, the next ones at the rest; and none looks at all while nothing falls due.
+// One claim looks at a bounded number of clients, the next ones at the rest; and none looks at all while
+// nothing falls due.
 func TestSurveyIsBounded(t *testing.T) {
 	t.Parallel()
 	e := inMemory(t)

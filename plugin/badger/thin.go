@@ -13,8 +13,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// tooMany is the end of a session that has more clients than one transaction deals with. Stores of before there was a bound
-// (ticketstore.MaxClients) hold some; with little memory, and so small transactions, there are others.
+// tooMany is the end of a session that has more clients than one transaction deals with. Stores of before
+// there was a bound (ticketstore.MaxClients) hold some; with little memory, and so small transactions, there
+// are others.
 type tooMany struct {
 	sid    string
 	ending *logout.Ending
@@ -23,8 +24,8 @@ type tooMany struct {
 
 func (*tooMany) Error() string { return "session has more clients than end in one transaction" }
 
-// commitThinned makes a change, and thins the sessions that it is to end and that have too many clients. What it tells of these clients is not
-// in the change's counts.
+// commitThinned makes a change, and thins the sessions that it is to end and that have too many clients. What
+// it tells of these clients is not in the change's counts.
 func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	for {
 		err := e.db.Commit(ctx, ch)
@@ -39,9 +40,9 @@ func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	}
 }
 
-// thin deals with the clients of such a session, so many in each transaction, until the rest may end in one. From the first one on the session
-// is over, so that none of its tokens is live, and is due: after a crash a sweep goes on. Where the ending keeps the session, it goes on and
-// each client is dealt with as a whole.
+// thin deals with the clients of such a session, so many in each transaction, until the rest may end in one.
+// From the first one on the session is over, so that none of its tokens is live, and is due: after a crash a
+// sweep goes on. Where the ending keeps the session, it goes on and each client is dealt with as a whole.
 func (e *Engine) thin(ctx context.Context, found *tooMany) error {
 	for more := true; more; {
 		err := e.db.Commit(ctx, &kv.Change{Background: true, Spare: true, Apply: func(tx *kv.Tx) error {
@@ -92,8 +93,10 @@ func (c *closing) thin(session *records.Session, clients []usedClient) error {
 func clientsAtOnce(t *kv.Tx, session *records.Session, clients []usedClient) int {
 	room := t.Share(3)
 	for i, client := range clients {
-		// Its row, its place in the listing, its count, and a notice with five index entries; some of them twice, for the journal.
-		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) + 2*len(session.Issuer) + 1<<10
+		// Its row, its place in the listing, its count, and a notice with five index entries; some of them
+		// twice, for the journal.
+		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) +
+			2*len(session.Issuer) + 1<<10
 		if room < 0 || i == ticketstore.MaxClients {
 			return max(i, 1)
 		}

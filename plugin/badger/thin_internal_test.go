@@ -16,7 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// giantClients is how many clients a session of a store from before the bound has here, with ids as long as they may be.
+// giantClients is how many clients a session of a store from before the bound has here, with ids as long as
+// they may be.
 const giantClients = 3000
 
 // giantSession makes such a session. Its last client has a refresh token.
@@ -52,7 +53,8 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 
 func giantClient(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 
-// A session from before there was a bound ends all the same, in steps, and keeps nobody from signing in meanwhile.
+// A session from before there was a bound ends all the same, in steps, and keeps nobody from signing in
+// meanwhile.
 func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(ctx context.Context, e *Engine) error{

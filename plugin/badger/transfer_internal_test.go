@@ -22,7 +22,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Rows move as the engine stores them, so what it stores is what the protocol says of records, but for what is the engine's own.
+// Rows move as the engine stores them, so what it stores is what the protocol says of records, but for what
+// is the engine's own.
 func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
 	t.Parallel()
 	own := map[protoreflect.FullName]bool{
@@ -173,7 +174,8 @@ func TestMoveSurvivesARestart(t *testing.T) {
 	}
 }
 
-// An export that nobody reads on does not fill the disk: the journal is given up at its bound, and with it the move, while the store goes on.
+// An export that nobody reads on does not fill the disk: the journal is given up at its bound, and with it
+// the move, while the store goes on.
 func TestJournalIsBounded(t *testing.T) {
 	t.Parallel()
 	e, target := inMemory(t), inMemory(t)

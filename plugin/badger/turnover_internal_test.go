@@ -20,8 +20,8 @@ import (
 
 const turnoverEnv = "BADGER_TURNOVER"
 
-// TestTurnsLogsOverUntilItIsKilled is no test of its own: it is the process that is killed. It writes so much that logs become tables and
-// tables are merged, and deletes most of it again.
+// TestTurnsLogsOverUntilItIsKilled is no test of its own: it is the process that is killed. It writes so much
+// that logs become tables and tables are merged, and deletes most of it again.
 func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	path := os.Getenv(turnoverEnv)
 	if path == "" {
@@ -60,7 +60,8 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	group.Wait()
 }
 
-// A process that is killed while its logs become tables, and tables are merged and removed, leaves a store that is taken for whole.
+// A process that is killed while its logs become tables, and tables are merged and removed, leaves a store
+// that is taken for whole.
 func TestKilledWhileLogsTurnOver(t *testing.T) {
 	t.Parallel()
 	path, opened := t.TempDir(), 0

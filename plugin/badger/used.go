@@ -47,7 +47,8 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 			}
 			ref, ok := records.RefOf(k[len(layout.TableGrant):])
 			g := &storedGrant{ref: ref, grant: &records.Grant{}, entry: entry}
-			if g.damaged = layout.Decode(k, v, g.grant); g.damaged == nil && (!ok || g.grant.GetSessionId() != sid) {
+			if g.damaged = layout.Decode(k, v, g.grant); g.damaged == nil &&
+				(!ok || g.grant.GetSessionId() != sid) {
 				return true, nil
 			}
 			goOn, err = f(g)
@@ -72,7 +73,8 @@ func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) (
 const maxMakeSmall = 256
 
 // usedTypes are the types of which there are used ones, as parts of keys in their order.
-var usedTypes = [][]byte{layout.TypePrefix(grantstore.AuthorizationCode), layout.TypePrefix(grantstore.RefreshToken)}
+var usedTypes = [][]byte{layout.TypePrefix(grantstore.AuthorizationCode),
+	layout.TypePrefix(grantstore.RefreshToken)}
 
 // makeSmall goes on making used grants small that a release before kept whole, and returns how many it has
 // looked at, at most limit: 0 when all are.
@@ -102,7 +104,8 @@ func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 			if err := layout.Decode(k, v, g); err != nil {
 				return true, t.StepOver(err)
 			}
-			if ref, ok := records.RefOf(k[len(layout.TableGrant):]); ok && g.GetConsumed() != 0 && g.GetUsed() == 0 {
+			if ref, ok := records.RefOf(k[len(layout.TableGrant):]); ok && g.GetConsumed() != 0 &&
+				g.GetUsed() == 0 {
 				found = append(found, ref)
 			}
 			return true, nil

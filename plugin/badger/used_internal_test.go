@@ -22,15 +22,16 @@ import (
 )
 
 const (
-	// What a used refresh token may take with its indexes, and all rows of a session after a month of hourly refreshes.
+	// What a used refresh token may take with its indexes, and all rows of a session after a month of hourly
+	// refreshes.
 	mostUsed    = 250
 	mostMonth   = 200_000
 	monthHours  = 720
 	sealedBytes = 850 // what fosite's request is about, sealed
 )
 
-// month is sessions that live for one, each with a client that refreshes every hour. Their ids are as long as the host makes them, and the
-// client's is a UUID.
+// month is sessions that live for one, each with a client that refreshes every hour. Their ids are as long as
+// the host makes them, and the client's is a UUID.
 type month struct {
 	t       *testing.T
 	e       *Engine
@@ -194,7 +195,8 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 	}
 }
 
-// Used grants of a store from before stay whole until purges come by, in steps that another start goes on with.
+// Used grants of a store from before stay whole until purges come by, in steps that another start goes on
+// with.
 func TestOlderStoreIsMadeSmall(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()

@@ -7,10 +7,14 @@ import (
 	"slices"
 )
 
-// balance tells whether two large sets of entries, what should be there and what is, are the same, without keeping either: each entry falls
-// into one of many buckets, to whose sum it is added once for each set, with opposite signs. Where a sum is not zero in the end, another walk
-// collects the entries of that bucket alone. The hash is seeded anew each time; that two sets differ and their sums do not is as likely as 64
-// coins that fall alike.
+// balance compares two large sets of entries, those that should be there and those that are, without keeping
+// either. Each entry has a 64-bit hash, which chooses one of many buckets. The hash is added to the bucket's
+// sum for an entry that should be there, and subtracted for one that is. Where the sets are the same, all
+// sums are 0. Where a sum is not, another walk collects the entries of that bucket alone.
+//
+// The sums of sets that differ may cancel out by chance, with a probability of about 2^-64. The seed of the
+// hash is new each time: nobody can make up entries for which that happens, and a second check would find
+// them.
 type balance struct {
 	seed maphash.Seed
 	sums []uint64
@@ -28,7 +32,8 @@ type balanceRow struct {
 
 const (
 	balanceBits = 14
-	// maxSuspects bounds the buckets that are collected, and with them the memory: one in a hundred of all rows.
+	// maxSuspects bounds the buckets that are collected, and with them the memory: one in a hundred of all
+	// rows.
 	maxSuspects = 1 << balanceBits / 100
 )
 
@@ -105,8 +110,8 @@ func (b *balance) suspect() {
 	}
 }
 
-// each tells of all differences, in the order of their keys. Of an entry that holds something else than it should, both may be among the
-// suspects or one alone.
+// each tells of all differences, in the order of their keys. Of an entry that holds something else than it
+// should, both may be among the suspects or one alone.
 func (b *balance) each(f func(k []byte, problem string)) {
 	for _, name := range slices.Sorted(maps.Keys(b.rows)) {
 		row := b.rows[name]

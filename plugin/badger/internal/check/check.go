@@ -22,7 +22,8 @@ import (
 
 // Finding is something that is not as it should be in a database.
 type Finding struct {
-	// Table is the table or index, and ID what tells the row from others there: ids, never a key of a session or a grant.
+	// Table is the table or index, and ID what tells the row from others there: ids, never a key of a session
+	// or a grant.
 	Table string `json:"table"`
 	ID    string `json:"id,omitempty"`
 	// Problem is what is wrong with it.
@@ -38,8 +39,9 @@ func (f Finding) String() string {
 
 // Report is the outcome of a check.
 type Report struct {
-	// State is what the store is in a move, and Peer the other store of the latest one. A store that is Importing or Abandoned is not
-	// complete, which is no finding: it does not serve. Nothing but the ledger of an Abandoned one is looked at: it may be half emptied too.
+	// State is what the store is in a move, and Peer the other store of the latest one. A store that is
+	// Importing or Abandoned is not complete, which is no finding: it does not serve. Nothing but the ledger
+	// of an Abandoned one is looked at: it may be half emptied too.
 	State transfer.State `json:"state"`
 	Peer  string         `json:"peer,omitempty"`
 	// Records are the rows that move with a store, Entries those that are made from them.
@@ -48,7 +50,8 @@ type Report struct {
 	// Findings are at most as many as were asked for. Then More says that there are others.
 	Findings []Finding `json:"findings"`
 	More     bool      `json:"more"`
-	// SetAside are rows that were damaged and are kept out of everybody's way. They are no findings: nothing leads to them any more.
+	// SetAside are rows that were damaged and are kept out of everybody's way. They are no findings: nothing
+	// leads to them any more.
 	SetAside int64 `json:"set_aside"`
 }
 
@@ -87,7 +90,9 @@ func Run(ctx context.Context, db *kv.DB, config Config) (*Report, error) {
 }
 
 func damagedFiles(err error) Finding {
-	return Finding{Table: "files", Problem: fmt.Sprintf("are damaged, and nothing else was looked at: %v", err)}
+	return Finding{
+		Table: "files", Problem: fmt.Sprintf("are damaged, and nothing else was looked at: %v", err),
+	}
 }
 
 // verifyFiles has Badger look at all of its tables. It panics about one that it cannot read.
@@ -100,7 +105,8 @@ func verifyFiles(db *badger.DB) (err error) {
 	return db.VerifyChecksum()
 }
 
-// Files reads every table of a database that no process has open, without opening it, and returns a finding for each that is damaged.
+// Files reads every table of a database that no process has open, without opening it, and returns a finding
+// for each that is damaged.
 func Files(ctx context.Context, path string, encryption []byte) (findings []Finding, err error) {
 	if _, err := folder.MarkerAt(path); err != nil {
 		return nil, err
@@ -164,8 +170,8 @@ type checker struct {
 
 func newChecker(r kv.Reader, config Config, report *Report) *checker {
 	return &checker{
-		r: r, config: config, report: report, balance: newBalance(), contents: map[transfer.Kind]transfer.Content{},
-		live: map[string]int{},
+		r: r, config: config, report: report, balance: newBalance(),
+		contents: map[transfer.Kind]transfer.Content{}, live: map[string]int{},
 	}
 }
 
@@ -198,7 +204,10 @@ func (c *checker) run() error {
 
 // walk goes through all rows once.
 func (c *checker) walk() error {
-	for _, step := range []func() error{c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.properties, c.families, c.counts, c.indexes} {
+	for _, step := range []func() error{
+		c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.properties, c.families, c.counts,
+		c.indexes,
+	} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -228,8 +237,8 @@ func (c *checker) rule(k []byte, broken bool, format string, args ...any) {
 	}
 }
 
-// together reports a row that does not go with another. While a store is being filled they need not go together: they were copied at
-// several moments.
+// together reports a row that does not go with another. While a store is being filled they need not go
+// together: they were copied at several moments.
 func (c *checker) together(k []byte, broken bool, format string, args ...any) {
 	c.rule(k, broken && c.report.State != transfer.Importing, format, args...)
 }
@@ -298,7 +307,8 @@ func (c *checker) checkTotals() {
 			kept, counted := c.kept[kind], c.contents[kind]
 			switch {
 			case kept.Count != counted.Count:
-				c.bad(layout.ContentsKey, "say that there are %d of %s, and there are %d", kept.Count, kind, counted.Count)
+				c.bad(layout.ContentsKey, "say that there are %d of %s, and there are %d",
+					kept.Count, kind, counted.Count)
 			case kept.Sum != counted.Sum:
 				c.bad(layout.ContentsKey, "have a sum of %s that their rows do not have", kind)
 			}
@@ -350,12 +360,15 @@ func (c *checker) own() error {
 	}
 	c.report.State, c.report.Peer = transfer.State(ledger.GetState()), ledger.GetPeer()
 	switch c.report.State {
-	case transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing, transfer.Abandoned:
+	case transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing,
+		transfer.Abandoned:
 	default:
 		c.bad(layout.LedgerKey, "the store is in a state that does not exist")
 	}
 	err = c.scan(layout.TableLedger, false, func(k, _ []byte) error {
-		if t := layout.TableOf(k); bytes.Equal(t.Prefix, layout.TableLedger) && !isOneOf(k, layout.LedgerKey, layout.ContentsKey, layout.RecountKey, layout.StoreIDKey, layout.MakeSmallKey) {
+		own := isOneOf(k, layout.LedgerKey, layout.ContentsKey, layout.RecountKey, layout.StoreIDKey,
+			layout.MakeSmallKey)
+		if t := layout.TableOf(k); bytes.Equal(t.Prefix, layout.TableLedger) && !own {
 			c.bad(k, "is a key of no table")
 		}
 		return nil

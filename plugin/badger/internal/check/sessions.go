@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// rows walks through a table whose keys begin with a sid, beside others of the same order: a sid has no NUL in it, so that what follows it
-// after one does not change the order.
+// rows walks through a table whose keys begin with a sid, beside others of the same order: a sid has no NUL
+// in it, so that what follows it after one does not change the order.
 type rows struct {
 	next func() (storedRow, error, bool)
 	row  storedRow
@@ -58,14 +58,16 @@ func (w *rows) step(prefix int, cut bool) {
 	}
 }
 
-// bySession goes through sessions, their clients, ended records and the grants of both, all in the order of sids.
+// bySession goes through sessions, their clients, ended records and the grants of both, all in the order of
+// sids.
 func (c *checker) bySession() error {
 	tables := []struct {
 		prefix []byte
 		cut    bool
 		take   func(o *owner, k, v []byte)
 	}{
-		{layout.TableSession, false, c.session}, {layout.TableEnded, false, c.ended}, {layout.TableClientUse, true, c.client}, {layout.IndexGrantSession, true, c.grantOfSession},
+		{layout.TableSession, false, c.session}, {layout.TableEnded, false, c.ended},
+		{layout.TableClientUse, true, c.client}, {layout.IndexGrantSession, true, c.grantOfSession},
 	}
 	walks := make([]*rows, len(tables))
 	for i, t := range tables {
@@ -121,12 +123,13 @@ func (c *checker) session(o *owner, k, v []byte) {
 	c.count("", 1)
 	c.balance.wants(layout.Key(layout.TableCookie, s.Key), []byte(s.SessionId))
 	c.balance.wants(layout.SessionPosition(layout.IndexSubject, layout.More(s.SubjectId), s), nil)
-	c.balance.wants(layout.Key(layout.IndexExpiry, layout.TimeKey(s.IndexedDue), layout.Last(s.SessionId)), nil)
+	c.balance.wants(layout.ExpiryKey(s.IndexedDue, s.SessionId), nil)
 	s.Ticket = nil
 	c.balance.wants(layout.SessionPosition(layout.IndexListing, nil, s), listed(s))
 }
 
-// listed is what the listing holds of a session. It is written anew, for the same content may be written in several ways.
+// listed is what the listing holds of a session. It is written anew, for the same content may be written in
+// several ways.
 func listed(s *records.Session) []byte {
 	value, _ := canonical.Marshal(s)
 	return value
@@ -174,9 +177,11 @@ func (c *checker) client(o *owner, k, v []byte) {
 	c.balance.wants(layout.SessionPosition(layout.IndexClient, layout.More(string(id)), o.session), nil)
 }
 
-// grantOfSession finds tokens that nothing judges. That there is such a grant, and that no other is missing, the balance tells.
+// grantOfSession finds tokens that nothing judges. That there is such a grant, and that no other is missing,
+// the balance tells.
 func (c *checker) grantOfSession(o *owner, k, v []byte) {
 	c.entry(k, v)
 	ref, ok := records.RefOf(v)
-	c.together(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended, "is bound to a session that neither exists nor has left an ended record")
+	c.together(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended,
+		"is bound to a session that neither exists nor has left an ended record")
 }

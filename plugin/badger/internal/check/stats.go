@@ -16,11 +16,13 @@ import (
 
 // Stats say what is in a database.
 type Stats struct {
-	// Format is that of the database, Newest the newest that this engine knows, Encrypted whether it was opened with a key.
+	// Format is that of the database, Newest the newest that this engine knows, Encrypted whether it was
+	// opened with a key.
 	Format    int  `json:"format"`
 	Newest    int  `json:"newest_format"`
 	Encrypted bool `json:"encrypted"`
-	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that filled it.
+	// State is what the store is in a move; Peer and Move are those of the latest one, Origin the one that
+	// filled it.
 	State  transfer.State `json:"state"`
 	Peer   string         `json:"peer,omitempty"`
 	Move   string         `json:"move,omitempty"`
@@ -33,13 +35,15 @@ type Stats struct {
 	// JobsRunning are endings under way, JobsStopped those of them that an error has stopped.
 	JobsRunning int `json:"jobs_running"`
 	JobsStopped int `json:"jobs_stopped"`
-	// RowBytes is what the rows of each table take, keys and values, before they are compressed. A database is read for them.
+	// RowBytes is what the rows of each table take, keys and values, before they are compressed. A database
+	// is read for them.
 	RowBytes map[string]int64 `json:"row_bytes"`
 	// Bytes is what the files take: tables, logs and all others.
 	Bytes Sizes `json:"bytes"`
 }
 
-// Sizes are those of a database's files. Logs are files with room for more: what they take of the disk may be less.
+// Sizes are those of a database's files. Logs are files with room for more: what they take of the disk may be
+// less.
 type Sizes struct {
 	Tables int64 `json:"tables"`
 	Logs   int64 `json:"logs"`
@@ -57,7 +61,8 @@ func Measure(ctx context.Context, db *kv.DB) (*Stats, error) {
 		if err != nil {
 			return err
 		}
-		s.State, s.Peer, s.Move, s.Origin = transfer.State(ledger.GetState()), ledger.GetPeer(), ledger.GetId(), ledger.GetOrigin()
+		s.State, s.Peer = transfer.State(ledger.GetState()), ledger.GetPeer()
+		s.Move, s.Origin = ledger.GetId(), ledger.GetOrigin()
 		s.Journaled = ledger.GetJournaled() - ledger.GetAcknowledged()
 		contents, found, err := kv.LoadContents(r)
 		if err == nil && !found {
@@ -85,14 +90,15 @@ func Measure(ctx context.Context, db *kv.DB) (*Stats, error) {
 }
 
 func (s *Stats) countDeliveries(r kv.Reader) error {
-	return r.Scan(layout.IndexNoticeState, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		state, _, found := bytes.Cut(k[len(layout.IndexNoticeState):], []byte{0})
-		if !found {
-			return false, layout.DamagedEntry(k)
-		}
-		s.Deliveries[string(state)]++
-		return true, nil
-	})
+	return r.Scan(layout.IndexNoticeState, nil, false,
+		func(k []byte, _ func() ([]byte, error)) (bool, error) {
+			state, _, found := bytes.Cut(k[len(layout.IndexNoticeState):], []byte{0})
+			if !found {
+				return false, layout.DamagedEntry(k)
+			}
+			s.Deliveries[string(state)]++
+			return true, nil
+		})
 }
 
 func (s *Stats) measureRows(r kv.Reader) error {

@@ -81,7 +81,8 @@ func (c *checker) operations() error {
 		o := &records.Operation{}
 		if c.record(k, v, o) {
 			c.at(o.When)
-			c.balance.wants(layout.Key(layout.IndexOperationAge, layout.TimeKey(o.When), k[len(layout.TableOperation):]), nil)
+			c.balance.wants(layout.Key(layout.IndexOperationAge, layout.TimeKey(o.When),
+				k[len(layout.TableOperation):]), nil)
 		}
 		return nil
 	})
@@ -99,7 +100,7 @@ func (c *checker) jobs() error {
 		c.rule(k, !slices.Contains(phases, job.Phase), "is in a phase that does not exist")
 		c.rule(k, job.Phase == "" && job.Error != "", "is done and has failed")
 		if job.Phase != "" {
-			c.balance.wants(layout.Key(layout.IndexJobRunning, layout.Last(id)), nil)
+			c.balance.wants(layout.JobRunningKey(id), nil)
 		} else {
 			c.balance.wants(layout.JobAgeKey(id, job), nil)
 		}
@@ -122,7 +123,8 @@ func (c *checker) notices() error {
 		}
 		id := string(k[len(layout.TableNotice):])
 		pending := n.State == string(logout.Pending)
-		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp}, logout.State(n.State))
+		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp},
+			logout.State(n.State))
 		c.rule(k, !known, "is in a state that does not exist")
 		c.rule(k, pending && n.Due == 0, "waits, and is due never")
 		c.rule(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
@@ -130,14 +132,14 @@ func (c *checker) notices() error {
 		c.rule(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
 		c.at(n.Queued)
 		c.at(n.LastAttempt)
-		c.balance.wants(layout.Key(layout.IndexNoticeClient, layout.More(n.ClientId), layout.Last(id)), nil)
-		c.balance.wants(layout.Key(layout.IndexNoticeSession, layout.More(n.SessionId), layout.Last(id)), nil)
-		c.balance.wants(layout.Key(layout.IndexNoticeState, layout.More(n.State), layout.Last(id)), nil)
+		c.balance.wants(layout.NoticeClientKey(n.ClientId, id), nil)
+		c.balance.wants(layout.NoticeSessionKey(n.SessionId, id), nil)
+		c.balance.wants(layout.NoticeStateKey(n.State, id), nil)
 		if n.Due != 0 {
-			c.balance.wants(layout.Key(layout.IndexNoticeDue, layout.More(n.ClientId), layout.TimeKey(n.Due), layout.Last(id)), nil)
+			c.balance.wants(layout.NoticeDueKey(n.ClientId, n.Due, id), nil)
 		}
 		if n.PurgeAt != 0 {
-			c.balance.wants(layout.Key(layout.IndexNoticePurge, layout.TimeKey(n.PurgeAt), layout.Last(id)), nil)
+			c.balance.wants(layout.NoticePurgeKey(n.PurgeAt, id), nil)
 		}
 		return nil
 	})
@@ -161,7 +163,8 @@ func (c *checker) counts() error {
 		client := string(k[len(layout.TableCount):])
 		n, used := binary.Varint(v)
 		c.rule(k, used <= 0, "is damaged")
-		c.rule(k, used > 0 && n != int64(c.live[client]), "is %d, and there are %d sessions", n, c.live[client])
+		c.rule(k, used > 0 && n != int64(c.live[client]), "is %d, and there are %d sessions",
+			n, c.live[client])
 		delete(c.live, client)
 		return nil
 	})
@@ -173,7 +176,8 @@ func (c *checker) indexes() error {
 		t := &layout.Tables[i]
 		var take func(k, v []byte)
 		switch {
-		case t.Kind != 0 || isOneOf(t.Prefix, layout.TableFamily, layout.TableCount, layout.TableJournal, layout.TableLedger, layout.IndexGrantSession):
+		case t.Kind != 0 || isOneOf(t.Prefix, layout.TableFamily, layout.TableCount, layout.TableJournal,
+			layout.TableLedger, layout.IndexGrantSession):
 			continue
 		case bytes.Equal(t.Prefix, layout.TableDamaged):
 			take = c.setAside
@@ -223,7 +227,8 @@ func (c *checker) look(k, v []byte) {
 	c.entry(layout.Key(layout.IndexEndedDue, layout.TimeKey(0), sid), v)
 	// By now all records were read, and the latest moment is known.
 	c.rule(k, c.config.Ages && records.Nanos(at) < c.latest-overdue,
-		"was to be looked at, and perhaps to go, more than a week before the latest write: no host sweeps this store")
+		"was to be looked at, and perhaps to go, more than a week before the latest write: "+
+			"no host sweeps this store")
 }
 
 // overdue is how long the purge of an ended record may be late, in nanoseconds.
@@ -240,7 +245,8 @@ func (c *checker) properties() error {
 		err := ticketstore.CheckProperty(string(k[len(layout.TableProperty):]), property.GetValue())
 		c.rule(k, err != nil, "is none that a host could have written: %v", err)
 		c.rule(k, len(property.GetValue()) == 0, "has no value")
-		c.rule(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be", ticketstore.MaxProperties)
+		c.rule(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be",
+			ticketstore.MaxProperties)
 		return nil
 	})
 }

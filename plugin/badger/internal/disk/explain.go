@@ -14,7 +14,8 @@ func Explain(path string, err error) error {
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("the file system at %s is read-only: %w", path, err)
 	case errors.Is(err, syscall.EIO):
-		return fmt.Errorf("%s cannot be read or written, its disk fails (the system's log says how): %w", path, err)
+		return fmt.Errorf("%s cannot be read or written, its disk fails (the system's log says how): %w",
+			path, err)
 	case errors.Is(err, syscall.ENOSPC):
 		return fmt.Errorf("there is no room left at %s: %w", path, err)
 	case errors.Is(err, syscall.EDQUOT):

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Lock takes a folder as Badger does, together with others or alone. It fails with errInUse when a database is open in it, and does not
-// wait.
+// Lock takes a folder as Badger does, together with others or alone. It fails with errInUse when a database
+// is open in it, and does not wait.
 func Lock(path string, shared bool) (unlock func() error, err error) {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -28,7 +28,8 @@ func Lock(path string, shared bool) (unlock func() error, err error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), folder.Close())
 	}
 	return func() error {
-		// A child that is being started has the folder open as well until it runs its program: closing it here alone would leave the lock to it.
+		// A child that is being started has the folder open as well until it runs its program: closing it
+		// here alone would leave the lock to it.
 		return errors.Join(syscall.Flock(int(folder.Fd()), syscall.LOCK_UN), folder.Close())
 	}, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// filesOnDisk makes sure that what is about to be read from the files of a database is on its disk, or
+// OnDisk makes sure that what is about to be read from the files of a database is on its disk, or
 // refuses it.
 //
 // A process that was killed leaves pages behind that the system has not written yet, and one that met a

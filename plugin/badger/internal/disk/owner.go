@@ -12,9 +12,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MarkerFile is the file that says which store a folder holds (marker.go): it belongs to the user of the store.
+// MarkerFile is the file that says which store a folder holds (marker.go): it belongs to the user of the
+// store.
 const MarkerFile = "SESSIONS"
 
+// Modes of folders and files.
 const (
 	ForOwner  fs.FileMode = 0o700
 	forOthers fs.FileMode = 0o007
@@ -50,8 +52,10 @@ func KeepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 		return nil
 	}
 	refuse := func(why string) error {
-		return ticketstore.Invalidf("path", "%s belongs to %s and group %d with mode %04o, and this process is uid %d, gid %d: %s. "+
-			"Give the folder to this user (chown -R %d %s), or to a group of this process and to nobody else (chgrp -R GROUP %[9]s && chmod -R o=,g+rwX %[9]s)",
+		return ticketstore.Invalidf("path",
+			"%s belongs to %s and group %d with mode %04o, and this process is uid %d, gid %d: %s. "+
+				"Give the folder to this user (chown -R %d %s), or to a group of this process and to nobody "+
+				"else (chgrp -R GROUP %[9]s && chmod -R o=,g+rwX %[9]s)",
 			path, owner.name(), owner.gid, modeOf(info), os.Geteuid(), os.Getegid(), why, os.Geteuid(), path)
 	}
 	mode := info.Mode().Perm()
@@ -61,7 +65,8 @@ func KeepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 	case !owner.inGroup() || mode&forGroup != forGroup:
 		return refuse("it may not write in it")
 	case mode&forOthers != 0 && fileMode()&forOthers != 0:
-		return refuse(fmt.Sprintf("others may look into it, and would read its files (the umask of this process leaves them mode %04o)", fileMode()))
+		return refuse(fmt.Sprintf("others may look into it, and would read its files "+
+			"(the umask of this process leaves them mode %04o)", fileMode()))
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -77,7 +82,8 @@ func KeepPrivate(ctx context.Context, path string, logger *slog.Logger) error {
 }
 
 func warnOfGroup(ctx context.Context, path string, owner folderOwner, info os.FileInfo, logger *slog.Logger) {
-	logger.WarnContext(ctx, "the folder of the store belongs to a group: all of it may read and write the store",
+	logger.WarnContext(ctx,
+		"the folder of the store belongs to a group: all of it may read and write the store",
 		"path", path, "owner", owner.name(), "group", owner.gid, "mode", fmt.Sprintf("%04o", modeOf(info)))
 }
 
@@ -119,7 +125,8 @@ func ShareFiles(path string) error {
 		if owner, known := folderOwnerOf(info); !known || owner.uid != os.Geteuid() {
 			continue
 		}
-		if err := os.Chmod(filepath.Join(path, entry.Name()), FileOfGroup); err != nil && !os.IsNotExist(err) {
+		if err := os.Chmod(filepath.Join(path, entry.Name()), FileOfGroup); err != nil &&
+			!os.IsNotExist(err) {
 			return err
 		}
 	}
@@ -136,7 +143,8 @@ func OwnedBy(path string) string {
 	if !known || owner.uid == os.Geteuid() {
 		return ""
 	}
-	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)", owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
+	return fmt.Sprintf("; it belongs to %s: run the command as that user (%s %s …)",
+		owner.name(), owner.runAs(), filepath.Base(os.Args[0]))
 }
 
 // CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root
@@ -162,7 +170,8 @@ func CheckOwner(path string) error {
 		}
 		uid = strconv.Itoa(owner.uid)
 	}
-	return ticketstore.Invalidf("path", "%s belongs to group %d, whose server could not read what root writes there: "+
-		"run the command as the user of the server (setpriv --reuid=%s --regid=%d --clear-groups %s …)",
+	return ticketstore.Invalidf("path",
+		"%s belongs to group %d, whose server could not read what root writes there: "+
+			"run the command as the user of the server (setpriv --reuid=%s --regid=%d --clear-groups %s …)",
 		path, folder.gid, uid, folder.gid, filepath.Base(os.Args[0]))
 }

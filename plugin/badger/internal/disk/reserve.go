@@ -14,8 +14,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// Files that a database creates before it removes others. With no more than leastInodes left on the file system changes are refused. What ends
-// goes on until few are left, then with those of the reserve, which are files with nothing in them, made when the database is opened.
+// Files that a database creates before it removes others. With no more than leastInodes left on the file
+// system changes are refused. What ends goes on until few are left, then with those of the reserve, which are
+// files with nothing in them, made when the database is opened.
 const (
 	LeastInodes   = 64
 	fewInodes     = 16
@@ -34,7 +35,8 @@ func makeReserve(path string) error {
 		return err
 	}
 	for i := range ReserveInodes {
-		file, err := os.OpenFile(filepath.Join(folder, fmt.Sprint(i)), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		name := filepath.Join(folder, fmt.Sprint(i))
+		file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -63,8 +65,8 @@ const (
 	probeLeast = 1 << 20
 )
 
-// probe finds out whether the system takes what a start writes: a quota shows at a write alone, and Badger, which writes by mapped files, is
-// ended by the system then. It writes as much as there is in logs.
+// probe finds out whether the system takes what a start writes: a quota shows at a write alone, and Badger,
+// which writes by mapped files, is ended by the system then. It writes as much as there is in logs.
 func probe(path string) (err error) {
 	if err := makeReserve(path); err != nil {
 		return err
@@ -117,7 +119,8 @@ func Refused(err error) bool {
 type errLimit struct{ name, ask, have, want string }
 
 func (e *errLimit) Error() string {
-	return fmt.Sprintf("this process may have %s, and the database needs %s: raise %s (%s)", e.have, e.want, e.name, e.ask)
+	return fmt.Sprintf("this process may have %s, and the database needs %s: raise %s (%s)",
+		e.have, e.want, e.name, e.ask)
 }
 
 func (e *errLimit) Unwrap() error { return syscall.EFBIG }
@@ -127,13 +130,15 @@ func limits(path string, o badger.Options) error {
 	largest := uint64(max(2*o.ValueLogFileSize, 2*o.MemTableSize, badger.DefaultOptions("").MemTableSize))
 	if most := fileSizeLimit(); most < largest {
 		return &errLimit{
-			name: "RLIMIT_FSIZE", ask: "ulimit -f, LimitFSIZE=", have: fmt.Sprintf("files of %d MiB", most>>20), want: fmt.Sprintf("%d MiB", largest>>20),
+			name: "RLIMIT_FSIZE", ask: "ulimit -f, LimitFSIZE=",
+			have: fmt.Sprintf("files of %d MiB", most>>20), want: fmt.Sprintf("%d MiB", largest>>20),
 		}
 	}
 	tables, _ := files.Names(path, files.TableExt)
 	if most, want := openFilesLimit(), uint64(len(tables)+spareFiles); most < want {
 		return &errLimit{
-			name: "RLIMIT_NOFILE", ask: "ulimit -n, LimitNOFILE=", have: fmt.Sprintf("%d open files", most), want: fmt.Sprint(want),
+			name: "RLIMIT_NOFILE", ask: "ulimit -n, LimitNOFILE=",
+			have: fmt.Sprintf("%d open files", most), want: fmt.Sprint(want),
 		}
 	}
 	return nil

@@ -12,9 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Space keeps room on the disk of a database. Badger maps its logs and tables into memory: a process that writes to such a file on a full disk
-// is ended by the system, so changes are refused when no more than least is free. What ends, revokes and purges goes on until half of that is
-// left, and reads do.
+// Space keeps room on the disk of a database. Badger maps its logs and tables into memory: a process that
+// writes to such a file on a full disk is ended by the system, so changes are refused when no more than least
+// is free. What ends, revokes and purges goes on until half of that is left, and reads do.
 type Space struct {
 	path   string
 	Least  uint64
@@ -27,6 +27,7 @@ type Space struct {
 	short bool
 }
 
+// NewSpace watches the disk of a folder, of which so many bytes are to stay free.
 func NewSpace(path string, least uint64, logger *slog.Logger) *Space {
 	return &Space{path: path, Least: least, logger: logger, Free: freeSpace, inodes: FreeInodes}
 }
@@ -49,25 +50,29 @@ func (s *Space) Room() Room {
 	return Room{path: s.path, free: free, least: s.Least, inodes: inodes}
 }
 
-// Look is room for the committer: it tells the log when the disk has become nearly full and when it has room again.
+// Look is room for the committer: it tells the log when the disk has become nearly full and when it has room
+// again.
 func (s *Space) Look() Room {
 	room := s.Room()
 	switch {
 	case !s.short && room.Trouble() != "":
 		s.short = true
 		s.logger.LogAttrs(context.Background(), slog.LevelError,
-			"the disk is nearly full: nothing but the ends of sessions is written until there is room", s.figures(room)...)
+			"the disk is nearly full: nothing but the ends of sessions is written until there is room",
+			s.figures(room)...)
 	case s.short && room.free > s.Least+s.Least/8 && room.inodes > LeastInodes+ReserveInodes+fewInodes:
 		s.short = false
 		_ = makeReserve(s.path) // or not: the next look tells
-		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken", s.figures(room)...)
+		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken",
+			s.figures(room)...)
 	}
 	return room
 }
 
 func (s *Space) figures(room Room) []slog.Attr {
 	return []slog.Attr{
-		slog.String("path", s.path), slog.Uint64("free_mib", room.free>>20), slog.Uint64("min_free_mib", s.Least>>20),
+		slog.String("path", s.path),
+		slog.Uint64("free_mib", room.free>>20), slog.Uint64("min_free_mib", s.Least>>20),
 		slog.Uint64("free_inodes", room.inodes),
 	}
 }
@@ -83,11 +88,13 @@ type Room struct {
 func (r Room) Trouble() string {
 	switch {
 	case r.inodes <= LeastInodes:
-		return fmt.Sprintf("%d more files can be made on the file system of %s, and %d are kept free: remove files there", r.inodes, r.path, LeastInodes)
+		return fmt.Sprintf("%d more files can be made on the file system of %s, and %d are kept free: "+
+			"remove files there", r.inodes, r.path, LeastInodes)
 	case r.free > r.least:
 		return ""
 	}
-	return fmt.Sprintf("%d MiB are free at %s, and %d (min_free_mib) are kept free: make room", r.free>>20, r.path, r.least>>20)
+	return fmt.Sprintf("%d MiB are free at %s, and %d (min_free_mib) are kept free: make room",
+		r.free>>20, r.path, r.least>>20)
 }
 
 // Refuses is the error of a change, nil where there is room.
@@ -98,18 +105,21 @@ func (r Room) Refuses() error {
 	return nil
 }
 
-// RefusesAll is the error of a transaction of so many bytes, also of one that may use what is kept free: half of that stays.
+// RefusesAll is the error of a transaction of so many bytes, also of one that may use what is kept free: half
+// of that stays.
 func (r Room) RefusesAll(bytes int) error {
 	switch {
 	case r.inodes <= fewInodes && !GiveReserve(r.path):
-		return fmt.Errorf("%w: %d more files can be made on the file system of %s: remove files there", ticketstore.ErrNoSpace, r.inodes, r.path)
+		return fmt.Errorf("%w: %d more files can be made on the file system of %s: remove files there",
+			ticketstore.ErrNoSpace, r.inodes, r.path)
 	case r.free > r.least/2+uint64(bytes):
 		return nil
 	}
 	return fmt.Errorf("%w: %d MiB are free at %s: make room", ticketstore.ErrNoSpace, r.free>>20, r.path)
 }
 
-// RefusesOpening is the error of opening a database, which brings what its last process left in memory to the disk.
+// RefusesOpening is the error of opening a database, which brings what its last process left in memory to the
+// disk.
 func (r Room) RefusesOpening() error {
 	if r.free > r.least/2 {
 		return nil

@@ -9,7 +9,8 @@ const (
 	witnessName = "user.sessions"
 )
 
-// WitnessOf returns a file by which askWitness finds out whether the journal of an ext4 is in use, "" on other file systems.
+// WitnessOf returns a file by which askWitness finds out whether the journal of an ext4 is in use, "" on
+// other file systems.
 func WitnessOf(path string) string {
 	var about syscall.Statfs_t
 	if syscall.Statfs(path, &about) != nil || about.Type != ext4Magic || AskWitness(path) != nil {
@@ -18,5 +19,6 @@ func WitnessOf(path string) string {
 	return path
 }
 
-// AskWitness sets an attribute of a file to the value that it has: the journal is asked for a place, and nothing is written.
+// AskWitness sets an attribute of a file to the value that it has: the journal is asked for a place, and
+// nothing is written.
 func AskWitness(path string) error { return syscall.Setxattr(path, witnessName, []byte{'1'}, 0) }

@@ -90,7 +90,8 @@ func (m *Manifest) Tables() (*Tables, error) {
 			_, live := t.Live[id]
 			remove := change.GetOp() == pb.ManifestChange_DELETE
 			if live != remove {
-				return nil, fmt.Errorf("%w: it names table %d twice, or removes it where it is not", ErrManifest, id)
+				return nil, fmt.Errorf("%w: it names table %d twice, or removes it where it is not",
+					ErrManifest, id)
 			}
 			if remove {
 				delete(t.Live, id)

@@ -82,7 +82,8 @@ func ReadTable(
 		}
 		t.blocks = append(t.blocks, s)
 		// The index has the first key of each block, with its version.
-		if first := block.KeyBytes(); len(first) >= versionEnd && bytes.Compare(y.ParseKey(first), wanted) <= 0 {
+		if first := block.KeyBytes(); len(first) >= versionEnd &&
+			bytes.Compare(y.ParseKey(first), wanted) <= 0 {
 			t.wanted = i
 		}
 	}
@@ -94,7 +95,8 @@ func ReadTable(
 func ReadStray(path string, id uint64, keys *Keys) (*Table, error) {
 	for keyID := uint64(0); ; keyID++ {
 		for _, compression := range []options.CompressionType{options.Snappy, options.None} {
-			t, err := ReadTable(path, id, badger.TableManifest{KeyID: keyID, Compression: compression}, keys, nil)
+			about := badger.TableManifest{KeyID: keyID, Compression: compression}
+			t, err := ReadTable(path, id, about, keys, nil)
 			switch {
 			case errors.Is(err, errNoKey):
 				return nil, fmt.Errorf("%w: no key opens it", ErrTable)
@@ -164,7 +166,8 @@ func (t *Table) Verify() error {
 	defer file.Close()
 	for i, block := range t.blocks {
 		if err := t.verify(file, block); err != nil {
-			return fmt.Errorf("%w: block %d of %d, at byte %d: %w", ErrTable, i+1, len(t.blocks), block.offset, err)
+			return fmt.Errorf("%w: block %d of %d, at byte %d: %w",
+				ErrTable, i+1, len(t.blocks), block.offset, err)
 		}
 	}
 	return nil

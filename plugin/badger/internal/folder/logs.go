@@ -66,8 +66,8 @@ func settleFirst(o badger.Options, logs []string, failed func() error) error {
 	return restoreLogs(o.Dir)
 }
 
-// OpenReleased opens a database that this process has just closed, or that no process has open. Where a child is
-// being started, Badger's lock of the folder is held until that runs its program.
+// OpenReleased opens a database that this process has just closed, or that no process has open. Where a child
+// is being started, Badger's lock of the folder is held until that runs its program.
 func OpenReleased(o badger.Options) (*badger.DB, error) {
 	for limit := time.Now().Add(disk.LockAnswer); ; time.Sleep(disk.LockPoll) {
 		db, err := badger.Open(o)

@@ -151,8 +151,8 @@ func (f *Findings) lookAtLogs(_ *files.Tables, m *Marker) error {
 			continue
 		}
 		if log.First > covered+1 {
-			return f.refuse(fmt.Sprintf("what was written before %s is missing: the log before it was removed or cut",
-				log.Name))
+			return f.refuse(fmt.Sprintf(
+				"what was written before %s is missing: the log before it was removed or cut", log.Name))
 		}
 		covered = max(covered, log.Last)
 		if last := i == len(f.logs)-1 || f.logs[i+1].Blank; last && (log.Torn || log.Size < 2*m.MemoryTable) {
@@ -192,8 +192,8 @@ func (f *Findings) lookAtStrays(manifest *files.Tables, _ *Marker) error {
 		}
 		logged := slices.ContainsFunc(f.logs, func(log *files.Log) bool { return log.Last == table.Version })
 		if table.Version > newest && !logged {
-			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it knows",
-				files.ManifestFile, file.Name))
+			return f.refuse(fmt.Sprintf("its %s does not know of %s, which has newer rows than all that it "+
+				"knows", files.ManifestFile, file.Name))
 		}
 	}
 	return nil
@@ -260,7 +260,8 @@ func (f *Findings) Report(ctx context.Context, m *Marker, logger *slog.Logger) {
 	if m.damaged {
 		logger.LogAttrs(ctx, slog.LevelWarn,
 			"the marker of the store is damaged or missing, as after a power loss: "+
-				"the database says which store it is, and a start writes the marker anew", slog.String("path", f.Path))
+				"the database says which store it is, and a start writes the marker anew",
+			slog.String("path", f.Path))
 	}
 	if len(f.warnings) > 0 {
 		logger.LogAttrs(ctx, slog.LevelWarn,
@@ -284,7 +285,8 @@ func (f *Findings) fit(m *Marker) error {
 		return f.noID
 	case f.storeID == "" && m.damaged:
 		return ticketstore.Invalidf("path",
-			"%s holds a database that is not a session store's, and no marker: choose an empty folder", f.Path)
+			"%s holds a database that is not a session store's, and no marker: choose an empty folder",
+			f.Path)
 	case m.damaged:
 		m.Store = f.storeID
 		return nil

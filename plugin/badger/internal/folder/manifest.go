@@ -101,6 +101,7 @@ func (n *Note) End() {
 	}
 }
 
+// Close closes the file. It stays as it is.
 func (n *Note) Close() error {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()

@@ -13,7 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// Sets of changes that name a table without a file are taken out of the manifest when that makes it whole, and never else.
+// Sets of changes that name a table without a file are taken out of the manifest when that makes it whole,
+// and never else.
 func TestUnfinishedManifest(t *testing.T) {
 	t.Parallel()
 	create := func(id uint64) *pb.ManifestChange { return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE} }

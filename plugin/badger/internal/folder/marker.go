@@ -25,8 +25,8 @@ import (
 //	store ID              of the data: the database has to have the same
 //	state open|closed     open while a process has the database open, and after one that was killed
 //	memory_table BYTES    size of the memory tables that the database was last opened with
-//	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one has to be there
-//	values NUMBER:BYTES   a file of the value log that has to be there, and its least length; a line for each
+//	log NUMBER            of the newest log (.mem): while the state is open, it or a newer one is there
+//	values NUMBER:BYTES   a file of the value log that has to be there, and its least length; one a line
 //
 // Without the line "state" a store opens without the logs that it asks for: what was in them is lost then.
 //
@@ -38,11 +38,13 @@ const (
 	markerEnd    = "end"
 )
 
+// States of a store.
 const (
 	StateOpen   = "open"
 	StateClosed = "closed"
 )
 
+// Marker is what the file says.
 type Marker struct {
 	Format int
 	// Store and state are empty, and memoryTable is 0, in a marker that has the first line alone.
@@ -146,7 +148,8 @@ func (m *Marker) String() string {
 	if m.Store == "" {
 		return text.String()
 	}
-	fmt.Fprintf(&text, "store %s\nstate %s\nmemory_table %d\nlog %d\n", m.Store, m.State, m.MemoryTable, m.Log)
+	fmt.Fprintf(&text, "store %s\nstate %s\nmemory_table %d\nlog %d\n",
+		m.Store, m.State, m.MemoryTable, m.Log)
 	for _, id := range slices.Sorted(maps.Keys(m.Values)) {
 		fmt.Fprintf(&text, "values %d:%d\n", id, m.Values[id])
 	}
@@ -199,7 +202,8 @@ func (m *Marker) Note(path string) error {
 		if !value {
 			continue
 		}
-		values[file.ID], asked = files.LogHeader, append(asked, file) // the last is longer than what was written
+		// the last is longer than what was written
+		values[file.ID], asked = files.LogHeader, append(asked, file)
 		if i < len(listing.Values)-1 {
 			values[file.ID] = file.Size
 		}
@@ -211,7 +215,7 @@ func (m *Marker) Note(path string) error {
 	return nil
 }
 
-// ErrSync: what a file has may not be on the disk, and no repetition tells.
+// ErrSync says that what a file has may not be on the disk, and no repetition tells.
 var ErrSync = errors.New("the database cannot be synced")
 
 // sync brings files to the disk in their order, where one of them is new: what an older log has must not be

@@ -53,11 +53,13 @@ func OpenView(path string, encryption []byte) (v *View, err error) {
 	}
 	if err := v.fill(); err != nil {
 		return v, fmt.Errorf("a private view of %s cannot be made in %s: %w. Name another folder in the "+
-			"environment variable TMPDIR, with room for the logs (.mem) of the store", path, os.TempDir(), err)
+			"environment variable TMPDIR, with room for the logs (.mem) of the store",
+			path, os.TempDir(), err)
 	}
 	return v, nil
 }
 
+// Open opens the database for reading.
 func (v *View) Open(options badger.Options) (*badger.DB, error) {
 	options.Dir, options.ValueDir = v.path, v.path
 	return badger.Open(v.Marker.former(options).WithReadOnly(true))

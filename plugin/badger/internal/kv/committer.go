@@ -24,23 +24,24 @@ const (
 	maxGroupBytes = 4 << 20
 )
 
-// The soft budget of background changes in one transaction, in keys. A caller waits for the transaction under way and
-// then for its own, so what the background adds to a transaction is latency of the users in it and of those behind it.
-// How many keys a change writes is not known before it is applied: a change is taken while the budget is not used up,
-// and the last one may go beyond it. A transaction that holds a user's change takes an eighth of what one without takes: small
-// enough for its latency, and more than nothing, so that the ends of sessions do not wait for as long as users come.
+// The soft budget of background changes in one transaction, in keys. A caller waits for the transaction under
+// way and then for its own, so what the background adds to a transaction is latency of the users in it and of
+// those behind it. How many keys a change writes is not known before it is applied: a change is taken while
+// the budget is not used up, and the last one may go beyond it. A transaction that holds a user's change
+// takes an eighth of what one without takes: small enough for its latency, and more than nothing, so that the
+// ends of sessions do not wait for as long as users come.
 const (
 	backgroundKeys       = 1024
 	backgroundKeysBeside = 128
 )
 
-// committer applies changes one after another, as many as are waiting in one transaction, and so with one sync of the
-// disk. It is the database's only writer. Each change is answered alone: one that fails leaves no trace in the
-// transaction of its neighbours.
+// committer applies changes one after another, as many as are waiting in one transaction, and so with one
+// sync of the disk. It is the database's only writer. Each change is answered alone: one that fails leaves no
+// trace in the transaction of its neighbours.
 //
-// Users wait for some changes. The others, such as the ends of sessions that fell due, are background changes with a
-// queue of their own: each transaction takes what users wait for first, and then some of the background, so that
-// neither queue starves the other.
+// Users wait for some changes. The others, such as the ends of sessions that fell due, are background changes
+// with a queue of their own: each transaction takes what users wait for first, and then some of the
+// background, so that neither queue starves the other.
 type committer struct {
 	db         *badger.DB
 	metadata   metadata
@@ -63,8 +64,8 @@ type committer struct {
 	// doubts wakes tendContents, which counts the contents anew.
 	doubts  chan struct{}
 	failure *failure
-	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there is one
-	// that may yet fail.
+	// settled is the newest read timestamp whose commits have all succeeded; committing is held while there
+	// is one that may yet fail.
 	settled    atomic.Uint64
 	committing sync.RWMutex
 	// witness is asked whether the file system can still be written, "" where opening a file tells.
@@ -73,7 +74,8 @@ type committer struct {
 
 // Change is what a transaction takes of one caller.
 type Change struct {
-	// Apply may be called a second time, with another tx, when the change did not fit into the transaction of its neighbours.
+	// Apply may be called a second time, with another tx, when the change did not fit into the transaction of
+	// its neighbours.
 	Apply func(tx *Tx) error
 	// Moves: the change is part of moving the store, which no state of it forbids.
 	Moves bool
@@ -91,9 +93,11 @@ type Change struct {
 
 func newCommitter(db *badger.DB, damages *damages, space *disk.Space, failure *failure) (*committer, error) {
 	c := &committer{
-		db: db, changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup), stopped: make(chan struct{}), most: maxGroup,
+		db: db, most: maxGroup, stopped: make(chan struct{}),
+		changes: make(chan *Change, maxGroup), background: make(chan *Change, maxGroup),
 		takes:   extentOf(db),
-		damages: damages, tombstones: newTombstones(), space: space, doubts: make(chan struct{}, 1), failure: failure,
+		damages: damages, tombstones: newTombstones(), space: space, failure: failure,
+		doubts: make(chan struct{}, 1),
 	}
 	if err := c.metadata.open(db); err != nil {
 		return nil, err
@@ -112,9 +116,9 @@ func (c *committer) close() {
 	<-c.stopped
 }
 
-// do has the change applied and waits until it is durable. A caller that gives up before the change is begun takes it
-// back; later it waits for its end, which is near: nothing writes to what the change tells its caller once do has
-// returned.
+// do has the change applied and waits until it is durable. A caller that gives up before the change is begun
+// takes it back; later it waits for its end, which is near: nothing writes to what the change tells its
+// caller once do has returned.
 func (c *committer) do(ctx context.Context, ch *Change) error {
 	ch.done = make(chan struct{})
 	queue := c.changes
@@ -169,7 +173,8 @@ func (c *committer) commit(first *Change) {
 	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
 	disk := c.space.Look()
 	changes := c.gather(g, first, disk)
-	err := c.failure.err() // of what is done in the background, and of the commit before: its rows were just read
+	// of what is done in the background, and of the commit before: its rows were just read
+	err := c.failure.err()
 	if err == nil {
 		err = unavailable("commit", c.write(g, disk))
 	}
@@ -192,15 +197,16 @@ func (c *committer) gather(g *group, first *Change, disk disk.Room) (changes []*
 		changes = append(changes, next)
 		used.add(next, keys)
 		next = nil
-		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes && g.takes.bytes < c.takes.bytes/2 {
+		if len(changes) < c.most && len(g.writes) < maxGroupKeys && g.size < maxGroupBytes &&
+			g.takes.bytes < c.takes.bytes/2 {
 			next = c.waiting(&used)
 		}
 	}
 	return changes
 }
 
-// join applies a change to a group, and returns how many keys it has written and whether it fits beside the others. One that
-// fails leaves no trace.
+// join applies a change to a group, and returns how many keys it has written and whether it fits beside the
+// others. One that fails leaves no trace.
 func (c *committer) join(g *group, ch *Change, disk disk.Room) (keys int, fits bool) {
 	t := newTx(g)
 	ch.err = Admitted(g.ledger, ch.Moves)
@@ -272,8 +278,8 @@ func (c *committer) write(g *group, disk disk.Room) error {
 	return nil
 }
 
-// settle commits a transaction and notes the outcome before anybody who reads may answer with it. Badger shows the rows to readers when the
-// sync has ended, however it did.
+// settle commits a transaction and notes the outcome before anybody who reads may answer with it. Badger
+// shows the rows to readers when the sync has ended, however it did.
 func (c *committer) settle(txn *badger.Txn) error {
 	c.committing.Lock()
 	defer c.committing.Unlock()
@@ -292,10 +298,11 @@ func (c *committer) settle(txn *badger.Txn) error {
 	return err
 }
 
-// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync that waits for
-// the journal when the file system meets an error may succeed although its transaction was given up. What asks the journal
-// for a place is refused from before that on. (What opens a file for writing is refused a little later; setting a time of a
-// file is refused as early, but writes, which was seen to slow sign-ins down.)
+// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync
+// that waits for the journal when the file system meets an error may succeed although its transaction was
+// given up. What asks the journal for a place is refused from before that on. (What opens a file for writing
+// is refused a little later; setting a time of a file is refused as early, but writes, which was seen to slow
+// sign-ins down.)
 func (c *committer) checkWritable() {
 	options := c.db.Opts()
 	if !options.SyncWrites {
@@ -321,7 +328,8 @@ func (c *committer) awaitOutcome(readTs uint64) {
 	defer c.committing.RUnlock()
 }
 
-// quota is what a transaction has taken of the background, in keys, and whether it holds a change that a user waits for.
+// quota is what a transaction has taken of the background, in keys, and whether it holds a change that a user
+// waits for.
 type quota struct {
 	background int
 	beside     bool
@@ -364,8 +372,8 @@ func (c *committer) waiting(used *quota) *Change {
 	}
 }
 
-// finish answers a group. A change that has failed by itself keeps its own error, unless the group was not written: it
-// may have failed for what another one would have changed.
+// finish answers a group. A change that has failed by itself keeps its own error, unless the group was not
+// written: it may have failed for what another one would have changed.
 func finish(changes []*Change, err error) {
 	for _, ch := range changes {
 		if err != nil {

@@ -24,8 +24,8 @@ type noted struct {
 // wideKeys is how many keys a change of such a test writes.
 const wideKeys = 100
 
-// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand there too: the length
-// of a line tells nothing.
+// stand puts a change into the committer's line and does not wait for it. The engine's own changes may stand
+// there too: the length of a line tells nothing.
 func stand(d *DB, behind bool, apply func(tx *Tx) error) *Change {
 	ch := &Change{Apply: apply, Background: behind, done: make(chan struct{})}
 	line := d.committer.changes
@@ -46,7 +46,8 @@ func begins(t *testing.T, begun <-chan struct{}, ch *Change) {
 	}
 }
 
-// What a user waits for does not stand behind the ends of sessions that fell due: it is in the next transaction, which is a short one.
+// What a user waits for does not stand behind the ends of sessions that fell due: it is in the next
+// transaction, which is a short one.
 func TestUsersGoFirst(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -136,7 +137,8 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 	users.Wait()
 }
 
-// What a change is told rests on what the one before it in the same transaction did. If that was not written, it is told nothing.
+// What a change is told rests on what the one before it in the same transaction did. If that was not written,
+// it is told nothing.
 func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -168,8 +170,8 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	}
 }
 
-// A change is measured before it joins a transaction: one that is too large fails alone, and one that does not fit beside its neighbours goes
-// into the next.
+// A change is measured before it joins a transaction: one that is too large fails alone, and one that does
+// not fit beside its neighbours goes into the next.
 func TestChangesAreMeasured(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)

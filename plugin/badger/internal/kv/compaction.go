@@ -45,7 +45,9 @@ type compaction struct {
 }
 
 func newCompactions(failure *failure) *compactions {
-	return &compactions{failure: failure, ready: make(chan struct{}), work: map[int]*compaction{}, taken: map[uint64]bool{}}
+	return &compactions{
+		failure: failure, ready: make(chan struct{}), work: map[int]*compaction{}, taken: map[uint64]bool{},
+	}
 }
 
 // renewEvery is how often the transaction is replaced: rows that were replaced after it began are kept by
@@ -150,7 +152,8 @@ func (c *compactions) done(id int) {
 	if work == nil || lost > 0 {
 		c.mutex.Unlock()
 		if lost > 0 {
-			c.failure.note("compacting the database", fmt.Errorf("%d of its tables could not be written: %w", lost, errTableLost))
+			c.failure.note("compacting the database",
+				fmt.Errorf("%d of its tables could not be written: %w", lost, errTableLost))
 			runtime.Goexit()
 		}
 		return

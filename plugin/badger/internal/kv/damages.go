@@ -32,5 +32,6 @@ func (d *damages) tell(err error) {
 		d.told = map[string]struct{}{}
 	}
 	d.told[string(found.Key)] = struct{}{}
-	d.logger.ErrorContext(context.Background(), "damaged row stepped over", "table", layout.TableName(found.Key), "row", layout.Public(found.Key), "error", err)
+	d.logger.ErrorContext(context.Background(), "damaged row stepped over",
+		"table", layout.TableName(found.Key), "row", layout.Public(found.Key), "error", err)
 }

@@ -58,7 +58,8 @@ type DB struct {
 func newDB(ctx context.Context, db *badger.DB, space *disk.Space, failure *failure) *DB {
 	logger := failure.logger
 	d := &DB{
-		db: db, logger: logger, damages: &damages{logger: logger}, space: space, failure: failure, format: layout.Version,
+		db: db, logger: logger, damages: &damages{logger: logger}, space: space, failure: failure,
+		format: layout.Version,
 	}
 	d.base, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	d.leaving, d.leave = context.WithCancel(d.base)
@@ -78,7 +79,8 @@ func (d *DB) ID() string { return d.id }
 // Format is that of the database when it was opened.
 func (d *DB) Format() int { return d.format }
 
-// ReadOnly reports whether the database is read-only, and Refusal says why where it was opened to take changes.
+// ReadOnly reports whether the database is read-only, and Refusal says why where it was opened to take
+// changes.
 func (d *DB) ReadOnly() bool { return d.readOnly }
 
 // Refusal is the error of every change of a database that is read-only for want of room, nil of any other.
@@ -110,8 +112,8 @@ func (d *DB) Folder() string {
 // TransactionBytes is what one transaction takes.
 func (d *DB) TransactionBytes() int { return d.committer.takes.bytes }
 
-// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A database
-// that has failed (Failed) is closed within two seconds, which is an error.
+// Close ends background work, waits for the calls inside and closes the database. It is idempotent. A
+// database that has failed (Failed) is closed within two seconds, which is an error.
 func (d *DB) Close() error {
 	// Scans and exports under way give up, so that the gate opens soon.
 	d.leave()
@@ -138,8 +140,8 @@ func (d *DB) closeDatabase() error {
 	if d.committer != nil {
 		d.committer.close()
 	}
-	// From here on the logs may be gone, which Badger writes to tables: where the marker still asks for them they
-	// have to stay.
+	// From here on the logs may be gone, which Badger writes to tables: where the marker still asks for them
+	// they have to stay.
 	if err := d.markClosed(); err != nil {
 		return errors.Join(err, d.failure.err())
 	}
@@ -257,12 +259,13 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 	queued := d.committer.queued.Load()
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()
-	err := f(&Snapshot{txn: txn, damages: d.damages, queued: queued, tombstones: observer, ended: func() error {
+	ended := func() error {
 		if d.base.Err() != nil {
 			return d.Gone()
 		}
 		return ctx.Err()
-	}})
+	}
+	err := f(&Snapshot{txn: txn, damages: d.damages, queued: queued, tombstones: observer, ended: ended})
 	// What was read, or not found, may be the work of a commit that has failed.
 	d.committer.awaitOutcome(txn.ReadTs())
 	if failed := d.failure.err(); failed != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// extent is what writes take of a Badger transaction, which bounds both. A commit that goes beyond fails, with all that is in it.
+// extent is what writes take of a Badger transaction, which bounds both. A commit that goes beyond fails,
+// with all that is in it.
 type extent struct{ keys, bytes int }
 
 const (
@@ -31,7 +32,8 @@ func (e extent) and(other extent) extent { return extent{e.keys + other.keys, e.
 // within reports whether it is less than Badger refuses.
 func (e extent) within(most extent) bool { return e.keys < most.keys && e.bytes < most.bytes }
 
-// measure returns what the change's writes take, with their entries in the journal of a move that may be under way.
+// measure returns what the change's writes take, with their entries in the journal of a move that may be
+// under way.
 func (t *Tx) measure() (e extent) {
 	for name, w := range t.writes {
 		e = e.and(extent{1, len(name) + len(w.value) + entryOverhead})
@@ -45,14 +47,14 @@ func (t *Tx) measure() (e extent) {
 // part is an equal part of it.
 func (e extent) part(of int) extent { return extent{e.keys / of, e.bytes / of} }
 
-// Full reports whether the change has taken its part of a transaction: what goes on in steps leaves the rest to the next one. The largest
-// step, the end of a session, takes less than the other two thirds.
+// Full reports whether the change has taken its part of a transaction: what goes on in steps leaves the rest
+// to the next one. The largest step, the end of a session, takes less than the other two thirds.
 func (t *Tx) Full() bool { return !t.measure().within(t.most.part(3)) }
 
 // TooLargeError is the error of a change that no transaction takes.
 type TooLargeError struct{ takes, most extent }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the change takes %d keys and %d bytes, and one transaction of the database at most %d and %d",
+	return fmt.Sprintf("the change takes %d keys and %d bytes, and one transaction at most %d and %d",
 		e.takes.keys, e.takes.bytes, e.most.keys, e.most.bytes)
 }

@@ -31,7 +31,8 @@ func newFailure(path string, logger *slog.Logger) *failure {
 // note makes the engine fail, the first time that it is called.
 func (f *failure) note(doing string, err error) {
 	f.once.Do(func() {
-		f.reason = fmt.Errorf("%w: the database has failed and serves nothing more until it is opened anew: %s: %w",
+		f.reason = fmt.Errorf(
+			"%w: the database has failed and serves nothing more until it is opened anew: %s: %w",
 			ticketstore.ErrUnavailable, doing, disk.Explain(f.path, err))
 		close(f.happened)
 		f.logger.ErrorContext(context.Background(), "the database has failed: nothing more is served from it",

@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Badger logs that a table could not be written and goes on. Here that is a failure, the work that failed ends, the database can be closed,
-// and opened again it has all of its rows.
+// Badger logs that a table could not be written and goes on. Here that is a failure, the work that failed
+// ends, the database can be closed, and opened again it has all of its rows.
 func TestFailedFlushIsFinal(t *testing.T) {
 	t.Parallel()
 	tableFails(t, 1)

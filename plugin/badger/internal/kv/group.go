@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// group is what the changes of one transaction have written so far, over the snapshot that it began with. Badger's own transaction could
-// tell as much, but sorts all of its pending writes for every scan.
+// group is what the changes of one transaction have written so far, over the snapshot that it began with.
+// Badger's own transaction could tell as much, but sorts all of its pending writes for every scan.
 type group struct {
 	base   Snapshot
 	writes map[string]write
@@ -34,11 +34,12 @@ const btreeDegree = 16
 
 func newGroup(base Snapshot) *group {
 	return &group{
-		base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree), before: map[string][]byte{},
-		most: extent{math.MaxInt, math.MaxInt},
+		base: base, writes: map[string]write{}, keys: btree.NewOrderedG[string](btreeDegree),
+		before: map[string][]byte{}, most: extent{math.MaxInt, math.MaxInt},
 	}
 }
 
+// Get implements Reader.
 func (g *group) Get(k []byte) ([]byte, error) {
 	if w, ok := g.writes[string(k)]; ok {
 		return w.value, nil
@@ -58,7 +59,7 @@ func (g *group) was(name string) ([]byte, error) {
 	return g.base.Get([]byte(name))
 }
 
-//nolint:unparam // a reader has it
+// Scan implements Reader.
 func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	pending := g.under(prefix, from, reverse)
 	if len(pending) == 0 {
@@ -74,7 +75,8 @@ func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
 			if w.deleted {
 				continue
 			}
-			if goOn, err := f([]byte(name), func() ([]byte, error) { return w.value, nil }); err != nil || !goOn {
+			goOn, err := f([]byte(name), func() ([]byte, error) { return w.value, nil })
+			if err != nil || !goOn {
 				stopped = true
 				return false, err
 			}

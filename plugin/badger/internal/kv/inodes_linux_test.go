@@ -18,7 +18,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A compaction that finds no inode for its tables loses none of their rows, also where the engine has failed before.
+// A compaction that finds no inode for its tables loses none of their rows, also where the engine has failed
+// before.
 func TestCompactionWithoutInodes(t *testing.T) {
 	t.Parallel()
 	for name, failed := range map[string]bool{"a sound engine": false, "one that has failed": true} {

@@ -10,11 +10,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// maxJournal bounds the journal: beyond it the export is given up, and the move with it. A host that works keeps it near empty.
+// maxJournal bounds the journal: beyond it the export is given up, and the move with it. A host that works
+// keeps it near empty.
 const maxJournal = 4_000_000
 
-// Journals reports whether changes are journaled: the store is a source. What was written before the fence in the
-// fence's own group counts.
+// Journals reports whether changes are journaled: the store is a source. What was written before the fence in
+// the fence's own group counts.
 func Journals(ledger *recordpb.Ledger) bool {
 	state := transfer.State(ledger.GetState())
 	return state == transfer.Exporting || state == transfer.Fenced

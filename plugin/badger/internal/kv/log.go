@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// badgerLogger passes Badger's own log on, and is where failures of its background work show: Badger logs them and goes on, which the
-// engine must not. Its info lines are of use when something is wrong only.
+// badgerLogger passes Badger's own log on, and is where failures of its background work show: Badger logs
+// them and goes on, which the engine must not. Its info lines are of use when something is wrong only.
 type badgerLogger struct {
 	logger      *slog.Logger
 	failure     *failure
@@ -21,11 +21,13 @@ func newBadgerLogger(failure *failure) badgerLogger {
 	return badgerLogger{logger: failure.logger, failure: failure, compactions: newCompactions(failure)}
 }
 
-// What Badger logs, by its format strings. TestFailedFlushIsFinal and TestFailedCompactionIsFinal fail when they have changed.
+// What Badger logs, by its format strings. TestFailedFlushIsFinal and TestFailedCompactionIsFinal fail when
+// they have changed.
 const (
 	flushFailed      = "error flushing memtable to disk: %v, retrying"
 	compactionFailed = "[Compactor: %d] LOG Compact FAILED with error: %+v: %+v"
-	// What a compaction says of itself: how many keys the table has that it is about to write, and that it is done.
+	// What a compaction says of itself: how many keys the table has that it is about to write, and that it is
+	// done.
 	compactionWrites = "[%d] LOG Compact. Added %d keys. Skipped %d keys. Iteration took: %v"
 	compactionDone   = "[Compactor: %d] Compaction for level: %d DONE"
 	// Two errors of reading, which say nothing about what was written.
@@ -42,12 +44,14 @@ func (l badgerLogger) Errorf(format string, args ...any) {
 		return
 	}
 	if format == flushFailed {
-		// First: the process may end with the failure. Where it cannot be written, the manifest could not be either.
+		// First: the process may end with the failure. Where it cannot be written, the manifest could not be
+		// either.
 		_ = l.compactions.note.Keep()
 	}
 	l.failure.note("the database's background work", loggedError(format, args))
 	if format == flushFailed {
-		// The flusher would try again, with a table that the manifest may have twice then. It ends here instead, as it does at Close.
+		// The flusher would try again, with a table that the manifest may have twice then. It ends here
+		// instead, as it does at Close.
 		runtime.Goexit()
 	}
 }
@@ -82,7 +86,8 @@ func (l badgerLogger) Debugf(format string, args ...any) {
 }
 
 func (l badgerLogger) log(level slog.Level, format string, args []any) {
-	l.logger.Log(context.Background(), level, "badger", "event", strings.TrimSpace(fmt.Sprintf(format, args...)))
+	l.logger.Log(context.Background(), level, "badger", "event",
+		strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
 // loggedError is the error in a log line, else its text.

@@ -34,7 +34,8 @@ func (d *DB) tendMarker(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if err := d.Mark(); err != nil {
-			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again", "error", err)
+			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again",
+				"error", err)
 		}
 	}
 }

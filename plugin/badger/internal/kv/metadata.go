@@ -17,9 +17,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// metadata is what the committer keeps of the store, in the transactions that write rows: the ledger with the state of
-// the store in a move, the journal of changes while an export is open, and the contents, a count and a sum of each kind
-// of records. As every write passes here, none can miss the fence, the journal or a sum.
+// metadata is what the committer keeps of the store, in the transactions that write rows: the ledger with the
+// state of the store in a move, the journal of changes while an export is open, and the contents, a count and
+// a sum of each kind of records. As every write passes here, none can miss the fence, the journal or a sum.
 type metadata struct {
 	// ledger is read by others too; the committer alone replaces it, and never changes what it has published.
 	ledger   atomic.Pointer[recordpb.Ledger]
@@ -70,7 +70,8 @@ func LoadContents(r Reader) (contents map[transfer.Kind]transfer.Content, found 
 	return contents, found, nil
 }
 
-// Admitted is the error of a change that the state of the store does not allow. It is asked in the change's own transaction.
+// Admitted is the error of a change that the state of the store does not allow. It is asked in the change's
+// own transaction.
 func Admitted(ledger *recordpb.Ledger, moves bool) error {
 	if moves {
 		return nil
@@ -111,12 +112,14 @@ func (m *metadata) add(g *group) (*update, error) {
 	if g.correction != nil {
 		e.correct(g.correction)
 	}
-	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store tell whether one is missing (folder/look.go).
+	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store tell
+	// whether one is missing (folder/look.go).
 	if err := e.saveContents(g); err != nil {
 		return nil, err
 	}
 	if len(rows) > 0 {
-		// A move that begins in this group may do without the changes before it: they are in its export. They do no harm.
+		// A move that begins in this group may do without the changes before it: they are in its export. They
+		// do no harm.
 		if (Journals(published) || Journals(g.ledger)) && !g.ledger.GetOverflowed() {
 			e.journal(g, rows, m.maxJournal)
 		}
@@ -140,7 +143,9 @@ func (u *update) correct(by map[transfer.Kind]transfer.Content) {
 }
 
 // count replaces a row in the contents by what becomes of it.
-func (u *update) count(g *group, t *layout.Table, name string, w write, first bool, old map[transfer.Kind]transfer.Content) error {
+func (u *update) count(
+	g *group, t *layout.Table, name string, w write, first bool, old map[transfer.Kind]transfer.Content,
+) error {
 	if first {
 		u.contents = make(map[transfer.Kind]transfer.Content, len(old)+1)
 		for kind, c := range old {
@@ -183,7 +188,8 @@ func encodeContents(contents map[transfer.Kind]transfer.Content) ([]byte, error)
 	stored := &recordpb.Contents{}
 	for _, kind := range transfer.Kinds {
 		if c := contents[kind]; c != (transfer.Content{}) {
-			stored.Contents = append(stored.Contents, &recordpb.Content{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
+			stored.Contents = append(stored.Contents,
+				&recordpb.Content{Kind: uint32(kind), Count: c.Count, Sum: c.Sum})
 		}
 	}
 	return proto.Marshal(stored)

@@ -7,8 +7,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// migrate brings a database of an older format up to date before anything else is done with it. It may be interrupted and begin anew: the
-// marker, which tells the format, is written after it.
+// migrate brings a database of an older format up to date before anything else is done with it. It may be
+// interrupted and begin anew: the marker, which tells the format, is written after it.
 func (d *DB) migrate(ctx context.Context, format int) error {
 	txn := d.db.NewTransaction(false)
 	defer txn.Discard()

@@ -28,9 +28,9 @@ type Config struct {
 }
 
 // Open opens the database of a folder, which becomes a store if it is missing or empty. It refuses, without
-// changing anything, a folder that holds something else, a database of a newer format, one that another process
-// has open, a wrong encryption key, and a disk that is full (ErrNoSpace). A database whose disk takes no writes
-// is read-only (Refusal); once the disk takes writes again, it has failed.
+// changing anything, a folder that holds something else, a database of a newer format, one that another
+// process has open, a wrong encryption key, and a disk that is full (ErrNoSpace). A database whose disk takes
+// no writes is read-only (Refusal); once the disk takes writes again, it has failed.
 func Open(ctx context.Context, c Config) (*DB, error) {
 	space := disk.NewSpace(c.Options.Dir, c.MinFree, c.Logger)
 	if err := space.Room().RefusesOpening(); err != nil {
@@ -77,7 +77,9 @@ func openFolder(ctx context.Context, c Config, space *disk.Space, log badgerLogg
 	if err := d.start(ctx, m, c.Options); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", path, disk.Explain(path, err)), d.Close())
 	}
-	for _, tend := range []func(context.Context){d.tendValueLog, d.tendContents, d.tendMarker, d.compactions.renew} {
+	for _, tend := range []func(ctx context.Context){
+		d.tendValueLog, d.tendContents, d.tendMarker, d.compactions.renew,
+	} {
 		if err := d.InBackground(tend); err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
@@ -102,16 +104,17 @@ func (d *DB) start(ctx context.Context, m *folder.Marker, options badger.Options
 	if d.committer, err = newCommitter(d.db, d.damages, d.space, d.failure); err != nil {
 		return err
 	}
-	d.committer.witness = disk.WitnessOf(filepath.Join(options.Dir, folder.UnfinishedFile)) // before the first change is sent
+	// before the first change is sent
+	d.committer.witness = disk.WitnessOf(filepath.Join(options.Dir, folder.UnfinishedFile))
 	return nil
 }
 
 var errReadOnly = errors.New("the database was opened read-only: it takes no changes")
 
-// OpenReadOnly opens a database read-only: nothing is created or migrated, every change is refused, and nothing in
-// the folder is written. It refuses what Open refuses, but for a full disk, and a folder that is missing or
-// empty. Of a database whose process was killed it makes a private view in the folder for temporary files, with
-// copies of the logs that Badger would bring to an end in place.
+// OpenReadOnly opens a database read-only: nothing is created or migrated, every change is refused, and
+// nothing in the folder is written. It refuses what Open refuses, but for a full disk, and a folder that is
+// missing or empty. Of a database whose process was killed it makes a private view in the folder for
+// temporary files, with copies of the logs that Badger would bring to an end in place.
 func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 	path := c.Options.Dir
 	if _, err := folder.MarkerAt(path); err != nil {
@@ -138,11 +141,12 @@ func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 // probeEvery is how often a database that takes no changes tries whether its disk takes writes again.
 var probeEvery = 10 * time.Second
 
-// openRefusing opens a database whose disk takes no writes for reading alone. Every change is refused with the reason. Once the disk takes
-// writes again the engine has failed, and the next one takes changes.
+// openRefusing opens a database whose disk takes no writes for reading alone. Every change is refused with
+// the reason. Once the disk takes writes again the engine has failed, and the next one takes changes.
 func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 	path := c.Options.Dir
-	refusal := fmt.Errorf("%w: it is read only until there is room: %w", ticketstore.ErrNoSpace, disk.Explain(path, reason))
+	refusal := fmt.Errorf("%w: it is read only until there is room: %w",
+		ticketstore.ErrNoSpace, disk.Explain(path, reason))
 	if m, err := folder.ReadMarker(path); err != nil || m.Store == "" || m.Format != layout.Version {
 		return nil, errors.Join(refusal, err)
 	}
@@ -151,7 +155,8 @@ func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 		return nil, errors.Join(refusal, err)
 	}
 	d.refusal, d.id = refusal, d.seen.Marker.Store
-	d.logger.ErrorContext(ctx, "the store is served for reading alone: its disk takes no writes", "path", path, "error", reason)
+	d.logger.ErrorContext(ctx, "the store is served read-only: its disk takes no writes",
+		"path", path, "error", reason)
 	if err := d.InBackground(func(ctx context.Context) { d.awaitDisk(ctx, c.Options) }); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// The contents tell what a row added to them by what it holds. Of a damaged row that has gone nobody knows any more: then a key says in the
-// same transaction that the contents are in doubt, and all rows are counted anew behind it, so that the next move finds them right.
+// The contents tell what a row added to them by what it holds. Of a damaged row that has gone nobody knows
+// any more: then a key says in the same transaction that the contents are in doubt, and all rows are counted
+// anew behind it, so that the next move finds them right.
 
 // doubt wakes tendContents.
 func (c *committer) doubt() {
@@ -37,12 +38,14 @@ func (d *DB) tendContents(ctx context.Context) {
 		case <-d.committer.doubts:
 		}
 		if err := d.recount(ctx); err != nil && ctx.Err() == nil {
-			d.logger.ErrorContext(ctx, "contents cannot be counted anew: a move will find them wrong until a restart", "error", err)
+			d.logger.ErrorContext(ctx,
+				"contents cannot be counted anew: a move will find them wrong until a restart", "error", err)
 		}
 	}
 }
 
-// recount counts the rows of a snapshot and adds what is wrong to the contents, whatever has been written meanwhile: sums can be added.
+// recount counts the rows of a snapshot and adds what is wrong to the contents, whatever has been written
+// meanwhile: sums can be added.
 func (d *DB) recount(ctx context.Context) error {
 	var counted map[transfer.Kind]transfer.Content
 	var doubts uint64

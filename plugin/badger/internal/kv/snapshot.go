@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its caller has gone, or the engine
-// closes.
+// Snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its
+// caller has gone, or the engine closes.
 type Snapshot struct {
 	txn     *badger.Txn
 	ended   func() error
@@ -34,6 +34,7 @@ func (s *Snapshot) Queued() uint64 { return s.queued }
 // scanPatience is how many rows a scan reads before it asks whether it is still wanted.
 const scanPatience = 256
 
+// Get implements Reader.
 func (s *Snapshot) Get(k []byte) ([]byte, error) {
 	item, err := s.txn.Get(k)
 	if errors.Is(err, badger.ErrKeyNotFound) {
@@ -46,6 +47,7 @@ func (s *Snapshot) Get(k []byte) ([]byte, error) {
 	return value, unavailable("read", err)
 }
 
+// Scan implements Reader.
 func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	if from == nil && !reverse {
 		from = prefix
@@ -53,7 +55,8 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	if s.tombstones != nil && !reverse && isDrained(string(prefix)) {
 		return s.scanDrained(prefix, from, f)
 	}
-	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for each.
+	// Values lie beside their keys, so nothing is gained by reading them ahead, which costs a goroutine for
+	// each.
 	it := s.txn.NewIterator(badger.IteratorOptions{Reverse: reverse, Prefix: prefix})
 	defer it.Close()
 	if reverse {
@@ -78,6 +81,7 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	return nil
 }
 
+// FirstKey returns the first key under a prefix, from a key on, nil where there is none.
 func FirstKey(r Reader, prefix, from []byte) (first []byte, err error) {
 	err = r.Scan(prefix, from, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		first = k

@@ -33,5 +33,6 @@ type Bounds struct {
 
 // Bounds returns the committer's.
 func (d *DB) Bounds() Bounds {
-	return Bounds{Changes: &d.committer.most, Keys: &d.committer.takes.keys, Journal: &d.committer.metadata.maxJournal}
+	c := d.committer
+	return Bounds{Changes: &c.most, Keys: &c.takes.keys, Journal: &c.metadata.maxJournal}
 }

@@ -1,6 +1,7 @@
 package kv
 
-// The tombstone cache: which stretches of an index hold deleted keys alone, so that a scan can jump over them.
+// The tombstone cache: which stretches of an index hold deleted keys alone, so that a scan can jump over
+// them.
 
 import (
 	"slices"
@@ -12,12 +13,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// drained are the indexes whose entries go in about the order in which they came. Badger keeps the tombstones of
-// deleted keys until they are compacted, and a scan from the beginning of such an index reads all of them: after a
-// day of work that takes longer than the work itself.
+// drained are the indexes whose entries go in about the order in which they came. Badger keeps the tombstones
+// of deleted keys until they are compacted, and a scan from the beginning of such an index reads all of them:
+// after a day of work that takes longer than the work itself.
 var drained = [][]byte{
-	layout.IndexExpiry, layout.IndexSubject, layout.IndexEndedDue, layout.IndexGrantDue, layout.IndexOperationAge,
-	layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNoticeDue, layout.IndexNoticePurge, layout.TableJournal,
+	layout.IndexExpiry, layout.IndexSubject, layout.IndexEndedDue, layout.IndexGrantDue,
+	layout.IndexOperationAge, layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNoticeDue,
+	layout.IndexNoticePurge, layout.TableJournal,
 }
 
 // drainedByByte lists them by the first byte of their keys.
@@ -46,27 +48,29 @@ const (
 	worthSpan = 64
 	// maxSpans bounds the cache. Beyond it all is forgotten, and found again by the scans that follow.
 	maxSpans = 1 << 14
-	// maxFilled bounds the keys that an observer notes. One that has seen more adds nothing to the cache any more.
+	// maxFilled bounds the keys that an observer notes. One that has seen more adds nothing to the cache any
+	// more.
 	maxFilled = 1 << 14
 )
 
-// span is a range of keys without an entry: from is in it, to is not. cutLow and cutTop say of each end whether a
-// key that was put later has cut the span there.
+// span is a range of keys without an entry: from is in it, to is not. cutLow and cutTop say of each end
+// whether a key that was put later has cut the span there.
 type span struct {
 	from, to       string
 	cutLow, cutTop bool
 }
 
-// tombstones is the cache of spans of the drained indexes. It is made of what scans have read: to lose it costs time
-// alone.
+// tombstones is the cache of spans of the drained indexes. It is made of what scans have read: to lose it
+// costs time alone.
 //
-// No span hides an entry, because the committer, the only writer, says what it is about to put before the commit.
-// That takes the key out of every span, those in the cache and those that a scan is still reading.
+// No span hides an entry, because the committer, the only writer, says what it is about to put before the
+// commit. That takes the key out of every span, those in the cache and those that a scan is still reading.
 //
-// A span may be newer than a reader's snapshot, in which an entry that was deleted since is still there. The reader
-// then misses that entry, as it would with a snapshot made a moment later. That is harmless: every reader of these
-// indexes looks for work that is due, does it in a change of its own, which the committer applies to the newest
-// state, and comes again. An entry that was not deleted but moved is found at its new place the next time.
+// A span may be newer than a reader's snapshot, in which an entry that was deleted since is still there. The
+// reader then misses that entry, as it would with a snapshot made a moment later. That is harmless: every
+// reader of these indexes looks for work that is due, does it in a change of its own, which the committer
+// applies to the newest state, and comes again. An entry that was not deleted but moved is found at its new
+// place the next time.
 type tombstones struct {
 	mutex sync.Mutex
 	known *btree.BTreeG[span]
@@ -82,8 +86,8 @@ func newTombstones() *tombstones {
 	}
 }
 
-// observer is a reader's handle of the cache. It is made before the reader's snapshot, so that it notes all keys that
-// the snapshot may lack. A nil observer knows and finds no span.
+// observer is a reader's handle of the cache. It is made before the reader's snapshot, so that it notes all
+// keys that the snapshot may lack. A nil observer knows and finds no span.
 type observer struct {
 	cache *tombstones
 	// filled are the keys that were put since: the snapshot may not have them.
@@ -179,18 +183,20 @@ func (c *tombstones) add(added span) {
 	}
 }
 
-// cut takes a key out of its span. What is left between two keys that were put later is forgotten: entries that come
-// one after another would leave as many spans.
+// cut takes a key out of its span. What is left between two keys that were put later is forgotten: entries
+// that come one after another would leave as many spans.
 func (c *tombstones) cut(k string) {
 	around, found := c.around(k)
 	if !found {
 		return
 	}
 	c.known.Delete(around)
-	if low := (span{from: around.from, to: k, cutLow: around.cutLow, cutTop: true}); low.from < low.to && !low.cutLow {
+	low := span{from: around.from, to: k, cutLow: around.cutLow, cutTop: true}
+	if low.from < low.to && !low.cutLow {
 		c.known.ReplaceOrInsert(low)
 	}
-	if top := (span{from: k + "\x00", to: around.to, cutLow: true, cutTop: around.cutTop}); top.from < top.to && !top.cutTop {
+	top := span{from: k + "\x00", to: around.to, cutLow: true, cutTop: around.cutTop}
+	if top.from < top.to && !top.cutTop {
 		c.known.ReplaceOrInsert(top)
 	}
 }
@@ -210,8 +216,8 @@ func (c *tombstones) put(keys []string) {
 	}
 }
 
-// committed is called after the commit, with the keys that it has deleted, or with none where it has failed. A key
-// that lies at the end of a span joins it.
+// committed is called after the commit, with the keys that it has deleted, or with none where it has failed.
+// A key that lies at the end of a span joins it.
 func (c *tombstones) committed(deleted []string) {
 	c.mutex.Lock()
 	defer c.mutex.Unlock()

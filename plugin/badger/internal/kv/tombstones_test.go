@@ -96,7 +96,8 @@ func TestSpansArePassedOnce(t *testing.T) {
 	expect("with one that came back", 10, many/4)
 }
 
-// TestSpansHideNothing has many put, delete and read at once. Whoever has put a key finds it until he deletes it.
+// TestSpansHideNothing has many put, delete and read at once. Whoever has put a key finds it until he deletes
+// it.
 func TestSpansHideNothing(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
@@ -169,7 +170,8 @@ func TestSpansAreBounded(t *testing.T) {
 	}
 }
 
-// TestSpanOfAReaderWhoCameMeanwhile: while a transaction commits, nobody knows whether a new snapshot has what it puts.
+// TestSpanOfAReaderWhoCameMeanwhile: while a transaction commits, nobody knows whether a new snapshot has
+// what it puts.
 func TestSpanOfAReaderWhoCameMeanwhile(t *testing.T) {
 	t.Parallel()
 	g := newTombstones()

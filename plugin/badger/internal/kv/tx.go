@@ -12,8 +12,9 @@ import (
 type Reader interface {
 	// Get returns nil where there is nothing.
 	Get(k []byte) ([]byte, error)
-	// Scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of that direction), in descending
-	// order when reverse. The key is f's to keep; value reads its value. It stops when f returns false.
+	// Scan calls f for each key that starts with prefix, from the key from on (nil: from the prefix's end of
+	// that direction), in descending order when reverse. The key is f's to keep; value reads its value. It
+	// stops when f returns false.
 	Scan(prefix, from []byte, reverse bool, f Visit) error
 	// StepOver tells the log of a damaged row, and is nil then. Other errors it returns.
 	StepOver(err error) error
@@ -22,8 +23,8 @@ type Reader interface {
 // Visit is called with a row, and says whether to go on.
 type Visit func(k []byte, value func() ([]byte, error)) (goOn bool, err error)
 
-// Tx is one change in the making. It reads what it has written itself, but scans what earlier changes have written only: look first,
-// then write. Its writes join the group when the change has succeeded.
+// Tx is one change in the making. It reads what it has written itself, but scans what earlier changes have
+// written only: look first, then write. Its writes join the group when the change has succeeded.
 type Tx struct {
 	*group
 	writes map[string]write
@@ -31,9 +32,12 @@ type Tx struct {
 	Wrote int
 	// ledger replaces the group's when the change joins it.
 	ledger *recordpb.Ledger
-	// recount: rows were taken away of which nobody knows what they added to the contents.
+	// recount asks for the contents to be counted anew. They are a count and a sum of all rows, from which a
+	// row that is replaced or deleted is taken out by what it holds. A damaged row cannot be read, so that
+	// its part cannot be taken out: from then on the contents are wrong, until all rows were counted
+	// (recount.go).
 	recount bool
-	// queued: a notice falls due that may be earlier than others.
+	// queued: a notification falls due that may be earlier than others.
 	queued bool
 }
 
@@ -42,6 +46,7 @@ type write struct {
 	deleted bool
 }
 
+// Get implements Reader.
 func (t *Tx) Get(k []byte) ([]byte, error) {
 	if w, ok := t.writes[string(k)]; ok {
 		return w.value, nil
@@ -58,6 +63,7 @@ func (t *Tx) Put(k, value []byte) {
 	t.writes[string(k)] = write{value: value}
 }
 
+// Delete deletes a row, which need not be there.
 func (t *Tx) Delete(k []byte) {
 	t.Wrote++
 	t.writes[string(k)] = write{deleted: true}
@@ -83,8 +89,8 @@ func (t *Tx) join(takes extent) {
 	t.group.queued = t.group.queued || t.queued
 }
 
-// Part has f make a part of the change, which the scans of the parts after it see. It reports whether the part
-// fits into the transaction beside what is there; one that does not is left out.
+// Part has f make a part of the change, which the scans of the parts after it see. It reports whether the
+// part fits into the transaction beside what is there; one that does not is left out.
 func (t *Tx) Part(f func(part *Tx) error) (fits bool, err error) {
 	part := newTx(t.group)
 	if err := f(part); err != nil {

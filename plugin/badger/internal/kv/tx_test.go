@@ -12,7 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A scan within a group sees what is stored, as the changes before it have left it, in order and from any key.
+// A scan within a group sees what is stored, as the changes before it have left it, in order and from any
+// key.
 func TestScanMergesWhatIsPending(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)

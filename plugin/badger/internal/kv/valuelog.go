@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// valueLogEvery is how often the value log is looked at. It holds values over 1 MiB only, which are rare: all others lie in the tables,
-	// where compaction sees to them.
+	// valueLogEvery is how often the value log is looked at. It holds values over 1 MiB only, which are rare:
+	// all others lie in the tables, where compaction sees to them.
 	valueLogEvery = 10 * time.Minute
 	// discardRatio is how much of a file must be waste for it to be written anew.
 	discardRatio = 0.5
@@ -36,8 +36,9 @@ func (d *DB) tendValueLog(ctx context.Context) {
 	}
 }
 
-// collectValues is collectValueLog beside the marker, which does not ask for the files meanwhile. An error of the disk is a
-// failure of the database where Badger met it: where the marker cannot be written nothing is collected.
+// collectValues is collectValueLog beside the marker, which does not ask for the files meanwhile. An error of
+// the disk is a failure of the database where Badger met it: where the marker cannot be written nothing is
+// collected.
 func (d *DB) collectValues(ctx context.Context) (files int, err error) {
 	var met error
 	err = d.withoutValues(func() error {

@@ -36,7 +36,8 @@ func TestValueLogIsCollected(t *testing.T) {
 	const rows = 128
 	db := open()
 	defer func() { _ = db.Close() }()
-	// When Badger takes note of waste is its own affair: a compaction does, of what lies behind its read mark, which follows in the background.
+	// When Badger takes note of waste is its own affair: a compaction does, of what lies behind its read
+	// mark, which follows in the background.
 	var round byte
 	for collected := 0; collected == 0; round++ {
 		if round == 100 {

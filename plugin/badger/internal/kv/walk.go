@@ -23,7 +23,8 @@ type walker struct {
 }
 
 func (s *Snapshot) walk(prefix []byte) *walker {
-	return &walker{Snapshot: s, it: s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, AllVersions: true}), prefix: prefix}
+	it := s.txn.NewIterator(badger.IteratorOptions{Prefix: prefix, AllVersions: true})
+	return &walker{Snapshot: s, it: it, prefix: prefix}
 }
 
 func (w *walker) close() { w.it.Close() }
@@ -86,8 +87,8 @@ func (w *walker) settle(from []byte) (found bool, err error) {
 	return false, nil
 }
 
-// each calls f with the entries from a key on. f says where to go on: at the first entry from the key next on or, where
-// that is nil, at the next one; and whether to.
+// each calls f with the entries from a key on. f says where to go on: at the first entry from the key next on
+// or, where that is nil, at the next one; and whether to.
 func (w *walker) each(from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
 	found, err := w.seek(from)
 	for found && err == nil {
@@ -116,8 +117,9 @@ func (s *Snapshot) scanDrained(prefix, from []byte, f Visit) error {
 	})
 }
 
-// Hop calls f with a key under prefix, from the key from on, and then with the first from the key on that f has returned, or with the next if
-// that is nil, until f says that it is enough. One iterator is enough for it all: to make one costs more than to move it.
+// Hop calls f with a key under prefix, from the key from on, and then with the first from the key on that f
+// has returned, or with the next if that is nil, until f says that it is enough. One iterator is enough for
+// it all: to make one costs more than to move it.
 func (s *Snapshot) Hop(prefix, from []byte, f func(k []byte) (next []byte, goOn bool, err error)) error {
 	w := s.walk(prefix)
 	defer w.close()

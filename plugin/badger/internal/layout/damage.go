@@ -8,12 +8,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A row that cannot be read is the trouble of those who ask for it: they get an error, never "not found". Whoever reads many rows says so in
-// the log, steps over it and goes on with the others. What is due at a row that cannot be read would be due for ever: its entry goes, and
-// the row is set aside, bytes and all, in a table that nobody reads and that takes no part in a move.
+// A row that cannot be read is the trouble of those who ask for it: they get an error, never "not found".
+// Whoever reads many rows says so in the log, steps over it and goes on with the others. What is due at a row
+// that cannot be read would be due for ever: its entry goes, and the row is set aside, bytes and all, in a
+// table that nobody reads and that takes no part in a move.
 //
-// A move is the exception. It refuses: what it cannot read it cannot compare, and to leave it out would be to lose it. As sessions, grants
-// and notices all have their time, a damaged one is in a move's way no longer than that.
+// A move is the exception. It refuses: what it cannot read it cannot compare, and to leave it out would be to
+// lose it. As sessions, grants and notices all have their time, a damaged one is in a move's way no longer
+// than that.
 
 // Damage is the error of a row, or an index entry, that is not in its form.
 type Damage struct {
@@ -36,11 +38,13 @@ func DamagedEntry(k []byte) error { return Damaged(k, errEntry) }
 
 var errEntry = errors.New("it is not in its form")
 
+// IsDamage reports whether an error is that of a row, or an entry, that is not in its form.
 func IsDamage(err error) bool {
 	var d *Damage
 	return errors.As(err, &d)
 }
 
+// TableName is the name of a key's table.
 func TableName(k []byte) string {
 	if t := TableOf(k); t != nil {
 		return t.Name
@@ -50,7 +54,9 @@ func TableName(k []byte) string {
 
 // Public returns the part of a row's key that may be logged: ids that are no credential.
 func Public(k []byte) string {
-	for _, table := range [][]byte{TableSession, TableClientUse, TableEnded, TableJob, TablePurge, TableNotice, TableProperty} {
+	for _, table := range [][]byte{
+		TableSession, TableClientUse, TableEnded, TableJob, TablePurge, TableNotice, TableProperty,
+	} {
 		if bytes.HasPrefix(k, table) {
 			return string(bytes.ReplaceAll(k[len(table):], []byte{0}, []byte{'/'}))
 		}

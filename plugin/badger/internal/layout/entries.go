@@ -14,11 +14,12 @@ func SessionPosition(index, owner []byte, record *records.Session) []byte {
 	return Key(index, owner, TimeKey(record.GetCreated()), Last(record.GetSessionId()))
 }
 
-// Entry is an entry of an index: where it stands, and the type and key of what it leads to unless its place tells.
+// Entry is an entry of an index: where it stands, and the type and key of what it leads to unless its place
+// tells.
 type Entry struct{ Key, Value []byte }
 
-// GrantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed nowhere; a used grant can only
-// be found by its session and by its age.
+// GrantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed
+// nowhere; a used grant can only be found by its session and by its age.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
 	if due := grantDue(g); due != 0 {
 		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})
@@ -70,6 +71,7 @@ const (
 	usedRefLength     = 16
 )
 
+// UsedPrefix begins the entries of the used grants of a session, and of few others.
 func UsedPrefix(sid string) []byte {
 	sum := sha256.Sum256([]byte(sid))
 	return Key(indexGrantUsed, sum[:usedSessionLength])
@@ -87,6 +89,7 @@ func graceOver(g *records.Grant) int64 {
 	return math.MaxInt64
 }
 
+// TypePrefix begins the keys of the grants of a type.
 func TypePrefix(t grantstore.Type) []byte { return []byte{records.TypeNumber(t)} }
 
 // JobAgeKey is a done job's place in the order of ages. Those without a time come first.
@@ -98,11 +101,12 @@ func JobAgeKey(id string, job *records.Job) []byte {
 	return Key(IndexJobAge, TimeKey(finished), Last(id))
 }
 
+// JournalKey is the key of an entry of the journal.
 func JournalKey(number uint64) []byte {
 	return binary.BigEndian.AppendUint64(Key(TableJournal), number)
 }
 
-// JournalNumber is the reverse of journalKey.
+// JournalNumber is the reverse of JournalKey.
 func JournalNumber(k []byte) (number uint64, ok bool) {
 	rest := k[len(TableJournal):]
 	if len(rest) != 8 {

@@ -11,65 +11,67 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Version is the version of everything below. An engine refuses a newer one, and migrates an older one when it opens it (migrate.go).
-// Version 1 had no contents in its ledger, version 2 no properties: an engine that does not know them would lose count of them. Up to version 2
-// used grants stayed whole, among the grants of their session; they are made small behind (used.go).
+// Version is the version of everything below. An engine refuses a newer one, and migrates an older one when
+// it opens it (migrate.go). Version 1 had no contents in its ledger, version 2 no properties: an engine that
+// does not know them would lose count of them. Up to version 2 used grants stayed whole, among the grants of
+// their session; they are made small behind (used.go).
 const Version = 3
 
-// The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID), so an id that is
-// followed by something ends in one. Moments are 8 bytes that sort as the moments do (timeKey). Values are the messages of
-// internal/recordpb; an index has none, or the parts of the key that it leads to.
+// The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),
+// so an id that is followed by something ends in one. Moments are 8 bytes that sort as the moments do
+// (timeKey). Values are the messages of internal/recordpb; an index has none, or the parts of the key that it
+// leads to.
 //
-//	s  sid                                -> Session
-//	k  key                                -> sid                     session by cookie
-//	l  created sid                        -> Session without ticket  listing
-//	u  subject 0 created sid              ->                         sessions of a subject
-//	i  client 0 created sid               ->                         sessions of a client
-//	x  due sid                            ->                         expiry; may be early, never late
-//	c  sid 0 client                       -> ClientUse
-//	n  (client)                           -> count                   live sessions, all or of a client
+//	s  sid                            -> Session
+//	k  key                            -> sid                     session by cookie
+//	l  created sid                    -> Session without ticket  listing
+//	u  subject 0 created sid          ->                         sessions of a subject
+//	i  client 0 created sid           ->                         sessions of a client
+//	x  due sid                        ->                         expiry; may be early, never late
+//	c  sid 0 client                   -> ClientUse
+//	n  (client)                       -> count                   live sessions, all or of a client
 //
-//	e  sid                                -> Ended
-//	es subject 0 sid                      ->                         ended sessions with survivors
-//	ex due sid                            ->                         when to look whether an ended record may go
+//	e  sid                            -> Ended
+//	es subject 0 sid                  ->                         ended sessions with survivors
+//	ex due sid                        ->                         when to look whether an ended record may go
 //
-//	g  type key                           -> Grant
-//	f  request id                         -> Family
-//	ga created serial                     -> type key                grants in order of creation
-//	gs sid 0 created serial               -> type key                ... of a session
-//	gu subject 0 created serial           -> type key                ... of a subject
-//	gc client 0 created serial            -> type key                ... of a client
-//	gd hash of sid, start of type key     ->                         used ones of a session, see usedKey
-//	gx due type key                       ->                         expiry, or the end of a used one's grace
-//	gl subject 0 client 0 type key        ->                         grants of a subject that no session judges
+//	g  type key                       -> Grant
+//	f  request id                     -> Family
+//	ga created serial                 -> type key                grants in order of creation
+//	gs sid 0 created serial           -> type key                ... of a session
+//	gu subject 0 created serial       -> type key                ... of a subject
+//	gc client 0 created serial        -> type key                ... of a client
+//	gd hash of sid, start of type key ->                         used ones of a session, see usedKey
+//	gx due type key                   ->                         expiry, or the end of a used one's grace
+//	gl subject 0 client 0 type key    ->                         grants of a subject that no session judges
 //
-//	o  operation id                       -> Operation
-//	ox time operation id                  ->                         age
-//	j  operation id                       -> Job                     ending of several steps
-//	dr operation id                       ->                         those under way
-//	dx time operation id                  ->                         age of those that are done
-//	p  sid                                -> operation id            session that may have rows of dead grants, and whose they are
+//	o  operation id                   -> Operation
+//	ox time operation id              ->                         age
+//	j  operation id                   -> Job                     ending of several steps
+//	dr operation id                   ->                         those under way
+//	dx time operation id              ->                         age of those that are done
+//	p  sid                            -> operation id            has rows of dead grants left; whose
 //
-//	q  id                                 -> Notification
-//	qd client 0 due id                    ->                         pending notices of a client
-//	qt state 0 id                         ->                         notices by state
-//	qc client 0 id                        ->                         ... by client
-//	qs sid 0 id                           ->                         ... by session
-//	qx due id                             ->                         when a settled notice may go
+//	q  id                             -> Notification
+//	qd client 0 due id                ->                         pending notices of a client
+//	qt state 0 id                     ->                         notices by state
+//	qc client 0 id                    ->                         ... by client
+//	qs sid 0 id                       ->                         ... by session
+//	qx due id                         ->                         when a settled notice may go
 //
-//	v  name                               -> Property                of the host's
+//	v  name                           -> Property                of the host's
 //
-//	ms                                    -> Ledger                  state of the store in a move
-//	mc                                    -> Contents                count and sum of each kind of records
-//	mr                                    -> number                  the contents are to be counted anew: how often that was found
-//	mi                                    -> id                      of the store, for good
-//	mu                                    -> place                   used grants are to be made small, and how far that has come
-//	mj number                             -> key of a row            journal of changes while an export is open
+//	ms                                -> Ledger                  state of the store in a move
+//	mc                                -> Contents                count and sum of each kind of records
+//	mr                                -> number                  how often contents came into doubt
+//	mi                                -> id                      of the store, for good
+//	mu                                -> place                   used grants are to be made small: how far
+//	mj number                         -> key of a row            journal of changes while an export is open
 //
-//	z  key                                -> value                   a row that was damaged, as it was
+//	z  key                            -> value                   a row that was damaged, as it was
 //
-// The prefixes below start with a byte that no other table starts with, or are told apart by their second byte: a table whose name is
-// one letter and has sisters with two is written with a 0 after it.
+// The prefixes below start with a byte that no other table starts with, or are told apart by their second
+// byte: a table whose name is one letter and has sisters with two is written with a 0 after it.
 var (
 	TableSession       = []byte("s")
 	TableCookie        = []byte("k")
@@ -166,6 +168,25 @@ func JobKey(id string) []byte                { return Key(TableJob, Last(id)) }
 func PurgeKey(sid string) []byte             { return Key(TablePurge, Last(sid)) }
 func NoticeKey(id string) []byte             { return Key(TableNotice, Last(id)) }
 func PropertyKey(name string) []byte         { return Key(TableProperty, Last(name)) }
+
+// The keys of entries that are written in more than one place.
+func ExpiryKey(due int64, sid string) []byte { return Key(IndexExpiry, TimeKey(due), Last(sid)) }
+func EndedSubjectKey(subject, sid string) []byte {
+	return Key(IndexEndedSubject, More(subject), Last(sid))
+}
+func EndedDueKey(due int64, sid string) []byte { return Key(IndexEndedDue, TimeKey(due), Last(sid)) }
+func OperationAgeKey(when int64, id string) []byte {
+	return Key(IndexOperationAge, TimeKey(when), Last(id))
+}
+func JobRunningKey(id string) []byte            { return Key(IndexJobRunning, Last(id)) }
+func NoticeStateKey(state, id string) []byte    { return Key(IndexNoticeState, More(state), Last(id)) }
+func NoticeClientKey(client, id string) []byte  { return Key(IndexNoticeClient, More(client), Last(id)) }
+func NoticeSessionKey(sid, id string) []byte    { return Key(IndexNoticeSession, More(sid), Last(id)) }
+func NoticePurgeKey(at int64, id string) []byte { return Key(IndexNoticePurge, TimeKey(at), Last(id)) }
+
+func NoticeDueKey(client string, due int64, id string) []byte {
+	return Key(IndexNoticeDue, More(client), TimeKey(due), Last(id))
+}
 
 // Successor is the first key after all that start with prefix.
 func Successor(prefix []byte) []byte {

@@ -8,7 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// PlaceOf names the table of a key, and the ids in it. The keys of sessions and grants stay out: a hash of a secret is nobody's business either.
+// PlaceOf names the table of a key, and the ids in it. The keys of sessions and grants stay out: a hash of a
+// secret is nobody's business either.
 func PlaceOf(k []byte) (table, id string) {
 	t := TableOf(k)
 	if t == nil {
@@ -18,12 +19,14 @@ func PlaceOf(k []byte) (table, id string) {
 	switch prefix := string(t.Prefix); prefix {
 	case string(TableCookie):
 		return t.Name, ""
-	case string(IndexListing), string(IndexExpiry), string(IndexEndedDue), string(IndexOperationAge), string(IndexJobAge), string(IndexNoticePurge):
+	case string(IndexListing), string(IndexExpiry), string(IndexEndedDue), string(IndexOperationAge),
+		string(IndexJobAge), string(IndexNoticePurge):
 		return t.Name, timedID(rest)
 	case string(IndexSubject), string(IndexClient), string(IndexNoticeDue):
 		owner, position, _ := bytes.Cut(rest, []byte{0})
 		return t.Name, fmt.Sprintf("%s of %q", timedID(position), owner)
-	case string(TableClientUse), string(IndexEndedSubject), string(IndexNoticeState), string(IndexNoticeClient), string(IndexNoticeSession):
+	case string(TableClientUse), string(IndexEndedSubject), string(IndexNoticeState),
+		string(IndexNoticeClient), string(IndexNoticeSession):
 		first, second, _ := bytes.Cut(rest, []byte{0})
 		return t.Name, fmt.Sprintf("%q of %q", second, first)
 	case string(TableGrant):

@@ -9,8 +9,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Table is one of the tables of keys.go. What moves, is summed up and checked is read from the list below alone: a table that is not in it
-// does not pass the check of the database that runs after every case of every suite.
+// Table is one of the tables of keys.go. What moves, is summed up and checked is read from the list below
+// alone: a table that is not in it does not pass the check of the database that runs after every case of
+// every suite.
 type Table struct {
 	Prefix []byte
 	// Kind is what its rows are in a move, 0 for rows that are made from others, or that are the store's own.
@@ -99,8 +100,8 @@ func TableOfKind(kind transfer.Kind) *Table {
 	return nil
 }
 
-// RecordOf returns a row as it moves. Most rows move as they are; sessions and notices leave behind where they stand in an index, and notices
-// that they are claimed.
+// RecordOf returns a row as it moves. Most rows move as they are; sessions and notices leave behind where
+// they stand in an index, and notices that they are claimed.
 func RecordOf(t *Table, k, value []byte) (*transfer.Record, error) {
 	r := &transfer.Record{Kind: t.Kind, Key: k[len(t.Prefix):], Data: value}
 	switch t.Kind {

@@ -29,11 +29,13 @@ type stretch[T any] struct {
 	positions [][]byte
 	// Seen is the last position looked at, nil if there was none.
 	Seen []byte
-	// More: the stretch ended because it was long enough, or because enough was looked at, not because there was nothing left.
+	// More: the stretch ended because it was long enough, or because enough was looked at, not because there
+	// was nothing left.
 	More bool
 }
 
-// Read reads at most count matching rows from a bound on (nil: from the end of the listing in that direction).
+// Read reads at most count matching rows from a bound on (nil: from the end of the listing in that
+// direction).
 func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int) (*stretch[T], error) {
 	s := &stretch[T]{}
 	scanned := 0
@@ -41,7 +43,8 @@ func (l *Listing[T]) Read(from *ticketstore.Bound, reverse bool, count, scan int
 	err := l.R.Scan(l.Prefix, start, reverse, func(k []byte, value func() ([]byte, error)) (bool, error) {
 		position := k[len(l.Prefix):]
 		switch {
-		case from != nil && !from.Inclusive && bytes.Equal(position, from.Position), reverse && l.beyondHigh(position):
+		case from != nil && !from.Inclusive && bytes.Equal(position, from.Position),
+			reverse && l.beyondHigh(position):
 			return true, nil // not there yet
 		case !reverse && l.beyondHigh(position), reverse && bytes.Compare(position, l.Low) < 0:
 			return false, nil
@@ -99,7 +102,8 @@ type page[T any] struct {
 	Nothing bool
 }
 
-// ReadPage answers a walk. A row is found by its position alone, so rows that come and go meanwhile move no other row to another page.
+// ReadPage answers a walk. A row is found by its position alone, so rows that come and go meanwhile move no
+// other row to another page.
 func ReadPage[T, F any](l *Listing[T], w *ticketstore.Walk[F]) (*page[T], error) {
 	s, err := l.Read(w.From, w.Reverse(), w.Count, MaxScan)
 	if err != nil {

@@ -31,7 +31,8 @@ var _ transfer.Store = (*mover)(nil)
 // New returns what moves the store. Take puts a record, and what is made from it, in the place of what has
 // its key; resume goes on with what was interrupted.
 func New(
-	db *kv.DB, logger *slog.Logger, take func(tx *kv.Tx, r *transfer.Record) error, resume func(ctx context.Context) error,
+	db *kv.DB, logger *slog.Logger,
+	take func(tx *kv.Tx, r *transfer.Record) error, resume func(ctx context.Context) error,
 ) transfer.Store {
 	return &mover{db, logger, take, resume}
 }
@@ -43,8 +44,10 @@ func (m *mover) Status(ctx context.Context) (status *transfer.Status, err error)
 			return err
 		}
 		status = &transfer.Status{
-			State: transfer.State(ledger.GetState()), ID: ledger.GetId(), Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
-			Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(), RecordVersion: transfer.RecordVersion,
+			State: transfer.State(ledger.GetState()), ID: ledger.GetId(),
+			Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
+			Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(),
+			RecordVersion: transfer.RecordVersion,
 		}
 		status.Content, _, err = kv.LoadContents(r)
 		return err
@@ -52,7 +55,8 @@ func (m *mover) Status(ctx context.Context) (status *transfer.Status, err error)
 	return status, err
 }
 
-// Become implements transfer.Store. The ledger changes in the committer, so that each write is before or after it.
+// Become implements transfer.Store. The ledger changes in the committer, so that each write is before or
+// after it.
 func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err := ticketstore.CheckID("id", turn.ID); err != nil {
 		return err
@@ -80,7 +84,8 @@ func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
 	if err != nil {
 		return err
 	}
-	m.logger.InfoContext(ctx, "store changed its state", "from", before, "to", turn.To, "move", turn.ID, "peer", turn.Peer)
+	m.logger.InfoContext(ctx, "store changed its state", "from", before, "to", turn.To, "move", turn.ID,
+		"peer", turn.Peer)
 	if turn.To == transfer.Active {
 		m.inTheBackground(func(ctx context.Context) error { return m.trim(ctx) })
 		if before == transfer.Importing || before == transfer.Fenced {
@@ -107,7 +112,8 @@ func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 	case transfer.Superseded:
 		allowed = state == transfer.Fenced && same
 	case transfer.Active:
-		allowed = same && (state == transfer.Exporting || state == transfer.Fenced || state == transfer.Importing)
+		allowed = same && (state == transfer.Exporting || state == transfer.Fenced ||
+			state == transfer.Importing)
 	case transfer.Importing:
 		allowed = state == transfer.Active || state == transfer.Abandoned
 	case transfer.Abandoned:
@@ -178,11 +184,14 @@ func firstRow(tx *kv.Tx) (found bool, err error) {
 // clearStep is after how many keys clearSome asks whether its transaction is full.
 const clearStep = 64
 
-// clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set aside. It tells whether that was all.
+// clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set
+// aside. It tells whether that was all.
 func clearSome(t *kv.Tx) (done bool, err error) {
 	n, more := 0, false
 	err = t.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		if table := layout.TableOf(k); table != nil && (bytes.Equal(table.Prefix, layout.TableLedger) || bytes.Equal(table.Prefix, layout.TableDamaged)) {
+		if table := layout.TableOf(k); table != nil &&
+			(bytes.Equal(table.Prefix, layout.TableLedger) ||
+				bytes.Equal(table.Prefix, layout.TableDamaged)) {
 			return true, nil
 		}
 		t.Delete(k)
@@ -216,26 +225,27 @@ func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Ba
 				if len(after) > 0 && t.Kind == transfer.Kind(after[0]) {
 					from = append(layout.Key(t.Prefix, after[1:]), 0)
 				}
-				err := r.Scan(t.Prefix, from, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-					v, err := value()
-					if err != nil {
-						return false, err
-					}
-					record, err := layout.RecordOf(t, k, v)
-					if err != nil {
-						return false, err
-					}
-					b.Records = append(b.Records, *record)
-					b.Position = append([]byte{byte(t.Kind)}, record.Key...)
-					size += len(k) + len(record.Data)
-					if len(b.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
-						return true, nil
-					}
-					if m.db.Leaving().Err() != nil {
-						return false, m.db.Gone()
-					}
-					return flush(), ctx.Err()
-				})
+				err := r.Scan(t.Prefix, from, false,
+					func(k []byte, value func() ([]byte, error)) (bool, error) {
+						v, err := value()
+						if err != nil {
+							return false, err
+						}
+						record, err := layout.RecordOf(t, k, v)
+						if err != nil {
+							return false, err
+						}
+						b.Records = append(b.Records, *record)
+						b.Position = append([]byte{byte(t.Kind)}, record.Key...)
+						size += len(k) + len(record.Data)
+						if len(b.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
+							return true, nil
+						}
+						if m.db.Leaving().Err() != nil {
+							return false, m.db.Gone()
+						}
+						return flush(), ctx.Err()
+					})
 				if err != nil || stopped {
 					return err
 				}
@@ -274,12 +284,13 @@ func (m *mover) importSome(ctx context.Context, id string, records []transfer.Re
 		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
 			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
 		}
-		// Each record is a part of its own, for what it scans may be what the one before has written. Should a
-		// later one fail, the earlier ones stay: an import may be repeated.
+		// Each record is a part of its own, for what it scans may be what the one before has written. Should
+		// a later one fail, the earlier ones stay: an import may be repeated.
 		for i := range records {
 			fits, err := t.Part(func(part *kv.Tx) error { return m.take(part, &records[i]) })
 			if err != nil {
-				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records), records[i].Kind, err)
+				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records),
+					records[i].Kind, err)
 			}
 			if !fits {
 				return nil // the next transaction takes it
@@ -306,28 +317,29 @@ func (m *mover) Changes(ctx context.Context, id string, after uint64, limit int)
 		}
 		named := map[string]bool{}
 		size := 0
-		err = r.Scan(layout.TableJournal, layout.JournalKey(after+1), false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-			name, err := value()
-			if err != nil {
-				return false, err
-			}
-			number, ok := layout.JournalNumber(k)
-			if !ok {
-				return false, layout.DamagedEntry(k)
-			}
-			changes.Through = number
-			if !named[string(name)] {
-				named[string(name)] = true
-				record, err := rowNow(r, name)
+		err = r.Scan(layout.TableJournal, layout.JournalKey(after+1), false,
+			func(k []byte, value func() ([]byte, error)) (bool, error) {
+				name, err := value()
 				if err != nil {
 					return false, err
 				}
-				changes.Records = append(changes.Records, *record)
-				size += len(record.Data)
-			}
-			limit--
-			return limit > 0 && size < transfer.MaxBatchBytes, nil
-		})
+				number, ok := layout.JournalNumber(k)
+				if !ok {
+					return false, layout.DamagedEntry(k)
+				}
+				changes.Through = number
+				if !named[string(name)] {
+					named[string(name)] = true
+					record, err := rowNow(r, name)
+					if err != nil {
+						return false, err
+					}
+					changes.Records = append(changes.Records, *record)
+					size += len(record.Data)
+				}
+				limit--
+				return limit > 0 && size < transfer.MaxBatchBytes, nil
+			})
 		changes.Left = ledger.GetJournaled() - changes.Through
 		return err
 	})

@@ -47,7 +47,7 @@ type Adapter struct {
 	closeErr  error
 }
 
-// New returns an Adapter at work: it sends the notices that wait in the backend and ends sessions that fall due. Its error names
+// New returns an Adapter at work: it sends the notifications that wait in the backend and ends sessions that fall due. Its error names
 // every field of the configuration that is wrong. ctx bounds the start only. Call Close when done with it.
 func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err := config.prepare(); err != nil {
@@ -81,7 +81,7 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	a.events = newEventStream(config.Events, config.Logger)
 	if a.dispatcher, err = logout.NewDispatcher(a.dispatcherConfig()); err != nil {
 		a.events.close()
-		return nil, errors.Join(fmt.Errorf("hostadapter: %w", err), a.closeOpened())
+		return nil, errors.Join(fmt.Errorf("hostadapter: Config.Logout: %w", err), a.closeOpened())
 	}
 	a.startSweeping()
 	return a, nil
@@ -91,8 +91,8 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	c := a.config
 	return logout.DispatcherConfig{
 		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients,
-		Issuers: append([]string{c.Issuer}, c.FormerIssuers...), AllowCIDRs: c.AllowLogoutCIDRs,
-		Timeout: c.DeliveryTimeout, Concurrency: c.DeliveryConcurrency, PerClient: c.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
+		Issuers: append([]string{c.Issuer}, c.FormerIssuers...), AllowCIDRs: c.Logout.AllowCIDRs,
+		Timeout: c.Logout.DeliveryTimeout, Concurrency: c.Logout.DeliveryConcurrency, PerClient: c.Logout.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
 		Settled: a.settled,
 	}
 }

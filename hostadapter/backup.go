@@ -15,7 +15,7 @@ import (
 var ErrBackup = errors.New("hostadapter: no backup can be taken")
 
 // Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package backup. Nothing is written before
-// an ErrBackup. A backup that has begun and fails lacks its end, which a restore notices; the backend stays as it is. It ends when
+// an ErrBackup. A backup that has begun and fails lacks its end, which a restore detects; the backend stays as it is. It ends when
 // ctx does, or the adapter closes.
 func (o *Operations) Backup(ctx context.Context, w io.Writer) error {
 	ctx, end, err := o.adapter.beginBackup(ctx)

@@ -184,8 +184,8 @@ func TestSwapToAnotherIssuersStore(t *testing.T) {
 	const other = "https://other.example"
 	theirs := newHost(t, func(c *hostadapter.Config) { c.Issuer = other })
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.BackendName = "ours"
-		c.Backends = map[string]func(context.Context) (sessions.Backend, error){
+		c.Swap.BackendName = "ours"
+		c.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){
 			"theirs": func(context.Context) (sessions.Backend, error) { return kept{theirs.backend}, nil },
 		}
 	})

@@ -20,38 +20,38 @@ func TestBadConfig(t *testing.T) {
 		field  string
 		change func(*hostadapter.Config)
 	}{
-		{"backend", func(c *hostadapter.Config) { c.Backend = nil }},
-		{"signer", func(c *hostadapter.Config) { c.Signer = nil }},
-		{"clients", func(c *hostadapter.Config) { c.Clients = nil }},
-		{"issuer", func(c *hostadapter.Config) { c.Issuer = "" }},
-		{"issuer", func(c *hostadapter.Config) { c.Issuer = "op.example" }},
-		{"issuer", func(c *hostadapter.Config) { c.Issuer = "ftp://op.example" }},
-		{"issuer", func(c *hostadapter.Config) { c.Issuer = "https://" }},
-		{"issuer", func(c *hostadapter.Config) { c.Issuer = "https://op.example/?a=b" }},
-		{"issuer", func(c *hostadapter.Config) { c.Issuer = "https://op.example/#a" }},
-		{"keys", func(c *hostadapter.Config) { c.Keys = nil }},
-		{"keys[1]", func(c *hostadapter.Config) { c.Keys = [][]byte{bytes.Repeat([]byte("k"), 32), []byte("short")} }},
-		{"cookie.name", func(c *hostadapter.Config) { c.Cookie.Name = "a b" }},
-		{"cookie.name", func(c *hostadapter.Config) { c.Cookie.Name, c.Issuer = "__Host-s", "http://op.example" }},
-		{"cookie.name", func(c *hostadapter.Config) { c.Cookie.Name, c.Issuer = "__secure-s", "http://op.example" }},
-		{"cookie.domain", func(c *hostadapter.Config) { c.Cookie.Name, c.Cookie.Domain = "__Host-s", "example.com" }},
-		{"cookie.domain", func(c *hostadapter.Config) { c.Cookie.Domain = "exa mple" }},
-		{"cookie.same_site", func(c *hostadapter.Config) { c.Cookie.SameSite = http.SameSiteDefaultMode }},
-		{"cookie.same_site", func(c *hostadapter.Config) {
+		{"Backend", func(c *hostadapter.Config) { c.Backend = nil }},
+		{"Signer", func(c *hostadapter.Config) { c.Signer = nil }},
+		{"Clients", func(c *hostadapter.Config) { c.Clients = nil }},
+		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "" }},
+		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "op.example" }},
+		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "ftp://op.example" }},
+		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "https://" }},
+		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "https://op.example/?a=b" }},
+		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "https://op.example/#a" }},
+		{"Keys", func(c *hostadapter.Config) { c.Keys = nil }},
+		{"Keys[1]", func(c *hostadapter.Config) { c.Keys = [][]byte{bytes.Repeat([]byte("k"), 32), []byte("short")} }},
+		{"Cookie.Name", func(c *hostadapter.Config) { c.Cookie.Name = "a b" }},
+		{"Cookie.Name", func(c *hostadapter.Config) { c.Cookie.Name, c.Issuer = "__Host-s", "http://op.example" }},
+		{"Cookie.Name", func(c *hostadapter.Config) { c.Cookie.Name, c.Issuer = "__secure-s", "http://op.example" }},
+		{"Cookie.Domain", func(c *hostadapter.Config) { c.Cookie.Name, c.Cookie.Domain = "__Host-s", "example.com" }},
+		{"Cookie.Domain", func(c *hostadapter.Config) { c.Cookie.Domain = "exa mple" }},
+		{"Cookie.SameSite", func(c *hostadapter.Config) { c.Cookie.SameSite = http.SameSiteDefaultMode }},
+		{"Cookie.SameSite", func(c *hostadapter.Config) {
 			c.Cookie.SameSite, c.Issuer = http.SameSiteNoneMode, "http://op.example"
 		}},
-		{"idle_timeout", func(c *hostadapter.Config) { c.IdleTimeout = -1 }},
-		{"absolute_timeout", func(c *hostadapter.Config) { c.AbsoluteTimeout = -1 }},
-		{"renew_every", func(c *hostadapter.Config) { c.RenewEvery = time.Hour; c.IdleTimeout = time.Hour }},
-		{"sweep_batch", func(c *hostadapter.Config) { c.SweepBatch = 1001 }},
-		{"max_sessions", func(c *hostadapter.Config) { c.MaxSessions = -1 }},
-		{"tell_on_expiry", func(c *hostadapter.Config) { c.TellOnExpiry = "some" }},
-		{"wait_for_notices", func(c *hostadapter.Config) { c.WaitForNotices = -1 }},
-		{"front_channel_wait", func(c *hostadapter.Config) { c.FrontChannelWait = -1 }},
-		{"sweep_every", func(c *hostadapter.Config) { c.SweepEvery = -1 }},
-		{"timeout", func(c *hostadapter.Config) { c.DeliveryTimeout = -1 }},
-		{"concurrency", func(c *hostadapter.Config) { c.DeliveryConcurrency = -1 }},
-		{"allow_cidrs[0]", func(c *hostadapter.Config) { c.AllowLogoutCIDRs = []netip.Prefix{{}} }},
+		{"Lifetime.IdleTimeout", func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = -1 }},
+		{"Lifetime.AbsoluteTimeout", func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = -1 }},
+		{"Lifetime.RenewEvery", func(c *hostadapter.Config) { c.Lifetime.RenewEvery = time.Hour; c.Lifetime.IdleTimeout = time.Hour }},
+		{"Expiry.SweepBatch", func(c *hostadapter.Config) { c.Expiry.SweepBatch = 1001 }},
+		{"Lifetime.MaxSessions", func(c *hostadapter.Config) { c.Lifetime.MaxSessions = -1 }},
+		{"Expiry.Notify", func(c *hostadapter.Config) { c.Expiry.Notify = "some" }},
+		{"Logout.DeliveryWait", func(c *hostadapter.Config) { c.Logout.DeliveryWait = -1 }},
+		{"Logout.FrontChannelWait", func(c *hostadapter.Config) { c.Logout.FrontChannelWait = -1 }},
+		{"Expiry.SweepEvery", func(c *hostadapter.Config) { c.Expiry.SweepEvery = -1 }},
+		{"Logout.DeliveryTimeout", func(c *hostadapter.Config) { c.Logout.DeliveryTimeout = -1 }},
+		{"Logout.DeliveryConcurrency", func(c *hostadapter.Config) { c.Logout.DeliveryConcurrency = -1 }},
+		{"Logout.AllowCIDRs[0]", func(c *hostadapter.Config) { c.Logout.AllowCIDRs = []netip.Prefix{{}} }},
 	}
 	for _, test := range tests {
 		config := good
@@ -60,7 +60,7 @@ func TestBadConfig(t *testing.T) {
 		if err == nil {
 			_ = adapter.Close()
 		}
-		if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), test.field+":") {
+		if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), "invalid Config."+test.field+":") {
 			t.Errorf("error %v, want an invalid %s", err, test.field)
 		}
 	}
@@ -68,9 +68,9 @@ func TestBadConfig(t *testing.T) {
 
 func TestBadConfigNamesEveryField(t *testing.T) {
 	t.Parallel()
-	_, err := hostadapter.New(t.Context(), hostadapter.Config{Cookie: hostadapter.Cookie{Name: ";"}, IdleTimeout: -1})
-	for _, field := range []string{"backend", "signer", "clients", "issuer", "keys", "cookie.name", "idle_timeout"} {
-		if err == nil || !strings.Contains(err.Error(), "invalid "+field+":") {
+	_, err := hostadapter.New(t.Context(), hostadapter.Config{Cookie: hostadapter.CookieConfig{Name: ";"}, Lifetime: hostadapter.LifetimeConfig{IdleTimeout: -1}})
+	for _, field := range []string{"Backend", "Signer", "Clients", "Issuer", "Keys", "Cookie.Name", "Lifetime.IdleTimeout"} {
+		if err == nil || !strings.Contains(err.Error(), "invalid Config."+field+":") {
 			t.Errorf("error %v does not name %s", err, field)
 		}
 	}
@@ -88,8 +88,8 @@ func TestCookie(t *testing.T) {
 		{"domain", func(c *hostadapter.Config) { c.Cookie.Domain = "op.example" },
 			"fosite_session=X; Path=/; Domain=op.example; HttpOnly; Secure; SameSite=Lax"},
 		{"name, strict and persistent", func(c *hostadapter.Config) {
-			c.Cookie = hostadapter.Cookie{Name: "s", SameSite: http.SameSiteStrictMode, Persistent: true}
-			c.IdleTimeout = time.Hour
+			c.Cookie = hostadapter.CookieConfig{Name: "s", SameSite: http.SameSiteStrictMode, Persistent: true}
+			c.Lifetime.IdleTimeout = time.Hour
 		}, "s=X; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Strict"},
 	}
 	for _, test := range tests {

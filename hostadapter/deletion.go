@@ -11,32 +11,32 @@ import (
 
 // UserDeletion is what DeleteUser did.
 type UserDeletion struct {
-	// Sessions, Tokens and Consents count what is gone, Notices the clients to tell.
-	Sessions int
-	Tokens   int
-	Consents int
-	Notices  int
+	// Sessions, Tokens and Consents count what is gone, Notifications the clients to tell.
+	Sessions      int
+	Tokens        int
+	Consents      int
+	Notifications int
 
 	adapter *Adapter
 	sids    []string
 }
 
-// NoticeCount says what became of the notices of a deletion.
-type NoticeCount struct {
+// NotificationCount says what became of the notifications of a deletion.
+type NotificationCount struct {
 	Delivered int
 	Refused   int
 	GivenUp   int
 }
 
 // DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and those without a session too. When it
-// returns without an error none of them is left, and every client has its notice in the queue: Wait tells when the last is delivered. Have
+// returns without an error none of them is left, and every client has its notification in the queue: Wait tells when the last is delivered. Have
 // your server refuse the user's sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
 func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeletion, error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
 	}
 	deletion := &UserDeletion{adapter: a}
-	// One by one, so that each sid is known whose notices are to be waited for.
+	// One by one, so that each sid is known whose notifications are to be waited for.
 	for {
 		page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
 			Filter: ticketstore.SessionFilter{SubjectID: subjectID}, Count: ticketstore.MaxCount,
@@ -59,7 +59,7 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeleti
 		return nil, err
 	}
 	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID, "sessions_removed", deletion.Sessions,
-		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued", deletion.Notices)
+		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued", deletion.Notifications)
 	return deletion, nil
 }
 
@@ -71,7 +71,7 @@ func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 	d.Sessions += result.SessionsRemoved
 	d.Tokens += result.GrantsRevoked
 	d.Consents += result.ConsentsRevoked
-	d.Notices += result.NotificationsQueued
+	d.Notifications += result.NotificationsQueued
 	if ending.SessionID == "" {
 		for _, ended := range result.Ended {
 			d.sids = append(d.sids, ended.SessionID)
@@ -83,9 +83,9 @@ func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 // waitLook is how often Wait looks.
 const waitLook = 100 * time.Millisecond
 
-// Wait returns when every client has taken its notice, refused it, or was given up, and says how many did; or with the context's error and
+// Wait returns when every client has taken its notification, refused it, or was given up, and says how many did; or with the context's error and
 // what is known by then. A store that cannot be asked just now is asked again.
-func (d *UserDeletion) Wait(ctx context.Context) (NoticeCount, error) {
+func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
 	ticker := time.NewTicker(waitLook)
 	defer ticker.Stop()
 	for {
@@ -94,7 +94,7 @@ func (d *UserDeletion) Wait(ctx context.Context) (NoticeCount, error) {
 			return count, nil
 		}
 		if err != nil && !IsUnavailable(err) {
-			return count, fmt.Errorf("hostadapter: waiting for notices: %w", err)
+			return count, fmt.Errorf("hostadapter: waiting for notifications: %w", err)
 		}
 		select {
 		case <-ticker.C:
@@ -104,7 +104,7 @@ func (d *UserDeletion) Wait(ctx context.Context) (NoticeCount, error) {
 	}
 }
 
-func (d *UserDeletion) look(ctx context.Context) (count NoticeCount, waiting int, err error) {
+func (d *UserDeletion) look(ctx context.Context) (count NotificationCount, waiting int, err error) {
 	for _, sid := range d.sids {
 		query, pages := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount}, walk{}
 		for {

@@ -161,7 +161,7 @@ func (e *endRequest) matches(record *ticketstore.Session) bool {
 
 // matchesLogoutHint is false where the host knows that the client means another user.
 func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool {
-	return request.LogoutHint == "" || a.config.MatchLogoutHint == nil || a.config.MatchLogoutHint(request.LogoutHint, session)
+	return request.LogoutHint == "" || a.config.Logout.MatchHint == nil || a.config.Logout.MatchHint(request.LogoutHint, session)
 }
 
 func (a *Adapter) sealRequest(purpose string, request *endRequest) (string, error) {

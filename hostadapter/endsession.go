@@ -126,12 +126,12 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*tick
 		}
 		frames = append(frames, urls...)
 	}
-	notices, err := a.signOutOf(r.Context(), records)
+	notifications, err := a.signOutOf(r.Context(), records)
 	if err != nil {
 		return err
 	}
-	if notices > 0 && a.config.WaitForNotices > 0 {
-		a.awaitNotices(r.Context(), records, a.config.WaitForNotices)
+	if notifications > 0 && a.config.Logout.DeliveryWait > 0 {
+		a.awaitNotifications(r.Context(), records, a.config.Logout.DeliveryWait)
 	}
 	if _, present := a.readCookies(r); present {
 		// A browser that keeps its cookie from other sites may have that of another session than the hint's.
@@ -142,7 +142,7 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*tick
 	}
 	switch {
 	case len(frames) > 0:
-		done.Kind, done.Frames, done.Continue, done.Wait = LogoutFrames, frames, request.Redirect, a.config.FrontChannelWait
+		done.Kind, done.Frames, done.Continue, done.Wait = LogoutFrames, frames, request.Redirect, a.config.Logout.FrontChannelWait
 	case request.Redirect != "":
 		// Registered for the client, or sealed by us.
 		w.Header().Set("Location", request.Redirect)

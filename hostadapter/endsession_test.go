@@ -41,7 +41,7 @@ func (hints) Verify(_ context.Context, token string) (*hostadapter.IDTokenHint, 
 func newEndSessionHost(t *testing.T) *host {
 	return newHost(t, func(c *hostadapter.Config) {
 		c.Hints = hints{}
-		c.MatchLogoutHint = func(hint string, session *hostadapter.Session) bool { return hint == session.SubjectID+"@op.example" }
+		c.Logout.MatchHint = func(hint string, session *hostadapter.Session) bool { return hint == session.SubjectID+"@op.example" }
 		c.Clients = logout.ClientMap{
 			"shop": {PostLogoutRedirectURIs: []string{"https://shop.example/bye", "https://shop.example/bye?from=op"}},
 			"mail": {PostLogoutRedirectURIs: []string{"https://mail.example/bye"}},
@@ -317,8 +317,8 @@ func TestEndSessionWithoutItsCookie(t *testing.T) {
 					return
 				}
 				b.mustBe("")
-				if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.UserLogout {
-					t.Errorf("notices %+v, want one of user_logout", notices)
+				if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.UserLogout {
+					t.Errorf("notifications %+v, want one of user_logout", notifications)
 				}
 			})
 		}
@@ -334,8 +334,8 @@ func TestEndSessionOfAnExpiredSession(t *testing.T) {
 	h.use(session.SessionID, "shop")
 	h.clock.advance(hostadapter.DefaultIdleTimeout)
 	h.browser().get(url.Values{"id_token_hint": {"ann/" + session.SessionID + "/shop"}})
-	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
-		t.Errorf("notices %+v, want one of session_expiration", notices)
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionExpiration {
+		t.Errorf("notifications %+v, want one of session_expiration", notifications)
 	}
 }
 
@@ -383,7 +383,7 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Hints = hints{}
 		c.Clients = logout.ClientMap{"frame": {FrontChannelLogoutURI: "https://frame.example/clear"}}
-		c.LogoutPage = func(w http.ResponseWriter, _ *http.Request, page *hostadapter.LogoutPage) {
+		c.Logout.Page = func(w http.ResponseWriter, _ *http.Request, page *hostadapter.LogoutPage) {
 			seen = append(seen, *page)
 			w.WriteHeader(page.Status)
 		}
@@ -417,7 +417,7 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 
 // RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been told. A client that does
 // not answer holds it up no longer than the host allows.
-func TestRPInitiatedLogout_3_RedirectAfterTheNotices(t *testing.T) {
+func TestRPInitiatedLogout_3_RedirectAfterTheNotifications(t *testing.T) {
 	t.Parallel()
 	var told atomic.Bool
 	release := make(chan struct{})
@@ -432,11 +432,11 @@ func TestRPInitiatedLogout_3_RedirectAfterTheNotices(t *testing.T) {
 	for _, path := range []string{"/slow", "/dead"} {
 		told.Store(false)
 		h := newHost(t, func(c *hostadapter.Config) {
-			c.Hints, c.WaitForNotices = hints{}, 30*time.Second
+			c.Hints, c.Logout.DeliveryWait = hints{}, 30*time.Second
 			if path == "/dead" {
-				c.WaitForNotices = 50 * time.Millisecond
+				c.Logout.DeliveryWait = 50 * time.Millisecond
 			}
-			c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: client.URL + path, PostLogoutRedirectURIs: []string{"https://shop.example/bye"}}}
 		})
 		b := h.browser()

@@ -9,7 +9,7 @@ import (
 )
 
 // Event is something that has happened to a session: one of *SessionStarted, *SessionRenewed, *SessionReplaced, *SessionEnded, *GrantsRevoked,
-// *NoticeDelivered and *NoticeGivenUp. It is told after the store has it for certain, on the host that did it.
+// *NotificationDelivered and *NotificationGivenUp. It is told after the store has it for certain, on the host that did it.
 type Event interface {
 	// Attrs are the event as a log shows it.
 	Attrs() []slog.Attr
@@ -62,17 +62,17 @@ type GrantsRevoked struct {
 	Actor                string
 }
 
-// NoticeDelivered says that a client took the notice of a session's end.
-type NoticeDelivered struct {
-	Time   time.Time
-	Notice logout.Notification
+// NotificationDelivered says that a client took the notification of a session's end.
+type NotificationDelivered struct {
+	Time         time.Time
+	Notification logout.Notification
 }
 
-// NoticeGivenUp says that a client refused its notice, or that nobody tries to deliver it any more. Problem says why.
-type NoticeGivenUp struct {
-	Time    time.Time
-	Notice  logout.Notification
-	Problem string
+// NotificationGivenUp says that a client refused its notification, or that nobody tries to deliver it any more. Problem says why.
+type NotificationGivenUp struct {
+	Time         time.Time
+	Notification logout.Notification
+	Problem      string
 }
 
 // Name returns "session_started".
@@ -90,11 +90,11 @@ func (*SessionEnded) Name() string { return "session_ended" }
 // Name returns "grants_revoked".
 func (*GrantsRevoked) Name() string { return "grants_revoked" }
 
-// Name returns "notice_delivered".
-func (*NoticeDelivered) Name() string { return "notice_delivered" }
+// Name returns "notification_delivered".
+func (*NotificationDelivered) Name() string { return "notification_delivered" }
 
-// Name returns "notice_given_up".
-func (*NoticeGivenUp) Name() string { return "notice_given_up" }
+// Name returns "notification_given_up".
+func (*NotificationGivenUp) Name() string { return "notification_given_up" }
 
 func whose(sid, subject string, more ...slog.Attr) []slog.Attr {
 	return append([]slog.Attr{slog.String("session_id", sid), slog.String("subject_id", subject)}, more...)
@@ -125,14 +125,14 @@ func (e *GrantsRevoked) Attrs() []slog.Attr {
 }
 
 // Attrs returns the event as a log shows it.
-func (e *NoticeDelivered) Attrs() []slog.Attr { return ofNotice(&e.Notice) }
+func (e *NotificationDelivered) Attrs() []slog.Attr { return ofNotification(&e.Notification) }
 
 // Attrs returns the event as a log shows it.
-func (e *NoticeGivenUp) Attrs() []slog.Attr {
-	return append(ofNotice(&e.Notice), slog.String("problem", e.Problem))
+func (e *NotificationGivenUp) Attrs() []slog.Attr {
+	return append(ofNotification(&e.Notification), slog.String("problem", e.Problem))
 }
 
-func ofNotice(n *logout.Notification) []slog.Attr {
+func ofNotification(n *logout.Notification) []slog.Attr {
 	return whose(n.SessionID, n.SubjectID, slog.String("client_id", n.ClientID), slog.String("notification_id", n.ID))
 }
 

@@ -33,11 +33,11 @@ func (r *recorder) Receive(_ context.Context, event hostadapter.Event) {
 	r.seen = append(r.seen, event)
 }
 
-// lines returns the events in short, those of notices, which come in any order, last.
+// lines returns the events in short, those of notifications, which come in any order, last.
 func (r *recorder) lines() (lines []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var notices []string
+	var notifications []string
 	for _, event := range r.seen {
 		switch e := event.(type) {
 		case *hostadapter.SessionEnded:
@@ -50,14 +50,14 @@ func (r *recorder) lines() (lines []string) {
 			lines = append(lines, e.Name()+" "+e.SubjectID+" "+e.NewSubjectID)
 		case *hostadapter.GrantsRevoked:
 			lines = append(lines, fmt.Sprintf("%s %d %d", e.Name(), e.Tokens, e.Consents))
-		case *hostadapter.NoticeDelivered:
-			notices = append(notices, e.Name()+" "+e.Notice.ClientID)
-		case *hostadapter.NoticeGivenUp:
-			notices = append(notices, e.Name()+" "+e.Notice.ClientID)
+		case *hostadapter.NotificationDelivered:
+			notifications = append(notifications, e.Name()+" "+e.Notification.ClientID)
+		case *hostadapter.NotificationGivenUp:
+			notifications = append(notifications, e.Name()+" "+e.Notification.ClientID)
 		}
 	}
-	slices.Sort(notices)
-	return append(lines, notices...)
+	slices.Sort(notifications)
+	return append(lines, notifications...)
 }
 
 // relyingParty answers logout tokens: 400 at /refuse.
@@ -90,7 +90,7 @@ func TestEvents(t *testing.T) {
 	text := &testenv.Log{}
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Events = []hostadapter.Subscriber{events, hostadapter.NewEventLog(slog.New(slog.NewTextHandler(text, nil)))}
-		c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"}}
 	})
 	b := h.browser()
@@ -106,12 +106,12 @@ func TestEvents(t *testing.T) {
 	}
 	h.browser().signIn(hostadapter.Identity{Subject: "eve"})
 	h.clock.advance(24 * time.Hour)
-	h.config.ExpiryOff, h.config.Events = false, []hostadapter.Subscriber{events}
+	h.config.Expiry.Off, h.config.Events = false, []hostadapter.Subscriber{events}
 	h.start()
 	want := []string{
 		"session_started ann", "session_renewed ann", `session_ended ann session_replaced by ""`, "grants_revoked 1 0",
 		"session_replaced ann bob", "session_started bob", `session_ended bob terminated by "operator"`, "session_started eve",
-		`session_ended eve session_expiration by ""`, "notice_delivered shop", "notice_given_up rude",
+		`session_ended eve session_expiration by ""`, "notification_delivered shop", "notification_given_up rude",
 	}
 	testenv.Eventually(t, "all events were told", func() bool { return len(events.lines()) >= len(want) })
 	testenv.Eventually(t, "the log has them", func() bool {
@@ -165,7 +165,7 @@ func TestDeleteUser(t *testing.T) {
 	t.Parallel()
 	uri := relyingParty(t)
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"}}
 	})
 	other := h.browser()
@@ -184,8 +184,8 @@ func TestDeleteUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if deletion.Sessions != 3 || deletion.Tokens != 4 || deletion.Notices != 3 {
-		t.Errorf("%+v, want 3 sessions, 4 tokens, 3 notices", deletion)
+	if deletion.Sessions != 3 || deletion.Tokens != 4 || deletion.Notifications != 3 {
+		t.Errorf("%+v, want 3 sessions, 4 tokens, 3 notifications", deletion)
 	}
 	for _, b := range browsers {
 		b.mustBe("")
@@ -194,14 +194,14 @@ func TestDeleteUser(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	count, err := deletion.Wait(ctx)
-	if err != nil || count != (hostadapter.NoticeCount{Delivered: 2, Refused: 1}) {
+	if err != nil || count != (hostadapter.NotificationCount{Delivered: 2, Refused: 1}) {
 		t.Errorf("%+v, %v; want two delivered and one refused", count, err)
 	}
 	again, err := h.DeleteUser(t.Context(), "ann")
-	if err != nil || again.Sessions+again.Tokens+again.Consents+again.Notices != 0 {
+	if err != nil || again.Sessions+again.Tokens+again.Consents+again.Notifications != 0 {
 		t.Errorf("%+v, %v; want nothing left", again, err)
 	}
-	if count, err := again.Wait(ctx); err != nil || count != (hostadapter.NoticeCount{}) {
+	if count, err := again.Wait(ctx); err != nil || count != (hostadapter.NotificationCount{}) {
 		t.Errorf("%+v, %v; want nobody to wait for", count, err)
 	}
 	if _, err := h.DeleteUser(t.Context(), ""); !errors.Is(err, ticketstore.ErrInvalid) {
@@ -223,7 +223,7 @@ func TestDeleteUserWhoseClientIsAway(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if count, err := deletion.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || count != (hostadapter.NoticeCount{}) {
+	if count, err := deletion.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || count != (hostadapter.NotificationCount{}) {
 		t.Errorf("%+v, %v; want the context's error", count, err)
 	}
 }

@@ -143,11 +143,11 @@ func (a *Adapter) tellSlid(sessionID, subjectID string) {
 	a.events.tell(&SessionRenewed{Time: a.now(), SessionID: sessionID, SubjectID: subjectID})
 }
 
-func (a *Adapter) settled(notice *logout.Notification, outcome logout.Outcome) {
+func (a *Adapter) settled(notification *logout.Notification, outcome logout.Outcome) {
 	switch outcome.State {
 	case logout.Delivered:
-		a.events.tell(&NoticeDelivered{Time: a.now(), Notice: *notice})
+		a.events.tell(&NotificationDelivered{Time: a.now(), Notification: *notification})
 	case logout.Refused, logout.GivenUp:
-		a.events.tell(&NoticeGivenUp{Time: a.now(), Notice: *notice, Problem: outcome.LastError})
+		a.events.tell(&NotificationGivenUp{Time: a.now(), Notification: *notification, Problem: outcome.LastError})
 	}
 }

@@ -46,14 +46,14 @@ func (a *Adapter) frontChannelURL(ctx context.Context, clientID string, session 
 	return client.FrontChannelURL(session.Issuer, session.SessionID)
 }
 
-// Pauses between looks at the notices of a session.
+// Pauses between looks at the notifications of a session.
 const (
 	firstLook = 5 * time.Millisecond
 	mostPause = 200 * time.Millisecond
 )
 
-// awaitNotices returns when every client of the ended sessions has been told, was given up, or the time is over.
-func (a *Adapter) awaitNotices(ctx context.Context, ended []*ticketstore.Session, limit time.Duration) {
+// awaitNotifications returns when every client of the ended sessions has been told, was given up, or the time is over.
+func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.Session, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	timer := time.NewTimer(firstLook)
@@ -65,7 +65,7 @@ func (a *Adapter) awaitNotices(ctx context.Context, ended []*ticketstore.Session
 			return
 		}
 		for len(ended) > 0 {
-			if waiting, err := a.waitingNotices(ctx, ended[0].SessionID); err != nil || waiting > 0 {
+			if waiting, err := a.waitingNotifications(ctx, ended[0].SessionID); err != nil || waiting > 0 {
 				break
 			}
 			ended = ended[1:]
@@ -77,8 +77,8 @@ func (a *Adapter) awaitNotices(ctx context.Context, ended []*ticketstore.Session
 	}
 }
 
-// waitingNotices counts the clients of a session that were not told yet. One that is to be told a second time was.
-func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting int, err error) {
+// waitingNotifications counts the clients of a session that were not told yet. One that is to be told a second time was.
+func (a *Adapter) waitingNotifications(ctx context.Context, sessionID string) (waiting int, err error) {
 	query := logout.NotificationQuery{
 		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
 	}
@@ -102,7 +102,7 @@ func (a *Adapter) waitingNotices(ctx context.Context, sessionID string) (waiting
 	}
 }
 
-// wasTold reports whether a client has taken a pending notice once and is only to be told a second time.
+// wasTold reports whether a client has taken a pending notification once and is only to be told a second time.
 func wasTold(n *logout.Notification) bool {
 	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

@@ -23,7 +23,7 @@ func fuzzed(f *testing.F) *Adapter {
 	}
 	clients := logout.ClientMap{"shop": {ClientID: "shop", PostLogoutRedirectURIs: []string{"https://shop.example/bye?x=1"}}}
 	return &Adapter{ring: ring, config: Config{
-		Cookie: Cookie{Name: "__Host-sid"}, Issuer: "https://op.example", Clients: clients,
+		Cookie: CookieConfig{Name: "__Host-sid"}, Issuer: "https://op.example", Clients: clients,
 		Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
 	}}
 }

@@ -221,7 +221,7 @@ func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 	h.config = hostadapter.Config{
 		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{},
 		Clients: logout.ClientMap{}, Now: h.clock.Now, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
-		ExpiryOff: true, SweepEvery: time.Hour, // sweeps are what some tests are about
+		Expiry: hostadapter.ExpiryConfig{Off: true, SweepEvery: time.Hour}, // sweeps are what some tests are about
 	}
 	for _, c := range change {
 		c(&h.config)
@@ -258,8 +258,8 @@ func (h *host) use(sid, client string) {
 	h.clock.advance(time.Minute)
 }
 
-// notices returns all notices in the queue.
-func (h *host) notices() []logout.Notification {
+// notifications returns all notifications in the queue.
+func (h *host) notifications() []logout.Notification {
 	h.t.Helper()
 	page, err := h.Operations().QueryNotifications(h.t.Context(), logout.NotificationQuery{Order: ticketstore.Ascending})
 	if err != nil {

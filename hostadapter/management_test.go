@@ -94,7 +94,7 @@ func TestRemoveSessions(t *testing.T) {
 				if !strings.Contains(h.log.String(), "left the company") {
 					t.Error("the reason is not in the log")
 				}
-				for _, n := range h.notices() {
+				for _, n := range h.notifications() {
 					if n.Reason != logout.Terminated {
 						t.Errorf("clients see reason %q, want terminated", n.Reason)
 					}
@@ -160,7 +160,7 @@ func TestQueryAndReport(t *testing.T) {
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.ExpiryOff, c.SweepEvery, c.IdleTimeout = false, 5*time.Millisecond, time.Hour
+		c.Expiry.Off, c.Expiry.SweepEvery, c.Lifetime.IdleTimeout = false, 5*time.Millisecond, time.Hour
 	})
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "shop")
@@ -170,8 +170,8 @@ func TestSweep(t *testing.T) {
 		_, err := h.Operations().SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
-	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
-		t.Errorf("notices %+v, want one of session_expiration", notices)
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionExpiration {
+		t.Errorf("notifications %+v, want one of session_expiration", notifications)
 	}
 	testenv.Eventually(t, "the log says that it works again", func() bool { return strings.Contains(h.log.String(), "are ended again") })
 	if n := strings.Count(h.log.String(), "fell due cannot be ended"); n != 1 {
@@ -179,8 +179,8 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// TestNoticesAfterRestart: what waits in the store is delivered by the next adapter, and an operator can have it sent again.
-func TestNoticesAfterRestart(t *testing.T) {
+// TestNotificationsAfterRestart: what waits in the store is delivered by the next adapter, and an operator can have it sent again.
+func TestNotificationsAfterRestart(t *testing.T) {
 	t.Parallel()
 	got := make(chan map[string]any, 8)
 	rp := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -202,13 +202,13 @@ func TestNoticesAfterRestart(t *testing.T) {
 		t.Fatalf("RemoveSessions: %v", err)
 	}
 	h.config.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: rp.URL}}
-	h.config.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	h.config.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	h.start()
 	if claims := <-got; claims["sid"] != session.SessionID || claims["sub"] != "ann" || claims["iss"] != issuer || claims["aud"] != "shop" {
 		t.Errorf("claims %v, want those of ann's session", claims)
 	}
-	testenv.Eventually(t, "the notice is delivered", func() bool { return h.notices()[0].State == logout.Delivered })
-	if _, err := h.Operations().RetryNotification(t.Context(), h.notices()[0].ID); err != nil {
+	testenv.Eventually(t, "the notification is delivered", func() bool { return h.notifications()[0].State == logout.Delivered })
+	if _, err := h.Operations().RetryNotification(t.Context(), h.notifications()[0].ID); err != nil {
 		t.Fatalf("RetryDelivery: %v", err)
 	}
 	<-got
@@ -231,7 +231,7 @@ func TestReadyAndClose(t *testing.T) {
 	config := h.config
 	config.Backend = describing{config.Backend, ticketstore.Description{Name: "half", Services: []string{"tickets", "grants"}}}
 	if _, err := hostadapter.New(t.Context(), config); err == nil || !strings.Contains(err.Error(), "does not serve logout") {
-		t.Errorf("New over a backend without notices: %v, want an error that says so", err)
+		t.Errorf("New over a backend without notifications: %v, want an error that says so", err)
 	}
 }
 

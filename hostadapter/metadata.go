@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Metadata is what a server's discovery document says of signing out: RP-Initiated Logout 1.0, section 2.1, Back-Channel Logout 1.0, section
@@ -40,7 +42,7 @@ func (m *Metadata) MergeInto(document any) (map[string]any, error) {
 		return nil, err
 	}
 	if issuer := merged["issuer"]; issuer != m.issuer {
-		return nil, bad("issuer", "of the discovery document is not Config.Issuer")
+		return nil, fmt.Errorf("hostadapter: %w", ticketstore.Invalidf("issuer", "of the discovery document is not Config.Issuer"))
 	}
 	maps.Copy(merged, ours)
 	if claims, ok := merged["claims_supported"].([]any); ok && !slices.Contains(claims, any("sid")) {

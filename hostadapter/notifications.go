@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// QueryNotifications returns a page of notices to clients.
+// QueryNotifications returns a page of notifications to clients.
 func (o *Operations) QueryNotifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
 	page, err := o.adapter.config.Backend.Logout().Notifications(ctx, query)
 	if err != nil {
@@ -17,21 +17,21 @@ func (o *Operations) QueryNotifications(ctx context.Context, query logout.Notifi
 	return page, nil
 }
 
-// RetryNotification has a notice sent again now, whatever became of it. An unknown one is ticketstore.ErrNotFound.
+// RetryNotification has a notification sent again now, whatever became of it. An unknown one is ticketstore.ErrNotFound.
 func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.Notification, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
 	}
 	retried, err := o.adapter.config.Backend.Logout().Retry(ctx, logout.Retry{ID: id}, o.adapter.now())
 	if err != nil {
-		return nil, fmt.Errorf("hostadapter: sending a notice again: %w", err)
+		return nil, fmt.Errorf("hostadapter: sending a notification again: %w", err)
 	}
 	o.adapter.dispatcher.Wake()
 	return retried.Notification, nil
 }
 
-// RetryNotifications has the notices that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
-// one condition. Pending notices that are due or being delivered, and those queued meanwhile, are left as they are. An error says nothing of how
+// RetryNotifications has the notifications that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
+// one condition. Pending notifications that are due or being delivered, and those queued meanwhile, are left as they are. An error says nothing of how
 // many will be sent before; sending again does no harm.
 func (o *Operations) RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
@@ -44,7 +44,7 @@ func (o *Operations) RetryNotifications(ctx context.Context, filter logout.Notif
 		retried, err := o.adapter.config.Backend.Logout().Retry(ctx, retry, now)
 		o.adapter.dispatcher.Wake()
 		if err != nil {
-			return 0, fmt.Errorf("hostadapter: sending notices again: %w", err)
+			return 0, fmt.Errorf("hostadapter: sending notifications again: %w", err)
 		}
 		count += retried.Count
 		places.changed += retried.Count
@@ -52,7 +52,7 @@ func (o *Operations) RetryNotifications(ctx context.Context, filter logout.Notif
 			return count, nil
 		}
 		if err := places.on(retry.After); err != nil {
-			return 0, fmt.Errorf("hostadapter: sending notices again: %w", err)
+			return 0, fmt.Errorf("hostadapter: sending notifications again: %w", err)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (o *Operations) BackendName() string { return o.adapter.backends.name() }
 
 // BackendNames returns the names of Config.Swap.Backends, sorted.
 func (o *Operations) BackendNames() []string {
-	return slices.Sorted(maps.Keys(o.adapter.config.Backends))
+	return slices.Sorted(maps.Keys(o.adapter.config.Swap.Backends))
 }
 
 // Now returns the moment by the clock in use, in UTC.

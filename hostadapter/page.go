@@ -29,7 +29,7 @@ const (
 )
 
 // LogoutPage is what the end-session endpoint shows to a person. The status and the headers, a Content-Security-Policy among them, are set
-// when Config.LogoutPage is called; it adds to the policy what its own style needs.
+// when Config.Logout.Page is called; it adds to the policy what its own style needs.
 type LogoutPage struct {
 	Kind   LogoutPageKind
 	Status int
@@ -124,9 +124,9 @@ func (a *Adapter) showPage(w http.ResponseWriter, r *http.Request, content *Logo
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	if a.config.LogoutPage != nil {
+	if a.config.Logout.Page != nil {
 		header.Set("Content-Security-Policy", policy)
-		a.config.LogoutPage(w, r, content)
+		a.config.Logout.Page(w, r, content)
 		return
 	}
 	header.Set("Content-Security-Policy", policy+styleSource)

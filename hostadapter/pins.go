@@ -11,7 +11,7 @@ import (
 
 // PinnedStore is a store that a host knows by its id.
 type PinnedStore struct {
-	// Name is what the host calls it, see Config.BackendName.
+	// Name is what the host calls it, see Config.Swap.BackendName.
 	Name string `json:"name"`
 	// StoreID is its ticketstore.Description.StoreID.
 	StoreID string `json:"store_id"`
@@ -26,7 +26,7 @@ type PinnedStore struct {
 // and after it the old one is left.
 //
 // The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so
-// that none is made by mistake. The functions of Config.Backends get a context that has the ids wherever they
+// that none is made by mistake. The functions of Config.Swap.Backends get a context that has the ids wherever they
 // are known.
 type Pins interface {
 	// Pinned returns what Pin was given last, nothing before the first time.

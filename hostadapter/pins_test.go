@@ -101,7 +101,7 @@ func TestPinsFollowASwap(t *testing.T) {
 	if err := h.Close(); err != nil {
 		t.Fatal(err)
 	}
-	h.config.BackendName = "newer"
+	h.config.Swap.BackendName = "newer"
 	h.start()
 	b.mustBe("ann")
 	p.mustBe(t, append(want, []string{"newer"})...)

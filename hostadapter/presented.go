@@ -99,7 +99,7 @@ func askedAbout(all []presented) *presented {
 
 // signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that
 // are told.
-func (a *Adapter) signOutOf(ctx context.Context, records []*ticketstore.Session) (notices int, err error) {
+func (a *Adapter) signOutOf(ctx context.Context, records []*ticketstore.Session) (notifications int, err error) {
 	var errs []error
 	for _, record := range records {
 		result, err := a.signOut(ctx, record)
@@ -107,9 +107,9 @@ func (a *Adapter) signOutOf(ctx context.Context, records []*ticketstore.Session)
 			errs = append(errs, err)
 			continue
 		}
-		notices += result.NotificationsQueued
+		notifications += result.NotificationsQueued
 	}
-	return notices, errors.Join(errs...)
+	return notifications, errors.Join(errs...)
 }
 
 func recordsOf(all []presented) (records []*ticketstore.Session) {

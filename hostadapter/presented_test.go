@@ -171,8 +171,8 @@ func TestSeveralCookiesSignIn(t *testing.T) {
 	if got := h.live(); !slices.Equal(got, []string{"ann"}) {
 		t.Errorf("sessions of %v live, want ann's alone", got)
 	}
-	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionReplaced {
-		t.Errorf("notices %+v, want one of session_replaced", notices)
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced {
+		t.Errorf("notifications %+v, want one of session_replaced", notifications)
 	}
 	s.visit(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := h.SignIn(w, r, hostadapter.Identity{Subject: "dan"}); err != nil {
@@ -206,8 +206,8 @@ func TestFormerIssuersSession(t *testing.T) {
 	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the former session: %v, want it ended", err)
 	}
-	if notices := h.notices(); len(notices) != 1 || notices[0].Issuer != issuer || notices[0].Reason != logout.SessionReplaced {
-		t.Errorf("notices %+v, want one of the former issuer", notices)
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Issuer != issuer || notifications[0].Reason != logout.SessionReplaced {
+		t.Errorf("notifications %+v, want one of the former issuer", notifications)
 	}
 	if err := out.signOut(); err != nil {
 		t.Error(err)

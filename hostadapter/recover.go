@@ -39,7 +39,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		if backend, found := opened[name]; found {
 			return backend, nil
 		}
-		f, found := a.config.Backends[name]
+		f, found := a.config.Swap.Backends[name]
 		if !found {
 			return nil, &MissingBackendError{Name: name}
 		}
@@ -50,7 +50,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		opened[name] = backend
 		return backend, nil
 	}
-	name, backend := a.config.BackendName, a.config.Backend
+	name, backend := a.config.Swap.BackendName, a.config.Backend
 	if backend == nil {
 		if backend, err = open(ctx, name); err != nil {
 			return err
@@ -136,7 +136,7 @@ func (a *Adapter) closeOpened() error {
 	return errors.Join(errs...)
 }
 
-// MissingBackendError is the failure of a start: the sessions were moved, or may have been, to a backend in a swap, and Config.Backends does not
+// MissingBackendError is the failure of a start: the sessions were moved, or may have been, to a backend in a swap, and Config.Swap.Backends does not
 // name it. What they were moved from must not serve in its place.
 type MissingBackendError struct {
 	// Name is what the backend was called in that swap.
@@ -145,5 +145,5 @@ type MissingBackendError struct {
 
 // Error names the backend.
 func (e *MissingBackendError) Error() string {
-	return fmt.Sprintf("backend %q is not among Config.Backends", e.Name)
+	return fmt.Sprintf("backend %q is not among Config.Swap.Backends", e.Name)
 }

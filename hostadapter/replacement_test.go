@@ -48,8 +48,8 @@ func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	}
 	group.Wait()
 	b.mustBe("")
-	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.SessionReplaced || notices[0].SessionID != ann.SessionID {
-		t.Errorf("notices %+v, want one of session_replaced", notices)
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced || notifications[0].SessionID != ann.SessionID {
+		t.Errorf("notifications %+v, want one of session_replaced", notifications)
 	}
 }
 

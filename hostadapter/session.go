@@ -135,8 +135,8 @@ func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 	defer cancel()
 	_, err := a.end(ctx, &logout.Ending{
 		SessionID: sessionID, Reason: logout.SessionExpiration,
-		KeepOffline: !a.config.RevokeOfflineOnExpiry, KeepConsents: true,
-		SkipNotification: a.config.TellOnExpiry == TellNone, CoordinatedOnly: a.config.TellOnExpiry == TellCoordinating,
+		KeepOffline: !a.config.Expiry.RevokeOffline, KeepConsents: true,
+		SkipNotification: a.config.Expiry.Notify == NoClients, CoordinatedOnly: a.config.Expiry.Notify == CoordinatingClients,
 	})
 	if err != nil {
 		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id", sessionID, "error", err)
@@ -146,8 +146,8 @@ func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 // renew slides the session if its last renewal is long enough ago. It returns nil if the session ended meanwhile.
 func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticketstore.Session {
 	now := a.now()
-	expires := capped(now.Add(a.config.IdleTimeout), record.EndsAt)
-	if now.Sub(record.Renewed) < a.config.RenewEvery || !expires.After(record.Expires) {
+	expires := capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt)
+	if now.Sub(record.Renewed) < a.config.Lifetime.RenewEvery || !expires.After(record.Expires) {
 		return record
 	}
 	renewed, err := a.config.Backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)

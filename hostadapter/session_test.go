@@ -22,7 +22,9 @@ var unavailable = fault{err: ticketstore.ErrUnavailable}
 
 func TestSignInAndAnswerInOneRequest(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 8*time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Lifetime.IdleTimeout, c.Lifetime.AbsoluteTimeout = time.Hour, 8*time.Hour
+	})
 	b := h.browser()
 	now := h.clock.Now()
 	identity := hostadapter.Identity{
@@ -178,7 +180,7 @@ func TestLostStoreIsNotSignedOut(t *testing.T) {
 
 func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	b := h.browser()
 	session := b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(session.SessionID, "shop")
@@ -187,16 +189,16 @@ func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
 	if _, err := h.Operations().SessionByID(t.Context(), session.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("SessionByID: %v, want ticketstore.ErrNotFound", err)
 	}
-	notices := h.notices()
-	if len(notices) != 1 || notices[0].Reason != logout.SessionExpiration {
-		t.Errorf("notices %+v, want one of session_expiration", notices)
+	notifications := h.notifications()
+	if len(notifications) != 1 || notifications[0].Reason != logout.SessionExpiration {
+		t.Errorf("notifications %+v, want one of session_expiration", notifications)
 	}
 }
 
 func TestSliding(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.IdleTimeout, c.AbsoluteTimeout, c.RenewEvery = time.Hour, 2*time.Hour, 5*time.Minute
+		c.Lifetime.IdleTimeout, c.Lifetime.AbsoluteTimeout, c.Lifetime.RenewEvery = time.Hour, 2*time.Hour, 5*time.Minute
 		c.Cookie.Persistent = true
 	})
 	b := h.browser()
@@ -261,8 +263,8 @@ func TestStepUpKeepsTheSession(t *testing.T) {
 		t.Errorf("session %+v, want what the second sign-in said", got)
 	}
 	stolen.mustBe("")
-	if notices := h.notices(); len(notices) != 0 {
-		t.Errorf("notices %+v, want none: nothing ended", notices)
+	if notifications := h.notifications(); len(notifications) != 0 {
+		t.Errorf("notifications %+v, want none: nothing ended", notifications)
 	}
 }
 
@@ -304,9 +306,9 @@ func TestReplacement(t *testing.T) {
 	if _, err := h.Operations().SessionByID(t.Context(), ann.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("ann's session: %v, want ticketstore.ErrNotFound", err)
 	}
-	notices := h.notices()
-	if len(notices) != 1 || notices[0].Reason != logout.SessionReplaced || notices[0].SubjectID != "ann" {
-		t.Errorf("notices %+v, want one of session_replaced for ann", notices)
+	notifications := h.notifications()
+	if len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced || notifications[0].SubjectID != "ann" {
+		t.Errorf("notifications %+v, want one of session_replaced for ann", notifications)
 	}
 }
 
@@ -396,8 +398,8 @@ func TestLostAnswers(t *testing.T) {
 		t.Errorf("SignOut: %v", err)
 	}
 	b.mustBe("")
-	if notices := h.notices(); len(notices) != 1 {
-		t.Errorf("%d notices, want one: the ending was repeated under its id", len(notices))
+	if notifications := h.notifications(); len(notifications) != 1 {
+		t.Errorf("%d notifications, want one: the ending was repeated under its id", len(notifications))
 	}
 }
 
@@ -464,8 +466,8 @@ func TestSignOut(t *testing.T) {
 		t.Error("the cookie was kept")
 	}
 	stolen.mustBe("")
-	notices := h.notices()
-	if len(notices) != 1 || notices[0].Reason != logout.UserLogout || notices[0].ClientID != "shop" {
-		t.Errorf("notices %+v, want one of user_logout for shop", notices)
+	notifications := h.notifications()
+	if len(notifications) != 1 || notifications[0].Reason != logout.UserLogout || notifications[0].ClientID != "shop" {
+		t.Errorf("notifications %+v, want one of user_logout for shop", notifications)
 	}
 }

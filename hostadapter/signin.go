@@ -40,8 +40,8 @@ const clockSkew = time.Minute
 // opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
 // wrong with it, before anything is touched.
 //
-// ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.MaxSessions allows and
-// Config.RefuseSignIn is set. After any other error nobody is known to be signed in: answer with it, or sign
+// ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.Lifetime.MaxSessions allows and
+// Config.Lifetime.RefuseSignIn is set. After any other error nobody is known to be signed in: answer with it, or sign
 // in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()
@@ -141,7 +141,7 @@ func (a *Adapter) replace(ctx context.Context, replaced []presented) error {
 	for i := range replaced {
 		_, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
 			SessionID: replaced[i].record.SessionID, Reason: logout.SessionReplaced,
-			KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+			KeepOffline: !a.config.Logout.RevokeOffline, KeepConsents: true,
 		})
 		if err != nil {
 			return fmt.Errorf("hostadapter: ending the session that is replaced: %w", err)
@@ -164,11 +164,11 @@ func (a *Adapter) tellReplaced(replaced []presented, by *ticketstore.Session, no
 // succeeds.
 func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now time.Time) error {
 	tickets := a.config.Backend.Tickets()
-	if a.config.MaxSessions == 0 {
+	if a.config.Lifetime.MaxSessions == 0 {
 		return persist(ctx, func(ctx context.Context) error { return tickets.Create(ctx, fresh) })
 	}
 	limit := ticketstore.Limit{
-		Max: a.config.MaxSessions, EndOldest: !a.config.RefuseSignIn, KeepOffline: !a.config.RevokeOfflineOnSignOut,
+		Max: a.config.Lifetime.MaxSessions, EndOldest: !a.config.Lifetime.RefuseSignIn, KeepOffline: !a.config.Logout.RevokeOffline,
 	}
 	var ended []string
 	err := persist(ctx, func(ctx context.Context) (err error) {
@@ -200,10 +200,10 @@ func (a *Adapter) newRecord(r *http.Request, identity *Identity, key ticketstore
 
 // lifetime returns the idle and the absolute limit of a session that somebody signs in to at that moment.
 func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
-	if a.config.AbsoluteTimeout > 0 {
-		endsAt = from.Add(a.config.AbsoluteTimeout)
+	if a.config.Lifetime.AbsoluteTimeout > 0 {
+		endsAt = from.Add(a.config.Lifetime.AbsoluteTimeout)
 	}
-	return capped(from.Add(a.config.IdleTimeout), endsAt), endsAt
+	return capped(from.Add(a.config.Lifetime.IdleTimeout), endsAt), endsAt
 }
 
 // stepUp gives the session of the same user a new cookie and the circumstances of the new sign-in. Nil: it

@@ -11,7 +11,7 @@ import (
 )
 
 // SignOut ends the session of this browser, or each of those whose cookies it brings, has their clients told, and
-// clears the cookie. Offline refresh tokens outlive it unless Config.RevokeOfflineOnSignOut; consents do in any
+// clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline; consents do in any
 // case. Nobody signed in is no error. When the store cannot be asked the error is
 // ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
 func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
@@ -29,7 +29,7 @@ func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 // signOut ends the session at its user's wish. A browser that goes away does not take its sign-out back.
 func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*logout.Result, error) {
 	result, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
-		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.RevokeOfflineOnSignOut, KeepConsents: true,
+		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.Logout.RevokeOffline, KeepConsents: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: signing out: %w", err)

@@ -13,14 +13,14 @@ func (a *Adapter) coordinates(client *logout.Client) bool {
 	if client != nil && client.Coordinate != nil {
 		return *client.Coordinate
 	}
-	return a.config.CoordinateClients
+	return a.config.Lifetime.CoordinateClients
 }
 
 // slide returns what has a session live on in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
-// it no more often than Config.RenewEvery.
+// it no more often than Config.Lifetime.RenewEvery.
 func (a *Adapter) slide(sessionID string) *grantstore.Slide {
 	now := a.now()
-	return &grantstore.Slide{SessionID: sessionID, Expires: now.Add(a.config.IdleTimeout), RenewedBefore: now.Add(-a.config.RenewEvery)}
+	return &grantstore.Slide{SessionID: sessionID, Expires: now.Add(a.config.Lifetime.IdleTimeout), RenewedBefore: now.Add(-a.config.Lifetime.RenewEvery)}
 }
 
 // sliding holds the sids that a request of this host is sliding just now: the others need not write the same.

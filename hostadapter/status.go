@@ -23,17 +23,17 @@ type BackendStatus struct {
 	Err error
 	// Sessions counts the sessions, -1 where that is not known.
 	Sessions int
-	// PendingDeliveries counts notices that wait to be delivered, -1 where that is not known. There are more if PendingCounted is
+	// PendingNotifications counts notifications that wait to be delivered, -1 where that is not known. There are more if PendingCounted is
 	// false: no more than ticketstore.MaxCount are counted.
-	PendingDeliveries int
-	PendingCounted    bool
+	PendingNotifications int
+	PendingCounted       bool
 }
 
 // BackendStatus asks the backend how it is. A backend that cannot be reached, or does not answer within seconds, is an answer and no error.
 func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	status := &BackendStatus{Sessions: -1, PendingDeliveries: -1}
+	status := &BackendStatus{Sessions: -1, PendingNotifications: -1}
 	err := o.adapter.checkBackend(ctx)
 	if err == nil {
 		err = o.adapter.countForStatus(ctx, status)
@@ -66,6 +66,6 @@ func (a *Adapter) countForStatus(ctx context.Context, status *BackendStatus) err
 	if err != nil {
 		return fmt.Errorf("counting deliveries: %w", err)
 	}
-	status.PendingDeliveries, status.PendingCounted = len(deliveries.Notifications), !deliveries.HasNext
+	status.PendingNotifications, status.PendingCounted = len(deliveries.Notifications), !deliveries.HasNext
 	return nil
 }

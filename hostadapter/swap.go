@@ -66,7 +66,7 @@ type swaps struct {
 	opened   []sessions.Backend // by us, to be closed by us
 }
 
-// Swap has another backend, one that Config.Backends names and that is empty, take the place of the one that serves, while it serves. It
+// Swap has another backend, one that Config.Swap.Backends names and that is empty, take the place of the one that serves, while it serves. It
 // returns the id of the swap, which goes on: SwapByID tells how far it is, AbortSwap ends it before the switch. ctx bounds the start only. An
 // unknown name is ticketstore.ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
 func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
@@ -109,12 +109,12 @@ func (o *Operations) Swap(ctx context.Context, name string) (id string, err erro
 	return state.ID, nil
 }
 
-// checkName refuses what is no name of Config.Backends.
+// checkName refuses what is no name of Config.Swap.Backends.
 func (a *Adapter) checkName(name string) error {
 	if err := ticketstore.CheckID("backend", name); err != nil {
 		return err
 	}
-	if _, found := a.config.Backends[name]; !found {
+	if _, found := a.config.Swap.Backends[name]; !found {
 		return fmt.Errorf("%w: backend %q is not configured", ticketstore.ErrNotFound, name)
 	}
 	return nil
@@ -150,7 +150,7 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context.Context, backend sessions.Backend) error) (sessions.Backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	backend, err := a.config.Backends[name](ctx)
+	backend, err := a.config.Swap.Backends[name](ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %q does not open: %w", ErrSwap, name, err)
 	}
@@ -190,7 +190,7 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessions.Backend, next PinnedStore) error {
 	resume := func() {}
 	defer func() { resume() }()
-	// A claim would be lost by the switch, and its notice sent twice: let deliveries under way come to their end.
+	// A claim would be lost by the switch, and its notification sent twice: let deliveries under way come to their end.
 	move.BeforeFence = func(ctx context.Context) (err error) {
 		if err := a.pin(ctx, next); err != nil {
 			return err

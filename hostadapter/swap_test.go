@@ -28,13 +28,13 @@ func swappable(t *testing.T, names ...string) func(*hostadapter.Config) {
 func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 	noSync := false
 	return func(c *hostadapter.Config) {
-		c.Backends = map[string]func(context.Context) (sessions.Backend, error){}
+		c.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){}
 		for _, name := range names {
-			c.Backends[name] = func(ctx context.Context) (sessions.Backend, error) {
+			c.Swap.Backends[name] = func(ctx context.Context) (sessions.Backend, error) {
 				return badger.Open(ctx, badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync}, slog.New(slog.DiscardHandler))
 			}
 		}
-		c.Backend, c.BackendName = nil, names[0]
+		c.Backend, c.Swap.BackendName = nil, names[0]
 	}
 }
 
@@ -75,16 +75,16 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 	if err := b.signOut(); err != nil {
 		t.Fatal(err)
 	}
-	if n := h.notices(); len(n) != 1 {
-		t.Fatalf("%d notices, want one", len(n))
+	if n := h.notifications(); len(n) != 1 {
+		t.Fatalf("%d notifications, want one", len(n))
 	}
 }
 
 func TestSwapIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, swappable(t, "old", "full"), func(c *hostadapter.Config) {
-		c.Backends["broken"] = func(context.Context) (sessions.Backend, error) { return nil, errors.New("no disk") }
-		full, err := c.Backends["full"](t.Context())
+		c.Swap.Backends["broken"] = func(context.Context) (sessions.Backend, error) { return nil, errors.New("no disk") }
+		full, err := c.Swap.Backends["full"](t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 	}
 	// The old one must not serve in the place of what it was moved to.
 	lost := h.config
-	lost.Backends = map[string]func(context.Context) (sessions.Backend, error){"old": h.config.Backends["old"]}
+	lost.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){"old": h.config.Swap.Backends["old"]}
 	var missing *hostadapter.MissingBackendError
 	if _, err := hostadapter.New(t.Context(), lost); !errors.As(err, &missing) || missing.Name != "new" {
 		t.Errorf("a start that cannot know the backend that serves: %v, want MissingBackendError", err)

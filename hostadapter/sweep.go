@@ -72,10 +72,10 @@ func (s *sweeper) due() bool {
 
 // every is how often the store is asked in any case.
 func (s *sweeper) every() time.Duration {
-	if d := s.adapter.description.Load(); d.Shared && !s.adapter.config.ExpiryOff {
-		return min(askShared, s.adapter.config.SweepEvery)
+	if d := s.adapter.description.Load(); d.Shared && !s.adapter.config.Expiry.Off {
+		return min(askShared, s.adapter.config.Expiry.SweepEvery)
 	}
-	return s.adapter.config.SweepEvery
+	return s.adapter.config.Expiry.SweepEvery
 }
 
 // pause is how long there is nothing to do.
@@ -96,7 +96,7 @@ func (s *sweeper) round(ctx context.Context) {
 	s.asked, s.from = time.Now(), s.adapter.now()
 	next, err := s.adapter.endDue(round)
 	// A session that cannot be ended keeps nothing else from going.
-	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.SweepEvery {
+	if !IsUnavailable(err) && time.Since(s.purged) >= s.adapter.config.Expiry.SweepEvery {
 		left, purgeErr := s.adapter.purge(round)
 		switch {
 		case left:
@@ -124,23 +124,23 @@ func (s *sweeper) round(ctx context.Context) {
 		log.WarnContext(ctx, "the store still has records whose time is up, after many rounds; it is asked less often from now on")
 	}
 	if s.failing = err != nil; s.failing {
-		next = s.adapter.now().Add(min(lookAtClock, s.adapter.config.SweepEvery))
+		next = s.adapter.now().Add(min(lookAtClock, s.adapter.config.Expiry.SweepEvery))
 	}
 	s.next = next
 }
 
 // endDue ends sessions that are due, in batches, and returns when the next one may be.
 func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
-	shortest := a.config.IdleTimeout
-	if a.config.AbsoluteTimeout > 0 {
-		shortest = min(shortest, a.config.AbsoluteTimeout)
+	shortest := a.config.Lifetime.IdleTimeout
+	if a.config.Lifetime.AbsoluteTimeout > 0 {
+		shortest = min(shortest, a.config.Lifetime.AbsoluteTimeout)
 	}
-	if a.config.ExpiryOff {
+	if a.config.Expiry.Off {
 		return a.now().Add(shortest), nil
 	}
 	sweep := logout.Sweep{
-		Limit: a.config.SweepBatch, KeepOffline: !a.config.RevokeOfflineOnExpiry,
-		SkipNotification: a.config.TellOnExpiry == TellNone, CoordinatedOnly: a.config.TellOnExpiry == TellCoordinating,
+		Limit: a.config.Expiry.SweepBatch, KeepOffline: !a.config.Expiry.RevokeOffline,
+		SkipNotification: a.config.Expiry.Notify == NoClients, CoordinatedOnly: a.config.Expiry.Notify == CoordinatingClients,
 	}
 	for range sweepCalls {
 		now := a.now()

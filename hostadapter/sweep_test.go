@@ -22,7 +22,7 @@ import (
 // TestSweepGoesPastSessionsThatSlid: they stand in the index before the one that is due, more of them than one call looks at.
 func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	var active []*browser
 	for range 1000 {
 		b := h.browser()
@@ -36,7 +36,7 @@ func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 		b.mustBe("active")
 	}
 	h.clock.advance(31 * time.Minute)
-	h.config.ExpiryOff = false
+	h.config.Expiry.Off = false
 	h.start()
 	testenv.Eventually(t, "the idle session ended", func() bool {
 		_, err := h.Operations().SessionByID(t.Context(), idle.SessionID)
@@ -59,7 +59,7 @@ func (h *host) gone(sids ...string) {
 // runs a poll each second would ask several times.
 func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.ExpiryOff, c.IdleTimeout = false, time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Lifetime.IdleTimeout = false, time.Hour })
 	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
 	first := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(59 * time.Minute)
@@ -84,7 +84,7 @@ func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 // TestRule8_TwoHostsEndASessionOnce: both sweep the same store.
 func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	var sids []string
 	for i := range 50 {
 		session := h.browser().signIn(hostadapter.Identity{Subject: fmt.Sprint("user ", i)})
@@ -92,7 +92,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 		sids = append(sids, session.SessionID)
 	}
 	h.clock.advance(2 * time.Hour)
-	h.config.ExpiryOff, h.config.SweepBatch = false, 7
+	h.config.Expiry.Off, h.config.Expiry.SweepBatch = false, 7
 	h.start()
 	h.start()
 	h.gone(sids...)
@@ -107,7 +107,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	}
 	for _, sid := range sids {
 		if told[sid] != 1 {
-			t.Errorf("session %s has %d notices, want one", sid, told[sid])
+			t.Errorf("session %s has %d notifications, want one", sid, told[sid])
 		}
 	}
 }
@@ -115,7 +115,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 // TestRule8_SweepAndBrowsersEndASessionOnce: whoever comes first, its client is told once.
 func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	var browsers []*browser
 	for range 20 {
 		b := h.browser()
@@ -123,7 +123,7 @@ func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 		browsers = append(browsers, b)
 	}
 	h.clock.advance(2 * time.Hour)
-	h.config.ExpiryOff = false
+	h.config.Expiry.Off = false
 	h.start()
 	var group sync.WaitGroup
 	for _, b := range browsers {
@@ -131,9 +131,9 @@ func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 	}
 	group.Wait()
 	told := map[string]int{}
-	for _, n := range h.notices() {
+	for _, n := range h.notifications() {
 		if told[n.SessionID]++; told[n.SessionID] > 1 || n.Reason != logout.SessionExpiration {
-			t.Errorf("notice %+v, want one of session_expiration", n)
+			t.Errorf("notification %+v, want one of session_expiration", n)
 		}
 	}
 	if len(told) != len(browsers) {
@@ -153,9 +153,9 @@ func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, e
 // TestRule8_ShorterSessionsOfAnotherHost: a host with a shorter idle time signs users in over the same store, and leaves expiry to us.
 func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.Backend, c.ExpiryOff = sharedBackend{c.Backend}, false })
+	h := newHost(t, func(c *hostadapter.Config) { c.Backend, c.Expiry.Off = sharedBackend{c.Backend}, false })
 	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
-	h.config.IdleTimeout, h.config.ExpiryOff = time.Minute, true
+	h.config.Lifetime.IdleTimeout, h.config.Expiry.Off = time.Minute, true
 	h.start()
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(time.Minute)
@@ -165,7 +165,7 @@ func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
 // TestRule8_ClockThatIsSetBack: by it the next session is due earlier than what the store said before.
 func TestRule8_ClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.ExpiryOff, c.IdleTimeout = false, time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Lifetime.IdleTimeout = false, time.Hour })
 	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
 	h.clock.advance(-3 * time.Hour)
@@ -177,12 +177,12 @@ func TestRule8_ClockThatIsSetBack(t *testing.T) {
 // TestRule8_ClockThatIsSetBackMeanwhile: while the store works out when the next session is due.
 func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout = time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
 	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	var once sync.Once
 	before := h.clock.Now()
 	h.backend.before("EndDue", func() { once.Do(func() { h.clock.advance(-3 * time.Hour) }) })
-	h.config.ExpiryOff = false
+	h.config.Expiry.Off = false
 	h.start()
 	testenv.Eventually(t, "the clock was set back", func() bool { return h.clock.Now().Before(before) })
 	session := h.browser().signIn(hostadapter.Identity{Subject: "bob"})
@@ -194,7 +194,7 @@ func TestRule8_ClockThatIsSetBackMeanwhile(t *testing.T) {
 func TestPurgesUntilNothingIsLeft(t *testing.T) {
 	t.Parallel()
 	const batches, each = 80, 64
-	h := newHost(t, func(c *hostadapter.Config) { c.SweepEvery = time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.SweepEvery = time.Hour })
 	for i := range batches {
 		batch := &grantstore.Batch{OperationID: fmt.Sprint("batch ", i)}
 		for j := range each {
@@ -216,16 +216,16 @@ func TestPurgesUntilNothingIsLeft(t *testing.T) {
 
 func TestWhoIsToldOfExpiry(t *testing.T) {
 	t.Parallel()
-	for tell, want := range map[hostadapter.TellClients][]string{
-		hostadapter.TellAll: {"other", "shop"}, hostadapter.TellCoordinating: {"shop"}, hostadapter.TellNone: nil,
+	for tell, want := range map[hostadapter.Recipients][]string{
+		hostadapter.AllClients: {"other", "shop"}, hostadapter.CoordinatingClients: {"shop"}, hostadapter.NoClients: nil,
 	} {
 		for name, end := range map[string]func(h *host, b *browser){
-			"by the sweep":   func(h *host, _ *browser) { h.config.ExpiryOff = false; h.start() },
+			"by the sweep":   func(h *host, _ *browser) { h.config.Expiry.Off = false; h.start() },
 			"by the browser": func(_ *host, b *browser) { b.mustBe("") },
 		} {
 			t.Run(string(tell)+" "+name, func(t *testing.T) {
 				t.Parallel()
-				h := newHost(t, func(c *hostadapter.Config) { c.TellOnExpiry = tell })
+				h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Notify = tell })
 				b := h.browser()
 				session := b.signIn(hostadapter.Identity{Subject: "ann"})
 				h.use(session.SessionID, "other")
@@ -239,7 +239,7 @@ func TestWhoIsToldOfExpiry(t *testing.T) {
 				end(h, b)
 				h.gone(session.SessionID)
 				var told []string
-				for _, n := range h.notices() {
+				for _, n := range h.notifications() {
 					told = append(told, n.ClientID)
 				}
 				if diff := cmp.Diff(want, told); diff != "" {
@@ -252,7 +252,7 @@ func TestWhoIsToldOfExpiry(t *testing.T) {
 
 func TestMaxSessions(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.MaxSessions = 2 })
+	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.MaxSessions = 2 })
 	var browsers []*browser
 	for range 3 {
 		browsers = append(browsers, h.browser())
@@ -261,13 +261,13 @@ func TestMaxSessions(t *testing.T) {
 	}
 	browsers[0].mustBe("")
 	browsers[1].mustBe("ann")
-	if notices := h.notices(); len(notices) != 1 || notices[0].Reason != logout.Terminated {
-		t.Errorf("notices %+v, want one of terminated", notices)
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.Terminated {
+		t.Errorf("notifications %+v, want one of terminated", notifications)
 	}
 	browsers[1].signIn(hostadapter.Identity{Subject: "ann"}) // stepping up begins no session
 	browsers[2].mustBe("ann")
 
-	h.config.RefuseSignIn = true
+	h.config.Lifetime.RefuseSignIn = true
 	h.start()
 	refused := h.browser()
 	if _, err := refused.trySignIn(hostadapter.Identity{Subject: "ann"}); !errors.Is(err, ticketstore.ErrTooManySessions) {
@@ -287,7 +287,9 @@ func TestMaxSessions(t *testing.T) {
 // A clock that is set back by an hour ends no session early, keeps none beyond its time, and does not stand in the way of a sign-in.
 func TestClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.IdleTimeout, c.AbsoluteTimeout = time.Hour, 2*time.Hour })
+	h := newHost(t, func(c *hostadapter.Config) {
+		c.Lifetime.IdleTimeout, c.Lifetime.AbsoluteTimeout = time.Hour, 2*time.Hour
+	})
 	b := h.browser()
 	session := b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(-time.Hour)

@@ -128,7 +128,7 @@ func (a *Adapter) reseal(
 	rekey := ticketstore.Rekey{
 		Key: record.Key, Version: record.Version, NewKey: record.Key, DisplayName: record.DisplayName, AuthTime: record.AuthTime,
 		ACR: record.ACR, AMR: record.AMR, RemoteAddr: record.RemoteAddr, UserAgent: record.UserAgent,
-		Expires: capped(now.Add(a.config.IdleTimeout), record.EndsAt), EndsAt: record.EndsAt,
+		Expires: capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt), EndsAt: record.EndsAt,
 	}
 	if rekey.Expires.Before(record.Expires) {
 		rekey.Expires = record.Expires

@@ -44,7 +44,7 @@ func lyingHost(t *testing.T, change ...func(*hostadapter.Config)) (*host, *liar)
 
 func TestTicketIsBoundToItsCookie(t *testing.T) {
 	t.Parallel()
-	h, store := lyingHost(t, func(c *hostadapter.Config) { c.AbsoluteTimeout = 24 * time.Hour })
+	h, store := lyingHost(t, func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = 24 * time.Hour })
 	identity := hostadapter.Identity{Subject: "ann", ACR: "silver", AMR: []string{"pwd"}, Properties: map[string]string{"tenant": "a"}}
 	ann, ben := h.browser(), h.browser()
 	ann.signIn(identity)

@@ -14,17 +14,17 @@ import (
 // callsTimeout bounds the wait for calls under way before the program that serves them is closed. Those that last longer are ended by it.
 const callsTimeout = 5 * time.Second
 
-// Upgrade has what Config.Backends opens under the name serve the data that is served now: a newer program over the same store, without a
+// Upgrade has what Config.Swap.Backends opens under the name serve the data that is served now: a newer program over the same store, without a
 // restart of the host. The name may be that of the backend that serves, whose program was replaced on disk. Calls wait while the one is closed
 // and the other opened, which is a fraction of a second. If the other does not open, or turns out to have other data, the one that
-// served is opened again, which its name in Config.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
+// served is opened again, which its name in Config.Swap.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
 // be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that cannot be ErrSwap.
 func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
 	}
 	serving := o.adapter.backends.name()
-	if _, found := o.adapter.config.Backends[serving]; !found {
+	if _, found := o.adapter.config.Swap.Backends[serving]; !found {
 		return "", fmt.Errorf("%w: %q is not among Backends, so that it could not come back", ErrSwap, serving)
 	}
 	_, state, err := o.adapter.begin(name, true)

@@ -71,7 +71,7 @@ func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (
 	return removed, nil
 }
 
-// manyGrants is a store that holds more grants, and more notices, than a test can make. Each call meets 13
+// manyGrants is a store that holds more grants, and more notifications, than a test can make. Each call meets 13
 // of 10,000 rows: the others are used refresh tokens, which a removal leaves.
 type manyGrants struct {
 	sessions.Backend
@@ -82,7 +82,7 @@ type manyGrants struct {
 const metAtOnce = 13
 
 func (m *manyGrants) Grants() grantstore.Store { return &manyGrantsStore{m.Backend.Grants(), m} }
-func (m *manyGrants) Logout() logout.Store     { return &manyNotices{m.Backend.Logout(), m} }
+func (m *manyGrants) Logout() logout.Store     { return &manyNotifications{m.Backend.Logout(), m} }
 
 // next answers a call: how many rows it met, and where the next one goes on.
 func (m *manyGrants) next() (met int, place string) {
@@ -103,12 +103,12 @@ func (g *manyGrantsStore) Remove(context.Context, grantstore.Removal, time.Time)
 	return &grantstore.RemovalResult{Met: met, GrantsRevoked: met, Next: []byte(place)}, nil
 }
 
-type manyNotices struct {
+type manyNotifications struct {
 	logout.Store
 	m *manyGrants
 }
 
-func (l *manyNotices) Retry(context.Context, logout.Retry, time.Time) (*logout.RetryResult, error) {
+func (l *manyNotifications) Retry(context.Context, logout.Retry, time.Time) (*logout.RetryResult, error) {
 	met, place := l.m.next()
 	return &logout.RetryResult{Count: met, Next: place}, nil
 }
@@ -183,7 +183,7 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 				_, err := h.Operations().RemoveGrants(ctx, hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 				return err
 			},
-			"notices sent again": func(ctx context.Context) error {
+			"notifications sent again": func(ctx context.Context) error {
 				_, err := h.Operations().RetryNotifications(ctx, logout.NotificationFilter{ClientID: "shop"})
 				return err
 			},
@@ -203,7 +203,7 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 
 func TestSweepOfAnEndlessStoreIsPaced(t *testing.T) {
 	t.Parallel()
-	h, e := endlessHost(t, true, func(c *hostadapter.Config) { c.ExpiryOff = false })
+	h, e := endlessHost(t, true, func(c *hostadapter.Config) { c.Expiry.Off = false })
 	testenv.Eventually(t, "the store is asked less often", func() bool { return strings.Contains(h.log.String(), "asked less often") })
 	// The next two rounds are of twenty calls each, with a pause between them.
 	before, began := e.calls.Load(), time.Now()

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// deliveries returns the notices of a session to a client, by their field.
+// deliveries returns the notifications of a session to a client, by their field.
 func (w *world) deliveries(t *testing.T, sid, client string) []map[string]any {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {client}}
@@ -38,17 +38,17 @@ func TestAFailingClientIsToldOnTheThirdTry(t *testing.T) {
 		t.Errorf("the shop was told before it had answered 500 twice: %d left", n)
 	}
 	if found := w.deliveries(t, w.annAtShop.sid, "shop"); len(found) != 1 {
-		t.Errorf("%d notices for one session and client, want one", len(found))
+		t.Errorf("%d notifications for one session and client, want one", len(found))
 	}
 }
 
-func TestARefusedNoticeCanBeSentAgain(t *testing.T) {
+func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.shop.answerNext(http.StatusBadRequest)
 	w.remove(t, map[string]any{"subject_id": ann.Subject})
 	var refused map[string]any
-	testenv.Eventually(t, "the notice being refused", func() bool {
+	testenv.Eventually(t, "the notification being refused", func() bool {
 		found := w.deliveries(t, w.annAtShop.sid, "shop")
 		refused = found[0]
 		return refused["state"] == "refused"

@@ -119,7 +119,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			w.Pass(24 * time.Hour)
 			return func() error { _, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 10}, w.Now); return err }, func() { w.SessionGone(s) }
 		},
-		"settlement of a notice": func(w *suite.World, _ transfer.Store) (func() error, func()) {
+		"settlement of a notification": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			w.Uses(s, client)
 			w.Pass(time.Minute) // a client that is told right after it got tokens is told once more
@@ -128,7 +128,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			return func() error {
 					return w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
 				},
-				func() { w.Same(w.Notification(s, client).State, logout.Delivered, "the notice's state") }
+				func() { w.Same(w.Notification(s, client).State, logout.Delivered, "the notification's state") }
 		},
 		"property": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			return func() error { return w.Properties.SetProperty(w.Ctx(), "name", nil, []byte("value")) }, func() {

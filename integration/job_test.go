@@ -72,7 +72,7 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 	}
 	got := job.Result
 	if got.SessionsRemoved != n || got.GrantsRevoked != n || got.NotificationsQueued != n || job.Done != job.Total {
-		t.Errorf("after %d kills the job says %+v, %d of %d, want %d sessions, grants and notices", killed, got, job.Done, job.Total, n)
+		t.Errorf("after %d kills the job says %+v, %d of %d, want %d sessions, grants and notifications", killed, got, job.Done, job.Total, n)
 	}
 	page, err := client.Tickets().Query(ctx, ticketstore.SessionQuery{})
 	if err != nil || page.TotalCount != 0 || len(page.Sessions) != 0 {

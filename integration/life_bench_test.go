@@ -146,7 +146,7 @@ func BenchmarkExpiryAtOnce(b *testing.B) {
 			w.WriteHeader(http.StatusNoContent)
 		}))
 		h := newLifeHost(b, func(c *hostadapter.Config) {
-			c.IdleTimeout, c.AllowLogoutCIDRs = time.Hour, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			c.Lifetime.IdleTimeout, c.Logout.AllowCIDRs = time.Hour, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			known := logout.ClientMap{}
 			for i := range clients {
 				known[fmt.Sprint("client ", i)] = logout.Client{BackChannelLogoutURI: party.URL}
@@ -196,7 +196,9 @@ func BenchmarkExpiryLag(b *testing.B) {
 	for b.Loop() {
 		b.StopTimer()
 		events := &lagRecorder{}
-		h := newLifeHost(b, func(c *hostadapter.Config) { c.Events, c.IdleTimeout = []hostadapter.Subscriber{events}, 2*time.Second })
+		h := newLifeHost(b, func(c *hostadapter.Config) {
+			c.Events, c.Lifetime.IdleTimeout = []hostadapter.Subscriber{events}, 2*time.Second
+		})
 		h.fill(b, others, 0, 24*time.Hour, 0)
 		events.first, events.step = h.Operations().Now().Add(2*time.Second), 20*time.Millisecond
 		h.fill(b, due, 0, 2*time.Second, events.step)

@@ -19,22 +19,22 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The notices of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are told, while the last answers as well and while it never
+// The notifications of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are told, while the last answers as well and while it never
 // does. Durable writes are on. One run makes both, so that their rates compare.
-func BenchmarkNotices(b *testing.B) {
+func BenchmarkNotifications(b *testing.B) {
 	var rates [2]float64
 	for range b.N {
 		for i, mute := range []bool{false, true} {
-			rate, claims := benchNotices(b, mute)
+			rate, claims := benchNotifications(b, mute)
 			rates[i] += rate / float64(b.N)
 			if mute {
-				b.ReportMetric(claims, "claims/notice")
+				b.ReportMetric(claims, "claims/notification")
 			}
 		}
 	}
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(rates[0], "all-answer-notices/s")
-	b.ReportMetric(rates[1], "one-mute-notices/s")
+	b.ReportMetric(rates[0], "all-answer-notifications/s")
+	b.ReportMetric(rates[1], "one-mute-notifications/s")
 	b.ReportMetric(rates[1]/rates[0], "ratio")
 }
 
@@ -79,8 +79,8 @@ func (c *countedClaims) Claim(ctx context.Context, claim logout.Claim, now time.
 	return c.Store.Claim(ctx, claim, now)
 }
 
-// benchNotices returns the rate in which the 99 are told, and how many claims that takes a notice.
-func benchNotices(b *testing.B, mute bool) (rate, claims float64) {
+// benchNotifications returns the rate in which the 99 are told, and how many claims that takes a notification.
+func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	b.Helper()
 	engine, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, nil)
 	if err != nil {
@@ -88,7 +88,7 @@ func benchNotices(b *testing.B, mute bool) (rate, claims float64) {
 	}
 	defer engine.Close()
 	clients, told := benchParties(b, mute)
-	queueNotices(b, engine, time.Now().Add(-time.Minute)) // so long ago that nobody is told twice
+	queueNotifications(b, engine, time.Now().Add(-time.Minute)) // so long ago that nobody is told twice
 	store := &countedClaims{Store: engine.Logout()}
 	signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
 		return hostadapter.SigningKey{Key: benchKey()}, nil
@@ -106,16 +106,16 @@ func benchNotices(b *testing.B, mute bool) (rate, claims float64) {
 	case <-time.After(5 * time.Minute):
 		b.Fatal("after five minutes not all of the 99 clients were told")
 	}
-	const notices = (benchClientsTold - 1) * benchSessionsEnded
-	rate, claims = notices/time.Since(started).Seconds(), float64(store.n.Load())/notices
+	const notifications = (benchClientsTold - 1) * benchSessionsEnded
+	rate, claims = notifications/time.Since(started).Seconds(), float64(store.n.Load())/notifications
 	if err := dispatcher.Close(); err != nil && !mute {
 		b.Error(err)
 	}
 	return rate, claims
 }
 
-// queueNotices signs users in at every client and ends their sessions.
-func queueNotices(b *testing.B, engine *badger.Engine, now time.Time) {
+// queueNotifications signs users in at every client and ends their sessions.
+func queueNotifications(b *testing.B, engine *badger.Engine, now time.Time) {
 	b.Helper()
 	var group sync.WaitGroup
 	for s := range benchSessionsEnded {

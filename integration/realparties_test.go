@@ -66,7 +66,7 @@ func (w *realWorld) sids(t *testing.T, subject string, want int) []string {
 	return sids
 }
 
-// expectDelivered waits until a relying party has answered each notice of a session, the second telling included.
+// expectDelivered waits until a relying party has answered each notification of a session, the second telling included.
 func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {rp.id}}
@@ -83,7 +83,7 @@ func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 		}
 		last = delivery
 	}
-	t.Errorf("%s: the notice is not delivered: %v", rp.id, last)
+	t.Errorf("%s: the notification is not delivered: %v", rp.id, last)
 }
 
 func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
@@ -96,7 +96,7 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			sid := w.sids(t, ann.Subject, 2)[0]
 			answer := w.remove(t, map[string]any{"session_id": sid, "reason": "a lost laptop"})
 			if answer["sessions_removed"] != 1.0 || answer["notifications_queued"] != 1.0 {
-				t.Errorf("the removal answered %v, want one session removed and one notice", answer)
+				t.Errorf("the removal answered %v, want one session removed and one notification", answer)
 			}
 			testenv.Eventually(t, rp.id+" ending its session", func() bool { return rp.asks(t, w.laptop, w.provider) })
 			if page := w.laptop.open(t, rp.url+"/page", w.provider, user{}); !strings.Contains(page, `name="password"`) {

@@ -53,10 +53,10 @@ type relyingParty struct {
 	config   *oauth2.Config
 	verifier *oidc.IDTokenVerifier
 
-	mutex   sync.Mutex
-	pending map[string]attempt // by state
-	logins  []signedIn
-	notices []notice
+	mutex         sync.Mutex
+	pending       map[string]attempt // by state
+	logins        []signedIn
+	notifications []notification
 	// answers are statuses given to the next logout tokens instead of looking at them.
 	answers []int
 	seen    map[string]bool // jti
@@ -64,8 +64,8 @@ type relyingParty struct {
 
 type attempt struct{ verifier, nonce string }
 
-// notice is a logout token that passed the strict verifier, or the reason why it did not.
-type notice struct {
+// notification is a logout token that passed the strict verifier, or the reason why it did not.
+type notification struct {
 	token *oidc.LogoutToken
 	err   error
 }
@@ -180,7 +180,7 @@ func (rp *relyingParty) backChannel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	token, err := rp.verifyLogout(r)
-	rp.notices = append(rp.notices, notice{token, err})
+	rp.notifications = append(rp.notifications, notification{token, err})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
@@ -228,11 +228,11 @@ func (rp *relyingParty) told(t testing.TB, sid string) int {
 	rp.mutex.Lock()
 	defer rp.mutex.Unlock()
 	n := 0
-	for _, notice := range rp.notices {
-		if notice.err != nil {
-			t.Fatalf("%s refused a logout token: %v", rp.id, notice.err)
+	for _, notification := range rp.notifications {
+		if notification.err != nil {
+			t.Fatalf("%s refused a logout token: %v", rp.id, notification.err)
 		}
-		if notice.token.SessionID == sid {
+		if notification.token.SessionID == sid {
 			n++
 		}
 	}

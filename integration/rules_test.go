@@ -12,8 +12,8 @@ import (
 // What this project promises, rule by rule, and tests that fail when a rule is broken: functions, or cases of the suites that every backend
 // runs, by their name. There are more; each of these must be there.
 var rules = map[string][]string{
-	"1. Ending is one bounded transaction, with its notices": {
-		"a session ends together with its notices", "of many ends of one session one ends it", "ends by sid and by subject tell each client once",
+	"1. Ending is one bounded transaction, with its notifications": {
+		"a session ends together with its notifications", "of many ends of one session one ends it", "ends by sid and by subject tell each client once",
 		"a session with many grants ends at once and is counted whole", "TestInterruptedRemovalIsResumed", "TestEndingOfAllSurvivesKills", "TestTorture",
 	},
 	"2. No token outlives its session unnoticed": {

@@ -171,7 +171,7 @@ func (s *scale) adminPage(b *testing.B) {
 		Signer: hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
 			return hostadapter.SigningKey{Key: benchKey()}, nil
 		}),
-		Logger: slog.New(slog.DiscardHandler), ExpiryOff: true,
+		Logger: slog.New(slog.DiscardHandler), Expiry: hostadapter.ExpiryConfig{Off: true},
 	})
 	if err != nil {
 		b.Fatal(err)

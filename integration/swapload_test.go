@@ -211,7 +211,7 @@ func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 		Session string `json:"sid"`
 	}
 	if err := json.Unmarshal([]byte(r.PostFormValue("logout_token")), &claims); err != nil {
-		c.t.Errorf("a notice cannot be read: %v", err)
+		c.t.Errorf("a notification cannot be read: %v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -222,7 +222,7 @@ func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 func (c *crowd) expectWhole() {
 	c.t.Helper()
 	ctx, now := c.t.Context(), time.Now().UTC()
-	testenv.Eventually(c.t, "all notices to be sent", func() bool {
+	testenv.Eventually(c.t, "all notifications to be sent", func() bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		return len(c.told) >= len(c.ended)
@@ -293,7 +293,7 @@ func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	}
 	adapter := pluginHost(t, "old", stores, func(config *hostadapter.Config) {
 		config.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: client.URL}}
-		config.AllowLogoutCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+		config.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		config.Signer = signer(func(_ context.Context, claims []byte) (string, error) { return string(claims), nil })
 	})
 	c.backend = adapter.Backend()

@@ -25,7 +25,7 @@ func pluginHost(
 		backends[name] = func(ctx context.Context) (sessions.Backend, error) { return plugin.Open(ctx, config) }
 	}
 	config := hostadapter.Config{
-		Backends: backends, BackendName: first, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},
+		Swap: hostadapter.SwapConfig{Backends: backends, BackendName: first}, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},
 		Signer:  signer(func(context.Context, []byte) (string, error) { return "", errors.New("nobody is told") }),
 		Clients: logout.ClientMap{}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
 	}

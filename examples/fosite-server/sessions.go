@@ -54,22 +54,18 @@ func (s *running) attachSessions(ctx context.Context) error {
 		Fosite:  p.config,
 		Store:   clientStore(p.clients),
 		Key:     p.secrets.signingKey,
-
-		FormerIssuers: s.options.formerIssuers,
-		KeysLost:      s.options.keysLost,
 		Host: hostadapter.Config{
-			Cookie:           hostadapter.Cookie{Name: p.cookieName()},
-			LogoutPage:       p.logoutPage,
-			IdleTimeout:      s.options.idle,
-			AbsoluteTimeout:  s.options.absolute,
-			MaxSessions:      s.options.maxSessions,
-			RefuseSignIn:     s.options.refuseSignIn,
-			AllowLogoutCIDRs: s.options.allowCIDRs,
-			RemoteAddr:       s.options.remoteAddr,
-			Backends:         s.stores(p.logger),
-			BackendName:      mainStore,
-			Pins:             s.options.pins(),
-			Logger:           p.logger,
+			FormerIssuers: s.options.formerIssuers, KeysLost: s.options.keysLost,
+			Cookie: hostadapter.CookieConfig{Name: p.cookieName()},
+			Lifetime: hostadapter.LifetimeConfig{
+				IdleTimeout: s.options.idle, AbsoluteTimeout: s.options.absolute,
+				MaxSessions: s.options.maxSessions, RefuseSignIn: s.options.refuseSignIn,
+			},
+			Logout:     hostadapter.LogoutConfig{Page: p.logoutPage, AllowCIDRs: s.options.allowCIDRs},
+			Swap:       hostadapter.SwapConfig{Backends: s.stores(p.logger), BackendName: mainStore},
+			Pins:       s.options.pins(),
+			RemoteAddr: s.options.remoteAddr,
+			Logger:     p.logger,
 		},
 	})
 	if err != nil {

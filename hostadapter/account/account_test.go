@@ -179,9 +179,9 @@ func TestOwnSessions(t *testing.T) {
 	if got := phone.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
 		t.Errorf("the phone: %d, want it signed out", got.status)
 	}
-	notices, err := s.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
-	if err != nil || len(notices.Notifications) != 1 || notices.Notifications[0].Reason != logout.UserLogout {
-		t.Errorf("notices %+v, %v; want one of user_logout", notices, err)
+	notifications, err := s.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
+	if err != nil || len(notifications.Notifications) != 1 || notifications.Notifications[0].Reason != logout.UserLogout {
+		t.Errorf("notifications %+v, %v; want one of user_logout", notifications, err)
 	}
 	// All others.
 	for range 3 {

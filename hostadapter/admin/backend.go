@@ -25,8 +25,8 @@ type backendBody struct {
 	// Limits say what does not work with this backend.
 	Limits   []string `json:"limits,omitempty"`
 	Sessions *int     `json:"sessions,omitempty"`
-	// PendingDeliveries are the notices that wait. There are more when PendingDeliveriesComplete is false.
-	PendingDeliveries         *int  `json:"pending_deliveries,omitempty"`
+	// PendingNotifications are the notifications that wait. There are more when PendingDeliveriesComplete is false.
+	PendingNotifications      *int  `json:"pending_deliveries,omitempty"`
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
 }
 
@@ -39,12 +39,12 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	body := backendBody{
 		Status: statusReady, Name: status.Name, Version: status.Version, Format: status.Format, Services: status.Services, Shared: status.Shared,
 		Limits:   status.Limits,
-		Sessions: known(status.Sessions), PendingDeliveries: known(status.PendingDeliveries),
+		Sessions: known(status.Sessions), PendingNotifications: known(status.PendingNotifications),
 	}
 	if body.Services == nil {
 		body.Services = []string{}
 	}
-	if body.PendingDeliveries != nil {
+	if body.PendingNotifications != nil {
 		body.PendingDeliveriesComplete = &status.PendingCounted
 	}
 	switch {

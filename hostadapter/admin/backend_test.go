@@ -58,15 +58,15 @@ func TestBackend(t *testing.T) {
 	t.Parallel()
 	m := &manager{status: hostadapter.BackendStatus{
 		Description: ticketstore.Description{Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true},
-		Sessions:    7, PendingDeliveries: 1000,
+		Sessions:    7, PendingNotifications: 1000,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger","version":"v1","format":1,
 		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,"pending_deliveries_complete":false}`)
-	m = &manager{status: hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}}
+	m = &manager{status: hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
 		`{"status":"unavailable","error":"session store is unavailable","services":[],"shared":false}`)
 	m = &manager{status: hostadapter.BackendStatus{
-		Description: ticketstore.Description{Name: "badger", Trouble: "its disk is nearly full"}, Sessions: 7, PendingDeliveries: -1,
+		Description: ticketstore.Description{Name: "badger", Trouble: "its disk is nearly full"}, Sessions: 7, PendingNotifications: -1,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
 		`{"status":"degraded","error":"its disk is nearly full","name":"badger","services":[],"shared":false,"sessions":7}`)

@@ -58,7 +58,7 @@ func newSite(t *testing.T) *site {
 		Clients: logout.ClientMap{
 			"shop": {ClientID: "shop", BackChannelLogoutURI: refusing.URL}, "mail": {ClientID: "mail", BackChannelLogoutURI: refusing.URL},
 		},
-		AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,11 +151,11 @@ func (s *site) get(method, target, body string, status int, into any) *http.Resp
 }
 
 type removed struct {
-	Sessions int      `json:"sessions_removed"`
-	Grants   int      `json:"grants_revoked"`
-	Consents int      `json:"consents_revoked"`
-	Notices  int      `json:"notifications_queued"`
-	Left     []string `json:"clients_left_alone"`
+	Sessions      int      `json:"sessions_removed"`
+	Grants        int      `json:"grants_revoked"`
+	Consents      int      `json:"consents_revoked"`
+	Notifications int      `json:"notifications_queued"`
+	Left          []string `json:"clients_left_alone"`
 }
 
 type jobAnswer struct {
@@ -246,7 +246,7 @@ func TestRemovalOfAllOverHTTP(t *testing.T) {
 	}
 	var planned removed
 	s.get(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"dry_run":true}`, http.StatusOK, &planned)
-	want := removed{Sessions: 40, Grants: 20, Consents: 20, Notices: 20, Left: []string{"mail"}}
+	want := removed{Sessions: 40, Grants: 20, Consents: 20, Notifications: 20, Left: []string{"mail"}}
 	if fmt.Sprint(planned) != fmt.Sprint(want) {
 		t.Errorf("dry run %+v, want %+v", planned, want)
 	}
@@ -375,8 +375,8 @@ func TestPagingOverHTTP(t *testing.T) {
 			s.get(http.MethodDelete, "/sessions/"+url.PathEscape(sid), "", http.StatusOK, nil)
 		}
 	}
-	// A notice on its way changes while its page is read.
-	testenv.Eventually(t, "no notice is on its way", func() bool {
+	// A notification on its way changes while its page is read.
+	testenv.Eventually(t, "no notification is on its way", func() bool {
 		rows, _ := s.follow("/logout/deliveries?state=pending", "next")
 		return len(rows) == 0
 	})
@@ -413,7 +413,7 @@ func TestPagingOverHTTP(t *testing.T) {
 	}
 }
 
-// Notices that were refused are sent again by client and state.
+// Notifications that were refused are sent again by client and state.
 func TestBulkRetryOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -430,10 +430,10 @@ func TestBulkRetryOverHTTP(t *testing.T) {
 	}
 	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"shop","state":"refused"}`, http.StatusOK, &counted)
 	if counted.Queued != 5 {
-		t.Errorf("%d notices sent again, want 5", counted.Queued)
+		t.Errorf("%d notifications sent again, want 5", counted.Queued)
 	}
 	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"mail"}`, http.StatusOK, &counted)
 	if counted.Queued != 0 {
-		t.Errorf("%d notices of another client sent again, want none", counted.Queued)
+		t.Errorf("%d notifications of another client sent again, want none", counted.Queued)
 	}
 }

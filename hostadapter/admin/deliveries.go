@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// deliveryBody is a notice in JSON.
+// deliveryBody is a notification in JSON.
 type deliveryBody struct {
 	ID        string        `json:"id"`
 	State     logout.State  `json:"state"`
@@ -19,7 +19,7 @@ type deliveryBody struct {
 	Reason    logout.Reason `json:"reason"`
 	Attempts  int           `json:"attempts"`
 	Queued    time.Time     `json:"queued"`
-	// NextAttempt and GiveUpAt are there while the notice is pending.
+	// NextAttempt and GiveUpAt are there while the notification is pending.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
 	GiveUpAt    time.Time `json:"give_up_at,omitzero"`
 	LastAttempt time.Time `json:"last_attempt,omitzero"`
@@ -93,7 +93,7 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 	return nil
 }
 
-// retriedBody counts the notices that will be sent again.
+// retriedBody counts the notifications that will be sent again.
 type retriedBody struct {
 	NotificationsQueued int `json:"notifications_queued"`
 }

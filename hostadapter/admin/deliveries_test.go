@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-const noticeJSON = `{"id":"n1","state":"pending","client_id":"shop","subject_id":"ann","session_id":"s1","issuer":"https://op.example",
+const notificationJSON = `{"id":"n1","state":"pending","client_id":"shop","subject_id":"ann","session_id":"s1","issuer":"https://op.example",
 	"reason":"terminated","attempts":2,"queued":"2026-03-01T12:00:00Z","next_attempt":"2026-03-01T12:01:00Z",
 	"give_up_at":"2026-03-02T12:00:00Z","last_attempt":"2026-03-01T12:00:00Z","last_error":"the client answered 500"}`
 
@@ -21,7 +21,7 @@ func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	m := &manager{}
 	mustBe(t, serve(m, request(http.MethodGet, "/logout/deliveries?state=pending&client_id=shop&session_id=s1&order=desc", "")),
-		`{"results":[`+noticeJSON+`],"results_token":"t","has_prev_results":false,"has_next_results":false}`)
+		`{"results":[`+notificationJSON+`],"results_token":"t","has_prev_results":false,"has_next_results":false}`)
 	want := &logout.NotificationQuery{
 		Filter: logout.NotificationFilter{State: logout.Pending, ClientID: "shop", SessionID: "s1"}, Order: ticketstore.Descending,
 	}
@@ -29,7 +29,7 @@ func TestDeliveries(t *testing.T) {
 		t.Errorf("query (-want +got):\n%s", diff)
 	}
 	for _, body := range []string{"", "{}"} {
-		mustBe(t, serve(m, request(http.MethodPost, "/logout/deliveries/n1/retry", body)), noticeJSON)
+		mustBe(t, serve(m, request(http.MethodPost, "/logout/deliveries/n1/retry", body)), notificationJSON)
 	}
 }
 

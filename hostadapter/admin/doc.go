@@ -1,4 +1,4 @@
-// Package admin has the operator's HTTP routes: look at sessions and grants, remove them, look at the notices to clients, send
+// Package admin has the operator's HTTP routes: look at sessions and grants, remove them, look at the notifications to clients, send
 // them again, see what runs.
 //
 //	GET    /sessions                        a page of sessions
@@ -8,8 +8,8 @@
 //	GET    /jobs/{id}                       the progress of a removal of many, or of a swap
 //	GET    /grants                          a page of live grants
 //	POST   /grants/remove                   remove grants by subject_id, session_id, client_id, type
-//	GET    /logout/deliveries               a page of notices to clients
-//	POST   /logout/deliveries/{id}/retry    send a notice again now
+//	GET    /logout/deliveries               a page of notifications to clients
+//	POST   /logout/deliveries/{id}/retry    send a notification again now
 //	POST   /logout/deliveries/retry         send again those of a client, session or state
 //	GET    /backend                         what keeps the sessions, and how it is
 //	POST   /backend/swap                    move to another backend while the server serves, as a job

@@ -84,7 +84,7 @@ func (m *mount) grantsOf(r *http.Request, sid string) ([]grantRow, bool, error) 
 	return rows, page.HasNext, nil
 }
 
-// retryAllFromPage has the notices that a filter selects sent again and leads back to their list.
+// retryAllFromPage has the notifications that a filter selects sent again and leads back to their list.
 func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form, err := readForm(w, r)
 	if err != nil {

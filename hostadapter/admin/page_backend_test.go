@@ -24,7 +24,7 @@ func TestBackendPage(t *testing.T) {
 	h.get("writer", "/ui/backend?x=1").mustSay(http.StatusBadRequest)
 
 	lost := &manager{err: ticketstore.ErrUnavailable}
-	lost.status = hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingDeliveries: -1}
+	lost.status = hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1}
 	response := recordPage(lost, httptest.NewRequest(http.MethodGet, "/admin/ui/backend", nil))
 	(&seen{t: t, status: response.Code, body: response.Body.String()}).mustSay(http.StatusOK, "Unavailable", "<strong>–</strong>", "Try again")
 }
@@ -105,7 +105,7 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 	if back.status != http.StatusSeeOther || back.header.Get("Location") != "deliveries?again=2&client_id=wiki" {
 		t.Errorf("%d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
-	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "2 notices are sent again now")
+	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "2 notifications are sent again now")
 	testenv.Eventually(t, "the wiki was told again of both", func() bool { return refused(before) == 2 })
 	if log := h.log.String(); !strings.Contains(log, "action=retry_deliveries") || !strings.Contains(log, "notifications_queued=2") {
 		t.Errorf("the audit lacks what was sent again:\n%s", log)

@@ -24,10 +24,10 @@ func allFlags(more url.Values) url.Values {
 }
 
 // counted is how a page says what was counted.
-func counted(sessions, tokens, consents, notices string) []string {
+func counted(sessions, tokens, consents, notifications string) []string {
 	return []string{
 		"<strong>" + sessions + "</strong> session", "<strong>" + tokens + "</strong> token", "<strong>" + consents + "</strong> consent",
-		"<strong>" + notices + "</strong> notice",
+		"<strong>" + notifications + "</strong> notification",
 	}
 }
 
@@ -144,7 +144,7 @@ func TestDeliveriesPage(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop", "mail", "wiki")
-	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "No notice yet")
+	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "No notification yet")
 	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: "s1"}); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestDeliveriesPage(t *testing.T) {
 	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Delivered", "Refused", "Pending", "the client answered 500", "the client answered 400", "Ended by an operator")
 	h.get("writer", "/ui/deliveries?state=refused").mustSay(http.StatusOK, "wiki", "!the client answered 500")
 	h.get("writer", "/ui/deliveries?client_id=mail&session_id=s1").mustSay(http.StatusOK, "the client answered 500", "!the client answered 400")
-	h.get("writer", "/ui/deliveries?session_id=other").mustSay(http.StatusOK, "No notice matches")
+	h.get("writer", "/ui/deliveries?session_id=other").mustSay(http.StatusOK, "No notification matches")
 	h.get("writer", "/ui/deliveries?state=lost").mustSay(http.StatusBadRequest, "State is none of")
 	first := h.get("writer", "/ui/deliveries?count_requested=2")
 	h.get("writer", "/ui/"+strings.Replace(first.link("Next"), "?", "deliveries?", 1)).mustSay(http.StatusOK, "Previous")
@@ -173,7 +173,7 @@ func TestDeliveriesPage(t *testing.T) {
 	if back.status != http.StatusSeeOther || back.header.Get("Location") != "deliveries?again=1&client_id=wiki" {
 		t.Errorf("send again: %d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
-	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "1 notice is sent again now", "wiki")
+	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "1 notification is sent again now", "wiki")
 	testenv.Eventually(t, "the client was told again", func() bool {
 		now := state("wiki")
 		return now.State == logout.Refused && now.LastAttempt.After(before.LastAttempt)
@@ -181,6 +181,6 @@ func TestDeliveriesPage(t *testing.T) {
 	h.post("writer", "/ui/retry", url.Values{"id": {"unknown"}}).mustSay(http.StatusNotFound)
 	h.post("writer", "/ui/retry", url.Values{}).mustSay(http.StatusBadRequest)
 	if log := h.log.String(); !strings.Contains(log, "action=retry_delivery") || !strings.Contains(log, "notification_id="+before.ID) {
-		t.Errorf("the audit lacks the notice sent again:\n%s", log)
+		t.Errorf("the audit lacks the notification sent again:\n%s", log)
 	}
 }

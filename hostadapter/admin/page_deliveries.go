@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// deliveriesPage is the data of the list of notices.
+// deliveriesPage is the data of the list of notifications.
 type deliveriesPage struct {
 	Filter   map[string]string
 	Filtered bool
@@ -17,13 +17,13 @@ type deliveriesPage struct {
 	Orders   []choice
 	Counts   []choice
 	Problem  string
-	// Again says how many notices have just been made due, -1 for none.
+	// Again says how many notifications have just been made due, -1 for none.
 	Again  int
 	Rows   []deliveryRow
 	Paging paging
 }
 
-// deliveryRow is one notice of a list.
+// deliveryRow is one notification of a list.
 type deliveryRow struct {
 	ID, State, ClientID, SubjectID, SessionID, Reason string
 	Attempts                                          int
@@ -35,11 +35,11 @@ type deliveryRow struct {
 
 var deliveryFilters = []string{"state", "client_id", "session_id"}
 
-func (m *mount) deliveryRows(notices []logout.Notification) []deliveryRow {
+func (m *mount) deliveryRows(notifications []logout.Notification) []deliveryRow {
 	now := m.sessions.Now()
-	rows := make([]deliveryRow, 0, len(notices))
-	for i := range notices {
-		n := &notices[i]
+	rows := make([]deliveryRow, 0, len(notifications))
+	for i := range notifications {
+		n := &notifications[i]
 		row := deliveryRow{
 			ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID, Reason: string(n.Reason),
 			Attempts: n.Attempts, Queued: stampOf(n.Queued, now), Last: stampOf(n.LastAttempt, now), LastError: n.LastError,
@@ -90,7 +90,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 	return m.show(w, r, record, status, "deliveries", view{Title: "Deliveries", Section: "deliveries", Data: data})
 }
 
-// retryFromPage has one notice sent again and leads back to its list.
+// retryFromPage has one notification sent again and leads back to its list.
 func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	form, err := readForm(w, r)
 	if err != nil {

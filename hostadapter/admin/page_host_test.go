@@ -41,7 +41,7 @@ type plainSigner struct{}
 
 func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
 
-// newPageHost starts a server. Its clients shop, mail and wiki answer notices with 200, 500 and 400.
+// newPageHost starts a server. Its clients shop, mail and wiki answer notifications with 200, 500 and 400.
 func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	t.Helper()
 	noSync := false
@@ -67,7 +67,7 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	h := &pageHost{t: t, log: &testenv.Log{}, start: time.Now().UTC().Truncate(time.Second)}
 	config := hostadapter.Config{
 		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{}, Clients: clientMap,
-		AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
+		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	for _, change := range changes {
 		change(&config)

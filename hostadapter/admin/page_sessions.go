@@ -191,7 +191,7 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	return m.show(w, r, record, http.StatusOK, "session", view{Title: titleOf(&data.sessionRow), Section: "sessions", Data: data})
 }
 
-// endedSession answers for a session that is not there: there may be notices of it.
+// endedSession answers for a session that is not there: there may be notifications of it.
 func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *audit, sid string) error {
 	deliveries, more, err := m.deliveriesOf(r, sid)
 	if err != nil {
@@ -204,7 +204,7 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 	return m.show(w, r, record, http.StatusNotFound, "session", view{Title: "A session that has ended", Section: "sessions", Data: data})
 }
 
-// deliveriesOf returns the newest notices of a session's end, and whether there are more.
+// deliveriesOf returns the newest notifications of a session's end, and whether there are more.
 func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, error) {
 	page, err := m.sessions.QueryNotifications(r.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
 	if err != nil {

@@ -21,8 +21,8 @@ func TestSwapFromThePage(t *testing.T) {
 	noSync := false
 	folder := t.TempDir()
 	h := newPageHost(t, func(config *hostadapter.Config) {
-		config.BackendName = "main"
-		config.Backends = map[string]func(context.Context) (sessions.Backend, error){
+		config.Swap.BackendName = "main"
+		config.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){
 			"next": func(ctx context.Context) (sessions.Backend, error) {
 				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync}, slog.New(slog.DiscardHandler))
 			},

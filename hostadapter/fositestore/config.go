@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ory/fosite"
@@ -19,7 +18,7 @@ import (
 // Config says how sessions join a server. Backend, Fosite, Store and Key are required.
 type Config struct {
 	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
-	// Host.Backends and Host.BackendName name others that it may be swapped for while the server serves.
+	// Host.Swap.Backends and Host.Swap.BackendName name others that it may be swapped for while the server serves.
 	Backend sessions.Backend
 	// Fosite is the configuration that the server composes its provider with. From it come the issuer
 	// (IDTokenIssuer) and, by HKDF, the sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated
@@ -54,13 +53,6 @@ type Config struct {
 	// rotated out have their users asked before they are signed out.
 	FormerKeys func(ctx context.Context) ([]any, error)
 
-	// FormerIssuers are those that the server had before it was renamed to IDTokenIssuer, KeysLost goes on
-	// with a store that none of the keys opens, and UnboundUntil lets sessions and tokens of a release before
-	// that setting pass until then: see the fields of those names in hostadapter.Config.
-	FormerIssuers []string
-	KeysLost      bool
-	UnboundUntil  time.Time
-
 	// AllowUnbound lets users be granted tokens without a session, for hosts that do not sign all of them in
 	// with SignIn. Such tokens end only with their subject.
 	AllowUnbound bool
@@ -81,24 +73,20 @@ type Config struct {
 	// to the server).
 	MayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 
-	// Host is everything else, and what is set in it goes before the defaults above.
+	// Host is everything else: cookie, lifetimes, logout, former issuers, lost keys. What is set in it goes before what
+	// follows from the fields above.
 	Host hostadapter.Config
 }
 
 // prepare checks the configuration, names every field at fault, and returns that of the host adapter.
 func (c *Config) prepare(ctx context.Context) (hostadapter.Config, error) {
 	host := c.Host
-	host.KeysLost = host.KeysLost || c.KeysLost
-	if host.UnboundUntil.IsZero() {
-		host.UnboundUntil = c.UnboundUntil
-	}
-	host.FormerIssuers = append(slices.Clone(host.FormerIssuers), c.FormerIssuers...)
 	errs := []error{c.check()}
 	if host.Backend == nil {
 		host.Backend = c.Backend
 	}
-	if host.Backend == nil && len(host.Backends) == 0 {
-		errs = append(errs, bad("backend", "is not set"))
+	if host.Backend == nil && len(host.Swap.Backends) == 0 {
+		errs = append(errs, invalidf("Backend", "is not set"))
 	}
 	if c.Fosite != nil {
 		errs = append(errs, c.prepareIssuer(&host), c.prepareKeys(ctx, &host))
@@ -115,19 +103,19 @@ func (c *Config) clients() *clients { return &clients{store: c.Store, settings: 
 func (c *Config) check() error {
 	var errs []error
 	if c.Fosite == nil {
-		errs = append(errs, bad("fosite", "is not set: it is the *fosite.Config given to compose"))
+		errs = append(errs, invalidf("Fosite", "is not set: it is the *fosite.Config given to compose"))
 	}
 	if c.Store == nil {
-		errs = append(errs, bad("store", "is not set: clients are read from it"))
+		errs = append(errs, invalidf("Store", "is not set: clients are read from it"))
 	}
 	if _, ours := c.Store.(*Store); ours {
-		errs = append(errs, bad("store", "is the Store that Attach returns: give it the host's own"))
+		errs = append(errs, invalidf("Store", "is the Store that Attach returns: give it the host's own"))
 	}
 	if c.RefreshGrace < 0 {
-		errs = append(errs, bad("refresh_grace", "is negative"))
+		errs = append(errs, invalidf("RefreshGrace", "is negative"))
 	}
 	if _, keeps := c.Store.(legacyStorage); c.Store != nil && !c.LegacyUntil.IsZero() && !keeps {
-		errs = append(errs, bad("legacy_until", "is set, but store is a %T, which kept no tokens: it has to implement oauth2.CoreStorage and "+
+		errs = append(errs, invalidf("LegacyUntil", "is set, but store is a %T, which kept no tokens: it has to implement oauth2.CoreStorage and "+
 			"oauth2.TokenRevocationStorage", c.Store))
 	}
 	return errors.Join(errs...)
@@ -137,9 +125,9 @@ func (c *Config) prepareIssuer(host *hostadapter.Config) error {
 	issuer := c.Fosite.IDTokenIssuer
 	switch {
 	case issuer == "":
-		return bad("fosite.id_token_issuer", "is empty: logout tokens need the issuer of the ID tokens")
+		return invalidf("Fosite.IDTokenIssuer", "is empty: logout tokens need the issuer of the ID tokens")
 	case host.Issuer != "" && host.Issuer != issuer:
-		return bad("host.issuer", "differs from Fosite.IDTokenIssuer")
+		return invalidf("Host.Issuer", "differs from Fosite.IDTokenIssuer")
 	}
 	host.Issuer = issuer
 	return nil
@@ -160,11 +148,11 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 	}
 	for i, secret := range append([][]byte{current}, rotated...) {
 		if len(secret) < hostadapter.MinKey {
-			field := "fosite.global_secret"
+			field := "Fosite.GlobalSecret"
 			if i > 0 {
-				field = fmt.Sprintf("fosite.rotated_global_secrets[%d]", i-1)
+				field = fmt.Sprintf("Fosite.RotatedGlobalSecrets[%d]", i-1)
 			}
-			return bad(field, "is shorter than %d bytes", hostadapter.MinKey)
+			return invalidf(field, "is shorter than %d bytes", hostadapter.MinKey)
 		}
 		key, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing secret v1", hostadapter.MinKey)
 		if err != nil {
@@ -178,7 +166,7 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) error {
 	if c.Key == nil {
 		if host.Signer == nil {
-			return bad("key", "is not set: logout tokens are signed with the key of the ID tokens")
+			return invalidf("Key", "is not set: logout tokens are signed with the key of the ID tokens")
 		}
 		return nil
 	}
@@ -187,7 +175,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		host.Signer = keys
 		// A key of a kind that cannot sign is better found now than at the first removal.
 		if _, err := keys.Sign(ctx, []byte("{}")); err != nil {
-			return fmt.Errorf("fositestore: key: %w", err)
+			return fmt.Errorf("fositestore: Config.Key: %w", err)
 		}
 	}
 	if host.Hints == nil && c.Fosite != nil {
@@ -199,6 +187,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 	return nil
 }
 
-func bad(field, problem string, args ...any) error {
-	return fmt.Errorf("fositestore: %w", ticketstore.Invalidf(field, problem, args...))
+// invalidf returns the error of a field, which is named as in Go: "Config.Fosite".
+func invalidf(field, problem string, args ...any) error {
+	return fmt.Errorf("fositestore: %w", ticketstore.Invalidf("Config."+field, problem, args...))
 }

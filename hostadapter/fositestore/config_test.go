@@ -44,22 +44,22 @@ func keyOf(key any) func(context.Context) (any, error) {
 func TestConfigNamesEveryFieldAtFault(t *testing.T) {
 	t.Parallel()
 	_, err := fositestore.Attach(t.Context(), fositestore.Config{RefreshGrace: -1})
-	for _, field := range []string{"backend", "fosite", "store", "key", "refresh_grace"} {
-		if err == nil || !strings.Contains(err.Error(), "invalid "+field+":") {
+	for _, field := range []string{"Backend", "Fosite", "Store", "Key", "RefreshGrace"} {
+		if err == nil || !strings.Contains(err.Error(), "invalid Config."+field+":") {
 			t.Errorf("want an error that names %s, got %v", field, err)
 		}
 	}
 	for field, change := range map[string]func(*fositestore.Config){
-		"fosite.id_token_issuer":           func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "" },
-		"host.issuer":                      func(c *fositestore.Config) { c.Host.Issuer = "https://other.example" },
-		"issuer":                           func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "ftp://example" },
-		"fosite.global_secret":             func(c *fositestore.Config) { c.Fosite.GlobalSecret = []byte("short") },
-		"fosite.rotated_global_secrets[0]": func(c *fositestore.Config) { c.Fosite.RotatedGlobalSecrets = [][]byte{[]byte("short")} },
-		"idle_timeout":                     func(c *fositestore.Config) { c.Host.IdleTimeout = -1 },
+		"Fosite.IDTokenIssuer":           func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "" },
+		"Host.Issuer":                    func(c *fositestore.Config) { c.Host.Issuer = "https://other.example" },
+		"Issuer":                         func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "ftp://example" },
+		"Fosite.GlobalSecret":            func(c *fositestore.Config) { c.Fosite.GlobalSecret = []byte("short") },
+		"Fosite.RotatedGlobalSecrets[0]": func(c *fositestore.Config) { c.Fosite.RotatedGlobalSecrets = [][]byte{[]byte("short")} },
+		"Lifetime.IdleTimeout":           func(c *fositestore.Config) { c.Host.Lifetime.IdleTimeout = -1 },
 	} {
 		config := validConfig(t)
 		change(&config)
-		if sessions, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "invalid "+field+":") {
+		if sessions, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "invalid Config."+field+":") {
 			t.Errorf("want an error that names %s, got %v, %v", field, sessions, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestConfigRefusesItsOwnStore(t *testing.T) {
 	config := validConfig(t)
 	config.Store = h.sessions.Store()
 	var wrong *ticketstore.FieldError
-	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) || wrong.Field != "store" {
+	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) || wrong.Field != "Config.Store" {
 		t.Errorf("want an error that names store, got %v", err)
 	}
 }
@@ -146,7 +146,7 @@ func TestSigningKeys(t *testing.T) {
 	} {
 		config := validConfig(t)
 		config.Key = keyOf(key)
-		if _, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "key") {
+		if _, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "Config.Key") {
 			t.Errorf("%s: want an error that names the key, got %v", name, err)
 		}
 	}

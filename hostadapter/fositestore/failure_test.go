@@ -106,7 +106,7 @@ func TestGrantThatCannotBeOpened(t *testing.T) {
 	// As if the host came back with sealing keys of its own and without the old ones.
 	again := newHost(t, func(again *host, c *fositestore.Config) {
 		again.backend, c.Backend = h.backend, h.backend
-		c.Host.Keys, c.KeysLost = [][]byte{[]byte(strings.Repeat("k", 32))}, true
+		c.Host.Keys, c.Host.KeysLost = [][]byte{[]byte(strings.Repeat("k", 32))}, true
 	})
 	again.mustActive(r.str("access_token"), false)
 	again.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")

@@ -374,7 +374,7 @@ func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 			var ahead atomic.Int64
 			h := newHost(t, func(_ *host, c *fositestore.Config) {
 				c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-				c.Host.IdleTimeout, c.Host.ExpiryOff, c.Host.RevokeOfflineOnExpiry = time.Minute, true, revoke
+				c.Host.Lifetime.IdleTimeout, c.Host.Expiry.Off, c.Host.Expiry.RevokeOffline = time.Minute, true, revoke
 			})
 			_, r := h.tokens("ann")
 			ahead.Store(int64(2 * time.Minute))

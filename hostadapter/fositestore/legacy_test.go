@@ -154,8 +154,8 @@ func TestLegacyNeedsAStoreThatKeepsTokens(t *testing.T) {
 	config := validConfig(t)
 	config.Store, config.LegacyUntil = clientsOnly{newMemory()}, time.Now().Add(time.Hour)
 	var wrong *ticketstore.FieldError
-	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) || wrong.Field != "legacy_until" {
-		t.Errorf("want an error that names legacy_until, got %v", err)
+	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) || wrong.Field != "Config.LegacyUntil" {
+		t.Errorf("want an error that names Config.LegacyUntil, got %v", err)
 	}
 }
 

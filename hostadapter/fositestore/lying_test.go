@@ -312,7 +312,7 @@ func TestGrantOfAFormerRelease(t *testing.T) {
 	t.Parallel()
 	var ahead atomic.Int64
 	h, l, log := newLyingHost(t, func(_ *host, c *fositestore.Config) {
-		c.UnboundUntil = time.Now().Add(time.Hour)
+		c.Host.UnboundUntil = time.Now().Add(time.Hour)
 		c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	b, r := h.tokens("ann")

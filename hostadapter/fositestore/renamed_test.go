@@ -24,7 +24,7 @@ func renamedFrom(before *host, clock *movedClock, former ...string) *host {
 	return newHost(before.t, sliding(clock, true, nil), func(h *host, c *fositestore.Config) {
 		h.backend, c.Backend, h.newSession = before.backend, before.backend, before.newSession
 		h.fosite.IDTokenIssuer, h.fosite.AccessTokenIssuer = renamed, renamed
-		c.FormerIssuers = former
+		c.Host.FormerIssuers = former
 	})
 }
 

@@ -18,8 +18,8 @@ import (
 // sliding has clients keep sessions alive, on a clock that the test moves.
 func sliding(offset *movedClock, byDefault bool, settings map[string]*bool) option {
 	return func(h *host, c *fositestore.Config) {
-		c.Host.Now, c.Host.IdleTimeout, c.Host.ExpiryOff, c.Host.CoordinateClients = offset.now, time.Hour, true, byDefault
-		c.Host.AbsoluteTimeout, c.Host.RevokeOfflineOnExpiry = 100*time.Minute, true
+		c.Host.Now, c.Host.Lifetime.IdleTimeout, c.Host.Expiry.Off, c.Host.Lifetime.CoordinateClients = offset.now, time.Hour, true, byDefault
+		c.Host.Lifetime.AbsoluteTimeout, c.Host.Expiry.RevokeOffline = 100*time.Minute, true
 		// fosite has a clock of its own, which stays where it is.
 		h.fosite.AccessTokenLifespan = 24 * time.Hour
 		clients := logout.ClientMap{}
@@ -153,7 +153,7 @@ func TestClientSettingsOfAUse(t *testing.T) {
 	}
 	result, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"})
 	if err != nil || result.NotificationsQueued != 0 {
-		t.Errorf("%+v, %v; want no notice to a client that wants none", result, err)
+		t.Errorf("%+v, %v; want no notification to a client that wants none", result, err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (p *party) told(t *testing.T) *http.Request {
 // back has clients with back-channel logout URIs at parties.
 func back(clients logout.ClientMap) option {
 	return func(_ *host, c *fositestore.Config) {
-		c.Host.Clients, c.Host.AllowLogoutCIDRs, c.KeyID = clients, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, "key-1"
+		c.Host.Clients, c.Host.Logout.AllowCIDRs, c.KeyID = clients, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, "key-1"
 	}
 }
 
@@ -115,7 +115,7 @@ func TestBackChannelLogout_2_3_LoggedInClients(t *testing.T) {
 	app.told(t)
 	page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" {
-		t.Errorf("notices %+v, %v; want app's alone: %s", page, err, r.str("id_token"))
+		t.Errorf("notifications %+v, %v; want app's alone: %s", page, err, r.str("id_token"))
 	}
 	elsewhere.mustBe("bob")
 }
@@ -226,17 +226,17 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 			h.tokens("ann")
 			clock.advance(time.Minute) // who got tokens a moment ago is told twice
 			h.end("ann")
-			var notice logout.Notification
+			var notification logout.Notification
 			testenv.Eventually(t, "the answer is on record", func() bool {
 				page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 				if err != nil || len(page.Notifications) != 1 {
 					return false
 				}
-				notice = page.Notifications[0]
-				return !notice.LastAttempt.IsZero()
+				notification = page.Notifications[0]
+				return !notification.LastAttempt.IsZero()
 			})
-			if notice.State != want || (notice.LastError == "") != (want == logout.Delivered) {
-				t.Errorf("notice %+v, want it %s", notice, want)
+			if notification.State != want || (notification.LastError == "") != (want == logout.Delivered) {
+				t.Errorf("notification %+v, want it %s", notification, want)
 			}
 		})
 	}

@@ -29,7 +29,7 @@ import (
 //	2.1  end_session_endpoint is in the metadata                        2_1_Metadata
 //	3    no redirect to what is not registered, character by character  3_RegisteredRedirectsOnly
 //	3    no redirect where no client is known to have asked             3_NoRedirectWithoutClient
-//	3    the redirect comes after the clients were told                 3_RedirectAfterTheNotices
+//	3    the redirect comes after the clients were told                 3_RedirectAfterTheNotifications
 //	4    what does not validate is not used                             4_WhatIsWrongIsNotUsed
 //	4    a sign-out of nobody is no error                               4_NobodySignedIn
 //
@@ -187,7 +187,7 @@ func TestRPInitiatedLogout_2_TellsTheClients(t *testing.T) {
 	}
 	page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" || page.Notifications[0].SessionID != sid {
-		t.Errorf("notices %+v, %v; want one to app", page, err)
+		t.Errorf("notifications %+v, %v; want one to app", page, err)
 	}
 }
 

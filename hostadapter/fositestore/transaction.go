@@ -88,7 +88,7 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 		use.Notify, use.Muted = settings.BackChannelLogoutURI != "", settings.Muted
 		use.Coordinated = s.tie.Coordinates(settings)
 	case !errors.Is(err, ticketstore.ErrNotFound):
-		// Better a notice too many: where the client has no URI, the dispatcher finds out.
+		// Better a notification too many: where the client has no URI, the dispatcher finds out.
 		s.tie.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
 		use.Notify = true
 	}

@@ -165,7 +165,7 @@ func (w *world) untold() int {
 	return len(waiting)
 }
 
-// sendAgain does what an operator does about clients that did not answer for long: it has their notices sent again now.
+// sendAgain does what an operator does about clients that did not answer for long: it has their notifications sent again now.
 func (w *world) sendAgain() {
 	a, _, _ := w.caller.send(http.MethodGet, "/admin/logout/deliveries?state=pending&count_requested=1000", "", nil, nil)
 	rows, _ := a.body["results"].([]any)

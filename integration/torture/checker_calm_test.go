@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// settled is how long after the answer 200 of a client its notice is settled for sure, if nothing happens to the processes.
+// settled is how long after the answer 200 of a client its notification is settled for sure, if nothing happens to the processes.
 const settled = 5 * time.Second
 
 // promptly is how fast a client answers whose answer comes in time for sure.

@@ -98,7 +98,7 @@ func TestChecker(t *testing.T) {
 		"after a reuse":             {rotated().then(refreshes("R1", refused)).then(introspects("A2", done)), ruleUndead},
 		"told too early":            {began().then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: done}), ruleEarly},
 		"told twice the same":       {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: told, Outcome: done, ID: "j"}), ruleReplay},
-		"never told":                {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: refused, Last: true}), ruleNotice},
+		"never told":                {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: refused, Last: true}), ruleNotification},
 		"lingers":                   {began().then(event{Kind: find, Outcome: done, Last: true}), ruleLingers},
 		"a bad answer":              {began().then(event{Kind: find, Outcome: wrong, Problem: "status 500"}), ruleAnswer},
 		"a lost cookie excuses":     {began().harmed().then(event{Kind: stepUp, Outcome: unknown}).then(event{Kind: authorize, Outcome: refused}), ""},

@@ -11,19 +11,19 @@ import (
 type rule string
 
 const (
-	ruleLost    rule = "an acknowledged write is lost"
-	ruleUndead  rule = "what was ended lives"
-	ruleTwice   rule = "a code or refresh token is accepted twice"
-	ruleRotated rule = "a token that was replaced lives"
-	ruleHalf    rule = "a session is half ended"
-	ruleNotice  rule = "a notice was not delivered"
-	ruleEarly   rule = "a client was told of the end of a session that lives"
-	ruleReplay  rule = "a logout token was sent twice"
-	ruleStall   rule = "an answer took too long"
-	ruleAnswer  rule = "an answer that must never be given"
-	ruleLingers rule = "a session is not ended when it is due"
-	ruleFailed  rule = "a call failed, and nothing had happened"
-	ruleAgain   rule = "a client was told again and again"
+	ruleLost         rule = "an acknowledged write is lost"
+	ruleUndead       rule = "what was ended lives"
+	ruleTwice        rule = "a code or refresh token is accepted twice"
+	ruleRotated      rule = "a token that was replaced lives"
+	ruleHalf         rule = "a session is half ended"
+	ruleNotification rule = "a notification was not delivered"
+	ruleEarly        rule = "a client was told of the end of a session that lives"
+	ruleReplay       rule = "a logout token was sent twice"
+	ruleStall        rule = "an answer took too long"
+	ruleAnswer       rule = "an answer that must never be given"
+	ruleLingers      rule = "a session is not ended when it is due"
+	ruleFailed       rule = "a call failed, and nothing had happened"
+	ruleAgain        rule = "a client was told again and again"
 )
 
 type violation struct {
@@ -315,16 +315,16 @@ func (c *checker) use(s *session, e event) {
 	case e.Kind == told && e.Start.Before(s.notEnded) && len(s.endings) == 0 && c.notDue(s, e.Start):
 		c.violate(ruleEarly, e, "it was used at %s", s.notEnded.Format("15:04:05.000"))
 	case e.Kind == find && e.Last:
-		c.notices(s, e)
+		c.notifications(s, e)
 	}
 }
 
-// notices holds that every client of a session that is over was told.
-func (c *checker) notices(s *session, last event) {
+// notifications holds that every client of a session that is over was told.
+func (c *checker) notifications(s *session, last event) {
 	for client := range s.clients {
 		if s.told[client].IsZero() {
 			last.Client = client
-			c.violate(ruleNotice, last, "the client was authorized in it")
+			c.violate(ruleNotification, last, "the client was authorized in it")
 		}
 	}
 }

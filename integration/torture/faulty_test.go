@@ -130,14 +130,14 @@ var faults = []fault{
 			return found, err
 		}
 	}},
-	{"forgets a notice", []rule{ruleNotice}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"forgets a notification", []rule{ruleNotification}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			quiet := *e
 			quiet.SkipNotification = oneIn(2) // of some ten that tell anybody: with fewer, a run may forget none
 			return l.Store.End(ctx, &quiet, now)
 		}
 	}},
-	{"forgets the notices of expired sessions", []rule{ruleNotice}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"forgets the notifications of expired sessions", []rule{ruleNotification}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
 		l.due = func(ctx context.Context, s logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 			s.SkipNotification = true
 			return l.Store.EndDue(ctx, s, now)
@@ -258,7 +258,7 @@ func (f *fault) terms() terms {
 
 // audited: what the fault does shows in an audit only.
 func (f *fault) audited() bool {
-	return len(f.rules) == 0 || f.rules[0] == ruleNotice || f.rules[0] == ruleLingers
+	return len(f.rules) == 0 || f.rules[0] == ruleNotification || f.rules[0] == ruleLingers
 }
 
 // lateAnswer is how late a store answers that answers late.

@@ -19,11 +19,11 @@ const (
 	removeOne kind = "remove session"
 	removeAll kind = "remove subject"
 	signOut   kind = "sign-out"
-	replaced  kind = "replacement" // another user signs in over the session
-	told      kind = "notice"      // a relying party got a logout token and answered 200
+	replaced  kind = "replacement"  // another user signs in over the session
+	told      kind = "notification" // a relying party got a logout token and answered 200
 	// What was done to those who answer.
 	harm   kind = "harm"   // done to the processes or their disk
-	resent kind = "resent" // an operator had a notice sent again
+	resent kind = "resent" // an operator had a notification sent again
 )
 
 // outcome is what was answered.
@@ -36,7 +36,7 @@ const (
 	wrong   outcome = "wrong"   // what must never be answered
 )
 
-// event is one call and its answer, or one notice that came.
+// event is one call and its answer, or one notification that came.
 type event struct {
 	Kind       kind
 	Start, End time.Time
@@ -54,7 +54,7 @@ type event struct {
 	Token string
 	// Access and Refresh are what was issued.
 	Access, Refresh string
-	// ID is the jti of a notice.
+	// ID is the jti of a notification.
 	ID string
 	// Store is the store that was asked when another had taken its place. Empty: the host was asked.
 	Store string

@@ -101,9 +101,12 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 	sessions, err := fositestore.Attach(ctx, fositestore.Config{
 		Fosite: server, Store: memory, Key: key,
 		Host: hostadapter.Config{
-			Backends: backends, BackendName: config.Serving,
-			Logger: logger, IdleTimeout: config.Idle, RenewEvery: config.RenewEach, DeliveryTimeout: deliveryTimeout,
-			AllowLogoutCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+			Swap:     hostadapter.SwapConfig{Backends: backends, BackendName: config.Serving},
+			Lifetime: hostadapter.LifetimeConfig{IdleTimeout: config.Idle, RenewEvery: config.RenewEach},
+			Logout: hostadapter.LogoutConfig{
+				DeliveryTimeout: deliveryTimeout, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+			},
+			Logger: logger,
 		},
 	})
 	if err != nil {

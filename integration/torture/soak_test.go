@@ -35,7 +35,7 @@ type soakSample struct {
 }
 
 // Host and plugin, as processes, take no more and no more of anything while users, clients and operators work for long and sessions end by
-// removals, sign-outs and expiry. The disk is an exception: an ended session leaves its record for a day and its notices for longer, so it
+// removals, sign-outs and expiry. The disk is an exception: an ended session leaves its record for a day and its notifications for longer, so it
 // may grow by what is kept of each operation. That all of it is purged when its time is up is shown by the soak of the engine, whose
 // clock can be moved.
 func TestSoak(t *testing.T) {

@@ -45,7 +45,7 @@ type Binding struct {
 	ID      []byte
 }
 
-// Sealer encrypts what a backend must not read, and notices what it has changed.
+// Sealer encrypts what a backend must not read, and detects what it has changed.
 type Sealer interface {
 	// Seal encrypts plaintext with the first key. Only Unseal with the same binding opens it.
 	Seal(bound Binding, plaintext []byte) []byte

@@ -17,6 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -57,6 +58,7 @@ func TestRemovalOnAPluginThatHangs(t *testing.T) {
 			if err := syscall.Kill(hung, syscall.SIGSTOP); err != nil {
 				t.Fatal(err)
 			}
+			testenv.Eventually(t, "the plugin hangs", func() bool { return testenv.State(hung) == "T" })
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
 			result, err := client.Logout().End(ctx, &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}, time.Now().UTC())

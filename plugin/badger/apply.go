@@ -1,5 +1,7 @@
 package badger
 
+// Batches: what consumes (consume.go), stores and revokes grants.
+
 import (
 	"cmp"
 	"context"
@@ -171,96 +173,6 @@ func (a *application) seen() error {
 		}
 	}
 	return nil
-}
-
-func (a *application) consume() error {
-	c := a.batch.Consume
-	if c == nil {
-		return nil
-	}
-	g, err := loadGrant(a.tx, c.Ref)
-	if err != nil {
-		return err
-	}
-	if g == nil {
-		return fmt.Errorf("%s: %w", c.Type, ticketstore.ErrNotFound)
-	}
-	verdict := judge(a.tx, c.Type, g, a.now)
-	if errors.Is(verdict, grantstore.ErrConsumed) {
-		return a.again(g)
-	}
-	if verdict != nil {
-		return verdict
-	}
-	a.consumed = g
-	if err := errors.Join(a.findOutlives(), a.spend(g)); err != nil {
-		return err
-	}
-	return consumeGrant(a.tx, c.Ref, g, rules.Grace(c), a.now)
-}
-
-// spend removes what goes with a code or refresh token that is used for the first time.
-func (a *application) spend(g *records.Grant) error {
-	spent := []grantstore.Type{grantstore.ReferenceToken}
-	switch access, known := records.RefOf(g.GetAccess()); {
-	case a.batch.Consume.Type == grantstore.AuthorizationCode:
-		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
-	case known:
-		row, err := loadGrant(a.tx, access)
-		if err := a.tx.Abandon(err); err != nil {
-			return err
-		}
-		if row != nil {
-			dropGrantRow(a.tx, access, row)
-		}
-		return leaveFamily(a.tx, access, g)
-	}
-	_, err := dropFamily(a.tx, g.RequestId, spent, a.now)
-	return err
-}
-
-// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as
-// what was issued for it was not revoked and its family has room.
-func (a *application) again(g *records.Grant) error {
-	c := a.batch.Consume
-	if !rules.UsedAgain(g, rules.Grace(c), a.now) {
-		return a.refuseReused(g)
-	}
-	members, err := familyOf(a.tx, g.RequestId)
-	if err != nil {
-		return err
-	}
-	members = slices.DeleteFunc(members,
-		func(ref grantstore.Ref) bool { return ref.Type != grantstore.RefreshToken })
-	switch {
-	case len(members) == 0:
-		return a.refuseReused(g)
-	case len(members) >= grantstore.MaxLines:
-		return fmt.Errorf("its family has %d live refresh tokens: %w", len(members), grantstore.ErrConsumed)
-	}
-	a.consumed = g
-	return a.findOutlives()
-}
-
-// findOutlives finds out whether the consumed grant outlives its session. It is live, as judge has said:
-// where there is no session any more, an ended record lets it live.
-func (a *application) findOutlives() error {
-	if a.consumed.GetSessionId() == "" {
-		return nil
-	}
-	session, err := loadSession(a.tx, a.consumed.GetSessionId())
-	a.outlives = session == nil
-	return err
-}
-
-// refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is
-// refused.
-func (a *application) refuseReused(g *records.Grant) error {
-	// What the batch did before is not to be committed.
-	a.tx.Reset()
-	a.refused = grantstore.ErrConsumed
-	_, err := dropFamily(a.tx, g.GetRequestId(), nil, a.now)
-	return err
 }
 
 func (a *application) remove() error {

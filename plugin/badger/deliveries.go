@@ -1,5 +1,7 @@
 package badger
 
+// Pages of notifications.
+
 import (
 	"context"
 

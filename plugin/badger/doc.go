@@ -15,12 +15,12 @@
 // in the order of the layout:
 //
 //	sessions.go sessionquery.go            sessions, their clients and counts
-//	ending.go stride.go thin.go removal.go ended records: how sessions end, one or many
+//	ending.go batch.go thin.go removal.go  ended records: how sessions end, one or many
 //	due.go limit.go                        sessions that end because they fell due, or are too many
-//	grants.go judge.go apply.go used.go    grants and families
-//	grantquery.go grantremoval.go purge.go
+//	grants.go judge.go apply.go consume.go grants and families
+//	used.go grantquery.go grantremoval.go purge.go
 //	jobs.go resume.go                      endings of several steps
-//	queue.go survey.go deliveries.go retry.go notifications
+//	queue.go claim.go deliveries.go retry.go   notifications
 //	properties.go                          what the host keeps
 //	importing.go                           all of them, as they come in a move
 //

@@ -152,7 +152,7 @@ func (e *Engine) endDamaged(
 }
 
 // purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up, at
-// most so many of each, and tells whether it has left any.
+// most so many of each, and reports whether it has left any.
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	limit = min(limit, maxPurge)
 	nothing := false
@@ -234,7 +234,7 @@ func purgeNotices(t *kv.Tx, limit int, now time.Time) (int, error) {
 	return len(due), nil
 }
 
-// anyToken tells whether a session has tokens left, dead or alive.
+// anyToken reports whether a session has tokens left, dead or alive.
 func anyToken(r kv.Reader, sid string) (found bool, err error) {
 	err = r.Scan(layout.Key(layout.IndexGrantSession, layout.More(sid)), nil, false,
 		func(_ []byte, value func() ([]byte, error)) (bool, error) {

@@ -104,7 +104,7 @@ func (c *closing) deal(session *records.Session, clients []usedClient) error {
 	return c.revokeConsents(session, clients)
 }
 
-// named tells whether the ending is about this client.
+// named reports whether the ending is about this client.
 func (c *closing) named(client string) bool {
 	return c.ending.ClientIDs == nil || slices.Contains(c.ending.ClientIDs, client)
 }
@@ -125,7 +125,7 @@ func (c *closing) tell(session *records.Session, clients []usedClient) error {
 	return nil
 }
 
-// tells says whether the client is to hear of this end of the session.
+// tells reports whether the client is to hear of this end of the session.
 func (c *closing) tells(use *records.ClientUse) bool {
 	switch {
 	case !use.Notify, c.ending.SkipNotification, c.ending.CoordinatedOnly && !use.Coordinated:
@@ -299,7 +299,7 @@ func (c *closing) revokeConsents(session *records.Session, clients []usedClient)
 	return nil
 }
 
-// dropConsents removes consents of a subject to a client, at most c.limit of them, and tells whether there
+// dropConsents removes consents of a subject to a client, at most c.limit of them, and reports whether there
 // are more.
 func (c *closing) dropConsents(subject, client string) (left bool, err error) {
 	prefix := layout.Key(layout.IndexGrantLoose, layout.More(subject), layout.More(client),
@@ -364,8 +364,7 @@ func (c *closing) purgeInline(sid string) error {
 	if c.purge = more; !more {
 		return nil
 	}
-	// The rows count for the operation that has left them: with a sweep, which has none, for whoever is named
-	// there already.
+	// The rows count for the operation that has left them. A sweep has none: then for the one that is there.
 	if c.ending.OperationID != "" {
 		c.tx.Put(layout.PurgeKey(sid), []byte(c.ending.OperationID))
 		return nil

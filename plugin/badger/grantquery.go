@@ -1,5 +1,7 @@
 package badger
 
+// Pages of grants.
+
 import (
 	"context"
 	"time"

@@ -1,5 +1,7 @@
 package badger
 
+// Grants (g), their families (f), and the entries of grants (ga gs gu gc gx gl).
+
 import (
 	"context"
 	"errors"
@@ -174,15 +176,4 @@ func leaveFamily(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 		return nil
 	}
 	return saveFamily(t, g.GetRequestId(), slices.Delete(members, at, at+1))
-}
-
-// consumeGrant marks a grant as used. It stays, outside its family, until it expires: its reuse must be
-// noticed.
-func consumeGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant, grace time.Duration, now time.Time) error {
-	if err := leaveFamily(t, ref, g); err != nil {
-		return err
-	}
-	dropGrantIndexes(t, ref, g)
-	g.Consumed = records.Nanos(now)
-	return saveUsed(t, ref, g, grace)
 }

@@ -1,5 +1,7 @@
 package badger
 
+// Jobs (j dr dx): endings of several steps.
+
 import (
 	"context"
 	"fmt"
@@ -82,7 +84,7 @@ func countKeys(r kv.Reader, prefix []byte, most int) (n int, err error) {
 	return n, err
 }
 
-// endingAll tells whether an ending of all sessions is under way. One that has stopped is not.
+// endingAll reports whether an ending of all sessions is under way. One that has stopped is not.
 func endingAll(r kv.Reader) (busy bool, err error) {
 	ids, err := kv.IdsUnder(r, layout.IndexJobRunning)
 	if err != nil {
@@ -101,7 +103,7 @@ func endingAll(r kv.Reader) (busy bool, err error) {
 	return busy, nil
 }
 
-// jobUnderWay loads a job that is not done and tells whether there is one.
+// jobUnderWay loads a job that is not done and reports whether there is one.
 func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
 	found, err := kv.Load(r, layout.JobKey(id), job)
 	return found && job.Phase != "", err

@@ -1,5 +1,7 @@
 package badger
 
+// What an operator asks of a database: a check, figures, whose its folder is. Package cli calls it.
+
 import (
 	"context"
 
@@ -7,12 +9,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 )
 
-// What a check finds and what is in a database.
 type (
-	Report      = check.Report
-	Finding     = check.Finding
+	// Report is the outcome of a check.
+	Report = check.Report
+	// Finding is something that is not as it should be in a database.
+	Finding = check.Finding
+	// CheckConfig says what to check, and is told of progress.
 	CheckConfig = check.Config
-	Stats       = check.Stats
+	// Stats say what is in a database.
+	Stats = check.Stats
 )
 
 // Check holds all of a database, in one snapshot, against the rules that records and indexes keep: every

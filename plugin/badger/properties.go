@@ -1,5 +1,7 @@
 package badger
 
+// Properties (v): small values of the host's.
+
 import (
 	"bytes"
 	"cmp"

@@ -14,7 +14,7 @@ import (
 )
 
 // purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live,
-// counts those that were tokens in use until then, and tells whether there may be more.
+// counts those that were tokens in use until then, and reports whether there may be more.
 func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, more bool, err error) {
 	dead, more, err := deadOf(t, sid, limit)
 	room := t.Share(6)
@@ -132,7 +132,7 @@ func followGrant(r kv.Reader, value func() ([]byte, error)) (*storedGrant, error
 
 // purgeSession removes the rows of dead grants that a closing has left behind. How many were tokens in use is
 // added, in the transaction that removes them, to the job that has left them: none is lost or counted twice,
-// whoever does the work.
+// whichever call does the work.
 func (e *Engine) purgeSession(ctx context.Context, sid string, now time.Time) error {
 	for more := true; more; {
 		err := e.updateInBackground(ctx, func(tx *kv.Tx) (err error) {
@@ -163,8 +163,7 @@ func purgeMarked(t *kv.Tx, sid string, now time.Time) (revoked int, more bool, e
 	return revoked, more, err
 }
 
-// maxPurge bounds the records that one transaction purges of a kind: whoever waits for the next one waits for
-// this.
+// maxPurge bounds the records that one transaction purges of a kind: the changes behind it wait for it.
 const maxPurge = 64
 
 // Purge deletes what is past its time. Expired grants were dead before: deleting them changes no answer but

@@ -1,5 +1,7 @@
 package badger
 
+// Removals: endings that a caller asks for, of one session, of a subject's or of all, and dry runs of them.
+
 import (
 	"context"
 	"errors"

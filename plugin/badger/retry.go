@@ -94,7 +94,7 @@ func (e *Engine) retrySelected(
 	return retried, nil
 }
 
-// underWay tells whether a notice is being delivered, or will be without being asked for.
+// underWay reports whether a notice is being delivered, or will be without being asked for.
 func underWay(n *records.Notification, now time.Time) bool {
 	return n.GetState() == string(logout.Pending) &&
 		(n.GetClaimed() || n.GetNextAttempt() <= records.Nanos(now))

@@ -1,5 +1,7 @@
 package badger
 
+// Pages of sessions.
+
 import (
 	"context"
 	"math"

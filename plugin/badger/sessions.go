@@ -1,5 +1,8 @@
 package badger
 
+// Sessions (s), their entries by cookie, subject, client, creation and expiry (k u i l x), their clients (c)
+// and the counts of those that are live (n).
+
 import (
 	"context"
 	"encoding/binary"
@@ -42,7 +45,7 @@ func insertSession(t *kv.Tx, record *records.Session) error {
 	return saveSession(t, record, true)
 }
 
-// createdBefore tells whether this very session was created already: its answer was lost.
+// createdBefore reports whether this very session was created already: its answer was lost.
 func createdBefore(r kv.Reader, session *ticketstore.Session) (bool, error) {
 	sid, err := r.Get(layout.CookieKey(session.Key))
 	if err != nil {

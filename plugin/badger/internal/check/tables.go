@@ -1,5 +1,7 @@
 package check
 
+// The rules of grants, families, operations, jobs, notifications, properties, counts and indexes.
+
 import (
 	"bytes"
 	"encoding/binary"

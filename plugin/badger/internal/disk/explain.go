@@ -1,3 +1,5 @@
+// Package disk is what the operating system says of a store's folder: whose it is and who has it open, how
+// much room there is and what a limit forbids, what is on the disk indeed, and what its errors mean.
 package disk
 
 import (

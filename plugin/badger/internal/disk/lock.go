@@ -1,5 +1,7 @@
 package disk
 
+// Who has a store open: a lock of its folder, as Badger takes it.
+
 import (
 	"context"
 	"errors"

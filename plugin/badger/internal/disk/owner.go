@@ -156,7 +156,7 @@ func CheckOwner(path string) error {
 	}
 	info, err := os.Stat(path)
 	if err != nil || os.Geteuid() != 0 {
-		return nil //nolint:nilerr // whoever opens it says so
+		return nil //nolint:nilerr // what opens it says so
 	}
 	folder, known := folderOwnerOf(info)
 	if !known || !folder.ofOtherGroup(info) {

@@ -29,7 +29,7 @@ func makeReserve(path string) error {
 	folder := filepath.Join(path, reserveFolder)
 	err := os.Mkdir(folder, ForOwner)
 	if err == nil && OfGroup(path) {
-		err = os.Chmod(folder, ForOwner|forGroup) // whoever of it comes next gives the reserve up
+		err = os.Chmod(folder, ForOwner|forGroup) // another process of it may give the reserve up
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err

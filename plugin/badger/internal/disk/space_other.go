@@ -2,6 +2,8 @@
 
 package disk
 
+// What the system says of a disk and of the limits of this process: nothing.
+
 import (
 	"errors"
 	"math"

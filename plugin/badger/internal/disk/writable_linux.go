@@ -1,5 +1,7 @@
 package disk
 
+// How a failure of an ext4 is noticed that a sync does not tell of: see kv.committer.checkWritable.
+
 import (
 	"syscall"
 )

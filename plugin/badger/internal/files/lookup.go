@@ -1,5 +1,7 @@
 package files
 
+// A look for one key in a table.
+
 import (
 	"bytes"
 	"encoding/binary"

@@ -1,3 +1,6 @@
+// Package folder is the files of a store, before Badger opens them and beside it: the marker that says which
+// store it is, a look that refuses one that is not whole, logs of a killed process, and a manifest that was
+// not finished.
 package folder
 
 import (

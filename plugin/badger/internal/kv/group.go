@@ -66,7 +66,7 @@ func (g *group) Scan(prefix, from []byte, reverse bool, f Visit) error {
 		return g.base.Scan(prefix, from, reverse, f)
 	}
 	stopped := false
-	// show shows the pending keys up to, or as far back as, a limit, and tells whether to go on.
+	// show shows the pending keys up to, or as far back as, a limit, and reports whether to go on.
 	show := func(limit string, all bool) (bool, error) {
 		for len(pending) > 0 && (all || pending[0] == limit || (pending[0] < limit) != reverse) {
 			name := pending[0]

@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 )
 
-// Load reads a record into message and tells whether it was there.
+// Load reads a record into message and reports whether it was there.
 func Load(r Reader, k []byte, message proto.Message) (bool, error) {
 	value, err := r.Get(k)
 	if err != nil || value == nil {

@@ -1,5 +1,7 @@
 package kv
 
+// The collection of the value log's waste.
+
 import (
 	"context"
 	"errors"

@@ -9,7 +9,7 @@ import (
 )
 
 // A row that cannot be read is the trouble of those who ask for it: they get an error, never "not found".
-// Whoever reads many rows says so in the log, steps over it and goes on with the others. What is due at a row
+// What reads many rows says so in the log, steps over it and goes on with the others. What is due at a row
 // that cannot be read would be due for ever: its entry goes, and the row is set aside, bytes and all, in a
 // table that nobody reads and that takes no part in a move.
 //

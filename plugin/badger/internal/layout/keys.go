@@ -1,3 +1,5 @@
+// Package layout is what stands where in a database: the keys of its rows and of the entries of its indexes.
+// It reads and writes nothing.
 package layout
 
 import (

@@ -19,6 +19,7 @@ type Table struct {
 	Name string
 }
 
+// Tables are all of them: first those whose rows move with a store.
 var Tables = []Table{
 	{TableSession, transfer.Sessions, "sessions"},
 	{TableClientUse, transfer.Clients, "clients"},

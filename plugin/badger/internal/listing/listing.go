@@ -1,3 +1,5 @@
+// Package listing pages through an index. A page is found by the positions of its rows, whatever comes and
+// goes meanwhile.
 package listing
 
 import (

@@ -1,3 +1,5 @@
+// Package move moves the content of a store in and out (transfer.Store): its states, exports with the journal
+// of changes beside them, and imports. What a record is made of in the target, its caller knows.
 package move
 
 import (
@@ -185,7 +187,7 @@ func firstRow(tx *kv.Tx) (found bool, err error) {
 const clearStep = 64
 
 // clearSome deletes as many keys as one transaction takes, without the ledger, the contents and what was set
-// aside. It tells whether that was all.
+// aside. It reports whether that was all.
 func clearSome(t *kv.Tx) (done bool, err error) {
 	n, more := 0, false
 	err = t.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
@@ -257,169 +259,6 @@ func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Ba
 			yield(nil, err)
 		}
 	}
-}
-
-// Import implements transfer.Store: a batch is one transaction, or as many as it takes.
-func (m *mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
-	for batch, err := range batches {
-		if err != nil {
-			return err
-		}
-		for len(batch) > 0 {
-			n, err := m.importSome(ctx, id, batch[:min(len(batch), transfer.MaxBatchRecords)])
-			if err != nil {
-				return err
-			}
-			batch = batch[n:]
-		}
-	}
-	return nil
-}
-
-// importSome imports as many records as one transaction takes, and returns how many.
-func (m *mover) importSome(ctx context.Context, id string, records []transfer.Record) (n int, err error) {
-	err = m.db.Commit(ctx, &kv.Change{Moves: true, Apply: func(t *kv.Tx) error {
-		n = 0
-		ledger := t.CurrentLedger()
-		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
-			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
-		}
-		// Each record is a part of its own, for what it scans may be what the one before has written. Should
-		// a later one fail, the earlier ones stay: an import may be repeated.
-		for i := range records {
-			fits, err := t.Part(func(part *kv.Tx) error { return m.take(part, &records[i]) })
-			if err != nil {
-				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records),
-					records[i].Kind, err)
-			}
-			if !fits {
-				return nil // the next transaction takes it
-			}
-			n++
-		}
-		return nil
-	}})
-	return n, err
-}
-
-func (m *mover) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
-	if limit <= 0 {
-		return nil, ticketstore.Invalidf("limit", "is not positive")
-	}
-	if err := m.acknowledge(ctx, id, after); err != nil {
-		return nil, err
-	}
-	changes := &transfer.Changes{Through: after}
-	err := m.db.Look(ctx, func(r *kv.Snapshot) error {
-		ledger, err := kv.LoadLedger(r)
-		if err != nil {
-			return err
-		}
-		named := map[string]bool{}
-		size := 0
-		err = r.Scan(layout.TableJournal, layout.JournalKey(after+1), false,
-			func(k []byte, value func() ([]byte, error)) (bool, error) {
-				name, err := value()
-				if err != nil {
-					return false, err
-				}
-				number, ok := layout.JournalNumber(k)
-				if !ok {
-					return false, layout.DamagedEntry(k)
-				}
-				changes.Through = number
-				if !named[string(name)] {
-					named[string(name)] = true
-					record, err := rowNow(r, name)
-					if err != nil {
-						return false, err
-					}
-					changes.Records = append(changes.Records, *record)
-					size += len(record.Data)
-				}
-				limit--
-				return limit > 0 && size < transfer.MaxBatchBytes, nil
-			})
-		changes.Left = ledger.GetJournaled() - changes.Through
-		return err
-	})
-	return changes, err
-}
-
-func rowNow(r kv.Reader, name []byte) (*transfer.Record, error) {
-	t := layout.TableOf(name)
-	if t == nil || t.Kind == 0 {
-		return nil, fmt.Errorf("journal names a row of no table: %q", name[:1])
-	}
-	value, err := r.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	if value == nil {
-		return &transfer.Record{Kind: t.Kind, Key: name[len(t.Prefix):], Deleted: true}, nil
-	}
-	return layout.RecordOf(t, name, value)
-}
-
-// acknowledge notes that the journal was applied up to a number, and deletes it up to there.
-func (m *mover) acknowledge(ctx context.Context, id string, number uint64) error {
-	ledger := m.db.Ledger()
-	switch {
-	case !kv.Journals(ledger) || ledger.GetId() != id:
-		return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
-	case ledger.GetOverflowed():
-		return transfer.ErrJournal
-	case number <= ledger.GetAcknowledged():
-		return nil
-	}
-	err := m.db.Move(ctx, func(tx *kv.Tx) error {
-		now := tx.CurrentLedger()
-		if !kv.Journals(now) || now.GetId() != id || number > now.GetJournaled() {
-			return fmt.Errorf("%w: it is %s", transfer.ErrState, now.GetState())
-		}
-		next := proto.CloneOf(now)
-		next.Acknowledged = max(now.GetAcknowledged(), number)
-		tx.SetLedger(next)
-		return trimSome(tx, next.Acknowledged)
-	})
-	return err
-}
-
-// trim deletes what is left of the journal up to what was acknowledged.
-func (m *mover) trim(ctx context.Context) error {
-	for left := true; left; {
-		err := m.db.Move(ctx, func(tx *kv.Tx) error {
-			upTo := tx.CurrentLedger().GetAcknowledged()
-			if err := trimSome(tx, upTo); err != nil {
-				return err
-			}
-			left = tx.KeysWritten() == maxTrim
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxTrim bounds the journal entries that one transaction deletes. It is more than one Changes names.
-const maxTrim = 10_000
-
-func trimSome(t *kv.Tx, upTo uint64) error {
-	n := 0
-	return t.Scan(layout.TableJournal, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
-		number, ok := layout.JournalNumber(k)
-		switch {
-		case !ok:
-			return false, layout.DamagedEntry(k)
-		case number > upTo || n == maxTrim:
-			return false, nil
-		}
-		t.Delete(k)
-		n++
-		return true, nil
-	})
 }
 
 // inTheBackground runs f, whose failure is worth a line in the log.

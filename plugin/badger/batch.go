@@ -78,7 +78,7 @@ func (s *batch) owner() []byte {
 	return layout.More(s.ending.SubjectID)
 }
 
-// ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and tells
+// ahead calls f for the positions of an index behind the job's cursor, at most limit of them, and reports
 // whether that was all there is.
 func (s *batch) ahead(
 	prefix []byte, limit int, f func(position []byte, value func() ([]byte, error)) (bool, error),
@@ -241,7 +241,7 @@ func (s *batch) grants() error {
 	return nil
 }
 
-// wants tells whether the job revokes a grant that no session judges.
+// wants reports whether the job revokes a grant that no session judges.
 func (s *batch) wants(g *storedGrant) bool {
 	switch {
 	case !s.named(g.grant.GetClientId()):

@@ -1,0 +1,55 @@
+package move
+
+// Imports: records go into the target in transactions that take as many as fit.
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// Import implements transfer.Store: a batch is one transaction, or as many as it takes.
+func (m *mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
+	for batch, err := range batches {
+		if err != nil {
+			return err
+		}
+		for len(batch) > 0 {
+			n, err := m.importSome(ctx, id, batch[:min(len(batch), transfer.MaxBatchRecords)])
+			if err != nil {
+				return err
+			}
+			batch = batch[n:]
+		}
+	}
+	return nil
+}
+
+// importSome imports as many records as one transaction takes, and returns how many.
+func (m *mover) importSome(ctx context.Context, id string, records []transfer.Record) (n int, err error) {
+	err = m.db.Commit(ctx, &kv.Change{Moves: true, Apply: func(t *kv.Tx) error {
+		n = 0
+		ledger := t.CurrentLedger()
+		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
+			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
+		}
+		// Each record is a part of its own, for what it scans may be what the one before has written. Should
+		// a later one fail, the earlier ones stay: an import may be repeated.
+		for i := range records {
+			fits, err := t.Part(func(part *kv.Tx) error { return m.take(part, &records[i]) })
+			if err != nil {
+				return fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(records),
+					records[i].Kind, err)
+			}
+			if !fits {
+				return nil // the next transaction takes it
+			}
+			n++
+		}
+		return nil
+	}})
+	return n, err
+}

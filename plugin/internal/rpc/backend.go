@@ -16,7 +16,7 @@ var (
 	describe  = method{path: pb.BackendService_Describe_FullMethodName, name: "describe", again: true}
 )
 
-// Services names what a backend must serve.
+// Services are the services that a backend must serve.
 var Services = []string{"tickets", "grants", "logout", ticketstore.PropertiesService}
 
 // maxServices bounds Description.Services.
@@ -30,7 +30,7 @@ func (c *Caller) Configure(ctx context.Context, settings []byte, storeIDs ...str
 	return err
 }
 
-// Describe returns what the backend says of itself.
+// Describe returns the backend's description of itself.
 func (c *Caller) Describe(ctx context.Context) (ticketstore.Description, error) {
 	answer, err := invoke[pb.DescribeResponse](ctx, c, &describe, &pb.DescribeRequest{})
 	if err != nil {
@@ -102,8 +102,7 @@ func (b *backendServer) Configure(
 	return &pb.ConfigureResponse{}, nil
 }
 
-// open opens the backend. One that did not look for the store that is wanted itself is closed again if it is
-// another.
+// open opens the backend. It closes a backend that ignored the wanted ids and opened another store.
 func (s *Server) open(ctx context.Context, request *pb.ConfigureRequest) (sessions.Backend, error) {
 	wanted := request.GetStoreIds()
 	if len(wanted) > 0 {

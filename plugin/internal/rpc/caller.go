@@ -21,23 +21,22 @@ const (
 	MaxAnswer  = 64 << 20
 )
 
-// Waiting times between tries of a call whose outcome is unknown. Tries end Caller.Timeout after the plugin
-// was lost: one that shuts down may take seconds to close its database before another takes its place.
+// Backoff between attempts of a call whose outcome is unknown. Attempts end Caller.Timeout after the plugin
+// was lost: one that shuts down may take seconds to close its database before another replaces it.
 const (
 	firstPause = 10 * time.Millisecond
 	lastPause  = 250 * time.Millisecond
 )
 
-// ErrGone marks an ErrUnavailable that another try cannot mend: the process has ended and nobody starts it
-// again.
+// ErrGone marks an ErrUnavailable that is not retried: there is no process and none is being started.
 var ErrGone = fmt.Errorf("%w: the plugin process has ended", ticketstore.ErrUnavailable)
 
-// ErrNoAnswer marks an ErrUnavailable of a call whose bound has passed.
+// ErrNoAnswer marks an ErrUnavailable of a call that timed out.
 var ErrNoAnswer = fmt.Errorf("%w: no answer", ticketstore.ErrUnavailable)
 
-// Caller makes calls within their bounds.
+// Caller makes calls and bounds them.
 type Caller struct {
-	// Conn leads to the plugin. It may put another process's connection behind itself between two calls.
+	// Conn is the connection to the plugin. It may switch to another process between two calls.
 	Conn grpc.ClientConnInterface
 	// Timeout bounds a call whose caller has no earlier deadline, Long one that may end many sessions.
 	Timeout time.Duration
@@ -48,10 +47,9 @@ type Caller struct {
 type method struct {
 	path string // gRPC's full name
 	name string // as errors call it
-	// again: sending the request a second time does no harm, so that an outcome left unknown is resolved by
-	// asking again.
+	// again: the request may be repeated safely, so that an unknown outcome is resolved by a retry (rule 3).
 	again bool
-	// long: the call may take long by its nature.
+	// long: the call may take longer than others.
 	long bool
 }
 
@@ -88,10 +86,10 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 		}
 		err = outcome(ctx, wire.Error(err), ours, bound)
 		if time.Since(tried) > c.Timeout {
-			// A long call that was under way until now: the next try joins what it has begun.
+			// A long call was under way until now: the next attempt joins the operation that it began.
 			lastTry, pause = time.Now().Add(c.Timeout), firstPause
 		}
-		if m.again && mayMend(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
+		if m.again && retryable(err) && time.Now().Before(lastTry) && wait(callCtx, pause) {
 			proto.Reset(answer)
 			continue
 		}
@@ -99,8 +97,8 @@ func (c *Caller) call(ctx context.Context, m *method, request, answer proto.Mess
 	}
 }
 
-// mayMend tells whether asking again can have another outcome.
-func mayMend(err error) bool { return transfer.Retryable(err) && !errors.Is(err, ErrGone) }
+// retryable reports whether a retry can have another outcome.
+func retryable(err error) bool { return transfer.Retryable(err) && !errors.Is(err, ErrGone) }
 
 // wait reports whether the time has passed before the context was done.
 func wait(ctx context.Context, d time.Duration) bool {
@@ -114,9 +112,9 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// outcome tells whose patience ended: the caller's is his own context error; the call's bound, a plugin that
-// shuts down and a connection that was closed under the call are ErrUnavailable. Answers are passed on as
-// they are.
+// outcome says whose context ended. The caller's own ends with its error. A timeout of the call, a plugin
+// that shuts down and a connection that was closed during the call are ErrUnavailable. Other errors are the
+// plugin's answer and are returned unchanged.
 func outcome(ctx context.Context, err error, ours bool, bound time.Duration) error {
 	canceled, expired := errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded)
 	if !canceled && !expired && !errors.Is(err, ticketstore.ErrUnavailable) {
@@ -126,7 +124,7 @@ func outcome(ctx context.Context, err error, ours bool, bound time.Duration) err
 	case own != nil:
 		return own
 	case expired && !ours:
-		return context.DeadlineExceeded // the plugin's clock for the caller's deadline ran out first
+		return context.DeadlineExceeded // the plugin noticed the caller's deadline first
 	case expired:
 		return fmt.Errorf("%w within %s", ErrNoAnswer, bound)
 	case canceled:
@@ -135,7 +133,7 @@ func outcome(ctx context.Context, err error, ours bool, bound time.Duration) err
 	return err
 }
 
-// callError adds the name of the call, without formatting where nobody reads it.
+// callError adds the name of the call. It is formatted only when it is read.
 type callError struct {
 	method string
 	err    error
@@ -145,23 +143,23 @@ func (e *callError) Error() string { return e.method + ": " + e.err.Error() }
 
 func (e *callError) Unwrap() error { return e.err }
 
-// broken returns the error of an answer that the plugin must not give. err's text is kept, its identity is
-// not: it is not the caller's fault.
+// broken returns the error of an answer that no correct plugin gives. It keeps the text of an error among
+// args but not its identity, which would blame the caller.
 func broken(m *method, problem string, args ...any) error {
 	return &callError{
 		method: m.name, err: errors.New("plugin gave a broken answer: " + fmt.Sprintf(problem, args...)),
 	}
 }
 
-// asked is what a query for a page asked for.
+// asked is the page that was asked for.
 type asked struct {
 	count int
 	token string
 	prior bool
 }
 
-// checkPage checks what all listings have in common. Rows are counted against what was asked for, and a page
-// that others follow leads on.
+// checkPage checks what all listings have in common: not more rows than asked for, and a token that leads to
+// the next page where there is one.
 func checkPage(m *method, asked asked, rows int, token string, hasNext bool) error {
 	wanted := asked.count
 	if rows > wanted {

@@ -35,8 +35,7 @@ func TestCallsAreBounded(t *testing.T) {
 	}}
 	e.end = func(ctx context.Context, _ *logout.Ending) (*logout.Result, error) { return nil, until(ctx) }
 	caller, _ := configured(t, e)
-	// Whoever is to give up in time is given a little, whoever is not to be first an hour: no two clocks race
-	// on a busy machine.
+	// The deadline under test is short, all others are an hour: no two of them race on a busy machine.
 	const bound = 50 * time.Millisecond
 	caller.Timeout = bound
 	get := func(ctx context.Context) error {

@@ -20,17 +20,17 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// liar is a connection to a plugin that answers every call with the same message.
-type liar struct{ answer proto.Message }
+// staticConn is a connection to a plugin that answers each call with the same message.
+type staticConn struct{ answer proto.Message }
 
-func (l liar) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.CallOption) error {
+func (l staticConn) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.CallOption) error {
 	if l.answer != nil {
 		proto.Merge(answer.(proto.Message), l.answer)
 	}
 	return nil
 }
 
-func (liar) NewStream(
+func (staticConn) NewStream(
 	context.Context, *grpc.StreamDesc, string, ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	panic("the protocol has no streams")
@@ -217,12 +217,18 @@ func TestDistrust(t *testing.T) {
 		"end: client without id": {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{ClientsLeftAlone: []string{""}}}, endOne,
 		},
-		"end due: more":           {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
-		"claim: more":             {work(notification(sound), notification(sound), notification(sound)), claim},
+		"end due: more": {&pb.EndDueSessionsResponse{Ended: 11}, endDue},
+		"claim: more": {
+			work(notification(sound), notification(sound), notification(sound)), claim,
+		},
 		"claim: nil notification": {work(nil), claim},
-		"claim: no sid":           {work(notification(func(n *logout.Notification) { n.SessionID = "" })), claim},
-		"claim: no state":         {work(notification(func(n *logout.Notification) { n.State = "" })), claim},
-		"claim: unknown state":    {work(notification(func(n *logout.Notification) { n.State = "lost" })), claim},
+		"claim: no sid": {
+			work(notification(func(n *logout.Notification) { n.SessionID = "" })), claim,
+		},
+		"claim: no state": {work(notification(func(n *logout.Notification) { n.State = "" })), claim},
+		"claim: unknown state": {
+			work(notification(func(n *logout.Notification) { n.State = "lost" })), claim,
+		},
 		"claim: zero time": {
 			work(notification(func(n *logout.Notification) { n.Queued = time.Time{} })), claim,
 		},
@@ -275,7 +281,8 @@ func TestDistrust(t *testing.T) {
 		},
 		"deliveries: more": {
 			&pb.QueryNotificationsResponse{
-				Notifications: []*pb.NotificationRecord{notification(sound), notification(sound)}, ResultsToken: "t",
+				Notifications: []*pb.NotificationRecord{notification(sound), notification(sound)},
+				ResultsToken:  "t",
 			},
 			deliveries,
 		},
@@ -289,7 +296,7 @@ func TestDistrust(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := test.call(&rpc.Caller{Conn: liar{test.answer}, Timeout: time.Minute, Long: time.Minute})
+			err := test.call(&rpc.Caller{Conn: staticConn{test.answer}, Timeout: time.Minute, Long: time.Minute})
 			if err == nil {
 				t.Fatal("the answer got through")
 			}
@@ -473,7 +480,7 @@ func changesAfter(number uint64) func(*rpc.Caller) error {
 }
 
 // exporter is a connection to a plugin whose export is of one position for ever.
-type exporter struct{ liar }
+type exporter struct{ staticConn }
 
 type endless struct{ grpc.ClientStream }
 
@@ -546,7 +553,7 @@ func TestRequestsAreChecked(t *testing.T) {
 			return err
 		},
 	} {
-		err := call(&rpc.Caller{Conn: liar{}, Timeout: time.Minute, Long: time.Minute})
+		err := call(&rpc.Caller{Conn: staticConn{}, Timeout: time.Minute, Long: time.Minute})
 		var field *ticketstore.FieldError
 		if !errors.As(err, &field) {
 			t.Errorf("%s: got %v, want a *FieldError", name, err)

@@ -24,20 +24,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// babbler is a connection to a plugin that answers every call with the same bytes.
-type babbler struct {
-	liar
+// rawConn is a connection to a plugin that answers every call with the same bytes.
+type rawConn struct {
+	staticConn
 	answer []byte
 }
 
-func (b babbler) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.CallOption) error {
+func (b rawConn) Invoke(_ context.Context, _ string, _, answer any, _ ...grpc.CallOption) error {
 	if err := proto.Unmarshal(b.answer, answer.(proto.Message)); err != nil {
 		return status.Error(codes.Internal, "grpc: error while unmarshalling")
 	}
 	return nil
 }
 
-// FuzzAnswers: whatever a plugin answers, a caller gets an error or what he asked for, whole.
+// FuzzAnswers: for any answer of a plugin, a caller gets an error or exactly what was asked for.
 func FuzzAnswers(f *testing.F) {
 	good, g := session("s"), grant("h")
 	detail := wire.FromDetail(&ticketstore.SessionDetail{Session: *good})
@@ -60,7 +60,7 @@ func FuzzAnswers(f *testing.F) {
 	}
 	ctx := context.Background()
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		caller := &rpc.Caller{Conn: babbler{answer: raw}, Timeout: time.Minute, Long: time.Minute}
+		caller := &rpc.Caller{Conn: rawConn{answer: raw}, Timeout: time.Minute, Long: time.Minute}
 		tickets, grants := &rpc.Tickets{Caller: caller}, &rpc.Grants{Caller: caller}
 		if got, err := tickets.Get(ctx, good.Key); err == nil &&
 			(got.Key != good.Key || got.Validate() != nil) {
@@ -108,8 +108,7 @@ func (m methods) RegisterService(service *grpc.ServiceDesc, server any) {
 	}
 }
 
-// FuzzRequests: whatever a host sends to a plugin, the answer is one of the kinds that a caller knows, and
-// none of them is a fault of the engine's.
+// FuzzRequests: any request is answered, or refused by a known error, and never by an internal one.
 func FuzzRequests(f *testing.F) {
 	for _, request := range []proto.Message{
 		&pb.CreateSessionRequest{Session: wire.FromSession(session("s"))},

@@ -27,7 +27,7 @@ var (
 	}
 )
 
-// maxRelated bounds what Get brings along with a code.
+// maxRelated bounds the related grants of a code.
 const maxRelated = grantstore.MaxBatch
 
 // Grants is a grantstore.Store in a plugin.
@@ -87,8 +87,8 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	return nil
 }
 
-// Apply implements grantstore.Store. An outcome left unknown is resolved by sending the batch again under its
-// operation id.
+// Apply implements grantstore.Store. An unknown outcome is resolved by a retry under the same operation id
+// (rule 3).
 func (g *Grants) Apply(
 	ctx context.Context, batch *grantstore.Batch, now time.Time,
 ) (*grantstore.Result, error) {
@@ -164,8 +164,8 @@ func (g *Grants) Purge(ctx context.Context, limit int, now time.Time) (int, erro
 	return deleted, nil
 }
 
-// Remove implements grantstore.Store. An outcome left unknown is resolved by sending the removal again under
-// its operation id.
+// Remove implements grantstore.Store. An unknown outcome is resolved by a retry under the same operation id
+// (rule 3).
 func (g *Grants) Remove(
 	ctx context.Context, removal grantstore.Removal, now time.Time,
 ) (*grantstore.RemovalResult, error) {
@@ -203,68 +203,55 @@ type grantsServer struct {
 func (g *grantsServer) GetGrant(
 	ctx context.Context, request *pb.GetGrantRequest,
 ) (*pb.GetGrantResponse, error) {
-	return serve(ctx, g.server, getGrant.name, func(b sessions.Backend) (*pb.GetGrantResponse, error) {
-		ref, err := wire.Ref(request.GetRef())
-		if err != nil {
+	return serveAt(ctx, g.server, getGrant.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.GetGrantResponse, error) {
+			ref, err := wire.Ref(request.GetRef())
+			if err != nil {
+				return nil, err
+			}
+			found, err := b.Grants().Get(ctx, ref, now)
+			if answer := wire.FromGetResult(found, err); answer != nil {
+				return answer, nil
+			}
 			return nil, err
-		}
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		found, err := b.Grants().Get(ctx, ref, now)
-		if answer := wire.FromGetResult(found, err); answer != nil {
-			return answer, nil
-		}
-		return nil, err
-	})
+		})
 }
 
 // ApplyBatch applies a batch.
 func (g *grantsServer) ApplyBatch(
 	ctx context.Context, request *pb.ApplyBatchRequest,
 ) (*pb.ApplyBatchResponse, error) {
-	return serve(ctx, g.server, applyBatch.name, func(b sessions.Backend) (*pb.ApplyBatchResponse, error) {
-		batch, err := wire.ToBatch(request)
-		if err != nil {
-			return nil, err
-		}
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		result, err := b.Grants().Apply(ctx, batch, now)
-		if result == nil {
-			return nil, err
-		}
-		return &pb.ApplyBatchResponse{Revoked: int64(result.Revoked), Slid: result.Slid}, err
-	})
+	return serveAt(ctx, g.server, applyBatch.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.ApplyBatchResponse, error) {
+			batch, err := wire.ToBatch(request)
+			if err != nil {
+				return nil, err
+			}
+			result, err := b.Grants().Apply(ctx, batch, now)
+			if result == nil {
+				return nil, err
+			}
+			return &pb.ApplyBatchResponse{Revoked: int64(result.Revoked), Slid: result.Slid}, err
+		})
 }
 
 // QueryGrants lists grants.
 func (g *grantsServer) QueryGrants(
 	ctx context.Context, request *pb.QueryGrantsRequest,
 ) (*pb.QueryGrantsResponse, error) {
-	return serve(ctx, g.server, queryGrants.name, func(b sessions.Backend) (*pb.QueryGrantsResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
-		return wire.FromGrantPage(page), err
-	})
+	return serveAt(ctx, g.server, queryGrants.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.QueryGrantsResponse, error) {
+			page, err := b.Grants().Query(ctx, wire.ToGrantQuery(request), now)
+			return wire.FromGrantPage(page), err
+		})
 }
 
 // RemoveGrants removes grants.
 func (g *grantsServer) RemoveGrants(
 	ctx context.Context, request *pb.RemoveGrantsRequest,
 ) (*pb.RemoveGrantsResponse, error) {
-	return serve(ctx, g.server, removeGrants.name,
-		func(b sessions.Backend) (*pb.RemoveGrantsResponse, error) {
-			now, err := wire.Now(request.GetNow())
-			if err != nil {
-				return nil, err
-			}
+	return serveAt(ctx, g.server, removeGrants.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.RemoveGrantsResponse, error) {
 			removed, err := b.Grants().Remove(ctx, wire.ToRemoval(request), now)
 			if removed == nil {
 				return nil, err
@@ -273,16 +260,13 @@ func (g *grantsServer) RemoveGrants(
 		})
 }
 
-// PurgeGrants deletes what is past.
+// PurgeGrants deletes records whose time is up.
 func (g *grantsServer) PurgeGrants(
 	ctx context.Context, request *pb.PurgeGrantsRequest,
 ) (*pb.PurgeGrantsResponse, error) {
-	return serve(ctx, g.server, purgeGrants.name, func(b sessions.Backend) (*pb.PurgeGrantsResponse, error) {
-		now, err := wire.Now(request.GetNow())
-		if err != nil {
-			return nil, err
-		}
-		deleted, err := b.Grants().Purge(ctx, int(request.GetLimit()), now)
-		return &pb.PurgeGrantsResponse{Deleted: wire.FromLimit(deleted)}, err
-	})
+	return serveAt(ctx, g.server, purgeGrants.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.PurgeGrantsResponse, error) {
+			deleted, err := b.Grants().Purge(ctx, int(request.GetLimit()), now)
+			return &pb.PurgeGrantsResponse{Deleted: wire.FromLimit(deleted)}, err
+		})
 }

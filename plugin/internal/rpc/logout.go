@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated settlement is at worst ErrOutdated. A repeated claim would leave the notifications of the first
-// to wait for their lease.
+// A repeated settlement is at worst ErrOutdated. After a repeated claim the notifications of the first would
+// wait for the end of their lease, so it is not repeated.
 var (
 	endSessions = method{
 		path: pb.LogoutService_EndSessions_FullMethodName, name: "end sessions", again: true, long: true,
@@ -43,8 +43,8 @@ type Logout struct{ Caller *Caller }
 
 var _ logout.Store = (*Logout)(nil)
 
-// End implements logout.Store. An outcome left unknown is resolved by sending the ending again under its
-// operation id.
+// End implements logout.Store. An unknown outcome is resolved by a retry under the same operation id (rule
+// 3).
 func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	if err := ending.Validate(); err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (l *Logout) Settle(
 	if err := cmp.Or(ticketstore.CheckText("id", id, ticketstore.MaxID), outcome.Validate()); err != nil {
 		return err
 	}
-	// The store cuts it to its length; here it is only made fit to cross.
+	// The store cuts it to its length; the wire needs a bound and UTF-8.
 	outcome.LastError = outcome.LastError[:min(len(outcome.LastError), ticketstore.MaxText)]
 	outcome.LastError = strings.ToValidUTF8(outcome.LastError, "")
 	_, err := invoke[pb.SettleDeliveryResponse](ctx, l.Caller, &settleDelivery,
@@ -217,7 +217,8 @@ func (l *Logout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 func checkRetried(retry logout.Retry, retried *logout.RetryResult) error {
 	switch {
 	case retried.Count < 0 || retried.Count > retry.Limit:
-		return broken(&retryNotifications, "%d notifications where %d were asked for", retried.Count, retry.Limit)
+		return broken(&retryNotifications, "%d notifications where %d were asked for", retried.Count,
+			retry.Limit)
 	case retried.Next != "" && retried.Next == retry.After:
 		return broken(&retryNotifications, "a place that leads nowhere")
 	}
@@ -252,7 +253,7 @@ func (l *Logout) Job(ctx context.Context, id string) (*logout.Job, error) {
 	return job, checkResult(&getJob, &job.Result)
 }
 
-// checkNotification refuses a notification that nobody could deliver or show.
+// checkNotification refuses a notification that cannot be delivered or shown.
 func checkNotification(m *method, n *logout.Notification) error {
 	for _, id := range []struct{ field, value string }{
 		{"id", n.ID}, {"issuer", n.Issuer}, {"client_id", n.ClientID}, {"session_id", n.SessionID},
@@ -286,26 +287,19 @@ type logoutServer struct {
 func (l *logoutServer) EndSessions(
 	ctx context.Context, request *pb.EndSessionsRequest,
 ) (*pb.EndSessionsResponse, error) {
-	return serve(ctx, l.server, endSessions.name, func(b sessions.Backend) (*pb.EndSessionsResponse, error) {
-		now, err := wire.Now(request.GetEnding().GetNow())
-		if err != nil {
-			return nil, err
-		}
-		result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
-		return wire.FromResult(result), err
-	})
+	return serveAt(ctx, l.server, endSessions.name, request.GetEnding().GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.EndSessionsResponse, error) {
+			result, err := b.Logout().End(ctx, wire.ToEnding(request), now)
+			return wire.FromResult(result), err
+		})
 }
 
 // EndDueSessions ends sessions that are over.
 func (l *logoutServer) EndDueSessions(
 	ctx context.Context, request *pb.EndDueSessionsRequest,
 ) (*pb.EndDueSessionsResponse, error) {
-	return serve(ctx, l.server, endDueSessions.name,
-		func(b sessions.Backend) (*pb.EndDueSessionsResponse, error) {
-			now, err := wire.Now(request.GetNow())
-			if err != nil {
-				return nil, err
-			}
+	return serveAt(ctx, l.server, endDueSessions.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.EndDueSessionsResponse, error) {
 			swept, err := b.Logout().EndDue(ctx, wire.ToSweep(request), now)
 			return wire.FromSweepResult(swept), err
 		})
@@ -315,12 +309,8 @@ func (l *logoutServer) EndDueSessions(
 func (l *logoutServer) ClaimDeliveries(
 	ctx context.Context, request *pb.ClaimDeliveriesRequest,
 ) (*pb.ClaimDeliveriesResponse, error) {
-	return serve(ctx, l.server, claimDeliveries.name,
-		func(b sessions.Backend) (*pb.ClaimDeliveriesResponse, error) {
-			now, err := wire.Now(request.GetNow())
-			if err != nil {
-				return nil, err
-			}
+	return serveAt(ctx, l.server, claimDeliveries.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.ClaimDeliveriesResponse, error) {
 			claimed, err := b.Logout().Claim(ctx, wire.ToClaim(request), now)
 			return wire.FromClaimResult(claimed), err
 		})
@@ -330,12 +320,8 @@ func (l *logoutServer) ClaimDeliveries(
 func (l *logoutServer) SettleDelivery(
 	ctx context.Context, request *pb.SettleDeliveryRequest,
 ) (*pb.SettleDeliveryResponse, error) {
-	return serve(ctx, l.server, settleDelivery.name,
-		func(b sessions.Backend) (*pb.SettleDeliveryResponse, error) {
-			now, err := wire.Now(request.GetNow())
-			if err != nil {
-				return nil, err
-			}
+	return serveAt(ctx, l.server, settleDelivery.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.SettleDeliveryResponse, error) {
 			return &pb.SettleDeliveryResponse{},
 				b.Logout().Settle(ctx, request.GetId(), request.GetClaim(), wire.ToOutcome(request), now)
 		})
@@ -352,16 +338,12 @@ func (l *logoutServer) QueryNotifications(
 		})
 }
 
-// RetryNotifications has a notification sent again.
+// RetryNotifications makes notifications due now.
 func (l *logoutServer) RetryNotifications(
 	ctx context.Context, request *pb.RetryNotificationsRequest,
 ) (*pb.RetryNotificationsResponse, error) {
-	return serve(ctx, l.server, retryNotifications.name,
-		func(b sessions.Backend) (*pb.RetryNotificationsResponse, error) {
-			now, err := wire.Now(request.GetNow())
-			if err != nil {
-				return nil, err
-			}
+	return serveAt(ctx, l.server, retryNotifications.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.RetryNotificationsResponse, error) {
 			retried, err := b.Logout().Retry(ctx, wire.ToRetry(request), now)
 			return wire.FromRetryResult(retried), err
 		})

@@ -97,17 +97,31 @@ func serve[Answer any](
 	return answer, nil
 }
 
+// serveAt is serve for a call that must carry the present moment.
+func serveAt[Answer any](
+	ctx context.Context, s *Server, name string, nanos int64,
+	call func(b sessions.Backend, now time.Time) (*Answer, error),
+) (*Answer, error) {
+	return serve(ctx, s, name, func(b sessions.Backend) (*Answer, error) {
+		now, err := wire.Now(nanos)
+		if err != nil {
+			return nil, err
+		}
+		return call(b, now)
+	})
+}
+
 // errNoAnswer: the engine returned neither an answer nor an error.
 var errNoAnswer = errors.New("the engine gave no answer")
 
 // logEvery is how often failures are logged at most.
 const logEvery = 100 * time.Millisecond
 
-// status logs what the host does not get to read: failures of the engine, and why it is unavailable.
+// status logs what does not cross to the host: failures of the engine, and why it is unavailable.
 func (s *Server) status(ctx context.Context, name string, err error) error {
 	st, known := wire.Status(err)
-	// A fenced store is as it should be in a swap: the host waits. That there is no space the engine says
-	// once, and Describe says it.
+	// A fenced store is normal in a swap: the host waits. The engine itself logs that there is no space,
+	// once, and Describe reports it.
 	expected := errors.Is(err, transfer.ErrFenced) || errors.Is(err, ticketstore.ErrNoSpace)
 	if (!known || errors.Is(err, ticketstore.ErrUnavailable)) && !expected && ctx.Err() == nil {
 		now := time.Now().UnixNano()
@@ -118,12 +132,12 @@ func (s *Server) status(ctx context.Context, name string, err error) error {
 	return st
 }
 
-// Gate counts calls and can be closed behind them. The zero Gate is open.
+// Gate counts running calls, and refuses further ones once it is closed. The zero Gate is open.
 type Gate struct {
 	mu     sync.Mutex
 	inside int
 	closed bool
-	empty  chan struct{} // set by Close, closed when nobody is inside
+	empty  chan struct{} // set by Close, closed when no call is inside
 }
 
 // Enter reports whether the gate is open; Leave must follow if so.
@@ -147,7 +161,7 @@ func (g *Gate) Leave() {
 	}
 }
 
-// Close lets nobody in any more and reports whether everybody had left within timeout.
+// Close refuses further calls and reports whether all running ones have left within the timeout.
 func (g *Gate) Close(timeout time.Duration) bool {
 	g.mu.Lock()
 	if !g.closed {

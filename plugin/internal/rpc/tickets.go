@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A repeated renewal is at worst ErrConflict, which its caller must be ready for anyway. A repeated rekey
-// would be ErrNotFound.
+// A repeated renewal is at worst ErrConflict, which callers expect anyway. A repeated rekey would be
+// ErrNotFound, so it is not repeated.
 var (
 	createSession = method{
 		path: pb.TicketsService_CreateSession_FullMethodName, name: "create session", again: true,
@@ -126,8 +126,8 @@ func (t *Tickets) Rekey(
 
 // Query implements ticketstore.Store.
 func (t *Tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
-	// The plugin's results token has the filter as it crossed: without this a moment that no record can hold
-	// would differ from its own token.
+	// A moment that no record can hold crosses as the nearest that one can, and the plugin's results token
+	// has it so. Without this the filter would differ from its own token.
 	f := &query.Filter
 	for _, t := range []*time.Time{&f.CreatedFrom, &f.CreatedBefore, &f.ExpiresFrom, &f.ExpiresBefore} {
 		*t = records.Moment(records.Nanos(*t))
@@ -273,13 +273,9 @@ func (t *ticketsServer) FindSession(
 func (t *ticketsServer) RenewSession(
 	ctx context.Context, request *pb.RenewSessionRequest,
 ) (*pb.RenewSessionResponse, error) {
-	return serve(ctx, t.server, renewSession.name,
-		func(b sessions.Backend) (*pb.RenewSessionResponse, error) {
+	return serveAt(ctx, t.server, renewSession.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.RenewSessionResponse, error) {
 			renewal, err := wire.ToRenewal(request)
-			if err != nil {
-				return nil, err
-			}
-			now, err := wire.Now(request.GetNow())
 			if err != nil {
 				return nil, err
 			}
@@ -292,13 +288,9 @@ func (t *ticketsServer) RenewSession(
 func (t *ticketsServer) RekeySession(
 	ctx context.Context, request *pb.RekeySessionRequest,
 ) (*pb.RekeySessionResponse, error) {
-	return serve(ctx, t.server, rekeySession.name,
-		func(b sessions.Backend) (*pb.RekeySessionResponse, error) {
+	return serveAt(ctx, t.server, rekeySession.name, request.GetNow(),
+		func(b sessions.Backend, now time.Time) (*pb.RekeySessionResponse, error) {
 			rekey, err := wire.ToRekey(request)
-			if err != nil {
-				return nil, err
-			}
-			now, err := wire.Now(request.GetNow())
 			if err != nil {
 				return nil, err
 			}

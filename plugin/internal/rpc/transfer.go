@@ -31,8 +31,8 @@ var (
 	importRecords = method{path: pb.TransferService_ImportRecords_FullMethodName, name: "import records"}
 )
 
-// Transfer is a transfer.Store in a plugin. Its streams are bounded by their contexts alone: how long they
-// take depends on the store's size. A plugin that hangs is detected all the same, and ends them.
+// Transfer is a transfer.Store in a plugin. Only their contexts bound its streams, because they take as long
+// as the store is large. A plugin that hangs is killed by its health check, which ends them.
 type Transfer struct{ Caller *Caller }
 
 var _ transfer.Store = (*Transfer)(nil)
@@ -152,7 +152,7 @@ func streamError(ctx context.Context, m *method, err error) error {
 	return &callError{method: m.name, err: outcome(ctx, wire.Error(err), true, 0)}
 }
 
-// Mover is what a backend has that can be moved.
+// Mover is a backend that can be moved.
 type Mover interface {
 	Transfer() transfer.Store
 }
@@ -273,8 +273,7 @@ func (t *transferServer) ImportRecords(
 	return stream.SendAndClose(&pb.ImportRecordsResponse{})
 }
 
-// stream runs a streaming call. It returns when the server closes, whatever the stream waits for: that ends
-// the wait.
+// stream runs a streaming call. It returns when the server closes, which also ends a wait for the other side.
 func (t *transferServer) stream(
 	ctx context.Context, name string, call func(ctx context.Context, store transfer.Store) error,
 ) error {

@@ -38,9 +38,9 @@ var (
 	ErrNotOpened = errors.New("backend cannot be opened")
 )
 
-// errorTable says how each sentinel crosses the boundary, both ways. An error that wraps several is the first
-// of them: a lost store is never anything else but one that takes no writes, and a results token at fault is
-// also an invalid request.
+// errorTable maps each sentinel to a status, both ways. The first match wins for an error that wraps several:
+// a fenced store before an unavailable one, an unavailable store before everything else (rule 4), a results
+// token before an invalid request.
 var errorTable = []struct {
 	sentinel error
 	code     codes.Code
@@ -74,14 +74,14 @@ var errorTable = []struct {
 const storeIDEntry = "store_id"
 
 // Status returns the gRPC error of an engine's error. Only the identity of a known error and the texts of a
-// *ticketstore.FieldError cross: whatever else an engine wrote into it may name keys. known is false for an
-// error that the other side sees as internal only.
+// *ticketstore.FieldError cross: other text of an engine may contain keys. known is false for an error that
+// crosses as internal.
 func Status(err error) (st error, known bool) {
 	return statusOf(err, func(s error) string { return s.Error() })
 }
 
-// ConfigureStatus is Status for Configure: the whole text crosses, because it is about settings and files and
-// an operator reads it.
+// ConfigureStatus is Status for Configure: the whole text crosses, because an operator must read what is
+// wrong with settings and files.
 func ConfigureStatus(err error) error {
 	text := func(error) string { return cut(err.Error()) }
 	st, known := statusOf(err, text)
@@ -149,8 +149,8 @@ func withDetails(st *status.Status, info *errdetails.ErrorInfo, fields []*ticket
 }
 
 // Error returns the domain's error of a gRPC error: errors.Is and errors.As hold for it as they did in the
-// plugin. The status code alone makes nothing but ErrUnavailable and the context errors: a NotFound without
-// our detail is a broken plugin, not a missing record.
+// plugin. A status code without our detail becomes only ErrUnavailable or a context error: a NotFound without
+// it is a broken plugin, not a missing record (rule 4).
 func Error(err error) error {
 	st, ok := status.FromError(err)
 	if !ok {

@@ -136,7 +136,7 @@ func TestUnknownErrorsTellNothing(t *testing.T) {
 	if known || status.Code(st) != codes.Internal || strings.Contains(st.Error(), secret) {
 		t.Errorf("got known=%t, %v: want an internal error without the engine's text", known, st)
 	}
-	// A store that is lost is nothing else, whatever it is wrapped with.
+	// A lost store is nothing else, also where it is wrapped together with another sentinel.
 	st, _ = wire.Status(fmt.Errorf("%w: %w", ticketstore.ErrNotFound, ticketstore.ErrUnavailable))
 	if got := wire.Error(st); !errors.Is(got, ticketstore.ErrUnavailable) ||
 		errors.Is(got, ticketstore.ErrNotFound) {

@@ -64,7 +64,7 @@ func FromGetResult(f *grantstore.GetResult, err error) *pb.GetGrantResponse {
 	return nil
 }
 
-// ToGetResult returns what was found, and why it is dead where it is.
+// ToGetResult returns the grant, and why it is dead if it is.
 func ToGetResult(m *pb.GetGrantResponse) (found *grantstore.GetResult, dead, err error) {
 	var r reader
 	found = &grantstore.GetResult{Grant: r.grant(m.GetGrant()), Related: convert(m.GetRelated(), r.grant)}
@@ -188,7 +188,7 @@ func FromGrantPage(p *grantstore.Page) *pb.QueryGrantsResponse {
 	}
 }
 
-// ToGrantPage returns the page of an answer, without the grants' data whatever the message says.
+// ToGrantPage returns the page of an answer, without the grants' data, also where the message has it.
 func ToGrantPage(m *pb.QueryGrantsResponse) (*grantstore.Page, error) {
 	var r reader
 	page := &grantstore.Page{

@@ -18,7 +18,8 @@ func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
 	}
 }
 
-// ToEnding returns the ending of a request. A narrowed one without clients stays one, for Validate to refuse.
+// ToEnding returns the ending of a request. A narrowed one without clients is kept, for Validate to refuse
+// (rule 6).
 func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
 	e := records.EndingOf(m.GetOperationId(), m.GetEnding())
 	e.DryRun = m.GetDryRun()

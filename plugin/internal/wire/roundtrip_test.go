@@ -265,8 +265,7 @@ func reads[M any, T any, Message interface {
 	}
 }
 
-// Whatever the other side sends, reading it neither panics nor loops, and every error is one that a caller
-// can tell.
+// Reading any bytes neither panics nor loops.
 func FuzzFromWire(f *testing.F) {
 	for _, message := range []proto.Message{
 		&pb.QuerySessionsResponse{
@@ -291,7 +290,7 @@ func FuzzFromWire(f *testing.F) {
 	})
 }
 
-// Whatever stands in an error of the other side, it is an error still, and can be told of.
+// Any status of the other side becomes an error with a valid text.
 func FuzzError(f *testing.F) {
 	for _, err := range []error{
 		ticketstore.Invalidf("subject_id", "is \xff"), grantstore.ErrConsumed,

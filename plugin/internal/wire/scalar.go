@@ -1,5 +1,4 @@
-// What the conversions of all messages share: keys, references, counts, lists, and the first error of a
-// reading.
+// Conversions that all messages share: keys, references, counts, lists, and the first error of a message.
 
 package wire
 
@@ -13,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromLimit returns a limit as the wire holds it: what does not fit means no more than what does.
+// FromLimit returns a limit as an int32, clamped.
 func FromLimit(limit int) int32 {
 	return int32(max(min(limit, math.MaxInt32), math.MinInt32))
 }

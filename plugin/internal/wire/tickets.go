@@ -39,7 +39,7 @@ func FromDetail(d *ticketstore.SessionDetail) *pb.SessionDetail {
 	return &pb.SessionDetail{Session: session, Clients: convertPointers(d.Clients, fromClientUse)}
 }
 
-// ToDetail returns the session of a message, without key and ticket whatever the message says.
+// ToDetail returns the session of a message, without key and ticket, also where the message has them.
 func ToDetail(m *pb.SessionDetail) (*ticketstore.SessionDetail, error) {
 	var r reader
 	d := r.detail(m)

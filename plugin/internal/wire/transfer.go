@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FromRecords returns rows in a move as they cross.
+// FromRecords returns the messages of records in a move.
 func FromRecords(records []transfer.Record) []*pb.TransferRecord {
 	messages := make([]*pb.TransferRecord, 0, len(records))
 	for i := range records {
@@ -42,7 +42,7 @@ func ToRecords(messages []*pb.TransferRecord) ([]transfer.Record, error) {
 	return records, nil
 }
 
-// FromTransferStatus returns a store's account of itself as it crosses.
+// FromTransferStatus returns the message of a store's status.
 func FromTransferStatus(s *transfer.Status) *pb.GetTransferStatusResponse {
 	m := &pb.GetTransferStatusResponse{
 		State: string(s.State), Id: s.ID, Peer: s.Peer, Origin: s.Origin, Journaled: s.Journaled,

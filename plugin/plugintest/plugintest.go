@@ -36,8 +36,8 @@ func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
 }
 
 // RunBinary runs all suites on a built plugin, which may be written in any language: a process of its own for
-// each case. config says how to start one with an empty backend each time. A plugin that does not name
-// transfer among its services is not asked to move.
+// each case. config says how to start one with an empty backend each time. The suite of moves is left out for
+// a plugin without the service transfer.
 func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 	open := func(t *testing.T) *plugin.Client {
 		t.Helper()
@@ -68,7 +68,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 	})
 }
 
-// pinned holds that a store is opened where its id is wanted, and that nothing else is, or is made.
+// pinned checks that only a store with a wanted id is opened, and that none is made (rule 11).
 func pinned(t *testing.T, config plugin.Config) {
 	t.Helper()
 	open := func(wanted ...string) (id string, err error) {
@@ -98,7 +98,7 @@ func pinned(t *testing.T, config plugin.Config) {
 		t.Errorf("the store is opened again: got %q, error %v, want %q", again, err, id)
 	}
 	if id == "" {
-		return // its data does not outlive the process
+		return // the data does not outlive the process
 	}
 	if again, err := open("a store that is nowhere", id); again != id || err != nil {
 		t.Errorf("the store is wanted: got %q, error %v, want %q", again, err, id)

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// minMoment and maxMoment are the first and the last moment that fit into a record: those beyond are stored
-// as them.
+// minMoment and maxMoment are the first and the last moment that fit into a record: moments beyond are stored
+// as these.
 var (
 	minMoment = time.Unix(0, math.MinInt64).UTC()
 	maxMoment = time.Unix(0, math.MaxInt64).UTC()
@@ -175,7 +175,7 @@ func NotificationOf(id string, r *Notification) *logout.Notification {
 	}
 }
 
-// FromNotification returns the record of a notification that nobody has claimed.
+// FromNotification returns the record of a notification without a claim.
 func FromNotification(n *logout.Notification) *Notification {
 	return &Notification{
 		Issuer: n.Issuer, ClientId: n.ClientID, SubjectId: n.SubjectID, SessionId: n.SessionID,

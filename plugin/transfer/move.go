@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Phase is how far a move has come.
+// Phase is the stage of a move.
 type Phase string
 
 // The phases, in order. A move ends as Done, Aborted or Failed.
@@ -27,35 +27,33 @@ const (
 )
 
 const (
-	// chunk is how many batches one Import takes: what was imported before a failure need not be sent again.
+	// chunk is how many batches one Import takes: after a failure the move continues behind the last Import.
 	chunk = 20
-	// changesLimit is how many journal entries are asked for at a time.
+	// changesLimit is how many journal entries one call returns.
 	changesLimit = 2000
-	// nearEnough is how many journal entries may be left when the source is fenced.
+	// nearEnough is how many journal entries may be left before the fence, because writes wait for them.
 	nearEnough = 500
-	// rounds bounds how long a source that changes faster than it can be copied is run after before the
-	// fence.
+	// rounds bounds the rounds of catching up with a source that changes faster than its changes are applied.
 	rounds = 200
-	// patience is how long a store may be unavailable, as while its plugin is started again, and pause is the
-	// time between two tries.
-	patience = 30 * time.Second
-	pause    = 50 * time.Millisecond
+	// retryTimeout is how long a store may be unavailable, such as while its plugin is restarted, and pause
+	// is the time between two attempts.
+	retryTimeout = 30 * time.Second
+	pause        = 50 * time.Millisecond
 )
 
-// DefaultSwitchTimeout bounds the time for which writes are held.
+// DefaultSwitchTimeout bounds how long writes are held.
 const DefaultSwitchTimeout = 5 * time.Second
 
-// Progress is how far a move has come.
+// Progress is the progress of a move.
 type Progress struct {
 	Phase Phase
-	// Total is how many records the source held at the beginning, and once all are copied, how many those
-	// were; Copied how many were copied, and Changed how many changes made meanwhile were applied. Left is
-	// how many changes are to be applied.
+	// Total is the number of records of the source at the begin, later the number copied. Copied counts
+	// copied records, Changed applied changes. Left is how many changes are not yet applied.
 	Total   int64
 	Copied  int64
 	Changed int64
 	Left    uint64
-	// Held is for how long writes were held by the switch.
+	// Held is how long the switch held writes.
 	Held time.Duration
 }
 
@@ -63,25 +61,25 @@ type Progress struct {
 type Move struct {
 	Source Store
 	Target Store
-	// ID is new for each move; SourceName and TargetName are what the stores call each other.
+	// ID is new for each move; SourceName and TargetName are the host's names of the stores.
 	ID         string
 	SourceName string
 	TargetName string
-	// Report, if set, is told of progress.
+	// Report, if set, is called with each progress.
 	Report func(Progress)
 	// BeforeFence, if set, is called when all but the last changes are copied, before writes are held.
 	BeforeFence func(ctx context.Context) error
-	// SwitchTimeout bounds the time for which writes are held: DefaultSwitchTimeout when zero. A switch that
-	// takes longer is given up.
+	// SwitchTimeout bounds how long writes are held: DefaultSwitchTimeout when zero. A switch that takes
+	// longer is aborted.
 	SwitchTimeout time.Duration
 
 	progress Progress
 	journal  uint64
 }
 
-// Run moves everything. On nil the target is Active and the source Superseded, or Fenced if it could not be
-// told any more. On an error nothing has happened: the source is Active, with nothing missing, and the target
-// Abandoned; but for ErrUndecided. ctx aborts the move, until the switch.
+// Run moves everything. On nil the target is Active and the source Superseded, or Fenced if it was lost after
+// the switch. On an error other than ErrUndecided the source is Active and complete, and the target
+// Abandoned. ctx aborts the move, until the switch.
 func (m *Move) Run(ctx context.Context) error {
 	err := m.run(ctx)
 	switch {
@@ -95,9 +93,9 @@ func (m *Move) Run(ctx context.Context) error {
 	return err
 }
 
-// ErrUndecided means that the target could not be asked whether it has become active. The source stays
-// fenced: who can ask, decides (Recover).
-var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store has taken over",
+// ErrUndecided: the target could not be asked whether it is active. The source stays fenced until Recover can
+// ask.
+var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store is active",
 	ticketstore.ErrUnavailable)
 
 func (m *Move) run(ctx context.Context) error {
@@ -115,13 +113,13 @@ func (m *Move) run(ctx context.Context) error {
 	if err == nil {
 		err = ctx.Err() // the last moment to abort
 	}
-	// The switch is short and bounded, and not to be left half-way.
+	// The switch is short and bounded, and is not interrupted.
 	ctx = context.WithoutCancel(ctx)
 	if err == nil {
 		err = m.switchOver(ctx)
 	}
 	if err != nil && !errors.Is(err, ErrUndecided) {
-		return errors.Join(err, m.giveUp(ctx))
+		return errors.Join(err, m.abandon(ctx))
 	}
 	return err
 }
@@ -137,13 +135,13 @@ func (m *Move) prepare(ctx context.Context) error {
 	if err := m.compareVersions(ctx); err != nil {
 		return err
 	}
-	err := again(ctx, func() error {
+	err := retry(ctx, func() error {
 		return m.Target.Become(ctx, Transition{To: Importing, ID: m.ID, Peer: m.SourceName})
 	})
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
-	err = again(ctx, func() error {
+	err = retry(ctx, func() error {
 		return m.Source.Become(ctx, Transition{To: Exporting, ID: m.ID, Peer: m.TargetName})
 	})
 	if err == nil {
@@ -154,10 +152,10 @@ func (m *Move) prepare(ctx context.Context) error {
 			return nil
 		}
 	}
-	return errors.Join(fmt.Errorf("source: %w", err), m.giveUp(context.WithoutCancel(ctx)))
+	return errors.Join(fmt.Errorf("source: %w", err), m.abandon(context.WithoutCancel(ctx)))
 }
 
-// compareVersions refuses a target that would lose what it does not know, before anything has happened.
+// compareVersions refuses a target that does not know all records of the source, before anything is changed.
 func (m *Move) compareVersions(ctx context.Context) error {
 	source, err := statusOf(ctx, m.Source)
 	if err != nil {
@@ -174,11 +172,11 @@ func (m *Move) compareVersions(ctx context.Context) error {
 	return nil
 }
 
-// copyAll sends the rows. After a failure that may pass it goes on behind the last ones that were imported.
+// copyAll sends the rows. After a retryable failure it continues behind the last imported ones.
 func (m *Move) copyAll(ctx context.Context) error {
 	var position []byte
 	for ended := false; !ended; {
-		err := again(ctx, func() error {
+		err := retry(ctx, func() error {
 			next, stop := iter.Pull2(m.Source.Export(ctx, position))
 			defer stop()
 			for {
@@ -215,7 +213,7 @@ func (m *Move) copyAll(ctx context.Context) error {
 			return fmt.Errorf("copy: %w", err)
 		}
 	}
-	// What was added or deleted while it was read makes the total of the beginning a guess.
+	// The total at the begin was an estimate: rows were added and deleted meanwhile.
 	m.report(func(p *Progress) { p.Total = p.Copied })
 	return nil
 }
@@ -232,10 +230,10 @@ func (m *Move) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// applyChanges applies one lot of changes and returns how many are left.
+// applyChanges applies one batch of changes and returns how many are left.
 func (m *Move) applyChanges(ctx context.Context) (left uint64, err error) {
 	var changes *Changes
-	err = again(ctx, func() (err error) {
+	err = retry(ctx, func() (err error) {
 		changes, err = m.Source.Changes(ctx, m.ID, m.journal, changesLimit)
 		return err
 	})
@@ -243,7 +241,7 @@ func (m *Move) applyChanges(ctx context.Context) (left uint64, err error) {
 		return 0, fmt.Errorf("changes: %w", err)
 	}
 	if len(changes.Records) > 0 {
-		err = again(ctx, func() error {
+		err = retry(ctx, func() error {
 			return m.Target.Import(ctx, m.ID, func(yield func([]Record, error) bool) {
 				yield(changes.Records, nil)
 			})
@@ -257,7 +255,7 @@ func (m *Move) applyChanges(ctx context.Context) (left uint64, err error) {
 	return changes.Left, nil
 }
 
-// switchOver is the only time in which writes are held.
+// switchOver holds writes, applies the last changes, compares both stores and activates the target.
 func (m *Move) switchOver(ctx context.Context) error {
 	limit := m.SwitchTimeout
 	if limit <= 0 {
@@ -268,7 +266,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 	m.report(func(p *Progress) { p.Phase = Switching })
 	began := time.Now()
 	defer func() { m.report(func(p *Progress) { p.Held = time.Since(began) }) }()
-	err := again(bounded, func() error {
+	err := retry(bounded, func() error {
 		return m.Source.Become(bounded, Transition{To: Fenced, ID: m.ID, Peer: m.TargetName})
 	})
 	if err != nil {
@@ -285,14 +283,14 @@ func (m *Move) switchOver(ctx context.Context) error {
 	if err := m.activate(ctx, bounded); err != nil {
 		return err
 	}
-	// Whether the source hears of it or not, the target serves from here on.
-	_ = again(bounded, func() error {
+	// The target serves from here on, whether or not the source can be told.
+	_ = retry(bounded, func() error {
 		return m.Source.Become(bounded, Transition{To: Superseded, ID: m.ID, Peer: m.TargetName})
 	})
 	return nil
 }
 
-// ErrMismatch means that the target does not hold what the source holds.
+// ErrMismatch: counts or sums of the target differ from the source's.
 var ErrMismatch = errors.New("the copy differs from its source")
 
 func (m *Move) compare(ctx context.Context) error {
@@ -315,17 +313,17 @@ func (m *Move) compare(ctx context.Context) error {
 	return nil
 }
 
-// activate is the switch itself. Its outcome is found out before anything else is done: only a target that is
-// not active may be given up.
+// activate is the switch itself. An unknown outcome is resolved before anything else: only a target that is
+// not active may be abandoned.
 func (m *Move) activate(ctx, bounded context.Context) error {
-	err := again(bounded, func() error {
+	err := retry(bounded, func() error {
 		return m.Target.Become(bounded, Transition{To: Active, ID: m.ID, Peer: m.SourceName})
 	})
 	if err == nil || errors.Is(err, ErrState) {
 		return err
 	}
-	// Abandoning tells: it is ErrState for a target that is active.
-	err = again(ctx, func() error { return m.Target.Become(ctx, Transition{To: Abandoned, ID: m.ID}) })
+	// Abandoned resolves it: an active target answers ErrState.
+	err = retry(ctx, func() error { return m.Target.Become(ctx, Transition{To: Abandoned, ID: m.ID}) })
 	switch {
 	case err == nil:
 		return errors.New("the target did not become active")
@@ -342,11 +340,11 @@ func (m *Move) activate(ctx, bounded context.Context) error {
 	return fmt.Errorf("target: %w: it is %s", ErrState, status.State)
 }
 
-// giveUp leaves the source as it was. The target may be gone: it is not needed for that.
-func (m *Move) giveUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// abandon makes the source active again. It does not need the target, which may be gone.
+func (m *Move) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, retryTimeout)
 	defer cancel()
-	err := again(ctx, func() error { return m.Source.Become(ctx, Transition{To: Active, ID: m.ID}) })
+	err := retry(ctx, func() error { return m.Source.Become(ctx, Transition{To: Active, ID: m.ID}) })
 	if errors.Is(err, ErrState) {
 		err = nil // it never began to export under this id
 	}
@@ -357,24 +355,24 @@ func (m *Move) giveUp(ctx context.Context) error {
 }
 
 func statusOf(ctx context.Context, store Store) (status *Status, err error) {
-	err = again(ctx, func() (err error) {
+	err = retry(ctx, func() (err error) {
 		status, err = store.Status(ctx)
 		return err
 	})
 	return status, err
 }
 
-// Retryable tells whether asking the same store again can have another outcome: it is
-// ticketstore.ErrUnavailable, and neither fenced nor out of room, which others must change.
+// Retryable reports whether a retry on the same store can have another outcome: the error is
+// ticketstore.ErrUnavailable, but neither ErrFenced nor ticketstore.ErrNoSpace, which a retry does not
+// change.
 func Retryable(err error) bool {
 	return errors.Is(err, ticketstore.ErrUnavailable) && !errors.Is(err, ErrFenced) &&
 		!errors.Is(err, ticketstore.ErrNoSpace)
 }
 
-// again repeats what may be repeated while a store is unavailable, as it is while its process is started
-// again.
-func again(ctx context.Context, f func() error) error {
-	deadline := time.Now().Add(patience)
+// retry repeats f while a store is unavailable, such as while its process is restarted.
+func retry(ctx context.Context, f func() error) error {
+	deadline := time.Now().Add(retryTimeout)
 	for {
 		err := f()
 		if !Retryable(err) || time.Now().After(deadline) {
@@ -390,16 +388,15 @@ func again(ctx context.Context, f func() error) error {
 	}
 }
 
-// ErrIncomplete means that the store is the unfinished target of a move and not to be used.
+// ErrIncomplete: the store is the target of a move that did not complete, and must not serve.
 var ErrIncomplete = errors.New("the store was being filled from another one and is not complete")
 
-// ErrNotSuccessor means that the store under the name of the one that has taken over is another one, or has
-// lost what it held.
-var ErrNotSuccessor = errors.New("it is not the store that has taken over")
+// ErrNotSuccessor: the store under the successor's name is another one, or has lost its content.
+var ErrNotSuccessor = errors.New("it is not the store that has replaced this one")
 
-// Recover brings a store that a move may have left behind back to work. It returns the name of the store that
-// has taken its place, empty if that is the store itself. open returns the store of that name, which a fenced
-// one must ask: an error leaves everything as it is.
+// Recover ends what an interrupted move left of a store. It returns the name of the store that has replaced
+// it, empty if the store itself serves. open returns the store of a name: a fenced source asks its target. An
+// error changes nothing.
 func Recover(
 	ctx context.Context, store Store, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {
@@ -417,15 +414,15 @@ func Recover(
 	case Fenced:
 		target, err := open(ctx, status.Peer)
 		if err != nil {
-			return "", fmt.Errorf("whether %q has taken over: %w", status.Peer, err)
+			return "", fmt.Errorf("whether %q is active: %w", status.Peer, err)
 		}
 		return recoverFenced(ctx, store, target, status)
 	}
 	return "", nil
 }
 
-// follows returns the name of the store that has taken over, after a look whether it is that one: another
-// folder under its name would serve as if nobody were signed in.
+// follows returns the name of the successor after checking that it is that store: another folder under its
+// name would serve without any of the sessions.
 func follows(
 	ctx context.Context, status *Status, open func(ctx context.Context, name string) (Store, error),
 ) (follow string, err error) {
@@ -452,7 +449,7 @@ func recoverFenced(ctx context.Context, store, target Store, status *Status) (fo
 		return status.Peer, store.Become(ctx, Transition{To: Superseded, ID: status.ID, Peer: status.Peer})
 	}
 	if other.State == Importing && other.ID == status.ID {
-		// First the target, then the fence: both active must never be.
+		// First the target, then the fence: both must never be active.
 		if err := target.Become(ctx, Transition{To: Abandoned, ID: status.ID}); err != nil {
 			return "", err
 		}

@@ -11,14 +11,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Service is the name under which a backend's description says that it can be moved.
+// Service is the service in the description of a backend that can be moved.
 const Service = "transfer"
 
-// RecordVersion is the version of the records that cross, as plugin/proto/sessions/records/v1/records.proto
-// says it.
+// RecordVersion is the version of the records of plugin/proto/sessions/records/v1/records.proto.
 const RecordVersion = 2
 
-// Bounds of a batch: a source ends one at the first that is reached.
+// Bounds of a batch: it ends at the first that is reached.
 const (
 	MaxBatchRecords = 500
 	MaxBatchBytes   = 1 << 20
@@ -26,21 +25,21 @@ const (
 
 // Sentinel errors. They keep their identity across the plugin's process boundary.
 var (
-	// ErrFenced: the store takes no writes because another is about to take its place. Nothing was written:
-	// ask the other one, or this one again when the move was given up. It is a ticketstore.ErrUnavailable to
-	// those who cannot.
+	// ErrFenced: the store takes no writes because another is about to replace it. Nothing was written:
+	// repeat the write on the other store, or on this one when the move was aborted. It is also a
+	// ticketstore.ErrUnavailable.
 	ErrFenced = fmt.Errorf("%w: it is being replaced", ticketstore.ErrUnavailable)
-	// ErrState: the store is in no state for that.
+	// ErrState: the store's state does not allow that.
 	ErrState = errors.New("the store's state does not allow it")
 	// ErrNotEmpty: the store holds records already and cannot become a target.
 	ErrNotEmpty = errors.New("the store is not empty")
-	// ErrOlder: the target does not know all that the source may hold.
+	// ErrOlder: the target does not know all records that the source may hold.
 	ErrOlder = errors.New("the target is of an older version")
-	// ErrJournal: so much has changed that the journal was given up. The move must begin anew.
-	ErrJournal = errors.New("the journal of changes was given up")
+	// ErrJournal: the journal grew too long and was dropped. The move must start again.
+	ErrJournal = errors.New("the journal of changes grew too long and was dropped")
 )
 
-// State is what a store is in a move.
+// State is the role of a store in a move.
 type State string
 
 // The states. A store that was never part of a move is Active.
@@ -48,8 +47,8 @@ const (
 	Active     State = "active"
 	Exporting  State = "exporting"  // active, and a source: changes are journaled
 	Fenced     State = "fenced"     // a source that takes no writes
-	Superseded State = "superseded" // a source whose target has taken its place
-	Importing  State = "importing"  // a target that is being filled: it serves nothing else
+	Superseded State = "superseded" // a source that its target has replaced
+	Importing  State = "importing"  // a target that is being filled: it serves nothing
 	Abandoned  State = "abandoned"  // a target that was never completed: the next import empties it
 )
 
@@ -60,7 +59,7 @@ type Kind uint8
 const (
 	Sessions      Kind = 1 // by sid
 	Clients       Kind = 2 // the use of a session by a client, by sid, NUL, client id
-	Ended         Kind = 3 // what judges the grants of a session that is over, by sid
+	Ended         Kind = 3 // ended records, by sid
 	Grants        Kind = 4 // by type byte and key
 	Operations    Kind = 5 // answers to operations, by operation id
 	Jobs          Kind = 6 // endings under way, by operation id
@@ -88,13 +87,13 @@ func (k Kind) String() string {
 type Record struct {
 	Kind Kind
 	Key  []byte
-	// Data is the row, nil and Deleted when it is gone.
+	// Data is the record, nil when it is Deleted.
 	Data    []byte
 	Deleted bool
 }
 
-// Sum is the record's part in the sum of its kind: two stores with the same records have the same sums,
-// whatever the order in which they were written.
+// Sum is the record's part in the sum of its kind. Two stores with the same records have the same sums, in
+// whatever order they were written.
 func (r *Record) Sum() uint64 {
 	head := make([]byte, 0, 64)
 	head = append(head, byte(r.Kind))
@@ -107,36 +106,34 @@ func (r *Record) Sum() uint64 {
 	return binary.BigEndian.Uint64(hash.Sum(sum[:0]))
 }
 
-// Content counts the records of a kind and sums them up.
+// Content is the count of the records of a kind and the sum of their hashes.
 type Content struct {
 	Count int64
 	Sum   uint64
 }
 
-// Add counts a record in, Remove out. Sums wrap around.
+// Add adds a record. Sums wrap around.
 func (c *Content) Add(r *Record) { c.Count++; c.Sum += r.Sum() }
 
 // Remove is the reverse of Add.
 func (c *Content) Remove(r *Record) { c.Count--; c.Sum -= r.Sum() }
 
-// Status is what a store says of itself and of the move that it is, or was last, part of.
+// Status is the state of a store and of its present or latest move.
 type Status struct {
 	State State
-	// ID is the move's, Peer the name that the host calls the other store by. Both are empty before the first
-	// move.
+	// ID is the move's, Peer the host's name of the other store. Both are empty before the first move.
 	ID   string
 	Peer string
-	// Origin is the id of the move that filled the store: it became Active under it, whatever has come since.
-	// Empty when it was none.
+	// Origin is the id of the move that filled the store, also after later moves. Empty when no move did.
 	Origin string
-	// Content has an entry for each kind with records, exact in the moment of the answer.
+	// Content has an entry for each kind with records, from one snapshot.
 	Content map[Kind]Content
-	// Journaled is the number of the latest entry of the journal, and Left how many entries nobody has
+	// Journaled is the number of the latest entry of the journal, and Left how many entries are not
 	// acknowledged.
 	Journaled uint64
 	Left      uint64
 	// RecordVersion is the version of the records that the store writes and reads. A target must have its
-	// source's, or a later one.
+	// source's version or a later one.
 	RecordVersion uint32
 }
 
@@ -148,7 +145,7 @@ func (s *Status) Records() (n int64) {
 	return n
 }
 
-// Transition asks a store to become something else.
+// Transition is one step of a move: a change of state.
 type Transition struct {
 	To State
 	// ID is the move's. Steps under another id than that of the move that is under way are ErrState.
@@ -157,18 +154,19 @@ type Transition struct {
 	Peer string
 }
 
-// Batch is some rows of an export.
+// Batch is a part of an export.
 type Batch struct {
 	Records []Record
-	// Position is where to go on after them.
+	// Position is where to continue after them.
 	Position []byte
 }
 
-// Changes is what the journal names.
+// Changes are the rows that the journal names.
 type Changes struct {
-	// Records are the rows as they are now, each once.
+	// Records are the present rows, each once.
 	Records []Record
-	// Through is the number of the last journal entry among them: ask on from there, which acknowledges them.
+	// Through is the number of the last journal entry among them. The next call passes it as after, which
+	// acknowledges them.
 	Through uint64
 	// Left is how many entries come after.
 	Left uint64
@@ -177,27 +175,27 @@ type Changes struct {
 // Store is a store that can be moved. Implementations are safe for concurrent use. Every method may return
 // ErrUnavailable.
 type Store interface {
-	// Status says what the store is.
+	// Status returns the store's state.
 	Status(ctx context.Context) (*Status, error)
 
 	// Become changes the state, durably. A change that was made before, under the same id, succeeds again.
-	// The possible ones are those of the package's comment, and back: Exporting and Fenced to Active under
-	// their id, Importing to Abandoned. Others are ErrState, and Importing for a store that holds something
-	// is ErrNotEmpty, unless it was a target before and never completed: that is emptied first.
+	// Possible changes are those of the package comment, and back: Exporting and Fenced to Active under their
+	// id, Importing to Abandoned. Others are ErrState. Importing is ErrNotEmpty for a store with records,
+	// unless it is the target of a move that never completed: it is emptied first.
 	Become(ctx context.Context, turn Transition) error
 
 	// Export returns the rows after a position (nil: all) in batches, kind by kind, from one snapshot. It
 	// ends with the first error.
 	Export(ctx context.Context, after []byte) iter.Seq2[*Batch, error]
 
-	// Changes returns what at most limit journal entries after the given number name, and acknowledges those
-	// up to it: they are deleted. Without an export under that id it is ErrState, and ErrJournal when the
-	// journal has grown too long.
+	// Changes returns the rows of at most limit journal entries after the given number, and deletes the
+	// entries up to it. Without an export under that id it is ErrState, and ErrJournal when the journal has
+	// grown too long.
 	Changes(ctx context.Context, id string, after uint64, limit int) (*Changes, error)
 
-	// Import writes records into a store that is Importing under that id, durably before it returns, in the
-	// order in which they come: a record replaces what has its key. Claims of notifications are dropped. It stops
-	// at the first error that batches yields and returns it; the batches before it stay written. Writing a
-	// batch again does no harm.
+	// Import writes records into a store that is Importing under that id, durably before it returns, in their
+	// order: a record replaces the one with its key. Claims of notifications are dropped. It stops at the
+	// first error of batches and returns it; the batches before it stay written. Writing a batch again is
+	// safe.
 	Import(ctx context.Context, id string, batches iter.Seq2[[]Record, error]) error
 }

@@ -1,4 +1,4 @@
-// The command check: every index compared with its records, and every record with the rules.
+// The command check compares every index with its records, and every record with the rules.
 
 package cli
 
@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// still opens the store to look at it.
-func (c *call) still(ctx context.Context, f func(e *badger.Engine) error) error {
+// readOnly opens the store read-only.
+func (c *call) readOnly(ctx context.Context, f func(e *badger.Engine) error) error {
 	e, err := badger.OpenReadOnly(ctx, c.settings, c.logger)
 	if err != nil {
 		return err
@@ -23,10 +23,10 @@ func (c *call) still(ctx context.Context, f func(e *badger.Engine) error) error 
 func check(ctx context.Context, c *call) (code int, err error) {
 	p := c.progress("check")
 	report := &badger.Report{}
-	// Badger panics about a table that it cannot read.
+	// Badger panics on a table that it cannot read, so files are checked first.
 	report.Findings, err = badger.CheckFiles(ctx, c.settings)
 	if err == nil && len(report.Findings) == 0 {
-		err = c.still(ctx, func(e *badger.Engine) (err error) {
+		err = c.readOnly(ctx, func(e *badger.Engine) (err error) {
 			report, err = e.Check(ctx, badger.CheckConfig{MaxFindings: c.max, Ages: true, Progress: p.report})
 			return err
 		})
@@ -38,7 +38,7 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	if report.State == transfer.Importing || report.State == transfer.Abandoned {
 		report.Findings = append([]badger.Finding{{
 			Table: "store",
-			Problem: fmt.Sprintf("was being filled from %s and is not complete: it does not serve",
+			Problem: fmt.Sprintf("is the incomplete target of a move from %s: it does not serve",
 				report.Peer),
 		}}, report.Findings...)
 	}
@@ -54,7 +54,7 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	}
 	if report.SetAside > 0 {
 		fmt.Fprintf(c.Stdout,
-			"%s rows were damaged at some time and are kept aside: nothing leads to them any more\n",
+			"%s damaged rows were set aside earlier: nothing refers to them any more\n",
 			grouped(report.SetAside))
 	}
 	verdict := "nothing wrong"
@@ -73,16 +73,16 @@ func check(ctx context.Context, c *call) (code int, err error) {
 	return code, nil
 }
 
-// stateText says what a store is in a move, or after one.
+// stateText describes the state of a store in a move, or after one.
 func stateText(state transfer.State, peer string) string {
 	switch state {
 	case transfer.Superseded:
-		return fmt.Sprintf("superseded: %q has taken its place", peer)
+		return fmt.Sprintf("superseded: %q has replaced it", peer)
 	case transfer.Fenced:
 		return fmt.Sprintf("fenced: the move to %q was interrupted, the next start of the server decides",
 			peer)
 	case transfer.Importing, transfer.Abandoned:
-		return fmt.Sprintf("%s: not complete, it was being filled from %s", state, peer)
+		return fmt.Sprintf("%s: the incomplete target of a move from %s", state, peer)
 	}
 	return string(state)
 }

@@ -338,8 +338,8 @@ func TestADamagedBackupNeverServes(t *testing.T) {
 		}
 		command(t, "import", target, bad).want(t, cli.Failed, "damaged or cut short",
 			"is not complete and does not serve")
-		command(t, "check", target).want(t, cli.Findings, "is not complete")
-		command(t, "stats", target).want(t, cli.Done, "abandoned: not complete")
+		command(t, "check", target).want(t, cli.Findings, "is the incomplete target")
+		command(t, "stats", target).want(t, cli.Done, "abandoned: the incomplete target")
 		command(t, "export", target, bad+"2").want(t, cli.Failed, "not complete")
 		e := openStore(t, badger.Settings{Path: target})
 		_, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("sid-7"))

@@ -1,3 +1,3 @@
-// Package cli is what the sessions-badger binary does when somebody starts it, and not a server: it checks,
-// describes, backs up, restores and migrates a store that no process has open.
+// Package cli has the offline commands of the sessions-badger binary: check, stats, export, import and
+// migrate, for a store that no process has open. There is one command a file.
 package cli

@@ -1,4 +1,4 @@
-// The command export: a backup of a store, and the answer that export and import share.
+// The command export writes a backup. Its report is that of import too.
 
 package cli
 
@@ -18,10 +18,10 @@ import (
 // standard is the name of standard input and output.
 const standard = "-"
 
-// buffer is how much is read from and written to a file at a time.
+// buffer is the size of reads from a file.
 const buffer = 1 << 20
 
-// copied is the answer of export and import.
+// copied is the report of export and import.
 type copied struct {
 	File    string         `json:"file"`
 	Bytes   int64          `json:"bytes"`
@@ -54,7 +54,7 @@ func export(ctx context.Context, c *call) (code int, err error) {
 	}
 	done := &copied{File: file, Taken: c.Now().UTC()}
 	p := c.progress("export")
-	err = c.still(ctx, func(e *badger.Engine) error {
+	err = c.readOnly(ctx, func(e *badger.Engine) error {
 		status, err := c.exportable(ctx, e)
 		if err != nil {
 			return err
@@ -81,7 +81,7 @@ func export(ctx context.Context, c *call) (code int, err error) {
 	return Done, nil
 }
 
-// exportable refuses what would make no good backup, and warns of what may not be what is wanted.
+// exportable refuses a store of an older format, and warns of one that was replaced.
 func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Status, error) {
 	if format, newest := e.Format(); format < newest {
 		return nil,
@@ -93,7 +93,7 @@ func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Stat
 	}
 	if status.State == transfer.Superseded || status.State == transfer.Fenced {
 		c.logger.WarnContext(ctx,
-			"another store has taken its place, or may have: the backup holds what this one held then",
+			"another store has replaced this one, or may have: the backup holds the content of that time",
 			"state", status.State, "other", status.Peer)
 	}
 	return status, nil

@@ -1,4 +1,4 @@
-// The command import: a store made of a backup.
+// The command import restores a backup.
 
 package cli
 
@@ -28,7 +28,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 		in = opened
 	}
 	counted := &countingReader{r: bufio.NewReaderSize(in, buffer)}
-	// A file that is no backup, or one that is not for us, is refused before the folder is touched.
+	// A file that is no backup, or of an unknown format, is refused before the folder is touched.
 	r, err := backup.NewReader(counted)
 	if err != nil {
 		return Failed, fmt.Errorf("%s: %w", file, err)
@@ -51,15 +51,15 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 	c.tell(done, "imported", file, c.settings.Path)
 	if !c.json {
 		fmt.Fprintf(c.Stdout,
-			"The store is as it was on %s: what was ended, revoked or used up since then is not.\n",
+			"The store is as it was on %s: what was ended, revoked or used since then is live again.\n",
 			header.Taken.UTC().Format(time.RFC1123))
-		fmt.Fprintf(c.Stdout, "Its id is %s: a server that pins its store must be told of it.\n", id)
+		fmt.Fprintf(c.Stdout, "Its id is %s: a server that pins its store needs the new one.\n", id)
 	}
 	return Done, nil
 }
 
-// importable refuses a store with something in it without opening it for changes: one that was being filled
-// is emptied instead.
+// importable refuses a store with records, which it opens read-only. The target of an incomplete import is
+// accepted: it is emptied.
 func (c *call) importable(ctx context.Context) error {
 	if err := badger.CheckOwner(c.settings.Path); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *call) importable(ctx context.Context) error {
 		(err == nil || errors.Is(err, os.ErrNotExist)) {
 		return nil
 	}
-	return c.still(ctx, func(e *badger.Engine) error {
+	return c.readOnly(ctx, func(e *badger.Engine) error {
 		status, err := e.Transfer().Status(ctx)
 		switch {
 		case err != nil:
@@ -83,8 +83,7 @@ func (c *call) importable(ctx context.Context) error {
 	})
 }
 
-// restore returns the id of the store that it has made. It is a new one: the store that the backup was taken
-// of may live on.
+// restore returns the id of the new store. It is not that of the store in the backup, which may still exist.
 func (c *call) restore(ctx context.Context, r *backup.Reader, p *progress) (id string, err error) {
 	e, err := badger.Open(ctx, c.settings, c.logger)
 	if err != nil {

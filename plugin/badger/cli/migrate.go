@@ -1,4 +1,4 @@
-// The command migrate: a store brought to the newest format.
+// The command migrate upgrades a store to the newest format.
 
 package cli
 

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// progressPause is how long a line of progress stands at least.
+// progressPause is the shortest interval between two lines of progress.
 const progressPause = 200 * time.Millisecond
 
-// progress tells a terminal how far something is, in a line that it writes anew.
+// progress shows progress on a terminal, in one line that it overwrites.
 type progress struct {
-	w     io.Writer // nil where nobody looks
+	w     io.Writer // nil without a terminal
 	now   func() time.Time
 	doing string
 	began time.Time
@@ -29,7 +29,7 @@ func (c *call) progress(doing string) *progress {
 	return p
 }
 
-// report tells that so many of about so many rows are done.
+// report shows that done of about total rows are done.
 func (p *progress) report(done, total int64) {
 	now := p.now()
 	if p.w == nil || now.Sub(p.told) < progressPause {
@@ -58,10 +58,10 @@ func (p *progress) end() {
 	}
 }
 
-// took is how long it has been, for people.
+// took is the elapsed time, rounded.
 func (p *progress) took() time.Duration { return p.now().Sub(p.began).Round(time.Millisecond) }
 
-// grouped writes a number with a comma at each thousand.
+// grouped formats a number with thousands separators.
 func grouped(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
@@ -70,7 +70,7 @@ func grouped(n int64) string {
 	return digits
 }
 
-// size writes a number of bytes in the largest unit that leaves one digit.
+// size formats a number of bytes in the largest unit of which there is at least one.
 func size(bytes int64) string {
 	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
 	value, i := float64(bytes), 0

@@ -17,12 +17,12 @@ import (
 
 // Exit codes.
 const (
-	Done     = 0 // and nothing was found wrong
-	Findings = 1 // a check has found something
-	Failed   = 2 // the text on standard error says why
+	Done     = 0 // a check has found nothing
+	Findings = 1 // a check has found faults
+	Failed   = 2 // standard error says why
 )
 
-// Env is what a command line works with.
+// Env is the environment of a command line.
 type Env struct {
 	// Name is the program's, Args what follows it.
 	Name string
@@ -32,13 +32,13 @@ type Env struct {
 	Stdin    io.Reader
 	Stdout   io.Writer
 	Stderr   io.Writer
-	// Terminal: Stderr is one, and is told of progress.
+	// Terminal: Stderr is a terminal, and shows progress.
 	Terminal bool
 	// Now is time.Now when nil.
 	Now func() time.Time
 }
 
-// command is one of those that may be given.
+// command is one command.
 type command struct {
 	name string
 	args []string
@@ -49,21 +49,21 @@ type command struct {
 var commands = []command{
 	{
 		"check", []string{"FOLDER"},
-		"compare every index with its records, and every record with the rules; changes nothing", check,
+		"compare indexes with records, and records with the rules; read-only", check,
 	},
-	{"stats", []string{"FOLDER"}, "tell what is in the store", stats},
+	{"stats", []string{"FOLDER"}, "show what is in the store; read-only", stats},
 	{"export", []string{"FOLDER", "FILE"}, "write a backup of the store; \"-\" is standard output", export},
 	{
 		"import", []string{"FOLDER", "FILE"},
-		"make a store of a backup, in an empty folder; \"-\" is standard input", restore,
+		"restore a backup into an empty folder; \"-\" is standard input", restore,
 	},
 	{
-		"migrate", []string{"FOLDER"}, "bring the store to the newest format, as a server's start does",
+		"migrate", []string{"FOLDER"}, "migrate the store to the newest format, as a server's start does",
 		migrate,
 	},
 }
 
-// call is a command line that is run.
+// call is a running command line.
 type call struct {
 	Env
 	args     []string
@@ -122,7 +122,7 @@ Flags, anywhere on the line:
   -json                       one JSON object on standard output
   -max N                      check: list at most N findings (100)
 
-Exit codes: 0 done and nothing wrong, 1 a check has found something, 2 it could not be done.
+Exit codes: 0 success, 1 a check has found faults, 2 failure.
 `)
 }
 
@@ -136,12 +136,12 @@ func (c *call) run(ctx context.Context, command *command) int {
 		return code
 	}
 	if ctx.Err() != nil {
-		err = fmt.Errorf("it was given up: %w", err)
+		err = fmt.Errorf("interrupted: %w", err)
 	}
 	return c.failed(c.Name+" "+command.name, err)
 }
 
-// failed says why it could not be done.
+// failed reports err, and returns the exit code.
 func (c *call) failed(what string, err error) int {
 	if c.json {
 		c.answer(struct {
@@ -152,7 +152,7 @@ func (c *call) failed(what string, err error) int {
 	return Failed
 }
 
-// parse reads the flags, wherever they stand, and returns everything else.
+// parse reads the flags, in any place, and returns the other arguments.
 func (c *call) parse() (given []string, err error) {
 	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -170,7 +170,7 @@ func (c *call) parse() (given []string, err error) {
 	}
 }
 
-// take looks whether the arguments are those of the command, and reads what they name.
+// take checks the number of arguments and reads the key file.
 func (c *call) take(command *command) error {
 	if len(c.args) != len(command.args) {
 		return fmt.Errorf("it takes %s", strings.Join(command.args, " and "))

@@ -1,4 +1,4 @@
-// The command stats: what is in a store.
+// The command stats shows what is in a store.
 
 package cli
 
@@ -16,7 +16,7 @@ import (
 
 func stats(ctx context.Context, c *call) (code int, err error) {
 	var s *badger.Stats
-	err = c.still(ctx, func(e *badger.Engine) (err error) {
+	err = c.readOnly(ctx, func(e *badger.Engine) (err error) {
 		s, err = e.Stats(ctx)
 		return err
 	})
@@ -66,7 +66,7 @@ func linesOf(s *badger.Stats) [][2]string {
 		})
 }
 
-// rowsText says what rows take, and those of which tables take most.
+// rowsText returns the size of all rows, and the largest tables.
 func rowsText(bytes map[string]int64) string {
 	const named = 4
 	var total int64

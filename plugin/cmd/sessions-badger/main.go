@@ -1,6 +1,6 @@
-// Command sessions-badger is a session plugin that keeps everything in an embedded Badger database. An
-// authorization server starts it (plugin.Config.Path); its settings are those of package badger. Started by
-// hand it says what it can do for a store (package cli).
+// Command sessions-badger is the session plugin on an embedded Badger database. An authorization server
+// starts it (plugin.Config.Path) with the settings of package badger. On a command line it has the offline
+// commands of package cli.
 package main
 
 import (
@@ -42,7 +42,7 @@ func open(ctx context.Context, raw []byte, logger *slog.Logger) (sessions.Backen
 	return badger.Open(ctx, settings, logger)
 }
 
-// terminal tells whether somebody looks.
+// terminal reports whether file is a terminal.
 func terminal(file *os.File) bool {
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0

@@ -39,30 +39,30 @@ var (
 	ErrFormat = errors.New("the backup's format is newer than this program")
 )
 
-// Header says what was backed up.
+// Header describes the store that was backed up.
 type Header struct {
 	// Format is that of the file.
 	Format int `json:"format"`
-	// Backend, Version and StoreFormat are what the store's backend said of itself.
+	// Backend, Version and StoreFormat are those of the backend's description.
 	Backend     string `json:"backend"`
 	Version     string `json:"version"`
 	StoreFormat uint32 `json:"store_format"`
-	// State is the store's when the backup was taken. One that was superseded holds what it held then.
+	// State is the store's when the backup was taken. A superseded store has not changed since it was.
 	State transfer.State `json:"state"`
 	// Taken is when the backup began.
 	Taken time.Time `json:"taken"`
-	// Records is how many records the store held then. A store that serves holds more or fewer in the
-	// snapshot that follows.
+	// Records is how many records the store held then. The snapshot that follows may have more or fewer if
+	// the store serves.
 	Records int64 `json:"records"`
 }
 
-// Summary is what a file holds.
+// Summary is the content of a file.
 type Summary struct {
 	Records int64         `json:"records"`
 	Kinds   []KindSummary `json:"kinds"`
 }
 
-// KindSummary counts the records of a kind and sums them up (transfer.Content).
+// KindSummary is the transfer.Content of a kind.
 type KindSummary struct {
 	Kind  transfer.Kind `json:"kind"`
 	Name  string        `json:"name"`
@@ -80,7 +80,7 @@ func (s *Summary) Of(kind transfer.Kind) int64 {
 	return 0
 }
 
-// contents collects what goes through.
+// contents collects counts and sums of records.
 type contents map[transfer.Kind]transfer.Content
 
 func (c contents) add(r *transfer.Record) {
@@ -89,7 +89,7 @@ func (c contents) add(r *transfer.Record) {
 	c[r.Kind] = content
 }
 
-// are tells whether a store that keeps account says the same.
+// are reports whether they are those of a store's status.
 func (c contents) are(kept map[transfer.Kind]transfer.Content) bool {
 	for kind, content := range kept {
 		if c[kind] != content {
@@ -117,7 +117,7 @@ func (c contents) summary() *Summary {
 	return s
 }
 
-// frames writes frames. Each is one Write, so that a writer with a deadline is asked in bounded pieces.
+// frames writes frames. Each is one Write, so that a writer with a deadline gets bounded pieces.
 type frames struct {
 	w     io.Writer
 	chain [sha256.Size]byte
@@ -178,7 +178,7 @@ func splitRecords(payload []byte) (records []transfer.Record, err error) {
 	return records, nil
 }
 
-// decodeJSON refuses what it does not know: a file of this format has nothing else.
+// decodeJSON refuses unknown fields: a file of this format has none.
 func decodeJSON(payload []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.DisallowUnknownFields()

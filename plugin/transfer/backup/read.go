@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// Reader reads a file, and holds all of it against its sums.
+// Reader reads a file and checks all of its sums.
 type Reader struct {
 	r      io.Reader
 	chain  [sha256.Size]byte
@@ -25,7 +25,7 @@ type Reader struct {
 	summary *Summary
 }
 
-// NewReader reads the beginning of a file: ErrNone, ErrFormat or ErrDamaged tell that it is of no use.
+// NewReader reads the beginning of a file: its errors are ErrNone, ErrFormat and ErrDamaged.
 func NewReader(r io.Reader) (*Reader, error) {
 	reader := &Reader{r: r, read: contents{}}
 	begin := make([]byte, len(magic))
@@ -35,7 +35,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, err
 	case err != nil && n > 0 && magic[:n] == string(begin[:n]):
-		return nil, reader.damaged("it ends at once")
+		return nil, reader.damaged("it is empty")
 	case string(begin) != magic:
 		return nil, ErrNone
 	}
@@ -54,11 +54,11 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return reader, decodeJSON(payload, &reader.header)
 }
 
-// Header returns what the file says of itself in its beginning.
+// Header returns the file's header.
 func (r *Reader) Header() Header { return r.header }
 
-// Batches returns the records, as an import takes them. It ends with the first error. Only when it has ended
-// without one was the file whole: what it yields before that may be part of a damaged one.
+// Batches returns the records, as an import takes them. It ends with the first error. The file is complete
+// only if it ends without one: records before that may be part of a damaged file.
 func (r *Reader) Batches(ctx context.Context) iter.Seq2[[]transfer.Record, error] {
 	return func(yield func([]transfer.Record, error) bool) {
 		for r.summary == nil {
@@ -77,7 +77,7 @@ func (r *Reader) Batches(ctx context.Context) iter.Seq2[[]transfer.Record, error
 	}
 }
 
-// Summary returns what the file holds, nil before Batches has come to its end.
+// Summary returns the content of the file, nil before the end of Batches.
 func (r *Reader) Summary() *Summary { return r.summary }
 
 // batch reads a frame of records, or the last one.
@@ -89,7 +89,7 @@ func (r *Reader) batch() ([]transfer.Record, error) {
 	case kind == frameSummary:
 		return nil, r.end(payload)
 	case kind != frameRecords:
-		return nil, r.damaged("a frame is none")
+		return nil, r.damaged("a frame has an unknown type")
 	}
 	records, err := splitRecords(payload)
 	for i := range records {
@@ -98,7 +98,7 @@ func (r *Reader) batch() ([]transfer.Record, error) {
 	return records, err
 }
 
-// end holds what was read against the summary.
+// end compares what was read with the summary.
 func (r *Reader) end(payload []byte) error {
 	summary := &Summary{}
 	if err := decodeJSON(payload, summary); err != nil {
@@ -109,7 +109,7 @@ func (r *Reader) end(payload []byte) error {
 		said[k.Kind] = transfer.Content{Count: k.Count, Sum: k.Sum}
 	}
 	if !r.read.are(said) {
-		return r.damaged("its records are not those that its summary tells of")
+		return r.damaged("its records differ from its summary")
 	}
 	if n, err := io.ReadFull(r.r, make([]byte, 1)); n > 0 {
 		return r.damaged("something comes after its end")

@@ -9,14 +9,13 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// giveUpTimeout bounds what is done after a failure.
-const giveUpTimeout = 30 * time.Second
+// abandonTimeout bounds what is done after a failure.
+const abandonTimeout = 30 * time.Second
 
 // Restore fills an empty store from a file and makes it active. id is new each time. report, if not nil, is
-// told how many of about how many records are written. Until everything is written and the file was found
-// whole, the store is transfer.Importing and serves nothing; after an error it is transfer.Abandoned, and so
-// it stays until another import has filled it. A store with something in it is transfer.ErrNotEmpty and not
-// touched.
+// called with the number of records written and of the expected total. Until the whole file is read and
+// written, the store is transfer.Importing and serves nothing; after an error it is transfer.Abandoned until
+// another import has filled it. A store with records is transfer.ErrNotEmpty and unchanged.
 func Restore(
 	ctx context.Context, target transfer.Store, r *Reader, id string, report func(done, total int64),
 ) (err error) {
@@ -27,7 +26,7 @@ func Restore(
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, giveUp(context.WithoutCancel(ctx), target, id))
+			err = errors.Join(err, abandon(context.WithoutCancel(ctx), target, id))
 		}
 	}()
 	if err := importAll(ctx, target, r, id, report); err != nil {
@@ -60,10 +59,9 @@ func importAll(
 	})
 }
 
-// giveUp leaves the store unfit to serve. Where that cannot be said to it, it stays importing, which comes to
-// the same.
-func giveUp(ctx context.Context, target transfer.Store, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, giveUpTimeout)
+// abandon makes the store abandoned. If that fails it stays importing, and does not serve either.
+func abandon(ctx context.Context, target transfer.Store, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, abandonTimeout)
 	defer cancel()
 	return target.Become(ctx, transfer.Transition{To: transfer.Abandoned, ID: id})
 }

@@ -11,16 +11,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Source is a store and what its backend says of itself.
+// Source is a store and its backend's description.
 type Source struct {
 	Store transfer.Store
 	ticketstore.Description
 }
 
-// Write writes a backup of a store, which may serve meanwhile and stays as it is. taken is the moment for the
-// header. report, if not nil, is told how many of how many records are written: total is a guess while the
-// store serves. On an error what was written is of no use: it has no summary. A store that is not complete is
-// transfer.ErrIncomplete.
+// Write writes a backup of a store, which may serve meanwhile and is not changed. taken is the moment for the
+// header. report, if not nil, is called with the number of records written and of the total, an estimate
+// while the store serves. What was written before an error is no valid backup: it has no summary. A store
+// that is not complete is transfer.ErrIncomplete.
 func Write(
 	ctx context.Context, w io.Writer, source Source, taken time.Time, report func(done, total int64),
 ) (*Summary, error) {
@@ -55,7 +55,7 @@ func Write(
 	if err != nil {
 		return nil, err
 	}
-	// What was written cannot be compared with what a store keeps account of while that changes.
+	// Contents can be compared only if the store did not change meanwhile.
 	if contents(before.Content).are(after.Content) && !written.are(before.Content) {
 		return nil,
 			fmt.Errorf("%w: the store's own sums say that its records were damaged", transfer.ErrMismatch)
@@ -76,7 +76,7 @@ func writeRecords(
 		for i := range batch.Records {
 			r := &batch.Records[i]
 			if r.Deleted || len(r.Key) == 0 {
-				return nil, errors.New("the store exports a record that is none")
+				return nil, errors.New("the store exports an empty record")
 			}
 			written.add(r)
 			payload = appendRecord(payload, r)

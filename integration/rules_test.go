@@ -35,7 +35,7 @@ var rules = map[string][]string{
 	},
 	"6. Remove": {
 		"each combination of flags does what it says, by sid", "each combination of flags does what it says, by subject",
-		"the session goes, the named client loses and is told, the others are left alone", "a dry run counts narrowed endings too",
+		"the session ends, and only the named client is revoked and notified", "a dry run counts narrowed endings too",
 		"TestRemovalEndsExactlyWhatItNames", "TestRemovalRefusesBadInput",
 	},
 	"7. Notify": {

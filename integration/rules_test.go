@@ -13,8 +13,8 @@ import (
 // runs, by their name. There are more; each of these must be there.
 var rules = map[string][]string{
 	"1. Ending is one bounded transaction, with its notifications": {
-		"a session ends together with its notifications", "of many ends of one session one ends it", "ends by sid and by subject tell each client once",
-		"a session with many grants ends at once and is counted whole", "TestInterruptedRemovalIsResumed", "TestEndingOfAllSurvivesKills", "TestTorture",
+		"a session ends together with its notifications", "of many ends of one session one ends it", "ends by sid and by subject notify each client once",
+		"a session with many grants ends and is counted completely", "TestInterruptedRemovalIsResumed", "TestEndingOfAllSurvivesKills", "TestTorture",
 	},
 	"2. No token outlives its session unnoticed": {
 		"grants die with a session that is idle for too long", "grants die with an ended session", "nothing brings the grants of an ended session back",
@@ -26,7 +26,7 @@ var rules = map[string][]string{
 		"of many uses of one code one wins, and its family is revoked", "TestLostAnswers", "TestRefreshGrace", "TestCodeUsedTwiceRevokesTheFamily",
 	},
 	"4. A lost store is never \"not found\"": {
-		"a call that was given up is never told that nothing is there", "TestLostStoreIsNotSignedOut", "TestEveryEndpointWhenTheStoreIsUnavailable",
+		"a cancelled call is never not found", "TestLostStoreIsNotSignedOut", "TestEveryEndpointWhenTheStoreIsUnavailable",
 		"TestEveryEndpointWhenTheSessionHasEnded", "TestOutage",
 	},
 	"5. Query": {
@@ -40,7 +40,7 @@ var rules = map[string][]string{
 	},
 	"7. Notify": {
 		"TestBackChannelLogout_2_4_Claims", "TestBackChannelLogout_2_5_Request", "TestToldOnTheThirdTry", "TestRetryAfter",
-		"TestHangingClientDelaysNobody", "TestRebinding", "a client that used the session lately is told again",
+		"TestHangingClientDelaysNobody", "TestRebinding", "a client that used the session recently is notified again",
 		"an answer under an outdated claim changes nothing", "TestKilledBetweenRemovalAndDelivery",
 	},
 	"8. Expiry": {
@@ -51,7 +51,7 @@ var rules = map[string][]string{
 	},
 	"9. Inactivity": {
 		"TestRule9_ClientsThatCoordinateKeepTheSessionAlive", "TestSliding", "TestRenewalThatFails", "no renewal passes the absolute limit",
-		"a session at its expiry is expired", "a session slides with a batch, at most once in a while",
+		"a session at its expiry is expired", "a session slides with a batch, within the throttle",
 	},
 	"10. Replacement": {
 		"TestRule10_EverySignInChangesTheSecret", "TestRule10_TwoUsersSignInOverOneSession", "TestRule10_AReplacementThatFailsSignsNobodyIn",

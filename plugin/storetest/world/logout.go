@@ -125,7 +125,8 @@ func (w *World) Notification(s *ticketstore.Session, clientID string) logout.Not
 	w.Helper()
 	notifications := w.Notifications(logout.NotificationFilter{SessionID: s.SessionID, ClientID: clientID})
 	if len(notifications) != 1 {
-		w.Fatalf("client %s has %d notifications of the session %s, want one", clientID, len(notifications), s.SessionID)
+		w.Fatalf("client %s has %d notifications of the session %s, want one", clientID, len(notifications),
+			s.SessionID)
 	}
 	return notifications[0]
 }
@@ -185,7 +186,8 @@ func (w *World) Retry(id string) *logout.Notification {
 	retried, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 	w.OK(err, "Retry")
 	if retried.Notification == nil || retried.Count != 1 || retried.Next != "" {
-		w.Fatalf("Retry of one notification: got %+v, want that notification and nothing to go on with", retried)
+		w.Fatalf("Retry of one notification: got %+v, want that notification and nothing to go on with",
+			retried)
 	}
 	return retried.Notification
 }

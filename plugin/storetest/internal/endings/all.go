@@ -59,7 +59,7 @@ var allCases = []world.Case{
 		w.At(job.Started, w.Now, "when the job was started")
 		all.ended(w)
 	}},
-	{Name: "of all, each flag does what it says", Run: func(w *world.World) {
+	{Name: "an ending of all follows each flag", Run: func(w *world.World) {
 		for name, test := range map[string]struct {
 			ending logout.Ending
 			want   func(*logout.Result)
@@ -91,7 +91,7 @@ var allCases = []world.Case{
 			w.JobDone(w.End(logout.Ending{All: true, SkipNotification: true}).JobID)
 		}
 	}},
-	{Name: "of all, only the named clients are told and lose tokens and consents", Run: func(w *world.World) {
+	{Name: "an ending of all revokes and notifies only named clients", Run: func(w *world.World) {
 		all := liveEveryone(w)
 		want := logout.Result{
 			SessionsRemoved: 2, GrantsRevoked: 6, ConsentsRevoked: 3, NotificationsQueued: 2,
@@ -112,7 +112,7 @@ var allCases = []world.Case{
 		}
 		all.carl.dead(w)
 	}},
-	{Name: "of all, kept sessions are left by named clients alone", Run: func(w *world.World) {
+	{Name: "an ending of all detaches only named clients of kept sessions", Run: func(w *world.World) {
 		all := liveEveryone(w)
 		ending := logout.Ending{All: true, ClientIDs: []string{"mail"}, KeepSession: true}
 		want := logout.Result{
@@ -136,7 +136,7 @@ var allCases = []world.Case{
 		old.ended(w)
 		fresh.untouched(w)
 	}},
-	{Name: "of all when there is nobody, nothing happens", Run: func(w *world.World) {
+	{Name: "an ending of all without sessions does nothing", Run: func(w *world.World) {
 		w.Same(w.End(logout.Ending{All: true, DryRun: true}), logout.Result{}, "the answer to the dry run")
 		w.Same(w.JobDone(w.End(logout.Ending{All: true}).JobID).Result, logout.Result{}, "the result")
 	}},
@@ -166,7 +166,8 @@ var allCases = []world.Case{
 		w.Same(job.Result, want, "the result")
 		w.Same([]int{job.Total, job.Done}, []int{n, n}, "the job's progress")
 		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{}, "sessions left")
-		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notifications")
+		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n,
+			"number of notifications")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
 	{Name: "an ending of all races exchanges and leaves no older token", Run: func(w *world.World) {

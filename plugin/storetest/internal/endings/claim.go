@@ -105,10 +105,11 @@ var claimCases = []world.Case{
 		w.Same(len(claimed.Deliveries), 1, "number of notifications handed out")
 		w.Same(claimed.Deliveries[0].ClientID, "quick", "the client handed out")
 		w.At(claimed.Next, due, "Next, when the busy clients' notifications were due")
-		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0, "number of notifications handed out once more")
+		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0,
+			"number of notifications handed out once more")
 		w.Same(len(w.Claim(10).Deliveries), 2, "number of notifications handed out when nobody is busy")
 	}},
-	{Name: "a notification put off is handed out when it is due", Run: func(w *world.World) {
+	{Name: "a pending notification is handed out when it is due", Run: func(w *world.World) {
 		told(w, "mail")
 		due := w.Now.Add(10 * time.Minute)
 		w.Settle(w.ClaimOne(),

@@ -59,7 +59,7 @@ var clientCases = []world.Case{
 			"grants revoked and notifications queued")
 		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
 	}},
-	{Name: "naming a client that never used the session tells it nothing", Run: func(w *world.World) {
+	{Name: "a named client that never used the session is not notified", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Same(w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"chat"}}),
 			logout.Result{
@@ -75,7 +75,7 @@ var clientCases = []world.Case{
 		result := w.End(logout.Ending{SubjectID: "ann", ClientIDs: []string{"mail"}})
 		w.Same(result.ClientsLeftAlone, []string{"art", "tv", "wiki", "zoo"}, "ClientsLeftAlone")
 	}},
-	{Name: "with the session kept the named client is told and detached", Run: func(w *world.World) {
+	{Name: "a named client of a kept session is notified and detached", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Same(w.End(logout.Ending{
 			SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true,
@@ -90,7 +90,7 @@ var clientCases = []world.Case{
 			"sessions of the detached client")
 		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
 	}},
-	{Name: "with the session kept a client with nowhere to be told is detached", Run: func(w *world.World) {
+	{Name: "a client of a kept session without logout URI is detached", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"tv"}, KeepSession: true})
 		l.only(w, "tv")
@@ -108,7 +108,7 @@ var clientCases = []world.Case{
 		w.Same(w.Clients(l.session), []string{"mail", "tv", "wiki"}, "clients of the session")
 		w.Same(w.Told(l.session), []string{}, "clients told")
 	}},
-	{Name: "a detached client is not told of the end", Run: func(w *world.World) {
+	{Name: "a detached client is not notified of the end", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail"}, KeepSession: true})
 		result := w.End(logout.Ending{SessionID: l.session.SessionID})
@@ -117,7 +117,7 @@ var clientCases = []world.Case{
 			"the answer to the end")
 		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told, each once")
 	}},
-	{Name: "a client attached again is told of the end", Run: func(w *world.World) {
+	{Name: "a client that is attached again is notified", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)
@@ -142,7 +142,7 @@ var clientCases = []world.Case{
 		w.Same(w.Clients(a.session), []string{"tv", "wiki"}, "clients of the session")
 		b.untouched(w)
 	}},
-	{Name: "detaching races a use and the client is told or stays", Run: func(w *world.World) {
+	{Name: "detaching races a use and the client is notified or stays", Run: func(w *world.World) {
 		for range 10 {
 			s := w.SignIn("ann")
 			w.Uses(s, "mail")

@@ -53,7 +53,7 @@ var dueCases = []world.Case{
 			GiveUpAt: w.Now.Add(logout.RetryWindow),
 		}, "the notification")
 	}},
-	{Name: "nobody is told where nobody is to be", Run: func(w *world.World) {
+	{Name: "a sweep with SkipNotification notifies no client", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Hour)

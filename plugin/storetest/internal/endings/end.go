@@ -148,7 +148,7 @@ var endCases = []world.Case{
 		w.Same(result, logout.Result{SessionsRemoved: 1, GrantsRevoked: 6, NotificationsQueued: 1},
 			"the answer")
 	}},
-	{Name: "a session with many grants ends at once and is counted whole", Run: func(w *world.World) {
+	{Name: "a session with many grants ends and is counted completely", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		batches := make([]grantstore.Batch, (w.Rows+49)/50)
@@ -167,7 +167,7 @@ var endCases = []world.Case{
 		w.Dead(all[0], all[len(all)/2], all[len(all)-1])
 		w.Same(len(w.LiveGrants(grantstore.Filter{SubjectID: "ann"})), 0, "number of live grants")
 	}},
-	{Name: "awkward subjects end alone", Run: func(w *world.World) {
+	{Name: "subjects with special characters end alone", Run: func(w *world.World) {
 		subjects := []string{"a", "aa", "a\x01", "a\x01b", "a/", "a/b", "a:b", "A", "ä", " a", "*", "%", "_"}
 		sessions := map[string]*ticketstore.Session{}
 		for _, subject := range subjects {

@@ -125,7 +125,7 @@ var inputCases = []world.Case{
 			}
 		}
 	}},
-	{Name: "a call that was given up is settled by repeating it", Run: func(w *world.World) {
+	{Name: "a cancelled call is resolved by repeating it", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		ctx, cancel := context.WithCancel(w.Ctx())
 		cancel()

@@ -22,7 +22,7 @@ var listedCases = []world.Case{
 		w.Same(w.EndListed(logout.Ending{SessionID: other.SessionID, KeepSession: true}), []string{},
 			"sessions listed where the session is kept")
 	}},
-	{Name: "the end of a subject lists all sessions, also when it is only tried", Run: func(w *world.World) {
+	{Name: "the end of a subject lists all sessions, also in a dry run", Run: func(w *world.World) {
 		want := []string{w.SignIn("ann").SessionID, w.SignIn("ann").SessionID, w.SignIn("ann").SessionID}
 		slices.Sort(want)
 		w.SignIn("bob")

@@ -11,7 +11,7 @@ import (
 
 // mutedCases are about which clients hear of which end.
 var mutedCases = []world.Case{
-	{Name: "a client hears only of the ends that it wants to hear of", Run: func(w *world.World) {
+	{Name: "a client is not notified of muted ends", Run: func(w *world.World) {
 		for reason, end := range map[logout.Reason]ticketstore.Ends{
 			logout.UserLogout: ticketstore.EndBySignOut, logout.SessionExpiration: ticketstore.EndByExpiry,
 			logout.Terminated: ticketstore.EndByRemoval, logout.SessionReplaced: ticketstore.EndByReplacement,
@@ -37,7 +37,7 @@ var mutedCases = []world.Case{
 			w.SessionGone(s)
 		}
 	}},
-	{Name: "a sweep tells who wants to hear of expiry", Run: func(w *world.World) {
+	{Name: "a sweep notifies clients that did not mute expiry", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Apply(grantstore.Batch{
 			Use: &grantstore.Use{
@@ -75,7 +75,7 @@ var mutedCases = []world.Case{
 			w.Same(w.Told(s), []string{"wiki"}, "clients told")
 		}
 	}},
-	{Name: "an end that there is not is refused", Run: func(w *world.World) {
+	{Name: "an unknown end is refused", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		_, err := w.Grants.Apply(w.Ctx(), &grantstore.Batch{
 			OperationID: w.Op(),

@@ -9,7 +9,7 @@ import (
 
 // notificationCases are about what a notification says, and who gets one.
 var notificationCases = []world.Case{
-	{Name: "a notification says what its client must know", Run: func(w *world.World) {
+	{Name: "a notification has every field that its client needs", Run: func(w *world.World) {
 		for _, reason := range []logout.Reason{
 			logout.UserLogout, logout.SessionExpiration, logout.Terminated, logout.SessionReplaced,
 		} {
@@ -32,7 +32,7 @@ var notificationCases = []world.Case{
 			w.At(got.GiveUpAt, w.Now.Add(logout.RetryWindow), "GiveUpAt")
 		}
 	}},
-	{Name: "a notification of detaching says the same", Run: func(w *world.World) {
+	{Name: "a notification of a detachment has the same fields", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)
@@ -75,7 +75,7 @@ var notificationCases = []world.Case{
 			w.Pass(time.Second)
 		}
 	}},
-	{Name: "a client is told if it could be when it last used the session", Run: func(w *world.World) {
+	{Name: "a client is notified if its last use had a logout URI", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "had", "has")
 		w.UsesSilently(s, "had")
@@ -85,7 +85,7 @@ var notificationCases = []world.Case{
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
 		w.Same(w.Told(s), []string{"gets", "has"}, "clients told")
 	}},
-	{Name: "a client that used the session lately is told again", Run: func(w *world.World) {
+	{Name: "a client that used the session recently is notified again", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "long ago", "lately")
 		w.Pass(time.Minute)
@@ -97,7 +97,7 @@ var notificationCases = []world.Case{
 		w.At(w.Notification(s, "lately").Again, w.Now.Add(logout.SecondDelivery),
 			"Again of a client that used it lately")
 	}},
-	{Name: "lately ends just after its time", Run: func(w *world.World) {
+	{Name: "recent use ends just after its time", Run: func(w *world.World) {
 		on, after := w.SignIn("ann"), w.SignIn("ann")
 		w.Uses(on, "mail")
 		w.Uses(after, "mail")
@@ -109,7 +109,7 @@ var notificationCases = []world.Case{
 		w.End(logout.Ending{SessionID: after.SessionID})
 		w.At(w.Notification(after, "mail").Again, time.Time{}, "Again a moment later")
 	}},
-	{Name: "the second notification comes when its time has come, and is the last", Run: func(w *world.World) {
+	{Name: "the second notification is due in time, and is the last", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})
@@ -132,7 +132,7 @@ var notificationCases = []world.Case{
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state after the second")
 		w.At(w.Claim(10).Next, time.Time{}, "Next after the second")
 	}},
-	{Name: "a first notification that took long is followed by the second at once", Run: func(w *world.World) {
+	{Name: "a late first notification is followed by the second immediately", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.End(logout.Ending{SessionID: s.SessionID})

@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of notifications that the filter selects. Questions with a token leave the filter to
-// the token.
+// listing returns the listing of notifications that the filter selects. Questions with a token leave the
+// filter to the token.
 func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
 		query := logout.NotificationQuery{
@@ -37,8 +37,8 @@ func ids(notifications []logout.Notification) []string {
 	return all
 }
 
-// sevenNotifications queues seven notifications of the mail client and as many of others, a second apart, and returns the
-// ids of mail's in order.
+// sevenNotifications queues seven notifications of the mail client and as many of others, a second apart, and
+// returns the ids of mail's in order.
 func sevenNotifications(w *world.World) []string {
 	w.Helper()
 	var all []string

@@ -57,7 +57,7 @@ var raceCases = []world.Case{
 		b.ended(w)
 		w.Missing(unused, token)
 	}},
-	{Name: "ends by sid and by subject tell each client once", Run: func(w *world.World) {
+	{Name: "ends by sid and by subject notify each client once", Run: func(w *world.World) {
 		a, b := liveLife(w, "ann"), liveLife(w, "ann")
 		total := endMany(w, logout.Ending{SubjectID: "ann"}, logout.Ending{SessionID: a.session.SessionID},
 			logout.Ending{SessionID: b.session.SessionID, SubjectID: "ann", Reason: logout.UserLogout})
@@ -68,7 +68,7 @@ var raceCases = []world.Case{
 		a.ended(w)
 		b.ended(w)
 	}},
-	{Name: "an end races a sweep and each client is told once", Run: func(w *world.World) {
+	{Name: "an end races a sweep and each client is notified once", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.Now = l.session.Expires
 		for _, err := range world.Race(8, func(i int) error {
@@ -103,7 +103,7 @@ var raceCases = []world.Case{
 			}
 		}
 	}},
-	{Name: "a use races the end and the client is told or refused", Run: func(w *world.World) {
+	{Name: "a use races the end and the client is notified or refused", Run: func(w *world.World) {
 		for range 10 {
 			s := w.SignIn("ann")
 			want := make([]bool, 8)
@@ -134,8 +134,8 @@ var raceCases = []world.Case{
 	}},
 }
 
-// watchEnd looks at the session until it is gone, and returns an error if its notifications come before or after
-// that.
+// watchEnd looks at the session until it is gone, and returns an error if its notifications come before or
+// after that.
 func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 	query := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: s.SessionID}}
 	for range 100_000 {
@@ -149,7 +149,8 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 			return err
 		}
 		if !gone && len(before.Notifications) > 0 {
-			return fmt.Errorf("the session is there after %d of its notifications were", len(before.Notifications))
+			return fmt.Errorf("the session is there after %d of its notifications were",
+				len(before.Notifications))
 		}
 		if !gone {
 			continue
@@ -159,7 +160,8 @@ func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 			return err
 		}
 		if len(after.Notifications) != clients {
-			return fmt.Errorf("the session is gone and has %d notifications, want %d", len(after.Notifications),
+			return fmt.Errorf("the session is gone and has %d notifications, want %d",
+				len(after.Notifications),
 				clients)
 		}
 		return nil

@@ -35,7 +35,7 @@ var repeatCases = []world.Case{
 		w.Same(w.End(ending), whole, "the answer to the repeated ending")
 		l.ended(w)
 	}},
-	{Name: "a repeated ending leaves what came since", Run: func(w *world.World) {
+	{Name: "a repeated ending leaves what was stored since", Run: func(w *world.World) {
 		old := liveLife(w, "ann")
 		ending := logout.Ending{OperationID: w.Op(), SubjectID: "ann"}
 		first := w.End(ending)

@@ -55,7 +55,7 @@ var retryCases = []world.Case{
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
-	{Name: "a notification put off is sent at once", Run: func(w *world.World) {
+	{Name: "a pending notification is sent now", Run: func(w *world.World) {
 		s := told(w, "mail")
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{
@@ -78,7 +78,7 @@ var retryCases = []world.Case{
 		w.Settle(again, logout.Outcome{State: logout.Delivered})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
-	{Name: "sending again tells no other client", Run: func(w *world.World) {
+	{Name: "a retry notifies no other client", Run: func(w *world.World) {
 		s := told(w, "mail", "wiki")
 		for _, d := range w.Claim(10).Deliveries {
 			w.Settle(d, logout.Outcome{State: logout.Delivered})
@@ -144,9 +144,11 @@ var retryCases = []world.Case{
 		told(w, "mail")
 		claimed := w.ClaimOne()
 		told(w, "mail")
-		w.Same(retryAll(w, logout.NotificationFilter{State: logout.Pending}, 100), 1, "notifications sent again")
+		w.Same(retryAll(w, logout.NotificationFilter{State: logout.Pending}, 100), 1,
+			"notifications sent again")
 		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
-		w.Same(len(w.Claim(10).Deliveries), 2, "notifications handed out: the one put off and the one that was due")
+		w.Same(len(w.Claim(10).Deliveries), 2,
+			"notifications handed out: the one put off and the one that was due")
 	}},
 	{Name: "many are sent again by bounded calls, each once", Run: func(w *world.World) {
 		n := w.Rows / 3
@@ -158,7 +160,8 @@ var retryCases = []world.Case{
 		}
 		for _, limit := range []int{7, ticketstore.MaxCount} {
 			w.Pass(time.Hour)
-			w.Same(retryAll(w, logout.NotificationFilter{ClientID: "mail"}, limit), n, "notifications sent again")
+			w.Same(retryAll(w, logout.NotificationFilter{ClientID: "mail"}, limit), n,
+				"notifications sent again")
 			for _, d := range w.Claim(n).Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.Delivered})
 			}
@@ -191,8 +194,8 @@ var retryCases = []world.Case{
 	}},
 }
 
-// retryAll sends again what the filter selects, by calls of that limit, and returns how many notifications that
-// were.
+// retryAll sends again what the filter selects, by calls of that limit, and returns how many notifications
+// that were.
 func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 	w.Helper()
 	retry := logout.Retry{Filter: filter, Limit: limit}

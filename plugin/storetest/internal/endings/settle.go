@@ -33,16 +33,16 @@ func settlesFor(w *world.World, outcome logout.Outcome) {
 }
 
 var settleCases = []world.Case{
-	{Name: "a delivered notification is done with", Run: func(w *world.World) {
+	{Name: "a delivered notification is not handed out again", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.Delivered})
 	}},
-	{Name: "a refused notification is done with", Run: func(w *world.World) {
+	{Name: "a refused notification is not handed out again", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.Refused, LastError: "answered 400 invalid_request"})
 	}},
-	{Name: "a notification given up is done with", Run: func(w *world.World) {
+	{Name: "a notification that was given up is not handed out again", Run: func(w *world.World) {
 		settlesFor(w, logout.Outcome{State: logout.GivenUp, LastError: "answered 500 for a day"})
 	}},
-	{Name: "a notification to be tried again counts its attempts", Run: func(w *world.World) {
+	{Name: "a pending notification counts its attempts", Run: func(w *world.World) {
 		s := told(w, "mail")
 		giveUp := w.Notification(s, "mail").GiveUpAt
 		for attempt := 1; attempt <= 3; attempt++ {
@@ -79,7 +79,8 @@ var settleCases = []world.Case{
 			w.Fails(err, "Settle under an outdated claim as "+string(outcome.State), logout.ErrOutdated)
 		}
 		w.Same(w.Notification(s, "mail"), before, "the notification")
-		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out: the current claim still holds")
+		w.Same(len(w.Claim(10).Deliveries), 0,
+			"number of notifications handed out: the current claim still holds")
 		w.Settle(current, logout.Outcome{State: logout.Delivered})
 	}},
 	{Name: "a claim number that was never given changes nothing", Run: func(w *world.World) {
@@ -99,7 +100,7 @@ var settleCases = []world.Case{
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state")
 		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out")
 	}},
-	{Name: "a notification that was put off is claimed under a higher number", Run: func(w *world.World) {
+	{Name: "a notification is claimed again under a higher number", Run: func(w *world.World) {
 		told(w, "mail")
 		last := uint64(0)
 		for range 4 {

@@ -79,7 +79,7 @@ var subjectCases = []world.Case{
 			"the answer")
 		w.Dead(ann.token, ann.survivor)
 	}},
-	{Name: "only those of the named clients go", Run: func(w *world.World) {
+	{Name: "only those of the named clients are revoked", Run: func(w *world.World) {
 		mail, wiki := liveLoose(w, "ann", "mail"), liveLoose(w, "ann", "wiki")
 		result := w.End(logout.Ending{SubjectID: "ann", ClientIDs: []string{"mail", "chat"}})
 		w.Same([]int{result.GrantsRevoked, result.ConsentsRevoked}, []int{2, 1},
@@ -87,7 +87,7 @@ var subjectCases = []world.Case{
 		mail.dead(w)
 		wiki.live(w)
 	}},
-	{Name: "they go although the subject's sessions are kept", Run: func(w *world.World) {
+	{Name: "they are removed although the subject's sessions are kept", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "mail"), liveLife(w, "ann")
 		result := w.End(logout.Ending{SubjectID: "ann", KeepSession: true, SkipNotification: true})
 		w.Same(result, logout.Result{GrantsRevoked: 8, ConsentsRevoked: 4}, "the answer")
@@ -104,7 +104,7 @@ var subjectCases = []world.Case{
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{ConsentsRevoked: 1}, "the answer")
 		w.Dead(consent)
 	}},
-	{Name: "a subject with many sessions is counted whole", Run: func(w *world.World) {
+	{Name: "a subject with many sessions is counted completely", Run: func(w *world.World) {
 		n := w.Rows / 5
 		sessions := make([]*ticketstore.Session, n)
 		for i := range sessions {
@@ -125,7 +125,8 @@ var subjectCases = []world.Case{
 		w.Same(w.End(logout.Ending{SubjectID: "ann", DryRun: true}), want, "the answer to the dry run")
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), want, "the answer")
 		w.Same(w.SIDs(ticketstore.SessionFilter{}), []string{other.SessionID}, "sessions left")
-		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n, "number of notifications")
+		w.Same(len(w.Notifications(logout.NotificationFilter{ClientID: "mail"})), n,
+			"number of notifications")
 		w.Same(len(w.LiveGrants(grantstore.Filter{})), 0, "number of live grants")
 	}},
 	{Name: "expired sessions of the subject end too", Run: func(w *world.World) {
@@ -136,7 +137,7 @@ var subjectCases = []world.Case{
 		w.Same(result, logout.Result{SessionsRemoved: 2, NotificationsQueued: 1}, "the answer")
 		w.SessionGone(expired, live)
 	}},
-	{Name: "many consents of a subject go", Run: func(w *world.World) {
+	{Name: "many consents of a subject are revoked", Run: func(w *world.World) {
 		const n = 200
 		w.Each(n/50, func(i int) error {
 			var batch grantstore.Batch

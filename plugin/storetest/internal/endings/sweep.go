@@ -126,7 +126,7 @@ var sweepCases = []world.Case{
 			w.Fails(err, "Retry a purged notification", ticketstore.ErrNotFound)
 		}
 	}},
-	{Name: "a sweep tells what it has left to purge", Run: func(w *world.World) {
+	{Name: "a sweep reports what is left to purge", Run: func(w *world.World) {
 		const many = 7
 		for range many {
 			s := w.SignIn("ann")

@@ -9,7 +9,7 @@ import (
 
 // turnCases are about one client's queue not delaying another's.
 var turnCases = []world.Case{
-	{Name: "a client with a long queue does not keep another waiting", Run: func(w *world.World) {
+	{Name: "a client with a long queue does not delay another", Run: func(w *world.World) {
 		queue(w, "dead", w.Rows/4)
 		told(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 2, PerClient: 1, Lease: world.Lease})
@@ -32,7 +32,7 @@ var turnCases = []world.Case{
 		}
 		w.Same(seen, 3, "number of notifications handed out of the client that is not busy")
 	}},
-	{Name: "each client has its turn although one notification is asked for at a time", Run: func(w *world.World) {
+	{Name: "clients are served round robin with a limit of one", Run: func(w *world.World) {
 		clients := []string{"a", "b", "c", "d"}
 		for _, id := range clients {
 			queue(w, id, 30)
@@ -40,7 +40,7 @@ var turnCases = []world.Case{
 		w.Same(len(turns(w, 28)), len(clients),
 			"number of clients that had their turn within 28 claims, among four with 30 notifications each")
 	}},
-	{Name: "a newcomer has its turn amid long queues", Run: func(w *world.World) {
+	{Name: "a client with a short queue is served among long ones", Run: func(w *world.World) {
 		for _, id := range []string{"a", "b", "y", "z"} {
 			queue(w, id, 35)
 		}
@@ -50,7 +50,7 @@ var turnCases = []world.Case{
 			w.Fatal("the newcomer has not had its turn within 32 claims among five clients")
 		}
 	}},
-	{Name: "every notification of every client is delivered in the end", Run: func(w *world.World) {
+	{Name: "every notification of every client is delivered eventually", Run: func(w *world.World) {
 		queue(w, "a", 9)
 		queue(w, "b", 2)
 		queue(w, "c", 5)
@@ -71,8 +71,8 @@ var turnCases = []world.Case{
 	}},
 }
 
-// turns claims one notification at a time, while the clock moves by microseconds, and returns the clients that were
-// handed out.
+// turns claims one notification at a time, while the clock moves by microseconds, and returns the clients
+// that were handed out.
 func turns(w *world.World, claims int) map[string]bool {
 	w.Helper()
 	seen := map[string]bool{}

@@ -9,7 +9,7 @@ import (
 )
 
 var batchCases = []world.Case{
-	{Name: "delete removes what is there and does not mind what is not", Run: func(w *world.World) {
+	{Name: "delete ignores a missing grant", Run: func(w *world.World) {
 		a, b := w.Stored(w.Access(nil, "mail")), w.Stored(w.Access(nil, "mail"))
 		result := w.Apply(grantstore.Batch{Delete: []grantstore.Ref{a.Ref, w.Access(nil, "mail").Ref}})
 		w.Same(result.Revoked, 1, "Revoked")
@@ -125,7 +125,7 @@ var batchCases = []world.Case{
 			batch.Store = append(batch.Store, w.Access(over, "mail"))
 		})
 	}},
-	{Name: "a batch that builds on what has changed writes nothing", Run: func(w *world.World) {
+	{Name: "a batch whose precondition fails writes nothing", Run: func(w *world.World) {
 		gone, expired := w.Stored(w.Consent("ann", "mail")), w.Consent("ann", "wiki")
 		expired.Expires = w.Now.Add(time.Minute)
 		expired = w.Stored(expired)
@@ -150,7 +150,7 @@ var batchCases = []world.Case{
 			})
 		}
 	}},
-	{Name: "a batch that builds on what is as it was is applied", Run: func(w *world.World) {
+	{Name: "a batch whose preconditions hold is applied", Run: func(w *world.World) {
 		old := w.Stored(w.Consent("ann", "mail"))
 		fresh := old
 		fresh.Data = []byte("fresh data")
@@ -167,7 +167,7 @@ var batchCases = []world.Case{
 			Seen: []grantstore.Precondition{grantstore.PreconditionOf(&fresh)},
 		}).Revoked, 0, "Revoked by a batch that only looks")
 	}},
-	{Name: "a batch that is wrong in itself writes nothing", Run: func(w *world.World) {
+	{Name: "an invalid batch writes nothing", Run: func(w *world.World) {
 		failsWhole(w, ticketstore.ErrInvalid,
 			func(batch *grantstore.Batch) { batch.Store[1].ClientID = "a\x00b" })
 	}},

@@ -20,7 +20,7 @@ var getCases = []world.Case{
 			w.Same(found.Grant, g, "the "+string(kind))
 		}
 	}},
-	{Name: "a grant with nothing but what is required is read as it was", Run: func(w *world.World) {
+	{Name: "a grant with required fields alone is read as it was", Run: func(w *world.World) {
 		for _, kind := range grantstore.Types {
 			g := grantstore.Grant{
 				Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf("h" + string(kind))}, Created: w.Now,
@@ -105,7 +105,7 @@ var getCases = []world.Case{
 		w.Missing(g)
 		w.CannotConsume(g, ticketstore.ErrNotFound)
 	}},
-	{Name: "a call that was given up is never told that nothing is there", Run: func(w *world.World) {
+	{Name: "a cancelled call is never not found", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(nil, "mail"))
 		ctx, cancel := context.WithCancel(w.Ctx())
 		cancel()

@@ -8,7 +8,7 @@ import (
 )
 
 var purgeCases = []world.Case{
-	{Name: "what is live or its time not up is never purged", Run: func(w *world.World) {
+	{Name: "what is live or not yet due is never purged", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		tokens, used := everyToken(w, s)
 		w.Same(w.PurgeGrants(), 0, "records purged")
@@ -73,7 +73,7 @@ var purgeCases = []world.Case{
 		w.PurgeGrants()
 		w.Live(again)
 	}},
-	{Name: "concurrent purges do no harm", Run: func(w *world.World) {
+	{Name: "concurrent purges are safe", Run: func(w *world.World) {
 		batch := grantstore.Batch{}
 		for range grantstore.MaxBatch {
 			batch.Store = append(batch.Store, w.Access(nil, "mail", world.Lasting(time.Minute)))

@@ -86,7 +86,7 @@ var queryCases = []world.Case{
 			{"session", grantstore.Filter{SessionID: ann1.SessionID}, []string{a1, a2}},
 			{"client", grantstore.Filter{ClientID: "mail"}, []string{a1, a3, a4, b1}},
 			{"type", grantstore.Filter{Type: grantstore.ReferenceToken}, []string{a2, b2, r1}},
-			{"type that is not there", grantstore.Filter{Type: grantstore.PKCERequest}, nil},
+			{"type without grants", grantstore.Filter{Type: grantstore.PKCERequest}, nil},
 			{
 				"subject and client", grantstore.Filter{SubjectID: "ann", ClientID: "mail"},
 				[]string{a1, a3, a4},
@@ -99,7 +99,7 @@ var queryCases = []world.Case{
 				"session and client", grantstore.Filter{SessionID: bob.SessionID, ClientID: "wiki"},
 				[]string{b2},
 			},
-			{"another's session", grantstore.Filter{SubjectID: "ann", SessionID: bob.SessionID}, nil},
+			{"session of another", grantstore.Filter{SubjectID: "ann", SessionID: bob.SessionID}, nil},
 			{
 				"client and type", grantstore.Filter{ClientID: "robot", Type: grantstore.ReferenceToken},
 				[]string{r1},
@@ -170,7 +170,7 @@ var queryCases = []world.Case{
 		_, err = w.Grants.Query(w.Ctx(), grantstore.Query{ResultsToken: sessions.ResultsToken}, w.Now)
 		w.RefusesToken(err, "Query with a token of sessions")
 	}},
-	{Name: "a walk shows each staying grant once whatever comes, goes and dies", Run: walkGrants},
+	{Name: "a walk shows each remaining grant once under changes", Run: walkGrants},
 }
 
 // walkGrants walks the grants of a subject in both orders while some are stored, deleted, used, and taken

@@ -136,13 +136,13 @@ var refreshCases = []world.Case{
 		}
 		w.Live(access, refresh)
 	}},
-	{Name: "rotation without family removes nobody else's access tokens", Run: func(w *world.World) {
+	{Name: "rotation without family removes no other access token", Run: func(w *world.World) {
 		bystander := w.Stored(w.Access(nil, "wiki", world.Family("")))
 		g := w.Stored(w.Refresh(nil, "mail", world.Family("")))
 		access, refresh := exchange(w, g)
 		w.Live(bystander, access, refresh)
 	}},
-	{Name: "within its grace a token is good once more", Run: func(w *world.World) {
+	{Name: "within its grace a token can be used once more", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		access1, refresh1, err := withGrace(w, g, 10*time.Second)
 		w.OK(err, "the first use")

@@ -151,7 +151,7 @@ var removeCases = []world.Case{
 		w.Used(used)
 		w.CannotConsume(used, grantstore.ErrConsumed)
 	}},
-	{Name: "what is nobody's stays", Run: func(w *world.World) {
+	{Name: "what belongs to no subject stays", Run: func(w *world.World) {
 		jti := w.Stored(w.Grant(grantstore.JTI, nil, "mail"))
 		pushed := w.Stored(w.Grant(grantstore.PushedAuthorization, nil, "mail"))
 		w.Remove(grantstore.Filter{ClientID: "mail"})

@@ -29,7 +29,7 @@ var repeatCases = []world.Case{
 		w.Used(a.code)
 		w.Same(w.Client(s, "wiki"), client, "the client's use after the repeated batch")
 	}},
-	{Name: "a repeated batch does not bring back what went since", Run: func(w *world.World) {
+	{Name: "a repeated batch does not bring back what was removed since", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		g := w.Access(s, "mail")
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{g}}
@@ -52,7 +52,7 @@ var repeatCases = []world.Case{
 		w.SessionGone(s)
 		w.Same(w.Told(s), []string{"mail"}, "clients told")
 	}},
-	{Name: "an id that was used answers for whatever batch", Run: func(w *world.World) {
+	{Name: "an operation id answers for any batch", Run: func(w *world.World) {
 		g := w.Access(nil, "mail")
 		batch := grantstore.Batch{OperationID: w.Op(), Store: []grantstore.Grant{w.Access(nil, "mail")}}
 		first := w.Apply(batch)

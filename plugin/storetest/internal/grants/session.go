@@ -118,7 +118,7 @@ var sessionCases = []world.Case{
 		w.Missing(g)
 		w.Same(w.Clients(live), []string{}, "clients of the live session")
 	}},
-	{Name: "grants without session are their own judges", Run: func(w *world.World) {
+	{Name: "grants without session are judged alone", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		g := w.Stored(w.Refresh(nil, "mail", world.Of("ann"), world.Forever))
 		w.End(logout.Ending{SessionID: s.SessionID})

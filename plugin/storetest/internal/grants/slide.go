@@ -20,7 +20,7 @@ func slide(w *world.World, s *ticketstore.Session) bool {
 }
 
 var slideCases = []world.Case{
-	{Name: "a session slides with a batch, at most once in a while", Run: func(w *world.World) {
+	{Name: "a session slides with a batch, within the throttle", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Pass(time.Minute - time.Microsecond)
 		w.Same(slide(w, s), false, "whether it slid just before it may")

@@ -48,7 +48,7 @@ var survivorCases = []world.Case{
 		}
 		isOverForNewcomers(w, s)
 	}},
-	{Name: "survivors live as long as they last, whatever is swept and purged", Run: func(w *world.World) {
+	{Name: "survivors live until their expiry under sweeps and purges", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		month := 30 * 24 * time.Hour
 		refresh := w.Stored(w.Refresh(s, "mail", world.Offline, world.Lasting(month)))
@@ -136,7 +136,7 @@ var survivorCases = []world.Case{
 			w.Live(live)
 		}
 	}},
-	{Name: "a used survivor is told to be used", Run: func(w *world.World) {
+	{Name: "a used survivor is ErrConsumed", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		refresh := w.Stored(w.Refresh(s, "mail", world.Offline))
 		_, next := exchange(w, refresh)

@@ -83,7 +83,7 @@ var useCases = []world.Case{
 		w.Same(len(w.LiveGrants(grantstore.Filter{SessionID: s.SessionID})), len(want),
 			"number of live grants")
 	}},
-	{Name: "a session has a bounded number of clients, and goes on for those", Run: func(w *world.World) {
+	{Name: "a session has a bounded number of clients, who can still use it", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("bob")
 		name := func(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 		for i := range ticketstore.MaxClients {

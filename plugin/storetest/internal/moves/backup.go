@@ -13,7 +13,7 @@ import (
 )
 
 var backupCases = []moveCase{
-	{"a backup makes the same store again, and changes nothing in its own", func(p *pair) {
+	{"a restored backup is the same store, and its source is unchanged", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Uses(s, "photos", "mail")
 		refresh := p.Stored(p.Refresh(s, "photos"))
@@ -55,7 +55,7 @@ var backupCases = []moveCase{
 		p.use(p.target)
 		p.SessionLives(s)
 	}},
-	{"a backup is not restored over what is there", func(p *pair) {
+	{"a backup is not restored into a store with records", func(p *pair) {
 		p.SignIn("ann")
 		file := p.backup()
 		p.use(p.target)
@@ -69,7 +69,7 @@ var backupCases = []moveCase{
 		_, err := backup.Write(p.Ctx(), io.Discard, backup.Source{Store: p.source.Transfer}, p.Now, nil)
 		p.Fails(err, "back up a target", transfer.ErrIncomplete)
 	}},
-	{"a backup that cannot be written is given up, and leaves the store as it was", func(p *pair) {
+	{"a backup that cannot be written ends, and the store is unchanged", func(p *pair) {
 		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		for _, space := range []int{0, 10, 1000, 50_000} {
 			_, err := backup.Write(p.Ctx(), &fullDisk{space}, backup.Source{Store: p.source.Transfer}, p.Now,

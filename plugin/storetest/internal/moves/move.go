@@ -37,7 +37,7 @@ var moveCases = []moveCase{
 			p.Fatalf("total %v, want %d", page.TotalCount, p.Rows)
 		}
 	}},
-	{"grants live, die and are used up as before", func(p *pair) {
+	{"grants live, die and are used as before", func(p *pair) {
 		s := p.SignIn("ann")
 		code, used := p.Stored(p.Code(s, "photos")), p.Stored(p.Code(s, "photos"))
 		refresh, access := p.Stored(p.Refresh(s, "photos")), p.Stored(p.Access(s, "photos"))
@@ -104,7 +104,7 @@ var moveCases = []moveCase{
 		p.Same(p.End(ending), want, "the answer of the ending")
 		p.PurgeGrants()
 	}},
-	{"claims are dropped: a late answer changes nothing, the notification is handed out again", func(p *pair) {
+	{"claims do not move: a late answer changes nothing", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Uses(s, "photos")
 		p.Pass(time.Hour / 2)
@@ -121,7 +121,7 @@ var moveCases = []moveCase{
 		}
 		p.Settle(again, logout.Outcome{State: logout.Delivered})
 	}},
-	{"properties come along", func(p *pair) {
+	{"properties move too", func(p *pair) {
 		p.OK(p.Properties.SetProperty(p.Ctx(), "issuer", nil, []byte("https://a.example")), "set a property")
 		move := p.move()
 		move.BeforeFence = func(ctx context.Context) error {
@@ -175,8 +175,8 @@ var moveCases = []moveCase{
 		}
 		p.Same(sids, want[2:], "grants after the move")
 	}},
-	{"nothing is lost of what is written all the while", moveUnderWrites},
-	{"an aborted move leaves the source as it was", func(p *pair) {
+	{"no concurrent write is lost", moveUnderWrites},
+	{"an aborted move leaves the source unchanged", func(p *pair) {
 		s := p.SignIn("ann")
 		before := p.status(p.source).Content
 		ctx, cancel := context.WithCancel(p.Ctx())
@@ -190,7 +190,7 @@ var moveCases = []moveCase{
 		p.moved() // an abandoned target may be filled anew
 		p.SessionLives(s)
 	}},
-	{"a target that has something in it is refused, and stays as it is", func(p *pair) {
+	{"a target with records is refused and unchanged", func(p *pair) {
 		p.SignIn("ann")
 		p.use(p.target)
 		s := p.SignIn("bob")
@@ -199,7 +199,7 @@ var moveCases = []moveCase{
 		p.is(p.target, transfer.Active)
 		p.SessionLives(s)
 	}},
-	{"a target of an older version is refused, and nothing has happened", func(p *pair) {
+	{"a target of an older version is refused, nothing is changed", func(p *pair) {
 		p.SignIn("ann")
 		m := p.move()
 		m.Source = newer{p.source.Transfer}
@@ -207,7 +207,7 @@ var moveCases = []moveCase{
 		p.is(p.source, transfer.Active)
 		p.is(p.target, transfer.Active)
 	}},
-	{"a copy that differs is given up", func(p *pair) {
+	{"a copy that differs is abandoned", func(p *pair) {
 		p.SignIn("ann")
 		m := p.move()
 		m.BeforeFence = func(ctx context.Context) error {

@@ -38,7 +38,7 @@ var journalCases = []moveCase{
 			p.Errorf("%d records and %d left after all were acknowledged", len(again.Records), again.Left)
 		}
 	}},
-	{"changes come in lots", func(p *pair) {
+	{"changes come in batches", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		for range 20 {
 			p.SignIn("ann")
@@ -69,7 +69,7 @@ var journalCases = []moveCase{
 			p.Errorf("%d changes of another move", len(c.Records))
 		}
 	}},
-	{"an export is one snapshot, whatever is written meanwhile", func(p *pair) {
+	{"an export is one snapshot under concurrent writes", func(p *pair) {
 		first := p.SignIn("ann")
 		p.Each(2*p.Rows, func(int) error { return p.Tickets.Create(p.Ctx(), p.Session("ann")) })
 		before := p.status(p.source).Content
@@ -111,7 +111,7 @@ func (p *pair) changes(after uint64, limit int) *transfer.Changes {
 }
 
 var fenceCases = []moveCase{
-	{"a fenced store takes no write of any kind, and answers what is asked", func(p *pair) {
+	{"a fenced store refuses every write and answers reads", func(p *pair) {
 		s := p.SignIn("ann")
 		p.Uses(s, "photos")
 		token := p.Stored(p.Access(s, "photos"))
@@ -212,7 +212,7 @@ var stateCases = []moveCase{
 			return err
 		})
 	}},
-	{"steps that are out of turn are refused, those that were made before are not", func(p *pair) {
+	{"steps out of order are refused, repeated ones are not", func(p *pair) {
 		for _, step := range []struct {
 			to      transfer.State
 			allowed bool
@@ -261,7 +261,7 @@ var stateCases = []moveCase{
 			"no key":             {Kind: transfer.Sessions},
 			"unknown kind":       {Kind: 99, Key: []byte("x")},
 			"not a session":      {Kind: transfer.Sessions, Key: []byte("sid"), Data: []byte("?")},
-			"another's session":  {Kind: transfer.Sessions, Key: []byte("sid"), Data: nil},
+			"session of another": {Kind: transfer.Sessions, Key: []byte("sid"), Data: nil},
 			"not a grant's key":  {Kind: transfer.Grants, Key: []byte("x")},
 			"no property's name": {Kind: transfer.Properties, Key: []byte("A"), Data: []byte("\n\x01x")},
 			"an empty property":  {Kind: transfer.Properties, Key: []byte("a"), Data: []byte{}},
@@ -273,7 +273,7 @@ var stateCases = []moveCase{
 			p.Errorf("%d records were taken", n)
 		}
 	}},
-	{"the same records in any order, again, and deleted ones, come to the same", func(p *pair) {
+	{"records in any order, repeated or deleted, give the same store", func(p *pair) {
 		for i := range 10 {
 			s := p.SignIn(fmt.Sprintf("u%d", i))
 			p.Uses(s, "photos", "mail")
@@ -332,7 +332,7 @@ var recoverCases = []moveCase{
 		p.recovers("new")
 		p.is(p.source, transfer.Superseded)
 	}},
-	{"a fenced store is left for a target that has gone on to another move", func(p *pair) {
+	{"a fenced store is left for a target that has moved on", func(p *pair) {
 		p.become(p.source, transfer.Exporting)
 		p.become(p.target, transfer.Importing)
 		p.become(p.source, transfer.Fenced)

@@ -178,7 +178,7 @@ var createCases = []world.Case{
 		sameSession(w, w.Get(sessions[winner]), sessions[winner], "the session that won")
 		w.Same(w.Query(ticketstore.SessionQuery{}).TotalCount, 1, "TotalCount")
 	}},
-	{Name: "a call that was given up is never told that nothing is there", Run: func(w *world.World) {
+	{Name: "a cancelled call is never not found", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		ctx, cancel := context.WithCancel(w.Ctx())
 		cancel()

@@ -92,7 +92,7 @@ func inputCases() []world.Case {
 				w.Fails(err, "Find a sid "+bad.name, ticketstore.ErrNotFound, ticketstore.ErrInvalid)
 			}
 		}},
-		{Name: "awkward ids are ids like others", Run: keepsAwkwardIDs},
+		{Name: "ids may have special characters", Run: keepsAwkwardIDs},
 	}
 }
 

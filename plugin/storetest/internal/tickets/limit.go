@@ -36,7 +36,7 @@ var limitCases = []world.Case{
 		w.Same(within(w, w.Session("bob"), ticketstore.Limit{Max: 1}), []string{},
 			"sids that had to go for another subject")
 	}},
-	{Name: "or the oldest go, as removed, and their clients are told", Run: func(w *world.World) {
+	{Name: "or the oldest end, as terminated, and their clients are notified", Run: func(w *world.World) {
 		var sessions []*ticketstore.Session
 		for range 4 {
 			sessions = append(sessions, w.SignIn("ann"))

@@ -47,7 +47,7 @@ var propertyCases = []world.Case{
 		w.OK(setProperty(w, "issuer", "", "a"), "repeat")
 		w.OK(setProperty(w, "nothing", "x", ""), "remove one that is not there")
 	}},
-	{Name: "of those who set a property at once one wins", Run: func(w *world.World) {
+	{Name: "of concurrent changes of a property one wins", Run: func(w *world.World) {
 		errs := world.Race(8, func(i int) error {
 			return setProperty(w, "issuer", "", fmt.Sprintf("host %d", i))
 		})
@@ -67,7 +67,7 @@ var propertyCases = []world.Case{
 		w.OK(w.Properties.SetProperty(w.Ctx(), longest, nil, largest), "set the largest")
 		w.Same(property(w, longest), largest, "the largest property")
 	}},
-	{Name: "there are at most so many", Run: func(w *world.World) {
+	{Name: "the number of properties is bounded", Run: func(w *world.World) {
 		name := func(i int) string { return fmt.Sprintf("p_%c%c", 'a'+i/26, 'a'+i%26) }
 		for i := range ticketstore.MaxProperties {
 			w.OK(setProperty(w, name(i), "", "x"), "set")

@@ -27,7 +27,7 @@ func walkCases(all, filtered int) []world.Case {
 			ExpiresFrom:   world.Base.Add(time.Minute),
 			ExpiresBefore: world.Base.Add(10000 * time.Hour),
 		}},
-		{"a walk by all at once", ticketstore.SessionFilter{
+		{"a walk by all conditions", ticketstore.SessionFilter{
 			SubjectID: "ann", ClientID: "mail", DisplayName: "joanne", CreatedFrom: world.Base,
 			ExpiresFrom: world.Base,
 		}},

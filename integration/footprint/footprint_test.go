@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // Environment variables of the long forms (make memory): how many sessions, and which settings, "default" or MiB, separated by commas.
@@ -29,9 +31,7 @@ func number(t *testing.T, name string, standard int) int {
 
 // Host and plugin together stay within a cgroup's 256 MiB while users sign in under load, after a kill, and while all is read and ended.
 func TestServesWithinACgroup(t *testing.T) {
-	if raced {
-		t.Skip("the race detector takes several times the memory: make test-plugins")
-	}
+	testenv.SkipRace(t, "it takes several times the memory")
 	sessions := number(t, sessionsEnv, 10_000)
 	for _, sizes := range []struct {
 		name             string
@@ -63,9 +63,7 @@ func TestServesWithinACgroup(t *testing.T) {
 
 // The memory of the plugin stays near its setting, however many sessions there are.
 func TestMemoryOfThePlugin(t *testing.T) {
-	if raced {
-		t.Skip("the race detector takes several times the memory: make test-plugins")
-	}
+	testenv.SkipRace(t, "it takes several times the memory")
 	sessions, memory := number(t, sessionsEnv, 10_000), os.Getenv(memoryEnv)
 	if memory == "" {
 		memory = "64"

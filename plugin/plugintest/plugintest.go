@@ -37,8 +37,8 @@ func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
 
 // RunBinary runs all suites on a built plugin, which may be written in any language: a process of its own for
 // each case. config says how to start one with an empty backend each time. The suite of moves is left out for
-// a plugin without the service transfer.
-func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
+// a plugin without the service transfer. With sections of storetest.Config only those run.
+func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config, sections ...string) {
 	open := func(t *testing.T) *plugin.Client {
 		t.Helper()
 		client, err := plugin.Open(t.Context(), config(t))
@@ -65,6 +65,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config) {
 			}
 		},
 		Immovable: open(t).Transfer() == nil,
+		Sections:  sections,
 	})
 }
 

@@ -5,6 +5,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/fosite-sessions/sessions/plugin/storetest/internal/endings"
@@ -29,6 +30,8 @@ type Config struct {
 	Immovable bool
 	// Target is another kind of backend to move to: only the cases of moves run then. Nil moves to New's.
 	Target func(t *testing.T) Fixture
+	// Sections are those that run, of Tickets, Grants, Logout and Transfer; none means all.
+	Sections []string
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
 	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is
@@ -44,21 +47,22 @@ func Run(t *testing.T, config Config) {
 		return
 	}
 	stores := func(t *testing.T) Stores { return config.New(t).Stores }
-	t.Run("Tickets", func(t *testing.T) {
-		t.Parallel()
+	section := func(name string, run func(t *testing.T)) {
+		if len(config.Sections) == 0 || slices.Contains(config.Sections, name) {
+			t.Run(name, func(t *testing.T) { t.Parallel(); run(t) })
+		}
+	}
+	section("Tickets", func(t *testing.T) {
 		tickets.Run(t, tickets.Config{New: stores, Rows: config.Rows, WalkRows: config.WalkRows})
 	})
-	t.Run("Grants", func(t *testing.T) {
-		t.Parallel()
+	section("Grants", func(t *testing.T) {
 		grants.Run(t, grants.Config{New: stores, Rows: config.Rows})
 	})
-	t.Run("Logout", func(t *testing.T) {
-		t.Parallel()
+	section("Logout", func(t *testing.T) {
 		endings.Run(t, endings.Config{New: stores, Rows: config.Rows})
 	})
 	if !config.Immovable {
-		t.Run("Transfer", func(t *testing.T) {
-			t.Parallel()
+		section("Transfer", func(t *testing.T) {
 			moves.Run(t, moves.Config{New: config.New, Rows: config.Rows})
 		})
 	}

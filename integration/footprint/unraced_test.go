@@ -1,6 +1,0 @@
-//go:build !race
-
-package footprint
-
-// raced: the race detector is off.
-const raced = false

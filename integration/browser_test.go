@@ -238,12 +238,12 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 		}
 	}
 	admin.click("tbody th a.name")
-	admin.says("Ends when idle")
+	admin.says("Idle timeout")
 	admin.mustFit(360, "dark")
 	admin.look(1280, "light")
 	admin.click(`a.danger[href^="remove?session_id="]`)
 	admin.says("End this session?")
-	for _, want := range []string{"1\nsession ended", "2\nnotices queued"} {
+	for _, want := range []string{"1\nsession ended", "2\nnotifications queued"} {
 		admin.says(want)
 	}
 	photos.says("Hello, Ann") // asking has ended nothing
@@ -251,7 +251,7 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	admin.look(360, "light")
 	admin.mustFit(360, "light")
 	admin.click("button[value=remove]")
-	admin.says("What was done")
+	admin.says("Result")
 
 	photos.says("Signed out by the server")
 	notes.says("Signed out by the server")

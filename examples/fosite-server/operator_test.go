@@ -29,7 +29,7 @@ func TestOperatorSignsIn(t *testing.T) {
 	operator.expect(operator.get(issuer+pathAdminPage), http.StatusOK, "Operator sign-in")
 
 	page = operator.post(issuer+pathAdminSignIn, "token", testToken, "next", "/admin/ui/deliveries?state=pending")
-	operator.expect(page, http.StatusOK, "<h1>Deliveries</h1>")
+	operator.expect(page, http.StatusOK, "<h1>Back-channel logout</h1>")
 	if page.url.RequestURI() != "/admin/ui/deliveries?state=pending" {
 		t.Errorf("the operator is at %s, want the page that was asked for", page.url)
 	}

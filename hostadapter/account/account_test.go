@@ -162,7 +162,7 @@ func TestOwnSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := laptop.do(http.MethodGet, "/me/", nil, "Accept", "text/html")
-	for _, want := range []string{"&lt;ann&gt;", "this one", "Safari on iPhone", "The shop", "Sign out everywhere else"} {
+	for _, want := range []string{"&lt;ann&gt;", "this device", "Safari on iPhone", "The shop", "Sign out everywhere else"} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("page has no %q: %s", want, page.body)
 		}
@@ -233,7 +233,7 @@ func TestNobodyElseEndsASession(t *testing.T) {
 		}
 	}
 	// A person is shown the page as it is now instead.
-	if got := ann.do(http.MethodPost, "/me/end", form(e.Token, sid)); got.status != http.StatusOK || !strings.Contains(got.body, "this one") {
+	if got := ann.do(http.MethodPost, "/me/end", form(e.Token, sid)); got.status != http.StatusOK || !strings.Contains(got.body, "this device") {
 		t.Errorf("another session's page: %d %s, want to be led to one's own", got.status, got.body)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {

@@ -42,8 +42,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 {{if .Problem}}<p role="alert">{{.Problem}}</p>
 {{else}}{{$token := .Token}}<p class="quiet">{{.UserName}}</p>
 <ul>
-{{range .Sessions}}<li><div><p><strong>{{.Device}}</strong>{{if .Current}} <span class="here">this one</span>{{end}}</p>
-<p class="quiet">{{with .RemoteAddr}}{{.}} · {{end}}last used <time datetime="{{iso .LastUsed}}">{{day .LastUsed}}</time></p>
+{{range .Sessions}}<li><div><p><strong>{{.Device}}</strong>{{if .Current}} <span class="here">this device</span>{{end}}</p>
+<p class="quiet">{{with .RemoteAddr}}{{.}} · {{end}}last seen <time datetime="{{iso .LastUsed}}">{{day .LastUsed}}</time></p>
 {{with .Clients}}<p class="quiet">{{join .}}</p>
 {{end}}</div><form method="post" action="end"><input type="hidden" name="token" value="{{$token}}">` +
 	`<input type="hidden" name="session_id" value="{{.SessionID}}"><button type="submit">Sign out</button></form></li>

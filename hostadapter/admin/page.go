@@ -220,9 +220,9 @@ func errorTitle(status int) string {
 	case http.StatusNotFound:
 		return "Not found"
 	case http.StatusServiceUnavailable:
-		return "Not available just now"
+		return "Temporarily unavailable"
 	case http.StatusInternalServerError:
 		return "Something went wrong"
 	}
-	return "This does not work"
+	return "Request failed"
 }

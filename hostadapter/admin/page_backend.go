@@ -29,7 +29,7 @@ func (v *jobView) Title() string {
 	case v.Swap.Upgrade:
 		return "Upgrading the backend"
 	}
-	return "Moving to another backend"
+	return "Swapping the backend"
 }
 
 // Abortable: the swap has not come to its switch, from which there is no way back.

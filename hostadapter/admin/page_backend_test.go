@@ -33,7 +33,7 @@ func TestGrantsOfASession(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop", "mail")
-	page := h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusOK, `<h2 id="grants">Grants</h2>`, "Live grants of this session")
+	page := h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusOK, `<h2 id="grants">Grants</h2>`, "Active grants of this session")
 	if n := strings.Count(page.body, `<span class="name">Refresh token</span>`); n != 2 {
 		t.Errorf("%d refresh tokens are listed, want two", n)
 	}
@@ -44,8 +44,8 @@ func TestRemovalOfAll(t *testing.T) {
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")
 	h.signedIn("s2", "1002", "Ben Example", time.Hour, "mail")
-	h.get("writer", "/ui/remove?all=true").mustSay(http.StatusOK, append(counted("2", "2", "2", "2"), "End all sessions?", "I mean every session")...)
-	h.post("writer", "/ui/remove", allFlags(url.Values{"all": {"true"}, "do": {"remove"}})).mustSay(http.StatusBadRequest, "tick that you mean every session")
+	h.get("writer", "/ui/remove?all=true").mustSay(http.StatusOK, append(counted("2", "2", "2", "2"), "End all sessions?", "End every session")...)
+	h.post("writer", "/ui/remove", allFlags(url.Values{"all": {"true"}, "do": {"remove"}})).mustSay(http.StatusBadRequest, "select to end every session")
 	h.post("writer", "/ui/remove", allFlags(url.Values{"all": {"true"}, "sure": {"true"}, "subject_id": {"1001"}})).mustSay(http.StatusBadRequest)
 	h.get("reader", "/ui/remove?all=true").mustSay(http.StatusForbidden)
 	for _, sid := range []string{"s1", "s2"} {
@@ -60,14 +60,14 @@ func TestRemovalOfAll(t *testing.T) {
 	}
 	testenv.Eventually(t, "the job is done", func() bool {
 		page := h.get("reader", "/ui/job?id="+job)
-		if running := page.header.Get("Refresh") != ""; running != strings.Contains(page.body, "Under way") {
+		if running := page.header.Get("Refresh") != ""; running != strings.Contains(page.body, "Running") {
 			t.Errorf("the page loads itself again: %t, want it to while the job runs:\n%s", running, page.body)
 		}
 		return page.status == http.StatusOK && strings.Contains(page.body, `delivered">Done`)
 	})
 	h.get("reader", "/ui/job?id="+job).mustSay(http.StatusOK, append(counted("2", "2", "2", "2"), job)...)
 	h.get("reader", "/ui/job?id=unknown").mustSay(http.StatusNotFound)
-	h.get("writer", "/ui/").mustSay(http.StatusOK, "Nobody is signed in.")
+	h.get("writer", "/ui/").mustSay(http.StatusOK, "No active sessions.")
 	for _, want := range []string{"all=true", "job=" + job, `reason="keys leaked"`, "status=303"} {
 		if !strings.Contains(h.log.String(), want) {
 			t.Errorf("the audit lacks %s:\n%s", want, h.log.String())

@@ -61,7 +61,7 @@ func TestRemovalOfOne(t *testing.T) {
 			t.Errorf("the audit lacks %s:\n%s", want, h.log.String())
 		}
 	}
-	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK, "There was nothing to do")
+	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK, "Nothing matched")
 }
 
 func TestRemovalFlags(t *testing.T) {
@@ -81,7 +81,7 @@ func TestRemovalFlags(t *testing.T) {
 			t.Errorf("%s off: %d flags are ticked, want three", flag, strings.Count(page.body, " checked"))
 		}
 	}
-	h.post("writer", "/ui/remove", url.Values{"session_id": {"s1"}, "do": {"preview"}}).mustSay(http.StatusOK, "Nothing is ticked")
+	h.post("writer", "/ui/remove", url.Values{"session_id": {"s1"}, "do": {"preview"}}).mustSay(http.StatusOK, "No option is selected")
 	form := allFlags(url.Values{"session_id": {"s1"}, "do": {"remove"}})
 	form.Del("remove_server_side_session")
 	h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
@@ -98,12 +98,12 @@ func TestRemovalOfSelectedAndOfSubject(t *testing.T) {
 	h.signedIn("s3", "1003", "Chloë", time.Hour, "shop")
 	h.signedIn("s4", "1003", "Chloë", time.Hour, "mail")
 	h.get("writer", "/ui/remove?session_id=s1&session_id=s2&session_id=gone").mustSay(http.StatusOK,
-		append(counted("2", "2", "2", "2"), "End 2 sessions?", "Ann Example", "Ben Example", "!Chloë", "A selected session is no longer live")...)
+		append(counted("2", "2", "2", "2"), "End 2 sessions?", "Ann Example", "Ben Example", "!Chloë", "A selected session is no longer active")...)
 	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1", "s2", "s1"}})).mustSay(http.StatusOK,
 		append(counted("2", "2", "2", "2"), `href="deliveries?session_id=s1"`, `href="deliveries?session_id=s2"`)...)
 	h.get("writer", "/ui/remove?subject_id=1003").mustSay(http.StatusOK, append(counted("2", "2", "2", "2"), "End all of this subject?", "Chloë")...)
 	h.post("writer", "/ui/remove", allFlags(url.Values{"subject_id": {"1003"}})).mustSay(http.StatusOK, counted("2", "2", "2", "2")...)
-	h.get("writer", "/ui/").mustSay(http.StatusOK, "Nobody is signed in.")
+	h.get("writer", "/ui/").mustSay(http.StatusOK, "No active sessions.")
 	if log := h.log.String(); !strings.Contains(log, `session_ids="[s1 s2]"`) || !strings.Contains(log, "subject_id=1003") {
 		t.Errorf("the audit does not say what was selected:\n%s", log)
 	}

@@ -87,7 +87,7 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 		data.Rows = m.deliveryRows(page.Notifications)
 		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
 	}
-	return m.show(w, r, record, status, "deliveries", view{Title: "Deliveries", Section: "deliveries", Data: data})
+	return m.show(w, r, record, status, "deliveries", view{Title: "Back-channel logout", Section: "deliveries", Data: data})
 }
 
 // retryFromPage has one notification sent again and leads back to its list.
@@ -106,7 +106,7 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 	back := url.Values{"again": {"1"}}
 	for _, name := range deliveryFilters {
 		if name == "state" && form.Get(name) != string(logout.Pending) {
-			continue // it would be looked for in vain in its old state
+			continue // its state is no longer that
 		}
 		if value := form.Get(name); value != "" {
 			back.Set(name, value)

@@ -61,9 +61,9 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	case form.All && (len(form.SessionIDs) > 0 || form.SubjectID != ""):
 		return nil, ticketstore.Invalidf("all", "goes with neither session_id nor subject_id")
 	case form.All && !form.Preview && !form.Sure:
-		return nil, &problem{status: http.StatusBadRequest, detail: "Go back and tick that you mean every session."}
+		return nil, &problem{status: http.StatusBadRequest, detail: "Go back and select to end every session."}
 	case !form.All && len(form.SessionIDs) == 0 && form.SubjectID == "":
-		return nil, &problem{status: http.StatusBadRequest, detail: "No session is selected. Go back and tick those that are to end."}
+		return nil, &problem{status: http.StatusBadRequest, detail: "No session is selected. Go back and select those to end."}
 	}
 	slices.Sort(form.SessionIDs)
 	form.SessionIDs = slices.Compact(form.SessionIDs)
@@ -207,11 +207,11 @@ func (p *removalPage) Title() string {
 	return "End all of this subject?"
 }
 
-// Button is what the button says that does it.
+// Button is the text of the button that removes.
 func (p *removalPage) Button() string {
 	switch {
 	case !p.Form.Session:
-		return "Do it, keep the session"
+		return "Apply, keep the session"
 	case p.Form.All:
 		return "End all sessions"
 	case len(p.Form.SessionIDs) == 0:

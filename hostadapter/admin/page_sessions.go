@@ -198,10 +198,10 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 		return err
 	}
 	if len(deliveries) == 0 {
-		return &problem{status: http.StatusNotFound, detail: "No such session is live. It may have ended, or never have been."}
+		return &problem{status: http.StatusNotFound, detail: "There is no such active session. It may have ended."}
 	}
 	data := sessionView{sessionRow: sessionRow{SessionID: sid}, Deliveries: deliveries, MoreDeliveries: more}
-	return m.show(w, r, record, http.StatusNotFound, "session", view{Title: "A session that has ended", Section: "sessions", Data: data})
+	return m.show(w, r, record, http.StatusNotFound, "session", view{Title: "Ended session", Section: "sessions", Data: data})
 }
 
 // deliveriesOf returns the newest notifications of a session's end, and whether there are more.

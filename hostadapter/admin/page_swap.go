@@ -35,15 +35,15 @@ func (v *moveView) PhaseText() string {
 	case transfer.Preparing:
 		return "Preparing"
 	case transfer.Copying:
-		return "Copying, while the old one serves"
+		return "Copying; the old backend serves"
 	case transfer.CatchingUp:
-		return "Copying what has changed meanwhile"
+		return "Copying changes"
 	case transfer.Switching:
-		return "Switching: requests wait a moment"
+		return "Switching; requests wait"
 	case transfer.Done:
-		return "The new one serves"
+		return "The new backend serves"
 	}
-	return "The old one goes on serving"
+	return "The old backend keeps serving"
 }
 
 // backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to show.

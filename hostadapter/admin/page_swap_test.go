@@ -31,7 +31,7 @@ func TestSwapFromThePage(t *testing.T) {
 	})
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")
 	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "<bdi>main</bdi>", "!Replace the backend")
-	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Replace the backend", `<option value="next">next</option>`)
+	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Swap the backend", `<option value="next">next</option>`)
 	for name, form := range map[string]url.Values{
 		"no backend": {}, "one that is not configured": {"backend": {"nowhere"}},
 		"one that does not open": {"backend": {"broken"}}, "an upgrade that could not come back": {"backend": {"next"}, "same_data": {"true"}},
@@ -49,7 +49,7 @@ func TestSwapFromThePage(t *testing.T) {
 	testenv.Eventually(t, "the swap is done", func() bool {
 		return strings.Contains(h.get("reader", "/ui/job?id="+job).body, `delivered">Done`)
 	})
-	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Moving to another backend", "The new one serves", "<bdi>next</bdi>", "Writes waited", "!Abort")
+	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Swapping the backend", "The new backend serves", "<bdi>next</bdi>", "Writes paused", "!Abort")
 	h.get("writer", "/ui/backend").mustSay(http.StatusOK, `<option value="next">next (serves now)</option>`)
 	h.get("writer", "/ui/session?session_id=s1").mustSay(http.StatusOK, "Ann Example")
 	h.post("writer", "/ui/abort-swap", url.Values{"id": {job}}).mustSay(http.StatusConflict, "the swap is over")

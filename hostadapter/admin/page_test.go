@@ -38,7 +38,7 @@ func TestPageIsFoundFromTheMount(t *testing.T) {
 			t.Errorf("%q leads a browser to %v (error %v), want /admin/ui/", address, reached, err)
 		}
 	}
-	h.get("reader", "/ui/").mustSay(http.StatusOK, "<h1>Sessions</h1>", "Nobody is signed in.")
+	h.get("reader", "/ui/").mustSay(http.StatusOK, "<h1>Sessions</h1>", "No active sessions.")
 }
 
 func TestPagesProtectThemselves(t *testing.T) {
@@ -169,8 +169,8 @@ func TestOneSession(t *testing.T) {
 	}, "shop", "mail")
 	h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusOK,
 		"Ann Example", "1001", "<code>s1</code>", "https://op.example", "pwd", "otp", "urn:example:gold", "2001:db8::7",
-		"Safari 17 on iPhone", "iPhone OS 17_5 like Mac OS X", "1 h ago", "shop", "mail", "is told", "Refresh token", "<dd>2</dd>")
-	h.get("reader", "/ui/session?session_id=unknown").mustSay(http.StatusNotFound, "Not found", "No such session is live")
+		"Safari 17 on iPhone", "iPhone OS 17_5 like Mac OS X", "1 h ago", "shop", "mail", "notified", "Refresh token", "<dd>2</dd>")
+	h.get("reader", "/ui/session?session_id=unknown").mustSay(http.StatusNotFound, "Not found", "no such active session")
 	h.get("reader", "/ui/session").mustSay(http.StatusBadRequest, "session_id is empty")
 }
 
@@ -185,8 +185,8 @@ func TestReadersSeeNoButtons(t *testing.T) {
 	buttons := []string{`href="remove`, `action="retry-all"`, `action="remove"`, `action="retry"`, `name="session_id" value="s1" aria-label`}
 	for _, address := range []string{"/ui/?subject_id=1001", "/ui/session?session_id=s1", "/ui/deliveries?session_id=s2", "/ui/backend"} {
 		reader, writer := h.get("reader", address), h.get("writer", address)
-		reader.mustSay(http.StatusOK, "read only", "the reader")
-		writer.mustSay(http.StatusOK, "!read only", "the writer")
+		reader.mustSay(http.StatusOK, "read-only", "the reader")
+		writer.mustSay(http.StatusOK, "!read-only", "the writer")
 		shown := 0
 		for _, button := range buttons {
 			if strings.Contains(reader.body, button) && button != `action="remove"` {
@@ -282,7 +282,7 @@ func TestHostileText(t *testing.T) {
 	h.get("writer", "/ui/"+page.link("<bdi>")).mustSay(http.StatusOK, "User agent")
 	form := url.Values{"session_id": {markup}, "remove_server_side_session": {"true"}, "send_backchannel_logout_notification": {"true"}, "reason": {markup}}
 	check("the removal", h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, "<h1>Done</h1>"))
-	check("the deliveries", h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Deliveries"))
+	check("the deliveries", h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Back-channel logout"))
 	check("the ended session", h.get("writer", "/ui/session?session_id="+sid).mustSay(http.StatusNotFound, "This session has ended"))
 }
 
@@ -338,11 +338,11 @@ func TestSearchGoesOn(t *testing.T) {
 	unknown := ticketstore.Page{ResultsToken: "tok", HasNext: true, TotalCount: -1, TotalPages: -1, CurrentPage: -1}
 	response := recordPage(&manager{page: unknown}, httptest.NewRequest(http.MethodGet, "/admin/ui/?display_name=ann", nil))
 	page := &seen{t: t, status: response.Code, header: response.Header(), body: response.Body.String()}
-	page.mustSay(http.StatusOK, "Nothing so far", "!No session matches")
-	if next := page.link("Search on"); next != "?display_name=ann&results_token=tok" {
+	page.mustSay(http.StatusOK, "No match so far", "!No session matches")
+	if next := page.link("Continue search"); next != "?display_name=ann&results_token=tok" {
 		t.Errorf("search on leads to %q", next)
 	}
 	unknown.Sessions = []ticketstore.SessionDetail{detail}
 	response = recordPage(&manager{page: unknown}, httptest.NewRequest(http.MethodGet, "/admin/ui/?display_name=ann", nil))
-	(&seen{t: t, status: response.Code, body: response.Body.String()}).mustSay(http.StatusOK, "Ann", "Not all sessions have been searched yet")
+	(&seen{t: t, status: response.Code, body: response.Body.String()}).mustSay(http.StatusOK, "Ann", "The search is not complete")
 }

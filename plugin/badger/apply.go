@@ -3,10 +3,7 @@ package badger
 // Batches: what consumes (consume.go), stores and revokes grants.
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -85,11 +82,10 @@ func (a *application) use() error {
 	if err != nil {
 		return err
 	}
-	use.Notify, use.Coordinated, use.Muted = u.Notify, u.Coordinated, uint32(u.Muted)
+	rules.Registered(use, u)
 	return a.tx.Save(layout.ClientUseKey(u.SessionID, u.ClientID), use)
 }
 
-// slide has a session live longer that is live and was not renewed lately.
 func (a *application) slide() error {
 	s := a.batch.Slide
 	if s == nil {
@@ -110,66 +106,51 @@ func (a *application) attach(sid, client string) (*records.ClientUse, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !rules.Live(session, a.now) {
-		return nil, grantstore.ErrSessionEnded
-	}
-	use, err := loadClientUse(a.tx, sid, client)
+	before, err := loadClientUse(a.tx, sid, client)
 	if err != nil {
 		return nil, err
 	}
-	if use == nil || use.GetDetached() {
-		if use == nil {
-			if err := a.roomFor(sid); err != nil {
-				return nil, err
-			}
-			use = &records.ClientUse{FirstUsed: records.Nanos(a.now)}
-		}
-		use.Detached = false
-		a.tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), session), nil)
-		if err := countSession(a.tx, client, +1); err != nil {
+	listed, others := rules.Shown(before), 0
+	if before == nil {
+		if others, err = a.clientRows(sid); err != nil {
 			return nil, err
 		}
 	}
-	use.LastUsed = max(use.LastUsed, records.Nanos(a.now))
-	return use, nil
+	use, err := rules.Attach(session, before, others, a.now)
+	if err != nil || listed {
+		return use, err
+	}
+	a.tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), session), nil)
+	return use, countSession(a.tx, client, +1)
 }
 
-// roomFor reports whether a session may be used by one more client.
-func (a *application) roomFor(sid string) error {
+// clientRows counts the clients of a session, up to ticketstore.MaxClients or a few more.
+func (a *application) clientRows(sid string) (int, error) {
 	prefix := layout.ClientUsePrefix(sid)
 	n, err := countKeys(a.tx, prefix, ticketstore.MaxClients)
 	if err != nil || n < 0 {
-		return cmp.Or(err, ticketstore.ErrTooManyClients)
+		return ticketstore.MaxClients, err
 	}
 	// A scan does not see what the batch itself has written.
 	written, err := a.tx.NewUnder(prefix)
-	if err != nil {
-		return err
-	}
-	if n+written >= ticketstore.MaxClients {
-		return ticketstore.ErrTooManyClients
-	}
-	return nil
+	return n + written, err
 }
 
 // seen checks that what the batch builds on is as its caller read it. All writes pass one committer, so
 // nothing comes in between.
 func (a *application) seen() error {
-	for _, seen := range a.batch.Seen {
+	for i := range a.batch.Seen {
+		seen := &a.batch.Seen[i]
 		g, err := loadGrant(a.tx, seen.Ref)
 		if err != nil {
 			return err
 		}
-		changed := g == nil || ticketstore.KeyOf(string(g.GetData())) != seen.Data
-		if !changed {
-			verdict := judge(a.tx, seen.Type, g, a.now)
-			if verdict != nil && !rules.Dead(verdict) {
-				return verdict
-			}
-			changed = verdict != nil
+		var verdict error
+		if g != nil {
+			verdict = judge(a.tx, seen.Type, g, a.now)
 		}
-		if changed {
-			return fmt.Errorf("%s: %w", seen.Type, ticketstore.ErrConflict)
+		if err := rules.Unchanged(seen, g, verdict); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -189,9 +170,8 @@ func (a *application) drop(ref grantstore.Ref) error {
 	if err != nil || g == nil {
 		return err
 	}
-	if judge(a.tx, ref.Type, g, a.now) == nil {
-		a.revoked++
-	}
+	revoked, consents := rules.Counts(ref.Type, judge(a.tx, ref.Type, g, a.now))
+	a.revoked += revoked + consents
 	return dropGrant(a.tx, ref, g)
 }
 
@@ -226,9 +206,8 @@ func dropFamily(t *kv.Tx, requestID string, types []grantstore.Type, now time.Ti
 		if g == nil {
 			continue
 		}
-		if judge(t, ref.Type, g, now) == nil {
-			live++
-		}
+		revoked, _ := rules.Counts(ref.Type, judge(t, ref.Type, g, now))
+		live += revoked
 		dropGrantRow(t, ref, g)
 	}
 	if len(kept) == len(members) {
@@ -241,15 +220,7 @@ func (a *application) store() error {
 	access := a.batch.Access()
 	for i := range a.batch.Store {
 		given := &a.batch.Store[i]
-		g := records.FromGrant(given)
-		if c := a.consumed; c != nil {
-			g.RequestId, g.SubjectId = c.RequestId, c.SubjectId
-			g.SessionId, g.ClientId = c.SessionId, c.ClientId
-			g.Offline, g.Began = c.Offline, cmp.Or(c.Began, c.Created)
-		}
-		if given.Type == grantstore.RefreshToken && access.Type != "" {
-			g.Access = records.RefBytes(access)
-		}
+		g := rules.Issue(given, access, a.consumed)
 		if err := a.bind(g); err != nil {
 			return err
 		}
@@ -273,7 +244,7 @@ func (a *application) bind(g *records.Grant) error {
 		if err != nil {
 			return err
 		}
-		g.TokenNumber, g.Outlives = rules.LeftOf(ended, g.ClientId).GetTokenNumber(), true
+		rules.Outlive(g, ended)
 		return nil
 	}
 	use, err := a.attach(g.SessionId, g.ClientId)
@@ -290,12 +261,8 @@ func (a *application) vacate(ref grantstore.Ref) error {
 	if err != nil || old == nil {
 		return err
 	}
-	switch verdict := judge(a.tx, ref.Type, old, a.now); {
-	case errors.Is(verdict, ticketstore.ErrNotFound):
-	case verdict == nil || rules.Dead(verdict):
-		return fmt.Errorf("%s: %w", ref.Type, ticketstore.ErrExists)
-	default:
-		return verdict
+	if err := rules.Vacant(ref.Type, old, a.now); err != nil {
+		return err
 	}
 	return dropGrant(a.tx, ref, old)
 }

@@ -3,12 +3,11 @@ package badger
 import (
 	"bytes"
 	"math"
-	"time"
 
-	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 // Bounds of one transaction of a job. Other calls wait for it, so it takes some milliseconds at most; but
@@ -22,17 +21,12 @@ const (
 // unbounded stands for no bound: a rehearsal counts a session's rows at once.
 const unbounded = math.MaxInt
 
-// clockSkew is how far the clocks of hosts that share a store may be apart.
-const clockSkew = time.Minute
-
 // batch is what one transaction does of a job. The job walks along indexes and remembers its place in them,
 // so that what it has dealt with is not met again, also where rows stay; place, counts and changes are
 // written together.
 type batch struct {
 	*closing
 	job *records.Job
-	// begunBy leaves grants without a session alone that were created later. Zero means none is.
-	begunBy time.Time
 	// marked: rows of dead grants were left behind in this transaction, which does not see its own marks.
 	marked bool
 	// spent: the transaction has done its share.
@@ -65,9 +59,7 @@ func (s *batch) next(phase string) { s.job.Phase, s.job.Cursor = phase, nil }
 
 // did adds to the job's counts.
 func (s *batch) did(result *logout.Result) {
-	total := records.ResultOf(s.job.Done)
-	sum(total, result)
-	s.job.Done = records.FromResult(total)
+	rules.Progress(s.job, result)
 }
 
 // owner is the part of an index that is the job's: one subject's, or (empty) all of it.
@@ -121,7 +113,7 @@ func (s *batch) endEach(
 			return n, err
 		}
 		n++
-		sum(done, &c.result)
+		rules.Sum(done, &c.result)
 		s.marked = s.marked || c.purge
 		s.job.Cursor = position
 		if s.spent = s.tx.KeysWritten() > batchKeys || s.tx.Full(); s.spent {
@@ -174,7 +166,7 @@ func (s *batch) sessions() error {
 // survivors revokes what has outlived sessions that ended before. A session that ends while the job is under
 // way is among them.
 func (s *batch) survivors() error {
-	if s.lenient() {
+	if !rules.Strict(s.ending) {
 		s.next(logout.PhaseGrants)
 		return nil
 	}
@@ -222,7 +214,7 @@ func (s *batch) grants() error {
 			if err != nil || g == nil {
 				return err == nil, err
 			}
-			if s.wants(g) {
+			if rules.RevokesLoose(s.ending, g.ref.Type, g.grant, s.now) {
 				rows = append(rows, *g)
 				room -= g.removes()
 			}
@@ -239,19 +231,6 @@ func (s *batch) grants() error {
 	s.job.Cursor = cursor
 	s.reached(all && room > 0, logout.PhasePurge)
 	return nil
-}
-
-// wants reports whether the job revokes a grant that no session judges.
-func (s *batch) wants(g *storedGrant) bool {
-	switch {
-	case !s.named(g.grant.GetClientId()):
-		return false
-	case !s.begunBy.IsZero() && records.Moment(g.grant.GetCreated()).After(s.begunBy):
-		return false
-	case g.ref.Type == grantstore.UserConsent:
-		return !s.ending.KeepConsents
-	}
-	return g.ref.Type.IsToken() && !s.ending.KeepTokens
 }
 
 // leftConsents removes consents that did not fit into the transaction that ended their session.

@@ -34,7 +34,7 @@ func (s endings) Claim(
 	}
 	err = s.e.updateInBackground(ctx, func(tx *kv.Tx) error {
 		claimed = &logout.ClaimResult{Next: found.next}
-		lease := records.Nanos(now.Add(claim.Lease))
+		lease := now.Add(claim.Lease)
 		for _, k := range found.damaged {
 			tx.Delete(k)
 			if err := tx.StepOver(layout.DamagedEntry(k)); err != nil {
@@ -51,17 +51,14 @@ func (s endings) Claim(
 				claimed.Next = now // another call was faster: look again
 				continue
 			}
-			n.Claimed = true
-			n.Claim++
-			if err := moveNotice(tx, d.id, n, n.State, lease, 0); err != nil {
+			if err := changeNotice(tx, d.id, n, func() { rules.Claim(n, lease) }); err != nil {
 				return err
 			}
 			claimed.Deliveries = append(claimed.Deliveries,
 				logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
 		}
-		if leased := records.Moment(lease); len(claimed.Deliveries) > 0 &&
-			(claimed.Next.IsZero() || leased.Before(claimed.Next)) {
-			claimed.Next = leased
+		if len(claimed.Deliveries) > 0 {
+			claimed.Next = earlier(claimed.Next, lease)
 		}
 		return nil
 	})

@@ -43,42 +43,35 @@ func (a *application) consume() error {
 
 // spend removes what goes with a code or refresh token that is used for the first time.
 func (a *application) spend(g *records.Grant) error {
-	spent := []grantstore.Type{grantstore.ReferenceToken}
-	switch access, known := records.RefOf(g.GetAccess()); {
-	case a.batch.Consume.Type == grantstore.AuthorizationCode:
-		spent = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}
-	case known:
-		row, err := loadGrant(a.tx, access)
-		if err := a.tx.Abandon(err); err != nil {
-			return err
-		}
-		if row != nil {
-			dropGrantRow(a.tx, access, row)
-		}
-		return leaveFamily(a.tx, access, g)
+	access, known, types := rules.GoesWith(a.batch.Consume.Type, g)
+	if !known {
+		_, err := dropFamily(a.tx, g.RequestId, types, a.now)
+		return err
 	}
-	_, err := dropFamily(a.tx, g.RequestId, spent, a.now)
-	return err
+	row, err := loadGrant(a.tx, access)
+	if err := a.tx.Abandon(err); err != nil {
+		return err
+	}
+	if row != nil {
+		dropGrantRow(a.tx, access, row)
+	}
+	return leaveFamily(a.tx, access, g)
 }
 
-// again is the use of a grant that was used before. A refresh token is forgiven within its grace, as long as
-// what was issued for it was not revoked and its family has room.
+// again is the use of a grant that was used before.
 func (a *application) again(g *records.Grant) error {
-	c := a.batch.Consume
-	if !rules.UsedAgain(g, rules.Grace(c), a.now) {
-		return a.refuseReused(g)
-	}
 	members, err := familyOf(a.tx, g.RequestId)
 	if err != nil {
 		return err
 	}
 	members = slices.DeleteFunc(members,
 		func(ref grantstore.Ref) bool { return ref.Type != grantstore.RefreshToken })
+	revoke, err := rules.Reuse(g, a.batch.Consume, len(members), a.now)
 	switch {
-	case len(members) == 0:
-		return a.refuseReused(g)
-	case len(members) >= grantstore.MaxLines:
-		return fmt.Errorf("its family has %d live refresh tokens: %w", len(members), grantstore.ErrConsumed)
+	case revoke:
+		return a.refuse(g, err)
+	case err != nil:
+		return err
 	}
 	a.consumed = g
 	return a.findOutlives()
@@ -95,12 +88,12 @@ func (a *application) findOutlives() error {
 	return err
 }
 
-// refuseReused revokes all that was issued for a code or refresh token. It is committed although the batch is
+// refuse revokes all that was issued for a code or refresh token. It is committed although the batch is
 // refused.
-func (a *application) refuseReused(g *records.Grant) error {
+func (a *application) refuse(g *records.Grant, answer error) error {
 	// What the batch did before is not to be committed.
 	a.tx.Reset()
-	a.refused = grantstore.ErrConsumed
+	a.refused = answer
 	_, err := dropFamily(a.tx, g.GetRequestId(), nil, a.now)
 	return err
 }
@@ -112,6 +105,5 @@ func consumeGrant(t *kv.Tx, ref grantstore.Ref, g *records.Grant, grace time.Dur
 		return err
 	}
 	dropGrantIndexes(t, ref, g)
-	g.Consumed = records.Nanos(now)
-	return saveUsed(t, ref, g, grace)
+	return saveUsed(t, ref, rules.Used(g, grace, records.Nanos(now)))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 func (s endings) Notifications(
@@ -25,10 +26,7 @@ func (s endings) Notifications(
 			return err
 		}
 		result = &logout.NotificationPage{Notifications: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
-		if p.Nothing {
-			return nil
-		}
-		result.ResultsToken, err = walk.Token(p.Before, p.After, 0)
+		result.ResultsToken, err = rules.Token(walk, p.Place, 0)
 		return err
 	})
 	return result, err
@@ -49,16 +47,10 @@ func noticeListing(r kv.Reader, f *logout.NotificationFilter) *listing.Listing[l
 		n := &records.Notification{}
 		id := string(position)
 		found, err := kv.Load(r, layout.NoticeKey(id), n)
-		if err != nil || !found || !noticeMatches(f, n) {
+		if err != nil || !found || !rules.Filed(f, n) {
 			return nil, err
 		}
 		return records.NotificationOf(id, n), nil
 	}
 	return l
-}
-
-func noticeMatches(f *logout.NotificationFilter, n *records.Notification) bool {
-	return (f.State == "" || n.GetState() == string(f.State)) &&
-		(f.ClientID == "" || n.GetClientId() == f.ClientID) &&
-		(f.SessionID == "" || n.GetSessionId() == f.SessionID)
 }

@@ -81,7 +81,7 @@ func (e *Engine) endAll(
 func (e *Engine) endIfDue(
 	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
 ) (logout.Result, error) {
-	ending := expiration(d, sweep)
+	ending := rules.Expiration(string(d.id), &sweep)
 	return e.endInBackground(ctx, ending.SessionID, now, func(tx *kv.Tx) (*closing, error) {
 		session, err := loadSession(tx, ending.SessionID)
 		if err != nil {
@@ -119,21 +119,13 @@ func (e *Engine) endInBackground(
 	return done.result, e.purgeSession(e.db.Base(), sid, now)
 }
 
-func expiration(d dueEntry, sweep logout.Sweep) *logout.Ending {
-	return &logout.Ending{
-		SessionID: string(d.id), Reason: logout.SessionExpiration,
-		KeepConsents: true, KeepOffline: sweep.KeepOffline, SkipNotification: sweep.SkipNotification,
-		CoordinatedOnly: sweep.CoordinatedOnly,
-	}
-}
-
 // endDamaged ends a session whose row is damaged, by what the listing tells of it. It is of no use to
 // anybody, due or not. Where the listing does not tell either, the row stays, and nobody is told to look at
 // it again.
 func (e *Engine) endDamaged(
 	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
 ) (logout.Result, error) {
-	ending := expiration(d, sweep)
+	ending := rules.Expiration(string(d.id), &sweep)
 	listed, err := e.positionListed(ctx, ending.SessionID)
 	if err != nil {
 		return logout.Result{}, err
@@ -202,7 +194,7 @@ func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
 			return 0, err
 		}
 		if left {
-			t.Put(layout.EndedDueKey(records.Nanos(now.Add(endedRetention)), sid), nil)
+			t.Put(layout.EndedDueKey(records.Nanos(now.Add(rules.EndedRetention)), sid), nil)
 			continue
 		}
 		ended, err := loadEnded(t, sid)

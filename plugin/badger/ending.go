@@ -11,11 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// endedRetention is how long an ended record is kept at least.
-const endedRetention = 24 * time.Hour
 
 // maxInline bounds the rows of dead grants that are removed in the transaction that killed them. The rest is
 // purged behind.
@@ -51,11 +47,12 @@ func (c *closing) run(sid string) error {
 	if session == nil {
 		return c.revokeSurvivors(sid)
 	}
-	if c.ending.SubjectID != "" && c.ending.SubjectID != session.SubjectId {
-		return nil
+	ends := rules.Ends(c.ending, session, c.now)
+	if c.broken { // it is of use to nobody, due or not
+		ends = rules.Concerns(c.ending, session.SubjectId)
 	}
-	if c.ending.Reason == logout.SessionExpiration && !c.broken && rules.Live(session, c.now) {
-		return nil // it slid since somebody saw it due
+	if !ends {
+		return nil
 	}
 	clients, err := clientsOf(c.tx, sid)
 	if err != nil {
@@ -69,9 +66,8 @@ func (c *closing) run(sid string) error {
 			return err
 		}
 	}
-	clients = slices.DeleteFunc(clients, func(client usedClient) bool {
-		return c.ending.OperationID != "" && client.use.LastEnding == c.ending.OperationID
-	})
+	clients = slices.DeleteFunc(clients,
+		func(client usedClient) bool { return rules.Dealt(c.ending, client.use) })
 	work := c.work(clients)
 	switch most := clientsAtOnce(c.tx, session, work); {
 	case c.limit == unbounded: // nothing of it is written
@@ -98,70 +94,38 @@ func (c *closing) run(sid string) error {
 
 // deal does what an ending does of clients, whether the session stays or goes.
 func (c *closing) deal(session *records.Session, clients []usedClient) error {
-	if err := c.tell(session, clients); err != nil {
-		return err
-	}
-	return c.revokeConsents(session, clients)
-}
-
-// named reports whether the ending is about this client.
-func (c *closing) named(client string) bool {
-	return c.ending.ClientIDs == nil || slices.Contains(c.ending.ClientIDs, client)
-}
-
-// tell queues the notices and notes which clients are left alone.
-func (c *closing) tell(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
-		switch {
-		case client.use.Detached:
-		case !c.named(client.id):
+		p := rules.Part(c.ending, session, client.id, client.use, c.now)
+		if p.LeftAlone {
 			c.result.ClientsLeftAlone = append(c.result.ClientsLeftAlone, client.id)
-		case c.tells(client.use):
-			if err := c.queue(session, client); err != nil {
+		}
+		if p.Notification != nil {
+			c.result.NotificationsQueued++
+			if err := insertNotice(c.tx, c.engine.nextNoticeID(c.now), p.Notification); err != nil {
 				return err
+			}
+		}
+		if p.Consents {
+			left, err := c.dropConsents(session.SubjectId, client.id)
+			if err != nil {
+				return err
+			}
+			if left {
+				c.consents, c.consentsOf = append(c.consents, client.id), session.SubjectId
 			}
 		}
 	}
 	return nil
 }
 
-// tells reports whether the client is to hear of this end of the session.
-func (c *closing) tells(use *records.ClientUse) bool {
-	switch {
-	case !use.Notify, c.ending.SkipNotification, c.ending.CoordinatedOnly && !use.Coordinated:
-		return false
-	}
-	return !ticketstore.Ends(use.Muted).Has(c.ending.Reason.Ends())
-}
-
-func (c *closing) queue(session *records.Session, client usedClient) error {
-	c.result.NotificationsQueued++
-	n := &records.Notification{
-		Issuer: session.Issuer, ClientId: client.id,
-		SubjectId: session.SubjectId, SessionId: session.SessionId,
-		Reason: string(c.ending.Reason), State: string(logout.Pending), Queued: records.Nanos(c.now),
-		NextAttempt: records.Nanos(c.now), GiveUpAt: records.Nanos(c.now.Add(logout.RetryWindow)),
-	}
-	if c.now.Sub(records.Moment(client.use.LastUsed)) <= logout.RecentUse {
-		n.Again = records.Nanos(c.now.Add(logout.SecondDelivery))
-	}
-	return insertNotice(c.tx, c.engine.nextNoticeID(c.now), n)
-}
-
-// keep revokes the tokens of a session that stays by raising the token number of its clients' rows, and
-// detaches clients that were named and have heard of it.
+// keep writes the rows of clients of a session that stays.
 func (c *closing) keep(session *records.Session, clients []usedClient) error {
 	for _, client := range clients {
-		if client.use.Detached || !c.named(client.id) {
+		if !rules.Keep(c.ending, client.id, client.use) {
 			continue
 		}
-		client.use.LastEnding = c.ending.OperationID
-		if !c.ending.KeepTokens {
-			client.use.TokenNumber++
-			c.purge = true
-		}
-		if c.ending.ClientIDs != nil && (!c.ending.SkipNotification || !client.use.Notify) {
-			client.use.Detached = true
+		c.purge = c.purge || !c.ending.KeepTokens
+		if client.use.Detached {
 			c.tx.Delete(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
 			if err := countSession(c.tx, client.id, -1); err != nil {
 				return err
@@ -189,7 +153,7 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 			logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
 	}
 	c.purge = true
-	c.tx.Put(layout.EndedDueKey(records.Nanos(c.now.Add(endedRetention)), session.SessionId), nil)
+	c.tx.Put(layout.EndedDueKey(records.Nanos(c.now.Add(rules.EndedRetention)), session.SessionId), nil)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.tx.Put(layout.EndedSubjectKey(session.SubjectId, session.SessionId), nil)
 	}
@@ -203,16 +167,11 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 		return nil, err
 	}
 	if ended == nil {
-		ended = &records.Ended{
-			SubjectId: session.SubjectId, When: records.Nanos(c.now), Reason: string(c.ending.Reason),
-		}
+		ended = rules.EndedBy(c.ending, session, c.now)
 	}
 	for _, client := range clients {
-		if survivors := c.survivors(client); survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
-			ended.Survivors = max(ended.Survivors, survivors)
-			ended.Clients = append(ended.Clients, &records.EndedClient{
-				ClientId: client.id, TokenNumber: client.use.TokenNumber, Survivors: survivors,
-			})
+		if !client.damaged { // some may have been revoked before
+			rules.Leave(ended, c.ending, client.id, client.use)
 		}
 		c.tx.Delete(layout.ClientUseKey(session.SessionId, client.id))
 		if client.use.Detached {
@@ -226,27 +185,10 @@ func (c *closing) leave(session *records.Session, clients []usedClient) (*record
 	return ended, nil
 }
 
-// lenient: tokens of the clients that the ending is about may survive it.
-func (c *closing) lenient() bool { return c.ending.KeepTokens || c.ending.KeepOffline }
-
-// survivors says which tokens of a client outlive the session. A removal narrowed to some clients leaves
-// those of the others alone.
-func (c *closing) survivors(client usedClient) records.Survivors {
-	switch {
-	case client.damaged:
-		return records.Survivors_SURVIVORS_UNSPECIFIED // some may have been revoked before
-	case c.ending.KeepTokens, !c.named(client.id):
-		return records.Survivors_SURVIVORS_ALL
-	case c.ending.KeepOffline:
-		return records.Survivors_SURVIVORS_OFFLINE
-	}
-	return records.Survivors_SURVIVORS_UNSPECIFIED
-}
-
 // revokeSurvivors ends what has outlived a session that ended before, as far as the ending revokes tokens
 // without exception.
 func (c *closing) revokeSurvivors(sid string) error {
-	if c.lenient() || c.ending.Reason == logout.SessionExpiration {
+	if !rules.Strict(c.ending) {
 		return nil
 	}
 	ended, err := loadEnded(c.tx, sid)
@@ -254,21 +196,10 @@ func (c *closing) revokeSurvivors(sid string) error {
 		c.purge = true // without it nothing survives
 		return errors.Join(c.tx.Abandon(err), c.purgeInline(sid))
 	}
-	if err != nil || ended == nil || ended.Survivors == records.Survivors_SURVIVORS_UNSPECIFIED {
+	if err != nil || !rules.RevokeSurvivors(c.ending, ended) {
 		return err
 	}
-	if c.ending.SubjectID != "" && c.ending.SubjectID != ended.SubjectId {
-		return nil
-	}
-	left := records.Survivors_SURVIVORS_UNSPECIFIED
-	for _, client := range ended.Clients {
-		if c.named(client.ClientId) {
-			client.Survivors = records.Survivors_SURVIVORS_UNSPECIFIED
-		}
-		left = max(left, client.Survivors)
-	}
-	ended.Survivors = left
-	if left == records.Survivors_SURVIVORS_UNSPECIFIED {
+	if ended.Survivors == records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.tx.Delete(layout.EndedSubjectKey(ended.SubjectId, sid))
 	}
 	c.purge = true
@@ -276,27 +207,6 @@ func (c *closing) revokeSurvivors(sid string) error {
 		return err
 	}
 	return c.purgeInline(sid)
-}
-
-// revokeConsents removes the subject's consents to the session's clients, and notes those clients of which it
-// could not remove all.
-func (c *closing) revokeConsents(session *records.Session, clients []usedClient) error {
-	if c.ending.KeepConsents || c.ending.SessionID == "" {
-		return nil // without a sid, all consents go in a phase of their own
-	}
-	for _, client := range clients {
-		if !c.named(client.id) || client.use.Detached {
-			continue
-		}
-		left, err := c.dropConsents(session.SubjectId, client.id)
-		if err != nil {
-			return err
-		}
-		if left {
-			c.consents, c.consentsOf = append(c.consents, client.id), session.SubjectId
-		}
-	}
-	return nil
 }
 
 // dropConsents removes consents of a subject to a client, at most c.limit of them, and reports whether there
@@ -337,13 +247,9 @@ func (c *closing) drop(rows []storedGrant) error {
 			}
 			continue
 		}
-		if judge(c.tx, g.ref.Type, g.grant, c.now) == nil {
-			if g.ref.Type == grantstore.UserConsent {
-				c.result.ConsentsRevoked++
-			} else {
-				c.result.GrantsRevoked++
-			}
-		}
+		revoked, consents := rules.Counts(g.ref.Type, judge(c.tx, g.ref.Type, g.grant, c.now))
+		c.result.GrantsRevoked += revoked
+		c.result.ConsentsRevoked += consents
 		if err := dropGrant(c.tx, g.ref, g.grant); err != nil {
 			return err
 		}

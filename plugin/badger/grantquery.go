@@ -27,10 +27,7 @@ func (s grants) Query(
 			return err
 		}
 		result = &grantstore.Page{Grants: p.Rows, HasPrev: p.HasPrev, HasNext: p.HasNext}
-		if p.Nothing {
-			return nil
-		}
-		result.ResultsToken, err = walk.Token(p.Before, p.After, 0)
+		result.ResultsToken, err = rules.Token(walk, p.Place, 0)
 		return err
 	})
 	return result, err
@@ -51,11 +48,11 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 		if err != nil || stored == nil {
 			return nil, err
 		}
-		g := records.GrantOf(stored.ref, stored.grant)
-		g.Data = nil
-		if !grantMatches(f, g) {
+		if !rules.Selected(f, stored.ref.Type, stored.grant) {
 			return nil, nil //nolint:nilnil // no row is what is meant
 		}
+		g := records.GrantOf(stored.ref, stored.grant)
+		g.Data = nil
 		switch verdict := judge(r, g.Type, stored.grant, now); {
 		case verdict == nil:
 			return g, nil
@@ -66,10 +63,4 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 		}
 	}
 	return l
-}
-
-func grantMatches(f *grantstore.Filter, g *grantstore.Grant) bool {
-	return (f.SubjectID == "" || g.SubjectID == f.SubjectID) &&
-		(f.SessionID == "" || g.SessionID == f.SessionID) &&
-		(f.ClientID == "" || g.ClientID == f.ClientID) && (f.Type == "" || g.Type == f.Type)
 }

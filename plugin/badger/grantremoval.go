@@ -9,6 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -73,27 +74,17 @@ func (s grants) Remove(
 	return removed, nil
 }
 
-// grantsToRemove lists what a removal selects, dead or alive: a session that is over but has not ended yet
-// may still let its grants live again. A used code or refresh token is left, lest its reuse go unnoticed.
+// grantsToRemove lists what a removal takes.
 func grantsToRemove(r kv.Reader, removal *grantstore.Removal) *listing.Listing[grantstore.Grant] {
-	f := &removal.Filter
-	l := grantListing(r, f, time.Time{})
+	l := grantListing(r, &removal.Filter, time.Time{})
 	l.Match = func(_ []byte, value func() ([]byte, error)) (*grantstore.Grant, error) {
 		stored, err := followGrant(r, value)
-		if err != nil || stored == nil || stored.grant.GetConsumed() != 0 {
+		if err != nil || stored == nil || !rules.Removes(removal, stored.ref.Type, stored.grant) {
 			return nil, err
 		}
-		if g := records.GrantOf(stored.ref, stored.grant); grantMatches(f, g) &&
-			takes(removal, stored.grant) {
-			return &grantstore.Grant{Ref: g.Ref}, nil
-		}
-		return nil, nil //nolint:nilnil // no row is what is meant
+		return &grantstore.Grant{Ref: stored.ref}, nil
 	}
 	return l
-}
-
-func takes(removal *grantstore.Removal, g *records.Grant) bool {
-	return removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
 }
 
 // removeGrants removes grants that are still there and unused. Under one key there is never another
@@ -108,16 +99,12 @@ func removeGrants(
 		if err := t.StepOver(err); err != nil {
 			return err
 		}
-		if g == nil || g.GetConsumed() != 0 || !takes(removal, g) {
+		if g == nil || !rules.Removes(removal, ref.Type, g) {
 			continue
 		}
-		if judge(t, ref.Type, g, now) == nil {
-			if ref.Type == grantstore.UserConsent {
-				removed.ConsentsRevoked++
-			} else {
-				removed.GrantsRevoked++
-			}
-		}
+		revoked, consents := rules.Counts(ref.Type, judge(t, ref.Type, g, now))
+		removed.GrantsRevoked += revoked
+		removed.ConsentsRevoked += consents
 		if err := dropGrant(t, ref, g); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -55,13 +56,7 @@ func (s grants) Get(
 // sessionTimes returns nil for a session that has ended.
 func sessionTimes(r kv.Reader, sid string) (*grantstore.SessionTimes, error) {
 	session, err := loadSession(r, sid)
-	if err != nil || session == nil {
-		return nil, err
-	}
-	return &grantstore.SessionTimes{
-		Renewed: records.Moment(session.GetRenewed()), Expires: records.Moment(session.GetExpires()),
-		EndsAt: records.Moment(session.GetEndsAt()),
-	}, nil
+	return records.SessionTimesOf(session), err
 }
 
 // related returns what a code exchange needs along with the code.
@@ -71,7 +66,7 @@ func related(r kv.Reader, requestID string) (grantsOfFamily []grantstore.Grant, 
 		return nil, err
 	}
 	for _, ref := range members {
-		if ref.Type != grantstore.OpenIDRequest && ref.Type != grantstore.PKCERequest {
+		if !rules.Related(ref.Type) {
 			continue
 		}
 		record, err := loadGrant(r, ref)

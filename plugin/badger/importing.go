@@ -1,45 +1,39 @@
 package badger
 
 import (
-	"bytes"
+	"strings"
 
-	"google.golang.org/protobuf/proto"
-
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // importRecord puts a record, and what is made from it, in the place of what has its key.
 func importRecord(t *kv.Tx, r *transfer.Record) error {
-	if len(r.Key) == 0 {
-		return ticketstore.Invalidf("key", "is empty")
+	message, err := rules.Import(r)
+	if err != nil {
+		return err
 	}
-	switch r.Kind {
-	case transfer.Sessions:
-		return importSession(t, r)
-	case transfer.Clients:
-		return importClient(t, r)
-	case transfer.Ended:
-		return importEnded(t, r)
-	case transfer.Grants:
-		return importGrant(t, r)
-	case transfer.Operations:
-		return importOperation(t, r)
-	case transfer.Jobs:
-		return importJob(t, r)
-	case transfer.Purges:
-		putRecord(t, r)
-		return nil
-	case transfer.Notifications:
-		return importNotice(t, r)
-	case transfer.Properties:
-		return importProperty(t, r)
+	switch next := message.(type) {
+	case *records.Session:
+		return importSession(t, r, next)
+	case *records.ClientUse:
+		return importClient(t, r, next)
+	case *records.Ended:
+		return importEnded(t, r, next)
+	case *records.Grant:
+		return importGrant(t, r, next)
+	case *records.Operation:
+		return importOperation(t, r, next)
+	case *records.Job:
+		return importJob(t, r, next)
+	case *records.Notification:
+		return importNotice(t, r, next)
 	}
-	return ticketstore.Invalidf("kind", "%d is none that this store knows", r.Kind)
+	putRecord(t, r) // one that nothing is made from
+	return nil
 }
 
 // putRecord writes the record's own row.
@@ -52,23 +46,8 @@ func putRecord(t *kv.Tx, r *transfer.Record) {
 	t.Put(k, r.Data)
 }
 
-// read decodes a record that is not deleted.
-func read(r *transfer.Record, message proto.Message) error {
-	if r.Deleted {
-		return nil
-	}
-	if err := proto.Unmarshal(r.Data, message); err != nil {
-		return ticketstore.Invalidf("data", "is no record of %s", r.Kind)
-	}
-	return nil
-}
-
-func importJob(t *kv.Tx, r *transfer.Record) error {
-	id := string(r.Key)
-	next, old := &records.Job{}, &records.Job{}
-	if err := read(r, next); err != nil {
-		return err
-	}
+func importJob(t *kv.Tx, r *transfer.Record, next *records.Job) error {
+	id, old := string(r.Key), &records.Job{}
 	found, err := kv.Load(t, layout.JobKey(id), old)
 	if err != nil {
 		return err
@@ -86,15 +65,8 @@ func importJob(t *kv.Tx, r *transfer.Record) error {
 	return nil
 }
 
-func importSession(t *kv.Tx, r *transfer.Record) error {
+func importSession(t *kv.Tx, r *transfer.Record, next *records.Session) error {
 	sid := string(r.Key)
-	next := &records.Session{}
-	if err := read(r, next); err != nil {
-		return err
-	}
-	if !r.Deleted && (next.SessionId != sid || len(next.Key) != len(ticketstore.Key{}) || next.Expires == 0) {
-		return ticketstore.Invalidf("data", "is not the session that its key says")
-	}
 	old, err := loadSession(t, sid)
 	if err != nil {
 		return err
@@ -144,17 +116,9 @@ func listClient(t *kv.Tx, session *records.Session, c usedClient, in bool) error
 	}
 }
 
-func importClient(t *kv.Tx, r *transfer.Record) error {
-	id, client, ok := bytes.Cut(r.Key, []byte{0})
-	if !ok || len(id) == 0 || len(client) == 0 {
-		return ticketstore.Invalidf("key", "does not name a session and a client")
-	}
-	sid := string(id)
-	next := &records.ClientUse{}
-	if err := read(r, next); err != nil {
-		return err
-	}
-	old, err := loadClientUse(t, sid, string(client))
+func importClient(t *kv.Tx, r *transfer.Record, next *records.ClientUse) error {
+	sid, client, _ := strings.Cut(string(r.Key), "\x00")
+	old, err := loadClientUse(t, sid, client)
 	if err != nil {
 		return err
 	}
@@ -163,12 +127,12 @@ func importClient(t *kv.Tx, r *transfer.Record) error {
 		return err
 	}
 	if session != nil && old != nil {
-		if err := listClient(t, session, usedClient{id: string(client), use: old}, false); err != nil {
+		if err := listClient(t, session, usedClient{id: client, use: old}, false); err != nil {
 			return err
 		}
 	}
 	if session != nil && !r.Deleted {
-		if err := listClient(t, session, usedClient{id: string(client), use: next}, true); err != nil {
+		if err := listClient(t, session, usedClient{id: client, use: next}, true); err != nil {
 			return err
 		}
 	}
@@ -176,12 +140,8 @@ func importClient(t *kv.Tx, r *transfer.Record) error {
 	return nil
 }
 
-func importEnded(t *kv.Tx, r *transfer.Record) error {
+func importEnded(t *kv.Tx, r *transfer.Record, next *records.Ended) error {
 	sid := string(r.Key)
-	next := &records.Ended{}
-	if err := read(r, next); err != nil {
-		return err
-	}
 	old, err := loadEnded(t, sid)
 	if err != nil {
 		return err
@@ -203,18 +163,11 @@ func importEnded(t *kv.Tx, r *transfer.Record) error {
 // endedLook is where an imported ended record stands in the index of those to look at. Nobody moves it while
 // the store is a target.
 func endedLook(ended *records.Ended, sid string) []byte {
-	return layout.EndedDueKey(records.Nanos(records.Moment(ended.GetWhen()).Add(endedRetention)), sid)
+	return layout.EndedDueKey(rules.EndedDue(ended), sid)
 }
 
-func importGrant(t *kv.Tx, r *transfer.Record) error {
-	ref, ok := records.RefOf(r.Key)
-	if !ok {
-		return ticketstore.Invalidf("key", "is not that of a grant")
-	}
-	next := &records.Grant{}
-	if err := read(r, next); err != nil {
-		return err
-	}
+func importGrant(t *kv.Tx, r *transfer.Record, next *records.Grant) error {
+	ref, _ := records.RefOf(r.Key)
 	old, err := loadGrant(t, ref)
 	if err != nil {
 		return err
@@ -231,7 +184,7 @@ func importGrant(t *kv.Tx, r *transfer.Record) error {
 		err = insertGrant(t, ref, next)
 	default: // it is of no family any more
 		putGrantIndexes(t, ref, next)
-		if next.Used == 0 {
+		if rules.Former(next) {
 			t.Put(layout.MakeSmallKey, nil)
 		}
 	}
@@ -239,11 +192,8 @@ func importGrant(t *kv.Tx, r *transfer.Record) error {
 	return err
 }
 
-func importOperation(t *kv.Tx, r *transfer.Record) error {
-	next, old := &records.Operation{}, &records.Operation{}
-	if err := read(r, next); err != nil {
-		return err
-	}
+func importOperation(t *kv.Tx, r *transfer.Record, next *records.Operation) error {
+	old := &records.Operation{}
 	found, err := kv.Load(t, layout.Key(layout.TableOperation, r.Key), old)
 	if err != nil {
 		return err
@@ -258,14 +208,9 @@ func importOperation(t *kv.Tx, r *transfer.Record) error {
 	return nil
 }
 
-// importNotice drops the claim: nobody is about to deliver it. The number of the claim stays, so that a late
-// answer changes nothing.
-func importNotice(t *kv.Tx, r *transfer.Record) error {
-	id := string(r.Key)
-	next, old := &records.Notification{}, &records.Notification{}
-	if err := read(r, next); err != nil {
-		return err
-	}
+// importNotice drops the claim.
+func importNotice(t *kv.Tx, r *transfer.Record, next *records.Notification) error {
+	id, old := string(r.Key), &records.Notification{}
 	found, err := kv.Load(t, layout.NoticeKey(id), old)
 	if err != nil {
 		return err
@@ -276,14 +221,6 @@ func importNotice(t *kv.Tx, r *transfer.Record) error {
 	if r.Deleted {
 		return nil
 	}
-	next.Claimed, next.Due = false, 0
-	var due int64
-	if next.State == string(logout.Pending) {
-		due = next.NextAttempt
-	}
-	purgeAt := next.PurgeAt
-	next.PurgeAt = 0
-	t.Put(layout.NoticeClientKey(next.ClientId, id), nil)
-	t.Put(layout.NoticeSessionKey(next.SessionId, id), nil)
-	return moveNotice(t, id, next, next.State, due, purgeAt)
+	rules.Release(next)
+	return insertNotice(t, id, next)
 }

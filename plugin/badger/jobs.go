@@ -38,8 +38,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 // newJob returns the job of an ending without a sid. Its sessions are those up to the last one that there is
 // now.
 func newJob(r kv.Reader, ending *logout.Ending, now time.Time) (*records.Job, error) {
-	job := records.FromEnding(ending, now)
-	job.Phase = logout.PhaseSessions
+	job := rules.NewJob(ending, now)
 	if !ending.All {
 		index := layout.Key(layout.IndexSubject, layout.More(ending.SubjectID))
 		if err := lastSession(r, index, job); err != nil {
@@ -117,7 +116,7 @@ func saveJob(t *kv.Tx, id string, job *records.Job) error {
 		t.Put(layout.JobRunningKey(id), nil)
 		return t.Save(layout.JobKey(id), job)
 	}
-	job.Cursor, job.Last, job.Error = nil, nil, ""
+	rules.Finish(job)
 	t.Delete(layout.JobRunningKey(id))
 	t.Put(layout.JobAgeKey(id, job), nil)
 	return t.Save(layout.JobKey(id), job)
@@ -139,9 +138,7 @@ func addProgress(t *kv.Tx, id string, done *logout.Result) error {
 	if err != nil || !found {
 		return t.StepOver(err) // nobody counts any more
 	}
-	total := records.ResultOf(job.GetDone())
-	sum(total, done)
-	job.Done = records.FromResult(total)
+	rules.Progress(job, done)
 	return saveJob(t, id, job)
 }
 
@@ -173,11 +170,13 @@ func purgeJobs(t *kv.Tx, limit int, now time.Time) (int, error) {
 		if err != nil || !found {
 			continue
 		}
-		if job.Finished != 0 {
+		dated, over := rules.DateJob(job, now)
+		if over {
 			dropJob(t, id, job)
+		}
+		if !dated {
 			continue
 		}
-		job.Finished = records.Nanos(now)
 		if err := saveJob(t, id, job); err != nil {
 			return 0, err
 		}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -73,20 +72,15 @@ func (m *makingRoom) run(record *records.Session) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	excess := len(live) - m.limit.Max + 1
-	if excess <= 0 {
-		return true, nil
-	}
-	if !m.limit.EndOldest {
-		return false, ticketstore.ErrTooManySessions
+	excess, err := rules.Excess(len(live), &m.limit)
+	if err != nil || excess == 0 {
+		return err == nil, err
 	}
 	for i, sid := range live[:min(excess, maxMakeRoom)] {
 		if i > 0 && m.tx.Full() {
 			return false, nil
 		}
-		c := m.engine.closing(m.tx, &logout.Ending{
-			SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: m.limit.KeepOffline,
-		}, m.now)
+		c := m.engine.closing(m.tx, rules.Displacement(sid, &m.limit), m.now)
 		c.limit = maxMakeRoomGrant
 		if err := c.run(sid); err != nil {
 			return false, err

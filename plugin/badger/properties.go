@@ -3,14 +3,13 @@ package badger
 // Properties (v): small values of the host's.
 
 import (
-	"bytes"
-	"cmp"
 	"context"
+	"math"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
-	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -47,38 +46,21 @@ func (s properties) SetProperty(ctx context.Context, name string, old, value []b
 	}
 	return s.e.end(ctx, func(tx *kv.Tx) error {
 		now, err := loadProperty(tx, name)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case bytes.Equal(now, value):
-			return nil
-		case !bytes.Equal(now, old):
-			return ticketstore.ErrConflict
-		case len(value) == 0:
+		}
+		others, err := countKeys(tx, layout.TableProperty, math.MaxInt)
+		if err != nil {
+			return err
+		}
+		change, err := rules.SetProperty(now, old, value, others)
+		if err != nil || !change {
+			return err
+		}
+		if len(value) == 0 {
 			tx.Delete(layout.PropertyKey(name))
 			return nil
 		}
-		if now == nil {
-			if n, err := countKeys(tx, layout.TableProperty, ticketstore.MaxProperties-1); err != nil ||
-				n < 0 {
-				return cmp.Or(err, ticketstore.TooManyProperties())
-			}
-		}
 		return tx.Save(layout.PropertyKey(name), &records.Property{Value: value})
 	})
-}
-
-func importProperty(t *kv.Tx, r *transfer.Record) error {
-	property := &records.Property{}
-	if err := read(r, property); err != nil {
-		return err
-	}
-	if err := ticketstore.CheckProperty(string(r.Key), property.GetValue()); err != nil {
-		return err
-	}
-	if !r.Deleted && len(property.GetValue()) == 0 {
-		return ticketstore.Invalidf("data", "is a property without a value")
-	}
-	putRecord(t, r)
-	return nil
 }

@@ -16,7 +16,7 @@ import (
 // purgeDead removes at most limit rows of grants that the session, or what is left of it, does not let live,
 // counts those that were tokens in use until then, and reports whether there may be more.
 func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, more bool, err error) {
-	dead, more, err := deadOf(t, sid, limit)
+	dead, more, err := deadOf(t, sid, limit, now)
 	room := t.Share(6)
 	for i, d := range dead {
 		if room -= d.removes(); room < 0 && i > 0 && limit != unbounded {
@@ -29,7 +29,7 @@ func purgeDead(t *kv.Tx, sid string, limit int, now time.Time) (revoked int, mor
 			}
 			continue
 		}
-		if d.grant.GetConsumed() == 0 && d.ref.Type.IsToken() && !rules.Expired(d.grant, now) {
+		if d.inUse {
 			revoked++
 		}
 		if err := dropGrant(t, d.ref, d.grant); err != nil {
@@ -45,6 +45,8 @@ type storedGrant struct {
 	// damaged is why there is no grant at the end of an index entry.
 	damaged error
 	entry   []byte
+	// inUse: the grant was a token in use until its session ended.
+	inUse bool
 }
 
 // grantBytes is more than the removal of a grant takes whose ids are as long as they may be.
@@ -60,7 +62,7 @@ func (g *storedGrant) removes() int {
 //
 // A session that is over but has not been ended yet has not decided yet what outlives it: its grants are no
 // concern of a purge.
-func deadOf(r kv.Reader, sid string, limit int) (dead []storedGrant, rest bool, err error) {
+func deadOf(r kv.Reader, sid string, limit int, now time.Time) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
 	if layout.IsDamage(err) {
 		session, err = &records.Session{}, r.StepOver(err) // it is there: its clients' rows tell what is dead
@@ -69,7 +71,7 @@ func deadOf(r kv.Reader, sid string, limit int) (dead []storedGrant, rest bool, 
 		return nil, false, err
 	}
 	take := func(g *storedGrant) (bool, error) {
-		isDead, err := deadIn(r, session, g)
+		isDead, err := deadIn(r, session, g, now)
 		if err != nil || !isDead {
 			return err == nil, err
 		}
@@ -96,7 +98,7 @@ func deadOf(r kv.Reader, sid string, limit int) (dead []storedGrant, rest bool, 
 }
 
 // deadIn reports whether a session, which is nil once it has ended, does not let a grant of its own live.
-func deadIn(r kv.Reader, session *records.Session, g *storedGrant) (bool, error) {
+func deadIn(r kv.Reader, session *records.Session, g *storedGrant, now time.Time) (dead bool, err error) {
 	if g.damaged != nil {
 		if session != nil {
 			return false, r.StepOver(g.damaged) // it may be any client's
@@ -110,7 +112,8 @@ func deadIn(r kv.Reader, session *records.Session, g *storedGrant) (bool, error)
 	if err != nil {
 		return false, r.StepOver(err)
 	}
-	return !rules.Allowed(g.ref.Type, g.grant, &standing), nil
+	dead, g.inUse = rules.Swept(g.ref.Type, g.grant, &standing, now)
+	return dead, nil
 }
 
 // followGrant reads the grant that an index entry leads to, nil if it is gone.
@@ -210,9 +213,12 @@ func purgeExpired(t *kv.Tx, limit int, now time.Time) (int, error) {
 		if g == nil {
 			continue
 		}
-		stays, err := shrinkUsed(t, ref, g, now)
-		if err == nil && !stays {
+		switch rules.FateOf(g, now) {
+		case rules.Goes:
 			err = dropGrant(t, ref, g)
+		case rules.Shrinks:
+			err = shrinkUsed(t, ref, g, now)
+		case rules.Stays:
 		}
 		if err != nil {
 			return 0, err

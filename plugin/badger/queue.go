@@ -7,26 +7,19 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // nextNoticeID returns an id that is new and sorts by the moment.
 func (e *Engine) nextNoticeID(now time.Time) string {
-	return fmt.Sprintf("%016x%08x", uint64(records.Nanos(now)), e.noticeSeq.Add(1))
+	return rules.NotificationID(now, e.noticeSeq.Add(1))
 }
 
 // insertNotice writes a new notice and all of its index entries.
 func insertNotice(t *kv.Tx, id string, n *records.Notification) error {
 	t.Put(layout.NoticeClientKey(n.ClientId, id), nil)
 	t.Put(layout.NoticeSessionKey(n.SessionId, id), nil)
-	return moveNotice(t, id, n, n.State, n.NextAttempt, 0)
-}
-
-// moveNotice writes a notice in a state, due at a moment and to be purged at another (0: never), and moves
-// its index entries.
-func moveNotice(t *kv.Tx, id string, n *records.Notification, state string, due, purgeAt int64) error {
-	unlistNotice(t, id, n)
-	n.State, n.Due, n.PurgeAt = state, due, purgeAt
 	return listNotice(t, id, n)
 }
 

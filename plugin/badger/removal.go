@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -167,16 +167,13 @@ func recallAnswer(t *kv.Tx, operationID string) (*logout.Result, error) {
 	operation, job := &records.Operation{}, &records.Job{}
 	found, err := kv.Load(t, layout.OperationKey(operationID), operation)
 	if err != nil || found {
-		return records.ResultOf(operation.GetEnding()), err
+		return rules.Recall(operationID, operation, nil), err
 	}
 	found, err = kv.Load(t, layout.JobKey(operationID), job)
-	switch {
-	case err != nil || !found || job.Phase != "":
+	if err != nil || !found {
 		return nil, err
-	case job.All:
-		return &logout.Result{JobID: operationID}, nil
 	}
-	return records.ResultOf(job.Done), nil
+	return rules.Recall(operationID, nil, job), nil
 }
 
 // work goes on with a job until it is done, one transaction after another. It may be called again after a
@@ -210,8 +207,7 @@ func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, e
 	}
 	job.Error = ""
 	now := records.Moment(job.Now)
-	// What came while the job was under way is not its business.
-	s := &batch{closing: e.closing(tx, records.EndingOf(id, job), now), job: job, begunBy: now.Add(clockSkew)}
+	s := &batch{closing: e.closing(tx, records.EndingOf(id, job), now), job: job}
 	if err := s.run(); err != nil {
 		return nil, false, err
 	}
@@ -237,7 +233,7 @@ func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Tim
 				}
 			}
 			total = &c.result
-			sum(total, &logout.Result{})
+			rules.Sum(total, &logout.Result{})
 			return err
 		}
 		job, err := newJob(discarded().tx, ending, now)
@@ -257,14 +253,4 @@ func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Tim
 		return nil
 	})
 	return total, err
-}
-
-// sum adds a result to a total, in which each client left alone stands once.
-func sum(total, result *logout.Result) {
-	total.Add(*result)
-	total.Ended = append(total.Ended, result.Ended...)
-	total.Ended = total.Ended[:min(len(total.Ended), logout.MaxEnded)]
-	total.ClientsLeftAlone = append(total.ClientsLeftAlone, result.ClientsLeftAlone...)
-	slices.Sort(total.ClientsLeftAlone)
-	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
 }

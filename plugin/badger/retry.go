@@ -77,8 +77,7 @@ func (e *Engine) retrySelected(
 			if err := tx.StepOver(err); err != nil {
 				return err
 			}
-			if err != nil || !found || !noticeMatches(&retry.Filter, n) || n.Queued > records.Nanos(now) ||
-				underWay(n, now) {
+			if err != nil || !found || !rules.Retries(&retry.Filter, n, now) {
 				continue
 			}
 			if err := sendAgain(tx, id, n, now); err != nil {
@@ -92,12 +91,6 @@ func (e *Engine) retrySelected(
 		return nil, err
 	}
 	return retried, nil
-}
-
-// underWay reports whether a notice is being delivered, or will be without being asked for.
-func underWay(n *records.Notification, now time.Time) bool {
-	return n.GetState() == string(logout.Pending) &&
-		(n.GetClaimed() || n.GetNextAttempt() <= records.Nanos(now))
 }
 
 // sendAgain makes a notice due now, with a new retry window.

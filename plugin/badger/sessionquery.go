@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/listing"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -40,32 +41,11 @@ func (s tickets) Query(
 		if result.TotalCount, err = countSessions(r, &walk.Filter, l); err != nil {
 			return err
 		}
-		paginate(result, walk)
-		if p.Nothing {
-			return nil
-		}
-		result.ResultsToken, err = walk.Token(p.Before, p.After, max(result.CurrentPage, 0))
+		rules.Number(result, walk)
+		result.ResultsToken, err = rules.Token(walk, p.Place, result.CurrentPage)
 		return err
 	})
 	return result, err
-}
-
-// paginate numbers the page: the ends of the listing are certain, in between the token's count goes on.
-func paginate(p *ticketstore.Page, walk *ticketstore.Walk[ticketstore.SessionFilter]) {
-	p.TotalPages, p.CurrentPage = -1, walk.Page
-	if p.TotalCount >= 0 {
-		p.TotalPages = (p.TotalCount + walk.Count - 1) / walk.Count
-		if !p.HasNext && p.HasPrev && len(p.Sessions) > 0 {
-			p.CurrentPage = p.TotalPages
-		}
-		p.CurrentPage = min(p.CurrentPage, max(p.TotalPages, 1))
-	}
-	if !p.HasPrev {
-		p.CurrentPage = 1
-	}
-	if p.CurrentPage == 0 {
-		p.CurrentPage = -1
-	}
 }
 
 // sessionListing chooses the index that leads to the fewest rows and a match for what it leaves open.
@@ -88,7 +68,7 @@ func sessionListing(r kv.Reader, f *ticketstore.SessionFilter) (*listing.Listing
 		}
 		if f.ClientID != "" && !byClient {
 			use, err := loadClientUse(r, record.GetSessionId(), f.ClientID)
-			if err != nil || use == nil || use.GetDetached() {
+			if err != nil || !rules.Shown(use) {
 				return nil, err
 			}
 		}

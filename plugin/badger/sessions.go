@@ -51,22 +51,15 @@ func createdBefore(r kv.Reader, session *ticketstore.Session) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if string(sid) == session.SessionID {
-		return true, nil
-	}
+	taken := false
 	for _, k := range [][]byte{layout.SessionKey(session.SessionID), layout.EndedKey(session.SessionID)} {
-		taken, err := r.Get(k)
+		row, err := r.Get(k)
 		if err != nil {
 			return false, err
 		}
-		if taken != nil {
-			return false, fmt.Errorf("session id: %w", ticketstore.ErrExists)
-		}
+		taken = taken || row != nil
 	}
-	if sid != nil {
-		return false, fmt.Errorf("session key: %w", ticketstore.ErrExists)
-	}
-	return false, nil
+	return rules.Create(session, string(sid), taken)
 }
 
 func (s tickets) Get(ctx context.Context, k ticketstore.Key) (session *ticketstore.Session, err error) {
@@ -248,7 +241,7 @@ func detailOf(r kv.Reader, record *records.Session) (*ticketstore.SessionDetail,
 	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(record)}
 	clients, err := clientsOf(r, record.GetSessionId())
 	for _, c := range clients {
-		if !c.damaged && !c.use.GetDetached() {
+		if !c.damaged && rules.Shown(c.use) {
 			detail.Clients = append(detail.Clients, records.ClientUseOf(c.id, c.use))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -65,7 +66,7 @@ func (c *closing) work(clients []usedClient) []usedClient {
 		return clients
 	}
 	return slices.DeleteFunc(slices.Clone(clients), func(client usedClient) bool {
-		return client.use.Detached || !c.named(client.id)
+		return client.use.Detached || !rules.Names(c.ending, client.id)
 	})
 }
 

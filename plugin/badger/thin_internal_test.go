@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -203,7 +204,7 @@ func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	late := base.Add(endedRetention + 2*time.Hour)
+	late := base.Add(rules.EndedRetention + 2*time.Hour)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 100}, late)
 	if err != nil || swept.Ended != 20 {
 		t.Errorf("want 20 sessions ended, got %+v, %v", swept, err)

@@ -14,21 +14,8 @@ import (
 // for a month leaves 720 of them. What that needs takes at most 250 bytes, indexes included, where ids are
 // as long as fosite's. The rest goes with the use, or with its grace.
 
-// formerGrace is for how long a grant that was used in a store of before is kept whole: as long as any
-// grace is thought to last.
-const formerGrace = time.Hour
-
-// saveUsed writes a used grant that may be used again for that long, and its place.
-func saveUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, grace time.Duration) error {
-	if grace > 0 {
-		g.Used = 1 + uint64(grace)
-	} else {
-		g = &records.Grant{
-			RequestId: g.RequestId, SessionId: g.SessionId, ClientId: g.ClientId,
-			Created: g.Created, Expires: g.Expires, Consumed: g.Consumed,
-			Offline: g.Offline, TokenNumber: g.TokenNumber, Outlives: g.Outlives, Used: 1,
-		}
-	}
+// saveUsed writes a used grant, and its place.
+func saveUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 	putGrantIndexes(t, ref, g)
 	return t.Save(layout.GrantKey(ref), g)
 }
@@ -58,14 +45,10 @@ func usedOf(r kv.Reader, sid string, f func(g *storedGrant) (bool, error)) error
 	})
 }
 
-// shrinkUsed takes what is not needed any more from a used grant whose grace is over, and reports whether the
-// grant is to stay.
-func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) (bool, error) {
-	if g.GetUsed() <= 1 || rules.Expired(g, now) {
-		return false, nil
-	}
+// shrinkUsed takes what is not needed any more from a used grant.
+func shrinkUsed(t *kv.Tx, ref grantstore.Ref, g *records.Grant, now time.Time) error {
 	dropGrantIndexes(t, ref, g)
-	return true, saveUsed(t, ref, g, 0)
+	return saveUsed(t, ref, rules.Shrink(g, now))
 }
 
 // maxMakeSmall bounds the grants that one transaction looks at for used ones that a release before kept
@@ -104,8 +87,7 @@ func makeSmall(t *kv.Tx, limit int, now time.Time) (n int, err error) {
 			if err := layout.Decode(k, v, g); err != nil {
 				return true, t.StepOver(err)
 			}
-			if ref, ok := records.RefOf(k[len(layout.TableGrant):]); ok && g.GetConsumed() != 0 &&
-				g.GetUsed() == 0 {
+			if ref, ok := records.RefOf(k[len(layout.TableGrant):]); ok && rules.Former(g) {
 				found = append(found, ref)
 			}
 			return true, nil
@@ -132,9 +114,5 @@ func makeOneSmall(t *kv.Tx, ref grantstore.Ref, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	dropGrantIndexes(t, ref, g)
-	if rules.UsedAgain(g, formerGrace, now) {
-		return saveUsed(t, ref, g, formerGrace)
-	}
-	return saveUsed(t, ref, g, 0)
+	return shrinkUsed(t, ref, g, now)
 }

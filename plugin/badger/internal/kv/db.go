@@ -14,6 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -232,11 +233,7 @@ func (d *DB) ViewAlong(ctx context.Context, f func(r *Snapshot) error) error {
 }
 
 func (d *DB) complete() error {
-	switch transfer.State(d.Ledger().GetState()) {
-	case transfer.Importing, transfer.Abandoned:
-		return errImporting
-	}
-	return nil
+	return rules.Serves(transfer.State(d.Ledger().GetState()))
 }
 
 // Look is View whatever the state of the store.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -17,8 +18,7 @@ const maxJournal = 4_000_000
 // Journals reports whether changes are journaled: the store is a source. What was written before the fence in
 // the fence's own group counts.
 func Journals(ledger *recordpb.Ledger) bool {
-	state := transfer.State(ledger.GetState())
-	return state == transfer.Exporting || state == transfer.Fenced
+	return rules.Journals(transfer.State(ledger.GetState()))
 }
 
 // journal notes the keys of the rows that a group writes.

@@ -4,7 +4,6 @@ package kv
 
 import (
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"sync/atomic"
 
@@ -13,8 +12,8 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // metadata is what the committer keeps of the store, in the transactions that write rows: the ledger with the
@@ -76,16 +75,8 @@ func Admitted(ledger *recordpb.Ledger, moves bool) error {
 	if moves {
 		return nil
 	}
-	switch transfer.State(ledger.GetState()) {
-	case transfer.Fenced, transfer.Superseded:
-		return transfer.ErrFenced
-	case transfer.Importing, transfer.Abandoned:
-		return errImporting
-	}
-	return nil
+	return rules.Writes(transfer.State(ledger.GetState()))
 }
-
-var errImporting = fmt.Errorf("%w: it is being filled from another store", ticketstore.ErrUnavailable)
 
 // add adds to a group what the metadata becomes with it.
 func (m *metadata) add(g *group) (*update, error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 )
 
 // SessionPosition is the place of a session in a listing ordered by creation.
@@ -21,7 +22,7 @@ type Entry struct{ Key, Value []byte }
 // GrantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed
 // nowhere; a used grant can only be found by its session and by its age.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
-	if due := grantDue(g); due != 0 {
+	if due := rules.GrantDue(g); due != 0 {
 		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})
 	}
 	if ref.Type == grantstore.JTI || ref.Type == grantstore.PushedAuthorization {
@@ -52,18 +53,6 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
 	return entries
 }
 
-// grantDue is when the grant may be purged, or made small, 0 for never.
-func grantDue(g *records.Grant) int64 {
-	due := g.GetExpires()
-	if due == 0 && g.GetConsumed() != 0 {
-		due = records.Nanos(records.Moment(g.GetConsumed()).Add(grantstore.ConsumedRetention))
-	}
-	if g.GetUsed() > 1 {
-		due = min(due, graceOver(g))
-	}
-	return due
-}
-
 // How much of the hash of a sid, and of a type and key, an entry of the used ones has: enough to find few
 // others.
 const (
@@ -79,14 +68,6 @@ func UsedPrefix(sid string) []byte {
 
 func usedKey(sid string, ref grantstore.Ref) []byte {
 	return Key(UsedPrefix(sid), records.RefBytes(ref)[:usedRefLength])
-}
-
-// graceOver is the first moment at which a used grant cannot be used again.
-func graceOver(g *records.Grant) int64 {
-	if over := g.GetConsumed() + int64(g.GetUsed()); over > g.GetConsumed() {
-		return over
-	}
-	return math.MaxInt64
 }
 
 // TypePrefix begins the keys of the grants of a type.

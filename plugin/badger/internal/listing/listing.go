@@ -9,6 +9,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -95,43 +96,25 @@ func (l *Listing[T]) start(from *ticketstore.Bound, reverse bool) []byte {
 	return layout.Key(l.Prefix, position)
 }
 
-// page is a stretch put in the listing's order, with its neighbourhood.
+// page is the rows of a stretch, put in the listing's order, and where they lie in it.
 type page[T any] struct {
-	Rows             []T
-	Before, After    ticketstore.Bound
-	HasPrev, HasNext bool
-	// Nothing: there is no row and no way on or back.
-	Nothing bool
+	Rows []T
+	*rules.Place
 }
 
-// ReadPage answers a walk. A row is found by its position alone, so rows that come and go meanwhile move no
-// other row to another page.
+// ReadPage answers a walk.
 func ReadPage[T, F any](l *Listing[T], w *ticketstore.Walk[F]) (*page[T], error) {
 	s, err := l.Read(w.From, w.Reverse(), w.Count, MaxScan)
 	if err != nil {
 		return nil, err
 	}
-	p := &page[T]{Rows: s.Rows, Nothing: w.From == nil && s.Seen == nil}
-	// near is where the page begins in the direction of reading, far where it ends.
-	var near, far ticketstore.Bound
-	switch {
-	case len(s.Rows) > 0:
-		near = ticketstore.Bound{Position: s.positions[0]}
-		far = ticketstore.Bound{Position: s.positions[len(s.Rows)-1]}
-		if len(s.Rows) < w.Count && s.More {
-			far = ticketstore.Bound{Position: s.Seen}
-		}
-	case w.From != nil:
-		near = ticketstore.Bound{Position: w.From.Position, Inclusive: !w.From.Inclusive}
-		far = *w.From
-		if s.More {
-			far = ticketstore.Bound{Position: s.Seen}
-		}
-	case s.Seen != nil:
-		near, far = ticketstore.Bound{Position: s.Seen, Inclusive: true}, ticketstore.Bound{Position: s.Seen}
+	found := &rules.Stretch{Rows: len(s.Rows), Seen: s.Seen, More: s.More}
+	if len(s.Rows) > 0 {
+		found.First, found.Last = s.positions[0], s.positions[len(s.Rows)-1]
 	}
 	behind := false
 	if w.From != nil {
+		near := rules.Near(w, found)
 		other, err := l.Read(&near, !w.Reverse(), 1, MaxScan)
 		if err != nil {
 			return nil, err
@@ -139,12 +122,9 @@ func ReadPage[T, F any](l *Listing[T], w *ticketstore.Walk[F]) (*page[T], error)
 		behind = len(other.Rows) > 0 || other.More
 	}
 	if w.Prior {
-		slices.Reverse(p.Rows)
-		p.Before, p.After, p.HasPrev, p.HasNext = far, near, s.More, behind
-	} else {
-		p.Before, p.After, p.HasPrev, p.HasNext = near, far, behind, s.More
+		slices.Reverse(s.Rows)
 	}
-	return p, nil
+	return &page[T]{s.Rows, rules.PlaceOf(w, found, behind)}, nil
 }
 
 // Count counts the rows of a listing, -1 if there are more than scan to look at.

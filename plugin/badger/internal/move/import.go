@@ -8,6 +8,7 @@ import (
 	"iter"
 
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -33,8 +34,8 @@ func (m *mover) importSome(ctx context.Context, id string, records []transfer.Re
 	err = m.db.Commit(ctx, &kv.Change{Moves: true, Apply: func(t *kv.Tx) error {
 		n = 0
 		ledger := t.CurrentLedger()
-		if transfer.State(ledger.GetState()) != transfer.Importing || ledger.GetId() != id {
-			return fmt.Errorf("%w: it is %s", transfer.ErrState, ledger.GetState())
+		if err := rules.Fills(transfer.State(ledger.GetState()), ledger.GetId(), id); err != nil {
+			return err
 		}
 		// Each record is a part of its own, for what it scans may be what the one before has written. Should
 		// a later one fail, the earlier ones stay: an import may be repeated.

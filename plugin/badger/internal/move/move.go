@@ -5,7 +5,6 @@ package move
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"iter"
 	"log/slog"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/kv"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -45,16 +45,21 @@ func (m *mover) Status(ctx context.Context) (status *transfer.Status, err error)
 		if err != nil {
 			return err
 		}
-		status = &transfer.Status{
-			State: transfer.State(ledger.GetState()), ID: ledger.GetId(),
-			Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
-			Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(),
-			RecordVersion: transfer.RecordVersion,
-		}
+		status = statusOf(ledger)
 		status.Content, _, err = kv.LoadContents(r)
 		return err
 	})
 	return status, err
+}
+
+// statusOf is what a ledger says, without the contents.
+func statusOf(ledger *recordpb.Ledger) *transfer.Status {
+	return &transfer.Status{
+		State: transfer.State(ledger.GetState()), ID: ledger.GetId(),
+		Peer: ledger.GetPeer(), Origin: ledger.GetOrigin(),
+		Journaled: ledger.GetJournaled(), Left: ledger.GetJournaled() - ledger.GetAcknowledged(),
+		RecordVersion: transfer.RecordVersion,
+	}
 }
 
 // Become implements transfer.Store. The ledger changes in the committer, so that each write is before or
@@ -101,41 +106,14 @@ func (m *mover) Become(ctx context.Context, turn transfer.Transition) error {
 // turned returns the ledger after a turn, nil when that is behind us already.
 func turned(tx *kv.Tx, turn transfer.Transition) (*recordpb.Ledger, error) {
 	now := tx.CurrentLedger()
-	state, same := transfer.State(now.GetState()), now.GetId() == turn.ID
-	if state == turn.To && same {
-		return nil, nil
-	}
-	allowed := false
-	switch turn.To {
-	case transfer.Exporting:
-		allowed = state == transfer.Active
-	case transfer.Fenced:
-		allowed = state == transfer.Exporting && same
-	case transfer.Superseded:
-		allowed = state == transfer.Fenced && same
-	case transfer.Active:
-		allowed = same && (state == transfer.Exporting || state == transfer.Fenced ||
-			state == transfer.Importing)
-	case transfer.Importing:
-		allowed = state == transfer.Active || state == transfer.Abandoned
-	case transfer.Abandoned:
-		allowed = state == transfer.Importing
-	}
-	if !allowed {
-		return nil, fmt.Errorf("%w: it is %s", transfer.ErrState, state)
+	status := statusOf(now)
+	changed, err := rules.Turn(status, turn)
+	if err != nil || !changed {
+		return nil, err
 	}
 	next := proto.CloneOf(now)
-	next.State, next.Id = string(turn.To), turn.ID
-	if turn.Peer != "" {
-		next.Peer = turn.Peer
-	}
-	if state == transfer.Importing && turn.To == transfer.Active {
-		next.Origin = turn.ID
-	}
-	if turn.To == transfer.Exporting || turn.To == transfer.Active {
-		// What is in the journal is of no use to anybody any more.
-		next.Acknowledged, next.Overflowed = next.GetJournaled(), false
-	}
+	next.State, next.Id, next.Peer, next.Origin = string(status.State), status.ID, status.Peer, status.Origin
+	next.Acknowledged, next.Overflowed = status.Journaled-status.Left, now.GetOverflowed() && status.Left > 0
 	return next, nil
 }
 

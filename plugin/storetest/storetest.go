@@ -1,5 +1,6 @@
-// Package storetest is the conformance suite of backends: a backend is right when Run passes. What its stores
-// promise of each other is held by the cases of each of them, so no part of the suite is enough by itself.
+// Package storetest is the conformance suite of backends: a backend is right if Run passes. Its groups are
+// named after the rules of ARCHITECTURE.md. Cases of one store check the others too, so no part of the suite
+// is enough by itself.
 //
 // Backends may be slow: cases run in parallel, each on an empty backend of its own.
 package storetest
@@ -18,10 +19,10 @@ import (
 // Stores are the stores of one backend, over the same data.
 type Stores = world.Stores
 
-// Fixture is what a backend under test gives: its stores, and what moves them.
+// Fixture is a backend under test: its stores, and what moves them.
 type Fixture = moves.Fixture
 
-// Config says how to open a backend.
+// Config is how to open a backend.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
 	// tests. Required.
@@ -34,12 +35,12 @@ type Config struct {
 	Sections []string
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
-	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is
-	// what walks with a filter use.
+	// WalkRows is how many rows are walked without a filter while rows are added and removed; 0 means Rows,
+	// which walks with a filter use.
 	WalkRows int
 }
 
-// Run holds a backend to what the domain packages promise of stores.
+// Run checks a backend against the interfaces of the domain packages.
 func Run(t *testing.T, config Config) {
 	if config.Target != nil {
 		moves.Run(t,

@@ -1,4 +1,3 @@
-// Package world is what the parts of the conformance suite have in common: a World made of an empty backend
-// and a clock that only the case moves, with helpers that let a case read like the sentence it holds a
-// backend to.
+// Package world is the environment of the suite's cases: an empty backend, a clock that only the case moves,
+// and helpers.
 package world

@@ -112,8 +112,8 @@ func (w *World) CannotConsume(g grantstore.Grant, targets ...error) {
 	w.Fails(err, "consume the "+string(g.Type), targets...)
 }
 
-// Remove removes the grants that are there and that the filter selects, walk after walk until one meets
-// nothing, and returns what that counts.
+// Remove removes the grants that the filter selects, by walks until one meets nothing, and returns the sum of
+// the results.
 func (w *World) Remove(filter grantstore.Filter) grantstore.RemovalResult {
 	w.Helper()
 	total, err := w.TryRemove(filter)
@@ -146,7 +146,7 @@ func (w *World) TryRemove(filter grantstore.Filter) (total grantstore.RemovalRes
 	return total, errors.New("removing grants does not come to an end")
 }
 
-// Uses records that the client, which can be told of a logout, used the session.
+// Uses records that the client, which can be notified, used the session.
 func (w *World) Uses(s *ticketstore.Session, clientIDs ...string) {
 	w.Helper()
 	for _, id := range clientIDs {
@@ -154,13 +154,13 @@ func (w *World) Uses(s *ticketstore.Session, clientIDs ...string) {
 	}
 }
 
-// UsesSilently records that the client, which cannot be told of a logout, used the session.
+// UsesSilently records that the client, which cannot be notified, used the session.
 func (w *World) UsesSilently(s *ticketstore.Session, clientID string) {
 	w.Helper()
 	w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID}})
 }
 
-// GrantErr returns what Get says of a grant, and ends the case if it says nothing useful.
+// GrantErr returns the error of Get, and ends the case if it says nothing about the grant.
 func (w *World) GrantErr(g grantstore.Grant) (*grantstore.GetResult, error) {
 	w.Helper()
 	found, err := w.Grants.Get(w.Ctx(), g.Ref, w.Now)
@@ -182,8 +182,7 @@ func (w *World) Live(grants ...grantstore.Grant) {
 	}
 }
 
-// Dead ends the case if one of the grants is live or merely used: its session took it along, and its row may
-// be gone as well.
+// Dead ends the case if one of the grants is live or merely used. Its row may be gone.
 func (w *World) Dead(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
@@ -193,7 +192,7 @@ func (w *World) Dead(grants ...grantstore.Grant) {
 	}
 }
 
-// Missing ends the case if one of the grants is to be found.
+// Missing ends the case if one of the grants is found.
 func (w *World) Missing(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {
@@ -202,7 +201,7 @@ func (w *World) Missing(grants ...grantstore.Grant) {
 	}
 }
 
-// Used ends the case if one of the grants is not told to have been used before.
+// Used ends the case if one of the grants is not ErrConsumed.
 func (w *World) Used(grants ...grantstore.Grant) {
 	w.Helper()
 	for _, g := range grants {

@@ -59,15 +59,15 @@ func SIDsOf(ended []logout.EndedSession) []string {
 	return sids
 }
 
-// patience is how long work in the background of a store may take on a machine that is busy with other tests.
-const patience = 2 * time.Minute
+// jobTimeout is how long background work of a store may take on a busy machine.
+const jobTimeout = 2 * time.Minute
 
 // JobDone waits until the job is done and returns it, without the list of the sessions that ended. Its counts
 // never fall while it is under way.
 func (w *World) JobDone(id string) logout.Job {
 	w.Helper()
 	last := logout.Job{}
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(jobTimeout); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		job, err := w.Logout.Job(w.Ctx(), id)
 		w.OK(err, "Job")
 		switch {
@@ -85,7 +85,7 @@ func (w *World) JobDone(id string) logout.Job {
 		}
 		last = *job
 	}
-	w.Fatalf("Job %s is not done after %v: %+v", id, patience, last)
+	w.Fatalf("Job %s is not done after %v: %+v", id, jobTimeout, last)
 	return last
 }
 
@@ -109,8 +109,8 @@ func (w *World) Notifications(filter logout.NotificationFilter) []logout.Notific
 	return nil
 }
 
-// Told returns the clients that have a notification of the session, sorted, each as often as it has one.
-func (w *World) Told(s *ticketstore.Session) []string {
+// Notified returns the clients that have a notification of the session, sorted, each as often as it has one.
+func (w *World) Notified(s *ticketstore.Session) []string {
 	w.Helper()
 	var clients []string
 	for _, n := range w.Notifications(logout.NotificationFilter{SessionID: s.SessionID}) {
@@ -140,7 +140,7 @@ func (w *World) Claim(limit int, busy ...string) *logout.ClaimResult {
 	return w.ClaimAs(logout.Claim{Limit: limit, PerClient: limit, Busy: busy, Lease: Lease})
 }
 
-// ClaimAs claims notifications and checks what holds of every claim.
+// ClaimAs claims notifications and checks what holds for every claim.
 func (w *World) ClaimAs(claim logout.Claim) *logout.ClaimResult {
 	w.Helper()
 	claimed, err := w.Logout.Claim(w.Ctx(), claim, w.Now)
@@ -180,7 +180,7 @@ func (w *World) Settle(d logout.Delivery, outcome logout.Outcome) {
 	w.OK(w.Logout.Settle(w.Ctx(), d.ID, d.Claim, outcome, w.Now), "Settle as "+string(outcome.State))
 }
 
-// Retry has a notification sent again.
+// Retry retries a notification.
 func (w *World) Retry(id string) *logout.Notification {
 	w.Helper()
 	retried, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
@@ -192,8 +192,7 @@ func (w *World) Retry(id string) *logout.Notification {
 	return retried.Notification
 }
 
-// Sweep ends what is due until nothing is and nothing is left to purge, and returns how many sessions that
-// ended.
+// Sweep sweeps until nothing is due and nothing is left to purge, and returns how many sessions ended.
 func (w *World) Sweep(sweep logout.Sweep) int {
 	w.Helper()
 	if sweep.Limit == 0 {
@@ -222,7 +221,7 @@ func (w *World) SweepOnce(sweep logout.Sweep) *logout.SweepResult {
 	return swept
 }
 
-// PurgeGrants purges until nothing is left to purge, and returns how many records went.
+// PurgeGrants purges until nothing is left to purge, and returns how many records it deleted or reduced.
 func (w *World) PurgeGrants() int {
 	w.Helper()
 	const limit = 100

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Question asks a listing for a page.
+// Question is a query for a page.
 type Question struct {
 	Order ticketstore.Order
 	Count int
@@ -18,7 +18,7 @@ type Question struct {
 	Prior bool
 }
 
-// Answer is a page of any listing: the ids of its rows, and where it leads.
+// Answer is a page of any listing: the ids of its rows, its token, and whether pages precede or follow.
 type Answer struct {
 	IDs              []string
 	Token            string
@@ -70,8 +70,7 @@ func (w *World) CheckPaging(listing Listing, ids []string) {
 	}
 }
 
-// checkForged asks with tokens that no store made, as anybody may: they lead nowhere, or to rows that the
-// filter selects.
+// checkForged queries with forged tokens: they are refused, or lead to rows that the filter selects.
 func (w *World) checkForged(listing Listing, token string, ids []string) {
 	w.Helper()
 	var cursor *ticketstore.Cursor

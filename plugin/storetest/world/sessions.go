@@ -34,12 +34,12 @@ func CreatedAt(created time.Time) SessionOption {
 	}
 }
 
-// Idle gives the session an idle limit that long after its creation.
+// Idle gives the session an idle timeout that long after its creation.
 func Idle(d time.Duration) SessionOption {
 	return func(s *ticketstore.Session) { s.Expires = s.Created.Add(d) }
 }
 
-// Absolute gives the session an absolute limit that long after its creation; 0 means none.
+// Absolute gives the session an absolute expiry that long after its creation; 0 means none.
 func Absolute(d time.Duration) SessionOption {
 	return func(s *ticketstore.Session) {
 		s.EndsAt = time.Time{}
@@ -75,7 +75,7 @@ func (w *World) SignIn(subject string, options ...SessionOption) *ticketstore.Se
 	return w.Get(s)
 }
 
-// Get returns the session as it is now.
+// Get returns the present session.
 func (w *World) Get(s *ticketstore.Session) *ticketstore.Session {
 	w.Helper()
 	got, err := w.Tickets.Get(w.Ctx(), s.Key)
@@ -83,7 +83,7 @@ func (w *World) Get(s *ticketstore.Session) *ticketstore.Session {
 	return got
 }
 
-// Find returns the session as operators see it now.
+// Find returns the present session as operators see it.
 func (w *World) Find(s *ticketstore.Session) *ticketstore.SessionDetail {
 	w.Helper()
 	got, err := w.Tickets.Find(w.Ctx(), s.SessionID)
@@ -120,7 +120,7 @@ func (w *World) SessionLives(sessions ...*ticketstore.Session) {
 	}
 }
 
-// SessionGone ends the case if one of the sessions is still found, by whatever name.
+// SessionGone ends the case if one of the sessions is still found, by key or sid.
 func (w *World) SessionGone(sessions ...*ticketstore.Session) {
 	w.Helper()
 	for _, s := range sessions {

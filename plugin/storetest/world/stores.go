@@ -6,8 +6,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Stores are the stores of one backend. They share their data: a session created in Tickets is ended through
-// Logout, and its grants in Grants die with it.
+// Stores are the stores of one backend. They share their data: Logout ends a session of Tickets, and its
+// grants in Grants die with it.
 type Stores struct {
 	Tickets ticketstore.Store
 	Grants  grantstore.Store

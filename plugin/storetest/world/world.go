@@ -20,8 +20,8 @@ var Base = time.Date(2031, time.May, 6, 7, 8, 9, 123456000, time.UTC)
 // DefaultRows is how many rows the larger cases use.
 const DefaultRows = 300
 
-// World is what one case works with. Its helpers end the case at the first surprise, so they belong to the
-// case's own goroutine: what runs beside it calls the stores.
+// World is the environment of one case. Its helpers end the case at the first failure, so only the case's own
+// goroutine calls them; others call the stores.
 type World struct {
 	*testing.T
 	Tickets    ticketstore.Store

@@ -10,14 +10,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// everyone are two lives and what a third subject has outside of sessions.
+// everyone is two lives and the loose grants of a third subject.
 type everyone struct {
 	ann, bob life
 	carl     loose
 	robot    grantstore.Grant // of client credentials: no user's
 }
 
-// allOfThem is what the end of everyone counts.
+// allOfThem is the result of ending everyone.
 var allOfThem = logout.Result{
 	SessionsRemoved: 2, GrantsRevoked: 14, ConsentsRevoked: 7, NotificationsQueued: 4,
 }
@@ -73,7 +73,7 @@ var allCases = []world.Case{
 			"consents kept": {
 				logout.Ending{KeepConsents: true}, func(r *logout.Result) { r.ConsentsRevoked = 0 },
 			},
-			"nobody told": {
+			"none notified": {
 				logout.Ending{SkipNotification: true}, func(r *logout.Result) { r.NotificationsQueued = 0 },
 			},
 		} {
@@ -108,7 +108,7 @@ var allCases = []world.Case{
 			w.Live(l.tokens["wiki"]...)
 			w.Missing(l.consent["mail"])
 			w.Live(l.consent["wiki"], l.consent["tv"])
-			w.Same(w.Told(l.session), []string{"mail"}, "clients told")
+			w.Same(w.Notified(l.session), []string{"mail"}, "clients notified")
 		}
 		all.carl.dead(w)
 	}},

@@ -9,8 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// told ends a session that the clients used a minute ago, so that each has one notification, due now.
-func told(w *world.World, clientIDs ...string) *ticketstore.Session {
+// endUsed ends a session that the clients used a minute ago, so that each has one notification, due now.
+func endUsed(w *world.World, clientIDs ...string) *ticketstore.Session {
 	w.Helper()
 	s := w.SignIn("ann")
 	w.Uses(s, clientIDs...)
@@ -46,7 +46,7 @@ var claimCases = []world.Case{
 		w.Same(*w.Claim(10), logout.ClaimResult{}, "the answer")
 	}},
 	{Name: "what is claimed is not handed out again until its lease has passed", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		d := w.ClaimOne()
 		claimed := w.Claim(10)
 		w.Same(len(claimed.Deliveries), 0, "number of notifications handed out under a lease")
@@ -62,7 +62,7 @@ var claimCases = []world.Case{
 		}
 	}},
 	{Name: "a lease is as long as asked", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		claimed := w.ClaimAs(logout.Claim{Limit: 1, PerClient: 1, Lease: time.Second})
 		w.Same(len(claimed.Deliveries), 1, "number of notifications handed out")
 		w.At(claimed.Next, w.Now.Add(time.Second), "Next after the claim of the only notification")
@@ -89,7 +89,7 @@ var claimCases = []world.Case{
 	}},
 	{Name: "no more of one client is handed out than asked", Run: func(w *world.World) {
 		queue(w, "slow", 5)
-		told(w, "quick")
+		endUsed(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 10, PerClient: 2, Lease: world.Lease})
 		counts := map[string]int{}
 		for _, d := range claimed.Deliveries {
@@ -98,7 +98,7 @@ var claimCases = []world.Case{
 		w.Same(counts, map[string]int{"slow": 2, "quick": 1}, "notifications handed out by client")
 	}},
 	{Name: "busy clients are passed over", Run: func(w *world.World) {
-		told(w, "slow", "quick", "other")
+		endUsed(w, "slow", "quick", "other")
 		due := w.Now
 		w.Pass(time.Second)
 		claimed := w.Claim(10, "slow", "other")
@@ -110,7 +110,7 @@ var claimCases = []world.Case{
 		w.Same(len(w.Claim(10).Deliveries), 2, "number of notifications handed out when nobody is busy")
 	}},
 	{Name: "a pending notification is handed out when it is due", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		due := w.Now.Add(10 * time.Minute)
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{State: logout.Pending, NextAttempt: due, LastError: "answered 500"})
@@ -121,7 +121,7 @@ var claimCases = []world.Case{
 		w.ClaimOne()
 	}},
 	{Name: "next is the earliest of due times and leases", Run: func(w *world.World) {
-		told(w, "mail", "wiki")
+		endUsed(w, "mail", "wiki")
 		far, near := w.Now.Add(time.Hour), w.Now.Add(5*time.Second)
 		work := w.Claim(10).Deliveries
 		w.Settle(work[0], logout.Outcome{State: logout.Pending, NextAttempt: far})

@@ -27,7 +27,7 @@ func (l life) only(w *world.World, clientIDs ...string) {
 	}
 }
 
-// clientCases are about endings narrowed by client ids, and about detaching.
+// clientCases check endings narrowed by client ids, and detachment.
 var clientCases = []world.Case{
 	{Name: "the session ends, and only the named client is revoked and notified", Run: func(w *world.World) {
 		for _, by := range []string{"sid", "subject"} {
@@ -42,7 +42,7 @@ var clientCases = []world.Case{
 			}, "the answer by "+by)
 			w.SessionGone(l.session)
 			l.only(w, "mail")
-			w.Same(w.Told(l.session), []string{"mail"}, "clients told")
+			w.Same(w.Notified(l.session), []string{"mail"}, "clients notified")
 		}
 	}},
 	{Name: "naming every client leaves none alone", Run: func(w *world.World) {
@@ -57,7 +57,7 @@ var clientCases = []world.Case{
 		result := w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"mail", "mail"}})
 		w.Same([]int{result.GrantsRevoked, result.NotificationsQueued}, []int{2, 1},
 			"grants revoked and notifications queued")
-		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
+		w.Same(w.Notified(l.session), []string{"mail"}, "clients notified")
 	}},
 	{Name: "a named client that never used the session is not notified", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
@@ -66,7 +66,7 @@ var clientCases = []world.Case{
 				SessionsRemoved: 1, ClientsLeftAlone: []string{"mail", "tv", "wiki"},
 			}, "the answer")
 		l.only(w)
-		w.Same(w.Told(l.session), []string{}, "clients told")
+		w.Same(w.Notified(l.session), []string{}, "clients notified")
 	}},
 	{Name: "clients left alone in several sessions are named once and sorted", Run: func(w *world.World) {
 		liveLife(w, "ann")
@@ -88,14 +88,14 @@ var clientCases = []world.Case{
 		w.Same(w.Clients(l.session), []string{"tv", "wiki"}, "clients of the session")
 		w.Same(w.SIDs(ticketstore.SessionFilter{ClientID: "mail"}), []string{},
 			"sessions of the detached client")
-		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
+		w.Same(w.Notified(l.session), []string{"mail"}, "clients notified")
 	}},
 	{Name: "a client of a kept session without logout URI is detached", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
 		w.End(logout.Ending{SessionID: l.session.SessionID, ClientIDs: []string{"tv"}, KeepSession: true})
 		l.only(w, "tv")
 		w.Same(w.Clients(l.session), []string{"mail", "wiki"}, "clients of the session")
-		w.Same(w.Told(l.session), []string{}, "clients told")
+		w.Same(w.Notified(l.session), []string{}, "clients notified")
 	}},
 	{Name: "a client of a kept session that is not notified stays attached", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
@@ -106,7 +106,7 @@ var clientCases = []world.Case{
 		w.End(ending)
 		l.only(w, "mail")
 		w.Same(w.Clients(l.session), []string{"mail", "tv", "wiki"}, "clients of the session")
-		w.Same(w.Told(l.session), []string{}, "clients told")
+		w.Same(w.Notified(l.session), []string{}, "clients notified")
 	}},
 	{Name: "a detached client is not notified of the end", Run: func(w *world.World) {
 		l := liveLife(w, "ann")
@@ -115,7 +115,7 @@ var clientCases = []world.Case{
 		w.Same(result,
 			logout.Result{SessionsRemoved: 1, GrantsRevoked: 4, ConsentsRevoked: 2, NotificationsQueued: 1},
 			"the answer to the end")
-		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told, each once")
+		w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified, each once")
 	}},
 	{Name: "a client that is attached again is notified", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -157,7 +157,7 @@ var clientCases = []world.Case{
 				return err
 			})
 			attached := len(w.Clients(s))
-			w.Same(w.Told(s), []string{"mail"}, "clients told of being detached")
+			w.Same(w.Notified(s), []string{"mail"}, "clients notified of the detachment")
 			queued := w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued
 			w.Same(queued, attached, "notifications queued at the end, one for each client that was attached")
 		}

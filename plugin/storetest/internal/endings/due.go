@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// dueCases are about which sessions a sweep ends, and how.
+// dueCases check which sessions a sweep ends, and how.
 var dueCases = []world.Case{
 	{Name: "sessions end at their expiry or their absolute limit and not before", Run: func(w *world.World) {
 		idle := w.SignIn("ann", world.Idle(time.Hour))
@@ -35,8 +35,8 @@ var dueCases = []world.Case{
 			"sessions ended and notifications queued")
 		w.SessionGone(l.session)
 		w.Dead(l.allTokens()...)
-		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
-		// a consent is an answer to a question, not to be asked again after every idle hour
+		w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified")
+		// a consent outlives the session: the user is not asked again after each idle timeout
 		w.Live(l.allConsents()...)
 		other.untouched(w)
 	}},
@@ -61,7 +61,7 @@ var dueCases = []world.Case{
 		w.Same([]int{swept.Ended, swept.NotificationsQueued}, []int{1, 0},
 			"sessions ended and notifications queued")
 		w.SessionGone(s)
-		w.Same(w.Told(s), []string{}, "clients told")
+		w.Same(w.Notified(s), []string{}, "clients notified")
 	}},
 	{Name: "offline tokens stay where they are to be kept", Run: func(w *world.World) {
 		s := w.SignIn("ann")

@@ -9,8 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// life is a session in use: two clients that can be told, mail and wiki, and one that cannot, tv; each with
-// an access and a refresh token in the session, and the subject's consent.
+// life is a session in use: two clients that can be notified, mail and wiki, and one that cannot, tv; each
+// with an access and a refresh token in the session, and the subject's consent.
 type life struct {
 	session *ticketstore.Session
 	tokens  map[string][]grantstore.Grant
@@ -47,7 +47,7 @@ func (l life) allConsents() (all []grantstore.Grant) {
 	return all
 }
 
-// untouched checks that the session and everything in it is as it was, and that nobody was told.
+// untouched checks that the session and everything in it is unchanged, and that no client was notified.
 func (l life) untouched(w *world.World) {
 	w.Helper()
 	w.SessionLives(l.session)
@@ -55,16 +55,16 @@ func (l life) untouched(w *world.World) {
 	w.Same(w.Clients(l.session), []string{"mail", "tv", "wiki"}, "clients of the session")
 	w.Live(l.allTokens()...)
 	w.Live(l.allConsents()...)
-	w.Same(w.Told(l.session), []string{}, "clients told of the session's end")
+	w.Same(w.Notified(l.session), []string{}, "clients notified of the session's end")
 }
 
-// ended checks that nothing is left of the session and that its clients were told once each.
+// ended checks that nothing is left of the session and that its clients were notified once each.
 func (l life) ended(w *world.World) {
 	w.Helper()
 	w.SessionGone(l.session)
 	w.Dead(l.allTokens()...)
 	w.Dead(l.allConsents()...)
-	w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told of the session's end")
+	w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified of the session's end")
 }
 
 // whole is the answer to the end of one life.
@@ -183,7 +183,7 @@ var endCases = []world.Case{
 			w.Same(w.End(logout.Ending{SubjectID: subject}), want,
 				fmt.Sprintf("the answer for subject %q", subject))
 			w.SessionGone(sessions[subject])
-			w.Same(w.Told(sessions[subject]), []string{subject}, fmt.Sprintf("clients told of %q", subject))
+			w.Same(w.Notified(sessions[subject]), []string{subject}, fmt.Sprintf("clients notified of %q", subject))
 		}
 	}},
 }

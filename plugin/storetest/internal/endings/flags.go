@@ -46,7 +46,7 @@ var flagCases = []world.Case{
 }
 
 // everyCombination tries all sixteen combinations of the four flags, each on a session of its own and after a
-// dry run, while another session looks on.
+// dry run. Another session must stay unchanged.
 func everyCombination(w *world.World, selecting func(l life) logout.Ending) {
 	w.Helper()
 	onlooker := liveLife(w, "onlooker")
@@ -101,8 +101,8 @@ func (l life) isAfter(w *world.World, ending logout.Ending) {
 		w.Missing(l.allConsents()...)
 	}
 	if ending.SkipNotification {
-		w.Same(w.Told(l.session), []string{}, "clients told")
+		w.Same(w.Notified(l.session), []string{}, "clients notified")
 	} else {
-		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
+		w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// badIDs are ids that no store takes.
+// badIDs are ids that every store refuses.
 var badIDs = []struct{ name, id string }{
 	{"with a NUL", "a\x00b"},
 	{"of 10 kB", strings.Repeat("0123456789", 1024)},
@@ -63,7 +63,7 @@ var inputCases = []world.Case{
 		many[500] = "mail"
 		result := w.End(logout.Ending{SubjectID: "ann", ClientIDs: many})
 		w.Same(result.GrantsRevoked, 2, "GrantsRevoked")
-		w.Same(w.Told(l.session), []string{"mail"}, "clients told")
+		w.Same(w.Notified(l.session), []string{"mail"}, "clients notified")
 	}},
 	{Name: "a bad claim is refused by the name of its field", Run: func(w *world.World) {
 		s := w.SignIn("ann")

@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// listedCases are about which sessions an answer names.
+// listedCases check which sessions a result lists.
 var listedCases = []world.Case{
 	{Name: "an end lists the session that it ended and its subject", Run: func(w *world.World) {
 		s, other := w.SignIn("ann"), w.SignIn("ann")

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// mutedCases are about which clients hear of which end.
+// mutedCases check which clients are notified of which end.
 var mutedCases = []world.Case{
 	{Name: "a client is not notified of muted ends", Run: func(w *world.World) {
 		for reason, end := range map[logout.Reason]ticketstore.Ends{
@@ -33,7 +33,7 @@ var mutedCases = []world.Case{
 			}
 			result := w.End(logout.Ending{SessionID: s.SessionID, Reason: reason})
 			w.Same(result.NotificationsQueued, 2, "notifications queued by "+string(reason))
-			w.Same(w.Told(s), []string{"all", "only this"}, "clients told by "+string(reason))
+			w.Same(w.Notified(s), []string{"all", "only this"}, "clients notified by "+string(reason))
 			w.SessionGone(s)
 		}
 	}},
@@ -47,7 +47,7 @@ var mutedCases = []world.Case{
 		w.Uses(s, "wiki")
 		w.Now = s.Expires
 		w.Same(w.SweepOnce(logout.Sweep{Limit: 10}).NotificationsQueued, 1, "notifications queued")
-		w.Same(w.Told(s), []string{"wiki"}, "clients told")
+		w.Same(w.Notified(s), []string{"wiki"}, "clients notified")
 	}},
 	{Name: "an end may be for coordinating clients only", Run: func(w *world.World) {
 		for _, end := range []func(*ticketstore.Session) int{
@@ -72,7 +72,7 @@ var mutedCases = []world.Case{
 				})
 			}
 			w.Same(end(s), 1, "notifications queued")
-			w.Same(w.Told(s), []string{"wiki"}, "clients told")
+			w.Same(w.Notified(s), []string{"wiki"}, "clients notified")
 		}
 	}},
 	{Name: "an unknown end is refused", Run: func(w *world.World) {

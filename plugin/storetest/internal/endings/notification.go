@@ -7,7 +7,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// notificationCases are about what a notification says, and who gets one.
+// notificationCases check the fields of notifications, and which clients get one.
 var notificationCases = []world.Case{
 	{Name: "a notification has every field that its client needs", Run: func(w *world.World) {
 		for _, reason := range []logout.Reason{
@@ -83,7 +83,7 @@ var notificationCases = []world.Case{
 		w.Uses(s, "gets")
 		w.UsesSilently(s, "never")
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
-		w.Same(w.Told(s), []string{"gets", "has"}, "clients told")
+		w.Same(w.Notified(s), []string{"gets", "has"}, "clients notified")
 	}},
 	{Name: "a client that used the session recently is notified again", Run: func(w *world.World) {
 		s := w.SignIn("ann")

@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of notifications that the filter selects. Questions with a token leave the
-// filter to the token.
+// listing returns the listing of notifications that the filter selects. Queries with a token take the filter
+// from it.
 func listing(w *world.World, filter logout.NotificationFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
 		query := logout.NotificationQuery{
@@ -54,7 +54,7 @@ func sevenNotifications(w *world.World) []string {
 
 var queryCases = []world.Case{
 	{Name: "each filter selects exactly its notifications, in order", Run: func(w *world.World) {
-		first, second := told(w, "mail", "wiki"), told(w, "mail", "chat")
+		first, second := endUsed(w, "mail", "wiki"), endUsed(w, "mail", "chat")
 		outcomes := map[string]logout.State{"wiki": logout.Delivered, "chat": logout.Refused}
 		for _, d := range w.Claim(10).Deliveries {
 			if state := outcomes[d.ClientID]; state != "" {

@@ -11,13 +11,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// useOf is a batch in which a client that can be told uses the session and gets a token.
+// useOf is a batch in which a client that can be notified uses the session and gets a token.
 func useOf(s *ticketstore.Session, clientID string) grantstore.Batch {
 	return grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: clientID, Notify: true}}
 }
 
-// endMany ends what is given many times at once, under operation ids of their own, and returns what all
-// answers count together.
+// endMany carries out an ending many times concurrently, under different operation ids, and returns the sum
+// of the results.
 func endMany(w *world.World, endings ...logout.Ending) logout.Result {
 	w.Helper()
 	results := make([]logout.Result, 16)
@@ -84,7 +84,7 @@ var raceCases = []world.Case{
 			w.OK(err, "End or EndDue")
 		}
 		w.SessionGone(l.session)
-		w.Same(w.Told(l.session), []string{"mail", "wiki"}, "clients told")
+		w.Same(w.Notified(l.session), []string{"mail", "wiki"}, "clients notified")
 	}},
 	{Name: "a session ends together with its notifications", Run: func(w *world.World) {
 		clients := []string{"c1", "c2", "c3", "c4"}
@@ -129,13 +129,13 @@ var raceCases = []world.Case{
 				}
 			}
 			slices.Sort(used)
-			w.Same(w.Told(s), used, "clients told, which are those whose use was recorded")
+			w.Same(w.Notified(s), used, "clients notified, which are those whose use was recorded")
 		}
 	}},
 }
 
-// watchEnd looks at the session until it is gone, and returns an error if its notifications come before or
-// after that.
+// watchEnd polls the session until it is gone. It returns an error if its notifications appear before or
+// after that (rule 1).
 func watchEnd(w *world.World, s *ticketstore.Session, clients int) error {
 	query := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: s.SessionID}}
 	for range 100_000 {

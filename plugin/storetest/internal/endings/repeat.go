@@ -21,10 +21,10 @@ var repeatCases = []world.Case{
 			l := liveLife(w, "ann")
 			ending.OperationID = w.Op()
 			first := w.End(ending)
-			told := w.Told(l.session)
+			notified := w.Notified(l.session)
 			w.Pass(grantstore.OperationRetention - time.Second)
 			w.Same(w.End(ending), first, "the answer to the repeated ending")
-			w.Same(w.Told(l.session), told, "clients told")
+			w.Same(w.Notified(l.session), notified, "clients notified")
 			w.End(logout.Ending{SubjectID: "ann"})
 		}
 	}},

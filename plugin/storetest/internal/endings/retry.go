@@ -8,7 +8,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// sentAgain has a notification sent again an hour later and checks that it is like new.
+// sentAgain retries a notification an hour later and checks that it is like new.
 func sentAgain(w *world.World, s *ticketstore.Session) {
 	w.Helper()
 	before := w.Notification(s, "mail")
@@ -31,13 +31,13 @@ func sentAgain(w *world.World, s *ticketstore.Session) {
 var retryCases = []world.Case{
 	{Name: "a settled notification is sent again whatever its state", Run: func(w *world.World) {
 		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
-			s := told(w, "mail")
+			s := endUsed(w, "mail")
 			w.Settle(w.ClaimOne(), logout.Outcome{State: state, LastError: "so it was"})
 			sentAgain(w, s)
 		}
 	}},
 	{Name: "a notification that was never tried is sent again", Run: func(w *world.World) {
-		sentAgain(w, told(w, "mail"))
+		sentAgain(w, endUsed(w, "mail"))
 	}},
 	{Name: "a second notification is sent although the first is retried", Run: func(w *world.World) {
 		s := w.SignIn("ann")
@@ -56,7 +56,7 @@ var retryCases = []world.Case{
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
 	{Name: "a pending notification is sent now", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{
 				State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500",
@@ -64,7 +64,7 @@ var retryCases = []world.Case{
 		sentAgain(w, s)
 	}},
 	{Name: "a claimed notification is sent at once and its claim is outdated", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		d := w.ClaimOne()
 		w.Retry(d.ID)
 		err := w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
@@ -79,7 +79,7 @@ var retryCases = []world.Case{
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state in the end")
 	}},
 	{Name: "a retry notifies no other client", Run: func(w *world.World) {
-		s := told(w, "mail", "wiki")
+		s := endUsed(w, "mail", "wiki")
 		for _, d := range w.Claim(10).Deliveries {
 			w.Settle(d, logout.Outcome{State: logout.Delivered})
 		}
@@ -89,7 +89,7 @@ var retryCases = []world.Case{
 		w.Same(w.ClaimOne().ClientID, "mail", "the client handed out")
 	}},
 	{Name: "concurrent retries send once", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		d := w.ClaimOne()
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
 		for _, err := range world.Race(8, func(int) error {
@@ -98,7 +98,7 @@ var retryCases = []world.Case{
 		}) {
 			w.OK(err, "Retry")
 		}
-		w.Same(w.Told(s), []string{"mail"}, "clients with a notification, each as often as it has one")
+		w.Same(w.Notified(s), []string{"mail"}, "clients with a notification, each as often as it has one")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out afterwards")
 	}},
@@ -110,11 +110,11 @@ var retryCases = []world.Case{
 				"client and state": {ClientID: mail, State: logout.GivenUp}, "client": {ClientID: mail},
 				"state": {State: logout.GivenUp},
 			}[name]
-			s := told(w, mail, wiki)
+			s := endUsed(w, mail, wiki)
 			for _, d := range w.Claim(10).Deliveries {
 				w.Settle(d, logout.Outcome{State: logout.GivenUp, LastError: "no answer"})
 			}
-			delivered := told(w, mail)
+			delivered := endUsed(w, mail)
 			w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Delivered})
 			w.Pass(time.Hour)
 			want := map[string]int{"client and state": 1, "client": 2, "state": 2}[name]
@@ -136,14 +136,14 @@ var retryCases = []world.Case{
 		}
 	}},
 	{Name: "of the pending, only those put off are sent again", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		w.Settle(w.ClaimOne(),
 			logout.Outcome{
 				State: logout.Pending, NextAttempt: w.Now.Add(20 * time.Hour), LastError: "answered 500",
 			})
-		told(w, "mail")
+		endUsed(w, "mail")
 		claimed := w.ClaimOne()
-		told(w, "mail")
+		endUsed(w, "mail")
 		w.Same(retryAll(w, logout.NotificationFilter{State: logout.Pending}, 100), 1,
 			"notifications sent again")
 		w.Settle(claimed, logout.Outcome{State: logout.Delivered})
@@ -153,7 +153,7 @@ var retryCases = []world.Case{
 	{Name: "many are sent again by bounded calls, each once", Run: func(w *world.World) {
 		n := w.Rows / 3
 		for range n {
-			told(w, "mail")
+			endUsed(w, "mail")
 		}
 		for _, d := range w.Claim(n).Deliveries {
 			w.Settle(d, logout.Outcome{State: logout.Refused, LastError: "answered 400"})
@@ -170,11 +170,11 @@ var retryCases = []world.Case{
 			"notifications delivered in the end")
 	}},
 	{Name: "nothing selected is no error", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		w.Same(retryAll(w, logout.NotificationFilter{ClientID: "wiki"}, 10), 0, "notifications sent again")
 	}},
 	{Name: "a selection without a condition, or with a bad one, is refused", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused})
 		for field, retry := range map[string]logout.Retry{
 			"state": {Limit: 1}, "client_id": {Filter: logout.NotificationFilter{ClientID: "\xff"}, Limit: 1},
@@ -194,8 +194,8 @@ var retryCases = []world.Case{
 	}},
 }
 
-// retryAll sends again what the filter selects, by calls of that limit, and returns how many notifications
-// that were.
+// retryAll retries what the filter selects, in calls with that limit, and returns how many notifications that
+// were.
 func retryAll(w *world.World, filter logout.NotificationFilter, limit int) int {
 	w.Helper()
 	retry := logout.Retry{Filter: filter, Limit: limit}

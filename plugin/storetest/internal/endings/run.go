@@ -6,7 +6,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// Config says how to open a backend.
+// Config is how to open a backend.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
 	// tests. Required.

@@ -9,10 +9,10 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// settlesFor checks an outcome after which the notification is not tried again.
+// settlesFor checks a final outcome.
 func settlesFor(w *world.World, outcome logout.Outcome) {
 	w.Helper()
-	s := told(w, "mail")
+	s := endUsed(w, "mail")
 	queued := w.Now
 	w.Pass(5 * time.Second)
 	d := w.ClaimOne()
@@ -43,7 +43,7 @@ var settleCases = []world.Case{
 		settlesFor(w, logout.Outcome{State: logout.GivenUp, LastError: "answered 500 for a day"})
 	}},
 	{Name: "a pending notification counts its attempts", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		giveUp := w.Notification(s, "mail").GiveUpAt
 		for attempt := 1; attempt <= 3; attempt++ {
 			d := w.ClaimOne()
@@ -66,7 +66,7 @@ var settleCases = []world.Case{
 		w.Same(got.LastError, "", "LastError after a success")
 	}},
 	{Name: "an answer under an outdated claim changes nothing", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		late := w.ClaimOne()
 		w.Pass(world.Lease)
 		current := w.ClaimOne()
@@ -84,7 +84,7 @@ var settleCases = []world.Case{
 		w.Settle(current, logout.Outcome{State: logout.Delivered})
 	}},
 	{Name: "a claim number that was never given changes nothing", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		before := w.Notification(s, "mail")
 		for _, number := range []uint64{0, 1, 1 << 60} {
 			err := w.Logout.Settle(w.Ctx(), before.ID, number, logout.Outcome{State: logout.Delivered}, w.Now)
@@ -93,7 +93,7 @@ var settleCases = []world.Case{
 		w.Same(w.Notification(s, "mail"), before, "the notification")
 	}},
 	{Name: "a late answer under the current claim counts", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		d := w.ClaimOne()
 		w.Pass(10 * world.Lease)
 		w.Settle(d, logout.Outcome{State: logout.Delivered})
@@ -101,7 +101,7 @@ var settleCases = []world.Case{
 		w.Same(len(w.Claim(10).Deliveries), 0, "number of notifications handed out")
 	}},
 	{Name: "a notification is claimed again under a higher number", Run: func(w *world.World) {
-		told(w, "mail")
+		endUsed(w, "mail")
 		last := uint64(0)
 		for range 4 {
 			d := w.ClaimOne()
@@ -113,7 +113,7 @@ var settleCases = []world.Case{
 		}
 	}},
 	{Name: "a long error is cut, between letters", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		long := "x" + strings.Repeat("ü", logout.MaxLastError)
 		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused, LastError: long})
 		got := w.Notification(s, "mail").LastError
@@ -124,7 +124,7 @@ var settleCases = []world.Case{
 		}
 	}},
 	{Name: "of concurrent answers under one claim one counts", Run: func(w *world.World) {
-		s := told(w, "mail")
+		s := endUsed(w, "mail")
 		d := w.ClaimOne()
 		errs := world.Race(16, func(int) error {
 			return w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
@@ -133,7 +133,7 @@ var settleCases = []world.Case{
 		w.Same(w.Notification(s, "mail").Attempts, 1, "Attempts")
 	}},
 	{Name: "settling one notification leaves the others", Run: func(w *world.World) {
-		s := told(w, "mail", "wiki")
+		s := endUsed(w, "mail", "wiki")
 		for _, d := range w.Claim(10).Deliveries {
 			if d.ClientID == "mail" {
 				w.Settle(d, logout.Outcome{State: logout.Refused, LastError: "no"})

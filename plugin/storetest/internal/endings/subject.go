@@ -10,8 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// loose are what a subject has outside of sessions: a token without session, one that outlives its session,
-// and a consent.
+// loose are the grants of a subject outside of sessions: a token without session, one that outlives its
+// session, and a consent.
 type loose struct{ token, survivor, consent grantstore.Grant }
 
 func liveLoose(w *world.World, subject, clientID string) loose {

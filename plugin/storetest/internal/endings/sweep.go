@@ -24,7 +24,7 @@ func dueOneByOne(w *world.World, n int) []*ticketstore.Session {
 	return sessions
 }
 
-// sweepCases are about the bounds of a sweep, what it says comes next, and what it purges.
+// sweepCases check the bounds of a sweep, its Next, and what it purges.
 var sweepCases = []world.Case{
 	{Name: "nothing to end is no error", Run: func(w *world.World) {
 		w.Same(*w.SweepOnce(logout.Sweep{Limit: 10}), logout.SweepResult{}, "the answer")
@@ -105,7 +105,7 @@ var sweepCases = []world.Case{
 			"sessions ended and notifications queued by all together")
 		w.SessionGone(sessions...)
 		for _, s := range sessions {
-			w.Same(w.Told(s), []string{"mail"}, "clients told")
+			w.Same(w.Notified(s), []string{"mail"}, "clients notified")
 		}
 	}},
 	{Name: "a settled notification is kept for its time and then purged", Run: func(w *world.World) {
@@ -121,7 +121,7 @@ var sweepCases = []world.Case{
 			id := w.Notification(s, "mail").ID
 			w.Pass(2 * time.Minute)
 			w.Sweep(logout.Sweep{})
-			w.Same(w.Told(s), []string{}, "clients with a notification after its time is up")
+			w.Same(w.Notified(s), []string{}, "clients with a notification after its time is up")
 			_, err := w.Logout.Retry(w.Ctx(), logout.Retry{ID: id}, w.Now)
 			w.Fails(err, "Retry a purged notification", ticketstore.ErrNotFound)
 		}

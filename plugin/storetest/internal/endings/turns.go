@@ -7,11 +7,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// turnCases are about one client's queue not delaying another's.
+// turnCases check that the queue of one client does not delay another's.
 var turnCases = []world.Case{
 	{Name: "a client with a long queue does not delay another", Run: func(w *world.World) {
 		queue(w, "dead", w.Rows/4)
-		told(w, "quick")
+		endUsed(w, "quick")
 		claimed := w.ClaimAs(logout.Claim{Limit: 2, PerClient: 1, Lease: world.Lease})
 		counts := map[string]int{}
 		for _, d := range claimed.Deliveries {
@@ -45,7 +45,7 @@ var turnCases = []world.Case{
 			queue(w, id, 35)
 		}
 		turns(w, 3)
-		told(w, "newcomer")
+		endUsed(w, "newcomer")
 		if !turns(w, 32)["newcomer"] {
 			w.Fatal("the newcomer has not had its turn within 32 claims among five clients")
 		}

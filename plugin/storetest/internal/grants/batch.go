@@ -183,8 +183,7 @@ var batchCases = []world.Case{
 	}},
 }
 
-// failsWhole applies a batch with a change of every kind, spoiled in one place, and checks that none of them
-// was made.
+// failsWhole applies a batch with a change of every kind, one of which fails, and checks that none was made.
 func failsWhole(w *world.World, target error, spoil func(batch *grantstore.Batch)) {
 	w.Helper()
 	s := w.SignIn("ann")

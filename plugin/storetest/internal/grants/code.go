@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// authorized is what an authorize answer leaves in the store.
+// authorized is what an authorize response stores.
 type authorized struct {
 	code, openID, pkce grantstore.Grant
 }
@@ -32,7 +32,8 @@ func authorize(w *world.World, s *ticketstore.Session, options ...world.GrantOpt
 	return a
 }
 
-// exchange uses the code for an access token and a refresh token, which say nothing of whose they are.
+// exchange uses the code for an access token and a refresh token without owners: the store copies those of
+// the code.
 func exchange(w *world.World, code grantstore.Grant) (access, refresh grantstore.Grant) {
 	w.Helper()
 	access, refresh = w.Access(nil, ""), w.Refresh(nil, "")

@@ -1,3 +1,3 @@
-// Package grants holds the cases of grantstore.Store: what a grant is worth, as judged by its session, and
+// Package grants has the cases of grantstore.Store: whether a grant is live, as judged by its session, and
 // what a batch does as a whole or not at all.
 package grants

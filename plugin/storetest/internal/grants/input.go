@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// badIDs are ids that no store takes.
+// badIDs are ids that every store refuses.
 var badIDs = []struct{ name, id string }{
 	{"with a NUL", "a\x00b"},
 	{"of 10 kB", strings.Repeat("0123456789", 1024)},

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of grants that the filter selects, known by their descriptions. Questions with
-// a token leave the filter to the token.
+// listing returns the listing of grants that the filter selects, known by their descriptions. Queries with a
+// token take the filter from it.
 func listing(w *world.World, filter grantstore.Filter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
 		query := grantstore.Query{Order: q.Order, Count: q.Count, ResultsToken: q.Token, Prior: q.Prior}
@@ -173,8 +173,8 @@ var queryCases = []world.Case{
 	{Name: "a walk shows each remaining grant once under changes", Run: walkGrants},
 }
 
-// walkGrants walks the grants of a subject in both orders while some are stored, deleted, used, and taken
-// along by their sessions.
+// walkGrants walks the grants of a subject in both orders while others are stored, deleted, used, and ended
+// with their sessions.
 func walkGrants(w *world.World) {
 	random := rand.New(rand.NewPCG(5, 7)) //nolint:gosec // a test's choice, made the same each time
 	home := w.SignIn("ann")

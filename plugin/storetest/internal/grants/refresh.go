@@ -30,7 +30,7 @@ func used(w *world.World, g grantstore.Grant) grantstore.Grant {
 	return found.Grant
 }
 
-// small is what is left of a grant that was used, once its grace is over.
+// small is a used grant as it is kept once its grace is over.
 func small(g grantstore.Grant, at time.Time) grantstore.Grant {
 	g.Consumed, g.SubjectID, g.Description, g.Data = at, "", "", nil
 	return g

@@ -220,8 +220,7 @@ var removeCases = []world.Case{
 				if len(later) > 100 {
 					w.Fatalf("removing grants does not come to an end while others are stored")
 				}
-				// What was there lives on in its successors: of the first call alone, they are used behind
-				// its back.
+				// Removed tokens have successors: refreshes race the first call.
 				if len(later) == 2 {
 					for range 2 {
 						next := w.Refresh(s, "mail")

@@ -50,7 +50,7 @@ var repeatCases = []world.Case{
 		w.Same(w.Apply(batch), first, "the answer to the repeated batch")
 		w.Dead(g)
 		w.SessionGone(s)
-		w.Same(w.Told(s), []string{"mail"}, "clients told")
+		w.Same(w.Notified(s), []string{"mail"}, "clients notified")
 	}},
 	{Name: "an operation id answers for any batch", Run: func(w *world.World) {
 		g := w.Access(nil, "mail")

@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// slide asks for the session to live an hour from now unless it was renewed within a minute, and tells
+// slide asks for the session to live an hour from now unless it was renewed within a minute. It reports
 // whether it slid.
 func slide(w *world.World, s *ticketstore.Session) bool {
 	w.Helper()

@@ -168,7 +168,7 @@ func offlineOutlives(w *world.World, end func(s *ticketstore.Session)) {
 		"number of live grants of the ended session")
 }
 
-// isOverForNewcomers checks that an ended session with survivors takes nothing that did not come from one of
+// isOverForNewcomers checks that an ended session with survivors takes only grants that descend from one of
 // them.
 func isOverForNewcomers(w *world.World, s *ticketstore.Session) {
 	w.Helper()

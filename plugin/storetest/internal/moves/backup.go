@@ -84,17 +84,17 @@ var backupCases = []moveCase{
 func (p *pair) backup() []byte {
 	p.Helper()
 	var file bytes.Buffer
-	told := int64(0)
+	last := int64(0)
 	summary, err := backup.Write(p.Ctx(), &file, backup.Source{Store: p.source.Transfer}, p.Now,
 		func(done, total int64) {
-			if done <= told || done > total {
-				p.Errorf("progress is %d of %d after %d", done, total, told)
+			if done <= last || done > total {
+				p.Errorf("progress is %d of %d after %d", done, total, last)
 			}
-			told = done
+			last = done
 		})
 	p.OK(err, "backup")
-	if told != summary.Records {
-		p.Errorf("progress ended at %d, want %d", told, summary.Records)
+	if last != summary.Records {
+		p.Errorf("progress ended at %d, want %d", last, summary.Records)
 	}
 	return file.Bytes()
 }
@@ -114,7 +114,7 @@ func changed(file []byte, at int) []byte {
 
 var errFull = errors.New("no space left on device")
 
-// fullDisk takes some bytes and no more.
+// fullDisk is a writer that fails after some bytes.
 type fullDisk struct{ space int }
 
 func (d *fullDisk) Write(data []byte) (int, error) {

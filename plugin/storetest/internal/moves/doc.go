@@ -1,3 +1,3 @@
-// Package moves holds the cases of transfer.Store: that everything moves, whatever changes meanwhile, that
-// the fence holds, and that a move which ends early leaves nothing behind.
+// Package moves has the cases of transfer.Store: that everything moves under changes, that the fence holds,
+// and that an interrupted move leaves nothing behind.
 package moves

@@ -219,7 +219,7 @@ var moveCases = []moveCase{
 	}},
 }
 
-// newer is a store that may hold what others do not know.
+// newer is a store of a newer record version.
 type newer struct{ transfer.Store }
 
 func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
@@ -230,11 +230,11 @@ func (n newer) Status(ctx context.Context) (*transfer.Status, error) {
 	return status, err
 }
 
-// moveUnderWrites has writers sign in, use and end sessions on whichever store takes their writes.
+// moveUnderWrites runs writers that create, use and end sessions on the store that takes writes.
 func moveUnderWrites(p *pair) {
 	const (
 		writers = 8
-		// pause is between two turns of a writer: without it a source in memory outruns a target on a disk
+		// pause is between two writes of a writer: without it a source in memory outruns a target on a disk
 		// for ever.
 		pause = 2 * time.Millisecond
 	)
@@ -307,7 +307,7 @@ func moveUnderWrites(p *pair) {
 	}
 	move := p.move()
 	move.BeforeFence = func(ctx context.Context) error {
-		// A move may be over before anybody has written.
+		// The move may be over before the first write.
 		select {
 		case <-begun:
 		case <-time.After(time.Until(deadline)):

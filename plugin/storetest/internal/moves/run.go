@@ -11,13 +11,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Fixture is what a backend under test gives: its stores, and what moves them.
+// Fixture is a backend under test: its stores, and what moves them.
 type Fixture struct {
 	world.Stores
 	Transfer transfer.Store
 }
 
-// Config says how to open backends.
+// Config is how to open backends.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
 	// tests. Required.
@@ -89,7 +89,7 @@ func (p *pair) move() *transfer.Move {
 	}
 }
 
-// moved moves everything, and has the world use the target.
+// moved moves everything; the world then uses the target.
 func (p *pair) moved() {
 	p.Helper()
 	p.OK(p.move().Run(p.Ctx()), "move")
@@ -126,7 +126,7 @@ func (p *pair) is(b Fixture, want transfer.State) {
 	}
 }
 
-// alike compares both stores by their own account, and that account with their rows.
+// alike compares the status of both stores, and each status with the store's rows.
 func (p *pair) alike() {
 	p.Helper()
 	p.Same(p.status(p.target).Content, p.status(p.source).Content, "content of the target")
@@ -180,7 +180,7 @@ func (p *pair) open(_ context.Context, name string) (transfer.Store, error) {
 	return p.target.Transfer, nil
 }
 
-// fenced ends the case unless the error is that of a store that takes no writes.
+// fenced ends the case unless the error is ErrFenced.
 func (p *pair) fenced(err error, doing string) {
 	p.Helper()
 	p.Fails(err, doing, transfer.ErrFenced, ticketstore.ErrUnavailable)

@@ -371,8 +371,8 @@ var recoverCases = []moveCase{
 	}},
 }
 
-// unavailable ends the case unless a call is. A client asks again what may pass, for as long as the call may
-// take.
+// unavailable ends the case unless a call is ErrUnavailable. A client retries such a call for as long as it
+// may take.
 func (p *pair) unavailable(doing string, call func(ctx context.Context) error) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Ctx(), brief)
@@ -380,7 +380,7 @@ func (p *pair) unavailable(doing string, call func(ctx context.Context) error) {
 	p.Fails(call(ctx), doing, ticketstore.ErrUnavailable, context.DeadlineExceeded)
 }
 
-// brief bounds calls that fail.
+// brief is a short timeout, for calls that fail.
 const brief = 300 * time.Millisecond
 
 func (p *pair) recovers(want string) {

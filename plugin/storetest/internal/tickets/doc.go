@@ -1,2 +1,2 @@
-// Package tickets holds the cases of ticketstore.Store: how sessions are created, renewed and found.
+// Package tickets has the cases of ticketstore.Store: how sessions are created, renewed and found.
 package tickets

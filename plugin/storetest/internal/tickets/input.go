@@ -12,7 +12,7 @@ import (
 // fill returns a text of n bytes.
 func fill(n int) string { return strings.Repeat("abcdefghi ", n/10+1)[:n] }
 
-// badIDs are ids that no store takes.
+// badIDs are ids that every store refuses.
 var badIDs = []struct{ name, id string }{
 	{"empty", ""},
 	{"with a NUL", "a\x00b"},
@@ -21,7 +21,7 @@ var badIDs = []struct{ name, id string }{
 	{"not UTF-8", "a\xffb"},
 }
 
-// badSessions are sessions that no store takes, with the field at fault.
+// badSessions are sessions that every store refuses, with the field at fault.
 func badSessions() []badSession {
 	var all []badSession
 	ids := map[string]func(s *ticketstore.Session) *string{
@@ -92,7 +92,7 @@ func inputCases() []world.Case {
 				w.Fails(err, "Find a sid "+bad.name, ticketstore.ErrNotFound, ticketstore.ErrInvalid)
 			}
 		}},
-		{Name: "ids may have special characters", Run: keepsAwkwardIDs},
+		{Name: "ids may have special characters", Run: keepsSpecialIDs},
 	}
 }
 
@@ -172,9 +172,8 @@ func refusesBadFilters(w *world.World) {
 	}
 }
 
-// keepsAwkwardIDs uses ids that are beginnings of each other, or hold what an engine may use to take its keys
-// apart.
-func keepsAwkwardIDs(w *world.World) {
+// keepsSpecialIDs uses ids that are prefixes of each other, or contain separators of an engine's keys.
+func keepsSpecialIDs(w *world.World) {
 	ids := []string{
 		"a", "aa", "a\x01", "a\x01b", "a/", "a/b", "a:b", "a|b", "a%", "a%00", "a b", " a", "a ", "A", "ä",
 		"a\u0308", "\u00e4\u00e4", "_", "*", "?",

@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// listing returns the listing of sessions that the filter selects. Questions with a token leave the filter to
-// the token.
+// listing returns the listing of sessions that the filter selects. Queries with a token take the filter from
+// it.
 func listing(w *world.World, filter ticketstore.SessionFilter) world.Listing {
 	return func(q world.Question) (world.Answer, error) {
 		query := ticketstore.SessionQuery{

@@ -7,15 +7,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
 )
 
-// Config says how to open a backend.
+// Config is how to open a backend.
 type Config struct {
 	// New returns an empty backend each time and cleans it up through t.Cleanup. It is called from parallel
 	// tests. Required.
 	New func(t *testing.T) world.Stores
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
-	// WalkRows is how many rows are walked without a filter while others come and go; 0 means Rows, which is
-	// what walks with a filter use.
+	// WalkRows is how many rows are walked without a filter while rows are added and removed; 0 means Rows,
+	// which walks with a filter use.
 	WalkRows int
 }
 

@@ -45,13 +45,13 @@ func walkCases(all, filtered int) []world.Case {
 }
 
 // churn is a listing that changes while it is walked: sessions begin and end before and behind the reader,
-// and others slide or get a new cookie.
+// others slide or get a new cookie.
 type churn struct {
 	w      *world.World
 	rows   int
 	random *rand.Rand
 	filter ticketstore.SessionFilter
-	// staying are present from beginning to end, leaving are those that may be ended.
+	// staying are present throughout the walk, leaving are those that may end.
 	staying []*ticketstore.Session
 	leaving []*ticketstore.Session
 }
@@ -150,7 +150,7 @@ func (c *churn) walk(query ticketstore.SessionQuery) string {
 	return query.ResultsToken
 }
 
-// before tells the order of a listing: by creation, then sid.
+// before reports the order of a listing: by creation, then sid.
 func before(a, b *ticketstore.Session) bool {
 	if a.Created.Equal(b.Created) {
 		return a.SessionID < b.SessionID
@@ -165,7 +165,7 @@ func more(page *ticketstore.Page, prior bool) bool {
 	return page.HasNext
 }
 
-// change has a session begin, one end, one slide and one get a new cookie.
+// change creates a session, ends one, renews one and rekeys one.
 func (c *churn) change() {
 	w := c.w
 	w.Helper()

@@ -56,21 +56,26 @@ func share(b *testing.B, callers int, operation func(i int) error) {
 func benchSession(i int) *ticketstore.Session {
 	sid := fmt.Sprintf("sid%d", i)
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: fmt.Sprintf("subject%d", i), DisplayName: "Ann Example",
-		Issuer: "https://op.example", AuthTime: base, Created: base, Renewed: base, Expires: base.AddDate(0, 0, 1), Ticket: make([]byte, 200),
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: fmt.Sprintf("subject%d", i),
+		DisplayName: "Ann Example",
+		Issuer:      "https://op.example", AuthTime: base, Created: base, Renewed: base,
+		Expires: base.AddDate(0, 0, 1), Ticket: make([]byte, 200),
 	}
 }
 
 func benchBatch(i int) *grantstore.Batch {
 	sid := fmt.Sprintf("sid%d", i)
 	batch := &grantstore.Batch{
-		OperationID: fmt.Sprintf("operation%d", i), Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
+		OperationID: fmt.Sprintf("operation%d", i),
+		Use:         &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
 	}
 	for _, t := range []grantstore.Type{grantstore.ReferenceToken, grantstore.RefreshToken} {
 		batch.Store = append(batch.Store, grantstore.Grant{
-			Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(fmt.Sprint(t, i))}, RequestID: fmt.Sprintf("request%d", i),
-			SubjectID: fmt.Sprintf("subject%d", i), SessionID: sid, ClientID: "app", Created: base, Expires: base.AddDate(0, 0, 1),
-			Data: make([]byte, 800),
+			Ref:       grantstore.Ref{Type: t, Key: ticketstore.KeyOf(fmt.Sprint(t, i))},
+			RequestID: fmt.Sprintf("request%d", i),
+			SubjectID: fmt.Sprintf("subject%d", i), SessionID: sid, ClientID: "app", Created: base,
+			Expires: base.AddDate(0, 0, 1),
+			Data:    make([]byte, 800),
 		})
 	}
 	return batch
@@ -133,7 +138,8 @@ func benchEnd(b *testing.B, e *Engine) func(i int) error {
 			return err
 		}
 		_, err := e.Logout().End(b.Context(), &logout.Ending{
-			OperationID: fmt.Sprintf("end%d", i), SessionID: fmt.Sprintf("sid%d", i), Reason: logout.Terminated,
+			OperationID: fmt.Sprintf("end%d", i), SessionID: fmt.Sprintf("sid%d", i),
+			Reason: logout.Terminated,
 		}, base)
 		return err
 	}

@@ -39,39 +39,56 @@ func stocked(t *testing.T) *Engine {
 		}
 	}
 	refresh := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}, RequestID: "family",
+		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")},
+		RequestID: "family",
 		SubjectID: "ann", SessionID: "ann-1", ClientID: "photos", Created: base,
 	}
 	consent := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent")}, SubjectID: "dan", ClientID: "photos", Created: base,
+		Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent")},
+		SubjectID: "dan", ClientID: "photos", Created: base,
 	}
 	jti := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf("jti")}, Created: base, Expires: base.Add(time.Hour),
+		Ref: grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf("jti")}, Created: base,
+		Expires: base.Add(time.Hour),
 	}
-	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "grants", Store: []grantstore.Grant{refresh, consent, jti}}, base)
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "grants",
+		Store: []grantstore.Grant{refresh, consent, jti}}, base)
 	must(err)
-	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "use", Consume: &grantstore.Consumption{Ref: refresh.Ref}}, base)
+	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "use",
+		Consume: &grantstore.Consumption{Ref: refresh.Ref}}, base)
 	must(err)
 	end := func(ending logout.Ending) {
 		t.Helper()
 		_, err := e.Logout().End(t.Context(), &ending, base.Add(time.Minute))
 		must(err)
 	}
-	end(logout.Ending{OperationID: "end-ann-2", SessionID: "ann-2", Reason: logout.UserLogout, KeepTokens: true})
-	end(logout.Ending{OperationID: "end-bob", SubjectID: "bob", ClientIDs: []string{"mail"}, KeepSession: true, Reason: logout.Terminated})
+	end(logout.Ending{OperationID: "end-ann-2", SessionID: "ann-2", Reason: logout.UserLogout,
+		KeepTokens: true})
+	end(logout.Ending{OperationID: "end-bob", SubjectID: "bob", ClientIDs: []string{"mail"},
+		KeepSession: true, Reason: logout.Terminated})
 	numbered := grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("numbered")}, RequestID: "numbered",
-		SubjectID: "bob", SessionID: "bob-1", ClientID: "mail", Created: base.Add(time.Minute), Expires: base.Add(time.Hour),
+		Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("numbered")},
+		RequestID: "numbered",
+		SubjectID: "bob", SessionID: "bob-1", ClientID: "mail", Created: base.Add(time.Minute),
+		Expires: base.Add(time.Hour),
 	}
-	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "numbered", Store: []grantstore.Grant{numbered}}, base.Add(time.Minute))
+	_, err = e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "numbered",
+		Store: []grantstore.Grant{numbered}}, base.Add(time.Minute))
 	must(err)
-	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute}, base.Add(time.Minute))
+	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Minute},
+		base.Add(time.Minute))
 	must(err)
-	must(e.Logout().Settle(t.Context(), claimed.Deliveries[0].ID, claimed.Deliveries[0].Claim, logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
-	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated}, base)
-	must(e.update(t.Context(), func(tx *kv.Tx) error { tx.Put(layout.PurgeKey("ann-2"), []byte("end-ann-2")); return nil }))
+	must(e.Logout().Settle(t.Context(), claimed.Deliveries[0].ID, claimed.Deliveries[0].Claim,
+		logout.Outcome{State: logout.Refused}, base.Add(time.Minute)))
+	interrupted(t, e, &logout.Ending{OperationID: "under way", SubjectID: "cid", Reason: logout.Terminated},
+		base)
+	must(e.update(t.Context(), func(tx *kv.Tx) error {
+		tx.Put(layout.PurgeKey("ann-2"), []byte("end-ann-2"))
+		return nil
+	}))
 	must(e.Properties().SetProperty(t.Context(), "issuer", nil, []byte("https://op.example")))
-	must(e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "new"}))
+	must(e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "move",
+		Peer: "new"}))
 	signIn(t, e, "cid-1", "cid")
 	return e
 }
@@ -137,11 +154,13 @@ func TestCheckOfAStoreWithEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Findings) > 0 || report.More || report.Records != status.Records() || report.State != transfer.Exporting {
+	if len(report.Findings) > 0 || report.More || report.Records != status.Records() ||
+		report.State != transfer.Exporting {
 		t.Errorf("report %+v, want no findings and %d records", report, status.Records())
 	}
 	if int(report.Records+report.Entries)+1 != len(everyRow(t, e)) { // all but the contents
-		t.Errorf("%d records and %d entries were looked at, of %d rows", report.Records, report.Entries, len(everyRow(t, e)))
+		t.Errorf("%d records and %d entries were looked at, of %d rows", report.Records, report.Entries,
+			len(everyRow(t, e)))
 	}
 }
 
@@ -157,12 +176,15 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 		}
 		records = append(records, batch.Records...)
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "move",
+		Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
 	fill := func(what string, records ...transfer.Record) {
 		t.Helper()
-		err := e.Transfer().Import(t.Context(), "move", func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+		err := e.Transfer().Import(t.Context(), "move", func(yield func([]transfer.Record, error) bool) {
+			yield(records, nil)
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,18 +192,22 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 			t.Errorf("%s: %v", what, report.Findings)
 		}
 	}
-	ended := records[slices.IndexFunc(records, func(r transfer.Record) bool { return r.Kind == transfer.Ended })]
+	isEnded := func(r transfer.Record) bool { return r.Kind == transfer.Ended }
+	ended := records[slices.IndexFunc(records, isEnded)]
 	for i, r := range records {
 		if r.Kind == transfer.Sessions {
-			fill("a session of an earlier moment than its end", r, transfer.Record{Kind: transfer.Ended, Key: r.Key, Data: ended.Data})
-			fill("without it", transfer.Record{Kind: transfer.Ended, Key: r.Key, Deleted: true}, transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
+			fill("a session of an earlier moment than its end", r,
+				transfer.Record{Kind: transfer.Ended, Key: r.Key, Data: ended.Data})
+			fill("without it", transfer.Record{Kind: transfer.Ended, Key: r.Key, Deleted: true},
+				transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
 		}
 		fill(fmt.Sprintf("record %d alone, of %s", i, r.Kind), r)
 		fill("nothing", transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
 	}
 	fill("all", records...)
 	for i, r := range records {
-		fill(fmt.Sprintf("all but record %d, of %s", i, r.Kind), transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
+		fill(fmt.Sprintf("all but record %d, of %s", i, r.Kind),
+			transfer.Record{Kind: r.Kind, Key: r.Key, Deleted: true})
 		if r.Kind == transfer.Clients {
 			fill("a client of an earlier moment than its tokens", transfer.Record{Kind: r.Kind, Key: r.Key})
 		}
@@ -196,10 +222,12 @@ func TestCheckOfAStoreThatIsBeingFilled(t *testing.T) {
 	}
 	put(t, e, entry, nil)
 	foundAt(t, e, "an index entry is missing")
-	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Abandoned, ID: "move", Peer: "old"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Abandoned, ID: "move",
+		Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
-	if report := checked(t, e, check.Config{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {
+	if report := checked(t, e,
+		check.Config{Ages: true}); len(report.Findings) > 0 || report.State != transfer.Abandoned {
 		t.Errorf("a store that was abandoned, and perhaps half emptied: %+v", report)
 	}
 }
@@ -243,10 +271,12 @@ func foundAt(t *testing.T, e *Engine, what string) {
 		t.Errorf("%s: nothing was found", what)
 	}
 	for _, f := range report.Findings {
-		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti", "numbered", "ann-1-photos-0"} {
+		for _, secret := range []string{"ann-1", "ann-2", "bob-1", "cid-1", "refresh", "consent", "jti",
+			"numbered", "ann-1-photos-0"} {
 			hash := ticketstore.KeyOf(secret)
 			grant := ticketstore.KeyOf(secret)
-			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]), fmt.Sprintf("%q", hash[:])[1:20], string(grant[:])} {
+			for _, never := range []string{string(hash[:]), hex.EncodeToString(hash[:8]),
+				fmt.Sprintf("%q", hash[:])[1:20], string(grant[:])} {
 				if strings.Contains(f.String(), never) {
 					t.Errorf("%s: the finding %q tells a key", what, f)
 				}
@@ -278,10 +308,12 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			return errors.Join(err, tx.Save(layout.SessionKey("ann-1"), s))
 		}, "would be found due too late"},
 		"a notice that is never sent": {func(e *Engine, tx *kv.Tx) error {
-			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "pending", ClientId: "photos", SessionId: "x"})
+			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "pending", ClientId: "photos",
+				SessionId: "x"})
 		}, "is due never"},
 		"a notice that stays for ever": {func(e *Engine, tx *kv.Tx) error {
-			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "delivered", ClientId: "photos", SessionId: "x"})
+			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "delivered",
+				ClientId: "photos", SessionId: "x"})
 		}, "kept for ever"},
 		"a job in no phase": {func(e *Engine, tx *kv.Tx) error {
 			return tx.Save(layout.JobKey("under way"), &records.Job{Phase: "resting"})
@@ -324,7 +356,8 @@ func TestCheckFindsEndedRecordsThatNobodySweeps(t *testing.T) {
 	e := stocked(t)
 	late := base.AddDate(0, 1, 0)
 	err := e.Tickets().Create(t.Context(), &ticketstore.Session{
-		Key: ticketstore.KeyOf("late"), SessionID: "late", SubjectID: "ann", Issuer: "https://op.example", AuthTime: late, Created: late,
+		Key: ticketstore.KeyOf("late"), SessionID: "late", SubjectID: "ann", Issuer: "https://op.example",
+		AuthTime: late, Created: late,
 		Renewed: late, Expires: late.Add(time.Hour),
 	})
 	if err != nil {
@@ -343,7 +376,8 @@ func TestCheckBoundsItsFindings(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)
 	for i := range 20 {
-		put(t, e, layout.Key(layout.IndexSubject, layout.More("ann"), layout.TimeKey(1), fmt.Append(nil, i)), []byte{})
+		put(t, e, layout.Key(layout.IndexSubject, layout.More("ann"), layout.TimeKey(1), fmt.Append(nil, i)),
+			[]byte{})
 	}
 	report := checked(t, e, check.Config{MaxFindings: 5})
 	if len(report.Findings) != 5 || !report.More {

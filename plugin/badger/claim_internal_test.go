@@ -20,7 +20,8 @@ func TestSurveyIsBounded(t *testing.T) {
 		t.Helper()
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
 			return insertNotice(tx, e.nextNoticeID(base), &records.Notification{
-				ClientId: client, SessionId: "sid", State: string(logout.Pending), NextAttempt: records.Nanos(due), Due: records.Nanos(due),
+				ClientId: client, SessionId: "sid", State: string(logout.Pending),
+				NextAttempt: records.Nanos(due), Due: records.Nanos(due),
 			})
 		})
 		if err != nil {
@@ -29,7 +30,8 @@ func TestSurveyIsBounded(t *testing.T) {
 	}
 	claim := func(now time.Time) *logout.ClaimResult {
 		t.Helper()
-		claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
+		claimed, err := e.Logout().Claim(t.Context(),
+			logout.Claim{Limit: 5, PerClient: 1, Lease: time.Minute}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +40,8 @@ func TestSurveyIsBounded(t *testing.T) {
 	for first := 0; first < maxSurveyed+10; first += 500 {
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
 			for i := range 500 {
-				tx.Put(layout.Key(layout.IndexNoticeDue, layout.More(fmt.Sprintf("client%05d", first+i)), layout.TimeKey(records.Nanos(base.Add(time.Hour))), layout.Last("id")), nil)
+				tx.Put(layout.Key(layout.IndexNoticeDue, layout.More(fmt.Sprintf("client%05d", first+i)),
+					layout.TimeKey(records.Nanos(base.Add(time.Hour))), layout.Last("id")), nil)
 			}
 			return nil
 		})
@@ -48,7 +51,8 @@ func TestSurveyIsBounded(t *testing.T) {
 	}
 	queue("the last", base)
 	if got := claim(base); len(got.Deliveries) != 0 || got.Next.After(base) {
-		t.Errorf("the first claim: %d notices, the next at %v; want none of so many clients, and more at once", len(got.Deliveries), got.Next)
+		t.Errorf("the first claim: %d notices, the next at %v; want none of so many clients, and more at once",
+			len(got.Deliveries), got.Next)
 	}
 	if got := claim(base); len(got.Deliveries) != 1 {
 		t.Errorf("the second claim: %d notices, want that of the client behind", len(got.Deliveries))
@@ -56,7 +60,8 @@ func TestSurveyIsBounded(t *testing.T) {
 	for range 3 { // once around
 		claim(base)
 	}
-	if err := e.db.Badger().DropPrefix(layout.IndexNoticeDue); err != nil { // nobody tells the committer: who looks finds nothing
+	// nobody tells the committer: who looks finds nothing
+	if err := e.db.Badger().DropPrefix(layout.IndexNoticeDue); err != nil {
 		t.Fatal(err)
 	}
 	e.rotation.quiet, e.rotation.queued, e.rotation.next = true, e.db.Queued(), base.Add(time.Hour)

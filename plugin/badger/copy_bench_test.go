@@ -151,7 +151,8 @@ func writeBackup(b *testing.B, settings Settings, path string) (size int64) {
 func benchImport(b *testing.B, settings Settings, path string, n int) {
 	writeBackup(b, settings, path)
 	for b.Loop() {
-		e, err := Open(b.Context(), Settings{Path: filepath.Join(b.TempDir(), "store")}, slog.New(slog.DiscardHandler))
+		e, err := Open(b.Context(), Settings{Path: filepath.Join(b.TempDir(), "store")},
+			slog.New(slog.DiscardHandler))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -46,7 +46,8 @@ func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 		sid := "sid-" + client
 		signIn(t, e, sid, "ann")
 		issue(t, e, sid, "ann", client, 1)
-		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end-" + client, SessionID: sid, Reason: logout.Terminated}, base.Add(time.Minute))
+		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end-" + client, SessionID: sid,
+			Reason: logout.Terminated}, base.Add(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +67,8 @@ func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 	t.Helper()
 	for range 20 {
-		claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Hour}, now)
+		claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 2, PerClient: 1, Lease: time.Hour},
+			now)
 		if err != nil {
 			t.Fatalf("claim: %v", err)
 		}
@@ -88,9 +90,12 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
-	spoil(t, e, layout.NoticeKey(ids["a"]), layout.Key(layout.IndexNoticeDue, []byte("no end")), layout.Key(layout.IndexNoticeDue, layout.More("e"), []byte{1}))
+	spoil(t, e, layout.NoticeKey(ids["a"]), layout.Key(layout.IndexNoticeDue, []byte("no end")),
+		layout.Key(layout.IndexNoticeDue, layout.More("e"), []byte{1}))
 	err := e.db.Badger().Update(func(txn *badger.Txn) error {
-		entry := layout.Key(layout.IndexNoticeDue, layout.More("f"), layout.TimeKey(records.Nanos(base)), layout.Last(ids["f"])) // a second one, where it does not stand
+		// a second one, where it does not stand
+		entry := layout.Key(layout.IndexNoticeDue, layout.More("f"), layout.TimeKey(records.Nanos(base)),
+			layout.Last(ids["f"]))
 		return errors.Join(txn.Delete(layout.NoticeKey(ids["c"])), txn.Set(entry, nil))
 	})
 	if err != nil {
@@ -104,7 +109,10 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	wantTold(t, log, 5)
 	wantContents(t, e)
 	n := 0
-	_ = e.view(t.Context(), func(r *kv.Snapshot) (err error) { n, err = countKeys(r, layout.IndexNoticeDue, 100); return err })
+	_ = e.view(t.Context(), func(r *kv.Snapshot) (err error) {
+		n, err = countKeys(r, layout.IndexNoticeDue, 100)
+		return err
+	})
 	if n != 4 {
 		t.Errorf("%d entries are due some time, want 4", n)
 	}
@@ -121,9 +129,10 @@ func TestDamagedSessionsEndWhenTheyAreDue(t *testing.T) {
 	}
 	issue(t, e, "sid1", "ann", "wiki", 2)
 	issue(t, e, "sid2", "ann", "wiki", 2)
-	spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "wiki"), layout.ClientUseKey("sid2", "wiki"), layout.GrantKey(grantstore.Ref{
-		Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid0-mail-0"),
-	}), layout.Key(layout.IndexExpiry, []byte("no"))) // before all others
+	spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "wiki"),
+		layout.ClientUseKey("sid2", "wiki"), layout.GrantKey(grantstore.Ref{
+			Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid0-mail-0"),
+		}), layout.Key(layout.IndexExpiry, []byte("no"))) // before all others
 	later := base.Add(2 * time.Hour)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, later)
 	if err != nil {
@@ -145,7 +154,8 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	e, log := openLogged(t)
 	signIn(t, e, "sid", "ann")
 	signIn(t, e, "other", "ann")
-	listed := layout.SessionPosition(layout.IndexListing, nil, &records.Session{SessionId: "sid", Created: records.Nanos(base)})
+	listed := layout.SessionPosition(layout.IndexListing, nil,
+		&records.Session{SessionId: "sid", Created: records.Nanos(base)})
 	spoil(t, e, layout.SessionKey("sid"), listed)
 	swept, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 10}, base.Add(2*time.Hour))
 	if err != nil || swept.Ended != 1 || !swept.Next.IsZero() {
@@ -156,7 +166,8 @@ func TestSessionThatNobodyCanReadIsDueNoMore(t *testing.T) {
 	}
 	wantTold(t, log, 1)
 	// Nor does it keep its subject from being removed.
-	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}, base)
+	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SubjectID: "ann",
+		Reason: logout.Terminated}, base)
 	if err != nil || result.SessionsRemoved != 0 {
 		t.Errorf("removal of its subject: %+v, %v", result, err)
 	}
@@ -167,7 +178,8 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 	t.Parallel()
 	for name, ending := range map[string]logout.Ending{
 		"by sid": {SessionID: "sid1"}, "by subject": {SubjectID: "ann"}, "of all": {All: true},
-		"by sid, kept": {SessionID: "sid1", KeepSession: true}, "by subject, kept": {SubjectID: "ann", KeepSession: true},
+		"by sid, kept":     {SessionID: "sid1", KeepSession: true},
+		"by subject, kept": {SubjectID: "ann", KeepSession: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,15 +189,19 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 				issue(t, e, fmt.Sprint("sid", i), "ann", "mail", 2)
 			}
 			consent := grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent")}
-			outlived := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("ended-mail-0")}
+			outlived := grantstore.Ref{Type: grantstore.ReferenceToken,
+				Key: ticketstore.KeyOf("ended-mail-0")}
 			endKeepingTokens(t, e, "ended")
-			if _, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "consent", Store: []grantstore.Grant{
-				{Ref: consent, SubjectID: "ann", ClientID: "mail", Created: base},
-			}}, base); err != nil {
+			if _, err := e.Grants().Apply(t.Context(),
+				&grantstore.Batch{OperationID: "consent", Store: []grantstore.Grant{
+					{Ref: consent, SubjectID: "ann", ClientID: "mail", Created: base},
+				}}, base); err != nil {
 				t.Fatal(err)
 			}
-			spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "mail"), layout.GrantKey(consent), layout.EndedKey("ended"),
-				layout.GrantKey(grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid2-mail-1")}))
+			spoil(t, e, layout.SessionKey("sid1"), layout.ClientUseKey("sid1", "mail"),
+				layout.GrantKey(consent), layout.EndedKey("ended"),
+				layout.GrantKey(grantstore.Ref{Type: grantstore.ReferenceToken,
+					Key: ticketstore.KeyOf("sid2-mail-1")}))
 			ending.OperationID, ending.Reason = "op", logout.Terminated
 			dry := ending
 			dry.OperationID, dry.DryRun = "dry", true
@@ -203,10 +219,12 @@ func TestRemovalEndsDamagedSessions(t *testing.T) {
 					removed = 0
 				}
 				if err != nil || result.SessionsRemoved != removed || result.NotificationsQueued != want {
-					t.Errorf("dry run %t: result %+v, error %v; want %d sessions removed and %d clients told", ending.DryRun, result, err, removed, want)
+					t.Errorf("dry run %t: result %+v, error %v; want %d sessions removed and %d clients told",
+						ending.DryRun, result, err, removed, want)
 				}
 			}
-			for _, ref := range []grantstore.Ref{consent, outlived, {Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}} {
+			for _, ref := range []grantstore.Ref{consent, outlived,
+				{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}} {
 				if _, err := e.Grants().Get(t.Context(), ref, base); err == nil {
 					t.Errorf("a grant of type %s is alive", ref.Type)
 				}
@@ -224,7 +242,8 @@ func endKeepingTokens(t *testing.T, e *Engine, sid string) {
 	signIn(t, e, sid, "ann")
 	issue(t, e, sid, "ann", "mail", 1)
 	_, err := e.Logout().End(t.Context(),
-		&logout.Ending{OperationID: "end-" + sid, SessionID: sid, Reason: logout.Terminated, KeepTokens: true, SkipNotification: true}, base)
+		&logout.Ending{OperationID: "end-" + sid, SessionID: sid, Reason: logout.Terminated, KeepTokens: true,
+			SkipNotification: true}, base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,9 +259,11 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		signIn(t, e, sid, "ann")
 		issue(t, e, sid, "ann", "mail", 1)
 	}
-	listed := layout.SessionPosition(layout.IndexListing, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
+	listed := layout.SessionPosition(layout.IndexListing, nil,
+		&records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}
-	spoil(t, e, layout.SessionKey("sid0"), listed, layout.ClientUseKey("sid2", "mail"), layout.NoticeKey(ids["a"]), layout.GrantKey(token))
+	spoil(t, e, layout.SessionKey("sid0"), listed, layout.ClientUseKey("sid2", "mail"),
+		layout.NoticeKey(ids["a"]), layout.GrantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
 		page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: filter})
 		if err != nil || len(page.Sessions) != 2 {
@@ -250,21 +271,26 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		}
 	}
 	both := ticketstore.SessionFilter{SubjectID: "ann", ClientID: "mail"}
-	if page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: both}); err != nil || len(page.Sessions) != 1 {
-		t.Errorf("sessions of a subject and a client: %d, error %v; want the one whose row and client's row can be read", len(page.Sessions), err)
+	if page, err := e.Tickets().Query(t.Context(),
+		ticketstore.SessionQuery{Filter: both}); err != nil || len(page.Sessions) != 1 {
+		t.Errorf("sessions of a subject and a client: %d, error %v; want the one whose row and client's row can be read",
+			len(page.Sessions), err)
 	}
 	deliveries, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
 	if err != nil || len(deliveries.Notifications) != 1 {
 		t.Errorf("notices: %v, error %v; want one", deliveries, err)
 	}
 	// The tokens of sid0 and of sid2 cannot be judged, sid1's cannot be read.
-	if page, err := e.Grants().Query(t.Context(), grantstore.Query{}, base); err != nil || len(page.Grants) != 0 {
+	if page, err := e.Grants().Query(t.Context(), grantstore.Query{},
+		base); err != nil || len(page.Grants) != 0 {
 		t.Errorf("grants: %v, error %v; want none and no error", page, err)
 	}
-	if _, err := e.Logout().Retry(t.Context(), logout.Retry{Filter: logout.NotificationFilter{State: logout.Pending}, Limit: 10}, base); err != nil {
+	if _, err := e.Logout().Retry(t.Context(),
+		logout.Retry{Filter: logout.NotificationFilter{State: logout.Pending}, Limit: 10}, base); err != nil {
 		t.Errorf("retry of many: %v", err)
 	}
-	removed, err := e.Grants().Remove(t.Context(), grantstore.Removal{OperationID: "r", Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 10}, base)
+	removed, err := e.Grants().Remove(t.Context(),
+		grantstore.Removal{OperationID: "r", Filter: grantstore.Filter{SubjectID: "ann"}, Limit: 10}, base)
 	if err != nil || removed.Met != 2 {
 		t.Errorf("grants removed: %+v, error %v; want the two met that can be read", removed, err)
 	}
@@ -293,17 +319,20 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	ids := tellClients(t, e, "a", "b")
 	for range 2 {
 		work := e.claimOne(t, base.Add(time.Minute))
-		if err := e.Logout().Settle(t.Context(), work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, base.Add(time.Minute)); err != nil {
+		if err := e.Logout().Settle(t.Context(), work.ID, work.Claim, logout.Outcome{State: logout.Delivered},
+			base.Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	endKeepingTokens(t, e, "ended")
-	if _, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "job", SubjectID: "bob", Reason: logout.Terminated}, base); err != nil {
+	if _, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "job", SubjectID: "bob",
+		Reason: logout.Terminated}, base); err != nil {
 		t.Fatal(err)
 	}
 	signIn(t, e, "sid", "ann")
 	issue(t, e, "sid", "ann", "mail", 3)
-	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-0")}, {Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-1")}}
+	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-0")},
+		{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-1")}}
 	rows := [][]byte{layout.NoticeKey(ids["a"]), layout.JobKey("job"), layout.GrantKey(family[0])}
 	spoil(t, e, rows...)
 	spoil(t, e, layout.FamilyKey("sid-mail-1"), layout.EndedKey("sid-a"))
@@ -320,7 +349,8 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	wantTold(t, log, 5)
 	wantContents(t, e)
 	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
-		for _, table := range [][]byte{layout.NoticeKey(ids["b"]), layout.TableJob, layout.TableEnded, layout.IndexEndedDue, layout.IndexNoticePurge, layout.IndexJobAge} {
+		for _, table := range [][]byte{layout.NoticeKey(ids["b"]), layout.TableJob, layout.TableEnded,
+			layout.IndexEndedDue, layout.IndexNoticePurge, layout.IndexJobAge} {
 			k, err := kv.FirstKey(r, table, table)
 			// What the last sweep has ended is still there.
 			if err != nil || (k != nil && !bytes.Contains(k, []byte("sid"))) {
@@ -333,7 +363,8 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 
 func (e *Engine) claimOne(t *testing.T, now time.Time) logout.Delivery {
 	t.Helper()
-	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute}, now)
+	claimed, err := e.Logout().Claim(t.Context(), logout.Claim{Limit: 1, PerClient: 1, Lease: time.Minute},
+		now)
 	if err != nil || len(claimed.Deliveries) != 1 {
 		t.Fatalf("claimed %+v, %v; want one notice", claimed, err)
 	}
@@ -350,7 +381,8 @@ func TestDamagedRowFailsNoGroup(t *testing.T) {
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		tx.Delete(layout.SessionKey("sid"))
 		tx.Delete(layout.NoticeKey(ids["a"]))
-		return tx.Save(layout.NoticeKey(ids["b"]), &records.Notification{ClientId: "b", State: string(logout.Pending)})
+		return tx.Save(layout.NoticeKey(ids["b"]),
+			&records.Notification{ClientId: "b", State: string(logout.Pending)})
 	})
 	if err != nil {
 		t.Fatalf("a change over damaged rows: %v", err)
@@ -367,7 +399,8 @@ func TestRevocationStepsOverDamagedMember(t *testing.T) {
 	issueRefresh(t, e)
 	spoil(t, e, layout.GrantKey(fuzzToken))
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
-		OperationID: "revoke", Revoke: []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
+		OperationID: "revoke",
+		Revoke:      []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
 	}, base)
 	if err != nil {
 		t.Fatal(err)

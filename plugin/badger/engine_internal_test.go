@@ -53,7 +53,8 @@ func issue(t *testing.T, e *Engine, sid, subject, client string, n int) {
 			Use:         &grantstore.Use{SessionID: sid, ClientID: client, Notify: true},
 			Store: []grantstore.Grant{{
 				Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(handle)},
-				RequestID: handle, SubjectID: subject, SessionID: sid, ClientID: client, Created: base, Expires: base.Add(time.Hour),
+				RequestID: handle, SubjectID: subject, SessionID: sid, ClientID: client, Created: base,
+				Expires: base.Add(time.Hour),
 			}},
 		}
 		if _, err := e.Grants().Apply(t.Context(), b, base); err != nil {
@@ -142,7 +143,8 @@ func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
 		}
 	}
 	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
-		for _, table := range [][]byte{layout.TableGrant, layout.TableFamily, layout.IndexGrantAll, layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient, layout.IndexGrantDue} {
+		for _, table := range [][]byte{layout.TableGrant, layout.TableFamily, layout.IndexGrantAll,
+			layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient, layout.IndexGrantDue} {
 			if left, err := kv.FirstKey(r, table, table); left != nil || err != nil {
 				t.Errorf("table %q still has rows (error %v)", table, err)
 			}
@@ -163,7 +165,8 @@ func TestCallsAfterCloseAreUnavailable(t *testing.T) {
 	if _, err := e.Tickets().Find(t.Context(), "sid"); !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("read: %v, want ErrUnavailable", err)
 	}
-	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.Terminated}, base)
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: "sid",
+		Reason: logout.Terminated}, base)
 	if !errors.Is(err, ticketstore.ErrUnavailable) {
 		t.Errorf("write: %v, want ErrUnavailable", err)
 	}

@@ -72,7 +72,8 @@ func TestImportMeetsAFailedSync(t *testing.T) {
 			t.Errorf("kind %v: %+v, %v, want %+v", kind, status.Content[kind], err, want.Content[kind])
 		}
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Active, ID: importID, Peer: "a backup"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Active, ID: importID,
+		Peer: "a backup"}); err != nil {
 		t.Fatal(err)
 	}
 	consistent(t, e)
@@ -135,14 +136,16 @@ func batches(parts ...[]transfer.Record) iter.Seq2[[]transfer.Record, error] {
 // importUntilFailure imports until the first failure, and writes down what was acknowledged.
 func importUntilFailure(path, file string) {
 	ctx := context.Background()
-	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1},
+		slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		fmt.Println("open:", err)
 		return
 	}
 	parts, err := partsOf(file)
 	if err == nil {
-		err = e.Transfer().Become(ctx, transfer.Transition{To: transfer.Importing, ID: importID, Peer: "a backup"})
+		err = e.Transfer().Become(ctx, transfer.Transition{To: transfer.Importing, ID: importID,
+			Peer: "a backup"})
 	}
 	for i := 0; err == nil; i++ {
 		if err = e.Transfer().Import(ctx, importID, batches(parts[i%len(parts)])); err == nil {

@@ -205,7 +205,8 @@ func (said *testimony) hold(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	for what, sids := range map[string][]string{"acknowledged": said.acknowledged, "shown to somebody": said.seen} {
+	for what, sids := range map[string][]string{"acknowledged": said.acknowledged,
+		"shown to somebody": said.seen} {
 		lost := 0
 		for _, sid := range sids {
 			if _, err := e.Tickets().Find(t.Context(), sid); err != nil {
@@ -217,7 +218,8 @@ func (said *testimony) hold(t *testing.T, path string) {
 		}
 	}
 	consistent(t, e)
-	if err := create(t, e, fmt.Sprintf("afterwards-%d", len(said.acknowledged))); err != nil && !errors.Is(err, ticketstore.ErrExists) {
+	if err := create(t, e, fmt.Sprintf("afterwards-%d",
+		len(said.acknowledged))); err != nil && !errors.Is(err, ticketstore.ErrExists) {
 		t.Errorf("sign in afterwards: %v", err)
 	}
 }
@@ -233,7 +235,8 @@ func workUntilFailure(path string) {
 		fmt.Printf(format+"\n", args...)
 	}
 	ctx := context.Background()
-	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	e, err := badger.Open(ctx, badger.Settings{Path: path, MinFreeMiB: 1},
+		slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {
 		say("open: %v", err)
 		return
@@ -288,21 +291,26 @@ func servesNothing(ctx context.Context, e *badger.Engine, say func(format string
 	}
 	s := session("sid-0-0")
 	for name, call := range map[string]func() error{
-		"get":      func() error { _, err := e.Tickets().Get(ctx, s.Key); return err },
-		"find":     func() error { _, err := e.Tickets().Find(ctx, s.SessionID); return err },
-		"query":    func() error { _, err := e.Tickets().Query(ctx, ticketstore.SessionQuery{}); return err },
-		"create":   func() error { return e.Tickets().Create(ctx, s) },
-		"grants":   func() error { _, err := e.Grants().Query(ctx, grantstore.Query{}, now); return err },
-		"notices":  func() error { _, err := e.Logout().Notifications(ctx, logout.NotificationQuery{}); return err },
+		"get":    func() error { _, err := e.Tickets().Get(ctx, s.Key); return err },
+		"find":   func() error { _, err := e.Tickets().Find(ctx, s.SessionID); return err },
+		"query":  func() error { _, err := e.Tickets().Query(ctx, ticketstore.SessionQuery{}); return err },
+		"create": func() error { return e.Tickets().Create(ctx, s) },
+		"grants": func() error { _, err := e.Grants().Query(ctx, grantstore.Query{}, now); return err },
+		"notices": func() error {
+			_, err := e.Logout().Notifications(ctx, logout.NotificationQuery{})
+			return err
+		},
 		"describe": func() error { _, err := e.Describe(ctx); return err },
 		"status":   func() error { _, err := e.Transfer().Status(ctx); return err },
 		"failure":  func() error { return e.Failure() },
 		"end": func() error {
-			_, err := e.Logout().End(ctx, &logout.Ending{OperationID: strings.Repeat("e", 32), SessionID: s.SessionID, Reason: logout.Terminated}, now)
+			_, err := e.Logout().End(ctx, &logout.Ending{OperationID: strings.Repeat("e", 32),
+				SessionID: s.SessionID, Reason: logout.Terminated}, now)
 			return err
 		},
 	} {
-		if err := call(); !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "the database has failed") {
+		if err := call(); !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(),
+			"the database has failed") {
 			say("%s: %v, want that the database has failed", name, err)
 		}
 	}

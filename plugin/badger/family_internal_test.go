@@ -16,13 +16,15 @@ func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	refresh := familyGrant(grantstore.RefreshToken, "first")
-	rowsOf(t, e, &grantstore.Batch{OperationID: "issue", Store: []grantstore.Grant{refresh, familyGrant(grantstore.ReferenceToken, "access")}})
+	rowsOf(t, e, &grantstore.Batch{OperationID: "issue",
+		Store: []grantstore.Grant{refresh, familyGrant(grantstore.ReferenceToken, "access")}})
 	var last grantstore.Grant
 	var first, most int
 	for i := range grantstore.MaxLines {
 		last = familyGrant(grantstore.RefreshToken, fmt.Sprint("refresh", i))
 		batch := &grantstore.Batch{
-			OperationID: fmt.Sprint("use", i), Consume: &grantstore.Consumption{Ref: refresh.Ref, Grace: time.Hour},
+			OperationID: fmt.Sprint("use", i), Consume: &grantstore.Consumption{Ref: refresh.Ref,
+				Grace: time.Hour},
 			Store: []grantstore.Grant{last, familyGrant(grantstore.ReferenceToken, fmt.Sprint("access", i))},
 		}
 		wrote := rowsOf(t, e, batch)
@@ -33,9 +35,11 @@ func TestConsumptionWritesItsOwnRowsOnly(t *testing.T) {
 	}
 	if wrote := rowsOf(t, e, &grantstore.Batch{
 		OperationID: "rotate", Consume: &grantstore.Consumption{Ref: last.Ref},
-		Store: []grantstore.Grant{familyGrant(grantstore.RefreshToken, "next"), familyGrant(grantstore.ReferenceToken, "its access")},
+		Store: []grantstore.Grant{familyGrant(grantstore.RefreshToken, "next"),
+			familyGrant(grantstore.ReferenceToken, "its access")},
 	}); wrote > first || most > first {
-		t.Errorf("the first use wrote %d rows, a repeat at most %d, rotation in a full family %d", first, most, wrote)
+		t.Errorf("the first use wrote %d rows, a repeat at most %d, rotation in a full family %d", first,
+			most, wrote)
 	}
 }
 
@@ -56,7 +60,8 @@ func rowsOf(t *testing.T, e *Engine, batch *grantstore.Batch) (wrote int) {
 
 func familyGrant(t grantstore.Type, handle string) grantstore.Grant {
 	return grantstore.Grant{
-		Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}, RequestID: "family", SubjectID: "ann", ClientID: "app",
-		Created: base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
+		Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}, RequestID: "family", SubjectID: "ann",
+		ClientID: "app",
+		Created:  base, Expires: base.Add(time.Hour), Data: []byte("sealed"),
 	}
 }

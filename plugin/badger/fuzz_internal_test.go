@@ -24,7 +24,8 @@ import (
 const fuzzSID, fuzzSubject, fuzzClient = "sid", "ann", "client"
 
 var (
-	fuzzToken   = grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(fuzzSID + "-" + fuzzClient + "-0")}
+	fuzzToken = grantstore.Ref{Type: grantstore.ReferenceToken,
+		Key: ticketstore.KeyOf(fuzzSID + "-" + fuzzClient + "-0")}
 	fuzzRefresh = grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("refresh")}
 )
 
@@ -47,7 +48,9 @@ func FuzzStoredRecords(f *testing.F) {
 			damaged = firstOf(t, e, where, damaged)
 		}
 		// Past the committer, which keeps the books of what it writes.
-		if err := e.db.Badger().Update(func(txn *badger.Txn) error { return txn.Set(damaged, value) }); err != nil {
+		if err := e.db.Badger().Update(func(txn *badger.Txn) error {
+			return txn.Set(damaged, value)
+		}); err != nil {
 			t.Skip("the database takes no such key")
 		}
 		useEverything(ctx, e)
@@ -79,10 +82,12 @@ func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 // issueRefresh adds a refresh token to the family of the token that issue has made.
 func issueRefresh(t *testing.T, e *Engine) {
 	t.Helper()
-	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "refresh", Store: []grantstore.Grant{{
-		Ref: fuzzRefresh, RequestID: fuzzSID + "-" + fuzzClient + "-0", SubjectID: fuzzSubject, SessionID: fuzzSID, ClientID: fuzzClient,
-		Created: base, Offline: true,
-	}}}, base)
+	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "refresh",
+		Store: []grantstore.Grant{{
+			Ref: fuzzRefresh, RequestID: fuzzSID + "-" + fuzzClient + "-0", SubjectID: fuzzSubject,
+			SessionID: fuzzSID, ClientID: fuzzClient,
+			Created: base, Offline: true,
+		}}}, base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +98,8 @@ func endWithNotice(t *testing.T, e *Engine) {
 	t.Helper()
 	signIn(t, e, "ended", "cid")
 	issue(t, e, "ended", "cid", fuzzClient, 1)
-	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "ended", SessionID: "ended", Reason: logout.Terminated, KeepTokens: true}, base)
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "ended", SessionID: "ended",
+		Reason: logout.Terminated, KeepTokens: true}, base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +108,10 @@ func endWithNotice(t *testing.T, e *Engine) {
 // inMemory opens an engine on a database that is small and quick to open.
 func inMemory(t *testing.T) *Engine {
 	t.Helper()
-	o := badger.DefaultOptions("").WithInMemory(true).WithLogger(nil).WithDetectConflicts(false).WithNumVersionsToKeep(1).
-		WithMemTableSize(2 << 20).WithBaseTableSize(1 << 20).WithValueThreshold(64 << 10).WithCompression(options.None).WithBlockCacheSize(0).WithNumCompactors(2)
+	o := badger.DefaultOptions("").WithInMemory(true).WithLogger(nil).WithDetectConflicts(false).
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(2 << 20).WithBaseTableSize(1 << 20).WithValueThreshold(64 << 10).
+		WithCompression(options.None).WithBlockCacheSize(0).WithNumCompactors(2)
 	db, err := badger.Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -130,14 +138,18 @@ func useEverything(ctx context.Context, e *Engine) {
 	for i, now := range []time.Time{base, later} {
 		_, _ = tickets.Get(ctx, cookie)
 		_, _ = tickets.Find(ctx, fuzzSID)
-		for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: fuzzSubject}, {ClientID: fuzzClient}, {DisplayName: "a"}, {SessionID: fuzzSID}} {
+		for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: fuzzSubject},
+			{ClientID: fuzzClient}, {DisplayName: "a"}, {SessionID: fuzzSID}} {
 			_, _ = tickets.Query(ctx, ticketstore.SessionQuery{Filter: filter, Count: 2})
 		}
-		_, _ = tickets.Renew(ctx, ticketstore.Renewal{Key: cookie, Expires: now.Add(time.Hour), Version: 1}, now)
-		_, _ = tickets.Rekey(ctx, ticketstore.Rekey{Key: cookie, Version: 2, NewKey: ticketstore.KeyOf("next"), Expires: now.Add(time.Hour)}, now)
+		_, _ = tickets.Renew(ctx, ticketstore.Renewal{Key: cookie, Expires: now.Add(time.Hour), Version: 1},
+			now)
+		_, _ = tickets.Rekey(ctx, ticketstore.Rekey{Key: cookie, Version: 2,
+			NewKey: ticketstore.KeyOf("next"), Expires: now.Add(time.Hour)}, now)
 		_, _ = grants.Get(ctx, fuzzToken, now)
 		_, _ = grants.Get(ctx, fuzzRefresh, now)
-		for _, filter := range []grantstore.Filter{{}, {SubjectID: fuzzSubject}, {SessionID: fuzzSID}, {ClientID: fuzzClient}} {
+		for _, filter := range []grantstore.Filter{{}, {SubjectID: fuzzSubject}, {SessionID: fuzzSID},
+			{ClientID: fuzzClient}} {
 			_, _ = grants.Query(ctx, grantstore.Query{Filter: filter, Count: 2}, now)
 		}
 		_, _ = grants.Apply(ctx, &grantstore.Batch{
@@ -145,11 +157,14 @@ func useEverything(ctx context.Context, e *Engine) {
 			Use: &grantstore.Use{SessionID: fuzzSID, ClientID: fuzzClient, Notify: true},
 		}, now)
 		_, _ = grants.Apply(ctx, &grantstore.Batch{
-			OperationID: fmt.Sprint("revoke", i), Revoke: []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
+			OperationID: fmt.Sprint("revoke",
+				i), Revoke: []grantstore.Revocation{{RequestID: fuzzSID + "-" + fuzzClient + "-0"}},
 		}, now)
 		for _, ending := range []logout.Ending{
-			{OperationID: "dry", SubjectID: fuzzSubject, DryRun: true}, {OperationID: fmt.Sprint("keep", i), SessionID: fuzzSID, KeepSession: true},
-			{OperationID: fmt.Sprint("one", i), SessionID: fuzzSID}, {OperationID: fmt.Sprint("all", i), SubjectID: fuzzSubject},
+			{OperationID: "dry", SubjectID: fuzzSubject, DryRun: true},
+			{OperationID: fmt.Sprint("keep", i), SessionID: fuzzSID, KeepSession: true},
+			{OperationID: fmt.Sprint("one", i), SessionID: fuzzSID},
+			{OperationID: fmt.Sprint("all", i), SubjectID: fuzzSubject},
 		} {
 			ending.Reason = logout.Terminated
 			_, _ = logouts.End(ctx, &ending, now)
@@ -163,7 +178,8 @@ func useEverything(ctx context.Context, e *Engine) {
 			}
 		}
 		_, _ = logouts.Notifications(ctx, logout.NotificationQuery{Count: 2})
-		_, _ = logouts.Notifications(ctx, logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: fuzzSID}, Count: 2})
+		_, _ = logouts.Notifications(ctx,
+			logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: fuzzSID}, Count: 2})
 		_, _ = grants.Purge(ctx, 10, now)
 	}
 	_ = e.resume(ctx)
@@ -182,9 +198,12 @@ func useEverything(ctx context.Context, e *Engine) {
 func seedRecords(f *testing.F) {
 	f.Helper()
 	messages := []proto.Message{
-		&records.Session{SessionId: fuzzSID, SubjectId: "someone else", Created: 1, Expires: -1, IndexedDue: 7},
-		&records.ClientUse{FirstUsed: 1, TokenNumber: 1 << 63}, &records.Ended{SubjectId: fuzzSubject, Clients: []*records.EndedClient{nil, {}}},
-		&records.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1}, &recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, records.RefLength)}},
+		&records.Session{SessionId: fuzzSID, SubjectId: "someone else", Created: 1, Expires: -1,
+			IndexedDue: 7},
+		&records.ClientUse{FirstUsed: 1, TokenNumber: 1 << 63},
+		&records.Ended{SubjectId: fuzzSubject, Clients: []*records.EndedClient{nil, {}}},
+		&records.Grant{RequestId: "r", SessionId: "nobody's", Expires: 1},
+		&recordpb.Family{Members: [][]byte{nil, {1}, make([]byte, records.RefLength)}},
 		&records.Notification{ClientId: fuzzClient, State: "lost", Due: 1, PurgeAt: -1},
 	}
 	for table := range layout.Tables {

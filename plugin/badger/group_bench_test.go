@@ -138,7 +138,8 @@ func fillSubject(b *testing.B, e *Engine, n, sessions int, tokens bool) {
 
 func removeSubject(b *testing.B, e *Engine, subject, operation string, want int) {
 	b.Helper()
-	result, err := e.Logout().End(b.Context(), &logout.Ending{OperationID: operation, SubjectID: subject, Reason: logout.Terminated}, base)
+	result, err := e.Logout().End(b.Context(), &logout.Ending{OperationID: operation, SubjectID: subject,
+		Reason: logout.Terminated}, base)
 	if err != nil || result.SessionsRemoved != want {
 		b.Fatalf("removed %+v, error %v; want %d sessions", result, err, want)
 	}

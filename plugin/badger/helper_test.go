@@ -11,7 +11,8 @@ import (
 func open(t *testing.T, path string) *badger.Engine {
 	t.Helper()
 	noSync := false // what is durable is not the question here, and thousands of syncs are slow
-	e, err := badger.Open(t.Context(), badger.Settings{Path: path, Sync: &noSync}, slog.New(slog.DiscardHandler))
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path, Sync: &noSync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open %s: %v", path, err)
 	}

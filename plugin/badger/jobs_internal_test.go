@@ -20,7 +20,10 @@ func reopenedAfter(t *testing.T, e *Engine, path string, ending *logout.Ending, 
 		t.Fatalf("begin: work left %t, error %v, want work to be left", left, err)
 	}
 	for range strides {
-		if err := e.update(t.Context(), func(tx *kv.Tx) error { _, _, err := e.goOn(tx, ending.OperationID); return err }); err != nil {
+		if err := e.update(t.Context(), func(tx *kv.Tx) error {
+			_, _, err := e.goOn(tx, ending.OperationID)
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,7 +53,8 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 	const many = 2*maxInline + 7
 	for strides := range 3 {
 		for name, ending := range map[string]*logout.Ending{
-			"by sid": {SessionID: "sid"}, "by subject": {SubjectID: "ann"}, "all": {All: true}, "kept": {SessionID: "sid", KeepSession: true},
+			"by sid": {SessionID: "sid"}, "by subject": {SubjectID: "ann"}, "all": {All: true},
+			"kept": {SessionID: "sid", KeepSession: true},
 		} {
 			t.Run(fmt.Sprint(name, ", ", strides, " strides"), func(t *testing.T) {
 				t.Parallel()
@@ -60,7 +64,8 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 				issue(t, e, "sid", "ann", "app", many)
 				ending.OperationID, ending.Reason = "op", logout.Terminated
 				e = reopenedAfter(t, e, path, ending, strides)
-				if job := finishedJob(t, e, "op"); job.Result.GrantsRevoked != many || job.Result.NotificationsQueued != 1 {
+				if job := finishedJob(t, e,
+					"op"); job.Result.GrantsRevoked != many || job.Result.NotificationsQueued != 1 {
 					t.Errorf("result %+v, want %d grants revoked and one notice", job.Result, many)
 				}
 				// An answer is kept however long the job lay still.
@@ -71,7 +76,8 @@ func TestCrashBeforeThePurgeLosesNothingOfTheCount(t *testing.T) {
 				if err != nil || (!ending.All && again.GrantsRevoked != many) {
 					t.Errorf("the repeated ending answers %+v, %v; want the same again", again, err)
 				}
-				if report, err := e.Check(t.Context(), check.Config{}); err != nil || len(report.Findings) > 0 {
+				if report, err := e.Check(t.Context(),
+					check.Config{}); err != nil || len(report.Findings) > 0 {
 					t.Errorf("not consistent: %v, %v", report.Findings, err)
 				}
 			})
@@ -95,13 +101,15 @@ func TestInterruptedEndingOfAll(t *testing.T) {
 					signIn(t, e, sid, fmt.Sprint("subject", i%7))
 					issue(t, e, sid, fmt.Sprint("subject", i%7), "app", 1)
 				}
-				e = reopenedAfter(t, e, path, &logout.Ending{OperationID: "op", All: true, KeepSession: keep, Reason: logout.Terminated}, strides)
+				e = reopenedAfter(t, e, path, &logout.Ending{OperationID: "op", All: true, KeepSession: keep,
+					Reason: logout.Terminated}, strides)
 				job := finishedJob(t, e, "op")
 				gone := sessions
 				if keep {
 					gone = 0
 				}
-				if r := job.Result; r.SessionsRemoved != gone || r.GrantsRevoked != sessions || r.NotificationsQueued != sessions {
+				if r := job.Result; r.SessionsRemoved != gone || r.GrantsRevoked != sessions ||
+					r.NotificationsQueued != sessions {
 					t.Errorf("result %+v, want %d sessions removed, %d grants and notices", r, gone, sessions)
 				}
 				if job.Total != sessions || job.Done != sessions {
@@ -129,11 +137,14 @@ func TestOneEndingOfAllAtATime(t *testing.T) {
 	if _, err := e.Logout().End(t.Context(), dry, base); err != nil {
 		t.Errorf("a dry run meanwhile: %v", err)
 	}
-	err := e.update(t.Context(), func(tx *kv.Tx) error { return failJob(tx, "first", errors.New("disk full")) })
+	err := e.update(t.Context(), func(tx *kv.Tx) error {
+		return failJob(tx, "first", errors.New("disk full"))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if job, err := e.Logout().Job(t.Context(), "first"); err != nil || job.State != logout.JobFailed || job.Error != "disk full" {
+	if job, err := e.Logout().Job(t.Context(),
+		"first"); err != nil || job.State != logout.JobFailed || job.Error != "disk full" {
 		t.Errorf("the stopped job: %+v, %v; want it failed and to say why", job, err)
 	}
 	if _, err := e.Logout().End(t.Context(), second, base); err != nil {

@@ -57,7 +57,8 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for range kills {
 		// A session that was made, and not told, is not made again.
 		first := killFirstEnv + "=" + fmt.Sprint(made+100)
-		child := testenv.Start(t, testenv.Self(t, "TestOpensAndClosesUntilItIsKilled", killEnv+"="+path, first))
+		child := testenv.Start(t, testenv.Self(t, "TestOpensAndClosesUntilItIsKilled", killEnv+"="+path,
+			first))
 		for line := range child.Lines() {
 			switch {
 			case strings.HasPrefix(line, "=== RUN"):

@@ -22,7 +22,8 @@ import (
 func openWith(t *testing.T, path string, mib int) *Engine {
 	t.Helper()
 	noSync := false
-	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync, MemoryMiB: mib}, slog.New(slog.DiscardHandler))
+	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync, MemoryMiB: mib},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open with %d MiB: %v", mib, err)
 	}
@@ -70,7 +71,8 @@ func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
 		}
 		if before == 1024 { // the size that stores have whose marker does not say it
 			old := killed(t, left)
-			if err := os.WriteFile(filepath.Join(old, disk.MarkerFile), fmt.Appendf(nil, folder.MarkerFormat, layout.Version), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(old, disk.MarkerFile),
+				fmt.Appendf(nil, folder.MarkerFormat, layout.Version), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			holds(t, openWith(t, old, 64), sessions)
@@ -95,7 +97,8 @@ func TestLookWithOtherMemory(t *testing.T) {
 	e := openWith(t, path, 1024)
 	s := anHour("sid", "ann")
 	for i := range 300 {
-		s.SessionID, s.Key, s.Ticket = fmt.Sprint(i), ticketstore.KeyOf(fmt.Sprint(i)), make([]byte, ticketstore.MaxTicket)
+		s.SessionID, s.Key, s.Ticket = fmt.Sprint(i), ticketstore.KeyOf(fmt.Sprint(i)), make([]byte,
+			ticketstore.MaxTicket)
 		if err := e.Tickets().Create(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}

@@ -75,7 +75,8 @@ func (k kindOfStore) options(t *testing.T, path string) badger.Options {
 func wholeSession(i int) *ticketstore.Session {
 	sid, at := fmt.Sprintf("sid%04d", i), time.Date(2026, 3, 1, 12, 0, 0, i, time.UTC)
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: at, Created: at,
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+		AuthTime: at, Created: at,
 		Renewed: at, Expires: at.Add(time.Hour), Ticket: bytes.Repeat([]byte{byte(i)}, 1<<10+i%4*(4<<10)),
 	}
 }
@@ -88,7 +89,8 @@ func TestWholeStoreIsMade(t *testing.T) {
 	}
 	kind := kindsOfStore[slices.IndexFunc(kindsOfStore, func(k kindOfStore) bool { return k.name == name })]
 	options := kind.options(t, path)
-	e, err := open(t.Context(), kv.Config{Options: options, MinFree: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	e, err := open(t.Context(), kv.Config{Options: options, MinFree: 1 << 20,
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,8 @@ func TestWholeStoreIsMade(t *testing.T) {
 	for ; ; made++ {
 		logs, _ := filepath.Glob(filepath.Join(path, "*.mem"))
 		tables, _ := filepath.Glob(filepath.Join(path, "*.sst"))
-		if made >= 250 && (kind.closed || len(tables) > 0 && len(logs) >= kind.logs && (kind.logs > 1 || len(logs) == 1)) {
+		if made >= 250 && (kind.closed || len(tables) > 0 && len(logs) >= kind.logs && (kind.logs > 1 ||
+			len(logs) == 1)) {
 			break
 		}
 		if err := e.Tickets().Create(t.Context(), wholeSession(made)); err != nil {
@@ -123,7 +126,8 @@ func TestWholeStoreIsMade(t *testing.T) {
 // make fills a store and returns how many sessions it has.
 func (k kindOfStore) make(t *testing.T, path string) (sessions int) {
 	t.Helper()
-	child := testenv.Start(t, testenv.Self(t, "TestWholeStoreIsMade", wholeEnv+"="+path, wholeEnv+"_KIND="+k.name))
+	child := testenv.Start(t, testenv.Self(t, "TestWholeStoreIsMade", wholeEnv+"="+path,
+		wholeEnv+"_KIND="+k.name))
 	made, said := child.Said("made")
 	if !k.closed {
 		child.Kill()
@@ -177,7 +181,9 @@ var harms = map[string]func(file string, data []byte) error{
 	"empty":    func(file string, _ []byte) error { return os.Truncate(file, 0) },
 	"16 bytes": func(file string, data []byte) error { return os.Truncate(file, int64(min(len(data), 16))) },
 	"half":     func(file string, data []byte) error { return os.Truncate(file, int64(len(data)/2)) },
-	"zeros":    func(file string, data []byte) error { return os.WriteFile(file, make([]byte, len(data)), 0o600) },
+	"zeros": func(file string, data []byte) error {
+		return os.WriteFile(file, make([]byte, len(data)), 0o600)
+	},
 }
 
 // Each file of a store, removed, cut or overwritten in turn: the store opens with all that is in it, or is
@@ -202,7 +208,8 @@ func TestStoreThatIsNotWhole(t *testing.T) {
 					if name == "" && harm != "missing" { // the store as it is
 						continue
 					}
-					if harm == "16 bytes" && filepath.Ext(name) != "" || (name == "LOCK" || name == "DISCARD") && kind.logs != 1 {
+					if harm == "16 bytes" && filepath.Ext(name) != "" || (name == "LOCK" ||
+						name == "DISCARD") && kind.logs != 1 {
 						continue // nothing new
 					}
 					path := t.TempDir()

@@ -18,7 +18,8 @@ func TestMarkerFollowsTheStore(t *testing.T) {
 	path := t.TempDir()
 	file := filepath.Join(path, disk.MarkerFile)
 	var id string
-	for _, before := range []string{"", "fosite-sessions badger format 1\n", "fosite-sessions badger format 2\nnew thing\nend\n"} {
+	for _, before := range []string{"", "fosite-sessions badger format 1\n",
+		"fosite-sessions badger format 2\nnew thing\nend\n"} {
 		if before != "" {
 			if err := os.WriteFile(file, []byte(before), 0o600); err != nil {
 				t.Fatal(err)
@@ -29,7 +30,8 @@ func TestMarkerFollowsTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		opened, err := folder.ReadMarker(path)
-		if err != nil || opened.State != folder.StateOpen || opened.Store != e.db.ID() || opened.Format != layout.Version || opened.MemoryTable != e.db.Badger().Opts().MemTableSize {
+		if err != nil || opened.State != folder.StateOpen || opened.Store != e.db.ID() ||
+			opened.Format != layout.Version || opened.MemoryTable != e.db.Badger().Opts().MemTableSize {
 			t.Errorf("marker of an open store: %+v, error %v", opened, err)
 		}
 		if id != "" && e.db.ID() != id {
@@ -43,7 +45,8 @@ func TestMarkerFollowsTheStore(t *testing.T) {
 		if err != nil || closed.State != folder.StateClosed || closed.Store != id {
 			t.Errorf("marker of a closed store: %+v, error %v", closed, err)
 		}
-		if kept := strings.Contains(closed.String(), "new thing\n"); kept != strings.Contains(before, "new thing") {
+		if kept := strings.Contains(closed.String(), "new thing\n"); kept != strings.Contains(before,
+			"new thing") {
 			t.Errorf("marker %q after %q", closed, before)
 		}
 	}

@@ -36,7 +36,8 @@ func TestMigrationMeetsAFailedSync(t *testing.T) {
 				// in.
 				migrated = strings.Contains(string(said), "acknowledged")
 				t.Logf("failed sync %d: the start comes to its end: %v", nth, migrated)
-				holdMigrated(t, path, fmt.Sprintf("after failed sync %d", nth), int64(strings.Count(string(said), "acknowledged")))
+				holdMigrated(t, path, fmt.Sprintf("after failed sync %d", nth),
+					int64(strings.Count(string(said), "acknowledged")))
 			}
 		})
 	}
@@ -49,7 +50,8 @@ func olderStore(t *testing.T, format int) string {
 	t.Helper()
 	path := t.TempDir()
 	noSync := false
-	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync, MinFreeMiB: 1}, slog.New(slog.DiscardHandler))
+	e, err := Open(t.Context(), Settings{Path: path, Sync: &noSync, MinFreeMiB: 1},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +74,8 @@ func olderStore(t *testing.T, format int) string {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(path, disk.MarkerFile), fmt.Appendf(nil, folder.MarkerFormat, format), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(path, disk.MarkerFile),
+		fmt.Appendf(nil, folder.MarkerFormat, format), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

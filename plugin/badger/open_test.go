@@ -68,12 +68,16 @@ func TestOpenRefuses(t *testing.T) {
 			field:   "path", says: "not a session store",
 		},
 		"a newer format": {
-			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n") },
-			field:   "path", says: "newer",
+			prepare: func(t *testing.T, path string) {
+				writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n")
+			},
+			field: "path", says: "newer",
 		},
 		"a format that never was": {
-			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 0\n") },
-			field:   "path", says: "marker",
+			prepare: func(t *testing.T, path string) {
+				writeFile(t, path, "SESSIONS", "fosite-sessions badger format 0\n")
+			},
+			field: "path", says: "marker",
 		},
 		"a damaged marker": {
 			prepare: func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "?") },
@@ -173,7 +177,8 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
 	open := func(wanted ...string) (id string, err error) {
-		e, err := badger.Open(ticketstore.WithStoreIDs(t.Context(), wanted...), badger.Settings{Path: path}, nil)
+		e, err := badger.Open(ticketstore.WithStoreIDs(t.Context(), wanted...), badger.Settings{Path: path},
+			nil)
 		if err != nil {
 			return "", err
 		}
@@ -218,7 +223,8 @@ func TestOpenWaitsForTheFolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	says := fmt.Sprintf("%s is in use by another process, process %d: a badger store", settings.Path, os.Getpid())
+	says := fmt.Sprintf("%s is in use by another process, process %d: a badger store", settings.Path,
+		os.Getpid())
 	refused := func(ctx context.Context) {
 		t.Helper()
 		second, err := badger.Open(ctx, settings, nil)

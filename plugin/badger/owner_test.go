@@ -49,7 +49,8 @@ func TestOpenOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	syscall.Umask(int(umask))
-	e, err := badger.Open(t.Context(), badger.Settings{Path: path}, slog.New(slog.NewTextHandler(os.Stdout, nil)))
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path},
+		slog.New(slog.NewTextHandler(os.Stdout, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,23 +103,33 @@ func TestFolderOfAGroup(t *testing.T) {
 		umask    string
 		says     string // of the refusal
 	}{
-		"a Kubernetes volume":                  {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "007"},
-		"a folder of the group alone":          {uid: 0, gid: 1000, mode: 0o770 | fs.ModeSetgid, umask: "007"},
-		"files that others could read":         {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "022", says: "umask"},
-		"a folder that others may write in":    {uid: 0, gid: 1000, mode: 0o777, umask: "007", says: "others may write in it"},
-		"a folder that the group may not use":  {uid: 0, gid: 1000, mode: 0o755, umask: "007", says: "it may not write in it"},
-		"a folder of another group":            {uid: 1002, gid: 1002, mode: 0o775, umask: "007", says: "belongs to uid 1002 and group 1002"},
-		"a folder that only another user uses": {uid: 1002, gid: 1002, mode: 0o700, umask: "007", says: "belongs to uid 1002"},
+		"a Kubernetes volume": {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid,
+			umask: "007"},
+		"a folder of the group alone": {uid: 0, gid: 1000, mode: 0o770 | fs.ModeSetgid,
+			umask: "007"},
+		"files that others could read": {uid: 0, gid: 1000, mode: 0o775 | fs.ModeSetgid, umask: "022",
+			says: "umask"},
+		"a folder that others may write in": {uid: 0, gid: 1000, mode: 0o777, umask: "007",
+			says: "others may write in it"},
+		"a folder that the group may not use": {uid: 0, gid: 1000, mode: 0o755, umask: "007",
+			says: "it may not write in it"},
+		"a folder of another group": {uid: 1002, gid: 1002, mode: 0o775, umask: "007",
+			says: "belongs to uid 1002 and group 1002"},
+		"a folder that only another user uses": {uid: 1002, gid: 1002, mode: 0o700, umask: "007",
+			says: "belongs to uid 1002"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(openToAll(t), "store")
-			if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, c.uid, c.gid), os.Chmod(path, c.mode)); err != nil {
+			if err := errors.Join(os.Mkdir(path, 0o700), os.Chown(path, c.uid, c.gid),
+				os.Chmod(path, c.mode)); err != nil {
 				t.Fatal(err)
 			}
 			for i, uid := range []uint32{1000, 1001, 1000} {
-				child := exec.CommandContext(t.Context(), binary, "-test.run=^TestOpenOfAnotherUser$", "-test.v")
-				child.Env = append(os.Environ(), ownerEnv+"="+path, ownerSIDEnv+"=sid"+strconv.Itoa(i), ownerUmask+"="+c.umask)
+				child := exec.CommandContext(t.Context(), binary, "-test.run=^TestOpenOfAnotherUser$",
+					"-test.v")
+				child.Env = append(os.Environ(), ownerEnv+"="+path, ownerSIDEnv+"=sid"+strconv.Itoa(i),
+					ownerUmask+"="+c.umask)
 				child.Dir = "/"
 				child.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 1000}}
 				output, err := child.CombinedOutput()
@@ -142,11 +153,13 @@ func TestFolderOfAGroup(t *testing.T) {
 			for _, entry := range entries {
 				info, err := entry.Info()
 				if err != nil || info.Mode().Perm()&0o007 != 0 || info.Mode().Perm()&0o060 != 0o060 {
-					t.Errorf("%s has mode %v, error %v: others may read it, or the group not write", entry.Name(), info.Mode(), err)
+					t.Errorf("%s has mode %v, error %v: others may read it, or the group not write",
+						entry.Name(), info.Mode(), err)
 				}
 			}
 			for i := range 3 {
-				if _, err := openStill(t, badger.Settings{Path: path}).Tickets().Find(t.Context(), "sid"+strconv.Itoa(i)); err != nil {
+				if _, err := openStill(t, badger.Settings{Path: path}).Tickets().Find(t.Context(),
+					"sid"+strconv.Itoa(i)); err != nil {
 					t.Errorf("session %d: %v", i, err)
 				}
 			}
@@ -168,7 +181,8 @@ func TestCheckOwner(t *testing.T) {
 	if err := os.Chown(path, 1000, 1000); err != nil {
 		t.Fatal(err)
 	}
-	if err := badger.CheckOwner(path); err == nil || !strings.Contains(err.Error(), "run the command as that user") {
+	if err := badger.CheckOwner(path); err == nil || !strings.Contains(err.Error(),
+		"run the command as that user") {
 		t.Errorf("of another user's folder: %v", err)
 	}
 }
@@ -203,7 +217,8 @@ func TestRootOnTheFolderOfAGroup(t *testing.T) {
 	}
 	refused("UID")
 	signIn("of root", syscall.Credential{})
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o770 || info.Mode()&fs.ModeSetgid == 0 {
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o770 ||
+		info.Mode()&fs.ModeSetgid == 0 {
 		t.Errorf("root left the folder with mode %v, %v", info.Mode(), err)
 	}
 	if err := badger.CheckOwner(path); err != nil {

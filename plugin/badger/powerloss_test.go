@@ -75,7 +75,8 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			d := newPowerDisk(t, kind)
-			command := testenv.Self(t, "TestWritesUntilThePowerFails", powerEnv+"="+filepath.Join(d.mounted, "store"))
+			command := testenv.Self(t, "TestWritesUntilThePowerFails",
+				powerEnv+"="+filepath.Join(d.mounted, "store"))
 			orders, err := command.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -111,7 +112,8 @@ func TestPowerLossOnEachFileSystem(t *testing.T) {
 
 func judgePowerLoss(t *testing.T, path string, made int) {
 	t.Helper()
-	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	e, err := badger.Open(t.Context(), badger.Settings{Path: path, MinFreeMiB: 1},
+		slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Errorf("with %d sessions: %v", made, err)
 		return
@@ -154,7 +156,8 @@ func newPowerDisk(t *testing.T, kind string) *powerDisk {
 
 func (d *powerDisk) mount(t *testing.T) {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", d.image, d.mounted).CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", d.image,
+		d.mounted).CombinedOutput()
 	if err != nil {
 		t.Skipf("no file system of this kind can be mounted here: %v\n%s", err, output)
 	}
@@ -163,7 +166,9 @@ func (d *powerDisk) mount(t *testing.T) {
 
 func (d *powerDisk) unmount(t *testing.T) {
 	t.Helper()
-	testenv.Eventually(t, "the file system is unmounted", func() bool { return syscall.Unmount(d.mounted, 0) == nil })
+	testenv.Eventually(t, "the file system is unmounted", func() bool {
+		return syscall.Unmount(d.mounted, 0) == nil
+	})
 }
 
 // snapshot copies the disk as it is at a moment: nothing was written between two copies that are the same.
@@ -172,7 +177,8 @@ func (d *powerDisk) snapshot(t *testing.T, to string) {
 	second := to + ".again"
 	for deadline := time.Now().Add(time.Minute); ; {
 		for _, name := range []string{to, second} {
-			if output, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", d.image, name).CombinedOutput(); err != nil {
+			if output, err := exec.CommandContext(t.Context(), "cp", "--sparse=always", d.image,
+				name).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, output)
 			}
 		}

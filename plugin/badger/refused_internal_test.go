@@ -43,7 +43,9 @@ func refusedUnchanged(t *testing.T, settings Settings, says string) {
 	}
 }
 
-var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine, error){"open": Open, "look": OpenReadOnly}
+var openings = map[string]func(context.Context, Settings, *slog.Logger) (*Engine, error){
+	"open": Open, "look": OpenReadOnly,
+}
 
 // nameMissingTable has a manifest name one more table, as a process leaves it whose table did not come to the
 // disk.
@@ -134,7 +136,8 @@ func TestLookAtAnUnfinishedManifest(t *testing.T) {
 			sessions := kind.make(t, path)
 			nameMissingTable(t, path)
 			refusedUnchanged(t, kind.settings(path), "is missing")
-			if err := os.WriteFile(filepath.Join(path, folder.UnfinishedFile), []byte{'!'}, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(path, folder.UnfinishedFile), []byte{'!'},
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			findings, err := CheckFiles(t.Context(), kind.settings(path))
@@ -155,7 +158,8 @@ func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
-	if still, err := OpenReadOnly(t.Context(), kind.settings(path), nil); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
+	if still, err := OpenReadOnly(t.Context(), kind.settings(path),
+		nil); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Errorf("a look: %v, %v, want an error that names TMPDIR", still, err)
 	}
 	e, err := Open(t.Context(), kind.settings(path), slog.New(slog.DiscardHandler))
@@ -238,7 +242,8 @@ func TestCheckOfDamagedBlocks(t *testing.T) {
 			}
 			findings, err := CheckFiles(t.Context(), kind.settings(path))
 			if err != nil || len(findings) != 1 {
-				t.Fatalf("%s damaged at byte %d: findings %v, error %v", filepath.Base(table), at, findings, err)
+				t.Fatalf("%s damaged at byte %d: findings %v, error %v", filepath.Base(table), at, findings,
+					err)
 			}
 		}
 		if err := os.WriteFile(table, data, 0o600); err != nil {

@@ -22,11 +22,13 @@ func TestNarrowedSignOutLeavesOtherClientsAlone(t *testing.T) {
 	signIn(t, e, "sid", "ann")
 	issue(t, e, "sid", "ann", "mail", 1)
 	issue(t, e, "sid", "ann", "wiki", 1)
-	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.UserLogout, ClientIDs: []string{"mail"}, KeepOffline: true}, base)
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "op", SessionID: "sid",
+		Reason: logout.UserLogout, ClientIDs: []string{"mail"}, KeepOffline: true}, base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-wiki-0")}, base)
+	_, err = e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken,
+		Key: ticketstore.KeyOf("sid-wiki-0")}, base)
 	if err != nil {
 		t.Errorf("token of a client left alone: %v", err)
 	}
@@ -43,7 +45,8 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 		signIn(t, e, sid, "ann")
 		issue(t, e, sid, "ann", "app", 1)
 	}
-	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated, KeepSession: true}
+	ending := &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated,
+		KeepSession: true}
 	interrupted(t, e, ending, base)
 	// the first session is done, then the plugin is killed
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
@@ -52,8 +55,11 @@ func TestResumedRemovalThatKeepsSessionsDoesNothingTwice(t *testing.T) {
 			return err
 		}
 		s := &batch{closing: e.closing(tx, ending, base), job: job}
-		first := layout.SessionPosition(nil, nil, &records.Session{SessionId: "sid0", Created: records.Nanos(base)})
-		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string { return "sid0" }); err != nil {
+		first := layout.SessionPosition(nil, nil, &records.Session{SessionId: "sid0",
+			Created: records.Nanos(base)})
+		if _, err := s.endEach([][]byte{first}, func(p []byte) []byte { return p }, func([]byte) string {
+			return "sid0"
+		}); err != nil {
 			return err
 		}
 		return saveJob(tx, "op", job)
@@ -119,7 +125,8 @@ func TestEndOfACallerWhoHasGone(t *testing.T) {
 	signIn(t, e, "sid", "ann")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := e.Logout().End(ctx, &logout.Ending{OperationID: "op", SessionID: "sid", Reason: logout.Terminated}, base)
+	_, err := e.Logout().End(ctx, &logout.Ending{OperationID: "op", SessionID: "sid",
+		Reason: logout.Terminated}, base)
 	_ = e.Close() // lets work under way finish
 	e = openAt(t, path)
 	_, gone := e.Tickets().Find(t.Context(), "sid")
@@ -133,7 +140,9 @@ func TestMomentsBeforeAllMoments(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
-	p, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{CreatedFrom: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC)}})
+	p, err := e.Tickets().Query(t.Context(),
+		ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{CreatedFrom: time.Date(1600, 1, 1, 0, 0, 0,
+			0, time.UTC)}})
 	if err != nil || len(p.Sessions) != 1 {
 		t.Errorf("%v %v", p, err)
 	}
@@ -145,7 +154,8 @@ func TestGrantOfASessionNeedsAClient(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
-		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("x")}, SubjectID: "ann", SessionID: "sid", Created: base}}}, base)
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken,
+			Key: ticketstore.KeyOf("x")}, SubjectID: "ann", SessionID: "sid", Created: base}}}, base)
 	p, _ := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{})
 	if p.TotalCount != 1 {
 		t.Errorf("store answered %v, TotalCount %d, want 1", err, p.TotalCount)
@@ -157,8 +167,10 @@ func TestEpochIsAMoment(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: "x", Store: []grantstore.Grant{{
-		Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("x")}, SubjectID: "ann", Created: base, Expires: time.Unix(0, 0)}}}, base)
-	_, err2 := e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("x")}, base)
+		Ref: grantstore.Ref{Type: grantstore.ReferenceToken,
+			Key: ticketstore.KeyOf("x")}, SubjectID: "ann", Created: base, Expires: time.Unix(0, 0)}}}, base)
+	_, err2 := e.Grants().Get(t.Context(), grantstore.Ref{Type: grantstore.ReferenceToken,
+		Key: ticketstore.KeyOf("x")}, base)
 	if err2 == nil {
 		t.Errorf("a grant that expired in 1970 is live (%v)", err)
 	}
@@ -170,20 +182,25 @@ func TestReusedCodeRevokesItsFamilyAfterTheSession(t *testing.T) {
 	e := openAt(t, t.TempDir())
 	signIn(t, e, "sid", "ann")
 	g := func(k grantstore.Type, h string) grantstore.Grant {
-		return grantstore.Grant{Ref: grantstore.Ref{Type: k, Key: ticketstore.KeyOf(h)}, RequestID: "f", SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true, Created: base}
+		return grantstore.Grant{Ref: grantstore.Ref{Type: k, Key: ticketstore.KeyOf(h)}, RequestID: "f",
+			SubjectID: "ann", SessionID: "sid", ClientID: "app", Offline: true, Created: base}
 	}
 	apply := func(b *grantstore.Batch) error { _, err := e.Grants().Apply(t.Context(), b, base); return err }
 	use := &grantstore.Use{SessionID: "sid", ClientID: "app"}
 	code, refresh := g(grantstore.AuthorizationCode, "c"), g(grantstore.RefreshToken, "r")
-	if err := errors.Join(apply(&grantstore.Batch{OperationID: "1", Use: use, Store: []grantstore.Grant{code}}),
-		apply(&grantstore.Batch{OperationID: "2", Use: use, Consume: &grantstore.Consumption{Ref: code.Ref}, Store: []grantstore.Grant{refresh}})); err != nil {
+	if err := errors.Join(apply(&grantstore.Batch{OperationID: "1", Use: use,
+		Store: []grantstore.Grant{code}}),
+		apply(&grantstore.Batch{OperationID: "2", Use: use, Consume: &grantstore.Consumption{Ref: code.Ref},
+			Store: []grantstore.Grant{refresh}})); err != nil {
 		t.Fatal(err)
 	}
-	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "3", SessionID: "sid", Reason: logout.UserLogout, KeepOffline: true}, base)
+	_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "3", SessionID: "sid",
+		Reason: logout.UserLogout, KeepOffline: true}, base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = apply(&grantstore.Batch{OperationID: "4", Use: use, Consume: &grantstore.Consumption{Ref: code.Ref}})
+	err = apply(&grantstore.Batch{OperationID: "4", Use: use,
+		Consume: &grantstore.Consumption{Ref: code.Ref}})
 	if _, live := e.Grants().Get(t.Context(), refresh.Ref, base); live == nil {
 		t.Errorf("a code used again answers %v and leaves its family's survivor live", err)
 	}
@@ -193,7 +210,8 @@ func issueOne(t *testing.T, e *Engine, sid, handle string) grantstore.Ref {
 	t.Helper()
 	ref := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(handle)}
 	_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{OperationID: handle, Store: []grantstore.Grant{{
-		Ref: ref, RequestID: handle, SubjectID: "ann", SessionID: sid, ClientID: "app", Created: base, Expires: base.Add(time.Hour),
+		Ref: ref, RequestID: handle, SubjectID: "ann", SessionID: sid, ClientID: "app", Created: base,
+		Expires: base.Add(time.Hour),
 	}}}, base)
 	if err != nil {
 		t.Fatal(err)

@@ -69,11 +69,13 @@ func TestNoInodes(t *testing.T) {
 	}
 	create := func(e *Engine) error { return e.Tickets().Create(t.Context(), anHour("meanwhile", "ann")) }
 	end := func(e *Engine, sid string) error {
-		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid, Reason: logout.Terminated}, base)
+		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid,
+			Reason: logout.Terminated}, base)
 		return err
 	}
 	others := fillInodes(t, mount, disk.LeastInodes)
-	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) || !strings.Contains(err.Error(), "more files") {
+	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) || !strings.Contains(err.Error(),
+		"more files") {
 		t.Errorf("a sign-in: %v, want ErrNoSpace that says why", err)
 	}
 	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "more files") {
@@ -104,7 +106,8 @@ func TestNoInodes(t *testing.T) {
 	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("a sign-in: %v, want ErrNoSpace", err)
 	}
-	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble, "no room") || d.StoreID == "" {
+	if d, err := e.Describe(t.Context()); err != nil || !strings.Contains(d.Trouble,
+		"no room") || d.StoreID == "" {
 		t.Errorf("Describe: %v, %+v", err, d)
 	}
 	if err := os.RemoveAll(others); err != nil {
@@ -149,7 +152,8 @@ func TestLimitsOfTheProcess(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for name, ulimit := range map[string]string{"RLIMIT_FSIZE": "ulimit -f 10000", "RLIMIT_NOFILE": "ulimit -n 100"} {
+	for name, ulimit := range map[string]string{"RLIMIT_FSIZE": "ulimit -f 10000",
+		"RLIMIT_NOFILE": "ulimit -n 100"} {
 		script := ulimit + `; exec "$0" -test.run=^TestLimitsOfTheProcess$ -test.count=1`
 		process := exec.CommandContext(t.Context(), "/bin/sh", "-c", script, os.Args[0])
 		process.Env = append(os.Environ(), limitEnv+"="+path)

@@ -35,7 +35,8 @@ type sample struct {
 }
 
 func (s sample) String() string {
-	return fmt.Sprintf("rows %d, heap %d KiB, goroutines %d, files %d, tables %d KiB", s.rows, s.heapKiB, s.goroutines, s.files, s.diskKiB)
+	return fmt.Sprintf("rows %d, heap %d KiB, goroutines %d, files %d, tables %d KiB", s.rows, s.heapKiB,
+		s.goroutines, s.files, s.diskKiB)
 }
 
 // soak is a run over a month of the stores' time.
@@ -94,28 +95,35 @@ func (s *soak) life(i int) {
 	s.now = s.now.Add(s.step)
 	ctx, sid, subject := s.t.Context(), fmt.Sprintf("sid%d", i), fmt.Sprintf("subject%d", i%100)
 	s.must(s.e.Tickets().Create(ctx, &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example", Ticket: make([]byte, 200),
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
+		Ticket:   make([]byte, 200),
 		AuthTime: s.now, Created: s.now, Renewed: s.now, Expires: s.now.Add(10 * s.step),
 	}))
 	grant := func(t grantstore.Type, name string, lifetime time.Duration) grantstore.Grant {
 		return grantstore.Grant{
-			Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(sid + name)}, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: "app",
+			Ref: grantstore.Ref{Type: t, Key: ticketstore.KeyOf(sid + name)}, RequestID: sid,
+			SubjectID: subject, SessionID: sid, ClientID: "app",
 			Created: s.now, Expires: s.now.Add(lifetime), Offline: i%4 == 0, Data: make([]byte, 800),
 		}
 	}
-	code, first := grant(grantstore.AuthorizationCode, "code", 10*time.Minute), grant(grantstore.RefreshToken, "first", 24*time.Hour)
+	code, first := grant(grantstore.AuthorizationCode, "code", 10*time.Minute), grant(grantstore.RefreshToken,
+		"first", 24*time.Hour)
 	for n, batch := range []*grantstore.Batch{
-		{Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true}, Store: []grantstore.Grant{code}},
-		{Consume: &grantstore.Consumption{Ref: code.Ref}, Store: []grantstore.Grant{grant(grantstore.ReferenceToken, "a", time.Hour), first}},
+		{Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
+			Store: []grantstore.Grant{code}},
+		{Consume: &grantstore.Consumption{Ref: code.Ref},
+			Store: []grantstore.Grant{grant(grantstore.ReferenceToken, "a", time.Hour), first}},
 		{Consume: &grantstore.Consumption{Ref: first.Ref}, Store: []grantstore.Grant{
-			grant(grantstore.ReferenceToken, "b", time.Hour), grant(grantstore.RefreshToken, "second", 24*time.Hour),
+			grant(grantstore.ReferenceToken, "b", time.Hour),
+			grant(grantstore.RefreshToken, "second", 24*time.Hour),
 		}},
 	} {
 		batch.OperationID = fmt.Sprintf("%s-%d", sid, n)
 		_, err := s.e.Grants().Apply(ctx, batch, s.now)
 		s.must(err)
 	}
-	_, err := s.e.Tickets().Query(ctx, ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: subject}})
+	_, err := s.e.Tickets().Query(ctx,
+		ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: subject}})
 	s.must(err)
 	ending := &logout.Ending{OperationID: sid + "-end", Reason: logout.Terminated}
 	switch i % 4 {
@@ -143,10 +151,12 @@ func (s *soak) housekeeping() {
 		}
 	}
 	for {
-		claimed, err := s.e.Logout().Claim(ctx, logout.Claim{Limit: 64, PerClient: 64, Lease: time.Minute}, s.now)
+		claimed, err := s.e.Logout().Claim(ctx, logout.Claim{Limit: 64, PerClient: 64, Lease: time.Minute},
+			s.now)
 		s.must(err)
 		for _, work := range claimed.Deliveries {
-			s.must(s.e.Logout().Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered}, s.now))
+			s.must(s.e.Logout().Settle(ctx, work.ID, work.Claim, logout.Outcome{State: logout.Delivered},
+				s.now))
 		}
 		if len(claimed.Deliveries) == 0 {
 			break
@@ -166,7 +176,8 @@ func (s *soak) look() sample {
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	files, _ := os.ReadDir("/proc/self/fd") // none elsewhere
-	look := sample{heapKiB: int(memory.HeapInuse >> 10), goroutines: runtime.NumGoroutine(), files: len(files)}
+	look := sample{heapKiB: int(memory.HeapInuse >> 10), goroutines: runtime.NumGoroutine(),
+		files: len(files)}
 	_ = filepath.WalkDir(s.path, func(_ string, entry fs.DirEntry, err error) error {
 		// Logs are made large and stay sparse.
 		if err == nil && strings.HasSuffix(entry.Name(), ".sst") {
@@ -217,7 +228,8 @@ func (s *soak) empty() {
 			return true, nil
 		})
 	}))
-	for _, table := range [][]byte{layout.TableSession, layout.TableEnded, layout.TableGrant, layout.TableFamily, layout.TableOperation, layout.TableNotice, layout.TableJob, layout.TablePurge} {
+	for _, table := range [][]byte{layout.TableSession, layout.TableEnded, layout.TableGrant,
+		layout.TableFamily, layout.TableOperation, layout.TableNotice, layout.TableJob, layout.TablePurge} {
 		if n := left[string(table[:1])]; n > 0 {
 			s.t.Errorf("table %q still has %d rows", table, n)
 		}
@@ -234,7 +246,8 @@ func graph(samples []sample) string {
 	}
 	text.WriteString("rows,heap_kib,goroutines,files,tables_kib\n")
 	for _, s := range samples {
-		fmt.Fprintf(&text, "%d,%d,%d,%d,%d %s\n", s.rows, s.heapKiB, s.goroutines, s.files, s.diskKiB, strings.Repeat("#", 40*s.rows/most))
+		fmt.Fprintf(&text, "%d,%d,%d,%d,%d %s\n", s.rows, s.heapKiB, s.goroutines, s.files, s.diskKiB,
+			strings.Repeat("#", 40*s.rows/most))
 	}
 	return text.String()
 }

@@ -45,7 +45,8 @@ func TestSweepThatFailsHalfWay(t *testing.T) {
 	if err != nil || first.Ended == 0 || first.Ended == sessions || !first.Next.Equal(now) {
 		t.Fatalf("a sweep that the disk broke off: %+v, %v, want some ended and the next one due", first, err)
 	}
-	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now); !errors.Is(err, ticketstore.ErrNoSpace) {
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 2 * sessions}, now); !errors.Is(err,
+		ticketstore.ErrNoSpace) {
 		t.Errorf("a sweep that can end nothing: %v, want ErrNoSpace", err)
 	}
 	asked.Store(-1 << 30)
@@ -74,10 +75,12 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 	setFree(t, e, func(string) (uint64, error) { return space.Least, nil })
 	for range 2 {
 		err := create("meanwhile")
-		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err, ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
+		if !errors.Is(err, ticketstore.ErrNoSpace) || !errors.Is(err,
+			ticketstore.ErrUnavailable) || !strings.Contains(err.Error(), "512 MiB are free") {
 			t.Fatalf("Create on a disk that is nearly full: %v, want ErrUnavailable that says so", err)
 		}
-		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("meanwhile")); !errors.Is(err, ticketstore.ErrNotFound) {
+		if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("meanwhile")); !errors.Is(err,
+			ticketstore.ErrNotFound) {
 			t.Errorf("Get of what was refused: %v", err)
 		}
 	}
@@ -88,20 +91,23 @@ func TestFullDiskTakesNoChange(t *testing.T) {
 		t.Errorf("Get on a disk that is nearly full: %v", err)
 	}
 	end := func(sid string) error {
-		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid, Reason: logout.Terminated}, base)
+		_, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end " + sid, SessionID: sid,
+			Reason: logout.Terminated}, base)
 		return err
 	}
 	if err := end("before"); err != nil {
 		t.Errorf("the end of a session on a disk that is nearly full: %v", err)
 	}
-	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := e.Tickets().Get(t.Context(), ticketstore.KeyOf("before")); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("Get of the session that ended: %v", err)
 	}
 	setFree(t, e, func(string) (uint64, error) { return space.Least / 2, nil })
 	if err := end("whoever"); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("an end on a disk that is full: %v, want ErrNoSpace", err)
 	}
-	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 1}, base.Add(48*time.Hour)); !errors.Is(err, ticketstore.ErrNoSpace) {
+	if _, err := e.Logout().EndDue(t.Context(), logout.Sweep{Limit: 1},
+		base.Add(48*time.Hour)); !errors.Is(err, ticketstore.ErrNoSpace) {
 		t.Errorf("a purge on a disk that is full: %v, want ErrNoSpace", err)
 	}
 	setFree(t, e, whole)

@@ -43,7 +43,8 @@ func TestSubstringWalkIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(page.Sessions) != 0 || !page.HasNext || page.ResultsToken == "" {
-		t.Fatalf("first page: %d rows, has next %t, want a short page that leads on", len(page.Sessions), page.HasNext)
+		t.Fatalf("first page: %d rows, has next %t, want a short page that leads on", len(page.Sessions),
+			page.HasNext)
 	}
 	if page.TotalCount != -1 || page.TotalPages != -1 {
 		t.Errorf("totals %d and %d, want them unknown", page.TotalCount, page.TotalPages)

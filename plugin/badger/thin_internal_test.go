@@ -34,8 +34,10 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 			for i := from; i < from+500; i++ {
 				client := giantClient(i)
 				tx.Put(layout.SessionPosition(layout.IndexClient, layout.More(client), session), nil)
-				use := &records.ClientUse{FirstUsed: records.Nanos(base), LastUsed: records.Nanos(base), Notify: true}
-				if err := errors.Join(countSession(tx, client, 1), tx.Save(layout.ClientUseKey(sid, client), use)); err != nil {
+				use := &records.ClientUse{FirstUsed: records.Nanos(base), LastUsed: records.Nanos(base),
+					Notify: true}
+				if err := errors.Join(countSession(tx, client, 1),
+					tx.Save(layout.ClientUseKey(sid, client), use)); err != nil {
 					return err
 				}
 			}
@@ -47,7 +49,8 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 	}
 	refresh := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)}
 	rowsOf(t, e, &grantstore.Batch{OperationID: sid, Store: []grantstore.Grant{{
-		Ref: refresh, RequestID: sid, SubjectID: subject, SessionID: sid, ClientID: giantClient(giantClients - 1), Created: base, Offline: true,
+		Ref: refresh, RequestID: sid, SubjectID: subject, SessionID: sid,
+		ClientID: giantClient(giantClients - 1), Created: base, Offline: true,
 	}}})
 	return refresh
 }
@@ -72,12 +75,14 @@ func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 			return err
 		},
 		"by expiry": func(ctx context.Context, e *Engine) error {
-			_, err := e.Logout().EndDue(ctx, logout.Sweep{Limit: 10, KeepOffline: true}, base.Add(2*time.Hour))
+			_, err := e.Logout().EndDue(ctx, logout.Sweep{Limit: 10, KeepOffline: true},
+				base.Add(2*time.Hour))
 			return err
 		},
 		"by a limit": func(ctx context.Context, e *Engine) error {
 			s := anHour("next", "ann")
-			_, err := e.Tickets().CreateWithin(ctx, s, ticketstore.Limit{Max: 1, EndOldest: true, KeepOffline: true}, base)
+			_, err := e.Tickets().CreateWithin(ctx, s,
+				ticketstore.Limit{Max: 1, EndOldest: true, KeepOffline: true}, base)
 			if err != nil {
 				return err
 			}
@@ -93,7 +98,8 @@ func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 			var group sync.WaitGroup
 			for i := range 50 {
 				group.Go(func() {
-					if err := e.Tickets().Create(t.Context(), anHour(fmt.Sprint("other", i), "bob")); err != nil {
+					if err := e.Tickets().Create(t.Context(),
+						anHour(fmt.Sprint("other", i), "bob")); err != nil {
 						t.Errorf("another user's sign-in: %v", err)
 					}
 				})
@@ -166,7 +172,8 @@ func TestKeptSessionWithTooManyClients(t *testing.T) {
 	if _, err := e.Grants().Get(t.Context(), refresh, base); err != nil {
 		t.Fatalf("its token: %v", err)
 	}
-	all := &logout.Ending{OperationID: "all", SessionID: "giant", Reason: logout.Terminated, KeepSession: true}
+	all := &logout.Ending{OperationID: "all", SessionID: "giant", Reason: logout.Terminated,
+		KeepSession: true}
 	if _, err := e.Logout().End(t.Context(), all, base); err != nil {
 		t.Fatalf("all clients: %v", err)
 	}
@@ -191,7 +198,8 @@ func TestSweepGoesOnPastAChangeThatIsTooLarge(t *testing.T) {
 	signIn(t, e, "large", "ann")
 	for i := range 40 {
 		rowsOf(t, e, &grantstore.Batch{
-			OperationID: fmt.Sprint("use", i), Use: &grantstore.Use{SessionID: "large", ClientID: fmt.Sprint("client", i), Notify: true},
+			OperationID: fmt.Sprint("use", i), Use: &grantstore.Use{SessionID: "large",
+				ClientID: fmt.Sprint("client", i), Notify: true},
 		})
 	}
 	for i := range 20 {

@@ -27,7 +27,8 @@ import (
 func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
 	t.Parallel()
 	own := map[protoreflect.FullName]bool{
-		"sessions.badger.v1.Session.indexed_due": true, "sessions.badger.v1.Notification.due": true, "sessions.badger.v1.Notification.claimed": true,
+		"sessions.badger.v1.Session.indexed_due": true, "sessions.badger.v1.Notification.due": true,
+		"sessions.badger.v1.Notification.claimed": true,
 	}
 	for _, pair := range []struct{ stored, protocol proto.Message }{
 		{&records.Session{}, &records.Session{}}, {&records.ClientUse{}, &records.ClientUse{}},
@@ -35,11 +36,14 @@ func TestRecordsAreThoseOfTheProtocol(t *testing.T) {
 		{&records.Operation{}, &records.Operation{}}, {&records.Job{}, &records.Job{}},
 		{&records.Notification{}, &records.Notification{}},
 	} {
-		alikeMessages(t, pair.stored.ProtoReflect().Descriptor(), pair.protocol.ProtoReflect().Descriptor(), own)
+		alikeMessages(t, pair.stored.ProtoReflect().Descriptor(), pair.protocol.ProtoReflect().Descriptor(),
+			own)
 	}
 }
 
-func alikeMessages(t *testing.T, stored, protocol protoreflect.MessageDescriptor, own map[protoreflect.FullName]bool) {
+func alikeMessages(
+	t *testing.T, stored, protocol protoreflect.MessageDescriptor, own map[protoreflect.FullName]bool,
+) {
 	t.Helper()
 	for i := range stored.Fields().Len() {
 		field := stored.Fields().Get(i)
@@ -50,7 +54,8 @@ func alikeMessages(t *testing.T, stored, protocol protoreflect.MessageDescriptor
 			continue
 		}
 		other := protocol.Fields().ByNumber(field.Number())
-		if other == nil || other.Name() != field.Name() || other.Kind() != field.Kind() || other.Cardinality() != field.Cardinality() {
+		if other == nil || other.Name() != field.Name() || other.Kind() != field.Kind() ||
+			other.Cardinality() != field.Cardinality() {
 			t.Errorf("%s is stored and not what the protocol says: add it to records.proto", field.FullName())
 			continue
 		}
@@ -73,7 +78,8 @@ func TestMigrationFromFormat1(t *testing.T) {
 	}
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	err = e.Tickets().Create(t.Context(), &ticketstore.Session{
-		Key: ticketstore.KeyOf("x"), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Key: ticketstore.KeyOf("x"), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example",
+		AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("x"),
 	})
 	if err != nil {
@@ -130,7 +136,8 @@ func TestMigrationFromFormat2(t *testing.T) {
 		if text, err = os.ReadFile(marker); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(marker, bytes.Replace(text, []byte("format 3"), []byte("format 2"), 1), 0o600); err != nil {
+		if err := os.WriteFile(marker, bytes.Replace(text, []byte("format 3"), []byte("format 2"), 1),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,7 +154,8 @@ func TestMoveSurvivesARestart(t *testing.T) {
 	for number := range uint64(3) {
 		k := layout.Key(layout.TablePurge, []byte{'a' + byte(number)})
 		if number == 1 {
-			if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
+			if err := e.Transfer().Become(t.Context(),
+				transfer.Transition{To: transfer.Exporting, ID: "m", Peer: "new"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -155,7 +163,8 @@ func TestMoveSurvivesARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Fenced, ID: "m", Peer: "new"}); err != nil {
+	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Fenced, ID: "m",
+		Peer: "new"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := e.Close(); err != nil {
@@ -169,7 +178,10 @@ func TestMoveSurvivesARestart(t *testing.T) {
 	if err != nil || len(changes.Records) != 2 || changes.Through != 2 || changes.Left != 0 {
 		t.Fatalf("changes %+v, error %v, want two", changes, err)
 	}
-	if err := e.update(t.Context(), func(tx *kv.Tx) error { tx.Put(layout.Key(layout.TablePurge, []byte("x")), nil); return nil }); err == nil {
+	if err := e.update(t.Context(), func(tx *kv.Tx) error {
+		tx.Put(layout.Key(layout.TablePurge, []byte("x")), nil)
+		return nil
+	}); err == nil {
 		t.Error("a write passed the fence")
 	}
 }
@@ -182,7 +194,8 @@ func TestJournalIsBounded(t *testing.T) {
 	const most, written = 50, 200
 	*e.db.Bounds().Journal = most
 	source := e.Transfer()
-	move := &transfer.Move{Source: source, Target: target.Transfer(), ID: "m", SourceName: "old", TargetName: "new"}
+	move := &transfer.Move{Source: source, Target: target.Transfer(), ID: "m", SourceName: "old",
+		TargetName: "new"}
 	// The move stands still while the store is written to, as it does when its target takes nothing more.
 	move.Report = func(p transfer.Progress) {
 		if p.Phase != transfer.Copying || p.Copied > 0 {
@@ -201,12 +214,16 @@ func TestJournalIsBounded(t *testing.T) {
 		t.Errorf("status %+v, error %v; want an active store with no journal", status, err)
 	}
 	if status.Journaled <= most || status.Journaled >= written {
-		t.Errorf("%d entries were journaled, want some more than %d and none of the rest", status.Journaled, most)
+		t.Errorf("%d entries were journaled, want some more than %d and none of the rest", status.Journaled,
+			most)
 	}
-	testenv.Eventually(t, "the journal is empty", func() bool { return countUnder(t, e, layout.TableJournal) == 0 })
+	testenv.Eventually(t, "the journal is empty", func() bool {
+		return countUnder(t, e, layout.TableJournal) == 0
+	})
 	// With a journal that is read, the same store moves.
 	again := inMemory(t)
-	move = &transfer.Move{Source: source, Target: again.Transfer(), ID: "m2", SourceName: "old", TargetName: "new"}
+	move = &transfer.Move{Source: source, Target: again.Transfer(), ID: "m2", SourceName: "old",
+		TargetName: "new"}
 	if err := move.Run(t.Context()); err != nil {
 		t.Errorf("the next move: %v", err)
 	}
@@ -214,7 +231,10 @@ func TestJournalIsBounded(t *testing.T) {
 
 func countUnder(t *testing.T, e *Engine, prefix []byte) (n int) {
 	t.Helper()
-	if err := e.db.Look(t.Context(), func(r *kv.Snapshot) (err error) { n, err = countKeys(r, prefix, 1_000_000); return err }); err != nil {
+	if err := e.db.Look(t.Context(), func(r *kv.Snapshot) (err error) {
+		n, err = countKeys(r, prefix, 1_000_000)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return n

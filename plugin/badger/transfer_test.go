@@ -35,6 +35,7 @@ func movable(t *testing.T, settings badger.Settings) storetest.Fixture {
 		}
 	})
 	return storetest.Fixture{
-		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
+		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(),
+			Properties: e.Properties()}, Transfer: e.Transfer(),
 	}
 }

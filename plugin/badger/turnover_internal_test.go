@@ -29,7 +29,9 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 	}
 	kind, logger := kindOfStore{}, slog.New(slog.DiscardHandler)
 	// Without syncs it is faster; a process that is killed loses nothing either way.
-	options := kind.options(t, path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).WithSyncWrites(false)
+	options := kind.options(t,
+		path).WithNumLevelZeroTables(1).WithBaseTableSize(1 << 20).WithBaseLevelSize(2 << 20).
+		WithSyncWrites(false)
 	e, err := open(t.Context(), kv.Config{Options: options, MinFree: 1 << 20, Logger: logger})
 	if err != nil {
 		fmt.Println("refused", err)
@@ -41,7 +43,8 @@ func TestTurnsLogsOverUntilItIsKilled(t *testing.T) {
 		group.Go(func() {
 			for i := 0; ; i++ {
 				put := func(tx *kv.Tx) error {
-					tx.Put(layout.Key(layout.TableDamaged, fmt.Appendf(nil, "%d %d", writer, i)), make([]byte, 4<<10))
+					tx.Put(layout.Key(layout.TableDamaged, fmt.Appendf(nil, "%d %d", writer, i)),
+						make([]byte, 4<<10))
 					return nil
 				}
 				drop := func(tx *kv.Tx) error {
@@ -81,7 +84,9 @@ func TestKilledWhileLogsTurnOver(t *testing.T) {
 	}
 	names := slices.Sorted(maps.Keys(contents(t, path)))
 	t.Log(names)
-	if !slices.ContainsFunc(names, func(name string) bool { return name > "000100.sst" && strings.HasSuffix(name, ".sst") }) {
+	if !slices.ContainsFunc(names, func(name string) bool {
+		return name > "000100.sst" && strings.HasSuffix(name, ".sst")
+	}) {
 		t.Errorf("the logs did not turn over: %q", names)
 	}
 	if opened != kills {

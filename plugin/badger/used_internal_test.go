@@ -53,12 +53,14 @@ func newMonth(t *testing.T, e *Engine, sessions int, grace time.Duration) *month
 			t.Fatal(err)
 		}
 		g := grantstore.Grant{
-			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)}, RequestID: fmt.Sprintf("%036x", i+1_000_000),
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(sid)},
+			RequestID: fmt.Sprintf("%036x", i+1_000_000),
 			SubjectID: subject, SessionID: sid, ClientID: monthClient, Offline: true,
 		}
 		m.refresh = append(m.refresh, m.fresh(g, 0))
 		m.apply(&grantstore.Batch{
-			OperationID: "first " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: monthClient, Notify: true}, Store: m.refresh[i : i+1],
+			OperationID: "first " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: monthClient,
+				Notify: true}, Store: m.refresh[i : i+1],
 		})
 	}
 	return m
@@ -95,8 +97,9 @@ func (m *month) hour(n int) {
 		access.Type = grantstore.ReferenceToken
 		m.refresh[i] = m.fresh(old, n+1)
 		m.apply(&grantstore.Batch{
-			OperationID: fmt.Sprintf("%d %032x", n, i), Consume: &grantstore.Consumption{Ref: old.Ref, Grace: m.grace},
-			Store: []grantstore.Grant{m.fresh(access, n), m.refresh[i]},
+			OperationID: fmt.Sprintf("%d %032x", n, i),
+			Consume:     &grantstore.Consumption{Ref: old.Ref, Grace: m.grace},
+			Store:       []grantstore.Grant{m.fresh(access, n), m.refresh[i]},
 		})
 	}
 	m.purge()
@@ -131,27 +134,28 @@ func rowBytes(t *testing.T, e *Engine) (total int64) {
 func usedRows(t *testing.T, e *Engine) (sizes []int) {
 	t.Helper()
 	err := e.view(t.Context(), func(r *kv.Snapshot) error {
-		return r.Scan(layout.TableGrant, nil, false, func(k []byte, value func() ([]byte, error)) (bool, error) {
-			v, err := value()
-			g := &records.Grant{}
-			if err == nil {
-				err = layout.Decode(k, v, g)
-			}
-			if err != nil || g.Consumed == 0 {
-				return err == nil, err
-			}
-			size := len(k) + len(v)
-			ref, _ := records.RefOf(k[len(layout.TableGrant):])
-			for _, entry := range layout.GrantIndexes(ref, g) {
-				there, err := r.Get(entry.Key)
-				if err != nil || there == nil {
-					t.Errorf("an index entry is missing: %v", err)
+		return r.Scan(layout.TableGrant, nil, false,
+			func(k []byte, value func() ([]byte, error)) (bool, error) {
+				v, err := value()
+				g := &records.Grant{}
+				if err == nil {
+					err = layout.Decode(k, v, g)
 				}
-				size += len(entry.Key) + len(there)
-			}
-			sizes = append(sizes, size)
-			return true, nil
-		})
+				if err != nil || g.Consumed == 0 {
+					return err == nil, err
+				}
+				size := len(k) + len(v)
+				ref, _ := records.RefOf(k[len(layout.TableGrant):])
+				for _, entry := range layout.GrantIndexes(ref, g) {
+					there, err := r.Get(entry.Key)
+					if err != nil || there == nil {
+						t.Errorf("an index entry is missing: %v", err)
+					}
+					size += len(entry.Key) + len(there)
+				}
+				sizes = append(sizes, size)
+				return true, nil
+			})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -186,9 +190,11 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 				most, sum = max(most, size), sum+size
 			}
 			total := rowBytes(t, e)
-			t.Logf("%d used refresh tokens of at most %d bytes, %d in all; %d bytes for all rows of the session", len(sizes), most, sum, total)
+			t.Logf("%d used refresh tokens of at most %d bytes, %d in all; %d bytes for all rows of the session",
+				len(sizes), most, sum, total)
 			if len(sizes) < monthHours-1 || most > mostUsed || total > mostMonth {
-				t.Errorf("want %d used refresh tokens of at most %d bytes, and %d for all rows", monthHours-1, mostUsed, mostMonth)
+				t.Errorf("want %d used refresh tokens of at most %d bytes, and %d for all rows", monthHours-1,
+					mostUsed, mostMonth)
 			}
 			mustBeSound(t, e)
 		})
@@ -219,7 +225,8 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 				return err
 			}
 			dropGrantIndexes(tx, ref, g)
-			g.Consumed, g.Data, g.Expires = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes), records.Nanos(base.Add(24*time.Hour))
+			g.Consumed, g.Data = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes)
+			g.Expires = records.Nanos(base.Add(24 * time.Hour))
 			for _, entry := range layout.GrantIndexes(ref, g) {
 				tx.Put(entry.Key, records.RefBytes(ref)) // also where it tells nothing new
 			}
@@ -326,7 +333,8 @@ func compacted(t *testing.T, e *Engine, path string) int64 {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = errors.Join(db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte("T")) }), db.Flatten(1), db.Close())
+		err = db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte("T")) })
+		err = errors.Join(err, db.Flatten(1), db.Close())
 		if err != nil {
 			t.Fatal(err)
 		}

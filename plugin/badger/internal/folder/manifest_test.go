@@ -17,25 +17,38 @@ import (
 // and never else.
 func TestUnfinishedManifest(t *testing.T) {
 	t.Parallel()
-	create := func(id uint64) *pb.ManifestChange { return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE} }
-	remove := func(id uint64) *pb.ManifestChange { return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE} }
+	create := func(id uint64) *pb.ManifestChange {
+		return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_CREATE}
+	}
+	remove := func(id uint64) *pb.ManifestChange {
+		return &pb.ManifestChange{Id: id, Op: pb.ManifestChange_DELETE}
+	}
 	type set = []*pb.ManifestChange
 	for name, c := range map[string]struct {
 		sets  []set
 		files []uint64
 		kept  []int
 	}{
-		"whole":                      {[]set{{}, {create(1)}, {create(2)}}, []uint64{1, 2}, []int{0, 1, 2}},
-		"a flush":                    {[]set{{}, {create(1)}, {create(2)}}, []uint64{1}, []int{0, 1}},
-		"a flush, then a compaction": {[]set{{}, {create(1)}, {create(2)}, {create(3), remove(1)}}, []uint64{3}, []int{0, 1, 3}},
-		"a compaction":               {[]set{{}, {create(1)}, {create(2), remove(1)}}, []uint64{1}, []int{0, 1}},
-		"a compaction that another has done since":  {[]set{{}, {create(1)}, {create(2), remove(1)}, {create(3), remove(1)}}, []uint64{3}, []int{0, 1, 3}},
-		"a compaction whose old tables are missing": {[]set{{}, {create(1)}, {create(2), remove(1)}}, nil, []int{0, 1, 2}},
-		"a compaction that lacks a table":           {[]set{{}, {create(1)}, {create(2)}, {create(3), remove(1), remove(2)}}, []uint64{1, 2, 3}, []int{0, 1, 2}},
-		"a compaction that was finished":            {[]set{{}, {create(1)}, {create(2)}, {create(3), remove(1), remove(2)}}, []uint64{3}, []int{0, 1, 2, 3}},
-		"a number given again":                      {[]set{{}, {create(1)}, {remove(1)}, {create(1)}}, []uint64{1}, []int{0, 1, 2, 3}},
-		"another has gone on":                       {[]set{{}, {create(1)}, {create(2), remove(1)}, {create(3), remove(2)}}, []uint64{1, 3}, []int{0, 1, 2, 3}},
-		"written anew":                              {[]set{{create(1), create(2)}, {create(3)}}, []uint64{1, 3}, []int{0, 1}},
+		"whole":   {[]set{{}, {create(1)}, {create(2)}}, []uint64{1, 2}, []int{0, 1, 2}},
+		"a flush": {[]set{{}, {create(1)}, {create(2)}}, []uint64{1}, []int{0, 1}},
+		"a flush, then a compaction": {[]set{{}, {create(1)}, {create(2)}, {create(3), remove(1)}},
+			[]uint64{3}, []int{0, 1, 3}},
+		"a compaction": {[]set{{}, {create(1)}, {create(2), remove(1)}}, []uint64{1},
+			[]int{0, 1}},
+		"a compaction that another has done since": {[]set{{}, {create(1)}, {create(2), remove(1)},
+			{create(3), remove(1)}}, []uint64{3}, []int{0, 1, 3}},
+		"a compaction whose old tables are missing": {[]set{{}, {create(1)}, {create(2), remove(1)}}, nil,
+			[]int{0, 1, 2}},
+		"a compaction that lacks a table": {[]set{{}, {create(1)}, {create(2)},
+			{create(3), remove(1), remove(2)}}, []uint64{1, 2, 3}, []int{0, 1, 2}},
+		"a compaction that was finished": {[]set{{}, {create(1)}, {create(2)},
+			{create(3), remove(1), remove(2)}}, []uint64{3}, []int{0, 1, 2, 3}},
+		"a number given again": {[]set{{}, {create(1)}, {remove(1)}, {create(1)}},
+			[]uint64{1}, []int{0, 1, 2, 3}},
+		"another has gone on": {[]set{{}, {create(1)}, {create(2), remove(1)},
+			{create(3), remove(2)}}, []uint64{1, 3}, []int{0, 1, 2, 3}},
+		"written anew": {[]set{{create(1), create(2)}, {create(3)}},
+			[]uint64{1, 3}, []int{0, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

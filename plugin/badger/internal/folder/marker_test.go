@@ -8,7 +8,8 @@ import (
 
 func TestParseMarker(t *testing.T) {
 	t.Parallel()
-	whole := (&Marker{Format: 2, Store: "ID", State: StateOpen, MemoryTable: 64, others: []string{"a b", "c"}}).String()
+	whole := (&Marker{Format: 2, Store: "ID", State: StateOpen, MemoryTable: 64,
+		others: []string{"a b", "c"}}).String()
 	m, err := parseMarker(whole)
 	if err != nil || m.String() != whole || m.MemoryTable != 64 || len(m.others) != 2 {
 		t.Fatalf("parsed %+v, error %v", m, err)

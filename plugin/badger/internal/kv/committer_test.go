@@ -81,7 +81,8 @@ func TestUsersGoFirst(t *testing.T) {
 	}
 
 	if len(applied) != waiting+2 || !applied[0].behind || applied[1].behind {
-		t.Fatalf("%d changes applied, the user's was not the second: %+v", len(applied), applied[:min(len(applied), 4)])
+		t.Fatalf("%d changes applied, the user's was not the second: %+v", len(applied),
+			applied[:min(len(applied), 4)])
 	}
 	byGroup := map[*group]int{}
 	for _, n := range applied {
@@ -142,7 +143,10 @@ func TestNeitherLineKeepsTheOtherWaiting(t *testing.T) {
 func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)
-	if err := commit(t.Context(), d, func(tx *Tx) error { tx.Put(layout.SessionKey("sid"), nil); return nil }); err != nil {
+	if err := commit(t.Context(), d, func(tx *Tx) error {
+		tx.Put(layout.SessionKey("sid"), nil)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	begun, release := make(chan struct{}), make(chan struct{})
@@ -163,7 +167,8 @@ func TestNobodyIsToldWhatWasNotWritten(t *testing.T) {
 	close(release)
 	<-ended.done
 	<-judged.done
-	for what, err := range map[string]error{"the end": ended.err, "the grant that was judged by it": judged.err} {
+	for what, err := range map[string]error{"the end": ended.err,
+		"the grant that was judged by it": judged.err} {
 		if !errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, grantstore.ErrSessionEnded) {
 			t.Errorf("%s in a transaction that was not written: %v, want ErrUnavailable alone", what, err)
 		}
@@ -196,7 +201,8 @@ func TestChangesAreMeasured(t *testing.T) {
 		return writing("first", 3)(tx)
 	})
 	begins(t, begun, first)
-	fits := []*Change{first, stand(d, false, writing("second", 7)), stand(d, true, writing("third", 6)), stand(d, false, writing("fourth", 1))}
+	fits := []*Change{first, stand(d, false, writing("second", 7)), stand(d, true, writing("third", 6)),
+		stand(d, false, writing("fourth", 1))}
 	alone := stand(d, false, writing("too large", 9))
 	close(release)
 	for i, ch := range fits {

@@ -82,7 +82,8 @@ func tableFails(t *testing.T, id int) {
 // closeFailed closes a database that has failed, whose next start must be told of unfinished tables.
 func closeFailed(t *testing.T, path string, db *badger.DB) {
 	t.Helper()
-	if note, err := os.ReadFile(filepath.Join(path, folder.UnfinishedFile)); err != nil || len(note) == 0 || note[0] != folder.TablesUnfinished {
+	if note, err := os.ReadFile(filepath.Join(path,
+		folder.UnfinishedFile)); err != nil || len(note) == 0 || note[0] != folder.TablesUnfinished {
 		t.Errorf("nothing tells the next start of unfinished tables: %q, %v", note, err)
 	}
 	closed := make(chan struct{})

@@ -10,7 +10,8 @@ import (
 
 // dbOptions are those of a small database.
 func dbOptions(path string) badger.Options {
-	return badger.DefaultOptions(path).WithSyncWrites(false).WithNumVersionsToKeep(1).WithDetectConflicts(false).
+	return badger.DefaultOptions(path).WithSyncWrites(false).WithNumVersionsToKeep(1).
+		WithDetectConflicts(false).
 		WithMemTableSize(12 << 20).WithNumLevelZeroTables(2)
 }
 

@@ -75,7 +75,8 @@ func compareScan(t *testing.T, r Reader, stored map[string]string, from string, 
 		return true, err
 	})
 	if err != nil || !slices.Equal(got, want) {
-		t.Errorf("scan from %q, reverse %t:\n got %s\nwant %s\nerror %v", from, reverse, strings.Join(got, " "), strings.Join(want, " "), err)
+		t.Errorf("scan from %q, reverse %t:\n got %s\nwant %s\nerror %v", from, reverse,
+			strings.Join(got, " "), strings.Join(want, " "), err)
 	}
 	got = nil
 	_ = r.Scan([]byte("T"), start, reverse, func(k []byte, _ func() ([]byte, error)) (bool, error) {
@@ -111,7 +112,8 @@ func TestWalksAreGivenUp(t *testing.T) {
 		})
 	})
 	if !errors.Is(err, context.Canceled) || rows > scanPatience {
-		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows, err, scanPatience)
+		t.Errorf("%d rows and error %v after the caller had gone, want at most %d and context.Canceled", rows,
+			err, scanPatience)
 	}
 	err = d.View(t.Context(), func(r *Snapshot) error {
 		return r.Scan([]byte("T"), nil, false, func([]byte, func() ([]byte, error)) (bool, error) {

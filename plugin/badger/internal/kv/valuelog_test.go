@@ -20,7 +20,8 @@ func TestValueLogIsCollected(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir()
 	options := dbOptions(path).WithLogger(nil).
-		WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20).WithMemTableSize(1 << 20).WithNumLevelZeroTables(1)
+		WithValueThreshold(1 << 10).WithValueLogFileSize(1 << 20).WithMemTableSize(1 << 20).
+		WithNumLevelZeroTables(1)
 	open := func() *badger.DB {
 		db, err := badger.Open(options)
 		if err != nil {
@@ -44,7 +45,9 @@ func TestValueLogIsCollected(t *testing.T) {
 			t.Fatalf("nothing is collected of %d files", files())
 		}
 		for i := range rows {
-			err := db.Update(func(txn *badger.Txn) error { return txn.Set(fmt.Appendf(nil, "row%d", i), value(round)) })
+			err := db.Update(func(txn *badger.Txn) error {
+				return txn.Set(fmt.Appendf(nil, "row%d", i), value(round))
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +62,8 @@ func TestValueLogIsCollected(t *testing.T) {
 		}
 		var err error
 		before := files()
-		if collected, err = collectValueLog(t.Context(), db); err != nil || (collected > 0 && files() >= before) {
+		if collected, err = collectValueLog(t.Context(),
+			db); err != nil || (collected > 0 && files() >= before) {
 			t.Fatalf("collected %d files, error %v; %d of %d are left", collected, err, files(), before)
 		}
 	}
@@ -85,12 +89,16 @@ func TestValueLogIsCollected(t *testing.T) {
 func TestMarkerIsNotWrittenForTheValueLog(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "db")
-	d, err := Open(t.Context(), Config{Options: dbOptions(path), MinFree: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	d, err := Open(t.Context(), Config{Options: dbOptions(path), MinFree: 1 << 20,
+		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = d.Close() }()
-	if err := commit(t.Context(), d, func(tx *Tx) error { tx.Put(testKey(nil), nil); return nil }); err != nil {
+	if err := commit(t.Context(), d, func(tx *Tx) error {
+		tx.Put(testKey(nil), nil)
+		return nil
+	}); err != nil {
 		t.Fatal(err)
 	}
 	d.marking.Lock()

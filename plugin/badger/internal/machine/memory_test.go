@@ -39,22 +39,28 @@ func TestMemory(t *testing.T) {
 			"sys/fs/cgroup/app/memory.max": "268435456\n", "sys/fs/cgroup/app/memory.high": "201326592\n",
 		}, 192 * mib},
 		"version 2, no limit": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/app\n", "proc/self/mountinfo": v2, "sys/fs/cgroup/app/memory.max": "max\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/app\n", "proc/self/mountinfo": v2,
+			"sys/fs/cgroup/app/memory.max": "max\n",
 		}, 8192 * mib},
 		"version 2 in a container": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "proc/self/mountinfo": v2, "sys/fs/cgroup/memory.max": "268435456\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "0::/\n", "proc/self/mountinfo": v2,
+			"sys/fs/cgroup/memory.max": "268435456\n",
 		}, 256 * mib},
 		"version 1": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "5:pids:/other\n4:memory:/app/web\n0::/\n", "proc/self/mountinfo": v1,
+			"proc/meminfo": meminfo, "proc/self/cgroup": "5:pids:/other\n4:memory:/app/web\n0::/\n",
+			"proc/self/mountinfo":            v1,
 			limit1 + "memory.limit_in_bytes": none, limit1 + "app/memory.limit_in_bytes": none,
 			limit1 + "app/web/memory.limit_in_bytes": "268435456\n",
 		}, 256 * mib},
 		"version 1, an ancestor has less": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "4:cpuset,memory:/app/web\n", "proc/self/mountinfo": v1,
-			limit1 + "app/memory.limit_in_bytes": "134217728\n", limit1 + "app/web/memory.limit_in_bytes": "268435456\n",
+			"proc/meminfo": meminfo, "proc/self/cgroup": "4:cpuset,memory:/app/web\n",
+			"proc/self/mountinfo":                    v1,
+			limit1 + "app/memory.limit_in_bytes":     "134217728\n",
+			limit1 + "app/web/memory.limit_in_bytes": "268435456\n",
 		}, 128 * mib},
 		"version 1, no limit": {map[string]string{
-			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/\n", "proc/self/mountinfo": v1, limit1 + "memory.limit_in_bytes": none,
+			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/\n", "proc/self/mountinfo": v1,
+			limit1 + "memory.limit_in_bytes": none,
 		}, 8192 * mib},
 		"version 1, no limit, in full": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/\n", "proc/self/mountinfo": v1,
@@ -80,7 +86,8 @@ func TestMemory(t *testing.T) {
 			"sys/fs/cgroup/app/memory.max": "17179869184\n",
 		}, 8192 * mib},
 		"not in their form": {map[string]string{
-			"proc/meminfo": "MemTotal:\nMemTotal: x kB\n", "proc/self/cgroup": "\n4\n0::/app\n", "proc/self/mountinfo": "x\n - \n1 2 3 - 4\n" + v2,
+			"proc/meminfo": "MemTotal:\nMemTotal: x kB\n", "proc/self/cgroup": "\n4\n0::/app\n",
+			"proc/self/mountinfo":          "x\n - \n1 2 3 - 4\n" + v2,
 			"sys/fs/cgroup/app/memory.max": "a lot\n", "sys/fs/cgroup/memory.max": "-1\n",
 		}, 0},
 	} {

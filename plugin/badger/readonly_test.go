@@ -22,7 +22,8 @@ func create(t *testing.T, e *badger.Engine, sid string) error {
 
 func session(sid string) *ticketstore.Session {
 	return &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+		AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour),
 	}
 }
@@ -68,7 +69,8 @@ func TestOpenStillTakesNoChanges(t *testing.T) {
 			if after := names(t, settings.Path); after != before {
 				t.Errorf("the folder held %q before and %q after", before, after)
 			}
-			if _, err := badger.Open(t.Context(), settings, nil); err == nil || !strings.Contains(err.Error(), "in use") {
+			if _, err := badger.Open(t.Context(), settings, nil); err == nil || !strings.Contains(err.Error(),
+				"in use") {
 				t.Errorf("open while somebody looks at it: %v", err)
 			}
 		})
@@ -156,7 +158,8 @@ func TestStats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stats.Format != stats.Newest || !stats.Encrypted || stats.State != "active" || stats.Records["sessions"] != 2 || stats.Records["grants"] != 0 ||
+	if stats.Format != stats.Newest || !stats.Encrypted || stats.State != "active" ||
+		stats.Records["sessions"] != 2 || stats.Records["grants"] != 0 ||
 		stats.Bytes.Tables == 0 {
 		t.Errorf("stats %+v", stats)
 	}

@@ -19,7 +19,8 @@ func openLogged(t *testing.T) (*Engine, *testenv.Log) {
 	t.Helper()
 	log := &testenv.Log{}
 	noSync := false
-	e, err := Open(t.Context(), Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.NewTextHandler(log, nil)))
+	e, err := Open(t.Context(), Settings{Path: t.TempDir(), Sync: &noSync},
+		slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

@@ -308,11 +308,12 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			return errors.Join(err, tx.Save(layout.SessionKey("ann-1"), s))
 		}, "would be found due too late"},
 		"a notice that is never sent": {func(e *Engine, tx *kv.Tx) error {
-			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "pending", ClientId: "photos",
-				SessionId: "x"})
+			return tx.Save(layout.NotificationKey("n"),
+				&records.Notification{State: "pending", ClientId: "photos",
+					SessionId: "x"})
 		}, "is due never"},
 		"a notice that stays for ever": {func(e *Engine, tx *kv.Tx) error {
-			return tx.Save(layout.NoticeKey("n"), &records.Notification{State: "delivered",
+			return tx.Save(layout.NotificationKey("n"), &records.Notification{State: "delivered",
 				ClientId: "photos", SessionId: "x"})
 		}, "kept for ever"},
 		"a job in no phase": {func(e *Engine, tx *kv.Tx) error {

@@ -51,7 +51,7 @@ func (s endings) Claim(
 				claimed.Next = now // another call was faster: look again
 				continue
 			}
-			if err := changeNotice(tx, d.id, n, func() { rules.Claim(n, lease) }); err != nil {
+			if err := changeNotification(tx, d.id, n, func() { rules.Claim(n, lease) }); err != nil {
 				return err
 			}
 			claimed.Deliveries = append(claimed.Deliveries,
@@ -68,19 +68,19 @@ func (s endings) Claim(
 	return claimed, nil
 }
 
-// takeDue returns the notice of an entry that a survey has found, nil if it does not stand there any more. An
-// entry that leads to nothing, or to a row that is damaged, goes: it would be due for ever.
-func takeDue(t *kv.Tx, d *dueNotice) (*records.Notification, error) {
+// takeDue returns the notification of an entry that a survey has found, nil if it does not stand there any
+// more. An entry that leads to nothing, or to a row that is damaged, goes: it would be due for ever.
+func takeDue(t *kv.Tx, d *dueNotification) (*records.Notification, error) {
 	entry, err := t.Get(d.key)
 	if err != nil || entry == nil {
 		return nil, err
 	}
 	n := &records.Notification{}
-	found, err := kv.Load(t, layout.NoticeKey(d.id), n)
+	found, err := kv.Load(t, layout.NotificationKey(d.id), n)
 	if layout.IsDamage(err) {
 		t.Delete(d.key)
-		t.Delete(layout.NoticeStateKey(string(logout.Pending), d.id))
-		t.Delete(layout.NoticeClientKey(d.client, d.id))
+		t.Delete(layout.NotificationStateKey(string(logout.Pending), d.id))
+		t.Delete(layout.NotificationClientKey(d.client, d.id))
 		return nil, t.Abandon(err)
 	}
 	if err != nil {
@@ -88,7 +88,7 @@ func takeDue(t *kv.Tx, d *dueNotice) (*records.Notification, error) {
 	}
 	if !found || n.Due != records.Nanos(d.at) || n.ClientId != d.client {
 		t.Delete(d.key)
-		return nil, t.StepOver(layout.Damaged(layout.NoticeKey(d.id), errDangling))
+		return nil, t.StepOver(layout.Damaged(layout.NotificationKey(d.id), errDangling))
 	}
 	return n, nil
 }
@@ -102,15 +102,15 @@ func (s endings) Settle(
 		return err
 	}
 	return s.e.updateInBackground(ctx, func(tx *kv.Tx) error {
-		n, err := loadNotice(tx, id)
+		n, err := loadNotification(tx, id)
 		if err != nil {
 			return err
 		}
-		unlistNotice(tx, id, n)
+		unlistNotification(tx, id, n)
 		if err := rules.Settle(n, claim, &outcome, now); err != nil {
 			return err
 		}
-		return listNotice(tx, id, n)
+		return listNotification(tx, id, n)
 	})
 }
 
@@ -129,8 +129,8 @@ type rotation struct {
 	next   time.Time
 }
 
-// dueNotice is an entry of the queue.
-type dueNotice struct {
+// dueNotification is an entry of the queue.
+type dueNotification struct {
 	key    []byte
 	client string
 	at     time.Time
@@ -141,13 +141,14 @@ type dueNotice struct {
 type survey struct {
 	claim *logout.Claim
 	now   time.Time
-	due   []dueNotice
+	due   []dueNotification
 	// damaged are entries that are not in their form.
 	damaged [][]byte
-	// next is when there is more to hand out, head when the first notice of all is due, busy clients' too.
+	// next is when there is more to hand out, head when the first notification of all is due, busy clients'
+	// too.
 	next, head time.Time
 	// client is the one being looked at, the n-th, and busy if it is to be passed over; taken counts what was
-	// taken of its notices.
+	// taken of its notifications.
 	client string
 	n      int
 	busy   bool
@@ -184,17 +185,18 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 	if quiet {
 		return s, nil
 	}
-	start := layout.Successor(layout.Key(layout.IndexNoticeDue, layout.More(behind)))
-	if err := r.Hop(layout.IndexNoticeDue, start, s.visit); err != nil {
+	start := layout.Successor(layout.Key(layout.IndexNotificationDue, layout.More(behind)))
+	if err := r.Hop(layout.IndexNotificationDue, start, s.visit); err != nil {
 		return nil, err
 	}
 	if !s.full {
-		err := r.Hop(layout.IndexNoticeDue, layout.IndexNoticeDue, func(k []byte) ([]byte, bool, error) {
-			if bytes.Compare(k, start) >= 0 {
-				return nil, false, nil
-			}
-			return s.visit(k)
-		})
+		err := r.Hop(layout.IndexNotificationDue, layout.IndexNotificationDue,
+			func(k []byte) ([]byte, bool, error) {
+				if bytes.Compare(k, start) >= 0 {
+					return nil, false, nil
+				}
+				return s.visit(k)
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -219,7 +221,7 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 		s.damaged = append(s.damaged, k)
 		return nil, true, nil
 	}
-	at, id, err := layout.SplitTimed(k, len(layout.IndexNoticeDue)+len(layout.More(client)))
+	at, id, err := layout.SplitTimed(k, len(layout.IndexNotificationDue)+len(layout.More(client)))
 	if err != nil {
 		s.damaged = append(s.damaged, k)
 		return nil, true, nil
@@ -234,13 +236,13 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 	}
 	if s.busy || at.After(s.now) || s.taken == s.claim.PerClient {
 		s.next = earlier(s.next, at)
-		return layout.Successor(layout.Key(layout.IndexNoticeDue, layout.More(client))), true, nil
+		return layout.Successor(layout.Key(layout.IndexNotificationDue, layout.More(client))), true, nil
 	}
 	if len(s.due) == s.claim.Limit {
 		s.enough()
 		return nil, false, nil
 	}
-	s.due, s.taken = append(s.due, dueNotice{key: k, client: client, at: at, id: string(id)}), s.taken+1
+	s.due, s.taken = append(s.due, dueNotification{key: k, client: client, at: at, id: string(id)}), s.taken+1
 	return nil, true, nil
 }
 
@@ -255,7 +257,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func clientOfDue(k []byte) (string, error) {
-	client, _, found := bytes.Cut(k[len(layout.IndexNoticeDue):], []byte{0})
+	client, _, found := bytes.Cut(k[len(layout.IndexNotificationDue):], []byte{0})
 	if !found {
 		return "", layout.DamagedEntry(k)
 	}

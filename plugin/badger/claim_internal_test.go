@@ -19,7 +19,7 @@ func TestSurveyIsBounded(t *testing.T) {
 	queue := func(client string, due time.Time) {
 		t.Helper()
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
-			return insertNotice(tx, e.nextNoticeID(base), &records.Notification{
+			return insertNotification(tx, e.nextNotificationID(base), &records.Notification{
 				ClientId: client, SessionId: "sid", State: string(logout.Pending),
 				NextAttempt: records.Nanos(due), Due: records.Nanos(due),
 			})
@@ -40,7 +40,8 @@ func TestSurveyIsBounded(t *testing.T) {
 	for first := 0; first < maxSurveyed+10; first += 500 {
 		err := e.update(t.Context(), func(tx *kv.Tx) error {
 			for i := range 500 {
-				tx.Put(layout.Key(layout.IndexNoticeDue, layout.More(fmt.Sprintf("client%05d", first+i)),
+				tx.Put(layout.Key(layout.IndexNotificationDue,
+					layout.More(fmt.Sprintf("client%05d", first+i)),
 					layout.TimeKey(records.Nanos(base.Add(time.Hour))), layout.Last("id")), nil)
 			}
 			return nil
@@ -51,7 +52,7 @@ func TestSurveyIsBounded(t *testing.T) {
 	}
 	queue("the last", base)
 	if got := claim(base); len(got.Deliveries) != 0 || got.Next.After(base) {
-		t.Errorf("the first claim: %d notices, the next at %v; want none of so many clients, and more at once",
+		t.Errorf("the first claim: %d notices, the next at %v; want none, and more at once",
 			len(got.Deliveries), got.Next)
 	}
 	if got := claim(base); len(got.Deliveries) != 1 {
@@ -61,7 +62,7 @@ func TestSurveyIsBounded(t *testing.T) {
 		claim(base)
 	}
 	// nobody tells the committer: who looks finds nothing
-	if err := e.db.Badger().DropPrefix(layout.IndexNoticeDue); err != nil {
+	if err := e.db.Badger().DropPrefix(layout.IndexNotificationDue); err != nil {
 		t.Fatal(err)
 	}
 	e.rotation.quiet, e.rotation.queued, e.rotation.next = true, e.db.Queued(), base.Add(time.Hour)

@@ -38,8 +38,8 @@ func TestDamagedRowsAreReported(t *testing.T) {
 	}
 }
 
-// tellClients ends a session of each client's, so that each has a notice that is due, and returns the
-// notices' ids by client.
+// tellClients ends a session of each client's, so that each has a notification that is due, and returns the
+// notifications' ids by client.
 func tellClients(t *testing.T, e *Engine, clients ...string) map[string]string {
 	t.Helper()
 	for _, client := range clients {
@@ -84,19 +84,20 @@ func claimAll(t *testing.T, e *Engine, now time.Time) (clients []string) {
 	return nil
 }
 
-// A notice that is damaged, one that is gone and an entry without form keep no other notice waiting, and are
-// not due for ever.
-func TestDamagedNoticesStopNoDelivery(t *testing.T) {
+// A notification that is damaged, one that is gone and an entry without form keep no other notification
+// waiting, and are not due for ever.
+func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 	t.Parallel()
 	e, log := openLogged(t)
 	ids := tellClients(t, e, "a", "b", "c", "d", "e", "f")
-	spoil(t, e, layout.NoticeKey(ids["a"]), layout.Key(layout.IndexNoticeDue, []byte("no end")),
-		layout.Key(layout.IndexNoticeDue, layout.More("e"), []byte{1}))
+	spoil(t, e, layout.NotificationKey(ids["a"]), layout.Key(layout.IndexNotificationDue, []byte("no end")),
+		layout.Key(layout.IndexNotificationDue, layout.More("e"), []byte{1}))
 	err := e.db.Badger().Update(func(txn *badger.Txn) error {
 		// a second one, where it does not stand
-		entry := layout.Key(layout.IndexNoticeDue, layout.More("f"), layout.TimeKey(records.Nanos(base)),
+		entry := layout.Key(layout.IndexNotificationDue, layout.More("f"),
+			layout.TimeKey(records.Nanos(base)),
 			layout.Last(ids["f"]))
-		return errors.Join(txn.Delete(layout.NoticeKey(ids["c"])), txn.Set(entry, nil))
+		return errors.Join(txn.Delete(layout.NotificationKey(ids["c"])), txn.Set(entry, nil))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,12 +106,12 @@ func TestDamagedNoticesStopNoDelivery(t *testing.T) {
 	if got, want := claimAll(t, e, now), []string{"b", "d", "e", "f"}; !slices.Equal(got, want) {
 		t.Errorf("notices of %q were handed out, want those of %q, once each", got, want)
 	}
-	wantAside(t, e, layout.NoticeKey(ids["a"]))
+	wantAside(t, e, layout.NotificationKey(ids["a"]))
 	wantTold(t, log, 5)
 	wantContents(t, e)
 	n := 0
 	_ = e.view(t.Context(), func(r *kv.Snapshot) (err error) {
-		n, err = countKeys(r, layout.IndexNoticeDue, 100)
+		n, err = countKeys(r, layout.IndexNotificationDue, 100)
 		return err
 	})
 	if n != 4 {
@@ -263,7 +264,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 		&records.Session{SessionId: "sid0", Created: records.Nanos(base)})
 	token := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid1-mail-0")}
 	spoil(t, e, layout.SessionKey("sid0"), listed, layout.ClientUseKey("sid2", "mail"),
-		layout.NoticeKey(ids["a"]), layout.GrantKey(token))
+		layout.NotificationKey(ids["a"]), layout.GrantKey(token))
 	for _, filter := range []ticketstore.SessionFilter{{}, {SubjectID: "ann"}, {ClientID: "mail"}} {
 		page, err := e.Tickets().Query(t.Context(), ticketstore.SessionQuery{Filter: filter})
 		if err != nil || len(page.Sessions) != 2 {
@@ -273,7 +274,7 @@ func TestListingsStepOverDamagedRows(t *testing.T) {
 	both := ticketstore.SessionFilter{SubjectID: "ann", ClientID: "mail"}
 	if page, err := e.Tickets().Query(t.Context(),
 		ticketstore.SessionQuery{Filter: both}); err != nil || len(page.Sessions) != 1 {
-		t.Errorf("sessions of a subject and a client: %d, error %v; want the one whose row and client's row can be read",
+		t.Errorf("sessions of a subject and a client: %d, error %v; want the one whose rows can be read",
 			len(page.Sessions), err)
 	}
 	deliveries, err := e.Logout().Notifications(t.Context(), logout.NotificationQuery{})
@@ -333,7 +334,7 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	issue(t, e, "sid", "ann", "mail", 3)
 	family := []grantstore.Ref{{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-0")},
 		{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("sid-mail-1")}}
-	rows := [][]byte{layout.NoticeKey(ids["a"]), layout.JobKey("job"), layout.GrantKey(family[0])}
+	rows := [][]byte{layout.NotificationKey(ids["a"]), layout.JobKey("job"), layout.GrantKey(family[0])}
 	spoil(t, e, rows...)
 	spoil(t, e, layout.FamilyKey("sid-mail-1"), layout.EndedKey("sid-a"))
 	later := base.AddDate(1, 0, 0)
@@ -349,8 +350,8 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	wantTold(t, log, 5)
 	wantContents(t, e)
 	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
-		for _, table := range [][]byte{layout.NoticeKey(ids["b"]), layout.TableJob, layout.TableEnded,
-			layout.IndexEndedDue, layout.IndexNoticePurge, layout.IndexJobAge} {
+		for _, table := range [][]byte{layout.NotificationKey(ids["b"]), layout.TableJob, layout.TableEnded,
+			layout.IndexEndedDue, layout.IndexNotificationPurge, layout.IndexJobAge} {
 			k, err := kv.FirstKey(r, table, table)
 			// What the last sweep has ended is still there.
 			if err != nil || (k != nil && !bytes.Contains(k, []byte("sid"))) {
@@ -377,11 +378,11 @@ func TestDamagedRowFailsNoGroup(t *testing.T) {
 	e, _ := openLogged(t)
 	ids := tellClients(t, e, "a", "b")
 	signIn(t, e, "sid", "ann")
-	spoil(t, e, layout.NoticeKey(ids["a"]), layout.NoticeKey(ids["b"]), layout.SessionKey("sid"))
+	spoil(t, e, layout.NotificationKey(ids["a"]), layout.NotificationKey(ids["b"]), layout.SessionKey("sid"))
 	err := e.update(t.Context(), func(tx *kv.Tx) error {
 		tx.Delete(layout.SessionKey("sid"))
-		tx.Delete(layout.NoticeKey(ids["a"]))
-		return tx.Save(layout.NoticeKey(ids["b"]),
+		tx.Delete(layout.NotificationKey(ids["a"]))
+		return tx.Save(layout.NotificationKey(ids["b"]),
 			&records.Notification{ClientId: "b", State: string(logout.Pending)})
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ func (s endings) Notifications(
 		return nil, err
 	}
 	err = s.e.view(ctx, func(r *kv.Snapshot) error {
-		p, err := listing.ReadPage(noticeListing(r, &walk.Filter), walk)
+		p, err := listing.ReadPage(notificationListing(r, &walk.Filter), walk)
 		if err != nil {
 			return err
 		}
@@ -32,21 +32,21 @@ func (s endings) Notifications(
 	return result, err
 }
 
-// noticeListing lists notices in the order of their ids, which is that of their queueing.
-func noticeListing(r kv.Reader, f *logout.NotificationFilter) *listing.Listing[logout.Notification] {
-	l := &listing.Listing[logout.Notification]{R: r, Prefix: layout.TableNotice}
+// notificationListing lists notifications in the order of their ids, which is that of their queueing.
+func notificationListing(r kv.Reader, f *logout.NotificationFilter) *listing.Listing[logout.Notification] {
+	l := &listing.Listing[logout.Notification]{R: r, Prefix: layout.TableNotification}
 	switch {
 	case f.SessionID != "":
-		l.Prefix = layout.Key(layout.IndexNoticeSession, layout.More(f.SessionID))
+		l.Prefix = layout.Key(layout.IndexNotificationSession, layout.More(f.SessionID))
 	case f.ClientID != "":
-		l.Prefix = layout.Key(layout.IndexNoticeClient, layout.More(f.ClientID))
+		l.Prefix = layout.Key(layout.IndexNotificationClient, layout.More(f.ClientID))
 	case f.State != "":
-		l.Prefix = layout.Key(layout.IndexNoticeState, layout.More(string(f.State)))
+		l.Prefix = layout.Key(layout.IndexNotificationState, layout.More(string(f.State)))
 	}
 	l.Match = func(position []byte, _ func() ([]byte, error)) (*logout.Notification, error) {
 		n := &records.Notification{}
 		id := string(position)
-		found, err := kv.Load(r, layout.NoticeKey(id), n)
+		found, err := kv.Load(r, layout.NotificationKey(id), n)
 		if err != nil || !found || !rules.Filed(f, n) {
 			return nil, err
 		}

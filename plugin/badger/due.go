@@ -143,8 +143,8 @@ func (e *Engine) endDamaged(
 	})
 }
 
-// purgeEndings removes ended records that judge nothing any more, and notices and jobs whose time is up, at
-// most so many of each, and reports whether it has left any.
+// purgeEndings removes ended records that judge nothing any more, and notifications and jobs whose time is
+// up, at most so many of each, and reports whether it has left any.
 func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (left bool, err error) {
 	limit = min(limit, maxPurge)
 	nothing := false
@@ -153,12 +153,12 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 		if err != nil {
 			return err
 		}
-		notices, err := dueEntries(r, layout.IndexNoticePurge, 1, now)
+		notifications, err := dueEntries(r, layout.IndexNotificationPurge, 1, now)
 		if err != nil {
 			return err
 		}
 		jobs, err := dueEntries(r, layout.IndexJobAge, 1, now.Add(-logout.JobRetention))
-		nothing = len(ended)+len(notices)+len(jobs) == 0
+		nothing = len(ended)+len(notifications)+len(jobs) == 0
 		return err
 	})
 	if err != nil || nothing {
@@ -167,7 +167,7 @@ func (e *Engine) purgeEndings(ctx context.Context, limit int, now time.Time) (le
 	err = e.updateInBackground(ctx, func(t *kv.Tx) error {
 		left = false
 		for _, purge := range []func(t *kv.Tx, limit int, now time.Time) (int, error){
-			purgeEnded, purgeNotices, purgeJobs,
+			purgeEnded, purgeNotifications, purgeJobs,
 		} {
 			n, err := purge(t, limit, now)
 			if err != nil {
@@ -207,20 +207,20 @@ func purgeEnded(t *kv.Tx, limit int, now time.Time) (int, error) {
 	return len(due), nil
 }
 
-func purgeNotices(t *kv.Tx, limit int, now time.Time) (int, error) {
-	due, err := dueEntries(t, layout.IndexNoticePurge, limit, now)
+func purgeNotifications(t *kv.Tx, limit int, now time.Time) (int, error) {
+	due, err := dueEntries(t, layout.IndexNotificationPurge, limit, now)
 	if err != nil {
 		return 0, err
 	}
 	for _, d := range due {
 		n := &records.Notification{}
 		t.Delete(d.key)
-		found, err := kv.Load(t, layout.NoticeKey(string(d.id)), n)
+		found, err := kv.Load(t, layout.NotificationKey(string(d.id)), n)
 		if err := t.Abandon(err); err != nil {
 			return 0, err
 		}
 		if err == nil && found {
-			dropNotice(t, string(d.id), n)
+			dropNotification(t, string(d.id), n)
 		}
 	}
 	return len(due), nil

@@ -101,7 +101,8 @@ func (c *closing) deal(session *records.Session, clients []usedClient) error {
 		}
 		if p.Notification != nil {
 			c.result.NotificationsQueued++
-			if err := insertNotice(c.tx, c.engine.nextNoticeID(c.now), p.Notification); err != nil {
+			if err := insertNotification(c.tx, c.engine.nextNotificationID(c.now),
+				p.Notification); err != nil {
 				return err
 			}
 		}

@@ -29,9 +29,9 @@ type Engine struct {
 	logger *slog.Logger
 	mover  transfer.Store
 	// jobs lets one call at a time work for an operation id.
-	jobs      jobLocks
-	noticeSeq atomic.Uint32
-	rotation  rotation
+	jobs            jobLocks
+	notificationSeq atomic.Uint32
+	rotation        rotation
 }
 
 // Open opens the database of the settings, or creates it in a folder that is missing or empty. It refuses,
@@ -77,7 +77,7 @@ func open(ctx context.Context, config kv.Config) (*Engine, error) {
 func newEngine(db *kv.DB, logger *slog.Logger) *Engine {
 	e := &Engine{db: db, logger: logger}
 	e.mover = move.New(db, logger, importRecord, e.resume)
-	e.noticeSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
+	e.notificationSeq.Store(binary.BigEndian.Uint32([]byte(rand.Text())))
 	return e
 }
 

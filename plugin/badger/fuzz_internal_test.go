@@ -41,7 +41,7 @@ func FuzzStoredRecords(f *testing.F) {
 		issue(t, e, fuzzSID, fuzzSubject, fuzzClient, 1)
 		issueRefresh(t, e)
 		signIn(t, e, "other", "bob")
-		endWithNotice(t, e)
+		endWithNotification(t, e)
 		where := layout.Tables[int(table)%len(layout.Tables)].Prefix
 		damaged := layout.Key(where, suffix)
 		if known {
@@ -93,8 +93,8 @@ func issueRefresh(t *testing.T, e *Engine) {
 	}
 }
 
-// endWithNotice leaves an ended session with a notice in the queue.
-func endWithNotice(t *testing.T, e *Engine) {
+// endWithNotification leaves an ended session with a notification in the queue.
+func endWithNotification(t *testing.T, e *Engine) {
 	t.Helper()
 	signIn(t, e, "ended", "cid")
 	issue(t, e, "ended", "cid", fuzzClient, 1)

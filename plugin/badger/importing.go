@@ -30,7 +30,7 @@ func importRecord(t *kv.Tx, r *transfer.Record) error {
 	case *records.Job:
 		return importJob(t, r, next)
 	case *records.Notification:
-		return importNotice(t, r, next)
+		return importNotification(t, r, next)
 	}
 	putRecord(t, r) // one that nothing is made from
 	return nil
@@ -208,19 +208,19 @@ func importOperation(t *kv.Tx, r *transfer.Record, next *records.Operation) erro
 	return nil
 }
 
-// importNotice drops the claim.
-func importNotice(t *kv.Tx, r *transfer.Record, next *records.Notification) error {
+// importNotification drops the claim.
+func importNotification(t *kv.Tx, r *transfer.Record, next *records.Notification) error {
 	id, old := string(r.Key), &records.Notification{}
-	found, err := kv.Load(t, layout.NoticeKey(id), old)
+	found, err := kv.Load(t, layout.NotificationKey(id), old)
 	if err != nil {
 		return err
 	}
 	if found {
-		dropNotice(t, id, old)
+		dropNotification(t, id, old)
 	}
 	if r.Deleted {
 		return nil
 	}
 	rules.Release(next)
-	return insertNotice(t, id, next)
+	return insertNotification(t, id, next)
 }

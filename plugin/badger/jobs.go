@@ -85,7 +85,7 @@ func countKeys(r kv.Reader, prefix []byte, most int) (n int, err error) {
 
 // endingAll reports whether an ending of all sessions is under way. One that has stopped is not.
 func endingAll(r kv.Reader) (busy bool, err error) {
-	ids, err := kv.IdsUnder(r, layout.IndexJobRunning)
+	ids, err := kv.IDsUnder(r, layout.IndexJobRunning)
 	if err != nil {
 		return false, err
 	}

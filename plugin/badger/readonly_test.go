@@ -120,11 +120,18 @@ func TestOpenStillRefuses(t *testing.T) {
 		prepare func(t *testing.T, path string)
 		says    string
 	}{
-		"a folder that is missing":   {func(*testing.T, string) {}, "does not exist"},
-		"an empty folder":            {func(t *testing.T, path string) { writeFile(t, path, "x", ""); os.Remove(filepath.Join(path, "x")) }, "is empty"},
-		"a folder of something else": {func(t *testing.T, path string) { writeFile(t, path, "holiday.jpg", "x") }, "not a session store"},
+		"a folder that is missing": {func(*testing.T, string) {}, "does not exist"},
+		"an empty folder": {func(t *testing.T, path string) {
+			writeFile(t, path, "x", "")
+			os.Remove(filepath.Join(path, "x"))
+		}, "is empty"},
+		"a folder of something else": {
+			func(t *testing.T, path string) { writeFile(t, path, "holiday.jpg", "x") }, "not a session store",
+		},
 		"a newer format": {
-			func(t *testing.T, path string) { writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n") }, "newer",
+			func(t *testing.T, path string) {
+				writeFile(t, path, "SESSIONS", "fosite-sessions badger format 99\n")
+			}, "newer",
 		},
 		"a folder in use": {func(t *testing.T, path string) { open(t, path) }, "in use by another process"},
 	} {

@@ -18,10 +18,10 @@ func (e *Engine) resume(ctx context.Context) error {
 	}
 	var jobs, sids []string
 	err := e.view(ctx, func(r *kv.Snapshot) (err error) {
-		if jobs, err = kv.IdsUnder(r, layout.IndexJobRunning); err != nil {
+		if jobs, err = kv.IDsUnder(r, layout.IndexJobRunning); err != nil {
 			return err
 		}
-		sids, err = kv.IdsUnder(r, layout.TablePurge)
+		sids, err = kv.IDsUnder(r, layout.TablePurge)
 		return err
 	})
 	if err != nil || len(jobs)+len(sids) == 0 {

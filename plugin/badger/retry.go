@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// maxRetries bounds the notices that one transaction sends again.
+// maxRetries bounds the notifications that one transaction sends again.
 const maxRetries = 256
 
 func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
@@ -25,7 +25,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	}
 	retried := &logout.RetryResult{Count: 1}
 	err := s.e.update(ctx, func(tx *kv.Tx) error {
-		n, err := loadNotice(tx, retry.ID)
+		n, err := loadNotification(tx, retry.ID)
 		if err != nil {
 			return err
 		}
@@ -41,15 +41,15 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 	return retried, nil
 }
 
-// retrySelected looks for notices on a snapshot, which does not keep the committer, and asks each once more
-// what it is in the transaction that sends it again.
+// retrySelected looks for notifications on a snapshot, which does not keep the committer, and asks each once
+// more what it is in the transaction that sends it again.
 func (e *Engine) retrySelected(
 	ctx context.Context, retry logout.Retry, now time.Time,
 ) (*logout.RetryResult, error) {
 	var ids []string
 	retried := &logout.RetryResult{}
 	err := e.view(ctx, func(r *kv.Snapshot) error {
-		l := noticeListing(r, &retry.Filter)
+		l := notificationListing(r, &retry.Filter)
 		from := &ticketstore.Bound{Position: []byte(retry.After)}
 		if retry.After == "" {
 			from = nil
@@ -73,7 +73,7 @@ func (e *Engine) retrySelected(
 		retried.Count = 0
 		for _, id := range ids {
 			n := &records.Notification{}
-			found, err := kv.Load(tx, layout.NoticeKey(id), n)
+			found, err := kv.Load(tx, layout.NotificationKey(id), n)
 			if err := tx.StepOver(err); err != nil {
 				return err
 			}
@@ -93,7 +93,7 @@ func (e *Engine) retrySelected(
 	return retried, nil
 }
 
-// sendAgain makes a notice due now, with a new retry window.
+// sendAgain makes a notification due now, with a new retry window.
 func sendAgain(t *kv.Tx, id string, n *records.Notification, now time.Time) error {
-	return changeNotice(t, id, n, func() { rules.SendAgain(n, now) })
+	return changeNotification(t, id, n, func() { rules.SendAgain(n, now) })
 }

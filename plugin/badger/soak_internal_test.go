@@ -229,7 +229,8 @@ func (s *soak) empty() {
 		})
 	}))
 	for _, table := range [][]byte{layout.TableSession, layout.TableEnded, layout.TableGrant,
-		layout.TableFamily, layout.TableOperation, layout.TableNotice, layout.TableJob, layout.TablePurge} {
+		layout.TableFamily, layout.TableOperation, layout.TableNotification, layout.TableJob,
+		layout.TablePurge} {
 		if n := left[string(table[:1])]; n > 0 {
 			s.t.Errorf("table %q still has %d rows", table, n)
 		}

@@ -94,8 +94,8 @@ func (c *closing) thin(session *records.Session, clients []usedClient) error {
 func clientsAtOnce(t *kv.Tx, session *records.Session, clients []usedClient) int {
 	room := t.Share(3)
 	for i, client := range clients {
-		// Its row, its place in the listing, its count, and a notice with five index entries; some of them
-		// twice, for the journal.
+		// Its row, its place in the listing, its count, and a notification with five index entries; some of
+		// them twice, for the journal.
 		room -= 10*(len(client.id)+len(session.SessionId)) + 4*len(session.SubjectId) +
 			2*len(session.Issuer) + 1<<10
 		if room < 0 || i == ticketstore.MaxClients {

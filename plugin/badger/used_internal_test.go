@@ -190,7 +190,7 @@ func TestUsedRefreshTokensAreSmall(t *testing.T) {
 				most, sum = max(most, size), sum+size
 			}
 			total := rowBytes(t, e)
-			t.Logf("%d used refresh tokens of at most %d bytes, %d in all; %d bytes for all rows of the session",
+			t.Logf("%d used refresh tokens of at most %d bytes, %d in all; %d bytes for all rows",
 				len(sizes), most, sum, total)
 			if len(sizes) < monthHours-1 || most > mostUsed || total > mostMonth {
 				t.Errorf("want %d used refresh tokens of at most %d bytes, and %d for all rows", monthHours-1,
@@ -225,7 +225,8 @@ func TestOlderStoreIsMadeSmall(t *testing.T) {
 				return err
 			}
 			dropGrantIndexes(tx, ref, g)
-			g.Consumed, g.Data = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte, sealedBytes)
+			g.Consumed, g.Data = records.Nanos(base.Add(time.Duration(i)*time.Second)), make([]byte,
+				sealedBytes)
 			g.Expires = records.Nanos(base.Add(24 * time.Hour))
 			for _, entry := range layout.GrantIndexes(ref, g) {
 				tx.Put(entry.Key, records.RefBytes(ref)) // also where it tells nothing new

@@ -55,7 +55,7 @@ type Report struct {
 	SetAside int64 `json:"set_aside"`
 }
 
-// Config says what to check and whom to tell.
+// Config says what to check, and is told of progress.
 type Config struct {
 	// MaxFindings bounds the findings in the report: 100 when zero.
 	MaxFindings int
@@ -205,8 +205,8 @@ func (c *checker) run() error {
 // walk goes through all rows once.
 func (c *checker) walk() error {
 	for _, step := range []func() error{
-		c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notices, c.properties, c.families, c.counts,
-		c.indexes,
+		c.bySession, c.grants, c.operations, c.jobs, c.purges, c.notifications, c.properties, c.families,
+		c.counts, c.indexes,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -274,7 +274,7 @@ func (c *checker) seen() {
 func (c *checker) record(k, v []byte, message proto.Message) bool {
 	if !c.again {
 		c.report.Records++
-		// As countContents does: what can be read as a record that moves is counted, whatever it says.
+		// As kv.CountContents does: what can be read as a record that moves is counted, whatever it says.
 		if r, err := layout.RecordOf(layout.TableOf(k), k, v); err == nil {
 			content := c.contents[r.Kind]
 			content.Add(r)

@@ -29,7 +29,7 @@ type Stats struct {
 	Origin string         `json:"origin,omitempty"`
 	// Journaled is how many entries of the journal nobody has acknowledged.
 	Journaled uint64 `json:"journaled"`
-	// Records counts rows by their kind, Deliveries notices by their state.
+	// Records counts rows by their kind, Deliveries notifications by their state.
 	Records    map[string]int64 `json:"records"`
 	Deliveries map[string]int64 `json:"deliveries"`
 	// JobsRunning are endings under way, JobsStopped those of them that an error has stopped.
@@ -90,9 +90,9 @@ func Measure(ctx context.Context, db *kv.DB) (*Stats, error) {
 }
 
 func (s *Stats) countDeliveries(r kv.Reader) error {
-	return r.Scan(layout.IndexNoticeState, nil, false,
+	return r.Scan(layout.IndexNotificationState, nil, false,
 		func(k []byte, _ func() ([]byte, error)) (bool, error) {
-			state, _, found := bytes.Cut(k[len(layout.IndexNoticeState):], []byte{0})
+			state, _, found := bytes.Cut(k[len(layout.IndexNotificationState):], []byte{0})
 			if !found {
 				return false, layout.DamagedEntry(k)
 			}
@@ -119,7 +119,7 @@ func (s *Stats) measureRows(r kv.Reader) error {
 }
 
 func (s *Stats) countJobs(r kv.Reader) error {
-	ids, err := kv.IdsUnder(r, layout.IndexJobRunning)
+	ids, err := kv.IDsUnder(r, layout.IndexJobRunning)
 	for _, id := range ids {
 		job := &records.Job{}
 		if _, err := kv.Load(r, layout.JobKey(id), job); err != nil {

@@ -117,13 +117,13 @@ func (c *checker) purges() error {
 	})
 }
 
-func (c *checker) notices() error {
-	return c.scan(layout.TableNotice, true, func(k, v []byte) error {
+func (c *checker) notifications() error {
+	return c.scan(layout.TableNotification, true, func(k, v []byte) error {
 		n := &records.Notification{}
 		if !c.record(k, v, n) {
 			return nil
 		}
-		id := string(k[len(layout.TableNotice):])
+		id := string(k[len(layout.TableNotification):])
 		pending := n.State == string(logout.Pending)
 		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp},
 			logout.State(n.State))
@@ -134,14 +134,14 @@ func (c *checker) notices() error {
 		c.rule(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
 		c.at(n.Queued)
 		c.at(n.LastAttempt)
-		c.balance.wants(layout.NoticeClientKey(n.ClientId, id), nil)
-		c.balance.wants(layout.NoticeSessionKey(n.SessionId, id), nil)
-		c.balance.wants(layout.NoticeStateKey(n.State, id), nil)
+		c.balance.wants(layout.NotificationClientKey(n.ClientId, id), nil)
+		c.balance.wants(layout.NotificationSessionKey(n.SessionId, id), nil)
+		c.balance.wants(layout.NotificationStateKey(n.State, id), nil)
 		if n.Due != 0 {
-			c.balance.wants(layout.NoticeDueKey(n.ClientId, n.Due, id), nil)
+			c.balance.wants(layout.NotificationDueKey(n.ClientId, n.Due, id), nil)
 		}
 		if n.PurgeAt != 0 {
-			c.balance.wants(layout.NoticePurgeKey(n.PurgeAt, id), nil)
+			c.balance.wants(layout.NotificationPurgeKey(n.PurgeAt, id), nil)
 		}
 		return nil
 	})

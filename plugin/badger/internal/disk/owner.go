@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// MarkerFile is the file that says which store a folder holds (marker.go): it belongs to the user of the
-// store.
+// MarkerFile is the file that says which store a folder holds (folder/marker.go): it belongs to the user of
+// the store.
 const MarkerFile = "SESSIONS"
 
 // Modes of folders and files.

@@ -14,7 +14,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 )
 
-// Files that a database creates before it removes others. With no more than leastInodes left on the file
+// Files that a database creates before it removes others. With no more than LeastInodes left on the file
 // system changes are refused. What ends goes on until few are left, then with those of the reserve, which are
 // files with nothing in them, made when the database is opened.
 const (

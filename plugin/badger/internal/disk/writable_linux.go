@@ -11,7 +11,7 @@ const (
 	witnessName = "user.sessions"
 )
 
-// WitnessOf returns a file by which askWitness finds out whether the journal of an ext4 is in use, "" on
+// WitnessOf returns a file by which AskWitness finds out whether the journal of an ext4 is in use, "" on
 // other file systems.
 func WitnessOf(path string) string {
 	var about syscall.Statfs_t

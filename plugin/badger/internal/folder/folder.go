@@ -60,7 +60,7 @@ func Take(ctx context.Context, options badger.Options, logger *slog.Logger) (m *
 	return m, nil
 }
 
-// takeStore is takeFolder for a folder that holds something.
+// takeStore is Take for a folder that holds something.
 func takeStore(
 	ctx context.Context, options badger.Options, wanted []string, logger *slog.Logger,
 ) (*Marker, error) {

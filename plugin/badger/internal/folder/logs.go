@@ -82,7 +82,7 @@ func putOffLog(folder, name string) error {
 	return os.Rename(whole, strings.TrimSuffix(whole, files.LogExt)+putOff)
 }
 
-// restoreLogs takes back what settleLogs has put off, also what a killed process did. A log of that name that
+// restoreLogs takes back what SettleLogs has put off, also what a killed process did. A log of that name that
 // is there meanwhile is one that Badger began, with nothing in it.
 func restoreLogs(folder string) error {
 	names, err := files.Names(folder, putOff)

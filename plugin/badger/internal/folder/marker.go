@@ -19,7 +19,7 @@ import (
 )
 
 // The marker tells a session store from any other folder, and what it is, without opening the database. It is
-// text. The first line is markerFormat; that may be all, in a store that no newer program has opened. Lines
+// text. The first line is MarkerFormat; that may be all, in a store that no newer program has opened. Lines
 // of a name and a value follow, and the line "end":
 //
 //	store ID              of the data: the database has to have the same
@@ -47,7 +47,7 @@ const (
 // Marker is what the file says.
 type Marker struct {
 	Format int
-	// Store and state are empty, and memoryTable is 0, in a marker that has the first line alone.
+	// Store and state are empty, and MemoryTable is 0, in a marker that has the first line alone.
 	Store       string
 	State       string
 	MemoryTable int64

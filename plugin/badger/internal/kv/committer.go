@@ -59,7 +59,7 @@ type committer struct {
 	space      *disk.Space
 	// commits counts the transactions.
 	commits atomic.Uint64
-	// queued counts the transactions in which notices fell due. It is raised after each.
+	// queued counts the transactions in which notifications fell due. It is raised after each.
 	queued atomic.Uint64
 	// doubts wakes tendContents, which counts the contents anew.
 	doubts  chan struct{}

@@ -19,7 +19,7 @@ import (
 // names the others in its manifest, and deletes the old ones. One failed sync, or a bound on open files or
 // on a file's size, then loses whatever rows were in it, without a word. So while a compaction writes, an
 // iterator keeps its old tables from being deleted, and when it is done its new tables must have as many
-// keys as it has logged for each. Where they have not, that is the engine's failure: the old tables stay,
+// keys as it has logged for each. Where they have not, that is the database's failure: the old tables stay,
 // and the next Open takes the compaction's changes out of the manifest (finished).
 type compactions struct {
 	failure *failure
@@ -32,7 +32,7 @@ type compactions struct {
 	txn   *badger.Txn
 	work  map[int]*compaction
 	taken map[uint64]bool // tables that were counted for one compaction, which no other may count
-	// held: Engine.shut holds all tables, and the database is closed next.
+	// held: DB.shut holds all tables, and the database is closed next.
 	held bool
 }
 

@@ -10,11 +10,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// failure is the end of an engine: a commit, a sync or another write of the database that failed.
+// failure is the end of an open database: a commit, a sync or another write of the database that failed.
 //
 // Badger puts rows into its memory table before it syncs them, and after a failed sync the system takes the
 // pages for clean: what is read afterwards, also by the repetition of the call that failed, may never have
-// come to the disk. So the first failure is the last thing that an engine does. Whatever is asked of it
+// come to the disk. So the first failure is the last thing that it does. Whatever is asked of it
 // from then on is unavailable, until the database was opened anew from what is on the disk.
 type failure struct {
 	path     string
@@ -28,7 +28,7 @@ func newFailure(path string, logger *slog.Logger) *failure {
 	return &failure{path: path, logger: logger, happened: make(chan struct{})}
 }
 
-// note makes the engine fail, the first time that it is called.
+// note makes the database fail, the first time that it is called.
 func (f *failure) note(doing string, err error) {
 	f.once.Do(func() {
 		f.reason = fmt.Errorf(
@@ -40,7 +40,7 @@ func (f *failure) note(doing string, err error) {
 	})
 }
 
-// err is why the engine has failed, nil while it has not.
+// err is why the database has failed, nil while it has not.
 func (f *failure) err() error {
 	select {
 	case <-f.happened:

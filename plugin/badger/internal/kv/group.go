@@ -132,5 +132,5 @@ func seekLast(prefix, from []byte) []byte {
 	return append(append([]byte{}, prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 }
 
-// StepOver implements reader.
+// StepOver implements Reader.
 func (g *group) StepOver(err error) error { return g.base.StepOver(err) }

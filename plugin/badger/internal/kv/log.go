@@ -10,7 +10,7 @@ import (
 )
 
 // badgerLogger passes Badger's own log on, and is where failures of its background work show: Badger logs
-// them and goes on, which the engine must not. Its info lines are of use when something is wrong only.
+// them and goes on, which must not be. Its info lines are of use when something is wrong only.
 type badgerLogger struct {
 	logger      *slog.Logger
 	failure     *failure
@@ -37,7 +37,7 @@ const (
 	nothingToCompact = "there is a non-empty level"
 )
 
-// Errorf takes what Badger calls an error for the end of the engine.
+// Errorf takes what Badger calls an error for the end of the database.
 func (l badgerLogger) Errorf(format string, args ...any) {
 	l.log(slog.LevelError, format, args)
 	if format == invalidRead || format == noStatistic {

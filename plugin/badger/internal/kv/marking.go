@@ -23,7 +23,7 @@ func (d *DB) markClosed() error {
 // markerEvery is how often the marker is compared with the folder. A new log is begun after tens of MiB.
 const markerEvery = 2 * time.Second
 
-// tendMarker keeps the marker up with the logs and the value log until the engine ends.
+// tendMarker keeps the marker up with the logs and the value log until the database is closed.
 func (d *DB) tendMarker(ctx context.Context) {
 	ticker := time.NewTicker(markerEvery)
 	defer ticker.Stop()

@@ -142,7 +142,8 @@ func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 var probeEvery = 10 * time.Second
 
 // openRefusing opens a database whose disk takes no writes for reading alone. Every change is refused with
-// the reason. Once the disk takes writes again the engine has failed, and the next one takes changes.
+// the reason. Once the disk takes writes again the database has failed, and the next one that is opened takes
+// changes.
 func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 	path := c.Options.Dir
 	refusal := fmt.Errorf("%w: it is read only until there is room: %w",

@@ -28,7 +28,7 @@ func Recounts(r Reader) (uint64, error) {
 	return n, err
 }
 
-// tendContents counts the contents anew whenever they are in doubt, until the engine ends.
+// tendContents counts the contents anew whenever they are in doubt, until the database is closed.
 func (d *DB) tendContents(ctx context.Context) {
 	d.committer.doubt() // perhaps since before the start
 	for {

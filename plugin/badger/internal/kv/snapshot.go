@@ -9,7 +9,7 @@ import (
 )
 
 // Snapshot is the database as it was at a moment. ended, where there is one, says why a scan is to stop: its
-// caller has gone, or the engine closes.
+// caller has gone, or the database closes.
 type Snapshot struct {
 	txn     *badger.Txn
 	ended   func() error
@@ -28,7 +28,8 @@ func (s *Snapshot) Ended() error {
 	return s.ended()
 }
 
-// Queued is the committer's count of transactions in which notices fell due, as it was before the snapshot.
+// Queued is the committer's count of transactions in which notifications fell due, as it was before the
+// snapshot.
 func (s *Snapshot) Queued() uint64 { return s.queued }
 
 // scanPatience is how many rows a scan reads before it asks whether it is still wanted.
@@ -90,7 +91,7 @@ func FirstKey(r Reader, prefix, from []byte) (first []byte, err error) {
 	return first, err
 }
 
-// StepOver implements reader.
+// StepOver implements Reader.
 func (s *Snapshot) StepOver(err error) error {
 	if !layout.IsDamage(err) {
 		return err
@@ -99,8 +100,8 @@ func (s *Snapshot) StepOver(err error) error {
 	return nil
 }
 
-// IdsUnder returns the ids at the ends of the keys under a prefix.
-func IdsUnder(r Reader, prefix []byte) (ids []string, err error) {
+// IDsUnder returns the ids at the ends of the keys under a prefix.
+func IDsUnder(r Reader, prefix []byte) (ids []string, err error) {
 	err = r.Scan(prefix, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 		if len(k) == len(prefix) {
 			return true, r.StepOver(layout.DamagedEntry(k))

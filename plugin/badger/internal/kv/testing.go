@@ -21,7 +21,7 @@ func OpenOver(ctx context.Context, db *badger.DB, logger *slog.Logger) (_ *DB, e
 // Commits is how many transactions were committed.
 func (d *DB) Commits() uint64 { return d.committer.commits.Load() }
 
-// Queued is how many transactions there were in which notices fell due.
+// Queued is how many transactions there were in which notifications fell due.
 func (d *DB) Queued() uint64 { return d.committer.queued.Load() }
 
 // Bounds are those of the committer. A function that sets them is called before the first change, or by one.

@@ -18,8 +18,8 @@ import (
 // after a day of work that takes longer than the work itself.
 var drained = [][]byte{
 	layout.IndexExpiry, layout.IndexSubject, layout.IndexEndedDue, layout.IndexGrantDue,
-	layout.IndexOperationAge, layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNoticeDue,
-	layout.IndexNoticePurge, layout.TableJournal,
+	layout.IndexOperationAge, layout.IndexJobRunning, layout.IndexJobAge, layout.IndexNotificationDue,
+	layout.IndexNotificationPurge, layout.TableJournal,
 }
 
 // drainedByByte lists them by the first byte of their keys.

@@ -14,7 +14,8 @@ import (
 
 // aKey is one of a client's queue.
 func aKey(n int) []byte {
-	return layout.Key(layout.IndexNoticeDue, layout.More("app"), layout.TimeKey(int64(n)), layout.Last("id"))
+	return layout.Key(layout.IndexNotificationDue, layout.More("app"), layout.TimeKey(int64(n)),
+		layout.Last("id"))
 }
 
 // rewrite puts and deletes keys in one transaction.
@@ -45,7 +46,7 @@ func numbers(from, to int) (list []int) {
 func walked(t *testing.T, d *DB, from []byte) (found []string, read int) {
 	t.Helper()
 	err := d.ViewAlong(t.Context(), func(r *Snapshot) error {
-		w := r.walk(layout.IndexNoticeDue)
+		w := r.walk(layout.IndexNotificationDue)
 		defer w.close()
 		defer func() { read = w.read }()
 		return w.each(from, func(k []byte) ([]byte, bool, error) {
@@ -72,7 +73,7 @@ func TestSpansArePassedOnce(t *testing.T) {
 	}
 	expect := func(what string, most int, want ...int) {
 		t.Helper()
-		found, read := walked(t, d, layout.IndexNoticeDue)
+		found, read := walked(t, d, layout.IndexNotificationDue)
 		if diff := cmp.Diff(keys(want...), found); diff != "" {
 			t.Errorf("%s: the walk finds (-want +got):\n%s", what, diff)
 		}
@@ -108,7 +109,7 @@ func TestSpansHideNothing(t *testing.T) {
 	for range 2 {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				walked(t, d, layout.IndexNoticeDue)
+				walked(t, d, layout.IndexNotificationDue)
 			}
 		})
 	}
@@ -143,7 +144,7 @@ func TestSpansHideNothing(t *testing.T) {
 	group.Wait()
 	stop()
 	readers.Wait()
-	if found, _ := walked(t, d, layout.IndexNoticeDue); len(found) > 0 {
+	if found, _ := walked(t, d, layout.IndexNotificationDue); len(found) > 0 {
 		t.Errorf("%d keys are left", len(found))
 	}
 	if n := d.committer.tombstones.known.Len(); n == 0 || n > 4 {

@@ -72,7 +72,7 @@ func (t *Tx) Delete(k []byte) {
 // Reset forgets what the change has written so far.
 func (t *Tx) Reset() { clear(t.writes) }
 
-// takes is what measure returned of it.
+// join adds the change to its group. takes is what measure returned of it.
 func (t *Tx) join(takes extent) {
 	t.takes = t.takes.and(takes)
 	for name, w := range t.writes {
@@ -113,8 +113,8 @@ func (t *Tx) CurrentLedger() *recordpb.Ledger { return t.group.ledger }
 // SetLedger replaces the store's ledger when the change joins its transaction.
 func (t *Tx) SetLedger(next *recordpb.Ledger) { t.ledger = next }
 
-// NoticeDue notes that a notice falls due that may be earlier than others.
-func (t *Tx) NoticeDue() { t.queued = true }
+// NotificationDue notes that a notification falls due that may be earlier than others.
+func (t *Tx) NotificationDue() { t.queued = true }
 
 // KeysWritten is how many keys the change has written, wrote how often it has.
 func (t *Tx) KeysWritten() int { return len(t.writes) }

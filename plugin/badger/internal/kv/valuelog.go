@@ -19,7 +19,7 @@ const (
 	discardRatio = 0.5
 )
 
-// tendValueLog collects the value log's garbage until the engine ends.
+// tendValueLog collects the value log's garbage until the database is closed.
 func (d *DB) tendValueLog(ctx context.Context) {
 	ticker := time.NewTicker(valueLogEvery)
 	defer ticker.Stop()

@@ -14,8 +14,8 @@ import (
 // table that nobody reads and that takes no part in a move.
 //
 // A move is the exception. It refuses: what it cannot read it cannot compare, and to leave it out would be to
-// lose it. As sessions, grants and notices all have their time, a damaged one is in a move's way no longer
-// than that.
+// lose it. As sessions, grants and notifications all have their time, a damaged one is in a move's way no
+// longer than that.
 
 // Damage is the error of a row, or an index entry, that is not in its form.
 type Damage struct {
@@ -55,7 +55,7 @@ func TableName(k []byte) string {
 // Public returns the part of a row's key that may be logged: ids that are no credential.
 func Public(k []byte) string {
 	for _, table := range [][]byte{
-		TableSession, TableClientUse, TableEnded, TableJob, TablePurge, TableNotice, TableProperty,
+		TableSession, TableClientUse, TableEnded, TableJob, TablePurge, TableNotification, TableProperty,
 	} {
 		if bytes.HasPrefix(k, table) {
 			return string(bytes.ReplaceAll(k[len(table):], []byte{0}, []byte{'/'}))

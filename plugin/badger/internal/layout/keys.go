@@ -13,16 +13,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Version is the version of everything below. An engine refuses a newer one, and migrates an older one when
-// it opens it (migrate.go). Version 1 had no contents in its ledger, version 2 no properties: an engine that
+// Version is the version of everything below. A newer one is refused, and an older one migrated when it is
+// opened (kv/migrate.go). Version 1 had no contents in its ledger, version 2 no properties: a program that
 // does not know them would lose count of them. Up to version 2 used grants stayed whole, among the grants of
-// their session; they are made small behind (used.go).
+// their session; the purge makes them small (used.go).
 const Version = 3
 
 // The layout. A key is a prefix of one or two bytes and its parts. Ids contain no NUL (ticketstore.CheckID),
 // so an id that is followed by something ends in one. Moments are 8 bytes that sort as the moments do
-// (timeKey). Values are the messages of internal/recordpb; an index has none, or the parts of the key that it
-// leads to.
+// (TimeKey). Values are the messages of plugin/records and of internal/recordpb; an index has none, or the
+// parts of the key that it leads to.
 //
 //	s  sid                            -> Session
 //	k  key                            -> sid                     session by cookie
@@ -55,11 +55,11 @@ const Version = 3
 //	p  sid                            -> operation id            has rows of dead grants left; whose
 //
 //	q  id                             -> Notification
-//	qd client 0 due id                ->                         pending notices of a client
-//	qt state 0 id                     ->                         notices by state
+//	qd client 0 due id                ->                         pending notifications of a client
+//	qt state 0 id                     ->                         notifications by state
 //	qc client 0 id                    ->                         ... by client
 //	qs sid 0 id                       ->                         ... by session
-//	qx due id                         ->                         when a settled notice may go
+//	qx due id                         ->                         when a settled notification may go
 //
 //	v  name                           -> Property                of the host's
 //
@@ -75,47 +75,47 @@ const Version = 3
 // The prefixes below start with a byte that no other table starts with, or are told apart by their second
 // byte: a table whose name is one letter and has sisters with two is written with a 0 after it.
 var (
-	TableSession       = []byte("s")
-	TableCookie        = []byte("k")
-	IndexListing       = []byte("l")
-	IndexSubject       = []byte("u")
-	IndexClient        = []byte("i")
-	IndexExpiry        = []byte("x")
-	TableClientUse     = []byte("c")
-	TableCount         = []byte("n")
-	TableEnded         = []byte("e\x00")
-	IndexEndedSubject  = []byte("es")
-	IndexEndedDue      = []byte("ex")
-	TableGrant         = []byte("g\x00")
-	TableFamily        = []byte("f")
-	IndexGrantAll      = []byte("ga")
-	IndexGrantSession  = []byte("gs")
-	IndexGrantSubject  = []byte("gu")
-	IndexGrantClient   = []byte("gc")
-	indexGrantUsed     = []byte("gd")
-	IndexGrantDue      = []byte("gx")
-	IndexGrantLoose    = []byte("gl")
-	TableOperation     = []byte("o\x00")
-	IndexOperationAge  = []byte("ox")
-	TableJob           = []byte("j")
-	IndexJobRunning    = []byte("dr")
-	IndexJobAge        = []byte("dx")
-	TablePurge         = []byte("p")
-	TableNotice        = []byte("q\x00")
-	IndexNoticeDue     = []byte("qd")
-	IndexNoticeState   = []byte("qt")
-	IndexNoticeClient  = []byte("qc")
-	IndexNoticeSession = []byte("qs")
-	IndexNoticePurge   = []byte("qx")
-	TableProperty      = []byte("v")
-	TableDamaged       = []byte("z")
-	TableJournal       = []byte("mj")
-	TableLedger        = []byte("m")
-	LedgerKey          = []byte("ms")
-	ContentsKey        = []byte("mc")
-	StoreIDKey         = []byte("mi")
-	RecountKey         = []byte("mr")
-	MakeSmallKey       = []byte("mu")
+	TableSession             = []byte("s")
+	TableCookie              = []byte("k")
+	IndexListing             = []byte("l")
+	IndexSubject             = []byte("u")
+	IndexClient              = []byte("i")
+	IndexExpiry              = []byte("x")
+	TableClientUse           = []byte("c")
+	TableCount               = []byte("n")
+	TableEnded               = []byte("e\x00")
+	IndexEndedSubject        = []byte("es")
+	IndexEndedDue            = []byte("ex")
+	TableGrant               = []byte("g\x00")
+	TableFamily              = []byte("f")
+	IndexGrantAll            = []byte("ga")
+	IndexGrantSession        = []byte("gs")
+	IndexGrantSubject        = []byte("gu")
+	IndexGrantClient         = []byte("gc")
+	indexGrantUsed           = []byte("gd")
+	IndexGrantDue            = []byte("gx")
+	IndexGrantLoose          = []byte("gl")
+	TableOperation           = []byte("o\x00")
+	IndexOperationAge        = []byte("ox")
+	TableJob                 = []byte("j")
+	IndexJobRunning          = []byte("dr")
+	IndexJobAge              = []byte("dx")
+	TablePurge               = []byte("p")
+	TableNotification        = []byte("q\x00")
+	IndexNotificationDue     = []byte("qd")
+	IndexNotificationState   = []byte("qt")
+	IndexNotificationClient  = []byte("qc")
+	IndexNotificationSession = []byte("qs")
+	IndexNotificationPurge   = []byte("qx")
+	TableProperty            = []byte("v")
+	TableDamaged             = []byte("z")
+	TableJournal             = []byte("mj")
+	TableLedger              = []byte("m")
+	LedgerKey                = []byte("ms")
+	ContentsKey              = []byte("mc")
+	StoreIDKey               = []byte("mi")
+	RecountKey               = []byte("mr")
+	MakeSmallKey             = []byte("mu")
 )
 
 // Key joins a table and parts.
@@ -168,7 +168,7 @@ func FamilyKey(requestID string) []byte      { return Key(TableFamily, Last(requ
 func OperationKey(id string) []byte          { return Key(TableOperation, Last(id)) }
 func JobKey(id string) []byte                { return Key(TableJob, Last(id)) }
 func PurgeKey(sid string) []byte             { return Key(TablePurge, Last(sid)) }
-func NoticeKey(id string) []byte             { return Key(TableNotice, Last(id)) }
+func NotificationKey(id string) []byte       { return Key(TableNotification, Last(id)) }
 func PropertyKey(name string) []byte         { return Key(TableProperty, Last(name)) }
 
 // The keys of entries that are written in more than one place.
@@ -180,14 +180,22 @@ func EndedDueKey(due int64, sid string) []byte { return Key(IndexEndedDue, TimeK
 func OperationAgeKey(when int64, id string) []byte {
 	return Key(IndexOperationAge, TimeKey(when), Last(id))
 }
-func JobRunningKey(id string) []byte            { return Key(IndexJobRunning, Last(id)) }
-func NoticeStateKey(state, id string) []byte    { return Key(IndexNoticeState, More(state), Last(id)) }
-func NoticeClientKey(client, id string) []byte  { return Key(IndexNoticeClient, More(client), Last(id)) }
-func NoticeSessionKey(sid, id string) []byte    { return Key(IndexNoticeSession, More(sid), Last(id)) }
-func NoticePurgeKey(at int64, id string) []byte { return Key(IndexNoticePurge, TimeKey(at), Last(id)) }
+func JobRunningKey(id string) []byte { return Key(IndexJobRunning, Last(id)) }
+func NotificationStateKey(state, id string) []byte {
+	return Key(IndexNotificationState, More(state), Last(id))
+}
+func NotificationClientKey(client, id string) []byte {
+	return Key(IndexNotificationClient, More(client), Last(id))
+}
+func NotificationSessionKey(sid, id string) []byte {
+	return Key(IndexNotificationSession, More(sid), Last(id))
+}
+func NotificationPurgeKey(at int64, id string) []byte {
+	return Key(IndexNotificationPurge, TimeKey(at), Last(id))
+}
 
-func NoticeDueKey(client string, due int64, id string) []byte {
-	return Key(IndexNoticeDue, More(client), TimeKey(due), Last(id))
+func NotificationDueKey(client string, due int64, id string) []byte {
+	return Key(IndexNotificationDue, More(client), TimeKey(due), Last(id))
 }
 
 // Successor is the first key after all that start with prefix.

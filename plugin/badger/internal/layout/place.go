@@ -20,13 +20,13 @@ func PlaceOf(k []byte) (table, id string) {
 	case string(TableCookie):
 		return t.Name, ""
 	case string(IndexListing), string(IndexExpiry), string(IndexEndedDue), string(IndexOperationAge),
-		string(IndexJobAge), string(IndexNoticePurge):
+		string(IndexJobAge), string(IndexNotificationPurge):
 		return t.Name, timedID(rest)
-	case string(IndexSubject), string(IndexClient), string(IndexNoticeDue):
+	case string(IndexSubject), string(IndexClient), string(IndexNotificationDue):
 		owner, position, _ := bytes.Cut(rest, []byte{0})
 		return t.Name, fmt.Sprintf("%s of %q", timedID(position), owner)
-	case string(TableClientUse), string(IndexEndedSubject), string(IndexNoticeState),
-		string(IndexNoticeClient), string(IndexNoticeSession):
+	case string(TableClientUse), string(IndexEndedSubject), string(IndexNotificationState),
+		string(IndexNotificationClient), string(IndexNotificationSession):
 		first, second, _ := bytes.Cut(rest, []byte{0})
 		return t.Name, fmt.Sprintf("%q of %q", second, first)
 	case string(TableGrant):

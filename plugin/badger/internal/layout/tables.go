@@ -28,7 +28,7 @@ var Tables = []Table{
 	{TableOperation, transfer.Operations, "operations"},
 	{TableJob, transfer.Jobs, "jobs"},
 	{TablePurge, transfer.Purges, "purges"},
-	{TableNotice, transfer.Notifications, "notices"},
+	{TableNotification, transfer.Notifications, "notices"},
 	{TableProperty, transfer.Properties, "properties"},
 
 	{TableCookie, 0, "sessions by cookie"},
@@ -50,11 +50,11 @@ var Tables = []Table{
 	{IndexOperationAge, 0, "operations by age"},
 	{IndexJobRunning, 0, "jobs under way"},
 	{IndexJobAge, 0, "jobs by age"},
-	{IndexNoticeDue, 0, "notices by client and time"},
-	{IndexNoticeState, 0, "notices by state"},
-	{IndexNoticeClient, 0, "notices by client"},
-	{IndexNoticeSession, 0, "notices by session"},
-	{IndexNoticePurge, 0, "notices by age"},
+	{IndexNotificationDue, 0, "notices by client and time"},
+	{IndexNotificationState, 0, "notices by state"},
+	{IndexNotificationClient, 0, "notices by client"},
+	{IndexNotificationSession, 0, "notices by session"},
+	{IndexNotificationPurge, 0, "notices by age"},
 
 	{TableDamaged, 0, "damaged"},
 	{TableJournal, 0, "journal"}, // before the ledger, whose prefix is the shorter
@@ -101,8 +101,8 @@ func TableOfKind(kind transfer.Kind) *Table {
 	return nil
 }
 
-// RecordOf returns a row as it moves. Most rows move as they are; sessions and notices leave behind where
-// they stand in an index, and notices that they are claimed.
+// RecordOf returns a row as it moves. Most rows move as they are; sessions and notifications leave behind
+// where they stand in an index, and notifications that they are claimed.
 func RecordOf(t *Table, k, value []byte) (*transfer.Record, error) {
 	r := &transfer.Record{Kind: t.Kind, Key: k[len(t.Prefix):], Data: value}
 	switch t.Kind {

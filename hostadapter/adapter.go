@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions"
-	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -38,8 +38,8 @@ type Adapter struct {
 
 	sliding   sliding
 	missing   missingKeys
-	unopened  newsOnly
-	signOuts  seldom.Lines // those that failed
+	unopened  loglimit.Texts
+	signOuts  loglimit.Lines // those that failed
 	events    *eventStream
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -212,7 +212,7 @@ func (a *Adapter) unsealBound(bound, former tie.Binding, sealed []byte) (plainte
 
 // reportSealed logs each kind of failure once a minute at most: a key that was lost fails many requests.
 func (a *Adapter) reportSealed(purpose string, err error) {
-	if err != nil && a.unopened.isNews(err.Error()) {
+	if err != nil && a.unopened.Allow(err.Error()) {
 		a.config.Logger.LogAttrs(context.Background(), slog.LevelError, "sealed record cannot be opened",
 			slog.String("purpose", purpose), slog.String("error", err.Error()))
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// unwritten is told of nothing.
+// unwritten is not reported.
 type unwritten struct{ t *testing.T }
 
 func (u unwritten) Write([]byte) (int, error) {

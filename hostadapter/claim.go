@@ -105,7 +105,7 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 		return err
 	}
 	if !opens {
-		if err := a.goOnWithoutKeys(ctx, ids); err != nil {
+		if err := a.continueWithoutKeys(ctx, ids); err != nil {
 			return err
 		}
 		ids = nil
@@ -135,8 +135,8 @@ func (a *Adapter) tryKeys(ctx context.Context, canary []byte, remembered []keyID
 	return append(remembered, found...), len(found) == 0 || slices.ContainsFunc(found, a.ring.has), nil
 }
 
-// goOnWithoutKeys refuses a store that no key opens, unless the configuration says that its keys are lost.
-func (a *Adapter) goOnWithoutKeys(ctx context.Context, ids []keyID) error {
+// continueWithoutKeys refuses a store that no key opens, unless the configuration says that its keys are lost.
+func (a *Adapter) continueWithoutKeys(ctx context.Context, ids []keyID) error {
 	if !a.config.KeysLost {
 		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys "+
 			"that it had. To go on without the old sessions and tokens, whose users have to sign in again, set "+
@@ -146,7 +146,7 @@ func (a *Adapter) goOnWithoutKeys(ctx context.Context, ids []keyID) error {
 		return fmt.Errorf("%w: other hosts may use it with their keys, so that Config.KeysLost is refused. Give the "+
 			"host the keys that they have, or a store of its own", ErrKeysLost)
 	}
-	a.config.Logger.WarnContext(ctx, "the keys were lost: earlier sessions and tokens are worth nothing. Take "+
+	a.config.Logger.WarnContext(ctx, "the keys were lost: earlier sessions and tokens are invalid. Take "+
 		"Config.KeysLost out again", "keys", formatKeyIDs(ids))
 	return nil
 }

@@ -44,7 +44,7 @@ type Config struct {
 	Issuer string
 	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers its
 	// issuer, and belongs to it alone: one of any other is refused (ErrOtherIssuer). A session of a former issuer
-	// signs nobody in any more and is not renewed; its refresh tokens are good until it ends, their ID tokens and its
+	// signs nobody in any more and is not renewed; its refresh tokens stay valid until it ends, their ID tokens and its
 	// logout tokens keep its issuer, and the next sign-in over its cookie ends it.
 	FormerIssuers []string
 
@@ -52,7 +52,7 @@ type Config struct {
 	// one opens: to rotate, put the new one first and keep the old ones for as long as records sealed with them live.
 	Keys [][]byte
 	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They were not
-	// sealed for all that they belong to: until then a store that lies, or a backup that was changed, can give one
+	// sealed for all that they belong to: until then a lying store, or a backup that was changed, can give one
 	// user's session to another. Set it when upgrading a server that has such sessions, to the end of their lives or
 	// earlier. Sessions are sealed anew when they are next used, tokens when they are refreshed: what is not used by
 	// then is lost, also offline refresh tokens. Zero: their users sign in again.
@@ -113,7 +113,7 @@ type LifetimeConfig struct {
 	// RenewEvery is the least time between two renewals of one session, each of which is a write. DefaultRenewEvery
 	// when zero, or half of IdleTimeout where that is less.
 	RenewEvery time.Duration
-	// CoordinateClients has sessions live on while their clients refresh, have tokens introspected or ask for
+	// CoordinateClients extends sessions while their clients refresh, have tokens introspected or ask for
 	// userinfo, unless a client has a setting of its own (logout.Client.Coordinate).
 	CoordinateClients bool
 	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest ones, or,

@@ -25,7 +25,7 @@ const (
 	consentPause = 20 * time.Millisecond
 )
 
-// Consents remember which scopes users have let clients have, for as long as somebody said, so that the consent page need not be shown
+// Consents remember which scopes users have let clients have, for a time, so that the consent page need not be shown
 // again. They belong to the user, not to a session, and are kept among the grants, sealed, where a removal that revokes consents finds
 // them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ticketstore.ErrUnavailable, which
 // does not mean that the user was never asked, or agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the
@@ -156,7 +156,7 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	return consent, nil
 }
 
-// Revoke takes back what the user has let the client have. Nothing to take back is no error. Tokens that the client has got by then live on:
+// Revoke takes back what the user has let the client have. Nothing to take back is no error. Tokens that the client has stay valid:
 // RemoveSessions revokes both.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
 	if err := checkParties(subjectID, clientID); err != nil {

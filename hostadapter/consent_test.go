@@ -282,7 +282,7 @@ func TestConsentThatCannotBeOpened(t *testing.T) {
 	h.mustCover("mail", true, "email")
 	h.mustCover("mail", false, "openid")
 	if err := consents.Revoke(ctx, "ann", "mail"); err != nil {
-		t.Errorf("Revoke: %v, want it revoked all the same", err)
+		t.Errorf("Revoke: %v, want it revoked nevertheless", err)
 	}
 	h.mustCover("mail", false, "openid")
 }

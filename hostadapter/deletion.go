@@ -11,7 +11,7 @@ import (
 
 // UserDeletion is what DeleteUser did.
 type UserDeletion struct {
-	// Sessions, Tokens and Consents count what is gone, Notifications the clients to tell.
+	// Sessions, Tokens and Consents count what is gone, Notifications the clients to notify.
 	Sessions      int
 	Tokens        int
 	Consents      int
@@ -29,7 +29,7 @@ type NotificationCount struct {
 }
 
 // DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and those without a session too. When it
-// returns without an error none of them is left, and every client has its notification in the queue: Wait tells when the last is delivered. Have
+// returns without an error none of them is left, and every client has its notification in the queue: Wait reports when the last is delivered. Have
 // your server refuse the user's sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
 func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeletion, error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
@@ -84,7 +84,7 @@ func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 const waitLook = 100 * time.Millisecond
 
 // Wait returns when every client has taken its notification, refused it, or was given up, and says how many did; or with the context's error and
-// what is known by then. A store that cannot be asked just now is asked again.
+// what is known by then. A store that is unavailable is asked again.
 func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
 	ticker := time.NewTicker(waitLook)
 	defer ticker.Stop()
@@ -114,7 +114,7 @@ func (d *UserDeletion) look(ctx context.Context) (count NotificationCount, waiti
 			}
 			for i := range page.Notifications {
 				switch n := &page.Notifications[i]; {
-				case n.State == logout.Delivered, wasTold(n):
+				case n.State == logout.Delivered, wasDelivered(n):
 					count.Delivered++
 				case n.State == logout.Refused:
 					count.Refused++

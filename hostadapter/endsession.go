@@ -34,7 +34,7 @@ const (
 // first. A browser that brings no cookie, as one that keeps it from requests that come from other sites, is
 // signed out of the session that the hint was issued in.
 //
-// Clients of the session are told by back channel, those with a frontchannel_logout_uri in frames of the page
+// Clients of the session are notified by back channel, those with a frontchannel_logout_uri in frames of the page
 // that follows (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see
 // Metadata.
 func (a *Adapter) EndSession() http.Handler {
@@ -214,12 +214,12 @@ func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err e
 		a.showPage(w, r, &LogoutPage{Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error()})
 		return
 	}
-	if missed, log := a.signOuts.Line(a.now()); log {
-		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err, "lines_left_out", missed)
+	if suppressed, ok := a.signOuts.Allow(a.now()); ok {
+		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err, "lines_suppressed", suppressed)
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 	a.showPage(w, r, &LogoutPage{
 		Kind: LogoutProblem, Status: http.StatusServiceUnavailable, Title: "Not signed out",
-		Text: "You could not be signed out just now. Please try again in a moment.",
+		Text: "You could not be signed out. Please try again in a moment.",
 	})
 }

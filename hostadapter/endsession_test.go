@@ -415,7 +415,7 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 	}
 }
 
-// RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been told. A client that does
+// RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been notified. A client that does
 // not answer holds it up no longer than the host allows.
 func TestRPInitiatedLogout_3_RedirectAfterTheNotifications(t *testing.T) {
 	t.Parallel()
@@ -491,7 +491,7 @@ func TestSignOutThatFailsIsBoundedInTheLog(t *testing.T) {
 	}
 	h.clock.advance(time.Second)
 	h.browser().get(url.Values{"id_token_hint": {"unavailable"}})
-	if log := h.log.String(); strings.Count(log, line) != 2 || !strings.Contains(log, "lines_left_out=19") {
+	if log := h.log.String(); strings.Count(log, line) != 2 || !strings.Contains(log, "lines_suppressed=19") {
 		t.Errorf("a second later the log is %q, want another line that counts what was left out", log)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // Event is something that has happened to a session: one of *SessionStarted, *SessionRenewed, *SessionReplaced, *SessionEnded, *GrantsRevoked,
-// *NotificationDelivered and *NotificationGivenUp. It is told after the store has it for certain, on the host that did it.
+// *NotificationDelivered and *NotificationGivenUp. It is published once the store has it, on the host that did it.
 type Event interface {
 	// Attrs are the event as a log shows it.
 	Attrs() []slog.Attr
@@ -29,13 +29,13 @@ type SessionStarted struct {
 	SessionID, SubjectID, RemoteAddr, UserAgent string
 }
 
-// SessionRenewed says that a session lives on because it was used or because its user signed in again.
+// SessionRenewed says that a session was extended because it was used or because its user signed in again.
 type SessionRenewed struct {
 	Time                 time.Time
 	SessionID, SubjectID string
 }
 
-// SessionReplaced says that another user signed in over a session. Its end is told as well.
+// SessionReplaced says that another user signed in over a session. Its end is an event of its own.
 type SessionReplaced struct {
 	Time                       time.Time
 	SessionID, SubjectID       string

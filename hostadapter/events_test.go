@@ -113,7 +113,7 @@ func TestEvents(t *testing.T) {
 		"session_replaced ann bob", "session_started bob", `session_ended bob terminated by "operator"`, "session_started eve",
 		`session_ended eve session_expiration by ""`, "notification_delivered shop", "notification_given_up rude",
 	}
-	testenv.Eventually(t, "all events were told", func() bool { return len(events.lines()) >= len(want) })
+	testenv.Eventually(t, "all events were published", func() bool { return len(events.lines()) >= len(want) })
 	testenv.Eventually(t, "the log has them", func() bool {
 		return strings.Contains(text.String(), "msg=session_ended") && strings.Contains(text.String(), "reason=terminated actor=operator")
 	})

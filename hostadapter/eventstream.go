@@ -20,7 +20,7 @@ const (
 
 type actorKey struct{}
 
-// WithActor names who does what is done under the context, for the events that tell of it.
+// WithActor names who does what is done under the context, for the events about it.
 func WithActor(ctx context.Context, actor string) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
@@ -63,8 +63,8 @@ func newEventStream(subscribers []Subscriber, logger *slog.Logger) *eventStream 
 	return s
 }
 
-// tell never waits: who called it is about to answer a request.
-func (s *eventStream) tell(event Event) {
+// publish never waits: its caller is about to answer a request.
+func (s *eventStream) publish(event Event) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -115,8 +115,8 @@ func (s *eventStream) close() {
 	s.cut()
 }
 
-// tellEnding tells of what an ending did.
-func (a *Adapter) tellEnding(ctx context.Context, ending *logout.Ending, result *logout.Result) {
+// publishEnding publishes what an ending did.
+func (a *Adapter) publishEnding(ctx context.Context, ending *logout.Ending, result *logout.Result) {
 	if ending.DryRun {
 		return
 	}
@@ -128,26 +128,26 @@ func (a *Adapter) tellEnding(ctx context.Context, ending *logout.Ending, result 
 		if i == len(result.Ended)-1 {
 			event.More = max(result.SessionsRemoved-len(result.Ended), 0)
 		}
-		a.events.tell(event)
+		a.events.publish(event)
 	}
 	if result.GrantsRevoked+result.ConsentsRevoked > 0 {
-		a.events.tell(&GrantsRevoked{
+		a.events.publish(&GrantsRevoked{
 			Time: a.now(), SessionID: ending.SessionID, SubjectID: ending.SubjectID, Tokens: result.GrantsRevoked, Consents: result.ConsentsRevoked,
 			Reason: ending.Reason, Actor: actor,
 		})
 	}
 }
 
-// tellSlid tells of a session that slid in a batch (grantstore.Result).
-func (a *Adapter) tellSlid(sessionID, subjectID string) {
-	a.events.tell(&SessionRenewed{Time: a.now(), SessionID: sessionID, SubjectID: subjectID})
+// publishRenewed publishes a session that slid in a batch (grantstore.Result).
+func (a *Adapter) publishRenewed(sessionID, subjectID string) {
+	a.events.publish(&SessionRenewed{Time: a.now(), SessionID: sessionID, SubjectID: subjectID})
 }
 
 func (a *Adapter) settled(notification *logout.Notification, outcome logout.Outcome) {
 	switch outcome.State {
 	case logout.Delivered:
-		a.events.tell(&NotificationDelivered{Time: a.now(), Notification: *notification})
+		a.events.publish(&NotificationDelivered{Time: a.now(), Notification: *notification})
 	case logout.Refused, logout.GivenUp:
-		a.events.tell(&NotificationGivenUp{Time: a.now(), Notification: *notification, Problem: outcome.LastError})
+		a.events.publish(&NotificationGivenUp{Time: a.now(), Notification: *notification, Problem: outcome.LastError})
 	}
 }

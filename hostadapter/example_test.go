@@ -59,7 +59,7 @@ func Example() {
 	_ = serve
 }
 
-// An operator ends all sessions of a user: tokens and consents go, clients are told.
+// An operator ends all sessions of a user: tokens and consents go, clients are notified.
 func ExampleAdapter_RemoveSessions() {
 	remove := func(ctx context.Context, sessions *hostadapter.Adapter) error {
 		result, err := sessions.RemoveSessions(ctx, hostadapter.SessionRemoval{SubjectID: "42", Reason: "lost laptop"})

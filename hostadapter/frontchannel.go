@@ -25,7 +25,7 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 		address, err := a.frontChannelURL(ctx, detail.Clients[i].ClientID, &detail.Session)
 		if err != nil {
 			// One client's settings are no reason not to sign out.
-			a.config.Logger.WarnContext(ctx, "client is not told by front channel", "client_id", detail.Clients[i].ClientID, "error", err)
+			a.config.Logger.WarnContext(ctx, "client is not notified by front channel", "client_id", detail.Clients[i].ClientID, "error", err)
 			continue
 		}
 		if address != "" {
@@ -52,7 +52,7 @@ const (
 	mostPause = 200 * time.Millisecond
 )
 
-// awaitNotifications returns when every client of the ended sessions has been told, was given up, or the time is over.
+// awaitNotifications returns when every client of the ended sessions has been notified or given up, or the time is over.
 func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.Session, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -65,7 +65,7 @@ func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.S
 			return
 		}
 		for len(ended) > 0 {
-			if waiting, err := a.waitingNotifications(ctx, ended[0].SessionID); err != nil || waiting > 0 {
+			if waiting, err := a.pendingNotifications(ctx, ended[0].SessionID); err != nil || waiting > 0 {
 				break
 			}
 			ended = ended[1:]
@@ -77,8 +77,8 @@ func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.S
 	}
 }
 
-// waitingNotifications counts the clients of a session that were not told yet. One that is to be told a second time was.
-func (a *Adapter) waitingNotifications(ctx context.Context, sessionID string) (waiting int, err error) {
+// pendingNotifications counts the clients of a session that were not notified yet. One that awaits its second delivery was.
+func (a *Adapter) pendingNotifications(ctx context.Context, sessionID string) (waiting int, err error) {
 	query := logout.NotificationQuery{
 		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
 	}
@@ -88,7 +88,7 @@ func (a *Adapter) waitingNotifications(ctx context.Context, sessionID string) (w
 			return 0, err
 		}
 		for i := range page.Notifications {
-			if !wasTold(&page.Notifications[i]) {
+			if !wasDelivered(&page.Notifications[i]) {
 				waiting++
 			}
 		}
@@ -102,7 +102,7 @@ func (a *Adapter) waitingNotifications(ctx context.Context, sessionID string) (w
 	}
 }
 
-// wasTold reports whether a client has taken a pending notification once and is only to be told a second time.
-func wasTold(n *logout.Notification) bool {
+// wasDelivered reports whether a client has accepted a pending notification once, and only its second delivery is due.
+func wasDelivered(n *logout.Notification) bool {
 	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

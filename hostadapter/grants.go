@@ -9,7 +9,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is told.
+// GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is notified.
 type GrantRemoval struct {
 	// Filter selects grants. At least one condition is required.
 	Filter grantstore.Filter

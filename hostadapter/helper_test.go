@@ -254,7 +254,7 @@ func (h *host) use(sid, client string) {
 	if err != nil {
 		h.t.Fatalf("recording that %s used the session: %v", client, err)
 	}
-	// Clients that used a session within ten seconds of its end are told twice, which is another package's test.
+	// Clients that used a session within ten seconds of its end are notified twice, which is another package's test.
 	h.clock.advance(time.Minute)
 }
 

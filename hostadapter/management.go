@@ -13,21 +13,21 @@ import (
 type SessionManagement interface {
 	// QuerySessions returns a page of sessions. See ticketstore.SessionQuery for its rules.
 	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
-	// RemoveSessions ends sessions and what hangs on them, and counts what it did. Nothing matched is a zero Result and no error. A removal
+	// RemoveSessions ends sessions and what belongs to them, and counts what it did. Nothing matched is a zero Result and no error. A removal
 	// of all, unless it is a dry run, is begun and goes on by itself: the Result has nothing but the JobID.
 	RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error)
 }
 
 var _ SessionManagement = (*Adapter)(nil)
 
-// SessionRemoval says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are told.
+// SessionRemoval says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are notified.
 type SessionRemoval struct {
 	// SubjectID, SessionID or both select sessions; both must match. One of them is required, or else All.
 	SubjectID string
 	SessionID string
 	// All selects every session, and what every subject has without one. It excludes SubjectID and SessionID.
 	All bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is told. Nil means every client; an empty list is an error.
+	// ClientIDs narrows whose tokens and consents are revoked and who is notified. Nil means every client; an empty list is an error.
 	ClientIDs []string
 	// Reason is free text for the log. Clients see logout.Terminated.
 	Reason string

@@ -83,7 +83,7 @@ func (m *missingKeys) trouble() string {
 		return ""
 	case m.sealed == nil:
 		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among Config.Keys, "+
-			"cannot be opened; how many there are cannot be told: %v", ids, m.uncounted)
+			"cannot be opened; how many there are is unknown: %v", ids, m.uncounted)
 	default:
 		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with keys %s, "+
 			"which are not among Config.Keys: they were taken out too early", m.sealed.sessions, m.sealed.grants, ids)
@@ -176,7 +176,7 @@ func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, count
 	}
 	if err != nil {
 		// The next start counts again.
-		a.config.Logger.WarnContext(ctx, "the store could not be told that keys are of no use any more", "error", err)
+		a.config.Logger.WarnContext(ctx, "that keys are no longer in use could not be stored", "error", err)
 	}
 }
 
@@ -219,7 +219,7 @@ func (a *Adapter) countSealed(ctx context.Context, missing []keyID) (counts *sea
 func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	store := moverOf(a.backends.serving())
 	if store == nil {
-		return nil, nil // it cannot be told
+		return nil, nil // it is unknown
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -24,7 +24,7 @@ const (
 	LogoutDone LogoutPageKind = "done"
 	// LogoutFrames says so too, and holds the frames in which clients clear their cookies.
 	LogoutFrames LogoutPageKind = "frames"
-	// LogoutProblem says what is wrong with the request, or that the store cannot be asked just now.
+	// LogoutProblem says what is wrong with the request, or that the store is unavailable.
 	LogoutProblem LogoutPageKind = "problem"
 )
 

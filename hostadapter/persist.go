@@ -15,7 +15,7 @@ const (
 	// retryPause is the pause before the first repetition; each further one is twice as long.
 	retryPause = 50 * time.Millisecond
 	// persistFor bounds the repetitions: none begins later than this after the first call. A backend that repeats calls by itself, as a
-	// plugin's client does, uses that time up, so that its patience and ours do not multiply.
+	// plugin's client does, uses that time up, so that its timeout and ours do not multiply.
 	persistFor = 5 * time.Second
 )
 
@@ -29,7 +29,7 @@ func persist(ctx context.Context, call func(ctx context.Context) error) error {
 		deadline = own
 	}
 	err := call(ctx)
-	for try, pause := 1, retryPause; try < attempts && mayMend(err) && time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
+	for try, pause := 1, retryPause; try < attempts && retryable(err) && time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
 		timer := time.NewTimer(pause)
 		<-timer.C
 		err = again(ctx, deadline, call)
@@ -37,8 +37,8 @@ func persist(ctx context.Context, call func(ctx context.Context) error) error {
 	return err
 }
 
-// mayMend reports whether asking again may help.
-func mayMend(err error) bool { return IsUnavailable(err) && !errors.Is(err, ticketstore.ErrNoSpace) }
+// retryable reports whether asking again may help.
+func retryable(err error) bool { return IsUnavailable(err) && !errors.Is(err, ticketstore.ErrNoSpace) }
 
 func again(ctx context.Context, deadline time.Time, call func(ctx context.Context) error) error {
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
@@ -52,7 +52,7 @@ func again(ctx context.Context, deadline time.Time, call func(ctx context.Contex
 }
 
 // IsUnavailable reports whether an error leaves it open what a store would have answered, so that trying again later may help. A call that
-// ran out of time is as good as one that was never answered.
+// ran out of time may not have been answered.
 func IsUnavailable(err error) bool {
 	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A backend that has been patient itself is not asked again: one patience must not multiply the other.
+// A backend that has been patient itself is not asked again: one timeout must not multiply the other.
 func TestPersistIsOneBound(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		patience time.Duration
-		calls    int
+		timeout time.Duration
+		calls   int
 	}{
 		"a backend that gives up at once":           {0, attempts},
 		"a backend that waits half of the time":     {persistFor / 2, 2},
@@ -28,7 +28,7 @@ func TestPersistIsOneBound(t *testing.T) {
 				calls := 0
 				err := persist(t.Context(), func(ctx context.Context) error {
 					calls++
-					timer := time.NewTimer(test.patience)
+					timer := time.NewTimer(test.timeout)
 					defer timer.Stop()
 					select {
 					case <-timer.C:

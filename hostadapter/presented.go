@@ -11,7 +11,7 @@ import (
 
 // maxCookies bounds how many session cookies of one request are looked up. A browser sends several of one
 // name where another host of the domain, or the server under another Cookie.Domain, has set its own; the
-// server can neither tell them apart nor rely on their order (RFC 6265, section 5.4).
+// server can neither distinguish them nor rely on their order (RFC 6265, section 5.4).
 const maxCookies = 8
 
 // presented is a live session whose cookie a request brings.
@@ -84,7 +84,7 @@ func (p *presented) isOf(subject string) bool {
 	return p.session != nil && p.session.SubjectID == subject
 }
 
-// askedAbout returns the session whose user is asked whether it may end: the first that lets somebody in, else
+// askedAbout returns the session whose user is asked whether it may end: the first valid one, else
 // the first of another issuer, else nil: what cannot be opened is nobody's, and ends unasked.
 func askedAbout(all []presented) *presented {
 	i := slices.IndexFunc(all, func(p presented) bool { return p.session != nil })
@@ -98,7 +98,7 @@ func askedAbout(all []presented) *presented {
 }
 
 // signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that
-// are told.
+// are notified.
 func (a *Adapter) signOutOf(ctx context.Context, records []*ticketstore.Session) (notifications int, err error) {
 	var errs []error
 	for _, record := range records {

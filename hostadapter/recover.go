@@ -43,7 +43,7 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		if !found {
 			return nil, &MissingBackendError{Name: name}
 		}
-		backend, err := openPatiently(ticketstore.WithStoreIDs(ctx, a.pinned.wantedIDs()...), f)
+		backend, err := openRetrying(ticketstore.WithStoreIDs(ctx, a.pinned.wantedIDs()...), f)
 		if err != nil {
 			return nil, fmt.Errorf("open backend %q: %w", name, err)
 		}
@@ -98,23 +98,23 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 	return nil
 }
 
-// openPatiently opens a backend that the process of a host which was killed may be about to leave.
-func openPatiently(ctx context.Context, open func(ctx context.Context) (sessions.Backend, error)) (sessions.Backend, error) {
-	for deadline := time.Now().Add(openPatience); ; {
+// openRetrying opens a backend that the process of a host which was killed may be about to leave.
+func openRetrying(ctx context.Context, open func(ctx context.Context) (sessions.Backend, error)) (sessions.Backend, error) {
+	for deadline := time.Now().Add(openRetryFor); ; {
 		backend, err := open(ctx)
 		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, ticketstore.ErrOtherStore) {
 			return backend, err
 		}
 		select {
-		case <-time.After(askAgain):
+		case <-time.After(retryInterval):
 		case <-ctx.Done():
 			return nil, err
 		}
 	}
 }
 
-// openPatience is how long a start tries to open a backend.
-const openPatience = 10 * time.Second
+// openRetryFor is how long a start tries to open a backend.
+const openRetryFor = 10 * time.Second
 
 // keep notes a backend that is ours to close.
 func (a *Adapter) keep(backend sessions.Backend) {

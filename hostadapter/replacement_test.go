@@ -27,7 +27,7 @@ func TestRule10_EverySignInChangesTheSecret(t *testing.T) {
 	}
 }
 
-// TestRule10_TwoUsersSignInOverOneSession, in two tabs at once: it ends once, its client is told once, and each has a session.
+// TestRule10_TwoUsersSignInOverOneSession, in two tabs at once: it ends once, its client is notified once, and each has a session.
 func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -53,7 +53,7 @@ func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	}
 }
 
-// TestRule10_AReplacementThatFailsSignsNobodyIn: the old session lives on, so that its clients are told when it ends at last.
+// TestRule10_AReplacementThatFailsSignsNobodyIn: the old session lives on, so that its clients are notified when it ends at last.
 func TestRule10_AReplacementThatFailsSignsNobodyIn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -35,12 +35,12 @@ const (
 
 // keyRing seals with its first key and opens with any. What it seals is version, key id, nonce and
 // ciphertext; the version, the key id, the purpose and the id are associated data, so that a sealed record is
-// worth nothing in another's place.
+// of no use in another's place.
 type keyRing struct {
 	keys []sealKey
 }
 
-// keyID tells keys apart. It is public: each sealed record begins with that of its key.
+// keyID identifies a key. It is public: each sealed record begins with that of its key.
 type keyID [sealKeyID]byte
 
 type sealKey struct {

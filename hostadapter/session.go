@@ -88,7 +88,7 @@ func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 	return nil, nil
 }
 
-// slid renews the session, where it lets somebody in and that is due, and returns it, nil if it ended meanwhile.
+// slid renews the session, where it is valid and that is due, and returns it, nil if it ended meanwhile.
 func (a *Adapter) slid(ctx context.Context, p *presented) *Session {
 	if p == nil || p.session == nil {
 		return nil
@@ -125,7 +125,7 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 	return nil, nil
 }
 
-// expireTimeout bounds the end of an expired session in the course of a request.
+// expireTimeout bounds the end of an expired session during a request.
 const expireTimeout = 2 * time.Second
 
 // endExpired ends a session that is past its time, which decides what outlives it. One that is live stays as it is. The sweep
@@ -155,7 +155,7 @@ func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticke
 	case err == nil:
 		// What Renew returns need not have the ticket.
 		record.Expires, record.Renewed, record.Version = renewed.Expires, renewed.Renewed, renewed.Version
-		a.tellSlid(record.SessionID, record.SubjectID)
+		a.publishRenewed(record.SessionID, record.SubjectID)
 		return record
 	case errors.Is(err, ticketstore.ErrConflict):
 		// Another request renewed it at the same moment.

@@ -35,7 +35,7 @@ type Identity struct {
 const clockSkew = time.Minute
 
 // SignIn makes the identity the user of this browser and sets a new cookie: always a new secret, so that one
-// planted before is worth nothing. A user who is signed in already, and is the same, keeps the session under
+// planted before is of no use. A user who is signed in already, and is the same, keeps the session under
 // its sid; a live session of another subject ends (reason session_replaced), and so does one that cannot be
 // opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
 // wrong with it, before anything is touched.
@@ -118,8 +118,8 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	if same := slices.IndexFunc(all, isSame); same >= 0 {
 		record, err := a.stepUp(ctx, all[same].record, fresh, identity, now)
 		if record != nil && err == nil {
-			a.tellReplaced(replaced, record, now)
-			a.tellSlid(record.SessionID, record.SubjectID)
+			a.publishReplaced(replaced, record, now)
+			a.publishRenewed(record.SessionID, record.SubjectID)
 		}
 		if err != nil || record != nil {
 			return record, err
@@ -129,8 +129,8 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	if err := a.create(ctx, fresh, now); err != nil {
 		return nil, fmt.Errorf("hostadapter: creating a session: %w", err)
 	}
-	a.tellReplaced(replaced, fresh, now)
-	a.events.tell(&SessionStarted{
+	a.publishReplaced(replaced, fresh, now)
+	a.events.publish(&SessionStarted{
 		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent,
 	})
 	return fresh, nil
@@ -150,10 +150,10 @@ func (a *Adapter) replace(ctx context.Context, replaced []presented) error {
 	return nil
 }
 
-// tellReplaced tells of the sessions that were replaced, once their successor is there.
-func (a *Adapter) tellReplaced(replaced []presented, by *ticketstore.Session, now time.Time) {
+// publishReplaced publishes the sessions that were replaced, once their successor is there.
+func (a *Adapter) publishReplaced(replaced []presented, by *ticketstore.Session, now time.Time) {
 	for i := range replaced {
-		a.events.tell(&SessionReplaced{
+		a.events.publish(&SessionReplaced{
 			Time: now, SessionID: replaced[i].record.SessionID, SubjectID: replaced[i].record.SubjectID,
 			NewSessionID: by.SessionID, NewSubjectID: by.SubjectID,
 		})
@@ -179,7 +179,7 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		a.dispatcher.Wake()
 	}
 	for _, sid := range ended {
-		a.events.tell(&SessionEnded{Time: now, SessionID: sid, SubjectID: fresh.SubjectID, Reason: logout.Terminated})
+		a.events.publish(&SessionEnded{Time: now, SessionID: sid, SubjectID: fresh.SubjectID, Reason: logout.Terminated})
 	}
 	if len(ended) > 0 {
 		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id", fresh.SubjectID, "session_ids", ended)
@@ -198,7 +198,7 @@ func (a *Adapter) newRecord(r *http.Request, identity *Identity, key ticketstore
 	return record
 }
 
-// lifetime returns the idle and the absolute limit of a session that somebody signs in to at that moment.
+// lifetime returns the idle and the absolute limit of a session that begins at that moment.
 func (a *Adapter) lifetime(from time.Time) (expires, endsAt time.Time) {
 	if a.config.Lifetime.AbsoluteTimeout > 0 {
 		endsAt = from.Add(a.config.Lifetime.AbsoluteTimeout)

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// SignOut ends the session of this browser, or each of those whose cookies it brings, has their clients told, and
+// SignOut ends the session of this browser, or each of those whose cookies it brings, notifies their clients, and
 // clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline; consents do in any
 // case. Nobody signed in is no error. When the store cannot be asked the error is
 // ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
@@ -26,7 +26,7 @@ func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// signOut ends the session at its user's wish. A browser that goes away does not take its sign-out back.
+// signOut ends the session for its user. It goes on when the browser disconnects.
 func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*logout.Result, error) {
 	result, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
 		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.Logout.RevokeOffline, KeepConsents: true,
@@ -60,6 +60,6 @@ func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Resul
 	if err != nil {
 		return nil, err
 	}
-	a.tellEnding(ctx, ending, result)
+	a.publishEnding(ctx, ending, result)
 	return result, nil
 }

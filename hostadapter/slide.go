@@ -16,14 +16,14 @@ func (a *Adapter) coordinates(client *logout.Client) bool {
 	return a.config.Lifetime.CoordinateClients
 }
 
-// slide returns what has a session live on in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
+// slide returns what extends a session in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
 // it no more often than Config.Lifetime.RenewEvery.
 func (a *Adapter) slide(sessionID string) *grantstore.Slide {
 	now := a.now()
 	return &grantstore.Slide{SessionID: sessionID, Expires: now.Add(a.config.Lifetime.IdleTimeout), RenewedBefore: now.Add(-a.config.Lifetime.RenewEvery)}
 }
 
-// sliding holds the sids that a request of this host is sliding just now: the others need not write the same.
+// sliding holds the sids that a request of this host is sliding: the others need not write the same.
 type sliding struct {
 	mu   sync.Mutex
 	sids map[string]bool
@@ -48,7 +48,7 @@ func (s *sliding) end(sid string) {
 	delete(s.sids, sid)
 }
 
-// slideNow has a session live on that a client uses without anything being written, as by introspection. times are those that came with the
+// slideNow extends a session that a client uses without anything being written, as by introspection. times are those that came with the
 // client's token: where they say that it is too early, nothing is written. A failure is logged; the session was live and the next
 // use slides it.
 func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
@@ -66,6 +66,6 @@ func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, tim
 	case err != nil:
 		a.config.Logger.WarnContext(ctx, "session was not renewed", "session_id", sessionID, "error", err)
 	case result.Slid:
-		a.tellSlid(sessionID, subjectID)
+		a.publishRenewed(sessionID, subjectID)
 	}
 }

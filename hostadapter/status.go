@@ -19,7 +19,7 @@ type BackendStatus struct {
 	ticketstore.Description
 	// Limits say what does not work with this backend, in words.
 	Limits []string
-	// Err is why the backend cannot be used just now, nil if it can.
+	// Err is why the backend is unavailable, nil if it is not.
 	Err error
 	// Sessions counts the sessions, -1 where that is not known.
 	Sessions int

@@ -27,8 +27,8 @@ const (
 	quietTimeout = 20 * time.Second
 	// leaveTimeout bounds the wait for calls under way on a backend that was replaced.
 	leaveTimeout = time.Minute
-	// askAgain is the pause between two questions whether a backend that could not be asked has taken over.
-	askAgain = time.Second
+	// retryInterval is the pause between two questions whether a backend that could not be asked has taken over.
+	retryInterval = time.Second
 	// keptSwaps is how many swaps are remembered.
 	keptSwaps = 100
 )
@@ -67,7 +67,7 @@ type swaps struct {
 }
 
 // Swap has another backend, one that Config.Swap.Backends names and that is empty, take the place of the one that serves, while it serves. It
-// returns the id of the swap, which goes on: SwapByID tells how far it is, AbortSwap ends it before the switch. ctx bounds the start only. An
+// returns the id of the swap, which goes on: SwapByID reports its progress, AbortSwap ends it before the switch. ctx bounds the start only. An
 // unknown name is ticketstore.ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
 func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
@@ -186,7 +186,7 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 	})
 }
 
-// runSwap moves everything and switches. On an error the backend that served goes on serving.
+// runSwap moves everything and switches. On an error the backend that served keeps serving.
 func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessions.Backend, next PinnedStore) error {
 	resume := func() {}
 	defer func() { resume() }()
@@ -209,7 +209,7 @@ func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessi
 	if err != nil {
 		a.backends.lifted()
 		if !errors.Is(err, transfer.ErrUndecided) {
-			a.pinAnyway(context.WithoutCancel(ctx))
+			a.pinBestEffort(context.WithoutCancel(ctx))
 		}
 		return errors.Join(err, target.Close())
 	}
@@ -217,7 +217,7 @@ func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessi
 	old := a.backends.replace(move.TargetName, target)
 	resume()
 	a.pinned.left, a.pinned.serving = append(a.pinned.left, a.pinned.serving), next
-	a.pinAnyway(context.WithoutCancel(ctx))
+	a.pinBestEffort(context.WithoutCancel(ctx))
 	a.noteServing(ctx)
 	select {
 	case <-old.left:
@@ -242,7 +242,7 @@ func (a *Adapter) decide(ctx context.Context, move *transfer.Move) error {
 		}
 		a.config.Logger.ErrorContext(ctx, "it is not known which backend serves, asking again", "error", err)
 		select {
-		case <-time.After(askAgain):
+		case <-time.After(retryInterval):
 		case <-ctx.Done():
 			return transfer.ErrUndecided // the next start finds out
 		}
@@ -282,7 +282,7 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 	}
 }
 
-// SwapByID tells how far a swap is. Swaps are remembered until the host ends; an unknown one is ticketstore.ErrNotFound.
+// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; an unknown one is ticketstore.ErrNotFound.
 func (o *Operations) SwapByID(id string) (*SwapState, error) {
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()
@@ -295,7 +295,7 @@ func (o *Operations) SwapByID(id string) (*SwapState, error) {
 	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 }
 
-// AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID tells what came of
+// AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID reports what became of
 // it. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
 func (o *Operations) AbortSwap(id string) error {
 	o.adapter.swaps.mu.Lock()

@@ -13,14 +13,14 @@ const (
 	sweepCalls = 20
 	// sweepTimeout bounds one round.
 	sweepTimeout = 30 * time.Second
-	// lookAtClock is how often the clock is looked at while nothing is due: it may be set, and a machine may sleep.
-	lookAtClock = time.Second
-	// askShared is how often a store that other hosts share is asked: their sessions may live shorter than ours.
-	askShared = 500 * time.Millisecond
+	// clockInterval is how often the clock is looked at while nothing is due: it may be set, and a machine may sleep.
+	clockInterval = time.Second
+	// sharedInterval is how often a store that other hosts share is asked: their sessions may live shorter than ours.
+	sharedInterval = 500 * time.Millisecond
 	// manyRounds is how many rounds in a row may leave work for the next and have it begin at once: more than it takes to end some million
 	// sessions. After that a store that never comes to an end is asked less often, with a pause between two rounds.
 	manyRounds = 1000
-	breath     = 100 * time.Millisecond
+	sweepPause = 100 * time.Millisecond
 	// purgeLimit bounds what one call of Purge does.
 	purgeLimit = 200
 )
@@ -73,7 +73,7 @@ func (s *sweeper) due() bool {
 // every is how often the store is asked in any case.
 func (s *sweeper) every() time.Duration {
 	if d := s.adapter.description.Load(); d.Shared && !s.adapter.config.Expiry.Off {
-		return min(askShared, s.adapter.config.Expiry.SweepEvery)
+		return min(sharedInterval, s.adapter.config.Expiry.SweepEvery)
 	}
 	return s.adapter.config.Expiry.SweepEvery
 }
@@ -82,9 +82,9 @@ func (s *sweeper) every() time.Duration {
 func (s *sweeper) pause() time.Duration {
 	least := time.Millisecond
 	if s.unfinished > manyRounds {
-		least = breath
+		least = sweepPause
 	}
-	most := min(lookAtClock, max(s.every()-time.Since(s.asked), least))
+	most := min(clockInterval, max(s.every()-time.Since(s.asked), least))
 	return min(most, max(s.next.Sub(s.adapter.now()), least))
 }
 
@@ -124,7 +124,7 @@ func (s *sweeper) round(ctx context.Context) {
 		log.WarnContext(ctx, "the store still has records whose time is up, after many rounds; it is asked less often from now on")
 	}
 	if s.failing = err != nil; s.failing {
-		next = s.adapter.now().Add(min(lookAtClock, s.adapter.config.Expiry.SweepEvery))
+		next = s.adapter.now().Add(min(clockInterval, s.adapter.config.Expiry.SweepEvery))
 	}
 	s.next = next
 }
@@ -152,7 +152,7 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 			a.dispatcher.Wake()
 		}
 		for _, ended := range swept.Sessions {
-			a.events.tell(&SessionEnded{Time: now, SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: logout.SessionExpiration})
+			a.events.publish(&SessionEnded{Time: now, SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: logout.SessionExpiration})
 		}
 		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
 		if (swept.Next.IsZero() || swept.Next.After(now)) && !swept.PurgeLeft {

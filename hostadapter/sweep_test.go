@@ -112,7 +112,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	}
 }
 
-// TestRule8_SweepAndBrowsersEndASessionOnce: whoever comes first, its client is told once.
+// TestRule8_SweepAndBrowsersEndASessionOnce: whoever comes first, its client is notified once.
 func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
@@ -137,7 +137,7 @@ func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 		}
 	}
 	if len(told) != len(browsers) {
-		t.Errorf("clients of %d sessions are told, want of %d", len(told), len(browsers))
+		t.Errorf("clients of %d sessions are notified, want of %d", len(told), len(browsers))
 	}
 }
 

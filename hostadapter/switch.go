@@ -51,7 +51,7 @@ var _ sessions.Backend = (*backendSwitch)(nil)
 
 // enter begins a call. While calls are held it waits, bounded.
 func (s *backendSwitch) enter(ctx context.Context) (p *placed, over <-chan struct{}, err error) {
-	var patience <-chan time.Time
+	var timeout <-chan time.Time
 	for {
 		s.mu.Lock()
 		if s.held == nil {
@@ -61,14 +61,14 @@ func (s *backendSwitch) enter(ctx context.Context) (p *placed, over <-chan struc
 		}
 		held := s.held
 		s.mu.Unlock()
-		if patience == nil {
+		if timeout == nil {
 			timer := time.NewTimer(switchPatience)
 			defer timer.Stop()
-			patience = timer.C
+			timeout = timer.C
 		}
 		select {
 		case <-held:
-		case <-patience:
+		case <-timeout:
 			return nil, nil, errHeld
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
@@ -147,7 +147,7 @@ func (s *backendSwitch) lifted() {
 
 // through makes a call on the backend that serves.
 func through[R any](ctx context.Context, s *backendSwitch, call func(b sessions.Backend) (R, error)) (R, error) {
-	var patience <-chan time.Time
+	var timeout <-chan time.Time
 	for {
 		p, over, err := s.enter(ctx)
 		if err != nil {
@@ -159,14 +159,14 @@ func through[R any](ctx context.Context, s *backendSwitch, call func(b sessions.
 		if !errors.Is(err, transfer.ErrFenced) {
 			return result, err
 		}
-		if patience == nil {
+		if timeout == nil {
 			timer := time.NewTimer(switchPatience)
 			defer timer.Stop()
-			patience = timer.C
+			timeout = timer.C
 		}
 		select {
 		case <-over:
-		case <-patience:
+		case <-timeout:
 			return result, err
 		case <-ctx.Done():
 			return result, err

@@ -20,7 +20,7 @@ const (
 	formerTicketPurpose = "ticket"
 )
 
-// ticket is the content of ticketstore.Session.Ticket: what makes the session somebody's, and how the user signed in.
+// ticket is the content of ticketstore.Session.Ticket: whose session it is, and how the user signed in.
 // What the store says of it beside the ticket is for queries; where it says something else, the session is refused.
 type ticket struct {
 	Subject    string            `json:"sub"`
@@ -139,7 +139,7 @@ func (a *Adapter) reseal(
 	}
 	switch {
 	case err == nil:
-		a.tellSlid(record.SessionID, record.SubjectID)
+		a.publishRenewed(record.SessionID, record.SubjectID)
 		return rekey.Apply(record, now)
 	case errors.Is(err, ticketstore.ErrConflict):
 		return record // another request did it, or renewed the session

@@ -49,4 +49,4 @@ func (t tied) SlideNow(ctx context.Context, sessionID, subjectID string, times *
 	t.a.slideNow(ctx, sessionID, subjectID, times)
 }
 
-func (t tied) Slid(sessionID, subjectID string) { t.a.tellSlid(sessionID, subjectID) }
+func (t tied) Slid(sessionID, subjectID string) { t.a.publishRenewed(sessionID, subjectID) }

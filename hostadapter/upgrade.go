@@ -72,7 +72,7 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	a.keep(next)
 	a.backends.release(name, next)
 	a.pinned.serving.Name = name
-	a.pinAnyway(ctx)
+	a.pinBestEffort(ctx)
 	a.noteServing(ctx)
 	phase := transfer.Done
 	if err != nil {
@@ -103,13 +103,13 @@ func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.
 		if err == nil {
 			return backend
 		}
-		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, trying once more", "backend", name, "error", err)
+		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying", "backend", name, "error", err)
 		a.swaps.mu.Lock()
 		closed := a.swaps.closed
 		a.swaps.mu.Unlock()
 		if closed {
 			return nil
 		}
-		time.Sleep(askAgain)
+		time.Sleep(retryInterval)
 	}
 }

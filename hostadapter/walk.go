@@ -4,7 +4,7 @@ import "errors"
 
 // maxCalls bounds the calls of one walk that get nowhere. Walks that read are over rows of one session or
 // user, and end long before. Those that change rows may come upon any number, and earn more calls by them:
-// a store that lies about these keeps a walk going until its context ends.
+// a store that is wrong about these keeps a walk going until its context ends.
 const maxCalls = 10_000
 
 // errEndless ends a walk that a store leads in circles, or on for ever.

@@ -79,7 +79,7 @@ func TestSignOutAtAClientInABrowser(t *testing.T) {
 	}
 }
 
-// Signing out at the server itself asks first. Its clients are told, one of them in a frame.
+// Signing out at the server itself asks first. Its clients are notified, one of them in a frame.
 func TestSignOutAtTheServerInABrowser(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)

@@ -35,7 +35,7 @@ func TestAFailingClientIsToldOnTheThirdTry(t *testing.T) {
 	w.expectTold(t, w.mail, w.annAtMail.sid)
 	w.expectTold(t, w.shop, w.annAtShop.sid)
 	if n := w.shop.unanswered(); n != 0 {
-		t.Errorf("the shop was told before it had answered 500 twice: %d left", n)
+		t.Errorf("the shop was notified before it had answered 500 twice: %d left", n)
 	}
 	if found := w.deliveries(t, w.annAtShop.sid, "shop"); len(found) != 1 {
 		t.Errorf("%d notifications for one session and client, want one", len(found))
@@ -60,7 +60,7 @@ func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
 	w.expectTold(t, w.shop, w.annAtShop.sid)
 }
 
-// Host and plugin die after a removal was acknowledged and before anybody was told; what was acknowledged holds after the restart.
+// Host and plugin die after a removal was acknowledged and before anybody was notified; what was acknowledged holds after the restart.
 func TestKilledBetweenRemovalAndDelivery(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

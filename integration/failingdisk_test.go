@@ -103,7 +103,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			return func() error { _, err := w.TryEnd(ending); return err }, func() {
 				w.SessionGone(s)
 				w.Dead(g)
-				w.Same(w.Told(s), []string{client}, "who is told")
+				w.Same(w.Told(s), []string{client}, "who is notified")
 			}
 		},
 		"job": func(w *suite.World, _ transfer.Store) (func() error, func()) {
@@ -122,7 +122,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 		"settlement of a notification": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			w.Uses(s, client)
-			w.Pass(time.Minute) // a client that is told right after it got tokens is told once more
+			w.Pass(time.Minute) // a client that is notified right after it got tokens is notified once more
 			w.End(logout.Ending{SessionID: s.SessionID})
 			d := w.ClaimOne()
 			return func() error {

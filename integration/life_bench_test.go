@@ -131,7 +131,7 @@ func (h *lifeHost) fill(b *testing.B, sessions, clients int, idle, step time.Dur
 	})
 }
 
-// Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes meanwhile. The clients are told,
+// Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes meanwhile. The clients are notified,
 // and answer at once.
 func BenchmarkExpiryAtOnce(b *testing.B) {
 	sessions, clients := 2_000, 10
@@ -212,7 +212,7 @@ func BenchmarkExpiryLag(b *testing.B) {
 	}
 }
 
-// lagRecorder notes when ends are told. The n-th session fell due n steps after the first.
+// lagRecorder notes when ends are published. The n-th session fell due n steps after the first.
 type lagRecorder struct {
 	mu    sync.Mutex
 	ended []time.Time

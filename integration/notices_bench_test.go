@@ -19,7 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The notifications of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are told, while the last answers as well and while it never
+// The notifications of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are notified, while the last answers as well and while it never
 // does. Durable writes are on. One run makes both, so that their rates compare.
 func BenchmarkNotifications(b *testing.B) {
 	var rates [2]float64
@@ -40,7 +40,7 @@ func BenchmarkNotifications(b *testing.B) {
 
 const benchClientsTold, benchSessionsEnded = 100, 100
 
-// benchParties are the clients. told is closed when all but the first have been told of everything.
+// benchParties are the clients. told is closed when all but the first have been notified of everything.
 func benchParties(b *testing.B, mute bool) (clients logout.ClientMap, told <-chan struct{}) {
 	b.Helper()
 	var left atomic.Int32
@@ -79,7 +79,7 @@ func (c *countedClaims) Claim(ctx context.Context, claim logout.Claim, now time.
 	return c.Store.Claim(ctx, claim, now)
 }
 
-// benchNotifications returns the rate in which the 99 are told, and how many claims that takes a notification.
+// benchNotifications returns the rate in which the 99 are notified, and how many claims that takes a notification.
 func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	b.Helper()
 	engine, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, nil)
@@ -88,7 +88,7 @@ func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	}
 	defer engine.Close()
 	clients, told := benchParties(b, mute)
-	queueNotifications(b, engine, time.Now().Add(-time.Minute)) // so long ago that nobody is told twice
+	queueNotifications(b, engine, time.Now().Add(-time.Minute)) // so long ago that nobody is notified twice
 	store := &countedClaims{Store: engine.Logout()}
 	signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
 		return hostadapter.SigningKey{Key: benchKey()}, nil
@@ -104,7 +104,7 @@ func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	select {
 	case <-told:
 	case <-time.After(5 * time.Minute):
-		b.Fatal("after five minutes not all of the 99 clients were told")
+		b.Fatal("after five minutes not all of the 99 clients were notified")
 	}
 	const notifications = (benchClientsTold - 1) * benchSessionsEnded
 	rate, claims = notifications/time.Since(started).Seconds(), float64(store.n.Load())/notifications

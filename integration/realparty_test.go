@@ -196,14 +196,14 @@ func (rp *realParty) page(t *testing.T, b *browser) (status int, location, body 
 	return response.StatusCode, response.Header.Get("Location"), content.String()
 }
 
-// knows tells whether the relying party takes the browser for that subject's, of its own knowledge.
+// knows reports whether the relying party takes the browser for that subject's, of its own knowledge.
 func (rp *realParty) knows(t *testing.T, b *browser, subject string) bool {
 	t.Helper()
 	status, _, body := rp.page(t, b)
 	return status == http.StatusOK && strings.TrimSpace(body) == "signed in as "+subject
 }
 
-// asks tells whether the relying party sends the browser to the provider to sign in.
+// asks reports whether the relying party sends the browser to the provider to sign in.
 func (rp *realParty) asks(t *testing.T, b *browser, p *provider) bool {
 	t.Helper()
 	status, location, _ := rp.page(t, b)

@@ -222,7 +222,7 @@ func (rp *relyingParty) verifyLogout(r *http.Request) (*oidc.LogoutToken, error)
 	return token, nil
 }
 
-// told returns how often the client was told of the end of a session. A logout token that was refused fails the test.
+// told returns how often the client was notified of the end of a session. A logout token that was refused fails the test.
 func (rp *relyingParty) told(t testing.TB, sid string) int {
 	t.Helper()
 	rp.mutex.Lock()

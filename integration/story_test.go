@@ -166,7 +166,7 @@ func TestRemovalEndsExactlyWhatItNames(t *testing.T) {
 			w.expectAlive(t, "Bob", w.shop, &w.bobAtShop)
 			w.expectAlive(t, "Bob", w.mail, &w.bobAtMail)
 			if w.shop.told(t, w.bobAtShop.sid)+w.mail.told(t, w.bobAtMail.sid) > 0 {
-				t.Error("a client was told of the end of Bob's session")
+				t.Error("a client was notified of the end of Bob's session")
 			}
 			w.expectCounts(t, w.remove(t, body), map[string]float64{"sessions_removed": 0, "grants_revoked": 0, "notifications_queued": 0})
 		})
@@ -237,7 +237,7 @@ func TestNarrowedToAClient(t *testing.T) {
 	w.expectAlive(t, "Ann", w.mail, &w.annAtMail)
 	w.expectTold(t, w.shop, w.annAtShop.sid)
 	if w.mail.told(t, w.annAtMail.sid) > 0 {
-		t.Error("mail was told although the removal was narrowed to the shop")
+		t.Error("mail was notified although the removal was narrowed to the shop")
 	}
 }
 

@@ -65,7 +65,7 @@ func (s *swapper) expectWhole(t *testing.T) {
 	}
 }
 
-// refreshLogin refreshes a user's tokens, and tells whether that went well.
+// refreshLogin refreshes a user's tokens, and reports whether that went well.
 func (s *swapper) refreshLogin(t *testing.T, i int) bool {
 	t.Helper()
 	status, answer := s.refresh(t, s.rp, s.logins[i].token.RefreshToken)
@@ -121,7 +121,7 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	testenv.Eventually(t, "the swap to be done", func() bool {
 		_, told := s.admin(t, http.MethodGet, "/jobs/"+job, nil)
 		if told["state"] == "done" && (told["kind"] != "swap" || told["done"] != told["total"]) {
-			t.Errorf("the job is told as %v", told)
+			t.Errorf("the job is shown as %v", told)
 		}
 		return told["state"] == "done" || t.Failed()
 	})

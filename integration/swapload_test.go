@@ -28,7 +28,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// crowd are users at work on a host whose backend is swapped, and what they were told.
+// crowd are users at work on a host whose backend is swapped, and what they were notified of.
 type crowd struct {
 	t       *testing.T
 	backend sessions.Backend
@@ -76,7 +76,7 @@ func (c *crowd) request(write bool, call func(ctx context.Context, now time.Time
 
 func (c *crowd) apply(batch *grantstore.Batch) error {
 	return c.request(true, func(ctx context.Context, now time.Time) error {
-		// A minute ago: a client that got tokens just before the end of its session is told twice.
+		// A minute ago: a client that got tokens just before the end of its session is notified twice.
 		_, err := c.backend.Grants().Apply(ctx, batch, now.Add(-time.Minute))
 		return err
 	})
@@ -205,7 +205,7 @@ func (c *crowd) await(visits int) {
 	testenv.Eventually(c.t, "the users to work", func() bool { return seen() >= from+visits || c.t.Failed() })
 }
 
-// ServeHTTP is the client that is told of ended sessions.
+// ServeHTTP is the client that is notified of ended sessions.
 func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	var claims struct {
 		Session string `json:"sid"`
@@ -218,7 +218,7 @@ func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	c.told[claims.Session]++
 }
 
-// expectWhole holds that all that was acknowledged is there, all that was ended is over, and everybody was told once.
+// expectWhole holds that all that was acknowledged is there, all that was ended is over, and everybody was notified once.
 func (c *crowd) expectWhole() {
 	c.t.Helper()
 	ctx, now := c.t.Context(), time.Now().UTC()
@@ -250,7 +250,7 @@ func (c *crowd) expectWhole() {
 			c.t.Errorf("a token of %s lives on", l.sid)
 		}
 		if n := c.told[l.sid]; n != 1 {
-			c.t.Errorf("the client was told %d times of the end of %s", n, l.sid)
+			c.t.Errorf("the client was notified %d times of the end of %s", n, l.sid)
 		}
 	}
 	if len(c.live) == 0 || len(c.ended) == 0 {

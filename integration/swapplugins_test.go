@@ -26,7 +26,7 @@ func pluginHost(
 	}
 	config := hostadapter.Config{
 		Swap: hostadapter.SwapConfig{Backends: backends, BackendName: first}, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},
-		Signer:  signer(func(context.Context, []byte) (string, error) { return "", errors.New("nobody is told") }),
+		Signer:  signer(func(context.Context, []byte) (string, error) { return "", errors.New("nobody is notified") }),
 		Clients: logout.ClientMap{}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
 	}
 	for _, change := range changes {

@@ -15,7 +15,7 @@ const modulePath = "github.com/fosite-sessions/sessions"
 // wall says what packages must not depend on, directly or through others. Tests may: they need something to work with.
 type wall struct {
 	name string
-	// of tells whether the wall stands around the package, which is given without the module's path.
+	// of reports whether the wall stands around the package, which is given without the module's path.
 	of func(pkg string) bool
 	// allowed are the only dependencies outside of the standard library; nil means any but those forbidden.
 	allowed []string
@@ -178,7 +178,7 @@ func (w *wall) refuses(dep string) bool {
 	return true
 }
 
-// standard tells whether a package is of the standard library: its path does not begin with a domain name.
+// standard reports whether a package is of the standard library: its path does not begin with a domain name.
 func standard(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return !strings.Contains(first, ".")

@@ -114,11 +114,11 @@ func (p *provider) failed(w http.ResponseWriter, r *http.Request, err error) {
 	p.problem(w, r, http.StatusInternalServerError, "Something went wrong", "Please try again.", "server_error")
 }
 
-// unavailable says that the session store cannot be asked just now. The user keeps the cookie.
+// unavailable says that the session store is unavailable. The user keeps the cookie.
 func (p *provider) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	p.logger.ErrorContext(r.Context(), "session store failed", "error", err)
 	w.Header().Set("Retry-After", "1")
-	p.problem(w, r, http.StatusServiceUnavailable, "One moment, please", "Sessions cannot be looked up just now. Please try again.", "temporarily_unavailable")
+	p.problem(w, r, http.StatusServiceUnavailable, "One moment, please", "Sessions are unavailable at the moment. Please try again.", "temporarily_unavailable")
 }
 
 func (p *provider) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any, formTarget string) {

@@ -35,7 +35,7 @@ type client struct {
 	backChannelSession     bool
 	frontChannelURI        string
 	frontChannelSession    bool
-	// coordinate and mutedEnds are our own: whether the client's activity keeps sessions alive, and the ends that it is not told of.
+	// coordinate and mutedEnds are our own: whether the client's activity keeps sessions alive, and the ends that it is not notified of.
 	coordinate    *bool
 	mutedEnds     ticketstore.Ends
 	scopes        []string

@@ -32,7 +32,7 @@ type demoSession struct {
 	subject, sessionID, name, email string
 	authTime, started, ended        time.Time
 	idToken, accessToken            string
-	// told is by what channels its end was heard of, and when.
+	// told is by which channels it was notified of its end, and when.
 	told []string
 	// revision names what a page has seen of the session; changed is closed when it moves on.
 	revision int

@@ -23,7 +23,7 @@ var demoUsers = []demoUser{
 	{Username: "ben", Password: "ben-demo", subject: "1002", name: "Ben Example", email: "ben@example.com"},
 }
 
-// demoUser is a user whose password the sign-in page tells.
+// demoUser is a user whose password the sign-in page shows.
 type demoUser struct {
 	Username, Password   string
 	subject, name, email string

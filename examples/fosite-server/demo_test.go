@@ -19,7 +19,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// issuer is a server that only publishes its keys and signs what it is told.
+// issuer is a server that only publishes its keys and signs what it is given.
 type issuer struct {
 	*httptest.Server
 	key *ecdsa.PrivateKey

@@ -56,7 +56,7 @@ func (p *provider) refused(r *http.Request, endpoint string, err error) {
 		"error", reason.ErrorField, "description", reason.DescriptionField)
 }
 
-// How many lines a log gets of what anybody can have said there: from one address, and altogether.
+// How many lines a log gets of what any request can cause: from one address, and altogether.
 var (
 	notesOfOne = rate{burst: 20, every: 3 * time.Second}
 	notesOfAll = rate{burst: 300, every: 200 * time.Millisecond}
@@ -64,22 +64,22 @@ var (
 
 // notes bounds the lines of a log that need no credentials.
 type notes struct {
-	limiter limiter
-	missed  atomic.Int64
+	limiter    limiter
+	suppressed atomic.Int64
 }
 
-// noting is the logger for what anybody can have said in the log. Lines beyond the bounds are left out, and
+// noting is the logger for what any request can cause in the log. Lines beyond the bounds are left out, and
 // counted in the next that is not.
 func (p *provider) noting(r *http.Request) *slog.Logger {
 	from, now := p.sessions.RemoteAddr(r), time.Now()
 	one, all := limitKey(hashOf("address", neighbourhood(from))), limitKey(hashOf("all"))
 	if p.notes.limiter.take(notesOfOne, one, now) > 0 || p.notes.limiter.take(notesOfAll, all, now) > 0 {
-		p.notes.missed.Add(1)
+		p.notes.suppressed.Add(1)
 		return slog.New(slog.DiscardHandler)
 	}
 	logger := p.logger.With("remote_addr", from[:min(len(from), maxNoted)])
-	if missed := p.notes.missed.Swap(0); missed > 0 {
-		logger = logger.With("lines_left_out", missed)
+	if suppressed := p.notes.suppressed.Swap(0); suppressed > 0 {
+		logger = logger.With("lines_suppressed", suppressed)
 	}
 	return logger
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// maxBody bounds what anybody may send us in bytes.
+// maxBody bounds what any client may send in bytes.
 const maxBody = 1 << 20
 
 // bounded limits the bodies of all requests.
@@ -36,5 +36,5 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, logg
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // an error is the reader's having gone away
+	_ = json.NewEncoder(w).Encode(body) // an error means that the reader has gone
 }

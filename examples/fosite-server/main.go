@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// run serves until ctx is done. The lines that tell where go to stdout, logs to stderr.
+// run serves until ctx is done. The lines that say where go to stdout, logs to stderr.
 func run(ctx context.Context, arguments []string, stdout, stderr io.Writer) error {
 	o, err := parseOptions(arguments, stderr)
 	if err != nil {

@@ -74,7 +74,7 @@ func TestStopWithAConnectionOpenedAhead(t *testing.T) {
 			_ = ahead.Close()
 		}
 		if strings.Contains(log.String(), "cut off") {
-			t.Errorf("the connection was waited for in vain:\n%s", log)
+			t.Errorf("the connection was waited for without success:\n%s", log)
 		}
 	})
 	s := startServerLogging(t, log)

@@ -40,7 +40,7 @@ type options struct {
 	refuseSignIn   bool
 }
 
-// defaultData lies in the folder that the server is started in.
+// defaultData is in the folder that the server is started in.
 const defaultData = "fosite-server-data"
 
 func parseOptions(arguments []string, usage io.Writer) (*options, error) {
@@ -59,7 +59,7 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	flags.StringVar(&o.acceptStore, "accept-store", "", "`id` of a store that may serve in the place of the one "+
 		"that the data folder has pinned, such as a restored one")
 	flags.BoolVar(&o.keysLost, "keys-lost", false, "go on with sessions whose keys, in the data folder, "+
-		"were lost: their users sign in again, and their tokens are worth nothing")
+		"were lost: their users sign in again, and their tokens are invalid")
 	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
 	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.tokenFile, "admin-token-file", "",

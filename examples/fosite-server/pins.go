@@ -15,7 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pinFile lies next to the keys.
+// pinFile is next to the keys.
 const pinFile = "stores.json"
 
 // pins keep which stores may serve in a file of the data folder, so that a start without the volume of the

@@ -47,7 +47,7 @@ func TestStory(t *testing.T) {
 		})
 	}
 	if first, second := <-stream, <-stream; first == second {
-		t.Errorf("the page was told %q twice, want a change", first)
+		t.Errorf("the page was sent %q twice, want a change", first)
 	}
 	ben.expect(ben.get(photos.url), http.StatusOK, "Hello, Ben")
 	ben.expect(ben.get(photos.url+"/check"), http.StatusOK, "accepts the access token")

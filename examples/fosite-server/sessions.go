@@ -79,7 +79,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 func (p *provider) mountSessions(router *mux.Router) {
 	router.Use(p.sessions.Middleware)
 	router.Handle(pathEndSession, p.sessions.EndSession())
-	p.operatorRoutes(router) // the sign-in of the admin page lies below the same path
+	p.operatorRoutes(router) // the sign-in of the admin page is below the same path
 	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.operators.authorize)
 	router.PathPrefix(pathAccount).Handler(account.Handler(account.Config{
 		Sessions: p.sessions.Adapter, ClientName: p.clientName, SignIn: http.RedirectHandler("/login", http.StatusSeeOther),

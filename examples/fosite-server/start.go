@@ -186,7 +186,7 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	return s.backend.Close() // another one took its place in a swap, before this start
 }
 
-// stop lets requests finish, cuts off those that take longer than stopTimeout, which the log tells, and closes everything.
+// stop lets requests finish, cuts off those that take longer than stopTimeout, which the log says, and closes everything.
 func (s *running) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()

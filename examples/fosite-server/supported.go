@@ -8,7 +8,7 @@ var (
 	supportedAuthMethods   = []string{authBasic, authPost, authNone}
 )
 
-// The paths that others are told of.
+// The paths that are published.
 const (
 	pathAuthorize  = "/oauth2/auth"
 	pathToken      = "/oauth2/token"

@@ -41,7 +41,7 @@ func newSignInThrottle(globalSecret []byte, issuer string) (*signInThrottle, err
 
 // try counts an attempt to sign in as failed, and returns how long it has to wait instead: then the password
 // is not to be looked at. succeed takes it back. Counting first leaves nothing to attempts that are made all
-// at once. Accounts that do not exist are counted as those that do: otherwise the answers would tell which is
+// at once. Accounts that do not exist are counted as those that do: otherwise the answers would show which is
 // which.
 func (t *signInThrottle) try(
 	r *http.Request, account, address string, now time.Time,

@@ -14,7 +14,7 @@ import (
 // not hold up the start. A server that keeps hashes would take bcrypt.DefaultCost or more.
 const passwordCost = bcrypt.MinCost
 
-// user is somebody who can sign in.
+// user is an account that can sign in.
 type user struct {
 	username     string
 	passwordHash []byte

@@ -21,7 +21,7 @@ type Config struct {
 	Sessions *hostadapter.Adapter
 	// ClientName names a client as users know it. By default they see its id.
 	ClientName func(clientID string) string
-	// SignIn answers a browser that nobody is signed in with. By default it is told so, with 401.
+	// SignIn answers a browser without a session. The default is a page with status 401.
 	SignIn http.Handler
 	// Page shows the page in the host's own look; the status and a Content-Security-Policy that allows no more than forms to itself are set. A
 	// plain page in English when nil.
@@ -32,7 +32,7 @@ type Config struct {
 type Page struct {
 	// UserName is who is signed in.
 	UserName string
-	// Sessions are the user's, the one in hand first.
+	// Sessions are the user's, the current one first.
 	Sessions []Session
 	// Token goes into the field "token" of the forms. They are posted to "end", with the field "session_id", and to "end-others".
 	Token string
@@ -41,7 +41,7 @@ type Page struct {
 // Session is one session of the user.
 type Session struct {
 	SessionID string `json:"session_id"`
-	// Current: it is the one in hand.
+	// Current: it is the session of this request.
 	Current bool `json:"current"`
 	// Device is what the user agent says it is: "Firefox on Linux".
 	Device     string `json:"device"`
@@ -238,7 +238,7 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		h.tie.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)
 		w.Header().Set("Retry-After", "5")
-		known = &problem{http.StatusServiceUnavailable, "Your sessions cannot be looked up just now. Please try again in a moment."}
+		known = &problem{http.StatusServiceUnavailable, "Your sessions are unavailable at the moment. Please try again."}
 	}
 	if wantsJSON(r) {
 		_ = writeJSON(w, known.status, map[string]string{"error": known.text})

@@ -1,4 +1,4 @@
-// Package account lets users see where they are signed in, and sign out there: on one device, or on all but the one in hand.
+// Package account lets users see where they are signed in, and sign out there: on one device, or on all but the current one.
 //
 // A host mounts one handler, below the session middleware, at a path of its choice that ends in a slash:
 //

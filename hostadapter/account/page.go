@@ -25,7 +25,7 @@ type view struct {
 	Problem string
 }
 
-// Others counts the sessions besides the one in hand.
+// Others counts the sessions besides the current one.
 func (v *view) Others() int { return max(len(v.Sessions)-1, 0) }
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{

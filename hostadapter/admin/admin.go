@@ -46,7 +46,7 @@ var (
 	ErrForbidden = errors.New("permission denied")
 )
 
-// SignInError is an ErrUnauthenticated that knows where to sign in. The page leads a browser there; the JSON routes answer 401 as ever.
+// SignInError is an ErrUnauthenticated that knows where to sign in. The page leads a browser there; the JSON routes answer 401.
 type SignInError struct {
 	// URL is absolute or relative to the request's. It may lead back: the host has the request.
 	URL string

@@ -128,7 +128,7 @@ func TestRefusals(t *testing.T) {
 			response := serve(m, test.request)
 			mustFail(t, response, test.status, test.field)
 			if m.id != "" || m.revoked != nil || m.selected != nil || (m.removal != nil && test.field == "") {
-				t.Error("something was done all the same")
+				t.Error("something was done nevertheless")
 			}
 			switch test.status {
 			case http.StatusUnauthorized:

@@ -76,7 +76,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// signIn stores a session of the subject, used by a client that can be told, with a token and a consent.
+// signIn stores a session of the subject, used by a client that can be notified, with a token and a consent.
 func (s *site) signIn(subject, client string) (sid string) {
 	s.t.Helper()
 	s.serial++

@@ -4,7 +4,7 @@
 //	GET    /sessions                        a page of sessions
 //	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
 //	POST   /sessions/remove                 end sessions by subject_id, session_id or both, or all of them as a job
-//	DELETE /sessions/{session_id}           end one session and all that hangs on it
+//	DELETE /sessions/{session_id}           end one session and all that belongs to it
 //	GET    /jobs/{id}                       the progress of a removal of many, or of a swap
 //	GET    /grants                          a page of live grants
 //	POST   /grants/remove                   remove grants by subject_id, session_id, client_id, type

@@ -84,7 +84,7 @@ func (m *mount) mountPages(router *mux.Router) {
 	}))
 }
 
-// toRead serves what anybody may read by GET and HEAD alone.
+// toRead serves what everybody may read, by GET and HEAD alone.
 func toRead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protect(w)
@@ -174,7 +174,7 @@ func writePage(w http.ResponseWriter, r *http.Request, status int, name string, 
 	// Not no-referrer: browsers then send "Origin: null" with our own forms.
 	header.Set("Referrer-Policy", "same-origin")
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w) // an error is the reader's having gone away
+	_, _ = body.WriteTo(w) // an error means that the reader has gone
 	return nil
 }
 

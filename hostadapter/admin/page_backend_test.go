@@ -106,7 +106,7 @@ func TestSendAllThatMatchAgain(t *testing.T) {
 		t.Errorf("%d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
 	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "2 notifications are sent again now")
-	testenv.Eventually(t, "the wiki was told again of both", func() bool { return refused(before) == 2 })
+	testenv.Eventually(t, "the wiki was notified again of both", func() bool { return refused(before) == 2 })
 	if log := h.log.String(); !strings.Contains(log, "action=retry_deliveries") || !strings.Contains(log, "notifications_queued=2") {
 		t.Errorf("the audit lacks what was sent again:\n%s", log)
 	}

@@ -174,7 +174,7 @@ func TestDeliveriesPage(t *testing.T) {
 		t.Errorf("send again: %d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
 	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "1 notification is sent again now", "wiki")
-	testenv.Eventually(t, "the client was told again", func() bool {
+	testenv.Eventually(t, "the client was notified again", func() bool {
 		now := state("wiki")
 		return now.State == logout.Refused && now.LastAttempt.After(before.LastAttempt)
 	})

@@ -29,7 +29,7 @@ type deliveryRow struct {
 	Attempts                                          int
 	Queued, Last, Next, GiveUp                        stamp
 	LastError                                         string
-	// Once: the client has been told, and is to be told a second time.
+	// Once: delivered, and to be delivered a second time.
 	Once bool
 }
 

@@ -213,7 +213,7 @@ func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, 
 	return m.deliveryRows(page.Notifications), page.HasNext, nil
 }
 
-// titleOf names a session's user in the title of its page, where no markup can keep the direction of his name from the rest: characters
+// titleOf names a session's user in the title of its page, where no markup can isolate the direction of the name: characters
 // that isolate it do.
 func titleOf(row *sessionRow) string {
 	return "\u2068" + clip(80, cmp.Or(row.Name, row.SubjectID)) + "\u2069"

@@ -324,7 +324,7 @@ func TestPageFailures(t *testing.T) {
 	}
 }
 
-// recordPage serves a request of the writer from a manager that answers what it is told.
+// recordPage serves a request of the writer from a manager that answers what it is told to.
 func recordPage(m *manager, r *http.Request) *httptest.ResponseRecorder {
 	r.Header.Set("Actor", "writer")
 	w := httptest.NewRecorder()

@@ -139,7 +139,7 @@ func device(agent string) string {
 	return name
 }
 
-// systemOf names the operating system, with a version where user agents still tell the truth about it.
+// systemOf names the operating system, with a version where user agents are still right about it.
 func systemOf(parsed *useragent.UserAgent) string {
 	switch parsed.OS {
 	case useragent.IOS:

@@ -25,7 +25,7 @@ type problemBody struct {
 	Field string `json:"field,omitempty"`
 }
 
-// plain is an error's text for somebody who does not know our packages.
+// plain is an error's text without the names of our packages.
 func plain(text string) string { return strings.ReplaceAll(text, "hostadapter: ", "") }
 
 // sentence is an error's plain text, to stand alone.

@@ -13,7 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// parameters are those of a query, each once. An empty one is as good as absent. The first error is kept.
+// parameters are those of a query, each once. An empty one counts as absent. The first error is kept.
 type parameters struct {
 	values url.Values
 	err    error

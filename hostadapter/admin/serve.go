@@ -95,7 +95,7 @@ func (m *mount) serve(w http.ResponseWriter, r *http.Request, route route, fail 
 	if refused {
 		err, logged = m.refused(w, r, err)
 	} else {
-		// For the events that tell of what the actor does.
+		// For the events about what the actor does.
 		r = r.WithContext(hostadapter.WithActor(r.Context(), cmp.Or(record.actor.ID, record.actor.Name)))
 		err = route.handle(w, r, record)
 	}
@@ -179,7 +179,7 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 		status, detail = http.StatusServiceUnavailable, "The disk of the session store is nearly full, and this change was refused. Make room on it."
 		w.Header().Set("Retry-After", "60")
 	case errors.Is(err, ticketstore.ErrUnavailable):
-		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached just now. A change may have been carried out."
+		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached. A change may have been carried out."
 		w.Header().Set("Retry-After", "5")
 	case r.Context().Err() != nil:
 		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."

@@ -33,7 +33,7 @@ type clientBody struct {
 	ClientID  string    `json:"client_id"`
 	FirstUsed time.Time `json:"first_used"`
 	LastUsed  time.Time `json:"last_used"`
-	// Notify: the client is told when the session ends.
+	// Notify: the client is notified when the session ends.
 	Notify      bool `json:"notify"`
 	Coordinated bool `json:"coordinated"`
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// swapBody is what a job in JSON tells of a swap. Rows of a store are counted in total and done; changes are those made to them meanwhile.
+// swapBody is the part of a job in JSON about a swap. total and done count records; changes are those made to them meanwhile.
 type swapBody struct {
 	From     string  `json:"from"`
 	To       string  `json:"to"`

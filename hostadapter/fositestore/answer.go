@@ -27,7 +27,7 @@ const (
 // errStore marks an error of the store that no retry will mend, such as a grant that cannot be unsealed.
 var errStore = errors.New("session store failed")
 
-// answer returns what a call of fosite's must answer: the error as fosite made it, unless a store's error lies behind it that says
+// answer returns what a call of fosite's must answer: the error as fosite made it, unless a store's error is behind it that says
 // more. The store's error stays in the chain.
 func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err error) error {
 	if err == nil {
@@ -61,8 +61,8 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 }
 
 func (p *Provider) unavailable(ctx context.Context, cause error) error {
-	if missed, log := p.outage.Line(p.store.tie.Now()); log {
-		p.store.tie.Logger().WarnContext(ctx, "session store is unavailable", "error", cause, "lines_left_out", missed)
+	if suppressed, ok := p.outage.Allow(p.store.tie.Now()); ok {
+		p.store.tie.Logger().WarnContext(ctx, "session store is unavailable", "error", cause, "lines_suppressed", suppressed)
 	}
 	if !errors.Is(cause, ticketstore.ErrUnavailable) {
 		cause = fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)

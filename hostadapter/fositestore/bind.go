@@ -16,7 +16,7 @@ import (
 )
 
 // ErrUnbound says that a grant to a user cannot be bound to the session of the sign-in. Either nobody is signed in (Adapter.SignIn, below
-// Adapter.Middleware), or somebody else is, or the host's type of fosite.Session has no place for a sid.
+// Adapter.Middleware), or another user is, or the host's type of fosite.Session has no place for a sid.
 var ErrUnbound = errors.New("authorization is not bound to a live session")
 
 // sidClaim is the claim of OpenID Connect Back-Channel Logout 1.0, section 2.1.
@@ -35,7 +35,7 @@ type SessionIDCarrier interface {
 // a sid, is ErrUnbound.
 //
 // Every client gets the subject of the session as sub. Pairwise subject identifiers (OpenID Connect Core 1.0, section 8.1) are another subject
-// for each client and refused: a removal by subject would not find their grants, and logout tokens would name somebody whom the
+// for each client and refused: a removal by subject would not find their grants, and logout tokens would name a user whom the
 // client does not know.
 func Bind(session fosite.Session, live *hostadapter.Session) error {
 	if isNil(session) || live == nil {

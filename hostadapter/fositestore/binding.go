@@ -21,10 +21,10 @@ import (
 // (changed, another's, without a row that belongs to it), no key opens it any more, or it is sealed as an
 // earlier release did and Config.UnboundUntil is over. To fosite it does not exist. The log says so, within
 // bounds: the first kind once a second, the others once a minute.
-var errRefused = errors.New("a stored grant is worth nothing")
+var errRefused = errors.New("a stored grant is refused")
 
 // bindingOf returns what a grant's data is sealed for: its type and key, and all that the host acts on though
-// it lies beside the data. A store that changes any of it, or gives the data out for another grant, gives
+// it is stored beside the data. A store that changes any of it, or returns the data for another grant, gives
 // nothing that can be opened. Each text has its length before it.
 func bindingOf(g *grantstore.Grant) tie.Binding {
 	id := append(make([]byte, 0, 256), g.Key[:]...)
@@ -201,9 +201,9 @@ func (r *row) hasRelated(ref grantstore.Ref) bool {
 // refuse logs what is wrong with a grant that the store gave, and returns the error of one that does not
 // exist.
 func (s *Store) refuse(ctx context.Context, ref grantstore.Ref, err error) error {
-	if missed, log := s.refusals.Line(s.now()); log {
-		s.tie.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or somebody who can write to it, is not "+
-			"to be trusted", "type", string(ref.Type), "error", err, "lines_left_out", missed)
+	if suppressed, ok := s.refusals.Allow(s.now()); ok {
+		s.tie.Logger().ErrorContext(ctx, "a stored grant is refused: the store, or a writer to it, is not "+
+			"to be trusted", "type", string(ref.Type), "error", err, "lines_suppressed", suppressed)
 	}
 	return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // carrier goes along with one request through all of fosite's calls. It remembers what was read, so that nothing is read twice, gathers
-// what is to be written, so that it is written once, and notes why the store failed, which fosite's errors often do not tell.
+// what is to be written, so that it is written once, and notes why the store failed, which fosite's errors often do not say.
 type carrier struct {
 	// request is the context of the HTTP request, in which the middleware's holder is: hosts may pass a context of their own to fosite.
 	request context.Context
@@ -128,7 +128,7 @@ func isAnswer(err error) bool {
 // isUnavailable reports whether trying again later may help.
 func isUnavailable(err error) bool { return hostadapter.IsUnavailable(err) }
 
-// carriers finds the carrier of a request that fosite returned, for as long as somebody holds that request.
+// carriers finds the carrier of a request that fosite returned, for as long as that request is in use.
 type carriers struct {
 	access    weakMap[fosite.AccessRequest]
 	authorize weakMap[fosite.AuthorizeRequest]

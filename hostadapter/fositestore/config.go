@@ -63,13 +63,13 @@ type Config struct {
 	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had
 	// sessions, up to that moment: what the backend does not know is looked up in Store, which must still be
 	// the fosite storage that it was. A refresh moves the whole family to the backend, for good; revocations
-	// reach both. Tokens of before belong to no session: the end of one leaves them alone, and so does a
+	// reach both. Earlier tokens belong to no session: the end of one leaves them alone, and so does a
 	// removal of their subject until they have moved. Zero: they are not looked for.
 	LegacyUntil time.Time
-	// MayIntrospect decides whether the client that asks the introspection endpoint is told of a live token,
+	// MayIntrospect decides whether the client that asks the introspection endpoint may see a live token,
 	// whose request has its client, subject, scopes and audience. A no is answered {"active":false}, as a
 	// token that is not live, and keeps no session alive. Nil, as in fosite: every client that authenticates,
-	// by its secret or an access token of its own, is told of every token (RFC 7662, section 2.1, leaves it
+	// by its secret or an access token of its own, may see every token (RFC 7662, section 2.1, leaves it
 	// to the server).
 	MayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 
@@ -133,7 +133,7 @@ func (c *Config) prepareIssuer(host *hostadapter.Config) error {
 	return nil
 }
 
-// prepareKeys derives the key ring. The secrets themselves go on serving fosite's signatures alone.
+// prepareKeys derives the key ring. The secrets themselves keep serving fosite's signatures alone.
 func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) error {
 	if len(host.Keys) > 0 {
 		return nil

@@ -58,7 +58,7 @@ func decodeAuthorizeRequest(message *requestpb.Request, client fosite.Client) (*
 		DefaultResponseMode:  fosite.ResponseModeType(authorize.GetDefaultResponseMode()),
 		Request:              *decodeRequest(message, client, nil),
 	}
-	// fosite tells a request without redirect URI by nil.
+	// fosite uses nil for a request without redirect URI.
 	if raw := authorize.GetRedirectUri(); raw != "" {
 		uri, err := url.Parse(raw)
 		if err != nil {

@@ -218,7 +218,7 @@ func TestRefreshAfterTheGrace(t *testing.T) {
 	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// A client that registers a logout URI in the middle of a session is told from its next code on.
+// A client that registers a logout URI in the middle of a session is notified from its next code on.
 func TestCodeExchangeIsAUseOfTheSession(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

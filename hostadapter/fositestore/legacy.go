@@ -24,7 +24,7 @@ type legacyStorage interface {
 	oauth2.TokenRevocationStorage
 }
 
-// legacy is the host's own store, in which the tokens of before are looked up that the grants do not have (Config.LegacyUntil). Codes and
+// legacy is the host's own store, in which earlier tokens are looked up that the grants do not have (Config.LegacyUntil). Codes and
 // refresh tokens move when they are used: exactly one use succeeds in the grants, as for any other, and from then on the family lives there.
 type legacy struct {
 	legacyStorage
@@ -44,7 +44,7 @@ func newLegacy(store fosite.ClientManager, until time.Time) *legacy {
 	return l
 }
 
-// hasLegacy reports whether tokens of before still count.
+// hasLegacy reports whether earlier tokens are still accepted.
 func (s *Store) hasLegacy() bool { return s.legacy != nil && s.now().Before(s.legacy.until) }
 
 // mayBeLegacy reports whether a handle that the grants answered with err is to be looked up in the host's store. One whose session has ended

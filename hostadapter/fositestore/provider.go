@@ -11,7 +11,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
-	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 )
 
 // Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the stores, and answers what the
@@ -28,7 +28,7 @@ type Provider struct {
 	store        *Store
 	hints        hostadapter.IDTokenHints
 	allowUnbound bool
-	outage       seldom.Lines
+	outage       loglimit.Lines
 
 	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 }
@@ -148,7 +148,7 @@ func (p *Provider) NewIntrospectionRequest(
 		asks, unknown := p.asks(ctx, c, r, session)
 		if unknown != nil || !p.mayIntrospect(ctx, asks, response.GetAccessRequester()) {
 			response = &fosite.IntrospectionResponse{Active: false}
-			err = cmp.Or(unknown, error(fosite.ErrInactiveToken.WithHint("The client is not told of this token.")))
+			err = cmp.Or(unknown, error(fosite.ErrInactiveToken.WithHint("The client may not see this token.")))
 		}
 	}
 	if err == nil && response.IsActive() {

@@ -6,7 +6,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// addSlide has the session of a refresh token live on, in the batch that is written anyway, where the client coordinates.
+// addSlide extends the session of a refresh token, in the batch that is written anyway, where the client coordinates.
 func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batch) {
 	if c == nil || batch.Slide != nil || batch.Consume == nil || batch.Consume.Type != grantstore.RefreshToken {
 		return
@@ -16,7 +16,7 @@ func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batc
 	}
 }
 
-// slide has the sessions of the access tokens that were shown in a request live on, where their clients coordinate. One of a former issuer ends
+// slide extends the sessions of the access tokens of a request where their clients coordinate. One of a former issuer ends
 // when it would by itself.
 func (s *Store) slide(ctx context.Context, c *carrier) {
 	for _, r := range c.shown() {

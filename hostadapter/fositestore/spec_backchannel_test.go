@@ -69,7 +69,7 @@ func (p *party) received() []*http.Request {
 // told waits for the first request and returns it.
 func (p *party) told(t *testing.T) *http.Request {
 	t.Helper()
-	testenv.Eventually(t, "the client is told", func() bool { return len(p.received()) > 0 })
+	testenv.Eventually(t, "the client is notified", func() bool { return len(p.received()) > 0 })
 	return p.received()[0]
 }
 
@@ -224,7 +224,7 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 			clock := &movedClock{}
 			h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL}}), func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
 			h.tokens("ann")
-			clock.advance(time.Minute) // who got tokens a moment ago is told twice
+			clock.advance(time.Minute) // who got tokens a moment ago is notified twice
 			h.end("ann")
 			var notification logout.Notification
 			testenv.Eventually(t, "the answer is on record", func() bool {

@@ -29,7 +29,7 @@ import (
 //	2.1  end_session_endpoint is in the metadata                        2_1_Metadata
 //	3    no redirect to what is not registered, character by character  3_RegisteredRedirectsOnly
 //	3    no redirect where no client is known to have asked             3_NoRedirectWithoutClient
-//	3    the redirect comes after the clients were told                 3_RedirectAfterTheNotifications
+//	3    the redirect comes after the clients were notified                 3_RedirectAfterTheNotifications
 //	4    what does not validate is not used                             4_WhatIsWrongIsNotUsed
 //	4    a sign-out of nobody is no error                               4_NobodySignedIn
 //
@@ -37,7 +37,7 @@ import (
 
 const bye = "https://app.example/bye?from=op"
 
-// signsOut has clients with addresses to go to, and with channels by which they are told.
+// signsOut has clients with addresses to go to, and with channels by which they are notified.
 func signsOut(_ *host, c *fositestore.Config) {
 	c.Host.Clients = logout.ClientMap{
 		"app":   {BackChannelLogoutURI: "https://app.example/out", PostLogoutRedirectURIs: []string{bye, "com.app:/bye"}},

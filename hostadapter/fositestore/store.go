@@ -18,7 +18,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
-	"github.com/fosite-sessions/sessions/hostadapter/internal/seldom"
+	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 	"github.com/fosite-sessions/sessions/hostadapter/internal/tie"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -49,7 +49,7 @@ type Store struct {
 	fosite   *fosite.Config
 	grace    time.Duration
 	carriers carriers
-	refusals seldom.Lines
+	refusals loglimit.Lines
 }
 
 // row is a grant as it was read.
@@ -108,7 +108,7 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 	}
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
 	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline && ref.Type == grantstore.RefreshToken {
-		// Its session may have expired without anybody having ended it yet. Only then is it known what outlives it.
+		// Its session may have expired and not be ended yet. Only then is it known what outlives it.
 		s.tie.EndExpired(ctx, found.Grant.SessionID)
 		found, err = s.adapter.Backend().Grants().Get(ctx, ref, s.now())
 	}

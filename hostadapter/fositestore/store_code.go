@@ -102,7 +102,7 @@ func asRequester(request *fosite.Request, err error) (fosite.Requester, error) {
 // CreatePKCERequestSession keeps the code challenge of a new code (pkce.PKCERequestStorage).
 func (s *Store) CreatePKCERequestSession(ctx context.Context, signature string, request fosite.Requester) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
-	// Bound to the session all the same: newGrant reads the sid from it.
+	// Bound to the session nevertheless: newGrant reads the sid from it.
 	return s.createWith(ctx, grantstore.PKCERequest, signature, request, expires, encoding{withoutSession: true},
 		func(b *grantstore.Batch) error {
 			return s.announce(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasPKCEField)

@@ -41,7 +41,7 @@ func (s *Store) newGrant(t grantstore.Type, handle string, request fosite.Reques
 const issuerField protowire.Number = 14
 
 // sealRequest puts the request into its grant. issuer is that of the grant that it inherits from, empty where there is none: then its session is one
-// that somebody is signed in with.
+// of a signed-in user.
 func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, what encoding, issuer string) error {
 	data, err := encodeRequest(request, what)
 	if err != nil {

@@ -26,7 +26,7 @@ func (s *Store) CreatePARSession(ctx context.Context, requestURI string, request
 	if err != nil {
 		return err
 	}
-	// A pushed request comes from a client, before anybody signs in.
+	// A pushed request comes from a client, before a user signs in.
 	grant.SessionID, grant.SubjectID, grant.Offline = "", "", false
 	if err := s.sealRequest(&grant, request, encoding{withoutSession: true, dropFormFields: notStored}, ""); err != nil {
 		return err

@@ -130,7 +130,7 @@ func (w *world) await(t testing.TB, patience time.Duration, what string, conditi
 	for deadline := time.Now().Add(patience); !condition(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			if w.patience == time.Minute {
-				t.Logf("waited %s in vain for %s", patience, what)
+				t.Logf("waited %s without success for %s", patience, what)
 			}
 			return
 		}
@@ -147,7 +147,7 @@ func (w *world) listed(path string) int {
 	return len(rows)
 }
 
-// untold counts the clients that took part in a session and have not been told of its end.
+// untold counts the clients that took part in a session and have not been notified of its end.
 func (w *world) untold() int {
 	type part struct{ sid, client string }
 	waiting := map[part]bool{}

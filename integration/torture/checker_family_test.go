@@ -26,7 +26,7 @@ func (c *checker) family(f *family) {
 // chain is what led to a token: the attempts, each of which issued what the next one used, up to the one that issued it.
 type chain []event
 
-// endsWith tells whether the last issued that refresh token, along with the access token that the chain leads to.
+// endsWith reports whether the last issued that refresh token, along with the access token that the chain leads to.
 func (c chain) endsWith(refreshToken string) bool {
 	return len(c) > 0 && c[len(c)-1].Refresh == refreshToken
 }
@@ -86,7 +86,7 @@ func (c *checker) accepted(f *family, e event, chain chain) {
 	}
 }
 
-// consumedBefore tells whether what an attempt uses had been consumed for sure when it began.
+// consumedBefore reports whether what an attempt uses had been consumed for sure when it began.
 func (f *family) consumedBefore(attempt event) bool {
 	return slices.ContainsFunc(f.attempts, func(e event) bool {
 		return e.Kind == attempt.Kind && e.Token == attempt.Token && e.Outcome == done && e.End.Before(attempt.Start)
@@ -114,7 +114,7 @@ func (c *checker) rejected(f *family, e event, chain chain) {
 	}
 }
 
-// survived tells whether the session ended before the event in a way that offline refresh tokens outlive, and in no other.
+// survived reports whether the session ended before the event in a way that offline refresh tokens outlive, and in no other.
 func (c *checker) survived(s *session, e event) bool {
 	ended := false
 	for _, end := range s.endings {

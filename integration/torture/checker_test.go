@@ -17,13 +17,13 @@ const (
 	ruleRotated      rule = "a token that was replaced lives"
 	ruleHalf         rule = "a session is half ended"
 	ruleNotification rule = "a notification was not delivered"
-	ruleEarly        rule = "a client was told of the end of a session that lives"
+	ruleEarly        rule = "a client was notified of the end of a session that lives"
 	ruleReplay       rule = "a logout token was sent twice"
 	ruleStall        rule = "an answer took too long"
 	ruleAnswer       rule = "an answer that must never be given"
 	ruleLingers      rule = "a session is not ended when it is due"
 	ruleFailed       rule = "a call failed, and nothing had happened"
-	ruleAgain        rule = "a client was told again and again"
+	ruleAgain        rule = "a client was notified again and again"
 )
 
 type violation struct {
@@ -252,12 +252,12 @@ func (c *checker) hasCookie(s *session, at time.Time) bool {
 	return s.cookieLost.IsZero() || at.Before(s.cookieLost)
 }
 
-// live tells whether the session was live for sure at a moment.
+// live reports whether the session was live for sure at a moment.
 func (c *checker) live(s *session, at time.Time) bool {
 	return !c.mayHaveEnded(s, at) && c.notDue(s, at)
 }
 
-// notDue tells whether a known use has kept the session from expiring until then.
+// notDue reports whether a known use has kept the session from expiring until then.
 func (c *checker) notDue(s *session, at time.Time) bool {
 	for _, used := range s.renewedAt {
 		if used.Before(at) && at.Before(used.Add(c.terms.idle-c.terms.renewEvery-c.terms.slack)) {
@@ -267,7 +267,7 @@ func (c *checker) notDue(s *session, at time.Time) bool {
 	return false
 }
 
-// mayHaveEnded tells whether anything had begun by then that ends the session; what had not happened later had not happened.
+// mayHaveEnded reports whether anything had begun by then that ends the session; what had not happened later had not happened.
 func (c *checker) mayHaveEnded(s *session, at time.Time) bool {
 	if at.Before(s.notEnded) {
 		return false
@@ -319,7 +319,7 @@ func (c *checker) use(s *session, e event) {
 	}
 }
 
-// notifications holds that every client of a session that is over was told.
+// notifications holds that every client of a session that is over was notified.
 func (c *checker) notifications(s *session, last event) {
 	for client := range s.clients {
 		if s.told[client].IsZero() {

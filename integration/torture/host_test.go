@@ -58,7 +58,7 @@ type party struct {
 	uri string
 }
 
-// GetBackChannelLogoutURI is where the client is told.
+// GetBackChannelLogoutURI is where the client is notified.
 func (p party) GetBackChannelLogoutURI() string { return p.uri }
 
 // plainHasher: bcrypt would be what is tortured most.

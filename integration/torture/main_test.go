@@ -104,7 +104,7 @@ func runHost() (err error) {
 	return server.Shutdown(stopping)
 }
 
-// processes are what a host tells of itself and its plugins.
+// processes are what a host says of itself and its plugins.
 type processes struct {
 	// Serving is the store that serves, Plugins are the process ids by store.
 	Serving    string

@@ -30,7 +30,7 @@ func (m *tormentor) inspect(serving string) {
 		case source == nil || target == nil:
 			m.t.Errorf("%s or %s cannot be opened", move.source, move.target)
 			continue
-		// A source that could not be told stays fenced until somebody asks.
+		// A source that could not be notified stays fenced until somebody asks.
 		case source.State != transfer.Superseded && source.State != transfer.Fenced || source.Peer != move.target || target.Origin != source.ID:
 			m.t.Errorf("%s was swapped for %s, and they are %+v and %+v", move.source, move.target, source, target)
 		case move.job != "" && move.job != source.ID:

@@ -42,7 +42,7 @@ func number(t *testing.T, name string, standard int) int {
 }
 
 // Host and plugin are killed at random points while many users, clients and operators work; the disk fills; plugins hang; stores are swapped
-// meanwhile; relying parties answer slowly, wrongly or never. What everybody was told holds, whichever store served.
+// meanwhile; relying parties answer slowly, wrongly or never. What everybody was notified holds, whichever store served.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	// The small disk may be filled, and goes with the last process that has it.

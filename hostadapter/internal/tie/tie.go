@@ -61,7 +61,7 @@ type Sealer interface {
 type Slider interface {
 	// Coordinates reports whether the client's activity keeps sessions alive.
 	Coordinates(client *logout.Client) bool
-	// Slide returns what extends a session in a batch that is written anyway. The store heeds it no more often than
+	// Slide returns what extends a session in a batch that is written anyway. The store applies it no more often than
 	// Config.Lifetime.RenewEvery.
 	Slide(sessionID string) *grantstore.Slide
 	// SlideNow extends a session that a client uses without anything being written, as by introspection. times came

@@ -1,0 +1,50 @@
+// Package loglimit bounds lines of the log that requests can cause in any number.
+package loglimit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Lines allows one line a second. Its zero value is ready for use, also concurrently.
+type Lines struct{ next, suppressed atomic.Int64 }
+
+// Allow reports whether to log now, and how many lines were suppressed since the last one.
+func (l *Lines) Allow(now time.Time) (suppressed int64, ok bool) {
+	next := l.next.Load()
+	early := next != 0 && now.UnixNano() < next && now.UnixNano() >= next-int64(time.Second)
+	if early || !l.next.CompareAndSwap(next, now.Add(time.Second).UnixNano()) {
+		l.suppressed.Add(1)
+		return 0, false
+	}
+	return l.suppressed.Swap(0), true
+}
+
+const (
+	// textInterval is how often the same text is allowed.
+	textInterval = time.Minute
+	// maxTexts bounds the texts that are remembered.
+	maxTexts = 100
+)
+
+// Texts allows each text once a minute. Its zero value is ready for use, also concurrently.
+type Texts struct {
+	mu   sync.Mutex
+	seen map[string]time.Time
+}
+
+// Allow reports whether to log a text now.
+func (t *Texts) Allow(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now() // it paces the log alone
+	if last, found := t.seen[text]; found && now.Sub(last) < textInterval {
+		return false
+	}
+	if t.seen == nil || len(t.seen) == maxTexts {
+		t.seen = map[string]time.Time{}
+	}
+	t.seen[text] = now
+	return true
+}

@@ -103,7 +103,7 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			return func() error { _, err := w.TryEnd(ending); return err }, func() {
 				w.SessionGone(s)
 				w.Dead(g)
-				w.Same(w.Told(s), []string{client}, "who is notified")
+				w.Same(w.Notified(s), []string{client}, "who is notified")
 			}
 		},
 		"job": func(w *suite.World, _ transfer.Store) (func() error, func()) {

@@ -1,3 +1,5 @@
+// Batches: what an authorization server changes in one transaction.
+
 package grantstore
 
 import (

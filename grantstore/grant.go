@@ -1,3 +1,5 @@
+// Grants, their types and their references.
+
 package grantstore
 
 import (

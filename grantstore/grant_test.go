@@ -1,3 +1,5 @@
+// Tests of grants and batches: liveness, validation.
+
 package grantstore_test
 
 import (

@@ -1,3 +1,5 @@
+// Tests of queries and their results tokens.
+
 package grantstore_test
 
 import (
@@ -61,8 +63,8 @@ func TestQueryRefuses(t *testing.T) {
 	}
 }
 
-// FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that
-// could have been asked for.
+// FuzzToken: any text sent as a token is refused by the error that says so or leads to a filter that could
+// have been asked for.
 func FuzzToken(f *testing.F) {
 	for _, filter := range []grantstore.Filter{
 		{}, {SubjectID: "ann", Type: grantstore.JTI}, {ClientID: "a\x00b"}, {Type: "token"},

@@ -1,3 +1,5 @@
+// Removals of grants by a filter, in walks.
+
 package grantstore
 
 import (

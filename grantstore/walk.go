@@ -1,3 +1,5 @@
+// Checks of grant queries (rule 5).
+
 package grantstore
 
 import (

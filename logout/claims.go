@@ -1,3 +1,5 @@
+// The claims of logout tokens (Back-Channel Logout 1.0, section 2.4).
+
 package logout
 
 import (

@@ -1,3 +1,5 @@
+// What clients register about logout, and the sources that know it.
+
 package logout
 
 import (

@@ -1,3 +1,5 @@
+// Tests of what a client may register.
+
 package logout_test
 
 import (

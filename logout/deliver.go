@@ -1,3 +1,5 @@
+// One delivery: look up the client, sign a logout token, post it, judge the response, settle (rule 7).
+
 package logout
 
 import (

@@ -1,3 +1,5 @@
+// The Dispatcher: it claims due notifications and starts their deliveries (rule 7).
+
 package logout
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the Dispatcher against HTTP servers and a queue in memory.
+
 package logout_test
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the validation of endings.
+
 package logout_test
 
 import (

@@ -1,3 +1,5 @@
+// URLs of front-channel logout (Front-Channel Logout 1.0).
+
 package logout
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the addresses that logout tokens may be sent to.
+
 package logout
 
 import (

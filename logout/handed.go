@@ -1,3 +1,5 @@
+// A limit for a store that hands out the same notification repeatedly.
+
 package logout
 
 import "time"

@@ -1,3 +1,5 @@
+// Jobs: endings of several sessions (rules 1 and 6).
+
 package logout
 
 import (

@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// forgetful is a queue that hands out one notification for ever, whatever became of it.
+// forgetful is a queue that ignores outcomes and hands out one notification forever.
 type forgetful struct {
 	*queue
 	mu    sync.Mutex

@@ -1,3 +1,5 @@
+// Notifications: the records of the queue, and how they are claimed, settled, retried and listed (rule 7).
+
 package logout
 
 import (

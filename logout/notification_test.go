@@ -109,8 +109,8 @@ func TestDeliveryQueryWalk(t *testing.T) {
 	}
 }
 
-// FuzzToken: whatever is sent as a token, it is refused by the error that says so or leads to a filter that
-// could have been asked for.
+// FuzzToken: any text sent as a token is refused by the error that says so or leads to a filter that could
+// have been asked for.
 func FuzzToken(f *testing.F) {
 	for _, filter := range []logout.NotificationFilter{
 		{}, {State: logout.Pending, ClientID: "mail"}, {SessionID: "a\x00b"}, {State: "lost"},

@@ -33,7 +33,7 @@ func TestPause(t *testing.T) {
 	defer cancel()
 	resumeFirst, err := d.Pause(brief)
 	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("Pause with a delivery under way: %v, want the end of its patience", err)
+		t.Fatalf("Pause with a delivery under way: %v, want its context's error", err)
 	}
 	close(answer)
 	resume, err := d.Pause(t.Context())

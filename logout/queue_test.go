@@ -23,7 +23,7 @@ import (
 
 // queue is the part of a logout.Store that a Dispatcher uses, in memory.
 type queue struct {
-	logout.Store // nil: whatever else is called panics
+	logout.Store // nil: other calls panic
 
 	mu            sync.Mutex
 	notifications map[string]*notification
@@ -127,7 +127,9 @@ func (q *queue) get(id string) logout.Notification {
 // wait polls until the notification meets the condition.
 func (q *queue) wait(t *testing.T, id, what string, ok func(logout.Notification) bool) logout.Notification {
 	t.Helper()
-	testenv.Eventually(t, fmt.Sprintf("notification %s is %s", id, what), func() bool { return ok(q.get(id)) })
+	testenv.Eventually(t, fmt.Sprintf("notification %s is %s", id, what), func() bool {
+		return ok(q.get(id))
+	})
 	return q.get(id)
 }
 

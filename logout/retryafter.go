@@ -1,3 +1,5 @@
+// When a failed delivery is repeated: Retry-After and backoff (rule 7).
+
 package logout
 
 import (

@@ -1,3 +1,5 @@
+// What both sides share: the protocol version, go-plugin's handshake, environment variables.
+
 package plugin
 
 import (

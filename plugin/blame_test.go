@@ -206,7 +206,7 @@ func (b *bench) run(name string, args ...string) {
 	}
 }
 
-// A plugin behind a wrapper that was killed ends by itself, and stays a zombie where nobody reaps it. The
+// A plugin behind a wrapper that was killed ends by itself, and stays a zombie where it is not reaped. The
 // next start does not take it for one that lives on.
 func TestZombieIsNotWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -1,3 +1,5 @@
+// The configuration of Open, and the checks of the binary before its start.
+
 package plugin
 
 import (

@@ -1,3 +1,5 @@
+// Why the system did not execute a binary.
+
 package plugin
 
 import (

@@ -1,3 +1,5 @@
+// The handshake line of a plugin, and errors that say what a binary without one is.
+
 package plugin
 
 import (

@@ -1,3 +1,5 @@
+// One start of a plugin: process, handshake, connection, Configure.
+
 package plugin
 
 import (

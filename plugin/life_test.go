@@ -38,7 +38,7 @@ func TestHostIsKilled(t *testing.T) {
 	b.nothingLeft()
 }
 
-// A plugin that is told to end closes its backend; the host starts another.
+// A plugin that gets SIGTERM closes its backend; the host starts another.
 func TestPluginIsTerminated(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -184,7 +184,7 @@ func TestCallsWaitOverAStartThatFails(t *testing.T) {
 	}
 }
 
-// A plugin that exits is replaced as one that is killed is, and again and again.
+// A plugin that exits is replaced like one that is killed, repeatedly.
 func TestPluginThatExitsIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -206,8 +206,8 @@ func TestPluginThatExitsIsReplaced(t *testing.T) {
 	}
 }
 
-// A plugin whose backend fails at each first write is restarted with a growing backoff, and meanwhile Describe
-// says why.
+// A plugin whose backend fails at each first write is restarted with a growing backoff, and meanwhile
+// Describe says why.
 func TestBackendThatFailsAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -349,8 +349,7 @@ func (b *bench) freeze(pid int) {
 	})
 }
 
-// A plugin that was told to end by a signal, and is slow to close its database, is replaced; calls wait for
-// the next.
+// A plugin that gets SIGTERM, and is slow to close its database, is replaced; calls wait for the next.
 func TestPluginEndedByASignalIsReplaced(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -63,7 +63,7 @@ func TestMain(m *testing.M) {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "error while loading shared libraries")
 		os.Exit(3)
-	case "deaf": // a handshake with nobody behind it
+	case "deaf": // a handshake without a server
 		fmt.Println("1|2|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/none|grpc|")
 		select {}
 	case "host":
@@ -98,7 +98,7 @@ func host() {
 	client, err := plugin.Open(context.Background(), plugin.Config{
 		Path: os.Args[0], Env: []string{modeEnv + "=plugin", folderEnv + "=" + os.Getenv(folderEnv)},
 		SocketDir: os.Getenv(folderEnv),
-		// The plugin writes to a log that nobody reads any more when this process is gone.
+		// The plugin writes to a log that is not read any more when this process is gone.
 		Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {

@@ -1,5 +1,7 @@
 //go:build unix
 
+// Tests of Open: what it starts, and how it refuses what it cannot start.
+
 package plugin_test
 
 import (
@@ -77,7 +79,7 @@ func (b *bench) start(config plugin.Config) *plugin.Client {
 	return client
 }
 
-// marked tells whether a plugin left that mark.
+// marked reports whether a plugin left that mark.
 func (b *bench) marked(name string) bool {
 	_, err := os.Stat(filepath.Join(b.folder, name))
 	return err == nil
@@ -103,7 +105,7 @@ func (b *bench) nothingLeft() {
 	}
 }
 
-// gone tells whether a process has ended. An orphan stays a zombie where process 1 reaps none.
+// gone reports whether a process has ended. An orphan stays a zombie where process 1 reaps none.
 func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
@@ -292,7 +294,7 @@ func TestOpenFails(t *testing.T) {
 		"other version": {
 			"version 1", settings{}, nil, `speaks version "1" of the plugin protocol, this host version 2`,
 		},
-		"nobody answers": {"deaf", settings{}, nil, ""},
+		"no answer": {"deaf", settings{}, nil, ""},
 		"silence": {"silence", settings{}, func(_ *bench, c *plugin.Config) {
 			c.StartTimeout = time.Second / 2
 		}, "was not ready within 500ms"},

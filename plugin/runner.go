@@ -1,3 +1,5 @@
+// The operating system process of a plugin: start, output, end.
+
 package plugin
 
 import (

@@ -1,5 +1,7 @@
 //go:build !unix
 
+// Process groups and signals where there are none.
+
 package plugin
 
 import (

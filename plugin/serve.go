@@ -1,3 +1,5 @@
+// The side of the plugin: Serve, and when its process ends.
+
 package plugin
 
 import (

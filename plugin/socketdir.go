@@ -1,3 +1,5 @@
+// Checks of the folder for the socket.
+
 package plugin
 
 import (

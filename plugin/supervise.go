@@ -1,3 +1,5 @@
+// Supervision: a plugin that died is replaced while calls wait (rule 11).
+
 package plugin
 
 import (

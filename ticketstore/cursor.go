@@ -1,3 +1,5 @@
+// Results tokens, and the walks that they continue (rule 5).
+
 package ticketstore
 
 import (

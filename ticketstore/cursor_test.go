@@ -1,3 +1,5 @@
+// Tests of results tokens.
+
 package ticketstore_test
 
 import (
@@ -101,8 +103,8 @@ func refusedAsToken(t *testing.T, err error) {
 	}
 }
 
-// FuzzDecodeCursor: whatever is sent as a token, it is refused by the error that says so, or it is one that
-// Encode makes.
+// FuzzDecodeCursor: any text sent as a token is refused by the error that says so, or it is one that Encode
+// makes.
 func FuzzDecodeCursor(f *testing.F) {
 	good := encode(f, cursor())
 	first := cursor()
@@ -135,7 +137,7 @@ func forged(body []byte) string {
 	return base64.RawURLEncoding.EncodeToString(append(append([]byte{1}, sum[:8]...), body...))
 }
 
-// FuzzForgedToken: whatever a token carries, the filter that it leads to is one that could have been asked
+// FuzzForgedToken: for any content of a token, the filter that it leads to is one that could have been asked
 // for.
 func FuzzForgedToken(f *testing.F) {
 	for _, seed := range []string{

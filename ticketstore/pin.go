@@ -1,3 +1,5 @@
+// Pins: opening only a store with a known id (rule 11).
+
 package ticketstore
 
 import (
@@ -7,8 +9,8 @@ import (
 	"strings"
 )
 
-// ErrOtherStore: what was opened is not the wanted store, or no store at all (rule 11). A *OtherStoreError
-// has both ids.
+// ErrOtherStore means that what was opened is not the wanted store, or no store at all (rule 11). A
+// *OtherStoreError has both ids.
 var ErrOtherStore = errors.New("it is another store")
 
 // OtherStoreError is an ErrOtherStore with the ids that were wanted and found.

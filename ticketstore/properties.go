@@ -1,3 +1,5 @@
+// Properties: values that a host keeps with the store as a whole (rule 13).
+
 package ticketstore
 
 import (

@@ -1,3 +1,5 @@
+// Queries of sessions and their pages (rule 5).
+
 package ticketstore
 
 import (

@@ -1,3 +1,5 @@
+// Tests of queries and filters.
+
 package ticketstore_test
 
 import (

@@ -1,3 +1,5 @@
+// Sessions, their keys and their clients.
+
 package ticketstore
 
 import (

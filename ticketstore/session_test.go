@@ -1,3 +1,5 @@
+// Tests of sessions: liveness, validation, keys.
+
 package ticketstore_test
 
 import (

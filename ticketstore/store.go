@@ -38,7 +38,7 @@ type Store interface {
 
 	// Rekey replaces the cookie's key, the ticket and how the user signed in, and keeps sid, clients and
 	// creation: the same user signed in again or stepped up (rule 10). The old key is ErrNotFound from then
-	// on. A NewKey that is the old one keeps the cookie: the host seals the ticket anew. Missing, over,
+	// on. A NewKey that is the old one keeps the cookie: the host seals the ticket again. Missing, over,
 	// changed and taken keys are errors as with Renew and Create.
 	Rekey(ctx context.Context, rekey Rekey, now time.Time) (*Session, error)
 

@@ -1,3 +1,5 @@
+// Checks and filters of session queries (rule 5).
+
 package ticketstore
 
 import (

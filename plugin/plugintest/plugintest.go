@@ -1,3 +1,5 @@
+// The suite through gRPC in process (Run), and on a built plugin (RunBinary).
+
 package plugintest
 
 import (

@@ -152,7 +152,7 @@ func GrantOf(ref grantstore.Ref, r *Grant) *grantstore.Grant {
 	}
 }
 
-// SessionTimesOf returns the times of a session that a grant's reader is told, nil for one that has ended.
+// SessionTimesOf returns the times of a grant's session, nil for one that has ended.
 func SessionTimesOf(r *Session) *grantstore.SessionTimes {
 	if r == nil {
 		return nil

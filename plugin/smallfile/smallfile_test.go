@@ -1,3 +1,5 @@
+// Tests of atomic writes, drafts and locks.
+
 package smallfile_test
 
 import (

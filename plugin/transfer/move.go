@@ -1,3 +1,5 @@
+// Moves: Run carries one out, Recover ends what an interrupted one left (rule 12).
+
 package transfer
 
 import (
@@ -93,8 +95,8 @@ func (m *Move) Run(ctx context.Context) error {
 	return err
 }
 
-// ErrUndecided: the target could not be asked whether it is active. The source stays fenced until Recover can
-// ask.
+// ErrUndecided means that the target could not be asked whether it is active. The source stays fenced until
+// Recover can ask.
 var ErrUndecided = fmt.Errorf("%w: it is not known whether the other store is active",
 	ticketstore.ErrUnavailable)
 
@@ -290,7 +292,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 	return nil
 }
 
-// ErrMismatch: counts or sums of the target differ from the source's.
+// ErrMismatch means that counts or sums of the target differ from the source's.
 var ErrMismatch = errors.New("the copy differs from its source")
 
 func (m *Move) compare(ctx context.Context) error {
@@ -388,10 +390,10 @@ func retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// ErrIncomplete: the store is the target of a move that did not complete, and must not serve.
+// ErrIncomplete means that the store is the target of a move that did not complete, and must not serve.
 var ErrIncomplete = errors.New("the store was being filled from another one and is not complete")
 
-// ErrNotSuccessor: the store under the successor's name is another one, or has lost its content.
+// ErrNotSuccessor means that the store under the successor's name is another one, or has lost its content.
 var ErrNotSuccessor = errors.New("it is not the store that has replaced this one")
 
 // Recover ends what an interrupted move left of a store. It returns the name of the store that has replaced

@@ -1,3 +1,5 @@
+// Records, states and stores of a move.
+
 package transfer
 
 import (

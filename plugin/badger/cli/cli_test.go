@@ -1,3 +1,5 @@
+// Tests of the offline commands on stores in temporary folders.
+
 package cli_test
 
 import (
@@ -376,7 +378,7 @@ func TestProgressOnATerminal(t *testing.T) {
 	commandWith(t, cli.Env{Args: []string{"export", path, file}, Terminal: true, Now: tick}).want(t, cli.Done,
 		"\rexport: 80 of 80, 80/s, 0s left", "20 sessions")
 	if o := commandWith(t, cli.Env{Args: []string{"export", path, file}, Now: tick}); o.stderr != "" {
-		t.Errorf("where nobody looks it says %q", o.stderr)
+		t.Errorf("without a terminal it says %q", o.stderr)
 	}
 }
 

@@ -1,3 +1,5 @@
+// An example of the package.
+
 package cli_test
 
 import (

@@ -40,8 +40,8 @@ func stateOf(t *testing.T, folder string) map[string]string {
 	return state
 }
 
-// A look leaves no trace, by whatever user and whether or not the server was killed. A command that writes
-// says as which user to run it.
+// A read-only command changes nothing, run by any user, and whether or not the server was killed. A command
+// that writes says as which user to run it.
 func TestLookingAsAnotherUser(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {

@@ -1,3 +1,5 @@
+// Progress on a terminal, and numbers for people.
+
 package cli
 
 import (

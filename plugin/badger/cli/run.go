@@ -1,3 +1,5 @@
+// The command line: commands, flags, exit codes.
+
 package cli
 
 import (

@@ -1,3 +1,5 @@
+// Tests of log lines, also against go-hclog.
+
 package logline_test
 
 import (
@@ -83,8 +85,8 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// FuzzCopy: whatever a plugin writes, what reaches the host's log is one whole line for each of its lines, in
-// the host's form.
+// FuzzCopy: for any output of a plugin, the host's log gets one whole line for each of its lines, in the
+// host's form.
 func FuzzCopy(f *testing.F) {
 	for _, seed := range []string{
 		`{"@message":5}`,

@@ -1,3 +1,5 @@
+// BackendService: Configure and Describe, client and server.
+
 package rpc
 
 import (

@@ -1,3 +1,5 @@
+// How a client makes a call: its timeout, its retries, and the identity of its error.
+
 package rpc
 
 import (

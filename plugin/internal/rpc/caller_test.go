@@ -104,7 +104,7 @@ func TestUnknownOutcomesAreResolved(t *testing.T) {
 		fails bool
 	}{
 		{"apply again", 1, lost, apply(batch), 2, false},
-		{"apply again and again", 3, lost, apply(batch), 4, false},
+		{"apply repeatedly", 3, lost, apply(batch), 4, false},
 		{"apply given up when the time is up", math.MaxInt, lost, apply(batch), 4, true},
 		{"apply without a process", 9, rpc.ErrGone, apply(batch), 1, true},
 		{"end again", 2, lost, end(ending), 3, false},

@@ -70,11 +70,7 @@ func TestDistrust(t *testing.T) {
 	}
 	sound := func(*logout.Notification) {}
 	work := func(n ...*pb.NotificationRecord) proto.Message {
-		m := &pb.ClaimDeliveriesResponse{}
-		for _, each := range n {
-			m.Deliveries = append(m.Deliveries, each)
-		}
-		return m
+		return &pb.ClaimDeliveriesResponse{Deliveries: n}
 	}
 	one := int64(-7)
 
@@ -296,7 +292,9 @@ func TestDistrust(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := test.call(&rpc.Caller{Conn: staticConn{test.answer}, Timeout: time.Minute, Long: time.Minute})
+			err := test.call(&rpc.Caller{
+				Conn: staticConn{test.answer}, Timeout: time.Minute, Long: time.Minute,
+			})
 			if err == nil {
 				t.Fatal("the answer got through")
 			}

@@ -1,3 +1,5 @@
+// A fake engine, and connections to it, for the tests of this package.
+
 package rpc_test
 
 import (

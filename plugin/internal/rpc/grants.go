@@ -1,3 +1,5 @@
+// GrantsService, client and server.
+
 package rpc
 
 import (

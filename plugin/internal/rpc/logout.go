@@ -1,3 +1,5 @@
+// LogoutService, client and server.
+
 package rpc
 
 import (

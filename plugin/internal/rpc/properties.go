@@ -1,3 +1,5 @@
+// Properties of BackendService, client and server.
+
 package rpc
 
 import (

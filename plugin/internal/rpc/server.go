@@ -1,3 +1,5 @@
+// The server that an engine stands behind, and how it opens and closes.
+
 package rpc
 
 import (

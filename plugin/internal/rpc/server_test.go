@@ -1,3 +1,5 @@
+// Tests of the server: Configure, Close, errors of the engine.
+
 package rpc_test
 
 import (

@@ -1,3 +1,5 @@
+// TicketsService, client and server.
+
 package rpc
 
 import (

@@ -1,3 +1,5 @@
+// TransferService, client and server.
+
 package rpc
 
 import (

@@ -1,3 +1,5 @@
+// Tests of the conversions: random values there and back, and any bytes from the other side.
+
 package wire_test
 
 import (

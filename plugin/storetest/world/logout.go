@@ -67,7 +67,8 @@ const jobTimeout = 2 * time.Minute
 func (w *World) JobDone(id string) logout.Job {
 	w.Helper()
 	last := logout.Job{}
-	for deadline := time.Now().Add(jobTimeout); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	deadline := time.Now().Add(jobTimeout)
+	for ; time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		job, err := w.Logout.Job(w.Ctx(), id)
 		w.OK(err, "Job")
 		switch {

@@ -1,3 +1,5 @@
+// Tests of writing, damaging and reading backups.
+
 package backup_test
 
 import (

@@ -1,3 +1,5 @@
+// The format of a backup: frames, header, summary.
+
 package backup
 
 import (

@@ -27,7 +27,7 @@ func framed(t testing.TB, payloads ...[]byte) []byte {
 const headerFrame = `H{"format":1,"backend":"x","version":"x","store_format":1,"state":"active",` +
 	`"taken":"2026-01-02T03:04:05Z","records":0}`
 
-// Sums are no signature: what somebody has made on purpose is looked at with the same distrust.
+// Sums are no signature: a forged file is checked like a damaged one.
 func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
 	t.Parallel()
 	header, none := []byte(headerFrame), []byte(`S{"records":0,"kinds":[]}`)
@@ -45,7 +45,7 @@ func TestReaderDistrustsWhatHasRightSums(t *testing.T) {
 		},
 		"a record longer than its frame": {framed(t, header, []byte("R\x01\x05abc"), none), ErrDamaged},
 		"a record without data":          {framed(t, header, []byte("R\x01\x01a"), none), ErrDamaged},
-		"records of which none is told":  {framed(t, header, []byte("R\x01\x01a\x00"), none), ErrDamaged},
+		"records missing in the summary": {framed(t, header, []byte("R\x01\x01a\x00"), none), ErrDamaged},
 		"too long a frame":               {append([]byte(magic), "H\xff\xff\xff\xff"...), ErrDamaged},
 	} {
 		r, err := NewReader(bytes.NewReader(c.file))

@@ -107,7 +107,7 @@ var claimCases = []world.Case{
 		w.At(claimed.Next, due, "Next, when the busy clients' notifications were due")
 		w.Same(len(w.Claim(10, "slow", "other").Deliveries), 0,
 			"number of notifications handed out once more")
-		w.Same(len(w.Claim(10).Deliveries), 2, "number of notifications handed out when nobody is busy")
+		w.Same(len(w.Claim(10).Deliveries), 2, "number of notifications handed out when no client is busy")
 	}},
 	{Name: "a pending notification is handed out when it is due", Run: func(w *world.World) {
 		endUsed(w, "mail")

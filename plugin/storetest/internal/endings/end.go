@@ -183,7 +183,8 @@ var endCases = []world.Case{
 			w.Same(w.End(logout.Ending{SubjectID: subject}), want,
 				fmt.Sprintf("the answer for subject %q", subject))
 			w.SessionGone(sessions[subject])
-			w.Same(w.Notified(sessions[subject]), []string{subject}, fmt.Sprintf("clients notified of %q", subject))
+			w.Same(w.Notified(sessions[subject]), []string{subject},
+				fmt.Sprintf("clients notified of %q", subject))
 		}
 	}},
 }

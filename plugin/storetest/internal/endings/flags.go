@@ -1,3 +1,5 @@
+// Rule 6: the flags of an ending.
+
 package endings
 
 import (

@@ -87,14 +87,14 @@ var notificationCases = []world.Case{
 	}},
 	{Name: "a client that used the session recently is notified again", Run: func(w *world.World) {
 		s := w.SignIn("ann")
-		w.Uses(s, "long ago", "lately")
+		w.Uses(s, "long ago", "recent")
 		w.Pass(time.Minute)
-		w.Uses(s, "lately")
+		w.Uses(s, "recent")
 		w.Pass(logout.RecentUse - time.Second)
 		w.Same(w.End(logout.Ending{SessionID: s.SessionID}).NotificationsQueued, 2, "NotificationsQueued")
 		w.At(w.Notification(s, "long ago").Again, time.Time{},
 			"Again of a client that used the session long ago")
-		w.At(w.Notification(s, "lately").Again, w.Now.Add(logout.SecondDelivery),
+		w.At(w.Notification(s, "recent").Again, w.Now.Add(logout.SecondDelivery),
 			"Again of a client that used it lately")
 	}},
 	{Name: "recent use ends just after its time", Run: func(w *world.World) {

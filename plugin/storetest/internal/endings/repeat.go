@@ -1,3 +1,5 @@
+// Rule 3: repeated endings.
+
 package endings
 
 import (

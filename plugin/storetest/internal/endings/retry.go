@@ -29,7 +29,7 @@ func sentAgain(w *world.World, s *ticketstore.Session) {
 }
 
 var retryCases = []world.Case{
-	{Name: "a settled notification is sent again whatever its state", Run: func(w *world.World) {
+	{Name: "a settled notification of any state is sent again", Run: func(w *world.World) {
 		for _, state := range []logout.State{logout.Delivered, logout.Refused, logout.GivenUp} {
 			s := endUsed(w, "mail")
 			w.Settle(w.ClaimOne(), logout.Outcome{State: state, LastError: "so it was"})

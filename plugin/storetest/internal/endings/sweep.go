@@ -153,7 +153,7 @@ var sweepCases = []world.Case{
 		w.Sweep(logout.Sweep{})
 		w.ClaimOne()
 	}},
-	{Name: "a notification sent again is kept anew", Run: func(w *world.World) {
+	{Name: "a notification that was retried is kept for its time again", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Uses(s, "mail")
 		w.Pass(time.Minute)

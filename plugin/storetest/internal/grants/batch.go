@@ -1,3 +1,5 @@
+// Rule 3: a batch applies as a whole or not at all.
+
 package grants
 
 import (

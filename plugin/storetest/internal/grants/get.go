@@ -1,3 +1,5 @@
+// Rule 2: reading grants.
+
 package grants
 
 import (
@@ -120,7 +122,7 @@ var getCases = []world.Case{
 					call, err)
 			}
 		}
-		w.Apply(*batch) // whatever became of it, repeating it settles it
+		w.Apply(*batch) // repeating it resolves the unknown outcome
 		w.Used(g)
 	}},
 }

@@ -1,3 +1,5 @@
+// Rule 3: how long used and expired grants are kept.
+
 package grants
 
 import (

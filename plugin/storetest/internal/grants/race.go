@@ -1,3 +1,5 @@
+// Rule 2: races of grants with each other and with the end of their session.
+
 package grants
 
 import (

@@ -1,3 +1,5 @@
+// Rule 3: repeated batches.
+
 package grants
 
 import (

@@ -1,3 +1,5 @@
+// The use of a session by clients.
+
 package grants
 
 import (

@@ -1,3 +1,5 @@
+// Backups of a store, and restores.
+
 package moves
 
 import (

@@ -1,3 +1,5 @@
+// Rule 12: moves while the source serves.
+
 package moves
 
 import (
@@ -187,7 +189,7 @@ var moveCases = []moveCase{
 		p.is(p.target, transfer.Abandoned)
 		p.Same(p.status(p.source).Content, before, "content of the source")
 		p.Renew(s, 2*time.Hour)
-		p.moved() // an abandoned target may be filled anew
+		p.moved() // an abandoned target may be filled again
 		p.SessionLives(s)
 	}},
 	{"a target with records is refused and unchanged", func(p *pair) {
@@ -336,6 +338,6 @@ func moveUnderWrites(p *pair) {
 		}
 	}
 	if len(live)+len(ended) == 0 {
-		p.Error("nobody wrote")
+		p.Error("no writer wrote")
 	}
 }

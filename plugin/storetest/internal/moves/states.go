@@ -1,3 +1,5 @@
+// Rule 12: journal, fence, states, and recovery after an interrupted move.
+
 package moves
 
 import (

@@ -24,7 +24,7 @@ func setProperty(w *world.World, name, old, value string) error {
 var propertyCases = []world.Case{
 	{Name: "a property is what was set last", Run: func(w *world.World) {
 		if value := property(w, "issuer"); value != nil {
-			w.Fatalf("a property that nobody set is %q, want nil", value)
+			w.Fatalf("an unset property is %q, want nil", value)
 		}
 		w.OK(setProperty(w, "issuer", "", "https://a.example"), "set")
 		w.OK(setProperty(w, "another_one", "", "x"), "set another")

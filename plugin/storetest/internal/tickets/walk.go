@@ -37,7 +37,7 @@ func walkCases(all, filtered int) []world.Case {
 			rows = all
 		}
 		cases = append(cases, world.Case{
-			Name: walk.name + " shows each staying session once whatever comes and goes",
+			Name: walk.name + " shows each remaining session once under changes",
 			Run:  func(w *world.World) { newChurn(w, rows, uint64(i), walk.filter).check() },
 		})
 	}

@@ -2,6 +2,7 @@ package fositestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ory/fosite"
@@ -9,6 +10,7 @@ import (
 	"github.com/ory/fosite/handler/oauth2"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/logout"
 )
 
 // Sessions are the sessions of a server built on fosite: the Adapter, which signs users in and out and removes sessions, and what joins
@@ -20,6 +22,8 @@ type Sessions struct {
 	fosite       *fosite.Config
 	hints        hostadapter.IDTokenHints // nil for a host that verifies none
 	allowUnbound bool
+	signs        bool         // logout tokens can be signed, or will
+	keys         *signingKeys // nil where Config.Key does not sign logout tokens
 
 	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool // may be nil
 }
@@ -36,8 +40,11 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fositestore: %w", err)
 	}
+	keys, _ := host.Signer.(*signingKeys)
 	return &Sessions{
 		Adapter: adapter,
+		signs:   host.Signer != logout.Signer(noKey{}),
+		keys:    keys,
 		store: &Store{
 			adapter: adapter, tie: adapter.Tie(), host: config.Store, legacy: newLegacy(config.Store, config.LegacyUntil), clients: config.clients(),
 			fosite: config.Fosite, grace: config.RefreshGrace,
@@ -48,6 +55,26 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 
 		mayIntrospect: config.MayIntrospect,
 	}, nil
+}
+
+// Ready reports whether sessions can be served: nil, or why not. It is that of the Adapter, and asks for a signing key that was not there at
+// start (Config.Key).
+func (s *Sessions) Ready(ctx context.Context) error {
+	err := s.Adapter.Ready(ctx)
+	if s.keys == nil {
+		return err
+	}
+	if late := s.keys.ready(ctx); late != nil {
+		err = errors.Join(err, fmt.Errorf("fositestore: Config.Key: %w", late))
+	}
+	return err
+}
+
+// Metadata is that of the Adapter. A server without a signing key supports no back-channel logout.
+func (s *Sessions) Metadata(endSessionEndpoint string) *hostadapter.Metadata {
+	m := s.Adapter.Metadata(endSessionEndpoint)
+	m.BackChannelLogout, m.BackChannelLogoutSession = s.signs, s.signs
+	return m
 }
 
 // settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock, while it serves, and gives it a page for

@@ -1,11 +1,14 @@
 package fositestore
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/ory/fosite"
@@ -15,20 +18,22 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Config says how sessions join a server. Backend, Fosite, Store and Key are required.
+// Config says how sessions join a server. Backend, Fosite and Store are required; Key is where clients have a logout URI or
+// ID tokens are issued.
 type Config struct {
 	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
 	// Host.Swap.Backends and Host.Swap.BackendName name others that it may be swapped for while the server serves.
 	Backend sessions.Backend
-	// Fosite is the configuration that the server composes its provider with. From it come the issuer
-	// (IDTokenIssuer) and, by HKDF, the sealing keys (GlobalSecret, RotatedGlobalSecrets: keep a rotated
-	// secret for as long as its tokens live).
+	// Fosite is the configuration that the server composes its provider with. From it come the issuer, where
+	// Host.Issuer is empty (IDTokenIssuer, else AccessTokenIssuer), and, by HKDF, the sealing keys
+	// (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live). A server whose
+	// HMAC strategy has a configuration of its own, so that GlobalSecret is empty, sets Host.Keys.
 	//
 	// The whole of a code or token is checked before anything is revoked, with the strategies of its
 	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and
-	// oauth2.AuthorizeExplicitGrantHandler. Of a host that wraps them the HMAC strategy of compose is
-	// assumed, with GlobalSecret; tokens of another form than its "key.signature" are then revoked by their
-	// signature alone.
+	// oauth2.AuthorizeExplicitGrantHandler, also where a struct of the host's has them in an exported field. Of
+	// a host that hides them the HMAC strategy of compose is assumed, with GlobalSecret; without one, and for
+	// tokens of another form than its "key.signature", they are revoked by their signature alone.
 	//
 	// Attach fills in what fosite would at first use, and FormPostHTMLTemplate where that is nil: a page for
 	// response_mode=form_post whose content security policy the Provider sends along.
@@ -45,6 +50,10 @@ type Config struct {
 	// Key returns the key that signs ID tokens, as the host gives it to fosite: an *rsa.PrivateKey,
 	// *ecdsa.PrivateKey, a JSONWebKey or an OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs
 	// logout tokens, and is asked for at each of them.
+	//
+	// A server without ID tokens may leave it nil: no client is then told by back-channel logout, users are
+	// asked before they are signed out by a client, and a line is logged at start. A key that is nil or an error
+	// at start is taken to come later: that is logged, and Ready fails until it is there.
 	Key func(ctx context.Context) (any, error)
 	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
 	KeyID string
@@ -121,16 +130,24 @@ func (c *Config) check() error {
 	return errors.Join(errs...)
 }
 
+// prepareIssuer finds the issuer: that of Host, of ID tokens, or of access tokens, in this order.
 func (c *Config) prepareIssuer(host *hostadapter.Config) error {
-	issuer := c.Fosite.IDTokenIssuer
+	ofIDTokens, ofAccessTokens := c.Fosite.IDTokenIssuer, c.Fosite.AccessTokenIssuer
 	switch {
-	case issuer == "":
-		return invalidf("Fosite.IDTokenIssuer", "is empty: logout tokens need the issuer of the ID tokens")
-	case host.Issuer != "" && host.Issuer != issuer:
+	case host.Issuer != "" && ofIDTokens != "" && host.Issuer != ofIDTokens:
 		return invalidf("Host.Issuer", "differs from Fosite.IDTokenIssuer")
+	case host.Issuer == "" && ofIDTokens == "" && ofAccessTokens == "":
+		return invalidf("Host.Issuer", "is empty, and so are Fosite.IDTokenIssuer and Fosite.AccessTokenIssuer: one of them is needed")
+	case host.Issuer == "" && ofIDTokens == "" && !isWebURL(ofAccessTokens):
+		return invalidf("Host.Issuer", "is empty, and Fosite.AccessTokenIssuer is not an http or https URL: set Host.Issuer to the server's URL")
 	}
-	host.Issuer = issuer
+	host.Issuer = cmp.Or(host.Issuer, ofIDTokens, ofAccessTokens)
 	return nil
+}
+
+func isWebURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
 }
 
 // prepareKeys derives the key ring. The secrets themselves keep serving fosite's signatures alone.
@@ -138,9 +155,13 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 	if len(host.Keys) > 0 {
 		return nil
 	}
+	if len(c.Fosite.GlobalSecret) == 0 {
+		return invalidf("Host.Keys", "is empty, and so is Fosite.GlobalSecret, which they are derived from otherwise: set Host.Keys to secrets "+
+			"of at least %d bytes, as a server does whose HMAC strategy has a configuration of its own", hostadapter.MinKey)
+	}
 	current, err := c.Fosite.GetGlobalSecret(ctx)
 	if err != nil {
-		return fmt.Errorf("fositestore: reading Fosite.GlobalSecret: %w", err)
+		return fmt.Errorf("fositestore: reading Fosite.GlobalSecret, which Host.Keys can replace: %w", err)
 	}
 	rotated, err := c.Fosite.GetRotatedGlobalSecrets(ctx)
 	if err != nil {
@@ -152,7 +173,7 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 			if i > 0 {
 				field = fmt.Sprintf("Fosite.RotatedGlobalSecrets[%d]", i-1)
 			}
-			return invalidf(field, "is shorter than %d bytes", hostadapter.MinKey)
+			return invalidf(field, "is shorter than %d bytes: where it cannot be longer, set Host.Keys", hostadapter.MinKey)
 		}
 		key, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing secret v1", hostadapter.MinKey)
 		if err != nil {
@@ -166,7 +187,8 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) error {
 	if c.Key == nil {
 		if host.Signer == nil {
-			return invalidf("Key", "is not set: logout tokens are signed with the key of the ID tokens")
+			host.Signer = noKey{}
+			logger(host).WarnContext(ctx, "no signing key (Config.Key): no client is told by back-channel logout that a session has ended")
 		}
 		return nil
 	}
@@ -174,18 +196,22 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 	if host.Signer == nil {
 		host.Signer = keys
 		// A key of a kind that cannot sign is better found now than at the first removal.
-		if _, err := keys.Sign(ctx, []byte("{}")); err != nil {
+		switch err := keys.ready(ctx); {
+		case errors.Is(err, errNoKey):
+			logger(host).WarnContext(ctx, "signing key (Config.Key) is not there yet: Ready fails until it is", "error", err)
+		case err != nil:
 			return fmt.Errorf("fositestore: Config.Key: %w", err)
 		}
 	}
 	if host.Hints == nil && c.Fosite != nil {
 		host.Hints = &idTokenHints{
-			keys: keys, former: c.FormerKeys, clients: c.Store,
-			issuers: append([]string{c.Fosite.IDTokenIssuer}, host.FormerIssuers...),
+			keys: keys, former: c.FormerKeys, clients: c.Store, issuers: append([]string{host.Issuer}, host.FormerIssuers...),
 		}
 	}
 	return nil
 }
+
+func logger(host *hostadapter.Config) *slog.Logger { return cmp.Or(host.Logger, slog.Default()) }
 
 // invalidf returns the error of a field, which is named as in Go: "Config.Fosite".
 func invalidf(field, problem string, args ...any) error {

@@ -44,13 +44,12 @@ func keyOf(key any) func(context.Context) (any, error) {
 func TestConfigNamesEveryFieldAtFault(t *testing.T) {
 	t.Parallel()
 	_, err := fositestore.Attach(t.Context(), fositestore.Config{RefreshGrace: -1})
-	for _, field := range []string{"Backend", "Fosite", "Store", "Key", "RefreshGrace"} {
+	for _, field := range []string{"Backend", "Fosite", "Store", "RefreshGrace"} {
 		if err == nil || !strings.Contains(err.Error(), "invalid Config."+field+":") {
 			t.Errorf("want an error that names %s, got %v", field, err)
 		}
 	}
 	for field, change := range map[string]func(*fositestore.Config){
-		"Fosite.IDTokenIssuer":           func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "" },
 		"Host.Issuer":                    func(c *fositestore.Config) { c.Host.Issuer = "https://other.example" },
 		"Issuer":                         func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "ftp://example" },
 		"Fosite.GlobalSecret":            func(c *fositestore.Config) { c.Fosite.GlobalSecret = []byte("short") },
@@ -140,7 +139,7 @@ func TestSigningKeys(t *testing.T) {
 		})
 	}
 	for name, key := range map[string]any{
-		"nil": nil, "secret": []byte("secret"), "public half": &signingKey().PublicKey,
+		"secret": []byte("secret"), "public half": &signingKey().PublicKey,
 		"wrong algorithm": &josev3.JSONWebKey{Key: rsaKey, Algorithm: "ES256"}, "none": &josev3.JSONWebKey{Key: rsaKey, Algorithm: "none"},
 		"shared secret": &josev3.JSONWebKey{Key: []byte("secret"), Algorithm: "HS256"},
 	} {

@@ -5,6 +5,8 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"reflect"
+	"sync/atomic"
 
 	josev3 "github.com/go-jose/go-jose/v3"
 	"github.com/go-jose/go-jose/v4"
@@ -17,20 +19,50 @@ import (
 type signingKeys struct {
 	get   func(ctx context.Context) (any, error)
 	keyID string
+
+	signed atomic.Bool // it has signed
 }
 
 var _ logout.Signer = (*signingKeys)(nil)
 
+// errNoKey says that the host has no signing key, or not yet.
+var errNoKey = errors.New("no signing key")
+
+// noKey is the Signer of a server without Config.Key. What its clients should be told stays in the queue, with an error that says why.
+type noKey struct{}
+
+var _ logout.Signer = noKey{}
+
+// Sign returns errNoKey.
+func (noKey) Sign(context.Context, []byte) (string, error) {
+	return "", fmt.Errorf("%w: Config.Key is not set", errNoKey)
+}
+
+// ready reports whether logout tokens can be signed: nil, or why not. Once they could, it does not try again.
+func (k *signingKeys) ready(ctx context.Context) error {
+	if k.signed.Load() {
+		return nil
+	}
+	_, err := k.Sign(ctx, []byte("{}"))
+	return err
+}
+
 // Sign signs with the key as it is now.
-func (k *signingKeys) Sign(ctx context.Context, claims []byte) (string, error) {
+func (k *signingKeys) Sign(ctx context.Context, claims []byte) (token string, err error) {
 	key, err := k.current(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
+	case key.opaque != nil:
+		token, err = key.signOpaque(claims)
+	default:
+		signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) { return key.SigningKey, nil })
+		token, err = signer.Sign(ctx, claims)
 	}
-	if key.opaque != nil {
-		return key.signOpaque(claims)
+	if err == nil {
+		k.signed.Store(true)
 	}
-	return hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) { return key.SigningKey, nil }).Sign(ctx, claims)
+	return token, err
 }
 
 // signingKey is a key of the host's, converted. opaque is set for one that is held elsewhere.
@@ -42,7 +74,7 @@ type signingKey struct {
 func (k *signingKeys) current(ctx context.Context) (*signingKey, error) {
 	raw, err := k.get(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("getting the signing key: %w", err)
+		return nil, fmt.Errorf("%w: getting it: %w", errNoKey, err)
 	}
 	key := &signingKey{SigningKey: hostadapter.SigningKey{KeyID: k.keyID}}
 	if err := key.take(raw); err != nil {
@@ -52,20 +84,15 @@ func (k *signingKeys) current(ctx context.Context) (*signingKey, error) {
 }
 
 func (k *signingKey) take(raw any) error {
+	if v := reflect.ValueOf(raw); raw == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+		return fmt.Errorf("%w: it is nil", errNoKey)
+	}
 	switch key := raw.(type) {
-	case nil:
-		return errors.New("signing key is nil")
 	case *josev3.JSONWebKey:
-		if key == nil {
-			return errors.New("signing key is nil")
-		}
 		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
 	case josev3.JSONWebKey:
 		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
 	case *jose.JSONWebKey:
-		if key == nil {
-			return errors.New("signing key is nil")
-		}
 		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)
 	case jose.JSONWebKey:
 		return k.takeJWK(key.Key, key.KeyID, key.Algorithm)

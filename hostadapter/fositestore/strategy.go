@@ -3,6 +3,7 @@ package fositestore
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -24,17 +25,28 @@ type strategies struct {
 // another form, such as JWTs, pass: a revocation must not be answered without being done.
 type assumed struct{ *oauth2.HMACSHAStrategy }
 
-func isHMAC(token string) bool { return strings.Count(token, ".") == 1 }
+// knows reports whether the token can be checked: it has the strategy's form, and there is a secret.
+func (a assumed) knows(ctx context.Context, token string) bool {
+	secret, err := a.Enigma.Config.GetGlobalSecret(ctx)
+	return strings.Count(token, ".") == 1 && err == nil && len(secret) > 0
+}
+
+func (a assumed) ValidateAuthorizeCode(ctx context.Context, r fosite.Requester, code string) error {
+	if !a.knows(ctx, code) {
+		return nil
+	}
+	return a.HMACSHAStrategy.ValidateAuthorizeCode(ctx, r, code)
+}
 
 func (a assumed) ValidateAccessToken(ctx context.Context, r fosite.Requester, token string) error {
-	if !isHMAC(token) {
+	if !a.knows(ctx, token) {
 		return nil
 	}
 	return a.HMACSHAStrategy.ValidateAccessToken(ctx, r, token)
 }
 
 func (a assumed) ValidateRefreshToken(ctx context.Context, r fosite.Requester, token string) error {
-	if !isHMAC(token) {
+	if !a.knows(ctx, token) {
 		return nil
 	}
 	return a.HMACSHAStrategy.ValidateRefreshToken(ctx, r, token)
@@ -45,20 +57,60 @@ func (s *Store) strategies(ctx context.Context) strategies {
 	common := assumed{compose.NewOAuth2HMACStrategy(s.fosite)}
 	found := strategies{code: common, access: common, refresh: common}
 	for _, handler := range s.fosite.GetTokenEndpointHandlers(ctx) {
-		switch h := handler.(type) {
-		case *oauth2.AuthorizeExplicitGrantHandler:
+		if h := handlerIn[oauth2.AuthorizeExplicitGrantHandler](handler); h != nil {
 			found.code = h.AuthorizeCodeStrategy
 			found.access, found.refresh = h.AccessTokenStrategy, h.RefreshTokenStrategy
-		case *oauth2.RefreshTokenGrantHandler:
+		} else if h := handlerIn[oauth2.RefreshTokenGrantHandler](handler); h != nil {
 			found.access, found.refresh = h.AccessTokenStrategy, h.RefreshTokenStrategy
 		}
 	}
 	for _, handler := range s.fosite.GetRevocationHandlers(ctx) {
-		if h, ok := handler.(*oauth2.TokenRevocationHandler); ok {
+		if h := handlerIn[oauth2.TokenRevocationHandler](handler); h != nil {
 			found.access, found.refresh = h.AccessTokenStrategy, h.RefreshTokenStrategy
 		}
 	}
 	return found
+}
+
+// handlerIn returns fosite's handler of type *H: the given one, or the one in an exported field of a struct around it; else nil.
+func handlerIn[H any](handler any) *H {
+	for range maxWrappers {
+		if h, ok := handler.(*H); ok {
+			return h
+		}
+		v := reflect.Indirect(reflect.ValueOf(handler))
+		if v.Kind() != reflect.Struct {
+			return nil
+		}
+		handler = nil
+		for i := range v.NumField() {
+			field := v.Field(i)
+			if !v.Type().Field(i).IsExported() {
+				continue
+			}
+			if h, ok := field.Interface().(*H); ok {
+				return h
+			}
+			if field.CanAddr() {
+				if h, ok := field.Addr().Interface().(*H); ok {
+					return h
+				}
+			}
+			if field.Kind() == reflect.Interface && !field.IsNil() && isHandler(field.Interface()) {
+				handler = field.Interface()
+			}
+		}
+	}
+	return nil
+}
+
+// maxWrappers bounds how deep a handler is looked for.
+const maxWrappers = 8
+
+func isHandler(value any) bool {
+	_, token := value.(fosite.TokenEndpointHandler)
+	_, revocation := value.(fosite.RevocationHandler)
+	return token || revocation
 }
 
 // validate checks the whole of a code or token. Whether it has expired is another question.

@@ -11,7 +11,7 @@ import (
 // positionListed finds a session by its sid alone in the listing, whose rows hold all of it but the ticket.
 // It reads all of them: only where the session's own row is damaged is there no better way.
 func (e *Engine) positionListed(ctx context.Context, sid string) (position []byte, err error) {
-	err = e.view(ctx, func(r *kv.Snapshot) (err error) {
+	err = e.db.View(ctx, func(r *kv.Snapshot) (err error) {
 		position, err = findListed(r, sid)
 		return err
 	})

@@ -110,7 +110,7 @@ func TestDamagedNotificationsStopNoDelivery(t *testing.T) {
 	wantTold(t, log, 5)
 	wantContents(t, e)
 	n := 0
-	_ = e.view(t.Context(), func(r *kv.Snapshot) (err error) {
+	_ = e.db.View(t.Context(), func(r *kv.Snapshot) (err error) {
 		n, err = countKeys(r, layout.IndexNotificationDue, 100)
 		return err
 	})
@@ -349,7 +349,7 @@ func TestPurgesStepOverDamagedRows(t *testing.T) {
 	wantAside(t, e, append(rows, layout.EndedKey("sid-a"))...)
 	wantTold(t, log, 5)
 	wantContents(t, e)
-	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
+	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		for _, table := range [][]byte{layout.NotificationKey(ids["b"]), layout.TableJob, layout.TableEnded,
 			layout.IndexEndedDue, layout.IndexNotificationPurge, layout.IndexJobAge} {
 			k, err := kv.FirstKey(r, table, table)

@@ -20,7 +20,7 @@ func (s endings) Notifications(
 	if err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		p, err := listing.ReadPage(notificationListing(r, &walk.Filter), walk)
 		if err != nil {
 			return err

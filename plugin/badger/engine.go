@@ -204,11 +204,6 @@ func (e *Engine) Grants() grantstore.Store { return grants{e} }
 // Logout returns the logout store.
 func (e *Engine) Logout() logout.Store { return endings{e} }
 
-// view runs f on a snapshot of a store that is complete.
-func (e *Engine) view(ctx context.Context, f func(r *kv.Snapshot) error) error {
-	return e.db.View(ctx, f)
-}
-
 // update runs f in the committer and returns when its changes are durable. f may run while other calls wait,
 // so it must be short; it changes nothing if it returns an error. An error of the database is ErrUnavailable.
 // If ctx ends before f was begun, nothing was changed.

@@ -84,7 +84,7 @@ func TestCommitterAnswersEachChangeAlone(t *testing.T) {
 		})
 	}
 	group.Wait()
-	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
+	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		for i := range 200 {
 			value, err := r.Get(layout.Key([]byte("T"), fmt.Appendf(nil, "%03d", i)))
 			if err != nil || (value != nil) != (i%3 != 0) {
@@ -142,7 +142,7 @@ func TestRemovalOfManyGrantsIsCountedToTheLast(t *testing.T) {
 			t.Errorf("dry run %t: result %+v, want 1 session, %d grants, 1 notice", dry, *result, many)
 		}
 	}
-	_ = e.view(t.Context(), func(r *kv.Snapshot) error {
+	_ = e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		for _, table := range [][]byte{layout.TableGrant, layout.TableFamily, layout.IndexGrantAll,
 			layout.IndexGrantSession, layout.IndexGrantSubject, layout.IndexGrantClient,
 			layout.IndexGrantDue} {

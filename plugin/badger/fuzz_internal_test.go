@@ -67,7 +67,7 @@ func FuzzStoredRecords(f *testing.F) {
 func firstOf(t *testing.T, e *Engine, table, otherwise []byte) []byte {
 	t.Helper()
 	found := otherwise
-	err := e.view(t.Context(), func(r *kv.Snapshot) error {
+	err := e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		return r.Scan(table, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 			found = k
 			return false, nil
@@ -183,7 +183,7 @@ func useEverything(ctx context.Context, e *Engine) {
 		_, _ = grants.Purge(ctx, 10, now)
 	}
 	_ = e.resume(ctx)
-	_ = e.view(ctx, func(r *kv.Snapshot) error {
+	_ = e.db.View(ctx, func(r *kv.Snapshot) error {
 		_, err := kv.CountContents(ctx, r)
 		return err
 	})

@@ -21,7 +21,7 @@ func (s grants) Query(
 	if err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		p, err := listing.ReadPage(grantListing(r, &walk.Filter, now), walk)
 		if err != nil {
 			return err

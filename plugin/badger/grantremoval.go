@@ -29,7 +29,7 @@ func (s grants) Remove(
 	var rows []grantstore.Grant
 	var next []byte
 	most := min(removal.Limit, maxInline, s.e.db.TransactionBytes()/2/grantBytes)
-	err := s.e.view(ctx, func(r *kv.Snapshot) error {
+	err := s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		var from *ticketstore.Bound
 		if len(removal.After) > 0 {
 			from = &ticketstore.Bound{Position: removal.After}

@@ -28,7 +28,7 @@ func (s grants) Get(
 	if err := ref.Validate(); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		record, err := loadGrant(r, ref)
 		if err != nil {
 			return err

@@ -20,7 +20,7 @@ func (s endings) Job(ctx context.Context, id string) (found *logout.Job, err err
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		job := &records.Job{}
 		there, err := kv.Load(r, layout.JobKey(id), job)
 		if err != nil {

@@ -24,7 +24,7 @@ func (s properties) Property(ctx context.Context, name string) (value []byte, er
 	if err := ticketstore.CheckPropertyName(name); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) (err error) {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) (err error) {
 		value, err = loadProperty(r, name)
 		return err
 	})

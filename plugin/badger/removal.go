@@ -217,7 +217,7 @@ func (e *Engine) goOn(tx *kv.Tx, id string) (answer *logout.Result, done bool, e
 // dryRun counts what an ending would do on a snapshot, in strides whose changes are thrown away.
 func (e *Engine) dryRun(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
 	var total *logout.Result
-	err := e.view(ctx, func(r *kv.Snapshot) error {
+	err := e.db.View(ctx, func(r *kv.Snapshot) error {
 		discarded := func() *closing {
 			c := e.closing(kv.DryRun(r), ending, now)
 			c.limit = unbounded

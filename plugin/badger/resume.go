@@ -17,7 +17,7 @@ func (e *Engine) resume(ctx context.Context) error {
 		return nil
 	}
 	var jobs, sids []string
-	err := e.view(ctx, func(r *kv.Snapshot) (err error) {
+	err := e.db.View(ctx, func(r *kv.Snapshot) (err error) {
 		if jobs, err = kv.IDsUnder(r, layout.IndexJobRunning); err != nil {
 			return err
 		}

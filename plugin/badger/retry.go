@@ -48,7 +48,7 @@ func (e *Engine) retrySelected(
 ) (*logout.RetryResult, error) {
 	var ids []string
 	retried := &logout.RetryResult{}
-	err := e.view(ctx, func(r *kv.Snapshot) error {
+	err := e.db.View(ctx, func(r *kv.Snapshot) error {
 		l := notificationListing(r, &retry.Filter)
 		from := &ticketstore.Bound{Position: []byte(retry.After)}
 		if retry.After == "" {

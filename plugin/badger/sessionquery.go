@@ -21,7 +21,7 @@ func (s tickets) Query(
 	if err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		l, err := sessionListing(r, &walk.Filter)
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ func createdBefore(r kv.Reader, session *ticketstore.Session) (bool, error) {
 }
 
 func (s tickets) Get(ctx context.Context, k ticketstore.Key) (session *ticketstore.Session, err error) {
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		record, err := sessionByCookie(r, k)
 		if err == nil {
 			session = records.SessionOf(record)
@@ -77,7 +77,7 @@ func (s tickets) Find(ctx context.Context, sessionID string) (detail *ticketstor
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return nil, err
 	}
-	err = s.e.view(ctx, func(r *kv.Snapshot) error {
+	err = s.e.db.View(ctx, func(r *kv.Snapshot) error {
 		record, err := loadSession(r, sessionID)
 		if err != nil {
 			return err

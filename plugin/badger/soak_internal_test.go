@@ -187,7 +187,7 @@ func (s *soak) look() sample {
 		}
 		return nil
 	})
-	s.must(s.e.view(s.t.Context(), func(r *kv.Snapshot) error {
+	s.must(s.e.db.View(s.t.Context(), func(r *kv.Snapshot) error {
 		return r.Scan(nil, nil, false, func([]byte, func() ([]byte, error)) (bool, error) {
 			look.rows++
 			return true, nil
@@ -222,7 +222,7 @@ func (s *soak) weigh() {
 // empty holds that nothing is left but what the engine keeps of itself.
 func (s *soak) empty() {
 	left := map[string]int{}
-	s.must(s.e.view(s.t.Context(), func(r *kv.Snapshot) error {
+	s.must(s.e.db.View(s.t.Context(), func(r *kv.Snapshot) error {
 		return r.Scan(nil, nil, false, func(k []byte, _ func() ([]byte, error)) (bool, error) {
 			left[string(k[:1])]++
 			return true, nil

@@ -133,7 +133,7 @@ func rowBytes(t *testing.T, e *Engine) (total int64) {
 // usedRows returns what each used grant takes, with its indexes.
 func usedRows(t *testing.T, e *Engine) (sizes []int) {
 	t.Helper()
-	err := e.view(t.Context(), func(r *kv.Snapshot) error {
+	err := e.db.View(t.Context(), func(r *kv.Snapshot) error {
 		return r.Scan(layout.TableGrant, nil, false,
 			func(k []byte, value func() ([]byte, error)) (bool, error) {
 				v, err := value()

@@ -14,24 +14,16 @@ import (
 // StoreID returns what names the data, chosen when the store is opened for the first time. Nobody else writes
 // yet.
 func StoreID(db *badger.DB) (id string, err error) {
-	if id, err = readStoreID(db); err != nil || id != "" {
-		return id, err
-	}
-	id = rand.Text()
-	return id, db.Update(func(txn *badger.Txn) error { return txn.Set(layout.StoreIDKey, []byte(id)) })
-}
-
-// readStoreID returns the id that a store has, empty where it has none yet.
-func readStoreID(db *badger.DB) (id string, err error) {
-	err = db.View(func(txn *badger.Txn) error {
-		item, err := txn.Get(layout.StoreIDKey)
-		if errors.Is(err, badger.ErrKeyNotFound) {
-			return nil
-		}
-		if err != nil {
+	err = db.Update(func(txn *badger.Txn) error {
+		switch item, err := txn.Get(layout.StoreIDKey); {
+		case errors.Is(err, badger.ErrKeyNotFound):
+			id = rand.Text()
+			return txn.Set(layout.StoreIDKey, []byte(id))
+		case err != nil:
 			return err
+		default:
+			return item.Value(func(value []byte) error { id = string(value); return nil })
 		}
-		return item.Value(func(value []byte) error { id = string(value); return nil })
 	})
 	return id, err
 }

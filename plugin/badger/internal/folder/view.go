@@ -151,7 +151,7 @@ func copyLog(from, to string, end int64) error {
 	return errors.Join(err, target.Close())
 }
 
-// Close lets go of the store. The view may be nil, of a database that was not opened to be looked at.
+// Close lets go of the store. The view may be nil, of a database that is open for changes.
 func (v *View) Close() (err error) {
 	if v == nil {
 		return nil

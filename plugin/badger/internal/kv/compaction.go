@@ -89,14 +89,7 @@ func (c *compactions) open(options badger.Options) (*badger.DB, error) {
 
 // renew replaces the transaction now and then, until the context ends.
 func (c *compactions) renew(ctx context.Context) {
-	ticker := time.NewTicker(renewEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, renewEvery, func() {
 		next := c.db.NewTransaction(false)
 		c.mutex.Lock()
 		if len(c.work) == 0 {
@@ -104,7 +97,7 @@ func (c *compactions) renew(ctx context.Context) {
 		}
 		c.mutex.Unlock()
 		next.Discard()
-	}
+	})
 }
 
 // writes takes down that a compaction is about to write a table.

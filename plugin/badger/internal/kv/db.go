@@ -212,6 +212,20 @@ func (d *DB) InBackground(f func(ctx context.Context)) error {
 	return nil
 }
 
+// every calls f at intervals until the context ends.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f()
+		}
+	}
+}
+
 // View runs f on a snapshot, whose scans end when the caller goes or the database closes, unless the store is
 // being filled from another: what is not complete answers nothing.
 func (d *DB) View(ctx context.Context, f func(r *Snapshot) error) error {

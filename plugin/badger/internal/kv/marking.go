@@ -25,19 +25,11 @@ const markerEvery = 2 * time.Second
 
 // tendMarker keeps the marker up with the logs and the value log until the database is closed.
 func (d *DB) tendMarker(ctx context.Context) {
-	ticker := time.NewTicker(markerEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, markerEvery, func() {
 		if err := d.Mark(); err != nil {
-			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again",
-				"error", err)
+			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again", "error", err)
 		}
-	}
+	})
 }
 
 // Mark writes the marker where it is behind what the folder has.

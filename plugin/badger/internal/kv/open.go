@@ -139,14 +139,14 @@ func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 }
 
 // probeEvery is how often a database that takes no changes tries whether its disk takes writes again.
-var probeEvery = 10 * time.Second
+const probeEvery = 10 * time.Second
 
-// openRefusing opens a database whose disk takes no writes for reading alone. Every change is refused with
+// openRefusing opens a database whose disk takes no writes read-only. Every change is refused with
 // the reason. Once the disk takes writes again the database has failed, and the next one that is opened takes
 // changes.
 func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 	path := c.Options.Dir
-	refusal := fmt.Errorf("%w: it is read only until there is room: %w",
+	refusal := fmt.Errorf("%w: it is read-only until there is room: %w",
 		ticketstore.ErrNoSpace, disk.Explain(path, reason))
 	if m, err := folder.ReadMarker(path); err != nil || m.Store == "" || m.Format != layout.Version {
 		return nil, errors.Join(refusal, err)
@@ -166,17 +166,9 @@ func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 
 // awaitDisk tries whether the disk takes writes until it does.
 func (d *DB) awaitDisk(ctx context.Context, options badger.Options) {
-	ticker := time.NewTicker(probeEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, probeEvery, func() {
 		if disk.TakesWrites(options) == nil {
-			d.failure.note("reading alone", errors.New("the disk takes writes again"))
-			return
+			d.failure.note("serving read-only", errors.New("the disk takes writes again")) // which ends ctx
 		}
-	}
+	})
 }

@@ -21,21 +21,14 @@ const (
 
 // tendValueLog collects the value log's garbage until the database is closed.
 func (d *DB) tendValueLog(ctx context.Context) {
-	ticker := time.NewTicker(valueLogEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, valueLogEvery, func() {
 		switch files, err := d.collectValues(ctx); {
 		case err != nil:
 			d.logger.ErrorContext(ctx, "value log cannot be collected, trying again", "error", err)
 		case files > 0:
 			d.logger.InfoContext(ctx, "value log collected", "files", files)
 		}
-	}
+	})
 }
 
 // collectValues is collectValueLog beside the marker, which does not ask for the files meanwhile. An error of

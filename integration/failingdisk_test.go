@@ -166,9 +166,10 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			t.Parallel()
 			config := badgerConfig(t)
 			backend := openPlugin(t, config)
-			w := &suite.World{
-				T: t, Tickets: backend.Tickets(), Grants: backend.Grants(), Logout: backend.Logout(), Properties: backend.Properties(), Now: suite.Base,
-			}
+			w := &suite.World{T: t, Now: suite.Base, Stores: suite.Stores{
+				Tickets: backend.Tickets(), Grants: backend.Grants(), Logout: backend.Logout(),
+				Properties: backend.Properties(),
+			}}
 			change, holds := prepare(w, backend.Transfer())
 			pid := backend.PID()
 			failing, err := testenv.FailSync(t, pid)

@@ -6,6 +6,7 @@
 package storetest
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 
@@ -47,21 +48,20 @@ func Run(t *testing.T, config Config) {
 			moves.Config{New: config.New, Target: config.Target, MovesAlone: true, Rows: config.Rows})
 		return
 	}
-	stores := func(t *testing.T) Stores { return config.New(t).Stores }
+	open := func(t *testing.T, w *world.World) { w.Stores = config.New(t).Stores }
+	rows := cmp.Or(config.Rows, world.DefaultRows)
 	section := func(name string, run func(t *testing.T)) {
 		if len(config.Sections) == 0 || slices.Contains(config.Sections, name) {
 			t.Run(name, func(t *testing.T) { t.Parallel(); run(t) })
 		}
 	}
-	section("Tickets", func(t *testing.T) {
-		tickets.Run(t, tickets.Config{New: stores, Rows: config.Rows, WalkRows: config.WalkRows})
-	})
-	section("Grants", func(t *testing.T) {
-		grants.Run(t, grants.Config{New: stores, Rows: config.Rows})
-	})
-	section("Logout", func(t *testing.T) {
-		endings.Run(t, endings.Config{New: stores, Rows: config.Rows})
-	})
+	for name, groups := range map[string][]world.Group{
+		"Tickets": tickets.Groups(cmp.Or(config.WalkRows, rows), rows),
+		"Grants":  grants.Groups,
+		"Logout":  endings.Groups,
+	} {
+		section(name, func(t *testing.T) { world.Run(t, rows, open, groups) })
+	}
 	if !config.Immovable {
 		section("Transfer", func(t *testing.T) {
 			moves.Run(t, moves.Config{New: config.New, Rows: config.Rows})

@@ -7,10 +7,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Base is the moment at which every case begins. It has microseconds and no more, as some databases keep no
@@ -24,10 +20,7 @@ const DefaultRows = 300
 // goroutine calls them; others call the stores.
 type World struct {
 	*testing.T
-	Tickets    ticketstore.Store
-	Grants     grantstore.Store
-	Logout     logout.Store
-	Properties ticketstore.Properties
+	Stores
 	// Now is the clock.
 	Now time.Time
 	// Rows is how many rows the larger cases use.

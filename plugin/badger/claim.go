@@ -58,7 +58,7 @@ func (s endings) Claim(
 				logout.Delivery{Notification: *records.NotificationOf(d.id, n), Claim: n.Claim})
 		}
 		if len(claimed.Deliveries) > 0 {
-			claimed.Next = earlier(claimed.Next, lease)
+			claimed.Next = rules.Earlier(claimed.Next, lease)
 		}
 		return nil
 	})
@@ -232,10 +232,10 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 			return nil, false, nil
 		}
 		s.client, s.busy, s.taken = client, slices.Contains(s.claim.Busy, client), 0
-		s.head = earlier(s.head, at)
+		s.head = rules.Earlier(s.head, at)
 	}
 	if s.busy || at.After(s.now) || s.taken == s.claim.PerClient {
-		s.next = earlier(s.next, at)
+		s.next = rules.Earlier(s.next, at)
 		return layout.Successor(layout.Key(layout.IndexNotificationDue, layout.More(client))), true, nil
 	}
 	if len(s.due) == s.claim.Limit {
@@ -248,13 +248,6 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 
 // enough ends the survey before its end: there is more at once.
 func (s *survey) enough() { s.full, s.next = true, s.now }
-
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
 
 func clientOfDue(k []byte) (string, error) {
 	client, _, found := bytes.Cut(k[len(layout.IndexNotificationDue):], []byte{0})

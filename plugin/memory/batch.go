@@ -93,18 +93,15 @@ func (a *application) consume() error {
 // again is the use of a grant that was used before. Where all that was issued for it is revoked, that is kept
 // although the batch is refused.
 func (a *application) again() error {
-	family := a.consumed.RequestId
-	lines := a.grantsIn(familyOf(family), func(kind grantstore.Type, _ *records.Grant) bool {
-		return kind == grantstore.RefreshToken
-	})
+	family := familyOf(a.consumed.RequestId)
+	lines := a.where(family, func(r *row) bool { return r.ref().Type == grantstore.RefreshToken })
 	revoke, err := rules.Reuse(a.consumed, a.batch.Consume, len(lines), a.now)
-	if !revoke {
-		return err
+	if revoke {
+		a.rollback()
+		a.drop(a.rows(family)...)
+		a.refused, err = err, nil
 	}
-	a.rollback()
-	a.dropFamily(family, nil)
-	a.refused = err
-	return nil
+	return err
 }
 
 func (a *application) use() error {
@@ -158,8 +155,8 @@ func (a *application) remove() error {
 // dropFamily removes the unused tokens of a request id, of the given types or (nil) all, and counts those that
 // were live.
 func (t *tx) dropFamily(requestID string, types []grantstore.Type) (live int) {
-	live, _ = t.drop(t.grantsIn(familyOf(requestID), func(kind grantstore.Type, _ *records.Grant) bool {
-		return len(types) == 0 || slices.Contains(types, kind)
+	live, _ = t.drop(t.where(familyOf(requestID), func(r *row) bool {
+		return len(types) == 0 || slices.Contains(types, r.ref().Type)
 	})...)
 	return live
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -42,7 +43,7 @@ func (t *tx) endAll(e *logout.Ending) *logout.Result {
 	}
 	job := rules.NewJob(e, t.now)
 	if sessions := t.rows(selected(e)); len(sessions) > 0 {
-		job.Last = []byte(sessions[len(sessions)-1].position())
+		job.Last = records.SessionPosition(t.session(sessions[len(sessions)-1].key))
 	}
 	t.work(job, e)
 	job.Finished = records.Nanos(t.now)
@@ -109,9 +110,7 @@ func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Resul
 // dropConsents removes the consents of a subject to a client, and counts those that were live.
 func (t *tx) dropConsents(subject, client string) (revoked int) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
-	_, revoked = t.drop(t.grantsIn(listing(f), func(kind grantstore.Type, g *records.Grant) bool {
-		return rules.Selected(f, kind, g)
-	})...)
+	_, revoked = t.drop(t.where(listing(f), func(r *row) bool { return rules.Selected(f, r.ref().Type, r.grant()) })...)
 	return revoked
 }
 
@@ -143,7 +142,7 @@ func (t *tx) work(job *records.Job, e *logout.Ending) {
 	switch job.Phase {
 	case logout.PhaseSessions:
 		for _, r := range t.rows(selected(e)) {
-			if r.position() <= string(job.Last) {
+			if bytes.Compare(records.SessionPosition(t.session(r.key)), job.Last) <= 0 {
 				rules.Sum(total, t.end(e, r.key))
 				job.LookedAt++
 			}
@@ -165,8 +164,10 @@ func (t *tx) work(job *records.Job, e *logout.Ending) {
 			total.ConsentsRevoked += t.dropConsents(job.ConsentsSubject, client)
 		}
 		if e.SessionID == "" {
-			revoked, consents := t.drop(t.grantsIn(listing(&grantstore.Filter{SubjectID: e.SubjectID}),
-				func(kind grantstore.Type, g *records.Grant) bool { return rules.RevokesLoose(e, kind, g, t.now) })...)
+			index := listing(&grantstore.Filter{SubjectID: e.SubjectID})
+			revoked, consents := t.drop(t.where(index, func(r *row) bool {
+				return rules.RevokesLoose(e, r.ref().Type, r.grant(), t.now)
+			})...)
 			total.Add(logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
 		}
 		fallthrough
@@ -222,7 +223,7 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		}
 		t.purge()
 		t.scan(timesOf(transfer.Sessions), nil, false, func(_ string, r *row) bool {
-			swept.Next = records.Moment(r.due())
+			swept.Next = rules.Due(t.session(r.key))
 			return false
 		})
 		return swept, nil

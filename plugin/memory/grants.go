@@ -25,13 +25,7 @@ func (r *row) ref() grantstore.Ref {
 	return ref
 }
 
-func (r *row) grant() *records.Grant {
-	if r == nil {
-		return nil
-	}
-	g, _ := r.message.(*records.Grant)
-	return g
-}
+func (r *row) grant() *records.Grant { return messageOf[*records.Grant](r) }
 
 func (r *row) grantOf() *grantstore.Grant { return records.GrantOf(r.ref(), proto.CloneOf(r.grant())) }
 
@@ -44,16 +38,6 @@ func (t *tx) standing(g *records.Grant) *rules.Standing {
 // judge decides whether a grant is live. Every read and every write of a grant asks it.
 func (t *tx) judge(r *row) error {
 	return rules.Judge(r.ref().Type, r.grant(), t.standing(r.grant()), t.now)
-}
-
-// grantsIn returns the rows of an index of grants that match.
-func (t *tx) grantsIn(index string, match func(kind grantstore.Type, g *records.Grant) bool) (list []*row) {
-	for _, r := range t.rows(index) {
-		if match(r.ref().Type, r.grant()) {
-			list = append(list, r)
-		}
-	}
-	return list
 }
 
 // drop removes grants and counts those that were live: tokens, and consents.
@@ -92,17 +76,6 @@ func (s grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*gr
 		}
 		return found, nil
 	})
-}
-
-// listing is the index that leads to the grants that a filter selects.
-func listing(f *grantstore.Filter) string {
-	switch {
-	case f.SessionID != "":
-		return "as" + f.SessionID + "\x00"
-	case f.SubjectID != "":
-		return "au" + f.SubjectID + "\x00"
-	}
-	return allGrants
 }
 
 func (s grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {

@@ -24,14 +24,7 @@ func (t *tx) queue(n *records.Notification) {
 	t.save(transfer.Notifications, id, n)
 }
 
-// notification returns the row of one, nil where there is none.
-func (r *row) notification() *records.Notification {
-	if r == nil {
-		return nil
-	}
-	n, _ := r.message.(*records.Notification)
-	return n
-}
+func (r *row) notification() *records.Notification { return messageOf[*records.Notification](r) }
 
 // clientsWaiting returns the clients with pending notifications, in the order of their turns.
 func (t *tx) clientsWaiting() (clients []string) {
@@ -52,10 +45,10 @@ func (t *tx) clientsWaiting() (clients []string) {
 func (t *tx) ready(claim *logout.Claim) (due []*row, next time.Time) {
 	for _, client := range t.clientsWaiting() {
 		taken, busy, full := 0, slices.Contains(claim.Busy, client), false
-		t.scan("q"+client+"\x00", nil, false, func(_ string, r *row) bool {
+		t.scan(waiting(client), nil, false, func(_ string, r *row) bool {
 			at := records.Moment(r.notification().Due)
 			if busy || at.After(t.now) || taken == claim.PerClient {
-				next = earlier(next, at)
+				next = rules.Earlier(next, at)
 				return false
 			}
 			if full = len(due) == claim.Limit; !full {
@@ -70,13 +63,6 @@ func (t *tx) ready(claim *logout.Claim) (due []*row, next time.Time) {
 	return due, next
 }
 
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
-
 func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
 	return change(ctx, s.Store, now, claim.Validate(), func(t *tx) (*logout.ClaimResult, error) {
 		due, next := t.ready(&claim)
@@ -85,7 +71,7 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 			n := proto.CloneOf(r.notification())
 			rules.Claim(n, now.Add(claim.Lease))
 			t.save(r.kind, r.key, n)
-			claimed.Next = earlier(claimed.Next, now.Add(claim.Lease))
+			claimed.Next = rules.Earlier(claimed.Next, now.Add(claim.Lease))
 			delivery := logout.Delivery{Notification: *records.NotificationOf(r.key, n), Claim: n.Claim}
 			claimed.Deliveries = append(claimed.Deliveries, delivery)
 		}

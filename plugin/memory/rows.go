@@ -2,8 +2,6 @@ package memory
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -20,8 +18,7 @@ import (
 )
 
 // The tree. A row stands under its kind, one byte, and its key (plugin/proto/sessions/records/v1/records.proto).
-// The entries of indexes are made from it, and lead to it. No id has a zero byte; moments are eight bytes that
-// sort as the moments do.
+// The entries of indexes are made from it, and lead to it. No id has a zero byte; moments sort as bytes do.
 //
 //	kind key                      the row
 //	k  key                        session by cookie
@@ -58,89 +55,66 @@ func (s *Store) clear() {
 // nameOf is where a row stands. In an export it is its position.
 func nameOf(kind transfer.Kind, key string) string { return string([]byte{byte(kind)}) + key }
 
-// timed is a moment as a part of a name.
-func timed(n int64) string { return string(binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)) }
-
-// The indexes of which a part is read, and of which all is.
+// Indexes of which a part is read, or all.
 const (
 	allSessions  = "l"
 	allSurvivors = "e"
 	allGrants    = "a\x00"
 )
 
+func all(kind transfer.Kind) string     { return nameOf(kind, "") }
+func clientsOf(sid string) string       { return nameOf(transfer.Clients, sid+"\x00") }
 func sessionsOf(subject string) string  { return "u" + subject + "\x00" }
 func survivorsOf(subject string) string { return "e" + subject + "\x00" }
 func familyOf(requestID string) string  { return "f" + requestID + "\x00" }
 func tokensOf(sid string) string        { return "t" + sid + "\x00" }
-func clientsOf(sid string) string       { return nameOf(transfer.Clients, sid+"\x00") }
-func all(kind transfer.Kind) string     { return nameOf(kind, "") }
+func waiting(client string) string      { return "q" + client + "\x00" }
 func timesOf(kind transfer.Kind) string { return "x" + nameOf(kind, "") }
+
+// listing is the index that leads to the grants that a filter selects.
+func listing(f *grantstore.Filter) string {
+	switch {
+	case f.SessionID != "":
+		return "as" + f.SessionID + "\x00"
+	case f.SubjectID != "":
+		return "au" + f.SubjectID + "\x00"
+	}
+	return allGrants
+}
 
 // entries are the names of the index entries of a row.
 func (r *row) entries() (names []string) {
 	switch m := r.message.(type) {
 	case *records.Session:
-		names = []string{"k" + string(m.Key), allSessions + r.position(), sessionsOf(m.SubjectId) + r.position()}
+		position := string(records.SessionPosition(m))
+		names = []string{"k" + string(m.Key), allSessions + position, sessionsOf(m.SubjectId) + position}
 	case *records.Ended:
 		if m.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 			names = []string{survivorsOf(m.SubjectId) + r.key}
 		}
 	case *records.Grant:
-		kind := r.ref().Type
-		if kind.IsToken() && m.RequestId != "" && m.Consumed == 0 {
+		token := r.ref().Type.IsToken()
+		if token && m.RequestId != "" && m.Consumed == 0 {
 			names = append(names, familyOf(m.RequestId)+r.key)
 		}
-		if kind.IsToken() && m.SessionId != "" {
+		if token && m.SessionId != "" {
 			names = append(names, tokensOf(m.SessionId)+r.key)
 		}
-		if rules.Listed(kind, m) {
-			names = append(names, allGrants+r.position(),
-				"as"+m.SessionId+"\x00"+r.position(), "au"+m.SubjectId+"\x00"+r.position())
+		if rules.Listed(r.ref().Type, m) {
+			position := string(records.GrantPosition(r.ref(), m))
+			names = append(names, allGrants+position,
+				"as"+m.SessionId+"\x00"+position, "au"+m.SubjectId+"\x00"+position)
 		}
 	case *records.Notification:
 		if m.State == string(logout.Pending) {
-			names = []string{"q" + m.ClientId + "\x00" + timed(m.Due) + r.key}
+			names = []string{waiting(m.ClientId) + string(records.SortKey(m.Due)) + r.key}
 		}
 	}
-	if at := r.due(); at != 0 {
-		names = append(names, timesOf(r.kind)+timed(at)+r.key)
+	if due := rules.DueOf(r.message); due != 0 {
+		names = append(names, timesOf(r.kind)+string(records.SortKey(due))+r.key)
 	}
 	return names
 }
-
-// due is when the time of a row comes, 0 for never.
-func (r *row) due() int64 {
-	switch m := r.message.(type) {
-	case *records.Session:
-		return records.Nanos(rules.Due(m))
-	case *records.Ended:
-		return rules.EndedDue(m)
-	case *records.Grant:
-		if rules.Former(m) {
-			return math.MinInt64
-		}
-		return rules.GrantDue(m)
-	case *records.Operation:
-		return records.Nanos(records.Moment(m.When).Add(grantstore.OperationRetention))
-	case *records.Job:
-		return rules.JobDue(m)
-	case *records.Notification:
-		return m.PurgeAt
-	}
-	return 0
-}
-
-// position is where a session or a grant stands in listings. A part of a hash tells grants of one moment apart
-// without giving their keys away.
-func (r *row) position() string {
-	if s, ok := r.message.(*records.Session); ok {
-		return timed(s.Created) + r.key
-	}
-	serial := sha256.Sum256([]byte(r.key))
-	return timed(r.grant().GetCreated()) + string(serial[:8])
-}
-
-func (r *row) name() string { return nameOf(r.kind, r.key) }
 
 func (r *row) record() *transfer.Record {
 	return &transfer.Record{Kind: r.kind, Key: []byte(r.key), Data: r.data}
@@ -152,45 +126,39 @@ func (t *tx) at(kind transfer.Kind, key string) *row {
 	return e.row
 }
 
-// get returns the message of a row for those who only look at it, nil where there is none.
-func get[M proto.Message](t *tx, kind transfer.Kind, key string) (message M) {
-	if r := t.at(kind, key); r != nil {
+// messageOf returns the message of a row (nil: there is none) for those who only look at it.
+func messageOf[M proto.Message](r *row) (message M) {
+	if r != nil {
 		message, _ = r.message.(M)
 	}
 	return message
 }
 
 func (t *tx) session(sid string) *records.Session {
-	return get[*records.Session](t, transfer.Sessions, sid)
+	return messageOf[*records.Session](t.at(transfer.Sessions, sid))
 }
 
 func (t *tx) use(sid, client string) *records.ClientUse {
-	return get[*records.ClientUse](t, transfer.Clients, sid+"\x00"+client)
+	return messageOf[*records.ClientUse](t.at(transfer.Clients, sid+"\x00"+client))
 }
 
-func (t *tx) ended(sid string) *records.Ended { return get[*records.Ended](t, transfer.Ended, sid) }
+func (t *tx) ended(sid string) *records.Ended {
+	return messageOf[*records.Ended](t.at(transfer.Ended, sid))
+}
 
 func (t *tx) operation(id string) *records.Operation {
-	return get[*records.Operation](t, transfer.Operations, id)
+	return messageOf[*records.Operation](t.at(transfer.Operations, id))
 }
 
-func (t *tx) job(id string) *records.Job { return get[*records.Job](t, transfer.Jobs, id) }
+func (t *tx) job(id string) *records.Job { return messageOf[*records.Job](t.at(transfer.Jobs, id)) }
 
-// save writes a row, of a copy: nobody shares memory with a caller. Deterministic is what makes two stores with
-// the same records have the same sums.
+// save writes a row, of a copy: nobody shares memory with a caller.
 func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
-	message = proto.Clone(message)
-	crossing := message
-	if n, ok := message.(*records.Notification); ok { // claims do not move with a store
-		n = proto.CloneOf(n)
-		n.Due, n.Claimed = 0, false
-		crossing = n
-	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(crossing)
+	data, err := records.Cross(proto.Clone(message))
 	if err != nil {
 		panic(fmt.Sprintf("a row that was checked cannot be written: %v", err))
 	}
-	t.replace(nameOf(kind, key), &row{kind, key, message, data})
+	t.replace(nameOf(kind, key), &row{kind, key, proto.Clone(message), data})
 }
 
 func (t *tx) delete(kind transfer.Kind, key string) { t.replace(nameOf(kind, key), nil) }
@@ -275,27 +243,6 @@ func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(po
 	}
 }
 
-// rows returns the rows that an index leads to.
-func (t *tx) rows(index string) (list []*row) {
-	t.scan(index, nil, false, func(_ string, r *row) bool {
-		list = append(list, r)
-		return true
-	})
-	return list
-}
-
-// timely returns the rows of a kind whose time has come, the earliest first.
-func (t *tx) timely(kind transfer.Kind) (list []*row) {
-	t.scan(timesOf(kind), nil, false, func(_ string, r *row) bool {
-		if r.due() > records.Nanos(t.now) {
-			return false
-		}
-		list = append(list, r)
-		return true
-	})
-	return list
-}
-
 // read returns at most count rows of an index that match, from a bound on.
 func (t *tx) read(
 	index string, from *ticketstore.Bound, reverse bool, count int, match func(r *row) bool,
@@ -315,4 +262,24 @@ func (t *tx) read(
 		return true
 	})
 	return rows, s
+}
+
+// where returns the rows of an index that match, rows all of them.
+func (t *tx) where(index string, match func(r *row) bool) []*row {
+	list, _ := t.read(index, nil, false, math.MaxInt, match)
+	return list
+}
+
+func (t *tx) rows(index string) []*row { return t.where(index, func(*row) bool { return true }) }
+
+// timely returns the rows of a kind whose time has come, the earliest first.
+func (t *tx) timely(kind transfer.Kind) (list []*row) {
+	t.scan(timesOf(kind), nil, false, func(_ string, r *row) bool {
+		come := rules.DueOf(r.message) <= records.Nanos(t.now)
+		if come {
+			list = append(list, r)
+		}
+		return come
+	})
+	return list
 }

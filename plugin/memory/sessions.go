@@ -199,13 +199,13 @@ func page[F any](t *tx, index string, w *ticketstore.Walk[F], match func(r *row)
 
 func (p properties) Property(ctx context.Context, name string) ([]byte, error) {
 	return view(ctx, p.Store, anyTime, ticketstore.CheckPropertyName(name), func(t *tx) ([]byte, error) {
-		return slices.Clone(get[*records.Property](t, transfer.Properties, name).GetValue()), nil
+		return slices.Clone(messageOf[*records.Property](t.at(transfer.Properties, name)).GetValue()), nil
 	})
 }
 
 func (p properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
 	_, err := change(ctx, p.Store, anyTime, ticketstore.CheckProperty(name, value), func(t *tx) (bool, error) {
-		is := get[*records.Property](t, transfer.Properties, name).GetValue()
+		is := messageOf[*records.Property](t.at(transfer.Properties, name)).GetValue()
 		change, err := rules.SetProperty(is, old, value, len(t.rows(all(transfer.Properties))))
 		switch {
 		case err != nil || !change:

@@ -111,30 +111,30 @@ func alone[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T,
 // view has f answer a request, unless that is invalid, while nothing changes. What f changes is undone.
 func view[T any](
 	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
-) (answer T, err error) {
-	if invalid != nil {
-		return answer, invalid
-	}
-	return alone(ctx, s, func() (T, error) {
-		if err := rules.Serves(s.status.State); err != nil {
-			return answer, err
-		}
-		t := &tx{s, now, map[string]*row{}}
+) (T, error) {
+	return admit(ctx, s, now, invalid, rules.Serves, func(t *tx) (T, error) {
 		defer t.rollback()
 		return f(t)
 	})
 }
 
-// change has f carry out a request, unless that is invalid.
+// change has f carry out a request, unless that is invalid. The fence is looked at under the lock that the change
+// holds, so that each write is before it or behind it.
 func change[T any](
 	ctx context.Context, s *Store, now time.Time, invalid error, f func(t *tx) (T, error),
+) (T, error) {
+	return admit(ctx, s, now, invalid, rules.Writes, f)
+}
+
+func admit[T any](
+	ctx context.Context, s *Store, now time.Time, invalid error, admits func(transfer.State) error,
+	f func(t *tx) (T, error),
 ) (answer T, err error) {
 	if invalid != nil {
 		return answer, invalid
 	}
 	return alone(ctx, s, func() (T, error) {
-		// Here, under the lock that the change holds, so that each write is before the fence or behind it.
-		if err := rules.Writes(s.status.State); err != nil {
+		if err := admits(s.status.State); err != nil {
 			return answer, err
 		}
 		return transact(s, now, f)

@@ -62,30 +62,12 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 			yield(nil, err)
 			return
 		}
-		batch, size, wanted := &transfer.Batch{}, 0, true
+		batches := transfer.NewBatcher(yield)
 		snapshot.AscendGreaterOrEqual(entry{name: string(after)}, func(e entry) bool {
-			if e.name == string(after) {
-				return true
-			}
-			if !slices.Contains(transfer.Kinds, transfer.Kind(e.name[0])) {
-				return false // indexes stand behind the rows
-			}
-			batch.Records, batch.Position = append(batch.Records, *e.row.record()), []byte(e.name)
-			size += len(e.row.key) + len(e.row.data)
-			if len(batch.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
-				return true
-			}
-			wanted = yield(batch, nil)
-			batch, size = &transfer.Batch{}, 0
-			return wanted && ctx.Err() == nil
+			rows := slices.Contains(transfer.Kinds, transfer.Kind(e.name[0])) // indexes stand behind them
+			return rows && (e.name == string(after) || (batches.Add(e.row.record()) && ctx.Err() == nil))
 		})
-		switch {
-		case !wanted:
-		case ctx.Err() != nil:
-			yield(nil, ctx.Err())
-		case len(batch.Records) > 0:
-			yield(batch, nil)
-		}
+		batches.End(ctx.Err())
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/records"
@@ -15,6 +17,36 @@ const EndedRetention = 24 * time.Hour
 // EndedDue is when to look whether an ended record may go.
 func EndedDue(ended *records.Ended) int64 {
 	return records.Nanos(records.Moment(ended.GetWhen()).Add(EndedRetention))
+}
+
+// DueOf is when to look at a record because its time comes: a session is over, another one may go. 0 is never.
+func DueOf(message proto.Message) int64 {
+	switch m := message.(type) {
+	case *records.Session:
+		return records.Nanos(Due(m))
+	case *records.Ended:
+		return EndedDue(m)
+	case *records.Grant:
+		if Former(m) {
+			return math.MinInt64 // at once
+		}
+		return GrantDue(m)
+	case *records.Operation:
+		return records.Nanos(records.Moment(m.GetWhen()).Add(grantstore.OperationRetention))
+	case *records.Job:
+		return JobDue(m)
+	case *records.Notification:
+		return m.GetPurgeAt()
+	}
+	return 0
+}
+
+// Earlier is the earlier one of two moments, of which the first may be none (zero).
+func Earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // GraceOver is the first moment at which a used grant cannot be used again.

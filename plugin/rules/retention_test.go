@@ -92,3 +92,35 @@ func TestJobsAndEndedRecordsGo(t *testing.T) {
 		t.Errorf("an ended record may go at %s", records.Moment(due))
 	}
 }
+
+func TestDueOf(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		record proto.Message
+		want   int64
+	}{
+		"a session":                    {&records.Session{Expires: in(2), EndsAt: in(1)}, in(1)},
+		"an ended record":              {&records.Ended{When: in(0)}, in(rules.EndedRetention)},
+		"a grant":                      {&records.Grant{Expires: in(1)}, in(1)},
+		"a grant without Expires":      {&records.Grant{}, 0},
+		"one used by a former release": {&records.Grant{Consumed: in(0), Expires: in(1)}, math.MinInt64},
+		"an operation":                 {&records.Operation{When: in(0)}, in(grantstore.OperationRetention)},
+		"a job":                        {&records.Job{Finished: in(0)}, in(logout.JobRetention)},
+		"a pending notification":       {&records.Notification{Due: in(1)}, 0},
+		"a settled one":                {&records.Notification{PurgeAt: in(1)}, in(1)},
+		"a client's row":               {&records.ClientUse{}, 0},
+		"a property":                   {&records.Property{}, 0},
+	} {
+		if got := rules.DueOf(c.record); got != c.want {
+			t.Errorf("%s: %s, want %s", name, records.Moment(got), records.Moment(c.want))
+		}
+	}
+}
+
+func TestEarlier(t *testing.T) {
+	t.Parallel()
+	later := now.Add(1)
+	if rules.Earlier(now, later) != now || rules.Earlier(later, now) != now || rules.Earlier(time.Time{}, now) != now {
+		t.Error("the earlier one of two moments is another")
+	}
+}

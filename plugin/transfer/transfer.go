@@ -163,6 +163,45 @@ type Batch struct {
 	Position []byte
 }
 
+// Batcher cuts the rows of an export into batches, for what Store.Export returns.
+type Batcher struct {
+	yield   func(*Batch, error) bool
+	batch   Batch
+	size    int
+	stopped bool
+}
+
+// NewBatcher returns one that hands its batches to yield.
+func NewBatcher(yield func(*Batch, error) bool) *Batcher { return &Batcher{yield: yield} }
+
+// Add adds a row, and reports whether more are wanted.
+func (b *Batcher) Add(r *Record) bool {
+	b.batch.Records = append(b.batch.Records, *r)
+	b.batch.Position = append([]byte{byte(r.Kind)}, r.Key...)
+	b.size += len(r.Key) + len(r.Data)
+	return (len(b.batch.Records) < MaxBatchRecords && b.size < MaxBatchBytes) || b.flush()
+}
+
+// End hands over what is left or, where the export has failed, the error. Nothing follows where no more was wanted.
+func (b *Batcher) End(err error) {
+	switch {
+	case b.stopped:
+	case err != nil:
+		b.yield(nil, err)
+	default:
+		b.flush()
+	}
+}
+
+func (b *Batcher) flush() bool {
+	if len(b.batch.Records) > 0 {
+		full := b.batch
+		b.batch, b.size = Batch{}, 0
+		b.stopped = !b.yield(&full, nil)
+	}
+	return !b.stopped
+}
+
 // Changes are the rows that the journal names.
 type Changes struct {
 	// Records are the present rows, each once.

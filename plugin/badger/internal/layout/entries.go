@@ -12,7 +12,7 @@ import (
 
 // SessionPosition is the place of a session in a listing ordered by creation.
 func SessionPosition(index, owner []byte, record *records.Session) []byte {
-	return Key(index, owner, TimeKey(record.GetCreated()), Last(record.GetSessionId()))
+	return Key(index, owner, records.SessionPosition(record))
 }
 
 // Entry is an entry of an index: where it stands, and the type and key of what it leads to unless its place
@@ -29,7 +29,7 @@ func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
 		return entries
 	}
 	lead := func(k []byte) { entries = append(entries, Entry{k, records.RefBytes(ref)}) }
-	position := append(TimeKey(g.GetCreated()), serial(ref)...)
+	position := records.GrantPosition(ref, g)
 	switch {
 	case g.GetSessionId() == "":
 	case g.GetUsed() != 0:

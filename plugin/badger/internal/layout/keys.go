@@ -4,7 +4,6 @@ package layout
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -136,9 +135,7 @@ func Last(id string) []byte { return []byte(id) }
 func More(id string) []byte { return append([]byte(id), 0) }
 
 // TimeKey sorts as the moments do, those before 1970 too.
-func TimeKey(n int64) []byte {
-	return binary.BigEndian.AppendUint64(nil, uint64(n)^1<<63)
-}
+func TimeKey(n int64) []byte { return records.SortKey(n) }
 
 const TimeKeyLength = 8
 
@@ -149,12 +146,6 @@ func SplitTimed(k []byte, prefix int) (at time.Time, rest []byte, err error) {
 	}
 	rest = k[prefix+TimeKeyLength:]
 	return records.Moment(int64(binary.BigEndian.Uint64(k[prefix:]) ^ 1<<63)), rest, nil
-}
-
-// serial tells grants of the same moment apart in listings without giving their keys away.
-func serial(ref grantstore.Ref) []byte {
-	sum := sha256.Sum256(records.RefBytes(ref))
-	return sum[:8]
 }
 
 func SessionKey(sid string) []byte           { return Key(TableSession, Last(sid)) }

@@ -82,7 +82,7 @@ func grantID(b []byte) string {
 	if !ok {
 		return "a grant of no type"
 	}
-	return fmt.Sprintf("%s %s", ref.Type, hex.EncodeToString(serial(ref)))
+	return fmt.Sprintf("%s %s", ref.Type, hex.EncodeToString(records.GrantSerial(ref)))
 }
 
 func serialID(position []byte) string {

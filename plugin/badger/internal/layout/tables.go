@@ -3,9 +3,8 @@ package layout
 import (
 	"bytes"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
@@ -105,26 +104,15 @@ func TableOfKind(kind transfer.Kind) *Table {
 // where they stand in an index, and notifications that they are claimed.
 func RecordOf(t *Table, k, value []byte) (*transfer.Record, error) {
 	r := &transfer.Record{Kind: t.Kind, Key: k[len(t.Prefix):], Data: value}
+	message := rules.Message(t.Kind)
 	switch t.Kind {
-	case transfer.Sessions:
-		s := &records.Session{}
-		if err := Decode(k, value, s); err != nil {
-			return nil, err
-		}
-		s.IndexedDue = 0
-		return r, encode(r, s)
-	case transfer.Notifications:
-		n := &records.Notification{}
-		if err := Decode(k, value, n); err != nil {
-			return nil, err
-		}
-		n.Due, n.Claimed = 0, false
-		return r, encode(r, n)
+	case transfer.Sessions, transfer.Notifications:
+	default:
+		return r, nil
 	}
-	return r, nil
-}
-
-func encode(r *transfer.Record, message proto.Message) (err error) {
-	r.Data, err = proto.MarshalOptions{Deterministic: true}.Marshal(message)
-	return err
+	err := Decode(k, value, message)
+	if err == nil {
+		r.Data, err = records.Cross(message)
+	}
+	return r, err
 }

@@ -187,15 +187,8 @@ func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Ba
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		defer context.AfterFunc(m.db.Leaving(), cancel)()
-		stopped := false
-		err := m.db.Look(ctx, func(r *kv.Snapshot) error {
-			b := &transfer.Batch{}
-			size := 0
-			flush := func() bool {
-				stopped = len(b.Records) > 0 && !yield(b, nil)
-				b, size = &transfer.Batch{}, 0
-				return !stopped
-			}
+		batches := transfer.NewBatcher(yield)
+		batches.End(m.db.Look(ctx, func(r *kv.Snapshot) error {
 			for i := range layout.Tables {
 				t := &layout.Tables[i]
 				if t.Kind == 0 || (len(after) > 0 && t.Kind < transfer.Kind(after[0])) {
@@ -205,6 +198,7 @@ func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Ba
 				if len(after) > 0 && t.Kind == transfer.Kind(after[0]) {
 					from = append(layout.Key(t.Prefix, after[1:]), 0)
 				}
+				wanted := true
 				err := r.Scan(t.Prefix, from, false,
 					func(k []byte, value func() ([]byte, error)) (bool, error) {
 						v, err := value()
@@ -215,27 +209,18 @@ func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Ba
 						if err != nil {
 							return false, err
 						}
-						b.Records = append(b.Records, *record)
-						b.Position = append([]byte{byte(t.Kind)}, record.Key...)
-						size += len(k) + len(record.Data)
-						if len(b.Records) < transfer.MaxBatchRecords && size < transfer.MaxBatchBytes {
-							return true, nil
-						}
 						if m.db.Leaving().Err() != nil {
 							return false, m.db.Gone()
 						}
-						return flush(), ctx.Err()
+						wanted = batches.Add(record)
+						return wanted, ctx.Err()
 					})
-				if err != nil || stopped {
+				if err != nil || !wanted {
 					return err
 				}
 			}
-			flush()
 			return nil
-		})
-		if err != nil && !stopped {
-			yield(nil, err)
-		}
+		}))
 	}
 }
 

@@ -18,8 +18,8 @@
 //	4     grant type (one byte), key (32 bytes)  Grant
 //	5     operation id                           Operation
 //	6     operation id                           Job
-//	7     session id                             the operation id of an ending that left rows of dead grants in this
-//	                                             session, or nothing
+//	7     session id                             the operation id of an ending that left rows of dead
+//	                                             grants in this session, or nothing
 //	8     notification id                        Notification
 //	9     name of a property                     Property
 //

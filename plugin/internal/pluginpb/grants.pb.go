@@ -145,8 +145,8 @@ type GetGrantResponse struct {
 	// related are the openid_request and pkce_request of a code's family.
 	Related []*GrantRecord `protobuf:"bytes,2,rep,name=related,proto3" json:"related,omitempty"`
 	// dead says why the grant is not live; it is empty for one that is. "session_ended": its session does not
-	// let it live. "consumed": the code or refresh token was used before, and its session has not ended and
-	// ended it; the grant's consumed time is set then, and not set in a live one.
+	// let it live. "consumed": the code or refresh token was used before, and its session has not ended or let
+	// it survive; the grant's consumed is set then, and 0 in a live one.
 	Dead string `protobuf:"bytes,3,opt,name=dead,proto3" json:"dead,omitempty"`
 	// session says how long the grant's session lives, where it has one that is live.
 	Session       *SessionTimes `protobuf:"bytes,4,opt,name=session,proto3" json:"session,omitempty"`
@@ -294,8 +294,8 @@ func (x *Use) GetMuted() uint32 {
 	return 0
 }
 
-// Slide has a session that a client uses expire later, at most at its ends_at and never sooner than it does.
-// It never fails a batch: a session that is over, and one renewed after renewed_before, stay as they are.
+// Slide renews a session that a client uses: it expires later, at most at its ends_at. It never fails a
+// batch: a session that is over, or was renewed after renewed_before, is left as it is.
 type Slide struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// session_id: required.
@@ -366,7 +366,7 @@ type SessionTimes struct {
 	Renewed int64 `protobuf:"varint,1,opt,name=renewed,proto3" json:"renewed,omitempty"`
 	// expires: required.
 	Expires int64 `protobuf:"varint,2,opt,name=expires,proto3" json:"expires,omitempty"`
-	// ends_at: absent means none.
+	// ends_at: 0 means none.
 	EndsAt        int64 `protobuf:"varint,3,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -233,7 +233,7 @@ type EndDueSessionsResponse struct {
 	Ended int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
 	// notifications_queued counts notifications.
 	NotificationsQueued int64 `protobuf:"varint,2,opt,name=notifications_queued,json=notificationsQueued,proto3" json:"notifications_queued,omitempty"`
-	// next is when the next session falls due, as far as the index knows. Absent means that there is none.
+	// next is when the next session falls due, as far as the index knows. 0 means that there is none.
 	Next int64 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"`
 	// sessions are those that were ended.
 	Sessions []*records.EndedSession `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
@@ -452,7 +452,7 @@ type ClaimDeliveriesResponse struct {
 	// deliveries: at most limit, each notification once.
 	Deliveries []*NotificationRecord `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
 	// next is when the next notification falls due, of any client: claimed ones by the end of their lease,
-	// those passed over by their due time. Absent means that the queue is empty.
+	// those passed over by their due time. 0 means that the queue is empty.
 	Next          int64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -934,7 +934,7 @@ func (x *RetryNotificationsRequest) GetAfter() string {
 // RetryNotificationsResponse says what will be sent again.
 type RetryNotificationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// notification is the notification with the id as it is then. Absent in the answer to a filter.
+	// notification is the one with the id, after the retry. Absent in the answer to a filter.
 	Notification *NotificationRecord `protobuf:"bytes,1,opt,name=notification,proto3" json:"notification,omitempty"`
 	// count is how many notifications will be sent again.
 	Count int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`

@@ -1,0 +1,69 @@
+package layout
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Each prefix leads to its own table, also where a key goes on with any byte.
+func TestPrefixesAreToldApart(t *testing.T) {
+	t.Parallel()
+	for i := range Tables {
+		want := &Tables[i]
+		for _, next := range [][]byte{nil, {0}, {'j'}, {'s'}, {0xff}} {
+			k := Key(want.Prefix, next)
+			got := TableOf(k)
+			if got != want && !(got != nil && bytes.Equal(want.Prefix, TableLedger) && got.Name == "journal") {
+				t.Errorf("key %q is of table %v, want %q", k, got, want.Name)
+			}
+		}
+	}
+}
+
+// Keys of moments sort as the moments do, and are read back.
+func TestTimesSort(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC).UnixNano()
+	moments := []int64{math.MinInt64, -1, 0, 1, now, math.MaxInt64}
+	var keys []string
+	for _, at := range moments {
+		k := ExpiryKey(at, "sid")
+		keys = append(keys, string(k))
+		got, rest, err := SplitTimed(k, len(IndexExpiry))
+		if err != nil || records.Nanos(got) != at || string(rest) != "sid" {
+			t.Errorf("%d is read as %v with %q, error %v", at, got, rest, err)
+		}
+	}
+	if !slices.IsSorted(keys) {
+		t.Errorf("keys of moments are not in their order: %q", keys)
+	}
+	if _, _, err := SplitTimed(IndexExpiry, len(IndexExpiry)); !IsDamage(err) {
+		t.Errorf("a key without a moment: error %v, want that it is damaged", err)
+	}
+}
+
+// The place of a row names no key of a session or of a grant.
+func TestPlacesGiveNoKeyAway(t *testing.T) {
+	t.Parallel()
+	secret := ticketstore.KeyOf("secret")
+	ref := grantstore.Ref{Type: grantstore.RefreshToken, Key: secret}
+	g := &records.Grant{SessionId: "sid", SubjectId: "ann", ClientId: "app", Created: 1, Expires: 2}
+	keys := [][]byte{CookieKey(secret), GrantKey(ref)}
+	for _, entry := range GrantIndexes(ref, g) {
+		keys = append(keys, entry.Key)
+	}
+	for _, k := range keys {
+		table, id := PlaceOf(k)
+		if strings.Contains(table+id, string(secret[:4])) || Public(k) != "" {
+			t.Errorf("the place of a row of %s is %q, and its public part %q", table, id, Public(k))
+		}
+	}
+}

@@ -47,13 +47,11 @@ type DB struct {
 	// database.
 	gate   sync.RWMutex
 	closed bool
-	// base is the context of background work, which stop ends and Close waits for.
+	// base is the context of background work, which Close waits for, and of exports, which hold the gate for as
+	// long as somebody reads on. stop, at the first failure or with Close, ends it.
 	base       context.Context //nolint:containedctx // it is the database's own life
 	stop       context.CancelFunc
 	background sync.WaitGroup
-	// leaving ends exports, which hold the gate for as long as somebody reads on; leave begins Close.
-	leaving context.Context //nolint:containedctx // as base
-	leave   context.CancelFunc
 }
 
 func newDB(ctx context.Context, db *badger.DB, space *disk.Space, failure *failure) *DB {
@@ -63,7 +61,6 @@ func newDB(ctx context.Context, db *badger.DB, space *disk.Space, failure *failu
 		format: layout.Version,
 	}
 	d.base, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-	d.leaving, d.leave = context.WithCancel(d.base)
 	go func() { // what goes on in the background ends with the first failure
 		select {
 		case <-failure.happened:
@@ -80,8 +77,7 @@ func (d *DB) ID() string { return d.id }
 // Format is that of the database when it was opened.
 func (d *DB) Format() int { return d.format }
 
-// ReadOnly reports whether the database is read-only, and Refusal says why where it was opened to take
-// changes.
+// ReadOnly reports whether the database is read-only: it was opened so, or its disk takes no writes (Refusal).
 func (d *DB) ReadOnly() bool { return d.readOnly }
 
 // Refusal is the error of every change of a database that is read-only for want of room, nil of any other.
@@ -93,11 +89,9 @@ func (d *DB) Badger() *badger.DB { return d.db }
 // Space says how much room the disk has.
 func (d *DB) Space() *disk.Space { return d.space }
 
-// Base is the context of what goes on in the background: it ends with the database.
+// Base is the context of what goes on in the background and of exports: it ends when Close begins, or with the
+// first failure.
 func (d *DB) Base() context.Context { return d.base }
-
-// Leaving ends when Close begins.
-func (d *DB) Leaving() context.Context { return d.leaving }
 
 // Ledger is the state of the store. Nobody may change it.
 func (d *DB) Ledger() *recordpb.Ledger { return d.committer.metadata.ledger.Load() }
@@ -116,9 +110,7 @@ func (d *DB) TransactionBytes() int { return d.committer.takes.bytes }
 // Close ends background work, waits for the calls inside and closes the database. It is idempotent. A
 // database that has failed (Failed) is closed within two seconds, which is an error.
 func (d *DB) Close() error {
-	// Scans and exports under way give up, so that the gate opens soon.
-	d.leave()
-	d.stop()
+	d.stop() // scans and exports under way give up, so that the gate opens soon
 	if d.failure.err() != nil {
 		return d.abandon()
 	}

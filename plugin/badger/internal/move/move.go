@@ -5,7 +5,6 @@ package move
 import (
 	"bytes"
 	"context"
-	"iter"
 	"log/slog"
 
 	"google.golang.org/protobuf/proto"
@@ -180,48 +179,6 @@ func clearSome(t *kv.Tx) (done bool, err error) {
 		return !more, nil
 	})
 	return !more, err
-}
-
-func (m *mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
-	return func(yield func(*transfer.Batch, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(m.db.Leaving(), cancel)()
-		batches := transfer.NewBatcher(yield)
-		batches.End(m.db.Look(ctx, func(r *kv.Snapshot) error {
-			for i := range layout.Tables {
-				t := &layout.Tables[i]
-				if t.Kind == 0 || (len(after) > 0 && t.Kind < transfer.Kind(after[0])) {
-					continue
-				}
-				var from []byte
-				if len(after) > 0 && t.Kind == transfer.Kind(after[0]) {
-					from = append(layout.Key(t.Prefix, after[1:]), 0)
-				}
-				wanted := true
-				err := r.Scan(t.Prefix, from, false,
-					func(k []byte, value func() ([]byte, error)) (bool, error) {
-						v, err := value()
-						if err != nil {
-							return false, err
-						}
-						record, err := layout.RecordOf(t, k, v)
-						if err != nil {
-							return false, err
-						}
-						if m.db.Leaving().Err() != nil {
-							return false, m.db.Gone()
-						}
-						wanted = batches.Add(record)
-						return wanted, ctx.Err()
-					})
-				if err != nil || !wanted {
-					return err
-				}
-			}
-			return nil
-		}))
-	}
 }
 
 // inTheBackground runs f, whose failure is worth a line in the log.

@@ -71,8 +71,8 @@ func (c *Consent) find(scope string) (at int, found bool) {
 }
 
 // Remember adds scopes to what the user has let the client have; what it had stays. lifetime is how long these scopes hold from now, also
-// where they were consented to before; zero: until revoked. Without a scope there is nothing to remember. Of concurrent calls none loses its scopes, and none brings back what was
-// revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
+// where they were consented to before; zero: until revoked. Without a scope there is nothing to remember. Each call is a write: call it after a yes. Of concurrent calls none
+// loses its scopes, and none brings back what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
 func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration) error {
 	if err := errors.Join(checkParties(subjectID, clientID), checkScopes(scopes)); err != nil {
 		return err
@@ -109,9 +109,6 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 	old, stored, err := c.read(ctx, subjectID, clientID, now)
 	if err != nil {
 		return err
-	}
-	if lifetime == 0 && old.holdsForGood(scopes) {
-		return nil
 	}
 	consent := old.with(scopes, lifetime, now)
 	if len(consent.Scopes) > MaxScopes {
@@ -280,19 +277,6 @@ func (c *Consent) with(scopes []string, lifetime time.Duration, now time.Time) *
 		result.Scopes = slices.Insert(result.Scopes, at, given)
 	}
 	return result
-}
-
-// holdsForGood reports whether all of the scopes hold until revoked.
-func (c *Consent) holdsForGood(scopes []string) bool {
-	if !c.Covers(scopes) {
-		return false
-	}
-	for _, scope := range scopes {
-		if at, _ := c.find(scope); !c.Scopes[at].Expires.IsZero() {
-			return false
-		}
-	}
-	return true
 }
 
 // consentRef names the consent of a user to a client. Ids have no NUL.

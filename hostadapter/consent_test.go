@@ -216,15 +216,22 @@ func TestRememberDoesNotBringBackWhatWasRevokedMeanwhile(t *testing.T) {
 	h.mustCover("mail", false, "openid")
 }
 
-func TestRememberingWhatIsKnownWritesNothing(t *testing.T) {
+// A yes to what is known already says when the user last agreed, as a request with prompt=consent needs to know.
+func TestRememberingWhatIsKnownIsAnotherYes(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	h.remember("mail", 0, "openid", "email")
-	h.remember("mail", 0)
-	before := h.backend.count("Apply")
+	first := h.clock.Now()
+	h.clock.advance(time.Hour)
 	h.remember("mail", 0, "email")
+	found, err := h.Consents().Find(t.Context(), "ann", "mail")
+	if err != nil || len(found.Scopes) != 2 || found.Scopes[0].Given.Sub(first) != time.Hour || !found.Scopes[1].Given.Equal(first) {
+		t.Errorf("got %+v, %v; want email given an hour after openid", found, err)
+	}
+	before := h.backend.count("Apply")
+	h.remember("mail", 0)
 	if got := h.backend.count("Apply"); got != before {
-		t.Errorf("%d writes, want none", got-before)
+		t.Errorf("%d writes for no scope, want none", got-before)
 	}
 }
 

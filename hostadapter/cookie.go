@@ -33,10 +33,15 @@ func (s secret) value() string        { return base64.RawURLEncoding.EncodeToStr
 func (secret) String() string         { return "[redacted]" }
 func (secret) GoString() string       { return "[redacted]" }
 
-// readCookies returns the secrets of the request's session cookies, each once, at most maxCookies. present: there is a cookie of that name,
-// whether or not it can be one.
+// readCookies returns the secrets of the request's session cookies.
 func (a *Adapter) readCookies(r *http.Request) (secrets []secret, present bool) {
-	for _, cookie := range r.CookiesNamed(a.config.Cookie.Name) {
+	return readSecrets(r, a.config.Cookie.Name)
+}
+
+// readSecrets returns the secrets in the request's cookies of that name, each once, at most maxCookies. present: there is a cookie of that
+// name, whether or not it can be one.
+func readSecrets(r *http.Request, name string) (secrets []secret, present bool) {
+	for _, cookie := range r.CookiesNamed(name) {
 		present = true
 		// Strict: one secret has one spelling.
 		var s secret

@@ -19,6 +19,10 @@ import (
 type carrier struct {
 	// request is the context of the HTTP request, in which the middleware's holder is: hosts may pass a context of their own to fosite.
 	request context.Context
+	// keepsPushed: a pushed authorization request is removed with its answer, not when fosite has read it.
+	keepsPushed bool
+	// marked: the request came back with a mark of Sessions.ReturnURL.
+	marked bool
 
 	mu      sync.Mutex
 	rows    map[grantstore.Ref]*row
@@ -117,7 +121,7 @@ func (c *carrier) failed() error {
 // isAnswer reports whether the error is what a working store says of a grant.
 func isAnswer(err error) bool {
 	for _, answer := range []error{ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
-		ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, errRefused} {
+		ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, ticketstore.ErrConflict, errRefused} {
 		if errors.Is(err, answer) {
 			return true
 		}

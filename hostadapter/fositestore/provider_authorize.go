@@ -13,13 +13,21 @@ import (
 )
 
 // NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none from a user who would have to sign
-// in is fosite.ErrLoginRequired, for WriteAuthorizeError, unless Config.AllowUnbound is set.
+// in is fosite.ErrLoginRequired, for WriteAuthorizeError, unless Config.AllowUnbound is set. A pushed request can be read again until it is
+// answered. One that comes back with the mark of Sessions.ReturnURL is of the moment of that mark.
 func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
 	c := newCarrier(r.Context())
+	c.keepsPushed = true
 	request, err := p.OAuth2Provider.NewAuthorizeRequest(c.into(ctx), r)
 	p.store.carriers.bind(request, c)
 	if err != nil {
 		return request, p.answer(ctx, c, authorizeEndpoint, err)
+	}
+	if asked, ok := p.store.askedAt(r); ok {
+		if concrete, ok := request.(*fosite.AuthorizeRequest); ok {
+			concrete.RequestedAt, c.marked = asked, true
+		}
+		request.GetRequestForm().Del(markParameter)
 	}
 	if err := p.checkHint(ctx, request); err != nil {
 		return request, p.answer(ctx, c, authorizeEndpoint, err)
@@ -60,9 +68,23 @@ func (p *Provider) NewAuthorizeResponse(
 	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
 ) (fosite.AuthorizeResponder, error) {
 	c := p.carrierOf(ctx, request)
+	if c.marked && len(request.GetRequestedScopes()) > 0 && len(request.GetGrantedScopes()) == 0 {
+		// Consent was asked for on another page, and what came of it is lost: the token would be good for nothing.
+		return nil, fosite.ErrConsentRequired.WithHint("None of the requested scopes was granted when the request came back.")
+	}
 	sid, err := p.bind(ctx, c, request, session)
 	if err != nil {
 		return nil, p.answer(ctx, c, authorizeEndpoint, err)
+	}
+	var pushed *row
+	if uri := p.store.pushedURI(ctx, request); uri != "" {
+		pushed, err = p.store.get(c.into(ctx), grantstore.PushedAuthorization, uri)
+		if errors.Is(err, fosite.ErrNotFound) {
+			err = errPushedGone.WithWrap(err)
+		}
+		if err != nil {
+			return nil, p.answer(ctx, c, authorizeEndpoint, err)
+		}
 	}
 	var response fosite.AuthorizeResponder
 	err = p.gathering(ctx, c, func(ctx context.Context) (err error) {
@@ -72,7 +94,13 @@ func (p *Provider) NewAuthorizeResponse(
 		if sid != "" {
 			batch.Use = p.store.use(ctx, c, sid, request.GetClient().GetID())
 		}
+		if pushed != nil {
+			batch.Seen, batch.Delete = append(batch.Seen, pushed.seen), append(batch.Delete, pushed.grant.Ref)
+		}
 	})
+	if pushed != nil && errors.Is(err, ticketstore.ErrConflict) {
+		err = errPushedGone.WithWrap(err)
+	}
 	if err != nil {
 		return nil, p.answer(ctx, c, authorizeEndpoint, err)
 	}
@@ -101,7 +129,13 @@ func (p *Provider) bind(ctx context.Context, c *carrier, request fosite.Authoriz
 	if err != nil {
 		return "", err
 	}
-	bindRequestTime(session, request.GetRequestedAt())
+	requestedAt := request.GetRequestedAt()
+	if mustNotAsk(request) && live != nil && live.AuthTime.After(requestedAt) {
+		// Nobody was shown a page, or this would be no answer to the request: NewAuthorizeRequest has judged it. The
+		// user has signed in by a callback of another provider, which fosite would take for a page.
+		requestedAt = live.AuthTime
+	}
+	bindRequestTime(session, requestedAt)
 	if live != nil {
 		if err := Bind(session, live); err != nil && !p.allowUnbound {
 			return "", err
@@ -122,8 +156,22 @@ func (p *Provider) WriteAuthorizeError(ctx context.Context, rw http.ResponseWrit
 	if p.wroteUnavailable(ctx, rw, err) {
 		return
 	}
+	if request != nil {
+		p.forgetPushed(ctx, request)
+	}
 	p.protectFormPost(rw, request)
 	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, err)
+}
+
+// forgetPushed removes a pushed request that is answered with an error. Where that fails it is good until it expires.
+func (p *Provider) forgetPushed(ctx context.Context, request fosite.AuthorizeRequester) {
+	uri := p.store.pushedURI(ctx, request)
+	if uri == "" {
+		return
+	}
+	if err := p.store.deletePushed(context.WithoutCancel(ctx), uri); err != nil && !errors.Is(err, fosite.ErrNotFound) {
+		p.store.tie.Logger().WarnContext(ctx, "a pushed authorization request was answered and not removed", "error", err)
+	}
 }
 
 // WriteAuthorizeResponse is fosite's, with a Content-Security-Policy where it is a page (response_mode=form_post).

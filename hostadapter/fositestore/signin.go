@@ -1,8 +1,10 @@
 package fositestore
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,27 +13,30 @@ import (
 	"github.com/ory/fosite"
 
 	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// NeedsSignIn reports whether an authorization request asks for more than the session has to offer, so that the login form must be shown
-// although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1): prompt=login or select_account, a sign-in longer ago than
-// max_age, an id_token_hint of another user, or an acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs
-// to. A user who has signed in since the request came is asked no more: fosite refuses what is still not met, but for acr_values, which are
-// voluntary. The claims parameter, which could make an acr essential, is none that fosite reads.
+// NeedsSignIn reports whether an authorization request asks for more than the session has to offer, so that
+// the login form must be shown although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1):
+// prompt=login or select_account, a sign-in longer ago than max_age, an id_token_hint of another user, or an
+// acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs to. A user
+// who has signed in since the request came is asked no more: fosite refuses what is still not met, but for
+// acr_values, which are voluntary. The claims parameter, which could make an acr essential, is none that
+// fosite reads.
 //
-// A host whose login form is a page of its own, which sends the browser back to the authorization endpoint, takes "prompt", "max_age" and
-// "acr_values" out of the request on the way back: otherwise it comes again as a new request for a new sign-in.
+// A host whose login form is a page of its own, or another provider's, sends the browser back by
+// Sessions.ReturnURL: the request is then of the moment at which the user was first asked.
 func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester) bool {
 	if session == nil {
 		return true
 	}
 	form := request.GetRequestForm()
 	if seconds, err := strconv.ParseInt(form.Get("max_age"), 10, 32); err == nil && seconds >= 0 {
-		if session.AuthTime.Add(time.Duration(seconds) * time.Second).Before(request.GetRequestedAt()) {
+		if !isSince(session.AuthTime.Add(time.Duration(seconds)*time.Second), request.GetRequestedAt()) {
 			return true
 		}
 	}
-	if !session.AuthTime.Before(request.GetRequestedAt()) {
+	if isSince(session.AuthTime, request.GetRequestedAt()) {
 		return false
 	}
 	for _, prompt := range prompts(request) {
@@ -46,8 +51,42 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 	return session.ACR != "" && len(acrs) > 0 && !slices.Contains(acrs, session.ACR)
 }
 
-// hintedSubject returns the sub of an ID token. Nobody has verified it: a forged one has the user asked to sign in, as prompt=login does, and is
-// refused by fosite afterwards.
+// isSince reports whether a moment is not before another one. One in whole seconds, as the auth_time of
+// another provider, is as late as its second.
+func isSince(t, other time.Time) bool {
+	if t.Nanosecond() == 0 {
+		other = other.Truncate(time.Second)
+	}
+	return !t.Before(other)
+}
+
+// NeedsConsent reports whether the user has to be asked before the client gets the scopes that it requests:
+// some of them are not among what Consents remember, or prompt=consent asks for it anew (OpenID Connect Core
+// 1.0, section 3.1.2.1). The session is that of the user. A yes is Consents().Remember, with the scopes; then
+// grant them. A consent page of its own sends the browser back by ReturnURL. With prompt=none the answer to
+// the client is fosite.ErrConsentRequired. A store that cannot be asked is ticketstore.ErrUnavailable.
+func (s *Sessions) NeedsConsent(
+	ctx context.Context, session *hostadapter.Session, request fosite.AuthorizeRequester,
+) (bool, error) {
+	scopes := request.GetRequestedScopes()
+	consent, err := s.Consents().Find(ctx, session.SubjectID, request.GetClient().GetID())
+	switch {
+	case errors.Is(err, ticketstore.ErrNotFound):
+		return true, nil
+	case err != nil:
+		return true, asUnavailable(err)
+	case !consent.Covers(scopes):
+		return true, nil
+	case !slices.Contains(prompts(request), "consent"):
+		return false, nil
+	}
+	return slices.ContainsFunc(consent.Scopes, func(given hostadapter.ConsentedScope) bool {
+		return scopes.Has(given.Scope) && given.Given.Before(request.GetRequestedAt())
+	}), nil
+}
+
+// hintedSubject returns the sub of an ID token. Nobody has verified it: a forged one has the user asked to
+// sign in, as prompt=login does, and is refused by fosite afterwards.
 func hintedSubject(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

@@ -62,6 +62,8 @@ type row struct {
 	related []*row
 	// used: the store says that it was used before. Its request need not be there any more.
 	used bool
+	// seen is the precondition that a pushed request is still as it was read.
+	seen grantstore.Precondition
 }
 
 func (s *Store) now() time.Time { return s.tie.Now() }
@@ -155,6 +157,9 @@ func (s *Store) open(grant grantstore.Grant) (*row, error) {
 	}
 	if r.message, err = decodeMessage(data); err != nil {
 		return nil, err
+	}
+	if grant.Type == grantstore.PushedAuthorization {
+		r.seen = grantstore.PreconditionOf(&grant)
 	}
 	r.grant.Data = nil
 	return r, nil

@@ -22,6 +22,11 @@ func (s *Store) CreatePARSession(ctx context.Context, requestURI string, request
 			expires = at
 		}
 	}
+	return s.createPushed(ctx, requestURI, request, expires)
+}
+
+// createPushed keeps a request like a pushed one.
+func (s *Store) createPushed(ctx context.Context, requestURI string, request fosite.AuthorizeRequester, expires time.Time) error {
 	grant, err := s.newGrant(grantstore.PushedAuthorization, requestURI, request, expires)
 	if err != nil {
 		return err
@@ -58,8 +63,15 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 }
 
 // DeletePARSession removes a pushed authorization request: it is good for one use. When another request used it first it is
-// fosite.ErrNotFound.
+// fosite.ErrNotFound. Below the Provider, which removes it with the answer, it stays: the user may have to sign in first.
 func (s *Store) DeletePARSession(ctx context.Context, requestURI string) error {
+	if c := s.carriers.from(ctx); c != nil && c.keepsPushed {
+		return nil
+	}
+	return s.deletePushed(ctx, requestURI)
+}
+
+func (s *Store) deletePushed(ctx context.Context, requestURI string) error {
 	result, err := s.apply(ctx, s.carriers.from(ctx), &grantstore.Batch{
 		Delete: []grantstore.Ref{refOf(grantstore.PushedAuthorization, requestURI)},
 	})

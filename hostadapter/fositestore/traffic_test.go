@@ -98,7 +98,7 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 			return func() *reply {
 				return b.get("/authorize", url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
 			}
-		}, 2, 2},
+		}, 2, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

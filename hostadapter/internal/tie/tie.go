@@ -5,6 +5,7 @@ package tie
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -17,6 +18,7 @@ type Adapter interface {
 	Sealer
 	Slider
 	Forms
+	Marks
 }
 
 // Host is what an adapter was configured with, and how it makes calls.
@@ -79,4 +81,12 @@ type Forms interface {
 	FormToken(sessionID string) string
 	// CheckFormToken reports whether the token is one that FormToken made for the session, not too long ago.
 	CheckFormToken(sessionID, token string) bool
+}
+
+// Marks are values in URLs that come back with the browser that they were made for, whether or not somebody is signed in there.
+type Marks interface {
+	// Mark returns data, sealed for the request's browser and for what it is about. The browser gets a cookie that lives that long.
+	Mark(w http.ResponseWriter, r *http.Request, about, data []byte, lifetime time.Duration) string
+	// ReadMark returns the data of a mark, if it was made for the request's browser, and about the same.
+	ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool)
 }

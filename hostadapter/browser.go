@@ -1,0 +1,54 @@
+package hostadapter
+
+import (
+	"net/http"
+	"slices"
+	"time"
+)
+
+const (
+	// browserCookie is added to the name of the session cookie for that by which a browser is known again
+	// before anybody has signed in there. It signs nobody in.
+	browserCookie = "_browser"
+	// markPurpose is what marks are sealed for, with the browser's key and what they are about as id.
+	markPurpose = "mark"
+)
+
+// Mark implements tie.Marks.
+func (t tied) Mark(
+	w http.ResponseWriter, r *http.Request, about, data []byte, lifetime time.Duration,
+) string {
+	name, browser := t.a.config.Cookie.Name+browserCookie, newSecret()
+	if secrets, _ := readSecrets(r, name); len(secrets) > 0 {
+		browser = secrets[0]
+	}
+	cookie := t.a.cookie(browser.value()) //nolint:gosec // a.cookie sets its attributes
+	cookie.Name, cookie.MaxAge = name, int(lifetime/time.Second)
+	if cookie.SameSite == http.SameSiteStrictMode {
+		// another site, a client's or an identity provider's, sends the browser here
+		cookie.SameSite = http.SameSiteLaxMode
+	}
+	setCookie(w, cookie)
+	return encodeSealed(t.a.ring.seal(markPurpose, markID(browser, about), data))
+}
+
+// ReadMark implements tie.Marks.
+func (t tied) ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
+	sealed, err := decodeSealed(mark)
+	if err != nil {
+		return nil, false
+	}
+	browsers, _ := readSecrets(r, t.a.config.Cookie.Name+browserCookie)
+	for _, browser := range browsers {
+		// Anybody may send anything here: that it does not open is no event for the log.
+		if data, err := t.a.ring.unseal(markPurpose, markID(browser, about), sealed); err == nil {
+			return data, true
+		}
+	}
+	return nil, false
+}
+
+func markID(browser secret, about []byte) []byte {
+	key := browser.key()
+	return slices.Concat(key[:], about)
+}

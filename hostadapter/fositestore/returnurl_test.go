@@ -1,0 +1,461 @@
+package fositestore_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	josev3 "github.com/go-jose/go-jose/v3"
+	"github.com/ory/fosite"
+	"github.com/ory/fosite/storage"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+)
+
+// Hosts whose login form is a page of its own, or another provider's (/auth, /signin), and whose consent page
+// is one (/consent).
+
+// pages has the host send users to pages of their own. asksConsent has it ask for consent too.
+type pages struct {
+	h           *host
+	asksConsent bool
+
+	mu    sync.Mutex
+	kept  map[string]fosite.AuthorizeRequester // what a callback finds of the request
+	urls  map[string]string
+	count int
+}
+
+func newPages(t *testing.T, options ...option) *pages {
+	t.Helper()
+	p := &pages{
+		h: newHost(t, options...), kept: map[string]fosite.AuthorizeRequester{}, urls: map[string]string{},
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/auth", p.authorize)
+	mux.HandleFunc("/prefix/auth", p.authorize)
+	mux.Handle("/stripped/", http.StripPrefix("/stripped", http.HandlerFunc(p.authorize)))
+	mux.HandleFunc("/signin", p.signIn)
+	mux.HandleFunc("/consent", p.consent)
+	mux.HandleFunc("/callback", p.callback)
+	mux.Handle("/", p.h.server.Config.Handler)
+	p.h.server.Config.Handler = p.h.sessions.Middleware(mux)
+	return p
+}
+
+func (p *pages) authorize(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	request, err := p.h.provider.NewAuthorizeRequest(ctx, r)
+	// A host with an upstream provider asks that one, without a page, whether it knows the user.
+	silent := errors.Is(err, fosite.ErrLoginRequired) && r.URL.Query().Get("upstream") != ""
+	if err != nil && !silent {
+		p.h.provider.WriteAuthorizeError(ctx, w, request, err)
+		return
+	}
+	session, err := p.h.sessions.Session(r)
+	page := ""
+	switch {
+	case err != nil:
+	case session == nil || p.h.sessions.NeedsSignIn(session, request):
+		page = "/signin?back="
+	case p.asksConsent:
+		var needs bool
+		if needs, err = p.h.sessions.NeedsConsent(ctx, session, request); needs {
+			page = "/consent?client=" + request.GetClient().GetID() + "&scope=" +
+				url.QueryEscape(request.GetRequestForm().Get("scope")) + "&back="
+		}
+	}
+	var back string
+	if err == nil && page != "" {
+		back, err = p.h.sessions.ReturnURL(w, r, request)
+	}
+	if err != nil {
+		p.h.provider.WriteAuthorizeError(ctx, w, request, err)
+		return
+	}
+	if page != "" {
+		http.Redirect(w, r, page+url.QueryEscape(back), http.StatusSeeOther)
+		return
+	}
+	p.grant(w, r, request)
+}
+
+func (p *pages) grant(w http.ResponseWriter, r *http.Request, request fosite.AuthorizeRequester) {
+	ctx := r.Context()
+	if r.URL.Query().Get("grant") != "nothing" {
+		for _, scope := range request.GetRequestedScopes() {
+			request.GrantScope(scope)
+		}
+	}
+	response, err := p.h.provider.NewAuthorizeResponse(ctx, request, p.h.newSession(""))
+	if err != nil {
+		p.h.provider.WriteAuthorizeError(ctx, w, request, err)
+		return
+	}
+	p.h.provider.WriteAuthorizeResponse(ctx, w, request, response)
+}
+
+func (p *pages) signIn(w http.ResponseWriter, r *http.Request) {
+	if user := r.FormValue("user"); user != "" {
+		identity := hostadapter.Identity{Subject: user, ACR: "1"}
+		if r.FormValue("whole") != "" { // another provider's auth_time
+			identity.AuthTime = time.Now().Truncate(time.Second)
+		}
+		if _, err := p.h.sessions.SignIn(w, r, identity); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+	}
+	http.Redirect(w, r, r.FormValue("back"), http.StatusSeeOther)
+}
+
+func (p *pages) consent(w http.ResponseWriter, r *http.Request) {
+	session, err := p.h.sessions.Session(r)
+	if err == nil {
+		scopes := strings.Fields(r.FormValue("scope"))
+		err = p.h.sessions.Consents().Remember(r.Context(), session.SubjectID, r.FormValue("client"), scopes,
+			0)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	http.Redirect(w, r, r.FormValue("back"), http.StatusSeeOther)
+}
+
+// callback is where another provider sends the browser: it knows the authorization request by what the host
+// has kept of it.
+func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	request, address := p.kept[r.FormValue("state")], p.urls[r.FormValue("state")]
+	p.mu.Unlock()
+	if _, err := p.h.sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user")}); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if request == nil {
+		again, err := http.NewRequestWithContext(r.Context(), http.MethodGet, address, nil)
+		if err == nil {
+			request, err = p.h.provider.NewAuthorizeRequest(r.Context(), again)
+		}
+		if err != nil {
+			p.h.provider.WriteAuthorizeError(r.Context(), w, request, err)
+			return
+		}
+	}
+	p.grant(w, r, request)
+}
+
+// at visits an address of the server, which may be relative.
+func (b *browser) at(address string) *reply {
+	b.h.t.Helper()
+	return b.h.read(b.client.Get(b.h.server.URL + address))
+}
+
+// asked starts an authorization and returns where the browser is to come back to.
+func (b *browser) asked(path string, query url.Values) (back string) {
+	b.h.t.Helper()
+	r := b.get(path, query)
+	page, err := url.Parse(r.header.Get("Location"))
+	if err != nil || (page.Path != "/signin" && page.Path != "/consent") {
+		b.h.t.Fatalf("want a page of the host's, got %d to %q: %s", r.status, r.header.Get("Location"),
+			r.body)
+	}
+	return page.Query().Get("back")
+}
+
+// signed signs in at the page and comes back.
+func (b *browser) signed(user, back string, extra ...string) *reply {
+	b.h.t.Helper()
+	form := url.Values{"user": {user}, "back": {back}}
+	for i := 0; i+1 < len(extra); i += 2 {
+		form.Set(extra[i], extra[i+1])
+	}
+	r := b.get("/signin", form)
+	return b.at(r.header.Get("Location"))
+}
+
+func (r *reply) mustCode(t *testing.T, what string) string {
+	t.Helper()
+	code := r.redirect.Get("code")
+	if code == "" {
+		t.Fatalf("%s: want a code, got %d to %q %s", what, r.status, r.header.Get("Location"), r.body)
+	}
+	return code
+}
+
+func (r *reply) mustAsk(t *testing.T, what string) {
+	t.Helper()
+	if !strings.HasPrefix(r.header.Get("Location"), "/signin?") {
+		t.Errorf("%s: %d to %q, want the login page", what, r.status, r.header.Get("Location"))
+	}
+}
+
+// OpenID Connect Core 1.0, section 3.1.2.1: a request for a new sign-in is answered after it, on whatever
+// page it was.
+func TestReturnURLAfterALoginPage(t *testing.T) {
+	t.Parallel()
+	p := newPages(t, func(h *host, _ *fositestore.Config) { registerRequestObjects(h.memory) })
+	for name, query := range map[string]url.Values{
+		"plain": authorization(), "prompt=login": authorization("prompt", "login"),
+		"select_account": authorization("prompt", "select_account"),
+		"max_age=0":      authorization("max_age", "0"),
+		"max_age":        authorization("max_age", "1", "prompt", "login"),
+		"acr_values":     authorization("acr_values", "2"),
+		"all":            authorization("acr_values", "2", "max_age", "0", "prompt", "login"),
+		"a pushed request": {"client_id": {"app"}, "request_uri": {
+			p.h.post("/par", authorization("prompt", "login", "max_age", "0")).str("request_uri"),
+		}},
+		"a request object": {"client_id": {"objects"}, "response_type": {"code"}, "scope": {"openid"},
+			"request": {
+				assertionWith(t,
+					map[string]any{
+						"prompt": "login", "max_age": "0", "redirect_uri": redirectURI, "state": state,
+						"nonce": nonce,
+					}),
+			}},
+		"a long request": authorization("prompt", "login", "ui_locales", strings.Repeat("de ", 4000)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := p.h.browser()
+			if name != "plain" && name != "a pushed request" { // that was pushed before
+				b.signIn("ann")
+			}
+			back := b.asked("/auth", query)
+			if len(back) > 2048 || !strings.HasPrefix(back, "/auth?") {
+				t.Errorf("%d bytes %.100q, want an address of the server in 2 KiB", len(back), back)
+			}
+			if query.Get("prompt") == "login" {
+				b.at(back).mustAsk(t, "without a sign-in")
+			}
+			r := b.signed("ann", back)
+			code := r.mustCode(t, "signed in")
+			client := query.Get("client_id")
+			p.h.exchange(code, "as", client).must(t, http.StatusOK, "")
+			if query.Get("prompt") == "login" {
+				b.get("/auth", query).mustAsk(t, "the request without the mark")
+			}
+		})
+	}
+}
+
+// registerRequestObjects adds a client that signs its requests.
+func registerRequestObjects(memory *storage.MemoryStore) {
+	key := josev3.JSONWebKey{Key: &clientKey().PublicKey, KeyID: "k", Use: "sig", Algorithm: "ES256"}
+	memory.Clients["objects"] = &fosite.DefaultOpenIDConnectClient{
+		DefaultClient: &fosite.DefaultClient{
+			ID: "objects", Secret: hashed(), RedirectURIs: []string{redirectURI}, GrantTypes: grantTypes,
+			ResponseTypes: []string{"code"},
+			Scopes:        []string{"openid", "photos"},
+		},
+		TokenEndpointAuthMethod: "client_secret_basic", RequestObjectSigningAlgorithm: "ES256",
+		JSONWebKeys: &josev3.JSONWebKeySet{Keys: []josev3.JSONWebKey{key}},
+	}
+}
+
+// What is asked by POST comes back by GET, as browsers do.
+func TestReturnURLOfAPostedRequest(t *testing.T) {
+	t.Parallel()
+	p := newPages(t)
+	b := p.h.browser().signIn("ann")
+	query := authorization("prompt", "login", "login_hint", "ann & a;b 100% ü")
+	r := p.h.read(b.client.PostForm(p.h.server.URL+"/auth?display=page", query))
+	page, _ := url.Parse(r.header.Get("Location"))
+	back := page.Query().Get("back")
+	again, err := url.Parse(back)
+	if err != nil || again.Query().Get("login_hint") != query.Get("login_hint") ||
+		again.Query().Get("display") != "page" {
+		t.Errorf("back to %q, %v; want the request as it was", back, err)
+	}
+	b.signed("ann", back).mustCode(t, "signed in")
+}
+
+// The query of a GET comes back to the byte, also where it cannot be parsed, and on the path that the browser
+// knows.
+func TestReturnURLKeepsTheRequest(t *testing.T) {
+	t.Parallel()
+	p := newPages(t)
+	raw := authorization("prompt", "login").Encode() + "&x=a+b%20c&y=%C3%BC&empty&z="
+	for _, path := range []string{"/auth", "/prefix/auth", "/stripped/auth"} {
+		b := p.h.browser()
+		page, _ := url.Parse(b.at(path + "?" + raw).header.Get("Location"))
+		back := page.Query().Get("back")
+		if !strings.HasPrefix(back, path+"?"+raw+"&") {
+			t.Errorf("%s: back to %q, want the request and a mark", path, back)
+		}
+		b.signed("ann", back).mustCode(t, path)
+	}
+}
+
+// A mark is good for the browser, the request and the ten minutes that it was made for.
+func TestReturnURLOfOthers(t *testing.T) {
+	t.Parallel()
+	clock := &movedClock{}
+	p := newPages(t, func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
+	query := authorization("prompt", "login")
+	ann, eve := p.h.browser(), p.h.browser()
+	back := ann.asked("/auth", query)
+	eve.asked("/auth", query) // has a browser cookie of its own
+	eve.signIn("eve")
+	eve.at(back).mustAsk(t, "another browser")
+	stranger := p.h.browser().signIn("bob")
+	stranger.at(back).mustAsk(t, "a browser that was asked nothing")
+
+	mark := func(address string) string {
+		u, _ := url.Parse(address)
+		return u.Query().Get("asked")
+	}
+	ann.signIn("ann")
+	other := authorization("prompt", "login", "client_id", "other")
+	other.Set("asked", mark(back))
+	ann.get("/auth", other).mustAsk(t, "another client's request")
+	forged := authorization("prompt", "login")
+	forged.Set("asked", "x"+mark(back)[1:])
+	ann.get("/auth", forged).mustAsk(t, "a forged mark")
+
+	ann.at(back).mustCode(t, "her own")
+	clock.advance(9 * time.Minute)
+	ann.at(back).mustCode(t, "within ten minutes")
+	clock.advance(2 * time.Minute)
+	ann.at(back).mustAsk(t, "after ten minutes")
+}
+
+// A sign-in before the request was made does not satisfy it, also with a mark.
+func TestReturnURLWithoutANewSignIn(t *testing.T) {
+	t.Parallel()
+	p := newPages(t)
+	for _, asks := range [][]string{{"prompt", "login"}, {"max_age", "0"}, {"acr_values", "2"}} {
+		b := p.h.browser().signIn("ann")
+		back := b.asked("/auth", authorization(asks...))
+		for range 3 {
+			b.at(back).mustAsk(t, asks[0])
+		}
+		b.signed("ann", back, "whole", "1").mustCode(t, asks[0]+" with an auth_time in whole seconds")
+	}
+}
+
+// RFC 9126, section 4: a pushed request is good for one answer. It is there until then, however often a page
+// is shown in between.
+func TestPushedRequestIsKeptUntilItsAnswer(t *testing.T) {
+	t.Parallel()
+	clock := &movedClock{}
+	p := newPages(t, func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
+	clock.advance(-time.Hour) // fosite has a clock of its own, which is not to be behind
+	push := func(changes ...string) url.Values {
+		return url.Values{
+			"client_id":   {"app"},
+			"request_uri": {p.h.post("/par", authorization(changes...)).str("request_uri")},
+		}
+	}
+	query := push()
+	b := p.h.browser()
+	b.asked("/auth", query)
+	back := b.asked("/auth", query)
+	clock.advance(7 * time.Minute) // longer than it would live, and less than the mark does
+	b.signed("ann", back).mustCode(t, "signed in")
+	if r := b.at(back); r.redirect.Get("code") != "" || r.status == http.StatusOK {
+		t.Errorf("again: %d %v, want it refused", r.status, r.redirect)
+	}
+	query = push()
+	for range 2 { // the login form inside of authorize
+		if r := p.h.browser().get("/authorize", query); r.status != http.StatusUnauthorized {
+			t.Fatalf("%d %s, want the login form", r.status, r.body)
+		}
+	}
+	form := again(query)
+	form.Set("user", "bob")
+	b.get("/authorize", form).mustCode(t, "by a form")
+	query = push("prompt", "none") // an error is an answer too
+	stranger := p.h.browser()
+	if r := stranger.get("/auth", query); r.redirect.Get("error") != "login_required" {
+		t.Errorf("%d %v, want login_required", r.status, r.redirect)
+	}
+	if r := b.get("/auth", query); r.redirect.Get("code") != "" {
+		t.Error("a pushed request was good for an error and a code")
+	}
+}
+
+// SignIn in a callback that has never seen the authorization request, which goes on from there: prompt=none
+// is judged by who is signed in now.
+func TestSignInInACallback(t *testing.T) {
+	t.Parallel()
+	p := newPages(t)
+	for _, prompt := range []string{"", "login", "none", "consent"} {
+		query := authorization("prompt", prompt)
+		if prompt == "" {
+			query.Del("prompt")
+		}
+		if prompt != "login" { // that one has been asked for after the sign-in
+			p.urls["again"] = p.h.server.URL + "/auth?" + query.Encode()
+			b := p.h.browser()
+			code := b.get("/callback", url.Values{"state": {"again"}, "user": {"ann"}}).mustCode(t,
+				prompt+", a request made anew")
+			p.h.exchange(code).must(t, http.StatusOK, "")
+		}
+		kept := fosite.NewAuthorizeRequest()
+		first, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			p.h.server.URL+"/auth?"+query.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The answer to prompt=none from nobody is login_required, which this host has another provider
+		// decide.
+		request, err := p.h.provider.NewAuthorizeRequest(t.Context(), first)
+		if err != nil && prompt != "none" {
+			t.Fatal(err)
+		}
+		if concrete, ok := request.(*fosite.AuthorizeRequest); ok {
+			*kept = *concrete
+		}
+		kept.RequestedAt = kept.RequestedAt.Add(-time.Minute)
+		p.kept["kept"] = kept
+		b := p.h.browser()
+		code := b.get("/callback", url.Values{"state": {"kept"}, "user": {"ann"}}).mustCode(t,
+			prompt+", a request that was kept")
+		p.h.exchange(code).must(t, http.StatusOK, "")
+	}
+	// On the way back with a mark.
+	b := p.h.browser()
+	back := b.asked("/auth", authorization("prompt", "none", "max_age", "0", "upstream", "1"))
+	b.signed("ann", back).mustCode(t, "prompt=none after a sign-in")
+}
+
+// A second request, after the consent page, gets what the user agreed to.
+func TestReturnURLAfterAConsentPage(t *testing.T) {
+	t.Parallel()
+	p := newPages(t)
+	p.asksConsent = true
+	b := p.h.browser()
+	for _, prompt := range []string{"consent", "login consent", "consent"} {
+		back := b.asked("/auth", authorization("prompt", prompt))
+		r := b.signed("ann", back)
+		consent := r.header.Get("Location")
+		if !strings.HasPrefix(consent, "/consent?") {
+			t.Fatalf("%s: %d to %q, want the consent page", prompt, r.status, consent)
+		}
+		page, _ := url.Parse(consent)
+		if r := b.at(page.Query().Get("back")); !strings.HasPrefix(r.header.Get("Location"), "/consent?") {
+			t.Errorf("%s: without a yes: %d to %q, want the consent page", prompt, r.status,
+				r.header.Get("Location"))
+		}
+		tokens := p.h.exchange(b.at(b.at(consent).header.Get("Location")).mustCode(t, prompt))
+		if tokens.str("scope") != "openid offline_access" {
+			t.Errorf("%s: %v, want the scopes that were agreed to", prompt, tokens.json)
+		}
+	}
+	b.get("/auth", authorization()).mustCode(t, "a consent that is remembered")
+	back := b.asked("/auth", authorization("scope", "openid photos"))
+	if !strings.Contains(back, "/auth?") {
+		t.Errorf("back to %q", back)
+	}
+	// A host that forgets what was agreed to.
+	p.asksConsent = false
+	if r := b.at(back + "&grant=nothing"); r.redirect.Get("error") != "consent_required" {
+		t.Errorf("%d %v, want consent_required and no token without scopes", r.status, r.redirect)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/ory/fosite"
 
@@ -20,6 +21,7 @@ type endpoint int
 
 const (
 	tokenEndpoint endpoint = iota
+	customGrant            // the token endpoint, with a grant type other than those that use up a code or refresh token
 	authorizeEndpoint
 	otherEndpoint // where fosite's own answer is right: inactive, revoked
 )
@@ -52,8 +54,8 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 			WithHint("The user's session is used by as many clients as it may: sign out and in again to use others.")
 	}
 	switch at {
-	case tokenEndpoint:
-		return tokenAnswer(err)
+	case tokenEndpoint, customGrant:
+		return tokenAnswer(at, err)
 	case authorizeEndpoint:
 		return authorizeAnswer(err)
 	}
@@ -70,10 +72,32 @@ func (p *Provider) unavailable(ctx context.Context, cause error) error {
 	return fosite.ErrTemporarilyUnavailable.WithWrap(cause)
 }
 
-func tokenAnswer(err error) error {
-	switch {
-	case errors.Is(err, fosite.ErrInvalidClient):
+// grantAt returns what the errors of a token request are judged by.
+func grantAt(request fosite.AccessRequester) endpoint {
+	if request == nil || request.GetGrantTypes().HasOneOf("authorization_code", "refresh_token") {
+		return tokenEndpoint
+	}
+	return customGrant
+}
+
+// passedOn are the errors in which fosite's handlers pass on what a store said.
+var passedOn = map[endpoint][]*fosite.RFC6749Error{
+	tokenEndpoint: {fosite.ErrServerError, fosite.ErrInvalidGrant, fosite.ErrInvalidRequest, fosite.ErrNotFound, fosite.ErrInactiveToken,
+		fosite.ErrJTIKnown},
+	customGrant: {fosite.ErrServerError, fosite.ErrInactiveToken, fosite.ErrJTIKnown},
+}
+
+// tokenAnswer returns what the store's error means, where a handler passed it on. Any other error is the answer of a handler, which may be one
+// of the host's own, whatever it wraps.
+func tokenAnswer(at endpoint, err error) error {
+	if errors.Is(err, errLacks) {
+		return fosite.ErrUnsupportedGrantType.WithWrap(err)
+	}
+	var said *fosite.RFC6749Error
+	if errors.As(err, &said) && !slices.ContainsFunc(passedOn[at], func(e *fosite.RFC6749Error) bool { return said.Is(e) }) {
 		return err
+	}
+	switch {
 	case errors.Is(err, grantstore.ErrSessionEnded):
 		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("The session in which it was granted has ended.")
 	case errors.Is(err, grantstore.ErrConsumed), errors.Is(err, ticketstore.ErrNotFound):
@@ -83,8 +107,6 @@ func tokenAnswer(err error) error {
 		return fosite.ErrInvalidGrant.WithWrap(err).WithHint("It was used by another request.")
 	case errors.Is(err, fosite.ErrJTIKnown):
 		return fosite.ErrJTIKnown.WithWrap(err)
-	case errors.Is(err, fosite.ErrUnsupportedGrantType):
-		return fosite.ErrUnsupportedGrantType.WithWrap(err)
 	}
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ory/fosite"
 	"github.com/ory/fosite/handler/oauth2"
@@ -113,8 +114,21 @@ func hydrate(session fosite.Session, stored *requestpb.Session) error {
 	return errData
 }
 
-// hydrateAs fills a session of type *S directly, and one of another type, which a newer host may use, by way of JSON.
-func hydrateAs[S any, M any](session fosite.Session, message M, fill func(*S, M)) error {
+// newOfKind returns an empty session of the type that was stored, or nil for one of the host's own and for none.
+func newOfKind(stored *requestpb.Session) fosite.Session {
+	switch stored.GetKind().(type) {
+	case *requestpb.Session_OpenId:
+		return &openid.DefaultSession{}
+	case *requestpb.Session_Jwt:
+		return &oauth2.JWTSession{}
+	case *requestpb.Session_Plain:
+		return &fosite.DefaultSession{}
+	}
+	return nil
+}
+
+// hydrateAs fills a session of type *S directly, and one of another type by way of JSON, in which the types name the expiries differently.
+func hydrateAs[S any, M interface{ GetExpiresAt() []*requestpb.Expiry }](session fosite.Session, message M, fill func(*S, M)) error {
 	if s, ok := any(session).(*S); ok {
 		fill(s, message)
 		return nil
@@ -125,7 +139,15 @@ func hydrateAs[S any, M any](session fosite.Session, message M, fill func(*S, M)
 	if err != nil {
 		return fmt.Errorf("convert stored session: %w", err)
 	}
-	return hydrateJSON(session, data)
+	if err := hydrateJSON(session, data); err != nil {
+		return err
+	}
+	for _, entry := range message.GetExpiresAt() {
+		if t := entry.GetTokenType(); utf8.ValidString(t) { // as JSON keeps it
+			session.SetExpiresAt(fosite.TokenType(t), decodeMoment(entry.GetAt()))
+		}
+	}
+	return nil
 }
 
 func hydrateJSON(session fosite.Session, data []byte) error {

@@ -72,7 +72,7 @@ func (p *Provider) NewAccessRequest(ctx context.Context, r *http.Request, sessio
 		return err
 	}, nil)
 	p.store.carriers.bind(request, c)
-	return request, p.answer(ctx, c, tokenEndpoint, err)
+	return request, p.answer(ctx, c, grantAt(request), err)
 }
 
 // NewAccessResponse is fosite's, with one durable write for all that it stores and the store's errors as they are.
@@ -84,7 +84,7 @@ func (p *Provider) NewAccessResponse(ctx context.Context, request fosite.AccessR
 		return err
 	}, nil)
 	if err != nil {
-		return nil, p.answer(ctx, c, tokenEndpoint, err)
+		return nil, p.answer(ctx, c, grantAt(request), err)
 	}
 	return response, nil
 }

@@ -3,9 +3,11 @@ package fositestore_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -220,5 +222,113 @@ func TestSessionThatIsTooLarge(t *testing.T) {
 	r := h.browser().signIn("ann").get("/authorize", authorization())
 	if r.redirect.Get("code") != "" || r.redirect.Get("error") != "invalid_request" {
 		t.Errorf("want invalid_request, got %d %s %v", r.status, r.body, r.redirect)
+	}
+}
+
+// passing makes the host pass another type of session from one request to the next.
+type passing struct {
+	make atomic.Pointer[func(string) fosite.Session]
+}
+
+func (p *passing) pass(make func(string) fosite.Session) { p.make.Store(&make) }
+
+func (p *passing) option(h *host, _ *fositestore.Config) {
+	h.newSession = func(subject string) fosite.Session { return (*p.make.Load())(subject) }
+}
+
+// Whatever the type of session that a grant was made in and the one that it is read with, a token keeps its expiry: introspection has exp, and it is
+// as long active as it was to be.
+func TestExpiriesSurviveEveryConversion(t *testing.T) {
+	t.Parallel()
+	const lifespan = 3 * time.Hour
+	for made, from := range sessionTypes {
+		t.Run(made, func(t *testing.T) {
+			t.Parallel()
+			var host passing
+			host.pass(from.make)
+			h := newHost(t, host.option)
+			lifespans := fosite.ClientLifespanConfig{}
+			for _, d := range []**time.Duration{
+				&lifespans.AuthorizationCodeGrantAccessTokenLifespan, &lifespans.RefreshTokenGrantAccessTokenLifespan,
+				&lifespans.AuthorizationCodeGrantRefreshTokenLifespan,
+			} {
+				long := lifespan
+				*d = &long
+			}
+			app, _ := h.memory.Clients["app"].(*fosite.DefaultClient)
+			h.memory.Clients["app"] = &fosite.DefaultClientWithCustomTokenLifespans{DefaultClient: app, TokenLifespans: &lifespans}
+			_, r := h.tokens("ann", "scope", "photos offline_access")
+			want := time.Now().Add(lifespan)
+			for read, to := range sessionTypes {
+				host.pass(to.make)
+				reply := h.introspect(r.str("access_token"))
+				exp, _ := reply.json["exp"].(float64)
+				if reply.json["active"] != true || exp < float64(want.Add(-time.Minute).Unix()) || exp > float64(want.Add(time.Minute).Unix()) {
+					t.Errorf("read with %s: want exp about %d, got %v", read, want.Unix(), reply.json)
+				}
+				_, signature, _ := strings.Cut(r.str("refresh_token"), ".")
+				request, err := h.sessions.Store().GetRefreshTokenSession(t.Context(), signature, to.make(""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at := request.GetSession().GetExpiresAt(fosite.RefreshToken); at.Sub(want).Abs() > time.Minute {
+					t.Errorf("refresh token read with %s: want it to expire at %s, got %s", read, want, at)
+				}
+			}
+		})
+	}
+}
+
+// A host may pass another type of session at the token endpoint, as fosite's own tests do: where an ID token was granted, the stored kind decides.
+func TestTokenEndpointWithASessionWithoutIDToken(t *testing.T) {
+	t.Parallel()
+	var host passing
+	h := newHost(t, host.option)
+	b := h.browser().signIn("ann")
+	for name, passed := range map[string]func(string) fosite.Session{
+		"oauth2.JWTSession":     sessionTypes["oauth2.JWTSession"].make,
+		"fosite.DefaultSession": sessionTypes["fosite.DefaultSession"].make,
+		"a carrier of its own":  sessionTypes["a SessionIDCarrier of its own"].make,
+	} {
+		host.pass(openIDSession)
+		code := b.code("scope", "openid offline_access")
+		host.pass(passed)
+		first := h.exchange(code)
+		first.must(t, http.StatusOK, "")
+		second := h.refresh(first.str("refresh_token"))
+		second.must(t, http.StatusOK, "")
+		for _, r := range []*reply{first, second} {
+			if c := claims(t, r.str("id_token")); c["sub"] != "ann" || c["sid"] != h.sid("ann") {
+				t.Errorf("%s: want an ID token of the session, got %v", name, c)
+			}
+		}
+	}
+}
+
+// Without a session, the stored one comes back, as from fosite's own store.
+func TestReadingWithoutASession(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"openid.DefaultSession", "oauth2.JWTSession", "fosite.DefaultSession"} {
+		h := newHost(t, func(h *host, _ *fositestore.Config) { h.newSession = sessionTypes[name].make })
+		_, r := h.tokens("ann", "scope", "photos offline_access")
+		_, access, _ := strings.Cut(r.str("access_token"), ".")
+		_, refresh, _ := strings.Cut(r.str("refresh_token"), ".")
+		for what, read := range map[string]func() (fosite.Requester, error){
+			"access token": func() (fosite.Requester, error) {
+				return h.sessions.Store().GetAccessTokenSession(t.Context(), access, nil)
+			},
+			"refresh token": func() (fosite.Requester, error) {
+				return h.sessions.Store().GetRefreshTokenSession(t.Context(), refresh, nil)
+			},
+		} {
+			request, err := read()
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, what, err)
+			}
+			session := request.GetSession()
+			if got := fmt.Sprintf("%T", session); got != "*"+name || session.GetSubject() != "ann" || fositestore.SessionIDOf(session) != h.sid("ann") {
+				t.Errorf("%s, %s: want the stored session, got %s %+v", name, what, got, session)
+			}
+		}
 	}
 }

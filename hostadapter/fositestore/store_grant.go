@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/ory/fosite"
+	"github.com/ory/fosite/handler/openid"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -113,17 +115,51 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	return decodeRequest(r.message, client, session), nil
 }
 
-// hydrated returns the request of a row with the given session filled from it; a nil session stays nil.
+// hydrated returns the request of a row with the given session filled from it. Without one, the request has the stored session where that is of a
+// type of fosite's, as from fosite's own store, else nil.
+//
+// At the token endpoint the stored kind decides: a grant that is to have an ID token, with a given session that can have none, goes on with the
+// session that was stored. The given one is filled all the same: fosite reads its expiries.
 func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
+	stored := r.message.GetSession()
+	into := []fosite.Session{session}
 	if isNil(session) {
+		into[0] = newOfKind(stored)
+	} else if _, ok := session.(openid.Session); !ok && r.wantsIDToken() {
+		into = append(into, &openid.DefaultSession{})
+	}
+	session = into[len(into)-1]
+	if session == nil {
 		return s.requester(ctx, r, nil)
 	}
-	if err := hydrate(session, r.message.GetSession()); err != nil {
-		err = s.reportData(ctx, r.grant.Ref, err)
-		s.carriers.from(ctx).note(err)
-		return nil, err
+	for _, session := range into {
+		if err := hydrate(session, stored); err != nil {
+			err = s.reportData(ctx, r.grant.Ref, err)
+			s.carriers.from(ctx).note(err)
+			return nil, err
+		}
+		r.addExpiry(session)
 	}
 	return s.requester(ctx, r, session)
+}
+
+// wantsIDToken reports whether a code or refresh token was granted for ID tokens, in a session that can have them.
+func (r *row) wantsIDToken() bool {
+	switch r.grant.Type {
+	case grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.RefreshToken:
+		return r.message.GetSession().GetOpenId() != nil && slices.Contains(r.message.GetGrantedScopes(), "openid")
+	}
+	return false
+}
+
+// addExpiry sets the expiry of the token itself, where a session of another type than the stored one has not got it.
+func (r *row) addExpiry(session fosite.Session) {
+	t, ok := map[grantstore.Type]fosite.TokenType{
+		grantstore.AuthorizationCode: fosite.AuthorizeCode, grantstore.RefreshToken: fosite.RefreshToken, grantstore.ReferenceToken: fosite.AccessToken,
+	}[r.grant.Type]
+	if ok && r.message != nil && !r.grant.Expires.IsZero() && session.GetExpiresAt(t).IsZero() {
+		session.SetExpiresAt(t, r.grant.Expires)
+	}
 }
 
 // client reads a stored request's client from the host's store, once in a request. A client that is gone takes its grants along.

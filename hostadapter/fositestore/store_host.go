@@ -2,6 +2,7 @@ package fositestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v3"
@@ -74,8 +75,11 @@ func (s *Store) GetPublicKeyScopes(ctx context.Context, issuer string, subject s
 // lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it is the client's.
 func (s *Store) lacks(method, grant string) error {
 	return fosite.ErrUnsupportedGrantType.WithDebugf("The %s grant needs a store that implements %s; %T does not.", grant, method, s.host).
-		WithWrap(fmt.Errorf("fositestore: %T has no method %s", s.host, method))
+		WithWrap(fmt.Errorf("fositestore: %w: %T has no method %s", errLacks, s.host, method))
 }
+
+// errLacks says that the host's store does not serve a grant.
+var errLacks = errors.New("store does not serve the grant")
 
 func (c *carrier) client(id string) fosite.Client {
 	if c == nil {

@@ -16,7 +16,8 @@ func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, 
 	return s.create(ctx, grantstore.ReferenceToken, signature, request, expires, encoding{})
 }
 
-// GetAccessTokenSession returns the request of a live access token and fills the session; a nil session stays nil.
+// GetAccessTokenSession returns the request of a live access token and fills the session. Without one, it
+// returns the stored session, as fosite's own store does, unless its type is one of the host's own.
 func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
 	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.ReferenceToken, session) {
@@ -55,7 +56,7 @@ func refreshExpiry(request fosite.Requester) time.Time {
 	return time.Time{}
 }
 
-// GetRefreshTokenSession returns the request of a refresh token and fills the session; a nil session stays nil. A used one is
+// GetRefreshTokenSession returns the request of a refresh token and fills the session, as GetAccessTokenSession does. A used one is
 // fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace;
 // to a token request of another client, or with no more of the token than its signature, it does not exist.
 func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {

@@ -14,7 +14,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-func (s grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+func (s grants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
 	a := &application{batch: batch}
 	result, err := change(ctx, s.Store, now, batch.Validate(), a.run)
 	if err == nil && a.refused != nil {
@@ -109,19 +111,20 @@ func (a *application) use() error {
 	if u == nil {
 		return nil
 	}
-	_, err := a.attach(u.SessionID, u.ClientID, func(use *records.ClientUse) { rules.Registered(use, u) })
+	_, err := a.attach(u.SessionID, u.ClientID, u)
 	return err
 }
 
-// attach notes that a client uses a session, which must be live, and what else there is to note.
-func (a *application) attach(
-	sid, client string, note func(use *records.ClientUse),
-) (use *records.ClientUse, err error) {
+// attach notes that a client uses a session, which must be live, and what it says of itself, if anything.
+func (a *application) attach(sid, client string, said *grantstore.Use) (*records.ClientUse, error) {
 	use, others := proto.CloneOf(a.tx.use(sid, client)), len(a.rows(clientsOf(sid)))
-	if use, err = rules.Attach(a.session(sid), use, others, a.now); err != nil {
+	use, err := rules.Attach(a.session(sid), use, others, a.now)
+	if err != nil {
 		return nil, err
 	}
-	note(use)
+	if said != nil {
+		rules.Registered(use, said)
+	}
 	a.save(transfer.Clients, sid+"\x00"+client, use)
 	return use, nil
 }
@@ -152,8 +155,8 @@ func (a *application) remove() error {
 	return nil
 }
 
-// dropFamily removes the unused tokens of a request id, of the given types or (nil) all, and counts those that
-// were live.
+// dropFamily removes the unused tokens of a request id, of the given types or (nil) all, and counts those
+// that were live.
 func (t *tx) dropFamily(requestID string, types []grantstore.Type) (live int) {
 	live, _ = t.drop(t.where(familyOf(requestID), func(r *row) bool {
 		return len(types) == 0 || slices.Contains(types, r.ref().Type)
@@ -185,7 +188,7 @@ func (a *application) bind(g *records.Grant) error {
 		rules.Outlive(g, a.ended(g.SessionId))
 		return nil
 	}
-	use, err := a.attach(g.SessionId, g.ClientId, func(*records.ClientUse) {})
+	use, err := a.attach(g.SessionId, g.ClientId, nil)
 	g.TokenNumber = use.GetTokenNumber()
 	return err
 }

@@ -19,7 +19,9 @@ import (
 // this one none: its job is done when anybody can see it.
 func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 	if e.DryRun {
-		return view(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) { return t.endAll(e), nil })
+		return view(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
+			return t.endAll(e), nil
+		})
 	}
 	return change(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
 		recall := func() *logout.Result {
@@ -33,8 +35,8 @@ func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*log
 	})
 }
 
-// endAll ends what an ending selects, and keeps the answer: with an ending by sid as an operation, else as a job
-// that is done.
+// endAll ends what an ending selects, and keeps the answer: with an ending by sid as an operation, else as a
+// job that is done.
 func (t *tx) endAll(e *logout.Ending) *logout.Result {
 	if e.SessionID != "" {
 		result := t.end(e, e.SessionID)
@@ -42,7 +44,7 @@ func (t *tx) endAll(e *logout.Ending) *logout.Result {
 		return result
 	}
 	job := rules.NewJob(e, t.now)
-	if sessions := t.rows(selected(e)); len(sessions) > 0 {
+	if sessions := t.rows(sessionsBy(e)); len(sessions) > 0 {
 		job.Last = records.SessionPosition(t.session(sessions[len(sessions)-1].key))
 	}
 	t.work(job, e)
@@ -51,8 +53,8 @@ func (t *tx) endAll(e *logout.Ending) *logout.Result {
 	return records.ResultOf(job.Done)
 }
 
-// end ends one session as the ending says, or what has outlived it if it has ended before. Nothing there to end
-// is no error.
+// end ends one session as the ending says, or what has outlived it if it has ended before. Nothing there to
+// end is no error.
 func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
 	done := &logout.Result{}
 	session := t.session(sid)
@@ -72,30 +74,32 @@ func (t *tx) end(e *logout.Ending, sid string) *logout.Result {
 	return done
 }
 
-// part takes leave of the clients of a session, and replaces it by its ended record unless the ending keeps it.
+// part takes leave of the clients of a session, and replaces it by its ended record unless the ending keeps
+// it.
 func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Result) {
 	sid, ended := session.SessionId, rules.EndedBy(e, session, t.now)
-	for _, c := range t.clients(sid) {
-		if rules.Dealt(e, c.use) {
+	for _, r := range t.rows(clientsOf(sid)) {
+		client, use := r.client()
+		if rules.Dealt(e, use) {
 			continue
 		}
-		p := rules.Part(e, session, c.id, c.use, t.now)
+		p := rules.Part(e, session, client, use, t.now)
 		if p.LeftAlone {
-			done.ClientsLeftAlone = append(done.ClientsLeftAlone, c.id)
+			done.ClientsLeftAlone = append(done.ClientsLeftAlone, client)
 		}
 		if p.Notification != nil {
 			t.queue(p.Notification)
 			done.NotificationsQueued++
 		}
 		if p.Consents {
-			done.ConsentsRevoked += t.dropConsents(session.SubjectId, c.id)
+			done.ConsentsRevoked += t.dropConsents(session.SubjectId, client)
 		}
 		switch {
 		case !e.KeepSession:
-			rules.Leave(ended, e, c.id, c.use)
-			t.delete(transfer.Clients, sid+"\x00"+c.id)
-		case rules.Keep(e, c.id, c.use):
-			t.save(transfer.Clients, sid+"\x00"+c.id, c.use)
+			rules.Leave(ended, e, client, use)
+			t.delete(r.kind, r.key)
+		case rules.Keep(e, client, use):
+			t.save(r.kind, r.key, use)
 		}
 	}
 	if e.KeepSession {
@@ -110,7 +114,8 @@ func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Resul
 // dropConsents removes the consents of a subject to a client, and counts those that were live.
 func (t *tx) dropConsents(subject, client string) (revoked int) {
 	f := &grantstore.Filter{SubjectID: subject, ClientID: client, Type: grantstore.UserConsent}
-	_, revoked = t.drop(t.where(listing(f), func(r *row) bool { return rules.Selected(f, r.ref().Type, r.grant()) })...)
+	selected := func(r *row) bool { return rules.Selected(f, r.ref().Type, r.grant()) }
+	_, revoked = t.drop(t.where(listing(f), selected)...)
 	return revoked
 }
 
@@ -128,8 +133,8 @@ func (t *tx) purgeDead(sid string) (revoked int) {
 	return revoked
 }
 
-// selected is the index of the sessions that an ending without a sid is about.
-func selected(e *logout.Ending) string {
+// sessionsBy is the index of the sessions that an ending without a sid is about.
+func sessionsBy(e *logout.Ending) string {
 	if e.All {
 		return allSessions
 	}
@@ -141,7 +146,7 @@ func (t *tx) work(job *records.Job, e *logout.Ending) {
 	total := records.ResultOf(job.Done)
 	switch job.Phase {
 	case logout.PhaseSessions:
-		for _, r := range t.rows(selected(e)) {
+		for _, r := range t.rows(sessionsBy(e)) {
 			if bytes.Compare(records.SessionPosition(t.session(r.key)), job.Last) <= 0 {
 				rules.Sum(total, t.end(e, r.key))
 				job.LookedAt++

@@ -37,7 +37,10 @@ func TestFromBadger(t *testing.T) {
 func movable(*testing.T) storetest.Fixture {
 	s := memory.New()
 	return storetest.Fixture{
-		Stores: storetest.Stores{Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout(), Properties: s.Properties()}, Transfer: s.Transfer(),
+		Stores: storetest.Stores{
+			Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout(), Properties: s.Properties(),
+		},
+		Transfer: s.Transfer(),
 	}
 }
 
@@ -45,12 +48,14 @@ func movable(*testing.T) storetest.Fixture {
 func movableBadger(t *testing.T) storetest.Fixture {
 	t.Helper()
 	noSync := false
-	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	settings := badger.Settings{Path: t.TempDir(), Sync: &noSync}
+	e, err := badger.Open(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if report, err := e.Check(context.Background(), badger.CheckConfig{}); err != nil || len(report.Findings) > 0 {
+		if report, err := e.Check(context.Background(), badger.CheckConfig{}); err != nil ||
+			len(report.Findings) > 0 {
 			t.Errorf("the database is not consistent: %+v, error %v", report, err)
 		}
 		if err := e.Close(); err != nil {
@@ -58,6 +63,9 @@ func movableBadger(t *testing.T) storetest.Fixture {
 		}
 	})
 	return storetest.Fixture{
-		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties()}, Transfer: e.Transfer(),
+		Stores: storetest.Stores{
+			Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties(),
+		},
+		Transfer: e.Transfer(),
 	}
 }

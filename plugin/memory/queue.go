@@ -92,9 +92,13 @@ func (t *tx) changed(id string, f func(n *records.Notification) error) (*logout.
 	return records.NotificationOf(id, n), nil
 }
 
-func (s endings) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+func (s endings) Settle(
+	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
 	_, err := change(ctx, s.Store, now, outcome.Validate(), func(t *tx) (*logout.Notification, error) {
-		return t.changed(id, func(n *records.Notification) error { return rules.Settle(n, claim, &outcome, now) })
+		return t.changed(id, func(n *records.Notification) error {
+			return rules.Settle(n, claim, &outcome, now)
+		})
 	})
 	return err
 }
@@ -109,7 +113,8 @@ func (s endings) Notifications(
 		})
 		result = &logout.NotificationPage{HasPrev: place.HasPrev, HasNext: place.HasNext}
 		for _, r := range rows {
-			result.Notifications = append(result.Notifications, *records.NotificationOf(r.key, r.notification()))
+			n := records.NotificationOf(r.key, r.notification())
+			result.Notifications = append(result.Notifications, *n)
 		}
 		result.ResultsToken, err = rules.Token(walk, place, 0)
 		return result, err

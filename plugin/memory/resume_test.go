@@ -32,8 +32,8 @@ func grantKey(kind, number byte) string {
 	return string(key)
 }
 
-// halfDone are the records of a store that was left in the middle of the end of all sessions: one is ended, with a row of a dead grant left
-// behind, two are not, and a consent is left.
+// halfDone are the records of a store that was left in the middle of the end of all sessions: one is ended,
+// with a row of a dead grant left behind, two are not, and a consent is left.
 func halfDone(t *testing.T) (list []transfer.Record) {
 	t.Helper()
 	at := start.UnixNano()
@@ -43,27 +43,34 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 		key[0] = byte(i + 1)
 		list = append(list,
 			record(t, transfer.Sessions, sid, &records.Session{
-				Key: key, SessionId: sid, SubjectId: "subject " + sid, Issuer: "https://op.example", AuthTime: at, Created: at, Renewed: at,
+				Key: key, SessionId: sid, SubjectId: "subject " + sid, Issuer: "https://op.example",
+				AuthTime: at, Created: at, Renewed: at,
 				Expires: later, Version: 1,
 			}),
-			record(t, transfer.Clients, sid+"\x00app", &records.ClientUse{FirstUsed: at, LastUsed: at, Notify: true}),
+			record(t, transfer.Clients, sid+"\x00app",
+				&records.ClientUse{FirstUsed: at, LastUsed: at, Notify: true}),
 			record(t, transfer.Grants, grantKey(5, byte(i+1)), &records.Grant{
-				RequestId: "r " + sid, SubjectId: "subject " + sid, SessionId: sid, ClientId: "app", Created: at, Expires: later,
+				RequestId: "r " + sid, SubjectId: "subject " + sid, SessionId: sid, ClientId: "app",
+				Created: at, Expires: later,
 			}),
 		)
 	}
 	return append(list,
-		record(t, transfer.Ended, "a", &records.Ended{SubjectId: "subject a", When: at, Reason: "terminated"}),
+		record(t, transfer.Ended, "a",
+			&records.Ended{SubjectId: "subject a", When: at, Reason: "terminated"}),
 		record(t, transfer.Grants, grantKey(5, 9), &records.Grant{
-			RequestId: "r a", SubjectId: "subject a", SessionId: "a", ClientId: "app", Created: at, Expires: later,
+			RequestId: "r a", SubjectId: "subject a", SessionId: "a", ClientId: "app", Created: at,
+			Expires: later,
 		}),
 		transfer.Record{Kind: transfer.Purges, Key: []byte("a"), Data: []byte("job")},
-		record(t, transfer.Grants, grantKey(6, 1), &records.Grant{SubjectId: "subject b", ClientId: "app", Created: at}),
+		record(t, transfer.Grants, grantKey(6, 1),
+			&records.Grant{SubjectId: "subject b", ClientId: "app", Created: at}),
 		record(t, transfer.Jobs, "job", &records.Job{
 			Now: at, All: true, Reason: "terminated", Phase: logout.PhaseSessions, Total: 3, LookedAt: 1,
 			Last: append(binary.BigEndian.AppendUint64(nil, uint64(at)^1<<63), 'c'),
 			Done: &records.EndingResult{
-				SessionsRemoved: 1, NotificationsQueued: 1, Ended: []*records.EndedSession{{SessionId: "a", SubjectId: "subject a"}},
+				SessionsRemoved: 1, NotificationsQueued: 1,
+				Ended: []*records.EndedSession{{SessionId: "a", SubjectId: "subject a"}},
 			},
 		}),
 	)
@@ -72,19 +79,23 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 // A job that one engine has begun is done by the other, and counted as if it had not been interrupted.
 func TestJobsGoOnInAnotherEngine(t *testing.T) {
 	t.Parallel()
-	for name, open := range map[string]func(t *testing.T) storetest.Fixture{"memory": movable, "badger": movableBadger} {
+	for name, open := range map[string]func(t *testing.T) storetest.Fixture{
+		"memory": movable, "badger": movableBadger,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, ctx := open(t), t.Context()
 			become := func(to transfer.State) {
 				t.Helper()
-				if err := b.Transfer.Become(ctx, transfer.Transition{To: to, ID: "move", Peer: "other"}); err != nil {
+				turn := transfer.Transition{To: to, ID: "move", Peer: "other"}
+				if err := b.Transfer.Become(ctx, turn); err != nil {
 					t.Fatal(err)
 				}
 			}
 			become(transfer.Importing)
 			records := halfDone(t)
-			err := b.Transfer.Import(ctx, "move", func(yield func([]transfer.Record, error) bool) { yield(records, nil) })
+			batch := func(yield func([]transfer.Record, error) bool) { yield(records, nil) }
+			err := b.Transfer.Import(ctx, "move", batch)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,11 +109,14 @@ func TestJobsGoOnInAnotherEngine(t *testing.T) {
 					break
 				}
 			}
-			want := &logout.Job{ID: "job", State: logout.JobDone, Started: start, Total: 3, Done: 3, Result: logout.Result{
-				SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 1, NotificationsQueued: 3, Ended: []logout.EndedSession{
-					{SessionID: "a", SubjectID: "subject a"}, {SessionID: "b", SubjectID: "subject b"}, {SessionID: "c", SubjectID: "subject c"},
+			want := &logout.Job{ID: "job", State: logout.JobDone, Started: start, Total: 3, Done: 3}
+			want.Result = logout.Result{
+				SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 1, NotificationsQueued: 3,
+				Ended: []logout.EndedSession{
+					{SessionID: "a", SubjectID: "subject a"}, {SessionID: "b", SubjectID: "subject b"},
+					{SessionID: "c", SubjectID: "subject c"},
 				},
-			}}
+			}
 			if diff := cmp.Diff(want, job, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("the job is not as expected (-want +got):\n%s", diff)
 			}

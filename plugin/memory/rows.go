@@ -17,8 +17,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The tree. A row stands under its kind, one byte, and its key (plugin/proto/sessions/records/v1/records.proto).
-// The entries of indexes are made from it, and lead to it. No id has a zero byte; moments sort as bytes do.
+// The tree. A row stands under its kind, one byte, and its key
+// (plugin/proto/sessions/records/v1/records.proto). The entries of indexes are made from it, and lead to it.
+// No id has a zero byte; moments sort as bytes do.
 //
 //	kind key                      the row
 //	k  key                        session by cookie
@@ -37,8 +38,8 @@ type entry struct {
 	row  *row
 }
 
-// row is a row of the store. It is never changed, only replaced: undoing a change is putting the old one back,
-// and a copy of the tree is a snapshot.
+// row is a row of the store. It is never changed, only replaced: undoing a change is putting the old one
+// back, and a copy of the tree is a snapshot.
 type row struct {
 	kind    transfer.Kind
 	key     string
@@ -222,8 +223,8 @@ func (t *tx) commit() {
 	}
 }
 
-// scan calls f for the entries of an index, which all start alike, from a bound of what follows on (nil: all),
-// until it returns false.
+// scan calls f for the entries of an index, which all start alike, from a bound of what follows on (nil:
+// all), until it returns false.
 func (t *tx) scan(index string, from *ticketstore.Bound, reverse bool, f func(position string, r *row) bool) {
 	visit := func(e entry) bool {
 		position, in := strings.CutPrefix(e.name, index)

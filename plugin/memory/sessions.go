@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -93,26 +94,17 @@ func (s tickets) Find(ctx context.Context, sid string) (*ticketstore.SessionDeta
 	})
 }
 
-// client is a client's row in a session.
-type client struct {
-	id  string
-	use *records.ClientUse
-}
-
-// clients returns copies of those of a session, detached ones too, sorted by id.
-func (t *tx) clients(sid string) (clients []client) {
-	for _, r := range t.rows(clientsOf(sid)) {
-		id := r.key[len(sid)+1:]
-		clients = append(clients, client{id, proto.CloneOf(t.use(sid, id))})
-	}
-	return clients
+// client is what a client's row in a session is about: its id, and a copy of its use.
+func (r *row) client() (id string, use *records.ClientUse) {
+	_, id, _ = strings.Cut(r.key, "\x00")
+	return id, proto.CloneOf(messageOf[*records.ClientUse](r))
 }
 
 func (t *tx) detail(sid string) *ticketstore.SessionDetail {
 	detail := &ticketstore.SessionDetail{Session: *records.SummaryOf(proto.CloneOf(t.session(sid)))}
-	for _, c := range t.clients(sid) {
-		if rules.Shown(c.use) {
-			detail.Clients = append(detail.Clients, records.ClientUseOf(c.id, c.use))
+	for _, r := range t.rows(clientsOf(sid)) {
+		if id, use := r.client(); rules.Shown(use) {
+			detail.Clients = append(detail.Clients, records.ClientUseOf(id, use))
 		}
 	}
 	slices.SortStableFunc(detail.Clients, func(a, b ticketstore.ClientUse) int {
@@ -137,7 +129,9 @@ func (s tickets) Renew(
 	})
 }
 
-func (s tickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
+func (s tickets) Rekey(
+	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
+) (*ticketstore.Session, error) {
 	return change(ctx, s.Store, now, nil, func(t *tx) (*ticketstore.Session, error) {
 		record := t.byCookie(rekey.Key)
 		if record == nil {
@@ -183,7 +177,9 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ti
 }
 
 // page reads the page that a walk along an index asks for, and says where it lies.
-func page[F any](t *tx, index string, w *ticketstore.Walk[F], match func(r *row) bool) ([]*row, *rules.Place) {
+func page[F any](
+	t *tx, index string, w *ticketstore.Walk[F], match func(r *row) bool,
+) ([]*row, *rules.Place) {
 	rows, s := t.read(index, w.From, w.Reverse(), w.Count, match)
 	behind := false
 	if w.From != nil {
@@ -204,7 +200,8 @@ func (p properties) Property(ctx context.Context, name string) ([]byte, error) {
 }
 
 func (p properties) SetProperty(ctx context.Context, name string, old, value []byte) error {
-	_, err := change(ctx, p.Store, anyTime, ticketstore.CheckProperty(name, value), func(t *tx) (bool, error) {
+	invalid := ticketstore.CheckProperty(name, value)
+	_, err := change(ctx, p.Store, anyTime, invalid, func(t *tx) (bool, error) {
 		is := messageOf[*records.Property](t.at(transfer.Properties, name)).GetValue()
 		change, err := rules.SetProperty(is, old, value, len(t.rows(all(transfer.Properties))))
 		switch {

@@ -57,7 +57,9 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 // Export implements transfer.Store.
 func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Batch, error] {
 	return func(yield func(*transfer.Batch, error) bool) {
-		snapshot, err := alone(ctx, m.Store, func() (*btree.BTreeG[entry], error) { return m.tree.Clone(), nil })
+		snapshot, err := alone(ctx, m.Store, func() (*btree.BTreeG[entry], error) {
+			return m.tree.Clone(), nil
+		})
 		if err != nil {
 			yield(nil, err)
 			return
@@ -111,13 +113,13 @@ func (m mover) Import(ctx context.Context, id string, batches iter.Seq2[[]transf
 			if err := rules.Fills(m.status.State, m.status.ID, id); err != nil {
 				return 0, err
 			}
-			return transact(m.Store, anyTime, func(t *tx) (int, error) {
-				for i := range batch {
-					if err := t.take(&batch[i]); err != nil {
-						return i, fmt.Errorf("record %d of a batch of %d, one of %s: %w", i, len(batch), batch[i].Kind, err)
+			return transact(m.Store, anyTime, func(t *tx) (n int, err error) {
+				for ; n < len(batch) && err == nil; n++ {
+					if err = t.take(&batch[n]); err != nil {
+						err = fmt.Errorf("record %d of %d, one of %s: %w", n, len(batch), batch[n].Kind, err)
 					}
 				}
-				return len(batch), nil
+				return n, err
 			})
 		})
 		if err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// What every store has in common, so that records and results tokens are good in another one: the form in which a
-// record crosses, and the positions of listings (plugin/proto/sessions/records/v1/records.proto).
+// What every store has in common, so that records and results tokens are good in another one: the form in
+// which a record crosses, and the positions of listings (plugin/proto/sessions/records/v1/records.proto).
 
-// Cross takes from a record what is a store's own and does not move with it, and returns it in the form in which
-// it crosses: two stores with the same records have the same bytes.
+// Cross takes from a record what is a store's own and does not move with it, and returns it in the form in
+// which it crosses: two stores with the same records have the same bytes.
 func Cross(message proto.Message) ([]byte, error) {
 	switch m := message.(type) {
 	case *Session:

@@ -10,7 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// FormerGrace is for how long a grant that a former release has used is kept whole: as long as any grace is thought to last.
+// FormerGrace is for how long a grant that a former release has used is kept whole: as long as any grace is
+// thought to last.
 const FormerGrace = time.Hour
 
 // Grace is for how long a consumption lets a grant be used again: never a code.
@@ -21,12 +22,15 @@ func Grace(c *grantstore.Consumption) time.Duration {
 	return c.Grace
 }
 
-// Used returns a grant that was used at a moment and may be used again for that long. Without a grace it keeps what noticing its reuse needs,
-// and no more: a client that refreshes every hour for a month leaves 720 of them.
+// Used returns a grant that was used at a moment and may be used again for that long. Without a grace it
+// keeps what noticing its reuse needs, and no more: a client that refreshes every hour for a month leaves 720
+// of them.
 func Used(g *records.Grant, grace time.Duration, at int64) *records.Grant {
 	used := &records.Grant{
-		RequestId: g.GetRequestId(), SessionId: g.GetSessionId(), ClientId: g.GetClientId(), Created: g.GetCreated(), Expires: g.GetExpires(),
-		Consumed: at, Offline: g.GetOffline(), TokenNumber: g.GetTokenNumber(), Outlives: g.GetOutlives(), Used: 1,
+		RequestId: g.GetRequestId(), SessionId: g.GetSessionId(), ClientId: g.GetClientId(),
+		Created: g.GetCreated(), Expires: g.GetExpires(),
+		Consumed: at, Offline: g.GetOffline(), TokenNumber: g.GetTokenNumber(), Outlives: g.GetOutlives(),
+		Used: 1,
 	}
 	if grace > 0 {
 		used.Used += uint64(grace)
@@ -42,9 +46,11 @@ var related = []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest
 // Related reports whether a grant of this type, and of a code's family, is read along with the code.
 func Related(t grantstore.Type) bool { return slices.Contains(related, t) }
 
-// GoesWith says what goes when a code or refresh token is used for the first time: the one access token that it was issued with, if that is
-// known, or else the grants of these types of its family.
-func GoesWith(t grantstore.Type, g *records.Grant) (access grantstore.Ref, known bool, types []grantstore.Type) {
+// GoesWith says what goes when a code or refresh token is used for the first time: the one access token that
+// it was issued with, if that is known, or else the grants of these types of its family.
+func GoesWith(
+	t grantstore.Type, g *records.Grant,
+) (access grantstore.Ref, known bool, types []grantstore.Type) {
 	if t == grantstore.AuthorizationCode {
 		return access, false, related
 	}
@@ -54,8 +60,8 @@ func GoesWith(t grantstore.Type, g *records.Grant) (access grantstore.Ref, known
 	return access, false, []grantstore.Type{grantstore.ReferenceToken}
 }
 
-// UsedAgain reports whether a used grant may be used again at now: within the grace of its use and within that of the next one, whichever is
-// shorter (rule 3).
+// UsedAgain reports whether a used grant may be used again at now: within the grace of its use and within
+// that of the next one, whichever is shorter (rule 3).
 func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	if g.GetUsed() != 0 {
 		grace = min(grace, time.Duration(min(g.GetUsed()-1, math.MaxInt64)))
@@ -63,9 +69,10 @@ func UsedAgain(g *records.Grant, grace time.Duration, now time.Time) bool {
 	return grace > 0 && !now.After(records.Moment(g.GetConsumed()).Add(grace))
 }
 
-// Reuse decides on the use of a grant that was used before and whose family has so many live refresh tokens. It is forgiven (nil) within its
-// grace as long as what was issued for it was not revoked and the family has room. Where it is not, it is ErrConsumed, and all of the family is to
-// be revoked unless only the room was missing (rule 3).
+// Reuse decides on the use of a grant that was used before and whose family has so many live refresh tokens.
+// It is forgiven (nil) within its grace as long as what was issued for it was not revoked and the family has
+// room. Where it is not, it is ErrConsumed, and all of the family is to be revoked unless only the room was
+// missing (rule 3).
 func Reuse(g *records.Grant, c *grantstore.Consumption, lines int, now time.Time) (revoke bool, err error) {
 	switch {
 	case !UsedAgain(g, Grace(c), now) || lines == 0:

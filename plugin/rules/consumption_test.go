@@ -36,7 +36,8 @@ func TestUsedAgain(t *testing.T) {
 			t.Errorf("%s: %t, want %t", name, got, c.want)
 		}
 	}
-	if grace := rules.Grace(&grantstore.Consumption{Ref: grantstore.Ref{Type: grantstore.AuthorizationCode}, Grace: time.Hour}); grace != 0 {
+	code := grantstore.Ref{Type: grantstore.AuthorizationCode}
+	if grace := rules.Grace(&grantstore.Consumption{Ref: code, Grace: time.Hour}); grace != 0 {
 		t.Errorf("a code has a grace of %s", grace)
 	}
 }
@@ -44,8 +45,10 @@ func TestUsedAgain(t *testing.T) {
 // whole is a grant with all that one can have.
 func whole() *records.Grant {
 	return &records.Grant{
-		RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Description: "phone", Created: in(-time.Hour), Expires: in(time.Hour),
-		Offline: true, TokenNumber: 3, Outlives: true, Data: []byte("sealed"), Access: []byte("access"), Began: in(-2 * time.Hour),
+		RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Description: "phone",
+		Created: in(-time.Hour), Expires: in(time.Hour),
+		Offline: true, TokenNumber: 3, Outlives: true, Data: []byte("sealed"), Access: []byte("access"),
+		Began: in(-2 * time.Hour),
 	}
 }
 
@@ -58,7 +61,8 @@ func TestUsed(t *testing.T) {
 		t.Errorf("with a grace: %v, want %v", got, want)
 	}
 	want = &records.Grant{
-		RequestId: "r", SessionId: "sid", ClientId: "app", Created: in(-time.Hour), Expires: in(time.Hour), Offline: true, TokenNumber: 3,
+		RequestId: "r", SessionId: "sid", ClientId: "app", Created: in(-time.Hour), Expires: in(time.Hour),
+		Offline: true, TokenNumber: 3,
 		Outlives: true, Consumed: in(0), Used: 1,
 	}
 	if got := rules.Used(before, 0, in(0)); !proto.Equal(got, want) {
@@ -79,16 +83,22 @@ func TestGoesWith(t *testing.T) {
 		known bool
 		types []grantstore.Type
 	}{
-		"a code":                                     {grantstore.AuthorizationCode, alone, false, []grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest}},
-		"a refresh token with its access token":      {grantstore.RefreshToken, together, true, nil},
-		"a refresh token with none, or with several": {grantstore.RefreshToken, alone, false, []grantstore.Type{grantstore.ReferenceToken}},
+		"a code": {
+			grantstore.AuthorizationCode, alone, false,
+			[]grantstore.Type{grantstore.OpenIDRequest, grantstore.PKCERequest},
+		},
+		"a refresh token with its access token": {grantstore.RefreshToken, together, true, nil},
+		"a refresh token with none, or with several": {
+			grantstore.RefreshToken, alone, false, []grantstore.Type{grantstore.ReferenceToken},
+		},
 	} {
 		ref, known, types := rules.GoesWith(c.kind, c.grant)
 		if known != c.known || !slices.Equal(types, c.types) || (known && ref != access) {
 			t.Errorf("%s: %v, %t, %v", name, ref, known, types)
 		}
 	}
-	if !rules.Related(grantstore.PKCERequest) || !rules.Related(grantstore.OpenIDRequest) || rules.Related(grantstore.ReferenceToken) {
+	if !rules.Related(grantstore.PKCERequest) || !rules.Related(grantstore.OpenIDRequest) ||
+		rules.Related(grantstore.ReferenceToken) {
 		t.Error("a code is read along with something else than its OpenID and PKCE requests")
 	}
 }
@@ -103,12 +113,20 @@ func TestReuse(t *testing.T) {
 		revoke bool
 		want   error
 	}{
-		"within the grace":             {grantstore.RefreshToken, time.Second, 1, false, nil},
-		"the last line that has room":  {grantstore.RefreshToken, time.Second, grantstore.MaxLines - 1, false, nil},
-		"no room":                      {grantstore.RefreshToken, time.Second, grantstore.MaxLines, false, grantstore.ErrConsumed},
-		"its successors were revoked":  {grantstore.RefreshToken, time.Second, 0, true, grantstore.ErrConsumed},
-		"after the grace":              {grantstore.RefreshToken, grace + 1, 1, true, grantstore.ErrConsumed},
-		"after the grace, and no room": {grantstore.RefreshToken, grace + 1, grantstore.MaxLines, true, grantstore.ErrConsumed},
+		"within the grace": {grantstore.RefreshToken, time.Second, 1, false, nil},
+		"the last line that has room": {
+			grantstore.RefreshToken, time.Second, grantstore.MaxLines - 1, false, nil,
+		},
+		"no room": {
+			grantstore.RefreshToken, time.Second, grantstore.MaxLines, false, grantstore.ErrConsumed,
+		},
+		"its successors were revoked": {
+			grantstore.RefreshToken, time.Second, 0, true, grantstore.ErrConsumed,
+		},
+		"after the grace": {grantstore.RefreshToken, grace + 1, 1, true, grantstore.ErrConsumed},
+		"after the grace, and no room": {
+			grantstore.RefreshToken, grace + 1, grantstore.MaxLines, true, grantstore.ErrConsumed,
+		},
 		"a code, however little later": {grantstore.AuthorizationCode, 1, 1, true, grantstore.ErrConsumed},
 	} {
 		g := &records.Grant{Consumed: in(-c.since), Used: 1 + uint64(grace)}

@@ -1,5 +1,6 @@
-// Package rules holds the decisions that every store makes. Each is given records and a moment, and returns a verdict, or changes the record that it
-// was given. None reads or writes anything or asks for the time: an engine reads rows, asks, and writes rows.
+// Package rules holds the decisions that every store makes. Each is given records and a moment, and returns a
+// verdict, or changes the record that it was given. None reads or writes anything or asks for the time: an
+// engine reads rows, asks, and writes rows.
 //
 //	session.go       what is live, creation, renewal, sliding, limits, clients' rows
 //	grant.go         whether a grant is live, what a batch stores, what a removal takes

@@ -23,7 +23,9 @@ func Expiration(sid string, sweep *logout.Sweep) *logout.Ending {
 
 // Displacement is the ending of a session that makes room for another one of its subject.
 func Displacement(sid string, limit *ticketstore.Limit) *logout.Ending {
-	return &logout.Ending{SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: limit.KeepOffline}
+	return &logout.Ending{
+		SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: limit.KeepOffline,
+	}
 }
 
 // Concerns reports whether an ending is about a subject.
@@ -31,7 +33,8 @@ func Concerns(e *logout.Ending, subject string) bool {
 	return e.SubjectID == "" || subject == e.SubjectID
 }
 
-// Ends reports whether an ending ends a session. One that expires must be over still: it may have slid since it was found due.
+// Ends reports whether an ending ends a session. One that expires must be over still: it may have slid since
+// it was found due.
 func Ends(e *logout.Ending, s *records.Session, now time.Time) bool {
 	return Concerns(e, s.GetSubjectId()) && (e.Reason != logout.SessionExpiration || !Live(s, now))
 }
@@ -41,7 +44,8 @@ func Names(e *logout.Ending, client string) bool {
 	return e.ClientIDs == nil || slices.Contains(e.ClientIDs, client)
 }
 
-// Dealt reports whether an ending that is repeated, after a crash, has dealt with a client before, while the session stays.
+// Dealt reports whether an ending that is repeated, after a crash, has dealt with a client before, while the
+// session stays.
 func Dealt(e *logout.Ending, use *records.ClientUse) bool {
 	return e.OperationID != "" && use.GetLastEnding() == e.OperationID
 }
@@ -56,8 +60,11 @@ type Parting struct {
 	Consents bool
 }
 
-// Part decides what an ending of a session means for a client (rules 6 and 7), whether the session stays or goes.
-func Part(e *logout.Ending, s *records.Session, client string, use *records.ClientUse, now time.Time) (p Parting) {
+// Part decides what an ending of a session means for a client (rules 6 and 7), whether the session stays or
+// goes.
+func Part(
+	e *logout.Ending, s *records.Session, client string, use *records.ClientUse, now time.Time,
+) (p Parting) {
 	switch {
 	case use.GetDetached():
 		return p
@@ -77,10 +84,13 @@ func tells(e *logout.Ending, use *records.ClientUse) bool {
 		!ticketstore.Ends(use.GetMuted()).Has(e.Reason.Ends())
 }
 
-func notify(e *logout.Ending, s *records.Session, client string, use *records.ClientUse, now time.Time) *records.Notification {
+func notify(
+	e *logout.Ending, s *records.Session, client string, use *records.ClientUse, now time.Time,
+) *records.Notification {
 	n := &records.Notification{
-		Issuer: s.GetIssuer(), ClientId: client, SubjectId: s.GetSubjectId(), SessionId: s.GetSessionId(), Reason: string(e.Reason),
-		State: string(logout.Pending), Queued: records.Nanos(now), NextAttempt: records.Nanos(now), Due: records.Nanos(now),
+		Issuer: s.GetIssuer(), ClientId: client, SubjectId: s.GetSubjectId(), SessionId: s.GetSessionId(),
+		Reason: string(e.Reason), State: string(logout.Pending), Queued: records.Nanos(now),
+		NextAttempt: records.Nanos(now), Due: records.Nanos(now),
 		GiveUpAt: records.Nanos(now.Add(logout.RetryWindow)),
 	}
 	// Its sign-in may not have been finished when the first one comes.
@@ -90,8 +100,9 @@ func notify(e *logout.Ending, s *records.Session, client string, use *records.Cl
 	return n
 }
 
-// Keep changes the row of a client of a session that an ending keeps, and reports whether it did: its tokens are revoked by a higher token number
-// (rule 1), and a client that was named and has heard of it is detached (rule 6).
+// Keep changes the row of a client of a session that an ending keeps, and reports whether it did: its tokens
+// are revoked by a higher token number (rule 1), and a client that was named and has heard of it is detached
+// (rule 6).
 func Keep(e *logout.Ending, client string, use *records.ClientUse) bool {
 	if use.GetDetached() || !Names(e, client) {
 		return false
@@ -109,8 +120,8 @@ func EndedBy(e *logout.Ending, s *records.Session, now time.Time) *records.Ended
 	return &records.Ended{SubjectId: s.GetSubjectId(), When: records.Nanos(now), Reason: string(e.Reason)}
 }
 
-// Leave adds to an ended record which tokens of a client outlive the session (rule 2). A removal narrowed to some clients leaves those of the
-// others alone.
+// Leave adds to an ended record which tokens of a client outlive the session (rule 2). A removal narrowed to
+// some clients leaves those of the others alone.
 func Leave(ended *records.Ended, e *logout.Ending, client string, use *records.ClientUse) {
 	var survivors records.Survivors
 	switch {
@@ -127,14 +138,17 @@ func Leave(ended *records.Ended, e *logout.Ending, client string, use *records.C
 	})
 }
 
-// Strict reports whether an ending revokes tokens without exception, those that have outlived a session before among them.
+// Strict reports whether an ending revokes tokens without exception, those that have outlived a session
+// before among them.
 func Strict(e *logout.Ending) bool {
 	return !e.KeepTokens && !e.KeepOffline && e.Reason != logout.SessionExpiration
 }
 
-// RevokeSurvivors takes from an ended record (nil: there is none) what an ending does not let survive any longer, and reports whether it did.
+// RevokeSurvivors takes from an ended record (nil: there is none) what an ending does not let survive any
+// longer, and reports whether it did.
 func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
-	if ended.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED || !Strict(e) || !Concerns(e, ended.GetSubjectId()) {
+	if ended.GetSurvivors() == records.Survivors_SURVIVORS_UNSPECIFIED || !Strict(e) ||
+		!Concerns(e, ended.GetSubjectId()) {
 		return false
 	}
 	ended.Survivors = records.Survivors_SURVIVORS_UNSPECIFIED
@@ -147,12 +161,13 @@ func RevokeSurvivors(e *logout.Ending, ended *records.Ended) bool {
 	return true
 }
 
-// RevokesLoose reports whether an ending without a sid, begun at a moment, revokes a grant that no session judges: a subject's tokens without a
-// session and its consents. What came while the ending was under way is not its business.
+// RevokesLoose reports whether an ending without a sid, begun at a moment, revokes a grant that no session
+// judges: a subject's tokens without a session and its consents. What came while the ending was under way is
+// not its business.
 func RevokesLoose(e *logout.Ending, t grantstore.Type, g *records.Grant, begun time.Time) bool {
 	switch {
-	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()), g.GetConsumed() != 0,
-		records.Moment(g.GetCreated()).After(begun.Add(ClockSkew)):
+	case g.GetSubjectId() == "", !Concerns(e, g.GetSubjectId()), !Names(e, g.GetClientId()),
+		g.GetConsumed() != 0, records.Moment(g.GetCreated()).After(begun.Add(ClockSkew)):
 		return false
 	case t == grantstore.UserConsent:
 		return !e.KeepConsents
@@ -160,8 +175,9 @@ func RevokesLoose(e *logout.Ending, t grantstore.Type, g *records.Grant, begun t
 	return t.IsToken() && g.GetSessionId() == "" && !e.KeepTokens
 }
 
-// Swept reports whether the row of a grant goes after the end of its session: where the session, or what is left of it, does not let it live.
-// It counts as revoked if it was a token in use until then. A session that is over but has not ended has not decided yet what outlives it.
+// Swept reports whether the row of a grant goes after the end of its session: where the session, or what is
+// left of it, does not let it live. It counts as revoked if it was a token in use until then. A session that
+// is over but has not ended has not decided yet what outlives it.
 func Swept(t grantstore.Type, g *records.Grant, standing *Standing, now time.Time) (goes, revoked bool) {
 	if !t.IsToken() || Allowed(t, g, standing) {
 		return false, false

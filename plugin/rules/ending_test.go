@@ -26,11 +26,15 @@ func TestEnds(t *testing.T) {
 		expires time.Duration
 		want    bool
 	}{
-		"by its sid":               {logout.Ending{SessionID: "sid"}, time.Hour, true},
-		"of its subject":           {logout.Ending{SubjectID: "alice"}, time.Hour, true},
-		"of another subject":       {logout.Ending{SessionID: "sid", SubjectID: "bob"}, time.Hour, false},
-		"expired":                  {logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 0, true},
-		"slid since":               {logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 1, false},
+		"by its sid":         {logout.Ending{SessionID: "sid"}, time.Hour, true},
+		"of its subject":     {logout.Ending{SubjectID: "alice"}, time.Hour, true},
+		"of another subject": {logout.Ending{SessionID: "sid", SubjectID: "bob"}, time.Hour, false},
+		"expired": {
+			logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 0, true,
+		},
+		"slid since": {
+			logout.Ending{SessionID: "sid", Reason: logout.SessionExpiration}, 1, false,
+		},
 		"signed out after its end": {logout.Ending{SessionID: "sid", Reason: logout.UserLogout}, 0, true},
 	} {
 		s := &records.Session{SubjectId: "alice", Expires: in(c.expires)}
@@ -43,13 +47,16 @@ func TestEnds(t *testing.T) {
 // Endings that a store makes by itself.
 func TestExpirationAndDisplacement(t *testing.T) {
 	t.Parallel()
-	e := rules.Expiration("sid", &logout.Sweep{KeepOffline: true, SkipNotification: true, CoordinatedOnly: true})
-	if e.SessionID != "sid" || e.Reason != logout.SessionExpiration || !e.KeepConsents || !e.KeepOffline || !e.SkipNotification ||
+	sweep := logout.Sweep{KeepOffline: true, SkipNotification: true, CoordinatedOnly: true}
+	e := rules.Expiration("sid", &sweep)
+	if e.SessionID != "sid" || e.Reason != logout.SessionExpiration || !e.KeepConsents || !e.KeepOffline ||
+		!e.SkipNotification ||
 		!e.CoordinatedOnly || e.KeepSession || e.KeepTokens {
 		t.Errorf("of a session that is due: %+v", e)
 	}
 	e = rules.Displacement("sid", &ticketstore.Limit{KeepOffline: true})
-	if e.SessionID != "sid" || e.Reason != logout.Terminated || !e.KeepConsents || !e.KeepOffline || e.SkipNotification || e.KeepTokens {
+	if e.SessionID != "sid" || e.Reason != logout.Terminated || !e.KeepConsents || !e.KeepOffline ||
+		e.SkipNotification || e.KeepTokens {
 		t.Errorf("of a session that makes room: %+v", e)
 	}
 }
@@ -59,8 +66,10 @@ func TestPart(t *testing.T) {
 	session := &records.Session{SessionId: "sid", SubjectId: "alice", Issuer: "https://op.example"}
 	queued := func(again time.Duration) *records.Notification {
 		n := &records.Notification{
-			Issuer: "https://op.example", ClientId: "app", SubjectId: "alice", SessionId: "sid", Reason: string(logout.Terminated),
-			State: string(logout.Pending), Queued: in(0), NextAttempt: in(0), Due: in(0), GiveUpAt: in(logout.RetryWindow),
+			Issuer: "https://op.example", ClientId: "app", SubjectId: "alice", SessionId: "sid",
+			Reason: string(logout.Terminated),
+			State:  string(logout.Pending), Queued: in(0), NextAttempt: in(0), Due: in(0),
+			GiveUpAt: in(logout.RetryWindow),
 		}
 		if again != 0 {
 			n.Again = in(again)
@@ -85,18 +94,32 @@ func TestPart(t *testing.T) {
 			rules.Parting{Notification: queued(logout.SecondDelivery), Consents: true},
 		},
 		"nowhere to be told": {logout.Ending{}, &records.ClientUse{}, rules.Parting{Consents: true}},
-		"named":              {logout.Ending{ClientIDs: []string{"app"}}, told(nil), rules.Parting{Notification: queued(0), Consents: true}},
-		"left alone":         {logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.Parting{LeftAlone: true}},
-		"detached before":    {logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.Parting{}},
-		"nobody is told":     {logout.Ending{SkipNotification: true}, told(nil), rules.Parting{Consents: true}},
-		"consents are kept":  {logout.Ending{KeepConsents: true}, told(nil), rules.Parting{Notification: queued(0)}},
-		"not coordinated":    {logout.Ending{CoordinatedOnly: true}, told(nil), rules.Parting{Consents: true}},
+		"named": {
+			logout.Ending{ClientIDs: []string{"app"}}, told(nil),
+			rules.Parting{Notification: queued(0), Consents: true},
+		},
+		"left alone": {
+			logout.Ending{ClientIDs: []string{"other"}}, told(nil), rules.Parting{LeftAlone: true},
+		},
+		"detached before": {
+			logout.Ending{}, told(func(u *records.ClientUse) { u.Detached = true }), rules.Parting{},
+		},
+		"nobody is told": {
+			logout.Ending{SkipNotification: true}, told(nil), rules.Parting{Consents: true},
+		},
+		"consents are kept": {
+			logout.Ending{KeepConsents: true}, told(nil), rules.Parting{Notification: queued(0)},
+		},
+		"not coordinated": {
+			logout.Ending{CoordinatedOnly: true}, told(nil), rules.Parting{Consents: true},
+		},
 		"coordinated": {
 			logout.Ending{CoordinatedOnly: true}, told(func(u *records.ClientUse) { u.Coordinated = true }),
 			rules.Parting{Notification: queued(0), Consents: true},
 		},
 		"does not want to hear of removals": {
-			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }), rules.Parting{Consents: true},
+			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }),
+			rules.Parting{Consents: true},
 		},
 		"does not want to hear of others": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
@@ -105,7 +128,8 @@ func TestPart(t *testing.T) {
 	} {
 		c.ending.SessionID, c.ending.Reason = "sid", logout.Terminated
 		got := rules.Part(&c.ending, session, "app", c.use, now)
-		if got.LeftAlone != c.want.LeftAlone || got.Consents != c.want.Consents || !proto.Equal(got.Notification, c.want.Notification) {
+		if got.LeftAlone != c.want.LeftAlone || got.Consents != c.want.Consents ||
+			!proto.Equal(got.Notification, c.want.Notification) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
@@ -122,19 +146,28 @@ func TestKeep(t *testing.T) {
 		use    *records.ClientUse
 		want   *records.ClientUse // nil: nothing changes
 	}{
-		"every client": {logout.Ending{}, &records.ClientUse{Notify: true}, &records.ClientUse{Notify: true, TokenNumber: 4}},
-		"tokens stay":  {logout.Ending{KeepTokens: true}, &records.ClientUse{}, &records.ClientUse{TokenNumber: 3}},
+		"every client": {
+			logout.Ending{}, &records.ClientUse{Notify: true},
+			&records.ClientUse{Notify: true, TokenNumber: 4},
+		},
+		"tokens stay": {
+			logout.Ending{KeepTokens: true}, &records.ClientUse{}, &records.ClientUse{TokenNumber: 3},
+		},
 		"named and told": {
-			logout.Ending{ClientIDs: named}, &records.ClientUse{Notify: true}, &records.ClientUse{Notify: true, TokenNumber: 4, Detached: true},
+			logout.Ending{ClientIDs: named}, &records.ClientUse{Notify: true},
+			&records.ClientUse{Notify: true, TokenNumber: 4, Detached: true},
 		},
 		"named, and not to be told": {
 			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{Notify: true},
 			&records.ClientUse{Notify: true, TokenNumber: 4},
 		},
 		"named, with nowhere to be told": {
-			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{}, &records.ClientUse{TokenNumber: 4, Detached: true},
+			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{},
+			&records.ClientUse{TokenNumber: 4, Detached: true},
 		},
-		"another one":     {logout.Ending{ClientIDs: []string{"other"}}, &records.ClientUse{Notify: true}, nil},
+		"another one": {
+			logout.Ending{ClientIDs: []string{"other"}}, &records.ClientUse{Notify: true}, nil,
+		},
 		"detached before": {logout.Ending{}, &records.ClientUse{Detached: true}, nil},
 	} {
 		c.ending.OperationID = "op"
@@ -163,17 +196,21 @@ func TestLeave(t *testing.T) {
 		ending logout.Ending
 		want   records.Survivors
 	}{
-		"nothing":                      {logout.Ending{}, nothing},
-		"offline access":               {logout.Ending{KeepOffline: true}, offline},
-		"all":                          {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
-		"of those that are not named":  {logout.Ending{ClientIDs: []string{"other"}}, all},
-		"nothing of the one named":     {logout.Ending{ClientIDs: []string{"app"}}, nothing},
-		"offline access of that named": {logout.Ending{ClientIDs: []string{"app"}, KeepOffline: true}, offline},
+		"nothing":                     {logout.Ending{}, nothing},
+		"offline access":              {logout.Ending{KeepOffline: true}, offline},
+		"all":                         {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
+		"of those that are not named": {logout.Ending{ClientIDs: []string{"other"}}, all},
+		"nothing of the one named":    {logout.Ending{ClientIDs: []string{"app"}}, nothing},
+		"offline access of that named": {
+			logout.Ending{ClientIDs: []string{"app"}, KeepOffline: true}, offline,
+		},
 	} {
 		c.ending.Reason = logout.UserLogout
 		got := rules.EndedBy(&c.ending, &records.Session{SubjectId: "alice"}, now)
 		rules.Leave(got, &c.ending, "app", &records.ClientUse{TokenNumber: 3})
-		want := &records.Ended{SubjectId: "alice", When: in(0), Reason: string(logout.UserLogout), Survivors: c.want}
+		want := &records.Ended{
+			SubjectId: "alice", When: in(0), Reason: string(logout.UserLogout), Survivors: c.want,
+		}
 		if c.want != nothing {
 			want.Clients = []*records.EndedClient{{ClientId: "app", TokenNumber: 3, Survivors: c.want}}
 		}
@@ -195,9 +232,13 @@ func TestRevokeSurvivors(t *testing.T) {
 		ending logout.Ending
 		left   []records.Survivors // of a and b; nil: nothing changes
 	}{
-		"all":                        {logout.Ending{}, []records.Survivors{nothing, nothing}},
-		"of its subject":             {logout.Ending{SubjectID: "alice"}, []records.Survivors{nothing, nothing}},
-		"of one client":              {logout.Ending{ClientIDs: []string{"a"}}, []records.Survivors{nothing, offline}},
+		"all": {logout.Ending{}, []records.Survivors{nothing, nothing}},
+		"of its subject": {
+			logout.Ending{SubjectID: "alice"}, []records.Survivors{nothing, nothing},
+		},
+		"of one client": {
+			logout.Ending{ClientIDs: []string{"a"}}, []records.Survivors{nothing, offline},
+		},
 		"of another subject":         {logout.Ending{SubjectID: "bob"}, nil},
 		"tokens are kept":            {logout.Ending{KeepTokens: true}, nil},
 		"offline access is kept":     {logout.Ending{KeepOffline: true}, nil},
@@ -211,11 +252,14 @@ func TestRevokeSurvivors(t *testing.T) {
 			want.Survivors = max(c.left[0], c.left[1])
 			want.Clients[0].Survivors, want.Clients[1].Survivors = c.left[0], c.left[1]
 		}
-		if got := rules.RevokeSurvivors(&c.ending, before); got != (c.left != nil) || !proto.Equal(before, want) {
+		if got := rules.RevokeSurvivors(&c.ending, before); got != (c.left != nil) ||
+			!proto.Equal(before, want) {
 			t.Errorf("%s: changed %t, %v; want %v", name, got, before, want)
 		}
 	}
-	for name, ended := range map[string]*records.Ended{"no record": nil, "nothing left": {SubjectId: "alice"}} {
+	for name, ended := range map[string]*records.Ended{
+		"no record": nil, "nothing left": {SubjectId: "alice"},
+	} {
 		if rules.RevokeSurvivors(&logout.Ending{}, ended) {
 			t.Errorf("%s: something was revoked", name)
 		}
@@ -234,27 +278,41 @@ func TestRevokesLoose(t *testing.T) {
 		"of all subjects":           {logout.Ending{All: true}, grantstore.RefreshToken, nil, true},
 		"of another subject":        {logout.Ending{SubjectID: "bob"}, grantstore.RefreshToken, nil, false},
 		"a token of a session": {
-			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SessionId = "sid" }, false,
+			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SessionId = "sid" },
+			false,
 		},
 		"a consent, given in a session": {
-			logout.Ending{All: true}, grantstore.UserConsent, func(g *records.Grant) { g.SessionId = "sid" }, true,
+			logout.Ending{All: true}, grantstore.UserConsent, func(g *records.Grant) { g.SessionId = "sid" },
+			true,
 		},
-		"nobody's": {logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SubjectId = "" }, false},
+		"nobody's": {
+			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.SubjectId = "" },
+			false,
+		},
 		"of another client": {
 			logout.Ending{All: true, ClientIDs: []string{"other"}}, grantstore.UserConsent, nil, false,
 		},
-		"used":              {logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Consumed = 1 }, false},
-		"consents are kept": {logout.Ending{All: true, KeepConsents: true}, grantstore.UserConsent, nil, false},
-		"tokens are kept":   {logout.Ending{All: true, KeepTokens: true}, grantstore.RefreshToken, nil, false},
+		"used": {
+			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Consumed = 1 },
+			false,
+		},
+		"consents are kept": {
+			logout.Ending{All: true, KeepConsents: true}, grantstore.UserConsent, nil, false,
+		},
+		"tokens are kept": {
+			logout.Ending{All: true, KeepTokens: true}, grantstore.RefreshToken, nil, false,
+		},
 		"consents go where tokens are kept": {
 			logout.Ending{All: true, KeepTokens: true}, grantstore.UserConsent, nil, true,
 		},
 		"a pushed request": {logout.Ending{All: true}, grantstore.PushedAuthorization, nil, false},
 		"of another clock": {
-			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Created = in(rules.ClockSkew) }, true,
+			logout.Ending{All: true}, grantstore.RefreshToken,
+			func(g *records.Grant) { g.Created = in(rules.ClockSkew) }, true,
 		},
 		"that came since": {
-			logout.Ending{All: true}, grantstore.RefreshToken, func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, false,
+			logout.Ending{All: true}, grantstore.RefreshToken,
+			func(g *records.Grant) { g.Created = in(rules.ClockSkew + 1) }, false,
 		},
 	} {
 		g := &records.Grant{SubjectId: "alice", ClientId: "app", Created: in(-time.Hour)}
@@ -269,8 +327,12 @@ func TestRevokesLoose(t *testing.T) {
 
 func TestSwept(t *testing.T) {
 	t.Parallel()
-	live := &rules.Standing{Session: &records.Session{Expires: in(time.Hour)}, Use: &records.ClientUse{TokenNumber: 3}}
-	over := &rules.Standing{Session: &records.Session{Expires: in(0)}, Use: &records.ClientUse{TokenNumber: 3}}
+	live := &rules.Standing{
+		Session: &records.Session{Expires: in(time.Hour)}, Use: &records.ClientUse{TokenNumber: 3},
+	}
+	over := &rules.Standing{
+		Session: &records.Session{Expires: in(0)}, Use: &records.ClientUse{TokenNumber: 3},
+	}
 	gone := &rules.Standing{}
 	for name, c := range map[string]struct {
 		kind          grantstore.Type
@@ -278,16 +340,32 @@ func TestSwept(t *testing.T) {
 		standing      *rules.Standing
 		goes, revoked bool
 	}{
-		"of a session that has ended":       {grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, gone, true, true},
-		"expired before":                    {grantstore.ReferenceToken, &records.Grant{Expires: in(0)}, gone, true, false},
-		"used before":                       {grantstore.RefreshToken, &records.Grant{Consumed: 1}, gone, true, false},
-		"of a live session":                 {grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, live, false, false},
-		"revoked while its session stays":   {grantstore.ReferenceToken, &records.Grant{TokenNumber: 2}, live, true, true},
-		"of a session that may yet be kept": {grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, over, false, false},
-		"a consent":                         {grantstore.UserConsent, &records.Grant{}, gone, false, false},
-		"what survives":                     {grantstore.RefreshToken, &records.Grant{ClientId: "app", TokenNumber: 3}, ended(all, 3), false, false},
+		"of a session that has ended": {
+			grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, gone, true, true,
+		},
+		"expired before": {
+			grantstore.ReferenceToken, &records.Grant{Expires: in(0)}, gone, true, false,
+		},
+		"used before": {
+			grantstore.RefreshToken, &records.Grant{Consumed: 1}, gone, true, false,
+		},
+		"of a live session": {
+			grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, live, false, false,
+		},
+		"revoked while its session stays": {
+			grantstore.ReferenceToken, &records.Grant{TokenNumber: 2}, live, true, true,
+		},
+		"of a session that may yet be kept": {
+			grantstore.ReferenceToken, &records.Grant{TokenNumber: 3}, over, false, false,
+		},
+		"a consent": {grantstore.UserConsent, &records.Grant{}, gone, false, false},
+		"what survives": {
+			grantstore.RefreshToken, &records.Grant{ClientId: "app", TokenNumber: 3}, ended(all, 3), false,
+			false,
+		},
 	} {
-		if goes, revoked := rules.Swept(c.kind, c.grant, c.standing, now); goes != c.goes || revoked != c.revoked {
+		if goes, revoked := rules.Swept(c.kind, c.grant, c.standing, now); goes != c.goes ||
+			revoked != c.revoked {
 			t.Errorf("%s: goes %t, counts %t", name, goes, revoked)
 		}
 	}

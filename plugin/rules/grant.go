@@ -21,7 +21,8 @@ type Standing struct {
 	Ended *records.Ended
 }
 
-// Bound reports whether a grant is judged by its session. A consent may say in which session it was given; it is the subject's in any case.
+// Bound reports whether a grant is judged by its session. A consent may say in which session it was given; it
+// is the subject's in any case.
 func Bound(t grantstore.Type, g *records.Grant) bool { return g.GetSessionId() != "" && t.IsToken() }
 
 // Expired reports whether now is past a grant's Expires.
@@ -29,8 +30,9 @@ func Expired(g *records.Grant, now time.Time) bool {
 	return g.GetExpires() != 0 && !now.Before(records.Moment(g.GetExpires()))
 }
 
-// Judge decides whether a grant is live at now (rule 2): nil, ErrNotFound past its Expires, ErrSessionEnded where its session does not let it
-// live, ErrConsumed when it was used. The standing counts for grants that are Bound and not Expired alone.
+// Judge decides whether a grant is live at now (rule 2): nil, ErrNotFound past its Expires, ErrSessionEnded
+// where its session does not let it live, ErrConsumed when it was used. The standing counts for grants that
+// are Bound and not Expired alone.
 func Judge(t grantstore.Type, g *records.Grant, standing *Standing, now time.Time) error {
 	if Expired(g, now) {
 		return fmt.Errorf("grant has expired: %w", ticketstore.ErrNotFound)
@@ -51,10 +53,12 @@ func Judge(t grantstore.Type, g *records.Grant, standing *Standing, now time.Tim
 
 // Dead reports whether a verdict says that a grant is dead, and not that nobody can tell.
 func Dead(verdict error) bool {
-	return errors.Is(verdict, ticketstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) || errors.Is(verdict, grantstore.ErrConsumed)
+	return errors.Is(verdict, ticketstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) ||
+		errors.Is(verdict, grantstore.ErrConsumed)
 }
 
-// Allowed reports whether its session, or what the ended record has left of it, lets a grant live, whatever the time.
+// Allowed reports whether its session, or what the ended record has left of it, lets a grant live, whatever
+// the time.
 func Allowed(t grantstore.Type, g *records.Grant, standing *Standing) bool {
 	if standing.Session != nil {
 		// A grant under a lower number was revoked while its session stayed (rule 1).
@@ -64,7 +68,8 @@ func Allowed(t grantstore.Type, g *records.Grant, standing *Standing) bool {
 	switch {
 	case g.GetTokenNumber() < left.GetTokenNumber():
 		return false
-	case left.GetSurvivors() != records.Survivors_SURVIVORS_OFFLINE && left.GetSurvivors() != records.Survivors_SURVIVORS_ALL:
+	case left.GetSurvivors() != records.Survivors_SURVIVORS_OFFLINE &&
+		left.GetSurvivors() != records.Survivors_SURVIVORS_ALL:
 		return false
 	case t.IsCode():
 		// A used code is judged by its family: its reuse must still be noticed.
@@ -75,7 +80,8 @@ func Allowed(t grantstore.Type, g *records.Grant, standing *Standing) bool {
 	return g.GetOutlives() || (t == grantstore.RefreshToken && g.GetOffline())
 }
 
-// LeftOf returns what an ended session has left of a client: nil, which lets nothing live, where it has no entry.
+// LeftOf returns what an ended session has left of a client: nil, which lets nothing live, where it has no
+// entry.
 func LeftOf(ended *records.Ended, client string) *records.EndedClient {
 	for _, c := range ended.GetClients() {
 		if c.GetClientId() == client {
@@ -85,7 +91,8 @@ func LeftOf(ended *records.Ended, client string) *records.EndedClient {
 	return nil
 }
 
-// Unchanged decides whether a grant (nil: there is none) of that verdict is as the caller of a batch has read it: ErrConflict where it is not.
+// Unchanged decides whether a grant (nil: there is none) of that verdict is as the caller of a batch has read
+// it: ErrConflict where it is not.
 func Unchanged(seen *grantstore.Precondition, g *records.Grant, verdict error) error {
 	if g == nil || ticketstore.KeyOf(string(g.GetData())) != seen.Data || Dead(verdict) {
 		return fmt.Errorf("%s: %w", seen.Type, ticketstore.ErrConflict)
@@ -93,13 +100,14 @@ func Unchanged(seen *grantstore.Precondition, g *records.Grant, verdict error) e
 	return verdict
 }
 
-// Issue returns the record of a grant that a batch stores. What is exchanged for a grant that the batch consumes (nil: it consumes none)
-// belongs to whom that one does. access is the access token that goes when a refresh token of the batch is used, zero for none.
+// Issue returns the record of a grant that a batch stores. What is exchanged for a grant that the batch
+// consumes (nil: it consumes none) belongs to whom that one does. access is the access token that goes when a
+// refresh token of the batch is used, zero for none.
 func Issue(given *grantstore.Grant, access grantstore.Ref, consumed *records.Grant) *records.Grant {
 	g := records.FromGrant(given)
 	if c := consumed; c != nil {
-		g.RequestId, g.SubjectId, g.SessionId, g.ClientId, g.Offline = c.RequestId, c.SubjectId, c.SessionId, c.ClientId, c.Offline
-		g.Began = cmp.Or(c.Began, c.Created)
+		g.RequestId, g.SubjectId, g.SessionId, g.ClientId = c.RequestId, c.SubjectId, c.SessionId, c.ClientId
+		g.Offline, g.Began = c.Offline, cmp.Or(c.Began, c.Created)
 	}
 	if given.Type == grantstore.RefreshToken && access.Type != "" {
 		g.Access = records.RefBytes(access)
@@ -107,12 +115,14 @@ func Issue(given *grantstore.Grant, access grantstore.Ref, consumed *records.Gra
 	return g
 }
 
-// Outlive binds a grant to what an ended session has left, for it is exchanged for one that outlives the session.
+// Outlive binds a grant to what an ended session has left, for it is exchanged for one that outlives the
+// session.
 func Outlive(g *records.Grant, ended *records.Ended) {
 	g.TokenNumber, g.Outlives = LeftOf(ended, g.GetClientId()).GetTokenNumber(), true
 }
 
-// Vacant decides whether a grant may be stored under a key that another one (nil: none) holds: only an expired one makes room.
+// Vacant decides whether a grant may be stored under a key that another one (nil: none) holds: only an
+// expired one makes room.
 func Vacant(t grantstore.Type, old *records.Grant, now time.Time) error {
 	if old != nil && !Expired(old, now) {
 		return fmt.Errorf("%s: %w", t, ticketstore.ErrExists)
@@ -120,24 +130,28 @@ func Vacant(t grantstore.Type, old *records.Grant, now time.Time) error {
 	return nil
 }
 
-// Listed reports whether a grant is shown in listings: replay marks and pushed requests are nobody's, and a used grant is over.
+// Listed reports whether a grant is shown in listings: replay marks and pushed requests are nobody's, and a
+// used grant is over.
 func Listed(t grantstore.Type, g *records.Grant) bool {
 	return t != grantstore.JTI && t != grantstore.PushedAuthorization && g.GetConsumed() == 0
 }
 
 // Selected reports whether a filter selects a grant.
 func Selected(f *grantstore.Filter, t grantstore.Type, g *records.Grant) bool {
-	return Listed(t, g) && (f.SubjectID == "" || g.GetSubjectId() == f.SubjectID) && (f.SessionID == "" || g.GetSessionId() == f.SessionID) &&
+	return Listed(t, g) && (f.SubjectID == "" || g.GetSubjectId() == f.SubjectID) &&
+		(f.SessionID == "" || g.GetSessionId() == f.SessionID) &&
 		(f.ClientID == "" || g.GetClientId() == f.ClientID) && (f.Type == "" || t == f.Type)
 }
 
-// Removes reports whether a removal takes a grant, dead or alive: a session that is over but has not ended yet may still let its grants live
-// again. A used one is left, lest its reuse go unnoticed.
+// Removes reports whether a removal takes a grant, dead or alive: a session that is over but has not ended
+// yet may still let its grants live again. A used one is left, lest its reuse go unnoticed.
 func Removes(removal *grantstore.Removal, t grantstore.Type, g *records.Grant) bool {
-	return Selected(&removal.Filter, t, g) && removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
+	return Selected(&removal.Filter, t, g) &&
+		removal.Takes(records.Moment(g.GetCreated()), records.Moment(g.GetBegan()))
 }
 
-// Counts is what the removal of a grant of that verdict counts for: one that was live, as a token or as a consent.
+// Counts is what the removal of a grant of that verdict counts for: one that was live, as a token or as a
+// consent.
 func Counts(t grantstore.Type, verdict error) (grants, consents int) {
 	switch {
 	case verdict != nil:

@@ -16,17 +16,21 @@ import (
 // ended is an ended record with one client's entry.
 func ended(survivors records.Survivors, number uint64) *rules.Standing {
 	return &rules.Standing{Ended: &records.Ended{
-		Survivors: survivors, Clients: []*records.EndedClient{{ClientId: "app", TokenNumber: number, Survivors: survivors}},
+		Survivors: survivors,
+		Clients:   []*records.EndedClient{{ClientId: "app", TokenNumber: number, Survivors: survivors}},
 	}}
 }
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	const (
-		code, openID, refresh, access = grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.RefreshToken, grantstore.ReferenceToken
-		offline, all                  = records.Survivors_SURVIVORS_OFFLINE, records.Survivors_SURVIVORS_ALL
+		code, openID    = grantstore.AuthorizationCode, grantstore.OpenIDRequest
+		refresh, access = grantstore.RefreshToken, grantstore.ReferenceToken
+		offline, all    = records.Survivors_SURVIVORS_OFFLINE, records.Survivors_SURVIVORS_ALL
 	)
-	live := &rules.Standing{Session: &records.Session{Expires: in(time.Hour)}, Use: &records.ClientUse{TokenNumber: 3}}
+	live := &rules.Standing{
+		Session: &records.Session{Expires: in(time.Hour)}, Use: &records.ClientUse{TokenNumber: 3},
+	}
 	over := &rules.Standing{Session: &records.Session{Expires: in(0)}, Use: &records.ClientUse{}}
 	unused := &rules.Standing{Session: live.Session}
 	grant := func(change func(g *records.Grant)) *records.Grant {
@@ -44,32 +48,67 @@ func TestJudge(t *testing.T) {
 		standing *rules.Standing
 		want     error
 	}{
-		"live":                                    {access, grant(nil), live, nil},
-		"at its Expires":                          {access, grant(func(g *records.Grant) { g.Expires = in(0) }), live, ticketstore.ErrNotFound},
-		"without Expires":                         {refresh, grant(func(g *records.Grant) { g.Expires = 0 }), live, nil},
-		"used":                                    {refresh, grant(used), live, grantstore.ErrConsumed},
-		"its session is over":                     {access, grant(nil), over, grantstore.ErrSessionEnded},
-		"its session is over, and it was used":    {code, grant(used), over, grantstore.ErrSessionEnded},
-		"revoked while its session stayed":        {access, grant(func(g *records.Grant) { g.TokenNumber = 2 }), live, grantstore.ErrSessionEnded},
-		"its client has no row":                   {access, grant(nil), unused, grantstore.ErrSessionEnded},
-		"no session":                              {access, grant(func(g *records.Grant) { g.SessionId = "" }), &rules.Standing{}, nil},
-		"a consent of an ended session":           {grantstore.UserConsent, grant(nil), &rules.Standing{}, nil},
-		"its session has ended":                   {refresh, grant(isOffline), &rules.Standing{}, grantstore.ErrSessionEnded},
-		"ended with nothing left":                 {refresh, grant(isOffline), ended(0, 3), grantstore.ErrSessionEnded},
-		"offline refresh token survives":          {refresh, grant(isOffline), ended(offline, 3), nil},
-		"other refresh tokens do not":             {refresh, grant(nil), ended(offline, 3), grantstore.ErrSessionEnded},
-		"nor offline access tokens":               {access, grant(isOffline), ended(offline, 3), grantstore.ErrSessionEnded},
-		"but those issued since":                  {access, grant(func(g *records.Grant) { g.Outlives = true }), ended(offline, 3), nil},
-		"a removal left tokens alone":             {access, grant(nil), ended(all, 3), nil},
-		"but none that was revoked before":        {access, grant(nil), ended(all, 4), grantstore.ErrSessionEnded},
-		"codes never survive":                     {code, grant(nil), ended(all, 3), grantstore.ErrSessionEnded},
-		"their reuse is noticed":                  {code, grant(used), ended(all, 3), grantstore.ErrConsumed},
-		"OpenID records go with their codes":      {openID, grant(used), ended(all, 3), grantstore.ErrSessionEnded},
-		"another client's entry":                  {access, grant(func(g *records.Grant) { g.ClientId = "other" }), ended(all, 3), grantstore.ErrSessionEnded},
-		"an entry of a kind that nobody knows":    {access, grant(nil), ended(9, 3), grantstore.ErrSessionEnded},
-		"a used refresh token of an ended family": {refresh, grant(func(g *records.Grant) { used(g); isOffline(g) }), ended(offline, 3), grantstore.ErrConsumed},
+		"live": {access, grant(nil), live, nil},
+		"at its Expires": {
+			access, grant(func(g *records.Grant) { g.Expires = in(0) }), live, ticketstore.ErrNotFound,
+		},
+		"without Expires": {
+			refresh, grant(func(g *records.Grant) { g.Expires = 0 }), live, nil,
+		},
+		"used":                                 {refresh, grant(used), live, grantstore.ErrConsumed},
+		"its session is over":                  {access, grant(nil), over, grantstore.ErrSessionEnded},
+		"its session is over, and it was used": {code, grant(used), over, grantstore.ErrSessionEnded},
+		"revoked while its session stayed": {
+			access, grant(func(g *records.Grant) { g.TokenNumber = 2 }), live, grantstore.ErrSessionEnded,
+		},
+		"its client has no row": {access, grant(nil), unused, grantstore.ErrSessionEnded},
+		"no session": {
+			access, grant(func(g *records.Grant) { g.SessionId = "" }), &rules.Standing{}, nil,
+		},
+		"a consent of an ended session": {
+			grantstore.UserConsent, grant(nil), &rules.Standing{}, nil,
+		},
+		"its session has ended": {
+			refresh, grant(isOffline), &rules.Standing{}, grantstore.ErrSessionEnded,
+		},
+		"ended with nothing left": {
+			refresh, grant(isOffline), ended(0, 3), grantstore.ErrSessionEnded,
+		},
+		"offline refresh token survives": {refresh, grant(isOffline), ended(offline, 3), nil},
+		"other refresh tokens do not": {
+			refresh, grant(nil), ended(offline, 3), grantstore.ErrSessionEnded,
+		},
+		"nor offline access tokens": {
+			access, grant(isOffline), ended(offline, 3), grantstore.ErrSessionEnded,
+		},
+		"but those issued since": {
+			access, grant(func(g *records.Grant) { g.Outlives = true }), ended(offline, 3), nil,
+		},
+		"a removal left tokens alone": {access, grant(nil), ended(all, 3), nil},
+		"but none that was revoked before": {
+			access, grant(nil), ended(all, 4), grantstore.ErrSessionEnded,
+		},
+		"codes never survive": {
+			code, grant(nil), ended(all, 3), grantstore.ErrSessionEnded,
+		},
+		"their reuse is noticed": {code, grant(used), ended(all, 3), grantstore.ErrConsumed},
+		"OpenID records go with their codes": {
+			openID, grant(used), ended(all, 3), grantstore.ErrSessionEnded,
+		},
+		"another client's entry": {
+			access, grant(func(g *records.Grant) { g.ClientId = "other" }), ended(all, 3),
+			grantstore.ErrSessionEnded,
+		},
+		"an entry of a kind that nobody knows": {
+			access, grant(nil), ended(9, 3), grantstore.ErrSessionEnded,
+		},
+		"a used refresh token of an ended family": {
+			refresh, grant(func(g *records.Grant) { used(g); isOffline(g) }), ended(offline, 3),
+			grantstore.ErrConsumed,
+		},
 	} {
-		if err := rules.Judge(c.kind, c.grant, c.standing, now); !errors.Is(err, c.want) || (c.want == nil && err != nil) {
+		if err := rules.Judge(c.kind, c.grant, c.standing, now); !errors.Is(err, c.want) || (c.want == nil &&
+			err != nil) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -104,15 +143,18 @@ func TestIssue(t *testing.T) {
 	access := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.Key{7}}
 	given := func(kind grantstore.Type) *grantstore.Grant {
 		return &grantstore.Grant{
-			Ref: grantstore.Ref{Type: kind}, RequestID: "claimed", SubjectID: "mallory", SessionID: "hers", ClientID: "hers", Created: now,
+			Ref: grantstore.Ref{Type: kind}, RequestID: "claimed", SubjectID: "mallory", SessionID: "hers",
+			ClientID: "hers", Created: now,
 		}
 	}
 	consumed := &records.Grant{
-		RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Offline: true, Created: in(-time.Minute),
+		RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Offline: true,
+		Created: in(-time.Minute),
 	}
 	issued := func(began time.Duration, access []byte) *records.Grant {
 		return &records.Grant{
-			RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Offline: true, Created: in(0), Began: in(began), Access: access,
+			RequestId: "r", SubjectId: "alice", SessionId: "sid", ClientId: "app", Offline: true,
+			Created: in(0), Began: in(began), Access: access,
 		}
 	}
 	later := proto.CloneOf(consumed)
@@ -123,13 +165,19 @@ func TestIssue(t *testing.T) {
 		consumed *records.Grant
 		want     *records.Grant
 	}{
-		"for nothing": {given(grantstore.AuthorizationCode), grantstore.Ref{}, nil, records.FromGrant(given(""))},
-		"for a code":  {given(grantstore.ReferenceToken), access, consumed, issued(-time.Minute, nil)},
+		"for nothing": {
+			given(grantstore.AuthorizationCode), grantstore.Ref{}, nil, records.FromGrant(given("")),
+		},
+		"for a code": {given(grantstore.ReferenceToken), access, consumed, issued(-time.Minute, nil)},
 		"a refresh token and its access token": {
 			given(grantstore.RefreshToken), access, consumed, issued(-time.Minute, records.RefBytes(access)),
 		},
-		"a refresh token alone":        {given(grantstore.RefreshToken), grantstore.Ref{}, consumed, issued(-time.Minute, nil)},
-		"for one that descends itself": {given(grantstore.ReferenceToken), access, later, issued(-time.Hour, nil)},
+		"a refresh token alone": {
+			given(grantstore.RefreshToken), grantstore.Ref{}, consumed, issued(-time.Minute, nil),
+		},
+		"for one that descends itself": {
+			given(grantstore.ReferenceToken), access, later, issued(-time.Hour, nil),
+		},
 	} {
 		if got := rules.Issue(c.given, c.access, c.consumed); !proto.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
@@ -161,7 +209,9 @@ func TestVacant(t *testing.T) {
 
 func TestSelectedAndRemoves(t *testing.T) {
 	t.Parallel()
-	all := grantstore.Filter{SubjectID: "alice", SessionID: "sid", ClientID: "app", Type: grantstore.RefreshToken}
+	all := grantstore.Filter{
+		SubjectID: "alice", SessionID: "sid", ClientID: "app", Type: grantstore.RefreshToken,
+	}
 	for name, c := range map[string]struct {
 		kind      grantstore.Type
 		change    func(g *records.Grant)
@@ -170,18 +220,35 @@ func TestSelectedAndRemoves(t *testing.T) {
 		selects   bool
 		isRemoved bool
 	}{
-		"no condition":           {grantstore.UserConsent, nil, grantstore.Filter{}, time.Time{}, true, true},
-		"all conditions":         {grantstore.RefreshToken, nil, all, time.Time{}, true, true},
-		"another type":           {grantstore.ReferenceToken, nil, all, time.Time{}, false, false},
-		"another subject":        {grantstore.RefreshToken, func(g *records.Grant) { g.SubjectId = "bob" }, all, time.Time{}, false, false},
-		"another session":        {grantstore.RefreshToken, func(g *records.Grant) { g.SessionId = "" }, all, time.Time{}, false, false},
-		"another client":         {grantstore.RefreshToken, func(g *records.Grant) { g.ClientId = "b" }, all, time.Time{}, false, false},
-		"used":                   {grantstore.RefreshToken, func(g *records.Grant) { g.Consumed = 1 }, all, time.Time{}, false, false},
-		"a replay mark":          {grantstore.JTI, nil, grantstore.Filter{}, time.Time{}, false, false},
-		"a pushed request":       {grantstore.PushedAuthorization, nil, grantstore.Filter{}, time.Time{}, false, false},
-		"created since":          {grantstore.RefreshToken, nil, all, now.Add(-time.Hour), true, false},
-		"created then":           {grantstore.RefreshToken, nil, all, now, true, true},
-		"descends from an older": {grantstore.RefreshToken, func(g *records.Grant) { g.Began = in(-time.Hour) }, all, now.Add(-time.Hour), true, true},
+		"no condition":   {grantstore.UserConsent, nil, grantstore.Filter{}, time.Time{}, true, true},
+		"all conditions": {grantstore.RefreshToken, nil, all, time.Time{}, true, true},
+		"another type":   {grantstore.ReferenceToken, nil, all, time.Time{}, false, false},
+		"another subject": {
+			grantstore.RefreshToken, func(g *records.Grant) { g.SubjectId = "bob" }, all, time.Time{}, false,
+			false,
+		},
+		"another session": {
+			grantstore.RefreshToken, func(g *records.Grant) { g.SessionId = "" }, all, time.Time{}, false,
+			false,
+		},
+		"another client": {
+			grantstore.RefreshToken, func(g *records.Grant) { g.ClientId = "b" }, all, time.Time{}, false,
+			false,
+		},
+		"used": {
+			grantstore.RefreshToken, func(g *records.Grant) { g.Consumed = 1 }, all, time.Time{}, false,
+			false,
+		},
+		"a replay mark": {grantstore.JTI, nil, grantstore.Filter{}, time.Time{}, false, false},
+		"a pushed request": {
+			grantstore.PushedAuthorization, nil, grantstore.Filter{}, time.Time{}, false, false,
+		},
+		"created since": {grantstore.RefreshToken, nil, all, now.Add(-time.Hour), true, false},
+		"created then":  {grantstore.RefreshToken, nil, all, now, true, true},
+		"descends from an older": {
+			grantstore.RefreshToken, func(g *records.Grant) { g.Began = in(-time.Hour) }, all,
+			now.Add(-time.Hour), true, true,
+		},
 	} {
 		g := &records.Grant{SubjectId: "alice", SessionId: "sid", ClientId: "app", Created: in(0)}
 		if c.change != nil {

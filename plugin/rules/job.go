@@ -27,7 +27,8 @@ func Progress(job *records.Job, done *logout.Result) {
 	job.Done = records.FromResult(total)
 }
 
-// Sum adds a result to a total, in which each client left alone stands once and only so many ended sessions are named.
+// Sum adds a result to a total, in which each client left alone stands once and only so many ended sessions
+// are named.
 func Sum(total, result *logout.Result) {
 	total.Add(*result)
 	total.Ended = append(total.Ended, result.Ended...)
@@ -37,8 +38,8 @@ func Sum(total, result *logout.Result) {
 	total.ClientsLeftAlone = slices.Compact(total.ClientsLeftAlone)
 }
 
-// Recall is the answer to an ending that is done: the one kept under its operation id, or its job's; nil where it is not done. The answer to an
-// ending of all is its job.
+// Recall is the answer to an ending that is done: the one kept under its operation id, or its job's; nil
+// where it is not done. The answer to an ending of all is its job.
 func Recall(id string, operation *records.Operation, job *records.Job) *logout.Result {
 	switch {
 	case operation != nil:

@@ -15,14 +15,18 @@ import (
 
 func TestSumAndProgress(t *testing.T) {
 	t.Parallel()
-	total := &logout.Result{SessionsRemoved: 1, ClientsLeftAlone: []string{"b"}, Ended: []logout.EndedSession{{SessionID: "a"}}}
+	total := &logout.Result{
+		SessionsRemoved: 1, ClientsLeftAlone: []string{"b"}, Ended: []logout.EndedSession{{SessionID: "a"}},
+	}
 	done := &logout.Result{
-		SessionsRemoved: 2, GrantsRevoked: 3, ConsentsRevoked: 4, NotificationsQueued: 5, ClientsLeftAlone: []string{"c", "a", "b"},
-		Ended: []logout.EndedSession{{SessionID: "b"}},
+		SessionsRemoved: 2, GrantsRevoked: 3, ConsentsRevoked: 4, NotificationsQueued: 5,
+		ClientsLeftAlone: []string{"c", "a", "b"},
+		Ended:            []logout.EndedSession{{SessionID: "b"}},
 	}
 	want := &logout.Result{
-		SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 4, NotificationsQueued: 5, ClientsLeftAlone: []string{"a", "b", "c"},
-		Ended: []logout.EndedSession{{SessionID: "a"}, {SessionID: "b"}},
+		SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 4, NotificationsQueued: 5,
+		ClientsLeftAlone: []string{"a", "b", "c"},
+		Ended:            []logout.EndedSession{{SessionID: "a"}, {SessionID: "b"}},
 	}
 	job := &records.Job{Done: records.FromResult(total)}
 	rules.Progress(job, done)
@@ -34,10 +38,12 @@ func TestSumAndProgress(t *testing.T) {
 		t.Errorf("a sum (-want +got):\n%s", diff)
 	}
 	for i := range logout.MaxEnded {
-		rules.Sum(total, &logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{{SessionID: fmt.Sprint(i)}}})
+		rules.Sum(total,
+			&logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{{SessionID: fmt.Sprint(i)}}})
 	}
 	if total.SessionsRemoved != 3+logout.MaxEnded || len(total.Ended) != logout.MaxEnded {
-		t.Errorf("%d are counted and %d are named, want %d and %d", total.SessionsRemoved, len(total.Ended), 3+logout.MaxEnded, logout.MaxEnded)
+		t.Errorf("%d are counted and %d are named, want %d and %d", total.SessionsRemoved, len(total.Ended),
+			3+logout.MaxEnded, logout.MaxEnded)
 	}
 }
 
@@ -49,8 +55,10 @@ func TestRecall(t *testing.T) {
 		job       *records.Job
 		want      *logout.Result
 	}{
-		"never heard of":          {nil, nil, nil},
-		"an operation":            {&records.Operation{Ending: done}, nil, &logout.Result{SessionsRemoved: 1}},
+		"never heard of": {nil, nil, nil},
+		"an operation": {
+			&records.Operation{Ending: done}, nil, &logout.Result{SessionsRemoved: 1},
+		},
 		"a job":                   {nil, &records.Job{Done: done}, &logout.Result{SessionsRemoved: 1}},
 		"a job under way":         {nil, &records.Job{Done: done, Phase: logout.PhasePurge}, nil},
 		"an ending of all":        {nil, &records.Job{Done: done, All: true}, &logout.Result{JobID: "op"}},
@@ -66,7 +74,8 @@ func TestRecall(t *testing.T) {
 func TestNewJobAndFinish(t *testing.T) {
 	t.Parallel()
 	job := rules.NewJob(&logout.Ending{OperationID: "op", SubjectID: "alice", ClientIDs: []string{"a"}}, now)
-	if job.Phase != logout.PhaseSessions || job.Now != in(0) || job.SubjectId != "alice" || !slices.Equal(job.ClientIds, []string{"a"}) {
+	if job.Phase != logout.PhaseSessions || job.Now != in(0) || job.SubjectId != "alice" ||
+		!slices.Equal(job.ClientIds, []string{"a"}) {
 		t.Errorf("a new one: %v", job)
 	}
 	done := proto.CloneOf(job)

@@ -7,25 +7,27 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Stretch is what was read of a listing for a walk, in the direction of reading: so many rows that match, from position First to Last.
+// Stretch is what was read of a listing for a walk, in the direction of reading: so many rows that match,
+// from position First to Last.
 type Stretch struct {
 	Rows        int
 	First, Last []byte
 	// Seen is the last position that was looked at, nil if there was none.
 	Seen []byte
-	// More: it ended because it was long enough, or because enough was looked at, not because there was nothing left.
+	// More: it ended because it was long enough, or because enough was looked at, not because there was
+	// nothing left.
 	More bool
 }
 
-// Near is where the page of a stretch begins in the direction of reading. Whether there is a row beyond it, in the other direction, is what an
-// engine finds out for PlaceOf.
+// Near is where the page of a stretch begins in the direction of reading. Whether there is a row beyond it,
+// in the other direction, is what an engine finds out for PlaceOf.
 func Near[F any](w *ticketstore.Walk[F], s *Stretch) ticketstore.Bound {
 	near, _ := bounds(w, s)
 	return near
 }
 
-// bounds returns where the page of a stretch begins in the direction of reading, and where it ends. A row is found by its position alone, so rows
-// that come and go meanwhile move no other row to another page (rule 5).
+// bounds returns where the page of a stretch begins in the direction of reading, and where it ends. A row is
+// found by its position alone, so rows that come and go meanwhile move no other row to another page (rule 5).
 func bounds[F any](w *ticketstore.Walk[F], s *Stretch) (near, far ticketstore.Bound) {
 	switch {
 	case s.Rows > 0:
@@ -62,7 +64,8 @@ func PlaceOf[F any](w *ticketstore.Walk[F], s *Stretch, behind bool) *Place {
 	return p
 }
 
-// Token returns the results token of a page of that number (0 or less: it is not known), none where there is nothing to go on to.
+// Token returns the results token of a page of that number (0 or less: it is not known), none where there is
+// nothing to go on to.
 func Token[F any](w *ticketstore.Walk[F], p *Place, page int) (string, error) {
 	if p.nothing {
 		return "", nil
@@ -70,8 +73,8 @@ func Token[F any](w *ticketstore.Walk[F], p *Place, page int) (string, error) {
 	return w.Token(p.before, p.after, max(page, 0))
 }
 
-// Number numbers a page of sessions whose TotalCount is known, -1 where it is not: the ends of the listing are certain, in between the count of the
-// results token goes on.
+// Number numbers a page of sessions whose TotalCount is known, -1 where it is not: the ends of the listing
+// are certain, in between the count of the results token goes on.
 func Number(p *ticketstore.Page, w *ticketstore.Walk[ticketstore.SessionFilter]) {
 	p.TotalPages, p.CurrentPage = -1, w.Page
 	if p.TotalCount >= 0 {
@@ -87,5 +90,6 @@ func Number(p *ticketstore.Page, w *ticketstore.Walk[ticketstore.SessionFilter])
 	p.CurrentPage = cmp.Or(p.CurrentPage, -1)
 }
 
-// Shown reports whether a client's row (nil: it has none) is shown with its session: not once it was detached.
+// Shown reports whether a client's row (nil: it has none) is shown with its session: not once it was
+// detached.
 func Shown(use *records.ClientUse) bool { return use != nil && !use.GetDetached() }

@@ -13,7 +13,9 @@ import (
 func TestPlaceOf(t *testing.T) {
 	t.Parallel()
 	at := func(p string) ticketstore.Bound { return ticketstore.Bound{Position: []byte(p)} }
-	incl := func(p string) ticketstore.Bound { return ticketstore.Bound{Position: []byte(p), Inclusive: true} }
+	incl := func(p string) ticketstore.Bound {
+		return ticketstore.Bound{Position: []byte(p), Inclusive: true}
+	}
 	from := at("f")
 	for name, c := range map[string]struct {
 		from    *ticketstore.Bound
@@ -26,11 +28,14 @@ func TestPlaceOf(t *testing.T) {
 		nothing          bool
 	}{
 		"the first page": {
-			nil, rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true}, false,
+			nil, rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
+			false,
 			at("g"), at("g"), at("h"), false, true, false,
 		},
 		"one in between": {
-			&from, rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true}, true,
+			&from,
+			rules.Stretch{Rows: 2, First: []byte("g"), Last: []byte("h"), Seen: []byte("h"), More: true},
+			true,
 			at("g"), at("g"), at("h"), true, true, false,
 		},
 		"the last one": {
@@ -38,17 +43,30 @@ func TestPlaceOf(t *testing.T) {
 			at("g"), at("g"), at("g"), true, false, false,
 		},
 		"enough was looked at": {
-			&from, rules.Stretch{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k"), More: true}, true,
+			&from,
+			rules.Stretch{Rows: 1, First: []byte("g"), Last: []byte("g"), Seen: []byte("k"), More: true},
+			true,
 			at("g"), at("g"), at("k"), true, true, false,
 		},
-		"nothing there":       {nil, rules.Stretch{}, false, ticketstore.Bound{}, ticketstore.Bound{}, ticketstore.Bound{}, false, false, true},
-		"nothing matches":     {nil, rules.Stretch{Seen: []byte("k")}, false, incl("k"), incl("k"), at("k"), false, false, false},
-		"nothing behind From": {&from, rules.Stretch{}, true, incl("f"), incl("f"), at("f"), true, false, false},
-		"nothing yet":         {&from, rules.Stretch{Seen: []byte("k"), More: true}, true, incl("f"), incl("f"), at("k"), true, true, false},
+		"nothing there": {
+			nil, rules.Stretch{}, false, ticketstore.Bound{}, ticketstore.Bound{}, ticketstore.Bound{}, false,
+			false, true,
+		},
+		"nothing matches": {
+			nil, rules.Stretch{Seen: []byte("k")}, false, incl("k"), incl("k"), at("k"), false, false, false,
+		},
+		"nothing behind From": {
+			&from, rules.Stretch{}, true, incl("f"), incl("f"), at("f"), true, false, false,
+		},
+		"nothing yet": {
+			&from, rules.Stretch{Seen: []byte("k"), More: true}, true, incl("f"), incl("f"), at("k"), true,
+			true, false,
+		},
 	} {
 		for _, prior := range []bool{false, true} {
 			w := &ticketstore.Walk[ticketstore.SessionFilter]{
-				Listing: ticketstore.ListingSessions, Order: ticketstore.Ascending, Count: 2, From: c.from, Prior: prior,
+				Listing: ticketstore.ListingSessions, Order: ticketstore.Ascending, Count: 2, From: c.from,
+				Prior: prior,
 			}
 			if near := rules.Near(w, &c.stretch); cmp.Diff(c.near, near) != "" {
 				t.Errorf("%s: near %+v, want %+v", name, near, c.near)
@@ -67,7 +85,8 @@ func TestPlaceOf(t *testing.T) {
 			}
 			token, err := rules.Token(w, p, 3)
 			if err != nil || token != want || p.HasPrev != hasPrev || p.HasNext != hasNext {
-				t.Errorf("%s, prior %t: %+v, error %v; want %+v to %+v, %t, %t", name, prior, p, err, before, after, hasPrev, hasNext)
+				t.Errorf("%s, prior %t: %+v, error %v; want %+v to %+v, %t, %t", name, prior, p, err, before,
+					after, hasPrev, hasNext)
 			}
 		}
 	}
@@ -93,18 +112,21 @@ func TestNumber(t *testing.T) {
 		"too many to count, the first": {0, 10, -1, false, true, -1, 1},
 	} {
 		p := &ticketstore.Page{
-			Sessions: make([]ticketstore.SessionDetail, c.rows), TotalCount: c.total, HasPrev: c.hasPrev, HasNext: c.hasNext,
+			Sessions: make([]ticketstore.SessionDetail, c.rows), TotalCount: c.total, HasPrev: c.hasPrev,
+			HasNext: c.hasNext,
 		}
 		rules.Number(p, &ticketstore.Walk[ticketstore.SessionFilter]{Count: 10, Page: c.page})
 		if p.TotalPages != c.pages || p.CurrentPage != c.current {
-			t.Errorf("%s: page %d of %d, want %d of %d", name, p.CurrentPage, p.TotalPages, c.current, c.pages)
+			t.Errorf("%s: page %d of %d, want %d of %d", name, p.CurrentPage, p.TotalPages, c.current,
+				c.pages)
 		}
 	}
 }
 
 func TestShown(t *testing.T) {
 	t.Parallel()
-	if rules.Shown(nil) || rules.Shown(&records.ClientUse{Detached: true}) || !rules.Shown(&records.ClientUse{}) {
+	if rules.Shown(nil) || rules.Shown(&records.ClientUse{Detached: true}) ||
+		!rules.Shown(&records.ClientUse{}) {
 		t.Error("a client is shown with its session unless it has no row or was detached")
 	}
 }

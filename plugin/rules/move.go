@@ -21,8 +21,8 @@ func Serves(state transfer.State) error {
 	return nil
 }
 
-// Writes decides whether a store in a state takes changes: not behind the fence either. It is to be asked in the change's own transaction, so that
-// each write is before the fence or behind it (rule 12).
+// Writes decides whether a store in a state takes changes: not behind the fence either. It is to be asked in
+// the change's own transaction, so that each write is before the fence or behind it (rule 12).
 func Writes(state transfer.State) error {
 	if state == transfer.Fenced || state == transfer.Superseded {
 		return transfer.ErrFenced
@@ -35,9 +35,9 @@ func Journals(state transfer.State) bool {
 	return state == transfer.Exporting || state == transfer.Fenced
 }
 
-// Turn changes what a store says of itself, and reports whether it did: a turn that was made before, under the same id, succeeds again and changes
-// nothing. Another one that the state does not allow is ErrState. Importing is not allowed of a store that is Importing: that is abandoned first,
-// and emptied.
+// Turn changes what a store says of itself, and reports whether it did: a turn that was made before, under
+// the same id, succeeds again and changes nothing. Another one that the state does not allow is ErrState.
+// Importing is not allowed of a store that is Importing: that is abandoned first, and emptied.
 func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error) {
 	if s.State == turn.To && s.ID == turn.ID {
 		return false, nil
@@ -108,7 +108,8 @@ func Message(kind transfer.Kind) proto.Message {
 	return nil
 }
 
-// Import checks a record from another store and returns its message: an empty one where the record is deleted, nil for a kind whose rows are none.
+// Import checks a record from another store and returns its message: an empty one where the record is
+// deleted, nil for a kind whose rows are none.
 func Import(r *transfer.Record) (proto.Message, error) {
 	message, key := Message(r.Kind), string(r.Key)
 	if key == "" {

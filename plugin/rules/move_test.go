@@ -55,12 +55,15 @@ func TestTurn(t *testing.T) {
 		{transfer.Importing, transfer.Abandoned}: false,
 	}
 	states := []transfer.State{
-		transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing, transfer.Abandoned,
+		transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing,
+		transfer.Abandoned,
 	}
 	for _, from := range states {
 		for _, to := range states {
 			for _, id := range []string{"move", "other"} {
-				s := transfer.Status{State: from, ID: "move", Peer: "a", Origin: "first", Journaled: 9, Left: 4}
+				s := transfer.Status{
+					State: from, ID: "move", Peer: "a", Origin: "first", Journaled: 9, Left: 4,
+				}
 				want := s
 				sameID, allowed := possible[turn{from, to}]
 				again := from == to && id == "move"
@@ -75,17 +78,20 @@ func TestTurn(t *testing.T) {
 					}
 				}
 				changed, err := rules.Turn(&s, transfer.Transition{To: to, ID: id, Peer: "b"})
-				if changed != allowed || (err == nil) != (allowed || again) || (err != nil && !errors.Is(err, transfer.ErrState)) {
+				if changed != allowed || (err == nil) != (allowed || again) || (err != nil &&
+					!errors.Is(err, transfer.ErrState)) {
 					t.Errorf("from %s to %s of %s: changed %t, error %v", from, to, id, changed, err)
 				}
-				if s.State != want.State || s.ID != want.ID || s.Peer != want.Peer || s.Origin != want.Origin || s.Left != want.Left {
+				if s.State != want.State || s.ID != want.ID || s.Peer != want.Peer ||
+					s.Origin != want.Origin || s.Left != want.Left {
 					t.Errorf("from %s to %s of %s: %+v, want %+v", from, to, id, s, want)
 				}
 			}
 		}
 	}
 	s := transfer.Status{State: transfer.Exporting, ID: "move", Peer: "a"}
-	if _, err := rules.Turn(&s, transfer.Transition{To: transfer.Active, ID: "move"}); err != nil || s.Peer != "a" {
+	if _, err := rules.Turn(&s, transfer.Transition{To: transfer.Active, ID: "move"}); err != nil ||
+		s.Peer != "a" {
 		t.Errorf("a turn that names no peer: %+v, error %v", s, err)
 	}
 }
@@ -111,38 +117,75 @@ func TestImport(t *testing.T) {
 		want   proto.Message
 		field  string // at fault, or empty
 	}{
-		"a session":                {transfer.Record{Kind: transfer.Sessions, Key: []byte("sid"), Data: data(session)}, session, ""},
-		"without a key":            {transfer.Record{Kind: transfer.Ended}, nil, "key"},
-		"of no kind":               {transfer.Record{Kind: 99, Key: []byte("a")}, nil, "kind"},
-		"bytes that are no record": {transfer.Record{Kind: transfer.Jobs, Key: []byte("a"), Data: []byte{0xff}}, nil, "data"},
+		"a session": {
+			transfer.Record{Kind: transfer.Sessions, Key: []byte("sid"), Data: data(session)}, session, "",
+		},
+		"without a key": {transfer.Record{Kind: transfer.Ended}, nil, "key"},
+		"of no kind":    {transfer.Record{Kind: 99, Key: []byte("a")}, nil, "kind"},
+		"bytes that are no record": {
+			transfer.Record{Kind: transfer.Jobs, Key: []byte("a"), Data: []byte{0xff}}, nil, "data",
+		},
 		"a session under another's key": {
 			transfer.Record{Kind: transfer.Sessions, Key: []byte("other"), Data: data(session)}, nil, "data",
 		},
 		"a session without a cookie": {transfer.Record{
-			Kind: transfer.Sessions, Key: []byte("sid"), Data: change(func(s *records.Session) { s.Key = nil }),
+			Kind: transfer.Sessions, Key: []byte("sid"),
+			Data: change(func(s *records.Session) { s.Key = nil }),
 		}, nil, "data"},
 		"a session that is never over": {transfer.Record{
-			Kind: transfer.Sessions, Key: []byte("sid"), Data: change(func(s *records.Session) { s.Expires = 0 }),
+			Kind: transfer.Sessions, Key: []byte("sid"),
+			Data: change(func(s *records.Session) { s.Expires = 0 }),
 		}, nil, "data"},
-		"a session that is deleted": {transfer.Record{Kind: transfer.Sessions, Key: []byte("sid"), Deleted: true}, &records.Session{}, ""},
-		"a client":                  {transfer.Record{Kind: transfer.Clients, Key: []byte("sid\x00app")}, &records.ClientUse{}, ""},
-		"a client of no session":    {transfer.Record{Kind: transfer.Clients, Key: []byte("\x00app")}, nil, "key"},
-		"no client":                 {transfer.Record{Kind: transfer.Clients, Key: []byte("sid\x00")}, nil, "key"},
-		"a session for a client":    {transfer.Record{Kind: transfer.Clients, Key: []byte("sid")}, nil, "key"},
-		"a grant":                   {transfer.Record{Kind: transfer.Grants, Key: grant}, &records.Grant{}, ""},
-		"a grant of no type":        {transfer.Record{Kind: transfer.Grants, Key: append([]byte{99}, grant[1:]...)}, nil, "key"},
-		"a purge":                   {transfer.Record{Kind: transfer.Purges, Key: []byte("sid"), Data: []byte{0xff}}, nil, ""},
-		"a notification":            {transfer.Record{Kind: transfer.Notifications, Key: []byte("a")}, &records.Notification{}, ""},
-		"an operation":              {transfer.Record{Kind: transfer.Operations, Key: []byte("a")}, &records.Operation{}, ""},
+		"a session that is deleted": {
+			transfer.Record{Kind: transfer.Sessions, Key: []byte("sid"), Deleted: true}, &records.Session{},
+			"",
+		},
+		"a client": {
+			transfer.Record{Kind: transfer.Clients, Key: []byte("sid\x00app")}, &records.ClientUse{}, "",
+		},
+		"a client of no session": {
+			transfer.Record{Kind: transfer.Clients, Key: []byte("\x00app")}, nil, "key",
+		},
+		"no client": {
+			transfer.Record{Kind: transfer.Clients, Key: []byte("sid\x00")}, nil, "key",
+		},
+		"a session for a client": {
+			transfer.Record{Kind: transfer.Clients, Key: []byte("sid")}, nil, "key",
+		},
+		"a grant": {
+			transfer.Record{Kind: transfer.Grants, Key: grant}, &records.Grant{}, "",
+		},
+		"a grant of no type": {
+			transfer.Record{Kind: transfer.Grants, Key: append([]byte{99}, grant[1:]...)}, nil, "key",
+		},
+		"a purge": {
+			transfer.Record{Kind: transfer.Purges, Key: []byte("sid"), Data: []byte{0xff}}, nil, "",
+		},
+		"a notification": {
+			transfer.Record{Kind: transfer.Notifications, Key: []byte("a")}, &records.Notification{}, "",
+		},
+		"an operation": {
+			transfer.Record{Kind: transfer.Operations, Key: []byte("a")}, &records.Operation{}, "",
+		},
 		"a property": {
-			transfer.Record{Kind: transfer.Properties, Key: []byte("issuer"), Data: data(&records.Property{Value: []byte("a")})},
+			transfer.Record{
+				Kind: transfer.Properties, Key: []byte("issuer"),
+				Data: data(&records.Property{Value: []byte("a")}),
+			},
 			&records.Property{Value: []byte("a")}, "",
 		},
-		"a property without a value":    {transfer.Record{Kind: transfer.Properties, Key: []byte("issuer")}, nil, "data"},
-		"a property of no name":         {transfer.Record{Kind: transfer.Properties, Key: []byte("Issuer")}, nil, "name"},
-		"a property of no name deleted": {transfer.Record{Kind: transfer.Properties, Key: []byte("Issuer"), Deleted: true}, nil, "name"},
+		"a property without a value": {
+			transfer.Record{Kind: transfer.Properties, Key: []byte("issuer")}, nil, "data",
+		},
+		"a property of no name": {
+			transfer.Record{Kind: transfer.Properties, Key: []byte("Issuer")}, nil, "name",
+		},
+		"a property of no name deleted": {
+			transfer.Record{Kind: transfer.Properties, Key: []byte("Issuer"), Deleted: true}, nil, "name",
+		},
 		"a property that is too large": {transfer.Record{
-			Kind: transfer.Properties, Key: []byte("issuer"), Data: data(&records.Property{Value: make([]byte, ticketstore.MaxProperty+1)}),
+			Kind: transfer.Properties, Key: []byte("issuer"),
+			Data: data(&records.Property{Value: make([]byte, ticketstore.MaxProperty+1)}),
 		}, nil, "value"},
 	} {
 		got, err := rules.Import(&c.record)

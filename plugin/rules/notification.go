@@ -9,19 +9,21 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// NotificationID returns an id that sorts by the moment of queueing. The number tells those of one moment apart.
+// NotificationID returns an id that sorts by the moment of queueing. The number tells those of one moment
+// apart.
 func NotificationID(now time.Time, number uint32) string {
 	return fmt.Sprintf("%016x%08x", uint64(records.Nanos(now)), number)
 }
 
-// Claim hands out a notification until the lease has passed, under a number that is higher than any before (rule 7).
+// Claim hands out a notification until the lease has passed, under a number that is higher than any before
+// (rule 7).
 func Claim(n *records.Notification, lease time.Time) {
 	n.Claim++
 	n.Claimed, n.Due = true, records.Nanos(lease)
 }
 
-// Release forgets the claim on a notification, also because it has come from another store: nobody is about to deliver it. The number stays, so
-// that a late answer changes nothing.
+// Release forgets the claim on a notification, also because it has come from another store: nobody is about
+// to deliver it. The number stays, so that a late answer changes nothing.
 func Release(n *records.Notification) {
 	n.Claimed, n.Due = false, 0
 	if n.GetState() == string(logout.Pending) {
@@ -29,8 +31,9 @@ func Release(n *records.Notification) {
 	}
 }
 
-// Settle applies the outcome of a delivery, claimed under that number, to its notification (rule 7): told a second time later, tried again, or
-// settled and kept for a while. An outdated claim is ErrOutdated and changes nothing.
+// Settle applies the outcome of a delivery, claimed under that number, to its notification (rule 7): told a
+// second time later, tried again, or settled and kept for a while. An outdated claim is ErrOutdated and
+// changes nothing.
 func Settle(n *records.Notification, claim uint64, outcome *logout.Outcome, now time.Time) error {
 	if !n.GetClaimed() || n.GetClaim() != claim {
 		return logout.ErrOutdated
@@ -50,9 +53,11 @@ func Settle(n *records.Notification, claim uint64, outcome *logout.Outcome, now 
 	return nil
 }
 
-// SendAgain makes a notification due now, with a new retry window, whatever its state. A claim on it is outdated.
+// SendAgain makes a notification due now, with a new retry window, whatever its state. A claim on it is
+// outdated.
 func SendAgain(n *records.Notification, now time.Time) {
-	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" && n.NextAttempt > records.Nanos(now) {
+	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" &&
+		n.NextAttempt > records.Nanos(now) {
 		n.Again = n.NextAttempt // told once already: the second time stays where it was
 	}
 	n.State, n.Attempts, n.LastError, n.PurgeAt = string(logout.Pending), 0, "", 0
@@ -60,16 +65,18 @@ func SendAgain(n *records.Notification, now time.Time) {
 	Release(n)
 }
 
-// Retries reports whether a retry by a filter sends a notification again: not one that was queued after now, is being delivered, or will be
-// without being asked for.
+// Retries reports whether a retry by a filter sends a notification again: not one that was queued after now,
+// is being delivered, or will be without being asked for.
 func Retries(f *logout.NotificationFilter, n *records.Notification, now time.Time) bool {
-	underWay := n.GetState() == string(logout.Pending) && (n.GetClaimed() || n.GetNextAttempt() <= records.Nanos(now))
+	underWay := n.GetState() == string(logout.Pending) && (n.GetClaimed() ||
+		n.GetNextAttempt() <= records.Nanos(now))
 	return Filed(f, n) && n.GetQueued() <= records.Nanos(now) && !underWay
 }
 
 // Filed reports whether a filter selects a notification.
 func Filed(f *logout.NotificationFilter, n *records.Notification) bool {
-	return (f.State == "" || n.GetState() == string(f.State)) && (f.ClientID == "" || n.GetClientId() == f.ClientID) &&
+	return (f.State == "" || n.GetState() == string(f.State)) && (f.ClientID == "" ||
+		n.GetClientId() == f.ClientID) &&
 		(f.SessionID == "" || n.GetSessionId() == f.SessionID)
 }
 

@@ -22,21 +22,32 @@ func TestSettle(t *testing.T) {
 		"delivered": {0, logout.Outcome{State: logout.Delivered}, &records.Notification{
 			State: string(logout.Delivered), PurgeAt: in(logout.NotificationRetention),
 		}},
-		"delivered, to be told a second time": {in(time.Minute), logout.Outcome{State: logout.Delivered}, &records.Notification{
-			State: string(logout.Pending), NextAttempt: in(time.Minute),
-		}},
-		"delivered late, to be told a second time": {in(-time.Minute), logout.Outcome{State: logout.Delivered}, &records.Notification{
-			State: string(logout.Pending), NextAttempt: in(0),
-		}},
-		"tried again": {in(time.Minute), logout.Outcome{State: logout.Pending, NextAttempt: now.Add(time.Hour), LastError: "503"}, &records.Notification{
-			State: string(logout.Pending), NextAttempt: in(time.Hour), Again: in(time.Minute), LastError: "503",
-		}},
-		"refused": {in(time.Minute), logout.Outcome{State: logout.Refused, LastError: "400"}, &records.Notification{
-			State: string(logout.Refused), LastError: "400", PurgeAt: in(logout.NotificationRetention),
-		}},
+		"delivered, to be told a second time": {
+			in(time.Minute), logout.Outcome{State: logout.Delivered},
+			&records.Notification{State: string(logout.Pending), NextAttempt: in(time.Minute)},
+		},
+		"delivered late, to be told a second time": {
+			in(-time.Minute), logout.Outcome{State: logout.Delivered},
+			&records.Notification{State: string(logout.Pending), NextAttempt: in(0)},
+		},
+		"tried again": {
+			in(time.Minute),
+			logout.Outcome{State: logout.Pending, NextAttempt: now.Add(time.Hour), LastError: "503"},
+			&records.Notification{
+				State: string(logout.Pending), NextAttempt: in(time.Hour), Again: in(time.Minute),
+				LastError: "503",
+			},
+		},
+		"refused": {
+			in(time.Minute), logout.Outcome{State: logout.Refused, LastError: "400"},
+			&records.Notification{
+				State: string(logout.Refused), LastError: "400", PurgeAt: in(logout.NotificationRetention),
+			},
+		},
 	} {
 		n := &records.Notification{
-			State: string(logout.Pending), Again: c.again, NextAttempt: in(0), Claim: 5, Claimed: true, Due: in(time.Minute),
+			State: string(logout.Pending), Again: c.again, NextAttempt: in(0), Claim: 5, Claimed: true,
+			Due: in(time.Minute),
 		}
 		if err := rules.Settle(n, 5, &c.outcome, now); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -61,13 +72,20 @@ func TestSettle(t *testing.T) {
 
 func TestSendAgain(t *testing.T) {
 	t.Parallel()
-	n := &records.Notification{State: string(logout.GivenUp), Attempts: 9, LastError: "503", PurgeAt: 1, Claim: 5, Claimed: true}
+	n := &records.Notification{
+		State: string(logout.GivenUp), Attempts: 9, LastError: "503", PurgeAt: 1, Claim: 5, Claimed: true,
+	}
 	rules.SendAgain(n, now)
-	want := &records.Notification{State: string(logout.Pending), NextAttempt: in(0), Due: in(0), GiveUpAt: in(logout.RetryWindow), Claim: 5}
+	want := &records.Notification{
+		State: string(logout.Pending), NextAttempt: in(0), Due: in(0), GiveUpAt: in(logout.RetryWindow),
+		Claim: 5,
+	}
 	if !proto.Equal(n, want) {
 		t.Errorf("one that was given up: %v, want %v", n, want)
 	}
-	told := &records.Notification{State: string(logout.Pending), Attempts: 1, NextAttempt: in(10 * time.Second)}
+	told := &records.Notification{
+		State: string(logout.Pending), Attempts: 1, NextAttempt: in(10 * time.Second),
+	}
 	rules.SendAgain(told, now)
 	if told.Again != in(10*time.Second) || told.NextAttempt != in(0) {
 		t.Errorf("one that waits to be told a second time: %v, want both tellings", told)
@@ -100,16 +118,27 @@ func TestRetries(t *testing.T) {
 		filter logout.NotificationFilter
 		want   bool
 	}{
-		"given up":              {&records.Notification{State: failed}, logout.NotificationFilter{ClientID: "app"}, true},
-		"all conditions":        {&records.Notification{State: failed}, all, true},
-		"another state":         {&records.Notification{State: string(logout.Refused)}, all, false},
-		"another client":        {&records.Notification{State: failed, ClientId: "b"}, all, false},
-		"another session":       {&records.Notification{State: failed, SessionId: "b"}, all, false},
-		"queued since":          {&records.Notification{State: failed, Queued: in(1)}, all, false},
-		"waits for a retry":     {&records.Notification{State: pending, NextAttempt: in(1)}, logout.NotificationFilter{}, true},
-		"due anyway":            {&records.Notification{State: pending, NextAttempt: in(0)}, logout.NotificationFilter{}, false},
-		"is being delivered":    {&records.Notification{State: pending, NextAttempt: in(1), Claimed: true}, logout.NotificationFilter{}, false},
-		"settled while claimed": {&records.Notification{State: failed, Claimed: true}, logout.NotificationFilter{}, true},
+		"given up": {
+			&records.Notification{State: failed}, logout.NotificationFilter{ClientID: "app"}, true,
+		},
+		"all conditions":  {&records.Notification{State: failed}, all, true},
+		"another state":   {&records.Notification{State: string(logout.Refused)}, all, false},
+		"another client":  {&records.Notification{State: failed, ClientId: "b"}, all, false},
+		"another session": {&records.Notification{State: failed, SessionId: "b"}, all, false},
+		"queued since":    {&records.Notification{State: failed, Queued: in(1)}, all, false},
+		"waits for a retry": {
+			&records.Notification{State: pending, NextAttempt: in(1)}, logout.NotificationFilter{}, true,
+		},
+		"due anyway": {
+			&records.Notification{State: pending, NextAttempt: in(0)}, logout.NotificationFilter{}, false,
+		},
+		"is being delivered": {
+			&records.Notification{State: pending, NextAttempt: in(1), Claimed: true},
+			logout.NotificationFilter{}, false,
+		},
+		"settled while claimed": {
+			&records.Notification{State: failed, Claimed: true}, logout.NotificationFilter{}, true,
+		},
 	} {
 		if c.n.ClientId == "" {
 			c.n.ClientId = "app"
@@ -129,7 +158,8 @@ func TestRetries(t *testing.T) {
 func TestNotificationID(t *testing.T) {
 	t.Parallel()
 	ids := []string{
-		rules.NotificationID(now, 1), rules.NotificationID(now, 0x10), rules.NotificationID(now.Add(1), 0), rules.NotificationID(now.Add(time.Hour), 0),
+		rules.NotificationID(now, 1), rules.NotificationID(now, 0x10), rules.NotificationID(now.Add(1), 0),
+		rules.NotificationID(now.Add(time.Hour), 0),
 	}
 	for i, id := range ids[1:] {
 		if len(id) != len(ids[0]) || id <= ids[i] {

@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// EndedRetention is how long an ended record is kept at least. After that it goes as soon as it has no grant to judge.
+// EndedRetention is how long an ended record is kept at least. After that it goes as soon as it has no grant
+// to judge.
 const EndedRetention = 24 * time.Hour
 
 // EndedDue is when to look whether an ended record may go.
@@ -19,7 +20,8 @@ func EndedDue(ended *records.Ended) int64 {
 	return records.Nanos(records.Moment(ended.GetWhen()).Add(EndedRetention))
 }
 
-// DueOf is when to look at a record because its time comes: a session is over, another one may go. 0 is never.
+// DueOf is when to look at a record because its time comes: a session is over, another one may go. 0 is
+// never.
 func DueOf(message proto.Message) int64 {
 	switch m := message.(type) {
 	case *records.Session:
@@ -98,7 +100,8 @@ func FateOf(g *records.Grant, now time.Time) Fate {
 // Former reports whether a former release has used a grant, and kept it whole.
 func Former(g *records.Grant) bool { return g.GetConsumed() != 0 && g.GetUsed() == 0 }
 
-// Shrink returns what is kept of a used grant: less once its grace is over. One of a former release has one from then on.
+// Shrink returns what is kept of a used grant: less once its grace is over. One of a former release has one
+// from then on.
 func Shrink(g *records.Grant, now time.Time) *records.Grant {
 	if Former(g) && UsedAgain(g, FormerGrace, now) {
 		return Used(g, FormerGrace, g.GetConsumed())
@@ -106,7 +109,8 @@ func Shrink(g *records.Grant, now time.Time) *records.Grant {
 	return Used(g, 0, g.GetConsumed())
 }
 
-// JobDue is when to look whether a job may go, 0 as long as it is not done: at once where nobody has said when that was.
+// JobDue is when to look whether a job may go, 0 as long as it is not done: at once where nobody has said
+// when that was.
 func JobDue(job *records.Job) int64 {
 	switch {
 	case job.GetPhase() != "":
@@ -117,7 +121,8 @@ func JobDue(job *records.Job) int64 {
 	return records.Nanos(records.Moment(job.GetFinished()).Add(logout.JobRetention))
 }
 
-// DateJob gives a job that is done its time where it has none, and reports whether it did; and whether its time is up.
+// DateJob gives a job that is done its time where it has none, and reports whether it did; and whether its
+// time is up.
 func DateJob(job *records.Job, now time.Time) (dated, over bool) {
 	if job.GetPhase() == "" && job.GetFinished() == 0 {
 		job.Finished = records.Nanos(now)

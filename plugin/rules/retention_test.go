@@ -24,18 +24,22 @@ func TestGrantDueAndFate(t *testing.T) {
 		due   int64
 		fate  rules.Fate
 	}{
-		"without Expires":                {&records.Grant{}, 0, rules.Stays},
-		"before its Expires":             {&records.Grant{Expires: in(1)}, in(1), rules.Stays},
-		"at its Expires":                 {&records.Grant{Expires: in(0)}, in(0), rules.Goes},
-		"used, until its Expires":        {used(time.Hour, 0, in(1)), in(1), rules.Stays},
-		"used, at its Expires":           {used(time.Hour, 0, in(0)), in(0), rules.Goes},
-		"within its grace":               {used(grace, uint64(grace), in(time.Hour)), in(1), rules.Stays},
-		"just after its grace":           {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Shrinks},
-		"expired within its grace":       {used(0, uint64(grace), in(0)), in(0), rules.Goes},
-		"used, without Expires":          {used(time.Hour, 0, 0), in(grantstore.ConsumedRetention - time.Hour), rules.Stays},
+		"without Expires":          {&records.Grant{}, 0, rules.Stays},
+		"before its Expires":       {&records.Grant{Expires: in(1)}, in(1), rules.Stays},
+		"at its Expires":           {&records.Grant{Expires: in(0)}, in(0), rules.Goes},
+		"used, until its Expires":  {used(time.Hour, 0, in(1)), in(1), rules.Stays},
+		"used, at its Expires":     {used(time.Hour, 0, in(0)), in(0), rules.Goes},
+		"within its grace":         {used(grace, uint64(grace), in(time.Hour)), in(1), rules.Stays},
+		"just after its grace":     {used(grace+1, uint64(grace), in(time.Hour)), in(0), rules.Shrinks},
+		"expired within its grace": {used(0, uint64(grace), in(0)), in(0), rules.Goes},
+		"used, without Expires": {
+			used(time.Hour, 0, 0), in(grantstore.ConsumedRetention - time.Hour), rules.Stays,
+		},
 		"used long ago, without Expires": {used(grantstore.ConsumedRetention, 0, 0), in(0), rules.Goes},
 		"with a grace for ever":          {used(0, math.MaxInt64, in(time.Hour)), in(time.Hour), rules.Stays},
-		"used by a former release":       {&records.Grant{Consumed: in(0), Expires: in(time.Hour)}, in(time.Hour), rules.Shrinks},
+		"used by a former release": {
+			&records.Grant{Consumed: in(0), Expires: in(time.Hour)}, in(time.Hour), rules.Shrinks,
+		},
 	} {
 		if due := rules.GrantDue(c.grant); due != c.due {
 			t.Errorf("%s: due %s, want %s", name, records.Moment(due), records.Moment(c.due))
@@ -120,7 +124,8 @@ func TestDueOf(t *testing.T) {
 func TestEarlier(t *testing.T) {
 	t.Parallel()
 	later := now.Add(1)
-	if rules.Earlier(now, later) != now || rules.Earlier(later, now) != now || rules.Earlier(time.Time{}, now) != now {
+	if rules.Earlier(now, later) != now || rules.Earlier(later, now) != now ||
+		rules.Earlier(time.Time{}, now) != now {
 		t.Error("the earlier one of two moments is another")
 	}
 }

@@ -1,4 +1,5 @@
-// Package rules_test holds each rule to a table of its cases. Engines are held to the same rules by the suite of backends.
+// Package rules_test holds each rule to a table of its cases. Engines are held to the same rules by the suite
+// of backends.
 package rules_test
 
 import (

@@ -24,8 +24,9 @@ func capped(s *records.Session, moment int64) int64 {
 	return moment
 }
 
-// Create decides whether a session may be created where its key leads to the session sidOfKey (empty: to none), and its sid is that of a session
-// or of an ended record (taken). It reports again where this very session was created already: the answer was lost.
+// Create decides whether a session may be created where its key leads to the session sidOfKey (empty: to
+// none), and its sid is that of a session or of an ended record (taken). It reports again where this very
+// session was created already: the answer was lost.
 func Create(s *ticketstore.Session, sidOfKey string, taken bool) (again bool, err error) {
 	switch {
 	case sidOfKey == s.SessionID:
@@ -38,7 +39,8 @@ func Create(s *ticketstore.Session, sidOfKey string, taken bool) (again bool, er
 	return false, nil
 }
 
-// Excess is how many of a subject's live sessions end, the oldest first, so that one more has its place within the limit.
+// Excess is how many of a subject's live sessions end, the oldest first, so that one more has its place
+// within the limit.
 func Excess(live int, limit *ticketstore.Limit) (int, error) {
 	excess := max(live-limit.Max+1, 0)
 	if excess > 0 && !limit.EndOldest {
@@ -82,7 +84,8 @@ func unchanged(s *records.Session, version uint64, now time.Time) error {
 	return nil
 }
 
-// Slide has a session (nil: it has ended) live longer that is live, was not renewed lately, and would live longer. It reports whether it did.
+// Slide has a session (nil: it has ended) live longer that is live, was not renewed lately, and would live
+// longer. It reports whether it did.
 func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) bool {
 	until := capped(s, records.Nanos(slide.Expires))
 	if !Live(s, now) || records.Moment(s.GetRenewed()).After(slide.RenewedBefore) || until <= s.GetExpires() {
@@ -93,9 +96,12 @@ func Slide(s *records.Session, slide *grantstore.Slide, now time.Time) bool {
 	return true
 }
 
-// Attach returns the row of a client in a session (nil: it has ended) that it uses at now. use is the row as it is, nil where there is none:
-// then the session has rows of so many others. A client that was detached is back.
-func Attach(s *records.Session, use *records.ClientUse, others int, now time.Time) (*records.ClientUse, error) {
+// Attach returns the row of a client in a session (nil: it has ended) that it uses at now. use is the row as
+// it is, nil where there is none: then the session has rows of so many others. A client that was detached is
+// back.
+func Attach(
+	s *records.Session, use *records.ClientUse, others int, now time.Time,
+) (*records.ClientUse, error) {
 	switch {
 	case !Live(s, now):
 		return nil, grantstore.ErrSessionEnded
@@ -114,8 +120,8 @@ func Registered(use *records.ClientUse, u *grantstore.Use) {
 	use.Notify, use.Coordinated, use.Muted = u.Notify, u.Coordinated, uint32(u.Muted)
 }
 
-// SetProperty decides whether a property that is now becomes another value (empty: it goes), for a host that takes it for old. The store has so
-// many others.
+// SetProperty decides whether a property that is now becomes another value (empty: it goes), for a host that
+// takes it for old. The store has so many others.
 func SetProperty(now, old, value []byte, others int) (change bool, err error) {
 	switch {
 	case bytes.Equal(now, value):

@@ -57,14 +57,16 @@ func TestSlide(t *testing.T) {
 		"ended":                       {nil, 0},
 	} {
 		before := proto.CloneOf(c.session)
-		slid := rules.Slide(c.session, &grantstore.Slide{Expires: now.Add(2 * hour), RenewedBefore: now.Add(-time.Minute)}, now)
+		slide := &grantstore.Slide{Expires: now.Add(2 * hour), RenewedBefore: now.Add(-time.Minute)}
+		slid := rules.Slide(c.session, slide, now)
 		if slid != (c.want != 0) {
 			t.Errorf("%s: slid is %t", name, slid)
 		}
 		switch {
 		case !slid && !proto.Equal(before, c.session):
 			t.Errorf("%s: it did not slide and is %v, was %v", name, c.session, before)
-		case slid && (c.session.Expires != in(c.want) || c.session.Renewed != in(0) || c.session.Version != 8):
+		case slid && (c.session.Expires != in(c.want) || c.session.Renewed != in(0) ||
+			c.session.Version != 8):
 			t.Errorf("%s: %v", name, c.session)
 		}
 	}
@@ -145,19 +147,23 @@ func TestRekey(t *testing.T) {
 	t.Parallel()
 	session := func() *records.Session {
 		return &records.Session{
-			Key: append(make([]byte, 31), 1), SessionId: "sid", SubjectId: "alice", Issuer: "https://op.example", AuthTime: in(-time.Hour),
-			Created: in(-time.Hour), Renewed: in(-time.Hour), Expires: in(time.Hour), Version: 7, IndexedDue: in(time.Minute),
+			Key: append(make([]byte, 31), 1), SessionId: "sid", SubjectId: "alice",
+			Issuer: "https://op.example", AuthTime: in(-time.Hour),
+			Created: in(-time.Hour), Renewed: in(-time.Hour), Expires: in(time.Hour), Version: 7,
+			IndexedDue: in(time.Minute),
 		}
 	}
 	rekey := ticketstore.Rekey{
-		Version: 7, NewKey: ticketstore.Key{2}, AuthTime: now, ACR: "2", Expires: now.Add(2 * time.Hour), Ticket: []byte("sealed"),
+		Version: 7, NewKey: ticketstore.Key{2}, AuthTime: now, ACR: "2", Expires: now.Add(2 * time.Hour),
+		Ticket: []byte("sealed"),
 	}
 	next, err := rules.Rekey(session(), &rekey, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := session()
-	want.Key, want.AuthTime, want.Acr, want.Expires, want.Ticket = rekey.NewKey[:], in(0), "2", in(2*time.Hour), rekey.Ticket
+	want.Key, want.AuthTime, want.Acr, want.Ticket = rekey.NewKey[:], in(0), "2", rekey.Ticket
+	want.Expires = in(2 * time.Hour)
 	want.Renewed, want.Version = in(0), 8
 	if !proto.Equal(next, want) {
 		t.Errorf("%v, want %v", next, want)
@@ -166,9 +172,16 @@ func TestRekey(t *testing.T) {
 		change func(s *records.Session, r *ticketstore.Rekey)
 		want   error
 	}{
-		"over":                {func(s *records.Session, _ *ticketstore.Rekey) { s.Expires = in(0) }, ticketstore.ErrExpired},
-		"changed":             {func(s *records.Session, _ *ticketstore.Rekey) { s.Version++ }, ticketstore.ErrConflict},
-		"to what none can be": {func(_ *records.Session, r *ticketstore.Rekey) { r.NewKey = ticketstore.Key{} }, ticketstore.ErrInvalid},
+		"over": {
+			func(s *records.Session, _ *ticketstore.Rekey) { s.Expires = in(0) }, ticketstore.ErrExpired,
+		},
+		"changed": {
+			func(s *records.Session, _ *ticketstore.Rekey) { s.Version++ }, ticketstore.ErrConflict,
+		},
+		"to what none can be": {
+			func(_ *records.Session, r *ticketstore.Rekey) { r.NewKey = ticketstore.Key{} },
+			ticketstore.ErrInvalid,
+		},
 	} {
 		s, r := session(), rekey
 		c.change(s, &r)
@@ -192,9 +205,12 @@ func TestAttach(t *testing.T) {
 		"a use among others": {
 			live, nil, ticketstore.MaxClients - 1, &records.ClientUse{FirstUsed: in(0), LastUsed: in(0)}, nil,
 		},
-		"one client more than there may be": {live, nil, ticketstore.MaxClients, nil, ticketstore.ErrTooManyClients},
+		"one client more than there may be": {
+			live, nil, ticketstore.MaxClients, nil, ticketstore.ErrTooManyClients,
+		},
 		"a client that is there": {
-			live, &records.ClientUse{FirstUsed: 1, LastUsed: 2, TokenNumber: 3, Notify: true}, ticketstore.MaxClients,
+			live, &records.ClientUse{FirstUsed: 1, LastUsed: 2, TokenNumber: 3, Notify: true},
+			ticketstore.MaxClients,
 			&records.ClientUse{FirstUsed: 1, LastUsed: in(0), TokenNumber: 3, Notify: true}, nil,
 		},
 		"one that was detached": {
@@ -202,7 +218,8 @@ func TestAttach(t *testing.T) {
 			&records.ClientUse{FirstUsed: 1, LastUsed: in(0), TokenNumber: 3}, nil,
 		},
 		"a clock behind another's": {
-			live, &records.ClientUse{LastUsed: in(time.Second)}, 1, &records.ClientUse{LastUsed: in(time.Second)}, nil,
+			live, &records.ClientUse{LastUsed: in(time.Second)}, 1,
+			&records.ClientUse{LastUsed: in(time.Second)}, nil,
 		},
 		"ended": {nil, nil, 0, nil, grantstore.ErrSessionEnded},
 		"over":  {&records.Session{Expires: in(0)}, &records.ClientUse{}, 1, nil, grantstore.ErrSessionEnded},

@@ -182,7 +182,8 @@ func (b *Batcher) Add(r *Record) bool {
 	return (len(b.batch.Records) < MaxBatchRecords && b.size < MaxBatchBytes) || b.flush()
 }
 
-// End hands over what is left or, where the export has failed, the error. Nothing follows where no more was wanted.
+// End hands over what is left or, where the export has failed, the error. Nothing follows where no more was
+// wanted.
 func (b *Batcher) End(err error) {
 	switch {
 	case b.stopped:

@@ -142,12 +142,11 @@ var codeCases = []world.Case{
 	}},
 	{Name: "no grace lets a code be used again", Run: func(w *world.World) {
 		a := authorize(w, w.SignIn("ann"))
-		access, _ := exchange(w, a.code)
-		_, err := w.TryApply(grantstore.Batch{
-			Consume: &grantstore.Consumption{Ref: a.code.Ref, Grace: time.Hour},
-		})
+		access, refresh, err := withGrace(w, a.code, time.Hour)
+		w.OK(err, "the first use, with a grace")
+		_, _, err = withGrace(w, a.code, time.Hour)
 		w.Fails(err, "Apply with a used code and grace", grantstore.ErrConsumed)
-		w.Missing(access)
+		w.Missing(access, refresh)
 	}},
 	{Name: "a code without session is exchanged like others", Run: func(w *world.World) {
 		a := authorize(w, nil, world.Of("ann"))

@@ -142,6 +142,19 @@ var refreshCases = []world.Case{
 		access, refresh := exchange(w, g)
 		w.Live(bystander, access, refresh)
 	}},
+	{Name: "rotation of one stored with no access token, or with several, removes its family's", Run: func(w *world.World) {
+		s, family := w.SignIn("ann"), world.Family(w.Name("family"))
+		old := w.Stored(w.Access(s, "mail", family))
+		access, refresh := exchange(w, w.Stored(w.Refresh(s, "mail", family)))
+		w.Missing(old)
+		w.Live(access, refresh)
+		first, second, several := w.Access(nil, ""), w.Access(nil, ""), w.Refresh(nil, "")
+		w.Consume(refresh, first, second, several)
+		w.Live(first, second)
+		access, refresh = exchange(w, several)
+		w.Missing(first, second)
+		w.Live(access, refresh)
+	}},
 	{Name: "within its grace a token can be used once more", Run: func(w *world.World) {
 		g := w.Stored(w.Refresh(w.SignIn("ann"), "mail"))
 		access1, refresh1, err := withGrace(w, g, 10*time.Second)

@@ -14,9 +14,11 @@ func TestBalance(t *testing.T) {
 		change func(walk *balance)
 		want   []string
 	}{
-		"nothing":          {func(*balance) {}, nil},
-		"one is missing":   {func(b *balance) { b.wants([]byte("x"), nil) }, []string{"x is missing"}},
-		"one is an orphan": {func(b *balance) { b.has([]byte("x"), nil) }, []string{"x belongs to no record"}},
+		"nothing":        {func(*balance) {}, nil},
+		"one is missing": {func(b *balance) { b.wants([]byte("x"), nil) }, []string{"x is missing"}},
+		"one is an orphan": {
+			func(b *balance) { b.has([]byte("x"), nil) }, []string{"x belongs to no record"},
+		},
 		"another value": {func(b *balance) {
 			b.wants([]byte("x"), []byte("a"))
 			b.has([]byte("x"), []byte("b"))

@@ -171,25 +171,25 @@ func (c *committer) commit(first *Change) {
 	defer base.Discard()
 	g := newGroup(Snapshot{txn: base, damages: c.damages, tombstones: observer})
 	g.ledger, g.most = c.metadata.ledger.Load(), c.takes
-	disk := c.space.Look()
-	changes := c.gather(g, first, disk)
+	room := c.space.Look()
+	changes := c.gather(g, first, room)
 	// of what is done in the background, and of the commit before: its rows were just read
 	err := c.failure.err()
 	if err == nil {
-		err = unavailable("commit", c.write(g, disk))
+		err = unavailable("commit", c.write(g, room))
 	}
 	finish(changes, err)
 }
 
 // gather applies first and whatever else is waiting to a group, as long as that has room, and returns them.
-func (c *committer) gather(g *group, first *Change, disk disk.Room) (changes []*Change) {
+func (c *committer) gather(g *group, first *Change, room disk.Room) (changes []*Change) {
 	var used quota
 	for next := first; next != nil; {
 		if !next.held && !next.taken.CompareAndSwap(false, true) {
 			next = c.waiting(&used) // its caller has given up
 			continue
 		}
-		keys, fits := c.join(g, next, disk)
+		keys, fits := c.join(g, next, room)
 		if !fits {
 			next.held, c.held = true, next // applied anew to the next transaction
 			return changes
@@ -207,11 +207,11 @@ func (c *committer) gather(g *group, first *Change, disk disk.Room) (changes []*
 
 // join applies a change to a group, and returns how many keys it has written and whether it fits beside the
 // others. One that fails leaves no trace.
-func (c *committer) join(g *group, ch *Change, disk disk.Room) (keys int, fits bool) {
+func (c *committer) join(g *group, ch *Change, room disk.Room) (keys int, fits bool) {
 	t := newTx(g)
 	ch.err = Admitted(g.ledger, ch.Moves)
 	if ch.err == nil && !ch.Spare {
-		ch.err = disk.Refuses()
+		ch.err = room.Refuses()
 	}
 	if ch.err == nil {
 		ch.err = ch.Apply(t)
@@ -231,20 +231,20 @@ func (c *committer) join(g *group, ch *Change, disk disk.Room) (keys int, fits b
 }
 
 // write makes the changes of a group durable.
-func (c *committer) write(g *group, disk disk.Room) error {
+func (c *committer) write(g *group, room disk.Room) error {
 	if len(g.writes) == 0 && g.ledger == c.metadata.ledger.Load() {
 		return nil
 	}
-	if err := disk.RefusesAll(g.size); err != nil {
+	if err := room.RefusesAll(g.size); err != nil {
 		return err
 	}
-	entry, err := c.metadata.add(g)
+	next, err := c.metadata.add(g)
 	if err != nil {
 		return err
 	}
 	txn := c.db.NewTransaction(true)
 	defer txn.Discard()
-	var put, deleted []string // of the emptied indexes
+	var put, deleted []string // of the drained indexes
 	for name, w := range g.writes {
 		var err error
 		touched := &put
@@ -268,7 +268,7 @@ func (c *committer) write(g *group, disk disk.Room) error {
 	}
 	c.tombstones.committed(deleted)
 	c.commits.Add(1)
-	c.metadata.publish(entry)
+	c.metadata.publish(next)
 	if g.queued {
 		c.queued.Add(1)
 	}

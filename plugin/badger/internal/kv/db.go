@@ -47,8 +47,8 @@ type DB struct {
 	// database.
 	gate   sync.RWMutex
 	closed bool
-	// base is the context of background work, which Close waits for, and of exports, which hold the gate for as
-	// long as somebody reads on. stop, at the first failure or with Close, ends it.
+	// base is the context of background work, which Close waits for, and of exports, which hold the gate for
+	// as long as somebody reads on. stop, at the first failure or with Close, ends it.
 	base       context.Context //nolint:containedctx // it is the database's own life
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -77,7 +77,8 @@ func (d *DB) ID() string { return d.id }
 // Format is that of the database when it was opened.
 func (d *DB) Format() int { return d.format }
 
-// ReadOnly reports whether the database is read-only: it was opened so, or its disk takes no writes (Refusal).
+// ReadOnly reports whether the database is read-only: it was opened so, or its disk takes no writes
+// (Refusal).
 func (d *DB) ReadOnly() bool { return d.readOnly }
 
 // Refusal is the error of every change of a database that is read-only for want of room, nil of any other.
@@ -89,8 +90,8 @@ func (d *DB) Badger() *badger.DB { return d.db }
 // Space says how much room the disk has.
 func (d *DB) Space() *disk.Space { return d.space }
 
-// Base is the context of what goes on in the background and of exports: it ends when Close begins, or with the
-// first failure.
+// Base is the context of what goes on in the background and of exports: it ends when Close begins, or with
+// the first failure.
 func (d *DB) Base() context.Context { return d.base }
 
 // Ledger is the state of the store. Nobody may change it.

@@ -27,7 +27,8 @@ const markerEvery = 2 * time.Second
 func (d *DB) tendMarker(ctx context.Context) {
 	every(ctx, markerEvery, func() {
 		if err := d.Mark(); err != nil {
-			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again", "error", err)
+			d.logger.ErrorContext(ctx, "the marker of the store cannot be written, trying again",
+				"error", err)
 		}
 	})
 }

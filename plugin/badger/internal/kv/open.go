@@ -141,8 +141,8 @@ func OpenReadOnly(ctx context.Context, c Config) (*DB, error) {
 // probeEvery is how often a database that takes no changes tries whether its disk takes writes again.
 const probeEvery = 10 * time.Second
 
-// openRefusing opens a database whose disk takes no writes read-only. Every change is refused with
-// the reason. Once the disk takes writes again the database has failed, and the next one that is opened takes
+// openRefusing opens read-only a database whose disk takes no writes. Every change is refused with the
+// reason. Once the disk takes writes again, the database has failed, and the next one that is opened takes
 // changes.
 func openRefusing(ctx context.Context, c Config, reason error) (*DB, error) {
 	path := c.Options.Dir

@@ -16,7 +16,7 @@ type Snapshot struct {
 	damages *damages
 	// queued is what the committer's count of that name was before.
 	queued uint64
-	// tombstones is what it knows and finds of the emptied indexes.
+	// tombstones is what it knows and finds of the drained indexes.
 	tombstones *observer
 }
 

@@ -104,7 +104,7 @@ func (w *walker) each(from []byte, f func(k []byte) (next []byte, goOn bool, err
 	return err
 }
 
-// scanDrained is Scan of an index that is emptied, in ascending order.
+// scanDrained is Scan of a drained index, in ascending order.
 func (s *Snapshot) scanDrained(prefix, from []byte, f Visit) error {
 	w := s.walk(prefix)
 	defer w.close()

@@ -20,8 +20,10 @@ func TestPrefixesAreToldApart(t *testing.T) {
 		want := &Tables[i]
 		for _, next := range [][]byte{nil, {0}, {'j'}, {'s'}, {0xff}} {
 			k := Key(want.Prefix, next)
-			got := TableOf(k)
-			if got != want && !(got != nil && bytes.Equal(want.Prefix, TableLedger) && got.Name == "journal") {
+			if bytes.HasPrefix(k, TableJournal) && bytes.Equal(want.Prefix, TableLedger) {
+				continue // the one table whose prefix begins that of another, which stands before it
+			}
+			if got := TableOf(k); got != want {
 				t.Errorf("key %q is of table %v, want %q", k, got, want.Name)
 			}
 		}

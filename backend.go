@@ -8,8 +8,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Backend keeps sessions, grants and notifications. Implementations are safe for concurrent use. A plugin.Client is
-// one, and so is every engine; whether an implementation is right is decided by plugin/storetest.
+// Backend keeps sessions, grants and notifications. Implementations are safe for concurrent use. A
+// plugin.Client is one, and so is every engine; whether an implementation is right is decided by
+// plugin/storetest.
 type Backend interface {
 	// Tickets, Grants and Logout return the three stores over the same data. They are good until Close.
 	Tickets() ticketstore.Store

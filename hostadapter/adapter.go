@@ -47,8 +47,9 @@ type Adapter struct {
 	closeErr  error
 }
 
-// New returns an Adapter at work: it sends the notifications that wait in the backend and ends sessions that fall due. Its error names
-// every field of the configuration that is wrong. ctx bounds the start only. Call Close when done with it.
+// New returns an Adapter at work: it sends the notifications that wait in the backend and ends sessions that
+// fall due. Its error names every field of the configuration that is wrong. ctx bounds the start only. Call
+// Close when done with it.
 func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err := config.prepare(); err != nil {
 		return nil, err
@@ -92,12 +93,14 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	return logout.DispatcherConfig{
 		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients,
 		Issuers: append([]string{c.Issuer}, c.FormerIssuers...), AllowCIDRs: c.Logout.AllowCIDRs,
-		Timeout: c.Logout.DeliveryTimeout, Concurrency: c.Logout.DeliveryConcurrency, PerClient: c.Logout.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
+		Timeout: c.Logout.DeliveryTimeout, Concurrency: c.Logout.DeliveryConcurrency,
+		PerClient: c.Logout.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
 		Settled: a.settled,
 	}
 }
 
-// checkBackend refuses a backend that does not serve all that a host needs. One that says nothing about it is taken at its type.
+// checkBackend refuses a backend that does not serve all that a host needs. One that says nothing about it is
+// taken at its type.
 func (a *Adapter) checkBackend(ctx context.Context) error {
 	description, err := a.config.Backend.Describe(ctx)
 	if err != nil {
@@ -127,10 +130,13 @@ func checkServices(description *ticketstore.Description) error {
 // limitsOf says, for an operator, what will not work with a backend.
 func limitsOf(description *ticketstore.Description) (limits []string) {
 	if !slices.Contains(description.Services, transfer.Service) {
-		limits = append(limits, "it does not serve "+transfer.Service+": it can be neither swapped nor backed up while it serves")
+		limits = append(limits,
+			"it does not serve "+transfer.Service+": it can be neither swapped nor backed up while it serves")
 	}
 	if description.StoreID == "" {
-		limits = append(limits, "its data does not outlive its process: a crash of it loses all sessions, and a newer program cannot take its place")
+		limits = append(limits,
+			"its data does not outlive its process: a crash of it loses all sessions, and a newer program "+
+				"cannot take its place")
 	}
 	return limits
 }
@@ -148,14 +154,16 @@ func (a *Adapter) noteServing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	if err := a.checkBackend(ctx); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that serves now could not be asked what it is", "error", err)
+		a.config.Logger.WarnContext(ctx, "the backend that serves now could not be asked what it is", "error",
+			err)
 		return
 	}
 	a.warnOfLimits(ctx)
 }
 
-// Ready reports whether sessions can be served: nil, or why not. It suits a readiness probe. A backend that refuses some changes, because its
-// disk is nearly full, is ready for all others: BackendStatus has its Trouble.
+// Ready reports whether sessions can be served: nil, or why not. It suits a readiness probe. A backend that
+// refuses some changes, because its disk is nearly full, is ready for all others: BackendStatus has its
+// Trouble.
 func (a *Adapter) Ready(ctx context.Context) error {
 	if err := a.checkBackend(ctx); err != nil {
 		return fmt.Errorf("hostadapter: %w", err)
@@ -163,8 +171,9 @@ func (a *Adapter) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way. Config.Backend stays open: its
-// opener closes it afterwards. Calling it again returns what the first call did.
+// Close aborts a swap or a backup, stops the sweeps and waits, bounded, for deliveries under way.
+// Config.Backend stays open: its opener closes it afterwards. Calling it again returns what the first call
+// did.
 func (a *Adapter) Close() error {
 	a.closeOnce.Do(func() {
 		a.stopSwapping()
@@ -184,18 +193,20 @@ func (a *Adapter) RemoteAddr(r *http.Request) string { return a.config.RemoteAdd
 
 func (a *Adapter) now() time.Time { return a.config.Now().UTC() }
 
-// unseal opens what was sealed with any of Config.Keys. What cannot be opened is ErrSealed, and is logged, the same
-// once a minute at most.
+// unseal opens what was sealed with any of Config.Keys. What cannot be opened is ErrSealed, and is logged,
+// the same once a minute at most.
 func (a *Adapter) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 	plaintext, err := a.ring.unseal(purpose, id, sealed)
 	a.reportSealed(purpose, err)
 	return plaintext, err
 }
 
-// unsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than what the record
-// belongs to: it is to be sealed anew where it can. Later such a record is ErrFormerSeal. Any other that cannot be opened is
-// ErrSealed, as with unseal.
-func (a *Adapter) unsealBound(bound, former tie.Binding, sealed []byte) (plaintext []byte, isFormer bool, err error) {
+// unsealBound opens what was sealed for bound or, until Config.UnboundUntil, for former, which is less than
+// what the record belongs to: it is to be sealed anew where it can. Later such a record is ErrFormerSeal. Any
+// other that cannot be opened is ErrSealed, as with unseal.
+func (a *Adapter) unsealBound(
+	bound, former tie.Binding, sealed []byte,
+) (plaintext []byte, isFormer bool, err error) {
 	plaintext, err = a.ring.unseal(bound.Purpose, bound.ID, sealed)
 	if err == nil {
 		return plaintext, false, nil

@@ -10,13 +10,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrBackup means that no backup can be taken now: one is being taken, a swap is under way, or the backend has none to give. The text says
-// which.
+// ErrBackup means that no backup can be taken now: one is being taken, a swap is under way, or the backend
+// has none to give. The text says which.
 var ErrBackup = errors.New("hostadapter: no backup can be taken")
 
-// Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package backup. Nothing is written before
-// an ErrBackup. A backup that has begun and fails lacks its end, which a restore detects; the backend stays as it is. It ends when
-// ctx does, or the adapter closes.
+// Backup writes a backup of the backend that serves, while it serves: one snapshot, in the format of package
+// backup. Nothing is written before an ErrBackup. A backup that has begun and fails lacks its end, which a
+// restore detects; the backend stays as it is. It ends when ctx does, or the adapter closes.
 func (o *Operations) Backup(ctx context.Context, w io.Writer) error {
 	ctx, end, err := o.adapter.beginBackup(ctx)
 	if err != nil {
@@ -37,11 +37,13 @@ func (o *Operations) Backup(ctx context.Context, w io.Writer) error {
 		o.adapter.config.Logger.ErrorContext(ctx, "backup was not finished", "backend", name, "error", err)
 		return fmt.Errorf("hostadapter: backup: %w", err)
 	}
-	o.adapter.config.Logger.InfoContext(ctx, "backup taken", "backend", name, "records", summary.Records, "took", o.adapter.now().Sub(began).String())
+	o.adapter.config.Logger.InfoContext(ctx, "backup taken", "backend", name, "records", summary.Records,
+		"took", o.adapter.now().Sub(began).String())
 	return nil
 }
 
-// beginBackup takes the only place of a backup. A swap, which ends with the backend closed that is copied from, must not come between.
+// beginBackup takes the only place of a backup. A swap, which ends with the backend closed that is copied
+// from, must not come between.
 func (a *Adapter) beginBackup(ctx context.Context) (running context.Context, end func(), err error) {
 	s := &a.swaps
 	s.mu.Lock()

@@ -173,7 +173,8 @@ func TestCloseEndsABackup(t *testing.T) {
 
 func TestBackupOfABackendThatHasNone(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, func(c *hostadapter.Config) { c.Backend = struct{ sessions.Backend }{c.Backend} }) // without a Transfer
+	// without a Transfer
+	h := newHost(t, func(c *hostadapter.Config) { c.Backend = struct{ sessions.Backend }{c.Backend} })
 	if err := h.Operations().Backup(t.Context(), unwritten{t}); !errors.Is(err, hostadapter.ErrBackup) {
 		t.Errorf("backup: %v, want ErrBackup", err)
 	}

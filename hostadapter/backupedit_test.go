@@ -13,11 +13,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// edited moves the host's store into a new one, as a backup that was edited in between is restored, and has the host serve that.
+// edited moves the host's store into a new one, as a backup that was edited in between is restored, and has
+// the host serve that.
 func (h *host) edited(edit func(*records.Session)) {
 	h.t.Helper()
 	noSync := false
-	target, err := badger.Open(h.t.Context(), badger.Settings{Path: h.t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	target, err := badger.Open(h.t.Context(), badger.Settings{Path: h.t.TempDir(), Sync: &noSync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -61,8 +63,10 @@ func (h *host) edited(edit func(*records.Session)) {
 func TestEditedBackup(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(ann, mallory *records.Session){
-		"the cookie's key": func(ann, mallory *records.Session) { ann.Key, mallory.Key = mallory.Key, ann.Key },
-		"the ticket":       func(ann, mallory *records.Session) { mallory.Ticket = ann.Ticket },
+		"the cookie's key": func(ann, mallory *records.Session) {
+			ann.Key, mallory.Key = mallory.Key, ann.Key
+		},
+		"the ticket": func(ann, mallory *records.Session) { mallory.Ticket = ann.Ticket },
 		"key and ticket": func(ann, mallory *records.Session) {
 			ann.Key, mallory.Key, ann.Ticket, mallory.Ticket = mallory.Key, ann.Key, mallory.Ticket, ann.Ticket
 		},

@@ -80,7 +80,8 @@ func (a *Adapter) checkStoreIssuer(ctx context.Context, issuer string) error {
 }
 
 func (a *Adapter) otherIssuer(issuer string) error {
-	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a store of its "+
+	return fmt.Errorf("%w: it is that of %q, and this host's is %q. A host of another issuer opens a "+
+		"store of its "+
 		"own. Where the issuer was renamed, name the former one in Config.FormerIssuers",
 		ErrOtherIssuer, issuer, a.config.Issuer)
 }
@@ -121,7 +122,9 @@ func (a *Adapter) claimKeys(ctx context.Context) error {
 
 // tryKeys reports whether any key of the ring opens what the store holds. ids are the keys that have sealed
 // it: those that the store remembers, or else those of its first records.
-func (a *Adapter) tryKeys(ctx context.Context, canary []byte, remembered []keyID) (ids []keyID, opens bool, err error) {
+func (a *Adapter) tryKeys(
+	ctx context.Context, canary []byte, remembered []keyID,
+) (ids []keyID, opens bool, err error) {
 	if canary != nil {
 		// Where the latest key alone is missing, as after going back to an earlier configuration, not
 		// everything is lost.
@@ -135,15 +138,19 @@ func (a *Adapter) tryKeys(ctx context.Context, canary []byte, remembered []keyID
 	return append(remembered, found...), len(found) == 0 || slices.ContainsFunc(found, a.ring.has), nil
 }
 
-// continueWithoutKeys refuses a store that no key opens, unless the configuration says that its keys are lost.
+// continueWithoutKeys refuses a store that no key opens, unless the configuration says that its keys are
+// lost.
 func (a *Adapter) continueWithoutKeys(ctx context.Context, ids []keyID) error {
 	if !a.config.KeysLost {
-		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host the keys "+
-			"that it had. To go on without the old sessions and tokens, whose users have to sign in again, set "+
+		return fmt.Errorf("%w: the keys were lost, or the store belongs to another server. Give the host "+
+			"the keys "+
+			"that it had. To go on without the old sessions and tokens, whose users have to sign in "+
+			"again, set "+
 			"Config.KeysLost", ErrKeysLost)
 	}
 	if description := a.description.Load(); description != nil && description.Shared {
-		return fmt.Errorf("%w: other hosts may use it with their keys, so that Config.KeysLost is refused. Give the "+
+		return fmt.Errorf("%w: other hosts may use it with their keys, so that Config.KeysLost is refused. "+
+			"Give the "+
 			"host the keys that they have, or a store of its own", ErrKeysLost)
 	}
 	a.config.Logger.WarnContext(ctx, "the keys were lost: earlier sessions and tokens are invalid. Take "+

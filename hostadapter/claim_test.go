@@ -47,11 +47,19 @@ func (h *host) forget(name string) {
 func TestKeysLost(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]func(h *host){
-		"a store that has a canary":      func(*host) {},
-		"a store that never had one":     func(h *host) { h.forget("canary"); h.forget("keys") },
-		"a store without sessions":       func(h *host) { h.mustEndAll() },
-		"a store that keeps consents":    func(h *host) { h.mustEndAll(); h.remember("mail", 0, "openid"); h.forget("canary"); h.forget("keys") },
-		"a store that had KeysLost once": func(h *host) { h.config.Keys, h.config.KeysLost = [][]byte{sealingKey("a")}, true; h.start() },
+		"a store that has a canary":  func(*host) {},
+		"a store that never had one": func(h *host) { h.forget("canary"); h.forget("keys") },
+		"a store without sessions":   func(h *host) { h.mustEndAll() },
+		"a store that keeps consents": func(h *host) {
+			h.mustEndAll()
+			h.remember("mail", 0, "openid")
+			h.forget("canary")
+			h.forget("keys")
+		},
+		"a store that had KeysLost once": func(h *host) {
+			h.config.Keys, h.config.KeysLost = [][]byte{sealingKey("a")}, true
+			h.start()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,8 +73,10 @@ func TestKeysLost(t *testing.T) {
 			h.start()
 			h.config.KeysLost = false
 			h.start() // they are the store's from then on
-			if status := h.Operations().BackendStatus(t.Context()); status.Err != nil || status.Trouble != "" {
-				t.Errorf("status %v, %q; want no trouble: it was said that they are lost", status.Err, status.Trouble)
+			if status := h.Operations().BackendStatus(t.Context()); status.Err != nil ||
+				status.Trouble != "" {
+				t.Errorf("status %v, %q; want no trouble: it was said that they are lost", status.Err,
+					status.Trouble)
 			}
 		})
 	}
@@ -98,7 +108,8 @@ func TestKeysOfAnEmptyStore(t *testing.T) {
 	h.refused(hostadapter.ErrKeysLost)
 }
 
-// TestRotation: a rotated key opens the store for as long as it is kept, and one that was taken out too early is said.
+// TestRotation: a rotated key opens the store for as long as it is kept, and one that was taken out too early
+// is said.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -146,7 +157,8 @@ func TestRotation(t *testing.T) {
 
 func (h *host) mustEndAll() {
 	h.t.Helper()
-	if _, err := h.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true}); err != nil {
+	if _, err := h.RemoveSessions(h.t.Context(),
+		hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true}); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -190,7 +202,8 @@ func TestSwapToAnotherIssuersStore(t *testing.T) {
 		}
 	})
 	_, err := h.Operations().Swap(t.Context(), "theirs")
-	if !errors.Is(err, hostadapter.ErrSwap) || !errors.Is(err, hostadapter.ErrOtherIssuer) || !strings.Contains(err.Error(), other) {
+	if !errors.Is(err, hostadapter.ErrSwap) || !errors.Is(err, hostadapter.ErrOtherIssuer) ||
+		!strings.Contains(err.Error(), other) {
 		t.Errorf("Swap: %v, want a refusal that names %s", err, other)
 	}
 }

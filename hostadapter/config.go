@@ -22,54 +22,58 @@ const (
 	DefaultSweepBatch  = 200
 	// DefaultFrontChannelWait is how long a browser stays with the frames of a sign-out at most.
 	DefaultFrontChannelWait = 5 * time.Second
-	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix "__Host-",
-	// unless the cookie has a Domain.
+	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix
+	// "__Host-", unless the cookie has a Domain.
 	DefaultCookieName = "fosite_session"
 	// MinKey is the least length of a sealing key in bytes.
 	MinKey = 32
 )
 
-// Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required. The zero value of every
-// other field, and of every group, is right for most servers. New checks all of it and names every wrong field.
+// Config says how an Adapter works. Backend, Issuer, Keys, Signer and Clients are required. The zero value of
+// every other field, and of every group, is right for most servers. New checks all of it and names every
+// wrong field.
 type Config struct {
-	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap has
-	// replaced is closed then, and its Close must stand being called again. It may be nil where Swap.Backends has
-	// Swap.BackendName.
+	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap
+	// has replaced is closed then, and its Close must stand being called again. It may be nil where
+	// Swap.Backends has Swap.BackendName.
 	Backend sessions.Backend
-	// Pins, if set, keep which stores may serve across restarts: a start over another store, or none, is refused as
-	// ticketstore.ErrOtherStore.
+	// Pins, if set, keep which stores may serve across restarts: a start over another store, or none, is
+	// refused as ticketstore.ErrOtherStore.
 	Pins Pins
 
-	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie is Secure.
+	// Issuer is the server's issuer identifier, an http or https URL. Its scheme decides whether the cookie
+	// is Secure.
 	Issuer string
-	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers its
-	// issuer, and belongs to it alone: one of any other is refused (ErrOtherIssuer). A session of a former issuer
-	// signs nobody in any more and is not renewed; its refresh tokens stay valid until it ends, their ID tokens and its
-	// logout tokens keep its issuer, and the next sign-in over its cookie ends it.
+	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers
+	// its issuer, and belongs to it alone: one of any other is refused (ErrOtherIssuer). A session of a
+	// former issuer signs nobody in any more and is not renewed; its refresh tokens stay valid until it ends,
+	// their ID tokens and its logout tokens keep its issuer, and the next sign-in over its cookie ends it.
 	FormerIssuers []string
 
-	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first seals, every
-	// one opens: to rotate, put the new one first and keep the old ones for as long as records sealed with them live.
+	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first
+	// seals, every one opens: to rotate, put the new one first and keep the old ones for as long as records
+	// sealed with them live.
 	Keys [][]byte
-	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They were not
-	// sealed for all that they belong to: until then a lying store, or a backup that was changed, can give one
-	// user's session to another. Set it when upgrading a server that has such sessions, to the end of their lives or
-	// earlier. Sessions are sealed anew when they are next used, tokens when they are refreshed: what is not used by
-	// then is lost, also offline refresh tokens. Zero: their users sign in again.
+	// UnboundUntil lets sessions and tokens of a release before this setting pass until that moment. They
+	// were not sealed for all that they belong to: until then a lying store, or a backup that was changed,
+	// can give one user's session to another. Set it when upgrading a server that has such sessions, to the
+	// end of their lives or earlier. Sessions are sealed anew when they are next used, tokens when they are
+	// refreshed: what is not used by then is lost, also offline refresh tokens. Zero: their users sign in
+	// again.
 	UnboundUntil time.Time
-	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What is in it
-	// lets nobody in: users sign in again, which ends their old sessions, and earlier tokens are inactive. A store
-	// that the keys open is not touched by it. It is refused for a store that other hosts may use
-	// (ticketstore.Description.Shared): their keys may open it. Take it out again after the start: left set, it also
-	// accepts the next wrong key.
+	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What
+	// is in it lets nobody in: users sign in again, which ends their old sessions, and earlier tokens are
+	// inactive. A store that the keys open is not touched by it. It is refused for a store that other hosts
+	// may use (ticketstore.Description.Shared): their keys may open it. Take it out again after the start:
+	// left set, it also accepts the next wrong key.
 	KeysLost bool
 
 	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.
 	Signer logout.Signer
 	// Clients finds the clients to notify.
 	Clients logout.ClientSource
-	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every sign-out is
-	// confirmed.
+	// Hints verifies id_token_hint at the end-session endpoint. Without it hints are ignored and every
+	// sign-out is confirmed.
 	Hints IDTokenHints
 
 	Cookie   CookieConfig
@@ -78,8 +82,9 @@ type Config struct {
 	Expiry   ExpiryConfig
 	Swap     SwapConfig
 
-	// RemoteAddr returns a request's address. By default it is the host in r.RemoteAddr. A host behind a proxy must
-	// set it: otherwise all requests have the address of the proxy, and package admin throttles guesses by address.
+	// RemoteAddr returns a request's address. By default it is the host in r.RemoteAddr. A host behind a
+	// proxy must set it: otherwise all requests have the address of the proxy, and package admin throttles
+	// guesses by address.
 	RemoteAddr func(r *http.Request) string
 	// Events receive what happens to sessions. NewEventLog returns one that writes a log.
 	Events []Subscriber
@@ -89,18 +94,20 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// CookieConfig shapes the session cookie. It is always HttpOnly, on path "/", and Secure when the issuer is https.
+// CookieConfig shapes the session cookie. It is always HttpOnly, on path "/", and Secure when the issuer is
+// https.
 type CookieConfig struct {
-	// Name replaces the default name and is used as it is. Ports share cookies: servers on one host need names of
-	// their own.
+	// Name replaces the default name and is used as it is. Ports share cookies: servers on one host need
+	// names of their own.
 	Name string
-	// Domain lets the server's sibling hosts receive the cookie. Not together with a name that begins with "__Host-".
+	// Domain lets the server's sibling hosts receive the cookie. Not together with a name that begins with
+	// "__Host-".
 	Domain string
-	// SameSite is http.SameSiteLaxMode when zero. Strict makes users who come from another site look signed out; None
-	// needs https.
+	// SameSite is http.SameSiteLaxMode when zero. Strict makes users who come from another site look signed
+	// out; None needs https.
 	SameSite http.SameSite
-	// Persistent keeps the cookie when the browser is closed, until the session's absolute end, or for 400 days where
-	// it has none. It is written at sign-in only.
+	// Persistent keeps the cookie when the browser is closed, until the session's absolute end, or for 400
+	// days where it has none. It is written at sign-in only.
 	Persistent bool
 }
 
@@ -108,43 +115,45 @@ type CookieConfig struct {
 type LifetimeConfig struct {
 	// IdleTimeout is how long a session lives without being used. DefaultIdleTimeout when zero.
 	IdleTimeout time.Duration
-	// AbsoluteTimeout is how long a session lives at most after a sign-in, however much it is used. Zero: no limit.
+	// AbsoluteTimeout is how long a session lives at most after a sign-in, however much it is used. Zero: no
+	// limit.
 	AbsoluteTimeout time.Duration
-	// RenewEvery is the least time between two renewals of one session, each of which is a write. DefaultRenewEvery
-	// when zero, or half of IdleTimeout where that is less.
+	// RenewEvery is the least time between two renewals of one session, each of which is a write.
+	// DefaultRenewEvery when zero, or half of IdleTimeout where that is less.
 	RenewEvery time.Duration
 	// CoordinateClients extends sessions while their clients refresh, have tokens introspected or ask for
 	// userinfo, unless a client has a setting of its own (logout.Client.Coordinate).
 	CoordinateClients bool
-	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest ones, or,
-	// with RefuseSignIn, fails with ticketstore.ErrTooManySessions.
+	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest
+	// ones, or, with RefuseSignIn, fails with ticketstore.ErrTooManySessions.
 	MaxSessions  int
 	RefuseSignIn bool
 }
 
 // LogoutConfig says what happens when users sign out, and how clients are notified.
 type LogoutConfig struct {
-	// Page shows the pages of the end-session endpoint in the host's own look and in the user's language. Plain
-	// English ones when nil.
+	// Page shows the pages of the end-session endpoint in the host's own look and in the user's language.
+	// Plain English ones when nil.
 	Page func(w http.ResponseWriter, r *http.Request, page *LogoutPage)
-	// MatchHint reports whether a logout_hint means the user of the session. Where it says no the user is asked before
-	// signing out. Without it the parameter is ignored: what is in it is between the client and the host
-	// (RP-Initiated Logout 1.0, section 2).
+	// MatchHint reports whether a logout_hint means the user of the session. Where it says no the user is
+	// asked before signing out. Without it the parameter is ignored: what is in it is between the client and
+	// the host (RP-Initiated Logout 1.0, section 2).
 	MatchHint func(hint string, session *Session) bool
-	// DeliveryWait is how long the end-session endpoint waits, before it answers, until every client has accepted its
-	// logout token or refused it. Zero: not at all.
+	// DeliveryWait is how long the end-session endpoint waits, before it answers, until every client has
+	// accepted its logout token or refused it. Zero: not at all.
 	DeliveryWait time.Duration
-	// FrontChannelWait is how long the browser stays at most with the frames in which clients clear their cookies,
-	// before it goes on. DefaultFrontChannelWait when zero.
+	// FrontChannelWait is how long the browser stays at most with the frames in which clients clear their
+	// cookies, before it goes on. DefaultFrontChannelWait when zero.
 	FrontChannelWait time.Duration
-	// RevokeOffline ends refresh tokens with offline access along with the session. By default they outlive a sign-out
-	// (Back-Channel Logout 1.0, section 2.7); a removal ends them in any case.
+	// RevokeOffline ends refresh tokens with offline access along with the session. By default they outlive a
+	// sign-out (Back-Channel Logout 1.0, section 2.7); a removal ends them in any case.
 	RevokeOffline bool
 
-	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent nevertheless.
+	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent
+	// nevertheless.
 	AllowCIDRs []netip.Prefix
-	// DeliveryTimeout bounds one delivery, DeliveryConcurrency all that are under way, and DeliveriesPerClient those
-	// to one client. Their defaults are those of logout.DispatcherConfig.
+	// DeliveryTimeout bounds one delivery, DeliveryConcurrency all that are under way, and
+	// DeliveriesPerClient those to one client. Their defaults are those of logout.DispatcherConfig.
 	DeliveryTimeout     time.Duration
 	DeliveryConcurrency int
 	DeliveriesPerClient int
@@ -152,19 +161,19 @@ type LogoutConfig struct {
 
 // ExpiryConfig says how sessions that are over are ended, and records whose time is up are purged.
 type ExpiryConfig struct {
-	// Off leaves both to another host of the same backend: one host must do it. A session that is over is not served
-	// either way.
+	// Off leaves both to another host of the same backend: one host must do it. A session that is over is not
+	// served either way.
 	Off bool
-	// SweepEvery is how often records are purged, and the store is asked although no session is known to be due.
-	// DefaultSweepEvery when zero. A session that falls due is ended within a second in any case; where several hosts
-	// share a store, one of another host's too.
+	// SweepEvery is how often records are purged, and the store is asked although no session is known to be
+	// due. DefaultSweepEvery when zero. A session that falls due is ended within a second in any case; where
+	// several hosts share a store, one of another host's too.
 	SweepEvery time.Duration
 	// SweepBatch is how many sessions end in one call of the store. DefaultSweepBatch when zero.
 	SweepBatch int
 	// Notify says which clients are notified of a session that expired. AllClients when empty.
 	Notify Recipients
-	// RevokeOffline ends refresh tokens with offline access along with the session. By default they outlive its expiry
-	// (Back-Channel Logout 1.0, section 2.7).
+	// RevokeOffline ends refresh tokens with offline access along with the session. By default they outlive
+	// its expiry (Back-Channel Logout 1.0, section 2.7).
 	RevokeOffline bool
 }
 
@@ -178,17 +187,17 @@ const (
 	NoClients           Recipients = "none"
 )
 
-// SwapConfig says which backends may replace the one that serves, while it serves (Operations.Swap). Its zero value
-// means that there are none.
+// SwapConfig says which backends may replace the one that serves, while it serves (Operations.Swap). Its zero
+// value means that there are none.
 type SwapConfig struct {
 	// Backends open them, by name. What they open the Adapter closes.
 	Backends map[string]func(ctx context.Context) (sessions.Backend, error)
 	// BackendName is the name of Config.Backend, which need not be among Backends. Required with Backends.
 	//
-	// A swap outlives the host: the store that was replaced keeps the name of its successor, so that a host which
-	// starts with the old store in its configuration serves the new one. For that both stores need names that stay the
-	// same across restarts, whatever the path or address behind them. Each store on the way to the newest is opened at
-	// the start: after some swaps, name the newest here.
+	// A swap outlives the host: the store that was replaced keeps the name of its successor, so that a host
+	// which starts with the old store in its configuration serves the new one. For that both stores need
+	// names that stay the same across restarts, whatever the path or address behind them. Each store on the
+	// way to the newest is opened at the start: after some swaps, name the newest here.
 	BackendName string
 }
 

@@ -30,11 +30,19 @@ func TestBadConfig(t *testing.T) {
 		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "https://op.example/?a=b" }},
 		{"Issuer", func(c *hostadapter.Config) { c.Issuer = "https://op.example/#a" }},
 		{"Keys", func(c *hostadapter.Config) { c.Keys = nil }},
-		{"Keys[1]", func(c *hostadapter.Config) { c.Keys = [][]byte{bytes.Repeat([]byte("k"), 32), []byte("short")} }},
+		{"Keys[1]", func(c *hostadapter.Config) {
+			c.Keys = [][]byte{bytes.Repeat([]byte("k"), 32), []byte("short")}
+		}},
 		{"Cookie.Name", func(c *hostadapter.Config) { c.Cookie.Name = "a b" }},
-		{"Cookie.Name", func(c *hostadapter.Config) { c.Cookie.Name, c.Issuer = "__Host-s", "http://op.example" }},
-		{"Cookie.Name", func(c *hostadapter.Config) { c.Cookie.Name, c.Issuer = "__secure-s", "http://op.example" }},
-		{"Cookie.Domain", func(c *hostadapter.Config) { c.Cookie.Name, c.Cookie.Domain = "__Host-s", "example.com" }},
+		{"Cookie.Name", func(c *hostadapter.Config) {
+			c.Cookie.Name, c.Issuer = "__Host-s", "http://op.example"
+		}},
+		{"Cookie.Name", func(c *hostadapter.Config) {
+			c.Cookie.Name, c.Issuer = "__secure-s", "http://op.example"
+		}},
+		{"Cookie.Domain", func(c *hostadapter.Config) {
+			c.Cookie.Name, c.Cookie.Domain = "__Host-s", "example.com"
+		}},
 		{"Cookie.Domain", func(c *hostadapter.Config) { c.Cookie.Domain = "exa mple" }},
 		{"Cookie.SameSite", func(c *hostadapter.Config) { c.Cookie.SameSite = http.SameSiteDefaultMode }},
 		{"Cookie.SameSite", func(c *hostadapter.Config) {
@@ -42,7 +50,10 @@ func TestBadConfig(t *testing.T) {
 		}},
 		{"Lifetime.IdleTimeout", func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = -1 }},
 		{"Lifetime.AbsoluteTimeout", func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = -1 }},
-		{"Lifetime.RenewEvery", func(c *hostadapter.Config) { c.Lifetime.RenewEvery = time.Hour; c.Lifetime.IdleTimeout = time.Hour }},
+		{"Lifetime.RenewEvery", func(c *hostadapter.Config) {
+			c.Lifetime.RenewEvery = time.Hour
+			c.Lifetime.IdleTimeout = time.Hour
+		}},
 		{"Expiry.SweepBatch", func(c *hostadapter.Config) { c.Expiry.SweepBatch = 1001 }},
 		{"Lifetime.MaxSessions", func(c *hostadapter.Config) { c.Lifetime.MaxSessions = -1 }},
 		{"Expiry.Notify", func(c *hostadapter.Config) { c.Expiry.Notify = "some" }},
@@ -60,7 +71,8 @@ func TestBadConfig(t *testing.T) {
 		if err == nil {
 			_ = adapter.Close()
 		}
-		if !errors.Is(err, ticketstore.ErrInvalid) || !strings.Contains(err.Error(), "invalid Config."+test.field+":") {
+		if !errors.Is(err, ticketstore.ErrInvalid) ||
+			!strings.Contains(err.Error(), "invalid Config."+test.field+":") {
 			t.Errorf("error %v, want an invalid %s", err, test.field)
 		}
 	}
@@ -68,8 +80,14 @@ func TestBadConfig(t *testing.T) {
 
 func TestBadConfigNamesEveryField(t *testing.T) {
 	t.Parallel()
-	_, err := hostadapter.New(t.Context(), hostadapter.Config{Cookie: hostadapter.CookieConfig{Name: ";"}, Lifetime: hostadapter.LifetimeConfig{IdleTimeout: -1}})
-	for _, field := range []string{"Backend", "Signer", "Clients", "Issuer", "Keys", "Cookie.Name", "Lifetime.IdleTimeout"} {
+	_, err := hostadapter.New(t.Context(),
+		hostadapter.Config{
+			Cookie:   hostadapter.CookieConfig{Name: ";"},
+			Lifetime: hostadapter.LifetimeConfig{IdleTimeout: -1},
+		})
+	for _, field := range []string{
+		"Backend", "Signer", "Clients", "Issuer", "Keys", "Cookie.Name", "Lifetime.IdleTimeout",
+	} {
 		if err == nil || !strings.Contains(err.Error(), "invalid Config."+field+":") {
 			t.Errorf("error %v does not name %s", err, field)
 		}
@@ -83,12 +101,19 @@ func TestCookie(t *testing.T) {
 		change func(*hostadapter.Config)
 		want   string // the Set-Cookie line, with X for the secret
 	}{
-		{"https", func(*hostadapter.Config) {}, "__Host-fosite_session=X; Path=/; HttpOnly; Secure; SameSite=Lax"},
-		{"http", func(c *hostadapter.Config) { c.Issuer = "http://localhost:9000" }, "fosite_session=X; Path=/; HttpOnly; SameSite=Lax"},
+		{
+			"https", func(*hostadapter.Config) {},
+			"__Host-fosite_session=X; Path=/; HttpOnly; Secure; SameSite=Lax",
+		},
+		{"http", func(c *hostadapter.Config) {
+			c.Issuer = "http://localhost:9000"
+		}, "fosite_session=X; Path=/; HttpOnly; SameSite=Lax"},
 		{"domain", func(c *hostadapter.Config) { c.Cookie.Domain = "op.example" },
 			"fosite_session=X; Path=/; Domain=op.example; HttpOnly; Secure; SameSite=Lax"},
 		{"name, strict and persistent", func(c *hostadapter.Config) {
-			c.Cookie = hostadapter.CookieConfig{Name: "s", SameSite: http.SameSiteStrictMode, Persistent: true}
+			c.Cookie = hostadapter.CookieConfig{
+				Name: "s", SameSite: http.SameSiteStrictMode, Persistent: true,
+			}
 			c.Lifetime.IdleTimeout = time.Hour
 		}, "s=X; Path=/; Max-Age=34560000; HttpOnly; Secure; SameSite=Strict"},
 	}

@@ -15,7 +15,8 @@ import (
 func (c *Config) prepare() error {
 	c.setDefaults()
 	return errors.Join(
-		c.checkBackends(), c.checkRequired(), c.checkIssuers(), c.checkKeys(), c.Cookie.check(c.secure()), c.Lifetime.check(),
+		c.checkBackends(), c.checkRequired(), c.checkIssuers(), c.checkKeys(), c.Cookie.check(c.secure()),
+		c.Lifetime.check(),
 		c.Logout.check(), c.Expiry.check(),
 	)
 }
@@ -36,10 +37,12 @@ func checkID(field, id string) error {
 func (c *Config) checkRequired() error {
 	var errs []error
 	if c.Signer == nil {
-		errs = append(errs, invalidf("Signer", "is not set: logout tokens need the key that signs ID tokens, see NewSigner"))
+		errs = append(errs,
+			invalidf("Signer", "is not set: logout tokens need the key that signs ID tokens, see NewSigner"))
 	}
 	if c.Clients == nil {
-		errs = append(errs, invalidf("Clients", "is not set: an empty logout.ClientMap means that no client is notified"))
+		errs = append(errs,
+			invalidf("Clients", "is not set: an empty logout.ClientMap means that no client is notified"))
 	}
 	return errors.Join(errs...)
 }
@@ -116,7 +119,8 @@ func (c *CookieConfig) check(secure bool) error {
 	case hostOnly && c.Domain != "":
 		errs = append(errs, invalidf("Cookie.Domain", "does not go with a name that begins with __Host-"))
 	}
-	if c.Domain != "" && (&http.Cookie{Name: "n", Value: "v", Domain: c.Domain}).Valid() != nil { //nolint:gosec // it is not sent
+	withDomain := &http.Cookie{Name: "n", Value: "v", Domain: c.Domain} //nolint:gosec // it is not sent
+	if c.Domain != "" && withDomain.Valid() != nil {
 		errs = append(errs, invalidf("Cookie.Domain", "is not a domain"))
 	}
 	switch c.SameSite {
@@ -137,19 +141,23 @@ func hasPrefixFold(s, prefix string) bool {
 
 func (c *LifetimeConfig) check() error {
 	errs := []error{
-		notNegative("Lifetime.IdleTimeout", c.IdleTimeout), notNegative("Lifetime.AbsoluteTimeout", c.AbsoluteTimeout),
+		notNegative("Lifetime.IdleTimeout", c.IdleTimeout),
+		notNegative("Lifetime.AbsoluteTimeout", c.AbsoluteTimeout),
 		notNegative("Lifetime.RenewEvery", c.RenewEvery), notNegative("Lifetime.MaxSessions", c.MaxSessions),
 	}
 	if c.RenewEvery >= c.IdleTimeout && c.IdleTimeout > 0 && c.RenewEvery > 0 {
-		errs = append(errs, invalidf("Lifetime.RenewEvery", "is not shorter than IdleTimeout: a session in use would end"))
+		errs = append(errs,
+			invalidf("Lifetime.RenewEvery", "is not shorter than IdleTimeout: a session in use would end"))
 	}
 	return errors.Join(errs...)
 }
 
 func (c *LogoutConfig) check() error {
 	errs := []error{
-		notNegative("Logout.DeliveryWait", c.DeliveryWait), notNegative("Logout.FrontChannelWait", c.FrontChannelWait),
-		notNegative("Logout.DeliveryTimeout", c.DeliveryTimeout), bounded("Logout.DeliveryConcurrency", c.DeliveryConcurrency),
+		notNegative("Logout.DeliveryWait", c.DeliveryWait),
+		notNegative("Logout.FrontChannelWait", c.FrontChannelWait),
+		notNegative("Logout.DeliveryTimeout", c.DeliveryTimeout),
+		bounded("Logout.DeliveryConcurrency", c.DeliveryConcurrency),
 		bounded("Logout.DeliveriesPerClient", c.DeliveriesPerClient),
 	}
 	for i, network := range c.AllowCIDRs {
@@ -161,11 +169,14 @@ func (c *LogoutConfig) check() error {
 }
 
 func (c *ExpiryConfig) check() error {
-	errs := []error{notNegative("Expiry.SweepEvery", c.SweepEvery), bounded("Expiry.SweepBatch", c.SweepBatch)}
+	errs := []error{
+		notNegative("Expiry.SweepEvery", c.SweepEvery), bounded("Expiry.SweepBatch", c.SweepBatch),
+	}
 	switch c.Notify {
 	case AllClients, CoordinatingClients, NoClients:
 	default:
-		errs = append(errs, invalidf("Expiry.Notify", "is none of %s, %s, %s", AllClients, CoordinatingClients, NoClients))
+		errs = append(errs,
+			invalidf("Expiry.Notify", "is none of %s, %s, %s", AllClients, CoordinatingClients, NoClients))
 	}
 	return errors.Join(errs...)
 }

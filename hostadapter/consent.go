@@ -25,11 +25,12 @@ const (
 	consentPause = 20 * time.Millisecond
 )
 
-// Consents remember which scopes users have let clients have, for a time, so that the consent page need not be shown
-// again. They belong to the user, not to a session, and are kept among the grants, sealed, where a removal that revokes consents finds
-// them. They are safe for concurrent use, also by several hosts. A store that cannot be asked is ticketstore.ErrUnavailable, which
-// does not mean that the user was never asked, or agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the
-// user is asked again.
+// Consents remember which scopes users have let clients have, for a time, so that the consent page need not
+// be shown again. They belong to the user, not to a session, and are kept among the grants, sealed, where a
+// removal that revokes consents finds them. They are safe for concurrent use, also by several hosts. A store
+// that cannot be asked is ticketstore.ErrUnavailable, which does not mean that the user was never asked, or
+// agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the user is asked
+// again.
 type Consents struct{ adapter *Adapter }
 
 // Consents returns the consents of the adapter's users.
@@ -52,8 +53,8 @@ type ConsentedScope struct {
 	Expires time.Time
 }
 
-// Covers reports whether all of the scopes are consented to. A consent that is nil, or in which nothing holds any more, covers nothing, not
-// even an empty list: the user was never asked.
+// Covers reports whether all of the scopes are consented to. A consent that is nil, or in which nothing holds
+// any more, covers nothing, not even an empty list: the user was never asked.
 func (c *Consent) Covers(scopes []string) bool {
 	if c == nil || len(c.Scopes) == 0 {
 		return false
@@ -67,13 +68,19 @@ func (c *Consent) Covers(scopes []string) bool {
 }
 
 func (c *Consent) find(scope string) (at int, found bool) {
-	return slices.BinarySearchFunc(c.Scopes, scope, func(s ConsentedScope, name string) int { return strings.Compare(s.Scope, name) })
+	return slices.BinarySearchFunc(c.Scopes, scope, func(s ConsentedScope, name string) int {
+		return strings.Compare(s.Scope, name)
+	})
 }
 
-// Remember adds scopes to what the user has let the client have; what it had stays. lifetime is how long these scopes hold from now, also
-// where they were consented to before; zero: until revoked. Without a scope there is nothing to remember. Each call is a write: call it after a yes. Of concurrent calls none
-// loses its scopes, and none brings back what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
-func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration) error {
+// Remember adds scopes to what the user has let the client have; what it had stays. lifetime is how long
+// these scopes hold from now, also where they were consented to before; zero: until revoked. Without a scope
+// there is nothing to remember. Each call is a write: call it after a yes. Of concurrent calls none loses its
+// scopes, and none brings back what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that
+// names it.
+func (c *Consents) Remember(
+	ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration,
+) error {
 	if err := errors.Join(checkParties(subjectID, clientID), checkScopes(scopes)); err != nil {
 		return err
 	}
@@ -102,9 +109,12 @@ func (c *Consents) Remember(ctx context.Context, subjectID, clientID string, sco
 	}
 }
 
-// add makes one attempt. It replaces the consent by one with the scopes added, provided that it is still what was read: Seen holds against
-// every other writer in the batch's own transaction, and where there was none, the key must still be free.
-func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration) error {
+// add makes one attempt. It replaces the consent by one with the scopes added, provided that it is still what
+// was read: Seen holds against every other writer in the batch's own transaction, and where there was none,
+// the key must still be free.
+func (c *Consents) add(
+	ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration,
+) error {
 	now := c.adapter.now()
 	old, stored, err := c.read(ctx, subjectID, clientID, now)
 	if err != nil {
@@ -129,7 +139,8 @@ func (c *Consents) add(ctx context.Context, subjectID, clientID string, scopes [
 	})
 }
 
-// Given reports whether the user has let the client have all of these scopes, so that it need not be asked again.
+// Given reports whether the user has let the client have all of these scopes, so that it need not be asked
+// again.
 func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes []string) (bool, error) {
 	consent, err := c.Find(ctx, subjectID, clientID)
 	if errors.Is(err, ticketstore.ErrNotFound) {
@@ -138,7 +149,8 @@ func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes
 	return consent.Covers(scopes), err
 }
 
-// Find returns what the user has let the client have. Nothing, or nothing that still holds, is ticketstore.ErrNotFound.
+// Find returns what the user has let the client have. Nothing, or nothing that still holds, is
+// ticketstore.ErrNotFound.
 func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Consent, error) {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return nil, err
@@ -153,13 +165,15 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	return consent, nil
 }
 
-// Revoke takes back what the user has let the client have. Nothing to take back is no error. Tokens that the client has stay valid:
-// RemoveSessions revokes both.
+// Revoke takes back what the user has let the client have. Nothing to take back is no error. Tokens that the
+// client has stay valid: RemoveSessions revokes both.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err
 	}
-	batch := &grantstore.Batch{OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)}}
+	batch := &grantstore.Batch{
+		OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)},
+	}
 	now := c.adapter.now()
 	return wrapConsent("revoking", persist(ctx, func(ctx context.Context) error {
 		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
@@ -167,14 +181,16 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error
 	}))
 }
 
-// List returns what the user has let clients have, by the order in which they were last changed. It costs one read a consent.
+// List returns what the user has let clients have, by the order in which they were last changed. It costs one
+// read a consent.
 func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
 	}
 	now := c.adapter.now()
 	query := grantstore.Query{
-		Filter: grantstore.Filter{SubjectID: subjectID, Type: grantstore.UserConsent}, Order: ticketstore.Ascending, Count: ticketstore.MaxCount,
+		Filter: grantstore.Filter{SubjectID: subjectID, Type: grantstore.UserConsent},
+		Order:  ticketstore.Ascending, Count: ticketstore.MaxCount,
 	}
 	consents, seen, pages := []Consent{}, map[string]bool{}, walk{}
 	for {
@@ -206,8 +222,11 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 	}
 }
 
-// read returns the consent with what holds of it at now, and the grant in which it is kept; nil where there is none.
-func (c *Consents) read(ctx context.Context, subjectID, clientID string, now time.Time) (*Consent, *grantstore.Grant, error) {
+// read returns the consent with what holds of it at now, and the grant in which it is kept; nil where there
+// is none.
+func (c *Consents) read(
+	ctx context.Context, subjectID, clientID string, now time.Time,
+) (*Consent, *grantstore.Grant, error) {
 	ref := consentRef(subjectID, clientID)
 	found, err := c.adapter.config.Backend.Grants().Get(ctx, ref, now)
 	switch {
@@ -237,15 +256,21 @@ func (c *Consents) read(ctx context.Context, subjectID, clientID string, now tim
 }
 
 // seal returns the grant that keeps a consent. It expires when the last of its scopes does.
-func (c *Consents) seal(subjectID, clientID string, consent *Consent, now time.Time) (*grantstore.Grant, error) {
+func (c *Consents) seal(
+	subjectID, clientID string, consent *Consent, now time.Time,
+) (*grantstore.Grant, error) {
 	plain, err := json.Marshal(consent.Scopes)
 	if err != nil {
 		return nil, err
 	}
 	if len(plain)+sealOverhead > grantstore.MaxData {
-		return nil, ticketstore.Invalidf("scopes", "are longer than a consent of %d bytes can hold", grantstore.MaxData)
+		return nil,
+			ticketstore.Invalidf("scopes", "are longer than a consent of %d bytes can hold",
+				grantstore.MaxData)
 	}
-	grant := &grantstore.Grant{Ref: consentRef(subjectID, clientID), SubjectID: subjectID, ClientID: clientID, Created: now}
+	grant := &grantstore.Grant{
+		Ref: consentRef(subjectID, clientID), SubjectID: subjectID, ClientID: clientID, Created: now,
+	}
 	grant.Expires = consent.Scopes[0].Expires
 	for _, scope := range consent.Scopes {
 		switch {
@@ -285,7 +310,8 @@ func consentRef(subjectID, clientID string) grantstore.Ref {
 }
 
 func checkParties(subjectID, clientID string) error {
-	return errors.Join(ticketstore.CheckID("subject_id", subjectID), ticketstore.CheckID("client_id", clientID))
+	return errors.Join(ticketstore.CheckID("subject_id", subjectID),
+		ticketstore.CheckID("client_id", clientID))
 }
 
 func checkScopes(scopes []string) error {

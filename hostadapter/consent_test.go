@@ -49,7 +49,8 @@ func TestConsentCoversASubsetOfItsScopes(t *testing.T) {
 		t.Errorf("Ann's consent: got %v, %v for Bob, want false", given, err)
 	}
 	found, err := h.Consents().Find(t.Context(), "ann", "mail")
-	if err != nil || found.SubjectID != "ann" || found.ClientID != "mail" || fmt.Sprint(names(found)) != "[email openid photos]" {
+	if err != nil || found.SubjectID != "ann" || found.ClientID != "mail" ||
+		fmt.Sprint(names(found)) != "[email openid photos]" {
 		t.Errorf("Find: got %+v, %v, want the three scopes in order", found, err)
 	}
 	for _, scope := range found.Scopes {
@@ -120,7 +121,8 @@ func TestRemovalRevokesConsents(t *testing.T) {
 		t.Errorf("a removal that keeps consents revoked %+v, %v", kept, err)
 	}
 	h.mustCover("mail", true, "openid", "email", "photos")
-	some, err := h.RemoveSessions(ctx, hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{"mail"}})
+	some, err := h.RemoveSessions(ctx,
+		hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{"mail"}})
 	if err != nil || some.ConsentsRevoked != 1 {
 		t.Errorf("a removal for one client revoked %+v, %v, want one consent", some, err)
 	}
@@ -216,7 +218,8 @@ func TestRememberDoesNotBringBackWhatWasRevokedMeanwhile(t *testing.T) {
 	h.mustCover("mail", false, "openid")
 }
 
-// A yes to what is known already says when the user last agreed, as a request with prompt=consent needs to know.
+// A yes to what is known already says when the user last agreed, as a request with prompt=consent needs to
+// know.
 func TestRememberingWhatIsKnownIsAnotherYes(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -225,7 +228,8 @@ func TestRememberingWhatIsKnownIsAnotherYes(t *testing.T) {
 	h.clock.advance(time.Hour)
 	h.remember("mail", 0, "email")
 	found, err := h.Consents().Find(t.Context(), "ann", "mail")
-	if err != nil || len(found.Scopes) != 2 || found.Scopes[0].Given.Sub(first) != time.Hour || !found.Scopes[1].Given.Equal(first) {
+	if err != nil || len(found.Scopes) != 2 || found.Scopes[0].Given.Sub(first) != time.Hour ||
+		!found.Scopes[1].Given.Equal(first) {
 		t.Errorf("got %+v, %v; want email given an hour after openid", found, err)
 	}
 	before := h.backend.count("Apply")
@@ -331,7 +335,8 @@ func TestConsentsRefuse(t *testing.T) {
 			t.Errorf("%s: got %v, want an error that names %s", name, test.err, test.field)
 		}
 	}
-	page, err := h.Backend().Grants().Query(ctx, grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}}, h.clock.Now())
+	page, err := h.Backend().Grants().Query(ctx,
+		grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}}, h.clock.Now())
 	if err != nil || len(page.Grants) != 0 {
 		t.Errorf("after refusals there are %v, %v, want nothing stored", page, err)
 	}

@@ -38,8 +38,8 @@ func (a *Adapter) readCookies(r *http.Request) (secrets []secret, present bool) 
 	return readSecrets(r, a.config.Cookie.Name)
 }
 
-// readSecrets returns the secrets in the request's cookies of that name, each once, at most maxCookies. present: there is a cookie of that
-// name, whether or not it can be one.
+// readSecrets returns the secrets in the request's cookies of that name, each once, at most maxCookies.
+// present: there is a cookie of that name, whether or not it can be one.
 func readSecrets(r *http.Request, name string) (secrets []secret, present bool) {
 	for _, cookie := range r.CookiesNamed(name) {
 		present = true
@@ -64,7 +64,8 @@ func decodable(value string) []byte {
 func (a *Adapter) writeCookie(w http.ResponseWriter, s secret, session *ticketstore.Session) {
 	cookie := a.cookie(s.value()) //nolint:gosec // a.cookie sets its attributes
 	if a.config.Cookie.Persistent {
-		// Not the idle timeout: a renewal does not write the cookie, for it could overwrite that of a parallel sign-in.
+		// Not the idle timeout: a renewal does not write the cookie, for it could overwrite that of a
+		// parallel sign-in.
 		end := capped(a.now().Add(longestCookie), session.EndsAt)
 		cookie.MaxAge = max(int(end.Sub(a.now())/time.Second), 1)
 	}
@@ -84,7 +85,8 @@ func (a *Adapter) cookie(value string) *http.Cookie {
 	}
 }
 
-// setCookie replaces a cookie of that name set earlier in the same response: clients need not honour the last of two.
+// setCookie replaces a cookie of that name set earlier in the same response: clients need not honour the last
+// of two.
 func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
 	header := w.Header()
 	var kept []string

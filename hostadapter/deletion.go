@@ -28,9 +28,10 @@ type NotificationCount struct {
 	GivenUp   int
 }
 
-// DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and those without a session too. When it
-// returns without an error none of them is left, and every client has its notification in the queue: Wait reports when the last is delivered. Have
-// your server refuse the user's sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
+// DeleteUser ends all sessions of a subject and revokes all of its tokens and consents, offline ones and
+// those without a session too. When it returns without an error none of them is left, and every client has
+// its notification in the queue: Wait reports when the last is delivered. Have your server refuse the user's
+// sign-in first: a session that begins afterwards is a new one. It may be called again, after an error too.
 func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeletion, error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err
@@ -49,7 +50,8 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeleti
 		}
 		for i := range page.Sessions {
 			sid := page.Sessions[i].SessionID
-			if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, SessionID: sid, Reason: logout.Terminated}); err != nil {
+			if err := deletion.end(ctx,
+				&logout.Ending{SubjectID: subjectID, SessionID: sid, Reason: logout.Terminated}); err != nil {
 				return nil, err
 			}
 			deletion.sids = append(deletion.sids, sid)
@@ -58,8 +60,10 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeleti
 	if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated}); err != nil {
 		return nil, err
 	}
-	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID, "sessions_removed", deletion.Sessions,
-		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued", deletion.Notifications)
+	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID, "sessions_removed",
+		deletion.Sessions,
+		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued",
+		deletion.Notifications)
 	return deletion, nil
 }
 
@@ -83,8 +87,8 @@ func (d *UserDeletion) end(ctx context.Context, ending *logout.Ending) error {
 // waitLook is how often Wait looks.
 const waitLook = 100 * time.Millisecond
 
-// Wait returns when every client has taken its notification, refused it, or was given up, and says how many did; or with the context's error and
-// what is known by then. A store that is unavailable is asked again.
+// Wait returns when every client has taken its notification, refused it, or was given up, and says how many
+// did; or with the context's error and what is known by then. A store that is unavailable is asked again.
 func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
 	ticker := time.NewTicker(waitLook)
 	defer ticker.Stop()
@@ -106,7 +110,9 @@ func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
 
 func (d *UserDeletion) look(ctx context.Context) (count NotificationCount, waiting int, err error) {
 	for _, sid := range d.sids {
-		query, pages := logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount}, walk{}
+		query, pages := logout.NotificationQuery{
+			Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount,
+		}, walk{}
 		for {
 			page, err := d.adapter.config.Backend.Logout().Notifications(ctx, query)
 			if err != nil {

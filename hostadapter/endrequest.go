@@ -18,7 +18,8 @@ import (
 
 const (
 	maxEndSessionBody = 64 << 10
-	// maxParameter bounds one parameter, an ID token with many claims among them. maxLocales bounds the languages that are looked at.
+	// maxParameter bounds one parameter, an ID token with many claims among them. maxLocales bounds the
+	// languages that are looked at.
 	maxParameter = 16 << 10
 	maxLocales   = 16
 	// confirmWithin is how long a confirmation page may be left open.
@@ -84,7 +85,8 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	}
 	locales := strings.Fields(parameters.Get("ui_locales"))
 	request := &endRequest{
-		ClientID: parameters.Get("client_id"), LogoutHint: parameters.Get("logout_hint"), Locales: locales[:min(len(locales), maxLocales)],
+		ClientID: parameters.Get("client_id"), LogoutHint: parameters.Get("logout_hint"),
+		Locales: locales[:min(len(locales), maxLocales)],
 	}
 	if hint := parameters.Get("id_token_hint"); hint != "" && a.config.Hints != nil {
 		if trusted, err := a.readHint(ctx, hint, request); err != nil || !trusted {
@@ -111,8 +113,8 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	return request, err
 }
 
-// readHint takes over what a genuine hint says. It is not trusted where its key is not known and the request names no client: then it is as
-// if there were none, the user is asked, and nobody says where to go.
+// readHint takes over what a genuine hint says. It is not trusted where its key is not known and the request
+// names no client: then it is as if there were none, the user is asked, and nobody says where to go.
 func (a *Adapter) readHint(ctx context.Context, token string, request *endRequest) (trusted bool, err error) {
 	hint, err := a.config.Hints.Verify(ctx, token)
 	switch {
@@ -127,7 +129,9 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 	switch {
 	case ok:
 	case client == "" && request.ClientID == "":
-		return false, badRequest("The id_token_hint was issued to several clients: client_id must name the one that asks.")
+		return false,
+			badRequest("The id_token_hint was issued to several clients: client_id must name the one " +
+				"that asks.")
 	default:
 		return false, badRequest("The id_token_hint was issued to another client than client_id.")
 	}
@@ -138,7 +142,8 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 // withState adds the state to the URI's query as it is.
 func withState(target string, parameters url.Values) (string, error) {
 	uri, err := url.Parse(target)
-	if err != nil || logout.ValidateClient(logout.Client{ClientID: "-", PostLogoutRedirectURIs: []string{target}}) != nil {
+	if err != nil ||
+		logout.ValidateClient(logout.Client{ClientID: "-", PostLogoutRedirectURIs: []string{target}}) != nil {
 		return "", badRequest("The post_logout_redirect_uri is not a URI that a browser can be sent to.")
 	}
 	if parameters.Has("state") {
@@ -161,7 +166,8 @@ func (e *endRequest) matches(record *ticketstore.Session) bool {
 
 // matchesLogoutHint is false where the host knows that the client means another user.
 func (a *Adapter) matchesLogoutHint(session *Session, request *endRequest) bool {
-	return request.LogoutHint == "" || a.config.Logout.MatchHint == nil || a.config.Logout.MatchHint(request.LogoutHint, session)
+	return request.LogoutHint == "" || a.config.Logout.MatchHint == nil ||
+		a.config.Logout.MatchHint(request.LogoutHint, session)
 }
 
 func (a *Adapter) sealRequest(purpose string, request *endRequest) (string, error) {
@@ -173,7 +179,8 @@ func (a *Adapter) sealRequest(purpose string, request *endRequest) (string, erro
 	return encodeSealed(a.ring.seal(purpose, nil, plain)), nil
 }
 
-// openRequest returns what sealRequest sealed, also after its time. Anybody may send anything here: that it does not open is no event for the log.
+// openRequest returns what sealRequest sealed, also after its time. Anybody may send anything here: that it
+// does not open is no event for the log.
 func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
 	sealed, err := decodeSealed(value)
 	if err != nil {

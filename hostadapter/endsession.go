@@ -34,8 +34,8 @@ const (
 // first. A browser that brings no cookie, as one that keeps it from requests that come from other sites, is
 // signed out of the session that the hint was issued in.
 //
-// Clients of the session are notified by back channel, those with a frontchannel_logout_uri in frames of the page
-// that follows (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see
+// Clients of the session are notified by back channel, those with a frontchannel_logout_uri in frames of the
+// page that follows (Front-Channel Logout 1.0). Mount it where discovery's end_session_endpoint points; see
 // Metadata.
 func (a *Adapter) EndSession() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,8 @@ func (a *Adapter) EndSession() http.Handler {
 		default:
 			w.Header().Set("Allow", "GET, POST")
 			a.showPage(w, r, &LogoutPage{
-				Kind: LogoutProblem, Status: http.StatusMethodNotAllowed, Title: "Not possible", Text: "This address takes GET and POST requests.",
+				Kind: LogoutProblem, Status: http.StatusMethodNotAllowed, Title: "Not possible",
+				Text: "This address takes GET and POST requests.",
 			})
 			return
 		}
@@ -116,7 +117,9 @@ func (a *Adapter) hinted(ctx context.Context, request *endRequest) (*ticketstore
 }
 
 // finish signs out of the sessions, of which there may be none, and sends the browser on.
-func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*ticketstore.Session, request *endRequest) error {
+func (a *Adapter) finish(
+	w http.ResponseWriter, r *http.Request, records []*ticketstore.Session, request *endRequest,
+) error {
 	var frames []string
 	for _, record := range records {
 		// Before the end: afterwards nobody knows the clients any more.
@@ -138,11 +141,15 @@ func (a *Adapter) finish(w http.ResponseWriter, r *http.Request, records []*tick
 		a.forget(w, r)
 	}
 	done := &LogoutPage{
-		Kind: LogoutDone, Status: http.StatusOK, Title: "Signed out", Text: "You are signed out.", ClientID: request.ClientID, UILocales: request.Locales,
+		Kind: LogoutDone, Status: http.StatusOK, Title: "Signed out", Text: "You are signed out.",
+		ClientID: request.ClientID, UILocales: request.Locales,
 	}
 	switch {
 	case len(frames) > 0:
-		done.Kind, done.Frames, done.Continue, done.Wait = LogoutFrames, frames, request.Redirect, a.config.Logout.FrontChannelWait
+		done.Kind = LogoutFrames
+		done.Frames = frames
+		done.Continue = request.Redirect
+		done.Wait = a.config.Logout.FrontChannelWait
 	case request.Redirect != "":
 		// Registered for the client, or sealed by us.
 		w.Header().Set("Location", request.Redirect)
@@ -167,7 +174,9 @@ func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
 }
 
 // askFirst shows a form that only this browser's session can send.
-func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest) error {
+func (a *Adapter) askFirst(
+	w http.ResponseWriter, r *http.Request, record *ticketstore.Session, request *endRequest,
+) error {
 	request.For = record.Key[:]
 	sealed, err := a.sealRequest(confirmPurpose, request)
 	if err != nil {
@@ -178,7 +187,8 @@ func (a *Adapter) askFirst(w http.ResponseWriter, r *http.Request, record *ticke
 		name = record.SubjectID
 	}
 	a.showPage(w, r, &LogoutPage{
-		Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?", Text: "You are signed in as " + name + ".", UserName: name,
+		Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?",
+		Text: "You are signed in as " + name + ".", UserName: name,
 		ClientID: request.ClientID, UILocales: request.Locales, Confirm: sealed,
 	})
 	return nil
@@ -201,7 +211,9 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 	if err != nil {
 		return err
 	}
-	current, madeFor := askedAbout(all), func(p presented) bool { return bytes.Equal(request.For, p.record.Key[:]) }
+	current, madeFor := askedAbout(all), func(p presented) bool {
+		return bytes.Equal(request.For, p.record.Key[:])
+	}
 	if current != nil && (!slices.ContainsFunc(all, madeFor) || a.now().Unix() >= request.Until) {
 		return a.askFirst(w, r, current.record, request)
 	}
@@ -211,11 +223,16 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var wrong badRequest
 	if errors.As(err, &wrong) {
-		a.showPage(w, r, &LogoutPage{Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error()})
+		a.showPage(w, r,
+			&LogoutPage{
+				Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible",
+				Text: wrong.Error(),
+			})
 		return
 	}
 	if suppressed, ok := a.signOuts.Allow(a.now()); ok {
-		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err, "lines_suppressed", suppressed)
+		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err, "lines_suppressed",
+			suppressed)
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 	a.showPage(w, r, &LogoutPage{

@@ -35,15 +35,23 @@ func (hints) Verify(_ context.Context, token string) (*hostadapter.IDTokenHint, 
 	if len(parts) != 3 {
 		return nil, errors.New("not ours")
 	}
-	return &hostadapter.IDTokenHint{Subject: parts[0], SessionID: parts[1], Audience: strings.Split(parts[2], ",")}, nil
+	return &hostadapter.IDTokenHint{
+		Subject: parts[0], SessionID: parts[1], Audience: strings.Split(parts[2], ","),
+	}, nil
 }
 
 func newEndSessionHost(t *testing.T) *host {
 	return newHost(t, func(c *hostadapter.Config) {
 		c.Hints = hints{}
-		c.Logout.MatchHint = func(hint string, session *hostadapter.Session) bool { return hint == session.SubjectID+"@op.example" }
+		c.Logout.MatchHint = func(hint string, session *hostadapter.Session) bool {
+			return hint == session.SubjectID+"@op.example"
+		}
 		c.Clients = logout.ClientMap{
-			"shop": {PostLogoutRedirectURIs: []string{"https://shop.example/bye", "https://shop.example/bye?from=op"}},
+			"shop": {
+				PostLogoutRedirectURIs: []string{
+					"https://shop.example/bye", "https://shop.example/bye?from=op",
+				},
+			},
 			"mail": {PostLogoutRedirectURIs: []string{"https://mail.example/bye"}},
 			"bad":  {PostLogoutRedirectURIs: []string{"javascript:alert(1)"}},
 			"front": {
@@ -68,37 +76,108 @@ func TestEndSession(t *testing.T) {
 		signedIn bool
 		page     string
 	}{
-		{"hint of the session", url.Values{"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye}, "state": {"a b&c"}},
+		{"hint of the session", url.Values{
+			"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye}, "state": {"a b&c"},
+		},
 			303, bye + "?state=a+b%26c", false, ""},
-		{"hint without sid", url.Values{"id_token_hint": {"ann//shop"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye}}, 303, bye, false, ""},
-		{"a URI with a query", url.Values{"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye + "?from=op"}, "state": {"1"}},
+		{
+			"hint without sid",
+			url.Values{
+				"id_token_hint": {"ann//shop"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye},
+			},
+			303, bye, false, "",
+		},
+		{"a URI with a query", url.Values{
+			"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye + "?from=op"}, "state": {"1"},
+		},
 			303, bye + "?from=op&state=1", false, ""},
-		{"hint of a key rotated out", url.Values{"id_token_hint": {"rotated"}, "post_logout_redirect_uri": {bye}}, 200, "", true, "confirm"},
-		{"hint of a key rotated out, with client", url.Values{"id_token_hint": {"rotated"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye}},
+		{
+			"hint of a key rotated out",
+			url.Values{"id_token_hint": {"rotated"}, "post_logout_redirect_uri": {bye}}, 200, "", true,
+			"confirm",
+		},
+		{"hint of a key rotated out, with client", url.Values{
+			"id_token_hint": {"rotated"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye},
+		},
 			200, "", true, "confirm"},
-		{"nowhere to go", url.Values{"id_token_hint": {"ann/SID/shop"}}, 200, "", false, "You are signed out"},
+		{
+			"nowhere to go", url.Values{"id_token_hint": {"ann/SID/shop"}}, 200, "", false,
+			"You are signed out",
+		},
 		{"no hint", url.Values{}, 200, "", true, "You are signed in as Ann &lt;3"},
-		{"client only", url.Values{"client_id": {"shop"}, "post_logout_redirect_uri": {bye}}, 200, "", true, "Sign out?"},
-		{"hint of another session", url.Values{"id_token_hint": {"ann/other/shop"}}, 200, "", true, "Sign out?"},
+		{
+			"client only", url.Values{"client_id": {"shop"}, "post_logout_redirect_uri": {bye}}, 200, "",
+			true, "Sign out?",
+		},
+		{
+			"hint of another session", url.Values{"id_token_hint": {"ann/other/shop"}}, 200, "", true,
+			"Sign out?",
+		},
 		{"hint of another user", url.Values{"id_token_hint": {"bob//shop"}}, 200, "", true, "Sign out?"},
 		{"hint that is not ours", url.Values{"id_token_hint": {"forged"}}, 400, "", true, "not an ID token"},
-		{"hint for several clients, one of them named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye}},
+		{"hint for several clients, one of them named", url.Values{
+			"id_token_hint": {"ann/SID/mail,shop"}, "client_id": {"shop"}, "post_logout_redirect_uri": {bye},
+		},
 			303, bye, false, ""},
-		{"hint for several clients, none named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}}, 400, "", true, "several clients"},
-		{"hint for several clients, another named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}, "client_id": {"x"}}, 400, "", true, "another client"},
-		{"logout_hint of the user", url.Values{"id_token_hint": {"ann/SID/shop"}, "logout_hint": {"ann@op.example"}}, 200, "", false, "You are signed out"},
-		{"logout_hint of another user", url.Values{"id_token_hint": {"ann/SID/shop"}, "logout_hint": {"bob@op.example"}}, 200, "", true, "Sign out?"},
+		{
+			"hint for several clients, none named", url.Values{"id_token_hint": {"ann/SID/mail,shop"}}, 400,
+			"", true, "several clients",
+		},
+		{
+			"hint for several clients, another named",
+			url.Values{"id_token_hint": {"ann/SID/mail,shop"}, "client_id": {"x"}}, 400, "", true,
+			"another client",
+		},
+		{
+			"logout_hint of the user",
+			url.Values{"id_token_hint": {"ann/SID/shop"}, "logout_hint": {"ann@op.example"}}, 200, "", false,
+			"You are signed out",
+		},
+		{
+			"logout_hint of another user",
+			url.Values{"id_token_hint": {"ann/SID/shop"}, "logout_hint": {"bob@op.example"}}, 200, "", true,
+			"Sign out?",
+		},
 		{"logout_hint alone", url.Values{"logout_hint": {"ann@op.example"}}, 200, "", true, "Sign out?"},
 		{"languages", url.Values{"ui_locales": {"xx de-CH en"}}, 200, "", true, "Sign out?"},
-		{"a parameter that is too long", url.Values{"state": {strings.Repeat("x", 20_000)}}, 400, "", true, "too long"},
-		{"a client that is too long", url.Values{"client_id": {strings.Repeat("x", 5_000)}, "post_logout_redirect_uri": {bye}}, 400, "", true, "not known"},
-		{"a registered address that is a program", url.Values{"client_id": {"bad"}, "post_logout_redirect_uri": {"javascript:alert(1)"}}, 400, "", true, "browser"},
-		{"hint that cannot be checked", url.Values{"id_token_hint": {"unavailable"}}, 503, "", true, "try again"},
-		{"client that is not the hint's", url.Values{"id_token_hint": {"ann/SID/shop"}, "client_id": {"mail"}}, 400, "", true, "another client"},
-		{"URI of another client", url.Values{"id_token_hint": {"ann/SID/mail"}, "post_logout_redirect_uri": {bye}}, 400, "", true, "not registered"},
-		{"URI that only begins so", url.Values{"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye + "/"}}, 400, "", true, "not registered"},
+		{
+			"a parameter that is too long", url.Values{"state": {strings.Repeat("x", 20_000)}}, 400, "", true,
+			"too long",
+		},
+		{
+			"a client that is too long",
+			url.Values{"client_id": {strings.Repeat("x", 5_000)}, "post_logout_redirect_uri": {bye}}, 400, "",
+			true, "not known",
+		},
+		{
+			"a registered address that is a program",
+			url.Values{"client_id": {"bad"}, "post_logout_redirect_uri": {"javascript:alert(1)"}}, 400, "",
+			true, "browser",
+		},
+		{
+			"hint that cannot be checked", url.Values{"id_token_hint": {"unavailable"}}, 503, "", true,
+			"try again",
+		},
+		{
+			"client that is not the hint's",
+			url.Values{"id_token_hint": {"ann/SID/shop"}, "client_id": {"mail"}}, 400, "", true,
+			"another client",
+		},
+		{
+			"URI of another client",
+			url.Values{"id_token_hint": {"ann/SID/mail"}, "post_logout_redirect_uri": {bye}}, 400, "", true,
+			"not registered",
+		},
+		{
+			"URI that only begins so",
+			url.Values{"id_token_hint": {"ann/SID/shop"}, "post_logout_redirect_uri": {bye + "/"}}, 400, "",
+			true, "not registered",
+		},
 		{"URI without client", url.Values{"post_logout_redirect_uri": {bye}}, 400, "", true, "needs"},
-		{"unknown client", url.Values{"client_id": {"nobody"}, "post_logout_redirect_uri": {bye}}, 400, "", true, "not known"},
+		{
+			"unknown client", url.Values{"client_id": {"nobody"}, "post_logout_redirect_uri": {bye}}, 400, "",
+			true, "not known",
+		},
 		{"a parameter twice", url.Values{"state": {"1", "2"}}, 400, "", true, "more than once"},
 		{"a forged way on", url.Values{"resume": {"AAAA"}}, 400, "", true, "try again"},
 	}
@@ -121,12 +200,15 @@ func TestEndSession(t *testing.T) {
 				}
 				response := send(parameters)
 				if response.StatusCode != test.status || response.Header.Get("Location") != test.location {
-					t.Errorf("%d to %q, want %d to %q", response.StatusCode, response.Header.Get("Location"), test.status, test.location)
+					t.Errorf("%d to %q, want %d to %q", response.StatusCode, response.Header.Get("Location"),
+						test.status, test.location)
 				}
 				if body := bodyOf(t, response); !strings.Contains(body, test.page) {
 					t.Errorf("page %q, want %q in it", body, test.page)
 				}
-				if response.Header.Get("Cache-Control") != "no-store" || !strings.Contains(response.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+				if response.Header.Get("Cache-Control") != "no-store" ||
+					!strings.Contains(response.Header.Get("Content-Security-Policy"),
+						"frame-ancestors 'none'") {
 					t.Errorf("headers %v do not keep the page from caches and frames", response.Header)
 				}
 				if test.signedIn {
@@ -147,7 +229,11 @@ func TestEndSessionConfirmation(t *testing.T) {
 	eve.signIn(hostadapter.Identity{Subject: "eve"})
 	ask := func(b *browser) string {
 		t.Helper()
-		body := bodyOf(t, b.get(url.Values{"client_id": {"shop"}, "post_logout_redirect_uri": {"https://shop.example/bye"}, "state": {"s"}}))
+		body := bodyOf(t,
+			b.get(url.Values{
+				"client_id": {"shop"}, "post_logout_redirect_uri": {"https://shop.example/bye"},
+				"state": {"s"},
+			}))
 		found := confirmation.FindStringSubmatch(body)
 		if found == nil {
 			t.Fatalf("page %q asks nothing", body)
@@ -155,7 +241,8 @@ func TestEndSessionConfirmation(t *testing.T) {
 		return found[1]
 	}
 
-	// A form of another session, or one that was open for long, is shown anew for this one, with what was asked for.
+	// A form of another session, or one that was open for long, is shown anew for this one, with what was
+	// asked for.
 	anew := func(what, form string) string {
 		t.Helper()
 		got := ann.post(url.Values{"confirm": {form}})
@@ -175,18 +262,22 @@ func TestEndSessionConfirmation(t *testing.T) {
 	ann.mustBe("ann")
 	h.clock.advance(11 * time.Minute)
 	got := ann.post(url.Values{"confirm": {anew("a form that was open for long", form)}})
-	if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "https://shop.example/bye?state=s" {
+	if got.StatusCode != http.StatusSeeOther ||
+		got.Header.Get("Location") != "https://shop.example/bye?state=s" {
 		t.Errorf("%d to %q, want to be sent back", got.StatusCode, got.Header.Get("Location"))
 	}
 	ann.mustBe("")
 	eve.mustBe("eve")
-	if got := eve.post(url.Values{"confirm": {"x"}}); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "?" {
-		t.Errorf("a form that is none: %d to %q, want to be led on", got.StatusCode, got.Header.Get("Location"))
+	if got := eve.post(url.Values{"confirm": {"x"}}); got.StatusCode != http.StatusSeeOther ||
+		got.Header.Get("Location") != "?" {
+		t.Errorf("a form that is none: %d to %q, want to be led on", got.StatusCode,
+			got.Header.Get("Location"))
 	}
 	eve.mustBe("eve")
 }
 
-// TestEndSessionConfirmationFromAnotherSite: a Lax cookie does not come with such a POST, but the browser heeds the answer's Set-Cookie.
+// TestEndSessionConfirmationFromAnotherSite: a Lax cookie does not come with such a POST, but the browser
+// heeds the answer's Set-Cookie.
 func TestEndSessionConfirmationFromAnotherSite(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
@@ -208,7 +299,8 @@ func TestEndSessionConfirmationFromAnotherSite(t *testing.T) {
 	b.mustBe("ann")
 }
 
-// TestEndSessionPostFromAnotherSite: the cookie does not come with the POST, so that the browser is sent on to come back with it.
+// TestEndSessionPostFromAnotherSite: the cookie does not come with the POST, so that the browser is sent on
+// to come back with it.
 func TestEndSessionPostFromAnotherSite(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
@@ -217,10 +309,14 @@ func TestEndSessionPostFromAnotherSite(t *testing.T) {
 	cookies := b.cookies
 	b.cookies = map[string]string{}
 	hint := "ann/" + session.SessionID + "/shop"
-	response := b.post(url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {"https://shop.example/bye"}})
+	response := b.post(url.Values{
+		"id_token_hint": {hint}, "post_logout_redirect_uri": {"https://shop.example/bye"},
+	})
 	location := response.Header.Get("Location")
-	if response.StatusCode != http.StatusSeeOther || !strings.HasPrefix(location, "?") || strings.Contains(location, session.SessionID) {
-		t.Fatalf("%d to %q, want to be sent on to the same path, without the token", response.StatusCode, location)
+	if response.StatusCode != http.StatusSeeOther || !strings.HasPrefix(location, "?") ||
+		strings.Contains(location, session.SessionID) {
+		t.Fatalf("%d to %q, want to be sent on to the same path, without the token", response.StatusCode,
+			location)
 	}
 	b.cookies = cookies
 	query, err := url.ParseQuery(strings.TrimPrefix(location, "?"))
@@ -228,7 +324,8 @@ func TestEndSessionPostFromAnotherSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	if response = b.get(query); response.Header.Get("Location") != "https://shop.example/bye" {
-		t.Errorf("%d to %q, want to be sent back to the client", response.StatusCode, response.Header.Get("Location"))
+		t.Errorf("%d to %q, want to be sent back to the client", response.StatusCode,
+			response.Header.Get("Location"))
 	}
 	b.mustBe("")
 }
@@ -237,8 +334,12 @@ func TestEndSessionWithNobodySignedIn(t *testing.T) {
 	t.Parallel()
 	h := newEndSessionHost(t)
 	b := h.browser()
-	got := b.get(url.Values{"id_token_hint": {"ann/gone/shop"}, "post_logout_redirect_uri": {"https://shop.example/bye"}, "state": {"1"}})
-	if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "https://shop.example/bye?state=1" {
+	got := b.get(url.Values{
+		"id_token_hint": {"ann/gone/shop"}, "post_logout_redirect_uri": {"https://shop.example/bye"},
+		"state": {"1"},
+	})
+	if got.StatusCode != http.StatusSeeOther ||
+		got.Header.Get("Location") != "https://shop.example/bye?state=1" {
 		t.Errorf("%d to %q, want to be sent back", got.StatusCode, got.Header.Get("Location"))
 	}
 	if got := b.get(nil); got.StatusCode != http.StatusOK {
@@ -259,7 +360,8 @@ func TestEndSessionFails(t *testing.T) {
 	b.mustBe("ann")
 
 	r := httptest.NewRequest(http.MethodPut, "/logout", nil)
-	if got := b.send(r, h.EndSession()); got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "GET, POST" {
+	if got := b.send(r, h.EndSession()); got.StatusCode != http.StatusMethodNotAllowed ||
+		got.Header.Get("Allow") != "GET, POST" {
 		t.Errorf("PUT: %d, Allow %q; want 405", got.StatusCode, got.Header.Get("Allow"))
 	}
 	r = httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(`{}`))
@@ -267,14 +369,15 @@ func TestEndSessionFails(t *testing.T) {
 	if got := b.send(r, h.EndSession()); got.StatusCode != http.StatusBadRequest {
 		t.Errorf("JSON: %d, want 400", got.StatusCode)
 	}
-	if got := b.post(url.Values{"state": {strings.Repeat("x", 100_000)}}); got.StatusCode != http.StatusBadRequest {
+	if got := b.post(url.Values{"state": {strings.Repeat("x", 100_000)}}); got.StatusCode !=
+		http.StatusBadRequest {
 		t.Errorf("a long form: %d, want 400", got.StatusCode)
 	}
 	b.mustBe("ann")
 }
 
-// TestEndSessionWithoutItsCookie: a browser may keep a Strict cookie to itself, also after the request was repeated as a GET. The session is
-// found by the hint.
+// TestEndSessionWithoutItsCookie: a browser may keep a Strict cookie to itself, also after the request was
+// repeated as a GET. The session is found by the hint.
 func TestEndSessionWithoutItsCookie(t *testing.T) {
 	t.Parallel()
 	const bye = "https://shop.example/bye"
@@ -282,8 +385,11 @@ func TestEndSessionWithoutItsCookie(t *testing.T) {
 		hint   string // SID stands for the session's
 		signed bool   // still signed in afterwards
 	}{
-		"hint of the session": {"ann/SID/shop", false}, "another user's name": {"bob/SID/shop", true}, "no sid": {"ann//shop", true},
-		"a sid of nobody": {"ann/x/shop", true}, "a sid that cannot be one": {"ann/" + strings.Repeat("x", 600) + "/shop", true}, "no hint": {"", true},
+		"hint of the session": {"ann/SID/shop", false}, "another user's name": {"bob/SID/shop", true},
+		"no sid":                   {"ann//shop", true},
+		"a sid of nobody":          {"ann/x/shop", true},
+		"a sid that cannot be one": {"ann/" + strings.Repeat("x", 600) + "/shop", true},
+		"no hint":                  {"", true},
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			t.Run(name+" by "+method, func(t *testing.T) {
@@ -307,7 +413,8 @@ func TestEndSessionWithoutItsCookie(t *testing.T) {
 					response = strict.get(on.Query())
 				}
 				if response.StatusCode != http.StatusSeeOther || response.Header.Get("Location") != bye {
-					t.Errorf("%d to %q, want to be sent back", response.StatusCode, response.Header.Get("Location"))
+					t.Errorf("%d to %q, want to be sent back", response.StatusCode,
+						response.Header.Get("Location"))
 				}
 				if lines := response.Header["Set-Cookie"]; len(lines) != 0 {
 					t.Errorf("cookies %q, want one that was not seen left alone", lines)
@@ -317,7 +424,8 @@ func TestEndSessionWithoutItsCookie(t *testing.T) {
 					return
 				}
 				b.mustBe("")
-				if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.UserLogout {
+				if notifications := h.notifications(); len(notifications) != 1 ||
+					notifications[0].Reason != logout.UserLogout {
 					t.Errorf("notifications %+v, want one of user_logout", notifications)
 				}
 			})
@@ -334,7 +442,8 @@ func TestEndSessionOfAnExpiredSession(t *testing.T) {
 	h.use(session.SessionID, "shop")
 	h.clock.advance(hostadapter.DefaultIdleTimeout)
 	h.browser().get(url.Values{"id_token_hint": {"ann/" + session.SessionID + "/shop"}})
-	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionExpiration {
+	if notifications := h.notifications(); len(notifications) != 1 ||
+		notifications[0].Reason != logout.SessionExpiration {
 		t.Errorf("notifications %+v, want one of session_expiration", notifications)
 	}
 }
@@ -349,7 +458,8 @@ func TestFrontChannelLogout_3_Frames(t *testing.T) {
 		h.use(session.SessionID, client)
 	}
 	response := b.get(url.Values{
-		"id_token_hint": {"ann/" + session.SessionID + "/front"}, "post_logout_redirect_uri": {"com.front.app:/bye"}, "state": {"1"},
+		"id_token_hint":            {"ann/" + session.SessionID + "/front"},
+		"post_logout_redirect_uri": {"com.front.app:/bye"}, "state": {"1"},
 	})
 	body := bodyOf(t, response)
 	if response.StatusCode != http.StatusOK {
@@ -357,9 +467,11 @@ func TestFrontChannelLogout_3_Frames(t *testing.T) {
 	}
 	added := "iss=" + url.QueryEscape(issuer) + "&amp;sid=" + session.SessionID
 	for _, want := range []string{
-		`<iframe src="https://front.example:8443/clear?a=b&amp;c=%20&amp;` + added + `"`, `<iframe src="https://frame.example/clear?` + added + `"`,
+		`<iframe src="https://front.example:8443/clear?a=b&amp;c=%20&amp;` + added + `"`,
+		`<iframe src="https://frame.example/clear?` + added + `"`,
 		`href="com.front.app:/bye?state=1" data-wait="5000"`,
-		`<noscript><meta http-equiv="refresh" content="5;url=com.front.app:/bye?state=1"></noscript>`, "<script>" + hostadapter.LogoutScript + "</script>",
+		`<noscript><meta http-equiv="refresh" content="5;url=com.front.app:/bye?state=1"></noscript>`,
+		"<script>" + hostadapter.LogoutScript + "</script>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("page has no %s: %s", want, body)
@@ -400,13 +512,20 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 	confirm := seen[0].Confirm
 	want := []hostadapter.LogoutPage{
 		{
-			Kind: hostadapter.LogoutConfirm, Status: 200, Title: "Sign out?", Text: "You are signed in as Ann.", UserName: "Ann", ClientID: "frame",
+			Kind: hostadapter.LogoutConfirm, Status: 200, Title: "Sign out?",
+			Text: "You are signed in as Ann.", UserName: "Ann", ClientID: "frame",
 			UILocales: []string{"de-CH", "en"}, Confirm: confirm,
 		},
-		{Kind: hostadapter.LogoutProblem, Status: 400, Title: "Not possible", Text: "The id_token_hint is not an ID token of this server."},
 		{
-			Kind: hostadapter.LogoutFrames, Status: 200, Title: "Signed out", Text: "You are signed out.", ClientID: "frame", UILocales: []string{"de-CH", "en"},
-			Frames: []string{"https://frame.example/clear?iss=https%3A%2F%2Fop.example&sid=" + session.SessionID}, Wait: 5 * time.Second,
+			Kind: hostadapter.LogoutProblem, Status: 400, Title: "Not possible",
+			Text: "The id_token_hint is not an ID token of this server.",
+		},
+		{
+			Kind: hostadapter.LogoutFrames, Status: 200, Title: "Signed out", Text: "You are signed out.",
+			ClientID: "frame", UILocales: []string{"de-CH", "en"},
+			Frames: []string{
+				"https://frame.example/clear?iss=https%3A%2F%2Fop.example&sid=" + session.SessionID,
+			}, Wait: 5 * time.Second,
 		},
 		{Kind: hostadapter.LogoutDone, Status: 200, Title: "Signed out", Text: "You are signed out."},
 	}
@@ -415,8 +534,8 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 	}
 }
 
-// RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been notified. A client that does
-// not answer holds it up no longer than the host allows.
+// RP-Initiated Logout 1.0, section 3: the browser goes on after the clients have been notified. A client that
+// does not answer holds it up no longer than the host allows.
 func TestRPInitiatedLogout_3_RedirectAfterTheNotifications(t *testing.T) {
 	t.Parallel()
 	var told atomic.Bool
@@ -437,12 +556,20 @@ func TestRPInitiatedLogout_3_RedirectAfterTheNotifications(t *testing.T) {
 				c.Logout.DeliveryWait = 50 * time.Millisecond
 			}
 			c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-			c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: client.URL + path, PostLogoutRedirectURIs: []string{"https://shop.example/bye"}}}
+			c.Clients = logout.ClientMap{
+				"shop": {
+					BackChannelLogoutURI:   client.URL + path,
+					PostLogoutRedirectURIs: []string{"https://shop.example/bye"},
+				},
+			}
 		})
 		b := h.browser()
 		session := b.signIn(hostadapter.Identity{Subject: "ann"})
 		h.use(session.SessionID, "shop")
-		response := b.get(url.Values{"id_token_hint": {"ann/" + session.SessionID + "/shop"}, "post_logout_redirect_uri": {"https://shop.example/bye"}})
+		response := b.get(url.Values{
+			"id_token_hint":            {"ann/" + session.SessionID + "/shop"},
+			"post_logout_redirect_uri": {"https://shop.example/bye"},
+		})
 		if response.StatusCode != http.StatusSeeOther {
 			t.Errorf("%s: %d, want to be sent back", path, response.StatusCode)
 		}
@@ -482,7 +609,8 @@ func TestSignOutThatFailsIsBoundedInTheLog(t *testing.T) {
 	h := newEndSessionHost(t)
 	const line = "sign-out failed"
 	for range 20 {
-		if response := h.browser().get(url.Values{"id_token_hint": {"unavailable"}}); response.StatusCode != http.StatusServiceUnavailable {
+		if response := h.browser().get(url.Values{"id_token_hint": {"unavailable"}}); response.StatusCode !=
+			http.StatusServiceUnavailable {
 			t.Fatalf("status %d, want 503", response.StatusCode)
 		}
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Event is something that has happened to a session: one of *SessionStarted, *SessionRenewed, *SessionReplaced, *SessionEnded, *GrantsRevoked,
-// *NotificationDelivered and *NotificationGivenUp. It is published once the store has it, on the host that did it.
+// Event is something that has happened to a session: one of *SessionStarted, *SessionRenewed,
+// *SessionReplaced, *SessionEnded, *GrantsRevoked, *NotificationDelivered and *NotificationGivenUp. It is
+// published once the store has it, on the host that did it.
 type Event interface {
 	// Attrs are the event as a log shows it.
 	Attrs() []slog.Attr
@@ -17,8 +18,8 @@ type Event interface {
 	Name() string
 }
 
-// Subscriber receives events, one after another, in a goroutine of its own. One that is slow misses events, which are counted and logged; one
-// that panics misses that event. Neither holds anything up.
+// Subscriber receives events, one after another, in a goroutine of its own. One that is slow misses events,
+// which are counted and logged; one that panics misses that event. Neither holds anything up.
 type Subscriber interface {
 	Receive(ctx context.Context, event Event)
 }
@@ -52,8 +53,8 @@ type SessionEnded struct {
 	More int
 }
 
-// GrantsRevoked says how many tokens and consents went, with their sessions or without. SessionID and SubjectID are what was selected, each may be
-// empty.
+// GrantsRevoked says how many tokens and consents went, with their sessions or without. SessionID and
+// SubjectID are what was selected, each may be empty.
 type GrantsRevoked struct {
 	Time                 time.Time
 	SessionID, SubjectID string
@@ -68,7 +69,8 @@ type NotificationDelivered struct {
 	Notification logout.Notification
 }
 
-// NotificationGivenUp says that a client refused its notification, or that nobody tries to deliver it any more. Problem says why.
+// NotificationGivenUp says that a client refused its notification, or that nobody tries to deliver it any
+// more. Problem says why.
 type NotificationGivenUp struct {
 	Time         time.Time
 	Notification logout.Notification
@@ -102,7 +104,8 @@ func whose(sid, subject string, more ...slog.Attr) []slog.Attr {
 
 // Attrs returns the event as a log shows it.
 func (e *SessionStarted) Attrs() []slog.Attr {
-	return whose(e.SessionID, e.SubjectID, slog.String("remote_addr", e.RemoteAddr), slog.String("user_agent", e.UserAgent))
+	return whose(e.SessionID, e.SubjectID, slog.String("remote_addr", e.RemoteAddr),
+		slog.String("user_agent", e.UserAgent))
 }
 
 // Attrs returns the event as a log shows it.
@@ -110,12 +113,14 @@ func (e *SessionRenewed) Attrs() []slog.Attr { return whose(e.SessionID, e.Subje
 
 // Attrs returns the event as a log shows it.
 func (e *SessionReplaced) Attrs() []slog.Attr {
-	return whose(e.SessionID, e.SubjectID, slog.String("new_session_id", e.NewSessionID), slog.String("new_subject_id", e.NewSubjectID))
+	return whose(e.SessionID, e.SubjectID, slog.String("new_session_id", e.NewSessionID),
+		slog.String("new_subject_id", e.NewSubjectID))
 }
 
 // Attrs returns the event as a log shows it.
 func (e *SessionEnded) Attrs() []slog.Attr {
-	return whose(e.SessionID, e.SubjectID, slog.String("reason", string(e.Reason)), slog.String("actor", e.Actor), slog.Int("more", e.More))
+	return whose(e.SessionID, e.SubjectID, slog.String("reason", string(e.Reason)),
+		slog.String("actor", e.Actor), slog.Int("more", e.More))
 }
 
 // Attrs returns the event as a log shows it.
@@ -133,7 +138,8 @@ func (e *NotificationGivenUp) Attrs() []slog.Attr {
 }
 
 func ofNotification(n *logout.Notification) []slog.Attr {
-	return whose(n.SessionID, n.SubjectID, slog.String("client_id", n.ClientID), slog.String("notification_id", n.ID))
+	return whose(n.SessionID, n.SubjectID, slog.String("client_id", n.ClientID),
+		slog.String("notification_id", n.ID))
 }
 
 // eventLog is a Subscriber that writes a log.
@@ -144,5 +150,6 @@ func NewEventLog(logger *slog.Logger) Subscriber { return eventLog{logger} }
 
 // Receive writes one line.
 func (l eventLog) Receive(ctx context.Context, event Event) {
-	l.logger.LogAttrs(ctx, slog.LevelInfo, event.Name(), event.Attrs()...) //nolint:sloglint // a few names, each a constant
+	//nolint:sloglint // a few names, each a constant
+	l.logger.LogAttrs(ctx, slog.LevelInfo, event.Name(), event.Attrs()...)
 }

@@ -75,10 +75,12 @@ func relyingParty(t *testing.T) string {
 func (h *host) token(sid, subject, client string) {
 	h.t.Helper()
 	key := ticketstore.KeyOf(randomHex())
-	_, err := h.Backend().Grants().Apply(h.t.Context(), &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: key}, RequestID: randomHex(), SubjectID: subject, SessionID: sid, ClientID: client,
-		Created: h.clock.Now(),
-	}}}, h.clock.Now())
+	_, err := h.Backend().Grants().Apply(h.t.Context(),
+		&grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: key}, RequestID: randomHex(),
+			SubjectID: subject, SessionID: sid, ClientID: client,
+			Created: h.clock.Now(),
+		}}}, h.clock.Now())
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -89,9 +91,13 @@ func TestEvents(t *testing.T) {
 	events, uri := &recorder{}, relyingParty(t)
 	text := &testenv.Log{}
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.Events = []hostadapter.Subscriber{events, hostadapter.NewEventLog(slog.New(slog.NewTextHandler(text, nil)))}
+		c.Events = []hostadapter.Subscriber{
+			events, hostadapter.NewEventLog(slog.New(slog.NewTextHandler(text, nil))),
+		}
 		c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-		c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"}}
+		c.Clients = logout.ClientMap{
+			"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"},
+		}
 	})
 	b := h.browser()
 	ann := b.signIn(hostadapter.Identity{Subject: "ann"})
@@ -101,7 +107,8 @@ func TestEvents(t *testing.T) {
 	h.clock.advance(time.Minute)
 	b.mustBe("ann")
 	bob := b.signIn(hostadapter.Identity{Subject: "bob"})
-	if _, err := h.RemoveSessions(hostadapter.WithActor(t.Context(), "operator"), hostadapter.SessionRemoval{SessionID: bob.SessionID}); err != nil {
+	if _, err := h.RemoveSessions(hostadapter.WithActor(t.Context(), "operator"),
+		hostadapter.SessionRemoval{SessionID: bob.SessionID}); err != nil {
 		t.Fatal(err)
 	}
 	h.browser().signIn(hostadapter.Identity{Subject: "eve"})
@@ -109,13 +116,19 @@ func TestEvents(t *testing.T) {
 	h.config.Expiry.Off, h.config.Events = false, []hostadapter.Subscriber{events}
 	h.start()
 	want := []string{
-		"session_started ann", "session_renewed ann", `session_ended ann session_replaced by ""`, "grants_revoked 1 0",
-		"session_replaced ann bob", "session_started bob", `session_ended bob terminated by "operator"`, "session_started eve",
-		`session_ended eve session_expiration by ""`, "notification_delivered shop", "notification_given_up rude",
+		"session_started ann", "session_renewed ann", `session_ended ann session_replaced by ""`,
+		"grants_revoked 1 0",
+		"session_replaced ann bob", "session_started bob", `session_ended bob terminated by "operator"`,
+		"session_started eve",
+		`session_ended eve session_expiration by ""`, "notification_delivered shop",
+		"notification_given_up rude",
 	}
-	testenv.Eventually(t, "all events were published", func() bool { return len(events.lines()) >= len(want) })
+	testenv.Eventually(t, "all events were published", func() bool {
+		return len(events.lines()) >= len(want)
+	})
 	testenv.Eventually(t, "the log has them", func() bool {
-		return strings.Contains(text.String(), "msg=session_ended") && strings.Contains(text.String(), "reason=terminated actor=operator")
+		return strings.Contains(text.String(), "msg=session_ended") &&
+			strings.Contains(text.String(), "reason=terminated actor=operator")
 	})
 	got := events.lines()
 	slices.Sort(got[:len(got)-2])
@@ -157,7 +170,8 @@ func TestSubscribersHarmNothing(t *testing.T) {
 	<-slow.received
 	close(slow.release)
 	testenv.Eventually(t, "the log tells of the panic and of what was missed", func() bool {
-		return strings.Contains(h.log.String(), "subscriber panicked") && strings.Contains(h.log.String(), "missed events")
+		return strings.Contains(h.log.String(), "subscriber panicked") &&
+			strings.Contains(h.log.String(), "missed events")
 	})
 }
 
@@ -166,7 +180,9 @@ func TestDeleteUser(t *testing.T) {
 	uri := relyingParty(t)
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-		c.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"}}
+		c.Clients = logout.ClientMap{
+			"shop": {BackChannelLogoutURI: uri}, "rude": {BackChannelLogoutURI: uri + "/refuse"},
+		}
 	})
 	other := h.browser()
 	other.signIn(hostadapter.Identity{Subject: "bob"})
@@ -223,7 +239,8 @@ func TestDeleteUserWhoseClientIsAway(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if count, err := deletion.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || count != (hostadapter.NotificationCount{}) {
+	if count, err := deletion.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) ||
+		count != (hostadapter.NotificationCount{}) {
 		t.Errorf("%+v, %v; want the context's error", count, err)
 	}
 }

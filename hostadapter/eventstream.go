@@ -82,12 +82,14 @@ func (s *eventStream) publish(event Event) {
 func (s *eventStream) hand(line *eventLine, event Event) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			s.logger.ErrorContext(s.base, "subscriber panicked", "subscriber", fmt.Sprintf("%T", line.subscriber), "event", event.Name(),
+			s.logger.ErrorContext(s.base, "subscriber panicked", "subscriber",
+				fmt.Sprintf("%T", line.subscriber), "event", event.Name(),
 				"panic", fmt.Sprint(problem))
 		}
 	}()
 	if dropped := line.dropped.Swap(0); dropped > 0 {
-		s.logger.WarnContext(s.base, "subscriber was too slow and missed events", "subscriber", fmt.Sprintf("%T", line.subscriber), "missed", dropped)
+		s.logger.WarnContext(s.base, "subscriber was too slow and missed events", "subscriber",
+			fmt.Sprintf("%T", line.subscriber), "missed", dropped)
 	}
 	line.subscriber.Receive(s.base, event)
 }
@@ -123,7 +125,8 @@ func (a *Adapter) publishEnding(ctx context.Context, ending *logout.Ending, resu
 	actor := actorOf(ctx)
 	for i, ended := range result.Ended {
 		event := &SessionEnded{
-			Time: a.now(), SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: ending.Reason, Actor: actor,
+			Time: a.now(), SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: ending.Reason,
+			Actor: actor,
 		}
 		if i == len(result.Ended)-1 {
 			event.More = max(result.SessionsRemoved-len(result.Ended), 0)
@@ -132,7 +135,8 @@ func (a *Adapter) publishEnding(ctx context.Context, ending *logout.Ending, resu
 	}
 	if result.GrantsRevoked+result.ConsentsRevoked > 0 {
 		a.events.publish(&GrantsRevoked{
-			Time: a.now(), SessionID: ending.SessionID, SubjectID: ending.SubjectID, Tokens: result.GrantsRevoked, Consents: result.ConsentsRevoked,
+			Time: a.now(), SessionID: ending.SessionID, SubjectID: ending.SubjectID,
+			Tokens: result.GrantsRevoked, Consents: result.ConsentsRevoked,
 			Reason: ending.Reason, Actor: actor,
 		})
 	}
@@ -148,6 +152,8 @@ func (a *Adapter) settled(notification *logout.Notification, outcome logout.Outc
 	case logout.Delivered:
 		a.events.publish(&NotificationDelivered{Time: a.now(), Notification: *notification})
 	case logout.Refused, logout.GivenUp:
-		a.events.publish(&NotificationGivenUp{Time: a.now(), Notification: *notification, Problem: outcome.LastError})
+		a.events.publish(&NotificationGivenUp{
+			Time: a.now(), Notification: *notification, Problem: outcome.LastError,
+		})
 	}
 }

@@ -38,7 +38,8 @@ func Example() {
 		routes := http.NewServeMux()
 		routes.HandleFunc("POST /login", func(w http.ResponseWriter, r *http.Request) {
 			// after the password was found right
-			if _, err := sessions.SignIn(w, r, hostadapter.Identity{Subject: "42", DisplayName: "Ann"}); err != nil {
+			if _, err := sessions.SignIn(w, r,
+				hostadapter.Identity{Subject: "42", DisplayName: "Ann"}); err != nil {
 				http.Error(w, "cannot sign in just now", http.StatusServiceUnavailable)
 			}
 		})
@@ -62,7 +63,8 @@ func Example() {
 // An operator ends all sessions of a user: tokens and consents go, clients are notified.
 func ExampleAdapter_RemoveSessions() {
 	remove := func(ctx context.Context, sessions *hostadapter.Adapter) error {
-		result, err := sessions.RemoveSessions(ctx, hostadapter.SessionRemoval{SubjectID: "42", Reason: "lost laptop"})
+		result, err := sessions.RemoveSessions(ctx,
+			hostadapter.SessionRemoval{SubjectID: "42", Reason: "lost laptop"})
 		if err != nil {
 			return err
 		}
@@ -74,7 +76,8 @@ func ExampleAdapter_RemoveSessions() {
 
 // Before the consent page and after it.
 func ExampleConsents() {
-	askConsent := func(ctx context.Context, sessions *hostadapter.Adapter, subject, clientID string, scopes []string) error {
+	askConsent := func(ctx context.Context, sessions *hostadapter.Adapter, subject, clientID string,
+		scopes []string) error {
 		consents := sessions.Consents()
 		given, err := consents.Given(ctx, subject, clientID, scopes)
 		if err != nil || given {

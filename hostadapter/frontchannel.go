@@ -10,8 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FrontChannelURLs returns the addresses of the frames in which the clients of a session clear their cookies (Front-Channel Logout 1.0,
-// section 3), for a host that signs out by SignOut and shows a page of its own. Ask before the session ends: an unknown or ended one has none.
+// FrontChannelURLs returns the addresses of the frames in which the clients of a session clear their cookies
+// (Front-Channel Logout 1.0, section 3), for a host that signs out by SignOut and shows a page of its own.
+// Ask before the session ends: an unknown or ended one has none.
 func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]string, error) {
 	detail, err := a.config.Backend.Tickets().Find(ctx, sessionID)
 	switch {
@@ -25,7 +26,8 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 		address, err := a.frontChannelURL(ctx, detail.Clients[i].ClientID, &detail.Session)
 		if err != nil {
 			// One client's settings are no reason not to sign out.
-			a.config.Logger.WarnContext(ctx, "client is not notified by front channel", "client_id", detail.Clients[i].ClientID, "error", err)
+			a.config.Logger.WarnContext(ctx, "client is not notified by front channel", "client_id",
+				detail.Clients[i].ClientID, "error", err)
 			continue
 		}
 		if address != "" {
@@ -35,7 +37,9 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 	return urls, nil
 }
 
-func (a *Adapter) frontChannelURL(ctx context.Context, clientID string, session *ticketstore.Session) (string, error) {
+func (a *Adapter) frontChannelURL(
+	ctx context.Context, clientID string, session *ticketstore.Session,
+) (string, error) {
 	client, err := a.config.Clients.LogoutClient(ctx, clientID)
 	if errors.Is(err, ticketstore.ErrNotFound) || (err == nil && client == nil) {
 		return "", nil
@@ -52,7 +56,8 @@ const (
 	mostPause = 200 * time.Millisecond
 )
 
-// awaitNotifications returns when every client of the ended sessions has been notified or given up, or the time is over.
+// awaitNotifications returns when every client of the ended sessions has been notified or given up, or the
+// time is over.
 func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.Session, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -77,10 +82,12 @@ func (a *Adapter) awaitNotifications(ctx context.Context, ended []*ticketstore.S
 	}
 }
 
-// pendingNotifications counts the clients of a session that were not notified yet. One that awaits its second delivery was.
+// pendingNotifications counts the clients of a session that were not notified yet. One that awaits its second
+// delivery was.
 func (a *Adapter) pendingNotifications(ctx context.Context, sessionID string) (waiting int, err error) {
 	query := logout.NotificationQuery{
-		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending}, Count: ticketstore.MaxCount,
+		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending},
+		Count:  ticketstore.MaxCount,
 	}
 	for pages := (walk{}); ; {
 		page, err := a.config.Backend.Logout().Notifications(ctx, query)
@@ -102,7 +109,8 @@ func (a *Adapter) pendingNotifications(ctx context.Context, sessionID string) (w
 	}
 }
 
-// wasDelivered reports whether a client has accepted a pending notification once, and only its second delivery is due.
+// wasDelivered reports whether a client has accepted a pending notification once, and only its second
+// delivery is due.
 func wasDelivered(n *logout.Notification) bool {
 	return n.State == logout.Pending && !n.LastAttempt.IsZero() && n.LastError == ""
 }

@@ -21,7 +21,9 @@ func fuzzed(f *testing.F) *Adapter {
 	if err != nil {
 		f.Fatal(err)
 	}
-	clients := logout.ClientMap{"shop": {ClientID: "shop", PostLogoutRedirectURIs: []string{"https://shop.example/bye?x=1"}}}
+	clients := logout.ClientMap{
+		"shop": {ClientID: "shop", PostLogoutRedirectURIs: []string{"https://shop.example/bye?x=1"}},
+	}
 	return &Adapter{ring: ring, config: Config{
 		Cookie: CookieConfig{Name: "__Host-sid"}, Issuer: "https://op.example", Clients: clients,
 		Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
@@ -32,8 +34,10 @@ func fuzzed(f *testing.F) *Adapter {
 func FuzzCookie(f *testing.F) {
 	good := newSecret().value()
 	for _, seed := range []string{
-		"__Host-sid=" + good, `__Host-sid="` + good + `"`, "__Host-sid=" + good[:42], "__Host-sid=" + good + "=", "a=b; __Host-sid=x; __Host-sid=" + good,
-		"__Host-sid=" + good[:42] + "_", "__host-sid=" + good, "__Host-sid", ";;=;", "__Host-sid=" + strings.Repeat("A", 4096), "\xff=\x00",
+		"__Host-sid=" + good, `__Host-sid="` + good + `"`, "__Host-sid=" + good[:42],
+		"__Host-sid=" + good + "=", "a=b; __Host-sid=x; __Host-sid=" + good,
+		"__Host-sid=" + good[:42] + "_", "__host-sid=" + good, "__Host-sid", ";;=;",
+		"__Host-sid=" + strings.Repeat("A", 4096), "\xff=\x00",
 	} {
 		f.Add(seed)
 	}
@@ -67,7 +71,8 @@ func FuzzUnseal(f *testing.F) {
 	f.Add([]byte("x"), []byte("y"), []byte{sealVersion}, uint16(0xffff))
 	f.Add([]byte("x"), []byte("y"), append([]byte{0xff}, sealed[1:]...), uint16(3))
 	f.Fuzz(func(t *testing.T, plain, id, forged []byte, flip uint16) {
-		if _, err := ring.unseal("grant", id, forged); !errors.Is(err, ErrSealed) && !bytes.Equal(forged, sealed) {
+		if _, err := ring.unseal("grant", id, forged); !errors.Is(err, ErrSealed) &&
+			!bytes.Equal(forged, sealed) {
 			t.Fatalf("%x: got %v, want ErrSealed", forged, err)
 		}
 		made := ring.seal("grant", id, plain)
@@ -88,8 +93,8 @@ func FuzzUnseal(f *testing.F) {
 	})
 }
 
-// hintOf is a verifier that takes "sub/client" for an ID token, and "sub/client?" for one whose key is not known. Its tokens are of no
-// session: there is no backend to ask.
+// hintOf is a verifier that takes "sub/client" for an ID token, and "sub/client?" for one whose key is not
+// known. Its tokens are of no session: there is no backend to ask.
 type hintOf struct{}
 
 func (hintOf) Verify(_ context.Context, token string) (*IDTokenHint, error) {
@@ -103,8 +108,8 @@ func (hintOf) Verify(_ context.Context, token string) (*IDTokenHint, error) {
 	return &IDTokenHint{Subject: subject, Audience: strings.Split(client, ",")}, nil
 }
 
-// FuzzEndSession: whatever a browser without a session sends to the end-session endpoint, it is sent to a registered address, to the
-// endpoint itself, or nowhere.
+// FuzzEndSession: whatever a browser without a session sends to the end-session endpoint, it is sent to a
+// registered address, to the endpoint itself, or nowhere.
 func FuzzEndSession(f *testing.F) {
 	a := fuzzed(f)
 	a.config.Hints = hintOf{}
@@ -113,9 +118,13 @@ func FuzzEndSession(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, seed := range []string{
-		"", "client_id=shop&post_logout_redirect_uri=https%3A%2F%2Fshop.example%2Fbye%3Fx%3D1&state=%0d%0aSet-Cookie%3A+a", "resume=" + resume,
-		"id_token_hint=a/shop&post_logout_redirect_uri=https%3A%2F%2Fevil.example", "resume=AA", "confirm=" + resume, "state=a&state=b", "%zz", "a;b",
-		"id_token_hint=a/shop&client_id=mail", "id_token_hint=a/shop,mail&post_logout_redirect_uri=x", "id_token_hint=a/shop%3F&ui_locales=de+en", "post_logout_redirect_uri=javascript:alert(1)", "confirm=", "id_token_hint=%ff",
+		"",
+		"client_id=shop&post_logout_redirect_uri=https%3A%2F%2Fshop.example%2Fbye%3Fx%3D1&state=%0d%0aSet-Cookie%3A+a", "resume=" + resume,
+		"id_token_hint=a/shop&post_logout_redirect_uri=https%3A%2F%2Fevil.example", "resume=AA",
+		"confirm=" + resume, "state=a&state=b", "%zz", "a;b",
+		"id_token_hint=a/shop&client_id=mail", "id_token_hint=a/shop,mail&post_logout_redirect_uri=x",
+		"id_token_hint=a/shop%3F&ui_locales=de+en", "post_logout_redirect_uri=javascript:alert(1)",
+		"confirm=", "id_token_hint=%ff",
 	} {
 		f.Add(true, seed)
 		f.Add(false, seed)
@@ -135,10 +144,12 @@ func FuzzEndSession(f *testing.F) {
 			t.Fatalf("the answer blames the server: %d", w.Code)
 		case strings.ContainsAny(location, "\r\n"):
 			t.Fatalf("the address has a line break: %q", location)
-		case location == "" || strings.HasPrefix(location, "?") && strings.HasPrefix(location, "?"+paramResume+"="), location == "?":
+		case location == "" || strings.HasPrefix(location, "?") &&
+			strings.HasPrefix(location, "?"+paramResume+"="), location == "?":
 		default:
 			to, err := url.Parse(location)
-			if err != nil || to.Scheme != "https" || to.Host != "shop.example" || to.Path != "/bye" || !strings.HasPrefix(to.RawQuery, "x=1") {
+			if err != nil || to.Scheme != "https" || to.Host != "shop.example" || to.Path != "/bye" ||
+				!strings.HasPrefix(to.RawQuery, "x=1") {
 				t.Fatalf("the browser is sent to %q", location)
 			}
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is notified.
+// GrantRemoval says which grants to remove. The session that a grant belongs to stays, and no client is
+// notified.
 type GrantRemoval struct {
 	// Filter selects grants. At least one condition is required.
 	Filter grantstore.Filter
@@ -73,8 +74,10 @@ func (o *Operations) RemoveGrants(ctx context.Context, removal GrantRemoval) (*G
 		}
 	}
 	f := removal.Filter
-	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id", f.SessionID, "client_id", f.ClientID,
-		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked, "consents_revoked", total.ConsentsRevoked)
+	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id",
+		f.SessionID, "client_id", f.ClientID,
+		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked,
+		"consents_revoked", total.ConsentsRevoked)
 	return total, nil
 }
 
@@ -94,7 +97,9 @@ func (o *Operations) lastGrant(ctx context.Context, filter grantstore.Filter) (t
 	return now, nil
 }
 
-func (a *Adapter) removeBatch(ctx context.Context, batch grantstore.Removal) (removed *grantstore.RemovalResult, err error) {
+func (a *Adapter) removeBatch(
+	ctx context.Context, batch grantstore.Removal,
+) (removed *grantstore.RemovalResult, err error) {
 	batch.OperationID = randomID()
 	now := a.now()
 	err = persist(ctx, func(ctx context.Context) error {

@@ -124,7 +124,10 @@ func (s *tickets) Create(ctx context.Context, session *ticketstore.Session) erro
 func (s *tickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) (ended []string, err error) {
-	err = s.b.do("Create", func() (err error) { ended, err = s.Store.CreateWithin(ctx, session, limit, now); return err })
+	err = s.b.do("Create", func() (err error) {
+		ended, err = s.Store.CreateWithin(ctx, session, limit, now)
+		return err
+	})
 	return ended, err
 }
 
@@ -133,12 +136,16 @@ func (s *tickets) Get(ctx context.Context, key ticketstore.Key) (found *ticketst
 	return found, err
 }
 
-func (s *tickets) Renew(ctx context.Context, r ticketstore.Renewal, now time.Time) (found *ticketstore.Session, err error) {
+func (s *tickets) Renew(
+	ctx context.Context, r ticketstore.Renewal, now time.Time,
+) (found *ticketstore.Session, err error) {
 	err = s.b.do("Renew", func() (err error) { found, err = s.Store.Renew(ctx, r, now); return err })
 	return found, err
 }
 
-func (s *tickets) Rekey(ctx context.Context, r ticketstore.Rekey, now time.Time) (found *ticketstore.Session, err error) {
+func (s *tickets) Rekey(
+	ctx context.Context, r ticketstore.Rekey, now time.Time,
+) (found *ticketstore.Session, err error) {
 	err = s.b.do("Rekey", func() (err error) { found, err = s.Store.Rekey(ctx, r, now); return err })
 	return found, err
 }
@@ -153,23 +160,34 @@ func (s *grants) Purge(ctx context.Context, limit int, now time.Time) (purged in
 	return purged, err
 }
 
-func (s *grants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (found *grantstore.GetResult, err error) {
+func (s *grants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (found *grantstore.GetResult, err error) {
 	err = s.b.do("GetGrant", func() (err error) { found, err = s.Store.Get(ctx, ref, now); return err })
 	return found, err
 }
 
-func (s *grants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (result *grantstore.Result, err error) {
+func (s *grants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (result *grantstore.Result, err error) {
 	err = s.b.do("Apply", func() (err error) { result, err = s.Store.Apply(ctx, batch, now); return err })
 	return result, err
 }
 
-func (s *grants) Query(ctx context.Context, query grantstore.Query, now time.Time) (page *grantstore.Page, err error) {
+func (s *grants) Query(
+	ctx context.Context, query grantstore.Query, now time.Time,
+) (page *grantstore.Page, err error) {
 	err = s.b.do("QueryGrants", func() (err error) { page, err = s.Store.Query(ctx, query, now); return err })
 	return page, err
 }
 
-func (s *grants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (removed *grantstore.RemovalResult, err error) {
-	err = s.b.do("RemoveGrants", func() (err error) { removed, err = s.Store.Remove(ctx, removal, now); return err })
+func (s *grants) Remove(
+	ctx context.Context, removal grantstore.Removal, now time.Time,
+) (removed *grantstore.RemovalResult, err error) {
+	err = s.b.do("RemoveGrants", func() (err error) {
+		removed, err = s.Store.Remove(ctx, removal, now)
+		return err
+	})
 	return removed, err
 }
 
@@ -178,12 +196,16 @@ type endings struct {
 	b *backend
 }
 
-func (s *endings) End(ctx context.Context, e *logout.Ending, now time.Time) (result *logout.Result, err error) {
+func (s *endings) End(
+	ctx context.Context, e *logout.Ending, now time.Time,
+) (result *logout.Result, err error) {
 	err = s.b.do("End", func() (err error) { result, err = s.Store.End(ctx, e, now); return err })
 	return result, err
 }
 
-func (s *endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (swept *logout.SweepResult, err error) {
+func (s *endings) EndDue(
+	ctx context.Context, sweep logout.Sweep, now time.Time,
+) (swept *logout.SweepResult, err error) {
 	err = s.b.do("EndDue", func() (err error) { swept, err = s.Store.EndDue(ctx, sweep, now); return err })
 	return swept, err
 }
@@ -205,7 +227,8 @@ func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { retu
 func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 	t.Helper()
 	noSync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open engine: %v", err)
 	}
@@ -215,13 +238,19 @@ func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 		}
 	})
 	h := &host{
-		t: t, backend: &backend{Backend: engine, calls: map[string]int{}, faults: map[string][]fault{}, hooks: map[string]func(){}},
+		t: t,
+		backend: &backend{
+			Backend: engine, calls: map[string]int{}, faults: map[string][]fault{},
+			hooks: map[string]func(){},
+		},
 		clock: newClock(), log: &testenv.Log{},
 	}
 	h.config = hostadapter.Config{
-		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{},
+		Backend: h.backend, Issuer: issuer, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Signer:  plainSigner{},
 		Clients: logout.ClientMap{}, Now: h.clock.Now, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
-		Expiry: hostadapter.ExpiryConfig{Off: true, SweepEvery: time.Hour}, // sweeps are what some tests are about
+		// sweeps are what some tests are about
+		Expiry: hostadapter.ExpiryConfig{Off: true, SweepEvery: time.Hour},
 	}
 	for _, c := range change {
 		c(&h.config)
@@ -254,14 +283,16 @@ func (h *host) use(sid, client string) {
 	if err != nil {
 		h.t.Fatalf("recording that %s used the session: %v", client, err)
 	}
-	// Clients that used a session within ten seconds of its end are notified twice, which is another package's test.
+	// Clients that used a session within ten seconds of its end are notified twice, which is another
+	// package's test.
 	h.clock.advance(time.Minute)
 }
 
 // notifications returns all notifications in the queue.
 func (h *host) notifications() []logout.Notification {
 	h.t.Helper()
-	page, err := h.Operations().QueryNotifications(h.t.Context(), logout.NotificationQuery{Order: ticketstore.Ascending})
+	page, err := h.Operations().QueryNotifications(h.t.Context(),
+		logout.NotificationQuery{Order: ticketstore.Ascending})
 	if err != nil {
 		h.t.Fatalf("Notifications: %v", err)
 	}

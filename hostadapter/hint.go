@@ -8,10 +8,11 @@ import (
 
 // IDTokenHints verifies ID tokens that clients show at sign-out (RP-Initiated Logout 1.0, section 2).
 type IDTokenHints interface {
-	// Verify checks that the token is an ID token issued and signed by this server, and returns what it says. A token past its exp is
-	// accepted. What this server signed as something else, as an access token or a logout token, is ErrNotIDToken, and anything else that is
-	// no ID token of this server is an error too. One whose signature cannot be checked, as that of a key that was rotated out, is
-	// ErrHintUnverified: the user is asked then. Keys or clients that cannot be read are ticketstore.ErrUnavailable.
+	// Verify checks that the token is an ID token issued and signed by this server, and returns what it says.
+	// A token past its exp is accepted. What this server signed as something else, as an access token or a
+	// logout token, is ErrNotIDToken, and anything else that is no ID token of this server is an error too.
+	// One whose signature cannot be checked, as that of a key that was rotated out, is ErrHintUnverified: the
+	// user is asked then. Keys or clients that cannot be read are ticketstore.ErrUnavailable.
 	Verify(ctx context.Context, token string) (*IDTokenHint, error)
 }
 
@@ -31,8 +32,8 @@ type IDTokenHint struct {
 	AuthorizedParty string
 }
 
-// client returns the client that the token was issued to; clientID is the one that the request names, if it does. ok is false where the
-// request names another, or where none is named and the token is for several.
+// client returns the client that the token was issued to; clientID is the one that the request names, if it
+// does. ok is false where the request names another, or where none is named and the token is for several.
 func (h *IDTokenHint) client(clientID string) (client string, ok bool) {
 	switch {
 	case h.AuthorizedParty != "":

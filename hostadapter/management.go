@@ -13,21 +13,24 @@ import (
 type SessionManagement interface {
 	// QuerySessions returns a page of sessions. See ticketstore.SessionQuery for its rules.
 	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
-	// RemoveSessions ends sessions and what belongs to them, and counts what it did. Nothing matched is a zero Result and no error. A removal
-	// of all, unless it is a dry run, is begun and goes on by itself: the Result has nothing but the JobID.
+	// RemoveSessions ends sessions and what belongs to them, and counts what it did. Nothing matched is a
+	// zero Result and no error. A removal of all, unless it is a dry run, is begun and goes on by itself: the
+	// Result has nothing but the JobID.
 	RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error)
 }
 
 var _ SessionManagement = (*Adapter)(nil)
 
-// SessionRemoval says what to remove. Its zero flags remove everything: the session, its tokens, its consents, and its clients are notified.
+// SessionRemoval says what to remove. Its zero flags remove everything: the session, its tokens, its
+// consents, and its clients are notified.
 type SessionRemoval struct {
 	// SubjectID, SessionID or both select sessions; both must match. One of them is required, or else All.
 	SubjectID string
 	SessionID string
 	// All selects every session, and what every subject has without one. It excludes SubjectID and SessionID.
 	All bool
-	// ClientIDs narrows whose tokens and consents are revoked and who is notified. Nil means every client; an empty list is an error.
+	// ClientIDs narrows whose tokens and consents are revoked and who is notified. Nil means every client; an
+	// empty list is an error.
 	ClientIDs []string
 	// Reason is free text for the log. Clients see logout.Terminated.
 	Reason string
@@ -50,7 +53,9 @@ type SessionReport struct {
 }
 
 // QuerySessions returns a page of sessions.
-func (a *Adapter) QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+func (a *Adapter) QuerySessions(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (*ticketstore.Page, error) {
 	page, err := a.config.Backend.Tickets().Query(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying sessions: %w", err)
@@ -58,7 +63,8 @@ func (a *Adapter) QuerySessions(ctx context.Context, query ticketstore.SessionQu
 	return page, nil
 }
 
-// RemoveSessions ends what the removal selects with reason logout.Terminated. Offline refresh tokens end too, unless it keeps tokens.
+// RemoveSessions ends what the removal selects with reason logout.Terminated. Offline refresh tokens end too,
+// unless it keeps tokens.
 func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err
@@ -66,7 +72,8 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 	ending := &logout.Ending{
 		OperationID: randomID(), SubjectID: removal.SubjectID, SessionID: removal.SessionID, All: removal.All,
 		ClientIDs: removal.ClientIDs,
-		Reason:    logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens, KeepConsents: removal.KeepConsents,
+		Reason:    logout.Terminated, KeepSession: removal.KeepSession, KeepTokens: removal.KeepTokens,
+		KeepConsents:     removal.KeepConsents,
 		SkipNotification: removal.SkipNotification, DryRun: removal.DryRun,
 	}
 	if err := ending.Validate(); err != nil {
@@ -77,18 +84,22 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
 	}
 	if result.JobID != "" {
-		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID, "client_ids", removal.ClientIDs,
+		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID, "client_ids",
+			removal.ClientIDs,
 			"reason", removal.Reason)
 		return result, nil
 	}
-	a.config.Logger.InfoContext(ctx, "sessions removed", "all", removal.All, "subject_id", removal.SubjectID, "session_id", removal.SessionID,
-		"client_ids", removal.ClientIDs, "reason", removal.Reason, "dry_run", removal.DryRun, "sessions_removed", result.SessionsRemoved,
+	a.config.Logger.InfoContext(ctx, "sessions removed", "all", removal.All, "subject_id", removal.SubjectID,
+		"session_id", removal.SessionID,
+		"client_ids", removal.ClientIDs, "reason", removal.Reason, "dry_run", removal.DryRun,
+		"sessions_removed", result.SessionsRemoved,
 		"grants_revoked", result.GrantsRevoked, "consents_revoked", result.ConsentsRevoked,
 		"notifications_queued", result.NotificationsQueued)
 	return result, nil
 }
 
-// SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended one is ticketstore.ErrNotFound.
+// SessionByID returns the session with that sid, its clients and a count of its grants. An unknown or ended
+// one is ticketstore.ErrNotFound.
 func (o *Operations) SessionByID(ctx context.Context, sessionID string) (*SessionReport, error) {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return nil, err
@@ -99,7 +110,8 @@ func (o *Operations) SessionByID(ctx context.Context, sessionID string) (*Sessio
 	}
 	report := &SessionReport{SessionDetail: *detail, Grants: map[grantstore.Type]int{}}
 	page, err := o.adapter.config.Backend.Grants().Query(ctx,
-		grantstore.Query{Filter: grantstore.Filter{SessionID: sessionID}, Count: ticketstore.MaxCount}, o.adapter.now())
+		grantstore.Query{Filter: grantstore.Filter{SessionID: sessionID}, Count: ticketstore.MaxCount},
+		o.adapter.now())
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: counting the grants of a session: %w", err)
 	}

@@ -26,12 +26,17 @@ func (h *host) grant(session *hostadapter.Session, client string) {
 	h.t.Helper()
 	now := h.clock.Now()
 	token := grantstore.Grant{
-		Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(session.SessionID + client)},
-		RequestID: "request-" + session.SessionID + client, SubjectID: session.SubjectID, SessionID: session.SessionID, ClientID: client,
+		Ref: grantstore.Ref{
+			Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(session.SessionID + client),
+		},
+		RequestID: "request-" + session.SessionID + client, SubjectID: session.SubjectID,
+		SessionID: session.SessionID, ClientID: client,
 		Created: now, Expires: now.Add(24 * time.Hour),
 	}
 	consent := grantstore.Grant{
-		Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent" + session.SubjectID + client)},
+		Ref: grantstore.Ref{
+			Type: grantstore.UserConsent, Key: ticketstore.KeyOf("consent" + session.SubjectID + client),
+		},
 		SubjectID: session.SubjectID, ClientID: client, Created: now,
 	}
 	batch := &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{token, consent}}
@@ -51,10 +56,18 @@ func TestRemoveSessions(t *testing.T) {
 		signedIn bool
 	}{
 		{"everything", hostadapter.SessionRemoval{}, full, false},
-		{"keep session", hostadapter.SessionRemoval{KeepSession: true}, with(func(r *logout.Result) { r.SessionsRemoved = 0 }), true},
-		{"keep tokens", hostadapter.SessionRemoval{KeepTokens: true}, with(func(r *logout.Result) { r.GrantsRevoked = 0 }), false},
-		{"keep consents", hostadapter.SessionRemoval{KeepConsents: true}, with(func(r *logout.Result) { r.ConsentsRevoked = 0 }), false},
-		{"tell nobody", hostadapter.SessionRemoval{SkipNotification: true}, with(func(r *logout.Result) { r.NotificationsQueued = 0 }), false},
+		{"keep session", hostadapter.SessionRemoval{KeepSession: true}, with(func(r *logout.Result) {
+			r.SessionsRemoved = 0
+		}), true},
+		{"keep tokens", hostadapter.SessionRemoval{KeepTokens: true}, with(func(r *logout.Result) {
+			r.GrantsRevoked = 0
+		}), false},
+		{"keep consents", hostadapter.SessionRemoval{KeepConsents: true}, with(func(r *logout.Result) {
+			r.ConsentsRevoked = 0
+		}), false},
+		{"tell nobody", hostadapter.SessionRemoval{SkipNotification: true}, with(func(r *logout.Result) {
+			r.NotificationsQueued = 0
+		}), false},
 		{"dry run", hostadapter.SessionRemoval{DryRun: true}, full, true},
 	}
 	for _, test := range tests {
@@ -138,7 +151,8 @@ func TestQueryAndReport(t *testing.T) {
 	h.browser().signIn(hostadapter.Identity{Subject: "bob"})
 	h.use(session.SessionID, "shop")
 	h.grant(session, "shop")
-	page, err := h.QuerySessions(t.Context(), ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "ann"}})
+	page, err := h.QuerySessions(t.Context(),
+		ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "ann"}})
 	if err != nil || len(page.Sessions) != 1 || page.Sessions[0].SessionID != session.SessionID {
 		t.Errorf("page %+v, error %v; want ann's session", page, err)
 	}
@@ -146,7 +160,8 @@ func TestQueryAndReport(t *testing.T) {
 	if err != nil {
 		t.Fatalf("SessionByID: %v", err)
 	}
-	if diff := cmp.Diff(map[grantstore.Type]int{grantstore.RefreshToken: 1}, report.Grants); diff != "" || !report.GrantsCounted {
+	if diff := cmp.Diff(map[grantstore.Type]int{grantstore.RefreshToken: 1}, report.Grants); diff != "" ||
+		!report.GrantsCounted {
 		t.Errorf("grants (-want +got):\n%s, counted %t", diff, report.GrantsCounted)
 	}
 	if len(report.Clients) != 1 || report.Clients[0].ClientID != "shop" {
@@ -170,16 +185,20 @@ func TestSweep(t *testing.T) {
 		_, err := h.Operations().SessionByID(context.WithoutCancel(t.Context()), session.SessionID)
 		return errors.Is(err, ticketstore.ErrNotFound)
 	})
-	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionExpiration {
+	if notifications := h.notifications(); len(notifications) != 1 ||
+		notifications[0].Reason != logout.SessionExpiration {
 		t.Errorf("notifications %+v, want one of session_expiration", notifications)
 	}
-	testenv.Eventually(t, "the log says that it works again", func() bool { return strings.Contains(h.log.String(), "are ended again") })
+	testenv.Eventually(t, "the log says that it works again", func() bool {
+		return strings.Contains(h.log.String(), "are ended again")
+	})
 	if n := strings.Count(h.log.String(), "fell due cannot be ended"); n != 1 {
 		t.Errorf("three failures in a row logged %d times, want once", n)
 	}
 }
 
-// TestNotificationsAfterRestart: what waits in the store is delivered by the next adapter, and an operator can have it sent again.
+// TestNotificationsAfterRestart: what waits in the store is delivered by the next adapter, and an operator
+// can have it sent again.
 func TestNotificationsAfterRestart(t *testing.T) {
 	t.Parallel()
 	got := make(chan map[string]any, 8)
@@ -204,10 +223,13 @@ func TestNotificationsAfterRestart(t *testing.T) {
 	h.config.Clients = logout.ClientMap{"shop": {BackChannelLogoutURI: rp.URL}}
 	h.config.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	h.start()
-	if claims := <-got; claims["sid"] != session.SessionID || claims["sub"] != "ann" || claims["iss"] != issuer || claims["aud"] != "shop" {
+	if claims := <-got; claims["sid"] != session.SessionID || claims["sub"] != "ann" ||
+		claims["iss"] != issuer || claims["aud"] != "shop" {
 		t.Errorf("claims %v, want those of ann's session", claims)
 	}
-	testenv.Eventually(t, "the notification is delivered", func() bool { return h.notifications()[0].State == logout.Delivered })
+	testenv.Eventually(t, "the notification is delivered", func() bool {
+		return h.notifications()[0].State == logout.Delivered
+	})
 	if _, err := h.Operations().RetryNotification(t.Context(), h.notifications()[0].ID); err != nil {
 		t.Fatalf("RetryDelivery: %v", err)
 	}
@@ -229,8 +251,11 @@ func TestReadyAndClose(t *testing.T) {
 		}
 	}
 	config := h.config
-	config.Backend = describing{config.Backend, ticketstore.Description{Name: "half", Services: []string{"tickets", "grants"}}}
-	if _, err := hostadapter.New(t.Context(), config); err == nil || !strings.Contains(err.Error(), "does not serve logout") {
+	config.Backend = describing{
+		config.Backend, ticketstore.Description{Name: "half", Services: []string{"tickets", "grants"}},
+	}
+	if _, err := hostadapter.New(t.Context(), config); err == nil ||
+		!strings.Contains(err.Error(), "does not serve logout") {
 		t.Errorf("New over a backend without notifications: %v, want an error that says so", err)
 	}
 }
@@ -244,7 +269,8 @@ func (d describing) Describe(context.Context) (ticketstore.Description, error) {
 	return d.description, nil
 }
 
-// A removal takes many calls, and users go on granting: what they grant meanwhile is not what was to be removed.
+// A removal takes many calls, and users go on granting: what they grant meanwhile is not what was to be
+// removed.
 func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -254,10 +280,12 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 		stored++
 		h.clock.advance(time.Second)
 		now := h.clock.Now()
-		_, err := h.Backend().Grants().Apply(t.Context(), &grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
-			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(randomHex())},
-			SubjectID: "ann", SessionID: session.SessionID, ClientID: "app", Created: now, Expires: now.Add(time.Hour),
-		}}}, now)
+		_, err := h.Backend().Grants().Apply(t.Context(),
+			&grantstore.Batch{OperationID: randomHex(), Store: []grantstore.Grant{{
+				Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(randomHex())},
+				SubjectID: "ann", SessionID: session.SessionID, ClientID: "app", Created: now,
+				Expires: now.Add(time.Hour),
+			}}}, now)
 		if err != nil {
 			t.Error(err)
 		}
@@ -269,12 +297,14 @@ func TestGrantsStoredDuringARemovalStay(t *testing.T) {
 		}
 		store()
 	})
-	removed, err := h.Operations().RemoveGrants(t.Context(), hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
+	removed, err := h.Operations().RemoveGrants(t.Context(),
+		hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 	h.backend.before("RemoveGrants", nil)
 	if err != nil || removed.GrantsRevoked != 1 {
 		t.Errorf("want the one grant removed that was there, got %+v, %v", removed, err)
 	}
-	page, err := h.Operations().QueryGrants(t.Context(), grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
+	page, err := h.Operations().QueryGrants(t.Context(),
+		grantstore.Query{Filter: grantstore.Filter{SubjectID: "ann"}})
 	if err != nil || len(page.Grants) != stored-1 || stored < 2 {
 		t.Errorf("want the %d grants left that came later, got %+v, %v", stored-1, page, err)
 	}
@@ -288,8 +318,10 @@ func TestClockThatWasSetBackKeepsNoGrantFromARemoval(t *testing.T) {
 	h.grant(session, "app")
 	h.clock.advance(-30 * time.Second)
 	h.grant(session, "other")
-	removed, err := h.Operations().RemoveGrants(t.Context(), hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
-	if want := (hostadapter.GrantRemovalResult{GrantsRevoked: 2, ConsentsRevoked: 2}); err != nil || *removed != want {
+	removed, err := h.Operations().RemoveGrants(t.Context(),
+		hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
+	if want := (hostadapter.GrantRemovalResult{GrantsRevoked: 2, ConsentsRevoked: 2}); err != nil ||
+		*removed != want {
 		t.Errorf("want %+v, got %+v, %v", want, removed, err)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Metadata is what a server's discovery document says of signing out: RP-Initiated Logout 1.0, section 2.1, Back-Channel Logout 1.0, section
-// 2.1, Front-Channel Logout 1.0, section 3.
+// Metadata is what a server's discovery document says of signing out: RP-Initiated Logout 1.0, section 2.1,
+// Back-Channel Logout 1.0, section 2.1, Front-Channel Logout 1.0, section 3.
 type Metadata struct {
 	EndSessionEndpoint        string `json:"end_session_endpoint"`
 	BackChannelLogout         bool   `json:"backchannel_logout_supported"`
@@ -29,9 +29,10 @@ func (a *Adapter) Metadata(endSessionEndpoint string) *Metadata {
 	}
 }
 
-// MergeInto returns a host's discovery document with the metadata in it, ready to be sent as JSON. The document is anything that marshals to a
-// JSON object; what it says of signing out is replaced, and "sid" joins its claims_supported, if it has any. A document of another issuer
-// is a *ticketstore.FieldError: no client would accept it.
+// MergeInto returns a host's discovery document with the metadata in it, ready to be sent as JSON. The
+// document is anything that marshals to a JSON object; what it says of signing out is replaced, and "sid"
+// joins its claims_supported, if it has any. A document of another issuer is a *ticketstore.FieldError: no
+// client would accept it.
 func (m *Metadata) MergeInto(document any) (map[string]any, error) {
 	merged, err := asObject(document)
 	if err != nil {
@@ -42,7 +43,9 @@ func (m *Metadata) MergeInto(document any) (map[string]any, error) {
 		return nil, err
 	}
 	if issuer := merged["issuer"]; issuer != m.issuer {
-		return nil, fmt.Errorf("hostadapter: %w", ticketstore.Invalidf("issuer", "of the discovery document is not Config.Issuer"))
+		return nil,
+			fmt.Errorf("hostadapter: %w",
+				ticketstore.Invalidf("issuer", "of the discovery document is not Config.Issuer"))
 	}
 	maps.Copy(merged, ours)
 	if claims, ok := merged["claims_supported"].([]any); ok && !slices.Contains(claims, any("sid")) {

@@ -20,7 +20,8 @@ type holder struct {
 	secret  *secret // that of the cookie this request set, if it did
 }
 
-// Middleware gives each request a place for its session. It asks the store nothing: the first call of Session does.
+// Middleware gives each request a place for its session. It asks the store nothing: the first call of Session
+// does.
 func (a *Adapter) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.holder(r.Context()) != nil {

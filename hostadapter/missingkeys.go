@@ -82,11 +82,14 @@ func (m *missingKeys) trouble() string {
 	case len(m.ids) == 0 || (m.sealed == nil && m.uncounted == nil):
 		return ""
 	case m.sealed == nil:
-		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among Config.Keys, "+
+		return fmt.Sprintf("sessions and tokens that were sealed with keys %s, which are not among "+
+			"Config.Keys, "+
 			"cannot be opened; how many there are is unknown: %v", ids, m.uncounted)
 	default:
-		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with keys %s, "+
-			"which are not among Config.Keys: they were taken out too early", m.sealed.sessions, m.sealed.grants, ids)
+		return fmt.Sprintf("%d sessions and %d tokens or consents cannot be opened: they were sealed with "+
+			"keys %s, "+
+			"which are not among Config.Keys: they were taken out too early", m.sealed.sessions,
+			m.sealed.grants, ids)
 	}
 }
 
@@ -161,7 +164,8 @@ func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, count
 	a.missing.ids, a.missing.sealed = left, counts
 	a.missing.mu.Unlock()
 	if len(left) > 0 {
-		a.config.Logger.WarnContext(ctx, "sessions and tokens were sealed with keys that are not among Config.Keys",
+		a.config.Logger.WarnContext(ctx,
+			"sessions and tokens were sealed with keys that are not among Config.Keys",
 			"keys", formatKeyIDs(left), "sessions", counts.sessions, "grants", counts.grants)
 	}
 	if len(left) == len(missing) {
@@ -183,7 +187,9 @@ func (a *Adapter) foundMissing(ctx context.Context, missing, left []keyID, count
 var errNotMovable = errors.New("the backend does not serve " + transfer.Service)
 
 // countSealed walks through the records. left are those of the keys with which some are sealed.
-func (a *Adapter) countSealed(ctx context.Context, missing []keyID) (counts *sealedCounts, left []keyID, err error) {
+func (a *Adapter) countSealed(
+	ctx context.Context, missing []keyID,
+) (counts *sealedCounts, left []keyID, err error) {
 	store := moverOf(a.backends.serving())
 	if store == nil {
 		return nil, missing, errNotMovable
@@ -228,7 +234,8 @@ func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 			return nil, fmt.Errorf("looking for sealed records: %w", err)
 		}
 		for i := range batch.Records {
-			if id, sealed := sealedBy(&batch.Records[i]); sealed && !slices.Contains(ids, id) && len(ids) < maxKeyIDs {
+			if id, sealed := sealedBy(&batch.Records[i]); sealed && !slices.Contains(ids, id) &&
+				len(ids) < maxKeyIDs {
 				ids = append(ids, id)
 			}
 		}

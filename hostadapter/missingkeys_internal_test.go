@@ -31,7 +31,9 @@ func (e *exported) Export(ctx context.Context, _ []byte) iter.Seq2[*transfer.Bat
 func counting(t *testing.T, give func(ctx context.Context) error) (*Adapter, *exported) {
 	t.Helper()
 	e := &exported{give: give}
-	a := &Adapter{config: Config{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}, backends: newSwitch("store", e)}
+	a := &Adapter{
+		config: Config{Now: time.Now, Logger: slog.New(slog.DiscardHandler)}, backends: newSwitch("store", e),
+	}
 	a.missing.watch([]keyID{{1}})
 	ctx, cancel := context.WithCancel(t.Context())
 	over := make(chan struct{})
@@ -89,7 +91,8 @@ func TestCountStepsBack(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			synctest.Wait()
 			if open != 0 || e.exports != before {
-				t.Errorf("during %s %d exports are open and %d began, want none", name, open, e.exports-before)
+				t.Errorf("during %s %d exports are open and %d began, want none", name, open,
+					e.exports-before)
 			}
 			end()
 			time.Sleep(time.Minute)

@@ -9,7 +9,9 @@ import (
 )
 
 // QueryNotifications returns a page of notifications to clients.
-func (o *Operations) QueryNotifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
+func (o *Operations) QueryNotifications(
+	ctx context.Context, query logout.NotificationQuery,
+) (*logout.NotificationPage, error) {
 	page, err := o.adapter.config.Backend.Logout().Notifications(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying deliveries: %w", err)
@@ -17,7 +19,8 @@ func (o *Operations) QueryNotifications(ctx context.Context, query logout.Notifi
 	return page, nil
 }
 
-// RetryNotification has a notification sent again now, whatever became of it. An unknown one is ticketstore.ErrNotFound.
+// RetryNotification has a notification sent again now, whatever became of it. An unknown one is
+// ticketstore.ErrNotFound.
 func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.Notification, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
 		return nil, err
@@ -30,9 +33,10 @@ func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.
 	return retried.Notification, nil
 }
 
-// RetryNotifications has the notifications that a filter selects sent again now, in bounded batches, and returns how many. The filter has at least
-// one condition. Pending notifications that are due or being delivered, and those queued meanwhile, are left as they are. An error says nothing of how
-// many will be sent before; sending again does no harm.
+// RetryNotifications has the notifications that a filter selects sent again now, in bounded batches, and
+// returns how many. The filter has at least one condition. Pending notifications that are due or being
+// delivered, and those queued meanwhile, are left as they are. An error says nothing of how many will be sent
+// before; sending again does no harm.
 func (o *Operations) RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
 	if err := retry.Validate(); err != nil {

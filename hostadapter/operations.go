@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Operations are what an operator does with the sessions, grants, notifications and the backend of an Adapter. Package
-// admin serves it over HTTP.
+// Operations are what an operator does with the sessions, grants, notifications and the backend of an
+// Adapter. Package admin serves it over HTTP.
 type Operations struct{ adapter *Adapter }
 
 // Operations returns what operators do.
@@ -23,7 +23,9 @@ func (a *Adapter) Operations() *Operations { return &Operations{a} }
 var _ SessionManagement = (*Operations)(nil)
 
 // QuerySessions is that of the Adapter.
-func (o *Operations) QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+func (o *Operations) QuerySessions(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (*ticketstore.Page, error) {
 	return o.adapter.QuerySessions(ctx, query)
 }
 
@@ -32,8 +34,8 @@ func (o *Operations) RemoveSessions(ctx context.Context, removal SessionRemoval)
 	return o.adapter.RemoveSessions(ctx, removal)
 }
 
-// Job returns the progress of a removal of many sessions: it is kept for logout.JobRetention after its end. A swap is
-// none, see SwapByID. An unknown id is ticketstore.ErrNotFound.
+// Job returns the progress of a removal of many sessions: it is kept for logout.JobRetention after its end. A
+// swap is none, see SwapByID. An unknown id is ticketstore.ErrNotFound.
 func (o *Operations) Job(ctx context.Context, id string) (*logout.Job, error) {
 	job, err := o.adapter.config.Backend.Logout().Job(ctx, id)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// OwnSessions returns the live sessions of the session's user, the newest first, at most ticketstore.MaxCount.
+// OwnSessions returns the live sessions of the session's user, the newest first, at most
+// ticketstore.MaxCount.
 func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketstore.SessionDetail, error) {
 	page, err := a.config.Backend.Tickets().Query(ctx, ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{SubjectID: session.SubjectID}, Count: ticketstore.MaxCount,
@@ -26,8 +27,8 @@ func (a *Adapter) OwnSessions(ctx context.Context, session *Session) ([]ticketst
 	return live, nil
 }
 
-// EndOwnSession ends another session of the session's user, as if that user had signed out there. A sid that is unknown, has ended or is
-// another user's is ticketstore.ErrNotFound.
+// EndOwnSession ends another session of the session's user, as if that user had signed out there. A sid that
+// is unknown, has ended or is another user's is ticketstore.ErrNotFound.
 func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID string) error {
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return err
@@ -43,7 +44,8 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 	case result.SessionsRemoved == 0:
 		return fmt.Errorf("hostadapter: session of the user: %w", ticketstore.ErrNotFound)
 	}
-	a.config.Logger.InfoContext(ctx, "signed out on another device", "session_id", sessionID, "subject_id", session.SubjectID,
+	a.config.Logger.InfoContext(ctx, "signed out on another device", "session_id", sessionID, "subject_id",
+		session.SubjectID,
 		"by_session_id", session.SessionID)
 	return nil
 }

@@ -14,22 +14,24 @@ const (
 	attempts = 4
 	// retryPause is the pause before the first repetition; each further one is twice as long.
 	retryPause = 50 * time.Millisecond
-	// persistFor bounds the repetitions: none begins later than this after the first call. A backend that repeats calls by itself, as a
-	// plugin's client does, uses that time up, so that its timeout and ours do not multiply.
+	// persistFor bounds the repetitions: none begins later than this after the first call. A backend that
+	// repeats calls by itself, as a plugin's client does, uses that time up, so that its timeout and ours do
+	// not multiply.
 	persistFor = 5 * time.Second
 )
 
-// persist makes a call to a store that may be made again, because it changes nothing the second time (such as a batch with an operation
-// id), and repeats it while its outcome is unknown, a few times and a few seconds at most: the store could not be asked, or time ran out.
-// Repetitions go on when the caller has gone, so that what is not known to be done is known to have been tried, but not past the deadline
-// of ctx.
+// persist makes a call to a store that may be made again, because it changes nothing the second time (such as
+// a batch with an operation id), and repeats it while its outcome is unknown, a few times and a few seconds
+// at most: the store could not be asked, or time ran out. Repetitions go on when the caller has gone, so that
+// what is not known to be done is known to have been tried, but not past the deadline of ctx.
 func persist(ctx context.Context, call func(ctx context.Context) error) error {
 	deadline := time.Now().Add(persistFor)
 	if own, ok := ctx.Deadline(); ok && own.Before(deadline) {
 		deadline = own
 	}
 	err := call(ctx)
-	for try, pause := 1, retryPause; try < attempts && retryable(err) && time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
+	for try, pause := 1, retryPause; try < attempts && retryable(err) &&
+		time.Now().Add(pause).Before(deadline); try, pause = try+1, 2*pause {
 		timer := time.NewTimer(pause)
 		<-timer.C
 		err = again(ctx, deadline, call)
@@ -51,8 +53,9 @@ func again(ctx context.Context, deadline time.Time, call func(ctx context.Contex
 	return err
 }
 
-// IsUnavailable reports whether an error leaves it open what a store would have answered, so that trying again later may help. A call that
-// ran out of time may not have been answered.
+// IsUnavailable reports whether an error leaves it open what a store would have answered, so that trying
+// again later may help. A call that ran out of time may not have been answered.
 func IsUnavailable(err error) bool {
-	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	return errors.Is(err, ticketstore.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, context.Canceled)
 }

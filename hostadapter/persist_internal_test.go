@@ -37,7 +37,8 @@ func TestPersistIsOneBound(t *testing.T) {
 					return ticketstore.ErrUnavailable
 				})
 				if !errors.Is(err, ticketstore.ErrUnavailable) || calls != test.calls {
-					t.Errorf("got %v after %d calls, want ticketstore.ErrUnavailable after %d", err, calls, test.calls)
+					t.Errorf("got %v after %d calls, want ticketstore.ErrUnavailable after %d", err, calls,
+						test.calls)
 				}
 			})
 		})

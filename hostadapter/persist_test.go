@@ -23,12 +23,18 @@ func TestPersist(t *testing.T) {
 		want    error
 		calls   int
 	}{
-		"success at once":                 {t.Context(), []error{nil}, nil, 1},
-		"an answer is an answer":          {t.Context(), []error{answer}, answer, 1},
-		"an answer after lost ones":       {t.Context(), []error{unknown, context.DeadlineExceeded, answer}, answer, 3},
-		"never an answer":                 {t.Context(), []error{unknown, unknown, unknown, unknown, nil}, unknown, 4},
-		"the caller has gone":             {gone, []error{context.Canceled, nil}, nil, 2},
-		"past the deadline of the caller": {late, []error{context.DeadlineExceeded, nil}, context.DeadlineExceeded, 1},
+		"success at once":        {t.Context(), []error{nil}, nil, 1},
+		"an answer is an answer": {t.Context(), []error{answer}, answer, 1},
+		"an answer after lost ones": {
+			t.Context(), []error{unknown, context.DeadlineExceeded, answer}, answer, 3,
+		},
+		"never an answer": {
+			t.Context(), []error{unknown, unknown, unknown, unknown, nil}, unknown, 4,
+		},
+		"the caller has gone": {gone, []error{context.Canceled, nil}, nil, 2},
+		"past the deadline of the caller": {
+			late, []error{context.DeadlineExceeded, nil}, context.DeadlineExceeded, 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -46,7 +52,8 @@ func TestPersist(t *testing.T) {
 	}
 }
 
-// A repetition that its own bound ends leaves the store unavailable: it is not the caller who ran out of time.
+// A repetition that its own bound ends leaves the store unavailable: it is not the caller who ran out of
+// time.
 func TestPersistThatRunsOutOfTime(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -15,8 +15,8 @@ type PinnedStore struct {
 	Name string `json:"name"`
 	// StoreID is its ticketstore.Description.StoreID.
 	StoreID string `json:"store_id"`
-	// Left: another one has taken its place in a swap. It may not serve any more, but a host that starts with it
-	// is led to the one that does.
+	// Left: another one has taken its place in a swap. It may not serve any more, but a host that starts with
+	// it is led to the one that does.
 	Left bool `json:"left,omitempty"`
 }
 
@@ -26,8 +26,8 @@ type PinnedStore struct {
 // and after it the old one is left.
 //
 // The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so
-// that none is made by mistake. The functions of Config.Swap.Backends get a context that has the ids wherever they
-// are known.
+// that none is made by mistake. The functions of Config.Swap.Backends get a context that has the ids wherever
+// they are known.
 type Pins interface {
 	// Pinned returns what Pin was given last, nothing before the first time.
 	Pinned(ctx context.Context) ([]PinnedStore, error)
@@ -82,7 +82,8 @@ func (a *Adapter) checkPin() error {
 		wanted = append(wanted, store.StoreID)
 	}
 	return &ticketstore.OtherStoreError{
-		Place: fmt.Sprintf("backend %q", a.pinned.serving.Name), Wanted: wanted, Found: a.pinned.serving.StoreID,
+		Place: fmt.Sprintf("backend %q", a.pinned.serving.Name), Wanted: wanted,
+		Found: a.pinned.serving.StoreID,
 	}
 }
 

@@ -132,7 +132,8 @@ func TestPinsOfASwapThatFails(t *testing.T) {
 		return nil
 	}
 	state := h.swap("new")
-	if !errors.Is(state.Err, full) || state.Progress.Phase != transfer.Failed || h.Operations().BackendName() != "old" {
+	if !errors.Is(state.Err, full) || state.Progress.Phase != transfer.Failed ||
+		h.Operations().BackendName() != "old" {
 		t.Fatalf("the swap %+v, %s serves: want it failed for its pin", state, h.Operations().BackendName())
 	}
 	b.mustBe("ann")
@@ -157,7 +158,8 @@ func TestPinsOfASwapThatWasCutShort(t *testing.T) {
 		if err := h.Close(); err != nil {
 			t.Fatal(err)
 		}
-		p.was = append(p.was, append(slices.Clone(p.was[0]), hostadapter.PinnedStore{Name: "new", StoreID: "N"}))
+		p.was = append(p.was,
+			append(slices.Clone(p.was[0]), hostadapter.PinnedStore{Name: "new", StoreID: "N"}))
 		h.start()
 		b.mustBe("ann")
 		p.mustBe(t, []string{"old"}, []string{"old", "new"}, []string{"old"})
@@ -208,7 +210,9 @@ func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 		"no store after a swap": {swapped: true, away: "new", spoil: func(t *testing.T, folder folders) {
 			rename(t, folder("new"), folder("away"))
 		}},
-		"no first store after a swap": {swapped: true, away: "old", spoil: func(t *testing.T, folder folders) {
+		"no first store after a swap": {swapped: true, away: "old", spoil: func(
+			t *testing.T, folder folders,
+		) {
 			rename(t, folder("old"), folder("away"))
 		}},
 		"the store as it was before a swap": {swapped: true, spoil: func(t *testing.T, folder folders) {
@@ -263,7 +267,8 @@ func TestStartOverAnotherStoreIsRefused(t *testing.T) {
 			pinned, _ := p.Pinned(t.Context())
 			for _, store := range pinned {
 				if !store.Left && !slices.Contains(refusal.Wanted, store.StoreID) {
-					t.Errorf("the refusal wants %v, where %q of %s is missing", refusal.Wanted, store.StoreID, store.Name)
+					t.Errorf("the refusal wants %v, where %q of %s is missing", refusal.Wanted, store.StoreID,
+						store.Name)
 				}
 			}
 			if _, err := os.Stat(folder(c.away)); c.away != "" && !errors.Is(err, os.ErrNotExist) {

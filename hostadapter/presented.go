@@ -99,7 +99,9 @@ func askedAbout(all []presented) *presented {
 
 // signOutOf ends each of the sessions, also where one of them cannot be ended, and counts the clients that
 // are notified.
-func (a *Adapter) signOutOf(ctx context.Context, records []*ticketstore.Session) (notifications int, err error) {
+func (a *Adapter) signOutOf(
+	ctx context.Context, records []*ticketstore.Session,
+) (notifications int, err error) {
 	var errs []error
 	for _, record := range records {
 		result, err := a.signOut(ctx, record)

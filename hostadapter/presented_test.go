@@ -17,7 +17,8 @@ import (
 
 const cookieName = "__Host-fosite_session"
 
-// several is a browser with several session cookies, as of sibling hosts and of an earlier Cookie.Domain, in an order that is not its own.
+// several is a browser with several session cookies, as of sibling hosts and of an earlier Cookie.Domain, in
+// an order that is not its own.
 type several struct {
 	h      *host
 	values []string
@@ -80,7 +81,8 @@ func lineup(t *testing.T) (h *host, ann, bob, gone, junk *browser) {
 	ann.signIn(hostadapter.Identity{Subject: "ann"})
 	bob.signIn(hostadapter.Identity{Subject: "bob"})
 	session := gone.signIn(hostadapter.Identity{Subject: "cid"})
-	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: session.SessionID}); err != nil {
+	if _, err := h.RemoveSessions(t.Context(),
+		hostadapter.SessionRemoval{SessionID: session.SessionID}); err != nil {
 		t.Fatal(err)
 	}
 	junk.cookies[cookieName] = "junk"
@@ -95,8 +97,10 @@ func TestSeveralCookies(t *testing.T) {
 		brings []*browser
 		want   string
 	}{
-		{[]*browser{gone, ann}, "ann"}, {[]*browser{ann, gone}, "ann"}, {[]*browser{junk, gone, junk, ann}, "ann"}, {[]*browser{gone, junk}, ""},
-		{[]*browser{ann, bob}, "ann"}, {[]*browser{bob, ann}, "bob"}, {[]*browser{gone, gone, gone, gone, gone, gone, gone, gone, gone, ann}, "ann"},
+		{[]*browser{gone, ann}, "ann"}, {[]*browser{ann, gone}, "ann"},
+		{[]*browser{junk, gone, junk, ann}, "ann"}, {[]*browser{gone, junk}, ""},
+		{[]*browser{ann, bob}, "ann"}, {[]*browser{bob, ann}, "bob"},
+		{[]*browser{gone, gone, gone, gone, gone, gone, gone, gone, gone, ann}, "ann"},
 	} {
 		if got := h.bring(c.brings...).subject(); got != c.want {
 			t.Errorf("signed in as %q, want %q", got, c.want)
@@ -135,7 +139,8 @@ func TestSeveralCookiesSignOut(t *testing.T) {
 				t.Fatalf("the user was not asked: %s", page)
 			}
 			slices.Reverse(s.values) // the order is no matter
-			r := httptest.NewRequest(http.MethodPost, "/logout", strings.NewReader(url.Values{"confirm": {token}}.Encode()))
+			r := httptest.NewRequest(http.MethodPost, "/logout",
+				strings.NewReader(url.Values{"confirm": {token}}.Encode()))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			if page := bodyOf(t, s.send(r, h.EndSession())); !strings.Contains(page, "You are signed out.") {
 				t.Errorf("after the confirmation: %s", page)
@@ -155,7 +160,8 @@ func TestSeveralCookiesSignOut(t *testing.T) {
 	}
 }
 
-// TestSeveralCookiesSignIn: a sign-in replaces every session of another subject, and goes on with one of the same.
+// TestSeveralCookiesSignIn: a sign-in replaces every session of another subject, and goes on with one of the
+// same.
 func TestSeveralCookiesSignIn(t *testing.T) {
 	t.Parallel()
 	h, ann, bob, gone, junk := lineup(t)
@@ -171,7 +177,8 @@ func TestSeveralCookiesSignIn(t *testing.T) {
 	if got := h.live(); !slices.Equal(got, []string{"ann"}) {
 		t.Errorf("sessions of %v live, want ann's alone", got)
 	}
-	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced {
+	if notifications := h.notifications(); len(notifications) != 1 ||
+		notifications[0].Reason != logout.SessionReplaced {
 		t.Errorf("notifications %+v, want one of session_replaced", notifications)
 	}
 	s.visit(func(w http.ResponseWriter, r *http.Request) {
@@ -184,7 +191,8 @@ func TestSeveralCookiesSignIn(t *testing.T) {
 	}
 }
 
-// TestFormerIssuersSession: a session of a former issuer signs nobody in, does not slide, and ends at the next sign-in.
+// TestFormerIssuersSession: a session of a former issuer signs nobody in, does not slide, and ends at the
+// next sign-in.
 func TestFormerIssuersSession(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -196,7 +204,8 @@ func TestFormerIssuersSession(t *testing.T) {
 	h.start()
 	h.clock.advance(hostadapter.DefaultRenewEvery)
 	b.mustBe("")
-	if kept, err := h.Operations().SessionByID(t.Context(), old.SessionID); err != nil || !kept.Expires.Equal(old.Expires) {
+	if kept, err := h.Operations().SessionByID(t.Context(), old.SessionID); err != nil ||
+		!kept.Expires.Equal(old.Expires) {
 		t.Errorf("%+v, %v; want the session to live until %v", kept, err, old.Expires)
 	}
 	session := b.signIn(hostadapter.Identity{Subject: "ann"})
@@ -206,7 +215,8 @@ func TestFormerIssuersSession(t *testing.T) {
 	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the former session: %v, want it ended", err)
 	}
-	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Issuer != issuer || notifications[0].Reason != logout.SessionReplaced {
+	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Issuer != issuer ||
+		notifications[0].Reason != logout.SessionReplaced {
 		t.Errorf("notifications %+v, want one of the former issuer", notifications)
 	}
 	if err := out.signOut(); err != nil {
@@ -233,15 +243,19 @@ func TestFormerIssuersSessionIsNotEndedUnasked(t *testing.T) {
 	} {
 		page := bodyOf(t, b.get(query))
 		if !confirmation.MatchString(page) || !slices.Equal(h.live(), []string{"ann", "bob"}) {
-			t.Fatalf("%v: sessions of %v live, page %q; want the user to be asked first", query, h.live(), page)
+			t.Fatalf("%v: sessions of %v live, page %q; want the user to be asked first", query, h.live(),
+				page)
 		}
 	}
-	if response := hinted.get(url.Values{"id_token_hint": {"bob/" + bobs.SessionID + "/shop"}}); response.StatusCode != http.StatusOK ||
+	if response := hinted.get(url.Values{"id_token_hint": {"bob/" + bobs.SessionID +
+		"/shop"}}); response.StatusCode != http.StatusOK ||
 		!slices.Equal(h.live(), []string{"ann"}) {
-		t.Errorf("with a hint of the session: %d, sessions of %v live, want ann's alone", response.StatusCode, h.live())
+		t.Errorf("with a hint of the session: %d, sessions of %v live, want ann's alone", response.StatusCode,
+			h.live())
 	}
 	asked := confirmation.FindStringSubmatch(bodyOf(t, b.get(url.Values{})))
-	if response := b.post(url.Values{"confirm": {asked[1]}}); response.StatusCode != http.StatusOK || len(h.live()) != 0 {
+	if response := b.post(url.Values{"confirm": {asked[1]}}); response.StatusCode != http.StatusOK ||
+		len(h.live()) != 0 {
 		t.Errorf("confirmed: %d, sessions of %v live, want none", response.StatusCode, h.live())
 	}
 }

@@ -20,8 +20,8 @@ func moverOf(backend sessions.Backend) transfer.Store {
 	return nil
 }
 
-// openBackend finds the backend that serves: the one of the configuration, or what has taken its place in a swap. What a swap that came to no
-// end has left is put right first.
+// openBackend finds the backend that serves: the one of the configuration, or what has taken its place in a
+// swap. What a swap that came to no end has left is put right first.
 func (a *Adapter) openBackend(ctx context.Context) (err error) {
 	opened := map[string]sessions.Backend{}
 	defer func() {
@@ -31,7 +31,8 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 				continue
 			}
 			if closeErr := backend.Close(); closeErr != nil {
-				a.config.Logger.WarnContext(ctx, "backend did not close well", "backend", name, "error", closeErr)
+				a.config.Logger.WarnContext(ctx, "backend did not close well", "backend", name, "error",
+					closeErr)
 			}
 		}
 	}()
@@ -64,16 +65,17 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 		if store == nil {
 			break
 		}
-		follow, err := transfer.Recover(ctx, store, func(ctx context.Context, name string) (transfer.Store, error) {
-			other, err := open(ctx, name)
-			if err != nil {
-				return nil, err
-			}
-			if target := moverOf(other); target != nil {
-				return target, nil
-			}
-			return nil, fmt.Errorf("backend %q does not serve transfer", name)
-		})
+		follow, err := transfer.Recover(ctx, store,
+			func(ctx context.Context, name string) (transfer.Store, error) {
+				other, err := open(ctx, name)
+				if err != nil {
+					return nil, err
+				}
+				if target := moverOf(other); target != nil {
+					return target, nil
+				}
+				return nil, fmt.Errorf("backend %q does not serve transfer", name)
+			})
 		if err != nil {
 			return fmt.Errorf("backend %q: %w", name, err)
 		}
@@ -99,10 +101,13 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 }
 
 // openRetrying opens a backend that the process of a host which was killed may be about to leave.
-func openRetrying(ctx context.Context, open func(ctx context.Context) (sessions.Backend, error)) (sessions.Backend, error) {
+func openRetrying(
+	ctx context.Context, open func(ctx context.Context) (sessions.Backend, error),
+) (sessions.Backend, error) {
 	for deadline := time.Now().Add(openRetryFor); ; {
 		backend, err := open(ctx)
-		if err == nil || ctx.Err() != nil || time.Now().After(deadline) || errors.Is(err, ticketstore.ErrOtherStore) {
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) ||
+			errors.Is(err, ticketstore.ErrOtherStore) {
 			return backend, err
 		}
 		select {
@@ -136,8 +141,8 @@ func (a *Adapter) closeOpened() error {
 	return errors.Join(errs...)
 }
 
-// MissingBackendError is the failure of a start: the sessions were moved, or may have been, to a backend in a swap, and Config.Swap.Backends does not
-// name it. What they were moved from must not serve in its place.
+// MissingBackendError is the failure of a start: the sessions were moved, or may have been, to a backend in a
+// swap, and Config.Swap.Backends does not name it. What they were moved from must not serve in its place.
 type MissingBackendError struct {
 	// Name is what the backend was called in that swap.
 	Name string

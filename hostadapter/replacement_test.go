@@ -9,7 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TestRule10_EverySignInChangesTheSecret: of nobody, of the same user, of another one. What an attacker planted or saw before is worth nothing.
+// TestRule10_EverySignInChangesTheSecret: of nobody, of the same user, of another one. What an attacker
+// planted or saw before is worth nothing.
 func TestRule10_EverySignInChangesTheSecret(t *testing.T) {
 	t.Parallel()
 	const cookie = "__Host-fosite_session"
@@ -27,7 +28,8 @@ func TestRule10_EverySignInChangesTheSecret(t *testing.T) {
 	}
 }
 
-// TestRule10_TwoUsersSignInOverOneSession, in two tabs at once: it ends once, its client is notified once, and each has a session.
+// TestRule10_TwoUsersSignInOverOneSession, in two tabs at once: it ends once, its client is notified once,
+// and each has a session.
 func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -48,12 +50,14 @@ func TestRule10_TwoUsersSignInOverOneSession(t *testing.T) {
 	}
 	group.Wait()
 	b.mustBe("")
-	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced || notifications[0].SessionID != ann.SessionID {
+	if notifications := h.notifications(); len(notifications) != 1 ||
+		notifications[0].Reason != logout.SessionReplaced || notifications[0].SessionID != ann.SessionID {
 		t.Errorf("notifications %+v, want one of session_replaced", notifications)
 	}
 }
 
-// TestRule10_AReplacementThatFailsSignsNobodyIn: the old session lives on, so that its clients are notified when it ends at last.
+// TestRule10_AReplacementThatFailsSignsNobodyIn: the old session lives on, so that its clients are notified
+// when it ends at last.
 func TestRule10_AReplacementThatFailsSignsNobodyIn(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

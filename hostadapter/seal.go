@@ -24,7 +24,8 @@ var (
 	ErrChanged = fmt.Errorf("%w: changed, or not what it is taken for", ErrSealed)
 	// ErrFormerSeal means that an earlier release sealed the record without all that it belongs to. See
 	// Config.UnboundUntil.
-	ErrFormerSeal = fmt.Errorf("%w: an earlier release sealed it, and Config.UnboundUntil does not accept that now", ErrSealed)
+	ErrFormerSeal = fmt.Errorf("%w: an earlier release sealed it, and Config.UnboundUntil does not accept "+
+		"that now", ErrSealed)
 )
 
 const (
@@ -51,7 +52,8 @@ type sealKey struct {
 func newKeyRing(secrets [][]byte) (*keyRing, error) {
 	ring := &keyRing{}
 	for _, secret := range secrets {
-		raw, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing key v1", chacha20poly1305.KeySize+sealKeyID)
+		raw, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing key v1",
+			chacha20poly1305.KeySize+sealKeyID)
 		if err != nil {
 			return nil, fmt.Errorf("deriving a sealing key: %w", err)
 		}
@@ -89,7 +91,8 @@ func (k *keyRing) unseal(purpose string, id, sealed []byte) ([]byte, error) {
 			continue
 		}
 		known = true
-		if plaintext, err := key.aead.Open(nil, nonce, ciphertext, sealContext(header, purpose, id)); err == nil {
+		if plaintext, err := key.aead.Open(nil, nonce, ciphertext,
+			sealContext(header, purpose, id)); err == nil {
 			return plaintext, nil
 		}
 	}

@@ -40,7 +40,9 @@ func TestSeal(t *testing.T) {
 		"another id":        func() ([]byte, error) { return before.unseal("grant", []byte("di"), sealed) },
 		"a shifted purpose": func() ([]byte, error) { return before.unseal("granti", []byte("d"), sealed) },
 		"nothing":           func() ([]byte, error) { return before.unseal("grant", id, nil) },
-		"cut":               func() ([]byte, error) { return before.unseal("grant", id, sealed[:len(sealed)-1]) },
+		"cut": func() ([]byte, error) {
+			return before.unseal("grant", id, sealed[:len(sealed)-1])
+		},
 	}
 	for i := range sealed {
 		changed := bytes.Clone(sealed)
@@ -54,7 +56,8 @@ func TestSeal(t *testing.T) {
 			t.Errorf("%s: %q, %v; want ErrSealed", name, got, err)
 		}
 	}
-	if log := without.log.String(); !strings.Contains(log, "cannot be opened") || strings.Contains(log, string(plain)) {
+	if log := without.log.String(); !strings.Contains(log, "cannot be opened") ||
+		strings.Contains(log, string(plain)) {
 		t.Errorf("log %q, want it to report what cannot be opened", log)
 	}
 }

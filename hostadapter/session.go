@@ -47,13 +47,15 @@ func (s *Session) clone() *Session {
 	return &c
 }
 
-// Session returns the session of the request's cookie, and renews it where that is due. It is nil without error when nobody is signed in:
-// no cookie, an unknown one, a session that is over, one of a former issuer, one whose ticket cannot be opened because its key was lost. A store that
-// cannot be asked is ticketstore.ErrUnavailable. The cookie is left alone in any case: a parallel request may just have signed in under its name. So this
-// may be called from any goroutine.
+// Session returns the session of the request's cookie, and renews it where that is due. It is nil without
+// error when nobody is signed in: no cookie, an unknown one, a session that is over, one of a former issuer,
+// one whose ticket cannot be opened because its key was lost. A store that cannot be asked is
+// ticketstore.ErrUnavailable. The cookie is left alone in any case: a parallel request may just have signed
+// in under its name. So this may be called from any goroutine.
 //
-// Of several cookies of one name, which browsers send in no order that could be relied on, the first of a live session counts; 8 are looked up
-// at most. SignOut ends the sessions of all of them, SignIn those of other subjects.
+// Of several cookies of one name, which browsers send in no order that could be relied on, the first of a
+// live session counts; 8 are looked up at most. SignOut ends the sessions of all of them, SignIn those of
+// other subjects.
 //
 // Below the Middleware the store is asked once a request.
 func (a *Adapter) Session(r *http.Request) (*Session, error) {
@@ -63,8 +65,8 @@ func (a *Adapter) Session(r *http.Request) (*Session, error) {
 	return a.lookUp(r)
 }
 
-// SessionFromContext returns what Session does, by the context of a request that passed the Middleware. A session that SignIn made in
-// the same request is seen. Any other context is ErrNoMiddleware.
+// SessionFromContext returns what Session does, by the context of a request that passed the Middleware. A
+// session that SignIn made in the same request is seen. Any other context is ErrNoMiddleware.
 func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 	h := a.holder(ctx)
 	if h == nil {
@@ -73,7 +75,8 @@ func (a *Adapter) SessionFromContext(ctx context.Context) (*Session, error) {
 	return h.load(h.request.WithContext(ctx))
 }
 
-// lookUp returns the live session of the request's cookie, renewed where that is due, or nil. It writes no cookie, see Session.
+// lookUp returns the live session of the request's cookie, renewed where that is due, or nil. It writes no
+// cookie, see Session.
 func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 	secrets, _ := a.readCookies(r)
 	for _, s := range secrets {
@@ -116,7 +119,8 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 		return nil, fmt.Errorf("hostadapter: reading a session: %w", err)
 	case record.Key != key:
 		// Whatever it is, it is not this browser's: to it there is none.
-		a.reportSealed(ticketPurpose, fmt.Errorf("%w: the store gave the session of another cookie", ErrChanged))
+		a.reportSealed(ticketPurpose,
+			fmt.Errorf("%w: the store gave the session of another cookie", ErrChanged))
 		return nil, nil
 	case record.LiveAt(a.now()):
 		return record, nil
@@ -128,29 +132,33 @@ func (a *Adapter) live(ctx context.Context, key ticketstore.Key) (*ticketstore.S
 // expireTimeout bounds the end of an expired session during a request.
 const expireTimeout = 2 * time.Second
 
-// endExpired ends a session that is past its time, which decides what outlives it. One that is live stays as it is. The sweep
-// would do it within a second: a failure is logged, and no reason to fail a request.
+// endExpired ends a session that is past its time, which decides what outlives it. One that is live stays as
+// it is. The sweep would do it within a second: a failure is logged, and no reason to fail a request.
 func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 	ctx, cancel := context.WithTimeout(ctx, expireTimeout)
 	defer cancel()
 	_, err := a.end(ctx, &logout.Ending{
 		SessionID: sessionID, Reason: logout.SessionExpiration,
 		KeepOffline: !a.config.Expiry.RevokeOffline, KeepConsents: true,
-		SkipNotification: a.config.Expiry.Notify == NoClients, CoordinatedOnly: a.config.Expiry.Notify == CoordinatingClients,
+		SkipNotification: a.config.Expiry.Notify == NoClients,
+		CoordinatedOnly:  a.config.Expiry.Notify == CoordinatingClients,
 	})
 	if err != nil {
-		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id", sessionID, "error", err)
+		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id",
+			sessionID, "error", err)
 	}
 }
 
-// renew slides the session if its last renewal is long enough ago. It returns nil if the session ended meanwhile.
+// renew slides the session if its last renewal is long enough ago. It returns nil if the session ended
+// meanwhile.
 func (a *Adapter) renew(ctx context.Context, record *ticketstore.Session) *ticketstore.Session {
 	now := a.now()
 	expires := capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt)
 	if now.Sub(record.Renewed) < a.config.Lifetime.RenewEvery || !expires.After(record.Expires) {
 		return record
 	}
-	renewed, err := a.config.Backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)
+	renewed, err := a.config.Backend.Tickets().Renew(ctx,
+		ticketstore.Renewal{Key: record.Key, Version: record.Version, Expires: expires}, now)
 	switch {
 	case err == nil:
 		// What Renew returns need not have the ticket.

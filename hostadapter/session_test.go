@@ -28,7 +28,8 @@ func TestSignInAndAnswerInOneRequest(t *testing.T) {
 	b := h.browser()
 	now := h.clock.Now()
 	identity := hostadapter.Identity{
-		Subject: "ann", DisplayName: "Ann", ACR: "urn:mfa", AMR: []string{"pwd", "otp"}, AuthTime: now.Add(-time.Minute),
+		Subject: "ann", DisplayName: "Ann", ACR: "urn:mfa", AMR: []string{"pwd", "otp"},
+		AuthTime:   now.Add(-time.Minute),
 		Properties: map[string]string{"email": "ann@example.com"},
 	}
 	var same *hostadapter.Session
@@ -45,8 +46,10 @@ func TestSignInAndAnswerInOneRequest(t *testing.T) {
 		}
 	})
 	want := &hostadapter.Session{
-		SubjectID: "ann", DisplayName: "Ann", Issuer: issuer, ACR: "urn:mfa", AMR: []string{"pwd", "otp"}, AuthTime: identity.AuthTime,
-		Created: now, Renewed: now, Expires: now.Add(time.Hour), EndsAt: now.Add(8 * time.Hour), Properties: identity.Properties,
+		SubjectID: "ann", DisplayName: "Ann", Issuer: issuer, ACR: "urn:mfa", AMR: []string{"pwd", "otp"},
+		AuthTime: identity.AuthTime,
+		Created:  now, Renewed: now, Expires: now.Add(time.Hour), EndsAt: now.Add(8 * time.Hour),
+		Properties: identity.Properties,
 	}
 	next := b.mustBe("ann")
 	want.SessionID = next.SessionID
@@ -105,7 +108,8 @@ func TestWithoutMiddleware(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	w := httptest.NewRecorder()
-	if _, err := h.SignIn(w, httptest.NewRequest(http.MethodGet, "/", nil), hostadapter.Identity{Subject: "ann"}); err != nil {
+	if _, err := h.SignIn(w, httptest.NewRequest(http.MethodGet, "/", nil),
+		hostadapter.Identity{Subject: "ann"}); err != nil {
 		t.Fatalf("SignIn: %v", err)
 	}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -118,8 +122,8 @@ func TestWithoutMiddleware(t *testing.T) {
 	}
 }
 
-// TestLookUpLeavesTheCookieAlone: an answer to a request with the old cookie may come after that of the sign-in, and headers are the
-// handler's while other goroutines ask for the session.
+// TestLookUpLeavesTheCookieAlone: an answer to a request with the old cookie may come after that of the
+// sign-in, and headers are the handler's while other goroutines ask for the session.
 func TestLookUpLeavesTheCookieAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Cookie.Persistent = true })
@@ -131,7 +135,8 @@ func TestLookUpLeavesTheCookieAlone(t *testing.T) {
 	stepped.signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(time.Hour)
 	for name, value := range map[string]string{
-		"replaced": old, "renewed": renewed.cookies["__Host-fosite_session"], "unknown": strings.Repeat("A", 43), "malformed": "x",
+		"replaced": old, "renewed": renewed.cookies["__Host-fosite_session"],
+		"unknown": strings.Repeat("A", 43), "malformed": "x",
 		"empty": "", "not base64": strings.Repeat("!", 43), "long": strings.Repeat("A", 9000),
 	} {
 		b := h.browser()
@@ -164,7 +169,8 @@ func TestLostStoreIsNotSignedOut(t *testing.T) {
 	if session, err := b.session(); !errors.Is(err, ticketstore.ErrUnavailable) || session != nil {
 		t.Errorf("Session: %v, %v; want ticketstore.ErrUnavailable", session, err)
 	}
-	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); !errors.Is(err, ticketstore.ErrUnavailable) {
+	if _, err := b.trySignIn(hostadapter.Identity{Subject: "bob"}); !errors.Is(err,
+		ticketstore.ErrUnavailable) {
 		t.Errorf("SignIn: %v, want ticketstore.ErrUnavailable", err)
 	}
 	if err := b.signOut(); !errors.Is(err, ticketstore.ErrUnavailable) {
@@ -186,7 +192,8 @@ func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
 	h.use(session.SessionID, "shop")
 	h.clock.advance(time.Hour)
 	b.mustBe("")
-	if _, err := h.Operations().SessionByID(t.Context(), session.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(),
+		session.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("SessionByID: %v, want ticketstore.ErrNotFound", err)
 	}
 	notifications := h.notifications()
@@ -198,7 +205,9 @@ func TestExpiredSessionEndsWhenItIsSeen(t *testing.T) {
 func TestSliding(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {
-		c.Lifetime.IdleTimeout, c.Lifetime.AbsoluteTimeout, c.Lifetime.RenewEvery = time.Hour, 2*time.Hour, 5*time.Minute
+		c.Lifetime.IdleTimeout = time.Hour
+		c.Lifetime.AbsoluteTimeout = 2 * time.Hour
+		c.Lifetime.RenewEvery = 5 * time.Minute
 		c.Cookie.Persistent = true
 	})
 	b := h.browser()
@@ -217,7 +226,8 @@ func TestSliding(t *testing.T) {
 		h.clock.advance(30 * time.Minute)
 		b.mustBe("ann")
 	}
-	if got := b.mustBe("ann"); !got.Expires.Equal(session.EndsAt) || !got.EndsAt.Equal(begin.Add(2*time.Hour)) {
+	if got := b.mustBe("ann"); !got.Expires.Equal(session.EndsAt) ||
+		!got.EndsAt.Equal(begin.Add(2*time.Hour)) {
 		t.Errorf("expires %v, want no later than its end at %v", got.Expires, session.EndsAt)
 	}
 	h.clock.advance(25 * time.Minute)
@@ -255,9 +265,12 @@ func TestStepUpKeepsTheSession(t *testing.T) {
 	h.use(first.SessionID, "shop")
 	stolen := h.browser()
 	stolen.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
-	second := b.signIn(hostadapter.Identity{Subject: "ann", ACR: "2", Properties: map[string]string{"b": "2"}})
+	second := b.signIn(hostadapter.Identity{
+		Subject: "ann", ACR: "2", Properties: map[string]string{"b": "2"},
+	})
 	if second.SessionID != first.SessionID || !second.Created.Equal(first.Created) {
-		t.Errorf("sid %q, created %v; want those of the session, %q, %v", second.SessionID, second.Created, first.SessionID, first.Created)
+		t.Errorf("sid %q, created %v; want those of the session, %q, %v", second.SessionID, second.Created,
+			first.SessionID, first.Created)
 	}
 	if got := b.mustBe("ann"); got.ACR != "2" || got.Properties["b"] != "2" || got.Properties["a"] != "" {
 		t.Errorf("session %+v, want what the second sign-in said", got)
@@ -278,7 +291,8 @@ func TestConcurrentStepUps(t *testing.T) {
 		other := h.browser()
 		other.cookies["__Host-fosite_session"] = b.cookies["__Host-fosite_session"]
 		group.Go(func() {
-			// The first keeps the session, the others' cookie is worth nothing by then: they begin sessions of their own.
+			// The first keeps the session, the others' cookie is worth nothing by then: they begin sessions
+			// of their own.
 			if _, err := other.trySignIn(hostadapter.Identity{Subject: "ann"}); err != nil {
 				t.Errorf("SignIn: %v", err)
 				return
@@ -307,7 +321,8 @@ func TestReplacement(t *testing.T) {
 		t.Errorf("ann's session: %v, want ticketstore.ErrNotFound", err)
 	}
 	notifications := h.notifications()
-	if len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced || notifications[0].SubjectID != "ann" {
+	if len(notifications) != 1 || notifications[0].Reason != logout.SessionReplaced ||
+		notifications[0].SubjectID != "ann" {
 		t.Errorf("notifications %+v, want one of session_replaced for ann", notifications)
 	}
 }
@@ -349,7 +364,12 @@ func TestBadIdentity(t *testing.T) {
 		{"amr", hostadapter.Identity{Subject: "a", AMR: make([]string, 1)}},
 		{"amr", hostadapter.Identity{Subject: "a", AMR: strings.Split(strings.Repeat("a,", 40), ",")}},
 		{"auth_time", hostadapter.Identity{Subject: "a", AuthTime: h.clock.Now().Add(time.Hour)}},
-		{"properties", hostadapter.Identity{Subject: "a", Properties: map[string]string{"x": strings.Repeat("x", 64<<10)}}},
+		{
+			"properties",
+			hostadapter.Identity{
+				Subject: "a", Properties: map[string]string{"x": strings.Repeat("x", 64<<10)},
+			},
+		},
 		{"properties", hostadapter.Identity{Subject: "a", Properties: map[string]string{"x": "\xff"}}},
 	}
 	for _, test := range tests {
@@ -389,7 +409,8 @@ func TestLostAnswers(t *testing.T) {
 	b.mustBe("ann")
 	h.backend.fail("Rekey", lost)
 	if second := b.signIn(hostadapter.Identity{Subject: "ann"}); second.SessionID != first.SessionID {
-		t.Errorf("sid %q, want it kept: the new cookie was stored although the answer was lost", second.SessionID)
+		t.Errorf("sid %q, want it kept: the new cookie was stored although the answer was lost",
+			second.SessionID)
 	}
 	b.mustBe("ann")
 	h.use(first.SessionID, "shop")
@@ -438,7 +459,8 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 	if page := bodyOf(t, out.get(nil)); !strings.Contains(page, "You are signed out.") {
 		t.Errorf("sign-out answered %s", page)
 	}
-	if page, err := h.QuerySessions(t.Context(), ticketstore.SessionQuery{}); err != nil || page.TotalCount != 1 {
+	if page, err := h.QuerySessions(t.Context(), ticketstore.SessionQuery{}); err != nil ||
+		page.TotalCount != 1 {
 		t.Errorf("%+v, %v; want the new session alone", page, err)
 	}
 }
@@ -467,7 +489,8 @@ func TestSignOut(t *testing.T) {
 	}
 	stolen.mustBe("")
 	notifications := h.notifications()
-	if len(notifications) != 1 || notifications[0].Reason != logout.UserLogout || notifications[0].ClientID != "shop" {
+	if len(notifications) != 1 || notifications[0].Reason != logout.UserLogout ||
+		notifications[0].ClientID != "shop" {
 		t.Errorf("notifications %+v, want one of user_logout for shop", notifications)
 	}
 }

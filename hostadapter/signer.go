@@ -21,11 +21,13 @@ const minRSABits = 2048
 
 // SigningKey is a private key that signs logout tokens.
 type SigningKey struct {
-	// Key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey, or another crypto.Signer of such a key (an HSM's).
+	// Key is an *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey, or another crypto.Signer of such a
+	// key (an HSM's).
 	Key crypto.Signer
 	// KeyID is the key's kid in the server's JWKS. It may be empty.
 	KeyID string
-	// Algorithm is one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA. When empty it follows from the key, RS256 for RSA.
+	// Algorithm is one of RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA. When empty it follows
+	// from the key, RS256 for RSA.
 	Algorithm string
 }
 
@@ -34,8 +36,9 @@ type keySigner struct {
 	key func(ctx context.Context) (SigningKey, error)
 }
 
-// NewSigner returns a signer that asks for the key at each signature, so that a key may be changed while the server runs. It must be
-// the key that signs ID tokens (Back-Channel Logout 1.0, section 2.4). Signing fails for a key or algorithm that is not asymmetric.
+// NewSigner returns a signer that asks for the key at each signature, so that a key may be changed while the
+// server runs. It must be the key that signs ID tokens (Back-Channel Logout 1.0, section 2.4). Signing fails
+// for a key or algorithm that is not asymmetric.
 func NewSigner(key func(ctx context.Context) (SigningKey, error)) logout.Signer {
 	return &keySigner{key: key}
 }
@@ -85,7 +88,8 @@ func (k *SigningKey) prepare() (jose.SigningKey, error) {
 			}
 		}
 		if algorithm == "" {
-			return jose.SigningKey{}, fmt.Errorf("does not go with algorithm %q: want one of %v", k.Algorithm, algorithms)
+			return jose.SigningKey{},
+				fmt.Errorf("does not go with algorithm %q: want one of %v", k.Algorithm, algorithms)
 		}
 	}
 	switch key := k.Key.(type) {
@@ -102,7 +106,9 @@ func algorithmsOf(public crypto.PublicKey) ([]jose.SignatureAlgorithm, error) {
 		if key.N.BitLen() < minRSABits {
 			return nil, fmt.Errorf("has fewer than %d bits", minRSABits)
 		}
-		return []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512}, nil
+		return []jose.SignatureAlgorithm{
+			jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
+		}, nil
 	case *ecdsa.PublicKey:
 		switch key.Curve {
 		case elliptic.P256():

@@ -25,7 +25,9 @@ func (h hardware) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) 
 	return h.key.Sign(random, digest, opts)
 }
 
-func signingKey(key crypto.Signer, id, algorithm string) func(context.Context) (hostadapter.SigningKey, error) {
+func signingKey(
+	key crypto.Signer, id, algorithm string,
+) func(context.Context) (hostadapter.SigningKey, error) {
 	return func(context.Context) (hostadapter.SigningKey, error) {
 		return hostadapter.SigningKey{Key: key, KeyID: id, Algorithm: algorithm}, nil
 	}
@@ -61,13 +63,16 @@ func TestSigner(t *testing.T) {
 		want      jose.SignatureAlgorithm
 	}{
 		{"RSA", r, "", jose.RS256}, {"RS256", r, "RS256", jose.RS256}, {"PS256", r, "PS256", jose.PS256},
-		{"ES256", p256, "", jose.ES256}, {"ES384", p384, "", jose.ES384}, {"ES512", p521, "ES512", jose.ES512},
-		{"EdDSA", ed, "", jose.EdDSA}, {"RSA in hardware", hardware{r}, "PS256", jose.PS256}, {"EC in hardware", hardware{p256}, "", jose.ES256},
+		{"ES256", p256, "", jose.ES256}, {"ES384", p384, "", jose.ES384},
+		{"ES512", p521, "ES512", jose.ES512},
+		{"EdDSA", ed, "", jose.EdDSA}, {"RSA in hardware", hardware{r}, "PS256", jose.PS256},
+		{"EC in hardware", hardware{p256}, "", jose.ES256},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			token, err := hostadapter.NewSigner(signingKey(test.key, "k1", test.algorithm)).Sign(t.Context(), []byte(`{"a":1}`))
+			token, err := hostadapter.NewSigner(signingKey(test.key, "k1", test.algorithm)).Sign(t.Context(),
+				[]byte(`{"a":1}`))
 			if err != nil {
 				t.Fatalf("Sign: %v", err)
 			}
@@ -106,7 +111,8 @@ func TestSignerRefuses(t *testing.T) {
 		},
 	}
 	for name, key := range tests {
-		if token, err := hostadapter.NewSigner(key).Sign(t.Context(), []byte(`{}`)); err == nil || token != "" {
+		if token, err := hostadapter.NewSigner(key).Sign(t.Context(), []byte(`{}`)); err == nil ||
+			token != "" {
 			t.Errorf("%s: token %q, error %v; want an error", name, token, err)
 		}
 	}
@@ -116,7 +122,9 @@ func TestSignerRotates(t *testing.T) {
 	t.Parallel()
 	r, p256, _, _, _ := keys(t)
 	current := signingKey(r, "old", "")
-	signer := hostadapter.NewSigner(func(ctx context.Context) (hostadapter.SigningKey, error) { return current(ctx) })
+	signer := hostadapter.NewSigner(func(ctx context.Context) (hostadapter.SigningKey, error) {
+		return current(ctx)
+	})
 	for _, want := range []string{"old", "new"} {
 		token, err := signer.Sign(t.Context(), []byte(`{}`))
 		if err != nil {

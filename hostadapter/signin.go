@@ -40,9 +40,9 @@ const clockSkew = time.Minute
 // opened any more or is of a former issuer. A wrong identity is a *ticketstore.FieldError that names what is
 // wrong with it, before anything is touched.
 //
-// ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.Lifetime.MaxSessions allows and
-// Config.Lifetime.RefuseSignIn is set. After any other error nobody is known to be signed in: answer with it, or sign
-// in again.
+// ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.Lifetime.MaxSessions
+// allows and Config.Lifetime.RefuseSignIn is set. After any other error nobody is known to be signed in:
+// answer with it, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()
 	if err := identity.check(now); err != nil {
@@ -59,7 +59,8 @@ func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identi
 	}
 	a.writeCookie(w, cookie, record)
 	a.holder(r.Context()).set(session, &cookie)
-	a.config.Logger.InfoContext(r.Context(), "signed in", "session_id", session.SessionID, "subject_id", session.SubjectID)
+	a.config.Logger.InfoContext(r.Context(), "signed in", "session_id", session.SessionID, "subject_id",
+		session.SubjectID)
 	return session, nil
 }
 
@@ -83,7 +84,8 @@ func (i *Identity) check(now time.Time) error {
 	for name, value := range i.Properties {
 		if err := errors.Join(ticketstore.CheckText("properties", name, ticketstore.MaxTicket),
 			ticketstore.CheckText("properties", value, ticketstore.MaxTicket)); err != nil {
-			return ticketstore.Invalidf("properties", "have a name or value that is too long, not UTF-8, or contains a NUL byte")
+			return ticketstore.Invalidf("properties",
+				"have a name or value that is too long, not UTF-8, or contains a NUL byte")
 		}
 	}
 	switch {
@@ -96,7 +98,9 @@ func (i *Identity) check(now time.Time) error {
 	return nil
 }
 
-func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Key, now time.Time) (*ticketstore.Session, error) {
+func (a *Adapter) signIn(
+	r *http.Request, identity *Identity, key ticketstore.Key, now time.Time,
+) (*ticketstore.Session, error) {
 	ctx := r.Context()
 	fresh := a.newRecord(r, identity, key, now)
 	var err error
@@ -131,7 +135,8 @@ func (a *Adapter) signIn(r *http.Request, identity *Identity, key ticketstore.Ke
 	}
 	a.publishReplaced(replaced, fresh, now)
 	a.events.publish(&SessionStarted{
-		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent,
+		Time: now, SessionID: fresh.SessionID, SubjectID: fresh.SubjectID, RemoteAddr: fresh.RemoteAddr,
+		UserAgent: fresh.UserAgent,
 	})
 	return fresh, nil
 }
@@ -168,7 +173,8 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		return persist(ctx, func(ctx context.Context) error { return tickets.Create(ctx, fresh) })
 	}
 	limit := ticketstore.Limit{
-		Max: a.config.Lifetime.MaxSessions, EndOldest: !a.config.Lifetime.RefuseSignIn, KeepOffline: !a.config.Logout.RevokeOffline,
+		Max: a.config.Lifetime.MaxSessions, EndOldest: !a.config.Lifetime.RefuseSignIn,
+		KeepOffline: !a.config.Logout.RevokeOffline,
 	}
 	var ended []string
 	err := persist(ctx, func(ctx context.Context) (err error) {
@@ -179,17 +185,23 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		a.dispatcher.Wake()
 	}
 	for _, sid := range ended {
-		a.events.publish(&SessionEnded{Time: now, SessionID: sid, SubjectID: fresh.SubjectID, Reason: logout.Terminated})
+		a.events.publish(&SessionEnded{
+			Time: now, SessionID: sid, SubjectID: fresh.SubjectID, Reason: logout.Terminated,
+		})
 	}
 	if len(ended) > 0 {
-		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id", fresh.SubjectID, "session_ids", ended)
+		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id",
+			fresh.SubjectID, "session_ids", ended)
 	}
 	return err
 }
 
-func (a *Adapter) newRecord(r *http.Request, identity *Identity, key ticketstore.Key, now time.Time) *ticketstore.Session {
+func (a *Adapter) newRecord(
+	r *http.Request, identity *Identity, key ticketstore.Key, now time.Time,
+) *ticketstore.Session {
 	record := &ticketstore.Session{
-		Key: key, SessionID: randomID(), SubjectID: identity.Subject, DisplayName: identity.DisplayName, Issuer: a.config.Issuer,
+		Key: key, SessionID: randomID(), SubjectID: identity.Subject, DisplayName: identity.DisplayName,
+		Issuer:   a.config.Issuer,
 		AuthTime: identity.AuthTime, ACR: identity.ACR, AMR: identity.AMR,
 		RemoteAddr: trimText(a.config.RemoteAddr(r)), UserAgent: trimText(r.UserAgent()),
 		Created: now, Renewed: now,
@@ -236,7 +248,8 @@ func (a *Adapter) stepUp(
 		case !errors.Is(err, ticketstore.ErrConflict):
 			return nil, fmt.Errorf("hostadapter: renewing a sign-in: %w", err)
 		}
-		if old, err = a.live(ctx, old.Key); err != nil || old == nil || !a.judged(old).isOf(identity.Subject) {
+		if old, err = a.live(ctx, old.Key); err != nil || old == nil ||
+			!a.judged(old).isOf(identity.Subject) {
 			return nil, err
 		}
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// SignOut ends the session of this browser, or each of those whose cookies it brings, notifies their clients, and
-// clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline; consents do in any
-// case. Nobody signed in is no error. When the store cannot be asked the error is
+// SignOut ends the session of this browser, or each of those whose cookies it brings, notifies their clients,
+// and clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline; consents do in
+// any case. Nobody signed in is no error. When the store cannot be asked the error is
 // ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
 func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 	all, err := a.present(r)
@@ -29,12 +29,14 @@ func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 // signOut ends the session for its user. It goes on when the browser disconnects.
 func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*logout.Result, error) {
 	result, err := a.end(context.WithoutCancel(ctx), &logout.Ending{
-		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.Logout.RevokeOffline, KeepConsents: true,
+		SessionID: record.SessionID, Reason: logout.UserLogout, KeepOffline: !a.config.Logout.RevokeOffline,
+		KeepConsents: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: signing out: %w", err)
 	}
-	a.config.Logger.InfoContext(ctx, "signed out", "session_id", record.SessionID, "subject_id", record.SubjectID,
+	a.config.Logger.InfoContext(ctx, "signed out", "session_id", record.SessionID, "subject_id",
+		record.SubjectID,
 		"notifications_queued", result.NotificationsQueued)
 	return result, nil
 }

@@ -16,11 +16,14 @@ func (a *Adapter) coordinates(client *logout.Client) bool {
 	return a.config.Lifetime.CoordinateClients
 }
 
-// slide returns what extends a session in a batch that is written anyway, because a client that coordinates uses it now. The store heeds
-// it no more often than Config.Lifetime.RenewEvery.
+// slide returns what extends a session in a batch that is written anyway, because a client that coordinates
+// uses it now. The store heeds it no more often than Config.Lifetime.RenewEvery.
 func (a *Adapter) slide(sessionID string) *grantstore.Slide {
 	now := a.now()
-	return &grantstore.Slide{SessionID: sessionID, Expires: now.Add(a.config.Lifetime.IdleTimeout), RenewedBefore: now.Add(-a.config.Lifetime.RenewEvery)}
+	return &grantstore.Slide{
+		SessionID: sessionID, Expires: now.Add(a.config.Lifetime.IdleTimeout),
+		RenewedBefore: now.Add(-a.config.Lifetime.RenewEvery),
+	}
 }
 
 // sliding holds the sids that a request of this host is sliding: the others need not write the same.
@@ -48,9 +51,9 @@ func (s *sliding) end(sid string) {
 	delete(s.sids, sid)
 }
 
-// slideNow extends a session that a client uses without anything being written, as by introspection. times are those that came with the
-// client's token: where they say that it is too early, nothing is written. A failure is logged; the session was live and the next
-// use slides it.
+// slideNow extends a session that a client uses without anything being written, as by introspection. times
+// are those that came with the client's token: where they say that it is too early, nothing is written. A
+// failure is logged; the session was live and the next use slides it.
 func (a *Adapter) slideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
 	slide := a.slide(sessionID)
 	if times.Renewed.After(slide.RenewedBefore) || !capped(slide.Expires, times.EndsAt).After(times.Expires) {

@@ -23,13 +23,14 @@ type BackendStatus struct {
 	Err error
 	// Sessions counts the sessions, -1 where that is not known.
 	Sessions int
-	// PendingNotifications counts notifications that wait to be delivered, -1 where that is not known. There are more if PendingCounted is
-	// false: no more than ticketstore.MaxCount are counted.
+	// PendingNotifications counts notifications that wait to be delivered, -1 where that is not known. There
+	// are more if PendingCounted is false: no more than ticketstore.MaxCount are counted.
 	PendingNotifications int
 	PendingCounted       bool
 }
 
-// BackendStatus asks the backend how it is. A backend that cannot be reached, or does not answer within seconds, is an answer and no error.
+// BackendStatus asks the backend how it is. A backend that cannot be reached, or does not answer within
+// seconds, is an answer and no error.
 func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

@@ -16,18 +16,20 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one that cannot be moved, or
-// another one is under way. The text says which.
+// ErrSwap means that a swap cannot be: it is to the backend that serves, to one that holds something, to one
+// that cannot be moved, or another one is under way. The text says which.
 var ErrSwap = errors.New("hostadapter: the backend cannot be swapped")
 
 const (
 	// openTimeout bounds the start of the backend that is swapped to.
 	openTimeout = 45 * time.Second
-	// quietTimeout bounds the wait for deliveries under way before a switch: those that are not settled by then are made again.
+	// quietTimeout bounds the wait for deliveries under way before a switch: those that are not settled by
+	// then are made again.
 	quietTimeout = 20 * time.Second
 	// leaveTimeout bounds the wait for calls under way on a backend that was replaced.
 	leaveTimeout = time.Minute
-	// retryInterval is the pause between two questions whether a backend that could not be asked has taken over.
+	// retryInterval is the pause between two questions whether a backend that could not be asked has taken
+	// over.
 	retryInterval = time.Second
 	// keptSwaps is how many swaps are remembered.
 	keptSwaps = 100
@@ -66,9 +68,10 @@ type swaps struct {
 	opened   []sessions.Backend // by us, to be closed by us
 }
 
-// Swap has another backend, one that Config.Swap.Backends names and that is empty, take the place of the one that serves, while it serves. It
-// returns the id of the swap, which goes on: SwapByID reports its progress, AbortSwap ends it before the switch. ctx bounds the start only. An
-// unknown name is ticketstore.ErrNotFound, a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
+// Swap has another backend, one that Config.Swap.Backends names and that is empty, take the place of the one
+// that serves, while it serves. It returns the id of the swap, which goes on: SwapByID reports its progress,
+// AbortSwap ends it before the switch. ctx bounds the start only. An unknown name is ticketstore.ErrNotFound,
+// a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
 func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
@@ -139,7 +142,9 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 	running, cancel := context.WithCancel(context.Background())
 	s.running = cancel
 	s.ended.Add(1)
-	state := &SwapState{ID: rand.Text(), From: a.backends.name(), To: name, Upgrade: upgrade, Started: a.now()}
+	state := &SwapState{
+		ID: rand.Text(), From: a.backends.name(), To: name, Upgrade: upgrade, Started: a.now(),
+	}
 	state.Progress.Phase = transfer.Preparing
 	s.known = append(s.known, state)
 	s.known = s.known[max(0, len(s.known)-keptSwaps):]
@@ -147,7 +152,9 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 }
 
 // openFit opens the backend of a name, and closes it again if it is not fit for what it was opened for.
-func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context.Context, backend sessions.Backend) error) (sessions.Backend, error) {
+func (a *Adapter) openFit(
+	ctx context.Context, name string, fit func(ctx context.Context, backend sessions.Backend) error,
+) (sessions.Backend, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	backend, err := a.config.Swap.Backends[name](ctx)
@@ -160,7 +167,8 @@ func (a *Adapter) openFit(ctx context.Context, name string, fit func(ctx context
 	return backend, nil
 }
 
-// openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at once.
+// openTarget opens the backend and looks whether it may become a target, so that the caller hears of it at
+// once.
 func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend, error) {
 	return a.openFit(ctx, name, func(ctx context.Context, target sessions.Backend) error {
 		mover := moverOf(target)
@@ -174,7 +182,8 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 		case status.State == transfer.Importing || status.State == transfer.Abandoned:
 			return nil // left from a swap that never came to its end
 		case status.State != transfer.Active:
-			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap, name, status.State)
+			return fmt.Errorf("%w: %q is %s, and what it holds is older: a swap wants an empty one", ErrSwap,
+				name, status.State)
 		case status.Records() > 0:
 			issuer, err := target.Properties().Property(ctx, issuerProperty)
 			if err == nil && issuer != nil && !a.servesIssuer(string(issuer)) {
@@ -187,10 +196,13 @@ func (a *Adapter) openTarget(ctx context.Context, name string) (sessions.Backend
 }
 
 // runSwap moves everything and switches. On an error the backend that served keeps serving.
-func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessions.Backend, next PinnedStore) error {
+func (a *Adapter) runSwap(
+	ctx context.Context, move *transfer.Move, target sessions.Backend, next PinnedStore,
+) error {
 	resume := func() {}
 	defer func() { resume() }()
-	// A claim would be lost by the switch, and its notification sent twice: let deliveries under way come to their end.
+	// A claim would be lost by the switch, and its notification sent twice: let deliveries under way come to
+	// their end.
 	move.BeforeFence = func(ctx context.Context) (err error) {
 		if err := a.pin(ctx, next); err != nil {
 			return err
@@ -198,7 +210,8 @@ func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessi
 		bounded, cancel := context.WithTimeout(ctx, quietTimeout)
 		defer cancel()
 		if resume, err = a.dispatcher.Pause(bounded); err != nil && ctx.Err() == nil {
-			a.config.Logger.WarnContext(ctx, "deliveries under way did not end before the switch: some may be sent again")
+			a.config.Logger.WarnContext(ctx,
+				"deliveries under way did not end before the switch: some may be sent again")
 		}
 		return ctx.Err()
 	}
@@ -224,7 +237,8 @@ func (a *Adapter) runSwap(ctx context.Context, move *transfer.Move, target sessi
 	case <-time.After(leaveTimeout):
 	}
 	if err := old.Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that was replaced did not close well", "backend", move.SourceName, "error", err)
+		a.config.Logger.WarnContext(ctx, "the backend that was replaced did not close well", "backend",
+			move.SourceName, "error", err)
 	}
 	return nil
 }
@@ -258,7 +272,8 @@ func (a *Adapter) report(state *SwapState, p transfer.Progress) {
 	}
 	a.swaps.mu.Unlock()
 	if before != p.Phase {
-		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From, "to", state.To, "phase", p.Phase,
+		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From, "to",
+			state.To, "phase", p.Phase,
 			"records", p.Total, "copied", p.Copied, "changed", p.Changed, "held", p.Held.String())
 	}
 }
@@ -277,12 +292,14 @@ func (a *Adapter) finishSwap(state *SwapState, err error) {
 	}
 	a.swaps.mu.Unlock()
 	if err != nil {
-		a.config.Logger.Log(context.Background(), level, "backend was not swapped", "swap", state.ID, "from", state.From, "to", state.To,
+		a.config.Logger.Log(context.Background(), level, "backend was not swapped", "swap", state.ID, "from",
+			state.From, "to", state.To,
 			"aborted", aborted, "error", err)
 	}
 }
 
-// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; an unknown one is ticketstore.ErrNotFound.
+// SwapByID returns the progress of a swap. Swaps are remembered until the host ends; an unknown one is
+// ticketstore.ErrNotFound.
 func (o *Operations) SwapByID(id string) (*SwapState, error) {
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()
@@ -295,8 +312,8 @@ func (o *Operations) SwapByID(id string) (*SwapState, error) {
 	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 }
 
-// AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is. SwapByID reports what became of
-// it. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
+// AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is.
+// SwapByID reports what became of it. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
 func (o *Operations) AbortSwap(id string) error {
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()

@@ -31,7 +31,8 @@ func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 		c.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){}
 		for _, name := range names {
 			c.Swap.Backends[name] = func(ctx context.Context) (sessions.Backend, error) {
-				return badger.Open(ctx, badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync}, slog.New(slog.DiscardHandler))
+				return badger.Open(ctx, badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync},
+					slog.New(slog.DiscardHandler))
 			}
 		}
 		c.Backend, c.Swap.BackendName = nil, names[0]
@@ -67,7 +68,8 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 	s := b.signIn(hostadapter.Identity{Subject: "ann"})
 	h.use(s.SessionID, "photos")
 	for _, name := range []string{"new", "newer"} {
-		if state := h.swap(name); state.Err != nil || state.Progress.Phase != transfer.Done || h.Operations().BackendName() != name {
+		if state := h.swap(name); state.Err != nil || state.Progress.Phase != transfer.Done ||
+			h.Operations().BackendName() != name {
 			t.Fatalf("swap %+v, backend %q", state, h.Operations().BackendName())
 		}
 		b.mustBe("ann")
@@ -83,14 +85,18 @@ func TestSwapKeepsUsersSignedIn(t *testing.T) {
 func TestSwapIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, swappable(t, "old", "full"), func(c *hostadapter.Config) {
-		c.Swap.Backends["broken"] = func(context.Context) (sessions.Backend, error) { return nil, errors.New("no disk") }
+		c.Swap.Backends["broken"] = func(context.Context) (sessions.Backend, error) {
+			return nil, errors.New("no disk")
+		}
 		full, err := c.Swap.Backends["full"](t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := ticketstore.Session{
-			Key: ticketstore.KeyOf("x"), SessionID: "x", SubjectID: "x", Issuer: issuer, AuthTime: newClock().Now(),
-			Created: newClock().Now(), Renewed: newClock().Now(), Expires: newClock().Now().Add(time.Hour), Ticket: []byte("x"),
+			Key: ticketstore.KeyOf("x"), SessionID: "x", SubjectID: "x", Issuer: issuer,
+			AuthTime: newClock().Now(),
+			Created:  newClock().Now(), Renewed: newClock().Now(), Expires: newClock().Now().Add(time.Hour),
+			Ticket: []byte("x"),
 		}
 		if err := errors.Join(full.Tickets().Create(t.Context(), &s), full.Close()); err != nil {
 			t.Fatal(err)
@@ -100,8 +106,9 @@ func TestSwapIsRefused(t *testing.T) {
 		to   string
 		want error
 	}{
-		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap}, "not configured": {"x", ticketstore.ErrNotFound},
-		"no name": {"", ticketstore.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
+		"to itself": {"old", hostadapter.ErrSwap}, "not empty": {"full", hostadapter.ErrSwap},
+		"not configured": {"x", ticketstore.ErrNotFound},
+		"no name":        {"", ticketstore.ErrInvalid}, "does not open": {"broken", hostadapter.ErrSwap},
 	} {
 		if _, err := h.Operations().Swap(t.Context(), c.to); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -137,7 +144,8 @@ func TestSwapUnderLoad(t *testing.T) {
 					return
 				}
 				if i%2 == 0 {
-					_, err = h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: session.SessionID})
+					_, err = h.RemoveSessions(t.Context(),
+						hostadapter.SessionRemoval{SessionID: session.SessionID})
 				} else {
 					mu.Lock()
 					live[session.SessionID] = true
@@ -204,7 +212,9 @@ func TestHostStartsOnTheBackendThatServes(t *testing.T) {
 	}
 	// The old one must not serve in the place of what it was moved to.
 	lost := h.config
-	lost.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){"old": h.config.Swap.Backends["old"]}
+	lost.Swap.Backends = map[string]func(context.Context) (
+		sessions.Backend, error,
+	){"old": h.config.Swap.Backends["old"]}
 	var missing *hostadapter.MissingBackendError
 	if _, err := hostadapter.New(t.Context(), lost); !errors.As(err, &missing) || missing.Name != "new" {
 		t.Errorf("a start that cannot know the backend that serves: %v, want MissingBackendError", err)

@@ -9,31 +9,36 @@ import (
 )
 
 const (
-	// sweepCalls bounds how often EndDue or Purge is called in one round. What that leaves is done in the next, which begins at once.
+	// sweepCalls bounds how often EndDue or Purge is called in one round. What that leaves is done in the
+	// next, which begins at once.
 	sweepCalls = 20
 	// sweepTimeout bounds one round.
 	sweepTimeout = 30 * time.Second
-	// clockInterval is how often the clock is looked at while nothing is due: it may be set, and a machine may sleep.
+	// clockInterval is how often the clock is looked at while nothing is due: it may be set, and a machine
+	// may sleep.
 	clockInterval = time.Second
-	// sharedInterval is how often a store that other hosts share is asked: their sessions may live shorter than ours.
+	// sharedInterval is how often a store that other hosts share is asked: their sessions may live shorter
+	// than ours.
 	sharedInterval = 500 * time.Millisecond
-	// manyRounds is how many rounds in a row may leave work for the next and have it begin at once: more than it takes to end some million
-	// sessions. After that a store that never comes to an end is asked less often, with a pause between two rounds.
+	// manyRounds is how many rounds in a row may leave work for the next and have it begin at once: more than
+	// it takes to end some million sessions. After that a store that never comes to an end is asked less
+	// often, with a pause between two rounds.
 	manyRounds = 1000
 	sweepPause = 100 * time.Millisecond
 	// purgeLimit bounds what one call of Purge does.
 	purgeLimit = 200
 )
 
-// sweeper ends sessions that fall due and purges records whose time is up. It asks the store when the next session is due, and not again
-// before that moment: a session that begins meanwhile lives at least as long as the shortest lifetime, by a clock that goes forward. It belongs
-// to one goroutine.
+// sweeper ends sessions that fall due and purges records whose time is up. It asks the store when the next
+// session is due, and not again before that moment: a session that begins meanwhile lives at least as long as
+// the shortest lifetime, by a clock that goes forward. It belongs to one goroutine.
 type sweeper struct {
 	adapter *Adapter
-	// next is when to ask again; the zero time means now. It was worked out at from: a clock before that was set back, and a session may have
-	// begun since that is due before next.
+	// next is when to ask again; the zero time means now. It was worked out at from: a clock before that was
+	// set back, and a session may have begun since that is due before next.
 	next, from time.Time
-	// asked and purged are when that was last done. They pace the sweeper and say nothing of sessions, so they are real time.
+	// asked and purged are when that was last done. They pace the sweeper and say nothing of sessions, so
+	// they are real time.
 	asked, purged time.Time
 	failing       bool
 	// unfinished counts the rounds in a row that left work for the next.
@@ -88,7 +93,8 @@ func (s *sweeper) pause() time.Duration {
 	return min(most, max(s.next.Sub(s.adapter.now()), least))
 }
 
-// round asks the store and does what there is to do. Only a change from failing to working and back is worth a line in the log.
+// round asks the store and does what there is to do. Only a change from failing to working and back is worth
+// a line in the log.
 func (s *sweeper) round(ctx context.Context) {
 	round, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
@@ -121,7 +127,9 @@ func (s *sweeper) round(ctx context.Context) {
 		s.unfinished = 0
 	}
 	if s.unfinished == manyRounds {
-		log.WarnContext(ctx, "the store still has records whose time is up, after many rounds; it is asked less often from now on")
+		log.WarnContext(ctx,
+			"the store still has records whose time is up, after many rounds; it is asked less often "+
+				"from now on")
 	}
 	if s.failing = err != nil; s.failing {
 		next = s.adapter.now().Add(min(clockInterval, s.adapter.config.Expiry.SweepEvery))
@@ -140,7 +148,8 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 	}
 	sweep := logout.Sweep{
 		Limit: a.config.Expiry.SweepBatch, KeepOffline: !a.config.Expiry.RevokeOffline,
-		SkipNotification: a.config.Expiry.Notify == NoClients, CoordinatedOnly: a.config.Expiry.Notify == CoordinatingClients,
+		SkipNotification: a.config.Expiry.Notify == NoClients,
+		CoordinatedOnly:  a.config.Expiry.Notify == CoordinatingClients,
 	}
 	for range sweepCalls {
 		now := a.now()
@@ -152,7 +161,10 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 			a.dispatcher.Wake()
 		}
 		for _, ended := range swept.Sessions {
-			a.events.publish(&SessionEnded{Time: now, SessionID: ended.SessionID, SubjectID: ended.SubjectID, Reason: logout.SessionExpiration})
+			a.events.publish(&SessionEnded{
+				Time: now, SessionID: ended.SessionID, SubjectID: ended.SubjectID,
+				Reason: logout.SessionExpiration,
+			})
 		}
 		// A call may have spent its limit on sessions that slid, and leave due ones behind them.
 		if (swept.Next.IsZero() || swept.Next.After(now)) && !swept.PurgeLeft {

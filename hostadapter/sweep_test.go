@@ -19,7 +19,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// TestSweepGoesPastSessionsThatSlid: they stand in the index before the one that is due, more of them than one call looks at.
+// TestSweepGoesPastSessionsThatSlid: they stand in the index before the one that is due, more of them than
+// one call looks at.
 func TestSweepGoesPastSessionsThatSlid(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })
@@ -55,12 +56,14 @@ func (h *host) gone(sids ...string) {
 	}
 }
 
-// TestRule8_ExpiryIsDrivenByTheNextDueTime: the store is asked when something is due and not while nothing is. Of the time in which this test
-// runs a poll each second would ask several times.
+// TestRule8_ExpiryIsDrivenByTheNextDueTime: the store is asked when something is due and not while nothing
+// is. Of the time in which this test runs a poll each second would ask several times.
 func TestRule8_ExpiryIsDrivenByTheNextDueTime(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Lifetime.IdleTimeout = false, time.Hour })
-	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	testenv.Eventually(t, "the store was asked at the start", func() bool {
+		return h.backend.count("EndDue") > 0
+	})
 	first := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
 	h.clock.advance(59 * time.Minute)
 	second := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
@@ -150,11 +153,14 @@ func (b sharedBackend) Describe(ctx context.Context) (ticketstore.Description, e
 	return description, err
 }
 
-// TestRule8_ShorterSessionsOfAnotherHost: a host with a shorter idle time signs users in over the same store, and leaves expiry to us.
+// TestRule8_ShorterSessionsOfAnotherHost: a host with a shorter idle time signs users in over the same store,
+// and leaves expiry to us.
 func TestRule8_ShorterSessionsOfAnotherHost(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Backend, c.Expiry.Off = sharedBackend{c.Backend}, false })
-	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	testenv.Eventually(t, "the store was asked at the start", func() bool {
+		return h.backend.count("EndDue") > 0
+	})
 	h.config.Lifetime.IdleTimeout, h.config.Expiry.Off = time.Minute, true
 	h.start()
 	session := h.browser().signIn(hostadapter.Identity{Subject: "ann"})
@@ -167,7 +173,9 @@ func TestRule8_ClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Expiry.Off, c.Lifetime.IdleTimeout = false, time.Hour })
 	h.browser().signIn(hostadapter.Identity{Subject: "ann"})
-	testenv.Eventually(t, "the store was asked at the start", func() bool { return h.backend.count("EndDue") > 0 })
+	testenv.Eventually(t, "the store was asked at the start", func() bool {
+		return h.backend.count("EndDue") > 0
+	})
 	h.clock.advance(-3 * time.Hour)
 	session := h.browser().signIn(hostadapter.Identity{Subject: "bob"})
 	h.clock.advance(time.Hour)
@@ -199,7 +207,9 @@ func TestPurgesUntilNothingIsLeft(t *testing.T) {
 		batch := &grantstore.Batch{OperationID: fmt.Sprint("batch ", i)}
 		for j := range each {
 			batch.Store = append(batch.Store, grantstore.Grant{
-				Ref:     grantstore.Ref{Type: grantstore.JTI, Key: ticketstore.KeyOf(fmt.Sprint("jti ", i, j))},
+				Ref: grantstore.Ref{
+					Type: grantstore.JTI, Key: ticketstore.KeyOf(fmt.Sprint("jti ", i, j)),
+				},
 				Created: h.clock.Now(), Expires: h.clock.Now().Add(time.Minute),
 			})
 		}
@@ -211,13 +221,16 @@ func TestPurgesUntilNothingIsLeft(t *testing.T) {
 	h.clock.advance(time.Hour)
 	before := h.backend.count("Purge")
 	h.start()
-	testenv.Eventually(t, "all grants were purged", func() bool { return h.backend.count("Purge")-before > batches*each/200 })
+	testenv.Eventually(t, "all grants were purged", func() bool {
+		return h.backend.count("Purge")-before > batches*each/200
+	})
 }
 
 func TestWhoIsToldOfExpiry(t *testing.T) {
 	t.Parallel()
 	for tell, want := range map[hostadapter.Recipients][]string{
-		hostadapter.AllClients: {"other", "shop"}, hostadapter.CoordinatingClients: {"shop"}, hostadapter.NoClients: nil,
+		hostadapter.AllClients: {"other", "shop"}, hostadapter.CoordinatingClients: {"shop"},
+		hostadapter.NoClients: nil,
 	} {
 		for name, end := range map[string]func(h *host, b *browser){
 			"by the sweep":   func(h *host, _ *browser) { h.config.Expiry.Off = false; h.start() },
@@ -230,7 +243,10 @@ func TestWhoIsToldOfExpiry(t *testing.T) {
 				session := b.signIn(hostadapter.Identity{Subject: "ann"})
 				h.use(session.SessionID, "other")
 				_, err := h.Backend().Grants().Apply(t.Context(), &grantstore.Batch{
-					OperationID: randomHex(), Use: &grantstore.Use{SessionID: session.SessionID, ClientID: "shop", Notify: true, Coordinated: true},
+					OperationID: randomHex(),
+					Use: &grantstore.Use{
+						SessionID: session.SessionID, ClientID: "shop", Notify: true, Coordinated: true,
+					},
 				}, h.clock.Now())
 				if err != nil {
 					t.Fatal(err)
@@ -261,7 +277,8 @@ func TestMaxSessions(t *testing.T) {
 	}
 	browsers[0].mustBe("")
 	browsers[1].mustBe("ann")
-	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Reason != logout.Terminated {
+	if notifications := h.notifications(); len(notifications) != 1 ||
+		notifications[0].Reason != logout.Terminated {
 		t.Errorf("notifications %+v, want one of terminated", notifications)
 	}
 	browsers[1].signIn(hostadapter.Identity{Subject: "ann"}) // stepping up begins no session
@@ -270,7 +287,8 @@ func TestMaxSessions(t *testing.T) {
 	h.config.Lifetime.RefuseSignIn = true
 	h.start()
 	refused := h.browser()
-	if _, err := refused.trySignIn(hostadapter.Identity{Subject: "ann"}); !errors.Is(err, ticketstore.ErrTooManySessions) {
+	if _, err := refused.trySignIn(hostadapter.Identity{Subject: "ann"}); !errors.Is(err,
+		ticketstore.ErrTooManySessions) {
 		t.Errorf("a third session: %v, want ticketstore.ErrTooManySessions", err)
 	}
 	if len(refused.cookies) != 0 {
@@ -284,7 +302,8 @@ func TestMaxSessions(t *testing.T) {
 	refused.signIn(hostadapter.Identity{Subject: "ann"})
 }
 
-// A clock that is set back by an hour ends no session early, keeps none beyond its time, and does not stand in the way of a sign-in.
+// A clock that is set back by an hour ends no session early, keeps none beyond its time, and does not stand
+// in the way of a sign-in.
 func TestClockThatIsSetBack(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) {

@@ -17,9 +17,10 @@ import (
 // switchPatience is how long a write waits for the switch from one backend to another.
 const switchPatience = 15 * time.Second
 
-// backendSwitch is the Backend that everything in the host uses. Behind it one backend takes the place of another: calls that run end where
-// they began, and a write that the old one refused, because it is fenced, waits and is made on whichever serves then. Nothing was written by a call
-// that is refused so: that is decided in its transaction.
+// backendSwitch is the Backend that everything in the host uses. Behind it one backend takes the place of
+// another: calls that run end where they began, and a write that the old one refused, because it is fenced,
+// waits and is made on whichever serves then. Nothing was written by a call that is refused so: that is
+// decided in its transaction.
 type backendSwitch struct {
 	mu      sync.Mutex
 	current *placed
@@ -146,7 +147,9 @@ func (s *backendSwitch) lifted() {
 }
 
 // through makes a call on the backend that serves.
-func through[R any](ctx context.Context, s *backendSwitch, call func(b sessions.Backend) (R, error)) (R, error) {
+func through[R any](
+	ctx context.Context, s *backendSwitch, call func(b sessions.Backend) (R, error),
+) (R, error) {
 	var timeout <-chan time.Time
 	for {
 		p, over, err := s.enter(ctx)
@@ -175,7 +178,9 @@ func through[R any](ctx context.Context, s *backendSwitch, call func(b sessions.
 }
 
 func (s *backendSwitch) Describe(ctx context.Context) (ticketstore.Description, error) {
-	return through(ctx, s, func(b sessions.Backend) (ticketstore.Description, error) { return b.Describe(ctx) })
+	return through(ctx, s, func(b sessions.Backend) (ticketstore.Description, error) {
+		return b.Describe(ctx)
+	})
 }
 
 // Close closes the backend that serves.
@@ -197,93 +202,148 @@ type switchedTickets struct{ s *backendSwitch }
 var _ ticketstore.Store = switchedTickets{}
 
 func (t switchedTickets) Create(ctx context.Context, session *ticketstore.Session) error {
-	_, err := through(ctx, t.s, func(b sessions.Backend) (struct{}, error) { return struct{}{}, b.Tickets().Create(ctx, session) })
+	_, err := through(ctx, t.s,
+		func(b sessions.Backend) (struct{}, error) { return struct{}{}, b.Tickets().Create(ctx, session) })
 	return err
 }
 
 func (t switchedTickets) CreateWithin(
 	ctx context.Context, session *ticketstore.Session, limit ticketstore.Limit, now time.Time,
 ) ([]string, error) {
-	return through(ctx, t.s, func(b sessions.Backend) ([]string, error) { return b.Tickets().CreateWithin(ctx, session, limit, now) })
+	return through(ctx, t.s, func(b sessions.Backend) ([]string, error) {
+		return b.Tickets().CreateWithin(ctx, session, limit, now)
+	})
 }
 
 func (t switchedTickets) Get(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) { return b.Tickets().Get(ctx, key) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) {
+		return b.Tickets().Get(ctx, key)
+	})
 }
 
 func (t switchedTickets) Find(ctx context.Context, sessionID string) (*ticketstore.SessionDetail, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.SessionDetail, error) { return b.Tickets().Find(ctx, sessionID) })
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.SessionDetail, error) {
+		return b.Tickets().Find(ctx, sessionID)
+	})
 }
 
-func (t switchedTickets) Renew(ctx context.Context, r ticketstore.Renewal, now time.Time) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) { return b.Tickets().Renew(ctx, r, now) })
+func (t switchedTickets) Renew(
+	ctx context.Context, r ticketstore.Renewal, now time.Time,
+) (*ticketstore.Session, error) {
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) {
+		return b.Tickets().Renew(ctx, r, now)
+	})
 }
 
-func (t switchedTickets) Rekey(ctx context.Context, r ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) { return b.Tickets().Rekey(ctx, r, now) })
+func (t switchedTickets) Rekey(
+	ctx context.Context, r ticketstore.Rekey, now time.Time,
+) (*ticketstore.Session, error) {
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Session, error) {
+		return b.Tickets().Rekey(ctx, r, now)
+	})
 }
 
-func (t switchedTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
-	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Page, error) { return b.Tickets().Query(ctx, query) })
+func (t switchedTickets) Query(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (*ticketstore.Page, error) {
+	return through(ctx, t.s, func(b sessions.Backend) (*ticketstore.Page, error) {
+		return b.Tickets().Query(ctx, query)
+	})
 }
 
 type switchedGrants struct{ s *backendSwitch }
 
 var _ grantstore.Store = switchedGrants{}
 
-func (g switchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.GetResult, error) { return b.Grants().Get(ctx, ref, now) })
+func (g switchedGrants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.GetResult, error) {
+		return b.Grants().Get(ctx, ref, now)
+	})
 }
 
-func (g switchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Result, error) { return b.Grants().Apply(ctx, batch, now) })
+func (g switchedGrants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Result, error) {
+		return b.Grants().Apply(ctx, batch, now)
+	})
 }
 
-func (g switchedGrants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Page, error) { return b.Grants().Query(ctx, query, now) })
+func (g switchedGrants) Query(
+	ctx context.Context, query grantstore.Query, now time.Time,
+) (*grantstore.Page, error) {
+	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.Page, error) {
+		return b.Grants().Query(ctx, query, now)
+	})
 }
 
-func (g switchedGrants) Remove(ctx context.Context, removal grantstore.Removal, now time.Time) (*grantstore.RemovalResult, error) {
+func (g switchedGrants) Remove(
+	ctx context.Context, removal grantstore.Removal, now time.Time,
+) (*grantstore.RemovalResult, error) {
 	return through(ctx, g.s, func(b sessions.Backend) (*grantstore.RemovalResult, error) {
 		return b.Grants().Remove(ctx, removal, now)
 	})
 }
 
 func (g switchedGrants) Purge(ctx context.Context, limit int, now time.Time) (int, error) {
-	return through(ctx, g.s, func(b sessions.Backend) (int, error) { return b.Grants().Purge(ctx, limit, now) })
+	return through(ctx, g.s, func(b sessions.Backend) (int, error) {
+		return b.Grants().Purge(ctx, limit, now)
+	})
 }
 
 type switchedLogout struct{ s *backendSwitch }
 
 var _ logout.Store = switchedLogout{}
 
-func (l switchedLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.Result, error) { return b.Logout().End(ctx, ending, now) })
+func (l switchedLogout) End(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (*logout.Result, error) {
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.Result, error) {
+		return b.Logout().End(ctx, ending, now)
+	})
 }
 
-func (l switchedLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.SweepResult, error) { return b.Logout().EndDue(ctx, sweep, now) })
+func (l switchedLogout) EndDue(
+	ctx context.Context, sweep logout.Sweep, now time.Time,
+) (*logout.SweepResult, error) {
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.SweepResult, error) {
+		return b.Logout().EndDue(ctx, sweep, now)
+	})
 }
 
-func (l switchedLogout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.ClaimResult, error) { return b.Logout().Claim(ctx, claim, now) })
+func (l switchedLogout) Claim(
+	ctx context.Context, claim logout.Claim, now time.Time,
+) (*logout.ClaimResult, error) {
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.ClaimResult, error) {
+		return b.Logout().Claim(ctx, claim, now)
+	})
 }
 
-func (l switchedLogout) Settle(ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time) error {
+func (l switchedLogout) Settle(
+	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
+) error {
 	_, err := through(ctx, l.s, func(b sessions.Backend) (struct{}, error) {
 		return struct{}{}, b.Logout().Settle(ctx, id, claim, outcome, now)
 	})
 	return err
 }
 
-func (l switchedLogout) Notifications(ctx context.Context, query logout.NotificationQuery) (*logout.NotificationPage, error) {
+func (l switchedLogout) Notifications(
+	ctx context.Context, query logout.NotificationQuery,
+) (*logout.NotificationPage, error) {
 	return through(ctx, l.s, func(b sessions.Backend) (*logout.NotificationPage, error) {
 		return b.Logout().Notifications(ctx, query)
 	})
 }
 
-func (l switchedLogout) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
-	return through(ctx, l.s, func(b sessions.Backend) (*logout.RetryResult, error) { return b.Logout().Retry(ctx, retry, now) })
+func (l switchedLogout) Retry(
+	ctx context.Context, retry logout.Retry, now time.Time,
+) (*logout.RetryResult, error) {
+	return through(ctx, l.s, func(b sessions.Backend) (*logout.RetryResult, error) {
+		return b.Logout().Retry(ctx, retry, now)
+	})
 }
 
 func (l switchedLogout) Job(ctx context.Context, id string) (*logout.Job, error) {
@@ -295,7 +355,9 @@ type switchedProperties struct{ s *backendSwitch }
 var _ ticketstore.Properties = switchedProperties{}
 
 func (p switchedProperties) Property(ctx context.Context, name string) ([]byte, error) {
-	return through(ctx, p.s, func(b sessions.Backend) ([]byte, error) { return b.Properties().Property(ctx, name) })
+	return through(ctx, p.s, func(b sessions.Backend) ([]byte, error) {
+		return b.Properties().Property(ctx, name)
+	})
 }
 
 func (p switchedProperties) SetProperty(ctx context.Context, name string, old, value []byte) error {

@@ -13,15 +13,16 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What tickets are sealed for: session and cookie together, see ticketID. formerTicketPurpose is that of releases that
-// knew no Config.UnboundUntil: the sid alone.
+// What tickets are sealed for: session and cookie together, see ticketID. formerTicketPurpose is that of
+// releases that knew no Config.UnboundUntil: the sid alone.
 const (
 	ticketPurpose       = "session ticket"
 	formerTicketPurpose = "ticket"
 )
 
-// ticket is the content of ticketstore.Session.Ticket: whose session it is, and how the user signed in.
-// What the store says of it beside the ticket is for queries; where it says something else, the session is refused.
+// ticket is the content of ticketstore.Session.Ticket: whose session it is, and how the user signed in. What
+// the store says of it beside the ticket is for queries; where it says something else, the session is
+// refused.
 type ticket struct {
 	Subject    string            `json:"sub"`
 	Issuer     string            `json:"iss"`
@@ -35,13 +36,14 @@ type ticket struct {
 
 func ticketOf(record *ticketstore.Session, properties map[string]string) *ticket {
 	return &ticket{
-		Subject: record.SubjectID, Issuer: record.Issuer, AuthTime: record.AuthTime, ACR: record.ACR, AMR: record.AMR,
+		Subject: record.SubjectID, Issuer: record.Issuer, AuthTime: record.AuthTime, ACR: record.ACR,
+		AMR:     record.AMR,
 		Created: record.Created, EndsAt: record.EndsAt, Properties: properties,
 	}
 }
 
-// ticketID names a session together with its cookie. The sid has its length before it, so that no other pair makes the
-// same.
+// ticketID names a session together with its cookie. The sid has its length before it, so that no other pair
+// makes the same.
 func ticketID(record *ticketstore.Session) []byte {
 	id := binary.AppendUvarint(nil, uint64(len(record.SessionID)))
 	id = append(id, record.SessionID...)
@@ -55,7 +57,9 @@ func (a *Adapter) sealTicket(record *ticketstore.Session, properties map[string]
 		return nil, fmt.Errorf("hostadapter: sealing a ticket: %w", err)
 	}
 	if len(plain)+sealOverhead > ticketstore.MaxTicket {
-		return nil, ticketstore.Invalidf("properties", "are larger than a ticket of %d bytes can hold", ticketstore.MaxTicket)
+		return nil,
+			ticketstore.Invalidf("properties", "are larger than a ticket of %d bytes can hold",
+				ticketstore.MaxTicket)
 	}
 	return a.ring.seal(ticketPurpose, ticketID(record), plain), nil
 }
@@ -69,7 +73,8 @@ func (a *Adapter) public(record *ticketstore.Session) (session *Session, former 
 	}
 	return &Session{
 		SessionID: record.SessionID, SubjectID: t.Subject, DisplayName: record.DisplayName, Issuer: t.Issuer,
-		ACR: t.ACR, AMR: t.AMR, AuthTime: t.AuthTime.UTC(), Created: t.Created.UTC(), Renewed: record.Renewed.UTC(),
+		ACR: t.ACR, AMR: t.AMR, AuthTime: t.AuthTime.UTC(), Created: t.Created.UTC(),
+		Renewed: record.Renewed.UTC(),
 		Expires: capped(record.Expires, t.EndsAt).UTC(), EndsAt: t.EndsAt, Properties: t.Properties,
 	}, former, nil
 }
@@ -119,15 +124,17 @@ func (t *ticket) differs(record *ticketstore.Session) string {
 	return ""
 }
 
-// reseal binds a session that a former release sealed to its cookie, and slides it as renew does. The record is returned
-// as it is then; nil: it ended meanwhile. A failure is logged: the next request tries again, until Config.UnboundUntil.
+// reseal binds a session that a former release sealed to its cookie, and slides it as renew does. The record
+// is returned as it is then; nil: it ended meanwhile. A failure is logged: the next request tries again,
+// until Config.UnboundUntil.
 func (a *Adapter) reseal(
 	ctx context.Context, record *ticketstore.Session, properties map[string]string,
 ) *ticketstore.Session {
 	now := a.now()
 	rekey := ticketstore.Rekey{
-		Key: record.Key, Version: record.Version, NewKey: record.Key, DisplayName: record.DisplayName, AuthTime: record.AuthTime,
-		ACR: record.ACR, AMR: record.AMR, RemoteAddr: record.RemoteAddr, UserAgent: record.UserAgent,
+		Key: record.Key, Version: record.Version, NewKey: record.Key, DisplayName: record.DisplayName,
+		AuthTime: record.AuthTime,
+		ACR:      record.ACR, AMR: record.AMR, RemoteAddr: record.RemoteAddr, UserAgent: record.UserAgent,
 		Expires: capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt), EndsAt: record.EndsAt,
 	}
 	if rekey.Expires.Before(record.Expires) {

@@ -45,20 +45,31 @@ func lyingHost(t *testing.T, change ...func(*hostadapter.Config)) (*host, *liar)
 func TestTicketIsBoundToItsCookie(t *testing.T) {
 	t.Parallel()
 	h, store := lyingHost(t, func(c *hostadapter.Config) { c.Lifetime.AbsoluteTimeout = 24 * time.Hour })
-	identity := hostadapter.Identity{Subject: "ann", ACR: "silver", AMR: []string{"pwd"}, Properties: map[string]string{"tenant": "a"}}
+	identity := hostadapter.Identity{
+		Subject: "ann", ACR: "silver", AMR: []string{"pwd"}, Properties: map[string]string{"tenant": "a"},
+	}
 	ann, ben := h.browser(), h.browser()
 	ann.signIn(identity)
 	identity.Subject = "ben"
 	ben.signIn(identity)
 	var annRecord, benRecord *ticketstore.Session
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session { annRecord = s; return s }
+	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
+		annRecord = s
+		return s
+	}
 	ann.mustBe("ann")
-	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session { benRecord = s; return s }
+	store.lie = func(_ ticketstore.Key, s *ticketstore.Session) *ticketstore.Session {
+		benRecord = s
+		return s
+	}
 	ben.mustBe("ben")
 
 	lies := map[string]func(key ticketstore.Key, own ticketstore.Session) ticketstore.Session{
-		"another's record": func(ticketstore.Key, ticketstore.Session) ticketstore.Session { return *annRecord },
-		"another's record, its key replaced": func(key ticketstore.Key, _ ticketstore.Session) ticketstore.Session {
+		"another's record": func(ticketstore.Key, ticketstore.Session) ticketstore.Session {
+			return *annRecord
+		},
+		"another's record, its key replaced": func(key ticketstore.Key,
+			_ ticketstore.Session) ticketstore.Session {
 			s := *annRecord
 			s.Key = key
 			return s
@@ -134,7 +145,8 @@ func TestStepUpSealsTheTicketAnew(t *testing.T) {
 		return s
 	}
 	if session, err := b.session(); session != nil || err != nil {
-		t.Errorf("the ticket before the step-up under the new cookie: %+v, %v; want nobody to be signed in", session, err)
+		t.Errorf("the ticket before the step-up under the new cookie: %+v, %v; want nobody to be signed in",
+			session, err)
 	}
 }
 
@@ -147,8 +159,9 @@ func unbind(t *testing.T, h *host, store *liar, b *browser) {
 	store.lie = nil
 	former := h.seal("ticket", []byte(record.SessionID), []byte(`{"sub":"ann","properties":{"tenant":"a"}}`))
 	_, err := h.Backend().Tickets().Rekey(t.Context(), ticketstore.Rekey{
-		Key: record.Key, NewKey: record.Key, Version: record.Version, DisplayName: record.DisplayName, AuthTime: record.AuthTime,
-		ACR: record.ACR, AMR: record.AMR, Expires: record.Expires, EndsAt: record.EndsAt, Ticket: former,
+		Key: record.Key, NewKey: record.Key, Version: record.Version, DisplayName: record.DisplayName,
+		AuthTime: record.AuthTime,
+		ACR:      record.ACR, AMR: record.AMR, Expires: record.Expires, EndsAt: record.EndsAt, Ticket: former,
 	}, h.clock.Now())
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +181,8 @@ func TestTicketOfAFormerRelease(t *testing.T) {
 
 	h.config.UnboundUntil = h.clock.Now().Add(time.Hour)
 	h.start()
-	if session := b.mustBe("ann"); session.SessionID != first.SessionID || session.ACR != "silver" || session.Properties["tenant"] != "a" {
+	if session := b.mustBe("ann"); session.SessionID != first.SessionID || session.ACR != "silver" ||
+		session.Properties["tenant"] != "a" {
 		t.Errorf("session %+v, want the one of before", session)
 	}
 	if n := h.backend.count("Rekey"); n != 2 { // unbind's and that of the first use

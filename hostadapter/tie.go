@@ -37,7 +37,9 @@ func (t tied) Unseal(bound tie.Binding, sealed []byte) ([]byte, error) {
 	return t.a.unseal(bound.Purpose, bound.ID, sealed)
 }
 
-func (t tied) UnsealBound(bound, former tie.Binding, sealed []byte) (plaintext []byte, isFormer bool, err error) {
+func (t tied) UnsealBound(
+	bound, former tie.Binding, sealed []byte,
+) (plaintext []byte, isFormer bool, err error) {
 	return t.a.unsealBound(bound, former, sealed)
 }
 

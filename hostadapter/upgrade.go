@@ -11,21 +11,25 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// callsTimeout bounds the wait for calls under way before the program that serves them is closed. Those that last longer are ended by it.
+// callsTimeout bounds the wait for calls under way before the program that serves them is closed. Those that
+// last longer are ended by it.
 const callsTimeout = 5 * time.Second
 
-// Upgrade has what Config.Swap.Backends opens under the name serve the data that is served now: a newer program over the same store, without a
-// restart of the host. The name may be that of the backend that serves, whose program was replaced on disk. Calls wait while the one is closed
-// and the other opened, which is a fraction of a second. If the other does not open, or turns out to have other data, the one that
-// served is opened again, which its name in Config.Swap.Backends must be there for. It returns the id of a swap, for SwapByID; an upgrade cannot
-// be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that cannot be ErrSwap.
+// Upgrade has what Config.Swap.Backends opens under the name serve the data that is served now: a newer
+// program over the same store, without a restart of the host. The name may be that of the backend that
+// serves, whose program was replaced on disk. Calls wait while the one is closed and the other opened, which
+// is a fraction of a second. If the other does not open, or turns out to have other data, the one that served
+// is opened again, which its name in Config.Swap.Backends must be there for. It returns the id of a swap, for
+// SwapByID; an upgrade cannot be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that cannot
+// be ErrSwap.
 func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
 	}
 	serving := o.adapter.backends.name()
 	if _, found := o.adapter.config.Swap.Backends[serving]; !found {
-		return "", fmt.Errorf("%w: %q is not among Backends, so that it could not come back", ErrSwap, serving)
+		return "",
+			fmt.Errorf("%w: %q is not among Backends, so that it could not come back", ErrSwap, serving)
 	}
 	_, state, err := o.adapter.begin(name, true)
 	if err != nil {
@@ -51,14 +55,16 @@ func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err e
 	return state.ID, nil
 }
 
-// runUpgrade replaces the program. Two processes cannot own one store, so there is a time in which nothing serves.
+// runUpgrade replaces the program. Two processes cannot own one store, so there is a time in which nothing
+// serves.
 func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	ctx := context.Background()
 	a.report(state, transfer.Progress{Phase: transfer.Switching})
 	began := time.Now()
 	a.backends.hold(callsTimeout)
 	if err := a.backends.serving().Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that is replaced did not close well", "backend", state.From, "error", err)
+		a.config.Logger.WarnContext(ctx, "the backend that is replaced did not close well", "backend",
+			state.From, "error", err)
 	}
 	next, err := a.openUpgrade(ctx, state.To, storeID)
 	name := state.To
@@ -84,26 +90,29 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 
 // openUpgrade opens a backend that must have the data of that id and be fit to serve.
 func (a *Adapter) openUpgrade(ctx context.Context, name, storeID string) (sessions.Backend, error) {
-	return a.openFit(ticketstore.WithStoreIDs(ctx, storeID), name, func(ctx context.Context, backend sessions.Backend) error {
-		description, err := backend.Describe(ctx)
-		switch {
-		case err != nil:
-			return fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
-		case description.StoreID != storeID:
-			return fmt.Errorf("%w: %q has other data", ErrSwap, name)
-		}
-		return checkServices(&description)
-	})
+	return a.openFit(ticketstore.WithStoreIDs(ctx, storeID), name,
+		func(ctx context.Context, backend sessions.Backend) error {
+			description, err := backend.Describe(ctx)
+			switch {
+			case err != nil:
+				return fmt.Errorf("hostadapter: asking backend %q: %w", name, err)
+			case description.StoreID != storeID:
+				return fmt.Errorf("%w: %q has other data", ErrSwap, name)
+			}
+			return checkServices(&description)
+		})
 }
 
-// openAgain opens the backend that served before, until it is open or the server ends, which is when it returns nil.
+// openAgain opens the backend that served before, until it is open or the server ends, which is when it
+// returns nil.
 func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.Backend {
 	for {
 		backend, err := a.openUpgrade(ctx, name, storeID)
 		if err == nil {
 			return backend
 		}
-		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying", "backend", name, "error", err)
+		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying", "backend",
+			name, "error", err)
 		a.swaps.mu.Lock()
 		closed := a.swaps.closed
 		a.swaps.mu.Unlock()

@@ -41,7 +41,9 @@ type endlessTickets struct {
 	e *endless
 }
 
-func (t *endlessTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+func (t *endlessTickets) Query(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (*ticketstore.Page, error) {
 	if !t.e.began.Load() {
 		return t.Store.Query(ctx, query)
 	}
@@ -60,10 +62,14 @@ type endlessGrants struct {
 }
 
 func (g *endlessGrants) Query(context.Context, grantstore.Query, time.Time) (*grantstore.Page, error) {
-	return &grantstore.Page{Grants: []grantstore.Grant{{ClientID: "shop"}}, HasNext: true, ResultsToken: g.e.place()}, nil
+	return &grantstore.Page{
+		Grants: []grantstore.Grant{{ClientID: "shop"}}, HasNext: true, ResultsToken: g.e.place(),
+	}, nil
 }
 
-func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.RemovalResult, error) {
+func (g *endlessGrants) Remove(
+	context.Context, grantstore.Removal, time.Time,
+) (*grantstore.RemovalResult, error) {
 	removed := &grantstore.RemovalResult{Met: 1, GrantsRevoked: 1}
 	if place := g.e.place(); g.e.moves {
 		removed.Next = []byte(place)
@@ -71,8 +77,8 @@ func (g *endlessGrants) Remove(context.Context, grantstore.Removal, time.Time) (
 	return removed, nil
 }
 
-// manyGrants is a store that holds more grants, and more notifications, than a test can make. Each call meets 13
-// of 10,000 rows: the others are used refresh tokens, which a removal leaves.
+// manyGrants is a store that holds more grants, and more notifications, than a test can make. Each call meets
+// 13 of 10,000 rows: the others are used refresh tokens, which a removal leaves.
 type manyGrants struct {
 	sessions.Backend
 	live  int
@@ -98,7 +104,9 @@ type manyGrantsStore struct {
 	m *manyGrants
 }
 
-func (g *manyGrantsStore) Remove(context.Context, grantstore.Removal, time.Time) (*grantstore.RemovalResult, error) {
+func (g *manyGrantsStore) Remove(
+	context.Context, grantstore.Removal, time.Time,
+) (*grantstore.RemovalResult, error) {
 	met, place := g.m.next()
 	return &grantstore.RemovalResult{Met: met, GrantsRevoked: met, Next: []byte(place)}, nil
 }
@@ -122,12 +130,14 @@ func TestWalksOverManyRowsEnd(t *testing.T) {
 		m.Backend = c.Backend
 		c.Backend = m
 	})
-	removed, err := h.Operations().RemoveGrants(t.Context(), hostadapter.GrantRemoval{Filter: grantstore.Filter{ClientID: "shop"}})
+	removed, err := h.Operations().RemoveGrants(t.Context(),
+		hostadapter.GrantRemoval{Filter: grantstore.Filter{ClientID: "shop"}})
 	if err != nil || removed.GrantsRevoked != many {
 		t.Errorf("RemoveGrants: %+v, %v; want %d removed", removed, err, many)
 	}
 	m.calls.Store(0)
-	retried, err := h.Operations().RetryNotifications(t.Context(), logout.NotificationFilter{ClientID: "shop"})
+	retried, err := h.Operations().RetryNotifications(t.Context(),
+		logout.NotificationFilter{ClientID: "shop"})
 	if err != nil || retried != many {
 		t.Errorf("RetryDeliveries: %d, %v; want %d", retried, err, many)
 	}
@@ -142,7 +152,9 @@ func (l *endlessLogout) End(context.Context, *logout.Ending, time.Time) (*logout
 	return &logout.Result{SessionsRemoved: 1}, nil
 }
 
-func (l *endlessLogout) Notifications(context.Context, logout.NotificationQuery) (*logout.NotificationPage, error) {
+func (l *endlessLogout) Notifications(
+	context.Context, logout.NotificationQuery,
+) (*logout.NotificationPage, error) {
 	return &logout.NotificationPage{HasNext: true, ResultsToken: l.e.place()}, nil
 }
 
@@ -180,7 +192,8 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 				return err
 			},
 			"removal of grants": func(ctx context.Context) error {
-				_, err := h.Operations().RemoveGrants(ctx, hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
+				_, err := h.Operations().RemoveGrants(ctx,
+					hostadapter.GrantRemoval{Filter: grantstore.Filter{SubjectID: "ann"}})
 				return err
 			},
 			"notifications sent again": func(ctx context.Context) error {
@@ -193,7 +206,8 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 			},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			if err := walk(ctx); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "lead nowhere") {
+			if err := walk(ctx); err == nil || ctx.Err() != nil ||
+				!strings.Contains(err.Error(), "lead nowhere") {
 				t.Errorf("%s, moving %v: %v; want an error that says that it leads nowhere", name, moves, err)
 			}
 			cancel()
@@ -204,7 +218,9 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 func TestSweepOfAnEndlessStoreIsPaced(t *testing.T) {
 	t.Parallel()
 	h, e := endlessHost(t, true, func(c *hostadapter.Config) { c.Expiry.Off = false })
-	testenv.Eventually(t, "the store is asked less often", func() bool { return strings.Contains(h.log.String(), "asked less often") })
+	testenv.Eventually(t, "the store is asked less often", func() bool {
+		return strings.Contains(h.log.String(), "asked less often")
+	})
 	// The next two rounds are of twenty calls each, with a pause between them.
 	before, began := e.calls.Load(), time.Now()
 	testenv.Eventually(t, "the sweep goes on", func() bool { return e.calls.Load() > before+60 })

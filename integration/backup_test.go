@@ -59,11 +59,13 @@ func byHand(t *testing.T, args ...string) (code int, said string) {
 func mustByHand(t *testing.T, code int, says string, args ...string) {
 	t.Helper()
 	if got, said := byHand(t, args...); got != code || !strings.Contains(said, says) {
-		t.Errorf("sessions-badger %s: exit code %d, want %d and %q; it said:\n%s", strings.Join(args, " "), got, code, says, said)
+		t.Errorf("sessions-badger %s: exit code %d, want %d and %q; it said:\n%s", strings.Join(args, " "),
+			got, code, says, said)
 	}
 }
 
-// A backup that was taken while users work becomes the store of the next start: whoever was signed in still is.
+// A backup that was taken while users work becomes the store of the next start: whoever was signed in still
+// is.
 func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	t.Parallel()
 	s := newSwapper(t, 4, 0)
@@ -90,7 +92,9 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	s.backUp(t.Context(), t, file)
 	mustByHand(t, 2, "in use by another process", "check", store)
 	after := requests.Load()
-	testenv.Eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
+	testenv.Eventually(t, "the load to go on", func() bool {
+		return requests.Load() > after+20 || t.Failed()
+	})
 	close(stop)
 	wg.Wait()
 	s.remove(t, map[string]any{"subject_id": s.users[3].Subject})
@@ -119,7 +123,8 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	mustByHand(t, 0, "nothing wrong", "check", store)
 	// The restored store has an id of its own, which the server does not know yet.
 	refusal := s.mustRefuse(t)
-	if accept := "-accept-store " + told[1]; !strings.Contains(refusal, s.pinnedID(t)) || !strings.Contains(refusal, accept) {
+	if accept := "-accept-store " + told[1]; !strings.Contains(refusal, s.pinnedID(t)) ||
+		!strings.Contains(refusal, accept) {
 		t.Errorf("the refusal does not name %s and %s:\n%s", s.pinnedID(t), accept, refusal)
 	}
 	s.flags = append(s.flags, "-accept-store", told[1])

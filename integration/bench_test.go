@@ -32,8 +32,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// What a fosite server's flows cost over HTTP with sessions in the plugin, durable writes on, beside fosite's own store in memory, which
-// keeps nothing. ES256 and a plain comparison of client secrets: RS256 and bcrypt would hide what is measured here.
+// What a fosite server's flows cost over HTTP with sessions in the plugin, durable writes on, beside fosite's
+// own store in memory, which keeps nothing. ES256 and a plain comparison of client secrets: RS256 and bcrypt
+// would hide what is measured here.
 func BenchmarkFlows(b *testing.B) {
 	flows := []struct {
 		name string
@@ -49,9 +50,10 @@ func BenchmarkFlows(b *testing.B) {
 				name string
 				open func(b *testing.B) *benchHost
 			}{{"memory", newMemoryHost}, {"plugin", newPluginHost}} {
-				b.Run(fmt.Sprintf("flow=%s/callers=%d/store=%s", flow.name, callers, store.name), func(b *testing.B) {
-					flow.run(store.open(b), b, callers)
-				})
+				b.Run(fmt.Sprintf("flow=%s/callers=%d/store=%s", flow.name, callers, store.name),
+					func(b *testing.B) {
+						flow.run(store.open(b), b, callers)
+					})
 			}
 		}
 	}
@@ -76,7 +78,9 @@ type lockedMemory struct {
 	mutex sync.RWMutex
 }
 
-func (s *lockedMemory) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (s *lockedMemory) GetRefreshTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	s.mutex.RLock()
 	defer s.mutex.RUnlock()
 	return s.MemoryStore.GetRefreshTokenSession(ctx, signature, session)
@@ -88,7 +92,9 @@ func (s *lockedMemory) RevokeRefreshToken(ctx context.Context, requestID string)
 	return s.MemoryStore.RevokeRefreshToken(ctx, requestID)
 }
 
-func (s *lockedMemory) CreateRefreshTokenSession(ctx context.Context, signature, access string, request fosite.Requester) error {
+func (s *lockedMemory) CreateRefreshTokenSession(
+	ctx context.Context, signature, access string, request fosite.Requester,
+) error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	return s.MemoryStore.CreateRefreshTokenSession(ctx, signature, access, request)
@@ -124,7 +130,8 @@ func benchClients() *storage.MemoryStore {
 
 func benchConfig() *fosite.Config {
 	return &fosite.Config{
-		IDTokenIssuer: "http://localhost:9000", GlobalSecret: []byte(strings.Repeat("s", 32)), ClientSecretsHasher: plainHasher{},
+		IDTokenIssuer: "http://localhost:9000", GlobalSecret: []byte(strings.Repeat("s", 32)),
+		ClientSecretsHasher:  plainHasher{},
 		RefreshTokenLifespan: time.Hour,
 	}
 }
@@ -143,8 +150,10 @@ func composeBench(config *fosite.Config, store any) fosite.OAuth2Provider {
 		CoreStrategy:               compose.NewOAuth2HMACStrategy(config),
 		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, config),
 		Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
-	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory, compose.OpenIDConnectExplicitFactory,
-		compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2PKCEFactory)
+	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
+		compose.OpenIDConnectExplicitFactory,
+		compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory,
+		compose.OAuth2PKCEFactory)
 }
 
 func newMemoryHost(b *testing.B) *benchHost {
@@ -164,7 +173,9 @@ func newPluginHost(b *testing.B) *benchHost {
 	})
 	config := benchConfig()
 	sessions, err := fositestore.Attach(b.Context(), fositestore.Config{
-		Backend: backend, Fosite: config, Store: benchClients(), Key: func(context.Context) (any, error) { return benchKey(), nil },
+		Backend: backend, Fosite: config, Store: benchClients(), Key: func(context.Context) (any, error) {
+			return benchKey(), nil
+		},
 		Host: hostadapter.Config{Logger: logger},
 	})
 	if err != nil {
@@ -187,11 +198,17 @@ func newPluginHost(b *testing.B) *benchHost {
 
 func benchSession(subject string) *openid.DefaultSession {
 	s := openid.NewDefaultSession()
-	s.Subject, s.Claims.Subject, s.Claims.AuthTime, s.Claims.RequestedAt = subject, subject, time.Now(), time.Now()
+	s.Subject = subject
+	s.Claims.Subject = subject
+	s.Claims.AuthTime = time.Now()
+	s.Claims.RequestedAt = time.Now()
 	return s
 }
 
-func (h *benchHost) serve(b *testing.B, wrap func(http.Handler) http.Handler, signIn func(http.ResponseWriter, *http.Request) (string, error)) {
+func (h *benchHost) serve(
+	b *testing.B, wrap func(http.Handler) http.Handler,
+	signIn func(http.ResponseWriter, *http.Request) (string, error),
+) {
 	routes := http.NewServeMux()
 	routes.HandleFunc("/authorize", func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -249,7 +266,8 @@ func (h *benchHost) codes(b *testing.B, n int) []string {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	query := url.Values{
-		"client_id": {benchClient}, "redirect_uri": {benchCallback}, "response_type": {"code"}, "scope": {"openid offline_access"},
+		"client_id": {benchClient}, "redirect_uri": {benchCallback}, "response_type": {"code"},
+		"scope": {"openid offline_access"},
 		"state": {"state-state-state"}, "nonce": {"nonce-nonce-nonce"},
 	}
 	codes := make([]string, n)
@@ -292,7 +310,8 @@ func (h *benchHost) post(path string, form url.Values) (map[string]any, error) {
 }
 
 func (h *benchHost) exchange(code string) (map[string]any, error) {
-	return h.post("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {benchCallback}})
+	return h.post("/token",
+		url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {benchCallback}})
 }
 
 // logins returns the answers to n code exchanges, each user's own.

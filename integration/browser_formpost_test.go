@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A client that asks for response_mode=form_post is sent its answer by the page's script, which its policy lets run, and sends the browser on to another
-// origin.
+// A client that asks for response_mode=form_post is sent its answer by the page's script, which its policy
+// lets run, and sends the browser on to another origin.
 func TestFormPostInABrowser(t *testing.T) {
 	t.Parallel()
 	c := startChrome(t)
@@ -25,18 +25,22 @@ func TestFormPostInABrowser(t *testing.T) {
 		}
 		handedOut("code", r.PostFormValue("code"))
 		http.Redirect(w, r, elsewhere.URL+"/?"+url.Values{
-			"state": {r.PostFormValue("state")}, "error": {r.PostFormValue("error")}, "origin": {r.Header.Get("Origin")},
+			"state": {r.PostFormValue("state")}, "error": {r.PostFormValue("error")},
+			"origin": {r.Header.Get("Origin")},
 		}.Encode(), http.StatusSeeOther)
 	}))
 	t.Cleanup(client.Close)
 	p := startProvider(t, []map[string]any{{
-		"client_id": "poster", "client_secret": randomText(), "redirect_uris": []string{client.URL + "/callback"},
-		"grant_types": []string{"authorization_code"}, "response_types": []string{"code"}, "scope": "openid",
+		"client_id": "poster", "client_secret": randomText(),
+		"redirect_uris": []string{client.URL + "/callback"},
+		"grant_types":   []string{"authorization_code"}, "response_types": []string{"code"},
+		"scope": "openid",
 	}}, []user{ann})
 	address := func(scope string) string {
 		return p.issuer + "/oauth2/auth?" + url.Values{
-			"client_id": {"poster"}, "redirect_uri": {client.URL + "/callback"}, "response_type": {"code"}, "response_mode": {"form_post"},
-			"scope": {scope}, "state": {"state-of-ours"},
+			"client_id": {"poster"}, "redirect_uri": {client.URL + "/callback"}, "response_type": {"code"},
+			"response_mode": {"form_post"},
+			"scope":         {scope}, "state": {"state-of-ours"},
 		}.Encode()
 	}
 	page := c.tab()

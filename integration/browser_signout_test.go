@@ -42,8 +42,8 @@ func (p *tab) mustFitAll() {
 	p.look(1280, "light")
 }
 
-// A user signs out at one client. The server's page has the other load its front-channel logout address in a frame, with iss and sid, and sends
-// the user back to the first, with scripts and without.
+// A user signs out at one client. The server's page has the other load its front-channel logout address in a
+// frame, with iss and sid, and sends the user back to the first, with scripts and without.
 func TestSignOutAtAClientInABrowser(t *testing.T) {
 	t.Parallel()
 	for _, scripts := range []bool{true, false} {
@@ -58,10 +58,12 @@ func TestSignOutAtAClientInABrowser(t *testing.T) {
 			photos, notes := c.signInAtDemo(p)
 			c.handOutCookies(p.issuer)
 			if !scripts {
-				photos.do("switching scripts off", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-					_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-					return err
-				}))
+				photos.do("switching scripts off",
+					chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+						_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled,
+							emulation.SetScriptExecutionDisabledParams{Value: true})
+						return err
+					}))
 			}
 			photos.click(`form[action="/logout"] button`)
 			photos.says("knows nobody yet") // back at the client, which has forgotten the user

@@ -46,7 +46,8 @@ func startChrome(t testing.TB) *chrome {
 		}
 		t.Skip("chromium is not installed: on Debian, apt-get install chromium")
 	}
-	// The browser leaves files where temporary ones go. t.TempDir is too long a name for the socket among them.
+	// The browser leaves files where temporary ones go. t.TempDir is too long a name for the socket among
+	// them.
 	temporary, err := os.MkdirTemp("", "chrome")
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +81,8 @@ func startChrome(t testing.TB) *chrome {
 // handOutCookies has the cookies that the browser sends to an address looked for in the logs.
 func (c *chrome) handOutCookies(address string) {
 	c.t.Helper()
-	found, err := chromedp.Call(c.context, network.GetCookies, network.GetCookiesParams{URLs: []string{address}})
+	found, err := chromedp.Call(c.context, network.GetCookies,
+		network.GetCookiesParams{URLs: []string{address}})
 	if err != nil || len(found.Cookies) == 0 {
 		c.t.Fatalf("cookies of %s: %v, error %v", address, found.Cookies, err)
 	}
@@ -95,7 +97,8 @@ type tab struct {
 	context context.Context
 }
 
-// tab opens one; chromedp.WithNewBrowserContext gives it cookies of its own, as if it were on another machine.
+// tab opens one; chromedp.WithNewBrowserContext gives it cookies of its own, as if it were on another
+// machine.
 func (c *chrome) tab(options ...chromedp.ContextOption) *tab {
 	c.t.Helper()
 	page := c.context
@@ -112,7 +115,8 @@ func (c *chrome) tab(options ...chromedp.ContextOption) *tab {
 		err = chromedp.Listen(page, func(event any) {
 			entry, ok := event.(*cdplog.EventEntryAdded)
 			// What the browser says of an answer's status is no news.
-			if ok && entry.Entry.Level == cdplog.EntryLevelError && entry.Entry.Source != cdplog.EntrySourceNetwork {
+			if ok && entry.Entry.Level == cdplog.EntryLevelError &&
+				entry.Entry.Source != cdplog.EntrySourceNetwork {
 				c.mu.Lock()
 				c.complaints = append(c.complaints, entry.Entry.URL+": "+entry.Entry.Text)
 				c.mu.Unlock()
@@ -152,12 +156,14 @@ func (p *tab) open(address string) {
 // click presses what a selector finds, once it is there.
 func (p *tab) click(selector string) {
 	p.t.Helper()
-	p.do("clicking "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.Click(chromedp.CSS(selector)))
+	p.do("clicking "+selector, chromedp.WaitVisible(chromedp.CSS(selector)),
+		chromedp.Click(chromedp.CSS(selector)))
 }
 
 func (p *tab) fill(selector, text string) {
 	p.t.Helper()
-	p.do("filling in "+selector, chromedp.WaitVisible(chromedp.CSS(selector)), chromedp.SetValue(chromedp.CSS(selector), text))
+	p.do("filling in "+selector, chromedp.WaitVisible(chromedp.CSS(selector)),
+		chromedp.SetValue(chromedp.CSS(selector), text))
 }
 
 // choose picks an option of a list.
@@ -190,7 +196,8 @@ func (p *tab) says(text string) {
 func (p *tab) text() string {
 	ctx, cancel := context.WithTimeout(p.context, 10*time.Second)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
+	text, err := chromedp.Run(ctx,
+		chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
 	if err != nil {
 		return err.Error()
 	}
@@ -200,12 +207,13 @@ func (p *tab) text() string {
 // look has the page shown that wide, in light or dark.
 func (p *tab) look(width int64, scheme string) {
 	p.t.Helper()
-	p.do("resizing", chromedp.EmulateViewport(width, 800), chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-		})
-		return err
-	}))
+	p.do("resizing", chromedp.EmulateViewport(width, 800),
+		chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+			_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+				Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+			})
+			return err
+		}))
 }
 
 // The main job by hand: an operator finds Ann, ends her session, and both of her clients know by themselves.
@@ -264,7 +272,8 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 	admin.open(p.issuer + "/admin/ui/deliveries")
 	admin.says("Operator sign-in")
 	c.mustNotComplain()
-	if !p.log.Contains(`reason="a lost laptop"`) || !p.log.Contains("sessions_removed=1") || p.log.Contains(p.adminToken) {
+	if !p.log.Contains(`reason="a lost laptop"`) || !p.log.Contains("sessions_removed=1") ||
+		p.log.Contains(p.adminToken) {
 		t.Error("the log lacks what the operator did, or has his token")
 	}
 }
@@ -273,8 +282,10 @@ func TestOperatorEndsASessionInABrowser(t *testing.T) {
 func (p *tab) mustFit(width int64, scheme string) {
 	p.t.Helper()
 	where := fmt.Sprintf("at %d px, %s", width, scheme)
-	p.until("it fits "+where, fmt.Sprintf("window.innerWidth === %d && document.documentElement.scrollWidth <= %d", width, width))
-	dark := "(([r, g, b]) => r + g + b < 384)(getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number))"
+	p.until("it fits "+where,
+		fmt.Sprintf("window.innerWidth === %d && document.documentElement.scrollWidth <= %d", width, width))
+	dark := "(([r, g, b]) => r + g + b < " +
+		"384)(getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number))"
 	if scheme == "light" {
 		dark = "!" + dark
 	}
@@ -291,9 +302,11 @@ func (p *tab) mustFit(width int64, scheme string) {
 		})`,
 		"it has one heading and one main": `["h1", "main"].flatMap(name => [...document.querySelectorAll(name)].slice(1))`,
 	} {
-		expression := offenders + `.map(e => e.outerHTML.slice(0, 200) + " " + JSON.stringify(e.getBoundingClientRect())).join("\n")`
+		expression := offenders +
+			`.map(e => e.outerHTML.slice(0, 200) + " " + JSON.stringify(e.getBoundingClientRect())).join("\n")`
 		found := ""
-		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) { // it may not be laid out anew yet
+		// it may not be laid out anew yet
+		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 			var err error
 			if found, err = p.evaluate(expression); err != nil {
 				p.t.Fatalf("%s %s: %v", what, where, err)

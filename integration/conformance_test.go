@@ -16,11 +16,12 @@ import (
 // Authors of plugins run the suites on their own binary: plugin/README.md.
 var (
 	pluginFlag = flag.String("plugin", "", "run TestBuiltPlugin on this binary")
-	settings   = flag.String("settings", "{}", "its settings in JSON, in which FOLDER is replaced by an empty folder for each backend")
+	settings   = flag.String("settings", "{}",
+		"its settings in JSON, in which FOLDER is replaced by an empty folder for each backend")
 )
 
-// The suite runs on plugins as they are installed, a process for each case. Badger's has to pass all of it, which
-// `make test-plugins` asks for; in memory the same code runs as without a process.
+// The suite runs on plugins as they are installed, a process for each case. Badger's has to pass all of it,
+// which `make test-plugins` asks for; in memory the same code runs as without a process.
 func TestBuiltPlugin(t *testing.T) {
 	t.Parallel()
 	if *pluginFlag != "" {
@@ -71,7 +72,8 @@ func memoryConfig(t *testing.T) plugin.Config {
 
 func patient(path string, settings any) plugin.Config {
 	return plugin.Config{
-		Path: path, Settings: settings, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)), CallTimeout: patience, LongCallTimeout: patience,
+		Path: path, Settings: settings, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
+		CallTimeout: patience, LongCallTimeout: patience,
 		HealthTimeout: patience,
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// maxModules bounds the module graph of a program that imports us. Nearly all of it is fosite's. With our tools
-// it was above 560.
+// maxModules bounds the module graph of a program that imports us. Nearly all of it is fosite's. With our
+// tools it was above 560.
 const maxModules = 330
 
 // consumer is a program that imports us as its author would.
@@ -42,9 +42,9 @@ var (
 	}
 )
 
-// A program that imports us gets the modules that we use, in the versions that these ask for among themselves or
-// that our go.mod names for a module that we import: nothing of our tools and tests, and no version that only
-// they want.
+// A program that imports us gets the modules that we use, in the versions that these ask for among themselves
+// or that our go.mod names for a module that we import: nothing of our tools and tests, and no version that
+// only they want.
 func TestConsumer(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("..")
@@ -68,7 +68,8 @@ func TestConsumer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"go.mod": fmt.Sprintf("module example.com/consumer\n\ngo %s\n\nrequire %s v0.0.0\n\nreplace %[2]s => %s\n",
+		"go.mod": fmt.Sprintf("module example.com/consumer\n\ngo %s\n\nrequire %s v0.0.0\n\nreplace "+
+			"%[2]s => %s\n",
 			ours.Go, modulePath, root),
 		"go.sum": string(sums), "main.go": consumer,
 	} {
@@ -96,7 +97,8 @@ func TestConsumer(t *testing.T) {
 	}
 	t.Logf("a program that imports us has %d modules in its graph", len(modules))
 	if len(modules) > maxModules {
-		t.Errorf("a program that imports us has %d modules in its graph, want at most %d", len(modules), maxModules)
+		t.Errorf("a program that imports us has %d modules in its graph, want at most %d", len(modules),
+			maxModules)
 	}
 }
 

@@ -54,20 +54,23 @@ func TestARefusedNotificationCanBeSentAgain(t *testing.T) {
 		return refused["state"] == "refused"
 	})
 	id, _ := refused["id"].(string)
-	if status, answer := w.admin(t, http.MethodPost, "/logout/deliveries/"+id+"/retry", map[string]any{}); status/100 != 2 {
+	if status, answer := w.admin(t, http.MethodPost, "/logout/deliveries/"+id+"/retry",
+		map[string]any{}); status/100 != 2 {
 		t.Fatalf("retry: status %d, answer %v", status, answer)
 	}
 	w.expectTold(t, w.shop, w.annAtShop.sid)
 }
 
-// Host and plugin die after a removal was acknowledged and before anybody was notified; what was acknowledged holds after the restart.
+// Host and plugin die after a removal was acknowledged and before anybody was notified; what was acknowledged
+// holds after the restart.
 func TestKilledBetweenRemovalAndDelivery(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	never := slices.Repeat([]int{http.StatusServiceUnavailable}, 1000)
 	w.shop.answerNext(never...)
 	w.mail.answerNext(never...)
-	w.expectCounts(t, w.remove(t, map[string]any{"subject_id": ann.Subject}), map[string]float64{"sessions_removed": 1, "notifications_queued": 2})
+	w.expectCounts(t, w.remove(t, map[string]any{"subject_id": ann.Subject}),
+		map[string]float64{"sessions_removed": 1, "notifications_queued": 2})
 	w.kill()
 	w.shop.answerNext()
 	w.mail.answerNext()

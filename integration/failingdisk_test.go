@@ -20,13 +20,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A file system that turns read-only has nothing acknowledged that is not on it, and the server says why it serves no sessions. It serves them
-// again, as they were, when it can be written again.
+// A file system that turns read-only has nothing acknowledged that is not on it, and the server says why it
+// serves no sessions. It serves them again, as they were, when it can be written again.
 func TestFileSystemTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	disk := testenv.Mount(t, 2048)
 	rp := newRelyingParty(t, "shop")
-	p := startProviderAt(t, filepath.Join(disk.Path, "data"), []map[string]any{rp.registration()}, []user{ann})
+	p := startProviderAt(t, filepath.Join(disk.Path, "data"), []map[string]any{rp.registration()},
+		[]user{ann})
 	rp.discover(t, p)
 	login := newBrowser().signIn(t, rp, p, ann)
 	sessions := p.sessions(t, nil)
@@ -35,17 +36,20 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 	}
 	removal := map[string]any{"session_id": sessions[0]["session_id"]}
 	for range 2 { // the repeated call finds nothing of the first
-		if status, answer := p.admin(t, http.MethodPost, "/sessions/remove", removal); status != http.StatusServiceUnavailable {
+		if status, answer := p.admin(t, http.MethodPost, "/sessions/remove",
+			removal); status != http.StatusServiceUnavailable {
 			t.Errorf("a removal on a file system that turned read-only: status %d, %v", status, answer)
 		}
 	}
 	testenv.Eventually(t, "the backend's status saying that its file system is read-only", func() bool {
 		status, answer := p.admin(t, http.MethodGet, "/backend", nil)
 		text, _ := answer["error"].(string)
-		return status == http.StatusOK && answer["status"] == "unavailable" && strings.Contains(text, "the file system at ") &&
+		return status == http.StatusOK && answer["status"] == "unavailable" &&
+			strings.Contains(text, "the file system at ") &&
 			strings.Contains(text, " is read-only")
 	})
-	if response, err := http.Get(p.issuer + "/readyz"); err != nil || response.StatusCode != http.StatusServiceUnavailable {
+	if response, err := http.Get(p.issuer + "/readyz"); err != nil ||
+		response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("ready: %v, error %v", response, err)
 	} else {
 		_ = response.Body.Close()
@@ -69,12 +73,13 @@ func TestFileSystemTurnsReadOnly(t *testing.T) {
 	}
 }
 
-// Whatever is being changed when a sync fails: the plugin ends, the next one reads what is on the disk, and the change is there when it was
-// acknowledged, once and whole.
+// Whatever is being changed when a sync fails: the plugin ends, the next one reads what is on the disk, and
+// the change is there when it was acknowledged, once and whole.
 func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 	t.Parallel()
 	const client = "shop"
-	for name, prepare := range map[string]func(w *suite.World, moves transfer.Store) (change func() error, holds func()){
+	for name, prepare := range map[string]func(w *suite.World, moves transfer.Store) (change func() error,
+		holds func()){
 		"sign-in": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.Session("ann")
 			return func() error { return w.Tickets.Create(w.Ctx(), s) }, func() { w.SessionLives(s) }
@@ -93,7 +98,10 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 		},
 		"removal of grants": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			g := w.Stored(w.Refresh(w.SignIn("ann"), client))
-			return func() error { _, err := w.TryRemove(grantstore.Filter{SubjectID: "ann"}); return err }, func() { w.Missing(g) }
+			return func() error {
+				_, err := w.TryRemove(grantstore.Filter{SubjectID: "ann"})
+				return err
+			}, func() { w.Missing(g) }
 		},
 		"end": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
@@ -117,7 +125,10 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 		"expiry": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
 			w.Pass(24 * time.Hour)
-			return func() error { _, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 10}, w.Now); return err }, func() { w.SessionGone(s) }
+			return func() error {
+				_, err := w.Logout.EndDue(w.Ctx(), logout.Sweep{Limit: 10}, w.Now)
+				return err
+			}, func() { w.SessionGone(s) }
 		},
 		"settlement of a notification": func(w *suite.World, _ transfer.Store) (func() error, func()) {
 			s := w.SignIn("ann")
@@ -126,35 +137,46 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			w.End(logout.Ending{SessionID: s.SessionID})
 			d := w.ClaimOne()
 			return func() error {
-					return w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered}, w.Now)
+					return w.Logout.Settle(w.Ctx(), d.ID, d.Claim, logout.Outcome{State: logout.Delivered},
+						w.Now)
 				},
-				func() { w.Same(w.Notification(s, client).State, logout.Delivered, "the notification's state") }
+				func() {
+					w.Same(w.Notification(s, client).State, logout.Delivered, "the notification's state")
+				}
 		},
 		"property": func(w *suite.World, _ transfer.Store) (func() error, func()) {
-			return func() error { return w.Properties.SetProperty(w.Ctx(), "name", nil, []byte("value")) }, func() {
-				value, err := w.Properties.Property(w.Ctx(), "name")
-				w.OK(err, "Property")
-				w.Same(string(value), "value", "the property")
-			}
+			return func() error {
+					return w.Properties.SetProperty(w.Ctx(), "name", nil, []byte("value"))
+				}, func() {
+					value, err := w.Properties.Property(w.Ctx(), "name")
+					w.OK(err, "Property")
+					w.Same(string(value), "value", "the property")
+				}
 		},
 		"fence": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			w.SignIn("ann")
 			id := w.Op()
-			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Exporting, ID: id, Peer: "other"}), "Become exporting")
+			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Exporting, ID: id, Peer: "other"}),
+				"Become exporting")
 			return func() error {
-					return moves.Become(w.Ctx(), transfer.Transition{To: transfer.Fenced, ID: id, Peer: "other"})
+					return moves.Become(w.Ctx(),
+						transfer.Transition{To: transfer.Fenced, ID: id, Peer: "other"})
 				}, func() {
 					status, err := moves.Status(w.Ctx())
 					w.OK(err, "Status")
 					w.Same(status.State, transfer.Fenced, "the state")
-					w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ben")), "sign in at a fenced store", transfer.ErrFenced)
+					w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ben")), "sign in at a fenced store",
+						transfer.ErrFenced)
 				}
 		},
 		"import": func(w *suite.World, moves transfer.Store) (func() error, func()) {
 			id := w.Op()
-			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Importing, ID: id, Peer: "other"}), "Become importing")
+			w.OK(moves.Become(w.Ctx(), transfer.Transition{To: transfer.Importing, ID: id, Peer: "other"}),
+				"Become importing")
 			record := transfer.Record{Kind: transfer.Operations, Key: []byte("an operation"), Data: []byte{}}
-			batches := func(yield func([]transfer.Record, error) bool) { yield([]transfer.Record{record}, nil) }
+			batches := func(yield func([]transfer.Record, error) bool) {
+				yield([]transfer.Record{record}, nil)
+			}
 			return func() error { return moves.Import(w.Ctx(), id, batches) }, func() {
 				status, err := moves.Status(w.Ctx())
 				w.OK(err, "Status")
@@ -188,7 +210,10 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 			if err != nil && !errors.Is(err, ticketstore.ErrUnavailable) {
 				t.Errorf("the change that met it: %v", err)
 			}
-			testenv.Eventually(t, "another plugin", func() bool { next := backend.PID(); return next != 0 && next != pid })
+			testenv.Eventually(t, "another plugin", func() bool {
+				next := backend.PID()
+				return next != 0 && next != pid
+			})
 			if err != nil { // its outcome is not known, so it is repeated
 				if err := change(); err != nil {
 					t.Fatalf("the change, repeated: %v", err)
@@ -208,9 +233,12 @@ func TestEveryChangeMeetsAFailedSync(t *testing.T) {
 func consumption(w *suite.World, used grantstore.Grant) (change func() error, holds func()) {
 	s := &ticketstore.Session{SessionID: used.SessionID, SubjectID: used.SubjectID}
 	next := []grantstore.Grant{
-		w.Access(s, used.ClientID, suite.Family(used.RequestID)), w.Refresh(s, used.ClientID, suite.Family(used.RequestID)),
+		w.Access(s, used.ClientID, suite.Family(used.RequestID)),
+		w.Refresh(s, used.ClientID, suite.Family(used.RequestID)),
 	}
-	batch := grantstore.Batch{OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: used.Ref}, Store: next}
+	batch := grantstore.Batch{
+		OperationID: w.Op(), Consume: &grantstore.Consumption{Ref: used.Ref}, Store: next,
+	}
 	return func() error { _, err := w.TryApply(batch); return err }, func() {
 		w.Used(used)
 		w.Live(next...)

@@ -14,7 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A program that is its own plugin serves from a volume that belongs to a group of its process (Kubernetes' fsGroup), whatever its umask.
+// A program that is its own plugin serves from a volume that belongs to a group of its process (Kubernetes'
+// fsGroup), whatever its umask.
 func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
@@ -32,12 +33,14 @@ func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	}
 	if err := errors.Join(
 		os.Mkdir(data, 0o700), os.Mkdir(store, 0o700), os.Mkdir(temporary, 0o700),
-		os.Chown(data, uid, gid), os.Chown(temporary, uid, gid), os.Chown(store, 0, gid), os.Chmod(store, 0o775|fs.ModeSetgid),
+		os.Chown(data, uid, gid), os.Chown(temporary, uid, gid), os.Chown(store, 0, gid),
+		os.Chmod(store, 0o775|fs.ModeSetgid),
 	); err != nil {
 		t.Fatal(err)
 	}
 	// The shell gives the umask that most systems have.
-	command := exec.CommandContext(t.Context(), "/bin/sh", "-c", `umask 022; exec "$@"`, "sh", program, "-addr", "127.0.0.1:0", "-data", data)
+	command := exec.CommandContext(t.Context(), "/bin/sh", "-c", `umask 022; exec "$@"`, "sh", program,
+		"-addr", "127.0.0.1:0", "-data", data)
 	command.Env = append(os.Environ(), "TMPDIR="+temporary)
 	command.Dir = "/"
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid}}
@@ -55,7 +58,8 @@ func TestGroupVolumeOfAProgramThatIsItsOwnPlugin(t *testing.T) {
 	for _, entry := range entries {
 		info, err := entry.Info()
 		if err != nil || info.Mode().Perm()&0o007 != 0 || info.Mode().Perm()&0o060 != 0o060 {
-			t.Errorf("%s has mode %v, error %v: others may read it, or the group not write", entry.Name(), info.Mode(), err)
+			t.Errorf("%s has mode %v, error %v: others may read it, or the group not write", entry.Name(),
+				info.Mode(), err)
 		}
 	}
 }

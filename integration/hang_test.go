@@ -21,11 +21,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A removal may take as long as it likes, a plugin that hangs may not: whoever waits for a removal then has its answer from the next plugin,
-// or ErrUnavailable when none starts, within the time that the watch (HealthTimeout, asked once a second) and a lost call (CallTimeout) take.
+// A removal may take as long as it likes, a plugin that hangs may not: whoever waits for a removal then has
+// its answer from the next plugin, or ErrUnavailable when none starts, within the time that the watch
+// (HealthTimeout, asked once a second) and a lost call (CallTimeout) take.
 func TestRemovalOnAPluginThatHangs(t *testing.T) {
 	t.Parallel()
-	for name, startsAgain := range map[string]bool{"another takes its place": true, "none takes its place": false} {
+	for name, startsAgain := range map[string]bool{
+		"another takes its place": true, "none takes its place": false,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "sessions-badger")
@@ -33,7 +36,8 @@ func TestRemovalOnAPluginThatHangs(t *testing.T) {
 				t.Fatal(err)
 			}
 			config := plugin.Config{
-				Path: path, Settings: badger.Settings{Path: t.TempDir()}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
+				Path: path, Settings: badger.Settings{Path: t.TempDir()},
+				Logger:      slog.New(slog.NewTextHandler(watched.log(), nil)),
 				CallTimeout: patience, LongCallTimeout: 24 * time.Hour, // it is not what ends the call
 			}
 			if !startsAgain {
@@ -61,12 +65,15 @@ func TestRemovalOnAPluginThatHangs(t *testing.T) {
 			testenv.Eventually(t, "the plugin hangs", func() bool { return testenv.State(hung) == "T" })
 			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
-			result, err := client.Logout().End(ctx, &logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated}, time.Now().UTC())
+			result, err := client.Logout().End(ctx,
+				&logout.Ending{OperationID: "op", SubjectID: "ann", Reason: logout.Terminated},
+				time.Now().UTC())
 			switch {
 			case !startsAgain && !errors.Is(err, ticketstore.ErrUnavailable):
 				t.Errorf("the removal answers %+v, %v; want ErrUnavailable", result, err)
 			case startsAgain && (err != nil || result.SessionsRemoved != n):
-				t.Errorf("the removal answers %+v, %v; want %d sessions removed by the next plugin", result, err, n)
+				t.Errorf("the removal answers %+v, %v; want %d sessions removed by the next plugin", result,
+					err, n)
 			case startsAgain && client.PID() == hung:
 				t.Error("the plugin that hung is still there")
 			}
@@ -84,7 +91,8 @@ func signInOften(t *testing.T, client *plugin.Client, subject string, n int) {
 			for i := caller; i < n; i += 50 {
 				sid := fmt.Sprintf("%s-%d", subject, i)
 				err := client.Tickets().Create(t.Context(), &ticketstore.Session{
-					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, Issuer: "https://op.example",
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject,
+					Issuer:   "https://op.example",
 					AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
 				})
 				if err != nil {

@@ -25,15 +25,20 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 			for i := caller; i < n; i += callers {
 				sid := fmt.Sprintf("sid-%d", i)
 				err := client.Tickets().Create(ctx, &ticketstore.Session{
-					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: fmt.Sprintf("subject-%d", i), Issuer: "https://op.example",
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: fmt.Sprintf("subject-%d", i),
+					Issuer:   "https://op.example",
 					AuthTime: now, Created: now, Renewed: now, Expires: now.Add(time.Hour),
 				})
 				if err == nil {
 					_, err = client.Grants().Apply(ctx, &grantstore.Batch{
-						OperationID: "use-" + sid, Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
+						OperationID: "use-" + sid,
+						Use:         &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
 						Store: []grantstore.Grant{{
-							Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid)},
-							RequestID: "request-" + sid, SubjectID: fmt.Sprintf("subject-%d", i), SessionID: sid, ClientID: "app",
+							Ref: grantstore.Ref{
+								Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid),
+							},
+							RequestID: "request-" + sid, SubjectID: fmt.Sprintf("subject-%d", i),
+							SessionID: sid, ClientID: "app",
 							Created: now, Expires: now.Add(time.Hour),
 						}},
 					}, now)
@@ -49,7 +54,8 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	result, err := client.Logout().End(ctx, &logout.Ending{OperationID: "end-all", All: true, Reason: logout.Terminated}, now)
+	result, err := client.Logout().End(ctx,
+		&logout.Ending{OperationID: "end-all", All: true, Reason: logout.Terminated}, now)
 	if err != nil || result.JobID == "" {
 		t.Fatalf("End: %+v, %v, want a job", result, err)
 	}
@@ -60,8 +66,10 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 			t.Logf("Job: %v", err) // the plugin is being started again
 			return false
 		}
-		// A kill every few hundred sessions, the first before any was looked at, as far as we can be that fast.
-		if pid := client.PID(); job.State == logout.JobRunning && killed < kills && job.Done >= killed*n/4 && pid != 0 {
+		// A kill every few hundred sessions, the first before any was looked at, as far as we can be that
+		// fast.
+		if pid := client.PID(); job.State == logout.JobRunning && killed < kills && job.Done >= killed*n/4 &&
+			pid != 0 {
 			killed++
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -71,8 +79,10 @@ func TestEndingOfAllSurvivesKills(t *testing.T) {
 		t.Error("the job was done before the plugin could be killed")
 	}
 	got := job.Result
-	if got.SessionsRemoved != n || got.GrantsRevoked != n || got.NotificationsQueued != n || job.Done != job.Total {
-		t.Errorf("after %d kills the job says %+v, %d of %d, want %d sessions, grants and notifications", killed, got, job.Done, job.Total, n)
+	if got.SessionsRemoved != n || got.GrantsRevoked != n || got.NotificationsQueued != n ||
+		job.Done != job.Total {
+		t.Errorf("after %d kills the job says %+v, %d of %d, want %d sessions, grants and notifications",
+			killed, got, job.Done, job.Total, n)
 	}
 	page, err := client.Tickets().Query(ctx, ticketstore.SessionQuery{})
 	if err != nil || page.TotalCount != 0 || len(page.Sessions) != 0 {

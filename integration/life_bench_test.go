@@ -45,8 +45,11 @@ func newLifeHost(b *testing.B, change ...func(*hostadapter.Config)) *lifeHost {
 	})
 	h := &lifeHost{}
 	config := hostadapter.Config{
-		Backend: backend, Issuer: "http://localhost:9000", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: lifeSigner{},
-		Clients: logout.ClientMap{}, Logger: logger, Now: func() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) },
+		Backend: backend, Issuer: "http://localhost:9000", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Signer:  lifeSigner{},
+		Clients: logout.ClientMap{}, Logger: logger, Now: func() time.Time {
+			return time.Now().Add(time.Duration(h.ahead.Load()))
+		},
 	}
 	for _, c := range change {
 		c(&config)
@@ -80,8 +83,10 @@ func BenchmarkLife(b *testing.B) {
 			share(b, callers, func(int, int) error { _, err := h.signIn(); return err })
 		})
 		for step, run := range map[string]func(h *lifeHost, r *http.Request) error{
-			"slide":    func(h *lifeHost, r *http.Request) error { _, err := h.Session(r); return err },
-			"sign-out": func(h *lifeHost, r *http.Request) error { return h.SignOut(httptest.NewRecorder(), r) },
+			"slide": func(h *lifeHost, r *http.Request) error { _, err := h.Session(r); return err },
+			"sign-out": func(h *lifeHost, r *http.Request) error {
+				return h.SignOut(httptest.NewRecorder(), r)
+			},
 		} {
 			b.Run(fmt.Sprintf("step=%s/callers=%d", step, callers), func(b *testing.B) {
 				h := newLifeHost(b)
@@ -119,20 +124,24 @@ func (h *lifeHost) fill(b *testing.B, sessions, clients int, idle, step time.Dur
 	prepare(b, sessions, func(i int) error {
 		sid := rand.Text()
 		err := h.Backend().Tickets().Create(b.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "user " + sid, Issuer: "http://localhost:9000", AuthTime: now, Created: now, Renewed: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "user " + sid,
+			Issuer: "http://localhost:9000", AuthTime: now, Created: now, Renewed: now,
 			Expires: now.Add(idle + time.Duration(i)*step),
 		})
 		for c := 0; c < clients && err == nil; c++ {
 			_, err = h.Backend().Grants().Apply(b.Context(), &grantstore.Batch{
-				OperationID: rand.Text(), Use: &grantstore.Use{SessionID: sid, ClientID: fmt.Sprint("client ", c), Notify: true},
+				OperationID: rand.Text(),
+				Use: &grantstore.Use{
+					SessionID: sid, ClientID: fmt.Sprint("client ", c), Notify: true,
+				},
 			}, now)
 		}
 		return err
 	})
 }
 
-// Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes meanwhile. The clients are notified,
-// and answer at once.
+// Sessions of ten clients each that fall due at once: how many end in a second, and how long a sign-in takes
+// meanwhile. The clients are notified, and answer at once.
 func BenchmarkExpiryAtOnce(b *testing.B) {
 	sessions, clients := 2_000, 10
 	if large() {
@@ -146,7 +155,8 @@ func BenchmarkExpiryAtOnce(b *testing.B) {
 			w.WriteHeader(http.StatusNoContent)
 		}))
 		h := newLifeHost(b, func(c *hostadapter.Config) {
-			c.Lifetime.IdleTimeout, c.Logout.AllowCIDRs = time.Hour, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			c.Lifetime.IdleTimeout = time.Hour
+			c.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 			known := logout.ClientMap{}
 			for i := range clients {
 				known[fmt.Sprint("client ", i)] = logout.Client{BackChannelLogoutURI: party.URL}
@@ -187,7 +197,8 @@ func (h *lifeHost) signInTimes(b *testing.B, done func(n int) bool) (times []tim
 	return times
 }
 
-// Sessions that fall due one after another, 20 ms apart, among many that are not: how late each end is noticed.
+// Sessions that fall due one after another, 20 ms apart, among many that are not: how late each end is
+// noticed.
 func BenchmarkExpiryLag(b *testing.B) {
 	others, due := 10_000, 200
 	if large() {

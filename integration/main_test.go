@@ -39,7 +39,8 @@ func runAll(m *testing.M) int {
 		}
 		binaries.build[name] = sync.OnceValue(func() error {
 			// In its own folder, so that it is also found with GOWORK=off.
-			build := exec.Command("go", "build", "-C", source, "-ldflags", flags, "-o", filepath.Join(folder, name), ".")
+			build := exec.Command("go", "build", "-C", source, "-ldflags", flags, "-o",
+				filepath.Join(folder, name), ".")
 			if output, err := build.CombinedOutput(); err != nil {
 				return fmt.Errorf("build %s: %w\n%s", source, err, output)
 			}

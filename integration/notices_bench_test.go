@@ -19,8 +19,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The notifications of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are notified, while the last answers as well and while it never
-// does. Durable writes are on. One run makes both, so that their rates compare.
+// The notifications of 100 sessions to 100 clients, 10,000 in all: how fast 99 of them are notified, while
+// the last answers as well and while it never does. Durable writes are on. One run makes both, so that their
+// rates compare.
 func BenchmarkNotifications(b *testing.B) {
 	var rates [2]float64
 	for range b.N {
@@ -74,12 +75,15 @@ type countedClaims struct {
 	n atomic.Int64
 }
 
-func (c *countedClaims) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {
+func (c *countedClaims) Claim(
+	ctx context.Context, claim logout.Claim, now time.Time,
+) (*logout.ClaimResult, error) {
 	c.n.Add(1)
 	return c.Store.Claim(ctx, claim, now)
 }
 
-// benchNotifications returns the rate in which the 99 are notified, and how many claims that takes a notification.
+// benchNotifications returns the rate in which the 99 are notified, and how many claims that takes a
+// notification.
 func benchNotifications(b *testing.B, mute bool) (rate, claims float64) {
 	b.Helper()
 	engine, err := badger.Open(b.Context(), badger.Settings{Path: b.TempDir()}, nil)
@@ -129,7 +133,9 @@ func queueNotifications(b *testing.B, engine *badger.Engine, now time.Time) {
 				if err == nil {
 					_, err = engine.Grants().Apply(b.Context(), &grantstore.Batch{
 						OperationID: fmt.Sprintf("%s-%d", sid, c),
-						Use:         &grantstore.Use{SessionID: sid, ClientID: fmt.Sprintf("client%d", c), Notify: true},
+						Use: &grantstore.Use{
+							SessionID: sid, ClientID: fmt.Sprintf("client%d", c), Notify: true,
+						},
 					}, now)
 				}
 			}
@@ -140,7 +146,8 @@ func queueNotifications(b *testing.B, engine *badger.Engine, now time.Time) {
 	}
 	group.Wait()
 	result, err := engine.Logout().End(b.Context(),
-		&logout.Ending{OperationID: "end", SubjectID: "ann", Reason: logout.Terminated}, now.Add(30*time.Second))
+		&logout.Ending{OperationID: "end", SubjectID: "ann", Reason: logout.Terminated},
+		now.Add(30*time.Second))
 	if err != nil || result.NotificationsQueued != benchClientsTold*benchSessionsEnded {
 		b.Fatalf("queued %+v, error %v", result, err)
 	}

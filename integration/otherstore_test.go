@@ -45,7 +45,8 @@ func (p *provider) pinnedID(t testing.TB) string {
 func (p *provider) mustRefuse(t testing.TB) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), binary(t, "fosite-server"), append([]string{
-		"-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users, "-admin-token", p.adminToken,
+		"-addr", p.address, "-data", p.data, "-clients", p.clients, "-users", p.users, "-admin-token",
+		p.adminToken,
 	}, p.flags...)...)
 	command.Env = append(os.Environ(), "TMPDIR="+binaries.folder)
 	said, err := command.CombinedOutput()
@@ -147,7 +148,9 @@ func TestStoreIsGone(t *testing.T) {
 			_ = syscall.Kill(p.plugin, syscall.SIGKILL)
 			wanted := []string{p.pinnedID(t), found, store}
 			said := func(text string) bool {
-				return !slices.ContainsFunc(wanted, func(part string) bool { return !strings.Contains(text, part) })
+				return !slices.ContainsFunc(wanted, func(part string) bool {
+					return !strings.Contains(text, part)
+				})
 			}
 			testenv.Eventually(t, "GET /backend says why", func() bool {
 				status, answer := p.admin(t, http.MethodGet, "/backend", nil)
@@ -164,8 +167,10 @@ func TestStoreIsGone(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = response.Body.Close()
-			if set := response.Header.Values("Set-Cookie"); response.StatusCode != unavailable || len(set) != 0 {
-				t.Errorf("a user who is signed in gets %d and cookies %v, want 503 and none", response.StatusCode, set)
+			if set := response.Header.Values("Set-Cookie"); response.StatusCode != unavailable ||
+				len(set) != 0 {
+				t.Errorf("a user who is signed in gets %d and cookies %v, want 503 and none",
+					response.StatusCode, set)
 			}
 			token := url.Values{"token": {login.token.AccessToken}}
 			if status, answer := p.post(t, "introspection_endpoint", rp, token); status != unavailable {

@@ -14,8 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// A plugin that does not start again leaves its host up: it answers 503 with Retry-After, takes nobody's cookie, says why it is not ready, and
-// goes on where it was as soon as the plugin starts.
+// A plugin that does not start again leaves its host up: it answers 503 with Retry-After, takes nobody's
+// cookie, says why it is not ready, and goes on where it was as soon as the plugin starts.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sessions-badger")
@@ -35,7 +35,8 @@ func TestOutage(t *testing.T) {
 	}
 	_ = syscall.Kill(p.plugin, syscall.SIGKILL)
 	post := func(endpoint string, form url.Values) (*http.Response, error) {
-		request, err := http.NewRequest(http.MethodPost, p.endpoint(t, endpoint), strings.NewReader(form.Encode()))
+		request, err := http.NewRequest(http.MethodPost, p.endpoint(t, endpoint),
+			strings.NewReader(form.Encode()))
 		if err != nil {
 			return nil, err
 		}
@@ -48,7 +49,8 @@ func TestOutage(t *testing.T) {
 			return post("introspection_endpoint", url.Values{"token": {login.token.AccessToken}})
 		},
 		"refresh": func() (*http.Response, error) {
-			return post("token_endpoint", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {login.token.RefreshToken}})
+			return post("token_endpoint",
+				url.Values{"grant_type": {"refresh_token"}, "refresh_token": {login.token.RefreshToken}})
 		},
 		"authorization": func() (*http.Response, error) {
 			return b.client.Get(rp.authorizeURL(oauth2.SetAuthURLParam("prompt", "none")))
@@ -68,7 +70,8 @@ func TestOutage(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" {
-			t.Errorf("%s: status %d with Retry-After %q, want 503 with one", name, response.StatusCode, response.Header.Get("Retry-After"))
+			t.Errorf("%s: status %d with Retry-After %q, want 503 with one", name, response.StatusCode,
+				response.Header.Get("Retry-After"))
 		}
 		if set := response.Header.Values("Set-Cookie"); len(set) != 0 {
 			t.Errorf("%s: cookies were set: %v", name, set)
@@ -80,7 +83,9 @@ func TestOutage(t *testing.T) {
 	if !testenv.Runs(p.host) {
 		t.Fatal("the host has died with its plugin")
 	}
-	testenv.Eventually(t, "the server's log saying why", func() bool { return p.log.Contains("no such file") })
+	testenv.Eventually(t, "the server's log saying why", func() bool {
+		return p.log.Contains("no such file")
+	})
 
 	if err := os.Rename(path+"-away", path); err != nil {
 		t.Fatal(err)
@@ -99,7 +104,8 @@ func TestOutage(t *testing.T) {
 	expectSignedIn(t, "Ann", b, rp, true)
 }
 
-// A host that is told to end answers what it was asked, closes its database, and leaves nothing behind; what it acknowledged is there afterwards.
+// A host that is told to end answers what it was asked, closes its database, and leaves nothing behind; what
+// it acknowledged is there afterwards.
 func TestHostIsToldToEnd(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, "shop")

@@ -53,11 +53,14 @@ func startProvider(t testing.TB, clients []map[string]any, users []user, flags .
 }
 
 // startProviderAt is startProvider with its data in that folder.
-func startProviderAt(t testing.TB, data string, clients []map[string]any, users []user, flags ...string) *provider {
+func startProviderAt(
+	t testing.TB, data string, clients []map[string]any, users []user, flags ...string,
+) *provider {
 	t.Helper()
 	folder := t.TempDir()
 	p := &provider{
-		data: data, flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
+		data: data, flags: flags, address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(),
+		log: watched.log(),
 	}
 	handedOut("admin token", p.adminToken)
 	for _, u := range users {
@@ -79,7 +82,8 @@ func startDemo(t testing.TB, flags ...string) *provider {
 	t.Helper()
 	p := &provider{
 		flags: flags,
-		data:  filepath.Join(t.TempDir(), "data"), address: "127.0.0.1:0", adminToken: "admin-token-" + randomText(), log: watched.log(),
+		data:  filepath.Join(t.TempDir(), "data"), address: "127.0.0.1:0",
+		adminToken: "admin-token-" + randomText(), log: watched.log(),
 	}
 	handedOut("admin token", p.adminToken)
 	p.run(t)
@@ -153,7 +157,8 @@ func (p *provider) watchKeys(t testing.TB) {
 	}
 }
 
-// announced reads the "key: value" lines up to the empty one. A key that occurs again has a line for each value.
+// announced reads the "key: value" lines up to the empty one. A key that occurs again has a line for each
+// value.
 func announced(server *testenv.Process) map[string]string {
 	values := map[string]string{}
 	for line := range server.Lines() {
@@ -248,10 +253,14 @@ func (p *provider) sessions(t testing.TB, query url.Values) []map[string]any {
 	return found
 }
 
-// post sends a form to an endpoint, by its name in the metadata, as that client and returns status and answer.
-func (p *provider) post(t testing.TB, endpoint string, rp *relyingParty, form url.Values) (int, map[string]any) {
+// post sends a form to an endpoint, by its name in the metadata, as that client and returns status and
+// answer.
+func (p *provider) post(
+	t testing.TB, endpoint string, rp *relyingParty, form url.Values,
+) (int, map[string]any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.endpoint(t, endpoint), strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.endpoint(t, endpoint),
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +273,9 @@ func (p *provider) post(t testing.TB, endpoint string, rp *relyingParty, form ur
 	defer func() { _ = response.Body.Close() }()
 	answer := map[string]any{}
 	_ = json.NewDecoder(response.Body).Decode(&answer)
-	for field, kind := range map[string]string{"access_token": "access token", "refresh_token": "refresh token", "id_token": "ID token"} {
+	for field, kind := range map[string]string{
+		"access_token": "access token", "refresh_token": "refresh token", "id_token": "ID token",
+	} {
 		if token, _ := answer[field].(string); token != "" {
 			handedOut(kind, token)
 		}
@@ -305,7 +316,8 @@ func (p *provider) active(t testing.TB, rp *relyingParty, token string) bool {
 // refresh redeems a refresh token.
 func (p *provider) refresh(t testing.TB, rp *relyingParty, token string) (int, map[string]any) {
 	t.Helper()
-	return p.post(t, "token_endpoint", rp, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+	return p.post(t, "token_endpoint", rp,
+		url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
 }
 
 func writeJSON(t testing.TB, folder, name string, value any) string {

@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A quota shows at a write only. The plugin that meets it ends; the next one serves what was acknowledged, refuses changes and says why, and
-// takes changes again when there is room.
+// A quota shows at a write only. The plugin that meets it ends; the next one serves what was acknowledged,
+// refuses changes and says why, and takes changes again when there is room.
 func TestQuotaIsUsedUp(t *testing.T) {
 	t.Parallel()
 	quota := testenv.MountQuota(t, 2048, 200)
@@ -26,8 +26,9 @@ func TestQuotaIsUsedUp(t *testing.T) {
 		ticket := make([]byte, 60<<10)
 		_, _ = rand.Read(ticket) // what can be compressed takes no room
 		return sid, client.Tickets().Create(t.Context(), &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
-			Created: now, Renewed: now, Expires: now.Add(time.Hour), Ticket: ticket,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+			AuthTime: now,
+			Created:  now, Renewed: now, Expires: now.Add(time.Hour), Ticket: ticket,
 		})
 	}
 	var acknowledged []string

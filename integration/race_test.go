@@ -9,14 +9,16 @@ import (
 	"testing"
 )
 
-// races is how often a removal runs against a code exchange and a refresh, spread over users who do it side by side.
+// races is how often a removal runs against a code exchange and a refresh, spread over users who do it side
+// by side.
 const (
 	races     = 1000
 	racers    = 8
 	racersFor = races / racers
 )
 
-// A code exchange or a refresh that races a removal loses, or what it won is dead with the rest: no live token is left either way.
+// A code exchange or a refresh that races a removal loses, or what it won is dead with the rest: no live
+// token is left either way.
 func TestRemovalRacingCodeExchangeAndRefresh(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, "shop")
@@ -48,9 +50,11 @@ func TestRemovalRacingCodeExchangeAndRefresh(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		t.Logf("exchanges: %d before the removal, %d after; refreshes: %d before, %d after", won[0], lost[0], won[1], lost[1])
+		t.Logf("exchanges: %d before the removal, %d after; refreshes: %d before, %d after", won[0], lost[0],
+			won[1], lost[1])
 		if won[0]+lost[0] != races || won[0] == 0 || lost[0] == 0 || won[1] == 0 || lost[1] == 0 {
-			t.Errorf("exchanges won %d lost %d, refreshes won %d lost %d: that was no race of %d", won[0], lost[0], won[1], lost[1], races)
+			t.Errorf("exchanges won %d lost %d, refreshes won %d lost %d: that was no race of %d", won[0],
+				lost[0], won[1], lost[1], races)
 		}
 	})
 }
@@ -101,8 +105,10 @@ func raceOnce(t *testing.T, p *provider, rp *relyingParty, u user) (exchanged, r
 		}
 	}
 	for i, token := range refreshTokens {
-		if status, answer := p.refresh(t, rp, token); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
-			t.Errorf("%s: refresh token %d answered %d %v after the removal, want invalid_grant", u.Username, i, status, answer)
+		if status, answer := p.refresh(t, rp, token); status != http.StatusBadRequest ||
+			answer["error"] != "invalid_grant" {
+			t.Errorf("%s: refresh token %d answered %d %v after the removal, want invalid_grant", u.Username,
+				i, status, answer)
 		}
 	}
 	if left := p.sessions(t, url.Values{"subject_id": {u.Subject}}); len(left) != 0 {

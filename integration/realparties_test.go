@@ -28,7 +28,8 @@ func newRealWorld(t *testing.T, parties ...*realParty) *realWorld {
 		clients = append(clients, rp.registration())
 	}
 	w := &realWorld{
-		provider: startProvider(t, clients, []user{ann, bob}), parties: parties, laptop: newBrowser(), phone: newBrowser(), bobs: newBrowser(),
+		provider: startProvider(t, clients, []user{ann, bob}), parties: parties, laptop: newBrowser(),
+		phone: newBrowser(), bobs: newBrowser(),
 	}
 	for _, rp := range parties {
 		rp.start(t, w.issuer)
@@ -44,7 +45,8 @@ func (w *realWorld) signIn(t *testing.T, rp *realParty, b *browser, u user) {
 	if !rp.asks(t, b, w.provider) {
 		t.Fatalf("%s does not ask a new browser to sign in", rp.id)
 	}
-	if page := b.open(t, rp.url+"/page", w.provider, u); strings.TrimSpace(page) != "signed in as "+u.Subject {
+	if page := b.open(t, rp.url+"/page", w.provider,
+		u); strings.TrimSpace(page) != "signed in as "+u.Subject {
 		t.Fatalf("%s at %s ended with:\n%.2000s", u.Username, rp.id, page)
 	}
 	if !rp.knows(t, b, u.Subject) {
@@ -66,7 +68,8 @@ func (w *realWorld) sids(t *testing.T, subject string, want int) []string {
 	return sids
 }
 
-// expectDelivered waits until a relying party has answered each notification of a session, the second telling included.
+// expectDelivered waits until a relying party has answered each notification of a session, the second telling
+// included.
 func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {rp.id}}
@@ -98,8 +101,11 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			if answer["sessions_removed"] != 1.0 || answer["notifications_queued"] != 1.0 {
 				t.Errorf("the removal answered %v, want one session removed and one notification", answer)
 			}
-			testenv.Eventually(t, rp.id+" ending its session", func() bool { return rp.asks(t, w.laptop, w.provider) })
-			if page := w.laptop.open(t, rp.url+"/page", w.provider, user{}); !strings.Contains(page, `name="password"`) {
+			testenv.Eventually(t, rp.id+" ending its session", func() bool {
+				return rp.asks(t, w.laptop, w.provider)
+			})
+			if page := w.laptop.open(t, rp.url+"/page", w.provider,
+				user{}); !strings.Contains(page, `name="password"`) {
 				t.Errorf("the laptop was let in again without a password:\n%.2000s", page)
 			}
 			if !rp.knows(t, w.phone, ann.Subject) {
@@ -113,7 +119,9 @@ func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 			w.signIn(t, rp, w.laptop, ann)
 			w.remove(t, map[string]any{"subject_id": ann.Subject})
 			for name, b := range map[string]*browser{"laptop": w.laptop, "phone": w.phone} {
-				testenv.Eventually(t, rp.id+" ending the session of Ann's "+name, func() bool { return rp.asks(t, b, w.provider) })
+				testenv.Eventually(t, rp.id+" ending the session of Ann's "+name, func() bool {
+					return rp.asks(t, b, w.provider)
+				})
 			}
 			if !rp.knows(t, w.bobs, bob.Subject) {
 				t.Errorf("%s ended Bob's session together with Ann's", rp.id)
@@ -132,13 +140,16 @@ func TestRealPartiesAreSignedOutByEachOther(t *testing.T) {
 		b           *browser
 		subject     string
 	}{{express, apache, w.phone, ann.Subject}, {apache, express, w.bobs, bob.Subject}} {
-		if page := c.b.open(t, c.from.url+c.from.signOut, w.provider, user{}); !strings.HasPrefix(page, "bye") {
+		if page := c.b.open(t, c.from.url+c.from.signOut, w.provider,
+			user{}); !strings.HasPrefix(page, "bye") {
 			t.Fatalf("signing out at %s ended with:\n%.2000s", c.from.id, page)
 		}
 		if !c.from.asks(t, c.b, w.provider) {
 			t.Errorf("%s goes on after its own sign-out", c.from.id)
 		}
-		testenv.Eventually(t, c.other.id+" ending its session", func() bool { return c.other.asks(t, c.b, w.provider) })
+		testenv.Eventually(t, c.other.id+" ending its session", func() bool {
+			return c.other.asks(t, c.b, w.provider)
+		})
 	}
 	for _, rp := range w.parties {
 		if !rp.knows(t, w.laptop, ann.Subject) {

@@ -22,13 +22,15 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// realParty is a relying party of somebody else's making, as a site would run it. Its page says who is signed in at it.
+// realParty is a relying party of somebody else's making, as a site would run it. Its page says who is signed
+// in at it.
 type realParty struct {
 	id, secret string
 	port, url  string
 	// callback, backChannel and signOut are paths of the relying party's own.
 	callback, backChannel, signOut string
-	// sidOnly asks the provider to leave sub out of its logout tokens: this client would end all of the user's sessions.
+	// sidOnly asks the provider to leave sub out of its logout tokens: this client would end all of the
+	// user's sessions.
 	sidOnly bool
 	// release gives up the port, for the process that listens on it.
 	release func()
@@ -36,14 +38,15 @@ type realParty struct {
 	command func(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() string)
 }
 
-// Characters that have to be escaped somewhere on the way: client credentials are form-encoded before they are put into Basic
-// (RFC 6749, section 2.3.1).
+// Characters that have to be escaped somewhere on the way: client credentials are form-encoded before they
+// are put into Basic (RFC 6749, section 2.3.1).
 const awkward = "-secret: 100%+/=&"
 
 func newApache(t *testing.T) *realParty {
 	t.Helper()
 	rp := &realParty{
-		id: "apache-rp", callback: "/page/redirect", backChannel: "/page/redirect?logout=backchannel", command: apache,
+		id: "apache-rp", callback: "/page/redirect", backChannel: "/page/redirect?logout=backchannel",
+		command: apache,
 	}
 	rp.reserve(t)
 	rp.signOut = "/page/redirect?" + url.Values{"logout": {rp.url + "/bye"}}.Encode()
@@ -53,13 +56,15 @@ func newApache(t *testing.T) *realParty {
 func newExpress(t *testing.T) *realParty {
 	t.Helper()
 	rp := &realParty{
-		id: "express-rp", callback: "/callback", backChannel: "/backchannel-logout", signOut: "/logout", sidOnly: true, command: express,
+		id: "express-rp", callback: "/callback", backChannel: "/backchannel-logout", signOut: "/logout",
+		sidOnly: true, command: express,
 	}
 	rp.reserve(t)
 	return rp
 }
 
-// reserve takes a port outside the range that the kernel gives to connections, for nobody else may take it before the process does.
+// reserve takes a port outside the range that the kernel gives to connections, for nobody else may take it
+// before the process does.
 func (rp *realParty) reserve(t *testing.T) {
 	t.Helper()
 	for range 100 {
@@ -79,11 +84,14 @@ func (rp *realParty) reserve(t *testing.T) {
 func (rp *realParty) registration() map[string]any {
 	return map[string]any{
 		"client_id": rp.id, "client_secret": rp.secret, "client_name": rp.id,
-		"redirect_uris":             []string{rp.url + rp.callback},
-		"post_logout_redirect_uris": []string{rp.url + "/bye"},
-		"backchannel_logout_uri":    rp.url + rp.backChannel, "backchannel_logout_session_required": rp.sidOnly,
-		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
-		"scope": "openid profile offline_access", "token_endpoint_auth_method": "client_secret_basic",
+		"redirect_uris":                       []string{rp.url + rp.callback},
+		"post_logout_redirect_uris":           []string{rp.url + "/bye"},
+		"backchannel_logout_uri":              rp.url + rp.backChannel,
+		"backchannel_logout_session_required": rp.sidOnly,
+		"grant_types":                         []string{"authorization_code", "refresh_token"},
+		"response_types":                      []string{"code"},
+		"scope":                               "openid profile offline_access",
+		"token_endpoint_auth_method":          "client_secret_basic",
 	}
 }
 
@@ -155,14 +163,19 @@ func apache(t *testing.T, rp *realParty, issuer string) (*exec.Cmd, func() strin
 		t.Fatal(err)
 	}
 	var modules strings.Builder
-	for _, name := range []string{"mpm_event", "authn_core", "authz_core", "authz_user", "include", "auth_openidc"} {
+	for _, name := range []string{
+		"mpm_event", "authn_core", "authz_core", "authz_user", "include", "auth_openidc",
+	} {
 		fmt.Fprintf(&modules, "LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", name, name)
 	}
 	config := strings.NewReplacer(
-		"{folder}", folder, "{port}", rp.port, "{url}", rp.url, "{issuer}", issuer, "{client_id}", rp.id, "{client_secret}", rp.secret,
+		"{folder}", folder, "{port}", rp.port, "{url}", rp.url, "{issuer}", issuer, "{client_id}", rp.id,
+		"{client_secret}", rp.secret,
 		"{passphrase}", randomText(), "{modules}", modules.String(),
 	).Replace(string(template))
-	for name, content := range map[string]string{"pages/page": string(page), "pages/bye": "bye", "apache.conf": config} {
+	for name, content := range map[string]string{
+		"pages/page": string(page), "pages/bye": "bye", "apache.conf": config,
+	} {
 		path := filepath.Join(folder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)

@@ -45,7 +45,8 @@ type signedIn struct {
 	subject string
 }
 
-// relyingParty is a client built on x/oauth2 and go-oidc, with a back-channel logout endpoint that verifies strictly.
+// relyingParty is a client built on x/oauth2 and go-oidc, with a back-channel logout endpoint that verifies
+// strictly.
 type relyingParty struct {
 	id, secret string
 	server     *httptest.Server
@@ -72,7 +73,10 @@ type notification struct {
 
 func newRelyingParty(t testing.TB, id string) *relyingParty {
 	t.Helper()
-	rp := &relyingParty{id: id, secret: "secret of " + id + " " + randomText(), pending: map[string]attempt{}, seen: map[string]bool{}}
+	rp := &relyingParty{
+		id: id, secret: "secret of " + id + " " + randomText(), pending: map[string]attempt{},
+		seen: map[string]bool{},
+	}
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /login", rp.login)
 	routes.HandleFunc("GET /callback", rp.callback)
@@ -86,10 +90,12 @@ func newRelyingParty(t testing.TB, id string) *relyingParty {
 func (rp *relyingParty) registration() map[string]any {
 	return map[string]any{
 		"client_id": rp.id, "client_secret": rp.secret, "client_name": rp.id,
-		"redirect_uris":          []string{rp.server.URL + "/callback"},
-		"backchannel_logout_uri": rp.server.URL + "/backchannel?from=op",
-		"grant_types":            []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"},
-		"scope": "openid profile offline_access", "token_endpoint_auth_method": "client_secret_basic",
+		"redirect_uris":              []string{rp.server.URL + "/callback"},
+		"backchannel_logout_uri":     rp.server.URL + "/backchannel?from=op",
+		"grant_types":                []string{"authorization_code", "refresh_token"},
+		"response_types":             []string{"code"},
+		"scope":                      "openid profile offline_access",
+		"token_endpoint_auth_method": "client_secret_basic",
 	}
 }
 
@@ -102,8 +108,9 @@ func (rp *relyingParty) discover(t testing.TB, p *provider) {
 	}
 	rp.verifier = op.Verifier(&oidc.Config{ClientID: rp.id})
 	rp.config = &oauth2.Config{
-		ClientID: rp.id, ClientSecret: rp.secret, Endpoint: op.Endpoint(), RedirectURL: rp.server.URL + "/callback",
-		Scopes: []string{oidc.ScopeOpenID, "profile", oidc.ScopeOfflineAccess},
+		ClientID: rp.id, ClientSecret: rp.secret, Endpoint: op.Endpoint(),
+		RedirectURL: rp.server.URL + "/callback",
+		Scopes:      []string{oidc.ScopeOpenID, "profile", oidc.ScopeOfflineAccess},
 	}
 }
 
@@ -116,7 +123,8 @@ func (rp *relyingParty) authorizeURL(extra ...oauth2.AuthCodeOption) string {
 	rp.mutex.Lock()
 	rp.pending[state] = a
 	rp.mutex.Unlock()
-	return rp.config.AuthCodeURL(state, append(extra, oidc.Nonce(a.nonce), oauth2.S256ChallengeOption(a.verifier))...)
+	return rp.config.AuthCodeURL(state,
+		append(extra, oidc.Nonce(a.nonce), oauth2.S256ChallengeOption(a.verifier))...)
 }
 
 func (rp *relyingParty) callback(w http.ResponseWriter, r *http.Request) {
@@ -141,7 +149,9 @@ func (rp *relyingParty) redeem(ctx context.Context, callback url.Values) (*signe
 	case !known:
 		return nil, errors.New("unknown state")
 	case callback.Get("error") != "":
-		return nil, fmt.Errorf("the provider answered %s: %s", callback.Get("error"), callback.Get("error_description"))
+		return nil,
+			fmt.Errorf("the provider answered %s: %s", callback.Get("error"),
+				callback.Get("error_description"))
 	}
 	handedOut("authorization code", callback.Get("code"))
 	handedOut("code verifier", a.verifier)
@@ -165,7 +175,9 @@ func (rp *relyingParty) redeem(ctx context.Context, callback url.Values) (*signe
 		return nil, err
 	}
 	if idToken.Nonce != a.nonce || claims.SID == "" || claims.AuthTime == 0 {
-		return nil, fmt.Errorf("ID token with nonce match %t, sid %q, auth_time %d", idToken.Nonce == a.nonce, claims.SID, claims.AuthTime)
+		return nil,
+			fmt.Errorf("ID token with nonce match %t, sid %q, auth_time %d", idToken.Nonce == a.nonce,
+				claims.SID, claims.AuthTime)
 	}
 	return &signedIn{token: token, idToken: raw, sid: claims.SID, subject: idToken.Subject}, nil
 }
@@ -222,7 +234,8 @@ func (rp *relyingParty) verifyLogout(r *http.Request) (*oidc.LogoutToken, error)
 	return token, nil
 }
 
-// told returns how often the client was notified of the end of a session. A logout token that was refused fails the test.
+// told returns how often the client was notified of the end of a session. A logout token that was refused
+// fails the test.
 func (rp *relyingParty) told(t testing.TB, sid string) int {
 	t.Helper()
 	rp.mutex.Lock()
@@ -292,7 +305,8 @@ func (wantsPages) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]*)"`)
 
-// signIn opens the client's sign-in and answers the provider's pages as the user until the client says who is signed in.
+// signIn opens the client's sign-in and answers the provider's pages as the user until the client says who is
+// signed in.
 func (b *browser) signIn(t testing.TB, rp *relyingParty, p *provider, u user) signedIn {
 	t.Helper()
 	page := b.open(t, rp.server.URL+"/login", p, u)

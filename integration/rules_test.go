@@ -9,59 +9,81 @@ import (
 	"testing"
 )
 
-// What this project promises, rule by rule, and tests that fail when a rule is broken: functions, or cases of the suites that every backend
-// runs, by their name. There are more; each of these must be there.
+// What this project promises, rule by rule, and tests that fail when a rule is broken: functions, or cases of
+// the suites that every backend runs, by their name. There are more; each of these must be there.
 var rules = map[string][]string{
 	"1. Ending is one bounded transaction, with its notifications": {
-		"a session ends together with its notifications", "of many ends of one session one ends it", "ends by sid and by subject notify each client once",
-		"a session with many grants ends and is counted completely", "TestInterruptedRemovalIsResumed", "TestEndingOfAllSurvivesKills", "TestTorture",
+		"a session ends together with its notifications", "of many ends of one session one ends it",
+		"ends by sid and by subject notify each client once",
+		"a session with many grants ends and is counted completely", "TestInterruptedRemovalIsResumed",
+		"TestEndingOfAllSurvivesKills", "TestTorture",
 	},
 	"2. No token outlives its session unnoticed": {
-		"grants die with a session that is idle for too long", "grants die with an ended session", "nothing brings the grants of an ended session back",
-		"offline refresh tokens outlive a sign-out that keeps them", "kept tokens outlive the session, and codes never do",
-		"the end of a session races everything and no token is left", "TestRemovalRacingCodeExchangeAndRefresh",
+		"grants die with a session that is idle for too long", "grants die with an ended session",
+		"nothing brings the grants of an ended session back",
+		"offline refresh tokens outlive a sign-out that keeps them",
+		"kept tokens outlive the session, and codes never do",
+		"the end of a session races everything and no token is left",
+		"TestRemovalRacingCodeExchangeAndRefresh",
 	},
 	"3. Retries are safe": {
-		"a repeated batch gets the same answer and applies nothing twice", "a repeated ending gets the same answer and queues nothing twice",
-		"of many uses of one code one wins, and its family is revoked", "TestLostAnswers", "TestRefreshGrace", "TestCodeUsedTwiceRevokesTheFamily",
+		"a repeated batch gets the same answer and applies nothing twice",
+		"a repeated ending gets the same answer and queues nothing twice",
+		"of many uses of one code one wins, and its family is revoked", "TestLostAnswers", "TestRefreshGrace",
+		"TestCodeUsedTwiceRevokesTheFamily",
 	},
 	"4. A lost store is never \"not found\"": {
-		"a cancelled call is never not found", "TestLostStoreIsNotSignedOut", "TestEveryEndpointWhenTheStoreIsUnavailable",
+		"a cancelled call is never not found", "TestLostStoreIsNotSignedOut",
+		"TestEveryEndpointWhenTheStoreIsUnavailable",
 		"TestEveryEndpointWhenTheSessionHasEnded", "TestOutage",
 	},
 	"5. Query": {
-		"pages by subject", "a token of another filter or order is refused", "a page whose rows are gone leads on in both directions",
-		"an empty page behind the last shows what comes later", "TestSubstringWalkIsBounded", "TestPagingOverHTTP", "TestQueriesFindEachSession",
+		"pages by subject", "a token of another filter or order is refused",
+		"a page whose rows are gone leads on in both directions",
+		"an empty page behind the last shows what comes later", "TestSubstringWalkIsBounded",
+		"TestPagingOverHTTP", "TestQueriesFindEachSession",
 	},
 	"6. Remove": {
-		"each combination of flags does what it says, by sid", "each combination of flags does what it says, by subject",
-		"the session ends, and only the named client is revoked and notified", "a dry run counts narrowed endings too",
+		"each combination of flags does what it says, by sid",
+		"each combination of flags does what it says, by subject",
+		"the session ends, and only the named client is revoked and notified",
+		"a dry run counts narrowed endings too",
 		"TestRemovalEndsExactlyWhatItNames", "TestRemovalRefusesBadInput",
 	},
 	"7. Notify": {
-		"TestBackChannelLogout_2_4_Claims", "TestBackChannelLogout_2_5_Request", "TestToldOnTheThirdTry", "TestRetryAfter",
-		"TestHangingClientDelaysNobody", "TestRebinding", "a client that used the session recently is notified again",
+		"TestBackChannelLogout_2_4_Claims", "TestBackChannelLogout_2_5_Request", "TestToldOnTheThirdTry",
+		"TestRetryAfter",
+		"TestHangingClientDelaysNobody", "TestRebinding",
+		"a client that used the session recently is notified again",
 		"an answer under an outdated claim changes nothing", "TestKilledBetweenRemovalAndDelivery",
 	},
 	"8. Expiry": {
-		"TestRule8_ExpiryIsDrivenByTheNextDueTime", "TestRule8_TwoHostsEndASessionOnce", "TestRule8_SweepAndBrowsersEndASessionOnce",
-		"TestRule8_ShorterSessionsOfAnotherHost", "TestRule8_ClockThatIsSetBack", "TestSweepGoesPastSessionsThatSlid", "TestWhoIsToldOfExpiry",
-		"a sweep ends at most as many as allowed, those due first first", "a sweep races a renewal and the session ends or slides",
-		"a session that slid is not ended, and is when it is due", "TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet",
+		"TestRule8_ExpiryIsDrivenByTheNextDueTime", "TestRule8_TwoHostsEndASessionOnce",
+		"TestRule8_SweepAndBrowsersEndASessionOnce",
+		"TestRule8_ShorterSessionsOfAnotherHost", "TestRule8_ClockThatIsSetBack",
+		"TestSweepGoesPastSessionsThatSlid", "TestWhoIsToldOfExpiry",
+		"a sweep ends at most as many as allowed, those due first first",
+		"a sweep races a renewal and the session ends or slides",
+		"a session that slid is not ended, and is when it is due",
+		"TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet",
 	},
 	"9. Inactivity": {
-		"TestRule9_ClientsThatCoordinateKeepTheSessionAlive", "TestSliding", "TestRenewalThatFails", "no renewal passes the absolute limit",
+		"TestRule9_ClientsThatCoordinateKeepTheSessionAlive", "TestSliding", "TestRenewalThatFails",
+		"no renewal passes the absolute limit",
 		"a session at its expiry is expired", "a session slides with a batch, within the throttle",
 	},
 	"10. Replacement": {
-		"TestRule10_EverySignInChangesTheSecret", "TestRule10_TwoUsersSignInOverOneSession", "TestRule10_AReplacementThatFailsSignsNobodyIn",
+		"TestRule10_EverySignInChangesTheSecret", "TestRule10_TwoUsersSignInOverOneSession",
+		"TestRule10_AReplacementThatFailsSignsNobodyIn",
 		"TestRule10_StepUpOfTheSameUserKeepsTheSid", "TestReplacement", "TestConcurrentStepUps",
 	},
 	"11. The host keeps serving": {
-		"TestPluginIsKilled", "TestPluginThatHangsIsReplaced", "TestCallsWaitOverAStartThatFails", "TestHostIsKilled", "TestTorture",
+		"TestPluginIsKilled", "TestPluginThatHangsIsReplaced", "TestCallsWaitOverAStartThatFails",
+		"TestHostIsKilled", "TestTorture",
 	},
 	"12. Swap": {
-		"TestSwapWhileUsersWork", "TestSwapKilledHalfWay", "TestSwapUnderLoad", "TestSwapIsAborted", "TestHostStartsOnTheBackendThatServes",
+		"TestSwapWhileUsersWork", "TestSwapKilledHalfWay", "TestSwapUnderLoad", "TestSwapIsAborted",
+		"TestHostStartsOnTheBackendThatServes",
 	},
 }
 

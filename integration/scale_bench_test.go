@@ -26,8 +26,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// What queries, a removal and a start of the plugin cost as the number of sessions grows, over the process boundary and with durable
-// writes. 1,000,000 sessions take minutes to make: only with SESSIONS_BENCH_LARGE set (make bench-large).
+// What queries, a removal and a start of the plugin cost as the number of sessions grows, over the process
+// boundary and with durable writes. 1,000,000 sessions take minutes to make: only with SESSIONS_BENCH_LARGE
+// set (make bench-large).
 func BenchmarkScale(b *testing.B) {
 	sizes := []int{10_000}
 	if os.Getenv("SESSIONS_BENCH_LARGE") != "" {
@@ -45,7 +46,8 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
-// scale is a plugin with n sessions, each of a subject of its own but for the many of one, all used by one client.
+// scale is a plugin with n sessions, each of a subject of its own but for the many of one, all used by one
+// client.
 type scale struct {
 	n       int
 	config  plugin.Config
@@ -64,7 +66,8 @@ const (
 func newScale(b *testing.B, n int) *scale {
 	b.Helper()
 	s := &scale{n: n, start: time.Now().UTC(), config: plugin.Config{
-		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()}, Logger: slog.New(slog.DiscardHandler),
+		Path: binary(b, "sessions-badger"), Settings: badger.Settings{Path: b.TempDir()},
+		Logger: slog.New(slog.DiscardHandler),
 	}}
 	s.open(b)
 	b.Cleanup(func() { s.close(b) })
@@ -101,7 +104,8 @@ func (s *scale) signIn(ctx context.Context, i int) error {
 	sid := fmt.Sprintf("sid-%d", i)
 	created := s.start.Add(time.Duration(i) * time.Millisecond)
 	err := s.backend.Tickets().Create(ctx, &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: s.subject(i), DisplayName: "Ann Example", Issuer: "https://op.example",
+		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: s.subject(i), DisplayName: "Ann Example",
+		Issuer:   "https://op.example",
 		AuthTime: created, Created: created, Renewed: created, Expires: s.start.AddDate(0, 0, 30),
 		RemoteAddr: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", Ticket: make([]byte, 200),
 	})
@@ -158,7 +162,10 @@ func (s *scale) beforeLast(b *testing.B, filter ticketstore.SessionFilter) strin
 	page := s.query(b, ticketstore.SessionQuery{Filter: filter, Count: 25})
 	total, seen := page.TotalCount, len(page.Sessions)
 	for total-seen > 25 {
-		page = s.query(b, ticketstore.SessionQuery{ResultsToken: page.ResultsToken, Count: min(total-seen-25, ticketstore.MaxCount)})
+		page = s.query(b,
+			ticketstore.SessionQuery{
+				ResultsToken: page.ResultsToken, Count: min(total-seen-25, ticketstore.MaxCount),
+			})
 		seen += len(page.Sessions)
 	}
 	return page.ResultsToken
@@ -167,7 +174,8 @@ func (s *scale) beforeLast(b *testing.B, filter ticketstore.SessionFilter) strin
 // adminPage renders the admin page's first view over HTTP.
 func (s *scale) adminPage(b *testing.B) {
 	adapter, err := hostadapter.New(b.Context(), hostadapter.Config{
-		Backend: s.backend, Issuer: "https://op.example", Keys: [][]byte{make([]byte, hostadapter.MinKey)}, Clients: logout.ClientMap{},
+		Backend: s.backend, Issuer: "https://op.example", Keys: [][]byte{make([]byte, hostadapter.MinKey)},
+		Clients: logout.ClientMap{},
 		Signer: hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
 			return hostadapter.SigningKey{Key: benchKey()}, nil
 		}),
@@ -177,8 +185,12 @@ func (s *scale) adminPage(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = adapter.Close() }()
-	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) { return admin.Actor{ID: "bench"}, nil }
-	server := httptest.NewServer(admin.Handler(admin.Config{Operations: adapter.Operations(), Authorize: authorize}))
+	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) {
+		return admin.Actor{ID: "bench"}, nil
+	}
+	server := httptest.NewServer(admin.Handler(admin.Config{
+		Operations: adapter.Operations(), Authorize: authorize,
+	}))
 	defer server.Close()
 	for b.Loop() {
 		response, err := http.Get(server.URL + "/ui/")
@@ -187,7 +199,8 @@ func (s *scale) adminPage(b *testing.B) {
 		}
 		page, err := io.ReadAll(response.Body)
 		_ = response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusOK || !strings.Contains(string(page), "Ann Example") {
+		if err != nil || response.StatusCode != http.StatusOK ||
+			!strings.Contains(string(page), "Ann Example") {
 			b.Fatalf("the admin page answered %d, %v, want 200 with sessions", response.StatusCode, err)
 		}
 	}
@@ -201,7 +214,8 @@ func (s *scale) removals(b *testing.B) {
 			s.removed++
 		}
 		result, err := s.backend.Logout().End(b.Context(), &logout.Ending{
-			OperationID: fmt.Sprintf("end-%d", s.removed), SubjectID: s.subject(s.removed), Reason: logout.Terminated,
+			OperationID: fmt.Sprintf("end-%d", s.removed), SubjectID: s.subject(s.removed),
+			Reason: logout.Terminated,
 		}, time.Now().UTC())
 		if err != nil || result.SessionsRemoved != 1 {
 			b.Fatalf("removal of session %d: %+v, error %v, want one session removed", s.removed, result, err)
@@ -210,7 +224,8 @@ func (s *scale) removals(b *testing.B) {
 	b.ReportMetric(memory(b, s.backend.PID()), "MiB")
 }
 
-// opens times the start of the plugin on the sessions that another process has left behind, up to the first answer.
+// opens times the start of the plugin on the sessions that another process has left behind, up to the first
+// answer.
 func (s *scale) opens(b *testing.B, end func(b *testing.B)) {
 	for b.Loop() {
 		b.StopTimer()
@@ -238,7 +253,8 @@ func (s *scale) close(b *testing.B) {
 	}
 }
 
-// kill ends the plugin as a crash would, with sessions in it that are in the log only, and waits until it is gone.
+// kill ends the plugin as a crash would, with sessions in it that are in the log only, and waits until it is
+// gone.
 func (s *scale) kill(b *testing.B) {
 	b.Helper()
 	for range 1000 {

@@ -12,17 +12,23 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger"
 )
 
-// What is secret is in no log: not what the server handed out, and not what was handed to it, whether it was right or wrong. Every process
-// that the tests of this package start is watched, and TestMain looks through all that they have written; this test does what the others
-// do not, and sees to it that no kind of secret is missing.
+// What is secret is in no log: not what the server handed out, and not what was handed to it, whether it was
+// right or wrong. Every process that the tests of this package start is watched, and TestMain looks through
+// all that they have written; this test does what the others do not, and sees to it that no kind of secret is
+// missing.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	code := w.annsBrowser.code(t, w.shop).Get("code")
 	handedOut("authorization code", code)
-	w.post(t, "token_endpoint", w.mail, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"https://elsewhere.example"}})
+	w.post(t, "token_endpoint", w.mail,
+		url.Values{
+			"grant_type": {"authorization_code"}, "code": {code},
+			"redirect_uri": {"https://elsewhere.example"},
+		})
 	w.refresh(t, w.mail, w.annAtShop.token.RefreshToken) // another client's
-	w.post(t, "token_endpoint", &relyingParty{id: "shop", secret: w.mail.secret}, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {code}})
+	w.post(t, "token_endpoint", &relyingParty{id: "shop", secret: w.mail.secret},
+		url.Values{"grant_type": {"refresh_token"}, "refresh_token": {code}})
 	w.post(t, "revocation_endpoint", w.mail, url.Values{"token": {w.annAtShop.token.AccessToken}})
 	sendSecretsAstray(t, w)
 	w.remove(t, map[string]any{"subject_id": ann.Subject})
@@ -31,7 +37,8 @@ func TestNothingSecretIsLogged(t *testing.T) {
 
 	openWithKey(t, hex.EncodeToString([]byte(randomText()[:16])))
 	for _, kind := range []string{
-		"admin token", "password", "client secret", "authorization code", "access token", "refresh token", "ID token", "logout token", "cookie",
+		"admin token", "password", "client secret", "authorization code", "access token", "refresh token",
+		"ID token", "logout token", "cookie",
 		"operator cookie", "form", "code verifier", "global secret", "signing key", "encryption key",
 	} {
 		if !watched.knows(kind) {
@@ -51,13 +58,18 @@ func sendSecretsAstray(t *testing.T, w *world) {
 	w.admin(t, http.MethodGet, "/sessions?"+token+"=1", nil)
 	w.admin(t, http.MethodPost, "/sessions/remove", map[string]any{w.annAtShop.token.RefreshToken: true})
 	for _, path := range []string{
-		"/logout?id_token_hint=" + w.annAtShop.idToken + "x", "/logout?client_id=shop&post_logout_redirect_uri=" + token, "/userinfo?access_token=" + token,
+		"/logout?id_token_hint=" + w.annAtShop.idToken + "x",
+		"/logout?client_id=shop&post_logout_redirect_uri=" + token, "/userinfo?access_token=" + token,
 		"/oauth2/auth?client_id=" + token, "/nowhere/" + token,
 	} {
-		w.annsBrowser.do(t, func() (*http.Response, error) { return w.annsBrowser.client.Get(w.issuer + path) })
+		w.annsBrowser.do(t, func() (*http.Response, error) {
+			return w.annsBrowser.client.Get(w.issuer + path)
+		})
 	}
-	for _, credentials := range []string{"Bearer " + w.annAtShop.token.RefreshToken, "Bearer " + w.adminToken + "x", "Basic " + w.adminToken} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.issuer+"/admin/sessions", http.NoBody)
+	for _, credentials := range []string{"Bearer " + w.annAtShop.token.RefreshToken, "Bearer " +
+		w.adminToken + "x", "Basic " + w.adminToken} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.issuer+"/admin/sessions",
+			http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +87,8 @@ func operatorSignsIn(t *testing.T, w *world) {
 	b := newBrowser()
 	for _, token := range []string{w.annAtShop.token.AccessToken, w.adminToken} {
 		b.do(t, func() (*http.Response, error) {
-			return b.client.PostForm(w.issuer+"/admin/sign-in", url.Values{"token": {token}, "next": {"/admin/ui/"}})
+			return b.client.PostForm(w.issuer+"/admin/sign-in",
+				url.Values{"token": {token}, "next": {"/admin/ui/"}})
 		})
 	}
 	page, err := url.Parse(w.issuer + "/admin/ui/")
@@ -98,8 +111,9 @@ func openWithKey(t *testing.T, key string) {
 	log := watched.log()
 	open := func(key string) error {
 		client, err := plugin.Open(t.Context(), plugin.Config{
-			Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: folder, EncryptionKey: key}, CallTimeout: patience,
-			Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Path: binary(t, "sessions-badger"), Settings: badger.Settings{Path: folder, EncryptionKey: key},
+			CallTimeout: patience,
+			Logger:      slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		})
 		if err != nil {
 			return err
@@ -109,7 +123,8 @@ func openWithKey(t *testing.T, key string) {
 	if err := open(key); err != nil {
 		t.Fatalf("open with an encryption key: %v", err)
 	}
-	for name, wrong := range map[string]string{"another key": "00" + key[2:], "half a key": key[:len(key)-1], "no hex": key + "xx"} {
+	for name, wrong := range map[string]string{"another key": "00" +
+		key[2:], "half a key": key[:len(key)-1], "no hex": key + "xx"} {
 		handedOut("encryption key", wrong)
 		err := open(wrong)
 		if err == nil {

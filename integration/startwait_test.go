@@ -70,7 +70,8 @@ func TestStartOverAStoreInUse(t *testing.T) {
 	if waited < config.StartTimeout/2 || waited > config.StartTimeout+10*time.Second {
 		t.Errorf("it took %s, want about %s", waited, config.StartTimeout)
 	}
-	if _, err := owner.Tickets().Get(t.Context(), ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := owner.Tickets().Get(t.Context(),
+		ticketstore.Key{1}); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("the owner: got %v, want ErrNotFound", err)
 	}
 }

@@ -19,8 +19,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{shop: newRelyingParty(t, "shop"), mail: newRelyingParty(t, "mail"), annsBrowser: newBrowser(), bobsBrowser: newBrowser()}
-	w.provider = startProvider(t, []map[string]any{w.shop.registration(), w.mail.registration()}, []user{ann, bob})
+	w := &world{
+		shop: newRelyingParty(t, "shop"), mail: newRelyingParty(t, "mail"), annsBrowser: newBrowser(),
+		bobsBrowser: newBrowser(),
+	}
+	w.provider = startProvider(t, []map[string]any{w.shop.registration(), w.mail.registration()},
+		[]user{ann, bob})
 	w.shop.discover(t, w.provider)
 	w.mail.discover(t, w.provider)
 	w.annAtShop = w.annsBrowser.signIn(t, w.shop, w.provider, ann)
@@ -47,12 +51,15 @@ func (w *world) expectAlive(t *testing.T, who string, rp *relyingParty, login *s
 // expectDead holds that a sign-in's tokens are worthless.
 func (w *world) expectDead(t *testing.T, who string, rp *relyingParty, login signedIn) {
 	t.Helper()
-	for kind, token := range map[string]string{"access": login.token.AccessToken, "refresh": login.token.RefreshToken} {
+	for kind, token := range map[string]string{
+		"access": login.token.AccessToken, "refresh": login.token.RefreshToken,
+	} {
 		if w.active(t, rp, token) {
 			t.Errorf("%s at %s: %s token active, want inactive", who, rp.id, kind)
 		}
 	}
-	if status, answer := w.refresh(t, rp, login.token.RefreshToken); status != http.StatusBadRequest || answer["error"] != "invalid_grant" {
+	if status, answer := w.refresh(t, rp, login.token.RefreshToken); status != http.StatusBadRequest ||
+		answer["error"] != "invalid_grant" {
 		t.Errorf("%s at %s: refresh answered %d %v, want 400 invalid_grant", who, rp.id, status, answer)
 	}
 }
@@ -62,7 +69,8 @@ func expectSignedIn(t *testing.T, who string, b *browser, rp *relyingParty, want
 	t.Helper()
 	callback := b.code(t, rp)
 	if got := callback.Get("code") != ""; got != want {
-		t.Errorf("%s: a silent authorization got a code: %t, want %t (error %q)", who, got, want, callback.Get("error"))
+		t.Errorf("%s: a silent authorization got a code: %t, want %t (error %q)", who, got, want,
+			callback.Get("error"))
 	}
 	if !want && callback.Get("error") != "login_required" {
 		t.Errorf("%s: a silent authorization answered %q, want login_required", who, callback.Get("error"))
@@ -90,7 +98,8 @@ func TestSingleSignOn(t *testing.T) {
 		t.Errorf("Ann gave her password %d times for two clients, want once", w.annsBrowser.passwords)
 	}
 	if w.annAtShop.sid != w.annAtMail.sid || w.annAtShop.sid == w.bobAtShop.sid {
-		t.Errorf("sids: Ann %s at the shop and %s at mail, want one; Bob %s, want another", w.annAtShop.sid, w.annAtMail.sid, w.bobAtShop.sid)
+		t.Errorf("sids: Ann %s at the shop and %s at mail, want one; Bob %s, want another", w.annAtShop.sid,
+			w.annAtMail.sid, w.bobAtShop.sid)
 	}
 	w.expectAlive(t, "Ann", w.shop, &w.annAtShop)
 	w.expectAlive(t, "Bob", w.mail, &w.bobAtMail)
@@ -103,11 +112,13 @@ func TestQueriesFindEachSession(t *testing.T) {
 		query url.Values
 		want  []string
 	}{
-		"all":               {url.Values{"order": {"asc"}}, []string{w.annAtShop.sid, w.bobAtShop.sid}},
-		"newest first":      {url.Values{}, []string{w.bobAtShop.sid, w.annAtShop.sid}},
-		"by subject":        {url.Values{"subject_id": {ann.Subject}}, []string{w.annAtShop.sid}},
-		"by sid":            {url.Values{"session_id": {w.bobAtShop.sid}}, []string{w.bobAtShop.sid}},
-		"by client":         {url.Values{"client_id": {"mail"}, "order": {"asc"}}, []string{w.annAtShop.sid, w.bobAtShop.sid}},
+		"all":          {url.Values{"order": {"asc"}}, []string{w.annAtShop.sid, w.bobAtShop.sid}},
+		"newest first": {url.Values{}, []string{w.bobAtShop.sid, w.annAtShop.sid}},
+		"by subject":   {url.Values{"subject_id": {ann.Subject}}, []string{w.annAtShop.sid}},
+		"by sid":       {url.Values{"session_id": {w.bobAtShop.sid}}, []string{w.bobAtShop.sid}},
+		"by client": {
+			url.Values{"client_id": {"mail"}, "order": {"asc"}}, []string{w.annAtShop.sid, w.bobAtShop.sid},
+		},
 		"by display name":   {url.Values{"display_name": {"NN EX"}}, []string{w.annAtShop.sid}},
 		"subject and sid":   {url.Values{"subject_id": {ann.Subject}, "session_id": {w.bobAtShop.sid}}, nil},
 		"an unknown client": {url.Values{"client_id": {"nobody"}}, nil},
@@ -128,7 +139,8 @@ func TestQueriesFindEachSession(t *testing.T) {
 	}
 	session := w.sessions(t, url.Values{"subject_id": {ann.Subject}})[0]
 	clients, _ := session["client_ids"].([]any)
-	if session["display_name"] != ann.Name || len(clients) != 2 || session["issuer"] != w.issuer || session["auth_time"] == nil {
+	if session["display_name"] != ann.Name || len(clients) != 2 || session["issuer"] != w.issuer ||
+		session["auth_time"] == nil {
 		t.Errorf("Ann's session is shown as %v", session)
 	}
 }
@@ -139,7 +151,9 @@ func TestRemovalEndsExactlyWhatItNames(t *testing.T) {
 		"by subject": func(*world) map[string]any { return map[string]any{"subject_id": ann.Subject} },
 		"by sid":     func(w *world) map[string]any { return map[string]any{"session_id": w.annAtShop.sid} },
 		"by both": func(w *world) map[string]any {
-			return map[string]any{"subject_id": ann.Subject, "session_id": w.annAtShop.sid, "reason": "a lost laptop"}
+			return map[string]any{
+				"subject_id": ann.Subject, "session_id": w.annAtShop.sid, "reason": "a lost laptop",
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +161,9 @@ func TestRemovalEndsExactlyWhatItNames(t *testing.T) {
 			w := newWorld(t)
 			body := selector(w)
 			body["dry_run"] = true
-			counts := map[string]float64{"sessions_removed": 1, "grants_revoked": 4, "consents_revoked": 2, "notifications_queued": 2}
+			counts := map[string]float64{
+				"sessions_removed": 1, "grants_revoked": 4, "consents_revoked": 2, "notifications_queued": 2,
+			}
 			w.expectCounts(t, w.remove(t, body), counts)
 			w.expectAlive(t, "Ann after a dry run", w.shop, &w.annAtShop)
 			delete(body, "dry_run")
@@ -168,7 +184,8 @@ func TestRemovalEndsExactlyWhatItNames(t *testing.T) {
 			if w.shop.told(t, w.bobAtShop.sid)+w.mail.told(t, w.bobAtMail.sid) > 0 {
 				t.Error("a client was notified of the end of Bob's session")
 			}
-			w.expectCounts(t, w.remove(t, body), map[string]float64{"sessions_removed": 0, "grants_revoked": 0, "notifications_queued": 0})
+			w.expectCounts(t, w.remove(t, body),
+				map[string]float64{"sessions_removed": 0, "grants_revoked": 0, "notifications_queued": 0})
 		})
 	}
 }
@@ -177,7 +194,11 @@ func TestEachFlagOff(t *testing.T) {
 	t.Parallel()
 	for flag, check := range map[string]func(t *testing.T, w *world, answer map[string]any){
 		"remove_server_side_session": func(t *testing.T, w *world, answer map[string]any) {
-			w.expectCounts(t, answer, map[string]float64{"sessions_removed": 0, "grants_revoked": 4, "consents_revoked": 2, "notifications_queued": 2})
+			w.expectCounts(t, answer,
+				map[string]float64{
+					"sessions_removed": 0, "grants_revoked": 4, "consents_revoked": 2,
+					"notifications_queued": 2,
+				})
 			w.expectDead(t, "Ann", w.shop, w.annAtShop)
 			w.expectTold(t, w.mail, w.annAtMail.sid)
 			if found := w.sessions(t, url.Values{"subject_id": {ann.Subject}}); len(found) != 1 {
@@ -186,19 +207,28 @@ func TestEachFlagOff(t *testing.T) {
 			passwords := w.annsBrowser.passwords
 			again := w.annsBrowser.signIn(t, w.shop, w.provider, ann)
 			if again.sid != w.annAtShop.sid || w.annsBrowser.passwords != passwords {
-				t.Errorf("signing in again asked for a password %t, sid kept %t; want the kept session", w.annsBrowser.passwords != passwords, again.sid == w.annAtShop.sid)
+				t.Errorf("signing in again asked for a password %t, sid kept %t; want the kept session",
+					w.annsBrowser.passwords != passwords, again.sid == w.annAtShop.sid)
 			}
 			w.expectAlive(t, "Ann again", w.shop, &again)
 			w.expectDead(t, "Ann's old tokens", w.shop, w.annAtShop)
 		},
 		"revoke_tokens": func(t *testing.T, w *world, answer map[string]any) {
-			w.expectCounts(t, answer, map[string]float64{"sessions_removed": 1, "grants_revoked": 0, "consents_revoked": 2, "notifications_queued": 2})
+			w.expectCounts(t, answer,
+				map[string]float64{
+					"sessions_removed": 1, "grants_revoked": 0, "consents_revoked": 2,
+					"notifications_queued": 2,
+				})
 			expectSignedIn(t, "Ann", w.annsBrowser, w.shop, false)
 			w.expectAlive(t, "Ann", w.shop, &w.annAtShop)
 			w.expectTold(t, w.shop, w.annAtShop.sid)
 		},
 		"revoke_consents": func(t *testing.T, w *world, answer map[string]any) {
-			w.expectCounts(t, answer, map[string]float64{"sessions_removed": 1, "grants_revoked": 4, "consents_revoked": 0, "notifications_queued": 2})
+			w.expectCounts(t, answer,
+				map[string]float64{
+					"sessions_removed": 1, "grants_revoked": 4, "consents_revoked": 0,
+					"notifications_queued": 2,
+				})
 			w.expectDead(t, "Ann", w.mail, w.annAtMail)
 			consents := w.annsBrowser.consents
 			w.annsBrowser.signIn(t, w.mail, w.provider, ann)
@@ -207,7 +237,11 @@ func TestEachFlagOff(t *testing.T) {
 			}
 		},
 		"send_backchannel_logout_notification": func(t *testing.T, w *world, answer map[string]any) {
-			w.expectCounts(t, answer, map[string]float64{"sessions_removed": 1, "grants_revoked": 4, "consents_revoked": 2, "notifications_queued": 0})
+			w.expectCounts(t, answer,
+				map[string]float64{
+					"sessions_removed": 1, "grants_revoked": 4, "consents_revoked": 2,
+					"notifications_queued": 0,
+				})
 			w.expectDead(t, "Ann", w.shop, w.annAtShop)
 			_, deliveries := w.admin(t, http.MethodGet, "/logout/deliveries?session_id="+w.annAtShop.sid, nil)
 			if list, _ := deliveries["results"].([]any); len(list) != 0 {
@@ -232,7 +266,8 @@ func TestNarrowedToAClient(t *testing.T) {
 	if len(left) != 1 || left[0] != "mail" {
 		t.Errorf("clients left alone %v, want mail", left)
 	}
-	w.expectCounts(t, answer, map[string]float64{"sessions_removed": 1, "grants_revoked": 2, "notifications_queued": 1})
+	w.expectCounts(t, answer,
+		map[string]float64{"sessions_removed": 1, "grants_revoked": 2, "notifications_queued": 1})
 	w.expectDead(t, "Ann", w.shop, w.annAtShop)
 	w.expectAlive(t, "Ann", w.mail, &w.annAtMail)
 	w.expectTold(t, w.shop, w.annAtShop.sid)
@@ -248,8 +283,10 @@ func TestRemovalRefusesBadInput(t *testing.T) {
 		body  map[string]any
 		field string
 	}{
-		"nobody named":     {map[string]any{}, "subject_id"},
-		"an empty list":    {map[string]any{"subject_id": ann.Subject, "client_ids": []string{}}, "client_ids"},
+		"nobody named": {map[string]any{}, "subject_id"},
+		"an empty list": {
+			map[string]any{"subject_id": ann.Subject, "client_ids": []string{}}, "client_ids",
+		},
 		"an unknown field": {map[string]any{"subject_id": ann.Subject, "revoke_token": true}, "revoke_token"},
 		"an id with NUL":   {map[string]any{"subject_id": "10\x0001"}, "subject_id"},
 		"an id of 10 kB":   {map[string]any{"session_id": string(make([]byte, 10<<10))}, "session_id"},

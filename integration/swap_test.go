@@ -31,7 +31,8 @@ func newSwapper(t *testing.T, users, stores int) *swapper {
 	s := &swapper{rp: newRelyingParty(t, "shop")}
 	for i := range users {
 		name := fmt.Sprintf("swap%d", i)
-		s.users = append(s.users, user{name, "password of " + name, "sub-" + name, name, name + "@example.com"})
+		s.users = append(s.users,
+			user{name, "password of " + name, "sub-" + name, name, name + "@example.com"})
 	}
 	folder := t.TempDir()
 	var flags []string
@@ -104,7 +105,8 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	}
 	testenv.Eventually(t, "there is load", func() bool { return requests.Load() > 20 })
 	// First another process takes over the same data, as a newer program would.
-	status, answer := s.admin(t, http.MethodPost, "/backend/swap", map[string]any{"backend": "main", "same_data": true})
+	status, answer := s.admin(t, http.MethodPost, "/backend/swap",
+		map[string]any{"backend": "main", "same_data": true})
 	job, _ := answer["job"].(string)
 	if status != http.StatusAccepted || job == "" {
 		t.Errorf("the upgrade answered %d %v, want 202 and a job", status, answer)
@@ -126,7 +128,9 @@ func TestSwapWhileUsersWork(t *testing.T) {
 		return told["state"] == "done" || t.Failed()
 	})
 	after := requests.Load()
-	testenv.Eventually(t, "the load to go on", func() bool { return requests.Load() > after+20 || t.Failed() })
+	testenv.Eventually(t, "the load to go on", func() bool {
+		return requests.Load() > after+20 || t.Failed()
+	})
 	close(stop)
 	wg.Wait()
 	s.expectWhole(t)
@@ -153,8 +157,8 @@ func TestSwapWhileUsersWork(t *testing.T) {
 	s.expectWhole(t)
 }
 
-// Killed at any point of a swap, the server comes back with everything, from the old store or from the new one. SESSIONS_SWAP_KILLS says
-// how often (make swap-kills).
+// Killed at any point of a swap, the server comes back with everything, from the old store or from the new
+// one. SESSIONS_SWAP_KILLS says how often (make swap-kills).
 func TestSwapKilledHalfWay(t *testing.T) {
 	t.Parallel()
 	kills := 6

@@ -30,14 +30,17 @@ func TestSwapToAFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	testenv.Tmpfs(t, disk, 0, "size=12m,mode=0700")
 	adapter := pluginHost(t, "old", map[string]plugin.Config{
-		"old": badgerConfig(t), "new": patient(binary(t, "sessions-badger"), badger.Settings{Path: filepath.Join(disk, "new"), MinFreeMiB: 1}),
+		"old": badgerConfig(t),
+		"new": patient(binary(t, "sessions-badger"),
+			badger.Settings{Path: filepath.Join(disk, "new"), MinFreeMiB: 1}),
 	})
 	tickets, now := adapter.Backend().Tickets(), time.Now().UTC()
 	const sessions = 400 // of 64 KiB each
 	session := func(i int) *ticketstore.Session {
 		sid := fmt.Sprintf("sid-%d", i)
 		return &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+			Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example",
+			AuthTime: now, Created: now,
 			Renewed: now, Expires: now.Add(time.Hour), Ticket: make([]byte, ticketstore.MaxTicket),
 		}
 	}

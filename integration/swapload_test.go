@@ -84,7 +84,8 @@ func (c *crowd) apply(batch *grantstore.Batch) error {
 
 func grantOf(l *life, kind grantstore.Type, handle string, now time.Time) grantstore.Grant {
 	return grantstore.Grant{
-		Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle + l.sid)}, RequestID: "request " + l.sid, SubjectID: "subject " + l.sid,
+		Ref:       grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(handle + l.sid)},
+		RequestID: "request " + l.sid, SubjectID: "subject " + l.sid,
 		SessionID: l.sid, ClientID: "app", Created: now, Expires: now.Add(time.Hour), Data: make([]byte, 512),
 	}
 }
@@ -96,8 +97,10 @@ func (c *crowd) begin() (*life, error) {
 	past := time.Now().UTC().Add(-time.Minute)
 	err := c.request(true, func(ctx context.Context, _ time.Time) error {
 		return c.backend.Tickets().Create(ctx, &ticketstore.Session{
-			Key: l.key, SessionID: sid, SubjectID: "subject " + sid, DisplayName: "User of " + sid, Issuer: "https://op.example",
-			AuthTime: past, Created: past, Renewed: past, Expires: past.Add(time.Hour), Ticket: make([]byte, 256),
+			Key: l.key, SessionID: sid, SubjectID: "subject " + sid, DisplayName: "User of " + sid,
+			Issuer:   "https://op.example",
+			AuthTime: past, Created: past, Renewed: past, Expires: past.Add(time.Hour),
+			Ticket: make([]byte, 256),
 		})
 	})
 	if err != nil {
@@ -105,7 +108,8 @@ func (c *crowd) begin() (*life, error) {
 	}
 	code := grantOf(l, grantstore.AuthorizationCode, "code", past)
 	err = c.apply(&grantstore.Batch{
-		OperationID: "code " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true}, Store: []grantstore.Grant{code},
+		OperationID: "code " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: "app", Notify: true},
+		Store: []grantstore.Grant{code},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("authorize: %w", err)
@@ -116,9 +120,11 @@ func (c *crowd) begin() (*life, error) {
 // exchange uses up a code or a refresh token.
 func (c *crowd) exchange(l *life, used grantstore.Ref, turn string) error {
 	now := time.Now().UTC().Add(-time.Minute)
-	refresh, access := grantOf(l, grantstore.RefreshToken, "refresh"+turn, now), grantOf(l, grantstore.ReferenceToken, "access"+turn, now)
+	refresh, access := grantOf(l, grantstore.RefreshToken, "refresh"+turn, now), grantOf(l,
+		grantstore.ReferenceToken, "access"+turn, now)
 	err := c.apply(&grantstore.Batch{
-		OperationID: "exchange " + turn + " " + l.sid, Consume: &grantstore.Consumption{Ref: used}, Store: []grantstore.Grant{refresh, access},
+		OperationID: "exchange " + turn + " " + l.sid, Consume: &grantstore.Consumption{Ref: used},
+		Store: []grantstore.Grant{refresh, access},
 	})
 	if err != nil {
 		return fmt.Errorf("exchange %s: %w", turn, err)
@@ -139,7 +145,8 @@ func (c *crowd) turn(i int) error {
 			return err
 		}),
 		c.request(true, func(ctx context.Context, now time.Time) error {
-			_, err := c.backend.Tickets().Renew(ctx, ticketstore.Renewal{Key: l.key, Version: 1, Expires: now.Add(2 * time.Hour)}, now)
+			_, err := c.backend.Tickets().Renew(ctx,
+				ticketstore.Renewal{Key: l.key, Version: 1, Expires: now.Add(2 * time.Hour)}, now)
 			return err
 		}),
 		c.exchange(l, l.refresh, "1"),
@@ -148,7 +155,8 @@ func (c *crowd) turn(i int) error {
 			return err
 		}),
 		c.request(false, func(ctx context.Context, _ time.Time) error {
-			_, err := c.backend.Tickets().Query(ctx, ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "subject " + l.sid}})
+			_, err := c.backend.Tickets().Query(ctx,
+				ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: "subject " + l.sid}})
 			return err
 		}),
 	)
@@ -159,7 +167,8 @@ func (c *crowd) turn(i int) error {
 		return err
 	}
 	err = c.request(true, func(ctx context.Context, now time.Time) error {
-		result, err := c.backend.Logout().End(ctx, &logout.Ending{OperationID: "end " + l.sid, SessionID: l.sid, Reason: logout.UserLogout}, now)
+		result, err := c.backend.Logout().End(ctx,
+			&logout.Ending{OperationID: "end " + l.sid, SessionID: l.sid, Reason: logout.UserLogout}, now)
 		if err == nil && result.SessionsRemoved+result.NotificationsQueued != 2 {
 			err = fmt.Errorf("end: %+v", result)
 		}
@@ -218,7 +227,8 @@ func (c *crowd) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
 	c.told[claims.Session]++
 }
 
-// expectWhole holds that all that was acknowledged is there, all that was ended is over, and everybody was notified once.
+// expectWhole holds that all that was acknowledged is there, all that was ended is over, and everybody was
+// notified once.
 func (c *crowd) expectWhole() {
 	c.t.Helper()
 	ctx, now := c.t.Context(), time.Now().UTC()
@@ -275,8 +285,8 @@ func (c *crowd) pause(from, to time.Time) (p99 time.Duration, n int) {
 	return took[min(len(took)-1, len(took)*99/100)], len(took)
 }
 
-// A large store is swapped while users work, twice: at 200 requests a second, and at as many as there can be. SESSIONS_SWAP_LOAD says how
-// many sessions there are (make swap-load); the figures are in the test's log.
+// A large store is swapped while users work, twice: at 200 requests a second, and at as many as there can be.
+// SESSIONS_SWAP_LOAD says how many sessions there are (make swap-load); the figures are in the test's log.
 func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	t.Parallel()
 	sessions := 1000
@@ -294,7 +304,9 @@ func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	adapter := pluginHost(t, "old", stores, func(config *hostadapter.Config) {
 		config.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: client.URL}}
 		config.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-		config.Signer = signer(func(_ context.Context, claims []byte) (string, error) { return string(claims), nil })
+		config.Signer = signer(func(_ context.Context, claims []byte) (string, error) {
+			return string(claims), nil
+		})
 	})
 	c.backend = adapter.Backend()
 	c.seed(sessions)
@@ -316,13 +328,16 @@ func TestSwapOfALargeStoreUnderLoad(t *testing.T) {
 	during := c.rate(func() { state, switched = c.swap(adapter, "newer") })
 	stop()
 	p99, n = c.pause(switched, state.Finished)
-	t.Logf("at full load: %.0f requests/s before, %.0f during the swap (%.2f), %.0f records/s, writes held %s, p99 of %d writes in the switch %s",
+	t.Logf("at full load: %.0f requests/s before, %.0f during the swap (%.2f), %.0f records/s, writes held "+
+		"%s, p99 of %d writes in the switch %s",
 		before, during, during/before, state.Rate, state.Progress.Held, n, p99)
 	c.expectWhole()
 	if err := adapter.Close(); err != nil {
 		t.Error(err)
 	}
-	for name, want := range map[string]transfer.State{"old": transfer.Superseded, "new": transfer.Superseded, "newer": transfer.Active} {
+	for name, want := range map[string]transfer.State{
+		"old": transfer.Superseded, "new": transfer.Superseded, "newer": transfer.Active,
+	} {
 		c.check(folders[name], want)
 	}
 }
@@ -370,7 +385,9 @@ func (c *crowd) seed(n int) {
 }
 
 // swap swaps and returns how it went, and when the switch began.
-func (c *crowd) swap(adapter *hostadapter.Adapter, name string) (state *hostadapter.SwapState, switched time.Time) {
+func (c *crowd) swap(
+	adapter *hostadapter.Adapter, name string,
+) (state *hostadapter.SwapState, switched time.Time) {
 	c.t.Helper()
 	id, err := adapter.Operations().Swap(c.t.Context(), name)
 	if err != nil {

@@ -22,11 +22,16 @@ func pluginHost(
 	t.Helper()
 	backends := map[string]func(context.Context) (sessions.Backend, error){}
 	for name, config := range plugins {
-		backends[name] = func(ctx context.Context) (sessions.Backend, error) { return plugin.Open(ctx, config) }
+		backends[name] = func(ctx context.Context) (sessions.Backend, error) {
+			return plugin.Open(ctx, config)
+		}
 	}
 	config := hostadapter.Config{
-		Swap: hostadapter.SwapConfig{Backends: backends, BackendName: first}, Issuer: "https://op.example", Keys: [][]byte{make([]byte, 32)},
-		Signer:  signer(func(context.Context, []byte) (string, error) { return "", errors.New("nobody is notified") }),
+		Swap: hostadapter.SwapConfig{Backends: backends, BackendName: first}, Issuer: "https://op.example",
+		Keys: [][]byte{make([]byte, 32)},
+		Signer: signer(func(context.Context, []byte) (string, error) {
+			return "", errors.New("nobody is notified")
+		}),
 		Clients: logout.ClientMap{}, Logger: slog.New(slog.NewTextHandler(watched.log(), nil)),
 	}
 	for _, change := range changes {
@@ -79,7 +84,8 @@ func TestSwapBetweenEngines(t *testing.T) {
 	})
 	now := time.Now().UTC()
 	session := &ticketstore.Session{
-		Key: ticketstore.KeyOf("cookie"), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example", AuthTime: now, Created: now,
+		Key: ticketstore.KeyOf("cookie"), SessionID: "sid", SubjectID: "ann", Issuer: "https://op.example",
+		AuthTime: now, Created: now,
 		Renewed: now, Expires: now.Add(time.Hour), Ticket: []byte("sealed"),
 	}
 	tickets := adapter.Backend().Tickets()
@@ -87,7 +93,8 @@ func TestSwapBetweenEngines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, name := range []string{"memory", "another badger"} {
-		if state := swapped(t, adapter, name); state.Err != nil || adapter.Operations().BackendName() != name {
+		if state := swapped(t, adapter, name); state.Err != nil ||
+			adapter.Operations().BackendName() != name {
 			t.Fatalf("swap to %s: %+v", name, state)
 		}
 		description, err := adapter.Backend().Describe(t.Context())
@@ -95,7 +102,8 @@ func TestSwapBetweenEngines(t *testing.T) {
 			t.Fatalf("behind %s there is %+v, error %v", name, description, err)
 		}
 		version := uint64(i) + 1
-		got, err := tickets.Renew(t.Context(), ticketstore.Renewal{Key: session.Key, Version: version, Expires: now.Add(2 * time.Hour)}, now)
+		got, err := tickets.Renew(t.Context(),
+			ticketstore.Renewal{Key: session.Key, Version: version, Expires: now.Add(2 * time.Hour)}, now)
 		if err != nil || string(got.Ticket) != "sealed" {
 			t.Fatalf("renew on %s: %+v, error %v", name, got, err)
 		}

@@ -49,7 +49,8 @@ func signingIn(t *testing.T, backend sessions.Backend) (count *atomic.Int64, sto
 				}
 				sid := fmt.Sprintf("sid-%d-%d", worker, i)
 				session := &ticketstore.Session{
-					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann", Issuer: "https://op.example", AuthTime: now,
+					Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: "ann",
+					Issuer: "https://op.example", AuthTime: now,
 					Created: now, Renewed: now, Expires: now.Add(time.Hour),
 				}
 				err := backend.Tickets().Create(t.Context(), session)
@@ -79,7 +80,8 @@ func signingIn(t *testing.T, backend sessions.Backend) (count *atomic.Int64, sto
 	}
 }
 
-// A newer program takes over the data of the one that serves while users work. One that cannot leaves everything as it was.
+// A newer program takes over the data of the one that serves while users work. One that cannot leaves
+// everything as it was.
 func TestUpgradeWhileUsersWork(t *testing.T) {
 	t.Parallel()
 	folder := badger.Settings{Path: t.TempDir()}
@@ -88,7 +90,8 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	adapter := pluginHost(t, "v1", map[string]plugin.Config{
-		"v1": patient(binary(t, "sessions-badger"), folder), "v2": patient(binary(t, "sessions-badger-v2"), folder),
+		"v1":     patient(binary(t, "sessions-badger"), folder),
+		"v2":     patient(binary(t, "sessions-badger-v2"), folder),
 		"broken": patient(broken, folder), "other data": badgerConfig(t),
 	})
 	backend := adapter.Backend()
@@ -102,11 +105,14 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 	count, stop := signingIn(t, backend)
 	work := func() {
 		before := count.Load()
-		testenv.Eventually(t, "the load to go on", func() bool { return count.Load() > before+50 || t.Failed() })
+		testenv.Eventually(t, "the load to go on", func() bool {
+			return count.Load() > before+50 || t.Failed()
+		})
 	}
 	work()
 	for name, old := range map[string]string{"broken": "v1", "other data": "v1"} {
-		if state := upgraded(t, adapter, name); !errors.Is(state.Err, hostadapter.ErrSwap) || adapter.Operations().BackendName() != old {
+		if state := upgraded(t, adapter, name); !errors.Is(state.Err, hostadapter.ErrSwap) ||
+			adapter.Operations().BackendName() != old {
 			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.Operations().BackendName())
 		}
 		serves(false)
@@ -114,7 +120,8 @@ func TestUpgradeWhileUsersWork(t *testing.T) {
 	}
 	for _, name := range []string{"v2", "v2"} { // the second time, the program under its own name
 		state := upgraded(t, adapter, name)
-		if state.Err != nil || state.Progress.Phase != transfer.Done || state.Progress.Held <= 0 || adapter.Operations().BackendName() != name {
+		if state.Err != nil || state.Progress.Phase != transfer.Done || state.Progress.Held <= 0 ||
+			adapter.Operations().BackendName() != name {
 			t.Errorf("upgrade to %s: %+v, %s serves", name, state, adapter.Operations().BackendName())
 		}
 		t.Logf("calls waited for %s", state.Progress.Held)
@@ -139,7 +146,8 @@ func TestUpgradeIsRefused(t *testing.T) {
 	if _, err := adapter.Operations().Upgrade(t.Context(), "nowhere"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("upgrade to a name that is not configured: %v, want ErrNotFound", err)
 	}
-	if status := adapter.Operations().BackendStatus(t.Context()); status.Err != nil || len(status.Limits) != 1 {
+	if status := adapter.Operations().BackendStatus(t.Context()); status.Err != nil ||
+		len(status.Limits) != 1 {
 		t.Errorf("status %+v, want one limit", status)
 	}
 }

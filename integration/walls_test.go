@@ -12,14 +12,16 @@ import (
 
 const modulePath = "github.com/fosite-sessions/sessions"
 
-// wall says what packages must not depend on, directly or through others. Tests may: they need something to work with.
+// wall says what packages must not depend on, directly or through others. Tests may: they need something to
+// work with.
 type wall struct {
 	name string
 	// of reports whether the wall stands around the package, which is given without the module's path.
 	of func(pkg string) bool
 	// allowed are the only dependencies outside of the standard library; nil means any but those forbidden.
 	allowed []string
-	// forbidden are those, and what is below them, that are not allowed; except are those, and what is below them, that always are.
+	// forbidden are those, and what is below them, that are not allowed; except are those, and what is below
+	// them, that always are.
 	forbidden, except []string
 }
 
@@ -44,7 +46,8 @@ var walls = []wall{
 	{name: "the logout package knows both", of: exactly("logout"), allowed: domain},
 	{name: "the root knows the domain", of: exactly(modulePath), allowed: domain},
 	{
-		name: "records know the domain", of: exactly("plugin/records"), allowed: domain, except: []string{"google.golang.org/protobuf"},
+		name: "records know the domain", of: exactly("plugin/records"), allowed: domain,
+		except: []string{"google.golang.org/protobuf"},
 	},
 	{
 		name: "rules know records, moves and the domain", of: exactly("plugin/rules"), allowed: domain,
@@ -57,27 +60,43 @@ var walls = []wall{
 	},
 	{
 		name: "the suite knows the domain, moves and how to show a difference", of: below("plugin/storetest"),
-		allowed: append([]string{goCmpPath}, domain...), except: []string{ourPlugin + "/storetest", ourTransfer},
+		allowed: append([]string{goCmpPath}, domain...),
+		except:  []string{ourPlugin + "/storetest", ourTransfer},
 	},
 	{
-		name: "the adapter knows neither fosite nor plugins nor a database", of: exactly("hostadapter", "hostadapter/admin", "hostadapter/account"),
-		forbidden: []string{fositePath, goPluginPath, grpcPath, badgerPath, ourPlugin, ourAdapter + "/fositestore"}, except: []string{ourTransfer},
+		name: "the adapter knows neither fosite nor plugins nor a database",
+		of:   exactly("hostadapter", "hostadapter/admin", "hostadapter/account"),
+		forbidden: []string{
+			fositePath, goPluginPath, grpcPath, badgerPath, ourPlugin, ourAdapter + "/fositestore",
+		}, except: []string{ourTransfer},
 	},
-	{name: "the adapter does not know a router", of: exactly("hostadapter", "hostadapter/account"), forbidden: []string{muxPath}},
+	{
+		name: "the adapter does not know a router", of: exactly("hostadapter", "hostadapter/account"),
+		forbidden: []string{muxPath},
+	},
 	{
 		name: "nothing of the host's side knows the plugin's", of: below("hostadapter"),
-		forbidden: []string{ourPlugin, goPluginPath, badgerPath}, except: []string{ourTransfer}, // fosite brings gRPC along, for its tracing
+		// fosite brings gRPC along, for its tracing
+		forbidden: []string{ourPlugin, goPluginPath, badgerPath}, except: []string{ourTransfer},
 	},
 	{
 		name: "only fositestore knows fosite", forbidden: []string{fositePath},
-		of: func(pkg string) bool { return !below("hostadapter/fositestore")(pkg) && !below("examples")(pkg) },
+		of: func(pkg string) bool {
+			return !below("hostadapter/fositestore")(pkg) && !below("examples")(pkg)
+		},
 	},
-	{name: "nothing of the plugin's side knows the host's", of: below("plugin"), forbidden: []string{fositePath, ourAdapter}},
+	{
+		name: "nothing of the plugin's side knows the host's", of: below("plugin"),
+		forbidden: []string{fositePath, ourAdapter},
+	},
 	{
 		name: "the plugin's glue knows no engine", of: exactly("plugin", "plugin/plugintest"),
 		forbidden: []string{badgerPath, ourPlugin + "/badger"},
 	},
-	{name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory"), forbidden: []string{goPluginPath, grpcPath}},
+	{
+		name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory"),
+		forbidden: []string{goPluginPath, grpcPath},
+	},
 	{
 		name: "the layout of keys knows no database", of: exactly("plugin/badger/internal/layout"),
 		forbidden: []string{badgerPath, ourBadger}, except: []string{ourBadger + "/layout"},
@@ -95,7 +114,8 @@ var walls = []wall{
 		forbidden: []string{ourBadger}, except: badgerPaths("files", "disk", "layout", "folder", "recordpb"),
 	},
 	{
-		name: "checks, moves and pages know transactions, not one another", of: exactly(badgersOwn("check", "move", "listing")...),
+		name:      "checks, moves and pages know transactions, not one another",
+		of:        exactly(badgersOwn("check", "move", "listing")...),
 		forbidden: badgerPaths("check", "move", "listing"),
 	},
 }
@@ -184,7 +204,8 @@ func standard(path string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// listPackages returns the dependencies of each package of the library's module, by its path below the module's.
+// listPackages returns the dependencies of each package of the library's module, by its path below the
+// module's.
 func listPackages(t *testing.T) map[string][]string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

@@ -61,8 +61,9 @@ func (w *watch) knows(kind string) bool {
 	return slices.Contains(slices.Collect(maps.Values(w.secrets)), kind)
 }
 
-// leaks returns what was found of secrets, in words that do not repeat them. A run hands out thousands of secrets: the logs are
-// gone through once, with a look at each place for the forms that end in the bytes there.
+// leaks returns what was found of secrets, in words that do not repeat them. A run hands out thousands of
+// secrets: the logs are gone through once, with a look at each place for the forms that end in the bytes
+// there.
 func (w *watch) leaks() (found []string) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -81,7 +82,8 @@ func (w *watch) leaks() (found []string) {
 				if bytes.HasSuffix(text[:end], []byte(f.text)) && !seen[f.kind+f.how+f.text] {
 					seen[f.kind+f.how+f.text] = true
 					start := max(0, end-len(f.text)-120)
-					found = append(found, fmt.Sprintf("%s, %s, after: %s", f.kind, f.how, text[start:end-len(f.text)]))
+					found = append(found,
+						fmt.Sprintf("%s, %s, after: %s", f.kind, f.how, text[start:end-len(f.text)]))
 				}
 			}
 		}
@@ -124,7 +126,8 @@ func formsOf(kind, secret string) []form {
 	return forms
 }
 
-// encodedForms calls add with bytes in hex, in decimals, and in base64 wherever in a longer text they stand, as in Basic credentials.
+// encodedForms calls add with bytes in hex, in decimals, and in base64 wherever in a longer text they stand,
+// as in Basic credentials.
 func encodedForms(raw []byte, add func(how, text string)) {
 	add("in hex", hex.EncodeToString(raw))
 	add("in upper-case hex", strings.ToUpper(hex.EncodeToString(raw)))
@@ -138,7 +141,8 @@ func encodedForms(raw []byte, add func(how, text string)) {
 	}
 }
 
-// partsOf returns a secret whole, and the parts of a token that are as good as it or say what is in it. The header of a JWT is no secret.
+// partsOf returns a secret whole, and the parts of a token that are as good as it or say what is in it. The
+// header of a JWT is no secret.
 func partsOf(secret string) map[string]string {
 	parts := map[string]string{"": secret}
 	for i, part := range strings.Split(secret, ".") {
@@ -197,8 +201,10 @@ func TestWatchFindsLeaks(t *testing.T) {
 	w := &watch{}
 	w.add("secret", secret)
 	w.add("token", opaque)
-	w.add("ID token", "eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.eyJzdWIiOiJhbm4ifQAAAAAAA.c2lnbmF0dXJlc2lnbmF0dXJl")
-	_, _ = w.log().Write([]byte("subject=ann header=eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9 pass word ory_at_ Qe7HnVb2mZr9TtLx4Wc\n"))
+	w.add("ID token",
+		"eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9.eyJzdWIiOiJhbm4ifQAAAAAAA.c2lnbmF0dXJlc2lnbmF0dXJl")
+	_, _ = w.log().Write([]byte("subject=ann header=eyJhbGciOiJSUzI1NiIsImtpZCI6Im9uZSJ9 pass word ory_at_ " +
+		"Qe7HnVb2mZr9TtLx4Wc\n"))
 	if found := w.leaks(); len(found) != 0 {
 		t.Errorf("found where there is nothing: %v", found)
 	}

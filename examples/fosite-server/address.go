@@ -37,7 +37,9 @@ func (o *options) remoteAddr(r *http.Request) string {
 func (o *options) isProxy(host string) bool {
 	address, err := netip.ParseAddr(host)
 	address = address.Unmap().WithZone("")
-	return err == nil && slices.ContainsFunc(o.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
+	return err == nil && slices.ContainsFunc(o.proxies, func(p netip.Prefix) bool {
+		return p.Contains(address)
+	})
 }
 
 // neighbourhood is what addresses of one user have in common: a network with one IPv6 address has a /64 of

@@ -12,10 +12,12 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// authorize is the authorization endpoint. Where the user has to sign in or to consent first, the request goes on in the form's handler.
+// authorize is the authorization endpoint. Where the user has to sign in or to consent first, the request
+// goes on in the form's handler.
 func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		p.problem(w, r, http.StatusBadRequest, "The request cannot be read", "Its parameters are not form-encoded.", "invalid_request")
+		p.problem(w, r, http.StatusBadRequest, "The request cannot be read",
+			"Its parameters are not form-encoded.", "invalid_request")
 		return
 	}
 	p.proceed(w, r, pending{Query: r.Form.Encode(), Started: time.Now()}, reply{})
@@ -27,7 +29,8 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 	ctx := r.Context()
 	original, err := request.request(r)
 	if err != nil {
-		p.problem(w, r, http.StatusBadRequest, "The request cannot be read", "Its parameters are not form-encoded.", "invalid_request")
+		p.problem(w, r, http.StatusBadRequest, "The request cannot be read",
+			"Its parameters are not form-encoded.", "invalid_request")
 		return
 	}
 	ar, err := p.oauth2.NewAuthorizeRequest(ctx, original)
@@ -55,7 +58,8 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 			p.deny(w, r, ar, fosite.ErrLoginRequired)
 			return
 		}
-		p.showLogin(w, r, http.StatusOK, request, loginForm{Client: nameOf(ar), Current: nameIn(session), target: originOf(ar.GetRedirectURI())})
+		p.showLogin(w, r, http.StatusOK, request,
+			loginForm{Client: nameOf(ar), Current: nameIn(session), target: originOf(ar.GetRedirectURI())})
 		return
 	}
 	answer = answer.to(p, ar, session)
@@ -66,7 +70,9 @@ func (p *provider) proceed(w http.ResponseWriter, r *http.Request, request pendi
 }
 
 // grant answers the client.
-func (p *provider) grant(w http.ResponseWriter, r *http.Request, ar fosite.AuthorizeRequester, session *hostadapter.Session) {
+func (p *provider) grant(
+	w http.ResponseWriter, r *http.Request, ar fosite.AuthorizeRequester, session *hostadapter.Session,
+) {
 	ctx := r.Context()
 	for _, scope := range ar.GetRequestedScopes() {
 		ar.GrantScope(scope)
@@ -79,9 +85,11 @@ func (p *provider) grant(w http.ResponseWriter, r *http.Request, ar fosite.Autho
 	p.oauth2.WriteAuthorizeResponse(ctx, w, ar, response)
 }
 
-// authorizeSession is the host's own fosite session: the claims that this server adds to ID tokens. The session manager adds iss, sub, sid,
-// auth_time, acr and amr.
-func (p *provider) authorizeSession(ar fosite.AuthorizeRequester, session *hostadapter.Session) *openid.DefaultSession {
+// authorizeSession is the host's own fosite session: the claims that this server adds to ID tokens. The
+// session manager adds iss, sub, sid, auth_time, acr and amr.
+func (p *provider) authorizeSession(
+	ar fosite.AuthorizeRequester, session *hostadapter.Session,
+) *openid.DefaultSession {
 	s := newSession()
 	if u := p.users.bySubject[session.SubjectID]; u != nil {
 		s.Username = u.username
@@ -91,12 +99,14 @@ func (p *provider) authorizeSession(ar fosite.AuthorizeRequester, session *hosta
 	return s
 }
 
-// deny answers the client with an error, or the user where the client cannot be trusted to be the one that asked.
+// deny answers the client with an error, or the user where the client cannot be trusted to be the one that
+// asked.
 func (p *provider) deny(w http.ResponseWriter, r *http.Request, ar fosite.AuthorizeRequester, err error) {
 	p.refused(r, "authorize", err)
 	if ar == nil || !ar.IsRedirectURIValid() {
 		reason := fosite.ErrorToRFC6749Error(err)
-		p.problem(w, r, reason.StatusCode(), "The application's request is wrong", reason.GetDescription(), reason.ErrorField)
+		p.problem(w, r, reason.StatusCode(), "The application's request is wrong", reason.GetDescription(),
+			reason.ErrorField)
 		return
 	}
 	p.oauth2.WriteAuthorizeError(r.Context(), w, ar, err)
@@ -111,18 +121,23 @@ func (p *provider) problem(w http.ResponseWriter, r *http.Request, status int, t
 // failed says that the fault is ours.
 func (p *provider) failed(w http.ResponseWriter, r *http.Request, err error) {
 	p.logger.ErrorContext(r.Context(), "page was not made", "path", r.URL.Path, "error", err)
-	p.problem(w, r, http.StatusInternalServerError, "Something went wrong", "Please try again.", "server_error")
+	p.problem(w, r, http.StatusInternalServerError, "Something went wrong", "Please try again.",
+		"server_error")
 }
 
 // unavailable says that the session store is unavailable. The user keeps the cookie.
 func (p *provider) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	p.logger.ErrorContext(r.Context(), "session store failed", "error", err)
 	w.Header().Set("Retry-After", "1")
-	p.problem(w, r, http.StatusServiceUnavailable, "One moment, please", "Sessions are unavailable at the moment. Please try again.", "temporarily_unavailable")
+	p.problem(w, r, http.StatusServiceUnavailable, "One moment, please",
+		"Sessions are unavailable at the moment. Please try again.", "temporarily_unavailable")
 }
 
-func (p *provider) render(w http.ResponseWriter, r *http.Request, status int, name, title string, data any, formTarget string) {
-	if err := render(w, status, name, page{Title: title, Site: siteName, Accent: "server", Data: data}, formTarget); err != nil {
+func (p *provider) render(
+	w http.ResponseWriter, r *http.Request, status int, name, title string, data any, formTarget string,
+) {
+	if err := render(w, status, name, page{Title: title, Site: siteName, Accent: "server", Data: data},
+		formTarget); err != nil {
 		p.logger.WarnContext(r.Context(), "page was not written", "page", name, "error", err)
 	}
 }

@@ -70,7 +70,8 @@ func (k *knownBrowsers) remember(w http.ResponseWriter, r *http.Request, account
 	}
 	//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
 	http.SetCookie(w, &http.Cookie{
-		Name: k.cookie, Value: strings.Join(texts, "."), Path: k.path, MaxAge: int(deviceLifetime / time.Second),
+		Name: k.cookie, Value: strings.Join(texts, "."), Path: k.path,
+		MaxAge:   int(deviceLifetime / time.Second),
 		HttpOnly: true, Secure: k.secure, SameSite: http.SameSiteLaxMode,
 	})
 }

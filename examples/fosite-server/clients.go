@@ -23,8 +23,9 @@ const (
 	authNone  = "none"
 )
 
-// client is a registered client. Its fields are those of OpenID Connect Dynamic Client Registration 1.0, section 2, Back-Channel Logout
-// 1.0, section 2.2, Front-Channel Logout 1.0, section 2, and RP-Initiated Logout 1.0, section 3.1.
+// client is a registered client. Its fields are those of OpenID Connect Dynamic Client Registration 1.0,
+// section 2, Back-Channel Logout 1.0, section 2.2, Front-Channel Logout 1.0, section 2, and RP-Initiated
+// Logout 1.0, section 3.1.
 type client struct {
 	id                     string
 	name                   string
@@ -35,7 +36,8 @@ type client struct {
 	backChannelSession     bool
 	frontChannelURI        string
 	frontChannelSession    bool
-	// coordinate and mutedEnds are our own: whether the client's activity keeps sessions alive, and the ends that it is not notified of.
+	// coordinate and mutedEnds are our own: whether the client's activity keeps sessions alive, and the ends
+	// that it is not notified of.
 	coordinate    *bool
 	mutedEnds     ticketstore.Ends
 	scopes        []string
@@ -62,7 +64,8 @@ func (c *client) GetResponseTypes() fosite.Arguments { return c.responseTypes }
 func (c *client) GetScopes() fosite.Arguments        { return c.scopes }
 func (c *client) GetResponseModes() []fosite.ResponseModeType {
 	return []fosite.ResponseModeType{
-		fosite.ResponseModeDefault, fosite.ResponseModeQuery, fosite.ResponseModeFragment, fosite.ResponseModeFormPost,
+		fosite.ResponseModeDefault, fosite.ResponseModeQuery, fosite.ResponseModeFragment,
+		fosite.ResponseModeFormPost,
 	}
 }
 func (c *client) GetAudience() fosite.Arguments { return nil }
@@ -163,7 +166,8 @@ func (c *client) checkSecret(p *problems, r record, secret string) {
 	switch c.authMethod {
 	case authBasic, authPost:
 		if secret == "" {
-			p.at(r, "client_secret", "is missing: only a client with token_endpoint_auth_method %q has none", authNone)
+			p.at(r, "client_secret", "is missing: only a client with token_endpoint_auth_method %q has none",
+				authNone)
 		}
 	case authNone:
 		if secret != "" {
@@ -180,12 +184,14 @@ func (c *client) checkSecret(p *problems, r record, secret string) {
 func (c *client) checkFlows(p *problems, r record) {
 	for i, grantType := range c.grantTypes {
 		if !slices.Contains(supportedGrantTypes, grantType) {
-			p.at(r, fmt.Sprintf("grant_types[%d]", i), "is none of %s", strings.Join(supportedGrantTypes, ", "))
+			p.at(r, fmt.Sprintf("grant_types[%d]", i), "is none of %s",
+				strings.Join(supportedGrantTypes, ", "))
 		}
 	}
 	for i, responseType := range c.responseTypes {
 		if !slices.Contains(supportedResponseTypes, responseType) {
-			p.at(r, fmt.Sprintf("response_types[%d]", i), "is none of %s", strings.Join(supportedResponseTypes, ", "))
+			p.at(r, fmt.Sprintf("response_types[%d]", i), "is none of %s",
+				strings.Join(supportedResponseTypes, ", "))
 		}
 	}
 	if slices.Contains(c.responseTypes, "code") != slices.Contains(c.grantTypes, "authorization_code") {
@@ -223,7 +229,8 @@ func (c *client) checkURIs(p *problems, r record) {
 
 // endNames are how a file of clients calls the ways in which a session ends.
 var endNames = map[string]ticketstore.Ends{
-	"sign_out": ticketstore.EndBySignOut, "expiry": ticketstore.EndByExpiry, "removal": ticketstore.EndByRemoval,
+	"sign_out": ticketstore.EndBySignOut, "expiry": ticketstore.EndByExpiry,
+	"removal":     ticketstore.EndByRemoval,
 	"replacement": ticketstore.EndByReplacement,
 }
 
@@ -238,7 +245,8 @@ func endsField(p *problems, r record, name string) (ends ticketstore.Ends) {
 	return ends
 }
 
-// checkRedirectURI refuses what fosite would refuse at each authorization, so that the operator learns of it at the start.
+// checkRedirectURI refuses what fosite would refuse at each authorization, so that the operator learns of it
+// at the start.
 func checkRedirectURI(uri string) error {
 	parsed, err := url.Parse(uri)
 	switch {
@@ -258,7 +266,8 @@ func checkRedirectURI(uri string) error {
 	return nil
 }
 
-// checkLogoutURI holds a logout URI to what the session manager can send to (Back-Channel Logout 1.0, section 2.2).
+// checkLogoutURI holds a logout URI to what the session manager can send to (Back-Channel Logout 1.0, section
+// 2.2).
 func checkLogoutURI(uri string) error {
 	if err := logout.ValidateClient(logout.Client{ClientID: "-", BackChannelLogoutURI: uri}); err != nil {
 		return errors.New(problemOf(err))
@@ -266,7 +275,8 @@ func checkLogoutURI(uri string) error {
 	return nil
 }
 
-// problemOf returns what a *ticketstore.FieldError says without the field's name, which the position gives already.
+// problemOf returns what a *ticketstore.FieldError says without the field's name, which the position gives
+// already.
 func problemOf(err error) string {
 	var fieldError *ticketstore.FieldError
 	if errors.As(err, &fieldError) {

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// TestEveryKindOfClient takes clients of each way to authenticate through a code, a refresh and the end of the session.
+// TestEveryKindOfClient takes clients of each way to authenticate through a code, a refresh and the end of
+// the session.
 func TestEveryKindOfClient(t *testing.T) {
 	t.Parallel()
 	callback := httptest.NewServer(http.NotFoundHandler())
@@ -22,15 +23,21 @@ func TestEveryKindOfClient(t *testing.T) {
 		{"client_id":"post","client_secret":"odd: %/+ä","token_endpoint_auth_method":"client_secret_post",`+common+`},
 		{"client_id":"public","token_endpoint_auth_method":"none",`+common+`}]`, "REDIRECT", callback.URL+"/cb")
 	s := startServer(t, "-clients", writeFile(t, clients))
-	endpoint := oauth2.Endpoint{AuthURL: s.provider.issuer + pathAuthorize, TokenURL: s.provider.issuer + pathToken}
+	endpoint := oauth2.Endpoint{
+		AuthURL: s.provider.issuer + pathAuthorize, TokenURL: s.provider.issuer + pathToken,
+	}
 	b := newBrowser(t)
 	b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
 
 	tokens := map[*oauth2.Config]*oauth2.Token{}
 	for id, style := range map[string]oauth2.AuthStyle{
-		"basic client": oauth2.AuthStyleInHeader, "post": oauth2.AuthStyleInParams, "public": oauth2.AuthStyleInParams,
+		"basic client": oauth2.AuthStyleInHeader, "post": oauth2.AuthStyleInParams,
+		"public": oauth2.AuthStyleInParams,
 	} {
-		config := &oauth2.Config{ClientID: id, Endpoint: endpoint, RedirectURL: callback.URL + "/cb", Scopes: []string{"openid", "offline_access"}}
+		config := &oauth2.Config{
+			ClientID: id, Endpoint: endpoint, RedirectURL: callback.URL + "/cb",
+			Scopes: []string{"openid", "offline_access"},
+		}
 		config.Endpoint.AuthStyle = style
 		if id != "public" {
 			config.ClientSecret = "odd: %/+ä"
@@ -41,7 +48,8 @@ func TestEveryKindOfClient(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: code exchange (%v): %v", id, answer, err)
 		}
-		if tokens[config], err = config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); err != nil {
+		if tokens[config], err = config.TokenSource(t.Context(),
+			&oauth2.Token{RefreshToken: token.RefreshToken}).Token(); err != nil {
 			t.Fatalf("%s: refresh: %v", id, err)
 		}
 		if got := introspected(b, s, tokens[config].AccessToken); !strings.Contains(got, `"active":true`) {
@@ -49,7 +57,8 @@ func TestEveryKindOfClient(t *testing.T) {
 		}
 		wrong := *config
 		wrong.ClientSecret = "wrong"
-		if _, err := wrong.TokenSource(t.Context(), &oauth2.Token{RefreshToken: tokens[config].RefreshToken}).Token(); err == nil {
+		if _, err := wrong.TokenSource(t.Context(),
+			&oauth2.Token{RefreshToken: tokens[config].RefreshToken}).Token(); err == nil {
 			t.Errorf("%s: a refresh with a wrong secret succeeded", id)
 		}
 	}
@@ -58,7 +67,8 @@ func TestEveryKindOfClient(t *testing.T) {
 		t.Errorf("a public client without PKCE is answered with %v, want invalid_request", answer)
 	}
 
-	if status, answer := adminCall(t, s, http.MethodPost, "/sessions/remove", `{"subject_id":"1001"}`); status != http.StatusOK {
+	if status, answer := adminCall(t, s, http.MethodPost, "/sessions/remove",
+		`{"subject_id":"1001"}`); status != http.StatusOK {
 		t.Fatalf("removal is %d %v", status, answer)
 	}
 	for config, token := range tokens {
@@ -68,15 +78,18 @@ func TestEveryKindOfClient(t *testing.T) {
 		_, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token()
 		var refused *oauth2.RetrieveError
 		if !errors.As(err, &refused) || refused.ErrorCode != "invalid_grant" {
-			t.Errorf("%s: after the removal a refresh is answered with %v, want invalid_grant", config.ClientID, err)
+			t.Errorf("%s: after the removal a refresh is answered with %v, want invalid_grant",
+				config.ClientID, err)
 		}
 	}
 }
 
-// introspected asks about a token as the client with the odd credentials, percent-encoded as RFC 6749, section 2.3.1 says.
+// introspected asks about a token as the client with the odd credentials, percent-encoded as RFC 6749,
+// section 2.3.1 says.
 func introspected(b *browser, s *running, token string) string {
 	b.t.Helper()
-	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, s.provider.issuer+pathIntrospect, strings.NewReader(formOf("token", token)))
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost,
+		s.provider.issuer+pathIntrospect, strings.NewReader(formOf("token", token)))
 	if err != nil {
 		b.t.Fatal(err)
 	}

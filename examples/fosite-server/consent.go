@@ -54,7 +54,8 @@ func shownFor(ar fosite.AuthorizeRequester, session *hostadapter.Session) []byte
 	return hashOf(append(texts, ar.GetRequestedScopes()...)...)
 }
 
-// askConsent shows the consent page unless the user need not be asked, and reports whether it has answered the request.
+// askConsent shows the consent page unless the user need not be asked, and reports whether it has answered
+// the request.
 func (p *provider) askConsent(
 	w http.ResponseWriter, r *http.Request, request pending, ar fosite.AuthorizeRequester,
 	session *hostadapter.Session, answer reply, silent bool,
@@ -111,7 +112,8 @@ func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, opened.pending, answer)
 }
 
-// needsConsent reports whether the user must be asked. A yes is remembered for all sessions until somebody revokes the consent.
+// needsConsent reports whether the user must be asked. A yes is remembered for all sessions until somebody
+// revokes the consent.
 func (p *provider) needsConsent(
 	ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply,
 ) (bool, error) {

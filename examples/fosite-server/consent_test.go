@@ -15,7 +15,8 @@ func TestConsentIsRemembered(t *testing.T) {
 	s := startServer(t)
 	photos, b := s.provider.demo[0], newBrowser(t)
 	ask := func(scope string) string {
-		request := strings.ReplaceAll(authorizeURL(s, "scope", scope), url.QueryEscape(s.provider.demo[1].url), url.QueryEscape(photos.url))
+		request := strings.ReplaceAll(authorizeURL(s, "scope", scope),
+			url.QueryEscape(s.provider.demo[1].url), url.QueryEscape(photos.url))
 		return strings.ReplaceAll(request, demoTrusted, demoAsking)
 	}
 	mustSkip := func(scope string) {
@@ -26,13 +27,15 @@ func TestConsentIsRemembered(t *testing.T) {
 	}
 	remove := func(body string) {
 		t.Helper()
-		if status, answer := adminCall(t, s, http.MethodPost, "/sessions/remove", body); status != http.StatusOK {
+		if status, answer := adminCall(t, s, http.MethodPost, "/sessions/remove",
+			body); status != http.StatusOK {
 			t.Fatalf("removal is %d %v", status, answer)
 		}
 	}
 	signIn := func() {
 		t.Helper()
-		b.expect(b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo"), http.StatusOK, "Ann Example")
+		b.expect(b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password",
+			"ann-demo"), http.StatusOK, "Ann Example")
 	}
 	signIn()
 	page := b.expect(b.get(ask("openid email")), http.StatusOK, "asks for your permission")
@@ -42,7 +45,8 @@ func TestConsentIsRemembered(t *testing.T) {
 	}
 	page = b.expect(b.get(ask("openid profile")), http.StatusOK, "asks for your permission")
 	b.submit(page, "/consent", "decision", decisionDeny)
-	b.expect(b.get(ask("openid profile")), http.StatusOK, "asks for your permission") // a no is not remembered
+	// a no is not remembered
+	b.expect(b.get(ask("openid profile")), http.StatusOK, "asks for your permission")
 
 	subject := `{"subject_id":"` + demoUsers[0].subject + `"`
 	remove(subject + `,"revoke_consents":false}`)
@@ -59,12 +63,14 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 	s := startServer(t)
 	p, photos := s.provider, s.provider.demo[0]
 	asks := func(pairs ...string) string {
-		request := authorizeURL(s, append([]string{"redirect_uri", photos.url + "/callback", "client_id", demoAsking}, pairs...)...)
+		request := authorizeURL(s,
+			append([]string{"redirect_uri", photos.url + "/callback", "client_id", demoAsking}, pairs...)...)
 		return request
 	}
 	signIn := func(b *browser, user demoUser) {
 		t.Helper()
-		b.expect(b.submit(b.get(p.issuer+"/login"), "/login", "username", user.Username, "password", user.Password), http.StatusOK, "Hello, "+user.name)
+		b.expect(b.submit(b.get(p.issuer+"/login"), "/login", "username", user.Username, "password",
+			user.Password), http.StatusOK, "Hello, "+user.name)
 	}
 	given := func(user demoUser) bool {
 		t.Helper()
@@ -81,11 +87,14 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		signIn(b, ann)
 		page := b.expect(b.get(asks()), http.StatusOK, ann.name)
 		signIn(b, ben) // in another tab
-		shown := b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "Nothing was granted")
-		if !strings.Contains(shown.body, ben.name) || strings.Contains(shown.body, ann.name) || given(ben) || given(ann) {
+		shown := b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK,
+			"Nothing was granted")
+		if !strings.Contains(shown.body, ben.name) || strings.Contains(shown.body, ann.name) || given(ben) ||
+			given(ann) {
 			t.Errorf("Ann's page was taken for Ben's, or not shown anew:\n%s", shown.body)
 		}
-		if target := b.submit(shown, "/consent", "decision", decisionAllow).url; target.Query().Get("code") == "" || !given(ben) || given(ann) {
+		if target := b.submit(shown, "/consent", "decision",
+			decisionAllow).url; target.Query().Get("code") == "" || !given(ben) || given(ann) {
 			t.Errorf("Ben's own page leads to %s, want it to grant", target)
 		}
 		// Also where Ben has granted it before: the click was on Ann's page.
@@ -98,7 +107,8 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		b := newBrowser(t)
 		signIn(b, ann)
 		page := b.expect(b.get(asks()), http.StatusOK, ann.name)
-		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: ann.subject}); err != nil {
+		if _, err := p.sessions.RemoveSessions(t.Context(),
+			hostadapter.SessionRemoval{SubjectID: ann.subject}); err != nil {
 			t.Fatal(err)
 		}
 		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "<h1>Sign in</h1>")
@@ -107,10 +117,12 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		b := newBrowser(t)
 		signIn(b, ann)
 		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, ann.name)
-		if target := b.submit(page, "/consent", "decision", decisionAllow).url; target.Query().Get("code") == "" {
+		if target := b.submit(page, "/consent", "decision",
+			decisionAllow).url; target.Query().Get("code") == "" {
 			t.Fatalf("the page leads to %s, want a code", target)
 		}
-		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "asks for your permission")
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK,
+			"asks for your permission")
 	})
 	t.Run("and a denial always", func(t *testing.T) {
 		b := newBrowser(t)
@@ -118,21 +130,27 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 		page := b.expect(b.get(asks("prompt", "consent")), http.StatusOK, ann.name)
 		denied := func(when string) {
 			t.Helper()
-			if query := b.submit(page, "/consent", "decision", decisionDeny).url.Query(); query.Get("error") != "access_denied" || query.Has("code") {
+			if query := b.submit(page, "/consent", "decision",
+				decisionDeny).url.Query(); query.Get("error") != "access_denied" || query.Has("code") {
 				t.Errorf("a denial %s leads to %v, want access_denied", when, query)
 			}
 		}
-		if target := b.submit(page, "/consent", "decision", decisionAllow).url; target.Query().Get("code") == "" {
+		if target := b.submit(page, "/consent", "decision",
+			decisionAllow).url; target.Query().Get("code") == "" {
 			t.Fatalf("the page leads to %s, want a code", target)
 		}
 		denied("after a yes on the same page")
-		page = b.expect(b.get(strings.Replace(asks(), "scope=openid", "scope=openid+email", 1)), http.StatusOK, "asks for your permission")
+		page = b.expect(b.get(strings.Replace(asks(), "scope=openid", "scope=openid+email", 1)),
+			http.StatusOK, "asks for your permission")
 		denied("on a page of its own")
 		denied("again")
-		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK, "asks for your permission") // it was answered
+		// it was answered
+		b.expect(b.submit(page, "/consent", "decision", decisionAllow), http.StatusOK,
+			"asks for your permission")
 		signIn(b, ben)
 		denied("on the page of another user")
-		if _, err := p.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: ben.subject}); err != nil {
+		if _, err := p.sessions.RemoveSessions(t.Context(),
+			hostadapter.SessionRemoval{SubjectID: ben.subject}); err != nil {
 			t.Fatal(err)
 		}
 		denied("of nobody any more")
@@ -145,8 +163,10 @@ func TestConsentIsBoundToWhatItShowed(t *testing.T) {
 	})
 	t.Run("and a form that is none leads on", func(t *testing.T) {
 		b := newBrowser(t)
-		b.expect(b.post(p.issuer+"/consent", "form", "x", "decision", decisionAllow), http.StatusOK, "You are not signed in")
-		b.expect(b.post(p.issuer+"/login", "form", "x", "username", "ann", "password", "ann-demo"), http.StatusOK, "<h1>Sign in</h1>")
+		b.expect(b.post(p.issuer+"/consent", "form", "x", "decision", decisionAllow), http.StatusOK,
+			"You are not signed in")
+		b.expect(b.post(p.issuer+"/login", "form", "x", "username", "ann", "password", "ann-demo"),
+			http.StatusOK, "<h1>Sign in</h1>")
 	})
 }
 

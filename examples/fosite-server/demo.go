@@ -13,8 +13,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// demoClient is a relying party as it would run anywhere else: it knows the server by its issuer URL alone, keeps sessions of its own, and
-// ends them when a logout token says so.
+// demoClient is a relying party as it would run anywhere else: it knows the server by its issuer URL alone,
+// keeps sessions of its own, and ends them when a logout token says so.
 type demoClient struct {
 	id     string
 	name   string
@@ -41,8 +41,9 @@ type link struct{ Name, URL string }
 // newDemoClient returns a demo client that is reached at url.
 func newDemoClient(id, name, accent, url, issuer string, logger *slog.Logger) *demoClient {
 	return &demoClient{
-		id: id, name: name, accent: accent, secret: randomText(), url: url, issuer: issuer, logger: logger.With("client_id", id),
-		now: time.Now, sessions: newDemoSessions(), tokens: newLogoutTokens(), stop: make(chan struct{}),
+		id: id, name: name, accent: accent, secret: randomText(), url: url, issuer: issuer,
+		logger: logger.With("client_id", id),
+		now:    time.Now, sessions: newDemoSessions(), tokens: newLogoutTokens(), stop: make(chan struct{}),
 	}
 }
 
@@ -80,7 +81,8 @@ func (d *demoClient) handler() http.Handler {
 	mux.HandleFunc("GET /frontchannel-logout", d.frontChannelLogout)
 	mux.Handle("GET /static/", staticHandler())
 	protection := http.NewCrossOriginProtection()
-	protection.AddInsecureBypassPattern("POST /backchannel-logout") // it comes from a server and proves itself by its signature
+	// it comes from a server and proves itself by its signature
+	protection.AddInsecureBypassPattern("POST /backchannel-logout")
 	return secured(protection.Handler(mux))
 }
 
@@ -129,7 +131,9 @@ func (d *demoClient) home(w http.ResponseWriter, r *http.Request) {
 
 func (d *demoClient) show(w http.ResponseWriter, r *http.Request, status int, problem, check string) {
 	view := d.sessions.view(cookieValue(r, d.cookie("session")))
-	data := demoPage{demoView: view, App: d.name, Issuer: d.issuer, Problem: problem, Check: check, Others: d.others}
+	data := demoPage{
+		demoView: view, App: d.name, Issuer: d.issuer, Problem: problem, Check: check, Others: d.others,
+	}
 	p := page{Title: view.title(), Site: d.name, Accent: d.accent, Script: "/static/demo.js", Data: data}
 	if err := render(w, status, "demo", p, d.issuer); err != nil {
 		d.logger.WarnContext(r.Context(), "page was not written", "error", err)
@@ -148,9 +152,12 @@ func (d *demoClient) login(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, http.StatusBadGateway, err)
 		return
 	}
-	attempt := demoAttempt{state: randomText(), nonce: randomText(), verifier: oauth2.GenerateVerifier(), started: d.now()}
+	attempt := demoAttempt{
+		state: randomText(), nonce: randomText(), verifier: oauth2.GenerateVerifier(), started: d.now(),
+	}
 	d.setCookie(w, "login", d.sessions.begin(attempt))
-	target := d.oauth2(provider).AuthCodeURL(attempt.state, oidc.Nonce(attempt.nonce), oauth2.S256ChallengeOption(attempt.verifier))
+	target := d.oauth2(provider).AuthCodeURL(attempt.state, oidc.Nonce(attempt.nonce),
+		oauth2.S256ChallengeOption(attempt.verifier))
 	http.Redirect(w, r, target, http.StatusFound)
 }
 
@@ -207,11 +214,13 @@ func (d *demoClient) exchange(ctx context.Context, code string, attempt demoAtte
 	}
 	return &demoSession{
 		subject: idToken.Subject, sessionID: claims.SessionID, name: claims.Name, email: claims.Email,
-		authTime: time.Unix(claims.AuthTime, 0), started: d.now(), idToken: raw, accessToken: token.AccessToken,
+		authTime: time.Unix(claims.AuthTime, 0), started: d.now(), idToken: raw,
+		accessToken: token.AccessToken,
 	}, nil
 }
 
-// logout ends the local session and sends the browser to the server's end_session_endpoint (RP-Initiated Logout 1.0).
+// logout ends the local session and sends the browser to the server's end_session_endpoint (RP-Initiated
+// Logout 1.0).
 func (d *demoClient) logout(w http.ResponseWriter, r *http.Request) {
 	session := d.sessions.forget(cookieValue(r, d.cookie("session")))
 	provider, err := d.discover(r.Context())
@@ -226,7 +235,8 @@ func (d *demoClient) logout(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	target := metadata.EndSession + "?" + formOf("id_token_hint", session.idToken, "client_id", d.id, "post_logout_redirect_uri", d.url+"/")
+	target := metadata.EndSession + "?" + formOf("id_token_hint", session.idToken, "client_id", d.id,
+		"post_logout_redirect_uri", d.url+"/")
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
@@ -239,7 +249,8 @@ func (d *demoClient) check(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := oidc.ClientContext(r.Context(), demoHTTP)
-	info, err := provider.UserInfo(ctx, oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, TokenType: "Bearer"}))
+	info, err := provider.UserInfo(ctx,
+		oauth2.StaticTokenSource(&oauth2.Token{AccessToken: token, TokenType: "Bearer"}))
 	if err != nil {
 		d.show(w, r, http.StatusOK, "", "The server no longer accepts the access token.")
 		return

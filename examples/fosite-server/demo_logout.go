@@ -44,7 +44,9 @@ func (d *demoClient) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 		d.logger.WarnContext(r.Context(), "logout token was refused", "error", err)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": err.Error()})
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"error": "invalid_request", "error_description": err.Error(),
+		})
 		return
 	}
 	w.WriteHeader(http.StatusOK)
@@ -52,7 +54,8 @@ func (d *demoClient) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 
 // logoutTokenOf takes the logout token out of a form with exactly one.
 func logoutTokenOf(w http.ResponseWriter, r *http.Request) (string, error) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/x-www-form-urlencoded" {
 		return "", errors.New("the body is not form-encoded")
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogoutBody)
@@ -66,17 +69,19 @@ func logoutTokenOf(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 func (d *demoClient) endByToken(ctx context.Context, provider *oidc.Provider, raw string) error {
-	token, err := d.tokens.verify(ctx, provider.Verifier(&oidc.Config{ClientID: d.id, Now: d.now}), raw, d.now())
+	token, err := d.tokens.verify(ctx, provider.Verifier(&oidc.Config{ClientID: d.id, Now: d.now}), raw,
+		d.now())
 	if err != nil {
 		return err
 	}
 	count := d.sessions.end(token.Subject, token.SessionID, byLogoutToken, d.now())
-	d.logger.InfoContext(ctx, "logout token ended local sessions", "session_id", token.SessionID, "sessions", count)
+	d.logger.InfoContext(ctx, "logout token ended local sessions", "session_id", token.SessionID, "sessions",
+		count)
 	return nil
 }
 
-// frontChannelLogout is loaded in a frame of the server's page (Front-Channel Logout 1.0, section 2). Browsers may keep this client's cookie from it,
-// so the session is found by its sid, which nobody guesses.
+// frontChannelLogout is loaded in a frame of the server's page (Front-Channel Logout 1.0, section 2).
+// Browsers may keep this client's cookie from it, so the session is found by its sid, which nobody guesses.
 func (d *demoClient) frontChannelLogout(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -100,9 +105,12 @@ type logoutTokens struct {
 
 func newLogoutTokens() *logoutTokens { return &logoutTokens{seen: map[string]time.Time{}} }
 
-// verify holds a logout token to all of Back-Channel Logout 1.0, section 2.6, and to what that section leaves to choice: the type, the age
-// and the jti, which must be new. go-oidc checks signature, algorithm, iss, aud, exp, nonce, and that sub or sid and the event are there.
-func (l *logoutTokens) verify(ctx context.Context, verifier *oidc.IDTokenVerifier, raw string, now time.Time) (*oidc.LogoutToken, error) {
+// verify holds a logout token to all of Back-Channel Logout 1.0, section 2.6, and to what that section leaves
+// to choice: the type, the age and the jti, which must be new. go-oidc checks signature, algorithm, iss, aud,
+// exp, nonce, and that sub or sid and the event are there.
+func (l *logoutTokens) verify(
+	ctx context.Context, verifier *oidc.IDTokenVerifier, raw string, now time.Time,
+) (*oidc.LogoutToken, error) {
 	if err := checkLogoutType(raw); err != nil {
 		return nil, err
 	}
@@ -144,7 +152,8 @@ func (l *logoutTokens) use(token *oidc.LogoutToken, now time.Time) error {
 // checkLogoutType refuses everything that does not say it is a logout token, above all ID tokens.
 func checkLogoutType(raw string) error {
 	parsed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{
-		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+		jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384,
+		jose.ES512, jose.EdDSA,
 	})
 	if err != nil {
 		return errors.New("the token is not a JWS with an asymmetric signature")

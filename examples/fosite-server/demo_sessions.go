@@ -81,7 +81,9 @@ func newDemoSessions() *demoSessions {
 func (d *demoSessions) begin(attempt demoAttempt) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	maps.DeleteFunc(d.attempts, func(_ string, old demoAttempt) bool { return attempt.started.Sub(old.started) > attemptLifetime })
+	maps.DeleteFunc(d.attempts, func(_ string, old demoAttempt) bool {
+		return attempt.started.Sub(old.started) > attemptLifetime
+	})
 	id := randomText()
 	d.attempts[id] = attempt
 	return id
@@ -92,7 +94,8 @@ func (d *demoSessions) finish(id, state string, now time.Time) (demoAttempt, boo
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	attempt, ok := d.attempts[id]
-	if !ok || now.Sub(attempt.started) > attemptLifetime || subtle.ConstantTimeCompare([]byte(attempt.state), []byte(state)) != 1 {
+	if !ok || now.Sub(attempt.started) > attemptLifetime ||
+		subtle.ConstantTimeCompare([]byte(attempt.state), []byte(state)) != 1 {
 		return demoAttempt{}, false
 	}
 	delete(d.attempts, id)
@@ -103,7 +106,9 @@ func (d *demoSessions) finish(id, state string, now time.Time) (demoAttempt, boo
 func (d *demoSessions) add(session *demoSession) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	maps.DeleteFunc(d.sessions, func(_ string, old *demoSession) bool { return session.started.Sub(old.started) > demoLifetime })
+	maps.DeleteFunc(d.sessions, func(_ string, old *demoSession) bool {
+		return session.started.Sub(old.started) > demoLifetime
+	})
 	session.changed = make(chan struct{})
 	id := randomText()
 	d.sessions[id] = session
@@ -122,14 +127,18 @@ func (d *demoSessions) forget(id string) *demoSession {
 	return session
 }
 
-// end ends the sessions that are named and returns how many there were. Sessions that ended stay for their page to say so.
+// end ends the sessions that are named and returns how many there were. Sessions that ended stay for their
+// page to say so.
 func (d *demoSessions) end(subject, sessionID, channel string, now time.Time) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	count := 0
 	for _, session := range d.sessions {
-		if (sessionID != "" && session.sessionID != sessionID) || (subject != "" && session.subject != subject) ||
-			slices.ContainsFunc(session.told, func(told string) bool { return strings.HasSuffix(told, channel) }) {
+		if (sessionID != "" && session.sessionID != sessionID) ||
+			(subject != "" && session.subject != subject) ||
+			slices.ContainsFunc(session.told, func(told string) bool {
+				return strings.HasSuffix(told, channel)
+			}) {
 			continue
 		}
 		session.told = append(session.told, now.Format(time.TimeOnly)+" "+channel)
@@ -144,7 +153,8 @@ func (d *demoSessions) end(subject, sessionID, channel string, now time.Time) in
 	return count
 }
 
-// watch returns what a page should have seen, and a channel that is closed when that changes; nil when it never will.
+// watch returns what a page should have seen, and a channel that is closed when that changes; nil when it
+// never will.
 func (d *demoSessions) watch(id string) (string, <-chan struct{}) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -172,7 +182,8 @@ func (d *demoSessions) view(id string) demoView {
 		return demoView{State: "out"}
 	}
 	view := demoView{
-		State: "in", Seen: session.seen(), Name: session.name, Subject: session.subject, SessionID: session.sessionID, Email: session.email,
+		State: "in", Seen: session.seen(), Name: session.name, Subject: session.subject,
+		SessionID: session.sessionID, Email: session.email,
 		AuthTime: session.authTime.Format(time.DateTime),
 	}
 	if !session.ended.IsZero() {
@@ -181,12 +192,16 @@ func (d *demoSessions) view(id string) demoView {
 	return view
 }
 
-// cookie returns the name of a cookie of this client. Ports share cookies, so each client has names of its own.
+// cookie returns the name of a cookie of this client. Ports share cookies, so each client has names of its
+// own.
 func (d *demoClient) cookie(kind string) string { return d.id + "_" + kind }
 
 func (d *demoClient) setCookie(w http.ResponseWriter, kind, value string) {
 	//nolint:gosec // the demo clients are only ever reached by http on the local machine
-	http.SetCookie(w, &http.Cookie{Name: d.cookie(kind), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w,
+		&http.Cookie{
+			Name: d.cookie(kind), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
 }
 
 func cookieValue(r *http.Request, name string) string {

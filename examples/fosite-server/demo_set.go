@@ -37,10 +37,14 @@ func (d demoUser) user() *user {
 	return &user{username: d.Username, passwordHash: hash, subject: d.subject, name: d.name, email: d.email}
 }
 
-// startDemoClients listens on the two ports after the server's, or on free ones where the server's was to be a free one. The returned
-// servers are running.
-func startDemoClients(ctx context.Context, o *options, issuer string, address net.Addr, logger *slog.Logger) ([]*demoClient, []*http.Server, error) {
-	specs := []struct{ id, name, accent string }{{demoAsking, "Demo Photos", "photos"}, {demoTrusted, "Demo Notes", "notes"}}
+// startDemoClients listens on the two ports after the server's, or on free ones where the server's was to be
+// a free one. The returned servers are running.
+func startDemoClients(
+	ctx context.Context, o *options, issuer string, address net.Addr, logger *slog.Logger,
+) ([]*demoClient, []*http.Server, error) {
+	specs := []struct{ id, name, accent string }{
+		{demoAsking, "Demo Photos", "photos"}, {demoTrusted, "Demo Notes", "notes"},
+	}
 	host, wanted, err := net.SplitHostPort(o.addr)
 	if err != nil {
 		return nil, nil, err
@@ -59,12 +63,14 @@ func startDemoClients(ctx context.Context, o *options, issuer string, address ne
 		if port != 0 {
 			clientPort = port + 1 + i
 		}
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(clientPort)))
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp",
+			net.JoinHostPort(host, strconv.Itoa(clientPort)))
 		if err != nil {
 			closeAll(servers)
 			return nil, nil, err
 		}
-		d := newDemoClient(spec.id, spec.name, spec.accent, issuerOf(net.JoinHostPort(host, "0"), listener.Addr()), issuer, logger)
+		d := newDemoClient(spec.id, spec.name, spec.accent,
+			issuerOf(net.JoinHostPort(host, "0"), listener.Addr()), issuer, logger)
 		clients = append(clients, d)
 		servers = append(servers, d.serve(ctx, listener))
 	}
@@ -76,7 +82,9 @@ func startDemoClients(ctx context.Context, o *options, issuer string, address ne
 }
 
 func (d *demoClient) serve(ctx context.Context, listener net.Listener) *http.Server {
-	server := &http.Server{Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{
+		Handler: d.handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute,
+	}
 	server.RegisterOnShutdown(func() { close(d.stop) })
 	go serve(context.WithoutCancel(ctx), server, listener, d.logger)
 	return server

@@ -36,17 +36,23 @@ func newIssuer(t *testing.T) *issuer {
 	t.Cleanup(i.Close)
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]any{
-			"issuer": i.URL, "jwks_uri": i.URL + "/jwks", "authorization_endpoint": i.URL + "/a", "token_endpoint": i.URL + "/t",
+			"issuer": i.URL, "jwks_uri": i.URL + "/jwks", "authorization_endpoint": i.URL + "/a",
+			"token_endpoint":                        i.URL + "/t",
 			"id_token_signing_alg_values_supported": []string{"ES256"},
 		})
 	})
 	mux.HandleFunc("/jwks", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
+		writeJSON(w, http.StatusOK,
+			jose.JSONWebKeySet{
+				Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}},
+			})
 	})
 	return i
 }
 
-func (i *issuer) sign(t *testing.T, key any, alg jose.SignatureAlgorithm, typ string, claims map[string]any) string {
+func (i *issuer) sign(
+	t *testing.T, key any, alg jose.SignatureAlgorithm, typ string, claims map[string]any,
+) string {
 	t.Helper()
 	options := (&jose.SignerOptions{}).WithHeader("kid", "k")
 	if typ != "" {
@@ -75,7 +81,8 @@ func (i *issuer) sign(t *testing.T, key any, alg jose.SignatureAlgorithm, typ st
 func (i *issuer) claims(with map[string]any) map[string]any {
 	now := time.Now()
 	claims := map[string]any{
-		"iss": i.URL, "aud": "demo", "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(), "jti": randomID(), "sid": "s1",
+		"iss": i.URL, "aud": "demo", "iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(),
+		"jti": randomID(), "sid": "s1",
 		"events": map[string]any{logoutEvent: map[string]any{}},
 	}
 	maps.Copy(claims, with)
@@ -85,9 +92,11 @@ func (i *issuer) claims(with map[string]any) map[string]any {
 
 // newTestClient is a demo client with two sessions of one user and one of another.
 func newTestClient(i *issuer) *demoClient {
-	d := newDemoClient("demo", "Demo", "", "http://localhost:1", i.URL, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	d := newDemoClient("demo", "Demo", "", "http://localhost:1", i.URL,
+		slog.New(slog.NewTextHandler(io.Discard, nil)))
 	for cookie, session := range map[string]*demoSession{
-		"c1": {subject: "u1", sessionID: "s1"}, "c2": {subject: "u1", sessionID: "s2"}, "c3": {subject: "u2", sessionID: "s3"},
+		"c1": {subject: "u1", sessionID: "s1"}, "c2": {subject: "u1", sessionID: "s2"},
+		"c3": {subject: "u2", sessionID: "s3"},
 	} {
 		session.changed = make(chan struct{})
 		d.sessions.sessions[cookie] = session
@@ -136,12 +145,14 @@ func TestLogoutTokensAccepted(t *testing.T) {
 			token := i.sign(t, i.key, jose.ES256, logoutType, i.claims(c.with))
 			answer := post(d, formType, formOf("logout_token", token))
 			if answer.Code != http.StatusOK || answer.Header().Get("Cache-Control") != "no-store" {
-				t.Errorf("answer is %d %s, Cache-Control %q; want 200, no-store", answer.Code, answer.Body, answer.Header().Get("Cache-Control"))
+				t.Errorf("answer is %d %s, Cache-Control %q; want 200, no-store", answer.Code, answer.Body,
+					answer.Header().Get("Cache-Control"))
 			}
 			if got := d.live(); got != c.want {
 				t.Errorf("sessions left are %q, want %q", got, c.want)
 			}
-			if again := post(d, formType, formOf("logout_token", token)); again.Code != http.StatusBadRequest {
+			if again := post(d, formType,
+				formOf("logout_token", token)); again.Code != http.StatusBadRequest {
 				t.Errorf("the same token again: %d, want 400", again.Code)
 			}
 		})
@@ -156,39 +167,46 @@ func TestLogoutTokensRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	good := func(with map[string]any) string { return i.sign(t, i.key, jose.ES256, logoutType, i.claims(with)) }
+	good := func(with map[string]any) string {
+		return i.sign(t, i.key, jose.ES256, logoutType, i.claims(with))
+	}
 	body, err := json.Marshal(i.claims(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
-	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"logout+jwt"}`)) + "." + base64.RawURLEncoding.EncodeToString(body) + "."
+	unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"logout+jwt"}`)) + "." +
+		base64.RawURLEncoding.EncodeToString(body) + "."
 	for name, token := range map[string]string{
-		"another issuer":       good(map[string]any{"iss": "https://other.example"}),
-		"another audience":     good(map[string]any{"aud": "other"}),
-		"no audience":          good(map[string]any{"aud": nil}),
-		"no iat":               good(map[string]any{"iat": nil}),
-		"an old iat":           good(map[string]any{"iat": now.Add(-time.Hour).Unix()}),
-		"an iat in the future": good(map[string]any{"iat": now.Add(time.Hour).Unix(), "exp": now.Add(2 * time.Hour).Unix()}),
-		"no exp":               good(map[string]any{"exp": nil}),
-		"expired":              good(map[string]any{"exp": now.Add(-time.Second).Unix()}),
-		"no jti":               good(map[string]any{"jti": nil}),
-		"neither sid nor sub":  good(map[string]any{"sid": nil}),
-		"a nonce":              good(map[string]any{"nonce": "n"}),
-		"a null nonce":         i.sign(t, i.key, jose.ES256, logoutType, withNull(i.claims(nil), "nonce")),
-		"no events":            good(map[string]any{"events": nil}),
-		"another event":        good(map[string]any{"events": map[string]any{"x": map[string]any{}}}),
-		"an event of null":     good(map[string]any{"events": map[string]any{logoutEvent: nil}}),
-		"an ID token's type":   i.sign(t, i.key, jose.ES256, "JWT", i.claims(nil)),
-		"no type":              i.sign(t, i.key, jose.ES256, "", i.claims(nil)),
-		"another key":          i.sign(t, other, jose.ES256, logoutType, i.claims(nil)),
-		"a shared secret":      i.sign(t, []byte(strings.Repeat("k", 32)), jose.HS256, logoutType, i.claims(nil)),
-		"no signature":         unsigned,
-		"no token":             "x",
+		"another issuer":   good(map[string]any{"iss": "https://other.example"}),
+		"another audience": good(map[string]any{"aud": "other"}),
+		"no audience":      good(map[string]any{"aud": nil}),
+		"no iat":           good(map[string]any{"iat": nil}),
+		"an old iat":       good(map[string]any{"iat": now.Add(-time.Hour).Unix()}),
+		"an iat in the future": good(map[string]any{
+			"iat": now.Add(time.Hour).Unix(), "exp": now.Add(2 * time.Hour).Unix(),
+		}),
+		"no exp":              good(map[string]any{"exp": nil}),
+		"expired":             good(map[string]any{"exp": now.Add(-time.Second).Unix()}),
+		"no jti":              good(map[string]any{"jti": nil}),
+		"neither sid nor sub": good(map[string]any{"sid": nil}),
+		"a nonce":             good(map[string]any{"nonce": "n"}),
+		"a null nonce":        i.sign(t, i.key, jose.ES256, logoutType, withNull(i.claims(nil), "nonce")),
+		"no events":           good(map[string]any{"events": nil}),
+		"another event":       good(map[string]any{"events": map[string]any{"x": map[string]any{}}}),
+		"an event of null":    good(map[string]any{"events": map[string]any{logoutEvent: nil}}),
+		"an ID token's type":  i.sign(t, i.key, jose.ES256, "JWT", i.claims(nil)),
+		"no type":             i.sign(t, i.key, jose.ES256, "", i.claims(nil)),
+		"another key":         i.sign(t, other, jose.ES256, logoutType, i.claims(nil)),
+		"a shared secret": i.sign(t, []byte(strings.Repeat("k", 32)), jose.HS256, logoutType,
+			i.claims(nil)),
+		"no signature": unsigned,
+		"no token":     "x",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newTestClient(i)
-			if answer := post(d, formType, formOf("logout_token", token)); answer.Code != http.StatusBadRequest {
+			if answer := post(d, formType,
+				formOf("logout_token", token)); answer.Code != http.StatusBadRequest {
 				t.Errorf("answer is %d, want 400", answer.Code)
 			}
 			if got := d.live(); got != "c1 c2 c3" {
@@ -229,7 +247,8 @@ func TestLogoutRequestsRefused(t *testing.T) {
 		gone := newIssuer(t)
 		d := newTestClient(gone)
 		gone.Close()
-		if answer := post(d, formType, formOf("logout_token", token)); answer.Code != http.StatusServiceUnavailable {
+		if answer := post(d, formType,
+			formOf("logout_token", token)); answer.Code != http.StatusServiceUnavailable {
 			t.Errorf("answer is %d, want 503: the server shall try again", answer.Code)
 		}
 	})
@@ -239,13 +258,16 @@ func TestFrontChannelLogoutOfAClient(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	for name, c := range map[string]struct{ query, live string }{
-		"its session": {formOf("iss", i.URL, "sid", "s1"), "c2 c3"}, "an unknown sid": {formOf("iss", i.URL, "sid", "s9"), "c1 c2 c3"},
-		"another issuer": {formOf("iss", "https://other.example", "sid", "s1"), "c1 c2 c3"}, "no sid": {formOf("iss", i.URL), "c1 c2 c3"},
-		"nothing": {"", "c1 c2 c3"},
+		"its session":    {formOf("iss", i.URL, "sid", "s1"), "c2 c3"},
+		"an unknown sid": {formOf("iss", i.URL, "sid", "s9"), "c1 c2 c3"},
+		"another issuer": {formOf("iss", "https://other.example", "sid", "s1"), "c1 c2 c3"},
+		"no sid":         {formOf("iss", i.URL), "c1 c2 c3"},
+		"nothing":        {"", "c1 c2 c3"},
 	} {
 		d := newTestClient(i)
 		recorder := httptest.NewRecorder()
-		d.handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/frontchannel-logout?"+c.query, nil))
+		d.handler().ServeHTTP(recorder,
+			httptest.NewRequest(http.MethodGet, "/frontchannel-logout?"+c.query, nil))
 		if got := d.live(); got != c.live {
 			t.Errorf("%s: sessions left are %q, want %q", name, got, c.live)
 		}

@@ -6,7 +6,8 @@ import (
 	"github.com/go-jose/go-jose/v3"
 )
 
-// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without what the session manager adds.
+// metadata is the discovery document (OpenID Connect Discovery 1.0, section 3; RFC 8414) without what the
+// session manager adds.
 type metadata struct {
 	Issuer                   string   `json:"issuer"`
 	AuthorizationEndpoint    string   `json:"authorization_endpoint"`
@@ -64,7 +65,8 @@ func (p *provider) metadata() metadata {
 		CodeChallengeMethods:     []string{"S256"},
 		PromptValues:             []string{"none", "login", "consent"},
 		ClaimsSupported: []string{
-			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "name", "preferred_username", "email",
+			"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "name",
+			"preferred_username", "email",
 		},
 	}
 }

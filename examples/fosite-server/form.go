@@ -19,7 +19,8 @@ import (
 // formLifetime is how long a page with a form may stay open.
 const formLifetime = time.Hour
 
-// pending is an authorization request that waits for its user to sign in or to consent. It travels in the forms.
+// pending is an authorization request that waits for its user to sign in or to consent. It travels in the
+// forms.
 type pending struct {
 	// Query holds the parameters of the authorization request; empty for a sign-in that nobody asked for.
 	Query string `json:"q"`
@@ -89,7 +90,9 @@ func newForms(globalSecret []byte, issuer string) (*forms, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &forms{key: key, cookie: "fosite_server_form", secure: strings.HasPrefix(issuer, "https:"), now: time.Now}
+	f := &forms{
+		key: key, cookie: "fosite_server_form", secure: strings.HasPrefix(issuer, "https:"), now: time.Now,
+	}
 	if f.secure {
 		f.cookie = "__Host-" + f.cookie
 	}

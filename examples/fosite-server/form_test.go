@@ -45,14 +45,17 @@ func TestForms(t *testing.T) {
 	second, others := newForm()
 	changed := []byte(token)
 	changed[len(changed)-2] ^= 1
-	for name, request := range map[string]*http.Request{"no token": formPost("", cookies), "a changed form": formPost(string(changed), cookies)} {
+	for name, request := range map[string]*http.Request{
+		"no token": formPost("", cookies), "a changed form": formPost(string(changed), cookies),
+	} {
 		if got, err := f.open(request, forConsent); !errors.Is(err, errNoForm) || got != nil {
 			t.Errorf("%s: got %+v, %v; want errNoForm", name, got, err)
 		}
 	}
 	stale := func(name string, request *http.Request, wanted purpose) {
 		t.Helper()
-		if got, err := f.open(request, wanted); !errors.Is(err, errStale) || got == nil || got.Query != "a=b" {
+		if got, err := f.open(request, wanted); !errors.Is(err, errStale) || got == nil ||
+			got.Query != "a=b" {
 			t.Errorf("%s: got %+v, %v; want errStale and the request", name, got, err)
 		}
 	}
@@ -105,7 +108,9 @@ func TestPendingRequestIsTheOriginal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if original.Method != http.MethodGet || original.Form.Get("form") != "" || original.Form.Get("scope") != "openid email" {
-		t.Errorf("request is %s %v, want a GET with the parameters of the authorization request alone", original.Method, original.Form)
+	if original.Method != http.MethodGet || original.Form.Get("form") != "" ||
+		original.Form.Get("scope") != "openid email" {
+		t.Errorf("request is %s %v, want a GET with the parameters of the authorization request alone",
+			original.Method, original.Form)
 	}
 }

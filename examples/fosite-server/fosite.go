@@ -28,9 +28,11 @@ func newFositeConfig(issuer string, s *secrets, hash secretHasher) *fosite.Confi
 	}
 }
 
-// composeProvider puts the flows together. Access tokens are opaque: every use of one is a question to this server, so they die with
-// their session at once.
-func composeProvider(config *fosite.Config, storage any, key func(context.Context) (any, error)) fosite.OAuth2Provider {
+// composeProvider puts the flows together. Access tokens are opaque: every use of one is a question to this
+// server, so they die with their session at once.
+func composeProvider(
+	config *fosite.Config, storage any, key func(context.Context) (any, error),
+) fosite.OAuth2Provider {
 	strategy := &compose.CommonStrategy{
 		CoreStrategy:               compose.NewOAuth2HMACStrategy(config),
 		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, config),
@@ -81,5 +83,7 @@ func (p *provider) cookieName() string {
 
 // newSession is the fosite session of a token request or an authorization.
 func newSession() *openid.DefaultSession {
-	return &openid.DefaultSession{Claims: &jwt.IDTokenClaims{Extra: map[string]any{}}, Headers: &jwt.Headers{Extra: map[string]any{}}}
+	return &openid.DefaultSession{
+		Claims: &jwt.IDTokenClaims{Extra: map[string]any{}}, Headers: &jwt.Headers{Extra: map[string]any{}},
+	}
 }

@@ -30,8 +30,10 @@ func (p *provider) home(w http.ResponseWriter, r *http.Request) {
 	}
 	if session != nil {
 		title = "Signed in"
-		data.Since, data.SinceText = session.AuthTime.Format(time.RFC3339), session.AuthTime.Local().Format("2 January, 15:04")
-		data.Expires, data.ExpiresText = session.Expires.Format(time.RFC3339), session.Expires.Local().Format("2 January, 15:04")
+		data.Since = session.AuthTime.Format(time.RFC3339)
+		data.SinceText = session.AuthTime.Local().Format("2 January, 15:04")
+		data.Expires = session.Expires.Format(time.RFC3339)
+		data.ExpiresText = session.Expires.Local().Format("2 January, 15:04")
 		if data.Clients, err = p.usedClients(r.Context(), session); err != nil {
 			p.unavailable(w, r, err)
 			return

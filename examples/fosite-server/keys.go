@@ -24,10 +24,11 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/smallfile"
 )
 
-// secrets are what the server keeps in its data folder, each in a file of its own that only its owner may read, so that tokens and cookies
-// outlive a restart.
+// secrets are what the server keeps in its data folder, each in a file of its own that only its owner may
+// read, so that tokens and cookies outlive a restart.
 type secrets struct {
-	// signing signs ID tokens and logout tokens. RS256, which every relying party must know (OpenID Connect Core 1.0, section 15.1).
+	// signing signs ID tokens and logout tokens. RS256, which every relying party must know (OpenID Connect
+	// Core 1.0, section 15.1).
 	signing *jose.JSONWebKey
 	// global is fosite's GlobalSecret: it signs codes and tokens, and seals what the plugin stores.
 	global []byte
@@ -93,7 +94,9 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 	if err != nil {
 		return nil, err
 	}
-	global, err := loadOrCreate(filepath.Join(folder, "global-secret"), func() ([]byte, error) { return []byte(randomText()), nil })
+	global, err := loadOrCreate(filepath.Join(folder, "global-secret"), func() ([]byte, error) {
+		return []byte(randomText()), nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +105,9 @@ func loadSecrets(folder, adminToken string) (*secrets, error) {
 		return nil, fmt.Errorf("%s: is not 32 bytes in base64", filepath.Join(folder, "global-secret"))
 	}
 	if adminToken == "" {
-		kept, err := loadOrCreate(filepath.Join(folder, "admin-token"), func() ([]byte, error) { return []byte(randomText()), nil })
+		kept, err := loadOrCreate(filepath.Join(folder, "admin-token"), func() ([]byte, error) {
+			return []byte(randomText()), nil
+		})
 		if err != nil {
 			return nil, err
 		}

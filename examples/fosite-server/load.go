@@ -28,7 +28,8 @@ type problems struct {
 	found []error
 }
 
-// at notes a problem of one field; field may be empty, for the record as a whole. Values are left out where they may be secrets.
+// at notes a problem of one field; field may be empty, for the record as a whole. Values are left out where
+// they may be secrets.
 func (p *problems) at(r record, field, problem string, args ...any) {
 	where := fmt.Sprintf("%s:%d: %s[%d]", p.file, r.line, p.list, r.index)
 	if field != "" {
@@ -39,8 +40,8 @@ func (p *problems) at(r record, field, problem string, args ...any) {
 
 func (p *problems) err() error { return errors.Join(p.found...) }
 
-// readRecords reads a JSON array of objects. Objects that cannot be read at all are noted and left out; an error means that the file as a
-// whole cannot be read.
+// readRecords reads a JSON array of objects. Objects that cannot be read at all are noted and left out; an
+// error means that the file as a whole cannot be read.
 func readRecords(path, list string) ([]record, *problems, error) {
 	raw, err := readBounded(path)
 	if err != nil {
@@ -70,7 +71,8 @@ func readRecords(path, list string) ([]record, *problems, error) {
 		return nil, nil, syntaxError(path, raw, decoder.InputOffset(), err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil, fmt.Errorf("%s:%d: has more after the array", path, lineOf(raw, decoder.InputOffset()))
+		return nil, nil,
+			fmt.Errorf("%s:%d: has more after the array", path, lineOf(raw, decoder.InputOffset()))
 	}
 	return records, p, nil
 }
@@ -91,7 +93,8 @@ func readBounded(path string) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte("\ufeff")), nil
 }
 
-// objectFields takes an object apart and refuses one that names a field twice: JSON leaves open which of them would count.
+// objectFields takes an object apart and refuses one that names a field twice: JSON leaves open which of them
+// would count.
 func objectFields(element json.RawMessage) (map[string]json.RawMessage, error) {
 	decoder := json.NewDecoder(bytes.NewReader(element))
 	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
@@ -133,8 +136,8 @@ func lineOf(raw []byte, offset int64) int {
 	return 1 + bytes.Count(raw[:offset], []byte("\n"))
 }
 
-// field decodes one field of a record into target, noting a value of the wrong type, and takes it out of the record: what remains in the
-// end is unknown. A missing or null field leaves target as it is.
+// field decodes one field of a record into target, noting a value of the wrong type, and takes it out of the
+// record: what remains in the end is unknown. A missing or null field leaves target as it is.
 func field[T any](p *problems, r record, name, want string, target *T) {
 	value, ok := r.fields[name]
 	delete(r.fields, name)

@@ -57,17 +57,45 @@ func TestLoadClients(t *testing.T) {
 	checkLoad(t, []loadCase{
 		{name: "empty", content: `[]`},
 		{name: "good", content: `[{` + goodClient + `}]`},
-		{name: "unknown names are kept", content: `[{` + goodClient + `,"contacts":["x@a.example"],"logo_uri":"https://a.example/l.png"}]`},
-		{name: "null is as good as missing", content: `[{` + goodClient + `,"scope":null,"backchannel_logout_uri":null}]`},
-		{name: "a logout URI with a query", content: `[{` + goodClient + `,"backchannel_logout_uri":"https://a.example/cb?logout=backchannel"}]`},
-		{name: "public", content: `[{"client_id":"a","redirect_uris":["com.example.app:/cb"],"token_endpoint_auth_method":"none"}]`},
-		{name: "service", content: `[{"client_id":"a","client_secret":"s","grant_types":["client_credentials"]}]`},
-		{name: "not an array", content: `{"clients":[]}`, want: []string{`FILE:1: is not a JSON array of clients`}},
-		{name: "nothing", content: ``, want: []string{`FILE:1: is not valid JSON: ends in the middle of the array`}},
-		{name: "cut off", content: "[\n{" + goodClient + "}\n", want: []string{`FILE:3: is not valid JSON: ends in the middle of the array`}},
+		{
+			name:    "unknown names are kept",
+			content: `[{` + goodClient + `,"contacts":["x@a.example"],"logo_uri":"https://a.example/l.png"}]`,
+		},
+		{
+			name:    "null is as good as missing",
+			content: `[{` + goodClient + `,"scope":null,"backchannel_logout_uri":null}]`,
+		},
+		{
+			name: "a logout URI with a query",
+			content: `[{` + goodClient +
+				`,"backchannel_logout_uri":"https://a.example/cb?logout=backchannel"}]`,
+		},
+		{
+			name:    "public",
+			content: `[{"client_id":"a","redirect_uris":["com.example.app:/cb"],"token_endpoint_auth_method":"none"}]`,
+		},
+		{
+			name:    "service",
+			content: `[{"client_id":"a","client_secret":"s","grant_types":["client_credentials"]}]`,
+		},
+		{
+			name: "not an array", content: `{"clients":[]}`,
+			want: []string{`FILE:1: is not a JSON array of clients`},
+		},
+		{
+			name: "nothing", content: ``,
+			want: []string{`FILE:1: is not valid JSON: ends in the middle of the array`},
+		},
+		{
+			name: "cut off", content: "[\n{" + goodClient + "}\n",
+			want: []string{`FILE:3: is not valid JSON: ends in the middle of the array`},
+		},
 		{name: "more after the array", content: "[]\n[]", want: []string{`FILE:2: has more after the array`}},
 		{name: "no object", content: `["a"]`, want: []string{`FILE:1: clients[0]: is not an object`}},
-		{name: "a field twice", content: `[{"client_id":"a","client_id":"b"}]`, want: []string{`FILE:1: clients[0]: names "client_id" twice`}},
+		{
+			name: "a field twice", content: `[{"client_id":"a","client_id":"b"}]`,
+			want: []string{`FILE:1: clients[0]: names "client_id" twice`},
+		},
 		{name: "duplicates", content: "[\n{" + goodClient + "},\n{" + goodClient + "}\n]",
 			want: []string{`FILE:3: clients[1].client_id: is the same as that of clients[0]`}},
 		{name: "wrong types", content: `[{"client_id":1,"client_secret":"s","redirect_uris":"https://a.example/cb","skip_consent":"yes"}]`, want: []string{
@@ -85,7 +113,8 @@ func TestLoadClients(t *testing.T) {
 		{name: "an id with NUL", content: `[{"client_id":"a\u0000","client_secret":"s","redirect_uris":["https://a.example/cb"]}]`, want: []string{
 			`FILE:1: clients[0].client_id: contains a NUL byte`,
 		}},
-		{name: "an id too long", content: `[{"client_id":"` + strings.Repeat("a", 10<<10) + `","client_secret":"s","redirect_uris":["https://a.example/cb"]}]`,
+		{name: "an id too long", content: `[{"client_id":"` + strings.Repeat("a", 10<<10) +
+			`","client_secret":"s","redirect_uris":["https://a.example/cb"]}]`,
 			want: []string{`FILE:1: clients[0].client_id: is longer than 512 bytes`}},
 		{name: "redirect URIs", content: `[{"client_id":"a","client_secret":"s","redirect_uris":
 			["https://a.example/cb#f","/cb","http://a.example/cb","javascript:alert(1)","https:///cb","http://localhost:1/cb"]}]`, want: []string{
@@ -95,33 +124,48 @@ func TestLoadClients(t *testing.T) {
 			`FILE:1: clients[0].redirect_uris[3]: has the scheme "javascript"`,
 			`FILE:1: clients[0].redirect_uris[4]: has no host`,
 		}},
-		{name: "a logout URI with a fragment", content: `[{` + goodClient + `,"backchannel_logout_uri":"https://a.example/out#here"}]`,
+		{name: "a logout URI with a fragment", content: `[{` + goodClient +
+			`,"backchannel_logout_uri":"https://a.example/out#here"}]`,
 			want: []string{`FILE:1: clients[0].backchannel_logout_uri: has a fragment`}},
-		{name: "a logout URI with no scheme", content: `[{` + goodClient + `,"backchannel_logout_uri":"a.example/out"}]`,
+		{name: "a logout URI with no scheme", content: `[{` + goodClient +
+			`,"backchannel_logout_uri":"a.example/out"}]`,
 			want: []string{`FILE:1: clients[0].backchannel_logout_uri: has no scheme: it must be absolute`}},
-		{name: "logout URIs of other kinds", content: `[{` + goodClient + `,"backchannel_logout_uri":"https://u:p@a.example/","frontchannel_logout_uri":"ftp://a.example/"}]`,
+		{name: "logout URIs of other kinds", content: `[{` + goodClient +
+			`,"backchannel_logout_uri":"https://u:p@a.example/","frontchannel_logout_uri":"ftp://a.example/"}]`,
 			want: []string{
 				`FILE:1: clients[0].backchannel_logout_uri: has a user name or password`,
 				`FILE:1: clients[0].frontchannel_logout_uri: has a scheme other than http and https`,
 			}},
-		{name: "a front-channel logout URI of the client's own", content: `[{` + goodClient + `,"frontchannel_logout_uri":"https://A.example:443/out"}]`},
-		{name: "a front-channel logout URI elsewhere", content: `[{` + goodClient + `,"frontchannel_logout_uri":"https://a.example:8443/out"}]`,
-			want: []string{`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of redirect_uris`}},
-		{name: "ends that there are not", content: `[{` + goodClient + `,"muted_session_ends":["expiry","all"],"coordinate_lifetime_with_user_session":"no"}]`,
+		{
+			name:    "a front-channel logout URI of the client's own",
+			content: `[{` + goodClient + `,"frontchannel_logout_uri":"https://A.example:443/out"}]`,
+		},
+		{name: "a front-channel logout URI elsewhere", content: `[{` + goodClient +
+			`,"frontchannel_logout_uri":"https://a.example:8443/out"}]`,
+			want: []string{
+				`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of redirect_uris`,
+			}},
+		{name: "ends that there are not", content: `[{` + goodClient +
+			`,"muted_session_ends":["expiry","all"],"coordinate_lifetime_with_user_session":"no"}]`,
 			want: []string{
 				`FILE:1: clients[0].muted_session_ends[1]: is none of sign_out, expiry, removal, replacement`,
 				`FILE:1: clients[0].coordinate_lifetime_with_user_session: is not true or false`,
 			}},
-		{name: "flows", content: `[{` + goodClient + `,"grant_types":["authorization_code","magic"],"response_types":["token"],"token_endpoint_auth_method":"private_key_jwt"}]`,
+		{name: "flows", content: `[{` + goodClient +
+			`,"grant_types":["authorization_code","magic"],"response_types":["token"],"token_endpoint_auth_method":"private_key_jwt"}]`,
 			want: []string{
 				`FILE:1: clients[0].token_endpoint_auth_method: is none of client_secret_basic, client_secret_post, none`,
 				`FILE:1: clients[0].grant_types[1]: is none of authorization_code, refresh_token, client_credentials`,
 				`FILE:1: clients[0].response_types[0]: is none of code`,
 				`FILE:1: clients[0].response_types: and grant_types do not fit: code goes with authorization_code`,
 			}},
-		{name: "a public client with a secret", content: `[{` + goodClient + `,"token_endpoint_auth_method":"none"}]`,
-			want: []string{`FILE:1: clients[0].client_secret: is set, but token_endpoint_auth_method is "none"`}},
-		{name: "every problem of every client", content: "[\n {" + goodClient + ",\n\"scope\":3},\n\n  {\"client_id\":\"b\"}\n]", want: []string{
+		{name: "a public client with a secret", content: `[{` + goodClient +
+			`,"token_endpoint_auth_method":"none"}]`,
+			want: []string{
+				`FILE:1: clients[0].client_secret: is set, but token_endpoint_auth_method is "none"`,
+			}},
+		{name: "every problem of every client", content: "[\n {" + goodClient + ",\n\"scope\":3},\n\n  " +
+			"{\"client_id\":\"b\"}\n]", want: []string{
 			`FILE:2: clients[0].scope: is not a string`,
 			`FILE:5: clients[1].client_secret: is missing: only a client with token_endpoint_auth_method "none" has none`,
 			`FILE:5: clients[1].redirect_uris: is missing`,
@@ -151,15 +195,18 @@ func TestLoadedClient(t *testing.T) {
 	if err := hash.Compare(t.Context(), hash.sum(nil), nil); err == nil {
 		t.Error("an empty secret was accepted")
 	}
-	if got, want := c.GetBackChannelLogoutURI(), "https://a.example/out"; got != want || !c.GetBackChannelLogoutSessionRequired() {
-		t.Errorf("logout settings are %q, %v; want %q, true", got, c.GetBackChannelLogoutSessionRequired(), want)
+	if got, want := c.GetBackChannelLogoutURI(), "https://a.example/out"; got != want ||
+		!c.GetBackChannelLogoutSessionRequired() {
+		t.Errorf("logout settings are %q, %v; want %q, true", got, c.GetBackChannelLogoutSessionRequired(),
+			want)
 	}
 	if got := c.GetFrontChannelLogoutURI(); got != "https://a.example/frame" {
 		t.Errorf("front-channel logout URI is %q", got)
 	}
 	if coordinate := c.GetCoordinateLifetimeWithUserSession(); coordinate == nil || *coordinate ||
 		c.GetMutedSessionEnds() != ticketstore.EndByExpiry|ticketstore.EndByReplacement {
-		t.Errorf("coordinate is %v and muted ends are %b, want what the file says", coordinate, c.GetMutedSessionEnds())
+		t.Errorf("coordinate is %v and muted ends are %b, want what the file says", coordinate,
+			c.GetMutedSessionEnds())
 	}
 	if got := string(c.extra["contacts"]); got != `["x"]` {
 		t.Errorf("contacts were not kept: %q", got)
@@ -173,7 +220,10 @@ func TestLoadUsers(t *testing.T) {
 	t.Parallel()
 	checkLoad(t, []loadCase{
 		{name: "empty", content: `[]`},
-		{name: "good", content: `[{"username":"ann","password":"p","subject":"1","name":"Ann","email":"ann@a.example","role":"boss"}]`},
+		{
+			name:    "good",
+			content: `[{"username":"ann","password":"p","subject":"1","name":"Ann","email":"ann@a.example","role":"boss"}]`,
+		},
 		{name: "nothing in it", content: `[{}]`, want: []string{
 			`FILE:1: users[0].username: is empty`,
 			`FILE:1: users[0].subject: is empty`,
@@ -185,7 +235,8 @@ func TestLoadUsers(t *testing.T) {
 			`FILE:2: users[1].username: is the same as that of users[0]`,
 			`FILE:3: users[2].subject: is the same as that of users[0]`,
 		}},
-		{name: "too long", content: `[{"username":"ann","password":"` + strings.Repeat("p", 73) + `","subject":"` + strings.Repeat("s", 513) + `"}]`, want: []string{
+		{name: "too long", content: `[{"username":"ann","password":"` + strings.Repeat("p", 73) +
+			`","subject":"` + strings.Repeat("s", 513) + `"}]`, want: []string{
 			`FILE:1: users[0].subject: is longer than 512 bytes`,
 			`FILE:1: users[0].password: is longer than 72 bytes`,
 		}},
@@ -222,7 +273,8 @@ func TestSecretsOutliveARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(first.global) != string(second.global) || first.adminToken != second.adminToken || first.signing.KeyID != second.signing.KeyID {
+	if string(first.global) != string(second.global) || first.adminToken != second.adminToken ||
+		first.signing.KeyID != second.signing.KeyID {
 		t.Error("secrets differ after a restart, want the same")
 	}
 	if given, err := loadSecrets(folder, testToken); err != nil || given.adminToken != testToken {
@@ -287,11 +339,14 @@ func TestAdminTokenFile(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-admin-token-file", path}, io.Discard)
+	o, err := parseOptions([]string{
+		"-addr", "127.0.0.1:0", "-data", filepath.Join(t.TempDir(), "data"), "-admin-token-file", path,
+	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := start(t.Context(), o, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "-admin-token-file: ") {
+	if _, err := start(t.Context(), o, slog.New(slog.DiscardHandler)); err == nil ||
+		!strings.Contains(err.Error(), "-admin-token-file: ") {
 		t.Errorf("a start with a file that others can read: %v", err)
 	}
 }
@@ -300,7 +355,8 @@ func TestAdminTokenFlagWarns(t *testing.T) {
 	t.Parallel()
 	log := &testenv.Log{}
 	startServerLogging(t, log)
-	if text := log.String(); !strings.Contains(text, "use -admin-token-file") || strings.Contains(text, testToken) {
+	if text := log.String(); !strings.Contains(text, "use -admin-token-file") ||
+		strings.Contains(text, testToken) {
 		t.Errorf("the log says\n%s\nwant a warning", text)
 	}
 }
@@ -309,12 +365,14 @@ func TestDataFolderOfOthers(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for mode, want := range map[os.FileMode]string{
-		0o700: "", 0o755: "", 0o775: "has mode 0775 and can be written to by others", 0o707: "has mode 0707 and can be written to by others",
+		0o700: "", 0o755: "", 0o775: "has mode 0775 and can be written to by others",
+		0o707: "has mode 0707 and can be written to by others",
 	} {
 		if err := os.Chmod(folder, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := checkDataFolder(folder); (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+		if err := checkDataFolder(folder); (want == "") != (err == nil) || err != nil &&
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("mode %o: %v, want %q", mode, err, want)
 		}
 	}
@@ -327,7 +385,8 @@ func TestDataFolderOfOthers(t *testing.T) {
 	if err := os.Chown(folder, 4711, -1); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkDataFolder(folder); err == nil || !strings.Contains(err.Error(), "belongs to the user id 4711, and this server runs as 0") {
+	if err := checkDataFolder(folder); err == nil ||
+		!strings.Contains(err.Error(), "belongs to the user id 4711, and this server runs as 0") {
 		t.Errorf("another owner: %v", err)
 	}
 }
@@ -349,7 +408,8 @@ func TestModesWithoutOwners(t *testing.T) {
 	if info, err = os.Stat(folder); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkOwner(folder, info); err == nil || !strings.Contains(err.Error(), "can be written to by others") {
+	if err := checkOwner(folder, info); err == nil ||
+		!strings.Contains(err.Error(), "can be written to by others") {
 		t.Errorf("a folder that others may write in: %v", err)
 	}
 }

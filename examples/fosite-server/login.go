@@ -31,7 +31,9 @@ func (p *provider) loginPage(w http.ResponseWriter, r *http.Request) {
 	p.showLogin(w, r, http.StatusOK, pending{Started: time.Now()}, loginForm{Current: nameIn(session)})
 }
 
-func (p *provider) showLogin(w http.ResponseWriter, r *http.Request, status int, request pending, page loginForm) {
+func (p *provider) showLogin(
+	w http.ResponseWriter, r *http.Request, status int, request pending, page loginForm,
+) {
 	var err error
 	if page.Form, err = p.forms.token(w, r, form{pending: request, Purpose: forSignIn}); err != nil {
 		p.failed(w, r, err)
@@ -61,7 +63,8 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	if u == nil {
 		return
 	}
-	_, err = p.sessions.SignIn(w, r, hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
+	_, err = p.sessions.SignIn(w, r,
+		hostadapter.Identity{Subject: u.subject, DisplayName: u.name, AMR: []string{"pwd"}})
 	if errors.Is(err, ticketstore.ErrTooManySessions) {
 		p.tryAgain(w, r, *request, http.StatusForbidden, loginForm{
 			Username: username,
@@ -81,9 +84,11 @@ func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, *request, reply{})
 }
 
-// checkPassword returns the user whose password the form has, or answers the request where it has not, or where passwords
-// were guessed too often.
-func (p *provider) checkPassword(w http.ResponseWriter, r *http.Request, request pending, username string) *user {
+// checkPassword returns the user whose password the form has, or answers the request where it has not, or
+// where passwords were guessed too often.
+func (p *provider) checkPassword(
+	w http.ResponseWriter, r *http.Request, request pending, username string,
+) *user {
 	succeed, wait := p.throttle.try(r, username, p.sessions.RemoteAddr(r), time.Now())
 	if wait > 0 {
 		seconds := int(wait/time.Second) + 1
@@ -106,7 +111,9 @@ func (p *provider) checkPassword(w http.ResponseWriter, r *http.Request, request
 }
 
 // tryAgain shows the form with what was wrong.
-func (p *provider) tryAgain(w http.ResponseWriter, r *http.Request, request pending, status int, page loginForm) {
+func (p *provider) tryAgain(
+	w http.ResponseWriter, r *http.Request, request pending, status int, page loginForm,
+) {
 	if request.Query != "" {
 		if ar, err := p.authorizeRequest(r, request); err == nil {
 			page.Client, page.target = nameOf(ar), originOf(ar.GetRedirectURI())

@@ -126,7 +126,9 @@ func (b *browser) do(request *http.Request) *pageSeen {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return &pageSeen{url: response.Request.URL, status: response.StatusCode, header: response.Header, body: string(body)}
+	return &pageSeen{
+		url: response.Request.URL, status: response.StatusCode, header: response.Header, body: string(body),
+	}
 }
 
 func (b *browser) get(address string) *pageSeen {
@@ -183,7 +185,8 @@ func (b *browser) signIn(client *demoClient, user demoUser) {
 // adminCall calls an admin route and decodes the answer.
 func adminCall(t *testing.T, s *running, method, path, body string) (int, map[string]any) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, s.provider.issuer+pathAdmin+path, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), method, s.provider.issuer+pathAdmin+path,
+		strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,8 +37,8 @@ const (
 	nonceSize        = 16
 )
 
-// operators knows who may use the admin routes: any bearer of the admin token, and a browser in which it was given on the sign-in page. That
-// browser keeps no token but a signed cookie, which is good for an hour.
+// operators knows who may use the admin routes: any bearer of the admin token, and a browser in which it was
+// given on the sign-in page. That browser keeps no token but a signed cookie, which is good for an hour.
 type operators struct {
 	token    [sha256.Size]byte
 	key      []byte
@@ -60,8 +60,9 @@ const endedOperatorsFile = "operators-signed-out"
 
 func newOperators(s *secrets, issuer, file string) (*operators, error) {
 	o := &operators{
-		token: sha256.Sum256([]byte(s.adminToken)), cookie: "fosite_server_operator", secure: strings.HasPrefix(issuer, "https:"),
-		now: time.Now, ended: map[[nonceSize]byte]time.Time{}, file: file,
+		token: sha256.Sum256([]byte(s.adminToken)), cookie: "fosite_server_operator",
+		secure: strings.HasPrefix(issuer, "https:"),
+		now:    time.Now, ended: map[[nonceSize]byte]time.Time{}, file: file,
 	}
 	if o.secure {
 		o.cookie = "__Secure-" + o.cookie // not __Host-, which wants the path /
@@ -165,7 +166,9 @@ func (o *operators) read(value string) (operatorPass, bool) {
 func (o *operators) end(passes []operatorPass) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	maps.DeleteFunc(o.ended, func(_ [nonceSize]byte, expires time.Time) bool { return !o.now().Before(expires) })
+	maps.DeleteFunc(o.ended, func(_ [nonceSize]byte, expires time.Time) bool {
+		return !o.now().Before(expires)
+	})
 	for _, pass := range passes {
 		o.ended[pass.nonce] = pass.expires
 	}
@@ -195,7 +198,8 @@ func (o *operators) readEnded() error {
 		var nonce []byte
 		var expires int64
 		if _, err := fmt.Sscanf(line, "%x %d\n", &nonce, &expires); err != nil || len(nonce) != nonceSize {
-			return fmt.Errorf("%s: is damaged: remove it, and restart an hour after the last sign-out of an operator", o.file)
+			return fmt.Errorf("%s: is damaged: remove it, and restart an hour after the last sign-out of "+
+				"an operator", o.file)
 		}
 		o.ended[[nonceSize]byte(nonce)] = time.Unix(expires, 0)
 	}
@@ -209,7 +213,8 @@ func (o *operators) setCookie(w http.ResponseWriter, value string, maxAge time.D
 	}
 	//nolint:gosec // Secure follows the issuer's scheme: behind a proxy r.TLS says nothing.
 	http.SetCookie(w, &http.Cookie{
-		Name: o.cookie, Value: value, Path: pathAdmin, MaxAge: age, HttpOnly: true, Secure: o.secure, SameSite: http.SameSiteStrictMode,
+		Name: o.cookie, Value: value, Path: pathAdmin, MaxAge: age, HttpOnly: true, Secure: o.secure,
+		SameSite: http.SameSiteStrictMode,
 	})
 }
 
@@ -227,7 +232,8 @@ func (p *provider) operatorRoutes(router *mux.Router) {
 type operatorForm struct{ Next, Problem string }
 
 func (p *provider) operatorPage(w http.ResponseWriter, r *http.Request) {
-	p.render(w, r, http.StatusOK, "operator", "Operator sign-in", operatorForm{Next: nextPage(r.URL.Query().Get("next"))}, "")
+	p.render(w, r, http.StatusOK, "operator", "Operator sign-in",
+		operatorForm{Next: nextPage(r.URL.Query().Get("next"))}, "")
 }
 
 // operatorTries bounds the guesses at the admin token from one address.
@@ -299,7 +305,8 @@ func (p *provider) operatorSignOut(w http.ResponseWriter, r *http.Request) {
 // nextPage returns where to go after the sign-in: to an address of the admin page, whatever was asked for.
 func nextPage(wanted string) string {
 	target, err := url.Parse(wanted)
-	if err != nil || target.Scheme != "" || target.Host != "" || !strings.HasPrefix(target.Path, pathAdminPage) || strings.Contains(target.Path, "..") {
+	if err != nil || target.Scheme != "" || target.Host != "" ||
+		!strings.HasPrefix(target.Path, pathAdminPage) || strings.Contains(target.Path, "..") {
 		return pathAdminPage
 	}
 	return (&url.URL{Path: target.Path, RawQuery: target.RawQuery}).String()

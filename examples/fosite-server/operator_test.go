@@ -25,10 +25,12 @@ func TestOperatorSignsIn(t *testing.T) {
 	if page.url.Path != pathAdminSignIn {
 		t.Fatalf("the operator is at %s, want the sign-in", page.url)
 	}
-	operator.expect(operator.post(issuer+pathAdminSignIn, "token", "wrong"), http.StatusUnauthorized, "This is not the admin token")
+	operator.expect(operator.post(issuer+pathAdminSignIn, "token", "wrong"), http.StatusUnauthorized,
+		"This is not the admin token")
 	operator.expect(operator.get(issuer+pathAdminPage), http.StatusOK, "Operator sign-in")
 
-	page = operator.post(issuer+pathAdminSignIn, "token", testToken, "next", "/admin/ui/deliveries?state=pending")
+	page = operator.post(issuer+pathAdminSignIn, "token", testToken, "next",
+		"/admin/ui/deliveries?state=pending")
 	operator.expect(page, http.StatusOK, "<h1>Back-channel logout</h1>")
 	if page.url.RequestURI() != "/admin/ui/deliveries?state=pending" {
 		t.Errorf("the operator is at %s, want the page that was asked for", page.url)
@@ -65,7 +67,8 @@ func TestOperatorCookie(t *testing.T) {
 	w := httptest.NewRecorder()
 	o.setCookie(w, o.issue(), operatorLifetime)
 	cookie := w.Result().Cookies()[0]
-	if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode || cookie.Path != pathAdmin || cookie.MaxAge != 3600 ||
+	if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteStrictMode ||
+		cookie.Path != pathAdmin || cookie.MaxAge != 3600 ||
 		cookie.Name != "__Secure-fosite_server_operator" || strings.Contains(cookie.Value, "right") {
 		t.Errorf("the cookie is %v", cookie)
 	}
@@ -86,12 +89,14 @@ func TestOperatorCookie(t *testing.T) {
 			t.Errorf("a cookie changed at byte %d is let through", i)
 		}
 	}
-	for name, value := range map[string]string{"empty": "", "cut": cookie.Value[:20], "longer": cookie.Value + "AAAA", "no base64": "!", "all zero": strings.Repeat("A", len(cookie.Value))} {
+	for name, value := range map[string]string{"empty": "", "cut": cookie.Value[:20], "longer": cookie.Value +
+		"AAAA", "no base64": "!", "all zero": strings.Repeat("A", len(cookie.Value))} {
 		if allowed(o, value) {
 			t.Errorf("a cookie that is %s is let through", name)
 		}
 	}
-	if allowed(know("https://op.example", &secrets{global: known.global, adminToken: "another"}), cookie.Value) {
+	if allowed(know("https://op.example", &secrets{global: known.global, adminToken: "another"}),
+		cookie.Value) {
 		t.Error("the cookie is good although the admin token has changed")
 	}
 	if !allowed(know("https://op.example", known), cookie.Value) {
@@ -101,7 +106,8 @@ func TestOperatorCookie(t *testing.T) {
 	if allowed(o, cookie.Value) {
 		t.Error("the cookie is good after its hour")
 	}
-	if plain := know("http://localhost:9000", known); plain.cookie != "fosite_server_operator" || plain.secure {
+	if plain := know("http://localhost:9000", known); plain.cookie != "fosite_server_operator" ||
+		plain.secure {
 		t.Error("over http the cookie is Secure: browsers would not keep it")
 	}
 }
@@ -135,14 +141,16 @@ func TestOperatorAttemptsAreBounded(t *testing.T) {
 		t.Error("429 without Retry-After")
 	}
 	for name, b := range map[string]*browser{"a known browser": operator, "another address": elsewhere} {
-		if page := signIn(b, testToken); page.status != http.StatusOK || !strings.Contains(page.body, "<h1>") {
+		if page := signIn(b, testToken); page.status != http.StatusOK ||
+			!strings.Contains(page.body, "<h1>") {
 			t.Errorf("the right token in %s is answered %d", name, page.status)
 		}
 	}
 	if status, _ := adminCall(t, s, http.MethodGet, "/sessions", ""); status != http.StatusOK {
 		t.Errorf("the bearer of the token is answered %d, want 200", status)
 	}
-	if text := log.String(); !strings.Contains(text, "operator sign-in failed") || strings.Contains(text, "guess-at-the-secret") || strings.Contains(text, testToken) {
+	if text := log.String(); !strings.Contains(text, "operator sign-in failed") ||
+		strings.Contains(text, "guess-at-the-secret") || strings.Contains(text, testToken) {
 		t.Errorf("the log has no failure, or what was given as the token:\n%s", text)
 	}
 }
@@ -224,7 +232,8 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newOperators(known, "https://op.example", file); err == nil || !strings.Contains(err.Error(), "is damaged") {
+	if _, err := newOperators(known, "https://op.example", file); err == nil ||
+		!strings.Contains(err.Error(), "is damaged") {
 		t.Errorf("a damaged file: %v", err)
 	}
 }
@@ -232,7 +241,8 @@ func TestOperatorStaysSignedOut(t *testing.T) {
 // TestSeveralOperatorCookies: another server on a port of this host may have set a cookie of that name.
 func TestSeveralOperatorCookies(t *testing.T) {
 	t.Parallel()
-	o, err := newOperators(&secrets{global: make([]byte, 32), adminToken: testToken}, "https://op.example", "")
+	o, err := newOperators(&secrets{global: make([]byte, 32), adminToken: testToken}, "https://op.example",
+		"")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,12 +254,15 @@ func TestSeveralOperatorCookies(t *testing.T) {
 		return r
 	}
 	first, second, foreign := o.issue(), o.issue(), strings.Repeat("A", 75)
-	for _, values := range [][]string{{first}, {foreign, first}, {first, foreign}, {"", "x", foreign, second}} {
+	for _, values := range [][]string{
+		{first}, {foreign, first}, {first, foreign}, {"", "x", foreign, second},
+	} {
 		if _, err := o.authorize(request(values...), admin.ChangeSessions); err != nil {
 			t.Errorf("a good cookie among %d is refused: %v", len(values), err)
 		}
 	}
-	if _, err := o.authorize(request(append(slices.Repeat([]string{foreign}, maxOperatorCookies), first)...), admin.ChangeSessions); err == nil {
+	if _, err := o.authorize(request(append(slices.Repeat([]string{foreign}, maxOperatorCookies), first)...),
+		admin.ChangeSessions); err == nil {
 		t.Error("any number of cookies is looked at")
 	}
 	if err := o.end(o.presented(request(second, foreign, first))); err != nil {
@@ -290,7 +303,8 @@ func TestOperatorSignOutIsNotKept(t *testing.T) {
 	}
 	for range 2 {
 		page := post()
-		if page.status != http.StatusServiceUnavailable || page.header.Get("Retry-After") == "" || !strings.Contains(page.body, "until this server restarts") {
+		if page.status != http.StatusServiceUnavailable || page.header.Get("Retry-After") == "" ||
+			!strings.Contains(page.body, "until this server restarts") {
 			t.Errorf("a sign-out that cannot be kept is answered %d:\n%s", page.status, page.body)
 		}
 		if page.header.Get("Set-Cookie") != "" {
@@ -310,7 +324,8 @@ func TestOperatorSignOutIsNotKept(t *testing.T) {
 	if page := post(); page.status != http.StatusSeeOther || page.header.Get("Set-Cookie") == "" {
 		t.Errorf("the sign-out that can be kept is answered %d", page.status)
 	}
-	if content, err := os.ReadFile(o.file); err != nil || strings.Count(string(content), "\n") != len(cookies) {
+	if content, err := os.ReadFile(o.file); err != nil ||
+		strings.Count(string(content), "\n") != len(cookies) {
 		t.Errorf("the file holds %q, %v, want both cookies", content, err)
 	}
 }

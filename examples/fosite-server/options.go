@@ -47,37 +47,53 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	var o options
 	flags := flag.NewFlagSet("fosite-server", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // its word on an error is ours, and the list of flags hides it
-	flags.StringVar(&o.addr, "addr", "localhost:9000", "`address` to listen on; the demo clients take the two ports after it, or free ones after :0")
-	flags.StringVar(&o.issuer, "issuer", "", "`URL` under which browsers and clients reach this server (default http:// and the address)")
+	flags.StringVar(&o.addr, "addr", "localhost:9000",
+		"`address` to listen on; the demo clients take the two ports after it, or free ones after :0")
+	flags.StringVar(&o.issuer, "issuer", "",
+		"`URL` under which browsers and clients reach this server (default http:// and the address)")
 	flags.Func("former-issuers", "`URLs` that this server was reached under before, separated by commas: "+
 		"their sessions go on until they end, and nobody is signed in with them any more", o.formerIssuer)
-	flags.StringVar(&o.data, "data", defaultData, "`folder` of the keys and, with the badger backend, of the sessions")
+	flags.StringVar(&o.data, "data", defaultData,
+		"`folder` of the keys and, with the badger backend, of the sessions")
 	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger`; postgres is to come")
 	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend, to come")
-	flags.StringVar(&o.plugin, "plugin", "", "`file` of the storage plugin to run instead of the one built in")
-	flags.Func("store", "`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it for more", o.store)
-	flags.StringVar(&o.acceptStore, "accept-store", "", "`id` of a store that may serve in the place of the one "+
-		"that the data folder has pinned, such as a restored one")
+	flags.StringVar(&o.plugin, "plugin", "",
+		"`file` of the storage plugin to run instead of the one built in")
+	flags.Func("store",
+		"`name=folder` of a store that the sessions can be swapped to while the server serves; repeat it "+
+			"for more", o.store)
+	flags.StringVar(&o.acceptStore, "accept-store", "",
+		"`id` of a store that may serve in the place of the one "+
+			"that the data folder has pinned, such as a restored one")
 	flags.BoolVar(&o.keysLost, "keys-lost", false, "go on with sessions whose keys, in the data folder, "+
 		"were lost: their users sign in again, and their tokens are invalid")
-	flags.StringVar(&o.clients, "clients", "", "`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo clients)")
-	flags.StringVar(&o.users, "users", "", "`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
+	flags.StringVar(&o.clients, "clients", "",
+		"`file` of clients, a JSON array with the names of OpenID Connect registration (default: the demo "+
+			"clients)")
+	flags.StringVar(&o.users, "users", "",
+		"`file` of users, a JSON array of username, password, subject, name, email (default: the demo users)")
 	flags.StringVar(&o.tokenFile, "admin-token-file", "",
-		"`file` with the bearer token of the admin routes, closed to others (default: one kept in the data folder)")
+		"`file` with the bearer token of the admin routes, closed to others (default: one kept in the "+
+			"data folder)")
 	flags.StringVar(&o.adminToken, "admin-token", "",
 		"bearer `token` of the admin routes; lists of processes show it: prefer -admin-token-file")
 	flags.Func("allow-logout-cidr", "private `network` that logout tokens may be sent to, such as "+
 		"10.0.0.0/8; repeat or separate by commas", networks(&o.allowCIDRs))
 	flags.Func("trusted-proxy", "`network` of the proxies in front of this server, whose "+
-		"X-Forwarded-For is believed; without it all that comes through a proxy has its address; repeat or separate by commas", networks(&o.proxies))
-	flags.DurationVar(&o.idle, "session-idle", hostadapter.DefaultIdleTimeout, "how long a session lives without being used")
-	flags.DurationVar(&o.absolute, "session-absolute", 0, "how long a session lives at most after a sign-in; 0: as long as it is used")
+		"X-Forwarded-For is believed; without it all that comes through a proxy has its address; repeat or "+
+		"separate by commas", networks(&o.proxies))
+	flags.DurationVar(&o.idle, "session-idle", hostadapter.DefaultIdleTimeout,
+		"how long a session lives without being used")
+	flags.DurationVar(&o.absolute, "session-absolute", 0,
+		"how long a session lives at most after a sign-in; 0: as long as it is used")
 	flags.IntVar(&o.maxSessions, "max-sessions", 0, "how many sessions a user may have at once; 0: no limit")
-	flags.BoolVar(&o.refuseSignIn, "refuse-sign-in", false, "refuse a sign-in above -max-sessions, where otherwise the oldest session ends")
+	flags.BoolVar(&o.refuseSignIn, "refuse-sign-in", false,
+		"refuse a sign-in above -max-sessions, where otherwise the oldest session ends")
 	err := flags.Parse(arguments)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(usage, "fosite-server is an OpenID provider with sessions and two demo clients. Its flags:")
+		fmt.Fprintln(usage,
+			"fosite-server is an OpenID provider with sessions and two demo clients. Its flags:")
 		flags.SetOutput(usage)
 		flags.PrintDefaults()
 		return nil, err

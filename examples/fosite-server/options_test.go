@@ -18,20 +18,46 @@ func TestParseOptions(t *testing.T) {
 	}{
 		{name: "none"},
 		{name: "an issuer behind a proxy", arguments: []string{"-issuer", "https://id.example"}},
-		{name: "postgres", arguments: []string{"-backend", "postgres", "-dsn", "x"}, want: "-backend postgres is not built in yet: use -backend badger"},
-		{name: "another backend", arguments: []string{"-backend", "redis"}, want: `-backend "redis" is neither badger nor postgres`},
-		{name: "a connection for badger", arguments: []string{"-dsn", "x"}, want: "-dsn is for -backend postgres"},
-		{name: "a short token", arguments: []string{"-admin-token", "fifteen-letters"}, want: "-admin-token has fewer than 16 characters"},
+		{
+			name: "postgres", arguments: []string{"-backend", "postgres", "-dsn", "x"},
+			want: "-backend postgres is not built in yet: use -backend badger",
+		},
+		{
+			name: "another backend", arguments: []string{"-backend", "redis"},
+			want: `-backend "redis" is neither badger nor postgres`,
+		},
+		{
+			name: "a connection for badger", arguments: []string{"-dsn", "x"},
+			want: "-dsn is for -backend postgres",
+		},
+		{
+			name: "a short token", arguments: []string{"-admin-token", "fifteen-letters"},
+			want: "-admin-token has fewer than 16 characters",
+		},
 		{name: "two tokens", arguments: []string{"-admin-token", testToken, "-admin-token-file", "x"},
 			want: "-admin-token and -admin-token-file are both given: leave one of them out"},
 		{name: "no data folder", arguments: []string{"-data", ""}, want: "-data is empty"},
-		{name: "no port", arguments: []string{"-addr", "localhost"}, want: "-addr: address localhost: missing port in address"},
-		{name: "an issuer that is no URL", arguments: []string{"-issuer", "id.example"}, want: "-issuer is not an http or https URL"},
-		{name: "former issuers", arguments: []string{"-issuer", "https://id.example", "-former-issuers", "http://id.example,https://old.example"}},
-		{name: "a former issuer that is no URL", arguments: []string{"-former-issuers", "https://id.example,old"},
+		{
+			name: "no port", arguments: []string{"-addr", "localhost"},
+			want: "-addr: address localhost: missing port in address",
+		},
+		{
+			name: "an issuer that is no URL", arguments: []string{"-issuer", "id.example"},
+			want: "-issuer is not an http or https URL",
+		},
+		{
+			name: "former issuers",
+			arguments: []string{
+				"-issuer", "https://id.example", "-former-issuers", "http://id.example,https://old.example",
+			},
+		},
+		{name: "a former issuer that is no URL", arguments: []string{
+			"-former-issuers", "https://id.example,old",
+		},
 			want: `invalid value "https://id.example,old" for flag -former-issuers: is not an http or https URL`},
 		{name: "an issuer with a path", arguments: []string{"-issuer", "https://id.example/"},
-			want: "-issuer has more than scheme, host and port: this server's pages are at the root, with no slash at the end"},
+			want: "-issuer has more than scheme, host and port: this server's pages are at the root, with " +
+				"no slash at the end"},
 		{name: "no network", arguments: []string{"-allow-logout-cidr", "10.0.0.1"},
 			want: `invalid value "10.0.0.1" for flag -allow-logout-cidr: not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8`},
 		{name: "stores", arguments: []string{"-store", "a=/a", "-store", "b=/b"}},
@@ -41,14 +67,36 @@ func TestParseOptions(t *testing.T) {
 			want: `invalid value "main=/a" for flag -store: main is what the store in the data folder is called`},
 		{name: "a store twice", arguments: []string{"-store", "a=/a", "-store", "a=/b"},
 			want: `invalid value "a=/b" for flag -store: a is named twice`},
-		{name: "a store in the folder of the first", arguments: []string{"-data", "d", "-store", "a=d/./sessions"},
+		{name: "a store in the folder of the first", arguments: []string{
+			"-data", "d", "-store", "a=d/./sessions",
+		},
 			want: "-store a: d/sessions is the folder of the sessions of -data"},
-		{name: "two stores in one folder", arguments: []string{"-store", "b=/x/", "-store", "a=/x"}, want: "-store b: /x is the folder of -store a"},
-		{name: "limits", arguments: []string{"-session-idle", "1h", "-session-absolute", "8h", "-max-sessions", "3", "-refuse-sign-in"}},
-		{name: "no idle time", arguments: []string{"-session-idle", "0s"}, want: "-session-idle is not positive"},
-		{name: "a negative end", arguments: []string{"-session-absolute", "-1s"}, want: "-session-absolute is negative"},
-		{name: "a negative limit", arguments: []string{"-max-sessions", "-1"}, want: "-max-sessions is negative"},
-		{name: "a refusal without limit", arguments: []string{"-refuse-sign-in"}, want: "-refuse-sign-in needs -max-sessions"},
+		{
+			name: "two stores in one folder", arguments: []string{"-store", "b=/x/", "-store", "a=/x"},
+			want: "-store b: /x is the folder of -store a",
+		},
+		{
+			name: "limits",
+			arguments: []string{
+				"-session-idle", "1h", "-session-absolute", "8h", "-max-sessions", "3", "-refuse-sign-in",
+			},
+		},
+		{
+			name: "no idle time", arguments: []string{"-session-idle", "0s"},
+			want: "-session-idle is not positive",
+		},
+		{
+			name: "a negative end", arguments: []string{"-session-absolute", "-1s"},
+			want: "-session-absolute is negative",
+		},
+		{
+			name: "a negative limit", arguments: []string{"-max-sessions", "-1"},
+			want: "-max-sessions is negative",
+		},
+		{
+			name: "a refusal without limit", arguments: []string{"-refuse-sign-in"},
+			want: "-refuse-sign-in needs -max-sessions",
+		},
 		{name: "more", arguments: []string{"more"}, want: `unexpected argument "more"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -66,12 +114,19 @@ func TestParseOptions(t *testing.T) {
 
 func TestAllowedNetworks(t *testing.T) {
 	t.Parallel()
-	o, err := parseOptions([]string{"-allow-logout-cidr", "10.1.2.3/8, fd00::/8", "-allow-logout-cidr", "192.168.0.0/16"}, io.Discard)
+	o, err := parseOptions([]string{
+		"-allow-logout-cidr", "10.1.2.3/8, fd00::/8", "-allow-logout-cidr", "192.168.0.0/16",
+	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.168.0.0/16")}
-	if diff := cmp.Diff(want, o.allowCIDRs, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+	want := []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"),
+		netip.MustParsePrefix("192.168.0.0/16"),
+	}
+	if diff := cmp.Diff(want, o.allowCIDRs, cmp.Comparer(func(a, b netip.Prefix) bool {
+		return a == b
+	})); diff != "" {
 		t.Errorf("networks differ (-want +got):\n%s", diff)
 	}
 }

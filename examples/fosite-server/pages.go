@@ -19,9 +19,12 @@ var staticFiles embed.FS
 // pages are the templates by file name, each with the frame around it.
 var pages = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
-	for _, name := range []string{"home", "account", "login", "logout", "operator", "consent", "error", "demo"} {
+	for _, name := range []string{
+		"home", "account", "login", "logout", "operator", "consent", "error", "demo",
+	} {
 		functions := template.FuncMap{"ago": ago, "script": logoutScript, "address": registered}
-		parsed[name] = template.Must(template.New(name).Funcs(functions).ParseFS(pageFiles, "pages/frame.html", "pages/"+name+".html"))
+		parsed[name] = template.Must(template.New(name).Funcs(functions).ParseFS(pageFiles,
+			"pages/frame.html", "pages/"+name+".html"))
 	}
 	return parsed
 }()
@@ -40,10 +43,11 @@ type page struct {
 // siteName is what the server's own pages are headed with.
 const siteName = "Fosite Server"
 
-// render answers with a page. formTarget is the origin that a form of the page may lead on to besides our own; browsers apply the policy to
-// redirects as well.
+// render answers with a page. formTarget is the origin that a form of the page may lead on to besides our
+// own; browsers apply the policy to redirects as well.
 func render(w http.ResponseWriter, status int, name string, p page, formTarget string) error {
-	policy := "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+	policy := "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors " +
+		"'none'; form-action 'self'"
 	if formTarget != "" {
 		policy += " " + formTarget
 	}
@@ -68,7 +72,8 @@ func writePage(w http.ResponseWriter, status int, name string, p page) error {
 	return err
 }
 
-// originOf returns what a Content-Security-Policy calls the target of a redirect: its origin, or the scheme of an app's own URI.
+// originOf returns what a Content-Security-Policy calls the target of a redirect: its origin, or the scheme
+// of an app's own URI.
 func originOf(target *url.URL) string {
 	switch {
 	case target == nil:

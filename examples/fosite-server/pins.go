@@ -77,7 +77,8 @@ func (p *pins) explain(err error) error {
 	case !errors.As(err, &other):
 		return err
 	case other.Found == "":
-		return fmt.Errorf("%w Put it back; or put a restored one there and start with -accept-store and its id; "+
+		return fmt.Errorf("%w Put it back; or put a restored one there and start with -accept-store and "+
+			"its id; "+
 			"or remove %s to begin with an empty store, in which nobody is signed in", err, p.path)
 	}
 	return fmt.Errorf("%w Put the right one back; or start with -accept-store %s to serve the one that is "+

@@ -10,8 +10,9 @@ import (
 	"github.com/ory/fosite"
 )
 
-// secretHasher hashes client secrets with a key that lives as long as the process: they come in plain text from a file at each start,
-// so a slow hash would protect nothing, and fosite compares one on every token request. It is a fosite.Hasher.
+// secretHasher hashes client secrets with a key that lives as long as the process: they come in plain text
+// from a file at each start, so a slow hash would protect nothing, and fosite compares one on every token
+// request. It is a fosite.Hasher.
 type secretHasher struct{ key []byte }
 
 var _ fosite.Hasher = secretHasher{}

@@ -29,7 +29,8 @@ type provider struct {
 	logger    *slog.Logger
 }
 
-// routes puts the provider's own pages and endpoints on a router; those of the session manager are mounted in sessions.go.
+// routes puts the provider's own pages and endpoints on a router; those of the session manager are mounted in
+// sessions.go.
 func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc("/", p.home).Methods(http.MethodGet, http.MethodHead)
 	router.HandleFunc("/login", p.loginPage).Methods(http.MethodGet, http.MethodHead)
@@ -41,11 +42,15 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc(pathRevoke, p.revoke).Methods(http.MethodPost)
 	router.HandleFunc(pathUserInfo, p.userInfo).Methods(http.MethodGet, http.MethodPost)
 	router.HandleFunc(pathJWKS, p.jwks).Methods(http.MethodGet, http.MethodHead)
-	router.HandleFunc("/.well-known/openid-configuration", p.discovery).Methods(http.MethodGet, http.MethodHead)
-	router.HandleFunc("/.well-known/oauth-authorization-server", p.discovery).Methods(http.MethodGet, http.MethodHead)
+	router.HandleFunc("/.well-known/openid-configuration", p.discovery).Methods(http.MethodGet,
+		http.MethodHead)
+	router.HandleFunc("/.well-known/oauth-authorization-server", p.discovery).Methods(http.MethodGet,
+		http.MethodHead)
 	router.PathPrefix("/static/").Handler(staticHandler()).Methods(http.MethodGet, http.MethodHead)
 	router.MethodNotAllowedHandler = methodNotAllowed(router)
-	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})
 	router.HandleFunc("/readyz", p.ready)
 }
 

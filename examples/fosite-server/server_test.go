@@ -21,7 +21,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// TestStory is the main job: two users sign in, one session is removed, its clients know, the other user is left alone.
+// TestStory is the main job: two users sign in, one session is removed, its clients know, the other user is
+// left alone.
 func TestStory(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
@@ -37,8 +38,10 @@ func TestStory(t *testing.T) {
 	if results, _ := found["results"].([]any); status != http.StatusOK || len(results) != 1 {
 		t.Fatalf("query is %d %v, want one session", status, found)
 	}
-	status, removed := adminCall(t, s, http.MethodPost, "/sessions/remove", `{"subject_id":"`+demoUsers[0].subject+`"}`)
-	if status != http.StatusOK || removed["sessions_removed"] != 1.0 || removed["notifications_queued"] != 2.0 {
+	status, removed := adminCall(t, s, http.MethodPost, "/sessions/remove",
+		`{"subject_id":"`+demoUsers[0].subject+`"}`)
+	if status != http.StatusOK || removed["sessions_removed"] != 1.0 ||
+		removed["notifications_queued"] != 2.0 {
 		t.Fatalf("removal is %d %v, want one session removed and two clients told", status, removed)
 	}
 	for _, client := range []*demoClient{photos, notes} {
@@ -72,7 +75,8 @@ func TestMySessions(t *testing.T) {
 	if page.status != http.StatusOK || strings.Contains(page.body, "everywhere else") {
 		t.Errorf("%s is %d, want the page with this session alone:\n%s", page.url, page.status, page.body)
 	}
-	there.expect(there.get(s.provider.issuer+pathAccount), http.StatusOK, "Sign in") // it leads to the login page
+	// it leads to the login page
+	there.expect(there.get(s.provider.issuer+pathAccount), http.StatusOK, "Sign in")
 	testenv.Eventually(t, "the client knows", func() bool {
 		return strings.Contains(there.get(s.provider.demo[0].url).body, "Signed out by the server")
 	})
@@ -112,20 +116,26 @@ func TestSignOutAtAClient(t *testing.T) {
 	ann.expect(ann.get(notes.url+"/login"), http.StatusOK, "Hello, Ann")
 	sid := sessionOf(t, s, demoUsers[0].subject)["session_id"]
 	page := ann.expect(ann.post(photos.url+"/logout"), http.StatusOK, "You are signed out")
-	frame := notes.url + "/frontchannel-logout?" + html.EscapeString(formOf("iss", s.provider.issuer, "sid", fmt.Sprint(sid)))
-	for _, want := range []string{`<iframe src="` + frame + `"`, `id="continue" href="` + photos.url + `/"`, "Back to Demo Photos", "5;url=" + photos.url + "/"} {
+	frame := notes.url + "/frontchannel-logout?" + html.EscapeString(formOf("iss", s.provider.issuer, "sid",
+		fmt.Sprint(sid)))
+	for _, want := range []string{`<iframe src="` + frame + `"`, `id="continue" href="` + photos.url +
+		`/"`, "Back to Demo Photos", "5;url=" + photos.url + "/"} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("the page has no %s:\n%s", want, page.body)
 		}
 	}
-	if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy, "frame-src "+notes.url+";") || !strings.Contains(policy, "style-src 'self'") {
+	if policy := page.header.Get("Content-Security-Policy"); !strings.Contains(policy,
+		"frame-src "+notes.url+";") || !strings.Contains(policy, "style-src 'self'") {
 		t.Errorf("policy is %q, want one with the frame and our style", policy)
 	}
 	for _, channel := range []string{"back channel", "front channel"} {
 		if channel == "front channel" {
-			if framed := ann.get(html.UnescapeString(frame)); framed.header.Get("X-Frame-Options") != "" || framed.header.Get("Cache-Control") != "no-store" ||
-				!strings.Contains(framed.header.Get("Content-Security-Policy"), "frame-ancestors "+s.provider.issuer) {
-				t.Errorf("the frame has headers %v, want it shown by the server alone, and kept nowhere", framed.header)
+			if framed := ann.get(html.UnescapeString(frame)); framed.header.Get("X-Frame-Options") != "" ||
+				framed.header.Get("Cache-Control") != "no-store" ||
+				!strings.Contains(framed.header.Get("Content-Security-Policy"),
+					"frame-ancestors "+s.provider.issuer) {
+				t.Errorf("the frame has headers %v, want it shown by the server alone, and kept nowhere",
+					framed.header)
 			}
 		}
 		testenv.Eventually(t, "the other client says so", func() bool {
@@ -154,7 +164,8 @@ func TestSignOutAtTheOnlyClient(t *testing.T) {
 	s := startServer(t)
 	ann := newBrowser(t)
 	ann.signIn(s.provider.demo[0], demoUsers[0])
-	if page := ann.post(s.provider.demo[0].url + "/logout"); page.url.Scheme+"://"+page.url.Host != s.provider.demo[0].url {
+	if page := ann.post(s.provider.demo[0].url + "/logout"); page.url.Scheme+"://"+page.url.Host !=
+		s.provider.demo[0].url {
 		t.Fatalf("the browser ended at %s, want it back at the client:\n%s", page.url, page.body)
 	}
 }
@@ -168,7 +179,8 @@ func TestSignOutAtTheServer(t *testing.T) {
 	ann := newBrowser(t)
 	ann.submit(ann.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
 	ann.expect(ann.get(s.provider.issuer), http.StatusOK, `href="/logout"`)
-	asked := ann.expect(ann.get(s.provider.issuer+"/logout?client_id="+demoAsking), http.StatusOK, "Sign out?")
+	asked := ann.expect(ann.get(s.provider.issuer+"/logout?client_id="+demoAsking), http.StatusOK,
+		"Sign out?")
 	if !strings.Contains(asked.body, "Demo Photos") || !strings.Contains(asked.body, "Ann Example") {
 		t.Errorf("the page does not say who asks whom:\n%s", asked.body)
 	}
@@ -177,18 +189,23 @@ func TestSignOutAtTheServer(t *testing.T) {
 	if found == nil {
 		t.Fatalf("no form:\n%s", asked.body)
 	}
-	ann.expect(ann.post(s.provider.issuer+"/logout", "confirm", found[1]), http.StatusOK, "You are signed out")
+	ann.expect(ann.post(s.provider.issuer+"/logout", "confirm", found[1]), http.StatusOK,
+		"You are signed out")
 	ann.expect(ann.get(s.provider.issuer), http.StatusOK, "You are not signed in")
-	ann.expect(ann.get(s.provider.issuer+"/logout?post_logout_redirect_uri=https://evil.example/"), http.StatusBadRequest, "post_logout_redirect_uri")
+	ann.expect(ann.get(s.provider.issuer+"/logout?post_logout_redirect_uri=https://evil.example/"),
+		http.StatusBadRequest, "post_logout_redirect_uri")
 }
 
 func TestMaxSessionsOfTheServer(t *testing.T) {
 	t.Parallel()
 	for _, refuse := range []bool{false, true} {
-		s := startServer(t, "-max-sessions", "1", "-session-idle", "2h", "-session-absolute", "3h", "-refuse-sign-in="+strconv.FormatBool(refuse))
+		s := startServer(t, "-max-sessions", "1", "-session-idle", "2h", "-session-absolute", "3h",
+			"-refuse-sign-in="+strconv.FormatBool(refuse))
 		first, second := newBrowser(t), newBrowser(t)
-		first.submit(first.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
-		page := second.submit(second.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
+		first.submit(first.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password",
+			"ann-demo")
+		page := second.submit(second.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password",
+			"ann-demo")
 		if refuse {
 			second.expect(page, http.StatusForbidden, "as many devices as you may be")
 			first.expect(first.get(s.provider.issuer), http.StatusOK, "Hello, Ann")
@@ -197,7 +214,9 @@ func TestMaxSessionsOfTheServer(t *testing.T) {
 			first.expect(first.get(s.provider.issuer), http.StatusOK, "You are not signed in")
 		}
 		session := sessionOf(t, s, demoUsers[0].subject)
-		for field, want := range map[string]time.Duration{"expires": 2 * time.Hour, "ends_at": 3 * time.Hour} {
+		for field, want := range map[string]time.Duration{
+			"expires": 2 * time.Hour, "ends_at": 3 * time.Hour,
+		} {
 			begun, _ := time.Parse(time.RFC3339Nano, fmt.Sprint(session["created"]))
 			got, err := time.Parse(time.RFC3339Nano, fmt.Sprint(session[field]))
 			if err != nil || got.Sub(begun) != want {
@@ -213,29 +232,35 @@ func TestSignInForm(t *testing.T) {
 	b := newBrowser(t)
 	page := b.get(s.provider.demo[0].url + "/login")
 	policy := page.header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "default-src 'none'") || !strings.Contains(policy, "form-action 'self' "+s.provider.demo[0].url) {
+	if !strings.Contains(policy, "default-src 'none'") ||
+		!strings.Contains(policy, "form-action 'self' "+s.provider.demo[0].url) {
 		t.Errorf("policy is %q, want one that lets nothing but our forms and the client through", policy)
 	}
 	again := b.submit(page, "/login", "username", "ann", "password", "wrong")
 	b.expect(again, http.StatusUnauthorized, "User name or password is wrong.")
 	stale := newBrowser(t).submit(page, "/login", "username", "ann", "password", "ann-demo")
 	b.expect(stale, http.StatusOK, "Please sign in once more") // in another browser
-	b.expect(b.submit(again, "/login", "username", "ann", "password", "ann-demo"), http.StatusOK, "asks for your permission")
-	denied := b.submit(b.expect(b.get(s.provider.demo[0].url+"/login"), http.StatusOK, "asks for your"), "/consent", "decision", decisionDeny)
+	b.expect(b.submit(again, "/login", "username", "ann", "password", "ann-demo"), http.StatusOK,
+		"asks for your permission")
+	denied := b.submit(b.expect(b.get(s.provider.demo[0].url+"/login"), http.StatusOK, "asks for your"),
+		"/consent", "decision", decisionDeny)
 	b.expect(denied, http.StatusForbidden, "access_denied")
 	b.expect(b.get(s.provider.issuer+"/login"), http.StatusOK, "Ann Example")
 }
 
-// authorizeURL is an authorization request of the trusted demo client, whose answers go to a callback that does not know them.
+// authorizeURL is an authorization request of the trusted demo client, whose answers go to a callback that
+// does not know them.
 func authorizeURL(s *running, pairs ...string) string {
 	d := s.provider.demo[1]
 	query := formOf(append([]string{
-		"client_id", d.id, "redirect_uri", d.url + "/callback", "response_type", "code", "scope", "openid", "state", "12345678",
+		"client_id", d.id, "redirect_uri", d.url + "/callback", "response_type", "code", "scope", "openid",
+		"state", "12345678",
 	}, pairs...)...)
 	return s.provider.issuer + pathAuthorize + "?" + query
 }
 
-// answerOf stops at the client's callback and returns its parameters, none if the server shows a page instead.
+// answerOf stops at the client's callback and returns its parameters, none if the server shows a page
+// instead.
 func (b *browser) answerOf(address string) url.Values {
 	b.t.Helper()
 	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodGet, address, nil)
@@ -271,10 +296,12 @@ func TestPrompts(t *testing.T) {
 		page := b.expect(b.get(authorizeURL(s, parameters...)), http.StatusOK, "Please prove once more")
 		page = b.submit(page, "/login", "username", "ann", "password", "ann-demo")
 		if page.url.Query().Get("code") == "" {
-			t.Errorf("after a sign-in for %v the browser is at %s, want it at the client with a code", parameters, page.url)
+			t.Errorf("after a sign-in for %v the browser is at %s, want it at the client with a code",
+				parameters, page.url)
 		}
 	}
-	asking := strings.ReplaceAll(strings.ReplaceAll(authorizeURL(s, "prompt", "none"), demoTrusted, demoAsking),
+	asking := strings.ReplaceAll(strings.ReplaceAll(authorizeURL(s, "prompt", "none"), demoTrusted,
+		demoAsking),
 		url.QueryEscape(s.provider.demo[1].url), url.QueryEscape(s.provider.demo[0].url))
 	if got := b.answerOf(asking).Get("error"); got != "consent_required" {
 		t.Errorf("prompt=none of a client without consent is answered with %q, want consent_required", got)
@@ -288,14 +315,17 @@ func TestDiscovery(t *testing.T) {
 	s := startServer(t)
 	page := newBrowser(t).get(s.provider.issuer + "/.well-known/openid-configuration")
 	for _, want := range []string{
-		`"issuer":"` + s.provider.issuer + `"`, `"backchannel_logout_supported":true`, `"backchannel_logout_session_supported":true`,
-		`"end_session_endpoint":"` + s.provider.issuer + `/logout"`, `"id_token_signing_alg_values_supported":["RS256"]`,
+		`"issuer":"` + s.provider.issuer + `"`, `"backchannel_logout_supported":true`,
+		`"backchannel_logout_session_supported":true`,
+		`"end_session_endpoint":"` + s.provider.issuer + `/logout"`,
+		`"id_token_signing_alg_values_supported":["RS256"]`,
 	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("discovery has no %s: %s", want, page.body)
 		}
 	}
-	if keys := newBrowser(t).get(s.provider.issuer + pathJWKS).body; !strings.Contains(keys, s.provider.secrets.signing.KeyID) || strings.Contains(keys, `"d"`) {
+	if keys := newBrowser(t).get(s.provider.issuer + pathJWKS).body; !strings.Contains(keys,
+		s.provider.secrets.signing.KeyID) || strings.Contains(keys, `"d"`) {
 		t.Errorf("key set is %s, want the public key alone", keys)
 	}
 }
@@ -314,15 +344,21 @@ func TestAnnouncement(t *testing.T) {
 		return all.String(), names, values
 	}
 	file := writeFile(t, testToken)
-	o := &options{addr: "127.0.0.1:0", backend: "badger", idle: time.Hour, data: filepath.Join(t.TempDir(), "data")}
+	o := &options{
+		addr: "127.0.0.1:0", backend: "badger", idle: time.Hour, data: filepath.Join(t.TempDir(), "data"),
+	}
 	made := startServerWith(t, t.Output(), o)
 	text, names, got := announced(made)
-	want := []string{"issuer", "address", "admin_url", "admin_page", "admin_token", "plugin_pid", "data", "client", "client", "user", "user"}
+	want := []string{
+		"issuer", "address", "admin_url", "admin_page", "admin_token", "plugin_pid", "data", "client",
+		"client", "user", "user",
+	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("lines differ (-want +got):\n%s", diff)
 	}
 	token := made.provider.secrets.adminToken
-	if got["admin_token"] != token || got["issuer"] != "http://"+got["address"] || !strings.Contains(text, "Bearer "+token) {
+	if got["admin_token"] != token || got["issuer"] != "http://"+got["address"] ||
+		!strings.Contains(text, "Bearer "+token) {
 		t.Errorf("admin_token is %q and issuer %q at %s", got["admin_token"], got["issuer"], got["address"])
 	}
 	text, _, got = announced(startServer(t))
@@ -333,7 +369,8 @@ func TestAnnouncement(t *testing.T) {
 	other := *o
 	other.data, other.tokenFile = filepath.Join(t.TempDir(), "data"), file
 	text, _, got = announced(startServerWith(t, t.Output(), &other))
-	if strings.Contains(text, testToken) || got["admin_token_from"] != "-admin-token-file "+file || !strings.Contains(text, "$(cat '"+file+"')") {
+	if strings.Contains(text, testToken) || got["admin_token_from"] != "-admin-token-file "+file ||
+		!strings.Contains(text, "$(cat '"+file+"')") {
 		t.Errorf("with -admin-token-file the server says\n%s", text)
 	}
 }
@@ -342,7 +379,8 @@ func TestAdminNeedsItsToken(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	for _, header := range []string{"", "Bearer wrong", "Basic " + testToken, testToken} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathAdmin+"/sessions", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			s.provider.issuer+pathAdmin+"/sessions", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +403,8 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 		t.Fatal("demo clients or users are there, want only those of the files")
 	}
 	b := newBrowser(t)
-	b.expect(b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "eve", "password", "p"), http.StatusOK, "Hello, Eve")
+	b.expect(b.submit(b.get(s.provider.issuer+"/login"), "/login", "username", "eve", "password", "p"),
+		http.StatusOK, "Hello, Eve")
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.provider.issuer+pathToken,
 		strings.NewReader("grant_type=client_credentials&scope=openid"))
 	if err != nil {
@@ -380,22 +419,29 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 	if err := json.Unmarshal([]byte(page.body), &granted); err != nil {
 		t.Fatal(err)
 	}
-	if request, err = http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathUserInfo, nil); err != nil {
+	if request, err = http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathUserInfo,
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Authorization", "Bearer "+granted.AccessToken)
 	if page := b.do(request); page.status != http.StatusForbidden || strings.Contains(page.body, "sub") ||
 		!strings.Contains(page.header.Get("WWW-Authenticate"), `error="insufficient_scope"`) {
-		t.Errorf("userinfo of a client's own token is %d %q %s, want 403", page.status, page.header.Get("WWW-Authenticate"), page.body)
+		t.Errorf("userinfo of a client's own token is %d %q %s, want 403", page.status,
+			page.header.Get("WWW-Authenticate"), page.body)
 	}
-	for token, want := range map[string]int{"": http.StatusUnauthorized, "ory_at_x.y": http.StatusUnauthorized} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.provider.issuer+pathUserInfo, nil)
+	for token, want := range map[string]int{
+		"": http.StatusUnauthorized, "ory_at_x.y": http.StatusUnauthorized,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			s.provider.issuer+pathUserInfo, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
-		if page := b.do(request); page.status != want || !strings.Contains(page.header.Get("WWW-Authenticate"), "invalid_token") {
-			t.Errorf("userinfo for %q is %d %q, want %d", token, page.status, page.header.Get("WWW-Authenticate"), want)
+		if page := b.do(request); page.status != want ||
+			!strings.Contains(page.header.Get("WWW-Authenticate"), "invalid_token") {
+			t.Errorf("userinfo for %q is %d %q, want %d", token, page.status,
+				page.header.Get("WWW-Authenticate"), want)
 		}
 	}
 }
@@ -412,11 +458,13 @@ func TestStartInAForeignFolderChangesNothing(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(data, c.file), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", data, "-plugin", c.plugin}, t.Output())
+			o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", data, "-plugin", c.plugin},
+				t.Output())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil ||
+				!strings.Contains(err.Error(), c.says) {
 				t.Errorf("error is %v, want one that says %q", err, c.says)
 			}
 			if entries, err := os.ReadDir(data); err != nil || len(entries) != 1 {
@@ -429,11 +477,14 @@ func TestStartInAForeignFolderChangesNothing(t *testing.T) {
 func TestFailedStartLeavesNothing(t *testing.T) {
 	t.Parallel()
 	clients := writeFile(t, `[{"client_id":"a"}]`)
-	o, err := parseOptions([]string{"-addr", "127.0.0.1:0", "-data", t.TempDir() + "/data", "-clients", clients}, t.Output())
+	o, err := parseOptions([]string{
+		"-addr", "127.0.0.1:0", "-data", t.TempDir() + "/data", "-clients", clients,
+	}, t.Output())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil || !strings.Contains(err.Error(), "clients[0].redirect_uris: is missing") {
+	if _, err := start(t.Context(), o, slog.New(slog.NewTextHandler(t.Output(), nil))); err == nil ||
+		!strings.Contains(err.Error(), "clients[0].redirect_uris: is missing") {
 		t.Errorf("error is %v, want the file's problems", err)
 	}
 	if _, err := os.Stat(o.data); !os.IsNotExist(err) {
@@ -458,29 +509,41 @@ func TestHeadersOfEveryAddress(t *testing.T) {
 	}
 	issuer := s.provider.issuer
 	for path, allow := range map[string]string{
-		"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/consent": "POST", pathAuthorize: "GET, POST", pathToken: "POST", pathIntrospect: "POST",
-		pathRevoke: "POST", pathUserInfo: "GET, POST", pathJWKS: "GET, HEAD", "/static/style.css": "GET, HEAD", pathEndSession: "GET, POST",
-		"/.well-known/openid-configuration": "GET, HEAD", pathAdminSignIn: "GET, HEAD, POST", pathAdminSignOut: "POST",
-		pathAdmin: "GET, HEAD", pathAdmin + "/": "GET, HEAD", pathAdmin + "/ui": "GET, HEAD", pathAdmin + "/ui/static/page.js": "GET, HEAD",
-		pathAdmin + "/sessions": "GET, HEAD", pathAdmin + "/sessions/remove": "POST", pathAdmin + "/grants": "GET, HEAD",
-		pathAdmin + "/backend": "GET, HEAD", pathAdminPage: "GET, HEAD", pathAdminPage + "remove": "GET, POST, HEAD", pathAdminPage + "retry": "POST",
+		"/": "GET, HEAD", "/login": "GET, HEAD, POST", "/consent": "POST", pathAuthorize: "GET, POST",
+		pathToken: "POST", pathIntrospect: "POST",
+		pathRevoke: "POST", pathUserInfo: "GET, POST", pathJWKS: "GET, HEAD",
+		"/static/style.css": "GET, HEAD", pathEndSession: "GET, POST",
+		"/.well-known/openid-configuration": "GET, HEAD", pathAdminSignIn: "GET, HEAD, POST",
+		pathAdminSignOut: "POST",
+		pathAdmin:        "GET, HEAD", pathAdmin + "/": "GET, HEAD", pathAdmin + "/ui": "GET, HEAD",
+		pathAdmin + "/ui/static/page.js": "GET, HEAD",
+		pathAdmin + "/sessions":          "GET, HEAD", pathAdmin + "/sessions/remove": "POST",
+		pathAdmin + "/grants":  "GET, HEAD",
+		pathAdmin + "/backend": "GET, HEAD", pathAdminPage: "GET, HEAD",
+		pathAdminPage + "remove": "GET, POST, HEAD", pathAdminPage + "retry": "POST",
 	} {
 		got := ask(http.MethodPatch, issuer+path)
-		if got.status != http.StatusMethodNotAllowed || got.header.Get("Allow") != allow || got.header.Get("Cache-Control") != "no-store" {
-			t.Errorf("PATCH %s: %d, Allow %q, Cache-Control %q; want 405 with %q", path, got.status, got.header.Get("Allow"), got.header.Get("Cache-Control"), allow)
+		if got.status != http.StatusMethodNotAllowed || got.header.Get("Allow") != allow ||
+			got.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("PATCH %s: %d, Allow %q, Cache-Control %q; want 405 with %q", path, got.status,
+				got.header.Get("Allow"), got.header.Get("Cache-Control"), allow)
 		}
 	}
 	for _, address := range []string{
-		issuer + pathAdmin, issuer + pathAdmin + "/ui", issuer + pathAdminPage, issuer + pathAccount, issuer + "//login", authorizeURL(s, "prompt", "none"),
+		issuer + pathAdmin, issuer + pathAdmin + "/ui", issuer + pathAdminPage, issuer + pathAccount,
+		issuer + "//login", authorizeURL(s, "prompt", "none"),
 		s.provider.demo[0].url + "/login", s.provider.demo[0].url + "/callback",
 	} {
 		got := ask(http.MethodGet, address)
 		if got.status/100 == 2 || got.header.Get("Cache-Control") != "no-store" {
-			t.Errorf("GET %s: %d, Cache-Control %q; want a redirect that is not kept", address, got.status, got.header.Get("Cache-Control"))
+			t.Errorf("GET %s: %d, Cache-Control %q; want a redirect that is not kept", address, got.status,
+				got.header.Get("Cache-Control"))
 		}
 	}
-	for _, address := range []string{issuer + "/static/", s.provider.demo[0].url + "/static/", issuer + pathAdmin + "/ui/static/", issuer + "/static"} {
-		if got := ask(http.MethodGet, address); got.status != http.StatusNotFound || strings.Contains(got.body, ".css") {
+	for _, address := range []string{issuer + "/static/", s.provider.demo[0].url + "/static/", issuer +
+		pathAdmin + "/ui/static/", issuer + "/static"} {
+		if got := ask(http.MethodGet, address); got.status != http.StatusNotFound ||
+			strings.Contains(got.body, ".css") {
 			t.Errorf("GET %s: %d %s, want no list of files", address, got.status, got.body)
 		}
 	}

@@ -20,7 +20,9 @@ import (
 // This file is all that session management needs of this server.
 
 // openBackend starts the storage plugin over a folder.
-func openBackend(ctx context.Context, o *options, folder string, logger *slog.Logger) (*plugin.Client, error) {
+func openBackend(
+	ctx context.Context, o *options, folder string, logger *slog.Logger,
+) (*plugin.Client, error) {
 	config := plugin.Config{Path: o.plugin, Settings: badger.Settings{Path: folder}, Logger: logger}
 	if o.plugin == "" { // run ourselves once more, as the plugin
 		var err error
@@ -82,7 +84,8 @@ func (p *provider) mountSessions(router *mux.Router) {
 	p.operatorRoutes(router) // the sign-in of the admin page is below the same path
 	admin.Mount(router.PathPrefix(pathAdmin).Subrouter(), p.sessions, p.operators.authorize)
 	router.PathPrefix(pathAccount).Handler(account.Handler(account.Config{
-		Sessions: p.sessions.Adapter, ClientName: p.clientName, SignIn: http.RedirectHandler("/login", http.StatusSeeOther),
-		Page: p.accountPage,
+		Sessions: p.sessions.Adapter, ClientName: p.clientName,
+		SignIn: http.RedirectHandler("/login", http.StatusSeeOther),
+		Page:   p.accountPage,
 	}))
 }

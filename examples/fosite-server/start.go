@@ -22,7 +22,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
-// stopTimeout is how long requests under way have at the end. A connection that a browser opened ahead counts as one for its first 5 s.
+// stopTimeout is how long requests under way have at the end. A connection that a browser opened ahead counts
+// as one for its first 5 s.
 const stopTimeout = 10 * time.Second
 
 // running is a started server. Its parts are stopped in the reverse order of their start.
@@ -52,8 +53,9 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 		return nil, err
 	}
 	if o.adminToken != "" {
-		logger.WarnContext(ctx, "lists of processes show the token of -admin-token to every user of this machine: "+
-			"use -admin-token-file")
+		logger.WarnContext(ctx,
+			"lists of processes show the token of -admin-token to every user of this machine: "+
+				"use -admin-token-file")
 	}
 	if o.data, err = filepath.Abs(o.data); err != nil {
 		return nil, err
@@ -93,7 +95,9 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	p.mountSessions(router)
 	p.routes(router)
 	protection := http.NewCrossOriginProtection()
-	for _, path := range []string{pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession} {
+	for _, path := range []string{
+		pathAuthorize, pathToken, pathIntrospect, pathRevoke, pathUserInfo, pathEndSession,
+	} {
 		protection.AddInsecureBypassPattern(path) // other sites may post here: the specifications say so
 	}
 	s.server = newHTTPServer(secured(bounded(protection.Handler(router))))
@@ -123,7 +127,8 @@ func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher)
 	}
 	for id, c := range p.clients {
 		if len(c.extra) > 0 {
-			p.logger.InfoContext(ctx, "client has fields that this server does not use", "client_id", id, "fields", unused(c.extra))
+			p.logger.InfoContext(ctx, "client has fields that this server does not use", "client_id", id,
+				"fields", unused(c.extra))
 		}
 	}
 	if o.tokenFile != "" {
@@ -148,7 +153,8 @@ func (s *running) startDemo(ctx context.Context, hash secretHasher) error {
 		p.clients[d.id] = d.registration(hash)
 	}
 	// The demo clients are on this machine.
-	s.options.allowCIDRs = append(slices.Clone(s.options.allowCIDRs), netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128"))
+	s.options.allowCIDRs = append(slices.Clone(s.options.allowCIDRs), netip.MustParsePrefix("127.0.0.1/32"),
+		netip.MustParsePrefix("::1/128"))
 	return nil
 }
 
@@ -169,10 +175,12 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	var missing *hostadapter.MissingBackendError
 	switch {
 	case errors.As(err, &missing):
-		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as before (%w)", missing.Name, missing.Name, err)
+		return fmt.Errorf("a swap to the store %q was done, or begun: start with -store %s=FOLDER as "+
+			"before (%w)", missing.Name, missing.Name, err)
 	case errors.Is(err, hostadapter.ErrKeysLost):
 		return fmt.Errorf("%s is not the one with which the sessions were sealed: put the old one back; "+
-			"or start with -keys-lost to go on without them (%w)", filepath.Join(s.options.data, "global-secret"), err)
+			"or start with -keys-lost to go on without them (%w)",
+			filepath.Join(s.options.data, "global-secret"), err)
 	case errors.Is(err, hostadapter.ErrOtherIssuer):
 		return fmt.Errorf("start with the -issuer, or the -addr, that it had, or with another -data folder; "+
 			"or, where this server was renamed, with -former-issuers and the old one (%w)", err)
@@ -186,7 +194,8 @@ func (s *running) startSessions(ctx context.Context, hash secretHasher) (err err
 	return s.backend.Close() // another one took its place in a swap, before this start
 }
 
-// stop lets requests finish, cuts off those that take longer than stopTimeout, which the log says, and closes everything.
+// stop lets requests finish, cuts off those that take longer than stopTimeout, which the log says, and closes
+// everything.
 func (s *running) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
@@ -197,7 +206,8 @@ func (s *running) stop(ctx context.Context) error {
 	}
 	for _, server := range servers {
 		if err := server.Shutdown(ctx); errors.Is(err, context.DeadlineExceeded) {
-			s.provider.logger.WarnContext(ctx, "connections with requests under way are cut off", "after", stopTimeout)
+			s.provider.logger.WarnContext(ctx, "connections with requests under way are cut off", "after",
+				stopTimeout)
 			errs = append(errs, server.Close())
 		} else if err != nil {
 			errs = append(errs, err)
@@ -225,7 +235,8 @@ func (s *running) pluginPID() int {
 	return 0
 }
 
-// announce prints "key: value" lines, which keep their names, up to an empty line; what follows is for people.
+// announce prints "key: value" lines, which keep their names, up to an empty line; what follows is for
+// people.
 func (s *running) announce(w io.Writer) {
 	p := s.provider
 	lines := [][2]string{
@@ -253,14 +264,16 @@ func (s *running) announce(w io.Writer) {
 			p.demo[0].url, p.hints[0].Username, p.hints[0].Password, p.demo[1].url)
 		fmt.Fprintf(&text, "Then end the session at %s with the admin token, or with curl, "+
 			"and watch both pages:\n\n"+
-			"  curl -H \"Authorization: Bearer %s\" \\\n    --json '{\"subject_id\":\"%s\"}' %s%s/sessions/remove\n\n",
+			"  curl -H \"Authorization: Bearer %s\" \\\n    --json '{\"subject_id\":\"%s\"}' "+
+			"%s%s/sessions/remove\n\n",
 			p.issuer+pathAdminPage, s.adminTokenForShell(), p.hints[0].subject, p.issuer, pathAdmin)
 	}
 	text.WriteString("Access tokens are opaque: they end with their session. Stop with Ctrl-C.\n")
 	_, _ = io.WriteString(w, text.String())
 }
 
-// adminTokenLine is the admin token or, where it is kept in a file of the operator's, that file: the output may go to a log.
+// adminTokenLine is the admin token or, where it is kept in a file of the operator's, that file: the output
+// may go to a log.
 func (s *running) adminTokenLine() [2]string {
 	if s.options.tokenFile != "" {
 		return [2]string{"admin_token_from", "-admin-token-file " + s.options.tokenFile}

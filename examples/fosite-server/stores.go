@@ -50,7 +50,8 @@ func (o *options) checkStores() error {
 	return nil
 }
 
-// stores are what the sessions can be swapped to while the server serves. The main store is among them for a newer plugin to take it over.
+// stores are what the sessions can be swapped to while the server serves. The main store is among them for a
+// newer plugin to take it over.
 func (s *running) stores(logger *slog.Logger) map[string]func(context.Context) (sessions.Backend, error) {
 	stores := map[string]func(context.Context) (sessions.Backend, error){}
 	folders := map[string]string{mainStore: s.options.mainFolder()}

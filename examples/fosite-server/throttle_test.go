@@ -98,7 +98,8 @@ func TestThrottleOfAnAttack(t *testing.T) {
 	if want := wholeAccount.burst + (100-alone)*firstTries.burst; looked != want {
 		t.Errorf("%d guesses from 100 addresses were looked at, want %d", looked, want)
 	}
-	if throttle.mayTry(from(), "ann", "192.0.2.50") || throttle.mayTry(from(throttle.signedIn("ben")), "ann", "192.0.2.50") {
+	if throttle.mayTry(from(), "ann", "192.0.2.50") ||
+		throttle.mayTry(from(throttle.signedIn("ben")), "ann", "192.0.2.50") {
 		t.Error("somebody without Ann's browser is let through at an address that was used for guesses")
 	}
 	if !throttle.mayTry(from(), "ann", "198.51.100.1") {
@@ -124,7 +125,8 @@ func TestKnownBrowser(t *testing.T) {
 	t.Parallel()
 	throttle := newThrottled(t)
 	cookie := throttle.signedIn("user-0")
-	if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteLaxMode || !strings.HasPrefix(cookie.Name, "__Host-") {
+	if !cookie.HttpOnly || !cookie.Secure || cookie.SameSite != http.SameSiteLaxMode ||
+		!strings.HasPrefix(cookie.Name, "__Host-") {
 		t.Errorf("the cookie is %v", cookie)
 	}
 	first := string(throttle.known(from(cookie), "user-0"))
@@ -132,13 +134,16 @@ func TestKnownBrowser(t *testing.T) {
 		cookie = throttle.signedIn("user-"+strconv.Itoa(i), cookie)
 		cookie = throttle.signedIn("user-0", cookie)
 	}
-	if string(throttle.known(from(cookie), "user-0")) != first || throttle.known(from(cookie), "user-10") == nil {
+	if string(throttle.known(from(cookie), "user-0")) != first ||
+		throttle.known(from(cookie), "user-10") == nil {
 		t.Error("a user of the browser is forgotten, or gets a new count with each sign-in")
 	}
 	if strings.Count(cookie.Value, ".") != maxDeviceUsers-1 || throttle.known(from(cookie), "user-1") != nil {
 		t.Errorf("the cookie grows: %s", cookie.Value)
 	}
-	for name, value := range map[string]string{"nothing": "", "no base64": "!.!", "too short": "AAAA", "forged": strings.Repeat("A", 43)} {
+	for name, value := range map[string]string{
+		"nothing": "", "no base64": "!.!", "too short": "AAAA", "forged": strings.Repeat("A", 43),
+	} {
 		if throttle.known(from(&http.Cookie{Name: cookie.Name, Value: value}), "user-0") != nil {
 			t.Errorf("%s makes a browser known", name)
 		}
@@ -179,12 +184,14 @@ func TestSignInIsThrottled(t *testing.T) {
 		stranger.expect(login(stranger, "wrong"), http.StatusUnauthorized, "User name or password is wrong")
 	}
 	page := stranger.expect(login(stranger, "ann-demo"), http.StatusTooManyRequests, "Too many attempts")
-	if seconds, err := strconv.Atoi(page.header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 31 {
+	if seconds, err := strconv.Atoi(page.header.Get("Retry-After")); err != nil || seconds < 1 ||
+		seconds > 31 {
 		t.Errorf("Retry-After is %q", page.header.Get("Retry-After"))
 	}
 	b.expect(login(b, "ann-demo"), http.StatusOK, "Hello, Ann")
 	ben := newBrowser(t)
-	ben.expect(ben.submit(ben.get(s.provider.issuer+"/login"), "/login", "username", "ben", "password", "ben-demo"), http.StatusOK, "Hello, Ben")
+	ben.expect(ben.submit(ben.get(s.provider.issuer+"/login"), "/login", "username", "ben", "password",
+		"ben-demo"), http.StatusOK, "Hello, Ben")
 }
 
 func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
@@ -195,7 +202,8 @@ func TestRefusedRequestsDoNotFillTheLog(t *testing.T) {
 	for range 100 {
 		b.expect(b.get(s.provider.issuer+pathAuthorize+"?client_id=nobody"), http.StatusUnauthorized, "wrong")
 	}
-	if lines := strings.Count(log.String(), "request refused"); lines < notesOfOne.burst || lines > 2*notesOfOne.burst {
+	if lines := strings.Count(log.String(), "request refused"); lines < notesOfOne.burst ||
+		lines > 2*notesOfOne.burst {
 		t.Errorf("100 requests without credentials made %d lines, want about %d", lines, notesOfOne.burst)
 	}
 }
@@ -212,16 +220,20 @@ func TestFirstTriesBehindABusyProxy(t *testing.T) {
 	attacker, ben := newBrowser(t), newBrowser(t)
 	page := attacker.get(issuer + "/login")
 	for i := range 200 {
-		attacker.expect(login(attacker, page, "user-"+strconv.Itoa(i), "wrong"), http.StatusUnauthorized, "is wrong")
+		attacker.expect(login(attacker, page, "user-"+strconv.Itoa(i), "wrong"), http.StatusUnauthorized,
+			"is wrong")
 	}
 	for _, account := range []string{"ann", "nobody"} {
 		var answers []int
-		for len(answers) < accountAndAddress.burst+1 && !slices.Contains(answers, http.StatusTooManyRequests) {
+		for len(answers) < accountAndAddress.burst+1 &&
+			!slices.Contains(answers, http.StatusTooManyRequests) {
 			answers = append(answers, login(attacker, page, account, "wrong").status)
 		}
 		last := len(answers) - 1
-		if last < firstTries.burst || answers[0] != http.StatusUnauthorized || answers[last] != http.StatusTooManyRequests {
-			t.Errorf("guesses at %s are answered %v, want the first looked at and an end of them", account, answers)
+		if last < firstTries.burst || answers[0] != http.StatusUnauthorized ||
+			answers[last] != http.StatusTooManyRequests {
+			t.Errorf("guesses at %s are answered %v, want the first looked at and an end of them", account,
+				answers)
 		}
 	}
 	ben.expect(login(ben, ben.get(issuer+"/login"), "ben", "mistyped"), http.StatusUnauthorized, "is wrong")
@@ -244,7 +256,8 @@ func TestFirstTriesOfAnAttackedUser(t *testing.T) {
 			status = attempt(from, "wrong").status
 		}
 	}
-	if page := attempt("198.51.100.7", "ann-demo"); page.status != http.StatusOK || !strings.Contains(page.body, "Hello, Ann") {
+	if page := attempt("198.51.100.7", "ann-demo"); page.status != http.StatusOK ||
+		!strings.Contains(page.body, "Hello, Ann") {
 		t.Errorf("Ann in a new browser elsewhere is answered %d", page.status)
 	}
 	throttle := newThrottled(t)
@@ -271,11 +284,13 @@ func TestRemoteAddr(t *testing.T) {
 		"no proxy":                     {"192.0.2.1:1", nil, "192.0.2.1"},
 		"a sender that says it is one": {"192.0.2.1:1", []string{"198.51.100.1"}, "192.0.2.1"},
 		"a proxy":                      {"10.0.0.1:1", []string{"192.0.2.1"}, "192.0.2.1"},
-		"two proxies":                  {"10.0.0.1:1", []string{"198.51.100.1, 192.0.2.1", "[2001:db8:1::2]:443"}, "192.0.2.1"},
-		"a mapped address":             {"[::ffff:10.0.0.1]:1", []string{"192.0.2.1:80"}, "192.0.2.1"},
-		"nothing said":                 {"10.0.0.1:1", nil, "10.0.0.1"},
-		"no address":                   {"10.0.0.1:1", []string{"192.0.2.1, unknown"}, "10.0.0.1"},
-		"proxies alone":                {"10.0.0.1:1", []string{"10.0.0.3,10.0.0.2"}, "10.0.0.3"},
+		"two proxies": {
+			"10.0.0.1:1", []string{"198.51.100.1, 192.0.2.1", "[2001:db8:1::2]:443"}, "192.0.2.1",
+		},
+		"a mapped address": {"[::ffff:10.0.0.1]:1", []string{"192.0.2.1:80"}, "192.0.2.1"},
+		"nothing said":     {"10.0.0.1:1", nil, "10.0.0.1"},
+		"no address":       {"10.0.0.1:1", []string{"192.0.2.1, unknown"}, "10.0.0.1"},
+		"proxies alone":    {"10.0.0.1:1", []string{"10.0.0.3,10.0.0.2"}, "10.0.0.3"},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = c.peer

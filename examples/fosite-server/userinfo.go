@@ -13,7 +13,8 @@ import (
 // userInfo is the UserInfo endpoint (OpenID Connect Core 1.0, section 5.3).
 func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	use, request, err := p.oauth2.IntrospectToken(ctx, fosite.AccessTokenFromRequest(r), fosite.AccessToken, newSession(), "openid")
+	use, request, err := p.oauth2.IntrospectToken(ctx, fosite.AccessTokenFromRequest(r), fosite.AccessToken,
+		newSession(), "openid")
 	switch {
 	case errors.Is(err, ticketstore.ErrUnavailable), errors.Is(err, fosite.ErrTemporarilyUnavailable):
 		w.Header().Set("Retry-After", "1")
@@ -29,13 +30,15 @@ func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil || use != fosite.AccessToken:
 		// RFC 6750, section 3.
-		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token", error_description="The access token is expired, revoked or of no use here."`)
+		w.Header().Set("WWW-Authenticate",
+			`Bearer error="invalid_token", error_description="The access token is expired or revoked."`)
 		writeJSON(w, http.StatusUnauthorized, map[string]string{"error": "invalid_token"})
 		return
 	}
 	subject := request.GetSession().GetSubject()
 	if subject == "" { // a client's own token, or one of a user whom its session does not name
-		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_scope", error_description="The access token is not a user's."`)
+		w.Header().Set("WWW-Authenticate",
+			`Bearer error="insufficient_scope", error_description="The access token is not a user's."`)
 		writeJSON(w, http.StatusForbidden, map[string]string{"error": "insufficient_scope"})
 		return
 	}

@@ -23,8 +23,8 @@ type Config struct {
 	ClientName func(clientID string) string
 	// SignIn answers a browser without a session. The default is a page with status 401.
 	SignIn http.Handler
-	// Page shows the page in the host's own look; the status and a Content-Security-Policy that allows no more than forms to itself are set. A
-	// plain page in English when nil.
+	// Page shows the page in the host's own look; the status and a Content-Security-Policy that allows no
+	// more than forms to itself are set. A plain page in English when nil.
 	Page func(w http.ResponseWriter, r *http.Request, page *Page)
 }
 
@@ -34,7 +34,8 @@ type Page struct {
 	UserName string
 	// Sessions are the user's, the current one first.
 	Sessions []Session
-	// Token goes into the field "token" of the forms. They are posted to "end", with the field "session_id", and to "end-others".
+	// Token goes into the field "token" of the forms. They are posted to "end", with the field "session_id",
+	// and to "end-others".
 	Token string
 }
 
@@ -59,8 +60,8 @@ type handler struct {
 	protection *http.CrossOriginProtection
 }
 
-// Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be stripped. It
-// panics where Config.Sessions is not set.
+// Handler serves a user's sessions on any router. Its addresses are relative, so no prefix needs to be
+// stripped. It panics where Config.Sessions is not set.
 func Handler(config Config) http.Handler {
 	if config.Sessions == nil {
 		panic("account: Config.Sessions is not set")
@@ -204,8 +205,10 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 
 func (h *handler) show(detail *ticketstore.SessionDetail, session *hostadapter.Session) Session {
 	shown := Session{
-		SessionID: detail.SessionID, Current: detail.SessionID == session.SessionID, Device: Device(detail.UserAgent),
-		RemoteAddr: detail.RemoteAddr, Created: detail.Created.UTC(), LastUsed: detail.Renewed.UTC(), Clients: []string{},
+		SessionID: detail.SessionID, Current: detail.SessionID == session.SessionID,
+		Device:     Device(detail.UserAgent),
+		RemoteAddr: detail.RemoteAddr, Created: detail.Created.UTC(), LastUsed: detail.Renewed.UTC(),
+		Clients: []string{},
 	}
 	for _, client := range detail.Clients {
 		shown.Clients = append(shown.Clients, h.ClientName(client.ClientID))
@@ -238,7 +241,9 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		h.tie.Logger().ErrorContext(r.Context(), "a user's sessions were not served", "error", err)
 		w.Header().Set("Retry-After", "5")
-		known = &problem{http.StatusServiceUnavailable, "Your sessions are unavailable at the moment. Please try again."}
+		known = &problem{
+			http.StatusServiceUnavailable, "Your sessions are unavailable at the moment. Please try again.",
+		}
 	}
 	if wantsJSON(r) {
 		_ = writeJSON(w, known.status, map[string]string{"error": known.text})

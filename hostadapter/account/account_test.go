@@ -43,7 +43,8 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	sessions, err := hostadapter.New(t.Context(), hostadapter.Config{
-		Backend: engine, Issuer: "http://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: signer{}, Clients: logout.ClientMap{},
+		Backend: engine, Issuer: "http://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Signer: signer{}, Clients: logout.ClientMap{},
 		Logger: logger,
 	})
 	if err != nil {
@@ -57,7 +58,10 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	mux := http.NewServeMux()
 	mux.Handle("/me/", account.Handler(config))
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user"), DisplayName: "<" + r.FormValue("user") + ">"}); err != nil {
+		if _, err := sessions.SignIn(w, r,
+			hostadapter.Identity{
+				Subject: r.FormValue("user"), DisplayName: "<" + r.FormValue("user") + ">",
+			}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -94,7 +98,8 @@ type answer struct {
 
 func (b *browser) do(method, path string, form url.Values, headers ...string) *answer {
 	b.s.t.Helper()
-	r, err := http.NewRequestWithContext(b.s.t.Context(), method, b.s.url+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(b.s.t.Context(), method, b.s.url+path,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		b.s.t.Fatal(err)
 	}
@@ -134,7 +139,8 @@ func (b *browser) list() *listing {
 
 const (
 	firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-	iphone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
+	iphone  = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like " +
+		"Gecko) Version/18.0 Mobile/15E148 Safari/604.1"
 )
 
 var hidden = regexp.MustCompile(`name="token" value="([^"]+)"`)
@@ -152,17 +158,21 @@ func TestOwnSessions(t *testing.T) {
 		}
 		shown = append(shown, mark+session.Device+" "+session.RemoteAddr)
 	}
-	if diff := cmp.Diff([]string{"*Firefox on Linux 127.0.0.1", "Safari on iPhone 127.0.0.1"}, shown); diff != "" {
+	if diff := cmp.Diff([]string{"*Firefox on Linux 127.0.0.1", "Safari on iPhone 127.0.0.1"},
+		shown); diff != "" {
 		t.Errorf("sessions (-want +got):\n%s", diff)
 	}
 	_, err := s.sessions.Backend().Grants().Apply(t.Context(), &grantstore.Batch{
-		OperationID: "op", Use: &grantstore.Use{SessionID: l.Sessions[1].SessionID, ClientID: "shop", Notify: true},
+		OperationID: "op",
+		Use:         &grantstore.Use{SessionID: l.Sessions[1].SessionID, ClientID: "shop", Notify: true},
 	}, s.sessions.Operations().Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	page := laptop.do(http.MethodGet, "/me/", nil, "Accept", "text/html")
-	for _, want := range []string{"&lt;ann&gt;", "this device", "Safari on iPhone", "The shop", "Sign out everywhere else"} {
+	for _, want := range []string{
+		"&lt;ann&gt;", "this device", "Safari on iPhone", "The shop", "Sign out everywhere else",
+	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("page has no %q: %s", want, page.body)
 		}
@@ -172,7 +182,8 @@ func TestOwnSessions(t *testing.T) {
 	}
 	// One: from the page, whose form leads back to it.
 	token := hidden.FindStringSubmatch(page.body)[1]
-	back := laptop.do(http.MethodPost, "/me/end", url.Values{"token": {token}, "session_id": {l.Sessions[1].SessionID}}, "Accept", "text/html")
+	back := laptop.do(http.MethodPost, "/me/end",
+		url.Values{"token": {token}, "session_id": {l.Sessions[1].SessionID}}, "Accept", "text/html")
 	if back.status != http.StatusOK || strings.Contains(back.body, "iPhone") {
 		t.Errorf("after it: %d %s, want the page without the phone", back.status, back.body)
 	}
@@ -180,22 +191,26 @@ func TestOwnSessions(t *testing.T) {
 		t.Errorf("the phone: %d, want it signed out", got.status)
 	}
 	notifications, err := s.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
-	if err != nil || len(notifications.Notifications) != 1 || notifications.Notifications[0].Reason != logout.UserLogout {
+	if err != nil || len(notifications.Notifications) != 1 ||
+		notifications.Notifications[0].Reason != logout.UserLogout {
 		t.Errorf("notifications %+v, %v; want one of user_logout", notifications, err)
 	}
 	// All others.
 	for range 3 {
 		s.browser(iphone, "ann")
 	}
-	ended := laptop.do(http.MethodPost, "/me/end-others", url.Values{"token": {token}}, "Accept", "application/json")
-	if ended.status != http.StatusOK || strings.TrimSpace(ended.body) != `{"sessions_ended":3}` || len(laptop.list().Sessions) != 1 {
+	ended := laptop.do(http.MethodPost, "/me/end-others", url.Values{"token": {token}}, "Accept",
+		"application/json")
+	if ended.status != http.StatusOK || strings.TrimSpace(ended.body) != `{"sessions_ended":3}` ||
+		len(laptop.list().Sessions) != 1 {
 		t.Errorf("all others: %d %s", ended.status, ended.body)
 	}
 	if len(other.list().Sessions) != 1 {
 		t.Error("another user's session ended")
 	}
 	// This one.
-	laptop.do(http.MethodPost, "/me/end", url.Values{"token": {token}, "session_id": {l.Sessions[0].SessionID}}, "Accept", "application/json")
+	laptop.do(http.MethodPost, "/me/end",
+		url.Values{"token": {token}, "session_id": {l.Sessions[0].SessionID}}, "Accept", "application/json")
 	if got := laptop.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
 		t.Errorf("the laptop: %d, want it signed out", got.status)
 	}
@@ -215,29 +230,45 @@ func TestNobodyElseEndsASession(t *testing.T) {
 		headers []string
 		status  int
 	}{
-		"another user's sid":           {eve, form(e.Token, sid), nil, http.StatusNotFound},
-		"another session's token":      {ann, form(e.Token, sid), nil, http.StatusForbidden},
-		"no token":                     {ann, form("", sid), nil, http.StatusForbidden},
-		"a forged token":               {ann, form(strings.Repeat("A", 80), sid), nil, http.StatusForbidden},
-		"another site":                 {ann, form(a.Token, sid), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden},
-		"another origin":               {ann, form(a.Token, sid), []string{"Origin", "https://evil.example"}, http.StatusForbidden},
-		"nobody signed in":             {s.browser(firefox, ""), form(a.Token, sid), nil, http.StatusUnauthorized},
-		"a sid that is none":           {ann, form(a.Token, strings.Repeat("x", 600)), nil, http.StatusBadRequest},
-		"no sid":                       {ann, form(a.Token, ""), nil, http.StatusBadRequest},
-		"a form that is too long":      {ann, form(a.Token, strings.Repeat("x", 20_000)), nil, http.StatusBadRequest},
-		"a body that is no form":       {ann, form(a.Token, sid), []string{"Content-Type", "application/json"}, http.StatusUnsupportedMediaType},
+		"another user's sid":      {eve, form(e.Token, sid), nil, http.StatusNotFound},
+		"another session's token": {ann, form(e.Token, sid), nil, http.StatusForbidden},
+		"no token":                {ann, form("", sid), nil, http.StatusForbidden},
+		"a forged token":          {ann, form(strings.Repeat("A", 80), sid), nil, http.StatusForbidden},
+		"another site": {
+			ann, form(a.Token, sid), []string{"Sec-Fetch-Site", "cross-site"}, http.StatusForbidden,
+		},
+		"another origin": {
+			ann, form(a.Token, sid), []string{"Origin", "https://evil.example"}, http.StatusForbidden,
+		},
+		"nobody signed in": {
+			s.browser(firefox, ""), form(a.Token, sid), nil, http.StatusUnauthorized,
+		},
+		"a sid that is none": {
+			ann, form(a.Token, strings.Repeat("x", 600)), nil, http.StatusBadRequest,
+		},
+		"no sid": {ann, form(a.Token, ""), nil, http.StatusBadRequest},
+		"a form that is too long": {
+			ann, form(a.Token, strings.Repeat("x", 20_000)), nil, http.StatusBadRequest,
+		},
+		"a body that is no form": {
+			ann, form(a.Token, sid), []string{"Content-Type", "application/json"},
+			http.StatusUnsupportedMediaType,
+		},
 		"a sid of a session long gone": {ann, form(a.Token, "gone"), nil, http.StatusNotFound},
 	} {
-		if got := test.b.do(http.MethodPost, "/me/end", test.form, append(test.headers, "Accept", "application/json")...); got.status != test.status {
+		if got := test.b.do(http.MethodPost, "/me/end", test.form,
+			append(test.headers, "Accept", "application/json")...); got.status != test.status {
 			t.Errorf("%s: %d %s, want %d", name, got.status, got.body, test.status)
 		}
 	}
 	// A person is shown the page as it is now instead.
-	if got := ann.do(http.MethodPost, "/me/end", form(e.Token, sid)); got.status != http.StatusOK || !strings.Contains(got.body, "this device") {
+	if got := ann.do(http.MethodPost, "/me/end", form(e.Token, sid)); got.status != http.StatusOK ||
+		!strings.Contains(got.body, "this device") {
 		t.Errorf("another session's page: %d %s, want to be led to one's own", got.status, got.body)
 	}
 	for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
-		if got := ann.do(method, "/me/end?session_id="+sid+"&token="+a.Token, nil); got.status != http.StatusMethodNotAllowed {
+		if got := ann.do(method, "/me/end?session_id="+sid+"&token="+a.Token,
+			nil); got.status != http.StatusMethodNotAllowed {
 			t.Errorf("%s: %d, want 405", method, got.status)
 		}
 	}
@@ -277,10 +308,14 @@ func TestConfigNeedsSessions(t *testing.T) {
 func TestDevice(t *testing.T) {
 	t.Parallel()
 	for agent, want := range map[string]string{
-		firefox: "Firefox on Linux", iphone: "Safari on iPhone", "": "Unknown device", "curl/8.5.0": "curl", "\xff": "Unknown device",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36 Edg/126.0.0.0": "Edge on Windows",
-		"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36":         "Chrome on Android",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Safari/605.1.15":         "Safari on macOS",
+		firefox: "Firefox on Linux", iphone: "Safari on iPhone", "": "Unknown device", "curl/8.5.0": "curl",
+		"\xff": "Unknown device",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 " +
+			"Safari/537.36 Edg/126.0.0.0": "Edge on Windows",
+		"Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 " +
+			"Mobile Safari/537.36": "Chrome on Android",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
+			"Version/17.5 Safari/605.1.15": "Safari on macOS",
 	} {
 		if got := account.Device(agent); got != want {
 			t.Errorf("%q is %q, want %q", agent, got, want)

@@ -2,19 +2,24 @@ package account
 
 import "strings"
 
-// What user agents say they are, the most telling first: most browsers also call themselves Chrome or Safari, most phones Linux or Mac.
+// What user agents say they are, the most telling first: most browsers also call themselves Chrome or Safari,
+// most phones Linux or Mac.
 var (
 	browsers = [][2]string{
-		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser", "Samsung Internet"}, {"Firefox", "Firefox"}, {"FxiOS", "Firefox"},
-		{"CriOS", "Chrome"}, {"Chromium", "Chromium"}, {"Chrome", "Chrome"}, {"Safari", "Safari"}, {"curl", "curl"},
+		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser", "Samsung Internet"}, {"Firefox", "Firefox"},
+		{"FxiOS", "Firefox"},
+		{"CriOS", "Chrome"}, {"Chromium", "Chromium"}, {"Chrome", "Chrome"}, {"Safari", "Safari"},
+		{"curl", "curl"},
 	}
 	systems = [][2]string{
-		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"CrOS", "ChromeOS"},
+		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"},
+		{"CrOS", "ChromeOS"},
 		{"Mac OS X", "macOS"}, {"Macintosh", "macOS"}, {"Linux", "Linux"},
 	}
 )
 
-// Device says in a few words what a User-Agent header stands for: "Firefox on Linux". It is what the browser claims.
+// Device says in a few words what a User-Agent header stands for: "Firefox on Linux". It is what the browser
+// claims.
 func Device(userAgent string) string {
 	browser, system := first(browsers, userAgent), first(systems, userAgent)
 	switch {

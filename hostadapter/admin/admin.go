@@ -30,7 +30,8 @@ type Actor struct {
 	ID string
 	// Name is what a person reads.
 	Name string
-	// SignOut is where the page's "Sign out" posts to, on the host's own origin. Without it the page has no such button.
+	// SignOut is where the page's "Sign out" posts to, on the host's own origin. Without it the page has no
+	// such button.
 	SignOut string
 }
 
@@ -42,11 +43,13 @@ var (
 	// wrong, unless it let that address through within the last hour: there the right secret passes. What
 	// authenticates otherwise, such as a cookie, is always looked at, and must be too long to guess.
 	ErrUnauthenticated = errors.New("not authenticated")
-	// ErrForbidden: the actor lacks the permission. The answer is 403. The Actor returned along with it goes to the audit.
+	// ErrForbidden: the actor lacks the permission. The answer is 403. The Actor returned along with it goes
+	// to the audit.
 	ErrForbidden = errors.New("permission denied")
 )
 
-// SignInError is an ErrUnauthenticated that knows where to sign in. The page leads a browser there; the JSON routes answer 401.
+// SignInError is an ErrUnauthenticated that knows where to sign in. The page leads a browser there; the JSON
+// routes answer 401.
 type SignInError struct {
 	// URL is absolute or relative to the request's. It may lead back: the host has the request.
 	URL string
@@ -58,9 +61,10 @@ func (e *SignInError) Error() string { return ErrUnauthenticated.Error() }
 // Is makes errors.Is(err, ErrUnauthenticated) hold.
 func (e *SignInError) Is(target error) bool { return target == ErrUnauthenticated }
 
-// Authorizer decides whether a request is let through and says who sent it. Its errors are ErrUnauthenticated, ErrForbidden, or
-// ticketstore.ErrUnavailable; any other is answered 500 and logged. It must not let a request through because it could not decide.
-// The page also asks for ChangeSessions to know whether to show buttons: asking alone changes nothing.
+// Authorizer decides whether a request is let through and says who sent it. Its errors are
+// ErrUnauthenticated, ErrForbidden, or ticketstore.ErrUnavailable; any other is answered 500 and logged. It
+// must not let a request through because it could not decide. The page also asks for ChangeSessions to know
+// whether to show buttons: asking alone changes nothing.
 type Authorizer func(r *http.Request, permission Permission) (Actor, error)
 
 // Operations is what the routes do. A *hostadapter.Operations is one.
@@ -91,7 +95,9 @@ type GrantManagement interface {
 	// QueryGrants returns a page of live grants.
 	QueryGrants(ctx context.Context, query grantstore.Query) (*grantstore.Page, error)
 	// RemoveGrants removes grants and counts them.
-	RemoveGrants(ctx context.Context, removal hostadapter.GrantRemoval) (*hostadapter.GrantRemovalResult, error)
+	RemoveGrants(
+		ctx context.Context, removal hostadapter.GrantRemoval,
+	) (*hostadapter.GrantRemovalResult, error)
 }
 
 // NotificationManagement is what the routes do with notifications of clients.
@@ -108,10 +114,12 @@ type NotificationManagement interface {
 type BackendManagement interface {
 	// BackendStatus returns what serves and how it is.
 	BackendStatus(ctx context.Context) *hostadapter.BackendStatus
-	// BackendName is what the backend that serves is called, BackendNames are those of the configuration, sorted.
+	// BackendName is what the backend that serves is called, BackendNames are those of the configuration,
+	// sorted.
 	BackendName() string
 	BackendNames() []string
-	// Backup writes a backup. One that cannot be taken now is hostadapter.ErrBackup, before anything is written.
+	// Backup writes a backup. One that cannot be taken now is hostadapter.ErrBackup, before anything is
+	// written.
 	Backup(ctx context.Context, w io.Writer) error
 	Swapper
 }
@@ -121,8 +129,8 @@ type Swapper interface {
 	// Swap begins a swap to a backend by its name and returns the id of the job. An unknown name is
 	// ticketstore.ErrNotFound, a swap that cannot be is hostadapter.ErrSwap.
 	Swap(ctx context.Context, name string) (job string, err error)
-	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are those
-	// of Swap.
+	// Upgrade begins the replacement of the program that serves by another over the same data. Its errors are
+	// those of Swap.
 	Upgrade(ctx context.Context, name string) (job string, err error)
 	// AbortSwap aborts a swap before its switch; one that is over is hostadapter.ErrSwap, an unknown one
 	// ticketstore.ErrNotFound.
@@ -146,14 +154,14 @@ type Config struct {
 	Authorize Authorizer
 }
 
-// Handler serves the routes on any router. It takes addresses relative to where it is mounted, so below a prefix wrap
-// it in http.StripPrefix:
+// Handler serves the routes on any router. It takes addresses relative to where it is mounted, so below a
+// prefix wrap it in http.StripPrefix:
 //
 //	mux.Handle("/admin/", http.StripPrefix("/admin", admin.Handler(config)))
 //
-// An Authorizer that needs the address as it was sent finds it in the request's RequestURI. Any other path is answered
-// 404 as a problem. Handler panics where a field of the configuration is missing: the routes must not be open to
-// everybody by mistake.
+// An Authorizer that needs the address as it was sent finds it in the request's RequestURI. Any other path is
+// answered 404 as a problem. Handler panics where a field of the configuration is missing: the routes must
+// not be open to everybody by mistake.
 func Handler(config Config) http.Handler {
 	router := mux.NewRouter().SkipClean(true)
 	mountRoutes(router, config)
@@ -176,7 +184,10 @@ func mountRoutes(router *mux.Router, config Config) {
 	if config.Authorize == nil {
 		panic("admin: Config.Authorize is not set")
 	}
-	m := &mount{sessions: config.Operations, authorize: config.Authorize, crossOrigin: http.NewCrossOriginProtection()}
+	m := &mount{
+		sessions: config.Operations, authorize: config.Authorize,
+		crossOrigin: http.NewCrossOriginProtection(),
+	}
 	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
 	change := func(action string, h handler) route {
 		return route{permission: ChangeSessions, action: action, handle: h}
@@ -184,7 +195,8 @@ func mountRoutes(router *mux.Router, config Config) {
 
 	// The order matters: an id may contain an escaped slash, so its pattern takes all that is left.
 	router.Handle("/sessions", m.methods(map[string]route{http.MethodGet: read(m.querySessions)}))
-	router.Handle("/sessions/remove", m.methods(map[string]route{http.MethodPost: change("remove_sessions", m.removeSessions)}))
+	router.Handle("/sessions/remove",
+		m.methods(map[string]route{http.MethodPost: change("remove_sessions", m.removeSessions)}))
 	router.Handle("/sessions/{session_id:.+}", m.methods(map[string]route{
 		http.MethodGet:    read(m.getSession),
 		http.MethodDelete: change("delete_session", m.deleteSession),
@@ -197,12 +209,16 @@ func mountRoutes(router *mux.Router, config Config) {
 		http.MethodPost: change("retry_delivery", m.retryDelivery),
 	}))
 	router.Handle("/grants", m.methods(map[string]route{http.MethodGet: read(m.queryGrants)}))
-	router.Handle("/grants/remove", m.methods(map[string]route{http.MethodPost: change("remove_grants", m.removeGrants)}))
+	router.Handle("/grants/remove",
+		m.methods(map[string]route{http.MethodPost: change("remove_grants", m.removeGrants)}))
 	router.Handle("/jobs/{id:.+}", m.methods(map[string]route{http.MethodGet: read(m.getJob)}))
 	router.Handle("/backend", m.methods(map[string]route{http.MethodGet: read(m.getBackend)}))
-	router.Handle("/backend/swap", m.methods(map[string]route{http.MethodPost: change("swap_backend", m.swapBackend)}))
-	router.Handle("/backend/swap/{id:.+}", m.methods(map[string]route{http.MethodDelete: change("abort_swap", m.abortSwap)}))
-	router.Handle("/backend/backup", m.methods(map[string]route{http.MethodPost: change("back_up_backend", m.backUp)}))
+	router.Handle("/backend/swap",
+		m.methods(map[string]route{http.MethodPost: change("swap_backend", m.swapBackend)}))
+	router.Handle("/backend/swap/{id:.+}",
+		m.methods(map[string]route{http.MethodDelete: change("abort_swap", m.abortSwap)}))
+	router.Handle("/backend/backup",
+		m.methods(map[string]route{http.MethodPost: change("back_up_backend", m.backUp)}))
 	m.mountPages(router)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

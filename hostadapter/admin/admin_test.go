@@ -29,11 +29,20 @@ func TestRefusals(t *testing.T) {
 		{"no actor for a change", as("", remove(`{"subject_id":"ann"}`)), 401, ""},
 		{"reader removes", as("reader", remove(`{"subject_id":"ann"}`)), 403, ""},
 		{"reader deletes", as("reader", request(http.MethodDelete, "/sessions/s1", "")), 403, ""},
-		{"reader retries", as("reader", request(http.MethodPost, "/logout/deliveries/n1/retry", "")), 403, ""},
+		{
+			"reader retries", as("reader", request(http.MethodPost, "/logout/deliveries/n1/retry", "")), 403,
+			"",
+		},
 		{"authorizer lost its store", as("lost", get("")), 503, ""},
 		{"authorizer broken", as("broken", get("")), 500, ""},
-		{"page of another site", with("Sec-Fetch-Site", "cross-site", remove(`{"subject_id":"ann"}`)), 403, ""},
-		{"origin of another site", with("Origin", "https://evil.example", request(http.MethodDelete, "/sessions/s1", "")), 403, ""},
+		{
+			"page of another site", with("Sec-Fetch-Site", "cross-site", remove(`{"subject_id":"ann"}`)), 403,
+			"",
+		},
+		{
+			"origin of another site",
+			with("Origin", "https://evil.example", request(http.MethodDelete, "/sessions/s1", "")), 403, "",
+		},
 
 		{"a lone high surrogate", remove(`{"subject_id":"ann\ud800"}`), 400, "subject_id"},
 		{"a high surrogate before another escape", remove(`{"subject_id":"\ud800\n"}`), 400, "subject_id"},
@@ -42,7 +51,10 @@ func TestRefusals(t *testing.T) {
 		{"a lone surrogate in a list", remove(`{"all":true,"client_ids":["a","\ud83d"]}`), 400, "client_ids"},
 		{"invalid UTF-8", remove("{\"subject_id\":\"ann\xff\"}"), 400, "subject_id"},
 		{"invalid UTF-8 in grants", post("/grants/remove", "{\"client_id\":\"\xc3\x28\"}"), 400, "client_id"},
-		{"a lone surrogate in deliveries", post("/logout/deliveries/retry", `{"client_id":"\udfff"}`), 400, "client_id"},
+		{
+			"a lone surrogate in deliveries", post("/logout/deliveries/retry", `{"client_id":"\udfff"}`), 400,
+			"client_id",
+		},
 		{"empty session id", remove(`{"subject_id":"ann","session_id":""}`), 400, "session_id"},
 		{"empty subject id", remove(`{"subject_id":"","session_id":"s1"}`), 400, "subject_id"},
 		{"time before all times", get("created_before=0001-01-01T00:00:00Z"), 400, "created_before"},
@@ -67,17 +79,32 @@ func TestRefusals(t *testing.T) {
 		{"id with NUL", get("session_id=a%00"), 400, "session_id"},
 		{"id not UTF-8", get("client_id=%ff"), 400, "client_id"},
 		{"parameter of one session", request(http.MethodGet, "/sessions/s1?x=1", ""), 400, "x"},
-		{"parameter of a delete", request(http.MethodDelete, "/sessions/s1?dry_run=true", ""), 400, "dry_run"},
-		{"parameter of a removal", request(http.MethodPost, "/sessions/remove?subject_id=ann", `{}`), 400, "subject_id"},
+		{
+			"parameter of a delete", request(http.MethodDelete, "/sessions/s1?dry_run=true", ""), 400,
+			"dry_run",
+		},
+		{
+			"parameter of a removal", request(http.MethodPost, "/sessions/remove?subject_id=ann", `{}`), 400,
+			"subject_id",
+		},
 		{"parameter of a retry", request(http.MethodPost, "/logout/deliveries/n1/retry?x=1", ""), 400, "x"},
 		{"state of deliveries", request(http.MethodGet, "/logout/deliveries?state=lost", ""), 400, "state"},
-		{"parameter of deliveries", request(http.MethodGet, "/logout/deliveries?subject_id=a", ""), 400, "subject_id"},
+		{
+			"parameter of deliveries", request(http.MethodGet, "/logout/deliveries?subject_id=a", ""), 400,
+			"subject_id",
+		},
 
 		{"no content type", with("Content-Type", "", remove(`{"subject_id":"ann"}`)), 415, ""},
-		{"form", with("Content-Type", "application/x-www-form-urlencoded", remove("subject_id=ann")), 415, ""},
+		{
+			"form", with("Content-Type", "application/x-www-form-urlencoded", remove("subject_id=ann")), 415,
+			"",
+		},
 		{"compressed", with("Content-Encoding", "gzip", remove(`{"subject_id":"ann"}`)), 415, ""},
 		{"too large", remove(`{"subject_id":"` + strings.Repeat("x", 64<<10) + `"}`), 413, ""},
-		{"too large for a delete", request(http.MethodDelete, "/sessions/s1", strings.Repeat(" ", 65<<10)), 413, ""},
+		{
+			"too large for a delete", request(http.MethodDelete, "/sessions/s1", strings.Repeat(" ", 65<<10)),
+			413, "",
+		},
 		{"empty body", with("Content-Type", "application/json", remove("")), 400, ""},
 		{"no object", remove(`["subject_id"]`), 400, ""},
 		{"half an object", remove(`{"subject_id":"ann"`), 400, ""},
@@ -96,7 +123,10 @@ func TestRefusals(t *testing.T) {
 		{"only clients", remove(`{"client_ids":["shop"]}`), 400, "subject_id"},
 
 		{"reader removes grants", as("reader", post("/grants/remove", `{"subject_id":"ann"}`)), 403, ""},
-		{"reader retries many", as("reader", post("/logout/deliveries/retry", `{"state":"refused"}`)), 403, ""},
+		{
+			"reader retries many", as("reader", post("/logout/deliveries/retry", `{"state":"refused"}`)), 403,
+			"",
+		},
 		{"nobody reads the backend", as("", request(http.MethodGet, "/backend", "")), 401, ""},
 		{"DELETE grants", request(http.MethodDelete, "/grants", ""), 405, ""},
 		{"GET grants removal", request(http.MethodGet, "/grants/remove", ""), 405, ""},
@@ -112,14 +142,24 @@ func TestRefusals(t *testing.T) {
 		{"removal of grants of nobody", post("/grants/remove", `{"subject_id":""}`), 400, "subject_id"},
 		{"removal of grants by a list", post("/grants/remove", `{"client_id":["shop"]}`), 400, "client_id"},
 		{"removal of grants of a type", post("/grants/remove", `{"type":"token"}`), 400, "type"},
-		{"removal of grants by client_ids", post("/grants/remove", `{"client_ids":["shop"]}`), 400, "client_ids"},
+		{
+			"removal of grants by client_ids", post("/grants/remove", `{"client_ids":["shop"]}`), 400,
+			"client_ids",
+		},
 		{"retry of all", post("/logout/deliveries/retry", `{}`), 400, "state"},
 		{"retry of a state", post("/logout/deliveries/retry", `{"state":"lost"}`), 400, "state"},
 		{"retry of no client", post("/logout/deliveries/retry", `{"client_id":""}`), 400, "client_id"},
-		{"form of a bulk retry", with("Content-Type", "text/plain", post("/logout/deliveries/retry", `{"state":"refused"}`)), 415, ""},
+		{
+			"form of a bulk retry",
+			with("Content-Type", "text/plain", post("/logout/deliveries/retry", `{"state":"refused"}`)), 415,
+			"",
+		},
 		{"large removal of grants", post("/grants/remove", strings.Repeat(" ", 65<<10)), 413, ""},
 		{"body of a delete", request(http.MethodDelete, "/sessions/s1", `{"revoke_tokens":false}`), 400, ""},
-		{"body of a retry", request(http.MethodPost, "/logout/deliveries/n1/retry", `{"state":"pending"}`), 400, ""},
+		{
+			"body of a retry", request(http.MethodPost, "/logout/deliveries/n1/retry", `{"state":"pending"}`),
+			400, "",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -156,12 +196,15 @@ func TestStoreErrors(t *testing.T) {
 	t.Parallel()
 	for _, route := range [][2]string{
 		{http.MethodGet, "/sessions"}, {http.MethodGet, "/sessions/s1"}, {http.MethodDelete, "/sessions/s1"},
-		{http.MethodPost, "/sessions/remove"}, {http.MethodGet, "/logout/deliveries"}, {http.MethodPost, "/logout/deliveries/n1/retry"},
-		{http.MethodGet, "/grants"}, {http.MethodPost, "/grants/remove"}, {http.MethodPost, "/logout/deliveries/retry"},
+		{http.MethodPost, "/sessions/remove"}, {http.MethodGet, "/logout/deliveries"},
+		{http.MethodPost, "/logout/deliveries/n1/retry"},
+		{http.MethodGet, "/grants"}, {http.MethodPost, "/grants/remove"},
+		{http.MethodPost, "/logout/deliveries/retry"},
 		{http.MethodGet, "/jobs/j1"},
 	} {
 		for status, err := range map[int]error{
-			503: ticketstore.ErrUnavailable, 404: ticketstore.ErrNotFound, 409: ticketstore.ErrConflict, 500: io.ErrUnexpectedEOF,
+			503: ticketstore.ErrUnavailable, 404: ticketstore.ErrNotFound, 409: ticketstore.ErrConflict,
+			500: io.ErrUnexpectedEOF,
 		} {
 			body := ""
 			switch route[1] {
@@ -185,7 +228,8 @@ func TestAudit(t *testing.T) {
 	m := &manager{result: logout.Result{SessionsRemoved: 1}}
 	serve(m, request(http.MethodPost, "/sessions/remove", `{"subject_id":"ann","reason":"left the company"}`))
 	for _, want := range []string{
-		"admin audit", "action=remove_sessions", "actor_id=writer", `actor_name="the writer"`, "remote_addr=192.0.2.7", "subject_id=ann",
+		"admin audit", "action=remove_sessions", "actor_id=writer", `actor_name="the writer"`,
+		"remote_addr=192.0.2.7", "subject_id=ann",
 		`reason="left the company"`, "sessions_removed=1", "status=200",
 	} {
 		if !strings.Contains(m.log.String(), want) {
@@ -200,7 +244,8 @@ func TestAudit(t *testing.T) {
 	r := request(http.MethodPost, "/sessions/remove", `{"subject_id":"ann"}`)
 	r.Header.Set("Actor", "reader")
 	serve(m, r)
-	if log := m.log.String(); !strings.Contains(log, "status=403") || !strings.Contains(log, "actor_id=reader") {
+	if log := m.log.String(); !strings.Contains(log, "status=403") ||
+		!strings.Contains(log, "actor_id=reader") {
 		t.Errorf("audit %q, want the refused attempt and who made it", log)
 	}
 }
@@ -225,10 +270,13 @@ func TestMountNeedsItsParts(t *testing.T) {
 func TestEscapedTextIsTakenAsItIs(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{
-		`{"subject_id":"\\ud800"}`: `\ud800`, `{"subject_id":"\ud83d\ude00!"}`: "\U0001f600!", `{"subject_id":"\u00e9\ud83d\udE00"}`: "é\U0001f600",
+		`{"subject_id":"\\ud800"}`: `\ud800`, `{"subject_id":"\ud83d\ude00!"}`: "\U0001f600!",
+		`{"subject_id":"\u00e9\ud83d\udE00"}`: "é\U0001f600",
 	} {
 		m := &manager{}
-		if got := serve(m, request(http.MethodPost, "/sessions/remove", body)); got.StatusCode != http.StatusOK || m.removal.SubjectID != want {
+		if got := serve(m,
+			request(http.MethodPost, "/sessions/remove", body)); got.StatusCode != http.StatusOK ||
+			m.removal.SubjectID != want {
 			t.Errorf("%s: %d, removal %+v; want one of %q", body, got.StatusCode, m.removal, want)
 		}
 	}

@@ -25,7 +25,8 @@ type backendBody struct {
 	// Limits say what does not work with this backend.
 	Limits   []string `json:"limits,omitempty"`
 	Sessions *int     `json:"sessions,omitempty"`
-	// PendingNotifications are the notifications that wait. There are more when PendingDeliveriesComplete is false.
+	// PendingNotifications are the notifications that wait. There are more when PendingDeliveriesComplete is
+	// false.
 	PendingNotifications      *int  `json:"pending_deliveries,omitempty"`
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
 }
@@ -37,7 +38,8 @@ func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) err
 	}
 	status := m.sessions.BackendStatus(r.Context())
 	body := backendBody{
-		Status: statusReady, Name: status.Name, Version: status.Version, Format: status.Format, Services: status.Services, Shared: status.Shared,
+		Status: statusReady, Name: status.Name, Version: status.Version, Format: status.Format,
+		Services: status.Services, Shared: status.Shared,
 		Limits:   status.Limits,
 		Sessions: known(status.Sessions), PendingNotifications: known(status.PendingNotifications),
 	}

@@ -17,12 +17,15 @@ import (
 func TestJob(t *testing.T) {
 	t.Parallel()
 	m := &manager{job: logout.Job{
-		ID: "j1", State: logout.JobRunning, Phase: "sessions", Started: moment, Total: 10, Done: 4, Result: logout.Result{SessionsRemoved: 4},
+		ID: "j1", State: logout.JobRunning, Phase: "sessions", Started: moment, Total: 10, Done: 4,
+		Result: logout.Result{SessionsRemoved: 4},
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"running","phase":"sessions",
 		"started":"2026-03-01T12:00:00Z","total":10,"done":4,"result":{"sessions_removed":4,"grants_revoked":0,"consents_revoked":0,
 		"notifications_queued":0,"clients_left_alone":[]}}`)
-	m.job = logout.Job{ID: "j1", State: logout.JobFailed, Started: moment, Finished: moment, Total: -1, Error: "disk full"}
+	m.job = logout.Job{
+		ID: "j1", State: logout.JobFailed, Started: moment, Finished: moment, Total: -1, Error: "disk full",
+	}
 	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"failed",
 		"started":"2026-03-01T12:00:00Z","finished":"2026-03-01T12:00:00Z","done":0,"result":{"sessions_removed":0,"grants_revoked":0,
 		"consents_revoked":0,"notifications_queued":0,"clients_left_alone":[]},"error":"disk full"}`)
@@ -32,7 +35,8 @@ func TestJob(t *testing.T) {
 func TestSwapAsJob(t *testing.T) {
 	t.Parallel()
 	swap := hostadapter.SwapState{
-		ID: "j1", From: "main", To: "next", Started: moment, Progress: transfer.Progress{Phase: transfer.Copying, Total: 10, Copied: 4},
+		ID: "j1", From: "main", To: "next", Started: moment,
+		Progress: transfer.Progress{Phase: transfer.Copying, Total: 10, Copied: 4},
 	}
 	const head, tail = `{"id":"j1","kind":"swap","started":"2026-03-01T12:00:00Z","total":10,"done":4,
 		"swap":{"from":"main","to":"next","left":6,"changed":0,"rate_per_second":0},`, `}`
@@ -41,7 +45,9 @@ func TestSwapAsJob(t *testing.T) {
 		`"phase":"done","state":"done","finished":"2026-03-01T12:00:00Z"`: func(s *hostadapter.SwapState) {
 			s.Finished, s.Progress.Phase = moment, transfer.Done
 		},
-		`"phase":"failed","state":"failed","finished":"2026-03-01T12:00:00Z","error":"disk full"`: func(s *hostadapter.SwapState) {
+		`"phase":"failed","state":"failed","finished":"2026-03-01T12:00:00Z","error":"disk full"`: func(
+			s *hostadapter.SwapState,
+		) {
 			s.Finished, s.Progress.Phase, s.Err = moment, transfer.Failed, errors.New("disk full")
 		},
 		`"phase":"aborted","state":"failed","finished":"2026-03-01T12:00:00Z","error":"it was aborted before its switch"`: func(s *hostadapter.SwapState) {
@@ -57,16 +63,23 @@ func TestSwapAsJob(t *testing.T) {
 func TestBackend(t *testing.T) {
 	t.Parallel()
 	m := &manager{status: hostadapter.BackendStatus{
-		Description: ticketstore.Description{Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true},
-		Sessions:    7, PendingNotifications: 1000,
+		Description: ticketstore.Description{
+			Name: "badger", Version: "v1", Format: 1, Services: []string{"tickets"}, Shared: true,
+		},
+		Sessions: 7, PendingNotifications: 1000,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger","version":"v1","format":1,
 		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,"pending_deliveries_complete":false}`)
-	m = &manager{status: hostadapter.BackendStatus{Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1}}
+	m = &manager{
+		status: hostadapter.BackendStatus{
+			Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1,
+		},
+	}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
 		`{"status":"unavailable","error":"session store is unavailable","services":[],"shared":false}`)
 	m = &manager{status: hostadapter.BackendStatus{
-		Description: ticketstore.Description{Name: "badger", Trouble: "its disk is nearly full"}, Sessions: 7, PendingNotifications: -1,
+		Description: ticketstore.Description{Name: "badger", Trouble: "its disk is nearly full"}, Sessions: 7,
+		PendingNotifications: -1,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
 		`{"status":"degraded","error":"its disk is nearly full","name":"badger","services":[],"shared":false,"sessions":7}`)
@@ -78,7 +91,8 @@ func TestChangeOnAFullDisk(t *testing.T) {
 	m := &manager{err: ticketstore.ErrNoSpace}
 	response := serve(m, request(http.MethodPost, "/sessions/remove", `{"subject_id":"ann"}`))
 	body, err := io.ReadAll(response.Body)
-	if err != nil || !strings.Contains(string(body), "Make room") || response.StatusCode != http.StatusServiceUnavailable {
+	if err != nil || !strings.Contains(string(body), "Make room") ||
+		response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("answered %d %s, want 503 that says to make room", response.StatusCode, body)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// backUp streams a backup. A failure under way breaks the connection off, so that no client takes what it has for an answer that is whole; what
-// it has lacks its end besides.
+// backUp streams a backup. A failure under way breaks the connection off, so that no client takes what it has
+// for an answer that is whole; what it has lacks its end besides.
 func (m *mount) backUp(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if p := readParameters(r); p.err != nil {
 		return p.err
@@ -30,11 +30,12 @@ func (m *mount) backUp(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	return err
 }
 
-// stallTimeout is how long a client may take none of a backup: the snapshot that it is read from is kept for it.
+// stallTimeout is how long a client may take none of a backup: the snapshot that it is read from is kept for
+// it.
 const stallTimeout = time.Minute
 
-// download is the body of an answer with a file. What comes before it is sent with its first bytes, so that a failure before that is a problem
-// like any other.
+// download is the body of an answer with a file. What comes before it is sent with its first bytes, so that a
+// failure before that is a problem like any other.
 type download struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -46,7 +47,8 @@ func (d *download) Write(data []byte) (int, error) {
 		d.begun = true
 		header := d.w.Header()
 		header.Set("Content-Type", "application/octet-stream")
-		header.Set("Content-Disposition", `attachment; filename="sessions-`+time.Now().UTC().Format("20060102T150405Z")+`.backup"`)
+		header.Set("Content-Disposition",
+			`attachment; filename="sessions-`+time.Now().UTC().Format("20060102T150405Z")+`.backup"`)
 		// The request was read: a host's bound for that would end its context.
 		_ = d.control.SetReadDeadline(time.Time{})
 	}

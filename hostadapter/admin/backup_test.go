@@ -27,7 +27,8 @@ func TestBackup(t *testing.T) {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as the page's button sends it
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	})
-	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/octet-stream" ||
+	if response.StatusCode != http.StatusOK ||
+		response.Header.Get("Content-Type") != "application/octet-stream" ||
 		response.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("status %d, headers %v", response.StatusCode, response.Header)
 	}
@@ -62,15 +63,29 @@ func TestBackupIsRefused(t *testing.T) {
 		change               func(*http.Request)
 		status               int
 	}{
-		"to a reader":    {http.MethodPost, "/backend/backup", "", func(r *http.Request) { r.Header.Set("Actor", "reader") }, http.StatusForbidden},
-		"to nobody":      {http.MethodPost, "/backend/backup", "", func(r *http.Request) { r.Header.Del("Actor") }, http.StatusUnauthorized},
-		"another site's": {http.MethodPost, "/backend/backup", "", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, http.StatusForbidden},
-		"as a GET":       {http.MethodGet, "/backend/backup", "", func(*http.Request) {}, http.StatusMethodNotAllowed},
-		"with a body":    {http.MethodPost, "/backend/backup", `{"path":"/etc"}`, func(*http.Request) {}, http.StatusBadRequest},
-		"with a query":   {http.MethodPost, "/backend/backup?path=x", "", func(*http.Request) {}, http.StatusBadRequest},
+		"to a reader": {http.MethodPost, "/backend/backup", "", func(r *http.Request) {
+			r.Header.Set("Actor", "reader")
+		}, http.StatusForbidden},
+		"to nobody": {http.MethodPost, "/backend/backup", "", func(r *http.Request) {
+			r.Header.Del("Actor")
+		}, http.StatusUnauthorized},
+		"another site's": {http.MethodPost, "/backend/backup", "", func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}, http.StatusForbidden},
+		"as a GET": {
+			http.MethodGet, "/backend/backup", "", func(*http.Request) {}, http.StatusMethodNotAllowed,
+		},
+		"with a body": {
+			http.MethodPost, "/backend/backup", `{"path":"/etc"}`, func(*http.Request) {},
+			http.StatusBadRequest,
+		},
+		"with a query": {
+			http.MethodPost, "/backend/backup?path=x", "", func(*http.Request) {}, http.StatusBadRequest,
+		},
 	} {
 		response, body := s.call(c.method, c.target, c.body, c.change)
-		if response.StatusCode != c.status || response.Header.Get("Content-Type") != "application/problem+json" {
+		if response.StatusCode != c.status ||
+			response.Header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: status %d %s, want %d and a problem", name, response.StatusCode, body, c.status)
 		}
 	}
@@ -96,7 +111,8 @@ func TestBackupThatFails(t *testing.T) {
 		http.StatusInternalServerError: errors.New("boom"),
 	} {
 		fails = func(io.Writer) error { return err }
-		if response, _ := s.call(http.MethodPost, server.URL+"/backend/backup", ""); response.StatusCode != want ||
+		if response, _ := s.call(http.MethodPost, server.URL+"/backend/backup",
+			""); response.StatusCode != want ||
 			response.Header.Get("Content-Disposition") != "" {
 			t.Errorf("%v: status %d, headers %v, want %d", err, response.StatusCode, response.Header, want)
 		}

@@ -44,21 +44,27 @@ func (claimSigner) Sign(_ context.Context, claims []byte) (string, error) { retu
 // newSite's clients refuse every logout token.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+	}))
 	t.Cleanup(refusing.Close)
 	sync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync}, slog.New(slog.DiscardHandler))
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	s := &site{t: t, engine: engine, log: &testenv.Log{}}
 	s.adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
-		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: claimSigner{},
+		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Signer: claimSigner{},
 		Clients: logout.ClientMap{
-			"shop": {ClientID: "shop", BackChannelLogoutURI: refusing.URL}, "mail": {ClientID: "mail", BackChannelLogoutURI: refusing.URL},
+			"shop": {ClientID: "shop", BackChannelLogoutURI: refusing.URL},
+			"mail": {ClientID: "mail", BackChannelLogoutURI: refusing.URL},
 		},
-		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, Logger: slog.New(slog.NewTextHandler(s.log, nil)),
+		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +90,8 @@ func (s *site) signIn(subject, client string) (sid string) {
 	sid = fmt.Sprintf("sid %03d", s.serial)
 	err := s.engine.Tickets().Create(s.t.Context(), &ticketstore.Session{
 		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, DisplayName: "The user " + subject,
-		Issuer: "https://op.example", AuthTime: now, Created: now.Add(time.Duration(s.serial) * time.Millisecond), Renewed: now,
+		Issuer: "https://op.example", AuthTime: now,
+		Created: now.Add(time.Duration(s.serial) * time.Millisecond), Renewed: now,
 		Expires: now.Add(time.Hour),
 	})
 	if err != nil {
@@ -92,7 +99,8 @@ func (s *site) signIn(subject, client string) (sid string) {
 	}
 	grant := func(kind grantstore.Type, session string) grantstore.Grant {
 		return grantstore.Grant{
-			Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(sid + string(kind))}, RequestID: sid, SubjectID: subject, SessionID: session,
+			Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(sid + string(kind))}, RequestID: sid,
+			SubjectID: subject, SessionID: session,
 			ClientID: client, Created: now, Expires: now.Add(time.Hour), Data: []byte("SEALED"),
 		}
 	}
@@ -170,24 +178,32 @@ func TestEveryStatus(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	sid := url.PathEscape(s.signIn("ann", "shop"))
-	as := func(actor string) func(*http.Request) { return func(r *http.Request) { r.Header.Set("Actor", actor) } }
+	as := func(actor string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Actor", actor) }
+	}
 	header := func(name, value string) func(*http.Request) {
 		return func(r *http.Request) { r.Header.Set(name, value) }
 	}
 	changes := [][3]string{
-		{http.MethodPost, "/sessions/remove", `{"subject_id":"nobody"}`}, {http.MethodDelete, "/sessions/unknown", ""},
-		{http.MethodPost, "/grants/remove", `{"subject_id":"nobody"}`}, {http.MethodPost, "/logout/deliveries/retry", `{"state":"refused"}`},
+		{http.MethodPost, "/sessions/remove", `{"subject_id":"nobody"}`},
+		{http.MethodDelete, "/sessions/unknown", ""},
+		{http.MethodPost, "/grants/remove", `{"subject_id":"nobody"}`},
+		{http.MethodPost, "/logout/deliveries/retry", `{"state":"refused"}`},
 		{http.MethodPost, "/logout/deliveries/unknown/retry", ""},
 	}
-	reads := []string{"/sessions", "/sessions/" + sid, "/grants", "/logout/deliveries", "/jobs/unknown", "/backend"}
+	reads := []string{
+		"/sessions", "/sessions/" + sid, "/grants", "/logout/deliveries", "/jobs/unknown", "/backend",
+	}
 	check := func(status int, method, target, body string, change ...func(*http.Request)) {
 		t.Helper()
 		response, raw := s.call(method, target, body, change...)
 		if response.StatusCode != status {
 			t.Errorf("%s %s: status %d %s, want %d", method, target, response.StatusCode, raw, status)
 		}
-		if status >= http.StatusBadRequest && response.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s %s: %d is no problem but %s", method, target, status, response.Header.Get("Content-Type"))
+		if status >= http.StatusBadRequest &&
+			response.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s: %d is no problem but %s", method, target, status,
+				response.Header.Get("Content-Type"))
 		}
 	}
 	for _, target := range reads {
@@ -213,8 +229,10 @@ func TestEveryStatus(t *testing.T) {
 		}
 	}
 	for _, c := range [][2]string{
-		{http.MethodGet, "/sessions/unknown"}, {http.MethodDelete, "/sessions/unknown"}, {http.MethodGet, "/jobs/unknown"},
-		{http.MethodPost, "/logout/deliveries/unknown/retry"}, {http.MethodGet, "/elsewhere"}, {http.MethodGet, "/jobs"},
+		{http.MethodGet, "/sessions/unknown"}, {http.MethodDelete, "/sessions/unknown"},
+		{http.MethodGet, "/jobs/unknown"},
+		{http.MethodPost, "/logout/deliveries/unknown/retry"}, {http.MethodGet, "/elsewhere"},
+		{http.MethodGet, "/jobs"},
 	} {
 		check(http.StatusNotFound, c[0], c[1], "")
 	}
@@ -245,19 +263,22 @@ func TestRemovalOfAllOverHTTP(t *testing.T) {
 		s.signIn(fmt.Sprint("subject ", i%9), []string{"shop", "mail"}[i%2])
 	}
 	var planned removed
-	s.get(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"dry_run":true}`, http.StatusOK, &planned)
+	s.get(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"dry_run":true}`,
+		http.StatusOK, &planned)
 	want := removed{Sessions: 40, Grants: 20, Consents: 20, Notifications: 20, Left: []string{"mail"}}
 	if fmt.Sprint(planned) != fmt.Sprint(want) {
 		t.Errorf("dry run %+v, want %+v", planned, want)
 	}
 	var started struct{ Job string }
-	response := s.get(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"reason":"drill"}`, http.StatusAccepted, &started)
+	response := s.get(http.MethodPost, "/sessions/remove",
+		`{"all":true,"client_ids":["shop"],"reason":"drill"}`, http.StatusAccepted, &started)
 	location, err := response.Location()
 	if err != nil || !strings.HasSuffix(location.Path, "/jobs/"+started.Job) || started.Job == "" {
 		t.Fatalf("Location %v (%v), job %q; want the job's address", location, err, started.Job)
 	}
 	job := s.finished(location.String())
-	if fmt.Sprint(job.Result) != fmt.Sprint(want) || job.Total != 40 || job.Done != 40 || job.Kind != "removal" || job.Started.IsZero() {
+	if fmt.Sprint(job.Result) != fmt.Sprint(want) || job.Total != 40 || job.Done != 40 ||
+		job.Kind != "removal" || job.Started.IsZero() {
 		t.Errorf("job %+v, want the counts %+v and 40 of 40", job, want)
 	}
 	var backend struct {
@@ -269,14 +290,16 @@ func TestRemovalOfAllOverHTTP(t *testing.T) {
 	if backend.Status != "ready" || backend.Sessions != 0 {
 		t.Errorf("backend %+v, want it ready and empty", backend)
 	}
-	for _, want := range []string{"action=remove_sessions", "all=true", "job=" + started.Job, "actor_id=writer", "reason=drill", "status=202"} {
+	for _, want := range []string{"action=remove_sessions", "all=true", "job=" +
+		started.Job, "actor_id=writer", "reason=drill", "status=202"} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("the audit lacks %s", want)
 		}
 	}
 }
 
-// Of removals of all that are asked for at once, one goes on and those that come meanwhile are 409. All sessions end in any case.
+// Of removals of all that are asked for at once, one goes on and those that come meanwhile are 409. All
+// sessions end in any case.
 func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -382,7 +405,8 @@ func TestPagingOverHTTP(t *testing.T) {
 	})
 	for target, want := range map[string]int{
 		"/sessions?subject_id=ann&count_requested=3": 11, "/grants?subject_id=ann&count_requested=3": 22,
-		"/grants?subject_id=ann&type=refresh_token&count_requested=2&order=asc": 11, "/logout/deliveries?client_id=shop&count_requested=4": 6,
+		"/grants?subject_id=ann&type=refresh_token&count_requested=2&order=asc": 11,
+		"/logout/deliveries?client_id=shop&count_requested=4":                   6,
 	} {
 		forward, last := s.follow(target, "next")
 		if len(forward) != want {
@@ -404,7 +428,8 @@ func TestPagingOverHTTP(t *testing.T) {
 		Grants   int `json:"grants_revoked"`
 		Consents int `json:"consents_revoked"`
 	}
-	s.get(http.MethodPost, "/grants/remove", `{"subject_id":"ann","type":"refresh_token"}`, http.StatusOK, &counted)
+	s.get(http.MethodPost, "/grants/remove", `{"subject_id":"ann","type":"refresh_token"}`, http.StatusOK,
+		&counted)
 	if counted.Grants != 11 || counted.Consents != 0 {
 		t.Errorf("removal of ann's refresh tokens %+v, want 11", counted)
 	}
@@ -428,7 +453,8 @@ func TestBulkRetryOverHTTP(t *testing.T) {
 	var counted struct {
 		Queued int `json:"notifications_queued"`
 	}
-	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"shop","state":"refused"}`, http.StatusOK, &counted)
+	s.get(http.MethodPost, "/logout/deliveries/retry", `{"client_id":"shop","state":"refused"}`,
+		http.StatusOK, &counted)
 	if counted.Queued != 5 {
 		t.Errorf("%d notifications sent again, want 5", counted.Queued)
 	}

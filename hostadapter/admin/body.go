@@ -20,11 +20,12 @@ const maxBody = 64 << 10
 
 func badBody(detail string) error { return &problem{status: http.StatusBadRequest, detail: detail} }
 
-// id is a text that is left out or says something: a script whose variable is empty must not end more than it meant to.
+// id is a text that is left out or says something: a script whose variable is empty must not end more than it
+// meant to.
 type id string
 
-// readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null, or is of another type is
-// refused by its name.
+// readBody reads a JSON object into fields, by name. A field that is not among them, occurs twice, is null,
+// or is of another type is refused by its name.
 func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) error {
 	raw, err := readJSON(w, r)
 	if err != nil {
@@ -56,12 +57,14 @@ func readBody(w http.ResponseWriter, r *http.Request, fields map[string]any) err
 		}
 		seen[name] = true
 		if !isText(value) {
-			return ticketstore.Invalidf(name, "has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
+			return ticketstore.Invalidf(name,
+				"has text that is no Unicode: invalid UTF-8, or half of a surrogate pair")
 		}
 		if _, isID := target.(*id); isID && string(value) == `""` {
 			return ticketstore.Invalidf(name, "is empty: leave it out instead")
 		}
-		if err := json.Unmarshal(value, target); err != nil || bytes.Contains(value, []byte("null")) && hasNull(value) {
+		if err := json.Unmarshal(value, target); err != nil || bytes.Contains(value, []byte("null")) &&
+			hasNull(value) {
 			return ticketstore.Invalidf(name, "is not of the right type")
 		}
 	}
@@ -125,7 +128,9 @@ func hasNull(value json.RawMessage) bool {
 func readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" || r.Header.Get("Content-Encoding") != "" {
-		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: "The body must be application/json."}
+		return nil, &problem{
+			status: http.StatusUnsupportedMediaType, detail: "The body must be application/json.",
+		}
 	}
 	return readLimited(w, r)
 }
@@ -135,15 +140,17 @@ func readLimited(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, &problem{status: http.StatusRequestEntityTooLarge, detail: "The body is larger than 64 KiB."}
+		return nil, &problem{
+			status: http.StatusRequestEntityTooLarge, detail: "The body is larger than 64 KiB.",
+		}
 	case err != nil:
 		return nil, badBody("The body cannot be read.")
 	}
 	return raw, nil
 }
 
-// readNoBody refuses a body where none is expected: it might say something that would be ignored. An empty JSON object is let pass, for
-// clients that cannot send nothing.
+// readNoBody refuses a body where none is expected: it might say something that would be ignored. An empty
+// JSON object is let pass, for clients that cannot send nothing.
 func readNoBody(w http.ResponseWriter, r *http.Request) error {
 	raw, err := readLimited(w, r)
 	if err != nil {

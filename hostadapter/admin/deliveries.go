@@ -35,7 +35,8 @@ type deliveryPageBody struct {
 
 func deliveryOf(n *logout.Notification) deliveryBody {
 	body := deliveryBody{
-		ID: n.ID, State: n.State, ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID, Issuer: n.Issuer, Reason: n.Reason,
+		ID: n.ID, State: n.State, ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID,
+		Issuer: n.Issuer, Reason: n.Reason,
 		Attempts: n.Attempts, Queued: n.Queued.UTC(), LastError: n.LastError,
 	}
 	if n.State == logout.Pending {
@@ -50,8 +51,12 @@ func deliveryOf(n *logout.Notification) deliveryBody {
 func (m *mount) queryDeliveries(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	p := readParameters(r, append([]string{"state", "client_id", "session_id"}, pageParameters...)...)
 	query := logout.NotificationQuery{
-		Filter: logout.NotificationFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
-		Order:  p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.boolean("request_prior_results"),
+		Filter: logout.NotificationFilter{
+			State: logout.State(p.text("state")), ClientID: p.text("client_id"),
+			SessionID: p.text("session_id"),
+		},
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.boolean("request_prior_results"),
 	}
 	if p.err != nil {
 		return p.err
@@ -88,7 +93,8 @@ func (m *mount) retryDelivery(w http.ResponseWriter, r *http.Request, audit *aud
 	if err != nil {
 		return err
 	}
-	audit.add(slog.String("client_id", notification.ClientID), slog.String("session_id", notification.SessionID))
+	audit.add(slog.String("client_id", notification.ClientID),
+		slog.String("session_id", notification.SessionID))
 	writeJSON(w, http.StatusOK, deliveryOf(notification))
 	return nil
 }
@@ -107,7 +113,8 @@ func (m *mount) retryDeliveries(w http.ResponseWriter, r *http.Request, audit *a
 	if err != nil {
 		return err
 	}
-	audit.add(slog.String("state", string(state)), slog.String("client_id", string(clientID)), slog.String("session_id", string(sessionID)))
+	audit.add(slog.String("state", string(state)), slog.String("client_id", string(clientID)),
+		slog.String("session_id", string(sessionID)))
 	count, err := m.sessions.RetryNotifications(r.Context(), logout.NotificationFilter{
 		State: logout.State(state), ClientID: string(clientID), SessionID: string(sessionID),
 	})

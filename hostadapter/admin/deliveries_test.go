@@ -20,10 +20,14 @@ const notificationJSON = `{"id":"n1","state":"pending","client_id":"shop","subje
 func TestDeliveries(t *testing.T) {
 	t.Parallel()
 	m := &manager{}
-	mustBe(t, serve(m, request(http.MethodGet, "/logout/deliveries?state=pending&client_id=shop&session_id=s1&order=desc", "")),
+	mustBe(t,
+		serve(m,
+			request(http.MethodGet,
+				"/logout/deliveries?state=pending&client_id=shop&session_id=s1&order=desc", "")),
 		`{"results":[`+notificationJSON+`],"results_token":"t","has_prev_results":false,"has_next_results":false}`)
 	want := &logout.NotificationQuery{
-		Filter: logout.NotificationFilter{State: logout.Pending, ClientID: "shop", SessionID: "s1"}, Order: ticketstore.Descending,
+		Filter: logout.NotificationFilter{State: logout.Pending, ClientID: "shop", SessionID: "s1"},
+		Order:  ticketstore.Descending,
 	}
 	if diff := cmp.Diff(want, m.delivery); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
@@ -36,13 +40,17 @@ func TestDeliveries(t *testing.T) {
 func TestGrants(t *testing.T) {
 	t.Parallel()
 	m := &manager{}
-	response := serve(m, request(http.MethodGet, "/grants?subject_id=ann&session_id=s1&client_id=shop&type=refresh_token&order=asc&count_requested=1", ""))
+	response := serve(m,
+		request(http.MethodGet,
+			"/grants?subject_id=ann&session_id=s1&client_id=shop&type=refresh_token&order=asc&count_requested=1", ""))
 	mustBe(t, response, `{"results":[{"type":"refresh_token","subject_id":"ann","session_id":"s1","client_id":"shop","request_id":"r1",
 		"created":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","offline":true}],"results_token":"t","has_prev_results":false,
 		"has_next_results":true}`)
 	want := &grantstore.Query{
-		Filter: grantstore.Filter{SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.RefreshToken},
-		Order:  ticketstore.Ascending, Count: 1,
+		Filter: grantstore.Filter{
+			SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.RefreshToken,
+		},
+		Order: ticketstore.Ascending, Count: 1,
 	}
 	if diff := cmp.Diff(want, m.grants); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
@@ -55,12 +63,17 @@ func TestGrants(t *testing.T) {
 		`{"subject_id":"ann","session_id":"s1","client_id":"shop","type":"user_consent","reason":"asked for"}`)),
 		`{"grants_revoked":2,"consents_revoked":1}`)
 	removal := &hostadapter.GrantRemoval{
-		Filter: grantstore.Filter{SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.UserConsent}, Reason: "asked for",
+		Filter: grantstore.Filter{
+			SubjectID: "ann", SessionID: "s1", ClientID: "shop", Type: grantstore.UserConsent,
+		}, Reason: "asked for",
 	}
 	if diff := cmp.Diff(removal, m.revoked); diff != "" {
 		t.Errorf("removal (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{"action=remove_grants", "subject_id=ann", "type=user_consent", `reason="asked for"`, "grants_revoked=2"} {
+	for _, want := range []string{
+		"action=remove_grants", "subject_id=ann", "type=user_consent", `reason="asked for"`,
+		"grants_revoked=2",
+	} {
 		if !strings.Contains(m.log.String(), want) {
 			t.Errorf("audit %q lacks %s", m.log.String(), want)
 		}
@@ -70,13 +83,18 @@ func TestGrants(t *testing.T) {
 func TestRetryDeliveries(t *testing.T) {
 	t.Parallel()
 	m := &manager{}
-	mustBe(t, serve(m, request(http.MethodPost, "/logout/deliveries/retry", `{"state":"given_up","client_id":"shop","session_id":"s1"}`)),
+	mustBe(t,
+		serve(m,
+			request(http.MethodPost, "/logout/deliveries/retry",
+				`{"state":"given_up","client_id":"shop","session_id":"s1"}`)),
 		`{"notifications_queued":3}`)
 	want := &logout.NotificationFilter{State: logout.GivenUp, ClientID: "shop", SessionID: "s1"}
 	if diff := cmp.Diff(want, m.selected); diff != "" {
 		t.Errorf("filter (-want +got):\n%s", diff)
 	}
-	for _, want := range []string{"action=retry_deliveries", "state=given_up", "client_id=shop", "notifications_queued=3"} {
+	for _, want := range []string{
+		"action=retry_deliveries", "state=given_up", "client_id=shop", "notifications_queued=3",
+	} {
 		if !strings.Contains(m.log.String(), want) {
 			t.Errorf("audit %q lacks %s", m.log.String(), want)
 		}

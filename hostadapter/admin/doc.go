@@ -1,9 +1,9 @@
-// Package admin has the operator's HTTP routes: look at sessions and grants, remove them, look at the notifications to clients, send
-// them again, see what runs.
+// Package admin has the operator's HTTP routes: look at sessions and grants, remove them, look at the
+// notifications to clients, send them again, see what runs.
 //
 //	GET    /sessions                        a page of sessions
 //	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
-//	POST   /sessions/remove                 end sessions by subject_id, session_id or both, or all of them as a job
+//	POST   /sessions/remove                 end sessions by subject_id, session_id or both, or all
 //	DELETE /sessions/{session_id}           end one session and all that belongs to it
 //	GET    /jobs/{id}                       the progress of a removal of many, or of a swap
 //	GET    /grants                          a page of live grants
@@ -14,15 +14,16 @@
 //	GET    /backend                         what keeps the sessions, and how it is
 //	POST   /backend/swap                    move to another backend while the server serves, as a job
 //	DELETE /backend/swap/{job}              abort a swap before its switch
-//	POST   /backend/backup                  a file with all that the store holds, taken while the server serves
+//	POST   /backend/backup                  a snapshot of the store, taken while it serves
 //	GET    /ui/                             the admin page: all of this for people; / leads there
 //
-// Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are problem details (RFC 9457)
-// that name the field at fault in "field". A query parameter or a JSON field that a route does not know is refused, so that a misspelled
-// condition never selects everything.
+// Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are
+// problem details (RFC 9457) that name the field at fault in "field". A query parameter or a JSON field that
+// a route does not know is refused, so that a misspelled condition never selects everything.
 //
-// The page works without scripts, loads nothing from elsewhere and runs under a strict Content-Security-Policy. An Authorizer that returns
-// a *SignInError has browsers sent to where operators sign in; an Actor's SignOut gives the page a button for the way out.
+// The page works without scripts, loads nothing from elsewhere and runs under a strict
+// Content-Security-Policy. An Authorizer that returns a *SignInError has browsers sent to where operators
+// sign in; an Actor's SignOut gives the page a button for the way out.
 //
 // Each request passes the Authorizer, with ReadSessions or ChangeSessions as the permission it needs. Every
 // change and every refused attempt is one line in the log, "admin audit": who, what, why, from where, and the

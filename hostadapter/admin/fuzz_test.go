@@ -11,13 +11,18 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FuzzRemoveBody: whatever is sent as a removal, it is refused by a problem that can be read, or it is one that names whom it means.
+// FuzzRemoveBody: whatever is sent as a removal, it is refused by a problem that can be read, or it is one
+// that names whom it means.
 func FuzzRemoveBody(f *testing.F) {
 	for _, seed := range []string{
-		`{"subject_id":"ann"}`, `{"session_id":"s","client_ids":["a","b"],"reason":"x","dry_run":true,"revoke_tokens":false}`,
-		`{"subject_id":""}`, `{"subject_id":null}`, `{"subject_id":"a","subject_id":"b"}`, `{"client_ids":[]}`, `{"client_ids":[null],"subject_id":"a"}`,
-		`{"subject_id":"a\u0000"}`, `{"subject_id":"\ud800"}`, `{"all":true}`, `[]`, `{}`, `null`, ``, `{"a":{"a":{}}}`, `{"SUBJECT_ID":"a"}`,
-		"{\"subject_id\":\"\xff\"}", `{"subject_id":"a"}{}`, `{"dry_run":"true","subject_id":"a"}`, `{"subject_id":1e400}`,
+		`{"subject_id":"ann"}`,
+		`{"session_id":"s","client_ids":["a","b"],"reason":"x","dry_run":true,"revoke_tokens":false}`,
+		`{"subject_id":""}`, `{"subject_id":null}`, `{"subject_id":"a","subject_id":"b"}`,
+		`{"client_ids":[]}`, `{"client_ids":[null],"subject_id":"a"}`,
+		`{"subject_id":"a\u0000"}`, `{"subject_id":"\ud800"}`, `{"all":true}`, `[]`, `{}`, `null`, ``,
+		`{"a":{"a":{}}}`, `{"SUBJECT_ID":"a"}`,
+		"{\"subject_id\":\"\xff\"}", `{"subject_id":"a"}{}`, `{"dry_run":"true","subject_id":"a"}`,
+		`{"subject_id":1e400}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -37,7 +42,8 @@ func FuzzRemoveBody(f *testing.F) {
 			return
 		}
 		asked := logout.Ending{
-			OperationID: "x", SubjectID: m.removal.SubjectID, SessionID: m.removal.SessionID, All: m.removal.All,
+			OperationID: "x", SubjectID: m.removal.SubjectID, SessionID: m.removal.SessionID,
+			All:       m.removal.All,
 			ClientIDs: m.removal.ClientIDs, Reason: logout.Terminated,
 		}
 		if err := asked.Validate(); (err == nil) != (response.StatusCode == http.StatusOK) {
@@ -49,25 +55,35 @@ func FuzzRemoveBody(f *testing.F) {
 			All       bool    `json:"all"`
 		}
 		if response.StatusCode == http.StatusOK &&
-			(json.Unmarshal(body, &sent) != nil || sent.SubjectID == nil && sent.SessionID == nil && !sent.All) {
+			(json.Unmarshal(body, &sent) != nil || sent.SubjectID == nil && sent.SessionID == nil &&
+				!sent.All) {
 			t.Errorf("a removal was done that %q does not ask for", body)
 		}
 	})
 }
 
-// FuzzQueryParameters: whatever stands in a query, it is refused by a problem that can be read, or it is one that a store takes.
+// FuzzQueryParameters: whatever stands in a query, it is refused by a problem that can be read, or it is one
+// that a store takes.
 func FuzzQueryParameters(f *testing.F) {
 	for _, seed := range []string{
-		"subject_id=ann&order=asc&count_requested=10", "created_after=2026-01-01T00:00:00Z&expires_before=2026-01-01T00%3A00%3A00%2B02:00",
-		"results_token=AQ&request_prior_results=true", "state=pending&client_id=shop", "count_requested=-1", "count_requested=1e3",
-		"subject_id=%00", "subject_id=%ff", "subject_id=a&subject_id=b", "a;b", "%zz", "=", "display_name=%F0%9F%A6%84", "order=up",
-		"created_after=0001-01-01T00:00:00Z", "created_after=9999-12-31T23:59:60Z", strings.Repeat("x", 300) + "=1",
+		"subject_id=ann&order=asc&count_requested=10",
+		"created_after=2026-01-01T00:00:00Z&expires_before=2026-01-01T00%3A00%3A00%2B02:00",
+		"results_token=AQ&request_prior_results=true", "state=pending&client_id=shop", "count_requested=-1",
+		"count_requested=1e3",
+		"subject_id=%00", "subject_id=%ff", "subject_id=a&subject_id=b", "a;b", "%zz", "=",
+		"display_name=%F0%9F%A6%84", "order=up",
+		"created_after=0001-01-01T00:00:00Z", "created_after=9999-12-31T23:59:60Z",
+		strings.Repeat("x", 300) + "=1",
 	} {
 		f.Add(true, seed)
 		f.Add(false, seed)
 	}
 	f.Fuzz(func(t *testing.T, sessions bool, query string) {
-		m := &manager{page: ticketstore.Page{Sessions: []ticketstore.SessionDetail{detail}, ResultsToken: "t", HasNext: true}}
+		m := &manager{
+			page: ticketstore.Page{
+				Sessions: []ticketstore.SessionDetail{detail}, ResultsToken: "t", HasNext: true,
+			},
+		}
 		target := "/logout/deliveries"
 		if sessions {
 			target = "/sessions"
@@ -93,7 +109,10 @@ func FuzzQueryParameters(f *testing.F) {
 
 // FuzzPath: whatever the path and method, the answer can be read, and only DELETE and POST change anything.
 func FuzzPath(f *testing.F) {
-	for _, path := range []string{"/sessions/s1", "/sessions/a%2Fb", "/sessions/%00", "/sessions/%ff", "/logout/deliveries/n1/retry", "//", "/sessions/remove", "/..", "/sessions/a/../remove"} {
+	for _, path := range []string{
+		"/sessions/s1", "/sessions/a%2Fb", "/sessions/%00", "/sessions/%ff", "/logout/deliveries/n1/retry",
+		"//", "/sessions/remove", "/..", "/sessions/a/../remove",
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, "BREW"} {
 			f.Add(method, path)
 		}
@@ -109,7 +128,8 @@ func FuzzPath(f *testing.F) {
 		switch {
 		case response.StatusCode >= http.StatusInternalServerError:
 			t.Errorf("%s %q: the answer blames the server: %d", method, path, response.StatusCode)
-		case strings.HasPrefix(r.URL.Path, "/admin/ui"), response.StatusCode/100 == 3, method == http.MethodHead:
+		case strings.HasPrefix(r.URL.Path, "/admin/ui"), response.StatusCode/100 == 3,
+			method == http.MethodHead:
 		default:
 			expectReadable(t, response)
 		}

@@ -37,7 +37,8 @@ type grantsRemovedBody struct {
 
 func grantOf(g *grantstore.Grant) grantBody {
 	body := grantBody{
-		Type: g.Type, SubjectID: g.SubjectID, SessionID: g.SessionID, ClientID: g.ClientID, RequestID: g.RequestID,
+		Type: g.Type, SubjectID: g.SubjectID, SessionID: g.SessionID, ClientID: g.ClientID,
+		RequestID:   g.RequestID,
 		Description: g.Description, Created: g.Created.UTC(), Offline: g.Offline,
 	}
 	if !g.Expires.IsZero() {
@@ -47,12 +48,15 @@ func grantOf(g *grantstore.Grant) grantBody {
 }
 
 func (m *mount) queryGrants(w http.ResponseWriter, r *http.Request, _ *audit) error {
-	p := readParameters(r, append([]string{"subject_id", "session_id", "client_id", "type"}, pageParameters...)...)
+	p := readParameters(r,
+		append([]string{"subject_id", "session_id", "client_id", "type"}, pageParameters...)...)
 	query := grantstore.Query{
 		Filter: grantstore.Filter{
-			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"), Type: grantstore.Type(p.text("type")),
+			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
+			Type: grantstore.Type(p.text("type")),
 		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.boolean("request_prior_results"),
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.boolean("request_prior_results"),
 	}
 	if p.err != nil {
 		return p.err
@@ -80,25 +84,30 @@ func (m *mount) removeGrants(w http.ResponseWriter, r *http.Request, audit *audi
 	var subjectID, sessionID, clientID, kind id
 	var reason string
 	err := readBody(w, r, map[string]any{
-		"subject_id": &subjectID, "session_id": &sessionID, "client_id": &clientID, "type": &kind, "reason": &reason,
+		"subject_id": &subjectID, "session_id": &sessionID, "client_id": &clientID, "type": &kind,
+		"reason": &reason,
 	})
 	if err != nil {
 		return err
 	}
 	audit.add(
 		slog.String("subject_id", string(subjectID)), slog.String("session_id", string(sessionID)),
-		slog.String("client_id", string(clientID)), slog.String("type", string(kind)), slog.String("reason", reason),
+		slog.String("client_id", string(clientID)), slog.String("type", string(kind)),
+		slog.String("reason", reason),
 	)
 	removed, err := m.sessions.RemoveGrants(r.Context(), hostadapter.GrantRemoval{
 		Filter: grantstore.Filter{
-			SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID), Type: grantstore.Type(kind),
+			SubjectID: string(subjectID), SessionID: string(sessionID), ClientID: string(clientID),
+			Type: grantstore.Type(kind),
 		},
 		Reason: reason,
 	})
 	if err != nil {
 		return err
 	}
-	audit.add(slog.Int("grants_revoked", removed.GrantsRevoked), slog.Int("consents_revoked", removed.ConsentsRevoked))
-	writeJSON(w, http.StatusOK, grantsRemovedBody{GrantsRevoked: removed.GrantsRevoked, ConsentsRevoked: removed.ConsentsRevoked})
+	audit.add(slog.Int("grants_revoked", removed.GrantsRevoked),
+		slog.Int("consents_revoked", removed.ConsentsRevoked))
+	writeJSON(w, http.StatusOK,
+		grantsRemovedBody{GrantsRevoked: removed.GrantsRevoked, ConsentsRevoked: removed.ConsentsRevoked})
 	return nil
 }

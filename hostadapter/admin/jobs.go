@@ -28,7 +28,8 @@ type job struct {
 	Swap *hostadapter.SwapState
 }
 
-// job returns the progress of a job by its id. A removal is kept for a day after its end, a swap until the host ends.
+// job returns the progress of a job by its id. A removal is kept for a day after its end, a swap until the
+// host ends.
 func (m *mount) job(ctx context.Context, id string) (*job, error) {
 	if swap, err := m.sessions.SwapByID(id); err == nil {
 		return jobOf(swap), nil
@@ -43,8 +44,9 @@ func (m *mount) job(ctx context.Context, id string) (*job, error) {
 // jobOf is a swap as a job: what it counts are records.
 func jobOf(swap *hostadapter.SwapState) *job {
 	j := &job{Kind: swapJob, Swap: swap, Job: logout.Job{
-		ID: swap.ID, State: logout.JobRunning, Phase: string(swap.Progress.Phase), Started: swap.Started, Finished: swap.Finished,
-		Total: int(swap.Progress.Total), Done: int(swap.Progress.Copied),
+		ID: swap.ID, State: logout.JobRunning, Phase: string(swap.Progress.Phase), Started: swap.Started,
+		Finished: swap.Finished,
+		Total:    int(swap.Progress.Total), Done: int(swap.Progress.Copied),
 	}}
 	switch {
 	case swap.Finished.IsZero():
@@ -80,8 +82,8 @@ type startedBody struct {
 	Job string `json:"job"`
 }
 
-// writeStarted answers that a job was begun, to be looked at where Location says. up leads from the request's address to where the routes
-// are mounted: a proxy may have changed what is above it.
+// writeStarted answers that a job was begun, to be looked at where Location says. up leads from the request's
+// address to where the routes are mounted: a proxy may have changed what is above it.
 func writeStarted(w http.ResponseWriter, up, id string) {
 	w.Header().Set("Location", up+"jobs/"+url.PathEscape(id))
 	writeJSON(w, http.StatusAccepted, startedBody{Job: id})
@@ -100,7 +102,8 @@ func (m *mount) getJob(w http.ResponseWriter, r *http.Request, _ *audit) error {
 		return err
 	}
 	body := jobBody{
-		ID: job.ID, Kind: job.Kind, State: job.State, Phase: job.Phase, Started: job.Started.UTC(), Total: known(job.Total), Done: job.Done,
+		ID: job.ID, Kind: job.Kind, State: job.State, Phase: job.Phase, Started: job.Started.UTC(),
+		Total: known(job.Total), Done: job.Done,
 		Error: plain(job.Error),
 	}
 	if !job.Finished.IsZero() {

@@ -57,7 +57,9 @@ func (m *manager) QueryGrants(_ context.Context, q grantstore.Query) (*grantstor
 	return &grantstore.Page{Grants: []grantstore.Grant{grant}, ResultsToken: "t", HasNext: true}, m.err
 }
 
-func (m *manager) RemoveGrants(_ context.Context, r hostadapter.GrantRemoval) (*hostadapter.GrantRemovalResult, error) {
+func (m *manager) RemoveGrants(
+	_ context.Context, r hostadapter.GrantRemoval,
+) (*hostadapter.GrantRemovalResult, error) {
 	removal := grantstore.Removal{OperationID: "x", Filter: r.Filter, Limit: 1}
 	if err := removal.Validate(); err != nil {
 		return nil, err
@@ -86,7 +88,8 @@ func (m *manager) QuerySessions(_ context.Context, q ticketstore.SessionQuery) (
 func (m *manager) RemoveSessions(_ context.Context, r hostadapter.SessionRemoval) (*logout.Result, error) {
 	m.removal = &r
 	ending := logout.Ending{
-		OperationID: "x", SubjectID: r.SubjectID, SessionID: r.SessionID, All: r.All, ClientIDs: r.ClientIDs, Reason: logout.Terminated,
+		OperationID: "x", SubjectID: r.SubjectID, SessionID: r.SessionID, All: r.All, ClientIDs: r.ClientIDs,
+		Reason: logout.Terminated,
 	}
 	if err := ending.Validate(); err != nil {
 		return nil, err
@@ -99,12 +102,15 @@ func (m *manager) SessionByID(_ context.Context, id string) (*hostadapter.Sessio
 	return &m.report, m.err
 }
 
-func (m *manager) QueryNotifications(_ context.Context, q logout.NotificationQuery) (*logout.NotificationPage, error) {
+func (m *manager) QueryNotifications(
+	_ context.Context, q logout.NotificationQuery,
+) (*logout.NotificationPage, error) {
 	m.delivery = &q
 	if _, err := q.Walk(); err != nil {
 		return nil, err
 	}
-	return &logout.NotificationPage{Notifications: []logout.Notification{notification}, ResultsToken: "t"}, m.err
+	return &logout.NotificationPage{Notifications: []logout.Notification{notification}, ResultsToken: "t"},
+		m.err
 }
 
 func (m *manager) RetryNotification(_ context.Context, id string) (*logout.Notification, error) {
@@ -145,28 +151,37 @@ func (m *manager) Logger() *slog.Logger            { return slog.New(slog.NewTex
 var (
 	moment       = time.Date(2026, 3, 1, 13, 0, 0, 0, time.FixedZone("CET", 3600))
 	notification = logout.Notification{
-		ID: "n1", Issuer: "https://op.example", ClientID: "shop", SubjectID: "ann", SessionID: "s1", Reason: logout.Terminated,
-		State: logout.Pending, Queued: moment, Attempts: 2, NextAttempt: moment.Add(time.Minute), GiveUpAt: moment.Add(24 * time.Hour),
+		ID: "n1", Issuer: "https://op.example", ClientID: "shop", SubjectID: "ann", SessionID: "s1",
+		Reason: logout.Terminated,
+		State:  logout.Pending, Queued: moment, Attempts: 2, NextAttempt: moment.Add(time.Minute),
+		GiveUpAt:    moment.Add(24 * time.Hour),
 		LastAttempt: moment, LastError: "the client answered 500",
 	}
 	grant = grantstore.Grant{
-		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("HANDLE")}, RequestID: "r1", SubjectID: "ann", SessionID: "s1",
-		ClientID: "shop", Created: moment, Expires: moment.Add(time.Hour), Offline: true, Data: []byte("SEALED"),
+		Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("HANDLE")}, RequestID: "r1",
+		SubjectID: "ann", SessionID: "s1",
+		ClientID: "shop", Created: moment, Expires: moment.Add(time.Hour), Offline: true,
+		Data: []byte("SEALED"),
 	}
 	detail = ticketstore.SessionDetail{
 		Session: ticketstore.Session{
-			Key: ticketstore.KeyOf("secret"), SessionID: "s1", SubjectID: "ann", DisplayName: "Ann", Issuer: "https://op.example",
+			Key: ticketstore.KeyOf("secret"), SessionID: "s1", SubjectID: "ann", DisplayName: "Ann",
+			Issuer:   "https://op.example",
 			AuthTime: moment, ACR: "1", AMR: []string{"pwd"}, RemoteAddr: "192.0.2.1", UserAgent: "curl",
 			Created: moment, Renewed: moment, Expires: moment.Add(time.Hour), Ticket: []byte("TICKET"),
 		},
-		Clients: []ticketstore.ClientUse{{ClientID: "shop", FirstUsed: moment, LastUsed: moment, Notify: true, TokenNumber: 7}},
+		Clients: []ticketstore.ClientUse{
+			{ClientID: "shop", FirstUsed: moment, LastUsed: moment, Notify: true, TokenNumber: 7},
+		},
 	}
 )
 
-// serve sends a request to the routes below /admin, as the actor whose name is in the header Actor: reader may read, writer change.
+// serve sends a request to the routes below /admin, as the actor whose name is in the header Actor: reader
+// may read, writer change.
 func serve(m *manager, r *http.Request) *http.Response {
 	w := httptest.NewRecorder()
-	http.StripPrefix("/admin", admin.Handler(admin.Config{Operations: m, Authorize: authorize})).ServeHTTP(w, r)
+	http.StripPrefix("/admin",
+		admin.Handler(admin.Config{Operations: m, Authorize: authorize})).ServeHTTP(w, r)
 	return w.Result()
 }
 

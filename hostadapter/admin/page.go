@@ -24,8 +24,11 @@ var staticFiles embed.FS
 // pageTemplates are the pages by file name, each with the frame around it and the parts that several have.
 var pageTemplates = func() map[string]*template.Template {
 	parsed := map[string]*template.Template{}
-	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html", "pages/parts.html"))
-	for _, name := range []string{"sessions", "session", "removal", "removed", "deliveries", "backend", "job", "error"} {
+	shared := template.Must(template.New("").Funcs(pageFuncs).ParseFS(pageFiles, "pages/frame.html",
+		"pages/parts.html"))
+	for _, name := range []string{
+		"sessions", "session", "removal", "removed", "deliveries", "backend", "job", "error",
+	} {
 		parsed[name] = template.Must(template.Must(shared.Clone()).ParseFS(pageFiles, "pages/"+name+".html"))
 	}
 	return parsed
@@ -44,22 +47,26 @@ var staticVersion = func() string {
 	return hex.EncodeToString(sum.Sum(nil)[:8])
 }()
 
-// pagePolicy lets a page load its own style, script and icon and send forms to its own origin, and nothing else.
+// pagePolicy lets a page load its own style, script and icon and send forms to its own origin, and nothing
+// else.
 const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// mountPages adds the admin page. All of its addresses lie side by side below ui/ and have ids in the query, so that links are relative:
-// neither the path of the mount nor what a proxy makes of it matters.
+// mountPages adds the admin page. All of its addresses lie side by side below ui/ and have ids in the query,
+// so that links are relative: neither the path of the mount nor what a proxy makes of it matters.
 //
-// Its forms carry no token against forgery: each change passes http.CrossOriginProtection, which refuses what another site's page, or one
-// of a sibling domain, has a browser send. A token would only add browsers that send neither Sec-Fetch-Site nor Origin, which are older than
-// everything else that the page needs; and no site may frame the page.
+// Its forms carry no token against forgery: each change passes http.CrossOriginProtection, which refuses what
+// another site's page, or one of a sibling domain, has a browser send. A token would only add browsers that
+// send neither Sec-Fetch-Site nor Origin, which are older than everything else that the page needs; and no
+// site may frame the page.
 func (m *mount) mountPages(router *mux.Router) {
 	read := func(h handler) route { return route{permission: ReadSessions, handle: h} }
 	change := func(action string, h handler) route {
 		return route{permission: ChangeSessions, action: action, handle: h}
 	}
-	get := func(h handler) http.Handler { return m.dispatch(map[string]route{http.MethodGet: read(h)}, m.failPage) }
+	get := func(h handler) http.Handler {
+		return m.dispatch(map[string]route{http.MethodGet: read(h)}, m.failPage)
+	}
 
 	router.Handle("", toRead(leadTo("ui/")))
 	router.Handle("/", toRead(leadTo("ui/")))
@@ -67,17 +74,21 @@ func (m *mount) mountPages(router *mux.Router) {
 	router.Handle("/ui/", get(m.sessionsPage))
 	router.Handle("/ui/session", get(m.sessionPage))
 	router.Handle("/ui/remove", m.dispatch(map[string]route{
-		http.MethodGet: change("preview_removal", m.removalPage), http.MethodPost: change("remove_sessions", m.removalPage),
+		http.MethodGet:  change("preview_removal", m.removalPage),
+		http.MethodPost: change("remove_sessions", m.removalPage),
 	}, m.failPage))
 	router.Handle("/ui/deliveries", get(m.deliveriesPage))
-	router.Handle("/ui/retry", m.dispatch(map[string]route{http.MethodPost: change("retry_delivery", m.retryFromPage)}, m.failPage))
+	router.Handle("/ui/retry",
+		m.dispatch(map[string]route{http.MethodPost: change("retry_delivery", m.retryFromPage)}, m.failPage))
 	router.Handle("/ui/retry-all", m.dispatch(map[string]route{
 		http.MethodPost: change("retry_deliveries", m.retryAllFromPage),
 	}, m.failPage))
 	router.Handle("/ui/backend", get(m.backendPage))
 	router.Handle("/ui/job", get(m.jobPage))
-	router.Handle("/ui/swap", m.dispatch(map[string]route{http.MethodPost: change("swap_backend", m.swapFromPage)}, m.failPage))
-	router.Handle("/ui/abort-swap", m.dispatch(map[string]route{http.MethodPost: change("abort_swap", m.abortFromPage)}, m.failPage))
+	router.Handle("/ui/swap",
+		m.dispatch(map[string]route{http.MethodPost: change("swap_backend", m.swapFromPage)}, m.failPage))
+	router.Handle("/ui/abort-swap",
+		m.dispatch(map[string]route{http.MethodPost: change("abort_swap", m.abortFromPage)}, m.failPage))
 	router.PathPrefix("/ui/static/").Handler(toRead(staticHandler()))
 	router.Handle("/ui/{rest:.*}", get(func(http.ResponseWriter, *http.Request, *audit) error {
 		return &problem{status: http.StatusNotFound, detail: "There is nothing at this address."}
@@ -90,14 +101,16 @@ func toRead(next http.Handler) http.Handler {
 		protect(w)
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
-			writeProblem(w, http.StatusMethodNotAllowed, "This address does not take the method "+quoteMethod(r.Method)+".", "")
+			writeProblem(w, http.StatusMethodNotAllowed,
+				"This address does not take the method "+quoteMethod(r.Method)+".", "")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// leadTo redirects to an address beside or below that of the request, which may be another one outside of a proxy.
+// leadTo redirects to an address beside or below that of the request, which may be another one outside of a
+// proxy.
 func leadTo(target string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		location, at := target, r.URL.Path
@@ -116,7 +129,8 @@ func seeOther(w http.ResponseWriter, location string) {
 	w.WriteHeader(http.StatusSeeOther)
 }
 
-// staticHandler serves style, script and icon to everybody: they say nothing of this server, and error pages need them.
+// staticHandler serves style, script and icon to everybody: they say nothing of this server, and error pages
+// need them.
 func staticHandler() http.Handler {
 	files, err := fs.Sub(staticFiles, "static")
 	if err != nil {
@@ -125,7 +139,8 @@ func staticHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		name := path.Base(r.URL.Path)
-		if info, err := fs.Stat(files, name); err != nil || info.IsDir() || !strings.HasSuffix(r.URL.Path, "/static/"+name) {
+		if info, err := fs.Stat(files, name); err != nil || info.IsDir() ||
+			!strings.HasSuffix(r.URL.Path, "/static/"+name) {
 			writeProblem(w, http.StatusNotFound, "There is nothing at this address.", "")
 			return
 		}
@@ -152,7 +167,9 @@ type view struct {
 }
 
 // show answers with a page.
-func (m *mount) show(w http.ResponseWriter, r *http.Request, record *audit, status int, name string, v view) error {
+func (m *mount) show(
+	w http.ResponseWriter, r *http.Request, record *audit, status int, name string, v view,
+) error {
 	v.Actor, v.Version = record.actor, staticVersion
 	if _, err := m.authorize(r, ChangeSessions); err == nil {
 		v.MayChange = true
@@ -194,7 +211,8 @@ func (m *mount) failPage(w http.ResponseWriter, r *http.Request, err error) int 
 	case p.status == http.StatusServiceUnavailable && reading:
 		data.Again = "?" + r.URL.RawQuery
 	}
-	err = writePage(w, r, p.status, "error", view{Title: errorTitle(p.status), Version: staticVersion, Data: data})
+	err = writePage(w, r, p.status, "error",
+		view{Title: errorTitle(p.status), Version: staticVersion, Data: data})
 	if err != nil {
 		m.sessions.Logger().ErrorContext(r.Context(), "error page cannot be made", "error", err)
 		writeProblem(w, p.status, p.detail, p.field)

@@ -48,7 +48,8 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 	}
 	now := m.sessions.Now()
 	data := &jobView{
-		job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now), Running: job.State == logout.JobRunning,
+		job: job, Began: stampOf(job.Started, now), Ended: stampOf(job.Finished, now),
+		Running: job.State == logout.JobRunning,
 	}
 	if job.Swap != nil {
 		data.Move = &moveView{job.Swap}
@@ -56,7 +57,8 @@ func (m *mount) jobPage(w http.ResponseWriter, r *http.Request, record *audit) e
 	if data.Running {
 		w.Header().Set("Refresh", "2")
 	}
-	return m.show(w, r, record, http.StatusOK, "job", view{Title: data.Title(), Section: "backend", Data: data})
+	return m.show(w, r, record, http.StatusOK, "job",
+		view{Title: data.Title(), Section: "backend", Data: data})
 }
 
 // grantRow is one grant of a list.
@@ -68,7 +70,8 @@ type grantRow struct {
 
 // grantsOf returns the newest grants of a session, and whether there are more.
 func (m *mount) grantsOf(r *http.Request, sid string) ([]grantRow, bool, error) {
-	page, err := m.sessions.QueryGrants(r.Context(), grantstore.Query{Filter: grantstore.Filter{SessionID: sid}})
+	page, err := m.sessions.QueryGrants(r.Context(),
+		grantstore.Query{Filter: grantstore.Filter{SessionID: sid}})
 	if err != nil {
 		return nil, false, err
 	}
@@ -90,8 +93,12 @@ func (m *mount) retryAllFromPage(w http.ResponseWriter, r *http.Request, record 
 	if err != nil {
 		return err
 	}
-	filter := logout.NotificationFilter{State: logout.State(form.Get("state")), ClientID: form.Get("client_id"), SessionID: form.Get("session_id")}
-	record.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID), slog.String("session_id", filter.SessionID))
+	filter := logout.NotificationFilter{
+		State: logout.State(form.Get("state")), ClientID: form.Get("client_id"),
+		SessionID: form.Get("session_id"),
+	}
+	record.add(slog.String("state", string(filter.State)), slog.String("client_id", filter.ClientID),
+		slog.String("session_id", filter.SessionID))
 	count, err := m.sessions.RetryNotifications(r.Context(), filter)
 	if err != nil {
 		return err

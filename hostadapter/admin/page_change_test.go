@@ -15,7 +15,8 @@ import (
 // allFlags is the form with everything ticked.
 func allFlags(more url.Values) url.Values {
 	form := url.Values{
-		"remove_server_side_session": {"true"}, "send_backchannel_logout_notification": {"true"}, "revoke_tokens": {"true"}, "revoke_consents": {"true"},
+		"remove_server_side_session": {"true"}, "send_backchannel_logout_notification": {"true"},
+		"revoke_tokens": {"true"}, "revoke_consents": {"true"},
 	}
 	for name, values := range more {
 		form[name] = values
@@ -26,7 +27,8 @@ func allFlags(more url.Values) url.Values {
 // counted is how a page says what was counted.
 func counted(sessions, tokens, consents, notifications string) []string {
 	return []string{
-		"<strong>" + sessions + "</strong> session", "<strong>" + tokens + "</strong> token", "<strong>" + consents + "</strong> consent",
+		"<strong>" + sessions + "</strong> session", "<strong>" + tokens + "</strong> token",
+		"<strong>" + consents + "</strong> consent",
 		"<strong>" + notifications + "</strong> notification",
 	}
 }
@@ -38,15 +40,19 @@ func TestRemovalOfOne(t *testing.T) {
 	h.signedIn("s2", "1002", "Ben Example", time.Hour, "shop")
 	page := h.get("writer", "/ui/session?session_id=s1")
 	page = h.get("writer", "/ui/"+page.link("End session…")).
-		mustSay(http.StatusOK, append(counted("1", "2", "2", "2"), "End this session?", "Ann Example", "Firefox 127 on Linux", "!Ben Example")...)
+		mustSay(http.StatusOK,
+			append(counted("1", "2", "2", "2"), "End this session?", "Ann Example", "Firefox 127 on Linux",
+				"!Ben Example")...)
 	if strings.Count(page.body, " checked") != 4 {
 		t.Errorf("%d flags are ticked at first, want all four", strings.Count(page.body, " checked"))
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Fatalf("asking ended the session: %v", err)
 	}
-	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
-		mustSay(http.StatusOK, append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`)...)
+	h.post("writer", "/ui/remove",
+		allFlags(url.Values{"session_id": {"s1"}, "reason": {"a lost laptop"}, "do": {"remove"}})).
+		mustSay(http.StatusOK,
+			append(counted("1", "2", "2", "2"), "<h1>Done</h1>", `href="deliveries?session_id=s1"`)...)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err == nil {
 		t.Error("the session is still there")
 	}
@@ -54,14 +60,16 @@ func TestRemovalOfOne(t *testing.T) {
 		t.Errorf("another session: %v, want it alive", err)
 	}
 	for _, want := range []string{
-		"action=preview_removal", "action=remove_sessions", "actor_id=writer", "session_id=s1", `reason="a lost laptop"`, "sessions_removed=1",
+		"action=preview_removal", "action=remove_sessions", "actor_id=writer", "session_id=s1",
+		`reason="a lost laptop"`, "sessions_removed=1",
 		"grants_revoked=2", "dry_run=true", "dry_run=false", "status=200", "revoke_tokens=true",
 	} {
 		if !strings.Contains(h.log.String(), want) {
 			t.Errorf("the audit lacks %s:\n%s", want, h.log.String())
 		}
 	}
-	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK, "Nothing matched")
+	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1"}})).mustSay(http.StatusOK,
+		"Nothing matched")
 }
 
 func TestRemovalFlags(t *testing.T) {
@@ -76,12 +84,14 @@ func TestRemovalFlags(t *testing.T) {
 	} {
 		form := allFlags(url.Values{"session_id": {"s1"}, "do": {"preview"}, "reason": {"my reason"}})
 		form.Del(flag)
-		page := h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, append(want, `value="my reason"`, "End this session?")...)
+		page := h.post("writer", "/ui/remove", form).mustSay(http.StatusOK,
+			append(want, `value="my reason"`, "End this session?")...)
 		if strings.Count(page.body, " checked") != 3 {
 			t.Errorf("%s off: %d flags are ticked, want three", flag, strings.Count(page.body, " checked"))
 		}
 	}
-	h.post("writer", "/ui/remove", url.Values{"session_id": {"s1"}, "do": {"preview"}}).mustSay(http.StatusOK, "No option is selected")
+	h.post("writer", "/ui/remove", url.Values{"session_id": {"s1"}, "do": {"preview"}}).mustSay(http.StatusOK,
+		"No option is selected")
 	form := allFlags(url.Values{"session_id": {"s1"}, "do": {"remove"}})
 	form.Del("remove_server_side_session")
 	h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, counted("0", "2", "2", "2")...)
@@ -98,13 +108,19 @@ func TestRemovalOfSelectedAndOfSubject(t *testing.T) {
 	h.signedIn("s3", "1003", "Chloë", time.Hour, "shop")
 	h.signedIn("s4", "1003", "Chloë", time.Hour, "mail")
 	h.get("writer", "/ui/remove?session_id=s1&session_id=s2&session_id=gone").mustSay(http.StatusOK,
-		append(counted("2", "2", "2", "2"), "End 2 sessions?", "Ann Example", "Ben Example", "!Chloë", "A selected session is no longer active")...)
-	h.post("writer", "/ui/remove", allFlags(url.Values{"session_id": {"s1", "s2", "s1"}})).mustSay(http.StatusOK,
-		append(counted("2", "2", "2", "2"), `href="deliveries?session_id=s1"`, `href="deliveries?session_id=s2"`)...)
-	h.get("writer", "/ui/remove?subject_id=1003").mustSay(http.StatusOK, append(counted("2", "2", "2", "2"), "End all of this subject?", "Chloë")...)
-	h.post("writer", "/ui/remove", allFlags(url.Values{"subject_id": {"1003"}})).mustSay(http.StatusOK, counted("2", "2", "2", "2")...)
+		append(counted("2", "2", "2", "2"), "End 2 sessions?", "Ann Example", "Ben Example", "!Chloë",
+			"A selected session is no longer active")...)
+	h.post("writer", "/ui/remove",
+		allFlags(url.Values{"session_id": {"s1", "s2", "s1"}})).mustSay(http.StatusOK,
+		append(counted("2", "2", "2", "2"), `href="deliveries?session_id=s1"`,
+			`href="deliveries?session_id=s2"`)...)
+	h.get("writer", "/ui/remove?subject_id=1003").mustSay(http.StatusOK,
+		append(counted("2", "2", "2", "2"), "End all of this subject?", "Chloë")...)
+	h.post("writer", "/ui/remove", allFlags(url.Values{"subject_id": {"1003"}})).mustSay(http.StatusOK,
+		counted("2", "2", "2", "2")...)
 	h.get("writer", "/ui/").mustSay(http.StatusOK, "No active sessions.")
-	if log := h.log.String(); !strings.Contains(log, `session_ids="[s1 s2]"`) || !strings.Contains(log, "subject_id=1003") {
+	if log := h.log.String(); !strings.Contains(log, `session_ids="[s1 s2]"`) ||
+		!strings.Contains(log, "subject_id=1003") {
 		t.Errorf("the audit does not say what was selected:\n%s", log)
 	}
 }
@@ -118,9 +134,12 @@ func TestRemovalRefusesBadForms(t *testing.T) {
 		many[i] = "s1"
 	}
 	for name, form := range map[string]url.Values{
-		"nothing selected": {}, "an empty session": {"session_id": {""}}, "an empty subject": {"subject_id": {""}}, "two subjects": {"subject_id": {"a", "b"}},
-		"too many": {"session_id": many}, "a misspelled flag": {"session_id": {"s1"}, "revoke_token": {"true"}},
-		"a long id": {"session_id": {strings.Repeat("x", 513)}}, "a long reason": {"session_id": {"s1"}, "reason": {strings.Repeat("x", 5000)}},
+		"nothing selected": {}, "an empty session": {"session_id": {""}},
+		"an empty subject": {"subject_id": {""}}, "two subjects": {"subject_id": {"a", "b"}},
+		"too many":          {"session_id": many},
+		"a misspelled flag": {"session_id": {"s1"}, "revoke_token": {"true"}},
+		"a long id":         {"session_id": {strings.Repeat("x", 513)}},
+		"a long reason":     {"session_id": {"s1"}, "reason": {strings.Repeat("x", 5000)}},
 	} {
 		if page := h.post("writer", "/ui/remove", form); page.status != http.StatusBadRequest {
 			t.Errorf("%s: status %d, want 400:\n%.500s", name, page.status, page.body)
@@ -131,10 +150,12 @@ func TestRemovalRefusesBadForms(t *testing.T) {
 			}
 		}
 	}
-	h.send("writer", http.MethodPost, "/ui/remove", url.Values{"session_id": {"s1"}}, map[string]string{"Content-Type": "text/plain"}).
+	h.send("writer", http.MethodPost, "/ui/remove", url.Values{"session_id": {"s1"}},
+		map[string]string{"Content-Type": "text/plain"}).
 		mustSay(http.StatusUnsupportedMediaType)
 	h.post("writer", "/ui/remove?session_id=s1", allFlags(nil)).mustSay(http.StatusBadRequest)
-	h.post("writer", "/ui/remove", url.Values{"session_id": {strings.Repeat("x", 70<<10)}}).mustSay(http.StatusRequestEntityTooLarge)
+	h.post("writer", "/ui/remove",
+		url.Values{"session_id": {strings.Repeat("x", 70<<10)}}).mustSay(http.StatusRequestEntityTooLarge)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session: %v, want it alive", err)
 	}
@@ -149,38 +170,47 @@ func TestDeliveriesPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := func(client string) (n logout.Notification) {
-		page, err := h.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: client}})
+		page, err := h.Operations().QueryNotifications(t.Context(),
+			logout.NotificationQuery{Filter: logout.NotificationFilter{ClientID: client}})
 		if err != nil || len(page.Notifications) != 1 {
 			t.Fatalf("deliveries of %s: %v, error %v", client, page, err)
 		}
 		return page.Notifications[0]
 	}
 	testenv.Eventually(t, "all clients have answered", func() bool {
-		return state("shop").State == logout.Delivered && state("wiki").State == logout.Refused && state("mail").LastError != ""
+		return state("shop").State == logout.Delivered && state("wiki").State == logout.Refused &&
+			state("mail").LastError != ""
 	})
-	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Delivered", "Refused", "Pending", "the client answered 500", "the client answered 400", "Ended by an operator")
+	h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Delivered", "Refused", "Pending",
+		"the client answered 500", "the client answered 400", "Ended by an operator")
 	h.get("writer", "/ui/deliveries?state=refused").mustSay(http.StatusOK, "wiki", "!the client answered 500")
-	h.get("writer", "/ui/deliveries?client_id=mail&session_id=s1").mustSay(http.StatusOK, "the client answered 500", "!the client answered 400")
+	h.get("writer", "/ui/deliveries?client_id=mail&session_id=s1").mustSay(http.StatusOK,
+		"the client answered 500", "!the client answered 400")
 	h.get("writer", "/ui/deliveries?session_id=other").mustSay(http.StatusOK, "No notification matches")
 	h.get("writer", "/ui/deliveries?state=lost").mustSay(http.StatusBadRequest, "State is none of")
 	first := h.get("writer", "/ui/deliveries?count_requested=2")
-	h.get("writer", "/ui/"+strings.Replace(first.link("Next"), "?", "deliveries?", 1)).mustSay(http.StatusOK, "Previous")
-	h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusNotFound, "This session has ended", "the client answered 400")
+	h.get("writer",
+		"/ui/"+strings.Replace(first.link("Next"), "?", "deliveries?", 1)).mustSay(http.StatusOK, "Previous")
+	h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusNotFound, "This session has ended",
+		"the client answered 400")
 
 	before := state("wiki")
 	form := url.Values{"id": {before.ID}, "client_id": {"wiki"}, "state": {"refused"}}
 	back := h.post("writer", "/ui/retry", form)
-	if back.status != http.StatusSeeOther || back.header.Get("Location") != "deliveries?again=1&client_id=wiki" {
+	if back.status != http.StatusSeeOther ||
+		back.header.Get("Location") != "deliveries?again=1&client_id=wiki" {
 		t.Errorf("send again: %d to %q, want 303 to the list", back.status, back.header.Get("Location"))
 	}
-	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK, "1 notification is sent again now", "wiki")
+	h.get("writer", "/ui/"+back.header.Get("Location")).mustSay(http.StatusOK,
+		"1 notification is sent again now", "wiki")
 	testenv.Eventually(t, "the client was notified again", func() bool {
 		now := state("wiki")
 		return now.State == logout.Refused && now.LastAttempt.After(before.LastAttempt)
 	})
 	h.post("writer", "/ui/retry", url.Values{"id": {"unknown"}}).mustSay(http.StatusNotFound)
 	h.post("writer", "/ui/retry", url.Values{}).mustSay(http.StatusBadRequest)
-	if log := h.log.String(); !strings.Contains(log, "action=retry_delivery") || !strings.Contains(log, "notification_id="+before.ID) {
+	if log := h.log.String(); !strings.Contains(log, "action=retry_delivery") ||
+		!strings.Contains(log, "notification_id="+before.ID) {
 		t.Errorf("the audit lacks the notification sent again:\n%s", log)
 	}
 }

@@ -41,8 +41,10 @@ func (m *mount) deliveryRows(notifications []logout.Notification) []deliveryRow 
 	for i := range notifications {
 		n := &notifications[i]
 		row := deliveryRow{
-			ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID, SessionID: n.SessionID, Reason: string(n.Reason),
-			Attempts: n.Attempts, Queued: stampOf(n.Queued, now), Last: stampOf(n.LastAttempt, now), LastError: n.LastError,
+			ID: n.ID, State: string(n.State), ClientID: n.ClientID, SubjectID: n.SubjectID,
+			SessionID: n.SessionID, Reason: string(n.Reason),
+			Attempts: n.Attempts, Queued: stampOf(n.Queued, now), Last: stampOf(n.LastAttempt, now),
+			LastError: n.LastError,
 		}
 		if n.State == logout.Pending {
 			row.Once = n.LastError == "" && !n.LastAttempt.IsZero()
@@ -54,14 +56,21 @@ func (m *mount) deliveryRows(notifications []logout.Notification) []deliveryRow 
 }
 
 func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	p := readParameters(r, append([]string{"again", "state", "client_id", "session_id"}, pageParameters...)...)
+	p := readParameters(r,
+		append([]string{"again", "state", "client_id", "session_id"}, pageParameters...)...)
 	query := logout.NotificationQuery{
-		Filter: logout.NotificationFilter{State: logout.State(p.text("state")), ClientID: p.text("client_id"), SessionID: p.text("session_id")},
-		Order:  p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.text("request_prior_results") == "true",
+		Filter: logout.NotificationFilter{
+			State: logout.State(p.text("state")), ClientID: p.text("client_id"),
+			SessionID: p.text("session_id"),
+		},
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.text("request_prior_results") == "true",
 	}
 	data := deliveriesPage{
-		Filter: map[string]string{}, Orders: orderChoices(p.text("order")), Counts: countChoices(p.text("count_requested")),
-		States: choices(p.text("state"), "", "All", string(logout.Pending), label(logout.Pending), string(logout.Delivered), label(logout.Delivered),
+		Filter: map[string]string{}, Orders: orderChoices(p.text("order")),
+		Counts: countChoices(p.text("count_requested")),
+		States: choices(p.text("state"), "", "All", string(logout.Pending), label(logout.Pending),
+			string(logout.Delivered), label(logout.Delivered),
 			string(logout.Refused), label(logout.Refused), string(logout.GivenUp), label(logout.GivenUp)),
 		Again: -1, Paging: paging{Total: -1},
 	}
@@ -87,7 +96,8 @@ func (m *mount) deliveriesPage(w http.ResponseWriter, r *http.Request, record *a
 		data.Rows = m.deliveryRows(page.Notifications)
 		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
 	}
-	return m.show(w, r, record, status, "deliveries", view{Title: "Back-channel logout", Section: "deliveries", Data: data})
+	return m.show(w, r, record, status, "deliveries",
+		view{Title: "Back-channel logout", Section: "deliveries", Data: data})
 }
 
 // retryFromPage has one notification sent again and leads back to its list.
@@ -102,7 +112,8 @@ func (m *mount) retryFromPage(w http.ResponseWriter, r *http.Request, record *au
 	if err != nil {
 		return err
 	}
-	record.add(slog.String("client_id", notification.ClientID), slog.String("session_id", notification.SessionID))
+	record.add(slog.String("client_id", notification.ClientID),
+		slog.String("session_id", notification.SessionID))
 	back := url.Values{"again": {"1"}}
 	for _, name := range deliveryFilters {
 		if name == "state" && form.Get(name) != string(logout.Pending) {

@@ -27,8 +27,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// pageHost is a server with the admin routes at /admin over the real adapter and the real engine. A request says in its header Actor who
-// sends it, as with serve.
+// pageHost is a server with the admin routes at /admin over the real adapter and the real engine. A request
+// says in its header Actor who sends it, as with serve.
 type pageHost struct {
 	*hostadapter.Adapter
 	t      *testing.T
@@ -45,7 +45,8 @@ func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { retu
 func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	t.Helper()
 	noSync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, slog.New(slog.DiscardHandler))
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync},
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open engine: %v", err)
 	}
@@ -56,7 +57,9 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	})
 	clients := http.NewServeMux()
 	clientMap := logout.ClientMap{}
-	for id, status := range map[string]int{"shop": http.StatusOK, "mail": http.StatusInternalServerError, "wiki": http.StatusBadRequest} {
+	for id, status := range map[string]int{
+		"shop": http.StatusOK, "mail": http.StatusInternalServerError, "wiki": http.StatusBadRequest,
+	} {
 		clients.HandleFunc("/"+id, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
 	told := httptest.NewServer(clients)
@@ -66,8 +69,10 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	}
 	h := &pageHost{t: t, log: &testenv.Log{}, start: time.Now().UTC().Truncate(time.Second)}
 	config := hostadapter.Config{
-		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)}, Signer: plainSigner{}, Clients: clientMap,
-		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
+		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Signer: plainSigner{}, Clients: clientMap,
+		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
+		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	}
 	for _, change := range changes {
 		change(&config)
@@ -100,37 +105,49 @@ func (h *pageHost) serve() {
 	h.t.Cleanup(h.server.Close)
 }
 
-// signedIn keeps a session that began so long ago, used by these clients, each with a refresh token and a consent.
+// signedIn keeps a session that began so long ago, used by these clients, each with a refresh token and a
+// consent.
 func (h *pageHost) signedIn(sid, subject, name string, ago time.Duration, clients ...string) {
 	h.t.Helper()
 	h.keep(ticketstore.Session{
 		SessionID: sid, SubjectID: subject, DisplayName: name, RemoteAddr: "192.0.2.1", AMR: []string{"pwd"},
-		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0", Created: h.start.Add(-ago),
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:127.0) Gecko/20100101 Firefox/127.0",
+		Created:   h.start.Add(-ago),
 	}, clients...)
 }
 
 func (h *pageHost) keep(s ticketstore.Session, clients ...string) {
 	h.t.Helper()
 	s.Key = ticketstore.KeyOf(rand.Text())
-	s.Issuer, s.AuthTime, s.Renewed, s.Expires = "https://op.example", s.Created, s.Created, h.start.Add(10*time.Hour)
+	s.Issuer = "https://op.example"
+	s.AuthTime = s.Created
+	s.Renewed = s.Created
+	s.Expires = h.start.Add(10 * time.Hour)
 	if err := h.Backend().Tickets().Create(h.t.Context(), &s); err != nil {
 		h.t.Fatalf("creating session %s: %v", s.SessionID, err)
 	}
 	for _, client := range clients {
 		batch := &grantstore.Batch{
-			OperationID: rand.Text(), Use: &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: true},
+			OperationID: rand.Text(),
+			Use:         &grantstore.Use{SessionID: s.SessionID, ClientID: client, Notify: true},
 			Store: []grantstore.Grant{
 				{
-					Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(s.SessionID + client)}, RequestID: rand.Text(),
-					SubjectID: s.SubjectID, SessionID: s.SessionID, ClientID: client, Created: s.Created, Expires: s.Expires,
+					Ref: grantstore.Ref{
+						Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(s.SessionID + client),
+					}, RequestID: rand.Text(),
+					SubjectID: s.SubjectID, SessionID: s.SessionID, ClientID: client, Created: s.Created,
+					Expires: s.Expires,
 				},
 				{
-					Ref:       grantstore.Ref{Type: grantstore.UserConsent, Key: ticketstore.KeyOf(rand.Text())},
+					Ref: grantstore.Ref{
+						Type: grantstore.UserConsent, Key: ticketstore.KeyOf(rand.Text()),
+					},
 					SubjectID: s.SubjectID, ClientID: client, Created: s.Created,
 				},
 			},
 		}
-		if _, err := h.Backend().Grants().Apply(h.t.Context(), batch, s.Created.Add(time.Second)); err != nil {
+		if _, err := h.Backend().Grants().Apply(h.t.Context(), batch,
+			s.Created.Add(time.Second)); err != nil {
 			h.t.Fatalf("%s uses session %s: %v", client, s.SessionID, err)
 		}
 	}
@@ -155,7 +172,8 @@ func (h *pageHost) post(actor, address string, form url.Values) *seen {
 
 func (h *pageHost) send(actor, method, address string, form url.Values, headers map[string]string) *seen {
 	h.t.Helper()
-	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+"/admin"+address, strings.NewReader(form.Encode()))
+	request, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+"/admin"+address,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -166,7 +184,9 @@ func (h *pageHost) send(actor, method, address string, form url.Values, headers 
 	for name, value := range headers {
 		request.Header.Set(name, value)
 	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	response, err := client.Do(request)
 	if err != nil {
 		h.t.Fatalf("%s %s: %v", method, address, err)

@@ -12,7 +12,8 @@ import (
 
 // paging leads from a page of a listing to its neighbours.
 type paging struct {
-	// Prev and Next are relative addresses, empty where there is nothing to go to; First is there on all pages but the first.
+	// Prev and Next are relative addresses, empty where there is nothing to go to; First is there on all
+	// pages but the first.
 	First, Prev, Next string
 	// Page and Pages are 0 where they are not known.
 	Page, Pages int
@@ -98,16 +99,22 @@ func countChoices(chosen string) []choice {
 }
 
 func orderChoices(chosen string) []choice {
-	return choices(cmp.Or(chosen, string(ticketstore.Descending)), string(ticketstore.Descending), "Newest first", string(ticketstore.Ascending), "Oldest first")
+	return choices(cmp.Or(chosen, string(ticketstore.Descending)), string(ticketstore.Descending),
+		"Newest first", string(ticketstore.Ascending), "Oldest first")
 }
 
-// readForm reads the body of a form. Its fields are what the page made them; others are refused by the caller.
+// readForm reads the body of a form. Its fields are what the page made them; others are refused by the
+// caller.
 func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery != "" {
 		return nil, badBody("The form has a query.")
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, &problem{status: http.StatusUnsupportedMediaType, detail: "The body must be application/x-www-form-urlencoded."}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil ||
+		kind != "application/x-www-form-urlencoded" {
+		return nil, &problem{
+			status: http.StatusUnsupportedMediaType,
+			detail: "The body must be application/x-www-form-urlencoded.",
+		}
 	}
 	raw, err := readLimited(w, r)
 	if err != nil {

@@ -30,7 +30,9 @@ type removalForm struct {
 }
 
 // removalFlags are the names of the flags in a form. An unticked one is not sent.
-var removalFlags = []string{"remove_server_side_session", "send_backchannel_logout_notification", "revoke_tokens", "revoke_consents"}
+var removalFlags = []string{
+	"remove_server_side_session", "send_backchannel_logout_notification", "revoke_tokens", "revoke_consents",
+}
 
 // readRemoval reads a form, or the query that first leads to it, in which the flags are left out and true.
 func readRemoval(values url.Values, first bool) (*removalForm, error) {
@@ -48,7 +50,8 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	}
 	form := &removalForm{
 		SubjectID: values.Get("subject_id"), SessionIDs: values["session_id"], Reason: values.Get("reason"),
-		Preview: first || values.Get("do") == "preview", All: values.Get("all") == "true", Sure: values.Get("sure") == "true",
+		Preview: first || values.Get("do") == "preview", All: values.Get("all") == "true",
+		Sure: values.Get("sure") == "true",
 	}
 	for i, flag := range []*bool{&form.Session, &form.Notify, &form.Tokens, &form.Consents} {
 		*flag = first || values.Get(removalFlags[i]) != ""
@@ -61,9 +64,13 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	case form.All && (len(form.SessionIDs) > 0 || form.SubjectID != ""):
 		return nil, ticketstore.Invalidf("all", "goes with neither session_id nor subject_id")
 	case form.All && !form.Preview && !form.Sure:
-		return nil, &problem{status: http.StatusBadRequest, detail: "Go back and select to end every session."}
+		return nil, &problem{
+			status: http.StatusBadRequest, detail: "Go back and select to end every session.",
+		}
 	case !form.All && len(form.SessionIDs) == 0 && form.SubjectID == "":
-		return nil, &problem{status: http.StatusBadRequest, detail: "No session is selected. Go back and select those to end."}
+		return nil, &problem{
+			status: http.StatusBadRequest, detail: "No session is selected. Go back and select those to end.",
+		}
 	}
 	slices.Sort(form.SessionIDs)
 	form.SessionIDs = slices.Compact(form.SessionIDs)
@@ -74,7 +81,8 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 func (f *removalForm) removals() []hostadapter.SessionRemoval {
 	one := hostadapter.SessionRemoval{
 		SubjectID: f.SubjectID, All: f.All, Reason: f.Reason, DryRun: f.Preview,
-		KeepSession: !f.Session, SkipNotification: !f.Notify, KeepTokens: !f.Tokens, KeepConsents: !f.Consents,
+		KeepSession: !f.Session, SkipNotification: !f.Notify, KeepTokens: !f.Tokens,
+		KeepConsents: !f.Consents,
 	}
 	if len(f.SessionIDs) == 0 {
 		return []hostadapter.SessionRemoval{one}
@@ -99,7 +107,8 @@ func (f *removalForm) audit(record *audit) {
 	}
 	record.add(
 		slog.String("reason", f.Reason), slog.Bool("dry_run", f.Preview),
-		slog.Bool("remove_server_side_session", f.Session), slog.Bool("send_backchannel_logout_notification", f.Notify),
+		slog.Bool("remove_server_side_session", f.Session),
+		slog.Bool("send_backchannel_logout_notification", f.Notify),
 		slog.Bool("revoke_tokens", f.Tokens), slog.Bool("revoke_consents", f.Consents),
 	)
 }
@@ -157,11 +166,14 @@ func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audi
 		data.Result.Add(*result)
 	}
 	record.add(
-		slog.Int("sessions_removed", data.Result.SessionsRemoved), slog.Int("grants_revoked", data.Result.GrantsRevoked),
-		slog.Int("consents_revoked", data.Result.ConsentsRevoked), slog.Int("notifications_queued", data.Result.NotificationsQueued),
+		slog.Int("sessions_removed", data.Result.SessionsRemoved),
+		slog.Int("grants_revoked", data.Result.GrantsRevoked),
+		slog.Int("consents_revoked", data.Result.ConsentsRevoked),
+		slog.Int("notifications_queued", data.Result.NotificationsQueued),
 	)
 	if form.Preview {
-		return m.show(w, r, record, status, "removal", view{Title: data.Title(), Section: "sessions", Data: data})
+		return m.show(w, r, record, status, "removal",
+			view{Title: data.Title(), Section: "sessions", Data: data})
 	}
 	return m.show(w, r, record, status, "removed", view{Title: "Done", Section: "sessions", Data: data})
 }

@@ -33,7 +33,8 @@ type sessionRow struct {
 }
 
 var sessionFilters = []string{
-	"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before", "expires_after", "expires_before",
+	"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before",
+	"expires_after", "expires_before",
 }
 
 // shownClients is how many clients of a session a list names.
@@ -44,7 +45,8 @@ func (m *mount) sessionRow(detail *ticketstore.SessionDetail) sessionRow {
 	row := sessionRow{
 		SessionID: detail.SessionID, SubjectID: detail.SubjectID, Name: detail.DisplayName,
 		Device: device(detail.UserAgent), UserAgent: detail.UserAgent, Address: detail.RemoteAddr,
-		Created: stampOf(detail.Created, now), Renewed: stampOf(detail.Renewed, now), Ends: stampOf(detail.DueAt(), now),
+		Created: stampOf(detail.Created, now), Renewed: stampOf(detail.Renewed, now),
+		Ends: stampOf(detail.DueAt(), now),
 	}
 	for _, client := range detail.Clients {
 		row.Clients = append(row.Clients, client.ClientID)
@@ -57,7 +59,8 @@ func (m *mount) sessionRow(detail *ticketstore.SessionDetail) sessionRow {
 }
 
 func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *audit) error {
-	p := readParameters(r, append(sessionFilters[:len(sessionFilters):len(sessionFilters)], pageParameters...)...)
+	p := readParameters(r,
+		append(sessionFilters[:len(sessionFilters):len(sessionFilters)], pageParameters...)...)
 	query := ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{
 			SubjectID: p.text("subject_id"), SessionID: p.text("session_id"), ClientID: p.text("client_id"),
@@ -65,10 +68,12 @@ func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *aud
 			CreatedFrom: p.moment("created_after"), CreatedBefore: p.moment("created_before"),
 			ExpiresFrom: p.moment("expires_after"), ExpiresBefore: p.moment("expires_before"),
 		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.text("request_prior_results") == "true",
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.text("request_prior_results") == "true",
 	}
 	data := sessionsPage{
-		Filter: map[string]string{}, Orders: orderChoices(p.text("order")), Counts: countChoices(p.text("count_requested")),
+		Filter: map[string]string{}, Orders: orderChoices(p.text("order")),
+		Counts: countChoices(p.text("count_requested")),
 		Paging: paging{Total: -1},
 	}
 	for _, name := range sessionFilters {
@@ -90,7 +95,9 @@ func (m *mount) sessionsPage(w http.ResponseWriter, r *http.Request, record *aud
 			data.Rows = append(data.Rows, m.sessionRow(&page.Sessions[i]))
 		}
 		data.Paging = pagingOf(p, page.ResultsToken, page.HasPrev, page.HasNext)
-		data.Paging.Total, data.Paging.Pages, data.Paging.Page = page.TotalCount, max(page.TotalPages, 0), max(page.CurrentPage, 0)
+		data.Paging.Total = page.TotalCount
+		data.Paging.Pages = max(page.TotalPages, 0)
+		data.Paging.Page = max(page.CurrentPage, 0)
 		data.Searching = page.HasNext && page.TotalCount < 0 && len(page.Sessions) < wanted(query.Count)
 	}
 	return m.show(w, r, record, status, "sessions", view{Title: "Sessions", Section: "sessions", Data: data})
@@ -103,7 +110,8 @@ func wanted(count int) int {
 	return count
 }
 
-// listProblem says what is wrong with the conditions of a list, for the form that they came from; empty when it is not their fault.
+// listProblem says what is wrong with the conditions of a list, for the form that they came from; empty when
+// it is not their fault.
 func listProblem(err error) string {
 	var field *ticketstore.FieldError
 	switch {
@@ -117,9 +125,11 @@ func listProblem(err error) string {
 
 // fieldLabels are how the forms call the parameters of the lists.
 var fieldLabels = map[string]string{
-	"subject_id": "Subject", "session_id": "Session ID", "display_name": "Name", "client_id": "Client", "created_after": "Signed in from",
-	"created_before": "Signed in before", "expires_after": "Ends from", "expires_before": "Ends before", "count_requested": "Rows",
-	"order": "Order", "state": "State", "reason": "Reason",
+	"subject_id": "Subject", "session_id": "Session ID", "display_name": "Name", "client_id": "Client",
+	"created_after":  "Signed in from",
+	"created_before": "Signed in before", "expires_after": "Ends from", "expires_before": "Ends before",
+	"count_requested": "Rows",
+	"order":           "Order", "state": "State", "reason": "Reason",
 }
 
 func fieldLabel(name string) string {
@@ -171,13 +181,16 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	}
 	now := m.sessions.Now()
 	data := sessionView{
-		sessionRow: m.sessionRow(&report.SessionDetail), Issuer: report.Issuer, ACR: report.ACR, AMR: report.AMR,
-		AuthTime: stampOf(report.AuthTime, now), Idle: stampOf(report.Expires, now), Absolute: stampOf(report.EndsAt, now),
+		sessionRow: m.sessionRow(&report.SessionDetail), Issuer: report.Issuer, ACR: report.ACR,
+		AMR:      report.AMR,
+		AuthTime: stampOf(report.AuthTime, now), Idle: stampOf(report.Expires, now),
+		Absolute:       stampOf(report.EndsAt, now),
 		GrantsComplete: report.GrantsCounted,
 	}
 	for _, client := range report.Clients {
 		data.Uses = append(data.Uses, clientRow{
-			ClientID: client.ClientID, FirstUsed: stampOf(client.FirstUsed, now), LastUsed: stampOf(client.LastUsed, now),
+			ClientID: client.ClientID, FirstUsed: stampOf(client.FirstUsed, now),
+			LastUsed: stampOf(client.LastUsed, now),
 			Notified: client.Notify, Coordinated: client.Coordinated,
 		})
 	}
@@ -188,7 +201,8 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 	if data.Deliveries, data.MoreDeliveries, err = m.deliveriesOf(r, sid); err != nil {
 		return err
 	}
-	return m.show(w, r, record, http.StatusOK, "session", view{Title: titleOf(&data.sessionRow), Section: "sessions", Data: data})
+	return m.show(w, r, record, http.StatusOK, "session",
+		view{Title: titleOf(&data.sessionRow), Section: "sessions", Data: data})
 }
 
 // endedSession answers for a session that is not there: there may be notifications of it.
@@ -198,23 +212,27 @@ func (m *mount) endedSession(w http.ResponseWriter, r *http.Request, record *aud
 		return err
 	}
 	if len(deliveries) == 0 {
-		return &problem{status: http.StatusNotFound, detail: "There is no such active session. It may have ended."}
+		return &problem{
+			status: http.StatusNotFound, detail: "There is no such active session. It may have ended.",
+		}
 	}
 	data := sessionView{sessionRow: sessionRow{SessionID: sid}, Deliveries: deliveries, MoreDeliveries: more}
-	return m.show(w, r, record, http.StatusNotFound, "session", view{Title: "Ended session", Section: "sessions", Data: data})
+	return m.show(w, r, record, http.StatusNotFound, "session",
+		view{Title: "Ended session", Section: "sessions", Data: data})
 }
 
 // deliveriesOf returns the newest notifications of a session's end, and whether there are more.
 func (m *mount) deliveriesOf(r *http.Request, sid string) ([]deliveryRow, bool, error) {
-	page, err := m.sessions.QueryNotifications(r.Context(), logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
+	page, err := m.sessions.QueryNotifications(r.Context(),
+		logout.NotificationQuery{Filter: logout.NotificationFilter{SessionID: sid}})
 	if err != nil {
 		return nil, false, err
 	}
 	return m.deliveryRows(page.Notifications), page.HasNext, nil
 }
 
-// titleOf names a session's user in the title of its page, where no markup can isolate the direction of the name: characters
-// that isolate it do.
+// titleOf names a session's user in the title of its page, where no markup can isolate the direction of the
+// name: characters that isolate it do.
 func titleOf(row *sessionRow) string {
 	return "\u2068" + clip(80, cmp.Or(row.Name, row.SubjectID)) + "\u2069"
 }

@@ -14,7 +14,8 @@ import (
 // backendView is the data of the backend's page.
 type backendView struct {
 	*hostadapter.BackendStatus
-	// Serving is what the backend is called, Names are those that it can be replaced by. Both are empty where there is nothing to swap.
+	// Serving is what the backend is called, Names are those that it can be replaced by. Both are empty where
+	// there is nothing to swap.
 	Serving string
 	Names   []string
 	// Movable: a backup can be taken.
@@ -46,7 +47,8 @@ func (v *moveView) PhaseText() string {
 	return "The old backend keeps serving"
 }
 
-// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to show.
+// backendPage shows what runs and how it is. A backend that cannot be reached is what the page is there to
+// show.
 func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	if p := readParameters(r); p.err != nil {
 		return p.err
@@ -64,7 +66,8 @@ func (m *mount) backendPage(w http.ResponseWriter, r *http.Request, record *audi
 		return 0
 	})
 	data.Movable = slices.Contains(data.Services, transfer.Service)
-	return m.show(w, r, record, http.StatusOK, "backend", view{Title: "Backend", Section: "backend", Data: data})
+	return m.show(w, r, record, http.StatusOK, "backend",
+		view{Title: "Backend", Section: "backend", Data: data})
 }
 
 // swapFromPage begins a swap or an upgrade and leads to its job.

@@ -24,17 +24,22 @@ func TestSwapFromThePage(t *testing.T) {
 		config.Swap.BackendName = "main"
 		config.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){
 			"next": func(ctx context.Context) (sessions.Backend, error) {
-				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync}, slog.New(slog.DiscardHandler))
+				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync},
+					slog.New(slog.DiscardHandler))
 			},
-			"broken": func(context.Context) (sessions.Backend, error) { return nil, errors.New("it is not there") },
+			"broken": func(context.Context) (sessions.Backend, error) {
+				return nil, errors.New("it is not there")
+			},
 		}
 	})
 	h.signedIn("s1", "1001", "Ann Example", time.Hour, "shop")
 	h.get("reader", "/ui/backend").mustSay(http.StatusOK, "<bdi>main</bdi>", "!Replace the backend")
-	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Swap the backend", `<option value="next">next</option>`)
+	h.get("writer", "/ui/backend").mustSay(http.StatusOK, "Swap the backend",
+		`<option value="next">next</option>`)
 	for name, form := range map[string]url.Values{
 		"no backend": {}, "one that is not configured": {"backend": {"nowhere"}},
-		"one that does not open": {"backend": {"broken"}}, "an upgrade that could not come back": {"backend": {"next"}, "same_data": {"true"}},
+		"one that does not open":              {"backend": {"broken"}},
+		"an upgrade that could not come back": {"backend": {"next"}, "same_data": {"true"}},
 	} {
 		if page := h.post("writer", "/ui/swap", form); page.status < 400 || page.status >= 500 {
 			t.Errorf("a swap to %s answered %d", name, page.status)
@@ -49,12 +54,15 @@ func TestSwapFromThePage(t *testing.T) {
 	testenv.Eventually(t, "the swap is done", func() bool {
 		return strings.Contains(h.get("reader", "/ui/job?id="+job).body, `delivered">Done`)
 	})
-	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Swapping the backend", "The new backend serves", "<bdi>next</bdi>", "Writes paused", "!Abort")
+	h.get("writer", "/ui/job?id="+job).mustSay(http.StatusOK, "Swapping the backend",
+		"The new backend serves", "<bdi>next</bdi>", "Writes paused", "!Abort")
 	h.get("writer", "/ui/backend").mustSay(http.StatusOK, `<option value="next">next (serves now)</option>`)
 	h.get("writer", "/ui/session?session_id=s1").mustSay(http.StatusOK, "Ann Example")
-	h.post("writer", "/ui/abort-swap", url.Values{"id": {job}}).mustSay(http.StatusConflict, "the swap is over")
+	h.post("writer", "/ui/abort-swap", url.Values{"id": {job}}).mustSay(http.StatusConflict,
+		"the swap is over")
 	h.post("writer", "/ui/abort-swap", url.Values{"id": {"unknown"}}).mustSay(http.StatusNotFound)
-	if log := h.log.String(); !strings.Contains(log, "action=swap_backend") || !strings.Contains(log, "status=303") {
+	if log := h.log.String(); !strings.Contains(log, "action=swap_backend") ||
+		!strings.Contains(log, "status=303") {
 		t.Errorf("the audit lacks the swap:\n%s", log)
 	}
 }

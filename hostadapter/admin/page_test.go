@@ -19,7 +19,8 @@ import (
 func TestPageIsFoundFromTheMount(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
-	stripped := http.StripPrefix("/admin", admin.Handler(admin.Config{Operations: h.Operations(), Authorize: authorize}))
+	stripped := http.StripPrefix("/admin",
+		admin.Handler(admin.Config{Operations: h.Operations(), Authorize: authorize}))
 	for address, want := range map[string]string{"": "admin/ui/", "/": "ui/", "/ui": "ui/"} {
 		w := httptest.NewRecorder()
 		stripped.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin"+address, nil))
@@ -28,13 +29,15 @@ func TestPageIsFoundFromTheMount(t *testing.T) {
 		}
 		response := h.get("", address)
 		if response.status != http.StatusSeeOther || response.header.Get("Location") != want {
-			t.Errorf("%q: %d to %q, want 303 to %q", address, response.status, response.header.Get("Location"), want)
+			t.Errorf("%q: %d to %q, want 303 to %q", address, response.status,
+				response.header.Get("Location"), want)
 		}
 		reached, err := url.Parse("http://op.example/admin" + address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if reached, err = reached.Parse(response.header.Get("Location")); err != nil || reached.Path != "/admin/ui/" {
+		if reached, err = reached.Parse(response.header.Get("Location")); err != nil ||
+			reached.Path != "/admin/ui/" {
 			t.Errorf("%q leads a browser to %v (error %v), want /admin/ui/", address, reached, err)
 		}
 	}
@@ -48,22 +51,26 @@ func TestPagesProtectThemselves(t *testing.T) {
 	inline := regexp.MustCompile(`(?i)<style|\sstyle=|\son[a-z]+=|<script[^>]*>[^<]|javascript:`)
 	outside := regexp.MustCompile(`(?i)(src|href|action)="(https?:)?//`)
 	for _, address := range []string{
-		"/ui/", "/ui/session?session_id=s1", "/ui/remove?session_id=s1", "/ui/deliveries", "/ui/nowhere/else", "/ui/session?session_id=none",
+		"/ui/", "/ui/session?session_id=s1", "/ui/remove?session_id=s1", "/ui/deliveries", "/ui/nowhere/else",
+		"/ui/session?session_id=none",
 	} {
 		page := h.get("writer", address)
 		policy := page.header.Get("Content-Security-Policy")
 		for _, want := range []string{
-			"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
+			"default-src 'none'", "script-src 'self'", "style-src 'self'", "form-action 'self'",
+			"base-uri 'none'", "frame-ancestors 'none'",
 		} {
 			if !strings.Contains(policy, want) {
 				t.Errorf("%s: policy %q lacks %q", address, policy, want)
 			}
 		}
-		if strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") || strings.Contains(policy, "http") {
+		if strings.Contains(policy, "unsafe") || strings.Contains(policy, "*") ||
+			strings.Contains(policy, "http") {
 			t.Errorf("%s: policy %q is lax", address, policy)
 		}
 		for name, want := range map[string]string{
-			"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "same-origin",
+			"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+			"Referrer-Policy":            "same-origin",
 			"Cross-Origin-Opener-Policy": "same-origin", "Content-Type": "text/html; charset=utf-8",
 		} {
 			if got := page.header.Get(name); got != want {
@@ -95,7 +102,8 @@ func TestStaticFiles(t *testing.T) {
 		}
 		file := h.get("", target.String())
 		if file.status != http.StatusOK || !strings.Contains(file.header.Get("Cache-Control"), "immutable") {
-			t.Errorf("%s: %d, Cache-Control %q, want it to be kept", name, file.status, file.header.Get("Cache-Control"))
+			t.Errorf("%s: %d, Cache-Control %q, want it to be kept", name, file.status,
+				file.header.Get("Cache-Control"))
 		}
 		if old := h.get("", target.Path+"?v=old"); old.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s of another version may be kept under this one's name", name)
@@ -123,7 +131,9 @@ func TestSessionsAreFiltered(t *testing.T) {
 		"client_id=shop":                 {"Ann Example", "!Ben Example"},
 		"session_id=sid-cho":             {"Chloë", "!Ann Example"},
 		"subject_id=1001&client_id=mail": {"No session matches"},
-		"created_after=" + ago(150*time.Minute) + "&created_before=" + ago(90*time.Minute): {"Ben Example", "!Ann Example", "!Chloë"},
+		"created_after=" + ago(150*time.Minute) + "&created_before=" + ago(90*time.Minute): {
+			"Ben Example", "!Ann Example", "!Chloë",
+		},
 		"expires_after=2099-01-01T00:00":  {"No session matches"},
 		"expires_before=2099-01-01T00:00": {"Ann Example", "Ben Example", "Chloë"},
 	} {
@@ -134,9 +144,11 @@ func TestSessionsAreFiltered(t *testing.T) {
 		t.Error("oldest first shows Ben before Ann")
 	}
 	for query, want := range map[string]string{
-		"created_after=yesterday": "Signed in from is not a time", "count_requested=0": "Rows is not a number from 1 to 1000",
-		"subject_id=" + strings.Repeat("x", 513): "Subject is longer than", "results_token=x": "cannot be continued",
-		"misspelled=1": "misspelled is not a parameter",
+		"created_after=yesterday":                "Signed in from is not a time",
+		"count_requested=0":                      "Rows is not a number from 1 to 1000",
+		"subject_id=" + strings.Repeat("x", 513): "Subject is longer than",
+		"results_token=x":                        "cannot be continued",
+		"misspelled=1":                           "misspelled is not a parameter",
 	} {
 		h.get("writer", "/ui/?"+query).mustSay(http.StatusBadRequest, want, `role="alert"`, "!Ann Example")
 	}
@@ -149,12 +161,15 @@ func TestSessionsPageByPage(t *testing.T) {
 		h.signedIn(fmt.Sprintf("s%d", i), "many", fmt.Sprintf("User %d", i), time.Duration(i+1)*time.Minute)
 	}
 	h.signedIn("other", "one", "Somebody else", time.Minute)
-	page := h.get("writer", "/ui/?subject_id=many&count_requested=3").mustSay(http.StatusOK, "User 0", "User 2", "!User 3", "Page 1 of 3", "7 sessions match")
+	page := h.get("writer", "/ui/?subject_id=many&count_requested=3").mustSay(http.StatusOK, "User 0",
+		"User 2", "!User 3", "Page 1 of 3", "7 sessions match")
 	if strings.Contains(page.body, `rel="prev"`) {
 		t.Error("the first page leads back")
 	}
-	page = h.get("writer", "/ui/"+page.link("Next")).mustSay(http.StatusOK, "User 3", "User 5", "!User 2", "!Somebody else", "Page 2 of 3", `value="many"`)
-	last := h.get("writer", "/ui/"+page.link("Next")).mustSay(http.StatusOK, "User 6", "!User 5", `!rel="next"`)
+	page = h.get("writer", "/ui/"+page.link("Next")).mustSay(http.StatusOK, "User 3", "User 5", "!User 2",
+		"!Somebody else", "Page 2 of 3", `value="many"`)
+	last := h.get("writer", "/ui/"+page.link("Next")).mustSay(http.StatusOK, "User 6", "!User 5",
+		`!rel="next"`)
 	h.get("writer", "/ui/"+last.link("Previous")).mustSay(http.StatusOK, "User 3", "User 5", "!User 6")
 	h.get("writer", "/ui/"+last.link("First")).mustSay(http.StatusOK, "User 0", "!User 3")
 }
@@ -163,14 +178,19 @@ func TestOneSession(t *testing.T) {
 	t.Parallel()
 	h := newPageHost(t)
 	h.keep(ticketstore.Session{
-		SessionID: "s1", SubjectID: "1001", DisplayName: "Ann Example", ACR: "urn:example:gold", AMR: []string{"pwd", "otp"}, RemoteAddr: "2001:db8::7",
-		UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
-		Created:   h.start.Add(-time.Hour),
+		SessionID: "s1", SubjectID: "1001", DisplayName: "Ann Example", ACR: "urn:example:gold",
+		AMR: []string{"pwd", "otp"}, RemoteAddr: "2001:db8::7",
+		UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, " +
+			"like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+		Created: h.start.Add(-time.Hour),
 	}, "shop", "mail")
 	h.get("reader", "/ui/session?session_id=s1").mustSay(http.StatusOK,
-		"Ann Example", "1001", "<code>s1</code>", "https://op.example", "pwd", "otp", "urn:example:gold", "2001:db8::7",
-		"Safari 17 on iPhone", "iPhone OS 17_5 like Mac OS X", "1 h ago", "shop", "mail", "notified", "Refresh token", "<dd>2</dd>")
-	h.get("reader", "/ui/session?session_id=unknown").mustSay(http.StatusNotFound, "Not found", "no such active session")
+		"Ann Example", "1001", "<code>s1</code>", "https://op.example", "pwd", "otp", "urn:example:gold",
+		"2001:db8::7",
+		"Safari 17 on iPhone", "iPhone OS 17_5 like Mac OS X", "1 h ago", "shop", "mail", "notified",
+		"Refresh token", "<dd>2</dd>")
+	h.get("reader", "/ui/session?session_id=unknown").mustSay(http.StatusNotFound, "Not found",
+		"no such active session")
 	h.get("reader", "/ui/session").mustSay(http.StatusBadRequest, "session_id is empty")
 }
 
@@ -182,8 +202,13 @@ func TestReadersSeeNoButtons(t *testing.T) {
 	if _, err := h.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: "s2"}); err != nil {
 		t.Fatal(err)
 	}
-	buttons := []string{`href="remove`, `action="retry-all"`, `action="remove"`, `action="retry"`, `name="session_id" value="s1" aria-label`}
-	for _, address := range []string{"/ui/?subject_id=1001", "/ui/session?session_id=s1", "/ui/deliveries?session_id=s2", "/ui/backend"} {
+	buttons := []string{
+		`href="remove`, `action="retry-all"`, `action="remove"`, `action="retry"`,
+		`name="session_id" value="s1" aria-label`,
+	}
+	for _, address := range []string{
+		"/ui/?subject_id=1001", "/ui/session?session_id=s1", "/ui/deliveries?session_id=s2", "/ui/backend",
+	} {
 		reader, writer := h.get("reader", address), h.get("writer", address)
 		reader.mustSay(http.StatusOK, "read-only", "the reader")
 		writer.mustSay(http.StatusOK, "!read-only", "the writer")
@@ -201,12 +226,16 @@ func TestReadersSeeNoButtons(t *testing.T) {
 		}
 	}
 	h.get("reader", "/ui/remove?session_id=s1").mustSay(http.StatusForbidden, "Not allowed")
-	h.post("reader", "/ui/remove", url.Values{"session_id": {"s1"}, "remove_server_side_session": {"true"}}).mustSay(http.StatusForbidden)
+	h.post("reader", "/ui/remove",
+		url.Values{
+			"session_id": {"s1"}, "remove_server_side_session": {"true"},
+		}).mustSay(http.StatusForbidden)
 	h.post("reader", "/ui/retry", url.Values{"id": {"x"}}).mustSay(http.StatusForbidden)
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session of a reader's attempt: %v, want it alive", err)
 	}
-	if log := h.log.String(); strings.Count(log, "status=403") != 3 || !strings.Contains(log, "actor_id=reader") {
+	if log := h.log.String(); strings.Count(log, "status=403") != 3 ||
+		!strings.Contains(log, "actor_id=reader") {
 		t.Errorf("the log has not the three refused attempts of the reader:\n%s", log)
 	}
 }
@@ -216,18 +245,21 @@ func TestNobodyIsLedToSignIn(t *testing.T) {
 	h := newPageHost(t)
 	h.signedIn("s1", "1001", "Ann Example", time.Hour)
 	page := h.get("", "/ui/deliveries")
-	if page.status != http.StatusSeeOther || page.header.Get("Location") != "/operators?from=%2Fadmin%2Fui%2Fdeliveries" {
+	if page.status != http.StatusSeeOther ||
+		page.header.Get("Location") != "/operators?from=%2Fadmin%2Fui%2Fdeliveries" {
 		t.Errorf("%d to %q, want 303 to the operators' sign-in", page.status, page.header.Get("Location"))
 	}
 	h.post("", "/ui/remove", url.Values{"session_id": {"s1"}, "remove_server_side_session": {"true"}}).
 		mustSay(http.StatusUnauthorized, "Nothing was changed", `href="/operators?from=`)
-	if json := h.get("", "/sessions"); json.status != http.StatusUnauthorized || !strings.Contains(json.header.Get("Content-Type"), "problem+json") {
+	if json := h.get("", "/sessions"); json.status != http.StatusUnauthorized ||
+		!strings.Contains(json.header.Get("Content-Type"), "problem+json") {
 		t.Errorf("JSON of nobody is %d %s, want a 401 problem", json.status, json.header.Get("Content-Type"))
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session of nobody's attempt: %v, want it alive", err)
 	}
-	if log := h.log.String(); strings.Contains(log, "/operators") || !strings.Contains(log, "status=303") || !strings.Contains(log, "status=401") {
+	if log := h.log.String(); strings.Contains(log, "/operators") || !strings.Contains(log, "status=303") ||
+		!strings.Contains(log, "status=401") {
 		t.Errorf("the log should have the attempts and not the address of the sign-in:\n%s", log)
 	}
 	h.get("", "/ui/?sign-in=plain").mustSay(http.StatusUnauthorized, "Please sign in")
@@ -240,18 +272,21 @@ func TestOtherSitesCannotChange(t *testing.T) {
 	form := url.Values{"session_id": {"s1"}, "remove_server_side_session": {"true"}, "do": {"remove"}}
 	for name, headers := range map[string]map[string]string{
 		"another site": {"Sec-Fetch-Site": "cross-site"}, "a sibling domain": {"Sec-Fetch-Site": "same-site"},
-		"an older browser on another site": {"Origin": "https://evil.example"}, "a sandboxed page": {"Origin": "null"},
+		"an older browser on another site": {"Origin": "https://evil.example"},
+		"a sandboxed page":                 {"Origin": "null"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, address := range []string{"/ui/remove", "/ui/retry"} {
-				h.send("writer", http.MethodPost, address, form, headers).mustSay(http.StatusForbidden, "another site")
+				h.send("writer", http.MethodPost, address, form, headers).mustSay(http.StatusForbidden,
+					"another site")
 			}
 		})
 	}
 	if _, err := h.Operations().SessionByID(t.Context(), "s1"); err != nil {
 		t.Errorf("the session: %v, want it alive", err)
 	}
-	h.send("writer", http.MethodPost, "/ui/remove", form, map[string]string{"Sec-Fetch-Site": "same-origin"}).mustSay(http.StatusOK, "<h1>Done</h1>")
+	h.send("writer", http.MethodPost, "/ui/remove", form,
+		map[string]string{"Sec-Fetch-Site": "same-origin"}).mustSay(http.StatusOK, "<h1>Done</h1>")
 }
 
 func TestHostileText(t *testing.T) {
@@ -259,31 +294,40 @@ func TestHostileText(t *testing.T) {
 	h := newPageHost(t)
 	markup := `"'><script>alert(1)</script><img src=x onerror=alert(2)>`
 	hostile := ticketstore.Session{
-		SessionID: markup, SubjectID: markup, DisplayName: markup + "\u202e" + strings.Repeat("W", 4000), ACR: markup, AMR: []string{markup},
+		SessionID: markup, SubjectID: markup, DisplayName: markup + "\u202e" + strings.Repeat("W", 4000),
+		ACR: markup, AMR: []string{markup},
 		RemoteAddr: markup, UserAgent: markup + strings.Repeat("(", 4000), Created: h.start.Add(-time.Minute),
 	}
 	h.keep(hostile, markup, "javascript:alert(3)")
 	sid := url.QueryEscape(markup)
 	check := func(address string, page *seen) {
 		page.mustSay(page.status, "!<script>alert", "!<img", `!href="javascript`, "!ZgotmplZ")
-		if longest := regexp.MustCompile(`W{200,}`).FindString(page.body); len(longest) > 300 && strings.HasPrefix(address, "/ui/?") {
+		if longest := regexp.MustCompile(`W{200,}`).FindString(page.body); len(longest) > 300 &&
+			strings.HasPrefix(address, "/ui/?") {
 			t.Errorf("%s shows %d letters of a name in a list", address, len(longest))
 		}
 	}
 	for _, address := range []string{
-		"/ui/", "/ui/?subject_id=" + sid, "/ui/session?session_id=" + sid, "/ui/remove?session_id=" + sid, "/ui/remove?subject_id=" + sid,
-		"/ui/?" + sid + "=1", "/ui/" + url.PathEscape(markup), "/ui/?order=" + sid, "/ui/deliveries?state=" + sid,
+		"/ui/", "/ui/?subject_id=" + sid, "/ui/session?session_id=" + sid, "/ui/remove?session_id=" + sid,
+		"/ui/remove?subject_id=" + sid,
+		"/ui/?" + sid + "=1", "/ui/" + url.PathEscape(markup), "/ui/?order=" + sid,
+		"/ui/deliveries?state=" + sid,
 	} {
 		check(address, h.get("writer", address))
 	}
-	page := h.get("writer", "/ui/?client_id="+url.QueryEscape("javascript:alert(3)")).mustSay(http.StatusOK, "1 session matches", "<bdi>")
+	page := h.get("writer", "/ui/?client_id="+url.QueryEscape("javascript:alert(3)")).mustSay(http.StatusOK,
+		"1 session matches", "<bdi>")
 	check("/ui/?one", page)
 	// The links lead where they say, whatever is in the ids.
 	h.get("writer", "/ui/"+page.link("<bdi>")).mustSay(http.StatusOK, "User agent")
-	form := url.Values{"session_id": {markup}, "remove_server_side_session": {"true"}, "send_backchannel_logout_notification": {"true"}, "reason": {markup}}
+	form := url.Values{
+		"session_id": {markup}, "remove_server_side_session": {"true"},
+		"send_backchannel_logout_notification": {"true"}, "reason": {markup},
+	}
 	check("the removal", h.post("writer", "/ui/remove", form).mustSay(http.StatusOK, "<h1>Done</h1>"))
 	check("the deliveries", h.get("writer", "/ui/deliveries").mustSay(http.StatusOK, "Back-channel logout"))
-	check("the ended session", h.get("writer", "/ui/session?session_id="+sid).mustSay(http.StatusNotFound, "This session has ended"))
+	check("the ended session",
+		h.get("writer", "/ui/session?session_id="+sid).mustSay(http.StatusNotFound, "This session has ended"))
 }
 
 func TestPageFailures(t *testing.T) {
@@ -293,14 +337,25 @@ func TestPageFailures(t *testing.T) {
 		status int
 		says   []string
 	}{
-		"unavailable": {ticketstore.ErrUnavailable, http.StatusServiceUnavailable, []string{"Try again", "session store cannot be reached"}},
-		"broken":      {errors.New("secret detail"), http.StatusInternalServerError, []string{"Something went wrong", "!secret detail"}},
+		"unavailable": {
+			ticketstore.ErrUnavailable, http.StatusServiceUnavailable,
+			[]string{"Try again", "session store cannot be reached"},
+		},
+		"broken": {
+			errors.New("secret detail"), http.StatusInternalServerError,
+			[]string{"Something went wrong", "!secret detail"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			for _, address := range []string{"/ui/", "/ui/session?session_id=s1", "/ui/remove?session_id=s1", "/ui/deliveries"} {
-				response := recordPage(&manager{err: c.err}, httptest.NewRequest(http.MethodGet, "/admin"+address, nil))
-				page := &seen{t: t, status: response.Code, header: response.Header(), body: response.Body.String()}
+			for _, address := range []string{
+				"/ui/", "/ui/session?session_id=s1", "/ui/remove?session_id=s1", "/ui/deliveries",
+			} {
+				response := recordPage(&manager{err: c.err},
+					httptest.NewRequest(http.MethodGet, "/admin"+address, nil))
+				page := &seen{
+					t: t, status: response.Code, header: response.Header(), body: response.Body.String(),
+				}
 				page.mustSay(c.status, append(c.says, "<h1>")...)
 				if c.status == http.StatusServiceUnavailable && page.header.Get("Retry-After") == "" {
 					t.Errorf("%s: 503 without Retry-After", address)
@@ -315,7 +370,8 @@ func TestPageFailures(t *testing.T) {
 	h := newPageHost(t)
 	h.get("lost", "/ui/").mustSay(http.StatusServiceUnavailable, "Try again")
 	h.get("broken", "/ui/").mustSay(http.StatusInternalServerError)
-	if page := h.get("writer", "/ui/retry"); page.status != http.StatusMethodNotAllowed || page.header.Get("Allow") != "POST" {
+	if page := h.get("writer", "/ui/retry"); page.status != http.StatusMethodNotAllowed ||
+		page.header.Get("Allow") != "POST" {
 		t.Errorf("GET of a change: %d, Allow %q, want 405 and POST", page.status, page.header.Get("Allow"))
 	}
 	h.post("writer", "/ui/", url.Values{}).mustSay(http.StatusMethodNotAllowed)
@@ -328,21 +384,27 @@ func TestPageFailures(t *testing.T) {
 func recordPage(m *manager, r *http.Request) *httptest.ResponseRecorder {
 	r.Header.Set("Actor", "writer")
 	w := httptest.NewRecorder()
-	http.StripPrefix("/admin", admin.Handler(admin.Config{Operations: m, Authorize: authorize})).ServeHTTP(w, r)
+	http.StripPrefix("/admin",
+		admin.Handler(admin.Config{Operations: m, Authorize: authorize})).ServeHTTP(w, r)
 	return w
 }
 
 // A search that the store gives up on the way shows how to go on, also when it has found nothing yet.
 func TestSearchGoesOn(t *testing.T) {
 	t.Parallel()
-	unknown := ticketstore.Page{ResultsToken: "tok", HasNext: true, TotalCount: -1, TotalPages: -1, CurrentPage: -1}
-	response := recordPage(&manager{page: unknown}, httptest.NewRequest(http.MethodGet, "/admin/ui/?display_name=ann", nil))
+	unknown := ticketstore.Page{
+		ResultsToken: "tok", HasNext: true, TotalCount: -1, TotalPages: -1, CurrentPage: -1,
+	}
+	response := recordPage(&manager{page: unknown},
+		httptest.NewRequest(http.MethodGet, "/admin/ui/?display_name=ann", nil))
 	page := &seen{t: t, status: response.Code, header: response.Header(), body: response.Body.String()}
 	page.mustSay(http.StatusOK, "No match so far", "!No session matches")
 	if next := page.link("Continue search"); next != "?display_name=ann&results_token=tok" {
 		t.Errorf("search on leads to %q", next)
 	}
 	unknown.Sessions = []ticketstore.SessionDetail{detail}
-	response = recordPage(&manager{page: unknown}, httptest.NewRequest(http.MethodGet, "/admin/ui/?display_name=ann", nil))
-	(&seen{t: t, status: response.Code, body: response.Body.String()}).mustSay(http.StatusOK, "Ann", "The search is not complete")
+	response = recordPage(&manager{page: unknown},
+		httptest.NewRequest(http.MethodGet, "/admin/ui/?display_name=ann", nil))
+	(&seen{t: t, status: response.Code, body: response.Body.String()}).mustSay(http.StatusOK, "Ann",
+		"The search is not complete")
 }

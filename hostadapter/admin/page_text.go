@@ -52,11 +52,14 @@ func plural(n int, one, many string) string {
 
 // labels are what people read for names of the protocol.
 var labels = map[string]string{
-	"authorization_code": "Authorization code", "openid_request": "OpenID request", "pkce_request": "PKCE request",
+	"authorization_code": "Authorization code", "openid_request": "OpenID request",
+	"pkce_request":  "PKCE request",
 	"refresh_token": "Refresh token", "reference_token": "Access token", "user_consent": "Consent",
 	"pushed_authorization_request": "Pushed authorization request",
-	"pending":                      "Pending", "delivered": "Delivered", "refused": "Refused", "given_up": "Given up",
-	"user_logout": "User signed out", "session_expiration": "Session expired", "terminated": "Ended by an operator",
+	"pending":                      "Pending", "delivered": "Delivered", "refused": "Refused",
+	"given_up":    "Given up",
+	"user_logout": "User signed out", "session_expiration": "Session expired",
+	"terminated":       "Ended by an operator",
 	"session_replaced": "Replaced by another sign-in",
 }
 
@@ -85,11 +88,13 @@ func stampOf(t, now time.Time) stamp {
 	}
 	t = t.UTC()
 	return stamp{
-		Machine: t.Format(time.RFC3339), Text: t.Format("2 Jan 2006, 15:04:05"), Short: t.Format("2 Jan 2006, 15:04"), Away: away(t.Sub(now)),
+		Machine: t.Format(time.RFC3339), Text: t.Format("2 Jan 2006, 15:04:05"),
+		Short: t.Format("2 Jan 2006, 15:04"), Away: away(t.Sub(now)),
 	}
 }
 
-// away says how far a moment is from now, in its largest unit: what is ahead as the nearest number of them, what is past as a full one.
+// away says how far a moment is from now, in its largest unit: what is ahead as the nearest number of them,
+// what is past as a full one.
 func away(distance time.Duration) string {
 	ahead := distance > 0
 	distance = distance.Abs()
@@ -163,7 +168,8 @@ func isWord(name string) bool {
 		return false
 	}
 	for _, r := range name {
-		if r > unicode.MaxASCII || (!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-/+", r)) {
+		if r > unicode.MaxASCII ||
+			(!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-/+", r)) {
 			return false
 		}
 	}

@@ -37,7 +37,8 @@ func readParameters(r *http.Request, known ...string) *parameters {
 	return p
 }
 
-// nameError is about a name that the client made up. Its answer says which; the audit does not, for it may be a secret in the wrong place.
+// nameError is about a name that the client made up. Its answer says which; the audit does not, for it may be
+// a secret in the wrong place.
 type nameError struct{ *ticketstore.FieldError }
 
 func unknownName(name, text string) error {
@@ -127,8 +128,8 @@ func (p *parameters) order() ticketstore.Order {
 // pageParameters are known to every route that answers page by page.
 var pageParameters = []string{"order", "count_requested", "results_token", "request_prior_results"}
 
-// writeLinks adds the links to the neighbouring pages (RFC 8288). They are relative to the address of the request, which a proxy may have
-// changed on its way here. The token carries filter and order.
+// writeLinks adds the links to the neighbouring pages (RFC 8288). They are relative to the address of the
+// request, which a proxy may have changed on its way here. The token carries filter and order.
 func writeLinks(w http.ResponseWriter, p *parameters, token string, prev, next bool) {
 	if token == "" {
 		return

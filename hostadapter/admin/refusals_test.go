@@ -32,7 +32,8 @@ func (quiet) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // guessed are the routes, for requests that show a secret.
 func guessed() (m *addressed, ask func(secret, from, path string) *http.Response) {
 	m = &addressed{&manager{}, moment}
-	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request,
+		_ admin.Permission) (admin.Actor, error) {
 		switch r.Header.Get("Authorization") {
 		case "Bearer right":
 			return admin.Actor{Name: "admin"}, nil
@@ -74,7 +75,8 @@ func TestGuessesAreThrottled(t *testing.T) {
 		}
 	}
 	got := ask("wrong", "[2001:db8::2]:443", "/sessions")
-	if seconds, err := strconv.Atoi(got.Header.Get("Retry-After")); got.StatusCode != http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 60 {
+	if seconds, err := strconv.Atoi(got.Header.Get("Retry-After")); got.StatusCode !=
+		http.StatusTooManyRequests || err != nil || seconds < 1 || seconds > 60 {
 		t.Errorf("a guess of a neighbour: %d, Retry-After %q", got.StatusCode, got.Header.Get("Retry-After"))
 	}
 	if got := right("2001:db8::1"); got != http.StatusTooManyRequests {
@@ -106,7 +108,8 @@ func TestGuessesFromEverywhere(t *testing.T) {
 	m, ask := guessed()
 	refused := 0
 	for i := range 30_000 {
-		if ask("wrong", fmt.Sprintf("10.%d.%d.1", i/250, i%250), "/sessions").StatusCode == http.StatusUnauthorized {
+		if ask("wrong", fmt.Sprintf("10.%d.%d.1", i/250, i%250),
+			"/sessions").StatusCode == http.StatusUnauthorized {
 			refused++
 		}
 	}
@@ -130,7 +133,8 @@ func TestGuessesAllAtOnce(t *testing.T) {
 			close(release)
 		}
 	}
-	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request, _ admin.Permission) (admin.Actor, error) {
+	handler := admin.Handler(admin.Config{Operations: m, Authorize: func(r *http.Request,
+		_ admin.Permission) (admin.Actor, error) {
 		if r.Header.Get("Authorization") == "right" {
 			return admin.Actor{Name: "admin"}, nil
 		}
@@ -172,13 +176,15 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	t.Parallel()
 	m, ask := guessed()
 	for range 100 {
-		ask("", "192.0.2.1\nforged \x1b[31m"+strings.Repeat("x", 10_000), "/ui/"+"\x1b"+strings.Repeat("y", 10_000))
+		ask("", "192.0.2.1\nforged \x1b[31m"+strings.Repeat("x", 10_000),
+			"/ui/"+"\x1b"+strings.Repeat("y", 10_000))
 		ask("wrong", "192.0.2.1\nforged \x1b[31m"+strings.Repeat("x", 10_000), "/sessions")
 	}
 	if lines := strings.Count(m.log.String(), "\n"); lines != 20 || m.log.Len() > 20*2000 {
 		t.Errorf("200 refusals made %d lines of %d bytes", lines, m.log.Len())
 	}
-	if strings.ContainsAny(m.log.String(), "\x1b\r") || strings.Contains(m.log.String(), `\n`) || strings.Contains(m.log.String(), `\x1b`) {
+	if strings.ContainsAny(m.log.String(), "\x1b\r") || strings.Contains(m.log.String(), `\n`) ||
+		strings.Contains(m.log.String(), `\x1b`) {
 		t.Error("a sender's control characters are in the log")
 	}
 	m.log.Reset()

@@ -25,7 +25,8 @@ type mount struct {
 	refusals    refusals
 }
 
-// handler answers a request that was let through, or returns the error to answer it with. What it knows of a change goes to the audit.
+// handler answers a request that was let through, or returns the error to answer it with. What it knows of a
+// change goes to the audit.
 type handler func(w http.ResponseWriter, r *http.Request, audit *audit) error
 
 type route struct {
@@ -65,7 +66,8 @@ func (m *mount) dispatch(routes map[string]route, fail answerFailure) http.Handl
 		if !ok {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			fail(w, r, &problem{
-				status: http.StatusMethodNotAllowed, detail: "This address does not take the method " + quoteMethod(r.Method) + ".",
+				status: http.StatusMethodNotAllowed,
+				detail: "This address does not take the method " + quoteMethod(r.Method) + ".",
 			})
 			return
 		}
@@ -76,7 +78,8 @@ func (m *mount) dispatch(routes map[string]route, fail answerFailure) http.Handl
 // quoteMethod keeps an arbitrary method out of the answer.
 func quoteMethod(method string) string {
 	switch method {
-	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, http.MethodTrace:
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodTrace:
 		return method
 	}
 	return "of the request"
@@ -121,7 +124,9 @@ func (m *mount) admit(r *http.Request, route route, record *audit) error {
 	}
 	if route.permission == ChangeSessions {
 		if err := m.crossOrigin.Check(r); err != nil {
-			return &problem{status: http.StatusForbidden, detail: "Changes must not come from the page of another site."}
+			return &problem{
+				status: http.StatusForbidden, detail: "Changes must not come from the page of another site.",
+			}
 		}
 	}
 	return nil
@@ -131,7 +136,8 @@ func (m *mount) log(r *http.Request, record *audit, permission Permission, statu
 	attrs := []slog.Attr{
 		slog.String("action", record.action), slog.String("permission", string(permission)),
 		slog.String("actor_id", record.actor.ID), slog.String("actor_name", record.actor.Name),
-		slog.String("remote_addr", bounded(m.sessions.RemoteAddr(r))), slog.String("method", bounded(r.Method)),
+		slog.String("remote_addr", bounded(m.sessions.RemoteAddr(r))),
+		slog.String("method", bounded(r.Method)),
 		slog.String("path", bounded(r.URL.Path)),
 		slog.Int("status", status),
 	}
@@ -156,7 +162,9 @@ func (m *mount) fail(w http.ResponseWriter, r *http.Request, err error) int {
 func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) problem {
 	var own *problem
 	var field *ticketstore.FieldError
-	status, detail, name := http.StatusInternalServerError, "The request failed. The server's log says why.", ""
+	status := http.StatusInternalServerError
+	detail := "The request failed. The server's log says why."
+	name := ""
 	switch {
 	case errors.As(err, &own):
 		status, detail, name = own.status, own.detail, own.field
@@ -176,22 +184,25 @@ func (m *mount) explain(w http.ResponseWriter, r *http.Request, err error) probl
 	case errors.Is(err, ticketstore.ErrConflict), errors.Is(err, ticketstore.ErrExists):
 		status, detail = http.StatusConflict, "It has changed meanwhile."
 	case errors.Is(err, ticketstore.ErrNoSpace):
-		status, detail = http.StatusServiceUnavailable, "The disk of the session store is nearly full, and this change was refused. Make room on it."
+		status, detail = http.StatusServiceUnavailable, "The disk of the session store is nearly full, and "+
+			"this change was refused. Make room on it."
 		w.Header().Set("Retry-After", "60")
 	case errors.Is(err, ticketstore.ErrUnavailable):
-		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached. A change may have been carried out."
+		status, detail = http.StatusServiceUnavailable, "The session store cannot be reached. A change may "+
+			"have been carried out."
 		w.Header().Set("Retry-After", "5")
 	case r.Context().Err() != nil:
 		status, detail = http.StatusServiceUnavailable, "The request was given up before it was answered."
 	}
 	if status >= http.StatusInternalServerError {
-		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", bounded(r.URL.Path), "status", status, "error", err)
+		m.sessions.Logger().ErrorContext(r.Context(), "admin request failed", "path", bounded(r.URL.Path),
+			"status", status, "error", err)
 	}
 	return problem{status: status, detail: detail, field: name}
 }
 
-// pathValue returns a variable of the path, which tail follows. A router with UseEncodedPath gives variables as they were sent, others
-// unescaped.
+// pathValue returns a variable of the path, which tail follows. A router with UseEncodedPath gives variables
+// as they were sent, others unescaped.
 func pathValue(r *http.Request, name, tail string) (string, error) {
 	value := mux.Vars(r)[name]
 	if strings.HasSuffix(r.URL.Path, value+tail) {

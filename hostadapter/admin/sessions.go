@@ -68,8 +68,10 @@ type resultBody struct {
 func sessionOf(detail *ticketstore.SessionDetail) sessionBody {
 	body := sessionBody{
 		SubjectID: detail.SubjectID, SessionID: detail.SessionID, DisplayName: detail.DisplayName,
-		Created: detail.Created.UTC(), Renewed: detail.Renewed.UTC(), Expires: detail.Expires.UTC(), Issuer: detail.Issuer,
-		AuthTime: detail.AuthTime.UTC(), ACR: detail.ACR, AMR: detail.AMR, RemoteAddr: detail.RemoteAddr, UserAgent: detail.UserAgent,
+		Created: detail.Created.UTC(), Renewed: detail.Renewed.UTC(), Expires: detail.Expires.UTC(),
+		Issuer:   detail.Issuer,
+		AuthTime: detail.AuthTime.UTC(), ACR: detail.ACR, AMR: detail.AMR, RemoteAddr: detail.RemoteAddr,
+		UserAgent: detail.UserAgent,
 		ClientIDs: make([]string, 0, len(detail.Clients)),
 	}
 	if !detail.EndsAt.IsZero() {
@@ -90,7 +92,8 @@ func known(n int) *int {
 
 func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	p := readParameters(r, append([]string{
-		"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before", "expires_after", "expires_before",
+		"subject_id", "session_id", "display_name", "client_id", "created_after", "created_before",
+		"expires_after", "expires_before",
 	}, pageParameters...)...)
 	query := ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{
@@ -99,7 +102,8 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 			CreatedFrom: p.time("created_after"), CreatedBefore: p.time("created_before"),
 			ExpiresFrom: p.time("expires_after"), ExpiresBefore: p.time("expires_before"),
 		},
-		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"), Prior: p.boolean("request_prior_results"),
+		Order: p.order(), Count: p.count(), ResultsToken: p.text("results_token"),
+		Prior: p.boolean("request_prior_results"),
 	}
 	if p.err != nil {
 		return p.err
@@ -111,7 +115,8 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 	body := pageBody{
 		Results: make([]sessionBody, 0, len(page.Sessions)), ResultsToken: page.ResultsToken,
 		HasPrevResults: page.HasPrev, HasNextResults: page.HasNext,
-		TotalCount: known(page.TotalCount), TotalPages: known(page.TotalPages), CurrentPage: known(page.CurrentPage),
+		TotalCount: known(page.TotalCount), TotalPages: known(page.TotalPages),
+		CurrentPage: known(page.CurrentPage),
 	}
 	for i := range page.Sessions {
 		body.Results = append(body.Results, sessionOf(&page.Sessions[i]))
@@ -155,19 +160,27 @@ func (m *mount) removeSessions(w http.ResponseWriter, r *http.Request, audit *au
 	var subjectID, sessionID id
 	session, notify, tokens, consents := true, true, true, true
 	err := readBody(w, r, map[string]any{
-		"subject_id": &subjectID, "session_id": &sessionID, "client_ids": &removal.ClientIDs, "reason": &removal.Reason,
+		"subject_id": &subjectID, "session_id": &sessionID, "client_ids": &removal.ClientIDs,
+		"reason":                     &removal.Reason,
 		"remove_server_side_session": &session, "send_backchannel_logout_notification": &notify,
-		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun, "all": &removal.All,
+		"revoke_tokens": &tokens, "revoke_consents": &consents, "dry_run": &removal.DryRun,
+		"all": &removal.All,
 	})
 	if err != nil {
 		return err
 	}
 	removal.SubjectID, removal.SessionID = string(subjectID), string(sessionID)
-	removal.KeepSession, removal.SkipNotification, removal.KeepTokens, removal.KeepConsents = !session, !notify, !tokens, !consents
+	removal.KeepSession = !session
+	removal.SkipNotification = !notify
+	removal.KeepTokens = !tokens
+	removal.KeepConsents = !consents
 	audit.add(
-		slog.Bool("all", removal.All), slog.String("subject_id", removal.SubjectID), slog.String("session_id", removal.SessionID),
-		slog.Any("client_ids", removal.ClientIDs), slog.String("reason", removal.Reason), slog.Bool("dry_run", removal.DryRun),
-		slog.Bool("remove_server_side_session", session), slog.Bool("send_backchannel_logout_notification", notify),
+		slog.Bool("all", removal.All), slog.String("subject_id", removal.SubjectID),
+		slog.String("session_id", removal.SessionID),
+		slog.Any("client_ids", removal.ClientIDs), slog.String("reason", removal.Reason),
+		slog.Bool("dry_run", removal.DryRun),
+		slog.Bool("remove_server_side_session", session),
+		slog.Bool("send_backchannel_logout_notification", notify),
 		slog.Bool("revoke_tokens", tokens), slog.Bool("revoke_consents", consents),
 	)
 	result, err := m.sessions.RemoveSessions(r.Context(), removal)
@@ -209,15 +222,18 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 
 func writeResult(w http.ResponseWriter, audit *audit, result *logout.Result) {
 	audit.add(
-		slog.Int("sessions_removed", result.SessionsRemoved), slog.Int("grants_revoked", result.GrantsRevoked),
-		slog.Int("consents_revoked", result.ConsentsRevoked), slog.Int("notifications_queued", result.NotificationsQueued),
+		slog.Int("sessions_removed", result.SessionsRemoved),
+		slog.Int("grants_revoked", result.GrantsRevoked),
+		slog.Int("consents_revoked", result.ConsentsRevoked),
+		slog.Int("notifications_queued", result.NotificationsQueued),
 	)
 	writeJSON(w, http.StatusOK, resultOf(result))
 }
 
 func resultOf(result *logout.Result) resultBody {
 	body := resultBody{
-		SessionsRemoved: result.SessionsRemoved, GrantsRevoked: result.GrantsRevoked, ConsentsRevoked: result.ConsentsRevoked,
+		SessionsRemoved: result.SessionsRemoved, GrantsRevoked: result.GrantsRevoked,
+		ConsentsRevoked:     result.ConsentsRevoked,
 		NotificationsQueued: result.NotificationsQueued, ClientsLeftAlone: result.ClientsLeftAlone,
 	}
 	if body.ClientsLeftAlone == nil {

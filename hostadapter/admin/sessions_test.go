@@ -25,14 +25,17 @@ func TestQuerySessions(t *testing.T) {
 		Sessions: []ticketstore.SessionDetail{detail}, ResultsToken: "tok", HasPrev: true, HasNext: true,
 		TotalCount: 3, TotalPages: 2, CurrentPage: -1,
 	}}
-	response := serve(m, request(http.MethodGet, "/sessions?subject_id=ann&session_id=s1&client_id=shop&display_name=A&order=asc&count_requested=2"+
-		"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T00:00:00%2B01:00&expires_after=2026-01-03T00:00:00Z"+
-		"&expires_before=2026-01-04T00:00:00Z&results_token=", ""))
+	response := serve(m,
+		request(http.MethodGet,
+			"/sessions?subject_id=ann&session_id=s1&client_id=shop&display_name=A&order=asc&count_requested=2"+
+				"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T00:00:00%2B01:00&expires_after=2026-01-03T00:00:00Z"+
+				"&expires_before=2026-01-04T00:00:00Z&results_token=", ""))
 	day := func(d, h int) time.Time { return time.Date(2026, 1, d, h, 0, 0, 0, time.UTC) }
 	want := &ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{
 			SubjectID: "ann", SessionID: "s1", ClientID: "shop", DisplayName: "A",
-			CreatedFrom: day(1, 0), CreatedBefore: day(1, 23), ExpiresFrom: day(3, 0), ExpiresBefore: day(4, 0),
+			CreatedFrom: day(1, 0), CreatedBefore: day(1, 23), ExpiresFrom: day(3, 0),
+			ExpiresBefore: day(4, 0),
 		},
 		Order: ticketstore.Ascending, Count: 2,
 	}
@@ -57,7 +60,8 @@ func TestQuerySessions(t *testing.T) {
 func TestGetSession(t *testing.T) {
 	t.Parallel()
 	m := &manager{report: hostadapter.SessionReport{
-		SessionDetail: detail, Grants: map[grantstore.Type]int{grantstore.RefreshToken: 2}, GrantsCounted: true,
+		SessionDetail: detail, Grants: map[grantstore.Type]int{grantstore.RefreshToken: 2},
+		GrantsCounted: true,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/sessions/s1", "")), `{"subject_id":"ann","session_id":"s1","display_name":"Ann",
 		"created":"2026-03-01T12:00:00Z","renewed":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","issuer":"https://op.example",
@@ -71,7 +75,8 @@ func TestIDsInPaths(t *testing.T) {
 	for _, id := range []string{"s1", "a b", "a/b", "a%2Fb", "remove me", "ü", "a?b#c", "retry"} {
 		for _, encoded := range []bool{false, true} {
 			for target, method := range map[string]string{
-				"/sessions/" + url.PathEscape(id): http.MethodGet, "/logout/deliveries/" + url.PathEscape(id) + "/retry": http.MethodPost,
+				"/sessions/" + url.PathEscape(id):                     http.MethodGet,
+				"/logout/deliveries/" + url.PathEscape(id) + "/retry": http.MethodPost,
 			} {
 				m := &manager{report: hostadapter.SessionReport{SessionDetail: detail}}
 				router, config := mux.NewRouter(), admin.Config{Operations: m, Authorize: authorize}
@@ -81,11 +86,14 @@ func TestIDsInPaths(t *testing.T) {
 				admin.MountRoutes(router.PathPrefix("/admin").Subrouter(), config)
 				w := httptest.NewRecorder()
 				router.ServeHTTP(w, request(method, target, ""))
-				if answer := serve(m, request(method, target, "")); answer.StatusCode != http.StatusOK || m.id != id {
-					t.Errorf("%s from Handler: status %d, id %q; want %q", target, answer.StatusCode, m.id, id)
+				if answer := serve(m, request(method, target, "")); answer.StatusCode != http.StatusOK ||
+					m.id != id {
+					t.Errorf("%s from Handler: status %d, id %q; want %q", target, answer.StatusCode, m.id,
+						id)
 				}
 				if w.Code != http.StatusOK || m.id != id {
-					t.Errorf("%s (encoded path %t): status %d, id %q; want %q", target, encoded, w.Code, m.id, id)
+					t.Errorf("%s (encoded path %t): status %d, id %q; want %q", target, encoded, w.Code, m.id,
+						id)
 				}
 			}
 		}
@@ -102,18 +110,35 @@ func TestRemove(t *testing.T) {
 		{`{"session_id":"s1","reason":"left"}`, hostadapter.SessionRemoval{SessionID: "s1", Reason: "left"}},
 		{`{"subject_id":"ann","client_ids":["shop"],"dry_run":true}`,
 			hostadapter.SessionRemoval{SubjectID: "ann", ClientIDs: []string{"shop"}, DryRun: true}},
-		{`{"subject_id":"ann","remove_server_side_session":false,"all":false}`, hostadapter.SessionRemoval{SubjectID: "ann", KeepSession: true}},
-		{`{"subject_id":"ann","send_backchannel_logout_notification":false}`, hostadapter.SessionRemoval{SubjectID: "ann", SkipNotification: true}},
-		{`{"subject_id":"ann","revoke_tokens":false}`, hostadapter.SessionRemoval{SubjectID: "ann", KeepTokens: true}},
-		{`{"subject_id":"ann","revoke_consents":false}`, hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true}},
+		{
+			`{"subject_id":"ann","remove_server_side_session":false,"all":false}`,
+			hostadapter.SessionRemoval{SubjectID: "ann", KeepSession: true},
+		},
+		{
+			`{"subject_id":"ann","send_backchannel_logout_notification":false}`,
+			hostadapter.SessionRemoval{SubjectID: "ann", SkipNotification: true},
+		},
+		{
+			`{"subject_id":"ann","revoke_tokens":false}`,
+			hostadapter.SessionRemoval{SubjectID: "ann", KeepTokens: true},
+		},
+		{
+			`{"subject_id":"ann","revoke_consents":false}`,
+			hostadapter.SessionRemoval{SubjectID: "ann", KeepConsents: true},
+		},
 		{`{"subject_id":"ann","revoke_consents":true,"revoke_tokens":true,"remove_server_side_session":true,
 			"send_backchannel_logout_notification":true}`, hostadapter.SessionRemoval{SubjectID: "ann"}},
 	}
 	for _, test := range tests {
-		m := &manager{result: logout.Result{SessionsRemoved: 1, GrantsRevoked: 2, ConsentsRevoked: 3, NotificationsQueued: 4}}
+		m := &manager{
+			result: logout.Result{
+				SessionsRemoved: 1, GrantsRevoked: 2, ConsentsRevoked: 3, NotificationsQueued: 4,
+			},
+		}
 		r := request(http.MethodPost, "/sessions/remove", test.body)
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
-		mustBe(t, serve(m, r), `{"sessions_removed":1,"grants_revoked":2,"consents_revoked":3,"notifications_queued":4,"clients_left_alone":[]}`)
+		mustBe(t, serve(m, r),
+			`{"sessions_removed":1,"grants_revoked":2,"consents_revoked":3,"notifications_queued":4,"clients_left_alone":[]}`)
 		if diff := cmp.Diff(&test.want, m.removal); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.body, diff)
 		}
@@ -141,7 +166,8 @@ func TestDelete(t *testing.T) {
 func TestRemoveAll(t *testing.T) {
 	t.Parallel()
 	m := &manager{result: logout.Result{JobID: "j 1"}}
-	response := serve(m, request(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"reason":"drill"}`))
+	response := serve(m,
+		request(http.MethodPost, "/sessions/remove", `{"all":true,"client_ids":["shop"],"reason":"drill"}`))
 	raw, _ := io.ReadAll(response.Body)
 	if response.StatusCode != http.StatusAccepted || strings.TrimSpace(string(raw)) != `{"job":"j 1"}` {
 		t.Errorf("answer %d %s, want 202 and the job", response.StatusCode, raw)
@@ -149,7 +175,8 @@ func TestRemoveAll(t *testing.T) {
 	if got := response.Header.Get("Location"); got != "../jobs/j%201" {
 		t.Errorf("Location %q, want ../jobs/j%%201", got)
 	}
-	if diff := cmp.Diff(&hostadapter.SessionRemoval{All: true, ClientIDs: []string{"shop"}, Reason: "drill"}, m.removal); diff != "" {
+	if diff := cmp.Diff(&hostadapter.SessionRemoval{All: true, ClientIDs: []string{"shop"}, Reason: "drill"},
+		m.removal); diff != "" {
 		t.Errorf("removal (-want +got):\n%s", diff)
 	}
 	for _, want := range []string{"all=true", `job="j 1"`, "status=202", "reason=drill"} {
@@ -157,5 +184,7 @@ func TestRemoveAll(t *testing.T) {
 			t.Errorf("audit %q lacks %s", m.log.String(), want)
 		}
 	}
-	mustFail(t, serve(&manager{err: logout.ErrBusy}, request(http.MethodPost, "/sessions/remove", `{"all":true}`)), http.StatusConflict, "")
+	mustFail(t,
+		serve(&manager{err: logout.ErrBusy}, request(http.MethodPost, "/sessions/remove", `{"all":true}`)),
+		http.StatusConflict, "")
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// swapBody is the part of a job in JSON about a swap. total and done count records; changes are those made to them meanwhile.
+// swapBody is the part of a job in JSON about a swap. total and done count records; changes are those made to
+// them meanwhile.
 type swapBody struct {
 	From     string  `json:"from"`
 	To       string  `json:"to"`
@@ -23,7 +24,8 @@ type swapBody struct {
 
 func swapOf(s *hostadapter.SwapState) *swapBody {
 	return &swapBody{
-		From: s.From, To: s.To, SameData: s.Upgrade, Left: s.Left(), Changed: s.Progress.Changed, Rate: s.Rate,
+		From: s.From, To: s.To, SameData: s.Upgrade, Left: s.Left(), Changed: s.Progress.Changed,
+		Rate:   s.Rate,
 		HeldMS: heldMS(s),
 	}
 }
@@ -53,7 +55,9 @@ func (m *mount) swapBackend(w http.ResponseWriter, r *http.Request, audit *audit
 }
 
 // beginSwap begins a swap, or an upgrade over the same data, and returns its job.
-func (m *mount) beginSwap(ctx context.Context, audit *audit, name string, sameData bool) (job string, err error) {
+func (m *mount) beginSwap(
+	ctx context.Context, audit *audit, name string, sameData bool,
+) (job string, err error) {
 	audit.add(slog.String("backend", name), slog.Bool("same_data", sameData))
 	begin := m.sessions.Swap
 	if sameData {
@@ -65,7 +69,8 @@ func (m *mount) beginSwap(ctx context.Context, audit *audit, name string, sameDa
 		return "", swapProblem(err, "backend")
 	case errors.Is(err, ticketstore.ErrNotFound):
 		return "", &problem{
-			status: http.StatusNotFound, detail: "There is no backend of this name in the server's configuration.", field: "backend",
+			status: http.StatusNotFound,
+			detail: "There is no backend of this name in the server's configuration.", field: "backend",
 		}
 	case err != nil:
 		return "", err

@@ -19,13 +19,31 @@ func TestSwapsAreAudited(t *testing.T) {
 		did                  string
 		logged               []string
 	}{
-		"swap":     {http.MethodPost, "/backend/swap", `{"backend":"next"}`, nil, "swap to next", []string{"status=202", "backend=next", "job=j1"}},
-		"upgrade":  {http.MethodPost, "/backend/swap", `{"backend":"next","same_data":true}`, nil, "upgrade to next", []string{"status=202", "same_data=true"}},
-		"refused":  {http.MethodPost, "/backend/swap", `{"backend":"next"}`, hostadapter.ErrSwap, "swap to next", []string{"status=409"}},
-		"unknown":  {http.MethodPost, "/backend/swap", `{"backend":"x"}`, ticketstore.ErrNotFound, "swap to x", []string{"status=404"}},
-		"no name":  {http.MethodPost, "/backend/swap", `{}`, nil, "", []string{"status=400"}},
-		"too late": {http.MethodDelete, "/backend/swap/j1", "", hostadapter.ErrSwap, "abort j1", []string{"status=409"}},
-		"abort":    {http.MethodDelete, "/backend/swap/j1", "", nil, "abort j1", []string{"status=204", "action=abort_swap"}},
+		"swap": {
+			http.MethodPost, "/backend/swap", `{"backend":"next"}`, nil, "swap to next",
+			[]string{"status=202", "backend=next", "job=j1"},
+		},
+		"upgrade": {
+			http.MethodPost, "/backend/swap", `{"backend":"next","same_data":true}`, nil, "upgrade to next",
+			[]string{"status=202", "same_data=true"},
+		},
+		"refused": {
+			http.MethodPost, "/backend/swap", `{"backend":"next"}`, hostadapter.ErrSwap, "swap to next",
+			[]string{"status=409"},
+		},
+		"unknown": {
+			http.MethodPost, "/backend/swap", `{"backend":"x"}`, ticketstore.ErrNotFound, "swap to x",
+			[]string{"status=404"},
+		},
+		"no name": {http.MethodPost, "/backend/swap", `{}`, nil, "", []string{"status=400"}},
+		"too late": {
+			http.MethodDelete, "/backend/swap/j1", "", hostadapter.ErrSwap, "abort j1",
+			[]string{"status=409"},
+		},
+		"abort": {
+			http.MethodDelete, "/backend/swap/j1", "", nil, "abort j1",
+			[]string{"status=204", "action=abort_swap"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

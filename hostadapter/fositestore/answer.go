@@ -21,7 +21,8 @@ type endpoint int
 
 const (
 	tokenEndpoint endpoint = iota
-	customGrant            // the token endpoint, with a grant type other than those that use up a code or refresh token
+	// the token endpoint, with a grant type other than those that use up a code or refresh token
+	customGrant
 	authorizeEndpoint
 	otherEndpoint // where fosite's own answer is right: inactive, revoked
 )
@@ -29,8 +30,8 @@ const (
 // errStore marks an error of the store that no retry will mend, such as a grant that cannot be unsealed.
 var errStore = errors.New("session store failed")
 
-// answer returns what a call of fosite's must answer: the error as fosite made it, unless a store's error is behind it that says
-// more. The store's error stays in the chain.
+// answer returns what a call of fosite's must answer: the error as fosite made it, unless a store's error is
+// behind it that says more. The store's error stays in the chain.
 func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err error) error {
 	if err == nil {
 		return nil
@@ -47,11 +48,14 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 	case errors.Is(err, ErrUnbound):
 		p.store.tie.Logger().ErrorContext(ctx, "authorization was refused", "error", err)
 		return fosite.ErrServerError.WithWrap(err).
-			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the session middleware.")
+			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the " +
+				"session middleware.")
 	case errors.Is(err, ticketstore.ErrTooManyClients):
-		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err, "most", ticketstore.MaxClients)
+		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err, "most",
+			ticketstore.MaxClients)
 		return fosite.ErrInvalidRequest.WithWrap(err).
-			WithHint("The user's session is used by as many clients as it may: sign out and in again to use others.")
+			WithHint("The user's session is used by as many clients as it may: sign out and in again to " +
+				"use others.")
 	}
 	switch at {
 	case tokenEndpoint, customGrant:
@@ -64,7 +68,8 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 
 func (p *Provider) unavailable(ctx context.Context, cause error) error {
 	if suppressed, ok := p.outage.Allow(p.store.tie.Now()); ok {
-		p.store.tie.Logger().WarnContext(ctx, "session store is unavailable", "error", cause, "lines_suppressed", suppressed)
+		p.store.tie.Logger().WarnContext(ctx, "session store is unavailable", "error", cause,
+			"lines_suppressed", suppressed)
 	}
 	if !errors.Is(cause, ticketstore.ErrUnavailable) {
 		cause = fmt.Errorf("%w: %w", ticketstore.ErrUnavailable, cause)
@@ -87,14 +92,16 @@ var passedOn = map[endpoint][]*fosite.RFC6749Error{
 	customGrant: {fosite.ErrServerError, fosite.ErrInactiveToken, fosite.ErrJTIKnown},
 }
 
-// tokenAnswer returns what the store's error means, where a handler passed it on. Any other error is the answer of a handler, which may be one
-// of the host's own, whatever it wraps.
+// tokenAnswer returns what the store's error means, where a handler passed it on. Any other error is the
+// answer of a handler, which may be one of the host's own, whatever it wraps.
 func tokenAnswer(at endpoint, err error) error {
 	if errors.Is(err, errLacks) {
 		return fosite.ErrUnsupportedGrantType.WithWrap(err)
 	}
 	var said *fosite.RFC6749Error
-	if errors.As(err, &said) && !slices.ContainsFunc(passedOn[at], func(e *fosite.RFC6749Error) bool { return said.Is(e) }) {
+	if errors.As(err, &said) && !slices.ContainsFunc(passedOn[at], func(e *fosite.RFC6749Error) bool {
+		return said.Is(e)
+	}) {
 		return err
 	}
 	switch {
@@ -116,9 +123,12 @@ func authorizeAnswer(err error) error {
 	case errors.Is(err, grantstore.ErrSessionEnded):
 		return fosite.ErrLoginRequired.WithWrap(err).WithHint("The session has ended.")
 	case errors.Is(err, ticketstore.ErrInvalid):
-		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The request cannot be stored.").WithDebug(err.Error())
+		return fosite.ErrInvalidRequest.WithWrap(err).WithHint(
+			"The request cannot be stored.",
+		).WithDebug(err.Error())
 	case errors.Is(err, fosite.ErrServerError) && errors.Is(err, fosite.ErrNotFound):
-		return fosite.ErrInvalidRequestURI.WithWrap(err).WithHint("The pushed authorization request was used before.")
+		return fosite.ErrInvalidRequestURI.WithWrap(err).WithHint("The pushed authorization request was " +
+			"used before.")
 	}
 	return err
 }

@@ -38,14 +38,21 @@ func addAssertingClients(memory *storage.MemoryStore) {
 	key := &josev3.JSONWebKey{Key: &clientKey().PublicKey, KeyID: "k", Use: "sig", Algorithm: "ES256"}
 	memory.Clients[asserting] = &fosite.DefaultOpenIDConnectClient{
 		DefaultClient: &fosite.DefaultClient{
-			ID: asserting, RedirectURIs: []string{redirectURI}, GrantTypes: grantTypes, ResponseTypes: []string{"code"},
-			Scopes: []string{"openid", "offline_access", "photos"},
+			ID: asserting, RedirectURIs: []string{redirectURI}, GrantTypes: grantTypes,
+			ResponseTypes: []string{"code"},
+			Scopes:        []string{"openid", "offline_access", "photos"},
 		},
-		JSONWebKeys: &josev3.JSONWebKeySet{Keys: []josev3.JSONWebKey{*key}}, TokenEndpointAuthMethod: "private_key_jwt",
+		JSONWebKeys:                       &josev3.JSONWebKeySet{Keys: []josev3.JSONWebKey{*key}},
+		TokenEndpointAuthMethod:           "private_key_jwt",
 		TokenEndpointAuthSigningAlgorithm: "ES256",
 	}
 	memory.IssuerPublicKeys[partner] = storage.IssuerPublicKeys{Issuer: partner, KeysBySub: map[string]storage.SubjectPublicKeys{
-		"ann": {Subject: "ann", Keys: map[string]storage.PublicKeyScopes{"k": {Key: key, Scopes: []string{"photos", "offline_access"}}}},
+		"ann": {
+			Subject: "ann",
+			Keys: map[string]storage.PublicKeyScopes{
+				"k": {Key: key, Scopes: []string{"photos", "offline_access"}},
+			},
+		},
 	}}
 }
 
@@ -63,7 +70,8 @@ func assertion(t *testing.T, iss, sub string) string {
 
 func assertionWith(t *testing.T, claims any) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: clientKey()}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: clientKey()},
+		(&jose.SignerOptions{}).WithHeader("kid", "k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +91,8 @@ func asserted(t *testing.T, form url.Values) url.Values {
 	return form
 }
 
-// again is the same form: a client's, or somebody's who has overheard it. Sending a form takes its field "as" out.
+// again is the same form: a client's, or somebody's who has overheard it. Sending a form takes its field "as"
+// out.
 func again(form url.Values) url.Values {
 	twice := url.Values{}
 	for name, values := range form {
@@ -95,7 +104,9 @@ func again(form url.Values) url.Values {
 // bearerGrant is a token request by a JWT of the partner.
 func bearerGrant(t *testing.T, extra ...string) url.Values {
 	t.Helper()
-	form := url.Values{"grant_type": {jwtBearer}, "assertion": {assertion(t, partner, "ann")}, "scope": {"photos"}}
+	form := url.Values{
+		"grant_type": {jwtBearer}, "assertion": {assertion(t, partner, "ann")}, "scope": {"photos"},
+	}
 	for i := 0; i+1 < len(extra); i += 2 {
 		form.Set(extra[i], extra[i+1])
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// Sessions are the sessions of a server built on fosite: the Adapter, which signs users in and out and removes sessions, and what joins
-// it to fosite.
+// Sessions are the sessions of a server built on fosite: the Adapter, which signs users in and out and
+// removes sessions, and what joins it to fosite.
 type Sessions struct {
 	*hostadapter.Adapter
 
@@ -25,11 +25,12 @@ type Sessions struct {
 	signs        bool         // logout tokens can be signed, or will
 	keys         *signingKeys // nil where Config.Key does not sign logout tokens
 
-	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool // may be nil
+	// may be nil
+	mayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 }
 
-// Attach returns the sessions of a server, at work. Its error names every field of the configuration that is wrong. ctx bounds the start
-// only. Close the Sessions, then the backend.
+// Attach returns the sessions of a server, at work. Its error names every field of the configuration that is
+// wrong. ctx bounds the start only. Close the Sessions, then the backend.
 func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	host, err := config.prepare(ctx)
 	if err != nil {
@@ -46,7 +47,8 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 		signs:   host.Signer != logout.Signer(noKey{}),
 		keys:    keys,
 		store: &Store{
-			adapter: adapter, tie: adapter.Tie(), host: config.Store, legacy: newLegacy(config.Store, config.LegacyUntil), clients: config.clients(),
+			adapter: adapter, tie: adapter.Tie(), host: config.Store,
+			legacy: newLegacy(config.Store, config.LegacyUntil), clients: config.clients(),
 			fosite: config.Fosite, grace: config.RefreshGrace,
 		},
 		fosite:       config.Fosite,
@@ -57,8 +59,8 @@ func Attach(ctx context.Context, config Config) (*Sessions, error) {
 	}, nil
 }
 
-// Ready reports whether sessions can be served: nil, or why not. It is that of the Adapter, and asks for a signing key that was not there at
-// start (Config.Key).
+// Ready reports whether sessions can be served: nil, or why not. It is that of the Adapter, and asks for a
+// signing key that was not there at start (Config.Key).
 func (s *Sessions) Ready(ctx context.Context) error {
 	err := s.Adapter.Ready(ctx)
 	if s.keys == nil {
@@ -77,8 +79,8 @@ func (s *Sessions) Metadata(endSessionEndpoint string) *hostadapter.Metadata {
 	return m
 }
 
-// settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock, while it serves, and gives it a page for
-// response_mode=form_post that a policy fits.
+// settle has fosite's Config fill in the defaults that it otherwise fills in at first use, without a lock,
+// while it serves, and gives it a page for response_mode=form_post that a policy fits.
 func settle(ctx context.Context, config *fosite.Config) {
 	config.GetSecretsHasher(ctx)
 	config.GetScopeStrategy(ctx)
@@ -89,17 +91,20 @@ func settle(ctx context.Context, config *fosite.Config) {
 	}
 }
 
-// Store returns the storage to give to compose.Compose or compose.ComposeAllEnabled in place of the host's own store.
+// Store returns the storage to give to compose.Compose or compose.ComposeAllEnabled in place of the host's
+// own store.
 func (s *Sessions) Store() *Store { return s.store }
 
 // Provider decorates what compose returned. Use it wherever the server used fosite's.
 func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 	if issuesJWT(s.fosite) {
-		s.store.tie.Logger().InfoContext(context.Background(), "access tokens are JWTs: resource servers that check them by themselves accept them until "+
-			"their exp, also after the session has ended")
+		s.store.tie.Logger().InfoContext(context.Background(),
+			"access tokens are JWTs: resource servers that check them by themselves accept them until "+
+				"their exp, also after the session has ended")
 	}
 	return &Provider{
-		OAuth2Provider: provider, store: s.store, hints: s.hints, allowUnbound: s.allowUnbound, mayIntrospect: s.mayIntrospect,
+		OAuth2Provider: provider, store: s.store, hints: s.hints, allowUnbound: s.allowUnbound,
+		mayIntrospect: s.mayIntrospect,
 	}
 }
 

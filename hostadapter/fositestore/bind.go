@@ -15,34 +15,37 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// ErrUnbound says that a grant to a user cannot be bound to the session of the sign-in. Either nobody is signed in (Adapter.SignIn, below
-// Adapter.Middleware), or another user is, or the host's type of fosite.Session has no place for a sid.
+// ErrUnbound says that a grant to a user cannot be bound to the session of the sign-in. Either nobody is
+// signed in (Adapter.SignIn, below Adapter.Middleware), or another user is, or the host's type of
+// fosite.Session has no place for a sid.
 var ErrUnbound = errors.New("authorization is not bound to a live session")
 
 // sidClaim is the claim of OpenID Connect Back-Channel Logout 1.0, section 2.1.
 const sidClaim = "sid"
 
-// SessionIDCarrier is what a custom fosite.Session implements that is neither an openid.Session nor an oauth2.JWTSessionContainer. The sid must
-// survive the session's JSON.
+// SessionIDCarrier is what a custom fosite.Session implements that is neither an openid.Session nor an
+// oauth2.JWTSessionContainer. The sid must survive the session's JSON.
 type SessionIDCarrier interface {
 	SetSessionID(sid string)
 	GetSessionID() string
 }
 
-// Bind ties a session of fosite's to the session that the user is signed in with, as Provider.NewAuthorizeResponse does: iss, sub, sid,
-// auth_time, acr and amr of the ID token, sub and sid of a JWT access token. It serves openid.DefaultSession, oauth2.JWTSession,
-// fosite.DefaultSession, types that embed them, and every SessionIDCarrier. A session of another subject, and one of a type that has no place for
-// a sid, is ErrUnbound.
+// Bind ties a session of fosite's to the session that the user is signed in with, as
+// Provider.NewAuthorizeResponse does: iss, sub, sid, auth_time, acr and amr of the ID token, sub and sid of a
+// JWT access token. It serves openid.DefaultSession, oauth2.JWTSession, fosite.DefaultSession, types that
+// embed them, and every SessionIDCarrier. A session of another subject, and one of a type that has no place
+// for a sid, is ErrUnbound.
 //
-// Every client gets the subject of the session as sub. Pairwise subject identifiers (OpenID Connect Core 1.0, section 8.1) are another subject
-// for each client and refused: a removal by subject would not find their grants, and logout tokens would name a user whom the
-// client does not know.
+// Every client gets the subject of the session as sub. Pairwise subject identifiers (OpenID Connect Core 1.0,
+// section 8.1) are another subject for each client and refused: a removal by subject would not find their
+// grants, and logout tokens would name a user whom the client does not know.
 func Bind(session fosite.Session, live *hostadapter.Session) error {
 	if isNil(session) || live == nil {
 		return fmt.Errorf("fositestore: %w: no session", ErrUnbound)
 	}
 	if subject := subjectOf(session); subject != "" && subject != live.SubjectID {
-		return fmt.Errorf("fositestore: %w: the grant is for another subject than the one signed in", ErrUnbound)
+		return fmt.Errorf("fositestore: %w: the grant is for another subject than the one signed in",
+			ErrUnbound)
 	}
 	if s, ok := session.(openid.Session); ok {
 		if err := bindIDToken(s.IDTokenClaims(), live); err != nil {
@@ -65,7 +68,8 @@ func Bind(session fosite.Session, live *hostadapter.Session) error {
 		s.SetSubject(live.SubjectID)
 	}
 	if SessionIDOf(session) != live.SessionID {
-		return fmt.Errorf("fositestore: %w: type %T has no place for a sid: implement SetSessionID and GetSessionID", ErrUnbound, session)
+		return fmt.Errorf("fositestore: %w: type %T has no place for a sid: implement SetSessionID and "+
+			"GetSessionID", ErrUnbound, session)
 	}
 	return nil
 }
@@ -75,7 +79,8 @@ func bindIDToken(claims *jwt.IDTokenClaims, live *hostadapter.Session) error {
 		return nil
 	}
 	if claims.Subject != "" && claims.Subject != live.SubjectID {
-		return fmt.Errorf("fositestore: %w: the ID token is for another subject than the one signed in", ErrUnbound)
+		return fmt.Errorf("fositestore: %w: the ID token is for another subject than the one signed in",
+			ErrUnbound)
 	}
 	claims.Issuer, claims.Subject = live.Issuer, live.SubjectID
 	// The claim is in seconds, and fosite compares it with other moments before it is written.
@@ -118,7 +123,8 @@ func SessionIDOf(session fosite.Session) string {
 	return sid
 }
 
-// extraClaims returns the claims of a session that has no better place for a sid, to be changed in place; else nil.
+// extraClaims returns the claims of a session that has no better place for a sid, to be changed in place;
+// else nil.
 func extraClaims(session fosite.Session) map[string]any {
 	switch session.(type) {
 	case SessionIDCarrier, openid.Session, oauth2.JWTSessionContainer: // a JWT session would return a copy
@@ -143,8 +149,9 @@ func subjectOf(session fosite.Session) string {
 	return ""
 }
 
-// bindRequestTime sets the moment against which fosite checks prompt and max_age to that of the request: hosts make their session after the
-// login form, with the moment of its making, which would be after the sign-in. An earlier moment is the host's own and is kept.
+// bindRequestTime sets the moment against which fosite checks prompt and max_age to that of the request:
+// hosts make their session after the login form, with the moment of its making, which would be after the
+// sign-in. An earlier moment is the host's own and is kept.
 func bindRequestTime(session fosite.Session, requestedAt time.Time) {
 	s, ok := session.(openid.Session)
 	if !ok || s.IDTokenClaims() == nil {
@@ -157,8 +164,8 @@ func bindRequestTime(session fosite.Session, requestedAt time.Time) {
 	claims.RequestedAt = claims.RequestedAt.UTC().Truncate(time.Second)
 }
 
-// addCodeHash gives the session the c_hash of a hybrid flow, which fosite computes after it stored the code and before it stored the
-// OpenID record.
+// addCodeHash gives the session the c_hash of a hybrid flow, which fosite computes after it stored the code
+// and before it stored the OpenID record.
 func addCodeHash(session fosite.Session, r *row) error {
 	s, ok := session.(openid.Session)
 	if !ok || isNil(session) || !strings.Contains(decodeForm(r.message.GetForm()).Get("response_type"), " ") {

@@ -15,7 +15,8 @@ import (
 )
 
 var live = &hostadapter.Session{
-	SessionID: "s1", SubjectID: "ann", Issuer: issuer, ACR: "2", AMR: []string{"pwd", "otp"}, AuthTime: time.Unix(1000, 500).UTC(),
+	SessionID: "s1", SubjectID: "ann", Issuer: issuer, ACR: "2", AMR: []string{"pwd", "otp"},
+	AuthTime: time.Unix(1000, 500).UTC(),
 }
 
 // placeless is a session that has no place for a sid.
@@ -33,9 +34,12 @@ func (c *carrying) GetSessionID() string    { return c.sid }
 func TestBind(t *testing.T) {
 	t.Parallel()
 	for name, session := range map[string]fosite.Session{
-		"openid.DefaultSession": openid.NewDefaultSession(), "empty openid.DefaultSession": &openid.DefaultSession{},
-		"oauth2.JWTSession": &oauth2.JWTSession{}, "fosite.DefaultSession": &fosite.DefaultSession{},
-		"both": newJWTSession(""), "custom": &carrying{Session: &fosite.DefaultSession{Subject: "ann"}},
+		"openid.DefaultSession":       openid.NewDefaultSession(),
+		"empty openid.DefaultSession": &openid.DefaultSession{},
+		"oauth2.JWTSession":           &oauth2.JWTSession{},
+		"fosite.DefaultSession":       &fosite.DefaultSession{},
+		"both":                        newJWTSession(""),
+		"custom":                      &carrying{Session: &fosite.DefaultSession{Subject: "ann"}},
 	} {
 		if err := fositestore.Bind(session, live); err != nil {
 			t.Errorf("%s: want no error, got %v", name, err)
@@ -47,7 +51,8 @@ func TestBind(t *testing.T) {
 		if s, ok := session.(openid.Session); ok {
 			c := s.IDTokenClaims()
 			if c.Subject != "ann" || c.Issuer != issuer || c.AuthenticationContextClassReference != "2" ||
-				len(c.AuthenticationMethodsReferences) != 2 || !c.AuthTime.Equal(time.Unix(1000, 0)) || c.Extra["sid"] != "s1" {
+				len(c.AuthenticationMethodsReferences) != 2 || !c.AuthTime.Equal(time.Unix(1000, 0)) ||
+				c.Extra["sid"] != "s1" {
 				t.Errorf("%s: want every claim of the session, got %+v", name, c)
 			}
 		}

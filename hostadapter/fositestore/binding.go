@@ -72,7 +72,11 @@ func (s *Store) inherit(ctx context.Context, g *grantstore.Grant) (issuer string
 	if row != nil {
 		issuer = row.issuer()
 		from := &row.grant
-		g.RequestID, g.SubjectID, g.SessionID, g.ClientID, g.Offline = from.RequestID, from.SubjectID, from.SessionID, from.ClientID, from.Offline
+		g.RequestID = from.RequestID
+		g.SubjectID = from.SubjectID
+		g.SessionID = from.SessionID
+		g.ClientID = from.ClientID
+		g.Offline = from.Offline
 	}
 	return issuer, err
 }
@@ -130,7 +134,9 @@ const (
 // announce has a code's sealed record say that a row belongs to it, so that no store can withhold that row:
 // without its PKCE row a code would be good without a verifier. The code is in the same batch or, where
 // writes go one by one, in the store.
-func (s *Store) announce(ctx context.Context, b *grantstore.Batch, code grantstore.Ref, field protowire.Number) error {
+func (s *Store) announce(
+	ctx context.Context, b *grantstore.Batch, code grantstore.Ref, field protowire.Number,
+) error {
 	for i := range b.Store {
 		if b.Store[i].Ref == code {
 			return s.mark(&b.Store[i], field)
@@ -182,7 +188,8 @@ func (s *Store) checkWhole(ctx context.Context, code *row) error {
 // openIDKey returns the key of the OpenID record of the code in a token request, or the zero key: it is kept
 // under the whole code.
 func openIDKey(ctx context.Context) ticketstore.Key {
-	if request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok && request != nil {
+	if request, ok := ctx.Value(fosite.AccessRequestContextKey).(fosite.AccessRequester); ok &&
+		request != nil {
 		return ticketstore.KeyOf(request.GetRequestForm().Get("code"))
 	}
 	return ticketstore.Key{}

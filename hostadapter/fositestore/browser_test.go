@@ -24,7 +24,9 @@ func (h *host) browser() *browser {
 		h.t.Fatal(err)
 	}
 	return &browser{h: h, client: &http.Client{
-		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}}
 }
 
@@ -71,10 +73,12 @@ func (b *browser) signIn(user string) *browser {
 	return b
 }
 
-// authorization returns the parameters of an authorization request; changes are name, value pairs, an empty value takes one out.
+// authorization returns the parameters of an authorization request; changes are name, value pairs, an empty
+// value takes one out.
 func authorization(changes ...string) url.Values {
 	query := url.Values{
-		"client_id": {"app"}, "redirect_uri": {redirectURI}, "response_type": {"code"}, "scope": {"openid offline_access"},
+		"client_id": {"app"}, "redirect_uri": {redirectURI}, "response_type": {"code"},
+		"scope": {"openid offline_access"},
 		"state": {state}, "nonce": {nonce},
 	}
 	for i := 0; i+1 < len(changes); i += 2 {
@@ -99,7 +103,8 @@ func (b *browser) code(changes ...string) string {
 // nobody is a client that does not authenticate by its secret.
 const nobody = "nobody"
 
-// post sends a form as the client "app", as the one in its field "as", or with the access token in its field "bearer".
+// post sends a form as the client "app", as the one in its field "as", or with the access token in its field
+// "bearer".
 func (h *host) post(path string, form url.Values) *reply {
 	client := form.Get("as")
 	if client == "" {
@@ -108,7 +113,8 @@ func (h *host) post(path string, form url.Values) *reply {
 	bearer := form.Get("bearer")
 	form.Del("as")
 	form.Del("bearer")
-	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.server.URL+path, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodPost, h.server.URL+path,
+		strings.NewReader(form.Encode()))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -167,7 +173,8 @@ func (r *reply) must(t *testing.T, status int, errorCode string) {
 // end ends the subject's sessions as an operator would.
 func (h *host) end(subject string) {
 	h.t.Helper()
-	if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{SubjectID: subject}); err != nil {
+	if _, err := h.sessions.RemoveSessions(h.t.Context(),
+		hostadapter.SessionRemoval{SubjectID: subject}); err != nil {
 		h.t.Fatalf("removing the sessions of %s: %v", subject, err)
 	}
 }

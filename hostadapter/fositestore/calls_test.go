@@ -17,8 +17,8 @@ type call struct {
 	racing bool
 }
 
-// calls are all endpoints, each called in a way that succeeds, once prepared, as long as session and store are there. The subject is
-// "ann".
+// calls are all endpoints, each called in a way that succeeds, once prepared, as long as session and store
+// are there. The subject is "ann".
 var calls = append([]call{
 	{
 		name: "authorize",
@@ -57,7 +57,8 @@ var calls = append([]call{
 		prepare: func(h *host) func() *reply {
 			b, pushed := h.browser().signIn("ann"), h.post("/par", authorization())
 			return func() *reply {
-				return b.get("/authorize", url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
+				return b.get("/authorize",
+					url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
 			}
 		},
 		endedStatus: http.StatusUnauthorized,
@@ -138,7 +139,9 @@ var calls = append([]call{
 		name: "userinfo",
 		prepare: func(h *host) func() *reply {
 			b, r := h.tokens("ann")
-			return func() *reply { return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}}) }
+			return func() *reply {
+				return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}})
+			}
 		},
 		endedStatus: http.StatusUnauthorized, endedError: "request_unauthorized",
 	},
@@ -161,7 +164,10 @@ var calls = append([]call{
 		name: "token for a code by private_key_jwt",
 		prepare: func(h *host) func() *reply {
 			code := h.browser().signIn("ann").code("client_id", asserting)
-			form := asserted(h.t, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}})
+			form := asserted(h.t,
+				url.Values{
+					"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI},
+				})
 			return func() *reply { return h.post("/token", again(form)) }
 		},
 		endedStatus: http.StatusBadRequest, endedError: "invalid_grant",
@@ -218,7 +224,8 @@ var calls = append([]call{
 			r := h.post("/token", asserted(h.t, url.Values{
 				"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI},
 			}))
-			form := asserted(h.t, url.Values{"token": {r.str("refresh_token")}, "token_type_hint": {"access_token"}})
+			form := asserted(h.t,
+				url.Values{"token": {r.str("refresh_token")}, "token_type_hint": {"access_token"}})
 			return func() *reply { return h.post("/revoke", again(form)) }
 		},
 		endedStatus: http.StatusOK,
@@ -233,7 +240,9 @@ func frontChannelCalls() (calls []call) {
 			return func() *reply { return b.get("/authorize", authorization("response_type", responseType)) }
 		}
 		calls = append(calls,
-			call{name: "authorize for " + responseType, prepare: prepare, endedStatus: http.StatusUnauthorized},
+			call{
+				name: "authorize for " + responseType, prepare: prepare, endedStatus: http.StatusUnauthorized,
+			},
 			call{
 				name: "authorize for " + responseType + " while the session ends", prepare: prepare,
 				racing: true, endedStatus: http.StatusSeeOther, endedResult: "login_required",

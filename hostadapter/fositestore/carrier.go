@@ -14,10 +14,12 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// carrier goes along with one request through all of fosite's calls. It remembers what was read, so that nothing is read twice, gathers
-// what is to be written, so that it is written once, and notes why the store failed, which fosite's errors often do not say.
+// carrier goes along with one request through all of fosite's calls. It remembers what was read, so that
+// nothing is read twice, gathers what is to be written, so that it is written once, and notes why the store
+// failed, which fosite's errors often do not say.
 type carrier struct {
-	// request is the context of the HTTP request, in which the middleware's holder is: hosts may pass a context of their own to fosite.
+	// request is the context of the HTTP request, in which the middleware's holder is: hosts may pass a
+	// context of their own to fosite.
 	request context.Context
 	// keepsPushed: a pushed authorization request is removed with its answer, not when fosite has read it.
 	keepsPushed bool
@@ -52,7 +54,8 @@ func (c *carrier) gather() {
 	c.batch = &grantstore.Batch{}
 }
 
-// taken ends the gathering and returns what was gathered. After a failure, what revokes is all that is left of it.
+// taken ends the gathering and returns what was gathered. After a failure, what revokes is all that is left
+// of it.
 func (c *carrier) taken(failed bool) *grantstore.Batch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,7 +83,8 @@ func (c *carrier) row(ref grantstore.Ref) *row {
 	return c.rows[ref]
 }
 
-// hasCode reports whether a code was read together with its whole family. One that was moved left its OpenID record in the host's store.
+// hasCode reports whether a code was read together with its whole family. One that was moved left its OpenID
+// record in the host's store.
 func (c *carrier) hasCode() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,8 +173,8 @@ func (m *carriers) release(request fosite.Requester) {
 	}
 }
 
-// from returns the carrier of a call to the Store: the provider's, or, for a host that uses the Store without the provider, one that goes
-// with fosite's token request.
+// from returns the carrier of a call to the Store: the provider's, or, for a host that uses the Store without
+// the provider, one that goes with fosite's token request.
 func (m *carriers) from(ctx context.Context) *carrier {
 	if c, ok := ctx.Value(carrierKey{}).(*carrier); ok {
 		return c

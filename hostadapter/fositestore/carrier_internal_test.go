@@ -30,7 +30,8 @@ func TestCarriersAreForgottenWithTheirRequests(t *testing.T) {
 	}
 	for deadline := time.Now().Add(time.Minute); m.access.size() > 0 || m.authorize.size() > 1; {
 		if time.Now().After(deadline) {
-			t.Fatalf("want only the carrier of the request that is held, got %d and %d", m.access.size(), m.authorize.size())
+			t.Fatalf("want only the carrier of the request that is held, got %d and %d", m.access.size(),
+				m.authorize.size())
 		}
 		runtime.GC()
 	}

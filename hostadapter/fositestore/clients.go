@@ -35,7 +35,8 @@ type clients struct {
 
 var _ logout.ClientSource = (*clients)(nil)
 
-// LogoutClient returns what the client's own methods say, else what the configured settings do. A client without either is not notified.
+// LogoutClient returns what the client's own methods say, else what the configured settings do. A client
+// without either is not notified.
 func (c *clients) LogoutClient(ctx context.Context, clientID string) (*logout.Client, error) {
 	client, err := c.store.GetClient(ctx, clientID)
 	switch {
@@ -86,9 +87,10 @@ func (c *clients) settingsOf(ctx context.Context, client fosite.Client) (*logout
 	return settings, nil
 }
 
-// FrontChannelAllowed reports whether scheme, host and port of a frontchannel_logout_uri are those of a redirect URI, as they must be
-// (Front-Channel Logout 1.0, section 2): otherwise a client could have pages of others shown, with the sid. A client whose URI is not
-// allowed is never notified by front channel, so a host refuses such a registration.
+// FrontChannelAllowed reports whether scheme, host and port of a frontchannel_logout_uri are those of a
+// redirect URI, as they must be (Front-Channel Logout 1.0, section 2): otherwise a client could have pages of
+// others shown, with the sid. A client whose URI is not allowed is never notified by front channel, so a host
+// refuses such a registration.
 func FrontChannelAllowed(uri string, redirectURIs []string) bool {
 	origin, err := originOf(uri)
 	return err == nil && slices.ContainsFunc(redirectURIs, func(redirect string) bool {

@@ -18,22 +18,23 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Config says how sessions join a server. Backend, Fosite and Store are required; Key is where clients have a logout URI or
-// ID tokens are issued.
+// Config says how sessions join a server. Backend, Fosite and Store are required; Key is where clients have a
+// logout URI or ID tokens are issued.
 type Config struct {
 	// Backend is where sessions and grants are kept. It stays the caller's to close, after the Sessions.
-	// Host.Swap.Backends and Host.Swap.BackendName name others that it may be swapped for while the server serves.
+	// Host.Swap.Backends and Host.Swap.BackendName name others that it may be swapped for while the server
+	// serves.
 	Backend sessions.Backend
 	// Fosite is the configuration that the server composes its provider with. From it come the issuer, where
 	// Host.Issuer is empty (IDTokenIssuer, else AccessTokenIssuer), and, by HKDF, the sealing keys
-	// (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live). A server whose
-	// HMAC strategy has a configuration of its own, so that GlobalSecret is empty, sets Host.Keys.
+	// (GlobalSecret, RotatedGlobalSecrets: keep a rotated secret for as long as its tokens live). A server
+	// whose HMAC strategy has a configuration of its own, so that GlobalSecret is empty, sets Host.Keys.
 	//
 	// The whole of a code or token is checked before anything is revoked, with the strategies of its
 	// oauth2.TokenRevocationHandler, oauth2.RefreshTokenGrantHandler and
-	// oauth2.AuthorizeExplicitGrantHandler, also where a struct of the host's has them in an exported field. Of
-	// a host that hides them the HMAC strategy of compose is assumed, with GlobalSecret; without one, and for
-	// tokens of another form than its "key.signature", they are revoked by their signature alone.
+	// oauth2.AuthorizeExplicitGrantHandler, also where a struct of the host's has them in an exported field.
+	// Of a host that hides them the HMAC strategy of compose is assumed, with GlobalSecret; without one, and
+	// for tokens of another form than its "key.signature", they are revoked by their signature alone.
 	//
 	// Attach fills in what fosite would at first use, and FormPostHTMLTemplate where that is nil: a page for
 	// response_mode=form_post whose content security policy the Provider sends along.
@@ -52,8 +53,8 @@ type Config struct {
 	// logout tokens, and is asked for at each of them.
 	//
 	// A server without ID tokens may leave it nil: no client is then told by back-channel logout, users are
-	// asked before they are signed out by a client, and a line is logged at start. A key that is nil or an error
-	// at start is taken to come later: that is logged, and Ready fails until it is there.
+	// asked before they are signed out by a client, and a line is logged at start. A key that is nil or an
+	// error at start is taken to come later: that is logged, and Ready fails until it is there.
 	Key func(ctx context.Context) (any, error)
 	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
 	KeyID string
@@ -82,8 +83,8 @@ type Config struct {
 	// to the server).
 	MayIntrospect func(ctx context.Context, client fosite.Client, token fosite.AccessRequester) bool
 
-	// Host is everything else: cookie, lifetimes, logout, former issuers, lost keys. What is set in it goes before what
-	// follows from the fields above.
+	// Host is everything else: cookie, lifetimes, logout, former issuers, lost keys. What is set in it goes
+	// before what follows from the fields above.
 	Host hostadapter.Config
 }
 
@@ -124,8 +125,9 @@ func (c *Config) check() error {
 		errs = append(errs, invalidf("RefreshGrace", "is negative"))
 	}
 	if _, keeps := c.Store.(legacyStorage); c.Store != nil && !c.LegacyUntil.IsZero() && !keeps {
-		errs = append(errs, invalidf("LegacyUntil", "is set, but store is a %T, which kept no tokens: it has to implement oauth2.CoreStorage and "+
-			"oauth2.TokenRevocationStorage", c.Store))
+		errs = append(errs,
+			invalidf("LegacyUntil", "is set, but store is a %T, which kept no tokens: it has "+
+				"to implement oauth2.CoreStorage and oauth2.TokenRevocationStorage", c.Store))
 	}
 	return errors.Join(errs...)
 }
@@ -137,9 +139,12 @@ func (c *Config) prepareIssuer(host *hostadapter.Config) error {
 	case host.Issuer != "" && ofIDTokens != "" && host.Issuer != ofIDTokens:
 		return invalidf("Host.Issuer", "differs from Fosite.IDTokenIssuer")
 	case host.Issuer == "" && ofIDTokens == "" && ofAccessTokens == "":
-		return invalidf("Host.Issuer", "is empty, and so are Fosite.IDTokenIssuer and Fosite.AccessTokenIssuer: one of them is needed")
+		return invalidf("Host.Issuer",
+			"is empty, and so are Fosite.IDTokenIssuer and Fosite.AccessTokenIssuer: one of them is needed")
 	case host.Issuer == "" && ofIDTokens == "" && !isWebURL(ofAccessTokens):
-		return invalidf("Host.Issuer", "is empty, and Fosite.AccessTokenIssuer is not an http or https URL: set Host.Issuer to the server's URL")
+		return invalidf("Host.Issuer",
+			"is empty, and Fosite.AccessTokenIssuer is not an http or https URL: set Host.Issuer to the "+
+				"server's URL")
 	}
 	host.Issuer = cmp.Or(host.Issuer, ofIDTokens, ofAccessTokens)
 	return nil
@@ -156,8 +161,11 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 		return nil
 	}
 	if len(c.Fosite.GlobalSecret) == 0 {
-		return invalidf("Host.Keys", "is empty, and so is Fosite.GlobalSecret, which they are derived from otherwise: set Host.Keys to secrets "+
-			"of at least %d bytes, as a server does whose HMAC strategy has a configuration of its own", hostadapter.MinKey)
+		return invalidf("Host.Keys",
+			"is empty, and so is Fosite.GlobalSecret, which they are derived from otherwise: set Host.Keys "+
+				"to secrets "+
+				"of at least %d bytes, as a server does whose HMAC strategy has a configuration of its own",
+			hostadapter.MinKey)
 	}
 	current, err := c.Fosite.GetGlobalSecret(ctx)
 	if err != nil {
@@ -173,7 +181,8 @@ func (c *Config) prepareKeys(ctx context.Context, host *hostadapter.Config) erro
 			if i > 0 {
 				field = fmt.Sprintf("Fosite.RotatedGlobalSecrets[%d]", i-1)
 			}
-			return invalidf(field, "is shorter than %d bytes: where it cannot be longer, set Host.Keys", hostadapter.MinKey)
+			return invalidf(field, "is shorter than %d bytes: where it cannot be longer, set Host.Keys",
+				hostadapter.MinKey)
 		}
 		key, err := hkdf.Key(sha256.New, secret, nil, "fosite-sessions sealing secret v1", hostadapter.MinKey)
 		if err != nil {
@@ -188,7 +197,9 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 	if c.Key == nil {
 		if host.Signer == nil {
 			host.Signer = noKey{}
-			logger(host).WarnContext(ctx, "no signing key (Config.Key): no client is told by back-channel logout that a session has ended")
+			logger(host).WarnContext(ctx,
+				"no signing key (Config.Key): no client is told by back-channel logout that a session "+
+					"has ended")
 		}
 		return nil
 	}
@@ -198,14 +209,16 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		// A key of a kind that cannot sign is better found now than at the first removal.
 		switch err := keys.ready(ctx); {
 		case errors.Is(err, errNoKey):
-			logger(host).WarnContext(ctx, "signing key (Config.Key) is not there yet: Ready fails until it is", "error", err)
+			logger(host).WarnContext(ctx,
+				"signing key (Config.Key) is not there yet: Ready fails until it is", "error", err)
 		case err != nil:
 			return fmt.Errorf("fositestore: Config.Key: %w", err)
 		}
 	}
 	if host.Hints == nil && c.Fosite != nil {
 		host.Hints = &idTokenHints{
-			keys: keys, former: c.FormerKeys, clients: c.Store, issuers: append([]string{host.Issuer}, host.FormerIssuers...),
+			keys: keys, former: c.FormerKeys, clients: c.Store,
+			issuers: append([]string{host.Issuer}, host.FormerIssuers...),
 		}
 	}
 	return nil

@@ -50,15 +50,24 @@ func TestConfigNamesEveryFieldAtFault(t *testing.T) {
 		}
 	}
 	for field, change := range map[string]func(*fositestore.Config){
-		"Host.Issuer":                    func(c *fositestore.Config) { c.Host.Issuer = "https://other.example" },
-		"Issuer":                         func(c *fositestore.Config) { c.Fosite.IDTokenIssuer = "ftp://example" },
-		"Fosite.GlobalSecret":            func(c *fositestore.Config) { c.Fosite.GlobalSecret = []byte("short") },
-		"Fosite.RotatedGlobalSecrets[0]": func(c *fositestore.Config) { c.Fosite.RotatedGlobalSecrets = [][]byte{[]byte("short")} },
-		"Lifetime.IdleTimeout":           func(c *fositestore.Config) { c.Host.Lifetime.IdleTimeout = -1 },
+		"Host.Issuer": func(c *fositestore.Config) {
+			c.Host.Issuer = "https://other.example"
+		},
+		"Issuer": func(c *fositestore.Config) {
+			c.Fosite.IDTokenIssuer = "ftp://example"
+		},
+		"Fosite.GlobalSecret": func(c *fositestore.Config) {
+			c.Fosite.GlobalSecret = []byte("short")
+		},
+		"Fosite.RotatedGlobalSecrets[0]": func(c *fositestore.Config) {
+			c.Fosite.RotatedGlobalSecrets = [][]byte{[]byte("short")}
+		},
+		"Lifetime.IdleTimeout": func(c *fositestore.Config) { c.Host.Lifetime.IdleTimeout = -1 },
 	} {
 		config := validConfig(t)
 		change(&config)
-		if sessions, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "invalid Config."+field+":") {
+		if sessions, err := fositestore.Attach(t.Context(), config); err == nil ||
+			!strings.Contains(err.Error(), "invalid Config."+field+":") {
 			t.Errorf("want an error that names %s, got %v, %v", field, sessions, err)
 		}
 	}
@@ -70,7 +79,8 @@ func TestConfigRefusesItsOwnStore(t *testing.T) {
 	config := validConfig(t)
 	config.Store = h.sessions.Store()
 	var wrong *ticketstore.FieldError
-	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) || wrong.Field != "Config.Store" {
+	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) ||
+		wrong.Field != "Config.Store" {
 		t.Errorf("want an error that names store, got %v", err)
 	}
 }
@@ -85,7 +95,8 @@ func (o opaque) Algs() []josev3.SignatureAlgorithm { return []josev3.SignatureAl
 func (o opaque) SignPayload(payload []byte, _ josev3.SignatureAlgorithm) ([]byte, error) {
 	hash := crypto.SHA256.New()
 	hash.Write(payload)
-	return rsa.SignPSS(rand.Reader, o.key, crypto.SHA256, hash.Sum(nil), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+	return rsa.SignPSS(rand.Reader, o.key, crypto.SHA256, hash.Sum(nil),
+		&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 }
 
 func TestSigningKeys(t *testing.T) {
@@ -103,12 +114,19 @@ func TestSigningKeys(t *testing.T) {
 		algorithm, kid string
 		plain          any
 	}{
-		"RSA":                {rsaKey, "RS256", "configured", rsaKey},
-		"ECDSA":              {signingKey(), "ES256", "configured", signingKey()},
-		"Ed25519":            {edKey, "EdDSA", "configured", edKey},
-		"go-jose v3":         {&josev3.JSONWebKey{Key: rsaKey, KeyID: "v3", Algorithm: "PS256"}, "PS256", "v3", rsaKey},
-		"go-jose v3, value":  {josev3.JSONWebKey{Key: signingKey(), KeyID: "v3", Algorithm: "ES256"}, "ES256", "v3", signingKey()},
-		"go-jose v4":         {&jose.JSONWebKey{Key: edKey, KeyID: "v4", Algorithm: "EdDSA"}, "EdDSA", "v4", edKey},
+		"RSA":     {rsaKey, "RS256", "configured", rsaKey},
+		"ECDSA":   {signingKey(), "ES256", "configured", signingKey()},
+		"Ed25519": {edKey, "EdDSA", "configured", edKey},
+		"go-jose v3": {
+			&josev3.JSONWebKey{Key: rsaKey, KeyID: "v3", Algorithm: "PS256"}, "PS256", "v3", rsaKey,
+		},
+		"go-jose v3, value": {
+			josev3.JSONWebKey{Key: signingKey(), KeyID: "v3", Algorithm: "ES256"}, "ES256", "v3",
+			signingKey(),
+		},
+		"go-jose v4": {
+			&jose.JSONWebKey{Key: edKey, KeyID: "v4", Algorithm: "EdDSA"}, "EdDSA", "v4", edKey,
+		},
 		"go-jose v3, opaque": {opaque{rsaKey}, "PS256", "opaque", rsaKey},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +137,8 @@ func TestSigningKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(test.algorithm)})
+			signed, err := jose.ParseSignedCompact(token,
+				[]jose.SignatureAlgorithm{jose.SignatureAlgorithm(test.algorithm)})
 			if err != nil {
 				t.Fatalf("want %s: %v", test.algorithm, err)
 			}
@@ -133,19 +152,22 @@ func TestSigningKeys(t *testing.T) {
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("want the hint verified, also after its exp, got %v (-want +got):\n%s", err, diff)
 			}
-			if _, err := hints.Verify(t.Context(), hint[:len(hint)-8]+"AAAAAAAA"); !errors.Is(err, hostadapter.ErrHintUnverified) {
+			if _, err := hints.Verify(t.Context(), hint[:len(hint)-8]+"AAAAAAAA"); !errors.Is(err,
+				hostadapter.ErrHintUnverified) {
 				t.Errorf("a hint with another signature: got %v, want ErrHintUnverified", err)
 			}
 		})
 	}
 	for name, key := range map[string]any{
 		"secret": []byte("secret"), "public half": &signingKey().PublicKey,
-		"wrong algorithm": &josev3.JSONWebKey{Key: rsaKey, Algorithm: "ES256"}, "none": &josev3.JSONWebKey{Key: rsaKey, Algorithm: "none"},
-		"shared secret": &josev3.JSONWebKey{Key: []byte("secret"), Algorithm: "HS256"},
+		"wrong algorithm": &josev3.JSONWebKey{Key: rsaKey, Algorithm: "ES256"},
+		"none":            &josev3.JSONWebKey{Key: rsaKey, Algorithm: "none"},
+		"shared secret":   &josev3.JSONWebKey{Key: []byte("secret"), Algorithm: "HS256"},
 	} {
 		config := validConfig(t)
 		config.Key = keyOf(key)
-		if _, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "Config.Key") {
+		if _, err := fositestore.Attach(t.Context(), config); err == nil ||
+			!strings.Contains(err.Error(), "Config.Key") {
 			t.Errorf("%s: want an error that names the key, got %v", name, err)
 		}
 	}
@@ -169,11 +191,15 @@ func TestClientsLogoutSettings(t *testing.T) {
 	t.Parallel()
 	memory := storage.NewMemoryStore()
 	memory.Clients["own"] = &logoutClient{
-		&fosite.DefaultClient{ID: "own", RedirectURIs: []string{"https://own.example:443/callback"}}, "https://own.example/logout",
+		&fosite.DefaultClient{ID: "own", RedirectURIs: []string{"https://own.example:443/callback"}},
+		"https://own.example/logout",
 	}
 	// Front-Channel Logout 1.0, section 2: scheme, host and port MUST be those of a redirect URI.
 	memory.Clients["elsewhere"] = &logoutClient{
-		&fosite.DefaultClient{ID: "elsewhere", RedirectURIs: []string{"https://elsewhere.example:8443/cb", "http://elsewhere.example"}},
+		&fosite.DefaultClient{
+			ID:           "elsewhere",
+			RedirectURIs: []string{"https://elsewhere.example:8443/cb", "http://elsewhere.example"},
+		},
 		"https://elsewhere.example/logout",
 	}
 	memory.Clients["mapped"] = &fosite.DefaultClient{ID: "mapped"}
@@ -190,20 +216,24 @@ func TestClientsLogoutSettings(t *testing.T) {
 	for id, want := range map[string]*logout.Client{
 		"own": {
 			ClientID: "own", BackChannelLogoutURI: "https://own.example/logout", SessionRequired: true,
-			FrontChannelLogoutURI: "https://own.example/logout/front", FrontChannelSessionRequired: true, PostLogoutRedirectURIs: bye,
+			FrontChannelLogoutURI: "https://own.example/logout/front", FrontChannelSessionRequired: true,
+			PostLogoutRedirectURIs: bye,
 		},
 		"elsewhere": {
-			ClientID: "elsewhere", BackChannelLogoutURI: "https://elsewhere.example/logout", SessionRequired: true,
+			ClientID: "elsewhere", BackChannelLogoutURI: "https://elsewhere.example/logout",
+			SessionRequired:             true,
 			FrontChannelSessionRequired: true, PostLogoutRedirectURIs: bye,
 		},
-		"mapped": {ClientID: "mapped", BackChannelLogoutURI: "https://mapped.example/logout"}, "plain": {ClientID: "plain"},
+		"mapped": {ClientID: "mapped", BackChannelLogoutURI: "https://mapped.example/logout"},
+		"plain":  {ClientID: "plain"},
 	} {
 		got, err := fositestore.LogoutClient(t.Context(), sessions, id)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("client %s: %v (-want +got):\n%s", id, err, diff)
 		}
 	}
-	if _, err := fositestore.LogoutClient(t.Context(), sessions, "nobody"); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := fositestore.LogoutClient(t.Context(), sessions,
+		"nobody"); !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("unknown client: want ErrNotFound, got %v", err)
 	}
 }

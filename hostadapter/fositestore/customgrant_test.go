@@ -18,13 +18,16 @@ import (
 
 const exchangeGrant = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-// exchangeHandler is a grant handler of a host's own: it reads a token of the user's, and answers with an error of its own where it cannot.
+// exchangeHandler is a grant handler of a host's own: it reads a token of the user's, and answers with an
+// error of its own where it cannot.
 type exchangeHandler struct {
 	store  *fositestore.Store
 	refuse func(err error) error
 }
 
-func (h *exchangeHandler) HandleTokenEndpointRequest(ctx context.Context, request fosite.AccessRequester) error {
+func (h *exchangeHandler) HandleTokenEndpointRequest(
+	ctx context.Context, request fosite.AccessRequester,
+) error {
 	_, signature, _ := strings.Cut(request.GetRequestForm().Get("subject_token"), ".")
 	_, err := h.store.GetAccessTokenSession(ctx, signature, request.GetSession())
 	if err == nil {
@@ -33,13 +36,17 @@ func (h *exchangeHandler) HandleTokenEndpointRequest(ctx context.Context, reques
 	return h.refuse(err)
 }
 
-func (h *exchangeHandler) PopulateTokenEndpointResponse(context.Context, fosite.AccessRequester, fosite.AccessResponder) error {
+func (h *exchangeHandler) PopulateTokenEndpointResponse(
+	context.Context, fosite.AccessRequester, fosite.AccessResponder,
+) error {
 	return nil
 }
 func (h *exchangeHandler) CanSkipClientAuth(context.Context, fosite.AccessRequester) bool {
 	return false
 }
-func (h *exchangeHandler) CanHandleTokenEndpointRequest(_ context.Context, request fosite.AccessRequester) bool {
+func (h *exchangeHandler) CanHandleTokenEndpointRequest(
+	_ context.Context, request fosite.AccessRequester,
+) bool {
 	return request.GetGrantTypes().ExactOne(exchangeGrant)
 }
 
@@ -48,7 +55,9 @@ func TestCustomGrantKeepsItsErrors(t *testing.T) {
 	t.Parallel()
 	handler := &exchangeHandler{}
 	var own atomic.Pointer[fosite.RFC6749Error]
-	handler.refuse = func(err error) error { return own.Load().WithWrap(err).WithHint("The host's own hint.") }
+	handler.refuse = func(err error) error {
+		return own.Load().WithWrap(err).WithHint("The host's own hint.")
+	}
 	h := newHost(t, func(h *host, _ *fositestore.Config) {
 		app, _ := h.memory.Clients["app"].(*fosite.DefaultClient)
 		app.GrantTypes = append(slices.Clone(app.GrantTypes), exchangeGrant)
@@ -63,15 +72,20 @@ func TestCustomGrantKeepsItsErrors(t *testing.T) {
 	h.end("ann")
 	invalidTarget := &fosite.RFC6749Error{ErrorField: "invalid_target", CodeField: http.StatusBadRequest}
 	for _, want := range []*fosite.RFC6749Error{
-		fosite.ErrRequestUnauthorized, fosite.ErrInvalidRequest, fosite.ErrAccessDenied, fosite.ErrInvalidScope, fosite.ErrInvalidGrant, invalidTarget,
+		fosite.ErrRequestUnauthorized, fosite.ErrInvalidRequest, fosite.ErrAccessDenied,
+		fosite.ErrInvalidScope, fosite.ErrInvalidGrant, invalidTarget,
 		fosite.ErrInvalidClient, fosite.ErrUnauthorizedClient,
 	} {
-		for what, token := range map[string]string{"an ended session's": r.str("access_token"), "an unknown": "a.b"} {
+		for what, token := range map[string]string{
+			"an ended session's": r.str("access_token"), "an unknown": "a.b",
+		} {
 			own.Store(want)
 			got := h.post("/token", url.Values{"grant_type": {exchangeGrant}, "subject_token": {token}})
 			got.must(t, want.CodeField, want.ErrorField)
-			if description := got.str("error_description"); !strings.Contains(description, "The host's own hint.") {
-				t.Errorf("%s token: %s: want the handler's own hint, got %q", what, want.ErrorField, description)
+			if description := got.str("error_description"); !strings.Contains(description,
+				"The host's own hint.") {
+				t.Errorf("%s token: %s: want the handler's own hint, got %q", what, want.ErrorField,
+					description)
 			}
 		}
 	}

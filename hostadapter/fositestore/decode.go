@@ -49,7 +49,9 @@ func decodeRequest(message *requestpb.Request, client fosite.Client, session fos
 }
 
 // decodeAuthorizeRequest returns a stored pushed request, which has no session.
-func decodeAuthorizeRequest(message *requestpb.Request, client fosite.Client) (*fosite.AuthorizeRequest, error) {
+func decodeAuthorizeRequest(
+	message *requestpb.Request, client fosite.Client,
+) (*fosite.AuthorizeRequest, error) {
 	authorize := message.GetAuthorize()
 	request := &fosite.AuthorizeRequest{
 		ResponseTypes:        arguments(authorize.GetResponseTypes()),
@@ -96,8 +98,9 @@ func decodeLang(lang string) language.Tag {
 	return language.Make(lang)
 }
 
-// hydrate fills the session that fosite passes with what was stored. What was stored replaces what the session held, but for expiries that
-// were not stored: fosite sets those of the new tokens before it reads a code again.
+// hydrate fills the session that fosite passes with what was stored. What was stored replaces what the
+// session held, but for expiries that were not stored: fosite sets those of the new tokens before it reads a
+// code again.
 func hydrate(session fosite.Session, stored *requestpb.Session) error {
 	switch kind := stored.GetKind().(type) {
 	case nil:
@@ -114,7 +117,8 @@ func hydrate(session fosite.Session, stored *requestpb.Session) error {
 	return errData
 }
 
-// newOfKind returns an empty session of the type that was stored, or nil for one of the host's own and for none.
+// newOfKind returns an empty session of the type that was stored, or nil for one of the host's own and for
+// none.
 func newOfKind(stored *requestpb.Session) fosite.Session {
 	switch stored.GetKind().(type) {
 	case *requestpb.Session_OpenId:
@@ -127,8 +131,11 @@ func newOfKind(stored *requestpb.Session) fosite.Session {
 	return nil
 }
 
-// hydrateAs fills a session of type *S directly, and one of another type by way of JSON, in which the types name the expiries differently.
-func hydrateAs[S any, M interface{ GetExpiresAt() []*requestpb.Expiry }](session fosite.Session, message M, fill func(*S, M)) error {
+// hydrateAs fills a session of type *S directly, and one of another type by way of JSON, in which the types
+// name the expiries differently.
+func hydrateAs[S any, M interface{ GetExpiresAt() []*requestpb.Expiry }](
+	session fosite.Session, message M, fill func(*S, M),
+) error {
 	if s, ok := any(session).(*S); ok {
 		fill(s, message)
 		return nil
@@ -171,11 +178,13 @@ func hydrateOpenID(s *openid.DefaultSession, message *requestpb.OpenIDSession) {
 		s.Claims = &jwt.IDTokenClaims{}
 	}
 	*s.Claims = jwt.IDTokenClaims{
-		JTI: c.GetJti(), Issuer: c.GetIssuer(), Subject: c.GetSubject(), Audience: c.GetAudience(), Nonce: c.GetNonce(),
+		JTI: c.GetJti(), Issuer: c.GetIssuer(), Subject: c.GetSubject(), Audience: c.GetAudience(),
+		Nonce:     c.GetNonce(),
 		ExpiresAt: decodeMoment(c.GetExpiresAt()), IssuedAt: decodeMoment(c.GetIssuedAt()),
 		RequestedAt: decodeMoment(c.GetRequestedAt()), AuthTime: decodeMoment(c.GetAuthTime()),
 		AccessTokenHash: c.GetAccessTokenHash(), AuthenticationContextClassReference: c.GetAcr(),
-		AuthenticationMethodsReferences: c.GetAmr(), CodeHash: c.GetCodeHash(), Extra: decodeObject(c.GetExtra()),
+		AuthenticationMethodsReferences: c.GetAmr(), CodeHash: c.GetCodeHash(),
+		Extra: decodeObject(c.GetExtra()),
 	}
 }
 
@@ -193,8 +202,10 @@ func hydrateJWT(s *oauth2.JWTSession, message *requestpb.JWTSession) {
 	}
 	*s.JWTClaims = jwt.JWTClaims{
 		Subject: c.GetSubject(), Issuer: c.GetIssuer(), Audience: c.GetAudience(), JTI: c.GetJti(),
-		IssuedAt: decodeMoment(c.GetIssuedAt()), NotBefore: decodeMoment(c.GetNotBefore()), ExpiresAt: decodeMoment(c.GetExpiresAt()),
-		Scope: c.GetScope(), Extra: decodeObject(c.GetExtra()), ScopeField: jwt.JWTScopeFieldEnum(c.GetScopeField()),
+		IssuedAt: decodeMoment(c.GetIssuedAt()), NotBefore: decodeMoment(c.GetNotBefore()),
+		ExpiresAt: decodeMoment(c.GetExpiresAt()),
+		Scope:     c.GetScope(), Extra: decodeObject(c.GetExtra()),
+		ScopeField: jwt.JWTScopeFieldEnum(c.GetScopeField()),
 	}
 	if c.GetHasScope() && s.JWTClaims.Scope == nil {
 		s.JWTClaims.Scope = []string{}
@@ -203,7 +214,9 @@ func hydrateJWT(s *oauth2.JWTSession, message *requestpb.JWTSession) {
 
 func hydratePlain(s *fosite.DefaultSession, message *requestpb.PlainSession) {
 	s.ExpiresAt = decodeExpiry(s.ExpiresAt, message.GetExpiresAt())
-	s.Username, s.Subject, s.Extra = message.GetUsername(), message.GetSubject(), decodeObject(message.GetExtra())
+	s.Username = message.GetUsername()
+	s.Subject = message.GetSubject()
+	s.Extra = decodeObject(message.GetExtra())
 }
 
 func decodeHeaders(headers *jwt.Headers, message *requestpb.Headers) *jwt.Headers {
@@ -217,7 +230,9 @@ func decodeHeaders(headers *jwt.Headers, message *requestpb.Headers) *jwt.Header
 	return headers
 }
 
-func decodeExpiry(expiry map[fosite.TokenType]time.Time, list []*requestpb.Expiry) map[fosite.TokenType]time.Time {
+func decodeExpiry(
+	expiry map[fosite.TokenType]time.Time, list []*requestpb.Expiry,
+) map[fosite.TokenType]time.Time {
 	if expiry == nil && len(list) > 0 {
 		expiry = make(map[fosite.TokenType]time.Time, len(list)+1)
 	}

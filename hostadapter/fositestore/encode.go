@@ -22,7 +22,8 @@ const dataVersion = 1
 
 // encoding says what of a request is stored.
 type encoding struct {
-	// withoutSession leaves the session out: of pushed requests, which have none, and of PKCE records, whose session nobody reads.
+	// withoutSession leaves the session out: of pushed requests, which have none, and of PKCE records, whose
+	// session nobody reads.
 	withoutSession bool
 	// dropFormFields are fields of the form that must not be stored.
 	dropFormFields []string
@@ -89,7 +90,8 @@ func encodeForm(form url.Values, drop []string) []*requestpb.Field {
 	return fields
 }
 
-// encodeSession encodes fosite's own session types field by field, which costs a tenth of JSON, and any other in its own JSON.
+// encodeSession encodes fosite's own session types field by field, which costs a tenth of JSON, and any other
+// in its own JSON.
 func encodeSession(session fosite.Session) (*requestpb.Session, error) {
 	switch s := session.(type) {
 	case nil:
@@ -126,7 +128,9 @@ func encodeSession(session fosite.Session) (*requestpb.Session, error) {
 }
 
 func encodeOpenID(s *openid.DefaultSession) (*requestpb.OpenIDSession, error) {
-	message := &requestpb.OpenIDSession{ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject}
+	message := &requestpb.OpenIDSession{
+		ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject,
+	}
 	if c := s.Claims; c != nil {
 		extra, err := encodeObject(c.Extra)
 		if err != nil {
@@ -146,7 +150,9 @@ func encodeOpenID(s *openid.DefaultSession) (*requestpb.OpenIDSession, error) {
 }
 
 func encodeJWT(s *oauth2.JWTSession) (*requestpb.JWTSession, error) {
-	message := &requestpb.JWTSession{ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject}
+	message := &requestpb.JWTSession{
+		ExpiresAt: encodeExpiry(s.ExpiresAt), Username: s.Username, Subject: s.Subject,
+	}
 	if c := s.JWTClaims; c != nil {
 		extra, err := encodeObject(c.Extra)
 		if err != nil {
@@ -154,8 +160,9 @@ func encodeJWT(s *oauth2.JWTSession) (*requestpb.JWTSession, error) {
 		}
 		message.Claims = &requestpb.JWTClaims{
 			Subject: c.Subject, Issuer: c.Issuer, Audience: c.Audience, Jti: c.JTI,
-			IssuedAt: encodeMoment(c.IssuedAt), NotBefore: encodeMoment(c.NotBefore), ExpiresAt: encodeMoment(c.ExpiresAt),
-			Scope: c.Scope, HasScope: c.Scope != nil, Extra: extra, ScopeField: int32(c.ScopeField),
+			IssuedAt: encodeMoment(c.IssuedAt), NotBefore: encodeMoment(c.NotBefore),
+			ExpiresAt: encodeMoment(c.ExpiresAt),
+			Scope:     c.Scope, HasScope: c.Scope != nil, Extra: extra, ScopeField: int32(c.ScopeField),
 		}
 	}
 	headers, err := encodeHeaders(s.JWTHeader)

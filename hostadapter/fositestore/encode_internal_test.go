@@ -34,9 +34,13 @@ func (s *tenantSession) Clone() fosite.Session {
 func randomRequest(r *rand.Rand) *fosite.Request {
 	return &fosite.Request{
 		ID: randomText(r), RequestedAt: randomTime(r), Client: &fosite.DefaultClient{ID: "client"},
-		RequestedScope: randomTexts(r), GrantedScope: randomTexts(r), RequestedAudience: randomTexts(r), GrantedAudience: randomTexts(r),
-		Form:    url.Values{"scope": randomTexts(r), "": {""}, "bytes": {"\xff\xfe", randomText(r)}, randomText(r): nil},
-		Session: randomSession(r), Lang: []language.Tag{language.Und, language.German, language.MustParse("en-GB")}[r.IntN(3)],
+		RequestedScope: randomTexts(r), GrantedScope: randomTexts(r), RequestedAudience: randomTexts(r),
+		GrantedAudience: randomTexts(r),
+		Form: url.Values{
+			"scope": randomTexts(r), "": {""}, "bytes": {"\xff\xfe", randomText(r)}, randomText(r): nil,
+		},
+		Session: randomSession(r),
+		Lang:    []language.Tag{language.Und, language.German, language.MustParse("en-GB")}[r.IntN(3)],
 	}
 }
 
@@ -48,8 +52,10 @@ func randomSession(r *rand.Rand) fosite.Session {
 		s := &oauth2.JWTSession{ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r)}
 		if r.IntN(4) > 0 {
 			s.JWTClaims = &jwt.JWTClaims{
-				Subject: randomText(r), Issuer: randomText(r), Audience: randomTexts(r), JTI: randomText(r), IssuedAt: randomTime(r),
-				NotBefore: randomTime(r), ExpiresAt: randomTime(r), Scope: [][]string{nil, {}, {"a", "b"}}[r.IntN(3)],
+				Subject: randomText(r), Issuer: randomText(r), Audience: randomTexts(r), JTI: randomText(r),
+				IssuedAt:  randomTime(r),
+				NotBefore: randomTime(r), ExpiresAt: randomTime(r),
+				Scope: [][]string{nil, {}, {"a", "b"}}[r.IntN(3)],
 				Extra: randomObject(r, 2), ScopeField: jwt.JWTScopeFieldEnum(r.IntN(4)),
 			}
 			s.JWTHeader = &jwt.Headers{Extra: randomObject(r, 2)}
@@ -57,7 +63,8 @@ func randomSession(r *rand.Rand) fosite.Session {
 		return s
 	case 2:
 		return &fosite.DefaultSession{
-			ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r), Extra: randomObject(r, 2),
+			ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r),
+			Extra: randomObject(r, 2),
 		}
 	}
 	// JSON knows fewer types of numbers than Go, and no text that is not UTF-8.
@@ -76,10 +83,13 @@ func randomOpenID(r *rand.Rand) *openid.DefaultSession {
 	s := &openid.DefaultSession{ExpiresAt: randomExpiry(r), Username: randomText(r), Subject: randomText(r)}
 	if r.IntN(4) > 0 {
 		s.Claims = &jwt.IDTokenClaims{
-			JTI: randomText(r), Issuer: randomText(r), Subject: randomText(r), Audience: randomTexts(r), Nonce: randomText(r),
-			ExpiresAt: randomTime(r), IssuedAt: randomTime(r), RequestedAt: randomTime(r), AuthTime: randomTime(r),
+			JTI: randomText(r), Issuer: randomText(r), Subject: randomText(r), Audience: randomTexts(r),
+			Nonce:     randomText(r),
+			ExpiresAt: randomTime(r), IssuedAt: randomTime(r), RequestedAt: randomTime(r),
+			AuthTime:        randomTime(r),
 			AccessTokenHash: randomText(r), AuthenticationContextClassReference: randomText(r),
-			AuthenticationMethodsReferences: randomTexts(r), CodeHash: randomText(r), Extra: randomObject(r, 2),
+			AuthenticationMethodsReferences: randomTexts(r), CodeHash: randomText(r),
+			Extra: randomObject(r, 2),
 		}
 		s.Headers = &jwt.Headers{Extra: randomObject(r, 2)}
 	}
@@ -90,11 +100,16 @@ func randomExpiry(r *rand.Rand) map[fosite.TokenType]time.Time {
 	if r.IntN(4) == 0 {
 		return nil
 	}
-	return map[fosite.TokenType]time.Time{fosite.AccessToken: randomTime(r), fosite.RefreshToken: randomTime(r), fosite.TokenType(randomText(r)): randomTime(r)}
+	return map[fosite.TokenType]time.Time{
+		fosite.AccessToken: randomTime(r), fosite.RefreshToken: randomTime(r),
+		fosite.TokenType(randomText(r)): randomTime(r),
+	}
 }
 
 func randomText(r *rand.Rand) string {
-	return []string{"", "a", "Ä\"\\\n", "ory_at_x.y", fmt.Sprint(r.Uint64()), "\xff\xfe", "\x00", "\u202etxt"}[r.IntN(8)]
+	return []string{
+		"", "a", "Ä\"\\\n", "ory_at_x.y", fmt.Sprint(r.Uint64()), "\xff\xfe", "\x00", "\u202etxt",
+	}[r.IntN(8)]
 }
 
 func randomTexts(r *rand.Rand) []string {
@@ -172,7 +187,9 @@ func TestRequestsRoundTrip(t *testing.T) {
 			t.Fatalf("seed %d: session: %v", seed, err)
 		}
 		got := decodeRequest(message, want.Client, session)
-		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool {
+			return a == b
+		})); diff != "" {
 			t.Fatalf("seed %d: want the request as it was (-want +got):\n%s", seed, diff)
 		}
 	}
@@ -183,11 +200,13 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 	redirect, _ := url.Parse("https://app.example/cb?x=1")
 	want := &fosite.AuthorizeRequest{
 		ResponseTypes: fosite.Arguments{"code", "id_token"}, RedirectURI: redirect, State: "st\xffate",
-		HandledResponseTypes: fosite.Arguments{"code"}, ResponseMode: fosite.ResponseModeFormPost, DefaultResponseMode: fosite.ResponseModeQuery,
+		HandledResponseTypes: fosite.Arguments{"code"}, ResponseMode: fosite.ResponseModeFormPost,
+		DefaultResponseMode: fosite.ResponseModeQuery,
 		Request: fosite.Request{
-			ID: "id", RequestedAt: time.Unix(1, 2).UTC(), Client: &fosite.DefaultClient{ID: "client"}, RequestedScope: fosite.Arguments{"openid"},
-			Form:    url.Values{"nonce": {"n"}, "client_secret": {"s"}, "client_assertion": {"a"}},
-			Session: openid.NewDefaultSession(),
+			ID: "id", RequestedAt: time.Unix(1, 2).UTC(), Client: &fosite.DefaultClient{ID: "client"},
+			RequestedScope: fosite.Arguments{"openid"},
+			Form:           url.Values{"nonce": {"n"}, "client_secret": {"s"}, "client_assertion": {"a"}},
+			Session:        openid.NewDefaultSession(),
 		},
 	}
 	data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: notStored})
@@ -203,7 +222,9 @@ func TestPushedRequestsRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Session, want.Form = nil, url.Values{"nonce": {"n"}}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(func(a, b language.Tag) bool {
+		return a == b
+	})); diff != "" {
 		t.Errorf("want the request without session and credentials (-want +got):\n%s", diff)
 	}
 }
@@ -224,7 +245,8 @@ func TestSessionsOfAnotherType(t *testing.T) {
 				t.Fatalf("%T to %T: %v", from, to, err)
 			}
 			if to.GetSubject() != "ann" || SessionIDOf(to) != "s1" {
-				t.Errorf("%T to %T: want subject and sid, got %q and %q", from, to, to.GetSubject(), SessionIDOf(to))
+				t.Errorf("%T to %T: want subject and sid, got %q and %q", from, to, to.GetSubject(),
+					SessionIDOf(to))
 			}
 		}
 	}
@@ -266,7 +288,9 @@ func BenchmarkDecode(b *testing.B) {
 	session.Claims.Add("sid", "s1")
 	session.SetExpiresAt(fosite.AccessToken, time.Now())
 	request := fosite.NewRequest()
-	request.ID, request.GrantedScope, request.Session = "id", fosite.Arguments{"openid", "offline_access"}, session
+	request.ID = "id"
+	request.GrantedScope = fosite.Arguments{"openid", "offline_access"}
+	request.Session = session
 	data, err := encodeRequest(request, encoding{})
 	if err != nil {
 		b.Fatal(err)

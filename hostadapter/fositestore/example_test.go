@@ -20,9 +20,12 @@ import (
 	"github.com/fosite-sessions/sessions/plugin"
 )
 
-// What the server has without sessions: its fosite configuration, its store of clients, its key, a router, a login form.
+// What the server has without sessions: its fosite configuration, its store of clients, its key, a router, a
+// login form.
 var (
-	config        = &fosite.Config{IDTokenIssuer: "https://id.example.com", GlobalSecret: []byte(os.Getenv("SECRET"))}
+	config = &fosite.Config{
+		IDTokenIssuer: "https://id.example.com", GlobalSecret: []byte(os.Getenv("SECRET")),
+	}
 	store         = storage.NewMemoryStore()
 	privateKey, _ = rsa.GenerateKey(rand.Reader, 2048)
 	router        = mux.NewRouter()
@@ -45,14 +48,17 @@ func check(err error) {
 // A server with a router of gorilla/mux gets sessions. README shows the lines between "drop-in".
 func Example() {
 	ctx := context.Background()
-	backend, err := plugin.Open(ctx, plugin.Config{Path: "sessions-badger", Settings: map[string]string{"path": "sessions"}})
+	backend, err := plugin.Open(ctx,
+		plugin.Config{Path: "sessions-badger", Settings: map[string]string{"path": "sessions"}})
 	check(err)
 	defer backend.Close()
 	keyFunc := func(context.Context) (any, error) { return privateKey, nil }
-	sm, err := fositestore.Attach(ctx, fositestore.Config{Backend: backend, Fosite: config, Store: store, Key: keyFunc})
+	sm, err := fositestore.Attach(ctx,
+		fositestore.Config{Backend: backend, Fosite: config, Store: store, Key: keyFunc})
 	check(err)
 	defer sm.Close()
-	oauth2 := sm.Provider(compose.ComposeAllEnabled(config, sm.Store(), privateKey)) // was: store in place of sm.Store()
+	// was: store in place of sm.Store()
+	oauth2 := sm.Provider(compose.ComposeAllEnabled(config, sm.Store(), privateKey))
 	// drop-in
 	router.Use(sm.Middleware)
 	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, operator)
@@ -83,7 +89,8 @@ func Example() {
 		}
 		hostSession := openid.NewDefaultSession()
 		hostSession.Subject = session.SubjectID
-		response, err := oauth2.NewAuthorizeResponse(ctx, ar, hostSession) // the Provider binds: iss, sub, sid, auth_time, acr, amr
+		// the Provider binds: iss, sub, sid, auth_time, acr, amr
+		response, err := oauth2.NewAuthorizeResponse(ctx, ar, hostSession)
 		if err != nil {
 			oauth2.WriteAuthorizeError(ctx, w, ar, err)
 			return

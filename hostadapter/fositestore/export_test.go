@@ -13,14 +13,20 @@ import (
 )
 
 // SignerAndHints are what Attach makes of Config.Key.
-func SignerAndHints(key func(context.Context) (any, error), keyID, issuer string) (logout.Signer, hostadapter.IDTokenHints) {
+func SignerAndHints(
+	key func(context.Context) (any, error), keyID, issuer string,
+) (logout.Signer, hostadapter.IDTokenHints) {
 	keys := &signingKeys{get: key, keyID: keyID}
 	return keys, &idTokenHints{keys: keys, clients: knownClients(), issuers: []string{issuer}}
 }
 
 // Hints are what Attach makes of Config.Key and Config.FormerKeys.
-func Hints(key func(context.Context) (any, error), former func(context.Context) ([]any, error), issuer string) hostadapter.IDTokenHints {
-	return &idTokenHints{keys: &signingKeys{get: key}, former: former, clients: knownClients(), issuers: []string{issuer}}
+func Hints(
+	key func(context.Context) (any, error), former func(context.Context) ([]any, error), issuer string,
+) hostadapter.IDTokenHints {
+	return &idTokenHints{
+		keys: &signingKeys{get: key}, former: former, clients: knownClients(), issuers: []string{issuer},
+	}
 }
 
 // LogoutClient returns a client as the server finds it.

@@ -47,13 +47,15 @@ func TestEveryEndpointWhenTheStoreIsUnavailable(t *testing.T) {
 			h.backend.down.Store(true)
 			r := do()
 			r.must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
-			if r.header.Get("Retry-After") == "" || r.header.Get("Set-Cookie") != "" || r.header.Get("Location") != "" {
+			if r.header.Get("Retry-After") == "" || r.header.Get("Set-Cookie") != "" ||
+				r.header.Get("Location") != "" {
 				t.Errorf("want Retry-After, no cookie touched and no redirect, got %v", r.header)
 			}
 			// Nothing was used up: the same call succeeds when the store is back.
 			h.backend.down.Store(false)
 			r = do()
-			if r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" || r.json["active"] == false {
+			if r.status >= http.StatusBadRequest || r.redirect.Get("error") != "" ||
+				r.json["active"] == false {
 				t.Errorf("when the store is back: want success, got %d %s %v", r.status, r.body, r.redirect)
 			}
 		})

@@ -42,7 +42,8 @@ func claims(t *testing.T, token string) map[string]any {
 // sid returns the sid of the subject's only session.
 func (h *host) sid(subject string) string {
 	h.t.Helper()
-	page, err := h.sessions.QuerySessions(h.t.Context(), ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: subject}})
+	page, err := h.sessions.QuerySessions(h.t.Context(),
+		ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{SubjectID: subject}})
 	if err != nil || len(page.Sessions) != 1 {
 		h.t.Fatalf("want one session of %s, got %v, %v", subject, page, err)
 	}
@@ -57,8 +58,10 @@ func TestIDTokenIsBoundToTheSession(t *testing.T) {
 	first := claims(t, r.str("id_token"))
 	again := claims(t, h.refresh(r.str("refresh_token")).str("id_token"))
 	for name, c := range map[string]map[string]any{"code exchange": first, "refresh": again} {
-		if c["sid"] != want || c["sub"] != "ann" || c["iss"] != issuer || c["acr"] != "1" || c["auth_time"] == nil || c["amr"] == nil {
-			t.Errorf("ID token of the %s: want iss, sub, sid %q, auth_time, acr and amr of the session, got %v", name, want, c)
+		if c["sid"] != want || c["sub"] != "ann" || c["iss"] != issuer || c["acr"] != "1" ||
+			c["auth_time"] == nil || c["amr"] == nil {
+			t.Errorf("ID token of the %s: want iss, sub, sid %q, auth_time, acr and amr of the "+
+				"session, got %v", name, want, c)
 		}
 	}
 	if first["nonce"] != nonce {
@@ -151,13 +154,15 @@ func TestPKCE(t *testing.T) {
 		t.Parallel()
 		h := newHost(t)
 		code := h.browser().signIn("ann").code("code_challenge", verifier, "code_challenge_method", "plain")
-		h.exchange(code, "code_verifier", strings.Repeat("w", 43)).must(t, http.StatusBadRequest, "invalid_grant")
+		h.exchange(code, "code_verifier", strings.Repeat("w", 43)).must(t, http.StatusBadRequest,
+			"invalid_grant")
 		h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
 	})
 	t.Run("verifier without challenge", func(t *testing.T) {
 		t.Parallel()
 		h := newHost(t)
-		h.exchange(h.browser().signIn("ann").code(), "code_verifier", verifier).must(t, http.StatusBadRequest, "invalid_grant")
+		h.exchange(h.browser().signIn("ann").code(), "code_verifier", verifier).must(t, http.StatusBadRequest,
+			"invalid_grant")
 	})
 }
 
@@ -231,9 +236,12 @@ func TestCodeExchangeIsAUseOfTheSession(t *testing.T) {
 	}
 	code := h.browser().signIn("ann").code()
 	authorized := client()
-	h.memory.Clients["app"] = &logoutClient{h.memory.Clients["app"].(*fosite.DefaultClient), "https://app.example/logout"}
+	h.memory.Clients["app"] = &logoutClient{
+		h.memory.Clients["app"].(*fosite.DefaultClient), "https://app.example/logout",
+	}
 	h.exchange(code).must(t, http.StatusOK, "")
-	if exchanged := client(); authorized.Notify || !exchanged.Notify || !exchanged.LastUsed.After(authorized.LastUsed) {
+	if exchanged := client(); authorized.Notify || !exchanged.Notify ||
+		!exchanged.LastUsed.After(authorized.LastUsed) {
 		t.Errorf("want a later use by a client to tell, got %+v and then %+v", authorized, exchanged)
 	}
 }
@@ -243,7 +251,8 @@ func TestTokensThatARemovalLeftAlone(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.RefreshTokenScopes = []string{} })
 	_, r := h.tokens("ann", "scope", "openid")
-	_, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: h.sid("ann"), KeepTokens: true})
+	_, err := h.sessions.RemoveSessions(t.Context(),
+		hostadapter.SessionRemoval{SessionID: h.sid("ann"), KeepTokens: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,7 +316,10 @@ func TestGrantsWithoutASession(t *testing.T) {
 	h.newSession = func(string) fosite.Session { return &openid.DefaultSession{} }
 	for name, form := range map[string]url.Values{
 		"client credentials": {"grant_type": {"client_credentials"}, "scope": {"photos"}},
-		"password":           {"grant_type": {"password"}, "username": {"peter"}, "password": {"secret"}, "scope": {"offline_access"}},
+		"password": {
+			"grant_type": {"password"}, "username": {"peter"}, "password": {"secret"},
+			"scope": {"offline_access"},
+		},
 	} {
 		h.backend.counts()
 		r := h.post("/token", form)
@@ -326,7 +338,8 @@ func TestUnbound(t *testing.T) {
 		h := newHost(t)
 		r := h.browser().get("/authorize", authorization("claim", "ann"))
 		if r.redirect.Get("error") != "server_error" {
-			t.Errorf("want server_error for a grant to a user without a session, got %d %s %v", r.status, r.body, r.redirect)
+			t.Errorf("want server_error for a grant to a user without a session, got %d %s %v", r.status,
+				r.body, r.redirect)
 		}
 	})
 	t.Run("another subject", func(t *testing.T) {
@@ -334,7 +347,8 @@ func TestUnbound(t *testing.T) {
 		h := newHost(t)
 		r := h.browser().signIn("bob").get("/authorize", authorization("claim", "ann"))
 		if r.redirect.Get("error") != "server_error" {
-			t.Errorf("want server_error for a grant to another user, got %d %s %v", r.status, r.body, r.redirect)
+			t.Errorf("want server_error for a grant to another user, got %d %s %v", r.status, r.body,
+				r.redirect)
 		}
 	})
 	t.Run("allowed", func(t *testing.T) {
@@ -348,12 +362,16 @@ func TestUnbound(t *testing.T) {
 func TestPrompt(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	if r := h.browser().get("/authorize", authorization("prompt", "none")); r.redirect.Get("error") != "login_required" {
-		t.Errorf("prompt=none, nobody signed in: want login_required, got %d %s %v", r.status, r.body, r.redirect)
+	if r := h.browser().get("/authorize",
+		authorization("prompt", "none")); r.redirect.Get("error") != "login_required" {
+		t.Errorf("prompt=none, nobody signed in: want login_required, got %d %s %v", r.status, r.body,
+			r.redirect)
 	}
 	b := h.browser().signIn("ann")
 	b.code("prompt", "none")
-	for _, asks := range [][]string{{"prompt", "login"}, {"prompt", "select_account"}, {"max_age", "0"}, {"acr_values", "2 3"}} {
+	for _, asks := range [][]string{
+		{"prompt", "login"}, {"prompt", "select_account"}, {"max_age", "0"}, {"acr_values", "2 3"},
+	} {
 		if r := b.get("/authorize", authorization(asks...)); r.status != http.StatusUnauthorized {
 			t.Errorf("%v: want the login form, got %d %v", asks, r.status, r.redirect)
 		}
@@ -364,8 +382,8 @@ func TestPrompt(t *testing.T) {
 	r.must(t, http.StatusOK, "")
 }
 
-// A session that expired a moment ago decides there and then what outlives it: a client must not lose its offline access because it came
-// before the sweep.
+// A session that expired a moment ago decides there and then what outlives it: a client must not lose its
+// offline access because it came before the sweep.
 func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 	t.Parallel()
 	for name, revoke := range map[string]bool{"kept": false, "revoked": true} {
@@ -374,7 +392,9 @@ func TestOfflineRefreshTokenOutlivesAnExpiryThatNobodyNoticedYet(t *testing.T) {
 			var ahead atomic.Int64
 			h := newHost(t, func(_ *host, c *fositestore.Config) {
 				c.Host.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
-				c.Host.Lifetime.IdleTimeout, c.Host.Expiry.Off, c.Host.Expiry.RevokeOffline = time.Minute, true, revoke
+				c.Host.Lifetime.IdleTimeout = time.Minute
+				c.Host.Expiry.Off = true
+				c.Host.Expiry.RevokeOffline = revoke
 			})
 			_, r := h.tokens("ann")
 			ahead.Store(int64(2 * time.Minute))
@@ -401,7 +421,8 @@ func TestAuthorizationOfAClientTooMany(t *testing.T) {
 	code := b.code()
 	for i := range ticketstore.MaxClients - 1 {
 		_, err := h.backend.Grants().Apply(t.Context(), &grantstore.Batch{
-			OperationID: fmt.Sprint("use ", i), Use: &grantstore.Use{SessionID: h.sid("ann"), ClientID: fmt.Sprint("client ", i)},
+			OperationID: fmt.Sprint("use ", i),
+			Use:         &grantstore.Use{SessionID: h.sid("ann"), ClientID: fmt.Sprint("client ", i)},
 		}, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -411,7 +432,8 @@ func TestAuthorizationOfAClientTooMany(t *testing.T) {
 	late.ID = "late"
 	h.memory.Clients["late"] = &late
 	r := b.get("/authorize", authorization("client_id", "late"))
-	if r.redirect.Get("error") != "invalid_request" || !strings.Contains(r.redirect.Get("error_description"), "sign out and in again") {
+	if r.redirect.Get("error") != "invalid_request" ||
+		!strings.Contains(r.redirect.Get("error_description"), "sign out and in again") {
 		t.Errorf("want invalid_request with advice, got %d %s %v", r.status, r.body, r.redirect)
 	}
 	if !strings.Contains(logged.String(), "authorization was refused") {

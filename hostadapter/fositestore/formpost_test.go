@@ -15,12 +15,14 @@ import (
 func postsForms(h *host, _ *fositestore.Config) {
 	if client, ok := h.memory.Clients["app"].(*fosite.DefaultClient); ok {
 		h.memory.Clients["app"] = &fosite.DefaultResponseModeClient{
-			DefaultClient: client, ResponseModes: []fosite.ResponseModeType{fosite.ResponseModeDefault, fosite.ResponseModeFormPost},
+			DefaultClient: client,
+			ResponseModes: []fosite.ResponseModeType{fosite.ResponseModeDefault, fosite.ResponseModeFormPost},
 		}
 	}
 }
 
-// The page of response_mode=form_post runs its own script alone, leads to the client alone, and is neither framed nor kept.
+// The page of response_mode=form_post runs its own script alone, leads to the client alone, and is neither
+// framed nor kept.
 func TestFormPostHasAPolicy(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, postsForms)
@@ -30,22 +32,30 @@ func TestFormPostHasAPolicy(t *testing.T) {
 		"an error": b.get("/authorize", authorization("response_mode", "form_post", "scope", "nothing")),
 	} {
 		policy := page.header.Get("Content-Security-Policy")
-		for _, want := range []string{"default-src 'none'", "script-src 'sha256-", "base-uri 'none'", "frame-ancestors 'none'", "form-action https:"} {
+		for _, want := range []string{
+			"default-src 'none'", "script-src 'sha256-", "base-uri 'none'", "frame-ancestors 'none'",
+			"form-action https:",
+		} {
 			if !strings.Contains(policy, want) {
 				t.Errorf("%s: policy %q has no %s", name, policy, want)
 			}
 		}
-		if strings.Contains(page.body, `name="code"`) != (name == "a code") || strings.Contains(page.body, `name="error"`) != (name == "an error") {
+		if strings.Contains(page.body, `name="code"`) != (name == "a code") ||
+			strings.Contains(page.body, `name="error"`) != (name == "an error") {
 			t.Errorf("%s: the page brings something else:\n%s", name, page.body)
 		}
-		if page.status != http.StatusOK || strings.Contains(page.body, "onload") || !strings.Contains(page.body, `action="`+redirectURI+`"`) {
+		if page.status != http.StatusOK || strings.Contains(page.body, "onload") ||
+			!strings.Contains(page.body, `action="`+redirectURI+`"`) {
 			t.Errorf("%s: %d\n%s", name, page.status, page.body)
 		}
-		if page.header.Get("Cache-Control") != "no-store" || page.header.Get("X-Frame-Options") != "DENY" || page.header.Get("Referrer-Policy") != "strict-origin" {
+		if page.header.Get("Cache-Control") != "no-store" || page.header.Get("X-Frame-Options") != "DENY" ||
+			page.header.Get("Referrer-Policy") != "strict-origin" {
 			t.Errorf("%s: headers %v", name, page.header)
 		}
 	}
-	if page := b.get("/authorize", authorization("response_mode", "form_post", "redirect_uri", "https://evil.example/")); page.status != http.StatusBadRequest {
+	if page := b.get("/authorize",
+		authorization("response_mode", "form_post", "redirect_uri",
+			"https://evil.example/")); page.status != http.StatusBadRequest {
 		t.Errorf("a redirect URI of nobody: %d %s", page.status, page.body)
 	}
 	if page := b.get("/authorize", authorization()); page.header.Get("Content-Security-Policy") != "" {
@@ -60,7 +70,8 @@ func TestFormPostOfTheHost(t *testing.T) {
 		h.fosite.FormPostHTMLTemplate = template.Must(template.New("").Parse(`ours {{.RedirURL}}`))
 	})
 	page := h.browser().signIn("ann").get("/authorize", authorization("response_mode", "form_post"))
-	if policy := page.header.Get("Content-Security-Policy"); strings.Contains(policy, "script-src") || !strings.Contains(policy, "frame-ancestors 'none'") {
+	if policy := page.header.Get("Content-Security-Policy"); strings.Contains(policy, "script-src") ||
+		!strings.Contains(policy, "frame-ancestors 'none'") {
 		t.Errorf("policy is %q", policy)
 	}
 	if !strings.HasPrefix(page.body, "ours ") {

@@ -20,7 +20,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// FuzzDecode: whatever the data of a grant opens to, it is refused, or it is a request that can be stored again and is then the same.
+// FuzzDecode: whatever the data of a grant opens to, it is refused, or it is a request that can be stored
+// again and is then the same.
 func FuzzDecode(f *testing.F) {
 	for seed := range uint64(12) {
 		request := randomRequest(mathrand.New(mathrand.NewPCG(seed, 1)))
@@ -44,7 +45,9 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, empty := range []func() fosite.Session{
-			func() fosite.Session { return &openid.DefaultSession{} }, func() fosite.Session { return &oauth2.JWTSession{} },
+			func() fosite.Session {
+				return &openid.DefaultSession{}
+			}, func() fosite.Session { return &oauth2.JWTSession{} },
 			func() fosite.Session { return &fosite.DefaultSession{} },
 			func() fosite.Session { return &tenantSession{DefaultSession: &openid.DefaultSession{}} },
 		} {
@@ -62,7 +65,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// expectSameAgain stores a request that was read and reads it again. What the first reading has left out is gone for good.
+// expectSameAgain stores a request that was read and reads it again. What the first reading has left out is
+// gone for good.
 func expectSameAgain(t *testing.T, request *fosite.Request, empty func() fosite.Session) {
 	t.Helper()
 	again, err := encodeRequest(request, encoding{})
@@ -99,15 +103,23 @@ func FuzzIDTokenHint(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, claims := range []string{
-		`{"iss":"https://op.example","sub":"ann","sid":"s","aud":"app"}`, `{"iss":"https://op.example","sub":"ann","aud":["b","app"],"azp":"app"}`,
-		`{"iss":"https://op.example","sub":"ann","aud":[]}`, `{"iss":"https://op.example","sub":"","aud":"app"}`, `{"iss":"https://other.example"}`,
-		`{"iss":"https://op.example","sub":7,"aud":{}}`, `{"aud":null}`, `{"iss":"https://op.example","sub":"a","aud":"app","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}`,
-		`{"iss":"https://op.example","sub":"a","aud":"app","scp":[]}`, `{"iss":"https://op.example","sub":"a","aud":"app","client_id":null}`,
-		`{"iss":"https://op.example","sub":"a","aud":"other","azp":"c"}`, `null`, `[]`, ``, `{"iss":"https://op.example","sub":"a","aud":[null]}`,
+		`{"iss":"https://op.example","sub":"ann","sid":"s","aud":"app"}`,
+		`{"iss":"https://op.example","sub":"ann","aud":["b","app"],"azp":"app"}`,
+		`{"iss":"https://op.example","sub":"ann","aud":[]}`,
+		`{"iss":"https://op.example","sub":"","aud":"app"}`, `{"iss":"https://other.example"}`,
+		`{"iss":"https://op.example","sub":7,"aud":{}}`, `{"aud":null}`,
+		`{"iss":"https://op.example","sub":"a","aud":"app","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}`,
+		`{"iss":"https://op.example","sub":"a","aud":"app","scp":[]}`,
+		`{"iss":"https://op.example","sub":"a","aud":"app","client_id":null}`,
+		`{"iss":"https://op.example","sub":"a","aud":"other","azp":"c"}`, `null`, `[]`, ``,
+		`{"iss":"https://op.example","sub":"a","aud":[null]}`,
 	} {
 		f.Add(true, claims)
 	}
-	for _, token := range []string{"", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiJ9.e30.AA", "....", strings.Repeat("A", 20000), `{"payload":"e30"}`} {
+	for _, token := range []string{
+		"", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiJ9.e30.AA", "....",
+		strings.Repeat("A", 20000), `{"payload":"e30"}`,
+	} {
 		f.Add(false, token)
 	}
 	f.Fuzz(func(t *testing.T, sign bool, text string) {
@@ -125,7 +137,9 @@ func FuzzIDTokenHint(f *testing.F) {
 		switch {
 		case err == nil && !sign:
 			t.Fatalf("%q is taken for an ID token", token)
-		case err == nil && (hint.Subject == "" || !slices.Contains(hint.Audience, "app") && !slices.Contains(hint.Audience, "other")):
+		case err == nil &&
+			(hint.Subject == "" || !slices.Contains(hint.Audience, "app") &&
+				!slices.Contains(hint.Audience, "other")):
 			t.Fatalf("%q is taken for an ID token that says %+v", text, hint)
 		case errors.Is(err, ticketstore.ErrUnavailable):
 			t.Fatalf("the hint's fault is taken for the server's: %v", err)

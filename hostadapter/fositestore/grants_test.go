@@ -25,7 +25,10 @@ func (s named) Authenticate(ctx context.Context, name, secret string) (string, e
 func knowsUsers(h *host, c *fositestore.Config) { c.Store = named{h.memory} }
 
 func passwordGrant(changes ...string) url.Values {
-	form := url.Values{"grant_type": {"password"}, "username": {"peter"}, "password": {"secret"}, "scope": {"photos offline_access"}}
+	form := url.Values{
+		"grant_type": {"password"}, "username": {"peter"}, "password": {"secret"},
+		"scope": {"photos offline_access"},
+	}
 	for i := 0; i+1 < len(changes); i += 2 {
 		form.Set(changes[i], changes[i+1])
 	}
@@ -40,7 +43,8 @@ func TestPasswordGrant(t *testing.T) {
 	first := h.post("/token", passwordGrant())
 	first.must(t, http.StatusOK, "")
 	shown := h.introspect(first.str("access_token"))
-	if shown.str("sub") != "subject of peter" || shown.str("client_id") != "app" || shown.str("scope") != "photos offline_access" {
+	if shown.str("sub") != "subject of peter" || shown.str("client_id") != "app" ||
+		shown.str("scope") != "photos offline_access" {
 		t.Errorf("want subject, client and scopes, got %s", shown.body)
 	}
 	second := h.refresh(first.str("refresh_token"))
@@ -55,11 +59,14 @@ func TestPasswordGrant(t *testing.T) {
 func TestClientCredentials(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	form := url.Values{"grant_type": {"client_credentials"}, "scope": {"photos"}, "audience": {"https://api.example/"}}
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "scope": {"photos"}, "audience": {"https://api.example/"},
+	}
 	r := h.post("/token", form)
 	r.must(t, http.StatusOK, "")
 	shown := h.introspect(r.str("access_token"))
-	if shown.json["active"] != true || shown.str("client_id") != "app" || shown.str("scope") != "photos" || shown.json["sub"] != nil {
+	if shown.json["active"] != true || shown.str("client_id") != "app" || shown.str("scope") != "photos" ||
+		shown.json["sub"] != nil {
 		t.Errorf("want client and scope and no subject, got %s", shown.body)
 	}
 	h.post("/revoke", url.Values{"token": {r.str("access_token")}}).must(t, http.StatusOK, "")
@@ -79,11 +86,14 @@ func TestJWTBearer(t *testing.T) {
 	for name, client := range map[string]string{"with client authentication": "app", "without": nobody} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.GrantTypeJWTBearerCanSkipClientAuth = client == nobody })
+			h := newHost(t, func(h *host, _ *fositestore.Config) {
+				h.fosite.GrantTypeJWTBearerCanSkipClientAuth = client == nobody
+			})
 			form := bearerGrant(t, "as", client)
 			r := h.post("/token", again(form))
 			r.must(t, http.StatusOK, "")
-			if shown := h.introspect(r.str("access_token")); shown.str("sub") != "ann" || shown.str("scope") != "photos" {
+			if shown := h.introspect(r.str("access_token")); shown.str("sub") != "ann" ||
+				shown.str("scope") != "photos" {
 				t.Errorf("want subject and scope, got %s", shown.body)
 			}
 			// The assertion is good once (RFC 7523, section 3).
@@ -93,9 +103,11 @@ func TestJWTBearer(t *testing.T) {
 			h.mustActive(r.str("access_token"), false)
 			for what, bad := range map[string]url.Values{
 				"a scope that the key may not have": bearerGrant(t, "as", client, "scope", "openid"),
-				"an issuer that nobody knows":       bearerGrant(t, "as", client, "assertion", assertion(t, "https://other.example", "ann")),
-				"a subject of somebody else":        bearerGrant(t, "as", client, "assertion", assertion(t, partner, "bob")),
-				"no JWT":                            bearerGrant(t, "as", client, "assertion", "x.y.z"),
+				"an issuer that nobody knows": bearerGrant(t, "as", client, "assertion",
+					assertion(t, "https://other.example", "ann")),
+				"a subject of somebody else": bearerGrant(t, "as", client, "assertion",
+					assertion(t, partner, "bob")),
+				"no JWT": bearerGrant(t, "as", client, "assertion", "x.y.z"),
 			} {
 				if r := h.post("/token", bad); r.status != http.StatusBadRequest {
 					t.Errorf("%s: want 400, got %d %s", what, r.status, r.body)
@@ -135,7 +147,8 @@ func TestPrivateKeyJWT(t *testing.T) {
 	b := h.browser().signIn("ann")
 	exchange := func() url.Values {
 		code := b.code("client_id", asserting)
-		return asserted(t, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}})
+		return asserted(t,
+			url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}})
 	}
 	form := exchange()
 	r := h.post("/token", again(form))
@@ -161,9 +174,11 @@ func TestPrivateKeyJWT(t *testing.T) {
 	h.post("/par", again(push)).must(t, http.StatusUnauthorized, "invalid_client")
 	pushed := h.post("/par", asserted(t, push))
 	pushed.must(t, http.StatusCreated, "")
-	answer := b.get("/authorize", url.Values{"client_id": {asserting}, "request_uri": {pushed.str("request_uri")}})
+	answer := b.get("/authorize",
+		url.Values{"client_id": {asserting}, "request_uri": {pushed.str("request_uri")}})
 	h.post("/token", asserted(t, url.Values{
-		"grant_type": {"authorization_code"}, "code": {answer.redirect.Get("code")}, "redirect_uri": {redirectURI},
+		"grant_type": {"authorization_code"}, "code": {answer.redirect.Get("code")},
+		"redirect_uri": {redirectURI},
 	})).must(t, http.StatusOK, "")
 
 	foreign := asserted(t, url.Values{"grant_type": {"client_credentials"}})
@@ -195,11 +210,13 @@ func TestScopesAndAudiencesThatAreNotText(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	b := h.browser().signIn("ann")
-	r := h.exchange(b.code("scope", "openid offline_access albums.\xff\xfe", "audience", "https://api.example/\xff"))
+	r := h.exchange(b.code("scope", "openid offline_access albums.\xff\xfe", "audience",
+		"https://api.example/\xff"))
 	r.must(t, http.StatusOK, "")
 	second := h.refresh(r.str("refresh_token"))
 	second.must(t, http.StatusOK, "")
-	_, request, err := h.provider.IntrospectToken(t.Context(), second.str("access_token"), fosite.AccessToken, h.newSession(""))
+	_, request, err := h.provider.IntrospectToken(t.Context(), second.str("access_token"), fosite.AccessToken,
+		h.newSession(""))
 	if err != nil || !request.GetGrantedScopes().Has("albums.\xff\xfe") {
 		t.Errorf("want the scope as it was granted, got %v, %v", request, err)
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// hints are what a client may say of a token: nothing, what is right or wrong, or what nobody knows (RFC 7009 and 7662, section 2.1).
+// hints are what a client may say of a token: nothing, what is right or wrong, or what nobody knows (RFC 7009
+// and 7662, section 2.1).
 var hints = []string{"", "access_token", "refresh_token", "pigeon"}
 
 func TestIntrospectionWithAnyHint(t *testing.T) {
@@ -34,8 +35,10 @@ func TestIntrospectionWithAnyHint(t *testing.T) {
 	h.end("ann")
 	for _, which := range []string{"access_token", "refresh_token"} {
 		for _, hint := range hints {
-			if shown := introspect(which, hint); shown.status != http.StatusOK || shown.json["active"] != false || len(shown.json) != 1 {
-				t.Errorf("%s with hint %q after the end: want {\"active\":false}, got %d %s", which, hint, shown.status, shown.body)
+			if shown := introspect(which, hint); shown.status != http.StatusOK ||
+				shown.json["active"] != false || len(shown.json) != 1 {
+				t.Errorf("%s with hint %q after the end: want {\"active\":false}, got %d %s", which, hint,
+					shown.status, shown.body)
 			}
 		}
 	}
@@ -46,7 +49,9 @@ func TestIntrospectionOfScopesAndUsedTokens(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	_, r := h.tokens("ann")
-	for scope, want := range map[string]bool{"openid": true, "openid offline_access": true, "photos": false, "openid photos": false} {
+	for scope, want := range map[string]bool{
+		"openid": true, "openid offline_access": true, "photos": false, "openid photos": false,
+	} {
 		shown := h.post("/introspect", url.Values{"token": {r.str("access_token")}, "scope": {scope}})
 		if shown.status != http.StatusOK || shown.json["active"] != want {
 			t.Errorf("scope %q: want active %v, got %d %s", scope, want, shown.status, shown.body)
@@ -56,7 +61,8 @@ func TestIntrospectionOfScopesAndUsedTokens(t *testing.T) {
 	h.mustActive(r.str("refresh_token"), false)
 }
 
-// A resource server may authenticate by an access token of its own, which must be live, another one, and no refresh token.
+// A resource server may authenticate by an access token of its own, which must be live, another one, and no
+// refresh token.
 func TestIntrospectionByBearer(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -66,8 +72,10 @@ func TestIntrospectionByBearer(t *testing.T) {
 		bearer string
 		status int
 	}{
-		"live": {own.str("access_token"), http.StatusOK}, "the same": {r.str("access_token"), http.StatusUnauthorized},
-		"a refresh token": {own.str("refresh_token"), http.StatusUnauthorized}, "nobody's": {"ory_at_a.b", http.StatusUnauthorized},
+		"live":            {own.str("access_token"), http.StatusOK},
+		"the same":        {r.str("access_token"), http.StatusUnauthorized},
+		"a refresh token": {own.str("refresh_token"), http.StatusUnauthorized},
+		"nobody's":        {"ory_at_a.b", http.StatusUnauthorized},
 	} {
 		got := h.post("/introspect", url.Values{"token": {r.str("access_token")}, "bearer": {test.bearer}})
 		if got.status != test.status || (got.status == http.StatusOK && got.json["active"] != true) {
@@ -75,7 +83,9 @@ func TestIntrospectionByBearer(t *testing.T) {
 		}
 	}
 	h.end("bob")
-	h.post("/introspect", url.Values{"token": {r.str("access_token")}, "bearer": {own.str("access_token")}}).must(t, http.StatusUnauthorized, "")
+	h.post("/introspect",
+		url.Values{"token": {r.str("access_token")}, "bearer": {own.str("access_token")}}).must(t,
+		http.StatusUnauthorized, "")
 }
 
 // fosite reads tokens with a nil session when it revokes them.
@@ -100,20 +110,22 @@ func TestRevocationWithAnyHint(t *testing.T) {
 				h.mustActive(bystander.str("access_token"), true)
 				// RFC 7009, section 2.2: what is revoked already, or never was a token, is no error.
 				h.post("/revoke", again(form)).must(t, http.StatusOK, "")
-				h.post("/revoke", url.Values{"token": {"ory_at_a.b"}, "token_type_hint": {hint}}).must(t, http.StatusOK, "")
+				h.post("/revoke",
+					url.Values{"token": {"ory_at_a.b"}, "token_type_hint": {hint}}).must(t, http.StatusOK, "")
 			})
 		}
 	}
 }
 
-// A host may keep tokens from clients that have no business with them. To those a token that is live looks like one that is not, and being asked for it
-// keeps no session alive.
+// A host may keep tokens from clients that have no business with them. To those a token that is live looks
+// like one that is not, and being asked for it keeps no session alive.
 func TestMayIntrospect(t *testing.T) {
 	t.Parallel()
 	var asked []string
 	h := newHost(t, func(_ *host, c *fositestore.Config) {
 		c.MayIntrospect = func(_ context.Context, client fosite.Client, token fosite.AccessRequester) bool {
-			asked = append(asked, client.GetID()+" for "+token.GetClient().GetID()+" of "+token.GetSession().GetSubject())
+			asked = append(asked,
+				client.GetID()+" for "+token.GetClient().GetID()+" of "+token.GetSession().GetSubject())
 			return client.GetID() == token.GetClient().GetID()
 		}
 	})
@@ -125,10 +137,14 @@ func TestMayIntrospect(t *testing.T) {
 		active bool
 		asked  string
 	}{
-		"its own client":                   {url.Values{}, true, "app for app of ann"},
-		"another client":                   {url.Values{"as": {"other"}}, false, "other for app of ann"},
-		"its own client's access token":    {url.Values{"bearer": {own.str("access_token")}}, true, "app for app of ann"},
-		"another client's access token":    {url.Values{"bearer": {others.str("access_token")}}, false, "other for app of ann"},
+		"its own client": {url.Values{}, true, "app for app of ann"},
+		"another client": {url.Values{"as": {"other"}}, false, "other for app of ann"},
+		"its own client's access token": {
+			url.Values{"bearer": {own.str("access_token")}}, true, "app for app of ann",
+		},
+		"another client's access token": {
+			url.Values{"bearer": {others.str("access_token")}}, false, "other for app of ann",
+		},
 		"another client, of a dead token":  {url.Values{"as": {"other"}, "token": {"ory_at_a.b"}}, false, ""},
 		"another client, of a wrong scope": {url.Values{"as": {"other"}, "scope": {"photos"}}, false, ""},
 	} {
@@ -137,7 +153,8 @@ func TestMayIntrospect(t *testing.T) {
 			form := url.Values{"token": {r.str(which)}}
 			maps.Copy(form, test.form)
 			got := h.post("/introspect", form)
-			if got.status != http.StatusOK || got.json["active"] != test.active || !test.active && len(got.json) != 1 {
+			if got.status != http.StatusOK || got.json["active"] != test.active || !test.active &&
+				len(got.json) != 1 {
 				t.Errorf("%s, %s: %d %s, want active %v", name, which, got.status, got.body, test.active)
 			}
 		}
@@ -149,7 +166,8 @@ func TestMayIntrospect(t *testing.T) {
 			t.Errorf("%s: the host was asked %q, want %q", name, asked, want)
 		}
 	}
-	if got := h.post("/introspect", url.Values{"token": {r.str("access_token")}, "as": {nobody}}); got.status != http.StatusUnauthorized {
+	if got := h.post("/introspect",
+		url.Values{"token": {r.str("access_token")}, "as": {nobody}}); got.status != http.StatusUnauthorized {
 		t.Errorf("nobody: %d %s", got.status, got.body)
 	}
 }

@@ -80,7 +80,8 @@ func newHost(t *testing.T, options ...option) *host {
 	t.Cleanup(func() { _ = engine.Close() })
 	h := &host{t: t, backend: watch(engine), memory: newMemory(), newSession: openIDSession}
 	h.fosite = &fosite.Config{
-		IDTokenIssuer: issuer, AccessTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)), TokenURL: issuer + "/token",
+		IDTokenIssuer: issuer, AccessTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)),
+		TokenURL:                       issuer + "/token",
 		EnablePKCEPlainChallengeMethod: true,
 	}
 	config := fositestore.Config{
@@ -132,15 +133,20 @@ func newMemory() *storage.MemoryStore {
 }
 
 var (
-	grantTypes = []string{"authorization_code", "refresh_token", "client_credentials", "password", "implicit", jwtBearer}
+	grantTypes = []string{
+		"authorization_code", "refresh_token", "client_credentials", "password", "implicit", jwtBearer,
+	}
 	// frontResponseTypes are those by which tokens come from the authorization endpoint.
-	frontResponseTypes = []string{"token", "id_token", "code id_token", "code token", "id_token token", "code id_token token"}
+	frontResponseTypes = []string{
+		"token", "id_token", "code id_token", "code token", "id_token token", "code id_token token",
+	}
 )
 
 func (h *host) serve() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/login", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := h.sessions.SignIn(w, r, hostadapter.Identity{Subject: r.FormValue("user"), ACR: "1", AMR: []string{"pwd"}}); err != nil {
+		if _, err := h.sessions.SignIn(w, r,
+			hostadapter.Identity{Subject: r.FormValue("user"), ACR: "1", AMR: []string{"pwd"}}); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
@@ -176,7 +182,8 @@ func (h *host) serve() {
 	})
 	mux.HandleFunc("/par", h.push)
 	mux.HandleFunc("/userinfo", func(w http.ResponseWriter, r *http.Request) {
-		_, request, err := h.provider.IntrospectToken(h.ctx(r), fosite.AccessTokenFromRequest(r), fosite.AccessToken, h.newSession(""))
+		_, request, err := h.provider.IntrospectToken(h.ctx(r), fosite.AccessTokenFromRequest(r),
+			fosite.AccessToken, h.newSession(""))
 		if err != nil {
 			h.provider.WriteAccessError(h.ctx(r), w, nil, err)
 			return
@@ -194,7 +201,8 @@ func (h *host) ctx(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// authorize grants what is asked for to the user who is signed in. Its login form is "?user=", as a browser would post it.
+// authorize grants what is asked for to the user who is signed in. Its login form is "?user=", as a browser
+// would post it.
 func (h *host) authorize(w http.ResponseWriter, r *http.Request) {
 	ctx := h.ctx(r)
 	request, err := h.provider.NewAuthorizeRequest(ctx, r)

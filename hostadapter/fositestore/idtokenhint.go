@@ -39,9 +39,10 @@ func (h *idTokenHints) Verify(ctx context.Context, token string) (*hostadapter.I
 	if err != nil {
 		return nil, fmt.Errorf("%w: keys of ID tokens: %w", ticketstore.ErrUnavailable, err)
 	}
-	// ID tokens have no typ or the general one: a logout token has its own (Back-Channel Logout 1.0, section 2.4), and so has an access
-	// token by RFC 9068.
-	if typ, _ := signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); typ != "" && !strings.EqualFold(typ, "JWT") {
+	// ID tokens have no typ or the general one: a logout token has its own (Back-Channel Logout 1.0, section
+	// 2.4), and so has an access token by RFC 9068.
+	if typ, _ := signed.Signatures[0].Protected.ExtraHeaders[jose.HeaderType].(string); typ != "" &&
+		!strings.EqualFold(typ, "JWT") {
 		return nil, fmt.Errorf("%w but one of type %.64q", hostadapter.ErrNotIDToken, typ)
 	}
 	for _, public := range publics {
@@ -104,8 +105,9 @@ func publicsOf(raw any) (publics []crypto.PublicKey) {
 	return []crypto.PublicKey{raw}
 }
 
-// notInIDTokens are claims of access tokens (RFC 9068, section 2.2; scp is fosite's list of scopes). Hosts sign those with the same key and give
-// them to others than clients, so that none of them may speak for its user here.
+// notInIDTokens are claims of access tokens (RFC 9068, section 2.2; scp is fosite's list of scopes). Hosts
+// sign those with the same key and give them to others than clients, so that none of them may speak for its
+// user here.
 var notInIDTokens = []string{"scp", "scope", "client_id"}
 
 // read returns what a token of this server says, if it is an ID token.
@@ -140,19 +142,22 @@ func (h *idTokenHints) read(ctx context.Context, payload []byte) (*hostadapter.I
 		return nil, err
 	}
 	return &hostadapter.IDTokenHint{
-		Subject: claims.Subject, SessionID: claims.SID, Audience: claims.Audience, AuthorizedParty: claims.Azp,
+		Subject: claims.Subject, SessionID: claims.SID, Audience: claims.Audience,
+		AuthorizedParty: claims.Azp,
 	}, nil
 }
 
 // maxAudience bounds the look-ups for one hint.
 const maxAudience = 16
 
-// forClient returns nil if a registered client is in the audience (OpenID Connect Core 1.0, section 2: aud MUST contain the client_id), and the
-// authorized party, if there is one, is registered too. The audience of an access token is a resource server.
+// forClient returns nil if a registered client is in the audience (OpenID Connect Core 1.0, section 2: aud
+// MUST contain the client_id), and the authorized party, if there is one, is registered too. The audience of
+// an access token is a resource server.
 func (h *idTokenHints) forClient(ctx context.Context, authorized string, audience audience) error {
 	if authorized != "" {
 		if known, err := h.registered(ctx, authorized); err != nil || !known {
-			return cmp.Or(err, fmt.Errorf("%w: its azp is not a registered client", hostadapter.ErrNotIDToken))
+			return cmp.Or(err,
+				fmt.Errorf("%w: its azp is not a registered client", hostadapter.ErrNotIDToken))
 		}
 	}
 	for _, id := range audience[:min(len(audience), maxAudience)] {

@@ -28,7 +28,8 @@ var _ logout.Signer = (*signingKeys)(nil)
 // errNoKey says that the host has no signing key, or not yet.
 var errNoKey = errors.New("no signing key")
 
-// noKey is the Signer of a server without Config.Key. What its clients should be told stays in the queue, with an error that says why.
+// noKey is the Signer of a server without Config.Key. What its clients should be told stays in the queue,
+// with an error that says why.
 type noKey struct{}
 
 var _ logout.Signer = noKey{}
@@ -56,7 +57,9 @@ func (k *signingKeys) Sign(ctx context.Context, claims []byte) (token string, er
 	case key.opaque != nil:
 		token, err = key.signOpaque(claims)
 	default:
-		signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) { return key.SigningKey, nil })
+		signer := hostadapter.NewSigner(func(context.Context) (hostadapter.SigningKey, error) {
+			return key.SigningKey, nil
+		})
 		token, err = signer.Sign(ctx, claims)
 	}
 	if err == nil {
@@ -106,7 +109,8 @@ func (k *signingKey) take(raw any) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("signing key is a %T: want an RSA, ECDSA or Ed25519 private key, a JSONWebKey or an OpaqueSigner", raw)
+	return fmt.Errorf("signing key is a %T: want an RSA, ECDSA or Ed25519 private key, a JSONWebKey or an "+
+		"OpaqueSigner", raw)
 }
 
 func (k *signingKey) takeJWK(key any, keyID, algorithm string) error {
@@ -132,7 +136,9 @@ func (k *signingKey) signOpaque(claims []byte) (string, error) {
 	if k.KeyID != "" {
 		options = options.WithHeader("kid", k.KeyID)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.SignatureAlgorithm(algorithm), Key: opaqueSigner{k.opaque}}, options)
+	signer, err := jose.NewSigner(jose.SigningKey{
+		Algorithm: jose.SignatureAlgorithm(algorithm), Key: opaqueSigner{k.opaque},
+	}, options)
 	if err != nil {
 		return "", err
 	}
@@ -167,7 +173,9 @@ func (s opaqueSigner) Public() *jose.JSONWebKey {
 	if public == nil {
 		return nil
 	}
-	return &jose.JSONWebKey{Key: public.Key, KeyID: public.KeyID, Algorithm: public.Algorithm, Use: public.Use}
+	return &jose.JSONWebKey{
+		Key: public.Key, KeyID: public.KeyID, Algorithm: public.Algorithm, Use: public.Use,
+	}
 }
 
 func (s opaqueSigner) Algs() []jose.SignatureAlgorithm {
@@ -182,9 +190,11 @@ func (s opaqueSigner) SignPayload(payload []byte, algorithm jose.SignatureAlgori
 	return s.v3.SignPayload(payload, josev3.SignatureAlgorithm(algorithm))
 }
 
-// asymmetric are the algorithms that ID tokens may be signed with. "none" and those with a shared secret are not.
+// asymmetric are the algorithms that ID tokens may be signed with. "none" and those with a shared secret are
+// not.
 var asymmetric = []jose.SignatureAlgorithm{
-	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA,
+	jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384,
+	jose.ES512, jose.EdDSA,
 }
 
 func isAsymmetric(algorithm string) bool {

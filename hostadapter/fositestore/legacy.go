@@ -24,8 +24,9 @@ type legacyStorage interface {
 	oauth2.TokenRevocationStorage
 }
 
-// legacy is the host's own store, in which earlier tokens are looked up that the grants do not have (Config.LegacyUntil). Codes and
-// refresh tokens move when they are used: exactly one use succeeds in the grants, as for any other, and from then on the family lives there.
+// legacy is the host's own store, in which earlier tokens are looked up that the grants do not have
+// (Config.LegacyUntil). Codes and refresh tokens move when they are used: exactly one use succeeds in the
+// grants, as for any other, and from then on the family lives there.
 type legacy struct {
 	legacyStorage
 	openID openid.OpenIDConnectRequestStorage // nil where the host's store does not implement it
@@ -47,15 +48,17 @@ func newLegacy(store fosite.ClientManager, until time.Time) *legacy {
 // hasLegacy reports whether earlier tokens are still accepted.
 func (s *Store) hasLegacy() bool { return s.legacy != nil && s.now().Before(s.legacy.until) }
 
-// mayBeLegacy reports whether a handle that the grants answered with err is to be looked up in the host's store. One whose session has ended
-// is known: it is not.
+// mayBeLegacy reports whether a handle that the grants answered with err is to be looked up in the host's
+// store. One whose session has ended is known: it is not.
 func (s *Store) mayBeLegacy(handle string, err error) bool {
 	return handle != "" && errors.Is(err, ticketstore.ErrNotFound) && s.hasLegacy()
 }
 
-// fromLegacy reads a request in the host's store, once in a token request. A used one comes together with fosite's error for it. What else goes
-// wrong leaves it open whether there is one.
-func (s *Store) fromLegacy(ctx context.Context, ref grantstore.Ref, get func() (fosite.Requester, error)) (fosite.Requester, error) {
+// fromLegacy reads a request in the host's store, once in a token request. A used one comes together with
+// fosite's error for it. What else goes wrong leaves it open whether there is one.
+func (s *Store) fromLegacy(
+	ctx context.Context, ref grantstore.Ref, get func() (fosite.Requester, error),
+) (fosite.Requester, error) {
 	c := s.carriers.from(ctx)
 	if request := c.legacyRequest(ref); request != nil {
 		return request, nil
@@ -86,12 +89,14 @@ func (s *Store) legacyFailed(ctx context.Context, err error) error {
 	return err
 }
 
-// copyRequest keeps what fosite does to a request from the host's store: stores in memory hand out what they keep.
+// copyRequest keeps what fosite does to a request from the host's store: stores in memory hand out what they
+// keep.
 func copyRequest(request fosite.Requester) fosite.Requester {
 	own := &fosite.Request{
 		ID: request.GetID(), RequestedAt: request.GetRequestedAt(), Client: request.GetClient(),
 		RequestedScope: request.GetRequestedScopes(), GrantedScope: request.GetGrantedScopes(),
-		RequestedAudience: request.GetRequestedAudience(), GrantedAudience: request.GetGrantedAudience(), Form: request.GetRequestForm(),
+		RequestedAudience: request.GetRequestedAudience(), GrantedAudience: request.GetGrantedAudience(),
+		Form: request.GetRequestForm(),
 	}
 	if g11n, ok := request.(fosite.G11NContext); ok {
 		own.Lang = g11n.GetLang()
@@ -102,10 +107,14 @@ func copyRequest(request fosite.Requester) fosite.Requester {
 	return own
 }
 
-// move brings a code or refresh token that this request read from the host's store, and is about to use up, into the grants, unbound, and
-// has it used up in the host's store. It is written before the batch that uses it. A request that fails in between finds it among the grants
-// when it is tried again, and goes on from there. Of concurrent requests all may move it: the batches decide which one uses it.
-func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, expires func(fosite.Requester) time.Time, useUp func() error) error {
+// move brings a code or refresh token that this request read from the host's store, and is about to use up,
+// into the grants, unbound, and has it used up in the host's store. It is written before the batch that uses
+// it. A request that fails in between finds it among the grants when it is tried again, and goes on from
+// there. Of concurrent requests all may move it: the batches decide which one uses it.
+func (s *Store) move(
+	ctx context.Context, ref grantstore.Ref, handle string, expires func(fosite.Requester) time.Time,
+	useUp func() error,
+) error {
 	c := s.carriers.from(ctx)
 	request := c.legacyRequest(ref)
 	switch {
@@ -114,9 +123,12 @@ func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, exp
 		if err := s.addMoved(batch, ref.Type, handle, request, expires(request), encoding{}); err != nil {
 			return err
 		}
-		if challenge := c.legacyRequest(refOf(grantstore.PKCERequest, handle)); ref.Type == grantstore.AuthorizationCode && challenge != nil {
-			// With the code, so that the next try asks for the verifier too, whatever has become of it in the host's store.
-			err := s.addMoved(batch, grantstore.PKCERequest, handle, challenge, expires(request), encoding{withoutSession: true})
+		if challenge := c.legacyRequest(refOf(grantstore.PKCERequest,
+			handle)); ref.Type == grantstore.AuthorizationCode && challenge != nil {
+			// With the code, so that the next try asks for the verifier too, whatever has become of it in the
+			// host's store.
+			err := s.addMoved(batch, grantstore.PKCERequest, handle, challenge, expires(request),
+				encoding{withoutSession: true})
 			if err != nil {
 				return err
 			}
@@ -137,7 +149,8 @@ func (s *Store) move(ctx context.Context, ref grantstore.Ref, handle string, exp
 }
 
 func (s *Store) addMoved(
-	batch *grantstore.Batch, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
+	batch *grantstore.Batch, t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
+	what encoding,
 ) error {
 	grant, err := s.newGrant(t, handle, request, expires)
 	if err != nil {
@@ -152,7 +165,8 @@ func (s *Store) addMoved(
 	return nil
 }
 
-// inLegacy makes a change in the host's store too, while it may hold tokens. What it does not have is no error.
+// inLegacy makes a change in the host's store too, while it may hold tokens. What it does not have is no
+// error.
 func (s *Store) inLegacy(ctx context.Context, change func(*legacy) error) error {
 	if !s.hasLegacy() {
 		return nil

@@ -20,7 +20,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// legacyHost is a server that had tokens in its own store before it got sessions, with a clock that can be moved past LegacyUntil.
+// legacyHost is a server that had tokens in its own store before it got sessions, with a clock that can be
+// moved past LegacyUntil.
 type legacyHost struct {
 	*host
 	old   fosite.OAuth2Provider
@@ -28,7 +29,8 @@ type legacyHost struct {
 	store *brittle
 }
 
-// brittle is a host's store that can fail. fosite's store in memory revokes refresh tokens without the lock under which it reads them.
+// brittle is a host's store that can fail. fosite's store in memory revokes refresh tokens without the lock
+// under which it reads them.
 type brittle struct {
 	*storage.MemoryStore
 	down    atomic.Bool
@@ -37,14 +39,18 @@ type brittle struct {
 
 var errDown = errors.New("the host's database is down")
 
-func (s *brittle) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (s *brittle) GetAccessTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	if s.down.Load() {
 		return nil, errDown
 	}
 	return s.MemoryStore.GetAccessTokenSession(ctx, signature, session)
 }
 
-func (s *brittle) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (s *brittle) GetRefreshTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	if s.down.Load() {
 		return nil, errDown
 	}
@@ -74,7 +80,9 @@ func (s *brittle) RotateRefreshToken(ctx context.Context, requestID, signature s
 	return s.MemoryStore.RotateRefreshToken(ctx, requestID, signature)
 }
 
-func (s *brittle) GetAuthorizeCodeSession(ctx context.Context, code string, session fosite.Session) (fosite.Requester, error) {
+func (s *brittle) GetAuthorizeCodeSession(
+	ctx context.Context, code string, session fosite.Session,
+) (fosite.Requester, error) {
 	if s.down.Load() {
 		return nil, errDown
 	}
@@ -154,7 +162,8 @@ func TestLegacyNeedsAStoreThatKeepsTokens(t *testing.T) {
 	config := validConfig(t)
 	config.Store, config.LegacyUntil = clientsOnly{newMemory()}, time.Now().Add(time.Hour)
 	var wrong *ticketstore.FieldError
-	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) || wrong.Field != "Config.LegacyUntil" {
+	if _, err := fositestore.Attach(t.Context(), config); !errors.As(err, &wrong) ||
+		wrong.Field != "Config.LegacyUntil" {
 		t.Errorf("want an error that names Config.LegacyUntil, got %v", err)
 	}
 }
@@ -266,7 +275,8 @@ func TestLegacyRevocationReachesBothStores(t *testing.T) {
 			access, refresh := l.oldTokens()
 			l.post("/revoke", url.Values{"token": {refresh}, "as": {"other"}}).must(t, http.StatusOK, "")
 			l.mustActive(access, true)
-			l.post("/revoke", url.Values{"token": {access}, "token_type_hint": {hint}}).must(t, http.StatusOK, "")
+			l.post("/revoke",
+				url.Values{"token": {access}, "token_type_hint": {hint}}).must(t, http.StatusOK, "")
 			l.mustActive(access, false)
 			l.mustActive(refresh, false)
 			l.refresh(refresh).must(t, http.StatusBadRequest, "invalid_grant")
@@ -356,7 +366,8 @@ func TestLegacyLookUpsThatFailAreNotInactive(t *testing.T) {
 	access, _ := l.oldTokens()
 	l.store.down.Store(true)
 	l.introspect(access).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
-	l.post("/revoke", url.Values{"token": {access}}).must(t, http.StatusServiceUnavailable, "temporarily_unavailable")
+	l.post("/revoke", url.Values{"token": {access}}).must(t, http.StatusServiceUnavailable,
+		"temporarily_unavailable")
 	l.store.down.Store(false)
 	l.mustActive(access, true)
 	// Tokens of now need the host's store for nothing but clients.

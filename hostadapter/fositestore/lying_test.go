@@ -21,7 +21,8 @@ import (
 // liar is a backend that says what it likes.
 type liar struct {
 	sessions.Backend
-	// session and grant change answers; nil leaves them as they are. grant is given what was asked for and the true answer.
+	// session and grant change answers; nil leaves them as they are. grant is given what was asked for and
+	// the true answer.
 	session atomic.Pointer[func(ticketstore.Key, *ticketstore.Session)]
 	grant   atomic.Pointer[func(grantstore.Ref, *grantstore.GetResult, error) (*grantstore.GetResult, error)]
 	slid    atomic.Bool
@@ -48,7 +49,9 @@ type lyingGrants struct {
 	l *liar
 }
 
-func (g *lyingGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
+func (g *lyingGrants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
 	found, err := g.Store.Get(ctx, ref, now)
 	if lie := g.l.grant.Load(); lie != nil {
 		found, err = (*lie)(ref, found, err)
@@ -56,7 +59,9 @@ func (g *lyingGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time
 	return found, err
 }
 
-func (g *lyingGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+func (g *lyingGrants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
 	result, err := g.Store.Apply(ctx, batch, now)
 	if err == nil && g.l.slid.Load() {
 		result.Slid = true
@@ -104,7 +109,8 @@ func newLyingHost(t *testing.T, options ...option) (*host, *liar, *lyingLog) {
 	return h, l, log
 }
 
-// refused fails the test unless a refused grant was logged. It moves the host's clock to where the next line may come.
+// refused fails the test unless a refused grant was logged. It moves the host's clock to where the next line
+// may come.
 func (l *lyingLog) refused(t *testing.T, what string) {
 	t.Helper()
 	if log := l.Taken(); !strings.Contains(log, "a stored grant is refused") {
@@ -197,12 +203,17 @@ func TestLyingStoreGivesAnothersGrant(t *testing.T) {
 	h.introspect(anns.str("access_token"))
 	h.introspect(anns.str("refresh_token"))
 	code := h.browser().signIn("cid").code("code_challenge", "", "code_challenge_method", "")
-	h.post("/token", url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {"https://elsewhere.example/"}})
+	h.post("/token",
+		url.Values{
+			"grant_type": {"authorization_code"}, "code": {code},
+			"redirect_uri": {"https://elsewhere.example/"},
+		})
 	if len(stolen) != 3 {
 		t.Fatalf("%d kinds of grants were read, want three", len(stolen))
 	}
 	for _, key := range []string{"another's record", "another's record under the key asked for"} {
-		give := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
+		give := func(ref grantstore.Ref, found *grantstore.GetResult,
+			err error) (*grantstore.GetResult, error) {
 			other, ok := stolen[ref.Type]
 			if err != nil || !ok {
 				return found, err
@@ -250,8 +261,10 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 				"both":   func(grantstore.Type) bool { return false },
 			} {
 				code := b.code(pkce...)
-				hide := func(ref grantstore.Ref, found *grantstore.GetResult, err error) (*grantstore.GetResult, error) {
-					if !keep(ref.Type) && ref.Type != grantstore.AuthorizationCode && ref.Type != grantstore.ReferenceToken {
+				hide := func(ref grantstore.Ref, found *grantstore.GetResult,
+					err error) (*grantstore.GetResult, error) {
+					if !keep(ref.Type) && ref.Type != grantstore.AuthorizationCode &&
+						ref.Type != grantstore.ReferenceToken {
 						return nil, ticketstore.ErrNotFound
 					}
 					if err == nil {
@@ -282,7 +295,8 @@ func TestLyingStoreWithholdsARow(t *testing.T) {
 			code := b.code(pkce...)
 			l.about(grantstore.AuthorizationCode, func(f *grantstore.GetResult) { f.Related = theirs })
 			log.Taken()
-			h.exchange(code, "code_verifier", strings.Repeat("o", 43)).must(t, http.StatusBadRequest, "invalid_grant")
+			h.exchange(code, "code_verifier", strings.Repeat("o", 43)).must(t, http.StatusBadRequest,
+				"invalid_grant")
 			log.refused(t, "rows of another code")
 		})
 	}
@@ -433,7 +447,8 @@ func TestLyingStoreGivesAnothersConsent(t *testing.T) {
 			return &grantstore.GetResult{Grant: g}, nil
 		}
 		l.grant.Store(&lie)
-		if given, err := consents.Given(t.Context(), who.subject, who.client, []string{"photos"}); given || err != nil {
+		if given, err := consents.Given(t.Context(), who.subject, who.client, []string{"photos"}); given ||
+			err != nil {
 			t.Errorf("consent of %s to %s: %v, %v; want none", who.subject, who.client, given, err)
 		}
 	}

@@ -20,15 +20,19 @@ import (
 	"golang.org/x/text/language"
 )
 
-// observed is all that fosite can learn of a request, by the methods by which it asks, in a form that can be compared: moments in UTC, claims
-// as the JSON that goes into a token.
+// observed is all that fosite can learn of a request, by the methods by which it asks, in a form that can be
+// compared: moments in UTC, claims as the JSON that goes into a token.
 func observed(request fosite.Requester) map[string]any {
 	session := request.GetSession()
 	seen := map[string]any{
-		"id": request.GetID(), "requested at": utc(request.GetRequestedAt()), "client": request.GetClient().GetID(),
-		"requested scopes": list(request.GetRequestedScopes()), "granted scopes": list(request.GetGrantedScopes()),
-		"requested audience": list(request.GetRequestedAudience()), "granted audience": list(request.GetGrantedAudience()),
-		"form": fields(request.GetRequestForm()), "sanitized": fields(request.Sanitize([]string{"nonce", "max_age"}).GetRequestForm()),
+		"id": request.GetID(), "requested at": utc(request.GetRequestedAt()),
+		"client":             request.GetClient().GetID(),
+		"requested scopes":   list(request.GetRequestedScopes()),
+		"granted scopes":     list(request.GetGrantedScopes()),
+		"requested audience": list(request.GetRequestedAudience()),
+		"granted audience":   list(request.GetGrantedAudience()),
+		"form":               fields(request.GetRequestForm()),
+		"sanitized":          fields(request.Sanitize([]string{"nonce", "max_age"}).GetRequestForm()),
 	}
 	if g11n, ok := request.(fosite.G11NContext); ok {
 		seen["language"] = g11n.GetLang().String()
@@ -51,13 +55,18 @@ func observeAuthorize(seen map[string]any, request fosite.AuthorizeRequester) {
 	seen["redirect"], seen["redirect is nil"] = "", request.GetRedirectURI() == nil
 	seen["redirect is valid"], seen["all handled"] = request.IsRedirectURIValid(), request.DidHandleAllResponseTypes()
 	if uri := request.GetRedirectURI(); uri != nil {
-		seen["redirect"] = []string{uri.String(), uri.Scheme, uri.Opaque, uri.Host, uri.Path, uri.RawQuery, uri.Fragment, uri.User.String()}
+		seen["redirect"] = []string{
+			uri.String(), uri.Scheme, uri.Opaque, uri.Host, uri.Path, uri.RawQuery, uri.Fragment,
+			uri.User.String(),
+		}
 	}
 }
 
 func observeSession(seen map[string]any, which string, session fosite.Session) {
 	seen[which+"subject"], seen[which+"username"] = session.GetSubject(), session.GetUsername()
-	for _, token := range []fosite.TokenType{fosite.AccessToken, fosite.RefreshToken, fosite.AuthorizeCode, fosite.IDToken, "own"} {
+	for _, token := range []fosite.TokenType{
+		fosite.AccessToken, fosite.RefreshToken, fosite.AuthorizeCode, fosite.IDToken, "own",
+	} {
 		seen[which+"expiry of "+string(token)] = utc(session.GetExpiresAt(token))
 	}
 	if s, ok := session.(openid.Session); ok {
@@ -65,7 +74,9 @@ func observeSession(seen map[string]any, which string, session fosite.Session) {
 			shown := *claims
 			shown.JTI = cmp.Or(shown.JTI, "none") // fosite makes one up otherwise, another one each time
 			seen[which+"ID token"] = inJSON(shown.ToMap())
-			seen[which+"ID token times"] = []string{utc(claims.RequestedAt), utc(claims.AuthTime), utc(claims.IssuedAt), utc(claims.ExpiresAt)}
+			seen[which+"ID token times"] = []string{
+				utc(claims.RequestedAt), utc(claims.AuthTime), utc(claims.IssuedAt), utc(claims.ExpiresAt),
+			}
 		}
 		if headers := s.IDTokenHeaders(); headers != nil {
 			seen[which+"ID token header"] = inJSON(headers.ToMap())
@@ -104,20 +115,25 @@ func inJSON(value any) string {
 	return string(data)
 }
 
-// oddRequest returns a request with what a strange client or host may put there, also in the types that JSON has no name for.
+// oddRequest returns a request with what a strange client or host may put there, also in the types that JSON
+// has no name for.
 func oddRequest(r *rand.Rand) *fosite.Request {
 	request := randomRequest(r)
 	zone := time.FixedZone("", r.IntN(2*14*3600)-14*3600)
 	request.RequestedAt = time.Now().In(zone) // with a monotonic reading
 	request.Lang = []language.Tag{
-		language.Und, language.MustParse("zh-Hant-TW-u-co-pinyin"), language.MustParse("x-klingon"), language.MustParse("sr-Latn-RS"),
+		language.Und, language.MustParse("zh-Hant-TW-u-co-pinyin"), language.MustParse("x-klingon"),
+		language.MustParse("sr-Latn-RS"),
 		language.MustParse("de-1996-u-nu-latn"), {},
 	}[r.IntN(6)]
 	switch r.IntN(4) {
 	case 0:
 		request.Form = nil
 	case 1:
-		request.Form = url.Values{"nonce": {"a", "b", ""}, "max_age": {}, "empty": nil, "\xff": {"\x00"}, strings.Repeat("k", 3000): {strings.Repeat("v", 9000)}}
+		request.Form = url.Values{
+			"nonce": {"a", "b", ""}, "max_age": {}, "empty": nil, "\xff": {"\x00"},
+			strings.Repeat("k", 3000): {strings.Repeat("v", 9000)},
+		}
 	}
 	if r.IntN(4) == 0 {
 		request.RequestedScope, request.GrantedScope = nil, fosite.Arguments{}
@@ -148,14 +164,21 @@ type address struct {
 
 func oddObject(r *rand.Rand, zone *time.Location) map[string]any {
 	values := map[string]any{
-		"big": 1<<64 - 1 - r.Uint64N(1000), "int64": -1<<63 + r.Int64N(1000), "float32": r.Float32(), "int8": int8(r.Int()),
-		"number": json.Number("1.50"), "huge": json.Number("123456789012345678901234567890"), "bytes": []byte{0xff, 0, byte(r.Int())},
-		"ints": []int{1, 1 << 60}, "map": map[string]string{"a": "b"}, "ids": map[string]uint64{"id": 1<<63 + 1}, "struct": address{Street: "s", secret: "x"},
-		"pointer": &address{Tags: map[string]string{"k": "v"}}, "nil pointer": (*address)(nil), "raw": json.RawMessage(`{"x":1e400}`),
-		"nil texts": []string(nil), "nil list": []any(nil), "nil map": map[string]any(nil), "no texts": []string{}, "no list": []any{}, "no map": map[string]any{},
-		"time": time.Date(2030, 2, 3, 4, 5, 6, 7, zone), "duration": time.Minute, "text": "\xff", "zero time": time.Time{},
-		"deep": []any{map[string]any{"a": []any{nil, true, uint64(1 << 63)}}}, "maps": []map[string]any{{"n": int64(1) << 62}},
-		"\xff": 1, "": "empty name", "bool": false, "nil": nil, "sid": "s1",
+		"big": 1<<64 - 1 - r.Uint64N(1000), "int64": -1<<63 + r.Int64N(1000), "float32": r.Float32(),
+		"int8":   int8(r.Int()),
+		"number": json.Number("1.50"), "huge": json.Number("123456789012345678901234567890"),
+		"bytes": []byte{0xff, 0, byte(r.Int())},
+		"ints":  []int{1, 1 << 60}, "map": map[string]string{"a": "b"},
+		"ids": map[string]uint64{"id": 1<<63 + 1}, "struct": address{Street: "s", secret: "x"},
+		"pointer": &address{Tags: map[string]string{"k": "v"}}, "nil pointer": (*address)(nil),
+		"raw":       json.RawMessage(`{"x":1e400}`),
+		"nil texts": []string(nil), "nil list": []any(nil), "nil map": map[string]any(nil),
+		"no texts": []string{}, "no list": []any{}, "no map": map[string]any{},
+		"time": time.Date(2030, 2, 3, 4, 5, 6, 7, zone), "duration": time.Minute, "text": "\xff",
+		"zero time": time.Time{},
+		"deep":      []any{map[string]any{"a": []any{nil, true, uint64(1 << 63)}}},
+		"maps":      []map[string]any{{"n": int64(1) << 62}},
+		"\xff":      1, "": "empty name", "bool": false, "nil": nil, "sid": "s1",
 	}
 	for name := range values {
 		if r.IntN(2) == 0 {
@@ -201,7 +224,8 @@ func TestStoredRequestsReadTheSame(t *testing.T) {
 func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 	t.Parallel()
 	targets := []string{
-		"", "https://app.example/cb?x=1&x=2", "https://app.example/a%2Fb/%C3%A4?q", "http://[::1]:8080/cb", "com.example.app:/cb", "app:opaque", "https://u:p@h/",
+		"", "https://app.example/cb?x=1&x=2", "https://app.example/a%2Fb/%C3%A4?q", "http://[::1]:8080/cb",
+		"com.example.app:/cb", "app:opaque", "https://u:p@h/",
 		"https://app.example?", "//host/path", "https://app.example/\xc3\xa4",
 	}
 	pick := func(r *rand.Rand, from ...string) (some fosite.Arguments) {
@@ -215,9 +239,11 @@ func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		want := &fosite.AuthorizeRequest{
-			Request: *oddRequest(r), ResponseTypes: pick(r, "code", "id_token", "token"), HandledResponseTypes: pick(r, "code", "id_token", "token"),
-			State:        randomText(r),
-			ResponseMode: fosite.ResponseModeType(randomText(r)), DefaultResponseMode: fosite.ResponseModeFragment,
+			Request: *oddRequest(r), ResponseTypes: pick(r, "code", "id_token", "token"),
+			HandledResponseTypes: pick(r, "code", "id_token", "token"),
+			State:                randomText(r),
+			ResponseMode:         fosite.ResponseModeType(randomText(r)),
+			DefaultResponseMode:  fosite.ResponseModeFragment,
 		}
 		if target := targets[r.IntN(len(targets))]; target != "" {
 			uri, err := url.Parse(target)
@@ -226,7 +252,10 @@ func TestStoredPushedRequestsReadTheSame(t *testing.T) {
 			}
 			want.RedirectURI = uri
 		}
-		want.Form = url.Values{"nonce": {"n"}, "client_secret": {"s"}, "client_assertion": {"a"}, "client_assertion_type": {"t"}, "\xff": {"\xfe", ""}}
+		want.Form = url.Values{
+			"nonce": {"n"}, "client_secret": {"s"}, "client_assertion": {"a"}, "client_assertion_type": {"t"},
+			"\xff": {"\xfe", ""},
+		}
 		data, err := encodeRequest(want, encoding{withoutSession: true, dropFormFields: notStored})
 		if err != nil {
 			t.Fatalf("seed %d: encoding: %v", seed, err)
@@ -256,7 +285,8 @@ func TestClaimsThatCannotBeKept(t *testing.T) {
 	session.Claims.Extra = map[string]any{"callback": func() {}}
 	request := fosite.NewRequest()
 	request.Session = session
-	if _, err := encodeRequest(request, encoding{}); err == nil || !strings.Contains(err.Error(), `"callback"`) {
+	if _, err := encodeRequest(request, encoding{}); err == nil ||
+		!strings.Contains(err.Error(), `"callback"`) {
 		t.Errorf("got %v, want an error that names the claim", err)
 	}
 }

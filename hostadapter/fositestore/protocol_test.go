@@ -32,13 +32,15 @@ func overProtocol(h *host, c *fositestore.Config) {
 	c.Backend = h.backend
 }
 
-// One of each flow over the protocol that a plugin speaks: errors keep their meaning, and what comes back is what was sent.
+// One of each flow over the protocol that a plugin speaks: errors keep their meaning, and what comes back is
+// what was sent.
 func TestFlowsOverThePluginProtocol(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, overProtocol, knowsUsers)
 	verifier := strings.Repeat("v", 43)
 	b := h.browser().signIn("ann")
-	code := b.code("code_challenge", verifier, "code_challenge_method", "plain", "scope", "openid offline_access albums.\xff")
+	code := b.code("code_challenge", verifier, "code_challenge_method", "plain", "scope",
+		"openid offline_access albums.\xff")
 	h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
 	first := h.exchange(code, "code_verifier", verifier)
 	first.must(t, http.StatusOK, "")
@@ -58,7 +60,8 @@ func TestFlowsOverThePluginProtocol(t *testing.T) {
 	pushed := h.post("/par", asserted(t, authorization("client_id", asserting)))
 	query := url.Values{"client_id": {asserting}, "request_uri": {pushed.str("request_uri")}}
 	exchange := asserted(t, url.Values{
-		"grant_type": {"authorization_code"}, "code": {b.get("/authorize", query).redirect.Get("code")}, "redirect_uri": {redirectURI},
+		"grant_type": {"authorization_code"}, "code": {b.get("/authorize", query).redirect.Get("code")},
+		"redirect_uri": {redirectURI},
 	})
 	tokens := h.post("/token", again(exchange))
 	tokens.must(t, http.StatusOK, "")
@@ -77,12 +80,15 @@ func TestFlowsOverThePluginProtocol(t *testing.T) {
 	if err := consents.Remember(t.Context(), "ann", "app", []string{"email"}, 0); err != nil {
 		t.Errorf("adding to a consent: %v", err)
 	}
-	if given, err := consents.Given(t.Context(), "ann", "app", []string{"photos", "email"}); !given || err != nil {
+	if given, err := consents.Given(t.Context(), "ann", "app", []string{"photos", "email"}); !given ||
+		err != nil {
 		t.Errorf("want the consent, got %v, %v", given, err)
 	}
 	late := b.code()
 	h.end("ann")
-	for _, token := range []string{hybrid.Get("access_token"), tokens.str("access_token"), tokens.str("refresh_token")} {
+	for _, token := range []string{
+		hybrid.Get("access_token"), tokens.str("access_token"), tokens.str("refresh_token"),
+	} {
 		h.mustActive(token, false)
 	}
 	h.exchange(late).must(t, http.StatusBadRequest, "invalid_grant")

@@ -14,13 +14,16 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/internal/loglimit"
 )
 
-// Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the stores, and answers what the
-// stores said rather than what fosite makes of it. Get one from Sessions.Provider and use it in place of fosite's.
+// Provider decorates fosite's provider: it binds what users grant to their session, spares round trips to the
+// stores, and answers what the stores said rather than what fosite makes of it. Get one from
+// Sessions.Provider and use it in place of fosite's.
 //
-// A store that cannot be asked is 503 with Retry-After at every endpoint; the error is ticketstore.ErrUnavailable. A session that has ended is
-// invalid_grant at the token endpoint, login_required at the authorization endpoint and {"active":false} at introspection.
+// A store that cannot be asked is 503 with Retry-After at every endpoint; the error is
+// ticketstore.ErrUnavailable. A session that has ended is invalid_grant at the token endpoint, login_required
+// at the authorization endpoint and {"active":false} at introspection.
 //
-// Hosts may pass any context to its methods: what belongs together is found by the requests that fosite returned.
+// Hosts may pass any context to its methods: what belongs together is found by the requests that fosite
+// returned.
 type Provider struct {
 	// OAuth2Provider is the decorated provider.
 	fosite.OAuth2Provider
@@ -35,8 +38,8 @@ type Provider struct {
 
 var _ fosite.OAuth2Provider = (*Provider)(nil)
 
-// carrierOf returns the carrier of a request that NewAuthorizeRequest or NewAccessRequest returned, or a new one for a request that the
-// host made or rebuilt itself.
+// carrierOf returns the carrier of a request that NewAuthorizeRequest or NewAccessRequest returned, or a new
+// one for a request that the host made or rebuilt itself.
 func (p *Provider) carrierOf(ctx context.Context, request fosite.Requester) *carrier {
 	if c := p.store.carriers.of(request); c != nil {
 		return c
@@ -45,9 +48,11 @@ func (p *Provider) carrierOf(ctx context.Context, request fosite.Requester) *car
 	return c
 }
 
-// gathering runs a call of fosite's and applies what it wrote as one batch, completed by add. After an error only what revokes is applied:
-// fosite revokes a family when a code is used twice.
-func (p *Provider) gathering(ctx context.Context, c *carrier, call func(context.Context) error, add func(*grantstore.Batch)) error {
+// gathering runs a call of fosite's and applies what it wrote as one batch, completed by add. After an error
+// only what revokes is applied: fosite revokes a family when a code is used twice.
+func (p *Provider) gathering(
+	ctx context.Context, c *carrier, call func(context.Context) error, add func(*grantstore.Batch),
+) error {
 	c.gather()
 	err := call(c.into(ctx))
 	batch := c.taken(err != nil)
@@ -64,7 +69,9 @@ func (p *Provider) gathering(ctx context.Context, c *carrier, call func(context.
 }
 
 // NewAccessRequest is fosite's, with the store's errors as they are.
-func (p *Provider) NewAccessRequest(ctx context.Context, r *http.Request, session fosite.Session) (fosite.AccessRequester, error) {
+func (p *Provider) NewAccessRequest(
+	ctx context.Context, r *http.Request, session fosite.Session,
+) (fosite.AccessRequester, error) {
 	c := newCarrier(r.Context())
 	var request fosite.AccessRequester
 	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
@@ -75,8 +82,11 @@ func (p *Provider) NewAccessRequest(ctx context.Context, r *http.Request, sessio
 	return request, p.answer(ctx, c, grantAt(request), err)
 }
 
-// NewAccessResponse is fosite's, with one durable write for all that it stores and the store's errors as they are.
-func (p *Provider) NewAccessResponse(ctx context.Context, request fosite.AccessRequester) (fosite.AccessResponder, error) {
+// NewAccessResponse is fosite's, with one durable write for all that it stores and the store's errors as they
+// are.
+func (p *Provider) NewAccessResponse(
+	ctx context.Context, request fosite.AccessRequester,
+) (fosite.AccessResponder, error) {
 	c := p.carrierOf(ctx, request)
 	var response fosite.AccessResponder
 	err := p.gathering(ctx, c, func(ctx context.Context) (err error) {
@@ -90,7 +100,9 @@ func (p *Provider) NewAccessResponse(ctx context.Context, request fosite.AccessR
 }
 
 // WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does.
-func (p *Provider) WriteAccessError(ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error) {
+func (p *Provider) WriteAccessError(
+	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error,
+) {
 	p.store.carriers.release(request)
 	if p.wroteUnavailable(ctx, rw, err) {
 		return
@@ -100,7 +112,8 @@ func (p *Provider) WriteAccessError(ctx context.Context, rw http.ResponseWriter,
 
 // WriteAccessResponse is fosite's.
 func (p *Provider) WriteAccessResponse(
-	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, response fosite.AccessResponder,
+	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester,
+	response fosite.AccessResponder,
 ) {
 	p.store.carriers.release(request)
 	p.OAuth2Provider.WriteAccessResponse(ctx, rw, request, response)
@@ -109,12 +122,15 @@ func (p *Provider) WriteAccessResponse(
 // NewRevocationRequest is fosite's, with one durable write. Success means that the token is revoked on disk.
 func (p *Provider) NewRevocationRequest(ctx context.Context, r *http.Request) error {
 	c := newCarrier(r.Context())
-	err := p.gathering(ctx, c, func(ctx context.Context) error { return p.OAuth2Provider.NewRevocationRequest(ctx, r) }, nil)
+	err := p.gathering(ctx, c, func(ctx context.Context) error {
+		return p.OAuth2Provider.NewRevocationRequest(ctx, r)
+	}, nil)
 	return p.answer(ctx, c, otherEndpoint, err)
 }
 
-// WriteRevocationResponse answers 503 with Retry-After for a store that cannot be asked, and an error for a client assertion that was used
-// before: fosite would answer 200, as if the token were revoked. It does so for a token of another client too, which stays as it is.
+// WriteRevocationResponse answers 503 with Retry-After for a store that cannot be asked, and an error for a
+// client assertion that was used before: fosite would answer 200, as if the token were revoked. It does so
+// for a token of another client too, which stays as it is.
 func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
 		return
@@ -138,7 +154,8 @@ func (p *Provider) IntrospectToken(
 	return use, request, p.answer(ctx, c, otherEndpoint, err)
 }
 
-// NewIntrospectionRequest is fosite's, with the store's errors as they are, unless Config.MayIntrospect has a say.
+// NewIntrospectionRequest is fosite's, with the store's errors as they are, unless Config.MayIntrospect has a
+// say.
 func (p *Provider) NewIntrospectionRequest(
 	ctx context.Context, r *http.Request, session fosite.Session,
 ) (fosite.IntrospectionResponder, error) {
@@ -148,7 +165,8 @@ func (p *Provider) NewIntrospectionRequest(
 		asks, unknown := p.asks(ctx, c, r, session)
 		if unknown != nil || !p.mayIntrospect(ctx, asks, response.GetAccessRequester()) {
 			response = &fosite.IntrospectionResponse{Active: false}
-			err = cmp.Or(unknown, error(fosite.ErrInactiveToken.WithHint("The client may not see this token.")))
+			err = cmp.Or(unknown,
+				error(fosite.ErrInactiveToken.WithHint("The client may not see this token.")))
 		}
 	}
 	if err == nil && response.IsActive() {
@@ -157,8 +175,11 @@ func (p *Provider) NewIntrospectionRequest(
 	return response, p.answer(ctx, c, otherEndpoint, err)
 }
 
-// asks returns the client that sent an introspection request which fosite has authenticated, without telling who it was.
-func (p *Provider) asks(ctx context.Context, c *carrier, r *http.Request, session fosite.Session) (fosite.Client, error) {
+// asks returns the client that sent an introspection request which fosite has authenticated, without telling
+// who it was.
+func (p *Provider) asks(
+	ctx context.Context, c *carrier, r *http.Request, session fosite.Session,
+) (fosite.Client, error) {
 	if token := fosite.AccessTokenFromRequest(r); token != "" {
 		own := newCarrier(r.Context())
 		empty := newLike(session)
@@ -179,7 +200,8 @@ func (p *Provider) asks(ctx context.Context, c *carrier, r *http.Request, sessio
 	return p.store.GetClient(c.into(ctx), id)
 }
 
-// WriteIntrospectionError answers 503 with Retry-After for a store that cannot be asked: fosite would answer {"active":false}.
+// WriteIntrospectionError answers 503 with Retry-After for a store that cannot be asked: fosite would answer
+// {"active":false}.
 func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.ResponseWriter, err error) {
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
 		return
@@ -188,6 +210,8 @@ func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.Response
 }
 
 // WriteIntrospectionResponse is fosite's.
-func (p *Provider) WriteIntrospectionResponse(ctx context.Context, rw http.ResponseWriter, response fosite.IntrospectionResponder) {
+func (p *Provider) WriteIntrospectionResponse(
+	ctx context.Context, rw http.ResponseWriter, response fosite.IntrospectionResponder,
+) {
 	p.OAuth2Provider.WriteIntrospectionResponse(ctx, rw, response)
 }

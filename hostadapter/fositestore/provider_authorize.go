@@ -12,10 +12,13 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none from a user who would have to sign
-// in is fosite.ErrLoginRequired, for WriteAuthorizeError, unless Config.AllowUnbound is set. A pushed request can be read again until it is
-// answered. One that comes back with the mark of Sessions.ReturnURL is of the moment of that mark.
-func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
+// NewAuthorizeRequest is fosite's, with the store's errors as they are. An OpenID request with prompt=none
+// from a user who would have to sign in is fosite.ErrLoginRequired, for WriteAuthorizeError, unless
+// Config.AllowUnbound is set. A pushed request can be read again until it is answered. One that comes back
+// with the mark of Sessions.ReturnURL is of the moment of that mark.
+func (p *Provider) NewAuthorizeRequest(
+	ctx context.Context, r *http.Request,
+) (fosite.AuthorizeRequester, error) {
 	c := newCarrier(r.Context())
 	c.keepsPushed = true
 	request, err := p.OAuth2Provider.NewAuthorizeRequest(c.into(ctx), r)
@@ -38,13 +41,15 @@ func (p *Provider) NewAuthorizeRequest(ctx context.Context, r *http.Request) (fo
 		case err != nil:
 			return request, p.answer(ctx, c, authorizeEndpoint, err)
 		case NeedsSignIn(live, request):
-			return request, fosite.ErrLoginRequired.WithHint("The user would have to sign in, which prompt=none forbids.")
+			return request,
+				fosite.ErrLoginRequired.WithHint("The user would have to sign in, which prompt=none forbids.")
 		}
 	}
 	return request, nil
 }
 
-// checkHint refuses an id_token_hint that is genuine, but no ID token. Any other is left to fosite and NeedsSignIn.
+// checkHint refuses an id_token_hint that is genuine, but no ID token. Any other is left to fosite and
+// NeedsSignIn.
 func (p *Provider) checkHint(ctx context.Context, request fosite.AuthorizeRequester) error {
 	hint := request.GetRequestForm().Get("id_token_hint")
 	if hint == "" || p.hints == nil {
@@ -54,23 +59,27 @@ func (p *Provider) checkHint(ctx context.Context, request fosite.AuthorizeReques
 	case errors.Is(err, ticketstore.ErrUnavailable):
 		return err
 	case errors.Is(err, hostadapter.ErrNotIDToken):
-		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The id_token_hint is not an ID token of this server.")
+		return fosite.ErrInvalidRequest.WithWrap(err).WithHint("The id_token_hint is not an ID token of " +
+			"this server.")
 	}
 	return nil
 }
 
-// NewAuthorizeResponse binds the grant to the session that the user is signed in with (Bind), has fosite answer, and writes all that it
-// stores, and that the client uses the session, in one durable step.
+// NewAuthorizeResponse binds the grant to the session that the user is signed in with (Bind), has fosite
+// answer, and writes all that it stores, and that the client uses the session, in one durable step.
 //
-// A grant to a user without a live session is ErrUnbound, unless Config.AllowUnbound is set. A session that ended meanwhile is
-// fosite.ErrLoginRequired.
+// A grant to a user without a live session is ErrUnbound, unless Config.AllowUnbound is set. A session that
+// ended meanwhile is fosite.ErrLoginRequired.
 func (p *Provider) NewAuthorizeResponse(
 	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
 ) (fosite.AuthorizeResponder, error) {
 	c := p.carrierOf(ctx, request)
 	if c.marked && len(request.GetRequestedScopes()) > 0 && len(request.GetGrantedScopes()) == 0 {
-		// Consent was asked for on another page, and what came of it is lost: the token would be good for nothing.
-		return nil, fosite.ErrConsentRequired.WithHint("None of the requested scopes was granted when the request came back.")
+		// Consent was asked for on another page, and what came of it is lost: the token would be good for
+		// nothing.
+		return nil,
+			fosite.ErrConsentRequired.WithHint("None of the requested scopes was granted when the request " +
+				"came back.")
 	}
 	sid, err := p.bind(ctx, c, request, session)
 	if err != nil {
@@ -107,7 +116,8 @@ func (p *Provider) NewAuthorizeResponse(
 	return response, nil
 }
 
-// live returns the session of the user, or nil when nobody is signed in. The host's context may not be that of the HTTP request.
+// live returns the session of the user, or nil when nobody is signed in. The host's context may not be that
+// of the HTTP request.
 func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, error) {
 	live, err := p.store.adapter.SessionFromContext(ctx)
 	if errors.Is(err, hostadapter.ErrNoMiddleware) {
@@ -121,7 +131,9 @@ func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, 
 }
 
 // bind ties the grant to the session signed in, and returns its sid. It is empty for a grant that needs none.
-func (p *Provider) bind(ctx context.Context, c *carrier, request fosite.AuthorizeRequester, session fosite.Session) (string, error) {
+func (p *Provider) bind(
+	ctx context.Context, c *carrier, request fosite.AuthorizeRequester, session fosite.Session,
+) (string, error) {
 	if isNil(session) {
 		return "", nil
 	}
@@ -131,8 +143,8 @@ func (p *Provider) bind(ctx context.Context, c *carrier, request fosite.Authoriz
 	}
 	requestedAt := request.GetRequestedAt()
 	if mustNotAsk(request) && live != nil && live.AuthTime.After(requestedAt) {
-		// Nobody was shown a page, or this would be no answer to the request: NewAuthorizeRequest has judged it. The
-		// user has signed in by a callback of another provider, which fosite would take for a page.
+		// Nobody was shown a page, or this would be no answer to the request: NewAuthorizeRequest has judged
+		// it. The user has signed in by a callback of another provider, which fosite would take for a page.
 		requestedAt = live.AuthTime
 	}
 	bindRequestTime(session, requestedAt)
@@ -150,8 +162,11 @@ func (p *Provider) bind(ctx context.Context, c *carrier, request fosite.Authoriz
 	return sid, nil
 }
 
-// WriteAuthorizeError answers 503 with Retry-After for a store that cannot be asked, so that the browser can try again, else what fosite does.
-func (p *Provider) WriteAuthorizeError(ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error) {
+// WriteAuthorizeError answers 503 with Retry-After for a store that cannot be asked, so that the browser can
+// try again, else what fosite does.
+func (p *Provider) WriteAuthorizeError(
+	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
+) {
 	p.store.carriers.release(request)
 	if p.wroteUnavailable(ctx, rw, err) {
 		return
@@ -163,20 +178,25 @@ func (p *Provider) WriteAuthorizeError(ctx context.Context, rw http.ResponseWrit
 	p.OAuth2Provider.WriteAuthorizeError(ctx, rw, request, err)
 }
 
-// forgetPushed removes a pushed request that is answered with an error. Where that fails it is good until it expires.
+// forgetPushed removes a pushed request that is answered with an error. Where that fails it is good until it
+// expires.
 func (p *Provider) forgetPushed(ctx context.Context, request fosite.AuthorizeRequester) {
 	uri := p.store.pushedURI(ctx, request)
 	if uri == "" {
 		return
 	}
-	if err := p.store.deletePushed(context.WithoutCancel(ctx), uri); err != nil && !errors.Is(err, fosite.ErrNotFound) {
-		p.store.tie.Logger().WarnContext(ctx, "a pushed authorization request was answered and not removed", "error", err)
+	if err := p.store.deletePushed(context.WithoutCancel(ctx), uri); err != nil &&
+		!errors.Is(err, fosite.ErrNotFound) {
+		p.store.tie.Logger().WarnContext(ctx, "a pushed authorization request was answered and not removed",
+			"error", err)
 	}
 }
 
-// WriteAuthorizeResponse is fosite's, with a Content-Security-Policy where it is a page (response_mode=form_post).
+// WriteAuthorizeResponse is fosite's, with a Content-Security-Policy where it is a page
+// (response_mode=form_post).
 func (p *Provider) WriteAuthorizeResponse(
-	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, response fosite.AuthorizeResponder,
+	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester,
+	response fosite.AuthorizeResponder,
 ) {
 	p.store.carriers.release(request)
 	p.protectFormPost(rw, request)
@@ -184,7 +204,9 @@ func (p *Provider) WriteAuthorizeResponse(
 }
 
 // NewPushedAuthorizeRequest is fosite's, with the store's errors as they are.
-func (p *Provider) NewPushedAuthorizeRequest(ctx context.Context, r *http.Request) (fosite.AuthorizeRequester, error) {
+func (p *Provider) NewPushedAuthorizeRequest(
+	ctx context.Context, r *http.Request,
+) (fosite.AuthorizeRequester, error) {
 	c := newCarrier(r.Context())
 	request, err := p.OAuth2Provider.NewPushedAuthorizeRequest(c.into(ctx), r)
 	p.store.carriers.bind(request, c)
@@ -205,14 +227,18 @@ func (p *Provider) NewPushedAuthorizeResponse(
 
 // WritePushedAuthorizeResponse is fosite's.
 func (p *Provider) WritePushedAuthorizeResponse(
-	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, response fosite.PushedAuthorizeResponder,
+	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester,
+	response fosite.PushedAuthorizeResponder,
 ) {
 	p.store.carriers.release(request)
 	p.OAuth2Provider.WritePushedAuthorizeResponse(ctx, rw, request, response)
 }
 
-// WritePushedAuthorizeError answers 503 with Retry-After for a store that cannot be asked, else what fosite does.
-func (p *Provider) WritePushedAuthorizeError(ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error) {
+// WritePushedAuthorizeError answers 503 with Retry-After for a store that cannot be asked, else what fosite
+// does.
+func (p *Provider) WritePushedAuthorizeError(
+	ctx context.Context, rw http.ResponseWriter, request fosite.AuthorizeRequester, err error,
+) {
 	p.store.carriers.release(request)
 	if p.wroteUnavailable(ctx, rw, err) {
 		return

@@ -51,7 +51,8 @@ func TestCodeRaceHasOneWinner(t *testing.T) {
 	}
 }
 
-// RFC 9700, section 4.14.2: nobody can tell which of two that present one refresh token is the thief, so the winner's tokens die too.
+// RFC 9700, section 4.14.2: nobody can tell which of two that present one refresh token is the thief, so the
+// winner's tokens die too.
 func TestRefreshRaceEndsBothLines(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -77,7 +78,9 @@ func TestRefreshRaceWithinTheGrace(t *testing.T) {
 			one.must(t, http.StatusOK, "")
 			h.mustActive(one.str("access_token"), true)
 		}
-		for _, next := range together(8, func(i int) *reply { return h.refresh(replies[i].str("refresh_token")) }) {
+		for _, next := range together(8, func(i int) *reply {
+			return h.refresh(replies[i].str("refresh_token"))
+		}) {
 			next.must(t, http.StatusOK, "")
 		}
 	}
@@ -95,14 +98,17 @@ func TestRefreshRaceAfterTheGrace(t *testing.T) {
 	second := h.refresh(first.str("refresh_token"))
 	second.must(t, http.StatusOK, "")
 	ahead.Store(int64(2 * time.Minute))
-	if won := winners(t, together(8, func(int) *reply { return h.refresh(first.str("refresh_token")) })); len(won) != 0 {
+	if won := winners(t, together(8, func(int) *reply {
+		return h.refresh(first.str("refresh_token"))
+	})); len(won) != 0 {
 		t.Errorf("want no winner, got %d", len(won))
 	}
 	h.mustActive(second.str("access_token"), false)
 	h.refresh(second.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
 }
 
-// A loser that has read the token before the winner used it takes the family along: it is a second use, if only a moment later.
+// A loser that has read the token before the winner used it takes the family along: it is a second use, if
+// only a moment later.
 func TestLoserThatCameInTimeRevokesTheFamily(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

@@ -28,7 +28,8 @@ func renamedFrom(before *host, clock *movedClock, former ...string) *host {
 	})
 }
 
-// TestOtherIssuerIsRefused: a store takes no host of another issuer, neither in the same process nor after a restart.
+// TestOtherIssuerIsRefused: a store takes no host of another issuer, neither in the same process nor after a
+// restart.
 func TestOtherIssuerIsRefused(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -41,7 +42,8 @@ func TestOtherIssuerIsRefused(t *testing.T) {
 	if err == nil {
 		_ = sessions.Close()
 	}
-	if !errors.Is(err, hostadapter.ErrOtherIssuer) || !strings.Contains(err.Error(), issuer) || !strings.Contains(err.Error(), renamed) {
+	if !errors.Is(err, hostadapter.ErrOtherIssuer) || !strings.Contains(err.Error(), issuer) ||
+		!strings.Contains(err.Error(), renamed) {
 		t.Errorf("Attach: %v, want a refusal that names both issuers", err)
 	}
 }
@@ -59,7 +61,9 @@ func TestFormerIssuer(t *testing.T) {
 			t.Parallel()
 			openID := name == "openid sessions"
 			clock := &movedClock{}
-			before := newHost(t, sliding(clock, true, nil), func(h *host, _ *fositestore.Config) { h.newSession = newSession })
+			before := newHost(t, sliding(clock, true, nil), func(h *host, _ *fositestore.Config) {
+				h.newSession = newSession
+			})
 			scope := []string{"scope", "offline_access"}
 			if openID {
 				scope[1] = "openid offline_access"
@@ -96,13 +100,15 @@ func TestFormerIssuer(t *testing.T) {
 				clock.advance(5 * time.Minute)
 				h.mustActive(tokens.str("access_token"), true)
 				if openID {
-					moved.get("/userinfo", url.Values{"access_token": {tokens.str("access_token")}}).must(t, http.StatusOK, "")
+					moved.get("/userinfo",
+						url.Values{"access_token": {tokens.str("access_token")}}).must(t, http.StatusOK, "")
 				}
 				tokens = h.refresh(tokens.str("refresh_token"))
 				tokens.must(t, http.StatusOK, "")
 				if openID {
 					if c := claims(t, tokens.str("id_token")); c["iss"] != issuer || c["sid"] != sid {
-						t.Errorf("ID token of a refresh: %v, want the issuer that the session began with (Core 1.0, section 12.2)", c)
+						t.Errorf("ID token of a refresh: %v, want the issuer that the session began with "+
+							"(Core 1.0, section 12.2)", c)
 					}
 				}
 			}
@@ -122,7 +128,8 @@ func TestFormerIssuersHint(t *testing.T) {
 	sid := before.sid("ann")
 	h := renamedFrom(before, clock, issuer)
 	hint := url.Values{"id_token_hint": {first.str("id_token")}}
-	if r := h.browser().get("/end_session", hint); r.status != http.StatusOK || !strings.Contains(r.body, "You are signed out.") {
+	if r := h.browser().get("/end_session", hint); r.status != http.StatusOK ||
+		!strings.Contains(r.body, "You are signed out.") {
 		t.Errorf("signing out: %d %s", r.status, r.body)
 	}
 	if _, err := h.sessions.Operations().SessionByID(t.Context(), sid); !errors.Is(err, ticketstore.ErrNotFound) {
@@ -142,7 +149,8 @@ func TestIssuerOfNobody(t *testing.T) {
 	(&browser{h: h, client: b.client}).mustBe("")
 	h.mustActive(first.str("access_token"), false)
 	h.refresh(first.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
-	if _, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SessionID: sid}); err != nil {
+	if _, err := h.sessions.RemoveSessions(t.Context(),
+		hostadapter.SessionRemoval{SessionID: sid}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// secondHalf returns a token that shares no more than its signature with the given one: what leaks where signatures are taken for harmless.
+// secondHalf returns a token that shares no more than its signature with the given one: what leaks where
+// signatures are taken for harmless.
 func secondHalf(t *testing.T, token string) string {
 	t.Helper()
 	last := strings.LastIndex(token, ".")
@@ -43,9 +44,11 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 	t.Parallel()
 	bare := func(h *host, _ *fositestore.Config) { h.bare = true }
 	for name, options := range map[string][]option{
-		"below the provider":                  nil,
-		"the store alone":                     {bare},
-		"JWT access tokens":                   {jwtAccessTokens, func(h *host, _ *fositestore.Config) { h.newSession = newJWTSession }},
+		"below the provider": nil,
+		"the store alone":    {bare},
+		"JWT access tokens": {jwtAccessTokens, func(h *host, _ *fositestore.Config) {
+			h.newSession = newJWTSession
+		}},
 		"handlers of the host's own":          {wrappedHandlers},
 		"such handlers, with the store alone": {wrappedHandlers, bare},
 	} {
@@ -97,7 +100,8 @@ func TestSecondHalfDoesNothing(t *testing.T) {
 	}
 }
 
-// TestSecondHalfWithinTheGrace: while a used refresh token may be used again, its second half still ends nothing.
+// TestSecondHalfWithinTheGrace: while a used refresh token may be used again, its second half still ends
+// nothing.
 func TestSecondHalfWithinTheGrace(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(_ *host, c *fositestore.Config) { c.RefreshGrace = time.Minute })
@@ -145,8 +149,10 @@ func jwtsForClients(h *host, _ *fositestore.Config) {
 	h.newSession = newJWTSession
 	h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
 		key := func(context.Context) (any, error) { return signingKey(), nil }
-		return compose.Compose(config, store, compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(config), config),
-			compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2TokenIntrospectionFactory, compose.OAuth2TokenRevocationFactory)
+		return compose.Compose(config, store,
+			compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(config), config),
+			compose.OAuth2ClientCredentialsGrantFactory, compose.OAuth2TokenIntrospectionFactory,
+			compose.OAuth2TokenRevocationFactory)
 	}
 }
 

@@ -1,6 +1,7 @@
 package fositestore_test
 
-// Servers that are not as README's: without ID tokens, without a signing key, with strategies and handlers of their own.
+// Servers that are not as README's: without ID tokens, without a signing key, with strategies and handlers of
+// their own.
 
 import (
 	"bytes"
@@ -35,7 +36,8 @@ func TestServerWithoutIDTokens(t *testing.T) {
 	if err := h.sessions.Ready(t.Context()); err != nil {
 		t.Errorf("ready: %v", err)
 	}
-	if m := h.sessions.Metadata(issuer + "/end_session"); m.BackChannelLogout || m.BackChannelLogoutSession || !m.FrontChannelLogout {
+	if m := h.sessions.Metadata(issuer + "/end_session"); m.BackChannelLogout || m.BackChannelLogoutSession ||
+		!m.FrontChannelLogout {
 		t.Errorf("want metadata without back-channel logout, got %+v", m)
 	}
 	_, first := h.tokens("ann", "scope", "photos offline_access")
@@ -52,7 +54,8 @@ func TestIssuerOfServer(t *testing.T) {
 	for _, access := range []string{"", "my server", "ftp://a.example"} {
 		config := validConfig(t)
 		config.Fosite.IDTokenIssuer, config.Fosite.AccessTokenIssuer = "", access
-		if _, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "invalid Config.Host.Issuer:") {
+		if _, err := fositestore.Attach(t.Context(), config); err == nil ||
+			!strings.Contains(err.Error(), "invalid Config.Host.Issuer:") {
 			t.Errorf("no issuer but %q: want an error that names Host.Issuer, got %v", access, err)
 		}
 	}
@@ -67,13 +70,16 @@ func TestIssuerOfServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			config := validConfig(t)
-			config.Host.Issuer, config.Fosite.IDTokenIssuer, config.Fosite.AccessTokenIssuer = test.host, test.id, test.access
+			config.Host.Issuer = test.host
+			config.Fosite.IDTokenIssuer = test.id
+			config.Fosite.AccessTokenIssuer = test.access
 			sessions, err := fositestore.Attach(t.Context(), config)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer sessions.Close()
-			if _, err := sessions.Metadata(test.want + "/logout").MergeInto(map[string]any{"issuer": test.want}); err != nil {
+			if _, err := sessions.Metadata(test.want +
+				"/logout").MergeInto(map[string]any{"issuer": test.want}); err != nil {
 				t.Errorf("want issuer %s: %v", test.want, err)
 			}
 		})
@@ -103,7 +109,8 @@ func TestSigningKeyThatComesLate(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer sessions.Close()
-			if err := sessions.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "Config.Key") {
+			if err := sessions.Ready(t.Context()); err == nil ||
+				!strings.Contains(err.Error(), "Config.Key") {
 				t.Errorf("before the key is there: want an error that names it, got %v", err)
 			}
 			there.Store(true)
@@ -126,8 +133,10 @@ func ownStrategy(wrap func(any) any) option {
 					return wrap(factory(config, storage, strategy))
 				}
 			}
-			return compose.Compose(config, store, &compose.CommonStrategy{CoreStrategy: compose.NewOAuth2HMACStrategy(own)},
-				wrapped(compose.OAuth2AuthorizeExplicitFactory), wrapped(compose.OAuth2RefreshTokenGrantFactory),
+			return compose.Compose(config, store,
+				&compose.CommonStrategy{CoreStrategy: compose.NewOAuth2HMACStrategy(own)},
+				wrapped(compose.OAuth2AuthorizeExplicitFactory),
+				wrapped(compose.OAuth2RefreshTokenGrantFactory),
 				compose.OAuth2TokenIntrospectionFactory, wrapped(compose.OAuth2TokenRevocationFactory))
 		}
 	}
@@ -159,7 +168,8 @@ func TestStrategyWithAConfigurationOfItsOwn(t *testing.T) {
 	t.Parallel()
 	config := validConfig(t)
 	config.Fosite.GlobalSecret = nil
-	if _, err := fositestore.Attach(t.Context(), config); err == nil || !strings.Contains(err.Error(), "invalid Config.Host.Keys:") {
+	if _, err := fositestore.Attach(t.Context(), config); err == nil ||
+		!strings.Contains(err.Error(), "invalid Config.Host.Keys:") {
 		t.Errorf("want an error that names Host.Keys, got %v", err)
 	}
 	for name, wrap := range map[string]func(any) any{

@@ -99,8 +99,12 @@ var sessionTypes = map[string]struct {
 	openID bool
 }{
 	"openid.DefaultSession": {openIDSession, true},
-	"oauth2.JWTSession":     {func(subject string) fosite.Session { return &oauth2.JWTSession{Subject: subject} }, false},
-	"fosite.DefaultSession": {func(subject string) fosite.Session { return &fosite.DefaultSession{Subject: subject} }, false},
+	"oauth2.JWTSession": {func(subject string) fosite.Session {
+		return &oauth2.JWTSession{Subject: subject}
+	}, false},
+	"fosite.DefaultSession": {func(subject string) fosite.Session {
+		return &fosite.DefaultSession{Subject: subject}
+	}, false},
 	"a type that embeds openid.DefaultSession": {func(subject string) fosite.Session {
 		inner, _ := openIDSession(subject).(*openid.DefaultSession)
 		return &embedsOpenID{inner, tenantFor(subject)}
@@ -111,7 +115,9 @@ var sessionTypes = map[string]struct {
 	"a type that embeds fosite.DefaultSession": {func(subject string) fosite.Session {
 		return &embedsPlain{fosite.DefaultSession{Subject: subject}, tenantFor(subject)}
 	}, false},
-	"a SessionIDCarrier of its own":   {func(subject string) fosite.Session { return &ownSession{User: subject, Tenant: tenantFor(subject)} }, false},
+	"a SessionIDCarrier of its own": {func(subject string) fosite.Session {
+		return &ownSession{User: subject, Tenant: tenantFor(subject)}
+	}, false},
 	"a type with ID and access token": {newJWTSession, true},
 }
 
@@ -128,11 +134,14 @@ func jwtAccessTokens(h *host, _ *fositestore.Config) {
 	h.compose = func(config *fosite.Config, store *fositestore.Store) fosite.OAuth2Provider {
 		key := func(context.Context) (any, error) { return signingKey(), nil }
 		return compose.Compose(config, store, &compose.CommonStrategy{
-			CoreStrategy:               compose.NewOAuth2JWTStrategy(key, compose.NewOAuth2HMACStrategy(config), config),
+			CoreStrategy: compose.NewOAuth2JWTStrategy(key,
+				compose.NewOAuth2HMACStrategy(config), config),
 			OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, config),
 			Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
-		}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2AuthorizeImplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
-			compose.OpenIDConnectExplicitFactory, compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory,
+		}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2AuthorizeImplicitFactory,
+			compose.OAuth2RefreshTokenGrantFactory,
+			compose.OpenIDConnectExplicitFactory, compose.OpenIDConnectRefreshFactory,
+			compose.OAuth2TokenIntrospectionFactory,
 			compose.OAuth2TokenRevocationFactory, compose.OAuth2ClientCredentialsGrantFactory)
 	}
 }
@@ -149,7 +158,8 @@ func TestEverySessionTypeIsBound(t *testing.T) {
 				scope = "openid " + scope
 			}
 			b := h.browser().signIn("ann")
-			implicit := b.get("/authorize", authorization("response_type", "token", "scope", "photos")).redirect.Get("access_token")
+			implicit := b.get("/authorize",
+				authorization("response_type", "token", "scope", "photos")).redirect.Get("access_token")
 			first := h.exchange(b.code("scope", scope))
 			first.must(t, http.StatusOK, "")
 			second := h.refresh(first.str("refresh_token"))
@@ -157,14 +167,18 @@ func TestEverySessionTypeIsBound(t *testing.T) {
 			third := h.refresh(second.str("refresh_token"))
 			third.must(t, http.StatusOK, "")
 			sid := h.sid("ann")
-			for what, token := range map[string]string{"implicit": implicit, "refreshed": third.str("access_token")} {
+			for what, token := range map[string]string{
+				"implicit": implicit, "refreshed": third.str("access_token"),
+			} {
 				h.mustActive(token, true)
-				_, request, err := h.provider.IntrospectToken(t.Context(), token, fosite.AccessToken, h.newSession(""))
+				_, request, err := h.provider.IntrospectToken(t.Context(), token, fosite.AccessToken,
+					h.newSession(""))
 				if err != nil {
 					t.Fatalf("%s: %v", what, err)
 				}
 				session := request.GetSession()
-				if fositestore.SessionIDOf(session) != sid || session.GetSubject() != "ann" || tenantOf(session) != "acme" {
+				if fositestore.SessionIDOf(session) != sid || session.GetSubject() != "ann" ||
+					tenantOf(session) != "acme" {
 					t.Errorf("%s: want sid, subject and what the host's type holds, got %+v", what, session)
 				}
 			}
@@ -184,10 +198,14 @@ func TestEverySessionTypeIsBound(t *testing.T) {
 // JWT access tokens carry sid and sub, with every session that can make them.
 func TestEveryJWTSessionCarriesTheSession(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"oauth2.JWTSession", "a type that embeds oauth2.JWTSession", "a type with ID and access token"} {
+	for _, name := range []string{
+		"oauth2.JWTSession", "a type that embeds oauth2.JWTSession", "a type with ID and access token",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHost(t, jwtAccessTokens, func(h *host, _ *fositestore.Config) { h.newSession = sessionTypes[name].make })
+			h := newHost(t, jwtAccessTokens, func(h *host, _ *fositestore.Config) {
+				h.newSession = sessionTypes[name].make
+			})
 			_, first := h.tokens("ann", "scope", "photos offline_access", "audience", "https://api.example/")
 			second := h.refresh(first.str("refresh_token"))
 			second.must(t, http.StatusOK, "")
@@ -195,7 +213,8 @@ func TestEveryJWTSessionCarriesTheSession(t *testing.T) {
 			for _, r := range []*reply{first, second} {
 				c := claims(t, r.str("access_token"))
 				audience, _ := c["aud"].([]any)
-				if c["sid"] != sid || c["sub"] != "ann" || c["iss"] != issuer || len(audience) != 1 || audience[0] != "https://api.example/" {
+				if c["sid"] != sid || c["sub"] != "ann" || c["iss"] != issuer || len(audience) != 1 ||
+					audience[0] != "https://api.example/" {
 					t.Errorf("want iss, sub, sid and aud, got %v", c)
 				}
 			}
@@ -236,8 +255,8 @@ func (p *passing) option(h *host, _ *fositestore.Config) {
 	h.newSession = func(subject string) fosite.Session { return (*p.make.Load())(subject) }
 }
 
-// Whatever the type of session that a grant was made in and the one that it is read with, a token keeps its expiry: introspection has exp, and it is
-// as long active as it was to be.
+// Whatever the type of session that a grant was made in and the one that it is read with, a token keeps its
+// expiry: introspection has exp, and it is as long active as it was to be.
 func TestExpiriesSurviveEveryConversion(t *testing.T) {
 	t.Parallel()
 	const lifespan = 3 * time.Hour
@@ -249,21 +268,25 @@ func TestExpiriesSurviveEveryConversion(t *testing.T) {
 			h := newHost(t, host.option)
 			lifespans := fosite.ClientLifespanConfig{}
 			for _, d := range []**time.Duration{
-				&lifespans.AuthorizationCodeGrantAccessTokenLifespan, &lifespans.RefreshTokenGrantAccessTokenLifespan,
+				&lifespans.AuthorizationCodeGrantAccessTokenLifespan,
+				&lifespans.RefreshTokenGrantAccessTokenLifespan,
 				&lifespans.AuthorizationCodeGrantRefreshTokenLifespan,
 			} {
 				long := lifespan
 				*d = &long
 			}
 			app, _ := h.memory.Clients["app"].(*fosite.DefaultClient)
-			h.memory.Clients["app"] = &fosite.DefaultClientWithCustomTokenLifespans{DefaultClient: app, TokenLifespans: &lifespans}
+			h.memory.Clients["app"] = &fosite.DefaultClientWithCustomTokenLifespans{
+				DefaultClient: app, TokenLifespans: &lifespans,
+			}
 			_, r := h.tokens("ann", "scope", "photos offline_access")
 			want := time.Now().Add(lifespan)
 			for read, to := range sessionTypes {
 				host.pass(to.make)
 				reply := h.introspect(r.str("access_token"))
 				exp, _ := reply.json["exp"].(float64)
-				if reply.json["active"] != true || exp < float64(want.Add(-time.Minute).Unix()) || exp > float64(want.Add(time.Minute).Unix()) {
+				if reply.json["active"] != true || exp < float64(want.Add(-time.Minute).Unix()) ||
+					exp > float64(want.Add(time.Minute).Unix()) {
 					t.Errorf("read with %s: want exp about %d, got %v", read, want.Unix(), reply.json)
 				}
 				_, signature, _ := strings.Cut(r.str("refresh_token"), ".")
@@ -279,7 +302,8 @@ func TestExpiriesSurviveEveryConversion(t *testing.T) {
 	}
 }
 
-// A host may pass another type of session at the token endpoint, as fosite's own tests do: where an ID token was granted, the stored kind decides.
+// A host may pass another type of session at the token endpoint, as fosite's own tests do: where an ID token
+// was granted, the stored kind decides.
 func TestTokenEndpointWithASessionWithoutIDToken(t *testing.T) {
 	t.Parallel()
 	var host passing
@@ -326,7 +350,8 @@ func TestReadingWithoutASession(t *testing.T) {
 				t.Fatalf("%s, %s: %v", name, what, err)
 			}
 			session := request.GetSession()
-			if got := fmt.Sprintf("%T", session); got != "*"+name || session.GetSubject() != "ann" || fositestore.SessionIDOf(session) != h.sid("ann") {
+			if got := fmt.Sprintf("%T", session); got != "*"+name || session.GetSubject() != "ann" ||
+				fositestore.SessionIDOf(session) != h.sid("ann") {
 				t.Errorf("%s, %s: want the stored session, got %s %+v", name, what, got, session)
 			}
 		}

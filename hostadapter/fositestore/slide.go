@@ -6,18 +6,21 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 )
 
-// addSlide extends the session of a refresh token, in the batch that is written anyway, where the client coordinates.
+// addSlide extends the session of a refresh token, in the batch that is written anyway, where the client
+// coordinates.
 func (s *Store) addSlide(ctx context.Context, c *carrier, batch *grantstore.Batch) {
-	if c == nil || batch.Slide != nil || batch.Consume == nil || batch.Consume.Type != grantstore.RefreshToken {
+	if c == nil || batch.Slide != nil || batch.Consume == nil ||
+		batch.Consume.Type != grantstore.RefreshToken {
 		return
 	}
-	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.isOf(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {
+	if r := c.row(batch.Consume.Ref); r != nil && r.session != nil && r.isOf(s.tie.Issuer()) &&
+		s.coordinates(ctx, c, r.grant.ClientID) {
 		batch.Slide = s.tie.Slide(r.grant.SessionID)
 	}
 }
 
-// slide extends the sessions of the access tokens of a request where their clients coordinate. One of a former issuer ends
-// when it would by itself.
+// slide extends the sessions of the access tokens of a request where their clients coordinate. One of a
+// former issuer ends when it would by itself.
 func (s *Store) slide(ctx context.Context, c *carrier) {
 	for _, r := range c.shown() {
 		if r.isOf(s.tie.Issuer()) && s.coordinates(ctx, c, r.grant.ClientID) {

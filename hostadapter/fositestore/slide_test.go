@@ -18,7 +18,10 @@ import (
 // sliding has clients keep sessions alive, on a clock that the test moves.
 func sliding(offset *movedClock, byDefault bool, settings map[string]*bool) option {
 	return func(h *host, c *fositestore.Config) {
-		c.Host.Now, c.Host.Lifetime.IdleTimeout, c.Host.Expiry.Off, c.Host.Lifetime.CoordinateClients = offset.now, time.Hour, true, byDefault
+		c.Host.Now = offset.now
+		c.Host.Lifetime.IdleTimeout = time.Hour
+		c.Host.Expiry.Off = true
+		c.Host.Lifetime.CoordinateClients = byDefault
 		c.Host.Lifetime.AbsoluteTimeout, c.Host.Expiry.RevokeOffline = 100*time.Minute, true
 		// fosite has a clock of its own, which stays where it is.
 		h.fosite.AccessTokenLifespan = 24 * time.Hour
@@ -57,8 +60,8 @@ func (h *host) expires(sid string) time.Time {
 	return report.Expires
 }
 
-// TestRule9_ClientsThatCoordinateKeepTheSessionAlive: by refresh, introspection and userinfo, at most once a minute, with the refresh's own write
-// or with one more.
+// TestRule9_ClientsThatCoordinateKeepTheSessionAlive: by refresh, introspection and userinfo, at most once a
+// minute, with the refresh's own write or with one more.
 func TestRule9_ClientsThatCoordinateKeepTheSessionAlive(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
@@ -67,15 +70,20 @@ func TestRule9_ClientsThatCoordinateKeepTheSessionAlive(t *testing.T) {
 		own       *bool
 		slides    bool
 	}{
-		"by default": {true, nil, true}, "by its own setting": {false, &yes, true}, "not by default": {false, nil, false},
+		"by default": {true, nil, true}, "by its own setting": {false, &yes, true},
+		"not by default":         {false, nil, false},
 		"not by its own setting": {true, &no, false},
 	} {
 		for flow, writes := range map[string]struct {
 			use              func(h *host, b *browser, tokens *reply) *reply
 			sliding, resting int64
 		}{
-			"refresh":       {func(h *host, _ *browser, r *reply) *reply { return h.refresh(r.str("refresh_token")) }, 1, 1},
-			"introspection": {func(h *host, _ *browser, r *reply) *reply { return h.introspect(r.str("access_token")) }, 1, 0},
+			"refresh": {func(h *host, _ *browser, r *reply) *reply {
+				return h.refresh(r.str("refresh_token"))
+			}, 1, 1},
+			"introspection": {func(h *host, _ *browser, r *reply) *reply {
+				return h.introspect(r.str("access_token"))
+			}, 1, 0},
 			"userinfo": {func(_ *host, b *browser, r *reply) *reply {
 				return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}})
 			}, 1, 0},
@@ -96,7 +104,8 @@ func TestRule9_ClientsThatCoordinateKeepTheSessionAlive(t *testing.T) {
 						r = got
 					}
 					if reads, durable := h.backend.counts(); reads != 1 || durable != want {
-						t.Errorf("%s: %d reads and %d durable writes, want 1 and %d", step, reads, durable, want)
+						t.Errorf("%s: %d reads and %d durable writes, want 1 and %d", step, reads, durable,
+							want)
 					}
 				}
 				use("at once", writes.resting)
@@ -120,7 +129,8 @@ func TestRule9_ClientsThatCoordinateKeepTheSessionAlive(t *testing.T) {
 				got := writes.use(h, b, r)
 				active := got.status == http.StatusOK && got.json["active"] != false
 				if active != test.slides {
-					t.Errorf("after 95 minutes: %d %s, want it accepted %v", got.status, got.body, test.slides)
+					t.Errorf("after 95 minutes: %d %s, want it accepted %v", got.status, got.body,
+						test.slides)
 				}
 				if flow == "refresh" && active {
 					r = got
@@ -140,7 +150,10 @@ func TestClientSettingsOfAUse(t *testing.T) {
 	yes := true
 	h := newHost(t, func(_ *host, c *fositestore.Config) {
 		c.Host.Clients = logout.ClientMap{
-			"app": {BackChannelLogoutURI: "https://app.example/out", Coordinate: &yes, Muted: ticketstore.EndByExpiry | ticketstore.EndByRemoval},
+			"app": {
+				BackChannelLogoutURI: "https://app.example/out", Coordinate: &yes,
+				Muted: ticketstore.EndByExpiry | ticketstore.EndByRemoval,
+			},
 		}
 	})
 	h.tokens("ann")
@@ -148,7 +161,8 @@ func TestClientSettingsOfAUse(t *testing.T) {
 	if err != nil || len(report.Clients) != 1 {
 		t.Fatalf("%+v, %v", report, err)
 	}
-	if c := report.Clients[0]; !c.Notify || !c.Coordinated || c.Muted != ticketstore.EndByExpiry|ticketstore.EndByRemoval {
+	if c := report.Clients[0]; !c.Notify || !c.Coordinated ||
+		c.Muted != ticketstore.EndByExpiry|ticketstore.EndByRemoval {
 		t.Errorf("%+v, want what the client registered", c)
 	}
 	result, err := h.sessions.RemoveSessions(t.Context(), hostadapter.SessionRemoval{SubjectID: "ann"})

@@ -19,8 +19,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// What OpenID Connect Back-Channel Logout 1.0 (with errata set 1) asks of a server, in our words, and the tests that hold it. All begin with
-// TestBackChannelLogout_ and their section. What becomes of an answer is tested once more, over and over, in the package logout.
+// What OpenID Connect Back-Channel Logout 1.0 (with errata set 1) asks of a server, in our words, and the
+// tests that hold it. All begin with TestBackChannelLogout_ and their section. What becomes of an answer is
+// tested once more, over and over, in the package logout.
 //
 //	2.1  support for it, and for sid, is in the metadata                2_1_Metadata
 //	2.2  the URI is absolute and has no fragment                        2_2_URI
@@ -37,7 +38,8 @@ import (
 //	2.8  200 means done, 204 is taken for it, 400 means failed          2_8_Answers
 //	4    a logout token does not pass for an ID token                   4_NotAnIDToken
 //
-// Section 2.6, and what 2.7 and 2.8 ask besides, is the client's part; the demo clients of the example server do all of it.
+// Section 2.6, and what 2.7 and 2.8 ask besides, is the client's part; the demo clients of the example server
+// do all of it.
 
 // party is a client's server. It keeps the requests that it was sent.
 type party struct {
@@ -76,15 +78,20 @@ func (p *party) told(t *testing.T) *http.Request {
 // back has clients with back-channel logout URIs at parties.
 func back(clients logout.ClientMap) option {
 	return func(_ *host, c *fositestore.Config) {
-		c.Host.Clients, c.Host.Logout.AllowCIDRs, c.KeyID = clients, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, "key-1"
+		c.Host.Clients = clients
+		c.Host.Logout.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		c.KeyID = "key-1"
 	}
 }
 
 func TestBackChannelLogout_2_1_Metadata(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
-	document, err := h.sessions.Metadata(issuer + "/end_session").MergeInto(map[string]any{"issuer": issuer, "claims_supported": []string{"sub"}})
-	if err != nil || document["backchannel_logout_supported"] != true || document["backchannel_logout_session_supported"] != true {
+	document, err := h.sessions.Metadata(issuer + "/end_session").MergeInto(map[string]any{
+		"issuer": issuer, "claims_supported": []string{"sub"},
+	})
+	if err != nil || document["backchannel_logout_supported"] != true ||
+		document["backchannel_logout_session_supported"] != true {
 		t.Errorf("%v, %v; want both supported", document, err)
 	}
 	if diff := cmp.Diff([]any{"sub", "sid"}, document["claims_supported"]); diff != "" {
@@ -95,10 +102,13 @@ func TestBackChannelLogout_2_1_Metadata(t *testing.T) {
 func TestBackChannelLogout_2_2_URI(t *testing.T) {
 	t.Parallel()
 	for uri, good := range map[string]bool{
-		"https://app.example/out": true, "https://app.example:8443/out?a=b": true, "http://app.example/out": true,
-		"/out": false, "//app.example/out": false, "https://app.example/out#": false, "https://app.example/out#x": false, "app:/out": false,
+		"https://app.example/out": true, "https://app.example:8443/out?a=b": true,
+		"http://app.example/out": true,
+		"/out":                   false, "//app.example/out": false, "https://app.example/out#": false,
+		"https://app.example/out#x": false, "app:/out": false,
 	} {
-		if err := logout.ValidateClient(logout.Client{ClientID: "app", BackChannelLogoutURI: uri}); (err == nil) != good {
+		if err := logout.ValidateClient(logout.Client{ClientID: "app", BackChannelLogoutURI: uri}); (err ==
+			nil) != good {
 			t.Errorf("%s: %v, want it accepted %v", uri, err, good)
 		}
 	}
@@ -107,7 +117,10 @@ func TestBackChannelLogout_2_2_URI(t *testing.T) {
 func TestBackChannelLogout_2_3_LoggedInClients(t *testing.T) {
 	t.Parallel()
 	app, other := newParty(t, http.StatusOK), newParty(t, http.StatusOK)
-	h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL}, "other": {BackChannelLogoutURI: other.URL}}))
+	h := newHost(t,
+		back(logout.ClientMap{
+			"app": {BackChannelLogoutURI: app.URL}, "other": {BackChannelLogoutURI: other.URL},
+		}))
 	_, r := h.tokens("ann")
 	elsewhere := h.browser().signIn("bob")
 	h.exchange(elsewhere.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
@@ -124,15 +137,17 @@ func TestBackChannelLogout_2_4_Claims(t *testing.T) {
 	t.Parallel()
 	for _, sessionRequired := range []bool{false, true} {
 		app := newParty(t, http.StatusOK)
-		h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL, SessionRequired: sessionRequired}}))
+		h := newHost(t,
+			back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL, SessionRequired: sessionRequired}}))
 		_, r := h.tokens("ann")
 		idToken := claims(t, r.str("id_token"))
 		begin := time.Now().Truncate(time.Second)
 		h.end("ann")
 		got := claims(t, app.told(t).PostForm.Get("logout_token"))
 		want := map[string]any{
-			"iss": issuer, "aud": "app", "sid": idToken["sid"], "events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
-			"jti": got["jti"], "iat": got["iat"], "exp": got["exp"],
+			"iss": issuer, "aud": "app", "sid": idToken["sid"],
+			"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
+			"jti":    got["jti"], "iat": got["iat"], "exp": got["exp"],
 		}
 		if !sessionRequired {
 			want["sub"] = idToken["sub"]
@@ -162,7 +177,8 @@ func TestBackChannelLogout_2_4_SignedAsIDTokens(t *testing.T) {
 	h.end("ann")
 	token := app.told(t).PostForm.Get("logout_token")
 	for what, raw := range map[string]string{"ID token": r.str("id_token"), "logout token": token} {
-		signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.ES256}) // what discovery says, not none
+		// what discovery says, not none
+		signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.ES256})
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
@@ -170,7 +186,8 @@ func TestBackChannelLogout_2_4_SignedAsIDTokens(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 		header := signed.Signatures[0].Protected
-		if what == "logout token" && (header.ExtraHeaders[jose.HeaderType] != "logout+jwt" || header.KeyID != "key-1") {
+		if what == "logout token" &&
+			(header.ExtraHeaders[jose.HeaderType] != "logout+jwt" || header.KeyID != "key-1") {
 			t.Errorf("%s: header %+v, want its type and the key's id", what, header)
 		}
 	}
@@ -179,14 +196,18 @@ func TestBackChannelLogout_2_4_SignedAsIDTokens(t *testing.T) {
 func TestBackChannelLogout_2_5_Request(t *testing.T) {
 	t.Parallel()
 	app := newParty(t, http.StatusOK)
-	h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL + "/out?logout=backchannel&a=%20"}}))
+	h := newHost(t,
+		back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL + "/out?logout=backchannel&a=%20"}}))
 	h.tokens("ann")
 	h.end("ann")
 	r := app.told(t)
-	if r.Method != http.MethodPost || r.URL.RequestURI() != "/out?logout=backchannel&a=%20" || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
-		t.Errorf("%s %s with %v, want a form posted to the URI as it is", r.Method, r.URL.RequestURI(), r.Header)
+	if r.Method != http.MethodPost || r.URL.RequestURI() != "/out?logout=backchannel&a=%20" ||
+		r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		t.Errorf("%s %s with %v, want a form posted to the URI as it is", r.Method, r.URL.RequestURI(),
+			r.Header)
 	}
-	if got := slices.Collect(maps.Keys(r.PostForm)); !slices.Equal(got, []string{"logout_token"}) || len(r.PostForm["logout_token"]) != 1 {
+	if got := slices.Collect(maps.Keys(r.PostForm)); !slices.Equal(got, []string{"logout_token"}) ||
+		len(r.PostForm["logout_token"]) != 1 {
 		t.Errorf("form %v, want one logout token", got)
 	}
 }
@@ -200,7 +221,10 @@ func TestBackChannelLogout_2_7_RefreshTokens(t *testing.T) {
 		for scope, survives := range map[string]bool{"openid": false, "openid offline_access": true} {
 			t.Run(reason+" with "+scope, func(t *testing.T) {
 				t.Parallel()
-				h := newHost(t, func(h *host, _ *fositestore.Config) { h.fosite.RefreshTokenScopes = []string{} }) // all get one
+				// all get one
+				h := newHost(t, func(h *host, _ *fositestore.Config) {
+					h.fosite.RefreshTokenScopes = []string{}
+				})
 				b, r := h.tokens("ann", "scope", scope)
 				end(h, b)
 				h.mustActive(r.str("access_token"), false)
@@ -215,20 +239,25 @@ func TestBackChannelLogout_2_7_RefreshTokens(t *testing.T) {
 func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]logout.State{
-		http.StatusOK: logout.Delivered, http.StatusNoContent: logout.Delivered, http.StatusBadRequest: logout.Refused,
+		http.StatusOK: logout.Delivered, http.StatusNoContent: logout.Delivered,
+		http.StatusBadRequest:          logout.Refused,
 		http.StatusInternalServerError: logout.Pending, http.StatusFound: logout.Pending,
 	} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			t.Parallel()
 			app := newParty(t, status)
 			clock := &movedClock{}
-			h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL}}), func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
+			h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL}}),
+				func(_ *host, c *fositestore.Config) {
+					c.Host.Now = clock.now
+				})
 			h.tokens("ann")
 			clock.advance(time.Minute) // who got tokens a moment ago is notified twice
 			h.end("ann")
 			var notification logout.Notification
 			testenv.Eventually(t, "the answer is on record", func() bool {
-				page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
+				page, err := h.sessions.Operations().QueryNotifications(t.Context(),
+					logout.NotificationQuery{})
 				if err != nil || len(page.Notifications) != 1 {
 					return false
 				}
@@ -245,12 +274,14 @@ func TestBackChannelLogout_2_8_Answers(t *testing.T) {
 func TestBackChannelLogout_4_NotAnIDToken(t *testing.T) {
 	t.Parallel()
 	app := newParty(t, http.StatusOK)
-	h := newHost(t, back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL, PostLogoutRedirectURIs: []string{bye}}}))
+	h := newHost(t,
+		back(logout.ClientMap{"app": {BackChannelLogoutURI: app.URL, PostLogoutRedirectURIs: []string{bye}}}))
 	h.tokens("ann")
 	h.end("ann")
 	token := app.told(t).PostForm.Get("logout_token")
 	b := h.browser().signIn("ann")
-	answer := b.endSession(http.MethodGet, url.Values{"id_token_hint": {token}, "post_logout_redirect_uri": {bye}})
+	answer := b.endSession(http.MethodGet,
+		url.Values{"id_token_hint": {token}, "post_logout_redirect_uri": {bye}})
 	answer.must(t, http.StatusBadRequest, "")
 	answer.mustNotRedirect(t)
 	b.mustBe("ann")

@@ -15,8 +15,9 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// What OpenID Connect Front-Channel Logout 1.0 asks of a server, in our words, and the tests that hold it. All begin with
-// TestFrontChannelLogout_ and their section; 3_Frames is in the folder above, and the browser that loads the frames in integration.
+// What OpenID Connect Front-Channel Logout 1.0 asks of a server, in our words, and the tests that hold it.
+// All begin with TestFrontChannelLogout_ and their section; 3_Frames is in the folder above, and the browser
+// that loads the frames in integration.
 //
 //	2    the URI is absolute and has no fragment                        2_URI
 //	2    its own query is kept when iss and sid are added               2_QueryIsKept
@@ -29,7 +30,8 @@ import (
 //	3    different sessions have different sids                         3_SidOfIDTokens
 //	3    support for it, and for iss and sid, is in the metadata        3_Metadata
 //
-// That a client clears what it knows, and says that its page is not to be cached, is the client's part (2); see the demo clients.
+// That a client clears what it knows, and says that its page is not to be cached, is the client's part (2);
+// see the demo clients.
 
 // frames are the addresses of the frames on a page.
 func frames(page string) (addresses []string) {
@@ -53,11 +55,14 @@ func front(uris map[string]string) option {
 func TestFrontChannelLogout_2_URI(t *testing.T) {
 	t.Parallel()
 	for uri, good := range map[string]bool{
-		"https://app.example/out": true, "https://app.example:8443/out?a=b": true, "http://app.example/out": true,
-		"/out": false, "app.example/out": false, "https://app.example/out#": false, "https://app.example/out#x": false, "app:/out": false,
+		"https://app.example/out": true, "https://app.example:8443/out?a=b": true,
+		"http://app.example/out": true,
+		"/out":                   false, "app.example/out": false, "https://app.example/out#": false,
+		"https://app.example/out#x": false, "app:/out": false,
 		"https:///out": false, "javascript:alert(1)": false,
 	} {
-		if err := logout.ValidateClient(logout.Client{ClientID: "app", FrontChannelLogoutURI: uri}); (err == nil) != good {
+		if err := logout.ValidateClient(logout.Client{ClientID: "app", FrontChannelLogoutURI: uri}); (err ==
+			nil) != good {
 			t.Errorf("%s: %v, want it accepted %v", uri, err, good)
 		}
 		client := logout.Client{FrontChannelLogoutURI: uri}
@@ -85,7 +90,8 @@ func TestFrontChannelLogout_2_QueryIsKept(t *testing.T) {
 func TestFrontChannelLogout_2_IssAndSidTogether(t *testing.T) {
 	t.Parallel()
 	// The one requires them, the other does not.
-	h := newHost(t, front(map[string]string{"app": "https://app.example/1", "other": "https://app.example/2"}))
+	h := newHost(t,
+		front(map[string]string{"app": "https://app.example/1", "other": "https://app.example/2"}))
 	b, r := h.tokens("ann")
 	h.exchange(b.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
 	sid := h.sid("ann")
@@ -104,8 +110,10 @@ func TestFrontChannelLogout_2_IssAndSidTogether(t *testing.T) {
 func TestFrontChannelLogout_2_SameOriginAsARedirectURI(t *testing.T) {
 	t.Parallel()
 	for uri, shown := range map[string]bool{
-		"https://app.example/out": true, "https://APP.example:443/out": true, "https://app.example:8443/out": false, "http://app.example/out": false,
-		"https://sub.app.example/out": false, "https://app.example.evil.example/out": false, "https://app.example@evil.example/out": false,
+		"https://app.example/out": true, "https://APP.example:443/out": true,
+		"https://app.example:8443/out": false, "http://app.example/out": false,
+		"https://sub.app.example/out": false, "https://app.example.evil.example/out": false,
+		"https://app.example@evil.example/out": false,
 	} {
 		h := newHost(t, front(map[string]string{"app": uri}))
 		b, r := h.tokens("ann")
@@ -119,11 +127,13 @@ func TestFrontChannelLogout_2_SameOriginAsARedirectURI(t *testing.T) {
 
 func TestFrontChannelLogout_3_LoggedInClients(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, front(map[string]string{"app": "https://app.example/1", "other": "https://app.example/2"}))
+	h := newHost(t,
+		front(map[string]string{"app": "https://app.example/1", "other": "https://app.example/2"}))
 	h.memory.Clients["third"] = &fosite.DefaultClient{ID: "third", RedirectURIs: []string{redirectURI}}
 	b, r := h.tokens("ann")
 	elsewhere := h.browser().signIn("bob")
-	h.exchange(elsewhere.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "") // in another session
+	// in another session
+	h.exchange(elsewhere.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
 	sid := h.sid("ann")
 	want := []string{"https://app.example/1?" + url.Values{"iss": {issuer}, "sid": {sid}}.Encode()}
 	form := url.Values{"id_token_hint": {r.str("id_token")}}
@@ -145,9 +155,11 @@ func TestFrontChannelLogout_3_SidOfIDTokens(t *testing.T) {
 		exchanged := h.exchange(b.code())
 		sid := claims(t, exchanged.str("id_token"))["sid"]
 		for name, token := range map[string]string{
-			"refresh":  h.refresh(exchanged.str("refresh_token")).str("id_token"),
-			"implicit": b.get("/authorize", authorization("response_type", "id_token")).redirect.Get("id_token"),
-			"hybrid":   b.get("/authorize", authorization("response_type", "code id_token")).redirect.Get("id_token"),
+			"refresh": h.refresh(exchanged.str("refresh_token")).str("id_token"),
+			"implicit": b.get("/authorize",
+				authorization("response_type", "id_token")).redirect.Get("id_token"),
+			"hybrid": b.get("/authorize",
+				authorization("response_type", "code id_token")).redirect.Get("id_token"),
 		} {
 			if c := claims(t, token); c["sid"] != sid || c["iss"] != issuer {
 				t.Errorf("%s: claims %v, want sid %v", name, c, sid)
@@ -165,7 +177,8 @@ func TestFrontChannelLogout_3_Metadata(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	document, err := h.sessions.Metadata(issuer + "/end_session").MergeInto(map[string]any{"issuer": issuer})
-	if err != nil || document["frontchannel_logout_supported"] != true || document["frontchannel_logout_session_supported"] != true {
+	if err != nil || document["frontchannel_logout_supported"] != true ||
+		document["frontchannel_logout_session_supported"] != true {
 		t.Errorf("%v, %v; want both supported", document, err)
 	}
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/fosite-sessions/sessions/logout"
 )
 
-// What OpenID Connect RP-Initiated Logout 1.0 asks of a server, in our words, and the tests that hold it. All begin with
-// TestRPInitiatedLogout_ and their section; those that are not in this file are in the folder above.
+// What OpenID Connect RP-Initiated Logout 1.0 asks of a server, in our words, and the tests that hold it. All
+// begin with TestRPInitiatedLogout_ and their section; those that are not in this file are in the folder
+// above.
 //
 //	2    GET and POST are both served                                   2_GetAndPost
 //	2    a client_id must be the one that the hint was issued to        2_ClientIDIsTheHints
@@ -40,8 +41,14 @@ const bye = "https://app.example/bye?from=op"
 // signsOut has clients with addresses to go to, and with channels by which they are notified.
 func signsOut(_ *host, c *fositestore.Config) {
 	c.Host.Clients = logout.ClientMap{
-		"app":   {BackChannelLogoutURI: "https://app.example/out", PostLogoutRedirectURIs: []string{bye, "com.app:/bye"}},
-		"other": {FrontChannelLogoutURI: "https://app.example/clear?a=b", PostLogoutRedirectURIs: []string{"https://other.example/bye"}},
+		"app": {
+			BackChannelLogoutURI:   "https://app.example/out",
+			PostLogoutRedirectURIs: []string{bye, "com.app:/bye"},
+		},
+		"other": {
+			FrontChannelLogoutURI:  "https://app.example/clear?a=b",
+			PostLogoutRedirectURIs: []string{"https://other.example/bye"},
+		},
 	}
 }
 
@@ -96,7 +103,10 @@ func TestRPInitiatedLogout_2_GetAndPost(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		h := newHost(t, signsOut)
 		b, r := h.tokens("ann")
-		b.endSession(method, url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}}).mustRedirect(t, bye)
+		b.endSession(method,
+			url.Values{
+				"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye},
+			}).mustRedirect(t, bye)
 		b.mustBe("")
 	}
 }
@@ -106,20 +116,28 @@ func TestRPInitiatedLogout_2_ClientIDIsTheHints(t *testing.T) {
 	h := newHost(t, signsOut)
 	b, r := h.tokens("ann")
 	for _, redirect := range []string{"", bye, "https://other.example/bye"} {
-		form := url.Values{"id_token_hint": {r.str("id_token")}, "client_id": {"other"}, "post_logout_redirect_uri": {redirect}}
+		form := url.Values{
+			"id_token_hint": {r.str("id_token")}, "client_id": {"other"},
+			"post_logout_redirect_uri": {redirect},
+		}
 		answer := b.endSession(http.MethodGet, form)
 		answer.must(t, http.StatusBadRequest, "")
 		answer.mustNotRedirect(t)
 	}
 	b.mustBe("ann")
-	b.endSession(http.MethodGet, url.Values{"id_token_hint": {r.str("id_token")}, "client_id": {"app"}, "post_logout_redirect_uri": {bye}}).
+	b.endSession(http.MethodGet,
+		url.Values{
+			"id_token_hint": {r.str("id_token")}, "client_id": {"app"}, "post_logout_redirect_uri": {bye},
+		}).
 		mustRedirect(t, bye)
 }
 
 func TestRPInitiatedLogout_2_State(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, signsOut)
-	for given, want := range map[string]string{"a+b &=?#/ü": "&state=a%2Bb+%26%3D%3F%23%2F%C3%BC", "": "&state="} {
+	for given, want := range map[string]string{
+		"a+b &=?#/ü": "&state=a%2Bb+%26%3D%3F%23%2F%C3%BC", "": "&state=",
+	} {
 		b, r := h.tokens("ann")
 		b.endSession(http.MethodPost, url.Values{
 			"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}, "state": {given},
@@ -142,7 +160,9 @@ func TestRPInitiatedLogout_2_AsksTheUser(t *testing.T) {
 			_, r := h.tokens("bob")
 			return url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}}
 		},
-		"a hint of a session that is unknown": func(h *host, _ string) url.Values { return url.Values{"id_token_hint": {h.hint("long gone", nil)}} },
+		"a hint of a session that is unknown": func(h *host, _ string) url.Values {
+			return url.Values{"id_token_hint": {h.hint("long gone", nil)}}
+		},
 		"a hint of hers with another's sub": func(h *host, own string) url.Values {
 			return url.Values{"id_token_hint": {h.hint(own, map[string]any{"sub": "bob"})}}
 		},
@@ -181,12 +201,15 @@ func TestRPInitiatedLogout_2_TellsTheClients(t *testing.T) {
 	b, r := h.tokens("ann")
 	h.exchange(b.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
 	sid := h.sid("ann")
-	answer := b.endSession(http.MethodGet, url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}})
-	if want := "https://app.example/clear?a=b&amp;iss=" + url.QueryEscape(issuer) + "&amp;sid=" + sid; !strings.Contains(answer.body, want) {
+	answer := b.endSession(http.MethodGet,
+		url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}})
+	if want := "https://app.example/clear?a=b&amp;iss=" + url.QueryEscape(issuer) + "&amp;sid=" +
+		sid; !strings.Contains(answer.body, want) {
 		t.Errorf("no frame of %s in %s", want, answer.body)
 	}
 	page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
-	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" || page.Notifications[0].SessionID != sid {
+	if err != nil || len(page.Notifications) != 1 || page.Notifications[0].ClientID != "app" ||
+		page.Notifications[0].SessionID != sid {
 		t.Errorf("notifications %+v, %v; want one to app", page, err)
 	}
 }
@@ -198,16 +221,21 @@ func TestRPInitiatedLogout_2_HintIsOurs(t *testing.T) {
 	sid := h.sid("ann")
 	parts := strings.Split(r.str("id_token"), ".")
 	for name, token := range map[string]string{
-		"signature of another token": strings.Join(append(parts[:2:2], strings.Split(h.hint("x", nil), ".")[2]), "."),
-		"no signature":               parts[0] + "." + parts[1] + ".", "alg none": "eyJhbGciOiJub25lIn0." + parts[1] + ".",
-		"another issuer": h.hint(sid, map[string]any{"iss": "https://other.example"}), "no issuer": h.hint(sid, map[string]any{"iss": ""}),
+		"signature of another token": strings.Join(append(parts[:2:2],
+			strings.Split(h.hint("x", nil), ".")[2]), "."),
+		"no signature":    parts[0] + "." + parts[1] + ".",
+		"alg none":        "eyJhbGciOiJub25lIn0." + parts[1] + ".",
+		"another issuer":  h.hint(sid, map[string]any{"iss": "https://other.example"}),
+		"no issuer":       h.hint(sid, map[string]any{"iss": ""}),
 		"an access token": r.str("access_token"), "not a token": "x",
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
-			answer := b.endSession(method, url.Values{"id_token_hint": {token}, "client_id": {"app"}, "post_logout_redirect_uri": {bye}})
+			answer := b.endSession(method,
+				url.Values{"id_token_hint": {token}, "client_id": {"app"}, "post_logout_redirect_uri": {bye}})
 			answer.mustNotRedirect(t)
 			if answer.status != http.StatusBadRequest && question.FindString(answer.body) == "" {
-				t.Errorf("%s by %s: %d %s; want a refusal, or that the user is asked", name, method, answer.status, answer.body)
+				t.Errorf("%s by %s: %d %s; want a refusal, or that the user is asked", name, method,
+					answer.status, answer.body)
 			}
 		}
 	}
@@ -238,9 +266,12 @@ func TestRPInitiatedLogout_3_RegisteredRedirectsOnly(t *testing.T) {
 	h := newHost(t, signsOut)
 	b, r := h.tokens("ann")
 	for _, target := range []string{
-		"https://app.example/bye", bye + "&x=y", bye + "#", bye + "/", strings.ToUpper(bye), "http" + strings.TrimPrefix(bye, "https"),
-		"https://app.example:443/bye?from=op", "https://app.example/./bye?from=op", "https://app.example/bye?from=%6fp", " " + bye,
-		"https://other.example/bye", "https://evil.example/", "//evil.example/", "javascript:alert(1)", redirectURI,
+		"https://app.example/bye", bye + "&x=y", bye + "#", bye + "/", strings.ToUpper(bye),
+		"http" + strings.TrimPrefix(bye, "https"),
+		"https://app.example:443/bye?from=op", "https://app.example/./bye?from=op",
+		"https://app.example/bye?from=%6fp", " " + bye,
+		"https://other.example/bye", "https://evil.example/", "//evil.example/", "javascript:alert(1)",
+		redirectURI,
 	} {
 		for _, by := range []url.Values{{"id_token_hint": {r.str("id_token")}}, {"client_id": {"app"}}} {
 			by.Set("post_logout_redirect_uri", target)
@@ -252,7 +283,8 @@ func TestRPInitiatedLogout_3_RegisteredRedirectsOnly(t *testing.T) {
 		}
 	}
 	b.mustBe("ann")
-	b.endSession(http.MethodGet, url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {"com.app:/bye"}}).
+	b.endSession(http.MethodGet,
+		url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {"com.app:/bye"}}).
 		mustRedirect(t, "com.app:/bye")
 }
 
@@ -262,7 +294,8 @@ func TestRPInitiatedLogout_3_NoRedirectWithoutClient(t *testing.T) {
 	signedIn, _ := h.tokens("ann")
 	for _, b := range []*browser{signedIn, h.browser()} {
 		for _, clientID := range []string{"", "nobody"} {
-			answer := b.endSession(http.MethodGet, url.Values{"client_id": {clientID}, "post_logout_redirect_uri": {bye}})
+			answer := b.endSession(http.MethodGet,
+				url.Values{"client_id": {clientID}, "post_logout_redirect_uri": {bye}})
 			answer.must(t, http.StatusBadRequest, "")
 			answer.mustNotRedirect(t)
 		}
@@ -274,9 +307,13 @@ func TestRPInitiatedLogout_4_WhatIsWrongIsNotUsed(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, signsOut)
 	b, r := h.tokens("ann")
-	good := url.Values{"id_token_hint": {r.str("id_token")}, "client_id": {"app"}, "post_logout_redirect_uri": {bye}, "state": {"s"}}
+	good := url.Values{
+		"id_token_hint": {r.str("id_token")}, "client_id": {"app"}, "post_logout_redirect_uri": {bye},
+		"state": {"s"},
+	}
 	for name, value := range map[string]string{
-		"id_token_hint": "x", "client_id": "other", "post_logout_redirect_uri": "https://evil.example/", "state": strings.Repeat("x", 20_000),
+		"id_token_hint": "x", "client_id": "other", "post_logout_redirect_uri": "https://evil.example/",
+		"state": strings.Repeat("x", 20_000),
 	} {
 		wrong := again(good)
 		wrong.Set(name, value)
@@ -297,9 +334,13 @@ func TestRPInitiatedLogout_4_NobodySignedIn(t *testing.T) {
 	h.end("ann")
 	nobody := h.browser()
 	for range 2 {
-		nobody.endSession(http.MethodGet, url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}, "state": {"s"}}).
+		nobody.endSession(http.MethodGet,
+			url.Values{
+				"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}, "state": {"s"},
+			}).
 			mustRedirect(t, bye+"&state=s")
-		nobody.endSession(http.MethodGet, url.Values{"client_id": {"app"}, "post_logout_redirect_uri": {bye}}).mustRedirect(t, bye)
+		nobody.endSession(http.MethodGet,
+			url.Values{"client_id": {"app"}, "post_logout_redirect_uri": {bye}}).mustRedirect(t, bye)
 		nobody.endSession(http.MethodGet, nil).must(t, http.StatusOK, "")
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// OpenID Connect Core 1.0, section 3.1.2.1: which requests a session does not answer. A user who has signed in since the request came is
-// not asked again, or there would be no end to it.
+// OpenID Connect Core 1.0, section 3.1.2.1: which requests a session does not answer. A user who has signed
+// in since the request came is not asked again, or there would be no end to it.
 func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 	t.Parallel()
 	hintOf := func(subject string) string {
@@ -26,35 +26,56 @@ func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 		age  time.Duration // of the sign-in, at the request
 		need bool
 	}{
-		"nothing":                             {nil, time.Hour, false},
-		"prompt=none":                         {url.Values{"prompt": {"none"}}, time.Hour, false},
-		"prompt=consent":                      {url.Values{"prompt": {"consent"}}, time.Hour, false},
-		"prompt=login":                        {url.Values{"prompt": {"login"}}, time.Millisecond, true},
-		"prompt=login, just done":             {url.Values{"prompt": {"login"}}, -time.Millisecond, false},
-		"prompt=select_account":               {url.Values{"prompt": {"select_account"}}, time.Millisecond, true},
-		"prompt=select_account, just done":    {url.Values{"prompt": {"select_account"}}, -time.Millisecond, false},
-		"prompt=consent login":                {url.Values{"prompt": {"consent login"}}, time.Hour, true},
-		"prompt=login and all, just done":     {url.Values{"prompt": {"login consent select_account"}}, 0, false},
-		"prompt with spaces":                  {url.Values{"prompt": {" login "}}, time.Hour, true},
-		"prompt in capitals, which is none":   {url.Values{"prompt": {"LOGIN"}}, time.Hour, false},
-		"max_age=0":                           {url.Values{"max_age": {"0"}}, time.Millisecond, true},
-		"max_age=0, just done":                {url.Values{"max_age": {"0"}}, -time.Millisecond, false},
-		"max_age not over":                    {url.Values{"max_age": {"60"}}, 59 * time.Second, false},
-		"max_age over":                        {url.Values{"max_age": {"60"}}, 61 * time.Second, true},
-		"max_age over although prompt=none":   {url.Values{"max_age": {"60"}, "prompt": {"none"}}, 61 * time.Second, true},
-		"max_age beyond all bounds":           {url.Values{"max_age": {"99999999999999999999"}}, time.Hour, false},
-		"max_age negative":                    {url.Values{"max_age": {"-1"}}, time.Hour, false},
-		"max_age malformed":                   {url.Values{"max_age": {"soon"}}, time.Hour, false},
-		"acr_values with the session's":       {url.Values{"acr_values": {"2 1"}}, time.Hour, false},
-		"acr_values without it":               {url.Values{"acr_values": {"2 3"}}, time.Hour, true},
-		"acr_values without it, just done":    {url.Values{"acr_values": {"2 3"}}, -time.Millisecond, false}, // they are voluntary
-		"id_token_hint of the user":           {url.Values{"id_token_hint": {hintOf("ann")}}, time.Hour, false},
-		"id_token_hint of another":            {url.Values{"id_token_hint": {hintOf("bob")}}, time.Hour, true},
-		"id_token_hint of another, just done": {url.Values{"id_token_hint": {hintOf("bob")}}, -time.Millisecond, false}, // fosite refuses it
-		"id_token_hint malformed":             {url.Values{"id_token_hint": {"a.b.c"}}, time.Hour, false},               // and this
-		"login_hint, which is for the form":   {url.Values{"login_hint": {"bob"}}, time.Hour, false},
-		"ui_locales, which are for the form":  {url.Values{"ui_locales": {"de"}}, time.Hour, false},
-		"everything met":                      {url.Values{"max_age": {"60"}, "acr_values": {"1"}, "prompt": {"consent"}}, time.Second, false},
+		"nothing":                 {nil, time.Hour, false},
+		"prompt=none":             {url.Values{"prompt": {"none"}}, time.Hour, false},
+		"prompt=consent":          {url.Values{"prompt": {"consent"}}, time.Hour, false},
+		"prompt=login":            {url.Values{"prompt": {"login"}}, time.Millisecond, true},
+		"prompt=login, just done": {url.Values{"prompt": {"login"}}, -time.Millisecond, false},
+		"prompt=select_account": {
+			url.Values{"prompt": {"select_account"}}, time.Millisecond, true,
+		},
+		"prompt=select_account, just done": {
+			url.Values{"prompt": {"select_account"}}, -time.Millisecond, false,
+		},
+		"prompt=consent login": {url.Values{"prompt": {"consent login"}}, time.Hour, true},
+		"prompt=login and all, just done": {
+			url.Values{"prompt": {"login consent select_account"}}, 0, false,
+		},
+		"prompt with spaces":                {url.Values{"prompt": {" login "}}, time.Hour, true},
+		"prompt in capitals, which is none": {url.Values{"prompt": {"LOGIN"}}, time.Hour, false},
+		"max_age=0":                         {url.Values{"max_age": {"0"}}, time.Millisecond, true},
+		"max_age=0, just done":              {url.Values{"max_age": {"0"}}, -time.Millisecond, false},
+		"max_age not over":                  {url.Values{"max_age": {"60"}}, 59 * time.Second, false},
+		"max_age over":                      {url.Values{"max_age": {"60"}}, 61 * time.Second, true},
+		"max_age over although prompt=none": {
+			url.Values{"max_age": {"60"}, "prompt": {"none"}}, 61 * time.Second, true,
+		},
+		"max_age beyond all bounds": {
+			url.Values{"max_age": {"99999999999999999999"}}, time.Hour, false,
+		},
+		"max_age negative":              {url.Values{"max_age": {"-1"}}, time.Hour, false},
+		"max_age malformed":             {url.Values{"max_age": {"soon"}}, time.Hour, false},
+		"acr_values with the session's": {url.Values{"acr_values": {"2 1"}}, time.Hour, false},
+		"acr_values without it":         {url.Values{"acr_values": {"2 3"}}, time.Hour, true},
+		// they are voluntary
+		"acr_values without it, just done": {url.Values{"acr_values": {"2 3"}}, -time.Millisecond, false},
+		"id_token_hint of the user": {
+			url.Values{"id_token_hint": {hintOf("ann")}}, time.Hour, false,
+		},
+		"id_token_hint of another": {
+			url.Values{"id_token_hint": {hintOf("bob")}}, time.Hour, true,
+		},
+		// fosite refuses it
+		"id_token_hint of another, just done": {
+			url.Values{"id_token_hint": {hintOf("bob")}}, -time.Millisecond, false,
+		},
+		// and this
+		"id_token_hint malformed":            {url.Values{"id_token_hint": {"a.b.c"}}, time.Hour, false},
+		"login_hint, which is for the form":  {url.Values{"login_hint": {"bob"}}, time.Hour, false},
+		"ui_locales, which are for the form": {url.Values{"ui_locales": {"de"}}, time.Hour, false},
+		"everything met": {
+			url.Values{"max_age": {"60"}, "acr_values": {"1"}, "prompt": {"consent"}}, time.Second, false,
+		},
 	} {
 		request := fosite.NewAuthorizeRequest()
 		request.Form, request.RequestedAt = test.form, requested
@@ -66,7 +87,8 @@ func TestOpenIDCore_3_1_2_1_NeedsSignIn(t *testing.T) {
 			t.Errorf("%s: nobody signed in need not sign in", name)
 		}
 		session.ACR = "" // a host without: there is nothing to compare, and no other sign-in to offer
-		if got := fositestore.NeedsSignIn(session, request); got != (test.need && test.form.Get("acr_values") == "") {
+		if got := fositestore.NeedsSignIn(session, request); got !=
+			(test.need && test.form.Get("acr_values") == "") {
 			t.Errorf("%s, without an acr: %v", name, got)
 		}
 	}
@@ -85,18 +107,24 @@ func TestOpenIDCore_3_1_2_1_PromptNone(t *testing.T) {
 		changes []string
 		refused bool
 	}{
-		"alone": {nil, false}, "with login": {[]string{"prompt", "none login"}, true}, "with consent": {[]string{"prompt", "none consent"}, true},
-		"max_age over": {[]string{"max_age", "60"}, true}, "max_age not over": {[]string{"max_age", "7200"}, false},
-		"max_age=0": {[]string{"max_age", "0"}, true}, "another acr": {[]string{"acr_values", "2"}, true},
-		"hint of the user": {[]string{"id_token_hint", r.str("id_token")}, false}, "hint of another": {[]string{"id_token_hint", other.str("id_token")}, true},
+		"alone": {nil, false}, "with login": {[]string{"prompt", "none login"}, true},
+		"with consent":     {[]string{"prompt", "none consent"}, true},
+		"max_age over":     {[]string{"max_age", "60"}, true},
+		"max_age not over": {[]string{"max_age", "7200"}, false},
+		"max_age=0":        {[]string{"max_age", "0"}, true},
+		"another acr":      {[]string{"acr_values", "2"}, true},
+		"hint of the user": {[]string{"id_token_hint", r.str("id_token")}, false},
+		"hint of another":  {[]string{"id_token_hint", other.str("id_token")}, true},
 	} {
 		answer := b.get("/authorize", authorization(append([]string{"prompt", "none"}, test.changes...)...))
 		code, problem := answer.redirect.Get("code"), answer.redirect.Get("error")
-		if answer.status != http.StatusSeeOther || (code == "") != test.refused || (problem == "login_required" || problem == "invalid_request") != test.refused {
+		if answer.status != http.StatusSeeOther || (code == "") != test.refused ||
+			(problem == "login_required" || problem == "invalid_request") != test.refused {
 			t.Errorf("%s: %d %v, want it refused %v", name, answer.status, answer.redirect, test.refused)
 		}
 	}
-	if answer := h.browser().get("/authorize", authorization("prompt", "none")); answer.redirect.Get("error") != "login_required" {
+	if answer := h.browser().get("/authorize",
+		authorization("prompt", "none")); answer.redirect.Get("error") != "login_required" {
 		t.Errorf("nobody signed in: %d %v, want login_required", answer.status, answer.redirect)
 	}
 }
@@ -108,24 +136,33 @@ func TestOpenIDCore_3_1_2_2_HintOfAnotherUser(t *testing.T) {
 	b, _ := h.tokens("ann")
 	_, other := h.tokens("bob")
 	hint := other.str("id_token")
-	if answer := b.get("/authorize", authorization("id_token_hint", hint)); answer.status != http.StatusUnauthorized {
+	if answer := b.get("/authorize",
+		authorization("id_token_hint", hint)); answer.status != http.StatusUnauthorized {
 		t.Errorf("%d %v, want the login form", answer.status, answer.redirect)
 	}
-	if answer := b.get("/authorize", authorization("id_token_hint", hint, "user", "ann")); answer.redirect.Get("error") != "login_required" {
-		t.Errorf("signed in as somebody else again: %d %v, want login_required", answer.status, answer.redirect)
+	if answer := b.get("/authorize",
+		authorization("id_token_hint", hint, "user",
+			"ann")); answer.redirect.Get("error") != "login_required" {
+		t.Errorf("signed in as somebody else again: %d %v, want login_required", answer.status,
+			answer.redirect)
 	}
-	if c := claims(t, h.exchange(b.code("id_token_hint", hint, "user", "bob")).str("id_token")); c["sub"] != "bob" {
+	if c := claims(t,
+		h.exchange(b.code("id_token_hint", hint, "user", "bob")).str("id_token")); c["sub"] != "bob" {
 		t.Errorf("claims %v, want bob's", c)
 	}
-	if answer := b.get("/authorize", authorization("id_token_hint", hint+"x", "user", "bob")); answer.redirect.Get("code") != "" {
+	if answer := b.get("/authorize",
+		authorization("id_token_hint", hint+"x", "user", "bob")); answer.redirect.Get("code") != "" {
 		t.Errorf("a hint that is not ours: %v, want no code", answer.redirect)
 	}
 }
 
-// Rule 10 and section 2: after the sign-in that a request asked for, the ID token says when and how it was; the sid stays.
+// Rule 10 and section 2: after the sign-in that a request asked for, the ID token says when and how it was;
+// the sid stays.
 func TestRule10_StepUpOfTheSameUserKeepsTheSid(t *testing.T) {
 	t.Parallel()
-	for _, asks := range [][]string{{"prompt", "login"}, {"prompt", "select_account"}, {"max_age", "0"}, {"acr_values", "2"}} {
+	for _, asks := range [][]string{
+		{"prompt", "login"}, {"prompt", "select_account"}, {"max_age", "0"}, {"acr_values", "2"},
+	} {
 		clock := &movedClock{}
 		h := newHost(t, func(_ *host, c *fositestore.Config) { c.Host.Now = clock.now })
 		clock.advance(-time.Hour)
@@ -139,7 +176,8 @@ func TestRule10_StepUpOfTheSameUserKeepsTheSid(t *testing.T) {
 		was, _ := before["auth_time"].(float64)
 		is, _ := after["auth_time"].(float64)
 		if after["sid"] != before["sid"] || is-was < 3500 {
-			t.Errorf("%v: sid %v after %v, auth_time %s after %s; want the session, signed in to anew", asks, after["sid"], before["sid"],
+			t.Errorf("%v: sid %v after %v, auth_time %s after %s; want the session, signed in to anew", asks,
+				after["sid"], before["sid"],
 				strconv.FormatFloat(is, 'f', 0, 64), strconv.FormatFloat(was, 'f', 0, 64))
 		}
 		h.mustActive(r.str("access_token"), true)

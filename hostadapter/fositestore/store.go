@@ -37,9 +37,10 @@ var (
 	_ storage.Transactional                               = (*Store)(nil)
 )
 
-// Store is the storage to give to fosite's compose. It keeps codes, tokens and the records between two requests as grants, bound to the
-// session they were made in; clients, users and keys stay in the host's own store. Use it together with Provider: without it every
-// call works, one by one, but errors of the store reach the client as fosite turns them.
+// Store is the storage to give to fosite's compose. It keeps codes, tokens and the records between two
+// requests as grants, bound to the session they were made in; clients, users and keys stay in the host's own
+// store. Use it together with Provider: without it every call works, one by one, but errors of the store
+// reach the client as fosite turns them.
 type Store struct {
 	adapter  *hostadapter.Adapter
 	tie      tie.Adapter // the adapter's, for what hosts need not see
@@ -72,8 +73,9 @@ func refOf(t grantstore.Type, handle string) grantstore.Ref {
 	return grantstore.Ref{Type: t, Key: ticketstore.KeyOf(handle)}
 }
 
-// get reads a grant, once in a request. A used one comes together with grantstore.ErrConsumed. One that is missing, or that its session
-// does not let live, is fosite.ErrNotFound. An empty handle, which fosite passes for a malformed token, belongs to nothing.
+// get reads a grant, once in a request. A used one comes together with grantstore.ErrConsumed. One that is
+// missing, or that its session does not let live, is fosite.ErrNotFound. An empty handle, which fosite passes
+// for a malformed token, belongs to nothing.
 func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row, error) {
 	if handle == "" {
 		return nil, fosite.ErrNotFound
@@ -96,7 +98,9 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 		return nil, err
 	}
 	if issuer := r.issuer(); err == nil && issuer != "" && !s.tie.ServesIssuer(issuer) {
-		return nil, fosite.ErrNotFound.WithWrap(fmt.Errorf("%s: its session is of the issuer %q, which is none of this server's", t, issuer))
+		return nil,
+			fosite.ErrNotFound.WithWrap(fmt.Errorf("%s: its session is of the issuer %q, which is none of "+
+				"this server's", t, issuer))
 	}
 	if c != nil && err == nil {
 		c.keep(append([]*row{r}, r.related...)...)
@@ -109,7 +113,8 @@ func (s *Store) read(ctx context.Context, ref grantstore.Ref) (*row, error) {
 		return s.open(*r)
 	}
 	found, err := s.adapter.Backend().Grants().Get(ctx, ref, s.now())
-	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline && ref.Type == grantstore.RefreshToken {
+	if errors.Is(err, grantstore.ErrSessionEnded) && found != nil && found.Grant.Offline &&
+		ref.Type == grantstore.RefreshToken {
 		// Its session may have expired and not be ended yet. Only then is it known what outlives it.
 		s.tie.EndExpired(ctx, found.Grant.SessionID)
 		found, err = s.adapter.Backend().Grants().Get(ctx, ref, s.now())
@@ -171,11 +176,12 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 		return s.refuse(ctx, ref, err)
 	}
 	if errors.Is(err, hostadapter.ErrSealed) {
-		// Its key was lost, or its seal is that of a former release, which UnsealBound has logged. A token that
-		// nobody can read is inactive, and its client gets another.
+		// Its key was lost, or its seal is that of a former release, which UnsealBound has logged. A token
+		// that nobody can read is inactive, and its client gets another.
 		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 	}
-	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type), "error", err)
+	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type),
+		"error", err)
 	return fmt.Errorf("read %s: %w", ref.Type, err)
 }
 
@@ -217,8 +223,11 @@ func (s *Store) write(ctx context.Context, change func(*grantstore.Batch) error)
 	return err
 }
 
-// apply writes a batch durably. An outcome left unknown is resolved by repeating the batch under its operation id.
-func (s *Store) apply(ctx context.Context, c *carrier, batch *grantstore.Batch) (result *grantstore.Result, err error) {
+// apply writes a batch durably. An outcome left unknown is resolved by repeating the batch under its
+// operation id.
+func (s *Store) apply(
+	ctx context.Context, c *carrier, batch *grantstore.Batch,
+) (result *grantstore.Result, err error) {
 	if batch.OperationID == "" {
 		batch.OperationID = operationID()
 	}

@@ -17,10 +17,13 @@ func (s *Store) CreateAuthorizeCodeSession(ctx context.Context, code string, req
 	return s.create(ctx, grantstore.AuthorizationCode, code, request, expires, encoding{})
 }
 
-// GetAuthorizeCodeSession returns the request of a code and fills the session; reading it again in the same token request leaves the
-// session as it is by then. A used code is fosite.ErrInvalidatedAuthorizeCode together with its request, so that fosite revokes what came of it;
-// to a token request of another client, or with no more of the code than its signature, it does not exist.
-func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, session fosite.Session) (fosite.Requester, error) {
+// GetAuthorizeCodeSession returns the request of a code and fills the session; reading it again in the same
+// token request leaves the session as it is by then. A used code is fosite.ErrInvalidatedAuthorizeCode
+// together with its request, so that fosite revokes what came of it; to a token request of another client, or
+// with no more of the code than its signature, it does not exist.
+func (s *Store) GetAuthorizeCodeSession(
+	ctx context.Context, code string, session fosite.Session,
+) (fosite.Requester, error) {
 	c := s.carriers.from(ctx)
 	if code != "" && c != nil {
 		if r := c.row(refOf(grantstore.AuthorizationCode, code)); r != nil {
@@ -45,7 +48,9 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 		return nil, fosite.ErrNotFound
 	case !used:
 		if !r.isOf(s.tie.Issuer()) {
-			return nil, fosite.ErrNotFound.WithWrap(fmt.Errorf("the code's session is of the former issuer %q", r.issuer()))
+			return nil,
+				fosite.ErrNotFound.WithWrap(fmt.Errorf("the code's session is of the former issuer %q",
+					r.issuer()))
 		}
 		if err := s.checkWhole(ctx, r); err != nil {
 			return nil, err
@@ -58,7 +63,8 @@ func (s *Store) GetAuthorizeCodeSession(ctx context.Context, code string, sessio
 	return request, openErr
 }
 
-// InvalidateAuthorizeCodeSession uses the code up. The store removes its PKCE and OpenID records in the same transaction.
+// InvalidateAuthorizeCodeSession uses the code up. The store removes its PKCE and OpenID records in the same
+// transaction.
 func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, code string) error {
 	if code == "" {
 		return fosite.ErrNotFound
@@ -73,7 +79,9 @@ func (s *Store) InvalidateAuthorizeCodeSession(ctx context.Context, code string)
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(b *grantstore.Batch) error { return consume(b, grantstore.Consumption{Ref: ref}) })
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		return consume(b, grantstore.Consumption{Ref: ref})
+	})
 }
 
 func (s *Store) deleteLegacyPKCE(ctx context.Context, code string) error {
@@ -100,17 +108,22 @@ func asRequester(request *fosite.Request, err error) (fosite.Requester, error) {
 }
 
 // CreatePKCERequestSession keeps the code challenge of a new code (pkce.PKCERequestStorage).
-func (s *Store) CreatePKCERequestSession(ctx context.Context, signature string, request fosite.Requester) error {
+func (s *Store) CreatePKCERequestSession(
+	ctx context.Context, signature string, request fosite.Requester,
+) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
 	// Bound to the session nevertheless: newGrant reads the sid from it.
-	return s.createWith(ctx, grantstore.PKCERequest, signature, request, expires, encoding{withoutSession: true},
+	return s.createWith(ctx, grantstore.PKCERequest, signature, request, expires,
+		encoding{withoutSession: true},
 		func(b *grantstore.Batch) error {
 			return s.announce(ctx, b, refOf(grantstore.AuthorizationCode, signature), hasPKCEField)
 		})
 }
 
 // GetPKCERequestSession returns the request with the code challenge, and the session as it is given.
-func (s *Store) GetPKCERequestSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (s *Store) GetPKCERequestSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	r, err := s.related(ctx, grantstore.PKCERequest, signature)
 	if s.mayBeLegacy(signature, err) && s.legacy.pkce != nil {
 		return s.fromLegacy(ctx, refOf(grantstore.PKCERequest, signature), func() (fosite.Requester, error) {
@@ -123,12 +136,14 @@ func (s *Store) GetPKCERequestSession(ctx context.Context, signature string, ses
 	return asRequester(s.requester(ctx, r, session))
 }
 
-// DeletePKCERequestSession does nothing: the record goes when its code is used up. fosite deletes it before it checks the verifier, so that
-// a wrong verifier, followed by none, would get tokens.
+// DeletePKCERequestSession does nothing: the record goes when its code is used up. fosite deletes it before
+// it checks the verifier, so that a wrong verifier, followed by none, would get tokens.
 func (s *Store) DeletePKCERequestSession(context.Context, string) error { return nil }
 
 // CreateOpenIDConnectSession keeps the OpenID request of a new code (openid.OpenIDConnectRequestStorage).
-func (s *Store) CreateOpenIDConnectSession(ctx context.Context, authorizeCode string, request fosite.Requester) error {
+func (s *Store) CreateOpenIDConnectSession(
+	ctx context.Context, authorizeCode string, request fosite.Requester,
+) error {
 	expires := expiry(request, fosite.AuthorizeCode, s.fosite.GetAuthorizeCodeLifespan(ctx))
 	return s.createWith(ctx, grantstore.OpenIDRequest, authorizeCode, request, expires, encoding{},
 		func(b *grantstore.Batch) error {
@@ -137,9 +152,12 @@ func (s *Store) CreateOpenIDConnectSession(ctx context.Context, authorizeCode st
 		})
 }
 
-// GetOpenIDConnectSession returns the OpenID request of a code. Where the code was read in the same token request, its session is that of the
-// given request, which was filled then and may have been changed by the host since.
-func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode string, request fosite.Requester) (fosite.Requester, error) {
+// GetOpenIDConnectSession returns the OpenID request of a code. Where the code was read in the same token
+// request, its session is that of the given request, which was filled then and may have been changed by the
+// host since.
+func (s *Store) GetOpenIDConnectSession(
+	ctx context.Context, authorizeCode string, request fosite.Requester,
+) (fosite.Requester, error) {
 	if authorizeCode == "" {
 		return nil, fosite.ErrNotFound
 	}
@@ -158,9 +176,10 @@ func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode strin
 	}
 	r, err := s.related(ctx, grantstore.OpenIDRequest, authorizeCode)
 	if s.mayBeLegacy(authorizeCode, err) && s.legacy.openID != nil {
-		return s.fromLegacy(ctx, refOf(grantstore.OpenIDRequest, authorizeCode), func() (fosite.Requester, error) {
-			return s.legacy.openID.GetOpenIDConnectSession(ctx, authorizeCode, request)
-		})
+		return s.fromLegacy(ctx, refOf(grantstore.OpenIDRequest, authorizeCode),
+			func() (fosite.Requester, error) {
+				return s.legacy.openID.GetOpenIDConnectSession(ctx, authorizeCode, request)
+			})
 	}
 	if err != nil {
 		return nil, err
@@ -168,8 +187,8 @@ func (s *Store) GetOpenIDConnectSession(ctx context.Context, authorizeCode strin
 	return asRequester(s.hydrated(ctx, r, session))
 }
 
-// DeleteOpenIDConnectSession does nothing: the record goes when its code is used up. That of a code which came from the host's own store is
-// deleted there.
+// DeleteOpenIDConnectSession does nothing: the record goes when its code is used up. That of a code which
+// came from the host's own store is deleted there.
 func (s *Store) DeleteOpenIDConnectSession(ctx context.Context, authorizeCode string) error {
 	if !s.carriers.from(ctx).hasLegacyCode() {
 		return nil
@@ -182,7 +201,8 @@ func (s *Store) DeleteOpenIDConnectSession(ctx context.Context, authorizeCode st
 	})
 }
 
-// related reads a row of a code's family. When the code was read in this request, the row came along with it or does not exist.
+// related reads a row of a code's family. When the code was read in this request, the row came along with it
+// or does not exist.
 func (s *Store) related(ctx context.Context, t grantstore.Type, handle string) (*row, error) {
 	if handle == "" {
 		return nil, fosite.ErrNotFound

@@ -17,11 +17,14 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// newGrant returns the request as a grant under a handle, bound to the session that Bind put into the request's. It has no data yet: what it
-// is sealed for may still change.
-func (s *Store) newGrant(t grantstore.Type, handle string, request fosite.Requester, expires time.Time) (grantstore.Grant, error) {
+// newGrant returns the request as a grant under a handle, bound to the session that Bind put into the
+// request's. It has no data yet: what it is sealed for may still change.
+func (s *Store) newGrant(
+	t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
+) (grantstore.Grant, error) {
 	if handle == "" {
-		return grantstore.Grant{}, errors.New("fositestore: a " + string(t) + " without a signature cannot be stored")
+		return grantstore.Grant{},
+			errors.New("fositestore: a " + string(t) + " without a signature cannot be stored")
 	}
 	grant := grantstore.Grant{
 		Ref:       refOf(t, handle),
@@ -42,9 +45,11 @@ func (s *Store) newGrant(t grantstore.Type, handle string, request fosite.Reques
 // issuerField is that field of requestpb.Request.
 const issuerField protowire.Number = 14
 
-// sealRequest puts the request into its grant. issuer is that of the grant that it inherits from, empty where there is none: then its session is one
-// of a signed-in user.
-func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, what encoding, issuer string) error {
+// sealRequest puts the request into its grant. issuer is that of the grant that it inherits from, empty where
+// there is none: then its session is one of a signed-in user.
+func (s *Store) sealRequest(
+	grant *grantstore.Grant, request fosite.Requester, what encoding, issuer string,
+) error {
 	data, err := encodeRequest(request, what)
 	if err != nil {
 		return err
@@ -58,14 +63,16 @@ func (s *Store) sealRequest(grant *grantstore.Grant, request fosite.Requester, w
 }
 
 func (s *Store) create(
-	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
+	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
+	what encoding,
 ) error {
 	return s.createWith(ctx, t, handle, request, expires, what, nil)
 }
 
 // createWith does what create does, together with another change.
 func (s *Store) createWith(
-	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time, what encoding,
+	ctx context.Context, t grantstore.Type, handle string, request fosite.Requester, expires time.Time,
+	what encoding,
 	also func(*grantstore.Batch) error,
 ) error {
 	grant, err := s.newGrant(t, handle, request, expires)
@@ -88,7 +95,8 @@ func (s *Store) createWith(
 	})
 }
 
-// expiry returns when a token of that type expires: what the session says, else the lifespan, as fosite's own strategies judge it.
+// expiry returns when a token of that type expires: what the session says, else the lifespan, as fosite's own
+// strategies judge it.
 func expiry(request fosite.Requester, t fosite.TokenType, lifespan time.Duration) time.Time {
 	if session := request.GetSession(); !isNil(session) {
 		if at := session.GetExpiresAt(t); !at.IsZero() {
@@ -103,7 +111,8 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	if r.message == nil && r.used {
 		// That it was used is all that is to be known of it.
 		client, err := s.client(ctx, r.grant.ClientID)
-		return &fosite.Request{ID: r.grant.RequestID, Client: client, Session: session, Form: url.Values{}}, err
+		return &fosite.Request{ID: r.grant.RequestID, Client: client, Session: session, Form: url.Values{}},
+			err
 	}
 	if r.message == nil {
 		return nil, s.reportData(ctx, r.grant.Ref, errData)
@@ -115,11 +124,12 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 	return decodeRequest(r.message, client, session), nil
 }
 
-// hydrated returns the request of a row with the given session filled from it. Without one, the request has the stored session where that is of a
-// type of fosite's, as from fosite's own store, else nil.
+// hydrated returns the request of a row with the given session filled from it. Without one, the request has
+// the stored session where that is of a type of fosite's, as from fosite's own store, else nil.
 //
-// At the token endpoint the stored kind decides: a grant that is to have an ID token, with a given session that can have none, goes on with the
-// session that was stored. The given one is filled all the same: fosite reads its expiries.
+// At the token endpoint the stored kind decides: a grant that is to have an ID token, with a given session
+// that can have none, goes on with the session that was stored. The given one is filled all the same: fosite
+// reads its expiries.
 func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
 	stored := r.message.GetSession()
 	into := []fosite.Session{session}
@@ -143,26 +153,31 @@ func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*
 	return s.requester(ctx, r, session)
 }
 
-// wantsIDToken reports whether a code or refresh token was granted for ID tokens, in a session that can have them.
+// wantsIDToken reports whether a code or refresh token was granted for ID tokens, in a session that can have
+// them.
 func (r *row) wantsIDToken() bool {
 	switch r.grant.Type {
 	case grantstore.AuthorizationCode, grantstore.OpenIDRequest, grantstore.RefreshToken:
-		return r.message.GetSession().GetOpenId() != nil && slices.Contains(r.message.GetGrantedScopes(), "openid")
+		return r.message.GetSession().GetOpenId() != nil &&
+			slices.Contains(r.message.GetGrantedScopes(), "openid")
 	}
 	return false
 }
 
-// addExpiry sets the expiry of the token itself, where a session of another type than the stored one has not got it.
+// addExpiry sets the expiry of the token itself, where a session of another type than the stored one has not
+// got it.
 func (r *row) addExpiry(session fosite.Session) {
 	t, ok := map[grantstore.Type]fosite.TokenType{
-		grantstore.AuthorizationCode: fosite.AuthorizeCode, grantstore.RefreshToken: fosite.RefreshToken, grantstore.ReferenceToken: fosite.AccessToken,
+		grantstore.AuthorizationCode: fosite.AuthorizeCode, grantstore.RefreshToken: fosite.RefreshToken,
+		grantstore.ReferenceToken: fosite.AccessToken,
 	}[r.grant.Type]
 	if ok && r.message != nil && !r.grant.Expires.IsZero() && session.GetExpiresAt(t).IsZero() {
 		session.SetExpiresAt(t, r.grant.Expires)
 	}
 }
 
-// client reads a stored request's client from the host's store, once in a request. A client that is gone takes its grants along.
+// client reads a stored request's client from the host's store, once in a request. A client that is gone
+// takes its grants along.
 func (s *Store) client(ctx context.Context, id string) (fosite.Client, error) {
 	if id == "" {
 		return &fosite.DefaultClient{}, nil

@@ -46,7 +46,9 @@ func (s *Store) Authenticate(ctx context.Context, name string, secret string) (s
 }
 
 // GetPublicKey asks the host's store.
-func (s *Store) GetPublicKey(ctx context.Context, issuer string, subject string, keyID string) (*jose.JSONWebKey, error) {
+func (s *Store) GetPublicKey(
+	ctx context.Context, issuer string, subject string, keyID string,
+) (*jose.JSONWebKey, error) {
 	host, ok := s.host.(PublicKeys)
 	if !ok {
 		return nil, s.lacks("GetPublicKey", "JWT bearer")
@@ -55,7 +57,9 @@ func (s *Store) GetPublicKey(ctx context.Context, issuer string, subject string,
 }
 
 // GetPublicKeys asks the host's store.
-func (s *Store) GetPublicKeys(ctx context.Context, issuer string, subject string) (*jose.JSONWebKeySet, error) {
+func (s *Store) GetPublicKeys(
+	ctx context.Context, issuer string, subject string,
+) (*jose.JSONWebKeySet, error) {
 	host, ok := s.host.(PublicKeys)
 	if !ok {
 		return nil, s.lacks("GetPublicKeys", "JWT bearer")
@@ -64,7 +68,9 @@ func (s *Store) GetPublicKeys(ctx context.Context, issuer string, subject string
 }
 
 // GetPublicKeyScopes asks the host's store.
-func (s *Store) GetPublicKeyScopes(ctx context.Context, issuer string, subject string, keyID string) ([]string, error) {
+func (s *Store) GetPublicKeyScopes(
+	ctx context.Context, issuer string, subject string, keyID string,
+) ([]string, error) {
 	host, ok := s.host.(PublicKeys)
 	if !ok {
 		return nil, s.lacks("GetPublicKeyScopes", "JWT bearer")
@@ -72,9 +78,11 @@ func (s *Store) GetPublicKeyScopes(ctx context.Context, issuer string, subject s
 	return host.GetPublicKeyScopes(ctx, issuer, subject, keyID)
 }
 
-// lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it is the client's.
+// lacks is what a grant gets that the host's store does not support. fosite would call it a server error; it
+// is the client's.
 func (s *Store) lacks(method, grant string) error {
-	return fosite.ErrUnsupportedGrantType.WithDebugf("The %s grant needs a store that implements %s; %T does not.", grant, method, s.host).
+	return fosite.ErrUnsupportedGrantType.WithDebugf("The %s grant needs a store that implements %s; %T "+
+		"does not.", grant, method, s.host).
 		WithWrap(fmt.Errorf("fositestore: %w: %T has no method %s", errLacks, s.host, method))
 }
 

@@ -11,22 +11,27 @@ import (
 )
 
 // CreateAccessTokenSession keeps the request of a new access token (oauth2.AccessTokenStorage).
-func (s *Store) CreateAccessTokenSession(ctx context.Context, signature string, request fosite.Requester) error {
+func (s *Store) CreateAccessTokenSession(
+	ctx context.Context, signature string, request fosite.Requester,
+) error {
 	expires := expiry(request, fosite.AccessToken, s.fosite.GetAccessTokenLifespan(ctx))
 	return s.create(ctx, grantstore.ReferenceToken, signature, request, expires, encoding{})
 }
 
 // GetAccessTokenSession returns the request of a live access token and fills the session. Without one, it
 // returns the stored session, as fosite's own store does, unless its type is one of the host's own.
-func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (s *Store) GetAccessTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.ReferenceToken, signature)
 	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.ReferenceToken, session) {
 		return nil, fosite.ErrNotFound
 	}
 	if s.mayBeLegacy(signature, err) {
-		return s.fromLegacy(ctx, refOf(grantstore.ReferenceToken, signature), func() (fosite.Requester, error) {
-			return s.legacy.GetAccessTokenSession(ctx, signature, session)
-		})
+		return s.fromLegacy(ctx, refOf(grantstore.ReferenceToken, signature),
+			func() (fosite.Requester, error) {
+				return s.legacy.GetAccessTokenSession(ctx, signature, session)
+			})
 	}
 	if err != nil {
 		return nil, err
@@ -36,15 +41,19 @@ func (s *Store) GetAccessTokenSession(ctx context.Context, signature string, ses
 
 // DeleteAccessTokenSession removes one access token. A missing one is no error.
 func (s *Store) DeleteAccessTokenSession(ctx context.Context, signature string) error {
-	if err := s.inLegacy(ctx, func(l *legacy) error { return l.DeleteAccessTokenSession(ctx, signature) }); err != nil {
+	if err := s.inLegacy(ctx, func(l *legacy) error {
+		return l.DeleteAccessTokenSession(ctx, signature)
+	}); err != nil {
 		return err
 	}
 	return s.remove(ctx, grantstore.ReferenceToken, signature)
 }
 
-// CreateRefreshTokenSession keeps the request of a new refresh token (oauth2.RefreshTokenStorage). The access token is of the same
-// family and needs no mention.
-func (s *Store) CreateRefreshTokenSession(ctx context.Context, signature, _ string, request fosite.Requester) error {
+// CreateRefreshTokenSession keeps the request of a new refresh token (oauth2.RefreshTokenStorage). The access
+// token is of the same family and needs no mention.
+func (s *Store) CreateRefreshTokenSession(
+	ctx context.Context, signature, _ string, request fosite.Requester,
+) error {
 	return s.create(ctx, grantstore.RefreshToken, signature, request, refreshExpiry(request), encoding{})
 }
 
@@ -56,10 +65,13 @@ func refreshExpiry(request fosite.Requester) time.Time {
 	return time.Time{}
 }
 
-// GetRefreshTokenSession returns the request of a refresh token and fills the session, as GetAccessTokenSession does. A used one is
-// fosite.ErrInactiveToken together with its request, so that fosite revokes the family, unless it was used within Config.RefreshGrace;
-// to a token request of another client, or with no more of the token than its signature, it does not exist.
-func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+// GetRefreshTokenSession returns the request of a refresh token and fills the session, as
+// GetAccessTokenSession does. A used one is fosite.ErrInactiveToken together with its request, so that fosite
+// revokes the family, unless it was used within Config.RefreshGrace; to a token request of another client, or
+// with no more of the token than its signature, it does not exist.
+func (s *Store) GetRefreshTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	r, err := s.get(ctx, grantstore.RefreshToken, signature)
 	if (err == nil || isAnswer(err)) && s.isHalf(ctx, grantstore.RefreshToken, session) {
 		return nil, fosite.ErrNotFound
@@ -92,11 +104,14 @@ func (s *Store) GetRefreshTokenSession(ctx context.Context, signature string, se
 
 // DeleteRefreshTokenSession removes one refresh token. A missing one is no error.
 func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string) error {
-	if err := s.inLegacy(ctx, func(l *legacy) error { return l.DeleteRefreshTokenSession(ctx, signature) }); err != nil {
+	if err := s.inLegacy(ctx, func(l *legacy) error {
+		return l.DeleteRefreshTokenSession(ctx, signature)
+	}); err != nil {
 		return err
 	}
 	if s.hasLegacy() {
-		// A used one stays as long as it may have come from the host's store: a request that has read it there must not move it again.
+		// A used one stays as long as it may have come from the host's store: a request that has read it
+		// there must not move it again.
 		if _, err := s.get(ctx, grantstore.RefreshToken, signature); errors.Is(err, grantstore.ErrConsumed) {
 			return nil
 		}
@@ -104,9 +119,11 @@ func (s *Store) DeleteRefreshTokenSession(ctx context.Context, signature string)
 	return s.remove(ctx, grantstore.RefreshToken, signature)
 }
 
-// RotateRefreshToken uses the refresh token up. The store removes the family's access tokens in the same transaction. Of two
-// concurrent ones with the same token exactly one succeeds.
-func (s *Store) RotateRefreshToken(ctx context.Context, requestID string, refreshTokenSignature string) error {
+// RotateRefreshToken uses the refresh token up. The store removes the family's access tokens in the same
+// transaction. Of two concurrent ones with the same token exactly one succeeds.
+func (s *Store) RotateRefreshToken(
+	ctx context.Context, requestID string, refreshTokenSignature string,
+) error {
 	if refreshTokenSignature == "" {
 		return fosite.ErrNotFound
 	}
@@ -117,12 +134,17 @@ func (s *Store) RotateRefreshToken(ctx context.Context, requestID string, refres
 	if err != nil {
 		return err
 	}
-	return s.write(ctx, func(b *grantstore.Batch) error { return consume(b, grantstore.Consumption{Ref: ref, Grace: s.grace}) })
+	return s.write(ctx, func(b *grantstore.Batch) error {
+		return consume(b, grantstore.Consumption{Ref: ref, Grace: s.grace})
+	})
 }
 
-// RevokeRefreshToken removes the live refresh tokens of a request (oauth2.TokenRevocationStorage). None is no error.
+// RevokeRefreshToken removes the live refresh tokens of a request (oauth2.TokenRevocationStorage). None is no
+// error.
 func (s *Store) RevokeRefreshToken(ctx context.Context, requestID string) error {
-	if err := s.inLegacy(ctx, func(l *legacy) error { return l.RevokeRefreshToken(ctx, requestID) }); err != nil {
+	if err := s.inLegacy(ctx, func(l *legacy) error {
+		return l.RevokeRefreshToken(ctx, requestID)
+	}); err != nil {
 		return err
 	}
 	return s.revoke(ctx, requestID, grantstore.RefreshToken)
@@ -130,7 +152,9 @@ func (s *Store) RevokeRefreshToken(ctx context.Context, requestID string) error 
 
 // RevokeAccessToken removes the live access tokens of a request. None is no error.
 func (s *Store) RevokeAccessToken(ctx context.Context, requestID string) error {
-	if err := s.inLegacy(ctx, func(l *legacy) error { return l.RevokeAccessToken(ctx, requestID) }); err != nil {
+	if err := s.inLegacy(ctx, func(l *legacy) error {
+		return l.RevokeAccessToken(ctx, requestID)
+	}); err != nil {
 		return err
 	}
 	return s.revoke(ctx, requestID, grantstore.ReferenceToken)

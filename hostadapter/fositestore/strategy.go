@@ -72,7 +72,8 @@ func (s *Store) strategies(ctx context.Context) strategies {
 	return found
 }
 
-// handlerIn returns fosite's handler of type *H: the given one, or the one in an exported field of a struct around it; else nil.
+// handlerIn returns fosite's handler of type *H: the given one, or the one in an exported field of a struct
+// around it; else nil.
 func handlerIn[H any](handler any) *H {
 	for range maxWrappers {
 		if h, ok := handler.(*H); ok {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Each flow asks the stores as seldom as can be: a token request reads once and writes once, an authorization reads the session and writes
-// once, introspection reads once.
+// Each flow asks the stores as seldom as can be: a token request reads once and writes once, an authorization
+// reads the session and writes once, introspection reads once.
 func TestRoundTripsAndDurableWrites(t *testing.T) {
 	t.Parallel()
 	verifier := strings.Repeat("v", 43)
@@ -19,7 +19,8 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 		"authorize, OpenID and PKCE": {func(h *host) func() *reply {
 			b := h.browser().signIn("ann")
 			return func() *reply {
-				return b.get("/authorize", authorization("code_challenge", verifier, "code_challenge_method", "plain"))
+				return b.get("/authorize",
+					authorization("code_challenge", verifier, "code_challenge_method", "plain"))
 			}
 		}, 1, 1},
 		"code exchange": {func(h *host) func() *reply {
@@ -27,7 +28,8 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 			return func() *reply { return h.exchange(code) }
 		}, 1, 1},
 		"code exchange, OpenID and PKCE": {func(h *host) func() *reply {
-			code := h.browser().signIn("ann").code("code_challenge", verifier, "code_challenge_method", "plain")
+			code := h.browser().signIn("ann").code("code_challenge", verifier, "code_challenge_method",
+				"plain")
 			return func() *reply { return h.exchange(code, "code_verifier", verifier) }
 		}, 1, 1},
 		"refresh": {func(h *host) func() *reply {
@@ -40,22 +42,30 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 		"password": {func(h *host) func() *reply {
 			return func() *reply { return h.post("/token", passwordGrant()) }
 		}, 0, 1},
-		"JWT bearer": {func(h *host) func() *reply { // the assertion is used up whatever becomes of the request
+		// the assertion is used up whatever becomes of the request
+		"JWT bearer": {func(h *host) func() *reply {
 			form := bearerGrant(h.t)
 			return func() *reply { return h.post("/token", form) }
 		}, 0, 2},
 		"code exchange by private_key_jwt": {func(h *host) func() *reply {
 			code := h.browser().signIn("ann").code("client_id", asserting)
-			form := asserted(h.t, url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI}})
+			form := asserted(h.t,
+				url.Values{
+					"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {redirectURI},
+				})
 			return func() *reply { return h.post("/token", form) }
 		}, 1, 2},
 		"authorize, hybrid": {func(h *host) func() *reply {
 			b := h.browser().signIn("ann")
-			return func() *reply { return b.get("/authorize", authorization("response_type", "code id_token token")) }
+			return func() *reply {
+				return b.get("/authorize", authorization("response_type", "code id_token token"))
+			}
 		}, 1, 1},
 		"authorize, implicit": {func(h *host) func() *reply {
 			b := h.browser().signIn("ann")
-			return func() *reply { return b.get("/authorize", authorization("response_type", "id_token token")) }
+			return func() *reply {
+				return b.get("/authorize", authorization("response_type", "id_token token"))
+			}
 		}, 1, 1},
 		"authorize, an ID token alone": {func(h *host) func() *reply {
 			b := h.browser().signIn("ann")
@@ -75,7 +85,8 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 			form := url.Values{"token": {r.str("refresh_token")}, "token_type_hint": {"refresh_token"}}
 			return func() *reply { return h.post("/introspect", form) }
 		}, 1, 0},
-		"introspection of no token": {func(h *host) func() *reply { // it may have been an access or a refresh token
+		// it may have been an access or a refresh token
+		"introspection of no token": {func(h *host) func() *reply {
 			return func() *reply { return h.introspect("ory_at_a.b") }
 		}, 2, 0},
 		"introspection": {func(h *host) func() *reply {
@@ -84,7 +95,9 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 		}, 1, 0},
 		"userinfo": {func(h *host) func() *reply {
 			b, r := h.tokens("ann")
-			return func() *reply { return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}}) }
+			return func() *reply {
+				return b.get("/userinfo", url.Values{"access_token": {r.str("access_token")}})
+			}
 		}, 1, 0},
 		"revocation of a refresh token": {func(h *host) func() *reply {
 			_, r := h.tokens("ann")
@@ -96,7 +109,8 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 		"authorize a pushed request": {func(h *host) func() *reply {
 			b, pushed := h.browser().signIn("ann"), h.post("/par", authorization())
 			return func() *reply {
-				return b.get("/authorize", url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
+				return b.get("/authorize",
+					url.Values{"client_id": {"app"}, "request_uri": {pushed.str("request_uri")}})
 			}
 		}, 2, 1},
 	} {
@@ -109,7 +123,8 @@ func TestRoundTripsAndDurableWrites(t *testing.T) {
 				t.Fatalf("want success, got %d %s %v", r.status, r.body, r.redirect)
 			}
 			if reads, writes := h.backend.counts(); reads != flow.reads || writes != flow.writes {
-				t.Errorf("want %d reads and %d durable writes, got %d and %d", flow.reads, flow.writes, reads, writes)
+				t.Errorf("want %d reads and %d durable writes, got %d and %d", flow.reads, flow.writes, reads,
+					writes)
 			}
 		})
 	}

@@ -23,13 +23,15 @@ func txFrom(ctx context.Context) *transaction {
 	return tx
 }
 
-// BeginTX returns a context in which writes wait for Commit (storage.Transactional). Nothing is held in the store meanwhile.
+// BeginTX returns a context in which writes wait for Commit (storage.Transactional). Nothing is held in the
+// store meanwhile.
 func (s *Store) BeginTX(ctx context.Context) (context.Context, error) {
-	return context.WithValue(ctx, txKey{}, &transaction{batch: grantstore.Batch{OperationID: operationID()}}), nil
+	return context.WithValue(ctx, txKey{}, &transaction{batch: grantstore.Batch{OperationID: operationID()}}),
+		nil
 }
 
-// Commit applies what was written since BeginTX as one batch. If a code or refresh token was used by another request first, the error is
-// also fosite.ErrInactiveToken.
+// Commit applies what was written since BeginTX as one batch. If a code or refresh token was used by another
+// request first, the error is also fosite.ErrInactiveToken.
 func (s *Store) Commit(ctx context.Context) error {
 	tx := txFrom(ctx)
 	if tx == nil {
@@ -68,10 +70,11 @@ func lostRace(err error) error {
 	return err
 }
 
-// addUse records that the client got tokens in the session, with its logout settings as they are now. Codes need their session alive
-// anyway; a refresh token may outlive it, and a use would then refuse the batch.
+// addUse records that the client got tokens in the session, with its logout settings as they are now. Codes
+// need their session alive anyway; a refresh token may outlive it, and a use would then refuse the batch.
 func (s *Store) addUse(ctx context.Context, c *carrier, batch *grantstore.Batch) {
-	if c == nil || batch.Use != nil || batch.Consume == nil || batch.Consume.Type != grantstore.AuthorizationCode {
+	if c == nil || batch.Use != nil || batch.Consume == nil ||
+		batch.Consume.Type != grantstore.AuthorizationCode {
 		return
 	}
 	code := c.row(batch.Consume.Ref)
@@ -89,7 +92,8 @@ func (s *Store) use(ctx context.Context, c *carrier, sessionID, clientID string)
 		use.Coordinated = s.tie.Coordinates(settings)
 	case !errors.Is(err, ticketstore.ErrNotFound):
 		// Better a notification too many: where the client has no URI, the dispatcher finds out.
-		s.tie.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID, "error", err)
+		s.tie.Logger().WarnContext(ctx, "the client's logout settings cannot be read", "client_id", clientID,
+			"error", err)
 		use.Notify = true
 	}
 	return use

@@ -9,8 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore/internal/requestpb"
 )
 
-// encodeObject encodes claims and headers that hosts add. JSON would make every number a float64 and every list a []any; these come
-// back as they were.
+// encodeObject encodes claims and headers that hosts add. JSON would make every number a float64 and every
+// list a []any; these come back as they were.
 func encodeObject(object map[string]any) (*requestpb.Object, error) {
 	if object == nil {
 		return nil, nil
@@ -46,7 +46,9 @@ func encodeValue(value any) (*requestpb.Value, error) {
 		if v == nil {
 			return &requestpb.Value{}, nil // null in a token, as before
 		}
-		return &requestpb.Value{Kind: &requestpb.Value_StringsValue{StringsValue: &requestpb.Strings{Values: v}}}, nil
+		return &requestpb.Value{
+			Kind: &requestpb.Value_StringsValue{StringsValue: &requestpb.Strings{Values: v}},
+		}, nil
 	case []any:
 		if v == nil {
 			return &requestpb.Value{}, nil
@@ -127,7 +129,8 @@ func decodeValue(message *requestpb.Value) any {
 		var value any
 		decoder := json.NewDecoder(bytes.NewReader(v.JsonValue))
 		decoder.UseNumber() // a token shows each number as it was
-		// It was made by json.Marshal; what cannot be read is left out rather than keeping the whole grant from being read.
+		// It was made by json.Marshal; what cannot be read is left out rather than keeping the whole grant
+		// from being read.
 		_ = decoder.Decode(&value)
 		return value
 	}

@@ -56,7 +56,9 @@ func (s *jwtSession) Clone() fosite.Session {
 
 func newJWTSession(subject string) fosite.Session {
 	inner, _ := openIDSession(subject).(*openid.DefaultSession)
-	return &jwtSession{DefaultSession: inner, Access: &jwt.JWTClaims{Subject: subject}, Header: &jwt.Headers{}}
+	return &jwtSession{
+		DefaultSession: inner, Access: &jwt.JWTClaims{Subject: subject}, Header: &jwt.Headers{},
+	}
 }
 
 func TestJWTAccessTokens(t *testing.T) {
@@ -124,7 +126,8 @@ func TestClientThatIsGoneTakesItsGrantsAlong(t *testing.T) {
 	h := newHost(t)
 	_, r := h.tokens("ann")
 	delete(h.memory.Clients, "app")
-	introspected := h.post("/introspect", map[string][]string{"token": {r.str("access_token")}, "as": {"other"}})
+	introspected := h.post("/introspect",
+		map[string][]string{"token": {r.str("access_token")}, "as": {"other"}})
 	if introspected.status != http.StatusOK || introspected.json["active"] != false {
 		t.Errorf("want an inactive token, got %d %s", introspected.status, introspected.body)
 	}
@@ -133,7 +136,8 @@ func TestClientThatIsGoneTakesItsGrantsAlong(t *testing.T) {
 func TestPasswordGrantWithoutAuthenticator(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(h *host, c *fositestore.Config) { c.Store = clientsOnly{h.memory} })
-	h.post("/token", map[string][]string{"grant_type": {"password"}, "username": {"peter"}, "password": {"secret"}}).
+	h.post("/token",
+		map[string][]string{"grant_type": {"password"}, "username": {"peter"}, "password": {"secret"}}).
 		must(t, http.StatusBadRequest, "unsupported_grant_type")
 }
 

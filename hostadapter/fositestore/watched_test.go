@@ -12,8 +12,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// watched counts what requests ask of the stores, and can lose them or their answers. What the adapter does by itself, once a second, is
-// not counted.
+// watched counts what requests ask of the stores, and can lose them or their answers. What the adapter does
+// by itself, once a second, is not counted.
 type watched struct {
 	sessions.Backend
 	tickets       *watchedTickets
@@ -75,21 +75,27 @@ func (s *watchedTickets) Find(ctx context.Context, sessionID string) (*ticketsto
 	return s.Store.Find(ctx, sessionID)
 }
 
-func (s *watchedTickets) Renew(ctx context.Context, renewal ticketstore.Renewal, now time.Time) (*ticketstore.Session, error) {
+func (s *watchedTickets) Renew(
+	ctx context.Context, renewal ticketstore.Renewal, now time.Time,
+) (*ticketstore.Session, error) {
 	if err := s.w.asked(&s.w.writes); err != nil {
 		return nil, err
 	}
 	return s.Store.Renew(ctx, renewal, now)
 }
 
-func (s *watchedTickets) Rekey(ctx context.Context, rekey ticketstore.Rekey, now time.Time) (*ticketstore.Session, error) {
+func (s *watchedTickets) Rekey(
+	ctx context.Context, rekey ticketstore.Rekey, now time.Time,
+) (*ticketstore.Session, error) {
 	if err := s.w.asked(&s.w.writes); err != nil {
 		return nil, err
 	}
 	return s.Store.Rekey(ctx, rekey, now)
 }
 
-func (s *watchedTickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error) {
+func (s *watchedTickets) Query(
+	ctx context.Context, query ticketstore.SessionQuery,
+) (*ticketstore.Page, error) {
 	if err := s.w.asked(&s.w.reads); err != nil {
 		return nil, err
 	}
@@ -101,7 +107,9 @@ type watchedLogout struct {
 	w *watched
 }
 
-func (s *watchedLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+func (s *watchedLogout) End(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (*logout.Result, error) {
 	if err := s.w.asked(&s.w.writes); err != nil {
 		return nil, err
 	}
@@ -119,7 +127,9 @@ type watchedGrants struct {
 	before atomic.Pointer[func()]
 }
 
-func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
+func (s *watchedGrants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
 	if err := s.w.asked(&s.w.reads); err != nil {
 		return nil, err
 	}
@@ -129,7 +139,9 @@ func (s *watchedGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Ti
 	return s.Store.Get(ctx, ref, now)
 }
 
-func (s *watchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+func (s *watchedGrants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
 	if before := s.before.Load(); before != nil {
 		(*before)()
 	}
@@ -143,7 +155,9 @@ func (s *watchedGrants) Apply(ctx context.Context, batch *grantstore.Batch, now 
 	return result, err
 }
 
-func (s *watchedGrants) Query(ctx context.Context, query grantstore.Query, now time.Time) (*grantstore.Page, error) {
+func (s *watchedGrants) Query(
+	ctx context.Context, query grantstore.Query, now time.Time,
+) (*grantstore.Page, error) {
 	if err := s.w.asked(&s.w.reads); err != nil {
 		return nil, err
 	}

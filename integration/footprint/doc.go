@@ -1,2 +1,3 @@
-// Package footprint measures what host and plugin take of memory as processes, and holds them to the limits that they are given.
+// Package footprint measures what host and plugin take of memory as processes, and holds them to the limits
+// that they are given.
 package footprint

@@ -11,7 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
-// Environment variables of the long forms (make memory): how many sessions, and which settings, "default" or MiB, separated by commas.
+// Environment variables of the long forms (make memory): how many sessions, and which settings, "default" or
+// MiB, separated by commas.
 const (
 	sessionsEnv = "FOOTPRINT_SESSIONS"
 	memoryEnv   = "FOOTPRINT_MEMORY"
@@ -29,7 +30,8 @@ func number(t *testing.T, name string, standard int) int {
 	return n
 }
 
-// Host and plugin together stay within a cgroup's 256 MiB while users sign in under load, after a kill, and while all is read and ended.
+// Host and plugin together stay within a cgroup's 256 MiB while users sign in under load, after a kill, and
+// while all is read and ended.
 func TestServesWithinACgroup(t *testing.T) {
 	testenv.SkipRace(t, "it takes several times the memory")
 	sessions := number(t, sessionsEnv, 10_000)
@@ -43,7 +45,8 @@ func TestServesWithinACgroup(t *testing.T) {
 		t.Run(sizes.name, func(t *testing.T) {
 			group := newCgroup(t, 256<<20)
 			todo := task{
-				Sessions: sizes.sessions, Ticket: sizes.ticket, Callers: 64, Settings: map[string]any{"path": t.TempDir()},
+				Sessions: sizes.sessions, Ticket: sizes.ticket, Callers: 64,
+				Settings: map[string]any{"path": t.TempDir()},
 			}
 			h := start(t, todo, group)
 			most, last := h.done()
@@ -52,7 +55,8 @@ func TestServesWithinACgroup(t *testing.T) {
 			todo.Filled = true
 			h = start(t, todo, group)
 			most, last = h.done()
-			t.Logf("%d sessions read and ended: the plugin had at most %d MiB, then %d", todo.Sessions, most, last)
+			t.Logf("%d sessions read and ended: the plugin had at most %d MiB, then %d", todo.Sessions, most,
+				last)
 			h.kill()
 			if n := group.killed(t); n > 0 {
 				t.Errorf("%d processes were killed for want of memory", n)

@@ -40,7 +40,8 @@ func start(t *testing.T, todo task, group *cgroup) *host {
 		t.Fatal(err)
 	}
 	h := &host{t: t, temp: temp}
-	command := testenv.Self(t, "", taskEnv+"="+string(raw), "TMPDIR="+temp, "GOMEMLIMIT=96MiB") // as README advises
+	// as README advises
+	command := testenv.Self(t, "", taskEnv+"="+string(raw), "TMPDIR="+temp, "GOMEMLIMIT=96MiB")
 	if h.input, err = command.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,8 @@ func (h *host) said(what string) int {
 	return pid
 }
 
-// done waits until the task is done and returns the most that the plugin had of memory of its own, and what it has after that, in MiB.
+// done waits until the task is done and returns the most that the plugin had of memory of its own, and what
+// it has after that, in MiB.
 func (h *host) done() (most, last int) {
 	h.t.Helper()
 	stop := make(chan struct{})
@@ -85,7 +87,8 @@ func (h *host) done() (most, last int) {
 	close(stop)
 	watching.Wait()
 	if pid != h.plugin {
-		h.t.Errorf("the plugin was process %d and is %d now: it has ended meanwhile\n%s", h.plugin, pid, h.process.Log.String())
+		h.t.Errorf("the plugin was process %d and is %d now: it has ended meanwhile\n%s", h.plugin, pid,
+			h.process.Log.String())
 	}
 	return most >> 10, last >> 10
 }
@@ -96,7 +99,9 @@ func (h *host) kill() {
 	if h.plugin > 0 {
 		_ = syscall.Kill(h.plugin, syscall.SIGKILL)
 	}
-	testenv.Eventually(h.t, "the plugin is gone", func() bool { return h.plugin == 0 || anonymous(h.plugin) == 0 })
+	testenv.Eventually(h.t, "the plugin is gone", func() bool {
+		return h.plugin == 0 || anonymous(h.plugin) == 0
+	})
 	h.plugin = 0
 	_ = os.RemoveAll(h.temp)
 }
@@ -130,7 +135,8 @@ func newCgroup(t *testing.T, bytes int) *cgroup {
 	err := os.Mkdir(g.path, 0o750)
 	if err == nil {
 		t.Cleanup(func() {
-			for deadline := time.Now().Add(time.Minute); os.Remove(g.path) != nil && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(time.Minute); os.Remove(g.path) != nil &&
+				time.Now().Before(deadline); {
 				time.Sleep(10 * time.Millisecond) // the system lets go of a process a moment after its end
 			}
 		})
@@ -140,7 +146,8 @@ func newCgroup(t *testing.T, bytes int) *cgroup {
 		err = os.WriteFile(filepath.Join(g.path, g.limit), []byte(strconv.Itoa(bytes)), 0o600)
 	}
 	if err != nil {
-		missing(t, "no cgroup with a limit can be made here, which root may where a memory controller is: "+err.Error())
+		missing(t,
+			"no cgroup with a limit can be made here, which root may where a memory controller is: "+err.Error())
 	}
 	return g
 }
@@ -156,7 +163,8 @@ func missing(t *testing.T, what string) {
 
 func (g *cgroup) add(t *testing.T, pid int) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(g.path, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(g.path, "cgroup.procs"), []byte(strconv.Itoa(pid)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 }

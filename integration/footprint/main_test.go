@@ -34,8 +34,8 @@ const (
 type task struct {
 	Plugin   string
 	Settings map[string]any
-	// Sessions are signed in by Callers side by side, each with a ticket of Ticket bytes, unless they are there already: Filled. Those are
-	// looked at and ended.
+	// Sessions are signed in by Callers side by side, each with a ticket of Ticket bytes, unless they are
+	// there already: Filled. Those are looked at and ended.
 	Sessions, Callers, Ticket int
 	Filled                    bool
 }
@@ -72,8 +72,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// runTask begins at a line on standard input: until then the process is put where it belongs. It tells of its plugin's process id, then of
-// its success, and then waits to be killed.
+// runTask begins at a line on standard input: until then the process is put where it belongs. It tells of its
+// plugin's process id, then of its success, and then waits to be killed.
 func runTask(text string) error {
 	var todo task
 	if err := json.Unmarshal([]byte(text), &todo); err != nil {
@@ -144,8 +144,10 @@ func (w *work) signIn(ctx context.Context) error {
 	err := w.each(func(i int) error {
 		created := w.start.Add(time.Duration(i) * time.Millisecond)
 		err := w.backend.Tickets().Create(ctx, &ticketstore.Session{
-			Key: ticketstore.KeyOf(sid(i)), SessionID: sid(i), SubjectID: fmt.Sprintf("subject-%d", i), DisplayName: "Ann Example",
-			Issuer: "https://op.example", AuthTime: created, Created: created, Renewed: created, Expires: w.start.AddDate(0, 0, 30),
+			Key: ticketstore.KeyOf(sid(i)), SessionID: sid(i), SubjectID: fmt.Sprintf("subject-%d", i),
+			DisplayName: "Ann Example",
+			Issuer:      "https://op.example", AuthTime: created, Created: created, Renewed: created,
+			Expires:    w.start.AddDate(0, 0, 30),
 			RemoteAddr: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", Ticket: noise(i, w.Ticket),
 		})
 		if err != nil {
@@ -153,10 +155,13 @@ func (w *work) signIn(ctx context.Context) error {
 		}
 		w.signed.Store(int64(i))
 		_, err = w.backend.Grants().Apply(ctx, &grantstore.Batch{
-			OperationID: "use-" + sid(i), Use: &grantstore.Use{SessionID: sid(i), ClientID: "app", Notify: true},
+			OperationID: "use-" + sid(i),
+			Use:         &grantstore.Use{SessionID: sid(i), ClientID: "app", Notify: true},
 			Store: []grantstore.Grant{{
-				Ref: grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i))}, RequestID: sid(i), SessionID: sid(i),
-				SubjectID: fmt.Sprintf("subject-%d", i), ClientID: "app", Created: created, Expires: created.AddDate(0, 0, 1), Data: noise(i, 800),
+				Ref:       grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i))},
+				RequestID: sid(i), SessionID: sid(i),
+				SubjectID: fmt.Sprintf("subject-%d", i), ClientID: "app", Created: created,
+				Expires: created.AddDate(0, 0, 1), Data: noise(i, 800),
 			}},
 		}, created)
 		return err
@@ -170,7 +175,8 @@ func (w *work) look(ctx context.Context) error {
 		i := int(w.signed.Load())
 		_, err := w.backend.Tickets().Query(ctx, ticketstore.SessionQuery{Count: 100})
 		if err == nil {
-			_, err = w.backend.Grants().Get(ctx, grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i / 2))}, w.start)
+			_, err = w.backend.Grants().Get(ctx,
+				grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf(sid(i / 2))}, w.start)
 			if errors.Is(err, ticketstore.ErrNotFound) {
 				err = nil // it is just being signed in
 			}
@@ -209,7 +215,8 @@ func (w *work) lookAndEnd(ctx context.Context) error {
 	if seen, err := w.listed(ctx); err != nil || seen != w.Sessions {
 		return fmt.Errorf("%d sessions are listed, want %d: %w", seen, w.Sessions, err)
 	}
-	result, err := w.backend.Logout().End(ctx, &logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}, time.Now().UTC())
+	result, err := w.backend.Logout().End(ctx,
+		&logout.Ending{OperationID: "all", All: true, Reason: logout.Terminated}, time.Now().UTC())
 	if err != nil {
 		return err
 	}

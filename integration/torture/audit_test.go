@@ -33,7 +33,8 @@ func newWorld(terms terms) *world {
 // config of a host whose stores are in those folders. The first of them serves.
 func (w *world) config(folders ...string) hostConfig {
 	c := hostConfig{
-		Stores: map[string]string{}, Serving: storeName(0), Clients: w.parties.clients, Idle: w.terms.idle, RenewEach: w.terms.renewEvery,
+		Stores: map[string]string{}, Serving: storeName(0), Clients: w.parties.clients, Idle: w.terms.idle,
+		RenewEach: w.terms.renewEvery,
 	}
 	for i, folder := range folders {
 		c.Stores[storeName(i)] = folder
@@ -65,8 +66,8 @@ func (w *world) each(f func(u *user)) {
 	group.Wait()
 }
 
-// audit asks, when everybody has come to rest, for everything that is known, and once more when every session must be over. Its own
-// calls are part of the history.
+// audit asks, when everybody has come to rest, for everything that is known, and once more when every session
+// must be over. Its own calls are part of the history.
 func (w *world) audit(t testing.TB) {
 	t.Helper()
 	w.parties.behave.Store(true)
@@ -98,7 +99,9 @@ func (w *world) audit(t testing.TB) {
 			}
 		})
 	}
-	w.await(t, last+w.patience, "every session's end", func() bool { return w.listed("/admin/sessions") == 0 })
+	w.await(t, last+w.patience, "every session's end", func() bool {
+		return w.listed("/admin/sessions") == 0
+	})
 	w.await(t, w.patience, "every client being told", func() bool {
 		missing := w.untold()
 		if missing > 0 {
@@ -165,9 +168,11 @@ func (w *world) untold() int {
 	return len(waiting)
 }
 
-// sendAgain does what an operator does about clients that did not answer for long: it has their notifications sent again now.
+// sendAgain does what an operator does about clients that did not answer for long: it has their notifications
+// sent again now.
 func (w *world) sendAgain() {
-	a, _, _ := w.caller.send(http.MethodGet, "/admin/logout/deliveries?state=pending&count_requested=1000", "", nil, nil)
+	a, _, _ := w.caller.send(http.MethodGet, "/admin/logout/deliveries?state=pending&count_requested=1000",
+		"", nil, nil)
 	rows, _ := a.body["results"].([]any)
 	for _, row := range rows {
 		delivery, _ := row.(map[string]any)
@@ -175,8 +180,11 @@ func (w *world) sendAgain() {
 		if failed, _ := delivery["last_error"].(string); failed != "" {
 			sid, _ := delivery["session_id"].(string)
 			client, _ := delivery["client_id"].(string)
-			w.history.add(event{Kind: resent, Start: time.Now(), End: time.Now(), Session: sid, Client: client})
-			w.caller.send(http.MethodPost, "/admin/logout/deliveries/"+url.PathEscape(id)+"/retry", "", nil, map[string]string{})
+			w.history.add(event{
+				Kind: resent, Start: time.Now(), End: time.Now(), Session: sid, Client: client,
+			})
+			w.caller.send(http.MethodPost, "/admin/logout/deliveries/"+url.PathEscape(id)+"/retry", "", nil,
+				map[string]string{})
 		}
 	}
 }
@@ -209,7 +217,8 @@ func (w *world) lifeOf(sid string) string {
 	var life strings.Builder
 	for _, e := range events {
 		if e.Kind == harm || e.Session == sid || e.Session == "" && e.Subject == subject {
-			fmt.Fprintf(&life, "%s +%s %s %s family %d client %s offline %t%s\n", e.Start.Format("15:04:05.000"), e.End.Sub(e.Start).Round(time.Millisecond),
+			fmt.Fprintf(&life, "%s +%s %s %s family %d client %s offline %t%s\n",
+				e.Start.Format("15:04:05.000"), e.End.Sub(e.Start).Round(time.Millisecond),
 				e.Kind, e.Outcome, e.Family, e.Client, e.Offline, e.where())
 		}
 	}

@@ -45,7 +45,9 @@ func (a *answer) text(name string) string {
 }
 
 // send makes one call. Only the test's end cuts it short.
-func (c *caller) send(method, path, cookie string, form url.Values, body any) (*answer, time.Time, time.Time) {
+func (c *caller) send(
+	method, path, cookie string, form url.Values, body any,
+) (*answer, time.Time, time.Time) {
 	var payload io.Reader
 	if form != nil {
 		payload = strings.NewReader(form.Encode())
@@ -127,7 +129,10 @@ type grant struct {
 }
 
 func (g *grant) event(k kind, token string) event {
-	return event{Kind: k, Session: g.session, Subject: g.subject, Client: g.client, Offline: g.offline, Family: g.family, Token: token}
+	return event{
+		Kind: k, Session: g.session, Subject: g.subject, Client: g.client, Offline: g.offline,
+		Family: g.family, Token: token,
+	}
 }
 
 // authorize gets a code, nil without one.
@@ -146,28 +151,37 @@ func (c *caller) authorize(sid, subject, cookie, client string, offline bool) (*
 		code, problem = a.location.Query().Get("code"), a.location.Query().Get("error")
 	}
 	no := a.status == http.StatusUnauthorized || problem == "login_required"
-	got := c.record(event{Kind: authorize, Session: sid, Subject: subject, Client: client}, a, start, end, code != "", no)
+	got := c.record(event{Kind: authorize, Session: sid, Subject: subject, Client: client}, a, start, end,
+		code != "", no)
 	if got != done {
 		return nil, got
 	}
-	return &grant{family: int(c.family.Add(1)), session: sid, subject: subject, client: client, offline: offline, code: code}, got
+	return &grant{
+		family: int(c.family.Add(1)), session: sid, subject: subject, client: client, offline: offline,
+		code: code,
+	}, got
 }
 
 // issue redeems a code or a refresh token.
 func (c *caller) issue(k kind, g *grant, token string) (access, fresh string, got outcome) {
 	form := url.Values{"client_id": {g.client}, "grant_type": {"refresh_token"}, "refresh_token": {token}}
 	if k == exchange {
-		form = url.Values{"client_id": {g.client}, "grant_type": {"authorization_code"}, "code": {token}, "redirect_uri": {callback}}
+		form = url.Values{
+			"client_id": {g.client}, "grant_type": {"authorization_code"}, "code": {token},
+			"redirect_uri": {callback},
+		}
 	}
 	a, start, end := c.send(http.MethodPost, "/token", "", form, nil)
 	e := g.event(k, token)
 	e.Access, e.Refresh = a.text("access_token"), a.text("refresh_token")
-	got = c.record(e, a, start, end, a.status == http.StatusOK && e.Access != "", a.status == http.StatusBadRequest && a.text("error") == "invalid_grant")
+	got = c.record(e, a, start, end, a.status == http.StatusOK && e.Access != "",
+		a.status == http.StatusBadRequest && a.text("error") == "invalid_grant")
 	return e.Access, e.Refresh, got
 }
 
 func (c *caller) introspect(g *grant, token string) outcome {
-	a, start, end := c.send(http.MethodPost, "/introspect", "", url.Values{"client_id": {g.client}, "token": {token}}, nil)
+	a, start, end := c.send(http.MethodPost, "/introspect", "",
+		url.Values{"client_id": {g.client}, "token": {token}}, nil)
 	active, is := a.body["active"].(bool)
 	ok := a.status == http.StatusOK && is
 	return c.record(g.event(introspec, token), a, start, end, ok && active, ok && !active)
@@ -187,7 +201,8 @@ func (c *caller) find(sid, subject string, bySubject, last bool) outcome {
 		found = found || r["session_id"] == sid
 	}
 	ok := a.status == http.StatusOK && is
-	return c.record(event{Kind: find, Session: sid, Subject: subject, Last: last}, a, start, end, ok && found, ok && !found)
+	return c.record(event{Kind: find, Session: sid, Subject: subject, Last: last}, a, start, end, ok && found,
+		ok && !found)
 }
 
 // remove removes one session, or all of a subject.

@@ -6,7 +6,10 @@ import (
 	"time"
 )
 
-var caseTerms = terms{idle: time.Minute, renewEvery: time.Second, slack: time.Second, stall: 10 * time.Second, late: 5 * time.Second}
+var caseTerms = terms{
+	idle: time.Minute, renewEvery: time.Second, slack: time.Second, stall: 10 * time.Second,
+	late: 5 * time.Second,
+}
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
@@ -43,7 +46,9 @@ func offline(c calls) calls {
 }
 
 func rotated() calls {
-	return began().then(event{Kind: refresh, Outcome: done, Family: 1, Token: "R1", Access: "A2", Refresh: "R2"})
+	return began().then(event{
+		Kind: refresh, Outcome: done, Family: 1, Token: "R1", Access: "A2", Refresh: "R2",
+	})
 }
 
 // harmed: something was done to the processes.
@@ -63,7 +68,9 @@ func introspects(token string, got outcome) event {
 }
 
 func refreshes(token string, got outcome) event {
-	return event{Kind: refresh, Outcome: got, Family: 1, Token: token, Access: token + "a", Refresh: token + "r"}
+	return event{
+		Kind: refresh, Outcome: got, Family: 1, Token: token, Access: token + "a", Refresh: token + "r",
+	}
 }
 
 func TestChecker(t *testing.T) {
@@ -73,43 +80,114 @@ func TestChecker(t *testing.T) {
 		want    rule // empty: nothing is wrong
 	}{
 		"a life": {rotated().then(introspects("A2", done)).then(introspects("A1", refused)).
-			then(event{Kind: find, Outcome: done}).then(event{Kind: removeOne, Outcome: done}).then(introspects("A2", refused)).
-			then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: refused, Last: true}), ""},
-		"a token is lost":           {began().then(introspects("A1", refused)), ruleLost},
-		"a refresh token is lost":   {began().then(refreshes("R1", refused)), ruleLost},
-		"a new token is lost":       {rotated().then(introspects("A2", refused)), ruleLost},
-		"a session is not found":    {began().then(event{Kind: find, Outcome: refused}), ruleLost},
-		"a session is not known":    {began().then(event{Kind: authorize, Outcome: refused}), ruleLost},
-		"a lost answer excuses":     {began().harmed().then(refreshes("R1", unknown)).then(introspects("A1", refused)), ""},
-		"an unknown end excuses":    {began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)), ""},
-		"an unknown end half done":  {began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)).then(event{Kind: find, Outcome: done}), ruleHalf},
-		"a token after a removal":   {began().then(event{Kind: removeOne, Outcome: done}).then(introspects("A1", done)), ruleUndead},
-		"a refresh after a removal": {offline(began().then(event{Kind: removeAll, Outcome: done}).then(refreshes("R1", done))), ruleUndead},
-		"a cookie after a removal":  {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: authorize, Outcome: done}), ruleUndead},
-		"found after a removal":     {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: done}), ruleUndead},
-		"alive after a refusal":     {began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(event{Kind: find, Outcome: refused}).then(introspects("A1", done)), ruleUndead},
-		"offline survives":          {offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done))), ""},
-		"offline does not survive":  {offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", refused))), ruleLost},
-		"offline access survives":   {offline(began().then(event{Kind: signOut, Outcome: done}).then(introspects("A1", done))), ruleUndead},
-		"online survives":           {began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done)), ruleUndead},
-		"a code twice":              {began().then(event{Kind: exchange, Outcome: done, Family: 1, Token: "C", Access: "A9"}), ruleTwice},
-		"a refresh token twice":     {rotated().then(refreshes("R1", done)), ruleTwice},
-		"a replaced token":          {rotated().then(introspects("A1", done)), ruleRotated},
-		"after a reuse":             {rotated().then(refreshes("R1", refused)).then(introspects("A2", done)), ruleUndead},
-		"told too early":            {began().then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: done}), ruleEarly},
-		"told twice the same":       {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: told, Outcome: done, ID: "j"}), ruleReplay},
-		"never told":                {began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: refused, Last: true}), ruleNotification},
-		"lingers":                   {began().then(event{Kind: find, Outcome: done, Last: true}), ruleLingers},
-		"a bad answer":              {began().then(event{Kind: find, Outcome: wrong, Problem: "status 500"}), ruleAnswer},
-		"a lost cookie excuses":     {began().harmed().then(event{Kind: stepUp, Outcome: unknown}).then(event{Kind: authorize, Outcome: refused}), ""},
-		"a removal of others":       {began().harmed().then(event{Kind: removeAll, Outcome: unknown}).then(introspects("A1", refused)), ""},
+			then(event{Kind: find, Outcome: done}).then(event{Kind: removeOne, Outcome: done}).then(
+			introspects("A2", refused),
+		).
+			then(event{Kind: told, Outcome: done, ID: "j"}).then(event{
+			Kind: find, Outcome: refused, Last: true,
+		}), ""},
+		"a token is lost":         {began().then(introspects("A1", refused)), ruleLost},
+		"a refresh token is lost": {began().then(refreshes("R1", refused)), ruleLost},
+		"a new token is lost":     {rotated().then(introspects("A2", refused)), ruleLost},
+		"a session is not found":  {began().then(event{Kind: find, Outcome: refused}), ruleLost},
+		"a session is not known":  {began().then(event{Kind: authorize, Outcome: refused}), ruleLost},
+		"a lost answer excuses": {
+			began().harmed().then(refreshes("R1", unknown)).then(introspects("A1", refused)), "",
+		},
+		"an unknown end excuses": {
+			began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(introspects("A1", refused)),
+			"",
+		},
+		"an unknown end half done": {
+			began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(
+				introspects("A1", refused),
+			).then(event{Kind: find, Outcome: done}),
+			ruleHalf,
+		},
+		"a token after a removal": {
+			began().then(event{Kind: removeOne, Outcome: done}).then(introspects("A1", done)), ruleUndead,
+		},
+		"a refresh after a removal": {
+			offline(began().then(event{Kind: removeAll, Outcome: done}).then(refreshes("R1", done))),
+			ruleUndead,
+		},
+		"a cookie after a removal": {
+			began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: authorize, Outcome: done}),
+			ruleUndead,
+		},
+		"found after a removal": {
+			began().then(event{Kind: removeOne, Outcome: done}).then(event{Kind: find, Outcome: done}),
+			ruleUndead,
+		},
+		"alive after a refusal": {
+			began().harmed().then(event{Kind: removeOne, Outcome: unknown}).then(
+				event{Kind: find, Outcome: refused},
+			).then(introspects("A1", done)),
+			ruleUndead,
+		},
+		"offline survives": {
+			offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done))), "",
+		},
+		"offline does not survive": {
+			offline(began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", refused))),
+			ruleLost,
+		},
+		"offline access survives": {
+			offline(began().then(event{Kind: signOut, Outcome: done}).then(introspects("A1", done))),
+			ruleUndead,
+		},
+		"online survives": {
+			began().then(event{Kind: signOut, Outcome: done}).then(refreshes("R1", done)), ruleUndead,
+		},
+		"a code twice": {
+			began().then(event{Kind: exchange, Outcome: done, Family: 1, Token: "C", Access: "A9"}),
+			ruleTwice,
+		},
+		"a refresh token twice": {rotated().then(refreshes("R1", done)), ruleTwice},
+		"a replaced token":      {rotated().then(introspects("A1", done)), ruleRotated},
+		"after a reuse": {
+			rotated().then(refreshes("R1", refused)).then(introspects("A2", done)), ruleUndead,
+		},
+		"told too early": {
+			began().then(event{Kind: told, Outcome: done, ID: "j"}).then(event{Kind: find, Outcome: done}),
+			ruleEarly,
+		},
+		"told twice the same": {
+			began().then(event{Kind: removeOne, Outcome: done}).then(
+				event{Kind: told, Outcome: done, ID: "j"},
+			).then(event{Kind: told, Outcome: done, ID: "j"}),
+			ruleReplay,
+		},
+		"never told": {
+			began().then(event{Kind: removeOne, Outcome: done}).then(event{
+				Kind: find, Outcome: refused, Last: true,
+			}),
+			ruleNotification,
+		},
+		"lingers": {
+			began().then(event{Kind: find, Outcome: done, Last: true}), ruleLingers,
+		},
+		"a bad answer": {
+			began().then(event{Kind: find, Outcome: wrong, Problem: "status 500"}), ruleAnswer,
+		},
+		"a lost cookie excuses": {
+			began().harmed().then(event{Kind: stepUp, Outcome: unknown}).then(
+				event{Kind: authorize, Outcome: refused},
+			),
+			"",
+		},
+		"a removal of others": {
+			began().harmed().then(event{Kind: removeAll, Outcome: unknown}).then(introspects("A1", refused)),
+			"",
+		},
 		"a failure without a cause": {began().then(refreshes("R1", unknown)), ruleFailed},
 		"told twice":                {removedAndTold(began(), 2), ""},
 		"told three times":          {removedAndTold(began(), 3), ruleAgain},
 		"told again after a crash":  {removedAndTold(began().harmed(), 3), ""},
 		"sent again by an operator": {removedAndTold(began().then(event{Kind: resent}), 3), ""},
 		"known to the store left behind": {began().then(event{Kind: removeOne, Outcome: done}).
-			then(event{Kind: introspec, Outcome: done, Family: 1, Token: "A1", Store: "store-0"}), ruleUndead},
+			then(event{Kind: introspec, Outcome: done, Family: 1, Token: "A1", Store: "store-0"}),
+			ruleUndead},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -143,7 +221,8 @@ func TestCheckerOfTime(t *testing.T) {
 		history calls
 		want    rule
 	}{
-		"an answer after a minute": {slow, ruleStall}, "a token after its session's time": {expired, ruleUndead}, "a refusal then": {due, ""},
+		"an answer after a minute":         {slow, ruleStall},
+		"a token after its session's time": {expired, ruleUndead}, "a refusal then": {due, ""},
 	} {
 		found := check(test.history, caseTerms)
 		if (test.want == "") != (len(found) == 0) || (len(found) > 0 && found[0].rule != test.want) {

@@ -16,23 +16,28 @@ func (c *checker) family(f *family) {
 		chain := f.chain(e.Token)
 		c.token(f, e, chain)
 		for _, rotation := range f.attempts {
-			if e.Outcome == done && rotation.Kind == refresh && rotation.Outcome == done && e.Start.After(rotation.End) && chain.endsWith(rotation.Token) {
+			if e.Outcome == done && rotation.Kind == refresh && rotation.Outcome == done &&
+				e.Start.After(rotation.End) && chain.endsWith(rotation.Token) {
 				c.violate(ruleRotated, e, "it was replaced at %s", rotation.End.Format("15:04:05.000"))
 			}
 		}
 	}
 }
 
-// chain is what led to a token: the attempts, each of which issued what the next one used, up to the one that issued it.
+// chain is what led to a token: the attempts, each of which issued what the next one used, up to the one that
+// issued it.
 type chain []event
 
-// endsWith reports whether the last issued that refresh token, along with the access token that the chain leads to.
+// endsWith reports whether the last issued that refresh token, along with the access token that the chain
+// leads to.
 func (c chain) endsWith(refreshToken string) bool {
 	return len(c) > 0 && c[len(c)-1].Refresh == refreshToken
 }
 
 func (c chain) uses(e event) bool {
-	return slices.ContainsFunc(c, func(x event) bool { return x.Token == e.Token && x.Start.Equal(e.Start) && x.Kind == e.Kind })
+	return slices.ContainsFunc(c, func(x event) bool {
+		return x.Token == e.Token && x.Start.Equal(e.Start) && x.Kind == e.Kind
+	})
 }
 
 func (f *family) chain(token string) (chain chain) {
@@ -66,13 +71,15 @@ func (c *checker) accepted(f *family, e event, chain chain) {
 		strict = earliest(strict, c.expired(s))
 	}
 	if after(e.Start, strict) {
-		c.violate(ruleUndead, e, "all of the session's tokens were dead from %s", strict.Format("15:04:05.000"))
+		c.violate(ruleUndead, e, "all of the session's tokens were dead from %s",
+			strict.Format("15:04:05.000"))
 	}
 	if e.Kind == introspec && len(chain) > 0 {
 		issued := chain[len(chain)-1].End
 		for _, end := range s.endings {
 			if end.known && issued.Before(end.start) && e.Start.After(end.end) {
-				c.violate(ruleUndead, e, "an access token of before the session's end at %s", end.end.Format("15:04:05.000"))
+				c.violate(ruleUndead, e, "an access token of before the session's end at %s",
+					end.end.Format("15:04:05.000"))
 				break
 			}
 		}
@@ -89,11 +96,13 @@ func (c *checker) accepted(f *family, e event, chain chain) {
 // consumedBefore reports whether what an attempt uses had been consumed for sure when it began.
 func (f *family) consumedBefore(attempt event) bool {
 	return slices.ContainsFunc(f.attempts, func(e event) bool {
-		return e.Kind == attempt.Kind && e.Token == attempt.Token && e.Outcome == done && e.End.Before(attempt.Start)
+		return e.Kind == attempt.Kind && e.Token == attempt.Token && e.Outcome == done &&
+			e.End.Before(attempt.Start)
 	})
 }
 
-// rejected: a refusal needs a reason. An attempt that is not on the token's own way replaced it, revoked it, or may have.
+// rejected: a refusal needs a reason. An attempt that is not on the token's own way replaced it, revoked it,
+// or may have.
 func (c *checker) rejected(f *family, e event, chain chain) {
 	for _, other := range f.attempts {
 		itself := other.Kind == e.Kind && other.Start.Equal(e.Start) && other.Token == e.Token
@@ -114,7 +123,8 @@ func (c *checker) rejected(f *family, e event, chain chain) {
 	}
 }
 
-// survived reports whether the session ended before the event in a way that offline refresh tokens outlive, and in no other.
+// survived reports whether the session ended before the event in a way that offline refresh tokens outlive,
+// and in no other.
 func (c *checker) survived(s *session, e event) bool {
 	ended := false
 	for _, end := range s.endings {

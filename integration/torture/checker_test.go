@@ -57,7 +57,8 @@ type session struct {
 	sid, subject string
 	created      event
 	endings      []ending
-	// renewedAt is when each known use began, mayRenew when the last thing that may have renewed it can have happened.
+	// renewedAt is when each known use began, mayRenew when the last thing that may have renewed it can have
+	// happened.
 	renewedAt []time.Time
 	mayRenew  time.Time
 	// notEnded is the last moment at which it had not ended for sure.
@@ -116,7 +117,8 @@ func check(events []event, terms terms) []violation {
 }
 
 func (c *checker) violate(r rule, e event, text string, args ...any) {
-	what := fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session, e.Family, e.Client,
+	what := fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session,
+		e.Family, e.Client,
 		e.where(), e.Start.Format("15:04:05.000"), e.End.Sub(e.Start))
 	c.found = append(c.found, violation{r, what + fmt.Sprintf(text, args...), e.Session})
 }
@@ -151,7 +153,8 @@ func (c *checker) collect(events []event) {
 		}
 		if e.Kind == signIn && e.Outcome == done {
 			c.sessions[e.Session] = &session{
-				sid: e.Session, subject: e.Subject, created: e, notEnded: e.Start, renewedAt: []time.Time{e.Start}, mayRenew: e.End,
+				sid: e.Session, subject: e.Subject, created: e, notEnded: e.Start,
+				renewedAt: []time.Time{e.Start}, mayRenew: e.End,
 				clients: map[string]bool{}, told: map[string]time.Time{},
 			}
 		}
@@ -174,10 +177,12 @@ func (c *checker) collect(events []event) {
 	}
 }
 
-// resumeSkew is for how long after its begin a removal of a subject that a crash interrupted takes along sessions that began meanwhile.
+// resumeSkew is for how long after its begin a removal of a subject that a crash interrupted takes along
+// sessions that began meanwhile.
 const resumeSkew = 61 * time.Second
 
-// session gathers what is known of one session's life from what was asked of it and from the removals of its subject.
+// session gathers what is known of one session's life from what was asked of it and from the removals of its
+// subject.
 func (c *checker) session(s *session, events, removals []event) {
 	for _, e := range removals {
 		reach := e.End
@@ -186,7 +191,8 @@ func (c *checker) session(s *session, events, removals []event) {
 		}
 		if s.created.Start.Before(reach) {
 			// One that began meanwhile may be left.
-			s.endings = append(s.endings, ending{e.Start, e.End, e.Outcome == done && s.created.End.Before(e.Start), true})
+			s.endings = append(s.endings,
+				ending{e.Start, e.End, e.Outcome == done && s.created.End.Before(e.Start), true})
 		}
 	}
 	for _, e := range events {
@@ -267,7 +273,8 @@ func (c *checker) notDue(s *session, at time.Time) bool {
 	return false
 }
 
-// mayHaveEnded reports whether anything had begun by then that ends the session; what had not happened later had not happened.
+// mayHaveEnded reports whether anything had begun by then that ends the session; what had not happened later
+// had not happened.
 func (c *checker) mayHaveEnded(s *session, at time.Time) bool {
 	if at.Before(s.notEnded) {
 		return false
@@ -280,7 +287,8 @@ func (c *checker) mayHaveEnded(s *session, at time.Time) bool {
 	return false
 }
 
-// dead returns the first moment from which the session was over for sure, and from which none of its tokens could survive it. Zero: never.
+// dead returns the first moment from which the session was over for sure, and from which none of its tokens
+// could survive it. Zero: never.
 func (c *checker) dead(s *session) (over, strict time.Time) {
 	over = s.deadSeen
 	for _, e := range s.endings {

@@ -59,14 +59,18 @@ type faultyGrants struct {
 	apply func(context.Context, *grantstore.Batch, time.Time) (*grantstore.Result, error)
 }
 
-func (f *faultyGrants) Get(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
+func (f *faultyGrants) Get(
+	ctx context.Context, ref grantstore.Ref, now time.Time,
+) (*grantstore.GetResult, error) {
 	if f.get != nil {
 		return f.get(ctx, ref, now)
 	}
 	return f.Store.Get(ctx, ref, now)
 }
 
-func (f *faultyGrants) Apply(ctx context.Context, batch *grantstore.Batch, now time.Time) (*grantstore.Result, error) {
+func (f *faultyGrants) Apply(
+	ctx context.Context, batch *grantstore.Batch, now time.Time,
+) (*grantstore.Result, error) {
 	if f.apply != nil {
 		return f.apply(ctx, batch, now)
 	}
@@ -79,14 +83,18 @@ type faultyLogout struct {
 	due func(context.Context, logout.Sweep, time.Time) (*logout.SweepResult, error)
 }
 
-func (f *faultyLogout) End(ctx context.Context, ending *logout.Ending, now time.Time) (*logout.Result, error) {
+func (f *faultyLogout) End(
+	ctx context.Context, ending *logout.Ending, now time.Time,
+) (*logout.Result, error) {
 	if f.end != nil {
 		return f.end(ctx, ending, now)
 	}
 	return f.Store.End(ctx, ending, now)
 }
 
-func (f *faultyLogout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
+func (f *faultyLogout) EndDue(
+	ctx context.Context, sweep logout.Sweep, now time.Time,
+) (*logout.SweepResult, error) {
 	if f.due != nil {
 		return f.due(ctx, sweep, now)
 	}
@@ -118,7 +126,8 @@ var faults = []fault{
 			return g.Store.Apply(ctx, b, now)
 		}
 	}},
-	{"resurrects tokens", []rule{ruleUndead, ruleRotated, ruleTwice}, func(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
+	{"resurrects tokens", []rule{ruleUndead, ruleRotated, ruleTwice}, func(_ *faultyTickets, g *faultyGrants,
+		_ *faultyLogout) {
 		var known sync.Map
 		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 			found, err := g.Store.Get(ctx, ref, now)
@@ -130,14 +139,17 @@ var faults = []fault{
 			return found, err
 		}
 	}},
-	{"forgets a notification", []rule{ruleNotification}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"forgets a notification", []rule{ruleNotification}, func(_ *faultyTickets, _ *faultyGrants,
+		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			quiet := *e
-			quiet.SkipNotification = oneIn(2) // of some ten that tell anybody: with fewer, a run may forget none
+			// of some ten that tell anybody: with fewer, a run may forget none
+			quiet.SkipNotification = oneIn(2)
 			return l.Store.End(ctx, &quiet, now)
 		}
 	}},
-	{"forgets the notifications of expired sessions", []rule{ruleNotification}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"forgets the notifications of expired sessions", []rule{ruleNotification}, func(_ *faultyTickets,
+		_ *faultyGrants, l *faultyLogout) {
 		l.due = func(ctx context.Context, s logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 			s.SkipNotification = true
 			return l.Store.EndDue(ctx, s, now)
@@ -150,16 +162,21 @@ var faults = []fault{
 			return g.Store.Apply(ctx, b, now)
 		}
 	}},
-	{"ends sessions after it has said so", []rule{ruleUndead}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"ends sessions after it has said so", []rule{ruleUndead}, func(_ *faultyTickets, _ *faultyGrants,
+		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			if oneIn(2) {
 				return l.Store.End(ctx, e, now)
 			}
-			time.AfterFunc(500*time.Millisecond, func() { _, _ = l.Store.End(context.WithoutCancel(ctx), e, now) })
+			time.AfterFunc(500*time.Millisecond, func() {
+				_, _ = l.Store.End(context.WithoutCancel(ctx), e, now)
+			})
 			return &logout.Result{}, nil
 		}
 	}},
-	{"goes on after a commit that failed, which its next start undoes", []rule{ruleUndead}, func(t *faultyTickets, g *faultyGrants, l *faultyLogout) {
+	{"goes on after a commit that failed, which its next start undoes", []rule{ruleUndead}, func(
+		t *faultyTickets, g *faultyGrants, l *faultyLogout,
+	) {
 		var ended sync.Map // until its next start
 		gone := func(sid string) bool {
 			until, found := ended.Load(sid)
@@ -187,7 +204,8 @@ var faults = []fault{
 			return found, err
 		}
 	}},
-	{"accepts refresh tokens twice", []rule{ruleTwice, ruleUndead}, func(_ *faultyTickets, g *faultyGrants, _ *faultyLogout) {
+	{"accepts refresh tokens twice", []rule{ruleTwice, ruleUndead}, func(_ *faultyTickets, g *faultyGrants,
+		_ *faultyLogout) {
 		g.get = func(ctx context.Context, ref grantstore.Ref, now time.Time) (*grantstore.GetResult, error) {
 			found, err := g.Store.Get(ctx, ref, now)
 			if errors.Is(err, grantstore.ErrConsumed) && ref.Type == grantstore.RefreshToken {
@@ -207,21 +225,24 @@ var faults = []fault{
 			return result, err
 		}
 	}},
-	{"ends the session and not its tokens", []rule{ruleUndead, ruleHalf}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"ends the session and not its tokens", []rule{ruleUndead, ruleHalf}, func(_ *faultyTickets,
+		_ *faultyGrants, l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			half := *e
 			half.KeepTokens = half.KeepTokens || oneIn(2)
 			return l.Store.End(ctx, &half, now)
 		}
 	}},
-	{"ends the tokens and not their session", []rule{ruleUndead, ruleHalf}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"ends the tokens and not their session", []rule{ruleUndead, ruleHalf}, func(_ *faultyTickets,
+		_ *faultyGrants, l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			half := *e
 			half.KeepSession = oneIn(2)
 			return l.Store.End(ctx, &half, now)
 		}
 	}},
-	{"ends half a session and does not say", []rule{ruleHalf}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"ends half a session and does not say", []rule{ruleHalf}, func(_ *faultyTickets, _ *faultyGrants,
+		l *faultyLogout) {
 		l.end = func(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 			half := *e
 			half.KeepSession = true
@@ -229,7 +250,8 @@ var faults = []fault{
 			return nil, errors.Join(ticketstore.ErrUnavailable, err)
 		}
 	}},
-	{"forgets sessions for a moment", []rule{ruleLost}, func(t *faultyTickets, _ *faultyGrants, _ *faultyLogout) {
+	{"forgets sessions for a moment", []rule{ruleLost}, func(t *faultyTickets, _ *faultyGrants,
+		_ *faultyLogout) {
 		t.get = func(ctx context.Context, key ticketstore.Key) (*ticketstore.Session, error) {
 			if oneIn(20) {
 				return nil, ticketstore.ErrNotFound
@@ -237,16 +259,21 @@ var faults = []fault{
 			return t.Store.Get(ctx, key)
 		}
 	}},
-	{"does not end sessions that are due", []rule{ruleLingers}, func(_ *faultyTickets, _ *faultyGrants, l *faultyLogout) {
+	{"does not end sessions that are due", []rule{ruleLingers}, func(_ *faultyTickets, _ *faultyGrants,
+		l *faultyLogout) {
 		l.due = func(context.Context, logout.Sweep, time.Time) (*logout.SweepResult, error) {
 			return &logout.SweepResult{}, nil
 		}
 	}},
 }
 
-// terms of the run: where an audit waits for sessions to expire they do so soon, else never, however slow the machine.
+// terms of the run: where an audit waits for sessions to expire they do so soon, else never, however slow the
+// machine.
 func (f *fault) terms() terms {
-	terms := terms{idle: time.Hour, renewEvery: 500 * time.Millisecond, slack: 500 * time.Millisecond, stall: patience, late: 2 * time.Second}
+	terms := terms{
+		idle: time.Hour, renewEvery: 500 * time.Millisecond, slack: 500 * time.Millisecond, stall: patience,
+		late: 2 * time.Second,
+	}
 	if f.audited() {
 		terms.idle = 6 * time.Second
 	}
@@ -272,7 +299,8 @@ const (
 	beforeAudit = 3
 )
 
-// The checker finds each seeded fault, and nothing where there is none. The runs wait for most of their time, so they go side by side.
+// The checker finds each seeded fault, and nothing where there is none. The runs wait for most of their time,
+// so they go side by side.
 func TestSeededFaultsAreFound(t *testing.T) {
 	t.Parallel()
 	var group sync.WaitGroup
@@ -294,10 +322,14 @@ func (f *fault) run(t *testing.T, folder string) error {
 		return err
 	}
 	defer engine.Close()
-	tickets, grants, ends := &faultyTickets{Store: engine.Tickets()}, &faultyGrants{Store: engine.Grants()}, &faultyLogout{Store: engine.Logout()}
+	tickets := &faultyTickets{Store: engine.Tickets()}
+	grants := &faultyGrants{Store: engine.Grants()}
+	ends := &faultyLogout{Store: engine.Logout()}
 	f.seed(tickets, grants, ends)
 	w := newWorld(f.terms())
-	backends := openers{storeName(0): func(context.Context) (sessions.Backend, error) { return &faulty{engine, tickets, grants, ends}, nil }}
+	backends := openers{storeName(0): func(context.Context) (sessions.Backend, error) {
+		return &faulty{engine, tickets, grants, ends}, nil
+	}}
 	h, err := newHost(t.Context(), w.config(folder), backends, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -310,7 +342,9 @@ func (f *fault) run(t *testing.T, folder string) error {
 		_ = h.sessions.Close()
 	}()
 	found := func() bool {
-		return slices.ContainsFunc(check(w.history.all(), w.terms), func(v violation) bool { return slices.Contains(f.rules, v.rule) })
+		return slices.ContainsFunc(check(w.history.all(), w.terms), func(v violation) bool {
+			return slices.Contains(f.rules, v.rule)
+		})
 	}
 	for n := range stretches {
 		if f.audited() && n == beforeAudit {
@@ -335,5 +369,6 @@ func (f *fault) run(t *testing.T, folder string) error {
 	if len(f.rules) == 0 && len(violations) == 0 || len(f.rules) > 0 && found() {
 		return nil
 	}
-	return fmt.Errorf("want violations of %q, found %d: %.2000v\n%s", f.rules, len(violations), violations, w.summary())
+	return fmt.Errorf("want violations of %q, found %d: %.2000v\n%s", f.rules, len(violations), violations,
+		w.summary())
 }

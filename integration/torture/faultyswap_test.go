@@ -16,7 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// faultySwap is seeded into the target of a swap, which also lies about what it holds: the sums that both sides keep would tell otherwise.
+// faultySwap is seeded into the target of a swap, which also lies about what it holds: the sums that both
+// sides keep would tell otherwise.
 type faultySwap struct {
 	name  string
 	rules []rule // empty: nothing must be found
@@ -29,7 +30,8 @@ var faultySwaps = []faultySwap{
 	{"a sign-in during the copy is lost", []rule{ruleLost}, func(r *transfer.Record, late bool) bool {
 		return late && r.Kind == transfer.Sessions && !r.Deleted
 	}},
-	{"tokens that were issued during the copy are lost", []rule{ruleLost}, func(r *transfer.Record, late bool) bool {
+	{"tokens that were issued during the copy are lost", []rule{ruleLost}, func(r *transfer.Record,
+		late bool) bool {
 		return late && r.Kind == transfer.Grants && !r.Deleted
 	}},
 	{"what was removed or revoked during the copy comes back", []rule{ruleUndead, ruleTwice, ruleRotated}, func(r *transfer.Record, late bool) bool {
@@ -56,12 +58,16 @@ type lossyMover struct {
 	copied bool // the first import has ended: what comes now are changes
 }
 
-func (l *lossyMover) Import(ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error]) error {
+func (l *lossyMover) Import(
+	ctx context.Context, id string, batches iter.Seq2[[]transfer.Record, error],
+) error {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	err := l.Store.Import(ctx, id, func(yield func([]transfer.Record, error) bool) {
 		for batch, err := range batches {
-			kept := slices.DeleteFunc(slices.Clone(batch), func(r transfer.Record) bool { return l.loses(&r, l.copied) })
+			kept := slices.DeleteFunc(slices.Clone(batch), func(r transfer.Record) bool {
+				return l.loses(&r, l.copied)
+			})
 			if !yield(kept, err) {
 				return
 			}
@@ -103,17 +109,23 @@ func TestSeededFaultsOfASwapAreFound(t *testing.T) {
 	}
 }
 
-// faultySwapTries bounds the swaps that a fault gets: one may, by chance, lose only what nobody would have used again.
+// faultySwapTries bounds the swaps that a fault gets: one may, by chance, lose only what nobody would have
+// used again.
 const faultySwapTries = 3
 
 // run makes a swap and reports whether it was judged as it should be.
 func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 	t.Helper()
-	terms := terms{idle: time.Hour, renewEvery: 500 * time.Millisecond, slack: 500 * time.Millisecond, stall: patience, late: 2 * time.Second}
+	terms := terms{
+		idle: time.Hour, renewEvery: 500 * time.Millisecond, slack: 500 * time.Millisecond, stall: patience,
+		late: 2 * time.Second,
+	}
 	w := newWorld(terms)
 	source, target := openQuick(t), openQuick(t)
 	target.mover = &lossyMover{
-		Store: target.Engine.Transfer(), source: source.Engine.Transfer(), loses: f.loses, busy: func() { w.progress(t, 150) },
+		Store: target.Engine.Transfer(), source: source.Engine.Transfer(), loses: f.loses, busy: func() {
+			w.progress(t, 150)
+		},
 	}
 	h, err := newHost(t.Context(), w.config("source", "target"), openers{
 		storeName(0): func(context.Context) (sessions.Backend, error) { return source, nil },
@@ -135,7 +147,8 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 		_ = h.sessions.Close()
 	}()
 	w.progress(t, 150)
-	answer, _, _ := w.caller.send(http.MethodPost, "/admin/backend/swap", "", nil, map[string]string{"backend": storeName(1)})
+	answer, _, _ := w.caller.send(http.MethodPost, "/admin/backend/swap", "", nil,
+		map[string]string{"backend": storeName(1)})
 	job := answer.text("job")
 	w.await(t, patience, "the swap's end", func() bool {
 		answer, _, _ = w.caller.send(http.MethodGet, "/admin/jobs/"+job, "", nil, nil)
@@ -155,7 +168,9 @@ func (f *faultySwap) run(t *testing.T) (found bool, summary string) {
 			}
 			return true, ""
 		}
-		if slices.ContainsFunc(violations, func(v violation) bool { return slices.Contains(f.rules, v.rule) }) {
+		if slices.ContainsFunc(violations, func(v violation) bool {
+			return slices.Contains(f.rules, v.rule)
+		}) {
 			return true, ""
 		}
 		w.each(func(u *user) {

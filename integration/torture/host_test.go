@@ -89,13 +89,16 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 	memory := storage.NewMemoryStore()
 	for id, uri := range config.Clients {
 		memory.Clients[id] = party{&fosite.DefaultClient{
-			ID: id, Secret: []byte(clientSecret), RedirectURIs: []string{callback}, GrantTypes: []string{"authorization_code", "refresh_token"},
+			ID: id, Secret: []byte(clientSecret), RedirectURIs: []string{callback},
+			GrantTypes:    []string{"authorization_code", "refresh_token"},
 			ResponseTypes: []string{"code"}, Scopes: []string{"openid", "offline_access"},
 		}, uri}
 	}
 	server := &fosite.Config{
-		IDTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)), ClientSecretsHasher: plainHasher{},
-		RefreshTokenScopes: []string{}, // also those who did not ask for offline access get refresh tokens, which end with their session
+		IDTokenIssuer: issuer, GlobalSecret: []byte(strings.Repeat("s", 32)),
+		ClientSecretsHasher: plainHasher{},
+		// also those who did not ask for offline access get refresh tokens, which end with their session
+		RefreshTokenScopes: []string{},
 	}
 	key := func(context.Context) (any, error) { return signingKey(), nil }
 	sessions, err := fositestore.Attach(ctx, fositestore.Config{
@@ -104,7 +107,8 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 			Swap:     hostadapter.SwapConfig{Backends: backends, BackendName: config.Serving},
 			Lifetime: hostadapter.LifetimeConfig{IdleTimeout: config.Idle, RenewEvery: config.RenewEach},
 			Logout: hostadapter.LogoutConfig{
-				DeliveryTimeout: deliveryTimeout, AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+				DeliveryTimeout: deliveryTimeout,
+				AllowCIDRs:      []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
 			},
 			Logger: logger,
 		},
@@ -116,7 +120,8 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 		CoreStrategy:               compose.NewOAuth2HMACStrategy(server),
 		OpenIDConnectTokenStrategy: compose.NewOpenIDConnectStrategy(key, server),
 		Signer:                     &jwt.DefaultSigner{GetPrivateKey: key},
-	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory, compose.OpenIDConnectExplicitFactory,
+	}, compose.OAuth2AuthorizeExplicitFactory, compose.OAuth2RefreshTokenGrantFactory,
+		compose.OpenIDConnectExplicitFactory,
 		compose.OpenIDConnectRefreshFactory, compose.OAuth2TokenIntrospectionFactory)
 	h := &host{sessions: sessions, provider: sessions.Provider(composed)}
 	router := mux.NewRouter()
@@ -126,7 +131,9 @@ func newHost(ctx context.Context, config hostConfig, backends openers, logger *s
 	router.HandleFunc("/authorize", h.authorize)
 	router.HandleFunc("/token", h.token)
 	router.HandleFunc("/introspect", h.introspect)
-	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) { return admin.Actor{Name: "torturer"}, nil }
+	authorize := func(*http.Request, admin.Permission) (admin.Actor, error) {
+		return admin.Actor{Name: "torturer"}, nil
+	}
 	admin.Mount(router.PathPrefix("/admin").Subrouter(), sessions, authorize)
 	h.handler = router
 	return h, nil
@@ -157,7 +164,10 @@ func (h *host) signOut(w http.ResponseWriter, r *http.Request) {
 
 func newSession(subject string) *openid.DefaultSession {
 	s := openid.NewDefaultSession()
-	s.Subject, s.Claims.Subject, s.Claims.AuthTime, s.Claims.RequestedAt = subject, subject, time.Now(), time.Now()
+	s.Subject = subject
+	s.Claims.Subject = subject
+	s.Claims.AuthTime = time.Now()
+	s.Claims.RequestedAt = time.Now()
 	return s
 }
 

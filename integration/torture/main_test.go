@@ -29,7 +29,8 @@ const (
 	// countEnv has a plugin write down how many goroutines it has, in a file beside its database.
 	countEnv       = "TORTURE_COUNT"
 	goroutinesFile = "-goroutines"
-	// listenerFD is where a host finds its listening socket, which outlives it: callers meet no closed port while another takes its place.
+	// listenerFD is where a host finds its listening socket, which outlives it: callers meet no closed port
+	// while another takes its place.
 	listenerFD = 3
 )
 
@@ -88,7 +89,9 @@ func runHost() (err error) {
 	defer func() { err = errors.Join(err, h.sessions.Close()) }()
 	routes := http.NewServeMux()
 	routes.HandleFunc("/plugin", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(processes{h.sessions.Operations().BackendName(), running.pids(), runtime.NumGoroutine()})
+		_ = json.NewEncoder(w).Encode(processes{
+			h.sessions.Operations().BackendName(), running.pids(), runtime.NumGoroutine(),
+		})
 	})
 	routes.Handle("/", h.handler)
 	server := &http.Server{Handler: routes}

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// parties are the relying parties. Until they are told to behave they answer logout tokens slowly, wrongly or never; "mute" always never.
+// parties are the relying parties. Until they are told to behave they answer logout tokens slowly, wrongly or
+// never; "mute" always never.
 type parties struct {
 	servers []*httptest.Server
 	clients map[string]string // logout URIs by client id
@@ -24,7 +25,9 @@ type parties struct {
 func newParties(history *history) *parties {
 	p := &parties{clients: map[string]string{}, history: history}
 	for _, id := range []string{"shop", "mail", "photos", "mute"} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.backChannel(w, r, id) }))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			p.backChannel(w, r, id)
+		}))
 		p.servers = append(p.servers, server)
 		p.clients[id] = server.URL + "/backchannel"
 	}
@@ -42,7 +45,9 @@ func (p *parties) backChannel(w http.ResponseWriter, r *http.Request, id string)
 	start := time.Now()
 	sid, jti, err := readLogoutToken(r, id)
 	if err != nil {
-		p.history.add(event{Kind: told, Start: start, End: start, Outcome: wrong, Problem: err.Error(), Client: id})
+		p.history.add(event{
+			Kind: told, Start: start, End: start, Outcome: wrong, Problem: err.Error(), Client: id,
+		})
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -57,17 +62,23 @@ func (p *parties) backChannel(w http.ResponseWriter, r *http.Request, id string)
 			return
 		case mood < 15: // wrongly
 			w.Header().Set("Location", "http://127.0.0.1:1/elsewhere")
-			w.WriteHeader([]int{http.StatusInternalServerError, http.StatusFound, http.StatusNotFound, http.StatusUnauthorized}[mood%4])
+			w.WriteHeader([]int{
+				http.StatusInternalServerError, http.StatusFound, http.StatusNotFound,
+				http.StatusUnauthorized,
+			}[mood%4])
 			_, _ = w.Write(make([]byte, 100<<10))
 			return
 		case mood < 30: // slowly
 			time.Sleep(rand.N(deliveryTimeout / 2))
 		}
 	}
-	p.history.add(event{Kind: told, Start: start, End: time.Now(), Outcome: done, Session: sid, Client: id, ID: jti})
+	p.history.add(event{
+		Kind: told, Start: start, End: time.Now(), Outcome: done, Session: sid, Client: id, ID: jti,
+	})
 }
 
-// readLogoutToken reads the claims. That the token is signed and complete is held by other tests, with strict relying parties.
+// readLogoutToken reads the claims. That the token is signed and complete is held by other tests, with strict
+// relying parties.
 func readLogoutToken(r *http.Request, id string) (sid, jti string, err error) {
 	parts := strings.Split(r.PostFormValue("logout_token"), ".")
 	if len(parts) != 3 {

@@ -24,8 +24,8 @@ const soakEnv = "SOAK_OPERATIONS"
 
 const soakLooks = 40 // samples
 
-// taken is what a process takes at a moment. Of its memory, anonKiB is its own; the rest of rssKiB are pages of files, which the system takes
-// back when it likes: the plugin maps its tables and logs.
+// taken is what a process takes at a moment. Of its memory, anonKiB is its own; the rest of rssKiB are pages
+// of files, which the system takes back when it likes: the plugin maps its tables and logs.
 type taken struct{ rssKiB, anonKiB, goroutines, files int }
 
 type soakSample struct {
@@ -34,10 +34,11 @@ type soakSample struct {
 	diskKiB      int
 }
 
-// Host and plugin, as processes, take no more and no more of anything while users, clients and operators work for long and sessions end by
-// removals, sign-outs and expiry. The disk is an exception: an ended session leaves its record for a day and its notifications for longer, so it
-// may grow by what is kept of each operation. That all of it is purged when its time is up is shown by the soak of the engine, whose
-// clock can be moved.
+// Host and plugin, as processes, take no more and no more of anything while users, clients and operators work
+// for long and sessions end by removals, sign-outs and expiry. The disk is an exception: an ended session
+// leaves its record for a day and its notifications for longer, so it may grow by what is kept of each
+// operation. That all of it is purged when its time is up is shown by the soak of the engine, whose clock can
+// be moved.
 func TestSoak(t *testing.T) {
 	operations := number(t, soakEnv, 600)
 	w := newWorld(tortureTerms)
@@ -77,7 +78,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// weigh tells what the store keeps for each session that lives, with all that is kept for a while of those that ended.
+// weigh tells what the store keeps for each session that lives, with all that is kept for a while of those
+// that ended.
 func weigh(t *testing.T, data string) {
 	t.Helper()
 	e, err := badger.OpenReadOnly(t.Context(), badger.Settings{Path: data}, slog.New(slog.DiscardHandler))
@@ -96,7 +98,8 @@ func weigh(t *testing.T, data string) {
 		rows += n
 	}
 	live := max(stats.Records["sessions"], 1)
-	t.Logf("%v: %d bytes of rows and %d bytes of tables for each session", stats.Records, rows/live, stats.Bytes.Tables/live)
+	t.Logf("%v: %d bytes of rows and %d bytes of tables for each session", stats.Records, rows/live,
+		stats.Bytes.Tables/live)
 }
 
 // reach waits until that many calls were answered well, as long as some are.
@@ -122,7 +125,8 @@ func (v *victim) look(t *testing.T, data string, operations int) soakSample {
 	s := soakSample{operations: operations, host: takenBy(v.process.Process.Pid), plugin: takenBy(pid)}
 	s.host.goroutines = said.Goroutines
 	// It is written down some time after the start, and now and then it is just being written.
-	for deadline := time.Now().Add(patience); s.plugin.goroutines == 0 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.plugin.goroutines == 0 &&
+		time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		text, _ := os.ReadFile(data + goroutinesFile)
 		s.plugin.goroutines, _ = strconv.Atoi(string(text))
 	}
@@ -135,7 +139,8 @@ func (v *victim) look(t *testing.T, data string, operations int) soakSample {
 		}
 		return nil
 	})
-	if s.host.anonKiB == 0 || s.plugin.anonKiB == 0 || s.host.files == 0 || s.plugin.files == 0 || s.host.goroutines == 0 || s.plugin.goroutines == 0 {
+	if s.host.anonKiB == 0 || s.plugin.anonKiB == 0 || s.host.files == 0 || s.plugin.files == 0 ||
+		s.host.goroutines == 0 || s.plugin.goroutines == 0 {
 		t.Errorf("a sample is not complete: %+v", s)
 	}
 	return s
@@ -171,7 +176,8 @@ func soakGraph(samples []soakSample) string {
 	return text.String()
 }
 
-// keptPerOperation is how much the tables may grow with an operation: a third of them end a session, begin one or issue something.
+// keptPerOperation is how much the tables may grow with an operation: a third of them end a session, begin
+// one or issue something.
 const keptPerOperation = 2 // KiB
 
 // soakFlat compares the second quarter of the run with the last: the first is for warming up.

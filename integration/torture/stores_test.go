@@ -15,7 +15,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// inspect holds each store that was ever served from, or was to be, against the rules, when no process is left that has it open.
+// inspect holds each store that was ever served from, or was to be, against the rules, when no process is
+// left that has it open.
 func (m *tormentor) inspect(serving string) {
 	states := map[string]*transfer.Status{}
 	for name, folder := range m.v.config.Stores {
@@ -31,10 +32,13 @@ func (m *tormentor) inspect(serving string) {
 			m.t.Errorf("%s or %s cannot be opened", move.source, move.target)
 			continue
 		// A source that could not be notified stays fenced until somebody asks.
-		case source.State != transfer.Superseded && source.State != transfer.Fenced || source.Peer != move.target || target.Origin != source.ID:
-			m.t.Errorf("%s was swapped for %s, and they are %+v and %+v", move.source, move.target, source, target)
+		case source.State != transfer.Superseded && source.State != transfer.Fenced ||
+			source.Peer != move.target || target.Origin != source.ID:
+			m.t.Errorf("%s was swapped for %s, and they are %+v and %+v", move.source, move.target, source,
+				target)
 		case move.job != "" && move.job != source.ID:
-			m.t.Errorf("%s was swapped for %s by %s, and it says %s", move.source, move.target, move.job, source.ID)
+			m.t.Errorf("%s was swapped for %s by %s, and it says %s", move.source, move.target, move.job,
+				source.ID)
 		}
 		if i > 0 && m.moves[i-1].target != move.source {
 			m.t.Errorf("%s was swapped while %s served", move.source, m.moves[i-1].target)
@@ -47,7 +51,8 @@ func (m *tormentor) inspect(serving string) {
 	}
 }
 
-// inspectStore checks one of them as a whole, and has it asked what it was asked while it served, if another has taken its place.
+// inspectStore checks one of them as a whole, and has it asked what it was asked while it served, if another
+// has taken its place.
 func (m *tormentor) inspectStore(name, folder string) *transfer.Status {
 	ctx := m.t.Context()
 	engine, err := badger.Open(ctx, badger.Settings{Path: folder, CacheMiB: 1}, slog.New(slog.DiscardHandler))
@@ -79,8 +84,9 @@ func (m *tormentor) inspectStore(name, folder string) *transfer.Status {
 	return status
 }
 
-// askLeft asks a store that another has taken the place of, and that nobody may have written to since. It answers for a moment between
-// move.from and move.to: its answers are part of the history. What was begun afterwards it must not know.
+// askLeft asks a store that another has taken the place of, and that nobody may have written to since. It
+// answers for a moment between move.from and move.to: its answers are part of the history. What was begun
+// afterwards it must not know.
 func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 	if e.Outcome != done || e.Store != "" {
 		return
@@ -92,7 +98,9 @@ func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 		}
 		switch {
 		case found && e.Start.After(move.to):
-			asked.Outcome, asked.Problem = wrong, "it has what was begun when "+move.target+" had taken its place, at "+e.Start.Format(time.StampMilli)
+			asked.Outcome = wrong
+			asked.Problem = "it has what was begun when " + move.target + " had taken its place, at " +
+				e.Start.Format(time.StampMilli)
 		case found:
 			asked.Outcome = done
 		case !e.End.Before(move.from):
@@ -116,7 +124,8 @@ func (m *tormentor) askLeft(engine *badger.Engine, move *move, e *event) {
 
 func (m *tormentor) liveGrant(engine *badger.Engine, kind grantstore.Type, token string, now time.Time) bool {
 	_, signature, _ := strings.Cut(token, ".")
-	_, err := engine.Grants().Get(m.t.Context(), grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(signature)}, now)
+	_, err := engine.Grants().Get(m.t.Context(),
+		grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(signature)}, now)
 	m.known(err, ticketstore.ErrNotFound, grantstore.ErrSessionEnded, grantstore.ErrConsumed)
 	return err == nil
 }

@@ -35,11 +35,13 @@ type attempt struct {
 	state, failure string
 }
 
-// swap has the next store take the place of the one that serves, or another process take over its data. Mostly something happens meanwhile.
-// It returns when it is over, one way or the other.
+// swap has the next store take the place of the one that serves, or another process take over its data.
+// Mostly something happens meanwhile. It returns when it is over, one way or the other.
 func (m *tormentor) swap() {
 	said, _ := m.v.awaitPlugin()
-	a := &attempt{tormentor: m, source: said.Serving, target: m.nextStore(), upgrade: len(m.moves) > 0 && oneIn(5)}
+	a := &attempt{
+		tormentor: m, source: said.Serving, target: m.nextStore(), upgrade: len(m.moves) > 0 && oneIn(5),
+	}
 	if a.upgrade {
 		a.target = a.source
 	}
@@ -109,7 +111,8 @@ func (a *attempt) watch() {
 		case answer.status == 0 && a.disturbed:
 			return // the host was killed
 		case time.Now().After(deadline):
-			a.t.Errorf("a swap from %s to %s is answered %d %s", a.source, a.target, answer.status, answer.raw)
+			a.t.Errorf("a swap from %s to %s is answered %d %s", a.source, a.target, answer.status,
+				answer.raw)
 			return
 		}
 	}
@@ -121,7 +124,8 @@ func (a *attempt) follow() {
 		answer, start, _ := a.w.caller.send(http.MethodGet, "/admin/jobs/"+a.job, "", nil, nil)
 		a.mutex.Lock()
 		a.state, a.failure = answer.text("state"), answer.text("error")
-		if phase := answer.text("phase"); phase == "preparing" || phase == "copying" || phase == "catching_up" {
+		if phase := answer.text("phase"); phase == "preparing" || phase == "copying" ||
+			phase == "catching_up" {
 			a.from = start
 		}
 		a.mutex.Unlock()
@@ -129,7 +133,8 @@ func (a *attempt) follow() {
 		case a.state == "done", a.state == "failed", answer.status == http.StatusNotFound:
 			return
 		case time.Now().After(deadline):
-			a.t.Errorf("a swap from %s to %s does not end: %d %s", a.source, a.target, answer.status, answer.raw)
+			a.t.Errorf("a swap from %s to %s does not end: %d %s", a.source, a.target, answer.status,
+				answer.raw)
 			return
 		}
 	}
@@ -147,7 +152,8 @@ func (a *attempt) settle() {
 	job, from := a.known()
 	switch {
 	case a.state != "done" && !a.disturbed:
-		a.t.Errorf("a swap from %s to %s that nothing disturbed is %q: %s", a.source, a.target, a.state, a.failure)
+		a.t.Errorf("a swap from %s to %s that nothing disturbed is %q: %s", a.source, a.target, a.state,
+			a.failure)
 	case a.state == "done" && said.Serving != a.target:
 		a.t.Errorf("a swap from %s to %s is done, and %s serves", a.source, a.target, said.Serving)
 	case said.Serving != a.source && said.Serving != a.target:
@@ -157,7 +163,8 @@ func (a *attempt) settle() {
 		return
 	}
 	a.moves = append(a.moves, move{job, a.source, a.target, from, time.Now()})
-	// An operator may correct the configuration, or leave it as it was: then the host follows from store to store.
+	// An operator may correct the configuration, or leave it as it was: then the host follows from store to
+	// store.
 	if oneIn(2) {
 		a.v.config.Serving = said.Serving
 	}
@@ -170,11 +177,15 @@ func TestTortureOfSwaps(t *testing.T) {
 	terms.idle = time.Hour // so that no session ends but by what was asked
 	swaps, users := number(t, swapsEnv, 4), number(t, usersEnv, 12)
 	for from := 0; from < swaps && !t.Failed(); from += maxSwapped {
-		c := trial{terms: terms, faults: min(maxSwapped, swaps-from), users: users, weights: []int{0, 0, 0, 0, 0, 1}, traces: testenv.Traces(t)}
+		c := trial{
+			terms: terms, faults: min(maxSwapped, swaps-from), users: users, weights: []int{0, 0, 0, 0, 0, 1},
+			traces: testenv.Traces(t),
+		}
 		c.epoch(t, t.TempDir())
 		t.Logf("%d of %d swaps", min(swaps, from+maxSwapped), swaps)
 	}
 }
 
-// maxSwapped is after how many everything is audited and a new store begins: each start of a host goes from store to store.
+// maxSwapped is after how many everything is audited and a new store begins: each start of a host goes from
+// store to store.
 const maxSwapped = 20

@@ -26,7 +26,8 @@ const (
 )
 
 var tortureTerms = terms{
-	idle: 10 * time.Second, renewEvery: time.Second, slack: 2 * time.Second, stall: patience, late: 20 * time.Second,
+	idle: 10 * time.Second, renewEvery: time.Second, slack: 2 * time.Second, stall: patience,
+	late: 20 * time.Second,
 }
 
 func number(t *testing.T, name string, standard int) int {
@@ -41,8 +42,9 @@ func number(t *testing.T, name string, standard int) int {
 	return n
 }
 
-// Host and plugin are killed at random points while many users, clients and operators work; the disk fills; plugins hang; stores are swapped
-// meanwhile; relying parties answer slowly, wrongly or never. What everybody was notified holds, whichever store served.
+// Host and plugin are killed at random points while many users, clients and operators work; the disk fills;
+// plugins hang; stores are swapped meanwhile; relying parties answer slowly, wrongly or never. What everybody
+// was notified holds, whichever store served.
 func TestTorture(t *testing.T) {
 	t.Parallel()
 	// The small disk may be filled, and goes with the last process that has it.
@@ -63,8 +65,9 @@ func TestTorture(t *testing.T) {
 	kills, users := number(t, killsEnv, 7), number(t, usersEnv, 12)
 	for from := 0; from < kills && !t.Failed(); from += epoch {
 		c := trial{
-			terms: tortureTerms, faults: min(epoch, kills-from), users: users, weights: []int{57, 17, 7, 7, 7, 19, 6},
-			fills: small, bad: bad, traces: traces,
+			terms: tortureTerms, faults: min(epoch, kills-from), users: users,
+			weights: []int{57, 17, 7, 7, 7, 19, 6},
+			fills:   small, bad: bad, traces: traces,
 		}
 		c.epoch(t, disk)
 		t.Logf("%d of %d faults", min(kills, from+epoch), kills)

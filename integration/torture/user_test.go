@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// user is somebody with a browser, who does at random what users, clients and operators do. What he does in a moment may go side by side;
-// his moments follow each other.
+// user is somebody with a browser, who does at random what users, clients and operators do. What he does in a
+// moment may go side by side; his moments follow each other.
 type user struct {
 	caller  *caller
 	clients []string
@@ -131,7 +131,8 @@ func (u *user) stepUp() {
 		u.began(sid, cookie)
 		return
 	}
-	if u.caller.record(event{Kind: stepUp, Session: u.sid, Subject: u.subject}, a, start, end, sid != "", false) != done {
+	if u.caller.record(event{Kind: stepUp, Session: u.sid, Subject: u.subject}, a, start, end, sid != "",
+		false) != done {
 		u.over()
 		return
 	}
@@ -154,7 +155,8 @@ func (u *user) replace() {
 
 func (u *user) signOut() {
 	a, start, end := u.caller.send(http.MethodPost, "/sign-out", u.cookie, nil, nil)
-	u.caller.record(event{Kind: signOut, Session: u.sid, Subject: u.subject}, a, start, end, a.status == http.StatusOK, false)
+	u.caller.record(event{Kind: signOut, Session: u.sid, Subject: u.subject}, a, start, end,
+		a.status == http.StatusOK, false)
 	u.over()
 }
 
@@ -231,7 +233,8 @@ func (u *user) refresh() {
 	}
 }
 
-// rotate uses a refresh token. Without a known answer nobody knows what the family has now: its tokens are kept for probing.
+// rotate uses a refresh token. Without a known answer nobody knows what the family has now: its tokens are
+// kept for probing.
 func (u *user) rotate(g *grant) {
 	access, fresh, got := u.caller.issue(refresh, g, g.refresh)
 	switch got {

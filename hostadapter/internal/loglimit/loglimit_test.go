@@ -12,7 +12,8 @@ func TestLines(t *testing.T) {
 	var s loglimit.Lines
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for i := range 1000 {
-		if suppressed, ok := s.Allow(now.Add(time.Duration(i) * time.Millisecond)); ok != (i == 0) || suppressed != 0 {
+		if suppressed, ok := s.Allow(now.Add(time.Duration(i) * time.Millisecond)); ok != (i == 0) ||
+			suppressed != 0 {
 			t.Fatalf("line %d: %v, %d suppressed", i, ok, suppressed)
 		}
 	}

@@ -193,3 +193,31 @@ func TestDeadGrants(t *testing.T) {
 		}
 	}
 }
+
+// A results token has the filter as it crossed: a moment beyond those of records must still be its own token's.
+func TestFilterBeyondTheMomentsOfRecords(t *testing.T) {
+	t.Parallel()
+	end := []byte("position")
+	e := &engine{query: func(q ticketstore.SessionQuery) (*ticketstore.Page, error) {
+		walk, err := q.Walk()
+		if err != nil {
+			return nil, err
+		}
+		page := &ticketstore.Page{TotalCount: -1, TotalPages: -1, CurrentPage: -1}
+		page.ResultsToken, err = walk.Token(ticketstore.Bound{}, ticketstore.Bound{Position: end}, walk.Page)
+		return page, err
+	}}
+	caller, _ := configured(t, e)
+	tickets := &rpc.Tickets{Caller: caller}
+	query := ticketstore.SessionQuery{Filter: ticketstore.SessionFilter{
+		CreatedFrom:   time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC),
+		ExpiresBefore: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+	}}
+	for range 3 {
+		page, err := tickets.Query(t.Context(), query)
+		if err != nil {
+			t.Fatalf("a page of the walk: %v", err)
+		}
+		query.ResultsToken = page.ResultsToken
+	}
+}

@@ -48,6 +48,16 @@ var subjectCases = []world.Case{
 		bob.live(w)
 		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{}, "the answer to the second")
 	}},
+	{Name: "what is stored later stays, but for what clocks may differ", Run: func(w *world.World) {
+		created := func(ahead time.Duration) world.GrantOption {
+			return func(g *grantstore.Grant) { g.Created = w.Now.Add(ahead) }
+		}
+		now := w.Stored(w.Access(nil, "mail", world.Of("ann"), created(time.Second)))
+		later := w.Stored(w.Access(nil, "mail", world.Of("ann"), created(time.Hour)))
+		w.Same(w.End(logout.Ending{SubjectID: "ann"}), logout.Result{GrantsRevoked: 1}, "the answer")
+		w.Dead(now)
+		w.Live(later)
+	}},
 	{Name: "the subject's grants outside of sessions go along with its sessions", Run: func(w *world.World) {
 		ann, l := liveLoose(w, "ann", "mail"), liveLife(w, "ann")
 		unused := w.Stored(w.Consent("ann", "chat"))

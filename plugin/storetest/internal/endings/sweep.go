@@ -167,6 +167,14 @@ var sweepCases = []world.Case{
 		w.Sweep(logout.Sweep{})
 		w.Same(w.Notification(s, "mail").State, logout.Delivered, "the state of the notification")
 	}},
+	{Name: "an ended session is on record for a day at least", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		w.Pass(24*time.Hour - time.Second)
+		w.Sweep(logout.Sweep{})
+		w.Fails(w.Tickets.Create(w.Ctx(), w.Session("ann", world.SID(s.SessionID))),
+			"Create with the sid of an ended session", ticketstore.ErrExists)
+	}},
 	{Name: "a sid is free again when nothing is left of its session", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		w.Stored(w.Refresh(s, "mail"))

@@ -142,7 +142,7 @@ var refreshCases = []world.Case{
 		access, refresh := exchange(w, g)
 		w.Live(bystander, access, refresh)
 	}},
-	{Name: "rotation of one stored with no access token, or with several, removes its family's", Run: func(w *world.World) {
+	{Name: "rotation without one access token of its own removes the family's", Run: func(w *world.World) {
 		s, family := w.SignIn("ann"), world.Family(w.Name("family"))
 		old := w.Stored(w.Access(s, "mail", family))
 		access, refresh := exchange(w, w.Stored(w.Refresh(s, "mail", family)))

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The Adapter: how it starts, what it checks of its backend, how it ends.
+
 import (
 	"context"
 	"errors"

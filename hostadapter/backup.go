@@ -1,5 +1,7 @@
 package hostadapter
 
+// Backups of the backend that serves.
+
 import (
 	"context"
 	"errors"

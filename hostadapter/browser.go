@@ -1,5 +1,7 @@
 package hostadapter
 
+// Marks: sealed values in URLs that belong to one browser.
+
 import (
 	"net/http"
 	"slices"

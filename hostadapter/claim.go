@@ -1,5 +1,7 @@
 package hostadapter
 
+// What a store keeps of its host: the issuer, and a canary that says whether the sealing keys fit (rule 13).
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The configuration of an Adapter, in groups, and its defaults.
+
 import (
 	"cmp"
 	"context"

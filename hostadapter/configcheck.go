@@ -1,5 +1,7 @@
 package hostadapter
 
+// Checks of the configuration. Each error names the field as it is written in Go.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Consents: which scopes users have granted to clients, kept as sealed grants.
+
 import (
 	"context"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The session cookie: 256 random bits, of which the store sees the SHA-256.
+
 import (
 	"crypto/rand"
 	"encoding/base64"

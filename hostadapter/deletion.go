@@ -1,5 +1,7 @@
 package hostadapter
 
+// Deletion of a user: all sessions, tokens and consents, and the wait for the last delivery.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Requests to the end-session endpoint: parameters, hint, confirmation (RP-Initiated Logout 1.0, section 2).
+
 import (
 	"context"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The end-session endpoint (RP-Initiated Logout 1.0).
+
 import (
 	"bytes"
 	"context"

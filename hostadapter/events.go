@@ -1,5 +1,7 @@
 package hostadapter
 
+// Events: what subscribers receive about sessions.
+
 import (
 	"context"
 	"log/slog"

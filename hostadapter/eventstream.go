@@ -1,5 +1,7 @@
 package hostadapter
 
+// How events reach subscribers: a bounded queue each, which never delays a request.
+
 import (
 	"context"
 	"fmt"

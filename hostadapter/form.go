@@ -1,5 +1,7 @@
 package hostadapter
 
+// Tokens of forms: sealed for the session that they were made for, and valid for an hour.
+
 import (
 	"encoding/binary"
 	"time"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Front-channel logout: the frames of a sign-out (Front-Channel Logout 1.0, section 3).
+
 import (
 	"context"
 	"errors"

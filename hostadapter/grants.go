@@ -1,5 +1,7 @@
 package hostadapter
 
+// Queries and removals of grants by operators.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// What a verified id_token_hint says.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Queries and removals of sessions by operators (rules 5 and 6).
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// What a discovery document says of logout.
+
 import (
 	"encoding/json"
 	"fmt"

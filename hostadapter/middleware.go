@@ -1,5 +1,7 @@
 package hostadapter
 
+// The middleware: a session is read when a handler first asks for it.
+
 import (
 	"context"
 	"net/http"

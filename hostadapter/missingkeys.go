@@ -1,5 +1,7 @@
 package hostadapter
 
+// Records whose sealing key is missing: which keys, how many records, and how operators learn of it.
+
 import (
 	"context"
 	"encoding/hex"

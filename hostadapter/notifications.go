@@ -1,5 +1,7 @@
 package hostadapter
 
+// Queries and retries of notifications by operators.
+
 import (
 	"context"
 	"fmt"

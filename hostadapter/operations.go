@@ -1,5 +1,7 @@
 package hostadapter
 
+// Operations: what operators do, as package admin serves it.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// What users do with their own sessions: list them, end others.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The pages of the end-session endpoint, in plain English.
+
 import (
 	"crypto/sha256"
 	"encoding/base64"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Retries of store calls whose outcome is unknown (rule 3).
+
 import (
 	"context"
 	"errors"

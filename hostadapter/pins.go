@@ -1,5 +1,7 @@
 package hostadapter
 
+// Pins: which stores a host may serve, kept across its restarts (rule 11).
+
 import (
 	"context"
 	"fmt"

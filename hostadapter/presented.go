@@ -1,5 +1,7 @@
 package hostadapter
 
+// The session cookies that a request presents: there may be several of one name (rule 13).
+
 import (
 	"context"
 	"errors"

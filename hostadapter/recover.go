@@ -1,5 +1,7 @@
 package hostadapter
 
+// The start over a backend that was swapped: it follows to the one that serves (rule 12).
+
 import (
 	"context"
 	"errors"

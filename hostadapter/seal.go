@@ -1,5 +1,7 @@
 package hostadapter
 
+// Sealing: XChaCha20-Poly1305 under keys that rotate, bound to purpose and id.
+
 import (
 	"crypto/cipher"
 	"crypto/hkdf"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The session of a request: read, checked, renewed.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Signatures of logout tokens, with the key of the ID tokens.
+
 import (
 	"context"
 	"crypto"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Sign-in: a new session, step-up of one, or replacement of another user's (rule 10).
+
 import (
 	"context"
 	"crypto/rand"

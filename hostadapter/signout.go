@@ -1,5 +1,7 @@
 package hostadapter
 
+// Sign-out, and the one way in which an Adapter ends sessions.
+
 import (
 	"cmp"
 	"context"

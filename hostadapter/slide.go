@@ -1,5 +1,7 @@
 package hostadapter
 
+// Extension of sessions that clients use (rule 9).
+
 import (
 	"context"
 	"sync"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// How the backend is, for operators.
+
 import (
 	"context"
 	"errors"

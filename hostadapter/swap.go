@@ -1,5 +1,7 @@
 package hostadapter
 
+// The swap of the backend while the host serves (rule 12).
+
 import (
 	"context"
 	"crypto/rand"

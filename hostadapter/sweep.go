@@ -1,5 +1,7 @@
 package hostadapter
 
+// The sweep: sessions that fall due are ended, records whose time is up purged (rule 8).
+
 import (
 	"context"
 	"errors"

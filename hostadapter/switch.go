@@ -1,5 +1,7 @@
 package hostadapter
 
+// The switch between backends: every call goes through it, and waits while writes are held.
+
 import (
 	"context"
 	"errors"

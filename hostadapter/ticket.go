@@ -1,5 +1,7 @@
 package hostadapter
 
+// The ticket: what makes a record the session of its user, sealed for sid and cookie.
+
 import (
 	"context"
 	"encoding/binary"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// What the packages below need of an Adapter: the implementation of tie.Adapter.
+
 import (
 	"context"
 	"log/slog"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// The replacement of the backend's program over the same data.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package hostadapter
 
+// Bounds of walks through a store that may not end.
+
 import "errors"
 
 // maxCalls bounds the calls of one walk that get nowhere. Walks that read are over rows of one session or

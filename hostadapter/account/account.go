@@ -1,5 +1,7 @@
 package account
 
+// The handler: list, end one, end all others.
+
 import (
 	"encoding/json"
 	"errors"

@@ -1,5 +1,7 @@
 package account
 
+// User agents in a few words.
+
 import "strings"
 
 // What user agents say they are, the most telling first: most browsers also call themselves Chrome or Safari,

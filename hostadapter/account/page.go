@@ -1,5 +1,7 @@
 package account
 
+// The plain page.
+
 import (
 	"crypto/sha256"
 	"encoding/base64"

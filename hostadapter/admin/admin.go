@@ -1,5 +1,7 @@
 package admin
 
+// The API: Config, Handler, Mount, and what the routes need of a server.
+
 import (
 	"context"
 	"errors"

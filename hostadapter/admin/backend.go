@@ -1,5 +1,7 @@
 package admin
 
+// GET /backend.
+
 import (
 	"net/http"
 )

@@ -1,5 +1,7 @@
 package admin
 
+// POST /backend/backup.
+
 import (
 	"errors"
 	"net/http"

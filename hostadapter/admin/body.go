@@ -1,5 +1,7 @@
 package admin
 
+// Request bodies in JSON: unknown and repeated fields are refused.
+
 import (
 	"bytes"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package admin
 
+// GET /logout/deliveries and the retries.
+
 import (
 	"log/slog"
 	"net/http"

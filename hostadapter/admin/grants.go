@@ -1,5 +1,7 @@
 package admin
 
+// GET /grants, POST /grants/remove.
+
 import (
 	"log/slog"
 	"net/http"

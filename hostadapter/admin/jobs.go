@@ -1,5 +1,7 @@
 package admin
 
+// GET /jobs/{id}: removals and swaps.
+
 import (
 	"context"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin
 
+// The admin page: templates, headers, static files.
+
 import (
 	"bytes"
 	"crypto/sha256"

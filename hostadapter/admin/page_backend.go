@@ -1,5 +1,7 @@
 package admin
 
+// The pages of a job and of a session's grants.
+
 import (
 	"log/slog"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin
 
+// The list of notifications.
+
 import (
 	"log/slog"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin
 
+// What the lists have in common: paging, choices, forms.
+
 import (
 	"cmp"
 	"mime"

@@ -1,5 +1,7 @@
 package admin
 
+// The preview and the result of a removal.
+
 import (
 	"context"
 	"log/slog"

@@ -1,5 +1,7 @@
 package admin
 
+// The list of sessions, and the page of one.
+
 import (
 	"cmp"
 	"errors"

@@ -1,5 +1,7 @@
 package admin
 
+// The page of the backend, and swaps from it.
+
 import (
 	"log/slog"
 	"net/http"

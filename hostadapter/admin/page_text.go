@@ -1,5 +1,7 @@
 package admin
 
+// How times, numbers and devices read.
+
 import (
 	"fmt"
 	"html/template"

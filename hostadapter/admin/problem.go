@@ -1,5 +1,7 @@
 package admin
 
+// Problem details (RFC 9457).
+
 import (
 	"encoding/json"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin
 
+// Query parameters, and the links to other pages (RFC 8288).
+
 import (
 	"cmp"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin
 
+// Throttling of wrong secrets by address.
+
 import (
 	"context"
 	"errors"

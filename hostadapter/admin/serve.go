@@ -1,5 +1,7 @@
 package admin
 
+// From a route to its handler: method, authorization, audit, errors.
+
 import (
 	"cmp"
 	"errors"

@@ -1,5 +1,7 @@
 package admin
 
+// GET /sessions, POST /sessions/remove, DELETE /sessions/{session_id}.
+
 import (
 	"log/slog"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin
 
+// POST and DELETE /backend/swap.
+
 import (
 	"context"
 	"errors"

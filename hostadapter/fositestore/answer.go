@@ -1,5 +1,7 @@
 package fositestore
 
+// Answers of fosite's endpoints: what the store said goes before what fosite made of it (rule 4).
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Attach: sessions join a server.
+
 import (
 	"context"
 	"errors"

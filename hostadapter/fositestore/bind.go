@@ -1,5 +1,7 @@
 package fositestore
 
+// Bind: a fosite session gets iss, sub, sid and the claims of the sign-in.
+
 import (
 	"errors"
 	"fmt"

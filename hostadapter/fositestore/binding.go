@@ -1,5 +1,7 @@
 package fositestore
 
+// Bindings: what a grant's data is sealed for (rule 13).
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,7 @@
 package fositestore
 
+// The carrier: what one request has read, and what it is to write, through all of fosite's calls.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Logout settings of clients, from the host's client type or from the configuration.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// The configuration, and what of it follows from fosite's.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Requests as they are read from a grant's data.
+
 import (
 	"encoding/json"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Requests as they are stored in a grant's data.
+
 import (
 	"encoding/json"
 	"fmt"

@@ -1,5 +1,7 @@
 package fositestore
 
+// The page of response_mode=form_post.
+
 import (
 	"crypto/sha256"
 	"encoding/base64"

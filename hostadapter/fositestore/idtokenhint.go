@@ -1,5 +1,7 @@
 package fositestore
 
+// Verification of id_token_hint.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Signing keys of any kind that fosite takes.
+
 import (
 	"context"
 	"crypto"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Tokens from before the sessions, in the host's own store.
+
 import (
 	"context"
 	"errors"

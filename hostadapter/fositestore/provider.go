@@ -1,5 +1,7 @@
 package fositestore
 
+// The Provider: fosite's provider, decorated.
+
 import (
 	"cmp"
 	"context"

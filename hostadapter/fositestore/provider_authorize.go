@@ -1,5 +1,7 @@
 package fositestore
 
+// The Provider at the authorization endpoint.
+
 import (
 	"context"
 	"errors"

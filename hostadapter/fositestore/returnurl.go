@@ -1,5 +1,7 @@
 package fositestore
 
+// The way back to the authorization endpoint from pages of the host.
+
 import (
 	"context"
 	"crypto/rand"

@@ -1,5 +1,7 @@
 package fositestore
 
+// NeedsSignIn: what a request asks beyond the session.
+
 import (
 	"context"
 	"encoding/base64"

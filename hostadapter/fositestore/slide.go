@@ -1,5 +1,7 @@
 package fositestore
 
+// Extension of sessions by the clients that use their tokens (rule 9).
+
 import (
 	"context"
 

@@ -1,5 +1,7 @@
 package fositestore
 
+// The Store: grants behind fosite's storage interfaces.
+
 import (
 	"context"
 	"crypto/rand"

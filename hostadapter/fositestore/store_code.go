@@ -1,5 +1,7 @@
 package fositestore
 
+// Authorization codes and their OpenID and PKCE records.
+
 import (
 	"context"
 	"errors"

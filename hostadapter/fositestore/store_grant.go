@@ -1,5 +1,7 @@
 package fositestore
 
+// Grants as the Store makes them.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,7 @@
 package fositestore
 
+// What the host's own store goes on serving.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Pushed authorization requests.
+
 import (
 	"context"
 	"errors"

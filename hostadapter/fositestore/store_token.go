@@ -1,5 +1,7 @@
 package fositestore
 
+// Access and refresh tokens.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// The strategies that check the whole of a token before it is revoked.
+
 import (
 	"context"
 	"net/http"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Batches: what a request writes, in one operation.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// Values of any type in a grant's data.
+
 import (
 	"bytes"
 	"encoding/json"

@@ -121,13 +121,14 @@ func EndedBy(e *logout.Ending, s *records.Session, now time.Time) *records.Ended
 }
 
 // Leave adds to an ended record which tokens of a client outlive the session (rule 2). A removal narrowed to
-// some clients leaves those of the others alone.
+// some clients leaves those of the others alone. Those of a client that coordinates end with the session, also
+// offline ones.
 func Leave(ended *records.Ended, e *logout.Ending, client string, use *records.ClientUse) {
 	var survivors records.Survivors
 	switch {
 	case e.KeepTokens, !Names(e, client):
 		survivors = records.Survivors_SURVIVORS_ALL
-	case e.KeepOffline:
+	case e.KeepOffline && !use.GetCoordinated():
 		survivors = records.Survivors_SURVIVORS_OFFLINE
 	default:
 		return

@@ -190,6 +190,25 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// A client that coordinates its lifetime with the session has nothing that outlives it, but for what an ending leaves alone.
+func TestLeaveOfCoordinated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ending logout.Ending
+		want   records.Survivors
+	}{
+		"offline access":         {logout.Ending{KeepOffline: true}, nothing},
+		"all":                    {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
+		"an ending of another's": {logout.Ending{ClientIDs: []string{"other"}, KeepOffline: true}, all},
+	} {
+		ended := &records.Ended{}
+		rules.Leave(ended, &c.ending, "app", &records.ClientUse{Coordinated: true})
+		if got := rules.LeftOf(ended, "app").GetSurvivors(); got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 func TestLeave(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

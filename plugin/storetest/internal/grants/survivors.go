@@ -22,6 +22,21 @@ var survivorCases = []world.Case{
 			w.Same(w.Sweep(logout.Sweep{KeepOffline: true}), 1, "sessions ended")
 		})
 	}},
+	{Name: "offline tokens of a client that coordinates end with the session", Run: func(w *world.World) {
+		signedOut, expired := w.SignIn("ann"), w.SignIn("bob")
+		var tied, free []grantstore.Grant
+		for _, s := range []*ticketstore.Session{signedOut, expired} {
+			w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Coordinated: true}})
+			tied = append(tied, w.Stored(w.Refresh(s, "mail", world.Offline)))
+			free = append(free, w.Stored(w.Refresh(s, "shop", world.Offline)))
+		}
+		w.Live(tied...)
+		w.End(logout.Ending{SessionID: signedOut.SessionID, Reason: logout.UserLogout, KeepOffline: true})
+		w.Pass(time.Hour)
+		w.Same(w.Sweep(logout.Sweep{KeepOffline: true}), 1, "sessions ended")
+		w.Dead(tied...)
+		w.Live(free...)
+	}},
 	{Name: "offline tokens die with an ending that does not keep them", Run: func(w *world.World) {
 		removed, expired := w.SignIn("ann"), w.SignIn("bob")
 		r1, r2 := w.Stored(w.Refresh(removed, "mail", world.Offline)),

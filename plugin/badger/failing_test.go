@@ -111,6 +111,7 @@ func TestPowerLoss(t *testing.T) {
 // A start that meets a failed sync, at whatever point, does no harm, and neither does one that comes to its
 // end after it.
 func TestStartMeetsAFailedSync(t *testing.T) {
+	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
 	for nth := range 8 {
 		t.Run(fmt.Sprint(nth+1), func(t *testing.T) {

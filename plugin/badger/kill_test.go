@@ -50,6 +50,7 @@ func TestOpensAndClosesUntilItIsKilled(t *testing.T) {
 // A process that is killed at any moment of opening, writing and closing leaves a store that opens, with all
 // that was acknowledged.
 func TestKilledAtAnyMoment(t *testing.T) {
+	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
 	const kills = 25
 	path, made, opened := t.TempDir(), 0, 0

@@ -47,6 +47,7 @@ func killed(t *testing.T, path string) string {
 // A database that was killed with one setting of its memory opens with any other, and has all in it: its logs
 // are read with memory tables of the size that it had, which the marker tells.
 func TestKilledDatabaseOpensWithOtherMemory(t *testing.T) {
+	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	// Sessions of 64 KiB: less than a memory table of the setting holds, but with the larger ones more than
 	// one of the smaller.
@@ -125,6 +126,7 @@ func TestLogsThatPiledUp(t *testing.T) {
 		pileUp(t, path)
 		return
 	}
+	testenv.SkipRace(t, "it opens stores one after another")
 	path := t.TempDir()
 	if err := (&folder.Marker{Format: layout.Version}).Write(path); err != nil {
 		t.Fatal(err)

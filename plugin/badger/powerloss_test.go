@@ -64,6 +64,7 @@ func TestWritesUntilThePowerFails(t *testing.T) {
 // session that was acknowledged. The moments are that after the first session, one in full work, that after
 // the store was closed, and that after a start that has written nothing yet.
 func TestPowerLossOnEachFileSystem(t *testing.T) {
+	testenv.SkipRace(t, "the work is done by another process")
 	t.Parallel()
 	if os.Geteuid() != 0 && os.Getenv("CI") != "" {
 		t.Fatal("it mounts file systems: CI runs as root")

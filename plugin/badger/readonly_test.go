@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -30,10 +31,16 @@ func session(sid string) *ticketstore.Session {
 
 func openStill(t *testing.T, settings badger.Settings) *badger.Engine {
 	t.Helper()
-	e, err := badger.OpenReadOnly(t.Context(), settings, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	var e *badger.Engine
+	// A process that another test is starting has our files until its own program runs.
+	testenv.Eventually(t, "the folder is free", func() bool {
+		var err error
+		if e, err = badger.OpenReadOnly(t.Context(), settings, slog.New(slog.DiscardHandler)); err != nil &&
+			!strings.Contains(err.Error(), "in use") {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Errorf("close: %v", err)

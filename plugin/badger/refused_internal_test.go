@@ -19,6 +19,7 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -73,6 +74,7 @@ func modeOfFolder(t *testing.T, path string) os.FileMode {
 // The marker of another store, as a restore that mixed two up has it: the store is refused, also where it was
 // killed, and opens with all in it once its own marker is back.
 func TestMarkerOfAnotherStore(t *testing.T) {
+	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	other := t.TempDir()
 	kindsOfStore[0].make(t, other)
@@ -105,6 +107,7 @@ func TestMarkerOfAnotherStore(t *testing.T) {
 // A store that is refused keeps what its last process has left to the next start: a note of an unfinished
 // manifest, and logs that were put off.
 func TestRefusedOpenFinishesNothing(t *testing.T) {
+	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	kind, path := kindsOfStore[5], t.TempDir()
 	sessions := kind.make(t, path)
@@ -128,6 +131,7 @@ func TestRefusedOpenFinishesNothing(t *testing.T) {
 
 // A compaction that was not finished, as its process was killed: a look goes on without it, as a start does.
 func TestLookAtAnUnfinishedManifest(t *testing.T) {
+	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	for _, kind := range []kindOfStore{kindsOfStore[0], kindsOfStore[2]} {
 		t.Run(kind.name, func(t *testing.T) {
@@ -179,6 +183,7 @@ func TestKilledStoreWithoutTMPDIR(t *testing.T) {
 // A start that is killed before it has changed anything: the log that it began has nothing, and the next
 // start, killed as well, has removed it. The marker does not ask for it any more.
 func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
+	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	for _, kind := range []kindOfStore{kindsOfStore[2], kindsOfStore[3]} {
 		t.Run(kind.name, func(t *testing.T) {
@@ -219,6 +224,7 @@ func TestKilledStartsLeaveAStoreThatOpens(t *testing.T) {
 
 // A table with any block overwritten, also the one that says which store it is, is named by a check.
 func TestCheckOfDamagedBlocks(t *testing.T) {
+	testenv.SkipRace(t, "it opens stores one after another")
 	t.Parallel()
 	kind, path := kindsOfStore[0], t.TempDir()
 	kind.make(t, path)

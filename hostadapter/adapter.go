@@ -49,9 +49,8 @@ type Adapter struct {
 	closeErr  error
 }
 
-// New returns an Adapter at work: it sends the notifications that wait in the backend and ends sessions that
-// fall due. Its error names every field of the configuration that is wrong. ctx bounds the start only. Call
-// Close when done with it.
+// New starts an Adapter: it delivers pending notifications and ends sessions that fall due. Its error names
+// every field of the configuration that is wrong. ctx bounds the start only. Call Close when done with it.
 func New(ctx context.Context, config Config) (*Adapter, error) {
 	if err := config.prepare(); err != nil {
 		return nil, err
@@ -187,7 +186,7 @@ func (a *Adapter) Close() error {
 	return a.closeErr
 }
 
-// Backend returns the backend in use. It stays good through swaps.
+// Backend returns the backend in use. It stays valid through swaps.
 func (a *Adapter) Backend() sessions.Backend { return a.config.Backend }
 
 // RemoteAddr returns the address that a request came from, by Config.RemoteAddr.

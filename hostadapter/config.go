@@ -47,9 +47,9 @@ type Config struct {
 	// is Secure.
 	Issuer string
 	// FormerIssuers are identifiers that the server had before it was renamed to Issuer. A store remembers
-	// its issuer, and belongs to it alone: one of any other is refused (ErrOtherIssuer). A session of a
-	// former issuer signs nobody in any more and is not renewed; its refresh tokens stay valid until it ends,
-	// their ID tokens and its logout tokens keep its issuer, and the next sign-in over its cookie ends it.
+	// its issuer and refuses a host of any other (ErrOtherIssuer). A session of a former issuer is not
+	// accepted and not renewed; its refresh tokens stay valid until it ends, their ID tokens and its logout
+	// tokens keep its issuer, and the next sign-in over its cookie ends it (rule 13).
 	FormerIssuers []string
 
 	// Keys are the secrets from which the sealing keys are derived, each at least MinKey bytes. The first
@@ -63,11 +63,11 @@ type Config struct {
 	// refreshed: what is not used by then is lost, also offline refresh tokens. Zero: their users sign in
 	// again.
 	UnboundUntil time.Time
-	// KeysLost goes on with a store that none of Keys opens, which is refused otherwise (ErrKeysLost). What
-	// is in it lets nobody in: users sign in again, which ends their old sessions, and earlier tokens are
-	// inactive. A store that the keys open is not touched by it. It is refused for a store that other hosts
-	// may use (ticketstore.Description.Shared): their keys may open it. Take it out again after the start:
-	// left set, it also accepts the next wrong key.
+	// KeysLost accepts a store that none of Keys opens, which is refused otherwise (ErrKeysLost). Its
+	// sessions and tokens become invalid: users sign in again, which ends their old sessions. A store that
+	// the keys open is not changed by it. It is refused for a store that other hosts may use
+	// (ticketstore.Description.Shared): their keys may open it. Remove it after the start: left set, it also
+	// accepts the next wrong key.
 	KeysLost bool
 
 	// Signer signs logout tokens with the key of the ID tokens. See NewSigner.

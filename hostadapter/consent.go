@@ -27,18 +27,17 @@ const (
 	consentPause = 20 * time.Millisecond
 )
 
-// Consents remember which scopes users have let clients have, for a time, so that the consent page need not
-// be shown again. They belong to the user, not to a session, and are kept among the grants, sealed, where a
-// removal that revokes consents finds them. They are safe for concurrent use, also by several hosts. A store
-// that cannot be asked is ticketstore.ErrUnavailable, which does not mean that the user was never asked, or
-// agreed. A consent that cannot be opened, because its key was lost, counts for nothing: the user is asked
-// again.
+// Consents keep which scopes users have granted to clients, so that the consent page need not be shown again.
+// They belong to the user, not to a session, and are sealed grants, which a removal that revokes consents
+// finds. They are safe for concurrent use, also by several hosts. A store that is unavailable is
+// ticketstore.ErrUnavailable, which says nothing about the consent. One whose sealing key was lost does not
+// count: the user is asked again.
 type Consents struct{ adapter *Adapter }
 
 // Consents returns the consents of the adapter's users.
 func (a *Adapter) Consents() *Consents { return &Consents{a} }
 
-// Consent is what a user has let a client have.
+// Consent is what a user has granted to a client.
 type Consent struct {
 	SubjectID string
 	ClientID  string
@@ -75,11 +74,10 @@ func (c *Consent) find(scope string) (at int, found bool) {
 	})
 }
 
-// Remember adds scopes to what the user has let the client have; what it had stays. lifetime is how long
-// these scopes hold from now, also where they were consented to before; zero: until revoked. Without a scope
-// there is nothing to remember. Each call is a write: call it after a yes. Of concurrent calls none loses its
-// scopes, and none brings back what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that
-// names it.
+// Remember adds scopes to what the user has granted to the client. lifetime is how long these scopes are
+// valid from now, also those granted before; zero: until revoked. Without a scope nothing changes. Each call
+// is a write: call it when the user has agreed. Of concurrent calls none loses its scopes, and none restores
+// what was revoked meanwhile. A wrong argument is a *ticketstore.FieldError that names it.
 func (c *Consents) Remember(
 	ctx context.Context, subjectID, clientID string, scopes []string, lifetime time.Duration,
 ) error {
@@ -141,8 +139,7 @@ func (c *Consents) add(
 	})
 }
 
-// Given reports whether the user has let the client have all of these scopes, so that it need not be asked
-// again.
+// Given reports whether the user has granted all of these scopes to the client, and need not be asked again.
 func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes []string) (bool, error) {
 	consent, err := c.Find(ctx, subjectID, clientID)
 	if errors.Is(err, ticketstore.ErrNotFound) {
@@ -151,7 +148,7 @@ func (c *Consents) Given(ctx context.Context, subjectID, clientID string, scopes
 	return consent.Covers(scopes), err
 }
 
-// Find returns what the user has let the client have. Nothing, or nothing that still holds, is
+// Find returns what the user has granted to the client. Nothing, or nothing that is still valid, is
 // ticketstore.ErrNotFound.
 func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Consent, error) {
 	if err := checkParties(subjectID, clientID); err != nil {
@@ -167,8 +164,8 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	return consent, nil
 }
 
-// Revoke takes back what the user has let the client have. Nothing to take back is no error. Tokens that the
-// client has stay valid: RemoveSessions revokes both.
+// Revoke removes the consent of the user to the client. None is no error. Tokens that the client has stay
+// valid: RemoveSessions revokes both.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err
@@ -183,8 +180,8 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error
 	}))
 }
 
-// List returns what the user has let clients have, by the order in which they were last changed. It costs one
-// read a consent.
+// List returns what the user has granted to clients, by the order of the last change. It costs one read a
+// consent.
 func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error) {
 	if err := ticketstore.CheckID("subject_id", subjectID); err != nil {
 		return nil, err

@@ -55,7 +55,7 @@ type SessionEnded struct {
 	More int
 }
 
-// GrantsRevoked says how many tokens and consents went, with their sessions or without. SessionID and
+// GrantsRevoked counts tokens and consents that were revoked, with their sessions or without. SessionID and
 // SubjectID are what was selected, each may be empty.
 type GrantsRevoked struct {
 	Time                 time.Time
@@ -65,14 +65,14 @@ type GrantsRevoked struct {
 	Actor                string
 }
 
-// NotificationDelivered says that a client took the notification of a session's end.
+// NotificationDelivered says that a client accepted the notification of the end of a session.
 type NotificationDelivered struct {
 	Time         time.Time
 	Notification logout.Notification
 }
 
-// NotificationGivenUp says that a client refused its notification, or that nobody tries to deliver it any
-// more. Problem says why.
+// NotificationGivenUp says that a client refused its notification, or that the retry window has closed.
+// Problem says why.
 type NotificationGivenUp struct {
 	Time         time.Time
 	Notification logout.Notification

@@ -36,10 +36,10 @@ func (o *Operations) QueryGrants(ctx context.Context, query grantstore.Query) (*
 	return page, nil
 }
 
-// RemoveGrants removes the grants that the removal selects and that were there when it was called, in bounded
-// batches until there are none, and counts them. A code exchange or a refresh that races it loses: it finds
-// its code or refresh token gone, or what it was given is removed too. What users and clients are granted
-// anew meanwhile stays. An error says nothing of how much was removed before; removing again does no harm.
+// RemoveGrants removes the grants that the removal selects and that exist when it is called, in bounded
+// batches, and counts them. A code exchange or a refresh that races it loses: its code or refresh token is
+// gone, or what it was given is removed too. Grants issued meanwhile stay. After an error some may have been
+// removed; removing again is safe.
 func (o *Operations) RemoveGrants(ctx context.Context, removal GrantRemoval) (*GrantRemovalResult, error) {
 	if err := ticketstore.CheckText("reason", removal.Reason, ticketstore.MaxText); err != nil {
 		return nil, err

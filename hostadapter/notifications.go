@@ -21,7 +21,7 @@ func (o *Operations) QueryNotifications(
 	return page, nil
 }
 
-// RetryNotification has a notification sent again now, whatever became of it. An unknown one is
+// RetryNotification has a notification delivered again now, whatever its state. An unknown one is
 // ticketstore.ErrNotFound.
 func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.Notification, error) {
 	if err := ticketstore.CheckID("id", id); err != nil {
@@ -35,10 +35,10 @@ func (o *Operations) RetryNotification(ctx context.Context, id string) (*logout.
 	return retried.Notification, nil
 }
 
-// RetryNotifications has the notifications that a filter selects sent again now, in bounded batches, and
+// RetryNotifications has the notifications that a filter selects delivered again now, in bounded batches, and
 // returns how many. The filter has at least one condition. Pending notifications that are due or being
-// delivered, and those queued meanwhile, are left as they are. An error says nothing of how many will be sent
-// before; sending again does no harm.
+// delivered, and those queued meanwhile, stay as they are. After an error some may be delivered; retrying
+// again is safe.
 func (o *Operations) RetryNotifications(ctx context.Context, filter logout.NotificationFilter) (int, error) {
 	retry := logout.Retry{Filter: filter, Limit: ticketstore.MaxCount}
 	if err := retry.Validate(); err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// SignOut ends the session of this browser, or each of those whose cookies it brings, notifies their clients,
-// and clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline; consents do in
-// any case. Nobody signed in is no error. When the store cannot be asked the error is
+// SignOut ends the session of this browser, or each of those whose cookies it sends, notifies their clients,
+// and clears the cookie. Offline refresh tokens outlive it unless Config.Logout.RevokeOffline is set;
+// consents always do. Without a session it does nothing. When the store is unavailable the error is
 // ticketstore.ErrUnavailable and the cookie is kept, so that signing out can be tried again.
 func (a *Adapter) SignOut(w http.ResponseWriter, r *http.Request) error {
 	all, err := a.present(r)

@@ -31,8 +31,8 @@ type BackendStatus struct {
 	PendingCounted       bool
 }
 
-// BackendStatus asks the backend how it is. A backend that cannot be reached, or does not answer within
-// seconds, is an answer and no error.
+// BackendStatus asks the backend how it is. One that cannot be reached, or does not answer within seconds, is
+// a status and no error.
 func (o *Operations) BackendStatus(ctx context.Context) *BackendStatus {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

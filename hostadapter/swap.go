@@ -70,10 +70,10 @@ type swaps struct {
 	opened   []sessions.Backend // by us, to be closed by us
 }
 
-// Swap has another backend, one that Config.Swap.Backends names and that is empty, take the place of the one
-// that serves, while it serves. It returns the id of the swap, which goes on: SwapByID reports its progress,
-// AbortSwap ends it before the switch. ctx bounds the start only. An unknown name is ticketstore.ErrNotFound,
-// a swap that cannot be ErrSwap; a backend that does not open is an error of its own.
+// Swap moves everything to another backend, an empty one of Config.Swap.Backends, while the host serves (rule
+// 12). It returns the id of the swap, which runs on: SwapByID reports its progress, AbortSwap ends it before
+// the switch. ctx bounds the start only. An unknown name is ticketstore.ErrNotFound, a swap that is not
+// possible ErrSwap; a backend that does not open is an error of its own.
 func (o *Operations) Swap(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err
@@ -314,8 +314,8 @@ func (o *Operations) SwapByID(id string) (*SwapState, error) {
 	return nil, fmt.Errorf("swap: %w", ticketstore.ErrNotFound)
 }
 
-// AbortSwap ends the swap of that id, if it is not yet at its switch: the backend that serves stays as it is.
-// SwapByID reports what became of it. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
+// AbortSwap ends the swap of that id, if it has not come to its switch: the backend that serves stays as it
+// is. SwapByID reports the outcome. One that is over is ErrSwap, an unknown one ticketstore.ErrNotFound.
 func (o *Operations) AbortSwap(id string) error {
 	o.adapter.swaps.mu.Lock()
 	defer o.adapter.swaps.mu.Unlock()

@@ -17,13 +17,12 @@ import (
 // last longer are ended by it.
 const callsTimeout = 5 * time.Second
 
-// Upgrade has what Config.Swap.Backends opens under the name serve the data that is served now: a newer
-// program over the same store, without a restart of the host. The name may be that of the backend that
-// serves, whose program was replaced on disk. Calls wait while the one is closed and the other opened, which
-// is a fraction of a second. If the other does not open, or turns out to have other data, the one that served
-// is opened again, which its name in Config.Swap.Backends must be there for. It returns the id of a swap, for
-// SwapByID; an upgrade cannot be aborted. An unknown name is ticketstore.ErrNotFound, an upgrade that cannot
-// be ErrSwap.
+// Upgrade replaces the program that serves by another one over the same data, without a restart of the host:
+// what Config.Swap.Backends opens under the name, which may be the name of the backend that serves when its
+// program was replaced on disk. Calls wait while the one is closed and the other opened, a fraction of a
+// second. If the other does not open, or has other data, the one that served is opened again, for which it
+// must be in Config.Swap.Backends. It returns the id of a swap, for SwapByID; an upgrade cannot be aborted.
+// An unknown name is ticketstore.ErrNotFound, an upgrade that is not possible ErrSwap.
 func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err error) {
 	if err := o.adapter.checkName(name); err != nil {
 		return "", err

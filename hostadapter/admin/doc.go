@@ -1,5 +1,4 @@
-// Package admin has the operator's HTTP routes: look at sessions and grants, remove them, look at the
-// notifications to clients, send them again, see what runs.
+// Package admin has HTTP routes for operators: sessions, grants, notifications of clients and the backend.
 //
 //	GET    /sessions                        a page of sessions
 //	GET    /sessions/{session_id}           one session, its clients, a summary of its grants
@@ -9,13 +8,13 @@
 //	GET    /grants                          a page of live grants
 //	POST   /grants/remove                   remove grants by subject_id, session_id, client_id, type
 //	GET    /logout/deliveries               a page of notifications to clients
-//	POST   /logout/deliveries/{id}/retry    send a notification again now
-//	POST   /logout/deliveries/retry         send again those of a client, session or state
-//	GET    /backend                         what keeps the sessions, and how it is
+//	POST   /logout/deliveries/{id}/retry    deliver a notification again
+//	POST   /logout/deliveries/retry         deliver again those of a client, session or state
+//	GET    /backend                         what the backend is, and how it is
 //	POST   /backend/swap                    move to another backend while the server serves, as a job
 //	DELETE /backend/swap/{job}              abort a swap before its switch
 //	POST   /backend/backup                  a snapshot of the store, taken while it serves
-//	GET    /ui/                             the admin page: all of this for people; / leads there
+//	GET    /ui/                             the admin page; / redirects to it
 //
 // Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are
 // problem details (RFC 9457) that name the field at fault in "field". A query parameter or a JSON field that

@@ -158,8 +158,7 @@ func TestBatchValidate(t *testing.T) {
 		"largest":         {func(b *grantstore.Batch) { b.Store = many(grantstore.MaxBatch) }, ""},
 		"too large": {
 			func(b *grantstore.Batch) {
-				b.Store, b.Delete = many(grantstore.MaxBatch),
-					[]grantstore.Ref{ref}
+				b.Store, b.Delete = many(grantstore.MaxBatch), []grantstore.Ref{ref}
 			},
 			"store",
 		},

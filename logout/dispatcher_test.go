@@ -124,7 +124,7 @@ func TestSessionRequiredHasNoSubject(t *testing.T) {
 	}
 }
 
-func TestToldOnTheThirdTry(t *testing.T) {
+func TestDeliveredAtTheThirdAttempt(t *testing.T) {
 	t.Parallel()
 	rp := newRelyingParty(t, func(w http.ResponseWriter, _ *http.Request, attempt int) {
 		if attempt < 3 {
@@ -294,7 +294,7 @@ func (f clientFunc) LogoutClient(ctx context.Context, id string) (*logout.Client
 	return f(ctx, id)
 }
 
-func TestHangingClientDelaysNobody(t *testing.T) {
+func TestHangingClientDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
 	var atOnce, most atomic.Int32
@@ -425,7 +425,7 @@ func TestStoreFailsAndRecovers(t *testing.T) {
 	q.mu.Unlock()
 	q.waitState(t, "n", logout.Delivered)
 	if n := len(rp.received()); n != 1 {
-		t.Errorf("told %d times, want once: recording the outcome is what had to be repeated", n)
+		t.Errorf("notified %d times, want once: only the settlement had to be repeated", n)
 	}
 }
 

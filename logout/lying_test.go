@@ -51,7 +51,7 @@ func TestStoreThatForgetsOutcomesIsPaced(t *testing.T) {
 		return f.claim > before+3
 	})
 	if n := len(rp.received()); n > 100 {
-		t.Errorf("the client was told %d times, want 100 at most", n)
+		t.Errorf("the client was notified %d times, want at most 100", n)
 	}
 }
 

@@ -40,11 +40,11 @@ func (l *link) watch(in *instance) {
 			continue
 		}
 		if errors.Is(err, rpc.ErrNoAnswer) {
-			in.logger.ErrorContext(context.Background(), "session plugin hangs and is killed", "error", err,
-				"health_timeout", l.config.HealthTimeout.String())
+			in.logger.ErrorContext(context.Background(), "session plugin hangs and is killed",
+				"error", err, "health_timeout", l.config.HealthTimeout.String())
 		} else {
-			in.logger.ErrorContext(context.Background(), "session plugin has failed and is killed", "error",
-				err)
+			in.logger.ErrorContext(context.Background(), "session plugin has failed and is killed",
+				"error", err)
 			in.answer.Store(&err)
 		}
 		in.killAll()

@@ -203,8 +203,8 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 			return nil
 		}
 		pause = min(2*pause, lastRetry)
-		l.config.Logger.ErrorContext(l.closing, "session plugin does not start", "error", err, "next_try_in",
-			pause.String())
+		l.config.Logger.ErrorContext(l.closing, "session plugin does not start",
+			"error", err, "next_try_in", pause.String())
 		l.setState(&linkState{failure: fmt.Errorf("does not restart: %w", err), since: ended})
 	}
 }

@@ -84,8 +84,8 @@ func export(ctx context.Context, c *call) (code int, err error) {
 // exportable refuses a store of an older format, and warns of one that was replaced.
 func (c *call) exportable(ctx context.Context, e *badger.Engine) (*transfer.Status, error) {
 	if format, newest := e.Format(); format < newest {
-		return nil,
-			fmt.Errorf("the store has format %d: bring it to %d first (%s migrate)", format, newest, c.Name)
+		return nil, fmt.Errorf("the store has format %d: migrate it to %d first (%s migrate)",
+			format, newest, c.Name)
 	}
 	status, err := e.Transfer().Status(ctx)
 	if err != nil {

@@ -57,13 +57,9 @@ func linesOf(s *badger.Stats) [][2]string {
 	if s.Journaled > 0 {
 		lines = append(lines, [2]string{"journal", grouped(int64(s.Journaled))})
 	}
-	lines = append(lines, [2]string{"rows", rowsText(s.RowBytes)})
-	return append(lines,
-		[2]string{
-			"size",
-			fmt.Sprintf("tables %s, logs up to %s, other %s", size(s.Bytes.Tables), size(s.Bytes.Logs),
-				size(s.Bytes.Other)),
-		})
+	disk := fmt.Sprintf("tables %s, logs up to %s, other %s",
+		size(s.Bytes.Tables), size(s.Bytes.Logs), size(s.Bytes.Other))
+	return append(lines, [2]string{"rows", rowsText(s.RowBytes)}, [2]string{"size", disk})
 }
 
 // rowsText returns the size of all rows, and the largest tables.

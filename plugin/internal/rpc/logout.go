@@ -128,9 +128,8 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return nil, broken(&claimDeliveries, "%v", err)
 	}
 	if len(claimed.Deliveries) > claim.Limit {
-		return nil,
-			broken(&claimDeliveries, "%d notifications where %d were asked for", len(claimed.Deliveries),
-				claim.Limit)
+		return nil, broken(&claimDeliveries, "%d notifications where %d were asked for",
+			len(claimed.Deliveries), claim.Limit)
 	}
 	handed := map[string]bool{}
 	for i := range claimed.Deliveries {

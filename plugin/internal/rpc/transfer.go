@@ -77,9 +77,8 @@ func (t *Transfer) Changes(
 		return nil, broken(&listChanges, "%v", err)
 	}
 	if len(changes.Records) > limit || changes.Through < after {
-		return nil,
-			broken(&listChanges, "%d records through %d after %d", len(changes.Records), changes.Through,
-				after)
+		return nil, broken(&listChanges, "%d records through %d after %d",
+			len(changes.Records), changes.Through, after)
 	}
 	if changes.Left > 0 && changes.Through == after {
 		return nil, broken(&listChanges, "%d changes left, and none named after %d", changes.Left, after)

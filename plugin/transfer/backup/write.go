@@ -57,8 +57,8 @@ func Write(
 	}
 	// Contents can be compared only if the store did not change meanwhile.
 	if contents(before.Content).are(after.Content) && !written.are(before.Content) {
-		return nil,
-			fmt.Errorf("%w: the store's own sums say that its records were damaged", transfer.ErrMismatch)
+		return nil, fmt.Errorf("%w: the store's own sums say that its records were damaged",
+			transfer.ErrMismatch)
 	}
 	summary := written.summary()
 	return summary, f.writeJSON(frameSummary, summary)

@@ -30,7 +30,6 @@ type application struct {
 	*tx
 	batch    *grantstore.Batch
 	consumed *records.Grant // what the batch consumes
-	outlives bool           // consumed was let live by an ended record, and so are those issued for it
 	result   grantstore.Result
 	// refused is the answer of a batch that fails but for which something had to be changed all the same.
 	refused error
@@ -79,7 +78,6 @@ func (a *application) consume() error {
 		return verdict
 	}
 	a.consumed = g
-	a.outlives = g.SessionId != "" && a.session(g.SessionId) == nil
 	if verdict != nil {
 		return a.again()
 	}
@@ -184,8 +182,8 @@ func (a *application) bind(g *records.Grant) error {
 	switch {
 	case g.SessionId == "":
 		return nil
-	case a.outlives:
-		rules.Outlive(g, a.ended(g.SessionId))
+	case a.consumed != nil && a.session(g.SessionId) == nil:
+		rules.Outlive(g, a.ended(g.SessionId)) // as what it is exchanged for does
 		return nil
 	}
 	use, err := a.attach(g.SessionId, g.ClientId, nil)

@@ -79,26 +79,26 @@ func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 	})
 }
 
-// changed has f change a notification, and returns it.
-func (t *tx) changed(id string, f func(n *records.Notification) error) (*logout.Notification, error) {
-	n := proto.CloneOf(t.at(transfer.Notifications, id).notification())
-	if n == nil {
-		return nil, missing("notification")
+// known returns a copy of a notification, for the caller to change and save.
+func (t *tx) known(id string) (*records.Notification, error) {
+	if n := t.at(transfer.Notifications, id).notification(); n != nil {
+		return proto.CloneOf(n), nil
 	}
-	if err := f(n); err != nil {
-		return nil, err
-	}
-	t.save(transfer.Notifications, id, n)
-	return records.NotificationOf(id, n), nil
+	return nil, missing("notification")
 }
 
 func (s endings) Settle(
 	ctx context.Context, id string, claim uint64, outcome logout.Outcome, now time.Time,
 ) error {
-	_, err := change(ctx, s.Store, now, outcome.Validate(), func(t *tx) (*logout.Notification, error) {
-		return t.changed(id, func(n *records.Notification) error {
-			return rules.Settle(n, claim, &outcome, now)
-		})
+	_, err := change(ctx, s.Store, now, outcome.Validate(), func(t *tx) (*records.Notification, error) {
+		n, err := t.known(id)
+		if err == nil {
+			err = rules.Settle(n, claim, &outcome, now)
+		}
+		if err == nil {
+			t.save(transfer.Notifications, id, n)
+		}
+		return n, err
 	})
 	return err
 }
@@ -122,17 +122,18 @@ func (s endings) Notifications(
 }
 
 func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (*logout.RetryResult, error) {
-	again := func(n *records.Notification) error {
-		rules.SendAgain(n, now)
-		return nil
-	}
 	return change(ctx, s.Store, now, retry.Validate(), func(t *tx) (*logout.RetryResult, error) {
+		again := func(id string, n *records.Notification) {
+			rules.SendAgain(n, now)
+			t.save(transfer.Notifications, id, n)
+		}
 		if retry.ID != "" {
-			n, err := t.changed(retry.ID, again)
+			n, err := t.known(retry.ID)
 			if err != nil {
 				return nil, err
 			}
-			return &logout.RetryResult{Notification: n, Count: 1}, nil
+			again(retry.ID, n)
+			return &logout.RetryResult{Notification: records.NotificationOf(retry.ID, n), Count: 1}, nil
 		}
 		retried, index := &logout.RetryResult{}, all(transfer.Notifications)
 		rows, found := t.read(index, behind(retry.After), false, retry.Limit, func(r *row) bool {
@@ -143,7 +144,7 @@ func (s endings) Retry(ctx context.Context, retry logout.Retry, now time.Time) (
 		}
 		for _, r := range rows {
 			if rules.Retries(&retry.Filter, r.notification(), now) {
-				_, _ = t.changed(r.key, again)
+				again(r.key, proto.CloneOf(r.notification()))
 				retried.Count++
 			}
 		}

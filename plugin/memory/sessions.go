@@ -45,12 +45,9 @@ func (s tickets) CreateWithin(
 ) ([]string, error) {
 	invalid := errors.Join(session.Validate(), limit.Validate())
 	return change(ctx, s.Store, now, invalid, func(t *tx) (ended []string, err error) {
-		var live []string
-		for _, r := range t.rows(sessionsOf(session.SubjectID)) {
-			if rules.Live(t.session(r.key), now) {
-				live = append(live, r.key)
-			}
-		}
+		live := t.where(sessionsOf(session.SubjectID), func(r *row) bool {
+			return rules.Live(t.session(r.key), now)
+		})
 		if again, err := t.create(session); err != nil || again {
 			return nil, err
 		}
@@ -58,10 +55,11 @@ func (s tickets) CreateWithin(
 		if err != nil {
 			return nil, err
 		}
-		for _, sid := range live[:excess] {
-			t.end(rules.Displacement(sid, &limit), sid)
+		for _, r := range live[:excess] {
+			t.end(rules.Displacement(r.key, &limit), r.key)
+			ended = append(ended, r.key)
 		}
-		return live[:excess], nil
+		return ended, nil
 	})
 }
 
@@ -162,13 +160,9 @@ func (s tickets) Query(ctx context.Context, query ticketstore.SessionQuery) (*ti
 		}
 		rows, place := page(t, index, walk, match)
 		result = &ticketstore.Page{HasPrev: place.HasPrev, HasNext: place.HasNext}
+		result.TotalCount = len(t.where(index, match))
 		for _, r := range rows {
 			result.Sessions = append(result.Sessions, *t.detail(r.key))
-		}
-		for _, r := range t.rows(index) {
-			if match(r) {
-				result.TotalCount++
-			}
 		}
 		rules.Number(result, walk)
 		result.ResultsToken, err = rules.Token(walk, place, result.CurrentPage)

@@ -1,5 +1,7 @@
 package main
 
+// The host's own look for the page on which users see their sessions.
+
 import (
 	"net/http"
 	"time"

@@ -1,5 +1,7 @@
 package main
 
+// Addresses of requests behind trusted proxies.
+
 import (
 	"net"
 	"net/http"

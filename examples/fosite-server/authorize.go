@@ -1,5 +1,7 @@
 package main
 
+// The authorization endpoint.
+
 import (
 	"net/http"
 	"slices"

@@ -1,5 +1,7 @@
 package main
 
+// Browsers in which users have signed in before.
+
 import (
 	"crypto/hkdf"
 	"crypto/hmac"

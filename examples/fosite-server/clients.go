@@ -1,5 +1,7 @@
 package main
 
+// Registered clients, and what fosite and session management ask of them.
+
 import (
 	"encoding/json"
 	"errors"
@@ -138,7 +140,7 @@ func clientOf(p *problems, r record, hash secretHasher) *client {
 	c.extra = r.fields
 	c.setDefaults()
 	if err := ticketstore.CheckID("client_id", c.id); err != nil {
-		p.at(r, "client_id", "%s", problemOf(err))
+		p.addf(r, "client_id", "%s", problemOf(err))
 	}
 	c.checkSecret(p, r, secret)
 	c.checkFlows(p, r)
@@ -166,42 +168,42 @@ func (c *client) checkSecret(p *problems, r record, secret string) {
 	switch c.authMethod {
 	case authBasic, authPost:
 		if secret == "" {
-			p.at(r, "client_secret", "is missing: only a client with token_endpoint_auth_method %q has none",
+			p.addf(r, "client_secret", "is missing: only a client with token_endpoint_auth_method %q has none",
 				authNone)
 		}
 	case authNone:
 		if secret != "" {
-			p.at(r, "client_secret", "is set, but token_endpoint_auth_method is %q", authNone)
+			p.addf(r, "client_secret", "is set, but token_endpoint_auth_method is %q", authNone)
 		}
 		if slices.Contains(c.grantTypes, "client_credentials") {
-			p.at(r, "grant_types", "has client_credentials, but token_endpoint_auth_method is %q", authNone)
+			p.addf(r, "grant_types", "has client_credentials, but token_endpoint_auth_method is %q", authNone)
 		}
 	default:
-		p.at(r, "token_endpoint_auth_method", "is none of %s", strings.Join(supportedAuthMethods, ", "))
+		p.addf(r, "token_endpoint_auth_method", "is none of %s", strings.Join(supportedAuthMethods, ", "))
 	}
 }
 
 func (c *client) checkFlows(p *problems, r record) {
 	for i, grantType := range c.grantTypes {
 		if !slices.Contains(supportedGrantTypes, grantType) {
-			p.at(r, fmt.Sprintf("grant_types[%d]", i), "is none of %s",
+			p.addf(r, fmt.Sprintf("grant_types[%d]", i), "is none of %s",
 				strings.Join(supportedGrantTypes, ", "))
 		}
 	}
 	for i, responseType := range c.responseTypes {
 		if !slices.Contains(supportedResponseTypes, responseType) {
-			p.at(r, fmt.Sprintf("response_types[%d]", i), "is none of %s",
+			p.addf(r, fmt.Sprintf("response_types[%d]", i), "is none of %s",
 				strings.Join(supportedResponseTypes, ", "))
 		}
 	}
 	if slices.Contains(c.responseTypes, "code") != slices.Contains(c.grantTypes, "authorization_code") {
-		p.at(r, "response_types", "and grant_types do not fit: code goes with authorization_code")
+		p.addf(r, "response_types", "and grant_types do not fit: code goes with authorization_code")
 	}
 }
 
 func (c *client) checkURIs(p *problems, r record) {
 	if len(c.redirectURIs) == 0 && slices.Contains(c.grantTypes, "authorization_code") {
-		p.at(r, "redirect_uris", "is missing")
+		p.addf(r, "redirect_uris", "is missing")
 	}
 	for _, uris := range []struct {
 		field string
@@ -209,20 +211,20 @@ func (c *client) checkURIs(p *problems, r record) {
 	}{{"redirect_uris", c.redirectURIs}, {"post_logout_redirect_uris", c.postLogoutRedirectURIs}} {
 		for i, uri := range uris.list {
 			if err := checkRedirectURI(uri); err != nil {
-				p.at(r, fmt.Sprintf("%s[%d]", uris.field, i), "%v", err)
+				p.addf(r, fmt.Sprintf("%s[%d]", uris.field, i), "%v", err)
 			}
 		}
 	}
 	if c.backChannelURI != "" {
 		if err := checkLogoutURI(c.backChannelURI); err != nil {
-			p.at(r, "backchannel_logout_uri", "%v", err)
+			p.addf(r, "backchannel_logout_uri", "%v", err)
 		}
 	}
 	if c.frontChannelURI != "" {
 		if err := checkLogoutURI(c.frontChannelURI); err != nil {
-			p.at(r, "frontchannel_logout_uri", "%v", err)
+			p.addf(r, "frontchannel_logout_uri", "%v", err)
 		} else if !fositestore.FrontChannelAllowed(c.frontChannelURI, c.redirectURIs) {
-			p.at(r, "frontchannel_logout_uri", "has not scheme, host and port of one of redirect_uris")
+			p.addf(r, "frontchannel_logout_uri", "has not scheme, host and port of one of redirect_uris")
 		}
 	}
 }
@@ -238,7 +240,7 @@ func endsField(p *problems, r record, name string) (ends ticketstore.Ends) {
 	for i, text := range listField(p, r, name) {
 		end, known := endNames[text]
 		if !known {
-			p.at(r, fmt.Sprintf("%s[%d]", name, i), "is none of sign_out, expiry, removal, replacement")
+			p.addf(r, fmt.Sprintf("%s[%d]", name, i), "is none of sign_out, expiry, removal, replacement")
 		}
 		ends |= end
 	}

@@ -1,5 +1,7 @@
 package main
 
+// The consent page.
+
 import (
 	"context"
 	"crypto/hmac"

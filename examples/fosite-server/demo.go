@@ -1,5 +1,7 @@
 package main
 
+// The demo clients: relying parties with sessions of their own.
+
 import (
 	"context"
 	"encoding/json"

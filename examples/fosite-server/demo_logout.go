@@ -1,5 +1,7 @@
 package main
 
+// How a demo client ends sessions: back channel and front channel.
+
 import (
 	"bytes"
 	"context"

@@ -1,5 +1,7 @@
 package main
 
+// Sessions and sign-ins of a demo client.
+
 import (
 	"crypto/subtle"
 	"errors"

@@ -1,5 +1,7 @@
 package main
 
+// The demo clients and users that the server starts with.
+
 import (
 	"context"
 	"log/slog"

@@ -1,5 +1,7 @@
 package main
 
+// Discovery and JWKS.
+
 import (
 	"net/http"
 

@@ -1,5 +1,7 @@
 package main
 
+// The token, introspection and revocation endpoints.
+
 import (
 	"log/slog"
 	"net/http"

@@ -1,5 +1,7 @@
 package main
 
+// Signed forms: what a sign-in or consent page carries.
+
 import (
 	"crypto/hkdf"
 	"crypto/hmac"

@@ -1,5 +1,7 @@
 package main
 
+// The fosite configuration and provider, as they would be without session management.
+
 import (
 	"context"
 	"errors"

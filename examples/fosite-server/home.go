@@ -1,5 +1,7 @@
 package main
 
+// The page at the root.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package main
 
+// The HTTP server and its bounds.
+
 import (
 	"context"
 	"encoding/json"

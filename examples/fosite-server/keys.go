@@ -1,5 +1,7 @@
 package main
 
+// The server's secrets: signing key, global secret, admin token.
+
 import (
 	"context"
 	"crypto/rand"

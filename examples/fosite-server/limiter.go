@@ -1,5 +1,7 @@
 package main
 
+// Rate limits in memory.
+
 import (
 	"crypto/sha256"
 	"sync"

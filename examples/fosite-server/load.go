@@ -1,5 +1,7 @@
 package main
 
+// Files of clients and users: JSON arrays, with every problem named by line.
+
 import (
 	"bytes"
 	"encoding/json"
@@ -28,9 +30,9 @@ type problems struct {
 	found []error
 }
 
-// at notes a problem of one field; field may be empty, for the record as a whole. Values are left out where
+// addf notes a problem of one field; field may be empty, for the record as a whole. Values are left out where
 // they may be secrets.
-func (p *problems) at(r record, field, problem string, args ...any) {
+func (p *problems) addf(r record, field, problem string, args ...any) {
 	where := fmt.Sprintf("%s:%d: %s[%d]", p.file, r.line, p.list, r.index)
 	if field != "" {
 		where += "." + field
@@ -62,7 +64,7 @@ func readRecords(path, list string) ([]record, *problems, error) {
 		}
 		r := record{index: index, line: lineOf(raw, decoder.InputOffset()-int64(len(element)))}
 		if r.fields, err = objectFields(element); err != nil {
-			p.at(r, "", "%v", err)
+			p.addf(r, "", "%v", err)
 			continue
 		}
 		records = append(records, r)
@@ -145,7 +147,7 @@ func field[T any](p *problems, r record, name, want string, target *T) {
 		return
 	}
 	if err := json.Unmarshal(value, target); err != nil {
-		p.at(r, name, "is not %s", want)
+		p.addf(r, name, "is not %s", want)
 	}
 }
 
@@ -175,7 +177,7 @@ func (u unique) check(p *problems, r record, name, value string) {
 		return
 	}
 	if first, taken := u[value]; taken {
-		p.at(r, name, "is the same as that of %s[%d]", p.list, first)
+		p.addf(r, name, "is the same as that of %s[%d]", p.list, first)
 		return
 	}
 	u[value] = r.index

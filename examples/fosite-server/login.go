@@ -1,5 +1,7 @@
 package main
 
+// The sign-in page.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package main
 
+// The pages of a sign-out.
+
 import (
 	"html/template"
 	"net/http"

@@ -1,5 +1,7 @@
 package main
 
+// The command: flags, signals, exit status.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package main
 
+// Who may use the admin routes, and the operators' sign-in.
+
 import (
 	"crypto/hkdf"
 	"crypto/hmac"

@@ -1,5 +1,7 @@
 package main
 
+// The flags.
+
 import (
 	"errors"
 	"flag"

@@ -2,6 +2,8 @@
 
 package main
 
+// Owners of files where there are none.
+
 import "io/fs"
 
 // ownerOf knows no owners here.

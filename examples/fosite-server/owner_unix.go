@@ -2,6 +2,8 @@
 
 package main
 
+// Owners of files.
+
 import (
 	"io/fs"
 	"syscall"

@@ -1,5 +1,7 @@
 package main
 
+// Templates, static files and headers of the pages.
+
 import (
 	"bytes"
 	"embed"

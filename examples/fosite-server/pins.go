@@ -1,5 +1,7 @@
 package main
 
+// Pins of stores, in a file of the data folder.
+
 import (
 	"context"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package main
 
+// Client secrets.
+
 import (
 	"context"
 	"crypto/hmac"

@@ -1,5 +1,7 @@
 package main
 
+// The provider and its routes.
+
 import (
 	"log/slog"
 	"net/http"

@@ -1,5 +1,7 @@
 package main
 
+// Start and stop of the whole server.
+
 import (
 	"cmp"
 	"context"

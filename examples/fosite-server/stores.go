@@ -1,5 +1,7 @@
 package main
 
+// Stores that the server may be swapped to.
+
 import (
 	"context"
 	"errors"

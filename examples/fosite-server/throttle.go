@@ -1,5 +1,7 @@
 package main
 
+// Throttling of passwords.
+
 import (
 	"net/http"
 	"time"

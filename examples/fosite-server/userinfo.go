@@ -1,5 +1,7 @@
 package main
 
+// The UserInfo endpoint.
+
 import (
 	"errors"
 	"net/http"

@@ -1,5 +1,7 @@
 package main
 
+// Users and their passwords.
+
 import (
 	"encoding/json"
 	"errors"
@@ -92,23 +94,23 @@ func userOf(p *problems, r record) *user {
 	password := textField(p, r, "password")
 	u.extra = r.fields
 	if err := ticketstore.CheckID("username", u.username); err != nil {
-		p.at(r, "username", "%s", problemOf(err))
+		p.addf(r, "username", "%s", problemOf(err))
 	}
 	if err := ticketstore.CheckID("subject", u.subject); err != nil {
-		p.at(r, "subject", "%s", problemOf(err))
+		p.addf(r, "subject", "%s", problemOf(err))
 	}
 	if err := ticketstore.CheckText("name", u.name, ticketstore.MaxText); err != nil {
-		p.at(r, "name", "%s", problemOf(err))
+		p.addf(r, "name", "%s", problemOf(err))
 	}
 	var err error
 	switch {
 	case password == "":
-		p.at(r, "password", "is empty")
+		p.addf(r, "password", "is empty")
 	case len(password) > 72:
-		p.at(r, "password", "is longer than 72 bytes")
+		p.addf(r, "password", "is longer than 72 bytes")
 	default:
 		if u.passwordHash, err = bcrypt.GenerateFromPassword([]byte(password), passwordCost); err != nil {
-			p.at(r, "password", "cannot be hashed: %v", err)
+			p.addf(r, "password", "cannot be hashed: %v", err)
 		}
 	}
 	return u

@@ -40,7 +40,7 @@ func (c *checker) again(events []event) {
 	}
 	for at, all := range tellings {
 		if len(all) > 2+reasons[at] {
-			c.violate(ruleAgain, all[len(all)-1],
+			c.violatef(ruleAgain, all[len(all)-1],
 				"told %d times, with %d reasons to be notified more than twice", len(all), reasons[at])
 		}
 	}

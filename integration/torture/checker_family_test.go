@@ -7,7 +7,7 @@ func (c *checker) family(f *family) {
 	for i, e := range f.attempts {
 		for _, other := range f.attempts[:i] {
 			if other.Token == e.Token && other.Kind == e.Kind && other.Outcome == done && e.Outcome == done {
-				c.violate(ruleTwice, e, "it had been accepted at %s", other.Start.Format("15:04:05.000"))
+				c.violatef(ruleTwice, e, "it had been accepted at %s", other.Start.Format("15:04:05.000"))
 			}
 		}
 		c.token(f, e, f.chain(e.Token))
@@ -18,7 +18,7 @@ func (c *checker) family(f *family) {
 		for _, rotation := range f.attempts {
 			if e.Outcome == done && rotation.Kind == refresh && rotation.Outcome == done &&
 				e.Start.After(rotation.End) && chain.endsWith(rotation.Token) {
-				c.violate(ruleRotated, e, "it was replaced at %s", rotation.End.Format("15:04:05.000"))
+				c.violatef(ruleRotated, e, "it was replaced at %s", rotation.End.Format("15:04:05.000"))
 			}
 		}
 	}
@@ -71,14 +71,14 @@ func (c *checker) accepted(f *family, e event, chain chain) {
 		strict = earliest(strict, c.expired(s))
 	}
 	if after(e.Start, strict) {
-		c.violate(ruleUndead, e, "all of the session's tokens were dead from %s",
+		c.violatef(ruleUndead, e, "all of the session's tokens were dead from %s",
 			strict.Format("15:04:05.000"))
 	}
 	if e.Kind == introspec && len(chain) > 0 {
 		issued := chain[len(chain)-1].End
 		for _, end := range s.endings {
 			if end.known && issued.Before(end.start) && e.Start.After(end.end) {
-				c.violate(ruleUndead, e, "an access token of before the session's end at %s",
+				c.violatef(ruleUndead, e, "an access token of before the session's end at %s",
 					end.end.Format("15:04:05.000"))
 				break
 			}
@@ -87,7 +87,7 @@ func (c *checker) accepted(f *family, e event, chain chain) {
 	// A second use of a code or refresh token that was refused has revoked the family.
 	for _, reuse := range f.attempts {
 		if reuse.Outcome == refused && e.Start.After(reuse.End) && f.consumedBefore(reuse) {
-			c.violate(ruleUndead, e, "the family was revoked at %s", reuse.End.Format("15:04:05.000"))
+			c.violatef(ruleUndead, e, "the family was revoked at %s", reuse.End.Format("15:04:05.000"))
 			break
 		}
 	}
@@ -117,9 +117,9 @@ func (c *checker) rejected(f *family, e event, chain chain) {
 		if len(s.endings) > 0 && !s.notEnded.Before(e.End) {
 			r = ruleHalf // something that was to end it did not, and yet its tokens are dead
 		}
-		c.violate(r, e, "nothing had revoked it; the session was live")
+		c.violatef(r, e, "nothing had revoked it; the session was live")
 	case e.Kind == refresh && f.offline && c.survived(s, e):
-		c.violate(ruleLost, e, "offline access outlives a sign-out")
+		c.violatef(ruleLost, e, "offline access outlives a sign-out")
 	}
 }
 

@@ -116,7 +116,7 @@ func check(events []event, terms terms) []violation {
 	return c.found
 }
 
-func (c *checker) violate(r rule, e event, text string, args ...any) {
+func (c *checker) violatef(r rule, e event, text string, args ...any) {
 	what := fmt.Sprintf("%s of session %s (family %d, client %s)%s at %s for %s: ", e.Kind, e.Session,
 		e.Family, e.Client,
 		e.where(), e.Start.Format("15:04:05.000"), e.End.Sub(e.Start))
@@ -128,19 +128,19 @@ func (c *checker) answers(events []event) {
 	jtis := map[string]bool{}
 	for _, e := range events {
 		if e.Outcome == wrong {
-			c.violate(ruleAnswer, e, "%s", e.Problem)
+			c.violatef(ruleAnswer, e, "%s", e.Problem)
 		}
 		if took := e.End.Sub(e.Start); took > c.terms.stall && e.Kind != harm && e.Store == "" {
-			c.violate(ruleStall, e, "want an answer within %s", c.terms.stall)
+			c.violatef(ruleStall, e, "want an answer within %s", c.terms.stall)
 		}
 		if e.Kind == told && e.ID != "" {
 			if jtis[e.ID] {
-				c.violate(ruleReplay, e, "jti %s came before", e.ID)
+				c.violatef(ruleReplay, e, "jti %s came before", e.ID)
 			}
 			jtis[e.ID] = true
 		}
 		if e.Outcome == unknown && c.calm(e.Start, e.End) {
-			c.violate(ruleFailed, e, "want an answer")
+			c.violatef(ruleFailed, e, "want an answer")
 		}
 	}
 }
@@ -311,17 +311,17 @@ func (c *checker) use(s *session, e event) {
 	late := after(e.Start, over)
 	switch {
 	case e.Kind == authorize && e.Outcome == done && (late || after(e.Start, c.expired(s))):
-		c.violate(ruleUndead, e, "the session was over at %s", over.Format("15:04:05.000"))
+		c.violatef(ruleUndead, e, "the session was over at %s", over.Format("15:04:05.000"))
 	case e.Kind == find && e.Outcome == done && e.Last:
-		c.violate(ruleLingers, e, "it was due at %s", c.expired(s).Format("15:04:05.000"))
+		c.violatef(ruleLingers, e, "it was due at %s", c.expired(s).Format("15:04:05.000"))
 	case e.Kind == find && e.Outcome == done && late:
-		c.violate(ruleUndead, e, "the session was over at %s", over.Format("15:04:05.000"))
+		c.violatef(ruleUndead, e, "the session was over at %s", over.Format("15:04:05.000"))
 	case e.Kind == find && e.Outcome == refused && c.live(s, e.End):
-		c.violate(ruleLost, e, "the session of %s is not found", s.created.Start.Format("15:04:05.000"))
+		c.violatef(ruleLost, e, "the session of %s is not found", s.created.Start.Format("15:04:05.000"))
 	case e.Kind == authorize && e.Outcome == refused && c.hasCookie(s, e.End) && c.live(s, e.End):
-		c.violate(ruleLost, e, "the session of %s is not known", s.created.Start.Format("15:04:05.000"))
+		c.violatef(ruleLost, e, "the session of %s is not known", s.created.Start.Format("15:04:05.000"))
 	case e.Kind == told && e.Start.Before(s.notEnded) && len(s.endings) == 0 && c.notDue(s, e.Start):
-		c.violate(ruleEarly, e, "it was used at %s", s.notEnded.Format("15:04:05.000"))
+		c.violatef(ruleEarly, e, "it was used at %s", s.notEnded.Format("15:04:05.000"))
 	case e.Kind == find && e.Last:
 		c.notifications(s, e)
 	}
@@ -332,7 +332,7 @@ func (c *checker) notifications(s *session, last event) {
 	for client := range s.clients {
 		if s.told[client].IsZero() {
 			last.Client = client
-			c.violate(ruleNotification, last, "the client was authorized in it")
+			c.violatef(ruleNotification, last, "the client was authorized in it")
 		}
 	}
 }

@@ -111,6 +111,21 @@ var pagingCases = []world.Case{
 			}
 		}
 	}},
+	{Name: "no page has a number beyond the last", Run: func(w *world.World) {
+		sids := seven(w)
+		query := ticketstore.SessionQuery{
+			Filter: ticketstore.SessionFilter{SubjectID: "ann"}, Order: ticketstore.Ascending, Count: 1,
+		}
+		for range 4 {
+			query.ResultsToken = w.Query(query).ResultsToken
+		}
+		for _, sid := range append(sids[:3:3], sids[6]) {
+			w.End(logout.Ending{SessionID: sid})
+		}
+		page := w.Query(query)
+		w.Same(pageSIDs(page), sids[4:5], "the fifth page, of what is the second session of three by now")
+		w.Same([]int{page.CurrentPage, page.TotalPages}, []int{3, 3}, "page and pages")
+	}},
 	{Name: "a token carries filter and order", Run: func(w *world.World) {
 		sids := seven(w)
 		filter := ticketstore.SessionFilter{SubjectID: "ann", CreatedBefore: world.Base.Add(time.Hour)}

@@ -105,6 +105,7 @@ func (g *Grant) Validate() error {
 		return err
 	}
 	switch {
+	// The token number that judges a grant of a session stands in the row of its client (rule 1).
 	case g.SessionID != "" && g.ClientID == "":
 		return ticketstore.Invalidf("client_id", "is empty in a grant of a session")
 	case g.Created.IsZero():

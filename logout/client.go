@@ -34,8 +34,8 @@ type Client struct {
 	// FrontChannelSessionRequired is frontchannel_logout_session_required. The frame's address has iss and
 	// sid in any case.
 	FrontChannelSessionRequired bool
-	// Coordinate says whether the client's lifetime is that of the session: its activity keeps sessions alive, and
-	// its refresh tokens end with them, also offline ones. Nil: the host's default.
+	// Coordinate says whether the client's lifetime is that of the session: its activity keeps sessions
+	// alive, and its refresh tokens end with them, also offline ones. Nil: the host's default.
 	Coordinate *bool
 	// Muted are the ends of a session of which the client is not notified by back channel. Zero: it is
 	// notified of all.

@@ -97,9 +97,12 @@ func (d *Dispatcher) deliver(work *Delivery) {
 }
 
 func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
+	// The store is not trusted: signing for another issuer would let it log out that issuer's users (rule
+	// 13).
 	if len(d.config.Issuers) > 0 && !slices.Contains(d.config.Issuers, work.Issuer) {
 		return failed("the notification is of another issuer")
 	}
+	// The URI is looked up for each delivery, so that a corrected one works at the next (rule 7).
 	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
@@ -155,8 +158,10 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 func judge(response *http.Response, answer []byte) attempt {
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusNoContent:
+		// Back-Channel Logout 1.0, section 2.8: success is 200, or 204 from frameworks that send it.
 		return attempt{state: Delivered}
 	case http.StatusBadRequest:
+		// Section 2.8: the request was invalid or the logout failed. It is not retried (rule 7).
 		problem := "the client answered 400"
 		if code := errorCode(answer); code != "" {
 			problem += ", " + code

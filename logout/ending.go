@@ -121,6 +121,7 @@ func (e *Ending) Validate() error {
 	switch {
 	case e.All && (e.SubjectID != "" || e.SessionID != ""):
 		return ticketstore.Invalidf("all", "excludes subject_id and session_id")
+	// An expiry ends only what is due (rule 8), and all sessions never are.
 	case e.All && e.Reason == SessionExpiration:
 		return ticketstore.Invalidf("reason", "of an ending of all sessions cannot be that they have expired")
 	case !e.All && e.SubjectID == "" && e.SessionID == "":
@@ -142,6 +143,7 @@ func (e *Ending) Validate() error {
 }
 
 func (e *Ending) validateClients() error {
+	// Rule 6: an empty list is an error, not "all". It is usually a selection that went wrong.
 	if e.ClientIDs != nil && len(e.ClientIDs) == 0 {
 		return ticketstore.Invalidf("client_ids", "is empty: leave it out to mean every client")
 	}

@@ -48,6 +48,7 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if err != nil {
 		return nil, err
 	}
+	// At each start, also a restart: the file may have been replaced meanwhile.
 	sum, err := config.verify(path)
 	if err != nil {
 		return nil, err

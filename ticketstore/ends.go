@@ -24,8 +24,8 @@ type Limit struct {
 	// EndOldest ends as many of the subject's oldest sessions as necessary, with reason terminated; their
 	// clients are notified, their consents stay. Otherwise the new one is refused.
 	EndOldest bool
-	// KeepOffline lets Offline refresh tokens of the ended sessions outlive them, but for those of clients that
-	// coordinate their lifetime with the session.
+	// KeepOffline lets Offline refresh tokens of the ended sessions outlive them, but for those of clients
+	// that coordinate their lifetime with the session.
 	KeepOffline bool
 }
 

@@ -122,6 +122,7 @@ func (s *Session) validateTimes() error {
 			return Invalidf(t.field, "is not set")
 		}
 	}
+	// A session that is over when it begins would be due before it is listed.
 	if !s.DueAt().After(s.Created) {
 		return Invalidf("expires", "is not after created")
 	}

@@ -279,6 +279,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 			return err
 		}
 	}
+	// The last check before the target serves: a copy that differs is abandoned (rule 12).
 	if err := m.compare(bounded); err != nil {
 		return err
 	}

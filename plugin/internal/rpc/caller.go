@@ -170,9 +170,11 @@ func checkPage(m *method, asked asked, rows int, token string, hasNext bool) err
 	if len(token) > ticketstore.MaxResultsToken {
 		return broken(m, "a results token of %d bytes", len(token))
 	}
+	// Without a token the rows behind this page could not be reached (rule 5).
 	if token == "" && (rows > 0 || hasNext) {
 		return broken(m, "rows without a results token")
 	}
+	// The same token again would let a walk go on forever.
 	if hasNext && !asked.prior && token == asked.token {
 		return broken(m, "a next page that is the same again")
 	}

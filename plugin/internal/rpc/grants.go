@@ -64,6 +64,7 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 	if found.Grant.Ref != ref {
 		return broken(&getGrant, "another grant than the one asked for")
 	}
+	// A used grant that passed for a live one could be exchanged again (rule 3).
 	used := !found.Grant.Consumed.IsZero()
 	if (dead == nil && used) || (errors.Is(dead, grantstore.ErrConsumed) && !used) {
 		return broken(&getGrant, "a grant that is used and unused at once")
@@ -79,6 +80,7 @@ func checkFound(found *grantstore.GetResult, ref grantstore.Ref, dead error) err
 		if err := related.Validate(); err != nil {
 			return broken(&getGrant, "related: %v", err)
 		}
+		// The OpenID and PKCE rows of another code would give its nonce and challenge to this one.
 		if related.RequestID != found.Grant.RequestID {
 			return broken(&getGrant, "a related grant of another family")
 		}
@@ -104,6 +106,7 @@ func (g *Grants) Apply(
 	if answer.GetRevoked() < 0 {
 		return nil, broken(&applyBatch, "a negative count")
 	}
+	// The host publishes an event for each slide, and this batch asked for none.
 	if answer.GetSlid() && batch.Slide == nil {
 		return nil, broken(&applyBatch, "a session that slid unasked")
 	}
@@ -189,6 +192,7 @@ func (g *Grants) Remove(
 		return nil, broken(&removeGrants, "counts that cannot be")
 	case removed.Met > removal.Limit:
 		return nil, broken(&removeGrants, "%d removed where %d were asked for", removed.Met, removal.Limit)
+	// A position that is the same again would let the walk go on forever.
 	case len(removed.Next) > grantstore.MaxRemovalCursor, len(removed.Next) > 0 &&
 		bytes.Equal(removed.Next, removal.After):
 		return nil, broken(&removeGrants, "a place that leads nowhere")

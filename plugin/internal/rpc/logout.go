@@ -59,6 +59,7 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if err != nil {
 		return nil, broken(&endSessions, "%v", err)
 	}
+	// An ending of all is answered with its job, every other one with its counts.
 	wanted := ""
 	if ending.All && !ending.DryRun {
 		wanted = ending.OperationID
@@ -131,6 +132,7 @@ func (l *Logout) Claim(ctx context.Context, claim logout.Claim, now time.Time) (
 		return nil, broken(&claimDeliveries, "%d notifications where %d were asked for",
 			len(claimed.Deliveries), claim.Limit)
 	}
+	// A notification that is handed out twice in one claim would be delivered twice at the same time.
 	handed := map[string]bool{}
 	for i := range claimed.Deliveries {
 		if id := claimed.Deliveries[i].ID; handed[id] {

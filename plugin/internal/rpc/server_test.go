@@ -194,7 +194,8 @@ func TestDeadGrants(t *testing.T) {
 	}
 }
 
-// A results token has the filter as it crossed: a moment beyond those of records must still be its own token's.
+// A results token has the filter as it crossed: a moment beyond those of records must still be its own
+// token's.
 func TestFilterBeyondTheMomentsOfRecords(t *testing.T) {
 	t.Parallel()
 	end := []byte("position")

@@ -169,6 +169,7 @@ func checkSession(m *method, message *records.Session, key ticketstore.Key) (*ti
 	if err != nil {
 		return nil, broken(m, "%v", err)
 	}
+	// The session of another cookie would sign its user in here (rule 13).
 	if session.Key != key {
 		return nil, broken(m, "another session than the one asked for")
 	}

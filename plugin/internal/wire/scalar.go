@@ -58,6 +58,7 @@ func (r *reader) key(field string, raw []byte) (key [sha256.Size]byte) {
 }
 
 func (r *reader) ref(raw []byte) grantstore.Ref {
+	// RefOf knows the types of this release: an unknown one is refused here, and not taken for another.
 	ref, ok := records.RefOf(raw)
 	if !ok {
 		r.fail(ticketstore.Invalidf("ref", "is not a grant type and a key"))

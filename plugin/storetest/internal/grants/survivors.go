@@ -26,7 +26,9 @@ var survivorCases = []world.Case{
 		signedOut, expired := w.SignIn("ann"), w.SignIn("bob")
 		var tied, free []grantstore.Grant
 		for _, s := range []*ticketstore.Session{signedOut, expired} {
-			w.Apply(grantstore.Batch{Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Coordinated: true}})
+			w.Apply(grantstore.Batch{
+				Use: &grantstore.Use{SessionID: s.SessionID, ClientID: "mail", Coordinated: true},
+			})
 			tied = append(tied, w.Stored(w.Refresh(s, "mail", world.Offline)))
 			free = append(free, w.Stored(w.Refresh(s, "shop", world.Offline)))
 		}

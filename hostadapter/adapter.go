@@ -42,6 +42,7 @@ type Adapter struct {
 	missing   missingKeys
 	unopened  loglimit.Texts
 	signOuts  loglimit.Lines // those that failed
+	redirects loglimit.Lines // those that were not made
 	events    *eventStream
 	stop      context.CancelFunc
 	sweeping  sync.WaitGroup

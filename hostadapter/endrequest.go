@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -19,11 +20,13 @@ import (
 )
 
 const (
-	maxEndSessionBody = 64 << 10
-	// maxParameter bounds one parameter, an ID token with many claims among them. maxLocales bounds the
-	// languages that are looked at.
+	// maxEndSessionBody bounds a form: a request as it came, or one that was sealed into a page.
+	maxEndSessionBody = 128 << 10
+	// maxParameter bounds one parameter, an ID token with many claims among them.
 	maxParameter = 16 << 10
-	maxLocales   = 16
+	// maxLocales and maxLocale bound the languages that are looked at (RFC 5646, section 4.4).
+	maxLocales = 16
+	maxLocale  = 64
 	// confirmWithin is how long a confirmation page may be left open.
 	confirmWithin = 10 * time.Minute
 )
@@ -53,42 +56,81 @@ func (b badRequest) Error() string { return string(b) }
 
 // endSessionParameters returns the parameters, each of which may come once.
 func endSessionParameters(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	parameters := r.URL.Query()
+	parameters := looseQuery(r.URL.RawQuery)
 	if r.Method == http.MethodPost {
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "application/x-www-form-urlencoded" {
 			return nil, badRequest("The request is not a form.")
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxEndSessionBody)
-		if err := r.ParseForm(); err != nil {
+		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEndSessionBody))
+		if err != nil {
 			return nil, badRequest("The form of the request cannot be read.")
 		}
-		parameters = r.PostForm
+		parameters = looseQuery(string(raw))
+		r.PostForm = parameters // for a host's own page
 	}
 	for name, values := range parameters {
 		switch {
 		case len(values) > 1:
 			return nil, badRequest(fmt.Sprintf("The parameter %q occurs more than once.", cutText(name)))
-		case len(name)+len(values[0]) > maxParameter:
+		// which has a whole request in it
+		case len(name)+len(values[0]) > maxParameter && name != paramConfirm:
 			return nil, badRequest(fmt.Sprintf("The parameter %q is too long.", cutText(name)))
 		}
 	}
 	return parameters, nil
 }
 
+// looseQuery parses a query or a form as browsers do (WHATWG URL, application/x-www-form-urlencoded parsing):
+// a semicolon divides nothing, and a percent sign that escapes nothing stands for itself. package url drops
+// such pairs, and a client would not get back the state that it sent.
+func looseQuery(raw string) url.Values {
+	values := url.Values{}
+	for pair := range strings.SplitSeq(raw, "&") {
+		if name, value, _ := strings.Cut(pair, "="); pair != "" {
+			values.Add(unescapeLoosely(name), unescapeLoosely(value))
+		}
+	}
+	return values
+}
+
+func unescapeLoosely(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil {
+		return plain
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if i+3 <= len(s) {
+			if plain, err := url.QueryUnescape(s[i : i+3]); err == nil && s[i] == '%' {
+				b.WriteString(plain)
+				i += 2
+				continue
+			}
+		}
+		if s[i] == '+' {
+			b.WriteByte(' ')
+		} else {
+			b.WriteByte(s[i])
+		}
+	}
+	return b.String()
+}
+
 // endRequest checks the parameters (RP-Initiated Logout 1.0, sections 2 to 4).
 func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRequest, error) {
 	if parameters.Has(paramResume) {
 		request, err := a.openRequest(resumePurpose, parameters.Get(paramResume))
-		if err != nil || a.now().Unix() >= request.Until {
-			return nil, badRequest("The page was open for too long. Please try again.")
+		if err != nil {
+			return nil, badRequest("The address is not one that this server made. Please try again.")
+		}
+		if a.now().Unix() >= request.Until {
+			request.Subject, request.SessionID = "", "" // the user is asked
 		}
 		return request, nil
 	}
-	locales := strings.Fields(parameters.Get("ui_locales"))
 	request := &endRequest{
 		ClientID: parameters.Get("client_id"), LogoutHint: parameters.Get("logout_hint"),
-		Locales: locales[:min(len(locales), maxLocales)],
+		Locales: localesOf(parameters.Get("ui_locales")),
 	}
 	if hint := parameters.Get("id_token_hint"); hint != "" && a.config.Hints != nil {
 		if trusted, err := a.readHint(ctx, hint, request); err != nil || !trusted {
@@ -99,20 +141,47 @@ func (a *Adapter) endRequest(ctx context.Context, parameters url.Values) (*endRe
 	if target == "" {
 		return request, nil
 	}
-	if request.ClientID == "" {
-		return nil, badRequest("A post_logout_redirect_uri needs an id_token_hint or a client_id.")
+	// What does not validate is not used (section 4). It is no reason to leave the user signed in.
+	problem, err := a.checkRedirect(ctx, request.ClientID, target)
+	switch {
+	case err != nil:
+		return nil, err
+	case problem == "":
+		request.Redirect = withState(target, parameters)
+	default:
+		if suppressed, ok := a.redirects.Allow(a.now()); ok {
+			a.config.Logger.WarnContext(ctx, "a post_logout_redirect_uri is not used", "client_id",
+				cutText(request.ClientID), "problem", problem,
+				"lines_suppressed", suppressed)
+		}
 	}
-	client, err := a.config.Clients.LogoutClient(ctx, request.ClientID)
+	return request, nil
+}
+
+func localesOf(parameter string) []string {
+	locales := slices.DeleteFunc(strings.Fields(parameter), func(locale string) bool {
+		return len(locale) > maxLocale
+	})
+	return locales[:min(len(locales), maxLocales)]
+}
+
+// checkRedirect returns why the browser is not to be sent to an address, empty where it may be.
+func (a *Adapter) checkRedirect(ctx context.Context, clientID, target string) (problem string, err error) {
+	if clientID == "" {
+		return "it needs an id_token_hint or a client_id", nil
+	}
+	client, err := a.config.Clients.LogoutClient(ctx, clientID)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
-		return nil, badRequest("The client is not known.")
+		return "the client is not known", nil
 	case err != nil:
-		return nil, fmt.Errorf("hostadapter: looking up a client: %w", err)
+		return "", fmt.Errorf("hostadapter: looking up a client: %w", err)
 	case !slices.Contains(client.PostLogoutRedirectURIs, target):
-		return nil, badRequest("The post_logout_redirect_uri is not registered for the client.")
+		return "it is not registered for the client", nil
+	case logout.ValidateClient(logout.Client{ClientID: "-", PostLogoutRedirectURIs: []string{target}}) != nil:
+		return "it is not a URI that a browser can be sent to", nil
 	}
-	request.Redirect, err = withState(target, parameters)
-	return request, err
+	return "", nil
 }
 
 // readHint takes over what a genuine hint says. It is not trusted where its key is not known and the request
@@ -131,9 +200,9 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 	switch {
 	case ok:
 	case client == "" && request.ClientID == "":
-		return false,
-			badRequest("The id_token_hint was issued to several clients: client_id must name the one " +
-				"that asks.")
+		if client, err = a.usedBy(ctx, hint); err != nil || client == "" {
+			return false, err
+		}
 	default:
 		return false, badRequest("The id_token_hint was issued to another client than client_id.")
 	}
@@ -141,21 +210,47 @@ func (a *Adapter) readHint(ctx context.Context, token string, request *endReques
 	return true, nil
 }
 
-// withState adds the state to the URI's query as it is.
-func withState(target string, parameters url.Values) (string, error) {
-	uri, err := url.Parse(target)
-	if err != nil ||
-		logout.ValidateClient(logout.Client{ClientID: "-", PostLogoutRedirectURIs: []string{target}}) != nil {
-		return "", badRequest("The post_logout_redirect_uri is not a URI that a browser can be sent to.")
+// usedBy returns the one client in the audience of a hint that uses the session in which the hint was issued,
+// empty where there is none, or more.
+func (a *Adapter) usedBy(ctx context.Context, hint *IDTokenHint) (client string, err error) {
+	if hint.SessionID == "" || ticketstore.CheckID("sid", hint.SessionID) != nil {
+		return "", nil
 	}
-	if parameters.Has("state") {
-		state := url.Values{"state": {parameters.Get("state")}}.Encode()
-		if uri.RawQuery != "" {
-			state = uri.RawQuery + "&" + state
+	detail, err := a.config.Backend.Tickets().Find(ctx, hint.SessionID)
+	switch {
+	case errors.Is(err, ticketstore.ErrNotFound):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("hostadapter: reading a session: %w", err)
+	case detail.SubjectID != hint.Subject:
+		return "", nil
+	}
+	for i := range detail.Clients {
+		if id := detail.Clients[i].ClientID; slices.Contains(hint.Audience, id) {
+			if client != "" {
+				return "", nil
+			}
+			client = id
 		}
-		uri.RawQuery = state
 	}
-	return uri.String(), nil
+	return client, nil
+}
+
+// withState adds the state to the URI's query as it is.
+func withState(target string, parameters url.Values) string {
+	if !parameters.Has("state") {
+		return target
+	}
+	state := url.Values{"state": {parameters.Get("state")}}.Encode()
+	uri, err := url.Parse(target)
+	if err != nil {
+		return target // it was validated
+	}
+	if uri.RawQuery != "" {
+		state = uri.RawQuery + "&" + state
+	}
+	uri.RawQuery = state
+	return uri.String()
 }
 
 // matches reports whether the hint belongs to the session, so that nobody need be asked.

@@ -31,8 +31,8 @@ const (
 )
 
 // EndSession returns the end-session endpoint of OpenID Connect RP-Initiated Logout 1.0, for GET and POST. It
-// signs the browser out and sends it to the post_logout_redirect_uri, which must be registered for the client
-// of the id_token_hint or client_id. Without a hint that belongs to the browser's session the user is asked
+// signs the browser out and sends it to the post_logout_redirect_uri, if that is registered for the client of
+// the id_token_hint or client_id. Without a hint that belongs to the browser's session the user is asked
 // first. A browser that brings no cookie, as one that keeps it from requests that come from other sites, is
 // signed out of the session that the hint was issued in.
 //
@@ -73,8 +73,13 @@ func (a *Adapter) endSession(w http.ResponseWriter, r *http.Request) error {
 	if _, present := a.readCookies(r); !present && r.Method == http.MethodPost {
 		// A SameSite cookie does not come with a POST from another site, but it does with the GET that
 		// follows.
-		return a.sendOn(w, request)
+		return a.sendOn(w, r, request)
 	}
+	return a.judge(w, r, request)
+}
+
+// judge signs out where the request may, or asks the user.
+func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequest) error {
 	all, err := a.present(r)
 	if err != nil {
 		return err
@@ -147,11 +152,10 @@ func (a *Adapter) finish(
 		ClientID: request.ClientID, UILocales: request.Locales,
 	}
 	switch {
-	case len(frames) > 0:
-		done.Kind = LogoutFrames
-		done.Frames = frames
-		done.Continue = request.Redirect
-		done.Wait = a.config.Logout.FrontChannelWait
+	case len(frames) > 0 || len(request.Redirect) > maxLocation:
+		// An address too long for a header goes into the page.
+		done.Kind, done.Frames, done.Continue, done.Wait = LogoutFrames, frames, request.Redirect,
+			a.config.Logout.FrontChannelWait
 	case request.Redirect != "":
 		// Registered for the client, or sealed by us.
 		w.Header().Set("Location", request.Redirect)
@@ -162,12 +166,27 @@ func (a *Adapter) finish(
 	return nil
 }
 
+// maxLocation bounds what goes into a Location: many proxies take 4 KiB of headers of an answer, and answer
+// 502 for more.
+const maxLocation = 2 << 10
+
 // sendOn repeats a POST without cookie as a GET. Its parameters go sealed: an ID token has no place in an
-// address.
-func (a *Adapter) sendOn(w http.ResponseWriter, request *endRequest) error {
+// address. Where they are too long for one, the browser gets a form, which it sends from this site.
+func (a *Adapter) sendOn(w http.ResponseWriter, r *http.Request, request *endRequest) error {
 	sealed, err := a.sealRequest(resumePurpose, request)
 	if err != nil {
 		return err
+	}
+	if len(sealed) > maxLocation {
+		if sealed, err = a.sealRequest(confirmPurpose, request); err != nil {
+			return err
+		}
+		a.showPage(w, r, &LogoutPage{
+			Kind: LogoutConfirm, Status: http.StatusOK, Title: "Sign out?",
+			Text:     "Please confirm that you want to sign out.",
+			ClientID: request.ClientID, UILocales: request.Locales, Confirm: sealed,
+		})
+		return nil
 	}
 	// Relative, so that it also holds behind a proxy that strips a prefix.
 	w.Header().Set("Location", "?"+url.Values{paramResume: {sealed}}.Encode())
@@ -201,6 +220,9 @@ func (a *Adapter) askFirst(
 func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed string) error {
 	secrets, _ := a.readCookies(r)
 	request, unreadable := a.openRequest(confirmPurpose, sealed)
+	if unreadable == nil && len(request.For) == 0 && a.now().Unix() < request.Until {
+		return a.judge(w, r, request) // a form of sendOn
+	}
 	if len(secrets) == 0 || unreadable != nil {
 		// Signed out meanwhile, or a form from another site, with which a SameSite cookie does not come:
 		// nothing that it asks for is to be trusted, and nothing known of the session. The GET that follows
@@ -225,11 +247,17 @@ func (a *Adapter) confirmed(w http.ResponseWriter, r *http.Request, sealed strin
 func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err error) {
 	var wrong badRequest
 	if errors.As(err, &wrong) {
-		a.showPage(w, r,
-			&LogoutPage{
-				Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible",
-				Text: wrong.Error(),
-			})
+		page := &LogoutPage{
+			Kind: LogoutProblem, Status: http.StatusBadRequest, Title: "Not possible", Text: wrong.Error(),
+		}
+		// Whatever is wrong, a user who wants to sign out can (section 4).
+		if all, err := a.present(r); err == nil {
+			if current := askedAbout(all); current != nil {
+				request := &endRequest{For: current.record.Key[:]}
+				page.Confirm, _ = a.sealRequest(confirmPurpose, request)
+			}
+		}
+		a.showPage(w, r, page)
 		return
 	}
 	if suppressed, ok := a.signOuts.Allow(a.now()); ok {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -26,7 +27,8 @@ func fuzzed(f *testing.F) *Adapter {
 	}
 	return &Adapter{ring: ring, config: Config{
 		Cookie: CookieConfig{Name: "__Host-sid"}, Issuer: "https://op.example", Clients: clients,
-		Now: func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
+		Now:    func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) },
+		Logger: slog.New(slog.DiscardHandler),
 	}}
 }
 

@@ -24,7 +24,7 @@ const (
 	LogoutConfirm LogoutPageKind = "confirm"
 	// LogoutDone says that the user is signed out.
 	LogoutDone LogoutPageKind = "done"
-	// LogoutFrames says so too, and holds the frames in which clients clear their cookies.
+	// LogoutFrames says so too, holds the frames in which clients clear their cookies, if any, and goes on.
 	LogoutFrames LogoutPageKind = "frames"
 	// LogoutProblem says what is wrong with the request, or that the store is unavailable.
 	LogoutProblem LogoutPageKind = "problem"
@@ -47,7 +47,7 @@ type LogoutPage struct {
 	// section 2).
 	UILocales []string
 	// Confirm is the value of the field "confirm" of a form that is posted to the same address, for
-	// LogoutConfirm.
+	// LogoutConfirm. A LogoutProblem has it too where somebody is signed in, who can sign out all the same.
 	Confirm string
 	// Frames are the addresses of the frames, for LogoutFrames.
 	Frames []string
@@ -62,8 +62,7 @@ type LogoutPage struct {
 // wants a link whose attributes are id="continue", href={{.Continue}} and data-wait={{.Wait.Milliseconds}}.
 // It is all that the page's policy lets run, between <script> and </script> and unchanged. A browser that
 // runs none is taken on by LogoutPage.Refresh.
-const LogoutScript = `{const link=document.getElementById("continue");` +
-	`if(link){const go=()=>location.replace(link.href);` +
+const LogoutScript = `{const link=document.getElementById("continue");if(link){const go=()=>location.replace(link.href);` +
 	`setTimeout(go,Number(link.dataset.wait));addEventListener("load",go)}}`
 
 // Refresh is the content of <meta http-equiv="refresh"> within <noscript> in the page's head, which takes a
@@ -75,14 +74,10 @@ func (p *LogoutPage) Refresh() string {
 	return fmt.Sprintf("%d;url=%s", int(math.Ceil(p.Wait.Seconds())), p.Continue)
 }
 
-const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem 2rem;` +
-	`font:16px/1.5 system-ui,sans-serif;` +
-	`background:light-dark(#f3f4f7,#101318);color:light-dark(#1b1f27,#e8eaee)}main{max-width:26rem;` +
-	`margin:auto;padding:2rem;border-radius:.9rem;` +
-	`background:light-dark(#fff,#191d25);border:1px solid light-dark(#d9dde4,#323946)}h1{margin:0 0 .5rem;` +
-	`font-size:1.5rem}p{overflow-wrap:anywhere}` +
-	`button{padding:.6rem 1.2rem;border:0;border-radius:.5rem;font:inherit;font-weight:600;` +
-	`background:light-dark(#3b5bdb,#8fa7ff);` +
+const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem 2rem;font:16px/1.5 system-ui,sans-serif;` +
+	`background:light-dark(#f3f4f7,#101318);color:light-dark(#1b1f27,#e8eaee)}main{max-width:26rem;margin:auto;padding:2rem;border-radius:.9rem;` +
+	`background:light-dark(#fff,#191d25);border:1px solid light-dark(#d9dde4,#323946)}h1{margin:0 0 .5rem;font-size:1.5rem}p{overflow-wrap:anywhere}` +
+	`button{padding:.6rem 1.2rem;border:0;border-radius:.5rem;font:inherit;font-weight:600;background:light-dark(#3b5bdb,#8fa7ff);` +
 	`color:light-dark(#fff,#10131a);cursor:pointer}iframe{display:none}`
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
@@ -90,21 +85,18 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"address": func(uri string) template.URL { return template.URL(uri) }, //nolint:gosec // checked before
 }).Parse(`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Title}}</title>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title>
 {{with .Refresh}}<noscript><meta http-equiv="refresh" content="{{.}}"></noscript>
 {{end}}<style>` + pageStyle + `</style></head>
 <body>
 <main>
 <h1>{{.Title}}</h1>
 <p>{{.Text}}</p>
-{{if .Confirm}}<form method="post"><input type="hidden" name="confirm" value="{{.Confirm}}">
-<button type="submit">Sign out</button></form>
-{{end}}{{if .Continue}}<p>
-<a id="continue" href="{{address .Continue}}" data-wait="{{.Wait.Milliseconds}}">Continue</a></p>
+{{if .Confirm}}<form method="post"><input type="hidden" name="confirm" value="{{.Confirm}}"><button type="submit">Sign out</button></form>
+{{end}}{{if .Continue}}<p><a id="continue" href="{{address .Continue}}" data-wait="{{.Wait.Milliseconds}}">Continue</a></p>
 {{end}}</main>
 {{range .Frames}}<iframe src="{{.}}" sandbox="allow-scripts allow-same-origin" title="Signing out"></iframe>
-{{end}}{{if .Frames}}<script>` + LogoutScript + `</script>
+{{end}}{{if or .Frames .Continue}}<script>` + LogoutScript + `</script>
 {{end}}</body>
 </html>
 `))
@@ -135,8 +127,8 @@ var (
 // showPage answers with a page, the host's or our own.
 func (a *Adapter) showPage(w http.ResponseWriter, r *http.Request, content *LogoutPage) {
 	policy := pagePolicy
-	if len(content.Frames) > 0 {
-		policy += scriptSource + "; frame-src " + strings.Join(origins(content.Frames), " ")
+	if content.Kind == LogoutFrames {
+		policy += scriptSource + frameSource(content.Frames)
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
@@ -148,6 +140,27 @@ func (a *Adapter) showPage(w http.ResponseWriter, r *http.Request, content *Logo
 	header.Set("Content-Security-Policy", policy+styleSource)
 	w.WriteHeader(content.Status)
 	_ = pageTemplate.Execute(w, content)
+}
+
+// maxFrameSource bounds the origins in the policy, as maxLocation does an address.
+const maxFrameSource = 1 << 10
+
+// frameSource returns the directive that lets the frames be loaded: their origins, or their schemes where
+// those are too many for a header. Frames are those that we write: the page runs no other script.
+func frameSource(frames []string) string {
+	if len(frames) == 0 {
+		return ""
+	}
+	sources := origins(frames)
+	if list := strings.Join(sources, " "); len(list) <= maxFrameSource {
+		return "; frame-src " + list
+	}
+	for i, origin := range sources {
+		scheme, _, _ := strings.Cut(origin, ":")
+		sources[i] = scheme + ":"
+	}
+	slices.Sort(sources)
+	return "; frame-src " + strings.Join(slices.Compact(sources), " ")
 }
 
 // origins returns the origins of addresses, each once.

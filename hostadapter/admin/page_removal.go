@@ -132,7 +132,11 @@ type removalPage struct {
 // removalPage asks, or removes: after either it shows what was counted.
 func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	first := r.Method != http.MethodPost
-	values, err := r.URL.Query(), error(nil)
+	// What cannot be read is refused: without it the form would stand for more sessions than were named.
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badBody("The query cannot be read.")
+	}
 	if !first {
 		values, err = readForm(w, r)
 	}

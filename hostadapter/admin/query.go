@@ -130,10 +130,14 @@ func (p *parameters) order() ticketstore.Order {
 // pageParameters are known to every route that answers page by page.
 var pageParameters = []string{"order", "count_requested", "results_token", "request_prior_results"}
 
+// maxLinkToken bounds the token in a link, of which an answer has two.
+const maxLinkToken = 1 << 10
+
 // writeLinks adds the links to the neighbouring pages (RFC 8288). They are relative to the address of the
-// request, which a proxy may have changed on its way here. The token carries filter and order.
+// request, which a proxy may have changed on its way here. The token carries filter and order. One that is
+// long, by its filter, is in the body alone: many proxies take 4 KiB of headers of an answer.
 func writeLinks(w http.ResponseWriter, p *parameters, token string, prev, next bool) {
-	if token == "" {
+	if token == "" || len(token) > maxLinkToken {
 		return
 	}
 	query := url.Values{"results_token": {token}}

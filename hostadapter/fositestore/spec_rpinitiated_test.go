@@ -31,7 +31,8 @@ import (
 //	3    no redirect to what is not registered, character by character  3_RegisteredRedirectsOnly
 //	3    no redirect where no client is known to have asked             3_NoRedirectWithoutClient
 //	3    the redirect comes after the clients were notified                 3_RedirectAfterTheNotifications
-//	4    what does not validate is not used                             4_WhatIsWrongIsNotUsed
+//	4    what does not validate is not used                             4_WhatIsWrongIsNotUsed, 3_RegisteredRedirectsOnly
+//	4    it leaves no user signed in without a way on                   4_WhatIsWrongIsNotUsed, 4_ClientThatIsGone
 //	4    a sign-out of nobody is no error                               4_NobodySignedIn
 //
 // That end_session_endpoint uses https (2.1) is up to the issuer that the host has. The rest is for clients.
@@ -264,7 +265,6 @@ func TestRPInitiatedLogout_2_1_Metadata(t *testing.T) {
 func TestRPInitiatedLogout_3_RegisteredRedirectsOnly(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, signsOut)
-	b, r := h.tokens("ann")
 	for _, target := range []string{
 		"https://app.example/bye", bye + "&x=y", bye + "#", bye + "/", strings.ToUpper(bye),
 		"http" + strings.TrimPrefix(bye, "https"),
@@ -273,16 +273,28 @@ func TestRPInitiatedLogout_3_RegisteredRedirectsOnly(t *testing.T) {
 		"https://other.example/bye", "https://evil.example/", "//evil.example/", "javascript:alert(1)",
 		redirectURI,
 	} {
-		for _, by := range []url.Values{{"id_token_hint": {r.str("id_token")}}, {"client_id": {"app"}}} {
-			by.Set("post_logout_redirect_uri", target)
-			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				answer := b.endSession(method, by)
-				answer.must(t, http.StatusBadRequest, "")
-				answer.mustNotRedirect(t)
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			b, r := h.tokens("ann")
+			asked := b.endSession(method,
+				url.Values{"client_id": {"app"}, "post_logout_redirect_uri": {target}})
+			asked.must(t, http.StatusOK, "")
+			asked.mustNotRedirect(t)
+			b.mustBe("ann")
+			answer := b.endSession(method,
+				url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {target}})
+			answer.must(t, http.StatusOK, "")
+			answer.mustNotRedirect(t)
+			b.mustBe("")
+			found := question.FindStringSubmatch(asked.body)
+			if found == nil {
+				t.Fatalf("no question in %s", asked.body)
 			}
+			b.signIn("ann")
+			asked = b.endSession(http.MethodPost, url.Values{"confirm": {found[1]}})
+			asked.mustNotRedirect(t)
 		}
 	}
-	b.mustBe("ann")
+	b, r := h.tokens("ann")
 	b.endSession(http.MethodGet,
 		url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {"com.app:/bye"}}).
 		mustRedirect(t, "com.app:/bye")
@@ -296,7 +308,7 @@ func TestRPInitiatedLogout_3_NoRedirectWithoutClient(t *testing.T) {
 		for _, clientID := range []string{"", "nobody"} {
 			answer := b.endSession(http.MethodGet,
 				url.Values{"client_id": {clientID}, "post_logout_redirect_uri": {bye}})
-			answer.must(t, http.StatusBadRequest, "")
+			answer.must(t, http.StatusOK, "")
 			answer.mustNotRedirect(t)
 		}
 	}
@@ -312,14 +324,16 @@ func TestRPInitiatedLogout_4_WhatIsWrongIsNotUsed(t *testing.T) {
 		"state": {"s"},
 	}
 	for name, value := range map[string]string{
-		"id_token_hint": "x", "client_id": "other", "post_logout_redirect_uri": "https://evil.example/",
-		"state": strings.Repeat("x", 20_000),
+		"id_token_hint": "x", "client_id": "other", "state": strings.Repeat("x", 20_000),
 	} {
 		wrong := again(good)
 		wrong.Set(name, value)
 		answer := b.endSession(http.MethodPost, wrong)
 		answer.must(t, http.StatusBadRequest, "")
 		answer.mustNotRedirect(t)
+		if question.FindString(answer.body) == "" {
+			t.Errorf("%s: a page without a way on: %s", name, answer.body)
+		}
 		twice := again(good)
 		twice.Add(name, good.Get(name))
 		b.endSession(http.MethodPost, twice).must(t, http.StatusBadRequest, "")
@@ -342,5 +356,53 @@ func TestRPInitiatedLogout_4_NobodySignedIn(t *testing.T) {
 		nobody.endSession(http.MethodGet,
 			url.Values{"client_id": {"app"}, "post_logout_redirect_uri": {bye}}).mustRedirect(t, bye)
 		nobody.endSession(http.MethodGet, nil).must(t, http.StatusOK, "")
+	}
+}
+
+// A client that was deleted while its users are signed in.
+func TestRPInitiatedLogout_4_ClientThatIsGone(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, byHint := range []bool{true, false} {
+			h := newHost(t, signsOut)
+			b, r := h.tokens("ann")
+			h.exchange(b.code("client_id", "other"), "as", "other").must(t, http.StatusOK, "")
+			delete(h.memory.Clients, "app")
+			form := url.Values{"client_id": {"app"}, "post_logout_redirect_uri": {bye}}
+			if byHint {
+				form = url.Values{"id_token_hint": {r.str("id_token")}, "post_logout_redirect_uri": {bye}}
+			}
+			answer := b.endSession(method, form)
+			answer.mustNotRedirect(t)
+			found := question.FindStringSubmatch(answer.body)
+			if found == nil {
+				t.Fatalf("%s: %d %s, want the question", method, answer.status, answer.body)
+			}
+			b.endSession(http.MethodPost, url.Values{"confirm": {found[1]}}).mustNotRedirect(t)
+			b.mustBe("")
+		}
+	}
+}
+
+// OpenID Connect Core 1.0, section 2: an ID token for the client and for others, an API of its own among
+// them.
+func TestRPInitiatedLogout_2_HintForSeveral(t *testing.T) {
+	t.Parallel()
+	for name, audience := range map[string][]string{
+		"an API": {"https://api.example/", "app"}, "another client": {"other", "app"},
+		"a client twice": {"app", "app"},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			h := newHost(t, signsOut)
+			b, _ := h.tokens("ann")
+			hint := h.hint(h.sid("ann"), map[string]any{"aud": audience})
+			answer := b.endSession(method,
+				url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}, "state": {"a;b"}})
+			if answer.status != http.StatusSeeOther {
+				t.Errorf("%s: %d %s", name, answer.status, answer.body)
+			}
+			answer.mustRedirect(t, bye+"&state=a%3Bb")
+			b.mustBe("")
+		}
 	}
 }

@@ -463,3 +463,43 @@ func TestBulkRetryOverHTTP(t *testing.T) {
 		t.Errorf("%d notifications of another client sent again, want none", counted.Queued)
 	}
 }
+
+// A DELETE of a session that has ended revokes the offline tokens that outlived it, and says so. The next one
+// finds nothing.
+func TestDeleteOfAnEndedSessionWithOfflineTokens(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	sid := s.signIn("ann", "shop")
+	now := time.Now().UTC()
+	_, err := s.engine.Grants().Apply(s.t.Context(), &grantstore.Batch{
+		OperationID: "offline", Use: &grantstore.Use{SessionID: sid, ClientID: "shop"},
+		Store: []grantstore.Grant{{
+			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("offline")},
+			RequestID: "offline", SubjectID: "ann", SessionID: sid, ClientID: "shop", Created: now,
+			Expires: now.Add(time.Hour), Offline: true, Data: []byte("SEALED"),
+		}},
+	}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.engine.Logout().End(t.Context(), &logout.Ending{
+		OperationID: "sign-out", SubjectID: "ann", SessionID: sid, Reason: logout.UserLogout,
+		KeepOffline: true, KeepConsents: true,
+	}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := "/sessions/" + url.PathEscape(sid)
+	response, body := s.call(http.MethodDelete, target, "")
+	var result struct {
+		SessionsRemoved int `json:"sessions_removed"`
+		GrantsRevoked   int `json:"grants_revoked"`
+	}
+	if response.StatusCode != http.StatusOK || json.Unmarshal(body, &result) != nil ||
+		result.SessionsRemoved != 0 || result.GrantsRevoked != 1 {
+		t.Errorf("DELETE answered %d %s; want 200, no session and one grant", response.StatusCode, body)
+	}
+	if response, body := s.call(http.MethodDelete, target, ""); response.StatusCode != http.StatusNotFound {
+		t.Errorf("the second DELETE answered %d %s, want 404", response.StatusCode, body)
+	}
+}

@@ -215,7 +215,8 @@ func (m *mount) deleteSession(w http.ResponseWriter, r *http.Request, audit *aud
 	if err != nil {
 		return err
 	}
-	if result.SessionsRemoved == 0 {
+	// A session that has ended has its ended record, and maybe offline tokens that this revokes.
+	if result.SessionsRemoved+result.GrantsRevoked+result.ConsentsRevoked+result.NotificationsQueued == 0 {
 		return ticketstore.ErrNotFound
 	}
 	writeResult(w, audit, result)

@@ -97,8 +97,12 @@ func settle(ctx context.Context, config *fosite.Config) {
 // own store.
 func (s *Sessions) Store() *Store { return s.store }
 
-// Provider decorates what compose returned. Use it wherever the server used fosite's.
+// Provider decorates what compose returned. Use it wherever the server used fosite's. It panics where a handler keeps its grants in another store
+// than Store, or one of Wrap: tokens there would outlive a session that was removed.
 func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
+	if err := s.checkComposition(provider); err != nil {
+		panic(err)
+	}
 	if issuesJWT(s.fosite) {
 		s.store.tie.Logger().InfoContext(context.Background(),
 			"access tokens are JWTs: resource servers that check them by themselves accept them until "+

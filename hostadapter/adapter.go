@@ -151,13 +151,12 @@ func (a *Adapter) warnOfLimits(ctx context.Context) {
 	}
 }
 
-// noteServing asks a backend that has just come to serve what it is, for those who read of it.
+// noteServing asks a backend that has just come to serve for its description, for BackendStatus.
 func (a *Adapter) noteServing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	if err := a.checkBackend(ctx); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that serves now could not be asked what it is", "error",
-			err)
+		a.config.Logger.WarnContext(ctx, "the backend that serves now could not be described", "error", err)
 		return
 	}
 	a.warnOfLimits(ctx)

@@ -124,8 +124,8 @@ type LifetimeConfig struct {
 	// DefaultRenewEvery when zero, or half of IdleTimeout where that is less.
 	RenewEvery time.Duration
 	// CoordinateClients extends sessions while their clients refresh, have tokens introspected or ask for
-	// userinfo, and ends their offline refresh tokens with the session, unless a client has a setting of its own
-	// (logout.Client.Coordinate).
+	// userinfo, and ends their offline refresh tokens with the session, unless a client has a setting of its
+	// own (logout.Client.Coordinate).
 	CoordinateClients bool
 	// MaxSessions bounds the live sessions of one subject. 0: no limit. A sign-in above it ends the oldest
 	// ones, or, with RefuseSignIn, fails with ticketstore.ErrTooManySessions.

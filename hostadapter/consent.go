@@ -263,9 +263,8 @@ func (c *Consents) seal(
 		return nil, err
 	}
 	if len(plain)+sealOverhead > grantstore.MaxData {
-		return nil,
-			ticketstore.Invalidf("scopes", "are longer than a consent of %d bytes can hold",
-				grantstore.MaxData)
+		return nil, ticketstore.Invalidf("scopes",
+			"are longer than a consent of %d bytes can hold", grantstore.MaxData)
 	}
 	grant := &grantstore.Grant{
 		Ref: consentRef(subjectID, clientID), SubjectID: subjectID, ClientID: clientID, Created: now,

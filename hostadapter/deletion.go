@@ -62,8 +62,8 @@ func (a *Adapter) DeleteUser(ctx context.Context, subjectID string) (*UserDeleti
 	if err := deletion.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated}); err != nil {
 		return nil, err
 	}
-	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID, "sessions_removed",
-		deletion.Sessions,
+	a.config.Logger.InfoContext(ctx, "user deleted", "subject_id", subjectID,
+		"sessions_removed", deletion.Sessions,
 		"grants_revoked", deletion.Tokens, "consents_revoked", deletion.Consents, "notifications_queued",
 		deletion.Notifications)
 	return deletion, nil

@@ -261,8 +261,8 @@ func (a *Adapter) endSessionFailed(w http.ResponseWriter, r *http.Request, err e
 		return
 	}
 	if suppressed, ok := a.signOuts.Allow(a.now()); ok {
-		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err, "lines_suppressed",
-			suppressed)
+		a.config.Logger.ErrorContext(r.Context(), "sign-out failed", "error", err,
+			"lines_suppressed", suppressed)
 	}
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 	a.showPage(w, r, &LogoutPage{

@@ -84,14 +84,14 @@ func (s *eventStream) publish(event Event) {
 func (s *eventStream) hand(line *eventLine, event Event) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			s.logger.ErrorContext(s.base, "subscriber panicked", "subscriber",
-				fmt.Sprintf("%T", line.subscriber), "event", event.Name(),
+			s.logger.ErrorContext(s.base, "subscriber panicked",
+				"subscriber", fmt.Sprintf("%T", line.subscriber), "event", event.Name(),
 				"panic", fmt.Sprint(problem))
 		}
 	}()
 	if dropped := line.dropped.Swap(0); dropped > 0 {
-		s.logger.WarnContext(s.base, "subscriber was too slow and missed events", "subscriber",
-			fmt.Sprintf("%T", line.subscriber), "missed", dropped)
+		s.logger.WarnContext(s.base, "subscriber was too slow and missed events",
+			"subscriber", fmt.Sprintf("%T", line.subscriber), "missed", dropped)
 	}
 	line.subscriber.Receive(s.base, event)
 }

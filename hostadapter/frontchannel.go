@@ -28,8 +28,8 @@ func (a *Adapter) FrontChannelURLs(ctx context.Context, sessionID string) ([]str
 		address, err := a.frontChannelURL(ctx, detail.Clients[i].ClientID, &detail.Session)
 		if err != nil {
 			// One client's settings are no reason not to sign out.
-			a.config.Logger.WarnContext(ctx, "client is not notified by front channel", "client_id",
-				detail.Clients[i].ClientID, "error", err)
+			a.config.Logger.WarnContext(ctx, "client is not notified by front channel",
+				"client_id", detail.Clients[i].ClientID, "error", err)
 			continue
 		}
 		if address != "" {

@@ -76,8 +76,8 @@ func (o *Operations) RemoveGrants(ctx context.Context, removal GrantRemoval) (*G
 		}
 	}
 	f := removal.Filter
-	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID, "session_id",
-		f.SessionID, "client_id", f.ClientID,
+	o.adapter.config.Logger.InfoContext(ctx, "grants removed", "subject_id", f.SubjectID,
+		"session_id", f.SessionID, "client_id", f.ClientID,
 		"type", string(f.Type), "reason", removal.Reason, "grants_revoked", total.GrantsRevoked,
 		"consents_revoked", total.ConsentsRevoked)
 	return total, nil

@@ -86,8 +86,8 @@ func (a *Adapter) RemoveSessions(ctx context.Context, removal SessionRemoval) (*
 		return nil, fmt.Errorf("hostadapter: removing sessions: %w", err)
 	}
 	if result.JobID != "" {
-		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID, "client_ids",
-			removal.ClientIDs,
+		a.config.Logger.InfoContext(ctx, "removal of all sessions begun", "job", result.JobID,
+			"client_ids", removal.ClientIDs,
 			"reason", removal.Reason)
 		return result, nil
 	}

@@ -45,9 +45,8 @@ func (m *Metadata) MergeInto(document any) (map[string]any, error) {
 		return nil, err
 	}
 	if issuer := merged["issuer"]; issuer != m.issuer {
-		return nil,
-			fmt.Errorf("hostadapter: %w",
-				ticketstore.Invalidf("issuer", "of the discovery document is not Config.Issuer"))
+		err := ticketstore.Invalidf("issuer", "of the discovery document is not Config.Issuer")
+		return nil, fmt.Errorf("hostadapter: %w", err)
 	}
 	maps.Copy(merged, ours)
 	if claims, ok := merged["claims_supported"].([]any); ok && !slices.Contains(claims, any("sid")) {

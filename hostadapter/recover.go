@@ -33,8 +33,8 @@ func (a *Adapter) openBackend(ctx context.Context) (err error) {
 				continue
 			}
 			if closeErr := backend.Close(); closeErr != nil {
-				a.config.Logger.WarnContext(ctx, "backend did not close well", "backend", name, "error",
-					closeErr)
+				a.config.Logger.WarnContext(ctx, "backend did not close well", "backend", name,
+					"error", closeErr)
 			}
 		}
 	}()

@@ -146,8 +146,8 @@ func (a *Adapter) endExpired(ctx context.Context, sessionID string) {
 		CoordinatedOnly:  a.config.Expiry.Notify == CoordinatingClients,
 	})
 	if err != nil {
-		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it", "session_id",
-			sessionID, "error", err)
+		a.config.Logger.WarnContext(ctx, "expired session was not ended, the sweep will do it",
+			"session_id", sessionID, "error", err)
 	}
 }
 

@@ -61,8 +61,8 @@ func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identi
 	}
 	a.writeCookie(w, cookie, record)
 	a.holder(r.Context()).set(session, &cookie)
-	a.config.Logger.InfoContext(r.Context(), "signed in", "session_id", session.SessionID, "subject_id",
-		session.SubjectID)
+	a.config.Logger.InfoContext(r.Context(), "signed in", "session_id", session.SessionID,
+		"subject_id", session.SubjectID)
 	return session, nil
 }
 
@@ -192,8 +192,8 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		})
 	}
 	if len(ended) > 0 {
-		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another", "subject_id",
-			fresh.SubjectID, "session_ids", ended)
+		a.config.Logger.InfoContext(ctx, "sessions ended to make room for another",
+			"subject_id", fresh.SubjectID, "session_ids", ended)
 	}
 	return err
 }

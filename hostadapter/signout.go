@@ -37,8 +37,8 @@ func (a *Adapter) signOut(ctx context.Context, record *ticketstore.Session) (*lo
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: signing out: %w", err)
 	}
-	a.config.Logger.InfoContext(ctx, "signed out", "session_id", record.SessionID, "subject_id",
-		record.SubjectID,
+	a.config.Logger.InfoContext(ctx, "signed out", "session_id", record.SessionID,
+		"subject_id", record.SubjectID,
 		"notifications_queued", result.NotificationsQueued)
 	return result, nil
 }

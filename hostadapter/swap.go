@@ -239,8 +239,8 @@ func (a *Adapter) runSwap(
 	case <-time.After(leaveTimeout):
 	}
 	if err := old.Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that was replaced did not close well", "backend",
-			move.SourceName, "error", err)
+		a.config.Logger.WarnContext(ctx, "the backend that was replaced did not close well",
+			"backend", move.SourceName, "error", err)
 	}
 	return nil
 }
@@ -274,8 +274,8 @@ func (a *Adapter) report(state *SwapState, p transfer.Progress) {
 	}
 	a.swaps.mu.Unlock()
 	if before != p.Phase {
-		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From, "to",
-			state.To, "phase", p.Phase,
+		a.config.Logger.InfoContext(context.Background(), "swap", "swap", state.ID, "from", state.From,
+			"to", state.To, "phase", p.Phase,
 			"records", p.Total, "copied", p.Copied, "changed", p.Changed, "held", p.Held.String())
 	}
 }

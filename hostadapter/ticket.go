@@ -59,9 +59,8 @@ func (a *Adapter) sealTicket(record *ticketstore.Session, properties map[string]
 		return nil, fmt.Errorf("hostadapter: sealing a ticket: %w", err)
 	}
 	if len(plain)+sealOverhead > ticketstore.MaxTicket {
-		return nil,
-			ticketstore.Invalidf("properties", "are larger than a ticket of %d bytes can hold",
-				ticketstore.MaxTicket)
+		return nil, ticketstore.Invalidf("properties",
+			"are larger than a ticket of %d bytes can hold", ticketstore.MaxTicket)
 	}
 	return a.ring.seal(ticketPurpose, ticketID(record), plain), nil
 }

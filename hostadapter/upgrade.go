@@ -29,8 +29,8 @@ func (o *Operations) Upgrade(ctx context.Context, name string) (id string, err e
 	}
 	serving := o.adapter.backends.name()
 	if _, found := o.adapter.config.Swap.Backends[serving]; !found {
-		return "",
-			fmt.Errorf("%w: %q is not among Backends, so that it could not come back", ErrSwap, serving)
+		return "", fmt.Errorf("%w: %q is not among Backends, so that it could not come back",
+			ErrSwap, serving)
 	}
 	_, state, err := o.adapter.begin(name, true)
 	if err != nil {
@@ -64,8 +64,8 @@ func (a *Adapter) runUpgrade(state *SwapState, storeID string) error {
 	began := time.Now()
 	a.backends.hold(callsTimeout)
 	if err := a.backends.serving().Close(); err != nil {
-		a.config.Logger.WarnContext(ctx, "the backend that is replaced did not close well", "backend",
-			state.From, "error", err)
+		a.config.Logger.WarnContext(ctx, "the backend that is replaced did not close well",
+			"backend", state.From, "error", err)
 	}
 	next, err := a.openUpgrade(ctx, state.To, storeID)
 	name := state.To
@@ -112,8 +112,8 @@ func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.
 		if err == nil {
 			return backend
 		}
-		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying", "backend",
-			name, "error", err)
+		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying",
+			"backend", name, "error", err)
 		a.swaps.mu.Lock()
 		closed := a.swaps.closed
 		a.swaps.mu.Unlock()

@@ -71,14 +71,14 @@ func logoutTokenOf(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 func (d *demoClient) endByToken(ctx context.Context, provider *oidc.Provider, raw string) error {
-	token, err := d.tokens.verify(ctx, provider.Verifier(&oidc.Config{ClientID: d.id, Now: d.now}), raw,
-		d.now())
+	verifier := provider.Verifier(&oidc.Config{ClientID: d.id, Now: d.now})
+	token, err := d.tokens.verify(ctx, verifier, raw, d.now())
 	if err != nil {
 		return err
 	}
 	count := d.sessions.end(token.Subject, token.SessionID, byLogoutToken, d.now())
-	d.logger.InfoContext(ctx, "logout token ended local sessions", "session_id", token.SessionID, "sessions",
-		count)
+	d.logger.InfoContext(ctx, "logout token ended local sessions",
+		"session_id", token.SessionID, "sessions", count)
 	return nil
 }
 

@@ -73,8 +73,8 @@ func readRecords(path, list string) ([]record, *problems, error) {
 		return nil, nil, syntaxError(path, raw, decoder.InputOffset(), err)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, nil,
-			fmt.Errorf("%s:%d: has more after the array", path, lineOf(raw, decoder.InputOffset()))
+		line := lineOf(raw, decoder.InputOffset())
+		return nil, nil, fmt.Errorf("%s:%d: has more after the array", path, line)
 	}
 	return records, p, nil
 }

@@ -44,10 +44,11 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc(pathRevoke, p.revoke).Methods(http.MethodPost)
 	router.HandleFunc(pathUserInfo, p.userInfo).Methods(http.MethodGet, http.MethodPost)
 	router.HandleFunc(pathJWKS, p.jwks).Methods(http.MethodGet, http.MethodHead)
-	router.HandleFunc("/.well-known/openid-configuration", p.discovery).Methods(http.MethodGet,
-		http.MethodHead)
-	router.HandleFunc("/.well-known/oauth-authorization-server", p.discovery).Methods(http.MethodGet,
-		http.MethodHead)
+	for _, path := range []string{
+		"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",
+	} {
+		router.HandleFunc(path, p.discovery).Methods(http.MethodGet, http.MethodHead)
+	}
 	router.PathPrefix("/static/").Handler(staticHandler()).Methods(http.MethodGet, http.MethodHead)
 	router.MethodNotAllowedHandler = methodNotAllowed(router)
 	router.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {

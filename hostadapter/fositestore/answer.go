@@ -53,8 +53,8 @@ func (p *Provider) answer(ctx context.Context, c *carrier, at endpoint, err erro
 			WithHint("The authorization is not bound to a session: sign the user in with SignIn, below the " +
 				"session middleware.")
 	case errors.Is(err, ticketstore.ErrTooManyClients):
-		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err, "most",
-			ticketstore.MaxClients)
+		p.store.tie.Logger().WarnContext(ctx, "authorization was refused", "error", err,
+			"most", ticketstore.MaxClients)
 		return fosite.ErrInvalidRequest.WithWrap(err).
 			WithHint("The user's session is used by as many clients as it may: sign out and in again to " +
 				"use others.")

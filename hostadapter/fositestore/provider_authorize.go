@@ -79,9 +79,8 @@ func (p *Provider) NewAuthorizeResponse(
 	if c.marked && len(request.GetRequestedScopes()) > 0 && len(request.GetGrantedScopes()) == 0 {
 		// Consent was asked for on another page, and what came of it is lost: the token would be good for
 		// nothing.
-		return nil,
-			fosite.ErrConsentRequired.WithHint("None of the requested scopes was granted when the request " +
-				"came back.")
+		return nil, fosite.ErrConsentRequired.WithHint(
+			"None of the requested scopes was granted when the request came back.")
 	}
 	sid, err := p.bind(ctx, c, request, session)
 	if err != nil {

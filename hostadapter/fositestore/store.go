@@ -100,9 +100,8 @@ func (s *Store) get(ctx context.Context, t grantstore.Type, handle string) (*row
 		return nil, err
 	}
 	if issuer := r.issuer(); err == nil && issuer != "" && !s.tie.ServesIssuer(issuer) {
-		return nil,
-			fosite.ErrNotFound.WithWrap(fmt.Errorf("%s: its session is of the issuer %q, which is none of "+
-				"this server's", t, issuer))
+		return nil, fosite.ErrNotFound.WithWrap(
+			fmt.Errorf("%s: its session is of the issuer %q, which is none of this server's", t, issuer))
 	}
 	if c != nil && err == nil {
 		c.keep(append([]*row{r}, r.related...)...)

@@ -50,9 +50,8 @@ func (s *Store) GetAuthorizeCodeSession(
 		return nil, fosite.ErrNotFound
 	case !used:
 		if !r.isOf(s.tie.Issuer()) {
-			return nil,
-				fosite.ErrNotFound.WithWrap(fmt.Errorf("the code's session is of the former issuer %q",
-					r.issuer()))
+			return nil, fosite.ErrNotFound.WithWrap(
+				fmt.Errorf("the code's session is of the former issuer %q", r.issuer()))
 		}
 		if err := s.checkWhole(ctx, r); err != nil {
 			return nil, err

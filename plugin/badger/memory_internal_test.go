@@ -74,6 +74,7 @@ func TestTablesAreOfOneSizeOnEveryLevel(t *testing.T) {
 	t.Parallel()
 	settings := Settings{MemoryMiB: MinMemoryMiB}
 	options := settings.budget().apply(badger.DefaultOptions(t.TempDir()).WithLogger(nil).WithCompression(options.None))
+	options = options.WithMemTableSize(2 << 20).WithValueThreshold(64 << 10) // more tables than level 0 may keep
 	db, err := badger.Open(options)
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (c *closing) work(clients []usedClient) []usedClient {
 		return clients
 	}
 	return slices.DeleteFunc(slices.Clone(clients), func(client usedClient) bool {
-		return client.use.Detached || !rules.Names(c.ending, client.id)
+		return !rules.Touches(c.ending, client.id, client.use)
 	})
 }
 

@@ -100,11 +100,16 @@ func notify(
 	return n
 }
 
+// Touches reports whether an ending that keeps a session does anything of a client.
+func Touches(e *logout.Ending, client string, use *records.ClientUse) bool {
+	return !use.GetDetached() && Names(e, client)
+}
+
 // Keep changes the row of a client of a session that an ending keeps, and reports whether it did: its tokens
 // are revoked by a higher token number (rule 1), and a client that was named and has heard of it is detached
 // (rule 6).
 func Keep(e *logout.Ending, client string, use *records.ClientUse) bool {
-	if use.GetDetached() || !Names(e, client) {
+	if !Touches(e, client, use) {
 		return false
 	}
 	use.LastEnding = e.OperationID

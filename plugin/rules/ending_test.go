@@ -258,6 +258,9 @@ func TestRevokeSurvivors(t *testing.T) {
 		"of one client": {
 			logout.Ending{ClientIDs: []string{"a"}}, []records.Survivors{nothing, offline},
 		},
+		"of the other client": {
+			logout.Ending{ClientIDs: []string{"b"}}, []records.Survivors{all, nothing},
+		},
 		"of another subject":         {logout.Ending{SubjectID: "bob"}, nil},
 		"tokens are kept":            {logout.Ending{KeepTokens: true}, nil},
 		"offline access is kept":     {logout.Ending{KeepOffline: true}, nil},

@@ -92,6 +92,13 @@ var settleCases = []world.Case{
 		}
 		w.Same(w.Notification(s, "mail"), before, "the notification")
 	}},
+	{Name: "a refused notification has no second delivery to come", Run: func(w *world.World) {
+		s := w.SignIn("ann")
+		w.Uses(s, "mail")
+		w.End(logout.Ending{SessionID: s.SessionID})
+		w.Settle(w.ClaimOne(), logout.Outcome{State: logout.Refused, LastError: "answered 400"})
+		w.At(w.Notification(s, "mail").Again, time.Time{}, "Again of a client that used the session lately")
+	}},
 	{Name: "a late answer under the current claim counts", Run: func(w *world.World) {
 		s := endUsed(w, "mail")
 		d := w.ClaimOne()

@@ -113,6 +113,19 @@ var survivorCases = []world.Case{
 		access, refresh := exchange(w, wiki)
 		w.Live(access, refresh)
 	}},
+	{Name: "what one client has left dies after another's, in any order", Run: func(w *world.World) {
+		for _, first := range []string{"mail", "wiki"} {
+			s := w.SignIn("ann")
+			tokens := []grantstore.Grant{
+				w.Stored(w.Refresh(s, "mail", world.Offline)), w.Stored(w.Refresh(s, "wiki", world.Offline)),
+			}
+			w.End(logout.Ending{SessionID: s.SessionID, KeepOffline: true})
+			w.Live(tokens...)
+			w.End(logout.Ending{SubjectID: "ann", ClientIDs: []string{first}})
+			w.Same(w.End(logout.Ending{SubjectID: "ann"}).GrantsRevoked, 1, "GrantsRevoked after "+first)
+			w.Dead(tokens...)
+		}
+	}},
 	{Name: "kept tokens outlive the session, and codes never do", Run: func(w *world.World) {
 		s := w.SignIn("ann")
 		a := authorize(w, s, world.Offline)

@@ -5,10 +5,14 @@ package hostadapter
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +29,8 @@ const (
 	// DefaultFrontChannelWait is how long a browser stays with the frames of a sign-out at most.
 	DefaultFrontChannelWait = 5 * time.Second
 	// DefaultCookieName is the cookie's name below an http issuer; below an https one it has the prefix
-	// "__Host-", unless the cookie has a Domain.
+	// "__Host-", unless the cookie has a Domain, and below an issuer with a path it ends with a part of its
+	// own.
 	DefaultCookieName = "fosite_session"
 	// MinKey is the least length of a sealing key in bytes.
 	MinKey = 32
@@ -94,12 +99,16 @@ type Config struct {
 	Now func() time.Time
 	// Logger is slog.Default() by default.
 	Logger *slog.Logger
+
+	// formerCookies are names under which browsers may still have a cookie.
+	formerCookies []string
 }
 
 // CookieConfig shapes the session cookie. It is always HttpOnly, on path "/", and Secure when the issuer is
 // https.
 type CookieConfig struct {
-	// Name replaces the default name and is used as it is. Ports share cookies: servers on one host need
+	// Name replaces the default name, which has a part of its own for each path of an issuer, and is used as
+	// it is. Ports share cookies: servers on one host need
 	// names of their own.
 	Name string
 	// Domain lets the server's sibling hosts receive the cookie. Not together with a name that begins with
@@ -214,10 +223,14 @@ func (c *Config) setDefaults() {
 	c.Expiry.Notify = cmp.Or(c.Expiry.Notify, AllClients)
 	c.Cookie.SameSite = cmp.Or(c.Cookie.SameSite, http.SameSiteLaxMode)
 	if c.Cookie.Name == "" {
-		c.Cookie.Name = DefaultCookieName
-		if c.secure() && c.Cookie.Domain == "" {
-			c.Cookie.Name = hostPrefix + DefaultCookieName
+		c.Cookie.Name = c.cookieName(c.Issuer)
+		// Those of before: of other issuers, and of releases in which the path had no part in the name.
+		for _, issuer := range append([]string{c.Issuer}, c.FormerIssuers...) {
+			c.formerCookies = append(c.formerCookies, c.cookieName(issuer), c.cookieName(""))
 		}
+		slices.Sort(c.formerCookies)
+		c.formerCookies = slices.DeleteFunc(slices.Compact(c.formerCookies),
+			func(name string) bool { return name == c.Cookie.Name })
 	}
 	if c.RemoteAddr == nil {
 		c.RemoteAddr = remoteHost
@@ -228,6 +241,20 @@ func (c *Config) setDefaults() {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+}
+
+// cookieName returns the default name of the cookie. Issuers on one host, which differ by their path, have names
+// of their own.
+func (c *Config) cookieName(issuer string) string {
+	name := DefaultCookieName
+	if c.secure() && c.Cookie.Domain == "" {
+		name = hostPrefix + name
+	}
+	if u, err := url.Parse(issuer); err == nil && strings.Trim(u.Path, "/") != "" {
+		sum := sha256.Sum256([]byte(strings.Trim(u.EscapedPath(), "/")))
+		name += "_" + hex.EncodeToString(sum[:4])
+	}
+	return name
 }
 
 func (c *Config) secure() bool { return strings.HasPrefix(strings.ToLower(c.Issuer), "https://") }

@@ -37,13 +37,17 @@ func (secret) GoString() string       { return "[redacted]" }
 
 // readCookies returns the secrets of the request's session cookies.
 func (a *Adapter) readCookies(r *http.Request) (secrets []secret, present bool) {
-	return readSecrets(r, a.config.Cookie.Name)
+	return readSecrets(r, append([]string{a.config.Cookie.Name}, a.config.formerCookies...)...)
 }
 
-// readSecrets returns the secrets in the request's cookies of that name, each once, at most maxCookies.
-// present: there is a cookie of that name, whether or not it can be one.
-func readSecrets(r *http.Request, name string) (secrets []secret, present bool) {
-	for _, cookie := range r.CookiesNamed(name) {
+// readSecrets returns the secrets in the request's cookies of those names, each once, at most maxCookies.
+// present: there is a cookie of such a name, whether or not it can be one.
+func readSecrets(r *http.Request, names ...string) (secrets []secret, present bool) {
+	var cookies []*http.Cookie
+	for _, name := range names {
+		cookies = append(cookies, r.CookiesNamed(name)...)
+	}
+	for _, cookie := range cookies {
 		present = true
 		// Strict: one secret has one spelling.
 		var s secret

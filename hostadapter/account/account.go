@@ -7,6 +7,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -116,6 +117,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 			w.Header().Set("Allow", "GET, HEAD")
 			return &problem{http.StatusMethodNotAllowed, "This address takes GET requests."}
 		}
+		if location := belowIt(r); location != "" && !wantsJSON(r) {
+			w.Header().Set("Location", location)
+			w.WriteHeader(http.StatusSeeOther)
+			return nil
+		}
 		return h.list(w, r, session)
 	}
 	if r.Method != http.MethodPost {
@@ -136,6 +142,19 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 		return err
 	}
 	return done(w, r, ended)
+}
+
+// belowIt returns where to go from an address without a slash at its end, beside which the page's forms would lead.
+// It is relative: a proxy may have changed what is above it.
+func belowIt(r *http.Request) string {
+	at := r.URL.Path
+	if at == "" { // all of it was the prefix of http.StripPrefix
+		at, _, _ = strings.Cut(r.RequestURI, "?")
+	}
+	if strings.HasSuffix(at, "/") {
+		return ""
+	}
+	return (&url.URL{Path: path.Base(at) + "/"}).String()
 }
 
 func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {

@@ -160,6 +160,7 @@ type Config struct {
 // prefix wrap it in http.StripPrefix:
 //
 //	mux.Handle("/admin/", http.StripPrefix("/admin", admin.Handler(config)))
+//	chiRouter.Mount("/admin", http.StripPrefix("/admin", admin.Handler(config))) // chi strips nothing
 //
 // An Authorizer that needs the address as it was sent finds it in the request's RequestURI. Any other path is
 // answered 404 as a problem. Handler panics where a field of the configuration is missing: the routes must

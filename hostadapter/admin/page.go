@@ -11,6 +11,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 
@@ -120,7 +121,7 @@ func leadTo(target string) http.Handler {
 			at, _, _ = strings.Cut(r.RequestURI, "?")
 		}
 		if !strings.HasSuffix(at, "/") && !strings.HasSuffix(at, "/ui") {
-			location = path.Base(at) + "/" + target
+			location = (&url.URL{Path: path.Base(at) + "/" + target}).String()
 		}
 		seeOther(w, location)
 	})

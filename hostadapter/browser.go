@@ -10,7 +10,7 @@ import (
 
 const (
 	// browserCookie is added to the name of the session cookie for that by which a browser is known again
-	// before anybody has signed in there. It signs nobody in.
+	// before a user has signed in there. It is no credential.
 	browserCookie = "_browser"
 	// markPurpose is what marks are sealed for, with the browser's key and what they are about as id.
 	markPurpose = "mark"

@@ -13,7 +13,7 @@ import (
 
 // A store keeps, as properties, whose it is and with which keys the host has sealed what is in it. They are
 // looked at before a host serves: one of another issuer, and one that has none of the keys, would sign
-// everybody out or do worse, without a word.
+// everybody out, or worse, without an error.
 const (
 	issuerProperty = "issuer"
 	// canaryProperty is sealed with the first key: whatever opens it opens what was sealed by then.

@@ -41,7 +41,7 @@ const (
 // wrong field.
 type Config struct {
 	// Backend is where sessions are kept. It stays the caller's to close, after the Adapter; one that a swap
-	// has replaced is closed then, and its Close must stand being called again. It may be nil where
+	// has replaced is closed then, and its Close must allow another call. It may be nil where
 	// Swap.Backends has Swap.BackendName.
 	Backend sessions.Backend
 	// Pins, if set, keep which stores may serve across restarts: a start over another store, or none, is

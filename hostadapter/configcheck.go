@@ -190,7 +190,7 @@ func notNegative[N int | time.Duration](field string, value N) error {
 	return nil
 }
 
-// bounded checks a number of records that stores, or the dispatcher, bound. Zero stands for its default.
+// bounded checks a number of records that stores, or the dispatcher, bound. Zero means the default.
 func bounded(field string, value int) error {
 	if value < 0 || value > ticketstore.MaxCount {
 		return invalidf(field, "is outside 1 to %d", ticketstore.MaxCount)

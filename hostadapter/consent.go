@@ -21,7 +21,7 @@ const MaxScopes = 256
 
 const (
 	consentPurpose = string(grantstore.UserConsent)
-	// consentTimeout bounds how long Remember goes on losing races against other changes of one consent.
+	// consentTimeout bounds how long Remember retries after lost races against other changes of one consent.
 	consentTimeout = 10 * time.Second
 	// consentPause is the longest pause after a lost race.
 	consentPause = 20 * time.Millisecond
@@ -207,7 +207,7 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 			if err != nil {
 				return nil, wrapConsent("listing", err)
 			}
-			if consent != nil && len(consent.Scopes) > 0 { // else it went meanwhile
+			if consent != nil && len(consent.Scopes) > 0 { // else it was revoked meanwhile
 				consents = append(consents, *consent)
 			}
 		}

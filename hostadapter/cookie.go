@@ -21,7 +21,7 @@ const (
 	longestCookie = 400 * 24 * time.Hour
 )
 
-// secret is what a cookie holds. It stands for the user's session, so it prints as nothing.
+// secret is what a cookie holds. It is a credential, so it prints as nothing.
 type secret [secretBytes]byte
 
 func newSecret() secret {
@@ -102,7 +102,7 @@ func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
 		}
 	}
 	header["Set-Cookie"] = append(kept, cookie.String())
-	// A response that hands out a session is nobody else's (RFC 9111, section 7.3).
+	// A response that hands out a session must not be cached (RFC 9111, section 7.3).
 	if header.Get("Cache-Control") == "" {
 		header.Set("Cache-Control", "no-store")
 	}

@@ -24,7 +24,7 @@ const (
 	maxEndSessionBody = 128 << 10
 	// maxParameter bounds one parameter, an ID token with many claims among them.
 	maxParameter = 16 << 10
-	// maxLocales and maxLocale bound the languages that are looked at (RFC 5646, section 4.4).
+	// maxLocales and maxLocale bound the languages that are read (RFC 5646, section 4.4).
 	maxLocales = 16
 	maxLocale  = 64
 	// confirmWithin is how long a confirmation page may be left open.
@@ -253,7 +253,7 @@ func withState(target string, parameters url.Values) string {
 	return uri.String()
 }
 
-// matches reports whether the hint belongs to the session, so that nobody need be asked.
+// matches reports whether the hint belongs to the session, so that no question is needed.
 func (e *endRequest) matches(record *ticketstore.Session) bool {
 	if e.Subject == "" || e.Subject != record.SubjectID {
 		return false

@@ -95,7 +95,7 @@ func (a *Adapter) judge(w http.ResponseWriter, r *http.Request, request *endRequ
 			records = append(records, record)
 		}
 	case current == nil:
-		// None of the sessions can be opened: nobody need be asked whether they may end.
+		// None of the sessions can be opened: no question is needed before they end.
 	case !request.matches(current.record) || !a.matchesLogoutHint(current.opened, request):
 		return a.askFirst(w, r, current.record, request)
 	}
@@ -129,7 +129,7 @@ func (a *Adapter) finish(
 ) error {
 	var frames []string
 	for _, record := range records {
-		// Before the end: afterwards nobody knows the clients any more.
+		// Before the end: afterwards the clients are unknown.
 		urls, err := a.FrontChannelURLs(r.Context(), record.SessionID)
 		if err != nil {
 			return err

@@ -52,7 +52,7 @@ func (a *Adapter) frontChannelURL(
 	return client.FrontChannelURL(session.Issuer, session.SessionID)
 }
 
-// Pauses between looks at the notifications of a session.
+// Pauses between reads of the notifications of a session.
 const (
 	firstLook = 5 * time.Millisecond
 	mostPause = 200 * time.Millisecond

@@ -16,8 +16,8 @@ type SessionManagement interface {
 	// QuerySessions returns a page of sessions. See ticketstore.SessionQuery for its rules.
 	QuerySessions(ctx context.Context, query ticketstore.SessionQuery) (*ticketstore.Page, error)
 	// RemoveSessions ends sessions and what belongs to them, and counts what it did. Nothing matched is a
-	// zero Result and no error. A removal of all, unless it is a dry run, is begun and goes on by itself: the
-	// Result has nothing but the JobID.
+	// zero Result and no error. A removal of all, unless it is a dry run, is begun and continues as a job:
+	// the Result has nothing but the JobID.
 	RemoveSessions(ctx context.Context, removal SessionRemoval) (*logout.Result, error)
 }
 

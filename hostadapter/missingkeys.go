@@ -248,7 +248,7 @@ func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	return ids, nil
 }
 
-// Fields of the records in plugin/proto/sessions/records/v1/records.proto, which are for good.
+// Fields of the records in plugin/proto/sessions/records/v1/records.proto, which never change.
 const (
 	sessionTicketField protowire.Number = 17
 	grantDataField     protowire.Number = 12

@@ -35,7 +35,7 @@ func (a *Adapter) EndOwnSession(ctx context.Context, session *Session, sessionID
 	if err := ticketstore.CheckID("session_id", sessionID); err != nil {
 		return err
 	}
-	// The store ends what both select, in one transaction: nobody ends another's session.
+	// The store ends what both select, in one transaction: no user ends another's session.
 	result, err := a.end(ctx, &logout.Ending{
 		SubjectID: session.SubjectID, SessionID: sessionID, Reason: logout.UserLogout,
 		KeepOffline: !a.config.Logout.RevokeOffline, KeepConsents: true,

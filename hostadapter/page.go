@@ -47,7 +47,7 @@ type LogoutPage struct {
 	// section 2).
 	UILocales []string
 	// Confirm is the value of the field "confirm" of a form that is posted to the same address, for
-	// LogoutConfirm. A LogoutProblem has it too where somebody is signed in, who can sign out all the same.
+	// LogoutConfirm. A LogoutProblem has it too where a user is signed in, who can sign out nevertheless.
 	Confirm string
 	// Frames are the addresses of the frames, for LogoutFrames.
 	Frames []string

@@ -17,7 +17,7 @@ const (
 	// retryPause is the pause before the first repetition; each further one is twice as long.
 	retryPause = 50 * time.Millisecond
 	// persistFor bounds the repetitions: none begins later than this after the first call. A backend that
-	// repeats calls by itself, as a plugin's client does, uses that time up, so that its timeout and ours do
+	// repeats calls on its own, as a plugin's client does, uses that time up, so that its timeout and ours do
 	// not multiply.
 	persistFor = 5 * time.Second
 )

@@ -19,7 +19,7 @@ const maxCookies = 8
 // presented is a live session whose cookie a request brings.
 type presented struct {
 	record *ticketstore.Session
-	// session is nil where the record lets nobody in: its ticket cannot be opened, or it is of another
+	// session is nil where the record is not accepted: its ticket cannot be opened, or it is of another
 	// issuer.
 	session *Session
 	// opened is what the ticket says, whatever its issuer. It is nil where the ticket cannot be opened.
@@ -69,7 +69,7 @@ func (a *Adapter) presentedBy(ctx context.Context, s secret) (*presented, error)
 func (a *Adapter) judged(record *ticketstore.Session) *presented {
 	p := &presented{record: record}
 	session, former, err := a.public(record)
-	// What cannot be opened, whatever is wrong with it, lets nobody in and keeps nobody out: the next sign-in
+	// What cannot be opened is not accepted and blocks no sign-in: the next one
 	// ends it. That it could not be opened is in the log.
 	if err != nil {
 		return p
@@ -87,7 +87,7 @@ func (p *presented) isOf(subject string) bool {
 }
 
 // askedAbout returns the session whose user is asked whether it may end: the first valid one, else
-// the first of another issuer, else nil: what cannot be opened is nobody's, and ends unasked.
+// the first of another issuer, else nil: what cannot be opened ends without a question.
 func askedAbout(all []presented) *presented {
 	i := slices.IndexFunc(all, func(p presented) bool { return p.session != nil })
 	if i < 0 {

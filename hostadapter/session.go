@@ -50,7 +50,7 @@ func (s *Session) clone() *Session {
 }
 
 // Session returns the session of the request's cookie, and renews it where that is due. It is nil without
-// error when nobody is signed in: no cookie, an unknown one, a session that is over, one of a former issuer,
+// error when no user is signed in: no cookie, an unknown one, a session that is over, one of a former issuer,
 // one whose ticket cannot be opened because its key was lost. A store that cannot be asked is
 // ticketstore.ErrUnavailable. The cookie is left alone in any case: a parallel request may just have signed
 // in under its name. So this may be called from any goroutine.

@@ -101,7 +101,7 @@ func (k *SigningKey) prepare() (jose.SigningKey, error) {
 	return jose.SigningKey{Algorithm: algorithm, Key: cryptosigner.Opaque(k.Key)}, nil
 }
 
-// algorithmsOf returns the algorithms that a key is good for, the usual one first.
+// algorithmsOf returns the algorithms that fit a key, the usual one first.
 func algorithmsOf(public crypto.PublicKey) ([]jose.SignatureAlgorithm, error) {
 	switch key := public.(type) {
 	case *rsa.PublicKey:

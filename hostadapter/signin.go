@@ -281,7 +281,7 @@ func randomID() string {
 	return hex.EncodeToString(raw[:])
 }
 
-// maxHeader bounds what is kept of a request's headers; nobody's sign-in fails for their length.
+// maxHeader bounds what is kept of a request's headers; no sign-in fails for their length.
 const maxHeader = 1 << 10
 
 func trimText(s string) string {

@@ -37,7 +37,7 @@ const (
 	keptSwaps = 100
 )
 
-// SwapState is how a swap stands.
+// SwapState is the progress of a swap.
 type SwapState struct {
 	ID       string
 	From, To string

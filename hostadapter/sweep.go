@@ -16,7 +16,7 @@ const (
 	sweepCalls = 20
 	// sweepTimeout bounds one round.
 	sweepTimeout = 30 * time.Second
-	// clockInterval is how often the clock is looked at while nothing is due: it may be set, and a machine
+	// clockInterval is how often the clock is read while nothing is due: it may be set, and a machine
 	// may sleep.
 	clockInterval = time.Second
 	// sharedInterval is how often a store that other hosts share is asked: their sessions may live shorter

@@ -26,11 +26,11 @@ const switchPatience = 15 * time.Second
 type backendSwitch struct {
 	mu      sync.Mutex
 	current *placed
-	// held is not nil while nobody may call: nothing serves until it is closed.
+	// held is not nil while calls wait: nothing serves until it is closed.
 	held chan struct{}
 }
 
-// placed is a backend in its place.
+// placed is a backend that serves or served.
 type placed struct {
 	sessions.Backend
 	name string

@@ -12,15 +12,15 @@ const maxCalls = 10_000
 // errEndless ends a walk that a store leads in circles, or on for ever.
 var errEndless = errors.New("the store gave a broken answer: its pages lead nowhere")
 
-// walk goes over what a store answers in several calls, each of which says where the next one goes on.
+// walk goes over what a store answers in several calls, each of which says where the next one continues.
 type walk struct {
 	calls int
 	at    string
-	// changed counts rows. Every second one is worth a call.
+	// changed counts rows. Every second one allows a call.
 	changed int
 }
 
-// on goes on at next.
+// on continues at next.
 func (w *walk) on(next string) error {
 	if w.calls++; w.calls >= maxCalls+w.changed/2 || next == w.at {
 		return errEndless

@@ -11,7 +11,7 @@ import (
 )
 
 // remoteAddr returns where a request comes from: of the addresses that trusted proxies have added to
-// X-Forwarded-For, the last that is none of theirs. Those before it are the sender's to make up.
+// X-Forwarded-For, the last that is not theirs. Those before it can be forged.
 func (o *options) remoteAddr(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

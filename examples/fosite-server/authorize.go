@@ -15,7 +15,7 @@ import (
 )
 
 // authorize is the authorization endpoint. Where the user has to sign in or to consent first, the request
-// goes on in the form's handler.
+// continues in the form's handler.
 func (p *provider) authorize(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		p.problem(w, r, http.StatusBadRequest, "The request cannot be read",

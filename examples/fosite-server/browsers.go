@@ -38,7 +38,7 @@ func newKnownBrowsers(globalSecret []byte, issuer, name, path string) (knownBrow
 		k.cookie = "__Secure-" + k.cookie
 	}
 	if k.secure && path == "/" {
-		k.cookie = "__Host-fosite_server_" + name // which wants that path
+		k.cookie = "__Host-fosite_server_" + name // which requires that path
 	}
 	return k, err
 }

@@ -100,7 +100,7 @@ func (p *provider) askConsent(
 }
 
 // consent takes the consent form. One that cannot be used leads on: to the page as it would be now, or to the
-// start where nobody knows what it was for.
+// start without its request.
 func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forConsent)
 	if opened == nil || opened.Query == "" {

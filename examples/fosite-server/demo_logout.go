@@ -83,7 +83,8 @@ func (d *demoClient) endByToken(ctx context.Context, provider *oidc.Provider, ra
 }
 
 // frontChannelLogout is loaded in a frame of the server's page (Front-Channel Logout 1.0, section 2).
-// Browsers may keep this client's cookie from it, so the session is found by its sid, which nobody guesses.
+// Browsers may keep this client's cookie from it, so the session is found by its sid, which cannot be
+// guessed.
 func (d *demoClient) frontChannelLogout(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")

@@ -24,7 +24,7 @@ const formLifetime = time.Hour
 // pending is an authorization request that waits for its user to sign in or to consent. It travels in the
 // forms.
 type pending struct {
-	// Query holds the parameters of the authorization request; empty for a sign-in that nobody asked for.
+	// Query holds the parameters of the authorization request; empty for a sign-in without a request.
 	Query string `json:"q"`
 	// Started is when the request came: a later sign-in satisfies prompt=login and max_age.
 	Started time.Time `json:"t"`
@@ -57,7 +57,7 @@ type form struct {
 	Purpose purpose `json:"p"`
 	// Browser is the hash of a cookie of the browser that the page was made for.
 	Browser []byte `json:"b"`
-	// SessionID is the session of the user whom the page names, empty for nobody's. Shown is the hash of what
+	// SessionID is the session of the user whom the page names, empty for none. Shown is the hash of what
 	// else the page asks the user about.
 	SessionID string `json:"s,omitempty"`
 	Shown     []byte `json:"w,omitempty"`
@@ -83,7 +83,7 @@ var (
 	errStale = errors.New("this page was open for too long, or in another browser")
 )
 
-// maxFormCookies bounds the cookies of forms that are looked at. A browser has more than one where it opened
+// maxFormCookies bounds the cookies of forms that are tried. A browser has more than one where it opened
 // several pages at once.
 const maxFormCookies = 32
 

@@ -17,7 +17,7 @@ type rate struct {
 const (
 	// maxLimited bounds what a limiter remembers.
 	maxLimited = 50_000
-	// evictionTries is how many entries are looked at for the one to forget.
+	// evictionTries is how many entries are compared to choose the one to evict.
 	evictionTries = 8
 )
 

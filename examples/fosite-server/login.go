@@ -45,7 +45,7 @@ func (p *provider) showLogin(
 	p.render(w, r, status, "login", "Sign in", page, page.target)
 }
 
-// login takes the sign-in form and goes on with the authorization request that it was shown for, if any. The
+// login takes the sign-in form and continues the authorization request that it was shown for, if any. The
 // form is bound to the browser alone: the password says who signs in now, not who is signed in there.
 func (p *provider) login(w http.ResponseWriter, r *http.Request) {
 	opened, err := p.forms.open(r, forSignIn)

@@ -34,13 +34,13 @@ const (
 	pathAdminSignIn  = pathAdmin + "/sign-in"
 	pathAdminSignOut = pathAdmin + "/sign-out"
 
-	// operatorLifetime is how long an operator's cookie is good for.
+	// operatorLifetime is how long an operator's cookie is valid.
 	operatorLifetime = time.Hour
 	nonceSize        = 16
 )
 
 // operators knows who may use the admin routes: any bearer of the admin token, and a browser in which it was
-// given on the sign-in page. That browser keeps no token but a signed cookie, which is good for an hour.
+// given on the sign-in page. That browser keeps no token but a signed cookie, which is valid for an hour.
 type operators struct {
 	token    [sha256.Size]byte
 	key      []byte
@@ -67,7 +67,7 @@ func newOperators(s *secrets, issuer, file string) (*operators, error) {
 		now:    time.Now, ended: map[[nonceSize]byte]time.Time{}, file: file,
 	}
 	if o.secure {
-		o.cookie = "__Secure-" + o.cookie // not __Host-, which wants the path /
+		o.cookie = "__Secure-" + o.cookie // not __Host-, which requires the path /
 	}
 	if err := o.readEnded(); err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (o *operators) issue() string {
 	return base64.RawURLEncoding.EncodeToString(append(content, o.sign(content)...))
 }
 
-// maxOperatorCookies bounds how many cookies of the name are looked at. Another server on a port of this host
+// maxOperatorCookies bounds how many cookies of the name are tried. Another server on a port of this host
 // may have set its own.
 const maxOperatorCookies = 8
 

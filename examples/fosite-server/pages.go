@@ -86,7 +86,7 @@ func originOf(target *url.URL) string {
 	return target.Scheme + ":"
 }
 
-// secured sets the headers that every answer has. What may be kept says so itself.
+// secured sets the headers that every answer has. What may be cached sets its own.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

@@ -107,7 +107,7 @@ func start(ctx context.Context, o *options, logger *slog.Logger) (_ *running, er
 	return s, nil
 }
 
-// loadFiles reads what the flags name; the demo users stand in for a file of users.
+// loadFiles reads what the flags name; the demo users replace a file of users.
 func (p *provider) loadFiles(ctx context.Context, o *options, hash secretHasher) error {
 	var errs []error
 	var err error

@@ -12,7 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// passwordCost is as low as bcrypt goes: the passwords stand in plain text in the file that they come from,
+// passwordCost is as low as bcrypt goes: the passwords are in plain text in the file that they come from,
 // and a thousand of them must not hold up the start. A server that keeps hashes would take bcrypt.DefaultCost
 // or more.
 const passwordCost = bcrypt.MinCost

@@ -167,7 +167,7 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapt
 	}
 	err := h.Sessions.EndOwnSession(r.Context(), session, sid)
 	if errors.Is(err, ticketstore.ErrNotFound) && !wantsJSON(r) {
-		return done(w, r, 0) // it has ended in the meantime: the page will say so
+		return done(w, r, 0) // it has ended meanwhile: the page shows it
 	}
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ var (
 	}
 )
 
-// Device says in a few words what a User-Agent header stands for: "Firefox on Linux". It is what the browser
+// Device names browser and system of a User-Agent header: "Firefox on Linux". It is what the browser
 // claims.
 func Device(userAgent string) string {
 	browser, system := first(browsers, userAgent), first(systems, userAgent)

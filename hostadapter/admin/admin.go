@@ -43,7 +43,7 @@ var (
 	// more than 20 of them from an address (an IPv6 /64), or 300 altogether, within a minute. The Authorizer
 	// looks at 20 wrong Authorization headers of an address in a minute. It is not asked about more, right or
 	// wrong, unless it let that address through within the last hour: there the right secret passes. What
-	// authenticates otherwise, such as a cookie, is always looked at, and must be too long to guess.
+	// authenticates otherwise, such as a cookie, is always tried, and must be too long to guess.
 	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrForbidden: the actor lacks the permission. The answer is 403. The Actor returned along with it goes
 	// to the audit.

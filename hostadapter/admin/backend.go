@@ -33,7 +33,7 @@ type backendBody struct {
 	PendingDeliveriesComplete *bool `json:"pending_deliveries_complete,omitempty"`
 }
 
-// getBackend answers 200 also when the backend is unavailable: that is what an operator wants to read.
+// getBackend answers 200 also when the backend is unavailable: that is what an operator needs to see.
 func (m *mount) getBackend(w http.ResponseWriter, r *http.Request, _ *audit) error {
 	if p := readParameters(r); p.err != nil {
 		return p.err

@@ -79,13 +79,13 @@ type jobBody struct {
 	Error  string      `json:"error,omitempty"`
 }
 
-// startedBody is the answer to what goes on as a job.
+// startedBody is the answer to what continues as a job.
 type startedBody struct {
 	Job string `json:"job"`
 }
 
-// writeStarted answers that a job was begun, to be looked at where Location says. up leads from the request's
-// address to where the routes are mounted: a proxy may have changed what is above it.
+// writeStarted answers that a job was begun, whose progress is where Location says. up leads from the
+// request's address to where the routes are mounted: a proxy may have changed what is above it.
 func writeStarted(w http.ResponseWriter, up, id string) {
 	w.Header().Set("Location", up+"jobs/"+url.PathEscape(id))
 	writeJSON(w, http.StatusAccepted, startedBody{Job: id})

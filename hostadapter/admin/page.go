@@ -162,7 +162,7 @@ type view struct {
 	// Root leads to ui/, Version to the current static files.
 	Root    string
 	Version string
-	// Actor is nobody where it is not known who asks.
+	// Actor is zero where the request is not authenticated.
 	Actor Actor
 	// MayChange: the actor may change sessions, so there are buttons.
 	MayChange bool

@@ -18,7 +18,7 @@ import (
 // maxSelected bounds the sessions that one form ends.
 const maxSelected = 100
 
-// removalForm is what an operator wants to end: the sessions named, or all that a subject has.
+// removalForm is what an operator selects to end: the sessions named, or all that a subject has.
 type removalForm struct {
 	SubjectID  string
 	SessionIDs []string
@@ -79,7 +79,7 @@ func readRemoval(values url.Values, first bool) (*removalForm, error) {
 	return form, nil
 }
 
-// removals are the calls that the form stands for: each session ends by itself.
+// removals are the calls that the form means, one a session.
 func (f *removalForm) removals() []hostadapter.SessionRemoval {
 	one := hostadapter.SessionRemoval{
 		SubjectID: f.SubjectID, All: f.All, Reason: f.Reason, DryRun: f.Preview,
@@ -132,7 +132,7 @@ type removalPage struct {
 // removalPage asks, or removes: after either it shows what was counted.
 func (m *mount) removalPage(w http.ResponseWriter, r *http.Request, record *audit) error {
 	first := r.Method != http.MethodPost
-	// What cannot be read is refused: without it the form would stand for more sessions than were named.
+	// What cannot be read is refused: without it the form would select more sessions than were named.
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return badBody("The query cannot be read.")

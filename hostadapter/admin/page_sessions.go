@@ -21,7 +21,7 @@ type sessionsPage struct {
 	Problem  string
 	Rows     []sessionRow
 	Paging   paging
-	// Searching: the store has looked through a part of its sessions only, and goes on from there.
+	// Searching: the store has searched a part of its sessions only, and continues from there.
 	Searching bool
 }
 

@@ -124,10 +124,10 @@ func away(distance time.Duration) string {
 	return text + " ago"
 }
 
-// maxAgent is how much of a user agent is looked at: real ones are shorter.
+// maxAgent is how much of a user agent is parsed: real ones are shorter.
 const maxAgent = 512
 
-// device says in a few words what a user agent stands for, or repeats the beginning of one that says nothing.
+// device names browser and system of a user agent, or repeats the beginning of an unknown one.
 func device(agent string) string {
 	if agent == "" {
 		return "Unknown device"

@@ -30,7 +30,7 @@ type problemBody struct {
 // plain is an error's text without the names of our packages.
 func plain(text string) string { return strings.ReplaceAll(text, "hostadapter: ", "") }
 
-// sentence is an error's plain text, to stand alone.
+// sentence is an error's plain text as a sentence.
 func sentence(err error) string {
 	text := plain(err.Error())
 	return strings.ToUpper(text[:1]) + text[1:] + "."

@@ -39,7 +39,7 @@ func readParameters(r *http.Request, known ...string) *parameters {
 	return p
 }
 
-// nameError is about a name that the client made up. Its answer says which; the audit does not, for it may be
+// nameError is about an unknown name. Its answer says which; the audit does not, for it may be
 // a secret in the wrong place.
 type nameError struct{ *ticketstore.FieldError }
 
@@ -53,7 +53,7 @@ func (e nameError) Error() string { return "invalid request: a name in it " + e.
 // Unwrap is what the answer says.
 func (e nameError) Unwrap() error { return e.FieldError }
 
-// printable shortens a name that a client made up.
+// printable shortens a name that a client sent.
 func printable(name string) string { return cut(name, 64) }
 
 func cut(text string, most int) string {
@@ -63,7 +63,7 @@ func cut(text string, most int) string {
 	return strings.ToValidUTF8(text, "?")
 }
 
-// bounded is what a sender made up, fit for a line of a log, whatever writes it: not too long, and without
+// bounded is what a client sent, fit for a line of a log, whatever writes it: not too long, and without
 // characters that end a line or change a terminal.
 func bounded(text string) string {
 	return strings.Map(func(r rune) rune {

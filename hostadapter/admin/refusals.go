@@ -17,7 +17,7 @@ import (
 const (
 	// refusalWindow is what the bounds are for.
 	refusalWindow = time.Minute
-	// guessesOfOne is how many requests of one address with a wrong secret the authorizer looks at. Those
+	// guessesOfOne is how many requests of one address with a wrong secret the authorizer checks. Those
 	// beyond are answered 429, right or wrong, unless the authorizer let that address through within
 	// knownFor.
 	guessesOfOne = 20
@@ -30,7 +30,7 @@ const (
 	// maxAddresses bounds how many addresses are remembered that were refused within the window, and that
 	// were let through.
 	maxAddresses = 10_000
-	// evictionTries is how many entries are looked at for the one to forget.
+	// evictionTries is how many entries are compared to choose the one to evict.
 	evictionTries = 8
 	// maxAuditText bounds what a sender makes up in a log line in bytes.
 	maxAuditText = 256
@@ -57,7 +57,7 @@ func (f *refusals) roll(now time.Time) {
 	}
 }
 
-// guess counts a guess before the authorizer looks at it, which leaves nothing to guesses that are made all
+// guess counts a guess before the authorizer checks it, which leaves nothing to guesses that are made all
 // at once, or returns how long the sender has to wait instead.
 func (f *refusals) guess(address string, now time.Time) (wait time.Duration) {
 	f.mu.Lock()

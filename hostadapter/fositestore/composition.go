@@ -13,17 +13,18 @@ import (
 	"github.com/ory/fosite/handler/pkce"
 )
 
-// maxDepth bounds how deep a store is looked for in a handler.
+// maxDepth bounds how deep a store is searched in a handler.
 const maxDepth = 6
 
 // keepsGrants are the interfaces of storages whose rows a session has to judge.
 var keepsGrants = []reflect.Type{
-	reflect.TypeFor[oauth2.AuthorizeCodeStorage](), reflect.TypeFor[oauth2.AccessTokenStorage](), reflect.TypeFor[oauth2.RefreshTokenStorage](),
+	reflect.TypeFor[oauth2.AuthorizeCodeStorage](), reflect.TypeFor[oauth2.AccessTokenStorage](),
+	reflect.TypeFor[oauth2.RefreshTokenStorage](),
 	reflect.TypeFor[openid.OpenIDConnectRequestStorage](), reflect.TypeFor[pkce.PKCERequestStorage](),
 }
 
-// checkComposition returns an error that names the first of a provider's handlers that keeps grants in another store than Store, or one that Wrap
-// returned: what a removal ends would live on there.
+// checkComposition returns an error that names the first of a provider's handlers that keeps grants in
+// another store than Store, or one that Wrap returned: what a removal ends would live on there.
 func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 	ctx, config := context.Background(), fosite.Configurator(s.fosite)
 	if own, ok := provider.(*fosite.Fosite); ok && own.Config != nil {
@@ -44,8 +45,10 @@ func (s *Sessions) checkComposition(provider fosite.OAuth2Provider) error {
 	}
 	for _, h := range handlers {
 		if store := s.foreignIn(reflect.ValueOf(h), 0, map[uintptr]bool{}); store != nil {
-			return fmt.Errorf("fositestore: handler %T keeps grants in a %s, where no end of a session reaches them: compose it with Sessions.Store, "+
-				"or, to keep that store, with Sessions.Wrap; a fosite.Config that was composed before keeps the handlers of then", h, store)
+			return fmt.Errorf("fositestore: handler %T keeps grants in a %s, where no end of a session "+
+				"reaches them: compose it with Sessions.Store, "+
+				"or, to keep that store, with Sessions.Wrap; a fosite.Config that was composed before "+
+				"keeps the handlers of then", h, store)
 		}
 	}
 	return nil
@@ -92,7 +95,8 @@ func isStore(t reflect.Type) bool {
 	return false
 }
 
-// holdsOurs reports whether v is the Store of these sessions or one that they wrapped, or has it somewhere inside.
+// holdsOurs reports whether v is the Store of these sessions or one that they wrapped, or has it somewhere
+// inside.
 func (s *Sessions) holdsOurs(v reflect.Value, depth int) bool {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()

@@ -74,9 +74,9 @@ type Config struct {
 	RefreshGrace time.Duration
 	// LegacyUntil lets the server go on with the codes and tokens that it kept in Store before it had
 	// sessions, up to that moment: what the backend does not know is looked up in Store, which must still be
-	// the fosite storage that it was. A refresh moves the whole family to the backend, for good; revocations
-	// reach both. Earlier tokens belong to no session: the end of one leaves them alone, and so does a
-	// removal of their subject until they have moved. Zero: they are not looked for.
+	// the fosite storage that it was. A refresh moves the whole family to the backend, permanently;
+	// revocations reach both. Earlier tokens belong to no session: the end of one leaves them alone, and so
+	// does a removal of their subject until they have moved. Zero: they are not looked up.
 	LegacyUntil time.Time
 	// MayIntrospect decides whether the client that asks the introspection endpoint may see a live token,
 	// whose request has its client, subject, scopes and audience. A no is answered {"active":false}, as a

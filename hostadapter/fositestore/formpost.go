@@ -12,7 +12,7 @@ import (
 	"github.com/ory/fosite"
 )
 
-// formPostScript sends the form. A parameter called submit does not stand in its way.
+// formPostScript sends the form, also where a parameter is called submit.
 const formPostScript = `HTMLFormElement.prototype.submit.call(document.forms[0])`
 
 // formPostTemplate takes the place of fosite's page for response_mode=form_post (OAuth 2.0 Form Post Response
@@ -40,7 +40,7 @@ var formPostPolicy = func() string {
 }()
 
 // protectFormPost sets the headers of a page that posts to the client, if the answer is one. A page of the
-// host's own template keeps the host's policy, where there is one: nobody else knows its scripts.
+// host's own template keeps the host's policy, where there is one: only the host knows its scripts.
 func (p *Provider) protectFormPost(rw http.ResponseWriter, request fosite.AuthorizeRequester) {
 	if request == nil || request.GetResponseMode() != fosite.ResponseModeFormPost ||
 		!request.IsRedirectURIValid() {

@@ -102,7 +102,7 @@ func publicsOf(raw any) (publics []crypto.PublicKey) {
 	case crypto.Signer:
 		return publicsOf(key.Public())
 	case []byte, string:
-		return nil // a shared secret is nobody's public key
+		return nil // a shared secret is no public key
 	}
 	return []crypto.PublicKey{raw}
 }

@@ -117,7 +117,7 @@ func (p *Provider) NewAuthorizeResponse(
 	return response, nil
 }
 
-// live returns the session of the user, or nil when nobody is signed in. The host's context may not be that
+// live returns the session of the user, or nil when no user is signed in. The host's context may not be that
 // of the HTTP request.
 func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, error) {
 	live, err := p.store.adapter.SessionFromContext(ctx)

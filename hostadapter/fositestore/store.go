@@ -178,7 +178,7 @@ func (s *Store) reportData(ctx context.Context, ref grantstore.Ref, err error) e
 	}
 	if errors.Is(err, hostadapter.ErrSealed) {
 		// Its key was lost, or its seal is that of a former release, which UnsealBound has logged. A token
-		// that nobody can read is inactive, and its client gets another.
+		// that cannot be read is inactive, and its client gets another.
 		return fosite.ErrNotFound.WithWrap(fmt.Errorf("read %s: %w: %w", ref.Type, errRefused, err))
 	}
 	s.tie.Logger().ErrorContext(ctx, "a stored grant cannot be read; it is kept", "type", string(ref.Type),

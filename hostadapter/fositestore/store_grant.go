@@ -130,7 +130,7 @@ func (s *Store) requester(ctx context.Context, r *row, session fosite.Session) (
 // the stored session where that is of a type of fosite's, as from fosite's own store, else nil.
 //
 // At the token endpoint the stored kind decides: a grant that is to have an ID token, with a given session
-// that can have none, goes on with the session that was stored. The given one is filled all the same: fosite
+// that can have none, goes on with the session that was stored. The given one is filled nevertheless: fosite
 // reads its expiries.
 func (s *Store) hydrated(ctx context.Context, r *row, session fosite.Session) (*fosite.Request, error) {
 	stored := r.message.GetSession()

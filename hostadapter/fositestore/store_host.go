@@ -1,6 +1,6 @@
 package fositestore
 
-// What the host's own store goes on serving.
+// What the host's own store keeps serving.
 
 import (
 	"context"

@@ -70,7 +70,7 @@ func (s *Store) GetPARSession(ctx context.Context, requestURI string) (fosite.Au
 	return request, nil
 }
 
-// DeletePARSession removes a pushed authorization request: it is good for one use. When another request used
+// DeletePARSession removes a pushed authorization request: it can be used once. When another request used
 // it first it is fosite.ErrNotFound. Below the Provider, which removes it with the answer, it stays: the user
 // may have to sign in first.
 func (s *Store) DeletePARSession(ctx context.Context, requestURI string) error {

@@ -107,7 +107,7 @@ func handlerIn[H any](handler any) *H {
 	return nil
 }
 
-// maxWrappers bounds how deep a handler is looked for.
+// maxWrappers bounds how deep a handler is searched.
 const maxWrappers = 8
 
 func isHandler(value any) bool {

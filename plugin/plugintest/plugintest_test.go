@@ -7,11 +7,13 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
 // The Badger engine stands for all: what it does in process it does through gRPC.
 func TestBadger(t *testing.T) {
 	t.Parallel()
+	testenv.SkipRace(t, "the engine is tested in process, and gRPC with the backend in memory")
 	plugintest.Run(t, func(t *testing.T) sessions.Backend {
 		// What is acknowledged need not outlive the test.
 		sync := false

@@ -227,7 +227,7 @@ func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { retu
 func newHost(t *testing.T, change ...func(*hostadapter.Config)) *host {
 	t.Helper()
 	noSync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync},
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open engine: %v", err)

@@ -37,7 +37,7 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	noSync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync}, logger)
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64}, logger)
 	if err != nil {
 		t.Fatal(err)
 	}

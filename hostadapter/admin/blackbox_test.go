@@ -49,7 +49,7 @@ func newSite(t *testing.T) *site {
 	}))
 	t.Cleanup(refusing.Close)
 	sync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync},
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync, MemoryMiB: 64},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func (plainSigner) Sign(_ context.Context, claims []byte) (string, error) { retu
 func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	t.Helper()
 	noSync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync},
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("open engine: %v", err)

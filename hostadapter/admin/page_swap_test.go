@@ -24,7 +24,7 @@ func TestSwapFromThePage(t *testing.T) {
 		config.Swap.BackendName = "main"
 		config.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){
 			"next": func(ctx context.Context) (sessions.Backend, error) {
-				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync},
+				return badger.Open(ctx, badger.Settings{Path: folder, Sync: &noSync, MemoryMiB: 64},
 					slog.New(slog.DiscardHandler))
 			},
 			"broken": func(context.Context) (sessions.Backend, error) {

@@ -26,7 +26,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func taken(t testing.TB, sessions int) []byte {
 	t.Helper()
 	noSync := false
-	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync},
+	e, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -1,3 +1,5 @@
+// Batches of grants: the steps of one, in their order.
+
 package memory
 
 import (

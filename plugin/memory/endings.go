@@ -1,3 +1,5 @@
+// Endings: of one session, of many under a job, and of those that are due.
+
 package memory
 
 import (

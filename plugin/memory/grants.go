@@ -1,3 +1,5 @@
+// Grants: judged, read, listed, removed and purged.
+
 package memory
 
 import (

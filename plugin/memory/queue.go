@@ -1,3 +1,5 @@
+// The queue of notifications: claimed, settled, listed and sent again.
+
 package memory
 
 import (

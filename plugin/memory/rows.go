@@ -1,3 +1,5 @@
+// The tree of rows and indexes, and what counts, journals and undoes its changes.
+
 package memory
 
 import (

@@ -1,3 +1,5 @@
+// Sessions: created, renewed, read and listed. Properties.
+
 package memory
 
 import (

@@ -1,3 +1,5 @@
+// The store, and the transactions in which all others work.
+
 package memory
 
 import (

@@ -1,3 +1,5 @@
+// Moves: states, exports, the journal and imports.
+
 package memory
 
 import (

@@ -1,3 +1,5 @@
+// Rule 3: codes and refresh tokens are used once, and again within a grace.
+
 package rules
 
 import (

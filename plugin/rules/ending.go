@@ -1,3 +1,5 @@
+// Rules 1, 6 and 7: what the end of a session does of its clients, tokens and consents.
+
 package rules
 
 import (
@@ -126,8 +128,8 @@ func EndedBy(e *logout.Ending, s *records.Session, now time.Time) *records.Ended
 }
 
 // Leave adds to an ended record which tokens of a client outlive the session (rule 2). A removal narrowed to
-// some clients leaves those of the others alone. Those of a client that coordinates end with the session, also
-// offline ones.
+// some clients leaves those of the others alone. Those of a client that coordinates end with the session,
+// also offline ones.
 func Leave(ended *records.Ended, e *logout.Ending, client string, use *records.ClientUse) {
 	var survivors records.Survivors
 	switch {

@@ -190,7 +190,8 @@ func TestKeep(t *testing.T) {
 	}
 }
 
-// A client that coordinates its lifetime with the session has nothing that outlives it, but for what an ending leaves alone.
+// A client that coordinates its lifetime with the session has nothing that outlives it, but for what an
+// ending leaves alone.
 func TestLeaveOfCoordinated(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -1,3 +1,5 @@
+// Rule 2: whether a grant is live; what a batch stores and a removal takes.
+
 package rules
 
 import (

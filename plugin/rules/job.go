@@ -1,3 +1,5 @@
+// Rule 1: endings of several steps, their progress and their answer.
+
 package rules
 
 import (

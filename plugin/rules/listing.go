@@ -1,3 +1,5 @@
+// Rule 5: where a page lies in its listing, and its number.
+
 package rules
 
 import (

@@ -1,3 +1,5 @@
+// Rule 12: the states of a store in a move, and the records that it takes from another one.
+
 package rules
 
 import (

@@ -1,3 +1,5 @@
+// Rule 7: the queue of notifications: claims, settlements, retries.
+
 package rules
 
 import (

@@ -1,3 +1,5 @@
+// When records are looked at because their time comes, and what becomes of them.
+
 package rules
 
 import (

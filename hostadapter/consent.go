@@ -164,8 +164,10 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	return consent, nil
 }
 
-// Revoke removes the consent of the user to the client. None is no error. Tokens that the client has stay
-// valid: RemoveSessions revokes both.
+// Revoke takes back what the user has let the client have, and with it the codes and tokens that the client has
+// of the user, offline ones and those of any session among them. The user's sessions stay. Nothing to take back is
+// no error. The consent goes first: after an error, calling it again takes the rest. JWT access tokens that others
+// check by themselves live until their exp.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err
@@ -174,10 +176,16 @@ func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error
 		OperationID: randomID(), Delete: []grantstore.Ref{consentRef(subjectID, clientID)},
 	}
 	now := c.adapter.now()
-	return wrapConsent("revoking", persist(ctx, func(ctx context.Context) error {
+	err := persist(ctx, func(ctx context.Context) error {
 		_, err := c.adapter.config.Backend.Grants().Apply(ctx, batch, now)
 		return err
-	}))
+	})
+	if err == nil {
+		_, err = c.adapter.Operations().RemoveGrants(ctx, GrantRemoval{
+			Filter: grantstore.Filter{SubjectID: subjectID, ClientID: clientID}, Reason: "consent revoked",
+		})
+	}
+	return wrapConsent("revoking", err)
 }
 
 // List returns what the user has granted to clients, by the order of the last change. It costs one read a

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,9 +38,21 @@ type Page struct {
 	UserName string
 	// Sessions are the user's, the current one first.
 	Sessions []Session
+	// Applications are what the user has allowed (hostadapter.Consents), by when that was last changed.
+	Applications []Application
 	// Token goes into the field "token" of the forms. They are posted to "end", with the field "session_id",
-	// and to "end-others".
+	// to "end-others", and to "revoke", with the field "client_id".
 	Token string
+}
+
+// Application is a client that the user has let have something.
+type Application struct {
+	ClientID string `json:"client_id"`
+	Name     string `json:"name"`
+	// Scopes are what it may have, sorted.
+	Scopes []string `json:"scopes"`
+	// Given is when the user last agreed to one of them.
+	Given time.Time `json:"given"`
 }
 
 // Session is one session of the user.
@@ -85,7 +98,8 @@ type problem struct {
 
 func (p *problem) Error() string { return p.text }
 
-// ServeHTTP lists the sessions, or ends one or all others.
+// ServeHTTP lists the sessions and what the user has allowed, ends one session or all others, or takes back what
+// the user has allowed an application.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -112,7 +126,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
 	action := path.Base(r.URL.Path)
-	if action != "end" && action != "end-others" {
+	if !slices.Contains([]string{"end", "end-others", "revoke"}, action) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			return &problem{http.StatusMethodNotAllowed, "This address takes GET requests."}
@@ -134,8 +148,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 		}
 		return err
 	}
-	if action == "end" {
+	switch action {
+	case "end":
 		return h.end(w, r, session)
+	case "revoke":
+		return h.revoke(w, r, session)
 	}
 	ended, err := h.Sessions.EndOtherSessions(r.Context(), session)
 	if err != nil {
@@ -175,6 +192,36 @@ func (h *handler) end(w http.ResponseWriter, r *http.Request, session *hostadapt
 	return done(w, r, 1)
 }
 
+// revoke takes back what the user has allowed an application, and its tokens.
+func (h *handler) revoke(w http.ResponseWriter, r *http.Request, session *hostadapter.Session) error {
+	client := r.PostForm.Get("client_id")
+	if err := h.Sessions.Consents().Revoke(r.Context(), session.SubjectID, client); err != nil {
+		return err
+	}
+	h.tie.Logger().InfoContext(r.Context(), "consent taken back", "subject_id", session.SubjectID, "client_id", client)
+	if wantsJSON(r) {
+		return writeJSON(w, http.StatusOK, map[string]string{"client_id": client})
+	}
+	return done(w, r, 0)
+}
+
+// applications returns what the user has allowed.
+func (h *handler) applications(r *http.Request, session *hostadapter.Session) ([]Application, error) {
+	consents, err := h.Sessions.Consents().List(r.Context(), session.SubjectID)
+	list := []Application{}
+	for i := range consents {
+		app := Application{ClientID: consents[i].ClientID, Name: h.ClientName(consents[i].ClientID)}
+		for _, scope := range consents[i].Scopes {
+			app.Scopes = append(app.Scopes, scope.Scope)
+			if scope.Given.After(app.Given) {
+				app.Given = scope.Given.UTC()
+			}
+		}
+		list = append(list, app)
+	}
+	return list, err
+}
+
 // errStale: the form was made for another session, or is none of ours.
 var errStale = &problem{http.StatusForbidden, "The page does not belong to your session. Please get it anew."}
 
@@ -206,6 +253,9 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 	if page.UserName == "" {
 		page.UserName = session.SubjectID
 	}
+	if page.Applications, err = h.applications(r, session); err != nil {
+		return err
+	}
 	for i := range details {
 		shown := h.show(&details[i], session)
 		if shown.Current {
@@ -216,7 +266,9 @@ func (h *handler) list(w http.ResponseWriter, r *http.Request, session *hostadap
 	}
 	switch {
 	case wantsJSON(r):
-		return writeJSON(w, http.StatusOK, map[string]any{"sessions": page.Sessions, "token": page.Token})
+		return writeJSON(w, http.StatusOK, map[string]any{
+			"sessions": page.Sessions, "applications": page.Applications, "token": page.Token,
+		})
 	case h.Page != nil:
 		h.Page(w, r, page)
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -20,6 +22,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/account"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 type signer struct{}
@@ -123,8 +126,9 @@ func (b *browser) do(method, path string, form url.Values, headers ...string) *a
 }
 
 type listing struct {
-	Sessions []account.Session `json:"sessions"`
-	Token    string            `json:"token"`
+	Sessions     []account.Session     `json:"sessions"`
+	Applications []account.Application `json:"applications"`
+	Token        string                `json:"token"`
 }
 
 func (b *browser) list() *listing {
@@ -213,6 +217,68 @@ func TestOwnSessions(t *testing.T) {
 		url.Values{"token": {token}, "session_id": {l.Sessions[0].SessionID}}, "Accept", "application/json")
 	if got := laptop.do(http.MethodGet, "/me/", nil); got.status != http.StatusUnauthorized {
 		t.Errorf("the laptop: %d, want it signed out", got.status)
+	}
+}
+
+// TestApplications: users see what they have allowed, and take it back together with the tokens that came of it.
+func TestApplications(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ann, bob := s.browser(firefox, "ann"), s.browser(firefox, "bob")
+	now := s.sessions.Operations().Now()
+	var tokens []grantstore.Grant
+	for _, who := range []struct{ subject, client string }{{"ann", "shop"}, {"ann", "mail"}, {"bob", "shop"}} {
+		err := s.sessions.Consents().Remember(t.Context(), who.subject, who.client, []string{"photos", "email"}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, grantstore.Grant{
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(who.subject + who.client)}, RequestID: "r",
+			SubjectID: who.subject, ClientID: who.client, Created: now, Expires: now.Add(time.Hour), Data: []byte("d"),
+		})
+	}
+	batch := &grantstore.Batch{OperationID: "op", Store: tokens}
+	if _, err := s.sessions.Backend().Grants().Apply(t.Context(), batch, now); err != nil {
+		t.Fatal(err)
+	}
+	list := ann.list()
+	var shown []string
+	for _, app := range list.Applications {
+		shown = append(shown, app.Name+" "+strings.Join(app.Scopes, "+"))
+		if app.Given.Sub(now).Abs() > time.Minute {
+			t.Errorf("%s: given %s, want about now", app.Name, app.Given)
+		}
+	}
+	if diff := cmp.Diff([]string{"The shop email+photos", "The mail email+photos"}, shown); diff != "" {
+		t.Errorf("applications (-want +got):\n%s", diff)
+	}
+	page := ann.do(http.MethodGet, "/me/", nil, "Accept", "text/html")
+	for _, want := range []string{"What you have allowed", "The mail", "email, photos", `name="client_id" value="shop"`} {
+		if !strings.Contains(page.body, want) {
+			t.Errorf("page has no %q: %s", want, page.body)
+		}
+	}
+	// Nobody else takes it back.
+	form := url.Values{"token": {bob.list().Token}, "client_id": {"shop"}}
+	if got := ann.do(http.MethodPost, "/me/revoke", form, "Accept", "application/json"); got.status != http.StatusForbidden {
+		t.Errorf("with another session's token: %d, want 403", got.status)
+	}
+	if got := ann.do(http.MethodGet, "/me/revoke?client_id=shop", nil); got.status != http.StatusMethodNotAllowed {
+		t.Errorf("by GET: %d, want 405", got.status)
+	}
+	form.Set("token", list.Token)
+	back := ann.do(http.MethodPost, "/me/revoke", form, "Accept", "text/html")
+	if back.status != http.StatusOK || strings.Contains(back.body, "The shop") || !strings.Contains(back.body, "The mail") {
+		t.Errorf("after it: %d %s, want the page without the shop", back.status, back.body)
+	}
+	for i, want := range []error{ticketstore.ErrNotFound, nil, nil} {
+		_, err := s.sessions.Backend().Grants().Get(t.Context(), tokens[i].Ref, now)
+		if !errors.Is(err, want) {
+			t.Errorf("token of %s for %s: got %v, want %v", tokens[i].SubjectID, tokens[i].ClientID, err, want)
+		}
+	}
+	if len(ann.list().Sessions) != 1 || len(bob.list().Applications) != 1 {
+		t.Error("want ann signed in, and what bob has allowed left alone")
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package account lets users see where they are signed in, and sign out there: on one device, or on all but
-// the current one.
+// the current one. It also lists what they have allowed applications, and takes that back.
 //
 // A host mounts one handler, below the session middleware, at a path of its choice that ends in a slash:
 //

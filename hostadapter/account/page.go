@@ -63,6 +63,15 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 {{end}}</ul>
 {{if .Others}}<form method="post" action="end-others"><input type="hidden" name="token" value="{{$token}}">` +
 	`<button type="submit">Sign out everywhere else</button></form>
+{{end}}{{if .Applications}}<h1>What you have allowed</h1>
+<ul>
+{{range .Applications}}<li><div><p><strong>{{.Name}}</strong></p>
+<p class="quiet">{{join .Scopes}}</p>
+<p class="quiet">allowed <time datetime="{{iso .Given}}">{{day .Given}}</time></p></div>` +
+	`<form method="post" action="revoke"><input type="hidden" name="token" value="{{$token}}">` +
+	`<input type="hidden" name="client_id" value="{{.ClientID}}">
+<button type="submit">Take back</button></form></li>
+{{end}}</ul>
 {{end}}{{end}}</main>
 </body>
 </html>

@@ -442,3 +442,33 @@ func TestAuthorizationOfAClientTooMany(t *testing.T) {
 	h.exchange(code).must(t, http.StatusOK, "")
 	h.exchange(b.code()).must(t, http.StatusOK, "")
 }
+
+// Taking back a consent takes the client's codes and tokens along, offline ones and those of ended sessions too, and nothing else.
+func TestConsentIsRevokedTogetherWithItsTokens(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	former, before := h.tokens("ann")
+	former.get("/logout", nil)
+	b, now := h.tokens("ann")
+	code := b.code()
+	_, bobs := h.tokens("bob")
+	if err := h.sessions.Consents().Remember(t.Context(), "ann", "app", []string{"openid"}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.sessions.Consents().Revoke(t.Context(), "ann", "app"); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range []*reply{before, now} {
+		h.mustActive(r.str("access_token"), false)
+		h.refresh(r.str("refresh_token")).must(t, http.StatusBadRequest, "invalid_grant")
+	}
+	h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
+	h.mustActive(bobs.str("access_token"), true)
+	if given, err := h.sessions.Consents().Given(t.Context(), "ann", "app", []string{"openid"}); err != nil || given {
+		t.Errorf("want the consent gone, got %t, %v", given, err)
+	}
+	if who := b.get("/whoami", nil); who.body != "ann" {
+		t.Errorf("want ann signed in, got %q", who.body)
+	}
+	h.exchange(b.code()).must(t, http.StatusOK, "")
+}

@@ -95,6 +95,7 @@ func (a *Adapter) dispatcherConfig() logout.DispatcherConfig {
 	return logout.DispatcherConfig{
 		Store: c.Backend.Logout(), Signer: c.Signer, Clients: c.Clients,
 		Issuers: append([]string{c.Issuer}, c.FormerIssuers...), AllowCIDRs: c.Logout.AllowCIDRs,
+		TellReason: c.Logout.TellReason, TLS: c.Logout.DeliveryTLS, Proxy: c.Logout.DeliveryProxy,
 		Timeout: c.Logout.DeliveryTimeout, Concurrency: c.Logout.DeliveryConcurrency,
 		PerClient: c.Logout.DeliveriesPerClient, Now: c.Now, Logger: c.Logger,
 		Settled: a.settled,

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"log/slog"
 	"net"
@@ -161,6 +162,18 @@ type LogoutConfig struct {
 	// sign-out (Back-Channel Logout 1.0, section 2.7); a removal ends them in any case.
 	RevokeOffline bool
 
+	// TellReason puts the reason of the end into logout tokens: the claim logout_reason, one of user_logout,
+	// session_expiration, terminated, session_replaced. Back-Channel Logout 1.0 does not name such a claim;
+	// section 2.4 lets tokens have others.
+	TellReason bool
+	// DeliveryTLS configures connections to clients: RootCAs for a private authority, Certificates for
+	// clients that ask for one. It is cloned.
+	DeliveryTLS *tls.Config
+	// DeliveryProxy returns the http or https proxy for a delivery, or nil for none; for example
+	// http.ProxyFromEnvironment. Deliveries use no proxy when it is nil. Clients' hosts are looked up and
+	// their addresses checked here all the same: the proxy is asked to connect (CONNECT) to an address. That
+	// of the proxy itself is not checked.
+	DeliveryProxy func(*http.Request) (*url.URL, error)
 	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent
 	// nevertheless.
 	AllowCIDRs []netip.Prefix

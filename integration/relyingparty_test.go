@@ -188,14 +188,20 @@ func (rp *relyingParty) backChannel(w http.ResponseWriter, r *http.Request) {
 	if len(rp.answers) > 0 {
 		status := rp.answers[0]
 		rp.answers = rp.answers[1:]
-		w.WriteHeader(status)
+		refuse(w, status)
 		return
 	}
 	token, err := rp.verifyLogout(r)
 	rp.notifications = append(rp.notifications, notification{token, err})
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		refuse(w, http.StatusBadRequest)
 	}
+}
+
+// refuse answers a logout token. With an error a 400 is final (Back-Channel Logout 1.0, section 2.8).
+func refuse(w http.ResponseWriter, status int) {
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(`{"error":"invalid_request"}`))
 }
 
 // verifyLogout is strict: it refuses what any relying party in the field is known to refuse.

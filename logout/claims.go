@@ -28,12 +28,16 @@ type tokenClaims struct {
 	ID       string              `json:"jti"`
 	Session  string              `json:"sid"`
 	Events   map[string]struct{} `json:"events"`
+	Reason   Reason              `json:"logout_reason,omitempty"`
 }
 
 // TokenClaims returns the claims of a logout token for one delivery, as JSON. Each call makes a new jti,
 // because clients refuse one that they have seen. The sid is always there, the sub unless the client
-// registered backchannel_logout_session_required.
-func TokenClaims(notification *Notification, client *Client, now time.Time) ([]byte, error) {
+// registered backchannel_logout_session_required. With tellReason the Reason is in logout_reason, a claim that
+// the specification leaves to the server.
+func TokenClaims(
+	notification *Notification, client *Client, tellReason bool, now time.Time,
+) ([]byte, error) {
 	var id [16]byte
 	rand.Read(id[:]) // never fails: it would end the program
 	claims := tokenClaims{
@@ -44,6 +48,9 @@ func TokenClaims(notification *Notification, client *Client, now time.Time) ([]b
 	}
 	if client.SessionRequired {
 		claims.Subject = ""
+	}
+	if tellReason {
+		claims.Reason = notification.Reason
 	}
 	raw, err := json.Marshal(claims)
 	if err != nil {

@@ -31,11 +31,14 @@ const (
 	settlePause    = 100 * time.Millisecond
 )
 
-// newHTTPClient returns a client that follows no redirects (rule 7), uses no proxy of the environment, and
+// BadRequestAttempts is how often a notification is tried whose client answers 400 without an OAuth error.
+const BadRequestAttempts = 5
+
+// newHTTPClient returns a client that follows no redirects (rule 7), uses no proxy but the configured one, and
 // connects only where the guard allows.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	transport := &http.Transport{
-		DialContext:            newDialer(config, guard).DialContext,
+		DialContext:            (&connector{newDialer(config, guard), guard, config}).DialContext,
 		ForceAttemptHTTP2:      true,
 		DisableCompression:     true,
 		MaxIdleConns:           config.Concurrency,
@@ -64,6 +67,7 @@ type attempt struct {
 	state      State  // Delivered, Refused or Pending
 	problem    string // empty when delivered
 	retryAfter string // the header, when there was one
+	badRequest bool   // a 400 without an OAuth error
 }
 
 func failed(format string, args ...any) attempt {
@@ -117,7 +121,7 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	if err := checkURI("backchannel_logout_uri", client.BackChannelLogoutURI, true); err != nil {
 		return failed("%s", err)
 	}
-	claims, err := TokenClaims(&work.Notification, client, d.now())
+	claims, err := TokenClaims(&work.Notification, client, d.config.TellReason, d.now())
 	if err != nil {
 		return failed("%s", err)
 	}
@@ -143,18 +147,26 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", "fosite-sessions")
+	if d.config.Proxy != nil {
+		proxy, err := d.config.Proxy(request)
+		if err != nil {
+			return failed("the proxy cannot be told")
+		}
+		request = request.WithContext(context.WithValue(ctx, proxyKey{}, proxy))
+	}
 	response, err := d.http.Do(request)
 	if err != nil {
 		return failed("%s", d.describe(err))
 	}
 	defer response.Body.Close()
 	defer time.AfterFunc(answerTime, cancel).Stop()
-	// A body that is cut off does not matter: only the status counts.
+	// A body that is cut off is one without an error.
 	answer, _ := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	return judge(response, answer)
 }
 
-// judge returns the meaning of a response. Only the status counts.
+// judge returns the meaning of a response. A 400 is final with an OAuth error alone: one without may be a
+// proxy's, or come from an outage (Back-Channel Logout 1.0, section 2.8).
 func judge(response *http.Response, answer []byte) attempt {
 	switch response.StatusCode {
 	case http.StatusOK, http.StatusNoContent:
@@ -162,17 +174,16 @@ func judge(response *http.Response, answer []byte) attempt {
 		return attempt{state: Delivered}
 	case http.StatusBadRequest:
 		// Section 2.8: the request was invalid or the logout failed. It is not retried (rule 7).
-		problem := "the client answered 400"
 		if code := errorCode(answer); code != "" {
-			problem += ", " + code
+			return attempt{state: Refused, problem: "the client answered 400, " + code}
 		}
-		return attempt{state: Refused, problem: problem}
 	}
 	tried := failed("the client answered %d", response.StatusCode)
 	if response.StatusCode >= 300 && response.StatusCode < 400 {
 		tried.problem += ": redirects are not followed"
 	}
 	tried.retryAfter = response.Header.Get("Retry-After")
+	tried.badRequest = response.StatusCode == http.StatusBadRequest
 	return tried
 }
 
@@ -206,7 +217,7 @@ func (d *Dispatcher) describe(err error) string {
 		return fmt.Sprintf("no answer within %s", d.config.Timeout)
 	}
 	var operation *net.OpError
-	if errors.As(err, &operation) && operation.Op == "dial" {
+	if errors.As(err, &operation) && (operation.Op == "dial" || operation.Op == "proxyconnect") {
 		return operation.Error()
 	}
 	var certificate *tls.CertificateVerificationError
@@ -224,6 +235,10 @@ func (d *Dispatcher) describe(err error) string {
 func (d *Dispatcher) outcome(work *Delivery, tried attempt) Outcome {
 	out := Outcome{State: tried.state, LastError: cut(tried.problem, MaxLastError)}
 	if tried.state != Pending {
+		return out
+	}
+	if tried.badRequest && work.Attempts+1 >= BadRequestAttempts {
+		out.State = Refused
 		return out
 	}
 	now := d.now()

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -60,8 +61,15 @@ type DispatcherConfig struct {
 	// RetryBase is the backoff after the first failure. It doubles with each further one, up to RetryMost.
 	RetryBase time.Duration
 	RetryMost time.Duration
-	// TLS configures connections to clients, for certificates of a private authority. It is cloned.
+	// TellReason puts the notification's Reason into the logout token, as the claim logout_reason.
+	TellReason bool
+	// TLS configures connections to clients: a private authority (RootCAs), a certificate of the host's
+	// (Certificates). It is cloned.
 	TLS *tls.Config
+	// Proxy returns the http or https proxy for a delivery, or nil for none, as http.Transport.Proxy does.
+	// The client's host is looked up and checked here as without a proxy, and the proxy is asked to connect
+	// (CONNECT) to the address that was found. Its own address is not checked. No proxy when nil.
+	Proxy func(*http.Request) (*url.URL, error)
 	// Settled, if set, is called with each notification whose outcome was recorded. It must not block.
 	Settled func(notification *Notification, outcome Outcome)
 	// Now is the clock, time.Now by default.

@@ -34,13 +34,13 @@ func TestAnswers(t *testing.T) {
 		{"200", status(200), logout.Delivered, ""},
 		{"204", status(204), logout.Delivered, ""},
 		{"200 with a body", answer(200, strings.Repeat("x", 100_000)), logout.Delivered, ""},
-		{"400", status(400), logout.Refused, "the client answered 400"},
+		{"400", status(400), logout.Pending, "the client answered 400"},
 		{"400 with an error", answer(400, `{"error":"invalid_request","error_description":"private"}`),
 			logout.Refused,
 			"the client answered 400, invalid_request"},
-		{"400 with a page", answer(400, `<h1>secret</h1>`), logout.Refused, "the client answered 400"},
+		{"400 with a page", answer(400, `<h1>secret</h1>`), logout.Pending, "the client answered 400"},
 		{
-			"400 with an odd error", answer(400, `{"error":"<script>"}`), logout.Refused,
+			"400 with an odd error", answer(400, `{"error":"<script>"}`), logout.Pending,
 			"the client answered 400",
 		},
 		{"202", status(202), logout.Pending, "the client answered 202"},
@@ -144,6 +144,35 @@ func TestDeliveredAtTheThirdAttempt(t *testing.T) {
 	if len(ids) != 3 || ids[""] {
 		t.Errorf("jti of three attempts: %v, want three different ones", ids)
 	}
+}
+
+// A 400 without an OAuth error may be a proxy's, or that of an outage: it is tried again, but not for a day.
+func TestBadRequestWithoutAnError(t *testing.T) {
+	t.Parallel()
+	t.Run("that passes", func(t *testing.T) {
+		t.Parallel()
+		rp := newRelyingParty(t, func(w http.ResponseWriter, _ *http.Request, attempt int) {
+			if attempt < 5 {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+		})
+		q := newQueue(due("n", "rp"))
+		start(t, q, logout.ClientMap{"rp": rp.client("rp")})
+		if n := q.waitState(t, "n", logout.Delivered); n.Attempts != 5 {
+			t.Errorf("delivered at attempt %d, want the fifth", n.Attempts)
+		}
+	})
+	t.Run("that stays", func(t *testing.T) {
+		t.Parallel()
+		rp := newRelyingParty(t, status(http.StatusBadRequest))
+		q := newQueue(due("n", "rp"))
+		start(t, q, logout.ClientMap{"rp": rp.client("rp")})
+		n := q.waitState(t, "n", logout.Refused)
+		if n.Attempts != 5 || n.LastError != "the client answered 400" || len(rp.received()) != 5 {
+			t.Errorf("refused after %d attempts, %d requests: %q; want 5", n.Attempts, len(rp.received()),
+				n.LastError)
+		}
+	})
 }
 
 func TestRetryAfter(t *testing.T) {

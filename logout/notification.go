@@ -32,8 +32,9 @@ type State string
 const (
 	Pending   State = "pending"
 	Delivered State = "delivered" // the client answered 200 or 204
-	Refused   State = "refused"   // the client answered 400
-	GivenUp   State = "given_up"  // the retry window closed
+	// Refused: the client answered 400, with an OAuth error or BadRequestAttempts times without one.
+	Refused State = "refused"
+	GivenUp State = "given_up" // the retry window closed
 )
 
 // Notification is what one client is told of the end of one session.

@@ -172,6 +172,7 @@ type claims struct {
 	Session  string         `json:"sid"`
 	Nonce    *string        `json:"nonce"`
 	Events   map[string]any `json:"events"`
+	Reason   string         `json:"logout_reason"`
 }
 
 // relyingParty is a client's server. It keeps what it was sent, and answers as told.

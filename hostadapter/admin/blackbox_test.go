@@ -46,6 +46,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
 	}))
 	t.Cleanup(refusing.Close)
 	sync := false

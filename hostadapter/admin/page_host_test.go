@@ -60,7 +60,12 @@ func newPageHost(t *testing.T, changes ...func(*hostadapter.Config)) *pageHost {
 	for id, status := range map[string]int{
 		"shop": http.StatusOK, "mail": http.StatusInternalServerError, "wiki": http.StatusBadRequest,
 	} {
-		clients.HandleFunc("/"+id, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		clients.HandleFunc("/"+id, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			if status != http.StatusOK {
+				_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
+			}
+		})
 	}
 	told := httptest.NewServer(clients)
 	t.Cleanup(told.Close)

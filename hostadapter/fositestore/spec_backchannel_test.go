@@ -1,6 +1,7 @@
 package fositestore_test
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -57,6 +58,9 @@ func newParty(t *testing.T, status int) *party {
 		p.requests = append(p.requests, r)
 		p.mu.Unlock()
 		w.WriteHeader(status)
+		if status == http.StatusBadRequest {
+			_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
+		}
 	}))
 	t.Cleanup(p.Close)
 	return p

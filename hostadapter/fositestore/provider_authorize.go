@@ -86,6 +86,9 @@ func (p *Provider) NewAuthorizeResponse(
 	if err != nil {
 		return nil, p.answer(ctx, c, authorizeEndpoint, err)
 	}
+	if err := p.meetHint(ctx, request, session); err != nil {
+		return nil, p.answer(ctx, c, authorizeEndpoint, err)
+	}
 	var pushed *row
 	if uri := p.store.pushedURI(ctx, request); uri != "" {
 		pushed, err = p.store.get(c.into(ctx), grantstore.PushedAuthorization, uri)
@@ -117,7 +120,31 @@ func (p *Provider) NewAuthorizeResponse(
 	return response, nil
 }
 
-// live returns the session of the user, or nil when no user is signed in. The host's context may not be that
+// meetHint compares the user with that of a genuine id_token_hint (OpenID Connect Core 1.0, section 3.1.2.2)
+// and takes the hint out of the request: fosite, here and again at the token endpoint, knows the present key
+// alone and would refuse one that was signed by a former key. What cannot be verified is left to fosite.
+func (p *Provider) meetHint(
+	ctx context.Context, request fosite.AuthorizeRequester, session fosite.Session,
+) error {
+	form := request.GetRequestForm()
+	token := form.Get("id_token_hint")
+	if token == "" || p.hints == nil || isNil(session) || !request.GetRequestedScopes().Has("openid") {
+		return nil
+	}
+	hint, err := p.hints.Verify(ctx, token)
+	switch {
+	case errors.Is(err, ticketstore.ErrUnavailable):
+		return err
+	case err != nil:
+		return nil
+	case hint.Subject != subjectOf(session):
+		return fosite.ErrLoginRequired.WithHint("The id_token_hint is of another user than the one signed in.")
+	}
+	form.Del("id_token_hint")
+	return nil
+}
+
+// live returns the session of the user, or nil when nobody is signed in. The host's context may not be that
 // of the HTTP request.
 func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, error) {
 	live, err := p.store.adapter.SessionFromContext(ctx)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,11 +21,12 @@ import (
 
 // NeedsSignIn reports whether an authorization request asks for more than the session has to offer, so that
 // the login form must be shown although the user is signed in (OpenID Connect Core 1.0, section 3.1.2.1):
-// prompt=login or select_account, a sign-in longer ago than max_age, an id_token_hint of another user, or an
-// acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs to. A user
-// who has signed in since the request came is asked no more: fosite refuses what is still not met, but for
-// acr_values, which are voluntary. The claims parameter, which could make an acr essential, is none that
-// fosite reads.
+// prompt=login or select_account, a sign-in longer ago than max_age, or than the client's default_max_age
+// (the method GetDefaultMaxAge() *int of the host's client type, in seconds), an id_token_hint of another
+// user, or an acr that is not among acr_values, where the host has signed in with one. Nobody signed in needs
+// to. A user who has signed in since the request came is asked no more: fosite refuses what is still not met,
+// but for acr_values, which are voluntary. The claims parameter, which could make an acr essential, is none
+// that fosite reads.
 //
 // A host whose login form is a page of its own, or another provider's, sends the browser back by
 // Sessions.ReturnURL: the request is then of the moment at which the user was first asked.
@@ -33,10 +35,8 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 		return true
 	}
 	form := request.GetRequestForm()
-	if seconds, err := strconv.ParseInt(form.Get("max_age"), 10, 32); err == nil && seconds >= 0 {
-		if !isSince(session.AuthTime.Add(time.Duration(seconds)*time.Second), request.GetRequestedAt()) {
-			return true
-		}
+	if age, ok := maxAge(request); ok && !isSince(session.AuthTime.Add(age), request.GetRequestedAt()) {
+		return true
 	}
 	if isSince(session.AuthTime, request.GetRequestedAt()) {
 		return false
@@ -51,6 +51,24 @@ func NeedsSignIn(session *hostadapter.Session, request fosite.AuthorizeRequester
 	}
 	acrs := strings.Fields(form.Get("acr_values"))
 	return session.ACR != "" && len(acrs) > 0 && !slices.Contains(acrs, session.ACR)
+}
+
+// maxAgeClient is a client with a default_max_age (OpenID Connect Dynamic Client Registration 1.0, section
+// 2): in seconds, nil where it has none.
+type maxAgeClient interface{ GetDefaultMaxAge() *int }
+
+// maxAge returns how long ago the user may have signed in: as the request says, else as its client's default
+// does.
+func maxAge(request fosite.AuthorizeRequester) (age time.Duration, ok bool) {
+	seconds, err := strconv.ParseInt(request.GetRequestForm().Get("max_age"), 10, 32)
+	if err != nil || seconds < 0 {
+		client, has := request.GetClient().(maxAgeClient)
+		if !has || client.GetDefaultMaxAge() == nil {
+			return 0, false
+		}
+		seconds = int64(max(*client.GetDefaultMaxAge(), 0))
+	}
+	return time.Duration(min(seconds, math.MaxInt32)) * time.Second, true
 }
 
 // isSince reports whether a moment is not before another one. One in whole seconds, as the auth_time of

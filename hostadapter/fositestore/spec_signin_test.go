@@ -1,6 +1,11 @@
 package fositestore_test
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -182,4 +187,88 @@ func TestRule10_StepUpOfTheSameUserKeepsTheSid(t *testing.T) {
 		}
 		h.mustActive(r.str("access_token"), true)
 	}
+}
+
+// maxAgeClient has a default_max_age.
+type maxAgeClient struct {
+	*fosite.DefaultClient
+	seconds *int
+}
+
+func (c *maxAgeClient) GetDefaultMaxAge() *int { return c.seconds }
+
+// OpenID Connect Dynamic Client Registration 1.0, section 2: default_max_age holds where a request has no
+// max_age.
+func TestDynamicRegistration_2_DefaultMaxAge(t *testing.T) {
+	t.Parallel()
+	number := func(n int) *int { return &n }
+	for name, test := range map[string]struct {
+		seconds *int
+		form    url.Values
+		need    bool
+	}{
+		"none": {nil, nil, false}, "over": {number(60), nil, true}, "not over": {number(7200), nil, false},
+		"zero": {number(0), nil, true}, "beyond all bounds": {number(math.MaxInt), nil, false},
+		"negative, which is always": {number(-1), nil, true},
+		"overridden by a longer":    {number(60), url.Values{"max_age": {"7200"}}, false},
+		"overridden by a shorter":   {number(7200), url.Values{"max_age": {"60"}}, true},
+		"not by one that is none":   {number(60), url.Values{"max_age": {"soon"}}, true},
+	} {
+		request := fosite.NewAuthorizeRequest()
+		request.Form, request.Client = test.form,
+			&maxAgeClient{&fosite.DefaultClient{ID: "app"}, test.seconds}
+		session := &hostadapter.Session{SubjectID: "ann", AuthTime: request.RequestedAt.Add(-time.Hour)}
+		if got := fositestore.NeedsSignIn(session, request); got != test.need {
+			t.Errorf("%s: %v, want %v", name, got, test.need)
+		}
+		session.AuthTime = request.RequestedAt
+		if fositestore.NeedsSignIn(session, request) {
+			t.Errorf("%s: just signed in, and asked again", name)
+		}
+	}
+}
+
+// Section 3.1.2.1 of Core: a hint signed by a key that was rotated out, for the user and for others.
+func TestOpenIDCore_3_1_2_1_HintOfAFormerKey(t *testing.T) {
+	t.Parallel()
+	former, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, func(_ *host, c *fositestore.Config) {
+		c.FormerKeys = func(context.Context) ([]any, error) { return []any{&former.PublicKey}, nil }
+	})
+	hintOf := func(subject string) string {
+		return sign(t, former, "ES256", "JWT", `{"iss":"`+issuer+`","sub":"`+subject+`","aud":"app","exp":2}`)
+	}
+	b := h.browser().signIn("ann")
+	for _, prompt := range []string{"", "none"} {
+		for _, responseType := range []string{"code", "code id_token", "id_token"} {
+			changes := []string{
+				"id_token_hint", hintOf("ann"), "prompt", prompt, "response_type", responseType,
+			}
+			answer := b.get("/authorize", authorization(changes...)).redirect
+			if code := answer.Get("code"); code != "" {
+				if c := claims(t, h.exchange(code).str("id_token")); c["sub"] != "ann" {
+					t.Errorf("%s: claims %v, want ann's", responseType, c)
+				}
+			} else if answer.Get("id_token") == "" {
+				t.Errorf("prompt %q, %s: %v, want an answer", prompt, responseType, answer)
+			}
+		}
+	}
+	for name, hint := range map[string]string{
+		"another user": hintOf("bob"), "a key that is none": hintOf("ann")[:20] + "x" + hintOf("ann")[21:],
+	} {
+		answer := b.get("/authorize", authorization("id_token_hint", hint, "prompt", "none")).redirect
+		if problem := answer.Get("error"); problem != "login_required" && problem != "invalid_request" {
+			t.Errorf("%s: %v, want it refused", name, answer)
+		}
+	}
+	if answer := b.get("/authorize",
+		authorization("id_token_hint", hintOf("bob"), "user",
+			"ann")); answer.redirect.Get("error") != "login_required" {
+		t.Errorf("ann for bob's hint: %v, want login_required", answer.redirect)
+	}
+	b.code("id_token_hint", hintOf("bob"), "user", "bob")
 }

@@ -42,7 +42,8 @@ func (p *provider) routes(router *mux.Router) {
 	router.HandleFunc(pathToken, p.token).Methods(http.MethodPost)
 	router.HandleFunc(pathIntrospect, p.introspect).Methods(http.MethodPost)
 	router.HandleFunc(pathRevoke, p.revoke).Methods(http.MethodPost)
-	router.HandleFunc(pathUserInfo, p.userInfo).Methods(http.MethodGet, http.MethodPost)
+	router.HandleFunc(pathUserInfo, acrossOrigins(originsOf(p.clients), p.userInfo)).Methods(http.MethodGet,
+		http.MethodPost, http.MethodOptions)
 	router.HandleFunc(pathJWKS, p.jwks).Methods(http.MethodGet, http.MethodHead)
 	for _, path := range []string{
 		"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server",

@@ -430,19 +430,65 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 		t.Errorf("userinfo of a client's own token is %d %q %s, want 403", page.status,
 			page.header.Get("WWW-Authenticate"), page.body)
 	}
-	for token, want := range map[string]int{
-		"": http.StatusUnauthorized, "ory_at_x.y": http.StatusUnauthorized,
+	for authorization, invalid := range map[string]bool{
+		"": false, "Bearer ": false, "Basic YTpi": false, "Bearer ory_at_x.y": true,
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
 			s.provider.issuer+pathUserInfo, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		request.Header.Set("Authorization", "Bearer "+token)
-		if page := b.do(request); page.status != want ||
-			!strings.Contains(page.header.Get("WWW-Authenticate"), "invalid_token") {
-			t.Errorf("userinfo for %q is %d %q, want %d", token, page.status,
-				page.header.Get("WWW-Authenticate"), want)
+		if authorization != "" {
+			request.Header.Set("Authorization", authorization)
+		}
+		page := b.do(request)
+		challenge := page.header.Get("WWW-Authenticate")
+		// Without a token there is no error (RFC 6750, section 3.1).
+		if page.status != http.StatusUnauthorized || !strings.HasPrefix(challenge, "Bearer") ||
+			strings.Contains(challenge, "error") != invalid || strings.Contains(page.body, "error") != invalid {
+			t.Errorf("userinfo for %q is %d %q %s, want 401, with an error %t", authorization, page.status,
+				challenge, page.body, invalid)
+		}
+	}
+}
+
+// Scripts of a client's pages may read userinfo (OpenID Connect Core 1.0, section 5.3), those of others not.
+func TestUserInfoForOtherOrigins(t *testing.T) {
+	t.Parallel()
+	clients := writeFile(t, `[{"client_id":"spa","token_endpoint_auth_method":"none","scope":"openid",
+		"redirect_uris":["https://spa.example/cb","com.example.app:/cb"]}]`)
+	s := startServer(t, "-clients", clients)
+	b := newBrowser(t)
+	for origin, allowed := range map[string]bool{
+		"https://spa.example": true, "https://evil.example": false, "http://spa.example": false, "null": false,
+		"https://spa.example:444": false, "": false,
+	} {
+		for _, method := range []string{http.MethodOptions, http.MethodGet} {
+			request, err := http.NewRequestWithContext(t.Context(), method, s.provider.issuer+pathUserInfo, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := http.StatusUnauthorized
+			if method == http.MethodOptions {
+				request.Header.Set("Access-Control-Request-Method", http.MethodGet)
+				request.Header.Set("Access-Control-Request-Headers", "authorization")
+				want = http.StatusNoContent
+			}
+			if origin != "" {
+				request.Header.Set("Origin", origin)
+			}
+			page := b.do(request)
+			got := page.header.Get("Access-Control-Allow-Origin")
+			if page.status != want || (got == origin && got != "") != allowed || (!allowed && got != "") ||
+				page.header.Get("Vary") != "Origin" ||
+				page.header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s from %q: %d %v, want %d, allowed %t", method, origin, page.status, page.header, want,
+					allowed)
+			}
+			if method == http.MethodOptions && allowed &&
+				page.header.Get("Access-Control-Allow-Headers") != "Authorization" {
+				t.Errorf("preflight from %q: %v, want Authorization allowed", origin, page.header)
+			}
 		}
 	}
 }

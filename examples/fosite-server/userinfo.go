@@ -15,8 +15,14 @@ import (
 // userInfo is the UserInfo endpoint (OpenID Connect Core 1.0, section 5.3).
 func (p *provider) userInfo(w http.ResponseWriter, r *http.Request) {
 	ctx := r.Context()
-	use, request, err := p.oauth2.IntrospectToken(ctx, fosite.AccessTokenFromRequest(r), fosite.AccessToken,
-		newSession(), "openid")
+	token := fosite.AccessTokenFromRequest(r)
+	if token == "" {
+		// Without a token there is no error (RFC 6750, section 3.1).
+		w.Header().Set("WWW-Authenticate", "Bearer")
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	use, request, err := p.oauth2.IntrospectToken(ctx, token, fosite.AccessToken, newSession(), "openid")
 	switch {
 	case errors.Is(err, ticketstore.ErrUnavailable), errors.Is(err, fosite.ErrTemporarilyUnavailable):
 		w.Header().Set("Retry-After", "1")

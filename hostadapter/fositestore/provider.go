@@ -101,7 +101,8 @@ func (p *Provider) NewAccessResponse(
 	return response, nil
 }
 
-// WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does.
+// WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does, with a
+// WWW-Authenticate that fosite leaves out: Basic for a client that did not authenticate, else Bearer.
 func (p *Provider) WriteAccessError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error,
 ) {
@@ -109,7 +110,7 @@ func (p *Provider) WriteAccessError(
 	if p.wroteUnavailable(ctx, rw, err) {
 		return
 	}
-	p.OAuth2Provider.WriteAccessError(ctx, rw, request, err)
+	p.OAuth2Provider.WriteAccessError(ctx, challenged(rw, err), request, err)
 }
 
 // WriteAccessResponse is fosite's.
@@ -141,7 +142,7 @@ func (p *Provider) WriteRevocationResponse(ctx context.Context, rw http.Response
 		p.OAuth2Provider.WriteAccessError(ctx, rw, nil, fosite.ErrJTIKnown.WithWrap(err))
 		return
 	}
-	p.OAuth2Provider.WriteRevocationResponse(ctx, rw, err)
+	p.OAuth2Provider.WriteRevocationResponse(ctx, challenged(rw, err), err)
 }
 
 // IntrospectToken is fosite's, with the store's errors as they are. It serves userinfo endpoints.
@@ -208,7 +209,7 @@ func (p *Provider) WriteIntrospectionError(ctx context.Context, rw http.Response
 	if p.wroteUnavailable(ctx, rw, err) || p.wroteFailure(ctx, rw, err) {
 		return
 	}
-	p.OAuth2Provider.WriteIntrospectionError(ctx, rw, err)
+	p.OAuth2Provider.WriteIntrospectionError(ctx, &challenging{rw, []string{basic, bearer}}, err)
 }
 
 // WriteIntrospectionResponse is fosite's.

@@ -271,5 +271,5 @@ func (p *Provider) WritePushedAuthorizeError(
 	if p.wroteUnavailable(ctx, rw, err) {
 		return
 	}
-	p.OAuth2Provider.WritePushedAuthorizeError(ctx, rw, request, err)
+	p.OAuth2Provider.WritePushedAuthorizeError(ctx, challenged(rw, err), request, err)
 }

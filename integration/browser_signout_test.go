@@ -104,6 +104,8 @@ func TestSignOutAtTheServerInABrowser(t *testing.T) {
 	photos.says("back channel")
 	notes.says("front channel")
 	server.open(p.issuer + "/logout?post_logout_redirect_uri=https://elsewhere.example/")
+	server.says("You are signed out")
+	server.open(p.issuer + "/logout?id_token_hint=forged")
 	server.says("Not possible")
 	server.mustFitAll()
 	c.mustNotComplain()

@@ -195,6 +195,16 @@ func TestSignOutAtTheServer(t *testing.T) {
 	// Without a client the address is not followed.
 	ann.expect(ann.get(s.provider.issuer+"/logout?post_logout_redirect_uri=https://evil.example/"),
 		http.StatusOK, "You are signed out")
+
+	// A request that is wrong has a way on.
+	ann.submit(ann.get(s.provider.issuer+"/login"), "/login", "username", "ann", "password", "ann-demo")
+	wrong := ann.expect(ann.get(s.provider.issuer+"/logout?id_token_hint=forged"), http.StatusBadRequest,
+		"id_token_hint")
+	if found = confirmForm.FindStringSubmatch(wrong.body); found == nil {
+		t.Fatalf("no form:\n%s", wrong.body)
+	}
+	ann.expect(ann.post(s.provider.issuer+"/logout", "confirm", found[1]), http.StatusOK,
+		"You are signed out")
 }
 
 func TestMaxSessionsOfTheServer(t *testing.T) {

@@ -25,10 +25,9 @@ type pages struct {
 	h           *host
 	asksConsent bool
 
-	mu    sync.Mutex
-	kept  map[string]fosite.AuthorizeRequester // what a callback finds of the request
-	urls  map[string]string
-	count int
+	mu   sync.Mutex
+	kept map[string]fosite.AuthorizeRequester // what a callback finds of the request
+	urls map[string]string
 }
 
 func newPages(t *testing.T, options ...option) *pages {

@@ -18,7 +18,8 @@ import (
 func (h *host) edited(edit func(*records.Session)) {
 	h.t.Helper()
 	noSync := false
-	target, err := badger.Open(h.t.Context(), badger.Settings{Path: h.t.TempDir(), Sync: &noSync, MemoryMiB: 64},
+	target,
+		err := badger.Open(h.t.Context(), badger.Settings{Path: h.t.TempDir(), Sync: &noSync, MemoryMiB: 64},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		h.t.Fatal(err)

@@ -256,8 +256,8 @@ func (c *Config) setDefaults() {
 	}
 }
 
-// cookieName returns the default name of the cookie. Issuers on one host, which differ by their path, have names
-// of their own.
+// cookieName returns the default name of the cookie. Issuers on one host, which differ by their path, have
+// names of their own.
 func (c *Config) cookieName(issuer string) string {
 	name := DefaultCookieName
 	if c.secure() && c.Cookie.Domain == "" {

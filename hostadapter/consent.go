@@ -164,10 +164,10 @@ func (c *Consents) Find(ctx context.Context, subjectID, clientID string) (*Conse
 	return consent, nil
 }
 
-// Revoke takes back what the user has let the client have, and with it the codes and tokens that the client has
-// of the user, offline ones and those of any session among them. The user's sessions stay. Nothing to take back is
-// no error. The consent goes first: after an error, calling it again takes the rest. JWT access tokens that others
-// check by themselves live until their exp.
+// Revoke takes back what the user has let the client have, and with it the codes and tokens that the client
+// has of the user, offline ones and those of any session among them. The user's sessions stay. Nothing to
+// take back is no error. The consent goes first: after an error, calling it again takes the rest. JWT access
+// tokens that others check by themselves live until their exp.
 func (c *Consents) Revoke(ctx context.Context, subjectID, clientID string) error {
 	if err := checkParties(subjectID, clientID); err != nil {
 		return err

@@ -155,7 +155,9 @@ func TestFrontChannelLogoutOfAsManyClientsAsASessionMayHave(t *testing.T) {
 	clients := logout.ClientMap{"asks": {PostLogoutRedirectURIs: []string{byeShop}}}
 	for i := range ticketstore.MaxClients {
 		clients[fmt.Sprintf("client-%d", i)] = logout.Client{
-			FrontChannelLogoutURI:  fmt.Sprintf("https://a-client-with-a-long-name-%d.applications.example:8443/clear", i),
+			FrontChannelLogoutURI: fmt.Sprintf(
+				"https://a-client-with-a-long-name-%d.applications.example:8443/clear", i,
+			),
 			PostLogoutRedirectURIs: []string{byeShop},
 		}
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// Issuers on one host, which differ by their path, share a browser's cookies, and do not get in each other's way.
+// Issuers on one host, which differ by their path, share a browser's cookies, and do not get in each other's
+// way.
 func TestIssuersOnOneHost(t *testing.T) {
 	t.Parallel()
 	for _, base := range []string{"https://op.example", "http://localhost:9000"} {

@@ -31,7 +31,8 @@ func swappableIn(folder string, names ...string) func(*hostadapter.Config) {
 		c.Swap.Backends = map[string]func(context.Context) (sessions.Backend, error){}
 		for _, name := range names {
 			c.Swap.Backends[name] = func(ctx context.Context) (sessions.Backend, error) {
-				return badger.Open(ctx, badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync, MemoryMiB: 64},
+				return badger.Open(ctx,
+					badger.Settings{Path: filepath.Join(folder, name), Sync: &noSync, MemoryMiB: 64},
 					slog.New(slog.DiscardHandler))
 			}
 		}

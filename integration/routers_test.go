@@ -25,8 +25,10 @@ import (
 )
 
 // routers mount the handlers below a prefix, as their users would.
-var routers = map[string]func(sm *hostadapter.Adapter, prefix string, login, admin, account http.Handler) http.Handler{
-	"net/http": func(sm *hostadapter.Adapter, prefix string, login, admin, account http.Handler) http.Handler {
+var routers = map[string]func(sm *hostadapter.Adapter, prefix string, login, admin,
+	account http.Handler) http.Handler{
+	"net/http": func(sm *hostadapter.Adapter, prefix string, login, admin,
+		account http.Handler) http.Handler {
 		router := http.NewServeMux()
 		router.Handle(prefix+"/login", login)
 		router.Handle(prefix+"/logout", sm.EndSession())
@@ -116,7 +118,8 @@ func visitRouter(
 	}
 	t.Cleanup(func() { _ = engine.Close() })
 	sm, err := hostadapter.New(t.Context(), hostadapter.Config{
-		Backend: engine, Issuer: "http://localhost" + edge + prefix, Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
+		Backend: engine, Issuer: "http://localhost" + edge + prefix,
+		Keys:   [][]byte{bytes.Repeat([]byte("k"), 32)},
 		Signer: signsClaims{}, Clients: logout.ClientMap{}, Logger: logger,
 	})
 	if err != nil {
@@ -175,14 +178,16 @@ func visitRouter(
 	asked := v.want("/logout?ui_locales=de", http.StatusOK, "Sign out?")
 	confirm := regexp.MustCompile(`name="confirm" value="([^"]+)"`).FindStringSubmatch(asked.body)[1]
 	stranger := &visitor{t: t, base: v.base, client: newVisitor(t)}
-	stranger.at(v.parse(v.base+"/logout"), url.Values{"ui_locales": {"de"}}).must(t, http.StatusOK, "signed out")
+	stranger.at(v.parse(v.base+"/logout"), url.Values{"ui_locales": {"de"}}).must(t, http.StatusOK,
+		"signed out")
 	v.at(asked.at, url.Values{"confirm": {confirm}}).must(t, http.StatusOK, "You are signed out.")
 	v.want("/account/", http.StatusUnauthorized, "not signed in")
 
 	// An operator ends what is left by the page.
 	remove := v.want("/admin/ui/remove?subject_id=ann", http.StatusOK, "End all of this subject?")
 	ended := v.at(remove.at.ResolveReference(v.parse("remove")), url.Values{
-		"subject_id": {"ann"}, "do": {"remove"}, "remove_server_side_session": {"true"}, "revoke_tokens": {"true"},
+		"subject_id": {"ann"}, "do": {"remove"}, "remove_server_side_session": {"true"},
+		"revoke_tokens": {"true"},
 	})
 	ended.must(t, http.StatusOK, "Done")
 	other.want("/account/", http.StatusUnauthorized, "not signed in")

@@ -51,7 +51,8 @@ var rules = map[string][]string{
 		"TestRemovalEndsExactlyWhatItNames", "TestRemovalRefusesBadInput",
 	},
 	"7. Notify": {
-		"TestBackChannelLogout_2_4_Claims", "TestBackChannelLogout_2_5_Request", "TestDeliveredAtTheThirdAttempt",
+		"TestBackChannelLogout_2_4_Claims", "TestBackChannelLogout_2_5_Request",
+		"TestDeliveredAtTheThirdAttempt",
 		"TestRetryAfter",
 		"TestHangingClientDelaysNoOther", "TestRebinding",
 		"a client that used the session recently is notified again",

@@ -168,7 +168,8 @@ func (c *client) checkSecret(p *problems, r record, secret string) {
 	switch c.authMethod {
 	case authBasic, authPost:
 		if secret == "" {
-			p.addf(r, "client_secret", "is missing: only a client with token_endpoint_auth_method %q has none",
+			p.addf(r, "client_secret",
+				"is missing: only a client with token_endpoint_auth_method %q has none",
 				authNone)
 		}
 	case authNone:

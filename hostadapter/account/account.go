@@ -98,8 +98,8 @@ type problem struct {
 
 func (p *problem) Error() string { return p.text }
 
-// ServeHTTP lists the sessions and what the user has allowed, ends one session or all others, or takes back what
-// the user has allowed an application.
+// ServeHTTP lists the sessions and what the user has allowed, ends one session or all others, or takes back
+// what the user has allowed an application.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
@@ -161,8 +161,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, session *hostada
 	return done(w, r, ended)
 }
 
-// belowIt returns where to go from an address without a slash at its end, beside which the page's forms would lead.
-// It is relative: a proxy may have changed what is above it.
+// belowIt returns where to go from an address without a slash at its end, beside which the page's forms would
+// lead. It is relative: a proxy may have changed what is above it.
 func belowIt(r *http.Request) string {
 	at := r.URL.Path
 	if at == "" { // all of it was the prefix of http.StripPrefix
@@ -198,7 +198,8 @@ func (h *handler) revoke(w http.ResponseWriter, r *http.Request, session *hostad
 	if err := h.Sessions.Consents().Revoke(r.Context(), session.SubjectID, client); err != nil {
 		return err
 	}
-	h.tie.Logger().InfoContext(r.Context(), "consent taken back", "subject_id", session.SubjectID, "client_id", client)
+	h.tie.Logger().InfoContext(r.Context(), "consent taken back", "subject_id", session.SubjectID,
+		"client_id", client)
 	if wantsJSON(r) {
 		return writeJSON(w, http.StatusOK, map[string]string{"client_id": client})
 	}

@@ -40,7 +40,8 @@ func newServer(t *testing.T, change ...func(*account.Config)) *server {
 	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	noSync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64}, logger)
+	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &noSync, MemoryMiB: 64},
+		logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,8 @@ func TestOwnSessions(t *testing.T) {
 	}
 }
 
-// TestApplications: users see what they have allowed, and take it back together with the tokens that came of it.
+// TestApplications: users see what they have allowed, and take it back together with the tokens that came of
+// it.
 func TestApplications(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -228,13 +230,17 @@ func TestApplications(t *testing.T) {
 	now := s.sessions.Operations().Now()
 	var tokens []grantstore.Grant
 	for _, who := range []struct{ subject, client string }{{"ann", "shop"}, {"ann", "mail"}, {"bob", "shop"}} {
-		err := s.sessions.Consents().Remember(t.Context(), who.subject, who.client, []string{"photos", "email"}, 0)
+		err := s.sessions.Consents().Remember(t.Context(), who.subject, who.client,
+			[]string{"photos", "email"}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
 		tokens = append(tokens, grantstore.Grant{
-			Ref: grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(who.subject + who.client)}, RequestID: "r",
-			SubjectID: who.subject, ClientID: who.client, Created: now, Expires: now.Add(time.Hour), Data: []byte("d"),
+			Ref: grantstore.Ref{
+				Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(who.subject + who.client),
+			}, RequestID: "r",
+			SubjectID: who.subject, ClientID: who.client, Created: now, Expires: now.Add(time.Hour),
+			Data: []byte("d"),
 		})
 	}
 	batch := &grantstore.Batch{OperationID: "op", Store: tokens}
@@ -253,28 +259,34 @@ func TestApplications(t *testing.T) {
 		t.Errorf("applications (-want +got):\n%s", diff)
 	}
 	page := ann.do(http.MethodGet, "/me/", nil, "Accept", "text/html")
-	for _, want := range []string{"What you have allowed", "The mail", "email, photos", `name="client_id" value="shop"`} {
+	for _, want := range []string{
+		"What you have allowed", "The mail", "email, photos", `name="client_id" value="shop"`,
+	} {
 		if !strings.Contains(page.body, want) {
 			t.Errorf("page has no %q: %s", want, page.body)
 		}
 	}
 	// Nobody else takes it back.
 	form := url.Values{"token": {bob.list().Token}, "client_id": {"shop"}}
-	if got := ann.do(http.MethodPost, "/me/revoke", form, "Accept", "application/json"); got.status != http.StatusForbidden {
+	if got := ann.do(http.MethodPost, "/me/revoke", form, "Accept",
+		"application/json"); got.status != http.StatusForbidden {
 		t.Errorf("with another session's token: %d, want 403", got.status)
 	}
-	if got := ann.do(http.MethodGet, "/me/revoke?client_id=shop", nil); got.status != http.StatusMethodNotAllowed {
+	if got := ann.do(http.MethodGet, "/me/revoke?client_id=shop",
+		nil); got.status != http.StatusMethodNotAllowed {
 		t.Errorf("by GET: %d, want 405", got.status)
 	}
 	form.Set("token", list.Token)
 	back := ann.do(http.MethodPost, "/me/revoke", form, "Accept", "text/html")
-	if back.status != http.StatusOK || strings.Contains(back.body, "The shop") || !strings.Contains(back.body, "The mail") {
+	if back.status != http.StatusOK || strings.Contains(back.body, "The shop") ||
+		!strings.Contains(back.body, "The mail") {
 		t.Errorf("after it: %d %s, want the page without the shop", back.status, back.body)
 	}
 	for i, want := range []error{ticketstore.ErrNotFound, nil, nil} {
 		_, err := s.sessions.Backend().Grants().Get(t.Context(), tokens[i].Ref, now)
 		if !errors.Is(err, want) {
-			t.Errorf("token of %s for %s: got %v, want %v", tokens[i].SubjectID, tokens[i].ClientID, err, want)
+			t.Errorf("token of %s for %s: got %v, want %v", tokens[i].SubjectID, tokens[i].ClientID, err,
+				want)
 		}
 	}
 	if len(ann.list().Sessions) != 1 || len(bob.list().Applications) != 1 {

@@ -97,8 +97,9 @@ func settle(ctx context.Context, config *fosite.Config) {
 // own store.
 func (s *Sessions) Store() *Store { return s.store }
 
-// Provider decorates what compose returned. Use it wherever the server used fosite's. It panics where a handler keeps its grants in another store
-// than Store, or one of Wrap: tokens there would outlive a session that was removed.
+// Provider decorates what compose returned. Use it wherever the server used fosite's. It panics where a
+// handler keeps its grants in another store than Store, or one of Wrap: tokens there would outlive a session
+// that was removed.
 func (s *Sessions) Provider(provider fosite.OAuth2Provider) *Provider {
 	if err := s.checkComposition(provider); err != nil {
 		panic(err)

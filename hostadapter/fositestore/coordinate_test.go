@@ -8,8 +8,8 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 )
 
-// Refresh tokens of a client that coordinates its lifetime with the session end with it, also offline ones; those of others outlive a sign-out and
-// an expiry (Back-Channel Logout 1.0, section 2.7).
+// Refresh tokens of a client that coordinates its lifetime with the session end with it, also offline ones;
+// those of others outlive a sign-out and an expiry (Back-Channel Logout 1.0, section 2.7).
 func TestOfflineTokensOfCoordinatingClients(t *testing.T) {
 	t.Parallel()
 	yes, no := true, false
@@ -21,9 +21,10 @@ func TestOfflineTokensOfCoordinatingClients(t *testing.T) {
 			t.Run(name+", "+way, func(t *testing.T) {
 				t.Parallel()
 				clock := &movedClock{}
-				h := newHost(t, sliding(clock, false, map[string]*bool{"app": own}), func(_ *host, c *fositestore.Config) {
-					c.Host.Expiry.RevokeOffline = false
-				})
+				h := newHost(t, sliding(clock, false, map[string]*bool{"app": own}),
+					func(_ *host, c *fositestore.Config) {
+						c.Host.Expiry.RevokeOffline = false
+					})
 				b, r := h.tokens("ann", "scope", "openid offline_access")
 				end(h, b, clock)
 				if own == &yes {

@@ -443,7 +443,8 @@ func TestAuthorizationOfAClientTooMany(t *testing.T) {
 	h.exchange(b.code()).must(t, http.StatusOK, "")
 }
 
-// Taking back a consent takes the client's codes and tokens along, offline ones and those of ended sessions too, and nothing else.
+// Taking back a consent takes the client's codes and tokens along, offline ones and those of ended sessions
+// too, and nothing else.
 func TestConsentIsRevokedTogetherWithItsTokens(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
@@ -464,7 +465,8 @@ func TestConsentIsRevokedTogetherWithItsTokens(t *testing.T) {
 	}
 	h.exchange(code).must(t, http.StatusBadRequest, "invalid_grant")
 	h.mustActive(bobs.str("access_token"), true)
-	if given, err := h.sessions.Consents().Given(t.Context(), "ann", "app", []string{"openid"}); err != nil || given {
+	if given, err := h.sessions.Consents().Given(t.Context(), "ann", "app", []string{"openid"}); err != nil ||
+		given {
 		t.Errorf("want the consent gone, got %t, %v", given, err)
 	}
 	if who := b.get("/whoami", nil); who.body != "ann" {

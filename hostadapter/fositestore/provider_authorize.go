@@ -138,7 +138,9 @@ func (p *Provider) meetHint(
 	case err != nil:
 		return nil
 	case hint.Subject != subjectOf(session):
-		return fosite.ErrLoginRequired.WithHint("The id_token_hint is of another user than the one signed in.")
+		return fosite.ErrLoginRequired.WithHint(
+			"The id_token_hint is of another user than the one signed in.",
+		)
 	}
 	form.Del("id_token_hint")
 	return nil

@@ -19,8 +19,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// OwnStore is a fosite storage that a host keeps its grants in. Where it also implements openid.OpenIDConnectRequestStorage, pkce.PKCERequestStorage,
-// fosite.PARStorage, Authenticator, rfc7523.RFC7523KeyStorage or storage.Transactional, Wrapped passes those on.
+// OwnStore is a fosite storage that a host keeps its grants in. Where it also implements
+// openid.OpenIDConnectRequestStorage, pkce.PKCERequestStorage, fosite.PARStorage, Authenticator,
+// rfc7523.RFC7523KeyStorage or storage.Transactional, Wrapped passes those on.
 type OwnStore interface {
 	fosite.ClientManager
 	oauth2.CoreStorage
@@ -45,13 +46,14 @@ type Wrapped struct {
 	sessions *Sessions
 }
 
-// Wrap returns the storage to give to compose for a host whose grants stay where they are, in place of Store. Each read of a code or token asks
-// whether its session lives (Live): after a removal, a sign-out or an expiry they are worthless, although their rows stay. A grant without a sid
-// (of before, or of client credentials) is as good as the host's store says. What this cannot give is in the README of this package.
+// Wrap returns the storage to give to compose for a host whose grants stay where they are, in place of Store.
+// Each read of a code or token asks whether its session lives (Live): after a removal, a sign-out or an
+// expiry they are worthless, although their rows stay. A grant without a sid (of before, or of client
+// credentials) is as good as the host's store says. What this cannot give is in the README of this package.
 func (s *Sessions) Wrap(store OwnStore) *Wrapped { return &Wrapped{OwnStore: store, sessions: s} }
 
-// Live reports whether a session lives, with one call to the backend. An unknown, ended or expired one does not. A backend that cannot be asked is
-// ticketstore.ErrUnavailable.
+// Live reports whether a session lives, with one call to the backend. An unknown, ended or expired one does
+// not. A backend that cannot be asked is ticketstore.ErrUnavailable.
 func (s *Sessions) Live(ctx context.Context, sid string) (bool, error) {
 	detail, err := s.Backend().Tickets().Find(ctx, sid)
 	switch {
@@ -60,7 +62,9 @@ func (s *Sessions) Live(ctx context.Context, sid string) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("fositestore: reading a session: %w", err)
 	case detail == nil || detail.SessionID != sid:
-		return false, fmt.Errorf("fositestore: reading a session: the store gave another: %w", ticketstore.ErrUnavailable)
+		return false,
+			fmt.Errorf("fositestore: reading a session: the store gave another: %w",
+				ticketstore.ErrUnavailable)
 	}
 	return detail.LiveAt(s.store.now()), nil
 }
@@ -85,19 +89,26 @@ func (w *Wrapped) alive(ctx context.Context, request fosite.Requester, err error
 }
 
 // GetAuthorizeCodeSession is that of the host's store. A code whose session has ended is fosite.ErrNotFound.
-func (w *Wrapped) GetAuthorizeCodeSession(ctx context.Context, code string, session fosite.Session) (fosite.Requester, error) {
+func (w *Wrapped) GetAuthorizeCodeSession(
+	ctx context.Context, code string, session fosite.Session,
+) (fosite.Requester, error) {
 	request, err := w.OwnStore.GetAuthorizeCodeSession(ctx, code, session)
 	return w.alive(ctx, request, err)
 }
 
 // GetAccessTokenSession is that of the host's store. A token whose session has ended is fosite.ErrNotFound.
-func (w *Wrapped) GetAccessTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (w *Wrapped) GetAccessTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	request, err := w.OwnStore.GetAccessTokenSession(ctx, signature, session)
 	return w.alive(ctx, request, err)
 }
 
-// GetRefreshTokenSession is that of the host's store. A token whose session has ended is fosite.ErrNotFound, also an offline one.
-func (w *Wrapped) GetRefreshTokenSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+// GetRefreshTokenSession is that of the host's store. A token whose session has ended is fosite.ErrNotFound,
+// also an offline one.
+func (w *Wrapped) GetRefreshTokenSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	request, err := w.OwnStore.GetRefreshTokenSession(ctx, signature, session)
 	return w.alive(ctx, request, err)
 }
@@ -106,13 +117,18 @@ func (w *Wrapped) GetRefreshTokenSession(ctx context.Context, signature string, 
 func optional[T any](w *Wrapped) (T, error) {
 	store, ok := w.OwnStore.(T)
 	if !ok {
-		return store, fosite.ErrServerError.WithWrap(fmt.Errorf("fositestore: %T does not implement %s", w.OwnStore, reflect.TypeFor[T]()))
+		return store,
+			fosite.ErrServerError.WithWrap(fmt.Errorf("fositestore: %T does not implement %s", w.OwnStore,
+				reflect.TypeFor[T]()))
 	}
 	return store, nil
 }
 
-// CreateOpenIDConnectSession, and the methods that follow, are those of the host's store. Where it has none they are an error.
-func (w *Wrapped) CreateOpenIDConnectSession(ctx context.Context, code string, request fosite.Requester) error {
+// CreateOpenIDConnectSession, and the methods that follow, are those of the host's store. Where it has none
+// they are an error.
+func (w *Wrapped) CreateOpenIDConnectSession(
+	ctx context.Context, code string, request fosite.Requester,
+) error {
 	store, err := optional[openid.OpenIDConnectRequestStorage](w)
 	if err != nil {
 		return err
@@ -121,7 +137,9 @@ func (w *Wrapped) CreateOpenIDConnectSession(ctx context.Context, code string, r
 }
 
 // GetOpenIDConnectSession is that of the host's store: its code was read before.
-func (w *Wrapped) GetOpenIDConnectSession(ctx context.Context, code string, request fosite.Requester) (fosite.Requester, error) {
+func (w *Wrapped) GetOpenIDConnectSession(
+	ctx context.Context, code string, request fosite.Requester,
+) (fosite.Requester, error) {
 	store, err := optional[openid.OpenIDConnectRequestStorage](w)
 	if err != nil {
 		return nil, err
@@ -139,7 +157,9 @@ func (w *Wrapped) DeleteOpenIDConnectSession(ctx context.Context, code string) e
 }
 
 // CreatePKCERequestSession is that of the host's store.
-func (w *Wrapped) CreatePKCERequestSession(ctx context.Context, signature string, request fosite.Requester) error {
+func (w *Wrapped) CreatePKCERequestSession(
+	ctx context.Context, signature string, request fosite.Requester,
+) error {
 	store, err := optional[pkce.PKCERequestStorage](w)
 	if err != nil {
 		return err
@@ -148,7 +168,9 @@ func (w *Wrapped) CreatePKCERequestSession(ctx context.Context, signature string
 }
 
 // GetPKCERequestSession is that of the host's store.
-func (w *Wrapped) GetPKCERequestSession(ctx context.Context, signature string, session fosite.Session) (fosite.Requester, error) {
+func (w *Wrapped) GetPKCERequestSession(
+	ctx context.Context, signature string, session fosite.Session,
+) (fosite.Requester, error) {
 	store, err := optional[pkce.PKCERequestStorage](w)
 	if err != nil {
 		return nil, err
@@ -166,7 +188,9 @@ func (w *Wrapped) DeletePKCERequestSession(ctx context.Context, signature string
 }
 
 // CreatePARSession is that of the host's store.
-func (w *Wrapped) CreatePARSession(ctx context.Context, requestURI string, request fosite.AuthorizeRequester) error {
+func (w *Wrapped) CreatePARSession(
+	ctx context.Context, requestURI string, request fosite.AuthorizeRequester,
+) error {
 	store, err := optional[fosite.PARStorage](w)
 	if err != nil {
 		return err
@@ -202,7 +226,9 @@ func (w *Wrapped) Authenticate(ctx context.Context, name string, secret string) 
 }
 
 // GetPublicKey is that of the host's store.
-func (w *Wrapped) GetPublicKey(ctx context.Context, issuer string, subject string, keyID string) (*jose.JSONWebKey, error) {
+func (w *Wrapped) GetPublicKey(
+	ctx context.Context, issuer string, subject string, keyID string,
+) (*jose.JSONWebKey, error) {
 	store, err := optional[PublicKeys](w)
 	if err != nil {
 		return nil, err
@@ -211,7 +237,9 @@ func (w *Wrapped) GetPublicKey(ctx context.Context, issuer string, subject strin
 }
 
 // GetPublicKeys is that of the host's store.
-func (w *Wrapped) GetPublicKeys(ctx context.Context, issuer string, subject string) (*jose.JSONWebKeySet, error) {
+func (w *Wrapped) GetPublicKeys(
+	ctx context.Context, issuer string, subject string,
+) (*jose.JSONWebKeySet, error) {
 	store, err := optional[PublicKeys](w)
 	if err != nil {
 		return nil, err
@@ -220,7 +248,9 @@ func (w *Wrapped) GetPublicKeys(ctx context.Context, issuer string, subject stri
 }
 
 // GetPublicKeyScopes is that of the host's store.
-func (w *Wrapped) GetPublicKeyScopes(ctx context.Context, issuer string, subject string, keyID string) ([]string, error) {
+func (w *Wrapped) GetPublicKeyScopes(
+	ctx context.Context, issuer string, subject string, keyID string,
+) ([]string, error) {
 	store, err := optional[PublicKeys](w)
 	if err != nil {
 		return nil, err

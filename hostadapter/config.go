@@ -84,6 +84,13 @@ type Config struct {
 	// sign-out is confirmed.
 	Hints IDTokenHints
 
+	// UserActive reports whether the user may be signed in still: false for one who was removed or blocked.
+	// It is asked at each use of a session or of a user's token by the server: by a browser, at the token,
+	// introspection and userinfo endpoints. A no ends all sessions, tokens and consents of the user, as a
+	// removal by subject does. An error fails the request as an unavailable store does. It should answer from
+	// memory. Every user is active when it is nil; to end sessions at once, call RemoveSessions.
+	UserActive func(ctx context.Context, subjectID string) (bool, error)
+
 	Cookie   CookieConfig
 	Lifetime LifetimeConfig
 	Logout   LogoutConfig

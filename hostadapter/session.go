@@ -86,6 +86,15 @@ func (a *Adapter) lookUp(r *http.Request) (*Session, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p == nil || p.session == nil {
+			continue
+		}
+		if active, err := a.userActive(r.Context(), p.session.SubjectID); err != nil || !active {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if session := a.slid(r.Context(), p); session != nil {
 			return session, nil
 		}

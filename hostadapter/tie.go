@@ -31,6 +31,10 @@ func (t tied) Persist(ctx context.Context, call func(ctx context.Context) error)
 
 func (t tied) EndExpired(ctx context.Context, sessionID string) { t.a.endExpired(ctx, sessionID) }
 
+func (t tied) UserActive(ctx context.Context, subjectID string) (bool, error) {
+	return t.a.userActive(ctx, subjectID)
+}
+
 func (t tied) Seal(bound tie.Binding, plaintext []byte) []byte {
 	return t.a.ring.seal(bound.Purpose, bound.ID, plaintext)
 }

@@ -57,6 +57,7 @@ func (s *running) attachSessions(ctx context.Context) error {
 		Store:   clientStore(p.clients),
 		Key:     p.secrets.signingKey,
 		Host: hostadapter.Config{
+			UserActive:    p.users.active,
 			FormerIssuers: s.options.formerIssuers, KeysLost: s.options.keysLost,
 			Cookie: hostadapter.CookieConfig{Name: p.cookieName()},
 			Lifetime: hostadapter.LifetimeConfig{

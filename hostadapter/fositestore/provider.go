@@ -81,6 +81,9 @@ func (p *Provider) NewAccessRequest(
 		return err
 	}, nil)
 	p.store.carriers.bind(request, c)
+	if err == nil && grantAt(request) == tokenEndpoint {
+		err = p.userActive(ctx, request.GetSession(), fosite.ErrInvalidGrant)
+	}
 	return request, p.answer(ctx, c, grantAt(request), err)
 }
 
@@ -151,6 +154,9 @@ func (p *Provider) IntrospectToken(
 ) (fosite.TokenUse, fosite.AccessRequester, error) {
 	c := newCarrier(ctx)
 	use, request, err := p.OAuth2Provider.IntrospectToken(c.into(ctx), token, tokenUse, session, scope...)
+	if err == nil && SessionIDOf(request.GetSession()) != "" {
+		err = p.userActive(ctx, request.GetSession(), fosite.ErrRequestUnauthorized)
+	}
 	if err == nil {
 		p.store.slide(ctx, c)
 	}
@@ -172,10 +178,28 @@ func (p *Provider) NewIntrospectionRequest(
 				error(fosite.ErrInactiveToken.WithHint("The client may not see this token.")))
 		}
 	}
+	if err == nil && response.IsActive() && SessionIDOf(response.GetAccessRequester().GetSession()) != "" {
+		err = p.userActive(ctx, response.GetAccessRequester().GetSession(), fosite.ErrInactiveToken)
+	}
 	if err == nil && response.IsActive() {
 		p.store.slide(ctx, c)
 	}
 	return response, p.answer(ctx, c, otherEndpoint, err)
+}
+
+// userActive returns the refusal where the host says that the user of a session is gone.
+func (p *Provider) userActive(
+	ctx context.Context, session fosite.Session, refusal *fosite.RFC6749Error,
+) error {
+	subject := subjectOf(session)
+	if subject == "" {
+		return nil
+	}
+	active, err := p.store.tie.UserActive(ctx, subject)
+	if err == nil && !active {
+		err = refusal.WithHint("The user's account is not active.")
+	}
+	return err
 }
 
 // asks returns the client that sent an introspection request which fosite has authenticated, without telling

@@ -39,6 +39,9 @@ type Host interface {
 	// EndExpired ends a session that is past its time, which decides what outlives it. A live one stays as it
 	// is. The sweep would end it within a second: a failure is logged, and no reason to fail a request.
 	EndExpired(ctx context.Context, sessionID string)
+	// UserActive asks Config.UserActive, and ends all that the user has where the answer is no. An error is
+	// ticketstore.ErrUnavailable.
+	UserActive(ctx context.Context, subjectID string) (bool, error)
 }
 
 // Binding is what a record is sealed for.

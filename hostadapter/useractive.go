@@ -1,0 +1,33 @@
+package hostadapter
+
+// Users who are gone: what they have ends at its next use.
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// userActive asks Config.UserActive, and ends all that the user has where the answer is no.
+func (a *Adapter) userActive(ctx context.Context, subjectID string) (bool, error) {
+	if a.config.UserActive == nil {
+		return true, nil
+	}
+	active, err := a.config.UserActive(ctx, subjectID)
+	if err != nil {
+		return false, fmt.Errorf("hostadapter: %w: Config.UserActive: %w", ticketstore.ErrUnavailable, err)
+	}
+	if active {
+		return true, nil
+	}
+	result, err := a.end(ctx, &logout.Ending{SubjectID: subjectID, Reason: logout.Terminated})
+	if err != nil {
+		return false, fmt.Errorf("hostadapter: ending the sessions of a user who is not active: %w", err)
+	}
+	a.config.Logger.InfoContext(ctx, "user is not active, all sessions ended", "subject_id", subjectID,
+		"sessions_removed", result.SessionsRemoved, "grants_revoked", result.GrantsRevoked,
+		"consents_revoked", result.ConsentsRevoked)
+	return false, nil
+}

@@ -66,6 +66,7 @@ func relyingParty(t *testing.T) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/refuse" {
 			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"error":"invalid_request"}`)) // final with an error alone
 		}
 	}))
 	t.Cleanup(server.Close)

@@ -34,7 +34,8 @@ func Mount(t testing.TB, mib int) *Disk {
 	return d
 }
 
-// MountIn makes a disk of so many MiB in a folder, where its image lies as well. An error says why that cannot be done here.
+// MountIn makes a disk of so many MiB in a folder, where its image lies as well. An error says why that
+// cannot be done here.
 func MountIn(folder string, mib int) (*Disk, error) {
 	d := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
 	image, err := os.Create(d.image)
@@ -50,8 +51,8 @@ func MountIn(folder string, mib int) (*Disk, error) {
 	return d, d.mount()
 }
 
-// mount has the loop device made and taken away with the mount, so that nothing is left of a test that is killed. What is freed on the disk is
-// freed in the image.
+// mount has the loop device made and taken away with the mount, so that nothing is left of a test that is
+// killed. What is freed on the disk is freed in the image.
 func (d *Disk) mount() error {
 	_, err := run("mount", "-o", "loop,discard,errors=remount-ro", d.image, d.Path)
 	return err
@@ -72,8 +73,8 @@ func (d *Disk) Fail() error {
 	return os.WriteFile(filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error"), []byte("a test\n"), 0)
 }
 
-// Mend checks the file system and mounts it anew, as a start of the machine does. Nobody may have a file of it open: then it is an error, and
-// nothing was done.
+// Mend checks the file system and mounts it anew, as a start of the machine does. Nobody may have a file of
+// it open: then it is an error, and nothing was done.
 func (d *Disk) Mend() error {
 	if _, err := run("umount", d.Path); err != nil {
 		return err
@@ -91,7 +92,8 @@ func check(image string) error {
 	return err
 }
 
-// AfterPowerLoss makes another disk, in an empty folder, of what is on this one at the moment: what was not synced may be missing.
+// AfterPowerLoss makes another disk, in an empty folder, of what is on this one at the moment: what was not
+// synced may be missing.
 func (d *Disk) AfterPowerLoss(folder string) (*Disk, error) {
 	lost := &Disk{Path: filepath.Join(folder, "disk"), image: filepath.Join(folder, "image")}
 	if err := errors.Join(copyFile(d.image, lost.image), os.Mkdir(lost.Path, 0o700)); err != nil {

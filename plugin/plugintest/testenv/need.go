@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// need skips a test, and fails it in CI, where it may not do what it is about: that takes root on Linux and some tools of Debian's.
+// need skips a test, and fails it in CI, where it may not do what it is about: that takes root on Linux and
+// some tools of Debian's.
 func need(t testing.TB, tools ...string) {
 	t.Helper()
 	missing := func(what string) {

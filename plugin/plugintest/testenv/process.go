@@ -26,10 +26,10 @@ type Process struct {
 	closed bool
 }
 
-// Self returns a command that runs the test binary once more, as one of its tests alone, with more environment
-// variables. With an empty name it runs no test: TestMain knows by the environment what it is.
+// Self returns a command that runs the test binary once more, as one of its tests alone, with more
+// environment variables. With an empty name it runs no test: TestMain knows by the environment what it is.
 func Self(t testing.TB, test string, env ...string) *exec.Cmd {
-	command := exec.CommandContext(t.Context(), os.Args[0])
+	command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
 	if test != "" {
 		command.Args = append(command.Args, "-test.run=^"+test+"$", "-test.v", "-test.count=1", "-test.timeout=0")
 	}
@@ -60,7 +60,7 @@ func Start(t testing.TB, command *exec.Cmd) *Process {
 func (p *Process) start() error {
 	if p.Stdout != nil {
 		p.closed = true
-		return p.Cmd.Start()
+		return p.Start()
 	}
 	// A pipe of our own: exec's is closed as soon as the process has ended, whether it was read or not.
 	reader, writer, err := os.Pipe()
@@ -68,7 +68,7 @@ func (p *Process) start() error {
 		return err
 	}
 	p.Stdout = writer
-	err = p.Cmd.Start()
+	err = p.Start()
 	_ = writer.Close()
 	if err != nil {
 		_ = reader.Close()
@@ -114,8 +114,8 @@ func (p *Process) Lines() iter.Seq[string] {
 	}
 }
 
-// Said waits for a line that begins with a word, passing others, and returns what follows it. It is false when
-// the process ends without.
+// Said waits for a line that begins with a word, passing others, and returns what follows it. It is false
+// when the process ends without.
 func (p *Process) Said(word string) (rest string, said bool) {
 	for line := range p.Lines() {
 		if first, rest, _ := strings.Cut(line, " "); first == word {
@@ -143,8 +143,8 @@ func (p *Process) Kill() {
 	<-p.ended
 }
 
-// Runs reports whether a process runs. One that only waits to be reaped does not, once all of its threads have
-// ended: until then it holds its files, and the lock of its database.
+// Runs reports whether a process runs. One that only waits to be reaped does not, once all of its threads
+// have ended: until then it holds its files, and the lock of its database.
 func Runs(pid int) bool {
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	return len(threads) > 1 || State(pid) != "Z"

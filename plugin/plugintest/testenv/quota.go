@@ -7,13 +7,15 @@ import (
 	"testing"
 )
 
-// Quota is a folder whose owner has a quota. The file system has room beyond it, and says so when it is asked.
+// Quota is a folder whose owner has a quota. The file system has room beyond it, and says so when it is
+// asked.
 type Quota struct {
 	// Path is the folder.
 	Path string
 }
 
-// MountQuota makes a Btrfs file system of so many MiB and a folder in it with a quota, in MiB. It goes with its test.
+// MountQuota makes a Btrfs file system of so many MiB and a folder in it with a quota, in MiB. It goes with
+// its test.
 func MountQuota(t testing.TB, mib, quota int) *Quota {
 	t.Helper()
 	need(t, "mkfs.btrfs", "btrfs", "mount", "umount")

@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// syncs are the system calls that bring data to the disk: Badger's logs and tables use msync, its manifest fsync.
+// syncs are the system calls that bring data to the disk: Badger's logs and tables use msync, its manifest
+// fsync.
 const syncs = "msync,fsync,fdatasync"
 
 // Failing has syncs of a process fail.
@@ -27,7 +28,8 @@ type Failing struct {
 	said  bytes.Buffer
 }
 
-// FailSync has the next sync of each thread of a running process fail with an input/output error, until Stop. It returns when that is so.
+// FailSync has the next sync of each thread of a running process fail with an input/output error, until Stop.
+// It returns when that is so.
 func FailSync(t testing.TB, pid int) (*Failing, error) {
 	t.Helper()
 	need(t, "strace")

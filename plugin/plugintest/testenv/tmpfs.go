@@ -14,8 +14,9 @@ import (
 // namespaceEnv names the test that runs in a mount namespace of its own.
 const namespaceEnv = "TESTENV_NAMESPACE"
 
-// Tmpfs mounts a small file system in memory on a folder, with the options of mount(8) such as "size=1m". It goes
-// with its test. Only root may mount, or a test InNamespace; the test is skipped where it may not, but fails in CI.
+// Tmpfs mounts a small file system in memory on a folder, with the options of mount(8) such as "size=1m". It
+// goes with its test. Only root may mount, or a test InNamespace; the test is skipped where it may not, but
+// fails in CI.
 func Tmpfs(t testing.TB, folder string, flags uintptr, options string) {
 	t.Helper()
 	switch err := syscall.Mount("test", folder, "tmpfs", flags, options); {
@@ -36,9 +37,9 @@ func Resize(t testing.TB, folder, options string) {
 	}
 }
 
-// InNamespace reports whether this process runs the test in a mount namespace of its own, where it may mount what
-// goes with its last process, also when that is killed. Where it does not, it has run the test there, and the
-// test is done; an error says why that cannot be.
+// InNamespace reports whether this process runs the test in a mount namespace of its own, where it may mount
+// what goes with its last process, also when that is killed. Where it does not, it has run the test there,
+// and the test is done; an error says why that cannot be.
 func InNamespace(t *testing.T) (inside bool, err error) {
 	t.Helper()
 	if os.Getenv(namespaceEnv) == t.Name() {

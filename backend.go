@@ -1,5 +1,7 @@
 package sessions
 
+// Backend: the three stores that a host needs, as one.
+
 import (
 	"context"
 

@@ -2,6 +2,8 @@
 
 package grantstore
 
+// Batches: changes of grants that apply as a whole, and what they may ask for.
+
 import (
 	"time"
 

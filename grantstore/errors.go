@@ -1,5 +1,7 @@
 package grantstore
 
+// Errors of grant stores.
+
 import "errors"
 
 // Sentinel errors of grants. Those that all stores share are in ticketstore.

@@ -2,6 +2,8 @@
 
 package grantstore
 
+// Grants: their types, their fields and their limits.
+
 import (
 	"time"
 

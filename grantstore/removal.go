@@ -2,6 +2,8 @@
 
 package grantstore
 
+// Removals of grants by subject, client, session or type, outside the end of a session.
+
 import (
 	"time"
 

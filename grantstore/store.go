@@ -1,5 +1,7 @@
 package grantstore
 
+// The Store interface, and queries of grants.
+
 import (
 	"context"
 	"time"

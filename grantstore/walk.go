@@ -2,6 +2,8 @@
 
 package grantstore
 
+// The listing of grants: checks of a query, and filters as predicates.
+
 import (
 	"cmp"
 

@@ -2,6 +2,8 @@
 
 package plugin
 
+// What both sides of the process boundary agree on: protocol version, handshake and services.
+
 import (
 	"context"
 

@@ -1,5 +1,7 @@
 package plugin
 
+// Client: the host's side, a backend in a plugin process.
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package plugin
 
+// The host's configuration of a plugin: defaults, the binary and its checksum.
+
 import (
 	"crypto/sha256"
 	"crypto/subtle"

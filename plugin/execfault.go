@@ -2,6 +2,8 @@
 
 package plugin
 
+// Why the system did not execute a plugin's binary.
+
 import (
 	"bufio"
 	"bytes"

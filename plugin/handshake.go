@@ -2,6 +2,8 @@
 
 package plugin
 
+// The first line of a plugin, and the errors of starts that never got that far.
+
 import (
 	"bytes"
 	"context"

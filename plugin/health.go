@@ -1,5 +1,7 @@
 package plugin
 
+// Health checks: a process that does not answer, or whose backend has failed, is replaced.
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package plugin
 
+// The start of a plugin process, up to an open backend.
+
 import (
 	"context"
 	"encoding/json"

@@ -2,6 +2,8 @@
 
 package plugin
 
+// The plugin's operating system process: environment, output, signals and end.
+
 import (
 	"context"
 	"errors"

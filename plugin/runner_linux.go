@@ -1,5 +1,7 @@
 package plugin
 
+// What only Linux reports of processes and mounts.
+
 import (
 	"os"
 	"path/filepath"

@@ -4,6 +4,8 @@
 
 package plugin
 
+// Processes on systems without process groups.
+
 import (
 	"errors"
 	"os"

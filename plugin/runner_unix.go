@@ -2,6 +2,8 @@
 
 package plugin
 
+// Process groups: signals reach a plugin and the children of its wrapper.
+
 import (
 	"os"
 	"syscall"

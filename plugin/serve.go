@@ -2,6 +2,8 @@
 
 package plugin
 
+// Serve: the main function of a plugin.
+
 import (
 	"context"
 	"errors"

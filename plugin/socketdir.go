@@ -2,6 +2,8 @@
 
 package plugin
 
+// The folder of the socket between host and plugin.
+
 import (
 	"errors"
 	"fmt"

@@ -2,6 +2,8 @@
 
 package plugin
 
+// Supervision: the connection that outlives processes, and the restarts behind it.
+
 import (
 	"context"
 	"fmt"

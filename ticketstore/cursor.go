@@ -2,6 +2,8 @@
 
 package ticketstore
 
+// Results tokens: the position of a page, with the filter and order that it belongs to.
+
 import (
 	"crypto/sha256"
 	"crypto/subtle"

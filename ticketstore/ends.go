@@ -1,5 +1,7 @@
 package ticketstore
 
+// The ways in which a session ends, as a set.
+
 // Ends is a set of the ways in which a session can end.
 type Ends uint8
 

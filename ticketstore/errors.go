@@ -1,5 +1,7 @@
 package ticketstore
 
+// Errors that all stores share.
+
 import (
 	"errors"
 	"fmt"

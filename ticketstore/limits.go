@@ -1,5 +1,7 @@
 package ticketstore
 
+// Limits on the sizes of what stores keep.
+
 import (
 	"strings"
 	"unicode/utf8"

@@ -2,6 +2,8 @@
 
 package ticketstore
 
+// Store ids: a host opens the store that it has used before, and no other.
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package ticketstore
 
+// Properties: small values that a host keeps about a store.
+
 import (
 	"context"
 	"strings"

@@ -2,6 +2,8 @@
 
 package ticketstore
 
+// Queries of sessions: filter, order and page.
+
 import (
 	"time"
 )

@@ -2,6 +2,8 @@
 
 package ticketstore
 
+// Sessions and the keys that they are found by.
+
 import (
 	"crypto/sha256"
 	"fmt"

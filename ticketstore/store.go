@@ -1,5 +1,7 @@
 package ticketstore
 
+// The Store interface, and renewals and sign-ins of sessions.
+
 import (
 	"context"
 	"time"

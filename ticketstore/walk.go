@@ -2,6 +2,8 @@
 
 package ticketstore
 
+// The listing of sessions: checks of a query, and filters as predicates.
+
 import (
 	"cmp"
 	"strings"

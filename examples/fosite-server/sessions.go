@@ -1,5 +1,7 @@
 package main
 
+// Session management in this server: the storage plugin, the adapter and their routes.
+
 import (
 	"context"
 	"log/slog"

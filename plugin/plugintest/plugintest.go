@@ -2,6 +2,8 @@
 
 package plugintest
 
+// The entry points: all suites in process, on a binary, or a selection of them.
+
 import (
 	"context"
 	"errors"

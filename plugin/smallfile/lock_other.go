@@ -2,6 +2,8 @@
 
 package smallfile
 
+// Locks of drafts on systems without flock.
+
 import (
 	"errors"
 	"os"

@@ -2,6 +2,8 @@
 
 package smallfile
 
+// Locks of drafts: one that no process holds may be removed.
+
 import (
 	"os"
 	"syscall"

@@ -2,6 +2,8 @@
 
 package smallfile
 
+// The umask of a process that keeps secrets in files.
+
 import "syscall"
 
 // RestrictUmask sets the umask of this process to 007: others than the owner and the group get nothing of the

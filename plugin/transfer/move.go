@@ -2,6 +2,8 @@
 
 package transfer
 
+// Move: the phases of a move from one store to another, and the way back from each.
+
 import (
 	"context"
 	"errors"

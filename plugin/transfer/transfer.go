@@ -2,6 +2,8 @@
 
 package transfer
 
+// What a backend serves that can be moved: states, records, and the Store interface.
+
 import (
 	"context"
 	"crypto/sha256"

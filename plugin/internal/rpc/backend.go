@@ -2,6 +2,8 @@
 
 package rpc
 
+// The backend as a service: configuration, description and properties.
+
 import (
 	"context"
 	"errors"

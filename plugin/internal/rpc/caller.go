@@ -2,6 +2,8 @@
 
 package rpc
 
+// How the client's side makes a call: deadlines, retries and limits of messages.
+
 import (
 	"context"
 	"errors"

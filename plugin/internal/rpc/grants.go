@@ -2,6 +2,8 @@
 
 package rpc
 
+// The grant store across the process boundary, both sides.
+
 import (
 	"bytes"
 	"context"

@@ -2,6 +2,8 @@
 
 package rpc
 
+// The logout store across the process boundary, both sides.
+
 import (
 	"cmp"
 	"context"

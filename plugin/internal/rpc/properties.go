@@ -2,6 +2,8 @@
 
 package rpc
 
+// Properties across the process boundary, both sides.
+
 import (
 	"bytes"
 	"context"

@@ -2,6 +2,8 @@
 
 package rpc
 
+// The server: it bounds calls, runs them against the backend, and translates errors.
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package rpc
 
+// Moves across the process boundary, both sides: streams of records, and their sums.
+
 import (
 	"bytes"
 	"context"

@@ -2,6 +2,8 @@
 
 package wire
 
+// Errors on the wire: one table, read both ways, keeps the identity of sentinels.
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package wire
 
+// Conversions of grants and batches.
+
 import (
 	"errors"
 	"time"

@@ -2,6 +2,8 @@
 
 package wire
 
+// Conversions of endings, jobs and notifications.
+
 import (
 	"time"
 

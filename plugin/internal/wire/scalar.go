@@ -2,6 +2,8 @@
 
 package wire
 
+// Conversions of keys, times and numbers, and the reader that keeps the first error of a message.
+
 import (
 	"crypto/sha256"
 	"math"

@@ -2,6 +2,8 @@
 
 package wire
 
+// Conversions of sessions and their queries.
+
 import (
 	"time"
 

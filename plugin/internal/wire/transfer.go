@@ -2,6 +2,8 @@
 
 package wire
 
+// Conversions of records and of a store's state in a move.
+
 import (
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
 	"github.com/fosite-sessions/sessions/plugin/transfer"

@@ -1,5 +1,7 @@
 package testenv
 
+// Small disks: ext4 on loop devices.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package testenv
 
+// A log buffer that goroutines share.
+
 import (
 	"strings"
 	"sync"

@@ -1,5 +1,7 @@
 package testenv
 
+// How long repeated tests take.
+
 import (
 	"os"
 	"testing"

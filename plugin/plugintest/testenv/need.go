@@ -1,5 +1,7 @@
 package testenv
 
+// What a test needs of the machine; in CI it must be there.
+
 import (
 	"os"
 	"os/exec"

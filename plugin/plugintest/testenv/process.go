@@ -1,5 +1,7 @@
 package testenv
 
+// Processes that end with their test.
+
 import (
 	"bufio"
 	"bytes"

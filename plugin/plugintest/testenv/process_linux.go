@@ -1,5 +1,7 @@
 package testenv
 
+// Children that end with the test binary, by the system's parent-death signal.
+
 import (
 	"os/exec"
 	"syscall"

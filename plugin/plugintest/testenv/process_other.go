@@ -2,6 +2,8 @@
 
 package testenv
 
+// Systems without a parent-death signal.
+
 import "os/exec"
 
 func endWithParent(*exec.Cmd) {}

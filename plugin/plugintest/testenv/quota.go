@@ -1,5 +1,7 @@
 package testenv
 
+// Folders with a quota, on Btrfs.
+
 import (
 	"fmt"
 	"os"

@@ -2,6 +2,8 @@
 
 package testenv
 
+// Failing syncs, by strace.
+
 import (
 	"bufio"
 	"bytes"

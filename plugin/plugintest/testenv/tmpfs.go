@@ -2,6 +2,8 @@
 
 package testenv
 
+// File systems in memory, and mount namespaces for tests.
+
 import (
 	"errors"
 	"io/fs"

@@ -1,5 +1,7 @@
 package testenv
 
+// Waiting for a condition, with a deadline.
+
 import (
 	"testing"
 	"time"

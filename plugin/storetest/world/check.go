@@ -1,5 +1,7 @@
 package world
 
+// Assertions that end a case.
+
 import (
 	"errors"
 	"time"

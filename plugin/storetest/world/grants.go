@@ -1,5 +1,7 @@
 package world
 
+// Grants of a case: how they are made, used and read.
+
 import (
 	"errors"
 	"time"

@@ -1,5 +1,7 @@
 package world
 
+// Endings and notifications of a case.
+
 import (
 	"slices"
 	"time"

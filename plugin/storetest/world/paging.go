@@ -1,5 +1,7 @@
 package world
 
+// The check of a listing's pages, for listings of any kind.
+
 import (
 	"bytes"
 	"fmt"

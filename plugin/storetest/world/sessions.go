@@ -1,5 +1,7 @@
 package world
 
+// Sessions of a case: how they are made, used and read.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package world
 
+// The stores of a case.
+
 import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"

@@ -1,5 +1,7 @@
 package world
 
+// World: clock, stores and helpers of one case; groups of cases.
+
 import (
 	"context"
 	"fmt"

@@ -2,6 +2,8 @@
 
 package backup
 
+// The format of backup files: frames, header and summary.
+
 import (
 	"bytes"
 	"crypto/sha256"

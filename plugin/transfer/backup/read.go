@@ -1,5 +1,7 @@
 package backup
 
+// The reading of backup files, with every sum checked.
+
 import (
 	"bytes"
 	"context"

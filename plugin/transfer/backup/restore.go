@@ -1,5 +1,7 @@
 package backup
 
+// Restores: an empty store is filled from a file and becomes active.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package backup
 
+// The writing of backup files.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package endings
 
+// Endings of everything, and the jobs that carry them out.
+
 import (
 	"fmt"
 	"time"

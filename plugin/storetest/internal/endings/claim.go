@@ -1,5 +1,7 @@
 package endings
 
+// Claims of notifications.
+
 import (
 	"fmt"
 	"time"

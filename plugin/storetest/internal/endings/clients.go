@@ -1,5 +1,7 @@
 package endings
 
+// Endings narrowed to clients.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package endings
 
+// Which sessions a sweep ends, and how.
+
 import (
 	"time"
 

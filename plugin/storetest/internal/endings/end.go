@@ -1,5 +1,7 @@
 package endings
 
+// Endings of one session: what goes, what stays and which clients are notified.
+
 import (
 	"fmt"
 

@@ -2,6 +2,8 @@
 
 package endings
 
+// Every combination of an ending's flags.
+
 import (
 	"fmt"
 

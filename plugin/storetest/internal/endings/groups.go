@@ -1,5 +1,7 @@
 package endings
 
+// The groups of these cases.
+
 import "github.com/fosite-sessions/sessions/plugin/storetest/world"
 
 // Groups are the cases of a logout store.

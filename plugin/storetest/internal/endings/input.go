@@ -1,5 +1,7 @@
 package endings
 
+// Input that a logout store refuses.
+
 import (
 	"context"
 	"errors"

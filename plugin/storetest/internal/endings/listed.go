@@ -1,5 +1,7 @@
 package endings
 
+// The sessions that a result lists.
+
 import (
 	"slices"
 	"time"

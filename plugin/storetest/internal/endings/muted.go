@@ -1,5 +1,7 @@
 package endings
 
+// Clients that are not notified of some ways of ending.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package endings
 
+// The fields of notifications.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package endings
 
+// Listings of notifications.
+
 import (
 	"time"
 

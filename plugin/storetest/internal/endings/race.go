@@ -1,5 +1,7 @@
 package endings
 
+// Concurrent endings, uses and claims.
+
 import (
 	"errors"
 	"fmt"

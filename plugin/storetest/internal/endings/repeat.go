@@ -2,6 +2,8 @@
 
 package endings
 
+// Endings repeated under one operation id.
+
 import (
 	"fmt"
 	"time"

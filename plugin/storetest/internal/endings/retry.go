@@ -1,5 +1,7 @@
 package endings
 
+// Retries that an operator asks for.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package endings
 
+// Outcomes of deliveries.
+
 import (
 	"strings"
 	"time"

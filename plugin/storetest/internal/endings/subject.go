@@ -1,5 +1,7 @@
 package endings
 
+// Endings of a subject: its sessions, and its grants outside of them.
+
 import (
 	"fmt"
 	"time"

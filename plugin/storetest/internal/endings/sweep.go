@@ -1,5 +1,7 @@
 package endings
 
+// The bounds of a sweep, its Next, and what it purges.
+
 import (
 	"fmt"
 	"slices"

@@ -1,5 +1,7 @@
 package endings
 
+// Round robin among the clients of a queue.
+
 import (
 	"time"
 

@@ -2,6 +2,8 @@
 
 package grants
 
+// Batches apply as a whole or not at all.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package grants
 
+// Authorization codes and their exchange.
+
 import (
 	"slices"
 	"strings"

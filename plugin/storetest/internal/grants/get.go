@@ -2,6 +2,8 @@
 
 package grants
 
+// Reads of grants.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package grants
 
+// The groups of these cases.
+
 import "github.com/fosite-sessions/sessions/plugin/storetest/world"
 
 // Groups are the cases of a grant store.

@@ -1,5 +1,7 @@
 package grants
 
+// Input that a grant store refuses.
+
 import (
 	"strings"
 	"time"

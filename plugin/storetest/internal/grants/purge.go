@@ -2,6 +2,8 @@
 
 package grants
 
+// What is left of used and expired grants.
+
 import (
 	"time"
 

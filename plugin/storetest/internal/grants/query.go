@@ -1,5 +1,7 @@
 package grants
 
+// Listings of grants.
+
 import (
 	"math/rand/v2"
 	"slices"

@@ -2,6 +2,8 @@
 
 package grants
 
+// Concurrent uses of codes and tokens, and the end of their session.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package grants
 
+// Refresh tokens: rotation, grace and reuse.
+
 import (
 	"fmt"
 	"time"

@@ -1,5 +1,7 @@
 package grants
 
+// Removals of grants.
+
 import (
 	"time"
 

@@ -2,6 +2,8 @@
 
 package grants
 
+// Batches repeated under one operation id.
+
 import (
 	"fmt"
 	"time"

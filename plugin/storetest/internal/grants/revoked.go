@@ -1,5 +1,7 @@
 package grants
 
+// Tokens that were revoked while their session stayed.
+
 import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"

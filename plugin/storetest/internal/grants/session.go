@@ -1,5 +1,7 @@
 package grants
 
+// Grants die with their session.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package grants
 
+// Sessions extended by the use of their tokens (rule 9).
+
 import (
 	"time"
 

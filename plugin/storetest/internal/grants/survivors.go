@@ -1,5 +1,7 @@
 package grants
 
+// Grants that outlive their session.
+
 import (
 	"time"
 

@@ -2,6 +2,8 @@
 
 package grants
 
+// Uses of a session by clients.
+
 import (
 	"fmt"
 	"slices"

@@ -2,6 +2,8 @@
 
 package moves
 
+// Backups and restores.
+
 import (
 	"bytes"
 	"context"

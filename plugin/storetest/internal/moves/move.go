@@ -2,6 +2,8 @@
 
 package moves
 
+// Moves as a whole, also under concurrent writes.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package moves
 
+// The run of these cases: pairs of stores, and what moves one to the other.
+
 import (
 	"context"
 	"errors"

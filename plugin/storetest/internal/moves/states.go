@@ -2,6 +2,8 @@
 
 package moves
 
+// The steps of a move: journal, fence, states and recovery.
+
 import (
 	"bytes"
 	"context"

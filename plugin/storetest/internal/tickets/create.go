@@ -1,5 +1,7 @@
 package tickets
 
+// Creation of sessions.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package tickets
 
+// The groups of these cases.
+
 import "github.com/fosite-sessions/sessions/plugin/storetest/world"
 
 // Groups returns the cases of a ticket store. walkRows is how many rows are walked without a filter while

@@ -1,5 +1,7 @@
 package tickets
 
+// Input that a session store refuses.
+
 import (
 	"errors"
 	"strings"

@@ -1,5 +1,7 @@
 package tickets
 
+// Sign-ins under a limit of sessions.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package tickets
 
+// Pages of sessions.
+
 import (
 	"fmt"
 	"slices"

@@ -1,5 +1,7 @@
 package tickets
 
+// Properties of a store.
+
 import (
 	"bytes"
 	"fmt"

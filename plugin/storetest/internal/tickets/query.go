@@ -1,5 +1,7 @@
 package tickets
 
+// Filters and totals of listings of sessions.
+
 import (
 	"time"
 

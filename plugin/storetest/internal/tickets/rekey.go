@@ -1,5 +1,7 @@
 package tickets
 
+// Sign-ins that give a session a new cookie.
+
 import (
 	"time"
 

@@ -1,5 +1,7 @@
 package tickets
 
+// Renewals of sessions.
+
 import (
 	"time"
 

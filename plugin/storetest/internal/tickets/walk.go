@@ -1,5 +1,7 @@
 package tickets
 
+// Listings that are walked while they change.
+
 import (
 	"fmt"
 	"math/rand/v2"

@@ -1,8 +1,6 @@
-// Batches: what an authorization server changes in one transaction.
-
 package grantstore
 
-// Batches: changes of grants that apply as a whole, and what they may ask for.
+// Batches: what an authorization server changes in one transaction.
 
 import (
 	"time"

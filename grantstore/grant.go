@@ -1,8 +1,6 @@
-// Grants, their types and their references.
-
 package grantstore
 
-// Grants: their types, their fields and their limits.
+// Grants, their types and their references.
 
 import (
 	"time"

@@ -1,6 +1,6 @@
-// Tests of grants and batches: liveness, validation.
-
 package grantstore_test
+
+// Tests of grants and batches: liveness, validation.
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
-// Tests of queries and their results tokens.
-
 package grantstore_test
+
+// Tests of queries and their results tokens.
 
 import (
 	"errors"

@@ -1,8 +1,6 @@
-// Removals of grants by a filter, in walks.
-
 package grantstore
 
-// Removals of grants by subject, client, session or type, outside the end of a session.
+// Removals of grants by a filter, in walks.
 
 import (
 	"time"

@@ -1,8 +1,6 @@
-// Checks of grant queries (rule 5).
-
 package grantstore
 
-// The listing of grants: checks of a query, and filters as predicates.
+// Checks of grant queries (rule 5).
 
 import (
 	"cmp"

@@ -1,8 +1,6 @@
-// What both sides share: the protocol version, go-plugin's handshake, environment variables.
-
 package plugin
 
-// What both sides of the process boundary agree on: protocol version, handshake and services.
+// What both sides share: the protocol version, go-plugin's handshake, environment variables.
 
 import (
 	"context"

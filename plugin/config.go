@@ -1,8 +1,6 @@
-// The configuration of Open, and the checks of the binary before its start.
-
 package plugin
 
-// The host's configuration of a plugin: defaults, the binary and its checksum.
+// The configuration of Open, and the checks of the binary before its start.
 
 import (
 	"crypto/sha256"

@@ -1,8 +1,6 @@
-// Why the system did not execute a binary.
-
 package plugin
 
-// Why the system did not execute a plugin's binary.
+// Why the system did not execute a binary.
 
 import (
 	"bufio"

@@ -1,8 +1,6 @@
-// The handshake line of a plugin, and errors that say what a binary without one is.
-
 package plugin
 
-// The first line of a plugin, and the errors of starts that never got that far.
+// The handshake line of a plugin, and errors that say what a binary without one is.
 
 import (
 	"bytes"

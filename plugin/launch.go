@@ -1,8 +1,6 @@
-// One start of a plugin: process, handshake, connection, Configure.
-
 package plugin
 
-// The start of a plugin process, up to an open backend.
+// One start of a plugin: process, handshake, connection, Configure.
 
 import (
 	"context"

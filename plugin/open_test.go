@@ -1,8 +1,8 @@
 //go:build unix
 
-// Tests of Open: what it starts, and how it refuses what it cannot start.
-
 package plugin_test
+
+// Tests of Open: what it starts, and how it refuses what it cannot start.
 
 import (
 	"context"

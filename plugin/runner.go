@@ -1,8 +1,6 @@
-// The operating system process of a plugin: start, output, end.
-
 package plugin
 
-// The plugin's operating system process: environment, output, signals and end.
+// The operating system process of a plugin: start, output, end.
 
 import (
 	"context"

@@ -1,10 +1,8 @@
 //go:build !unix
 
-// Process groups and signals where there are none.
-
 package plugin
 
-// Processes on systems without process groups.
+// Process groups and signals where there are none.
 
 import (
 	"errors"

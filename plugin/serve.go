@@ -1,8 +1,6 @@
-// The side of the plugin: Serve, and when its process ends.
-
 package plugin
 
-// Serve: the main function of a plugin.
+// The side of the plugin: Serve, and when its process ends.
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Checks of the folder for the socket.
-
 package plugin
 
-// The folder of the socket between host and plugin.
+// Checks of the folder for the socket.
 
 import (
 	"errors"

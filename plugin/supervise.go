@@ -1,8 +1,6 @@
-// Supervision: a plugin that died is replaced while calls wait (rule 11).
-
 package plugin
 
-// Supervision: the connection that outlives processes, and the restarts behind it.
+// Supervision: a plugin that died is replaced while calls wait (rule 11).
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Results tokens, and the walks that they continue (rule 5).
-
 package ticketstore
 
-// Results tokens: the position of a page, with the filter and order that it belongs to.
+// Results tokens, and the walks that they continue (rule 5).
 
 import (
 	"crypto/sha256"

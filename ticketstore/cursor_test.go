@@ -1,6 +1,6 @@
-// Tests of results tokens.
-
 package ticketstore_test
+
+// Tests of results tokens.
 
 import (
 	"crypto/sha256"

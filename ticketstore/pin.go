@@ -1,8 +1,6 @@
-// Pins: opening only a store with a known id (rule 11).
-
 package ticketstore
 
-// Store ids: a host opens the store that it has used before, and no other.
+// Pins: opening only a store with a known id (rule 11).
 
 import (
 	"context"

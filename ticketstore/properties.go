@@ -1,8 +1,6 @@
-// Properties: values that a host keeps with the store as a whole (rule 13).
-
 package ticketstore
 
-// Properties: small values that a host keeps about a store.
+// Properties: values that a host keeps with the store as a whole (rule 13).
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Queries of sessions and their pages (rule 5).
-
 package ticketstore
 
-// Queries of sessions: filter, order and page.
+// Queries of sessions and their pages (rule 5).
 
 import (
 	"time"

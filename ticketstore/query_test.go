@@ -1,6 +1,6 @@
-// Tests of queries and filters.
-
 package ticketstore_test
+
+// Tests of queries and filters.
 
 import (
 	"errors"

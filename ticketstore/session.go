@@ -1,8 +1,6 @@
-// Sessions, their keys and their clients.
-
 package ticketstore
 
-// Sessions and the keys that they are found by.
+// Sessions, their keys and their clients.
 
 import (
 	"crypto/sha256"

@@ -1,6 +1,6 @@
-// Tests of sessions: liveness, validation, keys.
-
 package ticketstore_test
+
+// Tests of sessions: liveness, validation, keys.
 
 import (
 	"bytes"

@@ -1,8 +1,6 @@
-// Checks and filters of session queries (rule 5).
-
 package ticketstore
 
-// The listing of sessions: checks of a query, and filters as predicates.
+// Checks and filters of session queries (rule 5).
 
 import (
 	"cmp"

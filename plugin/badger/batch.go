@@ -1,5 +1,7 @@
 package badger
 
+// The transactions of a job: an ending of many sessions, in bounded parts.
+
 import (
 	"bytes"
 	"math"

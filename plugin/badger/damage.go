@@ -1,5 +1,7 @@
 package badger
 
+// Endings that meet damaged rows: a session ends even where its records cannot be read.
+
 import (
 	"context"
 

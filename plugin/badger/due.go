@@ -1,5 +1,7 @@
 package badger
 
+// Sweeps: sessions that are over end as expired, and what has outlived its use is purged.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package badger
 
+// The end of one session in one transaction: clients, grants, notifications and the ended record.
+
 import (
 	"errors"
 	"slices"

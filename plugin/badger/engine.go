@@ -1,5 +1,7 @@
 package badger
 
+// Engine: opening and closing, and the stores that it serves.
+
 import (
 	"context"
 	"crypto/rand"

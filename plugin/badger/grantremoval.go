@@ -1,5 +1,7 @@
 package badger
 
+// Removals of grants outside the end of a session.
+
 import (
 	"context"
 	"time"

@@ -1,5 +1,7 @@
 package badger
 
+// The import of records: each row, and the index entries and counts made from it.
+
 import (
 	"strings"
 

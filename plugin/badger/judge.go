@@ -1,5 +1,7 @@
 package badger
 
+// What the judgement of a grant reads: its session, ended record and client.
+
 import (
 	"time"
 

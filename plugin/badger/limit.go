@@ -1,5 +1,7 @@
 package badger
 
+// Sign-ins under a limit of sessions: the oldest end in the same transaction.
+
 import (
 	"context"
 	"errors"

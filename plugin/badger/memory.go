@@ -1,5 +1,7 @@
 package badger
 
+// The memory budget of the engine, shared out to Badger's options.
+
 import (
 	"io/fs"
 	"math"

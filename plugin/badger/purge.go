@@ -1,5 +1,7 @@
 package badger
 
+// The removal of dead grants' rows: bounded, and resumed after a restart.
+
 import (
 	"context"
 	"fmt"

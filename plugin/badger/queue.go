@@ -1,5 +1,7 @@
 package badger
 
+// Notifications and their index entries.
+
 import (
 	"fmt"
 	"time"

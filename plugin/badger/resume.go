@@ -1,5 +1,7 @@
 package badger
 
+// What a restart goes on with: jobs, and purges that were interrupted.
+
 import (
 	"context"
 	"sync"

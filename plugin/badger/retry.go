@@ -1,5 +1,7 @@
 package badger
 
+// Retries of notifications that an operator asks for.
+
 import (
 	"context"
 	"time"

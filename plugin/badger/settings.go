@@ -1,5 +1,7 @@
 package badger
 
+// The settings of the engine, as the host sends them in JSON.
+
 import (
 	"bytes"
 	"cmp"

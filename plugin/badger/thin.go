@@ -1,5 +1,7 @@
 package badger
 
+// Endings of sessions with more clients than one transaction deals with.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package badger
 
+// Used grants: kept whole for the grace, then reduced to what detects their reuse.
+
 import (
 	"time"
 

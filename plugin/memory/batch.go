@@ -1,6 +1,6 @@
-// Batches of grants: the steps of one, in their order.
-
 package memory
+
+// Batches of grants: the steps of one, in their order.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// Endings: of one session, of many under a job, and of those that are due.
-
 package memory
+
+// Endings: of one session, of many under a job, and of those that are due.
 
 import (
 	"bytes"

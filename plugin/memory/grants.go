@@ -1,6 +1,6 @@
-// Grants: judged, read, listed, removed and purged.
-
 package memory
+
+// Grants: judged, read, listed, removed and purged.
 
 import (
 	"context"

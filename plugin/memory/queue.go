@@ -1,6 +1,6 @@
-// The queue of notifications: claimed, settled, listed and sent again.
-
 package memory
+
+// The queue of notifications: claimed, settled, listed and sent again.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// The tree of rows and indexes, and what counts, journals and undoes its changes.
-
 package memory
+
+// The tree of rows and indexes, and what counts, journals and undoes its changes.
 
 import (
 	"bytes"

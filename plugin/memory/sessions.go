@@ -1,6 +1,6 @@
-// Sessions: created, renewed, read and listed. Properties.
-
 package memory
+
+// Sessions: created, renewed, read and listed. Properties.
 
 import (
 	"context"

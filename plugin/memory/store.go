@@ -1,6 +1,6 @@
-// The store, and the transactions in which all others work.
-
 package memory
+
+// The store, and the transactions in which all others work.
 
 import (
 	"context"

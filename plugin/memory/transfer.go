@@ -1,6 +1,6 @@
-// Moves: states, exports, the journal and imports.
-
 package memory
+
+// Moves: states, exports, the journal and imports.
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// The suite through gRPC in process (Run), and on a built plugin (RunBinary).
-
 package plugintest
 
-// The entry points: all suites in process, on a binary, or a selection of them.
+// The suite through gRPC in process (Run), and on a built plugin (RunBinary).
 
 import (
 	"context"

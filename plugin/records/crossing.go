@@ -1,5 +1,7 @@
 package records
 
+// Records in the form in which they move between stores, and their sort keys.
+
 import (
 	"crypto/sha256"
 	"encoding/binary"

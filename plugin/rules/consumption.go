@@ -1,6 +1,6 @@
-// Rule 3: codes and refresh tokens are used once, and again within a grace.
-
 package rules
+
+// Rule 3: codes and refresh tokens are used once, and again within a grace.
 
 import (
 	"fmt"

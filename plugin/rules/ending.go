@@ -1,6 +1,6 @@
-// Rules 1, 6 and 7: what the end of a session does of its clients, tokens and consents.
-
 package rules
+
+// Rules 1, 6 and 7: what the end of a session does of its clients, tokens and consents.
 
 import (
 	"slices"

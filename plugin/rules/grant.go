@@ -1,6 +1,6 @@
-// Rule 2: whether a grant is live; what a batch stores and a removal takes.
-
 package rules
+
+// Rule 2: whether a grant is live; what a batch stores and a removal takes.
 
 import (
 	"cmp"

@@ -1,6 +1,6 @@
-// Rule 1: endings of several steps, their progress and their answer.
-
 package rules
+
+// Rule 1: endings of several steps, their progress and their answer.
 
 import (
 	"slices"

@@ -1,6 +1,6 @@
-// Rule 5: where a page lies in its listing, and its number.
-
 package rules
+
+// Rule 5: where a page lies in its listing, and its number.
 
 import (
 	"cmp"

@@ -1,6 +1,6 @@
-// Rule 12: the states of a store in a move, and the records that it takes from another one.
-
 package rules
+
+// Rule 12: the states of a store in a move, and the records that it takes from another one.
 
 import (
 	"fmt"

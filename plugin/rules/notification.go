@@ -1,6 +1,6 @@
-// Rule 7: the queue of notifications: claims, settlements, retries.
-
 package rules
+
+// Rule 7: the queue of notifications: claims, settlements, retries.
 
 import (
 	"fmt"

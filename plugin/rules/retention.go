@@ -1,6 +1,6 @@
-// When records are looked at because their time comes, and what becomes of them.
-
 package rules
+
+// When records are looked at because their time comes, and what becomes of them.
 
 import (
 	"math"

@@ -1,6 +1,7 @@
-// Package rules_test holds each rule to a table of its cases. Engines are held to the same rules by the suite
-// of backends.
 package rules_test
+
+// Each rule is held to a table of its cases. Engines are held to the same rules by the suite
+// of backends.
 
 import (
 	"time"

@@ -1,6 +1,6 @@
-// Rules 8 to 10: what is live, creation, limits, renewal, sliding, the rows of clients. Rule 13: properties.
-
 package rules
+
+// Rules 8 to 10: what is live, creation, limits, renewal, sliding, the rows of clients. Rule 13: properties.
 
 import (
 	"bytes"

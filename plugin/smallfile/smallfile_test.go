@@ -1,6 +1,6 @@
-// Tests of atomic writes, drafts and locks.
-
 package smallfile_test
+
+// Tests of atomic writes, drafts and locks.
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
-// An example of the package.
-
 package transfer_test
+
+// An example of the package.
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Moves: Run carries one out, Recover ends what an interrupted one left (rule 12).
-
 package transfer
 
-// Move: the phases of a move from one store to another, and the way back from each.
+// Moves: Run carries one out, Recover ends what an interrupted one left (rule 12).
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Records, states and stores of a move.
-
 package transfer
 
-// What a backend serves that can be moved: states, records, and the Store interface.
+// Records, states and stores of a move.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// The command check compares every index with its records, and every record with the rules.
-
 package cli
+
+// The command check compares every index with its records, and every record with the rules.
 
 import (
 	"context"

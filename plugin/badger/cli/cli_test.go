@@ -1,6 +1,6 @@
-// Tests of the offline commands on stores in temporary folders.
-
 package cli_test
+
+// Tests of the offline commands on stores in temporary folders.
 
 import (
 	"bytes"

@@ -1,6 +1,6 @@
-// The command export writes a backup. Its report is that of import too.
-
 package cli
+
+// The command export writes a backup. Its report is that of import too.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// The command import restores a backup.
-
 package cli
+
+// The command import restores a backup.
 
 import (
 	"bufio"

@@ -1,6 +1,6 @@
-// The command migrate upgrades a store to the newest format.
-
 package cli
+
+// The command migrate upgrades a store to the newest format.
 
 import (
 	"context"

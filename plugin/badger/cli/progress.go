@@ -1,6 +1,6 @@
-// Progress on a terminal, and numbers for people.
-
 package cli
+
+// Progress on a terminal, and numbers for people.
 
 import (
 	"fmt"

@@ -1,6 +1,6 @@
-// The command line: commands, flags, exit codes.
-
 package cli
+
+// The command line: commands, flags, exit codes.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// The command stats shows what is in a store.
-
 package cli
+
+// The command stats shows what is in a store.
 
 import (
 	"cmp"

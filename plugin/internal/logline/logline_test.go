@@ -1,6 +1,6 @@
-// Tests of log lines, also against go-hclog.
-
 package logline_test
+
+// Tests of log lines, also against go-hclog.
 
 import (
 	"bytes"

@@ -1,8 +1,6 @@
-// BackendService: Configure and Describe, client and server.
-
 package rpc
 
-// The backend as a service: configuration, description and properties.
+// BackendService: Configure and Describe, client and server.
 
 import (
 	"context"

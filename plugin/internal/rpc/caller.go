@@ -1,8 +1,6 @@
-// How a client makes a call: its timeout, its retries, and the identity of its error.
-
 package rpc
 
-// How the client's side makes a call: deadlines, retries and limits of messages.
+// How a client makes a call: its timeout, its retries, and the identity of its error.
 
 import (
 	"context"

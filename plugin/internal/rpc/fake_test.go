@@ -1,6 +1,6 @@
-// A fake engine, and connections to it, for the tests of this package.
-
 package rpc_test
+
+// A fake engine, and connections to it, for the tests of this package.
 
 import (
 	"context"

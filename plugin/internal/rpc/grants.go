@@ -1,8 +1,6 @@
-// GrantsService, client and server.
-
 package rpc
 
-// The grant store across the process boundary, both sides.
+// GrantsService, client and server.
 
 import (
 	"bytes"

@@ -1,8 +1,6 @@
-// LogoutService, client and server.
-
 package rpc
 
-// The logout store across the process boundary, both sides.
+// LogoutService, client and server.
 
 import (
 	"cmp"

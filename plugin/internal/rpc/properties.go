@@ -1,8 +1,6 @@
-// Properties of BackendService, client and server.
-
 package rpc
 
-// Properties across the process boundary, both sides.
+// Properties of BackendService, client and server.
 
 import (
 	"bytes"

@@ -1,8 +1,6 @@
-// The server that an engine stands behind, and how it opens and closes.
-
 package rpc
 
-// The server: it bounds calls, runs them against the backend, and translates errors.
+// The server that an engine stands behind, and how it opens and closes.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// Tests of the server: Configure, Close, errors of the engine.
-
 package rpc_test
+
+// Tests of the server: Configure, Close, errors of the engine.
 
 import (
 	"bytes"

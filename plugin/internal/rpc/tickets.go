@@ -1,8 +1,6 @@
-// TicketsService, client and server.
-
 package rpc
 
-// The session store across the process boundary, both sides.
+// TicketsService, client and server.
 
 import (
 	"cmp"

@@ -1,8 +1,6 @@
-// TransferService, client and server.
-
 package rpc
 
-// Moves across the process boundary, both sides: streams of records, and their sums.
+// TransferService, client and server.
 
 import (
 	"bytes"

@@ -1,8 +1,6 @@
-// The table of errors: what each sentinel is as a gRPC status, both ways.
-
 package wire
 
-// Errors on the wire: one table, read both ways, keeps the identity of sentinels.
+// The table of errors: what each sentinel is as a gRPC status, both ways.
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Messages of GrantsService.
-
 package wire
 
-// Conversions of grants and batches.
+// Messages of GrantsService.
 
 import (
 	"errors"

@@ -1,8 +1,6 @@
-// Messages of LogoutService.
-
 package wire
 
-// Conversions of endings, jobs and notifications.
+// Messages of LogoutService.
 
 import (
 	"time"

@@ -1,6 +1,6 @@
-// Tests of the conversions: random values there and back, and any bytes from the other side.
-
 package wire_test
+
+// Tests of the conversions: random values there and back, and any bytes from the other side.
 
 import (
 	"errors"

@@ -1,8 +1,6 @@
-// Conversions that all messages share: keys, references, counts, lists, and the first error of a message.
-
 package wire
 
-// Conversions of keys, times and numbers, and the reader that keeps the first error of a message.
+// Conversions that all messages share: keys, references, counts, lists, and the first error of a message.
 
 import (
 	"crypto/sha256"

@@ -1,8 +1,6 @@
-// Messages of TicketsService.
-
 package wire
 
-// Conversions of sessions and their queries.
+// Messages of TicketsService.
 
 import (
 	"time"

@@ -1,8 +1,6 @@
-// Messages of TransferService.
-
 package wire
 
-// Conversions of records and of a store's state in a move.
+// Messages of TransferService.
 
 import (
 	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"

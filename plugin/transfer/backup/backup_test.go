@@ -1,6 +1,6 @@
-// Tests of writing, damaging and reading backups.
-
 package backup_test
+
+// Tests of writing, damaging and reading backups.
 
 import (
 	"bytes"

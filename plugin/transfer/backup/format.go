@@ -1,8 +1,6 @@
-// The format of a backup: frames, header, summary.
-
 package backup
 
-// The format of backup files: frames, header and summary.
+// The format of a backup: frames, header, summary.
 
 import (
 	"bytes"

@@ -1,5 +1,7 @@
 package check
 
+// A comparison of two large sets of entries in constant memory.
+
 import (
 	"bytes"
 	"hash/maphash"

@@ -1,5 +1,7 @@
 package check
 
+// The check of sessions and what hangs on them: clients, grants, counts and index entries.
+
 import (
 	"bytes"
 	"errors"

@@ -1,5 +1,7 @@
 package check
 
+// Statistics of a database: its rows by table, and the sizes of its files.
+
 import (
 	"bytes"
 	"context"

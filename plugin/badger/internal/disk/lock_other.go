@@ -2,6 +2,8 @@
 
 package disk
 
+// Systems where folders cannot be locked.
+
 // Lock takes no lock where folders cannot be locked.
 func Lock(string, bool) (unlock func() error, err error) {
 	return func() error { return nil }, nil

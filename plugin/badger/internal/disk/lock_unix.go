@@ -2,6 +2,8 @@
 
 package disk
 
+// The lock of a folder, compatible with Badger's own.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package disk
 
+// Proof that files are on the disk, and not in memory alone, before they are read.
+
 import (
 	"os"
 	"path/filepath"

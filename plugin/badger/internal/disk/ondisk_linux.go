@@ -1,5 +1,7 @@
 package disk
 
+// The page cache on Linux.
+
 import (
 	"os"
 

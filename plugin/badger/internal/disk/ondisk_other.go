@@ -2,6 +2,8 @@
 
 package disk
 
+// Systems without a call for the page cache.
+
 import (
 	"os"
 )

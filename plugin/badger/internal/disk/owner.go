@@ -1,5 +1,7 @@
 package disk
 
+// Owner and modes of a store's folder.
+
 import (
 	"context"
 	"fmt"

@@ -2,6 +2,8 @@
 
 package disk
 
+// Systems without owners of folders.
+
 import (
 	"io/fs"
 	"os"

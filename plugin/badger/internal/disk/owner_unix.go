@@ -2,6 +2,8 @@
 
 package disk
 
+// Owners of folders by user and group ids.
+
 import (
 	"fmt"
 	"io/fs"

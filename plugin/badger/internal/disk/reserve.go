@@ -1,5 +1,7 @@
 package disk
 
+// The reserve: files given up so that removals still succeed on a full disk.
+
 import (
 	"errors"
 	"fmt"

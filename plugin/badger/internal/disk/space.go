@@ -1,5 +1,7 @@
 package disk
 
+// Room on the disk: changes are refused before Badger's mapped files have none.
+
 import (
 	"context"
 	"errors"

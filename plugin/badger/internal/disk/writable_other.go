@@ -2,6 +2,8 @@
 
 package disk
 
+// Systems whose journal cannot be asked.
+
 // WitnessOf knows no file where it is not known how a journal is asked.
 func WitnessOf(string) string { return "" }
 

@@ -2,6 +2,8 @@
 
 package disk
 
+// The probe of a file system that has become read-only.
+
 import "syscall"
 
 // TryOpen opens a file for writing and closes it: a file system that has become read-only refuses that. It

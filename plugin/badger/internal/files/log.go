@@ -1,5 +1,7 @@
 package files
 
+// Logs of memory tables, read as Badger reads them.
+
 import (
 	"bufio"
 	"bytes"

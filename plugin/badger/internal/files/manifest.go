@@ -1,5 +1,7 @@
 package files
 
+// The manifest: which tables a database has.
+
 import (
 	"bytes"
 	"encoding/binary"

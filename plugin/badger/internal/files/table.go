@@ -1,5 +1,7 @@
 package files
 
+// Tables: their index, their blocks and the checksums of these.
+
 import (
 	"bytes"
 	"crypto/aes"

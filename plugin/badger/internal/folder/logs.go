@@ -1,5 +1,7 @@
 package folder
 
+// Logs that a killed process left, brought to tables one at a time.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package folder
 
+// The look at a store's files before Badger opens them: nothing may be missing.
+
 import (
 	"context"
 	"errors"

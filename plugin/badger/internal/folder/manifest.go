@@ -1,5 +1,7 @@
 package folder
 
+// The note of tables that are being written, which the manifest may not name yet.
+
 import (
 	"bytes"
 	"errors"

@@ -1,5 +1,7 @@
 package folder
 
+// The marker: what makes a folder a session store, and what its files must have.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package folder
 
+// The id of a store.
+
 import (
 	"crypto/rand"
 	"errors"

@@ -1,5 +1,7 @@
 package folder
 
+// Views: a store opened read-only, without any change of its files.
+
 import (
 	"errors"
 	"fmt"

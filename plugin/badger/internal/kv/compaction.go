@@ -1,5 +1,7 @@
 package kv
 
+// The watch over compactions: a table that is written must also be finished.
+
 import (
 	"context"
 	"errors"

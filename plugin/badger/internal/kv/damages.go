@@ -1,5 +1,7 @@
 package kv
 
+// The log of damaged rows, each once.
+
 import (
 	"context"
 	"errors"

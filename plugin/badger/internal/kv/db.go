@@ -1,5 +1,7 @@
 package kv
 
+// DB: an open database, its background work and its end.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package kv
 
+// The failure of a database: final, and reported once.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package kv
 
+// Groups: the changes that are committed as one transaction.
+
 import (
 	"math"
 	"strings"

@@ -1,5 +1,7 @@
 package kv
 
+// Badger's log, and the failures that it reports nowhere else.
+
 import (
 	"context"
 	"errors"

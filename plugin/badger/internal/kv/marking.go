@@ -1,5 +1,7 @@
 package kv
 
+// The upkeep of the marker while a database is open.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package kv
 
+// Migrations of databases of older formats.
+
 import (
 	"context"
 

@@ -1,5 +1,7 @@
 package kv
 
+// The opening of a database, for changes or read-only.
+
 import (
 	"context"
 	"errors"

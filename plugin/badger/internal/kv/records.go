@@ -1,5 +1,7 @@
 package kv
 
+// Records in rows.
+
 import (
 	"fmt"
 

@@ -1,5 +1,7 @@
 package kv
 
+// The recount of a database's contents after a change whose effect on them is unknown.
+
 import (
 	"context"
 	"encoding/binary"

@@ -1,5 +1,7 @@
 package kv
 
+// Snapshots: the database as it was at one moment.
+
 import (
 	"errors"
 

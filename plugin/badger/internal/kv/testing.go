@@ -1,5 +1,7 @@
 package kv
 
+// What tests of the engine need of a database.
+
 import (
 	"context"
 	"log/slog"

@@ -1,5 +1,7 @@
 package kv
 
+// Tx: one change, which reads its own writes and joins a group.
+
 import (
 	"errors"
 	"strings"

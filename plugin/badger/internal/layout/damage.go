@@ -1,5 +1,7 @@
 package layout
 
+// Errors of rows and index entries that are not in their form.
+
 import (
 	"bytes"
 	"errors"

@@ -1,5 +1,7 @@
 package layout
 
+// The index entries of each record.
+
 import (
 	"crypto/sha256"
 	"encoding/binary"

@@ -1,5 +1,7 @@
 package layout
 
+// The name of a row in logs and findings, without any secret.
+
 import (
 	"bytes"
 	"encoding/hex"

@@ -1,5 +1,7 @@
 package layout
 
+// The list of tables: what moves, is summed up and checked.
+
 import (
 	"bytes"
 

@@ -1,8 +1,6 @@
-// Rule 6: the flags of an ending.
-
 package endings
 
-// Every combination of an ending's flags.
+// Rule 6: the flags of an ending.
 
 import (
 	"fmt"

@@ -1,8 +1,6 @@
-// Rule 3: repeated endings.
-
 package endings
 
-// Endings repeated under one operation id.
+// Rule 3: repeated endings.
 
 import (
 	"fmt"

@@ -1,8 +1,6 @@
-// Rule 3: a batch applies as a whole or not at all.
-
 package grants
 
-// Batches apply as a whole or not at all.
+// Rule 3: a batch applies as a whole or not at all.
 
 import (
 	"time"

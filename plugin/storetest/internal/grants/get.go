@@ -1,8 +1,6 @@
-// Rule 2: reading grants.
-
 package grants
 
-// Reads of grants.
+// Rule 2: reading grants.
 
 import (
 	"context"

@@ -1,8 +1,6 @@
-// Rule 3: how long used and expired grants are kept.
-
 package grants
 
-// What is left of used and expired grants.
+// Rule 3: how long used and expired grants are kept.
 
 import (
 	"time"

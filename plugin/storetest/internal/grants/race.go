@@ -1,8 +1,6 @@
-// Rule 2: races of grants with each other and with the end of their session.
-
 package grants
 
-// Concurrent uses of codes and tokens, and the end of their session.
+// Rule 2: races of grants with each other and with the end of their session.
 
 import (
 	"errors"

@@ -1,8 +1,6 @@
-// Rule 3: repeated batches.
-
 package grants
 
-// Batches repeated under one operation id.
+// Rule 3: repeated batches.
 
 import (
 	"fmt"

@@ -1,8 +1,6 @@
-// The use of a session by clients.
-
 package grants
 
-// Uses of a session by clients.
+// The use of a session by clients.
 
 import (
 	"fmt"

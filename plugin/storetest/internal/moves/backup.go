@@ -1,8 +1,6 @@
-// Backups of a store, and restores.
-
 package moves
 
-// Backups and restores.
+// Backups of a store, and restores.
 
 import (
 	"bytes"

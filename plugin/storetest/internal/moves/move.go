@@ -1,8 +1,6 @@
-// Rule 12: moves while the source serves.
-
 package moves
 
-// Moves as a whole, also under concurrent writes.
+// Rule 12: moves while the source serves.
 
 import (
 	"context"

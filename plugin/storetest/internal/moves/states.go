@@ -1,8 +1,6 @@
-// Rule 12: journal, fence, states, and recovery after an interrupted move.
-
 package moves
 
-// The steps of a move: journal, fence, states and recovery.
+// Rule 12: journal, fence, states, and recovery after an interrupted move.
 
 import (
 	"bytes"

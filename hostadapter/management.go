@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -54,10 +56,12 @@ type SessionReport struct {
 	GrantsCounted bool
 }
 
-// QuerySessions returns a page of sessions.
+// QuerySessions returns a page of sessions. A display name is sought in Unicode's form NFC, in which SignIn
+// stores names; those of earlier releases are matched as they are.
 func (a *Adapter) QuerySessions(
 	ctx context.Context, query ticketstore.SessionQuery,
 ) (*ticketstore.Page, error) {
+	query.Filter.DisplayName = norm.NFC.String(query.Filter.DisplayName)
 	page, err := a.config.Backend.Tickets().Query(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("hostadapter: querying sessions: %w", err)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/fosite-sessions/sessions/logout"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
@@ -21,7 +23,7 @@ import (
 type Identity struct {
 	// Subject is the sub claim. Required.
 	Subject string
-	// DisplayName is what an operator reads in a list of sessions.
+	// DisplayName is what an operator reads in a list of sessions. It is kept in Unicode's form NFC.
 	DisplayName string
 	// ACR and AMR say how the user signed in (OpenID Connect Core 1.0, section 2).
 	ACR string
@@ -67,6 +69,7 @@ func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identi
 }
 
 func (i *Identity) check(now time.Time) error {
+	i.DisplayName = norm.NFC.String(i.DisplayName)
 	if err := ticketstore.CheckID("subject", i.Subject); err != nil {
 		return err
 	}

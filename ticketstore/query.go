@@ -27,7 +27,7 @@ type SessionFilter struct {
 	SubjectID     string    // exact
 	SessionID     string    // exact
 	ClientID      string    // exact: sessions that this client used
-	DisplayName   string    // substring, without regard to case (Unicode simple folding)
+	DisplayName   string    // substring, without regard to case (Unicode simple folding; all i are one letter)
 	CreatedFrom   time.Time // inclusive
 	CreatedBefore time.Time // exclusive
 	ExpiresFrom   time.Time // inclusive

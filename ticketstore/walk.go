@@ -49,13 +49,24 @@ func within(t, from, before time.Time) bool {
 	return (from.IsZero() || !t.Before(from)) && (before.IsZero() || t.Before(before))
 }
 
-// fold maps letters that differ in case alone to the same one (Unicode simple folding).
+// fold maps letters that differ in case alone to the same one (Unicode simple folding). All i are one letter,
+// with a dot or without: which of them belong together depends on the language. The lower case of İ may have its
+// dot apart.
 func fold(text string) string {
+	const dotlessSmall, dottedCapital, dotAbove = '\u0131', '\u0130', '\u0307'
+	var last rune
 	return strings.Map(func(r rune) rune {
 		least := r
+		switch {
+		case r == dotlessSmall, r == dottedCapital:
+			least = 'I'
+		case r == dotAbove && last == 'I':
+			return -1
+		}
 		for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 			least = min(least, next)
 		}
+		last = least
 		return least
 	}, text)
 }

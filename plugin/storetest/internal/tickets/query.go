@@ -206,6 +206,12 @@ var queryCases = []world.Case{
 			{"\u212aelvin", "kel"}, // the Kelvin sign folds to k
 			{"Stra\u00dfe", "STRA\u1e9eE"},
 			{"名前 太郎", "前 太"},
+			// i with and without its dot is one letter: which of them is the capital depends on the language.
+			{"Işık İnan", "işik INAN"},
+			{"IŞIK INAN", "ışık inan"},
+			{"Ilgin", "İLGIN"},
+			{"İnci", "i\u0307nci"}, // İ in lower case, as some programs have it
+			{"i\u0307nci", "inc"},
 		} {
 			s := w.SignIn("ann", world.Named(row.name))
 			w.Same(w.SIDs(ticketstore.SessionFilter{DisplayName: row.part}), []string{s.SessionID},

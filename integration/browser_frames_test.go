@@ -21,8 +21,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A session with as many front-channel clients as it may have is signed out in one browser, through a proxy that
-// takes 4 KiB of headers of an answer, as nginx does by default.
+// A session with as many front-channel clients as it may have is signed out in one browser, through a proxy
+// that takes 4 KiB of headers of an answer, as nginx does by default.
 func TestSignOutOfAllClientsThatASessionMayHaveInABrowser(t *testing.T) {
 	t.Parallel()
 	logger, noSync := slog.New(slog.DiscardHandler), false

@@ -29,8 +29,8 @@ func originsOf(clients map[string]*client) map[string]bool {
 	return origins
 }
 
-// acrossOrigins lets scripts of these origins send requests with an access token, and answers their preflights
-// (OpenID Connect Core 1.0, section 5.3; Fetch, CORS protocol). Cookies play no part.
+// acrossOrigins lets scripts of these origins send requests with an access token, and answers their
+// preflights (OpenID Connect Core 1.0, section 5.3; Fetch, CORS protocol). Cookies play no part.
 func acrossOrigins(origins map[string]bool, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Vary", "Origin")

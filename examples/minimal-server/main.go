@@ -1,6 +1,6 @@
-// Command minimal-server is the smallest OpenID provider with sessions: fosite, net/http, and README's lines. It has
-// fosite's demo users and clients, finds sessions-badger in PATH, and takes SECRET (32 bytes to keep) and ADMIN_TOKEN
-// from the environment.
+// Command minimal-server is the smallest OpenID provider with sessions: fosite, net/http, and README's lines.
+// It has fosite's demo users and clients, finds sessions-badger in PATH, and takes SECRET (32 bytes to keep)
+// and ADMIN_TOKEN from the environment.
 package main
 
 import (
@@ -41,7 +41,9 @@ func main() {
 	key, _ := rsa.GenerateKey(rand.Reader, 2048) // never fails; a real server keeps its key
 	addr := cmp.Or(os.Getenv("ADDR"), "localhost:9000")
 	config := &fosite.Config{IDTokenIssuer: "http://" + addr, GlobalSecret: []byte(os.Getenv("SECRET"))}
-	s := &server{addr: addr, mux: http.NewServeMux(), config: config, store: storage.NewExampleStore(), key: key}
+	s := &server{
+		addr: addr, mux: http.NewServeMux(), config: config, store: storage.NewExampleStore(), key: key,
+	}
 	s.mux.HandleFunc("/oauth2/auth", s.authorize)
 	s.mux.HandleFunc("POST /oauth2/token", s.token)
 	s.mux.HandleFunc("POST /oauth2/introspect", s.introspect)

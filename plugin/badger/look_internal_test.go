@@ -188,9 +188,9 @@ var harms = map[string]func(file string, data []byte) error{
 	},
 }
 
-// worthHarming are the files that are harmed in turn: all of them where tests take their time. Else of the up to a
-// dozen logs and tables the oldest, the newest and one between them, and one where they are encrypted; another one
-// in each run.
+// worthHarming are the files that are harmed in turn: all of them where tests take their time. Else of the up
+// to a dozen logs and tables the oldest, the newest and one between them, and one where they are encrypted;
+// another one in each run.
 func (k kindOfStore) worthHarming(names []string) (chosen []string) {
 	if testenv.Long() {
 		return names

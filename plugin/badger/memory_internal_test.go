@@ -61,7 +61,8 @@ func TestMemorySetting(t *testing.T) {
 	}
 }
 
-// Badger has the buffers that are to be released. Should another version of it have them no more, the memory has to be measured anew.
+// Badger has the buffers that are to be released. Should another version of it have them no more, the memory
+// has to be measured anew.
 func TestBuffersAreReleased(t *testing.T) {
 	t.Parallel()
 	if e := openAt(t, t.TempDir()); !releaseBuffers(e.db.Badger()) {
@@ -123,8 +124,8 @@ func longGrants(sid string, batch int) *grantstore.Batch {
 	return b
 }
 
-// The largest of each change fits under the smallest setting, also while the store is moved, and what is ended in one transaction under a
-// larger one ends in several.
+// The largest of each change fits under the smallest setting, also while the store is moved, and what is
+// ended in one transaction under a larger one ends in several.
 func TestLargestChangesWithLeastMemory(t *testing.T) {
 	t.Parallel()
 	e := openWith(t, t.TempDir(), MinMemoryMiB)

@@ -44,7 +44,8 @@ func MountIn(folder string, mib int) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(image.Truncate(int64(mib)<<20), image.Close(), os.Mkdir(d.Path, 0o700)); err != nil {
+	err = errors.Join(image.Truncate(int64(mib)<<20), image.Close(), os.Mkdir(d.Path, 0o700))
+	if err != nil {
 		return nil, err
 	}
 	if _, err := run("mkfs.ext4", "-q", "-F", "-m", "0", d.image); err != nil {
@@ -72,7 +73,8 @@ func (d *Disk) Fail() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error"), []byte("a test\n"), 0)
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(device), "trigger_fs_error")
+	return os.WriteFile(trigger, []byte("a test\n"), 0)
 }
 
 // Mend checks the file system and mounts it anew, as a start of the machine does. Nobody may have a file of
@@ -119,7 +121,8 @@ func copyFile(from, to string) error {
 }
 
 func run(name string, args ...string) (output string, err error) {
-	out, err := exec.Command(name, args...).CombinedOutput() //nolint:noctx // tools of the system, on a test's own files
+	//nolint:noctx // tools of the system, on a test's own files
+	out, err := exec.Command(name, args...).CombinedOutput()
 	output = strings.TrimSpace(string(out))
 	if err != nil {
 		err = fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, output)

@@ -33,7 +33,8 @@ type Process struct {
 func Self(t testing.TB, test string, env ...string) *exec.Cmd {
 	command := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test binary itself
 	if test != "" {
-		command.Args = append(command.Args, "-test.run=^"+test+"$", "-test.v", "-test.count=1", "-test.timeout=0")
+		command.Args = append(command.Args,
+			"-test.run=^"+test+"$", "-test.v", "-test.count=1", "-test.timeout=0")
 	}
 	command.Env = append(os.Environ(), env...)
 	return command

@@ -41,7 +41,8 @@ func FailSync(t testing.TB, pid int) (*Failing, error) {
 // FailSyncOf is FailSync, with an error where it cannot be done.
 func FailSyncOf(pid int) (*Failing, error) {
 	f := &Failing{ended: make(chan struct{})}
-	f.tracer = exec.Command("strace", append(injection(1), "-p", strconv.Itoa(pid))...) //nolint:noctx // a test's own process
+	//nolint:noctx // a test's own process
+	f.tracer = exec.Command("strace", append(injection(1), "-p", strconv.Itoa(pid))...)
 	f.tracer.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -86,7 +87,10 @@ func WithFailingSync(t testing.TB, nth int, program string, args ...string) *exe
 }
 
 func injection(nth int) []string {
-	return []string{"-f", "-e", "trace=" + syncs, "-e", "signal=none", "-e", "inject=" + syncs + ":error=EIO:when=" + strconv.Itoa(nth)}
+	return []string{
+		"-f", "-e", "trace=" + syncs, "-e", "signal=none",
+		"-e", "inject=" + syncs + ":error=EIO:when=" + strconv.Itoa(nth),
+	}
 }
 
 // Met reports whether a sync has failed.

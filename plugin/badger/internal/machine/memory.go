@@ -13,8 +13,9 @@ import (
 	"strings"
 )
 
-// Memory returns the bytes of memory that this process may use: the least of what the machine has and of the limits of its cgroup and of the
-// cgroup's ancestors, of version 1 and 2. It is 0 where the system says none of that. The root is that of the file system: os.DirFS("/").
+// Memory returns the bytes of memory that this process may use: the least of what the machine has and of the
+// limits of its cgroup and of the cgroup's ancestors, of version 1 and 2. It is 0 where the system says none
+// of that. The root is that of the file system: os.DirFS("/").
 func Memory(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	take := func(n int64) {
@@ -101,7 +102,8 @@ func groups(root fs.FS) (found []group) {
 		for _, m := range mounts(root) {
 			if mounted(m) {
 				g.mount, g.folder = m.point, m.point
-				// In a container the mount may show a part of the tree only. A path outside of it says nothing about where we are in it.
+				// In a container the mount may show a part of the tree only. A path outside of it says
+				// nothing about where we are in it.
 				if below, ok := within(fields[2], m.root); ok {
 					g.folder = path.Join(m.point, below)
 				}
@@ -143,7 +145,8 @@ func mounts(root fs.FS) (all []mount) {
 			continue
 		}
 		all = append(all, mount{
-			root: fields[3], point: strings.TrimPrefix(fields[4], "/"), kind: super[0], options: strings.Split(super[2], ","),
+			root: fields[3], point: strings.TrimPrefix(fields[4], "/"),
+			kind: super[0], options: strings.Split(super[2], ","),
 		})
 	}
 	return all

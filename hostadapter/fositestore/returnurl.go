@@ -23,7 +23,7 @@ import (
 const (
 	// markParameter is the parameter that says, sealed, when a request was interrupted for a page of the
 	// host's own.
-	markParameter = "asked"
+	markParameter = "sessions_asked"
 	// markLife is how long a user may take for such a page, markMost for all of them.
 	markLife = 10 * time.Minute
 	markMost = time.Hour

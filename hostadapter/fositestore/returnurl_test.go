@@ -307,14 +307,14 @@ func TestReturnURLOfOthers(t *testing.T) {
 
 	mark := func(address string) string {
 		u, _ := url.Parse(address)
-		return u.Query().Get("asked")
+		return u.Query().Get("sessions_asked")
 	}
 	ann.signIn("ann")
 	other := authorization("prompt", "login", "client_id", "other")
-	other.Set("asked", mark(back))
+	other.Set("sessions_asked", mark(back))
 	ann.get("/auth", other).mustAsk(t, "another client's request")
 	forged := authorization("prompt", "login")
-	forged.Set("asked", "x"+mark(back)[1:])
+	forged.Set("sessions_asked", "x"+mark(back)[1:])
 	ann.get("/auth", forged).mustAsk(t, "a forged mark")
 
 	ann.at(back).mustCode(t, "her own")

@@ -62,7 +62,8 @@ type LogoutPage struct {
 // wants a link whose attributes are id="continue", href={{.Continue}} and data-wait={{.Wait.Milliseconds}}.
 // It is all that the page's policy lets run, between <script> and </script> and unchanged. A browser that
 // runs none is taken on by LogoutPage.Refresh.
-const LogoutScript = `{const link=document.getElementById("continue");if(link){const go=()=>location.replace(link.href);` +
+const LogoutScript = `{const link=document.getElementById("continue");` +
+	`if(link){const go=()=>location.replace(link.href);` +
 	`setTimeout(go,Number(link.dataset.wait));addEventListener("load",go)}}`
 
 // Refresh is the content of <meta http-equiv="refresh"> within <noscript> in the page's head, which takes a
@@ -74,10 +75,14 @@ func (p *LogoutPage) Refresh() string {
 	return fmt.Sprintf("%d;url=%s", int(math.Ceil(p.Wait.Seconds())), p.Continue)
 }
 
-const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem 2rem;font:16px/1.5 system-ui,sans-serif;` +
-	`background:light-dark(#f3f4f7,#101318);color:light-dark(#1b1f27,#e8eaee)}main{max-width:26rem;margin:auto;padding:2rem;border-radius:.9rem;` +
-	`background:light-dark(#fff,#191d25);border:1px solid light-dark(#d9dde4,#323946)}h1{margin:0 0 .5rem;font-size:1.5rem}p{overflow-wrap:anywhere}` +
-	`button{padding:.6rem 1.2rem;border:0;border-radius:.5rem;font:inherit;font-weight:600;background:light-dark(#3b5bdb,#8fa7ff);` +
+const pageStyle = `:root{color-scheme:light dark}body{margin:0;padding:12vh 1rem 2rem;` +
+	`font:16px/1.5 system-ui,sans-serif;` +
+	`background:light-dark(#f3f4f7,#101318);color:light-dark(#1b1f27,#e8eaee)}main{max-width:26rem;` +
+	`margin:auto;padding:2rem;border-radius:.9rem;` +
+	`background:light-dark(#fff,#191d25);border:1px solid light-dark(#d9dde4,#323946)}h1{margin:0 0 .5rem;` +
+	`font-size:1.5rem}p{overflow-wrap:anywhere}` +
+	`button{padding:.6rem 1.2rem;border:0;border-radius:.5rem;font:inherit;font-weight:600;` +
+	`background:light-dark(#3b5bdb,#8fa7ff);` +
 	`color:light-dark(#fff,#10131a);cursor:pointer}iframe{display:none}`
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
@@ -85,15 +90,18 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"address": func(uri string) template.URL { return template.URL(uri) }, //nolint:gosec // checked before
 }).Parse(`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{.Title}}</title>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{.Title}}</title>
 {{with .Refresh}}<noscript><meta http-equiv="refresh" content="{{.}}"></noscript>
 {{end}}<style>` + pageStyle + `</style></head>
 <body>
 <main>
 <h1>{{.Title}}</h1>
 <p>{{.Text}}</p>
-{{if .Confirm}}<form method="post"><input type="hidden" name="confirm" value="{{.Confirm}}"><button type="submit">Sign out</button></form>
-{{end}}{{if .Continue}}<p><a id="continue" href="{{address .Continue}}" data-wait="{{.Wait.Milliseconds}}">Continue</a></p>
+{{if .Confirm}}<form method="post"><input type="hidden" name="confirm" value="{{.Confirm}}">
+<button type="submit">Sign out</button></form>
+{{end}}{{if .Continue}}<p>
+<a id="continue" href="{{address .Continue}}" data-wait="{{.Wait.Milliseconds}}">Continue</a></p>
 {{end}}</main>
 {{range .Frames}}<iframe src="{{.}}" sandbox="allow-scripts allow-same-origin" title="Signing out"></iframe>
 {{end}}{{if or .Frames .Continue}}<script>` + LogoutScript + `</script>

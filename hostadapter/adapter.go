@@ -62,7 +62,7 @@ func New(ctx context.Context, config Config) (*Adapter, error) {
 	}
 	// What was derived from them is all that is needed from here on.
 	config.Keys = nil
-	a := &Adapter{config: config, ring: ring}
+	a := &Adapter{config: config, ring: ring, swaps: swaps{closing: make(chan struct{})}}
 	if err := a.loadPins(ctx); err != nil {
 		return nil, fmt.Errorf("hostadapter: %w", err)
 	}

@@ -51,7 +51,7 @@ func (a *Adapter) beginBackup(ctx context.Context) (running context.Context, end
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closed:
+	case s.closed():
 		return nil, nil, fmt.Errorf("%w: the server ends", ticketstore.ErrUnavailable)
 	case s.backup != nil:
 		return nil, nil, fmt.Errorf("%w: another is being taken", ErrBackup)

@@ -151,7 +151,7 @@ func (a *Adapter) countServing(ctx context.Context, missing []keyID) (*sealedCou
 func (s *swaps) beginCount(ctx context.Context) (running context.Context, end func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.running != nil || s.backup != nil {
+	if s.closed() || s.running != nil || s.backup != nil {
 		return nil, nil, false
 	}
 	running, cancel := context.WithCancel(ctx)
@@ -248,7 +248,8 @@ func (a *Adapter) sealedWith(ctx context.Context) (ids []keyID, err error) {
 	return ids, nil
 }
 
-// Fields of the records in plugin/proto/sessions/records/v1/records.proto, which never change.
+// Fields of the records in plugin/proto/sessions/records/v1/records.proto, which never change. The generated
+// code is on the plugin's side of the wall; a test compares the numbers with its.
 const (
 	sessionTicketField protowire.Number = 17
 	grantDataField     protowire.Number = 12

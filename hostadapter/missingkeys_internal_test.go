@@ -9,9 +9,31 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
+
+// The schema is written down once: what the host knows of it is compared with the generated code.
+func TestSealedFieldsAreThoseOfTheSchema(t *testing.T) {
+	t.Parallel()
+	for field, c := range map[protoreflect.Name]struct {
+		record proto.Message
+		number protowire.Number
+	}{
+		"ticket": {&records.Session{}, sessionTicketField},
+		"data":   {&records.Grant{}, grantDataField},
+	} {
+		fields := c.record.ProtoReflect().Descriptor().Fields()
+		if is := fields.ByName(field); is == nil || is.Number() != c.number || is.Kind() != protoreflect.BytesKind {
+			t.Errorf("the schema has %v, want %s to be bytes under the number %d", is, field, c.number)
+		}
+	}
+}
 
 // exported is a backend whose exports the test sees and decides.
 type exported struct {

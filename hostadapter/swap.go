@@ -64,10 +64,21 @@ type swaps struct {
 	backup  context.CancelFunc // nil when none is taken
 	// endCount ends a count of sealed records and waits for that. It is nil before the first.
 	endCount func()
-	closed   bool
-	ended    sync.WaitGroup
-	known    []*SwapState
-	opened   []sessions.Backend // by us, to be closed by us
+	// closing is closed when the host ends.
+	closing chan struct{}
+	ended   sync.WaitGroup
+	known   []*SwapState
+	opened  []sessions.Backend // by us, to be closed by us
+}
+
+// closed reports whether the host ends.
+func (s *swaps) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // Swap moves everything to another backend, an empty one of Config.Swap.Backends, while the host serves (rule
@@ -131,7 +142,7 @@ func (a *Adapter) begin(name string, upgrade bool) (context.Context, *SwapState,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.closed:
+	case s.closed():
 		return nil, nil, fmt.Errorf("%w: the server ends", ticketstore.ErrUnavailable)
 	case s.running != nil:
 		return nil, nil, fmt.Errorf("%w: another swap is under way", ErrSwap)
@@ -332,7 +343,7 @@ func (o *Operations) AbortSwap(id string) error {
 
 func (a *Adapter) stopSwapping() {
 	a.swaps.mu.Lock()
-	a.swaps.closed = true
+	close(a.swaps.closing)
 	if a.swaps.running != nil {
 		a.swaps.running()
 	}

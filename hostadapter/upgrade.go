@@ -114,12 +114,10 @@ func (a *Adapter) openAgain(ctx context.Context, name, storeID string) sessions.
 		}
 		a.config.Logger.ErrorContext(ctx, "the backend that served does not open again, retrying",
 			"backend", name, "error", err)
-		a.swaps.mu.Lock()
-		closed := a.swaps.closed
-		a.swaps.mu.Unlock()
-		if closed {
+		select {
+		case <-time.After(retryInterval):
+		case <-a.swaps.closing:
 			return nil
 		}
-		time.Sleep(retryInterval)
 	}
 }

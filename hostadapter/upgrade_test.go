@@ -1,0 +1,46 @@
+package hostadapter_test
+
+// Upgrades that fail. Those that succeed need a program to replace: integration has them.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+)
+
+// A host that ends while no backend opens does not wait for another attempt.
+func TestCloseEndsTheWaitForABackend(t *testing.T) {
+	t.Parallel()
+	var logs testenv.Log
+	var opened atomic.Int64
+	var broken atomic.Bool
+	h := newHost(t, swappable(t, "old"), func(c *hostadapter.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&logs, nil))
+		open := c.Swap.Backends["old"]
+		c.Swap.Backends["old"] = func(ctx context.Context) (sessions.Backend, error) {
+			opened.Add(1)
+			if broken.Load() {
+				return nil, errors.New("the disk is gone")
+			}
+			return open(ctx)
+		}
+	})
+	broken.Store(true)
+	if _, err := h.Operations().Upgrade(t.Context(), "old"); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, "the host waits for a backend to open", func() bool {
+		return logs.Contains("the backend that served does not open again")
+	})
+	attempts := opened.Load()
+	_ = h.Close() // nothing was open
+	if again := opened.Load() - attempts; again != 0 {
+		t.Errorf("%d attempts to open a backend after the host's end, want none", again)
+	}
+}

@@ -38,6 +38,8 @@ const (
 	ourBadger    = modulePath + "/plugin/badger/internal"
 )
 
+var engines = []string{badgerPath, ourPlugin + "/badger", ourPlugin + "/memory"}
+
 var domain = []string{modulePath + "/ticketstore", modulePath + "/grantstore", modulePath + "/logout"}
 
 var walls = []wall{
@@ -91,7 +93,27 @@ var walls = []wall{
 	},
 	{
 		name: "the plugin's glue knows no engine", of: exactly("plugin", "plugin/plugintest"),
+		forbidden: engines,
+	},
+	{
+		name: "the protocol knows neither engines nor glue", of: below("plugin/internal"),
+		forbidden: append([]string{goPluginPath, ourPlugin + "/rules"}, engines...),
+	},
+	{
+		name: "offline commands know no protocol", of: exactly("plugin/badger/cli"),
+		forbidden: []string{goPluginPath, grpcPath, ourPlugin + "/internal", ourPlugin + "/memory"},
+	},
+	{
+		name: "a plugin's program has one engine: memory", of: exactly("plugin/cmd/sessions-memory"),
 		forbidden: []string{badgerPath, ourPlugin + "/badger"},
+	},
+	{
+		name: "a plugin's program has one engine: Badger", of: exactly("plugin/cmd/sessions-badger"),
+		forbidden: []string{ourPlugin + "/memory"},
+	},
+	{
+		name: "small files know the standard library alone", of: exactly("plugin/smallfile"),
+		allowed: []string{},
 	},
 	{
 		name: "an engine knows no glue", of: exactly("plugin/badger", "plugin/memory"),

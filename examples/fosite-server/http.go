@@ -32,7 +32,8 @@ func newHTTPServer(handler http.Handler) *http.Server {
 
 func serve(ctx context.Context, server *http.Server, listener net.Listener, logger *slog.Logger) {
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		logger.ErrorContext(ctx, "listener failed", "address", listener.Addr().String(), "error", err)
+		logger.ErrorContext(ctx, "listener failed: nothing more is served at its address, restart the server",
+			"address", listener.Addr().String(), "error", err)
 	}
 }
 

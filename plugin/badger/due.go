@@ -46,7 +46,8 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if err != nil && swept.Ended > 0 {
 		// What has ended is told. What has not is due still: the next sweep, which is to come at once, meets
 		// the error again if it stays.
-		s.e.logger.WarnContext(ctx, "a sweep did not come to its end", "ended", swept.Ended, "error", err)
+		s.e.logger.WarnContext(ctx, "a sweep did not complete, the next one goes on: if this repeats, check the database",
+			"ended", swept.Ended, "error", err)
 		swept.Next, err = now, nil
 	}
 	return swept, err

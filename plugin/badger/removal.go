@@ -92,7 +92,8 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 	}
 	defer unlock()
 	if _, err := e.work(ctx, id); err != nil && ctx.Err() == nil {
-		e.logger.ErrorContext(ctx, "job has stopped", "job", id, "error", err)
+		e.logger.ErrorContext(ctx,
+			"job has stopped: repeat its call, or restart the plugin, and it goes on", "job", id, "error", err)
 	}
 }
 

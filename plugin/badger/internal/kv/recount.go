@@ -41,7 +41,8 @@ func (d *DB) tendContents(ctx context.Context) {
 		}
 		if err := d.recount(ctx); err != nil && ctx.Err() == nil {
 			d.logger.ErrorContext(ctx,
-				"contents cannot be counted anew: a move will find them wrong until a restart", "error", err)
+				"contents cannot be recounted: restart the plugin before a swap, which would find them wrong",
+				"error", err)
 		}
 	}
 }

@@ -17,7 +17,7 @@ const (
 )
 
 // Mark implements tie.Marks.
-func (t tied) Mark(
+func (t tieAdapter) Mark(
 	w http.ResponseWriter, r *http.Request, about, data []byte, lifetime time.Duration,
 ) string {
 	name, browser := t.a.config.Cookie.Name+browserCookie, newSecret()
@@ -35,7 +35,7 @@ func (t tied) Mark(
 }
 
 // ReadMark implements tie.Marks.
-func (t tied) ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
+func (t tieAdapter) ReadMark(r *http.Request, about []byte, mark string) (data []byte, ok bool) {
 	sealed, err := decodeSealed(mark)
 	if err != nil {
 		return nil, false

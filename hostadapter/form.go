@@ -15,13 +15,13 @@ const (
 )
 
 // FormToken implements tie.Forms.
-func (t tied) FormToken(sessionID string) string {
+func (t tieAdapter) FormToken(sessionID string) string {
 	until := binary.BigEndian.AppendUint64(nil, uint64(t.a.now().Add(formLife).Unix()))
 	return encodeSealed(t.a.ring.seal(formPurpose, []byte(sessionID), until))
 }
 
 // CheckFormToken implements tie.Forms.
-func (t tied) CheckFormToken(sessionID, token string) bool {
+func (t tieAdapter) CheckFormToken(sessionID, token string) bool {
 	sealed, err := decodeSealed(token)
 	if err != nil {
 		return false

@@ -25,13 +25,13 @@ const switchPatience = 15 * time.Second
 // decided in its transaction.
 type backendSwitch struct {
 	mu      sync.Mutex
-	current *placed
+	current *switchedBackend
 	// held is not nil while calls wait: nothing serves until it is closed.
 	held chan struct{}
 }
 
-// placed is a backend that serves or served.
-type placed struct {
+// switchedBackend is a backend that serves or served.
+type switchedBackend struct {
 	sessions.Backend
 	name string
 	// over is closed when another backend has taken its place, or the fence was lifted.
@@ -42,18 +42,18 @@ type placed struct {
 	left     chan struct{}
 }
 
-func newPlaced(name string, backend sessions.Backend) *placed {
-	return &placed{Backend: backend, name: name, over: make(chan struct{}), left: make(chan struct{})}
+func newSwitched(name string, backend sessions.Backend) *switchedBackend {
+	return &switchedBackend{Backend: backend, name: name, over: make(chan struct{}), left: make(chan struct{})}
 }
 
 func newSwitch(name string, backend sessions.Backend) *backendSwitch {
-	return &backendSwitch{current: newPlaced(name, backend)}
+	return &backendSwitch{current: newSwitched(name, backend)}
 }
 
 var _ sessions.Backend = (*backendSwitch)(nil)
 
 // enter begins a call. While calls are held it waits, bounded.
-func (s *backendSwitch) enter(ctx context.Context) (p *placed, over <-chan struct{}, err error) {
+func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-chan struct{}, err error) {
 	var timeout <-chan time.Time
 	for {
 		s.mu.Lock()
@@ -102,12 +102,12 @@ func (s *backendSwitch) release(name string, backend sessions.Backend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.current.over)
-	s.current = newPlaced(name, backend)
+	s.current = newSwitched(name, backend)
 	close(s.held)
 	s.held = nil
 }
 
-func (s *backendSwitch) leave(p *placed) {
+func (s *backendSwitch) leave(p *switchedBackend) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.inside--
@@ -115,7 +115,7 @@ func (s *backendSwitch) leave(p *placed) {
 }
 
 // settle must be called with the lock held.
-func (p *placed) settle() {
+func (p *switchedBackend) settle() {
 	if p.replaced && p.inside == 0 {
 		close(p.left)
 	}
@@ -129,11 +129,11 @@ func (s *backendSwitch) name() string {
 }
 
 // replace puts a backend in the place of the one that serves, and returns that one.
-func (s *backendSwitch) replace(name string, backend sessions.Backend) *placed {
+func (s *backendSwitch) replace(name string, backend sessions.Backend) *switchedBackend {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.current
-	s.current = newPlaced(name, backend)
+	s.current = newSwitched(name, backend)
 	old.replaced = true
 	close(old.over)
 	old.settle()

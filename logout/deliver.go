@@ -70,7 +70,7 @@ type attempt struct {
 	badRequest bool   // a 400 without an OAuth error
 }
 
-func failed(format string, args ...any) attempt {
+func failedf(format string, args ...any) attempt {
 	return attempt{state: Pending, problem: fmt.Sprintf(format, args...)}
 }
 
@@ -104,32 +104,32 @@ func (d *Dispatcher) try(ctx context.Context, work *Delivery) attempt {
 	// The store is not trusted: signing for another issuer would let it log out that issuer's users (rule
 	// 13).
 	if len(d.config.Issuers) > 0 && !slices.Contains(d.config.Issuers, work.Issuer) {
-		return failed("the notification is of another issuer")
+		return failedf("the notification is of another issuer")
 	}
 	// The URI is looked up for each delivery, so that a corrected one works at the next (rule 7).
 	client, err := d.config.Clients.LogoutClient(ctx, work.ClientID)
 	switch {
 	case errors.Is(err, ticketstore.ErrNotFound):
-		return failed("the client is not registered")
+		return failedf("the client is not registered")
 	case err != nil:
 		d.config.Logger.ErrorContext(ctx, "client cannot be looked up",
 			"client_id", work.ClientID, "error", err)
-		return failed("the client cannot be looked up")
+		return failedf("the client cannot be looked up")
 	case client == nil || client.BackChannelLogoutURI == "":
-		return failed("the client has no backchannel_logout_uri")
+		return failedf("the client has no backchannel_logout_uri")
 	}
 	if err := checkURI("backchannel_logout_uri", client.BackChannelLogoutURI, true); err != nil {
-		return failed("%s", err)
+		return failedf("%s", err)
 	}
 	claims, err := TokenClaims(&work.Notification, client, d.config.TellReason, d.now())
 	if err != nil {
-		return failed("%s", err)
+		return failedf("%s", err)
 	}
 	token, err := d.config.Signer.Sign(ctx, claims)
 	if err != nil || token == "" {
 		d.config.Logger.ErrorContext(ctx, "logout token cannot be signed", "client_id", work.ClientID,
 			"error", err)
-		return failed("the logout token cannot be signed")
+		return failedf("the logout token cannot be signed")
 	}
 	return d.post(ctx, client.BackChannelLogoutURI, token)
 }
@@ -142,7 +142,7 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	body := strings.NewReader(url.Values{"logout_token": {token}}.Encode())
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, uri, body)
 	if err != nil {
-		return failed("the backchannel_logout_uri is not a URI")
+		return failedf("the backchannel_logout_uri is not a URI")
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
@@ -150,13 +150,13 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	if d.config.Proxy != nil {
 		proxy, err := d.config.Proxy(request)
 		if err != nil {
-			return failed("the proxy cannot be told")
+			return failedf("the proxy cannot be told")
 		}
 		request = request.WithContext(context.WithValue(ctx, proxyKey{}, proxy))
 	}
 	response, err := d.http.Do(request)
 	if err != nil {
-		return failed("%s", d.describe(err))
+		return failedf("%s", d.describe(err))
 	}
 	defer response.Body.Close()
 	defer time.AfterFunc(answerTime, cancel).Stop()
@@ -178,7 +178,7 @@ func judge(response *http.Response, answer []byte) attempt {
 			return attempt{state: Refused, problem: "the client answered 400, " + code}
 		}
 	}
-	tried := failed("the client answered %d", response.StatusCode)
+	tried := failedf("the client answered %d", response.StatusCode)
 	if response.StatusCode >= 300 && response.StatusCode < 400 {
 		tried.problem += ": redirects are not followed"
 	}

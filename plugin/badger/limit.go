@@ -33,13 +33,13 @@ func (s tickets) CreateWithin(
 	record := records.FromSession(session)
 	record.Version = 1
 	for created := false; !created; {
-		var round *makingRoom
+		var round *displacement
 		err := s.e.update(ctx, func(tx *kv.Tx) error {
 			again, err := createdBefore(tx, session)
 			if created = again; err != nil || again {
 				return err
 			}
-			round = &makingRoom{engine: s.e, tx: tx, limit: limit, now: now}
+			round = &displacement{engine: s.e, tx: tx, limit: limit, now: now}
 			if created, err = round.run(record); err != nil || !created {
 				return err
 			}
@@ -57,8 +57,8 @@ func (s tickets) CreateWithin(
 	return ended, nil
 }
 
-// makingRoom ends the oldest sessions of a subject that are too many, as many as one transaction takes.
-type makingRoom struct {
+// displacement ends the oldest sessions of a subject that are too many, as many as one transaction takes.
+type displacement struct {
 	engine *Engine
 	tx     *kv.Tx
 	limit  ticketstore.Limit
@@ -69,43 +69,43 @@ type makingRoom struct {
 }
 
 // run reports whether there is room now.
-func (m *makingRoom) run(record *records.Session) (bool, error) {
-	live, err := m.live(record.SubjectId)
+func (d *displacement) run(record *records.Session) (bool, error) {
+	live, err := d.live(record.SubjectId)
 	if err != nil {
 		return false, err
 	}
-	excess, err := rules.Excess(len(live), &m.limit)
+	excess, err := rules.Excess(len(live), &d.limit)
 	if err != nil || excess == 0 {
 		return err == nil, err
 	}
 	for i, sid := range live[:min(excess, maxMakeRoom)] {
-		if i > 0 && m.tx.Full() {
+		if i > 0 && d.tx.Full() {
 			return false, nil
 		}
-		c := m.engine.closing(m.tx, rules.Displacement(sid, &m.limit), m.now)
+		c := d.engine.closing(d.tx, rules.Displacement(sid, &d.limit), d.now)
 		c.limit = maxMakeRoomGrant
 		if err := c.run(sid); err != nil {
 			return false, err
 		}
-		m.ended = append(m.ended, sid)
+		d.ended = append(d.ended, sid)
 		if c.purge {
-			m.left = append(m.left, sid)
+			d.left = append(d.left, sid)
 		}
 	}
 	return excess <= maxMakeRoom, nil
 }
 
 // live returns the subject's sessions that are live at now, the oldest first.
-func (m *makingRoom) live(subject string) ([]string, error) {
-	sids, err := sessionsOfSubject(m.tx, subject)
+func (d *displacement) live(subject string) ([]string, error) {
+	sids, err := sessionsOfSubject(d.tx, subject)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(sids, func(sid string) bool {
-		session, loadErr := loadSession(m.tx, sid)
+		session, loadErr := loadSession(d.tx, sid)
 		// a damaged one is of no use to anybody: it does not count
-		err = errors.Join(err, m.tx.StepOver(loadErr))
-		return !rules.Live(session, m.now)
+		err = errors.Join(err, d.tx.StepOver(loadErr))
+		return !rules.Live(session, d.now)
 	}), err
 }
 
@@ -113,7 +113,7 @@ func (m *makingRoom) live(subject string) ([]string, error) {
 func (e *Engine) purgeInBackground(ctx context.Context, sids []string, now time.Time) {
 	for _, sid := range sids {
 		if err := e.purgeSession(e.db.Base(), sid, now); err != nil {
-			e.logger.WarnContext(ctx, "rows of dead grants are left for the next start", "error", err)
+			e.logger.WarnContext(ctx, "rows of dead grants are left: they are not live, and the next start removes them", "error", err)
 		}
 	}
 }

@@ -195,7 +195,7 @@ func (c *checker) run() error {
 	if err := c.walk(); err != nil {
 		return err
 	}
-	c.balance.each(func(k []byte, problem string) { c.bad(k, "%s", problem) })
+	c.balance.each(func(k []byte, problem string) { c.badf(k, "%s", problem) })
 	if c.balance.cut {
 		c.report.More = true
 	}
@@ -224,23 +224,23 @@ func (c *checker) finding(f Finding) {
 	c.report.Findings = append(c.report.Findings, f)
 }
 
-// bad reports a row by its key.
-func (c *checker) bad(k []byte, format string, args ...any) {
+// badf reports a row by its key.
+func (c *checker) badf(k []byte, format string, args ...any) {
 	table, id := layout.PlaceOf(k)
 	c.finding(Finding{Table: table, ID: id, Problem: fmt.Sprintf(format, args...)})
 }
 
-// rule reports a row that breaks a rule, in the first walk alone.
-func (c *checker) rule(k []byte, broken bool, format string, args ...any) {
+// rulef reports a row that breaks a rule, in the first walk alone.
+func (c *checker) rulef(k []byte, broken bool, format string, args ...any) {
 	if broken && !c.again {
-		c.bad(k, format, args...)
+		c.badf(k, format, args...)
 	}
 }
 
-// together reports a row that does not go with another. While a store is being filled they need not go
+// togetherf reports a row that does not go with another. While a store is being filled they need not go
 // together: they were copied at several moments.
-func (c *checker) together(k []byte, broken bool, format string, args ...any) {
-	c.rule(k, broken && c.report.State != transfer.Importing, format, args...)
+func (c *checker) togetherf(k []byte, broken bool, format string, args ...any) {
+	c.rulef(k, broken && c.report.State != transfer.Importing, format, args...)
 }
 
 // scan calls f for each row of a table.
@@ -285,7 +285,7 @@ func (c *checker) record(k, v []byte, message proto.Message) bool {
 		return true
 	}
 	err := layout.Decode(k, v, message)
-	c.rule(k, err != nil, "cannot be read: it is damaged")
+	c.rulef(k, err != nil, "cannot be read: it is damaged")
 	return err == nil
 }
 
@@ -307,15 +307,15 @@ func (c *checker) checkTotals() {
 			kept, counted := c.kept[kind], c.contents[kind]
 			switch {
 			case kept.Count != counted.Count:
-				c.bad(layout.ContentsKey, "say that there are %d of %s, and there are %d",
+				c.badf(layout.ContentsKey, "say that there are %d of %s, and there are %d",
 					kept.Count, kind, counted.Count)
 			case kept.Sum != counted.Sum:
-				c.bad(layout.ContentsKey, "have a sum of %s that their rows do not have", kind)
+				c.badf(layout.ContentsKey, "have a sum of %s that their rows do not have", kind)
 			}
 		}
 	}
 	for client, n := range c.live {
-		c.rule(layout.CountKey(client), n != 0, "there are %d more than it says", n)
+		c.rulef(layout.CountKey(client), n != 0, "there are %d more than it says", n)
 	}
 }
 
@@ -331,7 +331,7 @@ func (c *checker) strangers() error {
 			from = layout.Successor(table.Prefix)
 			continue
 		}
-		c.bad(first, "is a key of no table")
+		c.badf(first, "is a key of no table")
 		if from = append(first, 0); c.report.More {
 			return nil
 		}

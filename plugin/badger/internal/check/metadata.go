@@ -15,33 +15,33 @@ import (
 func (c *checker) own() error {
 	ledger, err := kv.LoadLedger(c.r)
 	if err != nil {
-		c.bad(layout.LedgerKey, "cannot be read: it is damaged")
+		c.badf(layout.LedgerKey, "cannot be read: it is damaged")
 		ledger = &recordpb.Ledger{State: string(transfer.Active)}
 	}
 	contents, found, err := kv.LoadContents(c.r)
 	if err != nil {
-		c.bad(layout.ContentsKey, "cannot be read: they are damaged")
+		c.badf(layout.ContentsKey, "cannot be read: they are damaged")
 	} else if found {
 		c.kept = contents
 	} else if c.format > 1 {
-		c.bad(layout.ContentsKey, "are missing")
+		c.badf(layout.ContentsKey, "are missing")
 	}
 	if n, err := kv.Recounts(c.r); err != nil || n > 0 {
 		c.kept = nil
-		c.bad(layout.ContentsKey, "are in doubt: the next start counts them anew")
+		c.badf(layout.ContentsKey, "are in doubt: the next start counts them anew")
 	}
 	c.report.State, c.report.Peer = transfer.State(ledger.GetState()), ledger.GetPeer()
 	switch c.report.State {
 	case transfer.Active, transfer.Exporting, transfer.Fenced, transfer.Superseded, transfer.Importing,
 		transfer.Abandoned:
 	default:
-		c.bad(layout.LedgerKey, "the store is in a state that does not exist")
+		c.badf(layout.LedgerKey, "the store is in a state that does not exist")
 	}
 	err = c.scan(layout.TableLedger, false, func(k, _ []byte) error {
 		own := isOneOf(k, layout.LedgerKey, layout.ContentsKey, layout.RecountKey, layout.StoreIDKey,
 			layout.MakeSmallKey)
 		if t := layout.TableOf(k); bytes.Equal(t.Prefix, layout.TableLedger) && !own {
-			c.bad(k, "is a key of no table")
+			c.badf(k, "is a key of no table")
 		}
 		return nil
 	})
@@ -59,12 +59,12 @@ func (c *checker) journal(ledger *recordpb.Ledger) error {
 		number, ok := layout.JournalNumber(k)
 		switch {
 		case !ok:
-			c.bad(k, "is no entry of the journal")
+			c.badf(k, "is no entry of the journal")
 		case layout.KindOf(v) == 0:
-			c.bad(k, "names a row that does not move")
+			c.badf(k, "names a row that does not move")
 		case number < next:
 		case number > next && kv.Journals(ledger):
-			c.bad(k, "comes after entry %d: some are missing", next-1)
+			c.badf(k, "comes after entry %d: some are missing", next-1)
 			next = number + 1
 		default:
 			next = number + 1
@@ -72,7 +72,7 @@ func (c *checker) journal(ledger *recordpb.Ledger) error {
 		return nil
 	})
 	if kv.Journals(ledger) && next != ledger.GetJournaled()+1 {
-		c.bad(layout.LedgerKey, "the journal ends at %d, not at %d", next-1, ledger.GetJournaled())
+		c.badf(layout.LedgerKey, "the journal ends at %d, not at %d", next-1, ledger.GetJournaled())
 	}
 	return err
 }

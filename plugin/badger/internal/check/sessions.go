@@ -113,10 +113,10 @@ func (c *checker) session(o *owner, k, v []byte) {
 	if !c.record(k, v, s) {
 		return
 	}
-	c.rule(k, s.SessionId != string(o.sid), "is another session than its key says")
-	c.rule(k, len(s.Key) != len(ticketstore.Key{}), "has no key of a cookie")
-	c.rule(k, s.Created == 0 || s.Expires == 0 || s.Version == 0, "has no beginning, end or version")
-	c.rule(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(rules.Due(s)), "would be found due too late")
+	c.rulef(k, s.SessionId != string(o.sid), "is another session than its key says")
+	c.rulef(k, len(s.Key) != len(ticketstore.Key{}), "has no key of a cookie")
+	c.rulef(k, s.Created == 0 || s.Expires == 0 || s.Version == 0, "has no beginning, end or version")
+	c.rulef(k, s.IndexedDue == 0 || s.IndexedDue > records.Nanos(rules.Due(s)), "would be found due too late")
 	if s.SessionId != string(o.sid) {
 		return
 	}
@@ -153,13 +153,13 @@ func (c *checker) ended(o *owner, k, v []byte) {
 	if o.session != nil && o.session.Expires <= ended.When {
 		return // it ends in steps: see thin.go
 	}
-	c.together(k, o.hasSession, "judges the grants of a session that is there")
+	c.togetherf(k, o.hasSession, "judges the grants of a session that is there")
 	most := records.Survivors_SURVIVORS_UNSPECIFIED
 	for _, client := range ended.Clients {
 		most = max(most, client.Survivors)
 	}
-	c.rule(k, ended.When == 0 || ended.SubjectId == "", "does not say whose session ended, and when")
-	c.rule(k, most != ended.Survivors, "says %s, and of its clients %s", ended.Survivors, most)
+	c.rulef(k, ended.When == 0 || ended.SubjectId == "", "does not say whose session ended, and when")
+	c.rulef(k, most != ended.Survivors, "says %s, and of its clients %s", ended.Survivors, most)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {
 		c.balance.wants(layout.Key(layout.IndexEndedSubject, layout.More(ended.SubjectId), o.sid), nil)
 	}
@@ -170,8 +170,8 @@ func (c *checker) ended(o *owner, k, v []byte) {
 func (c *checker) client(o *owner, k, v []byte) {
 	_, id, ok := bytes.Cut(k[len(layout.TableClientUse):], []byte{0})
 	use := &records.ClientUse{}
-	c.rule(k, !ok || len(id) == 0, "names no client")
-	c.together(k, !o.hasSession, "is of a session that does not exist")
+	c.rulef(k, !ok || len(id) == 0, "names no client")
+	c.togetherf(k, !o.hasSession, "is of a session that does not exist")
 	if !c.record(k, v, use) || o.session == nil || use.Detached {
 		return
 	}
@@ -184,6 +184,6 @@ func (c *checker) client(o *owner, k, v []byte) {
 func (c *checker) grantOfSession(o *owner, k, v []byte) {
 	c.entry(k, v)
 	ref, ok := records.RefOf(v)
-	c.together(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended,
+	c.togetherf(k, ok && ref.Type.IsToken() && !o.hasSession && !o.ended,
 		"is bound to a session that neither exists nor has left an ended record")
 }

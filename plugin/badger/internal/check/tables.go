@@ -24,12 +24,12 @@ var canonical = proto.MarshalOptions{Deterministic: true}
 func (c *checker) grants() error {
 	return c.scan(layout.TableGrant, true, func(k, v []byte) error {
 		ref, ok := records.RefOf(k[len(layout.TableGrant):])
-		c.rule(k, !ok, "has a key that is none of a grant")
+		c.rulef(k, !ok, "has a key that is none of a grant")
 		g := &records.Grant{}
 		if !c.record(k, v, g) || !ok {
 			return nil
 		}
-		c.rule(k, g.Created == 0, "does not say when it was stored")
+		c.rulef(k, g.Created == 0, "does not say when it was stored")
 		for _, entry := range layout.GrantIndexes(ref, g) {
 			c.balance.wants(entry.Key, entry.Value)
 		}
@@ -52,7 +52,7 @@ func (c *checker) number(k []byte, ref grantstore.Ref, g *records.Grant) error {
 	}
 	if err == nil && found {
 		const says = "has token number %d, and its client is at %d: a revocation would miss it"
-		c.together(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
+		c.togetherf(k, g.TokenNumber > use.TokenNumber, says, g.TokenNumber, use.TokenNumber)
 	}
 	return err
 }
@@ -66,8 +66,8 @@ func (c *checker) families() error {
 	return c.scan(layout.TableFamily, true, func(k, v []byte) error {
 		family := &recordpb.Family{}
 		err := layout.Decode(k, v, family)
-		c.rule(k, err != nil, "cannot be read: it is damaged")
-		c.rule(k, err == nil && len(family.Members) == 0, "has no members")
+		c.rulef(k, err != nil, "cannot be read: it is damaged")
+		c.rulef(k, err == nil && len(family.Members) == 0, "has no members")
 		if !c.again {
 			c.report.Entries++
 		}
@@ -99,8 +99,8 @@ func (c *checker) jobs() error {
 			return nil
 		}
 		id := string(k[len(layout.TableJob):])
-		c.rule(k, !slices.Contains(phases, job.Phase), "is in a phase that does not exist")
-		c.rule(k, job.Phase == "" && job.Error != "", "is done and has failed")
+		c.rulef(k, !slices.Contains(phases, job.Phase), "is in a phase that does not exist")
+		c.rulef(k, job.Phase == "" && job.Error != "", "is done and has failed")
 		if job.Phase != "" {
 			c.balance.wants(layout.JobRunningKey(id), nil)
 		} else {
@@ -127,11 +127,11 @@ func (c *checker) notifications() error {
 		pending := n.State == string(logout.Pending)
 		known := pending || slices.Contains([]logout.State{logout.Delivered, logout.Refused, logout.GivenUp},
 			logout.State(n.State))
-		c.rule(k, !known, "is in a state that does not exist")
-		c.rule(k, pending && n.Due == 0, "waits, and is due never")
-		c.rule(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
-		c.rule(k, known && !pending && n.PurgeAt == 0, "is settled, and would be kept for ever")
-		c.rule(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
+		c.rulef(k, !known, "is in a state that does not exist")
+		c.rulef(k, pending && n.Due == 0, "waits, and is due never")
+		c.rulef(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
+		c.rulef(k, known && !pending && n.PurgeAt == 0, "is settled, and would be kept for ever")
+		c.rulef(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
 		c.at(n.Queued)
 		c.at(n.LastAttempt)
 		c.balance.wants(layout.NotificationClientKey(n.ClientId, id), nil)
@@ -164,8 +164,8 @@ func (c *checker) counts() error {
 		c.report.Entries++
 		client := string(k[len(layout.TableCount):])
 		n, used := binary.Varint(v)
-		c.rule(k, used <= 0, "is damaged")
-		c.rule(k, used > 0 && n != int64(c.live[client]), "is %d, and there are %d sessions",
+		c.rulef(k, used <= 0, "is damaged")
+		c.rulef(k, used > 0 && n != int64(c.live[client]), "is %d, and there are %d sessions",
 			n, c.live[client])
 		delete(c.live, client)
 		return nil
@@ -212,7 +212,7 @@ func (c *checker) setAside(_, _ []byte) {
 func (c *checker) listing(k, v []byte) {
 	s := &records.Session{}
 	err := layout.Decode(k, v, s)
-	c.rule(k, err != nil, "cannot be read: it is damaged")
+	c.rulef(k, err != nil, "cannot be read: it is damaged")
 	if err == nil {
 		v = listed(s)
 	}
@@ -228,7 +228,7 @@ func (c *checker) look(k, v []byte) {
 	}
 	c.entry(layout.Key(layout.IndexEndedDue, layout.TimeKey(0), sid), v)
 	// By now all records were read, and the latest moment is known.
-	c.rule(k, c.config.Ages && records.Nanos(at) < c.latest-overdue,
+	c.rulef(k, c.config.Ages && records.Nanos(at) < c.latest-overdue,
 		"was to be looked at, and perhaps to go, more than a week before the latest write: "+
 			"no host sweeps this store")
 }
@@ -245,9 +245,9 @@ func (c *checker) properties() error {
 		}
 		n++
 		err := ticketstore.CheckProperty(string(k[len(layout.TableProperty):]), property.GetValue())
-		c.rule(k, err != nil, "is none that a host could have written: %v", err)
-		c.rule(k, len(property.GetValue()) == 0, "has no value")
-		c.rule(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be",
+		c.rulef(k, err != nil, "is none that a host could have written: %v", err)
+		c.rulef(k, len(property.GetValue()) == 0, "has no value")
+		c.rulef(k, n == ticketstore.MaxProperties+1, "is one more than the %d that there may be",
 			ticketstore.MaxProperties)
 		return nil
 	})

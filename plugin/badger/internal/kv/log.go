@@ -50,7 +50,7 @@ func (l badgerLogger) Errorf(format string, args ...any) {
 		// either.
 		_ = l.compactions.note.Keep()
 	}
-	l.failure.note("the database's background work", loggedError(format, args))
+	l.failure.note("the database's background work", loggedErrorf(format, args))
 	if format == flushFailed {
 		// The flusher would try again, with a table that the manifest may have twice then. It ends here
 		// instead, as it does at Close.
@@ -64,7 +64,7 @@ func (l badgerLogger) Warningf(format string, args ...any) {
 	if format != compactionFailed {
 		return
 	}
-	if err := loggedError(format, args); !strings.Contains(err.Error(), nothingToCompact) {
+	if err := loggedErrorf(format, args); !strings.Contains(err.Error(), nothingToCompact) {
 		_ = l.compactions.note.Keep() // it was written when the compaction began
 		l.failure.note("compacting the database", err)
 		runtime.Goexit() // see Errorf: the same tables would be compacted again
@@ -92,8 +92,8 @@ func (l badgerLogger) log(level slog.Level, format string, args []any) {
 		strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
-// loggedError is the error in a log line, else its text.
-func loggedError(format string, args []any) error {
+// loggedErrorf is the error in a log line, else its text.
+func loggedErrorf(format string, args []any) error {
 	for _, arg := range args {
 		if err, ok := arg.(error); ok {
 			return err

@@ -291,19 +291,25 @@ func (p *tab) mustFit(width int64, scheme string) {
 	}
 	p.until("its colours are right "+where, dark)
 	for what, offenders := range map[string]string{
-		"nothing lies outside of it": `[...document.querySelectorAll("main *:not(.vh, .vh *, thead, thead *)")].filter(e =>
+		"nothing lies outside of it": `[...document.querySelectorAll(
+			"main *:not(.vh, .vh *, thead, thead *)")].filter(e =>
 			e.getBoundingClientRect().right > innerWidth + 1)`,
-		"tables are cards when it is narrow": `[...document.querySelectorAll("tbody td[data-label]")].filter(e =>
+		"tables are cards when it is narrow": `[...document.querySelectorAll(
+			"tbody td[data-label]")].filter(e =>
 			(getComputedStyle(e).display === "block") !== (innerWidth < 600))`,
-		"every field has a label": `[...document.querySelectorAll("input:not([type=hidden]), select")].filter(e => !e.labels.length && !e.ariaLabel)`,
-		"what is focused can be seen": `[...document.querySelectorAll("main a, main button, main input")].filter(e => {
+		"every field has a label": `[...document.querySelectorAll(` +
+			`"input:not([type=hidden]), select")].filter(e => !e.labels.length && !e.ariaLabel)`,
+		"what is focused can be seen": `[...document.querySelectorAll(
+			"main a, main button, main input")].filter(e => {
 			e.focus({focusVisible: true});
 			return document.activeElement === e && getComputedStyle(e).outlineStyle === "none";
 		})`,
-		"it has one heading and one main": `["h1", "main"].flatMap(name => [...document.querySelectorAll(name)].slice(1))`,
+		"it has one heading and one main": `["h1", "main"].flatMap(name => ` +
+			`[...document.querySelectorAll(name)].slice(1))`,
 	} {
 		expression := offenders +
-			`.map(e => e.outerHTML.slice(0, 200) + " " + JSON.stringify(e.getBoundingClientRect())).join("\n")`
+			`.map(e => e.outerHTML.slice(0, 200) + " " + ` +
+			`JSON.stringify(e.getBoundingClientRect())).join("\n")`
 		found := ""
 		// it may not be laid out anew yet
 		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {

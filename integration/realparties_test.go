@@ -74,7 +74,8 @@ func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 	t.Helper()
 	query := url.Values{"session_id": {sid}, "client_id": {rp.id}}
 	var last any
-	for deadline := time.Now().Add(2 * patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	deadline := time.Now().Add(2 * patience)
+	for ; time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		status, answer := w.admin(t, http.MethodGet, "/logout/deliveries?"+query.Encode(), nil)
 		list, _ := answer["results"].([]any)
 		if status != http.StatusOK || len(list) != 1 {
@@ -91,7 +92,9 @@ func (w *realWorld) expectDelivered(t *testing.T, rp *realParty, sid string) {
 
 func TestRealPartiesAreSignedOutByARemoval(t *testing.T) {
 	t.Parallel()
-	for name, newParty := range map[string]func(*testing.T) *realParty{"mod_auth_openidc": newApache, "express-openid-connect": newExpress} {
+	for name, newParty := range map[string]func(*testing.T) *realParty{
+		"mod_auth_openidc": newApache, "express-openid-connect": newExpress,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rp := newParty(t)

@@ -143,7 +143,8 @@ func TestUpgradeIsRefused(t *testing.T) {
 	if _, err := adapter.Operations().Upgrade(t.Context(), "memory"); !errors.Is(err, hostadapter.ErrSwap) {
 		t.Errorf("upgrade of data that would be lost: %v, want ErrSwap", err)
 	}
-	if _, err := adapter.Operations().Upgrade(t.Context(), "nowhere"); !errors.Is(err, ticketstore.ErrNotFound) {
+	_, err := adapter.Operations().Upgrade(t.Context(), "nowhere")
+	if !errors.Is(err, ticketstore.ErrNotFound) {
 		t.Errorf("upgrade to a name that is not configured: %v, want ErrNotFound", err)
 	}
 	if status := adapter.Operations().BackendStatus(t.Context()); status.Err != nil ||

@@ -157,7 +157,8 @@ func partsOf(secret string) map[string]string {
 func TestWatchFindsLeaks(t *testing.T) {
 	t.Parallel()
 	const secret = "pass word & \"more\"/+?\u00e4\n"
-	const opaque = "ory_at_K5wOf1hYQq3pXbT9zVnJc2LrD8sMgEaU6iR0tWyBxZk.Qe7HnVb2mZr9TtLx4WcJy1KsPd6GuAf8oRi3EwNqXhM"
+	const opaque = "ory_at_K5wOf1hYQq3pXbT9zVnJc2LrD8sMgEaU6iR0tWyBxZk." +
+		"Qe7HnVb2mZr9TtLx4WcJy1KsPd6GuAf8oRi3EwNqXhM"
 	raw, err := base64.RawURLEncoding.DecodeString("Qe7HnVb2mZr9TtLx4WcJy1KsPd6GuAf8oRi3EwNqXhM")
 	if err != nil {
 		t.Fatal(err)

@@ -17,11 +17,15 @@ func TestEveryKindOfClient(t *testing.T) {
 	t.Parallel()
 	callback := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(callback.Close)
-	const common = `"scope":"openid offline_access","grant_types":["authorization_code","refresh_token"],"skip_consent":true,"redirect_uris":["REDIRECT"]`
+	const common = `"scope":"openid offline_access","grant_types":["authorization_code","refresh_token"],` +
+		`"skip_consent":true,"redirect_uris":["REDIRECT"]`
 	clients := strings.ReplaceAll(`[
-		{"client_id":"basic client","client_secret":"odd: %/+ä","token_endpoint_auth_method":"client_secret_basic",`+common+`},
-		{"client_id":"post","client_secret":"odd: %/+ä","token_endpoint_auth_method":"client_secret_post",`+common+`},
-		{"client_id":"public","token_endpoint_auth_method":"none",`+common+`}]`, "REDIRECT", callback.URL+"/cb")
+		{"client_id":"basic client","client_secret":"odd: %/+ä",
+			"token_endpoint_auth_method":"client_secret_basic",`+common+`},
+		{"client_id":"post","client_secret":"odd: %/+ä",
+			"token_endpoint_auth_method":"client_secret_post",`+common+`},
+		{"client_id":"public","token_endpoint_auth_method":"none",`+common+`}]`,
+		"REDIRECT", callback.URL+"/cb")
 	s := startServer(t, "-clients", writeFile(t, clients))
 	endpoint := oauth2.Endpoint{
 		AuthURL: s.provider.issuer + pathAuthorize, TokenURL: s.provider.issuer + pathToken,
@@ -62,7 +66,8 @@ func TestEveryKindOfClient(t *testing.T) {
 			t.Errorf("%s: a refresh with a wrong secret succeeded", id)
 		}
 	}
-	if answer := b.answerOf((&oauth2.Config{ClientID: "public", Endpoint: endpoint, RedirectURL: callback.URL + "/cb", Scopes: []string{"openid"}}).
+	if answer := b.answerOf((&oauth2.Config{ClientID: "public", Endpoint: endpoint,
+		RedirectURL: callback.URL + "/cb", Scopes: []string{"openid"}}).
 		AuthCodeURL("12345678")); answer.Get("error") != "invalid_request" {
 		t.Errorf("a public client without PKCE is answered with %v, want invalid_request", answer)
 	}

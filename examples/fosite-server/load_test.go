@@ -71,8 +71,9 @@ func TestLoadClients(t *testing.T) {
 				`,"backchannel_logout_uri":"https://a.example/cb?logout=backchannel"}]`,
 		},
 		{
-			name:    "public",
-			content: `[{"client_id":"a","redirect_uris":["com.example.app:/cb"],"token_endpoint_auth_method":"none"}]`,
+			name: "public",
+			content: `[{"client_id":"a","redirect_uris":["com.example.app:/cb"],` +
+				`"token_endpoint_auth_method":"none"}]`,
 		},
 		{
 			name:    "service",
@@ -98,7 +99,8 @@ func TestLoadClients(t *testing.T) {
 		},
 		{name: "duplicates", content: "[\n{" + goodClient + "},\n{" + goodClient + "}\n]",
 			want: []string{`FILE:3: clients[1].client_id: is the same as that of clients[0]`}},
-		{name: "wrong types", content: `[{"client_id":1,"client_secret":"s","redirect_uris":"https://a.example/cb","skip_consent":"yes"}]`, want: []string{
+		{name: "wrong types", content: `[{"client_id":1,"client_secret":"s",` +
+			`"redirect_uris":"https://a.example/cb","skip_consent":"yes"}]`, want: []string{
 			`FILE:1: clients[0].client_id: is not a string`,
 			`FILE:1: clients[0].redirect_uris: is not an array of strings`,
 			`FILE:1: clients[0].skip_consent: is not true or false`,
@@ -107,17 +109,20 @@ func TestLoadClients(t *testing.T) {
 		}},
 		{name: "nothing in it", content: `[{}]`, want: []string{
 			`FILE:1: clients[0].client_id: is empty`,
-			`FILE:1: clients[0].client_secret: is missing: only a client with token_endpoint_auth_method "none" has none`,
+			`FILE:1: clients[0].client_secret: is missing: only a client with token_endpoint_auth_method ` +
+				`"none" has none`,
 			`FILE:1: clients[0].redirect_uris: is missing`,
 		}},
-		{name: "an id with NUL", content: `[{"client_id":"a\u0000","client_secret":"s","redirect_uris":["https://a.example/cb"]}]`, want: []string{
+		{name: "an id with NUL", content: `[{"client_id":"a\u0000","client_secret":"s",` +
+			`"redirect_uris":["https://a.example/cb"]}]`, want: []string{
 			`FILE:1: clients[0].client_id: contains a NUL byte`,
 		}},
 		{name: "an id too long", content: `[{"client_id":"` + strings.Repeat("a", 10<<10) +
 			`","client_secret":"s","redirect_uris":["https://a.example/cb"]}]`,
 			want: []string{`FILE:1: clients[0].client_id: is longer than 512 bytes`}},
 		{name: "redirect URIs", content: `[{"client_id":"a","client_secret":"s","redirect_uris":
-			["https://a.example/cb#f","/cb","http://a.example/cb","javascript:alert(1)","https:///cb","http://localhost:1/cb"]}]`, want: []string{
+			["https://a.example/cb#f","/cb","http://a.example/cb","javascript:alert(1)",
+			"https:///cb","http://localhost:1/cb"]}]`, want: []string{
 			`FILE:1: clients[0].redirect_uris[0]: has a fragment`,
 			`FILE:1: clients[0].redirect_uris[1]: has no scheme`,
 			`FILE:1: clients[0].redirect_uris[2]: is http on another host than localhost: use https`,
@@ -131,7 +136,8 @@ func TestLoadClients(t *testing.T) {
 			`,"backchannel_logout_uri":"a.example/out"}]`,
 			want: []string{`FILE:1: clients[0].backchannel_logout_uri: has no scheme: it must be absolute`}},
 		{name: "logout URIs of other kinds", content: `[{` + goodClient +
-			`,"backchannel_logout_uri":"https://u:p@a.example/","frontchannel_logout_uri":"ftp://a.example/"}]`,
+			`,"backchannel_logout_uri":"https://u:p@a.example/",` +
+			`"frontchannel_logout_uri":"ftp://a.example/"}]`,
 			want: []string{
 				`FILE:1: clients[0].backchannel_logout_uri: has a user name or password`,
 				`FILE:1: clients[0].frontchannel_logout_uri: has a scheme other than http and https`,
@@ -143,7 +149,8 @@ func TestLoadClients(t *testing.T) {
 		{name: "a front-channel logout URI elsewhere", content: `[{` + goodClient +
 			`,"frontchannel_logout_uri":"https://a.example:8443/out"}]`,
 			want: []string{
-				`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of redirect_uris`,
+				`FILE:1: clients[0].frontchannel_logout_uri: has not scheme, host and port of one of ` +
+					`redirect_uris`,
 			}},
 		{name: "ends that there are not", content: `[{` + goodClient +
 			`,"muted_session_ends":["expiry","all"],"coordinate_lifetime_with_user_session":"no"}]`,
@@ -152,12 +159,16 @@ func TestLoadClients(t *testing.T) {
 				`FILE:1: clients[0].coordinate_lifetime_with_user_session: is not true or false`,
 			}},
 		{name: "flows", content: `[{` + goodClient +
-			`,"grant_types":["authorization_code","magic"],"response_types":["token"],"token_endpoint_auth_method":"private_key_jwt"}]`,
+			`,"grant_types":["authorization_code","magic"],"response_types":["token"],` +
+			`"token_endpoint_auth_method":"private_key_jwt"}]`,
 			want: []string{
-				`FILE:1: clients[0].token_endpoint_auth_method: is none of client_secret_basic, client_secret_post, none`,
-				`FILE:1: clients[0].grant_types[1]: is none of authorization_code, refresh_token, client_credentials`,
+				`FILE:1: clients[0].token_endpoint_auth_method: is none of client_secret_basic, ` +
+					`client_secret_post, none`,
+				`FILE:1: clients[0].grant_types[1]: is none of authorization_code, refresh_token, ` +
+					`client_credentials`,
 				`FILE:1: clients[0].response_types[0]: is none of code`,
-				`FILE:1: clients[0].response_types: and grant_types do not fit: code goes with authorization_code`,
+				`FILE:1: clients[0].response_types: and grant_types do not fit: code goes with ` +
+					`authorization_code`,
 			}},
 		{name: "a public client with a secret", content: `[{` + goodClient +
 			`,"token_endpoint_auth_method":"none"}]`,
@@ -167,7 +178,8 @@ func TestLoadClients(t *testing.T) {
 		{name: "every problem of every client", content: "[\n {" + goodClient + ",\n\"scope\":3},\n\n  " +
 			"{\"client_id\":\"b\"}\n]", want: []string{
 			`FILE:2: clients[0].scope: is not a string`,
-			`FILE:5: clients[1].client_secret: is missing: only a client with token_endpoint_auth_method "none" has none`,
+			`FILE:5: clients[1].client_secret: is missing: only a client with token_endpoint_auth_method ` +
+				`"none" has none`,
 			`FILE:5: clients[1].redirect_uris: is missing`,
 		}},
 	}, func(path string) error {
@@ -179,9 +191,12 @@ func TestLoadClients(t *testing.T) {
 func TestLoadedClient(t *testing.T) {
 	t.Parallel()
 	hash := newSecretHasher()
-	clients, err := loadClients(writeFile(t, `[{"client_id":"a","client_name":"The A","client_secret":"s e/c","redirect_uris":["https://a.example/cb"],
-		"backchannel_logout_uri":"https://a.example/out","backchannel_logout_session_required":true,"frontchannel_logout_uri":"https://a.example/frame",
-		"coordinate_lifetime_with_user_session":false,"muted_session_ends":["expiry","replacement"],"scope":"openid email","contacts":["x"]}]`), hash)
+	clients, err := loadClients(writeFile(t, `[{"client_id":"a","client_name":"The A",
+		"client_secret":"s e/c","redirect_uris":["https://a.example/cb"],
+		"backchannel_logout_uri":"https://a.example/out","backchannel_logout_session_required":true,
+		"frontchannel_logout_uri":"https://a.example/frame",
+		"coordinate_lifetime_with_user_session":false,"muted_session_ends":["expiry","replacement"],
+		"scope":"openid email","contacts":["x"]}]`), hash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,8 +236,9 @@ func TestLoadUsers(t *testing.T) {
 	checkLoad(t, []loadCase{
 		{name: "empty", content: `[]`},
 		{
-			name:    "good",
-			content: `[{"username":"ann","password":"p","subject":"1","name":"Ann","email":"ann@a.example","role":"boss"}]`,
+			name: "good",
+			content: `[{"username":"ann","password":"p","subject":"1","name":"Ann","email":"ann@a.example",` +
+				`"role":"boss"}]`,
 		},
 		{name: "nothing in it", content: `[{}]`, want: []string{
 			`FILE:1: users[0].username: is empty`,

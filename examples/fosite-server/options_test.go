@@ -54,17 +54,21 @@ func TestParseOptions(t *testing.T) {
 		{name: "a former issuer that is no URL", arguments: []string{
 			"-former-issuers", "https://id.example,old",
 		},
-			want: `invalid value "https://id.example,old" for flag -former-issuers: is not an http or https URL`},
+			want: `invalid value "https://id.example,old" for flag -former-issuers: is not an http or ` +
+				`https URL`},
 		{name: "an issuer with a path", arguments: []string{"-issuer", "https://id.example/"},
 			want: "-issuer has more than scheme, host and port: this server's pages are at the root, with " +
 				"no slash at the end"},
 		{name: "no network", arguments: []string{"-allow-logout-cidr", "10.0.0.1"},
-			want: `invalid value "10.0.0.1" for flag -allow-logout-cidr: not a network in CIDR notation, such as 10.0.0.0/8 or fd00::/8`},
+			want: `invalid value "10.0.0.1" for flag -allow-logout-cidr: not a network in CIDR notation, ` +
+				`such as 10.0.0.0/8 or fd00::/8`},
 		{name: "stores", arguments: []string{"-store", "a=/a", "-store", "b=/b"}},
 		{name: "a store without a folder", arguments: []string{"-store", "a="},
-			want: `invalid value "a=" for flag -store: not a name and a folder, such as next=/var/lib/sessions-next`},
+			want: `invalid value "a=" for flag -store: not a name and a folder, such as ` +
+				`next=/var/lib/sessions-next`},
 		{name: "a store called as the first", arguments: []string{"-store", "main=/a"},
-			want: `invalid value "main=/a" for flag -store: main is what the store in the data folder is called`},
+			want: `invalid value "main=/a" for flag -store: main is what the store in the data folder is ` +
+				`called`},
 		{name: "a store twice", arguments: []string{"-store", "a=/a", "-store", "a=/b"},
 			want: `invalid value "a=/b" for flag -store: a is named twice`},
 		{name: "a store in the folder of the first", arguments: []string{

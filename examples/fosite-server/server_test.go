@@ -406,7 +406,8 @@ func TestAdminNeedsItsToken(t *testing.T) {
 
 func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 	t.Parallel()
-	clients := writeFile(t, `[{"client_id":"a b","client_secret":"s:%/ c","redirect_uris":["http://127.0.0.1:1/cb"],"scope":"openid offline_access",
+	clients := writeFile(t, `[{"client_id":"a b","client_secret":"s:%/ c",
+		"redirect_uris":["http://127.0.0.1:1/cb"],"scope":"openid offline_access",
 		"grant_types":["authorization_code","refresh_token","client_credentials"],"skip_consent":true}]`)
 	users := writeFile(t, `[{"username":"eve","password":"p","subject":"7","name":"Eve"}]`)
 	s := startServer(t, "-clients", clients, "-users", users)
@@ -455,7 +456,8 @@ func TestFilesTakeThePlaceOfTheDemo(t *testing.T) {
 		challenge := page.header.Get("WWW-Authenticate")
 		// Without a token there is no error (RFC 6750, section 3.1).
 		if page.status != http.StatusUnauthorized || !strings.HasPrefix(challenge, "Bearer") ||
-			strings.Contains(challenge, "error") != invalid || strings.Contains(page.body, "error") != invalid {
+			strings.Contains(challenge, "error") != invalid ||
+			strings.Contains(page.body, "error") != invalid {
 			t.Errorf("userinfo for %q is %d %q %s, want 401, with an error %t", authorization, page.status,
 				challenge, page.body, invalid)
 		}
@@ -470,11 +472,12 @@ func TestUserInfoForOtherOrigins(t *testing.T) {
 	s := startServer(t, "-clients", clients)
 	b := newBrowser(t)
 	for origin, allowed := range map[string]bool{
-		"https://spa.example": true, "https://evil.example": false, "http://spa.example": false, "null": false,
-		"https://spa.example:444": false, "": false,
+		"https://spa.example": true, "https://evil.example": false, "http://spa.example": false,
+		"null": false, "https://spa.example:444": false, "": false,
 	} {
 		for _, method := range []string{http.MethodOptions, http.MethodGet} {
-			request, err := http.NewRequestWithContext(t.Context(), method, s.provider.issuer+pathUserInfo, nil)
+			request, err := http.NewRequestWithContext(t.Context(), method,
+				s.provider.issuer+pathUserInfo, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -492,7 +495,8 @@ func TestUserInfoForOtherOrigins(t *testing.T) {
 			if page.status != want || (got == origin && got != "") != allowed || (!allowed && got != "") ||
 				page.header.Get("Vary") != "Origin" ||
 				page.header.Get("Access-Control-Allow-Credentials") != "" {
-				t.Errorf("%s from %q: %d %v, want %d, allowed %t", method, origin, page.status, page.header, want,
+				t.Errorf("%s from %q: %d %v, want %d, allowed %t", method, origin, page.status,
+					page.header, want,
 					allowed)
 			}
 			if method == http.MethodOptions && allowed &&

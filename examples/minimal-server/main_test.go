@@ -23,12 +23,14 @@ import (
 func TestMinimalServer(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	auth := s.url + "/oauth2/auth?client_id=my-client&response_type=code&scope=openid&state=some-state&nonce=some-nonce" +
+	auth := s.url +
+		"/oauth2/auth?client_id=my-client&response_type=code&scope=openid&state=some-state&nonce=some-nonce" +
 		"&redirect_uri=" + url.QueryEscape("http://localhost:3846/callback")
 	if page := s.get(auth); !strings.Contains(page.body, `name="password"`) {
 		t.Fatalf("%d %s, want a form", page.status, page.body)
 	}
-	if page := s.post(auth, url.Values{"user": {"peter"}, "password": {"wrong"}}); !strings.Contains(page.body, `name="password"`) {
+	page := s.post(auth, url.Values{"user": {"peter"}, "password": {"wrong"}})
+	if !strings.Contains(page.body, `name="password"`) {
 		t.Fatalf("%d %s, want the form again after a wrong password", page.status, page.body)
 	}
 	signedIn := s.post(auth, url.Values{"user": {"peter"}, "password": {"secret"}})
@@ -36,8 +38,9 @@ func TestMinimalServer(t *testing.T) {
 		t.Fatal("the second authorization has the code of the first")
 	}
 	answer := s.post(s.url+"/oauth2/token", url.Values{
-		"grant_type": {"authorization_code"}, "code": {codeOf(t, signedIn)}, "redirect_uri": {"http://localhost:3846/callback"},
-		"client_id": {"my-client"}, "client_secret": {"foobar"},
+		"grant_type": {"authorization_code"}, "code": {codeOf(t, signedIn)},
+		"redirect_uri": {"http://localhost:3846/callback"},
+		"client_id":    {"my-client"}, "client_secret": {"foobar"},
 	})
 	var tokens struct {
 		AccessToken string `json:"access_token"`
@@ -45,7 +48,8 @@ func TestMinimalServer(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer.body), &tokens); err != nil || tokens.AccessToken == "" {
 		t.Fatalf("token: %d %s", answer.status, answer.body)
 	}
-	if got := s.introspect(tokens.AccessToken); !strings.Contains(got, `"active":true`) || !strings.Contains(got, `"sub":"peter"`) {
+	if got := s.introspect(tokens.AccessToken); !strings.Contains(got, `"active":true`) ||
+		!strings.Contains(got, `"sub":"peter"`) {
 		t.Fatalf("introspection of a new token: %s", got)
 	}
 
@@ -55,7 +59,8 @@ func TestMinimalServer(t *testing.T) {
 	if got := s.admin(http.MethodGet, "/sessions", ""); !strings.Contains(got, `"subject_id":"peter"`) {
 		t.Errorf("sessions: %s, want peter's", got)
 	}
-	if got := s.admin(http.MethodPost, "/sessions/remove", `{"subject_id":"peter"}`); !strings.Contains(got, `"sessions_removed":1`) {
+	got := s.admin(http.MethodPost, "/sessions/remove", `{"subject_id":"peter"}`)
+	if !strings.Contains(got, `"sessions_removed":1`) {
 		t.Errorf("removal: %s, want one session", got)
 	}
 	if got := s.introspect(tokens.AccessToken); !strings.Contains(got, `"active":false`) {
@@ -90,9 +95,12 @@ func start(t *testing.T) *site {
 	t.Helper()
 	folder := t.TempDir()
 	t.Cleanup(func() { // the plugin closes its store when the server is gone
-		testenv.Eventually(t, "the store can be removed", func() bool { return os.RemoveAll(filepath.Join(folder, "sessions")) == nil })
+		testenv.Eventually(t, "the store can be removed",
+			func() bool { return os.RemoveAll(filepath.Join(folder, "sessions")) == nil })
 	})
-	for program, source := range map[string]string{"sessions-badger": "../../plugin/cmd/sessions-badger", "minimal-server": "."} {
+	for program, source := range map[string]string{
+		"sessions-badger": "../../plugin/cmd/sessions-badger", "minimal-server": ".",
+	} {
 		build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(folder, program), source)
 		if output, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build %s: %v\n%s", program, err, output)
@@ -101,14 +109,16 @@ func start(t *testing.T) *site {
 	addr := freeAddr(t)
 	command := exec.Command(filepath.Join(folder, "minimal-server"))
 	command.Dir = folder
-	command.Env = append(os.Environ(), "PATH="+folder, "ADDR="+addr, "SECRET="+strings.Repeat("s", 32), "ADMIN_TOKEN="+adminToken)
+	command.Env = append(os.Environ(), "PATH="+folder, "ADDR="+addr, "SECRET="+strings.Repeat("s", 32),
+		"ADMIN_TOKEN="+adminToken)
 	testenv.Start(t, command)
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{t: t, url: "http://" + addr, client: &http.Client{
-		Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Jar:           jar,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	testenv.Eventually(t, "the server listens", func() bool {
 		connection, err := net.Dial("tcp", addr)

@@ -14,7 +14,8 @@ import (
 func TestReadmeShowsWhatCompiles(t *testing.T) {
 	t.Parallel()
 	var got []string
-	for _, block := range regexp.MustCompile("(?s)```go\n(.*?)\n```").FindAllStringSubmatch(read(t, "../../README.md"), -1) {
+	blocks := regexp.MustCompile("(?s)```go\n(.*?)\n```")
+	for _, block := range blocks.FindAllStringSubmatch(read(t, "../../README.md"), -1) {
 		got = append(got, block[1])
 	}
 	var want []string

@@ -147,7 +147,8 @@ func newCgroup(t *testing.T, bytes int) *cgroup {
 	}
 	if err != nil {
 		missing(t,
-			"no cgroup with a limit can be made here, which root may where a memory controller is: "+err.Error())
+			"no cgroup with a limit can be made here, which root may where a memory controller is: "+
+				err.Error())
 	}
 	return g
 }

@@ -34,9 +34,10 @@ var faultySwaps = []faultySwap{
 		late bool) bool {
 		return late && r.Kind == transfer.Grants && !r.Deleted
 	}},
-	{"what was removed or revoked during the copy comes back", []rule{ruleUndead, ruleTwice, ruleRotated}, func(r *transfer.Record, late bool) bool {
-		return late && (r.Deleted || r.Kind == transfer.Ended)
-	}},
+	{"what was removed or revoked during the copy comes back", []rule{ruleUndead, ruleTwice, ruleRotated},
+		func(r *transfer.Record, late bool) bool {
+			return late && (r.Deleted || r.Kind == transfer.Ended)
+		}},
 }
 
 // lossy is a backend whose engine is a target as above.

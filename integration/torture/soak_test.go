@@ -204,7 +204,8 @@ func soakFlat(t *testing.T, samples []soakSample) {
 		{"files of the host", func(s soakSample) int { return s.host.files }, 1.2, 40},
 		{"files of the plugin", func(s soakSample) int { return s.plugin.files }, 1.2, 40},
 	} {
-		if before, after := mean(early, measure.of), mean(late, measure.of); float64(after) > float64(before)*measure.growth+float64(measure.slack) {
+		before, after := mean(early, measure.of), mean(late, measure.of)
+		if float64(after) > float64(before)*measure.growth+float64(measure.slack) {
 			t.Errorf("%s grew from %d to %d", measure.name, before, after)
 		}
 	}

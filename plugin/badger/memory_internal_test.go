@@ -22,11 +22,14 @@ import (
 
 func TestMemoryDefault(t *testing.T) {
 	t.Parallel()
-	for limit, want := range map[string]int64{"": 512, "8589934592": 512, "536870912": 256, "134217728": 64, "67108864": 64, "max": 512} {
+	for limit, want := range map[string]int64{
+		"": 512, "8589934592": 512, "536870912": 256, "134217728": 64, "67108864": 64, "max": 512,
+	} {
 		root := fstest.MapFS{
-			"proc/meminfo":        &fstest.MapFile{Data: []byte("MemTotal: 8388608 kB\n")},
-			"proc/self/cgroup":    &fstest.MapFile{Data: []byte("0::/app\n")},
-			"proc/self/mountinfo": &fstest.MapFile{Data: []byte("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")},
+			"proc/meminfo":     &fstest.MapFile{Data: []byte("MemTotal: 8388608 kB\n")},
+			"proc/self/cgroup": &fstest.MapFile{Data: []byte("0::/app\n")},
+			"proc/self/mountinfo": &fstest.MapFile{
+				Data: []byte("30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")},
 		}
 		if limit != "" {
 			root["sys/fs/cgroup/app/memory.max"] = &fstest.MapFile{Data: []byte(limit)}
@@ -74,8 +77,10 @@ func TestBuffersAreReleased(t *testing.T) {
 func TestTablesAreOfOneSizeOnEveryLevel(t *testing.T) {
 	t.Parallel()
 	settings := Settings{MemoryMiB: MinMemoryMiB}
-	options := settings.budget().apply(badger.DefaultOptions(t.TempDir()).WithLogger(nil).WithCompression(options.None))
-	options = options.WithMemTableSize(2 << 20).WithValueThreshold(64 << 10) // more tables than level 0 may keep
+	options := settings.budget().apply(
+		badger.DefaultOptions(t.TempDir()).WithLogger(nil).WithCompression(options.None))
+	// more tables than level 0 may keep
+	options = options.WithMemTableSize(2 << 20).WithValueThreshold(64 << 10)
 	db, err := badger.Open(options)
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +118,15 @@ func long(format string, args ...any) string {
 
 // longGrants are as many grants as a batch takes, with as much data, and all ids as long as they may be.
 func longGrants(sid string, batch int) *grantstore.Batch {
-	b := &grantstore.Batch{OperationID: fmt.Sprint("batch", batch), Use: &grantstore.Use{SessionID: sid, ClientID: long("app"), Notify: true}}
+	b := &grantstore.Batch{OperationID: fmt.Sprint("batch", batch),
+		Use: &grantstore.Use{SessionID: sid, ClientID: long("app"), Notify: true}}
 	for i := range grantstore.MaxBatch {
 		b.Store = append(b.Store, grantstore.Grant{
-			Ref:       grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf(fmt.Sprint(sid, batch, i))},
+			Ref: grantstore.Ref{Type: grantstore.RefreshToken,
+				Key: ticketstore.KeyOf(fmt.Sprint(sid, batch, i))},
 			RequestID: long("%d-%d", batch, i), SubjectID: long("ann"), SessionID: sid, ClientID: long("app"),
-			Created: base, Expires: base.Add(time.Hour), Data: make([]byte, grantstore.MaxBatchData/grantstore.MaxBatch),
+			Created: base, Expires: base.Add(time.Hour),
+			Data: make([]byte, grantstore.MaxBatchData/grantstore.MaxBatch),
 		})
 	}
 	return b
@@ -135,7 +143,8 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	if err := e.Tickets().Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "next"}); err != nil {
+	if err := e.Transfer().Become(t.Context(),
+		transfer.Transition{To: transfer.Exporting, ID: "move", Peer: "next"}); err != nil {
 		t.Fatal(err)
 	}
 	const batches = 8
@@ -147,7 +156,8 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	largest := &grantstore.Batch{OperationID: "largest"}
 	for i := range grantstore.MaxBatchData / grantstore.MaxData {
 		largest.Store = append(largest.Store, grantstore.Grant{
-			Ref:       grantstore.Ref{Type: grantstore.AuthorizationCode, Key: ticketstore.KeyOf(fmt.Sprint("code", i))},
+			Ref: grantstore.Ref{Type: grantstore.AuthorizationCode,
+				Key: ticketstore.KeyOf(fmt.Sprint("code", i))},
 			RequestID: "r", SubjectID: long("ann"), SessionID: sid, ClientID: long("app"),
 			Created: base, Expires: base.Add(time.Hour), Data: make([]byte, grantstore.MaxData),
 		})
@@ -157,7 +167,8 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 	}
 	for i := range ticketstore.MaxClients - 1 {
 		_, err := e.Grants().Apply(t.Context(), &grantstore.Batch{
-			OperationID: fmt.Sprint("use", i), Use: &grantstore.Use{SessionID: sid, ClientID: long("client%d", i), Notify: true},
+			OperationID: fmt.Sprint("use", i),
+			Use:         &grantstore.Use{SessionID: sid, ClientID: long("client%d", i), Notify: true},
 		}, base)
 		if err != nil {
 			t.Fatal(err)
@@ -166,7 +177,8 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 
 	// Everything moves to another store with as little memory.
 	next := openWith(t, t.TempDir(), MinMemoryMiB)
-	if err := next.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
+	if err := next.Transfer().Become(t.Context(),
+		transfer.Transition{To: transfer.Importing, ID: "move", Peer: "old"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := next.Transfer().Import(t.Context(), "move", imported(t, e)); err != nil {
@@ -184,11 +196,13 @@ func TestLargestChangesWithLeastMemory(t *testing.T) {
 		t.Errorf("after the import the content is %v, want %v", is.Content, was.Content)
 	}
 	// An import that begins anew empties what it has.
-	if err := next.Transfer().Become(t.Context(), transfer.Transition{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
+	if err := next.Transfer().Become(t.Context(),
+		transfer.Transition{To: transfer.Importing, ID: "again", Peer: "old"}); err != nil {
 		t.Errorf("a store that is emptied: %v", err)
 	}
 
-	result, err := e.Logout().End(t.Context(), &logout.Ending{OperationID: "end", SubjectID: long("ann"), Reason: logout.Terminated}, base)
+	result, err := e.Logout().End(t.Context(),
+		&logout.Ending{OperationID: "end", SubjectID: long("ann"), Reason: logout.Terminated}, base)
 	if err != nil {
 		t.Fatalf("the end of the largest session: %v", err)
 	}

@@ -132,7 +132,8 @@ func FuzzRequests(f *testing.F) {
 		f.Add(raw[:len(raw)*2/3])
 	}
 	noSync := false
-	engine, err := badger.Open(context.Background(), badger.Settings{Path: f.TempDir(), Sync: &noSync, MemoryMiB: 64},
+	engine, err := badger.Open(context.Background(),
+		badger.Settings{Path: f.TempDir(), Sync: &noSync, MemoryMiB: 64},
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		f.Fatal(err)

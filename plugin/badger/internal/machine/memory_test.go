@@ -68,7 +68,8 @@ func TestMemory(t *testing.T) {
 		}, 8192 * mib},
 		"version 1, a part of the tree is mounted": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/docker/abc/web\n",
-			"proc/self/mountinfo":                "40 30 0:36 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+			"proc/self/mountinfo": "40 30 0:36 /docker/abc /sys/fs/cgroup/memory ro - " +
+				"cgroup cgroup rw,memory\n",
 			limit1 + "memory.limit_in_bytes":     "268435456\n",
 			limit1 + "web/memory.limit_in_bytes": "134217728\n",
 		}, 128 * mib},
@@ -78,7 +79,8 @@ func TestMemory(t *testing.T) {
 		}, 256 * mib},
 		"both versions, the memory in version 1": {map[string]string{
 			"proc/meminfo": meminfo, "proc/self/cgroup": "4:memory:/app\n0::/app\n",
-			"proc/self/mountinfo":                v1 + "42 30 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+			"proc/self/mountinfo": v1 +
+				"42 30 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
 			limit1 + "app/memory.limit_in_bytes": "268435456\n",
 		}, 256 * mib},
 		"more than the machine has": {map[string]string{

@@ -122,6 +122,7 @@ func connect(ctx context.Context, conn net.Conn, user *url.Userinfo, target stri
 		return err
 	}
 	reader := bufio.NewReader(io.LimitReader(conn, maxAnswerHeader))
+	//nolint:bodyclose // a tunnel has no body; the connection is closed where there is one
 	response, err := http.ReadResponse(reader, request)
 	switch {
 	case err != nil:

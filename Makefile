@@ -111,14 +111,14 @@ swap-load: ## Swap a large store while users work, and report what it costs them
 KILLS ?= 1000
 
 .PHONY: torture
-torture: ## Kill, stop and starve host and plugin while many work, and hold what everybody was told against the rules (KILLS)
+torture: ## Kill, stop and starve host and plugin under load, and check every answer against the rules (KILLS)
 	TORTURE_KILLS=$(KILLS) go test -count 1 -run '^TestTorture$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
 
 # How many swaps `make torture-swaps` disturbs.
 SWAPS ?= 100
 
 .PHONY: torture-swaps
-torture-swaps: ## Swap stores again and again, kill and stop whoever takes part, and hold what everybody was told against the rules (SWAPS)
+torture-swaps: ## Swap stores again and again, kill and stop the processes that take part, and check every answer against the rules (SWAPS)
 	TORTURE_SWAPS=$(SWAPS) go test -count 1 -run '^TestTortureOfSwaps$$' -v -timeout 3h $(TESTFLAGS) ./integration/torture
 
 # How many sessions `make memory` makes in a cgroup of 256 MiB, which wants root, and how many to measure the plugin.

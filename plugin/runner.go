@@ -45,7 +45,7 @@ type process struct {
 
 	cmd       *exec.Cmd
 	proc      atomic.Pointer[os.Process] // nil before the start
-	lifeline  *os.File                   // closing it tells the plugin that the host is gone
+	lifeline  *os.File                   // closing it signals to the plugin that the host is gone
 	stdout    *os.File
 	stderr    *os.File
 	handshake handshakeLine

@@ -27,7 +27,7 @@ type SessionFilter struct {
 	SubjectID     string    // exact
 	SessionID     string    // exact
 	ClientID      string    // exact: sessions that this client used
-	DisplayName   string    // substring, without regard to case (Unicode simple folding; all i are one letter)
+	DisplayName   string    // substring, without regard to case (simple folding; all i are one letter)
 	CreatedFrom   time.Time // inclusive
 	CreatedBefore time.Time // exclusive
 	ExpiresFrom   time.Time // inclusive
@@ -57,8 +57,8 @@ type Page struct {
 	ResultsToken string
 	HasPrev      bool
 	HasNext      bool
-	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where a bounded walk cannot tell them. They are
-	// exact without filter and with exact filters.
+	// TotalCount, TotalPages and CurrentPage (from 1) are -1 where a bounded walk does not know them. They
+	// are exact without filter and with exact filters.
 	TotalCount  int
 	TotalPages  int
 	CurrentPage int

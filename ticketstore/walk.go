@@ -50,8 +50,8 @@ func within(t, from, before time.Time) bool {
 }
 
 // fold maps letters that differ in case alone to the same one (Unicode simple folding). All i are one letter,
-// with a dot or without: which of them belong together depends on the language. The lower case of İ may have its
-// dot apart.
+// with a dot or without: which of them belong together depends on the language. The lower case of İ may have
+// its dot apart.
 func fold(text string) string {
 	const dotlessSmall, dottedCapital, dotAbove = '\u0131', '\u0130', '\u0307'
 	var last rune

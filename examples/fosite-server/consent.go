@@ -114,7 +114,7 @@ func (p *provider) consent(w http.ResponseWriter, r *http.Request) {
 	p.proceed(w, r, opened.pending, answer)
 }
 
-// needsConsent reports whether the user must be asked. A yes is remembered for all sessions until somebody
+// needsConsent reports whether the user must be asked. A yes is remembered for all sessions until an operator
 // revokes the consent.
 func (p *provider) needsConsent(
 	ctx context.Context, ar fosite.AuthorizeRequester, session *hostadapter.Session, answer reply,

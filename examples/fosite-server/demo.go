@@ -260,7 +260,7 @@ func (d *demoClient) check(w http.ResponseWriter, r *http.Request) {
 	d.show(w, r, http.StatusOK, "", "The server accepts the access token: it belongs to "+info.Subject+".")
 }
 
-// events tells the page when its session has changed (server-sent events).
+// events notifies the page when its session has changed (server-sent events).
 func (d *demoClient) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")

@@ -210,7 +210,8 @@ func soakFlat(t *testing.T, samples []soakSample) {
 		}
 	}
 	first, last := samples[len(samples)/4], samples[len(samples)-1]
-	if grown := last.diskKiB - first.diskKiB; grown > keptPerOperation*(last.operations-first.operations)+64<<10 {
-		t.Errorf("tables grew by %d KiB within %d operations", grown, last.operations-first.operations)
+	grown, operations := last.diskKiB-first.diskKiB, last.operations-first.operations
+	if grown > keptPerOperation*operations+64<<10 {
+		t.Errorf("tables grew by %d KiB within %d operations", grown, operations)
 	}
 }

@@ -43,7 +43,7 @@ type application struct {
 	outlives bool
 	revoked  int
 	slid     bool
-	// refused is the answer of a batch that fails but for which something had to be changed all the same.
+	// refused is the answer of a batch that fails but that must change something even so.
 	refused error
 }
 
@@ -200,7 +200,7 @@ func dropFamily(t *kv.Tx, requestID string, types []grantstore.Type, now time.Ti
 			continue
 		}
 		g, err := loadGrant(t, ref)
-		if err := t.Abandon(err); err != nil { // a damaged one is of use to nobody
+		if err := t.Abandon(err); err != nil { // a damaged one serves no request
 			return live, err
 		}
 		if g == nil {

@@ -100,8 +100,8 @@ func (s *batch) ahead(
 }
 
 // endEach ends the sessions that positions lead to, by their sids, until the transaction has done its share,
-// and returns how many. One that nobody can read, not even in the listing, is stepped over: it is of no use
-// to anybody, and the others are to end.
+// and returns how many. One that cannot be read, not even in the listing, is stepped over: it serves no
+// request, and the others are to end.
 func (s *batch) endEach(
 	positions [][]byte, listed func(position []byte) []byte, sid func(position []byte) string,
 ) (n int, err error) {
@@ -208,7 +208,7 @@ func (s *batch) grants() error {
 			cursor = position
 			g, err := followGrant(s.tx, value)
 			if layout.IsDamage(err) {
-				// It is of use to nobody, whosever it is.
+				// It serves no request, whatever its subject.
 				rows = append(rows, storedGrant{damaged: err,
 					entry: layout.Key(layout.IndexGrantLoose, s.owner(), position)})
 				return true, nil

@@ -175,7 +175,7 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 	// The counter says whether a notification was queued since the queue was found quiet. It is raised after
 	// the commit of what it counts, before that is acknowledged, and was read before the snapshot was made.
 	// So it may be stale in one direction alone: the snapshot has a notification that the counter does not
-	// count yet. The next claim then finds it raised and scans once more, in vain. No acknowledged
+	// count yet. The next claim then finds it raised and scans once more and finds nothing. No acknowledged
 	// notification is passed over.
 	behind, quiet := t.last, t.quiet && t.queued == r.Queued() && (t.next.IsZero() || now.Before(t.next))
 	if quiet {

@@ -31,7 +31,7 @@ func findListed(r kv.Reader, sid string) (position []byte, err error) {
 	return position, err
 }
 
-// session loads the session that is to end. Where its own row is damaged, the row in the listing tells what
+// session loads the session that is to end. Where its own row is damaged, the row in the listing says what
 // its end needs.
 func (c *closing) session(sid string) (*records.Session, error) {
 	session, err := loadSession(c.tx, sid)
@@ -47,8 +47,8 @@ func (c *closing) session(sid string) (*records.Session, error) {
 	return listed, c.tx.StepOver(err)
 }
 
-// mended puts what is safe in the place of a client's row that is damaged: the client is told, and nothing
-// that it holds survives.
+// mended puts what is safe in the place of a client's row that is damaged: the client is notified, and
+// nothing that it holds survives.
 func (c *closing) mended(session *records.Session, client usedClient) error {
 	entry, err := c.tx.Get(layout.SessionPosition(layout.IndexClient, layout.More(client.id), session))
 	if err != nil {

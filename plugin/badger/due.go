@@ -44,16 +44,17 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		})
 	}
 	if err != nil && swept.Ended > 0 {
-		// What has ended is told. What has not is due still: the next sweep, which is to come at once, meets
-		// the error again if it stays.
-		s.e.logger.WarnContext(ctx, "a sweep did not complete, the next one goes on: if this repeats, check the database",
+		// What has ended is reported. What has not is still due: the next sweep, which is to come at once,
+		// meets the error again if it stays.
+		s.e.logger.WarnContext(ctx,
+			"a sweep did not complete, the next one goes on: if this repeats, check the database",
 			"ended", swept.Ended, "error", err)
 		swept.Next, err = now, nil
 	}
 	return swept, err
 }
 
-// endAll ends sessions that are due, and tells also beside an error what it did: one that cannot be ended
+// endAll ends sessions that are due, and reports also beside an error what it did: one that cannot be ended
 // keeps no other.
 func (e *Engine) endAll(
 	ctx context.Context, due []dueEntry, sweep logout.Sweep, now time.Time,
@@ -118,13 +119,13 @@ func (e *Engine) endInBackground(
 	case !done.purge:
 		return done.result, nil
 	}
-	// The caller may have gone; the session has ended all the same.
+	// The caller may have gone, but the session has ended.
 	return done.result, e.purgeSession(e.db.Base(), sid, now)
 }
 
-// endDamaged ends a session whose row is damaged, by what the listing tells of it. It is of no use to
-// anybody, due or not. Where the listing does not tell either, the row stays, and nobody is told to look at
-// it again.
+// endDamaged ends a session whose row is damaged, by what the listing says of it. It serves no
+// request, due or not. Where the listing does not say either, the row stays, and no index
+// points at it again.
 func (e *Engine) endDamaged(
 	ctx context.Context, d dueEntry, sweep logout.Sweep, now time.Time,
 ) (logout.Result, error) {

@@ -50,7 +50,7 @@ func (c *closing) run(sid string) error {
 		return c.revokeSurvivors(sid)
 	}
 	ends := rules.Ends(c.ending, session, c.now)
-	if c.broken { // it is of use to nobody, due or not
+	if c.broken { // it serves no request, due or not
 		ends = rules.Concerns(c.ending, session.SubjectId)
 	}
 	if !ends {

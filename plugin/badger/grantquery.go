@@ -59,7 +59,7 @@ func grantListing(r kv.Reader, f *grantstore.Filter, now time.Time) *listing.Lis
 		case rules.Dead(verdict):
 			return nil, nil //nolint:nilnil // dead
 		default:
-			return nil, verdict // nobody knows
+			return nil, verdict // unknown
 		}
 	}
 	return l

@@ -164,7 +164,7 @@ func dropGrantIndexes(t *kv.Tx, ref grantstore.Ref, g *records.Grant) {
 func leaveFamily(t *kv.Tx, ref grantstore.Ref, g *records.Grant) error {
 	members, err := familyOf(t, g.GetRequestId())
 	if err != nil {
-		return t.StepOver(err) // a family that nobody can read misses no member
+		return t.StepOver(err) // in a family that cannot be read no member is missed
 	}
 	at := slices.Index(members, ref)
 	if at < 0 {

@@ -162,7 +162,7 @@ func importEnded(t *kv.Tx, r *transfer.Record, next *records.Ended) error {
 	return nil
 }
 
-// endedLook is where an imported ended record stands in the index of those to look at. Nobody moves it while
+// endedLook is where an imported ended record stands in the index of those to look at. It does not move while
 // the store is a target.
 func endedLook(ended *records.Ended, sid string) []byte {
 	return layout.EndedDueKey(rules.EndedDue(ended), sid)

@@ -110,7 +110,7 @@ func jobUnderWay(r kv.Reader, id string, job *records.Job) (bool, error) {
 
 // saveJob writes a job and its place: among those under way, or in the order of ages once it is done. A job
 // that is done is kept as the answer to its operation id too. Where it is not known when that was, the next
-// call that says what time it is tells (purgeJobs).
+// call that has a clock sets it (purgeJobs).
 func saveJob(t *kv.Tx, id string, job *records.Job) error {
 	if job.Phase != "" {
 		t.Put(layout.JobRunningKey(id), nil)
@@ -136,7 +136,7 @@ func addProgress(t *kv.Tx, id string, done *logout.Result) error {
 	job := &records.Job{}
 	found, err := jobUnderWay(t, id, job)
 	if err != nil || !found {
-		return t.StepOver(err) // nobody counts any more
+		return t.StepOver(err) // not needed for a count any more
 	}
 	rules.Progress(job, done)
 	return saveJob(t, id, job)

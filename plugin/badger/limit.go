@@ -103,7 +103,7 @@ func (d *displacement) live(subject string) ([]string, error) {
 	}
 	return slices.DeleteFunc(sids, func(sid string) bool {
 		session, loadErr := loadSession(d.tx, sid)
-		// a damaged one is of no use to anybody: it does not count
+		// a damaged one serves no request: it does not count
 		err = errors.Join(err, d.tx.StepOver(loadErr))
 		return !rules.Live(session, d.now)
 	}), err
@@ -113,7 +113,9 @@ func (d *displacement) live(subject string) ([]string, error) {
 func (e *Engine) purgeInBackground(ctx context.Context, sids []string, now time.Time) {
 	for _, sid := range sids {
 		if err := e.purgeSession(e.db.Base(), sid, now); err != nil {
-			e.logger.WarnContext(ctx, "rows of dead grants are left: they are not live, and the next start removes them", "error", err)
+			e.logger.WarnContext(ctx,
+				"rows of dead grants are left: they are not live, and the next start removes them",
+				"error", err)
 		}
 	}
 }

@@ -14,7 +14,7 @@ type (
 	Report = check.Report
 	// Finding is something that is not as it should be in a database.
 	Finding = check.Finding
-	// CheckConfig says what to check, and is told of progress.
+	// CheckConfig says what to check, and receives its progress.
 	CheckConfig = check.Config
 	// Stats say what is in a database.
 	Stats = check.Stats
@@ -44,6 +44,6 @@ func CheckFiles(ctx context.Context, settings Settings) ([]Finding, error) {
 func (e *Engine) Stats(ctx context.Context) (*Stats, error) { return check.Measure(ctx, e.db) }
 
 // CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root
-// would write there a server of its owner could not read. A folder that is missing is nobody's, and one of
+// would write there a server of its owner could not read. A folder that is missing has no owner, and one of
 // a group is taken as Open takes it, but not by root, unless the store in it is root's.
 func CheckOwner(path string) error { return disk.CheckOwner(path) }

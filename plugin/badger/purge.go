@@ -67,7 +67,7 @@ func (g *storedGrant) removes() int {
 func deadOf(r kv.Reader, sid string, limit int, now time.Time) (dead []storedGrant, rest bool, err error) {
 	session, err := loadSession(r, sid)
 	if layout.IsDamage(err) {
-		session, err = &records.Session{}, r.StepOver(err) // it is there: its clients' rows tell what is dead
+		session, err = &records.Session{}, r.StepOver(err) // it is there: its clients' rows say what is dead
 	}
 	if err != nil {
 		return nil, false, err
@@ -105,7 +105,7 @@ func deadIn(r kv.Reader, session *records.Session, g *storedGrant, now time.Time
 		if session != nil {
 			return false, r.StepOver(g.damaged) // it may be any client's
 		}
-		return true, nil // it is of use to nobody
+		return true, nil // it serves no request
 	}
 	if !g.ref.Type.IsToken() {
 		return false, nil

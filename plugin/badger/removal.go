@@ -84,7 +84,7 @@ func (e *Engine) endAtOnce(
 	return e.work(ctx, ending.OperationID)
 }
 
-// workAlone goes on with a job whose answer nobody waits for.
+// workAlone goes on with a job whose answer no caller waits for.
 func (e *Engine) workAlone(ctx context.Context, id string) {
 	unlock, err := e.jobs.lock(ctx, id)
 	if err != nil {
@@ -93,7 +93,8 @@ func (e *Engine) workAlone(ctx context.Context, id string) {
 	defer unlock()
 	if _, err := e.work(ctx, id); err != nil && ctx.Err() == nil {
 		e.logger.ErrorContext(ctx,
-			"job has stopped: repeat its call, or restart the plugin, and it goes on", "job", id, "error", err)
+			"job has stopped: repeat its call, or restart the plugin, and it goes on",
+			"job", id, "error", err)
 	}
 }
 

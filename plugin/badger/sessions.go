@@ -216,7 +216,7 @@ func counted(r kv.Reader, client string) (int, error) {
 type usedClient struct {
 	id  string
 	use *records.ClientUse
-	// damaged: nobody knows what the row says.
+	// damaged: what the row says is unknown.
 	damaged bool
 }
 

@@ -41,7 +41,7 @@ type Settings struct {
 	// needs to be opened. Default 512.
 	MinFreeMiB int `json:"min_free_mib,omitempty"`
 
-	// root is the file system that tells the machine's memory; os.DirFS("/") when nil.
+	// root is the file system that shows the machine's memory; os.DirFS("/") when nil.
 	root fs.FS
 }
 

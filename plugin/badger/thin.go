@@ -28,7 +28,7 @@ type tooMany struct {
 func (*tooMany) Error() string { return "session has more clients than end in one transaction" }
 
 // commitThinned makes a change, and thins the sessions that it is to end and that have too many clients. What
-// it tells of these clients is not in the change's counts.
+// it reports of these clients is not in the change's counts.
 func (e *Engine) commitThinned(ctx context.Context, ch *kv.Change) error {
 	for {
 		err := e.db.Commit(ctx, ch)

@@ -33,7 +33,7 @@ type application struct {
 	batch    *grantstore.Batch
 	consumed *records.Grant // what the batch consumes
 	result   grantstore.Result
-	// refused is the answer of a batch that fails but for which something had to be changed all the same.
+	// refused is the answer of a batch that fails but that must change something even so.
 	refused error
 }
 

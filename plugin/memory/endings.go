@@ -18,7 +18,7 @@ import (
 )
 
 // End does all at once. What takes a database several transactions, and a job that a crash cannot lose, takes
-// this one none: its job is done when anybody can see it.
+// this one none: its job is done before it can be read.
 func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 	if e.DryRun {
 		return view(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {

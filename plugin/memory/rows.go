@@ -155,7 +155,7 @@ func (t *tx) operation(id string) *records.Operation {
 
 func (t *tx) job(id string) *records.Job { return messageOf[*records.Job](t.at(transfer.Jobs, id)) }
 
-// save writes a row, of a copy: nobody shares memory with a caller.
+// save writes a row, of a copy: rows share no memory with a caller.
 func (t *tx) save(kind transfer.Kind, key string, message proto.Message) {
 	data, err := records.Cross(proto.Clone(message))
 	if err != nil {
@@ -199,7 +199,7 @@ func (t *tx) rollback() {
 	clear(t.before)
 }
 
-// commit counts what has changed, and journals it for whoever copies the store.
+// commit counts what has changed, and journals it for a copy of the store.
 func (t *tx) commit() {
 	for name, old := range t.before {
 		now, _ := t.tree.Get(entry{name: name})

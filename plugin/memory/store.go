@@ -26,7 +26,7 @@ type Store struct {
 
 	// status is what the store says of itself and of moves. Its Content changes with the rows.
 	status transfer.Status
-	// journal names the rows that have changed since an export began and that nobody has acknowledged.
+	// journal names the rows that have changed since an export began and that are not acknowledged yet.
 	journal []string
 
 	// queued numbers notifications; served is the client that had its turn last in their queue.
@@ -97,7 +97,7 @@ type tx struct {
 	before map[string]*row
 }
 
-// alone has f work while nobody else does, whatever state the store is in.
+// alone runs f while no other call works, whatever state the store is in.
 func alone[T any](ctx context.Context, s *Store, f func() (T, error)) (answer T, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

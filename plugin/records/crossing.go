@@ -37,7 +37,7 @@ func GrantPosition(ref grantstore.Ref, g *Grant) []byte {
 	return append(SortKey(g.GetCreated()), GrantSerial(ref)...)
 }
 
-// GrantSerial tells grants of one moment apart in listings without giving their keys away.
+// GrantSerial distinguishes grants of one moment in listings without giving their keys away.
 func GrantSerial(ref grantstore.Ref) []byte {
 	sum := sha256.Sum256(RefBytes(ref))
 	return sum[:8]

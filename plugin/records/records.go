@@ -244,8 +244,8 @@ func EndingOf(operationID string, job *Job) *logout.Ending {
 		CoordinatedOnly:  job.GetCoordinatedOnly(),
 	}
 	if job.GetNarrowed() {
-		// Rule 6: an empty selection is not every client. Protobuf does not tell an empty list from an absent
-		// one.
+		// Rule 6: an empty selection is not every client. Protobuf does not distinguish an empty list from an
+		// absent one.
 		ending.ClientIDs = append([]string{}, job.GetClientIds()...)
 	}
 	return ending

@@ -56,7 +56,7 @@ func Dealt(e *logout.Ending, use *records.ClientUse) bool {
 type Parting struct {
 	// LeftAlone: the ending is about others.
 	LeftAlone bool
-	// Notification is what to queue for it, nil where it is told nothing.
+	// Notification is what to queue for it, nil where it is not notified.
 	Notification *records.Notification
 	// Consents: those of the subject to the client go. Without a sid all of them go, by themselves.
 	Consents bool
@@ -73,15 +73,15 @@ func Part(
 	case !Names(e, client):
 		p.LeftAlone = true
 		return p
-	case tells(e, use):
+	case notifies(e, use):
 		p.Notification = notify(e, s, client, use, now)
 	}
 	p.Consents = !e.KeepConsents && e.SessionID != ""
 	return p
 }
 
-// tells reports whether a client is to hear of the end.
-func tells(e *logout.Ending, use *records.ClientUse) bool {
+// notifies reports whether an ending notifies a client.
+func notifies(e *logout.Ending, use *records.ClientUse) bool {
 	return use.GetNotify() && !e.SkipNotification && (use.GetCoordinated() || !e.CoordinatedOnly) &&
 		!ticketstore.Ends(use.GetMuted()).Has(e.Reason.Ends())
 }

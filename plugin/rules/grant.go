@@ -53,7 +53,7 @@ func Judge(t grantstore.Type, g *records.Grant, standing *Standing, now time.Tim
 	return nil
 }
 
-// Dead reports whether a verdict says that a grant is dead, and not that nobody can tell.
+// Dead reports whether a verdict says that a grant is dead, and not that it is unknown.
 func Dead(verdict error) bool {
 	return errors.Is(verdict, ticketstore.ErrNotFound) || errors.Is(verdict, grantstore.ErrSessionEnded) ||
 		errors.Is(verdict, grantstore.ErrConsumed)
@@ -132,7 +132,7 @@ func Vacant(t grantstore.Type, old *records.Grant, now time.Time) error {
 	return nil
 }
 
-// Listed reports whether a grant is shown in listings: replay marks and pushed requests are nobody's, and a
+// Listed reports whether a grant is shown in listings: replay marks and pushed requests have no owner, and a
 // used grant is over.
 func Listed(t grantstore.Type, g *records.Grant) bool {
 	return t != grantstore.JTI && t != grantstore.PushedAuthorization && g.GetConsumed() == 0

@@ -17,7 +17,7 @@ func NewJob(e *logout.Ending, now time.Time) *records.Job {
 	return job
 }
 
-// Finish has a job be done. When that was is said by whoever knows what time it is: see DateJob.
+// Finish has a job be done. The moment is set later, by a call that has it: see DateJob.
 func Finish(job *records.Job) {
 	job.Phase, job.Cursor, job.Last, job.Error, job.ConsentsClients = "", nil, nil, "", nil
 }

@@ -55,7 +55,7 @@ func Turn(s *transfer.Status, turn transfer.Transition) (changed bool, err error
 		s.Peer = turn.Peer
 	}
 	if turn.To == transfer.Exporting || turn.To == transfer.Active {
-		s.Left = 0 // what is in the journal is of no use to anybody any more
+		s.Left = 0 // what is in the journal is not needed any more
 	}
 	return true, nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/records"
 )
 
-// NotificationID returns an id that sorts by the moment of queueing. The number tells those of one moment
-// apart.
+// NotificationID returns an id that sorts by the moment of queueing. The number distinguishes those of one
+// moment.
 func NotificationID(now time.Time, number uint32) string {
 	return fmt.Sprintf("%016x%08x", uint64(records.Nanos(now)), number)
 }
@@ -24,7 +24,7 @@ func Claim(n *records.Notification, lease time.Time) {
 	n.Claimed, n.Due = true, records.Nanos(lease)
 }
 
-// Release forgets the claim on a notification, also because it has come from another store: nobody is about
+// Release forgets the claim on a notification, also because it has come from another store: no delivery is
 // to deliver it. The number stays, so that a late answer changes nothing.
 func Release(n *records.Notification) {
 	n.Claimed, n.Due = false, 0
@@ -33,8 +33,8 @@ func Release(n *records.Notification) {
 	}
 }
 
-// Settle applies the outcome of a delivery, claimed under that number, to its notification (rule 7): told a
-// second time later, tried again, or settled and kept for a while. An outdated claim is ErrOutdated and
+// Settle applies the outcome of a delivery, claimed under that number, to its notification (rule 7): reported
+// a second time later, tried again, or settled and kept for a while. An outdated claim is ErrOutdated and
 // changes nothing.
 func Settle(n *records.Notification, claim uint64, outcome *logout.Outcome, now time.Time) error {
 	if !n.GetClaimed() || n.GetClaim() != claim {
@@ -60,7 +60,7 @@ func Settle(n *records.Notification, claim uint64, outcome *logout.Outcome, now 
 func SendAgain(n *records.Notification, now time.Time) {
 	if n.State == string(logout.Pending) && n.Attempts > 0 && n.LastError == "" &&
 		n.NextAttempt > records.Nanos(now) {
-		n.Again = n.NextAttempt // told once already: the second time stays where it was
+		n.Again = n.NextAttempt // reported once already: the second time stays where it was
 	}
 	n.State, n.Attempts, n.LastError, n.PurgeAt = string(logout.Pending), 0, "", 0
 	n.NextAttempt, n.GiveUpAt = records.Nanos(now), records.Nanos(now.Add(logout.RetryWindow))

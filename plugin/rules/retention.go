@@ -111,7 +111,7 @@ func Shrink(g *records.Grant, now time.Time) *records.Grant {
 	return Used(g, 0, g.GetConsumed())
 }
 
-// JobDue is when to look whether a job may go, 0 as long as it is not done: at once where nobody has said
+// JobDue is when to look whether a job may go, 0 as long as it is not done: at once where no call has said
 // when that was.
 func JobDue(job *records.Job) int64 {
 	switch {

@@ -286,7 +286,7 @@ func (m *Move) switchOver(ctx context.Context) error {
 	if err := m.activate(ctx, bounded); err != nil {
 		return err
 	}
-	// The target serves from here on, whether or not the source can be told.
+	// The target serves from here on, whether or not the source can be reached.
 	_ = retry(bounded, func() error {
 		return m.Source.Become(bounded, Transition{To: Superseded, ID: m.ID, Peer: m.TargetName})
 	})

@@ -33,7 +33,7 @@ type copied struct {
 	*backup.Summary
 }
 
-func (c *call) tell(done *copied, verb, from, to string) {
+func (c *call) report(done *copied, verb, from, to string) {
 	if c.json {
 		c.answer(done)
 		return
@@ -77,7 +77,7 @@ func export(ctx context.Context, c *call) (code int, err error) {
 		return Failed, err
 	}
 	done.Seconds = p.took().Seconds()
-	c.tell(done, "exported", c.settings.Path, file)
+	c.report(done, "exported", c.settings.Path, file)
 	return Done, nil
 }
 

@@ -48,7 +48,7 @@ func restore(ctx context.Context, c *call) (code int, err error) {
 		Summary: r.Summary(),
 		StoreID: id,
 	}
-	c.tell(done, "imported", file, c.settings.Path)
+	c.report(done, "imported", file, c.settings.Path)
 	if !c.json {
 		fmt.Fprintf(c.Stdout,
 			"The store is as it was on %s: what was ended, revoked or used since then is live again.\n",

@@ -77,8 +77,8 @@ func (d *Disk) Fail() error {
 	return os.WriteFile(trigger, []byte("a test\n"), 0)
 }
 
-// Mend checks the file system and mounts it anew, as a start of the machine does. Nobody may have a file of
-// it open: then it is an error, and nothing was done.
+// Mend checks the file system and mounts it anew, as a start of the machine does. No process may have a file
+// of it open: then it is an error, and nothing was done.
 func (d *Disk) Mend() error {
 	if _, err := run("umount", d.Path); err != nil {
 		return err

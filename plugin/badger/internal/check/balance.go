@@ -15,7 +15,7 @@ import (
 // sums are 0. Where a sum is not, another walk collects the entries of that bucket alone.
 //
 // The sums of sets that differ may cancel out by chance, with a probability of about 2^-64. The seed of the
-// hash is new each time: nobody can make up entries for which that happens, and a second check would find
+// hash is new each time: no one can forge entries for which that happens, and a second check would find
 // them.
 type balance struct {
 	seed maphash.Seed
@@ -43,7 +43,7 @@ func newBalance() *balance {
 	return &balance{seed: maphash.MakeSeed(), sums: make([]uint64, 1<<balanceBits)}
 }
 
-// hash also tells where a key ends.
+// hash also covers where a key ends.
 func (b *balance) hash(k, v []byte) uint64 {
 	var h maphash.Hash
 	h.SetSeed(b.seed)
@@ -112,7 +112,7 @@ func (b *balance) suspect() {
 	}
 }
 
-// each tells of all differences, in the order of their keys. Of an entry that holds something else than it
+// each reports all differences, in the order of their keys. Of an entry that holds something else than it
 // should, both may be among the suspects or one alone.
 func (b *balance) each(f func(k []byte, problem string)) {
 	for _, name := range slices.Sorted(maps.Keys(b.rows)) {

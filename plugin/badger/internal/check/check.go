@@ -22,8 +22,8 @@ import (
 
 // Finding is something that is not as it should be in a database.
 type Finding struct {
-	// Table is the table or index, and ID what tells the row from others there: ids, never a key of a session
-	// or a grant.
+	// Table is the table or index, and ID what distinguishes the row from others there: ids, never a key of a
+	// session or a grant.
 	Table string `json:"table"`
 	ID    string `json:"id,omitempty"`
 	// Problem is what is wrong with it.
@@ -55,7 +55,7 @@ type Report struct {
 	SetAside int64 `json:"set_aside"`
 }
 
-// Config says what to check, and is told of progress.
+// Config says what to check, and receives its progress.
 type Config struct {
 	// MaxFindings bounds the findings in the report: 100 when zero.
 	MaxFindings int
@@ -63,7 +63,7 @@ type Config struct {
 	Files bool
 	// Ages looks for what should have been purged long ago, by the latest moment that the database knows of.
 	Ages bool
-	// Progress, if set, is told how many rows of about how many were looked at.
+	// Progress, if set, is given how many rows of about how many were looked at.
 	Progress func(done, total int64)
 }
 

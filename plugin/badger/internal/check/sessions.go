@@ -100,7 +100,7 @@ func (c *checker) bySession() error {
 	}
 }
 
-// owner is a session, or what is left of it. A row that is damaged is there all the same.
+// owner is a session, or what is left of it. A row that is damaged is there nevertheless.
 type owner struct {
 	sid               []byte
 	session           *records.Session
@@ -180,7 +180,7 @@ func (c *checker) client(o *owner, k, v []byte) {
 }
 
 // grantOfSession finds tokens that nothing judges. That there is such a grant, and that no other is missing,
-// the balance tells.
+// the balance shows it.
 func (c *checker) grantOfSession(o *owner, k, v []byte) {
 	c.entry(k, v)
 	ref, ok := records.RefOf(v)

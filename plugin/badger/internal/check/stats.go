@@ -29,7 +29,7 @@ type Stats struct {
 	Peer   string         `json:"peer,omitempty"`
 	Move   string         `json:"move,omitempty"`
 	Origin string         `json:"origin,omitempty"`
-	// Journaled is how many entries of the journal nobody has acknowledged.
+	// Journaled is how many entries of the journal are not acknowledged.
 	Journaled uint64 `json:"journaled"`
 	// Records counts rows by their kind, Deliveries notifications by their state.
 	Records    map[string]int64 `json:"records"`

@@ -131,7 +131,7 @@ func (c *checker) notifications() error {
 		c.rulef(k, pending && n.Due == 0, "waits, and is due never")
 		c.rulef(k, known && !pending && (n.Due != 0 || n.Claimed), "is settled, and would be sent again")
 		c.rulef(k, known && !pending && n.PurgeAt == 0, "is settled, and would be kept for ever")
-		c.rulef(k, n.ClientId == "" || n.SessionId == "", "does not say whom it tells of what")
+		c.rulef(k, n.ClientId == "" || n.SessionId == "", "names no client or no session")
 		c.at(n.Queued)
 		c.at(n.LastAttempt)
 		c.balance.wants(layout.NotificationClientKey(n.ClientId, id), nil)

@@ -10,7 +10,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Explain says in plain words what is wrong with a disk, where the system's error tells.
+// Explain says in plain words what is wrong with a disk, where the system's error is known.
 func Explain(path string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EROFS):

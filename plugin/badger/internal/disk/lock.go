@@ -27,7 +27,7 @@ const (
 )
 
 // AwaitLock locks a folder that is there. It waits for another process to let go of it: one that was killed
-// or told to end may still have it. It gives up shortly before the context's deadline; without one it does
+// or asked to end may still have it. It gives up shortly before the context's deadline; without one it does
 // not wait.
 func AwaitLock(ctx context.Context, path string, logger *slog.Logger) (unlock func() error, err error) {
 	limit := time.Now()

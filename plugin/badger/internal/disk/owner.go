@@ -28,7 +28,7 @@ const (
 	writeByOther fs.FileMode = 0o002
 )
 
-// KeepPrivate shuts a folder that was made by somebody else: Badger's own files can be read by all. A
+// KeepPrivate shuts a folder that this process has not made: Badger's own files can be read by all. A
 // folder of another user cannot be shut. It is taken where it belongs to a group of this process, as a
 // Kubernetes volume with an fsGroup does, nobody else may write in it, and no file in it can be read by
 // others. A volume of a group that is not the process's own stays open to it, also for its owner and for
@@ -150,7 +150,7 @@ func OwnedBy(path string) string {
 }
 
 // CheckOwner refuses the folder of another user, naming that and how to run a command as it: what root
-// would write there a server of its owner could not read. A folder that is missing is nobody's, and one of
+// would write there a server of its owner could not read. A folder that is missing has no owner, and one of
 // a group is taken as Open takes it, but not by root, unless the store in it is root's.
 func CheckOwner(path string) error {
 	if whose := OwnedBy(path); whose != "" && (!OfGroup(path) || os.Geteuid() == 0) {

@@ -21,11 +21,11 @@ type Space struct {
 	path   string
 	Least  uint64
 	logger *slog.Logger
-	// Free returns the bytes that may still be written, or an error where nobody can tell.
+	// Free returns the bytes that may still be written, or an error where that is unknown.
 	Free func(path string) (uint64, error)
 	// inodes returns how many files may still be created, in the same way.
 	inodes func(path string) (uint64, error)
-	// short: the log was told. It is the committer's.
+	// short: that was logged. It is the committer's.
 	short bool
 }
 
@@ -43,7 +43,7 @@ func (s *Space) Room() Room {
 		free, err = s.Free(path)
 	}
 	if err != nil {
-		free = math.MaxInt64 // what the system does not tell stops nobody
+		free = math.MaxInt64 // what the system does not report is no limit
 	}
 	inodes, err := s.inodes(path)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Space) Room() Room {
 	return Room{path: s.path, free: free, least: s.Least, inodes: inodes}
 }
 
-// Look is room for the committer: it tells the log when the disk has become nearly full and when it has room
+// Look is room for the committer: it logs when the disk has become nearly full and when it has room
 // again.
 func (s *Space) Look() Room {
 	room := s.Room()
@@ -64,7 +64,7 @@ func (s *Space) Look() Room {
 			s.figures(room)...)
 	case s.short && room.free > s.Least+s.Least/8 && room.inodes > LeastInodes+ReserveInodes+fewInodes:
 		s.short = false
-		_ = makeReserve(s.path) // or not: the next look tells
+		_ = makeReserve(s.path) // or not: the next look finds out
 		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "the disk has room again, changes are taken",
 			s.figures(room)...)
 	}

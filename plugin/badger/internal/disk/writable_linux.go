@@ -1,6 +1,6 @@
 package disk
 
-// How a failure of an ext4 is noticed that a sync does not tell of: see kv.committer.checkWritable.
+// How a failure of an ext4 is noticed that a sync does not report: see kv.committer.checkWritable.
 
 import (
 	"syscall"

@@ -18,7 +18,7 @@ const (
 	versionEnd = 8
 )
 
-// Get returns the value of the key that ReadTable was told to look for, nil where the table does not have it,
+// Get returns the value of the key that ReadTable was asked for, nil where the table does not have it,
 // or where it lies in the value log.
 func (t *Table) Get(wanted []byte) (value []byte, err error) {
 	if t.wanted < 0 {

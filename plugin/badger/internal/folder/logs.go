@@ -61,7 +61,7 @@ func settleFirst(o badger.Options, logs []string, failed func() error) error {
 	if err != nil {
 		return ExplainOpen(o.Dir, err)
 	}
-	// Badger tells its log alone what it could not write.
+	// Badger only logs what it could not write.
 	if err := errors.Join(db.Close(), failed()); err != nil {
 		return fmt.Errorf("write the log %s to a table: %w", logs[0], err)
 	}

@@ -43,9 +43,9 @@ type Findings struct {
 
 // Look looks at the files of a store before Badger does, for reading only. Badger makes the best of what it
 // finds: it deletes every table that its manifest does not name, and leaves out what it cannot read. A store
-// that is not whole is refused here instead, and nothing in its folder is changed. What cannot be told from a
-// crash is no reason to refuse: the end of the newest log, or of the newest file of the value log, may be
-// missing.
+// that is not whole is refused here instead, and nothing in its folder is changed. What cannot be
+// distinguished from a crash is no reason to refuse: the end of the newest log, or of the newest file of the
+// value log, may be missing.
 func Look(path string, m *Marker, encryption []byte) (*Findings, error) {
 	listing, err := files.List(path)
 	if err != nil {
@@ -257,7 +257,7 @@ func (f *Findings) warn(name string, end int64) {
 	f.warnings = append(f.warnings, slog.Group(name, slog.Int64("ends_at", end)))
 }
 
-// Report tells the log of what was found.
+// Report logs what was found.
 func (f *Findings) Report(ctx context.Context, m *Marker, logger *slog.Logger) {
 	if m.damaged {
 		logger.LogAttrs(ctx, slog.LevelWarn,

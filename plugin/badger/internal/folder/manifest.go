@@ -91,7 +91,8 @@ func (n *Note) Keep() error {
 	return n.Begin()
 }
 
-// End says that tables are finished. Where that does not come to the disk, the next start looks in vain.
+// End says that tables are finished. Where that does not come to the disk, the next start looks for tables
+// that are not there.
 func (n *Note) End() {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()

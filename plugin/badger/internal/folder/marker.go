@@ -20,9 +20,9 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// The marker tells a session store from any other folder, and what it is, without opening the database. It is
-// text. The first line is MarkerFormat; that may be all, in a store that no newer program has opened. Lines
-// of a name and a value follow, and the line "end":
+// The marker distinguishes a session store from any other folder, and says what it is, without opening the
+// database. It is text. The first line is MarkerFormat; that may be all, in a store that no newer program has
+// opened. Lines of a name and a value follow, and the line "end":
 //
 //	store ID              of the data: the database has to have the same
 //	state open|closed     open while a process has the database open, and after one that was killed
@@ -217,7 +217,7 @@ func (m *Marker) Note(path string) error {
 	return nil
 }
 
-// ErrSync says that what a file has may not be on the disk, and no repetition tells.
+// ErrSync says that what a file has may not be on the disk, and that repeating the sync does not show it.
 var ErrSync = errors.New("the database cannot be synced")
 
 // sync brings files to the disk in their order, where one of them is new: what an older log has must not be

@@ -13,8 +13,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// StoreID returns what names the data, chosen when the store is opened for the first time. Nobody else writes
-// yet.
+// StoreID returns what names the data, chosen when the store is opened for the first time. Nothing else
+// writes yet.
 func StoreID(db *badger.DB) (id string, err error) {
 	err = db.Update(func(txn *badger.Txn) error {
 		switch item, err := txn.Get(layout.StoreIDKey); {

@@ -68,7 +68,7 @@ type committer struct {
 	// is one that may yet fail.
 	settled    atomic.Uint64
 	committing sync.RWMutex
-	// witness is asked whether the file system can still be written, "" where opening a file tells.
+	// witness is asked whether the file system can still be written, "" where opening a file shows it.
 	witness string
 }
 
@@ -109,7 +109,7 @@ func newCommitter(db *badger.DB, damages *damages, space *disk.Space, failure *f
 	return c, nil
 }
 
-// close applies what is waiting and ends. Nobody may call do afterwards: DB.gate sees to it.
+// close applies what is waiting and ends. do must not be called afterwards: DB.gate sees to it.
 func (c *committer) close() {
 	close(c.changes)
 	close(c.background)
@@ -278,7 +278,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 	return nil
 }
 
-// settle commits a transaction and notes the outcome before anybody who reads may answer with it. Badger
+// settle commits a transaction and notes the outcome before any reader may answer with it. Badger
 // shows the rows to readers when the sync has ended, however it did.
 func (c *committer) settle(txn *badger.Txn) error {
 	c.committing.Lock()
@@ -290,7 +290,7 @@ func (c *committer) settle(txn *badger.Txn) error {
 	if err == nil {
 		c.checkWritable()
 	}
-	// Of a failed sync of the value log Badger tells its log alone.
+	// Badger does not return, but only logs, a failed sync of the value log.
 	if failed := c.failure.err(); failed != nil {
 		return failed
 	}
@@ -298,11 +298,11 @@ func (c *committer) settle(txn *badger.Txn) error {
 	return err
 }
 
-// checkWritable notes a failure of the file system that the sync has not told of: on ext4 (Linux 6.18) a sync
-// that waits for the journal when the file system meets an error may succeed although its transaction was
-// given up. What asks the journal for a place is refused from before that on. (What opens a file for writing
-// is refused a little later; setting a time of a file is refused as early, but writes, which was seen to slow
-// sign-ins down.)
+// checkWritable notes a failure of the file system that the sync has not reported: on ext4 (Linux 6.18) a
+// sync that waits for the journal when the file system meets an error may succeed although its transaction
+// was given up. What asks the journal for a place is refused from before that on. (What opens a file for
+// writing is refused a little later; setting a time of a file is refused as early, but writes, which was seen
+// to slow sign-ins down.)
 func (c *committer) checkWritable() {
 	options := c.db.Opts()
 	if !options.SyncWrites {

@@ -84,7 +84,7 @@ func (c *compactions) open(options badger.Options) (*badger.DB, error) {
 	select {
 	case <-opened:
 		return db, err
-	case <-time.After(abandonPatience):
+	case <-time.After(abandonTimeout):
 		return nil, c.failure.err()
 	}
 }

@@ -50,7 +50,7 @@ type DB struct {
 	gate   sync.RWMutex
 	closed bool
 	// base is the context of background work, which Close waits for, and of exports, which hold the gate for
-	// as long as somebody reads on. stop, at the first failure or with Close, ends it.
+	// as long as a reader goes on. stop, at the first failure or with Close, ends it.
 	base       context.Context //nolint:containedctx // it is the database's own life
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -96,7 +96,7 @@ func (d *DB) Space() *disk.Space { return d.space }
 // the first failure.
 func (d *DB) Base() context.Context { return d.base }
 
-// Ledger is the state of the store. Nobody may change it.
+// Ledger is the state of the store. It must not be changed.
 func (d *DB) Ledger() *recordpb.Ledger { return d.committer.metadata.ledger.Load() }
 
 // Folder is where the store is.
@@ -146,7 +146,7 @@ func (d *DB) closeDatabase() error {
 		letGo = d.compactions.hold()
 	}
 	err := d.db.Close()
-	// Badger tells its log alone what it could not write.
+	// Badger only logs what it could not write.
 	if failed := d.failure.err(); failed != nil {
 		return errors.Join(err, failed)
 	}
@@ -157,9 +157,9 @@ func (d *DB) closeDatabase() error {
 	return err
 }
 
-// abandonPatience is how long closing a database that has failed may take. What it leaves undone, the next
+// abandonTimeout is how long closing a database that has failed may take. What it leaves undone, the next
 // Open does.
-const abandonPatience = 1500 * time.Millisecond
+const abandonTimeout = 1500 * time.Millisecond
 
 // abandon closes a database that has failed, as far as its disk lets it: Badger ends its work only by
 // writing what it has in memory, which harms nothing, for all of that is complete transactions. Where that
@@ -167,12 +167,12 @@ const abandonPatience = 1500 * time.Millisecond
 func (d *DB) abandon() error {
 	closed := make(chan error, 1)
 	go func() { closed <- d.shut() }()
-	patience := time.NewTimer(abandonPatience)
-	defer patience.Stop()
+	timeout := time.NewTimer(abandonTimeout)
+	defer timeout.Stop()
 	select {
 	case err := <-closed:
 		return errors.Join(d.failure.err(), err)
-	case <-patience.C:
+	case <-timeout.C:
 		return fmt.Errorf("%w; it cannot be closed: it is held until this process ends", d.failure.err())
 	}
 }

@@ -7,7 +7,7 @@
 // of records. Scans of indexes that are used as queues pass the tombstones in them (tombstones.go, walk.go).
 //
 // A write that fails is the last thing that a DB does (failure.go): what it has in memory may not be on the
-// disk. Badger tells its log alone of failures in the background (log.go), and drops some (compaction.go).
+// disk. Badger only logs failures in the background (log.go), and drops some (compaction.go).
 //
 // Nothing here knows what a session or a grant is. Which rows there are, package layout says.
 package kv

@@ -14,7 +14,7 @@ import (
 )
 
 // group is what the changes of one transaction have written so far, over the snapshot that it began with.
-// Badger's own transaction could tell as much, but sorts all of its pending writes for every scan.
+// Badger's own transaction has them too, but sorts all of its pending writes for every scan.
 type group struct {
 	base   Snapshot
 	writes map[string]write

@@ -103,7 +103,7 @@ func (m *metadata) add(g *group) (*update, error) {
 	if g.correction != nil {
 		e.correct(g.correction)
 	}
-	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store tell
+	// Every transaction leaves a row that compaction keeps, so that the tables and logs of a store show
 	// whether one is missing (folder/look.go).
 	if err := e.saveContents(g); err != nil {
 		return nil, err
@@ -153,7 +153,7 @@ func (u *update) count(
 		case err == nil:
 			c.Remove(r)
 		case g.StepOver(err) == nil:
-			g.recount = true // nobody knows what it was when it was counted in
+			g.recount = true // what it was when it was counted is unknown
 		default:
 			return err
 		}

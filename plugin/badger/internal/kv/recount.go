@@ -11,9 +11,9 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 )
 
-// The contents tell what a row added to them by what it holds. Of a damaged row that has gone nobody knows
-// any more: then a key says in the same transaction that the contents are in doubt, and all rows are counted
-// anew behind it, so that the next move finds them right.
+// What a row has added to the contents is computed from its value. Of a damaged row that has gone it is
+// unknown any more: then a key says in the same transaction that the contents are in doubt, and all rows are
+// counted anew behind it, so that the next move finds them right.
 
 // doubt wakes tendContents.
 func (c *committer) doubt() {

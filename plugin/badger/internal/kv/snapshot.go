@@ -34,8 +34,8 @@ func (s *Snapshot) Ended() error {
 // snapshot.
 func (s *Snapshot) Queued() uint64 { return s.queued }
 
-// scanPatience is how many rows a scan reads before it asks whether it is still wanted.
-const scanPatience = 256
+// askEvery is how many rows a scan reads before it asks whether it is still wanted.
+const askEvery = 256
 
 // Get implements Reader.
 func (s *Snapshot) Get(k []byte) ([]byte, error) {
@@ -67,7 +67,7 @@ func (s *Snapshot) Scan(prefix, from []byte, reverse bool, f Visit) error {
 	}
 	n := 0
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
-		if n++; n%scanPatience == 0 && s.ended != nil {
+		if n++; n%askEvery == 0 && s.ended != nil {
 			if err := s.ended(); err != nil {
 				return err
 			}
@@ -98,7 +98,7 @@ func (s *Snapshot) StepOver(err error) error {
 	if !layout.IsDamage(err) {
 		return err
 	}
-	s.damages.tell(err)
+	s.damages.log(err)
 	return nil
 }
 

@@ -28,7 +28,7 @@ func (d *DB) Queued() uint64 { return d.committer.queued.Load() }
 
 // Bounds are those of the committer. A function that sets them is called before the first change, or by one.
 type Bounds struct {
-	// Changes and Keys are what one transaction takes, Journal the entries of a journal that nobody reads.
+	// Changes and Keys are what one transaction takes, Journal the entries of a journal that is not read.
 	Changes, Keys *int
 	Journal       *uint64
 }

@@ -18,7 +18,7 @@ type Reader interface {
 	// that direction), in descending order when reverse. The key is f's to keep; value reads its value. It
 	// stops when f returns false.
 	Scan(prefix, from []byte, reverse bool, f Visit) error
-	// StepOver tells the log of a damaged row, and is nil then. Other errors it returns.
+	// StepOver logs a damaged row, and is nil then. Other errors it returns.
 	StepOver(err error) error
 }
 
@@ -159,7 +159,7 @@ func (t *Tx) Abandon(err error) error {
 	return t.SetAside(d.Key)
 }
 
-// SetAside moves a row's bytes to where nobody reads them.
+// SetAside moves a row's bytes to where they are not read.
 func (t *Tx) SetAside(k []byte) error {
 	value, err := t.Get(k)
 	if err != nil || value == nil {

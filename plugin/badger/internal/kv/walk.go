@@ -58,7 +58,7 @@ func (w *walker) advance(behind []byte) {
 func (w *walker) settle(from []byte) (found bool, err error) {
 	passed := 0
 	for w.it.ValidForPrefix(w.prefix) {
-		if w.read++; w.read%scanPatience == 0 && w.ended != nil {
+		if w.read++; w.read%askEvery == 0 && w.ended != nil {
 			if err := w.ended(); err != nil {
 				return false, err
 			}

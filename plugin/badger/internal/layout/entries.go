@@ -18,11 +18,11 @@ func SessionPosition(index, owner []byte, record *records.Session) []byte {
 }
 
 // Entry is an entry of an index: where it stands, and the type and key of what it leads to unless its place
-// tells.
+// says so.
 type Entry struct{ Key, Value []byte }
 
-// GrantIndexes are the index entries of a grant. Replay marks and pushed requests are nobody's and listed
-// nowhere; a used grant can only be found by its session and by its age.
+// GrantIndexes are the index entries of a grant. Replay marks and pushed requests have no owner and are
+// listed nowhere; a used grant can only be found by its session and by its age.
 func GrantIndexes(ref grantstore.Ref, g *records.Grant) (entries []Entry) {
 	if due := rules.GrantDue(g); due != 0 {
 		entries = append(entries, Entry{Key: Key(IndexGrantDue, TimeKey(due), records.RefBytes(ref))})

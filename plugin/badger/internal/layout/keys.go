@@ -71,7 +71,7 @@ const Version = 3
 //
 //	z  key                            -> value                   a row that was damaged, as it was
 //
-// The prefixes below start with a byte that no other table starts with, or are told apart by their second
+// The prefixes below start with a byte that no other table starts with, or differ in their second
 // byte: a table whose name is one letter and has sisters with two is written with a 0 after it.
 var (
 	TableSession             = []byte("s")

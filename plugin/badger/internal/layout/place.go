@@ -11,7 +11,7 @@ import (
 )
 
 // PlaceOf names the table of a key, and the ids in it. The keys of sessions and grants stay out: a hash of a
-// secret is nobody's business either.
+// secret is not logged either.
 func PlaceOf(k []byte) (table, id string) {
 	t := TableOf(k)
 	if t == nil {

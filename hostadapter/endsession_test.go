@@ -48,6 +48,7 @@ func newEndSessionHost(t *testing.T) *host {
 		}
 		c.Clients = logout.ClientMap{
 			"shop": {
+				BackChannelLogoutURI: "https://127.0.0.1/logout", // which the guard refuses
 				PostLogoutRedirectURIs: []string{
 					"https://shop.example/bye", "https://shop.example/bye?from=op",
 				},

@@ -53,6 +53,7 @@ func (a *Adapter) forget(w http.ResponseWriter, r *http.Request) {
 // dispatcher.
 func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Result, error) {
 	ending.OperationID = cmp.Or(ending.OperationID, randomID())
+	a.follow(ctx, ending)
 	now := a.now()
 	var result *logout.Result
 	err := persist(ctx, func(ctx context.Context) (err error) {

@@ -1,0 +1,88 @@
+package fositestore_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/hostadapter"
+	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// changing is a client whose registration changes while a session is under way.
+type changing struct{ client atomic.Pointer[logout.Client] }
+
+func (c *changing) LogoutClient(_ context.Context, clientID string) (*logout.Client, error) {
+	client := c.client.Load()
+	if client == nil || clientID != "app" {
+		return nil, ticketstore.ErrNotFound
+	}
+	return client, nil
+}
+
+// A client is treated as it is registered when the session ends, not as it was at its last authorization.
+func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
+	t.Parallel()
+	const uri = "https://app.example/logout"
+	yes := true
+	changes := map[string]struct {
+		before, after *logout.Client
+		notified      int
+		offline       int // the status of a refresh
+	}{
+		"a URI added":         {&logout.Client{}, &logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
+		"its URI removed":     {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{}, 0, http.StatusOK},
+		"muted":               {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny}, 0, http.StatusOK},
+		"no longer muted":     {&logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny}, &logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
+		"coordinates":         {&logout.Client{}, &logout.Client{Coordinate: &yes}, 0, http.StatusBadRequest},
+		"coordinates no more": {&logout.Client{Coordinate: &yes}, &logout.Client{}, 0, http.StatusOK},
+		"unchanged":           {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
+	}
+	ways := map[string]struct {
+		end          func(h *host, b *browser, clock *movedClock)
+		keepsOffline bool
+	}{
+		"sign-out":    {func(_ *host, b *browser, _ *movedClock) { b.get("/logout", nil) }, true},
+		"replacement": {func(_ *host, b *browser, _ *movedClock) { b.signIn("bob") }, true},
+		"expiry, at the next visit": {func(_ *host, b *browser, clock *movedClock) {
+			clock.advance(2 * time.Hour)
+			b.get("/whoami", nil)
+		}, true},
+		"removal of the user": {func(h *host, _ *browser, _ *movedClock) { h.end("ann") }, false},
+		"removal of the session": {func(h *host, _ *browser, _ *movedClock) {
+			if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{SessionID: h.sid("ann")}); err != nil {
+				h.t.Error(err)
+			}
+		}, false},
+	}
+	for what, change := range changes {
+		for how, way := range ways {
+			t.Run(what+", "+how, func(t *testing.T) {
+				t.Parallel()
+				clock, clients := &movedClock{}, &changing{}
+				clients.client.Store(change.before)
+				h := newHost(t, sliding(clock, false, nil), func(_ *host, c *fositestore.Config) {
+					c.Host.Clients, c.Host.Expiry.RevokeOffline = clients, false
+				})
+				b, r := h.tokens("ann", "scope", "openid offline_access")
+				clients.client.Store(change.after)
+				way.end(h, b, clock)
+				page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
+				if err != nil || len(page.Notifications) != change.notified {
+					t.Errorf("want %d notifications, got %+v, %v", change.notified, page, err)
+				}
+				want := change.offline
+				if !way.keepsOffline {
+					want = http.StatusBadRequest
+				}
+				got := h.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.str("refresh_token")}})
+				got.must(t, want, "")
+			})
+		}
+	}
+}

@@ -59,7 +59,8 @@ func (s *Sessions) foreignIn(v reflect.Value, depth int, seen map[uintptr]bool) 
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
-	if !v.IsValid() || depth > maxDepth {
+	// A configuration keeps no grants, and has caches that are written to while this looks.
+	if !v.IsValid() || depth > maxDepth || v.Type().Implements(reflect.TypeFor[fosite.Configurator]()) {
 		return nil
 	}
 	if depth > 0 && isStore(v.Type()) {
@@ -96,25 +97,29 @@ func isStore(t reflect.Type) bool {
 }
 
 // holdsOurs reports whether v is the Store of these sessions or one that they wrapped, or has it somewhere
-// inside.
+// inside. It looks only into what is a store itself: other fields may be written to while it looks.
 func (s *Sessions) holdsOurs(v reflect.Value, depth int) bool {
 	for v.Kind() == reflect.Interface {
 		v = v.Elem()
 	}
-	if !v.IsValid() || depth > maxDepth {
+	if !v.IsValid() || depth > maxDepth || !isStore(v.Type()) {
 		return false
 	}
+	switch v.Type() {
+	case reflect.TypeFor[*Wrapped]():
+		return true
+	case reflect.TypeFor[*Store]():
+		return v.Pointer() == reflect.ValueOf(s.store).Pointer()
+	}
 	if v.Kind() == reflect.Pointer {
-		if v.Type() == reflect.TypeFor[*Wrapped]() || v.Pointer() == reflect.ValueOf(s.store).Pointer() {
-			return true
-		}
 		v = v.Elem()
 	}
 	if v.Kind() != reflect.Struct {
 		return false
 	}
 	for i := range v.NumField() {
-		if s.holdsOurs(v.Field(i), depth+1) {
+		f := v.Field(i)
+		if (f.Kind() == reflect.Interface || isStore(f.Type())) && s.holdsOurs(f, depth+1) {
 			return true
 		}
 	}

@@ -69,7 +69,8 @@ func TestEditedBackup(t *testing.T) {
 		},
 		"the ticket": func(ann, mallory *records.Session) { mallory.Ticket = ann.Ticket },
 		"key and ticket": func(ann, mallory *records.Session) {
-			ann.Key, mallory.Key, ann.Ticket, mallory.Ticket = mallory.Key, ann.Key, mallory.Ticket, ann.Ticket
+			ann.Key, mallory.Key = mallory.Key, ann.Key
+			ann.Ticket, mallory.Ticket = mallory.Ticket, ann.Ticket
 		},
 		"the subject": func(_, mallory *records.Session) { mallory.SubjectId = "ann" },
 		"the acr":     func(_, mallory *records.Session) { mallory.Acr = "gold" },

@@ -164,7 +164,8 @@ func TestConsentsOfAUserAreListed(t *testing.T) {
 	if err := h.Consents().Remember(t.Context(), "bob", "mail", []string{"photos"}, 0); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := list(), []string{"mail openid", "wiki email+openid", "chat openid"}; !slices.Equal(got, want) {
+	want := []string{"mail openid", "wiki email+openid", "chat openid"}
+	if got := list(); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	h.clock.advance(time.Minute)

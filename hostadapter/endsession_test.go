@@ -513,7 +513,8 @@ func TestEndSessionPagesOfTheHost(t *testing.T) {
 	h.use(session.SessionID, "frame")
 	b.get(url.Values{"ui_locales": {"de-CH en"}, "client_id": {"frame"}})
 	b.get(url.Values{"id_token_hint": {"forged"}})
-	if got := b.post(url.Values{"confirm": {seen[0].Confirm}}); !strings.Contains(got.Header.Get("Content-Security-Policy"), "script-src 'sha256-") {
+	if got := b.post(url.Values{"confirm": {seen[0].Confirm}}); !strings.Contains(
+		got.Header.Get("Content-Security-Policy"), "script-src 'sha256-") {
 		t.Errorf("policy %q does not let the script run", got.Header.Get("Content-Security-Policy"))
 	}
 	b.get(nil)

@@ -121,7 +121,8 @@ func FuzzEndSession(f *testing.F) {
 	}
 	for _, seed := range []string{
 		"",
-		"client_id=shop&post_logout_redirect_uri=https%3A%2F%2Fshop.example%2Fbye%3Fx%3D1&state=%0d%0aSet-Cookie%3A+a", "resume=" + resume,
+		"client_id=shop&post_logout_redirect_uri=https%3A%2F%2Fshop.example%2Fbye%3Fx%3D1&" +
+			"state=%0d%0aSet-Cookie%3A+a", "resume=" + resume,
 		"id_token_hint=a/shop&post_logout_redirect_uri=https%3A%2F%2Fevil.example", "resume=AA",
 		"confirm=" + resume, "state=a&state=b", "%zz", "a;b",
 		"id_token_hint=a/shop&client_id=mail", "id_token_hint=a/shop,mail&post_logout_redirect_uri=x",

@@ -234,7 +234,8 @@ func TestNotificationsAfterRestart(t *testing.T) {
 		t.Fatalf("RetryDelivery: %v", err)
 	}
 	<-got
-	if _, err := h.Operations().RetryNotification(t.Context(), "unknown"); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().RetryNotification(t.Context(), "unknown"); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("RetryDelivery of an unknown one: %v, want ticketstore.ErrNotFound", err)
 	}
 }

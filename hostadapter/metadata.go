@@ -14,9 +14,9 @@ import (
 // Metadata is what a server's discovery document says of signing out: RP-Initiated Logout 1.0, section 2.1,
 // Back-Channel Logout 1.0, section 2.1, Front-Channel Logout 1.0, section 3.
 //
-// OpenID Connect Session Management 1.0 is not built, so there is no check_session_iframe, and answers have no
-// session_state: browsers partition or block the third-party cookies that its frame needs. Clients are notified
-// by back-channel logout instead, or ask with prompt=none.
+// OpenID Connect Session Management 1.0 is not built, so there is no check_session_iframe, and answers have
+// no session_state: browsers partition or block the third-party cookies that its frame needs. Clients are
+// notified by back-channel logout instead, or ask with prompt=none.
 type Metadata struct {
 	EndSessionEndpoint        string `json:"end_session_endpoint"`
 	BackChannelLogout         bool   `json:"backchannel_logout_supported"`

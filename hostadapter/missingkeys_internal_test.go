@@ -29,7 +29,8 @@ func TestSealedFieldsAreThoseOfTheSchema(t *testing.T) {
 		"data":   {&records.Grant{}, grantDataField},
 	} {
 		fields := c.record.ProtoReflect().Descriptor().Fields()
-		if is := fields.ByName(field); is == nil || is.Number() != c.number || is.Kind() != protoreflect.BytesKind {
+		if is := fields.ByName(field); is == nil || is.Number() != c.number ||
+			is.Kind() != protoreflect.BytesKind {
 			t.Errorf("the schema has %v, want %s to be bytes under the number %d", is, field, c.number)
 		}
 	}

@@ -212,7 +212,8 @@ func TestFormerIssuersSession(t *testing.T) {
 	if session.SessionID == old.SessionID || session.Issuer != h.config.Issuer {
 		t.Errorf("%+v, want a session of its own", session)
 	}
-	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("the former session: %v, want it ended", err)
 	}
 	if notifications := h.notifications(); len(notifications) != 1 || notifications[0].Issuer != issuer ||

@@ -317,7 +317,8 @@ func TestReplacement(t *testing.T) {
 		t.Error("bob got ann's sid")
 	}
 	b.mustBe("bob")
-	if _, err := h.Operations().SessionByID(t.Context(), ann.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), ann.SessionID); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("ann's session: %v, want ticketstore.ErrNotFound", err)
 	}
 	notifications := h.notifications()
@@ -452,7 +453,8 @@ func TestTicketThatCannotBeOpened(t *testing.T) {
 		t.Error("the session was taken over, want it replaced")
 	}
 	b.mustBe("ann")
-	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.Operations().SessionByID(t.Context(), old.SessionID); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("the session that was signed in over: %v, want it ended", err)
 	}
 	// Nobody is signed in, so nobody is asked.

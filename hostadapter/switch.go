@@ -43,7 +43,9 @@ type switchedBackend struct {
 }
 
 func newSwitched(name string, backend sessions.Backend) *switchedBackend {
-	return &switchedBackend{Backend: backend, name: name, over: make(chan struct{}), left: make(chan struct{})}
+	return &switchedBackend{
+		Backend: backend, name: name, over: make(chan struct{}), left: make(chan struct{}),
+	}
 }
 
 func newSwitch(name string, backend sessions.Backend) *backendSwitch {

@@ -53,7 +53,9 @@ func (t tieAdapter) Coordinates(client *logout.Client) bool { return t.a.coordin
 
 func (t tieAdapter) Slide(sessionID string) *grantstore.Slide { return t.a.slide(sessionID) }
 
-func (t tieAdapter) SlideNow(ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes) {
+func (t tieAdapter) SlideNow(
+	ctx context.Context, sessionID, subjectID string, times *grantstore.SessionTimes,
+) {
 	t.a.slideNow(ctx, sessionID, subjectID, times)
 }
 

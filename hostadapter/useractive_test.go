@@ -17,7 +17,9 @@ func TestUserWhoIsGone(t *testing.T) {
 	gone := ""
 	h := newHost(t, func(c *hostadapter.Config) {
 		c.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: "https://app.example.invalid/"}}
-		c.UserActive = func(_ context.Context, subject string) (bool, error) { return subject != gone, failure }
+		c.UserActive = func(_ context.Context, subject string) (bool, error) {
+			return subject != gone, failure
+		}
 	})
 	phone, laptop, bob := h.browser(), h.browser(), h.browser()
 	h.use(phone.signIn(hostadapter.Identity{Subject: "ann"}).SessionID, "app")

@@ -33,8 +33,8 @@ type tokenClaims struct {
 
 // TokenClaims returns the claims of a logout token for one delivery, as JSON. Each call makes a new jti,
 // because clients refuse one that they have seen. The sid is always there, the sub unless the client
-// registered backchannel_logout_session_required. With tellReason the Reason is in logout_reason, a claim that
-// the specification leaves to the server.
+// registered backchannel_logout_session_required. With tellReason the Reason is in logout_reason, a claim
+// that the specification leaves to the server.
 func TokenClaims(
 	notification *Notification, client *Client, tellReason bool, now time.Time,
 ) ([]byte, error) {

@@ -111,7 +111,8 @@ func TestDeliveryThroughAProxy(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		rp, p := newRelyingParty(t, status(http.StatusOK)), newProxy(t, secure)
 		client := rp.client("rp")
-		client.BackChannelLogoutURI = strings.Replace(client.BackChannelLogoutURI, "127.0.0.1", "localhost", 1)
+		client.BackChannelLogoutURI = strings.Replace(client.BackChannelLogoutURI, "127.0.0.1",
+			"localhost", 1)
 		q := newQueue(due("n", "rp"))
 		start(t, q, logout.ClientMap{"rp": client}, p.use(t), func(c *logout.DispatcherConfig) {
 			if secure {
@@ -142,7 +143,8 @@ func TestGuardHoldsWithAProxy(t *testing.T) {
 				c.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 			})
 		if n := q.waitAttempts(t, "n", 1); !strings.Contains(n.LastError, "not public") {
-			t.Errorf("%s: state %s, last error %q; want the address as the reason", host, n.State, n.LastError)
+			t.Errorf("%s: state %s, last error %q; want the address as the reason", host, n.State,
+				n.LastError)
 		}
 	}
 	if got := append(p.requests(), make([]string, len(rp.received()))...); len(got) != 0 {

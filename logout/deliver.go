@@ -34,8 +34,8 @@ const (
 // BadRequestAttempts is how often a notification is tried whose client answers 400 without an OAuth error.
 const BadRequestAttempts = 5
 
-// newHTTPClient returns a client that follows no redirects (rule 7), uses no proxy but the configured one, and
-// connects only where the guard allows.
+// newHTTPClient returns a client that follows no redirects (rule 7), uses no proxy but the configured one,
+// and connects only where the guard allows.
 func newHTTPClient(config *DispatcherConfig, guard *guard) *http.Client {
 	transport := &http.Transport{
 		DialContext:            (&connector{newDialer(config, guard), guard, config}).DialContext,

@@ -1,4 +1,5 @@
-// Connections to clients: direct ones, and those through the host's proxy. The guard decides over both (rule 7).
+// Connections to clients: direct ones, and those through the host's proxy. The guard decides over both (rule
+// 7).
 
 package logout
 

@@ -182,7 +182,8 @@ func TestOwnSessions(t *testing.T) {
 			t.Errorf("page has no %q: %s", want, page.body)
 		}
 	}
-	if policy := page.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || page.header.Get("Cache-Control") != "no-store" {
+	if policy := page.header.Get("Content-Security-Policy"); !strings.HasPrefix(policy,
+		"default-src 'none'") || page.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", page.header)
 	}
 	// One: from the page, whose form leads back to it.
@@ -229,7 +230,9 @@ func TestApplications(t *testing.T) {
 	ann, bob := s.browser(firefox, "ann"), s.browser(firefox, "bob")
 	now := s.sessions.Operations().Now()
 	var tokens []grantstore.Grant
-	for _, who := range []struct{ subject, client string }{{"ann", "shop"}, {"ann", "mail"}, {"bob", "shop"}} {
+	for _, who := range []struct{ subject, client string }{
+		{"ann", "shop"}, {"ann", "mail"}, {"bob", "shop"},
+	} {
 		err := s.sessions.Consents().Remember(t.Context(), who.subject, who.client,
 			[]string{"photos", "email"}, 0)
 		if err != nil {

@@ -20,14 +20,18 @@ func TestJob(t *testing.T) {
 		ID: "j1", State: logout.JobRunning, Phase: "sessions", Started: moment, Total: 10, Done: 4,
 		Result: logout.Result{SessionsRemoved: 4},
 	}}
-	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"running","phase":"sessions",
-		"started":"2026-03-01T12:00:00Z","total":10,"done":4,"result":{"sessions_removed":4,"grants_revoked":0,"consents_revoked":0,
+	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal",
+		"state":"running","phase":"sessions",
+		"started":"2026-03-01T12:00:00Z","total":10,"done":4,"result":{"sessions_removed":4,
+		"grants_revoked":0,"consents_revoked":0,
 		"notifications_queued":0,"clients_left_alone":[]}}`)
 	m.job = logout.Job{
 		ID: "j1", State: logout.JobFailed, Started: moment, Finished: moment, Total: -1, Error: "disk full",
 	}
-	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal","state":"failed",
-		"started":"2026-03-01T12:00:00Z","finished":"2026-03-01T12:00:00Z","done":0,"result":{"sessions_removed":0,"grants_revoked":0,
+	mustBe(t, serve(m, request(http.MethodGet, "/jobs/j1", "")), `{"id":"j1","kind":"removal",
+		"state":"failed",
+		"started":"2026-03-01T12:00:00Z","finished":"2026-03-01T12:00:00Z","done":0,
+		"result":{"sessions_removed":0,"grants_revoked":0,
 		"consents_revoked":0,"notifications_queued":0,"clients_left_alone":[]},"error":"disk full"}`)
 }
 
@@ -50,7 +54,8 @@ func TestSwapAsJob(t *testing.T) {
 		) {
 			s.Finished, s.Progress.Phase, s.Err = moment, transfer.Failed, errors.New("disk full")
 		},
-		`"phase":"aborted","state":"failed","finished":"2026-03-01T12:00:00Z","error":"it was aborted before its switch"`: func(s *hostadapter.SwapState) {
+		`"phase":"aborted","state":"failed","finished":"2026-03-01T12:00:00Z","error":"it was aborted ` +
+			`before its switch"`: func(s *hostadapter.SwapState) {
 			s.Finished, s.Progress.Phase, s.Err = moment, transfer.Aborted, context.Canceled
 		},
 	} {
@@ -68,8 +73,10 @@ func TestBackend(t *testing.T) {
 		},
 		Sessions: 7, PendingNotifications: 1000,
 	}}
-	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger","version":"v1","format":1,
-		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,"pending_deliveries_complete":false}`)
+	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")), `{"status":"ready","name":"badger",
+		"version":"v1","format":1,
+		"services":["tickets"],"shared":true,"sessions":7,"pending_deliveries":1000,
+		"pending_deliveries_complete":false}`)
 	m = &manager{
 		status: hostadapter.BackendStatus{
 			Err: ticketstore.ErrUnavailable, Sessions: -1, PendingNotifications: -1,
@@ -82,7 +89,8 @@ func TestBackend(t *testing.T) {
 		PendingNotifications: -1,
 	}}
 	mustBe(t, serve(m, request(http.MethodGet, "/backend", "")),
-		`{"status":"degraded","error":"its disk is nearly full","name":"badger","services":[],"shared":false,"sessions":7}`)
+		`{"status":"degraded","error":"its disk is nearly full","name":"badger","services":[],`+
+			`"shared":false,"sessions":7}`)
 }
 
 // On a full disk an operator hears what to do, and not that the store cannot be reached.

@@ -32,7 +32,8 @@ func TestBackup(t *testing.T) {
 		response.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("status %d, headers %v", response.StatusCode, response.Header)
 	}
-	if name := response.Header.Get("Content-Disposition"); !regexp.MustCompile(`^attachment; filename="sessions-\d{8}T\d{6}Z\.backup"$`).MatchString(name) {
+	if name := response.Header.Get("Content-Disposition"); !regexp.MustCompile(
+		`^attachment; filename="sessions-\d{8}T\d{6}Z\.backup"$`).MatchString(name) {
 		t.Errorf("Content-Disposition %q", name)
 	}
 	r, err := backup.NewReader(bytes.NewReader(file))

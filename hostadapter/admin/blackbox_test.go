@@ -340,7 +340,8 @@ func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 
 func (s *site) finished(address string) jobAnswer {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
+		5 * time.Millisecond) {
 		var job jobAnswer
 		s.get(http.MethodGet, address, "", http.StatusOK, &job)
 		if job.State == "done" {
@@ -446,7 +447,8 @@ func TestBulkRetryOverHTTP(t *testing.T) {
 	for range 5 {
 		s.get(http.MethodDelete, "/sessions/"+url.PathEscape(s.signIn("ann", "shop")), "", http.StatusOK, nil)
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
+		5 * time.Millisecond) {
 		if rows, _ := s.follow("/logout/deliveries?client_id=shop&state=refused", "next"); len(rows) == 5 {
 			break
 		}

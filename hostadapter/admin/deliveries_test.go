@@ -13,9 +13,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-const notificationJSON = `{"id":"n1","state":"pending","client_id":"shop","subject_id":"ann","session_id":"s1","issuer":"https://op.example",
+const notificationJSON = `{"id":"n1","state":"pending","client_id":"shop","subject_id":"ann",
+		"session_id":"s1","issuer":"https://op.example",
 	"reason":"terminated","attempts":2,"queued":"2026-03-01T12:00:00Z","next_attempt":"2026-03-01T12:01:00Z",
-	"give_up_at":"2026-03-02T12:00:00Z","last_attempt":"2026-03-01T12:00:00Z","last_error":"the client answered 500"}`
+	"give_up_at":"2026-03-02T12:00:00Z","last_attempt":"2026-03-01T12:00:00Z",
+		"last_error":"the client answered 500"}`
 
 func TestDeliveries(t *testing.T) {
 	t.Parallel()
@@ -24,7 +26,8 @@ func TestDeliveries(t *testing.T) {
 		serve(m,
 			request(http.MethodGet,
 				"/logout/deliveries?state=pending&client_id=shop&session_id=s1&order=desc", "")),
-		`{"results":[`+notificationJSON+`],"results_token":"t","has_prev_results":false,"has_next_results":false}`)
+		`{"results":[`+notificationJSON+
+			`],"results_token":"t","has_prev_results":false,"has_next_results":false}`)
 	want := &logout.NotificationQuery{
 		Filter: logout.NotificationFilter{State: logout.Pending, ClientID: "shop", SessionID: "s1"},
 		Order:  ticketstore.Descending,
@@ -42,9 +45,12 @@ func TestGrants(t *testing.T) {
 	m := &manager{}
 	response := serve(m,
 		request(http.MethodGet,
-			"/grants?subject_id=ann&session_id=s1&client_id=shop&type=refresh_token&order=asc&count_requested=1", ""))
-	mustBe(t, response, `{"results":[{"type":"refresh_token","subject_id":"ann","session_id":"s1","client_id":"shop","request_id":"r1",
-		"created":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","offline":true}],"results_token":"t","has_prev_results":false,
+			"/grants?subject_id=ann&session_id=s1&client_id=shop&type=refresh_token&order=asc&"+
+				"count_requested=1", ""))
+	mustBe(t, response, `{"results":[{"type":"refresh_token","subject_id":"ann","session_id":"s1",
+		"client_id":"shop","request_id":"r1",
+		"created":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","offline":true}],
+		"results_token":"t","has_prev_results":false,
 		"has_next_results":true}`)
 	want := &grantstore.Query{
 		Filter: grantstore.Filter{
@@ -60,7 +66,8 @@ func TestGrants(t *testing.T) {
 		t.Errorf("links (-want +got):\n%s", diff)
 	}
 	mustBe(t, serve(m, request(http.MethodPost, "/grants/remove",
-		`{"subject_id":"ann","session_id":"s1","client_id":"shop","type":"user_consent","reason":"asked for"}`)),
+		`{"subject_id":"ann","session_id":"s1","client_id":"shop","type":"user_consent",`+
+			`"reason":"asked for"}`)),
 		`{"grants_revoked":2,"consents_revoked":1}`)
 	removal := &hostadapter.GrantRemoval{
 		Filter: grantstore.Filter{

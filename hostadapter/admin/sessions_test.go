@@ -27,8 +27,10 @@ func TestQuerySessions(t *testing.T) {
 	}}
 	response := serve(m,
 		request(http.MethodGet,
-			"/sessions?subject_id=ann&session_id=s1&client_id=shop&display_name=A&order=asc&count_requested=2"+
-				"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T00:00:00%2B01:00&expires_after=2026-01-03T00:00:00Z"+
+			"/sessions?subject_id=ann&session_id=s1&client_id=shop&display_name=A&order=asc"+
+				"&count_requested=2"+
+				"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T00:00:00%2B01:00&"+
+				"expires_after=2026-01-03T00:00:00Z"+
 				"&expires_before=2026-01-04T00:00:00Z&results_token=", ""))
 	day := func(d, h int) time.Time { return time.Date(2026, 1, d, h, 0, 0, 0, time.UTC) }
 	want := &ticketstore.SessionQuery{
@@ -42,10 +44,13 @@ func TestQuerySessions(t *testing.T) {
 	if diff := cmp.Diff(want, m.query); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
 	}
-	mustBe(t, response, `{"results":[{"subject_id":"ann","session_id":"s1","display_name":"Ann","created":"2026-03-01T12:00:00Z",
-		"renewed":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","issuer":"https://op.example","auth_time":"2026-03-01T12:00:00Z",
+	mustBe(t, response, `{"results":[{"subject_id":"ann","session_id":"s1","display_name":"Ann",
+		"created":"2026-03-01T12:00:00Z",
+		"renewed":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","issuer":"https://op.example",
+		"auth_time":"2026-03-01T12:00:00Z",
 		"acr":"1","amr":["pwd"],"remote_addr":"192.0.2.1","user_agent":"curl","client_ids":["shop"]}],
-		"results_token":"tok","has_prev_results":true,"has_next_results":true,"total_count":3,"total_pages":2}`)
+		"results_token":"tok","has_prev_results":true,"has_next_results":true,"total_count":3,
+		"total_pages":2}`)
 	links := []string{
 		`<?count_requested=2&results_token=tok>; rel="next"`,
 		`<?count_requested=2&request_prior_results=true&results_token=tok>; rel="prev"`,
@@ -54,7 +59,8 @@ func TestQuerySessions(t *testing.T) {
 		t.Errorf("links (-want +got):\n%s", diff)
 	}
 	mustBe(t, serve(&manager{}, request(http.MethodGet, "/sessions", "")),
-		`{"results":[],"has_prev_results":false,"has_next_results":false,"total_count":0,"total_pages":0,"current_page":0}`)
+		`{"results":[],"has_prev_results":false,"has_next_results":false,"total_count":0,"total_pages":0,`+
+			`"current_page":0}`)
 }
 
 func TestGetSession(t *testing.T) {
@@ -63,10 +69,14 @@ func TestGetSession(t *testing.T) {
 		SessionDetail: detail, Grants: map[grantstore.Type]int{grantstore.RefreshToken: 2},
 		GrantsCounted: true,
 	}}
-	mustBe(t, serve(m, request(http.MethodGet, "/sessions/s1", "")), `{"subject_id":"ann","session_id":"s1","display_name":"Ann",
-		"created":"2026-03-01T12:00:00Z","renewed":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z","issuer":"https://op.example",
-		"auth_time":"2026-03-01T12:00:00Z","acr":"1","amr":["pwd"],"remote_addr":"192.0.2.1","user_agent":"curl","client_ids":["shop"],
-		"clients":[{"client_id":"shop","first_used":"2026-03-01T12:00:00Z","last_used":"2026-03-01T12:00:00Z","notify":true,"coordinated":false}],
+	mustBe(t, serve(m, request(http.MethodGet, "/sessions/s1", "")), `{"subject_id":"ann","session_id":"s1",
+		"display_name":"Ann",
+		"created":"2026-03-01T12:00:00Z","renewed":"2026-03-01T12:00:00Z","expires":"2026-03-01T13:00:00Z",
+		"issuer":"https://op.example",
+		"auth_time":"2026-03-01T12:00:00Z","acr":"1","amr":["pwd"],"remote_addr":"192.0.2.1",
+		"user_agent":"curl","client_ids":["shop"],
+		"clients":[{"client_id":"shop","first_used":"2026-03-01T12:00:00Z","last_used":"2026-03-01T12:00:00Z",
+		"notify":true,"coordinated":false}],
 		"grants":{"refresh_token":2},"grants_complete":true}`)
 }
 
@@ -138,7 +148,8 @@ func TestRemove(t *testing.T) {
 		r := request(http.MethodPost, "/sessions/remove", test.body)
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
 		mustBe(t, serve(m, r),
-			`{"sessions_removed":1,"grants_revoked":2,"consents_revoked":3,"notifications_queued":4,"clients_left_alone":[]}`)
+			`{"sessions_removed":1,"grants_revoked":2,"consents_revoked":3,"notifications_queued":4,`+
+				`"clients_left_alone":[]}`)
 		if diff := cmp.Diff(&test.want, m.removal); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.body, diff)
 		}
@@ -149,7 +160,8 @@ func TestRemoveNothing(t *testing.T) {
 	t.Parallel()
 	m := &manager{result: logout.Result{ClientsLeftAlone: []string{"mail"}}}
 	mustBe(t, serve(m, request(http.MethodPost, "/sessions/remove", `{"subject_id":"nobody"}`)),
-		`{"sessions_removed":0,"grants_revoked":0,"consents_revoked":0,"notifications_queued":0,"clients_left_alone":["mail"]}`)
+		`{"sessions_removed":0,"grants_revoked":0,"consents_revoked":0,"notifications_queued":0,`+
+			`"clients_left_alone":["mail"]}`)
 	mustFail(t, serve(m, request(http.MethodDelete, "/sessions/nobody", "")), http.StatusNotFound, "")
 }
 
@@ -157,7 +169,8 @@ func TestDelete(t *testing.T) {
 	t.Parallel()
 	m := &manager{result: logout.Result{SessionsRemoved: 1, NotificationsQueued: 2}}
 	mustBe(t, serve(m, request(http.MethodDelete, "/sessions/s1", "")),
-		`{"sessions_removed":1,"grants_revoked":0,"consents_revoked":0,"notifications_queued":2,"clients_left_alone":[]}`)
+		`{"sessions_removed":1,"grants_revoked":0,"consents_revoked":0,"notifications_queued":2,`+
+			`"clients_left_alone":[]}`)
 	if diff := cmp.Diff(&hostadapter.SessionRemoval{SessionID: "s1"}, m.removal); diff != "" {
 		t.Errorf("removal (-want +got):\n%s", diff)
 	}

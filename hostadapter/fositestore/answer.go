@@ -89,7 +89,8 @@ func grantAt(request fosite.AccessRequester) endpoint {
 
 // passedOn are the errors in which fosite's handlers pass on what a store said.
 var passedOn = map[endpoint][]*fosite.RFC6749Error{
-	tokenEndpoint: {fosite.ErrServerError, fosite.ErrInvalidGrant, fosite.ErrInvalidRequest, fosite.ErrNotFound, fosite.ErrInactiveToken,
+	tokenEndpoint: {fosite.ErrServerError, fosite.ErrInvalidGrant, fosite.ErrInvalidRequest,
+		fosite.ErrNotFound, fosite.ErrInactiveToken,
 		fosite.ErrJTIKnown},
 	customGrant: {fosite.ErrServerError, fosite.ErrInactiveToken, fosite.ErrJTIKnown},
 }

@@ -46,14 +46,15 @@ func addAssertingClients(memory *storage.MemoryStore) {
 		TokenEndpointAuthMethod:           "private_key_jwt",
 		TokenEndpointAuthSigningAlgorithm: "ES256",
 	}
-	memory.IssuerPublicKeys[partner] = storage.IssuerPublicKeys{Issuer: partner, KeysBySub: map[string]storage.SubjectPublicKeys{
-		"ann": {
-			Subject: "ann",
-			Keys: map[string]storage.PublicKeyScopes{
-				"k": {Key: key, Scopes: []string{"photos", "offline_access"}},
+	memory.IssuerPublicKeys[partner] = storage.IssuerPublicKeys{
+		Issuer: partner, KeysBySub: map[string]storage.SubjectPublicKeys{
+			"ann": {
+				Subject: "ann",
+				Keys: map[string]storage.PublicKeyScopes{
+					"k": {Key: key, Scopes: []string{"photos", "offline_access"}},
+				},
 			},
-		},
-	}}
+		}}
 }
 
 // assertion returns a JWT of an issuer for a subject, signed by clientKey, good once.

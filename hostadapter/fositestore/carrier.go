@@ -126,7 +126,8 @@ func (c *carrier) failed() error {
 
 // isAnswer reports whether the error is what a working store says of a grant.
 func isAnswer(err error) bool {
-	for _, answer := range []error{ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
+	for _, answer := range []error{
+		ticketstore.ErrNotFound, grantstore.ErrConsumed, grantstore.ErrSessionEnded, ticketstore.ErrExists,
 		ticketstore.ErrInvalid, ticketstore.ErrTooManyClients, ticketstore.ErrConflict, errRefused} {
 		if errors.Is(err, answer) {
 			return true

@@ -14,8 +14,8 @@ const (
 	bearer = `Bearer realm="OAuth 2.0"`
 )
 
-// challenged is the writer for an error of fosite's: a 401 is about the client (RFC 6749, section 5.2), or else
-// about a token (RFC 6750, section 3).
+// challenged is the writer for an error of fosite's: a 401 is about the client (RFC 6749, section 5.2), or
+// else about a token (RFC 6750, section 3).
 func challenged(rw http.ResponseWriter, err error) http.ResponseWriter {
 	if errors.Is(err, fosite.ErrInvalidClient) {
 		return &challenging{rw, []string{basic}}

@@ -20,7 +20,8 @@ func TestUnauthorizedHasAChallenge(t *testing.T) {
 		"token, an unknown client": {"/token",
 			url.Values{"grant_type": {"client_credentials"}, "as": {"unknown"}}, []string{basic}},
 		"token, no client": {"/token",
-			url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"}, "as": {nobody}}, []string{basic}},
+			url.Values{"grant_type": {"client_credentials"}, "client_id": {"app"},
+				"as": {nobody}}, []string{basic}},
 		"revocation": {"/revoke", url.Values{"token": {"x"}, "as": {"unknown"}}, []string{basic}},
 		"a pushed request": {"/par",
 			authorization("as", "unknown", "client_id", "unknown"), []string{basic}},
@@ -49,7 +50,8 @@ func TestUnauthorizedHasAChallenge(t *testing.T) {
 	revoked := h.post("/revoke", url.Values{"token": {tokens.str("access_token")}})
 	for _, r := range []*reply{inactive, revoked} {
 		if r.status != http.StatusOK || r.header.Get("WWW-Authenticate") != "" {
-			t.Errorf("%d with WWW-Authenticate %q, want 200 without", r.status, r.header.Get("WWW-Authenticate"))
+			t.Errorf("%d with WWW-Authenticate %q, want 200 without", r.status,
+				r.header.Get("WWW-Authenticate"))
 		}
 	}
 }

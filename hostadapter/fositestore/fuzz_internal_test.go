@@ -108,7 +108,8 @@ func FuzzIDTokenHint(f *testing.F) {
 		`{"iss":"https://op.example","sub":"ann","aud":[]}`,
 		`{"iss":"https://op.example","sub":"","aud":"app"}`, `{"iss":"https://other.example"}`,
 		`{"iss":"https://op.example","sub":7,"aud":{}}`, `{"aud":null}`,
-		`{"iss":"https://op.example","sub":"a","aud":"app","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}`,
+		`{"iss":"https://op.example","sub":"a","aud":"app","events":{"http://schemas.openid.net/event/` +
+			`backchannel-logout":{}}}`,
 		`{"iss":"https://op.example","sub":"a","aud":"app","scp":[]}`,
 		`{"iss":"https://op.example","sub":"a","aud":"app","client_id":null}`,
 		`{"iss":"https://op.example","sub":"a","aud":"other","azp":"c"}`, `null`, `[]`, ``,

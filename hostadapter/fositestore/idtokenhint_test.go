@@ -77,7 +77,8 @@ func TestRPInitiatedLogout_2_HintsThatAreNotIDTokensOfThisServer(t *testing.T) {
 		// Back-Channel Logout 1.0, section 2.4: a logout token is signed with the same key.
 		"a logout token": sign(t, signingKey(), "ES256", "logout+jwt", good),
 		"a logout token without its type": sign(t, signingKey(), "ES256", "",
-			`{"iss":"`+issuer+`","sub":"ann","aud":"app","events":{"http://schemas.openid.net/event/backchannel-logout":{}}}`),
+			`{"iss":"`+issuer+`","sub":"ann","aud":"app","events":{"http://schemas.openid.net/event/`+
+				`backchannel-logout":{}}}`),
 		"an access token":                  sign(t, signingKey(), "ES256", "at+jwt", good),
 		"an access token by the long type": sign(t, signingKey(), "ES256", "application/at+jwt", good),
 		"an access token by its scp": sign(t, signingKey(), "ES256", "JWT",

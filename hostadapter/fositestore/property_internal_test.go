@@ -53,7 +53,8 @@ func observeAuthorize(seen map[string]any, request fosite.AuthorizeRequester) {
 	seen["response types"], seen["state"] = list(request.GetResponseTypes()), request.GetState()
 	seen["response mode"], seen["default mode"] = request.GetResponseMode(), request.GetDefaultResponseMode()
 	seen["redirect"], seen["redirect is nil"] = "", request.GetRedirectURI() == nil
-	seen["redirect is valid"], seen["all handled"] = request.IsRedirectURIValid(), request.DidHandleAllResponseTypes()
+	seen["redirect is valid"] = request.IsRedirectURIValid()
+	seen["all handled"] = request.DidHandleAllResponseTypes()
 	if uri := request.GetRedirectURI(); uri != nil {
 		seen["redirect"] = []string{
 			uri.String(), uri.Scheme, uri.Opaque, uri.Host, uri.Path, uri.RawQuery, uri.Fragment,

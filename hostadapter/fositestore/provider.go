@@ -104,8 +104,8 @@ func (p *Provider) NewAccessResponse(
 	return response, nil
 }
 
-// WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does, with a
-// WWW-Authenticate that fosite leaves out: Basic for a client that did not authenticate, else Bearer.
+// WriteAccessError answers 503 with Retry-After for a store that cannot be asked, else what fosite does, with
+// a WWW-Authenticate that fosite leaves out: Basic for a client that did not authenticate, else Bearer.
 func (p *Provider) WriteAccessError(
 	ctx context.Context, rw http.ResponseWriter, request fosite.AccessRequester, err error,
 ) {

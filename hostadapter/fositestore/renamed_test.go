@@ -83,7 +83,8 @@ func TestFormerIssuer(t *testing.T) {
 
 			over := (&browser{h: h, client: bob.client}).signIn("bob")
 			over.mustBe("bob")
-			if _, err := h.sessions.Operations().SessionByID(t.Context(), bobs); !errors.Is(err, ticketstore.ErrNotFound) {
+			if _, err := h.sessions.Operations().SessionByID(t.Context(), bobs); !errors.Is(err,
+				ticketstore.ErrNotFound) {
 				t.Errorf("after a sign-in over its cookie: %v, want the session ended", err)
 			}
 			fresh := h.exchange(over.code(scope...))
@@ -132,7 +133,8 @@ func TestFormerIssuersHint(t *testing.T) {
 		!strings.Contains(r.body, "You are signed out.") {
 		t.Errorf("signing out: %d %s", r.status, r.body)
 	}
-	if _, err := h.sessions.Operations().SessionByID(t.Context(), sid); !errors.Is(err, ticketstore.ErrNotFound) {
+	if _, err := h.sessions.Operations().SessionByID(t.Context(), sid); !errors.Is(err,
+		ticketstore.ErrNotFound) {
 		t.Errorf("the session: %v, want it ended", err)
 	}
 }

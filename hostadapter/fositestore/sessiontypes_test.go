@@ -294,7 +294,8 @@ func TestExpiriesSurviveEveryConversion(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if at := request.GetSession().GetExpiresAt(fosite.RefreshToken); at.Sub(want).Abs() > time.Minute {
+				if at := request.GetSession().GetExpiresAt(fosite.RefreshToken); at.Sub(
+					want).Abs() > time.Minute {
 					t.Errorf("refresh token read with %s: want it to expire at %s, got %s", read, want, at)
 				}
 			}

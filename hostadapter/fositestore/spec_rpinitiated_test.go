@@ -24,15 +24,19 @@ import (
 //	     to neither this session nor this user
 //	2    a yes signs the user out                                       2_AsksTheUser
 //	2    the other clients are told by what they registered             2_TellsTheClients
-//	2    the server must have issued the hint                           2_HintIsOurs, 2_HintsThatAreNotIDTokensOfThisServer
+//	2    the server must have issued the hint                           2_HintIsOurs,
+//	                                                                    2_HintsThatAreNotIDTokensOfThisServer
 //	2    a hint past its exp serves a current or a recent session       2_ExpiredHint
-//	2    a hint of a session neither current nor recent is suspect      2_AsksTheUser (a session that is unknown)
+//	2    a hint of a session neither current nor recent is suspect      2_AsksTheUser
+//	                                                                    (a session that is unknown)
 //	2.1  end_session_endpoint is in the metadata                        2_1_Metadata
 //	3    no redirect to what is not registered, character by character  3_RegisteredRedirectsOnly
 //	3    no redirect where no client is known to have asked             3_NoRedirectWithoutClient
-//	3    the redirect comes after the clients were notified                 3_RedirectAfterTheNotifications
-//	4    what does not validate is not used                             4_WhatIsWrongIsNotUsed, 3_RegisteredRedirectsOnly
-//	4    it leaves no user signed in without a way on                   4_WhatIsWrongIsNotUsed, 4_ClientThatIsGone
+//	3    the redirect comes after the clients were notified             3_RedirectAfterTheNotifications
+//	4    what does not validate is not used                             4_WhatIsWrongIsNotUsed,
+//	                                                                    3_RegisteredRedirectsOnly
+//	4    it leaves no user signed in without a way on                   4_WhatIsWrongIsNotUsed,
+//	                                                                    4_ClientThatIsGone
 //	4    a sign-out of nobody is no error                               4_NobodySignedIn
 //
 // That end_session_endpoint uses https (2.1) is up to the issuer that the host has. The rest is for clients.

@@ -27,7 +27,8 @@ func ownStore(wrap func(h *host) any) option {
 
 func wrapped(h *host) any { return h.sessions.Wrap(h.memory) }
 
-// What ends with a session is worthless at once, in whatever way it ends, although the rows stay in the host's own store.
+// What ends with a session is worthless at once, in whatever way it ends, although the rows stay in the
+// host's own store.
 func TestWrappedStore(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(h *host, b *browser, clock *movedClock){
@@ -38,9 +39,12 @@ func TestWrappedStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := &movedClock{}
-			h := newHost(t, sliding(clock, false, nil), ownStore(wrapped), func(_ *host, c *fositestore.Config) {
-				c.Host.Clients = logout.ClientMap{"app": {BackChannelLogoutURI: "https://app.example/logout"}}
-			})
+			h := newHost(t, sliding(clock, false, nil), ownStore(wrapped),
+				func(_ *host, c *fositestore.Config) {
+					c.Host.Clients = logout.ClientMap{
+						"app": {BackChannelLogoutURI: "https://app.example/logout"},
+					}
+				})
 			b, first := h.tokens("ann", "scope", "openid offline_access")
 			if c := claims(t, first.str("id_token")); c["sid"] != h.sid("ann") {
 				t.Errorf("want the ID token to name the session, got %v", c)
@@ -48,7 +52,8 @@ func TestWrappedStore(t *testing.T) {
 			second := h.refresh(first.str("refresh_token"))
 			second.must(t, http.StatusOK, "")
 			h.mustActive(second.str("access_token"), true)
-			implicit := b.get("/authorize", authorization("response_type", "token", "scope", "photos")).redirect.Get("access_token")
+			implicit := b.get("/authorize",
+				authorization("response_type", "token", "scope", "photos")).redirect.Get("access_token")
 			h.mustActive(implicit, true)
 			code := b.code()
 			machine := h.post("/token", url.Values{"grant_type": {"client_credentials"}, "scope": {"photos"}})
@@ -102,18 +107,21 @@ func TestCompositionWithAnotherStore(t *testing.T) {
 		"the host's own": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
 			return compose.ComposeAllEnabled(config, h.memory, signingKey())
 		}, true},
-		"a configuration that was composed before": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
-			compose.ComposeAllEnabled(config, h.memory, signingKey())
-			return compose.ComposeAllEnabled(config, h.sessions.Store(), signingKey())
-		}, true},
+		"a configuration that was composed before": {
+			func(h *host, config *fosite.Config) fosite.OAuth2Provider {
+				compose.ComposeAllEnabled(config, h.memory, signingKey())
+				return compose.ComposeAllEnabled(config, h.sessions.Store(), signingKey())
+			}, true},
 		"another configuration": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
 			own := *config
 			return compose.ComposeAllEnabled(&own, h.memory, signingKey())
 		}, true},
 		"one handler of them": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
 			strategy := &compose.CommonStrategy{CoreStrategy: compose.NewOAuth2HMACStrategy(config)}
-			config.TokenIntrospectionHandlers.Append(compose.OAuth2TokenIntrospectionFactory(config, h.memory, strategy).(fosite.TokenIntrospector))
-			return compose.Compose(config, h.sessions.Store(), strategy, compose.OAuth2AuthorizeExplicitFactory)
+			config.TokenIntrospectionHandlers.Append(compose.OAuth2TokenIntrospectionFactory(config, h.memory,
+				strategy).(fosite.TokenIntrospector))
+			return compose.Compose(config, h.sessions.Store(), strategy,
+				compose.OAuth2AuthorizeExplicitFactory)
 		}, true},
 		"another server's Store": {func(h *host, config *fosite.Config) fosite.OAuth2Provider {
 			return compose.ComposeAllEnabled(config, newHost(h.t).sessions.Store(), signingKey())

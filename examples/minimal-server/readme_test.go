@@ -26,8 +26,8 @@ func TestReadmeShowsWhatCompiles(t *testing.T) {
 			}
 		}
 	}
-	if len(want) != 3 {
-		t.Fatalf("%d parts between // drop-in, want 3", len(want))
+	if len(want) != 4 {
+		t.Fatalf("%d parts between // drop-in, want 4", len(want))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("README's code differs from what compiles (-compiles +README):\n%s", diff)

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"log"
 	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/gorilla/mux"
@@ -98,4 +99,33 @@ func Example() {
 		oauth2.WriteAuthorizeResponse(ctx, w, ar, response)
 	})
 	check(http.ListenAndServe("localhost:9000", router))
+}
+
+// A server whose login page has an address of its own sends the browser there, and has it come back.
+func Example_loginPage() {
+	var (
+		sm     *fositestore.Sessions
+		oauth2 fosite.OAuth2Provider
+	)
+	http.HandleFunc("/oauth2/auth", func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		ar, err := oauth2.NewAuthorizeRequest(ctx, r)
+		if err != nil {
+			oauth2.WriteAuthorizeError(ctx, w, ar, err)
+			return
+		}
+		// drop-in
+		session, err := sm.Session(r)
+		if err == nil && (session == nil || sm.NeedsSignIn(session, ar)) {
+			var back string
+			if back, err = sm.ReturnURL(w, r, ar); err == nil {
+				http.Redirect(w, r, "/login?back="+url.QueryEscape(back), http.StatusSeeOther)
+				return
+			}
+		}
+		// drop-in
+		if err != nil {
+			oauth2.WriteAuthorizeError(ctx, w, ar, err)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package hostadapter
 
-// Clients are notified as they are registered when a session ends, not as they were at their last authorization.
+// Clients are notified as they are registered when a session ends, not as they were at their last
+// authorization.
 
 import (
 	"context"
@@ -15,10 +16,10 @@ import (
 // followTimeout bounds the look at the clients of what is about to end.
 const followTimeout = 5 * time.Second
 
-// follow writes what the clients of the sessions that an ending selects have registered by now into the store,
-// where it is not what the store has. The end follows in any case: a failure is logged, and the client is treated as
-// at its last authorization. So are the clients of sessions that a sweep, or a removal of all, is about to end: the
-// host does not know beforehand which those are.
+// follow writes what the clients of the sessions that an ending selects have registered by now into the
+// store, where it is not what the store has. The end follows in any case: a failure is logged, and the client
+// is treated as at its last authorization. So are the clients of sessions that a sweep, or a removal of all,
+// is about to end: the host does not know beforehand which those are.
 func (a *Adapter) follow(ctx context.Context, ending *logout.Ending) {
 	if ending.All || ending.DryRun {
 		return
@@ -35,13 +36,15 @@ func (a *Adapter) follow(ctx context.Context, ending *logout.Ending) {
 		return nil
 	})
 	if err != nil {
-		a.config.Logger.WarnContext(ctx, "clients of a session that ends are treated as at their last authorization",
+		a.config.Logger.WarnContext(ctx,
+			"clients of a session that ends are treated as at their last authorization",
 			"session_id", ending.SessionID, "subject_id", ending.SubjectID, "error", err)
 	}
 }
 
 // eachSession calls do with each session that an ending by session or subject selects.
-func (a *Adapter) eachSession(ctx context.Context, ending *logout.Ending, do func(*ticketstore.SessionDetail) error) error {
+func (a *Adapter) eachSession(ctx context.Context, ending *logout.Ending,
+	do func(*ticketstore.SessionDetail) error) error {
 	tickets := a.config.Backend.Tickets()
 	if ending.SessionID != "" {
 		detail, err := tickets.Find(ctx, ending.SessionID)

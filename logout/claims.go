@@ -1,6 +1,6 @@
-// The claims of logout tokens (Back-Channel Logout 1.0, section 2.4).
-
 package logout
+
+// The claims of logout tokens (Back-Channel Logout 1.0, section 2.4).
 
 import (
 	"crypto/rand"

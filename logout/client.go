@@ -1,6 +1,6 @@
-// What clients register about logout, and the sources that know it.
-
 package logout
+
+// What clients register about logout, and the sources that know it.
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// Tests of what a client may register.
-
 package logout_test
+
+// Tests of what a client may register.
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
-// One delivery: look up the client, sign a logout token, post it, judge the response, settle (rule 7).
-
 package logout
+
+// One delivery: look up the client, sign a logout token, post it, judge the response, settle (rule 7).
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// The Dispatcher: it claims due notifications and starts their deliveries (rule 7).
-
 package logout
+
+// The Dispatcher: it claims due notifications and starts their deliveries (rule 7).
 
 import (
 	"context"

@@ -1,6 +1,6 @@
-// Tests of the Dispatcher against HTTP servers and a queue in memory.
-
 package logout_test
+
+// Tests of the Dispatcher against HTTP servers and a queue in memory.
 
 import (
 	"context"

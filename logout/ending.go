@@ -1,6 +1,6 @@
-// Endings and sweeps: what ends, and what becomes of tokens, consents and clients (rules 1, 6 and 8).
-
 package logout
+
+// Endings and sweeps: what ends, and what becomes of tokens, consents and clients (rules 1, 6 and 8).
 
 import (
 	"time"

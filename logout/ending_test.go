@@ -1,6 +1,6 @@
-// Tests of the validation of endings.
-
 package logout_test
+
+// Tests of the validation of endings.
 
 import (
 	"fmt"

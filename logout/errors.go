@@ -1,5 +1,7 @@
 package logout
 
+// Errors of endings and notifications.
+
 import "errors"
 
 // Sentinel errors of endings and notifications. Those that all stores share are in ticketstore.

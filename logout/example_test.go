@@ -1,6 +1,6 @@
-// Examples of the package.
-
 package logout_test
+
+// Examples of the package.
 
 import (
 	"fmt"

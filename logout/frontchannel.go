@@ -1,6 +1,6 @@
-// URLs of front-channel logout (Front-Channel Logout 1.0).
-
 package logout
+
+// URLs of front-channel logout (Front-Channel Logout 1.0).
 
 import (
 	"net/url"

@@ -1,5 +1,7 @@
 package logout
 
+// Which addresses deliveries may connect to: no private network by way of a client's logout URI (rule 7).
+
 import (
 	"errors"
 	"fmt"

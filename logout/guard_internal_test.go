@@ -1,6 +1,6 @@
-// Tests of the addresses that logout tokens may be sent to.
-
 package logout
+
+// Tests of the addresses that logout tokens may be sent to.
 
 import (
 	"errors"

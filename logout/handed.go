@@ -1,6 +1,6 @@
-// A limit for a store that hands out the same notification repeatedly.
-
 package logout
+
+// A limit for a store that hands out the same notification repeatedly.
 
 import "time"
 

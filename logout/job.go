@@ -1,6 +1,6 @@
-// Jobs: endings of several sessions (rules 1 and 6).
-
 package logout
+
+// Jobs: endings of several sessions (rules 1 and 6).
 
 import (
 	"time"

@@ -1,6 +1,6 @@
-// Notifications: the records of the queue, and how they are claimed, settled, retried and listed (rule 7).
-
 package logout
+
+// Notifications: the records of the queue, and how they are claimed, settled, retried and listed (rule 7).
 
 import (
 	"cmp"

@@ -1,7 +1,7 @@
+package logout
+
 // Connections to clients: direct ones, and those through the host's proxy. The guard decides over both (rule
 // 7).
-
-package logout
 
 import (
 	"bufio"

@@ -1,6 +1,6 @@
-// When a failed delivery is repeated: Retry-After and backoff (rule 7).
-
 package logout
+
+// When a failed delivery is repeated: Retry-After and backoff (rule 7).
 
 import (
 	"math/rand/v2"

@@ -1,5 +1,7 @@
 package logout
 
+// The Store interface: endings, and the queue of notifications.
+
 import (
 	"context"
 	"time"

@@ -35,13 +35,18 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 		notified      int
 		offline       int // the status of a refresh
 	}{
-		"a URI added":         {&logout.Client{}, &logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
-		"its URI removed":     {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{}, 0, http.StatusOK},
-		"muted":               {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny}, 0, http.StatusOK},
-		"no longer muted":     {&logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny}, &logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
+		"a URI added": {&logout.Client{}, &logout.Client{BackChannelLogoutURI: uri}, 1,
+			http.StatusOK},
+		"its URI removed": {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{}, 0,
+			http.StatusOK},
+		"muted": {&logout.Client{BackChannelLogoutURI: uri},
+			&logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny}, 0, http.StatusOK},
+		"no longer muted": {&logout.Client{BackChannelLogoutURI: uri, Muted: ticketstore.EndByAny},
+			&logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
 		"coordinates":         {&logout.Client{}, &logout.Client{Coordinate: &yes}, 0, http.StatusBadRequest},
 		"coordinates no more": {&logout.Client{Coordinate: &yes}, &logout.Client{}, 0, http.StatusOK},
-		"unchanged":           {&logout.Client{BackChannelLogoutURI: uri}, &logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
+		"unchanged": {&logout.Client{BackChannelLogoutURI: uri},
+			&logout.Client{BackChannelLogoutURI: uri}, 1, http.StatusOK},
 	}
 	ways := map[string]struct {
 		end          func(h *host, b *browser, clock *movedClock)
@@ -55,7 +60,8 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 		}, true},
 		"removal of the user": {func(h *host, _ *browser, _ *movedClock) { h.end("ann") }, false},
 		"removal of the session": {func(h *host, _ *browser, _ *movedClock) {
-			if _, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{SessionID: h.sid("ann")}); err != nil {
+			if _, err := h.sessions.RemoveSessions(h.t.Context(),
+				hostadapter.SessionRemoval{SessionID: h.sid("ann")}); err != nil {
 				h.t.Error(err)
 			}
 		}, false},
@@ -72,7 +78,8 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 				b, r := h.tokens("ann", "scope", "openid offline_access")
 				clients.client.Store(change.after)
 				way.end(h, b, clock)
-				page, err := h.sessions.Operations().QueryNotifications(t.Context(), logout.NotificationQuery{})
+				page, err := h.sessions.Operations().QueryNotifications(t.Context(),
+					logout.NotificationQuery{})
 				if err != nil || len(page.Notifications) != change.notified {
 					t.Errorf("want %d notifications, got %+v, %v", change.notified, page, err)
 				}
@@ -80,7 +87,8 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 				if !way.keepsOffline {
 					want = http.StatusBadRequest
 				}
-				got := h.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.str("refresh_token")}})
+				got := h.post("/token",
+					url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.str("refresh_token")}})
 				got.must(t, want, "")
 			})
 		}

@@ -25,7 +25,7 @@ import (
 //	2    a yes signs the user out                                       2_AsksTheUser
 //	2    the other clients are told by what they registered             2_TellsTheClients
 //	2    the server must have issued the hint                           2_HintIsOurs,
-//	                                                                    2_HintsThatAreNotIDTokensOfThisServer
+//	                                                            2_HintsThatAreNotIDTokensOfThisServer
 //	2    a hint past its exp serves a current or a recent session       2_ExpiredHint
 //	2    a hint of a session neither current nor recent is suspect      2_AsksTheUser
 //	                                                                    (a session that is unknown)

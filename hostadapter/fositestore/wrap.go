@@ -1,5 +1,7 @@
 package fositestore
 
+// Wrapped: the storage of a host that keeps its grants in a store of its own.
+
 import (
 	"context"
 	"errors"

@@ -168,6 +168,9 @@ type Sweep struct {
 	CoordinatedOnly  bool
 }
 
+// Validate refuses a sweep without a bound.
+func (s *Sweep) Validate() error { return ticketstore.CheckPositive("limit", s.Limit) }
+
 // SweepResult is the answer to a Sweep.
 type SweepResult struct {
 	Ended               int

@@ -32,9 +32,4 @@ type Limit struct {
 }
 
 // Validate refuses a limit below one.
-func (l *Limit) Validate() error {
-	if l.Max < 1 {
-		return Invalidf("max", "is not positive")
-	}
-	return nil
-}
+func (l *Limit) Validate() error { return CheckPositive("max", l.Max) }

@@ -30,6 +30,14 @@ func CheckID(field, id string) error {
 	return CheckText(field, id, MaxID)
 }
 
+// CheckPositive refuses a number below one.
+func CheckPositive(field string, n int) error {
+	if n < 1 {
+		return Invalidf(field, "is not positive")
+	}
+	return nil
+}
+
 // CheckText refuses a text that is longer than limit bytes, not UTF-8, or has a NUL in it. It may be empty.
 func CheckText(field, text string, limit int) error {
 	switch {

@@ -37,10 +37,6 @@ type application struct {
 	now      time.Time
 	tx       *kv.Tx
 	consumed *records.Grant // what the batch consumes
-	// outlives: the session of consumed has ended, and its ended record lets the grant live on, as an offline
-	// refresh token. What is issued for it lives on under the same record: there is no session to attach it
-	// to.
-	outlives bool
 	revoked  int
 	slid     bool
 	// refused is the answer of a batch that fails but that must change something even so.
@@ -58,7 +54,11 @@ func (a *application) run(tx *kv.Tx) error {
 		a.revoked = int(before.GetRevoked())
 		return nil
 	}
-	for _, step := range []func() error{a.seen, a.consume, a.use, a.slide, a.remove, a.revoke, a.store} {
+	steps := rules.Steps{
+		Seen: a.seen, Consume: a.consume, Use: a.use, Slide: a.slide, Remove: a.remove, Revoke: a.revoke,
+		Store: a.store,
+	}
+	for _, step := range steps.InOrder() {
 		if err := step(); err != nil || a.refused != nil {
 			return err
 		}
@@ -78,7 +78,11 @@ func (a *application) use() error {
 	if u == nil {
 		return nil
 	}
-	use, err := a.attach(u.SessionID, u.ClientID)
+	session, err := loadSession(a.tx, u.SessionID)
+	if err != nil {
+		return err
+	}
+	use, err := a.attach(session, u.SessionID, u.ClientID)
 	if err != nil {
 		return err
 	}
@@ -99,13 +103,9 @@ func (a *application) slide() error {
 	return saveSession(a.tx, session, false)
 }
 
-// attach returns the client's row in a session that must be live, as used now, for the caller to save. It is
-// new or, after a removal that detached it, back in its place.
-func (a *application) attach(sid, client string) (*records.ClientUse, error) {
-	session, err := loadSession(a.tx, sid)
-	if err != nil {
-		return nil, err
-	}
+// attach returns the client's row in a session (nil: it has ended) that must be live, as used now, for the
+// caller to save. It is new or, after a removal that detached it, back in its place.
+func (a *application) attach(session *records.Session, sid, client string) (*records.ClientUse, error) {
 	before, err := loadClientUse(a.tx, sid, client)
 	if err != nil {
 		return nil, err
@@ -239,7 +239,11 @@ func (a *application) bind(g *records.Grant) error {
 	if g.SessionId == "" {
 		return nil
 	}
-	if a.outlives {
+	session, err := loadSession(a.tx, g.SessionId)
+	if err != nil {
+		return err
+	}
+	if rules.Outlives(a.consumed, session) {
 		ended, err := loadEnded(a.tx, g.SessionId)
 		if err != nil {
 			return err
@@ -247,7 +251,7 @@ func (a *application) bind(g *records.Grant) error {
 		rules.Outlive(g, ended)
 		return nil
 	}
-	use, err := a.attach(g.SessionId, g.ClientId)
+	use, err := a.attach(session, g.SessionId, g.ClientId)
 	if err != nil {
 		return err
 	}

@@ -56,8 +56,8 @@ func (s *batch) run() error {
 	return nil
 }
 
-// next begins another phase.
-func (s *batch) next(phase string) { s.job.Phase, s.job.Cursor = phase, nil }
+// next begins the next phase.
+func (s *batch) next() { s.job.Phase, s.job.Cursor = rules.PhaseAfter(s.job.Phase, s.ending), nil }
 
 // did adds to the job's counts.
 func (s *batch) did(result *logout.Result) {
@@ -125,11 +125,11 @@ func (s *batch) endEach(
 	return n, nil
 }
 
-// reached goes on to another phase when the last row of this one was dealt with, and otherwise leaves the
+// reached goes on to the next phase when the last row of this one was dealt with, and otherwise leaves the
 // rest to the next transaction.
-func (s *batch) reached(end bool, phase string) {
+func (s *batch) reached(end bool) {
 	if end && !s.spent {
-		s.next(phase)
+		s.next()
 		return
 	}
 	s.spent = true
@@ -161,17 +161,13 @@ func (s *batch) sessions() error {
 	n, err := s.endEach(positions, listed,
 		func(position []byte) string { return string(position[min(layout.TimeKeyLength, len(position)):]) })
 	s.job.LookedAt += int64(n)
-	s.reached(all, logout.PhaseSurvivors)
+	s.reached(all)
 	return err
 }
 
 // survivors revokes what has outlived sessions that ended before. A session that ends while the job is under
 // way is among them.
 func (s *batch) survivors() error {
-	if !rules.Strict(s.ending) {
-		s.next(logout.PhaseGrants)
-		return nil
-	}
 	var positions [][]byte
 	all, err := s.ahead(layout.Key(layout.IndexEndedSubject, s.owner()), batchSessions,
 		func(position []byte, _ func() ([]byte, error)) (bool, error) {
@@ -186,7 +182,7 @@ func (s *batch) survivors() error {
 	none := func([]byte) []byte { return nil }
 	_, err = s.endEach(positions, none,
 		func(position []byte) string { return string(position[bytes.IndexByte(position, 0)+1:]) })
-	s.reached(all, logout.PhaseGrants)
+	s.reached(all)
 	return err
 }
 
@@ -195,10 +191,6 @@ func (s *batch) survivors() error {
 func (s *batch) grants() error {
 	if s.ending.SessionID != "" {
 		return s.leftConsents()
-	}
-	if s.ending.KeepTokens && s.ending.KeepConsents {
-		s.next(logout.PhasePurge)
-		return nil
 	}
 	var rows []storedGrant
 	var cursor []byte
@@ -231,7 +223,7 @@ func (s *batch) grants() error {
 	}
 	s.did(&c.result)
 	s.job.Cursor = cursor
-	s.reached(all && room > 0, logout.PhasePurge)
+	s.reached(all && room > 0)
 	return nil
 }
 
@@ -239,7 +231,7 @@ func (s *batch) grants() error {
 func (s *batch) leftConsents() error {
 	clients := s.job.ConsentsClients
 	if len(clients) == 0 {
-		s.next(logout.PhasePurge)
+		s.next()
 		return nil
 	}
 	c := *s.closing
@@ -275,7 +267,7 @@ func (s *batch) purges() error {
 		return err
 	}
 	if sid == "" {
-		s.next("")
+		s.next()
 		return nil
 	}
 	revoked, _, err := purgeMarked(s.tx, sid, s.now)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -33,7 +32,7 @@ func (s endings) Claim(
 		return &logout.ClaimResult{Next: found.nextDue()}, err
 	}
 	err = s.e.updateInBackground(ctx, func(tx *kv.Tx) error {
-		claimed = &logout.ClaimResult{Next: found.next}
+		claimed = &logout.ClaimResult{Next: found.Next}
 		lease := now.Add(claim.Lease)
 		for _, k := range found.damaged {
 			tx.Delete(k)
@@ -139,29 +138,22 @@ type dueNotification struct {
 
 // survey is what a look along the heads of the clients' queues finds.
 type survey struct {
-	claim *logout.Claim
-	now   time.Time
-	due   []dueNotification
+	*rules.Round
+	due []dueNotification
 	// damaged are entries that are not in their form.
 	damaged [][]byte
-	// next is when there is more to hand out, head when the first notification of all is due, busy clients'
-	// too.
-	next, head time.Time
-	// client is the one being looked at, the n-th, and busy if it is to be passed over; taken counts what was
-	// taken of its notifications.
+	// head is when the first notification of all is due, busy clients' too.
+	head time.Time
+	// client is the one being looked at, the n-th.
 	client string
 	n      int
-	busy   bool
-	taken  int
-	// full: there may be more that was not looked at.
-	full bool
 }
 
 func (s *survey) nextDue() time.Time {
 	if s == nil {
 		return time.Time{}
 	}
-	return s.next
+	return s.Next
 }
 
 // surveyQueue takes due notifications round robin: of each client that is not busy, its earliest, at most
@@ -170,7 +162,7 @@ func (s *survey) nextDue() time.Time {
 // nothing falls due it does not look at all.
 func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time) (*survey, error) {
 	t := &e.rotation
-	s := &survey{claim: claim, now: now}
+	s := &survey{Round: rules.NewRound(claim, now)}
 	t.mutex.Lock()
 	// The counter says whether a notification was queued since the queue was found quiet. It is raised after
 	// the commit of what it counts, before that is acknowledged, and was read before the snapshot was made.
@@ -179,7 +171,7 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 	// notification is passed over.
 	behind, quiet := t.last, t.quiet && t.queued == r.Queued() && (t.next.IsZero() || now.Before(t.next))
 	if quiet {
-		s.next = t.next
+		s.Next = t.next
 	}
 	t.mutex.Unlock()
 	if quiet {
@@ -189,7 +181,7 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 	if err := r.Hop(layout.IndexNotificationDue, start, s.visit); err != nil {
 		return nil, err
 	}
-	if !s.full {
+	if !s.Full {
 		err := r.Hop(layout.IndexNotificationDue, layout.IndexNotificationDue,
 			func(k []byte) ([]byte, bool, error) {
 				if bytes.Compare(k, start) >= 0 {
@@ -204,12 +196,12 @@ func (e *Engine) surveyQueue(r *kv.Snapshot, claim *logout.Claim, now time.Time)
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	switch {
-	case s.full && len(s.due) < claim.Limit:
+	case s.Full && len(s.due) < claim.Limit:
 		t.last = s.client
 	case len(s.due) > 0:
 		t.last = s.due[len(s.due)-1].client
 	}
-	t.quiet = !s.full && len(s.damaged) == 0 && (s.head.IsZero() || s.head.After(now))
+	t.quiet = !s.Full && len(s.damaged) == 0 && (s.head.IsZero() || s.head.After(now))
 	t.queued, t.next = r.Queued(), s.head
 	return s, nil
 }
@@ -228,26 +220,20 @@ func (s *survey) visit(k []byte) (next []byte, goOn bool, err error) {
 	}
 	if s.n == 0 || client != s.client {
 		if s.n++; s.n > maxSurveyed {
-			s.enough()
+			s.Stop()
 			return nil, false, nil
 		}
-		s.client, s.busy, s.taken = client, slices.Contains(s.claim.Busy, client), 0
-		s.head = rules.Earlier(s.head, at)
+		s.client, s.head = client, rules.Earlier(s.head, at)
 	}
-	if s.busy || at.After(s.now) || s.taken == s.claim.PerClient {
-		s.next = rules.Earlier(s.next, at)
+	switch s.Offer(client, at) {
+	case rules.PassesOver:
 		return layout.Successor(layout.Key(layout.IndexNotificationDue, layout.More(client))), true, nil
-	}
-	if len(s.due) == s.claim.Limit {
-		s.enough()
+	case rules.HasEnough:
 		return nil, false, nil
 	}
-	s.due, s.taken = append(s.due, dueNotification{key: k, client: client, at: at, id: string(id)}), s.taken+1
+	s.due = append(s.due, dueNotification{key: k, client: client, at: at, id: string(id)})
 	return nil, true, nil
 }
-
-// enough ends the survey before its end: there is more at once.
-func (s *survey) enough() { s.full, s.next = true, s.now }
 
 func clientOfDue(k []byte) (string, error) {
 	client, _, found := bytes.Cut(k[len(layout.IndexNotificationDue):], []byte{0})

@@ -35,7 +35,7 @@ func (a *application) consume() error {
 		return verdict
 	}
 	a.consumed = g
-	if err := errors.Join(a.findOutlives(), a.spend(g)); err != nil {
+	if err := a.spend(g); err != nil {
 		return err
 	}
 	return consumeGrant(a.tx, c.Ref, g, rules.Grace(c), a.now)
@@ -67,24 +67,10 @@ func (a *application) again(g *records.Grant) error {
 	members = slices.DeleteFunc(members,
 		func(ref grantstore.Ref) bool { return ref.Type != grantstore.RefreshToken })
 	revoke, err := rules.Reuse(g, a.batch.Consume, len(members), a.now)
-	switch {
-	case revoke:
+	if revoke {
 		return a.refuse(g, err)
-	case err != nil:
-		return err
 	}
 	a.consumed = g
-	return a.findOutlives()
-}
-
-// findOutlives finds out whether the consumed grant outlives its session. It is live, as judge has said:
-// where there is no session any more, an ended record lets it live.
-func (a *application) findOutlives() error {
-	if a.consumed.GetSessionId() == "" {
-		return nil
-	}
-	session, err := loadSession(a.tx, a.consumed.GetSessionId())
-	a.outlives = session == nil
 	return err
 }
 

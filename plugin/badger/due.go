@@ -15,15 +15,14 @@ import (
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
-	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // together is how many sessions of one sweep end side by side: the committer puts them into few transactions.
 const together = 32
 
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
-	if sweep.Limit <= 0 {
-		return nil, ticketstore.Invalidf("limit", "is not positive")
+	if err := sweep.Validate(); err != nil {
+		return nil, err
 	}
 	var due []dueEntry
 	err := s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {

@@ -150,11 +150,7 @@ func (c *closing) replace(session *records.Session, clients []usedClient) error 
 	if err := dropSession(c.tx, session); err != nil {
 		return err
 	}
-	c.result.SessionsRemoved++
-	if len(c.result.Ended) < logout.MaxEnded {
-		c.result.Ended = append(c.result.Ended,
-			logout.EndedSession{SessionID: session.SessionId, SubjectID: session.SubjectId})
-	}
+	rules.Removed(&c.result, session)
 	c.purge = true
 	c.tx.Put(layout.EndedDueKey(records.Nanos(c.now.Add(rules.EndedRetention)), session.SessionId), nil)
 	if ended.Survivors != records.Survivors_SURVIVORS_UNSPECIFIED {

@@ -21,10 +21,11 @@ func judge(r kv.Reader, t grantstore.Type, g *records.Grant, now time.Time) erro
 		if err != nil {
 			return err
 		}
-		if session != nil && !rules.Live(session, now) {
-			return grantstore.ErrSessionEnded // whatever its client's row says
+		standing.Session = session
+		if session == nil || rules.Live(session, now) { // else its client's row does not matter
+			standing, err = standingIn(r, session, g)
 		}
-		if standing, err = standingIn(r, session, g); err != nil {
+		if err != nil {
 			return err
 		}
 	}

@@ -30,8 +30,7 @@ func (s tickets) CreateWithin(
 	if err := errors.Join(session.Validate(), limit.Validate()); err != nil {
 		return nil, err
 	}
-	record := records.FromSession(session)
-	record.Version = 1
+	record := rules.NewSession(session)
 	for created := false; !created; {
 		var round *displacement
 		err := s.e.update(ctx, func(tx *kv.Tx) error {

@@ -25,8 +25,7 @@ func (s tickets) Create(ctx context.Context, session *ticketstore.Session) error
 	if err := session.Validate(); err != nil {
 		return err
 	}
-	record := records.FromSession(session)
-	record.Version = 1
+	record := rules.NewSession(session)
 	return s.e.update(ctx, func(tx *kv.Tx) error {
 		again, err := createdBefore(tx, session)
 		if err != nil || again {
@@ -116,18 +115,15 @@ func (s tickets) Rekey(
 		if err != nil {
 			return err
 		}
-		next, err := rules.Rekey(record, &rekey, now)
+		taken, err := tx.Get(layout.CookieKey(rekey.NewKey))
+		if err != nil {
+			return err
+		}
+		next, err := rules.Rekey(record, &rekey, taken != nil, now)
 		if err != nil {
 			return err
 		}
 		if rekey.NewKey != rekey.Key {
-			taken, err := tx.Get(layout.CookieKey(rekey.NewKey))
-			if err != nil {
-				return err
-			}
-			if taken != nil {
-				return fmt.Errorf("new session key: %w", ticketstore.ErrExists)
-			}
 			tx.Delete(layout.CookieKey(rekey.Key))
 			tx.Put(layout.CookieKey(rekey.NewKey), []byte(record.SessionId))
 		}

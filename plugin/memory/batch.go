@@ -42,7 +42,11 @@ func (a *application) run(t *tx) (*grantstore.Result, error) {
 	if before := t.operation(a.batch.OperationID); before != nil {
 		return &grantstore.Result{Revoked: int(before.Revoked)}, nil
 	}
-	for _, step := range []func() error{a.seen, a.consume, a.use, a.slide, a.remove, a.store} {
+	steps := rules.Steps{
+		Seen: a.seen, Consume: a.consume, Use: a.use, Slide: a.slide, Remove: a.remove, Revoke: a.revoke,
+		Store: a.store,
+	}
+	for _, step := range steps.InOrder() {
 		if err := step(); err != nil || a.refused != nil {
 			return nil, err
 		}
@@ -141,7 +145,6 @@ func (a *application) slide() error {
 	return nil
 }
 
-// remove removes what the batch names, and families.
 func (a *application) remove() error {
 	for _, ref := range a.batch.Delete {
 		if r := a.grantAt(ref); r != nil {
@@ -149,6 +152,10 @@ func (a *application) remove() error {
 			a.result.Revoked += revoked + consents
 		}
 	}
+	return nil
+}
+
+func (a *application) revoke() error {
 	for _, r := range a.batch.Revoke {
 		a.result.Revoked += a.dropFamily(r.RequestID, r.Types)
 	}
@@ -184,7 +191,7 @@ func (a *application) bind(g *records.Grant) error {
 	switch {
 	case g.SessionId == "":
 		return nil
-	case a.consumed != nil && a.session(g.SessionId) == nil:
+	case rules.Outlives(a.consumed, a.session(g.SessionId)):
 		rules.Outlive(g, a.ended(g.SessionId)) // as what it is exchanged for does
 		return nil
 	}

@@ -109,8 +109,7 @@ func (t *tx) part(e *logout.Ending, session *records.Session, done *logout.Resul
 	}
 	t.delete(transfer.Sessions, sid)
 	t.save(transfer.Ended, sid, ended)
-	done.SessionsRemoved = 1
-	done.Ended = []logout.EndedSession{{SessionID: sid, SubjectID: session.SubjectId}}
+	rules.Removed(done, session)
 }
 
 // dropConsents removes the consents of a subject to a client, and counts those that were live.
@@ -146,48 +145,53 @@ func sessionsBy(e *logout.Ending) string {
 // work goes through the phases of a job, from the one that it is at.
 func (t *tx) work(job *records.Job, e *logout.Ending) {
 	total := records.ResultOf(job.Done)
-	switch job.Phase {
-	case logout.PhaseSessions:
-		for _, r := range t.rows(sessionsBy(e)) {
-			if bytes.Compare(records.SessionPosition(t.session(r.key)), job.Last) <= 0 {
-				rules.Sum(total, t.end(e, r.key))
-				job.LookedAt++
+	for ; job.Phase != ""; job.Phase = rules.PhaseAfter(job.Phase, e) {
+		switch job.Phase {
+		case logout.PhaseSessions:
+			for _, r := range t.rows(sessionsBy(e)) {
+				if bytes.Compare(records.SessionPosition(t.session(r.key)), job.Last) <= 0 {
+					rules.Sum(total, t.end(e, r.key))
+					job.LookedAt++
+				}
 			}
-		}
-		job.Total = max(job.Total, job.LookedAt)
-		fallthrough
-	case logout.PhaseSurvivors:
-		survivors := survivorsOf(e.SubjectID)
-		if e.All {
-			survivors = allSurvivors
-		}
-		for _, r := range t.rows(survivors) {
-			rules.Sum(total, t.end(e, r.key))
-		}
-		fallthrough
-	case logout.PhaseGrants:
-		// What an ending of one session has left of the consents to its clients, or what no session judges.
-		for _, client := range job.ConsentsClients {
-			total.ConsentsRevoked += t.dropConsents(job.ConsentsSubject, client)
-		}
-		if e.SessionID == "" {
-			index := listing(&grantstore.Filter{SubjectID: e.SubjectID})
-			revoked, consents := t.drop(t.where(index, func(r *row) bool {
-				return rules.RevokesLoose(e, r.ref().Type, r.grant(), t.now)
-			})...)
-			total.Add(logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
-		}
-		fallthrough
-	default:
-		for _, r := range t.rows(all(transfer.Purges)) {
-			if string(r.data) == e.OperationID {
-				total.GrantsRevoked += t.purgeDead(r.key)
-				t.delete(r.kind, r.key)
+			job.Total = max(job.Total, job.LookedAt)
+		case logout.PhaseSurvivors:
+			survivors := survivorsOf(e.SubjectID)
+			if e.All {
+				survivors = allSurvivors
+			}
+			for _, r := range t.rows(survivors) {
+				rules.Sum(total, t.end(e, r.key))
+			}
+		case logout.PhaseGrants:
+			t.dropLoose(job, e, total)
+		default:
+			for _, r := range t.rows(all(transfer.Purges)) {
+				if string(r.data) == e.OperationID {
+					total.GrantsRevoked += t.purgeDead(r.key)
+					t.delete(r.kind, r.key)
+				}
 			}
 		}
 	}
 	job.Done = records.FromResult(total)
 	rules.Finish(job)
+}
+
+// dropLoose removes what an ending of one session has left of the consents to its clients, or what no session
+// judges.
+func (t *tx) dropLoose(job *records.Job, e *logout.Ending, total *logout.Result) {
+	for _, client := range job.ConsentsClients {
+		total.ConsentsRevoked += t.dropConsents(job.ConsentsSubject, client)
+	}
+	if e.SessionID != "" {
+		return
+	}
+	index := listing(&grantstore.Filter{SubjectID: e.SubjectID})
+	revoked, consents := t.drop(t.where(index, func(r *row) bool {
+		return rules.RevokesLoose(e, r.ref().Type, r.grant(), t.now)
+	})...)
+	total.Add(logout.Result{GrantsRevoked: revoked, ConsentsRevoked: consents})
 }
 
 // resume goes on with the jobs and the purges that another store has left.
@@ -215,11 +219,7 @@ func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 }
 
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
-	var invalid error
-	if sweep.Limit <= 0 {
-		invalid = ticketstore.Invalidf("limit", "is not positive")
-	}
-	return change(ctx, s.Store, now, invalid, func(t *tx) (*logout.SweepResult, error) {
+	return change(ctx, s.Store, now, sweep.Validate(), func(t *tx) (*logout.SweepResult, error) {
 		swept := &logout.SweepResult{}
 		due := t.timely(transfer.Sessions)
 		for _, r := range due[:min(len(due), sweep.Limit)] {

@@ -45,24 +45,20 @@ func (t *tx) clientsWaiting() (clients []string) {
 
 // ready returns what a claim may have, of each client its earliest, and when there is more.
 func (t *tx) ready(claim *logout.Claim) (due []*row, next time.Time) {
+	round := rules.NewRound(claim, t.now)
 	for _, client := range t.clientsWaiting() {
-		taken, busy, full := 0, slices.Contains(claim.Busy, client), false
 		t.scan(waiting(client), nil, false, func(_ string, r *row) bool {
-			at := records.Moment(r.notification().Due)
-			if busy || at.After(t.now) || taken == claim.PerClient {
-				next = rules.Earlier(next, at)
-				return false
+			takes := round.Offer(client, records.Moment(r.notification().Due)) == rules.Takes
+			if takes {
+				due, t.served = append(due, r), client
 			}
-			if full = len(due) == claim.Limit; !full {
-				due, taken, t.served = append(due, r), taken+1, client
-			}
-			return !full
+			return takes
 		})
-		if full {
-			return due, t.now
+		if round.Full {
+			break
 		}
 	}
-	return due, next
+	return due, round.Next
 }
 
 func (s endings) Claim(ctx context.Context, claim logout.Claim, now time.Time) (*logout.ClaimResult, error) {

@@ -36,9 +36,7 @@ func (t *tx) create(session *ticketstore.Session) (again bool, err error) {
 	if err != nil || again {
 		return again, err
 	}
-	record := records.FromSession(session)
-	record.Version = 1
-	t.save(transfer.Sessions, sid, record)
+	t.save(transfer.Sessions, sid, rules.NewSession(session))
 	return false, nil
 }
 
@@ -137,12 +135,9 @@ func (s tickets) Rekey(
 		if record == nil {
 			return nil, missing("session")
 		}
-		next, err := rules.Rekey(record, &rekey, now)
+		next, err := rules.Rekey(record, &rekey, t.byCookie(rekey.NewKey) != nil, now)
 		if err != nil {
 			return nil, err
-		}
-		if rekey.NewKey != rekey.Key && t.byCookie(rekey.NewKey) != nil {
-			return nil, fmt.Errorf("new session key: %w", ticketstore.ErrExists)
 		}
 		t.save(transfer.Sessions, next.SessionId, next)
 		return records.SessionOf(next), nil

@@ -76,8 +76,8 @@ func (m mover) Export(ctx context.Context, after []byte) iter.Seq2[*transfer.Bat
 }
 
 func (m mover) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
-	if limit <= 0 {
-		return nil, ticketstore.Invalidf("limit", "is not positive")
+	if err := ticketstore.CheckPositive("limit", limit); err != nil {
+		return nil, err
 	}
 	return alone(ctx, m.Store, func() (*transfer.Changes, error) {
 		if !rules.Journals(m.status.State) || m.status.ID != id || after > m.status.Journaled {

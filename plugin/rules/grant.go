@@ -117,6 +117,13 @@ func Issue(given *grantstore.Grant, access grantstore.Ref, consumed *records.Gra
 	return g
 }
 
+// Outlives reports whether what is exchanged for a grant that a batch consumes (nil: it consumes none)
+// outlives its session (nil: it has ended). The consumed one was judged before: what lets it live without its
+// session is an ended record.
+func Outlives(consumed *records.Grant, session *records.Session) bool {
+	return session == nil && consumed.GetSessionId() != ""
+}
+
 // Outlive binds a grant to what an ended session has left, for it is exchanged for one that outlives the
 // session.
 func Outlive(g *records.Grant, ended *records.Ended) {

@@ -190,6 +190,26 @@ func TestIssue(t *testing.T) {
 	}
 }
 
+func TestOutlives(t *testing.T) {
+	t.Parallel()
+	consumed := &records.Grant{SessionId: "sid"}
+	for name, c := range map[string]struct {
+		consumed *records.Grant
+		session  *records.Session
+		want     bool
+	}{
+		"its session has ended":   {consumed, nil, true},
+		"its session is there":    {consumed, &records.Session{}, false},
+		"it never had one":        {&records.Grant{}, nil, false},
+		"the batch consumes none": {nil, nil, false},
+		"none, in a live session": {nil, &records.Session{}, false},
+	} {
+		if is := rules.Outlives(c.consumed, c.session); is != c.want {
+			t.Errorf("%s: %t, want %t", name, is, c.want)
+		}
+	}
+}
+
 func TestVacant(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

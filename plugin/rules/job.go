@@ -17,6 +17,26 @@ func NewJob(e *logout.Ending, now time.Time) *records.Job {
 	return job
 }
 
+// PhaseAfter is the phase of an ending that follows another one, empty when the ending is done. Phases in
+// which nothing is to do are left out.
+func PhaseAfter(phase string, e *logout.Ending) string {
+	switch phase {
+	case logout.PhaseSessions:
+		if Strict(e) {
+			return logout.PhaseSurvivors
+		}
+		return PhaseAfter(logout.PhaseSurvivors, e)
+	case logout.PhaseSurvivors:
+		if e.SessionID != "" || !e.KeepTokens || !e.KeepConsents {
+			return logout.PhaseGrants
+		}
+		return logout.PhasePurge
+	case logout.PhaseGrants:
+		return logout.PhasePurge
+	}
+	return ""
+}
+
 // Finish has a job be done. The moment is set later, by a call that has it: see DateJob.
 func Finish(job *records.Job) {
 	job.Phase, job.Cursor, job.Last, job.Error, job.ConsentsClients = "", nil, nil, "", nil
@@ -27,6 +47,12 @@ func Progress(job *records.Job, done *logout.Result) {
 	total := records.ResultOf(job.GetDone())
 	Sum(total, done)
 	job.Done = records.FromResult(total)
+}
+
+// Removed adds a session that has ended to a result.
+func Removed(result *logout.Result, s *records.Session) {
+	ended := logout.EndedSession{SessionID: s.GetSessionId(), SubjectID: s.GetSubjectId()}
+	Sum(result, &logout.Result{SessionsRemoved: 1, Ended: []logout.EndedSession{ended}})
 }
 
 // Sum adds a result to a total, in which each client left alone stands once and only so many ended sessions

@@ -85,3 +85,48 @@ func TestNewJobAndFinish(t *testing.T) {
 		t.Errorf("one that is done: %v, want %v", job, done)
 	}
 }
+
+func TestPhaseAfter(t *testing.T) {
+	t.Parallel()
+	all := []string{logout.PhaseSessions, logout.PhaseSurvivors, logout.PhaseGrants, logout.PhasePurge}
+	lenient := slices.Delete(slices.Clone(all), 1, 2)
+	for name, c := range map[string]struct {
+		ending logout.Ending
+		want   []string
+	}{
+		"everything":          {logout.Ending{All: true}, all},
+		"offline tokens stay": {logout.Ending{KeepOffline: true}, lenient},
+		"an expiry":           {logout.Ending{Reason: logout.SessionExpiration}, lenient},
+		"tokens stay":         {logout.Ending{KeepTokens: true}, lenient},
+		"consents stay":       {logout.Ending{KeepConsents: true}, all},
+		"tokens and consents": {
+			logout.Ending{KeepTokens: true, KeepConsents: true},
+			[]string{logout.PhaseSessions, logout.PhasePurge},
+		},
+		"one session, its tokens and consents": {
+			logout.Ending{SessionID: "sid", KeepTokens: true, KeepConsents: true},
+			lenient,
+		},
+	} {
+		var phases []string
+		for phase := logout.PhaseSessions; phase != ""; phase = rules.PhaseAfter(phase, &c.ending) {
+			phases = append(phases, phase)
+		}
+		if !slices.Equal(phases, c.want) {
+			t.Errorf("%s: %q, want %q", name, phases, c.want)
+		}
+	}
+}
+
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	var result logout.Result
+	for i := range logout.MaxEnded + 2 {
+		rules.Removed(&result, &records.Session{SessionId: fmt.Sprint(i), SubjectId: "alice"})
+	}
+	if result.SessionsRemoved != logout.MaxEnded+2 || len(result.Ended) != logout.MaxEnded ||
+		result.Ended[1] != (logout.EndedSession{SessionID: "1", SubjectID: "alice"}) {
+		t.Errorf("%d are counted and %d are named, want %d and %d; the second is %v", result.SessionsRemoved,
+			len(result.Ended), logout.MaxEnded+2, logout.MaxEnded, result.Ended[1])
+	}
+}

@@ -41,6 +41,13 @@ func Create(s *ticketstore.Session, sidOfKey string, taken bool) (again bool, er
 	return false, nil
 }
 
+// NewSession is the record of a session that is created.
+func NewSession(s *ticketstore.Session) *records.Session {
+	record := records.FromSession(s)
+	record.Version = 1
+	return record
+}
+
 // Excess is how many of a subject's live sessions end, the oldest first, so that one more has its place
 // within the limit.
 func Excess(live int, limit *ticketstore.Limit) (int, error) {
@@ -63,13 +70,19 @@ func Renew(s *records.Session, renewal *ticketstore.Renewal, now time.Time) erro
 }
 
 // Rekey returns a session, live and unchanged since it was read, as a new sign-in of its subject leaves it.
-func Rekey(s *records.Session, rekey *ticketstore.Rekey, now time.Time) (*records.Session, error) {
+// taken says that a session has the new key.
+func Rekey(
+	s *records.Session, rekey *ticketstore.Rekey, taken bool, now time.Time,
+) (*records.Session, error) {
 	if err := unchanged(s, rekey.Version, now); err != nil {
 		return nil, err
 	}
 	next := rekey.Apply(records.SessionOf(s), now)
 	if err := next.Validate(); err != nil {
 		return nil, err
+	}
+	if taken && rekey.NewKey != rekey.Key {
+		return nil, fmt.Errorf("new session key: %w", ticketstore.ErrExists)
 	}
 	record := records.FromSession(next)
 	record.IndexedDue = s.GetIndexedDue()

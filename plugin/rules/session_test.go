@@ -93,6 +93,16 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+func TestNewSession(t *testing.T) {
+	t.Parallel()
+	given := &ticketstore.Session{Key: ticketstore.Key{1}, SessionID: "sid", SubjectID: "alice", Version: 9}
+	want := records.FromSession(given)
+	want.Version = 1
+	if s := rules.NewSession(given); !proto.Equal(s, want) {
+		t.Errorf("%v, want %v", s, want)
+	}
+}
+
 func TestExcess(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -157,7 +167,7 @@ func TestRekey(t *testing.T) {
 		Version: 7, NewKey: ticketstore.Key{2}, AuthTime: now, ACR: "2", Expires: now.Add(2 * time.Hour),
 		Ticket: []byte("sealed"),
 	}
-	next, err := rules.Rekey(session(), &rekey, now)
+	next, err := rules.Rekey(session(), &rekey, false, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,10 +192,19 @@ func TestRekey(t *testing.T) {
 			func(_ *records.Session, r *ticketstore.Rekey) { r.NewKey = ticketstore.Key{} },
 			ticketstore.ErrInvalid,
 		},
+		"to the key of another one": {
+			func(*records.Session, *ticketstore.Rekey) {}, ticketstore.ErrExists,
+		},
+		"over, to the key of another one": {
+			func(s *records.Session, _ *ticketstore.Rekey) { s.Expires = in(0) }, ticketstore.ErrExpired,
+		},
+		"to the key that it has": {
+			func(s *records.Session, r *ticketstore.Rekey) { r.Key, s.Key = r.NewKey, r.NewKey[:] }, nil,
+		},
 	} {
 		s, r := session(), rekey
 		c.change(s, &r)
-		if _, err := rules.Rekey(s, &r, now); !errors.Is(err, c.want) {
+		if _, err := rules.Rekey(s, &r, true, now); !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", name, err, c.want)
 		}
 	}

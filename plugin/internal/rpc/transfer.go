@@ -64,8 +64,8 @@ func (t *Transfer) Become(ctx context.Context, turn transfer.Transition) error {
 func (t *Transfer) Changes(
 	ctx context.Context, id string, after uint64, limit int,
 ) (*transfer.Changes, error) {
-	if limit <= 0 {
-		return nil, ticketstore.Invalidf("limit", "is not positive")
+	if err := ticketstore.CheckPositive("limit", limit); err != nil {
+		return nil, err
 	}
 	request := &pb.ListChangesRequest{Id: id, After: after, Limit: uint32(limit)}
 	answer, err := invoke[pb.ListChangesResponse](ctx, t.Caller, &listChanges, request)

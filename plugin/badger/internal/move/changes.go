@@ -15,8 +15,8 @@ import (
 )
 
 func (m *mover) Changes(ctx context.Context, id string, after uint64, limit int) (*transfer.Changes, error) {
-	if limit <= 0 {
-		return nil, ticketstore.Invalidf("limit", "is not positive")
+	if err := ticketstore.CheckPositive("limit", limit); err != nil {
+		return nil, err
 	}
 	if err := m.acknowledge(ctx, id, after); err != nil {
 		return nil, err

@@ -1,0 +1,71 @@
+package rules_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+)
+
+func TestRound(t *testing.T) {
+	t.Parallel()
+	type offered struct {
+		client string
+		due    time.Duration
+		want   rules.Offer
+	}
+	for name, c := range map[string]struct {
+		claim  logout.Claim
+		offers []offered
+		next   time.Time
+		full   bool
+	}{
+		"nothing waits": {claim: logout.Claim{Limit: 1, PerClient: 1}},
+		"what is due": {
+			claim:  logout.Claim{Limit: 9, PerClient: 9},
+			offers: []offered{{"", -1, rules.Takes}, {"a", -1, rules.Takes}, {"a", 0, rules.Takes}},
+		},
+		"what is not due yet": {
+			claim: logout.Claim{Limit: 9, PerClient: 9},
+			offers: []offered{
+				{"a", 2, rules.PassesOver}, {"b", 1, rules.PassesOver}, {"c", 3, rules.PassesOver},
+			},
+			next: now.Add(1),
+		},
+		"a busy client is passed over": {
+			claim:  logout.Claim{Limit: 9, PerClient: 9, Busy: []string{"a"}},
+			offers: []offered{{"a", -2, rules.PassesOver}, {"b", -1, rules.Takes}},
+			next:   now.Add(-2),
+		},
+		"each client gets its share": {
+			claim: logout.Claim{Limit: 9, PerClient: 2},
+			offers: []offered{
+				{"a", -3, rules.Takes}, {"a", -2, rules.Takes}, {"a", -1, rules.PassesOver},
+				{"b", -3, rules.Takes},
+			},
+			next: now.Add(-1),
+		},
+		"the claim has enough": {
+			claim: logout.Claim{Limit: 2, PerClient: 1},
+			offers: []offered{
+				{"a", -1, rules.Takes}, {"b", -1, rules.Takes}, {"c", 5, rules.PassesOver},
+				{"d", -1, rules.HasEnough},
+			},
+			next: now, full: true,
+		},
+	} {
+		round, got := rules.NewRound(&c.claim, now), []offered(nil)
+		for _, o := range c.offers {
+			got = append(got, offered{o.client, o.due, round.Offer(o.client, now.Add(o.due))})
+		}
+		if !slices.Equal(got, c.offers) {
+			t.Errorf("%s: %v, want %v", name, got, c.offers)
+		}
+		if !round.Next.Equal(c.next) || round.Full != c.full {
+			t.Errorf("%s: there is more at %s, and the round is full: %t; want %s, %t", name, round.Next,
+				round.Full, c.next, c.full)
+		}
+	}
+}

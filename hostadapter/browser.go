@@ -42,7 +42,7 @@ func (t tieAdapter) ReadMark(r *http.Request, about []byte, mark string) (data [
 	}
 	browsers, _ := readSecrets(r, t.a.config.Cookie.Name+browserCookie)
 	for _, browser := range browsers {
-		// Anybody may send anything here: that it does not open is no event for the log.
+		// Any sender may put anything here: that it does not open is no event for the log.
 		if data, err := t.a.ring.unseal(markPurpose, markID(browser, about), sealed); err == nil {
 			return data, true
 		}

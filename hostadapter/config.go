@@ -178,7 +178,7 @@ type LogoutConfig struct {
 	DeliveryTLS *tls.Config
 	// DeliveryProxy returns the http or https proxy for a delivery, or nil for none; for example
 	// http.ProxyFromEnvironment. Deliveries use no proxy when it is nil. Clients' hosts are looked up and
-	// their addresses checked here all the same: the proxy is asked to connect (CONNECT) to an address. That
+	// their addresses checked here nevertheless: the proxy is asked to connect (CONNECT) to an address. That
 	// of the proxy itself is not checked.
 	DeliveryProxy func(*http.Request) (*url.URL, error)
 	// AllowCIDRs are private, loopback and link-local networks to which logout tokens may be sent

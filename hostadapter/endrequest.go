@@ -185,7 +185,7 @@ func (a *Adapter) checkRedirect(ctx context.Context, clientID, target string) (p
 }
 
 // readHint takes over what a genuine hint says. It is not trusted where its key is not known and the request
-// names no client: then it is as if there were none, the user is asked, and nobody says where to go.
+// names no client: then it is as if there were none, the user is asked, and there is no redirect.
 func (a *Adapter) readHint(ctx context.Context, token string, request *endRequest) (trusted bool, err error) {
 	hint, err := a.config.Hints.Verify(ctx, token)
 	switch {
@@ -276,7 +276,7 @@ func (a *Adapter) sealRequest(purpose string, request *endRequest) (string, erro
 	return encodeSealed(a.ring.seal(purpose, nil, plain)), nil
 }
 
-// openRequest returns what sealRequest sealed, also after its time. Anybody may send anything here: that it
+// openRequest returns what sealRequest sealed, also after its time. Any sender may put anything here: that it
 // does not open is no event for the log.
 func (a *Adapter) openRequest(purpose, value string) (*endRequest, error) {
 	sealed, err := decodeSealed(value)

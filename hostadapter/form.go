@@ -26,7 +26,7 @@ func (t tieAdapter) CheckFormToken(sessionID, token string) bool {
 	if err != nil {
 		return false
 	}
-	// Anybody may send anything here: that it does not open is no event for the log.
+	// Any sender may put anything here: that it does not open is no event for the log.
 	until, err := t.a.ring.unseal(formPurpose, []byte(sessionID), sealed)
 	return err == nil && len(until) == 8 && uint64(t.a.now().Unix()) < binary.BigEndian.Uint64(until)
 }

@@ -24,7 +24,7 @@ type PinnedStore struct {
 
 // Pins keep, outside of the stores and across restarts of the host, which stores may serve: a start over
 // another one, or over an empty folder where a volume is not mounted, is refused instead of serving as if
-// nobody were signed in. They follow a swap: before its switch the new store is pinned beside the old one,
+// no user were signed in. They follow a swap: before its switch the new store is pinned beside the old one,
 // and after it the old one is left.
 //
 // The stores themselves are to be opened with the ids of all that is pinned (ticketstore.WithStoreIDs), so

@@ -43,8 +43,9 @@ func (a *Adapter) follow(ctx context.Context, ending *logout.Ending) {
 }
 
 // eachSession calls do with each session that an ending by session or subject selects.
-func (a *Adapter) eachSession(ctx context.Context, ending *logout.Ending,
-	do func(*ticketstore.SessionDetail) error) error {
+func (a *Adapter) eachSession(
+	ctx context.Context, ending *logout.Ending, do func(*ticketstore.SessionDetail) error,
+) error {
 	tickets := a.config.Backend.Tickets()
 	if ending.SessionID != "" {
 		detail, err := tickets.Find(ctx, ending.SessionID)
@@ -102,7 +103,8 @@ func (a *Adapter) followClient(
 		return nil
 	}
 	batch := &grantstore.Batch{OperationID: randomID(), Use: &grantstore.Use{
-		SessionID: sessionID, ClientID: use.ClientID, Notify: now.Notify, Coordinated: now.Coordinated, Muted: now.Muted,
+		SessionID: sessionID, ClientID: use.ClientID, Notify: now.Notify,
+		Coordinated: now.Coordinated, Muted: now.Muted,
 	}}
 	// At the moment of the last use: the client does not use the session now, which may be over too.
 	_, err := a.config.Backend.Grants().Apply(ctx, batch, use.LastUsed)

@@ -45,7 +45,7 @@ const clockSkew = time.Minute
 // wrong with it, before anything is touched.
 //
 // ticketstore.ErrTooManySessions means that the subject has as many sessions as Config.Lifetime.MaxSessions
-// allows and Config.Lifetime.RefuseSignIn is set. After any other error nobody is known to be signed in:
+// allows and Config.Lifetime.RefuseSignIn is set. After any other error no user is known to be signed in:
 // answer with it, or sign in again.
 func (a *Adapter) SignIn(w http.ResponseWriter, r *http.Request, identity Identity) (*Session, error) {
 	now := a.now()

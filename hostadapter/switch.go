@@ -16,8 +16,8 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// switchPatience is how long a write waits for the switch from one backend to another.
-const switchPatience = 15 * time.Second
+// switchTimeout is how long a write waits for the switch from one backend to another.
+const switchTimeout = 15 * time.Second
 
 // backendSwitch is the Backend that everything in the host uses. Behind it one backend takes the place of
 // another: calls that run end where they began, and a write that the old one refused, because it is fenced,
@@ -67,7 +67,7 @@ func (s *backendSwitch) enter(ctx context.Context) (p *switchedBackend, over <-c
 		held := s.held
 		s.mu.Unlock()
 		if timeout == nil {
-			timer := time.NewTimer(switchPatience)
+			timer := time.NewTimer(switchTimeout)
 			defer timer.Stop()
 			timeout = timer.C
 		}
@@ -167,7 +167,7 @@ func through[R any](
 			return result, err
 		}
 		if timeout == nil {
-			timer := time.NewTimer(switchPatience)
+			timer := time.NewTimer(switchTimeout)
 			defer timer.Stop()
 			timeout = timer.C
 		}

@@ -150,7 +150,7 @@ func (d *Dispatcher) post(ctx context.Context, uri, token string) attempt {
 	if d.config.Proxy != nil {
 		proxy, err := d.config.Proxy(request)
 		if err != nil {
-			return failedf("the proxy cannot be told")
+			return failedf("the proxy of the request cannot be determined")
 		}
 		request = request.WithContext(context.WithValue(ctx, proxyKey{}, proxy))
 	}

@@ -207,7 +207,7 @@ func (d *Dispatcher) Pause(ctx context.Context) (resume func(), err error) {
 	return resume, nil
 }
 
-// resting reports whether there is a pause. It tells the callers of Pause when no delivery is under way.
+// resting reports whether there is a pause. It signals to the callers of Pause when no delivery is under way.
 func (d *Dispatcher) resting() bool {
 	d.paused = slices.DeleteFunc(d.paused, func(p pausing) bool {
 		select {

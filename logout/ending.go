@@ -68,7 +68,7 @@ type Ending struct {
 	KeepTokens bool
 	// KeepOffline lets Offline refresh tokens, and what is issued for them from then on, outlive the session
 	// although other tokens are revoked, access tokens issued before among them (Back-Channel Logout 1.0,
-	// section 2.7). Those of a client that coordinates its lifetime with the session end with it all the same
+	// section 2.7). Those of a client that coordinates its lifetime with the session end with it nevertheless
 	// (grantstore.Use.Coordinated).
 	KeepOffline bool
 	// KeepConsents leaves consents alone.

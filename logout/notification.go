@@ -37,7 +37,7 @@ const (
 	GivenUp State = "given_up" // the retry window closed
 )
 
-// Notification is what one client is told of the end of one session.
+// Notification is the message to one client about the end of one session.
 type Notification struct {
 	// ID is assigned by the store, unique, and sorts by the time of queueing.
 	ID        string

@@ -340,19 +340,16 @@ func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 
 func (s *site) finished(address string) jobAnswer {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
-		5 * time.Millisecond) {
-		var job jobAnswer
+	var job jobAnswer
+	testenv.Eventually(s.t, "the job is done", func() bool {
+		job = jobAnswer{}
 		s.get(http.MethodGet, address, "", http.StatusOK, &job)
-		if job.State == "done" {
-			return job
-		}
-		if job.State != "running" {
+		if job.State != "done" && job.State != "running" {
 			s.t.Fatalf("job %+v, want it running or done", job)
 		}
-	}
-	s.t.Fatal("the job is not done after a minute")
-	return jobAnswer{}
+		return job.State == "done"
+	})
+	return job
 }
 
 // follow reads a listing page by page along its Link headers.
@@ -447,12 +444,10 @@ func TestBulkRetryOverHTTP(t *testing.T) {
 	for range 5 {
 		s.get(http.MethodDelete, "/sessions/"+url.PathEscape(s.signIn("ann", "shop")), "", http.StatusOK, nil)
 	}
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(
-		5 * time.Millisecond) {
-		if rows, _ := s.follow("/logout/deliveries?client_id=shop&state=refused", "next"); len(rows) == 5 {
-			break
-		}
-	}
+	testenv.Eventually(t, "five notifications are refused", func() bool {
+		rows, _ := s.follow("/logout/deliveries?client_id=shop&state=refused", "next")
+		return len(rows) == 5
+	})
 	var counted struct {
 		Queued int `json:"notifications_queued"`
 	}

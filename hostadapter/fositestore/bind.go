@@ -17,7 +17,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 )
 
-// ErrUnbound says that a grant to a user cannot be bound to the session of the sign-in. Either nobody is
+// ErrUnbound says that a grant to a user cannot be bound to the session of the sign-in. Either no user is
 // signed in (Adapter.SignIn, below Adapter.Middleware), or another user is, or the host's type of
 // fosite.Session has no place for a sid.
 var ErrUnbound = errors.New("authorization is not bound to a live session")

@@ -116,7 +116,7 @@ func (s *Store) usedUp(ctx context.Context) (*row, error) {
 			return r, nil
 		}
 	}
-	// Nobody has read it in this request, or it has just come from the host's own store.
+	// It was not read in this request, or it has just come from the host's own store.
 	r, err := s.read(ctx, used.Ref)
 	switch {
 	case r != nil && r.message != nil:

@@ -54,9 +54,9 @@ type Config struct {
 	// *ecdsa.PrivateKey, a JSONWebKey or an OpaqueSigner of go-jose v3, or a crypto.Signer. It also signs
 	// logout tokens, and is asked for at each of them.
 	//
-	// A server without ID tokens may leave it nil: no client is then told by back-channel logout, users are
-	// asked before they are signed out by a client, and a line is logged at start. A key that is nil or an
-	// error at start is taken to come later: that is logged, and Ready fails until it is there.
+	// A server without ID tokens may leave it nil: no client is then notified by back-channel logout, users
+	// are asked before they are signed out by a client, and a line is logged at start. A key that is nil or
+	// an error at start is taken to come later: that is logged, and Ready fails until it is there.
 	Key func(ctx context.Context) (any, error)
 	// KeyID is the key's kid in the server's JWKS, for keys that do not bring one.
 	KeyID string
@@ -200,7 +200,7 @@ func (c *Config) prepareSigner(ctx context.Context, host *hostadapter.Config) er
 		if host.Signer == nil {
 			host.Signer = noKey{}
 			logger(host).WarnContext(ctx,
-				"no signing key (Config.Key): no client is told by back-channel logout that a session "+
+				"no signing key (Config.Key): no client is notified by back-channel logout that a session "+
 					"has ended")
 		}
 		return nil

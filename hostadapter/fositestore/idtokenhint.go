@@ -126,7 +126,7 @@ func (h *idTokenHints) read(ctx context.Context, payload []byte) (*hostadapter.I
 	if err := errors.Join(json.Unmarshal(payload, &claims), json.Unmarshal(payload, &names)); err != nil {
 		return nil, fmt.Errorf("id_token_hint has malformed claims: %w", err)
 	}
-	if _, told := claims.Events[logout.EventBackChannelLogout]; told {
+	if _, is := claims.Events[logout.EventBackChannelLogout]; is {
 		return nil, fmt.Errorf("%w but a logout token", hostadapter.ErrNotIDToken)
 	}
 	for _, name := range notInIDTokens {

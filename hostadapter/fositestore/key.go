@@ -30,8 +30,8 @@ var _ logout.Signer = (*signingKeys)(nil)
 // errNoKey says that the host has no signing key, or not yet.
 var errNoKey = errors.New("no signing key")
 
-// noKey is the Signer of a server without Config.Key. What its clients should be told stays in the queue,
-// with an error that says why.
+// noKey is the Signer of a server without Config.Key. What its clients should be notified of stays in the
+// queue, with an error that says why.
 type noKey struct{}
 
 var _ logout.Signer = noKey{}

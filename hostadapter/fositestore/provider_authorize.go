@@ -146,7 +146,7 @@ func (p *Provider) meetHint(
 	return nil
 }
 
-// live returns the session of the user, or nil when nobody is signed in. The host's context may not be that
+// live returns the session of the user, or nil when no user is. The host's context may not be that
 // of the HTTP request.
 func (p *Provider) live(ctx context.Context, c *carrier) (*hostadapter.Session, error) {
 	live, err := p.store.adapter.SessionFromContext(ctx)
@@ -173,7 +173,7 @@ func (p *Provider) bind(
 	}
 	requestedAt := request.GetRequestedAt()
 	if mustNotAsk(request) && live != nil && live.AuthTime.After(requestedAt) {
-		// Nobody was shown a page, or this would be no answer to the request: NewAuthorizeRequest has judged
+		// No page was shown, or this would be no answer to the request: NewAuthorizeRequest has judged
 		// it. The user has signed in by a callback of another provider, which fosite would take for a page.
 		requestedAt = live.AuthTime
 	}

@@ -105,7 +105,7 @@ func (s *Sessions) NeedsConsent(
 	}), nil
 }
 
-// hintedSubject returns the sub of an ID token. Nobody has verified it: a forged one has the user asked to
+// hintedSubject returns the sub of an ID token. It is not verified: a forged one has the user asked to
 // sign in, as prompt=login does, and is refused by fosite afterwards.
 func hintedSubject(token string) string {
 	parts := strings.Split(token, ".")

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -101,14 +102,12 @@ func TestJobsGoOnInAnotherEngine(t *testing.T) {
 			}
 			become(transfer.Active)
 			var job *logout.Job
-			for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+			testenv.Eventually(t, "the job is done", func() bool {
 				if job, err = b.Logout.Job(ctx, "job"); err != nil {
 					t.Fatal(err)
 				}
-				if job.State == logout.JobDone || time.Now().After(deadline) {
-					break
-				}
-			}
+				return job.State == logout.JobDone
+			})
 			want := &logout.Job{ID: "job", State: logout.JobDone, Started: start, Total: 3, Done: 3}
 			want.Result = logout.Result{
 				SessionsRemoved: 3, GrantsRevoked: 3, ConsentsRevoked: 1, NotificationsQueued: 3,

@@ -87,7 +87,7 @@ type Forms interface {
 	CheckFormToken(sessionID, token string) bool
 }
 
-// Marks are values in URLs that come back with the browser that they were made for, whether or not somebody
+// Marks are values in URLs that come back with the browser that they were made for, whether or not a user
 // is signed in there.
 type Marks interface {
 	// Mark returns data, sealed for the request's browser and for what it is about. The browser gets a cookie

@@ -69,12 +69,9 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 	}
 	log.compactions.watch(db)
 	gone := func() bool { return len(db.Tables()) == 0 }
-	for deadline := time.Now().Add(time.Minute); !gone() || failure.err() == nil; {
-		if time.Now().After(deadline) {
-			t.Fatalf("the compaction does not end in a failure: %v, tables %+v", failure.err(), db.Tables())
-		}
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Eventually(t, "the compaction ends in a failure", func() bool {
+		return gone() && failure.err() != nil
+	})
 	closeFailed(t, path, db)
 	if err := os.RemoveAll(others); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Backups that were edited outside.
+
 import (
 	"log/slog"
 	"testing"

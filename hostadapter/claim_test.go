@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// The keys of a store: lost, shared, rotated.
+
 import (
 	"bytes"
 	"context"

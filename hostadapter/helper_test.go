@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Clock, backend and browser of these tests.
+
 import (
 	"bytes"
 	"context"

@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Removals, queries and sweeps by the operator.
+
 import (
 	"context"
 	"encoding/json"

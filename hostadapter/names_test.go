@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Searches by display name.
+
 import (
 	"net/http"
 	"net/http/httptest"

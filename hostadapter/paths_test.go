@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Issuers with paths on one host, and their cookies.
+
 import (
 	"net/http"
 	"net/http/httptest"

@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Requests with several session cookies.
+
 import (
 	"errors"
 	"fmt"

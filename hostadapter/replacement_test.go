@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Sign-ins over a live session (rule 10).
+
 import (
 	"sync"
 	"testing"

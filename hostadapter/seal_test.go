@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// What is sealed cannot be moved or changed.
+
 import (
 	"bytes"
 	"errors"

@@ -1,5 +1,7 @@
 package hostadapter_test
 
+// Walks over many rows, and over stores that never end.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package integration
 
+// A backup of a store that serves, and its restore.
+
 import (
 	"context"
 	"errors"

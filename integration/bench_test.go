@@ -1,5 +1,7 @@
 package integration
 
+// The benchmark of flows: BenchmarkFlows.
+
 import (
 	"context"
 	"crypto/ecdsa"

@@ -1,5 +1,7 @@
 package integration
 
+// Form post in a real browser.
+
 import (
 	"fmt"
 	"net/http"

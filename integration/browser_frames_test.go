@@ -1,5 +1,7 @@
 package integration
 
+// Front-channel frames in a real browser.
+
 import (
 	"bytes"
 	"crypto/rand"

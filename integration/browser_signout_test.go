@@ -1,5 +1,7 @@
 package integration
 
+// Sign-outs in a real browser.
+
 import (
 	"context"
 	"testing"

@@ -1,5 +1,7 @@
 package integration
 
+// A real browser, and the operator's pages in it.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package integration
 
+// The suites on the built plugins.
+
 import (
 	"encoding/json"
 	"flag"

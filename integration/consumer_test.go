@@ -1,5 +1,7 @@
 package integration
 
+// The modules of a program that imports the library.
+
 import (
 	"bytes"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package integration
 
+// Notifications over outages of clients, host and plugin.
+
 import (
 	"net/http"
 	"net/url"

@@ -2,6 +2,8 @@
 
 package integration
 
+// Disks that fail while the server runs.
+
 import (
 	"errors"
 	"net/http"

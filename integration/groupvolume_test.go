@@ -2,6 +2,8 @@
 
 package integration
 
+// A volume that a group shares.
+
 import (
 	"errors"
 	"io/fs"

@@ -2,6 +2,8 @@
 
 package integration
 
+// A plugin that hangs.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package integration
 
+// The ending of all sessions, over kills.
+
 import (
 	"fmt"
 	"sync"

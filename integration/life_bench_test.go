@@ -1,5 +1,7 @@
 package integration
 
+// The benchmarks of a session's life and of its expiry.
+
 import (
 	"bytes"
 	"context"

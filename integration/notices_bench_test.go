@@ -1,5 +1,7 @@
 package integration
 
+// The benchmark of notifications.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package integration
 
+// Stores that are missing or are not the pinned one.
+
 import (
 	"encoding/json"
 	"errors"

@@ -1,5 +1,7 @@
 package integration
 
+// Plugins and hosts that end under load.
+
 import (
 	"net/http"
 	"net/url"

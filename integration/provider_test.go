@@ -1,5 +1,7 @@
 package integration
 
+// The example server as a process.
+
 import (
 	"bytes"
 	"crypto/rsa"

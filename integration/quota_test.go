@@ -1,5 +1,7 @@
 package integration
 
+// A quota that is used up.
+
 import (
 	"crypto/rand"
 	"errors"

@@ -2,6 +2,8 @@
 
 package integration
 
+// Relying parties that others have written: mod_auth_openidc and express-openid-connect.
+
 import (
 	"bytes"
 	"encoding/json"

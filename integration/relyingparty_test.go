@@ -1,5 +1,7 @@
 package integration
 
+// A relying party, and users with browsers.
+
 import (
 	"context"
 	"crypto/rand"

@@ -1,5 +1,7 @@
 package integration
 
+// The routes below the routers that hosts use.
+
 import (
 	"bytes"
 	"context"

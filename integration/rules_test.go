@@ -1,5 +1,7 @@
 package integration
 
+// Every rule of ARCHITECTURE.md has its tests.
+
 import (
 	"io/fs"
 	"os"

@@ -1,5 +1,7 @@
 package integration
 
+// The benchmark of large stores.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package integration
 
+// No secret reaches a log.
+
 import (
 	"encoding/hex"
 	"log/slog"

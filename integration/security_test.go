@@ -1,5 +1,7 @@
 package integration
 
+// Every promise of SECURITY.md has its tests.
+
 import (
 	"io/fs"
 	"os"

@@ -1,5 +1,7 @@
 package integration
 
+// A start waits for the last plugin to end.
+
 import (
 	"errors"
 	"fmt"

@@ -1,5 +1,7 @@
 package integration
 
+// What an operator and users do, from sign-in to removal.
+
 import (
 	"net/http"
 	"net/url"

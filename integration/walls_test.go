@@ -1,5 +1,7 @@
 package integration
 
+// The imports between folders run one way.
+
 import (
 	"bytes"
 	"encoding/json"

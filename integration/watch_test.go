@@ -1,5 +1,7 @@
 package integration
 
+// The watch for secrets in logs finds what it looks for.
+
 import (
 	"bytes"
 	"encoding/base64"

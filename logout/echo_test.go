@@ -1,5 +1,7 @@
 package logout_test
 
+// Nothing of a client's answer is stored or logged.
+
 import (
 	"bufio"
 	"io"

@@ -1,5 +1,7 @@
 package logout_test
 
+// A store that forgets outcomes, or returns notifications of another issuer.
+
 import (
 	"context"
 	"log/slog"

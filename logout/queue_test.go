@@ -1,5 +1,7 @@
 package logout_test
 
+// A queue in memory for the tests of the Dispatcher.
+
 import (
 	"cmp"
 	"context"

@@ -1,5 +1,7 @@
 package logout
 
+// DNS rebinding.
+
 import (
 	"context"
 	"encoding/binary"

@@ -2,6 +2,8 @@
 
 package plugin_test
 
+// Errors of failed starts name the cause.
+
 import (
 	"os"
 	"os/exec"

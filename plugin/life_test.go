@@ -2,6 +2,8 @@
 
 package plugin_test
 
+// Hosts and plugins that are killed or asked to end.
+
 import (
 	"context"
 	"errors"

@@ -2,6 +2,8 @@
 
 package plugin_test
 
+// Pinned stores across the process boundary.
+
 import (
 	"errors"
 	"os"

@@ -1,5 +1,7 @@
 package admin_test
 
+// The admin routes over HTTP, with a real adapter.
+
 import (
 	"bytes"
 	"context"

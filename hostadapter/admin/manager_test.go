@@ -1,5 +1,7 @@
 package admin_test
 
+// A manager that answers as a test says, for the tests of the routes.
+
 import (
 	"bytes"
 	"context"

@@ -1,5 +1,7 @@
 package admin_test
 
+// A host with the admin pages.
+
 import (
 	"bytes"
 	"context"

@@ -1,5 +1,7 @@
 package admin_test
 
+// Queries that cannot be read, and links of listings.
+
 import (
 	"io"
 	"net/http"

@@ -1,5 +1,7 @@
 package admin_test
 
+// Requests with a wrong token: throttled, and bounded in the log.
+
 import (
 	"fmt"
 	"log/slog"

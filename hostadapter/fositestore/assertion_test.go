@@ -1,5 +1,7 @@
 package fositestore_test
 
+// JWT assertions as grants, in the fosite server of these tests.
+
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"

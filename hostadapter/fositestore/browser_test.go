@@ -1,5 +1,7 @@
 package fositestore_test
 
+// A browser for the tests of flows.
+
 import (
 	"encoding/json"
 	"io"

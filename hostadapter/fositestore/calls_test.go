@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Front-channel calls that a page would make.
+
 import (
 	"net/http"
 	"net/url"

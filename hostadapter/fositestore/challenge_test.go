@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Every 401 says how to authenticate.
+
 import (
 	"net/http"
 	"net/url"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Offline tokens of clients that coordinate their lifetime with the session.
+
 import (
 	"net/http"
 	"testing"

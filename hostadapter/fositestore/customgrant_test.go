@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Grant types of the host's own.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore
 
+// What the external tests need of the package.
+
 import (
 	"context"
 	"testing"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Answers of every endpoint when a session has ended or the store cannot be reached.
+
 import (
 	"net/http"
 	"net/url"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// The flows of OpenID Connect, bound to the session.
+
 import (
 	"encoding/base64"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Grants without a browser: password, client credentials, assertions.
+
 import (
 	"context"
 	"net/http"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Introspection and revocation, with every token_type_hint.
+
 import (
 	"context"
 	"maps"

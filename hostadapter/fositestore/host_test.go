@@ -1,5 +1,7 @@
 package fositestore_test
 
+// The host of these tests: adapter, store, provider and their endpoints.
+
 import (
 	"context"
 	"crypto/ecdsa"

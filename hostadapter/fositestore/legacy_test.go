@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Tokens of a store that the host had before.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// A store that returns what it was not given.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// The flows over the plugin protocol, in one process.
+
 import (
 	"net/http"
 	"net/url"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Concurrent uses of codes and refresh tokens.
+
 import (
 	"net/http"
 	"sync"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// A host that has changed its issuer.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// The way back after a login page.
+
 import (
 	"errors"
 	"net/http"

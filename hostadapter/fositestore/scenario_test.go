@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Whole flows of clients of each kind.
+
 import (
 	"html"
 	"net/http"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// The second half of fosite's token requests, which finds the first one's result.
+
 import (
 	"context"
 	"net/http"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Each of fosite's session types carries the session.
+
 import (
 	"context"
 	"encoding/json"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// The round trips and durable writes of each flow.
+
 import (
 	"net/http"
 	"net/url"

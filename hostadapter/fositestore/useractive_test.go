@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Tokens of users that the host has deleted.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package fositestore_test
 
+// Compositions of fosite that differ from the usual one.
+
 import (
 	"bytes"
 	"encoding/json"

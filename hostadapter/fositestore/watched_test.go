@@ -1,5 +1,7 @@
 package fositestore_test
 
+// A store that records and disturbs calls.
+
 import (
 	"context"
 	"fmt"

@@ -2,6 +2,8 @@
 
 package footprint
 
+// The host that is measured, in a cgroup of its own.
+
 import (
 	"encoding/json"
 	"fmt"

@@ -1,5 +1,7 @@
 package torture
 
+// The world of a torture: users, history and the final check.
+
 import (
 	"fmt"
 	"net/http"

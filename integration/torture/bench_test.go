@@ -2,6 +2,8 @@
 
 package torture
 
+// The benchmark of a plugin that is killed once a second.
+
 import (
 	"context"
 	"path/filepath"

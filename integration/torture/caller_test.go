@@ -1,5 +1,7 @@
 package torture
 
+// Calls with their outcomes, as clients and operators make them.
+
 import (
 	"context"
 	"encoding/json"

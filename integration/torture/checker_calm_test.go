@@ -1,5 +1,7 @@
 package torture
 
+// Which calls ran undisturbed.
+
 import (
 	"slices"
 	"time"

@@ -1,5 +1,7 @@
 package torture
 
+// Cases of the checker itself.
+
 import (
 	"fmt"
 	"testing"

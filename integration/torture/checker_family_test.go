@@ -1,5 +1,7 @@
 package torture
 
+// The rules of token families.
+
 import "slices"
 
 // family holds what was asked of a code and its tokens.

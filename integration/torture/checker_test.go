@@ -1,5 +1,7 @@
 package torture
 
+// The checker: it compares a history with the rules.
+
 import (
 	"cmp"
 	"fmt"

@@ -1,5 +1,7 @@
 package torture
 
+// Seeded faults that the checker must find.
+
 import (
 	"context"
 	"errors"

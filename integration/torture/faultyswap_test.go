@@ -1,5 +1,7 @@
 package torture
 
+// Seeded faults of a swap that the checker must find.
+
 import (
 	"context"
 	"iter"

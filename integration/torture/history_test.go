@@ -1,5 +1,7 @@
 package torture
 
+// The history of calls and their outcomes.
+
 import (
 	"sync"
 	"time"

@@ -1,5 +1,7 @@
 package torture
 
+// The host under torture, as a process.
+
 import (
 	"context"
 	"crypto/ecdsa"

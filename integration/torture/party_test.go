@@ -1,5 +1,7 @@
 package torture
 
+// Relying parties that record logout tokens.
+
 import (
 	"encoding/base64"
 	"encoding/json"

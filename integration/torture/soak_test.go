@@ -2,6 +2,8 @@
 
 package torture
 
+// A long run that looks for growth of memory, files and disk.
+
 import (
 	"bytes"
 	"context"

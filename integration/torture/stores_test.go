@@ -2,6 +2,8 @@
 
 package torture
 
+// What is left in a store at the end.
+
 import (
 	"errors"
 	"log/slog"

@@ -2,6 +2,8 @@
 
 package torture
 
+// Swaps that are disturbed.
+
 import (
 	"math/rand/v2"
 	"net/http"

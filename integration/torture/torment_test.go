@@ -2,6 +2,8 @@
 
 package torture
 
+// The disturbances: kills, stops, failing syncs, full disks.
+
 import (
 	"math/rand/v2"
 	"syscall"

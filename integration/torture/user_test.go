@@ -1,5 +1,7 @@
 package torture
 
+// A user: signs in, uses tokens, signs out.
+
 import (
 	"context"
 	"fmt"

@@ -2,6 +2,8 @@
 
 package torture
 
+// The processes that are disturbed, and their restarts.
+
 import (
 	"bytes"
 	"encoding/json"

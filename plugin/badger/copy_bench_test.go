@@ -1,5 +1,7 @@
 package badger
 
+// The benchmark of an export and import.
+
 import (
 	"bufio"
 	"crypto/rand"

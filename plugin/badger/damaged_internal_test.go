@@ -1,5 +1,7 @@
 package badger
 
+// Stores with damaged rows.
+
 import (
 	"bytes"
 	"log/slog"

@@ -2,6 +2,8 @@
 
 package badger_test
 
+// Failed writes, syncs and starts.
+
 import (
 	"context"
 	"errors"

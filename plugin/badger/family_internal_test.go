@@ -1,5 +1,7 @@
 package badger
 
+// The rows that a consumption writes in a large token family.
+
 import (
 	"fmt"
 	"testing"

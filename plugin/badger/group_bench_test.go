@@ -1,5 +1,7 @@
 package badger
 
+// The benchmarks of group commit and of removals under load.
+
 import (
 	"fmt"
 	"log/slog"

@@ -1,5 +1,7 @@
 package badger_test
 
+// Stores of these tests, which are checked when they close.
+
 import (
 	"context"
 	"log/slog"

@@ -1,5 +1,7 @@
 package badger
 
+// Opens that are refused change nothing.
+
 import (
 	"bytes"
 	"context"

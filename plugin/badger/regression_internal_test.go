@@ -1,5 +1,7 @@
 package badger
 
+// Faults that were found once.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package badger
 
+// Kills while logs are replaced.
+
 import (
 	"context"
 	"fmt"

@@ -1,5 +1,7 @@
 package rpc_test
 
+// Answers that a host must not believe.
+
 import (
 	"context"
 	"errors"

@@ -1,5 +1,7 @@
 package kv
 
+// Databases of these tests.
+
 import (
 	"context"
 	"log/slog"

@@ -40,10 +40,8 @@ type server struct {
 func main() {
 	key, _ := rsa.GenerateKey(rand.Reader, 2048) // never fails; a real server keeps its key
 	addr := cmp.Or(os.Getenv("ADDR"), "localhost:9000")
-	config := &fosite.Config{IDTokenIssuer: "http://" + addr, GlobalSecret: []byte(os.Getenv("SECRET"))}
-	s := &server{
-		addr: addr, mux: http.NewServeMux(), config: config, store: storage.NewExampleStore(), key: key,
-	}
+	s := &server{addr: addr, mux: http.NewServeMux(), store: storage.NewExampleStore(), key: key}
+	s.config = &fosite.Config{IDTokenIssuer: "http://" + addr, GlobalSecret: []byte(os.Getenv("SECRET"))}
 	s.mux.HandleFunc("/oauth2/auth", s.authorize)
 	s.mux.HandleFunc("POST /oauth2/token", s.token)
 	s.mux.HandleFunc("POST /oauth2/introspect", s.introspect)

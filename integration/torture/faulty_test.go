@@ -296,7 +296,7 @@ const lateAnswer = 3 * time.Second
 // A run goes in stretches of so many moments of each user, until the fault is found, at most so many of them.
 const (
 	stretch   = 8
-	stretches = 20
+	stretches = 60
 	// beforeAudit is after how many an audit looks for what only an audit finds.
 	beforeAudit = 3
 )

@@ -62,7 +62,7 @@ func (h *host) edited(edit func(*records.Session)) {
 	h.start()
 }
 
-// TestEditedBackup: its sums tell accidents, whoever edits it can make them right. What is sealed tells.
+// TestEditedBackup: its sums detect accidents; an edit can make them right. What is sealed detects the edit.
 func TestEditedBackup(t *testing.T) {
 	t.Parallel()
 	for name, edit := range map[string]func(ann, mallory *records.Session){

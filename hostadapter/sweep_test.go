@@ -115,7 +115,7 @@ func TestRule8_TwoHostsEndASessionOnce(t *testing.T) {
 	}
 }
 
-// TestRule8_SweepAndBrowsersEndASessionOnce: whoever comes first, its client is notified once.
+// TestRule8_SweepAndBrowsersEndASessionOnce: whichever comes first, its client is notified once.
 func TestRule8_SweepAndBrowsersEndASessionOnce(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, func(c *hostadapter.Config) { c.Lifetime.IdleTimeout = time.Hour })

@@ -44,8 +44,8 @@ func (p *provider) backUp(ctx context.Context, t *testing.T, file string) {
 	_, _ = watched.log().Write(body)
 }
 
-// byHand runs sessions-badger and returns its exit code and what it said.
-func byHand(t *testing.T, args ...string) (code int, said string) {
+// runCLI runs sessions-badger and returns its exit code and what it said.
+func runCLI(t *testing.T, args ...string) (code int, said string) {
 	t.Helper()
 	output, err := exec.CommandContext(t.Context(), binary(t, "sessions-badger"), args...).CombinedOutput()
 	var exited *exec.ExitError
@@ -60,14 +60,14 @@ func byHand(t *testing.T, args ...string) (code int, said string) {
 
 func mustByHand(t *testing.T, code int, says string, args ...string) {
 	t.Helper()
-	if got, said := byHand(t, args...); got != code || !strings.Contains(said, says) {
+	if got, said := runCLI(t, args...); got != code || !strings.Contains(said, says) {
 		t.Errorf("sessions-badger %s: exit code %d, want %d and %q; it said:\n%s", strings.Join(args, " "),
 			got, code, says, said)
 	}
 }
 
-// A backup that was taken while users work becomes the store of the next start: whoever was signed in still
-// is.
+// A backup that was taken while users work becomes the store of the next start: a user who was signed in
+// still is.
 func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	t.Parallel()
 	s := newSwapper(t, 4, 0)
@@ -104,7 +104,7 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	s.kill()
 	// As the crash has left it, once the system has ended what was in a sync.
 	testenv.Eventually(t, "a check of what the crash has left", func() bool {
-		code, said := byHand(t, "check", store)
+		code, said := runCLI(t, "check", store)
 		if strings.Contains(said, "in use by another process") {
 			t.Logf("it is not let go of yet: %s", said)
 			return false
@@ -117,7 +117,7 @@ func TestBackupOfALiveStoreIsRestored(t *testing.T) {
 	if err := os.Rename(store, store+"-lost"); err != nil {
 		t.Fatal(err)
 	}
-	code, said := byHand(t, "import", store, file)
+	code, said := runCLI(t, "import", store, file)
 	told := regexp.MustCompile(`Its id is (\w+)`).FindStringSubmatch(said)
 	if code != 0 || !strings.Contains(said, "4 sessions") || told == nil {
 		t.Fatalf("import: exit code %d, want 0, 4 sessions and an id; it said:\n%s", code, said)

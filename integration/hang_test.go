@@ -23,7 +23,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// A removal may take as long as it likes, a plugin that hangs may not: whoever waits for a removal then has
+// A removal may take as long as it likes, a plugin that hangs may not: a caller of a removal then has
 // its answer from the next plugin, or ErrUnavailable when none starts, within the time that the watch
 // (HealthTimeout, asked once a second) and a lost call (CallTimeout) take.
 func TestRemovalOnAPluginThatHangs(t *testing.T) {

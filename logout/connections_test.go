@@ -166,7 +166,7 @@ func TestProxyThatRefuses(t *testing.T) {
 	}
 }
 
-// A private authority and a client certificate are the host's to give. The guard asks all the same.
+// A private authority and a client certificate are the host's to give. The guard checks them too.
 func TestPrivateAuthorityAndClientCertificate(t *testing.T) {
 	t.Parallel()
 	var subjects sync.Map

@@ -307,12 +307,12 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 			s.IndexedDue = records.Nanos(base.Add(time.Hour * 2))
 			return errors.Join(err, tx.Save(layout.SessionKey("ann-1"), s))
 		}, "would be found due too late"},
-		"a notice that is never sent": {func(e *Engine, tx *kv.Tx) error {
+		"a notification that is never sent": {func(e *Engine, tx *kv.Tx) error {
 			return tx.Save(layout.NotificationKey("n"),
 				&records.Notification{State: "pending", ClientId: "photos",
 					SessionId: "x"})
 		}, "is due never"},
-		"a notice that stays for ever": {func(e *Engine, tx *kv.Tx) error {
+		"a notification that stays for ever": {func(e *Engine, tx *kv.Tx) error {
 			return tx.Save(layout.NotificationKey("n"), &records.Notification{State: "delivered",
 				ClientId: "photos", SessionId: "x"})
 		}, "kept for ever"},
@@ -351,7 +351,7 @@ func TestCheckNamesTheBrokenRule(t *testing.T) {
 	}
 }
 
-// Ended records that nobody sweeps are found by the store's own time, not by the clock of whoever looks.
+// Ended records that are not swept are found by the store's own time, not by the clock of the check.
 func TestCheckFindsEndedRecordsThatNobodySweeps(t *testing.T) {
 	t.Parallel()
 	e := stocked(t)

@@ -52,11 +52,11 @@ func TestSurveyIsBounded(t *testing.T) {
 	}
 	queue("the last", base)
 	if got := claim(base); len(got.Deliveries) != 0 || got.Next.After(base) {
-		t.Errorf("the first claim: %d notices, the next at %v; want none, and more at once",
+		t.Errorf("the first claim: %d notifications, the next at %v; want none, and more at once",
 			len(got.Deliveries), got.Next)
 	}
 	if got := claim(base); len(got.Deliveries) != 1 {
-		t.Errorf("the second claim: %d notices, want that of the client behind", len(got.Deliveries))
+		t.Errorf("the second claim: %d notifications, want that of the client behind", len(got.Deliveries))
 	}
 	for range 3 { // once around
 		claim(base)
@@ -71,6 +71,6 @@ func TestSurveyIsBounded(t *testing.T) {
 	}
 	queue("another", base.Add(time.Minute))
 	if got := claim(base.Add(time.Minute)); len(got.Deliveries) != 1 {
-		t.Errorf("after another was queued: %d notices, want it", len(got.Deliveries))
+		t.Errorf("after another was queued: %d notifications, want it", len(got.Deliveries))
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// Whoever asks for one row gets an error when it is damaged, never "not found".
+// A read of one row returns an error when it is damaged, never "not found".
 func TestDamagedRowsAreReported(t *testing.T) {
 	t.Parallel()
 	e := openAt(t, t.TempDir())

@@ -214,7 +214,7 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	}
 }
 
-// An open waits for whoever has the database open to let go of it, as long as its context says, and then says
+// An open waits for another process to close the database, as long as its context says, and then says
 // who it is.
 func TestOpenWaitsForTheFolder(t *testing.T) {
 	t.Parallel()

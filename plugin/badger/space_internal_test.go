@@ -23,7 +23,7 @@ func setFree(t *testing.T, e *Engine, free func(path string) (uint64, error)) {
 	}
 }
 
-// A sweep that fails half-way tells what it has ended: whoever listens for ends hears of each once.
+// A sweep that fails half-way reports what it has ended: a listener receives each end once.
 func TestSweepThatFailsHalfWay(t *testing.T) {
 	t.Parallel()
 	const sessions = 3 * together

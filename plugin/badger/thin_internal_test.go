@@ -57,7 +57,7 @@ func giantSession(t *testing.T, e *Engine, sid, subject string) grantstore.Ref {
 
 func giantClient(i int) string { return fmt.Sprintf("%0*d", ticketstore.MaxID, i) }
 
-// A session from before there was a bound ends all the same, in steps, and keeps nobody from signing in
+// A session from before there was a bound ends too, in steps, and keeps no user from signing in
 // meanwhile.
 func TestSessionsWithTooManyClientsEnd(t *testing.T) {
 	t.Parallel()

@@ -97,8 +97,8 @@ func TestSpansArePassedOnce(t *testing.T) {
 	expect("with one that came back", 10, many/4)
 }
 
-// TestSpansHideNothing has many put, delete and read at once. Whoever has put a key finds it until he deletes
-// it.
+// TestSpansHideNothing has many put, delete and read at once. A writer finds a key that it has put until it
+// deletes it.
 func TestSpansHideNothing(t *testing.T) {
 	t.Parallel()
 	d := aDB(t)

@@ -126,7 +126,7 @@ func optional[T any](w *Wrapped) (T, error) {
 	return store, nil
 }
 
-// CreateOpenIDConnectSession, and the methods that follow, are those of the host's store. Where it has none
+// CreateOpenIDConnectSession is that of the host's store, and so are the methods that follow. Where it has none
 // they are an error.
 func (w *Wrapped) CreateOpenIDConnectSession(
 	ctx context.Context, code string, request fosite.Requester,

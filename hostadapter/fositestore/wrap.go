@@ -126,8 +126,8 @@ func optional[T any](w *Wrapped) (T, error) {
 	return store, nil
 }
 
-// CreateOpenIDConnectSession is that of the host's store, and so are the methods that follow. Where it has none
-// they are an error.
+// CreateOpenIDConnectSession is that of the host's store, and so are the methods that follow. Where it has
+// none they are an error.
 func (w *Wrapped) CreateOpenIDConnectSession(
 	ctx context.Context, code string, request fosite.Requester,
 ) error {

@@ -174,7 +174,7 @@ type LogoutConfig struct {
 	// section 2.4 lets tokens have others.
 	TellReason bool
 	// DeliveryTLS configures connections to clients: RootCAs for a private authority, Certificates for
-	// clients that ask for one. It is cloned.
+	// clients that ask for one. InsecureSkipVerify is refused. It is cloned.
 	DeliveryTLS *tls.Config
 	// DeliveryProxy returns the http or https proxy for a delivery, or nil for none; for example
 	// http.ProxyFromEnvironment. Deliveries use no proxy when it is nil. Clients' hosts are looked up and

@@ -2,6 +2,7 @@ package hostadapter_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -62,6 +63,9 @@ func TestBadConfig(t *testing.T) {
 		{"Expiry.SweepEvery", func(c *hostadapter.Config) { c.Expiry.SweepEvery = -1 }},
 		{"Logout.DeliveryTimeout", func(c *hostadapter.Config) { c.Logout.DeliveryTimeout = -1 }},
 		{"Logout.DeliveryConcurrency", func(c *hostadapter.Config) { c.Logout.DeliveryConcurrency = -1 }},
+		{"Logout.DeliveryTLS", func(c *hostadapter.Config) {
+			c.Logout.DeliveryTLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is refused
+		}},
 		{"Logout.AllowCIDRs[0]", func(c *hostadapter.Config) { c.Logout.AllowCIDRs = []netip.Prefix{{}} }},
 	}
 	for _, test := range tests {

@@ -162,6 +162,10 @@ func (c *LogoutConfig) check() error {
 		bounded("Logout.DeliveryConcurrency", c.DeliveryConcurrency),
 		bounded("Logout.DeliveriesPerClient", c.DeliveriesPerClient),
 	}
+	if c.DeliveryTLS != nil && c.DeliveryTLS.InsecureSkipVerify {
+		errs = append(errs, invalidf("Logout.DeliveryTLS", "has InsecureSkipVerify: logout tokens would go to "+
+			"anybody; put the authority of the clients into RootCAs"))
+	}
 	for i, network := range c.AllowCIDRs {
 		if !network.IsValid() {
 			errs = append(errs, invalidf(fmt.Sprintf("Logout.AllowCIDRs[%d]", i), "is not a network"))

@@ -57,8 +57,8 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		"their sessions go on until they end, and nobody is signed in with them any more", o.formerIssuer)
 	flags.StringVar(&o.data, "data", defaultData,
 		"`folder` of the keys and, with the badger backend, of the sessions")
-	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger`; postgres is to come")
-	flags.StringVar(&o.dsn, "dsn", "", "`connection` string of the postgres backend, to come")
+	flags.StringVar(&o.backend, "backend", "badger", "where sessions are kept: `badger`")
+	flags.StringVar(&o.dsn, "dsn", "", hidden) // of the postgres backend, which is to come
 	flags.StringVar(&o.plugin, "plugin", "",
 		"`file` of the storage plugin to run instead of the one built in")
 	flags.Func("store",
@@ -96,8 +96,7 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprintln(usage,
 			"fosite-server is an OpenID provider with sessions and two demo clients. Its flags:")
-		flags.SetOutput(usage)
-		flags.PrintDefaults()
+		printFlags(flags, usage)
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -106,6 +105,22 @@ func parseOptions(arguments []string, usage io.Writer) (*options, error) {
 		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	return &o, o.validate()
+}
+
+// hidden is the text of a flag that does not work yet: it is refused with a reason, and not listed.
+const hidden = "hidden"
+
+// printFlags lists the flags that work.
+func printFlags(flags *flag.FlagSet, usage io.Writer) {
+	listed := flag.NewFlagSet(flags.Name(), flag.ContinueOnError)
+	flags.VisitAll(func(f *flag.Flag) {
+		if f.Usage != hidden {
+			listed.Var(f.Value, f.Name, f.Usage)
+			listed.Lookup(f.Name).DefValue = f.DefValue
+		}
+	})
+	listed.SetOutput(usage)
+	listed.PrintDefaults()
 }
 
 // networks adds those of a flag to a list.

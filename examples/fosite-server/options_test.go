@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -113,6 +116,27 @@ func TestParseOptions(t *testing.T) {
 				t.Errorf("error is %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// A flag that does not work yet is refused with a reason, and not offered.
+func TestHelpListsWhatWorks(t *testing.T) {
+	t.Parallel()
+	var usage strings.Builder
+	if _, err := parseOptions([]string{"-help"}, &usage); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"dsn", "postgres", "to come", hidden} {
+		if strings.Contains(usage.String(), text) {
+			t.Errorf("-help has %q:\n%s", text, usage.String())
+		}
+	}
+	for _, text := range []string{
+		"-data folder", `(default "fosite-server-data")`, "-store name=folder", "(default 10h0m0s)",
+	} {
+		if !strings.Contains(usage.String(), text) {
+			t.Errorf("-help lacks %q:\n%s", text, usage.String())
+		}
 	}
 }
 

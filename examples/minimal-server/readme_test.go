@@ -3,15 +3,16 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// README's Go is what compiles: the lines between "// drop-in" of this server, then those of the example of
-// fositestore, which has a router of gorilla/mux.
-func TestReadmeShowsWhatCompiles(t *testing.T) {
+// README's Go is what runs: the lines between "// drop-in" of this server, then those of the other wirings
+// that the integration tests run.
+func TestReadmeShowsWhatRuns(t *testing.T) {
 	t.Parallel()
 	var got []string
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)\n```")
@@ -19,19 +20,58 @@ func TestReadmeShowsWhatCompiles(t *testing.T) {
 		got = append(got, block[1])
 	}
 	var want []string
-	for _, file := range []string{"main.go", "../../hostadapter/fositestore/example_test.go"} {
-		for i, part := range regexp.MustCompile("(?m)^\t*// drop-in\n").Split(read(t, file), -1) {
-			if i%2 == 1 {
-				want = append(want, dedented(part))
-			}
-		}
+	for _, file := range []string{
+		"main.go", "../../integration/wirings_mux_test.go", "../../integration/wirings_host_test.go",
+	} {
+		want = append(want, dropIns(t, file)...)
 	}
 	if len(want) != 4 {
 		t.Fatalf("%d parts between // drop-in, want 4", len(want))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("README's code differs from what compiles (-compiles +README):\n%s", diff)
+		t.Errorf("README's code differs from what runs (-runs +README):\n%s", diff)
 	}
+}
+
+// dropIns returns what stands between each two lines "// drop-in".
+func dropIns(t *testing.T, file string) (parts []string) {
+	t.Helper()
+	for i, part := range regexp.MustCompile("(?m)^\t*// drop-in\n").Split(read(t, file), -1) {
+		if i%2 == 1 {
+			parts = append(parts, dedented(part))
+		}
+	}
+	return parts
+}
+
+// A server with a login form gets sessions by at most 30 lines of Go. Counted is every line between
+// "// drop-in" and the field sm, a closing brace like any other; a line that is changed counts as one. Not
+// counted are blank lines, comments, what the server has without sessions too, its imports, and how it knows
+// its operators.
+func TestDropInIsShort(t *testing.T) {
+	t.Parallel()
+	without := []string{
+		"func (s *server) serve(ctx context.Context) error {", "return server.ListenAndServe()", "}",
+		"user, ok := s.loginForm(w, r)", "if !ok {", "return", "}",
+	}
+	lines := 1 // sm *fositestore.Sessions
+	for _, part := range dropIns(t, "main.go") {
+		for line := range strings.Lines(part) {
+			line = strings.TrimSpace(line)
+			if i := slices.Index(without, line); i >= 0 {
+				without = slices.Delete(without, i, i+1)
+			} else if line != "" && !strings.HasPrefix(line, "//") {
+				lines++
+			}
+		}
+	}
+	if len(without) > 0 {
+		t.Fatalf("the server has no more the lines %q, which it would have without sessions", without)
+	}
+	if lines > 30 {
+		t.Errorf("sessions take %d lines of a server with a login form, want at most 30", lines)
+	}
+	t.Logf("%d lines", lines)
 }
 
 // README is read in five minutes: what is looked up stands elsewhere.

@@ -46,7 +46,7 @@ func check(err error) {
 	}
 }
 
-// A server with a router of gorilla/mux gets sessions. README shows the lines between "drop-in".
+// A server with a router of gorilla/mux gets sessions.
 func Example() {
 	ctx := context.Background()
 	backend, err := plugin.Open(ctx,
@@ -60,11 +60,9 @@ func Example() {
 	defer sm.Close()
 	// was: store in place of sm.Store()
 	oauth2 := sm.Provider(compose.ComposeAllEnabled(config, sm.Store(), privateKey))
-	// drop-in
 	router.Use(sm.Middleware)
 	admin.Mount(router.PathPrefix("/admin").Subrouter(), sm, operator)
 	router.Handle("/logout", sm.EndSession())
-	// drop-in
 
 	router.HandleFunc("/authorize", func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -114,7 +112,6 @@ func Example_loginPage() {
 			oauth2.WriteAuthorizeError(ctx, w, ar, err)
 			return
 		}
-		// drop-in
 		session, err := sm.Session(r)
 		if err == nil && (session == nil || sm.NeedsSignIn(session, ar)) {
 			var back string
@@ -123,7 +120,6 @@ func Example_loginPage() {
 				return
 			}
 		}
-		// drop-in
 		if err != nil {
 			oauth2.WriteAuthorizeError(ctx, w, ar, err)
 		}

@@ -64,7 +64,7 @@ func TestBadConfig(t *testing.T) {
 		{"Logout.DeliveryTimeout", func(c *hostadapter.Config) { c.Logout.DeliveryTimeout = -1 }},
 		{"Logout.DeliveryConcurrency", func(c *hostadapter.Config) { c.Logout.DeliveryConcurrency = -1 }},
 		{"Logout.DeliveryTLS", func(c *hostadapter.Config) {
-			c.Logout.DeliveryTLS = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it is refused
+			c.Logout.DeliveryTLS = &tls.Config{InsecureSkipVerify: true}
 		}},
 		{"Logout.AllowCIDRs[0]", func(c *hostadapter.Config) { c.Logout.AllowCIDRs = []netip.Prefix{{}} }},
 	}

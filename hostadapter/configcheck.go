@@ -163,8 +163,8 @@ func (c *LogoutConfig) check() error {
 		bounded("Logout.DeliveriesPerClient", c.DeliveriesPerClient),
 	}
 	if c.DeliveryTLS != nil && c.DeliveryTLS.InsecureSkipVerify {
-		errs = append(errs, invalidf("Logout.DeliveryTLS", "has InsecureSkipVerify: logout tokens would go to "+
-			"anybody; put the authority of the clients into RootCAs"))
+		errs = append(errs, invalidf("Logout.DeliveryTLS", "has InsecureSkipVerify: logout tokens would "+
+			"go to anybody; put the authority of the clients into RootCAs"))
 	}
 	for i, network := range c.AllowCIDRs {
 		if !network.IsValid() {

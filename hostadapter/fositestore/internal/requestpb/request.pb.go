@@ -4,7 +4,8 @@
 // 	protoc        (unknown)
 // source: request.proto
 
-// Requests of fosite as they lie, sealed, in grantstore.Grant.Data. An absent Moment is Go's zero time. Fields are only ever added.
+// Requests of fosite as they lie, sealed, in grantstore.Grant.Data. An absent Moment is Go's zero time.
+// Fields are only ever added.
 
 package requestpb
 
@@ -38,7 +39,8 @@ type Request struct {
 	Session           *Session `protobuf:"bytes,10,opt,name=session" json:"session,omitempty"`
 	// Of pushed authorization requests only.
 	Authorize *Authorize `protobuf:"bytes,11,opt,name=authorize" json:"authorize,omitempty"`
-	// Of codes only: a PKCE record, an OpenID record belongs to it. A store that gives the code without it is refused.
+	// Of codes only: a PKCE record, an OpenID record belongs to it. A store that gives the code without it is
+	// refused.
 	HasPkce   bool `protobuf:"varint,12,opt,name=has_pkce,json=hasPkce" json:"has_pkce,omitempty"`
 	HasOpenid bool `protobuf:"varint,13,opt,name=has_openid,json=hasOpenid" json:"has_openid,omitempty"`
 	// The issuer of the session that the grant is bound to. Empty for one that is bound to none.
@@ -1177,7 +1179,8 @@ func (x *Member) GetValue() *Value {
 	return nil
 }
 
-// Value is what hosts put in claims, in Go's own types, so that a number comes back as the type it had. An empty Value is nil.
+// Value is what hosts put in claims, in Go's own types, so that a number comes back as the type it had. An
+// empty Value is nil.
 type Value struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Kind:

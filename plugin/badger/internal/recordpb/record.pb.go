@@ -4,8 +4,9 @@
 // 	protoc        (unknown)
 // source: record.proto
 
-// What the Badger engine keeps beside the records of plugin/proto/sessions/records/v1. Moments are nanoseconds since 1970 in UTC, 0 where there
-// is none. Fields are only ever added: what an older binary could not read raises the format version in keys.go instead.
+// What the Badger engine keeps beside the records of plugin/proto/sessions/records/v1. Moments are
+// nanoseconds since 1970 in UTC, 0 where there is none. Fields are only ever added: what an older binary
+// could not read raises the format version in keys.go instead.
 
 package recordpb
 
@@ -77,7 +78,8 @@ type Ledger struct {
 	// id is the move's, peer the name of the other store.
 	Id   string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	Peer string `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
-	// journaled is the number of the latest entry of the journal, acknowledged that of the latest that was applied elsewhere.
+	// journaled is the number of the latest entry of the journal, acknowledged that of the latest that was
+	// applied elsewhere.
 	Journaled    uint64 `protobuf:"varint,4,opt,name=journaled,proto3" json:"journaled,omitempty"`
 	Acknowledged uint64 `protobuf:"varint,5,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
 	// overflowed: the journal grew too long and was given up.
@@ -167,7 +169,8 @@ func (x *Ledger) GetOrigin() string {
 	return ""
 }
 
-// Contents counts and sums up the records of each kind. It is written in each transaction that writes records.
+// Contents counts and sums up the records of each kind. It is written in each transaction that writes
+// records.
 type Contents struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Contents      []*Content             `protobuf:"bytes,1,rep,name=contents,proto3" json:"contents,omitempty"`

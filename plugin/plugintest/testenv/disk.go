@@ -78,10 +78,16 @@ func (d *Disk) Fail() error {
 }
 
 // Mend checks the file system and mounts it anew, as a start of the machine does. No process may have a file
-// of it open: then it is an error, and nothing was done.
+// of it open, and no mount namespace of another test may have it mounted, which would bring back the file
+// system as it failed: then it is an error, and Mend may be called again.
 func (d *Disk) Mend() error {
-	if _, err := run("umount", d.Path); err != nil {
-		return err
+	if _, err := run("findmnt", d.Path); err == nil {
+		if _, err := run("umount", d.Path); err != nil {
+			return err
+		}
+	}
+	if device, err := run("losetup", "--associated", d.image); err != nil || device != "" {
+		return errors.Join(err, fmt.Errorf("%s is still in use: %s", d.image, device))
 	}
 	return errors.Join(check(d.image), d.mount())
 }

@@ -199,11 +199,12 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 		Filter: grantstore.Filter{SubjectID: subjectID, Type: grantstore.UserConsent},
 		Order:  ticketstore.Ascending, Count: ticketstore.MaxCount,
 	}
-	consents, seen, pages := []Consent{}, map[string]bool{}, walk{}
-	for {
+	consents, seen := []Consent{}, map[string]bool{}
+	err := eachPage(func(token string) (next string, more bool, err error) {
+		query.ResultsToken = token
 		page, err := c.adapter.config.Backend.Grants().Query(ctx, query, now)
 		if err != nil {
-			return nil, wrapConsent("listing", err)
+			return "", false, err
 		}
 		for i := range page.Grants {
 			client := page.Grants[i].ClientID
@@ -213,20 +214,18 @@ func (c *Consents) List(ctx context.Context, subjectID string) ([]Consent, error
 			seen[client] = true
 			consent, _, err := c.read(ctx, subjectID, client, now)
 			if err != nil {
-				return nil, wrapConsent("listing", err)
+				return "", false, err
 			}
 			if consent != nil && len(consent.Scopes) > 0 { // else it was revoked meanwhile
 				consents = append(consents, *consent)
 			}
 		}
-		if !page.HasNext {
-			return consents, nil
-		}
-		query.ResultsToken = page.ResultsToken
-		if err := pages.on(page.ResultsToken); err != nil {
-			return nil, wrapConsent("listing", err)
-		}
+		return page.ResultsToken, page.HasNext, nil
+	})
+	if err != nil {
+		return nil, wrapConsent("listing", err)
 	}
+	return consents, nil
 }
 
 // read returns the consent with what holds of it at now, and the grant in which it is kept; nil where there

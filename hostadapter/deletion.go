@@ -112,13 +112,14 @@ func (d *UserDeletion) Wait(ctx context.Context) (NotificationCount, error) {
 
 func (d *UserDeletion) look(ctx context.Context) (count NotificationCount, waiting int, err error) {
 	for _, sid := range d.sids {
-		query, pages := logout.NotificationQuery{
+		query := logout.NotificationQuery{
 			Filter: logout.NotificationFilter{SessionID: sid}, Count: ticketstore.MaxCount,
-		}, walk{}
-		for {
+		}
+		err := eachPage(func(token string) (next string, more bool, err error) {
+			query.ResultsToken = token
 			page, err := d.adapter.config.Backend.Logout().Notifications(ctx, query)
 			if err != nil {
-				return count, 0, err
+				return "", false, err
 			}
 			for i := range page.Notifications {
 				switch n := &page.Notifications[i]; {
@@ -132,13 +133,10 @@ func (d *UserDeletion) look(ctx context.Context) (count NotificationCount, waiti
 					waiting++
 				}
 			}
-			if !page.HasNext {
-				break
-			}
-			query.ResultsToken = page.ResultsToken
-			if err := pages.on(page.ResultsToken); err != nil {
-				return count, 0, err
-			}
+			return page.ResultsToken, page.HasNext, nil
+		})
+		if err != nil {
+			return count, 0, err
 		}
 	}
 	return count, waiting, nil

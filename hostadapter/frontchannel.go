@@ -91,24 +91,23 @@ func (a *Adapter) pendingNotifications(ctx context.Context, sessionID string) (w
 		Filter: logout.NotificationFilter{SessionID: sessionID, State: logout.Pending},
 		Count:  ticketstore.MaxCount,
 	}
-	for pages := (walk{}); ; {
+	err = eachPage(func(token string) (next string, more bool, err error) {
+		query.ResultsToken = token
 		page, err := a.config.Backend.Logout().Notifications(ctx, query)
 		if err != nil {
-			return 0, err
+			return "", false, err
 		}
 		for i := range page.Notifications {
 			if !wasDelivered(&page.Notifications[i]) {
 				waiting++
 			}
 		}
-		if !page.HasNext {
-			return waiting, nil
-		}
-		query.ResultsToken = page.ResultsToken
-		if err := pages.on(page.ResultsToken); err != nil {
-			return 0, err
-		}
+		return page.ResultsToken, page.HasNext, nil
+	})
+	if err != nil {
+		return 0, err
 	}
+	return waiting, nil
 }
 
 // wasDelivered reports whether a client has accepted a pending notification once, and only its second

@@ -62,24 +62,19 @@ func (a *Adapter) eachSession(
 	query := ticketstore.SessionQuery{
 		Filter: ticketstore.SessionFilter{SubjectID: ending.SubjectID}, Count: ticketstore.MaxCount,
 	}
-	for pages := (walk{}); ; {
+	return eachPage(func(token string) (next string, more bool, err error) {
+		query.ResultsToken = token
 		page, err := tickets.Query(ctx, query)
 		if err != nil {
-			return err
+			return "", false, err
 		}
 		for i := range page.Sessions {
 			if err := do(&page.Sessions[i]); err != nil {
-				return err
+				return "", false, err
 			}
 		}
-		if !page.HasNext {
-			return nil
-		}
-		query.ResultsToken = page.ResultsToken
-		if err := pages.on(page.ResultsToken); err != nil {
-			return err
-		}
-	}
+		return page.ResultsToken, page.HasNext, nil
+	})
 }
 
 func (a *Adapter) followClient(

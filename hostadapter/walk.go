@@ -29,6 +29,20 @@ func (w *walk) on(next string) error {
 	return nil
 }
 
+// eachPage asks for one page after another, beginning without a results token, until there are no more. ask
+// returns the token of the next page and whether there is one.
+func eachPage(ask func(token string) (next string, more bool, err error)) error {
+	for pages := (walk{}); ; {
+		next, more, err := ask(pages.at)
+		if err != nil || !more {
+			return err
+		}
+		if err := pages.on(next); err != nil {
+			return err
+		}
+	}
+}
+
 // again begins anew. It counts as a call.
 func (w *walk) again() error {
 	w.at = ""

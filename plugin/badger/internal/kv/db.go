@@ -193,14 +193,19 @@ func (d *DB) Gone() error {
 
 func errClosed() error { return fmt.Errorf("%w: the database is closed", ticketstore.ErrUnavailable) }
 
+// usable returns why nothing may be read or changed any more, nil while it may. The caller holds the gate.
+func (d *DB) usable() error {
+	if d.closed {
+		return errClosed()
+	}
+	return d.failure.err()
+}
+
 // InBackground runs f with a context that ends with the database, which waits for it.
 func (d *DB) InBackground(f func(ctx context.Context)) error {
 	d.gate.RLock()
 	defer d.gate.RUnlock()
-	if d.closed {
-		return errClosed()
-	}
-	if err := d.failure.err(); err != nil {
+	if err := d.usable(); err != nil {
 		return err
 	}
 	d.background.Go(func() { f(d.base) })
@@ -256,10 +261,7 @@ func (d *DB) snapshot(ctx context.Context, observer *observer, f func(r *Snapsho
 	}
 	d.gate.RLock()
 	defer d.gate.RUnlock()
-	if d.closed {
-		return errClosed()
-	}
-	if err := d.failure.err(); err != nil {
+	if err := d.usable(); err != nil {
 		return err
 	}
 	queued := d.committer.queued.Load()
@@ -294,10 +296,7 @@ func (d *DB) Commit(ctx context.Context, ch *Change) error {
 	}
 	d.gate.RLock()
 	defer d.gate.RUnlock()
-	if d.closed {
-		return errClosed()
-	}
-	if err := d.failure.err(); err != nil {
+	if err := d.usable(); err != nil {
 		return err
 	}
 	return d.committer.do(ctx, ch)

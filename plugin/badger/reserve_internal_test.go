@@ -19,39 +19,11 @@ import (
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
-// smallDisk is a file system that takes so many files.
-func smallDisk(t *testing.T, inodes int) string {
-	t.Helper()
-	mount := t.TempDir()
-	testenv.Tmpfs(t, mount, 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
-	return mount
-}
-
-// fillInodes creates files until so many more can be made.
-func fillInodes(t *testing.T, mount string, left uint64) (folder string) {
-	t.Helper()
-	folder = filepath.Join(mount, "others")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; ; i++ {
-		if free, err := disk.FreeInodes(mount); err != nil || free <= left {
-			if err != nil {
-				t.Fatal(err)
-			}
-			return folder
-		}
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprint(i)), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // Where hardly another file can be made nothing begins, what is to end goes on from the reserve, and a start
 // serves reads and says why; when others have removed files all is as it was.
 func TestNoInodes(t *testing.T) {
 	t.Parallel()
-	mount := smallDisk(t, 400)
+	mount := testenv.FewInodes(t, 400)
 	path := filepath.Join(mount, "db")
 	noSync := false
 	settings := Settings{Path: path, Sync: &noSync, MinFreeMiB: 64, MemoryMiB: 64}
@@ -73,7 +45,7 @@ func TestNoInodes(t *testing.T) {
 			Reason: logout.Terminated}, base)
 		return err
 	}
-	others := fillInodes(t, mount, disk.LeastInodes)
+	others := testenv.UseInodes(t, mount, disk.LeastInodes)
 	if err := create(e); !errors.Is(err, ticketstore.ErrNoSpace) || !strings.Contains(err.Error(),
 		"more files") {
 		t.Errorf("a sign-in: %v, want ErrNoSpace that says why", err)
@@ -84,7 +56,7 @@ func TestNoInodes(t *testing.T) {
 	if err := end(e, "first"); err != nil {
 		t.Errorf("an end: %v", err)
 	}
-	fillInodes(t, mount, 0)
+	testenv.UseInodes(t, mount, 0)
 	if err := end(e, "second"); err != nil {
 		t.Errorf("an end from the reserve: %v", err)
 	}
@@ -95,7 +67,7 @@ func TestNoInodes(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	fillInodes(t, mount, 0)
+	testenv.UseInodes(t, mount, 0)
 	e, err = Open(t.Context(), settings, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("a start without inodes: %v, want one that reads", err)

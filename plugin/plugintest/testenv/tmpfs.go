@@ -39,6 +39,21 @@ func Resize(t testing.TB, folder, options string) {
 	}
 }
 
+// NeedNamespace is InNamespace for a test that is nothing without one: it is skipped where that cannot be,
+// but fails in CI.
+func NeedNamespace(t *testing.T) (inside bool) {
+	t.Helper()
+	inside, err := InNamespace(t)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "":
+		t.Skipf("no mount namespace can be had here: %v", err)
+	default:
+		t.Fatalf("no mount namespace can be had here: %v", err)
+	}
+	return inside
+}
+
 // InNamespace reports whether this process runs the test in a mount namespace of its own, where it may mount
 // what goes with its last process, also when that is killed. Where it does not, it has run the test there,
 // and the test is done; an error says why that cannot be.

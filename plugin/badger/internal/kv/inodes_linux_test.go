@@ -3,7 +3,6 @@
 package kv
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/files"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
@@ -32,7 +30,7 @@ func TestCompactionWithoutInodes(t *testing.T) {
 
 func compactWithoutInodes(t *testing.T, failed bool) {
 	t.Helper()
-	disk := tinyDisk(t, 100)
+	disk := testenv.FewInodes(t, 100)
 	path := filepath.Join(disk, "db")
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
@@ -63,7 +61,7 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 		}
 	}
 	// The compaction waits until the database is known.
-	others := useInodes(t, disk, 0)
+	others := testenv.UseInodes(t, disk, 0)
 	if failed {
 		failure.note("sign in", syscall.EIO)
 	}
@@ -77,32 +75,4 @@ func compactWithoutInodes(t *testing.T, failed bool) {
 		t.Fatal(err)
 	}
 	rowsAreThere(t, path, options, rows)
-}
-
-// tinyDisk is a file system that takes so many files.
-func tinyDisk(t *testing.T, inodes int) string {
-	t.Helper()
-	mount := t.TempDir()
-	testenv.Tmpfs(t, mount, 0, fmt.Sprintf("size=1g,nr_inodes=%d", inodes))
-	return mount
-}
-
-// useInodes creates files until so many more can be made.
-func useInodes(t *testing.T, mount string, left uint64) (folder string) {
-	t.Helper()
-	folder = filepath.Join(mount, "others")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for i := 0; ; i++ {
-		if free, err := disk.FreeInodes(mount); err != nil || free <= left {
-			if err != nil {
-				t.Fatal(err)
-			}
-			return folder
-		}
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprint(i)), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 }

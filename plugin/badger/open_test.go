@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fosite-sessions/sessions/plugin/badger"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -177,7 +178,10 @@ func TestOpenOfAnotherStoreChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "store")
 	open := func(wanted ...string) (id string, err error) {
-		e, err := badger.Open(ticketstore.WithStoreIDs(t.Context(), wanted...), badger.Settings{Path: path},
+		// A process that another test is just starting holds a copy of the lock until it runs: Open waits.
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+		defer cancel()
+		e, err := badger.Open(ticketstore.WithStoreIDs(ctx, wanted...), badger.Settings{Path: path},
 			nil)
 		if err != nil {
 			return "", err

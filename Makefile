@@ -93,6 +93,13 @@ bench: ## Run the benchmarks, for benchstat: make -s bench > new.txt (BENCHPKGS,
 bench-large: ## Run the benchmarks with 1,000,000 sessions too, which takes tens of minutes (BENCHPKGS, BENCH, COUNT, BENCHFLAGS)
 	SESSIONS_BENCH_LARGE=1 $(MAKE) bench
 
+# Arguments of `make load`, such as LOADFLAGS='-flow introspect -callers 64 -profile /tmp/profiles'; -help lists them.
+LOADFLAGS ?=
+
+.PHONY: load
+load: ## Load servers over fosite's MemoryStore and over the plugin from outside, and print shares, CPU time and allocations (LOADFLAGS)
+	go run ./integration/load $(LOADFLAGS)
+
 # How often `make swap-kills` kills the server or a plugin in the middle of a swap.
 SWAPKILLS ?= 200
 

@@ -1,0 +1,162 @@
+package schema
+
+// Running migrations.
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/tern/v2/migrate"
+)
+
+// clock is the database's time, in nanoseconds since 1970.
+const clock = `(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
+
+// HostSilence is how long a host is taken for one that runs after its last beat, in seconds.
+const HostSilence = 60
+
+// Migrate brings a schema to the newest number that the program knows, and makes it when it is missing. A
+// store of a newer number is left as it is. Each migration is one transaction; a lock lets one caller at a
+// time do it, others wait and find it done. A contracting one is ErrHosts while a host with an older
+// program is registered. The connection is not to be a pooler's.
+func (p *Program) Migrate(ctx context.Context, conn *pgx.Conn, name string) (from, to int, err error) {
+	if err := create(ctx, conn, name); err != nil {
+		return 0, 0, err
+	}
+	// tern's own lock is held while it makes its table and while it migrates, not between them.
+	table := pgx.Identifier{name, versionTable}.Sanitize()
+	migrator, err := migrate.NewMigrator(ctx, conn, table)
+	if err != nil {
+		return 0, 0, err
+	}
+	current, err := migrator.GetCurrentVersion(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	from, to = int(current), max(int(current), p.Newest())
+	if from >= p.Newest() {
+		return from, to, nil
+	}
+	for i, s := range p.steps {
+		migrator.Migrations = append(migrator.Migrations, &migrate.Migration{
+			Sequence: int32(i + 1), Name: s.name,
+			UpFunc: func(ctx context.Context, conn *pgx.Conn) error { return s.run(ctx, conn, name, i == 0) },
+		})
+	}
+	err = migrator.Migrate(ctx)
+	var newer migrate.BadVersionError
+	if errors.As(err, &newer) { // a newer program was faster
+		err = nil
+	}
+	if err != nil {
+		return from, from, fmt.Errorf("migrate schema %q from %d to %d: %w", name, from, to, err)
+	}
+	return from, to, nil
+}
+
+// create makes the schema, and refuses one with the tables of something else. The lock has two programs
+// that start together do it one by one: IF NOT EXISTS is no lock.
+func create(ctx context.Context, conn *pgx.Conn, name string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, name); err != nil {
+			return err
+		}
+		found, err := Look(ctx, tx, name)
+		if err != nil || !found.Missing {
+			return err
+		}
+		_, err = tx.Exec(ctx, Qualify(name, `CREATE SCHEMA {s}`))
+		return err
+	})
+}
+
+// run runs one migration, in tern's transaction.
+func (s *step) run(ctx context.Context, conn *pgx.Conn, name string, first bool) error {
+	if !first {
+		if err := s.admit(ctx, conn, name); err != nil {
+			return err
+		}
+	}
+	if _, err := conn.Exec(ctx, Qualify(name, s.sql)); err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	if first {
+		_, err := conn.Exec(ctx, Qualify(name, `INSERT INTO {s}.ledger (needs, store_id) VALUES ($1, $2)`),
+			s.needs, rand.Text())
+		return err
+	}
+	_, err := conn.Exec(ctx, Qualify(name, `UPDATE {s}.ledger SET needs = greatest(needs, $1)`), s.needs)
+	return err
+}
+
+// admit refuses a contracting migration while a host is registered whose program it would leave behind. It
+// locks the ledger's row, which a host that registers holds for share: it sees what is needed afterwards,
+// or is seen here.
+func (s *step) admit(ctx context.Context, conn *pgx.Conn, name string) error {
+	var needs int
+	err := conn.QueryRow(ctx, Qualify(name, `SELECT needs FROM {s}.ledger FOR UPDATE`)).Scan(&needs)
+	if err != nil || needs >= s.needs {
+		return err
+	}
+	rows, err := conn.Query(ctx, Qualify(name, `SELECT name || ' (version ' || version || ')' FROM {s}.hosts
+		WHERE knows < $1 AND beat > `+clock+` - $2::bigint * 1000000000 ORDER BY 1`), s.needs, HostSilence)
+	if err != nil {
+		return err
+	}
+	left, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("%w: %s: upgrade them first, this migration takes away what they use", ErrHosts,
+			strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// Grant gives a role what a program needs at run time: to read and to write, and to empty the partitions of
+// what expires; neither to own nor to change a table.
+func Grant(ctx context.Context, conn *pgx.Conn, name, role string) error {
+	to := ` TO ` + pgx.Identifier{role}.Sanitize()
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT c.relname::text FROM pg_catalog.pg_class c
+			JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname = $1 AND c.relkind = 'r' AND c.relispartition`, name)
+		if err != nil {
+			return err
+		}
+		ring, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		statements := []string{
+			`GRANT USAGE ON SCHEMA {s}`,
+			`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {s}`,
+		}
+		for _, partition := range ring {
+			statements = append(statements, `GRANT TRUNCATE ON {s}.`+pgx.Identifier{partition}.Sanitize())
+		}
+		for _, statement := range statements {
+			if _, err := tx.Exec(ctx, Qualify(name, statement)+to); err != nil {
+				return fmt.Errorf("%s%s: %w", statement, to, err)
+			}
+		}
+		// What only migrations may change.
+		from := strings.Replace(to, "TO", "FROM", 1)
+		for _, statement := range []string{
+			`REVOKE INSERT, UPDATE, DELETE ON {s}.` + versionTable + from,
+			`REVOKE INSERT, UPDATE, DELETE ON {s}.ledger` + from,
+			`GRANT UPDATE (state, move, peer, origin) ON {s}.ledger` + to,
+		} {
+			if _, err := tx.Exec(ctx, Qualify(name, statement)); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	})
+}

@@ -25,3 +25,185 @@ CREATE TABLE {s}.hosts (
 	joined bigint NOT NULL,
 	beat bigint NOT NULL
 ) WITH (fillfactor = 50);
+
+-- The tables of the stores.
+--
+-- data      the protobuf message of the row (plugin/proto/sessions/records/v1/records.proto) without what
+--           columns hold: fields that a newer program has added survive an older one
+-- NULL      is "none" wherever an index leaves it out: = is strict, so that a generic plan proves IS NOT NULL
+--           and uses the partial index; it cannot prove <> ''
+-- locks     READ COMMITTED, in one order: slots, limits, sessions, client_uses, ended, grants, used, notices
+-- no        foreign keys (they take row locks of their own), advisory locks, rules in SQL
+--
+-- What changes often (times of sessions, last use, claims) is in no index and in no index's predicate, so
+-- that such updates are heap-only; tables that are updated have room in their pages for it.
+
+-- A committer updates its slot in every transaction: that is the fence of a move (state), the counts and sums
+-- of the records, and the proof of a commit whose answer was lost (last). Nobody else writes it, so no row is
+-- hot. Who sets the state of all slots has waited for every writer that saw the old one.
+CREATE TABLE {s}.slots (
+	slot     int PRIMARY KEY,
+	instance text COLLATE "C" NOT NULL DEFAULT '',
+	claimed  bigint NOT NULL DEFAULT 0,
+	state    smallint NOT NULL DEFAULT 0,
+	position bigint NOT NULL DEFAULT 0,
+	last     uuid,
+	-- By kind of record: element n + 1 is that of kind n. The sums over all slots are those of the store.
+	counts   bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0}',
+	sums     bigint[] NOT NULL DEFAULT '{0,0,0,0,0,0,0,0,0,0}'
+) WITH (fillfactor = 10);
+INSERT INTO {s}.slots (slot) SELECT generate_series(0, 63);
+
+-- How many sessions a client is in, by slot as well.
+CREATE TABLE {s}.client_counts (
+	client   text COLLATE "C" NOT NULL,
+	slot     int NOT NULL,
+	sessions bigint NOT NULL,
+	PRIMARY KEY (client, slot)
+) WITH (fillfactor = 50);
+
+-- A subject that signs in under a limit of sessions writes its row first: sign-ins of one subject go one
+-- after the other, whichever hosts they are at.
+CREATE TABLE {s}.limits (
+	subject text COLLATE "C" PRIMARY KEY,
+	at      bigint NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE {s}.sessions (
+	sid     text COLLATE "C" PRIMARY KEY,
+	cookie  bytea NOT NULL,
+	subject text COLLATE "C" NOT NULL,
+	created bigint NOT NULL,
+	due     bigint NOT NULL, -- early at most, never late: renewals leave it, a sweep moves it
+	expires bigint NOT NULL,
+	renewed bigint NOT NULL,
+	version bigint NOT NULL,
+	data    bytea NOT NULL,
+	ticket  bytea NOT NULL
+) WITH (fillfactor = 85);
+CREATE UNIQUE INDEX sessions_cookie ON {s}.sessions (cookie);
+CREATE INDEX sessions_created ON {s}.sessions (created, sid);
+CREATE INDEX sessions_subject ON {s}.sessions (subject, created, sid);
+CREATE INDEX sessions_due ON {s}.sessions (due);
+
+CREATE TABLE {s}.client_uses (
+	sid    text COLLATE "C" NOT NULL,
+	client text COLLATE "C" NOT NULL,
+	listed bigint, -- when the session was created, for pages by client; NULL for a client that was detached
+	data   bytea NOT NULL,
+	PRIMARY KEY (sid, client)
+) WITH (fillfactor = 85);
+CREATE INDEX client_uses_client ON {s}.client_uses (client, listed, sid) WHERE listed IS NOT NULL;
+
+CREATE TABLE {s}.ended (
+	sid      text COLLATE "C" PRIMARY KEY,
+	survivor text COLLATE "C", -- the subject, where grants may have outlived the session
+	due      bigint NOT NULL,
+	data     bytea NOT NULL
+) WITH (fillfactor = 90);
+CREATE INDEX ended_survivor ON {s}.ended (survivor, sid) WHERE survivor IS NOT NULL;
+CREATE INDEX ended_due ON {s}.ended (due);
+
+-- Unused grants: inserted and deleted, never changed.
+CREATE TABLE {s}.grants (
+	key     bytea NOT NULL,
+	type    smallint NOT NULL,
+	family  text COLLATE "C", -- the request id of a token
+	subject text COLLATE "C",
+	sid     text COLLATE "C",
+	client  text COLLATE "C",
+	created bigint NOT NULL,
+	serial  bytea,  -- distinguishes those of one moment in listings; NULL for what is not listed
+	due     bigint, -- NULL for never
+	data    bytea NOT NULL,
+	PRIMARY KEY (key, type)
+);
+CREATE INDEX grants_family ON {s}.grants (family) WHERE family IS NOT NULL;
+CREATE INDEX grants_sid ON {s}.grants (sid, created, serial) WHERE sid IS NOT NULL;
+CREATE INDEX grants_subject ON {s}.grants (subject, created, serial) WHERE subject IS NOT NULL;
+CREATE INDEX grants_client ON {s}.grants (client, created, serial) WHERE client IS NOT NULL;
+CREATE INDEX grants_created ON {s}.grants (created, serial) WHERE serial IS NOT NULL;
+CREATE INDEX grants_due ON {s}.grants (due) WHERE due IS NOT NULL;
+
+-- Codes and refresh tokens that were used. Rows of ring 0 to 3 lie by their expiry, and go by emptying a
+-- partition whose time is over; those of ring 4 are looked at one by one: they have a grace, or expire beyond
+-- what the ring reaches.
+CREATE TABLE {s}.used (
+	key    bytea NOT NULL,
+	type   smallint NOT NULL,
+	ring   smallint NOT NULL,
+	sid    text COLLATE "C",
+	client text COLLATE "C",
+	due    bigint NOT NULL,
+	data   bytea NOT NULL,
+	PRIMARY KEY (key, type, ring)
+) PARTITION BY LIST (ring);
+CREATE TABLE {s}.used_0 PARTITION OF {s}.used FOR VALUES IN (0);
+CREATE TABLE {s}.used_1 PARTITION OF {s}.used FOR VALUES IN (1);
+CREATE TABLE {s}.used_2 PARTITION OF {s}.used FOR VALUES IN (2);
+CREATE TABLE {s}.used_3 PARTITION OF {s}.used FOR VALUES IN (3);
+CREATE TABLE {s}.used_4 PARTITION OF {s}.used FOR VALUES IN (4);
+CREATE INDEX used_4_due ON {s}.used_4 (due);
+
+-- Answers to operations, by the ten minutes in which they were given. Near the end of those a second row
+-- stands in the next partition (echo), so that two attempts at one operation always meet in one of them.
+CREATE TABLE {s}.operations (
+	id   text COLLATE "C" NOT NULL,
+	ring smallint NOT NULL,
+	at   bigint NOT NULL,
+	echo boolean NOT NULL,
+	sum  bigint NOT NULL, -- of the record: those that go together are counted off together
+	data bytea NOT NULL,
+	PRIMARY KEY (id, ring)
+) PARTITION BY LIST (ring);
+CREATE TABLE {s}.operations_0 PARTITION OF {s}.operations FOR VALUES IN (0);
+CREATE TABLE {s}.operations_1 PARTITION OF {s}.operations FOR VALUES IN (1);
+CREATE TABLE {s}.operations_2 PARTITION OF {s}.operations FOR VALUES IN (2);
+CREATE TABLE {s}.operations_3 PARTITION OF {s}.operations FOR VALUES IN (3);
+
+CREATE TABLE {s}.jobs (
+	id      text COLLATE "C" PRIMARY KEY,
+	running boolean, -- NULL once the job is done
+	due     bigint,  -- when a job that is done may go
+	lease   bigint NOT NULL DEFAULT 0, -- the database's time until which a host works on it
+	data    bytea NOT NULL
+) WITH (fillfactor = 50);
+CREATE INDEX jobs_running ON {s}.jobs (id) WHERE running IS NOT NULL;
+CREATE INDEX jobs_due ON {s}.jobs (due) WHERE due IS NOT NULL;
+
+-- Sessions with rows of dead grants, and the operation that has left them.
+CREATE TABLE {s}.purges (
+	sid       text COLLATE "C" PRIMARY KEY,
+	operation text COLLATE "C" NOT NULL
+);
+CREATE INDEX purges_operation ON {s}.purges (operation, sid);
+
+CREATE TABLE {s}.notices (
+	id     text COLLATE "C" PRIMARY KEY,
+	client text COLLATE "C" NOT NULL,
+	sid    text COLLATE "C" NOT NULL,
+	state  text COLLATE "C" NOT NULL,
+	due    bigint, -- of a pending one: the next attempt, or the end of its lease
+	over   bigint, -- when another one may go
+	data   bytea NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX notices_due ON {s}.notices (client, due, id) WHERE due IS NOT NULL;
+CREATE INDEX notices_sid ON {s}.notices (sid, id);
+CREATE INDEX notices_client ON {s}.notices (client, id);
+CREATE INDEX notices_state ON {s}.notices (state, id);
+CREATE INDEX notices_over ON {s}.notices (over) WHERE over IS NOT NULL;
+
+CREATE TABLE {s}.properties (
+	name  text COLLATE "C" PRIMARY KEY,
+	value bytea NOT NULL
+);
+
+-- The rows that changed while the store is exported, as a set: an entry goes out with the number of an
+-- answer, and is deleted when that is acknowledged. No order is kept, since entries are seen when they
+-- commit, not when they are numbered.
+CREATE TABLE {s}.journal (
+	id    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	kind  smallint NOT NULL,
+	key   bytea NOT NULL,
+	batch bigint NOT NULL DEFAULT 0
+);

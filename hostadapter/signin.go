@@ -181,6 +181,9 @@ func (a *Adapter) create(ctx context.Context, fresh *ticketstore.Session, now ti
 		Max: a.config.Lifetime.MaxSessions, EndOldest: !a.config.Lifetime.RefuseSignIn,
 		KeepOffline: !a.config.Logout.RevokeOffline,
 	}
+	if limit.EndOldest {
+		limit.Registered = a.registeredOf(ctx, fresh.SubjectID, limit.Max)
+	}
 	var ended []string
 	err := persist(ctx, func(ctx context.Context) (err error) {
 		ended, err = tickets.CreateWithin(ctx, fresh, limit, now)

@@ -49,22 +49,35 @@ func (a *Adapter) forget(w http.ResponseWriter, r *http.Request) {
 	a.holder(r.Context()).set(nil, nil)
 }
 
+// mostAsked bounds how often the store may ask for clients before an ending. Once is the rule; it asks again
+// if a client has used a session for the first time meanwhile.
+const mostAsked = 3
+
 // end has the store end what the ending selects, repeats it while the outcome is unknown, and wakes the
-// dispatcher.
+// dispatcher. Clients are treated as they are registered now.
 func (a *Adapter) end(ctx context.Context, ending *logout.Ending) (*logout.Result, error) {
 	ending.OperationID = cmp.Or(ending.OperationID, randomID())
-	a.follow(ctx, ending)
 	now := a.now()
-	var result *logout.Result
-	err := persist(ctx, func(ctx context.Context) (err error) {
-		result, err = a.config.Backend.Logout().End(ctx, ending, now)
-		return err
-	})
-	// After an error too: the ending may have been carried out.
-	a.dispatcher.Wake()
-	if err != nil {
-		return nil, err
+	for asked := 0; ; asked++ {
+		ending.AskRegistered = asked < mostAsked
+		var result *logout.Result
+		err := persist(ctx, func(ctx context.Context) (err error) {
+			result, err = a.config.Backend.Logout().End(ctx, ending, now)
+			return err
+		})
+		if err == nil && len(result.MissingClients) > 0 {
+			if ending.AskRegistered {
+				ending.Registered = a.registered(ctx, result.MissingClients)
+				continue
+			}
+			err = errEndless
+		}
+		// After an error too: the ending may have been carried out.
+		a.dispatcher.Wake()
+		if err != nil {
+			return nil, err
+		}
+		a.publishEnding(ctx, ending, result)
+		return result, nil
 	}
-	a.publishEnding(ctx, ending, result)
-	return result, nil
 }

@@ -152,12 +152,16 @@ func (a *Adapter) endDue(ctx context.Context) (next time.Time, err error) {
 		Limit: a.config.Expiry.SweepBatch, KeepOffline: !a.config.Expiry.RevokeOffline,
 		SkipNotification: a.config.Expiry.Notify == NoClients,
 		CoordinatedOnly:  a.config.Expiry.Notify == CoordinatingClients,
+		AskRegistered:    true,
 	}
 	for range sweepCalls {
 		now := a.now()
 		swept, err := a.config.Backend.Logout().EndDue(ctx, sweep, now)
 		if err != nil {
 			return time.Time{}, err
+		}
+		if len(swept.MissingClients) > 0 {
+			sweep.Registered = a.registered(ctx, swept.MissingClients)
 		}
 		if swept.NotificationsQueued > 0 {
 			a.dispatcher.Wake()

@@ -150,7 +150,10 @@ type endlessLogout struct {
 	e *endless
 }
 
-func (l *endlessLogout) End(context.Context, *logout.Ending, time.Time) (*logout.Result, error) {
+func (l *endlessLogout) End(_ context.Context, e *logout.Ending, _ time.Time) (*logout.Result, error) {
+	if e.All {
+		return &logout.Result{MissingClients: []string{"shop"}}, nil
+	}
 	return &logout.Result{SessionsRemoved: 1}, nil
 }
 
@@ -200,6 +203,10 @@ func TestWalksOverAnEndlessStoreEnd(t *testing.T) {
 			},
 			"notifications sent again": func(ctx context.Context) error {
 				_, err := h.Operations().RetryNotifications(ctx, logout.NotificationFilter{ClientID: "shop"})
+				return err
+			},
+			"all sessions": func(ctx context.Context) error {
+				_, err := h.RemoveSessions(ctx, hostadapter.SessionRemoval{All: true})
 				return err
 			},
 			"other sessions": func(ctx context.Context) error {

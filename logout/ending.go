@@ -3,6 +3,7 @@ package logout
 // Endings and sweeps: what ends, and what becomes of tokens, consents and clients (rules 1, 6 and 8).
 
 import (
+	"errors"
 	"time"
 
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -77,6 +78,11 @@ type Ending struct {
 	SkipNotification bool
 	// CoordinatedOnly notifies only clients whose activity keeps the session alive.
 	CoordinatedOnly bool
+	// Registered is what the clients have registered by now.
+	Registered ticketstore.Registrations
+	// AskRegistered does nothing yet, nor counts, if a client of the sessions is not among Registered:
+	// Result.MissingClients asks for it.
+	AskRegistered bool
 	// DryRun counts what would be done and does nothing.
 	DryRun bool
 }
@@ -94,6 +100,10 @@ type Result struct {
 	Ended []EndedSession
 	// JobID is set instead of the counts in the answer to an Ending of All: the job to look at.
 	JobID string
+	// MissingClients, unless empty: nothing was done, because Ending.AskRegistered is set and some of these
+	// clients are not among Ending.Registered. The ending is to be repeated with all of them, at most
+	// ticketstore.MaxRegistrations. They are sorted.
+	MissingClients []string
 }
 
 // MaxEnded bounds Result.Ended.
@@ -139,7 +149,7 @@ func (e *Ending) Validate() error {
 	default:
 		return ticketstore.Invalidf("reason", "is not a reason for a session to end")
 	}
-	return e.validateClients()
+	return errors.Join(e.validateClients(), e.Registered.Validate())
 }
 
 func (e *Ending) validateClients() error {
@@ -166,10 +176,17 @@ type Sweep struct {
 	KeepOffline      bool
 	SkipNotification bool
 	CoordinatedOnly  bool
+	// Registered is what the clients have registered by now.
+	Registered ticketstore.Registrations
+	// AskRegistered leaves a session if a client of it is not among Registered: SweepResult.MissingClients
+	// asks for it.
+	AskRegistered bool
 }
 
 // Validate refuses a sweep without a bound.
-func (s *Sweep) Validate() error { return ticketstore.CheckPositive("limit", s.Limit) }
+func (s *Sweep) Validate() error {
+	return errors.Join(ticketstore.CheckPositive("limit", s.Limit), s.Registered.Validate())
+}
 
 // SweepResult is the answer to a Sweep.
 type SweepResult struct {
@@ -182,4 +199,8 @@ type SweepResult struct {
 	Next time.Time
 	// PurgeLeft: records whose time is up were left, and another call takes more of them.
 	PurgeLeft bool
+	// MissingClients are all clients of sessions that were left because Sweep.AskRegistered is set and some
+	// of them are not among Sweep.Registered. A sweep with all of these, at most
+	// ticketstore.MaxRegistrations, ends at least one of the sessions.
+	MissingClients []string
 }

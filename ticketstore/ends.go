@@ -2,6 +2,8 @@ package ticketstore
 
 // The ways in which a session ends, as a set.
 
+import "errors"
+
 // Ends is a set of the ways in which a session can end.
 type Ends uint8
 
@@ -29,7 +31,11 @@ type Limit struct {
 	// KeepOffline lets Offline refresh tokens of the ended sessions outlive them, but for those of clients
 	// that coordinate their lifetime with the session.
 	KeepOffline bool
+	// Registered is what the clients of the subject's sessions have registered by now.
+	Registered Registrations
 }
 
 // Validate refuses a limit below one.
-func (l *Limit) Validate() error { return CheckPositive("max", l.Max) }
+func (l *Limit) Validate() error {
+	return errors.Join(CheckPositive("max", l.Max), l.Registered.Validate())
+}

@@ -2,6 +2,7 @@ package fositestore_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/hostadapter/fositestore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -51,20 +53,43 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 	ways := map[string]struct {
 		end          func(h *host, b *browser, clock *movedClock)
 		keepsOffline bool
+		config       func(c *hostadapter.Config)
 	}{
-		"sign-out":    {func(_ *host, b *browser, _ *movedClock) { b.get("/logout", nil) }, true},
-		"replacement": {func(_ *host, b *browser, _ *movedClock) { b.signIn("bob") }, true},
+		"sign-out":    {func(_ *host, b *browser, _ *movedClock) { b.get("/logout", nil) }, true, nil},
+		"replacement": {func(_ *host, b *browser, _ *movedClock) { b.signIn("bob") }, true, nil},
 		"expiry, at the next visit": {func(_ *host, b *browser, clock *movedClock) {
 			clock.advance(2 * time.Hour)
 			b.get("/whoami", nil)
-		}, true},
-		"removal of the user": {func(h *host, _ *browser, _ *movedClock) { h.end("ann") }, false},
+		}, true, nil},
+		"expiry, found by a sweep": {func(h *host, _ *browser, clock *movedClock) {
+			sid := h.sid("ann")
+			clock.advance(2 * time.Hour)
+			testenv.Eventually(h.t, "the session ended", func() bool {
+				_, err := h.sessions.Operations().SessionByID(h.t.Context(), sid)
+				return errors.Is(err, ticketstore.ErrNotFound)
+			})
+		}, true, func(c *hostadapter.Config) { c.Expiry.Off = false }},
+		"a sign-in too many": {
+			func(h *host, _ *browser, _ *movedClock) { h.browser().signIn("ann") }, true,
+			func(c *hostadapter.Config) { c.Lifetime.MaxSessions = 1 },
+		},
+		"removal of the user": {func(h *host, _ *browser, _ *movedClock) { h.end("ann") }, false, nil},
 		"removal of the session": {func(h *host, _ *browser, _ *movedClock) {
 			if _, err := h.sessions.RemoveSessions(h.t.Context(),
 				hostadapter.SessionRemoval{SessionID: h.sid("ann")}); err != nil {
 				h.t.Error(err)
 			}
-		}, false},
+		}, false, nil},
+		"removal of all": {func(h *host, _ *browser, _ *movedClock) {
+			result, err := h.sessions.RemoveSessions(h.t.Context(), hostadapter.SessionRemoval{All: true})
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			testenv.Eventually(h.t, "the job is done", func() bool {
+				job, err := h.sessions.Operations().Job(h.t.Context(), result.JobID)
+				return err == nil && job.State == logout.JobDone
+			})
+		}, false, nil},
 	}
 	for what, change := range changes {
 		for how, way := range ways {
@@ -74,6 +99,9 @@ func TestClientsAsRegisteredWhenTheSessionEnds(t *testing.T) {
 				clients.client.Store(change.before)
 				h := newHost(t, sliding(clock, false, nil), func(_ *host, c *fositestore.Config) {
 					c.Host.Clients, c.Host.Expiry.RevokeOffline = clients, false
+					if way.config != nil {
+						way.config(&c.Host)
+					}
 				})
 				b, r := h.tokens("ann", "scope", "openid offline_access")
 				clients.client.Store(change.after)

@@ -25,14 +25,19 @@ func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 		return nil, err
 	}
 	var due []dueEntry
+	asking := rules.Missing{Registered: sweep.Registered}
 	err := s.e.db.ViewAlong(ctx, func(r *kv.Snapshot) (err error) {
 		due, err = dueEntries(r, layout.IndexExpiry, sweep.Limit, now)
+		if err == nil && sweep.AskRegistered {
+			due, err = leave(r, due, &asking, now)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	swept, err := s.e.endAll(ctx, due, sweep, now)
+	swept.MissingClients = asking.Clients
 	var purgeErr error
 	swept.PurgeLeft, purgeErr = s.e.purgeEndings(ctx, sweep.Limit, now)
 	err = errors.Join(err, purgeErr)

@@ -27,6 +27,12 @@ func (s endings) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if ending.AskRegistered {
+		missing, err := s.e.missing(ctx, ending)
+		if err != nil || len(missing) > 0 {
+			return &logout.Result{MissingClients: missing}, err
+		}
+	}
 	if ending.DryRun {
 		return s.e.dryRun(ctx, ending, now)
 	}
@@ -165,7 +171,7 @@ func (e *Engine) closing(tx *kv.Tx, ending *logout.Ending, now time.Time) *closi
 }
 
 // recallAnswer returns the answer to an operation that is done, nil if it is not.
-func recallAnswer(t *kv.Tx, operationID string) (*logout.Result, error) {
+func recallAnswer(t kv.Reader, operationID string) (*logout.Result, error) {
 	operation, job := &records.Operation{}, &records.Job{}
 	found, err := kv.Load(t, layout.OperationKey(operationID), operation)
 	if err != nil || found {

@@ -5,6 +5,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -22,6 +23,9 @@ import (
 func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*logout.Result, error) {
 	if e.DryRun {
 		return view(ctx, s.Store, now, e.Validate(), func(t *tx) (*logout.Result, error) {
+			if missing := t.missing(e); len(missing) > 0 {
+				return &logout.Result{MissingClients: missing}, nil
+			}
 			return t.endAll(e), nil
 		})
 	}
@@ -32,9 +36,43 @@ func (s endings) End(ctx context.Context, e *logout.Ending, now time.Time) (*log
 		if before := recall(); before != nil {
 			return before, nil
 		}
+		if missing := t.missing(e); len(missing) > 0 {
+			return &logout.Result{MissingClients: missing}, nil
+		}
 		t.endAll(e)
 		return recall(), nil
 	})
+}
+
+// missing returns the clients whose registrations an ending asks for before it does anything.
+func (t *tx) missing(e *logout.Ending) []string {
+	if !e.AskRegistered {
+		return nil
+	}
+	sids := []string{e.SessionID}
+	if e.SessionID == "" {
+		sids = nil
+		for _, r := range t.rows(sessionsBy(e)) {
+			sids = append(sids, r.key)
+		}
+	}
+	var clients []string
+	for _, sid := range sids {
+		clients = append(clients, t.clients(sid)...)
+	}
+	slices.Sort(clients)
+	asking := rules.Missing{Registered: e.Registered}
+	asking.Leaves(slices.Compact(clients))
+	return asking.Clients
+}
+
+// clients returns the clients of a session, sorted.
+func (t *tx) clients(sid string) (ids []string) {
+	for _, r := range t.rows(clientsOf(sid)) {
+		id, _ := r.client()
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // endAll ends what an ending selects, and keeps the answer: with an ending by sid as an operation, else as a
@@ -221,13 +259,17 @@ func (s endings) Job(ctx context.Context, id string) (*logout.Job, error) {
 func (s endings) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) (*logout.SweepResult, error) {
 	return change(ctx, s.Store, now, sweep.Validate(), func(t *tx) (*logout.SweepResult, error) {
 		swept := &logout.SweepResult{}
-		due := t.timely(transfer.Sessions)
+		due, asking := t.timely(transfer.Sessions), rules.Missing{Registered: sweep.Registered}
 		for _, r := range due[:min(len(due), sweep.Limit)] {
+			if sweep.AskRegistered && asking.Leaves(t.clients(r.key)) {
+				continue
+			}
 			result := t.end(rules.Expiration(r.key, &sweep), r.key)
 			swept.Ended += result.SessionsRemoved
 			swept.NotificationsQueued += result.NotificationsQueued
 			swept.Sessions = append(swept.Sessions, result.Ended...)
 		}
+		swept.MissingClients = asking.Clients
 		t.purge()
 		t.scan(timesOf(transfer.Sessions), nil, false, func(_ string, r *row) bool {
 			swept.Next = rules.Due(t.session(r.key))

@@ -49,7 +49,7 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 				Expires: later, Version: 1,
 			}),
 			record(t, transfer.Clients, sid+"\x00app",
-				&records.ClientUse{FirstUsed: at, LastUsed: at, Notify: true}),
+				&records.ClientUse{FirstUsed: at, LastUsed: at}),
 			record(t, transfer.Grants, grantKey(5, byte(i+1)), &records.Grant{
 				RequestId: "r " + sid, SubjectId: "subject " + sid, SessionId: sid, ClientId: "app",
 				Created: at, Expires: later,
@@ -68,7 +68,8 @@ func halfDone(t *testing.T) (list []transfer.Record) {
 			&records.Grant{SubjectId: "subject b", ClientId: "app", Created: at}),
 		record(t, transfer.Jobs, "job", &records.Job{
 			Now: at, All: true, Reason: "terminated", Phase: logout.PhaseSessions, Total: 3, LookedAt: 1,
-			Last: append(binary.BigEndian.AppendUint64(nil, uint64(at)^1<<63), 'c'),
+			Registered: []*records.Registration{{ClientId: "app", Notify: true}}, // since its last use
+			Last:       append(binary.BigEndian.AppendUint64(nil, uint64(at)^1<<63), 'c'),
 			Done: &records.EndingResult{
 				SessionsRemoved: 1, NotificationsQueued: 1,
 				Ended: []*records.EndedSession{{SessionId: "a", SubjectId: "subject a"}},

@@ -5,7 +5,9 @@ package records
 
 import (
 	"crypto/sha256"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/fosite-sessions/sessions/grantstore"
@@ -228,7 +230,7 @@ func FromEnding(ending *logout.Ending, now time.Time) *Job {
 		Narrowed: ending.ClientIDs != nil, ClientIds: ending.ClientIDs, Reason: string(ending.Reason),
 		KeepSession: ending.KeepSession, KeepTokens: ending.KeepTokens, KeepOffline: ending.KeepOffline,
 		KeepConsents: ending.KeepConsents, SkipNotification: ending.SkipNotification,
-		CoordinatedOnly: ending.CoordinatedOnly,
+		CoordinatedOnly: ending.CoordinatedOnly, Registered: FromRegistrations(ending.Registered),
 	}
 }
 
@@ -242,6 +244,7 @@ func EndingOf(operationID string, job *Job) *logout.Ending {
 		KeepOffline: job.GetKeepOffline(), KeepConsents: job.GetKeepConsents(),
 		SkipNotification: job.GetSkipNotification(),
 		CoordinatedOnly:  job.GetCoordinatedOnly(),
+		Registered:       RegistrationsOf(job.GetRegistered()),
 	}
 	if job.GetNarrowed() {
 		// Rule 6: an empty selection is not every client. Protobuf does not distinguish an empty list from an
@@ -249,6 +252,38 @@ func EndingOf(operationID string, job *Job) *logout.Ending {
 		ending.ClientIDs = append([]string{}, job.GetClientIds()...)
 	}
 	return ending
+}
+
+// FromRegistrations returns the records of what clients have registered, sorted by client id.
+func FromRegistrations(registered ticketstore.Registrations) (list []*Registration) {
+	for _, id := range slices.Sorted(maps.Keys(registered)) {
+		r := &Registration{ClientId: id, Unknown: true}
+		if now := registered[id]; now != nil {
+			r.Unknown, r.Notify, r.Coordinated = false, now.Notify, now.Coordinated
+			r.Muted = uint32(now.Muted)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// RegistrationsOf is the reverse of FromRegistrations.
+func RegistrationsOf(list []*Registration) ticketstore.Registrations {
+	if len(list) == 0 {
+		return nil
+	}
+	registered := make(ticketstore.Registrations, len(list))
+	for _, r := range list {
+		registered[r.GetClientId()] = nil
+		if !r.GetUnknown() {
+			registered[r.GetClientId()] = &ticketstore.Registration{
+				Notify: r.GetNotify(), Coordinated: r.GetCoordinated(),
+				// What is too large stays so, for Validate to refuse it.
+				Muted: ticketstore.Ends(min(r.GetMuted(), math.MaxUint8)),
+			}
+		}
+	}
+	return registered
 }
 
 // FromJob returns the record of a job's progress, without its ending.

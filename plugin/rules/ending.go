@@ -20,6 +20,7 @@ func Expiration(sid string, sweep *logout.Sweep) *logout.Ending {
 	return &logout.Ending{
 		SessionID: sid, Reason: logout.SessionExpiration, KeepConsents: true, KeepOffline: sweep.KeepOffline,
 		SkipNotification: sweep.SkipNotification, CoordinatedOnly: sweep.CoordinatedOnly,
+		Registered: sweep.Registered,
 	}
 }
 
@@ -27,6 +28,44 @@ func Expiration(sid string, sweep *logout.Sweep) *logout.Ending {
 func Displacement(sid string, limit *ticketstore.Limit) *logout.Ending {
 	return &logout.Ending{
 		SessionID: sid, Reason: logout.Terminated, KeepConsents: true, KeepOffline: limit.KeepOffline,
+		Registered: limit.Registered,
+	}
+}
+
+// Missing gathers the clients whose registrations an ending, or a sweep, asks for before it ends sessions.
+type Missing struct {
+	// Registered is what the caller knows.
+	Registered ticketstore.Registrations
+	// Clients are those to ask for: of each session that was left all of them, so that it ends when the
+	// caller names no others.
+	Clients []string
+}
+
+// Leaves reports whether sessions are to be left for now, because of some of their clients no registration is
+// known. Clients are sorted; those beyond ticketstore.MaxRegistrations are not asked for.
+func (m *Missing) Leaves(clients []string) bool {
+	clients = clients[:min(len(clients), ticketstore.MaxRegistrations)]
+	known := func(id string) bool { _, known := m.Registered[id]; return known }
+	if !slices.ContainsFunc(clients, func(id string) bool { return !known(id) }) {
+		return false
+	}
+	all := append(slices.Clone(m.Clients), clients...)
+	slices.Sort(all)
+	// What does not fit is a matter of the next call.
+	if all = slices.Compact(all); len(all) <= ticketstore.MaxRegistrations {
+		m.Clients = all
+	}
+	return true
+}
+
+// registered is what a client has registered by the time of an ending, as far as that says so, or else had
+// when it last used the session.
+func registered(e *logout.Ending, client string, use *records.ClientUse) ticketstore.Registration {
+	if now := e.Registered[client]; now != nil {
+		return *now
+	}
+	return ticketstore.Registration{
+		Notify: use.GetNotify(), Coordinated: use.GetCoordinated(), Muted: ticketstore.Ends(use.GetMuted()),
 	}
 }
 
@@ -73,7 +112,7 @@ func Part(
 	case !Names(e, client):
 		p.LeftAlone = true
 		return p
-	case notifies(e, use):
+	case notifies(e, registered(e, client, use)):
 		p.Notification = notify(e, s, client, use, now)
 	}
 	p.Consents = !e.KeepConsents && e.SessionID != ""
@@ -81,9 +120,9 @@ func Part(
 }
 
 // notifies reports whether an ending notifies a client.
-func notifies(e *logout.Ending, use *records.ClientUse) bool {
-	return use.GetNotify() && !e.SkipNotification && (use.GetCoordinated() || !e.CoordinatedOnly) &&
-		!ticketstore.Ends(use.GetMuted()).Has(e.Reason.Ends())
+func notifies(e *logout.Ending, r ticketstore.Registration) bool {
+	return r.Notify && !e.SkipNotification && (r.Coordinated || !e.CoordinatedOnly) &&
+		!r.Muted.Has(e.Reason.Ends())
 }
 
 func notify(
@@ -118,7 +157,7 @@ func Keep(e *logout.Ending, client string, use *records.ClientUse) bool {
 	if !e.KeepTokens {
 		use.TokenNumber++
 	}
-	use.Detached = e.ClientIDs != nil && (!e.SkipNotification || !use.Notify)
+	use.Detached = e.ClientIDs != nil && (!e.SkipNotification || !registered(e, client, use).Notify)
 	return true
 }
 
@@ -135,7 +174,7 @@ func Leave(ended *records.Ended, e *logout.Ending, client string, use *records.C
 	switch {
 	case e.KeepTokens, !Names(e, client):
 		survivors = records.Survivors_SURVIVORS_ALL
-	case e.KeepOffline && !use.GetCoordinated():
+	case e.KeepOffline && !registered(e, client, use).Coordinated:
 		survivors = records.Survivors_SURVIVORS_OFFLINE
 	default:
 		return

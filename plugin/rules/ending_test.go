@@ -1,6 +1,8 @@
 package rules_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -121,6 +123,29 @@ func TestPart(t *testing.T) {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByRemoval) }),
 			rules.Parting{Consents: true},
 		},
+		"registered a URI since": {
+			logout.Ending{Registered: ticketstore.Registrations{"app": {Notify: true}}},
+			told(func(u *records.ClientUse) { u.Notify = false }),
+			rules.Parting{Notification: queued(0), Consents: true},
+		},
+		"has no URI any more": {
+			logout.Ending{Registered: ticketstore.Registrations{"app": {}}}, told(nil),
+			rules.Parting{Consents: true},
+		},
+		"coordinates since": {
+			logout.Ending{CoordinatedOnly: true, Registered: ticketstore.Registrations{
+				"app": {Notify: true, Coordinated: true},
+			}}, told(nil), rules.Parting{Notification: queued(0), Consents: true},
+		},
+		"muted since": {
+			logout.Ending{Registered: ticketstore.Registrations{
+				"app": {Notify: true, Muted: ticketstore.EndByRemoval},
+			}}, told(nil), rules.Parting{Consents: true},
+		},
+		"not registered any more": {
+			logout.Ending{Registered: ticketstore.Registrations{"app": nil, "other": {}}}, told(nil),
+			rules.Parting{Notification: queued(0), Consents: true},
+		},
 		"does not want to hear of others": {
 			logout.Ending{}, told(func(u *records.ClientUse) { u.Muted = uint32(ticketstore.EndByExpiry) }),
 			rules.Parting{Notification: queued(0), Consents: true},
@@ -165,6 +190,13 @@ func TestKeep(t *testing.T) {
 			logout.Ending{ClientIDs: named, SkipNotification: true}, &records.ClientUse{},
 			&records.ClientUse{TokenNumber: 4, Detached: true},
 		},
+		"named, and without a URI since": {
+			logout.Ending{
+				ClientIDs: named, SkipNotification: true,
+				Registered: ticketstore.Registrations{"app": {}},
+			}, &records.ClientUse{Notify: true},
+			&records.ClientUse{Notify: true, TokenNumber: 4, Detached: true},
+		},
 		"another one": {
 			logout.Ending{ClientIDs: []string{"other"}}, &records.ClientUse{Notify: true}, nil,
 		},
@@ -198,8 +230,11 @@ func TestLeaveOfCoordinated(t *testing.T) {
 		ending logout.Ending
 		want   records.Survivors
 	}{
-		"offline access":         {logout.Ending{KeepOffline: true}, nothing},
-		"all":                    {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
+		"offline access": {logout.Ending{KeepOffline: true}, nothing},
+		"all":            {logout.Ending{KeepTokens: true, KeepOffline: true}, all},
+		"of one that coordinates no more": {
+			logout.Ending{KeepOffline: true, Registered: ticketstore.Registrations{"app": {}}}, offline,
+		},
 		"an ending of another's": {logout.Ending{ClientIDs: []string{"other"}, KeepOffline: true}, all},
 	} {
 		ended := &records.Ended{}
@@ -207,6 +242,44 @@ func TestLeaveOfCoordinated(t *testing.T) {
 		if got := rules.LeftOf(ended, "app").GetSurvivors(); got != c.want {
 			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	t.Parallel()
+	asking := rules.Missing{Registered: ticketstore.Registrations{"a": {}, "b": nil}}
+	for _, c := range []struct {
+		clients []string
+		leaves  bool
+		asked   []string
+	}{
+		{nil, false, nil},
+		{[]string{"a", "b"}, false, nil},
+		{[]string{"b", "c"}, true, []string{"b", "c"}},
+		{[]string{"a", "c"}, true, []string{"a", "b", "c"}},
+	} {
+		if got := asking.Leaves(c.clients); got != c.leaves || !slices.Equal(asking.Clients, c.asked) {
+			t.Errorf("%q: left %t, asks for %q; want %t, %q",
+				c.clients, got, asking.Clients, c.leaves, c.asked)
+		}
+	}
+	many := make([]string, ticketstore.MaxRegistrations+1)
+	for i := range many {
+		many[i] = fmt.Sprintf("client %04d", i)
+	}
+	if !asking.Leaves(many) || len(asking.Clients) != 3 {
+		t.Errorf("asks for %d clients, want those of the sessions before alone", len(asking.Clients))
+	}
+	first := rules.Missing{}
+	if !first.Leaves(many) || len(first.Clients) != ticketstore.MaxRegistrations {
+		t.Errorf("asks for %d clients of the first session, want as many as it may", len(first.Clients))
+	}
+	first.Registered = ticketstore.Registrations{}
+	for _, id := range first.Clients {
+		first.Registered[id] = nil
+	}
+	if first.Leaves(many) {
+		t.Error("a session with too many clients is left for ever")
 	}
 }
 

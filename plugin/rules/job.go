@@ -40,6 +40,7 @@ func PhaseAfter(phase string, e *logout.Ending) string {
 // Finish has a job be done. The moment is set later, by a call that has it: see DateJob.
 func Finish(job *records.Job) {
 	job.Phase, job.Cursor, job.Last, job.Error, job.ConsentsClients = "", nil, nil, "", nil
+	job.Registered = nil
 }
 
 // Progress adds what was done to a job.

@@ -33,7 +33,10 @@ type EndSessionsRequest struct {
 	// ending: required. The progress of its job is not set.
 	Ending *records.Job `protobuf:"bytes,2,opt,name=ending,proto3" json:"ending,omitempty"`
 	// dry_run counts what would be done and does nothing.
-	DryRun        bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// ask_registered: nothing is done yet, nor counted, if a client of the sessions is not among
+	// ending.registered; missing_clients asks for it.
+	AskRegistered bool `protobuf:"varint,4,opt,name=ask_registered,json=askRegistered,proto3" json:"ask_registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -89,15 +92,25 @@ func (x *EndSessionsRequest) GetDryRun() bool {
 	return false
 }
 
+func (x *EndSessionsRequest) GetAskRegistered() bool {
+	if x != nil {
+		return x.AskRegistered
+	}
+	return false
+}
+
 // EndSessionsResponse counts what was done or, with dry_run, would be.
 type EndSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// result: required.
 	Result *records.EndingResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
 	// job_id is set, and result is all zeros, in the answer to an ending of all: the job to look at.
-	JobId         string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	JobId string `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// missing_clients: nothing was done, because of ask_registered. These are all clients of the sessions,
+	// sorted, at most 1,000: the call is to be repeated with them.
+	MissingClients []string `protobuf:"bytes,3,rep,name=missing_clients,json=missingClients,proto3" json:"missing_clients,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EndSessionsResponse) Reset() {
@@ -144,6 +157,13 @@ func (x *EndSessionsResponse) GetJobId() string {
 	return ""
 }
 
+func (x *EndSessionsResponse) GetMissingClients() []string {
+	if x != nil {
+		return x.MissingClients
+	}
+	return nil
+}
+
 // EndDueSessionsRequest asks for sessions that are due to end.
 type EndDueSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -157,8 +177,12 @@ type EndDueSessionsRequest struct {
 	Now int64 `protobuf:"varint,4,opt,name=now,proto3" json:"now,omitempty"`
 	// coordinated_only: see Job in records.proto.
 	CoordinatedOnly bool `protobuf:"varint,5,opt,name=coordinated_only,json=coordinatedOnly,proto3" json:"coordinated_only,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// registered is what the clients have registered by now, at most 1,000.
+	Registered []*records.Registration `protobuf:"bytes,6,rep,name=registered,proto3" json:"registered,omitempty"`
+	// ask_registered leaves a session if a client of it is not among registered; missing_clients asks for it.
+	AskRegistered bool `protobuf:"varint,7,opt,name=ask_registered,json=askRegistered,proto3" json:"ask_registered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EndDueSessionsRequest) Reset() {
@@ -226,6 +250,20 @@ func (x *EndDueSessionsRequest) GetCoordinatedOnly() bool {
 	return false
 }
 
+func (x *EndDueSessionsRequest) GetRegistered() []*records.Registration {
+	if x != nil {
+		return x.Registered
+	}
+	return nil
+}
+
+func (x *EndDueSessionsRequest) GetAskRegistered() bool {
+	if x != nil {
+		return x.AskRegistered
+	}
+	return false
+}
+
 // EndDueSessionsResponse says what was done.
 type EndDueSessionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -238,9 +276,12 @@ type EndDueSessionsResponse struct {
 	// sessions are those that were ended.
 	Sessions []*records.EndedSession `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	// purge_left: records whose time is up were left, and another call takes more of them.
-	PurgeLeft     bool `protobuf:"varint,5,opt,name=purge_left,json=purgeLeft,proto3" json:"purge_left,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PurgeLeft bool `protobuf:"varint,5,opt,name=purge_left,json=purgeLeft,proto3" json:"purge_left,omitempty"`
+	// missing_clients are all clients of sessions that were left because of ask_registered, at most 1,000. A
+	// call with all of these ends at least one of the sessions.
+	MissingClients []string `protobuf:"bytes,6,rep,name=missing_clients,json=missingClients,proto3" json:"missing_clients,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EndDueSessionsResponse) Reset() {
@@ -306,6 +347,13 @@ func (x *EndDueSessionsResponse) GetPurgeLeft() bool {
 		return x.PurgeLeft
 	}
 	return false
+}
+
+func (x *EndDueSessionsResponse) GetMissingClients() []string {
+	if x != nil {
+		return x.MissingClients
+	}
+	return nil
 }
 
 // NotificationRecord is a notification and its id. Of the record, purge_at, due and claimed are not set, and
@@ -1101,27 +1149,34 @@ var File_sessions_plugin_v1_logout_proto protoreflect.FileDescriptor
 
 const file_sessions_plugin_v1_logout_proto_rawDesc = "" +
 	"\n" +
-	"\x1fsessions/plugin/v1/logout.proto\x12\x12sessions.plugin.v1\x1a!sessions/records/v1/records.proto\"\x82\x01\n" +
+	"\x1fsessions/plugin/v1/logout.proto\x12\x12sessions.plugin.v1\x1a!sessions/records/v1/records.proto\"\xa9\x01\n" +
 	"\x12EndSessionsRequest\x12!\n" +
 	"\foperation_id\x18\x01 \x01(\tR\voperationId\x120\n" +
 	"\x06ending\x18\x02 \x01(\v2\x18.sessions.records.v1.JobR\x06ending\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\"g\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12%\n" +
+	"\x0eask_registered\x18\x04 \x01(\bR\raskRegistered\"\x90\x01\n" +
 	"\x13EndSessionsResponse\x129\n" +
 	"\x06result\x18\x01 \x01(\v2!.sessions.records.v1.EndingResultR\x06result\x12\x15\n" +
-	"\x06job_id\x18\x02 \x01(\tR\x05jobId\"\xba\x01\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12'\n" +
+	"\x0fmissing_clients\x18\x03 \x03(\tR\x0emissingClients\"\xa4\x02\n" +
 	"\x15EndDueSessionsRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12!\n" +
 	"\fkeep_offline\x18\x02 \x01(\bR\vkeepOffline\x12+\n" +
 	"\x11skip_notification\x18\x03 \x01(\bR\x10skipNotification\x12\x10\n" +
 	"\x03now\x18\x04 \x01(\x03R\x03now\x12)\n" +
-	"\x10coordinated_only\x18\x05 \x01(\bR\x0fcoordinatedOnly\"\xd3\x01\n" +
+	"\x10coordinated_only\x18\x05 \x01(\bR\x0fcoordinatedOnly\x12A\n" +
+	"\n" +
+	"registered\x18\x06 \x03(\v2!.sessions.records.v1.RegistrationR\n" +
+	"registered\x12%\n" +
+	"\x0eask_registered\x18\a \x01(\bR\raskRegistered\"\xfc\x01\n" +
 	"\x16EndDueSessionsResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x01(\x05R\x05ended\x121\n" +
 	"\x14notifications_queued\x18\x02 \x01(\x03R\x13notificationsQueued\x12\x12\n" +
 	"\x04next\x18\x03 \x01(\x03R\x04next\x12=\n" +
 	"\bsessions\x18\x04 \x03(\v2!.sessions.records.v1.EndedSessionR\bsessions\x12\x1d\n" +
 	"\n" +
-	"purge_left\x18\x05 \x01(\bR\tpurgeLeft\"k\n" +
+	"purge_left\x18\x05 \x01(\bR\tpurgeLeft\x12'\n" +
+	"\x0fmissing_clients\x18\x06 \x03(\tR\x0emissingClients\"k\n" +
 	"\x12NotificationRecord\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12E\n" +
 	"\fnotification\x18\x02 \x01(\v2!.sessions.records.v1.NotificationR\fnotification\"\x89\x01\n" +
@@ -1218,39 +1273,41 @@ var file_sessions_plugin_v1_logout_proto_goTypes = []any{
 	(*GetJobResponse)(nil),             // 15: sessions.plugin.v1.GetJobResponse
 	(*records.Job)(nil),                // 16: sessions.records.v1.Job
 	(*records.EndingResult)(nil),       // 17: sessions.records.v1.EndingResult
-	(*records.EndedSession)(nil),       // 18: sessions.records.v1.EndedSession
-	(*records.Notification)(nil),       // 19: sessions.records.v1.Notification
+	(*records.Registration)(nil),       // 18: sessions.records.v1.Registration
+	(*records.EndedSession)(nil),       // 19: sessions.records.v1.EndedSession
+	(*records.Notification)(nil),       // 20: sessions.records.v1.Notification
 }
 var file_sessions_plugin_v1_logout_proto_depIdxs = []int32{
 	16, // 0: sessions.plugin.v1.EndSessionsRequest.ending:type_name -> sessions.records.v1.Job
 	17, // 1: sessions.plugin.v1.EndSessionsResponse.result:type_name -> sessions.records.v1.EndingResult
-	18, // 2: sessions.plugin.v1.EndDueSessionsResponse.sessions:type_name -> sessions.records.v1.EndedSession
-	19, // 3: sessions.plugin.v1.NotificationRecord.notification:type_name -> sessions.records.v1.Notification
-	4,  // 4: sessions.plugin.v1.ClaimDeliveriesResponse.deliveries:type_name -> sessions.plugin.v1.NotificationRecord
-	9,  // 5: sessions.plugin.v1.QueryNotificationsRequest.filter:type_name -> sessions.plugin.v1.NotificationFilter
-	4,  // 6: sessions.plugin.v1.QueryNotificationsResponse.notifications:type_name -> sessions.plugin.v1.NotificationRecord
-	9,  // 7: sessions.plugin.v1.RetryNotificationsRequest.filter:type_name -> sessions.plugin.v1.NotificationFilter
-	4,  // 8: sessions.plugin.v1.RetryNotificationsResponse.notification:type_name -> sessions.plugin.v1.NotificationRecord
-	16, // 9: sessions.plugin.v1.GetJobResponse.job:type_name -> sessions.records.v1.Job
-	0,  // 10: sessions.plugin.v1.LogoutService.EndSessions:input_type -> sessions.plugin.v1.EndSessionsRequest
-	2,  // 11: sessions.plugin.v1.LogoutService.EndDueSessions:input_type -> sessions.plugin.v1.EndDueSessionsRequest
-	5,  // 12: sessions.plugin.v1.LogoutService.ClaimDeliveries:input_type -> sessions.plugin.v1.ClaimDeliveriesRequest
-	7,  // 13: sessions.plugin.v1.LogoutService.SettleDelivery:input_type -> sessions.plugin.v1.SettleDeliveryRequest
-	10, // 14: sessions.plugin.v1.LogoutService.QueryNotifications:input_type -> sessions.plugin.v1.QueryNotificationsRequest
-	12, // 15: sessions.plugin.v1.LogoutService.RetryNotifications:input_type -> sessions.plugin.v1.RetryNotificationsRequest
-	14, // 16: sessions.plugin.v1.LogoutService.GetJob:input_type -> sessions.plugin.v1.GetJobRequest
-	1,  // 17: sessions.plugin.v1.LogoutService.EndSessions:output_type -> sessions.plugin.v1.EndSessionsResponse
-	3,  // 18: sessions.plugin.v1.LogoutService.EndDueSessions:output_type -> sessions.plugin.v1.EndDueSessionsResponse
-	6,  // 19: sessions.plugin.v1.LogoutService.ClaimDeliveries:output_type -> sessions.plugin.v1.ClaimDeliveriesResponse
-	8,  // 20: sessions.plugin.v1.LogoutService.SettleDelivery:output_type -> sessions.plugin.v1.SettleDeliveryResponse
-	11, // 21: sessions.plugin.v1.LogoutService.QueryNotifications:output_type -> sessions.plugin.v1.QueryNotificationsResponse
-	13, // 22: sessions.plugin.v1.LogoutService.RetryNotifications:output_type -> sessions.plugin.v1.RetryNotificationsResponse
-	15, // 23: sessions.plugin.v1.LogoutService.GetJob:output_type -> sessions.plugin.v1.GetJobResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	18, // 2: sessions.plugin.v1.EndDueSessionsRequest.registered:type_name -> sessions.records.v1.Registration
+	19, // 3: sessions.plugin.v1.EndDueSessionsResponse.sessions:type_name -> sessions.records.v1.EndedSession
+	20, // 4: sessions.plugin.v1.NotificationRecord.notification:type_name -> sessions.records.v1.Notification
+	4,  // 5: sessions.plugin.v1.ClaimDeliveriesResponse.deliveries:type_name -> sessions.plugin.v1.NotificationRecord
+	9,  // 6: sessions.plugin.v1.QueryNotificationsRequest.filter:type_name -> sessions.plugin.v1.NotificationFilter
+	4,  // 7: sessions.plugin.v1.QueryNotificationsResponse.notifications:type_name -> sessions.plugin.v1.NotificationRecord
+	9,  // 8: sessions.plugin.v1.RetryNotificationsRequest.filter:type_name -> sessions.plugin.v1.NotificationFilter
+	4,  // 9: sessions.plugin.v1.RetryNotificationsResponse.notification:type_name -> sessions.plugin.v1.NotificationRecord
+	16, // 10: sessions.plugin.v1.GetJobResponse.job:type_name -> sessions.records.v1.Job
+	0,  // 11: sessions.plugin.v1.LogoutService.EndSessions:input_type -> sessions.plugin.v1.EndSessionsRequest
+	2,  // 12: sessions.plugin.v1.LogoutService.EndDueSessions:input_type -> sessions.plugin.v1.EndDueSessionsRequest
+	5,  // 13: sessions.plugin.v1.LogoutService.ClaimDeliveries:input_type -> sessions.plugin.v1.ClaimDeliveriesRequest
+	7,  // 14: sessions.plugin.v1.LogoutService.SettleDelivery:input_type -> sessions.plugin.v1.SettleDeliveryRequest
+	10, // 15: sessions.plugin.v1.LogoutService.QueryNotifications:input_type -> sessions.plugin.v1.QueryNotificationsRequest
+	12, // 16: sessions.plugin.v1.LogoutService.RetryNotifications:input_type -> sessions.plugin.v1.RetryNotificationsRequest
+	14, // 17: sessions.plugin.v1.LogoutService.GetJob:input_type -> sessions.plugin.v1.GetJobRequest
+	1,  // 18: sessions.plugin.v1.LogoutService.EndSessions:output_type -> sessions.plugin.v1.EndSessionsResponse
+	3,  // 19: sessions.plugin.v1.LogoutService.EndDueSessions:output_type -> sessions.plugin.v1.EndDueSessionsResponse
+	6,  // 20: sessions.plugin.v1.LogoutService.ClaimDeliveries:output_type -> sessions.plugin.v1.ClaimDeliveriesResponse
+	8,  // 21: sessions.plugin.v1.LogoutService.SettleDelivery:output_type -> sessions.plugin.v1.SettleDeliveryResponse
+	11, // 22: sessions.plugin.v1.LogoutService.QueryNotifications:output_type -> sessions.plugin.v1.QueryNotificationsResponse
+	13, // 23: sessions.plugin.v1.LogoutService.RetryNotifications:output_type -> sessions.plugin.v1.RetryNotificationsResponse
+	15, // 24: sessions.plugin.v1.LogoutService.GetJob:output_type -> sessions.plugin.v1.GetJobResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_logout_proto_init() }

@@ -210,7 +210,9 @@ type SessionLimit struct {
 	// TOO_MANY_SESSIONS.
 	EndOldest bool `protobuf:"varint,2,opt,name=end_oldest,json=endOldest,proto3" json:"end_oldest,omitempty"`
 	// keep_offline: see Job in records.proto.
-	KeepOffline   bool `protobuf:"varint,3,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
+	KeepOffline bool `protobuf:"varint,3,opt,name=keep_offline,json=keepOffline,proto3" json:"keep_offline,omitempty"`
+	// registered is what the clients of the subject's sessions have registered by now, at most 1,000.
+	Registered    []*records.Registration `protobuf:"bytes,4,rep,name=registered,proto3" json:"registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,6 +266,13 @@ func (x *SessionLimit) GetKeepOffline() bool {
 		return x.KeepOffline
 	}
 	return false
+}
+
+func (x *SessionLimit) GetRegistered() []*records.Registration {
+	if x != nil {
+		return x.Registered
+	}
+	return nil
 }
 
 // CreateSessionResponse says that the session is stored.
@@ -1125,12 +1134,15 @@ const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	"\x14CreateSessionRequest\x126\n" +
 	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\x126\n" +
 	"\x05limit\x18\x02 \x01(\v2 .sessions.plugin.v1.SessionLimitR\x05limit\x12\x10\n" +
-	"\x03now\x18\x03 \x01(\x03R\x03now\"b\n" +
+	"\x03now\x18\x03 \x01(\x03R\x03now\"\xa5\x01\n" +
 	"\fSessionLimit\x12\x10\n" +
 	"\x03max\x18\x01 \x01(\x05R\x03max\x12\x1d\n" +
 	"\n" +
 	"end_oldest\x18\x02 \x01(\bR\tendOldest\x12!\n" +
-	"\fkeep_offline\x18\x03 \x01(\bR\vkeepOffline\"-\n" +
+	"\fkeep_offline\x18\x03 \x01(\bR\vkeepOffline\x12A\n" +
+	"\n" +
+	"registered\x18\x04 \x03(\v2!.sessions.records.v1.RegistrationR\n" +
+	"registered\"-\n" +
 	"\x15CreateSessionResponse\x12\x14\n" +
 	"\x05ended\x18\x01 \x03(\tR\x05ended\"%\n" +
 	"\x11GetSessionRequest\x12\x10\n" +
@@ -1239,6 +1251,7 @@ var file_sessions_plugin_v1_tickets_proto_goTypes = []any{
 	(*QuerySessionsResponse)(nil), // 15: sessions.plugin.v1.QuerySessionsResponse
 	(*records.ClientUse)(nil),     // 16: sessions.records.v1.ClientUse
 	(*records.Session)(nil),       // 17: sessions.records.v1.Session
+	(*records.Registration)(nil),  // 18: sessions.records.v1.Registration
 }
 var file_sessions_plugin_v1_tickets_proto_depIdxs = []int32{
 	16, // 0: sessions.plugin.v1.SessionClient.use:type_name -> sessions.records.v1.ClientUse
@@ -1246,29 +1259,30 @@ var file_sessions_plugin_v1_tickets_proto_depIdxs = []int32{
 	0,  // 2: sessions.plugin.v1.SessionDetail.clients:type_name -> sessions.plugin.v1.SessionClient
 	17, // 3: sessions.plugin.v1.CreateSessionRequest.session:type_name -> sessions.records.v1.Session
 	3,  // 4: sessions.plugin.v1.CreateSessionRequest.limit:type_name -> sessions.plugin.v1.SessionLimit
-	17, // 5: sessions.plugin.v1.GetSessionResponse.session:type_name -> sessions.records.v1.Session
-	1,  // 6: sessions.plugin.v1.FindSessionResponse.detail:type_name -> sessions.plugin.v1.SessionDetail
-	17, // 7: sessions.plugin.v1.RenewSessionResponse.session:type_name -> sessions.records.v1.Session
-	17, // 8: sessions.plugin.v1.RekeySessionResponse.session:type_name -> sessions.records.v1.Session
-	13, // 9: sessions.plugin.v1.QuerySessionsRequest.filter:type_name -> sessions.plugin.v1.SessionFilter
-	1,  // 10: sessions.plugin.v1.QuerySessionsResponse.sessions:type_name -> sessions.plugin.v1.SessionDetail
-	2,  // 11: sessions.plugin.v1.TicketsService.CreateSession:input_type -> sessions.plugin.v1.CreateSessionRequest
-	5,  // 12: sessions.plugin.v1.TicketsService.GetSession:input_type -> sessions.plugin.v1.GetSessionRequest
-	7,  // 13: sessions.plugin.v1.TicketsService.FindSession:input_type -> sessions.plugin.v1.FindSessionRequest
-	9,  // 14: sessions.plugin.v1.TicketsService.RenewSession:input_type -> sessions.plugin.v1.RenewSessionRequest
-	11, // 15: sessions.plugin.v1.TicketsService.RekeySession:input_type -> sessions.plugin.v1.RekeySessionRequest
-	14, // 16: sessions.plugin.v1.TicketsService.QuerySessions:input_type -> sessions.plugin.v1.QuerySessionsRequest
-	4,  // 17: sessions.plugin.v1.TicketsService.CreateSession:output_type -> sessions.plugin.v1.CreateSessionResponse
-	6,  // 18: sessions.plugin.v1.TicketsService.GetSession:output_type -> sessions.plugin.v1.GetSessionResponse
-	8,  // 19: sessions.plugin.v1.TicketsService.FindSession:output_type -> sessions.plugin.v1.FindSessionResponse
-	10, // 20: sessions.plugin.v1.TicketsService.RenewSession:output_type -> sessions.plugin.v1.RenewSessionResponse
-	12, // 21: sessions.plugin.v1.TicketsService.RekeySession:output_type -> sessions.plugin.v1.RekeySessionResponse
-	15, // 22: sessions.plugin.v1.TicketsService.QuerySessions:output_type -> sessions.plugin.v1.QuerySessionsResponse
-	17, // [17:23] is the sub-list for method output_type
-	11, // [11:17] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	18, // 5: sessions.plugin.v1.SessionLimit.registered:type_name -> sessions.records.v1.Registration
+	17, // 6: sessions.plugin.v1.GetSessionResponse.session:type_name -> sessions.records.v1.Session
+	1,  // 7: sessions.plugin.v1.FindSessionResponse.detail:type_name -> sessions.plugin.v1.SessionDetail
+	17, // 8: sessions.plugin.v1.RenewSessionResponse.session:type_name -> sessions.records.v1.Session
+	17, // 9: sessions.plugin.v1.RekeySessionResponse.session:type_name -> sessions.records.v1.Session
+	13, // 10: sessions.plugin.v1.QuerySessionsRequest.filter:type_name -> sessions.plugin.v1.SessionFilter
+	1,  // 11: sessions.plugin.v1.QuerySessionsResponse.sessions:type_name -> sessions.plugin.v1.SessionDetail
+	2,  // 12: sessions.plugin.v1.TicketsService.CreateSession:input_type -> sessions.plugin.v1.CreateSessionRequest
+	5,  // 13: sessions.plugin.v1.TicketsService.GetSession:input_type -> sessions.plugin.v1.GetSessionRequest
+	7,  // 14: sessions.plugin.v1.TicketsService.FindSession:input_type -> sessions.plugin.v1.FindSessionRequest
+	9,  // 15: sessions.plugin.v1.TicketsService.RenewSession:input_type -> sessions.plugin.v1.RenewSessionRequest
+	11, // 16: sessions.plugin.v1.TicketsService.RekeySession:input_type -> sessions.plugin.v1.RekeySessionRequest
+	14, // 17: sessions.plugin.v1.TicketsService.QuerySessions:input_type -> sessions.plugin.v1.QuerySessionsRequest
+	4,  // 18: sessions.plugin.v1.TicketsService.CreateSession:output_type -> sessions.plugin.v1.CreateSessionResponse
+	6,  // 19: sessions.plugin.v1.TicketsService.GetSession:output_type -> sessions.plugin.v1.GetSessionResponse
+	8,  // 20: sessions.plugin.v1.TicketsService.FindSession:output_type -> sessions.plugin.v1.FindSessionResponse
+	10, // 21: sessions.plugin.v1.TicketsService.RenewSession:output_type -> sessions.plugin.v1.RenewSessionResponse
+	12, // 22: sessions.plugin.v1.TicketsService.RekeySession:output_type -> sessions.plugin.v1.RekeySessionResponse
+	15, // 23: sessions.plugin.v1.TicketsService.QuerySessions:output_type -> sessions.plugin.v1.QuerySessionsResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_sessions_plugin_v1_tickets_proto_init() }

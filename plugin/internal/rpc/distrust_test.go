@@ -5,6 +5,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,27 @@ func TestDistrust(t *testing.T) {
 		},
 		"end: a job": {
 			&pb.EndSessionsResponse{Result: &records.EndingResult{}, JobId: "o"}, endOne,
+		},
+		"end: clients not asked for": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{}, MissingClients: []string{"app"}}, endOne,
+		},
+		"end: a client without a name": {
+			&pb.EndSessionsResponse{Result: &records.EndingResult{}, MissingClients: []string{""}},
+			plain(end(&logout.Ending{
+				OperationID: "o", SubjectID: "42", Reason: logout.Terminated, AskRegistered: true,
+			})),
+		},
+		"due: clients not asked for": {
+			&pb.EndDueSessionsResponse{MissingClients: []string{"app"}}, endDue,
+		},
+		"due: too many clients": {
+			&pb.EndDueSessionsResponse{MissingClients: slices.Repeat([]string{"app"},
+				ticketstore.MaxRegistrations+1)},
+			func(c *rpc.Caller) error {
+				_, err := (&rpc.Logout{Caller: c}).EndDue(context.Background(),
+					logout.Sweep{Limit: 10, AskRegistered: true}, now)
+				return err
+			},
 		},
 		"remove: empty": {nil, remove(nil)},
 		"remove: more":  {&pb.RemoveGrantsResponse{Removed: &records.Removed{Met: 11}}, remove(nil)},

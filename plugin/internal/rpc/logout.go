@@ -59,6 +59,9 @@ func (l *Logout) End(ctx context.Context, ending *logout.Ending, now time.Time) 
 	if err != nil {
 		return nil, broken(&endSessions, "%v", err)
 	}
+	if len(result.MissingClients) > 0 {
+		return result, checkMissing(&endSessions, ending.AskRegistered, result.MissingClients)
+	}
 	// An ending of all is answered with its job, every other one with its counts.
 	wanted := ""
 	if ending.All && !ending.DryRun {
@@ -100,7 +103,21 @@ func (l *Logout) EndDue(ctx context.Context, sweep logout.Sweep, now time.Time) 
 	if len(swept.Sessions) > swept.Ended {
 		return nil, broken(&endDueSessions, "%d sessions where %d ended", len(swept.Sessions), swept.Ended)
 	}
-	return swept, checkEnded(&endDueSessions, swept.Sessions)
+	return swept, cmp.Or(checkEnded(&endDueSessions, swept.Sessions),
+		checkMissing(&endDueSessions, sweep.AskRegistered, swept.MissingClients))
+}
+
+// checkMissing refuses clients that a store must not ask for: the host looks up each of them.
+func checkMissing(m *method, asked bool, clients []string) error {
+	if most := ticketstore.MaxRegistrations; len(clients) > most || (len(clients) > 0 && !asked) {
+		return broken(m, "%d missing clients, where there may be %d if it was asked", len(clients), most)
+	}
+	for _, id := range clients {
+		if err := ticketstore.CheckID("missing_clients", id); err != nil {
+			return broken(m, "%v", err)
+		}
+	}
+	return nil
 }
 
 func checkEnded(m *method, ended []logout.EndedSession) error {

@@ -15,6 +15,7 @@ import (
 func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
 	return &pb.EndSessionsRequest{
 		OperationId: e.OperationID, Ending: records.FromEnding(e, now), DryRun: e.DryRun,
+		AskRegistered: e.AskRegistered,
 	}
 }
 
@@ -22,7 +23,7 @@ func FromEnding(e *logout.Ending, now time.Time) *pb.EndSessionsRequest {
 // (rule 6).
 func ToEnding(m *pb.EndSessionsRequest) *logout.Ending {
 	e := records.EndingOf(m.GetOperationId(), m.GetEnding())
-	e.DryRun = m.GetDryRun()
+	e.DryRun, e.AskRegistered = m.GetDryRun(), m.GetAskRegistered()
 	return e
 }
 
@@ -31,7 +32,9 @@ func FromResult(r *logout.Result) *pb.EndSessionsResponse {
 	if r == nil {
 		return nil
 	}
-	return &pb.EndSessionsResponse{Result: records.FromResult(r), JobId: r.JobID}
+	return &pb.EndSessionsResponse{
+		Result: records.FromResult(r), JobId: r.JobID, MissingClients: r.MissingClients,
+	}
 }
 
 // ToResult returns the result of an answer.
@@ -40,7 +43,7 @@ func ToResult(m *pb.EndSessionsResponse) (*logout.Result, error) {
 		return nil, ticketstore.Invalidf("result", "is missing")
 	}
 	r := records.ResultOf(m.GetResult())
-	r.JobID = m.GetJobId()
+	r.JobID, r.MissingClients = m.GetJobId(), m.GetMissingClients()
 	return r, nil
 }
 
@@ -49,6 +52,7 @@ func FromSweep(s logout.Sweep, now time.Time) *pb.EndDueSessionsRequest {
 	return &pb.EndDueSessionsRequest{
 		Limit: FromLimit(s.Limit), KeepOffline: s.KeepOffline, SkipNotification: s.SkipNotification,
 		CoordinatedOnly: s.CoordinatedOnly, Now: records.Nanos(now),
+		Registered: records.FromRegistrations(s.Registered), AskRegistered: s.AskRegistered,
 	}
 }
 
@@ -57,6 +61,7 @@ func ToSweep(m *pb.EndDueSessionsRequest) logout.Sweep {
 	return logout.Sweep{
 		Limit: int(m.GetLimit()), KeepOffline: m.GetKeepOffline(), SkipNotification: m.GetSkipNotification(),
 		CoordinatedOnly: m.GetCoordinatedOnly(),
+		Registered:      records.RegistrationsOf(m.GetRegistered()), AskRegistered: m.GetAskRegistered(),
 	}
 }
 
@@ -68,7 +73,7 @@ func FromSweepResult(s *logout.SweepResult) *pb.EndDueSessionsResponse {
 	return &pb.EndDueSessionsResponse{
 		Ended: FromLimit(s.Ended), NotificationsQueued: int64(s.NotificationsQueued),
 		Next:     records.Nanos(s.Next),
-		Sessions: records.FromEnded(s.Sessions), PurgeLeft: s.PurgeLeft,
+		Sessions: records.FromEnded(s.Sessions), PurgeLeft: s.PurgeLeft, MissingClients: s.MissingClients,
 	}
 }
 
@@ -78,6 +83,7 @@ func ToSweepResult(m *pb.EndDueSessionsResponse) *logout.SweepResult {
 		Ended: int(m.GetEnded()), NotificationsQueued: int(m.GetNotificationsQueued()),
 		Next:     records.Moment(m.GetNext()),
 		Sessions: records.EndedOf(m.GetSessions()), PurgeLeft: m.GetPurgeLeft(),
+		MissingClients: m.GetMissingClients(),
 	}
 }
 

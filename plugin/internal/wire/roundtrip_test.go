@@ -105,7 +105,7 @@ var trips = map[string]func(*rand.Rand) error{
 		sure(wire.ToNotificationQuery)),
 	"NotificationPage": trip(wire.FromNotificationPage, wire.ToNotificationPage),
 	"Job": trip(func(j *logout.Job) *pb.GetJobResponse {
-		j.Result.JobID = ""
+		j.Result.JobID, j.Result.MissingClients = "", nil
 		switch j.State = logout.JobRunning; {
 		case j.Phase == "":
 			j.State = logout.JobDone
@@ -197,6 +197,13 @@ func fill(r *rand.Rand, v reflect.Value) {
 	case reflect.Array:
 		for i := range v.Len() {
 			fill(r, v.Index(i))
+		}
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		for _, id := range []string{"a", "b", "c"}[r.IntN(4):] {
+			value := reflect.New(v.Type().Elem()).Elem()
+			fill(r, value)
+			v.SetMapIndex(reflect.ValueOf(id), value)
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {

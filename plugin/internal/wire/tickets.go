@@ -66,7 +66,10 @@ func (r *reader) clientUse(m *pb.SessionClient) ticketstore.ClientUse {
 
 // FromLimited returns the request of a session within a limit.
 func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb.CreateSessionRequest {
-	limit := &pb.SessionLimit{Max: FromLimit(l.Max), EndOldest: l.EndOldest, KeepOffline: l.KeepOffline}
+	limit := &pb.SessionLimit{
+		Max: FromLimit(l.Max), EndOldest: l.EndOldest, KeepOffline: l.KeepOffline,
+		Registered: records.FromRegistrations(l.Registered),
+	}
 	return &pb.CreateSessionRequest{Session: FromSession(s), Limit: limit, Now: records.Nanos(now)}
 }
 
@@ -74,6 +77,7 @@ func FromLimited(s *ticketstore.Session, l ticketstore.Limit, now time.Time) *pb
 func ToSessionLimit(m *pb.SessionLimit) ticketstore.Limit {
 	return ticketstore.Limit{
 		Max: int(m.GetMax()), EndOldest: m.GetEndOldest(), KeepOffline: m.GetKeepOffline(),
+		Registered: records.RegistrationsOf(m.GetRegistered()),
 	}
 }
 

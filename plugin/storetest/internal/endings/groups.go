@@ -15,6 +15,7 @@ var Groups = []world.Group{
 	{Rule: 6, Name: "clients", Cases: clientCases},
 	{Rule: 6, Name: "sessions listed", Cases: listedCases},
 	{Rule: 7, Name: "muted clients", Cases: mutedCases},
+	{Rule: 7, Name: "clients as they are registered", Cases: registeredCases},
 	{Rule: 3, Name: "repeated operations", Cases: repeatCases},
 	{Rule: 1, Name: "races", Cases: raceCases},
 	{Rule: 7, Name: "notifications", Cases: notificationCases},

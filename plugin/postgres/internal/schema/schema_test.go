@@ -255,7 +255,9 @@ func TestRuntimeRole(t *testing.T) {
 			VALUES ('i', 'n', 'v', 1, 1, 1)`)
 	for _, forbidden := range []string{
 		`UPDATE {s}.ledger SET needs = 9`, `DELETE FROM {s}.ledger`,
-		`UPDATE {s}.schema_version SET version = 9`, `ALTER TABLE {s}.hosts ADD remark text`, `DROP TABLE {s}.hosts`, `TRUNCATE {s}.hosts`,
+		`UPDATE {s}.schema_version SET version = 9`, `ALTER TABLE {s}.hosts ADD remark text`,
+		`DROP TABLE {s}.hosts`,
+		`TRUNCATE {s}.hosts`,
 		`CREATE TABLE {s}.more (a int)`,
 	} {
 		_, err := runtime.Exec(t.Context(), schema.Qualify(name, forbidden))

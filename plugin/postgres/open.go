@@ -1,0 +1,249 @@
+package postgres
+
+// Opening a store: what the server is, what lies in the schema, and what the role may do there.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// oldestServer is PostgreSQL 14.
+	oldestServer = 140000
+	// openPatience is how long Open waits for a server that starts or is full, with a context without a
+	// deadline.
+	openPatience = 10 * time.Second
+	openPause    = 100 * time.Millisecond
+)
+
+// opened is a schema that this program may use, and the pool to do so.
+type opened struct {
+	pool     *pgxpool.Pool
+	settings Settings
+	found    *schema.Found
+	// asynchronous says why a commit that was acknowledged may be lost. Empty where none may.
+	asynchronous string
+}
+
+// connect opens the schema of the settings. make has it made, or migrated, where the settings allow that.
+// Where the context has ids of stores (ticketstore.WithStoreIDs), nothing is made, and another store is
+// refused.
+func connect(ctx context.Context, settings Settings, logger *slog.Logger, make bool) (o *opened, err error) {
+	config, err := settings.config()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			pool.Close()
+			err = explain(err, config.ConnConfig)
+		}
+	}()
+	conn, err := firstConnection(ctx, pool, config.ConnConfig)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	o = &opened{pool: pool, settings: settings}
+	if o.asynchronous, err = checkServer(ctx, conn.Conn(), settings.now); err != nil {
+		return nil, err
+	}
+	if o.found, err = settle(ctx, conn.Conn(), settings, logger, make); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// firstConnection waits, for a while, for a server that starts or has no connection to spare.
+func firstConnection(
+	ctx context.Context, pool *pgxpool.Pool, config *pgx.ConnConfig,
+) (conn *pgxpool.Conn, err error) {
+	until := time.Now().Add(openPatience)
+	if deadline, ok := ctx.Deadline(); ok {
+		until = deadline.Add(-time.Second)
+	}
+	for {
+		if conn, err = pool.Acquire(ctx); err == nil || !awaited(err) || time.Now().After(until) {
+			return conn, err
+		}
+		select {
+		case <-time.After(openPause):
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), explain(err, config))
+		}
+	}
+}
+
+// serverFacts is what a store depends on.
+type serverFacts struct {
+	version                                 int
+	replica, readOnly                       bool
+	encoding, isolation, fsync, synchronous string
+	standbys                                string
+	clock                                   int64
+}
+
+const askServer = `SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
+	current_setting('transaction_read_only')::bool, current_setting('server_encoding'),
+	current_setting('transaction_isolation'), current_setting('fsync'), current_setting('synchronous_commit'),
+	current_setting('synchronous_standby_names'),
+	(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint`
+
+// checkServer refuses a server that cannot keep the store right, and says why its commits may be lost.
+func checkServer(ctx context.Context, conn *pgx.Conn, now func() time.Time) (asynchronous string, err error) {
+	if now == nil {
+		now = time.Now
+	}
+	var s serverFacts
+	before := now()
+	err = conn.QueryRow(ctx, askServer).
+		Scan(&s.version, &s.replica, &s.readOnly, &s.encoding, &s.isolation, &s.fsync,
+			&s.synchronous, &s.standbys, &s.clock)
+	if err != nil {
+		return "", err
+	}
+	after := now()
+	switch {
+	case s.version < oldestServer:
+		return "", fmt.Errorf("PostgreSQL %d is too old: 14 or later is wanted", s.version/10000)
+	case s.replica:
+		return "", errReplica
+	case s.readOnly:
+		return "", errReadOnly
+	case s.encoding != "UTF8":
+		return "", fmt.Errorf("the database has the encoding %s: make one with the encoding UTF8", s.encoding)
+	case s.isolation != "read committed":
+		return "", fmt.Errorf("transactions have the isolation level %s, read committed is wanted: "+
+			"ALTER ROLE ... SET default_transaction_isolation = 'read committed'", s.isolation)
+	}
+	if err := checkClock(before, after, time.Unix(0, s.clock)); err != nil {
+		return "", err
+	}
+	return s.asynchronous(), nil
+}
+
+// asynchronous says why a commit that was acknowledged may be lost, empty where it may not.
+func (s *serverFacts) asynchronous() string {
+	switch {
+	case s.fsync != "on":
+		return "fsync is " + s.fsync + ": a crash of the database's machine damages the store"
+	case s.synchronous == "off":
+		return "synchronous_commit is off: a crash of the database loses what was acknowledged"
+	case s.synchronous == "local" && s.standbys != "":
+		return "synchronous_commit is local: a failover loses what was acknowledged"
+	}
+	return ""
+}
+
+// maxClockOff is how far a host's clock may be off the database's (rule 14).
+const maxClockOff = 2 * time.Second
+
+// checkClock refuses a host whose clock is off. The database read its own somewhen between before and after.
+func checkClock(before, after, database time.Time) error {
+	off := max(database.Sub(after), before.Sub(database))
+	if off <= maxClockOff {
+		return nil
+	}
+	direction := "behind"
+	if before.After(database) {
+		direction = "ahead of"
+	}
+	return fmt.Errorf("%w: this host's clock is %v %s the database's, at most %v is tolerated: set it by NTP",
+		ticketstore.ErrUnavailable, off.Round(time.Millisecond), direction, maxClockOff)
+}
+
+// settle finds the store in the schema, makes or migrates it where that is wanted and allowed, and checks
+// that this program may use it.
+func settle(
+	ctx context.Context, conn *pgx.Conn, settings Settings, logger *slog.Logger, make bool,
+) (*schema.Found, error) {
+	name, program := settings.schema(), schema.Embedded()
+	found, err := schema.Look(ctx, conn, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(ctx, found, settings); err != nil {
+		return nil, err
+	}
+	if make && settings.migrate() && found.Needs <= program.Newest() && found.Schema < program.Newest() {
+		from, to, err := program.Migrate(ctx, conn, name)
+		if err == nil && settings.RuntimeRole != "" {
+			err = schema.Grant(ctx, conn, name, settings.RuntimeRole)
+		}
+		if err != nil {
+			return nil, err
+		}
+		logger.InfoContext(ctx, "store migrated", "schema", name, "from", from, "to", to)
+		if found, err = schema.Look(ctx, conn, name); err != nil {
+			return nil, err
+		}
+		if err := ours(ctx, found, settings); err != nil {
+			return nil, err
+		}
+	}
+	if found.Empty {
+		return nil, fmt.Errorf(
+			"there is no store in the schema %q: run `sessions-postgres migrate` as its owner",
+			name,
+		)
+	}
+	if err := program.Fits(found); err != nil {
+		return nil, err
+	}
+	if err := schema.CheckShape(ctx, conn, name); err != nil {
+		return nil, err
+	}
+	return found, mayUse(ctx, conn, name)
+}
+
+// ours refuses a store that is none of those that the caller knows (rule 11).
+func ours(ctx context.Context, found *schema.Found, settings Settings) error {
+	wanted := ticketstore.StoreIDs(ctx)
+	if len(wanted) == 0 || slices.Contains(wanted, found.StoreID) {
+		return nil
+	}
+	return &ticketstore.OtherStoreError{
+		Place: "schema " + settings.schema(), Wanted: wanted, Found: found.StoreID,
+	}
+}
+
+// askRights names what the role lacks of the rights that schema.Grant gives.
+const askRights = `
+	SELECT c.relname || ' (' || r.need || ')'
+	FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace,
+		unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS r(need)
+	WHERE n.nspname = $1 AND c.relkind IN ('r', 'p')
+		AND (r.need <> 'TRUNCATE' OR c.relispartition)
+		AND (r.need = 'SELECT' OR c.relname NOT IN ('schema_version', 'ledger'))
+		AND NOT has_table_privilege(c.oid, r.need)
+	ORDER BY 1`
+
+// mayUse refuses a role that could not do its work later.
+func mayUse(ctx context.Context, conn *pgx.Conn, name string) error {
+	rows, err := conn.Query(ctx, askRights, name)
+	if err != nil {
+		return err
+	}
+	lacking, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(lacking) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: it lacks rights on %d tables of schema %q, such as %s: run "+
+		"`sessions-postgres migrate -runtime-role ROLE` as the owner", errRights, len(lacking), name,
+		strings.Join(lacking[:min(3, len(lacking))], ", "))
+}

@@ -1,0 +1,370 @@
+package postgres
+
+// Opening: every server, database and schema that is not right is refused with what to do about it.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fosite-sessions/sessions/plugin/plugintest/pgserver"
+	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgserver.Main(m)) }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// open opens a store until the test's end.
+func open(t *testing.T, settings Settings) (*opened, error) {
+	t.Helper()
+	return openWithin(t, t.Context(), settings)
+}
+
+func openWithin(
+	t *testing.T,
+	ctx context.Context,
+	settings Settings,
+) (*opened, error) {
+	t.Helper()
+	o, err := connect(ctx, settings, quiet, true)
+	if err == nil {
+		t.Cleanup(o.pool.Close)
+	}
+	return o, err
+}
+
+func mustOpen(t *testing.T, settings Settings) *opened {
+	t.Helper()
+	o, err := open(t, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// refused opens a store, which must fail in time, with an error that is another one, unless that is nil,
+// and says these words.
+func refused(t *testing.T, settings Settings, is error, words ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	began := time.Now()
+	_, err := openWithin(t, ctx, settings)
+	if err == nil {
+		t.Fatalf("it was opened, want an error that says %q", words)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("%q does not say %q", err, word)
+		}
+	}
+	if strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("%q shows a password", err)
+	}
+	if is != nil && !errors.Is(err, is) {
+		t.Errorf("%v: want %v", err, is)
+	}
+	if took := time.Since(began); took > testenv.Patience {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestOpenTwice(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	first, second := mustOpen(t, settings), mustOpen(t, settings)
+	if first.found.StoreID == "" || first.found.StoreID != second.found.StoreID {
+		t.Errorf("ids %q and %q", first.found.StoreID, second.found.StoreID)
+	}
+	if first.asynchronous != "" {
+		t.Errorf("a server with fsync: %s", first.asynchronous)
+	}
+}
+
+// Two stores in one database have two schemas, and nothing in common.
+func TestTwoStoresInOneDatabase(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, one := server.Schema(t)
+	_, other := server.Schema(t)
+	first, second := mustOpen(
+		t,
+		Settings{DSN: dsn, Schema: one},
+	), mustOpen(
+		t,
+		Settings{DSN: dsn, Schema: other},
+	)
+	if first.found.StoreID == second.found.StoreID {
+		t.Error("both are one store")
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	t.Parallel()
+	refused(
+		t,
+		Settings{DSN: "host=" + t.TempDir() + " user=ann"},
+		ticketstore.ErrUnavailable,
+		"no PostgreSQL answers",
+	)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	refused(
+		t,
+		Settings{DSN: "postgres://ann:s3cret@" + address + "/x"},
+		ticketstore.ErrUnavailable,
+		address,
+		"refused",
+	)
+}
+
+// A server that does not answer is given up in time.
+func TestSilentServer(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, name := server.Schema(t)
+	server.Pause(t)
+	refused(t, Settings{DSN: dsn, Schema: name}, ticketstore.ErrUnavailable, "no PostgreSQL answers")
+	server.Continue()
+}
+
+func TestWhoMayNot(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, name := server.Schema(t)
+	role := server.Role(t, "s3cret")
+	refused(t, Settings{DSN: server.Loopback(role, "wrong"), Schema: name}, nil, "refuses the password", role)
+	refused(t, Settings{DSN: dsn + " dbname=missing", Schema: name}, nil, "has no database", "missing")
+	none := Settings{DSN: server.Loopback(role, "s3cret"), Schema: name}
+	refused(t, none, nil, "no right", role, "CREATE on the database")
+	mustOpen(t, Settings{DSN: dsn, Schema: name})
+	refused(t, none, nil, "no right", role, "-runtime-role "+role)
+
+	// With some rights it says which are lacking, with all of them it serves.
+	server.Exec(
+		t,
+		"GRANT USAGE ON SCHEMA "+name+" TO "+role,
+		"GRANT SELECT ON ALL TABLES IN SCHEMA "+name+" TO "+role,
+	)
+	refused(t, none, nil, "no right", "INSERT", "-runtime-role")
+	owner := mustOpen(t, Settings{DSN: dsn, Schema: name})
+	conn, err := owner.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	if err := schema.Grant(t.Context(), conn.Conn(), name, role); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, none)
+}
+
+// What lies in the schema decides whether it is opened.
+func TestWrongSchema(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	for name, c := range map[string]struct {
+		statements []string // on a store
+		fresh      bool     // there is none
+		settings   Settings
+		is         error
+		says       []string
+	}{
+		"something else": {
+			fresh:      true,
+			statements: []string{"CREATE SCHEMA {s}", "CREATE TABLE {s}.invoices (id int)"},
+			is:         schema.ErrForeign, says: []string{"invoices", "another schema"},
+		},
+		"a newer program's": {
+			statements: []string{
+				"UPDATE {s}.ledger SET needs = 99", "UPDATE {s}.schema_version SET version = 99",
+			},
+			is: schema.ErrNewer, says: []string{"99"},
+		},
+		"changed by hand": {
+			statements: []string{"ALTER TABLE {s}.hosts DROP knows"},
+			is:         schema.ErrChanged, says: []string{"hosts.knows", "restore"},
+		},
+		"an index gone": {
+			statements: []string{"DROP INDEX {s}.sessions_created"},
+			is:         schema.ErrChanged, says: []string{"sessions_created"},
+		},
+		"without its row": {statements: []string{"DELETE FROM {s}.ledger"}, is: schema.ErrChanged},
+		"not made, and not to be made": {
+			fresh: true, settings: Settings{Migrate: new(bool)},
+			says: []string{"there is no store", "migrate"},
+		},
+		"half migrated": {
+			statements: []string{"UPDATE {s}.schema_version SET version = 0"},
+			settings:   Settings{Migrate: new(bool)},
+			is:         schema.ErrOlder, says: []string{"schema 0", "migrate"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := c.settings
+			settings.DSN, settings.Schema = server.Schema(t)
+			if !c.fresh {
+				mustOpen(t, Settings{DSN: settings.DSN, Schema: settings.Schema})
+			}
+			for _, s := range c.statements {
+				server.Exec(t, schema.Qualify(settings.Schema, s))
+			}
+			refused(t, settings, c.is, c.says...)
+		})
+	}
+}
+
+// An expanding migration of a newer program leaves what this one uses.
+func TestExpandedByANewerProgram(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, name := server.Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	mustOpen(t, settings)
+	for _, s := range []string{
+		"ALTER TABLE {s}.hosts ADD remark text", "UPDATE {s}.schema_version SET version = version + 1",
+	} {
+		server.Exec(t, schema.Qualify(name, s))
+	}
+	mustOpen(t, settings)
+}
+
+func TestReadOnlyReplica(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t)
+	dsn, name := server.Schema(t)
+	mustOpen(t, Settings{DSN: dsn, Schema: name}).pool.Close()
+	server.Stop()
+	signal := filepath.Join(server.Folder(), "data", "standby.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server.Begin(t)
+	refused(t, Settings{DSN: dsn, Schema: name}, ticketstore.ErrUnavailable, "read-only replica")
+	// One of several hosts is asked for that writes, and there is none.
+	several := fmt.Sprintf("host=%s,%[1]s port=%d,%[2]d user=postgres target_session_attrs=read-write",
+		server.Folder(), server.Port)
+	refused(t, Settings{DSN: several, Schema: name}, ticketstore.ErrUnavailable, "read-only replica")
+	server.Stop()
+	if err := os.Remove(signal); err != nil {
+		t.Fatal(err)
+	}
+	server.Begin(t)
+}
+
+func TestServerSettings(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, name := server.Schema(t)
+	refused(
+		t,
+		Settings{DSN: dsn + " options='-c default_transaction_read_only=on'", Schema: name},
+		ticketstore.ErrUnavailable, "read-only",
+	)
+	// Our sessions have the level that they need; those of a pooler have the role's.
+	role := server.Role(t, "s3cret")
+	server.Exec(t, "ALTER ROLE "+role+" SET default_transaction_isolation = 'repeatable read'")
+	refused(
+		t,
+		Settings{DSN: server.Loopback(role, "s3cret"), Pooler: true, Schema: name},
+		nil,
+		"repeatable read",
+		"read committed",
+	)
+	server.Exec(t, "GRANT CREATE ON DATABASE postgres TO "+role)
+	mustOpen(t, Settings{DSN: server.Loopback(role, "s3cret"), Schema: name})
+}
+
+func TestStatementTimeout(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, name := server.Schema(t)
+	refused(
+		t,
+		Settings{DSN: dsn + " statement_timeout=1", Schema: name},
+		ticketstore.ErrUnavailable,
+		"statement timeout",
+	)
+}
+
+func TestConnectionsExhausted(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Start(t, "max_connections=4", "superuser_reserved_connections=3")
+	role := server.Role(t, "s3cret")
+	_, name := server.Schema(t)
+	server.Exec(t, "GRANT CREATE ON DATABASE postgres TO "+role)
+	settings := Settings{DSN: server.Loopback(role, "s3cret"), Schema: name}
+	first := mustOpen(t, settings)
+	conn, err := first.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, settings, ticketstore.ErrUnavailable, "no connection to spare")
+	conn.Release()
+}
+
+// Commits that a crash may lose are not refused, but said loudly.
+func TestAsynchronousCommits(t *testing.T) {
+	t.Parallel()
+	server := pgserver.Shared(t)
+	dsn, name := server.Schema(t)
+	if o := mustOpen(t, Settings{DSN: dsn + " synchronous_commit=off", Schema: name}); !strings.Contains(
+		o.asynchronous, "synchronous_commit is off") {
+		t.Errorf("it says %q", o.asynchronous)
+	}
+	for text, s := range map[string]serverFacts{
+		"":       {fsync: "on", synchronous: "on"},
+		"fsync":  {fsync: "off", synchronous: "on"},
+		"failov": {fsync: "on", synchronous: "local", standbys: "*"},
+	} {
+		if says := s.asynchronous(); !strings.Contains(says, text) || (text == "") != (says == "") {
+			t.Errorf("%+v: %q", s, says)
+		}
+	}
+}
+
+// A host whose clock is off by more than two seconds is refused, whichever way.
+func TestClockOff(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	off := func(by time.Duration) Settings {
+		return Settings{DSN: dsn, Schema: name, now: func() time.Time { return time.Now().Add(by) }}
+	}
+	refused(t, off(time.Minute), ticketstore.ErrUnavailable, "ahead of", "NTP")
+	refused(t, off(-time.Minute), ticketstore.ErrUnavailable, "behind", "NTP")
+	mustOpen(t, off(time.Second))
+}
+
+// Only the wanted store is opened, and none is made in its place (rule 11).
+func TestOtherStore(t *testing.T) {
+	t.Parallel()
+	dsn, name := pgserver.Shared(t).Schema(t)
+	settings := Settings{DSN: dsn, Schema: name}
+	pinned := ticketstore.WithStoreIDs(t.Context(), "another")
+	if _, err := openWithin(t, pinned, settings); !errors.Is(err, ticketstore.ErrOtherStore) {
+		t.Errorf("an empty schema: %v", err)
+	}
+	o := mustOpen(t, settings)
+	if _, err := openWithin(t, pinned, settings); !errors.Is(err, ticketstore.ErrOtherStore) {
+		t.Errorf("another store: %v", err)
+	}
+	if _, err := openWithin(t, ticketstore.WithStoreIDs(t.Context(), o.found.StoreID), settings); err != nil {
+		t.Errorf("the store: %v", err)
+	}
+}

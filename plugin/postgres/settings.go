@@ -1,0 +1,329 @@
+package postgres
+
+// The settings of the engine, as the host sends them in JSON.
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/fosite-sessions/sessions/plugin/postgres/internal/schema"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// DSNEnv is the environment variable that names the database where the settings do not.
+const DSNEnv = "SESSIONS_POSTGRES_DSN"
+
+const (
+	// DefaultSchema is where the tables lie unless the settings say otherwise.
+	DefaultSchema = "sessions"
+	// defaultConnections are enough for the committers and readers of a host.
+	defaultConnections = 8
+	minConnections     = 4
+	maxConnections     = 100
+	connectTimeout     = 5 * time.Second
+)
+
+// Settings configure the engine. They are what a host sends to the plugin as JSON.
+type Settings struct {
+	// DSN names the database, as a URL (postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full) or as
+	// key=value pairs: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING. Its
+	// parameters for TLS (sslmode, sslrootcert, sslcert, sslkey), several hosts and a pass file (passfile)
+	// are those of libpq; so are the environment variables that complete it.
+	DSN string `json:"dsn,omitempty"`
+	// DSNFile is a file with the DSN, for one that has a password. One of DSN, DSNFile and the environment
+	// variable DSNEnv is required, in this order.
+	DSNFile string `json:"dsn_file,omitempty"`
+	// PasswordFile is a file with the password alone, such as a mounted secret. It replaces that of the
+	// DSN, and is read again for each connection.
+	PasswordFile string `json:"password_file,omitempty"`
+	// Schema is where the tables lie: DefaultSchema when empty. Two stores in one database have two.
+	Schema string `json:"schema,omitempty"`
+	// Connections bounds the connections of this host: 4 to 100, default 8.
+	Connections int `json:"connections,omitempty"`
+	// Migrate has Open make the tables and bring them to the newest schema. Default true. With false, or with
+	// Pooler, a store that is not migrated is refused: `sessions-postgres migrate` does it, as the owner.
+	Migrate *bool `json:"migrate,omitempty"`
+	// RuntimeRole is a role that migrations give what hosts need, where those do not sign in as the owner
+	// of the tables.
+	RuntimeRole string `json:"runtime_role,omitempty"`
+	// Pooler: between here and the database is a pooler in transaction mode, such as PgBouncer. No
+	// statement is prepared then, and no parameter of the session set.
+	Pooler bool `json:"pooler,omitempty"`
+	// UnverifiedTLS accepts a connection to another machine that is not encrypted, or whose server is not
+	// verified (sslmode other than verify-full and verify-ca): whoever is between sees and changes
+	// everything.
+	UnverifiedTLS bool `json:"unverified_tls,omitempty"`
+
+	// now is time.Now when nil.
+	now func() time.Time
+}
+
+// String keeps the DSN out of logs: it may have a password.
+func (s Settings) String() string {
+	return fmt.Sprintf(
+		"schema=%s connections=%d migrate=%t pooler=%t",
+		s.schema(),
+		s.connections(),
+		s.migrate(),
+		s.Pooler,
+	)
+}
+
+// GoString does what String does.
+func (s Settings) GoString() string { return s.String() }
+
+func (s *Settings) schema() string   { return cmp.Or(s.Schema, DefaultSchema) }
+func (s *Settings) connections() int { return cmp.Or(s.Connections, defaultConnections) }
+func (s *Settings) migrate() bool    { return (s.Migrate == nil || *s.Migrate) && !s.Pooler }
+
+var (
+	unknownField = regexp.MustCompile(`unknown field "([^"]*)"`)
+	errTrailing  = errors.New("settings: more than one JSON value")
+)
+
+// ParseSettings reads settings from JSON. Each unknown field and bad value is a *ticketstore.FieldError
+// naming it.
+func ParseSettings(raw []byte) (Settings, error) {
+	var s Settings
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&s); err != nil {
+		var mismatch *json.UnmarshalTypeError
+		if errors.As(err, &mismatch) && mismatch.Field != "" {
+			return s, ticketstore.Invalidf(
+				mismatch.Field,
+				"is a %s where a %s is wanted",
+				mismatch.Value,
+				mismatch.Type,
+			)
+		}
+		if field := unknownField.FindStringSubmatch(err.Error()); field != nil {
+			return s, ticketstore.Invalidf(field[1], "is not a setting of the postgres backend")
+		}
+		return s, fmt.Errorf("settings are not a JSON object: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return s, errTrailing
+	}
+	_, err := s.config()
+	return s, err
+}
+
+// config checks all of the settings and returns what the database is opened with.
+func (s *Settings) config() (*pgxpool.Config, error) {
+	var problems []error
+	bad := func(field, format string, args ...any) {
+		problems = append(problems, ticketstore.Invalidf(field, format, args...))
+	}
+	if !schema.ValidName(s.schema()) {
+		bad("schema", "is not a name of at most 63 of a to z, 0 to 9 and _, or is one of the server's")
+	}
+	if n := s.connections(); n < minConnections || n > maxConnections {
+		bad("connections", "is outside %d to %d", minConnections, maxConnections)
+	}
+	if s.PasswordFile != "" {
+		if _, err := readSecret(s.PasswordFile); err != nil {
+			bad("password_file", "cannot be read: %v", err)
+		}
+	}
+	field, dsn, err := s.dsn()
+	var config *pgxpool.Config
+	if err == nil {
+		config, err = parse(dsn)
+	}
+	if err != nil {
+		bad(field, "%v", err)
+		return nil, errors.Join(problems...)
+	}
+	if unknown := unknownParameters(config.ConnConfig); len(unknown) > 0 {
+		bad(field, "has parameters that are not known here: %s", strings.Join(unknown, ", "))
+	}
+	if s.Pooler && !onlyName(config.ConnConfig.RuntimeParams) {
+		bad(
+			field,
+			"has parameters of a session, which a pooler does not keep: leave all but application_name to "+
+				"ALTER ROLE",
+		)
+	}
+	if host := unverified(config.ConnConfig); host != "" && !s.UnverifiedTLS {
+		bad(
+			field,
+			"connects to %s without verifying it: use sslmode=verify-full with sslrootcert=FILE, or set "+
+				"unverified_tls",
+			host,
+		)
+	}
+	s.complete(config)
+	switch len(problems) {
+	case 0:
+		return config, nil
+	case 1:
+		return nil, problems[0]
+	}
+	return nil, errors.Join(problems...)
+}
+
+// dsn returns the DSN and the setting that it comes from.
+func (s *Settings) dsn() (field, dsn string, err error) {
+	switch {
+	case s.DSN != "" && s.DSNFile != "":
+		return "dsn_file", "", errors.New("is set beside dsn: name the database once")
+	case s.DSN != "":
+		return "dsn", s.DSN, nil
+	case s.DSNFile != "":
+		if dsn, err = readSecret(s.DSNFile); err != nil {
+			return "dsn_file", "", fmt.Errorf("cannot be read: %w", err)
+		}
+		return "dsn_file", dsn, nil
+	case os.Getenv(DSNEnv) != "":
+		return DSNEnv, os.Getenv(DSNEnv), nil
+	}
+	return "dsn", "", fmt.Errorf("is missing, and so are dsn_file and the environment variable %s: name the "+
+		"database as postgres://USER@HOST:PORT/DATABASE", DSNEnv)
+}
+
+// readSecret reads a file with one line.
+func readSecret(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSpace(string(text))
+	if secret == "" {
+		return "", errors.New("it is empty")
+	}
+	return secret, nil
+}
+
+// parse reads a DSN. Its errors do not have it: a password that is not quoted right cannot be told from the
+// rest.
+func parse(dsn string) (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err == nil {
+		return config, nil
+	}
+	var file *os.PathError
+	if errors.As(err, &file) {
+		return nil, fmt.Errorf("names a file that cannot be read: %w", file)
+	}
+	var malformed *pgconn.ParseConfigError
+	if errors.As(err, &malformed) && strings.Contains(err.Error(), "TLS") {
+		return nil, errors.New(
+			"has TLS parameters that do not fit: sslmode is one of disable, allow, prefer, require, " +
+				"verify-ca and verify-full; sslrootcert, sslcert and sslkey name PEM files, and sslcert " +
+				"and sslkey come together",
+		)
+	}
+	return nil, errors.New(
+		"is not understood: write postgres://USER@HOST:PORT/DATABASE, or host=HOST port=PORT " +
+			"user=USER dbname=DATABASE",
+	)
+}
+
+// sessionParameters are those that a DSN may set for its sessions.
+var sessionParameters = []string{
+	"application_name", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout",
+	"synchronous_commit", "options", "timezone", "client_encoding",
+}
+
+// unknownParameters are those that pgx leaves to the server to refuse, which a pooler may not do.
+func unknownParameters(config *pgx.ConnConfig) (names []string) {
+	for name := range config.RuntimeParams {
+		if !slices.Contains(sessionParameters, strings.ToLower(name)) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// onlyName reports whether nothing is set for sessions but what they are called.
+func onlyName(parameters map[string]string) bool {
+	for name := range parameters {
+		if name != "application_name" {
+			return false
+		}
+	}
+	return true
+}
+
+// unverified returns the first host of another machine that may be connected to without verifying it.
+func unverified(config *pgx.ConnConfig) string {
+	if !trusted(config.Host, config.TLSConfig) {
+		return config.Host
+	}
+	for _, other := range config.Fallbacks {
+		if !trusted(other.Host, other.TLSConfig) {
+			return other.Host
+		}
+	}
+	return ""
+}
+
+// trusted reports whether a connection is to this machine, or to a server that is verified. verify-ca does
+// that in a callback, since the host's name does not matter then.
+func trusted(host string, config *tls.Config) bool {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
+		return true
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		return true
+	}
+	return config != nil && (!config.InsecureSkipVerify || config.VerifyPeerCertificate != nil ||
+		config.VerifyConnection != nil)
+}
+
+// complete adds what the engine needs to what the DSN says.
+func (s *Settings) complete(config *pgxpool.Config) {
+	c := config.ConnConfig
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, connectTimeout)
+	c.DialFunc = withoutCancel(c.DialFunc)
+	c.RuntimeParams["application_name"] = cmp.Or(c.RuntimeParams["application_name"], "fosite-sessions")
+	if s.Pooler {
+		// The unnamed statement, whose types are asked for once: nothing is left behind in a session.
+		c.DefaultQueryExecMode, c.StatementCacheCapacity = pgx.QueryExecModeCacheDescribe, 0
+	} else {
+		// Every race is a write-write conflict, which this level shows to the later one (rule 2). Each
+		// statement finds what it reads by an index: a plan that reads a table is wrong, however small the
+		// table was when the statement was planned.
+		for name, value := range map[string]string{
+			"default_transaction_isolation": "read committed", "enable_seqscan": "off", "jit": "off",
+			"plan_cache_mode": "force_generic_plan",
+		} {
+			c.RuntimeParams[name] = value
+		}
+	}
+	other := func(f *pgconn.FallbackConfig) bool { return f.Host != c.Host || f.Port != c.Port }
+	if c.ValidateConnect == nil && slices.ContainsFunc(c.Fallbacks, other) {
+		// Of several hosts the primary is meant, wherever a failover has put it.
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	config.MaxConns = int32(s.connections())
+	config.MinConns = min(2, config.MaxConns)
+	config.MaxConnLifetime, config.MaxConnIdleTime = time.Hour, 10*time.Minute
+	if s.PasswordFile != "" {
+		config.BeforeConnect = s.password
+	}
+}
+
+// password puts what the file says at present in the place of the DSN's password.
+func (s *Settings) password(_ context.Context, c *pgx.ConnConfig) (err error) {
+	c.Password, err = readSecret(s.PasswordFile)
+	return err
+}

@@ -17,7 +17,8 @@ type Store interface {
 	// or revoked one is ticketstore.ErrNotFound. One whose session does not let it live is returned together
 	// with ErrSessionEnded. A used code or refresh token is returned together with ErrConsumed, or with
 	// ErrSessionEnded if its session has ended and did not let it survive. For a code that is live, Related
-	// holds the openid_request and pkce_request of its family.
+	// holds the openid_request and pkce_request of its family. The result may be shared: it must not be
+	// changed.
 	Get(ctx context.Context, ref Ref, now time.Time) (*GetResult, error)
 
 	// Apply applies a batch in one transaction, durably before it returns. Of two concurrent batches that
@@ -58,6 +59,8 @@ type GetResult struct {
 	Related []Grant
 	// Session says how long the grant's session lives, where it has one that is live.
 	Session *SessionTimes
+	// Memo is set where the result is shared with others that read the same grant.
+	Memo *Memo
 }
 
 // SessionTimes are the times of a session: see ticketstore.Session.

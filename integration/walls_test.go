@@ -98,9 +98,19 @@ var walls = []wall{
 		forbidden: engines,
 	},
 	{
-		name: "the protocol knows neither engines nor glue", of: below("plugin/internal"),
+		name: "the protocol knows neither engines nor glue nor rules",
+		of: func(pkg string) bool {
+			return below("plugin/internal")(pkg) && !below("plugin/internal/grantcache")(pkg)
+		},
 		forbidden: append([]string{goPluginPath, ourPlugin + "/rules"}, engines...),
 	},
+	{
+		name: "the host's cache knows no protocol", of: exactly("plugin/internal/grantcache"),
+		allowed: domain, except: []string{
+			ourPlugin + "/rules", ourPlugin + "/records", ourTransfer, "google.golang.org/protobuf",
+		},
+	},
+	{name: "what tells kills knows the domain", of: exactly("plugin/kills"), allowed: domain[:2]},
 	{
 		name: "offline commands know no protocol", of: exactly("plugin/badger/cli"),
 		forbidden: []string{goPluginPath, grpcPath, ourPlugin + "/internal", ourPlugin + "/memory"},

@@ -12,6 +12,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -22,7 +23,7 @@ type Client struct {
 	link    *link
 	caller  *rpc.Caller
 	tickets *rpc.Tickets
-	grants  *rpc.Grants
+	grants  *grantcache.Store
 	logout  *rpc.Logout
 	props   *rpc.Properties
 	// transfer is used where the backend is movable.
@@ -54,7 +55,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	}
 	c := &Client{link: newLink(&config, settings, first)}
 	c.caller = &rpc.Caller{Conn: c.link, Timeout: config.CallTimeout, Long: config.LongCallTimeout}
-	c.tickets, c.grants = &rpc.Tickets{Caller: c.caller}, &rpc.Grants{Caller: c.caller}
+	c.tickets = &rpc.Tickets{Caller: c.caller}
+	c.grants = &grantcache.Store{Store: &rpc.Grants{Caller: c.caller}, Cache: c.link.cache}
 	c.logout, c.props = &rpc.Logout{Caller: c.caller}, &rpc.Properties{Caller: c.caller}
 	c.transfer = &rpc.Transfer{Caller: c.caller}
 	c.movable = slices.Contains(first.description.Services, transfer.Service)
@@ -72,6 +74,18 @@ func (c *Client) Logout() logout.Store { return c.logout }
 
 // Properties returns what the host keeps in the plugin about the store.
 func (c *Client) Properties() ticketstore.Properties { return c.props }
+
+// Kills returns what the process that serves now tells of its commits, nil where Config.Cache is negative or
+// the backend does not serve it. It is good as long as that process lives.
+func (c *Client) Kills() grantstore.Kills {
+	if in := c.link.state.Load().instance; in != nil && in.kills != nil {
+		return in.kills
+	}
+	return nil
+}
+
+// CacheFigures are what the cache of live access tokens has done, over all processes, and what it holds.
+func (c *Client) CacheFigures() grantstore.CacheFigures { return c.link.config.meter.Figures() }
 
 // Transfer returns what moves the plugin's data, nil if the backend does not serve it.
 func (c *Client) Transfer() transfer.Store {

@@ -20,6 +20,8 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
 
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
 	"github.com/fosite-sessions/sessions/plugin/internal/logline"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -34,6 +36,11 @@ type instance struct {
 	client      *goplugin.Client
 	conn        *grpc.ClientConn
 	description ticketstore.Description
+	// calls is what the stores call: conn or, with a cache, conn with its answers held back.
+	calls grpc.ClientConnInterface
+	// kills and cache are nil where nothing is cached.
+	kills *rpc.Kills
+	cache *grantcache.Cache
 }
 
 // launch starts the plugin and opens its backend, whose store must have one of the wanted ids, if there are
@@ -78,6 +85,7 @@ func launch(ctx context.Context, config *Config, settings []byte, wanted []strin
 	if err := in.configure(ctx, config, settings, wanted); err != nil {
 		return nil, err
 	}
+	in.prepare(config)
 	if !stopKilling() {
 		return nil, p.explain(ctx, ctx.Err(), false, config.StartTimeout)
 	}
@@ -164,6 +172,34 @@ func (in *instance) configure(ctx context.Context, config *Config, settings []by
 			strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+// prepare makes what the stores call, and the cache before it, of a backend that says what it kills.
+func (in *instance) prepare(config *Config) {
+	in.calls = in.conn
+	if config.Cache < 0 || !slices.Contains(in.description.Services, grantstore.KillsService) {
+		return
+	}
+	in.kills = &rpc.Kills{Conn: in.conn}
+	in.cache = grantcache.New(in.kills, config.Cache, config.meter, in.logger)
+	in.calls = &rpc.Positioned{Kills: in.kills, Await: in.cache.Await}
+}
+
+// follow has the cache follow its process, until that has ended or the context ends.
+func (in *instance) follow(ctx context.Context) {
+	if in.cache == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-in.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	in.cache.Follow(ctx)
 }
 
 // otherStore returns the error of another store, with the path in the settings. Nothing else of them is in

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 )
 
@@ -37,6 +38,7 @@ type link struct {
 	closing  context.Context
 	cancel   context.CancelFunc
 	done     chan struct{} // closed when supervise has returned
+	closed   atomic.Bool   // nothing is answered from the cache any more
 }
 
 // linkState is the present process, or why there is none.
@@ -72,7 +74,7 @@ func (l *link) Invoke(
 	if err != nil {
 		return err
 	}
-	return in.conn.Invoke(ctx, method, request, answer, options...)
+	return in.calls.Invoke(ctx, method, request, answer, options...)
 }
 
 // NewStream opens a stream to the present process. It ends with the process and with the link, and is not
@@ -91,7 +93,15 @@ func (l *link) NewStream(
 	ctx, cancel := context.WithCancel(ctx)
 	forget := context.AfterFunc(l.closing, cancel)
 	context.AfterFunc(ctx, func() { forget() }) // callers end their streams' contexts
-	return in.conn.NewStream(ctx, description, method, options...)
+	return in.calls.NewStream(ctx, description, method, options...)
+}
+
+// cache returns the cache of the process that serves, nil for none.
+func (l *link) cache() *grantcache.Cache {
+	if in := l.state.Load().instance; in != nil && !in.dead() && !l.closed.Load() {
+		return in.cache
+	}
+	return nil
 }
 
 // acquire returns a live process. It waits for one that is being started, also over failed starts, for at
@@ -161,6 +171,7 @@ func (l *link) supervise(in *instance) {
 	for {
 		started := time.Now()
 		go l.watch(in)
+		go in.follow(l.closing)
 		select {
 		case <-in.ended:
 		case <-l.closing.Done():
@@ -211,6 +222,7 @@ func (l *link) restart(pause time.Duration, ended time.Time) *instance {
 
 // close ends the link and the process behind it.
 func (l *link) close() error {
+	l.closed.Store(true)
 	// Calls that wait for a process are cancelled: there will be none.
 	if in := l.state.Load().instance; in == nil || in.dead() {
 		l.cancel()

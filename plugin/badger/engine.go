@@ -176,10 +176,13 @@ func (e *Engine) Describe(context.Context) (ticketstore.Description, error) {
 // About is what Describe says, but for the id of the store. It needs no database.
 func About() ticketstore.Description {
 	return ticketstore.Description{
-		Name:     "badger",
-		Version:  version(),
-		Format:   layout.Version,
-		Services: []string{"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service},
+		Name:    "badger",
+		Version: version(),
+		Format:  layout.Version,
+		Services: []string{
+			"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
+			grantstore.KillsService,
+		},
 	}
 }
 
@@ -222,6 +225,9 @@ func (e *Engine) updateInBackground(ctx context.Context, f func(tx *kv.Tx) error
 func (e *Engine) end(ctx context.Context, f func(tx *kv.Tx) error) error {
 	return e.commitThinned(ctx, &kv.Change{Apply: f, Spare: true})
 }
+
+// Kills tells what the commits of the engine kill.
+func (e *Engine) Kills() grantstore.Kills { return e.db.Kills() }
 
 // Transfer returns what moves the store.
 func (e *Engine) Transfer() transfer.Store { return e.mover }

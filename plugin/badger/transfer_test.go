@@ -36,6 +36,6 @@ func movable(t *testing.T, settings badger.Settings) storetest.Fixture {
 	})
 	return storetest.Fixture{
 		Stores: storetest.Stores{Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(),
-			Properties: e.Properties()}, Transfer: e.Transfer(),
+			Properties: e.Properties(), Kills: e.Kills()}, Transfer: e.Transfer(),
 	}
 }

@@ -39,6 +39,7 @@ func movable(*testing.T) storetest.Fixture {
 	return storetest.Fixture{
 		Stores: storetest.Stores{
 			Tickets: s.Tickets(), Grants: s.Grants(), Logout: s.Logout(), Properties: s.Properties(),
+			Kills: s.Kills(),
 		},
 		Transfer: s.Transfer(),
 	}
@@ -65,6 +66,7 @@ func movableBadger(t *testing.T) storetest.Fixture {
 	return storetest.Fixture{
 		Stores: storetest.Stores{
 			Tickets: e.Tickets(), Grants: e.Grants(), Logout: e.Logout(), Properties: e.Properties(),
+			Kills: e.Kills(),
 		},
 		Transfer: e.Transfer(),
 	}

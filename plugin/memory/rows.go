@@ -137,6 +137,9 @@ func messageOf[M proto.Message](r *row) (message M) {
 	return message
 }
 
+// read returns the message of a row, nil where there is no row.
+func (r *row) read() proto.Message { return messageOf[proto.Message](r) }
+
 func (t *tx) session(sid string) *records.Session {
 	return messageOf[*records.Session](t.at(transfer.Sessions, sid))
 }
@@ -199,14 +202,19 @@ func (t *tx) rollback() {
 	clear(t.before)
 }
 
-// commit counts what has changed, and journals it for a copy of the store.
+// commit counts what has changed, journals it for a copy of the store, and tells what it kills.
 func (t *tx) commit() {
+	kill := &grantstore.Kill{}
+	defer t.kills.Add(kill)
 	for name, old := range t.before {
 		now, _ := t.tree.Get(entry{name: name})
 		if now.row == old || (now.row != nil && old != nil && bytes.Equal(now.row.data, old.data)) {
 			continue
 		}
 		kind := transfer.Kind(name[0])
+		if old != nil {
+			rules.Kill(kill, kind, old.key, old.read, now.row.read)
+		}
 		c := t.status.Content[kind]
 		if old != nil {
 			c.Remove(old.record())

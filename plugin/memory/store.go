@@ -13,6 +13,7 @@ import (
 	"github.com/fosite-sessions/sessions"
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/plugin/kills"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
 	"github.com/fosite-sessions/sessions/ticketstore"
@@ -32,6 +33,8 @@ type Store struct {
 	// queued numbers notifications; served is the client that had its turn last in their queue.
 	queued uint32
 	served string
+	// kills are told under the lock, with the change (rule 15).
+	kills kills.Log
 }
 
 // What a backend consists of, all over the same rows.
@@ -74,10 +77,14 @@ func (s *Store) Properties() ticketstore.Properties { return properties{s} }
 // Transfer makes it a store that can be moved.
 func (s *Store) Transfer() transfer.Store { return mover{s} }
 
-// Describe implements sessions.Backend. It names transfer because there is a method Transfer.
+// Kills makes it a store whose access tokens may be cached.
+func (s *Store) Kills() grantstore.Kills { return &s.kills }
+
+// Describe implements sessions.Backend. It names transfer and kills because there are methods of that name.
 func (s *Store) Describe(context.Context) (ticketstore.Description, error) {
 	return ticketstore.Description{Name: "memory", Version: "example", Format: 1, Services: []string{
 		"tickets", "grants", "logout", ticketstore.PropertiesService, transfer.Service,
+		grantstore.KillsService,
 	}}, nil
 }
 
@@ -86,6 +93,7 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	s.kills.Close()
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/btree"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/records"
 	"github.com/fosite-sessions/sessions/plugin/rules"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -42,6 +43,7 @@ func (m mover) Become(ctx context.Context, turn transfer.Transition) error {
 			return false, transfer.ErrNotEmpty
 		}
 		m.status, m.journal = next, m.journal[:next.Left]
+		m.kills.Add(&grantstore.Kill{All: true})
 		if turn.To == transfer.Importing {
 			m.clear()
 		}

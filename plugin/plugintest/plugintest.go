@@ -16,7 +16,9 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin"
+	"github.com/fosite-sessions/sessions/plugin/internal/grantcache"
 	"github.com/fosite-sessions/sessions/plugin/internal/rpc"
 	"github.com/fosite-sessions/sessions/plugin/storetest"
 	"github.com/fosite-sessions/sessions/plugin/transfer"
@@ -31,9 +33,10 @@ const (
 // Run runs all suites, that of moves for a backend that has a method Transfer. open returns an empty backend
 // each time; Run closes it.
 func Run(t *testing.T, open func(t *testing.T) sessions.Backend) {
+	immovable, uncached := lacks(t, open(t))
 	storetest.Run(t, storetest.Config{
 		New:       func(t *testing.T) storetest.Fixture { return connect(t, open(t)) },
-		Immovable: !movable(t, open(t)),
+		Immovable: immovable, Uncached: uncached,
 	})
 }
 
@@ -54,6 +57,7 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config, sections .
 		})
 		return client
 	}
+	probe := open(t)
 	t.Run("StoreID", func(t *testing.T) { t.Parallel(); pinned(t, config(t)) })
 	storetest.Run(t, storetest.Config{
 		New: func(t *testing.T) storetest.Fixture {
@@ -61,13 +65,12 @@ func RunBinary(t *testing.T, config func(t *testing.T) plugin.Config, sections .
 			return storetest.Fixture{
 				Stores: storetest.Stores{
 					Tickets: client.Tickets(), Grants: client.Grants(), Logout: client.Logout(),
-					Properties: client.Properties(),
+					Properties: client.Properties(), Kills: client.Kills(),
 				},
 				Transfer: client.Transfer(),
 			}
 		},
-		Immovable: open(t).Transfer() == nil,
-		Sections:  sections,
+		Immovable: probe.Transfer() == nil, Uncached: probe.Kills() == nil, Sections: sections,
 	})
 }
 
@@ -108,18 +111,22 @@ func pinned(t *testing.T, config plugin.Config) {
 	}
 }
 
-func movable(t *testing.T, backend sessions.Backend) bool {
+// lacks returns which of the optional services a backend does not have.
+func lacks(t *testing.T, backend sessions.Backend) (transfers, kills bool) {
 	t.Helper()
 	description, err := backend.Describe(t.Context())
 	if err := errors.Join(err, backend.Close()); err != nil {
 		t.Fatal(err)
 	}
-	_, able := backend.(rpc.Mover)
-	if says := slices.Contains(description.Services, transfer.Service); says != able {
-		t.Fatalf("the backend says that it serves %v, and its method Transfer: %t", description.Services,
-			able)
+	_, moves := backend.(rpc.Mover)
+	_, tells := backend.(rpc.Killer)
+	for service, able := range map[string]bool{transfer.Service: moves, grantstore.KillsService: tells} {
+		if says := slices.Contains(description.Services, service); says != able {
+			t.Fatalf("the backend says that it serves %v, and its method for %s: %t", description.Services,
+				service, able)
+		}
 	}
-	return able
+	return !moves, !tells
 }
 
 // Connect serves a backend and returns its stores at the other end of a connection. Both end with the test.
@@ -134,14 +141,35 @@ func connect(t *testing.T, backend sessions.Backend) storetest.Fixture {
 	if err := caller.Configure(t.Context(), []byte("{}")); err != nil {
 		t.Fatalf("configure: %v", err)
 	}
-	return storetest.Fixture{
-		Stores: storetest.Stores{
-			Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller},
-			Logout:     &rpc.Logout{Caller: caller},
-			Properties: &rpc.Properties{Caller: caller},
-		},
-		Transfer: &rpc.Transfer{Caller: caller},
+	stores := storetest.Stores{
+		Tickets: &rpc.Tickets{Caller: caller}, Grants: &rpc.Grants{Caller: caller},
+		Logout: &rpc.Logout{Caller: caller}, Properties: &rpc.Properties{Caller: caller},
 	}
+	if _, tells := backend.(rpc.Killer); tells {
+		cached(t, caller, &stores)
+	}
+	return storetest.Fixture{Stores: stores, Transfer: &rpc.Transfer{Caller: caller}}
+}
+
+// cached puts a cache before the grants, as a host does.
+func cached(t *testing.T, caller *rpc.Caller, stores *storetest.Stores) {
+	t.Helper()
+	kills := &rpc.Kills{Conn: caller.Conn}
+	cache := grantcache.New(kills, plugin.DefaultCache, &grantcache.Meter{},
+		slog.New(slog.NewTextHandler(t.Output(), nil)))
+	caller.Conn = &rpc.Positioned{Kills: kills, Await: cache.Await}
+	stores.Grants = &grantcache.Store{Store: stores.Grants, Cache: func() *grantcache.Cache { return cache }}
+	stores.Kills = kills
+	ctx, cancel := context.WithCancel(context.Background())
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		cache.Follow(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-followed
+	})
 }
 
 func dial(t *testing.T, backend sessions.Backend) grpc.ClientConnInterface {

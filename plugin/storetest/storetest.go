@@ -12,6 +12,7 @@ import (
 
 	"github.com/fosite-sessions/sessions/plugin/storetest/internal/endings"
 	"github.com/fosite-sessions/sessions/plugin/storetest/internal/grants"
+	"github.com/fosite-sessions/sessions/plugin/storetest/internal/kills"
 	"github.com/fosite-sessions/sessions/plugin/storetest/internal/moves"
 	"github.com/fosite-sessions/sessions/plugin/storetest/internal/tickets"
 	"github.com/fosite-sessions/sessions/plugin/storetest/world"
@@ -30,9 +31,11 @@ type Config struct {
 	New func(t *testing.T) Fixture
 	// Immovable leaves out the cases of moves and backups, for a backend without a transfer.Store.
 	Immovable bool
+	// Uncached leaves out the cases of kills, for a backend without grantstore.Kills: it is never cached.
+	Uncached bool
 	// Target is another kind of backend to move to: only the cases of moves run then. Nil moves to New's.
 	Target func(t *testing.T) Fixture
-	// Sections are those that run, of Tickets, Grants, Logout and Transfer; none means all.
+	// Sections are those that run, of Tickets, Grants, Logout, Kills and Transfer; none means all.
 	Sections []string
 	// Rows is how many rows the larger cases use; 0 means 300. More take longer and find more.
 	Rows int
@@ -61,6 +64,9 @@ func Run(t *testing.T, config Config) {
 		"Logout":  endings.Groups,
 	} {
 		section(name, func(t *testing.T) { world.Run(t, rows, open, groups) })
+	}
+	if !config.Uncached {
+		section("Kills", func(t *testing.T) { world.Run(t, rows, open, kills.Groups) })
 	}
 	if !config.Immovable {
 		section("Transfer", func(t *testing.T) {

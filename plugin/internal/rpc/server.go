@@ -45,6 +45,7 @@ func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 	pb.RegisterGrantsServiceServer(registrar, &grantsServer{server: s})
 	pb.RegisterLogoutServiceServer(registrar, &logoutServer{server: s})
 	pb.RegisterTransferServiceServer(registrar, &transferServer{server: s})
+	pb.RegisterKillsServiceServer(registrar, &killsServer{server: s})
 }
 
 // Close refuses further calls as unavailable, waits at most timeout for those that run, and closes the
@@ -90,6 +91,7 @@ func serve[Answer any](
 		return nil, s.status(ctx, name, wire.ErrNotConfigured)
 	}
 	answer, err := call(backend)
+	sayPosition(ctx, backend) // behind the call, and with its error too
 	if err == nil && answer == nil {
 		err = errNoAnswer
 	}

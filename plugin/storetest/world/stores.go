@@ -16,4 +16,6 @@ type Stores struct {
 	Logout  logout.Store
 	// Properties are those of the same data.
 	Properties ticketstore.Properties
+	// Kills are those of the same data, nil for a backend that tells none.
+	Kills grantstore.Kills
 }

@@ -13,7 +13,9 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
+	"github.com/fosite-sessions/sessions/plugin/kills"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
@@ -61,6 +63,7 @@ type committer struct {
 	commits atomic.Uint64
 	// queued counts the transactions in which notifications fell due. It is raised after each.
 	queued atomic.Uint64
+	kills  kills.Log
 	// doubts wakes tendContents, which counts the contents anew.
 	doubts  chan struct{}
 	failure *failure
@@ -114,6 +117,7 @@ func (c *committer) close() {
 	close(c.changes)
 	close(c.background)
 	<-c.stopped
+	c.kills.Close()
 }
 
 // do has the change applied and waits until it is durable. A caller that gives up before the change is begun
@@ -262,7 +266,7 @@ func (c *committer) write(g *group, room disk.Room) error {
 		}
 	}
 	c.tombstones.put(put)
-	if err := c.settle(txn); err != nil {
+	if err := c.settle(txn, next.kill); err != nil {
 		c.tombstones.committed(nil)
 		return err
 	}
@@ -278,9 +282,9 @@ func (c *committer) write(g *group, room disk.Room) error {
 	return nil
 }
 
-// settle commits a transaction and notes the outcome before any reader may answer with it. Badger
-// shows the rows to readers when the sync has ended, however it did.
-func (c *committer) settle(txn *badger.Txn) error {
+// settle commits a transaction, and notes the outcome and what it kills before any reader may answer with it
+// (awaitOutcome). Badger shows the rows to readers when the sync has ended, however it did.
+func (c *committer) settle(txn *badger.Txn, kill *grantstore.Kill) error {
 	c.committing.Lock()
 	defer c.committing.Unlock()
 	err := txn.Commit()
@@ -293,6 +297,9 @@ func (c *committer) settle(txn *badger.Txn) error {
 	// Badger does not return, but only logs, a failed sync of the value log.
 	if failed := c.failure.err(); failed != nil {
 		return failed
+	}
+	if err == nil {
+		c.kills.Add(kill)
 	}
 	c.settled.Store(txn.ReadTs() + 1)
 	return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/disk"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/folder"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
@@ -98,6 +99,9 @@ func (d *DB) Base() context.Context { return d.base }
 
 // Ledger is the state of the store. It must not be changed.
 func (d *DB) Ledger() *recordpb.Ledger { return d.committer.metadata.ledger.Load() }
+
+// Kills tells what the commits of the database kill. A read-only one has none to tell.
+func (d *DB) Kills() grantstore.Kills { return &d.committer.kills }
 
 // Folder is where the store is.
 func (d *DB) Folder() string {

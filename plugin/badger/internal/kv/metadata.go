@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/layout"
 	"github.com/fosite-sessions/sessions/plugin/badger/internal/recordpb"
 	"github.com/fosite-sessions/sessions/plugin/rules"
@@ -31,6 +32,8 @@ type metadata struct {
 type update struct {
 	ledger   *recordpb.Ledger
 	contents map[transfer.Kind]transfer.Content
+	// kill is what the group kills.
+	kill *grantstore.Kill
 }
 
 func (m *metadata) open(db *badger.DB) error {
@@ -80,8 +83,11 @@ func Admitted(ledger *recordpb.Ledger, moves bool) error {
 
 // add adds to a group what the metadata becomes with it.
 func (m *metadata) add(g *group) (*update, error) {
-	e := &update{ledger: g.ledger, contents: m.contents}
 	published := m.ledger.Load()
+	e := &update{
+		ledger: g.ledger, contents: m.contents,
+		kill: &grantstore.Kill{All: g.ledger.GetState() != published.GetState()},
+	}
 	var rows []string
 	for name, w := range g.writes {
 		t := layout.TableOf([]byte(name))
@@ -149,6 +155,7 @@ func (u *update) count(
 	}
 	c := u.contents[t.Kind]
 	if before != nil {
+		u.kills(t, name, before, w)
 		switch r, err := layout.RecordOf(t, []byte(name), before); {
 		case err == nil:
 			c.Remove(r)
@@ -167,6 +174,23 @@ func (u *update) count(
 	}
 	u.contents[t.Kind] = c
 	return nil
+}
+
+// kills adds what the change of a row kills.
+func (u *update) kills(t *layout.Table, name string, before []byte, w write) {
+	if !rules.Kills(t.Kind) {
+		return
+	}
+	read := func(value []byte) func() proto.Message {
+		return func() proto.Message {
+			message := rules.Message(t.Kind)
+			if w.deleted || layout.Decode([]byte(name), value, message) != nil {
+				return nil // the row goes, or is not what it should be
+			}
+			return message
+		}
+	}
+	rules.Kill(u.kill, t.Kind, name[len(t.Prefix):], read(before), read(w.value))
 }
 
 func (u *update) saveContents(g *group) error {

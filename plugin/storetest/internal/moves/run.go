@@ -81,7 +81,7 @@ type pair struct {
 const moveID = "move-1"
 
 func (p *pair) use(b Fixture) {
-	p.Tickets, p.Grants, p.Logout, p.Properties = b.Tickets, b.Grants, b.Logout, b.Properties
+	p.Stores = b.Stores
 }
 
 func (p *pair) move() *transfer.Move {

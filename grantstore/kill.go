@@ -1,0 +1,43 @@
+package grantstore
+
+// Kills: what a commit has ended, for who keeps copies of live access tokens (rule 15).
+
+import (
+	"context"
+	"iter"
+)
+
+// KillsService is what a backend that streams kills names among its services
+// (ticketstore.Description.Services).
+const KillsService = "kills"
+
+// Kill names what a commit has, or may have, ended or changed of live access tokens: a copy of what it names
+// is not to be used any more. A family that is revoked is named token by token, for its size is bounded.
+type Kill struct {
+	// Position numbers the kills of a process: 1, 2, 3, and so on, in the order of their commits.
+	Position uint64
+	// All: every access token.
+	All bool
+	// Sessions are sids: every access token of these sessions.
+	Sessions []string
+	// Grants are access tokens.
+	Grants []Ref
+}
+
+// Kills is what a backend says of its commits that kill, those of its jobs, sweeps and purges among them. It
+// is optional: a backend without it is never cached. It is safe for concurrent use.
+//
+// Whatever ends, expires earlier or changes an access token is a kill: a session that ends, slides or gets a
+// new cookie, a client's token number that rises, survivors of an ended session that are revoked, an access
+// token that is deleted.
+type Kills interface {
+	// Position returns the position of the last kill. What that kill and those before it have changed is seen
+	// by every call that begins later, and a call that has ended saw no kill behind it.
+	Position() uint64
+
+	// Follow yields the kills from now on. The first says where it begins: it has the position of the last
+	// kill and names nothing. The others follow one by one, each when its commit is durable. The sequence
+	// ends with an error: that of ctx, ticketstore.ErrUnavailable when the backend closes, or another when
+	// its caller has fallen too far behind. A caller must not change what it gets.
+	Follow(ctx context.Context) iter.Seq2[*Kill, error]
+}

@@ -1,0 +1,36 @@
+package grantstore
+
+// What a shared result carries for who reads it, and the figures of a cache.
+
+import "sync/atomic"
+
+// Memo has a place for what a caller has made of a shared result, such as the decoded request, so that it is
+// made once. It lives as long as the result.
+type Memo struct{ value atomic.Pointer[any] }
+
+// Load returns what was kept, nil where there is nothing. It must not be changed.
+func (m *Memo) Load() any {
+	if value := m.value.Load(); value != nil {
+		return *value
+	}
+	return nil
+}
+
+// Keep keeps a value for those who come later.
+func (m *Memo) Keep(value any) { m.value.Store(&value) }
+
+// CacheFigures are what a cache of live access tokens has done since it was opened, and what it holds.
+type CacheFigures struct {
+	// Hits are questions that it has answered, Misses those that it has passed on.
+	Hits, Misses uint64
+	// Fills are answers that it has taken. Refusals are answers that it has not, because a kill of them came
+	// while they were on their way.
+	Fills, Refusals uint64
+	// Kills are commits that it was told of, Evictions tokens that went for want of room.
+	Kills, Evictions uint64
+	// Drops is how often all of it was dropped, because the stream of kills ended or came too late.
+	Drops uint64
+	// Entries and Bytes are what it holds now; bytes are an estimate.
+	Entries int
+	Bytes   int64
+}

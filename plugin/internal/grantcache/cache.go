@@ -1,0 +1,203 @@
+package grantcache
+
+// Cache: the stream that it follows, and who waits for it.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+const (
+	// patience is how long an answer waits for its kill: then the stream counts as stuck, and all copies are
+	// dropped instead (see Await).
+	patience = time.Second
+	// firstPause and lastPause are between two streams to one process.
+	firstPause = 50 * time.Millisecond
+	lastPause  = 5 * time.Second
+)
+
+// Cache keeps copies of the live access tokens of one process.
+type Cache struct {
+	kills   grantstore.Kills
+	bound   int64
+	meter   *Meter
+	logger  *slog.Logger
+	current atomic.Pointer[copies] // nil while no stream is followed
+	// faults are left out safeguards, by a test.
+	faults faults
+}
+
+// faults are safeguards that a test leaves out, to see that they are needed.
+type faults struct{ hold, fill, drop, judge bool }
+
+// New returns a cache of at most bound bytes that follows kills once Follow is called. The meter may be that
+// of other caches too.
+func New(kills grantstore.Kills, bound int64, meter *Meter, logger *slog.Logger) *Cache {
+	return &Cache{kills: kills, bound: bound, meter: meter, logger: logger}
+}
+
+// Follow follows the kills until the context ends. There are no copies before it has begun and when it has
+// returned.
+func (c *Cache) Follow(ctx context.Context) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		began := time.Now()
+		err := c.stream(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if !errors.Is(err, ticketstore.ErrUnavailable) { // a process that ends is reported by who replaces it
+			c.logger.WarnContext(ctx, "cached access tokens were dropped: their kills are not told",
+				"error", err, "next_try_in", pause.String())
+		}
+		if time.Since(began) > lastPause {
+			pause = firstPause
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stream follows one stream until its end, and has copies as long.
+func (c *Cache) stream(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var held *copies
+	for kill, err := range c.kills.Follow(ctx) {
+		switch {
+		case err != nil:
+			if held == nil {
+				return err
+			}
+			return errors.Join(err, c.drop(held))
+		case held == nil:
+			held = c.open(kill.Position, cancel)
+		case !held.apply(kill):
+			return errors.Join(errGap, c.drop(held))
+		}
+	}
+	if held != nil {
+		_ = c.drop(held)
+	}
+	return errEnded
+}
+
+// open begins to keep copies, with none, for a stream that begins at a position.
+func (c *Cache) open(position uint64, stop func()) *copies {
+	held := newCopies(position, c.bound, c.meter, stop)
+	if before := c.current.Load(); c.faults.drop && before != nil {
+		held = before
+		held.applied.Store(position)
+	}
+	c.current.Store(held)
+	return held
+}
+
+var (
+	errGap   = errors.New("a kill is missing in the stream")
+	errEnded = errors.New("the stream of kills has ended")
+	errStuck = errors.New("the stream of kills is stuck")
+)
+
+// drop takes copies out of use for good. Its error is why that was done before.
+func (c *Cache) drop(held *copies) error {
+	if c.faults.drop {
+		return nil
+	}
+	c.current.CompareAndSwap(held, nil)
+	return held.end(nil)
+}
+
+// Await returns when the answer of a position may be handed on: when the copies have come that far, or there
+// are none. Its only error is that of ctx.
+//
+// Copies that do not come that far in time are dropped: an answer without copies may be handed on, for a
+// stream that begins later begins behind its kill. So a reader of the stream that is stuck delays the answers
+// of removals, and other reads, by no more than patience.
+func (c *Cache) Await(ctx context.Context, position uint64) error {
+	if c.faults.hold {
+		return nil
+	}
+	for held := c.current.Load(); held != nil && held.applied.Load() < position; held = c.current.Load() {
+		advanced := held.waitFor(position)
+		if advanced == nil {
+			continue // it has come, or ended and is out of use in a moment
+		}
+		timeout := time.NewTimer(patience)
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			timeout.Stop()
+			return ctx.Err()
+		case <-timeout.C:
+			c.current.CompareAndSwap(held, nil)
+			_ = held.end(errStuck)
+		}
+		timeout.Stop()
+	}
+	return nil
+}
+
+// get returns the copy of a live access token, nil where it has to be asked for.
+func (c *Cache) get(key ticketstore.Key, now time.Time) *grantstore.GetResult {
+	held := c.current.Load()
+	if held == nil {
+		c.meter.misses.Add(1)
+		return nil
+	}
+	found := held.get(key)
+	if found == nil || (!c.faults.judge && !rules.LiveStill(found, now)) {
+		c.meter.misses.Add(1)
+		return nil
+	}
+	c.meter.hits.Add(1)
+	return found
+}
+
+// reading is a read on its way to the plugin.
+type reading struct {
+	cache *Cache
+	held  *copies
+	since uint64
+}
+
+// begin begins a read. All kills up to the position of the copies were durable when they were told, so that
+// the read sees them.
+func (c *Cache) begin() reading {
+	held := c.current.Load()
+	if held == nil {
+		return reading{}
+	}
+	return reading{c, held, held.applied.Load()}
+}
+
+// fill keeps what was read, live, unless a kill since the reading began names it.
+func (r reading) fill(found *grantstore.GetResult) {
+	if r.held != nil {
+		r.held.fill(found, r.since, r.cache.faults.fill)
+	}
+}
+
+// Meter counts what caches do. It is safe for concurrent use.
+type Meter struct {
+	hits, misses, fills, refusals, kills, evictions, drops atomic.Uint64
+	entries, bytes                                         atomic.Int64
+}
+
+// Figures are the counts so far.
+func (m *Meter) Figures() grantstore.CacheFigures {
+	return grantstore.CacheFigures{
+		Hits: m.hits.Load(), Misses: m.misses.Load(), Fills: m.fills.Load(), Refusals: m.refusals.Load(),
+		Kills: m.kills.Load(), Evictions: m.evictions.Load(), Drops: m.drops.Load(),
+		Entries: int(m.entries.Load()), Bytes: m.bytes.Load(),
+	}
+}

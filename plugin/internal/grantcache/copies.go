@@ -1,0 +1,273 @@
+package grantcache
+
+// copies: what a cache holds for as long as one stream lasts.
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// recentKills is how many kills are kept for reads on their way: one that took longer fills nothing.
+const recentKills = 4096
+
+// What a copy takes, in bytes: overhead is that of its entry, its index and the decoded request's own
+// objects; the sealed data is held twice, as it came and decoded, where it is larger.
+const (
+	overhead   = 1600
+	dataFactor = 3
+)
+
+// copies are live access tokens, all of one stream. One lock guards them: hits read, the rest writes.
+type copies struct {
+	meter *Meter
+	bound int64
+	// applied is the position of the last kill that was told: what it names is gone from here.
+	applied atomic.Uint64
+	// stop ends the stream.
+	stop func()
+
+	mu     sync.RWMutex
+	ended  bool
+	why    error // they were ended
+	byKey  map[ticketstore.Key]*entry
+	bySID  map[string]*entry // the first of each session's
+	queue  queue
+	bytes  int64
+	recent [recentKills]*grantstore.Kill // the kill of position p at p % recentKills
+	// advanced is closed by the next kill, and at the end; nil while nobody waits.
+	advanced chan struct{}
+}
+
+// entry is a copy, in the queue of all and in the list of its session.
+type entry struct {
+	found *grantstore.GetResult
+	bytes int64
+	// used: there was a hit since the queue looked last.
+	used                   atomic.Bool
+	older, newer           *entry
+	beforeInSID, nextInSID *entry
+}
+
+func newCopies(position uint64, bound int64, meter *Meter, stop func()) *copies {
+	c := &copies{
+		meter: meter, bound: bound, stop: stop,
+		byKey: map[ticketstore.Key]*entry{}, bySID: map[string]*entry{},
+	}
+	c.applied.Store(position)
+	return c
+}
+
+// get returns a copy, nil where there is none.
+func (c *copies) get(key ticketstore.Key) *grantstore.GetResult {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e := c.byKey[key]
+	if e == nil {
+		return nil
+	}
+	if !e.used.Load() { // written once, not at each hit: other processors read it too
+		e.used.Store(true)
+	}
+	return e.found
+}
+
+// fill takes what a read has found that began at a position. late has it taken whatever was killed since.
+func (c *copies) fill(found *grantstore.GetResult, since uint64, late bool) {
+	found.Memo = &grantstore.Memo{} // before others see it
+	e := &entry{found: found, bytes: sizeOf(&found.Grant)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.ended, e.bytes > c.bound:
+		return
+	case !late && c.killedSince(since, &found.Grant):
+		c.meter.refusals.Add(1)
+		return
+	}
+	if old := c.byKey[found.Grant.Key]; old != nil {
+		c.remove(old)
+	}
+	for c.bytes+e.bytes > c.bound {
+		c.remove(c.queue.victim())
+		c.meter.evictions.Add(1)
+	}
+	c.add(e)
+	c.meter.fills.Add(1)
+}
+
+// sizeOf is what a copy of a grant takes, in bytes.
+func sizeOf(g *grantstore.Grant) int64 {
+	return int64(overhead + dataFactor*len(g.Data) + len(g.RequestID) + len(g.SubjectID) +
+		len(g.SessionID) + len(g.ClientID) + len(g.Description))
+}
+
+// killedSince reports whether a kill behind a position names the grant, or may.
+func (c *copies) killedSince(since uint64, g *grantstore.Grant) bool {
+	applied := c.applied.Load()
+	if applied-since > recentKills {
+		return true // it is not known any more
+	}
+	for p := since + 1; p <= applied; p++ {
+		kill := c.recent[p%recentKills]
+		if kill.All || slices.Contains(kill.Grants, g.Ref) ||
+			(g.SessionID != "" && slices.Contains(kill.Sessions, g.SessionID)) {
+			return true
+		}
+	}
+	return false
+}
+
+// apply takes out what a kill names. It reports whether the kill is the next one.
+func (c *copies) apply(kill *grantstore.Kill) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if kill.Position != c.applied.Load()+1 {
+		return false
+	}
+	if kill.All {
+		c.clear()
+	}
+	for _, sid := range kill.Sessions {
+		for e := c.bySID[sid]; e != nil; e = c.bySID[sid] {
+			c.remove(e)
+		}
+	}
+	for _, ref := range kill.Grants {
+		if e := c.byKey[ref.Key]; e != nil && ref.Type == grantstore.ReferenceToken {
+			c.remove(e)
+		}
+	}
+	c.recent[kill.Position%recentKills] = kill
+	c.applied.Store(kill.Position) // what it names is gone: answers that wait for it may be handed on
+	c.meter.kills.Add(1)
+	c.wake()
+	return true
+}
+
+// waitFor returns what is closed by the next kill or at the end, nil if nothing is to be waited for.
+func (c *copies) waitFor(position uint64) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || c.applied.Load() >= position {
+		return nil
+	}
+	if c.advanced == nil {
+		c.advanced = make(chan struct{})
+	}
+	return c.advanced
+}
+
+// end takes all copies out of use, and ends their stream. It returns why that was done first.
+func (c *copies) end(why error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended {
+		c.ended, c.why = true, why
+		c.clear()
+		c.meter.drops.Add(1)
+		c.wake()
+		c.stop()
+	}
+	return c.why
+}
+
+// wake must be called with the lock held, as all that follow.
+func (c *copies) wake() {
+	if c.advanced != nil {
+		close(c.advanced)
+		c.advanced = nil
+	}
+}
+
+func (c *copies) clear() {
+	c.account(-c.bytes, -len(c.byKey))
+	clear(c.byKey)
+	clear(c.bySID)
+	c.queue = queue{}
+}
+
+func (c *copies) account(bytes int64, entries int) {
+	c.bytes += bytes
+	c.meter.bytes.Add(bytes)
+	c.meter.entries.Add(int64(entries))
+}
+
+func (c *copies) add(e *entry) {
+	c.byKey[e.found.Grant.Key] = e
+	if sid := e.found.Grant.SessionID; sid != "" {
+		if e.nextInSID = c.bySID[sid]; e.nextInSID != nil {
+			e.nextInSID.beforeInSID = e
+		}
+		c.bySID[sid] = e
+	}
+	c.queue.push(e)
+	c.account(e.bytes, 1)
+}
+
+func (c *copies) remove(e *entry) {
+	g := &e.found.Grant
+	delete(c.byKey, g.Key)
+	switch {
+	case e.beforeInSID != nil:
+		e.beforeInSID.nextInSID = e.nextInSID
+	case e.nextInSID != nil:
+		c.bySID[g.SessionID] = e.nextInSID
+	default:
+		delete(c.bySID, g.SessionID)
+	}
+	if e.nextInSID != nil {
+		e.nextInSID.beforeInSID = e.beforeInSID
+	}
+	c.queue.remove(e)
+	c.account(-e.bytes, -1)
+}
+
+// queue has the entries in the order in which they came, and says which goes for want of room: the oldest
+// that had no hit since the hand passed it (SIEVE). A hit moves nothing.
+type queue struct{ oldest, newest, hand *entry }
+
+func (q *queue) push(e *entry) {
+	if e.older = q.newest; e.older != nil {
+		e.older.newer = e
+	} else {
+		q.oldest = e
+	}
+	q.newest = e
+}
+
+func (q *queue) remove(e *entry) {
+	if q.hand == e {
+		q.hand = e.newer
+	}
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		q.oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		q.newest = e.older
+	}
+}
+
+// victim must not be asked of an empty queue.
+func (q *queue) victim() *entry {
+	e := q.hand
+	for {
+		if e == nil {
+			e = q.oldest
+		}
+		if !e.used.Load() {
+			break
+		}
+		e.used.Store(false)
+		e = e.newer
+	}
+	q.hand = e
+	return e
+}

@@ -1,0 +1,21 @@
+// Package grantcache keeps copies of live access tokens in the host, below the switch: one cache for each
+// process of a backend (rule 15).
+//
+// Once an end, a revocation or a removal is acknowledged, no copy of what it killed answers any more:
+//
+//   - The plugin numbers the commits that kill, and streams them in order. Each answer says the position of
+//     the last kill that it may have seen, and is handed on only when the cache has come that far (Await). So
+//     what a removal has killed is gone from the cache before the removal is acknowledged.
+//   - A read fills the cache unless a kill that was told since it began names it (Reading.Fill): the read may
+//     be of a moment before that kill.
+//   - The cache belongs to one stream. Where that ends, is too slow or leaves a kill out, all copies go, by
+//     the host's own decision. A new stream begins with none, and reads that began before fill nothing.
+//   - A copy says what was live, never what is dead. It is judged by the clock at each hit; one that comes
+//     out dead is asked for again, for its session may have slid.
+//
+// model_test.go plays this against a store in random order, with each of these left out in turn.
+//
+//	cache.go   Cache: the stream, and waiting for it
+//	copies.go  copies, their index by session and their bound, the last kills
+//	store.go   Store: a grantstore.Store whose Get asks the cache first
+package grantcache

@@ -1,0 +1,196 @@
+package rpc
+
+// KillsService, client and server, and the positions of answers (rule 15).
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"strconv"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/fosite-sessions/sessions"
+	"github.com/fosite-sessions/sessions/grantstore"
+	pb "github.com/fosite-sessions/sessions/plugin/internal/pluginpb"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+var streamKills = method{path: pb.KillsService_Kills_FullMethodName, name: "kills"}
+
+// positionKey is the trailing metadata with the position of an answer.
+const positionKey = "sessions-position"
+
+// Kills is the grantstore.Kills of a plugin. Only its context bounds a sequence.
+type Kills struct {
+	// Conn is the connection to one process: positions are its own.
+	Conn grpc.ClientConnInterface
+
+	position atomic.Uint64
+}
+
+var _ grantstore.Kills = (*Kills)(nil)
+
+// Position implements grantstore.Kills: it is the latest of the answers that came through Positioned.
+func (k *Kills) Position() uint64 { return k.position.Load() }
+
+// answered notes the position of an answer.
+func (k *Kills) answered(position uint64) {
+	for {
+		last := k.position.Load()
+		if last >= position || k.position.CompareAndSwap(last, position) {
+			return
+		}
+	}
+}
+
+// Follow implements grantstore.Kills. A position that does not follow on the one before is a broken answer.
+func (k *Kills) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
+	return func(yield func(*grantstore.Kill, error) bool) {
+		streaming, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := pb.NewKillsServiceClient(k.Conn).Kills(streaming, &pb.KillsRequest{})
+		var last *grantstore.Kill
+		for err == nil {
+			var message *pb.KillsResponse
+			if message, err = stream.Recv(); err != nil {
+				break
+			}
+			var kill *grantstore.Kill
+			if kill, err = toKill(message, last); err != nil {
+				yield(nil, err)
+				return
+			}
+			if last = kill; !yield(kill, nil) {
+				return
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			yield(nil, broken(&streamKills, "the end of a stream that has none"))
+			return
+		}
+		yield(nil, streamError(ctx, &streamKills, err))
+	}
+}
+
+// toKill reads the kill that follows on last, nil for the first message.
+func toKill(message *pb.KillsResponse, last *grantstore.Kill) (*grantstore.Kill, error) {
+	kill := &grantstore.Kill{
+		Position: message.GetPosition(), All: message.GetAll(), Sessions: message.GetSessionIds(),
+	}
+	if last != nil && kill.Position != last.Position+1 {
+		return nil, broken(&streamKills, "position %d behind %d", kill.Position, last.Position)
+	}
+	for _, b := range message.GetRefs() {
+		ref, ok := records.RefOf(b)
+		if !ok {
+			return nil, broken(&streamKills, "a ref of %d bytes", len(b))
+		}
+		kill.Grants = append(kill.Grants, ref)
+	}
+	return kill, nil
+}
+
+// Positioned is a connection whose answers, errors among them, are handed on when Await returns.
+type Positioned struct {
+	*Kills
+	// Await waits until what keeps copies has come as far as a position. Its error, that of ctx, takes the
+	// place of the answer: what was not handed on was not acknowledged.
+	Await func(ctx context.Context, position uint64) error
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (p *Positioned) Invoke(
+	ctx context.Context, method string, request, answer any, options ...grpc.CallOption,
+) error {
+	var trailer metadata.MD
+	err := p.Conn.Invoke(ctx, method, request, answer, append(options, grpc.Trailer(&trailer))...)
+	said := trailer.Get(positionKey)
+	if len(said) == 0 {
+		if err == nil {
+			return errors.New("plugin gave a broken answer: one without its position")
+		}
+		return err // of the connection, or of what stands before the backend
+	}
+	position, bad := strconv.ParseUint(said[0], 10, 64)
+	if bad != nil {
+		return errors.New("plugin gave a broken answer: a position that is no number")
+	}
+	p.answered(position)
+	if late := p.Await(ctx, position); late != nil {
+		return status.FromContextError(late).Err()
+	}
+	return err
+}
+
+// NewStream implements grpc.ClientConnInterface. Streams have no position: they acknowledge nothing.
+func (p *Positioned) NewStream(
+	ctx context.Context, description *grpc.StreamDesc, method string, options ...grpc.CallOption,
+) (grpc.ClientStream, error) {
+	return p.Conn.NewStream(ctx, description, method, options...)
+}
+
+// Killer is a backend whose access tokens may be cached.
+type Killer interface {
+	Kills() grantstore.Kills
+}
+
+// killsOf returns nil for a backend that streams no kills.
+func killsOf(backend sessions.Backend) grantstore.Kills {
+	if killer, ok := backend.(Killer); ok {
+		return killer.Kills()
+	}
+	return nil
+}
+
+// sayPosition gives the answer to a call that has ended its position.
+func sayPosition(ctx context.Context, backend sessions.Backend) {
+	if kills := killsOf(backend); kills != nil {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(positionKey, strconv.FormatUint(kills.Position(), 10)))
+	}
+}
+
+type killsServer struct {
+	pb.UnimplementedKillsServiceServer
+	server *Server
+}
+
+// Kills streams kills until the host or the server goes.
+func (k *killsServer) Kills(
+	_ *pb.KillsRequest, stream grpc.ServerStreamingServer[pb.KillsResponse],
+) error {
+	ctx, cancel := context.WithCancel(stream.Context())
+	defer cancel()
+	defer context.AfterFunc(k.server.leaving, cancel)()
+	_, err := serve(ctx, k.server, streamKills.name, func(b sessions.Backend) (*struct{}, error) {
+		kills := killsOf(b)
+		if kills == nil {
+			return nil, errNoKills
+		}
+		for kill, err := range kills.Follow(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			if err := stream.Send(fromKill(kill)); err != nil {
+				return nil, err
+			}
+		}
+		return &struct{}{}, nil
+	})
+	return err
+}
+
+var errNoKills = ticketstore.Invalidf("service", "kills is not served by this backend")
+
+func fromKill(kill *grantstore.Kill) *pb.KillsResponse {
+	message := &pb.KillsResponse{Position: kill.Position, All: kill.All, SessionIds: kill.Sessions}
+	for _, ref := range kill.Grants {
+		message.Refs = append(message.Refs, records.RefBytes(ref))
+	}
+	return message
+}

@@ -1,0 +1,2 @@
+// Package kills is the engines' part of rule 15: it numbers the commits that kill, and tells them in order.
+package kills

@@ -1,0 +1,127 @@
+package kills
+
+// Log: the last kills of a store, and who follows them.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+// Bounds of a Log.
+const (
+	// Kept is how many kills are kept for those who follow: who falls further behind is refused.
+	Kept = 4096
+	// MaxNames bounds the names of one kill: one with more is a kill of all.
+	MaxNames = 20_000
+)
+
+// errBehind ends the sequence of a caller that is too slow.
+var errBehind = errors.New("more kills were committed than are kept: begin anew, with an empty cache")
+
+// Log implements grantstore.Kills for a store whose commits come one after another. The zero Log is ready.
+type Log struct {
+	position atomic.Uint64
+	mu       sync.Mutex
+	closed   bool
+	// ring holds the kill of position p at p % Kept.
+	ring [Kept]*grantstore.Kill
+	// more is closed by the next kill, nil while nobody waits.
+	more chan struct{}
+}
+
+var _ grantstore.Kills = (*Log)(nil)
+
+// Position implements grantstore.Kills.
+func (l *Log) Position() uint64 { return l.position.Load() }
+
+// Add gives a kill that names something the next position, and tells it to those who follow. The store calls
+// it when the commit is durable and seen by every read that begins, and before a call returns that has seen
+// it. The kill is the log's from then on.
+func (l *Log) Add(kill *grantstore.Kill) {
+	if !kill.All && len(kill.Sessions) == 0 && len(kill.Grants) == 0 {
+		return
+	}
+	if len(kill.Sessions)+len(kill.Grants) > MaxNames {
+		kill.All = true
+	}
+	if kill.All {
+		kill.Sessions, kill.Grants = nil, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kill.Position = l.position.Load() + 1
+	l.ring[kill.Position%Kept] = kill
+	l.position.Store(kill.Position)
+	l.wake()
+}
+
+// Close ends the sequences of those who follow.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.wake()
+}
+
+// wake must be called with the lock held.
+func (l *Log) wake() {
+	if l.more != nil {
+		close(l.more)
+		l.more = nil
+	}
+}
+
+// Follow implements grantstore.Kills.
+func (l *Log) Follow(ctx context.Context) iter.Seq2[*grantstore.Kill, error] {
+	return func(yield func(*grantstore.Kill, error) bool) {
+		at := l.Position()
+		if !yield(&grantstore.Kill{Position: at}, nil) {
+			return
+		}
+		for {
+			kill, more, err := l.next(at)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if kill != nil {
+				if at = kill.Position; !yield(kill, nil) {
+					return
+				}
+				continue
+			}
+			select {
+			case <-more:
+			case <-ctx.Done():
+				yield(nil, ctx.Err())
+				return
+			}
+		}
+	}
+}
+
+// next returns the kill behind a position or, where there is none yet, what is closed when there is.
+func (l *Log) next(at uint64) (kill *grantstore.Kill, more <-chan struct{}, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.position.Load()
+	switch {
+	case l.closed:
+		return nil, nil, fmt.Errorf("%w: the store is closed", ticketstore.ErrUnavailable)
+	case last-at > Kept:
+		return nil, nil, errBehind
+	case last > at:
+		return l.ring[(at+1)%Kept], nil, nil
+	}
+	if l.more == nil {
+		l.more = make(chan struct{})
+	}
+	return nil, l.more, nil
+}

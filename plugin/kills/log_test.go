@@ -1,0 +1,100 @@
+package kills_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/kills"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func add(l *kills.Log, sids ...string) { l.Add(&grantstore.Kill{Sessions: sids}) }
+
+// follow collects what a follower is told until count kills came or the sequence ends.
+func follow(ctx context.Context, l *kills.Log, count int) (told []*grantstore.Kill, err error) {
+	for kill, err := range l.Follow(ctx) {
+		if err != nil {
+			return told, err
+		}
+		if told = append(told, kill); len(told) == count+1 {
+			break
+		}
+	}
+	return told, nil
+}
+
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &kills.Log{}
+		add(l, "before")
+		add(l) // names nothing
+		var told []*grantstore.Kill
+		var err error
+		done := make(chan struct{})
+		go func() { told, err = follow(t.Context(), l, 2); close(done) }()
+		synctest.Wait()
+		add(l, "a", "b")
+		synctest.Wait()
+		l.Add(&grantstore.Kill{Sessions: make([]string, kills.MaxNames+1)})
+		<-done
+		if err != nil || len(told) != 3 || told[0].Position != 1 || len(told[0].Sessions) != 0 {
+			t.Fatalf("got %v, error %v, want to begin at 1 with no names", told, err)
+		}
+		if k := told[1]; k.Position != 2 || len(k.Sessions) != 2 || k.All {
+			t.Errorf("got %+v, want position 2 of two sessions", k)
+		}
+		if k := told[2]; k.Position != 3 || !k.All || len(k.Sessions) != 0 {
+			t.Errorf("a kill of too many: got position %d, all %t, want 3 of all", k.Position, k.All)
+		}
+		if l.Position() != 3 {
+			t.Errorf("Position: got %d, want 3", l.Position())
+		}
+	})
+}
+
+// Who is too slow is not told on with a gap.
+func TestFallingBehind(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kills int
+		fails bool
+	}{"as many as are kept": {kills.Kept, false}, "one more": {kills.Kept + 1, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, n := &kills.Log{}, 0
+			var fault error
+			for _, err := range l.Follow(t.Context()) {
+				if fault = err; err != nil || n == c.kills {
+					break
+				}
+				if n == 0 {
+					for range c.kills {
+						add(l, "a")
+					}
+				}
+				n++
+			}
+			if (fault != nil) != c.fails {
+				t.Errorf("got error %v behind %d of %d kills, want one: %t", fault, n, c.kills, c.fails)
+			}
+		})
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := &kills.Log{}
+		done := make(chan error)
+		go func() { _, err := follow(t.Context(), l, 1); done <- err }()
+		synctest.Wait()
+		l.Close()
+		if err := <-done; !errors.Is(err, ticketstore.ErrUnavailable) {
+			t.Errorf("of a closed store: got %v, want ErrUnavailable", err)
+		}
+	})
+}

@@ -1,0 +1,63 @@
+package rules
+
+// Rule 15: which changes of rows kill copies of live access tokens.
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+)
+
+// Kills reports whether rows of a kind decide about access tokens, so that Kill is to be asked of a change.
+func Kills(kind transfer.Kind) bool {
+	return kind == transfer.Sessions || kind == transfer.Clients || kind == transfer.Ended ||
+		kind == transfer.Grants
+}
+
+// Kill adds to a kill what the change of a row names that was there before. was and becomes are read of rows
+// of clients alone: nil is one that cannot be read, or is deleted.
+//
+// A copy holds what decided about it, so that every change of a session, of what an ended one has left and of
+// the token itself kills, whether it lets the token live shorter or longer: what a session has gained by
+// sliding is read anew. A client's row also says when it was used last, which decides nothing: of that row
+// only the token number counts, and whether it is there.
+func Kill(kill *grantstore.Kill, kind transfer.Kind, key string, was, becomes func() proto.Message) {
+	switch kind {
+	case transfer.Sessions, transfer.Ended:
+		killSession(kill, key)
+	case transfer.Clients:
+		before, _ := was().(*records.ClientUse)
+		after, _ := becomes().(*records.ClientUse)
+		if before == nil || after == nil || before.GetTokenNumber() != after.GetTokenNumber() {
+			sid, _, _ := strings.Cut(key, "\x00")
+			killSession(kill, sid)
+		}
+	case transfer.Grants:
+		if ref, ok := records.RefOf(key); ok && ref.Type == grantstore.ReferenceToken {
+			kill.Grants = append(kill.Grants, ref)
+		}
+	}
+}
+
+func killSession(kill *grantstore.Kill, sid string) {
+	// The rows of a session change together: its sid is often the last that was named.
+	if !slices.Contains(kill.Sessions[max(0, len(kill.Sessions)-4):], sid) {
+		kill.Sessions = append(kill.Sessions, sid)
+	}
+}
+
+// LiveStill reports whether an access token that was live when it was read, and that nothing has killed
+// since, is live at now by its own times and those of its session.
+func LiveStill(found *grantstore.GetResult, now time.Time) bool {
+	if !found.Grant.LiveAt(now) {
+		return false
+	}
+	s := found.Session // nil: it has none, or outlives it
+	return s == nil || (now.Before(s.Expires) && (s.EndsAt.IsZero() || now.Before(s.EndsAt)))
+}

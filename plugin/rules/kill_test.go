@@ -1,0 +1,82 @@
+package rules_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/fosite-sessions/sessions/grantstore"
+	"github.com/fosite-sessions/sessions/plugin/records"
+	"github.com/fosite-sessions/sessions/plugin/rules"
+	"github.com/fosite-sessions/sessions/plugin/transfer"
+	"github.com/fosite-sessions/sessions/ticketstore"
+)
+
+func TestKill(t *testing.T) {
+	t.Parallel()
+	access := grantstore.Ref{Type: grantstore.ReferenceToken, Key: ticketstore.KeyOf("a")}
+	refresh := grantstore.Ref{Type: grantstore.RefreshToken, Key: ticketstore.KeyOf("a")}
+	row := func(m proto.Message) func() proto.Message { return func() proto.Message { return m } }
+	none := row(nil)
+	keyOf := func(ref grantstore.Ref) string { return string(records.RefBytes(ref)) }
+	use := func(number, used int64) func() proto.Message {
+		return row(&records.ClientUse{TokenNumber: uint64(number), LastUsed: used})
+	}
+	for name, c := range map[string]struct {
+		kind         transfer.Kind
+		key          string
+		was, becomes func() proto.Message
+		session      bool // "s" is killed
+		grant        bool // access is killed
+	}{
+		"a session that changes":          {transfer.Sessions, "s", none, none, true, false},
+		"an ended record that changes":    {transfer.Ended, "s", none, none, true, false},
+		"a client that is used":           {transfer.Clients, "s\x00c", use(1, 1), use(1, 2), false, false},
+		"a token number that rises":       {transfer.Clients, "s\x00c", use(1, 1), use(2, 1), true, false},
+		"a client that goes":              {transfer.Clients, "s\x00c", use(1, 1), none, true, false},
+		"a client that cannot be read":    {transfer.Clients, "s\x00c", none, use(1, 1), true, false},
+		"an access token":                 {transfer.Grants, keyOf(access), none, none, false, true},
+		"a refresh token":                 {transfer.Grants, keyOf(refresh), none, none, false, false},
+		"a grant whose key is none":       {transfer.Grants, "x", none, none, false, false},
+		"what decides nothing of a token": {transfer.Operations, "s", none, none, false, false},
+		"a notification":                  {transfer.Notifications, "s", none, none, false, false},
+	} {
+		kill := &grantstore.Kill{}
+		rules.Kill(kill, c.kind, c.key, c.was, c.becomes)
+		if got := slices.Contains(kill.Sessions, "s"); got != c.session || len(kill.Sessions) > 1 {
+			t.Errorf("%s: kills sessions %v, want s: %t", name, kill.Sessions, c.session)
+		}
+		if got := slices.Contains(kill.Grants, access); got != c.grant || len(kill.Grants) > 1 {
+			t.Errorf("%s: kills grants %v, want the token: %t", name, kill.Grants, c.grant)
+		}
+	}
+}
+
+func TestLiveStill(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	at := func(minutes int) time.Time { return now.Add(time.Duration(minutes) * time.Minute) }
+	session := func(expires, endsAt time.Time) *grantstore.SessionTimes {
+		return &grantstore.SessionTimes{Expires: expires, EndsAt: endsAt}
+	}
+	for name, c := range map[string]struct {
+		expires time.Time
+		session *grantstore.SessionTimes
+		want    bool
+	}{
+		"without an end":                {want: true},
+		"before its expiry":             {expires: at(1), want: true},
+		"at its expiry":                 {expires: now},
+		"its session lives":             {expires: at(1), session: session(at(1), time.Time{}), want: true},
+		"its session has expired":       {expires: at(1), session: session(now, time.Time{})},
+		"its session is at its end":     {session: session(at(1), now)},
+		"its session is before its end": {session: session(at(1), at(1)), want: true},
+	} {
+		found := &grantstore.GetResult{Grant: grantstore.Grant{Expires: c.expires}, Session: c.session}
+		if got := rules.LiveStill(found, now); got != c.want {
+			t.Errorf("%s: got %t, want %t", name, got, c.want)
+		}
+	}
+}

@@ -34,8 +34,8 @@ var (
 	// toolsAndTests are modules, and what is below them, that only our tools, our tests and the example use.
 	toolsAndTests = []string{
 		modulePath + "/integration", modulePath + "/examples", modulePath + "/.ci",
-		"github.com/chromedp", "github.com/coreos/go-oidc", "github.com/bufbuild/buf", "github.com/golangci",
-		"golang.org/x/vuln", "google.golang.org/grpc/cmd",
+		"github.com/chromedp", "github.com/coreos/go-oidc", "github.com/pb33f",
+		"github.com/bufbuild/buf", "github.com/golangci", "golang.org/x/vuln", "google.golang.org/grpc/cmd",
 	}
 	// neverOurs are modules that may come along with others, but that our own go.mod never asks for.
 	neverOurs = []string{

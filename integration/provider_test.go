@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fosite-sessions/sessions/integration/contract"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 )
 
@@ -198,7 +199,10 @@ func (p *provider) kill() {
 	}
 }
 
-// admin calls an admin route and returns status and answer.
+// theContract is read once.
+var theContract = sync.OnceValues(contract.Load)
+
+// admin calls an admin route, holds the answer against the contract, and returns status and answer.
 func (p *provider) admin(t testing.TB, method, path string, body any) (int, map[string]any) {
 	t.Helper()
 	var payload io.Reader
@@ -217,7 +221,14 @@ func (p *provider) admin(t testing.TB, method, path string, body any) (int, map[
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := http.DefaultClient.Do(request)
+	document, err := theContract()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &contract.Transport{
+		Document: document, Mounts: map[string]string{"/admin": ""}, Report: t.Errorf,
+	}}
+	response, err := client.Do(request)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}

@@ -222,6 +222,7 @@ func mountRoutes(router *mux.Router, config Config) {
 		m.methods(map[string]route{http.MethodDelete: change("abort_swap", m.abortSwap)}))
 	router.Handle("/backend/backup",
 		m.methods(map[string]route{http.MethodPost: change("back_up_backend", m.backUp)}))
+	router.Handle("/openapi.json", m.methods(map[string]route{http.MethodGet: read(m.getContract)}))
 	m.mountPages(router)
 	if router.NotFoundHandler == nil {
 		router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -14,6 +14,7 @@
 //	POST   /backend/swap                    move to another backend while the server serves, as a job
 //	DELETE /backend/swap/{job}              abort a swap before its switch
 //	POST   /backend/backup                  a snapshot of the store, taken while it serves
+//	GET    /openapi.json                    this contract, by OpenAPI 3.1
 //	GET    /ui/                             the admin page; / redirects to it
 //
 // Requests and answers are JSON in snake case, times RFC 3339 in UTC; what is not known is absent. Errors are

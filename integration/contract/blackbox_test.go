@@ -1,165 +1,22 @@
-package admin_test
+package contract_test
 
 // The admin routes over HTTP, with a real adapter.
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/gorilla/mux"
-
 	"github.com/fosite-sessions/sessions/grantstore"
-	"github.com/fosite-sessions/sessions/hostadapter"
-	"github.com/fosite-sessions/sessions/hostadapter/admin"
 	"github.com/fosite-sessions/sessions/logout"
-	"github.com/fosite-sessions/sessions/plugin/badger"
 	"github.com/fosite-sessions/sessions/plugin/plugintest/testenv"
 	"github.com/fosite-sessions/sessions/ticketstore"
 )
-
-// site is the admin routes of a real adapter over the real engine, served over HTTP.
-type site struct {
-	t       *testing.T
-	engine  *badger.Engine
-	adapter *hostadapter.Adapter
-	url     string
-	log     *testenv.Log
-	serial  int
-}
-
-type claimSigner struct{}
-
-func (claimSigner) Sign(_ context.Context, claims []byte) (string, error) { return string(claims), nil }
-
-// newSite's clients refuse every logout token.
-func newSite(t *testing.T) *site {
-	t.Helper()
-	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
-	}))
-	t.Cleanup(refusing.Close)
-	sync := false
-	engine, err := badger.Open(t.Context(), badger.Settings{Path: t.TempDir(), Sync: &sync, MemoryMiB: 64},
-		slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = engine.Close() })
-	s := &site{t: t, engine: engine, log: &testenv.Log{}}
-	s.adapter, err = hostadapter.New(t.Context(), hostadapter.Config{
-		Backend: engine, Issuer: "https://op.example", Keys: [][]byte{bytes.Repeat([]byte("k"), 32)},
-		Signer: claimSigner{},
-		Clients: logout.ClientMap{
-			"shop": {ClientID: "shop", BackChannelLogoutURI: refusing.URL},
-			"mail": {ClientID: "mail", BackChannelLogoutURI: refusing.URL},
-		},
-		Logout: hostadapter.LogoutConfig{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-		Logger: slog.New(slog.NewTextHandler(s.log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.adapter.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	router := mux.NewRouter()
-	admin.Mount(router.PathPrefix("/ops/sessions-admin").Subrouter(), s.adapter, authorize)
-	server := httptest.NewServer(router)
-	t.Cleanup(server.Close)
-	s.url = server.URL + "/ops/sessions-admin"
-	return s
-}
-
-// signIn stores a session of the subject, used by a client that can be notified, with a token and a consent.
-func (s *site) signIn(subject, client string) (sid string) {
-	s.t.Helper()
-	s.serial++
-	now := time.Now().UTC().Add(-time.Minute)
-	sid = fmt.Sprintf("sid %03d", s.serial)
-	err := s.engine.Tickets().Create(s.t.Context(), &ticketstore.Session{
-		Key: ticketstore.KeyOf(sid), SessionID: sid, SubjectID: subject, DisplayName: "The user " + subject,
-		Issuer: "https://op.example", AuthTime: now,
-		Created: now.Add(time.Duration(s.serial) * time.Millisecond), Renewed: now,
-		Expires: now.Add(time.Hour),
-	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	grant := func(kind grantstore.Type, session string) grantstore.Grant {
-		return grantstore.Grant{
-			Ref: grantstore.Ref{Type: kind, Key: ticketstore.KeyOf(sid + string(kind))}, RequestID: sid,
-			SubjectID: subject, SessionID: session,
-			ClientID: client, Created: now, Expires: now.Add(time.Hour), Data: []byte("SEALED"),
-		}
-	}
-	_, err = s.engine.Grants().Apply(s.t.Context(), &grantstore.Batch{
-		OperationID: "stored " + sid, Use: &grantstore.Use{SessionID: sid, ClientID: client, Notify: true},
-		Store: []grantstore.Grant{grant(grantstore.RefreshToken, sid), grant(grantstore.UserConsent, "")},
-	}, now)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return sid
-}
-
-// call sends a request as writer and returns the answer with its body read.
-func (s *site) call(method, target, body string, change ...func(*http.Request)) (*http.Response, []byte) {
-	s.t.Helper()
-	if !strings.HasPrefix(target, "http") {
-		target = s.url + target
-	}
-	r, err := http.NewRequestWithContext(s.t.Context(), method, target, strings.NewReader(body))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r.Header.Set("Actor", "writer")
-	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	for _, c := range change {
-		c(r)
-	}
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	raw, err := io.ReadAll(response.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return response, raw
-}
-
-// get decodes the answer to a request that must succeed.
-func (s *site) get(method, target, body string, status int, into any) *http.Response {
-	s.t.Helper()
-	response, raw := s.call(method, target, body)
-	if response.StatusCode != status {
-		s.t.Fatalf("%s %s: status %d %s, want %d", method, target, response.StatusCode, raw, status)
-	}
-	if into != nil {
-		if err := json.Unmarshal(raw, into); err != nil {
-			s.t.Fatalf("%s %s: answer %q: %v", method, target, raw, err)
-		}
-	}
-	return response
-}
 
 type removed struct {
 	Sessions      int      `json:"sessions_removed"`
@@ -318,7 +175,12 @@ func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 			response, raw := s.call(http.MethodPost, "/sessions/remove", `{"all":true}`)
 			switch response.StatusCode {
 			case http.StatusAccepted:
-				jobs <- response.Header.Get("Location")
+				location, err := response.Location()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				jobs <- location.String()
 			case http.StatusConflict:
 				refused <- struct{}{}
 			default:
@@ -333,7 +195,7 @@ func TestConcurrentRemovalsOfAllOverHTTP(t *testing.T) {
 	}
 	removed := 0
 	for location := range jobs {
-		removed += s.finished(s.url + "/sessions/" + location).Result.Sessions
+		removed += s.finished(location).Result.Sessions
 	}
 	if removed != sessions {
 		t.Errorf("%d sessions removed in all, want %d", removed, sessions)

@@ -1,4 +1,4 @@
-package admin_test
+package contract_test
 
 import (
 	"bytes"
@@ -128,7 +128,7 @@ func TestBackupThatFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Actor", "writer")
-	response, err := http.DefaultClient.Do(r)
+	response, err := s.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}

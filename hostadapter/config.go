@@ -91,6 +91,11 @@ type Config struct {
 	// memory. Every user is active when it is nil; to end sessions at once, call RemoveSessions.
 	UserActive func(ctx context.Context, subjectID string) (bool, error)
 
+	// VisibleProperties names those of Identity.Properties that operators see with a session, by the admin
+	// routes and SessionProperties. They are kept a second time, sealed for the session, names and values in
+	// 3 KiB. A session shows those that were named when its user signed in and still are.
+	VisibleProperties []string
+
 	Cookie   CookieConfig
 	Lifetime LifetimeConfig
 	Logout   LogoutConfig

@@ -17,8 +17,8 @@ import (
 func (c *Config) prepare() error {
 	c.setDefaults()
 	return errors.Join(
-		c.checkBackends(), c.checkRequired(), c.checkIssuers(), c.checkKeys(), c.Cookie.check(c.secure()),
-		c.Lifetime.check(),
+		c.checkBackends(), c.checkRequired(), c.checkIssuers(), c.checkKeys(), c.checkVisible(),
+		c.Cookie.check(c.secure()), c.Lifetime.check(),
 		c.Logout.check(), c.Expiry.check(),
 	)
 }
@@ -106,6 +106,14 @@ func (c *Config) checkKeys() error {
 		if len(key) < MinKey {
 			errs = append(errs, invalidf(fmt.Sprintf("Keys[%d]", i), "is shorter than %d bytes", MinKey))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) checkVisible() error {
+	var errs []error
+	for i, name := range c.VisibleProperties {
+		errs = append(errs, checkID(fmt.Sprintf("VisibleProperties[%d]", i), name))
 	}
 	return errors.Join(errs...)
 }

@@ -31,7 +31,8 @@ type Identity struct {
 	// AuthTime is when the user did; now when zero.
 	AuthTime time.Time
 	// Properties are kept, sealed, with the session, in a ticket of at most ticketstore.MaxTicket bytes that
-	// also holds the subject, the issuer and how the user signed in.
+	// also holds the subject, the issuer and how the user signed in. Those that Config.VisibleProperties
+	// names are for operators to see.
 	Properties map[string]string
 }
 
@@ -110,6 +111,9 @@ func (a *Adapter) signIn(
 	fresh := a.newRecord(r, identity, key, now)
 	var err error
 	if fresh.Ticket, err = a.sealTicket(fresh, identity.Properties); err != nil {
+		return nil, err
+	}
+	if fresh.Visible, err = a.sealVisible(fresh.SessionID, identity.Properties); err != nil {
 		return nil, err
 	}
 	if err := fresh.Validate(); err != nil {
@@ -245,6 +249,9 @@ func (a *Adapter) stepUp(
 			RemoteAddr: fresh.RemoteAddr, UserAgent: fresh.UserAgent, Expires: expires, EndsAt: endsAt,
 		}
 		if rekey.Ticket, err = a.sealTicket(rekey.Apply(old, now), identity.Properties); err != nil {
+			return nil, err
+		}
+		if rekey.Visible, err = a.sealVisible(old.SessionID, identity.Properties); err != nil {
 			return nil, err
 		}
 		err = a.rekey(ctx, rekey, now)

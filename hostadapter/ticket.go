@@ -137,6 +137,7 @@ func (a *Adapter) reseal(
 		AuthTime: record.AuthTime,
 		ACR:      record.ACR, AMR: record.AMR, RemoteAddr: record.RemoteAddr, UserAgent: record.UserAgent,
 		Expires: capped(now.Add(a.config.Lifetime.IdleTimeout), record.EndsAt), EndsAt: record.EndsAt,
+		Visible: record.Visible,
 	}
 	if rekey.Expires.Before(record.Expires) {
 		rekey.Expires = record.Expires

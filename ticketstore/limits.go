@@ -15,6 +15,8 @@ const (
 	MaxText = 4 << 10
 	// MaxTicket bounds Session.Ticket.
 	MaxTicket = 64 << 10
+	// MaxVisible bounds Session.Visible.
+	MaxVisible = 4 << 10
 	// MaxAMR bounds the number of entries in Session.AMR.
 	MaxAMR = 32
 	// MaxClients bounds the clients that use a session, detached ones included: it ends in one transaction,

@@ -61,6 +61,9 @@ type Session struct {
 	// Ticket is the authentication ticket, sealed by the host; at most MaxTicket bytes. It is left out of
 	// query results.
 	Ticket []byte
+	// Visible are properties that operators may see, sealed by the host for the sid alone; at most MaxVisible
+	// bytes. Unlike Ticket it is part of query results.
+	Visible []byte
 	// Version grows with every change and makes Renew and Rekey compare-and-set. The store sets it.
 	Version uint64
 }
@@ -109,6 +112,9 @@ func (s *Session) Validate() error {
 	}
 	if len(s.Ticket) > MaxTicket {
 		return Invalidf("ticket", "is longer than %d bytes", MaxTicket)
+	}
+	if len(s.Visible) > MaxVisible {
+		return Invalidf("visible", "is longer than %d bytes", MaxVisible)
 	}
 	return s.validateTimes()
 }

@@ -72,6 +72,7 @@ type Rekey struct {
 	Expires     time.Time
 	EndsAt      time.Time
 	Ticket      []byte
+	Visible     []byte
 }
 
 // Apply returns the session as a Rekey leaves it at now: sid, subject, issuer and creation are kept, Version
@@ -81,6 +82,7 @@ func (r *Rekey) Apply(old *Session, now time.Time) *Session {
 	s.Key, s.DisplayName, s.AuthTime, s.ACR, s.AMR = r.NewKey, r.DisplayName, r.AuthTime, r.ACR, r.AMR
 	s.RemoteAddr, s.UserAgent, s.Renewed, s.Expires, s.EndsAt, s.Ticket = r.RemoteAddr, r.UserAgent, now,
 		r.Expires, r.EndsAt, r.Ticket
+	s.Visible = r.Visible
 	s.Version = old.Version + 1
 	return &s
 }

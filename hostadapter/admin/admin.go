@@ -15,6 +15,7 @@ import (
 	"github.com/fosite-sessions/sessions/grantstore"
 	"github.com/fosite-sessions/sessions/hostadapter"
 	"github.com/fosite-sessions/sessions/logout"
+	"github.com/fosite-sessions/sessions/ticketstore"
 )
 
 // Permission is what a request needs.
@@ -78,6 +79,8 @@ type Operations interface {
 	Host
 	// SessionByID returns one session; an unknown one is ticketstore.ErrNotFound.
 	SessionByID(ctx context.Context, sessionID string) (*hostadapter.SessionReport, error)
+	// SessionProperties returns what operators see of a session's properties.
+	SessionProperties(session *ticketstore.Session) map[string]string
 	// Job returns the progress of a removal; an unknown one is ticketstore.ErrNotFound.
 	Job(ctx context.Context, id string) (*logout.Job, error)
 }

@@ -99,6 +99,13 @@ func (m *manager) RemoveSessions(_ context.Context, r hostadapter.SessionRemoval
 	return &m.result, m.err
 }
 
+func (m *manager) SessionProperties(s *ticketstore.Session) map[string]string {
+	if len(s.Visible) == 0 {
+		return nil
+	}
+	return map[string]string{"tenant": string(s.Visible), "<b>": ""}
+}
+
 func (m *manager) SessionByID(_ context.Context, id string) (*hostadapter.SessionReport, error) {
 	m.id = id
 	return &m.report, m.err

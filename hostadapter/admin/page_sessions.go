@@ -148,6 +148,7 @@ type sessionView struct {
 	AMR            []string
 	AuthTime       stamp
 	Idle, Absolute stamp
+	Properties     map[string]string
 	Uses           []clientRow
 	Counts         []grantCount
 	GrantsComplete bool
@@ -187,6 +188,7 @@ func (m *mount) sessionPage(w http.ResponseWriter, r *http.Request, record *audi
 		AMR:      report.AMR,
 		AuthTime: stampOf(report.AuthTime, now), Idle: stampOf(report.Expires, now),
 		Absolute:       stampOf(report.EndsAt, now),
+		Properties:     m.sessions.SessionProperties(&report.Session),
 		GrantsComplete: report.GrantsCounted,
 	}
 	for _, client := range report.Clients {

@@ -29,6 +29,8 @@ type sessionBody struct {
 	RemoteAddr  string    `json:"remote_addr,omitempty"`
 	UserAgent   string    `json:"user_agent,omitempty"`
 	ClientIDs   []string  `json:"client_ids"`
+	// Properties are those that the host lets operators see (hostadapter.Config.VisibleProperties).
+	Properties map[string]string `json:"properties,omitempty"`
 }
 
 type clientBody struct {
@@ -67,14 +69,15 @@ type resultBody struct {
 	ClientsLeftAlone    []string `json:"clients_left_alone"`
 }
 
-func sessionOf(detail *ticketstore.SessionDetail) sessionBody {
+func (m *mount) sessionOf(detail *ticketstore.SessionDetail) sessionBody {
 	body := sessionBody{
 		SubjectID: detail.SubjectID, SessionID: detail.SessionID, DisplayName: detail.DisplayName,
 		Created: detail.Created.UTC(), Renewed: detail.Renewed.UTC(), Expires: detail.Expires.UTC(),
 		Issuer:   detail.Issuer,
 		AuthTime: detail.AuthTime.UTC(), ACR: detail.ACR, AMR: detail.AMR, RemoteAddr: detail.RemoteAddr,
-		UserAgent: detail.UserAgent,
-		ClientIDs: make([]string, 0, len(detail.Clients)),
+		UserAgent:  detail.UserAgent,
+		ClientIDs:  make([]string, 0, len(detail.Clients)),
+		Properties: m.sessions.SessionProperties(&detail.Session),
 	}
 	if !detail.EndsAt.IsZero() {
 		body.EndsAt = detail.EndsAt.UTC()
@@ -121,7 +124,7 @@ func (m *mount) querySessions(w http.ResponseWriter, r *http.Request, _ *audit) 
 		CurrentPage: known(page.CurrentPage),
 	}
 	for i := range page.Sessions {
-		body.Results = append(body.Results, sessionOf(&page.Sessions[i]))
+		body.Results = append(body.Results, m.sessionOf(&page.Sessions[i]))
 	}
 	writeLinks(w, p, page.ResultsToken, page.HasPrev, page.HasNext)
 	writeJSON(w, http.StatusOK, body)
@@ -141,7 +144,7 @@ func (m *mount) getSession(w http.ResponseWriter, r *http.Request, _ *audit) err
 		return err
 	}
 	body := reportBody{
-		sessionBody: sessionOf(&report.SessionDetail), Clients: make([]clientBody, 0, len(report.Clients)),
+		sessionBody: m.sessionOf(&report.SessionDetail), Clients: make([]clientBody, 0, len(report.Clients)),
 		Grants: report.Grants, GrantsComplete: report.GrantsCounted,
 	}
 	for _, client := range report.Clients {

@@ -63,6 +63,27 @@ func TestQuerySessions(t *testing.T) {
 			`"current_page":0}`)
 }
 
+// Operators see the properties that the host lets them see, in JSON and on the page.
+func TestSessionProperties(t *testing.T) {
+	t.Parallel()
+	shown := detail
+	shown.Visible = []byte("a & b")
+	m := &manager{
+		page:   ticketstore.Page{Sessions: []ticketstore.SessionDetail{shown, detail}},
+		report: hostadapter.SessionReport{SessionDetail: shown},
+	}
+	for path, want := range map[string]string{
+		"/sessions":                 `"properties":{"\u003cb\u003e":"","tenant":"a \u0026 b"}`,
+		"/sessions/s1":              `"properties":{"\u003cb\u003e":"","tenant":"a \u0026 b"}`,
+		"/ui/session?session_id=s1": "<dt><bdi>tenant</bdi></dt><dd><bdi>a &amp; b</bdi></dd>",
+	} {
+		body, err := io.ReadAll(serve(m, request(http.MethodGet, path, "")).Body)
+		if err != nil || strings.Count(string(body), want) != 1 {
+			t.Errorf("%s: %s, %v; want %s once", path, body, err, want)
+		}
+	}
+}
+
 func TestGetSession(t *testing.T) {
 	t.Parallel()
 	m := &manager{report: hostadapter.SessionReport{

@@ -92,7 +92,7 @@ func FromSession(s *ticketstore.Session) *Session {
 		AuthTime: Nanos(s.AuthTime), Acr: s.ACR, Amr: s.AMR, RemoteAddr: s.RemoteAddr, UserAgent: s.UserAgent,
 		Created: Nanos(s.Created), Renewed: Nanos(s.Renewed), Expires: Nanos(s.Expires),
 		EndsAt:  Nanos(s.EndsAt),
-		Version: s.Version, Ticket: s.Ticket,
+		Version: s.Version, Ticket: s.Ticket, Visible: s.Visible,
 	}
 }
 
@@ -113,7 +113,7 @@ func SummaryOf(r *Session) *ticketstore.Session {
 		UserAgent: r.GetUserAgent(),
 		Created:   Moment(r.GetCreated()), Renewed: Moment(r.GetRenewed()), Expires: Moment(r.GetExpires()),
 		EndsAt:  Moment(r.GetEndsAt()),
-		Version: r.GetVersion(),
+		Version: r.GetVersion(), Visible: r.GetVisible(),
 	}
 }
 

@@ -652,7 +652,9 @@ type RekeySessionRequest struct {
 	// ticket: see Session.
 	Ticket []byte `protobuf:"bytes,12,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// now: required.
-	Now           int64 `protobuf:"varint,13,opt,name=now,proto3" json:"now,omitempty"`
+	Now int64 `protobuf:"varint,13,opt,name=now,proto3" json:"now,omitempty"`
+	// visible: see Session.
+	Visible       []byte `protobuf:"bytes,14,opt,name=visible,proto3" json:"visible,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -776,6 +778,13 @@ func (x *RekeySessionRequest) GetNow() int64 {
 		return x.Now
 	}
 	return 0
+}
+
+func (x *RekeySessionRequest) GetVisible() []byte {
+	if x != nil {
+		return x.Visible
+	}
+	return nil
 }
 
 // RekeySessionResponse carries the session after the call, under its new key, ticket included.
@@ -1160,7 +1169,7 @@ const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	"\aexpires\x18\x03 \x01(\x03R\aexpires\x12\x10\n" +
 	"\x03now\x18\x04 \x01(\x03R\x03now\"N\n" +
 	"\x14RenewSessionResponse\x126\n" +
-	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\"\xdb\x02\n" +
+	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\"\xf5\x02\n" +
 	"\x13RekeySessionRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x17\n" +
@@ -1177,7 +1186,8 @@ const file_sessions_plugin_v1_tickets_proto_rawDesc = "" +
 	" \x01(\x03R\aexpires\x12\x17\n" +
 	"\aends_at\x18\v \x01(\x03R\x06endsAt\x12\x16\n" +
 	"\x06ticket\x18\f \x01(\fR\x06ticket\x12\x10\n" +
-	"\x03now\x18\r \x01(\x03R\x03now\"N\n" +
+	"\x03now\x18\r \x01(\x03R\x03now\x12\x18\n" +
+	"\avisible\x18\x0e \x01(\fR\avisible\"N\n" +
 	"\x14RekeySessionResponse\x126\n" +
 	"\asession\x18\x01 \x01(\v2\x1c.sessions.records.v1.SessionR\asession\"\xa1\x02\n" +
 	"\rSessionFilter\x12\x1d\n" +

@@ -218,6 +218,9 @@ func checkRekey(r *ticketstore.Rekey) error {
 	if err == nil && len(r.Ticket) > ticketstore.MaxTicket {
 		err = ticketstore.Invalidf("ticket", "is longer than %d bytes", ticketstore.MaxTicket)
 	}
+	if err == nil && len(r.Visible) > ticketstore.MaxVisible {
+		err = ticketstore.Invalidf("visible", "is longer than %d bytes", ticketstore.MaxVisible)
+	}
 	return err
 }
 

@@ -104,7 +104,7 @@ func FromRekey(r ticketstore.Rekey, now time.Time) *pb.RekeySessionRequest {
 		AuthTime: records.Nanos(r.AuthTime), Acr: r.ACR, Amr: r.AMR, RemoteAddr: r.RemoteAddr,
 		UserAgent: r.UserAgent,
 		Expires:   records.Nanos(r.Expires), EndsAt: records.Nanos(r.EndsAt), Ticket: r.Ticket,
-		Now: records.Nanos(now),
+		Now: records.Nanos(now), Visible: r.Visible,
 	}
 }
 
@@ -117,6 +117,7 @@ func ToRekey(m *pb.RekeySessionRequest) (ticketstore.Rekey, error) {
 		AMR:        m.GetAmr(),
 		RemoteAddr: m.GetRemoteAddr(), UserAgent: m.GetUserAgent(),
 		Expires: records.Moment(m.GetExpires()), EndsAt: records.Moment(m.GetEndsAt()), Ticket: m.GetTicket(),
+		Visible: m.GetVisible(),
 	}
 	return rekey, r.err
 }

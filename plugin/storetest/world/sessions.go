@@ -61,7 +61,7 @@ func (w *World) Session(subject string, options ...SessionOption) *ticketstore.S
 		ACR: "urn:example:silver", AMR: []string{"pwd", "otp"}, RemoteAddr: "192.0.2.7:4711",
 		UserAgent: "Firefox/150",
 		Created:   w.Now, Renewed: w.Now, Expires: w.Now.Add(time.Hour), EndsAt: w.Now.Add(10 * time.Hour),
-		Ticket: []byte{0, 1, 2, 0xff, 's', 'e', 'a', 'l', 'e', 'd'},
+		Ticket: []byte{0, 1, 2, 0xff, 's', 'e', 'a', 'l', 'e', 'd'}, Visible: []byte{0, 0xff, 'v'},
 	}
 	for _, option := range options {
 		option(s)
@@ -109,7 +109,7 @@ func (w *World) Rekey(s *ticketstore.Session) ticketstore.Rekey {
 		DisplayName: s.DisplayName + " again", AuthTime: w.Now, ACR: "urn:example:gold", AMR: []string{"hwk"},
 		RemoteAddr: "198.51.100.9:99", UserAgent: "Safari/30", Expires: w.Now.Add(2 * time.Hour),
 		EndsAt: w.Now.Add(20 * time.Hour),
-		Ticket: []byte("another ticket"),
+		Ticket: []byte("another ticket"), Visible: []byte("other properties"),
 	}
 }
 

@@ -41,6 +41,7 @@ var createCases = []world.Case{
 	{Name: "a session without optional fields is read as it was", Run: func(w *world.World) {
 		s := w.Session("ann", world.Absolute(0))
 		s.DisplayName, s.ACR, s.AMR, s.RemoteAddr, s.UserAgent, s.Ticket = "", "", nil, "", "", nil
+		s.Visible = nil
 		w.OK(w.Tickets.Create(w.Ctx(), s), "Create")
 		sameSession(w, w.Get(s), s, "the session by its key")
 		if got := w.Get(s); !got.EndsAt.IsZero() {
@@ -51,6 +52,7 @@ var createCases = []world.Case{
 		s := w.Session(fill(ticketstore.MaxID), world.SID(fill(ticketstore.MaxID)))
 		s.DisplayName, s.UserAgent = fill(ticketstore.MaxText), fill(ticketstore.MaxText)
 		s.Ticket = []byte(fill(ticketstore.MaxTicket))
+		s.Visible = []byte(fill(ticketstore.MaxVisible))
 		s.AMR = make([]string, ticketstore.MaxAMR)
 		for i := range s.AMR {
 			s.AMR[i] = fmt.Sprint("method ", i)

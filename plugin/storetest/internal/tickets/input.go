@@ -59,6 +59,10 @@ func badSessions() []badSession {
 			func(s *ticketstore.Session) { s.Ticket = make([]byte, ticketstore.MaxTicket+1) },
 		},
 		{
+			"visible properties too large", "visible",
+			func(s *ticketstore.Session) { s.Visible = make([]byte, ticketstore.MaxVisible+1) },
+		},
+		{
 			"amr with too many entries", "amr",
 			func(s *ticketstore.Session) { s.AMR = make([]string, ticketstore.MaxAMR+1) },
 		},
@@ -127,6 +131,10 @@ func refusesBadRekeys(w *world.World) {
 		{
 			"ticket too large", "ticket",
 			func(r *ticketstore.Rekey) { r.Ticket = make([]byte, ticketstore.MaxTicket+1) },
+		},
+		{
+			"visible properties too large", "visible",
+			func(r *ticketstore.Rekey) { r.Visible = make([]byte, ticketstore.MaxVisible+1) },
 		},
 		{
 			"display_name of 10 kB", "display_name",
